@@ -1,0 +1,248 @@
+//! Proofs from outside.
+//!
+//! The tags are read first, in one pass that allocates nothing: it knows when to stop, because every
+//! internal node announces two more nodes, and what must follow, because every leaf and stub has a payload
+//! of fixed size. Only once the length is exactly right is anything allocated, and never more than a few
+//! times the input. There is no recursion.
+
+use super::{
+    Proof,
+    cut::Look,
+    shape::{Counts, Shape, Tag},
+};
+use crate::{
+    label::{Kind, Label},
+    node::half,
+    path::Path,
+};
+
+/// How much a proof from outside may ask of the machine that decodes and verifies it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ProofLimits {
+    /// Length of the encoding, in bytes.
+    pub max_bytes: usize,
+    /// Leaves: proved records and the ones that stand beside a proved path.
+    pub max_leaves: usize,
+    /// Nodes of every kind. Verifying computes less than one hash a node and needs about 100 bytes of
+    /// memory for each node of the widest level, while a node may take as little as two bits on the wire.
+    pub max_nodes: usize,
+}
+
+impl Default for ProofLimits {
+    /// 1 MiB, with as many leaves as fit and 64 KiB of tags: enough for some 3,000 keys of a tree of a
+    /// million records, and a few milliseconds of work whatever the content.
+    fn default() -> Self {
+        Self { max_bytes: 1 << 20, max_leaves: 1 << 14, max_nodes: 1 << 18 }
+    }
+}
+
+/// Why bytes are not the encoding of a proof. Nodes are numbered level by level, from 0 for the root.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// The input is longer than the limit.
+    #[error("proof of {actual} bytes, limit {limit}")]
+    TooLong {
+        /// Length of the input in bytes.
+        actual: usize,
+        /// The limit in force.
+        limit: usize,
+    },
+    /// There are more nodes than the limit.
+    #[error("proof announces {announced} nodes or more, limit {limit}")]
+    TooManyNodes {
+        /// Nodes announced by the tags read so far.
+        announced: usize,
+        /// The limit in force.
+        limit: usize,
+    },
+    /// There are more leaves than the limit.
+    #[error("proof has more leaves than the limit of {limit}")]
+    TooManyLeaves {
+        /// The limit in force.
+        limit: usize,
+    },
+    /// An internal node, kept or left out, stands where paths have no bit left to tell keys apart.
+    #[error("node {node} is internal at depth 256, where only leaves can stand")]
+    TooDeep {
+        /// Number of the node.
+        node: usize,
+    },
+    /// The input ends inside the tags.
+    #[error("proof of {actual} bytes ends before the tag of node {node}")]
+    TruncatedTags {
+        /// The first node without a tag.
+        node: usize,
+        /// Length of the input in bytes.
+        actual: usize,
+    },
+    /// The input ends inside the payload.
+    #[error("proof of {actual} bytes ends early, its tags announce {expected}")]
+    TruncatedPayload {
+        /// Length announced by the tags, in bytes.
+        expected: usize,
+        /// Length of the input in bytes.
+        actual: usize,
+    },
+    /// Bytes follow the payload.
+    #[error("proof of {actual} bytes has bytes left over, its tags announce {expected}")]
+    TrailingBytes {
+        /// Length announced by the tags, in bytes.
+        expected: usize,
+        /// Length of the input in bytes.
+        actual: usize,
+    },
+    /// The bits between the last tag and the payload are not zero.
+    #[error("padding after the tags is {bits:#04x}, not zero")]
+    Padding {
+        /// The padding bits.
+        bits: u8,
+    },
+    /// An internal node over two empty ones: it should be empty itself.
+    #[error("nodes {left} and the next are two empty siblings")]
+    EmptySiblings {
+        /// Number of the left sibling.
+        left: usize,
+    },
+    /// An internal node over a leaf and an empty node: it should be that leaf.
+    #[error("node {left} and the next are a leaf and an empty sibling")]
+    LoneLeaf {
+        /// Number of the left sibling.
+        left: usize,
+    },
+    /// An internal node over two stubs: it decides nothing and should be a stub itself.
+    #[error("node {left} and the next are two stubs")]
+    StubSiblings {
+        /// Number of the left sibling.
+        left: usize,
+    },
+    /// A stub with the empty label: it should be an empty node.
+    #[error("stub {node} has the empty label")]
+    EmptyStub {
+        /// Number of the node.
+        node: usize,
+    },
+    /// A stub with the label of a leaf: leaves are never left out.
+    #[error("stub {node} has the label of a leaf")]
+    LeafStub {
+        /// Number of the node.
+        node: usize,
+    },
+    /// A leaf at a position that is not on its path.
+    #[error("leaf {node} is not on its path {path}")]
+    MisplacedLeaf {
+        /// Number of the node.
+        node: usize,
+        /// The path written in the leaf.
+        path: Path,
+    },
+}
+
+/// Decodes `bytes`, all of them.
+pub(super) fn decode(bytes: &[u8], limits: &ProofLimits) -> Result<Proof, DecodeError> {
+    if bytes.len() > limits.max_bytes {
+        return Err(DecodeError::TooLong { actual: bytes.len(), limit: limits.max_bytes });
+    }
+    let (nodes, counts) = scan_tags(bytes, limits)?;
+    let (tags, payload) = split(bytes, nodes, counts)?;
+    let proof = Proof { shape: Shape::decode(tags, nodes), payload: payload.to_vec() };
+    check_payload(&proof)?;
+    Ok(proof)
+}
+
+/// Checks the tags and returns how many there are.
+fn scan_tags(bytes: &[u8], limits: &ProofLimits) -> Result<(usize, Counts), DecodeError> {
+    let max_nodes = limits.max_nodes.min(u32::MAX as usize);
+    let (mut announced, mut level_end, mut depth) = (1, 1, 0);
+    let mut counts = Counts::default();
+    let mut left = Tag::Internal;
+    for node in 0.. {
+        if node == announced {
+            break;
+        }
+        if node == level_end {
+            (level_end, depth) = (announced, depth + 1);
+        }
+        let tag = Tag::read(bytes, node).ok_or(DecodeError::TruncatedTags { node, actual: bytes.len() })?;
+        counts.add(tag);
+        match tag {
+            Tag::Internal | Tag::Stub if depth == Path::BITS => return Err(DecodeError::TooDeep { node }),
+            Tag::Internal => announced += 2,
+            Tag::Leaf | Tag::Stub | Tag::Empty => {}
+        }
+        if announced > max_nodes {
+            return Err(DecodeError::TooManyNodes { announced, limit: max_nodes });
+        }
+        if counts.leaves as usize > limits.max_leaves {
+            return Err(DecodeError::TooManyLeaves { limit: limits.max_leaves });
+        }
+        if node > 0 && node % 2 == 0 {
+            check_siblings(left, tag, node - 1)?;
+        }
+        left = tag;
+    }
+    Ok((announced, counts))
+}
+
+/// Refuses siblings whose parent would not be an internal node, or not be shown as one.
+fn check_siblings(left: Tag, right: Tag, node: usize) -> Result<(), DecodeError> {
+    match (left, right) {
+        (Tag::Empty, Tag::Empty) => Err(DecodeError::EmptySiblings { left: node }),
+        (Tag::Empty, Tag::Leaf) | (Tag::Leaf, Tag::Empty) => Err(DecodeError::LoneLeaf { left: node }),
+        (Tag::Stub, Tag::Stub) => Err(DecodeError::StubSiblings { left: node }),
+        _ => Ok(()),
+    }
+}
+
+/// Cuts the input into tags and payload, which must be all of it, with zeros for padding between them.
+fn split(bytes: &[u8], nodes: usize, counts: Counts) -> Result<(&[u8], &[u8]), DecodeError> {
+    let tags_len = nodes.div_ceil(4);
+    let (expected, actual) = (tags_len + counts.payload_len(), bytes.len());
+    if actual < expected {
+        return Err(DecodeError::TruncatedPayload { expected, actual });
+    }
+    if actual > expected {
+        return Err(DecodeError::TrailingBytes { expected, actual });
+    }
+    let (tags, payload) = bytes.split_at(tags_len);
+    let unused = 2 * (4 * tags_len - nodes);
+    match tags.last().map_or(0, |byte| byte & ((1 << unused) - 1) as u8) {
+        0 => Ok((tags, payload)),
+        bits => Err(DecodeError::Padding { bits }),
+    }
+}
+
+/// Checks what leaves and stubs say against where they stand.
+///
+/// Every internal node has two leaves or a stub to itself below it, so a level has at most one of them for
+/// 32 bytes of payload, and the prefixes kept here take no more memory than the input.
+fn check_payload(proof: &Proof) -> Result<(), DecodeError> {
+    let mut parents: Vec<Path> = Vec::new();
+    for (depth, level) in proof.shape.levels().into_iter().enumerate() {
+        let mut internals = Vec::new();
+        for (place, (node, look)) in level.clone().zip(proof.nodes(level)).enumerate() {
+            // The root has no parent, and its prefix no bits.
+            let prefix = parents.get(place / 2).map_or(Path::ZERO, |parent| parent.with_bit(depth - 1, place % 2 == 1));
+            match look {
+                Look::Empty => {}
+                Look::Internal(()) => internals.push(prefix),
+                Look::Leaf(row) => check_leaf(node, Path::from_bytes(half(row, 0)), &prefix, depth)?,
+                Look::Stub(label) => check_stub(node, label)?,
+            }
+        }
+        parents = internals;
+    }
+    Ok(())
+}
+
+fn check_leaf(node: usize, path: Path, prefix: &Path, depth: usize) -> Result<(), DecodeError> {
+    if path.agrees(prefix, depth) { Ok(()) } else { Err(DecodeError::MisplacedLeaf { node, path }) }
+}
+
+fn check_stub(node: usize, label: Label) -> Result<(), DecodeError> {
+    match label.kind() {
+        Kind::Internal => Ok(()),
+        Kind::Empty => Err(DecodeError::EmptyStub { node }),
+        Kind::Leaf => Err(DecodeError::LeafStub { node }),
+    }
+}

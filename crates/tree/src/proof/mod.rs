@@ -1,0 +1,293 @@
+//! Proofs: part of a tree, enough to compute its label.
+//!
+//! [`Proof`] says what somebody claims. [`Proof::verify`] compares its root to one that is trusted for
+//! another reason, and is the only maker of [`VerifiedProof`], the only type that answers. The encoding is
+//! fixed in `docs/proof-format.md`.
+
+mod cut;
+mod decode;
+mod shape;
+
+use std::{fmt, ops::Range};
+
+use self::{
+    cut::{Labelled, Look},
+    shape::{Shape, Tag},
+};
+use crate::{
+    hash,
+    label::{Label, ValueDigest},
+    node::half,
+    path::Path,
+};
+
+pub(crate) use self::cut::{TreeView, cut};
+pub use self::decode::{DecodeError, ProofLimits};
+
+/// A part of a tree, not yet compared to a root.
+///
+/// It holds the paths of some keys down to where they end: in their own leaf, in another key's, or in an
+/// empty node. What lies beside them is cut to one label, except that leaves stay visible as path and value
+/// digest. It is kept nearly as it is encoded, in canonical form: equal proofs have equal bytes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Proof {
+    shape: Shape,
+    /// `path || value digest` of the leaves and labels of the stubs, in the order of the nodes.
+    payload: Vec<u8>,
+}
+
+impl Proof {
+    /// Decodes a proof, using every byte of `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// If the input exceeds a limit or is not exactly what [`Proof::encode`] gives for some proof. Time and
+    /// memory are bounded by a small multiple of the input's length.
+    pub fn decode(bytes: &[u8], limits: &ProofLimits) -> Result<Self, DecodeError> {
+        decode::decode(bytes, limits)
+    }
+
+    /// The encoding: the tags of all nodes, then the payloads.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.encoded_len() + 8);
+        self.shape.encode_into(&mut bytes);
+        bytes.extend_from_slice(&self.payload);
+        bytes
+    }
+
+    /// The length of the encoding in bytes.
+    pub fn encoded_len(&self) -> usize {
+        self.shape.encoded_len() + self.payload.len()
+    }
+
+    /// The label of the tree this proof is part of, computed anew.
+    pub fn root(&self) -> Label {
+        let mut root = Label::EMPTY;
+        self.label_levels(|_, labels| root = Label::from_bytes(labels[0]));
+        root
+    }
+
+    /// Checks that this is part of the tree with the root `expected`.
+    ///
+    /// # Errors
+    ///
+    /// If it is part of another tree.
+    pub fn verify(self, expected: Label) -> Result<VerifiedProof, VerifyError> {
+        let actual = self.root();
+        if actual == expected {
+            Ok(VerifiedProof { proof: self, root: expected })
+        } else {
+            Err(VerifyError { expected, actual })
+        }
+    }
+
+    /// Computes the labels level by level, the deepest first, and gives each level to `visit` with the
+    /// number of its first node.
+    fn label_levels(&self, mut visit: impl FnMut(usize, &[[u8; 32]])) {
+        let mut below = Vec::new();
+        for level in self.shape.levels().into_iter().rev() {
+            let labels = self.label_level(level.clone(), &below);
+            visit(level.start, &labels);
+            below = labels;
+        }
+    }
+
+    /// The labels of one level, given those of the level below. There, siblings lie side by side, so two by
+    /// two they are the rows of this level's internal nodes; the rows of its leaves lie in the payload.
+    fn label_level(&self, level: Range<usize>, below: &[[u8; 32]]) -> Vec<[u8; 32]> {
+        let mut pairs = below.as_flattened().as_chunks().0.iter();
+        let rows = self.nodes(level.clone()).filter_map(|node| match node {
+            Look::Leaf(row) => Some(row),
+            Look::Internal(()) => pairs.next(),
+            Look::Empty | Look::Stub(_) => None,
+        });
+        let mut hashes = Vec::with_capacity(level.len());
+        hash::rows(rows, |hash| hashes.push(hash));
+        let mut hashes = hashes.into_iter();
+        let mut hash = || hashes.next().expect("there is a row for each leaf and internal node");
+        let label = |node| match node {
+            Look::Empty => Label::EMPTY,
+            Look::Stub(label) => label,
+            Look::Leaf(_) => Label::leaf(hash()),
+            Look::Internal(()) => Label::internal(hash()),
+        };
+        self.nodes(level).map(label).map(Into::into).collect()
+    }
+
+    /// The nodes of a range, read one after the other.
+    fn nodes(&self, range: Range<usize>) -> impl Iterator<Item = Look<'_, ()>> {
+        let mut payload = self.payload_from(range.start);
+        range.map(move |node| match self.shape.tag(node) {
+            Tag::Empty => Look::Empty,
+            Tag::Leaf => Look::Leaf(next(&mut payload)),
+            Tag::Stub => Look::Stub(Label::from_bytes(*next(&mut payload))),
+            Tag::Internal => Look::Internal(()),
+        })
+    }
+
+    /// The payloads of `node` and the nodes after it.
+    fn payload_from(&self, node: usize) -> &[u8] {
+        &self.payload[self.shape.counts_before(node).payload_len()..]
+    }
+
+    fn top(&self) -> Cursor<'_> {
+        Cursor { proof: self, node: 0 }
+    }
+
+    /// The node where `path` ends.
+    fn terminal(&self, path: &Path) -> usize {
+        let mut node = 0;
+        let mut depth = 0;
+        while self.shape.tag(node) == Tag::Internal {
+            node = self.shape.first_child(node) + usize::from(path.bit(depth));
+            depth += 1;
+        }
+        node
+    }
+}
+
+/// Takes a payload of fixed size off the front of `rest`.
+fn next<'a, const N: usize>(rest: &mut &'a [u8]) -> &'a [u8; N] {
+    let (head, tail) = rest.split_first_chunk().expect("a proof's payload is as long as its tags say");
+    *rest = tail;
+    head
+}
+
+impl fmt::Debug for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proof")
+            .field("nodes", &self.shape.len())
+            .field("leaves", &self.shape.total().leaves)
+            .field("stubs", &self.shape.total().stubs)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A node of a proof.
+#[derive(Clone, Copy)]
+struct Cursor<'a> {
+    proof: &'a Proof,
+    node: usize,
+}
+
+impl<'a> Cursor<'a> {
+    fn look(self) -> Look<'a, [Self; 2]> {
+        let Self { proof, node } = self;
+        match proof.shape.tag(node) {
+            Tag::Empty => Look::Empty,
+            Tag::Leaf => Look::Leaf(next(&mut proof.payload_from(node))),
+            Tag::Stub => Look::Stub(Label::from_bytes(*next(&mut proof.payload_from(node)))),
+            Tag::Internal => {
+                let first = proof.shape.first_child(node);
+                Look::Internal([first, first + 1].map(|node| Self { proof, node }))
+            }
+        }
+    }
+}
+
+/// A proof that has been compared to a trusted root: made by [`Proof::verify`], and from other verified
+/// proofs.
+///
+/// It answers for the keys whose paths it holds, whatever the keys it was made for.
+#[derive(Clone, PartialEq, Eq)]
+pub struct VerifiedProof {
+    proof: Proof,
+    root: Label,
+}
+
+impl VerifiedProof {
+    /// The root this proof has been verified against.
+    pub fn root(&self) -> Label {
+        self.root
+    }
+
+    /// What the tree holds under `key`: the digest of its value, or `None` if it proves the key's absence.
+    ///
+    /// # Errors
+    ///
+    /// If the path of the key is not part of the proof, which then says nothing about it.
+    pub fn get(&self, key: &[u8]) -> Result<Option<ValueDigest>, Undecided> {
+        self.get_path(&Path::of(key))
+    }
+
+    pub(crate) fn get_path(&self, path: &Path) -> Result<Option<ValueDigest>, Undecided> {
+        let cursor = Cursor { proof: &self.proof, node: self.proof.terminal(path) };
+        match cursor.look() {
+            Look::Leaf(row) if half(row, 0) == *path.as_bytes() => Ok(Some(ValueDigest::from_bytes(half(row, 1)))),
+            Look::Leaf(_) | Look::Empty => Ok(None),
+            Look::Stub(_) | Look::Internal(_) => Err(Undecided { path: *path }),
+        }
+    }
+
+    /// The proof, to be sent on.
+    pub fn proof(&self) -> &Proof {
+        &self.proof
+    }
+
+    /// Gives the proof away as a claim that its next owner has to verify again.
+    pub fn into_proof(self) -> Proof {
+        self.proof
+    }
+
+    /// This proof cut down to `keys`: what the tree itself would have proved for them. Keys that this proof
+    /// does not decide are left out.
+    pub fn restrict<K: AsRef<[u8]>>(&self, keys: impl IntoIterator<Item = K>) -> Self {
+        self.restrict_paths(keys.into_iter().map(|key| Path::of(key.as_ref())).collect())
+    }
+
+    pub(crate) fn restrict_paths(&self, mut paths: Vec<Path>) -> Self {
+        // An undecided path would leave two stubs side by side at its end.
+        paths.retain(|path| self.get_path(path).is_ok());
+        let mut labels = vec![[0; 32]; self.proof.shape.len()];
+        self.proof.label_levels(|first, level| labels[first..][..level.len()].copy_from_slice(level));
+        let top = Labelled { cursor: self.proof.top(), labels: &labels };
+        Self { proof: cut(top, paths), root: self.root }
+    }
+
+    /// The union of two proofs of the same tree (thesis 3.3): it decides every key that either decides, and
+    /// is what the tree itself would have proved for all of them.
+    ///
+    /// # Errors
+    ///
+    /// If the proofs have different roots.
+    pub fn merge(&self, other: &Self) -> Result<Self, MergeError> {
+        if self.root != other.root {
+            return Err(MergeError { left: self.root, right: other.root });
+        }
+        Ok(Self { proof: cut::join(&self.proof, &other.proof), root: self.root })
+    }
+}
+
+impl fmt::Debug for VerifiedProof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifiedProof").field("root", &self.root).field("proof", &self.proof).finish()
+    }
+}
+
+/// A proof is of another tree than the one it should be of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("proof has the root {actual}, not {expected}")]
+pub struct VerifyError {
+    /// The trusted root.
+    pub expected: Label,
+    /// The root computed from the proof.
+    pub actual: Label,
+}
+
+/// A proof does not hold the path of a key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("proof does not decide the key with the path {path}")]
+pub struct Undecided {
+    /// The path of the key.
+    pub path: Path,
+}
+
+/// Two proofs cannot be merged because they are of different trees.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("proofs of different trees: {left} and {right}")]
+pub struct MergeError {
+    /// The root of the proof merged into.
+    pub left: Label,
+    /// The root of the other proof.
+    pub right: Label,
+}

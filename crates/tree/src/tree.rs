@@ -1,0 +1,169 @@
+//! The tree as its users see it.
+
+use std::{fmt, sync::Arc};
+
+use bytes::Bytes;
+
+use crate::{
+    batch::{self, Change},
+    iter::Iter,
+    label::{Label, ValueDigest},
+    node::{Leaf, Node, Slot},
+    path::Path,
+    proof::{self, Proof},
+};
+
+/// A map from keys to values with a label that commits to all of it: a binary Merkle prefix tree (thesis
+/// 3.1) over the [`Path`]s of the keys.
+///
+/// Its shape depends on the set of records alone: an internal node stands exactly where two keys or more
+/// share the prefix. So the label does too, whatever the order of changes that led there.
+///
+/// A clone is a snapshot: it takes constant time, shares all nodes, and is not affected by later changes of
+/// the original (nor the reverse). Snapshots are `Send + Sync` and need no lock. Keys and values are
+/// [`Bytes`]: one that is a slice of a larger buffer keeps that buffer in memory as long as the record lives.
+///
+/// Two trees are equal if their roots are.
+#[derive(Clone, Default)]
+pub struct Tree {
+    root: Slot,
+    len: usize,
+}
+
+impl Tree {
+    /// A tree without records.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The label of the whole tree.
+    pub fn root(&self) -> Label {
+        self.root.label
+    }
+
+    /// The number of records.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is no record.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The value of `key`.
+    pub fn get(&self, key: &[u8]) -> Option<&Bytes> {
+        self.leaf(&Path::of(key)).map(|leaf| &leaf.value)
+    }
+
+    /// The digest of the value of `key`, as proofs show it: nothing is hashed but the key.
+    pub fn value_digest(&self, key: &[u8]) -> Option<ValueDigest> {
+        self.leaf(&Path::of(key)).map(Leaf::digest)
+    }
+
+    /// Whether there is a record with this key.
+    pub fn contains_key(&self, key: &[u8]) -> bool {
+        self.leaf(&Path::of(key)).is_some()
+    }
+
+    /// The records as `(key, value)`, in the order of their paths, which looks random but depends on the
+    /// keys alone.
+    pub fn iter(&self) -> Iter<'_> {
+        Iter::new(&self.root.node, self.len)
+    }
+
+    /// Sets the value of `key` and returns the old one.
+    ///
+    /// A batch given to [`Tree::apply`] is many times cheaper than its changes one by one.
+    pub fn insert(&mut self, key: impl Into<Bytes>, value: impl Into<Bytes>) -> Option<Bytes> {
+        let key = key.into();
+        let old = self.get(&key).cloned();
+        self.apply([(key, Some(value.into()))]);
+        old
+    }
+
+    /// Removes the record of `key` and returns its value. Without such a record nothing happens.
+    pub fn remove(&mut self, key: &[u8]) -> Option<Bytes> {
+        let old = self.get(key).cloned()?;
+        self.apply([(Bytes::copy_from_slice(key), None)]);
+        Some(old)
+    }
+
+    /// Applies a batch: each key gets its new value, or is removed where the value is `None`. The last
+    /// change of a key wins; removing an absent key does nothing.
+    ///
+    /// Every label concerned is computed once, after all changes, level by level and many at a time.
+    pub fn apply(&mut self, changes: impl IntoIterator<Item = (Bytes, Option<Bytes>)>) {
+        self.apply_at(changes.into_iter().map(|(key, value)| (Path::of(&key), key, value)));
+    }
+
+    /// `apply` with each key's path given. Outside of tests the path is always that of the key.
+    pub(crate) fn apply_at(&mut self, changes: impl IntoIterator<Item = (Path, Bytes, Option<Bytes>)>) {
+        let change = |(path, key, value): (Path, Bytes, Option<Bytes>)| Change {
+            path,
+            leaf: value.map(|value| Arc::new(Leaf::new(path, key, value))),
+        };
+        let tally = batch::apply(&mut self.root, changes.into_iter().map(change).collect());
+        self.len = self.len + tally.added - tally.removed;
+    }
+
+    /// Proves, for every one of `keys`, its value's digest or its absence. Order and repetition of the keys
+    /// do not matter: the proof, and its encoding, is that of the set.
+    pub fn prove<K: AsRef<[u8]>>(&self, keys: impl IntoIterator<Item = K>) -> Proof {
+        self.prove_paths(keys.into_iter().map(|key| Path::of(key.as_ref())).collect())
+    }
+
+    pub(crate) fn prove_paths(&self, paths: Vec<Path>) -> Proof {
+        proof::cut(proof::TreeView::new(&self.root), paths)
+    }
+
+    fn leaf(&self, path: &Path) -> Option<&Leaf> {
+        let mut node = &self.root.node;
+        let mut depth = 0;
+        while let Node::Internal(internal) = node {
+            node = internal.child(usize::from(path.bit(depth)));
+            depth += 1;
+        }
+        match node {
+            Node::Leaf(leaf) if leaf.path() == *path => Some(leaf),
+            _ => None,
+        }
+    }
+}
+
+impl PartialEq for Tree {
+    fn eq(&self, other: &Self) -> bool {
+        self.root() == other.root()
+    }
+}
+
+impl Eq for Tree {}
+
+impl fmt::Debug for Tree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tree").field("root", &self.root()).field("len", &self.len).finish()
+    }
+}
+
+impl Extend<(Bytes, Bytes)> for Tree {
+    fn extend<I: IntoIterator<Item = (Bytes, Bytes)>>(&mut self, records: I) {
+        self.apply(records.into_iter().map(|(key, value)| (key, Some(value))));
+    }
+}
+
+impl FromIterator<(Bytes, Bytes)> for Tree {
+    fn from_iter<I: IntoIterator<Item = (Bytes, Bytes)>>(records: I) -> Self {
+        let mut tree = Self::new();
+        tree.extend(records);
+        tree
+    }
+}
+
+impl<'a> IntoIterator for &'a Tree {
+    type Item = (&'a Bytes, &'a Bytes);
+    type IntoIter = Iter<'a>;
+
+    fn into_iter(self) -> Iter<'a> {
+        self.iter()
+    }
+}
