@@ -1,0 +1,319 @@
+//! The messages between clients and nodes: the JSON of the HTTP port, shared by both sides.
+//!
+//! Digests and keys of people are hexadecimal; byte strings of ours (proofs, receipts, certificates) are the
+//! canonical encoding in base64; record values are text where they can be, base64 otherwise.
+//! Nothing in a reply is to be believed: the client checks what it names against certified roots.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+use crate::Height;
+use crate::hash::Hash;
+use crate::key::Key;
+use crate::receipt::{Receipt, Verdict};
+use crate::request::Identity;
+use crate::signature::{PublicKey, Signature};
+
+/// A byte string: base64 in JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Base64(pub Bytes);
+
+impl Serialize for Base64 {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Base64 {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'_, str>>::deserialize(deserializer)?;
+        let bytes = STANDARD.decode(text.as_bytes()).map_err(|e| D::Error::custom(format!("not base64: {e}")))?;
+        Ok(Self(bytes.into()))
+    }
+}
+
+impl From<Vec<u8>> for Base64 {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes.into())
+    }
+}
+
+/// A record's value: text where it is printable UTF-8, base64 otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Value {
+    /// The value as text.
+    Text(String),
+    /// The value as base64.
+    Base64(Base64),
+}
+
+impl From<&Bytes> for Value {
+    fn from(value: &Bytes) -> Self {
+        match std::str::from_utf8(value) {
+            Ok(text) if !text.chars().any(|c| c.is_control() && c != '\n' && c != '\t') => Self::Text(text.into()),
+            _ => Self::Base64(Base64(value.clone())),
+        }
+    }
+}
+
+impl From<Value> for Bytes {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::Text(text) => text.into(),
+            Value::Base64(bytes) => bytes.0,
+        }
+    }
+}
+
+/// `GET /v1/status`: how a node is doing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The node's name.
+    pub name: String,
+    /// The node's key.
+    pub public_key: PublicKey,
+    /// The program's version.
+    pub version: String,
+    /// The cluster's name.
+    pub cluster: String,
+    /// The cluster's genesis.
+    pub genesis: Hash,
+    /// Height of the newest final block that the node has executed.
+    pub height: Height,
+    /// The newest height whose result is certified.
+    pub certified_height: Height,
+    /// The root of that height.
+    pub certified_root: Hash,
+    /// The oldest height that reads can name.
+    pub oldest_height: Height,
+    /// Records in the newest state.
+    pub records: u64,
+    /// Requests waiting to be ordered.
+    pub pending: u64,
+    /// Whether the node serves: it has caught up with what it stored.
+    pub ready: bool,
+}
+
+/// `GET /v1/members`: who the cluster is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Members {
+    /// All members.
+    pub members: Vec<MemberView>,
+    /// How many of them may be faulty.
+    pub faults_tolerated: u64,
+    /// How many make a certificate.
+    pub quorum: u64,
+}
+
+/// One member.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberView {
+    /// Its name.
+    pub name: String,
+    /// Its key.
+    pub public_key: PublicKey,
+    /// Where its HTTP port is, if the answering node has been told.
+    pub http: Option<String>,
+}
+
+/// `POST /v1/get`: read records with a proof.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GetRequest {
+    /// The records.
+    pub keys: Vec<Key>,
+    /// The certified height to read at; the newest where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub height: Option<Height>,
+    /// The certified height to reach at least: the node waits a moment for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_height: Option<Height>,
+    /// A height whose root the client has verified: its certificate need not be sent again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known_height: Option<Height>,
+    /// Those of `keys` that are to be proved but whose values the client has (by digest): the node may leave
+    /// them out (`null`). What the proof says counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without_values: Vec<Key>,
+}
+
+/// The answer to [`GetRequest`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GetReply {
+    /// The height that was read.
+    pub height: Height,
+    /// Its root.
+    pub root: Hash,
+    /// The records, in the order of the request.
+    pub records: Vec<RecordView>,
+    /// The encoded tree proof of all keys.
+    pub proof: Base64,
+    /// The encoded [`crate::certificate::ResultProof`] of the height; left out where the client knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Base64>,
+}
+
+/// One record of a reply.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordView {
+    /// Its key.
+    pub key: Key,
+    /// Its value; `null` where it is absent.
+    pub value: Option<Value>,
+}
+
+/// `POST /v1/execute`: have a request ordered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExecuteRequest {
+    /// The encoded [`crate::request::Request`].
+    pub request: Base64,
+}
+
+/// The answer to [`ExecuteRequest`]: the node has taken the request, and nothing more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecuteReply {
+    /// The request's identity, under which its receipt can be asked for.
+    pub identity: Identity,
+}
+
+/// `GET /v1/receipts/{identity}`: what became of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiptReply {
+    /// The request.
+    pub identity: Identity,
+    /// How far it has come.
+    pub state: RequestState,
+    /// The receipt for people; `null` until the request is executed. The encoded one in `proof` counts.
+    pub receipt: Option<ReceiptView>,
+    /// What proves the receipt.
+    pub proof: Option<ReceiptProof>,
+}
+
+/// How far a request has come on the answering node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RequestState {
+    /// The node has not seen it in the heights that it remembers.
+    Unknown,
+    /// It waits to be ordered.
+    Pending,
+    /// It is in a final block; the result of that block is not certified yet.
+    Executed,
+    /// The result of its block is certified.
+    Certified,
+}
+
+/// What proves a receipt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiptProof {
+    /// The encoded receipt.
+    pub receipt: Base64,
+    /// The encoded proof of the identity in the receipts tree of its height.
+    pub path: Base64,
+    /// The encoded [`crate::block::BlockResult`] of its height.
+    pub result: Base64,
+    /// The answering node's key.
+    pub node: PublicKey,
+    /// The answering node's signature over the result.
+    pub signature: Signature,
+    /// The encoded [`crate::certificate::ResultProof`] of its height, once there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Base64>,
+}
+
+/// A receipt for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiptView {
+    /// The height of the block.
+    pub height: Height,
+    /// The place in the block.
+    pub index: u32,
+    /// Gas used.
+    pub gas: u64,
+    /// `applied` or `refused`.
+    pub verdict: String,
+    /// The code of the refusal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The refusal in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// What the operation returned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Value>,
+}
+
+impl From<&Receipt> for ReceiptView {
+    fn from(receipt: &Receipt) -> Self {
+        let view = Self {
+            height: receipt.height,
+            index: receipt.index,
+            gas: receipt.gas,
+            verdict: "applied".into(),
+            reason: None,
+            message: None,
+            output: None,
+        };
+        match &receipt.verdict {
+            Verdict::Applied { output, .. } => Self { output: Some(Value::from(output)), ..view },
+            Verdict::Refused(refusal) => Self {
+                verdict: "refused".into(),
+                reason: Some(refusal.code().into()),
+                message: Some(refusal.to_string()),
+                ..view
+            },
+        }
+    }
+}
+
+/// `GET /v1/blocks`: final blocks, newest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blocks {
+    /// The blocks.
+    pub blocks: Vec<BlockView>,
+}
+
+/// One final block.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockView {
+    /// Its height.
+    pub height: Height,
+    /// Its digest.
+    pub digest: Hash,
+    /// Whose turn it was.
+    pub leader: PublicKey,
+    /// How many requests it holds.
+    pub requests: u64,
+    /// How many of them were applied.
+    pub applied: u64,
+    /// How many were refused.
+    pub refused: u64,
+    /// How many were void.
+    pub void: u64,
+    /// The root after it.
+    pub root: Hash,
+}
+
+/// An error: `application/problem+json` (RFC 9457) with a code of ours and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// The stable code.
+    pub code: String,
+    /// What happened, with the values.
+    pub detail: String,
+    /// What to do about it.
+    pub hint: String,
+    /// Whether the same request may succeed later.
+    pub retryable: bool,
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.code, self.detail)?;
+        if self.hint.is_empty() { Ok(()) } else { write!(f, " ({})", self.hint) }
+    }
+}

@@ -1,0 +1,211 @@
+//! Blocks, and the results that they carry.
+//!
+//! Block `h` carries, beside its requests, the *result* of its parent: what height `h - 1` came to. A node
+//! votes for a block only if that result is its own, so the certificate of block `h` certifies the root of
+//! height `h - 1` (DESIGN section 6). The result is a function of the block's ancestry alone.
+
+use bytes::Bytes;
+
+use crate::Height;
+use crate::codec::{self, Decode, DecodeError, Encode, Reader};
+use crate::genesis::Genesis;
+use crate::hash::{Domain, Hash};
+use crate::limits::{BLOCK_BYTES_MAX, BLOCK_REQUESTS_MAX, REQUEST_BYTES_MAX};
+use crate::signature::{PublicKey, Statement};
+
+/// What a height came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockResult {
+    /// The height.
+    pub height: Height,
+    /// The root of the records after it.
+    pub root: Hash,
+    /// The root of the receipts tree of its block: from identity to encoded receipt.
+    pub receipts: Hash,
+    /// The digest of the paths that its block wrote, in ascending order.
+    pub written: Hash,
+}
+
+impl BlockResult {
+    /// What a node signs to vouch for this result on its own, before a certificate exists.
+    #[must_use]
+    pub fn statement(&self, genesis: &Hash) -> Statement {
+        let mut bytes = genesis.encode();
+        self.encode_to(&mut bytes);
+        Statement { domain: Domain::ResultSignature, digest: Hash::of(Domain::ResultSignature, &bytes) }
+    }
+}
+
+/// Where in the ordering engine's protocol a block was proposed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Context {
+    /// The epoch: one set of members.
+    pub epoch: u64,
+    /// The view: one turn of one leader.
+    pub view: u64,
+    /// The view of the parent block.
+    pub parent_view: u64,
+    /// Whose turn it was.
+    pub leader: PublicKey,
+    /// The digest of the parent block.
+    pub parent: Hash,
+}
+
+/// What a block's digest is made over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Where the block was proposed.
+    pub context: Context,
+    /// The block's height: its parent's plus one.
+    pub height: Height,
+    /// The digest of the requests.
+    pub body: Hash,
+    /// What the parent came to.
+    pub result: BlockResult,
+}
+
+impl Header {
+    /// The block's digest.
+    #[must_use]
+    pub fn digest(&self) -> Hash {
+        Hash::of(Domain::BlockHeader, &self.encode())
+    }
+}
+
+/// A block: a header, and the requests as the bytes that clients sent.
+///
+/// The requests are not decoded with the block: a proposer may put anything there, and what does not decode
+/// is void, not a reason to reject a block that others may have accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// What the digest is made over.
+    pub header: Header,
+    /// The requests, in the order of their execution.
+    pub requests: Vec<Bytes>,
+}
+
+impl Block {
+    /// A block on top of `context.parent`.
+    ///
+    /// # Panics
+    /// If a request, or their number, is 2^32 or more; the limits are far below.
+    #[must_use]
+    pub fn new(context: Context, height: Height, result: BlockResult, requests: Vec<Bytes>) -> Self {
+        Self { header: Header { context, height, body: body_digest(&requests), result }, requests }
+    }
+
+    /// The block of height 0. It holds no requests; its parent field is the genesis digest, so that clusters
+    /// with different genesis share no block.
+    #[must_use]
+    pub fn genesis(genesis: &Genesis) -> Self {
+        let parent = genesis.digest();
+        let context = Context { epoch: 0, view: 0, parent_view: 0, leader: PublicKey([0; 32]), parent };
+        let nothing =
+            BlockResult { height: 0, root: Hash::default(), receipts: Hash::default(), written: Hash::default() };
+        Self::new(context, 0, nothing, Vec::new())
+    }
+
+    /// The block's digest: its header's.
+    #[must_use]
+    pub fn digest(&self) -> Hash {
+        self.header.digest()
+    }
+}
+
+fn body_digest(requests: &[Bytes]) -> Hash {
+    let mut bytes = Vec::with_capacity(requests.iter().map(|request| request.len() + 4).sum::<usize>() + 4);
+    put_requests(&mut bytes, requests);
+    Hash::of(Domain::BlockBody, &bytes)
+}
+
+fn put_requests(out: &mut Vec<u8>, requests: &[Bytes]) {
+    codec::put_count(out, requests.len());
+    for request in requests {
+        codec::put_bytes(out, request);
+    }
+}
+
+impl Encode for BlockResult {
+    fn encode_to(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.height.to_le_bytes());
+        self.root.encode_to(out);
+        self.receipts.encode_to(out);
+        self.written.encode_to(out);
+    }
+}
+
+impl Decode for BlockResult {
+    fn decode_from(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            height: reader.u64("result height")?,
+            root: Hash::decode_from(reader)?,
+            receipts: Hash::decode_from(reader)?,
+            written: Hash::decode_from(reader)?,
+        })
+    }
+}
+
+impl Encode for Context {
+    fn encode_to(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.epoch.to_le_bytes());
+        out.extend_from_slice(&self.view.to_le_bytes());
+        out.extend_from_slice(&self.parent_view.to_le_bytes());
+        self.leader.encode_to(out);
+        self.parent.encode_to(out);
+    }
+}
+
+impl Decode for Context {
+    fn decode_from(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            epoch: reader.u64("epoch")?,
+            view: reader.u64("view")?,
+            parent_view: reader.u64("parent view")?,
+            leader: PublicKey::decode_from(reader)?,
+            parent: Hash::decode_from(reader)?,
+        })
+    }
+}
+
+impl Encode for Header {
+    fn encode_to(&self, out: &mut Vec<u8>) {
+        self.context.encode_to(out);
+        out.extend_from_slice(&self.height.to_le_bytes());
+        self.body.encode_to(out);
+        self.result.encode_to(out);
+    }
+}
+
+impl Decode for Header {
+    fn decode_from(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            context: Context::decode_from(reader)?,
+            height: reader.u64("height")?,
+            body: Hash::decode_from(reader)?,
+            result: BlockResult::decode_from(reader)?,
+        })
+    }
+}
+
+impl Encode for Block {
+    fn encode_to(&self, out: &mut Vec<u8>) {
+        self.header.encode_to(out);
+        put_requests(out, &self.requests);
+    }
+}
+
+impl Decode for Block {
+    fn decode_from(reader: &mut Reader) -> Result<Self, DecodeError> {
+        let header = Header::decode_from(reader)?;
+        let requests = reader.list("requests", BLOCK_REQUESTS_MAX, |r| r.bytes("request", REQUEST_BYTES_MAX))?;
+        if header.body != body_digest(&requests) {
+            let why = "the header's digest is of other requests".into();
+            return Err(DecodeError::Invalid { field: "block body", why });
+        }
+        Ok(Self { header, requests })
+    }
+
+    fn decode_shared(bytes: Bytes) -> Result<Self, DecodeError> {
+        codec::decode_within("block", bytes, BLOCK_BYTES_MAX)
+    }
+}

@@ -1,0 +1,242 @@
+//! Certificates: what n - f members signed, in a form that needs no ordering engine to check.
+//!
+//! A certificate is a finalization of the engine: the votes of a quorum for one block. Since a member votes
+//! for a block only if the result that it carries is its own, the certificate of a block certifies the result
+//! of the block's parent. Where a block has no certificate of its own, that of a later block and the headers
+//! between them do ([`ResultProof`]).
+
+use thiserror::Error;
+
+use crate::Height;
+use crate::block::{BlockResult, Header};
+use crate::codec::{self, Decode, DecodeError, Encode, Reader};
+use crate::genesis::Genesis;
+use crate::hash::Hash;
+use crate::limits::{HEADER_CHAIN_MAX, MEMBERS_MAX};
+use crate::signature::{PublicKey, Signature};
+
+/// The votes of a quorum that a block is final.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// The epoch of the view in which the block became final.
+    pub epoch: u64,
+    /// The view in which the block became final: not always that of its header.
+    pub view: u64,
+    /// The view of the parent proposal.
+    pub parent_view: u64,
+    /// The digest of the block.
+    pub block: Hash,
+    /// The voters, as indices into the genesis's members, in strictly ascending order.
+    pub signers: Vec<u8>,
+    /// Their signatures, in the same order.
+    pub signatures: Vec<Signature>,
+}
+
+/// Why a certificate, or a proof that rests on one, proves nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum CertificateError {
+    /// Fewer members signed than make a quorum.
+    #[error("{found} members signed, {needed} are needed")]
+    TooFewSigners {
+        /// How many signed.
+        found: usize,
+        /// The quorum.
+        needed: usize,
+    },
+    /// The signers are not in strictly ascending order: one may be there twice.
+    #[error("signers are repeated or out of order")]
+    RepeatedSigner,
+    /// A signer is not a member.
+    #[error("signer {index} is not one of the {members} members")]
+    ForeignSigner {
+        /// The index that the certificate names.
+        index: u8,
+        /// How many members there are.
+        members: usize,
+    },
+    /// The number of signatures is not that of signers.
+    #[error("{signatures} signatures for {signers} signers")]
+    Count {
+        /// How many signatures there are.
+        signatures: usize,
+        /// How many signers there are.
+        signers: usize,
+    },
+    /// A signature does not hold.
+    #[error("the signature of member {0} does not verify")]
+    BadSignature(PublicKey),
+    /// The certificate is of another block than the newest header.
+    #[error("the certificate is of block {certified}, the newest header's digest is {header}")]
+    OtherBlock {
+        /// The certified block.
+        certified: Hash,
+        /// The header's digest.
+        header: Hash,
+    },
+    /// There is no header.
+    #[error("there is no header")]
+    NoHeader,
+    /// Two neighbouring headers are not parent and child.
+    #[error("the header of height {0} is not the parent of the next")]
+    BrokenChain(Height),
+    /// A header carries the result of another height than its parent's.
+    #[error("the header of height {height} carries the result of height {result}")]
+    ResultHeight {
+        /// The header's height.
+        height: Height,
+        /// The result's height.
+        result: Height,
+    },
+}
+
+impl Certificate {
+    /// Checks that a quorum of the members signed.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn verify(&self, genesis: &Genesis) -> Result<(), CertificateError> {
+        let members = genesis.members.len();
+        let (found, needed) = (self.signers.len(), genesis.quorum());
+        if found < needed {
+            return Err(CertificateError::TooFewSigners { found, needed });
+        }
+        if self.signatures.len() != found {
+            return Err(CertificateError::Count { signatures: self.signatures.len(), signers: found });
+        }
+        if !self.signers.is_sorted_by(|a, b| a < b) {
+            return Err(CertificateError::RepeatedSigner);
+        }
+        let message = self.signed_bytes(&genesis.digest());
+        for (&index, signature) in self.signers.iter().zip(&self.signatures) {
+            let member =
+                genesis.members.get(index as usize).ok_or(CertificateError::ForeignSigner { index, members })?;
+            if !member.public_key.verify_bytes(&message, signature) {
+                return Err(CertificateError::BadSignature(member.public_key));
+            }
+        }
+        Ok(())
+    }
+
+    /// The bytes that each voter signed: the engine's encoding of a vote to finalize in the cluster with this
+    /// genesis digest. Signers and signatures are not part of them.
+    #[must_use]
+    pub fn signed_bytes(&self, genesis: &Hash) -> Vec<u8> {
+        let mut namespace = order_namespace(genesis);
+        namespace.extend_from_slice(b"_FINALIZE");
+        let mut bytes = Vec::new();
+        put_varint(&mut bytes, namespace.len() as u64);
+        bytes.extend_from_slice(&namespace);
+        put_varint(&mut bytes, self.epoch);
+        put_varint(&mut bytes, self.view);
+        put_varint(&mut bytes, self.parent_view);
+        self.block.encode_to(&mut bytes);
+        bytes
+    }
+}
+
+/// What separates the votes of one cluster from those of every other.
+#[must_use]
+pub fn order_namespace(genesis: &Hash) -> Vec<u8> {
+    let mut namespace = b"pleach/1/order/".to_vec();
+    namespace.extend_from_slice(&genesis.0);
+    namespace
+}
+
+/// LEB128, as the engine writes integers.
+fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push((value as u8 & 0x7f) | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// A result, and what proves it: the headers from the block that carries it up to a certified one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResultProof {
+    /// From the header that carries the result to the certified one, in ascending order of height.
+    pub headers: Vec<Header>,
+    /// The certificate of the last header.
+    pub certificate: Certificate,
+}
+
+/// The result of a height that a quorum of members vouches for. Only [`ResultProof::verify`] makes one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CertifiedResult(BlockResult);
+
+impl CertifiedResult {
+    /// What the height came to.
+    #[must_use]
+    pub const fn result(&self) -> &BlockResult {
+        &self.0
+    }
+}
+
+impl ResultProof {
+    /// Checks the certificate and the headers below it.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn verify(&self, genesis: &Genesis) -> Result<CertifiedResult, CertificateError> {
+        let (Some(first), Some(last)) = (self.headers.first(), self.headers.last()) else {
+            return Err(CertificateError::NoHeader);
+        };
+        // Cheap checks first: signatures are the expensive part of a lie.
+        let header = last.digest();
+        if header != self.certificate.block {
+            return Err(CertificateError::OtherBlock { certified: self.certificate.block, header });
+        }
+        for pair in self.headers.windows(2) {
+            let linked =
+                pair[1].context.parent == pair[0].digest() && Some(pair[1].height) == pair[0].height.checked_add(1);
+            if !linked {
+                return Err(CertificateError::BrokenChain(pair[0].height));
+            }
+        }
+        if first.height.checked_sub(1) != Some(first.result.height) {
+            return Err(CertificateError::ResultHeight { height: first.height, result: first.result.height });
+        }
+        self.certificate.verify(genesis)?;
+        Ok(CertifiedResult(first.result))
+    }
+}
+
+impl Encode for Certificate {
+    fn encode_to(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.epoch.to_le_bytes());
+        out.extend_from_slice(&self.view.to_le_bytes());
+        out.extend_from_slice(&self.parent_view.to_le_bytes());
+        self.block.encode_to(out);
+        codec::put_bytes(out, &self.signers);
+        codec::put_list(out, &self.signatures);
+    }
+}
+
+impl Decode for Certificate {
+    fn decode_from(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            epoch: reader.u64("epoch")?,
+            view: reader.u64("view")?,
+            parent_view: reader.u64("parent view")?,
+            block: Hash::decode_from(reader)?,
+            signers: reader.bytes("signers", MEMBERS_MAX)?.to_vec(),
+            signatures: reader.list("signatures", MEMBERS_MAX, Signature::decode_from)?,
+        })
+    }
+}
+
+impl Encode for ResultProof {
+    fn encode_to(&self, out: &mut Vec<u8>) {
+        codec::put_list(out, &self.headers);
+        self.certificate.encode_to(out);
+    }
+}
+
+impl Decode for ResultProof {
+    fn decode_from(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            headers: reader.list("headers", HEADER_CHAIN_MAX, Header::decode_from)?,
+            certificate: Certificate::decode_from(reader)?,
+        })
+    }
+}

@@ -1,0 +1,70 @@
+//! The border between the state machine and the runtime of operations.
+//!
+//! `pleach-state` and the client's simulator call an [`Executor`]; `pleach-vm` is one. The trait is all that
+//! they know of WebAssembly.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use crate::Height;
+use crate::hash::Hash;
+use crate::key::Key;
+use crate::limits::Limits;
+use crate::receipt::{Event, Refusal};
+use crate::request::Identity;
+use crate::signature::PublicKey;
+
+/// One execution: everything that an operation can see.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// The cluster.
+    pub genesis: &'a Hash,
+    /// The cluster's limits.
+    pub limits: &'a Limits,
+    /// The operation's key; its domain is what it may write.
+    pub operation: &'a Key,
+    /// The operation's module.
+    pub code: &'a Bytes,
+    /// BLAKE3 of the module, as the tree holds it: what caches are keyed by.
+    pub code_digest: &'a Hash,
+    /// The records that may be opened, in strictly ascending order.
+    pub touched: &'a [Key],
+    /// Their values, `None` where absent. As long as `touched`.
+    pub values: &'a [Option<Bytes>],
+    /// The request's arguments.
+    pub arguments: &'a Bytes,
+    /// Who signed, in strictly ascending order. The caller has verified the signatures.
+    pub signers: &'a [PublicKey],
+    /// The request's identity.
+    pub identity: &'a Identity,
+    /// The height of the block that is being executed.
+    pub height: Height,
+}
+
+/// What an execution came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Gas used, at most [`Limits::gas`].
+    pub gas: u64,
+    /// The effects, or why there are none.
+    pub result: Result<Effects, Refusal>,
+}
+
+/// What a successful execution did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Effects {
+    /// Records written: a new value, or `None` for a removal. A record written back to the value that it had
+    /// is not listed, nor is the removal of an absent one.
+    pub writes: BTreeMap<Key, Option<Bytes>>,
+    /// What the operation returned.
+    pub output: Bytes,
+    /// What the operation announced.
+    pub events: Vec<Event>,
+}
+
+/// Runs operations. The outcome is a function of the call alone: the same on every node, engine and machine.
+pub trait Executor: Send + Sync {
+    /// Runs one operation to its end, within the limits of the call. It never panics, whatever the module.
+    fn execute(&self, call: &Call<'_>) -> Outcome;
+}

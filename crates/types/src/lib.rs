@@ -1,0 +1,39 @@
+//! The vocabulary of Pleach: what nodes and clients say to each other, and what a verifier needs.
+//!
+//! ```text
+//! bytes -> Request -> ordered Block -> BlockResult {root, receipts} -> Certificate -> verified reply
+//! ```
+//!
+//! Everything here is plain data with one canonical encoding ([`codec`]), named limits ([`limits`]) and
+//! domain-separated hashes and signatures ([`hash`], [`signature`]). Nothing here reads a clock, a file or a
+//! socket, and nothing here knows the ordering engine: a client that has only this crate and `pleach-tree`
+//! can check every answer of a node.
+
+pub mod api;
+pub mod block;
+pub mod certificate;
+pub mod codec;
+pub mod execution;
+pub mod genesis;
+pub mod hash;
+pub mod key;
+pub mod limits;
+pub mod receipt;
+pub mod request;
+pub mod signature;
+
+pub use block::{Block, BlockResult, Context, Header};
+pub use certificate::{Certificate, CertifiedResult};
+pub use codec::{Decode, DecodeError, Encode};
+pub use genesis::{Genesis, Member};
+pub use hash::Hash;
+pub use key::{Key, KeyError};
+pub use limits::Limits;
+pub use receipt::{Event, Receipt, Refusal, Verdict};
+pub use request::{Body, Identity, Nonce, Request};
+pub use signature::{PublicKey, SecretKey, Signature};
+
+/// A block height: the number of blocks before it. Genesis has height 0.
+///
+/// Time in Pleach is the block height (DESIGN section 4); the thesis counts operations (4.3.4).
+pub type Height = u64;

@@ -1,0 +1,427 @@
+//! What became of a request: receipts, refusals, and the reasons that make a request void.
+//!
+//! A receipt is the same on every node: it depends on the order, the body and the state, never on what a node
+//! stores, on its engine or its machine. Receipts of a block form a prefix tree of their own, from identity to
+//! encoded receipt, whose root is part of the block's result; so a receipt is proved like a record.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::Height;
+use crate::codec::{self, Decode, DecodeError, Encode, Reader};
+use crate::hash::Hash;
+use crate::key::Key;
+use crate::limits::{ABORT_BYTES_MAX, EVENT_BYTES_MAX, EVENTS_MAX, OUTPUT_BYTES_MAX};
+use crate::request::Identity;
+
+/// What became of one ordered request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The request.
+    pub identity: Identity,
+    /// The height of the block that holds it.
+    pub height: Height,
+    /// Its place among the requests of the block.
+    pub index: u32,
+    /// Gas used.
+    pub gas: u64,
+    /// Applied or refused.
+    pub verdict: Verdict,
+}
+
+/// Applied or refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The operation ran and its changes were made.
+    Applied {
+        /// What the operation returned.
+        output: Bytes,
+        /// What the operation announced.
+        events: Vec<Event>,
+    },
+    /// Nothing was changed.
+    Refused(Refusal),
+}
+
+/// Something that an operation announced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// What it is about.
+    pub topic: Bytes,
+    /// What it says.
+    pub data: Bytes,
+}
+
+/// Why an ordered request changed nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Refusal {
+    /// A touched record, or the operation, has changed since `base`. The first such key, operation last.
+    #[error("record {0} changed after the proof was made; read again and retry")]
+    StaleRecord(Key),
+    /// There is no record at the operation's key.
+    #[error("there is no operation {0}")]
+    OperationAbsent(Key),
+    /// The operation's record is not a module that may run.
+    #[error("record {0} is not a valid operation")]
+    OperationInvalid(Key),
+    /// The operation decided against it.
+    #[error("aborted by the operation with code {code}: {message}")]
+    Aborted {
+        /// The operation's own code.
+        code: u32,
+        /// The operation's own words: text at most 1 KiB; bytes that are not UTF-8 are replaced.
+        message: String,
+    },
+    /// The execution used all its gas.
+    #[error("out of gas: the limit is {limit}")]
+    OutOfGas {
+        /// The cluster's limit.
+        limit: u64,
+    },
+    /// The execution used all its stack.
+    #[error("stack overflow")]
+    StackOverflow,
+    /// The module trapped: an unreachable instruction, a division by zero, an access out of bounds.
+    #[error("trapped")]
+    Trap,
+    /// The operation asked for a record that the request does not list. Clients add the key and try again.
+    #[error("record {0} is not among the touched keys of the request")]
+    UndeclaredKey(Key),
+    /// The operation asked for a record by something that is not a key.
+    #[error("the operation opened a record by bytes that are not a key")]
+    BadKey,
+    /// The operation tried to write outside its domain, or a system record.
+    #[error("{operation} may not write {key}: it is outside its domain")]
+    DomainViolation {
+        /// The operation.
+        operation: Key,
+        /// The record.
+        key: Key,
+    },
+    /// The operation broke the rules of a host function.
+    #[error("misused a host function: {0}")]
+    HostMisuse(HostMisuse),
+    /// A value, an output or something else grew past a limit.
+    #[error("{what} exceeds the limit of {limit}")]
+    LimitExceeded {
+        /// What grew too large.
+        what: Limited,
+        /// The limit.
+        limit: u64,
+    },
+}
+
+/// How an operation can misuse the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum HostMisuse {
+    /// A pointer and length reach beyond the memory.
+    #[error("pointer out of range")]
+    Pointer,
+    /// A handle that was never given out.
+    #[error("unknown record handle")]
+    Handle,
+    /// An index beyond what can be enumerated.
+    #[error("index out of range")]
+    Index,
+}
+
+/// What an operation can grow too large.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Limited {
+    /// A record's value.
+    #[error("a value")]
+    Value,
+    /// All values of an execution.
+    #[error("the sum of all values")]
+    Records,
+    /// The returned output.
+    #[error("the output")]
+    Output,
+    /// The number or bytes of events.
+    #[error("the events")]
+    Events,
+}
+
+impl Refusal {
+    /// The stable code by which people and programs know the refusal.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::StaleRecord(_) => "STALE_RECORD",
+            Self::OperationAbsent(_) => "OPERATION_ABSENT",
+            Self::OperationInvalid(_) => "OPERATION_INVALID",
+            Self::Aborted { .. } => "ABORTED",
+            Self::OutOfGas { .. } => "OUT_OF_GAS",
+            Self::StackOverflow => "STACK_OVERFLOW",
+            Self::Trap => "TRAP",
+            Self::UndeclaredKey(_) => "UNDECLARED_KEY",
+            Self::BadKey => "BAD_KEY",
+            Self::DomainViolation { .. } => "DOMAIN_VIOLATION",
+            Self::HostMisuse(_) => "HOST_MISUSE",
+            Self::LimitExceeded { .. } => "LIMIT_EXCEEDED",
+        }
+    }
+
+    /// Whether the same call, with a fresh proof, may succeed.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        matches!(self, Self::StaleRecord(_))
+    }
+
+    const fn tag(&self) -> u8 {
+        match self {
+            Self::StaleRecord(_) => 0,
+            Self::OperationAbsent(_) => 1,
+            Self::OperationInvalid(_) => 2,
+            Self::Aborted { .. } => 3,
+            Self::OutOfGas { .. } => 4,
+            Self::StackOverflow => 5,
+            Self::Trap => 6,
+            Self::UndeclaredKey(_) => 7,
+            Self::BadKey => 8,
+            Self::DomainViolation { .. } => 9,
+            Self::HostMisuse(_) => 10,
+            Self::LimitExceeded { .. } => 11,
+        }
+    }
+}
+
+/// Why a request is void: it has no effect and leaves no receipt, because what is wrong with it is not bound
+/// by its identity (see [`crate::request`]) or because its identity has been dealt with already.
+///
+/// Nodes refuse void requests at the door with these reasons; an ordered one, which only a faulty proposer or
+/// the passing of time can produce, is skipped by all nodes alike.
+#[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
+pub enum Void {
+    /// The bytes are not a canonical request.
+    #[error("not a canonical request: {0}")]
+    Malformed(String),
+    /// The request exceeds a limit of this cluster.
+    #[error("{what} is {actual}, this cluster's limit is {limit}")]
+    OverLimit {
+        /// What is too large.
+        what: String,
+        /// How large it is.
+        actual: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// The request is for another cluster.
+    #[error("the request is for genesis {found}, this cluster's is {expected}")]
+    WrongGenesis {
+        /// The genesis that the request names.
+        found: Hash,
+        /// This cluster's.
+        expected: Hash,
+    },
+    /// A signature does not hold.
+    #[error("a signature does not verify")]
+    BadSignature,
+    /// The proof is older than the window.
+    #[error("the proof is {age} blocks old, this cluster accepts fewer than {history}; read again")]
+    ProofTooOld {
+        /// Blocks since `base`.
+        age: u64,
+        /// The window T.
+        history: u64,
+    },
+    /// The proof is of a height that does not exist yet.
+    #[error("the proof is of height {base}, the newest is {newest}")]
+    ProofFromFuture {
+        /// The height that the request names.
+        base: Height,
+        /// The height of the state.
+        newest: Height,
+    },
+    /// The proof does not decode, or does not hash to the root of its height.
+    #[error("the proof does not hold at height {base}: {why}")]
+    ProofInvalid {
+        /// The height that the request names.
+        base: Height,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The proof leaves a touched key, or the operation's, undecided.
+    #[error("the proof does not decide record {0}")]
+    KeyNotProven(Key),
+    /// A value is not the one that the proof's digest stands for.
+    #[error("the value attached for record {0} is not the one that the proof shows")]
+    ValueMismatch(Key),
+    /// The attached code is not the one that the proof's digest stands for.
+    #[error("the attached code is not that of operation {0}")]
+    CodeMismatch(Key),
+    /// The operation's code is neither attached nor warm.
+    #[error("the code of operation {0} must be attached: it has not been used in the last blocks")]
+    CodeCold(Key),
+    /// A request with this identity was ordered before.
+    #[error("the request was ordered before, at height {height}")]
+    Duplicate {
+        /// The height of the block that holds it.
+        height: Height,
+    },
+}
+
+impl Void {
+    /// The stable code by which people and programs know the reason.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "MALFORMED",
+            Self::OverLimit { .. } => "OVER_LIMIT",
+            Self::WrongGenesis { .. } => "WRONG_GENESIS",
+            Self::BadSignature => "BAD_SIGNATURE",
+            Self::ProofTooOld { .. } => "PROOF_TOO_OLD",
+            Self::ProofFromFuture { .. } => "PROOF_FROM_FUTURE",
+            Self::ProofInvalid { .. } => "PROOF_INVALID",
+            Self::KeyNotProven(_) => "KEY_NOT_PROVEN",
+            Self::ValueMismatch(_) => "VALUE_MISMATCH",
+            Self::CodeMismatch(_) => "CODE_MISMATCH",
+            Self::CodeCold(_) => "CODE_COLD",
+            Self::Duplicate { .. } => "DUPLICATE",
+        }
+    }
+}
+
+impl Encode for Receipt {
+    fn encode_to(&self, out: &mut Vec<u8>) {
+        self.identity.encode_to(out);
+        out.extend_from_slice(&self.height.to_le_bytes());
+        out.extend_from_slice(&self.index.to_le_bytes());
+        out.extend_from_slice(&self.gas.to_le_bytes());
+        match &self.verdict {
+            Verdict::Applied { output, events } => {
+                out.push(0);
+                codec::put_bytes(out, output);
+                codec::put_list(out, events);
+            }
+            Verdict::Refused(refusal) => {
+                out.push(1);
+                refusal.encode_to(out);
+            }
+        }
+    }
+}
+
+impl Decode for Receipt {
+    fn decode_from(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            identity: Hash::decode_from(reader)?,
+            height: reader.u64("height")?,
+            index: reader.u32("index")?,
+            gas: reader.u64("gas")?,
+            verdict: match reader.byte("verdict")? {
+                0 => Verdict::Applied {
+                    output: reader.bytes("output", OUTPUT_BYTES_MAX)?,
+                    events: decode_events(reader)?,
+                },
+                1 => Verdict::Refused(Refusal::decode_from(reader)?),
+                tag => return Err(DecodeError::UnknownTag { field: "verdict", tag }),
+            },
+        })
+    }
+}
+
+fn decode_events(reader: &mut Reader) -> Result<Vec<Event>, DecodeError> {
+    let events = reader.list("events", EVENTS_MAX, Event::decode_from)?;
+    match events.iter().map(Event::len).sum() {
+        actual if actual > EVENT_BYTES_MAX => {
+            Err(DecodeError::TooLarge { field: "bytes of all events", actual, limit: EVENT_BYTES_MAX })
+        }
+        _ => Ok(events),
+    }
+}
+
+impl Event {
+    /// Bytes of topic and data.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.topic.len() + self.data.len()
+    }
+
+    /// Whether it says nothing at all.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Encode for Event {
+    fn encode_to(&self, out: &mut Vec<u8>) {
+        codec::put_bytes(out, &self.topic);
+        codec::put_bytes(out, &self.data);
+    }
+}
+
+impl Decode for Event {
+    fn decode_from(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self { topic: reader.bytes("topic", EVENT_BYTES_MAX)?, data: reader.bytes("event", EVENT_BYTES_MAX)? })
+    }
+}
+
+impl Encode for Refusal {
+    fn encode_to(&self, out: &mut Vec<u8>) {
+        out.push(self.tag());
+        match self {
+            Self::StaleRecord(key)
+            | Self::OperationAbsent(key)
+            | Self::OperationInvalid(key)
+            | Self::UndeclaredKey(key) => {
+                key.encode_to(out);
+            }
+            Self::Aborted { code, message } => {
+                out.extend_from_slice(&code.to_le_bytes());
+                codec::put_bytes(out, message.as_bytes());
+            }
+            Self::OutOfGas { limit } => out.extend_from_slice(&limit.to_le_bytes()),
+            Self::StackOverflow | Self::Trap | Self::BadKey => {}
+            Self::DomainViolation { operation, key } => {
+                operation.encode_to(out);
+                key.encode_to(out);
+            }
+            Self::HostMisuse(misuse) => out.push(*misuse as u8),
+            Self::LimitExceeded { what, limit } => {
+                out.push(*what as u8);
+                out.extend_from_slice(&limit.to_le_bytes());
+            }
+        }
+    }
+}
+
+impl Decode for Refusal {
+    fn decode_from(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(match reader.byte("refusal")? {
+            0 => Self::StaleRecord(Key::decode_from(reader)?),
+            1 => Self::OperationAbsent(Key::decode_from(reader)?),
+            2 => Self::OperationInvalid(Key::decode_from(reader)?),
+            3 => Self::Aborted {
+                code: reader.u32("abort code")?,
+                // Replacing what is not UTF-8 can make the text up to three times as long.
+                message: reader.string("abort message", 3 * ABORT_BYTES_MAX)?,
+            },
+            4 => Self::OutOfGas { limit: reader.u64("gas limit")? },
+            5 => Self::StackOverflow,
+            6 => Self::Trap,
+            7 => Self::UndeclaredKey(Key::decode_from(reader)?),
+            8 => Self::BadKey,
+            9 => Self::DomainViolation { operation: Key::decode_from(reader)?, key: Key::decode_from(reader)? },
+            10 => Self::HostMisuse(match reader.byte("misuse")? {
+                0 => HostMisuse::Pointer,
+                1 => HostMisuse::Handle,
+                2 => HostMisuse::Index,
+                tag => return Err(DecodeError::UnknownTag { field: "misuse", tag }),
+            }),
+            11 => Self::LimitExceeded {
+                what: match reader.byte("limited")? {
+                    0 => Limited::Value,
+                    1 => Limited::Records,
+                    2 => Limited::Output,
+                    3 => Limited::Events,
+                    tag => return Err(DecodeError::UnknownTag { field: "limited", tag }),
+                },
+                limit: reader.u64("limit")?,
+            },
+            tag => return Err(DecodeError::UnknownTag { field: "refusal", tag }),
+        })
+    }
+}

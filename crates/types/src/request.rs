@@ -1,0 +1,181 @@
+//! EXECUTE requests: what a client asks the cluster to run, and the proof that it brings.
+//!
+//! The *body* says what is to happen; its hash is the request's *identity*, and that is what the signers
+//! sign. Everything else is *witness*: the proof of the operation's record and of the touched records at the
+//! root of height `base`, the values that the proof's digests stand for, the operation's code where nodes may
+//! not have it at hand, and the signatures themselves.
+//!
+//! Witness is not bound by the identity. Whoever sees a request could wrap its body in a broken proof and
+//! send that first. So whatever is wrong with the witness makes a request *void*: it leaves no receipt and
+//! its identity stays unused. Only what the body and the state decide burns the identity.
+//! That is also why the body names its signers: otherwise stripping a signature would change the outcome.
+
+use bytes::Bytes;
+
+use crate::Height;
+use crate::codec::{self, Decode, DecodeError, Encode, Reader};
+use crate::hash::{Domain, Hash};
+use crate::key::Key;
+use crate::limits::{
+    ARGUMENT_BYTES_MAX, MODULE_BYTES_MAX, PROOF_BYTES_MAX, REQUEST_BYTES_MAX, SIGNERS_MAX, TOUCHED_MAX, VALUE_BYTES_MAX,
+};
+use crate::signature::{PublicKey, SecretKey, Signature, Statement};
+
+/// The hash of a request's body: what names the request for ever.
+pub type Identity = Hash;
+
+/// Sixteen bytes that make two requests for the same thing distinct.
+pub type Nonce = [u8; 16];
+
+/// What is to happen. Its hash is the request's identity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Body {
+    /// The digest of the genesis of the cluster that is meant.
+    pub genesis: Hash,
+    /// The key of the operation's record.
+    pub operation: Key,
+    /// The records that the operation may read and write, in strictly ascending order.
+    pub touched: Vec<Key>,
+    /// The operation's arguments, in the operation's own encoding.
+    pub arguments: Bytes,
+    /// The height whose root the proof was made against.
+    pub base: Height,
+    /// Makes the identity unique.
+    pub nonce: Nonce,
+    /// Who must have signed, in strictly ascending order.
+    pub signers: Vec<PublicKey>,
+}
+
+impl Body {
+    /// The request's identity.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        Hash::of(Domain::RequestBody, &self.encode())
+    }
+
+    /// What each signer signs.
+    #[must_use]
+    pub fn statement(identity: Identity) -> Statement {
+        Statement { domain: Domain::RequestSignature, digest: identity }
+    }
+
+    /// The keys that the proof must decide: the touched ones and the operation's own, ascending, each once.
+    #[must_use]
+    pub fn proven_keys(&self) -> Vec<&Key> {
+        let mut keys: Vec<_> = self.touched.iter().collect();
+        if let Err(at) = keys.binary_search(&&self.operation) {
+            keys.insert(at, &self.operation);
+        }
+        keys
+    }
+}
+
+impl Encode for Body {
+    fn encode_to(&self, out: &mut Vec<u8>) {
+        self.genesis.encode_to(out);
+        self.operation.encode_to(out);
+        codec::put_list(out, &self.touched);
+        codec::put_bytes(out, &self.arguments);
+        out.extend_from_slice(&self.base.to_le_bytes());
+        out.extend_from_slice(&self.nonce);
+        codec::put_list(out, &self.signers);
+    }
+}
+
+impl Decode for Body {
+    fn decode_from(reader: &mut Reader) -> Result<Self, DecodeError> {
+        let body = Self {
+            genesis: Hash::decode_from(reader)?,
+            operation: Key::decode_from(reader)?,
+            touched: reader.list("touched keys", TOUCHED_MAX, Key::decode_from)?,
+            arguments: reader.bytes("arguments", ARGUMENT_BYTES_MAX)?,
+            base: reader.u64("base")?,
+            nonce: reader.array("nonce")?,
+            signers: reader.list("signers", SIGNERS_MAX, PublicKey::decode_from)?,
+        };
+        codec::ascending("touched keys", &body.touched)?;
+        codec::ascending("signers", &body.signers)?;
+        Ok(body)
+    }
+}
+
+/// A request with everything that nodes need to decide it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// What is to happen.
+    pub body: Body,
+    /// One signature over the identity for each of the body's signers, in their order.
+    pub signatures: Vec<Signature>,
+    /// The encoded tree proof of [`Body::proven_keys`] at the root of height `base`.
+    pub proof: Bytes,
+    /// For each touched key its value at `base`, or `None` where the proof shows absence.
+    pub values: Vec<Option<Bytes>>,
+    /// The operation's code, where it may not be warm on the nodes.
+    pub code: Option<Bytes>,
+}
+
+impl Request {
+    /// Signs the body with `keys`, which become its signers, and puts the witness around it.
+    #[must_use]
+    pub fn sign(
+        mut body: Body,
+        keys: &[SecretKey],
+        proof: Bytes,
+        values: Vec<Option<Bytes>>,
+        code: Option<Bytes>,
+    ) -> Self {
+        let mut keys: Vec<_> = keys.iter().map(|key| (key.public(), key)).collect();
+        keys.sort_unstable_by_key(|(public, _)| *public);
+        keys.dedup_by_key(|(public, _)| *public);
+        body.signers = keys.iter().map(|(public, _)| *public).collect();
+        let statement = Body::statement(body.identity());
+        let signatures = keys.iter().map(|(_, key)| key.sign(&statement)).collect();
+        Self { body, signatures, proof, values, code }
+    }
+
+    /// The signatures with their keys and what they are over, for [`crate::signature::verify_all`].
+    pub fn signed_statements(&self, identity: Identity) -> impl Iterator<Item = (&PublicKey, Statement, &Signature)> {
+        let statement = Body::statement(identity);
+        self.body.signers.iter().zip(&self.signatures).map(move |(key, signature)| (key, statement, signature))
+    }
+}
+
+impl Encode for Request {
+    fn encode_to(&self, out: &mut Vec<u8>) {
+        self.body.encode_to(out);
+        codec::put_list(out, &self.signatures);
+        codec::put_bytes(out, &self.proof);
+        codec::put_count(out, self.values.len());
+        for value in &self.values {
+            codec::put_option(out, value.as_deref(), codec::put_bytes);
+        }
+        codec::put_option(out, self.code.as_deref(), codec::put_bytes);
+    }
+}
+
+impl Decode for Request {
+    fn decode_from(reader: &mut Reader) -> Result<Self, DecodeError> {
+        let body = Body::decode_from(reader)?;
+        let request = Self {
+            signatures: reader.list("signatures", SIGNERS_MAX, Signature::decode_from)?,
+            proof: reader.bytes("proof", PROOF_BYTES_MAX)?,
+            values: reader.list("values", TOUCHED_MAX, |r| r.option("value", |r| r.bytes("value", VALUE_BYTES_MAX)))?,
+            code: reader.option("code", |r| r.bytes("code", MODULE_BYTES_MAX))?,
+            body,
+        };
+        equal("signatures", request.signatures.len(), "signers", request.body.signers.len())?;
+        equal("values", request.values.len(), "touched keys", request.body.touched.len())?;
+        Ok(request)
+    }
+
+    fn decode_shared(bytes: Bytes) -> Result<Self, DecodeError> {
+        codec::decode_within("request", bytes, REQUEST_BYTES_MAX)
+    }
+}
+
+fn equal(field: &'static str, found: usize, other: &str, wanted: usize) -> Result<(), DecodeError> {
+    if found == wanted {
+        return Ok(());
+    }
+    Err(DecodeError::Invalid { field, why: format!("{found} for {wanted} {other}") })
+}

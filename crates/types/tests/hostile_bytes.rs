@@ -1,0 +1,231 @@
+//! Bytes from outside: whatever they are, they are refused or are the canonical encoding of what they decode to.
+
+mod support;
+
+use std::fmt::Debug;
+
+use bytes::Bytes;
+use pleach_types::certificate::ResultProof;
+use pleach_types::limits::*;
+use pleach_types::*;
+use support::*;
+
+/// Flips every bit, cuts at every length, and appends: `Ok` only for bytes that encode what they decode to.
+fn harass<T: Decode + Encode + PartialEq + Debug>(name: &str, value: &T) {
+    let bytes = value.encode();
+    assert_eq!(T::decode(&bytes).as_ref(), Ok(value), "{name}");
+
+    for bit in 0..bytes.len() * 8 {
+        let mut flipped = bytes.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        if let Ok(other) = T::decode(&flipped) {
+            assert_eq!(other.encode(), flipped, "{name}: bit {bit} is ignored");
+            assert_ne!(other, *value, "{name}: two encodings of one value, bit {bit}");
+        }
+    }
+
+    for len in 0..bytes.len() {
+        let refused = T::decode(&bytes[..len]);
+        assert!(refused.is_err(), "{name}: cut at {len} of {} it is {refused:?}", bytes.len());
+    }
+    for tail in [&[0][..], &[0xff], &bytes] {
+        let longer = [bytes.as_slice(), tail].concat();
+        assert_eq!(T::decode(&longer), Err(DecodeError::TrailingBytes(tail.len())), "{name}");
+    }
+}
+
+#[test]
+fn every_flip_cut_and_tail_is_noticed() {
+    harass("body", &request().body);
+    harass("request", &request());
+    harass("request without code", &Request { code: None, ..request() });
+    for receipt in receipts() {
+        harass(&format!("{receipt:?}"), &receipt);
+    }
+    harass("block result", &result(4));
+    harass("context", &context(hash(1)));
+    harass("header", &block().header);
+    let genesis = genesis("sample", 4);
+    harass("certificate", &certify(&genesis, hash(1), &[0, 2, 3]));
+    harass("result proof", &result_proof(&genesis));
+    harass("genesis", &genesis);
+    harass("member", &genesis.members[0]);
+    harass("limits", &genesis.limits);
+    harass("key", &key("bank/ümlaut"));
+}
+
+#[test]
+fn every_flip_of_a_block_is_noticed() {
+    // A block's requests are opaque, but the header's digest covers them.
+    harass("block", &block());
+    let bytes = block().encode();
+    let header = block().header.encode().len();
+    for bit in header * 8..bytes.len() * 8 {
+        let mut flipped = bytes.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        assert!(Block::decode(&flipped).is_err(), "bit {bit} of the requests");
+    }
+}
+
+/// A u32 count written over the one at `at`.
+fn with_count(bytes: &[u8], at: usize, count: u32) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    bytes[at..at + 4].copy_from_slice(&count.to_le_bytes());
+    bytes
+}
+
+fn too_large(field: &'static str, limit: usize) -> DecodeError {
+    DecodeError::TooLarge { field, actual: u32::MAX as usize, limit }
+}
+
+#[test]
+fn counts_above_their_limits_are_refused_by_name() {
+    // Offsets follow from the layout: a request starts with its body, a body with 32 bytes of genesis.
+    let body = Body { operation: key("o"), touched: vec![], arguments: Bytes::new(), signers: vec![], ..body() };
+    let request = Request { body, signatures: vec![], proof: Bytes::new(), values: vec![], code: Some(Bytes::new()) };
+    let bytes = request.encode();
+    let touched = 32 + 4 + 1;
+    let arguments = touched + 4;
+    let signers = arguments + 4 + 8 + 16;
+    let signatures = signers + 4;
+    for (at, field, limit) in [
+        (32, "key", KEY_BYTES_MAX),
+        (touched, "touched keys", TOUCHED_MAX),
+        (arguments, "arguments", ARGUMENT_BYTES_MAX),
+        (signers, "signers", SIGNERS_MAX),
+        (signatures, "signatures", SIGNERS_MAX),
+        (signatures + 4, "proof", PROOF_BYTES_MAX),
+        (signatures + 8, "values", TOUCHED_MAX),
+        (signatures + 13, "code", MODULE_BYTES_MAX),
+    ] {
+        assert_eq!(Request::decode(&with_count(&bytes, at, u32::MAX)), Err(too_large(field, limit)), "{field}");
+        let limit = u32::try_from(limit).unwrap();
+        let over = Request::decode(&with_count(&bytes, at, limit + 1));
+        assert!(matches!(over, Err(DecodeError::TooLarge { field: f, .. }) if f == field), "{field}: {over:?}");
+        let lie = Request::decode(&with_count(&bytes, at, limit));
+        assert!(lie.is_err(), "{field}: the input does not hold so many");
+    }
+
+    let block = Block::new(context(hash(1)), 1, result(0), vec![Bytes::new()]).encode();
+    let requests = block.len() - 8;
+    assert_eq!(Block::decode(&with_count(&block, requests, u32::MAX)), Err(too_large("requests", BLOCK_REQUESTS_MAX)));
+    let first = with_count(&block, requests + 4, u32::MAX);
+    assert_eq!(Block::decode(&first), Err(too_large("request", REQUEST_BYTES_MAX)));
+
+    let receipt = applied().encode();
+    let output = 32 + 8 + 4 + 8 + 1;
+    assert_eq!(Receipt::decode(&with_count(&receipt, output, u32::MAX)), Err(too_large("output", OUTPUT_BYTES_MAX)));
+    let events = output + 4 + 2;
+    assert_eq!(Receipt::decode(&with_count(&receipt, events, u32::MAX)), Err(too_large("events", EVENTS_MAX)));
+    let topic = Receipt::decode(&with_count(&receipt, events + 4, u32::MAX));
+    assert_eq!(topic, Err(too_large("topic", EVENT_BYTES_MAX)));
+
+    let genesis = genesis("sample", 4);
+    let certificate = certify(&genesis, hash(1), &[0, 1, 2]).encode();
+    let signers = 8 + 8 + 8 + 32;
+    let decoded = Certificate::decode(&with_count(&certificate, signers, u32::MAX));
+    assert_eq!(decoded, Err(too_large("signers", MEMBERS_MAX)));
+    let proof = result_proof(&genesis).encode();
+    assert_eq!(ResultProof::decode(&with_count(&proof, 0, u32::MAX)), Err(too_large("headers", HEADER_CHAIN_MAX)));
+    let genesis = genesis.encode();
+    assert_eq!(Genesis::decode(&with_count(&genesis, 0, u32::MAX)), Err(too_large("cluster name", NAME_BYTES_MAX)));
+    assert_eq!(Genesis::decode(&with_count(&genesis, 10, u32::MAX)), Err(too_large("members", MEMBERS_MAX)));
+}
+
+#[test]
+fn whole_values_have_limits_of_their_own() {
+    let large = |len| Bytes::from(vec![0; len]);
+    let limit = |field, limit| DecodeError::TooLarge { field, actual: limit + 1, limit };
+    let refused = Request::decode_shared(large(REQUEST_BYTES_MAX + 1));
+    assert_eq!(refused, Err(limit("request", REQUEST_BYTES_MAX)));
+    assert_eq!(Block::decode_shared(large(BLOCK_BYTES_MAX + 1)), Err(limit("block", BLOCK_BYTES_MAX)));
+    assert_eq!(Genesis::decode_shared(large(GENESIS_BYTES_MAX + 1)), Err(limit("genesis", GENESIS_BYTES_MAX)));
+}
+
+#[test]
+fn the_events_of_a_receipt_share_one_limit() {
+    let event = |len: usize| Event { topic: Bytes::new(), data: vec![0; len].into() };
+    let receipt = |events| Receipt { verdict: Verdict::Applied { output: Bytes::new(), events }, ..applied() };
+    let full = receipt(vec![event(EVENT_BYTES_MAX - 1), event(1)]);
+    assert_eq!(Receipt::decode(&full.encode()), Ok(full));
+    let over = receipt(vec![event(EVENT_BYTES_MAX - 1), event(2)]);
+    let actual = EVENT_BYTES_MAX + 1;
+    let refused = DecodeError::TooLarge { field: "bytes of all events", actual, limit: EVENT_BYTES_MAX };
+    assert_eq!(Receipt::decode(&over.encode()), Err(refused));
+}
+
+#[test]
+fn the_largest_block_that_a_genesis_allows_decodes() {
+    let limits = Limits {
+        block_bytes: u32::try_from(BLOCK_BYTES_MAX - BLOCK_OVERHEAD_MAX).unwrap(),
+        block_requests: u32::try_from(BLOCK_REQUESTS_MAX).unwrap(),
+        ..Limits::default()
+    };
+    assert_eq!(limits.check(), Ok(()));
+    assert!(Limits { block_bytes: limits.block_bytes + 1, ..limits.clone() }.check().is_err());
+    let (count, total) = (limits.block_requests as usize, limits.block_bytes as usize);
+    let mut requests = vec![Bytes::from(vec![1; total / count]); count];
+    requests[0] = vec![2; total - total / count * (count - 1)].into();
+    let block = Block::new(context(hash(1)), 1, result(0), requests);
+    assert!(Block::decode(&block.encode()).is_ok_and(|decoded| decoded == block));
+}
+
+#[test]
+fn sets_have_one_order() {
+    let not_canonical = |decoded: Result<(), DecodeError>, field: &str| {
+        assert!(matches!(&decoded, Err(DecodeError::NotCanonical { field: f, .. }) if *f == field), "{decoded:?}");
+    };
+    let (a, b) = (key("a"), key("b"));
+    for touched in [vec![b.clone(), a.clone()], vec![a.clone(), a.clone()], vec![a.clone(), b, a]] {
+        let body = Body { touched, ..body() };
+        not_canonical(Body::decode(&body.encode()).map(drop), "touched keys");
+    }
+    let mut signers = [secret(1).public(), secret(2).public()];
+    signers.sort();
+    for signers in [vec![signers[1], signers[0]], vec![signers[0], signers[0]]] {
+        not_canonical(Body::decode(&Body { signers, ..body() }.encode()).map(drop), "signers");
+    }
+    for swapped in [[1, 0, 2, 3], [0, 1, 1, 2]] {
+        let mut genesis = genesis("sample", 4);
+        genesis.members = swapped.map(|n: usize| genesis.members[n].clone()).to_vec();
+        let refused = Genesis::decode(&genesis.encode());
+        assert!(matches!(&refused, Err(DecodeError::Invalid { why, .. }) if why.contains("ascending")), "{refused:?}");
+    }
+    // Records are a map, so a wrong order can only be written by hand.
+    let genesis = Genesis { records: [(key("a"), Bytes::new()), (key("b"), Bytes::new())].into(), ..genesis("s", 1) };
+    let bytes = genesis.encode();
+    let at = bytes.len() - 18;
+    let (first, second) = (&bytes[at..at + 9], &bytes[at + 9..]);
+    not_canonical(Genesis::decode(&[&bytes[..at], second, first].concat()).map(drop), "records");
+    not_canonical(Genesis::decode(&[&bytes[..at], first, first].concat()).map(drop), "records");
+}
+
+#[test]
+fn a_request_has_a_signature_for_each_signer_and_a_value_for_each_key() {
+    let mut stripped = request();
+    stripped.signatures.pop();
+    let refused = Request::decode(&stripped.encode());
+    assert!(matches!(&refused, Err(DecodeError::Invalid { field: "signatures", .. })), "{refused:?}");
+    let mut stripped = request();
+    stripped.values.pop();
+    let refused = Request::decode(&stripped.encode());
+    assert!(matches!(&refused, Err(DecodeError::Invalid { field: "values", .. })), "{refused:?}");
+}
+
+#[test]
+fn the_identity_is_of_the_body_alone() {
+    let whole = request();
+    let identity = whole.body.identity();
+    let other = Request::sign(body(), &[secret(2), secret(1), secret(2)], Bytes::new(), vec![None; 3], None);
+    assert_eq!(other.body.identity(), identity, "witness, or the order in which signers are given, matters");
+    let fewer = Request::sign(body(), &[secret(1)], Bytes::new(), vec![None; 3], None);
+    assert_ne!(fewer.body.identity(), identity, "the signers do not matter");
+    let bytes = whole.body.encode();
+    for bit in 0..bytes.len() * 8 {
+        let mut flipped = bytes.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        if let Ok(other) = Body::decode(&flipped) {
+            assert_ne!(other.identity(), identity, "bit {bit}");
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Every value decodes from its encoding, and from nothing longer; and so does JSON where there is one.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use bytes::Bytes;
+use pleach_types::api::{Base64, Value};
+use pleach_types::certificate::ResultProof;
+use pleach_types::receipt::{HostMisuse, Limited, Void};
+use pleach_types::*;
+use proptest::collection::{btree_map, btree_set, vec};
+use proptest::prelude::*;
+use support::*;
+
+fn keys() -> impl Strategy<Value = Key> {
+    "\\.?[a-zé日]{1,8}(/[a-z.]{0,3}[a-zß]{1,4}){0,3}".prop_map(|text| key(&text))
+}
+
+fn bytes(max: usize) -> impl Strategy<Value = Bytes> {
+    vec(any::<u8>(), 0..=max).prop_map(Bytes::from)
+}
+
+fn hashes() -> impl Strategy<Value = Hash> {
+    any::<[u8; 32]>().prop_map(Hash)
+}
+
+fn publics() -> impl Strategy<Value = PublicKey> {
+    any::<[u8; 32]>().prop_map(PublicKey)
+}
+
+fn signatures() -> impl Strategy<Value = Signature> {
+    (any::<[u8; 32]>(), any::<[u8; 32]>()).prop_map(|(r, s)| {
+        let mut signature = Signature([0; 64]);
+        signature.0[..32].copy_from_slice(&r);
+        signature.0[32..].copy_from_slice(&s);
+        signature
+    })
+}
+
+fn bodies() -> impl Strategy<Value = Body> {
+    let sets = (btree_set(keys(), 0..6), btree_set(publics(), 0..4));
+    (hashes(), keys(), sets, bytes(64), any::<u64>(), any::<[u8; 16]>()).prop_map(
+        |(genesis, operation, (touched, signers), arguments, base, nonce)| Body {
+            genesis,
+            operation,
+            touched: touched.into_iter().collect(),
+            arguments,
+            base,
+            nonce,
+            signers: signers.into_iter().collect(),
+        },
+    )
+}
+
+fn requests() -> impl Strategy<Value = Request> {
+    (bodies(), bytes(64), prop::option::of(bytes(32))).prop_flat_map(|(body, proof, code)| {
+        let (signers, touched) = (body.signers.len(), body.touched.len());
+        (vec(signatures(), signers), vec(prop::option::of(bytes(20)), touched)).prop_map(move |(signatures, values)| {
+            Request { body: body.clone(), signatures, proof: proof.clone(), values, code: code.clone() }
+        })
+    })
+}
+
+fn refusals() -> impl Strategy<Value = Refusal> {
+    let limited = prop::sample::select(vec![Limited::Value, Limited::Records, Limited::Output, Limited::Events]);
+    let misuse = prop::sample::select(vec![HostMisuse::Pointer, HostMisuse::Handle, HostMisuse::Index]);
+    prop_oneof![
+        keys().prop_map(Refusal::StaleRecord),
+        keys().prop_map(Refusal::OperationAbsent),
+        keys().prop_map(Refusal::OperationInvalid),
+        (any::<u32>(), any::<String>()).prop_map(|(code, message)| Refusal::Aborted { code, message }),
+        any::<u64>().prop_map(|limit| Refusal::OutOfGas { limit }),
+        Just(Refusal::StackOverflow),
+        Just(Refusal::Trap),
+        keys().prop_map(Refusal::UndeclaredKey),
+        Just(Refusal::BadKey),
+        (keys(), keys()).prop_map(|(operation, key)| Refusal::DomainViolation { operation, key }),
+        misuse.prop_map(Refusal::HostMisuse),
+        (limited, any::<u64>()).prop_map(|(what, limit)| Refusal::LimitExceeded { what, limit }),
+    ]
+}
+
+fn some_receipts() -> impl Strategy<Value = Receipt> {
+    let events = vec((bytes(9), bytes(30)).prop_map(|(topic, data)| Event { topic, data }), 0..5);
+    let verdict = prop_oneof![
+        (bytes(40), events).prop_map(|(output, events)| Verdict::Applied { output, events }),
+        refusals().prop_map(Verdict::Refused),
+    ];
+    (hashes(), any::<u64>(), any::<u32>(), any::<u64>(), verdict)
+        .prop_map(|(identity, height, index, gas, verdict)| Receipt { identity, height, index, gas, verdict })
+}
+
+fn results() -> impl Strategy<Value = BlockResult> {
+    (any::<u64>(), hashes(), hashes(), hashes()).prop_map(|(height, root, receipts, written)| BlockResult {
+        height,
+        root,
+        receipts,
+        written,
+    })
+}
+
+fn blocks() -> impl Strategy<Value = Block> {
+    let context = (any::<u64>(), any::<u64>(), any::<u64>(), publics(), hashes())
+        .prop_map(|(epoch, view, parent_view, leader, parent)| Context { epoch, view, parent_view, leader, parent });
+    (context, any::<u64>(), results(), vec(bytes(50), 0..5))
+        .prop_map(|(context, height, result, requests)| Block::new(context, height, result, requests))
+}
+
+fn certificates() -> impl Strategy<Value = Certificate> {
+    let votes = (vec(any::<u8>(), 0..9), vec(signatures(), 0..9));
+    (any::<u64>(), any::<u64>(), any::<u64>(), hashes(), votes).prop_map(
+        |(epoch, view, parent_view, block, (signers, signatures))| Certificate {
+            epoch,
+            view,
+            parent_view,
+            block,
+            signers,
+            signatures,
+        },
+    )
+}
+
+fn genesis_documents() -> impl Strategy<Value = Genesis> {
+    let records =
+        btree_map(keys().prop_filter("reserved", |key| !key.as_str().starts_with(".members/")), bytes(40), 0..6);
+    ("[a-zé]{1,30}", 1..20_u8, 1..=limits::HISTORY_MAX, 1..=limits::TOUCHED_MAX as u32, records).prop_map(
+        |(name, members, history, touched, records)| Genesis {
+            history,
+            limits: Limits { touched, ..Limits::default() },
+            records,
+            ..genesis(&name, members)
+        },
+    )
+}
+
+fn round<T: Encode + Decode + PartialEq + Debug>(value: &T) -> Result<(), TestCaseError> {
+    let bytes = value.encode();
+    let (copied, shared) = (T::decode(&bytes), T::decode_shared(bytes.clone().into()));
+    prop_assert_eq!(copied.as_ref(), Ok(value));
+    prop_assert_eq!(shared.as_ref(), Ok(value));
+    prop_assert!(T::decode(&[bytes, vec![0]].concat()).is_err());
+    Ok(())
+}
+
+/// What decodes, encodes to the same bytes.
+fn canonical<T: Encode + Decode>(bytes: &[u8]) -> Result<(), TestCaseError> {
+    if let Ok(value) = T::decode(bytes) {
+        prop_assert_eq!(value.encode(), bytes);
+    }
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn all_types(
+        (key, hash, public, signature) in (keys(), hashes(), publics(), signatures()),
+        (body, request, receipt, result) in (bodies(), requests(), some_receipts(), results()),
+        (block, certificate, genesis) in (blocks(), certificates(), genesis_documents()),
+        refusal in refusals(),
+    ) {
+        round(&key)?;
+        round(&hash)?;
+        round(&public)?;
+        round(&signature)?;
+        round(&body)?;
+        round(&request)?;
+        round(&refusal)?;
+        round(&receipt)?;
+        round(&result)?;
+        round(&block.header.context)?;
+        round(&block.header)?;
+        round(&block)?;
+        round(&certificate)?;
+        round(&ResultProof { headers: vec![block.header; 2], certificate })?;
+        round(&genesis)?;
+        round(&genesis.limits)?;
+        round(&genesis.members[0])?;
+    }
+
+    #[test]
+    fn any_bytes_are_refused_or_canonical(bytes in vec(prop_oneof![3 => Just(0), 1 => 0..4_u8, 1 => any::<u8>()], 0..400)) {
+        canonical::<Key>(&bytes)?;
+        canonical::<Body>(&bytes)?;
+        canonical::<Request>(&bytes)?;
+        canonical::<Receipt>(&bytes)?;
+        canonical::<Refusal>(&bytes)?;
+        canonical::<Event>(&bytes)?;
+        canonical::<Block>(&bytes)?;
+        canonical::<Certificate>(&bytes)?;
+        canonical::<ResultProof>(&bytes)?;
+        canonical::<Genesis>(&bytes)?;
+    }
+
+    #[test]
+    fn values_in_json_are_exact(bytes in prop_oneof![bytes(40), "\\PC{0,20}".prop_map(Bytes::from), any::<String>().prop_map(Bytes::from)]) {
+        let json = serde_json::to_string(&Value::from(&bytes)).unwrap();
+        prop_assert_eq!(Bytes::from(serde_json::from_str::<Value>(&json).unwrap()), bytes.clone());
+        let json = serde_json::to_string(&Base64(bytes.clone())).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Base64>(&json).unwrap().0, bytes);
+    }
+
+    #[test]
+    fn digests_in_json_are_exact(hash in hashes(), public in publics(), signature in signatures()) {
+        prop_assert_eq!(serde_json::to_string(&hash).unwrap(), format!("\"{hash}\""));
+        prop_assert_eq!(format!("{hash}").parse::<Hash>().unwrap(), hash);
+        prop_assert_eq!(format!("{public}").parse::<PublicKey>().unwrap(), public);
+        let json = serde_json::to_string(&(hash, public, signature)).unwrap();
+        prop_assert_eq!(serde_json::from_str::<(Hash, PublicKey, Signature)>(&json).unwrap(), (hash, public, signature));
+    }
+}
+
+#[test]
+fn codes_are_distinct_and_shouted() {
+    let mut codes = BTreeMap::new();
+    for refusal in support::refusals() {
+        assert!(refusal.code().chars().all(|c| c.is_ascii_uppercase() || c == '_'), "{}", refusal.code());
+        codes.insert(refusal.code(), ());
+        assert!(!refusal.to_string().is_empty());
+        assert_eq!(refusal.is_retryable(), refusal.code() == "STALE_RECORD");
+    }
+    assert_eq!(codes.len(), 12);
+    let void = Void::Duplicate { height: 7 };
+    let json = serde_json::to_string(&void).unwrap();
+    assert_eq!(serde_json::from_str::<Void>(&json).unwrap(), void);
+}

@@ -1,0 +1,194 @@
+//! One rich value of every type, made the same way on every run.
+#![allow(dead_code, reason = "each test binary uses a part")]
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use pleach_types::receipt::{HostMisuse, Limited};
+use pleach_types::signature::Statement;
+use pleach_types::*;
+
+pub fn key(text: &str) -> Key {
+    Key::new(text).unwrap_or_else(|e| panic!("{e}"))
+}
+
+pub fn hash(n: u8) -> Hash {
+    Hash([n; 32])
+}
+
+pub fn secret(n: u8) -> SecretKey {
+    SecretKey::from_seed([n; 32])
+}
+
+/// The secret keys of `n` members, in the order of their public keys.
+pub fn member_keys(n: u8) -> Vec<SecretKey> {
+    let mut keys: Vec<_> = (1..=n).map(secret).collect();
+    keys.sort_by_key(SecretKey::public);
+    keys
+}
+
+/// A genesis of `n` members, the keys being those of [`member_keys`].
+pub fn genesis(name: &str, n: u8) -> Genesis {
+    let member = |(at, key): (usize, &SecretKey)| Member { name: format!("node-{}", at + 1), public_key: key.public() };
+    Genesis {
+        name: name.into(),
+        members: member_keys(n).iter().enumerate().map(member).collect(),
+        history: 64,
+        limits: Limits::default(),
+        records: BTreeMap::from([
+            (key(".base_rule"), Bytes::from_static(b"base")),
+            (key(".root_rule"), Bytes::from_static(b"\0asm")),
+            (key("empty"), Bytes::new()),
+        ]),
+    }
+}
+
+pub fn body() -> Body {
+    Body {
+        genesis: genesis("sample", 4).digest(),
+        operation: key("bank/transfer"),
+        touched: vec![key("bank/alice"), key("bank/bob"), key("bank/ümlaut")],
+        arguments: Bytes::from_static(b"\x01\x02\x03"),
+        base: 0x0102_0304_0506_0708,
+        nonce: *b"sixteen bytes ok",
+        signers: Vec::new(),
+    }
+}
+
+pub fn request() -> Request {
+    let values = vec![Some(Bytes::from_static(b"100")), None, Some(Bytes::new())];
+    Request::sign(body(), &[secret(1), secret(2)], Bytes::from_static(b"proof"), values, Some(Bytes::from("code")))
+}
+
+/// Every refusal. The match makes this fail to compile when a variant is added, so that it is added here.
+pub fn refusals() -> Vec<Refusal> {
+    let mut all = vec![
+        Refusal::StaleRecord(key("bank/alice")),
+        Refusal::OperationAbsent(key("bank/none")),
+        Refusal::OperationInvalid(key("bank/text")),
+        Refusal::Aborted { code: 7, message: "not enough: 3 < 5 €".into() },
+        Refusal::OutOfGas { limit: 10_000_000 },
+        Refusal::StackOverflow,
+        Refusal::Trap,
+        Refusal::UndeclaredKey(key("bank/carol")),
+        Refusal::BadKey,
+        Refusal::DomainViolation { operation: key("bank/transfer"), key: key("shop/x") },
+    ];
+    all.extend([HostMisuse::Pointer, HostMisuse::Handle, HostMisuse::Index].map(Refusal::HostMisuse));
+    all.extend(
+        [Limited::Value, Limited::Records, Limited::Output, Limited::Events]
+            .map(|what| Refusal::LimitExceeded { what, limit: 1 << 20 }),
+    );
+    for refusal in &all {
+        match refusal {
+            Refusal::StaleRecord(_)
+            | Refusal::OperationAbsent(_)
+            | Refusal::OperationInvalid(_)
+            | Refusal::Aborted { .. }
+            | Refusal::OutOfGas { .. }
+            | Refusal::StackOverflow
+            | Refusal::Trap
+            | Refusal::UndeclaredKey(_)
+            | Refusal::BadKey
+            | Refusal::DomainViolation { .. }
+            | Refusal::HostMisuse(HostMisuse::Pointer | HostMisuse::Handle | HostMisuse::Index)
+            | Refusal::LimitExceeded {
+                what: Limited::Value | Limited::Records | Limited::Output | Limited::Events,
+                ..
+            } => {}
+        }
+    }
+    all
+}
+
+pub fn applied() -> Receipt {
+    let event = |topic: &'static str, data: &'static str| Event { topic: topic.into(), data: data.into() };
+    let events = vec![event("transfer", "alice bob 5"), event("", "")];
+    let verdict = Verdict::Applied { output: Bytes::from_static(b"ok"), events };
+    Receipt { identity: hash(9), height: 77, index: 3, gas: 12_345, verdict }
+}
+
+pub fn receipts() -> Vec<Receipt> {
+    let refused = |refusal| Receipt { verdict: Verdict::Refused(refusal), ..applied() };
+    std::iter::once(applied()).chain(refusals().into_iter().map(refused)).collect()
+}
+
+pub fn result(height: Height) -> BlockResult {
+    BlockResult { height, root: hash(1), receipts: hash(2), written: hash(3) }
+}
+
+pub fn context(parent: Hash) -> Context {
+    Context { epoch: 0, view: 300, parent_view: 299, leader: secret(1).public(), parent }
+}
+
+pub fn block() -> Block {
+    let requests = vec![Bytes::from(request().encode()), Bytes::from_static(b"not a request"), Bytes::new()];
+    Block::new(context(hash(8)), 5, result(4), requests)
+}
+
+/// The bytes that a member signs to make a block final, written down from the documentation of
+/// [`pleach_types::certificate`] and of the engine, without its code: length of the namespace, namespace, epoch,
+/// view and parent view as LEB128, block digest.
+pub fn vote(genesis: &Hash, certificate: &Certificate) -> Vec<u8> {
+    let namespace = [b"pleach/1/order/".as_slice(), &genesis.0, b"_FINALIZE"].concat();
+    let mut bytes = vec![u8::try_from(namespace.len()).expect("short")];
+    bytes.extend_from_slice(&namespace);
+    for mut number in [certificate.epoch, certificate.view, certificate.parent_view] {
+        loop {
+            let (low, rest) = (number % 128, number / 128);
+            bytes.push(u8::try_from(low).expect("seven bits") + if rest > 0 { 128 } else { 0 });
+            number = rest;
+            if number == 0 {
+                break;
+            }
+        }
+    }
+    bytes.extend_from_slice(&certificate.block.0);
+    bytes
+}
+
+/// Ed25519 over raw bytes with the key of a member, as the engine does it.
+pub fn sign_bytes(key: &SecretKey, message: &[u8]) -> Signature {
+    Signature(ed25519_consensus::SigningKey::from(key.seed()).sign(message).to_bytes())
+}
+
+/// A certificate of `block` by the members with the indices `signers`.
+pub fn certify(genesis: &Genesis, block: Hash, signers: &[u8]) -> Certificate {
+    let keys = member_keys(u8::try_from(genesis.members.len()).expect("few members"));
+    let mut certificate =
+        Certificate { epoch: 0, view: 301, parent_view: 300, block, signers: signers.to_vec(), signatures: Vec::new() };
+    let message = vote(&genesis.digest(), &certificate);
+    certificate.signatures = signers.iter().map(|&n| sign_bytes(&keys[usize::from(n)], &message)).collect();
+    certificate
+}
+
+/// `count` headers from `first` on, each the parent of the next.
+pub fn headers(first: Height, count: u64) -> Vec<Header> {
+    let mut parent = hash(7);
+    let header = |height| {
+        let header = Block::new(context(parent), height, result(height - 1), Vec::new()).header;
+        parent = header.digest();
+        header
+    };
+    (first..first + count).map(header).collect()
+}
+
+pub fn result_proof(genesis: &Genesis) -> certificate::ResultProof {
+    let headers = headers(10, 3);
+    let certificate = certify(genesis, headers[2].digest(), &[0, 1, 3]);
+    certificate::ResultProof { headers, certificate }
+}
+
+/// Everything of ours that is signed, one of each kind, with the bytes that are signed.
+pub fn signed_kinds() -> Vec<(&'static str, Vec<u8>)> {
+    let digest = genesis("sample", 4).digest();
+    let mut kinds: Vec<(&'static str, Vec<u8>)> = vec![
+        ("request", Body::statement(body().identity()).bytes().to_vec()),
+        ("result", result(4).statement(&digest).bytes().to_vec()),
+        ("vote", vote(&digest, &certify(&genesis("sample", 4), hash(4), &[0, 1, 2]))),
+    ];
+    for domain in hash::Domain::ALL {
+        kinds.push(("other domain", Statement { domain, digest: hash(5) }.bytes().to_vec()));
+    }
+    kinds
+}
