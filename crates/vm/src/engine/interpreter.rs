@@ -1,0 +1,142 @@
+//! The engine of production: wasmi, an interpreter. It translates any module in time linear in its size, so
+//! code that nobody has seen before can run at once (operations have no compile step to wait for).
+
+use std::sync::Arc;
+
+use wasmi::{Caller, CompilationMode, Config, Error, Global, Instance, Linker, Memory, Module, Store, Val};
+
+use super::{Budget, Engine, Program, Run};
+use crate::abi;
+use crate::host::{Host, Stop};
+
+/// Bytes of the interpreter's own stack. The rewritten counter ends first: [`crate::check::limits::STACK_SLOTS`]
+/// slots take at most four of its 8-byte cells each.
+const STACK_BYTES: usize = 4 << 20;
+/// Calls within calls. The counter ends first: a frame takes at least four slots.
+const FRAMES: usize = 65_536;
+
+/// The interpreter.
+pub(crate) struct Interpreter {
+    engine: wasmi::Engine,
+    linker: Arc<Linker<State>>,
+}
+
+/// What a store carries.
+struct State {
+    host: Host,
+    parts: Option<Parts>,
+}
+
+/// The exports that host functions need. All are there: the check and the rewriting see to it.
+#[derive(Clone, Copy)]
+struct Parts {
+    memory: Memory,
+    gas: Global,
+    stack: Global,
+}
+
+impl Interpreter {
+    pub(crate) fn new() -> Result<Self, String> {
+        let mut config = Config::default();
+        config
+            .wasm_mutable_global(true)
+            .wasm_sign_extension(true)
+            .wasm_saturating_float_to_int(true)
+            .wasm_bulk_memory(true)
+            .wasm_multi_value(false)
+            .wasm_multi_memory(false)
+            .wasm_reference_types(false)
+            .wasm_tail_call(false)
+            .wasm_extended_const(false)
+            .ignore_custom_sections(true)
+            .compilation_mode(CompilationMode::Eager)
+            .set_max_stack_height(STACK_BYTES)
+            .set_max_recursion_depth(FRAMES);
+        let engine = wasmi::Engine::new(&config);
+        let linker = Arc::new(link(&engine).map_err(|e| e.to_string())?);
+        Ok(Self { engine, linker })
+    }
+}
+
+impl Engine for Interpreter {
+    fn compile(&self, module: &[u8]) -> Result<Arc<dyn Program>, String> {
+        let module = Module::new(&self.engine, module).map_err(|e| e.to_string())?;
+        Ok(Arc::new(Interpreted { module, linker: Arc::clone(&self.linker) }))
+    }
+}
+
+macro_rules! define_all {
+    ($($name:ident($($parameter:ident),*) -> $result:tt;)*) => {
+        fn link(engine: &wasmi::Engine) -> Result<Linker<State>, Error> {
+            let mut linker = Linker::new(engine);
+            $(linker.func_wrap(
+                abi::NAMESPACE,
+                stringify!($name),
+                |caller: Caller<'_, State> $(, $parameter: u32)*| -> Result<$result, Error> {
+                    enter(caller, |host, memory| host.$name(memory $(, $parameter)*))
+                },
+            )?;)*
+            Ok(linker)
+        }
+    };
+}
+abi::host_functions!(define_all);
+
+/// Brings the gas counter over, works, and brings it back, also when the work is refused half-way.
+fn enter<R>(
+    mut caller: Caller<'_, State>,
+    work: impl FnOnce(&mut Host, &mut [u8]) -> Result<R, Stop>,
+) -> Result<R, Error> {
+    // Without a start function no host function runs before the parts are there.
+    let Some(parts) = caller.data().parts else { return Err(Error::new("no instance")) };
+    let gas = parts.gas.get(&caller).i64().unwrap_or(0);
+    let (memory, state) = parts.memory.data_and_store_mut(&mut caller);
+    state.host.gas = gas;
+    let result = work(&mut state.host, memory);
+    let gas = state.host.gas;
+    let result = result.map_err(|stop| {
+        state.host.stop = Some(stop);
+        Error::new("stopped")
+    });
+    parts.gas.set(&mut caller, Val::I64(gas))?;
+    result
+}
+
+struct Interpreted {
+    module: Module,
+    linker: Arc<Linker<State>>,
+}
+
+impl Program for Interpreted {
+    fn run(&self, host: Host, budget: Budget) -> Run {
+        let mut store = Store::new(self.linker.engine(), State { host, parts: None });
+        let Ok(instance) = self.linker.instantiate_and_start(&mut store, &self.module) else {
+            return Run::stillborn(store.into_data().host, budget);
+        };
+        let Some(parts) = parts(&store, &instance) else {
+            return Run::stillborn(store.into_data().host, budget);
+        };
+        store.data_mut().parts = Some(parts);
+        let returned = start(&mut store, &instance, parts, budget).is_ok();
+        let gas = parts.gas.get(&store).i64().unwrap_or(0);
+        let stack = parts.stack.get(&store).i32().unwrap_or(0);
+        Run { host: store.into_data().host, returned, gas, stack }
+    }
+}
+
+fn parts(store: &Store<State>, instance: &Instance) -> Option<Parts> {
+    Some(Parts {
+        memory: instance.get_memory(store, abi::MEMORY)?,
+        gas: instance.get_global(store, abi::GAS)?,
+        stack: instance.get_global(store, abi::STACK)?,
+    })
+}
+
+fn start(store: &mut Store<State>, instance: &Instance, parts: Parts, budget: Budget) -> Result<(), Error> {
+    parts.gas.set(&mut *store, Val::I64(budget.gas))?;
+    parts.stack.set(&mut *store, Val::I32(budget.stack))?;
+    if budget.initialize {
+        instance.get_typed_func::<(), ()>(&*store, abi::INITIALIZE)?.call(&mut *store, ())?;
+    }
+    instance.get_typed_func::<(), ()>(&*store, abi::RUN)?.call(store, ())
+}

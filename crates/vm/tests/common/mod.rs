@@ -1,0 +1,137 @@
+//! A database in a map, to run operations on.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+use pleach_types::execution::{Call, Effects, Executor, Outcome};
+use pleach_types::receipt::Refusal;
+use pleach_types::{Hash, Key, Limits, PublicKey};
+use pleach_vm::Vm;
+
+pub fn key(text: &str) -> Key {
+    Key::new(text).unwrap()
+}
+
+/// The interpreter, shared by the tests of a file.
+pub fn interpreter() -> &'static Vm {
+    static VM: OnceLock<Vm> = OnceLock::new();
+    VM.get_or_init(|| Vm::new(&Limits::default()).unwrap())
+}
+
+/// The compiler, shared likewise.
+#[cfg(target_arch = "x86_64")]
+pub fn compiler() -> &'static Vm {
+    static VM: OnceLock<Vm> = OnceLock::new();
+    VM.get_or_init(|| Vm::with_winch(&Limits::default()).unwrap())
+}
+
+/// An operation with its surroundings.
+#[derive(Clone, Debug)]
+pub struct Case {
+    pub operation: Key,
+    pub code: Bytes,
+    pub records: BTreeMap<Key, Option<Bytes>>,
+    pub arguments: Bytes,
+    pub signers: Vec<PublicKey>,
+    pub limits: Limits,
+}
+
+impl Case {
+    pub fn new(code: impl Into<Bytes>) -> Self {
+        Self {
+            operation: key("bank/test"),
+            code: code.into(),
+            records: BTreeMap::new(),
+            arguments: Bytes::new(),
+            signers: Vec::new(),
+            limits: Limits::default(),
+        }
+    }
+
+    /// From a whole module in text.
+    pub fn wat(text: &str) -> Self {
+        Self::new(wat::parse_str(text).unwrap_or_else(|e| panic!("{e}\n{text}")))
+    }
+
+    /// From the body of `pleach_run`, with all host functions imported, a page of memory, and a `$fail`
+    /// function to state what must hold.
+    pub fn body(body: &str) -> Self {
+        Self::wat(&module(body))
+    }
+
+    pub fn record(mut self, name: &str, value: Option<&[u8]>) -> Self {
+        self.records.insert(key(name), value.map(Bytes::copy_from_slice));
+        self
+    }
+
+    pub fn arguments(mut self, arguments: impl Into<Bytes>) -> Self {
+        self.arguments = arguments.into();
+        self
+    }
+
+    pub fn signers(mut self, signers: &[PublicKey]) -> Self {
+        self.signers = signers.to_vec();
+        self.signers.sort();
+        self
+    }
+
+    pub fn operation(mut self, name: &str) -> Self {
+        self.operation = key(name);
+        self
+    }
+
+    pub fn limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
+        change(&mut self.limits);
+        self
+    }
+
+    /// Runs on both engines, which must agree on everything.
+    pub fn run(&self) -> Outcome {
+        let interpreted = self.run_on(interpreter());
+        #[cfg(target_arch = "x86_64")]
+        assert_eq!(interpreted, self.run_on(compiler()), "the interpreter and the compiler disagree");
+        interpreted
+    }
+
+    pub fn run_on(&self, vm: &Vm) -> Outcome {
+        let (touched, values): (Vec<Key>, Vec<Option<Bytes>>) = self.records.clone().into_iter().unzip();
+        vm.execute(&Call {
+            genesis: &Hash([7; 32]),
+            limits: &self.limits,
+            operation: &self.operation,
+            code: &self.code,
+            code_digest: &Hash(*blake3::hash(&self.code).as_bytes()),
+            touched: &touched,
+            values: &values,
+            arguments: &self.arguments,
+            signers: &self.signers,
+            identity: &Hash([9; 32]),
+            height: 0x0102_0304_0506_0708,
+        })
+    }
+
+    pub fn effects(&self) -> Effects {
+        self.run().result.unwrap()
+    }
+
+    pub fn refusal(&self) -> Refusal {
+        self.run().result.unwrap_err()
+    }
+}
+
+/// A module with all imports around the body of `pleach_run`.
+pub fn module(body: &str) -> String {
+    let mut text = String::from("(module\n");
+    for import in pleach_vm::abi::IMPORTS {
+        let parameters = " i32".repeat(import.parameters);
+        let result = if import.returns { "(result i32)" } else { "" };
+        text += &format!("(import \"pleach_v1\" \"{0}\" (func ${0} (param{parameters}) {result}))\n", import.name);
+    }
+    text += "(memory (export \"memory\") 1)\n";
+    text += "(func $must (param i32) local.get 0 i32.eqz if unreachable end)\n";
+    // Bodies may bring their own data: everything after a line `---` stands outside the function.
+    let (body, outside) = body.split_once("---").unwrap_or((body, ""));
+    text + &format!("(func (export \"pleach_run\") (local $a i32) (local $b i32)\n{body}\n)\n{outside})")
+}

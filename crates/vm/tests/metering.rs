@@ -1,0 +1,301 @@
+//! Gas, stack, memory and what is refused before it runs.
+
+mod common;
+
+use bytes::Bytes;
+use common::{Case, key};
+use pleach_types::receipt::Refusal;
+use pleach_types::{Hash, Limits};
+use pleach_vm::cost::V1;
+use pleach_vm::{InvalidOperation, Vm, check};
+
+fn gas_of(body: &str) -> u64 {
+    let outcome = Case::body(body).run();
+    assert!(outcome.result.is_ok(), "{body}: {:?}", outcome.result);
+    // What depends on the size of the module is not what the tests ask for.
+    outcome.gas - Case::body(body).code.len() as u64
+}
+
+#[test]
+fn an_endless_loop_ends_with_all_gas_used() {
+    for body in ["(loop (br 0))", "(loop (br_if 0 (i32.const 1)))", "(loop (br_table 0 0 (i32.const 5)))"] {
+        let outcome = Case::body(body).run();
+        assert_eq!(outcome.result, Err(Refusal::OutOfGas { limit: 10_000_000 }), "{body}");
+        assert_eq!(outcome.gas, 10_000_000);
+    }
+}
+
+#[test]
+fn recursion_ends_where_the_counter_says() {
+    let case = Case::wat("(module (memory (export \"memory\") 1) (func $f (export \"pleach_run\") (call $f)))");
+    assert_eq!(case.refusal(), Refusal::StackOverflow);
+    // A frame without variables and operands takes four slots: 16384 of them fit, the next does not.
+    let depth = |depth: u32| {
+        Case::wat(&format!(
+            "(module (memory (export \"memory\") 1) (global $n (mut i32) (i32.const {depth}))
+               (func $f (global.set $n (i32.sub (global.get $n) (i32.const 1))) (if (global.get $n) (then (call $f))))
+               (func (export \"pleach_run\") (call $f)))"
+        ))
+    };
+    // `$f` has two operands at most, `pleach_run` none.
+    let fits = (65_536 - 4) / 6;
+    assert!(depth(fits).run().result.is_ok());
+    assert_eq!(depth(fits + 1).refusal(), Refusal::StackOverflow);
+}
+
+#[test]
+fn frames_are_given_back_on_every_way_out() {
+    for body in [
+        "",
+        "return",
+        "(br 0)",
+        "(block (return))",
+        "(block (br 1))",
+        "(br_if 0 (i32.const 1))",
+        "(block (block (br_table 2 1 0 (i32.const 0))))",
+        "(if (i32.const 1) (then return) (else unreachable))",
+    ] {
+        let case = Case::wat(&format!(
+            "(module (memory (export \"memory\") 1) (func $f {body})
+               (func (export \"pleach_run\") (local $n i32) (local.set $n (i32.const 30000))
+                 (loop (call $f) (br_if 0 (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))))"
+        ));
+        assert!(case.run().result.is_ok(), "{body}: {:?}", case.run());
+    }
+}
+
+#[test]
+fn functions_with_results_keep_them_through_every_way_out() {
+    for (ty, value, is) in [
+        ("i32", "i32.const 7", "i32.eq"),
+        ("i64", "i64.const 7", "i64.eq"),
+        ("f32", "f32.const 7", "f32.eq"),
+        ("f64", "f64.const 7", "f64.eq"),
+    ] {
+        for exit in ["", "return", "(br 0)", "(br_if 0 (i32.const 1))"] {
+            let case = Case::wat(&format!(
+                "(module (memory (export \"memory\") 1) (func $f (result {ty}) ({value}) {exit})
+                   (func (export \"pleach_run\") (if (i32.eqz ({is} (call $f) ({value}))) (then unreachable))))"
+            ));
+            assert!(case.run().result.is_ok(), "{ty} {exit}");
+        }
+    }
+}
+
+#[test]
+fn prices_are_those_of_the_table() {
+    let empty = gas_of("");
+    assert_eq!(gas_of("nop") - empty, V1.instruction);
+    assert_eq!(gas_of("(drop (i32.const 1))") - empty, 2 * V1.instruction);
+    assert_eq!(gas_of("(drop (i32.div_u (i32.const 1) (i32.const 1)))") - empty, V1.division + 3);
+    assert_eq!(gas_of("(drop (i32.load (i32.const 1)))") - empty, V1.memory_access + 2);
+    assert_eq!(gas_of("(drop (f64.add (f64.const 1) (f64.const 1)))") - empty, V1.float + 3);
+    assert_eq!(gas_of("(drop (f64.sqrt (f64.const 1)))") - empty, V1.float_division + 2);
+    let copy = |len: u32| gas_of(&format!("(memory.copy (i32.const 0) (i32.const 0) (i32.const {len}))"));
+    assert_eq!(copy(8_000) - copy(8), 7_992 / 8);
+    let fill = |len: u32| gas_of(&format!("(memory.fill (i32.const 0) (i32.const 0) (i32.const {len}))"));
+    assert_eq!(fill(8_000) - fill(8), 7_992 / 8);
+    let grow = |pages: u32| gas_of(&format!("(drop (memory.grow (i32.const {pages})))"));
+    assert_eq!(grow(9) - grow(4), 5 * V1.page);
+}
+
+#[test]
+fn only_what_runs_is_charged() {
+    let taken = |condition: u32| gas_of(&format!("(if (i32.const {condition}) (then nop nop nop) (else nop))"));
+    assert_eq!(taken(1) - taken(0), 2);
+}
+
+#[test]
+fn memory_grows_to_its_limit_and_not_beyond() {
+    let grow = |pages: u32| {
+        format!("(i32.store (i32.const 0) (memory.grow (i32.const {pages}))) (call $ret (i32.const 0) (i32.const 4))")
+    };
+    let result = |case: Case| i32::from_le_bytes(case.effects().output[..].try_into().unwrap());
+    assert_eq!(result(Case::body(&grow(0))), 1);
+    assert_eq!(result(Case::body(&grow(255))), 1);
+    assert_eq!(result(Case::body(&grow(256))), -1);
+    assert_eq!(result(Case::body(&grow(65_535))), -1);
+    assert_eq!(result(Case::body(&grow(u32::MAX))), -1);
+    // A module's own maximum holds too.
+    let own = |max: u32| {
+        format!(
+            "(module (import \"pleach_v1\" \"ret\" (func $ret (param i32 i32))) (memory (export \"memory\") 1 {max}) (func (export \"pleach_run\") {}))",
+            grow(2)
+        )
+    };
+    assert_eq!(result(Case::wat(&own(2))), -1);
+    assert_eq!(result(Case::wat(&own(3))), 1);
+    assert_eq!(result(Case::wat(&own(60_000))), 1);
+}
+
+#[test]
+fn growing_is_paid_for() {
+    let outcome = Case::body("(loop (drop (memory.grow (i32.const 1))) (br 0))").run();
+    assert_eq!(outcome.result, Err(Refusal::OutOfGas { limit: 10_000_000 }));
+    let failing = Case::body("(loop (drop (memory.grow (i32.const -1))) (br 0))").run();
+    assert_eq!(failing.result, Err(Refusal::OutOfGas { limit: 10_000_000 }));
+}
+
+#[test]
+fn traps_are_one_refusal() {
+    for body in [
+        "unreachable",
+        "(drop (i32.div_s (i32.const 1) (i32.const 0)))",
+        "(drop (i32.div_s (i32.const 0x80000000) (i32.const -1)))",
+        "(drop (i32.load (i32.const 65533)))",
+        "(i64.store (i32.const -1) (i64.const 0))",
+        "(drop (i32.trunc_f64_s (f64.const nan)))",
+        "(memory.fill (i32.const 65535) (i32.const 0) (i32.const 2))",
+        "(memory.copy (i32.const 0) (i32.const 65535) (i32.const 2))",
+        "(memory.init $d (i32.const 0) (i32.const 0) (i32.const 2)) --- (data $d \"x\")",
+        "(call_indirect (i32.const 0)) --- (table 1 funcref)",
+        "(call_indirect (i32.const 1)) --- (table 1 funcref)",
+        "(call_indirect (i32.const 0)) --- (table 1 funcref) (elem (i32.const 0) $must)",
+    ] {
+        assert_eq!(Case::body(body).refusal(), Refusal::Trap, "{body}");
+    }
+}
+
+#[test]
+fn segments_beyond_the_end_trap_before_anything_runs() {
+    for outside in ["--- (data (i32.const 65536) \"x\")", "--- (table 1 funcref) (elem (i32.const 1) $must)"] {
+        let outcome = Case::body(&format!("(loop (br 0)) {outside}")).run();
+        assert_eq!(outcome.result, Err(Refusal::Trap));
+        assert!(outcome.gas < 20_000);
+    }
+}
+
+#[test]
+fn nan_has_one_form() {
+    let output = |compute: &str, store: &str| {
+        Case::body(&format!("({store} (i32.const 0) {compute}) (call $ret (i32.const 0) (i32.const 8))"))
+            .effects()
+            .output
+    };
+    let odd32 = "(f32.reinterpret_i32 (i32.const 0xffc12345))";
+    let odd64 = "(f64.reinterpret_i64 (i64.const 0xfff8123456789abc))";
+    for op in ["f32.add", "f32.sub", "f32.mul", "f32.div", "f32.min", "f32.max"] {
+        for operands in [format!("{odd32} (f32.const 1)"), format!("(f32.const 1) {odd32}"), format!("{odd32} {odd32}")]
+        {
+            assert_eq!(output(&format!("({op} {operands})"), "f32.store")[..4], 0x7fc0_0000u32.to_le_bytes(), "{op}");
+        }
+    }
+    for op in ["f64.add", "f64.sub", "f64.mul", "f64.div", "f64.min", "f64.max"] {
+        for operands in [format!("{odd64} (f64.const 1)"), format!("(f64.const 1) {odd64}"), format!("{odd64} {odd64}")]
+        {
+            assert_eq!(
+                output(&format!("({op} {operands})"), "f64.store")[..],
+                0x7ff8_0000_0000_0000u64.to_le_bytes(),
+                "{op}"
+            );
+        }
+    }
+    for op in ["sqrt", "ceil", "floor", "trunc", "nearest"] {
+        assert_eq!(output(&format!("(f32.{op} {odd32})"), "f32.store")[..4], 0x7fc0_0000u32.to_le_bytes(), "{op}");
+        assert_eq!(
+            output(&format!("(f64.{op} {odd64})"), "f64.store")[..],
+            0x7ff8_0000_0000_0000u64.to_le_bytes(),
+            "{op}"
+        );
+    }
+    assert_eq!(output("(f32.div (f32.const 0) (f32.const 0))", "f32.store")[..4], 0x7fc0_0000u32.to_le_bytes());
+    assert_eq!(output("(f64.sqrt (f64.const -1))", "f64.store")[..], 0x7ff8_0000_0000_0000u64.to_le_bytes());
+    assert_eq!(output(&format!("(f32.demote_f64 {odd64})"), "f32.store")[..4], 0x7fc0_0000u32.to_le_bytes());
+    assert_eq!(output(&format!("(f64.promote_f32 {odd32})"), "f64.store")[..], 0x7ff8_0000_0000_0000u64.to_le_bytes());
+    // Moving bits is no arithmetic.
+    assert_eq!(output(odd32, "f32.store")[..4], 0xffc1_2345u32.to_le_bytes());
+    assert_eq!(output(&format!("(f32.neg {odd32})"), "f32.store")[..4], 0x7fc1_2345u32.to_le_bytes());
+}
+
+#[test]
+fn a_reactor_is_initialized_first_and_pays_for_it() {
+    let text = |work: &str| {
+        format!(
+            "(module (import \"pleach_v1\" \"ret\" (func $ret (param i32 i32))) (memory (export \"memory\") 1)
+           (func (export \"_initialize\") (i32.store8 (i32.const 0) (i32.const 65)) {work})
+           (func (export \"pleach_run\") (call $ret (i32.const 0) (i32.const 1))))"
+        )
+    };
+    assert_eq!(Case::wat(&text("")).effects().output, &b"A"[..]);
+    assert_eq!(Case::wat(&text("(loop (br 0))")).refusal(), Refusal::OutOfGas { limit: 10_000_000 });
+    assert_eq!(Case::wat(&text("unreachable")).refusal(), Refusal::Trap);
+}
+
+#[test]
+fn an_execution_leaves_nothing_behind_for_the_next() {
+    let case = Case::body(
+        "(call $must (i32.eqz (i32.load (i32.const 0)))) (i32.store (i32.const 0) (i32.const 1))
+         (call $must (i32.eqz (global.get $g))) (global.set $g (i32.const 1)) --- (global $g (mut i32) (i32.const 0))",
+    );
+    let vm = Vm::new(&case.limits).unwrap();
+    let first = case.run_on(&vm);
+    assert!(first.result.is_ok());
+    assert_eq!(case.run_on(&vm), first);
+}
+
+#[test]
+fn loading_is_paid_by_the_byte_cached_or_not() {
+    let vm = Vm::new(&Limits::default()).unwrap();
+    let case = Case::body("");
+    let (cold, warm) = (case.run_on(&vm), case.run_on(&vm));
+    assert_eq!(cold, warm);
+    assert!(cold.gas > V1.execution + case.code.len() as u64 + V1.page);
+    for gas in 1..cold.gas {
+        let poor = case.clone().limits(|l| l.gas = gas);
+        if gas % 97 == 0 || gas + 5 > cold.gas {
+            assert_eq!(poor.run_on(&vm).result, Err(Refusal::OutOfGas { limit: gas }));
+        }
+    }
+    assert_eq!(case.clone().limits(|l| l.gas = cold.gas).run_on(&vm), cold);
+}
+
+#[test]
+fn what_is_not_an_operation_is_refused_by_name() {
+    for code in [&b""[..], b"\0asm", b"hello", b"\0asm\x01\0\0\0"] {
+        assert_eq!(Case::new(Bytes::copy_from_slice(code)).refusal(), Refusal::OperationInvalid(key("bank/test")));
+    }
+    let large = Case::body("").limits(|l| l.module_bytes = 100);
+    assert_eq!(large.refusal(), Refusal::OperationInvalid(key("bank/test")));
+}
+
+#[test]
+fn the_cache_knows_limits_apart() {
+    let vm = Vm::new(&Limits::default()).unwrap();
+    let case = Case::body("");
+    assert!(case.run_on(&vm).result.is_ok());
+    assert!(case.clone().limits(|l| l.module_bytes = 100).run_on(&vm).result.is_err());
+    assert!(case.run_on(&vm).result.is_ok());
+}
+
+#[test]
+fn unknown_prices_stop_a_node_at_its_start() {
+    let limits = Limits { cost_table: 2, ..Limits::default() };
+    assert_eq!(Vm::new(&limits).err(), Some(pleach_vm::VmError::UnknownCostTable(2)));
+    let vm = Vm::new(&Limits::default()).unwrap();
+    assert_eq!(
+        Case::body("").limits(|l| l.cost_table = 2).run_on(&vm).result,
+        Err(Refusal::OperationInvalid(key("bank/test")))
+    );
+}
+
+#[test]
+fn threads_share_a_runtime() {
+    let vm = Vm::new(&Limits::default()).unwrap();
+    let case = Case::body("(call $ret (i32.const 0) (i32.const 4))");
+    let expected = case.run();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| (0..50).for_each(|_| assert_eq!(case.run_on(&vm), expected)));
+        }
+    });
+}
+
+#[test]
+fn hints_for_what_is_slow() {
+    let info =
+        check(&wat::parse_str("(module (memory (export \"memory\") 17) (func (export \"pleach_run\")))").unwrap())
+            .unwrap();
+    assert!(info.advice().iter().any(|hint| hint.contains("-zstack-size=16384")), "{:?}", info.advice());
+    assert_eq!(Hash::default().0, [0; 32]);
+    assert!(matches!(check(b"hello"), Err(InvalidOperation::Invalid { .. })));
+}
