@@ -1,0 +1,110 @@
+//! What the last T blocks leave behind beside the records: their roots, the identities that they ordered, and
+//! the code that they carried or ran. Persistent, so that forks share it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use pleach_types::receipt::Void;
+use pleach_types::{Hash, Height, Identity};
+use rpds::RedBlackTreeMapSync;
+
+/// What one block adds to the window.
+#[derive(Debug, Default)]
+pub struct BlockTrace {
+    /// The identities that it ordered.
+    pub identities: BTreeSet<Identity>,
+    /// The code that it carried or ran, by digest.
+    pub code: std::collections::BTreeMap<Hash, Bytes>,
+}
+
+/// The window as it stands before the block of height `newest + 1`.
+#[derive(Clone, Debug)]
+pub struct Window {
+    /// T: how many blocks are remembered.
+    history: u64,
+    newest: Height,
+    roots: RedBlackTreeMapSync<Height, Hash>,
+    traces: RedBlackTreeMapSync<Height, Arc<BlockTrace>>,
+    identities: RedBlackTreeMapSync<Identity, Height>,
+    code: RedBlackTreeMapSync<Hash, Warm>,
+}
+
+#[derive(Clone, Debug)]
+struct Warm {
+    code: Bytes,
+    used: Height,
+}
+
+impl Window {
+    /// The window of height 0: one root.
+    pub fn genesis(history: u64, root: Hash) -> Self {
+        Self {
+            history,
+            newest: 0,
+            roots: RedBlackTreeMapSync::new_sync().insert(0, root),
+            traces: RedBlackTreeMapSync::new_sync(),
+            identities: RedBlackTreeMapSync::new_sync(),
+            code: RedBlackTreeMapSync::new_sync(),
+        }
+    }
+
+    /// The root of `base`, if fewer than T blocks came after it.
+    pub fn root(&self, base: Height) -> Result<Hash, Void> {
+        let Some(age) = self.newest.checked_sub(base) else {
+            return Err(Void::ProofFromFuture { base, newest: self.newest });
+        };
+        // `>=` and not `>`: with T = 1 only the newest root will do. The thesis's A <= T is off by one.
+        match self.roots.get(&base) {
+            Some(root) if age < self.history => Ok(*root),
+            _ => Err(Void::ProofTooOld { age, history: self.history }),
+        }
+    }
+
+    /// The height at which a block ordered the identity, while that is remembered.
+    ///
+    /// A request lives for T blocks after its `base`, and it was ordered after its `base`: so when its
+    /// identity is forgotten, the request is too old to be accepted again.
+    pub fn ordered_at(&self, identity: &Identity) -> Option<Height> {
+        self.identities.get(identity).copied()
+    }
+
+    /// The code with this digest, if it is warm.
+    pub fn warm(&self, digest: &Hash) -> Option<&Bytes> {
+        self.code.get(digest).map(|warm| &warm.code)
+    }
+
+    /// The window after the next block.
+    pub fn push(&self, root: Hash, trace: BlockTrace) -> Self {
+        let newest = self.newest + 1;
+        let mut next = self.clone();
+        next.newest = newest;
+        for identity in &trace.identities {
+            next.identities.insert_mut(*identity, newest);
+        }
+        for (digest, code) in &trace.code {
+            next.code.insert_mut(*digest, Warm { code: code.clone(), used: newest });
+        }
+        next.roots.insert_mut(newest, root);
+        next.traces.insert_mut(newest, Arc::new(trace));
+        if let Some(expired) = newest.checked_sub(self.history) {
+            next.forget(expired);
+        }
+        next
+    }
+
+    /// Drops what the block of `height` added, unless a later block added it again.
+    fn forget(&mut self, height: Height) {
+        self.roots.remove_mut(&height);
+        let Some(trace) = self.traces.get(&height).cloned() else { return };
+        self.traces.remove_mut(&height);
+        for identity in &trace.identities {
+            self.identities.remove_mut(identity);
+        }
+        for digest in trace.code.keys() {
+            if self.code.get(digest).is_some_and(|warm| warm.used == height) {
+                self.code.remove_mut(digest);
+            }
+        }
+    }
+}

@@ -1,0 +1,559 @@
+//! Random histories through four state machines and a naive oracle: same verdicts, same receipts, same roots.
+//!
+//! Everything follows from a seed, which is printed on failure with the line that replays it.
+
+mod support;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use pleach_state::{Applied, Decision, Prepared, State, prepare, prepare_all};
+use pleach_types::receipt::Void;
+use pleach_types::*;
+use support::oracle::{Block as Expected, Bounds, Coverage, Oracle, Records, Spec, Verdict as Judged};
+use support::random::Random;
+use support::{Native, Script, VALUE_BYTES, genesis, key, secret};
+
+const SEEDS: u64 = 4;
+const OPERATIONS: [&str; 12] = [
+    "bank/op",
+    "bank/op",
+    "bank/op",
+    "bank/op",
+    "bank/op",
+    "bank/op",
+    "bank/op2",
+    "bank/op2",
+    "shop/op",
+    "bank/sub/op",
+    "bank/text",
+    "bank/none",
+];
+const KEYS: [&str; 5] = ["bank/a", "bank/a", "bank/b", "bank/c", "shop/a"];
+const MORE_KEYS: [&str; 8] =
+    ["bank/op", "bank/op2", "shop/op", "bank/sub/a", "bank", "other/x", ".owner", "bank/.owner"];
+
+/// Says how to replay a failure.
+struct Replay {
+    history: u64,
+    seed: u64,
+}
+
+impl Drop for Replay {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let Self { history, seed } = self;
+            eprintln!("T = {history}, seed {seed}; to replay:");
+            eprintln!("PLEACH_SEED={seed} cargo test -p pleach-state --test histories history_{history}_blocks");
+        }
+    }
+}
+
+/// A request with what it was made of.
+#[derive(Clone)]
+struct Made {
+    spec: Spec,
+    request: Request,
+    bytes: Bytes,
+}
+
+struct World {
+    random: Random,
+    history: u64,
+    oracle: Oracle,
+    /// States of node 0 by height, to cut proofs from.
+    states: Vec<State>,
+    others: [State; 3],
+    /// Requests that were sent some time ago.
+    sent: VecDeque<Made>,
+    /// The last age that was tried in turn.
+    sweep: u64,
+}
+
+impl World {
+    fn new(seed: u64, history: u64) -> Self {
+        let state = State::genesis(genesis("test", history)).expect("a good genesis");
+        let mut records = Records::new();
+        for (key, value) in state.tree() {
+            records.insert(String::from_utf8(key.to_vec()).expect("text"), value.to_vec());
+        }
+        let bounds = Bounds {
+            history,
+            touched: support::TOUCHED.into(),
+            code: support::MODULE_BYTES.into(),
+            values: support::RECORD_BYTES.into(),
+            value: VALUE_BYTES.into(),
+        };
+        let oracle = Oracle::new(state.genesis_digest().0, bounds, records);
+        assert_eq!(state.result().root.0, oracle.roots[0]);
+        let others = std::array::from_fn(|_| State::genesis(genesis("test", history)).expect("a good genesis"));
+        Self {
+            random: Random::new(seed ^ history << 32),
+            history,
+            oracle,
+            states: vec![state],
+            others,
+            sent: VecDeque::new(),
+            sweep: seed * history / SEEDS,
+        }
+    }
+
+    fn run(&mut self, blocks: u64) {
+        self.pause(self.history + 2);
+        for _ in 0..blocks {
+            let paused = self.random.one_in(20);
+            if paused {
+                let around = self.history - 1 + self.random.below(3);
+                self.pause(around);
+            }
+            let block = self.make_block(paused);
+            self.execute(block);
+        }
+    }
+
+    fn pause(&mut self, blocks: u64) {
+        (0..blocks).for_each(|_| self.execute(vec![]));
+    }
+
+    fn make_block(&mut self, after_pause: bool) -> Vec<Made> {
+        let mut block = Vec::new();
+        if after_pause {
+            // What was warm before the pause is at the edge of the window now.
+            let mut made = self.make(0, "bank/op");
+            made.spec.code = None;
+            block.push(self.seal(made.spec));
+        }
+        if self.random.one_in(6) {
+            block.extend(self.restore());
+        }
+        for _ in 0..self.random.below(8) {
+            let made = match self.sent.len() as u64 {
+                sent if sent > 0 && self.random.one_in(5) => {
+                    let earlier = self.sent[self.random.below(sent) as usize].clone();
+                    if self.random.one_in(2) { earlier } else { self.rewrap(&earlier) }
+                }
+                _ => self.make_any(),
+            };
+            // Whoever sees a request may send its body first, in a witness of their own.
+            if self.random.one_in(6) {
+                let spoilt = self.rewrap(&made);
+                block.push(spoilt);
+            }
+            block.push(made.clone());
+            if self.random.one_in(10) {
+                block.push(made.clone());
+            }
+            self.sent.push_back(made);
+        }
+        while self.sent.len() > 40 {
+            self.sent.pop_front();
+        }
+        block
+    }
+
+    fn make_any(&mut self) -> Made {
+        let newest = self.oracle.newest();
+        let age = match self.random.below(6) {
+            0 | 1 => 0,
+            2 => self.history - 1 + self.random.below(3),
+            3 | 4 => self.random.below(4),
+            _ => {
+                self.sweep = (self.sweep + 1) % (self.history + 2);
+                self.sweep
+            }
+        };
+        let operation = *self.random.pick(&OPERATIONS);
+        let mut made = self.make(age.min(newest), operation);
+        if self.random.one_in(4) {
+            self.spoil(&mut made.spec);
+            made = self.seal(made.spec);
+        }
+        made
+    }
+
+    /// A request in order, with a proof of this age.
+    fn make(&mut self, age: u64, operation: &str) -> Made {
+        let touched = self.touched(operation);
+        let writes = self.writes(&touched);
+        let mut spec = self.spec(age, operation, touched, writes);
+        spec.abort = self.random.one_in(15).then_some(7);
+        spec.arguments = script(&spec).encode().to_vec();
+        if self.random.one_in(3) {
+            spec.code = None;
+        }
+        for n in 0..self.random.below(3) as u8 {
+            spec.signers.push(secret(n).public().0);
+        }
+        spec.signers.sort_unstable();
+        self.seal(spec)
+    }
+
+    /// Two requests: one sets a record back to what it was at an earlier height, one was proved at that height.
+    fn restore(&mut self) -> Vec<Made> {
+        let (newest, records) = (self.oracle.newest() as usize, &self.oracle.records);
+        let now = &records[newest];
+        let earlier = (1..(self.history as usize).min(newest)).find(|age| {
+            let then = &records[newest - age];
+            then.get("bank/a") != now.get("bank/a") && then.get("bank/op") == now.get("bank/op")
+        });
+        let Some(age) = earlier else { return vec![] };
+        let touched = vec!["bank/a".to_owned()];
+        let old = records[newest - age].get("bank/a").cloned();
+        let back = self.spec(0, "bank/op", touched.clone(), [(touched[0].clone(), old)].into());
+        let late = self.spec(age as u64, "bank/op", touched, BTreeMap::new());
+        vec![self.seal(back), self.seal(late)]
+    }
+
+    /// A request in order, without signers.
+    fn spec(
+        &mut self,
+        age: u64,
+        operation: &str,
+        touched: Vec<String>,
+        writes: BTreeMap<String, Option<Vec<u8>>>,
+    ) -> Spec {
+        let base = self.oracle.newest() - age;
+        let proof_of = self.oracle.records[base as usize].clone();
+        let mut spec = Spec {
+            genesis: self.oracle.genesis,
+            operation: operation.into(),
+            writes,
+            abort: None,
+            arguments: vec![],
+            base,
+            nonce: self.random.array(),
+            signers: vec![],
+            proof_keys: touched.iter().cloned().chain([operation.into()]).collect(),
+            values: touched.iter().map(|key| proof_of.get(key).cloned()).collect(),
+            code: proof_of.get(operation).cloned(),
+            touched,
+            proof_of,
+            malformed: false,
+            proof_garbled: false,
+            signature_garbled: false,
+        };
+        spec.arguments = script(&spec).encode().to_vec();
+        spec
+    }
+
+    fn touched(&mut self, operation: &str) -> Vec<String> {
+        let domain = operation.split('/').next().expect("a part");
+        let mut touched = Vec::new();
+        for _ in 0..self.random.below(4) {
+            let name = *self.random.pick(&KEYS);
+            if name.starts_with(domain) || self.random.one_in(6) {
+                touched.push(name.to_owned());
+            }
+        }
+        if self.random.one_in(6) {
+            touched.push((*self.random.pick(&MORE_KEYS)).to_owned());
+        }
+        touched.sort();
+        touched.dedup();
+        touched
+    }
+
+    fn writes(&mut self, touched: &[String]) -> BTreeMap<String, Option<Vec<u8>>> {
+        let mut writes = BTreeMap::new();
+        for name in touched {
+            if self.random.one_in(4) {
+                continue;
+            }
+            let code = name.ends_with("op") || name.ends_with("op2");
+            let texts: &[&str] = if code { &["code:one", "code:two", "code:bank"] } else { &["A", "A", "B"] };
+            let value = match self.random.below(20) {
+                0 => Some(vec![b'x'; VALUE_BYTES as usize + self.random.below(2) as usize]),
+                1 => None,
+                2..=7 if !code => None,
+                _ => Some(self.random.pick(texts).as_bytes().to_vec()),
+            };
+            writes.insert(name.clone(), value);
+        }
+        if self.random.one_in(20) {
+            writes.insert("bank/undeclared".into(), Some(b"A".to_vec()));
+        }
+        writes
+    }
+
+    /// Puts one thing out of order.
+    fn spoil(&mut self, spec: &mut Spec) {
+        match self.random.below(11) {
+            0 => spec.genesis = [7; 32],
+            1 => spec.base = self.oracle.newest() + 1 + self.random.below(2),
+            2 => {
+                spec.touched = (0..=support::TOUCHED).map(|n| format!("bank/many{n}")).collect();
+                spec.values = vec![None; spec.touched.len()];
+                spec.proof_keys = spec.touched.iter().cloned().chain([spec.operation.clone()]).collect();
+            }
+            3 if !spec.values.is_empty() => spec.values[0] = Some(vec![b'v'; support::RECORD_BYTES as usize + 1]),
+            _ => self.spoil_witness(spec),
+        }
+    }
+
+    /// Puts one thing out of order that the identity does not bind.
+    fn spoil_witness(&mut self, spec: &mut Spec) {
+        match self.random.below(9) {
+            0 => spec.malformed = true,
+            1 => spec.proof_garbled = true,
+            2 => spec.signature_garbled = !spec.signers.is_empty(),
+            3 => spec.code = None,
+            4 => spec.code = Some(b"code:another".to_vec()),
+            5 => spec.code = Some(vec![b'c'; support::MODULE_BYTES as usize + 1]),
+            6 => {
+                let at = self.random.below(self.oracle.records.len() as u64) as usize;
+                spec.proof_of = self.oracle.records[at].clone();
+                spec.values = spec.touched.iter().map(|key| spec.proof_of.get(key).cloned()).collect();
+                spec.code = None;
+            }
+            7 if !spec.proof_keys.is_empty() => {
+                let gone = self.random.below(spec.proof_keys.len() as u64) as usize;
+                spec.proof_keys.remove(gone);
+            }
+            _ => match spec.values.first_mut() {
+                Some(value) => *value = if value.is_some() { None } else { Some(b"A".to_vec()) },
+                None => spec.malformed = true,
+            },
+        }
+    }
+
+    /// The same body in another witness.
+    fn rewrap(&mut self, made: &Made) -> Made {
+        let mut spec = made.spec.clone();
+        self.spoil_witness(&mut spec);
+        let rewrapped = self.seal(spec);
+        assert_eq!(rewrapped.spec.identity(), made.spec.identity());
+        rewrapped
+    }
+
+    /// The bytes of what a specification says.
+    fn seal(&self, spec: Spec) -> Made {
+        let tree = match self.oracle.records.iter().position(|records| *records == spec.proof_of) {
+            Some(height) => self.states[height].tree(),
+            None => unreachable!("proofs are cut from trees of the history"),
+        };
+        let body = Body {
+            genesis: Hash(spec.genesis),
+            operation: key(&spec.operation),
+            touched: spec.touched.iter().map(|name| key(name)).collect(),
+            arguments: Bytes::from(spec.arguments.clone()),
+            base: spec.base,
+            nonce: spec.nonce,
+            signers: vec![],
+        };
+        let signers: Vec<_> = (0..3).map(secret).filter(|key| spec.signers.contains(&key.public().0)).collect();
+        let mut proof = tree.prove(&spec.proof_keys).encode();
+        if spec.proof_garbled {
+            proof.pop();
+        }
+        let values = spec.values.iter().cloned().map(|value| value.map(Bytes::from)).collect();
+        let mut request = Request::sign(body, &signers, proof.into(), values, spec.code.clone().map(Bytes::from));
+        if spec.signature_garbled {
+            request.signatures[0].0[40] ^= 4;
+        }
+        let mut bytes = request.encode();
+        if spec.malformed {
+            bytes.push(0);
+        }
+        assert_eq!(request.body.identity().0, spec.identity(), "the identity is not what is documented");
+        Made { spec, request, bytes: bytes.into() }
+    }
+
+    /// Executes a block everywhere and compares.
+    fn execute(&mut self, block: Vec<Made>) {
+        let specs: Vec<_> = block.iter().map(|made| made.spec.clone()).collect();
+        let bytes: Vec<_> = block.iter().map(|made| made.bytes.clone()).collect();
+        self.check_says_what_apply_does(&bytes);
+        let expected = self.oracle.block(&specs);
+        let applied = support::apply(self.states.last().expect("height 0"), &bytes, &Native);
+        compare(&applied, &expected, &block);
+        for (node, state) in self.others.iter_mut().enumerate() {
+            let other = match node {
+                0 => one_by_one(state, &bytes),
+                1 => after_a_fork(state, &bytes),
+                _ => in_pieces(state, &bytes),
+            };
+            assert_eq!(other.decisions, applied.decisions, "node {}", node + 1);
+            assert_eq!(other.state.result(), applied.state.result(), "node {}", node + 1);
+            assert_eq!(other.changes, applied.changes, "node {}", node + 1);
+            *state = other.state;
+        }
+        self.states.push(applied.state);
+    }
+
+    /// `State::check` foretells whether there will be a receipt.
+    fn check_says_what_apply_does(&self, block: &[Bytes]) {
+        let state = self.states.last().expect("height 0");
+        for bytes in block.iter().take(2) {
+            if let Ok(prepared) = prepare(bytes, state.cluster_genesis(), state.genesis_digest()).map(Arc::new) {
+                let applied = state.apply(&[Ok(prepared.clone())], &Native);
+                match (state.check(&prepared), &applied.decisions[0]) {
+                    (Ok(()), Decision::Receipt(_)) => {}
+                    (Err(foretold), Decision::Void(void)) => assert_eq!(foretold, *void),
+                    (foretold, decision) => panic!("check: {foretold:?}, apply: {decision:?}"),
+                }
+            }
+        }
+    }
+}
+
+fn script(spec: &Spec) -> Script {
+    let value = |value: &Option<Vec<u8>>| value.clone().map(Bytes::from);
+    Script { writes: spec.writes.iter().map(|(name, v)| (key(name), value(v))).collect(), abort: spec.abort }
+}
+
+fn shared(prepared: Vec<Result<Prepared, Void>>) -> Vec<Result<Arc<Prepared>, Void>> {
+    prepared.into_iter().map(|prepared| prepared.map(Arc::new)).collect()
+}
+
+/// A node that checked each request at its door.
+fn one_by_one(state: &State, block: &[Bytes]) -> Applied {
+    let prepare = |bytes| prepare(bytes, state.cluster_genesis(), state.genesis_digest());
+    state.apply(&shared(block.iter().map(prepare).collect()), &Native)
+}
+
+/// A node that executed another block on the same parent first.
+fn after_a_fork(state: &State, block: &[Bytes]) -> Applied {
+    let backwards: Vec<_> = block.iter().rev().cloned().collect();
+    let before = *state.result();
+    let fork = support::apply(state, &backwards, &Native);
+    drop(support::apply(&fork.state, block, &Native));
+    assert_eq!(*state.result(), before, "a fork changed its parent");
+    support::apply(state, block, &Native)
+}
+
+/// A node that checked the signatures in other groups.
+fn in_pieces(state: &State, block: &[Bytes]) -> Applied {
+    let piece = |bytes: &[Bytes]| prepare_all(bytes, state.cluster_genesis(), state.genesis_digest());
+    state.apply(&shared(block.chunks(2).flat_map(piece).collect()), &Native)
+}
+
+/// Errors in words are for people: only what is decided is compared.
+fn wordless(void: &Void) -> Void {
+    match void.clone() {
+        Void::Malformed(_) => Void::Malformed(String::new()),
+        Void::ProofInvalid { base, .. } => Void::ProofInvalid { base, why: String::new() },
+        other => other,
+    }
+}
+
+fn compare(applied: &Applied, expected: &Expected, block: &[Made]) {
+    assert_eq!(applied.decisions.len(), block.len());
+    for (index, (decision, judged)) in applied.decisions.iter().zip(&expected.verdicts).enumerate() {
+        let spec = &block[index].spec;
+        match (decision, judged) {
+            (Decision::Void(void), Judged::Void(expected)) => {
+                assert_eq!(wordless(void), *expected, "{index}: {spec:#?}")
+            }
+            (Decision::Receipt(receipt), judged) if !matches!(judged, Judged::Void(_)) => {
+                assert_eq!(receipt.identity, block[index].request.body.identity());
+                let encoded = &expected.receipts[&receipt.identity.0];
+                assert_eq!(receipt.encode(), *encoded, "{index}: {receipt:?} is not {judged:?}");
+                assert_eq!(Receipt::decode(encoded).as_ref(), Ok(receipt));
+            }
+            (decision, judged) => panic!("{index}: {decision:?}, the oracle says {judged:?}: {spec:#?}"),
+        }
+    }
+    let result = applied.state.result();
+    assert_eq!(result.root.0, expected.root, "root of height {}", result.height);
+    assert_eq!(result.receipts.0, expected.receipts_root, "receipts of height {}", result.height);
+    assert_eq!(result.written.0, expected.written, "written paths of height {}", result.height);
+    let changes = applied.changes.iter();
+    let changes: BTreeMap<_, _> =
+        changes.map(|(key, value)| (key.as_str().to_owned(), value.as_ref().map(|v| v.to_vec()))).collect();
+    assert_eq!(changes, expected.changes);
+}
+
+fn histories(history: u64) {
+    let seeds: Vec<u64> = match std::env::var("PLEACH_SEED") {
+        Ok(seed) => vec![seed.parse().expect("PLEACH_SEED is a number")],
+        Err(_) => (1..=SEEDS).collect(),
+    };
+    let mut reached = Coverage::default();
+    for &seed in &seeds {
+        let _replay = Replay { history, seed };
+        let mut world = World::new(seed, history);
+        world.run(120);
+        reached.add(world.oracle.coverage);
+    }
+    if seeds.len() as u64 == SEEDS {
+        reached.demand(history);
+    }
+}
+
+impl Coverage {
+    fn add(&mut self, other: Self) {
+        for (sum, more) in self.combinations.as_flattened_mut().iter_mut().zip(other.combinations.as_flattened()) {
+            *sum += more;
+        }
+        for (age, count) in other.ages {
+            *self.ages.entry(age).or_default() += count;
+        }
+        for (reason, count) in other.reasons {
+            *self.reasons.entry(reason).or_default() += count;
+        }
+        self.restored += other.restored;
+        self.removed += other.removed;
+        self.survived += other.survived;
+        self.warm_at_the_end += other.warm_at_the_end;
+        self.cold_after_the_end += other.cold_after_the_end;
+    }
+
+    /// Fails if the histories left out what they are there to try.
+    fn demand(&self, history: u64) {
+        for (local, row) in self.combinations.iter().enumerate() {
+            for (proof, count) in row.iter().enumerate() {
+                assert!(*count > 0, "never locally {local}, in the proof {proof} (absent, same, different): {self:?}");
+            }
+        }
+        for age in 0..=history + 1 {
+            assert!(self.ages.contains_key(&age), "no proof of age {age}: {self:?}");
+        }
+        let all = "applied stale operation_absent operation_invalid aborted undeclared outside_domain value_too_large \
+                   MALFORMED OVER_LIMIT WRONG_GENESIS BAD_SIGNATURE PROOF_TOO_OLD PROOF_FROM_FUTURE PROOF_INVALID \
+                   KEY_NOT_PROVEN VALUE_MISMATCH CODE_MISMATCH CODE_COLD DUPLICATE";
+        for reason in all.split_whitespace() {
+            assert!(self.reasons.contains_key(reason), "never {reason}: {self:?}");
+        }
+        for (count, what) in [
+            // With T = 1 nobody can change a value and restore it: the second change proves what the first made.
+            (if history > 1 { self.restored } else { 1 }, "restored values"),
+            (self.removed, "removals"),
+            (self.survived, "identities that a void twin did not burn"),
+            (self.warm_at_the_end, "code in its last warm block"),
+            (self.cold_after_the_end, "code in its first cold block"),
+        ] {
+            assert!(count > 0, "no {what}: {self:?}");
+        }
+    }
+}
+
+#[test]
+fn history_1_blocks() {
+    histories(1);
+}
+
+#[test]
+fn history_2_blocks() {
+    histories(2);
+}
+
+#[test]
+fn history_3_blocks() {
+    histories(3);
+}
+
+#[test]
+fn history_4_blocks() {
+    histories(4);
+}
+
+#[test]
+fn history_8_blocks() {
+    histories(8);
+}
+
+#[test]
+fn history_64_blocks() {
+    histories(64);
+}

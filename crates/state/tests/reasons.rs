@@ -1,0 +1,235 @@
+//! Every reason for which a request can be void or refused is reached. The matches are exhaustive: a new variant does
+//! not compile until it is reached here.
+
+mod support;
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use pleach_state::Decision;
+use pleach_types::execution::{Call, Effects, Executor, Outcome};
+use pleach_types::receipt::{HostMisuse, Limited, Void};
+use pleach_types::*;
+use support::executor::Fixed;
+use support::*;
+
+fn voids() -> Vec<Void> {
+    let mut chain = Chain::new(2);
+    let mut all = Vec::new();
+    let mut run = |chain: &mut Chain, bytes: Vec<u8>| {
+        let applied = apply(chain.state(), &[bytes.into()], &Native);
+        all.push(void(applied.decisions[0].clone()));
+        assert!(applied.receipts.is_empty() && applied.changes.is_empty(), "a void request left something");
+        assert_eq!(applied.state.tree().root(), chain.state().tree().root());
+    };
+    let good = chain.request("bank/op", &["bank/a"], put("bank/a", "B"));
+    let changed = |change: &dyn Fn(&mut Request)| {
+        let mut request = good.clone();
+        change(&mut request);
+        request.encode()
+    };
+
+    run(&mut chain, [good.encode(), vec![0]].concat());
+    run(&mut chain, changed(&|r| r.body.genesis = Hash([7; 32])));
+    run(&mut chain, changed(&|r| r.signatures[0].0[0] ^= 1));
+    run(&mut chain, changed(&|r| r.proof = Bytes::from_static(b"?")));
+    run(&mut chain, changed(&|r| r.values[0] = None));
+    run(&mut chain, changed(&|r| r.code = Some(bytes("code:other"))));
+    run(&mut chain, changed(&|r| r.code = None));
+    run(&mut chain, changed(&|r| r.code = Some(vec![0; MODULE_BYTES as usize + 1].into())));
+    let proof_of_one = chain.state().tree().prove(["bank/op"]).encode();
+    run(&mut chain, changed(&|r| r.proof = proof_of_one.clone().into()));
+    let mut future = chain.request("bank/op", &[], nothing());
+    future.body.base = 1;
+    let future = Request::sign(future.body, &[], future.proof, future.values, future.code);
+    run(&mut chain, future.encode());
+    chain.idle(2);
+    run(&mut chain, good.encode());
+    let done = chain.request("bank/op", &["bank/a"], put("bank/a", "B"));
+    assert!(is_applied(&chain.one(&done)));
+    run(&mut chain, done.encode());
+    all
+}
+
+/// Which reason it is. A new variant has to be added here, and then to [`voids`].
+fn void_number(void: &Void) -> usize {
+    match void {
+        Void::Malformed(_) => 0,
+        Void::OverLimit { .. } => 1,
+        Void::WrongGenesis { .. } => 2,
+        Void::BadSignature => 3,
+        Void::ProofTooOld { .. } => 4,
+        Void::ProofFromFuture { .. } => 5,
+        Void::ProofInvalid { .. } => 6,
+        Void::KeyNotProven(_) => 7,
+        Void::ValueMismatch(_) => 8,
+        Void::CodeMismatch(_) => 9,
+        Void::CodeCold(_) => 10,
+        Void::Duplicate { .. } => 11,
+    }
+}
+
+#[test]
+fn every_void_reason_is_reached() {
+    let reached: BTreeSet<_> = voids().iter().map(void_number).collect();
+    assert_eq!(reached, (0..12).collect(), "{:#?}", voids());
+    let codes: BTreeSet<_> = voids().iter().map(Void::code).collect();
+    assert_eq!(codes.len(), 12);
+    assert!(voids().iter().all(|void| !void.to_string().is_empty()));
+}
+
+#[test]
+fn each_limit_is_named() {
+    let mut chain = Chain::new(2);
+    let over = |chain: &Chain, request: &Request| chain.prepare(request).expect_err("over a limit");
+    let limit =
+        |what: &str, actual: u64, limit: u32| Void::OverLimit { what: what.into(), actual, limit: limit.into() };
+
+    let names: Vec<_> = (0..=TOUCHED).map(|n| format!("bank/x{n}")).collect();
+    let many = chain.request("bank/op", &names.iter().map(String::as_str).collect::<Vec<_>>(), nothing());
+    assert_eq!(over(&chain, &many), limit("touched keys", u64::from(TOUCHED) + 1, TOUCHED));
+
+    let mut request = chain.request("bank/op", &["bank/a"], nothing());
+    request.body.arguments = vec![0; ARGUMENT_BYTES as usize + 1].into();
+    assert_eq!(over(&chain, &request), limit("argument bytes", u64::from(ARGUMENT_BYTES) + 1, ARGUMENT_BYTES));
+
+    let mut request = chain.request("bank/op", &["bank/a"], nothing());
+    request.values = vec![Some(vec![0; RECORD_BYTES as usize + 1].into())];
+    assert_eq!(over(&chain, &request), limit("bytes of all values", u64::from(RECORD_BYTES) + 1, RECORD_BYTES));
+
+    let mut small = genesis("small", 2);
+    small.limits.request_bytes = 2_000;
+    let mut chain = Chain::of(small);
+    let mut request = chain.request("bank/op", &["bank/a"], nothing());
+    let room = 2_000 - request.encode().len();
+    request.proof = [request.proof, vec![0; room].into()].concat().into();
+    assert!(matches!(over(&chain, &request), Void::ProofInvalid { .. }), "2,000 bytes are allowed");
+    request.proof = [request.proof, vec![0; 1].into()].concat().into();
+    assert_eq!(over(&chain, &request), limit("request bytes", 2_001, 2_000));
+}
+
+/// Refuses everything for the same reason.
+struct Refusing(Refusal);
+
+impl Executor for Refusing {
+    fn execute(&self, _: &Call<'_>) -> Outcome {
+        Outcome { gas: 3, result: Err(self.0.clone()) }
+    }
+}
+
+/// Who decides on the refusal: the state machine, or the executor alone.
+fn decided_by_state(refusal: &Refusal) -> Option<usize> {
+    match refusal {
+        Refusal::StaleRecord(_) => Some(0),
+        Refusal::OperationAbsent(_) => Some(1),
+        Refusal::UndeclaredKey(_) => Some(2),
+        Refusal::DomainViolation { .. } => Some(3),
+        Refusal::LimitExceeded { what: Limited::Value, .. } => Some(4),
+        Refusal::LimitExceeded { what: Limited::Output, .. } => Some(5),
+        Refusal::LimitExceeded { what: Limited::Events, .. } => Some(6),
+        Refusal::LimitExceeded { what: Limited::Records, .. }
+        | Refusal::OperationInvalid(_)
+        | Refusal::Aborted { .. }
+        | Refusal::OutOfGas { .. }
+        | Refusal::StackOverflow
+        | Refusal::Trap
+        | Refusal::BadKey
+        | Refusal::HostMisuse(HostMisuse::Pointer | HostMisuse::Handle | HostMisuse::Index) => None,
+    }
+}
+
+#[test]
+fn every_refusal_of_the_state_machine_is_reached() {
+    let mut chain = Chain::new(8);
+    let mut all = Vec::new();
+    let stale = chain.request("bank/op", &["bank/a"], nothing());
+    let change = chain.request("bank/op", &["bank/a"], put("bank/a", "B"));
+    let absent = chain.request("bank/none", &[], nothing());
+    let decisions = chain.block(&[change, stale, absent]);
+    all.extend(decisions.into_iter().skip(1).map(refusal));
+    all.extend(violations().into_iter().map(|(_, refusal)| refusal));
+    let reached: BTreeSet<_> = all.iter().filter_map(decided_by_state).collect();
+    assert_eq!(reached, (0..7).collect(), "{all:#?}");
+}
+
+#[test]
+fn refusals_of_the_executor_become_receipts() {
+    for refusal in [
+        Refusal::OperationInvalid(key("bank/op")),
+        Refusal::Aborted { code: 1, message: "no".into() },
+        Refusal::OutOfGas { limit: 9 },
+        Refusal::StackOverflow,
+        Refusal::Trap,
+        Refusal::BadKey,
+        Refusal::UndeclaredKey(key("bank/z")),
+        Refusal::HostMisuse(HostMisuse::Handle),
+        Refusal::LimitExceeded { what: Limited::Records, limit: 4 },
+    ] {
+        let mut chain = Chain::new(2);
+        let request = chain.request("bank/op", &["bank/a"], nothing());
+        let root = chain.state().result().root;
+        let applied = chain.apply(std::slice::from_ref(&request), &Refusing(refusal.clone()));
+        let Decision::Receipt(receipt) = &applied.decisions[0] else { panic!("void") };
+        assert_eq!(receipt.verdict, Verdict::Refused(refusal));
+        assert_eq!(receipt.gas, 3);
+        assert_eq!(applied.state.result().root, root, "a refused operation changed something");
+        assert_eq!(void(chain.one(&request)), Void::Duplicate { height: 1 }, "a refusal burns the identity");
+    }
+}
+
+/// Effects that an executor must not have, for `bank/op` touching `bank/a` and `shop/a`, and what they are refused as.
+fn violations() -> Vec<(Effects, Refusal)> {
+    let write = |name: &str, value: Option<usize>| Effects {
+        writes: [(key(name), value.map(|len| Bytes::from(vec![b'x'; len])))].into(),
+        ..Effects::default()
+    };
+    let outside = |name: &str| Refusal::DomainViolation { operation: key("bank/op"), key: key(name) };
+    let exceeded = |what, limit| Refusal::LimitExceeded { what, limit };
+    let event = |len| Event { topic: Bytes::new(), data: vec![0; len].into() };
+    let output = |len: usize| Effects { output: vec![0; len].into(), ..Effects::default() };
+    let events = |events| Effects { events, ..Effects::default() };
+    vec![
+        (write("bank/b", Some(1)), Refusal::UndeclaredKey(key("bank/b"))),
+        (write("bank/b", None), Refusal::UndeclaredKey(key("bank/b"))),
+        (write("bank/op", None), Refusal::UndeclaredKey(key("bank/op"))),
+        (write("shop/b", Some(1)), Refusal::UndeclaredKey(key("shop/b"))),
+        (write("shop/a", Some(1)), outside("shop/a")),
+        (write("shop/a", None), outside("shop/a")),
+        (write(".owner", Some(1)), outside(".owner")),
+        (write("bank/a", Some(VALUE_BYTES as usize + 1)), exceeded(Limited::Value, VALUE_BYTES.into())),
+        (output(limits::OUTPUT_BYTES_MAX + 1), exceeded(Limited::Output, limits::OUTPUT_BYTES_MAX as u64)),
+        (events(vec![event(0); limits::EVENTS_MAX + 1]), exceeded(Limited::Events, limits::EVENTS_MAX as u64)),
+        (events(vec![event(limits::EVENT_BYTES_MAX + 1)]), exceeded(Limited::Events, limits::EVENT_BYTES_MAX as u64)),
+    ]
+}
+
+#[test]
+fn an_executor_that_breaks_its_bounds_changes_nothing() {
+    for (effects, expected) in violations() {
+        let mut chain = Chain::new(2);
+        let request = chain.request("bank/op", &["bank/a", "shop/a", ".owner"], nothing());
+        let root = chain.state().result().root;
+        let applied = chain.apply(&[request], &Fixed(effects));
+        assert_eq!(refusal(applied.decisions[0].clone()), expected);
+        assert_eq!(applied.state.result().root, root);
+        assert!(applied.changes.is_empty());
+    }
+}
+
+#[test]
+fn effects_at_their_bounds_are_made() {
+    let full = Effects {
+        writes: [(key("bank/a"), Some(Bytes::from(vec![b'x'; VALUE_BYTES as usize])))].into(),
+        output: vec![0; limits::OUTPUT_BYTES_MAX].into(),
+        events: vec![
+            Event { topic: Bytes::new(), data: vec![0; limits::EVENT_BYTES_MAX / limits::EVENTS_MAX].into() };
+            64
+        ],
+    };
+    let mut chain = Chain::new(2);
+    let request = chain.request("bank/op", &["bank/a"], nothing());
+    let applied = chain.apply(&[request], &Fixed(full));
+    let Decision::Receipt(receipt) = &applied.decisions[0] else { panic!("void") };
+    assert!(is_applied(&applied.decisions[0]), "{:?}", receipt.verdict);
+    assert_eq!(Receipt::decode(&receipt.encode()).as_ref(), Ok(receipt), "what state makes, clients can decode");
+}

@@ -1,0 +1,341 @@
+//! The rules of the state machine one by one, at their edges.
+
+mod support;
+
+use pleach_state::Decision;
+use pleach_tree::{Proof, ProofLimits, ValueDigest};
+use pleach_types::certificate::ResultProof;
+use pleach_types::receipt::Void;
+use pleach_types::*;
+use support::*;
+
+const HISTORIES: [u64; 6] = [1, 2, 3, 4, 8, 64];
+
+#[test]
+fn of_two_creators_of_a_record_one_succeeds() {
+    for apart in [0, 1, 5] {
+        let mut chain = Chain::new(8);
+        let first = chain.request("bank/op", &["bank/new"], put("bank/new", "first"));
+        let second = chain.request("bank/op", &["bank/new"], put("bank/new", "second"));
+        let outcomes = if apart == 0 {
+            chain.block(&[first, second])
+        } else {
+            let first = chain.one(&first);
+            chain.idle(apart - 1);
+            vec![first, chain.one(&second)]
+        };
+        assert!(is_applied(&outcomes[0]), "{apart} blocks apart");
+        assert_eq!(refusal(outcomes[1].clone()), Refusal::StaleRecord(key("bank/new")));
+        assert_eq!(chain.value("bank/new"), Some(bytes("first")));
+    }
+}
+
+#[test]
+fn a_removed_record_is_created_once() {
+    let mut chain = Chain::new(8);
+    chain.block(&[]);
+    let gone = chain.request("bank/op", &["bank/a"], remove("bank/a"));
+    assert!(is_applied(&chain.one(&gone)));
+    let one = chain.request("bank/op", &["bank/a"], put("bank/a", "1"));
+    let other = chain.request("bank/op", &["bank/a"], put("bank/a", "2"));
+    let outcomes = chain.block(&[one, other]);
+    assert!(is_applied(&outcomes[0]) && !is_applied(&outcomes[1]));
+}
+
+#[test]
+fn a_value_restored_within_the_window_counts_as_the_same() {
+    for within_a_block in [true, false] {
+        let mut chain = Chain::new(4);
+        let waiting = chain.request("bank/op", &["bank/a"], put("bank/a", "late"));
+        let away = chain.request("bank/op", &["bank/a"], put("bank/a", "B"));
+        if within_a_block {
+            // A request over B proves B, so there must be a height with B first.
+            assert!(is_applied(&chain.one(&away)));
+            let back = chain.request("bank/op", &["bank/a"], put("bank/a", "A"));
+            let outcomes = chain.block(&[back, waiting]);
+            assert!(outcomes.iter().all(is_applied), "{outcomes:?}");
+        } else {
+            assert!(is_applied(&chain.one(&away)));
+            let back = chain.request("bank/op", &["bank/a"], put("bank/a", "A"));
+            assert!(is_applied(&chain.one(&back)));
+            assert!(is_applied(&chain.one(&waiting)));
+        }
+        assert_eq!(chain.value("bank/a"), Some(bytes("late")));
+    }
+}
+
+#[test]
+fn proofs_live_for_fewer_than_t_blocks() {
+    for history in HISTORIES {
+        for age in 0..=history + 1 {
+            let mut chain = Chain::new(history);
+            chain.idle(3);
+            let request = chain.request("bank/op", &["bank/a"], nothing());
+            chain.idle(age);
+            let decision = chain.one(&request);
+            if age < history {
+                assert!(is_applied(&decision), "T = {history}, age {age}: {decision:?}");
+            } else {
+                assert_eq!(void(decision), Void::ProofTooOld { age, history });
+            }
+        }
+    }
+}
+
+#[test]
+fn proofs_of_heights_to_come_are_void() {
+    let mut chain = Chain::new(4);
+    chain.idle(2);
+    for base in [3, 4, u64::MAX] {
+        let mut request = chain.request("bank/op", &[], nothing());
+        request.body.base = base;
+        let request = Request::sign(request.body, &[], request.proof, request.values, request.code);
+        let prepared = chain.prepare(&request).expect("well formed");
+        assert_eq!(chain.state().check(&prepared), Err(Void::ProofFromFuture { base, newest: 2 }));
+    }
+}
+
+#[test]
+fn code_is_warm_for_t_blocks_after_its_use() {
+    for history in HISTORIES {
+        for later in [1, history, history + 1] {
+            let mut chain = Chain::new(history);
+            let carrying = chain.request("bank/op", &["bank/a"], nothing());
+            assert!(is_applied(&chain.one(&carrying)));
+            chain.idle(later - 1);
+            let mut bare = chain.request("bank/op", &["bank/a"], nothing());
+            bare.code = None;
+            let decision = chain.one(&bare);
+            if later <= history {
+                assert!(is_applied(&decision), "T = {history}, {later} blocks later: {decision:?}");
+                // Running it is use too: the window starts anew.
+                chain.idle(history - 1);
+                let mut again = chain.request("bank/op", &["bank/a"], nothing());
+                again.code = None;
+                assert!(is_applied(&chain.one(&again)), "T = {history}, {later} blocks later, then T");
+            } else {
+                assert_eq!(void(decision), Void::CodeCold(key("bank/op")), "T = {history}");
+                let mut attached = bare;
+                attached.code = Some(bytes("code:bank"));
+                assert!(is_applied(&chain.apply_if_fresh(&attached)), "the client attaches it, same identity");
+            }
+        }
+    }
+}
+
+impl Chain {
+    /// Sends a request again, with a new proof where the old one has expired with T = 1.
+    fn apply_if_fresh(&mut self, request: &Request) -> Decision {
+        let fresh = self.request_at(self.height(), "bank/op", &["bank/a"], nothing());
+        let age = self.height() - request.body.base;
+        if age < self.state().cluster_genesis().history { self.one(request) } else { self.one(&fresh) }
+    }
+}
+
+#[test]
+fn a_request_that_leaves_a_receipt_warms_the_code_it_carries_and_a_void_one_does_not() {
+    let mut chain = Chain::new(8);
+    let change = chain.request("bank/sub/op", &["bank/sub/x"], put("bank/sub/x", "1"));
+    let stale = chain.request("bank/op", &["bank/sub/x"], nothing());
+    let mut broken = chain.request("bank/op", &["bank/a"], nothing());
+    broken.signatures[0].0[0] ^= 1;
+    assert!(is_applied(&chain.one(&change)));
+    let mut bare = chain.request("bank/op", &["bank/a"], nothing());
+    bare.code = None;
+    let outcomes = chain.block(&[broken, bare.clone(), stale, bare]);
+    assert_eq!(void(outcomes[0].clone()), Void::BadSignature);
+    assert_eq!(void(outcomes[1].clone()), Void::CodeCold(key("bank/op")));
+    assert_eq!(refusal(outcomes[2].clone()), Refusal::StaleRecord(key("bank/sub/x")));
+    assert!(is_applied(&outcomes[3]), "warm, and its identity unused: {:?}", outcomes[3]);
+}
+
+#[test]
+fn an_identity_is_executed_once() {
+    for history in HISTORIES {
+        for later in [0, 1, history - 1, history, history + 1, 2 * history] {
+            let mut chain = Chain::new(history);
+            let request = chain.request("bank/op", &["bank/a"], nothing());
+            let height = chain.height() + 1;
+            if later == 0 {
+                let outcomes = chain.block(&[request.clone(), request.clone(), request]);
+                assert!(is_applied(&outcomes[0]));
+                for again in &outcomes[1..] {
+                    assert_eq!(void(again.clone()), Void::Duplicate { height });
+                }
+                continue;
+            }
+            assert!(is_applied(&chain.one(&request)));
+            chain.idle(later - 1);
+            let age = later;
+            let expected =
+                if later <= history { Void::Duplicate { height } } else { Void::ProofTooOld { age, history } };
+            assert_eq!(void(chain.one(&request)), expected, "T = {history}, {later} blocks later");
+        }
+    }
+}
+
+#[test]
+fn no_witness_burns_an_identity() {
+    type Spoil<'a> = (&'a str, &'a dyn Fn(&mut Request));
+    let spoil: [Spoil<'_>; 9] = [
+        ("code stripped", &|r| r.code = None),
+        ("code of another", &|r| r.code = Some(bytes("code:other"))),
+        ("code too large", &|r| r.code = Some(vec![0; 100].into())),
+        ("proof broken", &|r| r.proof = r.proof.slice(1..)),
+        ("proof empty", &|r| r.proof = bytes("")),
+        ("value changed", &|r| r.values[0] = Some(bytes("B"))),
+        ("value left out", &|r| r.values[0] = None),
+        ("signature broken", &|r| r.signatures[0].0[5] ^= 1),
+        ("signature of another", &|r| r.signatures[0] = secret(3).sign(&Body::statement(r.body.identity()))),
+    ];
+    for (what, spoil) in spoil {
+        for same_block in [true, false] {
+            let mut chain = Chain::new(8);
+            let good = chain.request("bank/op", &["bank/a"], put("bank/a", "B"));
+            let mut spoilt = good.clone();
+            spoil(&mut spoilt);
+            assert_eq!(spoilt.body.identity(), good.body.identity());
+            let outcomes =
+                if same_block { chain.block(&[spoilt, good]) } else { vec![chain.one(&spoilt), chain.one(&good)] };
+            assert!(matches!(outcomes[0], Decision::Void(_)), "{what}: {:?}", outcomes[0]);
+            assert!(is_applied(&outcomes[1]), "{what}: {:?}", outcomes[1]);
+        }
+    }
+}
+
+#[test]
+fn one_bad_signature_spoils_no_other_request() {
+    let mut chain = Chain::new(8);
+    let names = ["bank/a", "bank/b", "bank/c", "bank/d", "bank/e"];
+    let mut requests: Vec<_> = names.iter().map(|name| chain.request("bank/op", &[name], put(name, "1"))).collect();
+    requests[1].signatures[0].0[0] ^= 1;
+    requests[4].signatures[0].0[63] ^= 0x80;
+    let outcomes = chain.block(&requests);
+    for (index, outcome) in outcomes.iter().enumerate() {
+        match outcome {
+            Decision::Void(Void::BadSignature) => assert!([1, 4].contains(&index)),
+            outcome => assert!(is_applied(outcome) && ![1, 4].contains(&index)),
+        }
+    }
+}
+
+#[test]
+fn a_changed_operation_makes_requests_stale() {
+    let mut chain = Chain::new(8);
+    let old = chain.request("bank/op", &["bank/a"], nothing());
+    let change = chain.request("bank/.base_rule", &["bank/op"], put("bank/op", "code:new"));
+    let outcomes = chain.block(&[change, old]);
+    assert!(is_applied(&outcomes[0]));
+    assert_eq!(refusal(outcomes[1].clone()), Refusal::StaleRecord(key("bank/op")));
+}
+
+#[test]
+fn the_template_of_the_base_rule_is_no_operation_over_everything() {
+    let mut genesis = genesis("test", 8);
+    genesis.records.insert(key(".base_rule"), bytes("code:base"));
+    let mut chain = Chain::of(genesis);
+    let takeover = chain.request(".base_rule", &["bank/.owner"], put("bank/.owner", "me"));
+    let violation = Refusal::DomainViolation { operation: key(".base_rule"), key: key("bank/.owner") };
+    assert_eq!(refusal(chain.one(&takeover)), violation);
+}
+
+#[test]
+fn requests_of_another_cluster_are_void() {
+    let mut here = Chain::new(8);
+    let mut there = Chain::of(genesis("other", 8));
+    let request = there.request("bank/op", &["bank/a"], put("bank/a", "B"));
+    let (found, expected) = (*there.state().genesis_digest(), *here.state().genesis_digest());
+    assert_eq!(void(here.one(&request)), Void::WrongGenesis { found, expected });
+    // Made to look local, it is another request that nobody signed.
+    let mut relabelled = request.clone();
+    relabelled.body.genesis = expected;
+    assert_eq!(void(here.one(&relabelled)), Void::BadSignature);
+    assert!(is_applied(&there.one(&request)));
+}
+
+#[test]
+fn blocks_without_effect_leave_the_root() {
+    let mut chain = Chain::new(8);
+    let root = chain.state().result().root;
+    chain.idle(1);
+    let reading = chain.request("bank/op", &["bank/a"], nothing());
+    let same = chain.request("bank/op", &["bank/a"], put("bank/a", "A"));
+    let failing = chain.request("bank/op", &["bank/a"], Script::abort(4));
+    let outcomes = chain.block(&[reading, same, failing]);
+    assert!(is_applied(&outcomes[0]) && is_applied(&outcomes[1]));
+    assert_eq!(refusal(outcomes[2].clone()), Refusal::Aborted { code: 4, message: "as told".into() });
+    assert_eq!(chain.state().result().root, root);
+    assert_eq!(chain.state().height(), 2);
+}
+
+/// A chain of blocks with one request each, and what clients are sent to prove receipts.
+struct Receipts {
+    genesis: Genesis,
+    /// By height from 1: identity, receipt, its path in the receipts tree, the certified result.
+    proved: Vec<(Identity, Vec<u8>, Vec<u8>, ResultProof)>,
+}
+
+fn receipts(name: &str) -> Receipts {
+    let mut chain = Chain::of(genesis(name, 8));
+    let proved = (1..=3).map(|height| {
+        let request = chain.request("bank/op", &["bank/a"], put("bank/a", &format!("{name} {height}")));
+        let applied = chain.apply(&[request], &Native);
+        let Decision::Receipt(receipt) = &applied.decisions[0] else { panic!("void") };
+        let path = applied.receipts.prove([receipt.identity.0]).encode();
+        (receipt.identity, receipt.encode(), path, certified(chain.state()))
+    });
+    Receipts { proved: proved.collect(), genesis: genesis(name, 8) }
+}
+
+/// The block after this state, certified by its members.
+fn certified(state: &pleach_state::State) -> ResultProof {
+    let context = Context { epoch: 0, view: 9, parent_view: 8, leader: secret(1).public(), parent: Hash([1; 32]) };
+    let block = Block::new(context, state.height() + 1, *state.result(), vec![]);
+    let mut certificate = Certificate {
+        epoch: 0,
+        view: 9,
+        parent_view: 8,
+        block: block.digest(),
+        signers: vec![0, 1, 2],
+        signatures: vec![],
+    };
+    let message = certificate.signed_bytes(state.genesis_digest());
+    let secrets: Vec<_> = (1..=4).map(secret).collect();
+    let signature = |member: &Member| {
+        let key = secrets.iter().find(|key| key.public() == member.public_key).expect("a member");
+        key.sign_bytes(&message)
+    };
+    certificate.signatures = state.cluster_genesis().members[..3].iter().map(signature).collect();
+    ResultProof { headers: vec![block.header], certificate }
+}
+
+/// What a client does with a receipt.
+fn believes(genesis: &Genesis, identity: &Identity, receipt: &[u8], path: &[u8], proof: &ResultProof) -> bool {
+    let Ok(certified) = proof.verify(genesis) else { return false };
+    let Ok(path) = Proof::decode(path, &ProofLimits::default()) else { return false };
+    let Ok(path) = path.verify(certified.result().receipts.into()) else { return false };
+    path.get(&identity.0) == Ok(Some(ValueDigest::of(receipt)))
+}
+
+#[test]
+fn a_receipt_is_proved_in_its_cluster_at_its_height_for_its_request_only() {
+    let worlds = [receipts("one"), receipts("two")];
+    let all = |f: &mut dyn FnMut(usize, usize)| (0..2).for_each(|world| (0..3).for_each(|at| f(world, at)));
+    let mut believed = 0;
+    all(&mut |trusting, _| {
+        all(&mut |a, b| {
+            all(&mut |c, d| {
+                all(&mut |e, f| {
+                    let (identity, receipt, ..) = &worlds[a].proved[b];
+                    let (_, _, path, _) = &worlds[c].proved[d];
+                    let (_, _, _, proof) = &worlds[e].proved[f];
+                    let honest = a == trusting && c == trusting && e == trusting && b == d && d == f;
+                    let believes = believes(&worlds[trusting].genesis, identity, receipt, path, proof);
+                    assert_eq!(believes, honest, "cluster {trusting}: receipt {a} {b}, path {c} {d}, proof {e} {f}");
+                    believed += u32::from(believes);
+                });
+            });
+        });
+    });
+    assert_eq!(believed, 18, "three receipts in each of two clusters, tried three times over");
+}

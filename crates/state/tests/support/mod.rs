@@ -1,0 +1,191 @@
+//! A small cluster with a native executor, and what makes requests.
+#![allow(dead_code, reason = "each test binary uses a part")]
+
+pub mod executor;
+pub mod oracle;
+pub mod random;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use pleach_state::{Applied, Decision, State, prepare, prepare_all};
+use pleach_types::receipt::Void;
+use pleach_types::*;
+
+pub use executor::{Native, Script, VALUE_BYTES};
+
+/// Bytes of a module, at most.
+pub const MODULE_BYTES: u32 = 64;
+/// Bytes of all values of a request, at most.
+pub const RECORD_BYTES: u32 = 100;
+/// Bytes of a request's arguments, at most.
+pub const ARGUMENT_BYTES: u32 = 4096;
+/// Touched keys, at most.
+pub const TOUCHED: u32 = 6;
+
+pub fn key(text: &str) -> Key {
+    Key::new(text).unwrap_or_else(|e| panic!("{e}"))
+}
+
+pub fn bytes(text: &str) -> Bytes {
+    Bytes::copy_from_slice(text.as_bytes())
+}
+
+pub fn secret(n: u8) -> SecretKey {
+    SecretKey::from_seed([n; 32])
+}
+
+/// A genesis with two banks' operations, one of them with a record more.
+pub fn genesis(name: &str, history: u64) -> Genesis {
+    let mut members: Vec<_> = (1..=4).map(|n| (secret(n).public(), n)).collect();
+    members.sort();
+    let records = [
+        (".root_rule", "code:root"),
+        ("bank/.base_rule", "code:base"),
+        ("bank/op", "code:bank"),
+        ("bank/sub/op", "code:sub"),
+        ("bank/text", "not a module"),
+        ("shop/op", "code:shop"),
+        ("bank/a", "A"),
+        ("shop/a", "A"),
+    ];
+    Genesis {
+        name: name.into(),
+        members: members.into_iter().map(|(public_key, n)| Member { name: format!("node-{n}"), public_key }).collect(),
+        history,
+        limits: Limits {
+            module_bytes: MODULE_BYTES,
+            value_bytes: VALUE_BYTES,
+            record_bytes: RECORD_BYTES,
+            argument_bytes: ARGUMENT_BYTES,
+            touched: TOUCHED,
+            ..Limits::default()
+        },
+        records: records.map(|(name, value)| (key(name), bytes(value))).into(),
+    }
+}
+
+/// One node's state, with the states of all heights so that proofs of any age can be made.
+pub struct Chain {
+    pub states: Vec<State>,
+    nonce: u64,
+}
+
+impl Chain {
+    pub fn new(history: u64) -> Self {
+        Self::of(genesis("test", history))
+    }
+
+    pub fn of(genesis: Genesis) -> Self {
+        Self { states: vec![State::genesis(genesis).expect("a good genesis")], nonce: 0 }
+    }
+
+    pub fn state(&self) -> &State {
+        self.states.last().expect("height 0")
+    }
+
+    pub fn height(&self) -> Height {
+        self.state().height()
+    }
+
+    /// A signed request of `operation` over `touched`, its proof made at `base`, its code attached.
+    pub fn request_at(&mut self, base: Height, operation: &str, touched: &[&str], script: Script) -> Request {
+        self.nonce += 1;
+        let state = &self.states[usize::try_from(base).expect("small")];
+        let mut touched: Vec<_> = touched.iter().copied().map(key).collect();
+        touched.sort();
+        let mut nonce = [0; 16];
+        nonce[..8].copy_from_slice(&self.nonce.to_le_bytes());
+        let body = Body {
+            genesis: *state.genesis_digest(),
+            operation: key(operation),
+            arguments: script.encode(),
+            base,
+            nonce,
+            signers: vec![],
+            touched,
+        };
+        let proof = state.tree().prove(body.proven_keys()).encode().into();
+        let values = body.touched.iter().map(|key| state.tree().get(key.as_bytes()).cloned()).collect();
+        let code = state.tree().get(operation.as_bytes()).cloned();
+        Request::sign(body, &[secret(9)], proof, values, code)
+    }
+
+    pub fn request(&mut self, operation: &str, touched: &[&str], script: Script) -> Request {
+        self.request_at(self.height(), operation, touched, script)
+    }
+
+    /// Executes a block of these requests.
+    pub fn block(&mut self, requests: &[Request]) -> Vec<Decision> {
+        self.apply(requests, &Native).decisions
+    }
+
+    pub fn apply(&mut self, requests: &[Request], executor: &dyn pleach_types::execution::Executor) -> Applied {
+        let requests: Vec<_> = requests.iter().map(|request| Bytes::from(request.encode())).collect();
+        let applied = apply(self.state(), &requests, executor);
+        self.states.push(applied.state.clone());
+        applied
+    }
+
+    /// Executes a block of one request.
+    pub fn one(&mut self, request: &Request) -> Decision {
+        self.block(std::slice::from_ref(request)).remove(0)
+    }
+
+    /// Executes empty blocks.
+    pub fn idle(&mut self, blocks: u64) {
+        for _ in 0..blocks {
+            self.block(&[]);
+        }
+    }
+
+    pub fn prepare(&self, request: &Request) -> Result<Arc<pleach_state::Prepared>, Void> {
+        let state = self.state();
+        prepare(&request.encode().into(), state.cluster_genesis(), state.genesis_digest()).map(Arc::new)
+    }
+
+    pub fn value(&self, name: &str) -> Option<Bytes> {
+        self.state().tree().get(name.as_bytes()).cloned()
+    }
+}
+
+/// Bytes to consequences, as a node does it with a block.
+pub fn apply(state: &State, requests: &[Bytes], executor: &dyn pleach_types::execution::Executor) -> Applied {
+    let prepared = prepare_all(requests, state.cluster_genesis(), state.genesis_digest());
+    let prepared: Vec<_> = prepared.into_iter().map(|prepared| prepared.map(Arc::new)).collect();
+    state.apply(&prepared, executor)
+}
+
+pub fn put(name: &str, value: &str) -> Script {
+    Script::writes([(key(name), Some(bytes(value)))])
+}
+
+pub fn remove(name: &str) -> Script {
+    Script::writes([(key(name), None)])
+}
+
+pub fn nothing() -> Script {
+    Script { writes: BTreeMap::new(), abort: None }
+}
+
+#[track_caller]
+pub fn is_applied(decision: &Decision) -> bool {
+    matches!(decision, Decision::Receipt(Receipt { verdict: Verdict::Applied { .. }, .. }))
+}
+
+#[track_caller]
+pub fn refusal(decision: Decision) -> Refusal {
+    match decision {
+        Decision::Receipt(Receipt { verdict: Verdict::Refused(refusal), .. }) => refusal,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+#[track_caller]
+pub fn void(decision: Decision) -> Void {
+    match decision {
+        Decision::Void(void) => void,
+        other => panic!("not void: {other:?}"),
+    }
+}
