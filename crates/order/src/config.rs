@@ -1,0 +1,247 @@
+//! What a node of the ordering engine is told, and what can be wrong with it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use pleach_types::limits::BLOCK_BYTES_MAX;
+use pleach_types::{Block, Encode, Hash, Limits, PublicKey, SecretKey};
+use thiserror::Error;
+
+use crate::block;
+
+/// A member of the cluster and where it listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberAddress {
+    /// The member's public key, as in genesis.
+    pub key: PublicKey,
+    /// Where the other members reach its peer-to-peer port. Connections from other addresses than these are refused.
+    pub address: SocketAddr,
+}
+
+/// How long the engine waits for what.
+///
+/// `idle < leader < certification < skip` and `retry < skip` must hold, and all but `idle` are above zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// How long a leader with nothing to order waits before it proposes an empty block. Zero proposes at once.
+    pub idle: Duration,
+    /// How long the others wait for a leader's proposal. A dead leader costs this much whenever its turn comes,
+    /// until `skip` has passed.
+    pub leader: Duration,
+    /// How long a view may take to be certified.
+    pub certification: Duration,
+    /// Pause between two attempts to leave a view that makes no progress.
+    pub retry: Duration,
+    /// A leader that has not been heard of for this long is passed over at once.
+    pub skip: Duration,
+    /// How long a peer may take to answer a request for a block or certificate.
+    pub fetch: Duration,
+}
+
+impl Default for Timeouts {
+    /// For clusters whose members are at most some 100 ms apart.
+    fn default() -> Self {
+        Self {
+            idle: Duration::from_millis(500),
+            leader: Duration::from_millis(1_000),
+            certification: Duration::from_millis(2_000),
+            retry: Duration::from_millis(2_500),
+            skip: Duration::from_millis(3_000),
+            fetch: Duration::from_millis(1_000),
+        }
+    }
+}
+
+impl Timeouts {
+    fn check(&self) -> Result<(), OrderError> {
+        let ordered = self.idle < self.leader && self.leader < self.certification;
+        let skipped = self.certification < self.skip && self.retry < self.skip;
+        if ordered && skipped && !self.retry.is_zero() && !self.fetch.is_zero() {
+            return Ok(());
+        }
+        Err(OrderError::Timeouts(*self))
+    }
+}
+
+/// Upper bounds on what is sent and queued. All members must use the same. They must not shrink over the life of
+/// a cluster: a block that was within the old bound could no longer be read from disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Bytes of an encoded block. Longer ones are neither built nor decoded.
+    pub block_bytes: u32,
+    /// Bytes of a message of [`crate::Network`].
+    pub message_bytes: u32,
+    /// Messages a second per peer and channel. Memory grows with this times the number of members.
+    pub messages_per_second: u32,
+}
+
+impl Bounds {
+    /// The bounds that the limits of a genesis call for: they are fixed for the life of the cluster, so these are.
+    #[must_use]
+    pub fn of(limits: &Limits) -> Self {
+        // Each request stands behind its length; the header has less than 1 KiB.
+        let lengths = limits.block_requests.saturating_mul(4);
+        Self {
+            block_bytes: limits.block_bytes.saturating_add(lengths).saturating_add(1_024),
+            message_bytes: limits.request_bytes.saturating_add(1_024),
+            messages_per_second: 2_000,
+        }
+    }
+}
+
+/// What a member needs to take part, whatever runtime and network it runs on.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// This member's key. Its public key must be one of `members`.
+    pub secret: SecretKey,
+    /// The public keys of all members, in any order.
+    pub members: Vec<PublicKey>,
+    /// The digest of genesis. Votes, certificates and connections are bound to it.
+    pub genesis_digest: Hash,
+    /// The block of height 0.
+    pub genesis: Block,
+    /// Timeouts.
+    pub timeouts: Timeouts,
+    /// Bounds.
+    pub bounds: Bounds,
+    /// What the names of this member's files start with: letters, digits, `-` and `_`. Empty, unless several members
+    /// share one storage, as they do in a simulation.
+    pub storage_prefix: String,
+}
+
+impl Settings {
+    /// Checks what can be checked before anything is started.
+    ///
+    /// # Errors
+    /// The first rule that is broken, with the values.
+    pub fn check(&self) -> Result<(), OrderError> {
+        let own = self.secret.public();
+        if !self.members.contains(&own) {
+            return Err(OrderError::NotAMember(own));
+        }
+        let mut sorted = self.members.clone();
+        sorted.sort_unstable();
+        if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(OrderError::MemberTwice(pair[0]));
+        }
+        if let Some(bad) = sorted.iter().find(|key| block::engine_public_key(key).is_none()) {
+            return Err(OrderError::MemberKey(*bad));
+        }
+        self.timeouts.check()?;
+        self.check_bounds()
+    }
+
+    fn check_bounds(&self) -> Result<(), OrderError> {
+        let genesis = self.genesis.encode().len();
+        let Bounds { block_bytes, message_bytes, messages_per_second } = self.bounds;
+        let fits = genesis <= block_bytes as usize && block_bytes as usize <= BLOCK_BYTES_MAX;
+        // The network's own frames must hold either, far below the 4 GiB of its length field.
+        let sent = (1..=BLOCK_BYTES_MAX).contains(&(message_bytes as usize));
+        if fits && sent && messages_per_second > 0 && self.genesis.header.height == 0 {
+            return Ok(());
+        }
+        Err(OrderError::Bounds { bounds: self.bounds, genesis })
+    }
+}
+
+/// What [`crate::run`] needs: [`Settings`], and where to listen and store.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What does not depend on this machine.
+    pub settings: Settings,
+    /// Where each member listens, this one included, in any order.
+    pub addresses: Vec<MemberAddress>,
+    /// Where this member listens for the others.
+    pub listen: SocketAddr,
+    /// The folder for journals and archives. It is created if missing and locked while the engine runs.
+    pub data: PathBuf,
+    /// Threads that run the engine itself; work that blocks has its own. At least 1.
+    pub workers: usize,
+}
+
+impl Config {
+    /// Checks the settings, and that every member has exactly one address.
+    ///
+    /// # Errors
+    /// The first rule that is broken, with the values.
+    pub fn check(&self) -> Result<(), OrderError> {
+        self.settings.check()?;
+        for key in &self.settings.members {
+            match self.addresses.iter().filter(|member| member.key == *key).count() {
+                0 => return Err(OrderError::NoAddress(*key)),
+                1 => {}
+                _ => return Err(OrderError::MemberTwice(*key)),
+            }
+        }
+        let stranger = self.addresses.iter().find(|member| !self.settings.members.contains(&member.key));
+        match stranger {
+            Some(stranger) => Err(OrderError::NotAMember(stranger.key)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Why the engine cannot start, or has stopped.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum OrderError {
+    /// A key is not one of the members.
+    #[error("the key {0} is not a member of this cluster: check that key file and genesis belong together")]
+    NotAMember(PublicKey),
+    /// A member is listed twice.
+    #[error("member {0} is listed twice")]
+    MemberTwice(PublicKey),
+    /// A member's key cannot verify anything.
+    #[error("member key {0} is not a valid Ed25519 public key: genesis must be made anew")]
+    MemberKey(PublicKey),
+    /// A member has no address.
+    #[error("member {0} has no peer-to-peer address: add it to the node's configuration")]
+    NoAddress(PublicKey),
+    /// The timeouts contradict each other.
+    #[error("{0:?} must satisfy 0 <= idle < leader < certification < skip, 0 < retry < skip and 0 < fetch")]
+    Timeouts(Timeouts),
+    /// The bounds contradict each other.
+    #[error(
+        "{bounds:?}: the genesis block has {genesis} bytes, block_bytes must be from that to {BLOCK_BYTES_MAX}, message_bytes from 1 to {BLOCK_BYTES_MAX}, messages_per_second above 0"
+    )]
+    Bounds {
+        /// The bounds.
+        bounds: Bounds,
+        /// Bytes of the genesis block.
+        genesis: usize,
+    },
+    /// Another process has the port, or the address is not of this machine.
+    #[error("cannot listen on {address}: {reason}. Stop what uses the port, or choose another peer-to-peer address")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        reason: String,
+    },
+    /// The data folder cannot be used.
+    #[error(
+        "cannot use data folder {path}: {reason}. Check that it is a folder that this user may write to, on a disk with room"
+    )]
+    Data {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        reason: String,
+    },
+    /// Another process runs on the data folder.
+    #[error("data folder {0} is in use by another process: two nodes must never share one, stop the other node first")]
+    DataLocked(PathBuf),
+    /// The data folder belongs to another cluster or member.
+    #[error("data folder {path} belongs to {found}, not to {expected}: give each node its own folder")]
+    DataForeign {
+        /// The folder.
+        path: PathBuf,
+        /// Whose it is.
+        found: String,
+        /// Who asked for it.
+        expected: String,
+    },
+    /// The engine stopped by itself. It does so when the disk or the application fails, since going on could break promises.
+    #[error("the ordering engine stopped: {0}. Restart the node; if it stops again, look at the disk first")]
+    Stopped(String),
+}

@@ -1,0 +1,131 @@
+//! The ordering engine behind a small interface: blocks go in by vote, one chain of blocks comes out.
+//!
+//! The total order and its certificates are made by Commonware's *simplex* consensus, its *marshal* (durable,
+//! ordered delivery and backfill) and its authenticated peer-to-peer network (DESIGN section 6). This crate is
+//! the only product crate that names them. The rest of Pleach sees [`Application`], [`Network`], [`Config`],
+//! [`run`] and [`Running`]: plain types, no generics, no futures.
+//!
+//! # Protocol
+//!
+//! Every block names its parent by digest and carries the result of its parent's execution. In each *view* one
+//! member leads:
+//!
+//! 1. the leader builds a block on the newest certified block ([`Application::propose`]) and sends the whole
+//!    block to everybody;
+//! 2. members that hold the block vote to *notarize* it; 2f + 1 votes notarize;
+//! 3. members execute what the block's ancestry says and compare ([`Application::verify`]); those that agree
+//!    *certify* the block, move to the next view and vote to *finalize* it; 2f + 1 votes finalize it and its
+//!    ancestors, and are the [`Certificate`] that clients check;
+//! 4. a view without progress is *nullified* after a timeout and the next member leads.
+//!
+//! Finalized blocks are delivered in height order ([`Application::finalized`]), first those of the node's own
+//! archive, then live ones.
+//!
+//! # What an application must keep to
+//!
+//! Whether a block is valid may depend on that block and its ancestry, on nothing else: not on what this node has
+//! seen finalized, nor on its clock, pool or disk. A verdict is final. "Not yet" is not a verdict: when ancestors
+//! are missing, this crate waits and does not ask the application (a trial that answered from local finality halted for
+//! ever in 7 of 20 simulated runs). A leader that cannot build quickly declines, and the next one leads.
+//!
+//! # What is kept on disk
+//!
+//! Own votes are synced before they leave, so a restarted node cannot contradict itself; finalized blocks and their
+//! certificates are archived for ever. Nothing is pruned yet: the application's state is in memory and is
+//! rebuilt at start by replaying the archive from height 1. **A data directory must never be copied or rolled back
+//! while its key lives**: that forgets votes and turns an honest node into one that contradicts itself.
+//!
+//! # Membership
+//!
+//! One epoch for ever: the members of genesis. Expulsion and new members come with a later issue.
+
+mod block;
+mod certificate;
+mod config;
+mod delivery;
+mod glue;
+pub mod load;
+mod network;
+mod node;
+mod running;
+mod signal;
+
+use bytes::Bytes;
+use pleach_types::{Block, Certificate, Context, Hash, Height, PublicKey};
+use std::sync::Arc;
+
+pub use config::{Bounds, Config, MemberAddress, OrderError, Settings, Timeouts};
+pub use network::{Network, SendError};
+pub use running::{Running, run};
+
+/// The engine's generic side, for the simulator only: the same code as [`run`], on another runtime and network.
+pub mod engine {
+    pub use crate::block::{EngineBlock, engine_key, engine_public_key};
+    pub use crate::certificate::{EngineFinalization, Scheme, from_engine};
+    pub use crate::node::{CHANNELS, Channels, Peers, max_message_size, quota, start};
+}
+
+/// What a leader is asked to build on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proposal {
+    /// The context that the block's header must carry unchanged. `context.parent` is the parent's digest.
+    pub context: Context,
+    /// The height of the block to build: the parent's plus one.
+    pub height: Height,
+}
+
+/// The replicated application: it builds, checks and executes blocks. `pleach-node` is one.
+///
+/// All methods are synchronous. Those that may execute requests (`propose`, `verify`, `finalized`) run on threads
+/// where blocking is allowed, and several may run at once: `verify` of one block beside `finalized` of another. The other
+/// methods run on the engine's workers and must return within microseconds.
+///
+/// A panic in any of them stops the engine, as a failing disk does: an ordered block that makes the application
+/// panic makes every member panic. So execution must be total.
+pub trait Application: Send + Sync + 'static {
+    /// Hands over the means to reach the other members. Called once, before any other method and before [`run`] returns.
+    fn start(&self, network: Network);
+
+    /// Whether the state *after* the block with this digest can be had without executing further ancestors: the block is
+    /// genesis, or was executed and its state is still kept.
+    ///
+    /// The engine walks from a block's parent towards genesis until this says `true`, and passes what it met on the way as
+    /// `missing`. States of the last finalized block and of all blocks above it must be kept once executed, or
+    /// they are executed again.
+    fn knows(&self, block: &Hash) -> bool;
+
+    /// Whether there is a reason to build a block on `parent` at once: requests are waiting, or requests that are already
+    /// ordered (`parent` carries some) need one more block to have their result certified.
+    ///
+    /// If not, the leader waits up to [`Timeouts::idle`] for [`Network::wake`] and then builds an empty block. It
+    /// must be cheap: it is asked again at every wake-up.
+    fn wants_block(&self, parent: &Block) -> bool;
+
+    /// Builds the block of `proposal`: its header carries `proposal.context` and `proposal.height` unchanged and the
+    /// result of the parent, computed from the parent's ancestry alone.
+    ///
+    /// `missing` holds the ancestors whose state is not known yet, oldest first, ending with the parent; it is empty if
+    /// the parent's state is known. [`Application::finalized`] may have executed some of them meanwhile.
+    ///
+    /// `None` declines, and the next member leads at once: better than building late. The length of `missing` alone must
+    /// not be a reason: if every member declines for it after a power cut, nobody ever leads.
+    fn propose(&self, proposal: &Proposal, missing: &[Arc<Block>]) -> Option<Block>;
+
+    /// Whether `block` is valid: well formed for its height and limits, and its result is that of its parent.
+    /// The verdict is permanent and depends on the block and its ancestry alone.
+    ///
+    /// The engine has checked the height, the parent's digest and the context. `missing` is as for
+    /// [`Application::propose`]. Every correct member must answer alike; the engine never asks while ancestors are missing.
+    fn verify(&self, block: &Arc<Block>, missing: &[Arc<Block>]) -> bool;
+
+    /// The next finalized block, in height order without gaps, each height once per process: at start those of the node's own
+    /// archive from height 1 on, then live ones. The next is delivered only after this returns.
+    ///
+    /// `certificate` is the finalization of this very block. It is `None` if the block became final through a
+    /// descendant: then the descendant's certificate and the digests that link them are the proof.
+    fn finalized(&self, block: Arc<Block>, certificate: Option<Certificate>);
+
+    /// A message that the member `from` sent with [`Network::broadcast`] or [`Network::send`]. The sender is
+    /// authenticated, the content is not trusted. It must be cheap: hand the message on.
+    fn received(&self, from: PublicKey, message: Bytes);
+}

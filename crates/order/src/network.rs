@@ -1,0 +1,238 @@
+//! Messages of the application between members: bounded, batched, lossy.
+//!
+//! They travel on a channel of their own beside the engine's. A frame on that channel is one or more messages,
+//! each behind its length as a little-endian `u32`. Messages wait in a bounded queue; while one frame is on its way out,
+//! the next collects what arrives, so many small messages cost few frames.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use commonware_cryptography::ed25519;
+use commonware_p2p::{Receiver, Recipients, Sender};
+use commonware_runtime::{Clock, IoBuf};
+use pleach_types::PublicKey;
+use thiserror::Error;
+use tokio::sync::mpsc;
+use tracing::debug;
+
+use crate::Application;
+use crate::signal::Signal;
+
+/// Messages that may wait to be sent. Their bytes are bounded by [`QUEUE_BYTES`].
+const QUEUE_MESSAGES: usize = 4_096;
+
+/// Bytes that may wait to be sent, unless a single message is longer.
+const QUEUE_BYTES: usize = 16 << 20;
+
+/// Bytes of the length in front of a message.
+const LENGTH_BYTES: usize = 4;
+
+/// Why a message was not queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum SendError {
+    /// The message is longer than the bound.
+    #[error("the message has {actual} bytes, the bound is {bound}")]
+    TooLong {
+        /// Its length.
+        actual: usize,
+        /// The bound ([`crate::Bounds::message_bytes`]).
+        bound: usize,
+    },
+    /// Too much is waiting already: the network is slower than the senders.
+    #[error("too many messages wait to be sent")]
+    Full,
+    /// The engine has stopped.
+    #[error("the engine has stopped")]
+    Stopped,
+}
+
+/// The application's way to the other members. Cheap to clone; every method returns at once.
+///
+/// What is queued may still get lost: a peer may be down, slow, or over its quota. Whoever needs an answer asks again.
+#[derive(Clone, Debug)]
+pub struct Network {
+    queue: mpsc::Sender<Outgoing>,
+    waiting: Arc<tokio::sync::Semaphore>,
+    wake: Arc<Signal>,
+    bound: usize,
+}
+
+/// A message on its way out, and its share of the queue's bytes.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    /// `None` is everybody else.
+    to: Option<PublicKey>,
+    message: Bytes,
+    _room: tokio::sync::OwnedSemaphorePermit,
+}
+
+impl Network {
+    pub(crate) fn new(bound: u32, wake: Arc<Signal>) -> (Self, mpsc::Receiver<Outgoing>) {
+        let (queue, outgoing) = mpsc::channel(QUEUE_MESSAGES);
+        let waiting = Arc::new(tokio::sync::Semaphore::new(QUEUE_BYTES));
+        (Self { queue, waiting, wake, bound: bound as usize }, outgoing)
+    }
+
+    /// Sends a message to all other members.
+    ///
+    /// # Errors
+    /// [`SendError`]; the message was not queued.
+    pub fn broadcast(&self, message: Bytes) -> Result<(), SendError> {
+        self.enqueue(None, message)
+    }
+
+    /// Sends a message to one member. A message to a key that is no member goes nowhere.
+    ///
+    /// # Errors
+    /// [`SendError`]; the message was not queued.
+    pub fn send(&self, to: PublicKey, message: Bytes) -> Result<(), SendError> {
+        self.enqueue(Some(to), message)
+    }
+
+    /// Tells the engine that there may be something to order: if this member leads and waits with an empty block,
+    /// it asks [`Application::wants_block`] again.
+    pub fn wake(&self) {
+        self.wake.bump();
+    }
+
+    fn enqueue(&self, to: Option<PublicKey>, message: Bytes) -> Result<(), SendError> {
+        if message.len() > self.bound {
+            return Err(SendError::TooLong { actual: message.len(), bound: self.bound });
+        }
+        // The bound on messages is below 2^32; at most the whole queue is taken, so that any message can go.
+        let room = message.len().clamp(1, QUEUE_BYTES) as u32;
+        let room = Arc::clone(&self.waiting).try_acquire_many_owned(room).map_err(|_| SendError::Full)?;
+        self.queue.try_send(Outgoing { to, message, _room: room }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => SendError::Full,
+            mpsc::error::TrySendError::Closed(_) => SendError::Stopped,
+        })
+    }
+}
+
+/// Sends what is queued, at most one frame per `pause`. It never ends: an application that drops its [`Network`] just has
+/// nothing more to say.
+pub(crate) async fn send_frames(
+    clock: impl Clock,
+    mut queue: mpsc::Receiver<Outgoing>,
+    mut sender: impl Sender<PublicKey = ed25519::PublicKey>,
+    members: BTreeMap<PublicKey, ed25519::PublicKey>,
+    frame_bytes: usize,
+    pause: Duration,
+) {
+    let mut next = queue.recv().await;
+    while let Some(first) = next.take() {
+        let to = first.to;
+        let mut frame = BytesMut::with_capacity(LENGTH_BYTES + first.message.len());
+        put_message(&mut frame, &first.message);
+        // What waits for the same receiver and fits goes along.
+        while let Ok(more) = queue.try_recv() {
+            if more.to != to || frame.len() + LENGTH_BYTES + more.message.len() > frame_bytes {
+                next = Some(more);
+                break;
+            }
+            put_message(&mut frame, &more.message);
+        }
+        let recipients = match to {
+            None => Some(Recipients::All),
+            Some(key) => members.get(&key).cloned().map(Recipients::One),
+        };
+        if let Some(recipients) = recipients {
+            let _ = sender.send(recipients, IoBuf::from(frame.freeze()), false);
+            // Frames above the quota would be lost: better to let the next one grow.
+            clock.sleep(pause).await;
+        }
+        if next.is_none() {
+            next = queue.recv().await;
+        }
+    }
+    futures::future::pending().await
+}
+
+/// Hands what arrives to the application, until the network closes.
+pub(crate) async fn receive_frames(
+    mut receiver: impl Receiver<PublicKey = ed25519::PublicKey>,
+    members: BTreeMap<ed25519::PublicKey, PublicKey>,
+    app: Arc<dyn Application>,
+) {
+    while let Ok((from, frame)) = receiver.recv().await {
+        let Some(from) = members.get(&from) else { continue };
+        let mut rest = Bytes::from(frame);
+        while let Some(message) = take_message(&mut rest) {
+            app.received(*from, message);
+        }
+        if !rest.is_empty() {
+            debug!(%from, bytes = rest.len(), "frame ends within a message");
+        }
+    }
+}
+
+/// The most bytes of a frame: a longest message, or several shorter ones.
+pub(crate) const fn frame_bytes_max(message_bytes: u32) -> usize {
+    LENGTH_BYTES + message_bytes as usize
+}
+
+fn put_message(frame: &mut BytesMut, message: &Bytes) {
+    // At most the bound on messages, a u32.
+    frame.put_u32_le(message.len() as u32);
+    frame.put_slice(message);
+}
+
+/// The next message of a frame. `None` at its end, and if what is left is no message.
+fn take_message(rest: &mut Bytes) -> Option<Bytes> {
+    let length = *rest.first_chunk::<LENGTH_BYTES>()?;
+    let end = LENGTH_BYTES.checked_add(u32::from_le_bytes(length) as usize)?;
+    if end > rest.len() {
+        return None;
+    }
+    Some(rest.split_to(end).slice(LENGTH_BYTES..))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_hold_messages_of_any_length() {
+        let messages = [Bytes::new(), Bytes::from_static(b"a"), Bytes::from(vec![7; 70_000])];
+        let mut frame = BytesMut::new();
+        messages.iter().for_each(|message| put_message(&mut frame, message));
+        let mut rest = frame.freeze();
+        for message in &messages {
+            assert_eq!(take_message(&mut rest).as_ref(), Some(message));
+        }
+        assert_eq!(take_message(&mut rest), None);
+        assert!(rest.is_empty());
+    }
+
+    #[test]
+    fn frames_from_a_liar_yield_nothing() {
+        for bytes in [&[][..], &[1], &[1, 0, 0, 0], &[0xff, 0xff, 0xff, 0xff, 1], &[2, 0, 0, 0, 1]] {
+            let mut rest = Bytes::copy_from_slice(bytes);
+            assert_eq!(take_message(&mut rest), None);
+            assert_eq!(rest.len(), bytes.len());
+        }
+    }
+
+    #[test]
+    fn the_queue_is_bounded_in_length_number_and_bytes() {
+        let (network, mut outgoing) = Network::new(1 << 20, Arc::default());
+        let long = Bytes::from(vec![0; (1 << 20) + 1]);
+        assert_eq!(network.broadcast(long), Err(SendError::TooLong { actual: (1 << 20) + 1, bound: 1 << 20 }));
+        let big = Bytes::from(vec![0; 1 << 20]);
+        for _ in 0..16 {
+            network.broadcast(big.clone()).unwrap();
+        }
+        assert_eq!(network.broadcast(Bytes::from_static(b"x")), Err(SendError::Full));
+        drop(outgoing.try_recv().unwrap());
+        network.broadcast(Bytes::from_static(b"x")).unwrap();
+        while outgoing.try_recv().is_ok() {}
+        for _ in 0..QUEUE_MESSAGES {
+            network.send(PublicKey([1; 32]), Bytes::new()).unwrap();
+        }
+        assert_eq!(network.broadcast(Bytes::new()), Err(SendError::Full));
+        drop(outgoing);
+        assert_eq!(network.broadcast(Bytes::new()), Err(SendError::Stopped));
+    }
+}

@@ -1,0 +1,279 @@
+//! The engine on this machine: real sockets, real disk, its own threads.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use commonware_cryptography::{ChaCha20Poly1305, ed25519};
+use commonware_macros::select;
+use commonware_p2p::AddressableManager as _;
+use commonware_p2p::authenticated::lookup;
+use commonware_runtime::{Metrics as _, Quota, Runner as _, Supervisor as _, tokio as runtime};
+use commonware_stream::cups::{self, Cups};
+use commonware_stream::sake::{self, Sake};
+use commonware_utils::ordered::Map;
+use commonware_utils::{NZU32, NZUsize};
+use pleach_types::certificate::order_namespace;
+use tokio::sync::oneshot;
+use tracing::{error, info};
+
+use crate::Application;
+use crate::block::{engine_key, engine_public_key};
+use crate::config::{Config, OrderError};
+use crate::node::{CHANNELS, Channels, Link, Peers, introduce, max_message_size, quota, start_linked};
+
+/// Threads that may block at a time: on the disk, or in the application.
+const BLOCKING_THREADS: usize = 64;
+/// Connections are tried anew this often; a member that restarts is back within about a second.
+const DIAL: Duration = Duration::from_millis(250);
+/// The least time between two connections with the same member.
+const RECONNECT: Duration = Duration::from_millis(500);
+/// How long a peer that sent what no correct member sends is shut out. Short: the cause may be a repaired fault.
+const SHUT_OUT: Duration = Duration::from_secs(60);
+/// Stack of the thread that drives the engine, in bytes.
+const STACK: usize = 8 << 20;
+
+/// A running engine. Dropping it asks the engine to stop, without waiting.
+pub struct Running {
+    outcome: Arc<Outcome>,
+    metrics: Arc<Mutex<Option<runtime::Context>>>,
+    stop: Mutex<Option<oneshot::Sender<()>>>,
+}
+
+/// How the engine ended, once it has.
+#[derive(Debug, Default)]
+struct Outcome {
+    result: Mutex<Option<Result<(), OrderError>>>,
+    ended: Condvar,
+}
+
+/// Starts a member with real sockets and files, on threads of its own.
+///
+/// It returns when port and folder are secured and [`Application::start`] has been called; opening and replaying the
+/// archive go on in the background.
+///
+/// # Errors
+/// Any [`OrderError`] but [`OrderError::Stopped`].
+pub fn run(config: Config, app: Arc<dyn Application>) -> Result<Running, OrderError> {
+    config.check()?;
+    // The lock first: two processes with one configuration should be told about the folder.
+    let lock = lock(&config)?;
+    probe(&config)?;
+
+    let link = introduce(&*app, &config.settings.bounds);
+    let outcome = Arc::new(Outcome::default());
+    let metrics = Arc::new(Mutex::new(None));
+    let (stop, stopped) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("order".into()).stack_size(STACK).spawn({
+        let (outcome, metrics) = (Arc::clone(&outcome), Arc::clone(&metrics));
+        move || {
+            let result = catch_unwind(AssertUnwindSafe(|| drive(&config, app, link, stopped, &metrics)));
+            let result = result.unwrap_or_else(|panic| Err(OrderError::Stopped(describe(&*panic))));
+            if let Err(error) = &result {
+                error!(%error, "ordering has ended");
+            }
+            // The runtime's own lock on the journals lives as long as any of its contexts.
+            metrics.lock().unwrap_or_else(PoisonError::into_inner).take();
+            // Everything that wrote to the folder has ended.
+            drop(lock);
+            *outcome.result.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+            outcome.ended.notify_all();
+        }
+    });
+    thread.map_err(|e| OrderError::Stopped(format!("no thread for the engine: {e}")))?;
+    Ok(Running { outcome, metrics, stop: Mutex::new(Some(stop)) })
+}
+
+impl Running {
+    /// Asks the engine to stop. [`Running::wait`] tells when it has.
+    pub fn shutdown(&self) {
+        if let Some(stop) = self.stop.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = stop.send(());
+        }
+    }
+
+    /// Waits until the engine has stopped and released port and folder.
+    ///
+    /// # Errors
+    /// [`OrderError::Stopped`] if it was not [`Running::shutdown`] that stopped it.
+    pub fn wait(&self) -> Result<(), OrderError> {
+        let mut result = self.outcome.result.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(result) = &*result {
+                return result.clone();
+            }
+            result = self.outcome.ended.wait(result).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// The engine's own counters, in the text format of Prometheus; empty once it has stopped. Their names are the
+    /// engine's and may change with it.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        let context = self.metrics.lock().unwrap_or_else(PoisonError::into_inner);
+        context.as_ref().map(|context| context.encode()).unwrap_or_default()
+    }
+
+    /// How the engine ended, or `None` while it runs.
+    #[must_use]
+    pub fn ended(&self) -> Option<Result<(), OrderError>> {
+        self.outcome.result.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running").field("ended", &self.ended()).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.shutdown();
+    }
+}
+
+/// Runs the engine on this thread until it is asked to stop, or fails.
+fn drive(
+    config: &Config,
+    app: Arc<dyn Application>,
+    link: Link,
+    stopped: oneshot::Receiver<()>,
+    metrics: &Mutex<Option<runtime::Context>>,
+) -> Result<(), OrderError> {
+    let runner = runtime::Config::new()
+        .with_storage_directory(journals(config))
+        .with_worker_threads(config.workers.max(1))
+        .with_max_blocking_threads(BLOCKING_THREADS)
+        .with_catch_panics(false);
+    runtime::Runner::new(runner).start(|context| async move {
+        *metrics.lock().unwrap_or_else(PoisonError::into_inner) = Some(context.child("metrics"));
+        let (channels, peers) = connect(&context, config);
+        let node = start_linked(context.child("node"), channels, peers, config.settings.clone(), app, link);
+        select! {
+            result = node => result.unwrap_or_else(|e| Err(OrderError::Stopped(e.to_string()))),
+            // What must survive is on disk before it is acted on: there is nothing to wait for.
+            _ = stopped => {
+                info!("ordering stops");
+                Ok(())
+            },
+        }
+    })
+}
+
+type Key = ed25519::PublicKey;
+type Sender = lookup::Sender<Key, runtime::Context>;
+type Receiver = lookup::Receiver<Key>;
+
+/// Opens the network between members: authenticated and encrypted, members only.
+fn connect(
+    context: &runtime::Context,
+    config: &Config,
+) -> (Channels<Sender, Receiver>, Peers<lookup::Oracle<Key>, lookup::Oracle<Key>>) {
+    let (mut network, mut oracle) = lookup::Network::new(context.child("network"), network_config(config));
+    let addresses =
+        config.addresses.iter().filter_map(|member| Some((engine_public_key(&member.key)?, member.address.into())));
+    let _ = oracle.track(0, Map::from_iter_dedup(addresses));
+    let quota = quota(&config.settings.bounds);
+    let [votes, certificates, resolver, backfill, blocks, messages] =
+        CHANNELS.map(|channel| network.register(channel, quota));
+    network.start();
+    let channels = Channels { votes, certificates, resolver, backfill, blocks, messages };
+    (channels, Peers { provider: oracle.clone(), blocker: oracle })
+}
+
+type Handshake = Cups<Sake<ed25519::PrivateKey>, ChaCha20Poly1305>;
+
+fn network_config(config: &Config) -> lookup::Config<Handshake> {
+    let settings = &config.settings;
+    let sake = Sake {
+        signer: engine_key(&settings.secret),
+        // Members' clocks may differ by this much; further apart they cannot connect.
+        synchrony_bound: Duration::from_secs(5),
+        max_handshake_age: Duration::from_secs(10),
+        version: sake::Version::V1,
+    };
+    let members = NonZeroUsize::new(settings.members.len()).unwrap_or(NonZeroUsize::MIN);
+    lookup::Config {
+        handshake: Cups::new(sake, cups::Version::V1),
+        namespace: order_namespace(&settings.genesis_digest),
+        listen: config.listen,
+        // Members on one machine or in one data centre are the common case.
+        allow_private_ips: true,
+        allow_dns: false,
+        bypass_ip_check: false,
+        max_message_size: max_message_size(settings.members.len(), &settings.bounds),
+        max_peers_per_set: members,
+        mailbox_size: NZUsize!(1_024),
+        send_batch_size: NZUsize!(8),
+        handshake_timeout: Duration::from_secs(5),
+        dial_timeout: Duration::from_secs(5),
+        peer_connection_cooldown: RECONNECT,
+        max_concurrent_handshakes: NZU32!(256),
+        // A whole cluster may share one address.
+        allowed_handshake_rate_per_ip: Quota::per_second(NZU32!(256)),
+        allowed_handshake_rate_per_subnet: Quota::per_second(NZU32!(512)),
+        ping_frequency: Duration::from_secs(5),
+        dial_frequency: DIAL,
+        // One epoch, one set: mailboxes are sized by it.
+        tracked_peer_sets: NZUsize!(1),
+        block_duration: SHUT_OUT,
+    }
+}
+
+/// Checks that the port is free. The engine binds it a moment later and would panic.
+fn probe(config: &Config) -> Result<(), OrderError> {
+    let refused = |e: std::io::Error| OrderError::Listen { address: config.listen, reason: e.to_string() };
+    TcpListener::bind(config.listen).map(drop).map_err(refused)
+}
+
+fn journals(config: &Config) -> PathBuf {
+    config.data.join("journals")
+}
+
+/// Locks the data folder and checks, or writes down, whose it is. The lock ends with the file that is returned.
+fn lock(config: &Config) -> Result<File, OrderError> {
+    let path = &config.data;
+    let unusable = |e: std::io::Error| OrderError::Data { path: path.clone(), reason: e.to_string() };
+    std::fs::create_dir_all(journals(config)).map_err(unusable)?;
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path.join("owner"))
+        .map_err(unusable)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(OrderError::DataLocked(path.clone())),
+        Err(TryLockError::Error(e)) => return Err(unusable(e)),
+    }
+    let expected = format!("member {} of cluster {}", config.settings.secret.public(), config.settings.genesis_digest);
+    claim(&file, path, expected)?;
+    Ok(file)
+}
+
+/// A folder is one member's for life: votes of two keys in one journal, or of one key in two, break promises.
+fn claim(mut file: &File, path: &Path, expected: String) -> Result<(), OrderError> {
+    let unusable = |e: std::io::Error| OrderError::Data { path: path.into(), reason: e.to_string() };
+    let mut found = String::new();
+    file.read_to_string(&mut found).map_err(unusable)?;
+    if found == expected {
+        return Ok(());
+    }
+    if !found.is_empty() {
+        return Err(OrderError::DataForeign { path: path.into(), found, expected });
+    }
+    file.write_all(expected.as_bytes()).and_then(|()| file.sync_all()).map_err(unusable)
+}
+
+fn describe(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("a panic without a message").into()
+}

@@ -1,0 +1,163 @@
+//! Four members in one process on real sockets and real files.
+
+mod common;
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use common::{Chain, Fault, assert_agreement, genesis, secret, settings, timeouts};
+use pleach_order::{Config, MemberAddress, OrderError, Running, run};
+use pleach_types::Genesis;
+
+/// A folder that is removed at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("pleach-order-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Addresses that were free a moment ago: all held at a time, so they differ.
+fn addresses(count: usize) -> Vec<SocketAddr> {
+    let listeners: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    listeners.iter().map(|listener| listener.local_addr().unwrap()).collect()
+}
+
+fn config(genesis: &Genesis, addresses: &[SocketAddr], folder: &Path, n: usize) -> Config {
+    let members = addresses.iter().enumerate();
+    let mut settings = settings(genesis, n, timeouts(Duration::from_millis(50)));
+    settings.storage_prefix = String::new();
+    Config {
+        settings,
+        addresses: members.map(|(n, address)| MemberAddress { key: secret(n).public(), address: *address }).collect(),
+        listen: addresses[n],
+        data: folder.join(format!("node{n}")),
+        workers: 1,
+    }
+}
+
+/// Waits for something that takes milliseconds, at most a minute.
+fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < Duration::from_secs(60), "{what} took over a minute");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn four_members_order_requests_and_one_restarts() {
+    let folder = Folder::new("cluster");
+    let genesis = genesis(4);
+    let addresses = addresses(4);
+    let mut chains: Vec<Arc<Chain>> = (0..4).map(|_| Chain::new(&genesis)).collect();
+    let launch = |n: usize, chain: &Arc<Chain>| -> Running {
+        run(config(&genesis, &addresses, &folder.0, n), chain.clone()).unwrap()
+    };
+    let mut running: Vec<_> = chains.iter().enumerate().map(|(n, chain)| Some(launch(n, chain))).collect();
+    let before = Instant::now();
+    wait_for("the first block", || chains.iter().all(|chain| chain.height() > 0));
+    println!("first block after {:?}", before.elapsed());
+
+    for n in 0..200 {
+        chains[n % 4].submit(Bytes::from(format!("request {n}")));
+    }
+    wait_for("200 requests", || chains.iter().all(|chain| chain.ordered().len() >= 200));
+    assert_agreement(&chains);
+
+    // The others go on without the one that stops; it replays, catches up, and takes part again.
+    let stopped = running[2].take().unwrap();
+    stopped.shutdown();
+    assert_eq!(stopped.wait(), Ok(()));
+    let old = chains[2].height();
+    wait_for("blocks of three", || chains[0].height() > old + 3);
+    chains[2] = Chain::new(&genesis);
+    let before = Instant::now();
+    running[2] = Some(launch(2, &chains[2]));
+    wait_for("replay", || chains[2].height() >= old);
+    println!("replayed {old} blocks after {:?}", before.elapsed());
+    let goal = chains[0].height();
+    wait_for("catching up", || chains[2].height() > goal);
+    println!("caught up after {:?}", before.elapsed());
+    assert_agreement(&chains);
+
+    assert!(running[0].as_ref().unwrap().metrics().contains("finalized_height"));
+    let before = Instant::now();
+    for running in running.into_iter().flatten() {
+        running.shutdown();
+        assert_eq!(running.wait(), Ok(()));
+    }
+    println!("four members stopped after {:?}", before.elapsed());
+}
+
+#[test]
+fn a_fault_of_the_application_stops_its_member_and_is_told() {
+    let folder = Folder::new("fault");
+    let genesis = genesis(1);
+    let addresses = addresses(1);
+    let running = run(config(&genesis, &addresses, &folder.0, 0), Chain::faulty(&genesis, Fault::Panic(3))).unwrap();
+    let Err(OrderError::Stopped(why)) = running.wait() else { panic!("a member with a fault must stop") };
+    assert!(why.contains("the application has a fault"), "{why}");
+    assert_eq!(running.ended(), Some(Err(OrderError::Stopped(why))));
+
+    // The folder is free again, and nothing was acknowledged that was not executed.
+    let chain = Chain::new(&genesis);
+    let running = run(config(&genesis, &addresses, &folder.0, 0), chain.clone()).unwrap();
+    wait_for("blocks", || chain.height() > 5);
+    drop(running);
+}
+
+#[test]
+fn what_cannot_start_says_why() {
+    let folder = Folder::new("errors");
+    let (genesis, other) = (genesis(4), genesis(3));
+    let addresses = addresses(4);
+    let config = |n| config(&genesis, &addresses, &folder.0, n);
+    let fail = |config: Config| run(config, Chain::new(&genesis)).map(drop).unwrap_err();
+
+    let taken = TcpListener::bind(addresses[1]).unwrap();
+    assert!(matches!(fail(config(1)), OrderError::Listen { address, .. } if address == addresses[1]));
+    drop(taken);
+
+    let first = run(config(0), Chain::new(&genesis)).unwrap();
+    assert_eq!(fail(config(0)), OrderError::DataLocked(config(0).data));
+    first.shutdown();
+    first.wait().unwrap();
+
+    let mut foreign = config(1);
+    foreign.data = config(0).data;
+    assert!(matches!(fail(foreign), OrderError::DataForeign { .. }));
+    let mut foreign = config(0);
+    foreign.settings.genesis_digest = other.digest();
+    assert!(matches!(fail(foreign), OrderError::DataForeign { .. }));
+
+    let mut unusable = config(1);
+    unusable.data = folder.0.join("file");
+    std::fs::write(&unusable.data, b"not a folder").unwrap();
+    assert!(matches!(fail(unusable), OrderError::Data { .. }));
+
+    let mut stranger = config(1);
+    stranger.settings.secret = secret(9);
+    assert_eq!(fail(stranger), OrderError::NotAMember(secret(9).public()));
+    let mut homeless = config(1);
+    homeless.addresses.remove(3);
+    assert_eq!(fail(homeless), OrderError::NoAddress(secret(3).public()));
+    let mut hasty = config(1);
+    hasty.settings.timeouts.idle = hasty.settings.timeouts.leader;
+    assert!(matches!(fail(hasty), OrderError::Timeouts(_)));
+    let mut tight = config(1);
+    tight.settings.bounds.block_bytes = 10;
+    assert!(matches!(fail(tight), OrderError::Bounds { .. }));
+}
