@@ -1,0 +1,259 @@
+//! `pleach.toml`: what one node is told. Paths in it are relative to the folder that holds it.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use pleach_types::{Genesis, Hash, SecretKey};
+
+/// Everything in `pleach.toml`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeConfig {
+    /// This node's files.
+    pub node: NodeFiles,
+    /// Where this node listens.
+    pub listen: Listen,
+    /// Where every member is reached, this one included.
+    #[serde(rename = "member")]
+    pub members: Vec<MemberAddresses>,
+}
+
+/// This node's files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeFiles {
+    /// The node's name: that of its member in genesis.
+    pub name: String,
+    /// The file that holds the node's secret key.
+    pub key_file: PathBuf,
+    /// The genesis of the cluster.
+    pub genesis: PathBuf,
+    /// The folder for journals and archives.
+    pub data_dir: PathBuf,
+}
+
+/// Where this node listens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listen {
+    /// For clients: JSON, metrics, health.
+    pub public: String,
+    /// For the other members: encrypted, members only.
+    pub peer: String,
+}
+
+/// Where one member is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemberAddresses {
+    /// Its name in genesis.
+    pub name: String,
+    /// Its address for members: `host:port`.
+    pub peer: String,
+    /// Its address for clients: `host:port`.
+    pub public: String,
+}
+
+/// Why a node cannot be started with its configuration.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// A file cannot be read.
+    #[error("cannot read {what} {path}: {reason}", path = .path.display())]
+    Read {
+        /// What the file is.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        reason: std::io::Error,
+    },
+    /// The configuration is not what it should be.
+    #[error("{path}: {reason}", path = .path.display())]
+    Toml {
+        /// The file.
+        path: PathBuf,
+        /// Line, column and what was expected.
+        reason: toml::de::Error,
+    },
+    /// The genesis file is not a genesis.
+    #[error("genesis {path}: {reason}", path = .path.display())]
+    Genesis {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The key file holds no key.
+    #[error("key file {path}: {reason}", path = .path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The node's name is not a member's, or its key is another member's.
+    #[error(
+        "node {name:?} has key {key}, which genesis {genesis} does not list under that name; members are {members}"
+    )]
+    NotAMember {
+        /// The configured name.
+        name: String,
+        /// The public key of the key file.
+        key: String,
+        /// The genesis digest.
+        genesis: Hash,
+        /// The members' names and keys.
+        members: String,
+    },
+    /// A member of genesis has no address, or an address has no member.
+    #[error("[[member]] sections and genesis differ: {0}")]
+    Members(String),
+    /// An address does not resolve.
+    #[error("{field} = {address:?} is not an address of the form host:port: {reason}")]
+    Address {
+        /// The field of the configuration.
+        field: String,
+        /// Its value.
+        address: String,
+        /// What the system says.
+        reason: String,
+    },
+}
+
+/// The form of a key file: one line of text, so that nobody mistakes it for something else.
+const KEY_PREFIX: &str = "pleach-secret-key-1:";
+
+impl NodeConfig {
+    /// Reads a configuration and makes its paths absolute.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or holds something unknown or malformed; the line is shown.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = read(path, "configuration")?;
+        let mut config: Self =
+            toml::from_str(&text).map_err(|reason| ConfigError::Toml { path: path.into(), reason })?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        for file in [&mut config.node.key_file, &mut config.node.genesis, &mut config.node.data_dir] {
+            *file = folder.join(&*file);
+        }
+        Ok(config)
+    }
+
+    /// Reads and checks the genesis file.
+    ///
+    /// # Errors
+    /// If it cannot be read or breaks a rule.
+    pub fn read_genesis(&self) -> Result<Genesis, ConfigError> {
+        read_genesis(&self.node.genesis)
+    }
+
+    /// Reads the secret key, and checks that genesis lists it under the node's name.
+    ///
+    /// # Errors
+    /// If it cannot be read or is not this member's.
+    pub fn read_key(&self, genesis: &Genesis) -> Result<SecretKey, ConfigError> {
+        let secret = read_key(&self.node.key_file)?;
+        let listed = genesis.member(&secret.public()).is_some_and(|member| member.name == self.node.name);
+        if listed {
+            return Ok(secret);
+        }
+        let members: Vec<_> =
+            genesis.members.iter().map(|m| format!("{} ({})", m.name, m.public_key.short())).collect();
+        Err(ConfigError::NotAMember {
+            name: self.node.name.clone(),
+            key: secret.public().short(),
+            genesis: genesis.digest(),
+            members: members.join(", "),
+        })
+    }
+
+    /// The addresses for clients, by member name.
+    #[must_use]
+    pub fn public_address(&self, name: &str) -> Option<String> {
+        self.members.iter().find(|member| member.name == name).map(|member| member.public.clone())
+    }
+
+    /// Checks that genesis and the addresses name the same members.
+    ///
+    /// # Errors
+    /// The first name that is in one of them only.
+    pub fn check_members(&self, genesis: &Genesis) -> Result<(), ConfigError> {
+        for member in &genesis.members {
+            match self.members.iter().filter(|m| m.name == member.name).count() {
+                1 => {}
+                0 => return Err(ConfigError::Members(format!("member {:?} has no [[member]] section", member.name))),
+                _ => return Err(ConfigError::Members(format!("member {:?} has two [[member]] sections", member.name))),
+            }
+        }
+        let stranger = self.members.iter().find(|m| genesis.members.iter().all(|member| member.name != m.name));
+        match stranger {
+            Some(stranger) => Err(ConfigError::Members(format!("{:?} is not a member of genesis", stranger.name))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Reads and checks a genesis file (JSON).
+///
+/// # Errors
+/// If it cannot be read or breaks a rule.
+pub fn read_genesis(path: &Path) -> Result<Genesis, ConfigError> {
+    let text = read(path, "genesis")?;
+    let error = |reason: String| ConfigError::Genesis { path: path.into(), reason };
+    let genesis: Genesis = serde_json::from_str(&text).map_err(|e| error(e.to_string()))?;
+    genesis.check().map_err(|e| error(e.to_string()))?;
+    Ok(genesis)
+}
+
+/// The text of a key file.
+#[must_use]
+pub fn key_file_text(secret: &SecretKey) -> String {
+    let seed: String = secret.seed().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{KEY_PREFIX}{seed}\n")
+}
+
+/// Reads a key file, and refuses one that others on this machine can read.
+///
+/// # Errors
+/// If it cannot be read, is readable by others, or holds no key.
+pub fn read_key(path: &Path) -> Result<SecretKey, ConfigError> {
+    let error = |reason: String| ConfigError::Key { path: path.into(), reason };
+    let text = read(path, "key file")?;
+    check_private(path).map_err(error)?;
+    let digits = text
+        .trim_end()
+        .strip_prefix(KEY_PREFIX)
+        .ok_or_else(|| error(format!("does not start with {KEY_PREFIX:?}: make one with \"pleach key new\"")))?;
+    // A digest has the same form as a seed: 64 hexadecimal digits.
+    let seed: Hash = digits.parse().map_err(|_| error("the key is not 64 hexadecimal digits".into()))?;
+    Ok(SecretKey::from_seed(seed.0))
+}
+
+#[cfg(unix)]
+fn check_private(path: &Path) -> Result<(), String> {
+    use std::os::unix::fs::MetadataExt as _;
+    let mode = std::fs::metadata(path).map_err(|e| e.to_string())?.mode() & 0o777;
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    Err(format!("is readable by group or others ({mode:04o}); run: chmod 600 {}", path.display()))
+}
+
+#[cfg(not(unix))]
+fn check_private(_path: &Path) -> Result<(), String> {
+    Ok(())
+}
+
+fn read(path: &Path, what: &'static str) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|reason| ConfigError::Read { what, path: path.into(), reason })
+}
+
+/// Finds the socket address of `host:port`.
+pub(crate) fn resolve(field: &str, address: &str) -> Result<SocketAddr, ConfigError> {
+    let error = |reason: String| ConfigError::Address { field: field.into(), address: address.into(), reason };
+    let mut found = address.to_socket_addrs().map_err(|e| error(e.to_string()))?;
+    found.next().ok_or_else(|| error("it resolves to nothing".into()))
+}

@@ -1,0 +1,186 @@
+//! The HTTP port: JSON for clients, metrics and health for operators. `/openapi.json` describes it.
+//!
+//! A refused operation is no HTTP error: the request worked, and the decision is in the receipt. HTTP errors are
+//! for what never reached an ordered decision; their body is `application/problem+json`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use pleach_types::Hash;
+use pleach_types::api::{ExecuteRequest, GetRequest, Problem};
+use pleach_types::limits::REQUEST_BYTES_MAX;
+use serde::Deserialize;
+
+use crate::config::NodeConfig;
+use crate::core::Node;
+use crate::openapi;
+use crate::service::{BLOCKS_MAX, ServiceError};
+
+/// The longest that a question may wait for its answer, in milliseconds.
+const WAIT_MS_MAX: u64 = 30_000;
+/// How long a read waits for a height that is not certified yet.
+const READ_WAIT: Duration = Duration::from_secs(1);
+/// Bytes of a body: an encoded request in base64, and the JSON around it.
+const BODY_BYTES_MAX: usize = REQUEST_BYTES_MAX / 3 * 4 + 4_096;
+
+struct Shared {
+    node: Arc<Node>,
+    config: NodeConfig,
+}
+
+type App = State<Arc<Shared>>;
+
+/// All routes.
+pub fn router(node: Arc<Node>, config: NodeConfig) -> Router {
+    Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/genesis", get(genesis))
+        .route("/v1/members", get(members))
+        .route("/v1/get", post(read))
+        .route("/v1/execute", post(execute))
+        .route("/v1/receipts/{identity}", get(receipt))
+        .route("/v1/blocks", get(blocks))
+        .route("/v1/blocks/{height}", get(block))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .route("/openapi.json", get(|| async { ([(header::CONTENT_TYPE, "application/json")], openapi::document()) }))
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(Arc::new(Shared { node, config }))
+}
+
+/// An error on its way out.
+struct Failure(StatusCode, Problem);
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let mut response = (self.0, Json(self.1)).into_response();
+        let problem = header::HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(header::CONTENT_TYPE, problem);
+        response
+    }
+}
+
+impl From<ServiceError> for Failure {
+    fn from(error: ServiceError) -> Self {
+        Self(StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), error.problem())
+    }
+}
+
+fn bad_input(detail: String, hint: &str) -> Failure {
+    let problem = Problem { code: "BAD_INPUT".into(), detail, hint: hint.into(), retryable: false };
+    Failure(StatusCode::BAD_REQUEST, problem)
+}
+
+const SEE_DOCUMENT: &str = "/openapi.json describes every path, parameter and body";
+
+async fn unknown_path(uri: axum::http::Uri) -> Failure {
+    let detail = format!("there is no {}", uri.path().chars().take(200).collect::<String>());
+    let problem = Problem { code: "UNKNOWN_PATH".into(), detail, hint: SEE_DOCUMENT.into(), retryable: false };
+    Failure(StatusCode::NOT_FOUND, problem)
+}
+
+async fn wrong_method(method: axum::http::Method, uri: axum::http::Uri) -> Failure {
+    let detail = format!("{} does not take {method}", uri.path().chars().take(200).collect::<String>());
+    let problem = Problem { code: "WRONG_METHOD".into(), detail, hint: SEE_DOCUMENT.into(), retryable: false };
+    Failure(StatusCode::METHOD_NOT_ALLOWED, problem)
+}
+
+async fn status(State(shared): App) -> impl IntoResponse {
+    Json(shared.node.status())
+}
+
+async fn genesis(State(shared): App) -> impl IntoResponse {
+    Json(shared.node.genesis.clone())
+}
+
+async fn members(State(shared): App) -> impl IntoResponse {
+    Json(shared.node.members(|name| shared.config.public_address(name)))
+}
+
+async fn metrics(State(shared): App) -> impl IntoResponse {
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], shared.node.metrics_text())
+}
+
+async fn ready(State(shared): App) -> Response {
+    let status = shared.node.status();
+    if status.ready {
+        return Json(serde_json::json!({"ready": true})).into_response();
+    }
+    let because = "no height is certified yet: the cluster has just started, or too few members run";
+    (StatusCode::SERVICE_UNAVAILABLE, Json(serde_json::json!({"ready": false, "because": because}))).into_response()
+}
+
+async fn read(State(shared): App, body: Result<Json<GetRequest>, JsonRejection>) -> Result<Response, Failure> {
+    let Json(request) = body.map_err(|e| bad_input(e.body_text(), SEE_DOCUMENT))?;
+    let reply = match tokio::time::timeout(READ_WAIT, shared.node.get_when_certified(&request)).await {
+        Ok(reply) => reply,
+        Err(_) => shared.node.get(&request),
+    };
+    Ok(Json(reply?).into_response())
+}
+
+async fn execute(State(shared): App, headers: HeaderMap, body: Bytes) -> Result<Response, Failure> {
+    let raw = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/octet-stream");
+    let request = if raw {
+        body
+    } else {
+        let parsed: Result<ExecuteRequest, _> = serde_json::from_slice(&body);
+        parsed.map_err(|e| bad_input(format!("the body is not the expected JSON: {e}"), SEE_DOCUMENT))?.request.0
+    };
+    // Checking signatures takes tens of microseconds: short enough to stay on this thread.
+    let reply = shared.node.execute(&request)?;
+    Ok((StatusCode::ACCEPTED, Json(reply)).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReceiptQuery {
+    #[serde(default)]
+    wait_ms: u64,
+    #[serde(default)]
+    certified: bool,
+}
+
+async fn receipt(
+    State(shared): App,
+    Path(identity): Path<String>,
+    query: Result<Query<ReceiptQuery>, QueryRejection>,
+) -> Result<Response, Failure> {
+    let identity: Hash = identity.parse().map_err(|e| bad_input(e, "an identity is what /v1/execute answered"))?;
+    let Query(query) = query.map_err(|e| bad_input(e.body_text(), "wait_ms is a number, certified true or false"))?;
+    let wait = Duration::from_millis(query.wait_ms.min(WAIT_MS_MAX));
+    let reply = match tokio::time::timeout(wait, shared.node.receipt_when_done(&identity, query.certified)).await {
+        Ok(reply) => reply,
+        Err(_) => shared.node.receipt(&identity),
+    };
+    Ok(Json(reply).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BlocksQuery {
+    before: Option<u64>,
+    limit: Option<usize>,
+}
+
+async fn blocks(State(shared): App, query: Result<Query<BlocksQuery>, QueryRejection>) -> Result<Response, Failure> {
+    let Query(query) = query.map_err(|e| bad_input(e.body_text(), "before and limit are numbers"))?;
+    Ok(Json(shared.node.blocks(query.before, query.limit.unwrap_or(BLOCKS_MAX))).into_response())
+}
+
+async fn block(State(shared): App, Path(height): Path<String>) -> Result<Response, Failure> {
+    let hint = "a height is a whole number";
+    let height = height.parse().map_err(|e| bad_input(format!("{height:?} is not a height: {e}"), hint))?;
+    Ok(Json(shared.node.block(height)?).into_response())
+}

@@ -1,0 +1,102 @@
+//! What the node counts, for Prometheus.
+
+use std::fmt::Write as _;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+
+use pleach_state::Decision;
+use pleach_types::Verdict;
+
+use crate::chain::Executed;
+
+/// The labels of a decision.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Outcome {
+    verdict: &'static str,
+    reason: &'static str,
+}
+
+/// All metrics of a node.
+pub struct Metrics {
+    registry: Registry,
+    height: Gauge,
+    records: Gauge,
+    requests: Family<Outcome, Counter>,
+    gas: Counter,
+    blocks: Counter,
+    pending: Gauge,
+    certified: Gauge,
+}
+
+impl Metrics {
+    /// All at zero.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("pleach");
+        let metrics = Self {
+            height: Gauge::default(),
+            records: Gauge::default(),
+            requests: Family::default(),
+            gas: Counter::default(),
+            blocks: Counter::default(),
+            pending: Gauge::default(),
+            certified: Gauge::default(),
+            registry: Registry::default(),
+        };
+        registry.register("height", "Height of the newest final block that was executed", metrics.height.clone());
+        registry.register("certified_height", "Newest height whose result is certified", metrics.certified.clone());
+        registry.register("records", "Records in the newest state", metrics.records.clone());
+        registry.register("requests", "Ordered requests, by verdict and reason", metrics.requests.clone());
+        registry.register_with_unit(
+            "used",
+            "Gas used by ordered requests",
+            Unit::Other("gas".into()),
+            metrics.gas.clone(),
+        );
+        registry.register("blocks", "Final blocks executed since the start", metrics.blocks.clone());
+        registry.register("pending_requests", "Requests waiting to be ordered", metrics.pending.clone());
+        Self { registry, ..metrics }
+    }
+
+    /// Counts a final block.
+    pub fn finalized(&self, executed: &Executed) {
+        self.blocks.inc();
+        self.height.set(signed(executed.height()));
+        self.records.set(signed(executed.state().tree().len() as u64));
+        for decision in &executed.applied.decisions {
+            self.requests.get_or_create(&outcome(decision)).inc();
+            if let Decision::Receipt(receipt) = decision {
+                self.gas.inc_by(receipt.gas);
+            }
+        }
+    }
+
+    /// The text that Prometheus reads, with the gauges that are read off when asked.
+    pub fn encode(&self, pending: usize, certified: u64) -> String {
+        self.pending.set(signed(pending as u64));
+        self.certified.set(signed(certified));
+        let mut text = String::new();
+        if let Err(e) = prometheus_client::encoding::text::encode(&mut text, &self.registry) {
+            let _ = write!(text, "# encoding failed: {e}");
+        }
+        text
+    }
+}
+
+fn outcome(decision: &Decision) -> Outcome {
+    match decision {
+        Decision::Void(void) => Outcome { verdict: "void", reason: void.code() },
+        Decision::Receipt(receipt) => match &receipt.verdict {
+            Verdict::Applied { .. } => Outcome { verdict: "applied", reason: "" },
+            Verdict::Refused(refusal) => Outcome { verdict: "refused", reason: refusal.code() },
+        },
+    }
+}
+
+/// Gauges are signed; no count of ours comes near the difference.
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

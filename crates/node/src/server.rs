@@ -1,0 +1,193 @@
+//! A node on a real machine: the engine's threads, the HTTP port's thread, and how both end.
+
+use std::future::IntoFuture as _;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use thiserror::Error;
+use tokio::sync::oneshot;
+use tracing::info;
+
+use pleach_order::{Bounds, MemberAddress, OrderError, Running, Settings, Timeouts};
+use pleach_types::{Block, Genesis};
+use pleach_vm::Vm;
+
+use crate::config::{ConfigError, NodeConfig, resolve};
+use crate::core::Node;
+use crate::http;
+
+/// Why a node does not start, or has stopped.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The configuration, the genesis or the key.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The ordering engine.
+    #[error(transparent)]
+    Order(#[from] OrderError),
+    /// The port for clients.
+    #[error(
+        "cannot listen for clients on {address}: {reason}. Stop what uses the port, or set another one in [listen] public"
+    )]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        reason: String,
+    },
+    /// The genesis breaks a rule.
+    #[error("genesis: {0}")]
+    Genesis(#[from] pleach_types::genesis::GenesisError),
+    /// The runtime of operations does not know the genesis's cost table.
+    #[error("{0}. This program cannot take part in this cluster: use the version that the other members run")]
+    Vm(String),
+    /// The HTTP server stopped by itself.
+    #[error("the HTTP server stopped: {0}")]
+    Http(String),
+}
+
+/// A node that runs. Dropping it stops it.
+pub struct RunningNode {
+    node: Arc<Node>,
+    public: SocketAddr,
+    engine: Running,
+    http: Option<HttpThread>,
+}
+
+struct HttpThread {
+    stop: oneshot::Sender<()>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+/// Starts a node. It returns when both ports and the data folder are secured; catching up goes on behind.
+///
+/// # Errors
+/// If the configuration, the genesis, the key, a port or the data folder cannot be used.
+pub fn start(config: &NodeConfig) -> Result<RunningNode, StartError> {
+    let genesis = config.read_genesis()?;
+    let secret = config.read_key(&genesis)?;
+    config.check_members(&genesis)?;
+    let listener = listen(config)?;
+    let vm = Arc::new(Vm::new(&genesis.limits).map_err(|e| StartError::Vm(e.to_string()))?);
+    let node = Arc::new(Node::new(genesis.clone(), secret, vm)?);
+    let public = listener.local_addr().map_err(|e| StartError::Http(e.to_string()))?;
+    let engine = pleach_order::run(order_config(config, &genesis, &node)?, node.clone())?;
+    let http = serve(listener, &node, config)?;
+    info!(node = %config.node.name, %public, genesis = %node.digest, "node started");
+    Ok(RunningNode { node, public, engine, http: Some(http) })
+}
+
+/// The clients' port is taken first: it is the one that people mistype.
+fn listen(config: &NodeConfig) -> Result<TcpListener, StartError> {
+    let address = resolve("[listen] public", &config.listen.public)?;
+    let error = |e: std::io::Error| StartError::Listen { address, reason: e.to_string() };
+    let listener = TcpListener::bind(address).map_err(error)?;
+    listener.set_nonblocking(true).map_err(error)?;
+    Ok(listener)
+}
+
+fn order_config(config: &NodeConfig, genesis: &Genesis, node: &Node) -> Result<pleach_order::Config, StartError> {
+    let mut addresses = Vec::new();
+    for member in &genesis.members {
+        let found = config.members.iter().find(|m| m.name == member.name);
+        // `check_members` has found one for each.
+        let Some(found) = found else { continue };
+        let address = resolve(&format!("[[member]] {:?} peer", member.name), &found.peer)?;
+        addresses.push(MemberAddress { key: member.public_key, address });
+    }
+    Ok(pleach_order::Config {
+        settings: settings(genesis, node),
+        addresses,
+        listen: resolve("[listen] peer", &config.listen.peer)?,
+        data: config.node.data_dir.clone(),
+        workers: 2,
+    })
+}
+
+/// The engine's settings for a node of this genesis, on its own storage.
+#[must_use]
+pub fn settings(genesis: &Genesis, node: &Node) -> Settings {
+    Settings {
+        secret: node.secret.clone(),
+        members: genesis.members.iter().map(|member| member.public_key).collect(),
+        storage_prefix: String::new(),
+        genesis_digest: node.digest,
+        genesis: Block::genesis(genesis),
+        timeouts: Timeouts::default(),
+        bounds: Bounds::of(&genesis.limits),
+    }
+}
+
+fn serve(listener: TcpListener, node: &Arc<Node>, config: &NodeConfig) -> Result<HttpThread, StartError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("http")
+        .enable_all()
+        .build()
+        .map_err(|e| StartError::Http(e.to_string()))?;
+    let router = http::router(node.clone(), config.clone());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let run = move || {
+        runtime.block_on(async move {
+            let listener = match tokio::net::TcpListener::from_std(listener) {
+                Ok(listener) => listener,
+                Err(e) => return tracing::error!("HTTP port: {e}"),
+            };
+            // Not graceful: clients that wait in long polls must not hold up the end of the node.
+            let ended = tokio::select! {
+                ended = axum::serve(listener, router).into_future() => ended,
+                _ = stopped => Ok(()),
+            };
+            if let Err(e) = ended {
+                tracing::error!("HTTP server: {e}");
+            }
+        });
+        runtime.shutdown_background();
+    };
+    let thread =
+        std::thread::Builder::new().name("http".into()).spawn(run).map_err(|e| StartError::Http(e.to_string()))?;
+    Ok(HttpThread { stop, thread })
+}
+
+impl RunningNode {
+    /// The node.
+    #[must_use]
+    pub const fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
+    /// Where clients reach it: the port that was really taken, where the configuration asked for any.
+    #[must_use]
+    pub const fn public_address(&self) -> SocketAddr {
+        self.public
+    }
+
+    /// How the engine ended, or `None` while it runs. A node whose engine has ended should be stopped.
+    #[must_use]
+    pub fn ended(&self) -> Option<Result<(), OrderError>> {
+        self.engine.ended()
+    }
+
+    /// Stops the node and waits until ports and data folder are free.
+    ///
+    /// # Errors
+    /// If the engine had stopped by itself before.
+    pub fn stop(mut self) -> Result<(), StartError> {
+        self.stop_http();
+        self.engine.shutdown();
+        self.engine.wait().map_err(StartError::Order)
+    }
+
+    fn stop_http(&mut self) {
+        if let Some(HttpThread { stop, thread }) = self.http.take() {
+            let _ = stop.send(());
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for RunningNode {
+    fn drop(&mut self) {
+        self.stop_http();
+    }
+}

@@ -1,0 +1,311 @@
+//! What clients can ask of a node, whatever carries the question.
+
+use bytes::Bytes;
+use pleach_types::api::{
+    Base64, BlockView, Blocks, ExecuteReply, GetReply, GetRequest, MemberView, Members, Problem, ReceiptProof,
+    ReceiptReply, ReceiptView, RecordView, RequestState, Status, Value,
+};
+use pleach_types::receipt::Void;
+use pleach_types::{Encode, Height, Identity, Key};
+use std::collections::BTreeSet;
+use std::pin::pin;
+use std::sync::Arc;
+use thiserror::Error;
+
+use crate::core::Node;
+use crate::history::Final;
+use crate::lock;
+
+/// Keys that one read may name.
+pub const GET_KEYS_MAX: usize = 1_024;
+/// Blocks that one listing returns.
+pub const BLOCKS_MAX: usize = 100;
+
+/// Why a node does not answer a question.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ServiceError {
+    /// The request would have no effect.
+    #[error("{0}")]
+    Void(Void),
+    /// Too many requests wait.
+    #[error("{waiting} requests wait to be ordered, this node takes no more")]
+    Overloaded {
+        /// How many wait.
+        waiting: usize,
+    },
+    /// A read names too many keys, or none.
+    #[error("{found} keys: a read names from 1 to {GET_KEYS_MAX}")]
+    KeyCount {
+        /// How many it names.
+        found: usize,
+    },
+    /// No height is certified yet.
+    #[error("no height is certified yet")]
+    NothingCertified,
+    /// The height is not certified yet.
+    #[error("height {height} is not certified yet, the newest is {newest}")]
+    NotYet {
+        /// The height asked for.
+        height: Height,
+        /// The newest certified one.
+        newest: Height,
+    },
+    /// The height has been forgotten.
+    #[error("height {height} is forgotten, the oldest is {oldest}")]
+    Forgotten {
+        /// The height asked for.
+        height: Height,
+        /// The oldest that is remembered.
+        oldest: Height,
+    },
+}
+
+impl ServiceError {
+    /// The stable code by which people and programs know the error.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Void(void) => void.code(),
+            Self::Overloaded { .. } => "OVERLOADED",
+            Self::KeyCount { .. } => "KEY_COUNT",
+            Self::NothingCertified => "NOTHING_CERTIFIED",
+            Self::NotYet { .. } => "NOT_YET",
+            Self::Forgotten { .. } => "HEIGHT_FORGOTTEN",
+        }
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        match self {
+            Self::Void(
+                Void::ProofTooOld { .. } | Void::ProofFromFuture { .. } | Void::CodeCold(_) | Void::Duplicate { .. },
+            ) => 409,
+            Self::Void(_) | Self::KeyCount { .. } => 400,
+            Self::Overloaded { .. } | Self::NothingCertified | Self::NotYet { .. } => 503,
+            Self::Forgotten { .. } => 410,
+        }
+    }
+
+    /// The error for clients.
+    #[must_use]
+    pub fn problem(&self) -> Problem {
+        let (hint, retryable) = match self {
+            Self::Void(Void::CodeCold(_)) => ("attach the operation's code and send the request again", true),
+            Self::Void(Void::ProofTooOld { .. }) => ("read the records again and make a new request", true),
+            Self::Void(Void::ProofFromFuture { .. }) => ("this node is behind: send the request to another", true),
+            Self::Void(Void::WrongGenesis { .. }) => ("check that the client's profile is of this cluster", false),
+            Self::Void(Void::Duplicate { .. }) => ("ask for the request's receipt", false),
+            Self::Void(_) => ("the client that made this request has a fault", false),
+            Self::Overloaded { .. } => ("wait a moment, or send the request to another node", true),
+            Self::KeyCount { .. } => ("split the read", false),
+            Self::NothingCertified => ("the cluster has just started, or too few members run: see /v1/status", true),
+            Self::NotYet { .. } => ("ask again in a moment, or another node", true),
+            Self::Forgotten { .. } => ("leave out the height to read the newest", true),
+        };
+        Problem { code: self.code().into(), detail: self.to_string(), hint: hint.into(), retryable }
+    }
+}
+
+impl Node {
+    /// How the node is doing.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let pending = lock(&self.pool).len() as u64;
+        let history = lock(&self.history);
+        let certified = history.certified().and_then(|height| history.get(height)).cloned();
+        let result = certified.map(|entry| *entry.executed.state().result());
+        let tip = history.tip().map(|entry| entry.executed.clone());
+        Status {
+            name: self.name.clone(),
+            public_key: self.public_key(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            cluster: self.genesis.name.clone(),
+            genesis: self.digest,
+            height: tip.as_ref().map_or(0, |tip| tip.height()),
+            certified_height: result.map_or(0, |result| result.height),
+            certified_root: result.map(|result| result.root).unwrap_or_default(),
+            oldest_height: history.oldest(),
+            records: tip.map_or(0, |tip| tip.state().tree().len() as u64),
+            pending,
+            ready: result.is_some(),
+        }
+    }
+
+    /// Who the cluster is. `http` tells where a member's HTTP port is, by name.
+    #[must_use]
+    pub fn members(&self, http: impl Fn(&str) -> Option<String>) -> Members {
+        let view = |member: &pleach_types::Member| MemberView {
+            name: member.name.clone(),
+            public_key: member.public_key,
+            http: http(&member.name),
+        };
+        Members {
+            members: self.genesis.members.iter().map(view).collect(),
+            faults_tolerated: self.genesis.faults() as u64,
+            quorum: self.genesis.quorum() as u64,
+        }
+    }
+
+    /// Reads records at a certified height, with a proof.
+    ///
+    /// # Errors
+    /// If the height is not there (any more, or yet), or too many keys are named.
+    pub fn get(&self, request: &GetRequest) -> Result<GetReply, ServiceError> {
+        if request.keys.is_empty() || request.keys.len() > GET_KEYS_MAX {
+            return Err(ServiceError::KeyCount { found: request.keys.len() });
+        }
+        let (entry, certificate) = self.certified_entry(request)?;
+        let result = entry.executed.state().result();
+        // The lock is released: proofs are made from a snapshot that nothing changes.
+        let tree = entry.executed.state().tree();
+        let left_out: BTreeSet<_> = request.without_values.iter().collect();
+        let value = |key: &Key| (!left_out.contains(key)).then(|| tree.get(key.as_bytes()).map(Value::from)).flatten();
+        let record = |key: &Key| RecordView { key: key.clone(), value: value(key) };
+        Ok(GetReply {
+            height: result.height,
+            root: result.root,
+            records: request.keys.iter().map(record).collect(),
+            proof: tree.prove(&request.keys).encode().into(),
+            certificate: certificate.map(Base64),
+        })
+    }
+
+    fn certified_entry(&self, request: &GetRequest) -> Result<(Arc<Final>, Option<Bytes>), ServiceError> {
+        let history = lock(&self.history);
+        let newest = history.certified().ok_or(ServiceError::NothingCertified)?;
+        let height = request.height.unwrap_or(newest);
+        let wanted = height.max(request.min_height.unwrap_or(0));
+        if wanted > newest {
+            return Err(ServiceError::NotYet { height: wanted, newest });
+        }
+        let forgotten = || ServiceError::Forgotten { height, oldest: history.oldest() };
+        let entry = history.get(height).cloned().ok_or_else(forgotten)?;
+        if request.known_height == Some(height) {
+            return Ok((entry, None));
+        }
+        let proof = history.result_proof(height).ok_or(ServiceError::NotYet { height, newest })?;
+        Ok((entry, Some(proof)))
+    }
+
+    /// As [`Node::get`], waiting until the height that the request asks for is certified. The caller bounds the
+    /// wait.
+    ///
+    /// # Errors
+    /// As [`Node::get`].
+    pub async fn get_when_certified(&self, request: &GetRequest) -> Result<GetReply, ServiceError> {
+        loop {
+            // Enrol before looking: what changes after the look then wakes this task.
+            let mut changed = pin!(self.progress.notified());
+            changed.as_mut().enable();
+            match self.get(request) {
+                Err(ServiceError::NotYet { .. } | ServiceError::NothingCertified) => changed.await,
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Takes an encoded request.
+    ///
+    /// # Errors
+    /// As [`Node::submit`].
+    pub fn execute(&self, request: &Bytes) -> Result<ExecuteReply, ServiceError> {
+        self.submit(request).map(|identity| ExecuteReply { identity })
+    }
+
+    /// What became of a request, as far as this node knows now.
+    #[must_use]
+    pub fn receipt(&self, identity: &Identity) -> ReceiptReply {
+        let found = {
+            let history = lock(&self.history);
+            let height = history.height_of(identity);
+            height.and_then(|height| Some((history.get(height)?.clone(), history.result_proof(height))))
+        };
+        let nothing = |state| ReceiptReply { identity: *identity, state, receipt: None, proof: None };
+        let Some((entry, certificate)) = found else {
+            let waits = lock(&self.pool).contains(identity);
+            return nothing(if waits { RequestState::Pending } else { RequestState::Unknown });
+        };
+        let Some((receipt, encoded, path)) = entry.receipt(identity) else { return nothing(RequestState::Unknown) };
+        let result = entry.executed.state().result();
+        let signature = *entry.signature.get_or_init(|| self.secret.sign(&result.statement(&self.digest)));
+        ReceiptReply {
+            identity: *identity,
+            state: if certificate.is_some() { RequestState::Certified } else { RequestState::Executed },
+            receipt: Some(ReceiptView::from(receipt)),
+            proof: Some(ReceiptProof {
+                receipt: Base64(encoded),
+                path: path.into(),
+                result: result.encode().into(),
+                node: self.public_key(),
+                signature,
+                certificate: certificate.map(Base64),
+            }),
+        }
+    }
+
+    /// As [`Node::receipt`], waiting until the request is executed, or certified. The caller bounds the wait.
+    pub async fn receipt_when_done(&self, identity: &Identity, certified: bool) -> ReceiptReply {
+        let done = |reply: &ReceiptReply| match reply.state {
+            RequestState::Certified => true,
+            RequestState::Executed => !certified,
+            RequestState::Pending | RequestState::Unknown => false,
+        };
+        loop {
+            let mut changed = pin!(self.progress.notified());
+            changed.as_mut().enable();
+            // Cheap first: most wake-ups are for blocks that hold other requests.
+            if lock(&self.history).height_of(identity).is_some() {
+                let reply = self.receipt(identity);
+                if done(&reply) {
+                    return reply;
+                }
+            }
+            changed.await;
+        }
+    }
+
+    /// Final blocks below `before` (the newest where it is left out), newest first, at most 100.
+    #[must_use]
+    pub fn blocks(&self, before: Option<Height>, limit: usize) -> Blocks {
+        let history = lock(&self.history);
+        let blocks = history.newest_first(before.unwrap_or(Height::MAX)).take(limit.min(BLOCKS_MAX));
+        Blocks { blocks: blocks.map(|entry| view(entry)).collect() }
+    }
+
+    /// The final block of a height.
+    ///
+    /// # Errors
+    /// If it is not there (any more, or yet).
+    pub fn block(&self, height: Height) -> Result<BlockView, ServiceError> {
+        let history = lock(&self.history);
+        let newest = history.tip().map_or(0, |tip| tip.executed.height());
+        match history.get(height) {
+            Some(entry) => Ok(view(entry)),
+            None if height > newest => Err(ServiceError::NotYet { height, newest }),
+            None => Err(ServiceError::Forgotten { height, oldest: history.oldest() }),
+        }
+    }
+
+    /// The text that Prometheus reads.
+    #[must_use]
+    pub fn metrics_text(&self) -> String {
+        let pending = lock(&self.pool).len();
+        let certified = lock(&self.history).certified().unwrap_or(0);
+        self.metrics.encode(pending, certified)
+    }
+}
+
+fn view(entry: &Final) -> BlockView {
+    let [applied, refused, void] = entry.executed.tally();
+    BlockView {
+        height: entry.executed.height(),
+        digest: entry.digest(),
+        leader: entry.executed.block.header.context.leader,
+        requests: entry.executed.block.requests.len() as u64,
+        applied,
+        refused,
+        void,
+        root: entry.executed.state().result().root,
+    }
+}

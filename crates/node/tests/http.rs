@@ -1,0 +1,143 @@
+//! Four real nodes on loopback sockets, asked over plain HTTP: every path answers, and bad input gets an error that
+//! names the value and the cure, and changes nothing.
+
+mod common;
+
+use common::{Answer, Cluster};
+use pleach_types::codec::Encode;
+use pleach_types::{Body, Hash, Key, Request};
+use serde_json::{Value, json};
+
+/// A request that is canonical in form; its proof proves nothing.
+fn request(genesis: Hash) -> Request {
+    let body = Body {
+        genesis,
+        operation: Key::new(".root_rule").expect("a key"),
+        touched: Vec::new(),
+        arguments: bytes::Bytes::new(),
+        base: 0,
+        nonce: [7; 16],
+        signers: Vec::new(),
+    };
+    Request::sign(body, &[], bytes::Bytes::new(), Vec::new(), None)
+}
+
+fn assert_problem(answer: &Answer, status: u16, code: &str, mentions: &str) {
+    assert_eq!(answer.status, status, "{answer:?}");
+    let problem: Value = serde_json::from_str(&answer.body).unwrap_or_else(|e| panic!("{e}: {answer:?}"));
+    assert_eq!(problem["code"], code, "{problem}");
+    assert!(
+        problem["detail"].as_str().is_some_and(|d| d.contains(mentions)),
+        "{problem} does not mention {mentions:?}"
+    );
+    assert!(problem["hint"].as_str().is_some_and(|h| !h.is_empty()), "{problem} has no hint");
+    assert!(answer.content_type.starts_with("application/problem+json"), "{}", answer.content_type);
+}
+
+#[test]
+fn a_cluster_answers_every_documented_path_and_refuses_bad_input() {
+    let cluster = Cluster::start();
+    cluster.wait_until_ready();
+    every_documented_path_answers(&cluster);
+    reads_come_with_proof_and_certificate(&cluster);
+    let records = cluster.status(0)["records"].clone();
+    bad_paths_and_methods(&cluster);
+    bad_reads(&cluster);
+    bad_requests(&cluster);
+    bad_receipt_and_block_questions(&cluster);
+    assert_eq!(cluster.status(0)["records"], records, "bad input changed something");
+    assert_eq!(cluster.status(0)["pending"], 0);
+    ports_and_folders_are_guarded(&cluster);
+}
+
+fn every_documented_path_answers(cluster: &Cluster) {
+    let document: Value = serde_json::from_str(&cluster.get("/openapi.json").body).expect("the document is JSON");
+    let paths = document["paths"].as_object().expect("paths");
+    assert_eq!(paths.len(), 12, "a path was added: describe what it answers here too");
+    for (path, methods) in paths {
+        let path = path.replace("{identity}", &Hash::default().to_string()).replace("{height}", "1");
+        for method in methods.as_object().expect("methods").keys() {
+            let answer = match method.as_str() {
+                "post" => cluster.post_json(&path, &json!({"keys": [".root_rule"]})),
+                _ => cluster.get(&path),
+            };
+            assert!(![404, 405].contains(&answer.status), "{method} {path}: {answer:?}");
+            assert!(answer.status < 500, "{method} {path}: {answer:?}");
+        }
+    }
+    let metrics = cluster.get("/metrics").body;
+    for name in
+        ["pleach_height", "pleach_certified_height", "pleach_records", "pleach_pending_requests", "pleach_blocks_total"]
+    {
+        assert!(metrics.contains(name), "{name} is missing:\n{metrics}");
+    }
+}
+
+fn reads_come_with_proof_and_certificate(cluster: &Cluster) {
+    let answer = cluster.post_json("/v1/get", &json!({"keys": [".root_rule", "nobody"]}));
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let reply: Value = serde_json::from_str(&answer.body).expect("JSON");
+    assert!(reply["records"][0]["value"].is_object() && reply["records"][1]["value"].is_null(), "{reply}");
+    assert!(reply["proof"].is_string() && reply["certificate"].is_string());
+    let known = reply["height"].as_u64().expect("a height");
+    let answer = cluster.post_json("/v1/get", &json!({"keys": ["nobody"], "height": known, "known_height": known}));
+    let reply: Value = serde_json::from_str(&answer.body).expect("JSON");
+    assert!(reply.get("certificate").is_none(), "a known height needs no certificate: {reply}");
+}
+
+fn bad_paths_and_methods(cluster: &Cluster) {
+    assert_problem(&cluster.get("/v1/gett"), 404, "UNKNOWN_PATH", "/v1/gett");
+    assert_problem(&cluster.get("/v1/get"), 405, "WRONG_METHOD", "GET");
+}
+
+fn bad_reads(cluster: &Cluster) {
+    let read = |body: Value| cluster.post_json("/v1/get", &body);
+    assert_problem(&cluster.post("/v1/get", "application/json", b"{"), 400, "BAD_INPUT", "");
+    assert_problem(&read(json!({"keyz": ["a"]})), 400, "BAD_INPUT", "keyz");
+    assert_problem(&read(json!({"keys": ["a//b"]})), 400, "BAD_INPUT", "a//b");
+    assert_problem(&read(json!({"keys": ["a\u{0}"]})), 400, "BAD_INPUT", "U+0000");
+    assert_problem(&read(json!({"keys": [7]})), 400, "BAD_INPUT", "7");
+    assert_problem(&read(json!({"keys": []})), 400, "KEY_COUNT", "0 keys");
+    let many: Vec<_> = (0..1_025).map(|n| format!("k{n}")).collect();
+    assert_problem(&read(json!({"keys": many})), 400, "KEY_COUNT", "1025 keys");
+    assert_problem(&read(json!({"keys": ["a"], "height": u64::MAX})), 503, "NOT_YET", &u64::MAX.to_string());
+}
+
+fn bad_requests(cluster: &Cluster) {
+    let send = |bytes: &[u8]| cluster.post("/v1/execute", "application/octet-stream", bytes);
+    assert_problem(&send(b"garbage"), 400, "MALFORMED", "ends early");
+    let mut trailing = request(cluster.genesis()).encode();
+    trailing.push(0);
+    assert_problem(&send(&trailing), 400, "MALFORMED", "1 bytes follow");
+    assert_problem(&send(&request(Hash([9; 32])).encode()), 400, "WRONG_GENESIS", &Hash([9; 32]).to_string());
+    assert_problem(&send(&request(cluster.genesis()).encode()), 400, "PROOF_INVALID", "height 0");
+    assert_problem(&cluster.post_json("/v1/execute", &json!({"request": "%%%"})), 400, "BAD_INPUT", "base64");
+    assert_eq!(send(&vec![0; 5 << 20]).status, 413);
+}
+
+fn bad_receipt_and_block_questions(cluster: &Cluster) {
+    assert_problem(&cluster.get("/v1/receipts/xyz"), 400, "BAD_INPUT", "xyz");
+    let unknown = format!("/v1/receipts/{}", Hash([3; 32]));
+    assert_problem(&cluster.get(&format!("{unknown}?wait_ms=soon")), 400, "BAD_INPUT", "");
+    let reply: Value = serde_json::from_str(&cluster.get(&unknown).body).expect("JSON");
+    assert_eq!(reply["state"], "unknown");
+    assert_problem(&cluster.get("/v1/blocks/one"), 400, "BAD_INPUT", "one");
+    assert_problem(&cluster.get("/v1/blocks?limit=all"), 400, "BAD_INPUT", "");
+    assert_problem(&cluster.get("/v1/blocks/99999999"), 503, "NOT_YET", "99999999");
+}
+
+fn ports_and_folders_are_guarded(cluster: &Cluster) {
+    let refused = |config: &pleach_node::NodeConfig| match pleach_node::start(config) {
+        Ok(_) => panic!("a second node started"),
+        Err(e) => e.to_string(),
+    };
+    let mut config = cluster.config(0).clone();
+    let message = refused(&config);
+    assert!(message.contains(&config.listen.public) && message.contains("[listen] public"), "{message}");
+    config.listen.public = "127.0.0.1:0".into();
+    let message = refused(&config);
+    assert!(message.contains("in use by another process"), "{message}");
+    config.listen.public = "nowhere".into();
+    let message = refused(&config);
+    assert!(message.contains("\"nowhere\"") && message.contains("host:port"), "{message}");
+}
