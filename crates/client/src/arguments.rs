@@ -1,0 +1,152 @@
+//! Arguments of operations, in the layout that `pleach-op` reads.
+//!
+//! Integers are little-endian and of fixed width; text, byte strings and lists stand behind a `u32` count; an
+//! option is a byte 0, or a byte 1 and the value; a public key is its 32 bytes.
+
+use bytes::Bytes;
+use pleach_types::{Key, PublicKey, codec};
+
+/// Builds the arguments of a call, one after the other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Arguments(Vec<u8>);
+
+impl Arguments {
+    /// No arguments yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends text.
+    ///
+    /// # Panics
+    /// If it has 2^32 bytes or more; so do all methods here that take bytes or lists.
+    #[must_use]
+    pub fn text(self, text: &str) -> Self {
+        self.bytes(text.as_bytes())
+    }
+
+    /// Appends a byte string.
+    #[must_use]
+    pub fn bytes(mut self, bytes: &[u8]) -> Self {
+        codec::put_bytes(&mut self.0, bytes);
+        self
+    }
+
+    /// Appends an unsigned 64-bit integer.
+    #[must_use]
+    pub fn u64(mut self, number: u64) -> Self {
+        self.0.extend_from_slice(&number.to_le_bytes());
+        self
+    }
+
+    /// Appends a public key.
+    #[must_use]
+    pub fn public_key(mut self, key: &PublicKey) -> Self {
+        self.0.extend_from_slice(&key.0);
+        self
+    }
+
+    /// Appends `value` with `put`, or that there is none.
+    #[must_use]
+    pub fn option<T>(mut self, value: Option<T>, put: impl FnOnce(Self, T) -> Self) -> Self {
+        self.0.push(u8::from(value.is_some()));
+        match value {
+            Some(value) => put(self, value),
+            None => self,
+        }
+    }
+
+    /// Appends every item with `put`.
+    #[must_use]
+    pub fn list<T>(
+        mut self,
+        items: impl IntoIterator<Item = T, IntoIter: ExactSizeIterator>,
+        put: impl Fn(Self, T) -> Self,
+    ) -> Self {
+        let items = items.into_iter();
+        codec::put_count(&mut self.0, items.len());
+        items.fold(self, put)
+    }
+
+    /// The encoded arguments.
+    #[must_use]
+    pub fn finish(self) -> Bytes {
+        self.0.into()
+    }
+}
+
+impl From<Arguments> for Bytes {
+    fn from(arguments: Arguments) -> Self {
+        arguments.finish()
+    }
+}
+
+/// Arguments of `.root_rule`: creates the domain `name`, open to everybody if it has no owner.
+#[must_use]
+pub fn create_domain(name: &str, owner: Option<&PublicKey>) -> Bytes {
+    Arguments::new().text(name).option(owner, Arguments::public_key).finish()
+}
+
+/// Arguments of a domain's base rule: new values of records, `None` to remove one.
+#[must_use]
+pub fn change_records(changes: &[(Key, Option<Bytes>)]) -> Bytes {
+    let put = |arguments: Arguments, (key, value): &(Key, Option<Bytes>)| {
+        arguments.text(key.as_str()).option(value.as_deref(), Arguments::bytes)
+    };
+    Arguments::new().list(changes, put).finish()
+}
+
+/// The bank's operations.
+pub mod bank {
+    use pleach_types::KeyError;
+
+    use super::{Arguments, Bytes, Key, PublicKey};
+
+    /// The key of an account's record in the bank of a domain. Named with [`crate::Call::expecting`], it saves
+    /// the client finding it.
+    ///
+    /// # Errors
+    /// If the names do not make a key.
+    pub fn account(domain: &str, name: &str) -> Result<Key, KeyError> {
+        Key::new(format!("{domain}/accounts/{name}"))
+    }
+
+    /// Arguments of `open`: new accounts with the keys of their owners.
+    #[must_use]
+    pub fn open(accounts: &[(&str, PublicKey)]) -> Bytes {
+        Arguments::new().list(accounts, |all, (name, key)| all.text(name).public_key(key)).finish()
+    }
+
+    /// Arguments of `deposit`: amounts to add to accounts, by the bank's owner.
+    #[must_use]
+    pub fn deposit(accounts: &[(&str, u64)]) -> Bytes {
+        Arguments::new().list(accounts, |all, (name, amount)| all.text(name).u64(*amount)).finish()
+    }
+
+    /// Arguments of `transfer`, signed by the payer.
+    #[must_use]
+    pub fn transfer(from: &str, to: &str, amount: u64) -> Bytes {
+        Arguments::new().text(from).text(to).u64(amount).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_have_the_documented_layout() {
+        assert_eq!(bank::transfer("a", "bc", 258)[..], *b"\x01\0\0\0a\x02\0\0\0bc\x02\x01\0\0\0\0\0\0");
+        assert_eq!(create_domain("d", None)[..], *b"\x01\0\0\0d\0");
+        let owned = create_domain("d", Some(&PublicKey([7; 32])));
+        assert_eq!(owned[..6], *b"\x01\0\0\0d\x01");
+        assert_eq!(owned[6..], [7; 32]);
+        let key = Key::new("d/k").expect("a key");
+        let changes = change_records(&[(key.clone(), Some(Bytes::from_static(b"v"))), (key, None)]);
+        assert_eq!(changes[..], *b"\x02\0\0\0\x03\0\0\0d/k\x01\x01\0\0\0v\x03\0\0\0d/k\0");
+        let accounts = bank::open(&[("a", PublicKey([1; 32]))]);
+        assert_eq!(accounts[..9], *b"\x01\0\0\0\x01\0\0\0a");
+        assert_eq!(accounts[9..], [1; 32]);
+    }
+}

@@ -1,0 +1,283 @@
+//! Calls: simulate, sign, send, wait, and try again where others were faster.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bytes::Bytes;
+use pleach_types::codec::Encode;
+use pleach_types::{Event, Height, Key, PublicKey, Receipt, Refusal, Request, SecretKey, Verdict};
+use serde::Serialize;
+
+use crate::client::{Client, Inner};
+use crate::error::{Error, RefusedBy, Retry};
+use crate::settle::{Pursuit, Settled};
+use crate::simulate::{Plan, Simulation, Wanted, plan};
+use crate::verified::Verified;
+
+/// A call that is being prepared.
+#[derive(Clone, Debug)]
+#[must_use = "a call does nothing before it is sent"]
+pub struct Call {
+    client: Client,
+    wanted: Wanted,
+    keys: Vec<SecretKey>,
+    retries: u32,
+    timeout: Duration,
+    even_if_refused: bool,
+}
+
+/// A call that the cluster decided, with the proof of it.
+#[derive(Clone, Debug)]
+pub struct Executed {
+    receipt: Verified<Receipt>,
+    retries: Retries,
+    elapsed: Duration,
+}
+
+/// How often a call was tried again, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Retries {
+    /// New requests because a record had changed.
+    pub stale_record: u32,
+    /// New requests because the operation opened a record that the local run had not.
+    pub undeclared_key: u32,
+    /// New requests because the window passed before the last one was executed.
+    pub expired: u32,
+    /// The same request sent again with its code.
+    pub code_cold: u32,
+    /// The same request refused by a node that had no room.
+    pub overloaded: u32,
+    /// The same request sent again because no node knew of it any more, or a node failed to take it.
+    pub resent: u32,
+}
+
+impl Retries {
+    /// How many requests were signed beyond the first.
+    #[must_use]
+    pub const fn new_requests(&self) -> u32 {
+        self.stale_record + self.undeclared_key + self.expired
+    }
+
+    fn count(&mut self, retry: &Retry) {
+        match retry {
+            Retry::StaleRecord(_) => self.stale_record += 1,
+            Retry::UndeclaredKey(_) => self.undeclared_key += 1,
+            Retry::Expired => self.expired += 1,
+        }
+    }
+}
+
+impl Executed {
+    /// The receipt, and what it rests on.
+    #[must_use]
+    pub const fn receipt(&self) -> &Verified<Receipt> {
+        &self.receipt
+    }
+
+    /// What the operation returned; empty if it was refused.
+    #[must_use]
+    pub fn output(&self) -> &[u8] {
+        match &self.receipt.verdict {
+            Verdict::Applied { output, .. } => output,
+            Verdict::Refused(_) => &[],
+        }
+    }
+
+    /// What the operation announced; nothing if it was refused.
+    #[must_use]
+    pub fn events(&self) -> &[Event] {
+        match &self.receipt.verdict {
+            Verdict::Applied { events, .. } => events,
+            Verdict::Refused(_) => &[],
+        }
+    }
+
+    /// The height of the block that holds the request.
+    #[must_use]
+    pub const fn height(&self) -> Height {
+        self.receipt.height()
+    }
+
+    /// How often the client tried again, by reason.
+    #[must_use]
+    pub const fn retries(&self) -> Retries {
+        self.retries
+    }
+
+    /// How long the call took, retries included.
+    #[must_use]
+    pub const fn elapsed(&self) -> Duration {
+        self.elapsed
+    }
+}
+
+impl Call {
+    pub(crate) fn new(client: Client, operation: Key, arguments: Bytes) -> Self {
+        let wanted =
+            Wanted { operation, arguments, signers: Vec::new(), declared: BTreeSet::new(), expected: BTreeSet::new() };
+        let config = &client.inner.config;
+        let (retries, timeout) = (config.retries, config.call_timeout);
+        Self { client, wanted, keys: Vec::new(), retries, timeout, even_if_refused: false }
+    }
+
+    /// Adds a signer.
+    pub fn sign_with(mut self, key: &SecretKey) -> Self {
+        let public = key.public();
+        if let Err(at) = self.wanted.signers.binary_search(&public) {
+            self.wanted.signers.insert(at, public);
+            self.keys.push(key.clone());
+        }
+        self
+    }
+
+    /// Names records that the operation probably opens: they are read from the start, which saves rounds.
+    /// Those that it does not open are left out of the request.
+    pub fn expecting(mut self, keys: impl IntoIterator<Item = Key>) -> Self {
+        self.wanted.expected.extend(keys);
+        self
+    }
+
+    /// Names records that the request declares in any case.
+    pub fn touching(mut self, keys: impl IntoIterator<Item = Key>) -> Self {
+        self.wanted.declared.extend(keys);
+        self
+    }
+
+    /// How many new requests may follow one that was overtaken; [`crate::Config::retries`] if not said.
+    pub const fn retries(mut self, retries: u32) -> Self {
+        self.retries = retries;
+        self
+    }
+
+    /// How long everything may take; [`crate::Config::call_timeout`] if not said.
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Sends the request even if the local run is refused, so that the cluster's own verdict is seen.
+    pub const fn even_if_refused(mut self) -> Self {
+        self.even_if_refused = true;
+        self
+    }
+
+    /// Who will sign, in ascending order.
+    #[must_use]
+    pub fn signers(&self) -> &[PublicKey] {
+        &self.wanted.signers
+    }
+
+    /// Runs the operation here, over proved records, and sends nothing.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if the operation refuses; if records cannot be read, what reading says.
+    pub async fn dry_run(&self) -> Result<Simulation, Error> {
+        self.check_arguments()?;
+        plan(&self.client.inner, &self.wanted).await?.simulation()
+    }
+
+    /// Runs the operation here, then has the cluster run it, and comes back with the proven receipt.
+    ///
+    /// The call tries again by itself where others changed a record in between or where a request was lost,
+    /// with a new request only once the last one is proved never to be executed: never twice for one call.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with the local run's or the cluster's refusal. [`Error::Timeout`],
+    /// [`Error::NoQuorum`] and [`Error::Overloaded`] where no outcome is proved in time: [`Error::pending`]
+    /// names the request, which may or may not be executed.
+    pub async fn send(mut self) -> Result<Executed, Error> {
+        self.check_arguments()?;
+        let client = self.client.clone();
+        let inner = &*client.inner;
+        let began = inner.nodes.runtime.now();
+        let deadline = began + self.timeout;
+        let mut retries = Retries::default();
+        for attempt in 0.. {
+            let plan = plan(inner, &self.wanted).await?;
+            let plan = if self.even_if_refused { plan } else { refuse_early(plan)? };
+            let settled = self.settle(inner, plan, deadline, &mut retries).await?;
+            let elapsed = inner.nodes.runtime.now().saturating_sub(began);
+            let last = match settled {
+                Settled::Expired => Retry::Expired,
+                Settled::Receipt(receipt) => match self.overtaken(&receipt) {
+                    Some(retry) => retry,
+                    None => return conclude(Executed { receipt, retries, elapsed }),
+                },
+            };
+            if attempt >= self.retries || elapsed >= self.timeout {
+                let operation = self.wanted.operation;
+                return Err(Error::RetriesExhausted { operation, attempts: attempt + 1, waited: elapsed, last });
+            }
+            retries.count(&last);
+            inner.nodes.pause(inner.config.pause, attempt).await;
+        }
+        // The loop above ends by returning; were the counter ever to run out, nothing is being executed.
+        let (operation, waited) = (self.wanted.operation, inner.nodes.runtime.now().saturating_sub(began));
+        Err(Error::RetriesExhausted { operation, attempts: u32::MAX, waited, last: Retry::Expired })
+    }
+
+    fn check_arguments(&self) -> Result<(), Error> {
+        let limit = self.client.genesis().limits.argument_bytes;
+        over_limit("length of the arguments in bytes", self.wanted.arguments.len(), limit)?;
+        let limits = &self.client.genesis().limits;
+        over_limit("number of records to touch", self.wanted.declared.len(), limits.touched)?;
+        over_limit("number of records to read", self.wanted.expected.len(), limits.touched)?;
+        over_limit("number of signers", self.keys.len(), pleach_types::limits::SIGNERS_MAX as u32)
+    }
+
+    async fn settle(
+        &self,
+        inner: &Inner,
+        plan: Plan,
+        deadline: Duration,
+        retries: &mut Retries,
+    ) -> Result<Settled, Error> {
+        let Plan { snapshot, code, body, values, .. } = plan;
+        let proof = snapshot.proof.restrict(body.proven_keys()).into_proof().encode();
+        let attached = (!inner.is_warm(&code.digest)).then(|| code.bytes.clone());
+        let request = Request::sign(body, &self.keys, proof.into(), values, attached);
+        over_limit(
+            "length of the request in bytes",
+            request.encode().len(),
+            self.client.genesis().limits.request_bytes,
+        )?;
+        Pursuit::new(inner, request, code, deadline, retries).settle().await
+    }
+
+    /// Whether a receipt only says that the request came too late, or lacked a key.
+    fn overtaken(&mut self, receipt: &Receipt) -> Option<Retry> {
+        match &receipt.verdict {
+            Verdict::Refused(Refusal::StaleRecord(key)) => Some(Retry::StaleRecord(key.clone())),
+            Verdict::Refused(Refusal::UndeclaredKey(key)) => {
+                let new = self.wanted.declared.insert(key.clone());
+                new.then(|| Retry::UndeclaredKey(key.clone()))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn refuse_early(plan: Plan) -> Result<Plan, Error> {
+    match &plan.outcome.result {
+        Ok(_) => Ok(plan),
+        Err(refusal) => {
+            let by = RefusedBy::Simulation { height: plan.snapshot.height, gas: plan.outcome.gas };
+            Err(Error::Refused { refusal: refusal.clone(), by })
+        }
+    }
+}
+
+fn conclude(executed: Executed) -> Result<Executed, Error> {
+    match &executed.receipt.verdict {
+        Verdict::Applied { .. } => Ok(executed),
+        Verdict::Refused(refusal) => {
+            let refusal = refusal.clone();
+            Err(Error::Refused { refusal, by: RefusedBy::Cluster(Box::new(executed)) })
+        }
+    }
+}
+
+fn over_limit(what: &'static str, actual: usize, limit: u32) -> Result<(), Error> {
+    let (actual, limit) = (actual as u64, u64::from(limit));
+    if actual > limit { Err(Error::OverLimit { what, actual, limit }) } else { Ok(()) }
+}

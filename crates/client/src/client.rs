@@ -1,0 +1,522 @@
+//! The client: verified reads, and the way to calls.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::FutureExt as _;
+use futures::StreamExt as _;
+use futures::future::{BoxFuture, Either, join_all, select, try_join_all};
+use futures::stream::FuturesUnordered;
+use pleach_types::api::{Blocks, GetRequest, MemberView, Members, Status};
+use pleach_types::execution::Executor;
+use pleach_types::key::{BASE_RULE, ROOT_RULE};
+use pleach_types::{Genesis, Hash, Height, Identity, Key, KeyError, PublicKey, Receipt};
+use pleach_vm::Vm;
+
+use crate::arguments;
+use crate::call::Call;
+use crate::error::{Error, Failure, Falsehood, Fault, Lie, all_failed};
+use crate::http::{HttpTransport, TokioRuntime};
+use crate::nodes::Nodes;
+use crate::transport::{Runtime, Transport, TransportError};
+use crate::verified::{Record, Trust, Verified};
+use crate::verifier::{Shown, Snapshot, Verifier};
+
+/// Keys asked for in one message. More are read in several, all at the same height.
+const KEYS_PER_READ: usize = 256;
+/// Bytes of operations' code that are kept, so that it is not fetched for every call.
+const CODE_BYTES_KEPT: usize = 32 << 20;
+/// Values that are kept to guess by, and bytes of one.
+const SHAPES_KEPT: usize = 64;
+const SHAPE_BYTES_MAX: usize = 4 << 10;
+/// How often a read of many keys starts again because its height was forgotten meanwhile.
+const READ_RESTARTS: u32 = 3;
+
+/// How patient a client is, and how wide it spreads.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How long one node may take for one answer. Long polls take this on top of their wait.
+    pub reply_timeout: Duration,
+    /// How long a node may keep a read waiting before another one is asked too.
+    pub hedge: Duration,
+    /// How long a read may take, with all nodes tried again and again.
+    pub read_timeout: Duration,
+    /// How long a call may take with all its retries.
+    pub call_timeout: Duration,
+    /// How long a node is asked to wait for a receipt before it says that there is none yet.
+    pub receipt_wait: Duration,
+    /// The first pause between attempts; each further one is twice as long, up to a second.
+    pub pause: Duration,
+    /// To how many nodes a request is sent at once; f + 1 if `None`, so that one of them is correct.
+    pub submit_to: Option<usize>,
+    /// How many new requests a call may make after its first one was overtaken.
+    pub retries: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            reply_timeout: Duration::from_secs(3),
+            hedge: Duration::from_millis(400),
+            read_timeout: Duration::from_secs(10),
+            call_timeout: Duration::from_secs(30),
+            receipt_wait: Duration::from_secs(2),
+            pause: Duration::from_millis(10),
+            submit_to: None,
+            retries: 16,
+        }
+    }
+}
+
+/// Everything that a client is made of. [`Builder::connect`] makes it one.
+#[must_use]
+pub struct Builder {
+    genesis: Hash,
+    transport: Arc<dyn Transport>,
+    runtime: Arc<dyn Runtime>,
+    executor: Option<Arc<dyn Executor>>,
+    seed: Option<[u8; 32]>,
+    config: Config,
+}
+
+impl Builder {
+    /// Tells time and waits by `runtime` instead of by tokio.
+    pub fn runtime(mut self, runtime: Arc<dyn Runtime>) -> Self {
+        self.runtime = runtime;
+        self
+    }
+
+    /// Simulates with `executor` instead of a [`Vm`] of its own: to share one among clients, for instance.
+    pub fn executor(mut self, executor: Arc<dyn Executor>) -> Self {
+        self.executor = Some(executor);
+        self
+    }
+
+    /// Replaces the defaults.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Draws all randomness (order of nodes, nonces, pauses) from this seed. Only for tests and simulations:
+    /// whoever knows the seed knows the nonces.
+    pub const fn seed(mut self, seed: [u8; 32]) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Fetches the genesis from any node and checks it against the pinned digest.
+    ///
+    /// # Errors
+    /// [`Error::GenesisMismatch`] if no node is of the pinned cluster; [`Error::Unreachable`] and the like if
+    /// none answers; [`Error::NoRuntime`] if this program is too old to simulate for this cluster.
+    pub async fn connect(self) -> Result<Client, Error> {
+        if self.transport.nodes() == 0 {
+            return Err(Error::NoNodes);
+        }
+        let seed = self.seed.unwrap_or_else(rand::random);
+        let nodes = Nodes::new(self.transport, self.runtime, seed);
+        let genesis = fetch_genesis(&nodes, self.genesis, &self.config).await?;
+        let verifier = Verifier::new(genesis)?;
+        let executor = match self.executor {
+            Some(executor) => executor,
+            None => Arc::new(Vm::new(&verifier.genesis().limits).map_err(|e| Error::NoRuntime(e.to_string()))?),
+        };
+        let submit_to = self.config.submit_to.unwrap_or(verifier.genesis().faults() + 1).max(1);
+        let code = Mutex::default();
+        let inner = Inner { verifier, nodes, executor, config: self.config, submit_to, code };
+        Ok(Client { inner: Arc::new(inner) })
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("genesis", &self.genesis).field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+async fn fetch_genesis(nodes: &Nodes, expected: Hash, config: &Config) -> Result<Genesis, Error> {
+    let mut failures = Vec::new();
+    for node in nodes.order() {
+        let reply = nodes.reply(node, config.read_timeout, nodes.transport.genesis(node)).await;
+        match reply {
+            Ok(genesis) if genesis.digest() == expected => return Ok(genesis),
+            Ok(genesis) => failures.push(nodes.lied(node, Falsehood::Genesis { expected, found: genesis.digest() })),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    let mismatch = failures.iter().find_map(|failure| match &failure.why {
+        Fault::Lie(Falsehood::Genesis { found, .. }) => Some((failure.address.clone(), *found)),
+        _ => None,
+    });
+    match mismatch {
+        Some((address, found)) => Err(Error::GenesisMismatch { address, expected, found }),
+        None => Err(all_failed(failures)),
+    }
+}
+
+/// A client of one cluster, the one with the pinned genesis.
+///
+/// Cloning is cheap, and clones share what they know: which heights are proved, which nodes lied, which code
+/// is at hand. Any number of tasks may use one client at once.
+///
+/// Reads are monotonic over the whole client: once anything has been verified at a height (a read, or the
+/// receipt of a call), no later read is of a lower one.
+#[derive(Clone)]
+pub struct Client {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) verifier: Verifier,
+    pub(crate) nodes: Nodes,
+    pub(crate) executor: Arc<dyn Executor>,
+    pub(crate) config: Config,
+    pub(crate) submit_to: usize,
+    code: Mutex<CodeShelf>,
+}
+
+/// Code of operations that was proved once.
+#[derive(Debug, Default)]
+struct CodeShelf {
+    /// By the operation's key: the newest code seen there.
+    code: BTreeMap<Key, Code>,
+    /// By digest: the newest height at which nodes were seen to have the code at hand.
+    warm: BTreeMap<Hash, Height>,
+    /// By domain: a value that some record there had. Only guesses rest on it.
+    shapes: BTreeMap<String, Bytes>,
+}
+
+/// An operation's code.
+#[derive(Clone, Debug)]
+pub(crate) struct Code {
+    pub(crate) digest: Hash,
+    pub(crate) bytes: Bytes,
+}
+
+impl Client {
+    /// Connects to the cluster with this genesis digest over HTTP, with the defaults. Needs a tokio runtime
+    /// around it. The digest is what everything rests on: take it from somebody you trust, not from a node.
+    ///
+    /// # Errors
+    /// As [`HttpTransport::new`] and [`Builder::connect`].
+    pub async fn open<A: AsRef<str>>(genesis: Hash, addresses: &[A]) -> Result<Self, Error> {
+        Self::builder(genesis, Arc::new(HttpTransport::new(addresses)?)).connect().await
+    }
+
+    /// A client of the cluster with this genesis digest, still to be adapted and connected.
+    pub fn builder(genesis: Hash, transport: Arc<dyn Transport>) -> Builder {
+        let runtime = Arc::new(TokioRuntime::new());
+        Builder { genesis, transport, runtime, executor: None, seed: None, config: Config::default() }
+    }
+
+    /// The genesis of the cluster, checked against the pinned digest.
+    #[must_use]
+    pub fn genesis(&self) -> &Genesis {
+        self.inner.verifier.genesis()
+    }
+
+    /// The digest of the genesis.
+    #[must_use]
+    pub fn genesis_digest(&self) -> Hash {
+        self.inner.verifier.digest()
+    }
+
+    /// The newest height at which anything was verified. No later read is below it.
+    #[must_use]
+    pub fn verified_height(&self) -> Height {
+        self.inner.verifier.floor()
+    }
+
+    /// The lies that nodes told this client so far, the first 256 of them. None was believed.
+    #[must_use]
+    pub fn lies(&self) -> Vec<Lie> {
+        self.inner.nodes.lies()
+    }
+
+    /// Reads records at one certified height, the newest that a node has and none below what was verified
+    /// before. They come back in the order of `keys`.
+    ///
+    /// # Errors
+    /// If no node gives an answer that verifies.
+    pub async fn get(&self, keys: &[Key]) -> Result<Verified<Vec<Record>>, Error> {
+        let mut restarts = 0;
+        loop {
+            match self.inner.get(keys, None).await {
+                // The height that the first part was read at can be forgotten before the last part is.
+                Err(Error::Unavailable(_)) if keys.len() > KEYS_PER_READ && restarts < READ_RESTARTS => restarts += 1,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Reads one record: its value, or that there is none.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn get_one(&self, key: &Key) -> Result<Verified<Option<Bytes>>, Error> {
+        let records = self.get(std::slice::from_ref(key)).await?;
+        Ok(records.map(|records| records.into_iter().next().and_then(|record| record.value)))
+    }
+
+    /// Reads records at the certified height that is named, even below what was verified before.
+    ///
+    /// # Errors
+    /// As [`Client::get`]; [`Error::Unavailable`] if no node remembers the height.
+    pub async fn get_at(&self, keys: &[Key], height: Height) -> Result<Verified<Vec<Record>>, Error> {
+        self.inner.get(keys, Some(height)).await
+    }
+
+    /// Prepares a call of the operation stored at `operation`. Nothing is sent before [`Call::send`].
+    pub fn call(&self, operation: Key, arguments: impl Into<Bytes>) -> Call {
+        Call::new(self.clone(), operation, arguments.into())
+    }
+
+    /// Prepares the creation of a domain, open to everybody if it has no owner.
+    ///
+    /// # Errors
+    /// If the name cannot be part of a key.
+    pub fn create_domain(&self, name: &str, owner: Option<&PublicKey>) -> Result<Call, KeyError> {
+        Key::new(format!("{name}/{BASE_RULE}"))?;
+        Ok(self.call(Key::new(ROOT_RULE)?, arguments::create_domain(name, owner)))
+    }
+
+    /// Prepares changes of records of a domain through its base rule: new values, or `None` to remove. This
+    /// is also how operations are deployed: their code is the value. An owned domain wants its owner's
+    /// signature.
+    ///
+    /// # Errors
+    /// If the domain's name cannot be part of a key.
+    pub fn change(&self, domain: &str, changes: &[(Key, Option<Bytes>)]) -> Result<Call, KeyError> {
+        let rule = Key::new(format!("{domain}/{BASE_RULE}"))?;
+        let call = self.call(rule, arguments::change_records(changes));
+        // Known beforehand, so that they need not be found one by one.
+        Ok(call.expecting(changes.iter().map(|(key, _)| key.clone())))
+    }
+
+    /// Waits up to `wait` for the proven receipt of a request: certified, or signed by f + 1 members. `None`
+    /// if no node shows one.
+    ///
+    /// # Errors
+    /// If no node gives an answer that verifies.
+    pub async fn receipt(&self, identity: Identity, wait: Duration) -> Result<Option<Verified<Receipt>>, Error> {
+        crate::settle::find_receipt(&self.inner, identity, wait).await
+    }
+
+    /// What each node says of itself, in the order of the transport. These are claims: nothing proves them.
+    pub async fn statuses(&self) -> Vec<Result<Status, Failure>> {
+        let nodes = &self.inner.nodes;
+        let limit = self.inner.config.reply_timeout;
+        let ask = |node| nodes.reply(node, limit, nodes.transport.status(node));
+        join_all((0..nodes.transport.nodes()).map(ask)).await
+    }
+
+    /// The address of a node of the transport, for messages.
+    #[must_use]
+    pub fn address(&self, node: usize) -> String {
+        self.inner.nodes.transport.address(node)
+    }
+
+    /// The members, from the genesis; where their ports are, from any node that knows.
+    ///
+    /// # Errors
+    /// If no node answers.
+    pub async fn members(&self) -> Result<Members, Error> {
+        let inner = &self.inner;
+        let (transport, limit) = (&inner.nodes.transport, inner.config.reply_timeout);
+        let claimed = inner.ask(|node| inner.nodes.reply(node, limit, transport.members(node)).boxed()).await?;
+        let genesis = self.genesis();
+        let address = |key: &PublicKey| claimed.members.iter().find(|view| view.public_key == *key)?.http.clone();
+        let view = |member: &pleach_types::Member| MemberView {
+            name: member.name.clone(),
+            public_key: member.public_key,
+            http: address(&member.public_key),
+        };
+        Ok(Members {
+            members: genesis.members.iter().map(view).collect(),
+            faults_tolerated: genesis.faults() as u64,
+            quorum: genesis.quorum() as u64,
+        })
+    }
+
+    /// Final blocks as one node shows them, newest first. These are claims: nothing proves them.
+    ///
+    /// # Errors
+    /// If no node answers.
+    pub async fn blocks(&self, limit: u32, before: Option<Height>) -> Result<Blocks, Error> {
+        let inner = &self.inner;
+        let (transport, patience) = (&inner.nodes.transport, inner.config.reply_timeout);
+        inner.ask(|node| inner.nodes.reply(node, patience, transport.blocks(node, limit, before)).boxed()).await
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("genesis", &self.genesis_digest())
+            .field("nodes", &self.inner.nodes.transport.nodes())
+            .field("verified_height", &self.verified_height())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    async fn get(&self, keys: &[Key], height: Option<Height>) -> Result<Verified<Vec<Record>>, Error> {
+        let mut unique: Vec<_> = keys.to_vec();
+        unique.sort_unstable();
+        unique.dedup();
+        let (first, rest) = unique.split_at(unique.len().min(KEYS_PER_READ));
+        let mut snapshot = self.read(first.to_vec(), Vec::new(), height).await?;
+        let at = snapshot.height;
+        let parts = rest.chunks(KEYS_PER_READ).map(|part| self.read(part.to_vec(), Vec::new(), Some(at)));
+        for part in try_join_all(parts).await? {
+            snapshot.records.extend(part.records);
+        }
+        let value = |key: &Key| snapshot.records.get(key).and_then(|proved| proved.value.clone());
+        let records = keys.iter().map(|key| Record { key: key.clone(), value: value(key) }).collect();
+        Ok(Verified::new(records, at, Trust::Certified))
+    }
+
+    /// Reads records at one height, from the first node whose answer verifies.
+    pub(crate) async fn read(
+        &self,
+        keys: Vec<Key>,
+        without_values: Vec<Key>,
+        height: Option<Height>,
+    ) -> Result<Snapshot, Error> {
+        // A height that is named is the freshness that is asked for.
+        let min_height = height.is_none().then(|| self.verifier.floor());
+        let known_height = Some(self.verifier.known_height());
+        let request = GetRequest { keys, height, min_height, known_height, without_values };
+        self.ask(|node| self.read_from(node, &request).boxed()).await
+    }
+
+    /// Reads records from one node.
+    pub(crate) async fn read_from(&self, node: usize, request: &GetRequest) -> Result<Snapshot, Failure> {
+        let reply = self.nodes.transport.get(node, request.clone());
+        let reply = self.nodes.reply(node, self.config.reply_timeout, reply).await?;
+        self.verifier.snapshot(request, reply).map_err(|what| self.nodes.lied(node, what))
+    }
+
+    /// What one node shows of a request.
+    pub(crate) async fn shown_by(
+        &self,
+        node: usize,
+        identity: Identity,
+        wait: Duration,
+        certified: bool,
+    ) -> Result<Shown, Failure> {
+        let reply = self.nodes.transport.receipt(node, identity, wait, certified);
+        let reply = self.nodes.reply(node, wait + self.config.reply_timeout, reply).await?;
+        self.verifier.receipt(identity, reply).map_err(|what| self.nodes.lied(node, what))
+    }
+
+    /// Asks nodes until one gives an answer that can be used: the next one as soon as one fails, or is slow.
+    ///
+    /// All nodes are tried. While some might do better later (they are out of reach, or say so themselves),
+    /// they are tried again, until [`Config::read_timeout`] has passed.
+    pub(crate) async fn ask<'a, T>(
+        &'a self,
+        attempt: impl Fn(usize) -> BoxFuture<'a, Result<T, Failure>>,
+    ) -> Result<T, Error> {
+        let deadline = self.nodes.runtime.now() + self.config.read_timeout;
+        for round in 0.. {
+            let failures = match self.ask_all(&attempt).await {
+                Ok(answer) => return Ok(answer),
+                Err(failures) => failures,
+            };
+            // Refused connections come back at once; a few rounds tell a restart from an absence.
+            let hopeless = !failures.iter().any(may_recover) || (round >= 4 && failures.iter().all(is_unreachable));
+            if hopeless || self.nodes.runtime.now() >= deadline {
+                return Err(all_failed(failures));
+            }
+            self.nodes.pause(self.config.pause, round).await;
+        }
+        Err(Error::NoNodes)
+    }
+
+    /// One round over all nodes: the first answer that can be used, or why there is none.
+    async fn ask_all<'a, T>(
+        &'a self,
+        attempt: &impl Fn(usize) -> BoxFuture<'a, Result<T, Failure>>,
+    ) -> Result<T, Vec<Failure>> {
+        let mut waiting = self.nodes.order().into_iter();
+        let mut newest = None;
+        let mut running = FuturesUnordered::new();
+        let mut failures = Vec::new();
+        loop {
+            if let Some(node) = waiting.next() {
+                newest = Some(node);
+                running.push(attempt(node));
+            }
+            let patience = self.nodes.runtime.sleep(self.config.hedge);
+            match select(running.next(), patience).await {
+                Either::Left((Some(Ok(answer)), _)) => return Ok(answer),
+                Either::Left((Some(Err(failure)), _)) => failures.push(failure),
+                Either::Left((None, _)) => return Err(failures),
+                Either::Right(_) => newest.take().into_iter().for_each(|node| self.nodes.is_slow(node)),
+            }
+        }
+    }
+
+    fn shelf(&self) -> MutexGuard<'_, CodeShelf> {
+        self.code.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The newest code that was seen at an operation's key.
+    pub(crate) fn known_code(&self, operation: &Key) -> Option<Code> {
+        self.shelf().code.get(operation).cloned()
+    }
+
+    pub(crate) fn remember_code(&self, operation: &Key, code: &Code) {
+        let mut shelf = self.shelf();
+        shelf.code.insert(operation.clone(), code.clone());
+        while shelf.code.values().map(|code| code.bytes.len()).sum::<usize>() > CODE_BYTES_KEPT {
+            shelf.code.pop_first();
+        }
+    }
+
+    /// A value that some record of this domain had.
+    pub(crate) fn shape(&self, domain: &str) -> Option<Bytes> {
+        self.shelf().shapes.get(domain).cloned()
+    }
+
+    pub(crate) fn remember_shape(&self, domain: &str, value: &Bytes) {
+        let mut shelf = self.shelf();
+        if value.len() <= SHAPE_BYTES_MAX && (shelf.shapes.len() < SHAPES_KEPT || shelf.shapes.contains_key(domain)) {
+            shelf.shapes.insert(domain.to_owned(), value.clone());
+        }
+    }
+
+    /// Notes that an ordered request carried or ran this code at `height`.
+    pub(crate) fn note_warm(&self, digest: Hash, height: Height) {
+        let mut shelf = self.shelf();
+        let seen = shelf.warm.entry(digest).or_insert(height);
+        *seen = height.max(*seen);
+        let oldest = height.saturating_sub(self.verifier.genesis().history);
+        shelf.warm.retain(|_, seen| *seen >= oldest);
+    }
+
+    /// Whether nodes can be expected to have the code at hand for a request made now. Half a window is left
+    /// for the request to be ordered.
+    pub(crate) fn is_warm(&self, digest: &Hash) -> bool {
+        let age = |seen: &Height| self.verifier.floor().saturating_sub(*seen);
+        self.shelf().warm.get(digest).is_some_and(|seen| age(seen) < self.verifier.genesis().history / 2)
+    }
+}
+
+fn may_recover(failure: &Failure) -> bool {
+    match &failure.why {
+        // Forgotten heights do not come back; the caller may name another.
+        Fault::Transport(TransportError::Problem(problem)) => problem.retryable && problem.code != "HEIGHT_FORGOTTEN",
+        Fault::Transport(_) => true,
+        Fault::Lie(_) => false,
+    }
+}
+
+fn is_unreachable(failure: &Failure) -> bool {
+    matches!(failure.why, Fault::Transport(TransportError::Unreachable(_)))
+}

@@ -1,0 +1,471 @@
+//! Everything that can go wrong, by stable code, with the values and what to do.
+
+use std::fmt;
+use std::time::Duration;
+
+use pleach_types::api::Problem;
+use pleach_types::certificate::CertificateError;
+use pleach_types::genesis::GenesisError;
+use pleach_types::{Hash, Height, Identity, Key, PublicKey, Refusal};
+use thiserror::Error;
+
+use crate::call::Executed;
+use crate::transport::TransportError;
+
+/// Why the client could not do what it was asked to do.
+#[derive(Clone, Debug, Error)]
+pub enum Error {
+    /// There is nobody to ask.
+    #[error("no node address was given; name at least one node of the cluster")]
+    NoNodes,
+    /// An address is not one.
+    #[error("node address {address:?} cannot be used: {why}; write host:port or http://host:port")]
+    BadAddress {
+        /// The text.
+        address: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A node is of another cluster than the one that was pinned.
+    #[error(
+        "genesis of the cluster at {address} is {found}, expected {expected}; if the cluster was recreated, pin the new digest"
+    )]
+    GenesisMismatch {
+        /// Where the node is.
+        address: String,
+        /// The pinned digest.
+        expected: Hash,
+        /// The digest of what the node sent.
+        found: Hash,
+    },
+    /// The pinned digest is that of a document that cannot be a genesis.
+    #[error("the pinned genesis breaks a rule: {0}")]
+    GenesisInvalid(#[from] GenesisError),
+    /// Operations of the cluster cannot be run here.
+    #[error("this program cannot run operations of this cluster: {0}; a newer version may")]
+    NoRuntime(String),
+    /// Every node that answered lied. Nothing that they said was used.
+    #[error("no honest answer; {}; ask other nodes of the cluster", list(.0))]
+    Lied(Vec<Lie>),
+    /// No node gave an answer.
+    #[error("no node could answer: {}; check the addresses and that the nodes run", list(.0))]
+    Unreachable(Vec<Failure>),
+    /// Nodes answered, and none would do what was asked.
+    #[error("no node could do this now: {}", list(.0))]
+    Unavailable(Vec<Failure>),
+    /// The call timed out, and too few nodes answer to order anything.
+    #[error(
+        "{answering} of {members} nodes answer, {quorum} are needed to order requests; request {identity} may still \
+         be executed up to height {expires}: ask for its receipt later"
+    )]
+    NoQuorum {
+        /// The request, which may still be executed.
+        identity: Identity,
+        /// The last height whose block may hold it.
+        expires: Height,
+        /// How many nodes answered in the last round.
+        answering: usize,
+        /// How many members the cluster has.
+        members: usize,
+        /// How many of them order.
+        quorum: usize,
+    },
+    /// The outcome is unknown.
+    #[error(
+        "no proven outcome of request {identity} within {} ms; it is not known whether it was executed, and it may \
+         be up to height {expires}: ask for its receipt later", .waited.as_millis()
+    )]
+    Timeout {
+        /// The request, whose receipt can be asked for.
+        identity: Identity,
+        /// The last height whose block may hold it.
+        expires: Height,
+        /// How long the client waited.
+        waited: Duration,
+    },
+    /// No node has taken the request for as long as the call may take.
+    #[error(
+        "no node took request {identity} within {} ms ({problem}); try again with less load. A node that lied may \
+         still have it executed up to height {expires}", .waited.as_millis()
+    )]
+    Overloaded {
+        /// The request.
+        identity: Identity,
+        /// The last height whose block may hold it.
+        expires: Height,
+        /// How long the client tried.
+        waited: Duration,
+        /// What a node said.
+        problem: Box<Problem>,
+    },
+    /// The operation does not do this: the cluster's verdict, or what the client's own run of it came to.
+    #[error("refused: {refusal} ({by})")]
+    Refused {
+        /// Why.
+        refusal: Refusal,
+        /// Who says so.
+        by: RefusedBy,
+    },
+    /// f + 1 nodes say that the request can never be executed.
+    #[error("{nodes} nodes reject request {identity}: {problem}")]
+    Rejected {
+        /// The request.
+        identity: Identity,
+        /// What they say.
+        problem: Box<Problem>,
+        /// How many distinct nodes say so.
+        nodes: usize,
+    },
+    /// Every attempt was overtaken by others. Nothing was executed.
+    #[error("{operation} was not executed: {attempts} attempts in {} ms, the last one {last}; try again with less contention", .waited.as_millis())]
+    RetriesExhausted {
+        /// The operation.
+        operation: Key,
+        /// How many requests were sent.
+        attempts: u32,
+        /// How long that took.
+        waited: Duration,
+        /// Why the last one came to nothing.
+        last: Retry,
+    },
+    /// The keys that an operation touches could not be found by running it.
+    #[error(
+        "the records that {operation} touches could not be found: after {rounds} rounds of reading and {gas} gas it \
+         still asks for more (last {last}); name them with the call"
+    )]
+    DiscoveryLimit {
+        /// The operation.
+        operation: Key,
+        /// Rounds of reading.
+        rounds: u32,
+        /// Gas that the runs used together.
+        gas: u64,
+        /// The last key asked for.
+        last: Key,
+    },
+    /// The call exceeds a limit of the cluster. Nothing was sent.
+    #[error("{what} is {actual}, this cluster's limit is {limit}; split the call")]
+    OverLimit {
+        /// What is too large.
+        what: &'static str,
+        /// How large it is.
+        actual: u64,
+        /// The limit.
+        limit: u64,
+    },
+}
+
+/// Who refused.
+#[derive(Clone, Debug)]
+pub enum RefusedBy {
+    /// This client's own run over proved records. Nothing was sent.
+    Simulation {
+        /// The height of the records.
+        height: Height,
+        /// Gas used.
+        gas: u64,
+    },
+    /// The cluster, with a receipt.
+    Cluster(Box<Executed>),
+}
+
+impl fmt::Display for RefusedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Simulation { height, .. } => {
+                write!(f, "by a local run over the records of height {height}; nothing was sent")
+            }
+            Self::Cluster(executed) => {
+                let receipt = executed.receipt();
+                write!(f, "by the cluster at height {}, request {}", receipt.height(), receipt.identity)
+            }
+        }
+    }
+}
+
+/// Why the client tried again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// A record changed between the proof and the execution.
+    StaleRecord(Key),
+    /// The operation opened a record that the local run had not.
+    UndeclaredKey(Key),
+    /// The window passed without the request being executed.
+    Expired,
+}
+
+impl fmt::Display for Retry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::StaleRecord(key) => write!(f, "because record {key} had changed"),
+            Self::UndeclaredKey(key) => write!(f, "because it opened {key}, which the local run had not"),
+            Self::Expired => f.write_str("because its proof grew too old before it was executed"),
+        }
+    }
+}
+
+/// A node's answer that a correct node does not give. It was thrown away.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{address}: {what}")]
+pub struct Lie {
+    /// The node's index in the transport.
+    pub node: usize,
+    /// Where it is.
+    pub address: String,
+    /// What is wrong with the answer.
+    pub what: Falsehood,
+}
+
+/// What is wrong with an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Falsehood {
+    /// The genesis is another one.
+    #[error("its genesis is {found}, expected {expected}")]
+    Genesis {
+        /// The pinned digest.
+        expected: Hash,
+        /// The digest of what it sent.
+        found: Hash,
+    },
+    /// The answer is about other records than asked for.
+    #[error("it was asked for {asked}, the answer has {found}")]
+    OtherRecord {
+        /// What was asked for.
+        asked: String,
+        /// What came.
+        found: String,
+    },
+    /// The answer is of another height than asked for.
+    #[error("it was asked for height {asked}, the answer is of {found}")]
+    OtherHeight {
+        /// The height named.
+        asked: Height,
+        /// The height answered.
+        found: Height,
+    },
+    /// The answer is older than what this client has verified before.
+    #[error("it answered for height {found} after height {verified} had been verified: old state, or a replay")]
+    WentBack {
+        /// The height verified before.
+        verified: Height,
+        /// The height answered.
+        found: Height,
+    },
+    /// The claimed root is not the certified one.
+    #[error("it claims root {claimed} for height {height}, certified is {certified}")]
+    Root {
+        /// The height.
+        height: Height,
+        /// The root that the answer names.
+        claimed: Hash,
+        /// The certified root.
+        certified: Hash,
+    },
+    /// Two certificates of different results for one height: more than f members are faulty.
+    #[error("it shows a second certified result for height {height}: more members are faulty than tolerated")]
+    SplitHistory {
+        /// The height.
+        height: Height,
+    },
+    /// A certificate is needed, and there is none.
+    #[error("it sent no certificate of height {0}")]
+    NoCertificate(Height),
+    /// Bytes do not decode.
+    #[error("its {what} does not decode: {why}")]
+    Encoding {
+        /// What the bytes should be.
+        what: &'static str,
+        /// What is wrong with them.
+        why: String,
+    },
+    /// A certificate proves nothing.
+    #[error("its certificate proves nothing: {0}")]
+    Certificate(#[from] CertificateError),
+    /// A certificate is of another result.
+    #[error("its certificate is of another result than the one it shows for height {0}")]
+    OtherResult(Height),
+    /// A proof has another root.
+    #[error("its proof {0}")]
+    Proof(String),
+    /// A proof leaves a key open.
+    #[error("its proof neither contains {0} nor proves it absent")]
+    KeyNotProven(Key),
+    /// A value is not the proved one.
+    #[error("its value of {0} is not the one that the proof shows")]
+    Value(Key),
+    /// The answer is about another request.
+    #[error("it was asked about request {asked}, the answer is about {found}")]
+    OtherRequest {
+        /// What was asked about.
+        asked: Identity,
+        /// What came.
+        found: Identity,
+    },
+    /// A receipt is not what its proof shows, or contradicts what stands beside it.
+    #[error("its receipt of request {identity} does not hold: {why}")]
+    Receipt {
+        /// The request.
+        identity: Identity,
+        /// What is wrong.
+        why: String,
+    },
+    /// A result is signed by nobody who counts.
+    #[error("its result is signed by {0}, which is not a member")]
+    ForeignNode(PublicKey),
+    /// A signature does not hold.
+    #[error("the signature of {0} over its result does not verify")]
+    Signature(PublicKey),
+}
+
+impl Falsehood {
+    /// The stable code.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Genesis { .. } => "GENESIS_MISMATCH",
+            Self::OtherRecord { .. } | Self::KeyNotProven(_) => "WRONG_KEY_IN_PROOF",
+            Self::OtherHeight { .. } | Self::WentBack { .. } => "WENT_BACK",
+            Self::Root { .. } | Self::SplitHistory { .. } => "LIED_ROOT",
+            Self::NoCertificate(_) | Self::Certificate(_) | Self::OtherResult(_) => "BAD_CERTIFICATE",
+            Self::Encoding { .. } | Self::Proof(_) | Self::Value(_) => "BAD_PROOF",
+            Self::OtherRequest { .. } | Self::Receipt { .. } => "BAD_RECEIPT",
+            Self::ForeignNode(_) | Self::Signature(_) => "BAD_SIGNATURE",
+        }
+    }
+}
+
+/// Why one node's answer could not be used.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{address} {why}")]
+pub struct Failure {
+    /// The node's index in the transport.
+    pub node: usize,
+    /// Where it is.
+    pub address: String,
+    /// What happened.
+    pub why: Fault,
+}
+
+/// What happened at one node.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Fault {
+    /// There was no answer, or a refusal to answer.
+    #[error("{0}")]
+    Transport(#[from] TransportError),
+    /// The answer was false.
+    #[error("lied: {0}")]
+    Lie(#[from] Falsehood),
+}
+
+impl Error {
+    /// The stable code by which people and programs know the error.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        match self {
+            Self::NoNodes => "NO_NODES",
+            Self::BadAddress { .. } => "BAD_ADDRESS",
+            Self::GenesisMismatch { .. } => "GENESIS_MISMATCH",
+            Self::GenesisInvalid(_) => "GENESIS_INVALID",
+            Self::NoRuntime(_) => "NO_RUNTIME",
+            Self::Lied(lies) => lies.first().map_or("LIED", |lie| lie.what.code()),
+            Self::Unreachable(_) => "NODE_UNREACHABLE",
+            Self::Unavailable(failures) => first_problem(failures).map_or("UNAVAILABLE", |problem| &problem.code),
+            Self::NoQuorum { .. } => "NO_QUORUM",
+            Self::Timeout { .. } => "TIMEOUT",
+            Self::Overloaded { .. } => "OVERLOADED",
+            Self::Refused { refusal, .. } => refusal.code(),
+            Self::Rejected { problem, .. } => &problem.code,
+            Self::RetriesExhausted { .. } => "RETRIES_EXHAUSTED",
+            Self::DiscoveryLimit { .. } => "DISCOVERY_LIMIT",
+            Self::OverLimit { .. } => "OVER_LIMIT",
+        }
+    }
+
+    /// What kind of error it is, for exit codes and the like.
+    #[must_use]
+    pub const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoNodes
+            | Self::BadAddress { .. }
+            | Self::NoRuntime(_)
+            | Self::DiscoveryLimit { .. }
+            | Self::OverLimit { .. } => ErrorKind::BadInput,
+            Self::GenesisMismatch { .. } | Self::GenesisInvalid(_) | Self::Lied(_) => ErrorKind::Verification,
+            Self::Unreachable(_) | Self::Unavailable(_) | Self::NoQuorum { .. } | Self::Overloaded { .. } => {
+                ErrorKind::Availability
+            }
+            Self::Timeout { .. } => ErrorKind::Unknown,
+            Self::Refused { .. } | Self::Rejected { .. } | Self::RetriesExhausted { .. } => ErrorKind::Refused,
+        }
+    }
+
+    /// Whether the same call may succeed later.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Rejected { problem, .. } => problem.retryable,
+            Self::RetriesExhausted { .. } => true,
+            _ => matches!(self.kind(), ErrorKind::Availability),
+        }
+    }
+
+    /// The request that may still be executed although there is no outcome yet.
+    #[must_use]
+    pub const fn pending(&self) -> Option<Identity> {
+        match self {
+            Self::Timeout { identity, .. } | Self::NoQuorum { identity, .. } | Self::Overloaded { identity, .. } => {
+                Some(*identity)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The kinds of errors that call for different reactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The caller asked for something that cannot be asked for. Nothing was sent.
+    BadInput,
+    /// Somebody lied, or this is another cluster.
+    Verification,
+    /// Nodes are out of reach, too few or too busy.
+    Availability,
+    /// It is not known whether the request was executed.
+    Unknown,
+    /// The cluster, or a local run, says no.
+    Refused,
+}
+
+/// The outcome of asking several nodes that all failed.
+pub(crate) fn all_failed(failures: Vec<Failure>) -> Error {
+    let lies: Vec<_> = failures.iter().filter_map(Failure::lie).collect();
+    let unreachable = |failure: &Failure| {
+        matches!(failure.why, Fault::Transport(TransportError::Unreachable(_) | TransportError::Timeout(_)))
+    };
+    if !lies.is_empty() {
+        return Error::Lied(lies);
+    }
+    if failures.iter().all(unreachable) { Error::Unreachable(failures) } else { Error::Unavailable(failures) }
+}
+
+impl Failure {
+    /// The lie, if that is what it was.
+    #[must_use]
+    pub fn lie(&self) -> Option<Lie> {
+        match &self.why {
+            Fault::Lie(what) => Some(Lie { node: self.node, address: self.address.clone(), what: what.clone() }),
+            Fault::Transport(_) => None,
+        }
+    }
+}
+
+fn first_problem(failures: &[Failure]) -> Option<&Problem> {
+    failures.iter().find_map(|failure| match &failure.why {
+        Fault::Transport(TransportError::Problem(problem)) => Some(problem),
+        _ => None,
+    })
+}
+
+fn list<T: fmt::Display>(items: &[T]) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}

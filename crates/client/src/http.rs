@@ -1,0 +1,233 @@
+//! Nodes over HTTP/1.1: kept-alive connections, bounded answers, errors as types.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures::future::{BoxFuture, FutureExt as _};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::header::{ACCEPT, CONTENT_TYPE};
+use hyper::{Method, Request, Response, StatusCode, Uri, body::Incoming};
+use hyper_util::client::legacy::{Client as Pool, connect::HttpConnector};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use pleach_types::api::{Blocks, ExecuteReply, GetReply, GetRequest, Members, Problem, ReceiptReply, Status};
+use pleach_types::limits::GENESIS_BYTES_MAX;
+use pleach_types::{Genesis, Height, Identity};
+use serde::de::DeserializeOwned;
+
+use crate::error::Error;
+use crate::transport::{Reply, Runtime, Transport, TransportError};
+
+/// Bytes of an answer with records: 256 values in base64 are well below, 256 of full size are not, and are to
+/// be asked for in several messages.
+const RECORDS_BYTES_MAX: usize = 64 << 20;
+/// Bytes of any other answer.
+const REPLY_BYTES_MAX: usize = 4 << 20;
+/// Bytes of an error.
+const PROBLEM_BYTES_MAX: usize = 64 << 10;
+/// How long a connection may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long an idle connection is kept.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The nodes at some HTTP addresses. It needs a tokio runtime around it.
+pub struct HttpTransport {
+    pool: Pool<HttpConnector, Full<Bytes>>,
+    /// `http://host:port`, without a slash at the end.
+    nodes: Vec<String>,
+}
+
+impl HttpTransport {
+    /// The nodes at `addresses`: `host:port` or `http://host:port`.
+    ///
+    /// # Errors
+    /// [`Error::NoNodes`] without an address, [`Error::BadAddress`] for one that is none. Nothing is connected
+    /// yet.
+    pub fn new<A: AsRef<str>>(addresses: &[A]) -> Result<Self, Error> {
+        if addresses.is_empty() {
+            return Err(Error::NoNodes);
+        }
+        let nodes = addresses.iter().map(|address| base_of(address.as_ref())).collect::<Result<_, _>>()?;
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        let mut builder = Pool::builder(TokioExecutor::new());
+        builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE_TIMEOUT);
+        Ok(Self { pool: builder.build(connector), nodes })
+    }
+
+    /// The URL of `path` at a node.
+    fn url(&self, node: usize, path: &str) -> Result<Uri, TransportError> {
+        let base = self.nodes.get(node);
+        let base = base.ok_or_else(|| TransportError::Unreachable(format!("there is no node of index {node}")))?;
+        format!("{base}{path}").parse().map_err(|e| TransportError::Unreachable(format!("{base}{path}: {e}")))
+    }
+
+    fn fetch<T: DeserializeOwned>(&self, node: usize, path: String, limit: usize) -> Reply<'_, T> {
+        async move { self.send(node, Method::GET, &path, "", Bytes::new(), limit).await }.boxed()
+    }
+
+    async fn send<T: DeserializeOwned>(
+        &self,
+        node: usize,
+        method: Method,
+        path: &str,
+        content: &str,
+        body: Bytes,
+        limit: usize,
+    ) -> Result<T, TransportError> {
+        let mut request =
+            Request::builder().method(method).uri(self.url(node, path)?).header(ACCEPT, "application/json");
+        if !content.is_empty() {
+            request = request.header(CONTENT_TYPE, content);
+        }
+        let request = request.body(Full::new(body)).map_err(|e| TransportError::Unreachable(e.to_string()))?;
+        let response = self.pool.request(request).await.map_err(|e| unreachable(&e))?;
+        read(response, limit).await
+    }
+}
+
+impl fmt::Debug for HttpTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpTransport").field("nodes", &self.nodes).finish_non_exhaustive()
+    }
+}
+
+/// Checks an address and brings it into the form `http://host:port`.
+fn base_of(address: &str) -> Result<String, Error> {
+    let bad = |why: &str| Error::BadAddress { address: address.into(), why: why.into() };
+    let text = address.trim_end_matches('/');
+    let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    let uri: Uri = text.parse().map_err(|e: hyper::http::uri::InvalidUri| bad(&e.to_string()))?;
+    if uri.scheme_str() != Some("http") {
+        return Err(bad("only http is spoken here"));
+    }
+    if uri.path() != "/" || uri.query().is_some() {
+        return Err(bad("a path does not belong to it"));
+    }
+    match uri.authority() {
+        Some(authority) if authority.as_str().contains('@') => Err(bad("a user does not belong to it")),
+        Some(authority) if authority.port_u16().is_some() => Ok(text),
+        _ => Err(bad("the port is missing")),
+    }
+}
+
+async fn read<T: DeserializeOwned>(response: Response<Incoming>, limit: usize) -> Result<T, TransportError> {
+    let status = response.status();
+    let limit = if status.is_success() { limit } else { PROBLEM_BYTES_MAX };
+    let body = Limited::new(response.into_body(), limit).collect().await.map_err(|e| {
+        if e.is::<LengthLimitError>() {
+            return TransportError::BadReply(format!("more than {limit} bytes"));
+        }
+        TransportError::Unreachable(format!("the connection broke: {e}"))
+    })?;
+    let body = body.to_bytes();
+    if status.is_success() {
+        return serde_json::from_slice(&body)
+            .map_err(|e| TransportError::BadReply(format!("{e}, in a reply of {} bytes", body.len())));
+    }
+    Err(problem(status, &body))
+}
+
+/// An error of a node; or of something that stands in front of it and speaks another language.
+fn problem(status: StatusCode, body: &[u8]) -> TransportError {
+    if let Ok(problem) = serde_json::from_slice::<Problem>(body) {
+        return TransportError::Problem(problem);
+    }
+    let busy = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+    if busy {
+        let detail = format!("HTTP status {status}");
+        return TransportError::Problem(Problem {
+            code: "OVERLOADED".into(),
+            detail,
+            hint: String::new(),
+            retryable: true,
+        });
+    }
+    TransportError::BadReply(format!("HTTP status {status} without a problem document"))
+}
+
+/// The innermost reason: "connection refused" says more than "client error".
+fn unreachable(error: &hyper_util::client::legacy::Error) -> TransportError {
+    let mut reason: &dyn std::error::Error = error;
+    while let Some(source) = reason.source() {
+        reason = source;
+    }
+    TransportError::Unreachable(reason.to_string())
+}
+
+impl Transport for HttpTransport {
+    fn nodes(&self) -> usize {
+        self.nodes.len()
+    }
+
+    fn address(&self, node: usize) -> String {
+        self.nodes.get(node).map_or_else(|| format!("node {node}"), |base| base.trim_start_matches("http://").into())
+    }
+
+    fn genesis(&self, node: usize) -> Reply<'_, Genesis> {
+        // Values are in base64: four bytes for three.
+        self.fetch(node, "/v1/genesis".into(), GENESIS_BYTES_MAX * 2)
+    }
+
+    fn status(&self, node: usize) -> Reply<'_, Status> {
+        self.fetch(node, "/v1/status".into(), REPLY_BYTES_MAX)
+    }
+
+    fn members(&self, node: usize) -> Reply<'_, Members> {
+        self.fetch(node, "/v1/members".into(), REPLY_BYTES_MAX)
+    }
+
+    fn blocks(&self, node: usize, limit: u32, before: Option<Height>) -> Reply<'_, Blocks> {
+        let before = before.map_or_else(String::new, |height| format!("&before={height}"));
+        self.fetch(node, format!("/v1/blocks?limit={limit}{before}"), REPLY_BYTES_MAX)
+    }
+
+    fn get(&self, node: usize, request: GetRequest) -> Reply<'_, GetReply> {
+        async move {
+            let body = serde_json::to_vec(&request).map_err(|e| TransportError::BadReply(e.to_string()))?;
+            self.send(node, Method::POST, "/v1/get", "application/json", body.into(), RECORDS_BYTES_MAX).await
+        }
+        .boxed()
+    }
+
+    fn execute(&self, node: usize, request: Bytes) -> Reply<'_, ExecuteReply> {
+        let content = "application/octet-stream";
+        async move { self.send(node, Method::POST, "/v1/execute", content, request, REPLY_BYTES_MAX).await }.boxed()
+    }
+
+    fn receipt(&self, node: usize, identity: Identity, wait: Duration, certified: bool) -> Reply<'_, ReceiptReply> {
+        let path = format!("/v1/receipts/{identity}?wait_ms={}&certified={certified}", wait.as_millis());
+        self.fetch(node, path, REPLY_BYTES_MAX)
+    }
+}
+
+/// The time of the machine, with tokio's timers.
+#[derive(Clone, Copy, Debug)]
+pub struct TokioRuntime {
+    start: Instant,
+}
+
+impl TokioRuntime {
+    /// A clock that starts now.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { start: Instant::now() }
+    }
+}
+
+impl Default for TokioRuntime {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Runtime for TokioRuntime {
+    fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        tokio::time::sleep(duration).boxed()
+    }
+}

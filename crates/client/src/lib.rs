@@ -1,0 +1,63 @@
+//! The Pleach client: reads that are checked here, calls that are simulated here, outcomes that are proved.
+//!
+//! A client starts from the digest of a cluster's genesis and some addresses. It believes no node: every value
+//! is proved under a root, every root by a certificate of the members that the genesis names, and what is not
+//! proved does not come out under the type [`Verified`].
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use pleach_client::{Client, arguments::bank};
+//! use pleach_types::{Key, SecretKey};
+//!
+//! let genesis = "77b0c1…".parse()?; // from somebody you trust
+//! let client = Client::open(genesis, &["127.0.0.1:7470", "127.0.0.1:7471"]).await?;
+//! let alice = client.get_one(&Key::new("bank/accounts/alice")?).await?;
+//! println!("{:?} at height {}, {}", *alice, alice.height(), alice.trust());
+//!
+//! let key = SecretKey::from_seed([7; 32]);
+//! let call = client.call(Key::new("bank/transfer")?, bank::transfer("alice", "bob", 50)).sign_with(&key);
+//! let executed = call.send().await?;
+//! println!("height {}, {}", executed.height(), executed.receipt().trust());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Layout
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | `transport` | [`Transport`] and [`Runtime`]: all that is asked of the world |
+//! | `http` | [`HttpTransport`], [`TokioRuntime`]: the world of sockets |
+//! | `verifier` | answers become facts here, and only here |
+//! | `nodes` | which node to ask next |
+//! | `client` | [`Client`]: reads |
+//! | `simulate` | local runs, and the discovery of touched keys |
+//! | `call` | [`Call`]: simulate, sign, settle, try again |
+//! | `settle` | from a signed request to its proven outcome |
+//! | `arguments` | arguments of operations |
+//!
+//! # What it trusts
+//!
+//! The pinned digest, its own machine, and that at most f members are faulty. Addresses must be of distinct
+//! nodes. With f + 1 or more faulty members a certificate can lie; two certified results for one height are
+//! noticed ([`Falsehood::SplitHistory`]).
+
+pub mod arguments;
+mod call;
+mod client;
+mod error;
+mod http;
+mod nodes;
+mod settle;
+mod simulate;
+mod transport;
+mod verified;
+mod verifier;
+
+pub use call::{Call, Executed, Retries};
+pub use client::{Builder, Client, Config};
+pub use error::{Error, ErrorKind, Failure, Falsehood, Fault, Lie, RefusedBy, Retry};
+pub use http::{HttpTransport, TokioRuntime};
+pub use simulate::{Change, Simulation};
+pub use transport::{Reply, Runtime, Transport, TransportError};
+pub use verified::{Record, Trust, Verified};

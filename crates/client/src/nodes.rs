@@ -1,0 +1,113 @@
+//! Which node to ask next: spread at random over those that behave.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
+
+use crate::error::{Failure, Falsehood, Fault, Lie};
+use crate::transport::{Reply, Runtime, Transport, TransportError, within};
+
+/// How long a node that did not answer stands behind the others.
+const COOLING: Duration = Duration::from_secs(2);
+/// How many lies are remembered in words.
+const LIES_KEPT: usize = 256;
+
+/// The nodes, and what this client has seen of them.
+pub(crate) struct Nodes {
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) runtime: Arc<dyn Runtime>,
+    memory: Mutex<Memory>,
+}
+
+struct Memory {
+    random: StdRng,
+    /// For each node: how often it lied, and until when it stands back.
+    standing: Vec<(u32, Duration)>,
+    lies: Vec<Lie>,
+}
+
+impl Nodes {
+    pub(crate) fn new(transport: Arc<dyn Transport>, runtime: Arc<dyn Runtime>, seed: [u8; 32]) -> Self {
+        let standing = vec![(0, Duration::ZERO); transport.nodes()];
+        let memory = Memory { random: StdRng::from_seed(seed), standing, lies: Vec::new() };
+        Self { transport, runtime, memory: Mutex::new(memory) }
+    }
+
+    /// Nothing is ever left half done under the lock, so a panic elsewhere does not spoil it.
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All nodes: first those in good standing, then those that did not answer lately, then liars; at random
+    /// among equals, so that clients spread their load.
+    pub(crate) fn order(&self) -> Vec<usize> {
+        let now = self.runtime.now();
+        let mut memory = self.memory();
+        let mut nodes: Vec<_> = (0..memory.standing.len()).collect();
+        nodes.shuffle(&mut memory.random);
+        nodes.sort_by_key(|node| memory.standing.get(*node).map(|(lies, until)| (*lies > 0, *until > now)));
+        nodes
+    }
+
+    /// Sixteen fresh random bytes.
+    pub(crate) fn nonce(&self) -> [u8; 16] {
+        self.memory().random.random()
+    }
+
+    /// Waits for `base` times a power of two, at most a second, more or less by half of it, so that clients
+    /// that collided once do not collide again.
+    pub(crate) async fn pause(&self, base: Duration, attempt: u32) {
+        let longest = base.saturating_mul(1 << attempt.min(10)).min(Duration::from_secs(1));
+        let micros = u64::try_from(longest.as_micros()).unwrap_or(1_000_000);
+        let micros = self.memory().random.random_range(micros / 2..=micros + micros / 2);
+        self.runtime.sleep(Duration::from_micros(micros)).await;
+    }
+
+    /// A node's reply, if it comes within `limit`. What goes wrong is held against the node.
+    pub(crate) async fn reply<T>(&self, node: usize, limit: Duration, reply: Reply<'_, T>) -> Result<T, Failure> {
+        match within(&*self.runtime, limit, reply).await {
+            Ok(reply) => Ok(reply),
+            Err(e) => Err(self.failed(node, e)),
+        }
+    }
+
+    fn failed(&self, node: usize, error: TransportError) -> Failure {
+        // A node that says no is alive: it need not stand back.
+        if !matches!(error, TransportError::Problem(_)) {
+            self.is_slow(node);
+        }
+        self.failure(node, error.into())
+    }
+
+    /// Has a node stand behind the others for a while.
+    pub(crate) fn is_slow(&self, node: usize) {
+        let until = self.runtime.now() + COOLING;
+        if let Some(standing) = self.memory().standing.get_mut(node) {
+            standing.1 = until;
+        }
+    }
+
+    /// Writes down that a node lied.
+    pub(crate) fn lied(&self, node: usize, what: Falsehood) -> Failure {
+        let failure = self.failure(node, what.into());
+        let mut memory = self.memory();
+        if let Some(standing) = memory.standing.get_mut(node) {
+            standing.0 = standing.0.saturating_add(1);
+        }
+        if memory.lies.len() < LIES_KEPT {
+            memory.lies.extend(failure.lie());
+        }
+        failure
+    }
+
+    fn failure(&self, node: usize, why: Fault) -> Failure {
+        Failure { node, address: self.transport.address(node), why }
+    }
+
+    pub(crate) fn lies(&self) -> Vec<Lie> {
+        self.memory().lies.clone()
+    }
+}

@@ -1,0 +1,484 @@
+//! From a signed request to its proven outcome.
+//!
+//! A request that has left this machine can be executed until the window after its `base` has passed, whatever
+//! nodes say: any one of them may have it ordered. So it has two ends only. Either there is a receipt, proved
+//! by a certificate or by f + 1 members' signatures; or height `base + T` is certified and f + 1 distinct
+//! members that have executed that height know of no receipt, so that a correct one is among them. Until then
+//! the very same request is sent again where it seems lost: nodes execute an identity at most once. A new
+//! request is made only after an end, so two requests of one call can never both be executed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::future::{BoxFuture, Either, FutureExt as _, join_all, select};
+use futures::stream::FuturesUnordered;
+use pleach_types::api::{GetRequest, Problem, RequestState};
+use pleach_types::codec::Encode;
+use pleach_types::{BlockResult, Height, Identity, PublicKey, Receipt, Refusal, Request, Verdict};
+
+use crate::call::Retries;
+use crate::client::{Code, Inner};
+use crate::error::{Error, Failure, Falsehood, Fault, all_failed};
+use crate::transport::TransportError;
+use crate::verified::{Trust, Verified};
+use crate::verifier::Shown;
+
+/// The end of a request.
+#[derive(Debug)]
+pub(crate) enum Settled {
+    /// It was executed or refused.
+    Receipt(Verified<Receipt>),
+    /// It was not executed and never will be.
+    Expired,
+}
+
+/// Receipts that members vouched for on their own, until f + 1 vouch for the same.
+#[derive(Debug)]
+struct Votes {
+    needed: usize,
+    by_result: BTreeMap<Vec<u8>, BTreeSet<PublicKey>>,
+}
+
+impl Votes {
+    fn new(client: &Inner) -> Self {
+        Self { needed: client.verifier.genesis().faults() + 1, by_result: BTreeMap::new() }
+    }
+
+    /// Counts a member's word for a result. The receipts tree under a result has one receipt for an identity,
+    /// so members that agree on the result agree on the receipt.
+    fn add(&mut self, by: PublicKey, result: &BlockResult) -> Option<Trust> {
+        let members = self.by_result.entry(result.encode()).or_default();
+        members.insert(by);
+        (members.len() >= self.needed).then_some(Trust::Signed(members.len()))
+    }
+
+    /// The receipt, if what a node shows settles it.
+    fn weigh(&mut self, client: &Inner, shown: Shown) -> Option<Verified<Receipt>> {
+        let (receipt, trust) = match shown {
+            Shown::Nothing(_) => return None,
+            Shown::Certified(receipt) => (receipt, Trust::Certified),
+            Shown::Signed { by, result, receipt } => (receipt, self.add(by, &result)?),
+        };
+        client.verifier.raise_floor(receipt.height);
+        let height = receipt.height;
+        Some(Verified::new(receipt, height, trust))
+    }
+}
+
+/// Waits for the receipt of a request that somebody sent at some time.
+pub(crate) async fn find_receipt(
+    client: &Inner,
+    identity: Identity,
+    wait: Duration,
+) -> Result<Option<Verified<Receipt>>, Error> {
+    let deadline = client.nodes.runtime.now() + wait;
+    let mut votes = Votes::new(client);
+    for round in 0.. {
+        let left = deadline.saturating_sub(client.nodes.runtime.now());
+        let mut watch = Watch::new(client, identity, left.min(client.config.receipt_wait), client.nodes.order());
+        watch.start(client.nodes.transport.nodes());
+        let mut failures = Vec::new();
+        while let Some((_, outcome)) = watch.next().await {
+            match outcome.map(|shown| votes.weigh(client, shown)) {
+                Ok(Some(receipt)) => return Ok(Some(receipt)),
+                Ok(None) => {}
+                Err(failure) => failures.push(failure),
+            }
+        }
+        if client.nodes.runtime.now() >= deadline {
+            let nobody = failures.len() >= client.nodes.transport.nodes();
+            return if nobody { Err(all_failed(failures)) } else { Ok(None) };
+        }
+        client.nodes.pause(client.config.pause, round).await;
+    }
+    Ok(None)
+}
+
+/// Long polls to several nodes at once.
+struct Watch<'a> {
+    client: &'a Inner,
+    identity: Identity,
+    wait: Duration,
+    /// Nodes not asked yet, the next one last.
+    spare: Vec<usize>,
+    /// Nodes that have been asked to wait for the certificate.
+    second: BTreeSet<usize>,
+    polls: FuturesUnordered<BoxFuture<'a, (usize, Result<Shown, Failure>)>>,
+}
+
+impl<'a> Watch<'a> {
+    fn new(client: &'a Inner, identity: Identity, wait: Duration, mut order: Vec<usize>) -> Self {
+        order.reverse();
+        Self { client, identity, wait, spare: order, second: BTreeSet::new(), polls: FuturesUnordered::new() }
+    }
+
+    fn start(&mut self, count: usize) {
+        for _ in 0..count {
+            if let Some(node) = self.spare.pop() {
+                self.poll(node);
+            }
+        }
+    }
+
+    fn poll(&self, node: usize) {
+        let (client, identity, wait) = (self.client, self.identity, self.wait);
+        self.polls.push(async move { (node, client.shown_by(node, identity, wait, false).await) }.boxed());
+    }
+
+    /// Asks a node to wait for the certificate. Not at once: as a rule the other nodes' signatures settle the
+    /// matter in a moment, and a question that is given up while it waits costs its connection.
+    fn poll_certified(&self, node: usize) {
+        let (client, identity, wait) = (self.client, self.identity, self.wait);
+        let patience = client.nodes.runtime.sleep(client.config.hedge);
+        self.polls.push(
+            async move {
+                patience.await;
+                (node, client.shown_by(node, identity, wait, true).await)
+            }
+            .boxed(),
+        );
+    }
+
+    /// The next answer. A node that fails is replaced by another; one that has executed the request without a
+    /// certificate yet is asked once more, for the certificate.
+    async fn next(&mut self) -> Option<(usize, Result<Shown, Failure>)> {
+        let (node, outcome) = self.polls.next().await?;
+        match &outcome {
+            Err(_) => self.start(1),
+            Ok(Shown::Signed { .. }) if self.second.insert(node) => self.poll_certified(node),
+            Ok(_) => {}
+        }
+        Some((node, outcome))
+    }
+}
+
+/// One signed request on its way to an end.
+pub(crate) struct Pursuit<'a> {
+    client: &'a Inner,
+    request: Request,
+    encoded: Bytes,
+    identity: Identity,
+    code: Code,
+    began: Duration,
+    deadline: Duration,
+    retries: &'a mut Retries,
+    votes: Votes,
+    /// Nodes that have taken the request and not forgotten it.
+    holders: BTreeSet<usize>,
+    /// Nodes that say that the request can never be executed.
+    rejections: BTreeMap<usize, Problem>,
+    /// Nodes that gave no answer when they were asked last.
+    failing: BTreeSet<usize>,
+    /// What a node without room said last.
+    overload: Option<Problem>,
+    /// Whether any node ever took the request.
+    taken: bool,
+}
+
+/// What a node made of a submitted request.
+enum Submission {
+    Taken,
+    WantsCode,
+    Full(Problem),
+    Rejected(Problem),
+    /// Another node, or a later time, may do.
+    Later,
+    /// There was no answer.
+    Silent,
+}
+
+impl<'a> Pursuit<'a> {
+    pub(crate) fn new(
+        client: &'a Inner,
+        request: Request,
+        code: Code,
+        deadline: Duration,
+        retries: &'a mut Retries,
+    ) -> Self {
+        Self {
+            client,
+            encoded: request.encode().into(),
+            identity: request.body.identity(),
+            request,
+            code,
+            began: client.nodes.runtime.now(),
+            deadline,
+            retries,
+            votes: Votes::new(client),
+            holders: BTreeSet::new(),
+            rejections: BTreeMap::new(),
+            failing: BTreeSet::new(),
+            overload: None,
+            taken: false,
+        }
+    }
+
+    /// The last height whose block may hold the request.
+    fn expires(&self) -> Height {
+        self.request.body.base.saturating_add(self.client.verifier.genesis().history)
+    }
+
+    /// Sends the request, and sends it again, until it has come to an end.
+    pub(crate) async fn settle(mut self) -> Result<Settled, Error> {
+        for round in 0.. {
+            self.submit(round > 0).await?;
+            let receipt = match self.watch().await {
+                Some(receipt) => Some(receipt),
+                None => match self.expired().await {
+                    Some(Settled::Receipt(receipt)) => Some(receipt),
+                    Some(Settled::Expired) => return Ok(Settled::Expired),
+                    None => None,
+                },
+            };
+            if let Some(receipt) = receipt {
+                self.note_warm(&receipt);
+                return Ok(Settled::Receipt(receipt));
+            }
+            if self.client.nodes.runtime.now() >= self.deadline {
+                break;
+            }
+            self.client.nodes.pause(self.client.config.pause, round).await;
+        }
+        Err(self.unknown())
+    }
+
+    /// A request that was executed, or refused after its code was looked at, leaves its code warm.
+    fn note_warm(&self, receipt: &Verified<Receipt>) {
+        let ran = !matches!(receipt.verdict, Verdict::Refused(Refusal::StaleRecord(_) | Refusal::OperationAbsent(_)));
+        if ran {
+            self.client.note_warm(self.code.digest, receipt.height);
+        }
+    }
+
+    /// Has as many nodes hold the request as the client is set to, if there are that many.
+    async fn submit(&mut self, again: bool) -> Result<(), Error> {
+        let mut candidates = self.client.nodes.order();
+        candidates.retain(|node| !self.holders.contains(node));
+        let mut candidates = candidates.into_iter();
+        loop {
+            let lacking = self.client.submit_to.saturating_sub(self.holders.len());
+            let batch: Vec<_> = candidates.by_ref().take(lacking).collect();
+            if batch.is_empty() {
+                return Ok(());
+            }
+            if again {
+                self.retries.resent += 1;
+            }
+            let mut cold = Vec::new();
+            for (node, submission) in self.submit_to(&batch).await {
+                if matches!(submission, Submission::WantsCode) {
+                    cold.push(node);
+                } else {
+                    self.submitted(node, submission)?;
+                }
+            }
+            self.submit_with_code(cold).await?;
+        }
+    }
+
+    /// Sends the same request with its code: the identity stays, so this is no second request.
+    async fn submit_with_code(&mut self, nodes: Vec<usize>) -> Result<(), Error> {
+        if nodes.is_empty() {
+            return Ok(());
+        }
+        if self.request.code.is_none() {
+            self.retries.code_cold += 1;
+            self.request.code = Some(self.code.bytes.clone());
+            self.encoded = self.request.encode().into();
+        }
+        let outcomes = self.submit_to(&nodes).await;
+        outcomes.into_iter().try_for_each(|(node, submission)| self.submitted(node, submission))
+    }
+
+    /// Sends the request to some nodes at once. As soon as one has taken it, slow ones are not waited for.
+    async fn submit_to(&self, nodes: &[usize]) -> Vec<(usize, Submission)> {
+        let client = self.client;
+        let mut running: FuturesUnordered<_> = nodes.iter().map(|node| self.submit_one(*node)).collect();
+        let mut outcomes = Vec::new();
+        let mut taken = !self.holders.is_empty();
+        loop {
+            let patience = if taken { client.config.hedge } else { client.config.reply_timeout };
+            match select(running.next(), client.nodes.runtime.sleep(patience)).await {
+                Either::Left((Some((node, submission)), _)) => {
+                    taken |= matches!(submission, Submission::Taken);
+                    outcomes.push((node, submission));
+                }
+                Either::Left((None, _)) => return outcomes,
+                Either::Right(_) => break,
+            }
+        }
+        let answered: BTreeSet<_> = outcomes.iter().map(|(node, _)| *node).collect();
+        for node in nodes.iter().filter(|node| !answered.contains(node)) {
+            client.nodes.is_slow(*node);
+            outcomes.push((*node, Submission::Silent));
+        }
+        outcomes
+    }
+
+    async fn submit_one(&self, node: usize) -> (usize, Submission) {
+        let nodes = &self.client.nodes;
+        let reply = nodes.transport.execute(node, self.encoded.clone());
+        let submission = match nodes.reply(node, self.client.config.reply_timeout, reply).await {
+            Ok(reply) if reply.identity == self.identity => Submission::Taken,
+            Ok(reply) => {
+                nodes.lied(node, Falsehood::OtherRequest { asked: self.identity, found: reply.identity });
+                Submission::Later
+            }
+            Err(Failure { why: Fault::Transport(TransportError::Problem(problem)), .. }) => classify(problem),
+            Err(_) => Submission::Silent,
+        };
+        (node, submission)
+    }
+
+    /// Notes a node's answer. f + 1 that reject end the call: one of them is correct, and what makes it reject
+    /// is in the request's bytes.
+    fn submitted(&mut self, node: usize, submission: Submission) -> Result<(), Error> {
+        self.failing.remove(&node);
+        match submission {
+            Submission::Taken => {
+                self.taken = true;
+                self.holders.insert(node);
+            }
+            Submission::Full(problem) => {
+                self.retries.overloaded += 1;
+                self.overload = Some(problem);
+            }
+            Submission::Rejected(problem) => {
+                self.rejections.insert(node, problem.clone());
+                let nodes = self.rejections.values().filter(|other| other.code == problem.code).count();
+                if nodes >= self.votes.needed {
+                    return Err(Error::Rejected { identity: self.identity, problem: Box::new(problem), nodes });
+                }
+            }
+            // With its code attached a request cannot be cold: a node that says so is of no use.
+            Submission::WantsCode | Submission::Later => {}
+            Submission::Silent => {
+                self.failing.insert(node);
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for a proven receipt: first at nodes that hold the request, f + 1 at once.
+    async fn watch(&mut self) -> Option<Verified<Receipt>> {
+        if self.holders.is_empty() {
+            return None;
+        }
+        let left = self.deadline.saturating_sub(self.client.nodes.runtime.now());
+        let mut order = self.client.nodes.order();
+        // Stable, so that the rest of the order stays.
+        order.sort_by_key(|node| !self.holders.contains(node));
+        let mut watch = Watch::new(self.client, self.identity, left.min(self.client.config.receipt_wait), order);
+        watch.start(self.votes.needed);
+        while let Some((node, outcome)) = watch.next().await {
+            let Ok(shown) = outcome else {
+                self.holders.remove(&node);
+                self.failing.insert(node);
+                continue;
+            };
+            self.failing.remove(&node);
+            if matches!(shown, Shown::Nothing(RequestState::Unknown)) {
+                self.holders.remove(&node);
+            }
+            if let Some(receipt) = self.votes.weigh(self.client, shown) {
+                return Some(receipt);
+            }
+        }
+        None
+    }
+
+    /// Whether the window has passed and f + 1 members that executed all of it know of no receipt.
+    async fn expired(&mut self) -> Option<Settled> {
+        let client = self.client;
+        let newest = self.newest_height().await?;
+        if newest < self.expires() {
+            return None;
+        }
+        let order = client.nodes.order();
+        let answers = join_all(order.iter().map(|node| self.account(*node))).await;
+        let mut without = BTreeSet::new();
+        for account in answers.into_iter().flatten() {
+            match account {
+                Account::Shows(shown) => {
+                    if let Some(receipt) = self.votes.weigh(client, *shown) {
+                        return Some(Settled::Receipt(receipt));
+                    }
+                }
+                Account::Without(member) => {
+                    without.insert(member);
+                }
+            }
+        }
+        (without.len() >= self.votes.needed).then_some(Settled::Expired)
+    }
+
+    /// The newest certified height that some node proves.
+    async fn newest_height(&self) -> Option<Height> {
+        let operation = &self.request.body.operation;
+        let snapshot = self.client.read(vec![operation.clone()], vec![operation.clone()], None).await;
+        snapshot.ok().map(|snapshot| snapshot.height)
+    }
+
+    /// What a node that has executed the whole window says of the request.
+    async fn account(&self, node: usize) -> Option<Account> {
+        let (client, expires) = (self.client, self.expires());
+        let operation = &self.request.body.operation;
+        let request = GetRequest {
+            keys: vec![operation.clone()],
+            height: None,
+            min_height: Some(expires.max(client.verifier.floor())),
+            known_height: Some(client.verifier.known_height()),
+            without_values: vec![operation.clone()],
+        };
+        // In this order: the node proves that it has come so far, then says what it knows, and then that it
+        // cannot have forgotten it.
+        client.read_from(node, &request).await.ok()?;
+        let shown = client.shown_by(node, self.identity, Duration::ZERO, false).await.ok()?;
+        if !matches!(shown, Shown::Nothing(_)) {
+            return Some(Account::Shows(Box::new(shown)));
+        }
+        let status = client.nodes.transport.status(node);
+        let status = client.nodes.reply(node, client.config.reply_timeout, status).await.ok()?;
+        let remembers = status.oldest_height <= self.request.body.base.saturating_add(1);
+        let member = client.verifier.genesis().member(&status.public_key).is_some();
+        (remembers && member).then_some(Account::Without(status.public_key))
+    }
+
+    /// The error for a request without an end.
+    fn unknown(&self) -> Error {
+        let (identity, expires) = (self.identity, self.expires());
+        let waited = self.client.nodes.runtime.now().saturating_sub(self.began);
+        if let (false, Some(problem)) = (self.taken, &self.overload) {
+            return Error::Overloaded { identity, expires, waited, problem: Box::new(problem.clone()) };
+        }
+        let genesis = self.client.verifier.genesis();
+        let (members, quorum) = (genesis.members.len(), genesis.quorum());
+        let answering = members.saturating_sub(self.failing.len());
+        if answering < quorum {
+            return Error::NoQuorum { identity, expires, answering, members, quorum };
+        }
+        Error::Timeout { identity, expires, waited }
+    }
+}
+
+/// What a node says of a request after its window.
+enum Account {
+    Shows(Box<Shown>),
+    /// This member knows of no receipt.
+    Without(PublicKey),
+}
+
+/// What a problem at the door means for a request that this client made with care.
+fn classify(problem: Problem) -> Submission {
+    match problem.code.as_str() {
+        "CODE_COLD" => Submission::WantsCode,
+        "DUPLICATE" => Submission::Taken,
+        // Also what an honest node says that has come further, or not as far, as the one that proved `base`.
+        "PROOF_TOO_OLD" | "PROOF_FROM_FUTURE" => Submission::Later,
+        "OVERLOADED" => Submission::Full(problem),
+        _ if problem.retryable => Submission::Later,
+        _ => Submission::Rejected(problem),
+    }
+}

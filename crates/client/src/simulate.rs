@@ -1,0 +1,300 @@
+//! Running an operation here before sending it: what it would do, and which records it touches.
+//!
+//! The client holds the operation's code and every record with proofs, so its run is what the nodes' run will
+//! be, as long as nobody changes the records in between. Keys are found by running: whenever the operation
+//! opens a record that has not been read, it is read, with all others at one height, and the run starts again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use pleach_types::execution::{self, Outcome};
+use pleach_types::{Body, Event, Hash, Height, Key, Nonce, PublicKey, Refusal};
+
+use crate::client::{Code, Inner};
+use crate::error::{Error, RefusedBy};
+use crate::verifier::Snapshot;
+
+/// How often the client reads anew because an operation asks for more records.
+const ROUNDS: u32 = 16;
+/// What all runs of one search may use together, in full runs.
+const SEARCH_RUNS: u64 = 64;
+/// What a run counts at least, so that runs that cost nothing come to an end too.
+const RUN_GAS_MIN: u64 = 10_000;
+
+/// What an operation would do at the height that was simulated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Simulation {
+    /// The height of the records.
+    pub height: Height,
+    /// Gas used.
+    pub gas: u64,
+    /// What the operation returns.
+    pub output: Bytes,
+    /// What it announces.
+    pub events: Vec<Event>,
+    /// The records that it touches, in ascending order.
+    pub touched: Vec<Key>,
+    /// The records that it changes, in ascending order of keys.
+    pub changes: Vec<Change>,
+    /// The digest of the operation's code.
+    pub code: Hash,
+}
+
+/// A record before and after.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The key.
+    pub key: Key,
+    /// The proved value; `None` where there is no record.
+    pub before: Option<Bytes>,
+    /// The value that the operation writes; `None` where it removes the record.
+    pub after: Option<Bytes>,
+}
+
+/// What is to be run.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) operation: Key,
+    pub(crate) arguments: Bytes,
+    /// In strictly ascending order.
+    pub(crate) signers: Vec<PublicKey>,
+    /// Keys that the request declares whether or not the local run opens them.
+    pub(crate) declared: BTreeSet<Key>,
+    /// Keys that are read from the start; the request declares those that the run opens.
+    pub(crate) expected: BTreeSet<Key>,
+}
+
+/// A run whose records are all proved at one height.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) code: Code,
+    /// Complete but for nothing: signing adds no field.
+    pub(crate) body: Body,
+    /// The values of the body's touched keys.
+    pub(crate) values: Vec<Option<Bytes>>,
+    pub(crate) outcome: Outcome,
+}
+
+impl Plan {
+    /// What the run would do.
+    pub(crate) fn simulation(self) -> Result<Simulation, Error> {
+        let (height, gas) = (self.snapshot.height, self.outcome.gas);
+        let effects = match self.outcome.result {
+            Ok(effects) => effects,
+            Err(refusal) => return Err(Error::Refused { refusal, by: RefusedBy::Simulation { height, gas } }),
+        };
+        let before = |key: &Key| self.values.get(self.body.touched.binary_search(key).ok()?)?.clone();
+        let changes =
+            effects.writes.into_iter().map(|(key, after)| Change { before: before(&key), key, after }).collect();
+        let (output, events, touched) = (effects.output, effects.events, self.body.touched);
+        Ok(Simulation { height, gas, output, events, touched, changes, code: self.code.digest })
+    }
+}
+
+/// Finds the touched keys by running, and reads them all at one height.
+pub(crate) async fn plan(client: &Inner, wanted: &Wanted) -> Result<Plan, Error> {
+    let mut read: BTreeSet<Key> = wanted.declared.union(&wanted.expected).cloned().collect();
+    let mut search = Search { client, wanted, nonce: client.nodes.nonce(), gas: 0 };
+    let mut last = wanted.operation.clone();
+    for _ in 0..ROUNDS {
+        let (snapshot, code) = read_records(client, &wanted.operation, &read).await?;
+        let view = View { snapshot: &snapshot, code: &code, operation: &wanted.operation };
+        match search.run_known(&view)? {
+            Found::Outcome(run) => {
+                remember_shapes(client, &run);
+                return Ok(run.into_plan(snapshot.clone(), code));
+            }
+            Found::Missing(run, key) => {
+                last = key.clone();
+                read.extend(search.guess_further(&view, run, key)?);
+            }
+        }
+    }
+    Err(search.limit(ROUNDS, last))
+}
+
+/// Reads the operation and `keys` at one height. The operation's code is fetched only if it is not at hand.
+async fn read_records(client: &Inner, operation: &Key, keys: &BTreeSet<Key>) -> Result<(Snapshot, Code), Error> {
+    let mut all = keys.clone();
+    all.insert(operation.clone());
+    let all: Vec<_> = all.into_iter().collect();
+    if let Some(code) = client.known_code(operation) {
+        let snapshot = client.read(all.clone(), vec![operation.clone()], None).await?;
+        if code_digest(&snapshot, operation)? == code.digest {
+            return Ok((snapshot, code));
+        }
+    }
+    let snapshot = client.read(all, Vec::new(), None).await?;
+    let digest = code_digest(&snapshot, operation)?;
+    let bytes = snapshot.records.get(operation).and_then(|proved| proved.value.clone()).unwrap_or_default();
+    let code = Code { digest, bytes };
+    client.remember_code(operation, &code);
+    Ok((snapshot, code))
+}
+
+fn code_digest(snapshot: &Snapshot, operation: &Key) -> Result<Hash, Error> {
+    let digest = snapshot.records.get(operation).and_then(|proved| proved.digest);
+    digest.map(Hash::from).ok_or_else(|| Error::Refused {
+        refusal: Refusal::OperationAbsent(operation.clone()),
+        by: RefusedBy::Simulation { height: snapshot.height, gas: 0 },
+    })
+}
+
+/// Keeps one value of each domain, so that later calls guess well from their first run on.
+fn remember_shapes(client: &Inner, run: &Run) {
+    for (key, value) in run.body.touched.iter().zip(&run.values) {
+        if let Some(value) = value.as_ref().filter(|_| *key != run.body.operation) {
+            client.remember_shape(key.domain(), value);
+        }
+    }
+}
+
+/// The records of a snapshot, with the code in its place even if it was not sent again.
+struct View<'a> {
+    snapshot: &'a Snapshot,
+    code: &'a Code,
+    operation: &'a Key,
+}
+
+impl View<'_> {
+    /// The value of a record that was read.
+    fn value(&self, key: &Key) -> Option<Option<Bytes>> {
+        let proved = self.snapshot.records.get(key)?;
+        if key == self.operation {
+            return Some(Some(self.code.bytes.clone()));
+        }
+        Some(proved.value.clone())
+    }
+
+    /// A likely value of a record that was not read: that of another one in the same domain, whose shape it
+    /// probably shares. It only serves to find further keys.
+    fn likely(&self, client: &Inner, key: &Key) -> Option<Bytes> {
+        let alike = |other: &&Key| other.domain() == key.domain() && *other != self.operation;
+        let here = self.snapshot.records.keys().filter(alike).find_map(|other| self.value(other)?);
+        here.or_else(|| client.shape(key.domain()))
+    }
+}
+
+struct Search<'a> {
+    client: &'a Inner,
+    wanted: &'a Wanted,
+    nonce: Nonce,
+    /// Used by all runs so far.
+    gas: u64,
+}
+
+/// One run.
+struct Run {
+    body: Body,
+    values: Vec<Option<Bytes>>,
+    outcome: Outcome,
+}
+
+impl Run {
+    fn into_plan(self, snapshot: Snapshot, code: Code) -> Plan {
+        Plan { snapshot, code, body: self.body, values: self.values, outcome: self.outcome }
+    }
+}
+
+enum Found {
+    /// The operation came to an end over records that were read.
+    Outcome(Box<Run>),
+    /// It opened a record that was not read.
+    Missing(BTreeMap<Key, Option<Bytes>>, Key),
+}
+
+impl Search<'_> {
+    /// Runs with what was read, declaring what the operation opens and nothing else: a key that is declared
+    /// without need makes the request collide with others'.
+    fn run_known(&mut self, view: &View<'_>) -> Result<Found, Error> {
+        let declared = self.wanted.declared.iter();
+        let mut touched: BTreeMap<_, _> = declared.map(|key| (key.clone(), view.value(key).flatten())).collect();
+        loop {
+            let run = self.run(view, &touched)?;
+            let Some(key) = undeclared(&run, &touched) else { return Ok(Found::Outcome(Box::new(run))) };
+            match view.value(&key) {
+                Some(value) => self.touch(&mut touched, key, value)?,
+                None => return Ok(Found::Missing(touched, key)),
+            }
+        }
+    }
+
+    /// Runs on with likely values in place of unread ones. What the operation opens then, it will probably
+    /// open with the true values too: a few rounds of reading are saved.
+    fn guess_further(
+        &mut self,
+        view: &View<'_>,
+        mut touched: BTreeMap<Key, Option<Bytes>>,
+        mut key: Key,
+    ) -> Result<Vec<Key>, Error> {
+        let mut unread = Vec::new();
+        loop {
+            let value = view.value(&key).unwrap_or_else(|| {
+                unread.push(key.clone());
+                view.likely(self.client, &key)
+            });
+            // A guess that goes astray is no error of the call.
+            if self.touch(&mut touched, key, value).is_err() {
+                return Ok(unread);
+            }
+            let run = self.run(view, &touched)?;
+            match undeclared(&run, &touched) {
+                Some(next) => key = next,
+                None => return Ok(unread),
+            }
+        }
+    }
+
+    fn touch(&self, touched: &mut BTreeMap<Key, Option<Bytes>>, key: Key, value: Option<Bytes>) -> Result<(), Error> {
+        let limit = u64::from(self.client.verifier.genesis().limits.touched);
+        touched.insert(key, value);
+        let actual = touched.len() as u64;
+        if actual > limit { Err(Error::OverLimit { what: "number of touched records", actual, limit }) } else { Ok(()) }
+    }
+
+    fn run(&mut self, view: &View<'_>, touched: &BTreeMap<Key, Option<Bytes>>) -> Result<Run, Error> {
+        let genesis = self.client.verifier.genesis();
+        if self.gas > genesis.limits.gas.saturating_mul(SEARCH_RUNS) {
+            let last = touched.keys().next_back().unwrap_or(&self.wanted.operation).clone();
+            return Err(self.limit(0, last));
+        }
+        let values: Vec<_> = touched.values().cloned().collect();
+        let body = Body {
+            genesis: self.client.verifier.digest(),
+            operation: self.wanted.operation.clone(),
+            touched: touched.keys().cloned().collect(),
+            arguments: self.wanted.arguments.clone(),
+            base: view.snapshot.height,
+            nonce: self.nonce,
+            signers: self.wanted.signers.clone(),
+        };
+        let outcome = self.client.executor.execute(&execution::Call {
+            genesis: &body.genesis,
+            limits: &genesis.limits,
+            operation: &body.operation,
+            code: &view.code.bytes,
+            code_digest: &view.code.digest,
+            touched: &body.touched,
+            values: &values,
+            arguments: &body.arguments,
+            signers: &body.signers,
+            identity: &body.identity(),
+            height: body.base + 1,
+        });
+        self.gas = self.gas.saturating_add(outcome.gas.max(RUN_GAS_MIN));
+        Ok(Run { body, values, outcome })
+    }
+
+    fn limit(&self, rounds: u32, last: Key) -> Error {
+        Error::DiscoveryLimit { operation: self.wanted.operation.clone(), rounds, gas: self.gas, last }
+    }
+}
+
+/// The key that the run lacked, if that is how it ended.
+fn undeclared(run: &Run, touched: &BTreeMap<Key, Option<Bytes>>) -> Option<Key> {
+    match &run.outcome.result {
+        Err(Refusal::UndeclaredKey(key)) if !touched.contains_key(key) => Some(key.clone()),
+        _ => None,
+    }
+}

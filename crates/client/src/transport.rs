@@ -1,0 +1,92 @@
+//! How a client reaches nodes: one method for each call of the HTTP API, and nothing of HTTP.
+//!
+//! The library speaks to nodes through [`Transport`] and tells time through [`Runtime`], so the same client
+//! runs over sockets (`HttpTransport`, `TokioRuntime`) and inside a deterministic simulation, where both are
+//! the simulator's.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::{BoxFuture, Either, select};
+use pleach_types::api::{Blocks, ExecuteReply, GetReply, GetRequest, Members, Problem, ReceiptReply, Status};
+use pleach_types::{Genesis, Height, Identity};
+use thiserror::Error;
+
+/// What a call to a node comes to.
+pub type Reply<'a, T> = BoxFuture<'a, Result<T, TransportError>>;
+
+/// The nodes of a cluster, by index: each address is to be that of another node.
+///
+/// Nothing that comes out of a transport is believed: it is for the client to check. A transport does bound
+/// the size of replies. It need not limit their time: the client gives up by dropping the future.
+pub trait Transport: Send + Sync {
+    /// How many nodes can be asked. Indices run from 0 to below this.
+    fn nodes(&self) -> usize;
+
+    /// Where a node is, for messages to people.
+    fn address(&self, node: usize) -> String;
+
+    /// `GET /v1/genesis`.
+    fn genesis(&self, node: usize) -> Reply<'_, Genesis>;
+
+    /// `GET /v1/status`.
+    fn status(&self, node: usize) -> Reply<'_, Status>;
+
+    /// `GET /v1/members`.
+    fn members(&self, node: usize) -> Reply<'_, Members>;
+
+    /// `GET /v1/blocks`: at most `limit` final blocks, newest first, those below height `before` if given.
+    fn blocks(&self, node: usize, limit: u32, before: Option<Height>) -> Reply<'_, Blocks>;
+
+    /// `POST /v1/get`.
+    fn get(&self, node: usize, request: GetRequest) -> Reply<'_, GetReply>;
+
+    /// `POST /v1/execute`: the canonical encoding of a request.
+    fn execute(&self, node: usize, request: Bytes) -> Reply<'_, ExecuteReply>;
+
+    /// `GET /v1/receipts/{identity}`: waits up to `wait` for the request to be executed, or for its receipt
+    /// to be certified if `certified`, and then says how far it has come.
+    ///
+    /// Nodes remember the receipts of all heights from [`Status::oldest_height`] on; the client relies on it
+    /// where it concludes from f + 1 nodes that a request was never executed. Nodes that keep only one window
+    /// (T blocks) leave it one block's time to do so.
+    fn receipt(&self, node: usize, identity: Identity, wait: Duration, certified: bool) -> Reply<'_, ReceiptReply>;
+}
+
+/// Why there is no answer to look at.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum TransportError {
+    /// No connection, or it broke.
+    #[error("cannot be reached: {0}")]
+    Unreachable(String),
+    /// No answer in time.
+    #[error("did not answer within {} ms", .0.as_millis())]
+    Timeout(Duration),
+    /// The node answered that it cannot do this, and why.
+    #[error("answered {0}")]
+    Problem(Problem),
+    /// The answer is not what a node says.
+    #[error("sent an answer that is not of this protocol: {0}")]
+    BadReply(String),
+}
+
+/// A clock that can wake a task.
+pub trait Runtime: Send + Sync {
+    /// The time since some fixed moment.
+    fn now(&self) -> Duration;
+
+    /// Ends after `duration`.
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()>;
+}
+
+/// The outcome of `reply`, or [`TransportError::Timeout`] after `limit`.
+pub(crate) async fn within<T>(
+    runtime: &dyn Runtime,
+    limit: Duration,
+    reply: Reply<'_, T>,
+) -> Result<T, TransportError> {
+    match select(reply, runtime.sleep(limit)).await {
+        Either::Left((outcome, _)) => outcome,
+        Either::Right(((), _)) => Err(TransportError::Timeout(limit)),
+    }
+}

@@ -1,0 +1,299 @@
+//! The only place where an answer of a node becomes something to rely on.
+//!
+//! It knows the pinned genesis, and so the members; which heights have been proved, and with which results;
+//! and the newest of them, below which no later answer may fall (threats C1, C2, C3, C5).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use pleach_tree::{Proof, ProofLimits, Tree, ValueDigest, VerifiedProof};
+use pleach_types::api::{
+    Base64, GetReply, GetRequest, ReceiptProof, ReceiptReply, ReceiptView, RecordView, RequestState,
+};
+use pleach_types::certificate::ResultProof;
+use pleach_types::genesis::GenesisError;
+use pleach_types::hash::Domain;
+use pleach_types::{BlockResult, Decode, Genesis, Hash, Height, Identity, Key, PublicKey, Receipt};
+
+use crate::error::Falsehood;
+
+/// How many proved results are kept: each is a certificate that need not be sent and checked again.
+const RESULTS_KEPT: usize = 1_024;
+/// How many signatures over results are kept as checked.
+const VOUCHED_KEPT: usize = 1_024;
+
+/// Checks answers against the pinned genesis and what was proved before.
+#[derive(Debug)]
+pub(crate) struct Verifier {
+    genesis: Genesis,
+    digest: Hash,
+    /// Certified results by height.
+    results: Mutex<BTreeMap<Height, BlockResult>>,
+    /// Signatures over results that were checked: all receipts of a height come under the same few.
+    vouched: Mutex<BTreeSet<Vouched>>,
+    /// The newest height that anything verified was true at.
+    floor: AtomicU64,
+}
+
+/// A node's signature over the result of a height.
+type Vouched = (Height, PublicKey, Hash, [u8; 64]);
+
+/// Records proved at one certified height.
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) height: Height,
+    pub(crate) proof: VerifiedProof,
+    pub(crate) records: BTreeMap<Key, Proved>,
+}
+
+/// What a snapshot says of one record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Proved {
+    /// The digest of its value, `None` where it is absent.
+    pub(crate) digest: Option<ValueDigest>,
+    /// Its value; `None` where it is absent, or where the node was allowed to leave it out.
+    pub(crate) value: Option<Bytes>,
+}
+
+/// What a node shows of a request.
+#[derive(Clone, Debug)]
+pub(crate) enum Shown {
+    /// No receipt: it was not executed, as far as this node says.
+    Nothing(RequestState),
+    /// A receipt under a result that this member signed.
+    Signed { by: PublicKey, result: BlockResult, receipt: Receipt },
+    /// A receipt under a certified result.
+    Certified(Receipt),
+}
+
+impl Verifier {
+    /// Height 0 needs nobody's word: its root follows from the genesis.
+    pub(crate) fn new(genesis: Genesis) -> Result<Self, GenesisError> {
+        genesis.check()?;
+        let mut tree = Tree::new();
+        tree.apply(
+            genesis.all_records()?.into_iter().map(|(key, value)| (Bytes::from(String::from(key)), Some(value))),
+        );
+        let result = BlockResult {
+            height: 0,
+            root: tree.root().into(),
+            receipts: Tree::new().root().into(),
+            written: Hash::of(Domain::Written, &[]),
+        };
+        let digest = genesis.digest();
+        Ok(Self {
+            genesis,
+            digest,
+            results: Mutex::new(BTreeMap::from([(0, result)])),
+            vouched: Mutex::default(),
+            floor: AtomicU64::new(0),
+        })
+    }
+
+    pub(crate) const fn genesis(&self) -> &Genesis {
+        &self.genesis
+    }
+
+    pub(crate) const fn digest(&self) -> Hash {
+        self.digest
+    }
+
+    /// The height below which no answer is taken any more.
+    pub(crate) fn floor(&self) -> Height {
+        self.floor.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn raise_floor(&self, height: Height) {
+        self.floor.fetch_max(height, Ordering::AcqRel);
+    }
+
+    /// The newest height whose certificate has been checked.
+    pub(crate) fn known_height(&self) -> Height {
+        self.results().last_key_value().map_or(0, |(height, _)| *height)
+    }
+
+    /// Nothing is ever left half done under the lock, so a panic elsewhere does not spoil it.
+    fn results(&self) -> MutexGuard<'_, BTreeMap<Height, BlockResult>> {
+        self.results.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As [`Verifier::results`].
+    fn vouched(&self) -> MutexGuard<'_, BTreeSet<Vouched>> {
+        self.vouched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The certified result of a height: known already, or proved by `certificate`.
+    fn certified(&self, height: Height, certificate: Option<&Base64>) -> Result<BlockResult, Falsehood> {
+        if let Some(result) = self.results().get(&height) {
+            return Ok(*result);
+        }
+        let certificate = certificate.ok_or(Falsehood::NoCertificate(height))?;
+        let proof: ResultProof = decode("certificate", certificate)?;
+        let result = *proof.verify(&self.genesis)?.result();
+        if result.height != height {
+            return Err(Falsehood::OtherHeight { asked: height, found: result.height });
+        }
+        self.remember(result)?;
+        Ok(result)
+    }
+
+    fn remember(&self, result: BlockResult) -> Result<(), Falsehood> {
+        let mut results = self.results();
+        let known = *results.entry(result.height).or_insert(result);
+        if known != result {
+            return Err(Falsehood::SplitHistory { height: result.height });
+        }
+        if results.len() > RESULTS_KEPT {
+            results.pop_first();
+        }
+        Ok(())
+    }
+
+    /// Checks an answer to `request`. `request.min_height` is the oldest height that will do.
+    pub(crate) fn snapshot(&self, request: &GetRequest, reply: GetReply) -> Result<Snapshot, Falsehood> {
+        let height = reply.height;
+        check_height(request, height)?;
+        let result = self.certified(height, reply.certificate.as_ref())?;
+        if result.root != reply.root {
+            return Err(Falsehood::Root { height, claimed: reply.root, certified: result.root });
+        }
+        let proof = prove(&reply.proof, result.root)?;
+        let records = check_records(request, reply.records, &proof)?;
+        self.raise_floor(height);
+        Ok(Snapshot { height, proof, records })
+    }
+
+    /// Checks what a node shows of the request with this identity.
+    pub(crate) fn receipt(&self, identity: Identity, reply: ReceiptReply) -> Result<Shown, Falsehood> {
+        if reply.identity != identity {
+            return Err(Falsehood::OtherRequest { asked: identity, found: reply.identity });
+        }
+        let executed = matches!(reply.state, RequestState::Executed | RequestState::Certified);
+        let why = match (&reply.proof, &reply.receipt) {
+            (Some(proof), Some(view)) if executed => return self.proved_receipt(identity, reply.state, proof, view),
+            (None, None) if !executed => return Ok(Shown::Nothing(reply.state)),
+            (None, _) if executed => "it comes without a proof",
+            (Some(_), None) => "the receipt for people is missing",
+            _ => "it is shown for a request that is said not to be executed",
+        };
+        Err(bad_receipt(identity, why))
+    }
+
+    fn proved_receipt(
+        &self,
+        identity: Identity,
+        state: RequestState,
+        proof: &ReceiptProof,
+        view: &ReceiptView,
+    ) -> Result<Shown, Falsehood> {
+        let result: BlockResult = decode("result", &proof.result)?;
+        let receipt = under_result(identity, &result, proof)?;
+        if ReceiptView::from(&receipt) != *view {
+            return Err(bad_receipt(identity, "the receipt for people says something else than the proved one"));
+        }
+        self.check_signature(&result, proof)?;
+        if proof.certificate.is_none() {
+            if state == RequestState::Certified {
+                return Err(Falsehood::NoCertificate(result.height));
+            }
+            return Ok(Shown::Signed { by: proof.node, result, receipt });
+        }
+        if self.certified(result.height, proof.certificate.as_ref())? != result {
+            return Err(Falsehood::OtherResult(result.height));
+        }
+        self.raise_floor(result.height);
+        Ok(Shown::Certified(receipt))
+    }
+
+    fn check_signature(&self, result: &BlockResult, proof: &ReceiptProof) -> Result<(), Falsehood> {
+        if self.genesis.member(&proof.node).is_none() {
+            return Err(Falsehood::ForeignNode(proof.node));
+        }
+        let statement = result.statement(&self.digest);
+        let vouched = (result.height, proof.node, statement.digest, proof.signature.0);
+        if self.vouched().contains(&vouched) {
+            return Ok(());
+        }
+        if !proof.node.verify(&statement, &proof.signature) {
+            return Err(Falsehood::Signature(proof.node));
+        }
+        let mut known = self.vouched();
+        known.insert(vouched);
+        if known.len() > VOUCHED_KEPT {
+            known.pop_first();
+        }
+        Ok(())
+    }
+}
+
+/// Decodes what a reply carries as base64.
+fn decode<T: Decode>(what: &'static str, bytes: &Base64) -> Result<T, Falsehood> {
+    T::decode_shared(bytes.0.clone()).map_err(|e| Falsehood::Encoding { what, why: e.to_string() })
+}
+
+fn prove(bytes: &Base64, root: Hash) -> Result<VerifiedProof, Falsehood> {
+    let proof = Proof::decode(&bytes.0, &ProofLimits::default())
+        .map_err(|e| Falsehood::Encoding { what: "proof", why: e.to_string() })?;
+    proof.verify(root.into()).map_err(|e| Falsehood::Proof(e.to_string().trim_start_matches("proof ").into()))
+}
+
+fn check_height(request: &GetRequest, found: Height) -> Result<(), Falsehood> {
+    if let Some(asked) = request.height.filter(|asked| *asked != found) {
+        return Err(Falsehood::OtherHeight { asked, found });
+    }
+    match request.min_height.filter(|verified| found < *verified) {
+        Some(verified) => Err(Falsehood::WentBack { verified, found }),
+        None => Ok(()),
+    }
+}
+
+fn check_records(
+    request: &GetRequest,
+    records: Vec<RecordView>,
+    proof: &VerifiedProof,
+) -> Result<BTreeMap<Key, Proved>, Falsehood> {
+    if records.len() != request.keys.len() {
+        let asked = format!("{} records", request.keys.len());
+        return Err(Falsehood::OtherRecord { asked, found: records.len().to_string() });
+    }
+    let pairs = request.keys.iter().zip(records);
+    pairs.map(|(key, record)| Ok((key.clone(), check_record(request, key, record, proof)?))).collect()
+}
+
+fn check_record(
+    request: &GetRequest,
+    key: &Key,
+    record: RecordView,
+    proof: &VerifiedProof,
+) -> Result<Proved, Falsehood> {
+    if record.key != *key {
+        return Err(Falsehood::OtherRecord { asked: key.to_string(), found: record.key.to_string() });
+    }
+    let digest = proof.get(key.as_bytes()).map_err(|_| Falsehood::KeyNotProven(key.clone()))?;
+    let value = record.value.map(Bytes::from);
+    let left_out = value.is_none() && request.without_values.contains(key);
+    if !left_out && value.as_deref().map(ValueDigest::of) != digest {
+        return Err(Falsehood::Value(key.clone()));
+    }
+    Ok(Proved { digest, value })
+}
+
+/// The receipt, proved under the receipts root of `result`. What `result` rests on is for the caller.
+fn under_result(identity: Identity, result: &BlockResult, shown: &ReceiptProof) -> Result<Receipt, Falsehood> {
+    let path = prove(&shown.path, result.receipts)?;
+    let proved = path.get(&identity.0).map_err(|_| bad_receipt(identity, "its proof does not decide it"))?;
+    if proved != Some(ValueDigest::of(&shown.receipt.0)) {
+        return Err(bad_receipt(identity, "its proof shows another receipt, or none"));
+    }
+    let receipt: Receipt = decode("receipt", &shown.receipt)?;
+    if receipt.identity != identity || receipt.height != result.height {
+        return Err(bad_receipt(identity, "it names another request or height"));
+    }
+    Ok(receipt)
+}
+
+fn bad_receipt(identity: Identity, why: &str) -> Falsehood {
+    Falsehood::Receipt { identity, why: why.into() }
+}

@@ -1,0 +1,288 @@
+//! Calls over a cluster whose nodes fail, lag, forget and refuse: executed once or said to be unknown.
+
+mod support;
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use pleach_client::arguments::{Arguments, bank};
+use pleach_client::{Call, Client, Config, Error, RefusedBy, Trust};
+use pleach_types::*;
+use support::*;
+
+fn transfer(client: &Client, from: &str, to: &str, amount: u64) -> Call {
+    let key = SecretKey::from_seed([99; 32]);
+    client.call(support::key("bank/transfer"), bank::transfer(from, to, amount)).sign_with(&key)
+}
+
+fn sent_identities(cluster: &Cluster) -> std::collections::BTreeSet<Identity> {
+    let sent = cluster.sent.lock().unwrap();
+    sent.iter().map(|(_, bytes)| Request::decode(bytes).unwrap().body.identity()).collect()
+}
+
+#[test]
+fn a_transfer_is_found_signed_executed_and_proved() {
+    let cluster = Cluster::new(4, 64);
+    let client = cluster.connect(1).unwrap();
+    let executed = cluster.time.run(transfer(&client, "1", "2", 30).send()).unwrap();
+    assert_eq!(executed.output(), 70u64.to_le_bytes());
+    assert_eq!(executed.retries().new_requests(), 0);
+    assert_eq!(executed.events().len(), 1);
+    assert!(matches!(executed.receipt().trust(), Trust::Signed(2) | Trust::Certified));
+    let accounts = [key("bank/accounts/1"), key("bank/accounts/2"), key("bank/accounts/none")];
+    let records = cluster.time.run(client.get(&accounts)).unwrap();
+    assert!(records.height() >= executed.height(), "reads what it wrote");
+    let values: Vec<_> = records.iter().map(|record| record.value.clone()).collect();
+    assert_eq!(values, [Some(amount(70)), Some(amount(130)), None]);
+    // The request declares what the operation opened and nothing else.
+    let (_, bytes) = cluster.sent.lock().unwrap()[0].clone();
+    assert_eq!(Request::decode(&bytes).unwrap().body.touched, accounts[..2]);
+    let identity = executed.receipt().identity;
+    let receipt = cluster.time.run(client.receipt(identity, Duration::from_secs(1))).unwrap().unwrap();
+    assert_eq!(*receipt, **executed.receipt());
+    assert_eq!(cluster.time.run(client.receipt(Hash([9; 32]), Duration::ZERO)).unwrap(), None);
+    assert!(client.lies().is_empty());
+}
+
+#[test]
+fn code_is_attached_until_it_is_warm() {
+    let cluster = Cluster::new(4, 8);
+    let client = cluster.connect(1).unwrap();
+    let attached = |cluster: &Cluster| {
+        let sent = std::mem::take(&mut *cluster.sent.lock().unwrap());
+        sent.iter().map(|(_, bytes)| Request::decode(bytes).unwrap().code.is_some()).collect::<Vec<_>>()
+    };
+    cluster.time.run(transfer(&client, "1", "2", 1).send()).unwrap();
+    assert_eq!(attached(&cluster), [true, true]);
+    cluster.time.run(transfer(&client, "3", "4", 1).send()).unwrap();
+    assert_eq!(attached(&cluster), [false, false]);
+    for _ in 0..5 {
+        cluster.chain().append(Vec::new());
+    }
+    cluster.time.run(transfer(&client, "5", "6", 1).send()).unwrap();
+    assert_eq!(attached(&cluster), [true, true], "half a window later it may be cold soon");
+    // Nodes that say that it is cold get the same request again, with the code.
+    (0..4).for_each(|node| cluster.set(node, Manner::refuses(1, problem("CODE_COLD", true))));
+    let executed = cluster.time.run(transfer(&client, "7", "8", 1).send()).unwrap();
+    assert_eq!(executed.retries().code_cold, 1);
+    assert_eq!(attached(&cluster), [false, false, true, true]);
+}
+
+#[test]
+fn a_dry_run_shows_the_changes_and_sends_nothing() {
+    let cluster = Cluster::new(4, 64);
+    let client = cluster.connect(1).unwrap();
+    let run = cluster.time.run(transfer(&client, "1", "2", 30).dry_run()).unwrap();
+    let changes: Vec<_> = run.changes.iter().map(|c| (c.key.as_str(), c.before.clone(), c.after.clone())).collect();
+    let expected = [
+        ("bank/accounts/1", Some(amount(100)), Some(amount(70))),
+        ("bank/accounts/2", Some(amount(100)), Some(amount(130))),
+    ];
+    assert_eq!(changes, expected);
+    assert_eq!((run.gas, run.touched.len(), &run.output[..]), (102, 2, &amount(70)[..]));
+    let refused = cluster.time.run(transfer(&client, "1", "2", 101).dry_run()).unwrap_err();
+    assert_eq!(refused.code(), "ABORTED");
+    assert!(refused.to_string().contains("1 has 100, needs 101"), "{refused}");
+    let absent = client.call(key("bank/transferr"), bank::transfer("1", "2", 1));
+    assert_eq!(cluster.time.run(absent.dry_run()).unwrap_err().code(), "OPERATION_ABSENT");
+    assert!(cluster.sent.lock().unwrap().is_empty());
+}
+
+#[test]
+fn a_refusal_is_local_unless_the_clusters_own_is_wanted() {
+    let cluster = Cluster::new(4, 64);
+    let client = cluster.connect(1).unwrap();
+    let local = cluster.time.run(transfer(&client, "1", "2", 101).send()).unwrap_err();
+    assert!(matches!(local, Error::Refused { by: RefusedBy::Simulation { .. }, .. }), "{local}");
+    assert!(cluster.sent.lock().unwrap().is_empty());
+    let proven = cluster.time.run(transfer(&client, "1", "2", 101).even_if_refused().send()).unwrap_err();
+    assert!(matches!(proven, Error::Refused { by: RefusedBy::Cluster(_), .. }), "{proven}");
+}
+
+#[test]
+fn many_keys_are_found_in_few_rounds() {
+    let cluster = Cluster::new(4, 64);
+    let client = cluster.connect(1).unwrap();
+    let names: Vec<_> = (0..20).map(|n| n.to_string()).collect();
+    let sum = Arguments::new().list(&names, |all, name| all.text(name)).finish();
+    let executed = cluster.time.run(client.call(key("bank/sum"), sum).send()).unwrap();
+    assert_eq!(executed.output(), 2_000u64.to_le_bytes());
+    // Names that do not exist are not guessed, but named beforehand they need not be found.
+    let keys: Vec<_> = (0..200).map(|n| key(&format!("bank/x/{n}"))).collect();
+    let changes = Arguments::new()
+        .list(&keys, |all, key| all.text(key.as_str()).option(Some(&b"v"[..]), Arguments::bytes))
+        .finish();
+    let executed = cluster.time.run(client.call(key("bank/put"), changes).send()).unwrap();
+    assert_eq!(executed.receipt().gas, 300);
+}
+
+#[test]
+fn many_tasks_share_a_client_and_no_money_is_lost() {
+    let cluster = Cluster::new(4, 64);
+    let client = cluster.connect(1).unwrap();
+    let calls = (0..64u64).map(|n| transfer(&client, &(n % 7).to_string(), &(n % 5 + 7).to_string(), n % 3 + 1).send());
+    let outcomes = cluster.time.run(join_all(calls));
+    let (mut applied, mut retried) = (0, 0);
+    for outcome in outcomes {
+        match outcome {
+            Ok(executed) => {
+                applied += 1;
+                retried += executed.retries().stale_record;
+            }
+            Err(e) => assert!(matches!(e, Error::RetriesExhausted { .. }), "{e}"),
+        }
+    }
+    let chain = cluster.chain();
+    assert_eq!(chain.applied(), applied, "what the clients know is what was executed");
+    assert!(applied > 32 && retried > 0, "{applied} applied, {retried} retried");
+    assert_eq!((0..20).map(|n| chain.balance(&n.to_string())).sum::<u64>(), 2_000);
+}
+
+#[test]
+fn a_lost_request_is_sent_again_and_executed_once() {
+    let cluster = Cluster::new(4, 64);
+    (0..4).for_each(|node| cluster.set(node, Manner::drops(1)));
+    let client = cluster.connect(3).unwrap();
+    let executed = cluster.time.run(transfer(&client, "1", "2", 10).send()).unwrap();
+    assert!(executed.retries().resent > 0);
+    assert_eq!(executed.retries().new_requests(), 0);
+    assert_eq!((sent_identities(&cluster).len(), cluster.chain().applied()), (1, 1));
+}
+
+#[test]
+fn a_new_request_is_made_only_when_the_last_one_is_dead() {
+    let cluster = Cluster::new(4, 8);
+    cluster.chain().busy = true;
+    (0..4).for_each(|node| cluster.set(node, Manner::drops(1)));
+    let client = cluster.connect(3).unwrap();
+    let executed = cluster.time.run(transfer(&client, "1", "2", 10).send()).unwrap();
+    let expired = executed.retries().expired;
+    assert!((1..=2).contains(&expired), "{expired}");
+    assert_eq!((sent_identities(&cluster).len(), cluster.chain().applied()), (1 + expired as usize, 1));
+}
+
+#[test]
+fn nodes_that_hide_a_receipt_do_not_make_the_client_send_a_second_request() {
+    for seed in 0..20 {
+        let cluster = Cluster::new(4, 4);
+        cluster.chain().busy = true;
+        cluster.set(0, Manner { hides: true, ..Manner::default() });
+        let client = cluster.connect(seed).unwrap();
+        let executed = cluster.time.run(transfer(&client, "1", "2", 10).send()).unwrap();
+        assert_eq!(executed.retries().new_requests(), 0, "seed {seed}");
+        assert_eq!(cluster.chain().applied(), 1, "seed {seed}");
+    }
+    // Nobody but the liar says anything about receipts: unknown, and no second request.
+    let cluster = Cluster::new(4, 4);
+    cluster.chain().busy = true;
+    cluster.set(0, Manner { hides: true, ..Manner::default() });
+    (1..4).for_each(|node| cluster.set(node, Manner { mute: true, ..Manner::default() }));
+    let client = cluster.connect(1).unwrap();
+    let unknown = cluster.time.run(transfer(&client, "1", "2", 10).send()).unwrap_err();
+    assert!(matches!(unknown.code(), "TIMEOUT" | "NO_QUORUM"), "{unknown}");
+    assert_eq!(sent_identities(&cluster), [unknown.pending().unwrap()].into());
+    assert_eq!(cluster.chain().applied(), 1);
+}
+
+#[test]
+fn a_call_without_an_outcome_is_unknown_and_ends_in_time() {
+    let cluster = Cluster::new(4, 64);
+    (0..4).for_each(|node| cluster.set(node, Manner::drops(u32::MAX)));
+    let client = cluster.connect(3).unwrap();
+    let began = pleach_client::Runtime::now(&cluster.time);
+    let unknown = cluster.time.run(transfer(&client, "1", "2", 10).timeout(Duration::from_secs(5)).send()).unwrap_err();
+    let took = pleach_client::Runtime::now(&cluster.time) - began;
+    assert_eq!(unknown.code(), "TIMEOUT", "{unknown}");
+    assert_eq!(sent_identities(&cluster), [unknown.pending().unwrap()].into());
+    assert!(took < Duration::from_secs(12), "{took:?}");
+}
+
+#[test]
+fn full_nodes_are_asked_again_and_said_to_be_full() {
+    let cluster = Cluster::new(4, 64);
+    (0..4).for_each(|node| cluster.set(node, Manner::refuses(2, problem("OVERLOADED", true))));
+    let client = cluster.connect(3).unwrap();
+    let executed = cluster.time.run(transfer(&client, "1", "2", 10).send()).unwrap();
+    assert!(executed.retries().overloaded >= 2);
+    assert_eq!(executed.retries().new_requests(), 0);
+    (0..4).for_each(|node| cluster.set(node, Manner::refuses(u32::MAX, problem("OVERLOADED", true))));
+    let full = cluster.time.run(transfer(&client, "1", "2", 10).timeout(Duration::from_secs(3)).send()).unwrap_err();
+    assert_eq!(full.code(), "OVERLOADED", "{full}");
+}
+
+#[test]
+fn one_node_cannot_reject_a_request_and_two_of_four_can() {
+    for seed in 0..8 {
+        let cluster = Cluster::new(4, 64);
+        let reject = || Manner::refuses(u32::MAX, problem("MALFORMED", false));
+        cluster.set(0, reject());
+        let client = cluster.connect(seed).unwrap();
+        cluster.time.run(transfer(&client, "1", "2", 10).send()).unwrap();
+        (0..4).for_each(|node| cluster.set(node, reject()));
+        let rejected = cluster.time.run(transfer(&client, "1", "2", 10).send()).unwrap_err();
+        assert!(matches!(&rejected, Error::Rejected { nodes: 2, .. }), "{rejected}");
+        assert_eq!(rejected.code(), "MALFORMED");
+    }
+}
+
+#[test]
+fn a_key_that_only_the_cluster_knows_is_declared_next_time() {
+    let cluster = Cluster::new(4, 64);
+    cluster.chain().append(Vec::new());
+    let client = cluster.connect(3).unwrap();
+    let executed = cluster.time.run(client.call(key("bank/lottery"), Arguments::new()).send()).unwrap();
+    assert!(executed.retries().undeclared_key <= 1);
+    assert_eq!(cluster.chain().applied(), 1);
+}
+
+#[test]
+fn without_a_quorum_that_is_what_the_client_says() {
+    let cluster = Cluster::new(4, 64);
+    let client = cluster.connect(3).unwrap();
+    let config = Config { call_timeout: Duration::from_secs(3), ..Config::default() };
+    let patient = cluster.connect_with(4, config).unwrap();
+    (1..4).for_each(|node| cluster.set(node, Manner { dead: true, ..Manner::default() }));
+    cluster.set(0, Manner::refuses(u32::MAX, problem("NOT_READY", true)));
+    let error = cluster.time.run(transfer(&patient, "1", "2", 10).send()).unwrap_err();
+    assert_eq!(error.code(), "NO_QUORUM", "{error}");
+    cluster.set(0, Manner { dead: true, ..Manner::default() });
+    let error = cluster.time.run(client.get_one(&key("bank/accounts/1"))).unwrap_err();
+    assert_eq!(error.code(), "NODE_UNREACHABLE", "{error}");
+}
+
+#[test]
+fn calls_beyond_the_limits_are_not_sent() {
+    let cluster = Cluster::new(4, 64);
+    let client = cluster.connect(3).unwrap();
+    let call = client.call(key("bank/put"), vec![0; (256 << 10) + 1]);
+    assert_eq!(cluster.time.run(call.send()).unwrap_err().code(), "OVER_LIMIT");
+    let many = (0..257).map(|n| key(&format!("bank/x/{n}")));
+    let call = client.call(key("bank/put"), Arguments::new()).touching(many);
+    assert_eq!(cluster.time.run(call.send()).unwrap_err().code(), "OVER_LIMIT");
+    assert!(client.create_domain("a//b", None).is_err());
+}
+
+/// Any f faulty nodes, whatever they do: reads and calls give the right answer, once.
+#[test]
+fn f_faulty_nodes_of_any_manner_change_nothing() {
+    for seed in 0..60u64 {
+        let cluster = Cluster::new(4, 64);
+        let manner = match seed % 6 {
+            0 => Manner { silent: true, ..Manner::default() },
+            1 => Manner { dead: true, ..Manner::default() },
+            2 => Manner { lag: 3, ..Manner::default() },
+            3 => Manner { hides: true, ..Manner::drops(u32::MAX) },
+            4 => Manner::receipt(|_, reply| reply.identity = Hash([1; 32])),
+            _ => Manner::get(|_, reply| reply.root = Hash([1; 32])),
+        };
+        cluster.set(seed as usize / 6 % 4, manner);
+        let client = cluster.connect(seed).unwrap();
+        let calls = (0..4).map(|n| transfer(&client, &n.to_string(), &(n + 4).to_string(), 10).send());
+        for outcome in cluster.time.run(join_all(calls)) {
+            assert!(outcome.is_ok(), "seed {seed}: {}", outcome.unwrap_err());
+        }
+        assert_eq!(cluster.chain().applied(), 4, "seed {seed}");
+        let value = cluster.time.run(client.get_one(&key("bank/accounts/1"))).unwrap();
+        assert_eq!(*value, Some(amount(90)), "seed {seed}");
+    }
+}

@@ -1,0 +1,490 @@
+//! A cluster in one process: the real state machine under a chain that everybody agrees on, real certificates,
+//! and nodes that behave as they are told.
+#![allow(dead_code, clippy::unwrap_used)]
+
+pub mod executor;
+pub mod time;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::{FutureExt as _, pending};
+use pleach_client::{Client, Config, Error, Reply, Runtime as _, Transport, TransportError};
+use pleach_state::{Decision, State, prepare, prepare_all};
+use pleach_tree::Tree;
+use pleach_types::api::*;
+use pleach_types::certificate::ResultProof;
+use pleach_types::*;
+
+pub use executor::{Native, amount, key};
+pub use time::Time;
+
+/// Time between blocks.
+pub const BLOCK: Duration = Duration::from_millis(50);
+
+/// One height.
+#[derive(Clone)]
+pub struct Entry {
+    pub header: Header,
+    pub certificate: Option<Certificate>,
+    pub state: State,
+    pub receipts: Tree,
+    pub decisions: Vec<Decision>,
+}
+
+/// What all honest nodes know.
+pub struct Chain {
+    pub genesis: Genesis,
+    pub digest: Hash,
+    /// The members' keys, in their order.
+    pub keys: Vec<SecretKey>,
+    pub entries: Vec<Entry>,
+    pub pool: Vec<Bytes>,
+    next_block: Duration,
+    /// Whether blocks are made although there is nothing to order.
+    pub busy: bool,
+    /// Whether no block is made at all.
+    pub frozen: bool,
+}
+
+pub fn genesis(members: u8, history: u64, name: &str) -> (Genesis, Vec<SecretKey>) {
+    let mut keys: Vec<_> = (0..members).map(|n| SecretKey::from_seed([n + 1; 32])).collect();
+    keys.sort_by_key(SecretKey::public);
+    let member = |(n, key): (usize, &SecretKey)| Member { name: format!("node-{n}"), public_key: key.public() };
+    let members = keys.iter().enumerate().map(member).collect();
+    let mut records = BTreeMap::new();
+    for operation in ["transfer", "put", "sum", "lottery"] {
+        records.insert(key(&format!("bank/{operation}")), Bytes::from(format!("code: {operation}")));
+    }
+    for n in 0..20 {
+        records.insert(key(&format!("bank/accounts/{n}")), amount(100));
+    }
+    (Genesis { name: name.into(), members, history, limits: Limits::default(), records }, keys)
+}
+
+impl Chain {
+    pub fn new(members: u8, history: u64, name: &str) -> Self {
+        let (genesis, keys) = genesis(members, history, name);
+        let state = State::genesis(genesis.clone()).unwrap();
+        let header = Block::genesis(&genesis).header;
+        let first = Entry { header, certificate: None, state, receipts: Tree::new(), decisions: Vec::new() };
+        let digest = genesis.digest();
+        let mut chain = Self {
+            genesis,
+            digest,
+            keys,
+            entries: vec![first],
+            pool: Vec::new(),
+            next_block: BLOCK,
+            busy: false,
+            frozen: false,
+        };
+        chain.append(Vec::new());
+        chain
+    }
+
+    pub fn tip(&self) -> &Entry {
+        self.entries.last().unwrap()
+    }
+
+    pub fn height(&self) -> Height {
+        self.tip().state.height()
+    }
+
+    /// Orders these requests next.
+    pub fn append(&mut self, requests: Vec<Bytes>) {
+        let parent = self.tip();
+        let height = parent.state.height() + 1;
+        let leader = self.genesis.members[height as usize % self.genesis.members.len()].public_key;
+        let context =
+            Context { epoch: 0, view: height + 3, parent_view: height + 2, leader, parent: parent.header.digest() };
+        let prepared: Vec<_> =
+            prepare_all(&requests, &self.genesis, &self.digest).into_iter().map(|p| p.map(Arc::new)).collect();
+        let applied = parent.state.apply(&prepared, &Native);
+        let block = Block::new(context, height, *parent.state.result(), requests);
+        let certificate = self.certify(&block.header, self.genesis.quorum());
+        self.entries.push(Entry {
+            header: block.header,
+            certificate: Some(certificate),
+            state: applied.state,
+            receipts: applied.receipts,
+            decisions: applied.decisions,
+        });
+    }
+
+    /// A certificate with the first `count` members' signatures.
+    pub fn certify(&self, header: &Header, count: usize) -> Certificate {
+        let context = header.context;
+        let mut certificate = Certificate {
+            epoch: context.epoch,
+            view: context.view,
+            parent_view: context.parent_view,
+            block: header.digest(),
+            signers: (0..count as u8).collect(),
+            signatures: Vec::new(),
+        };
+        let message = certificate.signed_bytes(&self.digest);
+        certificate.signatures = self.keys.iter().take(count).map(|key| key.sign_bytes(&message)).collect();
+        certificate
+    }
+
+    /// Makes the blocks that are due.
+    fn catch_up(&mut self, now: Duration) {
+        while self.next_block <= now {
+            self.next_block += BLOCK;
+            let state = self.tip().state.clone();
+            let mut pool = std::mem::take(&mut self.pool);
+            pool.retain(|bytes| prepare(bytes, &self.genesis, &self.digest).is_ok_and(|p| state.check(&p).is_ok()));
+            if self.frozen {
+                continue;
+            }
+            if !pool.is_empty() || !self.tip().decisions.is_empty() || self.busy {
+                self.append(pool);
+            }
+        }
+    }
+
+    pub fn result_proof(&self, height: Height, tip: Height) -> Option<ResultProof> {
+        let entry = self.entries.get(height as usize + 1).filter(|_| height < tip)?;
+        Some(ResultProof { headers: vec![entry.header.clone()], certificate: entry.certificate.clone()? })
+    }
+
+    /// The answer of an honest node whose newest block is that of height `tip`.
+    pub fn get(&self, request: &GetRequest, tip: Height) -> Result<GetReply, TransportError> {
+        let newest = tip - 1;
+        let height = request.height.unwrap_or(newest);
+        if height.max(request.min_height.unwrap_or(0)) > newest {
+            return Err(problem("NOT_YET", true));
+        }
+        let tree = self.entries[height as usize].state.tree();
+        let value = |key: &Key| {
+            (!request.without_values.contains(key)).then(|| tree.get(key.as_bytes()).map(Value::from)).flatten()
+        };
+        let known = request.known_height == Some(height);
+        Ok(GetReply {
+            height,
+            root: tree.root().into(),
+            records: request.keys.iter().map(|key| RecordView { key: key.clone(), value: value(key) }).collect(),
+            proof: tree.prove(&request.keys).encode().into(),
+            certificate: (!known).then(|| self.result_proof(height, tip).unwrap().encode().into()),
+        })
+    }
+
+    pub fn receipt(&self, identity: &Identity, tip: Height, node: usize) -> ReceiptReply {
+        let entries = &self.entries[..=tip as usize];
+        let Some(entry) = entries.iter().find(|entry| entry.receipts.contains_key(&identity.0)) else {
+            return ReceiptReply { identity: *identity, state: RequestState::Unknown, receipt: None, proof: None };
+        };
+        let result = *entry.state.result();
+        let encoded = entry.receipts.get(&identity.0).unwrap();
+        let certificate = self.result_proof(result.height, tip);
+        ReceiptReply {
+            identity: *identity,
+            state: if certificate.is_some() { RequestState::Certified } else { RequestState::Executed },
+            receipt: Some(ReceiptView::from(&Receipt::decode(encoded).unwrap())),
+            proof: Some(ReceiptProof {
+                receipt: Base64(encoded.clone()),
+                path: entry.receipts.prove([identity.0]).encode().into(),
+                result: result.encode().into(),
+                node: self.keys[node].public(),
+                signature: self.keys[node].sign(&result.statement(&self.digest)),
+                certificate: certificate.map(|c| c.encode().into()),
+            }),
+        }
+    }
+
+    /// All receipts so far.
+    pub fn all_receipts(&self) -> Vec<Receipt> {
+        let decisions = self.entries.iter().flat_map(|entry| &entry.decisions);
+        decisions
+            .filter_map(|decision| match decision {
+                Decision::Receipt(receipt) => Some(receipt.clone()),
+                Decision::Void(_) => None,
+            })
+            .collect()
+    }
+
+    pub fn applied(&self) -> usize {
+        self.all_receipts().iter().filter(|r| matches!(r.verdict, Verdict::Applied { .. })).count()
+    }
+
+    pub fn balance(&self, name: &str) -> u64 {
+        let value = self.tip().state.tree().get(format!("bank/accounts/{name}").as_bytes()).cloned().unwrap();
+        u64::from_le_bytes(value[..].try_into().unwrap())
+    }
+}
+
+pub fn problem(code: &str, retryable: bool) -> TransportError {
+    TransportError::Problem(Problem {
+        code: code.into(),
+        detail: "told to say so".into(),
+        hint: String::new(),
+        retryable,
+    })
+}
+
+type Twist<T> = Arc<dyn Fn(&Chain, &mut T) + Send + Sync>;
+
+/// How a node behaves.
+#[derive(Clone, Default)]
+pub struct Manner {
+    /// Never answers.
+    pub silent: bool,
+    /// Refuses connections.
+    pub dead: bool,
+    /// Blocks that it is behind.
+    pub lag: u64,
+    /// Takes this many requests and throws them away.
+    pub drops: Arc<Mutex<u32>>,
+    /// Answers this many executes with this problem.
+    pub refuses: Arc<Mutex<(u32, Option<TransportError>)>>,
+    /// Says that it knows of no request.
+    pub hides: bool,
+    /// Never answers about receipts.
+    pub mute: bool,
+    /// Changes its answers.
+    pub get: Option<Twist<GetReply>>,
+    pub receipt: Option<Twist<ReceiptReply>>,
+    pub execute: Option<Twist<ExecuteReply>>,
+    pub genesis: Option<Twist<Genesis>>,
+}
+
+impl Manner {
+    pub fn get(twist: impl Fn(&Chain, &mut GetReply) + Send + Sync + 'static) -> Self {
+        Self { get: Some(Arc::new(twist)), ..Self::default() }
+    }
+
+    pub fn receipt(twist: impl Fn(&Chain, &mut ReceiptReply) + Send + Sync + 'static) -> Self {
+        Self { receipt: Some(Arc::new(twist)), ..Self::default() }
+    }
+
+    pub fn refuses(times: u32, problem: TransportError) -> Self {
+        Self { refuses: Arc::new(Mutex::new((times, Some(problem)))), ..Self::default() }
+    }
+
+    pub fn drops(times: u32) -> Self {
+        Self { drops: Arc::new(Mutex::new(times)), ..Self::default() }
+    }
+}
+
+/// The nodes as a transport sees them.
+#[derive(Clone)]
+pub struct Cluster {
+    pub chain: Arc<Mutex<Chain>>,
+    pub time: Time,
+    pub manners: Arc<Mutex<Vec<Manner>>>,
+    /// Requests that nodes were sent: node, bytes.
+    pub sent: Arc<Mutex<Vec<(usize, Bytes)>>>,
+}
+
+impl Cluster {
+    pub fn new(members: u8, history: u64) -> Self {
+        let manners = vec![Manner::default(); members.into()];
+        Self {
+            chain: Arc::new(Mutex::new(Chain::new(members, history, "test"))),
+            time: Time::default(),
+            manners: Arc::new(Mutex::new(manners)),
+            sent: Arc::default(),
+        }
+    }
+
+    /// A view of the same chain with these nodes only.
+    pub fn with(&self, manners: impl IntoIterator<Item = Manner>) -> Self {
+        Self { manners: Arc::new(Mutex::new(manners.into_iter().collect())), ..self.clone() }
+    }
+
+    pub fn chain(&self) -> MutexGuard<'_, Chain> {
+        self.chain.lock().unwrap()
+    }
+
+    pub fn set(&self, node: usize, manner: Manner) {
+        self.manners.lock().unwrap()[node] = manner;
+    }
+
+    pub fn connect(&self, seed: u64) -> Result<Client, Error> {
+        self.connect_with(seed, Config::default())
+    }
+
+    pub fn connect_with(&self, seed: u64, config: Config) -> Result<Client, Error> {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&seed.to_le_bytes());
+        let builder = Client::builder(self.chain().digest, Arc::new(self.clone())).runtime(Arc::new(self.time.clone()));
+        self.time.run(builder.executor(Arc::new(Native)).seed(bytes).config(config).connect())
+    }
+
+    fn manner(&self, node: usize) -> Manner {
+        self.manners.lock().unwrap()[node].clone()
+    }
+
+    /// Lets a moment pass, as on a network, and then says how the node behaves.
+    async fn arrive(&self, node: usize) -> Result<(Manner, Height), TransportError> {
+        self.time.sleep(Duration::from_millis(1 + node as u64)).await;
+        let manner = self.manner(node);
+        if manner.silent {
+            pending::<()>().await;
+        }
+        if manner.dead {
+            return Err(TransportError::Unreachable("connection refused".into()));
+        }
+        let mut chain = self.chain();
+        chain.catch_up(self.time.now());
+        let tip = chain.height().saturating_sub(manner.lag).max(1);
+        Ok((manner, tip))
+    }
+
+    /// What a node says of a request, if it does not rather wait.
+    fn shown(
+        &self,
+        manner: &Manner,
+        identity: &Identity,
+        tip: Height,
+        node: usize,
+        certified: bool,
+        deadline: Duration,
+    ) -> Option<ReceiptReply> {
+        let chain = self.chain();
+        let mut reply = chain.receipt(identity, tip, node);
+        if manner.hides {
+            reply = ReceiptReply { identity: *identity, state: RequestState::Unknown, receipt: None, proof: None };
+        }
+        let done = match reply.state {
+            RequestState::Certified => true,
+            RequestState::Executed => !certified,
+            _ => manner.hides,
+        };
+        if !done && self.time.now() < deadline {
+            return None;
+        }
+        manner.receipt.iter().for_each(|twist| twist(&chain, &mut reply));
+        Some(reply)
+    }
+
+    fn take(&self, manner: &Manner, bytes: Bytes) -> Result<ExecuteReply, TransportError> {
+        let (times, refusal) = &mut *manner.refuses.lock().unwrap();
+        if *times > 0 {
+            *times -= 1;
+            return Err(refusal.clone().unwrap());
+        }
+        let mut chain = self.chain();
+        let void = |void: pleach_types::receipt::Void| problem(void.code(), false);
+        let prepared = prepare(&bytes, &chain.genesis, &chain.digest).map_err(void)?;
+        match chain.tip().state.check(&prepared) {
+            Ok(()) | Err(pleach_types::receipt::Void::Duplicate { .. }) => {}
+            Err(other) => return Err(void(other)),
+        }
+        let mut drops = manner.drops.lock().unwrap();
+        if *drops > 0 {
+            *drops -= 1;
+        } else {
+            chain.pool.push(bytes);
+        }
+        Ok(ExecuteReply { identity: prepared.identity() })
+    }
+}
+
+impl Transport for Cluster {
+    fn nodes(&self) -> usize {
+        self.manners.lock().unwrap().len()
+    }
+
+    fn address(&self, node: usize) -> String {
+        format!("node-{node}")
+    }
+
+    fn genesis(&self, node: usize) -> Reply<'_, Genesis> {
+        async move {
+            let (manner, _) = self.arrive(node).await?;
+            let chain = self.chain();
+            let mut genesis = chain.genesis.clone();
+            manner.genesis.iter().for_each(|twist| twist(&chain, &mut genesis));
+            Ok(genesis)
+        }
+        .boxed()
+    }
+
+    fn status(&self, node: usize) -> Reply<'_, Status> {
+        async move {
+            let (_, tip) = self.arrive(node).await?;
+            let chain = self.chain();
+            Ok(Status {
+                name: format!("node-{node}"),
+                public_key: chain.keys[node].public(),
+                version: "0".into(),
+                cluster: "test".into(),
+                genesis: chain.digest,
+                height: tip,
+                certified_height: tip - 1,
+                certified_root: chain.entries[tip as usize - 1].state.result().root,
+                oldest_height: 0,
+                records: 0,
+                pending: 0,
+                ready: true,
+            })
+        }
+        .boxed()
+    }
+
+    fn members(&self, node: usize) -> Reply<'_, Members> {
+        async move {
+            self.arrive(node).await?;
+            let view = |key: &SecretKey| MemberView {
+                name: "liar".into(),
+                public_key: key.public(),
+                http: Some("127.0.0.1:7470".into()),
+            };
+            let members = self.chain().keys.iter().map(view).collect();
+            Ok(Members { members, faults_tolerated: 99, quorum: 0 })
+        }
+        .boxed()
+    }
+
+    fn blocks(&self, node: usize, _: u32, _: Option<Height>) -> Reply<'_, Blocks> {
+        async move { self.arrive(node).await.map(|_| Blocks { blocks: Vec::new() }) }.boxed()
+    }
+
+    fn get(&self, node: usize, request: GetRequest) -> Reply<'_, GetReply> {
+        async move {
+            let (manner, tip) = self.arrive(node).await?;
+            let chain = self.chain();
+            if let Some(twist) = manner.get {
+                // A liar does not care what it was asked for, except for the keys.
+                let anything = GetRequest { height: None, min_height: None, known_height: None, ..request };
+                let mut reply = chain.get(&anything, tip)?;
+                twist(&chain, &mut reply);
+                return Ok(reply);
+            }
+            chain.get(&request, tip)
+        }
+        .boxed()
+    }
+
+    fn execute(&self, node: usize, request: Bytes) -> Reply<'_, ExecuteReply> {
+        async move {
+            let (manner, _) = self.arrive(node).await?;
+            self.sent.lock().unwrap().push((node, request.clone()));
+            let mut reply = self.take(&manner, request)?;
+            manner.execute.iter().for_each(|twist| twist(&self.chain(), &mut reply));
+            Ok(reply)
+        }
+        .boxed()
+    }
+
+    fn receipt(&self, node: usize, identity: Identity, wait: Duration, certified: bool) -> Reply<'_, ReceiptReply> {
+        async move {
+            let deadline = self.time.now() + wait;
+            loop {
+                let (manner, tip) = self.arrive(node).await?;
+                if manner.mute {
+                    pending::<()>().await;
+                }
+                if let Some(reply) = self.shown(&manner, &identity, tip, node, certified, deadline) {
+                    return Ok(reply);
+                }
+                self.time.sleep(Duration::from_millis(10)).await;
+            }
+        }
+        .boxed()
+    }
+}
