@@ -1,0 +1,437 @@
+//! The command line: what can be written, and the help that teaches it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use pleach_types::{Hash, Key};
+use pleach_vm::Schema;
+
+/// A key-value database run by nodes that need not trust each other.
+///
+/// Every answer is checked on this machine: a value is printed only after its proof, the root that the proof
+/// leads to and the signatures under that root have been verified.
+#[derive(Debug, Parser)]
+#[command(name = "pleach", version, max_term_width = 110, after_help = TOP_EXAMPLES)]
+pub struct Cli {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const TOP_EXAMPLES: &str = "\
+Try it:
+  pleach demo                                    four nodes, a bank, one node killed; ends by itself
+  pleach demo --keep                             the same, and leaves the cluster running
+
+A cluster of your own:
+  pleach init --nodes 4 --out net                keys, genesis, one folder per node
+  pleach start --config net/node-1/pleach.toml   run a node (the others likewise)
+  pleach --profile net/profile.toml status
+
+Exit codes: 0 ok, 1 internal error, 2 usage or configuration, 3 key absent (proved), 4 refused,
+  5 verification failed (somebody lied, or this is another cluster), 6 unavailable or timeout,
+  7 not allowed, 8 local file";
+
+/// What holds for every command.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// A node's address (host:port); may be repeated. Wins over the profile's list.
+    #[arg(long = "node", value_name = "URL", env = "PLEACH_NODE", value_delimiter = ',', global = true)]
+    pub node_urls: Vec<String>,
+    /// The digest of the cluster's genesis: what all trust rests on. Wins over the profile's.
+    #[arg(long, value_name = "DIGEST", env = "PLEACH_GENESIS", global = true)]
+    pub genesis: Option<Hash>,
+    /// A file with the genesis digest and node addresses, as `init` writes it [default: ./pleach-profile.toml]
+    #[arg(long, value_name = "PATH", env = "PLEACH_PROFILE", global = true)]
+    pub profile: Option<PathBuf>,
+    /// How data is printed.
+    #[arg(short, long, value_enum, value_name = "FORMAT", env = "PLEACH_OUTPUT", default_value_t, global = true)]
+    pub output: Format,
+    /// Print data and errors only.
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// How long a command may wait for the cluster: 500ms, 10s, 2m.
+    #[arg(long, value_name = "TIME", env = "PLEACH_TIMEOUT", default_value = "10s", value_parser = duration, global = true)]
+    pub timeout: Duration,
+}
+
+/// How data is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Table,
+    /// One document with a "schema".
+    Json,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Watch a throwaway cluster run a bank while a node is killed, and check every answer.
+    Demo(Demo),
+    /// Make a new cluster: keys, genesis, one folder per node, a profile for clients.
+    Init(Init),
+    /// Run a node until it is told to stop.
+    Start(Start),
+    /// How the nodes are doing.
+    Status,
+    /// Read records: proved, or not printed.
+    Get(Get),
+    /// Call an operation: simulate, sign, send, wait for the proven outcome.
+    Call(Call),
+    /// Domains: prefixes of the key space with an owner and rules of their own.
+    #[command(subcommand)]
+    Domain(Domain),
+    /// Operations: the WebAssembly modules that change records.
+    #[command(subcommand)]
+    Op(Op),
+    /// What became of a request.
+    Receipt(Receipt),
+    /// Who the cluster is.
+    Members,
+    /// Keys of people: the files that sign calls.
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Measure a throwaway cluster: transfers per second and how long each takes.
+    Bench(Bench),
+    /// This program's version.
+    Version,
+}
+
+/// `pleach demo`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pleach demo
+  pleach demo --seconds 20 --clients 128
+  pleach demo --keep              leaves the cluster running in a new folder of the temporary directory
+  pleach demo --keep my-cluster   the same, in ./my-cluster
+
+Each numbered step prints what it asserts. A step that fails ends the demo with exit code 1 and says what was
+expected and what was seen. Needs no configuration, no network and no free port of a given number.")]
+pub struct Demo {
+    /// Nodes; f of 3f + 1 may be faulty.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(4..=16))]
+    pub nodes: u16,
+    /// Bank accounts.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(2..=100_000))]
+    pub accounts: u32,
+    /// Clients that transfer at the same time.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4_096))]
+    pub clients: u32,
+    /// How long they do it.
+    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub seconds: u32,
+    /// Leave the cluster running, with its files in DIR (it must not exist yet, or be empty).
+    #[arg(long, value_name = "DIR", num_args = 0..=1)]
+    pub keep: Option<Option<PathBuf>>,
+}
+
+/// `pleach bench`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Example:
+  pleach bench --clients 256 --seconds 20 -o json
+
+Every client sends its next transfer when the last one's outcome has been proved to it (closed loop). Nodes and
+clients share this machine.")]
+pub struct Bench {
+    /// Nodes; f of 3f + 1 may be faulty.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(4..=16))]
+    pub nodes: u16,
+    /// Bank accounts.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(2..=100_000))]
+    pub accounts: u32,
+    /// Clients that transfer at the same time.
+    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=4_096))]
+    pub clients: u32,
+    /// How long they do it.
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub seconds: u32,
+}
+
+/// `pleach init`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pleach init --out net
+  pleach init --nodes 7 --out net --name ledger --history 256
+  pleach init --out net --host 10.0.0.1,10.0.0.2,10.0.0.3,10.0.0.4
+
+With one host, node i listens on base-port + 10 (i - 1) for clients and on the next port for members; with one
+host per node all of them use base-port. Nothing is overwritten: the folder must not exist yet, or be empty.")]
+pub struct Init {
+    /// How many nodes.
+    #[arg(long, default_value_t = 4)]
+    pub nodes: u16,
+    /// How many faulty nodes the cluster must tolerate: 3f + 1 nodes are needed for f [default: as many as it can]
+    #[arg(long)]
+    pub faults: Option<u16>,
+    /// The folder to make.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// The window T in blocks: how old a proof may be when its request is executed.
+    #[arg(long, default_value_t = 64, value_name = "T")]
+    pub history: u64,
+    /// The cluster's name.
+    #[arg(long, default_value = "pleach")]
+    pub name: String,
+    /// Where the nodes are: one host for all, or one for each, separated by commas.
+    #[arg(long, default_value = "127.0.0.1", value_delimiter = ',', value_name = "HOST")]
+    pub host: Vec<String>,
+    /// The first port.
+    #[arg(long, default_value_t = 7470, value_name = "N")]
+    pub base_port: u16,
+}
+
+/// `pleach start`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pleach start --config net/node-1/pleach.toml
+  PLEACH_LOG=debug pleach start --config net/node-1/pleach.toml
+
+Logs go to standard error; PLEACH_LOG filters them (default: info). SIGINT and SIGTERM end the node; kill -9 does
+no harm either: it replays its own archive and catches up when it is started again.")]
+pub struct Start {
+    /// The node's configuration; paths in it are relative to its folder.
+    #[arg(long, value_name = "FILE", default_value = "pleach.toml")]
+    pub config: PathBuf,
+    /// End when standard input ends: whoever started the node has gone. A line `detach` undoes it.
+    #[arg(long)]
+    pub exit_with_parent: bool,
+}
+
+/// `pleach get`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pleach get bank/accounts/alice
+  pleach get bank/accounts/alice bank/accounts/nobody -o json
+  pleach get bank/accounts/alice --decode 'holder: key, balance: u64'
+  pleach get bank/transfer --raw > transfer.wasm
+
+All keys are read at one certified height. Exit code 3 says that a record is absent, which is proved too.")]
+pub struct Get {
+    /// The records.
+    #[arg(required = true, value_name = "KEY")]
+    pub keys: Vec<Key>,
+    /// Write the bytes of the one record to standard output, and nothing else.
+    #[arg(long)]
+    pub raw: bool,
+    /// Show values as fields, each with a type: str, bytes, u64, bool, key, `option<T>`, `list<T>`, `(T, U)`.
+    #[arg(long, value_name = "FIELDS", conflicts_with = "raw")]
+    pub decode: Option<Schema>,
+}
+
+/// `pleach call`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pleach call bank/transfer alice bob 50 --as alice.key
+  pleach call bank/transfer alice bob 50 --as alice.key --dry-run
+  pleach call games/score --arguments-hex 0a00 --touch games/best
+
+Arguments are encoded as the operation itself describes them. The records that it touches are found by running
+it here, over proved records; --dry-run stops there and shows what would change.")]
+pub struct Call {
+    /// The operation's key.
+    #[arg(value_name = "OPERATION")]
+    pub operation: Key,
+    /// Its arguments.
+    #[arg(value_name = "ARG", allow_negative_numbers = true)]
+    pub arguments: Vec<String>,
+    /// The encoded arguments, for an operation that does not describe its own.
+    #[arg(long, value_name = "HEX", conflicts_with = "arguments")]
+    pub arguments_hex: Option<String>,
+    /// How to sign and send.
+    #[command(flatten)]
+    pub sending: Sending,
+    /// Name a record that the operation touches, where running it does not find it; may be repeated.
+    #[arg(long, value_name = "KEY")]
+    pub touch: Vec<Key>,
+}
+
+/// How a call is signed and sent.
+#[derive(Clone, Debug, Args)]
+pub struct Sending {
+    /// A key file that signs; may be repeated.
+    #[arg(long = "as", value_name = "KEYFILE")]
+    pub signers: Vec<PathBuf>,
+    /// Run it here and show what would change; send nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// How often to try again when somebody else changed a record in between.
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    pub retries: u32,
+}
+
+/// `pleach domain`.
+#[derive(Debug, Subcommand)]
+pub enum Domain {
+    /// Create a domain with the cluster's base rule in it.
+    Create(DomainCreate),
+}
+
+/// `pleach domain create`.
+#[derive(Clone, Debug, Args)]
+#[command(group = clap::ArgGroup::new("who").required(true))]
+#[command(after_help = "\
+Examples:
+  pleach key new bank.key && pleach domain create bank --owner bank.key
+  pleach domain create playground --open
+
+Only the owner can deploy operations to a domain and change its records by the base rule. In an open domain
+everybody can.")]
+pub struct DomainCreate {
+    /// The domain: one part of a key, or a path under a domain.
+    #[arg(value_name = "NAME")]
+    pub name: Key,
+    /// The owner's key file.
+    #[arg(long, value_name = "KEYFILE", group = "who")]
+    pub owner: Option<PathBuf>,
+    /// No owner: everybody may change everything in it.
+    #[arg(long, group = "who")]
+    pub open: bool,
+    /// How to sign and send.
+    #[command(flatten)]
+    pub sending: Sending,
+}
+
+/// `pleach op`.
+#[derive(Debug, Subcommand)]
+pub enum Op {
+    /// Check a module here, as every node would.
+    Check(OpCheck),
+    /// Check a module, then store it under a key with the domain's base rule.
+    Deploy(OpDeploy),
+}
+
+/// `pleach op check`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Example:\n  pleach op check operations/build/bank_transfer.wasm")]
+pub struct OpCheck {
+    /// The module.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+/// `pleach op deploy`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Example:\n  pleach op deploy bank_transfer.wasm bank/transfer --as bank.key")]
+pub struct OpDeploy {
+    /// The module.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Where to store it; what stands before the last "/" is the domain that it may write.
+    #[arg(value_name = "KEY")]
+    pub key: Key,
+    /// How to sign and send.
+    #[command(flatten)]
+    pub sending: Sending,
+}
+
+/// `pleach receipt`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Example:
+  pleach receipt 9b2e44…(64 digits) --wait
+
+Nodes remember the receipts of the last blocks only.")]
+pub struct Receipt {
+    /// The request's identity, as `call` prints it.
+    #[arg(value_name = "ID")]
+    pub identity: Hash,
+    /// Wait until the request is executed, up to --timeout.
+    #[arg(long)]
+    pub wait: bool,
+}
+
+/// `pleach key`.
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Make a key file that only you can read.
+    New(KeyFile),
+    /// Print the public key of a key file.
+    Show(KeyFile),
+}
+
+/// A key file.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Example:\n  pleach key new alice.key && pleach key show alice.key")]
+pub struct KeyFile {
+    /// The file.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+/// Reads `500ms`, `10s`, `2m`, or a number of seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    const MOST: Duration = Duration::from_secs(24 * 3_600);
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits.parse().map_err(|_| "write 500ms, 10s or 2m".to_owned())?;
+    let millis = match &text[digits.len()..] {
+        "ms" => Some(number),
+        "s" | "" => number.checked_mul(1_000),
+        "m" => number.checked_mul(60_000),
+        unit => return Err(format!("unknown unit {unit:?}; write 500ms, 10s or 2m")),
+    };
+    match millis.map(Duration::from_millis) {
+        Some(time) if !time.is_zero() && time <= MOST => Ok(time),
+        _ => Err("must be more than nothing and at most 1440m".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    /// Options of commands and global ones share one name space inside clap, which panics only when it parses.
+    #[test]
+    fn every_command_parses() {
+        let id = "00".repeat(32);
+        for line in [
+            "demo --nodes 4 --keep",
+            "bench --nodes 4",
+            "init --nodes 4 --out net",
+            "start --config x",
+            "status --node a:1,b:2 -o json -q",
+            "get a/b --raw",
+            "get a/b --decode a:u64",
+            "call a/b x -5 --as k --dry-run --touch a/c",
+            "domain create a --open",
+            "op check x",
+            "op deploy x a/b --as k",
+            &format!("receipt {id} --wait"),
+            "members",
+            "key new x",
+            "key show x",
+            "version",
+        ] {
+            let words = ["pleach"].into_iter().chain(line.split(' '));
+            assert!(Cli::try_parse_from(words).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn times_have_units_and_bounds() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("10s"), Ok(Duration::from_secs(10)));
+        assert_eq!(duration("3"), Ok(Duration::from_secs(3)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        for bad in ["", "s", "-1s", "0s", "1441m", "18446744073709551615m", "5h", "1.5s"] {
+            assert!(duration(bad).is_err(), "{bad:?}");
+        }
+    }
+}

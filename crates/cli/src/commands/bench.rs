@@ -1,0 +1,104 @@
+//! `pleach bench`: what a four-node cluster on this machine does under load.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pleach_client::Config;
+use serde::Serialize;
+
+use super::start::signal;
+use crate::args::Bench;
+use crate::connection::{connect, connect_with};
+use crate::demo::{Bank, Folder, Load, Nodes, Tally};
+use crate::errors::{CliError, Ending};
+use crate::output::{Output, table, thousands};
+use crate::row;
+
+/// How long one call may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the clients work before anything is counted: connections and caches are cold.
+const WARM_UP: Duration = Duration::from_secs(2);
+
+#[derive(Serialize)]
+struct Document {
+    nodes: u16,
+    clients: u32,
+    accounts: u32,
+    seconds: f64,
+    applied: u64,
+    applied_per_second: f64,
+    refused: u64,
+    retried: u64,
+    blocks: u64,
+    p50_ms: f64,
+    p99_ms: f64,
+}
+
+/// Measures until the time is over or somebody interrupts.
+pub async fn run(output: Output, args: &Bench) -> Result<Ending, CliError> {
+    let interrupted = signal()?;
+    tokio::select! {
+        document = Box::pin(measure(output, args)) => print(output, &document?).map(|()| Ending::Done),
+        _ = interrupted => Err(CliError::Interrupted),
+    }
+}
+
+async fn measure(output: Output, args: &Bench) -> Result<Document, CliError> {
+    let folder = Folder::new(None)?;
+    let nodes = Nodes::start(folder.path(), args.nodes).await?;
+    let bank = Arc::new(Bank::new(args.accounts)?);
+    output.talk(format_args!("{} nodes, {} accounts, {} clients; warming up", args.nodes, args.accounts, args.clients));
+    let client = connect(&nodes.profile(), PATIENCE).await?;
+    bank.create(&client).await?;
+    bank.open_accounts(&client).await?;
+    let config = Config { call_timeout: PATIENCE, read_timeout: PATIENCE, ..Config::default() };
+    let profile = nodes.profile();
+    let clients =
+        futures::future::try_join_all((0..args.clients).map(|_| connect_with(&profile, config.clone()))).await?;
+    let load = Load::start(clients, &bank);
+    tokio::time::sleep(WARM_UP).await;
+    let (warm, height, began) = (load.tally(), nodes.newest_certified().await, Instant::now());
+    output.talk(format_args!("measuring for {} s", args.seconds));
+    tokio::time::sleep(Duration::from_secs(u64::from(args.seconds))).await;
+    let (measured, took) = (load.tally(), began.elapsed());
+    let blocks = nodes.newest_certified().await - height;
+    load.finish().await?;
+    Ok(document(args, &warm, measured, took, blocks))
+}
+
+fn document(args: &Bench, warm: &Tally, mut measured: Tally, took: Duration, blocks: u64) -> Document {
+    // Samples are in the order in which they were proved.
+    measured.micros.drain(..warm.micros.len());
+    let (seconds, applied) = (took.as_secs_f64(), measured.applied - warm.applied);
+    let millis = |percent| measured.percentile(percent) as f64 / 1_000.0;
+    Document {
+        nodes: args.nodes,
+        clients: args.clients,
+        accounts: args.accounts,
+        seconds,
+        applied,
+        applied_per_second: applied as f64 / seconds,
+        refused: measured.refused() - warm.refused(),
+        retried: measured.retried() - warm.retried(),
+        blocks,
+        p50_ms: millis(50),
+        p99_ms: millis(99),
+    }
+}
+
+fn print(output: Output, document: &Document) -> Result<(), CliError> {
+    output.data("pleach.bench/1", document, || {
+        let per_block = document.applied.checked_div(document.blocks).unwrap_or(0);
+        table(&[
+            row!["applied", format!("{} in {:.1} s", thousands(document.applied), document.seconds)],
+            row!["rate", format!("{:.0} transfers/s", document.applied_per_second)],
+            row![
+                "latency",
+                format!("p50 {:.1} ms, p99 {:.1} ms (from call to proof)", document.p50_ms, document.p99_ms)
+            ],
+            row!["refused", thousands(document.refused)],
+            row!["overtaken", format!("{} (tried again with a new proof)", thousands(document.retried))],
+            row!["blocks", format!("{}, {per_block} transfers each", thousands(document.blocks))],
+        ])
+    })
+}

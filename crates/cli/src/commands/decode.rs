@@ -1,0 +1,78 @@
+//! Values of records as their fields, by a description in the language of `pleach.args`.
+
+use bytes::Bytes;
+use pleach_types::codec::Reader;
+use pleach_types::limits::VALUE_BYTES_MAX;
+use pleach_types::{DecodeError, PublicKey};
+use pleach_vm::Schema;
+use pleach_vm::schema::Type;
+use serde_json::{Map, Value, json};
+
+/// The fields of a value.
+///
+/// # Errors
+/// If the value is not of that form.
+pub fn decode(schema: &Schema, value: &Bytes) -> Result<Map<String, Value>, DecodeError> {
+    let mut reader = Reader::new(value.clone());
+    let mut fields = Map::new();
+    for (name, ty) in &schema.arguments {
+        fields.insert(name.clone(), field(ty, &mut reader)?);
+    }
+    reader.finish()?;
+    Ok(fields)
+}
+
+/// Recursion is as deep as the description, which its parser bounds; never as deep as the value says.
+fn field(ty: &Type, reader: &mut Reader) -> Result<Value, DecodeError> {
+    Ok(match ty {
+        Type::Str => json!(reader.string("str", VALUE_BYTES_MAX)?),
+        Type::Bytes => json!(format!("0x{}", hex::encode(reader.bytes("bytes", VALUE_BYTES_MAX)?))),
+        Type::U64 => json!(reader.u64("u64")?),
+        Type::Bool => json!(flag("bool", reader)?),
+        Type::Key => json!(PublicKey(reader.array("key")?)),
+        Type::Option(inner) => {
+            if flag("option", reader)? {
+                field(inner, reader)?
+            } else {
+                Value::Null
+            }
+        }
+        Type::List(inner) => Value::Array(reader.list("list", VALUE_BYTES_MAX, |reader| field(inner, reader))?),
+        Type::Pair(first, second) => json!([field(first, reader)?, field(second, reader)?]),
+    })
+}
+
+fn flag(name: &'static str, reader: &mut Reader) -> Result<bool, DecodeError> {
+    match reader.byte(name)? {
+        0 => Ok(false),
+        1 => Ok(true),
+        tag => Err(DecodeError::UnknownTag { field: name, tag }),
+    }
+}
+
+/// The fields in one line.
+pub fn line(fields: &Map<String, Value>) -> String {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
+    fields.iter().map(|(name, value)| format!("{name}={}", text(value))).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(schema: &str, value: &'static [u8]) -> Result<String, DecodeError> {
+        decode(&schema.parse().expect("a description"), &Bytes::from_static(value)).map(|fields| line(&fields))
+    }
+
+    #[test]
+    fn values_are_taken_apart_or_refused() {
+        assert_eq!(fields("a: u64, b: str", b"\x02\0\0\0\0\0\0\0\x01\0\0\0x").as_deref(), Ok("a=2 b=x"));
+        assert_eq!(fields("l: list<bool>", b"\x02\0\0\0\x01\0").as_deref(), Ok("l=[true,false]"));
+        assert_eq!(fields("o: option<bytes>", b"\x01\x01\0\0\0\xff").as_deref(), Ok("o=0xff"));
+        assert_eq!(fields("o: option<u64>", b"\0").as_deref(), Ok("o=null"));
+        assert!(fields("a: u64", b"\x02\0\0\0\0\0\0\0\0").is_err(), "a byte too many");
+        assert!(fields("a: u64", b"\x02").is_err(), "cut short");
+        assert!(fields("a: bool", b"\x02").is_err(), "neither true nor false");
+        assert!(fields("l: list<u64>", b"\xff\xff\xff\xff").is_err(), "a count that lies");
+    }
+}

@@ -1,0 +1,86 @@
+//! `pleach get`: proved, or not printed.
+
+use std::io::IsTerminal as _;
+
+use pleach_client::{Record, Trust, Verified};
+use pleach_types::api::Value;
+use pleach_types::{Height, Key};
+use pleach_vm::Schema;
+use serde::Serialize;
+use serde_json::Map;
+
+use super::{decode, with_cluster};
+use crate::args::{Get, Global};
+use crate::errors::{CliError, Ending};
+use crate::output::{Output, table, value_text};
+use crate::row;
+
+#[derive(Serialize)]
+struct Document {
+    height: Height,
+    trust: Trust,
+    records: Vec<RecordView>,
+}
+
+#[derive(Serialize)]
+struct RecordView {
+    key: Key,
+    present: bool,
+    value: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decoded: Option<Map<String, serde_json::Value>>,
+}
+
+/// Reads records and prints them.
+pub fn run(global: &Global, output: Output, args: &Get) -> Result<Ending, CliError> {
+    if args.raw && args.keys.len() != 1 {
+        let what = format!("--raw writes one value, {} keys were given", args.keys.len());
+        return Err(CliError::usage(what, "give one key, or leave out --raw"));
+    }
+    let records = with_cluster(global, |client| async move { Ok(client.get(&args.keys).await?) })?;
+    if args.raw {
+        raw(output, &records)?
+    } else {
+        print(output, &records, args.decode.as_ref())?
+    }
+    let all_present = records.iter().all(|record| record.value.is_some());
+    Ok(if all_present { Ending::Done } else { Ending::Absent })
+}
+
+fn raw(output: Output, records: &Verified<Vec<Record>>) -> Result<(), CliError> {
+    let Some(Record { value: Some(value), key }) = records.first() else {
+        output.talk(format_args!("the record is absent at height {} (proved)", records.height()));
+        return Ok(());
+    };
+    if std::io::stdout().is_terminal() && std::str::from_utf8(value).is_err() {
+        let what = format!("{key} has {} bytes that are not text: a terminal is no place for them", value.len());
+        return Err(CliError::usage(what, "send them to a file: pleach get KEY --raw > FILE"));
+    }
+    output.raw(value)
+}
+
+fn print(output: Output, records: &Verified<Vec<Record>>, schema: Option<&Schema>) -> Result<(), CliError> {
+    let view = |record: &Record| RecordView {
+        key: record.key.clone(),
+        present: record.value.is_some(),
+        value: record.value.as_ref().map(Value::from),
+        decoded: decoded(output, record, schema),
+    };
+    let (height, trust) = (records.height(), records.trust());
+    let document = Document { height, trust, records: records.iter().map(view).collect() };
+    output.data("pleach.get/1", &document, || {
+        let mut rows = vec![row!["KEY", "HEIGHT", "TRUST", "VALUE"]];
+        for (record, view) in records.iter().zip(&document.records) {
+            let value = view.decoded.as_ref().map_or_else(|| value_text(record.value.as_ref()), decode::line);
+            rows.push(row![record.key, format!("#{height}"), trust, value]);
+        }
+        table(&rows)
+    })
+}
+
+/// The fields of a record's value. One that is of another form is shown as it is: it is proved all the same.
+fn decoded(output: Output, record: &Record, schema: Option<&Schema>) -> Option<Map<String, serde_json::Value>> {
+    let (schema, value) = (schema?, record.value.as_ref()?);
+    let fields = decode::decode(schema, value);
+    fields.inspect_err(|e| output.talk(format_args!("! {} is not \"{schema}\": {e}", record.key))).ok()
+}

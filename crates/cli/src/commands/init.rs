@@ -1,0 +1,125 @@
+//! `pleach init`.
+
+use pleach_node::config::MemberAddresses;
+use pleach_types::Hash;
+use serde::Serialize;
+
+use crate::args::Init;
+use crate::cluster::{CONFIG_FILE, ClusterFiles, ClusterPlan, PROFILE_FILE};
+use crate::errors::{CliError, Ending};
+use crate::files::NewFolder;
+use crate::output::Output;
+use crate::profile::copyable;
+
+#[derive(Serialize)]
+struct Made {
+    genesis: Hash,
+    folder: String,
+    profile: String,
+    nodes: Vec<NodeView>,
+    faults_tolerated: usize,
+}
+
+#[derive(Serialize)]
+struct NodeView {
+    name: String,
+    config: String,
+    public: String,
+    peer: String,
+}
+
+/// Ports between one node and the next on the same host.
+const PORTS_PER_NODE: u16 = 10;
+
+/// Makes a cluster's files.
+pub fn run(output: Output, args: &Init) -> Result<Ending, CliError> {
+    check_faults(args)?;
+    let plan = ClusterPlan { name: args.name.clone(), history: args.history, members: places(args)? };
+    let folder = NewFolder::at(&args.out)?;
+    let files = plan.write(folder.path())?;
+    let place = folder.finish()?;
+    let node = |member: &MemberAddresses| NodeView {
+        name: member.name.clone(),
+        config: copyable(&place.join(&member.name).join(CONFIG_FILE)),
+        public: member.public.clone(),
+        peer: member.peer.clone(),
+    };
+    let made = Made {
+        genesis: files.genesis,
+        folder: copyable(&place),
+        profile: copyable(&place.join(PROFILE_FILE)),
+        nodes: plan.members.iter().map(node).collect(),
+        faults_tolerated: files.faults,
+    };
+    output.data("pleach.init/1", &made, || format!("{}\n", made.genesis))?;
+    explain(output, &made, &files);
+    Ok(Ending::Done)
+}
+
+/// 3f + 1, said before anything is written.
+fn check_faults(args: &Init) -> Result<(), CliError> {
+    let nodes = args.nodes;
+    if nodes == 0 {
+        return Err(CliError::usage(
+            "--nodes 0: a cluster has at least 1 node",
+            "use --nodes 4 to tolerate one faulty node",
+        ));
+    }
+    let Some(faults) = args.faults else { return Ok(()) };
+    let (needed, most) = (3 * u32::from(faults) + 1, (nodes - 1) / 3);
+    if u32::from(nodes) >= needed {
+        return Ok(());
+    }
+    Err(CliError::usage(
+        format!("{nodes} nodes cannot tolerate {faults} faulty: 3f+1 = {needed} are needed"),
+        format!("use --nodes {needed} or --faults {most}"),
+    ))
+}
+
+/// Where the nodes listen.
+fn places(args: &Init) -> Result<Vec<MemberAddresses>, CliError> {
+    let (hosts, nodes) = (args.host.len(), usize::from(args.nodes));
+    if hosts != 1 && hosts != nodes {
+        return Err(CliError::usage(
+            format!("--host names {hosts} hosts for {nodes} nodes"),
+            "name one host for all nodes, or one for each",
+        ));
+    }
+    (0..args.nodes).map(|i| place(args, i)).collect()
+}
+
+fn place(args: &Init, i: u16) -> Result<MemberAddresses, CliError> {
+    let step = if args.host.len() == 1 { i.checked_mul(PORTS_PER_NODE) } else { Some(0) };
+    let public = step.and_then(|step| args.base_port.checked_add(step));
+    let ports = public.filter(|port| *port > 0).and_then(|public| Some((public, public.checked_add(1)?)));
+    let Some((public, peer)) = ports else {
+        let most = u32::from(u16::MAX).saturating_sub(u32::from(PORTS_PER_NODE) * u32::from(args.nodes - 1) + 1);
+        return Err(CliError::usage(
+            format!("--base-port {} leaves no port for node {}: ports end at 65535", args.base_port, i + 1),
+            format!("use one from 1 to {most}"),
+        ));
+    };
+    // An IPv6 address needs brackets in front of a port.
+    let host = &args.host[usize::from(i) % args.host.len()];
+    let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.clone() };
+    Ok(MemberAddresses {
+        name: format!("node-{}", i + 1),
+        public: format!("{host}:{public}"),
+        peer: format!("{host}:{peer}"),
+    })
+}
+
+fn explain(output: Output, made: &Made, files: &ClusterFiles) {
+    let nodes = made.nodes.len();
+    output.talk(format_args!(
+        "\n{nodes} nodes, {} of them may be faulty; the line above is the digest of the genesis: clients pin it.\n\nStart each node:",
+        files.faults
+    ));
+    for node in &made.nodes {
+        output.talk(format_args!("  pleach start --config {}", node.config));
+    }
+    output.talk(format_args!("\nThen:\n  pleach --profile {} status", made.profile));
+    output.talk(
+        "\nEach folder holds a secret key (node.key): give a machine its own folder and genesis.json, no other's.",
+    );
+}

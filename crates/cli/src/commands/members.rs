@@ -1,0 +1,33 @@
+//! `pleach members`: who the cluster is, by its genesis.
+
+use pleach_types::api::MemberView;
+use serde::Serialize;
+
+use super::with_cluster;
+use crate::args::Global;
+use crate::errors::{CliError, Ending};
+use crate::output::{Output, table};
+use crate::row;
+
+#[derive(Serialize)]
+struct Document {
+    members: Vec<MemberView>,
+    faults_tolerated: u64,
+    quorum: u64,
+}
+
+/// Prints the members.
+pub fn run(global: &Global, output: Output) -> Result<Ending, CliError> {
+    let mut members = with_cluster(global, |client| async move { Ok(client.members().await?) })?;
+    // Genesis orders them by key; people look for names.
+    members.members.sort_by(|a, b| a.name.cmp(&b.name));
+    let (faults_tolerated, quorum) = (members.faults_tolerated, members.quorum);
+    let document = Document { members: members.members, faults_tolerated, quorum };
+    output.data("pleach.members/1", &document, || {
+        let mut rows = vec![row!["NAME", "PUBLIC KEY", "ADDRESS"]];
+        rows.extend(document.members.iter().map(|m| row![m.name, m.public_key, m.http.as_deref().unwrap_or("?")]));
+        table(&rows)
+    })?;
+    output.talk(format_args!("{faults_tolerated} of them may be faulty; {quorum} make a certificate"));
+    Ok(Ending::Done)
+}

@@ -1,0 +1,79 @@
+//! The commands, one file for each.
+
+mod bench;
+mod call;
+mod decode;
+mod domain;
+mod get;
+mod init;
+mod key;
+mod members;
+mod op;
+mod receipt;
+mod sending;
+mod start;
+mod status;
+mod version;
+
+pub use start::{DETACH, signal};
+
+use std::future::Future;
+
+use crate::args::{Cli, Command, Domain, Global, KeyCommand, Op};
+use crate::errors::{CliError, Ending};
+use crate::output::Output;
+use crate::profile::Profile;
+use crate::{connection, demo};
+
+/// Does what the command line says.
+///
+/// # Errors
+/// Why it could not be done.
+pub fn run(cli: Cli) -> Result<Ending, CliError> {
+    let Cli { global, command } = cli;
+    let output = Output::new(&global);
+    match command {
+        Command::Demo(args) => wait_for(demo::run(output, &args)),
+        Command::Bench(args) => wait_for(bench::run(output, &args)),
+        Command::Init(args) => init::run(output, &args),
+        Command::Start(args) => start::run(output, &args),
+        Command::Version => version::run(output),
+        Command::Key(KeyCommand::New(args)) => key::new(output, &args),
+        Command::Key(KeyCommand::Show(args)) => key::show(output, &args),
+        Command::Op(Op::Check(args)) => op::check(output, &args),
+        Command::Op(Op::Deploy(args)) => op::deploy(&global, output, &args),
+        Command::Status => status::run(&global, output),
+        Command::Get(args) => get::run(&global, output, &args),
+        Command::Call(args) => call::run(&global, output, &args),
+        Command::Domain(Domain::Create(args)) => domain::create(&global, output, &args),
+        Command::Receipt(args) => receipt::run(&global, output, &args),
+        Command::Members => members::run(&global, output),
+    }
+}
+
+/// Runs a future on a runtime of its own.
+fn wait_for<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        // Checking proofs keeps threads busy: they must look at sockets and signals more often than after 61 tasks.
+        .event_interval(8)
+        .enable_all()
+        .build()
+        .map_err(|e| CliError::Internal(format!("no runtime: {e}")))?;
+    let outcome = runtime.block_on(work);
+    // Nobody waits for clients that are still at work.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Connects to the cluster that is meant and runs `work` with it.
+fn with_cluster<T, F>(global: &Global, work: impl FnOnce(pleach_client::Client) -> F) -> Result<T, CliError>
+where
+    F: Future<Output = Result<T, CliError>>,
+{
+    let profile = Profile::find(global)?;
+    wait_for(async {
+        let client = connection::connect(&profile, global.timeout).await?;
+        work(client).await
+    })
+}

@@ -1,0 +1,214 @@
+//! What all commands share that change something: sign, run here or send, print the outcome.
+
+use std::time::{Duration, Instant};
+
+use pleach_client::{Call, Change, Client, Error, Executed, RefusedBy, Retries, Simulation, Trust, Verified};
+use pleach_types::api::{ReceiptView, Value};
+use pleach_types::{Height, Identity, Key, Receipt, Refusal, Verdict};
+use serde::Serialize;
+
+use crate::args::Sending;
+use crate::errors::{CliError, Ending};
+use crate::files;
+use crate::output::{Output, table, thousands, value_text};
+use crate::row;
+
+/// How long a command waits for slow nodes after the outcome is proved.
+const READ_WAIT: Duration = Duration::from_secs(1);
+/// The pause between two looks.
+const READ_POLL: Duration = Duration::from_millis(20);
+
+#[derive(Serialize)]
+struct SentDocument {
+    sent: bool,
+    identity: Identity,
+    trust: Trust,
+    receipt: ReceiptView,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retries: Option<Retries>,
+    milliseconds: u64,
+}
+
+#[derive(Serialize)]
+struct SimulatedDocument {
+    sent: bool,
+    verdict: &'static str,
+    height: Height,
+    gas: u64,
+    touched: Vec<Key>,
+    changes: Vec<ChangeView>,
+    output: Value,
+}
+
+#[derive(Serialize)]
+struct ChangeView {
+    key: Key,
+    before: Option<Value>,
+    after: Option<Value>,
+}
+
+#[derive(Serialize)]
+struct RefusedDocument<'a> {
+    sent: bool,
+    verdict: &'static str,
+    height: Height,
+    gas: u64,
+    reason: &'a str,
+    message: String,
+}
+
+/// Signs the call and does with it what the options say.
+///
+/// # Errors
+/// If a key file cannot be used, or there is no outcome.
+pub async fn carry_out(client: &Client, output: Output, call: Call, sending: &Sending) -> Result<Ending, CliError> {
+    let keys = files::read_keys(&sending.signers)?;
+    let call = keys.iter().fold(call, Call::sign_with).retries(sending.retries);
+    let outcome = if sending.dry_run {
+        call.dry_run().await.map(|simulation| print_simulation(client, output, &simulation))
+    } else {
+        let sent = call.send().await;
+        if let Ok(executed) = &sent {
+            wait_until_read(client, executed.height()).await;
+        }
+        sent.map(|executed| print_executed(output, &executed))
+    };
+    match outcome {
+        Ok(printed) => printed.map(|()| Ending::Done),
+        Err(Error::Refused { refusal, by }) => {
+            print_refusal(output, &refusal, &by)?;
+            advise(output, &refusal, keys.is_empty());
+            Ok(Ending::Refused)
+        }
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Waits until whoever reads next, from whichever node, will see what was done at `height`: a receipt is proved
+/// a moment before its block's result is certified, and commands follow each other as new clients that know
+/// nothing of the last one.
+///
+/// Nodes say themselves how far they are. That is not proved and need not be: a lie costs or saves a moment.
+async fn wait_until_read(client: &Client, height: Height) {
+    let deadline = Instant::now() + READ_WAIT;
+    while Instant::now() < deadline {
+        let statuses = client.statuses().await;
+        if statuses.iter().flatten().all(|status| status.certified_height >= height) {
+            return;
+        }
+        tokio::time::sleep(READ_POLL).await;
+    }
+}
+
+fn print_executed(output: Output, executed: &Executed) -> Result<(), CliError> {
+    let receipt = executed.receipt();
+    let document = SentDocument {
+        sent: true,
+        identity: receipt.identity,
+        trust: receipt.trust(),
+        receipt: ReceiptView::from(&**receipt),
+        retries: Some(executed.retries()),
+        milliseconds: u64::try_from(executed.elapsed().as_millis()).unwrap_or(u64::MAX),
+    };
+    output.data("pleach.call/1", &document, || {
+        let retries = retries_text(executed.retries());
+        let took = executed.elapsed().as_millis();
+        format!("{} · {retries}{took} ms\n", receipt_line(receipt)) + &output_line(executed.output())
+    })
+}
+
+/// A receipt in one line.
+pub fn receipt_line(receipt: &Verified<Receipt>) -> String {
+    let (height, gas, trust) = (receipt.height(), thousands(receipt.gas), receipt.trust());
+    let what = match &receipt.verdict {
+        Verdict::Applied { .. } => format!("applied at #{height}"),
+        Verdict::Refused(refusal) => format!("refused at #{height} · {} {refusal}", refusal.code()),
+    };
+    format!("{what} · request {} · gas {gas} · receipt {trust}", receipt.identity)
+}
+
+fn retries_text(retries: Retries) -> String {
+    match (retries.new_requests(), retries.stale_record) {
+        (0, _) => String::new(),
+        (1, 1) => "1 retry (a record had changed) · ".into(),
+        (n, stale) => format!("{n} retries ({stale} because a record had changed) · "),
+    }
+}
+
+fn output_line(bytes: &[u8]) -> String {
+    let value = bytes::Bytes::copy_from_slice(bytes);
+    if bytes.is_empty() { String::new() } else { format!("  returned {}\n", value_text(Some(&value))) }
+}
+
+fn print_simulation(client: &Client, output: Output, simulation: &Simulation) -> Result<(), CliError> {
+    let view = |change: &Change| ChangeView {
+        key: change.key.clone(),
+        before: change.before.as_ref().map(Value::from),
+        after: change.after.as_ref().map(Value::from),
+    };
+    let document = SimulatedDocument {
+        sent: false,
+        verdict: "would_apply",
+        height: simulation.height,
+        gas: simulation.gas,
+        touched: simulation.touched.clone(),
+        changes: simulation.changes.iter().map(view).collect(),
+        output: Value::from(&simulation.output),
+    };
+    output.data("pleach.call/1", &document, || {
+        let head = format!(
+            "would apply · gas {} of {} · touches {}, changes {} · over records of #{}\n",
+            thousands(simulation.gas),
+            thousands(client.genesis().limits.gas),
+            simulation.touched.len(),
+            simulation.changes.len(),
+            simulation.height
+        );
+        head + &changes_text(&simulation.changes) + &output_line(&simulation.output)
+    })
+}
+
+fn changes_text(changes: &[Change]) -> String {
+    let sign = |change: &Change| match (&change.before, &change.after) {
+        (None, _) => "+",
+        (_, None) => "-",
+        _ => "~",
+    };
+    let row = |c: &Change| {
+        let (before, after) = (value_text(c.before.as_ref()), value_text(c.after.as_ref()));
+        row![format!("  {}", sign(c)), c.key, format!("{before} → {after}")]
+    };
+    table(&changes.iter().map(row).collect::<Vec<_>>())
+}
+
+fn print_refusal(output: Output, refusal: &Refusal, by: &RefusedBy) -> Result<(), CliError> {
+    if let RefusedBy::Cluster(executed) = by {
+        return print_executed(output, executed);
+    }
+    let (RefusedBy::Simulation { height, gas }, message) = (by, refusal.to_string()) else { return Ok(()) };
+    let document = RefusedDocument {
+        sent: false,
+        verdict: "would_be_refused",
+        height: *height,
+        gas: *gas,
+        reason: refusal.code(),
+        message: message.clone(),
+    };
+    output.data("pleach.call/1", &document, || {
+        format!(
+            "refused · {} {message}\n  found by running it here over the records of #{height}; nothing was sent\n",
+            refusal.code()
+        )
+    })
+}
+
+fn advise(output: Output, refusal: &Refusal, nobody_signed: bool) {
+    match refusal {
+        Refusal::Aborted { .. } if nobody_signed => {
+            output.talk("  → nobody signed this call: if the operation wants the owner's signature, give --as KEYFILE");
+        }
+        Refusal::OperationAbsent(key) => output
+            .talk(format_args!("  → check the spelling, or deploy it: pleach op deploy FILE.wasm {key} --as KEYFILE")),
+        _ => {}
+    }
+}

@@ -1,0 +1,169 @@
+//! `pleach start`: runs a node until it is told to stop.
+
+use std::io::{self, BufRead as _, IsTerminal as _};
+use std::time::Duration;
+
+use pleach_node::{NodeConfig, RunningNode};
+use pleach_types::Hash;
+use serde::Serialize;
+use tokio::sync::oneshot;
+use tracing_subscriber::EnvFilter;
+
+use crate::args::Start;
+use crate::errors::{CliError, Ending};
+use crate::output::Output;
+
+/// How often a node is asked whether its engine has ended.
+const POLL: Duration = Duration::from_millis(200);
+/// How long a node may take to stop before it is left to the system. It loses nothing by that.
+const STOP_WAIT: Duration = Duration::from_secs(5);
+/// The line on standard input that says: the parent will go, and that is well.
+pub const DETACH: &str = "detach";
+
+#[derive(Serialize)]
+struct Started {
+    name: String,
+    genesis: Hash,
+    public: String,
+    peer: String,
+    process: u32,
+}
+
+/// Why a node stops.
+enum Stop {
+    Signal(&'static str),
+    ParentGone,
+    EngineEnded,
+}
+
+/// Runs a node.
+pub fn run(output: Output, args: &Start) -> Result<Ending, CliError> {
+    let config = NodeConfig::read(&args.config)?;
+    log_to_stderr()?;
+    // Watched from the first moment on: the parent may go while the node starts.
+    let parent = args.exit_with_parent.then(watch_parent);
+    let node = pleach_node::start(&config)?;
+    announce(output, &config, &node)?;
+    let stop = wait_for_stop(&node, parent)?;
+    match stop {
+        Stop::Signal(name) => tracing::info!("{name}: stopping"),
+        Stop::ParentGone => tracing::info!("standard input ended: whoever started this node has gone, stopping"),
+        Stop::EngineEnded => tracing::error!("the ordering engine has ended, stopping"),
+    }
+    stop_node(node)?;
+    Ok(Ending::Done)
+}
+
+fn log_to_stderr() -> Result<(), CliError> {
+    let filter = match std::env::var("PLEACH_LOG") {
+        Ok(text) => EnvFilter::try_new(&text).map_err(|e| {
+            CliError::usage(format!("PLEACH_LOG={text:?}: {e}"), "write for example info or pleach_node=debug")
+        })?,
+        // The engine tells of every connection that a stopped peer refuses.
+        Err(_) => EnvFilter::new("info,commonware_p2p=warn,commonware_runtime=warn,commonware_consensus=warn"),
+    };
+    let subscriber =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    subscriber.try_init().map_err(|e| CliError::Internal(format!("logging: {e}")))
+}
+
+fn announce(output: Output, config: &NodeConfig, node: &RunningNode) -> Result<(), CliError> {
+    let started = Started {
+        name: config.node.name.clone(),
+        genesis: node.node().status().genesis,
+        public: node.public_address().to_string(),
+        peer: config.listen.peer.clone(),
+        process: std::process::id(),
+    };
+    let printed = output.data("pleach.start/1", &started, || {
+        format!("{} listens on {} for clients and on {} for members\n", started.name, started.public, started.peer)
+    });
+    match printed {
+        // A node whose starter does not read on is a node all the same.
+        Err(CliError::PipeClosed) => Ok(()),
+        other => other,
+    }
+}
+
+/// Waits for a signal, the parent's end or the engine's.
+fn wait_for_stop(node: &RunningNode, parent: Option<oneshot::Receiver<()>>) -> Result<Stop, CliError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| CliError::Internal(format!("no runtime: {e}")))?;
+    runtime.block_on(async {
+        let signal = signal()?;
+        Ok(tokio::select! {
+            name = signal => Stop::Signal(name),
+            () = parent_gone(parent) => Stop::ParentGone,
+            () = engine_ended(node) => Stop::EngineEnded,
+        })
+    })
+}
+
+async fn engine_ended(node: &RunningNode) {
+    while node.ended().is_none() {
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+async fn parent_gone(parent: Option<oneshot::Receiver<()>>) {
+    // The sender is dropped without a word when the parent detached.
+    let gone = match parent {
+        Some(gone) => gone.await.is_ok(),
+        None => false,
+    };
+    if !gone {
+        std::future::pending().await
+    }
+}
+
+/// Reads standard input to its end, which comes when the other end's process does: also after kill -9.
+fn watch_parent() -> oneshot::Receiver<()> {
+    let (gone, receiver) = oneshot::channel();
+    std::thread::spawn(move || {
+        for line in io::stdin().lock().lines() {
+            if line.is_ok_and(|line| line == DETACH) {
+                return;
+            }
+        }
+        let _ = gone.send(());
+    });
+    receiver
+}
+
+/// The next signal to stop.
+#[cfg(unix)]
+pub fn signal() -> Result<impl Future<Output = &'static str>, CliError> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let listen = |kind| signal(kind).map_err(|e| CliError::Internal(format!("signals: {e}")));
+    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => "SIGINT",
+            _ = terminate.recv() => "SIGTERM",
+        }
+    })
+}
+
+/// The next signal to stop.
+#[cfg(not(unix))]
+pub fn signal() -> Result<impl Future<Output = &'static str>, CliError> {
+    Ok(async {
+        let _ = tokio::signal::ctrl_c().await;
+        "ctrl-c"
+    })
+}
+
+/// Stops a node in order, but does not wait for ever.
+fn stop_node(node: RunningNode) -> Result<(), CliError> {
+    let (done, stopped) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let _ = done.send(node.stop());
+    });
+    match stopped.recv_timeout(STOP_WAIT) {
+        Ok(outcome) => Ok(outcome?),
+        Err(_) => {
+            tracing::warn!("the node did not stop within {} s; ending without it", STOP_WAIT.as_secs());
+            Ok(())
+        }
+    }
+}

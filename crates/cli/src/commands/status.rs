@@ -1,0 +1,115 @@
+//! `pleach status`: how the nodes are doing, as each says of itself.
+
+use pleach_client::{Client, Failure};
+use pleach_types::Hash;
+use pleach_types::api::Status;
+use serde::Serialize;
+
+use super::with_cluster;
+use crate::args::Global;
+use crate::errors::{CliError, Ending};
+use crate::output::{Output, table};
+use crate::row;
+
+#[derive(Serialize)]
+struct Document {
+    cluster: String,
+    genesis: Hash,
+    members: usize,
+    quorum: usize,
+    healthy: bool,
+    nodes: Vec<NodeView>,
+}
+
+#[derive(Serialize)]
+struct NodeView {
+    address: String,
+    state: &'static str,
+    /// Blocks behind the highest node that answered.
+    lag: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<Status>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// Asks every node that the profile names.
+pub fn run(global: &Global, output: Output) -> Result<Ending, CliError> {
+    let document = with_cluster(global, |client| async move { Ok(document(&client, client.statuses().await)) })?;
+    output.data("pleach.status/1", &document, || text(&document))?;
+    warn(output, &document);
+    Ok(if document.healthy { Ending::Done } else { Ending::Unavailable })
+}
+
+fn document(client: &Client, statuses: Vec<Result<Status, Failure>>) -> Document {
+    let genesis = client.genesis();
+    let ours = |status: &&Status| status.genesis == client.genesis_digest();
+    let newest = statuses.iter().flatten().filter(ours).map(|status| status.height).max().unwrap_or(0);
+    let history = genesis.history;
+    let view = |(node, status): (usize, Result<Status, Failure>)| {
+        let address = client.address(node);
+        match status {
+            Err(failure) => {
+                NodeView { address, state: "down", lag: None, status: None, error: Some(failure.to_string()) }
+            }
+            Ok(status) => {
+                let lag = newest.saturating_sub(status.height);
+                let state = match () {
+                    () if !ours(&&status) => "other cluster",
+                    () if !status.ready => "starting",
+                    () if lag >= history => "behind",
+                    () => "ok",
+                };
+                NodeView { address, state, lag: Some(lag), status: Some(status), error: None }
+            }
+        }
+    };
+    let nodes: Vec<_> = statuses.into_iter().enumerate().map(view).collect();
+    let working = nodes.iter().filter(|node| node.state == "ok").count();
+    // Whoever asks fewer nodes than make a quorum is told about those.
+    let needed = genesis.quorum().min(nodes.len());
+    Document {
+        cluster: genesis.name.clone(),
+        genesis: client.genesis_digest(),
+        members: genesis.members.len(),
+        quorum: genesis.quorum(),
+        healthy: working >= needed,
+        nodes,
+    }
+}
+
+fn text(document: &Document) -> String {
+    let mut rows =
+        vec![row!["NODE", "STATE", "HEIGHT", "LAG", "CERTIFIED", "ROOT", "RECORDS", "PENDING", "VERSION", "ADDRESS"]];
+    for NodeView { address, state, lag, status, .. } in &document.nodes {
+        let Some(s) = status else {
+            rows.push(row!["?", state, "-", "-", "-", "-", "-", "-", "-", address]);
+            continue;
+        };
+        let (height, certified) = (format!("#{}", s.height), format!("#{}", s.certified_height));
+        let (lag, root) = (lag.unwrap_or(0), s.certified_root.short());
+        rows.push(row![s.name, state, height, lag, certified, root, s.records, s.pending, s.version, address]);
+    }
+    let head = format!(
+        "cluster {} · genesis {} · {} members, {} make a quorum\n",
+        document.cluster,
+        document.genesis.short(),
+        document.members,
+        document.quorum
+    );
+    head + &table(&rows)
+}
+
+fn warn(output: Output, document: &Document) {
+    for node in &document.nodes {
+        if let Some(error) = &node.error {
+            output.talk(format_args!("! {error}"));
+        }
+    }
+    if !document.healthy {
+        output.talk(format_args!(
+            "! fewer nodes work than the {} that a quorum needs: nothing can be ordered, proved records can still be read",
+            document.quorum
+        ));
+    }
+}

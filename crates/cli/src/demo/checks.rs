@@ -1,0 +1,140 @@
+//! What must hold at the end.
+
+use std::time::{Duration, Instant};
+
+use pleach_client::{Client, Transport as _};
+use pleach_types::{Hash, Height};
+
+use super::PATIENCE;
+use super::bank::{Balances, Bank};
+use super::load::Tally;
+use super::nodes::Nodes;
+use super::report::{Shown, expect};
+use crate::connection::connect;
+use crate::errors::CliError;
+use crate::output::thousands;
+
+/// How long the last node may take to reach the height that is compared.
+const AGREE_WAIT: Duration = Duration::from_secs(30);
+
+/// Every transfer has a proven outcome, and nothing worked that must not.
+pub fn outcomes(tally: &Tally) -> Result<Shown, CliError> {
+    let unresolved = &tally.unresolved;
+    expect(unresolved.is_empty(), "a proven outcome for every transfer", format_args!("none for {unresolved:?}"))?;
+    let wrongly = &tally.wrongly_applied;
+    expect(wrongly.is_empty(), "overdrafts and forged transfers are refused", format_args!("applied: {wrongly:?}"))?;
+    let lies = &tally.lies;
+    expect(lies.is_empty(), "every answer of a node verifies", lies.join("; "))?;
+    let millis = |percent| tally.percentile(percent) as f64 / 1_000.0;
+    let shown = Shown::that(format_args!(
+        "every transfer has a proven outcome: {} applied, {} refused",
+        thousands(tally.applied),
+        thousands(tally.refused())
+    ));
+    let shown = shown.detail(format_args!("from call to proof: p50 {:.0} ms, p99 {:.0} ms", millis(50), millis(99)));
+    let shown = shown.details(tally.refused.iter().map(|(reason, (count, example))| {
+        format!("refused {:>5} × {reason}, for example: {example}", thousands(*count))
+    }));
+    let shown =
+        shown.details(tally.retries.iter().map(|(reason, count)| {
+            format!("overtaken {:>3} × {reason}, tried again with a new proof", thousands(*count))
+        }));
+    Ok(shown.details(
+        tally.not_taken.iter().map(|(reason, count)| format!("not taken {count} × {reason}: nothing was executed")),
+    ))
+}
+
+/// All nodes have the same root at one certified height, the newest that any of them has. Receipts are proved by
+/// f + 1 signatures before their block's result is certified: `least` is the height of the last receipt.
+pub async fn same_roots(nodes: &mut Nodes, least: Height) -> Result<(Height, Shown), CliError> {
+    let height = nodes.newest_certified().await.max(least);
+    for node in 0..nodes.len() {
+        nodes.wait_for_height(node, height, AGREE_WAIT).await?;
+    }
+    let mut roots = Vec::new();
+    for node in 0..nodes.len() {
+        roots.push((nodes.name(node).to_owned(), root_at(nodes, node, height).await?));
+    }
+    let first = roots[0].1;
+    let seen: Vec<_> = roots.iter().map(|(name, root)| format!("{name} {root}")).collect();
+    expect(roots.iter().all(|(_, root)| *root == first), format_args!("one root at #{height}"), seen.join(", "))?;
+    let shown = Shown::that(format_args!(
+        "all {} nodes have root {} at certified height #{height}",
+        nodes.len(),
+        first.short()
+    ));
+    Ok((height, shown))
+}
+
+/// The root that a node has at a height.
+async fn root_at(nodes: &Nodes, node: usize, height: Height) -> Result<Hash, CliError> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let blocks = nodes.transport().blocks(node, 1, Some(height + 1)).await;
+        let found =
+            blocks.as_ref().ok().and_then(|blocks| blocks.blocks.first()).filter(|block| block.height == height);
+        match found {
+            Some(block) => return Ok(block.root),
+            None if Instant::now() > deadline => {
+                let name = nodes.name(node);
+                return Err(CliError::Step {
+                    expected: format!("{name} tells its root at #{height}"),
+                    seen: format!("{blocks:?}"),
+                });
+            }
+            None => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
+
+/// The balances, each proved, add up to what was paid in.
+pub async fn money(client: &Client, bank: &Bank, height: Height) -> Result<(Balances, Shown), CliError> {
+    let balances = bank.balances(client, Some(height)).await?;
+    let (sum, money) = (balances.sum(), bank.money());
+    expect(sum == money, format_args!("the balances add up to {money}"), sum)?;
+    let count = thousands(balances.balances.len() as u64);
+    let shown = Shown::that(format_args!(
+        "{count} balances read with proofs and verified at #{height}: they add up to {money}, as before"
+    ));
+    Ok((balances, shown))
+}
+
+/// Each balance is what it was, plus and minus what the proven receipts say.
+pub async fn ledger(bank: &Bank, balances: &Balances, tally: &Tally) -> Result<((), Shown), CliError> {
+    for (i, (account, balance)) in bank.accounts.iter().zip(&balances.balances).enumerate() {
+        let expected = i128::from(super::bank::FUNDS) + tally.gains.get(&i).copied().unwrap_or(0);
+        let seen = i128::from(*balance);
+        expect(
+            seen == expected,
+            format_args!("{} has {expected}, by the receipts of its transfers", account.name),
+            seen,
+        )?;
+    }
+    let applied = thousands(tally.applied);
+    Ok((
+        (),
+        Shown::that(format_args!(
+            "each balance is what the {applied} receipts make it: nothing lost, nothing executed twice"
+        )),
+    ))
+}
+
+/// Each node, asked alone, proves the same balances: the one that was killed too.
+pub async fn each_node(nodes: &Nodes, bank: &Bank, balances: &Balances) -> Result<((), Shown), CliError> {
+    for node in 0..nodes.len() {
+        let client = connect(&nodes.profile_of(node), PATIENCE).await?;
+        let own = bank.balances(&client, Some(balances.height)).await?;
+        let differs = own.balances.iter().zip(&balances.balances).position(|(own, other)| own != other);
+        if let Some(i) = differs {
+            let (name, account) = (nodes.name(node), &bank.accounts[i].name);
+            let expected = format!("{name} proves balance {} of {account}", balances.balances[i]);
+            return Err(CliError::Step { expected, seen: own.balances[i].to_string() });
+        }
+    }
+    let shown = format!(
+        "each of the {} nodes, asked alone, proves every one of these balances at #{}",
+        nodes.len(),
+        balances.height
+    );
+    Ok(((), Shown::that(shown)))
+}

@@ -1,0 +1,389 @@
+//! `pleach demo`: four nodes, a bank, clients at work, a node that is killed, and the checks.
+//!
+//! | module | duty |
+//! | --- | --- |
+//! | `nodes` | child processes of this program, one for each node |
+//! | `bank` | the bank and its accounts |
+//! | `load` | clients that transfer, and what became of every transfer |
+//! | `checks` | what must hold at the end |
+//! | `report` | the numbered steps |
+//! | `folder`, `ports` | where it all is |
+
+mod bank;
+mod checks;
+mod folder;
+mod load;
+mod nodes;
+mod ports;
+mod report;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pleach_client::{Client, Config};
+use pleach_types::{Hash, Height};
+use serde::Serialize;
+
+use crate::args::Demo;
+use crate::commands::signal;
+use crate::connection::{connect, connect_with};
+use crate::errors::{CliError, Ending};
+use crate::output::{Output, table, thousands};
+use crate::row;
+
+pub use bank::Bank;
+pub use folder::Folder;
+pub use load::{Load, Tally};
+pub use nodes::Nodes;
+use report::{Report, Shown, Step, expect, seconds};
+
+/// How long one call of the set-up may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a restarted node may take to catch up.
+const CATCH_UP_WAIT: Duration = Duration::from_secs(60);
+/// How often progress is shown on a terminal.
+const LIVE_EVERY: Duration = Duration::from_millis(100);
+/// How often progress is said elsewhere.
+const SAY_EVERY: Duration = Duration::from_secs(2);
+
+#[derive(Serialize)]
+struct Document<'a> {
+    passed: bool,
+    genesis: Hash,
+    nodes: usize,
+    accounts: usize,
+    clients: u32,
+    applied: u64,
+    refused: Vec<Refused>,
+    steps: &'a [Step],
+    milliseconds: u64,
+}
+
+#[derive(Serialize)]
+struct FailedDocument<'a> {
+    passed: bool,
+    steps: &'a [Step],
+    logs: String,
+}
+
+#[derive(Serialize)]
+struct Refused {
+    reason: String,
+    count: u64,
+}
+
+/// Runs the demo; every process that it started ends with it, unless they are to be kept.
+///
+/// # Errors
+/// If it cannot be started, or somebody interrupts it. A step that fails is an [`Ending`].
+pub async fn run(output: Output, args: &Demo) -> Result<Ending, CliError> {
+    let interrupted = signal()?;
+    tokio::select! {
+        ending = Box::pin(tour(output, args)) => ending,
+        _ = interrupted => {
+            output.live("");
+            Err(CliError::Interrupted)
+        }
+    }
+}
+
+async fn tour(output: Output, args: &Demo) -> Result<Ending, CliError> {
+    let mut folder = Folder::new(args.keep.as_ref().and_then(Option::as_deref))?;
+    let mut report = Report::new(output);
+    match Tour::steps(output, args, &folder, &mut report).await {
+        Ok(tour) => {
+            tour.conclude(&report)?;
+            if args.keep.is_some() {
+                folder.keep();
+                tour.leave_running(&folder)?;
+            }
+            Ok(Ending::Done)
+        }
+        Err(CliError::PipeClosed) => Err(CliError::PipeClosed),
+        Err(e) if report.steps().iter().all(|step| step.passed) => Err(e),
+        Err(_) => {
+            folder.keep();
+            let logs = folder.path().display().to_string();
+            report.line(format_args!("\nThe demo failed. The nodes' logs are kept: {logs}/node-*/log.txt"))?;
+            if output.is_json() {
+                let document = FailedDocument { passed: false, steps: report.steps(), logs };
+                output.data("pleach.demo/1", &document, String::new)?;
+            }
+            Ok(Ending::Failed)
+        }
+    }
+}
+
+/// What the steps share.
+struct Tour<'a> {
+    output: Output,
+    args: &'a Demo,
+    nodes: Nodes,
+    bank: Arc<Bank>,
+    tally: Tally,
+}
+
+impl<'a> Tour<'a> {
+    async fn steps(output: Output, args: &'a Demo, folder: &Folder, report: &mut Report) -> Result<Self, CliError> {
+        report.line(format_args!(
+            "pleach {} demo · a throwaway cluster on this machine, every node a process of its own\n",
+            env!("CARGO_PKG_VERSION")
+        ))?;
+        let nodes = report.step("the nodes start and serve", start_nodes(folder, args.nodes)).await?;
+        introduce(report, &nodes)?;
+        let client = connect(&nodes.profile(), PATIENCE).await?;
+        let bank = Arc::new(Bank::new(args.accounts)?);
+        report.step("the bank is created", create_bank(&client, &bank)).await?;
+        report.step("the accounts are opened and funded", open_accounts(&client, &bank)).await?;
+        let mut tour = Self { output, args, nodes, bank, tally: Tally::default() };
+        tour.run_load(report).await?;
+        tour.run_checks(&client, report).await?;
+        Ok(tour)
+    }
+
+    /// The clients work throughout; meanwhile a node dies and comes back.
+    async fn run_load(&mut self, report: &mut Report) -> Result<(), CliError> {
+        let third = Duration::from_secs(u64::from(self.args.seconds)) / 3;
+        let clients = self.connect_clients().await?;
+        let load = Load::start(clients, &self.bank);
+        let title = "clients transfer at random";
+        report.step(title, self.watch_first_third(&load, third)).await?;
+        let victim = self.nodes.len() - 1;
+        let title = "a node is killed, the rest go on";
+        report.step(title, self.kill(&load, victim, third)).await?;
+        let title = "the killed node is started again and catches up";
+        report.step(title, self.restart(&load, victim, third)).await?;
+        self.tally = report.step("every transfer has a proven outcome", finish_load(load)).await?;
+        Ok(())
+    }
+
+    async fn connect_clients(&self) -> Result<Vec<Client>, CliError> {
+        let profile = self.nodes.profile();
+        let config = Config { call_timeout: PATIENCE, read_timeout: PATIENCE, ..Config::default() };
+        let connecting = (0..self.args.clients).map(|_| connect_with(&profile, config.clone()));
+        futures::future::try_join_all(connecting).await
+    }
+
+    async fn watch_first_third(&self, load: &Load, time: Duration) -> Result<((), Shown), CliError> {
+        self.watch(load, time, "").await;
+        self.watch_until_progress(load, 0, 0, "").await;
+        let (applied, refused) = load.counts();
+        expect(applied > 0, "transfers are applied", format_args!("0 applied, {refused} refused"))?;
+        let (clients, applied) = (self.args.clients, thousands(applied));
+        Ok((
+            (),
+            Shown::that(format_args!(
+                "{clients} clients transfer at random: {applied} transfers applied and proved in the first {}",
+                seconds(load.began.elapsed())
+            )),
+        ))
+    }
+
+    async fn kill(&mut self, load: &Load, victim: usize, time: Duration) -> Result<((), Shown), CliError> {
+        let name = self.nodes.name(victim).to_owned();
+        self.nodes.kill(victim)?;
+        let (before, height) = (load.counts().0, self.nodes.newest_certified().await);
+        let (began, remark) = (Instant::now(), format!(" · {name} is dead"));
+        self.watch(load, time, &remark).await;
+        self.watch_until_progress(load, before, height, &remark).await;
+        let (applied, newest) = (load.counts().0 - before, self.nodes.newest_certified().await);
+        let seen = format!("{applied} transfers applied, certified height from #{height} to #{newest}");
+        expect(applied > 0 && newest > height, format_args!("the cluster goes on without {name}"), &seen)?;
+        let applied = thousands(applied);
+        Ok((
+            (),
+            Shown::that(format_args!(
+                "kill -9 {name}: the other {} go on, {applied} transfers in {} without it (#{height} → #{newest})",
+                self.nodes.len() - 1,
+                seconds(began.elapsed())
+            )),
+        ))
+    }
+
+    async fn restart(&mut self, load: &Load, victim: usize, time: Duration) -> Result<((), Shown), CliError> {
+        let name = self.nodes.name(victim).to_owned();
+        let began = Instant::now();
+        let height = self.nodes.newest_certified().await;
+        self.nodes.restart(victim)?;
+        let status = self.nodes.wait_for_height(victim, height, CATCH_UP_WAIT).await?;
+        let took = began.elapsed();
+        self.watch(load, time.saturating_sub(took), "").await;
+        Ok((
+            (),
+            Shown::that(format_args!(
+                "{name} started again: it replayed its own archive and caught up to #{} while the cluster went on, in {}",
+                status.certified_height,
+                seconds(took)
+            )),
+        ))
+    }
+
+    /// Goes on until more than `count` transfers are applied in all, and a height above `height` is certified.
+    /// Machines can be so busy with other things that the time which was asked for is not enough; only that nothing
+    /// happens for very long is a failure.
+    async fn watch_until_progress(&self, load: &Load, count: u64, height: Height, remark: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if load.counts().0 > count && self.nodes.newest_certified().await > height {
+                return;
+            }
+            self.watch(load, LIVE_EVERY, remark).await;
+        }
+    }
+
+    /// Shows progress for some time.
+    async fn watch(&self, load: &Load, time: Duration, remark: &str) {
+        let every = if self.output.is_live() { LIVE_EVERY } else { SAY_EVERY };
+        let deadline = Instant::now() + time;
+        let mut last = (Instant::now(), load.counts().0);
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            tokio::time::sleep(every.min(left)).await;
+            // Elsewhere than on a terminal every line stays: none for a rest of the time.
+            if left < every {
+                break;
+            }
+            let (applied, refused) = load.counts();
+            let (elapsed, rate) = (load.began.elapsed(), rate(&mut last, applied));
+            let text = format!(
+                "       {} · {} applied · {rate}/s · {} refused{remark}",
+                seconds(elapsed),
+                thousands(applied),
+                thousands(refused)
+            );
+            if self.output.is_live() { self.output.live(&text) } else { self.output.talk(text) }
+        }
+        self.output.live("");
+    }
+
+    async fn run_checks(&mut self, client: &Client, report: &mut Report) -> Result<(), CliError> {
+        let height =
+            report.step("all nodes agree on a root", checks::same_roots(&mut self.nodes, self.tally.height)).await?;
+        let title = "every balance is proved, and no money was made or lost";
+        let balances = report.step(title, checks::money(client, &self.bank, height)).await?;
+        let title = "the receipts explain every balance";
+        report.step(title, checks::ledger(&self.bank, &balances, &self.tally)).await?;
+        let title = "every node alone proves the same balances";
+        report.step(title, checks::each_node(&self.nodes, &self.bank, &balances)).await
+    }
+
+    fn conclude(&self, report: &Report) -> Result<(), CliError> {
+        let (steps, took) = (report.steps().len(), seconds(report.elapsed()));
+        report.line(format_args!("\n{steps} of {steps} steps passed in {took}."))?;
+        if !self.output.is_json() {
+            return Ok(());
+        }
+        let refused =
+            self.tally.refused.iter().map(|(reason, (count, _))| Refused { reason: reason.clone(), count: *count });
+        let document = Document {
+            passed: true,
+            genesis: self.nodes.genesis,
+            nodes: self.nodes.len(),
+            accounts: self.bank.accounts.len(),
+            clients: self.args.clients,
+            applied: self.tally.applied,
+            refused: refused.collect(),
+            steps: report.steps(),
+            milliseconds: report.milliseconds(),
+        };
+        self.output.data("pleach.demo/1", &document, String::new)
+    }
+
+    /// Writes the keys for people, lets the nodes go on and says how to talk to them.
+    fn leave_running(self, folder: &Folder) -> Result<(), CliError> {
+        let keys = self.bank.write_keys(folder.path())?;
+        let processes: Vec<_> = self.nodes.leave_running()?.iter().map(ToString::to_string).collect();
+        let text = how_to_talk(folder, &keys, &processes);
+        self.output.talk(text);
+        Ok(())
+    }
+}
+
+/// Transfers per second since the last look.
+fn rate(last: &mut (Instant, u64), applied: u64) -> String {
+    let since = last.0.elapsed().as_secs_f64();
+    let new = applied.saturating_sub(last.1);
+    *last = (Instant::now(), applied);
+    if since > 0.0 { format!("{:.0}", new as f64 / since) } else { "-".into() }
+}
+
+async fn start_nodes(folder: &Folder, count: u16) -> Result<(Nodes, Shown), CliError> {
+    let nodes = Nodes::start(folder.path(), count).await?;
+    let shown = Shown::that(format_args!("{count} nodes serve genesis {}", nodes.genesis.short()));
+    Ok((nodes, shown))
+}
+
+fn introduce(report: &Report, nodes: &Nodes) -> Result<(), CliError> {
+    let mut rows = vec![row!["       NODE", "FOR CLIENTS", "FOR MEMBERS", "PROCESS"]];
+    rows.extend(
+        nodes.table().into_iter().map(|[name, public, peer, id]| row![format!("       {name}"), public, peer, id]),
+    );
+    report.line(table(&rows).trim_end())?;
+    report.line(format_args!(
+        "       {} nodes tolerate {} faulty; clients pin genesis {}",
+        nodes.len(),
+        nodes.faults,
+        nodes.genesis
+    ))
+}
+
+async fn create_bank(client: &Client, bank: &Bank) -> Result<((), Shown), CliError> {
+    let height = bank.create(client).await?;
+    Ok((
+        (),
+        Shown::that(format_args!(
+            "domain {}/ belongs to key {}, with operations open, deposit and transfer (#{height})",
+            bank::DOMAIN,
+            bank.owner.public().short()
+        )),
+    ))
+}
+
+async fn open_accounts(client: &Client, bank: &Bank) -> Result<((), Shown), CliError> {
+    let requests = bank.open_accounts(client).await?;
+    let balances = bank.balances(client, None).await?;
+    let wrong = balances.balances.iter().position(|balance| *balance != bank::FUNDS);
+    if let Some(wrong) = wrong {
+        let (name, seen) = (&bank.accounts[wrong].name, balances.balances[wrong]);
+        expect(false, format_args!("{name} has {}", bank::FUNDS), seen)?;
+    }
+    let (accounts, each) = (thousands(bank.accounts.len() as u64), thousands(bank::FUNDS));
+    Ok((
+        (),
+        Shown::that(format_args!(
+            "{accounts} accounts opened with {each} each by {requests} requests, all read back with proofs (#{})",
+            balances.height
+        )),
+    ))
+}
+
+async fn finish_load(load: Load) -> Result<(Tally, Shown), CliError> {
+    let tally = load.finish().await?;
+    let shown = checks::outcomes(&tally)?;
+    Ok((tally, shown))
+}
+
+fn how_to_talk(folder: &Folder, keys: &[(String, std::path::PathBuf)], processes: &[String]) -> String {
+    use crate::profile::copyable;
+    let program = std::env::current_exe().map_or_else(|_| "pleach".into(), |path| copyable(&path));
+    // A shell looks for a bare name elsewhere.
+    let program = if program.contains('/') { program } else { format!("./{program}") };
+    let profile = copyable(&folder.path().join(crate::cluster::PROFILE_FILE));
+    let key = |name: &str| keys.iter().find(|(n, _)| n == name).map(|(_, path)| copyable(path)).unwrap_or_default();
+    let pleach = format!("{program} --profile {profile}");
+    format!(
+        "\nThe cluster goes on. Talk to it:\n\
+         \x20 {pleach} status\n\
+         \x20 {pleach} get bank/accounts/alice bank/accounts/nobody --decode 'holder: key, balance: u64'\n\
+         \x20 {pleach} call bank/transfer alice bob 5 --as {alice} --dry-run\n\
+         \x20 {pleach} call bank/transfer alice bob 5 --as {alice}\n\
+         \x20 {pleach} call bank/transfer bob alice 5 --as {alice}      (refused: bob has not signed)\n\
+         The bank's owner is {owner}; demo keys, never use them elsewhere.\n\
+         End it:\n\
+         \x20 kill {processes} && rm -r {folder}",
+        alice = key("alice"),
+        owner = key("bank"),
+        processes = processes.join(" "),
+        folder = copyable(folder.path()),
+    )
+}

@@ -1,0 +1,317 @@
+//! Everything that can end a command badly: what happened with the values, what to do, and the exit code.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use pleach_client::{Error as ClientError, ErrorKind};
+use pleach_node::OrderError;
+use pleach_node::{ConfigError, StartError};
+use pleach_types::genesis::GenesisError;
+use pleach_types::{Hash, Key, Receipt, Verdict};
+use pleach_vm::InvalidOperation;
+use pleach_vm::schema::ArgumentError;
+use thiserror::Error;
+
+/// How a command that did its work ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// All went well.
+    Done,
+    /// A record that was asked for is absent, which is proved.
+    Absent,
+    /// The data on standard output says why the cluster did not do it.
+    Refused,
+    /// Fewer nodes work than are needed.
+    Unavailable,
+    /// A step of the demo failed; standard error says which.
+    Failed,
+}
+
+impl Ending {
+    /// How a command ends that found this receipt.
+    pub fn of(receipt: &Receipt) -> Self {
+        match receipt.verdict {
+            Verdict::Applied { .. } => Self::Done,
+            Verdict::Refused(_) => Self::Refused,
+        }
+    }
+}
+
+/// The exit codes, as the help states them.
+mod code {
+    pub const OK: u8 = 0;
+    pub const INTERNAL: u8 = 1;
+    pub const USAGE: u8 = 2;
+    pub const ABSENT: u8 = 3;
+    pub const REFUSED: u8 = 4;
+    pub const VERIFICATION: u8 = 5;
+    pub const UNAVAILABLE: u8 = 6;
+    pub const NOT_ALLOWED: u8 = 7;
+    pub const LOCAL_FILE: u8 = 8;
+}
+
+impl From<Ending> for ExitCode {
+    fn from(ending: Ending) -> Self {
+        Self::from(match ending {
+            Ending::Done => code::OK,
+            Ending::Absent => code::ABSENT,
+            Ending::Refused => code::REFUSED,
+            Ending::Unavailable => code::UNAVAILABLE,
+            Ending::Failed => code::INTERNAL,
+        })
+    }
+}
+
+/// Why a command did not do its work.
+#[derive(Debug, Error)]
+pub enum CliError {
+    /// The reader of standard output has gone: not an error to talk about.
+    #[error("standard output was closed")]
+    PipeClosed,
+    /// Standard output does not take the data.
+    #[error("cannot write to standard output: {0}")]
+    Stdout(io::Error),
+    /// Something that should not be possible.
+    #[error("internal error: {0}")]
+    Internal(String),
+    /// Options that contradict each other or a rule.
+    #[error("{what}")]
+    Usage {
+        /// What is wrong, with the values.
+        what: String,
+        /// What to do.
+        cure: String,
+    },
+    /// Nothing says which cluster is meant.
+    #[error("which cluster? {missing}")]
+    NoCluster {
+        /// What is not known.
+        missing: String,
+    },
+    /// The profile is not one.
+    #[error("profile {path}: {why}", path = .path.display())]
+    Profile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A local file or folder cannot be used.
+    #[error("cannot {doing} {path}: {reason}", path = .path.display())]
+    File {
+        /// What was tried.
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        reason: io::Error,
+    },
+    /// Something is there that would be overwritten.
+    #[error("{path} exists already; nothing was changed", path = .path.display())]
+    Exists {
+        /// The file or folder.
+        path: PathBuf,
+    },
+    /// A local file is not a module that may run.
+    #[error("{path} is not an operation: {why}", path = .path.display())]
+    Module {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: Box<InvalidOperation>,
+    },
+    /// A local file is not WebAssembly at all.
+    #[error("{path} is not WebAssembly ({start})", path = .path.display())]
+    NotWasm {
+        /// The file.
+        path: PathBuf,
+        /// What it starts with.
+        start: String,
+    },
+    /// The arguments do not fit the operation.
+    #[error("{why}")]
+    Arguments {
+        /// Which argument, and what was expected.
+        why: ArgumentError,
+        /// The operation's own description.
+        signature: String,
+    },
+    /// The operation does not say what arguments it takes.
+    #[error("{operation} does not describe its arguments: its module has no usable section pleach.args")]
+    NoSchema {
+        /// The operation.
+        operation: Key,
+    },
+    /// There is no such operation.
+    #[error("there is no operation {operation}: the record is absent at height {height} (proved)")]
+    NoOperation {
+        /// Its key.
+        operation: Key,
+        /// The height that was read.
+        height: u64,
+    },
+    /// A receipt that no node knows.
+    #[error("no node knows request {identity}")]
+    NoReceipt {
+        /// The request.
+        identity: Hash,
+    },
+    /// What was to be shown is not so.
+    #[error("expected: {expected}; seen: {seen}")]
+    Step {
+        /// What should be.
+        expected: String,
+        /// What is.
+        seen: String,
+    },
+    /// A configuration, a genesis or a key file.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The genesis to be made.
+    #[error("the cluster cannot be made: {0}")]
+    Genesis(#[from] GenesisError),
+    /// A node that does not start, or has stopped.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// Talking to a cluster.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// A signal ended the command.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl CliError {
+    /// A [`CliError::Usage`].
+    pub fn usage(what: impl Into<String>, cure: impl Into<String>) -> Self {
+        Self::Usage { what: what.into(), cure: cure.into() }
+    }
+
+    /// Turns the system's error about a file into ours.
+    pub fn file(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |reason| Self::File { doing, path, reason }
+    }
+
+    /// What the program exits with.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::PipeClosed => code::OK,
+            Self::Internal(_) | Self::Stdout(_) | Self::Interrupted | Self::Step { .. } => code::INTERNAL,
+            Self::Usage { .. } | Self::NoCluster { .. } | Self::Profile { .. } | Self::Arguments { .. } => code::USAGE,
+            Self::NoSchema { .. } | Self::Genesis(_) => code::USAGE,
+            Self::NoOperation { .. } => code::ABSENT,
+            // That no node remembers it proves nothing.
+            Self::NoReceipt { .. } => code::UNAVAILABLE,
+            Self::File { reason, .. } => file_code(reason),
+            Self::Exists { .. } | Self::Module { .. } | Self::NotWasm { .. } => code::LOCAL_FILE,
+            Self::Config(e) => config_code(e),
+            Self::Start(e) => start_code(e),
+            Self::Client(e) => client_code(e),
+        }
+    }
+
+    /// The stable code of the error, for programs.
+    pub fn code(&self) -> &str {
+        match self {
+            Self::PipeClosed => "PIPE_CLOSED",
+            Self::Stdout(_) => "STDOUT",
+            Self::Internal(_) => "INTERNAL",
+            Self::Interrupted => "INTERRUPTED",
+            Self::Usage { .. } => "USAGE",
+            Self::NoCluster { .. } => "NO_CLUSTER",
+            Self::Profile { .. } => "PROFILE_INVALID",
+            Self::File { .. } => "FILE",
+            Self::Exists { .. } => "EXISTS",
+            Self::Module { .. } => "OPERATION_INVALID",
+            Self::NotWasm { .. } => "NOT_WASM",
+            Self::Arguments { .. } => "ARGUMENTS",
+            Self::NoSchema { .. } => "NO_SCHEMA",
+            Self::NoOperation { .. } => "OPERATION_ABSENT",
+            Self::NoReceipt { .. } => "RECEIPT_UNKNOWN",
+            Self::Step { .. } => "STEP_FAILED",
+            Self::Config(_) => "CONFIG",
+            Self::Genesis(_) => "GENESIS_INVALID",
+            Self::Start(_) => "START",
+            Self::Client(e) => e.code(),
+        }
+    }
+
+    /// What to do about it; empty where the message says it.
+    pub fn cure(&self) -> String {
+        match self {
+            Self::Usage { cure, .. } => cure.clone(),
+            Self::NoCluster { .. } => "name it with --profile net/profile.toml, or with --node HOST:PORT and \
+                --genesis DIGEST (\"pleach init\" and \"pleach demo --keep\" print both)"
+                .into(),
+            Self::Profile { .. } => {
+                "a profile has lines  genesis = \"…64 digits…\"  and  nodes = [\"host:port\"]".into()
+            }
+            Self::File { reason, .. } if reason.kind() == io::ErrorKind::NotFound => "check the path".into(),
+            Self::Exists { .. } => "name another one, or remove it yourself".into(),
+            Self::Arguments { signature, .. } => format!("it takes: {signature}"),
+            Self::NoSchema { .. } => "encode them yourself and give them with --arguments-hex".into(),
+            Self::NoOperation { operation, .. } => {
+                format!("check the spelling, or deploy it: pleach op deploy FILE.wasm {operation} --as KEYFILE")
+            }
+            Self::NoReceipt { .. } => "nodes remember the receipts of the last blocks only; with --wait the command \
+                waits for a request that is on its way"
+                .into(),
+            Self::NotWasm { .. } => "build the operation for target wasm32v1-none and give the .wasm file".into(),
+            Self::Module { .. } => "\"pleach op check FILE\" runs the same check".into(),
+            Self::Config(ConfigError::Read { .. }) => {
+                "check the path; \"pleach init\" makes all files of a node".into()
+            }
+            Self::Config(ConfigError::Toml { .. }) => {
+                "see the file that \"pleach init\" writes for what is allowed".into()
+            }
+            Self::Client(e) => client_cure(e),
+            _ => String::new(),
+        }
+    }
+}
+
+fn file_code(reason: &io::Error) -> u8 {
+    if reason.kind() == io::ErrorKind::PermissionDenied { code::NOT_ALLOWED } else { code::LOCAL_FILE }
+}
+
+fn config_code(error: &ConfigError) -> u8 {
+    match error {
+        ConfigError::Read { reason, .. } => file_code(reason),
+        ConfigError::Key { .. } => code::LOCAL_FILE,
+        _ => code::USAGE,
+    }
+}
+
+fn start_code(error: &StartError) -> u8 {
+    match error {
+        StartError::Config(e) => config_code(e),
+        StartError::Listen { .. } | StartError::Order(OrderError::Listen { .. }) => code::UNAVAILABLE,
+        StartError::Order(OrderError::Data { .. }) => code::LOCAL_FILE,
+        StartError::Http(_) => code::INTERNAL,
+        _ => code::USAGE,
+    }
+}
+
+fn client_code(error: &ClientError) -> u8 {
+    match error.kind() {
+        ErrorKind::BadInput => code::USAGE,
+        ErrorKind::Verification => code::VERIFICATION,
+        ErrorKind::Availability | ErrorKind::Unknown => code::UNAVAILABLE,
+        ErrorKind::Refused => code::REFUSED,
+    }
+}
+
+fn client_cure(error: &ClientError) -> String {
+    if let Some(identity) = error.pending() {
+        return format!("pleach receipt {identity} --wait");
+    }
+    match error {
+        ClientError::Unreachable(_) => "start the nodes, or name others with --node".into(),
+        ClientError::GenesisMismatch { .. } => {
+            "check --genesis or the profile: never pin a digest that a node told you".into()
+        }
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,136 @@
+//! Local files: never overwritten, secret ones readable by their owner only.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use pleach_types::SecretKey;
+
+use crate::errors::CliError;
+
+/// Writes a file that must not exist yet.
+///
+/// # Errors
+/// [`CliError::Exists`], or what the system says.
+pub fn write_new(path: &Path, text: &str) -> Result<(), CliError> {
+    write(path, text, OpenOptions::new().write(true).create_new(true))
+}
+
+/// As [`write_new`], for secrets: the file is private from its first moment on.
+///
+/// # Errors
+/// As [`write_new`].
+pub fn write_new_secret(path: &Path, text: &str) -> Result<(), CliError> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    write(path, text, &options)
+}
+
+fn write(path: &Path, text: &str, options: &OpenOptions) -> Result<(), CliError> {
+    let mut file = options.open(path).map_err(|reason| match reason.kind() {
+        io::ErrorKind::AlreadyExists => CliError::Exists { path: path.into() },
+        _ => CliError::file("create", path)(reason),
+    })?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(CliError::file("write", path))
+}
+
+/// Reads a file of at most `limit` bytes: somebody's typo must not load a disk image.
+///
+/// # Errors
+/// What the system says, or that it is too large.
+pub fn read(path: &Path, limit: usize) -> Result<Bytes, CliError> {
+    use io::Read as _;
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(CliError::file("read", path))?;
+    file.take(limit as u64 + 1).read_to_end(&mut bytes).map_err(CliError::file("read", path))?;
+    if bytes.len() > limit {
+        let reason = io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {limit} bytes"));
+        return Err(CliError::file("use", path)(reason));
+    }
+    Ok(bytes.into())
+}
+
+/// A new secret key from the system's randomness.
+pub fn new_secret() -> Result<SecretKey, CliError> {
+    use rand::TryRngCore as _;
+    let mut seed = [0; 32];
+    rand::rngs::OsRng
+        .try_fill_bytes(&mut seed)
+        .map_err(|e| CliError::Internal(format!("the system gives no randomness: {e}")))?;
+    Ok(SecretKey::from_seed(seed))
+}
+
+/// Reads the key files of signers.
+///
+/// # Errors
+/// The first file that cannot be read, is readable by others or holds no key.
+pub fn read_keys(paths: &[PathBuf]) -> Result<Vec<SecretKey>, CliError> {
+    paths.iter().map(|path| Ok(pleach_node::config::read_key(path)?)).collect()
+}
+
+/// A folder that is being made: it stands beside its place until it is complete, so that nobody ever sees
+/// half of it, and goes away if it never is.
+#[derive(Debug)]
+pub struct NewFolder {
+    place: PathBuf,
+    partial: Option<PathBuf>,
+}
+
+impl NewFolder {
+    /// Starts a folder for `place`, which must not exist yet or be empty.
+    ///
+    /// # Errors
+    /// [`CliError::Exists`], or what the system says.
+    pub fn at(place: &Path) -> Result<Self, CliError> {
+        check_vacant(place)?;
+        let name = place.file_name().ok_or_else(|| {
+            CliError::usage(format!("{} is not a folder's name", place.display()), "name a new folder")
+        })?;
+        let parent = match place.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let partial = parent.join(format!(".{}.partial-{}", name.to_string_lossy(), std::process::id()));
+        fs::create_dir(&partial).map_err(CliError::file("create", &partial))?;
+        Ok(Self { place: place.into(), partial: Some(partial) })
+    }
+
+    /// Where to write.
+    pub fn path(&self) -> &Path {
+        self.partial.as_deref().unwrap_or(&self.place)
+    }
+
+    /// Puts the complete folder in its place.
+    ///
+    /// # Errors
+    /// What the system says; the folder is gone then.
+    pub fn finish(mut self) -> Result<PathBuf, CliError> {
+        fs::rename(self.path(), &self.place).map_err(CliError::file("create", &self.place))?;
+        self.partial = None;
+        Ok(self.place.clone())
+    }
+}
+
+impl Drop for NewFolder {
+    fn drop(&mut self) {
+        if let Some(partial) = self.partial.take() {
+            let _ = fs::remove_dir_all(partial);
+        }
+    }
+}
+
+/// Whether nothing stands at `place`, or an empty folder.
+fn check_vacant(place: &Path) -> Result<(), CliError> {
+    match fs::read_dir(place) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::NotADirectory => Err(CliError::Exists { path: place.into() }),
+        Err(e) => Err(CliError::file("look into", place)(e)),
+        Ok(mut entries) => match entries.next() {
+            None => Ok(()),
+            Some(_) => Err(CliError::Exists { path: place.into() }),
+        },
+    }
+}

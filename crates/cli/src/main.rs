@@ -1,0 +1,70 @@
+//! `pleach`: the program that people meet.
+//!
+//! | module | duty |
+//! | --- | --- |
+//! | `args` | what can be written on the command line, and the help |
+//! | `commands` | one file for each command |
+//! | `demo` | a throwaway cluster of child processes, what is done to it, and what is checked |
+//! | `cluster` | the files of a cluster: keys, genesis, configurations, profile |
+//! | `profile`, `connection` | which cluster is meant, and a client of it |
+//! | `output`, `errors`, `files` | printing, errors and exit codes, local files |
+//!
+//! Standard output is data, standard error is talk.
+
+mod args;
+mod cluster;
+mod commands;
+mod connection;
+mod demo;
+mod errors;
+mod files;
+mod output;
+mod profile;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::Cli;
+use errors::CliError;
+use output::{Output, visible};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => return usage(&e),
+    };
+    let output = Output::new(&cli.global);
+    match commands::run(cli) {
+        Ok(ending) => ending.into(),
+        Err(e) => report(output, &e),
+    }
+}
+
+/// Prints help or what is wrong with the command line. A closed pipe ends it quietly.
+fn usage(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+/// Prints an error: what happened, then what to do.
+fn report(output: Output, error: &CliError) -> ExitCode {
+    let code = error.exit_code();
+    let (message, cure) = (error.to_string(), error.cure());
+    let text = if matches!(error, CliError::PipeClosed) {
+        String::new()
+    } else if output.is_json() {
+        let document = serde_json::json!({
+            "schema": "pleach.error/1", "code": error.code(), "message": message, "cure": cure, "exit_code": code,
+        });
+        format!("{document}\n")
+    } else if cure.is_empty() {
+        format!("error: {}\n", visible(&message))
+    } else {
+        format!("error: {}\n  → {}\n", visible(&message), visible(&cure))
+    };
+    // Whoever closed standard error does not want to know.
+    let _ = std::io::stderr().write_all(text.as_bytes());
+    ExitCode::from(code)
+}

@@ -1,0 +1,211 @@
+//! Clusters of real processes, driven through the program alone.
+#![allow(missing_docs)]
+
+mod common;
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use common::{Folder, Process, Ran, base_port, eventually, pleach, run};
+
+/// How long a step may take on a busy machine.
+const WAIT: Duration = Duration::from_secs(60);
+
+/// A cluster that `init` made and `start` runs.
+struct Cluster {
+    folder: Folder,
+    _nodes: Vec<Process>,
+}
+
+impl Cluster {
+    fn start() -> Self {
+        let folder = Folder::new();
+        let port = base_port(4).to_string();
+        let made = run(&folder, &["init", "--out", "net", "--base-port", &port, "--name", "test", "-o", "json"]);
+        let made = made.succeeds().json("pleach.init/1");
+        assert_eq!(made["faults_tolerated"], 1);
+        let start = |node: &serde_json::Value| {
+            let config = node["config"].as_str().expect("a path");
+            let log = std::fs::File::create(folder.join(&format!("{}.log", node["name"].as_str().expect("a name"))))
+                .expect("a log");
+            let mut command = pleach(&folder);
+            command.args(["start", "--config", config, "--exit-with-parent"]).stdin(Stdio::piped());
+            Process(command.stdout(Stdio::null()).stderr(log).spawn().expect("a node"))
+        };
+        let nodes = made["nodes"].as_array().expect("nodes").iter().map(start).collect();
+        let cluster = Self { folder, _nodes: nodes };
+        let status = eventually(WAIT, || cluster.run(&["status", "-o", "json"]));
+        let status = status.json("pleach.status/1");
+        assert_eq!((&status["genesis"], &status["healthy"]), (&made["genesis"], &true.into()));
+        cluster
+    }
+
+    fn run(&self, args: &[&str]) -> Ran {
+        let all = [args, &["--profile", "net/profile.toml", "--timeout", "60s"]].concat();
+        run(&self.folder, &all)
+    }
+}
+
+/// One cluster for all of it: starting one takes longer than everything that is done to it.
+#[test]
+fn a_bank_is_run_by_hand() {
+    let cluster = Cluster::start();
+    reads_are_proved(&cluster);
+    a_domain_and_operations(&cluster);
+    accounts(&cluster);
+    transfers(&cluster);
+    what_is_refused(&cluster);
+    other_clusters(&cluster);
+}
+
+fn reads_are_proved(cluster: &Cluster) {
+    let members = cluster.run(&["members", "-o", "json"]);
+    assert_eq!(members.succeeds().json("pleach.members/1")["quorum"], 3);
+    let mut rule = pleach(&cluster.folder);
+    rule.args(["get", ".base_rule", "--raw", "--profile", "net/profile.toml"]);
+    assert_eq!(rule.output().expect("the program runs").stdout, pleach_vm::builtin::BASE_RULE);
+    let ran = cluster.run(&["get", "bank/nobody", ".members/node-1", "-o", "json"]);
+    assert_eq!(ran.code, Some(3), "an absent record has a code of its own: {}", ran.stderr);
+    let document = ran.json("pleach.get/1");
+    assert_eq!(document["trust"], "certified");
+    assert_eq!(document["records"][0]["present"], false);
+    assert_eq!(document["records"][1]["present"], true);
+    let absent = cluster.run(&["get", "bank/nobody"]);
+    assert!(absent.stdout.contains("bank/nobody") && absent.stdout.contains("(absent)"), "{}", absent.stdout);
+}
+
+fn a_domain_and_operations(cluster: &Cluster) {
+    run(&cluster.folder, &["key", "new", "bank.key"]).succeeds();
+    run(&cluster.folder, &["key", "new", "mallory.key"]).succeeds();
+    let create = ["domain", "create", "bank", "--owner", "bank.key"];
+    let dry = cluster.run(&[&create[..], &["--dry-run", "-o", "json"]].concat());
+    assert_eq!(dry.succeeds().json("pleach.call/1")["verdict"], "would_apply");
+    assert_eq!(cluster.run(&["get", "bank/.owner"]).code, Some(3), "a dry run changes nothing");
+    cluster.run(&create).succeeds();
+    let again = cluster.run(&[&create[..], &["-o", "json"]].concat());
+    assert_eq!(again.code, Some(4));
+    let again = again.json("pleach.call/1");
+    assert_eq!((&again["sent"], &again["reason"]), (&false.into(), &"ABORTED".into()));
+    for (name, code) in [
+        ("open", pleach_vm::builtin::BANK_OPEN),
+        ("deposit", pleach_vm::builtin::BANK_DEPOSIT),
+        ("transfer", pleach_vm::builtin::BANK_TRANSFER),
+    ] {
+        let file = format!("{name}.wasm");
+        std::fs::write(cluster.folder.join(&file), code).expect("a file");
+        let key = format!("bank/{name}");
+        let stranger = cluster.run(&["op", "deploy", &file, &key, "--as", "mallory.key"]);
+        assert_eq!(stranger.code, Some(4), "only the owner deploys: {}", stranger.stdout);
+        cluster.run(&["op", "deploy", &file, &key, "--as", "bank.key"]).succeeds();
+    }
+}
+
+fn public(cluster: &Cluster, file: &str) -> String {
+    run(&cluster.folder, &["key", "new", file]).succeeds().stdout.trim().to_owned()
+}
+
+fn accounts(cluster: &Cluster) {
+    let (alice, bob) = (public(cluster, "alice.key"), public(cluster, "bob.key"));
+    let list = format!(r#"[["alice","{alice}"],["bob","{bob}"]]"#);
+    cluster.run(&["call", "bank/open", &list]).succeeds();
+    cluster.run(&["call", "bank/deposit", r#"[["alice",1000]]"#, "--as", "bank.key"]).succeeds();
+    assert_eq!(balance(cluster, "alice"), 1_000);
+}
+
+fn balance(cluster: &Cluster, name: &str) -> u64 {
+    let key = format!("bank/accounts/{name}");
+    let account = cluster.run(&["get", &key, "--decode", "holder: key, balance: u64", "-o", "json"]);
+    account.succeeds().json("pleach.get/1")["records"][0]["decoded"]["balance"].as_u64().expect("a number")
+}
+
+fn transfers(cluster: &Cluster) {
+    let sent = cluster.run(&["call", "bank/transfer", "alice", "bob", "50", "--as", "alice.key", "-o", "json"]);
+    let sent = sent.succeeds().json("pleach.call/1");
+    assert_eq!((&sent["sent"], &sent["receipt"]["verdict"]), (&true.into(), &"applied".into()));
+    assert_eq!((balance(cluster, "alice"), balance(cluster, "bob")), (950, 50));
+    let identity = sent["identity"].as_str().expect("an identity");
+    let receipt = cluster.run(&["receipt", identity, "-o", "json"]);
+    let receipt = receipt.succeeds().json("pleach.receipt/1");
+    assert_eq!(receipt["receipt"]["height"], sent["receipt"]["height"]);
+    let line = cluster.run(&["call", "bank/transfer", "to=alice", "from=bob", "amount=1", "--as", "bob.key"]);
+    assert!(line.succeeds().stdout.starts_with("applied at #"), "{}", line.stdout);
+    let dry = cluster.run(&["call", "bank/transfer", "alice", "bob", "1", "--as", "alice.key", "--dry-run"]);
+    assert!(dry.succeeds().stdout.contains("~  bank/accounts/alice"), "{}", dry.stdout);
+    assert_eq!((balance(cluster, "alice"), balance(cluster, "bob")), (951, 49));
+}
+
+fn what_is_refused(cluster: &Cluster) {
+    let call = |args: &[&str]| cluster.run(&[&["call"], args].concat());
+    let ran = call(&["bank/transfer", "alice", "bob", "5000", "--as", "alice.key"]);
+    assert_eq!(ran.code, Some(4));
+    assert!(ran.stdout.contains("insufficient funds: alice has 951, needs 5000"), "{}", ran.stdout);
+    let ran = call(&["bank/transfer", "alice", "bob", "5"]);
+    assert_eq!(ran.code, Some(4));
+    assert!(ran.stderr.contains("--as KEYFILE"), "a missing signer is told how to sign: {}", ran.stderr);
+    assert_eq!(call(&["bank/transfer", "alice", "bob", "5", "--as", "bob.key"]).code, Some(4));
+    call(&["bank/transfer", "alice", "bob", "-5", "--as", "alice.key"])
+        .fails(2, &["argument amount", "-5", "u64", "from: str, to: str, amount: u64"]);
+    call(&["bank/transfer", "alice", "bob"]).fails(2, &["needs from, to, amount; got 2", "amount missing"]);
+    call(&["bank/transfr", "alice"]).fails(3, &["bank/transfr", "absent", "check the spelling"]);
+    call(&["bank/.owner", "alice"]).fails(2, &["bank/.owner", "--arguments-hex"]);
+    assert_eq!(call(&["bank/.owner", "--arguments-hex", "00"]).code, Some(4), "an owner's key is no program");
+    let unknown = "00".repeat(32);
+    cluster.run(&["receipt", &unknown]).fails(6, &[&unknown, "--wait"]);
+    assert_eq!((balance(cluster, "alice"), balance(cluster, "bob")), (951, 49));
+}
+
+fn other_clusters(cluster: &Cluster) {
+    let other = "11".repeat(32);
+    cluster
+        .run(&["get", "bank/accounts/alice", "--genesis", &other])
+        .fails(5, &[&other, "never pin a digest that a node told you"]);
+    let profile = std::fs::read_to_string(cluster.folder.join("net/profile.toml")).expect("a profile");
+    let node = profile.split('"').find(|text| text.starts_with("127.")).expect("an address");
+    let genesis = profile.split('"').find(|text| text.len() == 64).expect("a digest");
+    let mut command = pleach(&cluster.folder);
+    command.env("PLEACH_NODE", format!("127.0.0.1:1,{node}")).env("PLEACH_GENESIS", genesis);
+    let ran = common::ran(command.args(["get", "bank/transfer", "-o", "json"]).output().expect("the program runs"));
+    assert_eq!(ran.succeeds().json("pleach.get/1")["records"][0]["present"], true);
+}
+
+#[test]
+fn the_demo_passes_with_small_parameters() {
+    let folder = Folder::new();
+    let ran = run(&folder, &["demo", "--accounts", "40", "--clients", "8", "--seconds", "3", "-o", "json"]);
+    let document = ran.succeeds().json("pleach.demo/1");
+    assert_eq!(document["passed"], true);
+    assert!(document["applied"].as_u64().expect("a number") > 0);
+    assert_eq!(document["steps"].as_array().expect("steps").len(), 11);
+    assert!(ran.stderr.contains("kill -9 node-4"), "{}", ran.stderr);
+    assert_eq!(folder.contents(), [], "nothing is left behind");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn nodes_end_with_whoever_started_them() {
+    let folder = Folder::new();
+    let mut demo = pleach(&folder);
+    demo.args(["demo", "--accounts", "10", "--clients", "2", "--seconds", "60"]).env("TMPDIR", folder.path());
+    let mut demo = Process(demo.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a demo"));
+    let deadline = std::time::Instant::now() + WAIT;
+    while nodes_of(&folder).len() < 4 {
+        assert!(std::time::Instant::now() < deadline, "the nodes start");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    demo.0.kill().expect("kill -9");
+    demo.0.wait().expect("it is gone");
+    while !nodes_of(&folder).is_empty() {
+        assert!(std::time::Instant::now() < deadline, "still there: {:?}", nodes_of(&folder));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The processes whose command line names a configuration below the folder.
+#[cfg(target_os = "linux")]
+fn nodes_of(folder: &Folder) -> Vec<String> {
+    let folder = folder.path().to_string_lossy().into_owned();
+    let processes = std::fs::read_dir("/proc").expect("/proc").flatten();
+    // Most entries are no processes, and processes may go while they are looked at.
+    let lines = processes.filter_map(|entry| std::fs::read_to_string(entry.path().join("cmdline")).ok());
+    lines.filter(|line| line.contains("--config") && line.contains(&folder)).collect()
+}
