@@ -1,0 +1,253 @@
+//! The whole of Pleach: four nodes on loopback sockets, a bank, and clients that transfer in a closed loop.
+//!
+//! Every client reads, simulates, signs, sends and verifies the outcome, as `pleach-client` does for everybody.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use pleach_client::{Client, Config, HttpTransport, arguments::bank};
+use pleach_node::config::{Listen, MemberAddresses, NodeFiles, key_file_text};
+use pleach_node::{NodeConfig, RunningNode};
+use pleach_types::{Genesis, Key, SecretKey};
+use rand::Rng as _;
+
+use crate::report::Measured;
+use crate::setup::{self, Folder};
+
+/// Accounts opened or funded by one request.
+const BATCH: usize = 100;
+/// Batches on their way at a time.
+const BATCHES: usize = 16;
+
+/// What a run of the cluster came to.
+pub struct ClusterRun {
+    /// Accepted transfers.
+    pub transfers: Measured,
+    /// Failed calls, by code.
+    pub failures: BTreeMap<String, usize>,
+    /// Requests that had to be made anew because a record had changed.
+    pub stale: usize,
+    /// Bytes of a transfer's request.
+    pub request_bytes: usize,
+}
+
+/// What a run is given.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    /// Clients that transfer at the same time.
+    pub clients: usize,
+    /// Accounts of the bank.
+    pub accounts: usize,
+    /// How long transfers are counted.
+    pub seconds: u64,
+}
+
+/// A running cluster with a bank, and a client of it.
+pub struct Cluster {
+    nodes: Vec<RunningNode>,
+    client: Client,
+    owner: SecretKey,
+    accounts: usize,
+    _folder: Folder,
+}
+
+impl Cluster {
+    /// Starts four nodes and opens the bank's accounts through the public path.
+    pub async fn start(accounts: usize) -> Result<Self, String> {
+        let folder = Folder::new("cluster")?;
+        let (genesis, secrets) = setup::genesis(4);
+        let configs = write_configs(&folder, &genesis, &secrets)?;
+        let nodes: Result<Vec<_>, _> = configs.iter().map(pleach_node::start).collect();
+        let nodes = nodes.map_err(|e| e.to_string())?;
+        let addresses: Vec<_> = nodes.iter().map(|node| node.public_address().to_string()).collect();
+        let transport = Arc::new(HttpTransport::new(&addresses).map_err(|e| e.to_string())?);
+        let config = Config { submit_to: Some(1), ..Config::default() };
+        let client =
+            Client::builder(genesis.digest(), transport).config(config).connect().await.map_err(|e| e.to_string())?;
+        let cluster = Self { nodes, client, owner: SecretKey::from_seed([77; 32]), accounts, _folder: folder };
+        cluster.open_bank().await?;
+        Ok(cluster)
+    }
+
+    async fn open_bank(&self) -> Result<(), String> {
+        let text = |e: &dyn std::fmt::Display| e.to_string();
+        let key = |name: &str| Key::new(name).map_err(|e| e.to_string());
+        let create = self.client.create_domain("bank", Some(&self.owner.public())).map_err(|e| text(&e))?;
+        create.sign_with(&self.owner).send().await.map_err(|e| text(&e))?;
+        let modules = [
+            ("bank/open", pleach_vm::builtin::BANK_OPEN),
+            ("bank/deposit", pleach_vm::builtin::BANK_DEPOSIT),
+            ("bank/transfer", pleach_vm::builtin::BANK_TRANSFER),
+        ];
+        for (name, code) in modules {
+            let change =
+                self.client.change("bank", &[(key(name)?, Some(Bytes::from_static(code)))]).map_err(|e| text(&e))?;
+            change.sign_with(&self.owner).send().await.map_err(|e| text(&e))?;
+        }
+        self.open_accounts().await
+    }
+
+    /// Opens and funds the accounts, many batches at a time.
+    async fn open_accounts(&self) -> Result<(), String> {
+        let names: Vec<_> = (0..self.accounts).map(account).collect();
+        let mut batches = tokio::task::JoinSet::new();
+        for batch in names.chunks(BATCH) {
+            while batches.len() >= BATCHES {
+                batches.join_next().await.transpose().map_err(|e| e.to_string())?.transpose()?;
+            }
+            batches.spawn(open_batch(self.client.clone(), self.owner.clone(), batch.to_vec()));
+        }
+        while let Some(done) = batches.join_next().await {
+            done.map_err(|e| e.to_string())??;
+        }
+        Ok(())
+    }
+
+    /// Transfers at random for a while.
+    pub async fn run(&self, load: Load) -> Result<ClusterRun, String> {
+        let shared = Arc::new(Shared::default());
+        let tasks: Vec<_> = (0..load.clients)
+            .map(|_| {
+                tokio::spawn(transfer_until_stopped(
+                    self.client.clone(),
+                    self.owner.clone(),
+                    self.accounts,
+                    shared.clone(),
+                ))
+            })
+            .collect();
+        // The first second warms caches, connections and compiled modules.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        shared.latencies.lock().expect("no task panics").clear();
+        shared.stale.store(0, Ordering::Relaxed);
+        let started = Instant::now();
+        tokio::time::sleep(Duration::from_secs(load.seconds)).await;
+        let elapsed = started.elapsed();
+        let latencies = std::mem::take(&mut *shared.latencies.lock().expect("no task panics"));
+        let stale = shared.stale.load(Ordering::Relaxed);
+        shared.stop.store(true, Ordering::Relaxed);
+        for task in tasks {
+            task.await.map_err(|e| e.to_string())?;
+        }
+        let failures = std::mem::take(&mut *shared.failures.lock().expect("no task panics"));
+        Ok(ClusterRun {
+            transfers: Measured::new(latencies, elapsed),
+            failures,
+            stale,
+            request_bytes: self.request_bytes().await?,
+        })
+    }
+
+    /// Bytes of a transfer's request: body, signature, proof of three records, two values.
+    async fn request_bytes(&self) -> Result<usize, String> {
+        let keys = ["bank/transfer", "bank/accounts/a0", "bank/accounts/a1"].map(|k| Key::new(k).expect("a key"));
+        let tree = self.nodes[0].node().state().tree().clone();
+        let proof = tree.prove(&keys).encode().len();
+        Ok(proof + 64 + 32 + 16 + 8 + 32 + 200)
+    }
+
+    /// Stops the nodes.
+    pub fn stop(self) -> Result<(), String> {
+        for node in self.nodes {
+            node.stop().map_err(|e| e.to_string())?;
+        }
+        Ok(())
+    }
+}
+
+/// What the clients of one run share.
+#[derive(Default)]
+struct Shared {
+    stop: AtomicBool,
+    latencies: Mutex<Vec<Duration>>,
+    failures: Mutex<BTreeMap<String, usize>>,
+    stale: AtomicUsize,
+}
+
+async fn open_batch(client: Client, owner: SecretKey, names: Vec<String>) -> Result<(), String> {
+    let key = |name: &str| Key::new(name).map_err(|e| e.to_string());
+    let mut keys: Vec<_> = names.iter().map(|name| key(&format!("bank/accounts/{name}"))).collect::<Result<_, _>>()?;
+    let opened: Vec<_> = names.iter().map(|name| (name.as_str(), owner.public())).collect();
+    let funded: Vec<_> = names.iter().map(|name| (name.as_str(), 1_000_000)).collect();
+    for (operation, arguments) in [("bank/open", bank::open(&opened)), ("bank/deposit", bank::deposit(&funded))] {
+        let call = client.call(key(operation)?, arguments).touching(keys.clone()).sign_with(&owner);
+        call.send().await.map_err(|e| e.to_string())?;
+        // Deposits look up who owns the bank.
+        keys.push(key("bank/.owner")?);
+    }
+    Ok(())
+}
+
+fn account(number: usize) -> String {
+    format!("a{number}")
+}
+
+async fn transfer_until_stopped(client: Client, owner: SecretKey, accounts: usize, shared: Arc<Shared>) {
+    let operation = Key::new("bank/transfer").expect("a key");
+    while !shared.stop.load(Ordering::Relaxed) {
+        let (from, to) = {
+            let mut random = rand::rng();
+            let from = random.random_range(0..accounts);
+            (from, (from + random.random_range(1..accounts)) % accounts)
+        };
+        let call = client
+            .call(operation.clone(), bank::transfer(&account(from), &account(to), 1))
+            .touching([from, to].map(|n| Key::new(format!("bank/accounts/{}", account(n))).expect("a key")))
+            .sign_with(&owner);
+        let started = Instant::now();
+        match call.send().await {
+            Ok(done) => {
+                shared.stale.fetch_add(done.retries().stale_record as usize, Ordering::Relaxed);
+                shared.latencies.lock().expect("no task panics").push(started.elapsed());
+            }
+            Err(e) => *shared.failures.lock().expect("no task panics").entry(e.code().to_string()).or_default() += 1,
+        }
+    }
+}
+
+fn write_configs(folder: &Folder, genesis: &Genesis, secrets: &[SecretKey]) -> Result<Vec<NodeConfig>, String> {
+    let ports = setup::free_ports(2 * secrets.len())?;
+    let at = |port: u16| format!("127.0.0.1:{port}");
+    let write =
+        |path: &std::path::Path, text: &str| std::fs::write(path, text).map_err(|e| format!("{}: {e}", path.display()));
+    let file = folder.path().join("genesis.json");
+    write(&file, &serde_json::to_string(genesis).map_err(|e| e.to_string())?)?;
+    let members: Vec<_> = genesis
+        .members
+        .iter()
+        .zip(ports.chunks(2))
+        .map(|(member, ports)| MemberAddresses { name: member.name.clone(), peer: at(ports[0]), public: at(ports[1]) })
+        .collect();
+    let mut configs = Vec::new();
+    for (member, secret) in members.iter().zip(secrets) {
+        let key_file = folder.path().join(format!("{}.key", member.name));
+        write(&key_file, &key_file_text(secret))?;
+        make_private(&key_file)?;
+        configs.push(NodeConfig {
+            node: NodeFiles {
+                name: member.name.clone(),
+                key_file,
+                genesis: file.clone(),
+                data_dir: folder.path().join(&member.name),
+            },
+            listen: Listen { public: member.public.clone(), peer: member.peer.clone() },
+            members: members.clone(),
+        });
+    }
+    Ok(configs)
+}
+
+#[cfg(unix)]
+fn make_private(path: &std::path::Path) -> Result<(), String> {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+        .map_err(|e| format!("{}: {e}", path.display()))
+}
+
+#[cfg(not(unix))]
+fn make_private(_path: &std::path::Path) -> Result<(), String> {
+    Ok(())
+}

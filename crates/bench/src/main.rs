@@ -1,0 +1,130 @@
+//! Throughput and latency of a four-node cluster, beside what its ordering engine alone commits.
+//!
+//! Both run on this machine, one after the other, several times in turn: what counts is the ratio, since absolute
+//! numbers change with the neighbours. See `--help`.
+
+mod cluster;
+mod report;
+mod setup;
+mod stages;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use serde_json::json;
+
+use cluster::{Cluster, Load};
+use report::Measured;
+use setup::Folder;
+
+/// Accepted bank transfers per second of four nodes on loopback, beside what the ordering engine alone commits with
+/// payloads of the same size.
+///
+/// Nodes and clients share this machine's cores. Example: pleach-bench --clients 256 --rounds 3
+#[derive(Parser, Debug)]
+#[command(version)]
+struct Options {
+    /// Clients that transfer at the same time
+    #[arg(long, default_value_t = 256)]
+    clients: usize,
+    /// Payloads that the engine alone has on their way: enough to saturate it
+    #[arg(long, default_value_t = 4_000)]
+    outstanding: usize,
+    /// Accounts of the bank
+    #[arg(long, default_value_t = 10_000)]
+    accounts: usize,
+    /// Seconds that each measurement counts
+    #[arg(long, default_value_t = 8)]
+    seconds: u64,
+    /// Times that the two are measured in turn
+    #[arg(long, default_value_t = 2)]
+    rounds: usize,
+    /// Prints what one transfer costs in each stage, on one thread without sockets, and ends
+    #[arg(long)]
+    stages: bool,
+    /// Prints one JSON document instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::ERROR)
+        .with_writer(std::io::stderr)
+        .init();
+    match run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("pleach-bench: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<(), String> {
+    if options.stages {
+        for (name, time) in stages::measure()? {
+            println!("{:>8.1} µs   {name}", time.as_secs_f64() * 1e6);
+        }
+        return Ok(());
+    }
+    if options.accounts < 2 || options.clients == 0 || options.seconds == 0 || options.rounds == 0 {
+        return Err("needs at least 2 accounts, 1 client, 1 second and 1 round".into());
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|e| e.to_string())?;
+    let load = Load { clients: options.clients, accounts: options.accounts, seconds: options.seconds };
+    let mut rounds = Vec::new();
+    for round in 1..=options.rounds {
+        eprintln!("round {round} of {}: opening {} accounts", options.rounds, options.accounts);
+        let run = runtime.block_on(async {
+            let cluster = Cluster::start(load.accounts).await?;
+            let run = cluster.run(load).await?;
+            tokio::task::spawn_blocking(move || cluster.stop()).await.map_err(|e| e.to_string())??;
+            Ok::<_, String>(run)
+        })?;
+        let engine = engine_alone(options, run.request_bytes)?;
+        let ratio = run.transfers.per_second / engine.per_second;
+        if !options.json {
+            println!(
+                "transfers        {}   {} conflicts retried, failures {:?}",
+                run.transfers, run.stale, run.failures
+            );
+            println!("engine alone     {engine}   payloads of {} bytes", run.request_bytes);
+            println!("ratio            {ratio:>8.2}");
+        }
+        rounds.push(json!({
+            "transfers": run.transfers.json(), "engine": engine.json(), "ratio": ratio, "conflicts_retried": run.stale,
+            "failures": run.failures, "payload_bytes": run.request_bytes,
+        }));
+    }
+    if options.json {
+        let document = json!({"schema": "pleach.bench/1", "clients": options.clients, "outstanding": options.outstanding, "accounts": options.accounts, "rounds": rounds});
+        println!("{document:#}");
+    }
+    Ok(())
+}
+
+/// What the ordering engine alone commits at its best, with payloads of the same size.
+fn engine_alone(options: &Options, payload_bytes: usize) -> Result<Measured, String> {
+    let folder = Folder::new("engine")?;
+    let load = pleach_order::load::Load {
+        members: 4,
+        payload_bytes,
+        outstanding: options.outstanding,
+        duration: Duration::from_secs(options.seconds),
+        folder: folder.path().to_path_buf(),
+    };
+    let measured = pleach_order::load::measure(&load).map_err(|e| e.to_string())?;
+    Ok(Measured {
+        per_second: measured.payloads as f64 / measured.elapsed.as_secs_f64(),
+        p50: measured.latency_p50,
+        p99: measured.latency_p99,
+        finished: measured.payloads,
+    })
+}

@@ -1,0 +1,129 @@
+//! What one transfer costs in each stage, on one thread without sockets: where the cluster's time goes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use pleach_client::arguments::bank;
+use pleach_state::{State, prepare, prepare_all};
+use pleach_types::execution::{Call, Executor as _};
+use pleach_types::{Body, Encode, Hash, Key, Request, SecretKey};
+use pleach_vm::Vm;
+
+use crate::setup;
+
+/// Requests that each stage is measured with.
+const REQUESTS: usize = 1_000;
+/// Accounts: as many as fit a genesis beside the rules.
+const ACCOUNTS: usize = 900;
+
+/// Measures every stage; names with the time that one request takes.
+pub fn measure() -> Result<Vec<(&'static str, Duration)>, String> {
+    let (mut genesis, _) = setup::genesis(4);
+    let owner = SecretKey::from_seed([77; 32]);
+    genesis.limits.block_requests = REQUESTS as u32;
+    genesis.records.insert(key("bank/transfer")?, Bytes::from_static(pleach_vm::builtin::BANK_TRANSFER));
+    let vm = Vm::new(&genesis.limits).map_err(|e| e.to_string())?;
+    let accounts = accounts(&owner)?;
+    genesis.records.extend(accounts.clone());
+    let digest = genesis.digest();
+    let state = State::genesis(genesis.clone()).map_err(|e| e.to_string())?;
+    let names: Vec<&Key> = accounts.keys().collect();
+    let mut stages = Vec::new();
+
+    let operation = key("bank/transfer")?;
+    let code = Bytes::from_static(pleach_vm::builtin::BANK_TRANSFER);
+    let touched = |n: usize| {
+        let mut pair = [names[n % ACCOUNTS].clone(), names[(n + 1) % ACCOUNTS].clone()];
+        pair.sort();
+        pair
+    };
+    let started = Instant::now();
+    let proofs: Vec<Vec<u8>> = (0..REQUESTS)
+        .map(|n| {
+            let [a, b] = touched(n);
+            state.tree().prove([&a, &b, &operation]).encode()
+        })
+        .collect();
+    stages.push(("node: prove three records", each(started)));
+
+    let started = Instant::now();
+    let requests: Result<Vec<Bytes>, String> = (0..REQUESTS)
+        .map(|n| {
+            let [from, to] = touched(n);
+            let value = |key: &Key| state.tree().get(key.as_bytes()).cloned();
+            let name = |key: &Key| key.as_str().trim_start_matches("bank/accounts/").to_owned();
+            let body = Body {
+                genesis: digest,
+                operation: operation.clone(),
+                arguments: bank::transfer(&name(&from), &name(&to), 1),
+                base: 0,
+                nonce: (n as u128).to_le_bytes(),
+                signers: Vec::new(),
+                touched: vec![from.clone(), to.clone()],
+            };
+            let values = vec![value(&from), value(&to)];
+            let proof = proofs[n].clone().into();
+            Ok(Request::sign(body, std::slice::from_ref(&owner), proof, values, Some(code.clone())).encode().into())
+        })
+        .collect();
+    let requests = requests?;
+    stages.push(("client: sign and encode", each(started)));
+
+    let started = Instant::now();
+    for request in &requests {
+        prepare(request, &genesis, &digest).map_err(|e| e.to_string())?;
+    }
+    stages.push(("node: check one request", each(started)));
+
+    let started = Instant::now();
+    let prepared: Result<Vec<_>, _> = prepare_all(&requests, &genesis, &digest).into_iter().collect();
+    let prepared = prepared.map_err(|e| e.to_string())?;
+    stages.push(("node: check it in a batch", each(started)));
+
+    let code_digest = Hash::from(pleach_tree::ValueDigest::of(&code));
+    let execute = |prepared: &pleach_state::Prepared| {
+        let request = prepared.request();
+        vm.execute(&Call {
+            genesis: &digest,
+            limits: &genesis.limits,
+            operation: &operation,
+            code: &code,
+            code_digest: &code_digest,
+            touched: &request.body.touched,
+            values: &request.values,
+            arguments: &request.body.arguments,
+            signers: &request.body.signers,
+            identity: &prepared.identity(),
+            height: 1,
+        })
+    };
+    let outcome = execute(&prepared[0]);
+    let gas = outcome.gas;
+    outcome.result.map_err(|e| format!("the transfer is refused: {e}"))?;
+    let started = Instant::now();
+    prepared.iter().for_each(|prepared| drop(std::hint::black_box(execute(prepared))));
+    stages.push(("node and client: run the operation", each(started)));
+    eprintln!("a transfer uses {gas} gas");
+
+    let block: Vec<_> = prepared.into_iter().map(|prepared| Ok(Arc::new(prepared))).collect();
+    let started = Instant::now();
+    std::hint::black_box(state.apply(&block, &vm));
+    stages.push(("node: apply a block of 1,000, runs included", each(started)));
+    Ok(stages)
+}
+
+fn accounts(owner: &SecretKey) -> Result<BTreeMap<Key, Bytes>, String> {
+    let mut value = owner.public().0.to_vec();
+    value.extend_from_slice(&1_000_000u64.to_le_bytes());
+    (0..ACCOUNTS).map(|n| Ok((key(&format!("bank/accounts/a{n}"))?, Bytes::from(value.clone())))).collect()
+}
+
+fn key(text: &str) -> Result<Key, String> {
+    Key::new(text).map_err(|e| e.to_string())
+}
+
+fn each(started: Instant) -> Duration {
+    started.elapsed() / REQUESTS as u32
+}

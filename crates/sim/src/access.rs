@@ -1,0 +1,232 @@
+//! How simulated clients reach simulated nodes: the client's own traits, without sockets.
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, UNIX_EPOCH};
+
+use bytes::Bytes;
+use commonware_runtime::{Clock as _, deterministic};
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, Either, select};
+use pleach_client::{Reply, Runtime, Transport, TransportError};
+use pleach_node::{Node, ServiceError};
+use pleach_types::api::{Blocks, ExecuteReply, GetReply, GetRequest, Members, ReceiptReply, Status};
+use pleach_types::{Genesis, Height, Identity};
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::Notify;
+
+/// How long a read waits at a node for a height that is not certified yet, as on the HTTP port.
+const READ_WAIT: Duration = Duration::from_secs(5);
+
+/// The simulated clock, as the client reads it.
+#[derive(Clone)]
+pub struct SimulatedTime(pub Arc<deterministic::Context>);
+
+impl Runtime for SimulatedTime {
+    fn now(&self) -> Duration {
+        self.0.current().duration_since(UNIX_EPOCH).unwrap_or_default()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        self.0.sleep(duration).boxed()
+    }
+}
+
+/// The nodes that are up, by member. Cheap to clone; clones are the same doors.
+#[derive(Clone, Default)]
+pub struct Doors(Arc<Mutex<BTreeMap<usize, Door>>>);
+
+struct Door {
+    node: Arc<Node>,
+    down: Arc<Down>,
+}
+
+/// Whether a node has gone down.
+#[derive(Default)]
+pub struct Down {
+    is_down: AtomicBool,
+    /// Wakes in the order of arrival. A `watch` channel would wake at random, and no run would be like another.
+    changed: Notify,
+}
+
+impl Down {
+    /// Ends when the node has gone down.
+    pub async fn wait(&self) {
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if self.is_down.load(Ordering::Acquire) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    fn happen(&self) {
+        self.is_down.store(true, Ordering::Release);
+        self.changed.notify_waiters();
+    }
+}
+
+impl Doors {
+    fn doors(&self) -> MutexGuard<'_, BTreeMap<usize, Door>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn open(&self, member: usize, node: Arc<Node>) {
+        self.doors().insert(member, Door { node, down: Arc::default() });
+    }
+
+    pub(crate) fn close(&self, member: usize) {
+        if let Some(door) = self.doors().remove(&member) {
+            door.down.happen();
+        }
+    }
+
+    /// The node of a member that is up, and what ends when it goes down.
+    #[must_use]
+    pub fn enter(&self, member: usize) -> Option<(Arc<Node>, Arc<Down>)> {
+        self.doors().get(&member).map(|door| (door.node.clone(), door.down.clone()))
+    }
+}
+
+/// What lies between clients and nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Distance {
+    /// The longest that a message takes in one direction.
+    pub latency: Duration,
+    /// How many of a thousand questions are lost on their way, and how many of a thousand answers. A lost
+    /// question was never asked; a lost answer is to a question that had its effect.
+    pub lost_per_mille: u32,
+}
+
+impl Distance {
+    /// Near, and nothing is lost.
+    pub const NEAR: Self = Self { latency: Duration::from_millis(2), lost_per_mille: 0 };
+}
+
+/// A client's way to some nodes. Every question and answer goes through JSON, as on the HTTP port.
+pub struct InProcess {
+    doors: Doors,
+    time: SimulatedTime,
+    members: Vec<usize>,
+    distance: Distance,
+    random: Mutex<StdRng>,
+}
+
+/// What becomes of one question on its way.
+struct Fate {
+    there: Duration,
+    back: Duration,
+    question_lost: bool,
+    answer_lost: bool,
+}
+
+impl InProcess {
+    /// A way to the nodes of these members, in this order. Delays and losses are drawn from `seed`.
+    #[must_use]
+    pub fn new(doors: Doors, time: SimulatedTime, members: Vec<usize>, distance: Distance, seed: u64) -> Self {
+        Self { doors, time, members, distance, random: Mutex::new(StdRng::seed_from_u64(seed)) }
+    }
+
+    fn fate(&self) -> Fate {
+        let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
+        let longest = self.distance.latency.as_micros() as u64;
+        let mut draw = || (Duration::from_micros(random.random_range(0..=longest)), random.random_range(0..1_000));
+        let ((there, question), (back, answer)) = (draw(), draw());
+        let lost = self.distance.lost_per_mille;
+        Fate { there, back, question_lost: question < lost, answer_lost: answer < lost }
+    }
+
+    async fn ask<T, F>(&self, node: usize, question: impl FnOnce(Arc<Node>) -> F) -> Result<T, TransportError>
+    where
+        T: Serialize + DeserializeOwned,
+        F: Future<Output = Result<T, ServiceError>>,
+    {
+        let broke = || TransportError::Unreachable("the connection broke".into());
+        let fate = self.fate();
+        self.time.sleep(fate.there).await;
+        if fate.question_lost {
+            return Err(broke());
+        }
+        let refused = || TransportError::Unreachable("connection refused".into());
+        let (node, down) = self.members.get(node).and_then(|member| self.doors.enter(*member)).ok_or_else(refused)?;
+        let answer = pin!(question(node));
+        let down = pin!(down.wait());
+        let answer = match select(answer, down).await {
+            Either::Left((answer, _)) => answer,
+            Either::Right(_) => return Err(broke()),
+        };
+        self.time.sleep(fate.back).await;
+        if fate.answer_lost {
+            return Err(broke());
+        }
+        match answer {
+            Ok(reply) => through_json(&reply),
+            Err(error) => Err(TransportError::Problem(through_json(&error.problem())?)),
+        }
+    }
+
+    /// The outcome of `waiting`, or after `limit` what can be said at once.
+    async fn wait<T>(&self, limit: Duration, waiting: impl Future<Output = T>, now: impl FnOnce() -> T) -> T {
+        match select(pin!(waiting), self.time.sleep(limit)).await {
+            Either::Left((outcome, _)) => outcome,
+            Either::Right(_) => now(),
+        }
+    }
+}
+
+fn through_json<T: Serialize + DeserializeOwned>(reply: &T) -> Result<T, TransportError> {
+    let bad = |e: serde_json::Error| TransportError::BadReply(e.to_string());
+    serde_json::from_slice(&serde_json::to_vec(reply).map_err(bad)?).map_err(bad)
+}
+
+impl Transport for InProcess {
+    fn nodes(&self) -> usize {
+        self.members.len()
+    }
+
+    fn address(&self, node: usize) -> String {
+        self.members.get(node).map_or_else(|| "nowhere".into(), |member| format!("node{member}"))
+    }
+
+    fn genesis(&self, node: usize) -> Reply<'_, Genesis> {
+        self.ask(node, |node| async move { Ok(node.genesis().clone()) }).boxed()
+    }
+
+    fn status(&self, node: usize) -> Reply<'_, Status> {
+        self.ask(node, |node| async move { Ok(node.status()) }).boxed()
+    }
+
+    fn members(&self, node: usize) -> Reply<'_, Members> {
+        self.ask(node, |node| async move { Ok(node.members(|_| None)) }).boxed()
+    }
+
+    fn blocks(&self, node: usize, limit: u32, before: Option<Height>) -> Reply<'_, Blocks> {
+        self.ask(node, move |node| async move { Ok(node.blocks(before, limit as usize)) }).boxed()
+    }
+
+    fn get(&self, node: usize, request: GetRequest) -> Reply<'_, GetReply> {
+        let question = move |node: Arc<Node>| async move {
+            self.wait(READ_WAIT, node.get_when_certified(&request), || node.get(&request)).await
+        };
+        self.ask(node, question).boxed()
+    }
+
+    fn execute(&self, node: usize, request: Bytes) -> Reply<'_, ExecuteReply> {
+        self.ask(node, move |node| async move { node.execute(&request) }).boxed()
+    }
+
+    fn receipt(&self, node: usize, identity: Identity, wait: Duration, certified: bool) -> Reply<'_, ReceiptReply> {
+        let question = move |node: Arc<Node>| async move {
+            let done = node.receipt_when_done(&identity, certified);
+            Ok(self.wait(wait, done, || node.receipt(&identity)).await)
+        };
+        self.ask(node, question).boxed()
+    }
+}

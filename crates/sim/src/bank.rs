@@ -1,0 +1,148 @@
+//! The bank that all scenarios use, and the people who use it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use pleach_client::arguments::bank;
+use pleach_client::{Call, Client, Error};
+use pleach_node::Node;
+use pleach_types::api::GetRequest;
+use pleach_types::execution::Executor;
+use pleach_types::key::{BASE_RULE, ROOT_RULE};
+use pleach_types::{Body, Genesis, Key, Limits, Member, Request, SecretKey};
+use pleach_vm::{Vm, builtin};
+
+use crate::oracle::BANK;
+
+/// The key of member `n`.
+#[must_use]
+pub fn member_secret(n: usize) -> SecretKey {
+    SecretKey::from_seed([n as u8 + 1; 32])
+}
+
+/// The key of the bank's owner.
+#[must_use]
+pub fn owner_secret() -> SecretKey {
+    SecretKey::from_seed([200; 32])
+}
+
+/// The key of the owner of account `n`.
+#[must_use]
+pub fn account_secret(n: usize) -> SecretKey {
+    SecretKey::from_seed([100 + n as u8; 32])
+}
+
+/// The name of account `n`.
+#[must_use]
+pub fn account_name(n: usize) -> String {
+    format!("a{n}")
+}
+
+/// The record of account `n`.
+#[must_use]
+pub fn account_key(n: usize) -> Key {
+    key(&format!("accounts/{}", account_name(n)))
+}
+
+/// A key in the bank's domain.
+///
+/// # Panics
+/// If it is none.
+#[must_use]
+pub fn key(name: &str) -> Key {
+    Key::new(format!("{BANK}/{name}")).expect("a key")
+}
+
+/// A genesis with `count` members, a window of `history` blocks and the rules, and nothing else.
+///
+/// # Panics
+/// If the genesis breaks a rule.
+#[must_use]
+pub fn genesis(count: usize, history: u64) -> Genesis {
+    let member = |n| Member { name: format!("node{n}"), public_key: member_secret(n).public() };
+    let mut members: Vec<_> = (0..count).map(member).collect();
+    members.sort_by_key(|member| member.public_key);
+    let rule = |name: &str, code| (Key::new(name).expect("a key"), Bytes::from_static(code));
+    let records = BTreeMap::from([rule(ROOT_RULE, builtin::ROOT_RULE), rule(BASE_RULE, builtin::BASE_RULE)]);
+    let genesis = Genesis { name: "simulated".into(), members, history, limits: Limits::default(), records };
+    genesis.check().expect("a genesis");
+    genesis
+}
+
+/// The runtime of operations that real nodes and clients have.
+///
+/// # Panics
+/// If the engine cannot start.
+#[must_use]
+pub fn vm() -> Arc<dyn Executor> {
+    Arc::new(Vm::new(&Limits::default()).expect("the engine starts"))
+}
+
+/// Founds the bank the public way: a domain with an owner, three operations, accounts with `money` in each.
+///
+/// # Errors
+/// If the cluster does not do it.
+pub async fn found(client: &Client, accounts: usize, money: u64) -> Result<(), Error> {
+    let owner = owner_secret();
+    let patience = Duration::from_secs(120);
+    let send = async |call: Call| call.sign_with(&owner).timeout(patience).send().await;
+    send(client.create_domain(BANK, Some(&owner.public())).expect("a name")).await?;
+    let operations =
+        [("open", builtin::BANK_OPEN), ("deposit", builtin::BANK_DEPOSIT), ("transfer", builtin::BANK_TRANSFER)];
+    for (name, code) in operations {
+        let change = [(key(name), Some(Bytes::from_static(code)))];
+        send(client.change(BANK, &change).expect("a name")).await?;
+    }
+    let names: Vec<_> = (0..accounts).map(account_name).collect();
+    let owners = names.iter().enumerate().map(|(n, name)| (name.as_str(), account_secret(n).public()));
+    send(client.call(key("open"), bank::open(&owners.collect::<Vec<_>>()))).await?;
+    let payments: Vec<_> = names.iter().map(|name| (name.as_str(), money)).collect();
+    send(client.call(key("deposit"), bank::deposit(&payments))).await?;
+    // A receipt may rest on signatures alone; others read what is certified.
+    client.get_one(&account_key(0)).await.map(drop)
+}
+
+/// A transfer, signed by the payer.
+pub fn transfer(client: &Client, from: usize, to: usize, amount: u64) -> Call {
+    let arguments = bank::transfer(&account_name(from), &account_name(to), amount);
+    client
+        .call(key("transfer"), arguments)
+        .expecting([account_key(from), account_key(to)])
+        .sign_with(&account_secret(from))
+}
+
+/// A signed request made from what `node` proves now, without a client: the same bytes as often as one likes.
+///
+/// # Panics
+/// If the node has nothing certified, or does not answer.
+#[must_use]
+pub fn request(
+    node: &Node,
+    operation: &Key,
+    arguments: Bytes,
+    touched: &[Key],
+    keys: &[SecretKey],
+    nonce: u8,
+) -> Request {
+    let mut touched = touched.to_vec();
+    touched.sort();
+    let mut keys_read = touched.clone();
+    keys_read.push(operation.clone());
+    let read =
+        GetRequest { keys: keys_read, height: None, min_height: None, known_height: None, without_values: vec![] };
+    let reply = node.get(&read).expect("something is certified");
+    let mut values: Vec<_> = reply.records.into_iter().map(|record| record.value.map(Bytes::from)).collect();
+    let code = values.pop().flatten();
+    let body = Body {
+        genesis: node.genesis().digest(),
+        operation: operation.clone(),
+        touched,
+        arguments,
+        base: reply.height,
+        nonce: [nonce; 16],
+        signers: Vec::new(),
+    };
+    Request::sign(body, keys, reply.proof.0, values, code)
+}

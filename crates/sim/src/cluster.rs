@@ -1,0 +1,276 @@
+//! A cluster of real nodes on the deterministic runtime and the simulated network.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use commonware_cryptography::ed25519;
+use commonware_p2p::simulated::{self, Control, Link, Manager, Receiver, Sender};
+use commonware_runtime::{Clock as _, Handle, Supervisor as _, deterministic};
+use commonware_utils::{NZUsize, Probability};
+use pleach_client::{Client, Config, Error};
+use pleach_node::{Node, settings};
+use pleach_order::engine::{CHANNELS, Channels, Peers, engine_public_key, max_message_size, quota, start};
+use pleach_order::{Bounds, OrderError};
+use pleach_types::execution::Executor;
+use pleach_types::{Genesis, Height, SecretKey};
+
+use crate::access::{Distance, Doors, InProcess, SimulatedTime};
+use crate::ledger::{Ledger, Observer};
+
+type Context = deterministic::Context;
+
+/// How often a wait looks again.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// The network between two members, one way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Weather {
+    /// The mean delay in milliseconds.
+    pub latency_ms: u64,
+    /// The deviation of the delay in milliseconds.
+    pub jitter_ms: u64,
+    /// How many of a hundred messages are lost.
+    pub loss_percent: u64,
+}
+
+impl Weather {
+    /// A calm network: a few milliseconds and no loss.
+    pub const CALM: Self = Self { latency_ms: 5, jitter_ms: 1, loss_percent: 0 };
+
+    fn link(self) -> Link {
+        Link {
+            latency: Duration::from_millis(self.latency_ms),
+            jitter: Duration::from_millis(self.jitter_ms),
+            success_rate: Probability::new(100 - self.loss_percent.min(100), 100).expect("at most 100 %"),
+        }
+    }
+}
+
+/// A cluster of which any member may be down or cut off. What a member has stored survives its crashes.
+pub struct Cluster {
+    context: Context,
+    oracle: simulated::Oracle<ed25519::PublicKey, Context>,
+    genesis: Genesis,
+    secrets: Vec<SecretKey>,
+    executors: Vec<Arc<dyn Executor>>,
+    ledger: Ledger,
+    doors: Doors,
+    handles: Vec<Option<Handle<Result<(), OrderError>>>>,
+    weather: Weather,
+    cut_off: Vec<bool>,
+}
+
+impl Cluster {
+    /// A cluster of `secrets.len()` members, none of them up yet. `executors` has one runtime of operations for
+    /// each member, so that one of them, the `suspect`, can be a broken one.
+    ///
+    /// # Panics
+    /// If genesis and secrets do not belong together.
+    pub async fn new(
+        context: Context,
+        genesis: Genesis,
+        secrets: Vec<SecretKey>,
+        executors: Vec<Arc<dyn Executor>>,
+        suspect: Option<usize>,
+        weather: Weather,
+    ) -> Self {
+        let count = secrets.len();
+        assert!(count == genesis.members.len() && count == executors.len(), "one secret and executor per member");
+        let config = simulated::Config {
+            max_size: max_message_size(count, &Bounds::of(&genesis.limits)),
+            max_peers_per_set: NZUsize!(16),
+            disconnect_on_block: true,
+            tracked_peer_sets: NZUsize!(1),
+        };
+        let keys = secrets.iter().map(engine_key);
+        let (network, oracle) = simulated::Network::new_with_peers(context.child("network"), config, keys).await;
+        network.start();
+        let ledger = Ledger::new(genesis.clone(), suspect);
+        let handles = secrets.iter().map(|_| None).collect();
+        let cut_off = vec![true; count];
+        let doors = Doors::default();
+        let mut cluster =
+            Self { context, oracle, genesis, secrets, executors, ledger, doors, handles, weather, cut_off };
+        for member in 0..count {
+            cluster.reconnect(member).await;
+        }
+        cluster
+    }
+
+    /// How many members there are, up or not.
+    #[must_use]
+    pub fn members(&self) -> usize {
+        self.secrets.len()
+    }
+
+    /// The genesis.
+    #[must_use]
+    pub const fn genesis(&self) -> &Genesis {
+        &self.genesis
+    }
+
+    /// What the members were seen to do.
+    #[must_use]
+    pub const fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Where the nodes are reached.
+    #[must_use]
+    pub const fn doors(&self) -> &Doors {
+        &self.doors
+    }
+
+    /// Starts every member.
+    pub async fn start_all(&mut self) {
+        for member in 0..self.members() {
+            self.start(member).await;
+        }
+    }
+
+    /// Starts a member with a fresh node on what its last run stored.
+    ///
+    /// # Panics
+    /// If the genesis breaks a rule.
+    pub async fn start(&mut self, member: usize) {
+        let secret = self.secrets[member].clone();
+        let executor = self.executors[member].clone();
+        let node = Arc::new(Node::new(self.genesis.clone(), secret, executor).expect("genesis is valid"));
+        let mut settings = settings(&self.genesis, &node);
+        settings.storage_prefix = format!("node{member}-");
+        settings.check().expect("settings are consistent");
+        let channels = self.channels(member).await;
+        let peers: Peers<Manager<_, Context>, Control<_, Context>> =
+            Peers { provider: self.oracle.manager(), blocker: self.oracle.control(self.key(member)) };
+        let context = self.context.child("member").with_attribute("n", member);
+        let observer = Observer::new(member, node.clone(), self.ledger.clone());
+        self.handles[member] = Some(start(context, channels, peers, settings, Arc::new(observer)));
+        self.doors.open(member, node);
+    }
+
+    async fn channels(
+        &self,
+        member: usize,
+    ) -> Channels<Sender<ed25519::PublicKey, Context>, Receiver<ed25519::PublicKey>> {
+        let control = self.oracle.control(self.key(member));
+        let mut pairs = Vec::new();
+        for channel in CHANNELS {
+            let pair = control.register(channel, quota(&Bounds::of(&self.genesis.limits))).await;
+            pairs.push(pair.expect("the network is up"));
+        }
+        let Ok([votes, certificates, resolver, backfill, blocks, messages]) = <[_; 6]>::try_from(pairs) else {
+            unreachable!("one pair for each of the six channels")
+        };
+        Channels { votes, certificates, resolver, backfill, blocks, messages }
+    }
+
+    /// Stops a member at once, as if its process were killed. Nothing of it is left but its storage.
+    pub async fn crash(&mut self, member: usize) {
+        self.doors.close(member);
+        if let Some(handle) = self.handles[member].take() {
+            handle.abort();
+            // How it ended does not matter: it was killed.
+            let _ = handle.await;
+        }
+        // Its tasks are dropped when the runtime next comes to them.
+        self.context.sleep(Duration::from_millis(10)).await;
+    }
+
+    /// Whether a member runs, or how it ended by itself.
+    pub async fn ended(&mut self, member: usize) -> Option<String> {
+        let handle = self.handles[member].as_mut()?;
+        let patience = self.context.sleep(LOOK);
+        match futures::future::select(handle, Box::pin(patience)).await {
+            futures::future::Either::Left((outcome, _)) => {
+                self.handles[member] = None;
+                self.doors.close(member);
+                Some(format!("{outcome:?}"))
+            }
+            futures::future::Either::Right(_) => None,
+        }
+    }
+
+    /// Cuts a member off from all others. Clients still reach it.
+    pub async fn isolate(&mut self, member: usize) {
+        self.cut_off[member] = true;
+        for other in (0..self.members()).filter(|other| *other != member) {
+            // Two that are cut off have no link to remove.
+            let _ = self.oracle.remove_link(self.key(member), self.key(other)).await;
+            let _ = self.oracle.remove_link(self.key(other), self.key(member)).await;
+        }
+    }
+
+    /// Links a member that was cut off to all others that are not.
+    pub async fn reconnect(&mut self, member: usize) {
+        self.cut_off[member] = false;
+        for other in (0..self.members()).filter(|other| *other != member) {
+            if !self.cut_off[other] {
+                self.link(member, other).await;
+                self.link(other, member).await;
+            }
+        }
+    }
+
+    async fn link(&self, from: usize, to: usize) {
+        let link = self.weather.link();
+        self.oracle.add_link(self.key(from), self.key(to), link).await.expect("both are members, and not linked");
+    }
+
+    /// Changes the weather on all links between members that are not cut off.
+    pub async fn change_weather(&mut self, weather: Weather) {
+        self.weather = weather;
+        for from in 0..self.members() {
+            for to in (0..self.members()).filter(|to| *to != from) {
+                if !self.cut_off[from] && !self.cut_off[to] {
+                    let _ = self.oracle.remove_link(self.key(from), self.key(to)).await;
+                    self.link(from, to).await;
+                }
+            }
+        }
+    }
+
+    fn key(&self, member: usize) -> ed25519::PublicKey {
+        engine_key(&self.secrets[member])
+    }
+
+    /// A client that knows these members' nodes. Everything random about it comes from `seed`.
+    ///
+    /// # Errors
+    /// If no node answers.
+    pub async fn client(
+        &self,
+        members: Vec<usize>,
+        distance: Distance,
+        config: Config,
+        executor: Arc<dyn Executor>,
+        seed: u64,
+    ) -> Result<Client, Error> {
+        let time = SimulatedTime(Arc::new(self.context.child("client")));
+        let transport = InProcess::new(self.doors.clone(), time.clone(), members, distance, seed);
+        let mut bytes = [7; 32];
+        bytes[..8].copy_from_slice(&seed.to_le_bytes());
+        let builder = Client::builder(self.genesis.digest(), Arc::new(transport));
+        builder.runtime(Arc::new(time)).executor(executor).config(config).seed(bytes).connect().await
+    }
+
+    /// Waits until every one of `members` has come to `height`; says whether it happened within `limit`.
+    pub async fn reach(&self, members: &[usize], height: Height, limit: Duration) -> bool {
+        let deadline = self.context.current() + limit;
+        while members.iter().any(|member| self.ledger.reached(*member) < height) {
+            if self.context.current() >= deadline {
+                return false;
+            }
+            self.context.sleep(LOOK).await;
+        }
+        true
+    }
+
+    /// Lets simulated time pass.
+    pub async fn pass(&self, duration: Duration) {
+        self.context.sleep(duration).await;
+    }
+}
+
+fn engine_key(secret: &SecretKey) -> ed25519::PublicKey {
+    engine_public_key(&secret.public()).expect("a public key made from a secret is a valid one")
+}

@@ -1,0 +1,360 @@
+//! What every member is seen to do, compared with what all others did.
+//!
+//! An [`Observer`] stands between the engine and a node. After each final block it asks the node what the block
+//! came to, and writes that into the [`Ledger`], which all members share. The first member to come to a height
+//! says what it is; whoever says otherwise later, a restarted member that replays its archive included, is a
+//! [`Violation`].
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use pleach_node::Node;
+use pleach_order::{Application, Network, Proposal};
+use pleach_types::certificate::CertificateError;
+use pleach_types::hash::Domain;
+use pleach_types::{
+    Block, BlockResult, Certificate, Decode as _, Encode as _, Genesis, Hash, Height, Identity, PublicKey, Receipt,
+    Request,
+};
+use thiserror::Error;
+
+/// A promise that was broken.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Violation {
+    /// A member was given a height out of turn.
+    #[error("member {member} was given height {height} after height {after}")]
+    OutOfTurn {
+        /// The member.
+        member: usize,
+        /// The height it was given.
+        height: Height,
+        /// The height before.
+        after: Height,
+    },
+    /// Two members have different final blocks at one height: the cluster forked.
+    #[error("height {height}: member {member} has block {found}, member {other} has {agreed}")]
+    Fork {
+        /// The height.
+        height: Height,
+        /// The member that came later.
+        member: usize,
+        /// Its block.
+        found: Hash,
+        /// The member that came first.
+        other: usize,
+        /// Its block.
+        agreed: Hash,
+    },
+    /// Two members executed one block differently.
+    #[error("height {height}: member {member} came to root {found}, member {other} to {agreed}")]
+    Diverged {
+        /// The height.
+        height: Height,
+        /// The member that came later.
+        member: usize,
+        /// Its root.
+        found: Hash,
+        /// The member that came first.
+        other: usize,
+        /// Its root.
+        agreed: Hash,
+    },
+    /// Two members show different receipts.
+    #[error("height {height}: members {member} and {other} show different receipts of request {index}")]
+    Receipts {
+        /// The height.
+        height: Height,
+        /// The member that came later.
+        member: usize,
+        /// The member that came first.
+        other: usize,
+        /// The place of the request in the block.
+        index: usize,
+    },
+    /// A final block carries another result than its parent came to.
+    #[error("block {height} carries root {carried} for height {}, which came to {computed}", height - 1)]
+    Carried {
+        /// The height of the block.
+        height: Height,
+        /// The root that it carries.
+        carried: Hash,
+        /// The root that was computed.
+        computed: Hash,
+    },
+    /// A member was given a certificate that proves nothing, or proves another block.
+    #[error("height {height}: member {member} has a certificate of block {of}: {why:?}")]
+    Certificate {
+        /// The height.
+        height: Height,
+        /// The member.
+        member: usize,
+        /// The block that the certificate is of.
+        of: Hash,
+        /// What is wrong with it, if it is not the block.
+        why: Option<CertificateError>,
+    },
+    /// One identity has two receipts.
+    #[error("request {identity} was executed at height {first} and again at {second}")]
+    ExecutedTwice {
+        /// The request.
+        identity: Identity,
+        /// The height of its first receipt.
+        first: Height,
+        /// The height of its second.
+        second: Height,
+    },
+}
+
+/// What all members that came to a height agree on.
+#[derive(Clone, Debug)]
+pub struct Agreed {
+    /// The final block.
+    pub block: Arc<Block>,
+    /// Its digest.
+    pub digest: Hash,
+    /// What the block came to.
+    pub result: BlockResult,
+    /// For each request of the block its encoded receipt, `None` where it was void.
+    pub receipts: Vec<Option<Bytes>>,
+    /// Whether any member has a certificate of this block.
+    pub certified: bool,
+    /// The member that came first.
+    first: usize,
+}
+
+/// What one member says of one height.
+#[derive(Debug)]
+struct Account {
+    member: usize,
+    block: Arc<Block>,
+    certificate: Option<Certificate>,
+    result: BlockResult,
+    receipts: Vec<Option<Bytes>>,
+}
+
+#[derive(Debug, Default)]
+struct Records {
+    heights: BTreeMap<Height, Agreed>,
+    executed: BTreeMap<Identity, Height>,
+    /// The height that each member has come to since it was last started.
+    reached: BTreeMap<usize, Height>,
+    /// What the suspect did at heights that nobody else has come to yet.
+    waiting: BTreeMap<Height, Account>,
+    violations: Vec<Violation>,
+}
+
+/// The heights of a cluster as its members saw them. Cheap to clone; clones are one ledger.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    genesis: Arc<Genesis>,
+    suspect: Option<usize>,
+    records: Arc<Mutex<Records>>,
+}
+
+impl Ledger {
+    /// An empty ledger of a cluster. What the member `suspect` does is compared with what the others do, and never
+    /// counts itself.
+    #[must_use]
+    pub fn new(genesis: Genesis, suspect: Option<usize>) -> Self {
+        Self { genesis: Arc::new(genesis), suspect, records: Arc::default() }
+    }
+
+    /// Nothing is left half done under the lock, so a panic of a member that is to fail does not spoil it.
+    fn records(&self) -> MutexGuard<'_, Records> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The height that a member has come to since it was last started.
+    #[must_use]
+    pub fn reached(&self, member: usize) -> Height {
+        self.records().reached.get(&member).copied().unwrap_or(0)
+    }
+
+    /// The greatest height that any member has come to.
+    #[must_use]
+    pub fn height(&self) -> Height {
+        self.records().heights.keys().next_back().copied().unwrap_or(0)
+    }
+
+    /// All heights from 1 on.
+    #[must_use]
+    pub fn heights(&self) -> BTreeMap<Height, Agreed> {
+        self.records().heights.clone()
+    }
+
+    /// What was found to be broken.
+    #[must_use]
+    pub fn violations(&self) -> Vec<Violation> {
+        self.records().violations.clone()
+    }
+
+    /// The encoded receipt of a request, and its height.
+    #[must_use]
+    pub fn receipt(&self, identity: &Identity) -> Option<(Height, Bytes)> {
+        let records = self.records();
+        let height = records.executed.get(identity)?;
+        let receipts = &records.heights.get(height)?.receipts;
+        let of = |bytes: &&Bytes| Receipt::decode(bytes).is_ok_and(|receipt| receipt.identity == *identity);
+        Some((*height, receipts.iter().flatten().find(of)?.clone()))
+    }
+
+    /// What the members agreed on, in few bytes: blocks and results of all heights.
+    #[must_use]
+    pub fn digest(&self) -> Hash {
+        let mut bytes = Vec::new();
+        for agreed in self.records().heights.values() {
+            agreed.digest.encode_to(&mut bytes);
+            agreed.result.encode_to(&mut bytes);
+        }
+        Hash::of(Domain::Written, &bytes)
+    }
+
+    fn restarted(&self, member: usize) {
+        self.records().reached.insert(member, 0);
+    }
+
+    fn record(&self, account: Account) {
+        let height = account.block.header.height;
+        let mut records = self.records();
+        let after = records.reached.insert(account.member, height).unwrap_or(0);
+        if height != after + 1 {
+            records.violations.push(Violation::OutOfTurn { member: account.member, height, after });
+        }
+        let certified = account.certificate.is_some();
+        let violation = self.check_certificate(&account);
+        records.violations.extend(violation);
+        if let Some(agreed) = records.heights.get_mut(&height) {
+            agreed.certified |= certified;
+            let differences = differences(agreed, &account);
+            records.violations.extend(differences);
+        } else if self.suspect == Some(account.member) {
+            records.waiting.insert(height, account);
+        } else {
+            records.first(account, certified);
+        }
+    }
+
+    /// Certificates are checked here with the code that clients use, against genesis alone.
+    fn check_certificate(&self, account: &Account) -> Option<Violation> {
+        let certificate = account.certificate.as_ref()?;
+        let why = certificate.verify(&self.genesis).err();
+        let (of, member) = (certificate.block, account.member);
+        let holds = why.is_none() && of == account.block.digest();
+        (!holds).then_some(Violation::Certificate { height: account.block.header.height, member, of, why })
+    }
+}
+
+impl Violation {
+    /// The member that did it; `None` where the cluster as a whole did.
+    #[must_use]
+    pub const fn member(&self) -> Option<usize> {
+        match self {
+            Self::OutOfTurn { member, .. }
+            | Self::Fork { member, .. }
+            | Self::Diverged { member, .. }
+            | Self::Receipts { member, .. }
+            | Self::Certificate { member, .. } => Some(*member),
+            Self::Carried { .. } | Self::ExecutedTwice { .. } => None,
+        }
+    }
+}
+
+impl Records {
+    /// The first member to come to a height.
+    fn first(&mut self, account: Account, certified: bool) {
+        let Account { member, block, result, receipts, .. } = account;
+        let height = block.header.height;
+        let parent = self.heights.get(&(height - 1)).map(|parent| parent.result);
+        if let Some(computed) = parent.filter(|computed| *computed != block.header.result) {
+            let carried = block.header.result.root;
+            self.violations.push(Violation::Carried { height, carried, computed: computed.root });
+        }
+        for receipt in receipts.iter().flatten() {
+            let Ok(Receipt { identity, .. }) = Receipt::decode(receipt) else { continue };
+            if let Some(first) = self.executed.insert(identity, height) {
+                self.violations.push(Violation::ExecutedTwice { identity, first, second: height });
+            }
+        }
+        let digest = block.digest();
+        let agreed = Agreed { block, digest, result, receipts, certified, first: member };
+        if let Some(waiting) = self.waiting.remove(&height) {
+            self.violations.extend(differences(&agreed, &waiting));
+        }
+        self.heights.insert(height, agreed);
+    }
+}
+
+fn differences(agreed: &Agreed, account: &Account) -> Option<Violation> {
+    let (height, member, other) = (account.block.header.height, account.member, agreed.first);
+    let found = account.block.digest();
+    if found != agreed.digest {
+        return Some(Violation::Fork { height, member, found, other, agreed: agreed.digest });
+    }
+    if account.result != agreed.result {
+        let (found, agreed) = (account.result.root, agreed.result.root);
+        return Some(Violation::Diverged { height, member, found, other, agreed });
+    }
+    let index = agreed.receipts.iter().zip(&account.receipts).position(|(a, b)| a != b)?;
+    Some(Violation::Receipts { height, member, other, index })
+}
+
+/// A node under observation: the engine's [`Application`] in its place.
+#[derive(Clone)]
+pub struct Observer {
+    member: usize,
+    node: Arc<Node>,
+    ledger: Ledger,
+}
+
+impl Observer {
+    /// Observes a node that has just been made.
+    #[must_use]
+    pub fn new(member: usize, node: Arc<Node>, ledger: Ledger) -> Self {
+        ledger.restarted(member);
+        Self { member, node, ledger }
+    }
+
+    /// The receipt that the node shows of the request at this place of this block.
+    fn receipt(&self, height: Height, index: usize, request: &Bytes) -> Option<Bytes> {
+        let request = Request::decode_shared(request.clone()).ok()?;
+        let shown = self.node.receipt(&request.body.identity()).proof?.receipt.0;
+        let receipt = Receipt::decode_shared(shown.clone()).ok()?;
+        (receipt.height == height && receipt.index as usize == index).then_some(shown)
+    }
+}
+
+impl Application for Observer {
+    fn start(&self, network: Network) {
+        self.node.start(network);
+    }
+
+    fn knows(&self, block: &Hash) -> bool {
+        self.node.knows(block)
+    }
+
+    fn wants_block(&self, parent: &Block) -> bool {
+        self.node.wants_block(parent)
+    }
+
+    fn propose(&self, proposal: &Proposal, missing: &[Arc<Block>]) -> Option<Block> {
+        self.node.propose(proposal, missing)
+    }
+
+    fn verify(&self, block: &Arc<Block>, missing: &[Arc<Block>]) -> bool {
+        self.node.verify(block, missing)
+    }
+
+    fn finalized(&self, block: Arc<Block>, certificate: Option<Certificate>) {
+        self.node.finalized(block.clone(), certificate.clone());
+        let height = block.header.height;
+        let requests = block.requests.iter().enumerate();
+        let receipts = requests.map(|(index, request)| self.receipt(height, index, request)).collect();
+        let result = *self.node.state().result();
+        self.ledger.record(Account { member: self.member, block, certificate, result, receipts });
+    }
+
+    fn received(&self, from: PublicKey, message: Bytes) {
+        self.node.received(from, message);
+    }
+}

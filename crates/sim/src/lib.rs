@@ -1,0 +1,22 @@
+//! Whole clusters in one thread: real nodes, the real engine, real clients; simulated time, network and faults.
+//!
+//! Everything that is random comes from one seed, and nothing here reads a clock of the machine, so a run that
+//! fails fails again: `PLEACH_SIM_SEED=7 cargo test -p pleach-sim --test cluster one_seed -- --nocapture`.
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | [`cluster`] | members on the deterministic runtime: start, crash, cut off, bring back |
+//! | [`access`] | the client's [`Transport`](pleach_client::Transport) and clock, without sockets |
+//! | [`ledger`] | what each member is seen to do, compared with all others at every height |
+//! | [`oracle`] | a bank in a map: what should have become of every ordered request |
+//! | [`bank`] | genesis, keys and calls of the bank that all scenarios use |
+//! | [`scenario`] | load and faults of a seed, and the checks at the end |
+//!
+//! This crate is for tests only: nothing that is released depends on it.
+
+pub mod access;
+pub mod bank;
+pub mod cluster;
+pub mod ledger;
+pub mod oracle;
+pub mod scenario;

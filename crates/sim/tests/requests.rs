@@ -1,0 +1,237 @@
+//! What one request may and may not do, on a whole cluster.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use commonware_runtime::{Runner as _, Supervisor as _, deterministic};
+use pleach_client::Config;
+use pleach_client::arguments::bank as arguments;
+use pleach_node::Node;
+use pleach_order::{Application as _, Proposal};
+use pleach_sim::access::Distance;
+use pleach_sim::bank::{self, account_key, account_name, account_secret, key, owner_secret};
+use pleach_sim::cluster::{Cluster, Weather};
+use pleach_sim::oracle::Oracle;
+use pleach_types::{
+    Block, Body, Context, Decode as _, Encode as _, Hash, Height, Identity, Key, Receipt, Refusal, Request, Verdict,
+};
+
+const ALL: [usize; 4] = [0, 1, 2, 3];
+const STORM: Weather = Weather { latency_ms: 25, jitter_ms: 10, loss_percent: 5 };
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn runner(seed: u64) -> deterministic::Runner {
+    let limit = Some(Duration::from_secs(3_600));
+    deterministic::Runner::new(deterministic::Config::new().with_seed(seed).with_timeout(limit))
+}
+
+/// A cluster that is up, in bad weather.
+async fn cluster(context: &deterministic::Context) -> Cluster {
+    let secrets = ALL.map(bank::member_secret).to_vec();
+    let executors = ALL.map(|_| bank::vm()).to_vec();
+    let context = context.child("cluster");
+    let mut cluster = Cluster::new(context, bank::genesis(4, 64), secrets, executors, None, STORM).await;
+    cluster.start_all().await;
+    assert!(cluster.reach(&ALL, 2, PATIENCE).await, "the cluster starts");
+    cluster
+}
+
+/// As [`cluster`], with a bank of four accounts with 1,000 each.
+async fn bank_cluster(context: &deterministic::Context) -> Cluster {
+    let cluster = cluster(context).await;
+    let client = cluster.client(ALL.to_vec(), Distance::NEAR, Config::default(), bank::vm(), 1).await.unwrap();
+    bank::found(&client, 4, 1_000).await.unwrap();
+    everybody_is_level(&cluster).await;
+    cluster
+}
+
+async fn everybody_is_level(cluster: &Cluster) {
+    let goal = cluster.ledger().height() + 2;
+    assert!(cluster.reach(&ALL, goal, PATIENCE).await, "everybody comes to height {goal}");
+}
+
+fn node(cluster: &Cluster, member: usize) -> Arc<Node> {
+    cluster.doors().enter(member).expect("the member is up").0
+}
+
+/// Waits for a request's receipt in the ledger.
+async fn receipt(cluster: &Cluster, identity: Identity) -> Receipt {
+    for _ in 0..6_000 {
+        if let Some((_, bytes)) = cluster.ledger().receipt(&identity) {
+            return Receipt::decode(&bytes).unwrap();
+        }
+        cluster.pass(Duration::from_millis(20)).await;
+    }
+    panic!("request {identity} was not executed within two minutes");
+}
+
+/// The members agree with one another and with the oracle. The oracle is what comes back.
+fn checked(cluster: &Cluster) -> Oracle {
+    let mut oracle = Oracle::new(cluster.genesis());
+    assert_eq!(cluster.ledger().violations(), []);
+    assert_eq!(oracle.replay(&cluster.ledger().heights()), []);
+    oracle
+}
+
+fn each_seed(scenario: impl Fn(u64)) {
+    for seed in 0..3 {
+        println!("seed {seed}");
+        scenario(seed);
+    }
+}
+
+#[test]
+fn of_two_that_create_a_record_from_the_same_absent_proof_exactly_one_succeeds() {
+    each_seed(|seed| {
+        runner(seed).start(|context| async move {
+            let cluster = bank_cluster(&context).await;
+            let nodes = ALL.map(|member| node(&cluster, member));
+            let new = key("accounts/new");
+            // Both prove against the same height that the account is absent; each wants another owner.
+            let request = |owner: usize, nonce| {
+                let open = arguments::open(&[("new", account_secret(owner).public())]);
+                bank::request(&nodes[0], &key("open"), open, std::slice::from_ref(&new), &[], nonce)
+            };
+            let (one, two) = (request(0, 1), request(1, 2));
+            assert_eq!(one.body.base, two.body.base);
+            nodes[0].execute(&one.encode().into()).unwrap();
+            nodes[3].execute(&two.encode().into()).unwrap();
+            let first = receipt(&cluster, one.body.identity()).await;
+            let second = receipt(&cluster, two.body.identity()).await;
+            // And a third, while the proof is still young enough, after the record is there.
+            let three = request_at(&one, 3);
+            nodes[1].execute(&three.encode().into()).unwrap();
+            let third = receipt(&cluster, three.body.identity()).await;
+
+            let verdicts = [&first.verdict, &second.verdict, &third.verdict];
+            let applied = verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Applied { .. })).count();
+            let stale = Verdict::Refused(Refusal::StaleRecord(new.clone()));
+            let refused = verdicts.iter().filter(|verdict| ***verdict == stale).count();
+            assert_eq!((applied, refused), (1, 2), "{verdicts:?}");
+            assert_eq!(third.verdict, stale);
+            everybody_is_level(&cluster).await;
+            let oracle = checked(&cluster);
+            let winner = if first.verdict == stale { 1 } else { 0 };
+            let value = oracle.record_at(oracle.height(), &new).expect("the account is there");
+            assert_eq!(value[..32], account_secret(winner).public().0);
+        });
+    });
+}
+
+/// The same call from the same proof, as another request.
+fn request_at(like: &Request, nonce: u8) -> Request {
+    let mut body = like.body.clone();
+    body.nonce = [nonce; 16];
+    Request::sign(body, &[], like.proof.clone(), like.values.clone(), like.code.clone())
+}
+
+#[test]
+fn the_same_request_sent_to_all_nodes_twice_is_executed_once() {
+    each_seed(|seed| {
+        runner(seed).start(|context| async move {
+            let cluster = bank_cluster(&context).await;
+            let deposit = arguments::deposit(&[(&account_name(0), 7)]);
+            let touched = [account_key(0), key(".owner")];
+            let request = bank::request(&node(&cluster, 2), &key("deposit"), deposit, &touched, &[owner_secret()], 1);
+            let (identity, bytes) = (request.body.identity(), Bytes::from(request.encode()));
+            // The same body in another wrapping has the same identity.
+            let bare = Bytes::from(Request { code: None, ..request }.encode());
+            for round in 0..2 {
+                for member in ALL {
+                    assert_eq!(node(&cluster, member).execute(&bytes).map(|reply| reply.identity), Ok(identity));
+                    // Refused as a duplicate by those that know, taken by those that wait for the block.
+                    let _ = node(&cluster, member).execute(&bare);
+                }
+                let receipt = receipt(&cluster, identity).await;
+                assert!(matches!(receipt.verdict, Verdict::Applied { .. }), "round {round}: {receipt:?}");
+                everybody_is_level(&cluster).await;
+            }
+            let oracle = checked(&cluster);
+            assert_eq!(oracle.balances_at(None)[&account_name(0)], 1_007);
+            let receipts = cluster.ledger().heights().into_values().flat_map(|agreed| agreed.receipts).flatten();
+            let ours = receipts.filter(|bytes| Receipt::decode(bytes).unwrap().identity == identity).count();
+            assert_eq!(ours, 1);
+        });
+    });
+}
+
+/// No client can bring in a request of a far future; a faulty member could send any number of them.
+#[test]
+fn a_member_cannot_fill_the_queues_of_others_with_requests_of_the_future() {
+    let genesis = bank::genesis(4, 64);
+    let digest = genesis.digest();
+    let node = Node::new(genesis, bank::member_secret(0), bank::vm()).unwrap();
+    let rule = Key::new(".root_rule").unwrap();
+    let tree = node.state().tree().clone();
+    let request = |base: Height, nonce: u8| {
+        let body = Body {
+            genesis: digest,
+            operation: rule.clone(),
+            touched: Vec::new(),
+            arguments: Bytes::new(),
+            base,
+            nonce: [nonce; 16],
+            signers: Vec::new(),
+        };
+        let code = tree.get(rule.as_bytes()).cloned();
+        Request::sign(body, &[], tree.prove([rule.as_bytes()]).encode().into(), Vec::new(), code)
+    };
+    for (nonce, base) in [0, 10, 65, 1_000_000, u64::MAX].into_iter().enumerate() {
+        let bytes = Bytes::from(request(base, nonce as u8).encode());
+        node.received(bank::member_secret(1).public(), bytes);
+    }
+    assert_eq!(node.status().pending, 5, "not looked at yet");
+    let leader = bank::member_secret(0).public();
+    let parent = Block::genesis(node.genesis()).digest();
+    let context = Context { epoch: 0, view: 1, parent_view: 0, leader, parent };
+    let block = node.propose(&Proposal { context, height: 1 }, &[]).expect("a block");
+    assert_eq!(block.requests.len(), 1, "the one that can be executed now");
+    assert_eq!(node.status().pending, 2, "that one, and the one of a height that will soon be there");
+}
+
+/// What a client holds in its hands when the power fails.
+struct Before {
+    heights: Vec<Hash>,
+    acknowledged: Vec<(Identity, Height, Vec<u8>)>,
+}
+
+async fn until_the_power_fails(context: deterministic::Context) -> Before {
+    let cluster = bank_cluster(&context).await;
+    let client = cluster.client(ALL.to_vec(), Distance::NEAR, Config::default(), bank::vm(), 2).await.unwrap();
+    let mut acknowledged = Vec::new();
+    for n in 0..12 {
+        let executed = bank::transfer(&client, n % 4, (n + 1) % 4, 5).send().await.unwrap();
+        let receipt = executed.receipt();
+        acknowledged.push((receipt.identity, receipt.height(), receipt.encode()));
+    }
+    // One is on its way.
+    let request = bank::transfer(&client, 0, 2, 5).send();
+    let _ = futures::future::select(Box::pin(request), Box::pin(cluster.pass(Duration::from_millis(40)))).await;
+    checked(&cluster);
+    let heights = cluster.ledger().heights().into_values().map(|agreed| agreed.digest).collect();
+    Before { heights, acknowledged }
+}
+
+#[test]
+fn a_power_cut_of_the_whole_cluster_loses_nothing_that_was_acknowledged() {
+    each_seed(|seed| {
+        let (before, checkpoint) = runner(seed).start_and_recover(until_the_power_fails);
+        // Everything that was not synced to disk is gone, on all members.
+        deterministic::Runner::from(checkpoint).start(|context| async move {
+            let cluster = cluster(&context).await;
+            let goal = before.heights.len() as Height;
+            assert!(cluster.reach(&ALL, goal + 2, PATIENCE).await, "the cluster goes on from height {goal}");
+            let after = cluster.ledger().heights();
+            let kept = before.heights.iter().zip(after.values()).all(|(before, after)| *before == after.digest);
+            assert!(kept, "a final block was lost");
+            for (identity, height, bytes) in &before.acknowledged {
+                assert_eq!(cluster.ledger().receipt(identity), Some((*height, Bytes::from(bytes.clone()))));
+            }
+            checked(&cluster);
+            let client = cluster.client(ALL.to_vec(), Distance::NEAR, Config::default(), bank::vm(), 3).await.unwrap();
+            bank::transfer(&client, 1, 3, 5).send().await.expect("a fresh write");
+            checked(&cluster);
+        });
+    });
+}
