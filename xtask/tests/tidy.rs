@@ -1,0 +1,124 @@
+//! The repository holds its own rules.
+
+use std::path::Path;
+
+use xtask::rules::{EXCEPTIONS, IMPURE, PINNED, RESERVED, RULES, Rule};
+use xtask::source::{contains_word, product_lines, root, rust_files};
+
+fn manifest(path: &Path) -> toml::Table {
+    let text = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    text.parse().unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+fn crate_manifest(rule: &Rule) -> toml::Table {
+    manifest(&root().join("crates").join(rule.folder).join("Cargo.toml"))
+}
+
+fn dependencies(manifest: &toml::Table) -> Vec<String> {
+    let table = manifest.get("dependencies").and_then(toml::Value::as_table);
+    table.map(|table| table.keys().cloned().collect()).unwrap_or_default()
+}
+
+#[test]
+fn every_crate_has_a_rule() {
+    let folder = root().join("crates");
+    let mut found: Vec<String> = std::fs::read_dir(&folder)
+        .expect("crates/ is there")
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .collect();
+    let mut ruled: Vec<String> = RULES.iter().map(|rule| rule.folder.to_owned()).collect();
+    found.sort();
+    ruled.sort();
+    assert_eq!(found, ruled, "the table in xtask/src/rules.rs lists the crates");
+}
+
+#[test]
+fn crates_of_ours_depend_only_on_what_their_rule_allows() {
+    for rule in RULES {
+        for dependency in dependencies(&crate_manifest(rule)) {
+            if dependency.starts_with("pleach-") {
+                let allowed = rule.may_use.contains(&dependency.as_str());
+                assert!(allowed, "crates/{} may not depend on {dependency}; see ARCHITECTURE.md", rule.folder);
+            }
+        }
+    }
+}
+
+#[test]
+fn engines_are_named_only_where_they_belong() {
+    for rule in RULES {
+        let manifest = crate_manifest(rule);
+        for dependency in dependencies(&manifest) {
+            for (prefix, owners) in RESERVED {
+                if dependency.starts_with(prefix) {
+                    let allowed = owners.contains(&rule.folder);
+                    assert!(allowed, "crates/{} names {dependency}; only {owners:?} may", rule.folder);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_nodes_agree_on_is_pinned_exactly() {
+    let workspace = manifest(&root().join("Cargo.toml"));
+    let table = workspace["workspace"]["dependencies"].as_table().expect("a table");
+    for (name, value) in table {
+        if PINNED.iter().any(|prefix| name.starts_with(prefix)) && name != "wasm-smith" {
+            let version = value.as_str().or_else(|| value.get("version").and_then(toml::Value::as_str));
+            assert!(version.is_some_and(|v| v.starts_with('=')), "{name} must be pinned with \"=\", not {version:?}");
+        }
+    }
+}
+
+#[test]
+fn pure_crates_contain_nothing_that_could_differ_between_nodes() {
+    for rule in RULES.iter().filter(|rule| rule.pure) {
+        for file in rust_files(&root().join("crates").join(rule.folder).join("src")) {
+            // Files of tests alone.
+            if file.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "tests.rs") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&file).expect("a source file");
+            for (number, line) in product_lines(&text) {
+                for word in IMPURE.iter().filter(|word| !is_exception(&file, word)) {
+                    assert!(!contains_word(&line, word), "{}:{number}: {word} in a pure crate", file.display());
+                }
+            }
+        }
+    }
+}
+
+fn is_exception(file: &Path, word: &str) -> bool {
+    EXCEPTIONS.iter().any(|(path, exempt, _)| file.ends_with(path) && word == *exempt)
+}
+
+#[test]
+fn unsafe_code_is_forbidden_except_where_it_is_argued_for() {
+    let workspace = manifest(&root().join("Cargo.toml"));
+    assert_eq!(workspace["workspace"]["lints"]["rust"]["unsafe_code"].as_str(), Some("forbid"));
+    for rule in RULES {
+        let manifest = crate_manifest(rule);
+        let inherits = manifest.get("lints").and_then(|lints| lints.get("workspace")).is_some();
+        // Guests talk to their host through pointers; every block there says why it is sound.
+        assert!(inherits || rule.folder == "op", "crates/{} does not inherit the workspace's lints", rule.folder);
+    }
+}
+
+#[test]
+fn every_source_file_begins_by_saying_what_it_is() {
+    for rule in RULES {
+        for file in rust_files(&root().join("crates").join(rule.folder).join("src")) {
+            let text = std::fs::read_to_string(&file).expect("a source file");
+            let first = text.lines().next().unwrap_or_default();
+            let says = first.starts_with("//!") || first.starts_with("#![doc");
+            assert!(says, "{} does not begin with what it is", file.display());
+        }
+    }
+}
+
+#[test]
+fn release_builds_check_arithmetic() {
+    let workspace = manifest(&root().join("Cargo.toml"));
+    assert_eq!(workspace["profile"]["release"]["overflow-checks"].as_bool(), Some(true));
+}
