@@ -6,14 +6,17 @@
 //! entry point, told that each chunk is a whole message of one block, hashes our rows. It is public but not
 //! documented as stable, which is why the version is pinned and a test compares it to the plain hash.
 
-use blake3::{IncrementCounter, platform::Platform};
+use blake3::{
+    IncrementCounter,
+    platform::{Platform, le_bytes_from_words_32},
+};
 
 /// The preimage of a label: two halves of 32 bytes.
 pub(crate) type Row = [u8; 64];
 
-/// Rows given to the vector code in one call. A few times the widest unit (16 lanes), so that the fixed
-/// cost of a call is shared, and small enough to stay in the first level of cache.
-const GROUP: usize = 64;
+/// Rows given to the vector code in one call: two times the widest unit (16 lanes), so that the fixed cost of a call
+/// is shared.
+const GROUP: usize = 32;
 
 const CHUNK_START: u8 = 1 << 0;
 const CHUNK_END: u8 = 1 << 1;
@@ -23,51 +26,68 @@ const ROOT: u8 = 1 << 3;
 const IV: [u32; 8] =
     [0x6A09_E667, 0xBB67_AE85, 0x3C6E_F372, 0xA54F_F53A, 0x510E_527F, 0x9B05_688C, 0x1F83_D9AB, 0x5BE0_CD19];
 
-/// Calls `emit` with the BLAKE3 hash of every row, in order.
-pub(crate) fn rows<'a>(rows: impl IntoIterator<Item = &'a Row>, mut emit: impl FnMut([u8; 32])) {
-    let platform = Platform::detect();
-    let mut group = Group { rows: [[0; 64]; GROUP + 1], filled: 0 };
-    for row in rows {
-        group.rows[group.filled] = *row;
-        group.filled += 1;
-        if group.filled == GROUP {
-            group.hash(platform, &mut emit);
-            group.filled = 0;
-        }
-    }
-    group.hash(platform, &mut emit);
-}
-
-/// Rows side by side, with one to spare.
+/// Rows to be hashed together, side by side.
 ///
 /// The vector code loads whole vectors where it needs sixteen bytes, so it reads up to 48 bytes behind some of its
 /// inputs. For the library's own inputs, parts of one long message, there is always more behind them; behind a row
-/// somewhere on the heap there may be no memory at all. Here there is: the next row, or the spare one.
-struct Group {
-    rows: [Row; GROUP + 1],
-    filled: usize,
+/// somewhere on the heap there may be no memory at all. Here there is: the next row, or a spare one behind the last.
+#[derive(Default)]
+pub(crate) struct Rows {
+    rows: Vec<Row>,
 }
 
-impl Group {
-    fn hash(&self, platform: Platform, emit: &mut impl FnMut([u8; 32])) {
-        if self.filled == 0 {
-            return;
-        }
-        let inputs: [&Row; GROUP] = std::array::from_fn(|at| &self.rows[at]);
-        let mut hashes = [[0; 32]; GROUP];
-        let (inputs, hashes) = (&inputs[..self.filled], &mut hashes[..self.filled]);
-        platform.hash_many(
-            inputs,
-            &IV,
-            0,
-            IncrementCounter::No,
-            ROOT,
-            CHUNK_START,
-            CHUNK_END,
-            hashes.as_flattened_mut(),
-        );
-        hashes.iter().copied().for_each(emit);
+impl Rows {
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
     }
+
+    pub(crate) fn push(&mut self, row: &Row) {
+        self.rows.push(*row);
+    }
+
+    /// Calls `emit` with the number and the BLAKE3 hash of every row, in order, and forgets the rows.
+    pub(crate) fn hash(&mut self, mut emit: impl FnMut(usize, [u8; 32])) {
+        let count = self.rows.len();
+        self.rows.push([0; 64]);
+        let platform = Platform::detect();
+        for first in (0..count).step_by(GROUP) {
+            let group = &self.rows[first..count.min(first + GROUP)];
+            match group {
+                [row] => emit(first, single(platform, row)),
+                group => several(platform, group, |at, hash| emit(first + at, hash)),
+            }
+        }
+        self.rows.clear();
+    }
+}
+
+/// Hashes up to a group of rows. Behind the last one there must be a row more in memory.
+fn several(platform: Platform, rows: &[Row], mut emit: impl FnMut(usize, [u8; 32])) {
+    let inputs: [&Row; GROUP] = std::array::from_fn(|at| &rows[at.min(rows.len() - 1)]);
+    let mut hashes = [[0; 32]; GROUP];
+    let (inputs, hashes) = (&inputs[..rows.len()], &mut hashes[..rows.len()]);
+    let out = hashes.as_flattened_mut();
+    platform.hash_many(inputs, &IV, 0, IncrementCounter::No, ROOT, CHUNK_START, CHUNK_END, out);
+    hashes.iter().enumerate().for_each(|(at, hash)| emit(at, *hash));
+}
+
+/// The hash of one row, which may lie anywhere: this code reads nothing behind it.
+fn single(platform: Platform, row: &Row) -> [u8; 32] {
+    let mut words = IV;
+    platform.compress_in_place(&mut words, row, 64, 0, CHUNK_START | CHUNK_END | ROOT);
+    le_bytes_from_words_32(&words)
+}
+
+/// Calls `emit` with the BLAKE3 hash of every row, in order.
+pub(crate) fn rows<'a>(rows: impl IntoIterator<Item = &'a Row>, mut emit: impl FnMut([u8; 32])) {
+    let mut group = Rows::default();
+    for row in rows {
+        group.push(row);
+        if group.len() == 2 * GROUP {
+            group.hash(|_, hash| emit(hash));
+        }
+    }
+    group.hash(|_, hash| emit(hash));
 }
 
 #[cfg(test)]

@@ -29,5 +29,5 @@ mod tree;
 pub use iter::Iter;
 pub use label::{Kind, Label, ValueDigest};
 pub use path::Path;
-pub use proof::{DecodeError, MergeError, Proof, ProofLimits, Undecided, VerifiedProof, VerifyError};
+pub use proof::{DecodeError, HashedProof, MergeError, Proof, ProofLimits, Undecided, VerifiedProof, VerifyError};
 pub use tree::Tree;

@@ -108,6 +108,27 @@ fn a_proof_is_refused_under_every_other_root() {
     }
 }
 
+/// Proofs of trees of very different heights, the empty one among them, hashed together and one by one.
+#[test]
+fn many_proofs_are_hashed_as_each_alone() {
+    assert_eq!(Proof::hash_many(Vec::new()), []);
+    for seed in 0..40 {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let worlds: Vec<_> = (0..rng.random_range(1..20)).map(|_| world(rng.random_range(0..600))).collect();
+        let claims: Vec<_> = worlds.iter().map(|(_, size, tree, _)| tree.prove(random_keys(&mut rng, *size))).collect();
+        let hashed = Proof::hash_many(claims.clone());
+        assert_eq!(hashed.len(), claims.len(), "seed {seed}");
+        for ((hashed, claim), (.., tree, full)) in hashed.into_iter().zip(claims).zip(&worlds) {
+            assert_eq!(hashed.root(), oracle::label(full).into(), "seed {seed}");
+            assert_eq!((hashed.proof(), &claim.clone().hash()), (&claim, &hashed), "seed {seed}");
+            let other = Label::from_bytes([7; 32]);
+            let refused = hashed.clone().against(other);
+            assert_eq!(refused, Err(VerifyError { expected: other, actual: tree.root() }), "seed {seed}");
+            assert_eq!(hashed.against(tree.root()), claim.verify(tree.root()), "seed {seed}");
+        }
+    }
+}
+
 #[test]
 fn a_restricted_proof_is_the_proof_of_fewer_keys() {
     for seed in 0..200 {

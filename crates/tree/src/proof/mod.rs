@@ -1,11 +1,12 @@
 //! Proofs: part of a tree, enough to compute its label.
 //!
-//! [`Proof`] says what somebody claims. [`Proof::verify`] compares its root to one that is trusted for
-//! another reason, and is the only maker of [`VerifiedProof`], the only type that answers. The encoding is
-//! fixed in `docs/proof-format.md`.
+//! [`Proof`] says what somebody claims. [`Proof::hash`] computes its root, and [`HashedProof::against`] compares that
+//! to one that is trusted for another reason. This is the only way to a [`VerifiedProof`], the only type that answers.
+//! The encoding is fixed in `docs/proof-format.md`.
 
 mod cut;
 mod decode;
+mod labels;
 mod shape;
 
 use std::{fmt, ops::Range};
@@ -15,7 +16,6 @@ use self::{
     shape::{Shape, Tag},
 };
 use crate::{
-    hash,
     label::{Label, ValueDigest},
     node::half,
     path::Path,
@@ -60,58 +60,32 @@ impl Proof {
         self.shape.encoded_len() + self.payload.len()
     }
 
-    /// The label of the tree this proof is part of, computed anew.
-    pub fn root(&self) -> Label {
-        let mut root = Label::EMPTY;
-        self.label_levels(|_, labels| root = Label::from_bytes(labels[0]));
-        root
+    /// Computes the root. This is all the hashing that verification takes.
+    pub fn hash(self) -> HashedProof {
+        let root = labels::roots(std::slice::from_ref(&self))[0];
+        HashedProof { proof: self, root }
     }
 
-    /// Checks that this is part of the tree with the root `expected`.
+    /// [`Proof::hash`] of many proofs, in their order: level by level, with the nodes of all proofs hashed side by
+    /// side. One proof of one key keeps the vector unit waiting at each of its levels; hundreds of them fill it.
+    pub fn hash_many(proofs: Vec<Self>) -> Vec<HashedProof> {
+        let roots = labels::roots(&proofs);
+        proofs.into_iter().zip(roots).map(|(proof, root)| HashedProof { proof, root }).collect()
+    }
+
+    /// The label of the tree this proof is part of, computed anew.
+    pub fn root(&self) -> Label {
+        labels::roots(std::slice::from_ref(self))[0]
+    }
+
+    /// Checks that this is part of the tree with the root `expected`: [`Proof::hash`] and [`HashedProof::against`]
+    /// in one.
     ///
     /// # Errors
     ///
     /// If it is part of another tree.
     pub fn verify(self, expected: Label) -> Result<VerifiedProof, VerifyError> {
-        let actual = self.root();
-        if actual == expected {
-            Ok(VerifiedProof { proof: self, root: expected })
-        } else {
-            Err(VerifyError { expected, actual })
-        }
-    }
-
-    /// Computes the labels level by level, the deepest first, and gives each level to `visit` with the
-    /// number of its first node.
-    fn label_levels(&self, mut visit: impl FnMut(usize, &[[u8; 32]])) {
-        let mut below = Vec::new();
-        for level in self.shape.levels().into_iter().rev() {
-            let labels = self.label_level(level.clone(), &below);
-            visit(level.start, &labels);
-            below = labels;
-        }
-    }
-
-    /// The labels of one level, given those of the level below. There, siblings lie side by side, so two by
-    /// two they are the rows of this level's internal nodes; the rows of its leaves lie in the payload.
-    fn label_level(&self, level: Range<usize>, below: &[[u8; 32]]) -> Vec<[u8; 32]> {
-        let mut pairs = below.as_flattened().as_chunks().0.iter();
-        let rows = self.nodes(level.clone()).filter_map(|node| match node {
-            Look::Leaf(row) => Some(row),
-            Look::Internal(()) => pairs.next(),
-            Look::Empty | Look::Stub(_) => None,
-        });
-        let mut hashes = Vec::with_capacity(level.len());
-        hash::rows(rows, |hash| hashes.push(hash));
-        let mut hashes = hashes.into_iter();
-        let mut hash = || hashes.next().expect("there is a row for each leaf and internal node");
-        let label = |node| match node {
-            Look::Empty => Label::EMPTY,
-            Look::Stub(label) => label,
-            Look::Leaf(_) => Label::leaf(hash()),
-            Look::Internal(()) => Label::internal(hash()),
-        };
-        self.nodes(level).map(label).map(Into::into).collect()
+        self.hash().against(expected)
     }
 
     /// The nodes of a range, read one after the other.
@@ -185,8 +159,43 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// A proof that has been compared to a trusted root: made by [`Proof::verify`], and from other verified
-/// proofs.
+/// A proof whose root has been computed but not yet compared to anything. It answers nothing.
+///
+/// For those who know several roots, or learn later which one counts: look [`HashedProof::root`] up among them, then
+/// call [`HashedProof::against`]. Nothing is hashed a second time.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HashedProof {
+    proof: Proof,
+    root: Label,
+}
+
+impl HashedProof {
+    /// The label of the tree that the proof is part of, whichever that is.
+    pub fn root(&self) -> Label {
+        self.root
+    }
+
+    /// The proof itself.
+    pub fn proof(&self) -> &Proof {
+        &self.proof
+    }
+
+    /// Checks that the proof is part of the tree with the root `expected`. Compares, and hashes nothing.
+    ///
+    /// # Errors
+    ///
+    /// If it is part of another tree.
+    pub fn against(self, expected: Label) -> Result<VerifiedProof, VerifyError> {
+        if self.root == expected {
+            Ok(VerifiedProof { proof: self.proof, root: expected })
+        } else {
+            Err(VerifyError { expected, actual: self.root })
+        }
+    }
+}
+
+/// A proof that has been compared to a trusted root: made by [`Proof::verify`] or
+/// [`HashedProof::against`], and from other verified proofs.
 ///
 /// It answers for the keys whose paths it holds, whatever the keys it was made for.
 #[derive(Clone, PartialEq, Eq)]
@@ -238,8 +247,7 @@ impl VerifiedProof {
     pub(crate) fn restrict_paths(&self, mut paths: Vec<Path>) -> Self {
         // An undecided path would leave two stubs side by side at its end.
         paths.retain(|path| self.get_path(path).is_ok());
-        let mut labels = vec![[0; 32]; self.proof.shape.len()];
-        self.proof.label_levels(|first, level| labels[first..][..level.len()].copy_from_slice(level));
+        let labels = labels::all(&self.proof);
         let top = Labelled { cursor: self.proof.top(), labels: &labels };
         Self { proof: cut(top, paths), root: self.root }
     }
