@@ -1,0 +1,195 @@
+//! Pleach's tree and its peers: one process, the same records, one row for each kind of work.
+//!
+//! Numbers of a shared machine change with the neighbours, so what counts is the ratio of two figures of one run.
+//!
+//! What is measured:
+//!
+//! - Keys and values are 32 random bytes each, from one seed (`--seed`); all subjects get the same batches in the same order.
+//!   The peers take the keys as paths. Pleach, which takes any bytes, hashes keys and values too, and that counts.
+//! - One thread, release profile with thin LTO, every library with the checks it ships with (Pleach checks arithmetic).
+//!   nomt uses threads of its own for its input and output.
+//! - A batch counts from its changes in the program's hands to the new root. Converting and sorting them counts.
+//! - Pleach's proofs count as bytes: proving ends with the encoding, verifying begins with decoding it. The peers' proofs
+//!   are values of the program and are neither encoded nor decoded. All keys proved are present. Verifying ends with all of
+//!   them looked up and their values compared.
+//! - Memory is what was asked of the allocator and not given back; files do not count. Keys and values are 64 of the bytes.
+//! - A figure is the median of the rounds; in a round, the median of its repetitions (`measure.rs`). Building in batches is
+//!   measured in the first round alone, since it is long.
+//! - The bars are those that the project set itself, most of them as ratios to the best peer of the row.
+//!
+//! The peers are built with `--features peers`. See `--help`.
+
+mod floor;
+#[cfg(feature = "peers")]
+mod folder;
+mod heap;
+mod measure;
+mod plot;
+mod records;
+mod results;
+mod rows;
+mod subject;
+mod subjects;
+mod table;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Parser;
+use serde_json::json;
+
+use measure::{Plan, Sink};
+use records::Workload;
+use results::{FLOOR, Figures};
+use subject::Subject;
+use subjects::pleach::Pleach;
+
+#[global_allocator]
+static HEAP: heap::Counting = heap::Counting;
+
+/// Measures Pleach's tree, and its peers if they were built.
+///
+/// Example: cargo run --release --features peers -- --records 1000000 --rounds 3 --out results
+#[derive(Parser, Debug)]
+#[command(version)]
+struct Options {
+    /// Sizes of the trees, in records
+    #[arg(long, value_delimiter = ',', default_value = "1000000")]
+    records: Vec<usize>,
+    /// Groups of rows to measure; all by default
+    #[arg(long, value_delimiter = ',', value_parser = clap::builder::PossibleValuesParser::new(rows::groups()))]
+    rows: Vec<String>,
+    /// Peers to measure: names as in the table, `all` or `none`
+    #[arg(long, value_delimiter = ',', default_value = "all")]
+    peers: Vec<String>,
+    /// Largest tree that the peers are measured with: some need kilobytes a record
+    #[arg(long, default_value_t = 1_000_000)]
+    peer_records: usize,
+    /// Times that everything is measured
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// The seed of records and changes
+    #[arg(long, default_value_t = 2026)]
+    seed: u64,
+    /// Folder for the results: table.md, results.json, and plot.svg if there are several sizes
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+/// One library and how it is measured.
+struct Entry {
+    name: &'static str,
+    measure: fn(&Plan<'_>, &mut Sink<'_>) -> Result<(), String>,
+}
+
+fn entry<S: Subject>() -> Entry {
+    Entry { name: S::NAME, measure: measure::subject::<S> }
+}
+
+fn peers() -> Vec<Entry> {
+    #[cfg(feature = "peers")]
+    return vec![
+        entry::<subjects::nomt::Nomt>(),
+        entry::<subjects::fuel::Fuel>(),
+        entry::<subjects::ethrex::Ethrex>(),
+        entry::<subjects::nervos::Nervos>(),
+        entry::<subjects::jmt::Jmt>(),
+        entry::<subjects::monotree::Mono>(),
+    ];
+    #[cfg(not(feature = "peers"))]
+    Vec::new()
+}
+
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("pleach-bench-tree: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<(), String> {
+    let peers = chosen_peers(&options.peers)?;
+    if options.records.contains(&0) || options.rounds == 0 {
+        return Err("needs at least 1 record and 1 round".into());
+    }
+    let mut sizes = options.records.clone();
+    sizes.sort_unstable();
+    sizes.dedup();
+    let mut all = Vec::new();
+    for records in sizes {
+        let figures = measure_size(options, &peers, records)?;
+        println!("{records} records\n\n{}", table::table(&figures, Pleach::NAME));
+        all.push((records, figures));
+    }
+    match &options.out {
+        Some(folder) => write(options, folder, &all, &peers),
+        None => Ok(()),
+    }
+}
+
+fn chosen_peers(chosen: &[String]) -> Result<Vec<Entry>, String> {
+    let known = peers();
+    if chosen == ["none"] {
+        return Ok(Vec::new());
+    }
+    if known.is_empty() {
+        eprintln!("built without `--features peers`: Pleach is measured alone");
+        return Ok(known);
+    }
+    if chosen == ["all"] {
+        return Ok(known);
+    }
+    if let Some(unknown) = chosen.iter().find(|name| known.iter().all(|entry| entry.name != **name)) {
+        let names: Vec<_> = known.iter().map(|entry| entry.name).collect();
+        return Err(format!("no peer is named {unknown}; there are {}", names.join(", ")));
+    }
+    Ok(known.into_iter().filter(|entry| chosen.iter().any(|name| name == entry.name)).collect())
+}
+
+fn measure_size(options: &Options, peers: &[Entry], records: usize) -> Result<Figures, String> {
+    let workload = Workload::new(records, options.seed);
+    let wants = |group: &str| options.rows.is_empty() || options.rows.iter().any(|row| row == group);
+    let mut figures = Figures::default();
+    let peers = if records <= options.peer_records { peers } else { &[] };
+    for round in 1..=options.rounds {
+        for entry in std::iter::once(&entry::<Pleach>()).chain(peers) {
+            let start = Instant::now();
+            let plan = Plan { workload: &workload, wants: &wants, first: round == 1 };
+            (entry.measure)(&plan, &mut |row, figure| figures.add(entry.name, row, figure))
+                .map_err(|e| format!("{}: {e}", entry.name))?;
+            let seconds = start.elapsed().as_secs_f64();
+            eprintln!("{records} records, round {round} of {}: {} took {seconds:.1} s", options.rounds, entry.name);
+        }
+    }
+    if wants("proofs") {
+        measure::floors(&workload, &mut |row, figure| figures.add(FLOOR, row, figure));
+    }
+    Ok(figures)
+}
+
+fn write(options: &Options, folder: &Path, all: &[(usize, Figures)], peers: &[Entry]) -> Result<(), String> {
+    let mut tables = String::new();
+    for (records, figures) in all {
+        tables += &format!("## {records} records\n\n{}\n", table::table(figures, Pleach::NAME));
+    }
+    let sizes: Vec<_> =
+        all.iter().map(|(records, figures)| json!({"records": records, "subjects": figures.json()})).collect();
+    let document =
+        json!({"schema": "pleach.bench-tree/1", "seed": options.seed, "rounds": options.rounds, "sizes": sizes});
+    let mut files = vec![("table.md", tables), ("results.json", format!("{document:#}\n"))];
+    if all.len() > 1 {
+        let names: Vec<_> = std::iter::once(Pleach::NAME).chain(peers.iter().map(|entry| entry.name)).collect();
+        files.push(("plot.svg", plot::svg(all, &names)));
+    }
+    fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    for (name, text) in files {
+        let path = folder.join(name);
+        fs::write(&path, text).map_err(|e| format!("{}: {e}", path.display()))?;
+    }
+    Ok(())
+}

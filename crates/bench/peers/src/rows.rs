@@ -1,0 +1,82 @@
+//! What is measured, and the bar for each.
+
+/// What must hold of Pleach's figure.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Bar {
+    /// Nothing is asked.
+    None,
+    /// The best peer's figure is at least this many times ours.
+    TimesBetter(f64),
+    /// Ours is at most this.
+    AtMost(f64),
+    /// Ours is at most this many times the floor, which is computed from the records.
+    TimesFloor(f64),
+    /// Ours is at least this.
+    AtLeast(f64),
+}
+
+/// One line of the table. Less is better, except for a bar of `AtLeast`.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// The name in JSON.
+    pub id: &'static str,
+    /// The group by which the row is chosen.
+    pub group: &'static str,
+    /// The name in the table.
+    pub title: &'static str,
+    /// The unit.
+    pub unit: &'static str,
+    /// The bar.
+    pub bar: Bar,
+}
+
+const fn row(id: &'static str, group: &'static str, title: &'static str, unit: &'static str, bar: Bar) -> Row {
+    Row { id, group, title, unit, bar }
+}
+
+/// Snapshots, forks and drops of them should take "microseconds": here that is less than so many.
+const MICROSECONDS: f64 = 10.0;
+
+/// A fifth of the 36 microseconds that the thesis's prototype takes at its best for checking and applying an operation.
+const HISTORY_NS: f64 = 36_000.0 / 5.0;
+
+/// All rows, in the order of the table.
+pub const ROWS: &[Row] = &[
+    row("build", "build", "build, one batch", "ns/record", Bar::TimesBetter(4.0)),
+    row("batches", "batches", "build, batches of 1,000", "ns/record", Bar::TimesBetter(4.0)),
+    row("update", "update", "update 1,000 random keys", "ns/key", Bar::TimesBetter(4.0)),
+    row("update_one", "update-one", "update 1 key with root", "ns", Bar::TimesBetter(2.0)),
+    row("insert_one", "insert-one", "insert one by one with root", "ns", Bar::TimesBetter(2.0)),
+    row("remove", "remove", "remove 1,000 random keys", "ns/key", Bar::TimesBetter(4.0)),
+    row("prove_1", "proofs", "prove 1 key", "µs", Bar::TimesBetter(1.0)),
+    row("prove_10", "proofs", "prove 10 keys", "µs", Bar::TimesBetter(1.0)),
+    row("prove_400", "proofs", "prove 400 keys", "µs", Bar::TimesBetter(3.0)),
+    row("verify_1", "proofs", "verify 1 key", "µs", Bar::TimesBetter(1.0)),
+    row("verify_10", "proofs", "verify 10 keys", "µs", Bar::TimesBetter(1.0)),
+    row("verify_400", "proofs", "verify 400 keys", "µs", Bar::TimesBetter(3.0)),
+    row("bytes_1", "proofs", "proof of 1 key", "bytes", Bar::TimesFloor(1.05)),
+    row("bytes_10", "proofs", "proof of 10 keys", "bytes", Bar::TimesFloor(1.05)),
+    row("bytes_400", "proofs", "proof of 400 keys", "bytes", Bar::None),
+    row("memory", "memory", "memory, all", "bytes/record", Bar::None),
+    row("structure", "memory", "memory without keys and values", "bytes/record", Bar::AtMost(130.0)),
+    row("allocations", "memory", "allocations", "per record", Bar::None),
+    row("drop", "memory", "drop the tree", "ns/record", Bar::None),
+    row("snapshot", "versions", "take a snapshot", "µs", Bar::AtMost(MICROSECONDS)),
+    row("fork", "versions", "fork", "µs", Bar::AtMost(MICROSECONDS)),
+    row("drop_fork", "versions", "drop an unchanged fork", "µs", Bar::AtMost(MICROSECONDS)),
+    row("fork_change", "versions", "change 1,000 keys on a fork and drop it", "ns/key", Bar::None),
+    row("versions", "versions", "update 1,000 keys, 16 versions kept", "ns/key", Bar::None),
+    row("growth", "versions", "memory of a version", "bytes/changed key", Bar::None),
+    row("drop_version", "versions", "drop the oldest of 16 versions", "ns/changed key", Bar::None),
+    row("history", "history", "check, apply, prune: 3 touched, 2 written", "ns/operation", Bar::AtMost(HISTORY_NS)),
+    row("history_window", "history", "memory of the window, T = 1,000", "bytes/written key", Bar::None),
+    row("threads_build", "threads", "gain of two threads: build", "times", Bar::AtLeast(1.6)),
+    row("threads_batch", "threads", "gain of two threads: batches of 100,000", "times", Bar::AtLeast(1.6)),
+];
+
+/// The groups, each once.
+pub fn groups() -> Vec<&'static str> {
+    let mut groups: Vec<_> = ROWS.iter().map(|row| row.group).collect();
+    groups.dedup();
+    groups
+}
