@@ -1,179 +1,357 @@
 //! A batch of changes on its way into the tree.
 //!
-//! A batch is sorted by path and split down the tree, so every node on any of its paths is visited once.
-//! What comes back up decides the shape first: a node left with fewer than two records contracts, and that
-//! needs no hash. Nodes that stay internal and changed are set aside in a list per depth, unlabelled and
-//! detached from their parents. Then the lists are hashed from the deepest upward, each level as one group
-//! of independent rows, and the nodes are handed back to their parents. Every label is so computed once per
-//! batch, many at a time.
+//! A batch is sorted by path and split down the tree, so every node on any of its paths is visited once. What comes
+//! back up decides the shape first: a node left with few enough records becomes a bucket, and that needs no hash. Nodes
+//! that stay and changed, and the nodes inside buckets that changed, become [jobs](crate::jobs), which are hashed level
+//! by level from the deepest upward, each level as one group of independent rows.
 //!
-//! Recursion is bounded by the length of a path, never by the size of the batch.
+//! A batch of very many changes is worked on in parts, each with its jobs, that fit the nearer caches. Recursion is
+//! bounded by the length of a path, never by the size of the batch.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use crate::{
+    bucket::{self, BUCKET_RECORDS_MAX, Bucket},
+    edit::{Edit, fetch, lefts},
+    hash::{self, Row},
+    jobs::{self, Jobs, Owner},
     label::Label,
-    node::{Internal, Leaf, Node, Slot},
-    path::Path,
+    node::{Internal, Link, Slot, half, set_half},
+    prefix::Scope,
 };
 
-/// What a batch does to one path.
-pub(crate) struct Change {
-    pub(crate) path: Path,
-    /// The new record, or `None` to remove the one there.
-    pub(crate) leaf: Option<Arc<Leaf>>,
-}
+/// The most edits that are worked on together.
+const PART_EDITS: usize = 128;
 
-/// How many records a batch added and took away.
-#[derive(Default)]
-pub(crate) struct Tally {
-    pub(crate) added: usize,
-    pub(crate) removed: usize,
-}
-
-/// Applies `changes`, in any order, to the tree under `root`. The last change of a path wins.
-pub(crate) fn apply(root: &mut Slot, mut changes: Vec<Change>) -> Tally {
-    changes.sort_by_key(|change| change.path);
-    changes.dedup_by(|later, kept| {
-        let repeated = later.path == kept.path;
-        if repeated {
-            kept.leaf = later.leaf.take();
-        }
-        repeated
-    });
-    let mut batch = Batch::default();
-    let mut edits = Edit::label(changes);
-    let slot = match batch.change(std::mem::take(root), &mut edits, 0) {
-        Outcome::Settled(slot) => slot,
-        Outcome::Pending => settle(batch.levels),
-    };
-    *root = slot;
-    batch.tally
-}
-
-/// A change whose leaf has its label. Distinct paths, in ascending order.
-struct Edit {
-    path: Path,
-    /// The leaf to stand there, or the empty node.
-    slot: Slot,
-}
-
-impl Edit {
-    fn label(changes: Vec<Change>) -> Vec<Self> {
-        let rows = changes.iter().filter_map(|change| change.leaf.as_ref()).map(|leaf| &leaf.row);
-        let mut labels = Label::of_leaves(rows).into_iter();
-        let mut slot = |leaf| Slot { label: labels.next().expect("one label per leaf"), node: Node::Leaf(leaf) };
-        changes
-            .into_iter()
-            .map(|change| Self { path: change.path, slot: change.leaf.map_or_else(Slot::default, &mut slot) })
-            .collect()
+impl Scope<'_> {
+    /// The most records that stand in a bucket here. Outside of what is kept, single nodes are pruned, and so every
+    /// node has to be there.
+    pub(crate) fn bucket_max(self) -> usize {
+        if self.is_inside() { BUCKET_RECORDS_MAX } else { 1 }
     }
 }
 
-/// What became of a node.
-enum Outcome {
-    /// It stands, labelled.
-    Settled(Slot),
-    /// It is the last node in the list of its depth, waiting for its label.
+/// What became of a position.
+enum Outcome<X> {
+    /// It has its label.
+    Settled(Slot<X>),
+    /// A bucket without a label yet.
+    Bucket(Bucket<X>),
+    /// A node among the jobs.
     Pending,
 }
 
-/// An internal node that waits for its label.
-struct Pending {
-    node: Arc<Internal>,
-    /// Whether the child on each side is itself pending, one level below.
-    awaits: [bool; 2],
+/// Changes under way.
+pub(crate) struct Batch<X> {
+    jobs: Jobs<X>,
+    height: u64,
+    /// Records added, less those removed.
+    pub(crate) added: isize,
 }
 
-#[derive(Default)]
-struct Batch {
-    /// Pending nodes by depth, each list in path order.
-    levels: Vec<Vec<Pending>>,
-    tally: Tally,
-}
+impl<X: Clone> Batch<X> {
+    /// Nothing yet. The nodes to be changed will be dated `height`.
+    pub(crate) fn new(jobs: Jobs<X>, height: u64) -> Self {
+        Self { jobs, height, added: 0 }
+    }
 
-impl Batch {
-    fn change(&mut self, slot: Slot, edits: &mut [Edit], depth: usize) -> Outcome {
-        match (slot.node, edits) {
-            (node, []) => Outcome::Settled(Slot { label: slot.label, node }),
-            (Node::Internal(node), edits) => self.descend(slot.label, node, edits, depth),
-            (node, edits) => self.change_terminal(Slot { label: slot.label, node }, edits, depth),
+    /// The memory, to be used again.
+    pub(crate) fn finish(self) -> Jobs<X> {
+        self.jobs
+    }
+
+    /// Changes the subtree `slot` at a position of `depth`. The edits are sorted, one for each path.
+    pub(crate) fn apply(&mut self, slot: Slot<X>, edits: &mut [Edit<X>], depth: usize, scope: Scope<'_>) -> Slot<X> {
+        if edits.len() <= PART_EDITS {
+            return self.part(slot, edits, depth, scope);
+        }
+        match slot.link {
+            Link::Internal(node) => self.apply_below(Fork::open(node), edits, depth, scope),
+            Link::Empty => self.apply_below(Fork::new(), edits, depth, scope),
+            Link::Bucket(bucket) => {
+                self.added -= bucket.records().len() as isize;
+                self.apply_below(Fork::new(), &mut merge(Some(bucket), edits), depth, scope)
+            }
+            Link::Stub => behind_stub(),
         }
     }
 
-    /// Changes a leaf or an empty node. If one path alone is concerned its record is replaced; otherwise
-    /// an internal node takes its place, and contracts again if the changes leave it with one record.
-    fn change_terminal(&mut self, terminal: Slot, edits: &mut [Edit], depth: usize) -> Outcome {
-        match edits {
-            [edit] if terminal.path().is_none_or(|path| path == edit.path) => {
-                let new = std::mem::take(&mut edit.slot);
-                self.tally.added += usize::from(terminal.path().is_none() && new.path().is_some());
-                self.tally.removed += usize::from(terminal.path().is_some() && new.path().is_none());
-                Outcome::Settled(new)
+    fn apply_below(&mut self, mut fork: Fork<X>, edits: &mut [Edit<X>], depth: usize, scope: Scope<'_>) -> Slot<X> {
+        let middle = lefts(edits, depth);
+        let (left, right) = edits.split_at_mut(middle);
+        for (side, edits) in [left, right].into_iter().enumerate() {
+            let child = self.apply(fork.take(side), edits, depth + 1, scope.children(depth)[side]);
+            set_half(&mut fork.row, side, child.label.as_bytes());
+            fork.links[side] = child.link;
+        }
+        self.join(fork, depth, scope)
+    }
+
+    /// The position over two children that have their labels.
+    fn join(&self, mut fork: Fork<X>, depth: usize, scope: Scope<'_>) -> Slot<X> {
+        if let Some(contracted) = fork.contract([false; 2], scope) {
+            return match contracted {
+                Outcome::Settled(slot) => slot,
+                Outcome::Bucket(bucket) => {
+                    Slot { label: bucket::label(bucket.records(), depth), link: Link::Bucket(bucket) }
+                }
+                Outcome::Pending => unreachable!("what contracts is no node"),
+            };
+        }
+        let label = Label::internal(hash::one(&fork.row));
+        Slot { label, link: jobs::node(fork.owner, fork.row, fork.links, self.height) }
+    }
+
+    /// Changes a subtree with all labels hashed together.
+    fn part(&mut self, slot: Slot<X>, edits: &mut [Edit<X>], depth: usize, scope: Scope<'_>) -> Slot<X> {
+        if edits.len() > 1 {
+            fetch(&slot.link, edits, depth);
+        }
+        let stem = self.jobs.start();
+        match self.change(slot, edits, depth, scope, stem) {
+            Outcome::Settled(slot) => slot,
+            Outcome::Bucket(bucket) => {
+                self.jobs.label(bucket.records(), depth, stem);
+                self.jobs.settle(Link::Bucket(bucket), self.height)
             }
-            edits => self.descend(Label::EMPTY, Arc::new(Internal::over(terminal, depth)), edits, depth),
+            Outcome::Pending => self.jobs.settle(Link::Empty, self.height),
         }
     }
 
-    fn descend(&mut self, label: Label, mut node: Arc<Internal>, edits: &mut [Edit], depth: usize) -> Outcome {
-        let inner = Arc::make_mut(&mut node);
-        let before = inner.row;
-        let mut awaits = [false; 2];
-        for (side, edits) in split(edits, depth).into_iter().enumerate() {
-            if edits.is_empty() {
-                continue;
-            }
-            match self.change(inner.take(side), edits, depth + 1) {
-                Outcome::Settled(slot) => inner.put(side, slot),
-                Outcome::Pending => awaits[side] = true,
+    /// `parent` says to the jobs whose child this is.
+    fn change(
+        &mut self,
+        slot: Slot<X>,
+        edits: &mut [Edit<X>],
+        depth: usize,
+        scope: Scope<'_>,
+        parent: u32,
+    ) -> Outcome<X> {
+        if edits.is_empty() {
+            return Outcome::Settled(slot);
+        }
+        match slot.link {
+            Link::Internal(node) => self.descend(slot.label, node, edits, depth, scope, parent),
+            Link::Empty => self.fill(None, slot.label, edits, depth, scope, parent),
+            Link::Bucket(bucket) => self.fill(Some(bucket), slot.label, edits, depth, scope, parent),
+            Link::Stub => behind_stub(),
+        }
+    }
+
+    fn descend(
+        &mut self,
+        label: Label,
+        node: Arc<Internal<X>>,
+        edits: &mut [Edit<X>],
+        depth: usize,
+        scope: Scope<'_>,
+        parent: u32,
+    ) -> Outcome<X> {
+        let mut fork = Fork::open(node);
+        let before = fork.row;
+        let job = self.jobs.open(depth, parent);
+        let middle = lefts(edits, depth);
+        let (left, right) = edits.split_at_mut(middle);
+        let (mut unlabelled, mut pending) = ([false; 2], false);
+        for (side, edits) in [left, right].into_iter().enumerate().filter(|(_, edits)| !edits.is_empty()) {
+            let scope = scope.children(depth)[side];
+            match self.change(fork.take(side), edits, depth + 1, scope, job.child(side)) {
+                Outcome::Settled(slot) => fork.put(side, slot),
+                Outcome::Bucket(bucket) => {
+                    fork.links[side] = Link::Bucket(bucket);
+                    unlabelled[side] = true;
+                }
+                Outcome::Pending => pending = true,
             }
         }
-        if awaits == [false; 2] {
-            if let Some(terminal) = inner.contract() {
-                return Outcome::Settled(terminal);
+        if !pending {
+            if let Some(contracted) = fork.contract(unlabelled, scope) {
+                self.jobs.cancel(job);
+                return contracted;
             }
-            if inner.row == before {
-                return Outcome::Settled(Slot { label, node: Node::Internal(node) });
+            if unlabelled == [false; 2] && fork.row == before {
+                self.jobs.cancel(job);
+                return Outcome::Settled(Slot { label, link: fork.restore() });
             }
         }
-        self.set_aside(Pending { node, awaits }, depth);
+        for side in (0..2).filter(|&side| unlabelled[side]) {
+            if let Link::Bucket(bucket) = &fork.links[side] {
+                self.jobs.label(bucket.records(), depth + 1, job.child(side));
+            }
+        }
+        self.jobs.set(job, fork.owner, fork.row, fork.links);
         Outcome::Pending
     }
 
-    fn set_aside(&mut self, pending: Pending, depth: usize) {
-        if self.levels.len() <= depth {
-            self.levels.resize_with(depth + 1, Vec::new);
+    /// Changes what is at most one bucket.
+    fn fill(
+        &mut self,
+        bucket: Option<Bucket<X>>,
+        label: Label,
+        edits: &mut [Edit<X>],
+        depth: usize,
+        scope: Scope<'_>,
+        parent: u32,
+    ) -> Outcome<X> {
+        match (bucket, edits) {
+            (Some(mut bucket), edits) if edits.iter().all(|edit| keeps_paths(&bucket, edit)) => {
+                if replace(&mut bucket, edits) {
+                    return Outcome::Bucket(bucket);
+                }
+                Outcome::Settled(Slot { label, link: Link::Bucket(bucket) })
+            }
+            (bucket, edits) => {
+                self.added -= bucket.as_ref().map_or(0, |bucket| bucket.records().len()) as isize;
+                let mut records = merge(bucket, edits);
+                self.added += records.len() as isize;
+                self.build(&mut records, depth, scope, parent)
+            }
         }
-        self.levels[depth].push(pending);
+    }
+
+    /// Makes the subtree of these records, which are edits that remove nothing.
+    fn build(&mut self, records: &mut [Edit<X>], depth: usize, scope: Scope<'_>, parent: u32) -> Outcome<X> {
+        match records.len() {
+            0 => return Outcome::Settled(Slot::default()),
+            count if count <= scope.bucket_max() => {
+                return Outcome::Bucket(Bucket::of(count, records.iter_mut().filter_map(Edit::take)));
+            }
+            _ => {}
+        }
+        let job = self.jobs.open(depth, parent);
+        let mut fork = Fork::new();
+        let middle = lefts(records, depth);
+        let (left, right) = records.split_at_mut(middle);
+        for (side, records) in [left, right].into_iter().enumerate() {
+            match self.build(records, depth + 1, scope.children(depth)[side], job.child(side)) {
+                Outcome::Settled(slot) => fork.put(side, slot),
+                Outcome::Bucket(bucket) => {
+                    self.jobs.label(bucket.records(), depth + 1, job.child(side));
+                    fork.links[side] = Link::Bucket(bucket);
+                }
+                Outcome::Pending => {}
+            }
+        }
+        self.jobs.set(job, fork.owner, fork.row, fork.links);
+        Outcome::Pending
     }
 }
 
-fn split(edits: &mut [Edit], depth: usize) -> [&mut [Edit]; 2] {
-    let middle = edits.partition_point(|edit| !edit.path.bit(depth));
-    let (left, right) = edits.split_at_mut(middle);
-    [left, right]
+/// A history tree grafts what it changes first, and a full tree has no stubs.
+fn behind_stub() -> ! {
+    unreachable!("a change behind a stub")
 }
 
-/// Labels the pending nodes, deepest first, and puts each back under its parent. Returns the root.
-fn settle(mut levels: Vec<Vec<Pending>>) -> Slot {
-    let mut below = Vec::new();
-    while let Some(mut level) = levels.pop() {
-        adopt(&mut level, below);
-        let labels = Label::of_internals(level.iter().map(|pending| &pending.node.row));
-        let nodes = level.into_iter().map(|pending| Node::Internal(pending.node));
-        below = nodes.zip(labels).map(|(node, label)| Slot { label, node }).collect();
+/// Whether the set of paths stays as it is: a record replaced, or none removed.
+fn keeps_paths<X>(bucket: &Bucket<X>, edit: &Edit<X>) -> bool {
+    bucket.find(&edit.path).is_some() == edit.extra.is_some()
+}
+
+/// Replaces the records that are set. Returns whether the label is another one now.
+fn replace<X: Clone>(bucket: &mut Bucket<X>, edits: &mut [Edit<X>]) -> bool {
+    let mut changed = false;
+    for new in edits.iter_mut().filter_map(Edit::take) {
+        if let Some(old) = bucket.records_mut().iter_mut().find(|old| old.path == new.path) {
+            changed |= old.digest != new.digest;
+            *old = new;
+        }
     }
-    below.pop().expect("a batch with a pending root has it at depth 0")
+    changed
 }
 
-/// Gives the labelled nodes of one level to their parents. Both lists are in path order, so the next child
-/// is always the next parent's.
-fn adopt(parents: &mut [Pending], children: Vec<Slot>) {
-    let mut children = children.into_iter();
-    for parent in parents {
-        let inner = Arc::make_mut(&mut parent.node);
-        for side in (0..2).filter(|&side| parent.awaits[side]) {
-            inner.put(side, children.next().expect("a pending child was set aside before its parent"));
+/// The records of a bucket after some edits, as edits that remove nothing.
+fn merge<X: Clone>(bucket: Option<Bucket<X>>, edits: &mut [Edit<X>]) -> Vec<Edit<X>> {
+    let old = bucket.as_ref().map_or(0, |bucket| bucket.records().len());
+    let mut merged = Vec::with_capacity(old + edits.len());
+    let mut edits = edits.iter_mut().peekable();
+    if let Some(bucket) = bucket {
+        bucket.each(|record| {
+            while let Some(edit) = edits.next_if(|edit| edit.path < record.path) {
+                merged.extend(edit.take().map(Edit::set));
+            }
+            match edits.next_if(|edit| edit.path == record.path) {
+                Some(edit) => merged.extend(edit.take().map(Edit::set)),
+                None => merged.push(Edit::set(record)),
+            }
+        });
+    }
+    merged.extend(edits.filter_map(Edit::take).map(Edit::set));
+    merged
+}
+
+/// A node taken apart.
+struct Fork<X> {
+    owner: Owner<X>,
+    row: Row,
+    links: [Link<X>; 2],
+}
+
+impl<X: Clone> Fork<X> {
+    fn new() -> Self {
+        Self { owner: Owner::New, row: [0; 64], links: [Link::Empty, Link::Empty] }
+    }
+
+    fn open(mut node: Arc<Internal<X>>) -> Self {
+        match Arc::get_mut(&mut node) {
+            Some(inner) => {
+                let (row, links) = (inner.row, mem::take(&mut inner.links));
+                Self { owner: Owner::Alone(node), row, links }
+            }
+            None => Self { row: node.row, links: node.links.clone(), owner: Owner::Shared(node) },
+        }
+    }
+
+    fn take(&mut self, side: usize) -> Slot<X> {
+        Slot { label: Label::from_bytes(half(&self.row, side)), link: mem::take(&mut self.links[side]) }
+    }
+
+    fn put(&mut self, side: usize, slot: Slot<X>) {
+        set_half(&mut self.row, side, slot.label.as_bytes());
+        self.links[side] = slot.link;
+    }
+
+    /// The node as it was, where nothing changed.
+    fn restore(self) -> Link<X> {
+        Link::Internal(match self.owner {
+            Owner::Shared(node) => node,
+            Owner::Alone(mut node) => {
+                if let Some(inner) = Arc::get_mut(&mut node) {
+                    inner.links = self.links;
+                }
+                node
+            }
+            Owner::New | Owner::Inner => Arc::new(Internal { links: self.links, touched: 0, row: self.row }),
+        })
+    }
+
+    /// What stands in this node's place if few enough records are left under it.
+    fn contract(&mut self, unlabelled: [bool; 2], scope: Scope<'_>) -> Option<Outcome<X>> {
+        let count = |link: &Link<X>| match link {
+            Link::Empty => Some(0),
+            Link::Bucket(bucket) => Some(bucket.records().len()),
+            Link::Stub | Link::Internal(_) => None,
+        };
+        let [left, right] = [count(&self.links[0])?, count(&self.links[1])?];
+        match left + right {
+            0 => Some(Outcome::Settled(Slot::default())),
+            1 => {
+                let side = right;
+                let slot = self.take(side);
+                match slot.link {
+                    Link::Bucket(bucket) if unlabelled[side] => Some(Outcome::Bucket(bucket)),
+                    _ => Some(Outcome::Settled(slot)),
+                }
+            }
+            count if count <= scope.bucket_max() => {
+                let mut records = Vec::with_capacity(count);
+                for link in &mut self.links {
+                    if let Link::Bucket(bucket) = mem::take(link) {
+                        bucket.each(|record| records.push(record));
+                    }
+                }
+                Some(Outcome::Bucket(Bucket::of(count, records.into_iter())))
+            }
+            _ => None,
         }
     }
 }

@@ -31,63 +31,97 @@ const IV: [u32; 8] =
 /// The vector code loads whole vectors where it needs sixteen bytes, so it reads up to 48 bytes behind some of its
 /// inputs. For the library's own inputs, parts of one long message, there is always more behind them; behind a row
 /// somewhere on the heap there may be no memory at all. Here there is: the next row, or a spare one behind the last.
-#[derive(Default)]
 pub(crate) struct Rows {
+    /// The rows, and the spare one.
     rows: Vec<Row>,
+}
+
+impl Default for Rows {
+    fn default() -> Self {
+        Self { rows: vec![[0; 64]] }
+    }
 }
 
 impl Rows {
     pub(crate) fn len(&self) -> usize {
-        self.rows.len()
+        self.rows.len() - 1
     }
 
     pub(crate) fn push(&mut self, row: &Row) {
-        self.rows.push(*row);
+        // The spare one takes the row, and a new one takes its place.
+        let last = self.rows.len() - 1;
+        self.rows[last] = *row;
+        self.rows.push([0; 64]);
+    }
+
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.rows.truncate(len + 1);
+    }
+
+    /// The row with this number.
+    pub(crate) fn row(&mut self, number: usize) -> &mut Row {
+        &mut self.rows[number]
     }
 
     /// Calls `emit` with the number and the BLAKE3 hash of every row, in order, and forgets the rows.
     pub(crate) fn hash(&mut self, mut emit: impl FnMut(usize, [u8; 32])) {
-        let count = self.rows.len();
-        self.rows.push([0; 64]);
         let platform = Platform::detect();
-        for first in (0..count).step_by(GROUP) {
-            let group = &self.rows[first..count.min(first + GROUP)];
-            match group {
-                [row] => emit(first, single(platform, row)),
-                group => several(platform, group, |at, hash| emit(first + at, hash)),
-            }
+        for first in (0..self.len()).step_by(GROUP) {
+            let count = (self.len() - first).min(GROUP);
+            self.group(platform, count, |at| first + at).into_iter().take(count).enumerate().for_each(|(at, hash)| {
+                emit(first + at, hash);
+            });
         }
-        self.rows.clear();
+        self.truncate(0);
+    }
+
+    /// Calls `emit` with each of these numbers, its row's hash, and all rows.
+    pub(crate) fn hash_some(&mut self, numbers: &[u32], mut emit: impl FnMut(u32, [u8; 32], &mut Self)) {
+        let platform = Platform::detect();
+        for group in numbers.chunks(GROUP) {
+            let hashes = self.group(platform, group.len(), |at| group[at] as usize);
+            group.iter().zip(hashes).for_each(|(number, hash)| emit(*number, hash, self));
+        }
+    }
+
+    /// The hashes of `count` rows, those with the given numbers, at most as many as a group has.
+    fn group(&self, platform: Platform, count: usize, number: impl Fn(usize) -> usize) -> [[u8; 32]; GROUP] {
+        // The last row is the spare one, which is not for hashing.
+        let (_, rows) = self.rows.split_last().expect("there is always a spare row");
+        let mut hashes = [[0; 32]; GROUP];
+        if count == 1 {
+            hashes[0] = compress(platform, &rows[number(0)], 64);
+            return hashes;
+        }
+        let mut inputs = [&rows[number(0)]; GROUP];
+        inputs[..count].iter_mut().enumerate().for_each(|(at, input)| *input = &rows[number(at)]);
+        let out = hashes[..count].as_flattened_mut();
+        platform.hash_many(&inputs[..count], &IV, 0, IncrementCounter::No, ROOT, CHUNK_START, CHUNK_END, out);
+        hashes
     }
 }
 
-/// Hashes up to a group of rows. Behind the last one there must be a row more in memory.
-fn several(platform: Platform, rows: &[Row], mut emit: impl FnMut(usize, [u8; 32])) {
-    let inputs: [&Row; GROUP] = std::array::from_fn(|at| &rows[at.min(rows.len() - 1)]);
-    let mut hashes = [[0; 32]; GROUP];
-    let (inputs, hashes) = (&inputs[..rows.len()], &mut hashes[..rows.len()]);
-    let out = hashes.as_flattened_mut();
-    platform.hash_many(inputs, &IV, 0, IncrementCounter::No, ROOT, CHUNK_START, CHUNK_END, out);
-    hashes.iter().enumerate().for_each(|(at, hash)| emit(at, *hash));
+/// The BLAKE3 hash of one row, which may lie anywhere: this code reads nothing behind it.
+pub(crate) fn one(row: &Row) -> [u8; 32] {
+    compress(Platform::detect(), row, 64)
 }
 
-/// The hash of one row, which may lie anywhere: this code reads nothing behind it.
-fn single(platform: Platform, row: &Row) -> [u8; 32] {
+/// The BLAKE3 hash of bytes of any length.
+pub(crate) fn bytes(bytes: &[u8]) -> [u8; 32] {
+    if bytes.len() > 64 {
+        return *blake3::hash(bytes).as_bytes();
+    }
+    // What fits one block needs none of the machinery for streams and trees of blocks.
+    let mut block = [0; 64];
+    block[..bytes.len()].copy_from_slice(bytes);
+    compress(Platform::detect(), &block, bytes.len() as u8)
+}
+
+/// The hash of a message of one block, of which `len` bytes count.
+fn compress(platform: Platform, block: &Row, len: u8) -> [u8; 32] {
     let mut words = IV;
-    platform.compress_in_place(&mut words, row, 64, 0, CHUNK_START | CHUNK_END | ROOT);
+    platform.compress_in_place(&mut words, block, len, 0, CHUNK_START | CHUNK_END | ROOT);
     le_bytes_from_words_32(&words)
-}
-
-/// Calls `emit` with the BLAKE3 hash of every row, in order.
-pub(crate) fn rows<'a>(rows: impl IntoIterator<Item = &'a Row>, mut emit: impl FnMut([u8; 32])) {
-    let mut group = Rows::default();
-    for row in rows {
-        group.push(row);
-        if group.len() == 2 * GROUP {
-            group.hash(|_, hash| emit(hash));
-        }
-    }
-    group.hash(|_, hash| emit(hash));
 }
 
 #[cfg(test)]
@@ -107,21 +141,45 @@ mod tests {
         let blocks = std::hint::black_box(blocks);
         for row in blocks.iter().flatten().map(|block| block.last_chunk().unwrap()) {
             for count in 1..=17 {
-                let mut hashes = Vec::new();
-                rows(std::iter::repeat_n(row, count), |hash| hashes.push(hash));
-                assert_eq!(hashes, vec![*blake3::hash(row).as_bytes(); count]);
+                assert_eq!(hashes(&vec![*row; count]), vec![*blake3::hash(row).as_bytes(); count]);
+                assert_eq!(one(row), *blake3::hash(row).as_bytes());
             }
         }
+    }
+
+    fn hashes(inputs: &[Row]) -> Vec<[u8; 32]> {
+        let (mut rows, mut hashes) = (Rows::default(), Vec::new());
+        inputs.iter().for_each(|row| rows.push(row));
+        rows.hash(|number, hash| {
+            assert_eq!(number, hashes.len());
+            hashes.push(hash);
+        });
+        hashes
     }
 
     #[test]
     fn equals_the_plain_hash_for_every_group_size() {
         let inputs: Vec<Row> = (0..200u32).map(|i| std::array::from_fn(|j| (i * 31 + j as u32 * 7) as u8)).collect();
         for count in 0..=inputs.len() {
-            let mut hashes = Vec::new();
-            rows(&inputs[..count], |hash| hashes.push(hash));
             let plain: Vec<_> = inputs[..count].iter().map(|row| *blake3::hash(row).as_bytes()).collect();
-            assert_eq!(hashes, plain, "{count} rows");
+            assert_eq!(hashes(&inputs[..count]), plain, "{count} rows");
+            let mut rows = Rows::default();
+            inputs.iter().for_each(|row| rows.push(row));
+            let picked: Vec<_> = (0..count as u32).map(|i| (i * 7 + count as u32) % 200).collect();
+            let mut at = 0;
+            rows.hash_some(&picked, |number, hash, _| {
+                assert_eq!((number, hash), (picked[at], *blake3::hash(&inputs[number as usize]).as_bytes()));
+                at += 1;
+            });
+            assert_eq!(at, count);
+        }
+    }
+
+    #[test]
+    fn equals_the_plain_hash_for_every_length() {
+        let input: [u8; 200] = std::array::from_fn(|at| at as u8);
+        for len in 0..=input.len() {
+            assert_eq!(bytes(&input[..len]), *blake3::hash(&input[..len]).as_bytes(), "{len} bytes");
         }
     }
 }

@@ -2,19 +2,21 @@
 
 use bytes::Bytes;
 
-use crate::node::Node;
+use crate::{
+    node::{Link, Record},
+    tree::Entry,
+};
 
 /// The records of a tree in path order, as `(key, value)`. Made by [`Tree::iter`](crate::Tree::iter).
 #[derive(Clone)]
 pub struct Iter<'a> {
-    /// Subtrees still to be walked, the next one last: at most one per level.
-    ahead: Vec<&'a Node>,
+    records: Records<'a, Entry>,
     left: usize,
 }
 
 impl<'a> Iter<'a> {
-    pub(crate) fn new(root: &'a Node, len: usize) -> Self {
-        Self { ahead: vec![root], left: len }
+    pub(crate) fn new(root: &'a Link<Entry>, len: usize) -> Self {
+        Self { records: Records::new(root), left: len }
     }
 }
 
@@ -22,16 +24,9 @@ impl<'a> Iterator for Iter<'a> {
     type Item = (&'a Bytes, &'a Bytes);
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            match self.ahead.pop()? {
-                Node::Empty => {}
-                Node::Internal(node) => self.ahead.extend([node.child(1), node.child(0)]),
-                Node::Leaf(leaf) => {
-                    self.left -= 1;
-                    return Some((&leaf.key, &leaf.value));
-                }
-            }
-        }
+        let record = self.records.next()?;
+        self.left -= 1;
+        Some((&record.extra.key, &record.extra.value))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -44,5 +39,41 @@ impl ExactSizeIterator for Iter<'_> {}
 impl std::fmt::Debug for Iter<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Iter").field("left", &self.left).finish_non_exhaustive()
+    }
+}
+
+/// The records below a link that are held, in path order.
+pub(crate) struct Records<'a, X> {
+    /// Subtrees still to be walked, the next one last: at most one for each level.
+    ahead: Vec<&'a Link<X>>,
+    bucket: std::slice::Iter<'a, Record<X>>,
+}
+
+impl<X> Clone for Records<'_, X> {
+    fn clone(&self) -> Self {
+        Self { ahead: self.ahead.clone(), bucket: self.bucket.clone() }
+    }
+}
+
+impl<'a, X> Records<'a, X> {
+    pub(crate) fn new(link: &'a Link<X>) -> Self {
+        Self { ahead: vec![link], bucket: [].iter() }
+    }
+}
+
+impl<'a, X> Iterator for Records<'a, X> {
+    type Item = &'a Record<X>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(record) = self.bucket.next() {
+                return Some(record);
+            }
+            match self.ahead.pop()? {
+                Link::Empty | Link::Stub => {}
+                Link::Internal(node) => self.ahead.extend(node.links.iter().rev()),
+                Link::Bucket(bucket) => self.bucket = bucket.records().iter(),
+            }
+        }
     }
 }

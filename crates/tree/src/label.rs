@@ -1,6 +1,6 @@
 //! Labels and digests: the 32-byte values that stand for subtrees and for values.
 
-use crate::hash::{self, Row};
+use crate::hash;
 
 /// Gives a newtype over 32 bytes its conversions and prints it as 64 hexadecimal digits.
 macro_rules! bytes32 {
@@ -103,23 +103,6 @@ impl Label {
         hash[0] &= !KIND_BIT;
         Self(hash)
     }
-
-    /// The labels of leaves, given their rows (`path || value digest`).
-    pub(crate) fn of_leaves<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Vec<Self> {
-        Self::collect(rows, Self::leaf)
-    }
-
-    /// The labels of internal nodes, given their rows (`left || right`).
-    pub(crate) fn of_internals<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Vec<Self> {
-        Self::collect(rows, Self::internal)
-    }
-
-    fn collect<'a>(rows: impl IntoIterator<Item = &'a Row>, kind: fn([u8; 32]) -> Self) -> Vec<Self> {
-        let rows = rows.into_iter();
-        let mut labels = Vec::with_capacity(rows.size_hint().0);
-        hash::rows(rows, |hash| labels.push(kind(hash)));
-        labels
-    }
 }
 
 /// The BLAKE3 hash of a record's value. Proofs carry it in the value's place.
@@ -131,6 +114,6 @@ bytes32!(ValueDigest);
 impl ValueDigest {
     /// The digest of `value`.
     pub fn of(value: &[u8]) -> Self {
-        Self(*blake3::hash(value).as_bytes())
+        Self(hash::bytes(value))
     }
 }

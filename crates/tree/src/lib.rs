@@ -7,27 +7,37 @@
 //! | `path` | where a key stands: the only call of the path function |
 //! | `label` | the 32 bytes that stand for a subtree, and the kind bit in them |
 //! | `hash` | BLAKE3 of many 64-byte rows at a time |
-//! | `node` | nodes in memory, shared between versions of the tree |
-//! | `batch` | how a batch of changes reaches the nodes, and when labels are computed |
-//! | `tree` | [`Tree`], the public face of the four above |
+//! | `prefix` | parts of the key space, and what a position is to them |
+//! | `node`, `bucket` | nodes in memory, shared between versions of the tree |
+//! | `edit` | changes sorted by path |
+//! | `batch`, `jobs` | how a batch of changes reaches the nodes, and when labels are computed |
+//! | `core`, `tree` | [`Tree`], the public face of all above |
 //! | `proof` | [`Proof`] and [`VerifiedProof`]: cutting, encoding, checking, merging |
 //!
 //! The crate is pure: no clock, no I/O, no randomness, no floating point. The same records give the same
 //! labels and the same proof bytes on every machine.
 
 mod batch;
+mod bucket;
+mod core;
+mod digests;
+mod edit;
 mod hash;
 mod iter;
+mod jobs;
 mod label;
 mod node;
 mod path;
+mod prefix;
 mod proof;
 #[cfg(test)]
 mod tests;
 mod tree;
 
+pub use digests::DigestTree;
 pub use iter::Iter;
 pub use label::{Kind, Label, ValueDigest};
 pub use path::Path;
+pub use prefix::Prefix;
 pub use proof::{DecodeError, HashedProof, MergeError, Proof, ProofLimits, Undecided, VerifiedProof, VerifyError};
 pub use tree::Tree;

@@ -1,124 +1,121 @@
 //! Nodes in memory.
 //!
-//! Nodes are immutable once shared and counted by reference, so a clone of the tree shares all of them and
-//! a change copies only the path it walks. A node's label is held by its parent: the two labels a node
-//! holds are the very row its own label is the hash of, and neither a proof nor a rehash has to touch the
-//! memory of a sibling.
+//! Nodes are counted by reference, so a clone of the tree shares all of them, and a change copies the nodes on its way
+//! that others share and edits the rest in place. A node's label is held by its parent: the two labels a node holds
+//! are the very row its own label is the hash of, and neither a proof nor a rehash touches the memory of a sibling.
+//!
+//! Single records would cost more in nodes than in themselves, so a subtree of few records is one [`Bucket`]. The nodes
+//! inside a bucket are not stored; where their labels are needed they are computed again.
 
 use std::{mem, sync::Arc};
 
-use bytes::Bytes;
+use crate::{
+    bucket::Bucket,
+    hash::Row,
+    label::{Label, ValueDigest},
+    path::Path,
+};
 
-use crate::{hash::Row, label::Label, label::ValueDigest, path::Path};
-
-/// What stands at a position.
+/// What stands at a position. `X` is what a record carries beside path and digest.
 #[derive(Clone, Default)]
-pub(crate) enum Node {
+#[allow(dead_code, reason = "for the history tree, which comes next")]
+pub(crate) enum Link<X> {
     /// No key has this prefix.
     #[default]
     Empty,
-    /// Exactly one key has this prefix.
-    Leaf(Arc<Leaf>),
-    /// Two keys or more have this prefix.
-    Internal(Arc<Internal>),
+    /// Two keys or more have this prefix, and what they are is not held here.
+    Stub,
+    /// The records with this prefix.
+    Bucket(Bucket<X>),
+    /// A node over two records or more.
+    Internal(Arc<Internal<X>>),
+}
+
+impl<X> Link<X> {
+    /// How many links lead to the same node or bucket.
+    pub(crate) fn owners(&self) -> usize {
+        match self {
+            Self::Empty | Self::Stub => 0,
+            Self::Bucket(bucket) => bucket.owners(),
+            Self::Internal(node) => Arc::strong_count(node),
+        }
+    }
 }
 
 /// A record.
-pub(crate) struct Leaf {
-    /// `path || value digest`, the preimage of the leaf's label.
-    pub(crate) row: Row,
-    pub(crate) key: Bytes,
-    pub(crate) value: Bytes,
-}
-
-impl Leaf {
-    pub(crate) fn new(path: Path, key: Bytes, value: Bytes) -> Self {
-        let mut row = [0; 64];
-        row[..32].copy_from_slice(path.as_bytes());
-        row[32..].copy_from_slice(ValueDigest::of(&value).as_bytes());
-        Self { row, key, value }
-    }
-
-    pub(crate) fn path(&self) -> Path {
-        Path::from_bytes(half(&self.row, 0))
-    }
-
-    pub(crate) fn digest(&self) -> ValueDigest {
-        ValueDigest::from_bytes(half(&self.row, 1))
-    }
-}
-
-/// A node over two keys or more.
 #[derive(Clone)]
-pub(crate) struct Internal {
+pub(crate) struct Record<X> {
+    pub(crate) path: Path,
+    pub(crate) digest: ValueDigest,
+    pub(crate) extra: X,
+}
+
+impl<X> Record<X> {
+    /// `path || value digest`, the preimage of the leaf's label.
+    pub(crate) fn row(&self) -> Row {
+        row(self.path.as_bytes(), self.digest.as_bytes())
+    }
+}
+
+/// A node over two records or more.
+#[derive(Clone)]
+#[allow(dead_code, reason = "for the history tree, which comes next")]
+pub(crate) struct Internal<X> {
+    pub(crate) links: [Link<X>; 2],
+    /// The height of the last change below, where a history is kept.
+    pub(crate) touched: u64,
     /// The labels of the two children, the preimage of the node's own label.
     pub(crate) row: Row,
-    children: [Node; 2],
 }
 
-impl Internal {
-    /// A node that holds one terminal child on the side of its path, on the way to be given more.
-    pub(crate) fn over(terminal: Slot, depth: usize) -> Self {
-        let mut node = Self { row: [0; 64], children: [Node::Empty, Node::Empty] };
-        if let Some(path) = terminal.path() {
-            node.put(usize::from(path.bit(depth)), terminal);
-        }
-        node
-    }
-
-    pub(crate) fn child(&self, side: usize) -> &Node {
-        &self.children[side]
-    }
-
+impl<X> Internal<X> {
     pub(crate) fn label(&self, side: usize) -> Label {
         Label::from_bytes(half(&self.row, side))
     }
-
-    pub(crate) fn put(&mut self, side: usize, slot: Slot) {
-        self.row[32 * side..][..32].copy_from_slice(slot.label.as_bytes());
-        self.children[side] = slot.node;
-    }
-
-    /// Takes a child out, leaving an empty node under the old label until `put` restores both.
-    pub(crate) fn take(&mut self, side: usize) -> Slot {
-        Slot { label: self.label(side), node: mem::take(&mut self.children[side]) }
-    }
-
-    /// What stands in this node's place if fewer than two records are left under it.
-    pub(crate) fn contract(&mut self) -> Option<Slot> {
-        match &self.children {
-            [Node::Empty, Node::Empty] => Some(Slot::default()),
-            [Node::Leaf(_), Node::Empty] => Some(self.take(0)),
-            [Node::Empty, Node::Leaf(_)] => Some(self.take(1)),
-            _ => None,
-        }
-    }
 }
 
-/// A node with its label.
+/// A link with its label.
 #[derive(Clone)]
-pub(crate) struct Slot {
+pub(crate) struct Slot<X> {
     pub(crate) label: Label,
-    pub(crate) node: Node,
+    pub(crate) link: Link<X>,
 }
 
-impl Default for Slot {
+impl<X> Default for Slot<X> {
     fn default() -> Self {
-        Self { label: Label::EMPTY, node: Node::Empty }
+        Self { label: Label::EMPTY, link: Link::Empty }
     }
 }
 
-impl Slot {
-    /// The path of the leaf held here, if it is one.
-    pub(crate) fn path(&self) -> Option<Path> {
-        match &self.node {
-            Node::Leaf(leaf) => Some(leaf.path()),
-            Node::Empty | Node::Internal(_) => None,
-        }
+impl<X> Slot<X> {
+    pub(crate) fn take(&mut self) -> Self {
+        mem::take(self)
     }
+}
+
+/// The link where `path` ends: empty, a stub or a bucket, and its depth.
+pub(crate) fn terminal<'a, X>(mut link: &'a Link<X>, path: &Path) -> (&'a Link<X>, usize) {
+    let mut depth = 0;
+    while let Link::Internal(node) = link {
+        link = &node.links[usize::from(path.bit(depth))];
+        depth += 1;
+    }
+    (link, depth)
+}
+
+/// A row of two halves.
+pub(crate) fn row(left: &[u8; 32], right: &[u8; 32]) -> Row {
+    let mut row = [0; 64];
+    row[..32].copy_from_slice(left);
+    row[32..].copy_from_slice(right);
+    row
 }
 
 /// One 32-byte half of a row.
 pub(crate) fn half(row: &Row, side: usize) -> [u8; 32] {
     row.as_chunks().0[side]
+}
+
+pub(crate) fn set_half(row: &mut Row, side: usize, bytes: &[u8; 32]) {
+    row[32 * side..][..32].copy_from_slice(bytes);
 }

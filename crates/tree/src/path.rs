@@ -1,6 +1,6 @@
 //! Where a key stands in the tree.
 
-use crate::label::bytes32;
+use crate::{hash, label::bytes32};
 
 /// The position of a key: the BLAKE3 hash of its bytes, read from the most significant bit of the first byte.
 ///
@@ -18,7 +18,7 @@ impl Path {
 
     /// The path of `key`.
     pub fn of(key: &[u8]) -> Self {
-        Self(*blake3::hash(key).as_bytes())
+        Self(hash::bytes(key))
     }
 
     /// The bit that decides at `depth` between left (`false`) and right (`true`).
@@ -36,6 +36,16 @@ impl Path {
     /// This prefix, which ends before `depth`, with one more bit.
     pub(crate) fn with_bit(mut self, depth: usize, bit: bool) -> Self {
         self.0[depth / 8] |= u8::from(bit) << (7 - depth % 8);
+        self
+    }
+
+    /// The first `bits` bits, and zeros behind them.
+    pub(crate) fn first(mut self, bits: usize) -> Self {
+        let whole = bits.div_ceil(8);
+        self.0[whole..].fill(0);
+        if !bits.is_multiple_of(8) {
+            self.0[whole - 1] &= !(0xff >> (bits % 8));
+        }
         self
     }
 

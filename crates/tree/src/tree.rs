@@ -1,14 +1,15 @@
 //! The tree as its users see it.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 use bytes::Bytes;
 
 use crate::{
-    batch::{self, Change},
+    core::Core,
+    edit::Edit,
     iter::Iter,
     label::{Label, ValueDigest},
-    node::{Leaf, Node, Slot},
+    node::Record,
     path::Path,
     proof::{self, Proof},
 };
@@ -26,8 +27,14 @@ use crate::{
 /// Two trees are equal if their roots are.
 #[derive(Clone, Default)]
 pub struct Tree {
-    root: Slot,
-    len: usize,
+    core: Core<Entry>,
+}
+
+/// What a record of a map has beside path and digest.
+#[derive(Clone)]
+pub(crate) struct Entry {
+    pub(crate) key: Bytes,
+    pub(crate) value: Bytes,
 }
 
 impl Tree {
@@ -38,38 +45,38 @@ impl Tree {
 
     /// The label of the whole tree.
     pub fn root(&self) -> Label {
-        self.root.label
+        self.core.root.label
     }
 
     /// The number of records.
     pub fn len(&self) -> usize {
-        self.len
+        self.core.len
     }
 
     /// Whether there is no record.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.core.len == 0
     }
 
     /// The value of `key`.
     pub fn get(&self, key: &[u8]) -> Option<&Bytes> {
-        self.leaf(&Path::of(key)).map(|leaf| &leaf.value)
+        self.core.find(&Path::of(key)).map(|record| &record.extra.value)
     }
 
     /// The digest of the value of `key`, as proofs show it: nothing is hashed but the key.
     pub fn value_digest(&self, key: &[u8]) -> Option<ValueDigest> {
-        self.leaf(&Path::of(key)).map(Leaf::digest)
+        self.core.find(&Path::of(key)).map(|record| record.digest)
     }
 
     /// Whether there is a record with this key.
     pub fn contains_key(&self, key: &[u8]) -> bool {
-        self.leaf(&Path::of(key)).is_some()
+        self.core.find(&Path::of(key)).is_some()
     }
 
     /// The records as `(key, value)`, in the order of their paths, which looks random but depends on the
     /// keys alone.
     pub fn iter(&self) -> Iter<'_> {
-        Iter::new(&self.root.node, self.len)
+        Iter::new(&self.core.root.link, self.core.len)
     }
 
     /// Sets the value of `key` and returns the old one.
@@ -99,12 +106,11 @@ impl Tree {
 
     /// `apply` with each key's path given. Outside of tests the path is always that of the key.
     pub(crate) fn apply_at(&mut self, changes: impl IntoIterator<Item = (Path, Bytes, Option<Bytes>)>) {
-        let change = |(path, key, value): (Path, Bytes, Option<Bytes>)| Change {
-            path,
-            leaf: value.map(|value| Arc::new(Leaf::new(path, key, value))),
+        let edit = |(path, key, value): (Path, Bytes, Option<Bytes>)| match value {
+            None => Edit::remove(path),
+            Some(value) => Edit::set(Record { path, digest: ValueDigest::of(&value), extra: Entry { key, value } }),
         };
-        let tally = batch::apply(&mut self.root, changes.into_iter().map(change).collect());
-        self.len = self.len + tally.added - tally.removed;
+        self.core.apply(changes.into_iter().map(edit).collect());
     }
 
     /// Proves, for every one of `keys`, its value's digest or its absence. Order and repetition of the keys
@@ -114,20 +120,7 @@ impl Tree {
     }
 
     pub(crate) fn prove_paths(&self, paths: Vec<Path>) -> Proof {
-        proof::cut(proof::TreeView::new(&self.root), paths)
-    }
-
-    fn leaf(&self, path: &Path) -> Option<&Leaf> {
-        let mut node = &self.root.node;
-        let mut depth = 0;
-        while let Node::Internal(internal) = node {
-            node = internal.child(usize::from(path.bit(depth)));
-            depth += 1;
-        }
-        match node {
-            Node::Leaf(leaf) if leaf.path() == *path => Some(leaf),
-            _ => None,
-        }
+        proof::cut(proof::TreeView::new(&self.core.root), paths)
     }
 }
 
@@ -141,7 +134,7 @@ impl Eq for Tree {}
 
 impl fmt::Debug for Tree {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tree").field("root", &self.root()).field("len", &self.len).finish()
+        f.debug_struct("Tree").field("root", &self.root()).field("len", &self.core.len).finish()
     }
 }
 

@@ -8,56 +8,84 @@ use super::{
     shape::{Shape, Tag},
 };
 use crate::{
+    bucket,
     hash::Row,
     label::Label,
-    node::{Internal, Node, Slot},
+    node::{Internal, Link, Record, Slot},
     path::Path,
 };
 
 /// What stands at a position: a node, with its children in a form that depends on who looks.
 #[derive(Clone, Copy)]
-pub(crate) enum Look<'a, Children> {
+pub(crate) enum Look<Children> {
     Empty,
-    Leaf(&'a Row),
+    Leaf(Row),
     Stub(Label),
     Internal(Children),
 }
 
-/// A position in something that can be cut down to a proof, borrowed for `'a`.
-pub(crate) trait View<'a>: Copy {
+/// A position in something that can be cut down to a proof.
+pub(crate) trait View: Copy {
     /// The label of the subtree here.
     fn label(self) -> Label;
-    /// What stands here.
-    fn look(self) -> Look<'a, [Self; 2]>;
+    /// What stands here, at `depth`.
+    fn look(self, depth: usize) -> Look<[Self; 2]>;
 }
 
 /// A position in a tree.
-#[derive(Clone, Copy)]
-pub(crate) struct TreeView<'a> {
-    label: Label,
-    node: &'a Node,
+pub(crate) enum TreeView<'a, X> {
+    /// One that has its label.
+    Link { label: Label, link: &'a Link<X> },
+    /// One inside a bucket.
+    Records { records: &'a [Record<X>], depth: u16 },
 }
 
-impl<'a> TreeView<'a> {
-    pub(crate) fn new(slot: &'a Slot) -> Self {
-        Self { label: slot.label, node: &slot.node }
-    }
+impl<X> Copy for TreeView<'_, X> {}
 
-    fn child(parent: &'a Internal, side: usize) -> Self {
-        Self { label: parent.label(side), node: parent.child(side) }
+impl<X> Clone for TreeView<'_, X> {
+    fn clone(&self) -> Self {
+        *self
     }
 }
 
-impl<'a> View<'a> for TreeView<'a> {
+impl<'a, X> TreeView<'a, X> {
+    pub(crate) fn new(slot: &'a Slot<X>) -> Self {
+        Self::Link { label: slot.label, link: &slot.link }
+    }
+
+    fn child(parent: &'a Internal<X>, side: usize) -> Self {
+        Self::Link { label: parent.label(side), link: &parent.links[side] }
+    }
+
+    fn records(records: &'a [Record<X>], depth: usize) -> Look<[Self; 2]> {
+        match records {
+            [] => Look::Empty,
+            [record] => Look::Leaf(record.row()),
+            records => {
+                let child = |records| Self::Records { records, depth: depth as u16 + 1 };
+                Look::Internal(bucket::split(records, depth).map(child))
+            }
+        }
+    }
+}
+
+impl<X> View for TreeView<'_, X> {
     fn label(self) -> Label {
-        self.label
+        match self {
+            Self::Link { label, .. } => label,
+            Self::Records { records, depth } => bucket::label(records, usize::from(depth)),
+        }
     }
 
-    fn look(self) -> Look<'a, [Self; 2]> {
-        match self.node {
-            Node::Empty => Look::Empty,
-            Node::Leaf(leaf) => Look::Leaf(&leaf.row),
-            Node::Internal(node) => Look::Internal([Self::child(node, 0), Self::child(node, 1)]),
+    fn look(self, depth: usize) -> Look<[Self; 2]> {
+        match self {
+            Self::Records { records, .. } => Self::records(records, depth),
+            Self::Link { link: Link::Bucket(bucket), .. } => Self::records(bucket.records(), depth),
+            Self::Link { link: Link::Internal(node), .. } => {
+                Look::Internal([Self::child(node, 0), Self::child(node, 1)])
+            }
+            Self::Link { link: Link::Empty, .. } => Look::Empty,
+            Self::Link { link: Link::Stub, label } => Look::Stub(label),
         }
     }
 }
@@ -70,12 +98,12 @@ pub(super) struct Labelled<'a> {
     pub(super) labels: &'a [[u8; 32]],
 }
 
-impl<'a> View<'a> for Labelled<'a> {
+impl View for Labelled<'_> {
     fn label(self) -> Label {
         Label::from_bytes(self.labels[self.cursor.node])
     }
 
-    fn look(self) -> Look<'a, [Self; 2]> {
+    fn look(self, _: usize) -> Look<[Self; 2]> {
         match self.cursor.look() {
             Look::Empty => Look::Empty,
             Look::Leaf(row) => Look::Leaf(row),
@@ -106,7 +134,7 @@ impl Builder {
 /// The proof of `paths`: everything off them becomes a stub, except that empty nodes and leaves stay
 /// visible. A leaf next to a path may have to move up when the key of that path is removed, and a node that
 /// held only its label could not do it.
-pub(crate) fn cut<'a, V: View<'a>>(root: V, mut paths: Vec<Path>) -> Proof {
+pub(crate) fn cut<V: View>(root: V, mut paths: Vec<Path>) -> Proof {
     paths.sort_unstable();
     paths.dedup();
     let mut proof = Builder::default();
@@ -116,9 +144,9 @@ pub(crate) fn cut<'a, V: View<'a>>(root: V, mut paths: Vec<Path>) -> Proof {
             break;
         }
         for (view, paths) in level.drain(..) {
-            match view.look() {
+            match view.look(depth) {
                 Look::Empty => proof.push(Tag::Empty, &[]),
-                Look::Leaf(row) => proof.push(Tag::Leaf, row),
+                Look::Leaf(row) => proof.push(Tag::Leaf, &row),
                 Look::Internal(children) if !paths.is_empty() => {
                     proof.push(Tag::Internal, &[]);
                     below.extend(children.into_iter().zip(Path::split(paths, depth)));
@@ -161,7 +189,7 @@ impl Builder {
                 below.extend(ours.map(|child| (child, None)));
             }
             (Look::Empty, _) => self.push(Tag::Empty, &[]),
-            (Look::Leaf(row), _) => self.push(Tag::Leaf, row),
+            (Look::Leaf(row), _) => self.push(Tag::Leaf, &row),
             (Look::Stub(label), _) => self.push(Tag::Stub, label.as_bytes()),
         }
     }

@@ -226,7 +226,7 @@ fn check_payload(proof: &Proof) -> Result<(), DecodeError> {
             match look {
                 Look::Empty => {}
                 Look::Internal(()) => internals.push(prefix),
-                Look::Leaf(row) => check_leaf(node, Path::from_bytes(half(row, 0)), &prefix, depth)?,
+                Look::Leaf(row) => check_leaf(node, Path::from_bytes(half(&row, 0)), &prefix, depth)?,
                 Look::Stub(label) => check_stub(node, label)?,
             }
         }

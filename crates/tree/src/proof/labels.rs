@@ -76,7 +76,7 @@ impl Labels {
             match node {
                 Look::Empty => self.labels.push([0; 32]),
                 Look::Stub(label) => self.labels.push(label.into()),
-                Look::Leaf(row) => self.wait(row, true),
+                Look::Leaf(row) => self.wait(&row, true),
                 Look::Internal(()) => self.wait(pairs.next(), false),
             }
         }

@@ -89,11 +89,11 @@ impl Proof {
     }
 
     /// The nodes of a range, read one after the other.
-    fn nodes(&self, range: Range<usize>) -> impl Iterator<Item = Look<'_, ()>> {
+    fn nodes(&self, range: Range<usize>) -> impl Iterator<Item = Look<()>> {
         let mut payload = self.payload_from(range.start);
         range.map(move |node| match self.shape.tag(node) {
             Tag::Empty => Look::Empty,
-            Tag::Leaf => Look::Leaf(next(&mut payload)),
+            Tag::Leaf => Look::Leaf(*next(&mut payload)),
             Tag::Stub => Look::Stub(Label::from_bytes(*next(&mut payload))),
             Tag::Internal => Look::Internal(()),
         })
@@ -145,11 +145,11 @@ struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    fn look(self) -> Look<'a, [Self; 2]> {
+    fn look(self) -> Look<[Self; 2]> {
         let Self { proof, node } = self;
         match proof.shape.tag(node) {
             Tag::Empty => Look::Empty,
-            Tag::Leaf => Look::Leaf(next(&mut proof.payload_from(node))),
+            Tag::Leaf => Look::Leaf(*next(&mut proof.payload_from(node))),
             Tag::Stub => Look::Stub(Label::from_bytes(*next(&mut proof.payload_from(node)))),
             Tag::Internal => {
                 let first = proof.shape.first_child(node);
@@ -222,7 +222,7 @@ impl VerifiedProof {
     pub(crate) fn get_path(&self, path: &Path) -> Result<Option<ValueDigest>, Undecided> {
         let cursor = Cursor { proof: &self.proof, node: self.proof.terminal(path) };
         match cursor.look() {
-            Look::Leaf(row) if half(row, 0) == *path.as_bytes() => Ok(Some(ValueDigest::from_bytes(half(row, 1)))),
+            Look::Leaf(row) if half(&row, 0) == *path.as_bytes() => Ok(Some(ValueDigest::from_bytes(half(&row, 1)))),
             Look::Leaf(_) | Look::Empty => Ok(None),
             Look::Stub(_) | Look::Internal(_) => Err(Undecided { path: *path }),
         }

@@ -1,0 +1,73 @@
+//! A full tree, whatever its records carry.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::{
+    batch::Batch,
+    edit::{self, Edit},
+    jobs::Jobs,
+    node::{Link, Record, Slot, terminal},
+    path::Path,
+    prefix::Scope,
+};
+
+/// All records, none of them pruned.
+#[derive(Clone)]
+pub(crate) struct Core<X> {
+    pub(crate) root: Slot<X>,
+    pub(crate) len: usize,
+    pub(crate) workshop: Workshop<X>,
+}
+
+/// The memory in which batches work, kept from one to the next: some hundred kilobytes that an allocator would return
+/// to the system and fetch again each time. All versions of a tree share it; one that finds it in use takes new.
+pub(crate) struct Workshop<X> {
+    jobs: Arc<Mutex<Option<Jobs<X>>>>,
+}
+
+impl<X> Clone for Workshop<X> {
+    fn clone(&self) -> Self {
+        Self { jobs: Arc::clone(&self.jobs) }
+    }
+}
+
+impl<X> Default for Workshop<X> {
+    fn default() -> Self {
+        Self { jobs: Arc::default() }
+    }
+}
+
+impl<X> Workshop<X> {
+    pub(crate) fn take(&self) -> Jobs<X> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_else(Jobs::new)
+    }
+
+    pub(crate) fn give_back(&self, jobs: Jobs<X>) {
+        *self.jobs.lock().unwrap_or_else(PoisonError::into_inner) = Some(jobs);
+    }
+}
+
+impl<X> Default for Core<X> {
+    fn default() -> Self {
+        Self { root: Slot::default(), len: 0, workshop: Workshop::default() }
+    }
+}
+
+impl<X> Core<X> {
+    pub(crate) fn find(&self, path: &Path) -> Option<&Record<X>> {
+        match terminal(&self.root.link, path) {
+            (Link::Bucket(bucket), _) => bucket.find(path),
+            _ => None,
+        }
+    }
+}
+
+impl<X: Clone> Core<X> {
+    pub(crate) fn apply(&mut self, edits: Vec<Edit<X>>) {
+        let mut edits = edit::sort(edits);
+        let mut batch = Batch::new(self.workshop.take(), 0);
+        self.root = batch.apply(self.root.take(), &mut edits, 0, Scope::Inside);
+        self.len = self.len.checked_add_signed(batch.added).expect("as many records as there are");
+        self.workshop.give_back(batch.finish());
+    }
+}

@@ -1,0 +1,173 @@
+//! Nodes that wait for their labels.
+
+use std::{mem, sync::Arc};
+
+use crate::{
+    bucket,
+    hash::{Row, Rows},
+    label::Label,
+    node::{Internal, Link, Record, Slot, half, set_half},
+};
+
+/// Where a node comes from.
+pub(crate) enum Owner<X> {
+    /// A node inside a bucket, of which only the label counts.
+    Inner,
+    /// There was none.
+    New,
+    /// One that nobody else has: it is used again.
+    Alone(Arc<Internal<X>>),
+    /// One that others have too: it stays as it is.
+    Shared(Arc<Internal<X>>),
+}
+
+/// The number of a job.
+#[derive(Clone, Copy)]
+pub(crate) struct JobId(u32);
+
+impl JobId {
+    /// How the child on this side names its parent.
+    pub(crate) fn child(self, side: usize) -> u32 {
+        self.0 << 1 | side as u32
+    }
+}
+
+struct Job<X> {
+    depth: u16,
+    parent: u32,
+    owner: Owner<X>,
+    links: [Link<X>; 2],
+}
+
+/// All nodes of a part of a batch that wait for their labels, in the order in which they were met from the root.
+///
+/// The first job is the stem: no node, but the parent of the subtree's root, so that the root is a child like others.
+/// The row of each job is in `rows` under the same number.
+pub(crate) struct Jobs<X> {
+    rows: Rows,
+    jobs: Vec<Job<X>>,
+    leaves: Rows,
+    /// Whose child each leaf is.
+    leaf_parents: Vec<u32>,
+    /// Numbers of jobs, those of the deepest nodes first.
+    order: Vec<u32>,
+}
+
+impl<X> Jobs<X> {
+    pub(crate) fn new() -> Self {
+        let (jobs, leaf_parents, order) = (Vec::new(), Vec::new(), Vec::new());
+        Self { rows: Rows::default(), jobs, leaves: Rows::default(), leaf_parents, order }
+    }
+
+    /// Begins a subtree. Returns how its root names its parent.
+    pub(crate) fn start(&mut self) -> u32 {
+        self.rows.truncate(0);
+        self.jobs.clear();
+        self.open(0, 0).child(0)
+    }
+
+    /// Adds a node at `depth`, whose row and links come later.
+    pub(crate) fn open(&mut self, depth: usize, parent: u32) -> JobId {
+        // A part of a batch makes at most some 256 jobs for each of a few thousand records.
+        let id = JobId(self.jobs.len() as u32);
+        let links = [Link::Empty, Link::Empty];
+        self.jobs.push(Job { depth: depth as u16, parent, owner: Owner::Inner, links });
+        self.rows.push(&[0; 64]);
+        id
+    }
+
+    /// Takes back the last job.
+    pub(crate) fn cancel(&mut self, id: JobId) {
+        assert_eq!(id.0 as usize + 1, self.jobs.len(), "only the last job can be taken back");
+        self.jobs.pop();
+        self.rows.truncate(self.jobs.len());
+    }
+
+    /// Gives what the node has beside those children that are jobs or wait among the leaves.
+    pub(crate) fn set(&mut self, id: JobId, owner: Owner<X>, row: Row, links: [Link<X>; 2]) {
+        let job = &mut self.jobs[id.0 as usize];
+        (job.owner, job.links) = (owner, links);
+        *self.rows.row(id.0 as usize) = row;
+    }
+
+    /// Adds what the label of these records, in a bucket at `depth`, is made of.
+    pub(crate) fn label(&mut self, records: &[Record<X>], depth: usize, parent: u32) {
+        match records {
+            [] => {}
+            [record] => {
+                self.leaves.push(&record.row());
+                self.leaf_parents.push(parent);
+            }
+            records => {
+                let job = self.open(depth, parent);
+                for (side, records) in bucket::split(records, depth).into_iter().enumerate() {
+                    self.label(records, depth + 1, job.child(side));
+                }
+            }
+        }
+    }
+
+    /// Hashes everything. `root` is the root's link, unless the root is a job. Nodes are dated `height`.
+    pub(crate) fn settle(&mut self, root: Link<X>, height: u64) -> Slot<X> {
+        self.jobs[0].links[0] = root;
+        let (rows, parents) = (&mut self.rows, &self.leaf_parents);
+        self.leaves.hash(|number, hash| give(rows, parents[number], Label::leaf(hash)));
+        self.leaf_parents.clear();
+        let bounds = self.sort_deepest_first();
+        for level in bounds.windows(2) {
+            let jobs = &mut self.jobs;
+            self.rows.hash_some(&self.order[level[0]..level[1]], |number, hash, rows| {
+                let job = &mut jobs[number as usize];
+                let parent = job.parent;
+                give(rows, parent, Label::internal(hash));
+                let (owner, links) = (mem::replace(&mut job.owner, Owner::Inner), mem::take(&mut job.links));
+                if !matches!(owner, Owner::Inner) {
+                    let row = *rows.row(number as usize);
+                    jobs[parent as usize >> 1].links[parent as usize & 1] = node(owner, row, links, height);
+                }
+            });
+        }
+        let stem = &mut self.jobs[0];
+        Slot { label: Label::from_bytes(half(self.rows.row(0), 0)), link: mem::take(&mut stem.links[0]) }
+    }
+
+    /// Fills `order` with the numbers of all jobs but the stem. Returns where each depth begins, from the greatest
+    /// down, and where the last one ends.
+    fn sort_deepest_first(&mut self) -> Vec<usize> {
+        let nodes = &self.jobs[1..];
+        let depths = nodes.iter().map(|job| usize::from(job.depth)).max().map_or(0, |depth| depth + 1);
+        let level = |job: &Job<X>| depths - usize::from(job.depth);
+        let mut bounds = vec![0; depths + 1];
+        nodes.iter().for_each(|job| bounds[level(job)] += 1);
+        bounds.iter_mut().fold(0, |sum, count| sum + mem::replace(count, sum));
+        self.order.clear();
+        self.order.resize(nodes.len(), 0);
+        for (number, job) in (1..).zip(nodes) {
+            let place = &mut bounds[level(job)];
+            self.order[*place] = number;
+            *place += 1;
+        }
+        // Each bound has moved to the end of its depth, which is where the next one begins.
+        bounds
+    }
+}
+
+/// Writes a child's label into its parent's row.
+fn give(rows: &mut Rows, parent: u32, label: Label) {
+    set_half(rows.row(parent as usize >> 1), parent as usize & 1, label.as_bytes());
+}
+
+/// A node of these parts.
+pub(crate) fn node<X>(owner: Owner<X>, row: Row, links: [Link<X>; 2], touched: u64) -> Link<X> {
+    let new = Internal { links, touched, row };
+    match owner {
+        Owner::Alone(mut node) => match Arc::get_mut(&mut node) {
+            Some(inner) => {
+                *inner = new;
+                Link::Internal(node)
+            }
+            None => unreachable!("a node that was taken out of the only tree that had it"),
+        },
+        Owner::Inner | Owner::New | Owner::Shared(_) => Link::Internal(Arc::new(new)),
+    }
+}
