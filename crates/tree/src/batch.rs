@@ -201,9 +201,9 @@ impl<X: Clone> Batch<X> {
                 Outcome::Settled(Slot { label, link: Link::Bucket(bucket) })
             }
             (bucket, edits) => {
-                self.added -= bucket.as_ref().map_or(0, |bucket| bucket.records().len()) as isize;
+                let before = bucket.as_ref().map_or(0, |bucket| bucket.records().len());
                 let mut records = merge(bucket, edits);
-                self.added += records.len() as isize;
+                self.added += records.len() as isize - before as isize;
                 self.build(&mut records, depth, scope, parent)
             }
         }

@@ -4,9 +4,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::{
     batch::Batch,
+    bucket::Bucket,
     edit::{self, Edit},
     jobs::Jobs,
-    node::{Link, Record, Slot, terminal},
+    node::{Internal, Link, Record, Slot, terminal},
     path::Path,
     prefix::Scope,
 };
@@ -58,6 +59,31 @@ impl<X> Core<X> {
         match terminal(&self.root.link, path) {
             (Link::Bucket(bucket), _) => bucket.find(path),
             _ => None,
+        }
+    }
+}
+
+impl<X> Core<X> {
+    /// The same tree with bare records.
+    pub(crate) fn digests(&self) -> Core<()> {
+        let root = Slot { label: self.root.label, link: bare(&self.root.link) };
+        Core { root, len: self.len, workshop: Workshop::default() }
+    }
+}
+
+/// Recursion is bounded by the length of a path.
+fn bare<X>(link: &Link<X>) -> Link<()> {
+    match link {
+        Link::Empty => Link::Empty,
+        Link::Stub => Link::Stub,
+        Link::Bucket(bucket) => {
+            let records = bucket.records();
+            let bare = |record: &Record<X>| Record { path: record.path, digest: record.digest, extra: () };
+            Link::Bucket(Bucket::of(records.len(), records.iter().map(bare)))
+        }
+        Link::Internal(node) => {
+            let links = [bare(&node.links[0]), bare(&node.links[1])];
+            Link::Internal(Arc::new(Internal { links, touched: node.touched, row: node.row }))
         }
     }
 }

@@ -9,7 +9,8 @@ use crate::{
     label::{Label, ValueDigest},
     node::Record,
     path::Path,
-    proof::{self, Proof},
+    prefix::{Prefix, disjoint},
+    proof::{self, Proof, TreeView},
 };
 
 /// The tree of a map whose keys and values are elsewhere, or nowhere: it holds paths and value digests alone, and has
@@ -60,7 +61,36 @@ impl DigestTree {
 
     /// Proves, for every one of `paths`, the digest of its value or its absence.
     pub fn prove(&self, paths: impl IntoIterator<Item = Path>) -> Proof {
-        proof::cut(proof::TreeView::new(&self.core.root), paths.into_iter().collect())
+        proof::cut(TreeView::new(&self.core.root), paths.into_iter().collect())
+    }
+
+    /// Proves every record under `prefixes`. The holder can make a [`Partition`](crate::Partition) of it.
+    pub fn partition(&self, prefixes: impl IntoIterator<Item = Prefix>) -> Proof {
+        proof::cut_prefixes(TreeView::new(&self.core.root), &disjoint(prefixes))
+    }
+
+    /// A part of a partition that is small enough to be sent: the largest prefix within `within` that begins at
+    /// `start` and whose proof takes at most `max_bytes`, with that proof. The next one begins at [`Prefix::next`].
+    ///
+    /// `None` if `start` is not in `within`, or if not even the shortest proof there is fits.
+    ///
+    /// ```
+    /// use pleach_tree::{DigestTree, Partition, Path, Prefix, ValueDigest};
+    ///
+    /// let record = |i: u32| (Path::of(&i.to_le_bytes()), ValueDigest::of(b"x"));
+    /// let tree: DigestTree = (0..500).map(record).collect();
+    /// let (mut start, mut records) = (Some(Prefix::ALL.first()), 0);
+    /// while let Some(path) = start {
+    ///     let (prefix, proof) = tree.chunk(&Prefix::ALL, &path, 4096).expect("a record fits");
+    ///     assert!(proof.encoded_len() <= 4096);
+    ///     records += Partition::new(proof.verify(tree.root())?, [prefix])?.records().count();
+    ///     start = prefix.next();
+    /// }
+    /// assert_eq!(records, 500);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn chunk(&self, within: &Prefix, start: &Path, max_bytes: usize) -> Option<(Prefix, Proof)> {
+        proof::chunk(TreeView::new(&self.core.root), within, start, max_bytes)
     }
 }
 

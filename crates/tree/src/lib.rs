@@ -12,7 +12,9 @@
 //! | `edit` | changes sorted by path |
 //! | `batch`, `jobs` | how a batch of changes reaches the nodes, and when labels are computed |
 //! | `core`, `tree` | [`Tree`], the public face of all above |
-//! | `proof` | [`Proof`] and [`VerifiedProof`]: cutting, encoding, checking, merging |
+//! | `digests` | [`DigestTree`], the same without keys and values |
+//! | `history` | [`HistoryTree`]: kept prefixes, the window, grafting and pruning |
+//! | `proof` | [`Partition`], [`Proof`] and [`VerifiedProof`]: cutting, encoding, checking, merging |
 //!
 //! The crate is pure: no clock, no I/O, no randomness, no floating point. The same records give the same
 //! labels and the same proof bytes on every machine.
@@ -23,6 +25,7 @@ mod core;
 mod digests;
 mod edit;
 mod hash;
+mod history;
 mod iter;
 mod jobs;
 mod label;
@@ -35,9 +38,13 @@ mod tests;
 mod tree;
 
 pub use digests::DigestTree;
+pub use history::{HeldCounts, HistoryTree, Incompatible, KeepError, NotHeld, RestoreError, WrittenHeight};
 pub use iter::Iter;
 pub use label::{Kind, Label, ValueDigest};
 pub use path::Path;
 pub use prefix::Prefix;
-pub use proof::{DecodeError, HashedProof, MergeError, Proof, ProofLimits, Undecided, VerifiedProof, VerifyError};
+pub use proof::{
+    DecodeError, ExtendError, HashedProof, Incomplete, MergeError, Partition, Proof, ProofLimits, Undecided,
+    VerifiedProof, VerifyError,
+};
 pub use tree::Tree;

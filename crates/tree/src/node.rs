@@ -18,7 +18,6 @@ use crate::{
 
 /// What stands at a position. `X` is what a record carries beside path and digest.
 #[derive(Clone, Default)]
-#[allow(dead_code, reason = "for the history tree, which comes next")]
 pub(crate) enum Link<X> {
     /// No key has this prefix.
     #[default]
@@ -59,7 +58,6 @@ impl<X> Record<X> {
 
 /// A node over two records or more.
 #[derive(Clone)]
-#[allow(dead_code, reason = "for the history tree, which comes next")]
 pub(crate) struct Internal<X> {
     pub(crate) links: [Link<X>; 2],
     /// The height of the last change below, where a history is kept.

@@ -75,13 +75,18 @@ impl std::fmt::Debug for Prefix {
 }
 
 /// Sorted, without those that another one covers.
-#[allow(dead_code, reason = "for the history tree, which comes next")]
 pub(crate) fn disjoint(prefixes: impl IntoIterator<Item = Prefix>) -> Vec<Prefix> {
     let mut prefixes: Vec<_> = prefixes.into_iter().collect();
     // A prefix sorts before all that it covers, and those directly behind it.
     prefixes.sort_unstable();
     prefixes.dedup_by(|later, kept| kept.covers(later));
     prefixes
+}
+
+/// Whether one of these prefixes, sorted and disjoint, covers the path.
+pub(crate) fn any_contains(prefixes: &[Prefix], path: &Path) -> bool {
+    let before = prefixes.partition_point(|prefix| prefix.path <= *path);
+    before > 0 && prefixes[before - 1].contains(path)
 }
 
 /// What a position is to some prefixes, found on the way down.
@@ -93,7 +98,6 @@ pub(crate) enum Scope<'a> {
     Above(&'a [Prefix]),
 }
 
-#[allow(dead_code, reason = "for the history tree, which comes next")]
 impl<'a> Scope<'a> {
     /// The root of the tree, seen from disjoint prefixes.
     pub(crate) fn root(prefixes: &'a [Prefix]) -> Self {
@@ -106,6 +110,11 @@ impl<'a> Scope<'a> {
 
     pub(crate) fn is_inside(self) -> bool {
         matches!(self, Self::Inside)
+    }
+
+    /// Whether the path is inside of a prefix that this position is above.
+    pub(crate) fn awaits(self, path: &Path) -> bool {
+        matches!(self, Self::Above(prefixes) if any_contains(prefixes, path))
     }
 
     /// The two positions below one of `depth`.

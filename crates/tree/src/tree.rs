@@ -6,11 +6,13 @@ use bytes::Bytes;
 
 use crate::{
     core::Core,
+    digests::DigestTree,
     edit::Edit,
     iter::Iter,
     label::{Label, ValueDigest},
     node::Record,
     path::Path,
+    prefix::{Prefix, disjoint},
     proof::{self, Proof},
 };
 
@@ -117,6 +119,16 @@ impl Tree {
     /// do not matter: the proof, and its encoding, is that of the set.
     pub fn prove<K: AsRef<[u8]>>(&self, keys: impl IntoIterator<Item = K>) -> Proof {
         self.prove_paths(keys.into_iter().map(|key| Path::of(key.as_ref())).collect())
+    }
+
+    /// Proves every record under `prefixes`. The holder can make a [`Partition`](crate::Partition) of it.
+    pub fn partition(&self, prefixes: impl IntoIterator<Item = Prefix>) -> Proof {
+        proof::cut_prefixes(proof::TreeView::new(&self.core.root), &disjoint(prefixes))
+    }
+
+    /// The same tree without keys and values. It is copied node by node, and nothing is hashed.
+    pub fn digests(&self) -> DigestTree {
+        DigestTree { core: self.core.digests() }
     }
 
     pub(crate) fn prove_paths(&self, paths: Vec<Path>) -> Proof {

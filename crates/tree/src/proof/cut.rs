@@ -4,15 +4,16 @@
 //! node. The work is in proportion to what comes out.
 
 use super::{
-    Cursor, Proof,
+    Cursor, Proof, next,
     shape::{Shape, Tag},
 };
 use crate::{
     bucket,
-    hash::Row,
+    hash::{self, Row},
     label::Label,
-    node::{Internal, Link, Record, Slot},
+    node::{Internal, Link, Record, Slot, row},
     path::Path,
+    prefix::{Prefix, Scope},
 };
 
 /// What stands at a position: a node, with its children in a form that depends on who looks.
@@ -22,6 +23,17 @@ pub(crate) enum Look<Children> {
     Leaf(Row),
     Stub(Label),
     Internal(Children),
+}
+
+impl<Children> Look<Children> {
+    pub(crate) fn map<Others>(self, change: impl FnOnce(Children) -> Others) -> Look<Others> {
+        match self {
+            Self::Empty => Look::Empty,
+            Self::Leaf(row) => Look::Leaf(row),
+            Self::Stub(label) => Look::Stub(label),
+            Self::Internal(children) => Look::Internal(change(children)),
+        }
+    }
 }
 
 /// A position in something that can be cut down to a proof.
@@ -103,12 +115,34 @@ impl View for Labelled<'_> {
         Label::from_bytes(self.labels[self.cursor.node])
     }
 
+    fn look(self, depth: usize) -> Look<[Self; 2]> {
+        self.cursor.look(depth).map(|children| children.map(|cursor| Self { cursor, ..self }))
+    }
+}
+
+/// Labels are computed each time they are asked for, one hash after the other.
+impl View for Cursor<'_> {
+    fn label(self) -> Label {
+        match self.look(0) {
+            Look::Empty => Label::EMPTY,
+            Look::Leaf(row) => Label::leaf(hash::one(&row)),
+            Look::Stub(label) => label,
+            Look::Internal([left, right]) => {
+                Label::internal(hash::one(&row(left.label().as_bytes(), right.label().as_bytes())))
+            }
+        }
+    }
+
     fn look(self, _: usize) -> Look<[Self; 2]> {
-        match self.cursor.look() {
-            Look::Empty => Look::Empty,
-            Look::Leaf(row) => Look::Leaf(row),
-            Look::Stub(label) => Look::Stub(label),
-            Look::Internal(children) => Look::Internal(children.map(|cursor| Self { cursor, ..self })),
+        let Self { proof, node } = self;
+        match proof.shape.tag(node) {
+            Tag::Empty => Look::Empty,
+            Tag::Leaf => Look::Leaf(*next(&mut proof.payload_from(node))),
+            Tag::Stub => Look::Stub(Label::from_bytes(*next(&mut proof.payload_from(node)))),
+            Tag::Internal => {
+                let first = proof.shape.first_child(node);
+                Look::Internal([first, first + 1].map(|node| Self { proof, node }))
+            }
         }
     }
 }
@@ -137,26 +171,54 @@ impl Builder {
 pub(crate) fn cut<V: View>(root: V, mut paths: Vec<Path>) -> Proof {
     paths.sort_unstable();
     paths.dedup();
+    cut_to(root, &paths, Scope::root(&[]), usize::MAX).expect("there is no limit")
+}
+
+/// The proof of every path under `prefixes`, which are sorted and disjoint.
+pub(crate) fn cut_prefixes<V: View>(root: V, prefixes: &[Prefix]) -> Proof {
+    cut_to(root, &[], Scope::root(prefixes), usize::MAX).expect("there is no limit")
+}
+
+/// The largest prefix within `within` whose least path is `start` and whose proof takes at most `max_bytes`, with
+/// that proof.
+pub(crate) fn chunk<V: View>(root: V, within: &Prefix, start: &Path, max_bytes: usize) -> Option<(Prefix, Proof)> {
+    let begins = |bits: &usize| Prefix::new(*start, *bits).first() == *start;
+    let prefixes = (within.bits()..=Path::BITS).filter(begins).map(|bits| Prefix::new(*start, bits));
+    let mut fitting = prefixes.filter_map(|prefix| Some((prefix, cut_chunk(root, prefix, max_bytes)?)));
+    fitting.next().filter(|(prefix, _)| within.covers(prefix))
+}
+
+fn cut_chunk<V: View>(root: V, prefix: Prefix, max_bytes: usize) -> Option<Proof> {
+    cut_to(root, &[], Scope::root(&[prefix]), max_bytes).filter(|proof| proof.encoded_len() <= max_bytes)
+}
+
+/// The proof of `paths`, sorted and different, and of every path in the prefixes of `scope`. `None` if its payload
+/// exceeds `max_bytes`.
+fn cut_to<V: View>(root: V, paths: &[Path], scope: Scope<'_>, max_bytes: usize) -> Option<Proof> {
     let mut proof = Builder::default();
-    let (mut level, mut below) = (vec![(root, paths.as_slice())], Vec::new());
+    let (mut level, mut below) = (vec![(root, paths, scope)], Vec::new());
     for depth in 0.. {
         if level.is_empty() {
             break;
         }
-        for (view, paths) in level.drain(..) {
+        for (view, paths, scope) in level.drain(..) {
             match view.look(depth) {
                 Look::Empty => proof.push(Tag::Empty, &[]),
                 Look::Leaf(row) => proof.push(Tag::Leaf, &row),
-                Look::Internal(children) if !paths.is_empty() => {
+                Look::Internal(children) if !paths.is_empty() || !scope.is_outside() => {
                     proof.push(Tag::Internal, &[]);
-                    below.extend(children.into_iter().zip(Path::split(paths, depth)));
+                    let children = children.into_iter().zip(Path::split(paths, depth)).zip(scope.children(depth));
+                    below.extend(children.map(|((child, paths), scope)| (child, paths, scope)));
                 }
                 Look::Internal(_) | Look::Stub(_) => proof.push(Tag::Stub, view.label().as_bytes()),
+            }
+            if proof.payload.len() > max_bytes {
+                return None;
             }
         }
         std::mem::swap(&mut level, &mut below);
     }
-    proof.finish()
+    Some(proof.finish())
 }
 
 /// A position in one of two proofs of the same tree, or in both.
@@ -164,11 +226,29 @@ type Joint<'a> = (Cursor<'a>, Option<Cursor<'a>>);
 
 /// The union of two proofs that have the same root: what either shows is shown.
 pub(super) fn join(left: &Proof, right: &Proof) -> Proof {
+    join_where(left, right, |_, _| true)
+}
+
+/// `base` with what `other` shows in the place of the stub at the end of `path`. The caller has compared the labels.
+pub(super) fn join_at(base: &Proof, other: &Proof, path: &Path) -> Proof {
+    join_where(base, other, |depth, side| path.bit(depth) == (side == 1))
+}
+
+/// Joins two proofs, following both only into the children that `follow` names by the depth of their parent and their
+/// side. Where the first has a stub, what the second shows there is taken.
+fn join_where(left: &Proof, right: &Proof, follow: impl Fn(usize, usize) -> bool) -> Proof {
     let mut proof = Builder::default();
     let (mut level, mut below) = (vec![(left.top(), Some(right.top()))], Vec::new());
-    while !level.is_empty() {
+    for depth in 0.. {
+        if level.is_empty() {
+            break;
+        }
         for joint in level.drain(..) {
+            let from = below.len();
             proof.push_joint(joint, &mut below);
+            for (side, (_, other)) in below[from..].iter_mut().enumerate() {
+                *other = other.filter(|_| follow(depth, side));
+            }
         }
         std::mem::swap(&mut level, &mut below);
     }
@@ -177,7 +257,7 @@ pub(super) fn join(left: &Proof, right: &Proof) -> Proof {
 
 impl Builder {
     fn push_joint<'a>(&mut self, (one, other): Joint<'a>, below: &mut Vec<Joint<'a>>) {
-        match (one.look(), other.map(|other| (other, other.look()))) {
+        match (one.look(0), other.map(|other| (other, other.look(0)))) {
             // The labels are equal, so a stub here is this very internal node.
             (Look::Stub(_), Some((other, Look::Internal(_)))) => self.push_joint((other, None), below),
             (Look::Internal(ours), Some((_, Look::Internal(theirs)))) => {

@@ -7,12 +7,13 @@
 mod cut;
 mod decode;
 mod labels;
+mod partition;
 mod shape;
 
 use std::{fmt, ops::Range};
 
 use self::{
-    cut::{Labelled, Look},
+    cut::Labelled,
     shape::{Shape, Tag},
 };
 use crate::{
@@ -21,8 +22,9 @@ use crate::{
     path::Path,
 };
 
-pub(crate) use self::cut::{TreeView, cut};
+pub(crate) use self::cut::{Look, TreeView, View, chunk, cut, cut_prefixes};
 pub use self::decode::{DecodeError, ProofLimits};
+pub use self::partition::{ExtendError, Incomplete, Partition};
 
 /// A part of a tree, not yet compared to a root.
 ///
@@ -139,24 +141,9 @@ impl fmt::Debug for Proof {
 
 /// A node of a proof.
 #[derive(Clone, Copy)]
-struct Cursor<'a> {
+pub(crate) struct Cursor<'a> {
     proof: &'a Proof,
     node: usize,
-}
-
-impl<'a> Cursor<'a> {
-    fn look(self) -> Look<[Self; 2]> {
-        let Self { proof, node } = self;
-        match proof.shape.tag(node) {
-            Tag::Empty => Look::Empty,
-            Tag::Leaf => Look::Leaf(*next(&mut proof.payload_from(node))),
-            Tag::Stub => Look::Stub(Label::from_bytes(*next(&mut proof.payload_from(node)))),
-            Tag::Internal => {
-                let first = proof.shape.first_child(node);
-                Look::Internal([first, first + 1].map(|node| Self { proof, node }))
-            }
-        }
-    }
 }
 
 /// A proof whose root has been computed but not yet compared to anything. It answers nothing.
@@ -221,11 +208,15 @@ impl VerifiedProof {
 
     pub(crate) fn get_path(&self, path: &Path) -> Result<Option<ValueDigest>, Undecided> {
         let cursor = Cursor { proof: &self.proof, node: self.proof.terminal(path) };
-        match cursor.look() {
+        match cursor.look(0) {
             Look::Leaf(row) if half(&row, 0) == *path.as_bytes() => Ok(Some(ValueDigest::from_bytes(half(&row, 1)))),
             Look::Leaf(_) | Look::Empty => Ok(None),
             Look::Stub(_) | Look::Internal(_) => Err(Undecided { path: *path }),
         }
+    }
+
+    pub(crate) fn top(&self) -> Cursor<'_> {
+        self.proof.top()
     }
 
     /// The proof, to be sent on.

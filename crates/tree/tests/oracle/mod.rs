@@ -6,6 +6,8 @@
 
 #![allow(dead_code, reason = "each test uses a part")]
 
+pub mod aged;
+
 use std::collections::{BTreeMap, VecDeque};
 
 pub type Bytes32 = [u8; 32];

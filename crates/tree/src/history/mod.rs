@@ -1,0 +1,517 @@
+//! A tree that holds a part of the records and remembers its last heights (thesis 4.3.5, 5.1).
+//!
+//! What it holds outside of its kept prefixes follows from what was written in the last T heights, and from nothing
+//! else: the proof of those paths. A node there is held as long as something below it was written less than T heights
+//! ago; then it is a stub again. So each node needs one date, that of the last change below it, and a height that
+//! expires is forgotten by walking the paths it wrote, down to the first node that nothing younger has dated.
+//!
+//! Whoever holds less answers like whoever holds everything, because a stub says two things: the label of what it
+//! stands for, and that this has not changed for T heights. A proof against a root of the last T heights shows the same
+//! node there, so its records cannot differ from the current ones (thesis, theorem 1).
+//!
+//! Operations of one height are collected: each sees what those before it changed, and labels are computed once, when
+//! the height is committed. Only paths about to change are grafted, since a node that no written path leads to would
+//! never be forgotten.
+
+mod prune;
+mod shape;
+mod window;
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use self::{
+    prune::prune,
+    shape::{Dated, Joint, Shaper, graft},
+    window::Window,
+};
+use crate::{
+    batch::Batch,
+    core::Workshop,
+    digests::{DigestTree, edit},
+    edit::{Edit, fetch},
+    label::{Label, ValueDigest},
+    node::{Link, Record, Slot, terminal},
+    path::Path,
+    prefix::{Prefix, Scope, any_contains, disjoint},
+    proof::{self, Proof, TreeView, VerifiedProof},
+};
+
+pub use self::window::WrittenHeight;
+
+/// A partition of a map that changes height by height, good for telling whether an operation's proof still holds.
+///
+/// It holds value digests: of every record under its *kept* prefixes, and of those that were written in the last T
+/// heights, whoever keeps them. Values are the caller's to keep.
+///
+/// A clone costs microseconds, shares all nodes, and goes its own way: it is a snapshot, or a fork for a block that is
+/// not final yet. Each copies what it changes.
+///
+/// ```
+/// use pleach_tree::{DigestTree, HistoryTree, Path, Prefix, Tree, ValueDigest};
+///
+/// let mut map: Tree = [("alice", "10"), ("bob", "20")].map(|(k, v)| (k.into(), v.into())).into_iter().collect();
+/// // Keeps no record at all, and can still tell.
+/// let mut history = HistoryTree::from_full(&map.digests(), 100, []);
+///
+/// let alice = Path::of(b"alice");
+/// let proof = map.prove(["alice"]).verify(map.root())?; // what a client got at height 0
+/// assert!(history.check(0, &proof, &[alice]).is_ok());
+/// history.apply(&proof, [(alice, Some(ValueDigest::of(b"11")))])?;
+/// assert!(history.check(0, &proof, &[alice]).is_err()); // no longer what the proof says
+///
+/// map.insert("alice", "11");
+/// assert_eq!(history.commit(), map.root());
+/// assert_eq!(history.height(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct HistoryTree {
+    root: Slot<()>,
+    /// Sorted and disjoint.
+    kept: Arc<[Prefix]>,
+    window: Window,
+    /// Changes since the last commit. Their paths are grafted.
+    pending: BTreeMap<Path, Option<ValueDigest>>,
+    /// Records under the kept prefixes.
+    owned: usize,
+    workshop: Workshop<()>,
+}
+
+impl HistoryTree {
+    /// The empty map at height 0, of which the records under the `kept` prefixes will be held.
+    ///
+    /// `heights` is T: a proof of height `base` is good while fewer than T heights came after.
+    ///
+    /// # Panics
+    ///
+    /// If `heights` is 0.
+    pub fn new(heights: u64, kept: impl IntoIterator<Item = Prefix>) -> Self {
+        Self::from_full(&DigestTree::new(), heights, kept)
+    }
+
+    /// The map `full` as height 0, of which the records under the `kept` prefixes are held.
+    ///
+    /// # Panics
+    ///
+    /// If `heights` is 0.
+    pub fn from_full(full: &DigestTree, heights: u64, kept: impl IntoIterator<Item = Prefix>) -> Self {
+        let window = Window::start(heights, full.root());
+        Self::shaped(TreeView::new(&full.core.root), window, kept).expect("a full tree holds everything")
+    }
+
+    /// A tree as it stood, from the records that it must hold and the heights of its window.
+    ///
+    /// `content` has to decide every path under the `kept` prefixes, and every path written in the last T heights; it
+    /// must be of the newest root. `window` are the heights, the oldest first and the last one `height`; those before
+    /// the last T are not looked at, and there may be fewer only if they begin at height 0.
+    /// What a peer says of ages cannot be trusted: the written paths must come from certified results.
+    ///
+    /// # Errors
+    ///
+    /// If something is missing, or content and window contradict each other.
+    ///
+    /// # Panics
+    ///
+    /// If `heights` is 0.
+    pub fn restore(
+        heights: u64,
+        kept: impl IntoIterator<Item = Prefix>,
+        height: u64,
+        window: Vec<WrittenHeight>,
+        content: &VerifiedProof,
+    ) -> Result<Self, RestoreError> {
+        let needed = heights.min(height.saturating_add(1));
+        if (window.len() as u64) < needed || window.len() as u64 > height.saturating_add(1) {
+            return Err(RestoreError::Heights { given: window.len(), needed });
+        }
+        let window = Window::restore(heights, height, window);
+        if content.root() != window.root() {
+            return Err(RestoreError::Root { content: content.root(), window: window.root() });
+        }
+        Self::shaped(content.top(), window, kept).map_err(RestoreError::NotHeld)
+    }
+
+    fn shaped<V: proof::View>(
+        view: V,
+        window: Window,
+        kept: impl IntoIterator<Item = Prefix>,
+    ) -> Result<Self, NotHeld> {
+        let kept: Arc<[Prefix]> = disjoint(kept).into();
+        let workshop = Workshop::default();
+        let mut shaper = Shaper::new(workshop.take());
+        let dates = window.dates();
+        let root = shaper.shape(view, Scope::root(&kept), Dated::of(&dates))?;
+        let owned = shaper.owned();
+        workshop.give_back(shaper.finish());
+        Ok(Self { root, kept, window, pending: BTreeMap::new(), owned, workshop })
+    }
+
+    /// The root of the newest height.
+    pub fn root(&self) -> Label {
+        self.root.label
+    }
+
+    /// The newest height.
+    pub fn height(&self) -> u64 {
+        self.window.height()
+    }
+
+    /// T, the number of heights that are remembered.
+    pub fn heights(&self) -> u64 {
+        self.window.heights()
+    }
+
+    /// The prefixes whose records are kept, sorted, none within another.
+    pub fn kept(&self) -> &[Prefix] {
+        &self.kept
+    }
+
+    /// The root of `height`, if it is one of the last T.
+    pub fn recent_root(&self, height: u64) -> Option<Label> {
+        self.window.recent(height).map(|recent| recent.root)
+    }
+
+    /// The paths whose records `height` changed, sorted, if it is one of the last T.
+    pub fn written(&self, height: u64) -> Option<&[Path]> {
+        self.window.recent(height).map(|recent| &recent.written[..])
+    }
+
+    /// The value digest at `path`, changes since the last commit included, or `None` if there is no record.
+    ///
+    /// # Errors
+    ///
+    /// If that is not held here. Then it has not changed in the last T heights.
+    pub fn get(&self, path: &Path) -> Result<Option<ValueDigest>, NotHeld> {
+        match self.pending.get(path) {
+            Some(digest) => Ok(*digest),
+            None => self.committed(path),
+        }
+    }
+
+    fn committed(&self, path: &Path) -> Result<Option<ValueDigest>, NotHeld> {
+        match terminal(&self.root.link, path) {
+            (Link::Empty, _) => Ok(None),
+            (Link::Bucket(bucket), _) => Ok(bucket.find(path).map(|record| record.digest)),
+            (Link::Stub | Link::Internal(_), _) => Err(NotHeld { path: *path }),
+        }
+    }
+
+    /// Whether every `touched` record is now what `proof`, of height `base`, says it is: absent in both, or present
+    /// in both with the same value digest. A record that was changed and restored counts as the same.
+    ///
+    /// The answer is that of the full map's, whatever is held here, and so is the reason.
+    ///
+    /// # Errors
+    ///
+    /// The first reason against it.
+    pub fn check(&self, base: u64, proof: &VerifiedProof, touched: &[Path]) -> Result<(), Incompatible> {
+        let height = self.height();
+        if base > height {
+            return Err(Incompatible::Future { base, height });
+        }
+        let root = self.recent_root(base).ok_or(Incompatible::TooOld { base, height, heights: self.heights() })?;
+        if proof.root() != root {
+            return Err(Incompatible::OtherTree { base, expected: root, actual: proof.root() });
+        }
+        for path in touched {
+            let then = proof.get_path(path).map_err(|_| Incompatible::Undecided { path: *path })?;
+            // Behind a stub nothing has changed since before `base`.
+            if let Ok(now) = self.get(path)
+                && now != then
+            {
+                return Err(Incompatible::Changed { path: *path, then, now });
+            }
+        }
+        Ok(())
+    }
+
+    /// Changes records, as an operation does whose proof has passed [`HistoryTree::check`]. `None` removes one.
+    ///
+    /// What of the changed paths is not held is grafted from the proof. The root stays until [`HistoryTree::commit`].
+    ///
+    /// # Errors
+    ///
+    /// If a changed path is neither held here nor decided by a proof of the same records. Then nothing is changed.
+    pub fn apply(
+        &mut self,
+        proof: &VerifiedProof,
+        changes: impl IntoIterator<Item = (Path, Option<ValueDigest>)>,
+    ) -> Result<(), NotHeld> {
+        let changes: BTreeMap<_, _> = changes.into_iter().collect();
+        let missing: Vec<Path> = changes.keys().filter(|path| self.committed(path).is_err()).copied().collect();
+        if !missing.is_empty() {
+            graft(&mut self.root, proof.top(), &missing)?;
+        }
+        self.pending.extend(changes);
+        Ok(())
+    }
+
+    /// Changes records that are held here, without a proof.
+    ///
+    /// # Errors
+    ///
+    /// If one is not held. Then nothing is changed.
+    pub fn apply_held(
+        &mut self,
+        changes: impl IntoIterator<Item = (Path, Option<ValueDigest>)>,
+    ) -> Result<(), NotHeld> {
+        let changes: BTreeMap<_, _> = changes.into_iter().collect();
+        changes.keys().try_for_each(|path| self.committed(path).map(drop))?;
+        self.pending.extend(changes);
+        Ok(())
+    }
+
+    /// Ends a height: applies what was changed since the last one, forgets what expires, and returns the new root.
+    ///
+    /// Only records that differ from before count as written.
+    pub fn commit(&mut self) -> Label {
+        let edits: Vec<Edit<()>> = std::mem::take(&mut self.pending).into_iter().map(edit).collect();
+        fetch(&self.root.link, &edits, 0);
+        let (mut changes, mut idle) = (Vec::with_capacity(edits.len()), Vec::new());
+        for edit in edits {
+            let (now, next) = (self.committed(&edit.path), edit.extra.map(|()| edit.digest));
+            if now == Ok(next) {
+                idle.push(edit.path);
+                continue;
+            }
+            if any_contains(&self.kept, &edit.path) {
+                self.owned = self.owned + usize::from(next.is_some()) - usize::from(now.is_ok_and(|now| now.is_some()));
+            }
+            changes.push(edit);
+        }
+        let height = self.height() + 1;
+        let kept = Arc::clone(&self.kept);
+        let scope = Scope::root(&kept);
+        let mut batch = Batch::new(self.workshop.take(), height);
+        self.root = batch.apply(std::mem::take(&mut self.root), &mut changes, 0, scope);
+        self.workshop.give_back(batch.finish());
+        let written = changes.iter().map(|edit| edit.path).collect();
+        let expired = self.window.push(self.root.label, written);
+        // What was grafted and then not written is forgotten at once.
+        let oldest = self.window.forgotten();
+        for paths in [&expired[..], &idle[..]] {
+            fetch(&self.root.link, paths, 0);
+            prune(&mut self.root.link, paths, scope, oldest, 0);
+        }
+        self.root.label
+    }
+
+    /// Proves for each of `paths` its value's digest or its absence, at the newest height.
+    ///
+    /// # Errors
+    ///
+    /// The first path that is not held here.
+    pub fn prove(&self, paths: impl IntoIterator<Item = Path>) -> Result<Proof, NotHeld> {
+        let paths: Vec<Path> = paths.into_iter().collect();
+        paths.iter().try_for_each(|path| self.committed(path).map(drop))?;
+        Ok(proof::cut(TreeView::new(&self.root), paths))
+    }
+
+    /// The proof of every record under `prefixes`, at the newest height.
+    ///
+    /// # Errors
+    ///
+    /// If one of them is not kept here.
+    pub fn partition(&self, prefixes: impl IntoIterator<Item = Prefix>) -> Result<Proof, NotHeld> {
+        let prefixes = disjoint(prefixes);
+        match prefixes.iter().find(|prefix| !self.kept.iter().any(|kept| kept.covers(prefix))) {
+            Some(prefix) => Err(NotHeld { path: prefix.first() }),
+            None => Ok(proof::cut_prefixes(TreeView::new(&self.root), &prefixes)),
+        }
+    }
+
+    /// The largest [`chunk`](DigestTree::chunk) of the kept prefix `within` that begins at `start`.
+    ///
+    /// # Errors
+    ///
+    /// If `within` is not kept here.
+    pub fn chunk(&self, within: &Prefix, start: &Path, max_bytes: usize) -> Result<Option<(Prefix, Proof)>, NotHeld> {
+        if !self.kept.iter().any(|kept| kept.covers(within)) {
+            return Err(NotHeld { path: within.first() });
+        }
+        Ok(proof::chunk(TreeView::new(&self.root), within, start, max_bytes))
+    }
+
+    /// Everything that is held at the newest height, as one proof.
+    pub fn held(&self) -> Proof {
+        proof::cut_prefixes(TreeView::new(&self.root), &[Prefix::ALL])
+    }
+
+    /// Keeps the records under other prefixes from now on.
+    ///
+    /// What is to be kept and not held yet comes from `content`, a proof of the newest root. Between heights only:
+    /// changes that are not committed stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// If a record to be kept is neither held nor in `content`, or if `content` is of another root. Then nothing is
+    /// changed.
+    pub fn set_kept(
+        &mut self,
+        kept: impl IntoIterator<Item = Prefix>,
+        content: Option<&VerifiedProof>,
+    ) -> Result<(), KeepError> {
+        if let Some(content) = content.filter(|content| content.root() != self.root()) {
+            return Err(KeepError::Root { content: content.root(), newest: self.root() });
+        }
+        let kept: Arc<[Prefix]> = disjoint(kept).into();
+        let mut dates = self.window.dates();
+        // What is grafted and not committed yet has to stay, as old as it is.
+        dates.extend(self.pending.keys().map(|path| (*path, 0)));
+        dates.sort_unstable();
+        let mut shaper = Shaper::new(self.workshop.take());
+        let joint = Joint::new(&self.root, content.map(VerifiedProof::top));
+        let shaped = shaper.shape(joint, Scope::root(&kept), Dated::of(&dates));
+        let owned = shaper.owned();
+        self.workshop.give_back(shaper.finish());
+        self.root = shaped.map_err(KeepError::NotHeld)?;
+        (self.kept, self.owned) = (kept, owned);
+        Ok(())
+    }
+
+    /// How much is held. Walks over everything outside of the kept prefixes.
+    pub fn held_counts(&self) -> HeldCounts {
+        let mut counts = HeldCounts { owned_records: self.owned, ..HeldCounts::default() };
+        let mut ahead = vec![(&self.root.link, Scope::root(&self.kept), 0)];
+        while let Some((link, scope, depth)) = ahead.pop() {
+            match link {
+                _ if scope.is_inside() => {}
+                Link::Empty => {}
+                Link::Stub => counts.stubs += 1,
+                Link::Bucket(bucket) => {
+                    let elsewhere = |record: &&Record<()>| !any_contains(&self.kept, &record.path);
+                    counts.window_records += bucket.records().iter().filter(elsewhere).count();
+                }
+                Link::Internal(node) => {
+                    counts.window_nodes += usize::from(scope.is_outside());
+                    ahead.extend(node.links.iter().zip(scope.children(depth)).map(|(link, s)| (link, s, depth + 1)));
+                }
+            }
+        }
+        counts
+    }
+}
+
+impl fmt::Debug for HistoryTree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HistoryTree")
+            .field("height", &self.height())
+            .field("root", &self.root())
+            .field("kept", &self.kept)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a history tree holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct HeldCounts {
+    /// Records under the kept prefixes.
+    pub owned_records: usize,
+    /// Records elsewhere: written in the last T heights, or next to such.
+    pub window_records: usize,
+    /// Internal nodes elsewhere.
+    pub window_nodes: usize,
+    /// Subtrees of which the label alone is held.
+    pub stubs: usize,
+}
+
+/// Why a proof of an earlier height says nothing about the present. All of it follows from the history alone, so it
+/// is equal on all nodes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Incompatible {
+    /// There is no such height yet.
+    #[error("proof of height {base}, the newest is {height}")]
+    Future {
+        /// The height of the proof.
+        base: u64,
+        /// The newest height.
+        height: u64,
+    },
+    /// The height is not one of the last T.
+    #[error("proof of height {base}, at height {height} only the last {heights} are remembered")]
+    TooOld {
+        /// The height of the proof.
+        base: u64,
+        /// The newest height.
+        height: u64,
+        /// T.
+        heights: u64,
+    },
+    /// The proof is of another tree than that of its height.
+    #[error("proof has the root {actual}, that of height {base} is {expected}")]
+    OtherTree {
+        /// The height of the proof.
+        base: u64,
+        /// The root of that height.
+        expected: Label,
+        /// The root of the proof.
+        actual: Label,
+    },
+    /// The proof does not say what stands at a touched path.
+    #[error("proof does not decide the path {path}")]
+    Undecided {
+        /// The path.
+        path: Path,
+    },
+    /// A touched record is not what it was.
+    #[error("the record at {path} has changed")]
+    Changed {
+        /// Its path.
+        path: Path,
+        /// The value digest of the proof.
+        then: Option<ValueDigest>,
+        /// The present value digest.
+        now: Option<ValueDigest>,
+    },
+}
+
+/// Something was asked for that is not held here.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("what stands at the path {path} is not held here")]
+pub struct NotHeld {
+    /// The path, or the least one of a prefix.
+    pub path: Path,
+}
+
+/// Why a history tree cannot be restored.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RestoreError {
+    /// The heights of the window are too few, or more than there were.
+    #[error("{given} heights given, {needed} needed")]
+    Heights {
+        /// As many were given.
+        given: usize,
+        /// At least as many are needed.
+        needed: u64,
+    },
+    /// The content is of another tree than the newest height of the window.
+    #[error("content of the root {content}, the newest height has {window}")]
+    Root {
+        /// The root of the content.
+        content: Label,
+        /// The root of the newest height.
+        window: Label,
+    },
+    /// The content does not show everything that has to be held.
+    #[error(transparent)]
+    NotHeld(NotHeld),
+}
+
+/// Why other prefixes cannot be kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeepError {
+    /// The content is of another root than the newest.
+    #[error("content of the root {content}, the newest is {newest}")]
+    Root {
+        /// The root of the content.
+        content: Label,
+        /// The newest root.
+        newest: Label,
+    },
+    /// Something to be kept is not there.
+    #[error(transparent)]
+    NotHeld(NotHeld),
+}

@@ -1,0 +1,126 @@
+//! The last T heights: their roots and the paths they wrote.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
+
+use crate::{label::Label, path::Path};
+
+/// What one height leaves behind in the window.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WrittenHeight {
+    /// The root after it.
+    pub root: Label,
+    /// The paths whose records it changed.
+    pub written: Arc<[Path]>,
+}
+
+/// Heights in one piece of the window. Clones share whole pieces, so that a clone of a window of a thousand heights
+/// copies some dozen pointers.
+const PIECE: usize = 64;
+
+/// The last T heights.
+#[derive(Clone)]
+pub(super) struct Window {
+    /// T.
+    heights: u64,
+    /// The newest height.
+    newest: u64,
+    /// The height of the first entry of the first piece.
+    first: u64,
+    /// Full ones, and the last one.
+    pieces: VecDeque<Arc<Vec<WrittenHeight>>>,
+}
+
+impl Window {
+    /// Height 0.
+    ///
+    /// # Panics
+    ///
+    /// If `heights` is 0.
+    pub(super) fn start(heights: u64, root: Label) -> Self {
+        Self::restore(heights, 0, vec![WrittenHeight { root, written: Arc::default() }])
+    }
+
+    /// The window whose newest heights are these.
+    ///
+    /// # Panics
+    ///
+    /// If `heights` is 0, or there are more entries than heights up to `newest`, or none.
+    pub(super) fn restore(heights: u64, newest: u64, mut entries: Vec<WrittenHeight>) -> Self {
+        assert!(heights > 0, "a window of no heights");
+        let first = (newest + 1).checked_sub(entries.len() as u64).expect("no more entries than heights");
+        assert!(first <= newest, "a window has an entry");
+        for entry in entries.iter_mut().filter(|entry| !entry.written.is_sorted_by(|one, next| one < next)) {
+            let sorted: BTreeSet<Path> = entry.written.iter().copied().collect();
+            entry.written = sorted.into_iter().collect();
+        }
+        let pieces = entries.chunks(PIECE).map(|piece| Arc::new(piece.to_vec())).collect();
+        let mut window = Self { heights, newest, first, pieces };
+        window.drop_old();
+        window
+    }
+
+    pub(super) fn heights(&self) -> u64 {
+        self.heights
+    }
+
+    pub(super) fn height(&self) -> u64 {
+        self.newest
+    }
+
+    pub(super) fn root(&self) -> Label {
+        self.recent(self.newest).expect("the newest height is remembered").root
+    }
+
+    /// The entry of `height`, if fewer than T heights came after it.
+    pub(super) fn recent(&self, height: u64) -> Option<&WrittenHeight> {
+        // `<` and not `<=`: with T = 1 only the newest height is recent. The thesis's A <= T is off by one.
+        let recent = self.newest.checked_sub(height)? < self.heights;
+        if recent { self.entry(height) } else { None }
+    }
+
+    fn entry(&self, height: u64) -> Option<&WrittenHeight> {
+        let place = usize::try_from(height.checked_sub(self.first)?).ok()?;
+        self.pieces.get(place / PIECE)?.get(place % PIECE)
+    }
+
+    /// The newest height whose changes are forgotten. Before T heights have passed that is 0, the date of what is
+    /// older than all heights.
+    pub(super) fn forgotten(&self) -> u64 {
+        self.newest.saturating_sub(self.heights)
+    }
+
+    /// Adds a height. Returns the paths written by the one that is no longer recent.
+    pub(super) fn push(&mut self, root: Label, written: Arc<[Path]>) -> Arc<[Path]> {
+        self.newest += 1;
+        let entry = WrittenHeight { root, written };
+        match self.pieces.back_mut().filter(|piece| piece.len() < PIECE) {
+            Some(piece) => Arc::make_mut(piece).push(entry),
+            None => self.pieces.push_back(Arc::new(vec![entry])),
+        }
+        let expired = self.newest.checked_sub(self.heights).and_then(|height| self.entry(height));
+        let expired = expired.map(|entry| Arc::clone(&entry.written)).unwrap_or_default();
+        self.drop_old();
+        expired
+    }
+
+    /// Drops pieces of which no height is recent.
+    fn drop_old(&mut self) {
+        while self.newest - self.first >= self.heights + PIECE as u64 - 1 {
+            self.pieces.pop_front();
+            self.first += PIECE as u64;
+        }
+    }
+
+    /// The paths written in the last T heights, sorted, each with every height that wrote it.
+    pub(super) fn dates(&self) -> Vec<(Path, u64)> {
+        let oldest = (self.newest + 1).saturating_sub(self.heights).max(self.first);
+        let entries = (oldest..=self.newest).filter_map(|height| Some((height, self.entry(height)?)));
+        let mut dates: Vec<_> =
+            entries.flat_map(|(height, entry)| entry.written.iter().map(move |path| (*path, height))).collect();
+        dates.sort_unstable();
+        dates
+    }
+}

@@ -1,0 +1,608 @@
+//! History trees against a naive one that holds everything, and against the thesis's own rules of age and pruning.
+//!
+//! Four properties, at every step of random histories: every tree, whatever it keeps, answers as the full map does
+//! (exact); has its root (agreement); never lacks a node (complete); and holds what its prefixes and the last T heights
+//! make it hold, neither more nor less (no leak). Threats H1 to H6 and H11.
+
+mod oracle;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
+
+use oracle::{
+    Bytes32, Node, Records,
+    aged::{Aged, Kept},
+    bit, hash,
+};
+use pleach_tree::{
+    DigestTree, HistoryTree, Incompatible, Label, Path, Prefix, Proof, ProofLimits, ValueDigest, VerifiedProof,
+    WrittenHeight,
+};
+use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
+
+type Effects = BTreeMap<Bytes32, Option<Bytes32>>;
+
+fn path(bytes: &Bytes32) -> Path {
+    Path::from_bytes(*bytes)
+}
+
+fn digest(number: u8) -> Bytes32 {
+    hash(&[number])
+}
+
+fn digests(records: &Records) -> DigestTree {
+    records.iter().map(|(p, digest)| (path(p), ValueDigest::from_bytes(*digest))).collect()
+}
+
+/// The naive proof, through its encoding.
+fn proof(node: &Node) -> VerifiedProof {
+    let root = Label::from_bytes(oracle::label(node));
+    let limits = ProofLimits { max_nodes: 1 << 24, max_bytes: 1 << 24, max_leaves: 1 << 20 };
+    Proof::decode(&oracle::encode(node), &limits).expect("decodes").verify(root).expect("verifies")
+}
+
+fn proof_of(records: &Records, paths: &[Bytes32]) -> VerifiedProof {
+    proof(&oracle::cut(&oracle::build(records), paths))
+}
+
+/// What a tree holds by the closed form: kept prefixes, and the proof of what was written lately.
+fn held(node: &Node, at: &mut Vec<bool>, kept: &[Kept], written: &[Bytes32]) -> Node {
+    let Node::Internal(children) = node else { return node.clone() };
+    let below: Vec<_> =
+        written.iter().filter(|p| at.iter().enumerate().all(|(d, b)| bit(p, d) == *b)).copied().collect();
+    let meets = |(prefix, bits): &Kept| at.iter().take(*bits).enumerate().all(|(d, b)| bit(prefix, d) == *b);
+    if below.is_empty() && !kept.iter().any(meets) {
+        return Node::Stub(oracle::label(node));
+    }
+    let mut child = |side: usize| {
+        at.push(side == 1);
+        let shown = held(&children[side], at, kept, &below);
+        at.pop();
+        shown
+    };
+    oracle::internal(child(0), child(1))
+}
+
+/// One tree, and what the thesis's rules make of it.
+struct View {
+    kept: Vec<Kept>,
+    tree: HistoryTree,
+    aged: Aged,
+}
+
+impl View {
+    fn prefixes(kept: &[Kept]) -> Vec<Prefix> {
+        kept.iter().map(|(prefix, bits)| Prefix::new(path(prefix), *bits)).collect()
+    }
+}
+
+struct World {
+    rng: StdRng,
+    heights: u64,
+    universe: Vec<Bytes32>,
+    records: Records,
+    /// The records of every height.
+    history: Vec<Records>,
+    /// The paths written by the last T heights.
+    window: VecDeque<Vec<Bytes32>>,
+    views: Vec<View>,
+    removals: f64,
+    accepted: usize,
+    refused: usize,
+}
+
+impl World {
+    fn new(seed: u64, heights: u64) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut universe: Vec<Bytes32> = (0..rng.random_range(4..50)).map(|_| rng.random()).collect();
+        // Some paths that part late, in some worlds as late as can be (which costs the naive side most of its time).
+        let depths: &[usize] = if seed.is_multiple_of(5) { &[60, 254, 255] } else { &[3, 9, 17] };
+        for _ in 0..rng.random_range(0..12) {
+            let mut near = *universe.choose(&mut rng).expect("not empty");
+            let depth = *depths.choose(&mut rng).expect("not empty");
+            near[depth / 8] ^= 128 >> (depth % 8);
+            universe.push(near);
+        }
+        let records: Records = universe.iter().filter(|_| rng.random_bool(0.5)).map(|p| (*p, digest(0))).collect();
+        let removals = *[0.1, 0.4, 0.8].choose(&mut rng).expect("not empty");
+        let mut world = Self {
+            heights,
+            history: vec![records.clone()],
+            records,
+            window: VecDeque::new(),
+            views: Vec::new(),
+            universe,
+            removals,
+            accepted: 0,
+            refused: 0,
+            rng,
+        };
+        for number in 0..world.rng.random_range(1..=8) {
+            let kept = if number == 0 { Vec::new() } else { world.random_kept() };
+            let view = world.fresh_view(kept);
+            world.views.push(view);
+        }
+        world
+    }
+
+    fn random_kept(&mut self) -> Vec<Kept> {
+        let some = *[0, 1, 1, 2, 3].choose(&mut self.rng).expect("not empty");
+        (0..some)
+            .map(|_| {
+                let near = *self.universe.choose(&mut self.rng).expect("not empty");
+                let any = self.rng.random();
+                (
+                    if self.rng.random_bool(0.5) { near } else { any },
+                    *[0, 1, 2, 3, 5, 10, 255, 256].choose(&mut self.rng).expect("not empty"),
+                )
+            })
+            .collect()
+    }
+
+    fn fresh_view(&self, kept: Vec<Kept>) -> View {
+        let tree = HistoryTree::from_full(&digests(&self.records), self.heights, View::prefixes(&kept));
+        let mut aged = Aged::build(&self.records, i64::MIN / 2);
+        for path in &self.universe {
+            aged = aged.prune(path, 0, self.heights as i64, &kept, 0);
+        }
+        View { kept, tree, aged }
+    }
+
+    fn height(&self) -> u64 {
+        self.history.len() as u64 - 1
+    }
+
+    /// An operation: where it was proved, what it touches, what it would change.
+    fn operation(&mut self) -> (u64, Vec<Bytes32>, Effects) {
+        let age = self.rng.random_range(0..=self.heights + 1).min(self.height());
+        let some = *[1, 1, 2, 3, 6].choose(&mut self.rng).expect("not empty");
+        let touched: Vec<_> = self.universe.choose_multiple(&mut self.rng, some).copied().collect();
+        let mut effects = Effects::new();
+        for path in &touched {
+            if self.rng.random_bool(0.7) {
+                let value = (!self.rng.random_bool(self.removals)).then(|| digest(self.rng.random_range(0..4)));
+                effects.insert(*path, value);
+            }
+        }
+        (self.height() - age, touched, effects)
+    }
+
+    fn block(&mut self, operations: usize, context: &str) {
+        let before = self.records.clone();
+        for number in 0..operations {
+            let context = format!("{context}, operation {number}");
+            let (base, touched, effects) = self.operation();
+            let proof = proof_of(&self.history[base as usize], &touched);
+            let recent = self.height() - base < self.heights;
+            let changed = touched.iter().find(|p| self.history[base as usize].get(*p) != self.records.get(*p));
+            let expected = match changed {
+                _ if !recent => Err(Incompatible::TooOld { base, height: self.height(), heights: self.heights }),
+                None => Ok(()),
+                Some(p) => Err(Incompatible::Changed {
+                    path: path(p),
+                    then: self.history[base as usize].get(p).map(|digest| ValueDigest::from_bytes(*digest)),
+                    now: self.records.get(p).map(|digest| ValueDigest::from_bytes(*digest)),
+                }),
+            };
+            let paths: Vec<_> = touched.iter().map(path).collect();
+            for (number, view) in self.views.iter_mut().enumerate() {
+                assert_eq!(view.tree.check(base, &proof, &paths), expected, "{context}, view {number}: exact");
+            }
+            if expected.is_err() {
+                self.refused += 1;
+                continue;
+            }
+            self.accepted += 1;
+            for (p, value) in &effects {
+                match value {
+                    Some(value) => self.records.insert(*p, *value),
+                    None => self.records.remove(p),
+                };
+            }
+            let changes = effects.iter().map(|(p, value)| (path(p), value.map(ValueDigest::from_bytes)));
+            for (number, view) in self.views.iter_mut().enumerate() {
+                let root = view.tree.root();
+                view.tree.apply(&proof, changes.clone()).unwrap_or_else(|e| panic!("{context}, view {number}: {e}"));
+                assert_eq!(view.tree.root(), root, "{context}, view {number}: grafting changed the root");
+            }
+        }
+        self.commit(&before, context);
+    }
+
+    fn commit(&mut self, before: &Records, context: &str) {
+        let written: Vec<_> = self
+            .universe
+            .iter()
+            .filter(|p| before.get(*p) != self.records.get(*p))
+            .copied()
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect();
+        self.history.push(self.records.clone());
+        self.window.push_back(written.clone());
+        let expired = (self.window.len() as u64 > self.heights).then(|| self.window.pop_front().expect("not empty"));
+        let full = oracle::build(&self.records);
+        let narrow = oracle::cut(&oracle::build(before), &written);
+        let lately: Vec<_> = self.window.iter().flatten().copied().collect();
+        let now = self.height() as i64;
+        for (number, view) in self.views.iter_mut().enumerate() {
+            let context = format!("{context}, view {number} of {:?}", view.kept);
+            let root = view.tree.commit();
+            assert_eq!(root.as_bytes(), &oracle::label(&full), "{context}: agreement");
+            assert_eq!((view.tree.root(), view.tree.height()), (root, now as u64), "{context}");
+            let paths: Vec<_> = written.iter().map(path).collect();
+            assert_eq!(view.tree.written(now as u64), Some(&paths[..]), "{context}");
+            for p in &written {
+                view.aged = view.aged.clone().graft(Some(&narrow), p, 0);
+            }
+            for p in &written {
+                view.aged = match self.records.get(p) {
+                    Some(digest) => view.aged.clone().insert(p, digest, now, 0),
+                    None => view.aged.clone().remove(p, now, 0),
+                };
+            }
+            for p in expired.iter().flatten() {
+                view.aged = view.aged.clone().prune(p, now, self.heights as i64, &view.kept, 0);
+            }
+            let shown = view.tree.held().encode();
+            assert_eq!(
+                shown,
+                oracle::encode(&held(&full, &mut Vec::new(), &view.kept, &lately)),
+                "{context}: closed form"
+            );
+            assert_eq!(shown, oracle::encode(&view.aged.shown()), "{context}: the thesis's ages");
+            let owned = self.records.keys().filter(|p| View::prefixes(&view.kept).iter().any(|k| k.contains(&path(p))));
+            assert_eq!(view.tree.held_counts().owned_records, owned.count(), "{context}");
+        }
+    }
+
+    /// What a restarted node would be told.
+    fn window(&self) -> Vec<WrittenHeight> {
+        let oldest = self.height() + 1 - self.window.len() as u64;
+        let genesis = (oldest == 1).then(|| (0, Vec::new()));
+        let heights = genesis.into_iter().chain((oldest..).zip(self.window.iter().cloned()));
+        heights
+            .map(|(height, written)| WrittenHeight {
+                root: oracle::root(&self.history[height as usize]).into(),
+                written: written.iter().rev().map(path).collect(),
+            })
+            .collect()
+    }
+}
+
+/// `cargo test -p pleach-tree --test history random_histories`, with this range set to one seed, replays it.
+const SEEDS: std::ops::Range<u64> = 0..24;
+
+#[test]
+fn random_histories_are_exact_agree_are_complete_and_leak_nothing() {
+    let (mut accepted, mut refused) = (0, 0);
+    for seed in SEEDS {
+        let heights = [1, 2, 3, 4, 8, 64][seed as usize % 6];
+        let mut world = World::new(seed, heights);
+        for block in 0..if heights == 64 { 75 } else { 30 } {
+            let operations = *[0, 1, 2, 5].choose(&mut world.rng).expect("not empty");
+            world.block(operations, &format!("seed {seed}, T {heights}, block {block}"));
+        }
+        for idle in 0..=heights {
+            world.block(0, &format!("seed {seed}, T {heights}, idle {idle}"));
+        }
+        let full = oracle::build(&world.records);
+        for view in &world.views {
+            let kept_only = oracle::encode(&held(&full, &mut Vec::new(), &view.kept, &[]));
+            assert_eq!(view.tree.held().encode(), kept_only, "seed {seed}: no leak");
+        }
+        accepted += world.accepted;
+        refused += world.refused;
+    }
+    assert!(accepted > 500 && refused > 500, "{accepted} accepted, {refused} refused");
+}
+
+#[test]
+fn what_a_tree_holds_it_proves_and_the_rest_it_says_it_lacks() {
+    for seed in 0..40 {
+        let mut world = World::new(seed, 3);
+        for block in 0..12 {
+            world.block(2, &format!("seed {seed}, block {block}"));
+            let (full, lately) =
+                (oracle::build(&world.records), world.window.iter().flatten().copied().collect::<Vec<_>>());
+            for view in &world.views {
+                let shown = held(&full, &mut Vec::new(), &view.kept, &lately);
+                for p in &world.universe {
+                    let expected = oracle::lookup(&shown, p);
+                    let got = view.tree.get(&path(p)).ok().map(|digest| digest.map(Bytes32::from));
+                    assert_eq!(got, expected, "seed {seed}, block {block}");
+                    let proof = view.tree.prove([path(p)]);
+                    assert_eq!(proof.is_ok(), expected.is_some(), "seed {seed}, block {block}");
+                    if let Ok(proof) = proof {
+                        assert_eq!(
+                            proof.encode(),
+                            oracle::encode(&oracle::cut(&full, &[*p])),
+                            "seed {seed}, block {block}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn other_prefixes_are_kept_as_if_they_always_had_been() {
+    for seed in 0..60 {
+        let mut world = World::new(seed, [1, 3, 8][seed as usize % 3]);
+        for block in 0..20 {
+            let context = format!("seed {seed}, block {block}");
+            world.block(2, &context);
+            let kept = world.random_kept();
+            let full = oracle::build(&world.records);
+            let content = proof(&held(&full, &mut Vec::new(), &kept, &[]));
+            let number = world.rng.random_range(0..world.views.len());
+            let view = &mut world.views[number];
+            let before = view.tree.held();
+            let lacks = view.tree.clone().set_kept(View::prefixes(&kept), None).is_err();
+            view.tree.set_kept(View::prefixes(&kept), Some(&content)).unwrap_or_else(|e| panic!("{context}: {e}"));
+            // The thesis's rules say nothing of it: build what they would have led to.
+            let mut aged = Aged::build(&world.history[0], i64::MIN / 2);
+            for (now, pair) in (1..).zip(world.history.windows(2)) {
+                for p in world.universe.iter().collect::<BTreeSet<_>>() {
+                    match (pair[0].get(p), pair[1].get(p)) {
+                        (old, new) if old == new => {}
+                        (_, Some(digest)) => aged = aged.insert(p, digest, now, 0),
+                        (_, None) => aged = aged.remove(p, now, 0),
+                    }
+                }
+            }
+            for p in &world.universe {
+                aged = aged.prune(p, world.history.len() as i64 - 1, world.heights as i64, &kept, 0);
+            }
+            assert_eq!(view.tree.held().encode(), oracle::encode(&aged.shown()), "{context}");
+            let grew = before != view.tree.held() && lacks;
+            assert!(grew || !lacks, "{context}: only what is missing can be lacking");
+            (view.kept, view.aged) = (kept, aged);
+        }
+    }
+}
+
+/// Threat H7: the ages come from the written paths of the last T heights, and nowhere else.
+#[test]
+fn a_restored_tree_is_the_one_that_never_stopped() {
+    for seed in 0..60 {
+        let heights = [1, 2, 5, 64][seed as usize % 4];
+        let mut world = World::new(seed, heights);
+        for block in 0..12 {
+            world.block(2, &format!("seed {seed}, block {block}"));
+        }
+        let full = oracle::build(&world.records);
+        let (window, height) = (world.window(), world.height());
+        for number in 0..world.views.len() {
+            let view = &world.views[number];
+            let lately: Vec<_> = world.window.iter().flatten().copied().collect();
+            let content = proof(&held(&full, &mut Vec::new(), &view.kept, &lately));
+            let kept = View::prefixes(&view.kept);
+            let tree = HistoryTree::restore(heights, kept, height, window.clone(), &content);
+            let tree = tree.unwrap_or_else(|e| panic!("seed {seed}, view {number}: {e}"));
+            assert_eq!(tree.held(), view.tree.held(), "seed {seed}, view {number}");
+            let fewer = window[1..].to_vec();
+            let kept = View::prefixes(&view.kept);
+            if window.len() as u64 <= heights {
+                assert!(HistoryTree::restore(heights, kept, height, fewer, &content).is_err(), "seed {seed}");
+            }
+            world.views[number].tree = tree;
+        }
+        for block in 0..3 * heights.min(8) {
+            world.block(2, &format!("seed {seed}, restored, block {block}"));
+        }
+    }
+}
+
+/// Forks of one height, each with its own next one, do not see one another.
+#[test]
+fn forks_go_their_own_ways() {
+    for seed in 0..30 {
+        let mut world = World::new(seed, 4);
+        for block in 0..10 {
+            let before: Vec<_> = world.views.iter().map(|view| (view.tree.clone(), view.tree.held())).collect();
+            world.block(3, &format!("seed {seed}, block {block}"));
+            for (number, (fork, held)) in before.into_iter().enumerate() {
+                assert_eq!((fork.height(), fork.held()), (block, held), "seed {seed}, block {block}, view {number}");
+                let mut fork = fork;
+                let proof = proof_of(&world.history[block as usize], &world.universe);
+                let gone = world.universe.iter().map(|p| (path(p), None));
+                fork.apply(&proof, gone).expect("the proof shows all paths");
+                assert_eq!(fork.commit(), Label::EMPTY, "seed {seed}, block {block}, view {number}");
+            }
+        }
+    }
+}
+
+fn single(number: u8) -> Bytes32 {
+    hash(&[number, 1])
+}
+
+/// A map of twenty records and a tree that keeps none of them, and one that keeps all.
+fn pair(heights: u64) -> (Records, [HistoryTree; 2]) {
+    let records: Records = (0..20).map(|number| (single(number), digest(number))).collect();
+    let tree = |kept: &[Prefix]| HistoryTree::from_full(&digests(&records), heights, kept.iter().copied());
+    let trees = [tree(&[]), tree(&[Prefix::ALL])];
+    (records, trees)
+}
+
+/// Thesis 6.1: operations on records that do not intersect, or that are only read, all pass.
+#[test]
+fn operations_that_do_not_disturb_each_other_all_pass() {
+    let (records, trees) = pair(10);
+    for mut tree in trees {
+        for number in 0..10 {
+            let own = single(number);
+            let read = single(15);
+            let proof = proof_of(&records, &[own, read]);
+            assert_eq!(tree.check(0, &proof, &[path(&own), path(&read)]), Ok(()), "operation {number}");
+            tree.apply(&proof, [(path(&own), Some(ValueDigest::from_bytes(digest(99))))]).expect("proved");
+            if number % 3 == 2 {
+                tree.commit();
+            }
+        }
+    }
+}
+
+/// Thesis 6.1: what was modified since its proof is refused, in the same height and in later ones.
+#[test]
+fn operations_on_modified_records_are_refused() {
+    let (records, trees) = pair(10);
+    for mut tree in trees {
+        for (number, value) in [(0, Some(digest(99))), (1, None)] {
+            let own = single(number);
+            let proof = proof_of(&records, &[own]);
+            let value = value.map(ValueDigest::from_bytes);
+            tree.apply(&proof, [(path(&own), value)]).expect("proved");
+            let then = Some(ValueDigest::from_bytes(digest(number)));
+            let refused = Err(Incompatible::Changed { path: path(&own), then, now: value });
+            assert_eq!(tree.check(0, &proof, &[path(&own)]), refused, "same height");
+            tree.commit();
+            assert_eq!(tree.check(0, &proof, &[path(&own)]), refused, "next height");
+        }
+    }
+}
+
+/// Thesis 6.1, threat H6: modified and restored is unmodified.
+#[test]
+fn a_restored_record_counts_as_unmodified() {
+    for commits in [[false, false], [true, false], [false, true], [true, true]] {
+        let (mut records, trees) = pair(10);
+        let own = single(3);
+        let first = proof_of(&records, &[own]);
+        let old = records[&own];
+        for mut tree in trees.clone() {
+            tree.apply(&first, [(path(&own), Some(ValueDigest::from_bytes(digest(99))))]).expect("proved");
+            commits[0].then(|| tree.commit());
+            assert!(tree.check(0, &first, &[path(&own)]).is_err());
+            tree.apply(&first, [(path(&own), Some(ValueDigest::from_bytes(old)))]).expect("held");
+            commits[1].then(|| tree.commit());
+            assert_eq!(tree.check(0, &first, &[path(&own)]), Ok(()), "{commits:?}");
+        }
+        // Absent, there, and absent again.
+        records.remove(&own);
+        let without = digests(&records);
+        let proof = proof_of(&records, &[own]);
+        let mut tree = HistoryTree::from_full(&without, 10, []);
+        tree.apply(&proof, [(path(&own), Some(ValueDigest::from_bytes(old)))]).expect("proved");
+        commits[0].then(|| tree.commit());
+        assert!(tree.check(0, &proof, &[path(&own)]).is_err());
+        tree.apply(&proof, [(path(&own), None)]).expect("held");
+        commits[1].then(|| tree.commit());
+        assert_eq!(tree.check(0, &proof, &[path(&own)]), Ok(()), "{commits:?}");
+    }
+}
+
+/// Thesis 6.1, threats H2 to H4: held until the height before T, gone at T, and one's own never.
+#[test]
+fn what_was_written_is_forgotten_after_exactly_t_heights() {
+    for heights in [1, 2, 5] {
+        let (records, [mut none, mut all]) = pair(heights);
+        let own = single(3);
+        let proof = proof_of(&records, &[own]);
+        assert!(none.get(&path(&own)).is_err());
+        for tree in [&mut none, &mut all] {
+            tree.apply(&proof, [(path(&own), Some(ValueDigest::from_bytes(digest(99))))]).expect("proved");
+            tree.commit();
+        }
+        for age in 0..heights {
+            assert!(none.prove([path(&own)]).is_ok(), "T {heights}, age {age}");
+            none.commit();
+            all.commit();
+        }
+        assert!(none.get(&path(&own)).is_err(), "T {heights}");
+        assert_eq!(none.held_counts().window_nodes, 0);
+        assert!(all.prove([path(&own)]).is_ok());
+        assert_eq!(all.held_counts().owned_records, 20);
+    }
+}
+
+/// Threat H5: local absent, same or different; claimed absent, same or different; held and stubbed.
+#[test]
+fn presence_and_absence_are_told_apart() {
+    let states = [None, Some(digest(1)), Some(digest(2))];
+    for (then, now) in states.iter().flat_map(|then| states.iter().map(move |now| (*then, *now))) {
+        let others = (10..20).map(|number| (single(number), digest(number)));
+        let own = single(3);
+        let before: Records = others.chain(then.map(|digest| (own, digest))).collect();
+        let proof = proof_of(&before, &[own]);
+        for kept in [vec![], vec![Prefix::ALL]] {
+            let mut tree = HistoryTree::from_full(&digests(&before), 4, kept);
+            if now != then {
+                tree.apply(&proof, [(path(&own), now.map(ValueDigest::from_bytes))]).expect("proved");
+            }
+            for _ in 0..2 {
+                assert_eq!(tree.check(0, &proof, &[path(&own)]).is_ok(), then == now, "{then:?}, {now:?}");
+                tree.commit();
+            }
+        }
+    }
+    let (records, trees) = pair(4);
+    let proof = proof_of(&records, &[single(3)]);
+    let absent_from_proof = (0..20).map(single).find(|p| proof.get(&[]).is_ok() || proof_lacks(&proof, p));
+    let lacking = absent_from_proof.expect("twenty records don't fit one path");
+    for tree in trees {
+        let undecided = Err(Incompatible::Undecided { path: path(&lacking) });
+        assert_eq!(tree.check(0, &proof, &[path(&lacking)]), undecided);
+    }
+}
+
+fn proof_lacks(proof: &VerifiedProof, p: &Bytes32) -> bool {
+    let tree =
+        HistoryTree::restore(1, [], 0, vec![WrittenHeight { root: proof.root(), written: Arc::default() }], proof);
+    tree.expect("nothing is needed").check(0, proof, &[path(p)]).is_err()
+}
+
+/// Threat H11: what changes nothing takes no room in the window, and leaves nothing behind.
+#[test]
+fn reads_and_writes_of_the_same_leave_no_trace() {
+    let (records, trees) = pair(3);
+    for mut tree in trees {
+        let (held, root) = (tree.held(), tree.root());
+        let proof = proof_of(&records, &[single(1), single(2), single(30)]);
+        let same = [(path(&single(1)), Some(ValueDigest::from_bytes(digest(1)))), (path(&single(30)), None)];
+        tree.apply(&proof, same).expect("proved");
+        assert_eq!(tree.commit(), root);
+        assert_eq!(tree.written(1), Some(&[][..]));
+        assert_eq!(tree.held(), held);
+    }
+}
+
+#[test]
+fn proofs_of_other_heights_and_trees_are_refused() {
+    let (records, trees) = pair(2);
+    for mut tree in trees {
+        let proof = proof_of(&records, &[single(1)]);
+        let other = proof_of(&Records::from([(single(1), digest(1))]), &[single(1)]);
+        let touched = [path(&single(1))];
+        assert_eq!(tree.check(1, &proof, &touched), Err(Incompatible::Future { base: 1, height: 0 }));
+        let (expected, actual) = (proof.root(), other.root());
+        assert_eq!(tree.check(0, &other, &touched), Err(Incompatible::OtherTree { base: 0, expected, actual }));
+        tree.commit();
+        assert_eq!(tree.check(0, &proof, &touched), Ok(()));
+        tree.commit();
+        let old = Err(Incompatible::TooOld { base: 0, height: 2, heights: 2 });
+        assert_eq!(tree.check(0, &proof, &touched), old);
+        assert_eq!(tree.recent_root(0), None);
+        assert_eq!(tree.recent_root(1).is_some(), tree.recent_root(2).is_some());
+    }
+}
+
+/// What cannot be grafted changes nothing.
+#[test]
+fn a_proof_of_other_records_is_not_grafted() {
+    let (records, [mut tree, _]) = pair(5);
+    let held = tree.held();
+    let mut others = records.clone();
+    others.insert(single(1), digest(77));
+    let false_proof = proof_of(&others, &[single(1), single(2)]);
+    let change = (path(&single(1)), Some(ValueDigest::from_bytes(digest(5))));
+    assert!(tree.apply(&false_proof, [change]).is_err());
+    assert!(tree.apply_held([change]).is_err());
+    assert!(tree.apply(&proof_of(&records, &[]), [change]).is_err());
+    assert_eq!(tree.held(), held);
+    assert_eq!(tree.commit(), Label::from_bytes(oracle::root(&records)));
+}
