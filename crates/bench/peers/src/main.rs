@@ -44,6 +44,7 @@ use measure::{Plan, Sink};
 use records::Workload;
 use results::{FLOOR, Figures};
 use subject::Subject;
+use subjects::digests::Digests;
 use subjects::pleach::Pleach;
 
 #[global_allocator]
@@ -88,6 +89,13 @@ fn entry<S: Subject>() -> Entry {
     Entry { name: S::NAME, measure: measure::subject::<S> }
 }
 
+/// Our own. The bars are for the first one, where it has a figure.
+const OURS: [&str; 2] = [Pleach::NAME, Digests::NAME];
+
+fn ours() -> Vec<Entry> {
+    vec![entry::<Pleach>(), entry::<Digests>()]
+}
+
 fn peers() -> Vec<Entry> {
     #[cfg(feature = "peers")]
     return vec![
@@ -123,7 +131,7 @@ fn run(options: &Options) -> Result<(), String> {
     let mut all = Vec::new();
     for records in sizes {
         let figures = measure_size(options, &peers, records)?;
-        println!("{records} records\n\n{}", table::table(&figures, Pleach::NAME));
+        println!("{records} records\n\n{}", table::table(&figures, &OURS));
         all.push((records, figures));
     }
     match &options.out {
@@ -157,7 +165,7 @@ fn measure_size(options: &Options, peers: &[Entry], records: usize) -> Result<Fi
     let mut figures = Figures::default();
     let peers = if records <= options.peer_records { peers } else { &[] };
     for round in 1..=options.rounds {
-        for entry in std::iter::once(&entry::<Pleach>()).chain(peers) {
+        for entry in ours().iter().chain(peers) {
             let start = Instant::now();
             let plan = Plan { workload: &workload, wants: &wants, first: round == 1 };
             (entry.measure)(&plan, &mut |row, figure| figures.add(entry.name, row, figure))
@@ -175,7 +183,7 @@ fn measure_size(options: &Options, peers: &[Entry], records: usize) -> Result<Fi
 fn write(options: &Options, folder: &Path, all: &[(usize, Figures)], peers: &[Entry]) -> Result<(), String> {
     let mut tables = String::new();
     for (records, figures) in all {
-        tables += &format!("## {records} records\n\n{}\n", table::table(figures, Pleach::NAME));
+        tables += &format!("## {records} records\n\n{}\n", table::table(figures, &OURS));
     }
     let sizes: Vec<_> =
         all.iter().map(|(records, figures)| json!({"records": records, "subjects": figures.json()})).collect();
@@ -183,7 +191,7 @@ fn write(options: &Options, folder: &Path, all: &[(usize, Figures)], peers: &[En
         json!({"schema": "pleach.bench-tree/1", "seed": options.seed, "rounds": options.rounds, "sizes": sizes});
     let mut files = vec![("table.md", tables), ("results.json", format!("{document:#}\n"))];
     if all.len() > 1 {
-        let names: Vec<_> = std::iter::once(Pleach::NAME).chain(peers.iter().map(|entry| entry.name)).collect();
+        let names: Vec<_> = OURS.into_iter().chain(peers.iter().map(|entry| entry.name)).collect();
         files.push(("plot.svg", plot::svg(all, &names)));
     }
     fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;

@@ -50,11 +50,14 @@ pub fn subject<S: Subject>(plan: &Plan<'_>, sink: &mut Sink<'_>) -> Result<(), S
     let mut workload = plan.workload.clone();
     let before = heap::usage();
     let mut tree = build::<S>(plan, sink)?;
-    if (plan.wants)("memory") {
+    let wants_memory = S::IN_HEAP && (plan.wants)("memory");
+    if wants_memory {
         let used = heap::usage().since(before);
         let count = workload.len() as f64;
         sink("memory", used.bytes as f64 / count);
-        sink("structure", used.bytes as f64 / count - 64.0);
+        if S::DIGESTS {
+            sink("structure", used.bytes as f64 / count);
+        }
         sink("allocations", used.allocations as f64 / count);
     }
     if (plan.wants)("proofs") {
@@ -79,7 +82,7 @@ pub fn subject<S: Subject>(plan: &Plan<'_>, sink: &mut Sink<'_>) -> Result<(), S
     }
     let count = workload.len() as f64;
     let (_, time) = timed(|| drop(tree));
-    if (plan.wants)("memory") {
+    if wants_memory {
         sink("drop", nanoseconds(time) / count);
     }
     Ok(())

@@ -16,8 +16,8 @@ const LEFT: f64 = 66.0;
 const TOP: f64 = 84.0;
 const GAP: (f64, f64) = (74.0, 74.0);
 
-/// Colours that most colour-blind people can tell apart (Okabe and Ito), the first for Pleach.
-const COLOURS: [&str; 8] = ["#d55e00", "#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#555555", "#999933"];
+/// Colours that most colour-blind people can tell apart (after Okabe and Ito), the first two for Pleach.
+const COLOURS: [&str; 8] = ["#d55e00", "#f0a070", "#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#e6b800", "#555555"];
 
 /// What is drawn in one panel.
 struct Panel<'a> {
@@ -66,7 +66,7 @@ fn legend(svg: &mut String, names: &[&str]) {
 }
 
 fn stroke(subject: usize) -> f64 {
-    if subject == 0 { 3.0 } else { 1.5 }
+    if subject < crate::OURS.len() { 3.0 } else { 1.5 }
 }
 
 impl<'a> Panel<'a> {

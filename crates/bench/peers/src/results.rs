@@ -47,10 +47,10 @@ impl Figures {
         rows.get(row).map(|figures| median(figures.clone()))
     }
 
-    /// How `subject` stands against the others in a row. `None` if it has no figure there.
-    pub fn standing(&self, subject: &str, row: &Row) -> Option<Standing> {
-        let ours = self.get(subject, row.id)?;
-        let peers = self.names().into_iter().filter(|name| *name != subject);
+    /// How the first of `ours` that has a figure in a row stands against the peers. `None` if none has.
+    pub fn standing(&self, ours: &[&str], row: &Row) -> Option<Standing> {
+        let peers = self.names().into_iter().filter(|name| !ours.contains(name));
+        let ours = ours.iter().find_map(|name| self.get(name, row.id))?;
         let figures = peers.filter_map(|name| Some((name.to_owned(), self.get(name, row.id)?)));
         let best = figures.min_by(|(_, a), (_, b)| a.total_cmp(b));
         let bar = match row.bar {

@@ -58,7 +58,7 @@ pub const ROWS: &[Row] = &[
     row("bytes_10", "proofs", "proof of 10 keys", "bytes", Bar::TimesFloor(1.05)),
     row("bytes_400", "proofs", "proof of 400 keys", "bytes", Bar::None),
     row("memory", "memory", "memory, all", "bytes/record", Bar::None),
-    row("structure", "memory", "memory without keys and values", "bytes/record", Bar::AtMost(130.0)),
+    row("structure", "memory", "memory of digests and structure", "bytes/record", Bar::AtMost(130.0)),
     row("allocations", "memory", "allocations", "per record", Bar::None),
     row("drop", "memory", "drop the tree", "ns/record", Bar::None),
     row("snapshot", "versions", "take a snapshot", "µs", Bar::AtMost(MICROSECONDS)),

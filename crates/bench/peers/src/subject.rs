@@ -12,6 +12,12 @@ pub trait Subject: Sized {
     /// The name in tables.
     const NAME: &'static str;
 
+    /// Whether everything is in the heap, so that memory can be measured there.
+    const IN_HEAP: bool = true;
+
+    /// Whether it holds digests of values alone, so that its memory is that of digests and structure.
+    const DIGESTS: bool = false;
+
     /// A proof, as the library hands it over.
     type Proof;
 

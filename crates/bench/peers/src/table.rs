@@ -4,7 +4,7 @@ use crate::results::Figures;
 use crate::rows::{Bar, ROWS, Row};
 
 /// The table for one size.
-pub fn table(figures: &Figures, ours: &str) -> String {
+pub fn table(figures: &Figures, ours: &[&str]) -> String {
     let names = figures.names();
     let mut lines = vec![header(&names)];
     lines.push(names.iter().fold("| --- |".to_owned(), |line, _| line + " ---: |") + " --- | ---: | --- |");
@@ -21,7 +21,7 @@ fn header(names: &[&str]) -> String {
     columns + " best peer | its figure over ours | bar |"
 }
 
-fn line(figures: &Figures, ours: &str, names: &[&str], row: &Row) -> String {
+fn line(figures: &Figures, ours: &[&str], names: &[&str], row: &Row) -> String {
     let mut line = format!("| {}, {} |", row.title, row.unit);
     for name in names {
         line += &format!(" {} |", figures.get(name, row.id).map_or("–".to_owned(), number));

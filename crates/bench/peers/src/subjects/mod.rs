@@ -1,5 +1,8 @@
 //! The adapters: one file for each library.
 
+pub mod digests;
+pub mod pleach;
+
 #[cfg(feature = "peers")]
 pub mod ethrex;
 #[cfg(feature = "peers")]
@@ -12,4 +15,3 @@ pub mod monotree;
 pub mod nervos;
 #[cfg(feature = "peers")]
 pub mod nomt;
-pub mod pleach;

@@ -22,6 +22,15 @@ impl Subject for Mono {
     }
 
     fn apply(&mut self, changes: &[Change]) {
+        // The library's batch costs the size of the largest batch before, which is milliseconds.
+        if let [(key, value)] = changes {
+            let root = match value {
+                Some(value) => self.tree.insert(self.root.as_ref(), key, value),
+                None => self.tree.remove(self.root.as_ref(), key),
+            };
+            self.root = root.expect("a tree in memory");
+            return;
+        }
         let (mut keys, mut leaves, mut removed) = (Vec::new(), Vec::new(), Vec::new());
         for (key, value) in changes {
             match value {

@@ -22,6 +22,7 @@ pub struct Nomt {
 
 impl Subject for Nomt {
     const NAME: &'static str = "nomt";
+    const IN_HEAP: bool = false;
 
     type Proof = MultiProof;
 
