@@ -81,6 +81,16 @@ impl Tree {
         Iter::new(&self.core.root.link, self.core.len)
     }
 
+    /// The keys, in the order of their paths.
+    pub fn keys(&self) -> impl Iterator<Item = &Bytes> {
+        self.iter().map(|(key, _)| key)
+    }
+
+    /// The values, in the order of their keys' paths.
+    pub fn values(&self) -> impl Iterator<Item = &Bytes> {
+        self.iter().map(|(_, value)| value)
+    }
+
     /// Sets the value of `key` and returns the old one.
     ///
     /// A batch given to [`Tree::apply`] is many times cheaper than its changes one by one.
@@ -96,6 +106,32 @@ impl Tree {
         let old = self.get(key).cloned()?;
         self.apply([(Bytes::copy_from_slice(key), None)]);
         Some(old)
+    }
+
+    /// Changes the value of `key` to what `change` makes of the old one; `None` stands for no record, before and after.
+    /// Returns the new value.
+    ///
+    /// ```
+    /// let mut counts = pleach_tree::Tree::new();
+    /// for word in ["to", "be", "or", "not", "to", "be"] {
+    ///     counts.update(word, |old| Some(old.map_or(1, |count| count[0] + 1)).map(|count| vec![count].into()));
+    /// }
+    /// assert_eq!(counts.get(b"be"), Some(&vec![2].into()));
+    /// ```
+    pub fn update(
+        &mut self,
+        key: impl Into<Bytes>,
+        change: impl FnOnce(Option<&Bytes>) -> Option<Bytes>,
+    ) -> Option<Bytes> {
+        let key = key.into();
+        let new = change(self.get(&key));
+        self.apply([(key, new.clone())]);
+        new
+    }
+
+    /// Removes all records.
+    pub fn clear(&mut self) {
+        *self = Self::new();
     }
 
     /// Applies a batch: each key gets its new value, or is removed where the value is `None`. The last
@@ -161,6 +197,12 @@ impl FromIterator<(Bytes, Bytes)> for Tree {
         let mut tree = Self::new();
         tree.extend(records);
         tree
+    }
+}
+
+impl<K: Into<Bytes>, V: Into<Bytes>, const N: usize> From<[(K, V); N]> for Tree {
+    fn from(records: [(K, V); N]) -> Self {
+        records.into_iter().map(|(key, value)| (key.into(), value.into())).collect()
     }
 }
 

@@ -197,3 +197,17 @@ fn readers_on_other_threads_keep_their_snapshot_while_the_tree_changes() {
     });
     assert_eq!(snapshot.len(), 1_000);
 }
+
+#[test]
+fn update_sees_the_old_value_and_sets_or_removes() {
+    let mut tree = Tree::from([("a", "1"), ("b", "2")]);
+    assert_eq!(tree.update("a", |old| old.map(|old| [old, &b"1"[..]].concat().into())), Some("11".into()));
+    assert_eq!(tree.update("b", |_| None), None);
+    assert_eq!(tree.update("c", |old| old.is_none().then(|| "new".into())), Some("new".into()));
+    assert_eq!(tree.update("d", |_| None), None);
+    assert_eq!(tree, Tree::from([("a", "11"), ("c", "new")]));
+    assert!(tree.keys().zip(tree.values()).eq(tree.iter()));
+    let snapshot = tree.clone();
+    tree.clear();
+    assert_eq!((tree.len(), snapshot.len(), tree), (0, 2, Tree::new()));
+}

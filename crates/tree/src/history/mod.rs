@@ -47,9 +47,9 @@ pub use self::window::WrittenHeight;
 /// not final yet. Each copies what it changes.
 ///
 /// ```
-/// use pleach_tree::{DigestTree, HistoryTree, Path, Prefix, Tree, ValueDigest};
+/// use pleach_tree::{HistoryTree, Path, Tree, ValueDigest};
 ///
-/// let mut map: Tree = [("alice", "10"), ("bob", "20")].map(|(k, v)| (k.into(), v.into())).into_iter().collect();
+/// let mut map = Tree::from([("alice", "10"), ("bob", "20")]);
 /// // Keeps no record at all, and can still tell.
 /// let mut history = HistoryTree::from_full(&map.digests(), 100, []);
 ///
