@@ -18,6 +18,7 @@ pub const RULES: &[Rule] = &[
     Rule { folder: "types", may_use: &["pleach-tree"], pure: true },
     Rule { folder: "vm", may_use: &["pleach-types"], pure: true },
     Rule { folder: "state", may_use: &["pleach-tree", "pleach-types"], pure: true },
+    Rule { folder: "store", may_use: &["pleach-tree", "pleach-types"], pure: false },
     Rule { folder: "op", may_use: &[], pure: false },
     Rule { folder: "order", may_use: &["pleach-types"], pure: false },
     Rule {
@@ -67,10 +68,11 @@ pub const RESERVED: &[(&str, &[&str])] = &[
     ("wasmparser", &["vm"]),
     ("wasm-encoder", &["vm"]),
     ("axum", &["node"]),
+    ("redb", &["store"]),
 ];
 
 /// Dependencies whose version decides what nodes agree on, or what is on their disks: pinned exactly.
-pub const PINNED: &[&str] = &["commonware-", "wasmi", "wasmtime", "wasmparser", "wasm-encoder", "blake3"];
+pub const PINNED: &[&str] = &["commonware-", "wasmi", "wasmtime", "wasmparser", "wasm-encoder", "blake3", "redb"];
 
 /// What pure code may not contain.
 pub const IMPURE: &[&str] = &[

@@ -1,0 +1,88 @@
+//! What a node knows of the tree outside of its partition.
+//!
+//! A root is that of the whole tree. A node that holds a part can only recompute it with the labels around: the
+//! *frame*. It lists, without overlap among themselves or with the records, subtrees of which only the label
+//! is known and leaves of which only the value's digest is known. Whatever neither a record nor the frame covers
+//! is empty. A node that holds everything has an empty frame.
+//!
+//! Nothing in the frame changes unless what it stands for is written or is cut down to a label, so a block adds
+//! and removes a few rows, and never has to rewrite the labels near the root.
+
+use pleach_tree::{Kind, Label, Path, Prefix, ValueDigest};
+
+use crate::error::Refused;
+
+/// The prefix of all bits: this one path.
+pub(crate) fn whole(path: Path) -> Prefix {
+    Prefix::new(path, Path::BITS)
+}
+
+/// The last path with a prefix.
+pub(crate) fn last(prefix: &Prefix) -> Path {
+    let mut bits = *prefix.first().as_bytes();
+    for (at, byte) in bits.iter_mut().enumerate() {
+        let fixed = prefix.bits().saturating_sub(8 * at).min(8);
+        // Shifted as a wider number, since a byte can't be shifted by eight.
+        *byte |= (0xff_u16 >> fixed) as u8;
+    }
+    bits.into()
+}
+
+/// Whether some path has both prefixes.
+pub(crate) fn overlap(a: &Prefix, b: &Prefix) -> bool {
+    a.covers(b) || b.covers(a)
+}
+
+/// A prefix for people: the bytes that hold its bits, and their number. `a0/3` is 101.
+pub(crate) fn name(prefix: &Prefix) -> String {
+    let path = prefix.first().to_string();
+    format!("{}/{}", &path[..2 * prefix.bits().div_ceil(8)], prefix.bits())
+}
+
+/// How many leading bits two paths share.
+pub(crate) fn common_bits(a: &Path, b: &Path) -> usize {
+    let mut bytes = a.as_bytes().iter().zip(b.as_bytes()).enumerate();
+    let differ = bytes.find(|(_, (a, b))| a != b);
+    differ.map_or(Path::BITS, |(at, (a, b))| 8 * at + (a ^ b).leading_zeros() as usize)
+}
+
+/// What is known of a part of the tree that this node does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameNode {
+    /// Two records or more: the label of their subtree, which stands exactly at the prefix.
+    Subtree(Label),
+    /// One record, at the prefix of all its bits: the digest of its value.
+    Leaf(ValueDigest),
+}
+
+impl FrameNode {
+    /// Checks that the node can stand at `at`: a subtree's label is that of an internal node above the last bit,
+    /// a leaf has a whole path.
+    pub(crate) fn check(&self, at: &Prefix) -> Result<(), Refused> {
+        let fits = match self {
+            Self::Subtree(label) => label.kind() == Kind::Internal && at.bits() < Path::BITS,
+            Self::Leaf(_) => at.bits() == Path::BITS,
+        };
+        if fits { Ok(()) } else { Err(Refused::FrameLabel(*at)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_reaches_from_its_first_to_its_last_path() {
+        for number in 0..300_u32 {
+            let (a, b) = (Path::of(&number.to_le_bytes()), Path::of(b"other"));
+            let bits = number as usize % (Path::BITS + 1);
+            let prefix = Prefix::new(a, bits);
+            assert!(prefix.contains(&last(&prefix)));
+            let naive = (0..Path::BITS).take_while(|&at| a.bit(at) == b.bit(at)).count();
+            assert_eq!(common_bits(&a, &b), naive);
+            assert_eq!(naive >= bits, prefix.first() <= b && b <= last(&prefix), "{prefix:?}");
+        }
+        assert_eq!(name(&Prefix::new(Path::from_bytes([0xa7; 32]), 3)), "a0/3");
+        assert_eq!(name(&Prefix::ALL), "/0");
+    }
+}

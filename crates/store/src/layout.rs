@@ -1,0 +1,471 @@
+//! What is where: the tables, their keys, and the content of their rows.
+//!
+//! | table | key | content |
+//! | --- | --- | --- |
+//! | `records` | path | key, value |
+//! | `frame` | prefix: bits, zeros, then their number (`u16`) | subtree label or value digest |
+//! | `undo` | height, path | the record as it was before that height, or nothing |
+//! | `window` | height | [`WindowEntry`] |
+//! | `ordered` | height | the block's bytes |
+//! | `code` | digest | the bytes |
+//! | `code_used` | digest | the last height that carried or ran it |
+//! | `buckets` | first byte of a path | how many records there are under it, and the sum of their checksums |
+//! | `meta` | name | `state`: [`State`]; `staging`: the target of a staged partition |
+//! | `staged_*` | as above | a partition on its way in |
+//!
+//! Integers in keys are big-endian, so that rows are in the order of heights; contents use the canonical encoding
+//! of `pleach-types`. Each content stands behind its checksum (`seal`).
+
+use bytes::Bytes;
+use pleach_tree::{Path, Prefix, ValueDigest};
+use pleach_types::codec::{self, DecodeError, Reader};
+use pleach_types::limits::{BLOCK_REQUESTS_MAX, KEY_BYTES_MAX, TOUCHED_MAX, VALUE_BYTES_MAX};
+use pleach_types::{BlockResult, Certificate, Decode, Encode, Hash, Height, Key, Receipt};
+use redb::TableDefinition;
+
+use crate::error::{Damage, Place};
+use crate::frame::{FrameNode, name};
+
+/// Paths that one block may write.
+pub const WRITTEN_MAX: usize = BLOCK_REQUESTS_MAX * TOUCHED_MAX;
+/// Modules that one block may carry or run: its requests.
+pub const CODE_MAX: usize = BLOCK_REQUESTS_MAX;
+/// Bytes of the caller's note on a position.
+pub const NOTE_BYTES_MAX: usize = 1 << 20;
+
+/// The tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Table {
+    Meta,
+    Records,
+    Buckets,
+    Frame,
+    Undo,
+    Window,
+    Ordered,
+    Code,
+    CodeUsed,
+    StagedRecords,
+    StagedFrame,
+    StagedChunks,
+}
+
+impl Table {
+    pub(crate) const ALL: [Self; 12] = [
+        Self::Meta,
+        Self::Records,
+        Self::Buckets,
+        Self::Frame,
+        Self::Undo,
+        Self::Window,
+        Self::Ordered,
+        Self::Code,
+        Self::CodeUsed,
+        Self::StagedRecords,
+        Self::StagedFrame,
+        Self::StagedChunks,
+    ];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Meta => "meta",
+            Self::Records => "records",
+            Self::Buckets => "buckets",
+            Self::Frame => "frame",
+            Self::Undo => "undo",
+            Self::Window => "window",
+            Self::Ordered => "ordered",
+            Self::Code => "code",
+            Self::CodeUsed => "code_used",
+            Self::StagedRecords => "staged_records",
+            Self::StagedFrame => "staged_frame",
+            Self::StagedChunks => "staged_chunks",
+        }
+    }
+
+    pub(crate) const fn definition(self) -> TableDefinition<'static, &'static [u8], &'static [u8]> {
+        TableDefinition::new(self.name())
+    }
+
+    /// What separates the checksums of one table from those of the others. Staged rows become live ones by
+    /// renaming their table, so they share the checksums of those.
+    pub(crate) const fn seal_key(self) -> &'static [u8; 32] {
+        match self {
+            Self::Meta => b"pleach/1/store/meta             ",
+            Self::Records | Self::StagedRecords => b"pleach/1/store/records          ",
+            Self::Buckets => b"pleach/1/store/buckets          ",
+            Self::Frame | Self::StagedFrame => b"pleach/1/store/frame            ",
+            Self::Undo => b"pleach/1/store/undo             ",
+            Self::Window => b"pleach/1/store/window           ",
+            Self::Ordered => b"pleach/1/store/ordered          ",
+            Self::Code => b"pleach/1/store/code             ",
+            Self::CodeUsed => b"pleach/1/store/code-used        ",
+            Self::StagedChunks => b"pleach/1/store/staged-chunks    ",
+        }
+    }
+
+    /// A row's name for people. The content may be damaged, and a key that is not of the table is given as bytes.
+    pub(crate) fn place(self, key: &[u8], content: &[u8]) -> Place {
+        self.known_place(key, content).unwrap_or_else(|| Place::Meta(format!("{} {key:02x?}", self.name())))
+    }
+
+    fn known_place(self, key: &[u8], content: &[u8]) -> Option<Place> {
+        Some(match self {
+            Self::Records | Self::StagedRecords => {
+                let path = Path::from_bytes(key.try_into().ok()?);
+                // The key in the row names the record only if it is still the one that belongs here.
+                let key = split_record(content).and_then(|(key, _)| Key::from_bytes(key).ok());
+                Place::Record { path, key: key.filter(|key| Path::of(key.as_bytes()) == path) }
+            }
+            Self::Frame | Self::StagedFrame => Place::Frame(decode_prefix(key)?),
+            Self::Undo => {
+                let (height, path) = decode_undo_key(key)?;
+                Place::Undo { height, path }
+            }
+            Self::Window => Place::Window(decode_height(key)?),
+            Self::Ordered => Place::Ordered(decode_height(key)?),
+            Self::Code | Self::CodeUsed => Place::Code(Hash(key.try_into().ok()?)),
+            Self::StagedChunks => Place::Meta(format!("staged chunk {}", name(&decode_prefix(key)?))),
+            Self::Meta => Place::Meta(String::from_utf8(key.to_vec()).ok()?),
+            Self::Buckets => return None,
+        })
+    }
+}
+
+pub(crate) const STATE: &[u8] = b"state";
+pub(crate) const STAGING: &[u8] = b"staging";
+
+pub(crate) fn decode_height(key: &[u8]) -> Option<Height> {
+    key.try_into().ok().map(Height::from_be_bytes)
+}
+
+pub(crate) fn undo_key(height: Height, path: &Path) -> [u8; 40] {
+    let mut key = [0; 40];
+    key[..8].copy_from_slice(&height.to_be_bytes());
+    key[8..].copy_from_slice(path.as_bytes());
+    key
+}
+
+pub(crate) fn decode_undo_key(key: &[u8]) -> Option<(Height, Path)> {
+    let (height, path) = key.split_first_chunk()?;
+    Some((Height::from_be_bytes(*height), Path::from_bytes(path.try_into().ok()?)))
+}
+
+pub(crate) fn prefix_key(prefix: &Prefix) -> [u8; 34] {
+    let mut key = [0; 34];
+    key[..32].copy_from_slice(prefix.first().as_bytes());
+    key[32..].copy_from_slice(&(prefix.bits() as u16).to_be_bytes());
+    key
+}
+
+pub(crate) fn decode_prefix(key: &[u8]) -> Option<Prefix> {
+    let (path, len) = key.split_first_chunk()?;
+    let path = Path::from_bytes(*path);
+    let bits = usize::from(u16::from_be_bytes(len.try_into().ok()?));
+    let prefix = (bits <= Path::BITS).then(|| Prefix::new(path, bits))?;
+    (prefix.first() == path).then_some(prefix)
+}
+
+/// A record as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Its key.
+    pub key: Key,
+    /// Its value.
+    pub value: Bytes,
+}
+
+pub(crate) fn encode_record(key: &Key, value: &[u8]) -> Vec<u8> {
+    let key = key.as_bytes();
+    let mut content = Vec::with_capacity(2 + key.len() + value.len());
+    // Keys are far shorter than 2^16 bytes.
+    content.extend_from_slice(&(key.len() as u16).to_le_bytes());
+    content.extend_from_slice(key);
+    content.extend_from_slice(value);
+    content
+}
+
+fn split_record(content: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (len, rest) = content.split_first_chunk()?;
+    rest.split_at_checked(u16::from_le_bytes(*len).into())
+}
+
+/// Reads a record back. Its key must be that of the path.
+pub(crate) fn decode_record(path: &Path, content: &[u8]) -> Result<Record, String> {
+    let (key, value) = split_record(content).ok_or("ends inside the key")?;
+    if key.len() > KEY_BYTES_MAX || value.len() > VALUE_BYTES_MAX {
+        return Err(format!("a key of {} and a value of {} bytes", key.len(), value.len()));
+    }
+    let key = Key::from_bytes(key).map_err(|e| e.to_string())?;
+    let found = Path::of(key.as_bytes());
+    if found != *path {
+        return Err(format!("the key has path {found}"));
+    }
+    Ok(Record { key, value: Bytes::copy_from_slice(value) })
+}
+
+/// What a record was before a height changed it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Before {
+    /// The record's key.
+    pub key: Key,
+    /// Its value, or `None` where there was no record.
+    pub value: Option<Bytes>,
+}
+
+/// The content for a record that was `before`, or that was absent.
+pub(crate) fn encode_undo(key: &Key, before: Option<&[u8]>) -> Vec<u8> {
+    match before {
+        Some(record) => [&[1], record].concat(),
+        None => [&[0], encode_record(key, &[]).as_slice()].concat(),
+    }
+}
+
+pub(crate) fn decode_undo(path: &Path, content: &[u8]) -> Result<Before, String> {
+    let (tag, record) = content.split_first().ok_or("no content")?;
+    let Record { key, value } = decode_record(path, record)?;
+    match (tag, value.is_empty()) {
+        (0, true) => Ok(Before { key, value: None }),
+        (1, _) => Ok(Before { key, value: Some(value) }),
+        _ => Err("neither a record nor nothing".into()),
+    }
+}
+
+pub(crate) fn encode_frame(node: &FrameNode) -> Vec<u8> {
+    match node {
+        FrameNode::Subtree(label) => [&[0], &label.as_bytes()[..]].concat(),
+        FrameNode::Leaf(digest) => [&[1], &digest.as_bytes()[..]].concat(),
+    }
+}
+
+pub(crate) fn decode_frame(at: &Prefix, content: &[u8]) -> Result<FrameNode, String> {
+    let bytes = |rest: &[u8]| <[u8; 32]>::try_from(rest).map_err(|_| "not 32 bytes behind the tag".to_owned());
+    let node = match content.split_first() {
+        Some((0, rest)) => FrameNode::Subtree(bytes(rest)?.into()),
+        Some((1, rest)) => FrameNode::Leaf(ValueDigest::from_bytes(bytes(rest)?)),
+        _ => return Err("neither a subtree nor a leaf".into()),
+    };
+    node.check(at).map_err(|e| e.to_string())?;
+    Ok(node)
+}
+
+/// What one height leaves in the window: all that a node must know of it to decide later requests and to answer
+/// for it, but for the records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WindowEntry {
+    /// What the height came to.
+    pub result: BlockResult,
+    /// The digest of its block.
+    pub block: Hash,
+    /// The paths that it wrote, whoever holds them, in strictly ascending order. Their digest is in the result.
+    pub written: Vec<Path>,
+    /// The receipts, in the order of their requests. Their identities are those that the height ordered.
+    pub receipts: Vec<Receipt>,
+    /// The digests of the code that the height carried or ran, in strictly ascending order: warm for T heights.
+    pub code: Vec<Hash>,
+    /// The certificate of the block, if there is one: it certifies the parent's result.
+    pub certificate: Option<Certificate>,
+}
+
+impl Encode for WindowEntry {
+    fn encode_to(&self, out: &mut Vec<u8>) {
+        self.result.encode_to(out);
+        self.block.encode_to(out);
+        codec::put_count(out, self.written.len());
+        for path in &self.written {
+            out.extend_from_slice(path.as_bytes());
+        }
+        codec::put_list(out, &self.receipts);
+        codec::put_list(out, &self.code);
+        codec::put_option(out, self.certificate.as_ref(), |out, certificate| certificate.encode_to(out));
+    }
+}
+
+impl Decode for WindowEntry {
+    fn decode_from(reader: &mut Reader) -> Result<Self, DecodeError> {
+        let entry = Self {
+            result: BlockResult::decode_from(reader)?,
+            block: Hash::decode_from(reader)?,
+            written: reader.list("written paths", WRITTEN_MAX, |r| r.array("path").map(Path::from_bytes))?,
+            receipts: reader.list("receipts", BLOCK_REQUESTS_MAX, Receipt::decode_from)?,
+            code: reader.list("code", CODE_MAX, Hash::decode_from)?,
+            certificate: reader.option("certificate", Certificate::decode_from)?,
+        };
+        codec::ascending("written paths", &entry.written)?;
+        codec::ascending("code", &entry.code)?;
+        Ok(entry)
+    }
+}
+
+/// The digest of written paths, as results carry it.
+pub(crate) fn written_digest(paths: &[Path]) -> Hash {
+    let bytes: Vec<u8> = paths.iter().flat_map(|path| *path.as_bytes()).collect();
+    Hash::of(pleach_types::hash::Domain::Written, &bytes)
+}
+
+/// Where the store stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// What the stored height came to.
+    pub result: BlockResult,
+    /// The digest of its block.
+    pub block: Hash,
+    /// What the caller wrote beside it: its own place in the order, say. At most [`NOTE_BYTES_MAX`] bytes.
+    pub note: Bytes,
+}
+
+impl Position {
+    /// The stored height.
+    #[must_use]
+    pub const fn height(&self) -> Height {
+        self.result.height
+    }
+}
+
+/// The oldest heights that a store still answers for. Everything below is dropped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keep {
+    /// The oldest height at which records are readable.
+    pub values: Height,
+    /// The oldest height whose window entry, code included, is kept.
+    pub window: Height,
+    /// The oldest height whose ordered bytes are kept.
+    pub ordered: Height,
+}
+
+/// How many rows there are, and how many bytes they hold: keys, checksums and contents.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// How many.
+    pub rows: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// What one table holds, for each table whose size is counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sizes {
+    pub(crate) records: Tally,
+    pub(crate) frame: Tally,
+    pub(crate) undo: Tally,
+    pub(crate) window: Tally,
+    pub(crate) ordered: Tally,
+    pub(crate) code: Tally,
+}
+
+impl Sizes {
+    pub(crate) fn get_mut(&mut self, table: Table) -> Option<&mut Tally> {
+        match table {
+            Table::Records => Some(&mut self.records),
+            Table::Frame => Some(&mut self.frame),
+            Table::Undo => Some(&mut self.undo),
+            Table::Window => Some(&mut self.window),
+            Table::Ordered => Some(&mut self.ordered),
+            Table::Code => Some(&mut self.code),
+            _ => None,
+        }
+    }
+
+    fn all(&self) -> [&Tally; 6] {
+        [&self.records, &self.frame, &self.undo, &self.window, &self.ordered, &self.code]
+    }
+
+    fn all_mut(&mut self) -> [&mut Tally; 6] {
+        [&mut self.records, &mut self.frame, &mut self.undo, &mut self.window, &mut self.ordered, &mut self.code]
+    }
+}
+
+/// The row `state`: it makes a commit what it is, and changes with each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct State {
+    pub(crate) position: Position,
+    pub(crate) keep: Keep,
+    pub(crate) sizes: Sizes,
+}
+
+impl Encode for State {
+    fn encode_to(&self, out: &mut Vec<u8>) {
+        self.position.result.encode_to(out);
+        self.position.block.encode_to(out);
+        codec::put_bytes(out, &self.position.note);
+        for height in [self.keep.values, self.keep.window, self.keep.ordered] {
+            out.extend_from_slice(&height.to_le_bytes());
+        }
+        for tally in self.sizes.all() {
+            out.extend_from_slice(&tally.rows.to_le_bytes());
+            out.extend_from_slice(&tally.bytes.to_le_bytes());
+        }
+    }
+}
+
+impl Decode for State {
+    fn decode_from(reader: &mut Reader) -> Result<Self, DecodeError> {
+        let position = Position {
+            result: BlockResult::decode_from(reader)?,
+            block: Hash::decode_from(reader)?,
+            note: reader.bytes("note", NOTE_BYTES_MAX)?,
+        };
+        let mut height = |field| reader.u64(field);
+        let keep = Keep { values: height("values")?, window: height("window")?, ordered: height("ordered")? };
+        let mut sizes = Sizes::default();
+        for tally in sizes.all_mut() {
+            *tally = Tally { rows: height("rows")?, bytes: height("bytes")? };
+        }
+        Ok(Self { position, keep, sizes })
+    }
+}
+
+/// The row of a bucket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Bucket {
+    pub(crate) records: u64,
+    /// The sum of the records' checksums, modulo 2^128: it does not depend on the order of changes.
+    pub(crate) sum: u128,
+}
+
+impl Bucket {
+    pub(crate) fn encode(&self) -> [u8; 24] {
+        let mut content = [0; 24];
+        content[..8].copy_from_slice(&self.records.to_le_bytes());
+        content[8..].copy_from_slice(&self.sum.to_le_bytes());
+        content
+    }
+
+    pub(crate) fn decode(content: &[u8]) -> Option<Self> {
+        let (records, sum) = content.split_first_chunk()?;
+        Some(Self { records: u64::from_le_bytes(*records), sum: u128::from_le_bytes(sum.try_into().ok()?) })
+    }
+}
+
+/// Reads a content whose checksum holds: what does not decode was written by another program.
+pub(crate) fn decoded<T: Decode>(table: Table, key: &[u8], content: &[u8]) -> Result<T, Damage> {
+    T::decode(content).map_err(|e| invariant(table, key, e.to_string()))
+}
+
+/// A row that breaks an invariant.
+pub(crate) fn invariant(table: Table, key: &[u8], why: impl Into<String>) -> Damage {
+    Damage::Invariant { place: table.place(key, &[]), why: why.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checksums_of_tables_are_separate_but_for_those_that_are_renamed() {
+        let keys: std::collections::BTreeSet<_> = Table::ALL.iter().map(|table| table.seal_key()).collect();
+        assert_eq!(keys.len(), Table::ALL.len() - 2);
+    }
+
+    #[test]
+    fn keys_read_back() {
+        let path = Path::of(b"x");
+        assert_eq!(decode_undo_key(&undo_key(7, &path)), Some((7, path)));
+        let prefix = Prefix::new(path, 77);
+        assert_eq!(decode_prefix(&prefix_key(&prefix)), Some(prefix));
+        let mut loose = prefix_key(&Prefix::new(path, Path::BITS));
+        loose[33] = 3;
+        loose[32] = 0;
+        assert_eq!(decode_prefix(&loose), None, "bits behind the prefix");
+    }
+}

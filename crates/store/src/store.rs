@@ -1,0 +1,454 @@
+//! Opening a store, and the open store.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::path::Path as FilePath;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use pleach_tree::Path;
+use pleach_types::{Hash, Height};
+use redb::StorageBackend;
+use redb::backends::FileBackend;
+
+use crate::audit::{Depth, Held, Progress, audit};
+use crate::backend::{Device, Overlay};
+use crate::commit::{self, BlockWrite};
+use crate::database::{Db, lock};
+use crate::error::{Damage, Error, OpenError, Refused};
+use crate::header::{self, Marks};
+use crate::layout::{
+    Before, Bucket, Keep, Position, STATE, State, Table, Tally, WindowEntry, decode_height, decode_undo_key, decoded,
+    invariant,
+};
+use crate::lock::Lock;
+use crate::read::{Changed, Snapshot, before_at, heads};
+use crate::staging::{Staging, Target};
+
+type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The file in the store's folder.
+pub(crate) const FILE: &str = "store.pleach";
+/// A file that is not finished. Whoever finds it may remove it.
+const NEW_FILE: &str = "store.new";
+
+/// How a store is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Bytes of pages that the database keeps in memory.
+    pub cache_bytes: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { cache_bytes: 64 << 20 }
+    }
+}
+
+/// A store that is open but not checked: it gives nothing out before [`Opened::check`].
+pub struct Opened {
+    db: Db,
+    marks: Marks,
+    lock: Option<Lock>,
+}
+
+/// The durable partition of a node. Clones are the same store; see the head of the crate.
+#[derive(Clone)]
+pub struct Store {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) db: Db,
+    writer: Mutex<Writer>,
+    published: Mutex<Published>,
+    /// Dropped after the database: until then the folder is in use.
+    _lock: Option<Lock>,
+}
+
+/// What only the one that writes needs.
+pub(crate) struct Writer {
+    marks: Marks,
+    buckets: Vec<Bucket>,
+}
+
+/// What readers start from.
+struct Published {
+    state: Option<Arc<State>>,
+    /// The oldest readable height. Moves before the commit that drops what lies below it.
+    oldest: Height,
+    /// Knows of a height before the commit that makes it, so that no view is newer than this is.
+    changed: Changed,
+}
+
+/// What a store takes up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// The newest records.
+    pub records: Tally,
+    /// What the window adds: replaced values, written paths, receipts, code, and the frame.
+    pub window: Tally,
+    /// The ordered blocks.
+    pub ordered: Tally,
+    /// Bytes of the file.
+    pub file_bytes: u64,
+}
+
+impl Usage {
+    /// Bytes of the file that hold none of the counted rows: the structure of the database, space that is free
+    /// for the next blocks, a partition that is being staged.
+    #[must_use]
+    pub const fn other_bytes(&self) -> u64 {
+        self.file_bytes.saturating_sub(self.records.bytes + self.window.bytes + self.ordered.bytes)
+    }
+}
+
+impl Store {
+    /// Opens the store in a folder, or makes an empty one. Reads every page once and compares its checksum.
+    ///
+    /// # Errors
+    /// Each reason of [`OpenError`]. A newer format, another genesis and a damaged header leave the file untouched.
+    pub fn open(dir: &FilePath, genesis: &Hash, options: &Options) -> Result<Opened, OpenError> {
+        let io = |what: &str| {
+            let what = format!("{what} in {}", dir.display());
+            move |source| OpenError::Io { what, source }
+        };
+        std::fs::create_dir_all(dir).map_err(io("making the folder"))?;
+        let lock = Lock::take(dir)?;
+        if !dir.join(FILE).try_exists().map_err(io("looking for the store"))? {
+            create(dir, genesis, options)?;
+        }
+        let file = OpenOptions::new().read(true).write(true).open(dir.join(FILE)).map_err(io("opening the store"))?;
+        open_device(device(file)?, genesis, options, Some(lock))
+    }
+
+    /// Opens the store on a device of another kind, for tests and simulations. An empty device becomes an empty
+    /// store; a crash while that is going on leaves a device that must be emptied again.
+    ///
+    /// # Errors
+    /// As [`Store::open`], but for the lock.
+    pub fn open_on(device: impl StorageBackend, genesis: &Hash, options: &Options) -> Result<Opened, OpenError> {
+        let device: Device = Arc::new(device);
+        let io = |source| OpenError::Io { what: "opening the device".into(), source };
+        if device.len().map_err(io)? == 0 {
+            header::create(&device, genesis).map_err(io)?;
+        }
+        open_device(device, genesis, options, None)
+    }
+
+    /// Where the store stands: `None` while it holds no partition.
+    #[must_use]
+    pub fn position(&self) -> Option<Position> {
+        lock(&self.inner.published).state.as_ref().map(|state| state.position.clone())
+    }
+
+    /// What is kept: `None` while the store holds no partition.
+    #[must_use]
+    pub fn keep(&self) -> Option<Keep> {
+        lock(&self.inner.published).state.as_ref().map(|state| state.keep)
+    }
+
+    /// What the store takes up.
+    ///
+    /// # Errors
+    /// [`Error::Failed`].
+    pub fn usage(&self) -> Result<Usage> {
+        let sizes = lock(&self.inner.published).state.as_ref().map(|state| state.sizes).unwrap_or_default();
+        let window = [sizes.undo, sizes.window, sizes.code, sizes.frame]
+            .into_iter()
+            .fold(Tally::default(), |sum, tally| Tally { rows: sum.rows + tally.rows, bytes: sum.bytes + tally.bytes });
+        let file_bytes = self.inner.db.file_bytes()?;
+        Ok(Usage { records: sizes.records, window, ordered: sizes.ordered, file_bytes })
+    }
+
+    /// Writes a block and makes it durable. When this returns `Ok`, no crash takes it away any more.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if the block breaks a rule: nothing has changed. Otherwise the store has failed and takes
+    /// no more writes; whether the block is in it is known once it has been opened again.
+    pub fn commit(&self, block: &BlockWrite) -> Result<()> {
+        let mut writer = lock(&self.inner.writer);
+        let before = lock(&self.inner.published).state.clone().ok_or(Refused::Empty)?;
+        block.check(&before)?;
+        let height = block.entry.result.height;
+        let records = block.by_path();
+        let oldest = block.keep.after(before.keep, height).values;
+        let announced = self.announce(height, heads(records.iter().map(|(path, ..)| path)), oldest);
+        let mut buckets = writer.buckets.clone();
+        let written = self.inner.db.write(|changes| commit::write(changes, block, &records, &before, &mut buckets));
+        let written = written.and_then(|state| self.acknowledge(&mut writer, height).map(|()| state));
+        let mut published = lock(&self.inner.published);
+        match written {
+            Ok(state) => {
+                writer.buckets = buckets;
+                published.changed = pruned(&published.changed, oldest);
+                published.state = Some(Arc::new(state));
+                Ok(())
+            }
+            Err(error) => {
+                (published.oldest, published.changed) = announced;
+                Err(error)
+            }
+        }
+    }
+
+    /// Tells readers of a height before it is there. Returns what they knew before.
+    fn announce(&self, height: Height, heads: Arc<[u64]>, oldest: Height) -> (Height, Changed) {
+        let mut published = lock(&self.inner.published);
+        let before = (published.oldest, published.changed.clone());
+        published.oldest = oldest;
+        Arc::make_mut(&mut published.changed).insert(height, heads);
+        before
+    }
+
+    /// Notes in the header that a height is durable.
+    fn acknowledge(&self, writer: &mut Writer, height: Height) -> Result<()> {
+        let noted = writer.marks.write(&self.inner.db.device, height);
+        noted.map_err(|e| {
+            let error = Error::Failed(e.to_string());
+            self.inner.db.retire(&error);
+            error
+        })
+    }
+
+    /// The records at a height from [`Keep::values`] to the stored one.
+    ///
+    /// # Errors
+    /// [`Refused::Empty`], [`Refused::NotReadable`], [`Error::Failed`], [`Error::Damaged`].
+    pub fn at(&self, height: Height) -> Result<Snapshot> {
+        let published = lock(&self.inner.published);
+        let newest = published.state.as_ref().ok_or(Refused::Empty)?.position.height();
+        let oldest = published.oldest;
+        if height < oldest || height > newest {
+            return Err(Refused::NotReadable { height, oldest, newest }.into());
+        }
+        // Taken while nobody can announce another height: the view is no newer than `changed`.
+        let view = self.inner.db.read()?;
+        Snapshot::new(&view, height, published.changed.clone())
+    }
+
+    /// What a height left in the window: `None` if it is not in it.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], [`Error::Failed`].
+    pub fn window(&self, height: Height) -> Result<Option<WindowEntry>> {
+        let key = height.to_be_bytes();
+        let content = self.inner.db.read()?.get(Table::Window, &key)?;
+        Ok(content.map(|content| decoded(Table::Window, &key, &content)).transpose()?)
+    }
+
+    /// The ordered bytes of a height: `None` if they are not kept.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], [`Error::Failed`].
+    pub fn ordered(&self, height: Height) -> Result<Option<Bytes>> {
+        let content = self.inner.db.read()?.get(Table::Ordered, &height.to_be_bytes())?;
+        Ok(content.map(Bytes::from))
+    }
+
+    /// Warm code by its digest: `None` if no height of the window carried or ran it.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], [`Error::Failed`].
+    pub fn code(&self, digest: &Hash) -> Result<Option<Bytes>> {
+        Ok(self.inner.db.read()?.get(Table::Code, &digest.0)?.map(Bytes::from))
+    }
+
+    /// All warm code with the last height that carried or ran it, for a start.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], [`Error::Failed`].
+    pub fn warm(&self) -> Result<BTreeMap<Hash, (Height, Bytes)>> {
+        let view = self.inner.db.read()?;
+        let mut warm = BTreeMap::new();
+        for row in view.under(Table::CodeUsed, &[])? {
+            let row = row?;
+            let broken = |why| invariant(Table::CodeUsed, &row.key, why);
+            let digest = Hash(row.key.as_slice().try_into().map_err(|_| broken("not a digest"))?);
+            let used = decode_height(&row.content).ok_or_else(|| broken("not a height"))?;
+            let bytes = view.get(Table::Code, &digest.0)?.ok_or_else(|| broken("its bytes are missing"))?;
+            warm.insert(digest, (used, Bytes::from(bytes)));
+        }
+        Ok(warm)
+    }
+
+    /// What leads from a height to the one below: each record that the height changed, as it was before.
+    ///
+    /// # Errors
+    /// [`Refused::NotReadable`] if the height below is not readable; [`Error::Damaged`], [`Error::Failed`].
+    pub fn undo(&self, height: Height) -> Result<BTreeMap<Path, Before>> {
+        let below = height.checked_sub(1).ok_or(Refused::NotReadable { height, oldest: 1, newest: 0 })?;
+        let view = {
+            let published = lock(&self.inner.published);
+            let newest = published.state.as_ref().ok_or(Refused::Empty)?.position.height();
+            if below < published.oldest || height > newest {
+                return Err(Refused::NotReadable { height: below, oldest: published.oldest, newest }.into());
+            }
+            self.inner.db.read()?
+        };
+        let mut undo = BTreeMap::new();
+        for row in view.under(Table::Undo, &height.to_be_bytes())? {
+            let row = row?;
+            let (_, path) = decode_undo_key(&row.key).ok_or_else(|| invariant(Table::Undo, &row.key, "not a path"))?;
+            undo.insert(path, before_at(&row.key, &path, &row.content)?);
+        }
+        Ok(undo)
+    }
+
+    /// Begins to stage a partition that will take the place of the stored one, or goes on with the same one where
+    /// it was left. Staging another target drops what was staged before.
+    ///
+    /// # Errors
+    /// [`Refused::Behind`], [`Error::Failed`], [`Error::Damaged`].
+    pub fn stage(&self, target: Target) -> Result<Staging> {
+        Staging::begin(self.clone(), target)
+    }
+
+    /// Puts another state in the place of the stored one: `change` writes it.
+    pub(crate) fn switch(
+        &self,
+        height: Height,
+        change: impl FnOnce(&mut crate::database::Changes<'_>, Option<&State>) -> Result<(State, Vec<Bucket>)>,
+    ) -> Result<()> {
+        let mut writer = lock(&self.inner.writer);
+        let before = lock(&self.inner.published).state.clone();
+        // No height is readable from here until the new one is.
+        let announced = self.announce(height, [].into(), height);
+        let written = self.inner.db.write(|changes| change(changes, before.as_deref()));
+        let written = written.and_then(|new| self.acknowledge(&mut writer, height).map(|()| new));
+        let mut published = lock(&self.inner.published);
+        match written {
+            Ok((state, buckets)) => {
+                writer.buckets = buckets;
+                published.changed = Changed::default();
+                published.state = Some(Arc::new(state));
+                Ok(())
+            }
+            Err(error) => {
+                (published.oldest, published.changed) = announced;
+                Err(error)
+            }
+        }
+    }
+
+    /// Closes the store, so that the next start need not recover anything. Dropping the last clone does the same,
+    /// but keeps errors to itself. Nothing that was acknowledged depends on it.
+    ///
+    /// # Errors
+    /// [`Error::Failed`], [`Error::Damaged`].
+    pub fn close(self) -> Result<()> {
+        let _writer = lock(&self.inner.writer);
+        self.inner.db.close()
+    }
+}
+
+impl Opened {
+    /// Where the store says it stands. Its rows have not been compared with that yet.
+    ///
+    /// # Errors
+    /// [`OpenError::Damaged`], [`OpenError::Io`].
+    pub fn position(&self) -> Result<Option<Position>, OpenError> {
+        Ok(read_state(&self.db)?.map(|state| state.position))
+    }
+
+    /// Reads everything in the order of paths, recomputes each label up to the root, and compares: each row with
+    /// its checksum, records with the counts of their buckets, records and frame with the stored root, the window
+    /// with its digests. Records and frame are handed to `visit` in batches as they come, at most about a megabyte
+    /// each, so that a tree can be built on the way; it must not be used before this has returned `Ok`.
+    ///
+    /// The caller compares the stored root with one that it trusts: here it is only the one that was stored.
+    ///
+    /// # Errors
+    /// [`OpenError::Damaged`] with what differs; [`OpenError::Io`].
+    pub fn check(self, mut visit: impl FnMut(&[Held]), mut progress: impl FnMut(Progress)) -> Result<Store, OpenError> {
+        let found = audit(&self.db.read()?, Depth::Start, &mut visit, &mut progress)?;
+        if found.damages.count > 0 {
+            return Err(OpenError::Damaged(found.damages.first));
+        }
+        let oldest = found.state.as_ref().map_or(0, |state| state.keep.values);
+        let published = Published { state: found.state.map(Arc::new), oldest, changed: found.changed };
+        let writer = Writer { marks: self.marks, buckets: found.buckets };
+        let inner =
+            Inner { db: self.db, writer: Mutex::new(writer), published: Mutex::new(published), _lock: self.lock };
+        Ok(Store { inner: Arc::new(inner) })
+    }
+}
+
+impl std::fmt::Debug for Opened {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Opened").finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let height = self.position().map(|position| position.height());
+        f.debug_struct("Store").field("height", &height).finish_non_exhaustive()
+    }
+}
+
+/// Heights that are no longer readable need no heads.
+fn pruned(changed: &Changed, oldest: Height) -> Changed {
+    let mut changed = changed.clone();
+    if changed.keys().next().is_some_and(|first| *first <= oldest) {
+        let kept = Arc::make_mut(&mut changed);
+        *kept = kept.split_off(&oldest.saturating_add(1));
+    }
+    changed
+}
+
+pub(crate) fn device(file: File) -> Result<Device, OpenError> {
+    let failed = |e: redb::DatabaseError| OpenError::Io {
+        what: "opening the store".into(),
+        source: std::io::Error::other(e.to_string()),
+    };
+    Ok(Arc::new(FileBackend::new(file).map_err(failed)?))
+}
+
+/// Makes an empty store under another name and gives it its own once it is whole and durable.
+fn create(dir: &FilePath, genesis: &Hash, options: &Options) -> Result<(), OpenError> {
+    let io = |source| OpenError::Io { what: format!("making a store in {}", dir.display()), source };
+    let path = dir.join(NEW_FILE);
+    let mut new = OpenOptions::new();
+    let file = new.read(true).write(true).create(true).truncate(true).open(&path).map_err(io)?;
+    let device = device(file)?;
+    header::create(&device, genesis).map_err(io)?;
+    Db::open(device.clone(), options.cache_bytes, false)?.close()?;
+    device.sync_data().map_err(io)?;
+    std::fs::rename(&path, dir.join(FILE)).map_err(io)?;
+    // The name must be on the disk before anything is acknowledged in the file.
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(io)
+}
+
+fn open_device(device: Device, genesis: &Hash, options: &Options, lock: Option<Lock>) -> Result<Opened, OpenError> {
+    header::check(&device, Some(genesis))?;
+    let io = |source| OpenError::Io { what: "reading the marks".into(), source };
+    let (marks, acknowledged) = Marks::read(&device).map_err(io)?;
+    let db = Db::open(device.clone(), options.cache_bytes, true).map_err(|error| diagnosed(&device, options, error))?;
+    let found = read_state(&db).map_err(|error| diagnosed(&device, options, error))?;
+    let found = found.map(|state| state.position.height());
+    match acknowledged {
+        Some(acknowledged) if found.is_none_or(|found| found < acknowledged) => {
+            Err(OpenError::Damaged(vec![Damage::RolledBack { acknowledged, found }]))
+        }
+        _ => Ok(Opened { db, marks, lock }),
+    }
+}
+
+fn read_state(db: &Db) -> Result<Option<State>> {
+    let content = db.read()?.get(Table::Meta, STATE)?;
+    Ok(content.map(|content| decoded(Table::Meta, STATE, &content)).transpose()?)
+}
+
+/// Adds to the database's complaint, which names pages, the records that are damaged. The file is not touched.
+fn diagnosed(device: &Device, options: &Options, error: Error) -> OpenError {
+    let Error::Damaged(damage) = error else { return error.into() };
+    let mut damages = vec![damage];
+    let found = Overlay::new(device.clone()).ok().and_then(|overlay| {
+        let db = Db::open(Arc::new(overlay), options.cache_bytes, false).ok()?;
+        audit(&db.read().ok()?, Depth::Start, &mut |_| {}, &mut |_| {}).ok()
+    });
+    damages.extend(found.into_iter().flat_map(|found| found.damages.first));
+    damages.truncate(crate::error::DAMAGES_MAX);
+    OpenError::Damaged(damages)
+}

@@ -1,0 +1,128 @@
+//! Random histories of commits, reads, drops, transfers and restarts, against a model that keeps every height.
+
+mod support;
+
+use pleach_store::{Error, Keep, Refused, fsck_on};
+use rand::Rng;
+use support::disk::Disk;
+use support::{Layout, World, start};
+
+const LAYOUTS: [Layout; 5] = [
+    Layout::ALL,
+    Layout { bits: 1, held: 1 },
+    Layout { bits: 3, held: 3 },
+    Layout { bits: 4, held: 0 },
+    Layout { bits: 6, held: 40 },
+];
+
+/// What a block asks to keep: windows of all lengths, which may also ask for more than is left.
+fn keep(world: &mut World, height: u64) -> Keep {
+    let mut behind = || height.saturating_sub(world.rng.random_range(0..9));
+    Keep { values: behind(), window: behind(), ordered: behind() }
+}
+
+fn after(before: Keep, asked: Keep) -> Keep {
+    Keep {
+        values: before.values.max(asked.values),
+        window: before.window.max(asked.window),
+        ordered: before.ordered.max(asked.ordered),
+    }
+}
+
+fn history(seed: u64) {
+    let layout = LAYOUTS[seed as usize % LAYOUTS.len()];
+    let mut world = World::new(seed, layout, [1, 3, 20, 60][seed as usize % 4]);
+    world.large = seed.is_multiple_of(3);
+    let context = format!("seed {seed}: cargo test -p pleach-store --test histories -- one_seed with SEED={seed}");
+    let disk = Disk::default();
+    let (mut store, held) = start(disk.clone()).unwrap();
+    assert!(held.is_empty() && store.position().is_none());
+    world.install(&store, 0, 0, 2);
+    let mut kept = Keep::default();
+    for _ in 0..30 {
+        match world.rng.random_range(0..10) {
+            0 => {
+                drop(store);
+                let restarted = start(disk.clone()).unwrap();
+                store = restarted.0;
+                assert_eq!(restarted.1, world.held(store.position().unwrap().height()), "{context}");
+            }
+            1 => {
+                // Too far behind to catch up: the partition of a later height takes the place of this one.
+                for _ in 0..world.rng.random_range(0..5) {
+                    world.next();
+                }
+                let height = world.height();
+                let first = height.saturating_sub(world.rng.random_range(0..4)).max(1).min(height);
+                let bits = world.rng.random_range(0..4);
+                world.install(&store, first, height, bits);
+                kept = Keep { values: height, window: first, ordered: first };
+            }
+            _ => {
+                let height = world.next();
+                let asked = keep(&mut world, height);
+                let block = world.block(height, asked);
+                let reader = store.at(height - 1).unwrap();
+                store.commit(&block).unwrap();
+                kept = after(kept, asked);
+                // Whoever began to read before the block goes on as if it was not there.
+                let part = world.layout.part(&world.maps[&(height - 1)]);
+                for (key, value) in &part {
+                    let path = pleach_tree::Path::of(key.as_bytes());
+                    assert_eq!(reader.value(&path).unwrap().map(|r| r.value).as_ref(), Some(value), "{context}");
+                }
+                let again = store.commit(&block);
+                assert!(matches!(again, Err(Error::Refused(Refused::NotNext { .. }))), "{context}");
+            }
+        }
+        world.compare(&store, kept, &context);
+        let part = world.layout.part(&world.maps[&store.position().unwrap().height()]);
+        let usage = store.usage().unwrap();
+        assert_eq!(usage.records.rows, part.len() as u64, "{context}");
+        let bytes: usize = part.iter().map(|(key, value)| 32 + 16 + 2 + key.as_bytes().len() + value.len()).sum();
+        assert_eq!(usage.records.bytes, bytes as u64, "{context}");
+        assert!(usage.file_bytes > usage.records.bytes + usage.window.bytes + usage.ordered.bytes, "{context}");
+    }
+    store.close().unwrap();
+    let before = disk.image();
+    let report = fsck_on(disk.clone(), |_| {}).unwrap();
+    assert!(report.is_sound(), "{context}: {:?}", report.damages);
+    assert_eq!(report.position.unwrap().height(), world.height(), "{context}");
+    assert!(disk.image() == before, "{context}: fsck wrote");
+}
+
+#[test]
+fn stores_answer_like_a_map_per_height() {
+    for seed in 0..25 {
+        history(seed);
+    }
+}
+
+#[test]
+fn one_seed() {
+    if let Ok(seed) = std::env::var("SEED") {
+        history(seed.parse().unwrap());
+    }
+}
+
+#[test]
+fn the_file_stops_growing_when_the_window_is_full() {
+    let mut world = World::new(7, Layout::ALL, 300);
+    let disk = Disk::default();
+    let (store, _) = start(disk.clone()).unwrap();
+    world.install(&store, 0, 0, 2);
+    let mut sizes = Vec::new();
+    for _ in 0..240 {
+        let height = world.next();
+        let oldest = height.saturating_sub(8);
+        store.commit(&world.block(height, Keep { values: oldest, window: oldest, ordered: oldest })).unwrap();
+        let usage = store.usage().unwrap();
+        sizes.push((usage.file_bytes, usage.window.bytes + usage.ordered.bytes));
+        world.maps.retain(|at, _| *at + 10 > height);
+        world.entries.retain(|at, _| *at + 10 > height);
+    }
+    let most = |sizes: &[(u64, u64)]| sizes.iter().fold((0, 0), |a, b| (a.0.max(b.0), a.1.max(b.1)));
+    let (early, late) = (most(&sizes[..80]), most(&sizes[80..]));
+    assert!(late.0 <= early.0 * 3 / 2, "the file: {early:?}, later {late:?}");
+    assert!(late.1 <= early.1 * 3 / 2, "the window: {early:?}, later {late:?}");
+}

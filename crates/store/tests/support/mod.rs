@@ -1,0 +1,372 @@
+//! What the tests share: random blocks, and a naive model that keeps a whole map for every height.
+
+#![allow(dead_code, missing_docs)]
+
+pub mod disk;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use pleach_store::{Arrival, BlockWrite, FrameNode, Held, Keep, StagedChunk, Store, Target, WindowEntry};
+use pleach_tree::{Label, Path, Prefix, ValueDigest};
+use pleach_types::hash::Domain;
+use pleach_types::{Block, BlockResult, Context, Encode, Hash, Height, Key, PublicKey, Receipt, Refusal, Verdict};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+pub type Map = BTreeMap<Key, Bytes>;
+
+pub const GENESIS: Hash = Hash([0x11; 32]);
+
+/// The label of leaves, from its definition: another program than both the tree's and the store's.
+pub fn label(leaves: &[(Path, ValueDigest)], depth: usize) -> Label {
+    let hash = |a: &[u8], b: &[u8]| *blake3::hash(&[a, b].concat()).as_bytes();
+    match leaves {
+        [] => Label::EMPTY,
+        [(path, digest)] => {
+            let mut label = hash(path.as_bytes(), digest.as_bytes());
+            label[0] |= 0x80;
+            label.into()
+        }
+        _ => {
+            let (left, right) = leaves.split_at(leaves.partition_point(|(path, _)| !path.bit(depth)));
+            let mut hash = hash(label(left, depth + 1).as_bytes(), label(right, depth + 1).as_bytes());
+            hash[0] &= 0x7f;
+            hash.into()
+        }
+    }
+}
+
+pub fn leaves(map: &Map) -> Vec<(Path, ValueDigest)> {
+    let mut leaves: Vec<_> =
+        map.iter().map(|(key, value)| (Path::of(key.as_bytes()), ValueDigest::of(value))).collect();
+    leaves.sort();
+    leaves
+}
+
+/// Which part a node holds, and how coarsely it knows the rest.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
+    /// Bits of the prefixes.
+    pub bits: usize,
+    /// The node holds the prefixes whose number is below this.
+    pub held: usize,
+}
+
+impl Layout {
+    pub const ALL: Self = Self { bits: 0, held: 1 };
+
+    pub fn holds(&self, path: &Path) -> bool {
+        let number = (0..self.bits).fold(0, |number, bit| number << 1 | usize::from(path.bit(bit)));
+        number < self.held
+    }
+
+    pub fn part(&self, map: &Map) -> Map {
+        map.iter()
+            .filter(|(key, _)| self.holds(&Path::of(key.as_bytes())))
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect()
+    }
+
+    /// What a node knows of the rest: subtrees at the prefixes, and leaves where there is but one.
+    pub fn frame(&self, map: &Map) -> BTreeMap<Prefix, FrameNode> {
+        let leaves = leaves(map);
+        let mut groups: BTreeMap<Prefix, Vec<_>> = BTreeMap::new();
+        for (path, digest) in leaves.into_iter().filter(|(path, _)| !self.holds(path)) {
+            groups.entry(Prefix::new(path, self.bits)).or_default().push((path, digest));
+        }
+        let node = |(prefix, leaves): (Prefix, Vec<(Path, ValueDigest)>)| match leaves[..] {
+            [(path, digest)] => (Prefix::new(path, Path::BITS), FrameNode::Leaf(digest)),
+            _ => (prefix, FrameNode::Subtree(label(&leaves, self.bits))),
+        };
+        groups.into_iter().map(node).collect()
+    }
+
+    /// The prefixes that cut the key space, as chunks of a transfer.
+    pub fn chunks(&self, map: &Map, bits: usize) -> Vec<StagedChunk> {
+        let (part, frame) = (self.part(map), self.frame(map));
+        let number = |path: &Path| Prefix::new(*path, bits.min(self.bits));
+        let mut prefixes: BTreeSet<Prefix> = part.keys().map(|key| number(&Path::of(key.as_bytes()))).collect();
+        prefixes.extend(frame.keys().map(|at| number(&at.first())));
+        let chunk = |prefix: Prefix| StagedChunk {
+            prefix,
+            records: part
+                .iter()
+                .filter(|(key, _)| prefix.contains(&Path::of(key.as_bytes())))
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect(),
+            frame: frame.iter().filter(|(at, _)| prefix.covers(at)).map(|(at, node)| (*at, *node)).collect(),
+        };
+        prefixes.into_iter().map(chunk).collect()
+    }
+}
+
+/// A chain of random blocks and what it comes to, for all heights ever.
+pub struct World {
+    pub rng: StdRng,
+    pub layout: Layout,
+    pub keys: u32,
+    pub large: bool,
+    pub maps: BTreeMap<Height, Map>,
+    pub entries: BTreeMap<Height, (WindowEntry, Bytes)>,
+    pub code: Vec<Bytes>,
+}
+
+pub fn key(number: u32) -> Key {
+    Key::new(format!("bank/{number}")).unwrap()
+}
+
+pub fn digest(code: &Bytes) -> Hash {
+    ValueDigest::of(code).into()
+}
+
+impl World {
+    pub fn new(seed: u64, layout: Layout, keys: u32) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let code = (0..4).map(|_| (0..rng.random_range(1..300)).map(|_| rng.random()).collect()).collect();
+        let mut world = Self { rng, layout, keys, large: false, maps: BTreeMap::new(), entries: BTreeMap::new(), code };
+        let mut map = Map::new();
+        for key in (0..keys).map(key) {
+            if world.rng.random_bool(0.6) {
+                let value = world.value();
+                map.insert(key, value);
+            }
+        }
+        world.push(0, map, &[]);
+        world
+    }
+
+    fn value(&mut self) -> Bytes {
+        let most = if self.large && self.rng.random_bool(0.05) { 9_000 } else { 60 };
+        (0..self.rng.random_range(0..=most)).map(|_| self.rng.random()).collect()
+    }
+
+    pub fn height(&self) -> Height {
+        *self.maps.keys().next_back().unwrap()
+    }
+
+    /// Makes the next block and remembers what it comes to.
+    pub fn next(&mut self) -> Height {
+        let height = self.height() + 1;
+        let mut map = self.maps[&(height - 1)].clone();
+        let mut written = Vec::new();
+        for _ in 0..self.rng.random_range(0..12) {
+            let key = key(self.rng.random_range(0..self.keys));
+            written.push(Path::of(key.as_bytes()));
+            if self.rng.random_bool(0.3) {
+                map.remove(&key);
+            } else {
+                let value = self.value();
+                map.insert(key, value);
+            }
+        }
+        self.push(height, map, &written);
+        height
+    }
+
+    fn push(&mut self, height: Height, map: Map, written: &[Path]) {
+        let written: BTreeSet<Path> = written.iter().copied().collect();
+        let bytes: Vec<u8> = written.iter().flat_map(|path| *path.as_bytes()).collect();
+        let receipts: Vec<_> = (0..self.rng.random_range(0..5)).map(|index| self.receipt(height, index)).collect();
+        let root = label(&leaves(&map), 0).into();
+        let result = BlockResult {
+            height,
+            root,
+            receipts: receipts_root(&receipts),
+            written: Hash::of(Domain::Written, &bytes),
+        };
+        let code: BTreeSet<Hash> =
+            (0..self.rng.random_range(0..3)).map(|_| digest(&self.code[self.rng.random_range(0..4)])).collect();
+        let parent = self.entries.last_key_value().map(|(_, (entry, _))| entry);
+        let (before, parent) = parent.map_or((result, GENESIS), |entry| (entry.result, entry.block));
+        let context = Context { epoch: 0, view: height, parent_view: 0, leader: PublicKey([1; 32]), parent };
+        let requests = (0..self.rng.random_range(0..4)).map(|_| vec![self.rng.random(); 40].into()).collect();
+        let block = Block::new(context, height, before, requests);
+        let entry = WindowEntry {
+            result,
+            block: block.digest(),
+            written: written.into_iter().collect(),
+            receipts,
+            code: code.into_iter().collect(),
+            certificate: None,
+        };
+        self.maps.insert(height, map);
+        self.entries.insert(height, (entry, block.encode().into()));
+    }
+
+    fn receipt(&mut self, height: Height, index: u32) -> Receipt {
+        let verdict = if self.rng.random_bool(0.5) {
+            Verdict::Applied { output: "out".into(), events: vec![] }
+        } else {
+            Verdict::Refused(Refusal::Trap)
+        };
+        Receipt { identity: Hash(self.rng.random()), height, index, gas: 7, verdict }
+    }
+
+    /// The block of a height in the store's terms.
+    pub fn block(&self, height: Height, keep: Keep) -> BlockWrite {
+        let (before, after) = (&self.maps[&(height - 1)], &self.maps[&height]);
+        let (entry, ordered) = self.entries[&height].clone();
+        let mut records = BTreeMap::new();
+        for key in (0..self.keys).map(key) {
+            let path = Path::of(key.as_bytes());
+            // Written with the value that it had is allowed, and changes nothing.
+            if self.layout.holds(&path) && entry.written.contains(&path) {
+                records.insert(key.clone(), after.get(&key).cloned());
+            }
+        }
+        let (old, new) = (self.layout.frame(before), self.layout.frame(after));
+        let mut frame: BTreeMap<_, _> = old.keys().filter(|at| !new.contains_key(at)).map(|at| (*at, None)).collect();
+        frame.extend(new.iter().filter(|(at, node)| old.get(at) != Some(node)).map(|(at, node)| (*at, Some(*node))));
+        BlockWrite {
+            code: self.code_of(&entry),
+            entry,
+            ordered: Some(ordered),
+            records,
+            frame,
+            note: self.note(height),
+            keep,
+        }
+    }
+
+    fn code_of(&self, entry: &WindowEntry) -> BTreeMap<Hash, Bytes> {
+        let known = self.code.iter().map(|code| (digest(code), code.clone()));
+        known.filter(|(digest, _)| entry.code.contains(digest)).collect()
+    }
+
+    pub fn note(&self, height: Height) -> Bytes {
+        format!("note {height}").into()
+    }
+
+    pub fn target(&self, height: Height) -> Target {
+        Target { height, root: self.entries[&height].0.result.root }
+    }
+
+    /// What arrives with a partition of `height` and a window that begins at `first`.
+    pub fn arrival(&self, first: Height, height: Height) -> Arrival {
+        let window: Vec<_> = self
+            .entries
+            .range(first..=height)
+            .map(|(height, (entry, ordered))| (entry.clone(), (*height > 0).then(|| ordered.clone())))
+            .collect();
+        let code = window.iter().flat_map(|(entry, _)| self.code_of(entry)).collect();
+        Arrival { window, code, note: self.note(height) }
+    }
+
+    /// Puts the partition of a height into a store.
+    pub fn install(&self, store: &Store, first: Height, height: Height, bits: usize) {
+        let staging = store.stage(self.target(height)).unwrap();
+        for chunk in self.layout.chunks(&self.maps[&height], bits) {
+            staging.put(&chunk).unwrap();
+        }
+        staging.finish(&self.arrival(first, height), |_| {}).unwrap();
+    }
+
+    /// What a start must hand over at a height: records and frame in the order of paths.
+    pub fn held(&self, height: Height) -> Vec<Held> {
+        let map = &self.maps[&height];
+        let mut held: Vec<_> = self
+            .layout
+            .part(map)
+            .into_iter()
+            .map(|(key, value)| {
+                let (path, digest) = (Path::of(key.as_bytes()), ValueDigest::of(&value));
+                (path, Held::Record { path, key, value, digest })
+            })
+            .collect();
+        held.extend(self.layout.frame(map).into_iter().map(|(at, node)| (at.first(), Held::Frame { at, node })));
+        held.sort_by_key(|(path, _)| *path);
+        held.into_iter().map(|(_, held)| held).collect()
+    }
+
+    /// Compares everything that a store gives out with the model, at every height that it must answer for.
+    pub fn compare(&self, store: &Store, keep: Keep, context: &str) {
+        let position = store.position().unwrap();
+        let height = position.height();
+        let entry = &self.entries[&height].0;
+        assert_eq!((position.result, position.block), (entry.result, entry.block), "{context}");
+        assert_eq!(position.note, self.note(height), "{context}");
+        assert_eq!(store.keep(), Some(keep), "{context}");
+        for at in keep.values..=height {
+            self.compare_height(store, at, context);
+        }
+        for at in keep.values + 1..=height {
+            self.compare_undo(store, at, context);
+        }
+        assert!(keep.values == 0 || store.at(keep.values - 1).is_err(), "{context}");
+        assert!(store.at(height + 1).is_err(), "{context}");
+        self.compare_window(store, keep, height, context);
+    }
+
+    pub fn compare_height(&self, store: &Store, height: Height, context: &str) {
+        let part = self.layout.part(&self.maps[&height]);
+        let snapshot = store.at(height).unwrap();
+        for key in (0..self.keys + 3).map(key) {
+            let found = snapshot.value(&Path::of(key.as_bytes())).unwrap();
+            assert_eq!(found.as_ref().map(|record| &record.value), part.get(&key), "{context}, {key} at {height}");
+            assert!(found.is_none_or(|record| record.key == key), "{context}, {key} at {height}");
+        }
+        let mut walked = Map::new();
+        let mut after = None;
+        loop {
+            let chunk = snapshot.chunk(&Prefix::ALL, after.as_ref(), 200).unwrap();
+            assert!(chunk.records.is_sorted_by(|(a, _), (b, _)| a < b), "{context}");
+            after = chunk.records.last().map(|(path, _)| *path);
+            walked.extend(chunk.records.into_iter().map(|(_, record)| (record.key, record.value)));
+            if !chunk.more {
+                break;
+            }
+        }
+        assert_eq!(walked, part, "{context}, walk at {height}");
+    }
+
+    fn compare_undo(&self, store: &Store, height: Height, context: &str) {
+        let (before, after) = (self.layout.part(&self.maps[&(height - 1)]), self.layout.part(&self.maps[&height]));
+        let mut back = after.clone();
+        for (path, record) in store.undo(height).unwrap() {
+            assert_eq!(path, Path::of(record.key.as_bytes()), "{context}");
+            match record.value {
+                Some(value) => drop(back.insert(record.key, value)),
+                None => drop(back.remove(&record.key)),
+            }
+        }
+        assert_eq!(back, before, "{context}, undo of {height}");
+    }
+
+    fn compare_window(&self, store: &Store, keep: Keep, height: Height, context: &str) {
+        let mut warm = BTreeMap::new();
+        for at in keep.window.saturating_sub(2)..=height + 1 {
+            let entry = (at >= keep.window).then(|| self.entries.get(&at)).flatten().filter(|_| at <= height);
+            assert_eq!(store.window(at).unwrap().as_ref(), entry.map(|(entry, _)| entry), "{context}, window {at}");
+            for code in entry.into_iter().flat_map(|(entry, _)| &entry.code) {
+                warm.insert(*code, at);
+            }
+            let kept = at > 0 && at >= keep.ordered && at <= height;
+            let ordered = kept.then(|| self.entries[&at].1.clone());
+            assert_eq!(store.ordered(at).unwrap(), ordered, "{context}, ordered {at}");
+        }
+        let known = |hash: &Hash| self.code.iter().find(|code| digest(code) == *hash).cloned().unwrap();
+        let expected: BTreeMap<_, _> = warm.iter().map(|(hash, at)| (*hash, (*at, known(hash)))).collect();
+        assert_eq!(store.warm().unwrap(), expected, "{context}");
+        for code in &self.code {
+            let found = store.code(&digest(code)).unwrap();
+            assert_eq!(found.as_ref(), warm.contains_key(&digest(code)).then_some(code), "{context}");
+        }
+    }
+}
+
+/// The root of receipts, from identity to encoding, by the naive labels.
+fn receipts_root(receipts: &[Receipt]) -> Hash {
+    let mut leaves: Vec<_> = receipts.iter().map(|r| (Path::of(&r.identity.0), ValueDigest::of(&r.encode()))).collect();
+    leaves.sort();
+    label(&leaves, 0).into()
+}
+
+/// Opens a store on a disk and checks it. Returns what the start handed over.
+pub fn start(disk: impl pleach_store::StorageBackend) -> Result<(Store, Vec<Held>), pleach_store::OpenError> {
+    let options = pleach_store::Options { cache_bytes: 1 << 20 };
+    let mut held = Vec::new();
+    let opened = Store::open_on(disk, &GENESIS, &options)?;
+    let store = opened.check(|batch| held.extend_from_slice(batch), |_| {})?;
+    Ok((store, held))
+}
