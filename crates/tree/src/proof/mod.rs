@@ -206,7 +206,12 @@ impl VerifiedProof {
         self.get_path(&Path::of(key))
     }
 
-    pub(crate) fn get_path(&self, path: &Path) -> Result<Option<ValueDigest>, Undecided> {
+    /// [`VerifiedProof::get`] for those who know the key's path already.
+    ///
+    /// # Errors
+    ///
+    /// If the path is not part of the proof.
+    pub fn get_path(&self, path: &Path) -> Result<Option<ValueDigest>, Undecided> {
         let cursor = Cursor { proof: &self.proof, node: self.proof.terminal(path) };
         match cursor.look(0) {
             Look::Leaf(row) if half(&row, 0) == *path.as_bytes() => Ok(Some(ValueDigest::from_bytes(half(&row, 1)))),
