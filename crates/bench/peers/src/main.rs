@@ -12,6 +12,8 @@
 //! - Pleach's proofs count as bytes: proving ends with the encoding, verifying begins with decoding it. The peers' proofs
 //!   are values of the program and are neither encoded nor decoded. All keys proved are present. Verifying ends with all of
 //!   them looked up and their values compared.
+//! - Time is what passes, or, with `--clock cpu`, the processor's time of the process, which a busy machine disturbs less. What
+//!   reading the clock costs is taken off.
 //! - Memory is what was asked of the allocator and not given back; files do not count. Keys and values are 64 of the bytes.
 //! - A figure is the median of the rounds; in a round, the median of its repetitions (`measure.rs`). Building in batches is
 //!   measured in the first round alone, since it is long.
@@ -19,10 +21,12 @@
 //!
 //! The peers are built with `--features peers`. See `--help`.
 
+mod clock;
 mod floor;
 #[cfg(feature = "peers")]
 mod folder;
 mod heap;
+mod history;
 mod measure;
 mod plot;
 mod records;
@@ -40,6 +44,7 @@ use std::time::Instant;
 use clap::Parser;
 use serde_json::json;
 
+use clock::Clock;
 use measure::{Plan, Sink};
 use records::Workload;
 use results::{FLOOR, Figures};
@@ -74,6 +79,9 @@ struct Options {
     /// The seed of records and changes
     #[arg(long, default_value_t = 2026)]
     seed: u64,
+    /// What is taken for time
+    #[arg(long, value_enum, default_value_t = Clock::Wall)]
+    clock: Clock,
     /// Folder for the results: table.md, results.json, and plot.svg if there are several sizes
     #[arg(long)]
     out: Option<PathBuf>,
@@ -125,6 +133,7 @@ fn run(options: &Options) -> Result<(), String> {
     if options.records.contains(&0) || options.rounds == 0 {
         return Err("needs at least 1 record and 1 round".into());
     }
+    clock::choose(options.clock);
     let mut sizes = options.records.clone();
     sizes.sort_unstable();
     sizes.dedup();
@@ -174,6 +183,10 @@ fn measure_size(options: &Options, peers: &[Entry], records: usize) -> Result<Fi
             eprintln!("{records} records, round {round} of {}: {} took {seconds:.1} s", options.rounds, entry.name);
         }
     }
+    if wants("history") {
+        let plan = Plan { workload: &workload, wants: &wants, first: true };
+        history::measure(&plan, &mut |row, figure| figures.add(Pleach::NAME, row, figure))?;
+    }
     if wants("proofs") {
         measure::floors(&workload, &mut |row, figure| figures.add(FLOOR, row, figure));
     }
@@ -187,8 +200,7 @@ fn write(options: &Options, folder: &Path, all: &[(usize, Figures)], peers: &[En
     }
     let sizes: Vec<_> =
         all.iter().map(|(records, figures)| json!({"records": records, "subjects": figures.json()})).collect();
-    let document =
-        json!({"schema": "pleach.bench-tree/1", "seed": options.seed, "rounds": options.rounds, "sizes": sizes});
+    let document = json!({"schema": "pleach.bench-tree/1", "seed": options.seed, "rounds": options.rounds, "clock": format!("{:?}", options.clock), "sizes": sizes});
     let mut files = vec![("table.md", tables), ("results.json", format!("{document:#}\n"))];
     if all.len() > 1 {
         let names: Vec<_> = OURS.into_iter().chain(peers.iter().map(|entry| entry.name)).collect();

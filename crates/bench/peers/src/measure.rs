@@ -4,8 +4,9 @@
 //! and size. All subjects get the same changes in the same order: the workload is made anew from the seed for each.
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::clock::timed;
 use crate::floor::Paths;
 use crate::heap;
 use crate::records::{Workload, insertions, keys, removals};
@@ -226,13 +227,6 @@ fn per_key<S: Subject>(tree: &mut S, changes: &[crate::records::Change]) -> f64 
     let (_, time) = timed(|| tree.apply(black_box(changes)));
     tree.settle();
     nanoseconds(time) / changes.len() as f64
-}
-
-/// What `work` gives, and how long it takes.
-pub fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
-    let start = Instant::now();
-    let result = work();
-    (result, start.elapsed())
 }
 
 /// As a number.

@@ -45,7 +45,6 @@ fn asked(bar: Bar, figure: f64) -> String {
         Bar::TimesBetter(times) => format!("{times} times"),
         Bar::TimesFloor(times) => format!("{} = floor + {:.0} %", number(figure), (times - 1.0) * 100.0),
         Bar::AtMost(_) => format!("at most {}", number(figure)),
-        Bar::AtLeast(_) => format!("at least {}", number(figure)),
     }
 }
 
