@@ -17,6 +17,7 @@ use crate::{
     jobs::{self, Jobs, Owner},
     label::Label,
     node::{Internal, Link, Slot, half, set_half},
+    path::Path,
     prefix::Scope,
 };
 
@@ -47,12 +48,43 @@ pub(crate) struct Batch<X> {
     height: u64,
     /// Records added, less those removed.
     pub(crate) added: isize,
+    /// The records that became others, in path order, if anybody asked for them.
+    written: Option<Vec<Written>>,
+}
+
+/// A record that became another one, appeared or disappeared.
+pub(crate) struct Written {
+    pub(crate) path: Path,
+    /// Records added: 1, 0 or -1.
+    pub(crate) added: isize,
 }
 
 impl<X: Clone> Batch<X> {
     /// Nothing yet. The nodes to be changed will be dated `height`.
     pub(crate) fn new(jobs: Jobs<X>, height: u64) -> Self {
-        Self { jobs, height, added: 0 }
+        Self { jobs, height, added: 0, written: None }
+    }
+
+    /// Takes note of every record that becomes another one, from now on.
+    pub(crate) fn take_note(&mut self) {
+        self.written = Some(Vec::new());
+    }
+
+    /// What has been noted.
+    pub(crate) fn noted(&mut self) -> Vec<Written> {
+        self.written.take().unwrap_or_default()
+    }
+
+    fn note(&mut self, bucket: Option<&Bucket<X>>, edits: &[Edit<X>]) {
+        let Some(written) = &mut self.written else { return };
+        for edit in edits {
+            let old = bucket.and_then(|bucket| bucket.find(&edit.path)).map(|record| record.digest);
+            let new = edit.extra.is_some().then_some(edit.digest);
+            if old != new {
+                let added = isize::from(new.is_some()) - isize::from(old.is_some());
+                written.push(Written { path: edit.path, added });
+            }
+        }
     }
 
     /// The memory, to be used again.
@@ -62,7 +94,9 @@ impl<X: Clone> Batch<X> {
 
     /// Changes the subtree `slot` at a position of `depth`. The edits are sorted, one for each path.
     pub(crate) fn apply(&mut self, slot: Slot<X>, edits: &mut [Edit<X>], depth: usize, scope: Scope<'_>) -> Slot<X> {
-        if edits.len() <= PART_EDITS {
+        // Parts of a batch that falls on a bucket could not tell its records from changes.
+        let whole = self.written.is_some() && matches!(slot.link, Link::Bucket(_));
+        if edits.len() <= PART_EDITS || whole {
             return self.part(slot, edits, depth, scope);
         }
         match slot.link {
@@ -193,6 +227,7 @@ impl<X: Clone> Batch<X> {
         scope: Scope<'_>,
         parent: u32,
     ) -> Outcome<X> {
+        self.note(bucket.as_ref(), edits);
         match (bucket, edits) {
             (Some(mut bucket), edits) if edits.iter().all(|edit| keeps_paths(&bucket, edit)) => {
                 if replace(&mut bucket, edits) {

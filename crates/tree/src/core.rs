@@ -7,7 +7,7 @@ use crate::{
     bucket::Bucket,
     edit::{self, Edit},
     jobs::Jobs,
-    node::{Internal, Link, Record, Slot, terminal},
+    node::{Internal, Link, Record, Slot, dismantle, terminal},
     path::Path,
     prefix::Scope,
 };
@@ -51,6 +51,12 @@ impl<X> Workshop<X> {
 impl<X> Default for Core<X> {
     fn default() -> Self {
         Self { root: Slot::default(), len: 0, workshop: Workshop::default() }
+    }
+}
+
+impl<X> Drop for Core<X> {
+    fn drop(&mut self) {
+        dismantle(self.root.take().link);
     }
 }
 

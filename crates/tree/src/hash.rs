@@ -65,12 +65,18 @@ impl Rows {
 
     /// Calls `emit` with the number and the BLAKE3 hash of every row, in order, and forgets the rows.
     pub(crate) fn hash(&mut self, mut emit: impl FnMut(usize, [u8; 32])) {
-        let platform = Platform::detect();
-        for first in (0..self.len()).step_by(GROUP) {
-            let count = (self.len() - first).min(GROUP);
-            self.group(platform, count, |at| first + at).into_iter().take(count).enumerate().for_each(|(at, hash)| {
-                emit(first + at, hash);
-            });
+        let (platform, len) = (Platform::detect(), self.len());
+        match len {
+            0 => return,
+            1 => emit(0, compress(platform, &self.rows[0], 64)),
+            _ => {
+                let mut hashes = [[0; 32]; GROUP];
+                for first in (0..len).step_by(GROUP) {
+                    let group = &mut hashes[..(len - first).min(GROUP)];
+                    self.group(platform, |at| first + at, group);
+                    group.iter().enumerate().for_each(|(at, hash)| emit(first + at, *hash));
+                }
+            }
         }
         self.truncate(0);
     }
@@ -78,26 +84,26 @@ impl Rows {
     /// Calls `emit` with each of these numbers, its row's hash, and all rows.
     pub(crate) fn hash_some(&mut self, numbers: &[u32], mut emit: impl FnMut(u32, [u8; 32], &mut Self)) {
         let platform = Platform::detect();
-        for group in numbers.chunks(GROUP) {
-            let hashes = self.group(platform, group.len(), |at| group[at] as usize);
-            group.iter().zip(hashes).for_each(|(number, hash)| emit(*number, hash, self));
+        if let [number] = numbers {
+            return emit(*number, compress(platform, &self.rows[*number as usize], 64), self);
+        }
+        let mut hashes = [[0; 32]; GROUP];
+        for numbers in numbers.chunks(GROUP) {
+            let group = &mut hashes[..numbers.len()];
+            self.group(platform, |at| numbers[at] as usize, group);
+            numbers.iter().zip(group).for_each(|(number, hash)| emit(*number, *hash, self));
         }
     }
 
-    /// The hashes of `count` rows, those with the given numbers, at most as many as a group has.
-    fn group(&self, platform: Platform, count: usize, number: impl Fn(usize) -> usize) -> [[u8; 32]; GROUP] {
+    /// Fills `hashes`, at most a group of them, with those of the rows that have the given numbers.
+    fn group(&self, platform: Platform, number: impl Fn(usize) -> usize, hashes: &mut [[u8; 32]]) {
         // The last row is the spare one, which is not for hashing.
         let (_, rows) = self.rows.split_last().expect("there is always a spare row");
-        let mut hashes = [[0; 32]; GROUP];
-        if count == 1 {
-            hashes[0] = compress(platform, &rows[number(0)], 64);
-            return hashes;
-        }
         let mut inputs = [&rows[number(0)]; GROUP];
-        inputs[..count].iter_mut().enumerate().for_each(|(at, input)| *input = &rows[number(at)]);
-        let out = hashes[..count].as_flattened_mut();
-        platform.hash_many(&inputs[..count], &IV, 0, IncrementCounter::No, ROOT, CHUNK_START, CHUNK_END, out);
-        hashes
+        let inputs = &mut inputs[..hashes.len()];
+        inputs.iter_mut().enumerate().for_each(|(at, input)| *input = &rows[number(at)]);
+        let out = hashes.as_flattened_mut();
+        platform.hash_many(inputs, &IV, 0, IncrementCounter::No, ROOT, CHUNK_START, CHUNK_END, out);
     }
 }
 

@@ -30,7 +30,7 @@ use crate::{
     digests::{DigestTree, edit},
     edit::{Edit, fetch},
     label::{Label, ValueDigest},
-    node::{Link, Record, Slot, terminal},
+    node::{Link, Record, Slot, dismantle, terminal},
     path::Path,
     prefix::{Prefix, Scope, any_contains, disjoint},
     proof::{self, Proof, TreeView, VerifiedProof},
@@ -196,6 +196,14 @@ impl HistoryTree {
         }
     }
 
+    /// Reads what checks and changes at these paths are going to need, level by level, for no other reason than to have
+    /// it near: a hint, worth giving for all operations of a height together, before they are checked one by one.
+    pub fn fetch(&self, paths: impl IntoIterator<Item = Path>) {
+        let mut paths: Vec<Path> = paths.into_iter().collect();
+        paths.sort_unstable();
+        fetch(&self.root.link, &paths, 0);
+    }
+
     /// Whether every `touched` record is now what `proof`, of height `base`, says it is: absent in both, or present
     /// in both with the same value digest. A record that was changed and restored counts as the same.
     ///
@@ -238,7 +246,8 @@ impl HistoryTree {
         changes: impl IntoIterator<Item = (Path, Option<ValueDigest>)>,
     ) -> Result<(), NotHeld> {
         let changes: BTreeMap<_, _> = changes.into_iter().collect();
-        let missing: Vec<Path> = changes.keys().filter(|path| self.committed(path).is_err()).copied().collect();
+        let lacks = |path: &&Path| !any_contains(&self.kept, path) && self.committed(path).is_err();
+        let missing: Vec<Path> = changes.keys().filter(lacks).copied().collect();
         if !missing.is_empty() {
             graft(&mut self.root, proof.top(), &missing)?;
         }
@@ -265,33 +274,27 @@ impl HistoryTree {
     ///
     /// Only records that differ from before count as written.
     pub fn commit(&mut self) -> Label {
-        let edits: Vec<Edit<()>> = std::mem::take(&mut self.pending).into_iter().map(edit).collect();
-        fetch(&self.root.link, &edits, 0);
-        let (mut changes, mut idle) = (Vec::with_capacity(edits.len()), Vec::new());
-        for edit in edits {
-            let (now, next) = (self.committed(&edit.path), edit.extra.map(|()| edit.digest));
-            if now == Ok(next) {
-                idle.push(edit.path);
-                continue;
-            }
-            if any_contains(&self.kept, &edit.path) {
-                self.owned = self.owned + usize::from(next.is_some()) - usize::from(now.is_ok_and(|now| now.is_some()));
-            }
-            changes.push(edit);
-        }
-        let height = self.height() + 1;
+        let pending = std::mem::take(&mut self.pending);
+        let mut idle: Vec<Path> = pending.keys().copied().collect();
+        let mut edits: Vec<Edit<()>> = pending.into_iter().map(edit).collect();
         let kept = Arc::clone(&self.kept);
         let scope = Scope::root(&kept);
-        let mut batch = Batch::new(self.workshop.take(), height);
-        self.root = batch.apply(std::mem::take(&mut self.root), &mut changes, 0, scope);
+        let mut batch = Batch::new(self.workshop.take(), self.height() + 1);
+        batch.take_note();
+        self.root = batch.apply(self.root.take(), &mut edits, 0, scope);
+        let changed = batch.noted();
         self.workshop.give_back(batch.finish());
-        let written = changes.iter().map(|edit| edit.path).collect();
-        let expired = self.window.push(self.root.label, written);
+        let owned = changed.iter().filter(|record| any_contains(&kept, &record.path)).map(|record| record.added).sum();
+        self.owned = self.owned.checked_add_signed(owned).expect("as many records as there are");
+        // Both are sorted.
+        let mut written = changed.iter().map(|record| record.path).peekable();
+        idle.retain(|path| written.next_if_eq(path).is_none());
+        let expired = self.window.push(self.root.label, changed.iter().map(|record| record.path).collect());
+        let forgotten = self.window.forgotten();
         // What was grafted and then not written is forgotten at once.
-        let oldest = self.window.forgotten();
         for paths in [&expired[..], &idle[..]] {
             fetch(&self.root.link, paths, 0);
-            prune(&mut self.root.link, paths, scope, oldest, 0);
+            prune(&mut self.root.link, paths, scope, forgotten, 0);
         }
         self.root.label
     }
@@ -389,6 +392,12 @@ impl HistoryTree {
             }
         }
         counts
+    }
+}
+
+impl Drop for HistoryTree {
+    fn drop(&mut self) {
+        dismantle(self.root.take().link);
     }
 }
 

@@ -227,7 +227,7 @@ impl<'a> Joint<'a> {
         Self::Both(TreeView::new(root), proof)
     }
 
-    fn of_proof(look: Look<[Cursor<'a>; 2]>) -> Look<[Self; 2]> {
+    fn of_proof(look: Look<hash::Row, [Cursor<'a>; 2]>) -> Look<hash::Row, [Self; 2]> {
         look.map(|children| children.map(Self::Proof))
     }
 }
@@ -240,7 +240,7 @@ impl View for Joint<'_> {
         }
     }
 
-    fn look(self, depth: usize) -> Look<[Self; 2]> {
+    fn look(self, depth: usize) -> Look<hash::Row, [Self; 2]> {
         match self {
             Self::Proof(proof) => Self::of_proof(proof.look(depth)),
             Self::Both(tree, proof) => match (tree.look(depth), proof.map(|proof| proof.look(depth))) {

@@ -8,7 +8,7 @@ use super::{
     shape::{Shape, Tag},
 };
 use crate::{
-    bucket,
+    bucket::{self, Bucket},
     hash::{self, Row},
     label::Label,
     node::{Internal, Link, Record, Slot, row},
@@ -18,15 +18,15 @@ use crate::{
 
 /// What stands at a position: a node, with its children in a form that depends on who looks.
 #[derive(Clone, Copy)]
-pub(crate) enum Look<Children> {
+pub(crate) enum Look<Leaf, Children> {
     Empty,
-    Leaf(Row),
+    Leaf(Leaf),
     Stub(Label),
     Internal(Children),
 }
 
-impl<Children> Look<Children> {
-    pub(crate) fn map<Others>(self, change: impl FnOnce(Children) -> Others) -> Look<Others> {
+impl<Leaf, Children> Look<Leaf, Children> {
+    pub(crate) fn map<Others>(self, change: impl FnOnce(Children) -> Others) -> Look<Leaf, Others> {
         match self {
             Self::Empty => Look::Empty,
             Self::Leaf(row) => Look::Leaf(row),
@@ -40,16 +40,21 @@ impl<Children> Look<Children> {
 pub(crate) trait View: Copy {
     /// The label of the subtree here.
     fn label(self) -> Label;
+    /// Reads what will be looked at, for no other reason than to have it near: all of it, or only what is never left
+    /// out.
+    fn fetch(self, _all: bool) -> usize {
+        0
+    }
     /// What stands here, at `depth`.
-    fn look(self, depth: usize) -> Look<[Self; 2]>;
+    fn look(self, depth: usize) -> Look<Row, [Self; 2]>;
 }
 
 /// A position in a tree.
 pub(crate) enum TreeView<'a, X> {
     /// One that has its label.
-    Link { label: Label, link: &'a Link<X> },
-    /// One inside a bucket.
-    Records { records: &'a [Record<X>], depth: u16 },
+    Link(&'a [u8; 32], &'a Link<X>),
+    /// One inside a bucket, and its depth.
+    Records(&'a [Record<X>], u16),
 }
 
 impl<X> Copy for TreeView<'_, X> {}
@@ -62,19 +67,19 @@ impl<X> Clone for TreeView<'_, X> {
 
 impl<'a, X> TreeView<'a, X> {
     pub(crate) fn new(slot: &'a Slot<X>) -> Self {
-        Self::Link { label: slot.label, link: &slot.link }
+        Self::Link(slot.label.as_bytes(), &slot.link)
     }
 
     fn child(parent: &'a Internal<X>, side: usize) -> Self {
-        Self::Link { label: parent.label(side), link: &parent.links[side] }
+        Self::Link(&parent.row.as_chunks().0[side], &parent.links[side])
     }
 
-    fn records(records: &'a [Record<X>], depth: usize) -> Look<[Self; 2]> {
+    fn records(records: &'a [Record<X>], depth: usize) -> Look<Row, [Self; 2]> {
         match records {
             [] => Look::Empty,
             [record] => Look::Leaf(record.row()),
             records => {
-                let child = |records| Self::Records { records, depth: depth as u16 + 1 };
+                let child = |records| Self::Records(records, depth as u16 + 1);
                 Look::Internal(bucket::split(records, depth).map(child))
             }
         }
@@ -84,20 +89,26 @@ impl<'a, X> TreeView<'a, X> {
 impl<X> View for TreeView<'_, X> {
     fn label(self) -> Label {
         match self {
-            Self::Link { label, .. } => label,
-            Self::Records { records, depth } => bucket::label(records, usize::from(depth)),
+            Self::Link(label, _) => Label::from_bytes(*label),
+            Self::Records(records, depth) => bucket::label(records, usize::from(depth)),
         }
     }
 
-    fn look(self, depth: usize) -> Look<[Self; 2]> {
+    fn fetch(self, all: bool) -> usize {
         match self {
-            Self::Records { records, .. } => Self::records(records, depth),
-            Self::Link { link: Link::Bucket(bucket), .. } => Self::records(bucket.records(), depth),
-            Self::Link { link: Link::Internal(node), .. } => {
-                Look::Internal([Self::child(node, 0), Self::child(node, 1)])
-            }
-            Self::Link { link: Link::Empty, .. } => Look::Empty,
-            Self::Link { link: Link::Stub, label } => Look::Stub(label),
+            Self::Link(_, link @ Link::Bucket(Bucket::One(_))) => link.fetch(),
+            Self::Link(_, link) if all => link.fetch(),
+            Self::Link(..) | Self::Records(..) => 0,
+        }
+    }
+
+    fn look(self, depth: usize) -> Look<Row, [Self; 2]> {
+        match self {
+            Self::Records(records, _) => Self::records(records, depth),
+            Self::Link(_, Link::Bucket(bucket)) => Self::records(bucket.records(), depth),
+            Self::Link(_, Link::Internal(node)) => Look::Internal([Self::child(node, 0), Self::child(node, 1)]),
+            Self::Link(_, Link::Empty) => Look::Empty,
+            Self::Link(label, Link::Stub) => Look::Stub(Label::from_bytes(*label)),
         }
     }
 }
@@ -115,7 +126,7 @@ impl View for Labelled<'_> {
         Label::from_bytes(self.labels[self.cursor.node])
     }
 
-    fn look(self, depth: usize) -> Look<[Self; 2]> {
+    fn look(self, depth: usize) -> Look<Row, [Self; 2]> {
         self.cursor.look(depth).map(|children| children.map(|cursor| Self { cursor, ..self }))
     }
 }
@@ -133,7 +144,7 @@ impl View for Cursor<'_> {
         }
     }
 
-    fn look(self, _: usize) -> Look<[Self; 2]> {
+    fn look(self, _: usize) -> Look<Row, [Self; 2]> {
         let Self { proof, node } = self;
         match proof.shape.tag(node) {
             Tag::Empty => Look::Empty,
@@ -195,11 +206,18 @@ fn cut_chunk<V: View>(root: V, prefix: Prefix, max_bytes: usize) -> Option<Proof
 /// The proof of `paths`, sorted and different, and of every path in the prefixes of `scope`. `None` if its payload
 /// exceeds `max_bytes`.
 fn cut_to<V: View>(root: V, paths: &[Path], scope: Scope<'_>, max_bytes: usize) -> Option<Proof> {
-    let mut proof = Builder::default();
-    let (mut level, mut below) = (vec![(root, paths, scope)], Vec::new());
+    // About as much as the proof of a few keys takes; more keys share more.
+    let mut proof = Builder { shape: Shape::default(), payload: Vec::with_capacity(640 * paths.len().min(16)) };
+    let (mut level, mut below) = (Vec::with_capacity(2 * paths.len() + 1), Vec::with_capacity(2 * paths.len()));
+    level.push((root, paths, scope));
     for depth in 0.. {
         if level.is_empty() {
             break;
+        }
+        if level.len() > 2 {
+            let fetch =
+                |(view, paths, scope): &(V, &[Path], Scope<'_>)| view.fetch(!paths.is_empty() || !scope.is_outside());
+            std::hint::black_box(level.iter().fold(0, |sum, entry| sum ^ fetch(entry)));
         }
         for (view, paths, scope) in level.drain(..) {
             match view.look(depth) {

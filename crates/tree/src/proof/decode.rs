@@ -217,26 +217,30 @@ fn split(bytes: &[u8], nodes: usize, counts: Counts) -> Result<(&[u8], &[u8]), D
 /// Every internal node has two leaves or a stub to itself below it, so a level has at most one of them for
 /// 32 bytes of payload, and the prefixes kept here take no more memory than the input.
 fn check_payload(proof: &Proof) -> Result<(), DecodeError> {
-    let mut parents: Vec<Path> = Vec::new();
-    for (depth, level) in proof.shape.levels().into_iter().enumerate() {
-        let mut internals = Vec::new();
-        for (place, (node, look)) in level.clone().zip(proof.nodes(level)).enumerate() {
+    // The prefixes of the internal nodes of the level above, and of this one.
+    let (mut parents, mut internals): (Vec<Path>, Vec<Path>) = (Vec::new(), Vec::new());
+    for (depth, level) in proof.shape.levels().iter().enumerate() {
+        for (place, look) in proof.nodes(level).enumerate() {
             // The root has no parent, and its prefix no bits.
-            let prefix = parents.get(place / 2).map_or(Path::ZERO, |parent| parent.with_bit(depth - 1, place % 2 == 1));
+            let (parent, side) = (parents.get(place / 2), place % 2 == 1);
             match look {
                 Look::Empty => {}
-                Look::Internal(()) => internals.push(prefix),
-                Look::Leaf(row) => check_leaf(node, Path::from_bytes(half(&row, 0)), &prefix, depth)?,
-                Look::Stub(label) => check_stub(node, label)?,
+                Look::Internal(()) => {
+                    internals.push(parent.map_or(Path::ZERO, |parent| parent.with_bit(depth - 1, side)));
+                }
+                Look::Leaf(row) => {
+                    let path = Path::from_bytes(half(row, 0));
+                    if parent.is_some_and(|parent| !path.agrees(parent, depth - 1) || path.bit(depth - 1) != side) {
+                        return Err(DecodeError::MisplacedLeaf { node: level.nodes.start + place, path });
+                    }
+                }
+                Look::Stub(label) => check_stub(level.nodes.start + place, label)?,
             }
         }
-        parents = internals;
+        std::mem::swap(&mut parents, &mut internals);
+        internals.clear();
     }
     Ok(())
-}
-
-fn check_leaf(node: usize, path: Path, prefix: &Path, depth: usize) -> Result<(), DecodeError> {
-    if path.agrees(prefix, depth) { Ok(()) } else { Err(DecodeError::MisplacedLeaf { node, path }) }
 }
 
 fn check_stub(node: usize, label: Label) -> Result<(), DecodeError> {

@@ -5,9 +5,9 @@
 //! root's has an even number of nodes. Only two levels are in memory at a time, since a hostile proof may have many
 //! more nodes than bytes.
 
-use std::{mem, ops::Range};
+use std::mem;
 
-use super::{Look, Proof};
+use super::{Look, Proof, shape::Level};
 use crate::{
     hash::{Row, Rows},
     label::Label,
@@ -26,8 +26,8 @@ pub(super) fn roots(proofs: &[Proof]) -> Vec<Label> {
     for depth in (0..depths).rev() {
         let mut pairs = Pairs::of(&below);
         for (proof, ahead) in proofs.iter().zip(&mut ahead).filter(|(_, ahead)| ahead.len() > depth) {
-            let range = ahead.pop().expect("there are more levels than `depth`");
-            level.extend(proof, range, &mut pairs);
+            let shown = ahead.pop().expect("there are more levels than `depth`");
+            level.extend(proof, &shown, &mut pairs);
         }
         level.finish(&mut below);
     }
@@ -38,10 +38,10 @@ pub(super) fn roots(proofs: &[Proof]) -> Vec<Label> {
 pub(super) fn all(proof: &Proof) -> Vec<Hash> {
     let mut labels = vec![[0; 32]; proof.shape.len()];
     let (mut below, mut level) = (Vec::new(), Labels::default());
-    for range in proof.shape.levels().into_iter().rev() {
-        level.extend(proof, range.clone(), &mut Pairs::of(&below));
+    for shown in proof.shape.levels().into_iter().rev() {
+        level.extend(proof, &shown, &mut Pairs::of(&below));
         level.finish(&mut below);
-        labels[range].copy_from_slice(&below);
+        labels[shown.nodes].copy_from_slice(&below);
     }
     labels
 }
@@ -71,12 +71,12 @@ struct Labels {
 }
 
 impl Labels {
-    fn extend(&mut self, proof: &Proof, range: Range<usize>, pairs: &mut Pairs<'_>) {
-        for node in proof.nodes(range) {
+    fn extend(&mut self, proof: &Proof, level: &Level, pairs: &mut Pairs<'_>) {
+        for node in proof.nodes(level) {
             match node {
                 Look::Empty => self.labels.push([0; 32]),
                 Look::Stub(label) => self.labels.push(label.into()),
-                Look::Leaf(row) => self.wait(&row, true),
+                Look::Leaf(row) => self.wait(row, true),
                 Look::Internal(()) => self.wait(pairs.next(), false),
             }
         }

@@ -10,13 +10,14 @@ mod labels;
 mod partition;
 mod shape;
 
-use std::{fmt, ops::Range};
+use std::fmt;
 
 use self::{
     cut::Labelled,
-    shape::{Shape, Tag},
+    shape::{Level, Shape, Tag},
 };
 use crate::{
+    hash::Row,
     label::{Label, ValueDigest},
     node::half,
     path::Path,
@@ -90,12 +91,12 @@ impl Proof {
         self.hash().against(expected)
     }
 
-    /// The nodes of a range, read one after the other.
-    fn nodes(&self, range: Range<usize>) -> impl Iterator<Item = Look<()>> {
-        let mut payload = self.payload_from(range.start);
-        range.map(move |node| match self.shape.tag(node) {
+    /// The nodes of a level, read one after the other.
+    fn nodes(&self, level: &Level) -> impl Iterator<Item = Look<&Row, ()>> {
+        let mut payload = &self.payload[level.payload..];
+        level.nodes.clone().map(move |node| match self.shape.tag(node) {
             Tag::Empty => Look::Empty,
-            Tag::Leaf => Look::Leaf(*next(&mut payload)),
+            Tag::Leaf => Look::Leaf(next(&mut payload)),
             Tag::Stub => Look::Stub(Label::from_bytes(*next(&mut payload))),
             Tag::Internal => Look::Internal(()),
         })

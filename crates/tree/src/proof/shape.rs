@@ -77,6 +77,15 @@ impl Counts {
     }
 }
 
+/// One level of a proof.
+#[derive(Clone)]
+pub(super) struct Level {
+    /// The numbers of its nodes.
+    pub(super) nodes: Range<usize>,
+    /// Where their payloads begin.
+    pub(super) payload: usize,
+}
+
 /// The tags of a proof in level order.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(super) struct Shape {
@@ -148,13 +157,17 @@ impl Shape {
     }
 
     /// The nodes of each level, from the root's on.
-    pub(super) fn levels(&self) -> Vec<Range<usize>> {
-        let mut levels = Vec::new();
-        let mut level = 0..self.len.min(1);
-        while !level.is_empty() {
-            let below = level.end..1 + 2 * self.counts_before(level.end).internals as usize;
-            levels.push(level);
-            level = below;
+    pub(super) fn levels(&self) -> Vec<Level> {
+        let (mut levels, mut before) = (Vec::with_capacity(32), Counts::default());
+        let mut nodes = 0..self.len.min(1);
+        while !nodes.is_empty() {
+            levels.push(Level { nodes: nodes.clone(), payload: before.payload_len() });
+            if nodes.len() < TAGS {
+                nodes.clone().for_each(|node| before.add(self.tag(node)));
+            } else {
+                before = self.counts_before(nodes.end);
+            }
+            nodes = nodes.end..1 + 2 * before.internals as usize;
         }
         levels
     }
