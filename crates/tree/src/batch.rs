@@ -17,6 +17,7 @@ use crate::{
     jobs::{self, Jobs, Owner},
     label::Label,
     node::{Internal, Link, Slot, half, set_half},
+    parallel,
     path::Path,
     prefix::Scope,
 };
@@ -46,6 +47,8 @@ enum Outcome<X> {
 pub(crate) struct Batch<X> {
     jobs: Jobs<X>,
     height: u64,
+    /// More edits than this are worked on by several threads; none if it is 0.
+    grain: usize,
     /// Records added, less those removed.
     pub(crate) added: isize,
     /// The records that became others, in path order, if anybody asked for them.
@@ -59,10 +62,18 @@ pub(crate) struct Written {
     pub(crate) added: isize,
 }
 
-impl<X: Clone> Batch<X> {
+impl<X: Clone + Send + Sync> Batch<X> {
     /// Nothing yet. The nodes to be changed will be dated `height`.
     pub(crate) fn new(jobs: Jobs<X>, height: u64) -> Self {
-        Self { jobs, height, added: 0, written: None }
+        Self { jobs, height, grain: 0, added: 0, written: None }
+    }
+
+    /// Has a batch of as many edits worked on by several threads, if it is large enough.
+    pub(crate) fn share(&mut self, edits: usize) {
+        let parts = parallel::parts();
+        if parts > 1 {
+            self.grain = (edits / parts).max(2 * PART_EDITS);
+        }
     }
 
     /// Takes note of every record that becomes another one, from now on.
@@ -112,13 +123,37 @@ impl<X: Clone> Batch<X> {
 
     fn apply_below(&mut self, mut fork: Fork<X>, edits: &mut [Edit<X>], depth: usize, scope: Scope<'_>) -> Slot<X> {
         let middle = lefts(edits, depth);
+        let parallel = edits.len() > self.grain && self.grain > 0;
         let (left, right) = edits.split_at_mut(middle);
-        for (side, edits) in [left, right].into_iter().enumerate() {
-            let child = self.apply(fork.take(side), edits, depth + 1, scope.children(depth)[side]);
-            set_half(&mut fork.row, side, child.label.as_bytes());
-            fork.links[side] = child.link;
-        }
+        let ([one, other], [left_scope, right_scope]) = ([fork.take(0), fork.take(1)], scope.children(depth));
+        let (one, other) = if parallel {
+            let mut second = self.second();
+            let left = || self.apply(one, left, depth + 1, left_scope);
+            let right = || second.apply(other, right, depth + 1, right_scope);
+            let children = parallel::join(left, right);
+            self.absorb(second);
+            children
+        } else {
+            let one = self.apply(one, left, depth + 1, left_scope);
+            (one, self.apply(other, right, depth + 1, right_scope))
+        };
+        fork.put(0, one);
+        fork.put(1, other);
         self.join(fork, depth, scope)
+    }
+
+    /// Another batch for a part of the same work.
+    fn second(&self) -> Self {
+        let written = self.written.as_ref().map(|_| Vec::new());
+        Self { jobs: Jobs::new(), written, added: 0, ..*self }
+    }
+
+    /// Takes over what a batch did that worked on what lies to the right.
+    fn absorb(&mut self, right: Self) {
+        self.added += right.added;
+        if let (Some(written), Some(more)) = (&mut self.written, right.written) {
+            written.extend(more);
+        }
     }
 
     /// The position over two children that have their labels.

@@ -94,10 +94,11 @@ fn bare<X>(link: &Link<X>) -> Link<()> {
     }
 }
 
-impl<X: Clone> Core<X> {
+impl<X: Clone + Send + Sync> Core<X> {
     pub(crate) fn apply(&mut self, edits: Vec<Edit<X>>) {
         let mut edits = edit::sort(edits);
         let mut batch = Batch::new(self.workshop.take(), 0);
+        batch.share(edits.len());
         self.root = batch.apply(self.root.take(), &mut edits, 0, Scope::Inside);
         self.len = self.len.checked_add_signed(batch.added).expect("as many records as there are");
         self.workshop.give_back(batch.finish());

@@ -5,6 +5,7 @@ use std::{mem, sync::Arc};
 use crate::{
     label::ValueDigest,
     node::{Link, Record},
+    parallel,
     path::Path,
 };
 
@@ -70,7 +71,7 @@ pub(crate) fn sort<X>(mut edits: Vec<Edit<X>>) -> Vec<Edit<X>> {
         head >> 32 << 32 | u128::from(place)
     };
     let mut keys: Vec<u128> = edits.iter().enumerate().map(key).collect();
-    keys.sort_unstable();
+    parallel::sort(&mut keys);
     let mut order: Vec<u32> = keys.iter().map(|key| *key as u32).collect();
     let path = |place: &u32| edits[*place as usize].path;
     // Paths that agree so far are one path, or ground to be alike.

@@ -11,6 +11,7 @@
 //! | `node`, `bucket` | nodes in memory, shared between versions of the tree |
 //! | `edit` | changes sorted by path |
 //! | `batch`, `jobs` | how a batch of changes reaches the nodes, and when labels are computed |
+//! | `parallel` | the only place that knows of threads, with the feature `parallel` |
 //! | `core`, `tree` | [`Tree`], the public face of all above |
 //! | `digests` | [`DigestTree`], the same without keys and values |
 //! | `history` | [`HistoryTree`]: kept prefixes, the window, grafting and pruning |
@@ -30,6 +31,7 @@ mod iter;
 mod jobs;
 mod label;
 mod node;
+mod parallel;
 mod path;
 mod prefix;
 mod proof;

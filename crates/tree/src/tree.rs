@@ -11,6 +11,7 @@ use crate::{
     iter::Iter,
     label::{Label, ValueDigest},
     node::Record,
+    parallel,
     path::Path,
     prefix::{Prefix, disjoint},
     proof::{self, Proof},
@@ -139,15 +140,13 @@ impl Tree {
     ///
     /// Every label concerned is computed once, after all changes, level by level and many at a time.
     pub fn apply(&mut self, changes: impl IntoIterator<Item = (Bytes, Option<Bytes>)>) {
-        self.apply_at(changes.into_iter().map(|(key, value)| (Path::of(&key), key, value)));
+        let edit = |(key, value): (Bytes, Option<Bytes>)| edit((Path::of(&key), key, value));
+        self.core.apply(parallel::map(changes.into_iter().collect(), edit));
     }
 
     /// `apply` with each key's path given. Outside of tests the path is always that of the key.
+    #[cfg(test)]
     pub(crate) fn apply_at(&mut self, changes: impl IntoIterator<Item = (Path, Bytes, Option<Bytes>)>) {
-        let edit = |(path, key, value): (Path, Bytes, Option<Bytes>)| match value {
-            None => Edit::remove(path),
-            Some(value) => Edit::set(Record { path, digest: ValueDigest::of(&value), extra: Entry { key, value } }),
-        };
         self.core.apply(changes.into_iter().map(edit).collect());
     }
 
@@ -169,6 +168,13 @@ impl Tree {
 
     pub(crate) fn prove_paths(&self, paths: Vec<Path>) -> Proof {
         proof::cut(proof::TreeView::new(&self.core.root), paths)
+    }
+}
+
+fn edit((path, key, value): (Path, Bytes, Option<Bytes>)) -> Edit<Entry> {
+    match value {
+        None => Edit::remove(path),
+        Some(value) => Edit::set(Record { path, digest: ValueDigest::of(&value), extra: Entry { key, value } }),
     }
 }
 

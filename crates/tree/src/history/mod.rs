@@ -281,6 +281,7 @@ impl HistoryTree {
         let scope = Scope::root(&kept);
         let mut batch = Batch::new(self.workshop.take(), self.height() + 1);
         batch.take_note();
+        batch.share(edits.len());
         self.root = batch.apply(self.root.take(), &mut edits, 0, scope);
         let changed = batch.noted();
         self.workshop.give_back(batch.finish());
