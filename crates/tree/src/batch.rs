@@ -157,7 +157,7 @@ impl<X: Clone + Send + Sync> Batch<X> {
     }
 
     /// The position over two children that have their labels.
-    fn join(&self, mut fork: Fork<X>, depth: usize, scope: Scope<'_>) -> Slot<X> {
+    fn join(&mut self, mut fork: Fork<X>, depth: usize, scope: Scope<'_>) -> Slot<X> {
         if let Some(contracted) = fork.contract([false; 2], scope) {
             return match contracted {
                 Outcome::Settled(slot) => slot,
@@ -168,7 +168,7 @@ impl<X: Clone + Send + Sync> Batch<X> {
             };
         }
         let label = Label::internal(hash::one(&fork.row));
-        Slot { label, link: jobs::node(fork.owner, fork.row, fork.links, self.height) }
+        Slot { label, link: jobs::node(fork.owner, &fork.row, fork.links, self.height, &mut self.jobs.spare) }
     }
 
     /// Changes a subtree with all labels hashed together.

@@ -7,7 +7,7 @@ use crate::{
     bucket::Bucket,
     edit::{self, Edit},
     jobs::Jobs,
-    node::{Internal, Link, Record, Slot, dismantle, terminal},
+    node::{Internal, Link, Record, Slot, terminal},
     path::Path,
     prefix::Scope,
 };
@@ -43,6 +43,19 @@ impl<X> Workshop<X> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_else(Jobs::new)
     }
 
+    /// Drops a tree, keeping some of its nodes for other versions.
+    pub(crate) fn dismantle(&self, link: Link<X>) {
+        let Link::Internal(node) = &link else { return };
+        if Arc::strong_count(node) > 1 {
+            return;
+        }
+        let mut jobs = self.take();
+        jobs.spare.dismantle(link);
+        if Arc::strong_count(&self.jobs) > 1 {
+            self.give_back(jobs);
+        }
+    }
+
     pub(crate) fn give_back(&self, jobs: Jobs<X>) {
         *self.jobs.lock().unwrap_or_else(PoisonError::into_inner) = Some(jobs);
     }
@@ -56,7 +69,7 @@ impl<X> Default for Core<X> {
 
 impl<X> Drop for Core<X> {
     fn drop(&mut self) {
-        dismantle(self.root.take().link);
+        self.workshop.dismantle(self.root.take().link);
     }
 }
 

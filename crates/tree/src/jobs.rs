@@ -51,12 +51,65 @@ pub(crate) struct Jobs<X> {
     leaf_parents: Vec<u32>,
     /// Numbers of jobs, those of the deepest nodes first.
     order: Vec<u32>,
+    pub(crate) spare: Spare<X>,
+}
+
+/// Nodes that nobody has any more, kept for the next ones: one version after the other is dropped as the next one is
+/// made, and allocators have a hard time with thousands of small pieces that come and go among larger ones.
+pub(crate) struct Spare<X> {
+    nodes: Vec<Arc<Internal<X>>>,
+}
+
+/// The most nodes kept, some four megabytes.
+const SPARE_NODES_MAX: usize = 1 << 15;
+
+impl<X> Spare<X> {
+    /// A link to a node of these parts.
+    pub(crate) fn node(&mut self, links: [Link<X>; 2], touched: u64, row: &Row) -> Link<X> {
+        if let Some(mut node) = self.nodes.pop()
+            && let Some(inner) = Arc::get_mut(&mut node)
+        {
+            *inner = Internal { links, touched, row: *row };
+            return Link::Internal(node);
+        }
+        Link::Internal(Arc::new(Internal { links, touched, row: *row }))
+    }
+
+    /// Takes a node that may have been the last link's. Returns the links below, if it was.
+    pub(crate) fn take(&mut self, mut node: Arc<Internal<X>>) -> Option<[Link<X>; 2]> {
+        let links = mem::take(&mut Arc::get_mut(&mut node)?.links);
+        if self.nodes.len() < SPARE_NODES_MAX {
+            self.nodes.push(node);
+        }
+        Some(links)
+    }
+}
+
+/// Nodes that are looked at together when a tree is dropped.
+const DISMANTLED: usize = 256;
+
+impl<X> Spare<X> {
+    /// Drops what nobody else has, without recursion and some hundred nodes at a time. Their counts, and those of
+    /// their children, are far apart in memory: looked at together, they come together.
+    pub(crate) fn dismantle(&mut self, link: Link<X>) {
+        let (mut ahead, mut group) = (vec![link], Vec::new());
+        while !ahead.is_empty() {
+            group.extend(ahead.drain(ahead.len().saturating_sub(DISMANTLED)..));
+            std::hint::black_box(group.iter().fold(0, |sum, link: &Link<X>| sum ^ link.owners()));
+            for link in group.drain(..) {
+                if let Link::Internal(node) = link {
+                    ahead.extend(self.take(node).into_iter().flatten());
+                }
+            }
+        }
+    }
 }
 
 impl<X> Jobs<X> {
     pub(crate) fn new() -> Self {
         let (jobs, leaf_parents, order) = (Vec::new(), Vec::new(), Vec::new());
-        Self { rows: Rows::default(), jobs, leaves: Rows::default(), leaf_parents, order }
+        let spare = Spare { nodes: Vec::new() };
+        Self { rows: Rows::default(), jobs, leaves: Rows::default(), leaf_parents, order, spare }
     }
 
     /// Begins a subtree. Returns how its root names its parent.
@@ -115,7 +168,7 @@ impl<X> Jobs<X> {
         self.leaf_parents.clear();
         let bounds = self.sort_deepest_first();
         for level in bounds.windows(2) {
-            let jobs = &mut self.jobs;
+            let (jobs, spare) = (&mut self.jobs, &mut self.spare);
             self.rows.hash_some(&self.order[level[0]..level[1]], |number, hash, rows| {
                 let job = &mut jobs[number as usize];
                 let parent = job.parent;
@@ -123,7 +176,7 @@ impl<X> Jobs<X> {
                 let (owner, links) = (mem::replace(&mut job.owner, Owner::Inner), mem::take(&mut job.links));
                 if !matches!(owner, Owner::Inner) {
                     let row = *rows.row(number as usize);
-                    jobs[parent as usize >> 1].links[parent as usize & 1] = node(owner, row, links, height);
+                    jobs[parent as usize >> 1].links[parent as usize & 1] = node(owner, &row, links, height, spare);
                 }
             });
         }
@@ -158,16 +211,15 @@ fn give(rows: &mut Rows, parent: u32, label: Label) {
 }
 
 /// A node of these parts.
-pub(crate) fn node<X>(owner: Owner<X>, row: Row, links: [Link<X>; 2], touched: u64) -> Link<X> {
-    let new = Internal { links, touched, row };
+pub(crate) fn node<X>(owner: Owner<X>, row: &Row, links: [Link<X>; 2], touched: u64, spare: &mut Spare<X>) -> Link<X> {
     match owner {
         Owner::Alone(mut node) => match Arc::get_mut(&mut node) {
             Some(inner) => {
-                *inner = new;
+                *inner = Internal { links, touched, row: *row };
                 Link::Internal(node)
             }
             None => unreachable!("a node that was taken out of the only tree that had it"),
         },
-        Owner::Inner | Owner::New | Owner::Shared(_) => Link::Internal(Arc::new(new)),
+        Owner::Inner | Owner::New | Owner::Shared(_) => spare.node(links, touched, row),
     }
 }

@@ -105,26 +105,6 @@ impl<X> Slot<X> {
     }
 }
 
-/// Nodes that are looked at together when a tree is dropped.
-const DISMANTLED: usize = 256;
-
-/// Drops what nobody else has, without recursion and some hundred nodes at a time. Their counts, and those of their
-/// children, are far apart in memory: looked at together, they come together.
-pub(crate) fn dismantle<X>(link: Link<X>) {
-    let (mut ahead, mut group) = (vec![link], Vec::new());
-    while !ahead.is_empty() {
-        group.extend(ahead.drain(ahead.len().saturating_sub(DISMANTLED)..));
-        std::hint::black_box(group.iter().fold(0, |sum, link: &Link<X>| sum ^ link.owners()));
-        for link in group.drain(..) {
-            if let Link::Internal(node) = link
-                && let Some(node) = Arc::into_inner(node)
-            {
-                ahead.extend(node.links);
-            }
-        }
-    }
-}
-
 /// The link where `path` ends: empty, a stub or a bucket, and its depth.
 pub(crate) fn terminal<'a, X>(mut link: &'a Link<X>, path: &Path) -> (&'a Link<X>, usize) {
     let mut depth = 0;

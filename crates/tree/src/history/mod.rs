@@ -30,7 +30,7 @@ use crate::{
     digests::{DigestTree, edit},
     edit::{Edit, fetch},
     label::{Label, ValueDigest},
-    node::{Link, Record, Slot, dismantle, terminal},
+    node::{Link, Record, Slot, terminal},
     path::Path,
     prefix::{Prefix, Scope, any_contains, disjoint},
     proof::{self, Proof, TreeView, VerifiedProof},
@@ -398,7 +398,7 @@ impl HistoryTree {
 
 impl Drop for HistoryTree {
     fn drop(&mut self) {
-        dismantle(self.root.take().link);
+        self.workshop.dismantle(self.root.take().link);
     }
 }
 
