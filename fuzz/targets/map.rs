@@ -26,7 +26,7 @@ enum Step {
 
 fuzz_target!(|steps: Vec<Step>| {
     let (mut present, mut kept) = (World::default(), Vec::<World>::new());
-    for step in steps.iter().take(64) {
+    for step in steps.iter().take(24) {
         match step {
             Step::Apply(changes) => present.apply(changes),
             Step::Fill(first, count, value) => {

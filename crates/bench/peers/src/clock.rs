@@ -23,18 +23,19 @@ static CHOSEN: OnceLock<(Clock, Duration)> = OnceLock::new();
 
 /// Chooses the clock, once, before anything is measured.
 pub fn choose(clock: Clock) {
-    let cost = (0..1_000).map(|_| read(clock, || ()).1).min().unwrap_or_default();
+    let cost = (0..1_000).map(|_| timed_by(clock, || ()).1).min().unwrap_or_default();
     let _ = CHOSEN.set((clock, cost));
 }
 
 /// What `work` gives, and how long it takes.
 pub fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     let (clock, cost) = CHOSEN.get().copied().unwrap_or((Clock::Wall, Duration::ZERO));
-    let (result, time) = read(clock, work);
+    let (result, time) = timed_by(clock, work);
     (result, time.saturating_sub(cost))
 }
 
-fn read<T>(clock: Clock, work: impl FnOnce() -> T) -> (T, Duration) {
+/// The same by another clock than the chosen one.
+pub fn timed_by<T>(clock: Clock, work: impl FnOnce() -> T) -> (T, Duration) {
     match clock {
         Clock::Wall => {
             let start = Instant::now();

@@ -6,7 +6,7 @@
 //!
 //! - Keys and values are 32 random bytes each, from one seed (`--seed`); all subjects get the same batches in the same order.
 //!   The peers take the keys as paths. Pleach, which takes any bytes, hashes keys and values too, and that counts.
-//! - One thread, release profile with thin LTO, every library with the checks it ships with (Pleach checks arithmetic).
+//! - One thread (Pleach could use more, see `threads.rs`), release profile with thin LTO, every library with the checks it ships with (Pleach checks arithmetic).
 //!   nomt uses threads of its own for its input and output.
 //! - A batch counts from its changes in the program's hands to the new root. Converting and sorting them counts.
 //! - Pleach's proofs count as bytes: proving ends with the encoding, verifying begins with decoding it. The peers' proofs
@@ -35,6 +35,7 @@ mod rows;
 mod subject;
 mod subjects;
 mod table;
+mod threads;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -87,10 +88,12 @@ struct Options {
     out: Option<PathBuf>,
 }
 
+type Measure = fn(&Plan<'_>, &mut Sink<'_>) -> Result<(), String>;
+
 /// One library and how it is measured.
 struct Entry {
     name: &'static str,
-    measure: fn(&Plan<'_>, &mut Sink<'_>) -> Result<(), String>,
+    measure: Measure,
 }
 
 fn entry<S: Subject>() -> Entry {
@@ -99,6 +102,9 @@ fn entry<S: Subject>() -> Entry {
 
 /// Our own. The bars are for the first one, where it has a figure.
 const OURS: [&str; 2] = [Pleach::NAME, Digests::NAME];
+
+/// What no peer has, measured once.
+const OURS_ALONE: [(&str, Measure); 2] = [("history", history::measure), ("threads", threads::measure)];
 
 fn ours() -> Vec<Entry> {
     vec![entry::<Pleach>(), entry::<Digests>()]
@@ -133,6 +139,7 @@ fn run(options: &Options) -> Result<(), String> {
     if options.records.contains(&0) || options.rounds == 0 {
         return Err("needs at least 1 record and 1 round".into());
     }
+    threads::use_one()?;
     clock::choose(options.clock);
     let mut sizes = options.records.clone();
     sizes.sort_unstable();
@@ -183,9 +190,11 @@ fn measure_size(options: &Options, peers: &[Entry], records: usize) -> Result<Fi
             eprintln!("{records} records, round {round} of {}: {} took {seconds:.1} s", options.rounds, entry.name);
         }
     }
-    if wants("history") {
-        let plan = Plan { workload: &workload, wants: &wants, first: true };
-        history::measure(&plan, &mut |row, figure| figures.add(Pleach::NAME, row, figure))?;
+    let plan = Plan { workload: &workload, wants: &wants, first: true };
+    for (group, measure) in OURS_ALONE {
+        if wants(group) {
+            measure(&plan, &mut |row, figure| figures.add(Pleach::NAME, row, figure))?;
+        }
     }
     if wants("proofs") {
         measure::floors(&workload, &mut |row, figure| figures.add(FLOOR, row, figure));

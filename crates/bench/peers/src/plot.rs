@@ -166,9 +166,9 @@ impl<'a> Panel<'a> {
     }
 }
 
-/// Round figures between two logarithms: powers of ten, with their multiples by 2 and 5, or by all digits.
+/// Round figures between two logarithms: powers of ten, with their multiples by 2 and 5, or by a few more.
 fn ticks((from, to): (f64, f64), fineness: usize) -> Vec<f64> {
-    let steps: &[f64] = [&[1.0][..], &[1.0, 2.0, 5.0], &[1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]][fineness];
+    let steps: &[f64] = [&[1.0][..], &[1.0, 2.0, 5.0], &[1.0, 1.5, 2.0, 3.0, 5.0, 7.0]][fineness];
     let decades = from.floor() as i32..=to.ceil() as i32;
     let all = decades.flat_map(|decade| steps.iter().map(move |step| step * 10f64.powi(decade)));
     all.filter(|figure| (from..=to).contains(&figure.log10())).collect()

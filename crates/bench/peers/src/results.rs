@@ -56,10 +56,11 @@ impl Figures {
         let bar = match row.bar {
             Bar::None => None,
             Bar::TimesBetter(times) => best.as_ref().map(|(_, figure)| figure / times),
-            Bar::AtMost(figure) => Some(figure),
+            Bar::AtMost(figure) | Bar::AtLeast(figure) => Some(figure),
             Bar::TimesFloor(times) => self.get(FLOOR, row.id).map(|figure| figure * times),
         };
-        Some(Standing { ours, best, bar: bar.map(|bar| (bar, ours <= bar)) })
+        let is_met = |bar: f64| if matches!(row.bar, Bar::AtLeast(_)) { ours >= bar } else { ours <= bar };
+        Some(Standing { ours, best, bar: bar.map(|bar| (bar, is_met(bar))) })
     }
 
     /// As JSON: for each subject and row the figures of all rounds and their median.
