@@ -43,8 +43,11 @@ impl Default for Rows {
 }
 
 impl Rows {
-    pub(crate) fn len(&self) -> usize {
-        self.rows.len() - 1
+    /// No rows, with room for as many.
+    pub(crate) fn with_capacity(count: usize) -> Self {
+        let mut rows = Vec::with_capacity(count + 1);
+        rows.push([0; 64]);
+        Self { rows }
     }
 
     pub(crate) fn push(&mut self, row: &Row) {
@@ -63,21 +66,9 @@ impl Rows {
         &mut self.rows[number]
     }
 
-    /// Calls `emit` with the number and the BLAKE3 hash of every row, in order, and forgets the rows.
-    pub(crate) fn hash(&mut self, mut emit: impl FnMut(usize, [u8; 32])) {
-        let (platform, len) = (Platform::detect(), self.len());
-        match len {
-            0 => return,
-            1 => emit(0, compress(platform, &self.rows[0], 64)),
-            _ => {
-                let mut hashes = [[0; 32]; GROUP];
-                for first in (0..len).step_by(GROUP) {
-                    let group = &mut hashes[..(len - first).min(GROUP)];
-                    self.group(platform, |at| first + at, group);
-                    group.iter().enumerate().for_each(|(at, hash)| emit(first + at, *hash));
-                }
-            }
-        }
+    /// Calls `emit` with the BLAKE3 hash of every row, in order, and forgets the rows.
+    pub(crate) fn hash(&mut self, emit: impl FnMut([u8; 32])) {
+        all_but_last(&self.rows, emit);
         self.truncate(0);
     }
 
@@ -90,21 +81,39 @@ impl Rows {
         let mut hashes = [[0; 32]; GROUP];
         for numbers in numbers.chunks(GROUP) {
             let group = &mut hashes[..numbers.len()];
-            self.group(platform, |at| numbers[at] as usize, group);
+            several(platform, &self.rows, |at| numbers[at] as usize, group);
             numbers.iter().zip(group).for_each(|(number, hash)| emit(*number, *hash, self));
         }
     }
+}
 
-    /// Fills `hashes`, at most a group of them, with those of the rows that have the given numbers.
-    fn group(&self, platform: Platform, number: impl Fn(usize) -> usize, hashes: &mut [[u8; 32]]) {
-        // The last row is the spare one, which is not for hashing.
-        let (_, rows) = self.rows.split_last().expect("there is always a spare row");
-        let mut inputs = [&rows[number(0)]; GROUP];
-        let inputs = &mut inputs[..hashes.len()];
-        inputs.iter_mut().enumerate().for_each(|(at, input)| *input = &rows[number(at)]);
-        let out = hashes.as_flattened_mut();
-        platform.hash_many(inputs, &IV, 0, IncrementCounter::No, ROOT, CHUNK_START, CHUNK_END, out);
+/// Calls `emit` with the BLAKE3 hash of each of these rows, in order. The last one is not hashed: it is there to be
+/// read behind the others.
+pub(crate) fn all_but_last(rows: &[Row], mut emit: impl FnMut([u8; 32])) {
+    let platform = Platform::detect();
+    match rows {
+        [] | [_] => {}
+        [row, _] => emit(compress(platform, row, 64)),
+        rows => {
+            let (mut hashes, count) = ([[0; 32]; GROUP], rows.len() - 1);
+            for first in (0..count).step_by(GROUP) {
+                let group = &mut hashes[..(count - first).min(GROUP)];
+                several(platform, rows, |at| first + at, group);
+                group.iter().copied().for_each(&mut emit);
+            }
+        }
     }
+}
+
+/// Fills `hashes`, at most a group of them, with those of the rows that have the given numbers. The last row is there
+/// to be read behind the others.
+fn several(platform: Platform, rows: &[Row], number: impl Fn(usize) -> usize, hashes: &mut [[u8; 32]]) {
+    let (_, rows) = rows.split_last().expect("there is a row to spare");
+    let mut inputs = [&rows[number(0)]; GROUP];
+    let inputs = &mut inputs[..hashes.len()];
+    inputs.iter_mut().enumerate().for_each(|(at, input)| *input = &rows[number(at)]);
+    let out = hashes.as_flattened_mut();
+    platform.hash_many(inputs, &IV, 0, IncrementCounter::No, ROOT, CHUNK_START, CHUNK_END, out);
 }
 
 /// The BLAKE3 hash of one row, which may lie anywhere: this code reads nothing behind it.
@@ -156,10 +165,7 @@ mod tests {
     fn hashes(inputs: &[Row]) -> Vec<[u8; 32]> {
         let (mut rows, mut hashes) = (Rows::default(), Vec::new());
         inputs.iter().for_each(|row| rows.push(row));
-        rows.hash(|number, hash| {
-            assert_eq!(number, hashes.len());
-            hashes.push(hash);
-        });
+        rows.hash(|hash| hashes.push(hash));
         hashes
     }
 

@@ -163,9 +163,9 @@ impl<X> Jobs<X> {
     /// Hashes everything. `root` is the root's link, unless the root is a job. Nodes are dated `height`.
     pub(crate) fn settle(&mut self, root: Link<X>, height: u64) -> Slot<X> {
         self.jobs[0].links[0] = root;
-        let (rows, parents) = (&mut self.rows, &self.leaf_parents);
-        self.leaves.hash(|number, hash| give(rows, parents[number], Label::leaf(hash)));
-        self.leaf_parents.clear();
+        let (rows, mut parents) = (&mut self.rows, self.leaf_parents.drain(..));
+        self.leaves.hash(|hash| give(rows, parents.next().expect("each leaf has a parent"), Label::leaf(hash)));
+        drop(parents);
         let bounds = self.sort_deepest_first();
         for level in bounds.windows(2) {
             let (jobs, spare) = (&mut self.jobs, &mut self.spare);

@@ -1,109 +1,106 @@
 //! Labels of proofs, level by level from the deepest up, those of many proofs at a time.
 //!
-//! Siblings lie side by side in a level, so its labels, two by two, are the rows of the internal nodes of the level
-//! above, in order. That stays true when the levels of several proofs are put one after the other: every level but a
-//! root's has an even number of nodes. Only two levels are in memory at a time, since a hostile proof may have many
-//! more nodes than bytes.
+//! Leaves need nothing but themselves, so all of them are hashed first, side by side. Siblings lie next to each other
+//! in a level, so its labels, two by two, are the rows of the internal nodes of the level above, in order. That stays
+//! true when the levels of several proofs are put one after the other: every level but a root's has an even number of
+//! nodes. Only two levels are in memory at a time, since a hostile proof may have many more nodes than bytes.
 
-use std::mem;
-
-use super::{Look, Proof, shape::Level};
+use super::{
+    Proof, next,
+    shape::{Level, Tag},
+};
 use crate::{
-    hash::{Row, Rows},
+    hash::{self, Rows},
     label::Label,
 };
-
-/// Rows gathered before they are hashed: enough for the vector unit, little enough to stay in the nearest cache.
-const GATHERED: usize = 256;
 
 type Hash = [u8; 32];
 
 /// The root labels of `proofs`.
 pub(super) fn roots(proofs: &[Proof]) -> Vec<Label> {
-    let mut ahead: Vec<_> = proofs.iter().map(|proof| proof.shape.levels()).collect();
-    let (mut below, mut level) = (Vec::new(), Labels::default());
-    let depths = ahead.iter().map(Vec::len).max().unwrap_or(0);
-    for depth in (0..depths).rev() {
-        let mut pairs = Pairs::of(&below);
-        for (proof, ahead) in proofs.iter().zip(&mut ahead).filter(|(_, ahead)| ahead.len() > depth) {
-            let shown = ahead.pop().expect("there are more levels than `depth`");
-            level.extend(proof, &shown, &mut pairs);
-        }
-        level.finish(&mut below);
+    let mut leaves = Vec::new();
+    hash_leaves(proofs, &mut leaves);
+    // The levels that are left of each proof, and where the labels of its leaves begin.
+    let mut first_leaf = 0;
+    let mut ahead = Vec::with_capacity(proofs.len());
+    for proof in proofs {
+        ahead.push((proof, proof.shape.levels(), first_leaf));
+        first_leaf += proof.shape.total().leaves as usize;
     }
-    below.into_iter().map(Label::from_bytes).collect()
+    let mut labels = Labels::default();
+    let depths = ahead.iter().map(|(_, levels, _)| levels.len()).max().unwrap_or(0);
+    for depth in (0..depths).rev() {
+        labels.go_up();
+        for (proof, levels, first_leaf) in ahead.iter_mut().filter(|(_, levels, _)| levels.len() > depth) {
+            let level = levels.pop().expect("there are more levels than `depth`");
+            labels.extend(proof, &level, &leaves[*first_leaf..]);
+        }
+    }
+    labels.level.into_iter().map(Label::from_bytes).collect()
 }
 
 /// The labels of all nodes of `proof`, by their numbers.
 pub(super) fn all(proof: &Proof) -> Vec<Hash> {
-    let mut labels = vec![[0; 32]; proof.shape.len()];
-    let (mut below, mut level) = (Vec::new(), Labels::default());
-    for shown in proof.shape.levels().into_iter().rev() {
-        level.extend(proof, &shown, &mut Pairs::of(&below));
-        level.finish(&mut below);
-        labels[shown.nodes].copy_from_slice(&below);
+    let (mut all, mut leaves) = (vec![[0; 32]; proof.shape.len()], Vec::new());
+    hash_leaves(std::slice::from_ref(proof), &mut leaves);
+    let mut labels = Labels::default();
+    for level in proof.shape.levels().into_iter().rev() {
+        labels.go_up();
+        labels.extend(proof, &level, &leaves);
+        all[level.nodes].copy_from_slice(&labels.level);
     }
-    labels
+    all
 }
 
-/// The rows of the internal nodes above a level, in order.
-struct Pairs<'a> {
-    rows: std::slice::Iter<'a, Row>,
-}
-
-impl<'a> Pairs<'a> {
-    fn of(below: &'a [Hash]) -> Self {
-        Self { rows: below.as_flattened().as_chunks().0.iter() }
+/// Adds the labels of all leaves, in the order of their payloads.
+fn hash_leaves(proofs: &[Proof], labels: &mut Vec<Hash>) {
+    let count = proofs.iter().map(|proof| proof.shape.total().leaves as usize).sum();
+    let mut rows = Rows::with_capacity(count);
+    for proof in proofs {
+        proof.shape.leaf_payloads(|at| rows.push(next(&mut &proof.payload[at..])));
     }
-
-    fn next(&mut self) -> &'a Row {
-        self.rows.next().expect("each internal node has two children in the level below")
-    }
+    labels.reserve(count);
+    rows.hash(|hash| labels.push(Label::leaf(hash).into()));
 }
 
 /// The labels of one level, of one proof or of several.
 #[derive(Default)]
 struct Labels {
-    labels: Vec<Hash>,
-    rows: Rows,
-    /// Where the labels of the gathered rows go, and whether they are those of leaves.
-    waiting: Vec<(usize, bool)>,
+    level: Vec<Hash>,
+    /// Those of the level's internal nodes, until they have their places.
+    internals: Vec<Hash>,
+    /// As many of these as have their places.
+    placed: usize,
 }
 
 impl Labels {
-    fn extend(&mut self, proof: &Proof, level: &Level, pairs: &mut Pairs<'_>) {
-        for node in proof.nodes(level) {
-            match node {
-                Look::Empty => self.labels.push([0; 32]),
-                Look::Stub(label) => self.labels.push(label.into()),
-                Look::Leaf(row) => self.wait(row, true),
-                Look::Internal(()) => self.wait(pairs.next(), false),
+    /// Hashes the level, two by two, and makes room for the one above.
+    fn go_up(&mut self) {
+        self.internals.clear();
+        self.placed = 0;
+        if !self.level.is_empty() {
+            // One row more, to be read behind the others.
+            self.level.extend([[0; 32]; 2]);
+            let (rows, _) = self.level.as_flattened().as_chunks();
+            hash::all_but_last(rows, |hash| self.internals.push(Label::internal(hash).into()));
+            self.level.clear();
+        }
+    }
+
+    /// Adds a proof's level. `leaves` are the labels of all leaves of the proof, and what follows them.
+    fn extend(&mut self, proof: &Proof, level: &Level, leaves: &[Hash]) {
+        let (mut stubs, _) = proof.payload[level.payload..].as_chunks::<32>();
+        let mut leaves = &leaves[level.leaves..];
+        let mut internals = self.internals[self.placed..].iter();
+        self.level.extend(level.nodes.clone().map(|node| match proof.shape.tag(node) {
+            Tag::Empty => [0; 32],
+            Tag::Stub => *stubs.split_off_first().expect("a stub has its payload"),
+            Tag::Leaf => {
+                stubs = &stubs[2..];
+                *leaves.split_off_first().expect("each leaf has a label")
             }
-        }
-    }
-
-    fn wait(&mut self, row: &Row, leaf: bool) {
-        self.waiting.push((self.labels.len(), leaf));
-        self.labels.push([0; 32]);
-        self.rows.push(row);
-        if self.rows.len() == GATHERED {
-            self.settle();
-        }
-    }
-
-    fn settle(&mut self) {
-        let (labels, waiting) = (&mut self.labels, &self.waiting);
-        self.rows.hash(|number, hash| {
-            let (place, leaf) = waiting[number];
-            labels[place] = if leaf { Label::leaf(hash) } else { Label::internal(hash) }.into();
-        });
-        self.waiting.clear();
-    }
-
-    /// Puts the labels of the level into `below`, in place of those of the level under it.
-    fn finish(&mut self, below: &mut Vec<Hash>) {
-        self.settle();
-        below.clear();
-        mem::swap(&mut self.labels, below);
+            Tag::Internal => *internals.next().expect("each internal node has been hashed"),
+        }));
+        self.placed = self.internals.len() - internals.len();
     }
 }

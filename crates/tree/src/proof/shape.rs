@@ -84,6 +84,8 @@ pub(super) struct Level {
     pub(super) nodes: Range<usize>,
     /// Where their payloads begin.
     pub(super) payload: usize,
+    /// The number of leaves before them.
+    pub(super) leaves: usize,
 }
 
 /// The tags of a proof in level order.
@@ -153,7 +155,27 @@ impl Shape {
 
     /// The left child of the internal node `index`; the right one is next to it.
     pub(super) fn first_child(&self, index: usize) -> usize {
-        1 + 2 * self.counts_before(index).internals as usize
+        let (word, place) = (index / TAGS, index % TAGS);
+        let before = self.words[word].checked_shr(64 - 2 * place as u32).unwrap_or(0);
+        1 + 2 * (self.before[word].internals + (before >> 1 & before & LOW).count_ones()) as usize
+    }
+
+    /// Calls `visit` with the place of each leaf's payload, in order.
+    pub(super) fn leaf_payloads(&self, mut visit: impl FnMut(usize)) {
+        for (word, before) in self.words.iter().zip(&self.before) {
+            let (leaves, stubs) = (!(word >> 1) & word & LOW, word >> 1 & !word & LOW);
+            let (mut ahead, mut place) = (leaves, before.payload_len());
+            let mut stubs = stubs;
+            while ahead != 0 {
+                // Tags stand from the highest bits down.
+                let higher = !(u64::MAX >> ahead.leading_zeros());
+                place += 32 * (stubs & higher).count_ones() as usize;
+                visit(place);
+                place += 64;
+                stubs &= !higher;
+                ahead &= !(1 << (63 - ahead.leading_zeros()));
+            }
+        }
     }
 
     /// The nodes of each level, from the root's on.
@@ -161,7 +183,8 @@ impl Shape {
         let (mut levels, mut before) = (Vec::with_capacity(32), Counts::default());
         let mut nodes = 0..self.len.min(1);
         while !nodes.is_empty() {
-            levels.push(Level { nodes: nodes.clone(), payload: before.payload_len() });
+            let (payload, leaves) = (before.payload_len(), before.leaves as usize);
+            levels.push(Level { nodes: nodes.clone(), payload, leaves });
             if nodes.len() < TAGS {
                 nodes.clone().for_each(|node| before.add(self.tag(node)));
             } else {
