@@ -606,3 +606,43 @@ fn a_proof_of_other_records_is_not_grafted() {
     assert_eq!(tree.held(), held);
     assert_eq!(tree.commit(), Label::from_bytes(oracle::root(&records)));
 }
+
+/// Threat H10: who touches many records of others, and writes one, makes a node remember that one.
+#[test]
+fn touching_costs_no_memory() {
+    let records: Records = (0..200).map(|number| (single(number), digest(number))).collect();
+    let mut tree = HistoryTree::from_full(&digests(&records), 4, []);
+    let mut lean = tree.clone();
+    let all: Vec<_> = records.keys().copied().collect();
+    let touched: Vec<_> = all.iter().map(path).collect();
+    let change = [(touched[7], Some(ValueDigest::from_bytes(digest(9))))];
+    let wide = proof_of(&records, &all);
+    assert_eq!(tree.check(0, &wide, &touched), Ok(()));
+    tree.apply(&wide, change).expect("proved");
+    lean.apply(&proof_of(&records, &all[7..8]), change).expect("proved");
+    assert_eq!(tree.commit(), lean.commit());
+    assert_eq!((tree.held(), tree.held_counts()), (lean.held(), lean.held_counts()));
+}
+
+/// Recursion goes as deep as paths are long and no deeper: grafting, changing, pruning, restoring, other prefixes.
+#[test]
+fn the_deepest_history_goes_on_on_a_small_stack() {
+    let work = || {
+        let (one, mut other) = ([0x55; 32], [0x55; 32]);
+        other[31] ^= 1;
+        let records = Records::from([(one, digest(1)), (other, digest(2)), ([0; 32], digest(3)), ([1; 32], digest(4))]);
+        let mut tree = HistoryTree::from_full(&digests(&records), 1, []);
+        let proof = proof_of(&records, &[one]);
+        tree.apply(&proof, [(path(&one), None)]).expect("proved");
+        tree.commit();
+        tree.commit();
+        let mut without = records.clone();
+        without.remove(&one);
+        assert_eq!(tree.root().as_bytes(), &oracle::root(&without));
+        let whole = self::proof(&oracle::build(&without));
+        tree.set_kept([Prefix::new(path(&other), 256)], Some(&whole)).expect("everything is shown");
+        assert_eq!(tree.get(&path(&other)), Ok(Some(ValueDigest::from_bytes(digest(2)))));
+    };
+    let thread = std::thread::Builder::new().stack_size(512 << 10).spawn(work).expect("a thread starts");
+    thread.join().expect("512 KiB of stack are enough");
+}

@@ -211,3 +211,32 @@ fn update_sees_the_old_value_and_sets_or_removes() {
     tree.clear();
     assert_eq!((tree.len(), snapshot.len(), tree), (0, 2, Tree::new()));
 }
+
+/// Versions share their nodes and the memory that batches work in: forks that are made, changed and dropped on several
+/// threads at once must not notice.
+#[test]
+fn forks_on_several_threads_do_not_see_one_another() {
+    let tree: Tree = records(0..3_000).collect();
+    let expected: Vec<Label> = (0..4)
+        .map(|thread| {
+            let mut fork = tree.clone();
+            fork.apply(records(thread * 500..thread * 500 + 700).map(|(key, _)| (key, None)));
+            fork.root()
+        })
+        .collect();
+    thread::scope(|scope| {
+        for (thread, root) in (0..).zip(&expected) {
+            let tree = &tree;
+            scope.spawn(move || {
+                for _ in 0..30 {
+                    let mut fork = tree.clone();
+                    let older = fork.clone();
+                    fork.apply(records(thread * 500..thread * 500 + 700).map(|(key, _)| (key, None)));
+                    assert_eq!((fork.root(), older.root()), (*root, tree.root()));
+                }
+            });
+        }
+    });
+    assert_eq!(tree, records(0..3_000).collect());
+    assert_eq!(tree.iter().count(), 3_000);
+}

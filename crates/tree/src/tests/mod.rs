@@ -4,6 +4,7 @@
 mod oracle;
 
 mod deep;
+mod four_bits;
 mod small_world;
 
 use bytes::Bytes;
