@@ -5,53 +5,22 @@ use std::iter::Peekable;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use pleach_tree::{Path, Prefix, Tree, ValueDigest};
+use pleach_tree::{Tree, ValueDigest};
 use pleach_types::codec::{Decode, Encode};
-use pleach_types::{Block, Hash, Height, Key};
+use pleach_types::{Block, Hash, Height};
 
 use crate::database::{Row, View, ViewRows};
 use crate::error::{DAMAGES_MAX, Damage, Error};
-use crate::frame::FrameNode;
-use crate::label::Folder;
-use crate::layout::{
-    Bucket, STATE, Sizes, State, Table, Tally, WindowEntry, decode_frame, decode_height, decode_prefix,
-    decode_undo_key, decoded, invariant, written_digest,
-};
-use crate::read::{Changed, before_at, head, record_at, record_path};
+use crate::fold::{BUCKETS, Fold, Held, Partition};
+use crate::layout::{Bucket, Sizes, State, Tally, WindowEntry, decoded, written_digest};
+use crate::read::{Changed, before_at, head};
+use crate::seal::SEAL_BYTES;
+use crate::table::{STATE, Table, decode_height, decode_undo_key, invariant};
 
 type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Buckets of records: one for each first byte of a path.
-pub(crate) const BUCKETS: usize = 256;
-/// Items handed over at a time, at most.
-const BATCH_ITEMS: usize = 1_024;
-/// Bytes of keys and values handed over at a time: about, since an item is not cut.
-const BATCH_BYTES: usize = 1 << 20;
 /// Rows between two reports of progress.
 const PROGRESS_ROWS: u64 = 4_096;
-
-/// Something that the store holds, as a start hands it over.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Held {
-    /// A record of the partition.
-    Record {
-        /// The path of its key.
-        path: Path,
-        /// Its key.
-        key: Key,
-        /// Its value.
-        value: Bytes,
-        /// The digest of the value, just computed.
-        digest: ValueDigest,
-    },
-    /// A part of the tree that is not held.
-    Frame {
-        /// Where it stands.
-        at: Prefix,
-        /// What is known of it.
-        node: FrameNode,
-    },
-}
 
 /// How far a walk over the store is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -147,15 +116,6 @@ pub(crate) fn audit(
     Ok(Audit { damages, state, buckets: partition.buckets, changed, rows: at.done })
 }
 
-/// The root of records and frame, and what was counted on the way.
-pub(crate) struct Partition {
-    /// `None` if parts overlap or a row is damaged.
-    pub(crate) root: Option<Hash>,
-    pub(crate) buckets: Vec<Bucket>,
-    pub(crate) records: Tally,
-    pub(crate) frame: Tally,
-}
-
 /// Walks a partition, live or staged, without an audit of the rest. Damage is an error.
 pub(crate) fn partition(view: &View, tables: [Table; 2], progress: &mut dyn FnMut(Progress)) -> Result<Partition> {
     let total = view.table(tables[0])?.len()? + view.table(tables[1])?.len()?;
@@ -197,7 +157,7 @@ impl Auditor<'_> {
     fn count(&mut self, table: Table, row: &Row) {
         if let Some(tally) = self.sizes.get_mut(table) {
             tally.rows += 1;
-            tally.bytes += (row.key.len() + crate::seal::SEAL_BYTES + row.content.len()) as u64;
+            tally.bytes += (row.key.len() + SEAL_BYTES + row.content.len()) as u64;
         }
         self.at.done += 1;
         if self.at.done.is_multiple_of(PROGRESS_ROWS) {
@@ -429,85 +389,15 @@ impl Auditor<'_> {
 
 /// Whose row comes next.
 fn next_of(records: &mut Peekable<ViewRows>, frame: &mut Peekable<ViewRows>, tables: [Table; 2]) -> Option<Table> {
-    let key = |row: &Result<Row>| row.as_ref().ok().map(|row| row.key.clone());
+    fn key(row: &Result<Row>) -> Option<&[u8]> {
+        row.as_ref().ok().map(|row| row.key.as_slice())
+    }
     match (records.peek().map(key), frame.peek().map(key)) {
         (None, None) => None,
         (Some(_), None) => Some(tables[0]),
         (None, Some(_)) => Some(tables[1]),
         (Some(record), Some(frame)) => Some(if record <= frame { tables[0] } else { tables[1] }),
     }
-}
-
-/// A partition being folded into its root and handed over.
-struct Fold<'a> {
-    visit: &'a mut dyn FnMut(&[Held]),
-    batch: Vec<Held>,
-    batch_bytes: usize,
-    folder: Folder,
-    partition: Partition,
-}
-
-impl<'a> Fold<'a> {
-    fn new(visit: &'a mut dyn FnMut(&[Held])) -> Self {
-        let none = Tally::default();
-        let partition = Partition { root: None, buckets: vec![Bucket::default(); BUCKETS], records: none, frame: none };
-        Self { visit, batch: Vec::new(), batch_bytes: 0, folder: Folder::default(), partition }
-    }
-
-    fn record(&mut self, row: &Row) -> Result<Held> {
-        let path = record_path(&row.key)?;
-        let record = record_at(&path, &row.content)?;
-        let bucket = &mut self.partition.buckets[usize::from(row.key[0])];
-        bucket.records += 1;
-        bucket.sum = bucket.sum.wrapping_add(row.seal.number());
-        tally(&mut self.partition.records, row);
-        let digest = ValueDigest::of(&record.value);
-        Ok(Held::Record { path, key: record.key, value: record.value, digest })
-    }
-
-    fn frame(&mut self, row: &Row) -> Result<Held> {
-        let at = decode_prefix(&row.key).ok_or_else(|| invariant(Table::Frame, &row.key, "not a prefix"))?;
-        let node = decode_frame(&at, &row.content).map_err(|why| invariant(Table::Frame, &row.key, why))?;
-        tally(&mut self.partition.frame, row);
-        Ok(Held::Frame { at, node })
-    }
-
-    fn add(&mut self, held: Held) -> Result<()> {
-        let added = match &held {
-            Held::Record { path, digest, .. } => self.folder.record(path, digest),
-            Held::Frame { at, node } => self.folder.frame(at, node),
-        };
-        added.map_err(|overlap| {
-            invariant(Table::Frame, &crate::layout::prefix_key(&overlap.0), "it overlaps what is before it")
-        })?;
-        if let Held::Record { key, value, .. } = &held {
-            self.batch_bytes += key.as_bytes().len() + value.len();
-        }
-        self.batch.push(held);
-        if self.batch.len() >= BATCH_ITEMS || self.batch_bytes >= BATCH_BYTES {
-            self.hand_over();
-        }
-        Ok(())
-    }
-
-    fn hand_over(&mut self) {
-        if !self.batch.is_empty() {
-            (self.visit)(&self.batch);
-        }
-        self.batch.clear();
-        self.batch_bytes = 0;
-    }
-
-    fn finish(mut self) -> Partition {
-        self.hand_over();
-        self.partition.root = Some(self.folder.finish().into());
-        self.partition
-    }
-}
-
-fn tally(tally: &mut Tally, row: &Row) {
-    tally.rows += 1;
-    tally.bytes += (row.key.len() + crate::seal::SEAL_BYTES + row.content.len()) as u64;
 }
 
 /// The root of a height's receipts, from identity to encoded receipt.

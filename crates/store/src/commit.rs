@@ -13,9 +13,10 @@ use crate::database::Changes;
 use crate::error::{Error, Refused};
 use crate::frame::FrameNode;
 use crate::layout::{
-    Bucket, CODE_MAX, Keep, NOTE_BYTES_MAX, Position, STATE, State, Table, WRITTEN_MAX, WindowEntry, decode_height,
-    decoded, encode_frame, encode_record, encode_undo, prefix_key, undo_key, written_digest,
+    Bucket, CODE_MAX, Keep, NOTE_BYTES_MAX, Position, State, WRITTEN_MAX, WindowEntry, decoded, encode_frame,
+    encode_record, encode_undo, written_digest,
 };
+use crate::table::{STATE, Table, decode_height, prefix_key, undo_key};
 
 type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -173,7 +174,7 @@ fn write_records(
     buckets: &mut [Bucket],
 ) -> Result<Vec<(Path, Vec<u8>)>> {
     let mut replaced = Vec::new();
-    let mut touched = [false; crate::audit::BUCKETS];
+    let mut touched = [false; crate::fold::BUCKETS];
     let mut rows = changes.rows(Table::Records)?;
     for (path, key, value) in records {
         let content = value.map(|value| encode_record(key, value));

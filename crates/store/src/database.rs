@@ -8,6 +8,7 @@ use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
+use bytes::Bytes;
 use redb::{
     Builder, Database, OwnedRange, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable,
     ReadableTableMetadata, WriteTransaction,
@@ -15,8 +16,9 @@ use redb::{
 
 use crate::backend::{Device, Framed};
 use crate::error::{Damage, Error};
-use crate::layout::{Sizes, Table, Tally};
+use crate::layout::{Sizes, Tally};
 use crate::seal::{Seal, seal, unseal};
+use crate::table::Table;
 
 type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -148,7 +150,7 @@ fn closed() -> Error {
 pub(crate) struct Row {
     pub(crate) key: Vec<u8>,
     pub(crate) seal: Seal,
-    pub(crate) content: Vec<u8>,
+    pub(crate) content: Bytes,
 }
 
 /// The database as one commit left it.
@@ -169,7 +171,7 @@ impl View {
     }
 
     /// The content at a key of a table.
-    pub(crate) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
+    pub(crate) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>> {
         self.table(table)?.get(key)
     }
 
@@ -189,11 +191,11 @@ pub(crate) struct ViewTable {
 
 impl ViewTable {
     /// The content at a key.
-    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
         guard(|| {
             let Some(rows) = &self.rows else { return Ok(None) };
             let Some(row) = rows.get(key).map_err(failure)? else { return Ok(None) };
-            Ok(Some(unseal(self.table, key, row.value())?.1.to_vec()))
+            Ok(Some(Bytes::copy_from_slice(unseal(self.table, key, row.value())?.1)))
         })
     }
 
@@ -230,7 +232,7 @@ impl Iterator for ViewRows {
             Ok(Some(unseal(table, key, row.value()).map(|(seal, content)| Row {
                 key: key.to_vec(),
                 seal,
-                content: content.to_vec(),
+                content: Bytes::copy_from_slice(content),
             })))
         });
         match row {
@@ -320,7 +322,7 @@ impl Rows<'_> {
         for row in self.rows.range::<&[u8]>(..key).map_err(failure)? {
             let (key, row) = row.map_err(failure)?;
             let (seal, content) = unseal(self.table, key.value(), row.value())?;
-            found.push(Row { key: key.value().to_vec(), seal, content: content.to_vec() });
+            found.push(Row { key: key.value().to_vec(), seal, content: Bytes::copy_from_slice(content) });
         }
         Ok(found)
     }

@@ -1,4 +1,4 @@
-//! What is where: the tables, their keys, and the content of their rows.
+//! What is where: the tables and the content of their rows (`table` has the keys).
 //!
 //! | table | key | content |
 //! | --- | --- | --- |
@@ -13,18 +13,17 @@
 //! | `meta` | name | `state`: [`State`]; `staging`: the target of a staged partition |
 //! | `staged_*` | as above | a partition on its way in |
 //!
-//! Integers in keys are big-endian, so that rows are in the order of heights; contents use the canonical encoding
-//! of `pleach-types`. Each content stands behind its checksum (`seal`).
+//! Contents use the canonical encoding of `pleach-types`. Each stands behind its checksum (`seal`).
 
 use bytes::Bytes;
 use pleach_tree::{Path, Prefix, ValueDigest};
 use pleach_types::codec::{self, DecodeError, Reader};
 use pleach_types::limits::{BLOCK_REQUESTS_MAX, KEY_BYTES_MAX, TOUCHED_MAX, VALUE_BYTES_MAX};
 use pleach_types::{BlockResult, Certificate, Decode, Encode, Hash, Height, Key, Receipt};
-use redb::TableDefinition;
 
-use crate::error::{Damage, Place};
-use crate::frame::{FrameNode, name};
+use crate::error::Damage;
+use crate::frame::FrameNode;
+use crate::table::{Table, invariant};
 
 /// Paths that one block may write.
 pub const WRITTEN_MAX: usize = BLOCK_REQUESTS_MAX * TOUCHED_MAX;
@@ -32,139 +31,6 @@ pub const WRITTEN_MAX: usize = BLOCK_REQUESTS_MAX * TOUCHED_MAX;
 pub const CODE_MAX: usize = BLOCK_REQUESTS_MAX;
 /// Bytes of the caller's note on a position.
 pub const NOTE_BYTES_MAX: usize = 1 << 20;
-
-/// The tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Table {
-    Meta,
-    Records,
-    Buckets,
-    Frame,
-    Undo,
-    Window,
-    Ordered,
-    Code,
-    CodeUsed,
-    StagedRecords,
-    StagedFrame,
-    StagedChunks,
-}
-
-impl Table {
-    pub(crate) const ALL: [Self; 12] = [
-        Self::Meta,
-        Self::Records,
-        Self::Buckets,
-        Self::Frame,
-        Self::Undo,
-        Self::Window,
-        Self::Ordered,
-        Self::Code,
-        Self::CodeUsed,
-        Self::StagedRecords,
-        Self::StagedFrame,
-        Self::StagedChunks,
-    ];
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Meta => "meta",
-            Self::Records => "records",
-            Self::Buckets => "buckets",
-            Self::Frame => "frame",
-            Self::Undo => "undo",
-            Self::Window => "window",
-            Self::Ordered => "ordered",
-            Self::Code => "code",
-            Self::CodeUsed => "code_used",
-            Self::StagedRecords => "staged_records",
-            Self::StagedFrame => "staged_frame",
-            Self::StagedChunks => "staged_chunks",
-        }
-    }
-
-    pub(crate) const fn definition(self) -> TableDefinition<'static, &'static [u8], &'static [u8]> {
-        TableDefinition::new(self.name())
-    }
-
-    /// What separates the checksums of one table from those of the others. Staged rows become live ones by
-    /// renaming their table, so they share the checksums of those.
-    pub(crate) const fn seal_key(self) -> &'static [u8; 32] {
-        match self {
-            Self::Meta => b"pleach/1/store/meta             ",
-            Self::Records | Self::StagedRecords => b"pleach/1/store/records          ",
-            Self::Buckets => b"pleach/1/store/buckets          ",
-            Self::Frame | Self::StagedFrame => b"pleach/1/store/frame            ",
-            Self::Undo => b"pleach/1/store/undo             ",
-            Self::Window => b"pleach/1/store/window           ",
-            Self::Ordered => b"pleach/1/store/ordered          ",
-            Self::Code => b"pleach/1/store/code             ",
-            Self::CodeUsed => b"pleach/1/store/code-used        ",
-            Self::StagedChunks => b"pleach/1/store/staged-chunks    ",
-        }
-    }
-
-    /// A row's name for people. The content may be damaged, and a key that is not of the table is given as bytes.
-    pub(crate) fn place(self, key: &[u8], content: &[u8]) -> Place {
-        self.known_place(key, content).unwrap_or_else(|| Place::Meta(format!("{} {key:02x?}", self.name())))
-    }
-
-    fn known_place(self, key: &[u8], content: &[u8]) -> Option<Place> {
-        Some(match self {
-            Self::Records | Self::StagedRecords => {
-                let path = Path::from_bytes(key.try_into().ok()?);
-                // The key in the row names the record only if it is still the one that belongs here.
-                let key = split_record(content).and_then(|(key, _)| Key::from_bytes(key).ok());
-                Place::Record { path, key: key.filter(|key| Path::of(key.as_bytes()) == path) }
-            }
-            Self::Frame | Self::StagedFrame => Place::Frame(decode_prefix(key)?),
-            Self::Undo => {
-                let (height, path) = decode_undo_key(key)?;
-                Place::Undo { height, path }
-            }
-            Self::Window => Place::Window(decode_height(key)?),
-            Self::Ordered => Place::Ordered(decode_height(key)?),
-            Self::Code | Self::CodeUsed => Place::Code(Hash(key.try_into().ok()?)),
-            Self::StagedChunks => Place::Meta(format!("staged chunk {}", name(&decode_prefix(key)?))),
-            Self::Meta => Place::Meta(String::from_utf8(key.to_vec()).ok()?),
-            Self::Buckets => return None,
-        })
-    }
-}
-
-pub(crate) const STATE: &[u8] = b"state";
-pub(crate) const STAGING: &[u8] = b"staging";
-
-pub(crate) fn decode_height(key: &[u8]) -> Option<Height> {
-    key.try_into().ok().map(Height::from_be_bytes)
-}
-
-pub(crate) fn undo_key(height: Height, path: &Path) -> [u8; 40] {
-    let mut key = [0; 40];
-    key[..8].copy_from_slice(&height.to_be_bytes());
-    key[8..].copy_from_slice(path.as_bytes());
-    key
-}
-
-pub(crate) fn decode_undo_key(key: &[u8]) -> Option<(Height, Path)> {
-    let (height, path) = key.split_first_chunk()?;
-    Some((Height::from_be_bytes(*height), Path::from_bytes(path.try_into().ok()?)))
-}
-
-pub(crate) fn prefix_key(prefix: &Prefix) -> [u8; 34] {
-    let mut key = [0; 34];
-    key[..32].copy_from_slice(prefix.first().as_bytes());
-    key[32..].copy_from_slice(&(prefix.bits() as u16).to_be_bytes());
-    key
-}
-
-pub(crate) fn decode_prefix(key: &[u8]) -> Option<Prefix> {
-    let (path, len) = key.split_first_chunk()?;
-    let path = Path::from_bytes(*path);
-    let bits = usize::from(u16::from_be_bytes(len.try_into().ok()?));
-    let prefix = (bits <= Path::BITS).then(|| Prefix::new(path, bits))?;
-    (prefix.first() == path).then_some(prefix)
-}
 
 /// A record as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -185,13 +51,13 @@ pub(crate) fn encode_record(key: &Key, value: &[u8]) -> Vec<u8> {
     content
 }
 
-fn split_record(content: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(crate) fn split_record(content: &[u8]) -> Option<(&[u8], &[u8])> {
     let (len, rest) = content.split_first_chunk()?;
     rest.split_at_checked(u16::from_le_bytes(*len).into())
 }
 
-/// Reads a record back. Its key must be that of the path.
-pub(crate) fn decode_record(path: &Path, content: &[u8]) -> Result<Record, String> {
+/// Reads a record back, its value shared with the row. Its key must be that of the path.
+pub(crate) fn decode_record(path: &Path, content: &Bytes) -> Result<Record, String> {
     let (key, value) = split_record(content).ok_or("ends inside the key")?;
     if key.len() > KEY_BYTES_MAX || value.len() > VALUE_BYTES_MAX {
         return Err(format!("a key of {} and a value of {} bytes", key.len(), value.len()));
@@ -201,7 +67,7 @@ pub(crate) fn decode_record(path: &Path, content: &[u8]) -> Result<Record, Strin
     if found != *path {
         return Err(format!("the key has path {found}"));
     }
-    Ok(Record { key, value: Bytes::copy_from_slice(value) })
+    Ok(Record { key, value: content.slice_ref(value) })
 }
 
 /// What a record was before a height changed it.
@@ -221,9 +87,9 @@ pub(crate) fn encode_undo(key: &Key, before: Option<&[u8]>) -> Vec<u8> {
     }
 }
 
-pub(crate) fn decode_undo(path: &Path, content: &[u8]) -> Result<Before, String> {
+pub(crate) fn decode_undo(path: &Path, content: &Bytes) -> Result<Before, String> {
     let (tag, record) = content.split_first().ok_or("no content")?;
-    let Record { key, value } = decode_record(path, record)?;
+    let Record { key, value } = decode_record(path, &content.slice_ref(record))?;
     match (tag, value.is_empty()) {
         (0, true) => Ok(Before { key, value: None }),
         (1, _) => Ok(Before { key, value: Some(value) }),
@@ -440,32 +306,4 @@ impl Bucket {
 /// Reads a content whose checksum holds: what does not decode was written by another program.
 pub(crate) fn decoded<T: Decode>(table: Table, key: &[u8], content: &[u8]) -> Result<T, Damage> {
     T::decode(content).map_err(|e| invariant(table, key, e.to_string()))
-}
-
-/// A row that breaks an invariant.
-pub(crate) fn invariant(table: Table, key: &[u8], why: impl Into<String>) -> Damage {
-    Damage::Invariant { place: table.place(key, &[]), why: why.into() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn checksums_of_tables_are_separate_but_for_those_that_are_renamed() {
-        let keys: std::collections::BTreeSet<_> = Table::ALL.iter().map(|table| table.seal_key()).collect();
-        assert_eq!(keys.len(), Table::ALL.len() - 2);
-    }
-
-    #[test]
-    fn keys_read_back() {
-        let path = Path::of(b"x");
-        assert_eq!(decode_undo_key(&undo_key(7, &path)), Some((7, path)));
-        let prefix = Prefix::new(path, 77);
-        assert_eq!(decode_prefix(&prefix_key(&prefix)), Some(prefix));
-        let mut loose = prefix_key(&Prefix::new(path, Path::BITS));
-        loose[33] = 3;
-        loose[32] = 0;
-        assert_eq!(decode_prefix(&loose), None, "bits behind the prefix");
-    }
 }

@@ -10,13 +10,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use pleach_tree::{Path, Prefix};
 use pleach_types::Height;
 
 use crate::database::{View, ViewRows, ViewTable};
 use crate::error::{Damage, Error};
 use crate::frame::last;
-use crate::layout::{Before, Record, Table, decode_record, decode_undo, decode_undo_key, invariant, undo_key};
+use crate::layout::{Before, Record, decode_record, decode_undo};
+use crate::table::{Table, decode_undo_key, invariant, undo_key};
 
 type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -182,10 +184,10 @@ pub(crate) fn record_path(key: &[u8]) -> Result<Path, Damage> {
     path.map_err(|_| invariant(Table::Records, key, format!("a path of {} bytes", key.len())))
 }
 
-pub(crate) fn record_at(path: &Path, content: &[u8]) -> Result<Record> {
+pub(crate) fn record_at(path: &Path, content: &Bytes) -> Result<Record> {
     decode_record(path, content).map_err(|why| invariant(Table::Records, path.as_bytes(), why).into())
 }
 
-pub(crate) fn before_at(key: &[u8], path: &Path, content: &[u8]) -> Result<Before, Damage> {
+pub(crate) fn before_at(key: &[u8], path: &Path, content: &Bytes) -> Result<Before, Damage> {
     decode_undo(path, content).map_err(|why| invariant(Table::Undo, key, why))
 }

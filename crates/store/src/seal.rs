@@ -8,7 +8,7 @@
 use std::fmt;
 
 use crate::error::Damage;
-use crate::layout::Table;
+use crate::table::Table;
 
 /// Bytes of a checksum: the first half of a BLAKE3 hash.
 pub(crate) const SEAL_BYTES: usize = 16;

@@ -15,16 +15,17 @@ use pleach_types::codec::{Decode, DecodeError, Encode, Reader};
 use pleach_types::limits::VALUE_BYTES_MAX;
 use pleach_types::{Hash, Height, Key};
 
-use crate::audit::{Partition, Progress, partition};
+use crate::audit::{Progress, partition};
 use crate::commit::{check_code, within, write_entry, write_state};
 use crate::database::{Changes, View};
 use crate::error::{Damage, Error, Place, Refused};
+use crate::fold::Partition;
 use crate::frame::{FrameNode, overlap, whole};
 use crate::layout::{
-    Bucket, Keep, NOTE_BYTES_MAX, Position, STAGING, Sizes, State, Table, WindowEntry, decode_prefix, decoded,
-    encode_frame, encode_record, invariant, prefix_key,
+    Bucket, Keep, NOTE_BYTES_MAX, Position, Sizes, State, WindowEntry, decoded, encode_frame, encode_record,
 };
 use crate::store::Store;
+use crate::table::{STAGING, Table, decode_prefix, invariant, prefix_key};
 
 type Result<T, E = Error> = std::result::Result<T, E>;
 

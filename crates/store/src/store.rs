@@ -11,19 +11,18 @@ use pleach_types::{Hash, Height};
 use redb::StorageBackend;
 use redb::backends::FileBackend;
 
-use crate::audit::{Depth, Held, Progress, audit};
+use crate::audit::{Depth, Progress, audit};
 use crate::backend::{Device, Overlay};
 use crate::commit::{self, BlockWrite};
 use crate::database::{Db, lock};
 use crate::error::{Damage, Error, OpenError, Refused};
+use crate::fold::Held;
 use crate::header::{self, Marks};
-use crate::layout::{
-    Before, Bucket, Keep, Position, STATE, State, Table, Tally, WindowEntry, decode_height, decode_undo_key, decoded,
-    invariant,
-};
+use crate::layout::{Before, Bucket, Keep, Position, State, Tally, WindowEntry, decoded};
 use crate::lock::Lock;
 use crate::read::{Changed, Snapshot, before_at, heads};
 use crate::staging::{Staging, Target};
+use crate::table::{STATE, Table, decode_height, decode_undo_key, invariant};
 
 type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -242,8 +241,7 @@ impl Store {
     /// # Errors
     /// [`Error::Damaged`], [`Error::Failed`].
     pub fn ordered(&self, height: Height) -> Result<Option<Bytes>> {
-        let content = self.inner.db.read()?.get(Table::Ordered, &height.to_be_bytes())?;
-        Ok(content.map(Bytes::from))
+        self.inner.db.read()?.get(Table::Ordered, &height.to_be_bytes())
     }
 
     /// Warm code by its digest: `None` if no height of the window carried or ran it.
@@ -251,7 +249,7 @@ impl Store {
     /// # Errors
     /// [`Error::Damaged`], [`Error::Failed`].
     pub fn code(&self, digest: &Hash) -> Result<Option<Bytes>> {
-        Ok(self.inner.db.read()?.get(Table::Code, &digest.0)?.map(Bytes::from))
+        self.inner.db.read()?.get(Table::Code, &digest.0)
     }
 
     /// All warm code with the last height that carried or ran it, for a start.
@@ -267,7 +265,7 @@ impl Store {
             let digest = Hash(row.key.as_slice().try_into().map_err(|_| broken("not a digest"))?);
             let used = decode_height(&row.content).ok_or_else(|| broken("not a height"))?;
             let bytes = view.get(Table::Code, &digest.0)?.ok_or_else(|| broken("its bytes are missing"))?;
-            warm.insert(digest, (used, Bytes::from(bytes)));
+            warm.insert(digest, (used, bytes));
         }
         Ok(warm)
     }

@@ -126,3 +126,52 @@ fn the_file_stops_growing_when_the_window_is_full() {
     assert!(late.0 <= early.0 * 3 / 2, "the file: {early:?}, later {late:?}");
     assert!(late.1 <= early.1 * 3 / 2, "the window: {early:?}, later {late:?}");
 }
+
+/// Readers and blocks at once: whatever height a reader is given, it sees that height and nothing of another.
+#[test]
+fn readers_see_one_height_while_blocks_are_committed() {
+    let mut world = World::new(11, Layout { bits: 2, held: 3 }, 30);
+    while world.height() < 80 {
+        world.next();
+    }
+    let (store, _) = start(Disk::default()).unwrap();
+    world.install(&store, 0, 0, 2);
+    let (world, done) = (&world, &std::sync::atomic::AtomicBool::new(false));
+    let order = std::sync::atomic::Ordering::Relaxed;
+    std::thread::scope(|scope| {
+        let reader = |behind: u64| {
+            let store = store.clone();
+            move || {
+                let mut read = 0_u64;
+                while !done.load(order) {
+                    let height = store.position().unwrap().height().saturating_sub(behind);
+                    // Blocks may have dropped the height since; then they say so.
+                    match store.at(height) {
+                        Ok(snapshot) => {
+                            let part = world.layout.part(&world.maps[&height]);
+                            for key in (0..world.keys).map(support::key) {
+                                let found = snapshot.value(&pleach_tree::Path::of(key.as_bytes())).unwrap();
+                                assert_eq!(found.as_ref().map(|r| &r.value), part.get(&key), "{key} at {height}");
+                            }
+                            let chunk = snapshot.chunk(&pleach_tree::Prefix::ALL, None, usize::MAX).unwrap();
+                            assert_eq!(chunk.records.len(), part.len(), "at {height}");
+                            read += 1;
+                        }
+                        Err(error) => assert!(matches!(error, Error::Refused(Refused::NotReadable { .. })), "{error}"),
+                    }
+                }
+                read
+            }
+        };
+        let readers: Vec<_> = [0, 1, 3, 4].into_iter().map(|behind| scope.spawn(reader(behind))).collect();
+        for height in 1..=80_u64 {
+            let oldest = height.saturating_sub(4);
+            let keep = Keep { values: oldest, window: oldest, ordered: oldest };
+            store.commit(&world.block(height, keep)).unwrap();
+        }
+        done.store(true, order);
+        for reader in readers {
+            reader.join().unwrap();
+        }
+    });
+}
