@@ -143,11 +143,62 @@ pub(super) fn decode(bytes: &[u8], limits: &ProofLimits) -> Result<Proof, Decode
     if bytes.len() > limits.max_bytes {
         return Err(DecodeError::TooLong { actual: bytes.len(), limit: limits.max_bytes });
     }
-    let (nodes, counts) = scan_tags(bytes, limits)?;
+    let (nodes, counts) = match scan_pairs(bytes, limits) {
+        Some(scanned) => scanned,
+        None => scan_tags(bytes, limits)?,
+    };
     let (tags, payload) = split(bytes, nodes, counts)?;
     let proof = Proof { shape: Shape::decode(tags, nodes), payload: payload.to_vec() };
     check_payload(&proof)?;
     Ok(proof)
+}
+
+/// What two siblings add to the counts, by their tags; `None` for siblings that cannot be.
+const PAIRS: [Option<Counts>; 16] = {
+    let mut pairs = [None; 16];
+    let mut index = 0;
+    while index < pairs.len() {
+        let (left, right) = (index as u32 >> 2, index as u32 & 0b11);
+        let refused = matches!((left, right), (0, 0 | 1) | (1, 0) | (2, 2));
+        if !refused {
+            let (internals, leaves) =
+                ((left == 3) as u32 + (right == 3) as u32, (left == 1) as u32 + (right == 1) as u32);
+            pairs[index] = Some(Counts { internals, leaves, stubs: (left == 2) as u32 + (right == 2) as u32 });
+        }
+        index += 1;
+    }
+    pairs
+};
+
+/// As [`scan_tags`], two siblings at a time and without saying what is wrong where something is: then `None`, as also
+/// for paths to the very end. Most inputs are honest, and each tag by itself is a branch that cannot be foreseen.
+fn scan_pairs(bytes: &[u8], limits: &ProofLimits) -> Option<(usize, Counts)> {
+    let mut counts = Counts::default();
+    counts.add(Tag::read(bytes, 0)?);
+    // Each internal node announces a pair. The pairs of a level end where those of its last internal node do.
+    let (mut level_end, mut depth) = (counts.internals, 0);
+    let mut pair = 0;
+    while pair < counts.internals {
+        if pair == level_end {
+            (level_end, depth) = (counts.internals, depth + 1);
+            if depth + 1 == Path::BITS {
+                return None;
+            }
+        }
+        let byte = pair as usize / 2;
+        let tags = match pair % 2 {
+            0 => bytes.get(byte)? >> 2,
+            _ => bytes.get(byte)? << 2 | bytes.get(byte + 1)? >> 6,
+        };
+        let more = PAIRS[usize::from(tags & 0b1111)]?;
+        counts.internals += more.internals;
+        counts.leaves += more.leaves;
+        counts.stubs += more.stubs;
+        pair += 1;
+    }
+    let nodes = 1 + 2 * counts.internals as usize;
+    let within = nodes <= limits.max_nodes.min(u32::MAX as usize) && counts.leaves as usize <= limits.max_leaves;
+    within.then_some((nodes, counts))
 }
 
 /// Checks the tags and returns how many there are.
@@ -248,5 +299,43 @@ fn check_stub(node: usize, label: Label) -> Result<(), DecodeError> {
         Kind::Internal => Ok(()),
         Kind::Empty => Err(DecodeError::EmptyStub { node }),
         Kind::Leaf => Err(DecodeError::LeafStub { node }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{Rng, SeedableRng, rngs::StdRng};
+
+    use super::*;
+
+    /// Random tags, mostly siblings that can be, with limits that are sometimes too low.
+    #[test]
+    fn two_tags_at_a_time_or_one_say_the_same() {
+        let mut both = 0;
+        for seed in 0..30_000 {
+            let mut rng = StdRng::seed_from_u64(seed);
+            let (mut bits, mut announced) = (vec![3, 3], 1);
+            while bits.len() < 2 + 2 * announced && bits.len() < 200 {
+                let pair: u8 =
+                    *[0b0011, 0b1100, 0b0101, 0b0110, 0b1001, 0b1011, 0b1111, 0b0010, 0b0111, rng.random::<u8>() & 15]
+                        .get(rng.random_range(0..10))
+                        .unwrap_or(&0);
+                announced += usize::from(pair >> 2 == 3) + usize::from(pair & 3 == 3);
+                bits.extend([pair >> 2, pair & 3]);
+            }
+            let tags = &bits[1..];
+            let mut bytes: Vec<u8> =
+                tags.chunks(4).map(|tags| (0..4).fold(0, |byte, at| byte << 2 | tags.get(at).unwrap_or(&0))).collect();
+            bytes.extend(vec![0; rng.random_range(0..2)]);
+            let limits = ProofLimits {
+                max_bytes: 1 << 10,
+                max_leaves: rng.random_range(0..100),
+                max_nodes: rng.random_range(1..300),
+            };
+            let (pairs, tags) = (scan_pairs(&bytes, &limits), scan_tags(&bytes, &limits).ok());
+            assert_eq!(pairs, tags, "seed {seed}: {bytes:02x?}");
+            both += usize::from(pairs.is_some());
+        }
+        assert!(both > 1_000, "{both} scanned");
     }
 }
