@@ -10,7 +10,7 @@
 //! | `prefix` | parts of the key space, and what a position is to them |
 //! | `node`, `bucket` | nodes in memory, shared between versions of the tree |
 //! | `edit` | changes sorted by path |
-//! | `batch`, `jobs` | how a batch of changes reaches the nodes, and when labels are computed |
+//! | `batch`, `fork`, `jobs` | how a batch of changes reaches the nodes, and when labels are computed |
 //! | `parallel` | the only place that knows of threads, with the feature `parallel` |
 //! | `core`, `tree` | [`Tree`], the public face of all above |
 //! | `digests` | [`DigestTree`], the same without keys and values |
@@ -25,6 +25,7 @@ mod bucket;
 mod core;
 mod digests;
 mod edit;
+mod fork;
 mod hash;
 mod history;
 mod iter;

@@ -13,6 +13,7 @@
 //! the height is committed. Only paths about to change are grafted, since a node that no written path leads to would
 //! never be forgotten.
 
+mod error;
 mod prune;
 mod shape;
 mod window;
@@ -36,7 +37,10 @@ use crate::{
     proof::{self, Proof, TreeView, VerifiedProof},
 };
 
-pub use self::window::WrittenHeight;
+pub use self::{
+    error::{Incompatible, KeepError, NotHeld, RestoreError},
+    window::WrittenHeight,
+};
 
 /// A partition of a map that changes height by height, good for telling whether an operation's proof still holds.
 ///
@@ -423,105 +427,4 @@ pub struct HeldCounts {
     pub window_nodes: usize,
     /// Subtrees of which the label alone is held.
     pub stubs: usize,
-}
-
-/// Why a proof of an earlier height says nothing about the present. All of it follows from the history alone, so it
-/// is equal on all nodes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Incompatible {
-    /// There is no such height yet.
-    #[error("proof of height {base}, the newest is {height}")]
-    Future {
-        /// The height of the proof.
-        base: u64,
-        /// The newest height.
-        height: u64,
-    },
-    /// The height is not one of the last T.
-    #[error("proof of height {base}, at height {height} only the last {heights} are remembered")]
-    TooOld {
-        /// The height of the proof.
-        base: u64,
-        /// The newest height.
-        height: u64,
-        /// T.
-        heights: u64,
-    },
-    /// The proof is of another tree than that of its height.
-    #[error("proof has the root {actual}, that of height {base} is {expected}")]
-    OtherTree {
-        /// The height of the proof.
-        base: u64,
-        /// The root of that height.
-        expected: Label,
-        /// The root of the proof.
-        actual: Label,
-    },
-    /// The proof does not say what stands at a touched path.
-    #[error("proof does not decide the path {path}")]
-    Undecided {
-        /// The path.
-        path: Path,
-    },
-    /// A touched record is not what it was.
-    #[error("the record at {path} has changed")]
-    Changed {
-        /// Its path.
-        path: Path,
-        /// The value digest of the proof.
-        then: Option<ValueDigest>,
-        /// The present value digest.
-        now: Option<ValueDigest>,
-    },
-}
-
-/// Something was asked for that is not held here.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("what stands at the path {path} is not held here")]
-pub struct NotHeld {
-    /// The path, or the least one of a prefix.
-    pub path: Path,
-}
-
-/// Why a history tree cannot be restored.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RestoreError {
-    /// The heights of the window are too few, or more than there were.
-    #[error("{given} heights given, {needed} needed")]
-    Heights {
-        /// As many were given.
-        given: usize,
-        /// At least as many are needed.
-        needed: u64,
-    },
-    /// The content is of another tree than the newest height of the window.
-    #[error("content of the root {content}, the newest height has {window}")]
-    Root {
-        /// The root of the content.
-        content: Label,
-        /// The root of the newest height.
-        window: Label,
-    },
-    /// The content does not show everything that has to be held.
-    #[error(transparent)]
-    NotHeld(NotHeld),
-}
-
-/// Why other prefixes cannot be kept.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum KeepError {
-    /// The content is of another root than the newest.
-    #[error("content of the root {content}, the newest is {newest}")]
-    Root {
-        /// The root of the content.
-        content: Label,
-        /// The newest root.
-        newest: Label,
-    },
-    /// Something to be kept is not there.
-    #[error(transparent)]
-    NotHeld(NotHeld),
 }

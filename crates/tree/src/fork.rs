@@ -1,0 +1,99 @@
+//! Nodes taken apart to be changed, and what becomes of them.
+
+use std::{mem, sync::Arc};
+
+use crate::{
+    bucket::Bucket,
+    hash::Row,
+    jobs::Owner,
+    label::Label,
+    node::{Internal, Link, Slot, half, set_half},
+    prefix::Scope,
+};
+
+/// What became of a position.
+pub(crate) enum Outcome<X> {
+    /// It has its label.
+    Settled(Slot<X>),
+    /// A bucket without a label yet.
+    Bucket(Bucket<X>),
+    /// A node among the jobs.
+    Pending,
+}
+
+/// A node taken apart.
+pub(crate) struct Fork<X> {
+    pub(crate) owner: Owner<X>,
+    pub(crate) row: Row,
+    pub(crate) links: [Link<X>; 2],
+}
+
+impl<X: Clone> Fork<X> {
+    pub(crate) fn new() -> Self {
+        Self { owner: Owner::New, row: [0; 64], links: [Link::Empty, Link::Empty] }
+    }
+
+    pub(crate) fn open(mut node: Arc<Internal<X>>) -> Self {
+        match Arc::get_mut(&mut node) {
+            Some(inner) => {
+                let (row, links) = (inner.row, mem::take(&mut inner.links));
+                Self { owner: Owner::Alone(node), row, links }
+            }
+            None => Self { row: node.row, links: node.links.clone(), owner: Owner::Shared(node) },
+        }
+    }
+
+    pub(crate) fn take(&mut self, side: usize) -> Slot<X> {
+        Slot { label: Label::from_bytes(half(&self.row, side)), link: mem::take(&mut self.links[side]) }
+    }
+
+    pub(crate) fn put(&mut self, side: usize, slot: Slot<X>) {
+        set_half(&mut self.row, side, slot.label.as_bytes());
+        self.links[side] = slot.link;
+    }
+
+    /// The node as it was, where nothing changed.
+    pub(crate) fn restore(self) -> Link<X> {
+        Link::Internal(match self.owner {
+            Owner::Shared(node) => node,
+            Owner::Alone(mut node) => {
+                if let Some(inner) = Arc::get_mut(&mut node) {
+                    inner.links = self.links;
+                }
+                node
+            }
+            Owner::New | Owner::Inner => Arc::new(Internal { links: self.links, touched: 0, row: self.row }),
+        })
+    }
+
+    /// What stands in this node's place if few enough records are left under it.
+    pub(crate) fn contract(&mut self, unlabelled: [bool; 2], scope: Scope<'_>) -> Option<Outcome<X>> {
+        let count = |link: &Link<X>| match link {
+            Link::Empty => Some(0),
+            Link::Bucket(bucket) => Some(bucket.records().len()),
+            Link::Stub | Link::Internal(_) => None,
+        };
+        let [left, right] = [count(&self.links[0])?, count(&self.links[1])?];
+        match left + right {
+            0 => Some(Outcome::Settled(Slot::default())),
+            1 => {
+                let side = right;
+                let slot = self.take(side);
+                match slot.link {
+                    Link::Bucket(bucket) if unlabelled[side] => Some(Outcome::Bucket(bucket)),
+                    _ => Some(Outcome::Settled(slot)),
+                }
+            }
+            count if count <= scope.bucket_max() => {
+                let mut records = Vec::with_capacity(count);
+                for link in &mut self.links {
+                    if let Link::Bucket(bucket) = mem::take(link) {
+                        bucket.each(|record| records.push(record));
+                    }
+                }
+                Some(Outcome::Bucket(Bucket::of(count, records.into_iter())))
+            }
+            _ => None,
+        }
+    }
+}
