@@ -50,6 +50,8 @@ struct World {
     /// The records of every height.
     history: Vec<Records>,
     views: Vec<View>,
+    /// Whether operations were accepted since the last commit, even such that change nothing: their paths are grafted.
+    is_pending: bool,
     /// Trees set aside, with what they held.
     snapshots: Vec<(HistoryTree, Label, Vec<u8>)>,
 }
@@ -61,7 +63,8 @@ fuzz_target!(|input: Input| {
     let kept = input.views.iter().take(3).map(|kept| kept.iter().take(3).map(prefix).collect());
     let view = |kept: Vec<_>| View { tree: HistoryTree::from_full(&full, heights, prefixes(&kept)), kept };
     let views = std::iter::once(Vec::new()).chain(kept).map(view).collect();
-    let mut world = World { heights, history: vec![records.clone()], records, views, snapshots: Vec::new() };
+    let mut world =
+        World { heights, history: vec![records.clone()], records, views, is_pending: false, snapshots: Vec::new() };
     world.check_held();
     for step in input.steps.iter().take(40) {
         world.step(step);
@@ -147,6 +150,7 @@ impl World {
         if expected.is_err() {
             return;
         }
+        self.is_pending = true;
         let effects: BTreeMap<_, _> = touched.iter().zip(&paths).filter_map(|(t, p)| Some((*p, t.2?))).collect();
         for view in &mut self.views {
             let digests = effects.iter().map(|(p, new)| (path(p), new.map(|new| ValueDigest::from_bytes(digest(new)))));
@@ -179,6 +183,7 @@ impl World {
     }
 
     fn commit(&mut self) {
+        self.is_pending = false;
         self.history.push(self.records.clone());
         let root = Label::from_bytes(oracle::root(&self.records));
         for view in &mut self.views {
@@ -225,7 +230,7 @@ impl World {
 
     /// Only between heights: what is not committed would be lost.
     fn restore(&mut self, number: u8) {
-        if self.history.last() != Some(&self.records) {
+        if self.is_pending {
             self.commit();
         }
         let first = self.history.len().saturating_sub(self.heights as usize);
