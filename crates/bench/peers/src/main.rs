@@ -37,6 +37,7 @@ mod subjects;
 mod table;
 mod threads;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -83,6 +84,9 @@ struct Options {
     /// What is taken for time
     #[arg(long, value_enum, default_value_t = Clock::Wall)]
     clock: Clock,
+    /// Files named results.json of earlier runs: nothing is measured, and their figures are put together
+    #[arg(long, value_delimiter = ',')]
+    draw: Vec<PathBuf>,
     /// Folder for the results: table.md, results.json, and plot.svg if there are several sizes
     #[arg(long)]
     out: Option<PathBuf>,
@@ -135,6 +139,17 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<(), String> {
+    let all = if options.draw.is_empty() { measure_all(options)? } else { read_all(&options.draw)? };
+    match &options.out {
+        Some(folder) => write(options, folder, &all),
+        None => Ok(()),
+    }
+}
+
+/// Figures by size, in ascending order.
+type Sizes = Vec<(usize, Figures)>;
+
+fn measure_all(options: &Options) -> Result<Sizes, String> {
     let peers = chosen_peers(&options.peers)?;
     if options.records.contains(&0) || options.rounds == 0 {
         return Err("needs at least 1 record and 1 round".into());
@@ -150,10 +165,26 @@ fn run(options: &Options) -> Result<(), String> {
         println!("{records} records\n\n{}", table::table(&figures, &OURS));
         all.push((records, figures));
     }
-    match &options.out {
-        Some(folder) => write(options, folder, &all, &peers),
-        None => Ok(()),
+    Ok(all)
+}
+
+fn read_all(files: &[PathBuf]) -> Result<Sizes, String> {
+    let mut all = BTreeMap::<usize, Figures>::new();
+    for file in files {
+        let read = || -> Result<serde_json::Value, String> {
+            let text = fs::read_to_string(file).map_err(|e| e.to_string())?;
+            serde_json::from_str(&text).map_err(|e| e.to_string())
+        };
+        let mut add = |document: serde_json::Value| -> Result<(), String> {
+            for size in document["sizes"].as_array().ok_or("no sizes")? {
+                let records = size["records"].as_u64().and_then(|n| usize::try_from(n).ok()).ok_or("no size")?;
+                all.entry(records).or_default().add_json(&size["subjects"])?;
+            }
+            Ok(())
+        };
+        read().and_then(&mut add).map_err(|e| format!("{}: {e}", file.display()))?;
     }
+    Ok(all.into_iter().collect())
 }
 
 fn chosen_peers(chosen: &[String]) -> Result<Vec<Entry>, String> {
@@ -202,7 +233,7 @@ fn measure_size(options: &Options, peers: &[Entry], records: usize) -> Result<Fi
     Ok(figures)
 }
 
-fn write(options: &Options, folder: &Path, all: &[(usize, Figures)], peers: &[Entry]) -> Result<(), String> {
+fn write(options: &Options, folder: &Path, all: &[(usize, Figures)]) -> Result<(), String> {
     let mut tables = String::new();
     for (records, figures) in all {
         tables += &format!("## {records} records\n\n{}\n", table::table(figures, &OURS));
@@ -212,7 +243,12 @@ fn write(options: &Options, folder: &Path, all: &[(usize, Figures)], peers: &[En
     let document = json!({"schema": "pleach.bench-tree/1", "seed": options.seed, "rounds": options.rounds, "clock": format!("{:?}", options.clock), "sizes": sizes});
     let mut files = vec![("table.md", tables), ("results.json", format!("{document:#}\n"))];
     if all.len() > 1 {
-        let names: Vec<_> = OURS.into_iter().chain(peers.iter().map(|entry| entry.name)).collect();
+        let mut names = OURS.to_vec();
+        for name in all.iter().flat_map(|(_, figures)| figures.names()) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
         files.push(("plot.svg", plot::svg(all, &names)));
     }
     fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;

@@ -63,6 +63,22 @@ impl Figures {
         Some(Standing { ours, best, bar: bar.map(|bar| (bar, is_met(bar))) })
     }
 
+    /// Adds what [`Figures::json`] made of others. Rows that are not known any more are left out.
+    ///
+    /// # Errors
+    /// If it is not of that form.
+    pub fn add_json(&mut self, subjects: &Value) -> Result<(), String> {
+        for (name, rows) in subjects.as_object().ok_or("no subjects")? {
+            for (row, figures) in rows.as_object().ok_or("no rows")? {
+                let Some(known) = ROWS.iter().find(|known| known.id == row) else { continue };
+                for figure in figures["rounds"].as_array().ok_or("no rounds")? {
+                    self.add(name, known.id, figure.as_f64().ok_or("no figure")?);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// As JSON: for each subject and row the figures of all rounds and their median.
     pub fn json(&self) -> Value {
         let rows = |rows: &BTreeMap<&'static str, Vec<f64>>| -> Value {
