@@ -273,7 +273,7 @@ impl World {
 }
 
 /// `cargo test -p pleach-tree --test history random_histories`, with this range set to one seed, replays it.
-const SEEDS: std::ops::Range<u64> = 0..24;
+const SEEDS: std::ops::Range<u64> = 0..18;
 
 #[test]
 fn random_histories_are_exact_agree_are_complete_and_leak_nothing() {
@@ -281,7 +281,7 @@ fn random_histories_are_exact_agree_are_complete_and_leak_nothing() {
     for seed in SEEDS {
         let heights = [1, 2, 3, 4, 8, 64][seed as usize % 6];
         let mut world = World::new(seed, heights);
-        for block in 0..if heights == 64 { 75 } else { 30 } {
+        for block in 0..if heights == 64 { 40 } else { 30 } {
             let operations = *[0, 1, 2, 5].choose(&mut world.rng).expect("not empty");
             world.block(operations, &format!("seed {seed}, T {heights}, block {block}"));
         }
@@ -296,12 +296,12 @@ fn random_histories_are_exact_agree_are_complete_and_leak_nothing() {
         accepted += world.accepted;
         refused += world.refused;
     }
-    assert!(accepted > 500 && refused > 500, "{accepted} accepted, {refused} refused");
+    assert!(accepted > 400 && refused > 400, "{accepted} accepted, {refused} refused");
 }
 
 #[test]
 fn what_a_tree_holds_it_proves_and_the_rest_it_says_it_lacks() {
-    for seed in 0..40 {
+    for seed in 0..20 {
         let mut world = World::new(seed, 3);
         for block in 0..12 {
             world.block(2, &format!("seed {seed}, block {block}"));
@@ -330,7 +330,7 @@ fn what_a_tree_holds_it_proves_and_the_rest_it_says_it_lacks() {
 
 #[test]
 fn other_prefixes_are_kept_as_if_they_always_had_been() {
-    for seed in 0..60 {
+    for seed in 0..24 {
         let mut world = World::new(seed, [1, 3, 8][seed as usize % 3]);
         for block in 0..20 {
             let context = format!("seed {seed}, block {block}");
@@ -368,7 +368,7 @@ fn other_prefixes_are_kept_as_if_they_always_had_been() {
 /// Threat H7: the ages come from the written paths of the last T heights, and nowhere else.
 #[test]
 fn a_restored_tree_is_the_one_that_never_stopped() {
-    for seed in 0..60 {
+    for seed in 0..24 {
         let heights = [1, 2, 5, 64][seed as usize % 4];
         let mut world = World::new(seed, heights);
         for block in 0..12 {
@@ -400,7 +400,7 @@ fn a_restored_tree_is_the_one_that_never_stopped() {
 /// Forks of one height, each with its own next one, do not see one another.
 #[test]
 fn forks_go_their_own_ways() {
-    for seed in 0..30 {
+    for seed in 0..15 {
         let mut world = World::new(seed, 4);
         for block in 0..10 {
             let before: Vec<_> = world.views.iter().map(|view| (view.tree.clone(), view.tree.held())).collect();
