@@ -5,11 +5,12 @@
 //! its work. Every signature is made over a [`Domain`] tag and a 32-byte digest, so a signature of one kind
 //! can't be shown as another kind.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
 
-use ed25519_consensus::{SigningKey, VerificationKey, VerificationKeyBytes, batch};
-use rand_core::{CryptoRng, RngCore};
+use ed25519_zebra::{SigningKey, VerificationKey, VerificationKeyBytes, batch};
+use rand_core::{TryCryptoRng, TryRng};
 use serde::{Deserialize, Serialize};
 
 use crate::codec::{Decode, DecodeError, Encode, Reader};
@@ -66,7 +67,7 @@ impl SecretKey {
     /// (threat S5).
     #[must_use]
     pub fn public(&self) -> PublicKey {
-        PublicKey(self.0.verification_key().to_bytes())
+        PublicKey(self.0.verification_key().into())
     }
 
     /// Signs a statement.
@@ -101,7 +102,7 @@ impl PublicKey {
     #[must_use]
     pub fn verify_bytes(&self, message: &[u8], signature: &Signature) -> bool {
         VerificationKey::try_from(self.0)
-            .is_ok_and(|key| key.verify(&ed25519_consensus::Signature::from(signature.0), message).is_ok())
+            .is_ok_and(|key| key.verify(&ed25519_zebra::Signature::from(signature.0), message).is_ok())
     }
 
     /// The first eight hexadecimal digits, for people.
@@ -123,7 +124,7 @@ pub fn verify_all<'a>(items: impl IntoIterator<Item = (&'a PublicKey, Statement,
     for (key, statement, signature) in items {
         let message = statement.bytes();
         seed.update(&key.0).update(&message).update(&signature.0);
-        let signature = ed25519_consensus::Signature::from(signature.0);
+        let signature = ed25519_zebra::Signature::from(signature.0);
         verifier.queue((VerificationKeyBytes::from(key.0), signature, &message));
     }
     verifier.verify(Coefficients(seed.finalize_xof())).is_ok()
@@ -132,26 +133,28 @@ pub fn verify_all<'a>(items: impl IntoIterator<Item = (&'a PublicKey, Statement,
 /// The stream of batch coefficients.
 struct Coefficients(blake3::OutputReader);
 
-impl RngCore for Coefficients {
-    fn next_u32(&mut self) -> u32 {
-        rand_core::impls::next_u32_via_fill(self)
+impl TryRng for Coefficients {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        let mut bytes = [0; 4];
+        self.0.fill(&mut bytes);
+        Ok(u32::from_le_bytes(bytes))
     }
 
-    fn next_u64(&mut self) -> u64 {
-        rand_core::impls::next_u64_via_fill(self)
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        let mut bytes = [0; 8];
+        self.0.fill(&mut bytes);
+        Ok(u64::from_le_bytes(bytes))
     }
 
-    fn fill_bytes(&mut self, dest: &mut [u8]) {
-        self.0.fill(dest);
-    }
-
-    fn try_fill_bytes(&mut self, dest: &mut [u8]) -> Result<(), rand_core::Error> {
+    fn try_fill_bytes(&mut self, dest: &mut [u8]) -> Result<(), Infallible> {
         self.0.fill(dest);
         Ok(())
     }
 }
 
-impl CryptoRng for Coefficients {}
+impl TryCryptoRng for Coefficients {}
 
 impl fmt::Display for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

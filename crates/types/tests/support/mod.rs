@@ -29,11 +29,12 @@ pub fn member_keys(n: u8) -> Vec<SecretKey> {
 
 /// A genesis of `n` members, the keys being those of [`member_keys`].
 pub fn genesis(name: &str, n: u8) -> Genesis {
-    let member = |(at, key): (usize, &SecretKey)| Member { name: format!("node-{}", at + 1), public_key: key.public() };
+    let member = |(at, key): (usize, &SecretKey)| Member::new(format!("node-{}", at + 1), key.public());
     Genesis {
         name: name.into(),
         members: member_keys(n).iter().enumerate().map(member).collect(),
         history: 64,
+        partitioning: Partitioning { bits: 3, replicas: 2 },
         limits: Limits::default(),
         records: BTreeMap::from([
             (key(".base_rule"), Bytes::from_static(b"base")),
@@ -149,7 +150,7 @@ pub fn vote(genesis: &Hash, certificate: &Certificate) -> Vec<u8> {
 
 /// Ed25519 over raw bytes with the key of a member, as the engine does it.
 pub fn sign_bytes(key: &SecretKey, message: &[u8]) -> Signature {
-    Signature(ed25519_consensus::SigningKey::from(key.seed()).sign(message).to_bytes())
+    Signature(ed25519_zebra::SigningKey::from(key.seed()).sign(message).to_bytes())
 }
 
 /// A certificate of `block` by the members with the indices `signers`.
