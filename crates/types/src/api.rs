@@ -173,11 +173,15 @@ pub struct ExecuteRequest {
     pub request: Base64,
 }
 
-/// The answer to [`ExecuteRequest`]: the node has taken the request, and nothing more.
+/// The answer to [`ExecuteRequest`]: the node has taken the request; and what became of it, if the question said to
+/// wait for that and it came in time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExecuteReply {
     /// The request's identity, under which its receipt can be asked for.
     pub identity: Identity,
+    /// What became of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<ReceiptReply>,
 }
 
 /// `GET /v1/receipts/{identity}`: what became of a request.

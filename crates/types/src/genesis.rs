@@ -10,8 +10,10 @@ use crate::codec::{self, Decode, DecodeError, Encode, Reader};
 use crate::hash::{Domain, Hash};
 use crate::key::{Key, KeyError, MEMBERS};
 use crate::limits::{
-    GENESIS_BYTES_MAX, GENESIS_RECORDS_MAX, HISTORY_MAX, Limits, MEMBERS_MAX, NAME_BYTES_MAX, VALUE_BYTES_MAX,
+    GENESIS_BYTES_MAX, GENESIS_RECORDS_MAX, HISTORY_MAX, Limits, MEMBERS_MAX, NAME_BYTES_MAX, PARTITION_BITS_MAX,
+    VALUE_BYTES_MAX,
 };
+use crate::partition::{PartitionMap, Partitioning};
 use crate::signature::PublicKey;
 
 /// What a cluster starts from. Two clusters with different genesis share no message.
@@ -27,6 +29,8 @@ pub struct Genesis {
     pub members: Vec<Member>,
     /// The window T in blocks: a proof of `base` is accepted while fewer than T blocks came after it.
     pub history: u64,
+    /// How the key space is divided among the members.
+    pub partitioning: Partitioning,
     /// What bounds requests.
     pub limits: Limits,
     /// The records that the tree starts with, the members' apart: the root rule and the base rule.
@@ -42,6 +46,13 @@ pub struct Member {
     pub name: String,
     /// The key with which the node votes, signs replies and opens connections.
     pub public_key: PublicKey,
+    /// How much the member stores in proportion to the others, at least 1.
+    #[serde(default = "one")]
+    pub capacity: u32,
+}
+
+const fn one() -> u32 {
+    1
 }
 
 /// Why a genesis cannot start a cluster.
@@ -67,6 +78,15 @@ pub enum GenesisError {
     /// The window is out of range.
     #[error("history is {0}: it must be from 1 to {HISTORY_MAX} blocks")]
     History(u64),
+    /// The key space is cut too finely.
+    #[error("{0} partition bits: a key space is cut by at most {PARTITION_BITS_MAX} bits")]
+    PartitionBits(u8),
+    /// No member would keep anything.
+    #[error("0 replicas of each prefix: the least is 1, and f + 1 survive any f faults")]
+    Replicas,
+    /// A member would store nothing.
+    #[error("member {0:?} has capacity 0: the least is 1")]
+    Capacity(String),
     /// A limit is out of range.
     #[error("{0}")]
     Limits(String),
@@ -104,6 +124,7 @@ impl Genesis {
         if self.history == 0 || self.history > HISTORY_MAX {
             return Err(GenesisError::History(self.history));
         }
+        self.check_partitioning()?;
         self.limits.check().map_err(GenesisError::Limits)?;
         self.check_records()?;
         match self.encode().len() {
@@ -127,6 +148,32 @@ impl Genesis {
             }
         }
         Ok(())
+    }
+
+    fn check_partitioning(&self) -> Result<(), GenesisError> {
+        let Partitioning { bits, replicas } = self.partitioning;
+        if bits > PARTITION_BITS_MAX {
+            return Err(GenesisError::PartitionBits(bits));
+        }
+        if replicas == 0 {
+            return Err(GenesisError::Replicas);
+        }
+        match self.members.iter().find(|member| member.capacity == 0) {
+            Some(member) => Err(GenesisError::Capacity(member.name.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Which members keep which prefix of the key space.
+    #[must_use]
+    pub fn partition_map(&self) -> PartitionMap {
+        PartitionMap::new(self.partitioning, &self.members)
+    }
+
+    /// Whether any f members may be lost without losing a record: each prefix has more than f keepers.
+    #[must_use]
+    pub fn survives_faults(&self) -> bool {
+        usize::from(self.partitioning.replicas).min(self.members.len()) > self.faults()
     }
 
     fn check_records(&self) -> Result<(), GenesisError> {
@@ -186,6 +233,12 @@ impl Genesis {
 }
 
 impl Member {
+    /// A member that stores as much as any other.
+    #[must_use]
+    pub fn new(name: impl Into<String>, public_key: PublicKey) -> Self {
+        Self { name: name.into(), public_key, capacity: 1 }
+    }
+
     /// The key of the member's record in the tree.
     ///
     /// # Errors
@@ -202,13 +255,15 @@ impl Encode for Member {
     fn encode_to(&self, out: &mut Vec<u8>) {
         self.public_key.encode_to(out);
         codec::put_bytes(out, self.name.as_bytes());
+        out.extend_from_slice(&self.capacity.to_le_bytes());
     }
 }
 
 impl Decode for Member {
     fn decode_from(reader: &mut Reader) -> Result<Self, DecodeError> {
         let public_key = PublicKey::decode_from(reader)?;
-        Ok(Self { public_key, name: reader.string("member name", NAME_BYTES_MAX)? })
+        let name = reader.string("member name", NAME_BYTES_MAX)?;
+        Ok(Self { public_key, name, capacity: reader.u32("member capacity")? })
     }
 }
 
@@ -217,6 +272,7 @@ impl Encode for Genesis {
         codec::put_bytes(out, self.name.as_bytes());
         codec::put_list(out, &self.members);
         out.extend_from_slice(&self.history.to_le_bytes());
+        self.partitioning.encode_to(out);
         self.limits.encode_to(out);
         codec::put_count(out, self.records.len());
         for (key, value) in &self.records {
@@ -231,6 +287,7 @@ impl Decode for Genesis {
         let name = reader.string("cluster name", NAME_BYTES_MAX)?;
         let members = reader.list("members", MEMBERS_MAX, Member::decode_from)?;
         let history = reader.u64("history")?;
+        let partitioning = Partitioning::decode_from(reader)?;
         let limits = Limits::decode_from(reader)?;
         let records = reader
             .list("records", GENESIS_RECORDS_MAX, |r| Ok((Key::decode_from(r)?, r.bytes("value", VALUE_BYTES_MAX)?)))?;
@@ -240,7 +297,7 @@ impl Decode for Genesis {
                 why: "keys must be in strictly ascending order",
             });
         }
-        let genesis = Self { name, members, history, limits, records: records.into_iter().collect() };
+        let genesis = Self { name, members, history, partitioning, limits, records: records.into_iter().collect() };
         genesis.check().map_err(|e| DecodeError::Invalid { field: "genesis", why: e.to_string() })?;
         Ok(genesis)
     }

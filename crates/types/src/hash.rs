@@ -32,11 +32,13 @@ pub enum Domain {
     ResultSignature,
     /// The seed of a batch of signature checks.
     BatchSeed,
+    /// The draw that ranks a member for a prefix of the key space.
+    PartitionRank,
 }
 
 impl Domain {
     /// All domains: a test checks that no tag is the prefix of another.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Genesis,
         Self::RequestBody,
         Self::RequestSignature,
@@ -45,6 +47,7 @@ impl Domain {
         Self::Written,
         Self::ResultSignature,
         Self::BatchSeed,
+        Self::PartitionRank,
     ];
 
     /// The tag that stands in front of what is hashed or signed, 24 bytes for every domain.
@@ -59,6 +62,7 @@ impl Domain {
             Self::Written => b"pleach/1/written        ",
             Self::ResultSignature => b"pleach/1/result-sign    ",
             Self::BatchSeed => b"pleach/1/batch-seed     ",
+            Self::PartitionRank => b"pleach/1/partition-rank ",
         }
     }
 }

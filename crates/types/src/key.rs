@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use pleach_tree::Path;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -123,6 +124,12 @@ impl Key {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
+    }
+
+    /// Where the record stands in the tree.
+    #[must_use]
+    pub fn path(&self) -> Path {
+        Path::of(self.as_bytes())
     }
 
     /// The prefix up to and including the last `/`; empty for a key of one part.

@@ -48,6 +48,8 @@ pub const BLOCK_BYTES_MAX: usize = 8 << 20;
 pub const BLOCK_OVERHEAD_MAX: usize = 4_096 + 4 * BLOCK_REQUESTS_MAX;
 /// Headers that may stand between a certified block and the result that it certifies.
 pub const HEADER_CHAIN_MAX: usize = 256;
+/// Bits of the prefixes into which the key space may be cut: 4,096 prefixes serve any number of members.
+pub const PARTITION_BITS_MAX: u8 = 12;
 /// The longest window, in blocks.
 pub const HISTORY_MAX: u64 = 65_536;
 

@@ -41,6 +41,10 @@ fn each_rule_has_its_error() {
         g.records.insert(key("a"), value);
     });
     assert_eq!(large, GenesisError::RecordTooLarge { key: key("a"), actual: 1025, limit: 1024 });
+    assert_eq!(refused(|g| g.partitioning.bits = 13), GenesisError::PartitionBits(13));
+    assert_eq!(refused(|g| g.partitioning.replicas = 0), GenesisError::Replicas);
+    let name = genesis("sample", 4).members[2].name.clone();
+    assert_eq!(refused(|g| g.members[2].capacity = 0), GenesisError::Capacity(name));
     let reserved = refused(|g| drop(g.records.insert(key(".members/x"), Bytes::new())));
     assert_eq!(reserved, GenesisError::RecordReserved(key(".members/x")));
     let megabyte = Bytes::from(vec![0; 1 << 20]);
@@ -54,8 +58,21 @@ fn any_difference_is_another_cluster() {
     assert_ne!(genesis("sampel", 4).digest(), digest);
     assert_ne!(genesis("sample", 5).digest(), digest);
     assert_ne!(Genesis { history: 63, ..genesis("sample", 4) }.digest(), digest);
+    assert_ne!(Genesis { partitioning: Partitioning::EVERYWHERE, ..genesis("sample", 4) }.digest(), digest);
     let limits = Limits { gas: 1, ..Limits::default() };
     assert_ne!(Genesis { limits, ..genesis("sample", 4) }.digest(), digest);
+}
+
+#[test]
+fn f_faults_are_survived_by_more_than_f_copies() {
+    for (members, replicas, survives) in [(4, 1, false), (4, 2, true), (7, 2, false), (7, 3, true), (1, 1, true)] {
+        let partitioning = Partitioning { bits: 4, replicas };
+        assert_eq!(
+            Genesis { partitioning, ..genesis("s", members) }.survives_faults(),
+            survives,
+            "{members} {replicas}"
+        );
+    }
 }
 
 #[test]
