@@ -21,9 +21,14 @@ pub struct MemberAddress {
 
 /// How long the engine waits for what.
 ///
-/// `idle < leader < certification < skip` and `retry < skip` must hold, and all but `idle` are above zero.
+/// `pace <= idle < leader < certification < skip` and `retry < skip` must hold, and all but `pace` and `idle` are above
+/// zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
+    /// The least time between two blocks, as long as what waits does not fill one. Votes, journals and wake-ups are paid
+    /// per block, so blocks of many requests are cheaper by far; and a request that finds the cluster at rest waits for
+    /// nothing. Zero proposes at once.
+    pub pace: Duration,
     /// How long a leader with nothing to order waits before it proposes an empty block. Zero proposes at once.
     pub idle: Duration,
     /// How long the others wait for a leader's proposal. A dead leader costs this much whenever its turn comes,
@@ -43,11 +48,12 @@ impl Default for Timeouts {
     /// For clusters whose members are at most some 100 ms apart.
     fn default() -> Self {
         Self {
-            idle: Duration::from_millis(500),
-            leader: Duration::from_millis(1_000),
-            certification: Duration::from_millis(2_000),
-            retry: Duration::from_millis(2_500),
-            skip: Duration::from_millis(3_000),
+            pace: Duration::from_millis(30),
+            idle: Duration::from_millis(400),
+            leader: Duration::from_millis(700),
+            certification: Duration::from_millis(1_400),
+            retry: Duration::from_millis(1_800),
+            skip: Duration::from_millis(2_100),
             fetch: Duration::from_millis(1_000),
         }
     }
@@ -55,7 +61,7 @@ impl Default for Timeouts {
 
 impl Timeouts {
     fn check(&self) -> Result<(), OrderError> {
-        let ordered = self.idle < self.leader && self.leader < self.certification;
+        let ordered = self.pace <= self.idle && self.idle < self.leader && self.leader < self.certification;
         let skipped = self.certification < self.skip && self.retry < self.skip;
         if ordered && skipped && !self.retry.is_zero() && !self.fetch.is_zero() {
             return Ok(());
@@ -198,7 +204,7 @@ pub enum OrderError {
     #[error("member {0} has no peer-to-peer address: add it to the node's configuration")]
     NoAddress(PublicKey),
     /// The timeouts contradict each other.
-    #[error("{0:?} must satisfy 0 <= idle < leader < certification < skip, 0 < retry < skip and 0 < fetch")]
+    #[error("{0:?} must satisfy 0 <= pace <= idle < leader < certification < skip, 0 < retry < skip and 0 < fetch")]
     Timeouts(Timeouts),
     /// The bounds contradict each other.
     #[error(

@@ -1,7 +1,7 @@
 //! Between the engine's questions and the application's answers.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use commonware_consensus::marshal::ancestry::Ancestry;
 use commonware_consensus::{Application as EngineApplication, Heightable as _};
@@ -35,6 +35,10 @@ pub(crate) struct Glue {
     pub(crate) app: Arc<dyn Application>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) wake: Arc<Signal>,
+    /// The least time between two blocks that are not full.
+    pub(crate) pace: Duration,
+    /// When this node last built a block or was asked about one.
+    pub(crate) last_block: Arc<Mutex<Option<SystemTime>>>,
     /// How long a leader with nothing to order waits.
     pub(crate) idle: Duration,
     /// The most bytes of a block.
@@ -127,6 +131,20 @@ impl Glue {
         }
     }
 
+    /// Waits until the last block is as old as the pace asks for, or there is enough for a full one.
+    async fn keep_pace<E: Clock>(&self, clock: &E) {
+        let due = (*self.last_block()).and_then(|last| last.checked_add(self.pace));
+        if let Some(due) = due.filter(|due| *due > clock.current() && !self.app.fills_block()) {
+            // A clock that was set back must not hold up the cluster: never longer than the pace.
+            clock.sleep(due.duration_since(clock.current()).unwrap_or_default().min(self.pace)).await;
+        }
+    }
+
+    /// Nothing is ever left half done under the lock, so a panic elsewhere does not spoil it.
+    fn last_block(&self) -> MutexGuard<'_, Option<SystemTime>> {
+        self.last_block.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Checks what the application built: a faulty block must not leave this node, it would only cost a view.
     fn check(&self, proposal: &Proposal, block: Block) -> Option<EngineBlock> {
         if block.header.context != proposal.context || block.header.height != proposal.height {
@@ -161,6 +179,8 @@ impl<E: Spawner + Clock> EngineApplication<E> for Glue {
         };
         let parent = ancestry.clone().next().await?;
         self.pause(&runtime, parent.inner().block()).await;
+        self.keep_pace(&runtime).await;
+        *self.last_block() = Some(runtime.current());
 
         let height = parent.height().get().checked_add(1)?;
         let proposal = Proposal { context: context_from_engine(&context), height };
@@ -175,6 +195,7 @@ impl<E: Spawner + Clock> EngineApplication<E> for Glue {
 
     async fn verify(&mut self, (runtime, _): (E, EngineContext), mut ancestry: impl Ancestry<EngineBlock>) -> bool {
         let Some(block) = ancestry.next().await else { return futures::future::pending().await };
+        *self.last_block() = Some(runtime.current());
         let missing = self.missing(&runtime, ancestry).await;
         let (app, block) = (Arc::clone(&self.app), Arc::clone(block.inner().block()));
         let verify = runtime.child("verify").shared(true).spawn(move |_| async move { app.verify(&block, &missing) });

@@ -101,6 +101,12 @@ pub trait Application: Send + Sync + 'static {
     /// must be cheap: it is asked again at every wake-up.
     fn wants_block(&self, parent: &Block) -> bool;
 
+    /// Whether what waits to be ordered would fill a block: then the leader builds it without waiting for
+    /// [`Timeouts::pace`]. It must be cheap.
+    fn fills_block(&self) -> bool {
+        false
+    }
+
     /// Builds the block of `proposal`: its header carries `proposal.context` and `proposal.height` unchanged and the
     /// result of the parent, computed from the parent's ancestry alone.
     ///
@@ -124,6 +130,10 @@ pub trait Application: Send + Sync + 'static {
     /// `certificate` is the finalization of this very block. It is `None` if the block became final through a
     /// descendant: then the descendant's certificate and the digests that link them are the proof.
     fn finalized(&self, block: Arc<Block>, certificate: Option<Certificate>);
+
+    /// All blocks that this member had acknowledged before its last stop have been given to
+    /// [`Application::finalized`] again, and the member now takes part. Called once.
+    fn replayed(&self) {}
 
     /// A message that the member `from` sent with [`Network::broadcast`] or [`Network::send`]. The sender is
     /// authenticated, the content is not trusted. It must be cheap: hand the message on.

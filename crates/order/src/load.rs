@@ -11,7 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use pleach_types::{Block, BlockResult, Certificate, Genesis, Hash, Height, Limits, Member, PublicKey, SecretKey};
+use pleach_types::{
+    Block, BlockResult, Certificate, Genesis, Hash, Height, Limits, Member, Partitioning, PublicKey, SecretKey,
+};
 
 use crate::{
     Application, Bounds, Config, MemberAddress, Network, OrderError, Proposal, Running, Settings, Timeouts, run,
@@ -101,11 +103,17 @@ fn check(cluster: &[(Running, Arc<Source>)]) -> Result<(), OrderError> {
 }
 
 fn genesis(members: usize, limits: Limits) -> Genesis {
-    let member =
-        |n: usize| Member { name: format!("node{n}"), public_key: SecretKey::from_seed([n as u8; 32]).public() };
+    let member = |n: usize| Member::new(format!("node{n}"), SecretKey::from_seed([n as u8; 32]).public());
     let mut members: Vec<_> = (0..members).map(member).collect();
     members.sort_by_key(|member| member.public_key);
-    Genesis { name: "load".into(), members, history: 64, limits, records: BTreeMap::new() }
+    Genesis {
+        name: "load".into(),
+        members,
+        history: 64,
+        partitioning: Partitioning::EVERYWHERE,
+        limits,
+        records: BTreeMap::new(),
+    }
 }
 
 fn secret(key: &PublicKey, members: usize) -> SecretKey {
@@ -132,7 +140,8 @@ fn config(load: &Load, genesis: &Genesis, addresses: &[MemberAddress], secret: S
         members: genesis.members.iter().map(|member| member.public_key).collect(),
         genesis_digest: genesis.digest(),
         genesis: Block::genesis(genesis),
-        timeouts: Timeouts::default(),
+        // At its best: with this much on its way every block is full enough.
+        timeouts: Timeouts { pace: Duration::ZERO, ..Timeouts::default() },
         bounds: Bounds::of(&genesis.limits),
         storage_prefix: String::new(),
     };

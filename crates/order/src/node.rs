@@ -43,7 +43,7 @@ use tracing::info;
 use crate::Application;
 use crate::block::{BlockBound, EngineBlock, engine_key, engine_public_key};
 use crate::certificate::{EngineFinalization, Scheme};
-use crate::config::{Bounds, OrderError, Settings};
+use crate::config::{Bounds, OrderError, Settings, Timeouts};
 use crate::delivery::{Delivery, Marshal, Progress, Reports};
 use crate::glue::Glue;
 use crate::network::{Network, Outgoing, frame_bytes_max, receive_frames, send_frames};
@@ -256,7 +256,10 @@ where
             progress: Arc::clone(&progress),
         };
         delivery.replay(floor.processed().map_or(0, |processed| processed.height().get())).await?;
-        let glue = Glue { app, progress, wake, idle: settings.timeouts.idle, block_bytes: settings.bounds.block_bytes };
+        app.replayed();
+        let Timeouts { pace, idle, .. } = settings.timeouts;
+        let last_block = Arc::default();
+        let glue = Glue { app, progress, wake, pace, last_block, idle, block_bytes: settings.bounds.block_bytes };
         let deferred = Deferred::new(context.child("deferred"), glue, marshal, FixedEpocher::new(EPOCH_BLOCKS));
         let config = Self::consensus(scheme, deferred, peers.blocker, genesis_digest, &settings, pages);
         let votes = Engine::new(context.child("consensus"), config).start(

@@ -10,16 +10,22 @@ use bytes::Bytes;
 use pleach_order::{Application, Bounds, Network, Proposal, Settings, Timeouts};
 use pleach_types::hash::Domain;
 use pleach_types::{
-    Block, BlockResult, Certificate, Encode as _, Genesis, Hash, Height, Limits, Member, PublicKey, SecretKey,
+    Block, BlockResult, Certificate, Encode as _, Genesis, Hash, Height, Limits, Member, Partitioning, PublicKey,
+    SecretKey,
 };
 
 /// A genesis with `count` members.
 pub fn genesis(count: usize) -> Genesis {
-    let mut members: Vec<_> =
-        (0..count).map(|n| Member { name: format!("node{n}"), public_key: secret(n).public() }).collect();
+    let mut members: Vec<_> = (0..count).map(|n| Member::new(format!("node{n}"), secret(n).public())).collect();
     members.sort_by_key(|member| member.public_key);
-    let genesis =
-        Genesis { name: "test".into(), members, history: 64, limits: Limits::default(), records: BTreeMap::new() };
+    let genesis = Genesis {
+        name: "test".into(),
+        members,
+        history: 64,
+        partitioning: Partitioning::EVERYWHERE,
+        limits: Limits::default(),
+        records: BTreeMap::new(),
+    };
     genesis.check().unwrap();
     genesis
 }
@@ -45,6 +51,7 @@ pub fn settings(genesis: &Genesis, n: usize, timeouts: Timeouts) -> Settings {
 /// Timeouts that keep tests short.
 pub fn timeouts(idle: Duration) -> Timeouts {
     Timeouts {
+        pace: Duration::ZERO,
         idle,
         leader: Duration::from_millis(1_000),
         certification: Duration::from_millis(1_500),
