@@ -1,10 +1,10 @@
 //! Applying a block.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use pleach_tree::{Path, Tree, ValueDigest};
+use pleach_tree::{HistoryTree, Tree, ValueDigest};
 use pleach_types::codec::Encode;
 use pleach_types::execution::{Call, Effects, Executor, Outcome};
 use pleach_types::limits::{EVENT_BYTES_MAX, EVENTS_MAX, OUTPUT_BYTES_MAX};
@@ -45,6 +45,7 @@ impl State {
     #[must_use]
     pub fn apply(&self, requests: &[Result<Arc<Prepared>, Void>], executor: &dyn Executor) -> Applied {
         let mut run = Run::new(self, executor);
+        run.tree.fetch(requests.iter().flatten().flat_map(|prepared| prepared.paths()));
         let decisions = requests.iter().enumerate().map(|(index, request)| match request {
             Ok(prepared) => run.decide(index, prepared),
             Err(void) => Decision::Void(void.clone()),
@@ -59,14 +60,23 @@ struct Run<'a> {
     before: &'a State,
     executor: &'a dyn Executor,
     height: Height,
-    /// Records written so far in this block.
+    /// The tree with what was written so far in this block.
+    tree: HistoryTree,
+    /// The values of that.
     written: BTreeMap<Key, Option<Bytes>>,
     trace: BlockTrace,
 }
 
 impl<'a> Run<'a> {
     fn new(before: &'a State, executor: &'a dyn Executor) -> Self {
-        Self { before, executor, height: before.height() + 1, written: BTreeMap::new(), trace: BlockTrace::default() }
+        Self {
+            before,
+            executor,
+            height: before.height() + 1,
+            tree: before.tree.clone(),
+            written: BTreeMap::new(),
+            trace: BlockTrace::default(),
+        }
     }
 
     fn decide(&mut self, index: usize, prepared: &Prepared) -> Decision {
@@ -76,7 +86,7 @@ impl<'a> Run<'a> {
                 let identity = prepared.identity();
                 self.trace.identities.insert(identity);
                 let verdict = match result {
-                    Ok(effects) => self.commit(effects),
+                    Ok(effects) => self.commit(prepared, effects),
                     Err(refusal) => Verdict::Refused(refusal),
                 };
                 // Blocks hold far fewer than 2^32 requests.
@@ -86,7 +96,12 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn commit(&mut self, effects: Effects) -> Verdict {
+    fn commit(&mut self, prepared: &Prepared, effects: Effects) -> Verdict {
+        let digest = |value: &Option<Bytes>| value.as_deref().map(ValueDigest::of);
+        let changes = effects.writes.iter().filter_map(|(key, value)| Some((prepared.path_of(key)?, digest(value))));
+        // What is written is touched (`broken_bound`), and so decided by the proof, whose records are the current
+        // ones (`first_stale`). Going on otherwise would be a fork.
+        self.tree.apply(prepared.proof(), changes).expect("the proof decides what is written");
         self.written.extend(effects.writes);
         Verdict::Applied { output: effects.output, events: effects.events }
     }
@@ -97,7 +112,7 @@ impl<'a> Run<'a> {
         }
         self.before.check_window(prepared)?;
         self.keep_carried(prepared);
-        if let Some(stale) = prepared.first_stale(|key| self.digest_of(key)) {
+        if let Some(stale) = prepared.first_stale(&self.tree) {
             return Ok(refused(Refusal::StaleRecord(stale.clone())));
         }
         let operation = &prepared.request().body.operation;
@@ -121,13 +136,6 @@ impl<'a> Run<'a> {
     fn code(&self, prepared: &Prepared) -> Result<Option<(Hash, Bytes)>, Void> {
         let here = prepared.operation().map(Hash::from).and_then(|d| Some((d, self.trace.code.get(&d)?.clone())));
         if here.is_some() { Ok(here) } else { self.before.code(prepared) }
-    }
-
-    fn digest_of(&self, key: &Key) -> Option<ValueDigest> {
-        match self.written.get(key) {
-            Some(value) => value.as_deref().map(ValueDigest::of),
-            None => self.before.digest_of(key),
-        }
     }
 
     fn run(&self, prepared: &Prepared, digest: &Hash, code: &Bytes) -> Outcome {
@@ -186,19 +194,23 @@ impl<'a> Run<'a> {
     }
 
     fn finish(self, decisions: Vec<Decision>) -> Applied {
-        let before = self.before;
-        let mut changes = self.written;
+        let (before, mut tree) = (self.before, self.tree);
+        let root = tree.commit().into();
         // Restored within the block is not changed: the window counts what differs between heights.
-        changes.retain(|key, value| before.digest_of(key) != value.as_deref().map(ValueDigest::of));
-        let mut tree = before.tree.clone();
-        tree.apply(changes.iter().map(|(key, value)| (Bytes::copy_from_slice(key.as_bytes()), value.clone())));
+        let written = tree.written(self.height).unwrap_or_default();
         let receipts = receipts_tree(&decisions);
-        let paths: BTreeSet<[u8; 32]> = changes.keys().map(|key| Path::of(key.as_bytes()).into()).collect();
-        let root = tree.root().into();
+        let receipts_root = receipts.root().into();
         let result =
-            BlockResult { height: self.height, root, receipts: receipts.root().into(), written: written_digest(paths) };
-        let window = before.window.push(root, self.trace);
-        let state = State { cluster: before.cluster.clone(), tree, window, result };
+            BlockResult { height: self.height, root, receipts: receipts_root, written: written_digest(written) };
+        let mut changes = self.written;
+        changes.retain(|key, _| written.binary_search(&key.path()).is_ok());
+        let window = before.window.push(self.trace);
+        let values = before.values.clone();
+        let mut state = State { cluster: before.cluster.clone(), tree, values, window, result };
+        for (key, value) in &changes {
+            // Copied, since what came is a slice of a whole request or block, which would stay in memory with it.
+            state.store(key.path(), key, value.as_deref().map(Bytes::copy_from_slice));
+        }
         Applied { state, decisions, receipts, changes }
     }
 }

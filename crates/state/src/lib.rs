@@ -32,7 +32,7 @@
 //!
 //! use pleach_state::{Decision, Executor, State, prepare_all};
 //! use pleach_types::execution::{Call, Effects, Outcome};
-//! use pleach_types::{Body, Encode, Genesis, Key, Limits, Member, Request, SecretKey, Verdict};
+//! use pleach_types::{Body, Encode, Genesis, Key, Limits, Member, Partitioning, Request, SecretKey, Verdict};
 //!
 //! /// Stands in for WebAssembly: writes the arguments to the first touched record.
 //! struct Put;
@@ -45,11 +45,12 @@
 //! }
 //!
 //! let (put, greeting) = (Key::new("demo/put")?, Key::new("demo/greeting")?);
-//! let member = Member { name: "node-1".into(), public_key: SecretKey::from_seed([1; 32]).public() };
+//! let member = Member::new("node-1", SecretKey::from_seed([1; 32]).public());
 //! let state = State::genesis(Genesis {
 //!     name: "demo".into(),
 //!     members: vec![member],
 //!     history: 8,
+//!     partitioning: Partitioning::EVERYWHERE,
 //!     limits: Limits::default(),
 //!     records: [(put.clone(), "a module".into())].into(),
 //! })?;
@@ -64,7 +65,7 @@
 //!     nonce: [0; 16],
 //!     signers: vec![],
 //! };
-//! let proof = state.tree().prove(body.proven_keys()).encode().into();
+//! let proof = state.prove(body.proven_keys())?.encode().into();
 //! let request = Request::sign(body, &[], proof, vec![None], Some("a module".into()));
 //!
 //! // Nodes are given bytes, in an order that they have agreed on. The same ones twice are executed once.
@@ -75,8 +76,8 @@
 //!
 //! assert!(matches!(&applied.decisions[0], Decision::Receipt(r) if matches!(r.verdict, Verdict::Applied { .. })));
 //! assert!(matches!(&applied.decisions[1], Decision::Void(void) if void.code() == "DUPLICATE"));
-//! assert_eq!(applied.state.tree().get(b"demo/greeting").unwrap(), "hello");
-//! assert_eq!(state.tree().get(b"demo/greeting"), None, "the state before is as it was");
+//! assert_eq!(applied.state.value(&Key::new("demo/greeting")?).unwrap(), "hello");
+//! assert_eq!(state.value(&Key::new("demo/greeting")?), None, "the state before is as it was");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

@@ -1,7 +1,7 @@
 //! What can be said of a request from its bytes alone.
 
 use bytes::Bytes;
-use pleach_tree::{Proof, ProofLimits, ValueDigest, VerifiedProof};
+use pleach_tree::{HashedProof, HistoryTree, Path, Proof, ProofLimits, ValueDigest, VerifiedProof};
 use pleach_types::codec::Decode;
 use pleach_types::limits::{Limits, PROOF_BYTES_MAX};
 use pleach_types::receipt::Void;
@@ -15,9 +15,18 @@ pub struct Prepared {
     request: Request,
     identity: Identity,
     proof: VerifiedProof,
-    touched: Vec<Option<ValueDigest>>,
-    operation: Option<ValueDigest>,
+    touched: Vec<Proven>,
+    operation: Proven,
     length: usize,
+}
+
+/// What a proof says of one record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Proven {
+    /// Where it stands.
+    pub(crate) path: Path,
+    /// The digest of its value; `None` if there is no record.
+    pub(crate) digest: Option<ValueDigest>,
 }
 
 impl Prepared {
@@ -40,30 +49,48 @@ impl Prepared {
     }
 
     /// What the proof says of the touched records: their digests, in the order of the keys.
-    #[must_use]
-    pub fn touched(&self) -> &[Option<ValueDigest>] {
-        &self.touched
+    pub fn touched(&self) -> impl Iterator<Item = Option<ValueDigest>> {
+        self.touched.iter().map(|proven| proven.digest)
+    }
+
+    /// Where the touched records and the operation stand.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = Path> {
+        self.touched.iter().chain([&self.operation]).map(|proven| proven.path)
+    }
+
+    /// The proof.
+    pub(crate) const fn proof(&self) -> &VerifiedProof {
+        &self.proof
+    }
+
+    /// Where a touched record stands. `None` for a key that is not touched.
+    pub(crate) fn path_of(&self, key: &Key) -> Option<Path> {
+        let at = self.request.body.touched.binary_search(key).ok()?;
+        self.touched.get(at).map(|proven| proven.path)
     }
 
     /// What the proof says of the operation's record: its digest.
     #[must_use]
     pub const fn operation(&self) -> Option<ValueDigest> {
-        self.operation
+        self.operation.digest
     }
 
     /// The first record that `now` holds differently from the proof: touched keys in their order, then the
     /// operation. `None` if the request is compatible (DESIGN section 4).
-    pub(crate) fn first_stale(&self, now: impl Fn(&Key) -> Option<ValueDigest>) -> Option<&Key> {
-        let touched = self.request.body.touched.iter().zip(self.touched.iter().copied());
+    ///
+    /// What `tree` does not hold has not changed in the last T heights, of which the proof is one: the caller has
+    /// checked that.
+    pub(crate) fn first_stale(&self, tree: &HistoryTree) -> Option<&Key> {
+        let touched = self.request.body.touched.iter().zip(&self.touched);
         touched
-            .chain([(&self.request.body.operation, self.operation)])
-            .find(|(key, proven)| now(key) != *proven)
+            .chain([(&self.request.body.operation, &self.operation)])
+            .find(|(_, proven)| tree.get(&proven.path).is_ok_and(|now| now != proven.digest))
             .map(|(key, _)| key)
     }
 
     /// The code that it carries, with its digest.
     pub(crate) fn carried(&self) -> Option<(Hash, &Bytes)> {
-        Some((self.operation?.into(), self.request.code.as_ref()?))
+        Some((self.operation.digest?.into(), self.request.code.as_ref()?))
     }
 
     /// Bytes of its encoding.
@@ -84,14 +111,27 @@ impl Prepared {
 /// # Errors
 /// The first rule that is broken.
 pub fn prepare(bytes: &Bytes, genesis: &Genesis, digest: &Hash) -> Result<Prepared, Void> {
-    let prepared = prepare_unsigned(bytes, genesis, digest)?;
+    let (decoded, proof) = decode(bytes, genesis, digest)?;
+    let prepared = decoded.check(proof.hash())?;
     if signatures_hold([&prepared]) { Ok(prepared) } else { Err(Void::BadSignature) }
 }
 
-/// As [`prepare`] for many requests, with their signatures checked together: about half the work.
+/// As [`prepare`] for many requests, with their proofs hashed and their signatures checked together: about half
+/// the work.
 #[must_use]
 pub fn prepare_all(requests: &[Bytes], genesis: &Genesis, digest: &Hash) -> Vec<Result<Prepared, Void>> {
-    let mut all: Vec<_> = requests.iter().map(|bytes| prepare_unsigned(bytes, genesis, digest)).collect();
+    let mut proofs = Vec::with_capacity(requests.len());
+    let decoded = requests.iter().map(|bytes| {
+        let (decoded, proof) = decode(bytes, genesis, digest)?;
+        proofs.push(proof);
+        Ok(decoded)
+    });
+    let decoded: Vec<Result<Decoded, Void>> = decoded.collect();
+    let mut hashed = Proof::hash_many(proofs).into_iter();
+    let mut all: Vec<_> = decoded
+        .into_iter()
+        .map(|decoded| decoded.and_then(|decoded| decoded.check(hashed.next().expect("one for each that decodes"))))
+        .collect();
     if signatures_hold(all.iter().flatten()) {
         return all;
     }
@@ -108,18 +148,37 @@ fn signatures_hold<'a>(prepared: impl IntoIterator<Item = &'a Prepared>) -> bool
     verify_all(prepared.into_iter().flat_map(|prepared| prepared.request.signed_statements(prepared.identity)))
 }
 
-fn prepare_unsigned(bytes: &Bytes, genesis: &Genesis, digest: &Hash) -> Result<Prepared, Void> {
+/// A request within all limits. Its proof, which came with it, has yet to be hashed.
+struct Decoded {
+    request: Request,
+    length: usize,
+}
+
+fn decode(bytes: &Bytes, genesis: &Genesis, digest: &Hash) -> Result<(Decoded, Proof), Void> {
     within("request bytes", bytes.len(), genesis.limits.request_bytes)?;
     let request = Request::decode_shared(bytes.clone()).map_err(|e| Void::Malformed(e.to_string()))?;
     if request.body.genesis != *digest {
         return Err(Void::WrongGenesis { found: request.body.genesis, expected: *digest });
     }
     check_limits(&request, &genesis.limits)?;
-    let proof = verify_proof(&request)?;
-    let touched = check_values(&request, &proof)?;
-    let operation = decided(&proof, &request.body.operation)?;
-    check_code(&request, operation)?;
-    Ok(Prepared { identity: request.body.identity(), request, proof, touched, operation, length: bytes.len() })
+    let limits = ProofLimits { max_bytes: PROOF_BYTES_MAX, ..ProofLimits::default() };
+    let proof = Proof::decode(&request.proof, &limits)
+        .map_err(|e| Void::ProofInvalid { base: request.body.base, why: e.to_string() })?;
+    Ok((Decoded { request, length: bytes.len() }, proof))
+}
+
+impl Decoded {
+    /// Checks what needs the proof. Whether its root was ever a root of this cluster is for the state to say.
+    fn check(self, hashed: HashedProof) -> Result<Prepared, Void> {
+        let Self { request, length } = self;
+        let root = hashed.root();
+        let proof =
+            hashed.against(root).map_err(|e| Void::ProofInvalid { base: request.body.base, why: e.to_string() })?;
+        let touched = check_values(&request, &proof)?;
+        let operation = decided(&proof, &request.body.operation)?;
+        check_code(&request, operation.digest)?;
+        Ok(Prepared { identity: request.body.identity(), request, proof, touched, operation, length })
+    }
 }
 
 fn within(what: &str, actual: usize, limit: u32) -> Result<(), Void> {
@@ -137,25 +196,18 @@ fn check_limits(request: &Request, limits: &Limits) -> Result<(), Void> {
     within("bytes of all values", values, limits.record_bytes)
 }
 
-/// Hashes the proof to its root. Whether that was ever a root of this cluster is for the state to say.
-fn verify_proof(request: &Request) -> Result<VerifiedProof, Void> {
-    let invalid = |why: String| Void::ProofInvalid { base: request.body.base, why };
-    let limits = ProofLimits { max_bytes: PROOF_BYTES_MAX, ..ProofLimits::default() };
-    let proof = Proof::decode(&request.proof, &limits).map_err(|e| invalid(e.to_string()))?;
-    let root = proof.root();
-    proof.verify(root).map_err(|e| invalid(e.to_string()))
+fn decided(proof: &VerifiedProof, key: &Key) -> Result<Proven, Void> {
+    let path = key.path();
+    let digest = proof.get_path(&path).map_err(|_| Void::KeyNotProven(key.clone()))?;
+    Ok(Proven { path, digest })
 }
 
-fn decided(proof: &VerifiedProof, key: &Key) -> Result<Option<ValueDigest>, Void> {
-    proof.get(key.as_bytes()).map_err(|_| Void::KeyNotProven(key.clone()))
-}
-
-fn check_values(request: &Request, proof: &VerifiedProof) -> Result<Vec<Option<ValueDigest>>, Void> {
+fn check_values(request: &Request, proof: &VerifiedProof) -> Result<Vec<Proven>, Void> {
     let pairs = request.body.touched.iter().zip(&request.values);
     pairs
         .map(|(key, value)| {
             let claimed = decided(proof, key)?;
-            if claimed == value.as_deref().map(ValueDigest::of) {
+            if claimed.digest == value.as_deref().map(ValueDigest::of) {
                 Ok(claimed)
             } else {
                 Err(Void::ValueMismatch(key.clone()))

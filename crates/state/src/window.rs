@@ -1,11 +1,10 @@
-//! What the last T blocks leave behind beside the records: their roots, the identities that they ordered, and
-//! the code that they carried or ran. Persistent, so that forks share it.
+//! What the last T blocks leave behind beside the records and their roots: the identities that they ordered, and the
+//! code that they carried or ran. Persistent, so that forks share it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use pleach_types::receipt::Void;
 use pleach_types::{Hash, Height, Identity};
 use rpds::RedBlackTreeMapSync;
 
@@ -24,7 +23,6 @@ pub struct Window {
     /// T: how many blocks are remembered.
     history: u64,
     newest: Height,
-    roots: RedBlackTreeMapSync<Height, Hash>,
     traces: RedBlackTreeMapSync<Height, Arc<BlockTrace>>,
     identities: RedBlackTreeMapSync<Identity, Height>,
     code: RedBlackTreeMapSync<Hash, Warm>,
@@ -37,27 +35,14 @@ struct Warm {
 }
 
 impl Window {
-    /// The window of height 0: one root.
-    pub fn genesis(history: u64, root: Hash) -> Self {
+    /// The window of height 0.
+    pub fn genesis(history: u64) -> Self {
         Self {
             history,
             newest: 0,
-            roots: RedBlackTreeMapSync::new_sync().insert(0, root),
             traces: RedBlackTreeMapSync::new_sync(),
             identities: RedBlackTreeMapSync::new_sync(),
             code: RedBlackTreeMapSync::new_sync(),
-        }
-    }
-
-    /// The root of `base`, if fewer than T blocks came after it.
-    pub fn root(&self, base: Height) -> Result<Hash, Void> {
-        let Some(age) = self.newest.checked_sub(base) else {
-            return Err(Void::ProofFromFuture { base, newest: self.newest });
-        };
-        // `>=` and not `>`: with T = 1 only the newest root will do. The thesis's A <= T is off by one.
-        match self.roots.get(&base) {
-            Some(root) if age < self.history => Ok(*root),
-            _ => Err(Void::ProofTooOld { age, history: self.history }),
         }
     }
 
@@ -75,7 +60,7 @@ impl Window {
     }
 
     /// The window after the next block.
-    pub fn push(&self, root: Hash, trace: BlockTrace) -> Self {
+    pub fn push(&self, trace: BlockTrace) -> Self {
         let newest = self.newest + 1;
         let mut next = self.clone();
         next.newest = newest;
@@ -85,7 +70,6 @@ impl Window {
         for (digest, code) in &trace.code {
             next.code.insert_mut(*digest, Warm { code: code.clone(), used: newest });
         }
-        next.roots.insert_mut(newest, root);
         next.traces.insert_mut(newest, Arc::new(trace));
         if let Some(expired) = newest.checked_sub(self.history) {
             next.forget(expired);
@@ -95,7 +79,6 @@ impl Window {
 
     /// Drops what the block of `height` added, unless a later block added it again.
     fn forget(&mut self, height: Height) {
-        self.roots.remove_mut(&height);
         let Some(trace) = self.traces.get(&height).cloned() else { return };
         self.traces.remove_mut(&height);
         for identity in &trace.identities {

@@ -1,5 +1,8 @@
 //! Random histories through four state machines and a naive oracle: same verdicts, same receipts, same roots.
 //!
+//! One machine keeps everything. The others keep nothing, a quarter of the key space, and three prefixes of different
+//! lengths, and come to their blocks by different ways. After every block each holds exactly what it should.
+//!
 //! Everything follows from a seed, which is printed on failure with the line that replays it.
 
 mod support;
@@ -9,6 +12,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use pleach_state::{Applied, Decision, Prepared, State, prepare, prepare_all};
+use pleach_tree::{Path, Prefix, Proof};
 use pleach_types::receipt::Void;
 use pleach_types::*;
 use support::oracle::{Block as Expected, Bounds, Coverage, Oracle, Records, Spec, Verdict as Judged};
@@ -75,8 +79,8 @@ impl World {
     fn new(seed: u64, history: u64) -> Self {
         let state = State::genesis(genesis("test", history)).expect("a good genesis");
         let mut records = Records::new();
-        for (key, value) in state.tree() {
-            records.insert(String::from_utf8(key.to_vec()).expect("text"), value.to_vec());
+        for (key, value) in state.records() {
+            records.insert(key.as_str().to_owned(), value.to_vec());
         }
         let bounds = Bounds {
             history,
@@ -87,7 +91,8 @@ impl World {
         };
         let oracle = Oracle::new(state.genesis_digest().0, bounds, records);
         assert_eq!(state.result().root.0, oracle.roots[0]);
-        let others = std::array::from_fn(|_| State::genesis(genesis("test", history)).expect("a good genesis"));
+        let others = layouts(&mut Random::new(!seed))
+            .map(|kept| State::keeping(genesis("test", history), kept).expect("a good genesis"));
         Self {
             random: Random::new(seed ^ history << 32),
             history,
@@ -342,7 +347,8 @@ impl World {
             signers: vec![],
         };
         let signers: Vec<_> = (0..3).map(secret).filter(|key| spec.signers.contains(&key.public().0)).collect();
-        let mut proof = tree.prove(&spec.proof_keys).encode();
+        let paths = spec.proof_keys.iter().map(|key| Path::of(key.as_bytes()));
+        let mut proof = tree.prove(paths).expect("node 0 keeps everything").encode();
         if spec.proof_garbled {
             proof.pop();
         }
@@ -377,6 +383,7 @@ impl World {
             assert_eq!(other.state.result(), applied.state.result(), "node {}", node + 1);
             assert_eq!(other.changes, applied.changes, "node {}", node + 1);
             *state = other.state;
+            holds_what_it_should(state, &applied.state, &self.oracle);
         }
         self.states.push(applied.state);
     }
@@ -395,6 +402,36 @@ impl World {
             }
         }
     }
+}
+
+/// What the three other machines keep.
+fn layouts(random: &mut Random) -> [Vec<Prefix>; 3] {
+    let mut prefix = |bits: usize| {
+        let mut path = [0; 32];
+        path[0] = random.below(256) as u8;
+        Prefix::new(path.into(), bits)
+    };
+    [vec![], vec![prefix(2)], vec![prefix(1), prefix(3), prefix(4)]]
+}
+
+/// Everything under its prefixes, with values, and outside of them the proof of what the window wrote, as digests.
+fn holds_what_it_should(state: &State, full: &State, oracle: &Oracle) {
+    let records = oracle.records.last().expect("height 0");
+    let own = records.iter().filter(|(key, _)| state.keeps(&Path::of(key.as_bytes())));
+    let own: BTreeMap<&str, &[u8]> = own.map(|(key, value)| (key.as_str(), &value[..])).collect();
+    let kept: BTreeMap<&str, &[u8]> = state.records().map(|(key, value)| (key.as_str(), &value[..])).collect();
+    assert_eq!(kept, own, "kept records at height {}", state.height());
+    assert_eq!(state.len(), own.len());
+
+    let (height, root) = (full.height(), full.tree().root());
+    let window = (height + 1).saturating_sub(full.tree().heights())..=height;
+    let written: Vec<Path> =
+        window.flat_map(|height| full.tree().written(height).expect("in the window").to_vec()).collect();
+    let verified = |proof: Proof| proof.verify(root).expect("a proof of this height");
+    let partition = verified(full.tree().partition(state.tree().kept().to_vec()).expect("all is kept"));
+    let window = verified(full.tree().prove(written).expect("all is kept"));
+    let expected = partition.merge(&window).expect("of one tree");
+    assert_eq!(state.tree().held().encode(), expected.proof().encode(), "held at height {height}");
 }
 
 fn script(spec: &Spec) -> Script {

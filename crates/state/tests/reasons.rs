@@ -37,7 +37,7 @@ fn voids() -> Vec<Void> {
     run(&mut chain, changed(&|r| r.code = Some(bytes("code:other"))));
     run(&mut chain, changed(&|r| r.code = None));
     run(&mut chain, changed(&|r| r.code = Some(vec![0; MODULE_BYTES as usize + 1].into())));
-    let proof_of_one = chain.state().tree().prove(["bank/op"]).encode();
+    let proof_of_one = chain.state().prove([&key("bank/op")]).expect("all is kept").encode();
     run(&mut chain, changed(&|r| r.proof = proof_of_one.clone().into()));
     let mut future = chain.request("bank/op", &[], nothing());
     future.body.base = 1;

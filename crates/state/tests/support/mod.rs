@@ -52,8 +52,9 @@ pub fn genesis(name: &str, history: u64) -> Genesis {
     ];
     Genesis {
         name: name.into(),
-        members: members.into_iter().map(|(public_key, n)| Member { name: format!("node-{n}"), public_key }).collect(),
+        members: members.into_iter().map(|(public_key, n)| Member::new(format!("node-{n}"), public_key)).collect(),
         history,
+        partitioning: Partitioning::EVERYWHERE,
         limits: Limits {
             module_bytes: MODULE_BYTES,
             value_bytes: VALUE_BYTES,
@@ -106,9 +107,9 @@ impl Chain {
             signers: vec![],
             touched,
         };
-        let proof = state.tree().prove(body.proven_keys()).encode().into();
-        let values = body.touched.iter().map(|key| state.tree().get(key.as_bytes()).cloned()).collect();
-        let code = state.tree().get(operation.as_bytes()).cloned();
+        let proof = state.prove(body.proven_keys()).expect("all is kept").encode().into();
+        let values = body.touched.iter().map(|key| state.value(key).cloned()).collect();
+        let code = state.value(&body.operation).cloned();
         Request::sign(body, &[secret(9)], proof, values, code)
     }
 
@@ -146,7 +147,7 @@ impl Chain {
     }
 
     pub fn value(&self, name: &str) -> Option<Bytes> {
-        self.state().tree().get(name.as_bytes()).cloned()
+        self.state().value(&key(name)).cloned()
     }
 }
 
