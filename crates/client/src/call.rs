@@ -236,12 +236,9 @@ impl Call {
         let proof = snapshot.proof.restrict(body.proven_keys()).into_proof().encode();
         let attached = (!inner.is_warm(&code.digest)).then(|| code.bytes.clone());
         let request = Request::sign(body, &self.keys, proof.into(), values, attached);
-        over_limit(
-            "length of the request in bytes",
-            request.encode().len(),
-            self.client.genesis().limits.request_bytes,
-        )?;
-        Pursuit::new(inner, request, code, deadline, retries).settle().await
+        let encoded = Bytes::from(request.encode());
+        over_limit("length of the request in bytes", encoded.len(), self.client.genesis().limits.request_bytes)?;
+        Pursuit::new(inner, request, encoded, code, deadline, retries).settle().await
     }
 
     /// Whether a receipt only says that the request came too late, or lacked a key.

@@ -7,10 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt as _;
-use futures::StreamExt as _;
-use futures::future::{BoxFuture, Either, join_all, select, try_join_all};
-use futures::stream::FuturesUnordered;
-use pleach_types::api::{Blocks, GetRequest, MemberView, Members, Status};
+use futures::future::join_all;
+use pleach_types::api::{Blocks, MemberView, Members, Status};
 use pleach_types::execution::Executor;
 use pleach_types::key::{BASE_RULE, ROOT_RULE};
 use pleach_types::{Genesis, Hash, Height, Identity, Key, KeyError, PublicKey, Receipt};
@@ -20,20 +18,17 @@ use crate::arguments;
 use crate::call::Call;
 use crate::error::{Error, Failure, Falsehood, Fault, Lie, all_failed};
 use crate::http::{HttpTransport, TokioRuntime};
+use crate::keepers::Keepers;
 use crate::nodes::Nodes;
-use crate::transport::{Runtime, Transport, TransportError};
-use crate::verified::{Record, Trust, Verified};
-use crate::verifier::{Shown, Snapshot, Verifier};
+use crate::transport::{Runtime, Transport};
+use crate::verified::{Record, Verified};
+use crate::verifier::{Shown, Verifier};
 
-/// Keys asked for in one message. More are read in several, all at the same height.
-const KEYS_PER_READ: usize = 256;
 /// Bytes of operations' code that are kept, so that it is not fetched for every call.
 const CODE_BYTES_KEPT: usize = 32 << 20;
 /// Values that are kept to guess by, and bytes of one.
 const SHAPES_KEPT: usize = 64;
 const SHAPE_BYTES_MAX: usize = 4 << 10;
-/// How often a read of many keys starts again because its height was forgotten meanwhile.
-const READ_RESTARTS: u32 = 3;
 
 /// How patient a client is, and how wide it spreads.
 #[derive(Clone, Debug)]
@@ -52,6 +47,9 @@ pub struct Config {
     pub pause: Duration,
     /// To how many nodes a request is sent at once; f + 1 if `None`, so that one of them is correct.
     pub submit_to: Option<usize>,
+    /// Whether a call waits for a certified receipt from one node, instead of equal signed ones from f + 1. It
+    /// takes one block longer, and half the questions.
+    pub certified: bool,
     /// How many new requests a call may make after its first one was overtaken.
     pub retries: u32,
 }
@@ -66,6 +64,7 @@ impl Default for Config {
             receipt_wait: Duration::from_secs(2),
             pause: Duration::from_millis(10),
             submit_to: None,
+            certified: false,
             retries: 16,
         }
     }
@@ -127,7 +126,9 @@ impl Builder {
         };
         let submit_to = self.config.submit_to.unwrap_or(verifier.genesis().faults() + 1).max(1);
         let code = Mutex::default();
-        let inner = Inner { verifier, nodes, executor, config: self.config, submit_to, code };
+        let keepers = Keepers::new(verifier.genesis(), nodes.transport.nodes());
+        let inner = Inner { verifier, nodes, keepers, executor, config: self.config, submit_to, code };
+        inner.learn_members().await;
         Ok(Client { inner: Arc::new(inner) })
     }
 }
@@ -173,6 +174,7 @@ pub struct Client {
 pub(crate) struct Inner {
     pub(crate) verifier: Verifier,
     pub(crate) nodes: Nodes,
+    pub(crate) keepers: Keepers,
     pub(crate) executor: Arc<dyn Executor>,
     pub(crate) config: Config,
     pub(crate) submit_to: usize,
@@ -243,14 +245,7 @@ impl Client {
     /// # Errors
     /// If no node gives an answer that verifies.
     pub async fn get(&self, keys: &[Key]) -> Result<Verified<Vec<Record>>, Error> {
-        let mut restarts = 0;
-        loop {
-            match self.inner.get(keys, None).await {
-                // The height that the first part was read at can be forgotten before the last part is.
-                Err(Error::Unavailable(_)) if keys.len() > KEYS_PER_READ && restarts < READ_RESTARTS => restarts += 1,
-                outcome => return outcome,
-            }
-        }
+        self.inner.get(keys, None).await
     }
 
     /// Reads one record: its value, or that there is none.
@@ -364,43 +359,6 @@ impl fmt::Debug for Client {
 }
 
 impl Inner {
-    async fn get(&self, keys: &[Key], height: Option<Height>) -> Result<Verified<Vec<Record>>, Error> {
-        let mut unique: Vec<_> = keys.to_vec();
-        unique.sort_unstable();
-        unique.dedup();
-        let (first, rest) = unique.split_at(unique.len().min(KEYS_PER_READ));
-        let mut snapshot = self.read(first.to_vec(), Vec::new(), height).await?;
-        let at = snapshot.height;
-        let parts = rest.chunks(KEYS_PER_READ).map(|part| self.read(part.to_vec(), Vec::new(), Some(at)));
-        for part in try_join_all(parts).await? {
-            snapshot.records.extend(part.records);
-        }
-        let value = |key: &Key| snapshot.records.get(key).and_then(|proved| proved.value.clone());
-        let records = keys.iter().map(|key| Record { key: key.clone(), value: value(key) }).collect();
-        Ok(Verified::new(records, at, Trust::Certified))
-    }
-
-    /// Reads records at one height, from the first node whose answer verifies.
-    pub(crate) async fn read(
-        &self,
-        keys: Vec<Key>,
-        without_values: Vec<Key>,
-        height: Option<Height>,
-    ) -> Result<Snapshot, Error> {
-        // A height that is named is the freshness that is asked for.
-        let min_height = height.is_none().then(|| self.verifier.floor());
-        let known_height = Some(self.verifier.known_height());
-        let request = GetRequest { keys, height, min_height, known_height, without_values };
-        self.ask(|node| self.read_from(node, &request).boxed()).await
-    }
-
-    /// Reads records from one node.
-    pub(crate) async fn read_from(&self, node: usize, request: &GetRequest) -> Result<Snapshot, Failure> {
-        let reply = self.nodes.transport.get(node, request.clone());
-        let reply = self.nodes.reply(node, self.config.reply_timeout, reply).await?;
-        self.verifier.snapshot(request, reply).map_err(|what| self.nodes.lied(node, what))
-    }
-
     /// What one node shows of a request.
     pub(crate) async fn shown_by(
         &self,
@@ -412,54 +370,6 @@ impl Inner {
         let reply = self.nodes.transport.receipt(node, identity, wait, certified);
         let reply = self.nodes.reply(node, wait + self.config.reply_timeout, reply).await?;
         self.verifier.receipt(identity, reply).map_err(|what| self.nodes.lied(node, what))
-    }
-
-    /// Asks nodes until one gives an answer that can be used: the next one as soon as one fails, or is slow.
-    ///
-    /// All nodes are tried. While some might do better later (they are out of reach, or say so themselves),
-    /// they are tried again, until [`Config::read_timeout`] has passed.
-    pub(crate) async fn ask<'a, T>(
-        &'a self,
-        attempt: impl Fn(usize) -> BoxFuture<'a, Result<T, Failure>>,
-    ) -> Result<T, Error> {
-        let deadline = self.nodes.runtime.now() + self.config.read_timeout;
-        for round in 0.. {
-            let failures = match self.ask_all(&attempt).await {
-                Ok(answer) => return Ok(answer),
-                Err(failures) => failures,
-            };
-            // Refused connections come back at once; a few rounds tell a restart from an absence.
-            let hopeless = !failures.iter().any(may_recover) || (round >= 4 && failures.iter().all(is_unreachable));
-            if hopeless || self.nodes.runtime.now() >= deadline {
-                return Err(all_failed(failures));
-            }
-            self.nodes.pause(self.config.pause, round).await;
-        }
-        Err(Error::NoNodes)
-    }
-
-    /// One round over all nodes: the first answer that can be used, or why there is none.
-    async fn ask_all<'a, T>(
-        &'a self,
-        attempt: &impl Fn(usize) -> BoxFuture<'a, Result<T, Failure>>,
-    ) -> Result<T, Vec<Failure>> {
-        let mut waiting = self.nodes.order().into_iter();
-        let mut newest = None;
-        let mut running = FuturesUnordered::new();
-        let mut failures = Vec::new();
-        loop {
-            if let Some(node) = waiting.next() {
-                newest = Some(node);
-                running.push(attempt(node));
-            }
-            let patience = self.nodes.runtime.sleep(self.config.hedge);
-            match select(running.next(), patience).await {
-                Either::Left((Some(Ok(answer)), _)) => return Ok(answer),
-                Either::Left((Some(Err(failure)), _)) => failures.push(failure),
-                Either::Left((None, _)) => return Err(failures),
-                Either::Right(_) => newest.take().into_iter().for_each(|node| self.nodes.is_slow(node)),
-            }
-        }
     }
 
     fn shelf(&self) -> MutexGuard<'_, CodeShelf> {
@@ -506,17 +416,4 @@ impl Inner {
         let age = |seen: &Height| self.verifier.floor().saturating_sub(*seen);
         self.shelf().warm.get(digest).is_some_and(|seen| age(seen) < self.verifier.genesis().history / 2)
     }
-}
-
-fn may_recover(failure: &Failure) -> bool {
-    match &failure.why {
-        // Forgotten heights do not come back; the caller may name another.
-        Fault::Transport(TransportError::Problem(problem)) => problem.retryable && problem.code != "HEIGHT_FORGOTTEN",
-        Fault::Transport(_) => true,
-        Fault::Lie(_) => false,
-    }
-}
-
-fn is_unreachable(failure: &Failure) -> bool {
-    matches!(failure.why, Fault::Transport(TransportError::Unreachable(_)))
 }

@@ -53,6 +53,19 @@ pub enum Error {
     /// Nodes answered, and none would do what was asked.
     #[error("no node could do this now: {}", list(.0))]
     Unavailable(Vec<Failure>),
+    /// None of the nodes whose addresses the client was given keeps a record.
+    #[error(
+        "none of the {nodes} nodes given keeps record {key}; it is kept by {}: add the address of one of them",
+        keepers.join(", ")
+    )]
+    NoKeeper {
+        /// The record.
+        key: Key,
+        /// The names of the members that keep it.
+        keepers: Vec<String>,
+        /// How many nodes the client knows.
+        nodes: usize,
+    },
     /// The call timed out, and too few nodes answer to order anything.
     #[error(
         "{answering} of {members} nodes answer, {quorum} are needed to order requests; request {identity} may still \
@@ -369,6 +382,7 @@ impl Error {
             Self::NoRuntime(_) => "NO_RUNTIME",
             Self::Lied(lies) => lies.first().map_or("LIED", |lie| lie.what.code()),
             Self::Unreachable(_) => "NODE_UNREACHABLE",
+            Self::NoKeeper { .. } => "NO_KEEPER",
             Self::Unavailable(failures) => first_problem(failures).map_or("UNAVAILABLE", |problem| &problem.code),
             Self::NoQuorum { .. } => "NO_QUORUM",
             Self::Timeout { .. } => "TIMEOUT",
@@ -388,6 +402,7 @@ impl Error {
             Self::NoNodes
             | Self::BadAddress { .. }
             | Self::NoRuntime(_)
+            | Self::NoKeeper { .. }
             | Self::DiscoveryLimit { .. }
             | Self::OverLimit { .. } => ErrorKind::BadInput,
             Self::GenesisMismatch { .. } | Self::GenesisInvalid(_) | Self::Lied(_) => ErrorKind::Verification,

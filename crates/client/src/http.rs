@@ -191,9 +191,10 @@ impl Transport for HttpTransport {
         .boxed()
     }
 
-    fn execute(&self, node: usize, request: Bytes) -> Reply<'_, ExecuteReply> {
+    fn execute(&self, node: usize, request: Bytes, wait: Duration, certified: bool) -> Reply<'_, ExecuteReply> {
         let content = "application/octet-stream";
-        async move { self.send(node, Method::POST, "/v1/execute", content, request, REPLY_BYTES_MAX).await }.boxed()
+        let path = format!("/v1/execute?wait_ms={}&certified={certified}", wait.as_millis());
+        async move { self.send(node, Method::POST, &path, content, request, REPLY_BYTES_MAX).await }.boxed()
     }
 
     fn receipt(&self, node: usize, identity: Identity, wait: Duration, certified: bool) -> Reply<'_, ReceiptReply> {

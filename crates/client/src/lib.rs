@@ -30,7 +30,9 @@
 //! | `http` | [`HttpTransport`], [`TokioRuntime`]: the world of sockets |
 //! | `verifier` | answers become facts here, and only here |
 //! | `nodes` | which node to ask next |
-//! | `client` | [`Client`]: reads |
+//! | `keepers` | which node keeps which records |
+//! | `read` | reads at one height, from whoever keeps what |
+//! | `client` | [`Client`]: what users hold |
 //! | `simulate` | local runs, and the discovery of touched keys |
 //! | `call` | [`Call`]: simulate, sign, settle, try again |
 //! | `settle` | from a signed request to its proven outcome |
@@ -47,7 +49,9 @@ mod call;
 mod client;
 mod error;
 mod http;
+mod keepers;
 mod nodes;
+mod read;
 mod settle;
 mod simulate;
 mod transport;

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::future::{BoxFuture, Either, FutureExt as _, join_all, select};
 use futures::stream::FuturesUnordered;
-use pleach_types::api::{GetRequest, Problem, RequestState};
+use pleach_types::api::{ExecuteReply, GetRequest, Problem, RequestState};
 use pleach_types::codec::Encode;
 use pleach_types::{BlockResult, Height, Identity, PublicKey, Receipt, Refusal, Request, Verdict};
 
@@ -24,6 +24,10 @@ use crate::error::{Error, Failure, Falsehood, Fault, all_failed};
 use crate::transport::TransportError;
 use crate::verified::{Trust, Verified};
 use crate::verifier::Shown;
+
+/// How long a node that takes a request is asked to wait for its receipt before it answers: long enough for the
+/// next blocks, short enough for a dead node to be noticed.
+const EXECUTE_WAIT: Duration = Duration::from_secs(1);
 
 /// The end of a request.
 #[derive(Debug)]
@@ -175,11 +179,16 @@ pub(crate) struct Pursuit<'a> {
     overload: Option<Problem>,
     /// Whether any node ever took the request.
     taken: bool,
+    /// Nodes that have shown the receipt on their own word.
+    vouching: BTreeSet<usize>,
+    /// The receipt, once what nodes showed proves it.
+    settled: Option<Verified<Receipt>>,
 }
 
 /// What a node made of a submitted request.
 enum Submission {
-    Taken,
+    /// It has it, and says what became of it if it knows in time.
+    Taken(Option<Shown>),
     WantsCode,
     Full(Problem),
     Rejected(Problem),
@@ -190,16 +199,18 @@ enum Submission {
 }
 
 impl<'a> Pursuit<'a> {
+    /// `encoded` is the encoding of `request`.
     pub(crate) fn new(
         client: &'a Inner,
         request: Request,
+        encoded: Bytes,
         code: Code,
         deadline: Duration,
         retries: &'a mut Retries,
     ) -> Self {
         Self {
             client,
-            encoded: request.encode().into(),
+            encoded,
             identity: request.body.identity(),
             request,
             code,
@@ -212,6 +223,8 @@ impl<'a> Pursuit<'a> {
             failing: BTreeSet::new(),
             overload: None,
             taken: false,
+            vouching: BTreeSet::new(),
+            settled: None,
         }
     }
 
@@ -224,7 +237,7 @@ impl<'a> Pursuit<'a> {
     pub(crate) async fn settle(mut self) -> Result<Settled, Error> {
         for round in 0.. {
             self.submit(round > 0).await?;
-            let receipt = match self.watch().await {
+            let receipt = match self.seen().await {
                 Some(receipt) => Some(receipt),
                 None => match self.expired().await {
                     Some(Settled::Receipt(receipt)) => Some(receipt),
@@ -242,6 +255,14 @@ impl<'a> Pursuit<'a> {
             self.client.nodes.pause(self.client.config.pause, round).await;
         }
         Err(self.unknown())
+    }
+
+    /// The proven receipt: as a rule the answers to the submission have shown it already.
+    async fn seen(&mut self) -> Option<Verified<Receipt>> {
+        match self.settled.take() {
+            Some(receipt) => Some(receipt),
+            None => self.watch().await,
+        }
     }
 
     /// A request that was executed, or refused after its code was looked at, leaves its code warm.
@@ -292,18 +313,23 @@ impl<'a> Pursuit<'a> {
         outcomes.into_iter().try_for_each(|(node, submission)| self.submitted(node, submission))
     }
 
-    /// Sends the request to some nodes at once. As soon as one has taken it, slow ones are not waited for.
+    /// Sends the request to some nodes at once. As soon as one has taken it, slow ones are not waited for; where one
+    /// shows a certified receipt, none is.
     async fn submit_to(&self, nodes: &[usize]) -> Vec<(usize, Submission)> {
         let client = self.client;
         let mut running: FuturesUnordered<_> = nodes.iter().map(|node| self.submit_one(*node)).collect();
         let mut outcomes = Vec::new();
         let mut taken = !self.holders.is_empty();
         loop {
-            let patience = if taken { client.config.hedge } else { client.config.reply_timeout };
+            let patience = if taken { client.config.hedge } else { client.config.reply_timeout + EXECUTE_WAIT };
             match select(running.next(), client.nodes.runtime.sleep(patience)).await {
                 Either::Left((Some((node, submission)), _)) => {
-                    taken |= matches!(submission, Submission::Taken);
+                    taken |= matches!(submission, Submission::Taken(_));
+                    let proven = matches!(submission, Submission::Taken(Some(Shown::Certified(_))));
                     outcomes.push((node, submission));
+                    if proven {
+                        return outcomes;
+                    }
                 }
                 Either::Left((None, _)) => return outcomes,
                 Either::Right(_) => break,
@@ -319,17 +345,31 @@ impl<'a> Pursuit<'a> {
 
     async fn submit_one(&self, node: usize) -> (usize, Submission) {
         let nodes = &self.client.nodes;
-        let reply = nodes.transport.execute(node, self.encoded.clone());
-        let submission = match nodes.reply(node, self.client.config.reply_timeout, reply).await {
-            Ok(reply) if reply.identity == self.identity => Submission::Taken,
-            Ok(reply) => {
-                nodes.lied(node, Falsehood::OtherRequest { asked: self.identity, found: reply.identity });
-                Submission::Later
-            }
+        let limit = self.client.config.reply_timeout + EXECUTE_WAIT;
+        let reply = nodes.transport.execute(node, self.encoded.clone(), EXECUTE_WAIT, self.client.config.certified);
+        let submission = match nodes.reply(node, limit, reply).await {
+            Ok(reply) => self.taken(node, reply),
             Err(Failure { why: Fault::Transport(TransportError::Problem(problem)), .. }) => classify(problem),
             Err(_) => Submission::Silent,
         };
         (node, submission)
+    }
+
+    /// What a node says that took the request.
+    fn taken(&self, node: usize, reply: ExecuteReply) -> Submission {
+        if reply.identity != self.identity {
+            let lie = Falsehood::OtherRequest { asked: self.identity, found: reply.identity };
+            self.client.nodes.lied(node, lie);
+            return Submission::Later;
+        }
+        match reply.receipt.map(|shown| self.client.verifier.receipt(self.identity, shown)) {
+            None => Submission::Taken(None),
+            Some(Ok(shown)) => Submission::Taken(Some(shown)),
+            Some(Err(lie)) => {
+                self.client.nodes.lied(node, lie);
+                Submission::Later
+            }
+        }
     }
 
     /// Notes a node's answer. f + 1 that reject end the call: one of them is correct, and what makes it reject
@@ -337,9 +377,10 @@ impl<'a> Pursuit<'a> {
     fn submitted(&mut self, node: usize, submission: Submission) -> Result<(), Error> {
         self.failing.remove(&node);
         match submission {
-            Submission::Taken => {
+            Submission::Taken(shown) => {
                 self.taken = true;
                 self.holders.insert(node);
+                shown.into_iter().for_each(|shown| self.note(node, shown));
             }
             Submission::Full(problem) => {
                 self.retries.overloaded += 1;
@@ -361,6 +402,22 @@ impl<'a> Pursuit<'a> {
         Ok(())
     }
 
+    /// Notes what a node showed of the request.
+    fn note(&mut self, node: usize, shown: Shown) {
+        match shown {
+            Shown::Nothing(RequestState::Unknown) => {
+                self.holders.remove(&node);
+            }
+            Shown::Signed { .. } => {
+                self.vouching.insert(node);
+            }
+            Shown::Nothing(_) | Shown::Certified(_) => {}
+        }
+        if let Some(receipt) = self.votes.weigh(self.client, shown) {
+            self.settled = Some(receipt);
+        }
+    }
+
     /// Waits for a proven receipt: first at nodes that hold the request, f + 1 at once.
     async fn watch(&mut self) -> Option<Verified<Receipt>> {
         if self.holders.is_empty() {
@@ -369,9 +426,9 @@ impl<'a> Pursuit<'a> {
         let left = self.deadline.saturating_sub(self.client.nodes.runtime.now());
         let mut order = self.client.nodes.order();
         // Stable, so that the rest of the order stays.
-        order.sort_by_key(|node| !self.holders.contains(node));
+        order.sort_by_key(|node| (self.vouching.contains(node), !self.holders.contains(node)));
         let mut watch = Watch::new(self.client, self.identity, left.min(self.client.config.receipt_wait), order);
-        watch.start(self.votes.needed);
+        watch.start(self.votes.needed.saturating_sub(self.vouching.len()).max(1));
         while let Some((node, outcome)) = watch.next().await {
             let Ok(shown) = outcome else {
                 self.holders.remove(&node);
@@ -379,10 +436,8 @@ impl<'a> Pursuit<'a> {
                 continue;
             };
             self.failing.remove(&node);
-            if matches!(shown, Shown::Nothing(RequestState::Unknown)) {
-                self.holders.remove(&node);
-            }
-            if let Some(receipt) = self.votes.weigh(self.client, shown) {
+            self.note(node, shown);
+            if let Some(receipt) = self.settled.take() {
                 return Some(receipt);
             }
         }
@@ -416,21 +471,19 @@ impl<'a> Pursuit<'a> {
 
     /// The newest certified height that some node proves.
     async fn newest_height(&self) -> Option<Height> {
-        let operation = &self.request.body.operation;
-        let snapshot = self.client.read(vec![operation.clone()], vec![operation.clone()], None).await;
+        let snapshot = self.client.read(Vec::new(), Vec::new(), None).await;
         snapshot.ok().map(|snapshot| snapshot.height)
     }
 
     /// What a node that has executed the whole window says of the request.
     async fn account(&self, node: usize) -> Option<Account> {
         let (client, expires) = (self.client, self.expires());
-        let operation = &self.request.body.operation;
         let request = GetRequest {
-            keys: vec![operation.clone()],
+            keys: Vec::new(),
             height: None,
             min_height: Some(expires.max(client.verifier.floor())),
             known_height: Some(client.verifier.known_height()),
-            without_values: vec![operation.clone()],
+            without_values: Vec::new(),
         };
         // In this order: the node proves that it has come so far, then says what it knows, and then that it
         // cannot have forgotten it.
@@ -474,7 +527,7 @@ enum Account {
 fn classify(problem: Problem) -> Submission {
     match problem.code.as_str() {
         "CODE_COLD" => Submission::WantsCode,
-        "DUPLICATE" => Submission::Taken,
+        "DUPLICATE" => Submission::Taken(None),
         // Also what an honest node says that has come further, or not as far, as the one that proved `base`.
         "PROOF_TOO_OLD" | "PROOF_FROM_FUTURE" => Submission::Later,
         "OVERLOADED" => Submission::Full(problem),

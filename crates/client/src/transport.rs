@@ -41,8 +41,10 @@ pub trait Transport: Send + Sync {
     /// `POST /v1/get`.
     fn get(&self, node: usize, request: GetRequest) -> Reply<'_, GetReply>;
 
-    /// `POST /v1/execute`: the canonical encoding of a request.
-    fn execute(&self, node: usize, request: Bytes) -> Reply<'_, ExecuteReply>;
+    /// `POST /v1/execute`: the canonical encoding of a request. The node takes it or refuses it, and then waits up
+    /// to `wait` for its receipt as in [`Transport::receipt`]; it does neither wait nor answer with a receipt where
+    /// `wait` is zero.
+    fn execute(&self, node: usize, request: Bytes, wait: Duration, certified: bool) -> Reply<'_, ExecuteReply>;
 
     /// `GET /v1/receipts/{identity}`: waits up to `wait` for the request to be executed, or for its receipt
     /// to be certified if `certified`, and then says how far it has come.

@@ -48,6 +48,18 @@ pub(crate) struct Snapshot {
     pub(crate) records: BTreeMap<Key, Proved>,
 }
 
+impl Snapshot {
+    /// Both together: parts of one read. `None` if they are not of one height.
+    pub(crate) fn join(mut self, other: Self) -> Option<Self> {
+        if self.height != other.height {
+            return None;
+        }
+        self.proof = self.proof.merge(&other.proof).ok()?;
+        self.records.extend(other.records);
+        Some(self)
+    }
+}
+
 /// What a snapshot says of one record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Proved {
@@ -112,6 +124,11 @@ impl Verifier {
     /// The newest height whose certificate has been checked.
     pub(crate) fn known_height(&self) -> Height {
         self.results().last_key_value().map_or(0, |(height, _)| *height)
+    }
+
+    /// Whether the certificate of a height has been checked.
+    pub(crate) fn knows(&self, height: Height) -> bool {
+        self.results().contains_key(&height)
     }
 
     /// Nothing is ever left half done under the lock, so a panic elsewhere does not spoil it.

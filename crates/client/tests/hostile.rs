@@ -18,8 +18,8 @@ fn asked() -> Vec<Key> {
 }
 
 fn truth(chain: &Chain) -> Vec<Option<Bytes>> {
-    let tree = chain.entries[chain.entries.len() - 2].state.tree();
-    asked().iter().map(|key| tree.get(key.as_bytes()).cloned()).collect()
+    let state = &chain.entries[chain.entries.len() - 2].state;
+    asked().iter().map(|key| state.value(key).cloned()).collect()
 }
 
 /// A chain on which every height has a root of its own.
@@ -64,7 +64,8 @@ fn certificate(change: impl Fn(&Chain, &mut ResultProof) + Send + Sync + 'static
 
 /// A tree in which the liar is rich.
 fn forged_tree(chain: &Chain) -> Tree {
-    let mut tree = chain.tip().state.tree().clone();
+    let records = chain.tip().state.records();
+    let mut tree: Tree = records.map(|(key, value)| (Bytes::copy_from_slice(key.as_bytes()), value.clone())).collect();
     tree.insert(Bytes::from_static(b"bank/accounts/1"), amount(1_000_000));
     tree
 }
@@ -114,11 +115,11 @@ fn get_lies() -> Vec<(&'static str, GetLie)> {
         ("no proof", lie(|_, r| r.proof = Base64::default())),
         (
             "a proof of other keys",
-            lie(|c, r| r.proof = c.entries[r.height as usize].state.tree().prove(["other"]).encode().into()),
+            lie(|c, r| r.proof = c.entries[r.height as usize].state.prove(&[key("other")]).unwrap().encode().into()),
         ),
         (
             "a proof of another height",
-            lie(|c, r| r.proof = c.entries[r.height as usize - 2].state.tree().prove(asked()).encode().into()),
+            lie(|c, r| r.proof = c.entries[r.height as usize - 2].state.prove(&asked()).unwrap().encode().into()),
         ),
         ("a proof of an empty tree", lie(|_, r| r.proof = Tree::new().prove(asked()).encode().into())),
         ("another root", lie(|_, r| r.root.0[31] ^= 1)),

@@ -31,10 +31,10 @@ async fn answers_are_read_and_errors_are_typed() {
     let id = Hash([0xab; 32]);
     let (address, served) = serve(http("200 OK", &format!(r#"{{"identity":"{id}"}}"#))).await;
     let transport = HttpTransport::new(&[&address]).expect("an address");
-    let reply = transport.execute(0, vec![1, 2, 3].into()).await.expect("a reply");
+    let reply = transport.execute(0, vec![1, 2, 3].into(), Duration::ZERO, false).await.expect("a reply");
     assert_eq!(reply.identity, id);
     let request = served.await.expect("served").to_lowercase();
-    assert!(request.starts_with("post /v1/execute http/1.1"), "{request}");
+    assert!(request.starts_with("post /v1/execute?wait_ms=0&certified=false http/1.1"), "{request}");
     assert!(request.contains("content-type: application/octet-stream"), "{request}");
 
     let problem = r#"{"code":"OVERLOADED","detail":"9 wait","hint":"wait","retryable":true}"#;

@@ -1,5 +1,6 @@
 //! The node as the engine sees it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::Bytes;
@@ -8,7 +9,7 @@ use pleach_state::{Applied, Executor, Prepared, State, prepare, prepare_all};
 use pleach_tree::Tree;
 use pleach_types::genesis::GenesisError;
 use pleach_types::receipt::Void;
-use pleach_types::{Block, Certificate, Genesis, Hash, Identity, PublicKey, SecretKey};
+use pleach_types::{Block, Certificate, Genesis, Hash, Identity, PartitionMap, PublicKey, SecretKey};
 use tokio::sync::Notify;
 
 use crate::chain::{Chain, Executed};
@@ -17,6 +18,7 @@ use crate::lock;
 use crate::metrics::Metrics;
 use crate::pool::{Pool, content_of};
 use crate::service::ServiceError;
+use crate::waiters::Waiters;
 
 /// Heights that are kept for reads beside the window of the state machine.
 const HEIGHTS_KEPT_MIN: u64 = 256;
@@ -28,13 +30,20 @@ pub struct Node {
     pub(crate) name: String,
     pub(crate) genesis: Genesis,
     pub(crate) digest: Hash,
+    /// Who keeps what.
+    pub(crate) map: PartitionMap,
     pub(crate) secret: SecretKey,
     pub(crate) history: Mutex<History>,
     pub(crate) pool: Mutex<Pool>,
     /// Wakes whoever waits for another height. Not a `watch` channel, which wakes in random order: the same run of a
     /// simulation must be the same run twice.
     pub(crate) progress: Notify,
+    /// Wakes whoever waits for a receipt.
+    pub(crate) waiters: Waiters,
     pub(crate) metrics: Metrics,
+    /// Whether the blocks of the archive have been executed again: what is served before is older than what this
+    /// node has shown already.
+    pub(crate) replayed: AtomicBool,
     chain: Chain,
     executor: Arc<dyn Executor>,
     network: OnceLock<Network>,
@@ -46,7 +55,7 @@ impl Node {
     /// # Errors
     /// If the genesis breaks a rule.
     pub fn new(genesis: Genesis, secret: SecretKey, executor: Arc<dyn Executor>) -> Result<Self, GenesisError> {
-        let state = State::genesis(genesis.clone())?;
+        let state = State::of_member(genesis.clone(), &secret.public())?;
         let block = Arc::new(Block::genesis(&genesis));
         let applied =
             Applied { state, decisions: Vec::new(), receipts: Tree::new(), changes: std::collections::BTreeMap::new() };
@@ -57,12 +66,15 @@ impl Node {
         Ok(Self {
             name,
             digest: genesis.digest(),
+            map: genesis.partition_map(),
             genesis,
             secret,
             history: Mutex::new(History::new(executed.clone(), keep)),
             pool: Mutex::new(Pool::default()),
             progress: Notify::new(),
+            waiters: Waiters::default(),
             metrics: Metrics::new(),
+            replayed: AtomicBool::new(false),
             chain: Chain::new(executed),
             executor,
             network: OnceLock::new(),
@@ -212,6 +224,10 @@ impl Application for Node {
         !parent.requests.is_empty() || !lock(&self.pool).is_empty()
     }
 
+    fn fills_block(&self) -> bool {
+        lock(&self.pool).fills_block(&self.genesis.limits)
+    }
+
     fn propose(&self, proposal: &Proposal, missing: &[Arc<Block>]) -> Option<Block> {
         let parent = self.reach(&proposal.context.parent, missing)?;
         self.drain_inbox();
@@ -238,10 +254,20 @@ impl Application for Node {
         };
         self.chain.finalize(&executed);
         let identities: Vec<_> = executed.receipts().map(|receipt| receipt.identity).collect();
-        lock(&self.pool).finalize(executed.state(), identities, contents);
+        lock(&self.pool).finalize(executed.state(), identities.iter().copied(), contents);
         self.metrics.finalized(&executed);
-        lock(&self.history).push(executed.clone(), certificate);
+        let certified: Vec<_> = {
+            let mut history = lock(&self.history);
+            let before = history.certified();
+            history.push(executed.clone(), certificate);
+            history.certified_since(before).collect()
+        };
         self.progress.notify_waiters();
+        self.waiters.wake(identities.into_iter().chain(certified));
+    }
+
+    fn replayed(&self) {
+        self.replayed.store(true, Ordering::Release);
     }
 
     fn received(&self, _from: PublicKey, message: Bytes) {

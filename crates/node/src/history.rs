@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use pleach_state::Decision;
 use pleach_types::certificate::ResultProof;
 use pleach_types::limits::HEADER_CHAIN_MAX;
 use pleach_types::{Certificate, Encode, Hash, Header, Height, Identity, Receipt, Signature};
@@ -26,7 +27,8 @@ pub struct Final {
 #[derive(Debug)]
 pub struct History {
     heights: BTreeMap<Height, Arc<Final>>,
-    receipts: BTreeMap<Identity, Height>,
+    /// Where each request was decided: the height, and the place in its block.
+    receipts: BTreeMap<Identity, (Height, u32)>,
     certified: Option<Height>,
     keep: u64,
 }
@@ -43,7 +45,7 @@ impl History {
     pub fn push(&mut self, executed: Arc<Executed>, certificate: Option<Certificate>) {
         let height = executed.height();
         for receipt in executed.receipts() {
-            self.receipts.insert(receipt.identity, height);
+            self.receipts.insert(receipt.identity, (height, receipt.index));
         }
         if certificate.is_some() {
             // The certificate of a block certifies the result that it carries: its parent's.
@@ -60,7 +62,7 @@ impl History {
         if let Some((height, entry)) = self.heights.pop_first() {
             for receipt in entry.executed.receipts() {
                 // A later height cannot hold the same identity while this one is in the window.
-                if self.receipts.get(&receipt.identity) == Some(&height) {
+                if self.receipts.get(&receipt.identity).is_some_and(|(found, _)| *found == height) {
                     self.receipts.remove(&receipt.identity);
                 }
             }
@@ -87,9 +89,17 @@ impl History {
         self.heights.get(&height)
     }
 
-    /// The height that ordered a request.
-    pub fn height_of(&self, identity: &Identity) -> Option<Height> {
+    /// The height that ordered a request, and the request's place in its block.
+    pub fn place_of(&self, identity: &Identity) -> Option<(Height, u32)> {
         self.receipts.get(identity).copied()
+    }
+
+    /// The identities whose receipts were certified by the newest final block: those of the heights from `before` (the
+    /// newest certified one until then) on.
+    pub fn certified_since(&self, before: Option<Height>) -> impl Iterator<Item = Identity> {
+        let first = before.map_or(0, |height| height.saturating_add(1));
+        let heights = self.certified.filter(|last| first <= *last).map(|last| self.heights.range(first..=last));
+        heights.into_iter().flatten().flat_map(|(_, entry)| entry.executed.receipts().map(|receipt| receipt.identity))
     }
 
     /// Heights below `before`, newest first.
@@ -117,13 +127,13 @@ impl History {
 }
 
 impl Final {
-    /// The receipt of a request that this height ordered, with its encoding and the encoded proof in the
-    /// receipts tree.
-    pub fn receipt(&self, identity: &Identity) -> Option<(&Receipt, Bytes, Vec<u8>)> {
-        let receipt = self.executed.receipts().find(|receipt| receipt.identity == *identity)?;
+    /// The receipt of the request at a place in the block, with its encoding and the encoded proof in the receipts
+    /// tree.
+    pub fn receipt(&self, index: u32) -> Option<(&Receipt, Bytes, Vec<u8>)> {
+        let Decision::Receipt(receipt) = self.executed.applied.decisions.get(index as usize)? else { return None };
         let tree = &self.executed.applied.receipts;
-        let encoded = tree.get(&identity.0)?.clone();
-        Some((receipt, encoded, tree.prove([identity.0]).encode()))
+        let encoded = tree.get(&receipt.identity.0)?.clone();
+        Some((receipt, encoded, tree.prove([receipt.identity.0]).encode()))
     }
 
     /// The digest of the block.

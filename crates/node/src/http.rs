@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use pleach_types::Hash;
-use pleach_types::api::{ExecuteRequest, GetRequest, Problem};
+use pleach_types::api::{ExecuteRequest, GetRequest, Problem, ReceiptReply};
 use pleach_types::limits::REQUEST_BYTES_MAX;
 use serde::Deserialize;
 
@@ -117,7 +117,11 @@ async fn ready(State(shared): App) -> Response {
     if status.ready {
         return Json(serde_json::json!({"ready": true})).into_response();
     }
-    let because = "no height is certified yet: the cluster has just started, or too few members run";
+    let because = if status.certified_height == 0 {
+        "no height is certified yet: the cluster has just started, or too few members run".to_owned()
+    } else {
+        format!("this node executes its stored blocks again and has come to height {}", status.height)
+    };
     (StatusCode::SERVICE_UNAVAILABLE, Json(serde_json::json!({"ready": false, "because": because}))).into_response()
 }
 
@@ -130,7 +134,14 @@ async fn read(State(shared): App, body: Result<Json<GetRequest>, JsonRejection>)
     Ok(Json(reply?).into_response())
 }
 
-async fn execute(State(shared): App, headers: HeaderMap, body: Bytes) -> Result<Response, Failure> {
+/// Takes a request, and waits for its receipt where the question says so: one exchange instead of two.
+async fn execute(
+    State(shared): App,
+    query: Result<Query<ReceiptQuery>, QueryRejection>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Failure> {
+    let query = wait_query(query)?;
     let raw = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/octet-stream");
     let request = if raw {
         body
@@ -139,7 +150,10 @@ async fn execute(State(shared): App, headers: HeaderMap, body: Bytes) -> Result<
         parsed.map_err(|e| bad_input(format!("the body is not the expected JSON: {e}"), SEE_DOCUMENT))?.request.0
     };
     // Checking signatures takes tens of microseconds: short enough to stay on this thread.
-    let reply = shared.node.execute(&request)?;
+    let mut reply = shared.node.execute(&request)?;
+    if query.wait_ms > 0 {
+        reply.receipt = Some(shared.receipt(&reply.identity, query).await);
+    }
     Ok((StatusCode::ACCEPTED, Json(reply)).into_response())
 }
 
@@ -158,13 +172,23 @@ async fn receipt(
     query: Result<Query<ReceiptQuery>, QueryRejection>,
 ) -> Result<Response, Failure> {
     let identity: Hash = identity.parse().map_err(|e| bad_input(e, "an identity is what /v1/execute answered"))?;
+    Ok(Json(shared.receipt(&identity, wait_query(query)?).await).into_response())
+}
+
+fn wait_query(query: Result<Query<ReceiptQuery>, QueryRejection>) -> Result<ReceiptQuery, Failure> {
     let Query(query) = query.map_err(|e| bad_input(e.body_text(), "wait_ms is a number, certified true or false"))?;
-    let wait = Duration::from_millis(query.wait_ms.min(WAIT_MS_MAX));
-    let reply = match tokio::time::timeout(wait, shared.node.receipt_when_done(&identity, query.certified)).await {
-        Ok(reply) => reply,
-        Err(_) => shared.node.receipt(&identity),
-    };
-    Ok(Json(reply).into_response())
+    Ok(query)
+}
+
+impl Shared {
+    /// What became of a request, after waiting for it as long as the question says.
+    async fn receipt(&self, identity: &Hash, query: ReceiptQuery) -> ReceiptReply {
+        let wait = Duration::from_millis(query.wait_ms.min(WAIT_MS_MAX));
+        match tokio::time::timeout(wait, self.node.receipt_when_done(identity, query.certified)).await {
+            Ok(reply) => reply,
+            Err(_) => self.node.receipt(identity),
+        }
+    }
 }
 
 #[derive(Deserialize)]

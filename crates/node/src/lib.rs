@@ -36,6 +36,7 @@ mod openapi;
 mod pool;
 mod server;
 mod service;
+mod waiters;
 
 pub use config::{ConfigError, NodeConfig};
 pub use core::Node;

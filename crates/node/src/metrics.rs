@@ -65,7 +65,7 @@ impl Metrics {
     pub fn finalized(&self, executed: &Executed) {
         self.blocks.inc();
         self.height.set(signed(executed.height()));
-        self.records.set(signed(executed.state().tree().len() as u64));
+        self.records.set(signed(executed.state().len() as u64));
         for decision in &executed.applied.decisions {
             self.requests.get_or_create(&outcome(decision)).inc();
             if let Decision::Receipt(receipt) = decision {

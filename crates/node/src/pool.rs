@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use pleach_state::{Prepared, State};
-use pleach_types::{Hash, Height, Identity};
+use pleach_types::{Hash, Height, Identity, Limits};
 
 /// Requests that may wait, checked or not.
 pub const POOL_REQUESTS_MAX: usize = 16_384;
@@ -59,6 +59,12 @@ impl Pool {
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.pooled.is_empty() && self.inbox.is_empty()
+    }
+
+    /// Whether what waits would fill a block.
+    pub fn fills_block(&self, limits: &Limits) -> bool {
+        let bytes = self.pooled_bytes + self.inbox_bytes;
+        self.len() >= limits.block_requests as usize || bytes >= limits.block_bytes as usize
     }
 
     /// Whether another request of this size finds room.

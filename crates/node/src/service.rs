@@ -10,6 +10,7 @@ use pleach_types::{Encode, Height, Identity, Key};
 use std::collections::BTreeSet;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use thiserror::Error;
 
 use crate::core::Node;
@@ -33,11 +34,19 @@ pub enum ServiceError {
         /// How many wait.
         waiting: usize,
     },
-    /// A read names too many keys, or none.
-    #[error("{found} keys: a read names from 1 to {GET_KEYS_MAX}")]
+    /// A read names too many keys.
+    #[error("{found} keys: a read names at most {GET_KEYS_MAX}")]
     KeyCount {
         /// How many it names.
         found: usize,
+    },
+    /// This node does not keep the record.
+    #[error("record {key} is not kept here but by {}", keepers.join(", "))]
+    NotKept {
+        /// The first such key.
+        key: Key,
+        /// The names of the members that keep it.
+        keepers: Vec<String>,
     },
     /// No height is certified yet.
     #[error("no height is certified yet")]
@@ -68,6 +77,7 @@ impl ServiceError {
             Self::Void(void) => void.code(),
             Self::Overloaded { .. } => "OVERLOADED",
             Self::KeyCount { .. } => "KEY_COUNT",
+            Self::NotKept { .. } => "NOT_KEPT",
             Self::NothingCertified => "NOTHING_CERTIFIED",
             Self::NotYet { .. } => "NOT_YET",
             Self::Forgotten { .. } => "HEIGHT_FORGOTTEN",
@@ -82,6 +92,8 @@ impl ServiceError {
                 Void::ProofTooOld { .. } | Void::ProofFromFuture { .. } | Void::CodeCold(_) | Void::Duplicate { .. },
             ) => 409,
             Self::Void(_) | Self::KeyCount { .. } => 400,
+            // Misdirected: another node can answer.
+            Self::NotKept { .. } => 421,
             Self::Overloaded { .. } | Self::NothingCertified | Self::NotYet { .. } => 503,
             Self::Forgotten { .. } => 410,
         }
@@ -99,6 +111,7 @@ impl ServiceError {
             Self::Void(_) => ("the client that made this request has a fault", false),
             Self::Overloaded { .. } => ("wait a moment, or send the request to another node", true),
             Self::KeyCount { .. } => ("split the read", false),
+            Self::NotKept { .. } => ("ask one of the members that keep it", false),
             Self::NothingCertified => ("the cluster has just started, or too few members run: see /v1/status", true),
             Self::NotYet { .. } => ("ask again in a moment, or another node", true),
             Self::Forgotten { .. } => ("leave out the height to read the newest", true),
@@ -126,9 +139,9 @@ impl Node {
             certified_height: result.map_or(0, |result| result.height),
             certified_root: result.map(|result| result.root).unwrap_or_default(),
             oldest_height: history.oldest(),
-            records: tip.map_or(0, |tip| tip.state().tree().len() as u64),
+            records: tip.map_or(0, |tip| tip.state().len() as u64),
             pending,
-            ready: result.is_some(),
+            ready: result.is_some() && self.replayed.load(Ordering::Acquire),
         }
     }
 
@@ -147,28 +160,38 @@ impl Node {
         }
     }
 
-    /// Reads records at a certified height, with a proof.
+    /// Reads records at a certified height, with a proof. Without keys, only the height is proved.
     ///
     /// # Errors
-    /// If the height is not there (any more, or yet), or too many keys are named.
+    /// If the height is not there (any more, or yet), too many keys are named, or one that is not kept here.
     pub fn get(&self, request: &GetRequest) -> Result<GetReply, ServiceError> {
-        if request.keys.is_empty() || request.keys.len() > GET_KEYS_MAX {
+        if request.keys.len() > GET_KEYS_MAX {
             return Err(ServiceError::KeyCount { found: request.keys.len() });
         }
         let (entry, certificate) = self.certified_entry(request)?;
         let result = entry.executed.state().result();
         // The lock is released: proofs are made from a snapshot that nothing changes.
-        let tree = entry.executed.state().tree();
+        let state = entry.executed.state();
+        if let Some(key) = request.keys.iter().find(|key| !state.keeps(&key.path())) {
+            return Err(self.not_kept(key));
+        }
+        let proof = state.prove(&request.keys).map_err(|_| self.not_kept(&request.keys[0]))?;
         let left_out: BTreeSet<_> = request.without_values.iter().collect();
-        let value = |key: &Key| (!left_out.contains(key)).then(|| tree.get(key.as_bytes()).map(Value::from)).flatten();
+        let value = |key: &Key| (!left_out.contains(key)).then(|| state.value(key).map(Value::from)).flatten();
         let record = |key: &Key| RecordView { key: key.clone(), value: value(key) };
         Ok(GetReply {
             height: result.height,
             root: result.root,
             records: request.keys.iter().map(record).collect(),
-            proof: tree.prove(&request.keys).encode().into(),
+            proof: proof.encode().into(),
             certificate: certificate.map(Base64),
         })
+    }
+
+    fn not_kept(&self, key: &Key) -> ServiceError {
+        let keepers = self.map.keepers(self.map.prefix_of(&key.path())).iter();
+        let names = keepers.filter_map(|place| self.genesis.members.get(usize::from(*place)));
+        ServiceError::NotKept { key: key.clone(), keepers: names.map(|member| member.name.clone()).collect() }
     }
 
     fn certified_entry(&self, request: &GetRequest) -> Result<(Arc<Final>, Option<Bytes>), ServiceError> {
@@ -210,7 +233,7 @@ impl Node {
     /// # Errors
     /// As [`Node::submit`].
     pub fn execute(&self, request: &Bytes) -> Result<ExecuteReply, ServiceError> {
-        self.submit(request).map(|identity| ExecuteReply { identity })
+        self.submit(request).map(|identity| ExecuteReply { identity, receipt: None })
     }
 
     /// What became of a request, as far as this node knows now.
@@ -218,15 +241,15 @@ impl Node {
     pub fn receipt(&self, identity: &Identity) -> ReceiptReply {
         let found = {
             let history = lock(&self.history);
-            let height = history.height_of(identity);
-            height.and_then(|height| Some((history.get(height)?.clone(), history.result_proof(height))))
+            let place = history.place_of(identity);
+            place.and_then(|(height, index)| Some((history.get(height)?.clone(), index, history.result_proof(height))))
         };
         let nothing = |state| ReceiptReply { identity: *identity, state, receipt: None, proof: None };
-        let Some((entry, certificate)) = found else {
+        let Some((entry, index, certificate)) = found else {
             let waits = lock(&self.pool).contains(identity);
             return nothing(if waits { RequestState::Pending } else { RequestState::Unknown });
         };
-        let Some((receipt, encoded, path)) = entry.receipt(identity) else { return nothing(RequestState::Unknown) };
+        let Some((receipt, encoded, path)) = entry.receipt(index) else { return nothing(RequestState::Unknown) };
         let result = entry.executed.state().result();
         let signature = *entry.signature.get_or_init(|| self.secret.sign(&result.statement(&self.digest)));
         ReceiptReply {
@@ -251,15 +274,13 @@ impl Node {
             RequestState::Executed => !certified,
             RequestState::Pending | RequestState::Unknown => false,
         };
+        let waiting = self.waiters.wait_for(*identity);
         loop {
-            let mut changed = pin!(self.progress.notified());
+            let mut changed = pin!(waiting.notified());
             changed.as_mut().enable();
-            // Cheap first: most wake-ups are for blocks that hold other requests.
-            if lock(&self.history).height_of(identity).is_some() {
-                let reply = self.receipt(identity);
-                if done(&reply) {
-                    return reply;
-                }
+            let reply = self.receipt(identity);
+            if done(&reply) {
+                return reply;
             }
             changed.await;
         }

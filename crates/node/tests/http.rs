@@ -5,7 +5,7 @@ mod common;
 
 use common::{Answer, Cluster};
 use pleach_types::codec::Encode;
-use pleach_types::{Body, Hash, Key, Request};
+use pleach_types::{Body, Hash, Key, Partitioning, Request};
 use serde_json::{Value, json};
 
 /// A request that is canonical in form; its proof proves nothing.
@@ -97,7 +97,7 @@ fn bad_reads(cluster: &Cluster) {
     assert_problem(&read(json!({"keys": ["a//b"]})), 400, "BAD_INPUT", "a//b");
     assert_problem(&read(json!({"keys": ["a\u{0}"]})), 400, "BAD_INPUT", "U+0000");
     assert_problem(&read(json!({"keys": [7]})), 400, "BAD_INPUT", "7");
-    assert_problem(&read(json!({"keys": []})), 400, "KEY_COUNT", "0 keys");
+    assert_eq!(read(json!({"keys": []})).status, 200, "only the height is proved");
     let many: Vec<_> = (0..1_025).map(|n| format!("k{n}")).collect();
     assert_problem(&read(json!({"keys": many})), 400, "KEY_COUNT", "1025 keys");
     assert_problem(&read(json!({"keys": ["a"], "height": u64::MAX})), 503, "NOT_YET", &u64::MAX.to_string());
@@ -140,4 +140,34 @@ fn ports_and_folders_are_guarded(cluster: &Cluster) {
     config.listen.public = "nowhere".into();
     let message = refused(&config);
     assert!(message.contains("\"nowhere\"") && message.contains("host:port"), "{message}");
+}
+
+/// A record is served by its keepers; the others say who they are, and all of them agree.
+#[test]
+fn a_node_that_does_not_keep_a_record_names_those_who_do() {
+    let cluster = Cluster::partitioned(Partitioning { bits: 3, replicas: 2 });
+    cluster.wait_until_ready();
+    let mut records = 0;
+    for key in [".root_rule", "nobody"] {
+        let (mut serving, mut named) = (Vec::new(), Vec::new());
+        for node in 0..4 {
+            let answer = cluster.post_json_to(node, "/v1/get", &json!({"keys": [key]}));
+            let name = cluster.status(node)["name"].as_str().expect("a name").to_owned();
+            if answer.status == 200 {
+                serving.push(name);
+            } else {
+                assert_problem(&answer, 421, "NOT_KEPT", key);
+                let problem: Value = serde_json::from_str(&answer.body).expect("JSON");
+                named.push(problem["detail"].as_str().expect("a text").to_owned());
+            }
+        }
+        assert_eq!((serving.len(), named.len()), (2, 2), "two copies of {key}");
+        assert!(named.iter().all(|text| serving.iter().all(|name| text.contains(name))), "{serving:?} {named:?}");
+        let empty = cluster.post_json_to(0, "/v1/get", &json!({"keys": []}));
+        assert_eq!(empty.status, 200, "every node proves heights: {empty:?}");
+    }
+    for node in 0..4 {
+        records += cluster.status(node)["records"].as_u64().expect("a number");
+    }
+    assert_eq!(records, 2 * 5, "two copies of a rule and four members");
 }

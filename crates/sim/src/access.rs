@@ -218,8 +218,17 @@ impl Transport for InProcess {
         self.ask(node, question).boxed()
     }
 
-    fn execute(&self, node: usize, request: Bytes) -> Reply<'_, ExecuteReply> {
-        self.ask(node, move |node| async move { node.execute(&request) }).boxed()
+    fn execute(&self, node: usize, request: Bytes, wait: Duration, certified: bool) -> Reply<'_, ExecuteReply> {
+        let question = move |node: Arc<Node>| async move {
+            let mut reply = node.execute(&request)?;
+            if !wait.is_zero() {
+                let done = node.receipt_when_done(&reply.identity, certified);
+                let receipt = self.wait(wait, done, || node.receipt(&reply.identity)).await;
+                reply.receipt = Some(receipt);
+            }
+            Ok(reply)
+        };
+        self.ask(node, question).boxed()
     }
 
     fn receipt(&self, node: usize, identity: Identity, wait: Duration, certified: bool) -> Reply<'_, ReceiptReply> {

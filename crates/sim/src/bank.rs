@@ -11,7 +11,7 @@ use pleach_node::Node;
 use pleach_types::api::GetRequest;
 use pleach_types::execution::Executor;
 use pleach_types::key::{BASE_RULE, ROOT_RULE};
-use pleach_types::{Body, Genesis, Key, Limits, Member, Request, SecretKey};
+use pleach_types::{Body, Genesis, Key, Limits, Member, Partitioning, Request, SecretKey};
 use pleach_vm::{Vm, builtin};
 
 use crate::oracle::BANK;
@@ -55,18 +55,20 @@ pub fn key(name: &str) -> Key {
     Key::new(format!("{BANK}/{name}")).expect("a key")
 }
 
-/// A genesis with `count` members, a window of `history` blocks and the rules, and nothing else.
+/// A genesis with `count` members, a window of `history` blocks and the rules, and nothing else. Who keeps what is for
+/// `partitioning` to say.
 ///
 /// # Panics
 /// If the genesis breaks a rule.
 #[must_use]
-pub fn genesis(count: usize, history: u64) -> Genesis {
-    let member = |n| Member { name: format!("node{n}"), public_key: member_secret(n).public() };
+pub fn genesis(count: usize, history: u64, partitioning: Partitioning) -> Genesis {
+    let member = |n| Member::new(format!("node{n}"), member_secret(n).public());
     let mut members: Vec<_> = (0..count).map(member).collect();
     members.sort_by_key(|member| member.public_key);
     let rule = |name: &str, code| (Key::new(name).expect("a key"), Bytes::from_static(code));
     let records = BTreeMap::from([rule(ROOT_RULE, builtin::ROOT_RULE), rule(BASE_RULE, builtin::BASE_RULE)]);
-    let genesis = Genesis { name: "simulated".into(), members, history, limits: Limits::default(), records };
+    let genesis =
+        Genesis { name: "simulated".into(), members, history, partitioning, limits: Limits::default(), records };
     genesis.check().expect("a genesis");
     genesis
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use commonware_runtime::{Clock as _, Handle, Runner as _, Spawner as _, Supervisor as _, deterministic};
 use pleach_client::{Client, Config, Error, Executed, Lie, RefusedBy};
 use pleach_types::execution::Executor;
-use pleach_types::{Encode as _, Hash, Height, Identity};
+use pleach_types::{Encode as _, Hash, Height, Identity, Partitioning};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
@@ -40,6 +40,8 @@ pub struct Scenario {
     pub members: usize,
     /// The window T in blocks.
     pub history: u64,
+    /// Who keeps what.
+    pub partitioning: Partitioning,
     /// Accounts: few, so that transfers collide.
     pub accounts: usize,
     /// Clients that transfer at once.
@@ -51,10 +53,13 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// Four members, a small bank, faults.
+    /// Four members, a small bank, faults. With an even seed each member keeps half of the records, with an odd one all.
     #[must_use]
     pub const fn of_seed(seed: u64) -> Self {
-        Self { seed, members: 4, history: 64, accounts: 12, clients: 6, faults: true, suspect: None }
+        let partitioning = if seed % 2 == 0 { Partitioning { bits: 4, replicas: 2 } } else { Partitioning::EVERYWHERE };
+        // A short window where much is pruned, so that it is pruned often.
+        let history = if seed % 2 == 0 { 16 } else { 64 };
+        Self { seed, members: 4, history, partitioning, accounts: 12, clients: 6, faults: true, suspect: None }
     }
 
     /// Runs it to its end.
@@ -239,7 +244,7 @@ impl Run {
         plan: Plan,
         executors: Vec<Arc<dyn Executor>>,
     ) -> Self {
-        let genesis = bank::genesis(scenario.members, scenario.history);
+        let genesis = bank::genesis(scenario.members, scenario.history, scenario.partitioning);
         let secrets = (0..scenario.members).map(bank::member_secret).collect();
         let cluster =
             Cluster::new(context.child("cluster"), genesis, secrets, executors, scenario.suspect, plan.weather).await;
@@ -341,7 +346,7 @@ impl Run {
         }
         for member in everybody.clone() {
             if let Err(e) = self.fresh_write(member).await {
-                self.wrong.push(format!("after calm, node{member} alone did not bring a transfer through: {e}"));
+                self.wrong.push(format!("after calm, a client of node{member} did not bring a transfer through: {e}"));
             }
         }
         if let Err(e) = self.last_reads(everybody).await {
@@ -349,14 +354,24 @@ impl Run {
         }
     }
 
+    /// Whom a client knows that is to show that a member works: it alone, if it keeps everything that is needed.
+    fn known_to(&self, member: usize) -> Vec<usize> {
+        let alone = usize::from(self.scenario.partitioning.replicas) >= self.scenario.members;
+        let others = (0..self.scenario.members).filter(|other| !alone && *other != member);
+        std::iter::once(member).chain(others).collect()
+    }
+
     async fn fresh_write(&mut self, member: usize) -> Result<(), Error> {
-        let client = self.client(100 + member as u64, vec![member]).await?;
+        let known = self.known_to(member);
+        let client = self.client(100 + member as u64, known).await?;
         let (from, to) = (member % self.scenario.accounts, (member + 1) % self.scenario.accounts);
         let answer = told(bank::transfer(&client, from, to, 1).timeout(CALM_LIMIT).send().await);
         match &answer {
             // An account may have run dry; then the refusal is the answer.
             Answer::Receipt(..) | Answer::Early(_) => {}
-            other => self.wrong.push(format!("after calm, node{member} alone answered a transfer with {other:?}")),
+            other => {
+                self.wrong.push(format!("after calm, a client of node{member} answered a transfer with {other:?}"))
+            }
         }
         self.answers.push(answer);
         Ok(())
@@ -364,7 +379,8 @@ impl Run {
 
     async fn last_reads(&mut self, everybody: Vec<usize>) -> Result<(), Error> {
         for member in everybody {
-            let client = self.client(200 + member as u64, vec![member]).await?;
+            let known = self.known_to(member);
+            let client = self.client(200 + member as u64, known).await?;
             let reading = read(&client, self.scenario.accounts).await?;
             self.readings.push(reading);
         }

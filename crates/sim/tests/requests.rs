@@ -14,7 +14,8 @@ use pleach_sim::bank::{self, account_key, account_name, account_secret, key, own
 use pleach_sim::cluster::{Cluster, Weather};
 use pleach_sim::oracle::Oracle;
 use pleach_types::{
-    Block, Body, Context, Decode as _, Encode as _, Hash, Height, Identity, Key, Receipt, Refusal, Request, Verdict,
+    Block, Body, Context, Decode as _, Encode as _, Hash, Height, Identity, Key, Partitioning, Receipt, Refusal,
+    Request, Verdict,
 };
 
 const ALL: [usize; 4] = [0, 1, 2, 3];
@@ -31,7 +32,8 @@ async fn cluster(context: &deterministic::Context) -> Cluster {
     let secrets = ALL.map(bank::member_secret).to_vec();
     let executors = ALL.map(|_| bank::vm()).to_vec();
     let context = context.child("cluster");
-    let mut cluster = Cluster::new(context, bank::genesis(4, 64), secrets, executors, None, STORM).await;
+    let mut cluster =
+        Cluster::new(context, bank::genesis(4, 64, Partitioning::EVERYWHERE), secrets, executors, None, STORM).await;
     cluster.start_all().await;
     assert!(cluster.reach(&ALL, 2, PATIENCE).await, "the cluster starts");
     cluster
@@ -159,11 +161,11 @@ fn the_same_request_sent_to_all_nodes_twice_is_executed_once() {
 /// No client can bring in a request of a far future; a faulty member could send any number of them.
 #[test]
 fn a_member_cannot_fill_the_queues_of_others_with_requests_of_the_future() {
-    let genesis = bank::genesis(4, 64);
+    let genesis = bank::genesis(4, 64, Partitioning::EVERYWHERE);
     let digest = genesis.digest();
     let node = Node::new(genesis, bank::member_secret(0), bank::vm()).unwrap();
     let rule = Key::new(".root_rule").unwrap();
-    let tree = node.state().tree().clone();
+    let state = node.state();
     let request = |base: Height, nonce: u8| {
         let body = Body {
             genesis: digest,
@@ -174,8 +176,8 @@ fn a_member_cannot_fill_the_queues_of_others_with_requests_of_the_future() {
             nonce: [nonce; 16],
             signers: Vec::new(),
         };
-        let code = tree.get(rule.as_bytes()).cloned();
-        Request::sign(body, &[], tree.prove([rule.as_bytes()]).encode().into(), Vec::new(), code)
+        let code = state.value(&rule).cloned();
+        Request::sign(body, &[], state.prove([&rule]).unwrap().encode().into(), Vec::new(), code)
     };
     for (nonce, base) in [0, 10, 65, 1_000_000, u64::MAX].into_iter().enumerate() {
         let bytes = Bytes::from(request(base, nonce as u8).encode());

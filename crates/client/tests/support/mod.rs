@@ -52,7 +52,7 @@ pub struct Chain {
 pub fn genesis(members: u8, history: u64, name: &str) -> (Genesis, Vec<SecretKey>) {
     let mut keys: Vec<_> = (0..members).map(|n| SecretKey::from_seed([n + 1; 32])).collect();
     keys.sort_by_key(SecretKey::public);
-    let member = |(n, key): (usize, &SecretKey)| Member { name: format!("node-{n}"), public_key: key.public() };
+    let member = |(n, key): (usize, &SecretKey)| Member::new(format!("node-{n}"), key.public());
     let members = keys.iter().enumerate().map(member).collect();
     let mut records = BTreeMap::new();
     for operation in ["transfer", "put", "sum", "lottery"] {
@@ -61,12 +61,27 @@ pub fn genesis(members: u8, history: u64, name: &str) -> (Genesis, Vec<SecretKey
     for n in 0..20 {
         records.insert(key(&format!("bank/accounts/{n}")), amount(100));
     }
-    (Genesis { name: name.into(), members, history, limits: Limits::default(), records }, keys)
+    (
+        Genesis {
+            name: name.into(),
+            members,
+            history,
+            partitioning: Partitioning::EVERYWHERE,
+            limits: Limits::default(),
+            records,
+        },
+        keys,
+    )
 }
 
 impl Chain {
     pub fn new(members: u8, history: u64, name: &str) -> Self {
+        Self::partitioned(members, history, name, Partitioning::EVERYWHERE)
+    }
+
+    pub fn partitioned(members: u8, history: u64, name: &str, partitioning: Partitioning) -> Self {
         let (genesis, keys) = genesis(members, history, name);
+        let genesis = Genesis { partitioning, ..genesis };
         let state = State::genesis(genesis.clone()).unwrap();
         let header = Block::genesis(&genesis).header;
         let first = Entry { header, certificate: None, state, receipts: Tree::new(), decisions: Vec::new() };
@@ -151,6 +166,12 @@ impl Chain {
         Some(ResultProof { headers: vec![entry.header.clone()], certificate: entry.certificate.clone()? })
     }
 
+    /// Whether a member keeps a record.
+    pub fn keeps(&self, node: usize, key: &Key) -> bool {
+        let map = self.genesis.partition_map();
+        map.keepers(map.prefix_of(&key.path())).contains(&(node as u16))
+    }
+
     /// The answer of an honest node whose newest block is that of height `tip`.
     pub fn get(&self, request: &GetRequest, tip: Height) -> Result<GetReply, TransportError> {
         let newest = tip - 1;
@@ -158,16 +179,15 @@ impl Chain {
         if height.max(request.min_height.unwrap_or(0)) > newest {
             return Err(problem("NOT_YET", true));
         }
-        let tree = self.entries[height as usize].state.tree();
-        let value = |key: &Key| {
-            (!request.without_values.contains(key)).then(|| tree.get(key.as_bytes()).map(Value::from)).flatten()
-        };
+        let state = &self.entries[height as usize].state;
+        let value =
+            |key: &Key| (!request.without_values.contains(key)).then(|| state.value(key).map(Value::from)).flatten();
         let known = request.known_height == Some(height);
         Ok(GetReply {
             height,
-            root: tree.root().into(),
+            root: state.result().root,
             records: request.keys.iter().map(|key| RecordView { key: key.clone(), value: value(key) }).collect(),
-            proof: tree.prove(&request.keys).encode().into(),
+            proof: state.prove(&request.keys).unwrap().encode().into(),
             certificate: (!known).then(|| self.result_proof(height, tip).unwrap().encode().into()),
         })
     }
@@ -211,7 +231,7 @@ impl Chain {
     }
 
     pub fn balance(&self, name: &str) -> u64 {
-        let value = self.tip().state.tree().get(format!("bank/accounts/{name}").as_bytes()).cloned().unwrap();
+        let value = self.tip().state.value(&key(&format!("bank/accounts/{name}"))).cloned().unwrap();
         u64::from_le_bytes(value[..].try_into().unwrap())
     }
 }
@@ -275,15 +295,22 @@ pub struct Cluster {
     pub chain: Arc<Mutex<Chain>>,
     pub time: Time,
     pub manners: Arc<Mutex<Vec<Manner>>>,
+    /// Keys that nodes were asked for.
+    pub asked: Arc<Mutex<Vec<(usize, Key)>>>,
     /// Requests that nodes were sent: node, bytes.
     pub sent: Arc<Mutex<Vec<(usize, Bytes)>>>,
 }
 
 impl Cluster {
     pub fn new(members: u8, history: u64) -> Self {
+        Self::partitioned(members, history, Partitioning::EVERYWHERE)
+    }
+
+    pub fn partitioned(members: u8, history: u64, partitioning: Partitioning) -> Self {
         let manners = vec![Manner::default(); members.into()];
         Self {
-            chain: Arc::new(Mutex::new(Chain::new(members, history, "test"))),
+            chain: Arc::new(Mutex::new(Chain::partitioned(members, history, "test", partitioning))),
+            asked: Arc::default(),
             time: Time::default(),
             manners: Arc::new(Mutex::new(manners)),
             sent: Arc::default(),
@@ -380,7 +407,7 @@ impl Cluster {
         } else {
             chain.pool.push(bytes);
         }
-        Ok(ExecuteReply { identity: prepared.identity() })
+        Ok(ExecuteReply { identity: prepared.identity(), receipt: None })
     }
 }
 
@@ -448,6 +475,10 @@ impl Transport for Cluster {
         async move {
             let (manner, tip) = self.arrive(node).await?;
             let chain = self.chain();
+            self.asked.lock().unwrap().extend(request.keys.iter().map(|key| (node, key.clone())));
+            if !request.keys.iter().all(|key| chain.keeps(node, key)) {
+                return Err(problem("NOT_KEPT", false));
+            }
             if let Some(twist) = manner.get {
                 // A liar does not care what it was asked for, except for the keys.
                 let anything = GetRequest { height: None, min_height: None, known_height: None, ..request };
@@ -460,12 +491,15 @@ impl Transport for Cluster {
         .boxed()
     }
 
-    fn execute(&self, node: usize, request: Bytes) -> Reply<'_, ExecuteReply> {
+    fn execute(&self, node: usize, request: Bytes, wait: Duration, certified: bool) -> Reply<'_, ExecuteReply> {
         async move {
             let (manner, _) = self.arrive(node).await?;
             self.sent.lock().unwrap().push((node, request.clone()));
             let mut reply = self.take(&manner, request)?;
             manner.execute.iter().for_each(|twist| twist(&self.chain(), &mut reply));
+            if !wait.is_zero() && !manner.mute {
+                reply.receipt = Some(self.receipt(node, reply.identity, wait, certified).await?);
+            }
             Ok(reply)
         }
         .boxed()

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use pleach_node::config::{Listen, MemberAddresses, NodeFiles, key_file_text};
 use pleach_node::{NodeConfig, RunningNode};
-use pleach_types::{Genesis, Hash, Key, Limits, Member, SecretKey};
+use pleach_types::{Genesis, Hash, Key, Limits, Member, Partitioning, SecretKey};
 use serde_json::Value;
 
 /// What came back.
@@ -30,12 +30,16 @@ pub struct Cluster {
 
 impl Cluster {
     pub fn start() -> Self {
+        Self::partitioned(Partitioning::EVERYWHERE)
+    }
+
+    pub fn partitioned(partitioning: Partitioning) -> Self {
         let folder =
             std::env::temp_dir().join(format!("pleach-node-test-{}-{}", std::process::id(), rand::random::<u64>()));
         std::fs::create_dir_all(&folder).expect("a temporary folder");
         let mut secrets: Vec<_> = (1..=4).map(|n| SecretKey::from_seed([n; 32])).collect();
         secrets.sort_by_key(SecretKey::public);
-        let genesis = genesis(&secrets);
+        let genesis = Genesis { partitioning, ..genesis(&secrets) };
         let configs = write_configs(&folder, &genesis, &secrets);
         let nodes = configs.iter().map(|config| pleach_node::start(config).unwrap_or_else(|e| panic!("{e}"))).collect();
         Self { nodes, configs, genesis, folder }
@@ -71,6 +75,11 @@ impl Cluster {
         exchange(self.nodes[0].public_address(), "POST", path, content_type, body)
     }
 
+    pub fn post_json_to(&self, node: usize, path: &str, body: &Value) -> Answer {
+        let body = body.to_string();
+        exchange(self.nodes[node].public_address(), "POST", path, "application/json", body.as_bytes())
+    }
+
     pub fn post_json(&self, path: &str, body: &Value) -> Answer {
         self.post(path, "application/json", body.to_string().as_bytes())
     }
@@ -87,9 +96,16 @@ impl Drop for Cluster {
 
 fn genesis(secrets: &[SecretKey]) -> Genesis {
     let members = secrets.iter().enumerate();
-    let members = members.map(|(n, s)| Member { name: format!("node-{n}"), public_key: s.public() }).collect();
+    let members = members.map(|(n, s)| Member::new(format!("node-{n}"), s.public())).collect();
     let rule = (Key::new(".root_rule").expect("a key"), Bytes::from_static(pleach_vm::builtin::ROOT_RULE));
-    Genesis { name: "test".into(), members, history: 64, limits: Limits::default(), records: BTreeMap::from([rule]) }
+    Genesis {
+        name: "test".into(),
+        members,
+        history: 64,
+        partitioning: Partitioning::EVERYWHERE,
+        limits: Limits::default(),
+        records: BTreeMap::from([rule]),
+    }
 }
 
 fn write_configs(folder: &Path, genesis: &Genesis, secrets: &[SecretKey]) -> Vec<NodeConfig> {

@@ -1,0 +1,103 @@
+//! Which node keeps which records.
+//!
+//! Which *member* keeps a prefix of the key space follows from the genesis. Which *node*, of those whose addresses this
+//! client was given, is which member, the nodes say themselves; nothing rests on it: an answer proves itself, and a
+//! node that passes for another one is asked in vain.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use futures::future::join_all;
+use pleach_types::{Genesis, Key, PartitionMap, PublicKey};
+
+use crate::client::Inner;
+
+/// The prefixes of the key space and the nodes.
+#[derive(Debug)]
+pub(crate) struct Keepers {
+    map: PartitionMap,
+    /// Whether every member keeps everything, so that it does not matter who is asked.
+    everywhere: bool,
+    members: Vec<PublicKey>,
+    /// For each node its place among the members, once it has said who it is.
+    places: Mutex<Vec<Option<u16>>>,
+}
+
+impl Keepers {
+    pub(crate) fn new(genesis: &Genesis, nodes: usize) -> Self {
+        Self {
+            map: genesis.partition_map(),
+            everywhere: usize::from(genesis.partitioning.replicas) >= genesis.members.len(),
+            members: genesis.members.iter().map(|member| member.public_key).collect(),
+            places: Mutex::new(vec![None; nodes]),
+        }
+    }
+
+    /// Whether every node keeps every record.
+    pub(crate) const fn everywhere(&self) -> bool {
+        self.everywhere
+    }
+
+    /// Nothing is ever left half done under the lock, so a panic elsewhere does not spoil it.
+    fn places(&self) -> MutexGuard<'_, Vec<Option<u16>>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes which member a node says it is.
+    fn learn(&self, node: usize, key: &PublicKey) {
+        let place = self.members.binary_search(key).ok().and_then(|place| u16::try_from(place).ok());
+        if let Some(slot) = self.places().get_mut(node) {
+            *slot = place;
+        }
+    }
+
+    /// Nodes that have not said who they are.
+    fn unknown(&self) -> Vec<usize> {
+        let places = self.places();
+        places.iter().enumerate().filter(|(_, place)| place.is_none()).map(|(node, _)| node).collect()
+    }
+
+    /// The keys, by prefix.
+    pub(crate) fn by_prefix(&self, keys: Vec<Key>) -> BTreeMap<u32, Vec<Key>> {
+        let mut groups: BTreeMap<u32, Vec<Key>> = BTreeMap::new();
+        for key in keys {
+            groups.entry(self.map.prefix_of(&key.path())).or_default().push(key);
+        }
+        groups
+    }
+
+    /// The names of the members that keep a prefix.
+    pub(crate) fn names(&self, prefix: u32, genesis: &Genesis) -> Vec<String> {
+        let members = self.map.keepers(prefix).iter().filter_map(|place| genesis.members.get(usize::from(*place)));
+        members.map(|member| member.name.clone()).collect()
+    }
+
+    /// Of these nodes, in their order: those that keep a prefix, then those of whom it is not known who they are.
+    pub(crate) fn keeping(&self, prefix: u32, nodes: &[usize]) -> Vec<usize> {
+        let (keepers, places) = (self.map.keepers(prefix), self.places());
+        let rank = |node: &usize| match places.get(*node).copied().flatten() {
+            Some(place) if keepers.contains(&place) => Some(0),
+            Some(_) => None,
+            None => Some(1),
+        };
+        let mut able: Vec<_> = nodes.iter().filter_map(|node| Some((rank(node)?, *node))).collect();
+        able.sort_by_key(|(rank, _)| *rank);
+        able.into_iter().map(|(_, node)| node).collect()
+    }
+}
+
+impl Inner {
+    /// Asks the nodes who they are, where it matters and they have not said so yet.
+    pub(crate) async fn learn_members(&self) {
+        if self.keepers.everywhere() {
+            return;
+        }
+        let ask = |node| async move {
+            let status = self.nodes.transport.status(node);
+            if let Ok(status) = self.nodes.reply(node, self.config.reply_timeout, status).await {
+                self.keepers.learn(node, &status.public_key);
+            }
+        };
+        join_all(self.keepers.unknown().into_iter().map(ask)).await;
+    }
+}
