@@ -162,6 +162,7 @@ pub struct Bench {
 Examples:
   pleach init --out net
   pleach init --nodes 7 --out net --name ledger --history 256
+  pleach init --nodes 7 --replicas 3 --out net      each node keeps about 3/7 of the records
   pleach init --out net --host 10.0.0.1,10.0.0.2,10.0.0.3,10.0.0.4
 
 With one host, node i listens on base-port + 10 (i - 1) for clients and on the next port for members; with one
@@ -179,6 +180,15 @@ pub struct Init {
     /// The window T in blocks: how old a proof may be when its request is executed.
     #[arg(long, default_value_t = 64, value_name = "T")]
     pub history: u64,
+    /// How many nodes keep each record: more than f survive any f faults [default: all nodes]
+    #[arg(long, value_name = "K")]
+    pub replicas: Option<u16>,
+    /// The key space is cut into 2^BITS prefixes, which are dealt out to the nodes.
+    #[arg(long, default_value_t = 6, value_name = "BITS", value_parser = clap::value_parser!(u8).range(0..=12))]
+    pub prefix_bits: u8,
+    /// Allow --replicas K with K at most f: any K faulty nodes may then lose records for ever.
+    #[arg(long)]
+    pub accept_loss: bool,
     /// The cluster's name.
     #[arg(long, default_value = "pleach")]
     pub name: String,

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use pleach_node::NodeConfig;
 use pleach_node::config::{Listen, MemberAddresses, NodeFiles, key_file_text};
 use pleach_types::key::{BASE_RULE, ROOT_RULE};
-use pleach_types::{Genesis, Hash, Key, Limits, Member, SecretKey};
+use pleach_types::{Genesis, Hash, Key, Limits, Member, Partitioning, SecretKey};
 
 use crate::errors::CliError;
 use crate::files;
@@ -26,6 +26,8 @@ pub struct ClusterPlan {
     pub name: String,
     /// The window T in blocks.
     pub history: u64,
+    /// How the key space is divided among them.
+    pub partitioning: Partitioning,
     /// The nodes: their names and where they listen.
     pub members: Vec<MemberAddresses>,
 }
@@ -59,16 +61,14 @@ impl ClusterPlan {
     }
 
     fn genesis(&self, secrets: &[SecretKey]) -> Result<Genesis, CliError> {
-        let member = |(place, secret): (&MemberAddresses, &SecretKey)| Member {
-            name: place.name.clone(),
-            public_key: secret.public(),
-        };
+        let member = |(place, secret): (&MemberAddresses, &SecretKey)| Member::new(&place.name, secret.public());
         let mut members: Vec<_> = self.members.iter().zip(secrets).map(member).collect();
         members.sort_by_key(|member| member.public_key);
         let genesis = Genesis {
             name: self.name.clone(),
             members,
             history: self.history,
+            partitioning: self.partitioning,
             limits: Limits::default(),
             records: rules()?,
         };

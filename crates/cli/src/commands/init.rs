@@ -1,7 +1,7 @@
 //! `pleach init`.
 
 use pleach_node::config::MemberAddresses;
-use pleach_types::Hash;
+use pleach_types::{Hash, Partitioning};
 use serde::Serialize;
 
 use crate::args::Init;
@@ -34,7 +34,8 @@ const PORTS_PER_NODE: u16 = 10;
 /// Makes a cluster's files.
 pub fn run(output: Output, args: &Init) -> Result<Ending, CliError> {
     check_faults(args)?;
-    let plan = ClusterPlan { name: args.name.clone(), history: args.history, members: places(args)? };
+    let partitioning = partitioning(args)?;
+    let plan = ClusterPlan { name: args.name.clone(), history: args.history, partitioning, members: places(args)? };
     let folder = NewFolder::at(&args.out)?;
     let files = plan.write(folder.path())?;
     let place = folder.finish()?;
@@ -74,6 +75,27 @@ fn check_faults(args: &Init) -> Result<(), CliError> {
         format!("{nodes} nodes cannot tolerate {faults} faulty: 3f+1 = {needed} are needed"),
         format!("use --nodes {needed} or --faults {most}"),
     ))
+}
+
+/// How the key space is divided. Fewer than f + 1 copies are taken only when they are asked for by name.
+fn partitioning(args: &Init) -> Result<Partitioning, CliError> {
+    let Some(replicas) = args.replicas else { return Ok(Partitioning::EVERYWHERE) };
+    let faults = args.nodes.saturating_sub(1) / 3;
+    if replicas == 0 || replicas > args.nodes {
+        return Err(CliError::usage(
+            format!("--replicas {replicas}: {} nodes can keep from 1 to {} copies", args.nodes, args.nodes),
+            "leave it out for a copy on each node",
+        ));
+    }
+    if replicas <= faults && !args.accept_loss {
+        return Err(CliError::usage(
+            format!(
+                "--replicas {replicas}: any {replicas} of the {faults} nodes that may be faulty can lose records for ever"
+            ),
+            format!("use --replicas {} or more, or say --accept-loss", faults + 1),
+        ));
+    }
+    Ok(Partitioning { bits: args.prefix_bits, replicas })
 }
 
 /// Where the nodes listen.

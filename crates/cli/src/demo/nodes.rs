@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use pleach_client::{HttpTransport, Transport as _};
 use pleach_node::config::MemberAddresses;
-use pleach_types::Hash;
 use pleach_types::api::Status;
+use pleach_types::{Hash, Partitioning};
 
 use super::ports::free_ports;
 use crate::cluster::{CONFIG_FILE, ClusterPlan};
@@ -80,7 +80,8 @@ impl Nodes {
             peer: format!("127.0.0.1:{}", ports[1]),
         };
         let members: Vec<_> = ports.chunks_exact(2).enumerate().map(place).collect();
-        let plan = ClusterPlan { name: "demo".into(), history: HISTORY, members: members.clone() };
+        let partitioning = Partitioning::EVERYWHERE;
+        let plan = ClusterPlan { name: "demo".into(), history: HISTORY, partitioning, members: members.clone() };
         let made = plan.write(folder)?;
         let addresses: Vec<_> = members.iter().map(|member| &member.public).collect();
         let transport = HttpTransport::new(&addresses)?;

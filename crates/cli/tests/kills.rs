@@ -1,0 +1,191 @@
+//! Nodes of a real cluster are killed at random moments under load: nothing that was acknowledged is lost.
+//!
+//! `PLEACH_KILLS=200 cargo test -p pleach-cli --test kills` runs it for longer than the short version of every day;
+//! `PLEACH_SEED` repeats the choice of nodes and moments.
+#![allow(missing_docs)]
+
+mod common;
+
+use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use common::{Folder, Process, base_port, eventually, pleach, run};
+use pleach_client::{Client, HttpTransport, Transport as _};
+use pleach_types::api::GetRequest;
+use pleach_types::{Hash, Key};
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+
+/// Kills of the short version.
+const KILLS: usize = 8;
+const WRITERS: usize = 4;
+/// How long anything may take on a busy machine.
+const WAIT: Duration = Duration::from_secs(120);
+/// Longest time from a node's return to the next kill, and from a kill to the return. Both are drawn at random, so
+/// that nodes die at all stages of their work: at rest, while they catch up, while another one is just back.
+const UP_MAX: Duration = Duration::from_millis(700);
+const DOWN_MAX: Duration = Duration::from_millis(1_500);
+
+struct Node {
+    name: String,
+    config: String,
+    process: Option<Process>,
+}
+
+struct Cluster {
+    folder: Folder,
+    nodes: Vec<Node>,
+    addresses: Vec<String>,
+    genesis: Hash,
+}
+
+impl Cluster {
+    fn start() -> Self {
+        let folder = Folder::new();
+        let port = base_port(4).to_string();
+        // Each node keeps half of the records: what one forgets, only one other has.
+        let init = ["init", "--out", "net", "--base-port", &port, "--replicas", "2", "-o", "json"];
+        let made = run(&folder, &init);
+        let made = made.succeeds().json("pleach.init/1");
+        let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();
+        let node = |value: &serde_json::Value| Node {
+            name: text(&value["name"]),
+            config: text(&value["config"]),
+            process: None,
+        };
+        let nodes: Vec<_> = made["nodes"].as_array().expect("nodes").iter().map(node).collect();
+        let profile = std::fs::read_to_string(folder.join("net/profile.toml")).expect("a profile");
+        let addresses = profile.split('"').filter(|text| text.starts_with("127.")).map(str::to_owned).collect();
+        let genesis = text(&made["genesis"]).parse().expect("a digest");
+        let mut cluster = Self { folder, nodes, addresses, genesis };
+        (0..cluster.nodes.len()).for_each(|node| cluster.start_node(node));
+        let status = ["status", "--profile", "net/profile.toml"];
+        eventually(WAIT, || run(&cluster.folder, &status));
+        cluster
+    }
+
+    fn start_node(&mut self, node: usize) {
+        let log = self.folder.join(&format!("{}.log", self.nodes[node].name));
+        let log = std::fs::File::options().create(true).append(true).open(log).expect("a log");
+        let mut command = pleach(&self.folder);
+        command.args(["start", "--config", &self.nodes[node].config, "--exit-with-parent"]).stdin(Stdio::piped());
+        let child = command.stdout(Stdio::null()).stderr(log).spawn().expect("a node");
+        self.nodes[node].process = Some(Process(child));
+    }
+
+    /// `kill -9`.
+    fn kill(&mut self, node: usize) {
+        self.nodes[node].process = None;
+    }
+
+    fn still_runs(&mut self, node: usize) -> Result<(), String> {
+        let Node { name, process, .. } = &mut self.nodes[node];
+        match process.as_mut().map(|process| process.0.try_wait().expect("a process")) {
+            Some(None) => Ok(()),
+            ended => {
+                let log = std::fs::read_to_string(self.folder.join(&format!("{name}.log"))).unwrap_or_default();
+                let last: Vec<_> = log.lines().rev().take(8).collect();
+                Err(format!("{name} refuses to run: {ended:?}; the end of its log, newest first: {last:#?}"))
+            }
+        }
+    }
+
+    fn transport(&self) -> HttpTransport {
+        HttpTransport::new(&self.addresses).expect("addresses")
+    }
+}
+
+/// Writes records one after another, and tells which were acknowledged.
+async fn write(client: Client, writer: usize, stop: Arc<AtomicBool>, done: Arc<Mutex<Vec<(Key, Bytes)>>>) {
+    for number in 0u64.. {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let record =
+            (Key::new(format!("kills/{writer}-{number}")).expect("a key"), Bytes::from(number.to_le_bytes().to_vec()));
+        let call = client.change("kills", &[(record.0.clone(), Some(record.1.clone()))]).expect("a change");
+        // Without an acknowledgement the record may or may not be there: nothing is promised.
+        if call.send().await.is_ok() {
+            done.lock().expect("no writer panics").push(record);
+        }
+    }
+}
+
+/// Waits until a node serves a certified height of at least `height`.
+async fn caught_up(cluster: &mut Cluster, transport: &HttpTransport, node: usize, height: u64) {
+    let deadline = Instant::now() + WAIT;
+    loop {
+        let status = transport.status(node).await;
+        if status.as_ref().is_ok_and(|status| status.ready && status.certified_height >= height) {
+            return;
+        }
+        cluster.still_runs(node).unwrap_or_else(|why| panic!("{why}"));
+        assert!(Instant::now() < deadline, "node {node} has not come to height {height}: {status:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn newest_certified(transport: &HttpTransport) -> u64 {
+    let statuses = futures::future::join_all((0..transport.nodes()).map(|node| transport.status(node))).await;
+    statuses.into_iter().flatten().map(|status| status.certified_height).max().expect("some node answers")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_acknowledged_is_lost() {
+    let from_environment = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
+    let seed = from_environment("PLEACH_SEED").unwrap_or_else(rand::random);
+    let kills = from_environment("PLEACH_KILLS").map_or(KILLS, |kills| kills as usize);
+    println!("PLEACH_SEED={seed} PLEACH_KILLS={kills} cargo test -p pleach-cli --test kills");
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut cluster = Cluster::start();
+    let transport = cluster.transport();
+    let client = Client::open(cluster.genesis, &cluster.addresses).await.expect("a cluster");
+    client.create_domain("kills", None).expect("a name").send().await.expect("a domain");
+
+    let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
+    let writers: Vec<_> =
+        (0..WRITERS).map(|n| tokio::spawn(write(client.clone(), n, stop.clone(), done.clone()))).collect();
+    for kill in 1..=kills {
+        let node = random.random_range(0..cluster.nodes.len());
+        tokio::time::sleep(random.random_range(Duration::ZERO..UP_MAX)).await;
+        let acknowledged = done.lock().expect("no writer panics").len();
+        println!("kill {kill}: {} after {acknowledged} acknowledged writes", cluster.nodes[node].name);
+        cluster.kill(node);
+        tokio::time::sleep(random.random_range(Duration::ZERO..DOWN_MAX)).await;
+        let newest = newest_certified(&transport).await;
+        cluster.start_node(node);
+        caught_up(&mut cluster, &transport, node, newest).await;
+    }
+    stop.store(true, Ordering::Relaxed);
+    for writer in writers {
+        writer.await.expect("a writer");
+    }
+
+    let done = std::mem::take(&mut *done.lock().expect("no writer panics"));
+    assert!(done.len() > kills, "only {} writes were acknowledged", done.len());
+    let keys: Vec<_> = done.iter().map(|(key, _)| key.clone()).collect();
+    for (keys, expected) in keys.chunks(200).zip(done.chunks(200)) {
+        let records = client.get(keys).await.expect("a read");
+        for (record, (key, value)) in records.iter().zip(expected) {
+            assert_eq!((&record.key, record.value.as_ref()), (key, Some(value)), "an acknowledged write is lost");
+        }
+    }
+    let height = newest_certified(&transport).await;
+    let mut roots = Vec::new();
+    for node in 0..cluster.nodes.len() {
+        caught_up(&mut cluster, &transport, node, height).await;
+        let at = GetRequest {
+            keys: Vec::new(),
+            height: Some(height),
+            min_height: None,
+            known_height: None,
+            without_values: Vec::new(),
+        };
+        roots.push(transport.get(node, at).await.expect("a read").root);
+    }
+    assert!(roots.iter().all(|root| *root == roots[0]), "roots at height {height}: {roots:?}");
+    println!("{kills} kills, {} acknowledged writes, all there; height {height}, root {}", done.len(), roots[0]);
+}
