@@ -11,10 +11,10 @@ use bytes::Bytes;
 use pleach_client::{Client, Config, HttpTransport, arguments::bank};
 use pleach_node::config::{Listen, MemberAddresses, NodeFiles, key_file_text};
 use pleach_node::{NodeConfig, RunningNode};
-use pleach_types::{Genesis, Key, SecretKey};
+use pleach_types::{Body, Encode as _, Genesis, Key, PublicKey, Request, SecretKey};
 use rand::Rng as _;
 
-use crate::report::Measured;
+use crate::report::{Measured, processor_time};
 use crate::setup::{self, Folder};
 
 /// Accounts opened or funded by one request.
@@ -26,6 +26,8 @@ const BATCHES: usize = 16;
 pub struct ClusterRun {
     /// Accepted transfers.
     pub transfers: Measured,
+    /// Blocks that became final meanwhile.
+    pub blocks: u64,
     /// Failed calls, by code.
     pub failures: BTreeMap<String, usize>,
     /// Requests that had to be made anew because a record had changed.
@@ -50,7 +52,9 @@ pub struct Cluster {
     nodes: Vec<RunningNode>,
     client: Client,
     owner: SecretKey,
-    accounts: usize,
+    /// The accounts' owners, by number. Each account has its own, as in life: signatures of few keys would be cheaper
+    /// to check together.
+    payers: Arc<Vec<SecretKey>>,
     _folder: Folder,
 }
 
@@ -64,10 +68,12 @@ impl Cluster {
         let nodes = nodes.map_err(|e| e.to_string())?;
         let addresses: Vec<_> = nodes.iter().map(|node| node.public_address().to_string()).collect();
         let transport = Arc::new(HttpTransport::new(&addresses).map_err(|e| e.to_string())?);
-        let config = Config { submit_to: Some(1), ..Config::default() };
+        let config = Config { submit_to: Some(1), certified: true, ..Config::default() };
         let client =
             Client::builder(genesis.digest(), transport).config(config).connect().await.map_err(|e| e.to_string())?;
-        let cluster = Self { nodes, client, owner: SecretKey::from_seed([77; 32]), accounts, _folder: folder };
+        let payer = |n: usize| SecretKey::from_seed(*blake3::hash(account(n).as_bytes()).as_bytes());
+        let payers = Arc::new((0..accounts).map(payer).collect());
+        let cluster = Self { nodes, client, owner: SecretKey::from_seed([77; 32]), payers, _folder: folder };
         cluster.open_bank().await?;
         Ok(cluster)
     }
@@ -92,9 +98,9 @@ impl Cluster {
 
     /// Opens and funds the accounts, many batches at a time.
     async fn open_accounts(&self) -> Result<(), String> {
-        let names: Vec<_> = (0..self.accounts).map(account).collect();
+        let accounts: Vec<_> = self.payers.iter().enumerate().map(|(n, key)| (account(n), key.public())).collect();
         let mut batches = tokio::task::JoinSet::new();
-        for batch in names.chunks(BATCH) {
+        for batch in accounts.chunks(BATCH) {
             while batches.len() >= BATCHES {
                 batches.join_next().await.transpose().map_err(|e| e.to_string())?.transpose()?;
             }
@@ -110,22 +116,17 @@ impl Cluster {
     pub async fn run(&self, load: Load) -> Result<ClusterRun, String> {
         let shared = Arc::new(Shared::default());
         let tasks: Vec<_> = (0..load.clients)
-            .map(|_| {
-                tokio::spawn(transfer_until_stopped(
-                    self.client.clone(),
-                    self.owner.clone(),
-                    self.accounts,
-                    shared.clone(),
-                ))
-            })
+            .map(|_| tokio::spawn(transfer_until_stopped(self.client.clone(), self.payers.clone(), shared.clone())))
             .collect();
         // The first second warms caches, connections and compiled modules.
         tokio::time::sleep(Duration::from_secs(1)).await;
         shared.latencies.lock().expect("no task panics").clear();
         shared.stale.store(0, Ordering::Relaxed);
-        let started = Instant::now();
+        let (started, cpu, height) = (Instant::now(), processor_time(), self.height());
         tokio::time::sleep(Duration::from_secs(load.seconds)).await;
         let elapsed = started.elapsed();
+        let cpu = processor_time().zip(cpu).map(|(after, before)| after.saturating_sub(before));
+        let blocks = self.height() - height;
         let latencies = std::mem::take(&mut *shared.latencies.lock().expect("no task panics"));
         let stale = shared.stale.load(Ordering::Relaxed);
         shared.stop.store(true, Ordering::Relaxed);
@@ -134,19 +135,37 @@ impl Cluster {
         }
         let failures = std::mem::take(&mut *shared.failures.lock().expect("no task panics"));
         Ok(ClusterRun {
-            transfers: Measured::new(latencies, elapsed),
+            transfers: Measured::new(latencies, elapsed, cpu),
+            blocks,
             failures,
             stale,
             request_bytes: self.request_bytes().await?,
         })
     }
 
-    /// Bytes of a transfer's request: body, signature, proof of three records, two values.
+    fn height(&self) -> u64 {
+        self.nodes[0].node().status().height
+    }
+
+    /// Bytes of a transfer's request.
     async fn request_bytes(&self) -> Result<usize, String> {
-        let keys = ["bank/transfer", "bank/accounts/a0", "bank/accounts/a1"].map(|k| Key::new(k).expect("a key"));
-        let tree = self.nodes[0].node().state().tree().clone();
-        let proof = tree.prove(&keys).encode().len();
-        Ok(proof + 64 + 32 + 16 + 8 + 32 + 200)
+        let key = |name: &str| Key::new(name).map_err(|e| e.to_string());
+        let (operation, mut touched) =
+            (key("bank/transfer")?, vec![key("bank/accounts/a0")?, key("bank/accounts/a1")?]);
+        touched.sort();
+        let state = self.nodes[0].node().state();
+        let proof = state.prove(touched.iter().chain([&operation])).map_err(|e| e.to_string())?.encode();
+        let values = touched.iter().map(|key| state.value(key).cloned()).collect();
+        let body = Body {
+            genesis: *state.genesis_digest(),
+            operation,
+            arguments: bank::transfer("a0", "a1", 1),
+            base: state.height(),
+            nonce: [0; 16],
+            signers: Vec::new(),
+            touched,
+        };
+        Ok(Request::sign(body, &self.payers[..1], proof.into(), values, None).encode().len())
     }
 
     /// Stops the nodes.
@@ -167,11 +186,12 @@ struct Shared {
     stale: AtomicUsize,
 }
 
-async fn open_batch(client: Client, owner: SecretKey, names: Vec<String>) -> Result<(), String> {
+async fn open_batch(client: Client, owner: SecretKey, accounts: Vec<(String, PublicKey)>) -> Result<(), String> {
     let key = |name: &str| Key::new(name).map_err(|e| e.to_string());
-    let mut keys: Vec<_> = names.iter().map(|name| key(&format!("bank/accounts/{name}"))).collect::<Result<_, _>>()?;
-    let opened: Vec<_> = names.iter().map(|name| (name.as_str(), owner.public())).collect();
-    let funded: Vec<_> = names.iter().map(|name| (name.as_str(), 1_000_000)).collect();
+    let mut keys: Vec<_> =
+        accounts.iter().map(|(name, _)| key(&format!("bank/accounts/{name}"))).collect::<Result<_, _>>()?;
+    let opened: Vec<_> = accounts.iter().map(|(name, payer)| (name.as_str(), *payer)).collect();
+    let funded: Vec<_> = accounts.iter().map(|(name, _)| (name.as_str(), 1_000_000)).collect();
     for (operation, arguments) in [("bank/open", bank::open(&opened)), ("bank/deposit", bank::deposit(&funded))] {
         let call = client.call(key(operation)?, arguments).touching(keys.clone()).sign_with(&owner);
         call.send().await.map_err(|e| e.to_string())?;
@@ -185,7 +205,8 @@ fn account(number: usize) -> String {
     format!("a{number}")
 }
 
-async fn transfer_until_stopped(client: Client, owner: SecretKey, accounts: usize, shared: Arc<Shared>) {
+async fn transfer_until_stopped(client: Client, payers: Arc<Vec<SecretKey>>, shared: Arc<Shared>) {
+    let accounts = payers.len();
     let operation = Key::new("bank/transfer").expect("a key");
     while !shared.stop.load(Ordering::Relaxed) {
         let (from, to) = {
@@ -196,7 +217,7 @@ async fn transfer_until_stopped(client: Client, owner: SecretKey, accounts: usiz
         let call = client
             .call(operation.clone(), bank::transfer(&account(from), &account(to), 1))
             .touching([from, to].map(|n| Key::new(format!("bank/accounts/{}", account(n))).expect("a key")))
-            .sign_with(&owner);
+            .sign_with(&payers[from]);
         let started = Instant::now();
         match call.send().await {
             Ok(done) => {

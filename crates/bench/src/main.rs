@@ -15,7 +15,7 @@ use clap::Parser;
 use serde_json::json;
 
 use cluster::{Cluster, Load};
-use report::Measured;
+use report::{Measured, processor_time};
 use setup::Folder;
 
 /// Accepted bank transfers per second of four nodes on loopback, beside what the ordering engine alone commits with
@@ -92,15 +92,15 @@ fn run(options: &Options) -> Result<(), String> {
         let ratio = run.transfers.per_second / engine.per_second;
         if !options.json {
             println!(
-                "transfers        {}   {} conflicts retried, failures {:?}",
-                run.transfers, run.stale, run.failures
+                "transfers        {}   {} blocks, {} conflicts retried, failures {:?}",
+                run.transfers, run.blocks, run.stale, run.failures
             );
             println!("engine alone     {engine}   payloads of {} bytes", run.request_bytes);
             println!("ratio            {ratio:>8.2}");
         }
         rounds.push(json!({
             "transfers": run.transfers.json(), "engine": engine.json(), "ratio": ratio, "conflicts_retried": run.stale,
-            "failures": run.failures, "payload_bytes": run.request_bytes,
+            "blocks": run.blocks, "failures": run.failures, "payload_bytes": run.request_bytes,
         }));
     }
     if options.json {
@@ -120,11 +120,14 @@ fn engine_alone(options: &Options, payload_bytes: usize) -> Result<Measured, Str
         duration: Duration::from_secs(options.seconds),
         folder: folder.path().to_path_buf(),
     };
+    let before = processor_time();
     let measured = pleach_order::load::measure(&load).map_err(|e| e.to_string())?;
+    let cpu = processor_time().zip(before).map(|(after, before)| after.saturating_sub(before));
     Ok(Measured {
         per_second: measured.payloads as f64 / measured.elapsed.as_secs_f64(),
         p50: measured.latency_p50,
         p99: measured.latency_p99,
         finished: measured.payloads,
+        cpu_each: cpu.map(|cpu| cpu / u32::try_from(measured.payloads.max(1)).unwrap_or(u32::MAX)),
     })
 }

@@ -6,18 +6,25 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use pleach_types::key::{BASE_RULE, ROOT_RULE};
-use pleach_types::{Genesis, Key, Limits, Member, SecretKey};
+use pleach_types::{Genesis, Key, Limits, Member, Partitioning, SecretKey};
 
 /// A genesis with `members` members, and their keys in the same order.
 pub fn genesis(members: u8) -> (Genesis, Vec<SecretKey>) {
     let mut secrets: Vec<_> = (1..=members).map(|n| SecretKey::from_seed([n; 32])).collect();
     secrets.sort_by_key(SecretKey::public);
     let listed = secrets.iter().enumerate();
-    let members = listed.map(|(n, s)| Member { name: format!("node-{}", n + 1), public_key: s.public() }).collect();
+    let members = listed.map(|(n, s)| Member::new(format!("node-{}", n + 1), s.public())).collect();
     let rules = [(ROOT_RULE, pleach_vm::builtin::ROOT_RULE), (BASE_RULE, pleach_vm::builtin::BASE_RULE)];
     let records: BTreeMap<_, _> =
         rules.into_iter().map(|(key, code)| (Key::new(key).expect("a system key"), Bytes::from_static(code))).collect();
-    let genesis = Genesis { name: "bench".into(), members, history: 512, limits: Limits::default(), records };
+    let genesis = Genesis {
+        name: "bench".into(),
+        members,
+        history: 512,
+        partitioning: Partitioning::EVERYWHERE,
+        limits: Limits::default(),
+        records,
+    };
     (genesis, secrets)
 }
 
