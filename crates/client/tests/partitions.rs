@@ -1,7 +1,6 @@
 //! Reads where each record is kept by some nodes only.
 #![allow(missing_docs)]
 
-#[allow(dead_code)]
 mod support;
 
 use pleach_client::Record;

@@ -56,9 +56,12 @@ impl Scenario {
     /// Four members, a small bank, faults. With an even seed each member keeps half of the records, with an odd one all.
     #[must_use]
     pub const fn of_seed(seed: u64) -> Self {
-        let partitioning = if seed % 2 == 0 { Partitioning { bits: 4, replicas: 2 } } else { Partitioning::EVERYWHERE };
         // A short window where much is pruned, so that it is pruned often.
-        let history = if seed % 2 == 0 { 16 } else { 64 };
+        let (partitioning, history) = if seed.is_multiple_of(2) {
+            (Partitioning { bits: 4, replicas: 2 }, 16)
+        } else {
+            (Partitioning::EVERYWHERE, 64)
+        };
         Self { seed, members: 4, history, partitioning, accounts: 12, clients: 6, faults: true, suspect: None }
     }
 
