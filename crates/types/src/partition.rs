@@ -6,7 +6,7 @@
 //! prefix and member. Everybody computes the same map from the certified member set, a member is drawn in proportion to
 //! its capacity, and when members come or go only prefixes move that they win or leave.
 //!
-//! Nodes must agree to the last bit, so the logarithm is computed in integers ([`cost`]), never in floating point.
+//! Nodes must agree to the last bit, so the logarithm is computed in integers (`cost`), never in floating point.
 
 use pleach_tree::{Path, Prefix};
 use serde::{Deserialize, Serialize};
