@@ -72,17 +72,25 @@ impl Keepers {
         members.map(|member| member.name.clone()).collect()
     }
 
+    /// Whether a node may be asked for a prefix: it keeps it, or has not said who it is.
+    pub(crate) fn may_keep(&self, prefix: u32, node: usize) -> bool {
+        rank(self.map.keepers(prefix), &self.places(), node).is_some()
+    }
+
     /// Of these nodes, in their order: those that keep a prefix, then those of whom it is not known who they are.
     pub(crate) fn keeping(&self, prefix: u32, nodes: &[usize]) -> Vec<usize> {
         let (keepers, places) = (self.map.keepers(prefix), self.places());
-        let rank = |node: &usize| match places.get(*node).copied().flatten() {
-            Some(place) if keepers.contains(&place) => Some(0),
-            Some(_) => None,
-            None => Some(1),
-        };
-        let mut able: Vec<_> = nodes.iter().filter_map(|node| Some((rank(node)?, *node))).collect();
+        let mut able: Vec<_> = nodes.iter().filter_map(|node| Some((rank(keepers, &places, *node)?, *node))).collect();
         able.sort_by_key(|(rank, _)| *rank);
         able.into_iter().map(|(_, node)| node).collect()
+    }
+}
+
+/// Who is asked first: a node that is one of the keepers, then one that has not said who it is; `None` for all others.
+fn rank(keepers: &[u16], places: &[Option<u16>], node: usize) -> Option<u8> {
+    match places.get(node).copied().flatten() {
+        Some(place) => keepers.contains(&place).then_some(0),
+        None => Some(1),
     }
 }
 

@@ -88,12 +88,12 @@ impl Inner {
             .collect();
         let mut bundles = Vec::new();
         while let Some((prefix, _)) = rest.first() {
-            let keeps = |node: usize, prefix: u32| self.keepers.keeping(prefix, &[node]).contains(&node);
             // Not the node that keeps the most: all clients would ask the same few.
-            let Some(node) = order.iter().copied().find(|node| keeps(*node, *prefix)) else { break };
+            let Some(node) = order.iter().copied().find(|node| self.keepers.may_keep(*prefix, *node)) else { break };
             let (mut bundle, mut size, mut others) = (Vec::new(), 0, Vec::new());
             for group in rest {
-                if keeps(node, group.0) && (bundle.is_empty() || size + group.1.len() <= KEYS_PER_READ) {
+                if self.keepers.may_keep(group.0, node) && (bundle.is_empty() || size + group.1.len() <= KEYS_PER_READ)
+                {
                     size += group.1.len();
                     bundle.push(group);
                 } else {
