@@ -310,6 +310,9 @@ fn what_a_tree_holds_it_proves_and_the_rest_it_says_it_lacks() {
             for view in &world.views {
                 let shown = held(&full, &mut Vec::new(), &view.kept, &lately);
                 for p in &world.universe {
+                    let covers = |(prefix, bits): &Kept| (0..*bits).all(|depth| bit(prefix, depth) == bit(p, depth));
+                    let keeps = view.kept.iter().any(covers);
+                    assert_eq!(view.tree.keeps(&path(p)), keeps, "seed {seed}, block {block}");
                     let expected = oracle::lookup(&shown, p);
                     let got = view.tree.get(&path(p)).ok().map(|digest| digest.map(Bytes32::from));
                     assert_eq!(got, expected, "seed {seed}, block {block}");

@@ -170,6 +170,11 @@ impl HistoryTree {
         &self.kept
     }
 
+    /// Whether `path` is under one of the kept prefixes. Takes time in proportion to the logarithm of their number.
+    pub fn keeps(&self, path: &Path) -> bool {
+        any_contains(&self.kept, path)
+    }
+
     /// The root of `height`, if it is one of the last T.
     pub fn recent_root(&self, height: u64) -> Option<Label> {
         self.window.recent(height).map(|recent| recent.root)
