@@ -43,13 +43,6 @@ impl Default for Rows {
 }
 
 impl Rows {
-    /// No rows, with room for as many.
-    pub(crate) fn with_capacity(count: usize) -> Self {
-        let mut rows = Vec::with_capacity(count + 1);
-        rows.push([0; 64]);
-        Self { rows }
-    }
-
     pub(crate) fn push(&mut self, row: &Row) {
         // The spare one takes the row, and a new one takes its place.
         let last = self.rows.len() - 1;
@@ -87,6 +80,50 @@ impl Rows {
     }
 }
 
+/// Rows that are hashed together where they lie.
+pub(crate) struct Lanes<'a> {
+    rows: [&'a Row; GROUP],
+    len: usize,
+}
+
+impl<'a> Lanes<'a> {
+    pub(crate) fn new() -> Self {
+        Self { rows: [&[0; 64]; GROUP], len: 0 }
+    }
+
+    /// Adds the row that begins at `at` of `bytes`, behind which there are 64 bytes more to be read. Calls `emit` with
+    /// the BLAKE3 hashes of this and earlier rows, in order, once there are enough.
+    ///
+    /// # Panics
+    ///
+    /// If there are fewer bytes.
+    pub(crate) fn push(&mut self, bytes: &'a [u8], at: usize, emit: &mut impl FnMut([u8; 32])) {
+        let (row, behind) = bytes[at..].split_first_chunk().expect("a row has 64 bytes");
+        assert!(behind.len() >= 64, "a row at the end of its memory");
+        self.rows[self.len] = row;
+        self.len += 1;
+        if self.len == GROUP {
+            self.finish(emit);
+        }
+    }
+
+    /// Calls `emit` with the hashes of the rows that are left.
+    pub(crate) fn finish(&mut self, emit: &mut impl FnMut([u8; 32])) {
+        let (platform, rows) = (Platform::detect(), &self.rows[..self.len]);
+        self.len = 0;
+        match rows {
+            [] => {}
+            [row] => emit(compress(platform, row, 64)),
+            rows => {
+                let mut hashes = [[0; 32]; GROUP];
+                let hashes = &mut hashes[..rows.len()];
+                hash_many(platform, rows, hashes);
+                hashes.iter().copied().for_each(emit);
+            }
+        }
+    }
+}
+
 /// Calls `emit` with the BLAKE3 hash of each of these rows, in order. The last one is not hashed: it is there to be
 /// read behind the others.
 pub(crate) fn all_but_last(rows: &[Row], mut emit: impl FnMut([u8; 32])) {
@@ -112,8 +149,27 @@ fn several(platform: Platform, rows: &[Row], number: impl Fn(usize) -> usize, ha
     let mut inputs = [&rows[number(0)]; GROUP];
     let inputs = &mut inputs[..hashes.len()];
     inputs.iter_mut().enumerate().for_each(|(at, input)| *input = &rows[number(at)]);
+    hash_many(platform, inputs, hashes);
+}
+
+/// Fills `hashes` with those of the rows, behind each of which there is memory.
+fn hash_many(platform: Platform, rows: &[&Row], hashes: &mut [[u8; 32]]) {
     let out = hashes.as_flattened_mut();
-    platform.hash_many(inputs, &IV, 0, IncrementCounter::No, ROOT, CHUNK_START, CHUNK_END, out);
+    platform.hash_many(rows, &IV, 0, IncrementCounter::No, ROOT, CHUNK_START, CHUNK_END, out);
+}
+
+/// Hashes rows one after the other, where each has to wait for the one before.
+pub(crate) struct Single(Platform);
+
+impl Single {
+    pub(crate) fn new() -> Self {
+        Self(Platform::detect())
+    }
+
+    /// The BLAKE3 hash of the row.
+    pub(crate) fn hash(&self, row: &Row) -> [u8; 32] {
+        compress(self.0, row, 64)
+    }
 }
 
 /// The BLAKE3 hash of one row, which may lie anywhere: this code reads nothing behind it.

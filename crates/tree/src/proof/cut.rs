@@ -172,7 +172,7 @@ impl Builder {
     }
 
     fn finish(self) -> Proof {
-        Proof { shape: self.shape, payload: self.payload }
+        Proof::new(self.shape, self.payload)
     }
 }
 

@@ -6,7 +6,7 @@
 //! times the input. There is no recursion.
 
 use super::{
-    Proof,
+    Proof, SPARE,
     cut::Look,
     shape::{Counts, Shape, Tag},
 };
@@ -148,8 +148,12 @@ pub(super) fn decode(bytes: &[u8], limits: &ProofLimits) -> Result<Proof, Decode
         None => scan_tags(bytes, limits)?,
     };
     let (tags, payload) = split(bytes, nodes, counts)?;
-    let proof = Proof { shape: Shape::decode(tags, nodes), payload: payload.to_vec() };
-    check_payload(&proof)?;
+    let mut own = Vec::with_capacity(payload.len() + SPARE);
+    payload.chunks(1024).for_each(|part| own.extend_from_slice(part));
+    let proof = Proof::new(Shape::decode(tags, nodes), own);
+    if !fits_its_places(&proof) {
+        check_payload(&proof)?;
+    }
     Ok(proof)
 }
 
@@ -261,6 +265,43 @@ fn split(bytes: &[u8], nodes: usize, counts: Counts) -> Result<(&[u8], &[u8]), D
         0 => Ok((tags, payload)),
         bits => Err(DecodeError::Padding { bits }),
     }
+}
+
+/// As [`check_payload`], without saying what is wrong where something is, or where the proof is deeper than a word has
+/// bits: then `false`.
+///
+/// Neither the kind of a node nor where its level ends can be foreseen, so all is looked at in the same way: eight bytes
+/// of what may be its payload.
+fn fits_its_places(proof: &Proof) -> bool {
+    let internals = proof.shape.total().internals as usize;
+    if internals == 0 {
+        return false;
+    }
+    // The prefixes of the internal nodes, found in their order, and one to be written over.
+    let (mut prefixes, mut found) = (vec![0u64; internals + 1], 1);
+    let (mut level_end, mut depth) = (1, 1);
+    let (mut at, mut fits) = (0, true);
+    for pair in 0..internals {
+        if pair == level_end {
+            (level_end, depth) = (found, depth + 1);
+            if depth > u64::BITS {
+                return false;
+            }
+        }
+        let (left, right) = proof.shape.pair(pair);
+        for (side, tag) in [(0, left), (1, right)] {
+            let Some(bytes) = proof.payload[at..].first_chunk() else { return false };
+            let (bits, prefix) = (u64::from_be_bytes(*bytes), prefixes[pair] << 1 | side);
+            let (is_leaf, is_stub) = (tag == Tag::Leaf, tag == Tag::Stub);
+            // A label of these bits is neither that of an empty node nor that of a leaf.
+            let inner = bits != 0 && bits >> 63 == 0;
+            fits &= (!is_leaf | (bits >> (u64::BITS - depth) == prefix)) & (!is_stub | inner);
+            at += 64 * usize::from(is_leaf) + 32 * usize::from(is_stub);
+            prefixes[found] = prefix;
+            found += usize::from(tag == Tag::Internal);
+        }
+    }
+    fits
 }
 
 /// Checks what leaves and stubs say against where they stand.

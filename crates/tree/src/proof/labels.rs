@@ -1,106 +1,233 @@
-//! Labels of proofs, level by level from the deepest up, those of many proofs at a time.
+//! Labels of proofs, from the deepest nodes up, those of many proofs at a time.
 //!
-//! Leaves need nothing but themselves, so all of them are hashed first, side by side. Siblings lie next to each other
-//! in a level, so its labels, two by two, are the rows of the internal nodes of the level above, in order. That stays
-//! true when the levels of several proofs are put one after the other: every level but a root's has an even number of
-//! nodes. Only two levels are in memory at a time, since a hostile proof may have many more nodes than bytes.
+//! Leaves need nothing but themselves, so all of them are hashed first, side by side, where they lie. Then the nodes
+//! are gone through from the last to the first, two siblings at a time, which make the row of their parent. Internal
+//! nodes take the labels of finished rows in the same order in which these were begun, so no node needs to know where
+//! its children are. When a label is needed that is not there yet, all rows that wait are hashed together; so only
+//! about two levels are in memory at a time, since a hostile proof may have many more nodes than bytes.
 
 use super::{
-    Proof, next,
-    shape::{Level, Tag},
+    Proof,
+    shape::{Shape, Tag},
 };
 use crate::{
-    hash::{self, Rows},
+    hash::{self, Lanes, Row, Single},
     label::Label,
+    node::{self, set_half},
 };
 
 type Hash = [u8; 32];
 
-/// The root labels of `proofs`.
-pub(super) fn roots(proofs: &[Proof]) -> Vec<Label> {
-    let mut leaves = Vec::new();
-    hash_leaves(proofs, &mut leaves);
-    // The levels that are left of each proof, and where the labels of its leaves begin.
-    let mut first_leaf = 0;
-    let mut ahead = Vec::with_capacity(proofs.len());
-    for proof in proofs {
-        ahead.push((proof, proof.shape.levels(), first_leaf));
-        first_leaf += proof.shape.total().leaves as usize;
-    }
-    let mut labels = Labels::default();
-    let depths = ahead.iter().map(|(_, levels, _)| levels.len()).max().unwrap_or(0);
-    for depth in (0..depths).rev() {
-        labels.go_up();
-        for (proof, levels, first_leaf) in ahead.iter_mut().filter(|(_, levels, _)| levels.len() > depth) {
-            let level = levels.pop().expect("there are more levels than `depth`");
-            labels.extend(proof, &level, &leaves[*first_leaf..]);
+/// What an empty node has for a label.
+const EMPTY: &Hash = &[0; 32];
+
+/// The root label of one proof.
+pub(super) fn root(proof: &Proof) -> Label {
+    let leaves = leaves(std::slice::from_ref(proof));
+    let mut climb = Climb::new(proof, &leaves);
+    // The widest level of a proof of many keys has about an eighth of all nodes.
+    let room = climb.pairs / 8 + 4;
+    let (mut rows, mut labels) = (Vec::with_capacity(room), Vec::with_capacity(room));
+    while climb.pairs > 0 {
+        climb.place(&labels, &mut rows);
+        hash_rows(&mut rows, &mut labels);
+        if let [label] = &mut labels[..] {
+            climb.alone(label);
         }
     }
-    labels.level.into_iter().map(Label::from_bytes).collect()
+    climb.root(&labels)
+}
+
+/// The root labels of `proofs`.
+pub(super) fn roots(proofs: &[Proof]) -> Vec<Label> {
+    let all_leaves = leaves(proofs);
+    let (mut roots, mut climbs) = (Vec::with_capacity(proofs.len()), Vec::with_capacity(proofs.len()));
+    let mut rest = &all_leaves[..];
+    for (number, proof) in proofs.iter().enumerate() {
+        let (leaves, others) = rest.split_at(proof.shape.total().leaves as usize);
+        rest = others;
+        let climb = Climb::new(proof, leaves);
+        roots.push(climb.root(&[]));
+        if climb.pairs > 0 {
+            climbs.push((number, climb, 0..0));
+        }
+    }
+    let (mut rows, mut labels) = (Vec::new(), Vec::new());
+    while !climbs.is_empty() {
+        for (_, climb, ready) in &mut climbs {
+            let first = rows.len();
+            climb.place(&labels[ready.clone()], &mut rows);
+            *ready = first..rows.len();
+        }
+        hash_rows(&mut rows, &mut labels);
+        climbs.retain(|(number, climb, ready)| {
+            roots[*number] = climb.root(&labels[ready.clone()]);
+            climb.pairs > 0
+        });
+    }
+    roots
+}
+
+/// The labels of all leaves, in the order of their payloads.
+fn leaves(proofs: &[Proof]) -> Vec<Hash> {
+    let count = proofs.iter().map(|proof| proof.shape.total().leaves as usize).sum();
+    let (mut labels, mut lanes) = (Vec::with_capacity(count), Lanes::new());
+    let mut emit = |hash| labels.push(Label::leaf(hash).into());
+    for proof in proofs {
+        proof.shape.leaf_payloads(|at| lanes.push(&proof.payload, at, &mut emit));
+    }
+    lanes.finish(&mut emit);
+    labels
+}
+
+/// Hashes all rows, and forgets them.
+fn hash_rows(rows: &mut Vec<Row>, labels: &mut Vec<Hash>) {
+    labels.clear();
+    if let [row] = &rows[..] {
+        labels.push(Label::internal(hash::one(row)).into());
+    } else {
+        // One row more, to be read behind the others.
+        rows.push([0; 64]);
+        hash::all_but_last(rows, |hash| labels.push(Label::internal(hash).into()));
+    }
+    rows.clear();
+}
+
+/// A proof on its way from the last node to the root.
+struct Climb<'a> {
+    shape: &'a Shape,
+    /// As many pairs of siblings are left, and lie before all others.
+    pairs: usize,
+    /// The label of the right sibling of the last of them, if that is known already.
+    right: Option<Hash>,
+    /// The labels of the leaves.
+    leaves: &'a [Hash],
+    /// Leaves that are left.
+    leaf: usize,
+    /// The payload, two pieces for each leaf and one for each stub.
+    pieces: &'a [Hash],
+    /// Pieces that are left.
+    piece: usize,
+}
+
+impl<'a> Climb<'a> {
+    fn new(proof: &'a Proof, leaves: &'a [Hash]) -> Self {
+        let pieces = proof.payload().as_chunks().0;
+        let pairs = proof.shape.total().internals as usize;
+        Self { shape: &proof.shape, pairs, right: None, leaves, leaf: leaves.len(), pieces, piece: pieces.len() }
+    }
+
+    /// Makes rows of pairs, as far as labels allow. `ready` are the labels of the rows that were made the last time.
+    fn place(&mut self, ready: &[Hash], rows: &mut Vec<Row>) {
+        let mut ready = ready;
+        if let Some(right) = self.right.take() {
+            rows.push(node::row(self.take(Tag::Internal, &mut ready), &right));
+            self.pairs -= 1;
+        }
+        while self.pairs > 0 {
+            let (left, right) = self.shape.pair(self.pairs - 1);
+            let needed = usize::from(left == Tag::Internal) + usize::from(right == Tag::Internal);
+            if needed > ready.len() {
+                if right != Tag::Internal || !ready.is_empty() {
+                    self.right = Some(*self.take(right, &mut ready));
+                }
+                break;
+            }
+            let right = self.take(right, &mut ready);
+            rows.push(node::row(self.take(left, &mut ready), right));
+            self.pairs -= 1;
+        }
+    }
+
+    /// The label of the next node, which has this tag.
+    ///
+    /// Which one comes cannot be foreseen, so there is no branch for it: all labels that may be meant are looked up.
+    fn take<'b>(&mut self, tag: Tag, ready: &mut &'b [Hash]) -> &'b Hash
+    where
+        'a: 'b,
+    {
+        let (leaf, piece) = (self.leaf.wrapping_sub(1), self.piece.wrapping_sub(1));
+        let choice = [
+            EMPTY,
+            self.leaves.get(leaf).unwrap_or(EMPTY),
+            self.pieces.get(piece).unwrap_or(EMPTY),
+            ready.first().unwrap_or(EMPTY),
+        ];
+        let (is_leaf, is_stub) = (usize::from(tag == Tag::Leaf), usize::from(tag == Tag::Stub));
+        self.leaf = self.leaf.wrapping_sub(is_leaf);
+        self.piece = self.piece.wrapping_sub(2 * is_leaf + is_stub);
+        *ready = ready.get(usize::from(tag == Tag::Internal)..).unwrap_or_default();
+        choice[tag as usize]
+    }
+
+    /// Goes on, as long as the only row that can be made is that over the node of `label`, which becomes its label: the
+    /// way to a single key, where each hash waits for the one before.
+    fn alone(&mut self, label: &mut Hash) {
+        let single = Single::new();
+        let mut row: Row = [0; 64];
+        if let Some(right) = self.right.take() {
+            *label = Label::internal(single.hash(&node::row(label, &right))).into();
+            self.pairs -= 1;
+        }
+        while self.pairs > 0 {
+            let (left, right) = self.shape.pair(self.pairs - 1);
+            let side = usize::from(right == Tag::Internal);
+            let (beside, leaves, stubs) = match [right, left][side] {
+                Tag::Empty => (EMPTY, 0, 0),
+                Tag::Leaf => (&self.leaves[self.leaf - 1], 1, 0),
+                Tag::Stub => (&self.pieces[self.piece - 1], 0, 1),
+                Tag::Internal => return,
+            };
+            if side == 0 && left != Tag::Internal {
+                return;
+            }
+            self.leaf -= leaves;
+            self.piece -= 2 * leaves + stubs;
+            set_half(&mut row, side, label);
+            set_half(&mut row, 1 - side, beside);
+            *label = Label::internal(single.hash(&row)).into();
+            self.pairs -= 1;
+        }
+    }
+
+    /// The root's label, once nothing is left. `ready` are the labels of the rows that were made the last time.
+    fn root(&self, ready: &[Hash]) -> Label {
+        let label = match self.shape.tag(0) {
+            Tag::Empty => Some(EMPTY),
+            Tag::Leaf => self.leaves.first(),
+            Tag::Stub => self.pieces.first(),
+            Tag::Internal => ready.last(),
+        };
+        Label::from_bytes(*label.unwrap_or(EMPTY))
+    }
 }
 
 /// The labels of all nodes of `proof`, by their numbers.
 pub(super) fn all(proof: &Proof) -> Vec<Hash> {
-    let (mut all, mut leaves) = (vec![[0; 32]; proof.shape.len()], Vec::new());
-    hash_leaves(std::slice::from_ref(proof), &mut leaves);
-    let mut labels = Labels::default();
+    let leaves = leaves(std::slice::from_ref(proof));
+    let (mut leaf, mut pieces) = (leaves.iter(), proof.payload().as_chunks().0);
+    let own = |node| match proof.shape.tag(node) {
+        Tag::Empty | Tag::Internal => *EMPTY,
+        Tag::Stub => *pieces.split_off_first().expect("a stub has its payload"),
+        Tag::Leaf => {
+            pieces = &pieces[2..];
+            *leaf.next().expect("each leaf has a label")
+        }
+    };
+    let mut all: Vec<Hash> = (0..proof.shape.len()).map(own).collect();
+    // One row more, to be read behind the others.
+    all.extend([[0; 32]; 2]);
+    let mut labels = Vec::new();
     for level in proof.shape.levels().into_iter().rev() {
-        labels.go_up();
-        labels.extend(proof, &level, &leaves);
-        all[level.nodes].copy_from_slice(&labels.level);
-    }
-    all
-}
-
-/// Adds the labels of all leaves, in the order of their payloads.
-fn hash_leaves(proofs: &[Proof], labels: &mut Vec<Hash>) {
-    let count = proofs.iter().map(|proof| proof.shape.total().leaves as usize).sum();
-    let mut rows = Rows::with_capacity(count);
-    for proof in proofs {
-        proof.shape.leaf_payloads(|at| rows.push(next(&mut &proof.payload[at..])));
-    }
-    labels.reserve(count);
-    rows.hash(|hash| labels.push(Label::leaf(hash).into()));
-}
-
-/// The labels of one level, of one proof or of several.
-#[derive(Default)]
-struct Labels {
-    level: Vec<Hash>,
-    /// Those of the level's internal nodes, until they have their places.
-    internals: Vec<Hash>,
-    /// As many of these as have their places.
-    placed: usize,
-}
-
-impl Labels {
-    /// Hashes the level, two by two, and makes room for the one above.
-    fn go_up(&mut self) {
-        self.internals.clear();
-        self.placed = 0;
-        if !self.level.is_empty() {
-            // One row more, to be read behind the others.
-            self.level.extend([[0; 32]; 2]);
-            let (rows, _) = self.level.as_flattened().as_chunks();
-            hash::all_but_last(rows, |hash| self.internals.push(Label::internal(hash).into()));
-            self.level.clear();
+        let internals: Vec<usize> = level.nodes.filter(|node| proof.shape.tag(*node) == Tag::Internal).collect();
+        if let Some(first) = internals.first() {
+            let children = proof.shape.first_child(*first)..;
+            let rows = all[children].as_flattened().as_chunks().0;
+            labels.clear();
+            hash::all_but_last(&rows[..=internals.len()], |hash| labels.push(Label::internal(hash).into()));
+            internals.iter().zip(&labels).for_each(|(node, label)| all[*node] = *label);
         }
     }
-
-    /// Adds a proof's level. `leaves` are the labels of all leaves of the proof, and what follows them.
-    fn extend(&mut self, proof: &Proof, level: &Level, leaves: &[Hash]) {
-        let (mut stubs, _) = proof.payload[level.payload..].as_chunks::<32>();
-        let mut leaves = &leaves[level.leaves..];
-        let mut internals = self.internals[self.placed..].iter();
-        self.level.extend(level.nodes.clone().map(|node| match proof.shape.tag(node) {
-            Tag::Empty => [0; 32],
-            Tag::Stub => *stubs.split_off_first().expect("a stub has its payload"),
-            Tag::Leaf => {
-                stubs = &stubs[2..];
-                *leaves.split_off_first().expect("each leaf has a label")
-            }
-            Tag::Internal => *internals.next().expect("each internal node has been hashed"),
-        }));
-        self.placed = self.internals.len() - internals.len();
-    }
+    all.truncate(proof.shape.len());
+    all
 }

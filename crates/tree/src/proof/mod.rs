@@ -35,9 +35,12 @@ pub use self::partition::{ExtendError, Incomplete, Partition};
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proof {
     shape: Shape,
-    /// `path || value digest` of the leaves and labels of the stubs, in the order of the nodes.
+    /// `path || value digest` of the leaves and labels of the stubs, in the order of the nodes; then [`SPARE`] zeros.
     payload: Vec<u8>,
 }
+
+/// Bytes behind the payload, so that leaves can be hashed where they are: vector code reads on behind its input.
+const SPARE: usize = 64;
 
 impl Proof {
     /// Decodes a proof, using every byte of `bytes`.
@@ -54,18 +57,28 @@ impl Proof {
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.encoded_len() + 8);
         self.shape.encode_into(&mut bytes);
-        bytes.extend_from_slice(&self.payload);
+        bytes.extend_from_slice(self.payload());
         bytes
     }
 
     /// The length of the encoding in bytes.
     pub fn encoded_len(&self) -> usize {
-        self.shape.encoded_len() + self.payload.len()
+        self.shape.encoded_len() + self.payload().len()
+    }
+
+    fn new(shape: Shape, mut payload: Vec<u8>) -> Self {
+        payload.resize(payload.len() + SPARE, 0);
+        Self { shape, payload }
+    }
+
+    /// The payload alone.
+    fn payload(&self) -> &[u8] {
+        &self.payload[..self.payload.len() - SPARE]
     }
 
     /// Computes the root. This is all the hashing that verification takes.
     pub fn hash(self) -> HashedProof {
-        let root = labels::roots(std::slice::from_ref(&self))[0];
+        let root = labels::root(&self);
         HashedProof { proof: self, root }
     }
 
@@ -78,7 +91,7 @@ impl Proof {
 
     /// The label of the tree this proof is part of, computed anew.
     pub fn root(&self) -> Label {
-        labels::roots(std::slice::from_ref(self))[0]
+        labels::root(self)
     }
 
     /// Checks that this is part of the tree with the root `expected`: [`Proof::hash`] and [`HashedProof::against`]

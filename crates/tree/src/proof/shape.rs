@@ -84,17 +84,21 @@ pub(super) struct Level {
     pub(super) nodes: Range<usize>,
     /// Where their payloads begin.
     pub(super) payload: usize,
-    /// The number of leaves before them.
-    pub(super) leaves: usize,
+}
+
+/// Up to [`TAGS`] tags.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Word {
+    /// The first tag in the two highest bits, zeros after the last.
+    tags: u64,
+    /// What stands before the word.
+    before: Counts,
 }
 
 /// The tags of a proof in level order.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(super) struct Shape {
-    /// Tags, the first in the two highest bits, zeros after the last.
-    words: Vec<u64>,
-    /// What stands before each word.
-    before: Vec<Counts>,
+    words: Vec<Word>,
     total: Counts,
     len: usize,
 }
@@ -102,29 +106,30 @@ pub(super) struct Shape {
 impl Shape {
     /// Reads the tags of `len` nodes, which `bytes` holds exactly, padded with zeros.
     pub(super) fn decode(bytes: &[u8], len: usize) -> Self {
-        let words = len.div_ceil(TAGS);
-        let mut shape = Self { words: Vec::with_capacity(words), before: Vec::with_capacity(words), ..Self::default() };
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            let word = u64::from_be_bytes(word);
-            shape.words.push(word);
-            shape.before.push(shape.total);
-            // Padding reads as empty nodes, which are not counted.
-            shape.total = shape.total.with_word(word);
+        let mut shape = Self { words: Vec::with_capacity(len.div_ceil(TAGS)), total: Counts::default(), len };
+        let (whole, rest) = bytes.as_chunks();
+        whole.iter().for_each(|tags| shape.push_word(u64::from_be_bytes(*tags)));
+        if !rest.is_empty() {
+            let mut tags = [0; 8];
+            tags[..rest.len()].copy_from_slice(rest);
+            shape.push_word(u64::from_be_bytes(tags));
         }
-        shape.len = len;
         shape
+    }
+
+    /// Padding reads as empty nodes, which are not counted.
+    fn push_word(&mut self, tags: u64) {
+        self.words.push(Word { tags, before: self.total });
+        self.total = self.total.with_word(tags);
     }
 
     pub(super) fn push(&mut self, tag: Tag) {
         let place = self.len % TAGS;
         if place == 0 {
-            self.words.push(0);
-            self.before.push(self.total);
+            self.words.push(Word { tags: 0, before: self.total });
         }
         if let Some(word) = self.words.last_mut() {
-            *word |= (tag as u64) << (62 - 2 * place);
+            word.tags |= (tag as u64) << (62 - 2 * place);
         }
         self.total.add(tag);
         self.len += 1;
@@ -140,30 +145,37 @@ impl Shape {
     }
 
     pub(super) fn tag(&self, index: usize) -> Tag {
-        Tag::from_bits(self.words[index / TAGS] >> (62 - 2 * (index % TAGS)))
+        Tag::from_bits(self.words[index / TAGS].tags >> (62 - 2 * (index % TAGS)))
+    }
+
+    /// The tags of two siblings, the children of the internal node with this number among the internal ones.
+    #[inline]
+    pub(super) fn pair(&self, parent: usize) -> (Tag, Tag) {
+        (self.tag(1 + 2 * parent), self.tag(2 + 2 * parent))
     }
 
     /// How many nodes of each kind precede `index`.
     pub(super) fn counts_before(&self, index: usize) -> Counts {
         let (word, place) = (index / TAGS, index % TAGS);
-        match (self.before.get(word), place) {
+        match (self.words.get(word), place) {
             (None, _) => self.total,
-            (Some(counts), 0) => *counts,
-            (Some(counts), place) => counts.with_word(self.words[word] >> (64 - 2 * place)),
+            (Some(word), 0) => word.before,
+            (Some(word), place) => word.before.with_word(word.tags >> (64 - 2 * place)),
         }
     }
 
     /// The left child of the internal node `index`; the right one is next to it.
     pub(super) fn first_child(&self, index: usize) -> usize {
-        let (word, place) = (index / TAGS, index % TAGS);
-        let before = self.words[word].checked_shr(64 - 2 * place as u32).unwrap_or(0);
-        1 + 2 * (self.before[word].internals + (before >> 1 & before & LOW).count_ones()) as usize
+        let (word, place) = (&self.words[index / TAGS], index % TAGS);
+        // Two shifts, since one by 64 bits is none.
+        let before = word.tags >> 1 >> (63 - 2 * place);
+        1 + 2 * (word.before.internals + (before >> 1 & before & LOW).count_ones()) as usize
     }
 
     /// Calls `visit` with the place of each leaf's payload, in order.
     pub(super) fn leaf_payloads(&self, mut visit: impl FnMut(usize)) {
-        for (word, before) in self.words.iter().zip(&self.before) {
-            let (leaves, stubs) = (!(word >> 1) & word & LOW, word >> 1 & !word & LOW);
+        for Word { tags, before } in &self.words {
+            let (leaves, stubs) = (!(tags >> 1) & tags & LOW, tags >> 1 & !tags & LOW);
             let (mut ahead, mut place) = (leaves, before.payload_len());
             let mut stubs = stubs;
             while ahead != 0 {
@@ -183,8 +195,7 @@ impl Shape {
         let (mut levels, mut before) = (Vec::with_capacity(32), Counts::default());
         let mut nodes = 0..self.len.min(1);
         while !nodes.is_empty() {
-            let (payload, leaves) = (before.payload_len(), before.leaves as usize);
-            levels.push(Level { nodes: nodes.clone(), payload, leaves });
+            levels.push(Level { nodes: nodes.clone(), payload: before.payload_len() });
             if nodes.len() < TAGS {
                 nodes.clone().for_each(|node| before.add(self.tag(node)));
             } else {
@@ -202,7 +213,7 @@ impl Shape {
 
     pub(super) fn encode_into(&self, out: &mut Vec<u8>) {
         let end = out.len() + self.encoded_len();
-        self.words.iter().for_each(|word| out.extend_from_slice(&word.to_be_bytes()));
+        self.words.iter().for_each(|word| out.extend_from_slice(&word.tags.to_be_bytes()));
         out.truncate(end);
     }
 }
