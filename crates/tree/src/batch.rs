@@ -8,11 +8,11 @@
 //! A batch of very many changes is worked on in parts, each with its jobs, that fit the nearer caches. Recursion is
 //! bounded by the length of a path, never by the size of the batch.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use crate::{
     bucket::{self, BUCKET_RECORDS_MAX, Bucket},
-    edit::{Edit, fetch, lefts},
+    edit::{self, Edit, Work, fetch, lefts},
     fork::{Fork, Outcome},
     hash,
     jobs::{self, Jobs},
@@ -94,28 +94,53 @@ impl<X: Clone + Send + Sync> Batch<X> {
         self.jobs
     }
 
-    /// Changes the subtree `slot` at a position of `depth`. The edits are sorted, one for each path.
-    pub(crate) fn apply(&mut self, slot: Slot<X>, edits: &mut [Edit<X>], depth: usize, scope: Scope<'_>) -> Slot<X> {
-        // Parts of a batch that falls on a bucket could not tell its records from changes.
-        let whole = self.written.is_some() && matches!(slot.link, Link::Bucket(_));
-        if edits.len() <= PART_EDITS || whole {
-            return self.part(slot, edits, depth, scope);
-        }
+    /// Changes the subtree `slot` at a position of `depth`.
+    pub(crate) fn apply(&mut self, slot: Slot<X>, work: Work<'_, X>, depth: usize, scope: Scope<'_>) -> Slot<X> {
+        let work = match work {
+            Work::Spread([part]) => {
+                let mut edits = edit::sort(mem::take(part));
+                return self.apply(slot, Work::Sorted(&mut edits), depth, scope);
+            }
+            work if work.len() == 0 => return slot,
+            Work::Sorted([edit]) => return self.single(slot, edit, depth, scope),
+            Work::Sorted(edits) => {
+                // Parts of a batch that falls on a bucket could not tell its records from changes.
+                let whole = self.written.is_some() && matches!(slot.link, Link::Bucket(_));
+                if edits.len() <= PART_EDITS || whole {
+                    return self.part(slot, edits, depth, scope);
+                }
+                Work::Sorted(edits)
+            }
+            spread => spread,
+        };
         match slot.link {
-            Link::Internal(node) => self.apply_below(Fork::open(node), edits, depth, scope),
-            Link::Empty => self.apply_below(Fork::new(), edits, depth, scope),
+            Link::Internal(node) => self.apply_below(Fork::open(node), work, depth, scope),
+            Link::Empty => self.apply_below(Fork::new(), work, depth, scope),
             Link::Bucket(bucket) => {
                 self.added -= bucket.records().len() as isize;
-                self.apply_below(Fork::new(), &mut merge(Some(bucket), edits), depth, scope)
+                match work {
+                    Work::Sorted(edits) => {
+                        let mut edits = merge(Some(bucket), edits);
+                        self.apply_below(Fork::new(), Work::Sorted(&mut edits), depth, scope)
+                    }
+                    Work::Spread(parts) => {
+                        // Before all others of the same path, so that these count.
+                        let bits = depth as u32 + parts.len().ilog2();
+                        let mask = parts.len() - 1;
+                        bucket.each(|record| {
+                            parts[edit::part_of(&record.path, bits) & mask].insert(0, Edit::set(record));
+                        });
+                        self.apply_below(Fork::new(), Work::Spread(parts), depth, scope)
+                    }
+                }
             }
             Link::Stub => behind_stub(),
         }
     }
 
-    fn apply_below(&mut self, mut fork: Fork<X>, edits: &mut [Edit<X>], depth: usize, scope: Scope<'_>) -> Slot<X> {
-        let middle = lefts(edits, depth);
-        let parallel = edits.len() > self.grain && self.grain > 0;
-        let (left, right) = edits.split_at_mut(middle);
+    fn apply_below(&mut self, mut fork: Fork<X>, work: Work<'_, X>, depth: usize, scope: Scope<'_>) -> Slot<X> {
+        let parallel = self.grain > 0 && work.len() > self.grain;
+        let [left, right] = work.split(depth);
         let ([one, other], [left_scope, right_scope]) = ([fork.take(0), fork.take(1)], scope.children(depth));
         let (one, other) = if parallel {
             let mut second = self.second();
@@ -130,6 +155,24 @@ impl<X: Clone + Send + Sync> Batch<X> {
         };
         fork.put(0, one);
         fork.put(1, other);
+        self.join(fork, depth, scope)
+    }
+
+    /// Changes one record: each label waits for the one below, so there is nothing to gain from jobs on the way.
+    fn single(&mut self, slot: Slot<X>, edit: &mut Edit<X>, depth: usize, scope: Scope<'_>) -> Slot<X> {
+        let Link::Internal(node) = slot.link else {
+            return self.part(slot, std::slice::from_mut(edit), depth, scope);
+        };
+        let side = usize::from(edit.path.bit(depth));
+        let mut fork = Fork::open(node);
+        let child = fork.take(side);
+        let before = child.label;
+        let child = self.single(child, edit, depth + 1, scope.children(depth)[side]);
+        let same = child.label == before;
+        fork.put(side, child);
+        if same {
+            return Slot { label: slot.label, link: fork.restore() };
+        }
         self.join(fork, depth, scope)
     }
 
@@ -255,6 +298,10 @@ impl<X: Clone + Send + Sync> Batch<X> {
     ) -> Outcome<X> {
         self.note(bucket.as_ref(), edits);
         match (bucket, edits) {
+            (None, edits) if edits.iter().all(|edit| edit.extra.is_some()) => {
+                self.added += edits.len() as isize;
+                self.build(edits, depth, scope, parent)
+            }
             (Some(mut bucket), edits) if edits.iter().all(|edit| keeps_paths(&bucket, edit)) => {
                 if replace(&mut bucket, edits) {
                     return Outcome::Bucket(bucket);

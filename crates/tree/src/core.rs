@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::{
     batch::Batch,
     bucket::Bucket,
-    edit::{self, Edit},
+    edit::{self, Edit, Work},
     jobs::Jobs,
     node::{Internal, Link, Record, Slot, terminal},
     path::Path,
@@ -108,11 +108,17 @@ fn bare<X>(link: &Link<X>) -> Link<()> {
 }
 
 impl<X: Clone + Send + Sync> Core<X> {
-    pub(crate) fn apply(&mut self, edits: Vec<Edit<X>>) {
-        let mut edits = edit::sort(edits);
+    /// Applies the changes that `edit` makes of these. Of several of one path the last one counts.
+    pub(crate) fn apply<T: Send>(
+        &mut self,
+        changes: impl IntoIterator<Item = T>,
+        edit: impl Fn(T) -> Edit<X> + Send + Sync,
+    ) {
+        let mut edits = edit::spread(changes.into_iter(), edit);
         let mut batch = Batch::new(self.workshop.take(), 0);
-        batch.share(edits.len());
-        self.root = batch.apply(self.root.take(), &mut edits, 0, Scope::Inside);
+        let work = Work::Spread(&mut edits);
+        batch.share(work.len());
+        self.root = batch.apply(self.root.take(), work, 0, Scope::Inside);
         self.len = self.len.checked_add_signed(batch.added).expect("as many records as there are");
         self.workshop.give_back(batch.finish());
     }

@@ -56,7 +56,7 @@ impl DigestTree {
     /// Applies a batch, like [`Tree::apply`](crate::Tree::apply): `None` removes a record, and the last change of a
     /// path wins.
     pub fn apply(&mut self, changes: impl IntoIterator<Item = (Path, Option<ValueDigest>)>) {
-        self.core.apply(changes.into_iter().map(edit).collect());
+        self.core.apply(changes, edit);
     }
 
     /// Proves, for every one of `paths`, the digest of its value or its absence.

@@ -59,6 +59,88 @@ pub(crate) fn lefts<P: Placed>(sorted: &[P], depth: usize) -> usize {
     }
 }
 
+/// Edits of one batch, as they are given to a subtree.
+pub(crate) enum Work<'a, X> {
+    /// Sorted, one for each path.
+    Sorted(&'a mut [Edit<X>]),
+    /// Not sorted yet, but spread by the next bits of their paths: over 2^n vectors by n bits.
+    Spread(&'a mut [Vec<Edit<X>>]),
+}
+
+impl<X> Work<'_, X> {
+    /// The number of edits, those counted twice that will turn out to be of one path.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Sorted(edits) => edits.len(),
+            Self::Spread(parts) => parts.iter().map(Vec::len).sum(),
+        }
+    }
+}
+
+impl<'a, X> Work<'a, X> {
+    /// What goes left at `depth`, and what goes right. Something spread has two parts or more.
+    pub(crate) fn split(self, depth: usize) -> [Self; 2] {
+        match self {
+            Self::Sorted(edits) => {
+                let middle = lefts(edits, depth);
+                let (left, right) = edits.split_at_mut(middle);
+                [Self::Sorted(left), Self::Sorted(right)]
+            }
+            Self::Spread(parts) => {
+                let (left, right) = parts.split_at_mut(parts.len() / 2);
+                [Self::Spread(left), Self::Spread(right)]
+            }
+        }
+    }
+}
+
+/// About as many edits are sorted together: few enough for the nearer caches.
+const PART: usize = 512;
+/// The most bits by which edits are spread. Each part has its place in memory where the next edit goes, and more such
+/// places than pages that a processor keeps the addresses of would be slow.
+const SPREAD_BITS_MAX: u32 = 11;
+/// Fewer edits than this are sorted in one piece.
+const SPREAD_MIN: usize = 8 * PART;
+
+/// The number of the part for a path, of those that are made by `bits` bits.
+pub(crate) fn part_of(path: &Path, bits: u32) -> usize {
+    let head = u32::from_be_bytes(*path.as_bytes().first_chunk().expect("a path has 32 bytes"));
+    (head >> (u32::BITS - bits)) as usize
+}
+
+/// Makes edits of all changes and spreads them, if they are many. Otherwise they are all in one part.
+///
+/// Nothing but the tree and these parts has the size of the batch: memory that is fetched from the system for the first
+/// time costs more than sorting what lies in it.
+pub(crate) fn spread<T: Send, X: Send>(
+    changes: impl Iterator<Item = T>,
+    edit: impl Fn(T) -> Edit<X> + Send + Sync,
+) -> Vec<Vec<Edit<X>>> {
+    let mut changes = changes.fuse();
+    let expected = changes.size_hint().0;
+    let first = parallel::map(changes.by_ref().take(SPREAD_MIN).collect(), &edit);
+    if first.len() < SPREAD_MIN {
+        return vec![first];
+    }
+    let bits = (expected.max(SPREAD_MIN) / PART).ilog2().min(SPREAD_BITS_MAX);
+    // Some have a few more than the mean.
+    let room = expected / (1 << bits) * 9 / 8;
+    let mut parts: Vec<_> = (0..1 << bits).map(|_| Vec::with_capacity(room)).collect();
+    let mut put = |edit: Edit<X>| parts[part_of(&edit.path, bits)].push(edit);
+    first.into_iter().for_each(&mut put);
+    if parallel::parts() == 1 {
+        changes.map(edit).for_each(put);
+        return parts;
+    }
+    loop {
+        let block: Vec<T> = changes.by_ref().take(SPREAD_MIN).collect();
+        if block.is_empty() {
+            return parts;
+        }
+        parallel::map(block, &edit).into_iter().for_each(&mut put);
+    }
+}
+
 /// Sorts by path. Of several edits of one path the last one stays.
 pub(crate) fn sort<X>(mut edits: Vec<Edit<X>>) -> Vec<Edit<X>> {
     if edits.is_sorted_by(|one, next| one.path < next.path) {
@@ -71,20 +153,16 @@ pub(crate) fn sort<X>(mut edits: Vec<Edit<X>>) -> Vec<Edit<X>> {
         head >> 32 << 32 | u128::from(place)
     };
     let mut keys: Vec<u128> = edits.iter().enumerate().map(key).collect();
-    parallel::sort(&mut keys);
-    let mut order: Vec<u32> = keys.iter().map(|key| *key as u32).collect();
-    let path = |place: &u32| edits[*place as usize].path;
+    keys.sort_unstable();
     // Paths that agree so far are one path, or ground to be alike.
-    let mut first = 0;
-    for same in keys.chunk_by(|one, next| one >> 32 == next >> 32) {
+    for same in keys.chunk_by_mut(|one, next| one >> 32 == next >> 32) {
         if same.len() > 1 {
-            order[first..first + same.len()].sort_by_key(path);
+            same.sort_by_key(|key| edits[*key as u32 as usize].path);
         }
-        first += same.len();
     }
     let mut sorted: Vec<Edit<X>> = Vec::with_capacity(edits.len());
-    for place in order {
-        let edit = &mut edits[place as usize];
+    for key in keys {
+        let edit = &mut edits[key as u32 as usize];
         let edit = Edit { path: edit.path, digest: edit.digest, extra: mem::take(&mut edit.extra) };
         match sorted.last_mut() {
             Some(last) if last.path == edit.path => *last = edit,

@@ -22,15 +22,6 @@ pub(crate) fn join<A: Send, B: Send>(one: impl FnOnce() -> A + Send, other: impl
     (one(), other())
 }
 
-/// Sorts numbers.
-pub(crate) fn sort(numbers: &mut [u128]) {
-    #[cfg(feature = "parallel")]
-    if numbers.len() >= LARGE {
-        return rayon::slice::ParallelSliceMut::par_sort_unstable(numbers);
-    }
-    numbers.sort_unstable();
-}
-
 /// Maps each item, in order.
 pub(crate) fn map<T: Send, U: Send>(items: Vec<T>, change: impl Fn(T) -> U + Send + Sync) -> Vec<U> {
     #[cfg(feature = "parallel")]

@@ -11,7 +11,6 @@ use crate::{
     iter::Iter,
     label::{Label, ValueDigest},
     node::Record,
-    parallel,
     path::Path,
     prefix::{Prefix, disjoint},
     proof::{self, Proof},
@@ -140,14 +139,13 @@ impl Tree {
     ///
     /// Every label concerned is computed once, after all changes, level by level and many at a time.
     pub fn apply(&mut self, changes: impl IntoIterator<Item = (Bytes, Option<Bytes>)>) {
-        let edit = |(key, value): (Bytes, Option<Bytes>)| edit((Path::of(&key), key, value));
-        self.core.apply(parallel::map(changes.into_iter().collect(), edit));
+        self.core.apply(changes, |(key, value)| edit((Path::of(&key), key, value)));
     }
 
     /// `apply` with each key's path given. Outside of tests the path is always that of the key.
     #[cfg(test)]
     pub(crate) fn apply_at(&mut self, changes: impl IntoIterator<Item = (Path, Bytes, Option<Bytes>)>) {
-        self.core.apply(changes.into_iter().map(edit).collect());
+        self.core.apply(changes, edit);
     }
 
     /// Proves, for every one of `keys`, its value's digest or its absence. Order and repetition of the keys

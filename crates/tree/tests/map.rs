@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, thread};
 
 use bytes::Bytes;
 use oracle::{Records, hash};
-use pleach_tree::{Kind, Label, Tree, ValueDigest};
+use pleach_tree::{DigestTree, Kind, Label, Path, Tree, ValueDigest};
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
 
 type Model = BTreeMap<Bytes, Bytes>;
@@ -124,6 +124,50 @@ fn a_large_batch_in_any_order_and_in_any_parts_gives_the_same_tree() {
     assert_eq!(parts, records(0..4_000).collect());
     parts.apply(records(0..4_000).map(|(key, _)| (key, None)));
     assert_eq!((parts.root(), parts.len()), (Label::EMPTY, 0));
+}
+
+/// Batches that are spread by the first bits before they are sorted: onto nothing, onto a few records that stand above
+/// where the parts begin, and onto many; with keys repeated and removed, and with a length known or not.
+#[test]
+fn batches_of_thousands_agree_with_the_oracle() {
+    for seed in 0..6 {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let before: u32 = [0, 1, 3, 5, 200, 5_000][seed as usize];
+        let (mut model, mut tree): (Model, Tree) = (records(0..before).collect(), records(0..before).collect());
+        for batch in 0..3 {
+            let changes: Changes = (0..rng.random_range(4_000..12_000))
+                .map(|_| (key(rng.random_range(0..9_000)), rng.random_bool(0.6).then(|| vec![rng.random()].into())))
+                .collect();
+            change(&mut model, &changes);
+            let snapshot = rng.random_bool(0.5).then(|| tree.clone());
+            match batch {
+                0 => tree.apply(changes.into_iter().filter(|_| true)),
+                _ => tree.apply(changes),
+            }
+            assert_eq!(tree.root().as_bytes(), &oracle_root(&model), "seed {seed}, batch {batch}");
+            assert_eq!(tree.len(), model.len(), "seed {seed}, batch {batch}");
+            assert!(model.iter().all(|(key, value)| tree.get(key) == Some(value)), "seed {seed}, batch {batch}");
+            drop(snapshot);
+        }
+    }
+}
+
+/// Paths chosen so that all but one of the parts into which a batch is spread are empty.
+#[test]
+fn a_batch_under_one_prefix_agrees_with_the_oracle() {
+    let mut rng = StdRng::seed_from_u64(1);
+    let path = |rng: &mut StdRng| {
+        let mut path: [u8; 32] = rng.random();
+        path[..6].fill(0xa7);
+        path
+    };
+    let records: Records = (0..6_000).map(|number: u32| (path(&mut rng), hash(&number.to_le_bytes()))).collect();
+    let digests = |records: &Records| -> Vec<_> {
+        records.iter().map(|(path, digest)| (Path::from_bytes(*path), ValueDigest::from_bytes(*digest))).collect()
+    };
+    let tree: DigestTree = digests(&records).into_iter().rev().collect();
+    assert_eq!(tree.root().as_bytes(), &oracle::root(&records));
+    assert_eq!(tree.iter().collect::<Vec<_>>(), digests(&records));
 }
 
 #[test]

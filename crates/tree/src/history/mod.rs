@@ -29,7 +29,7 @@ use crate::{
     batch::Batch,
     core::Workshop,
     digests::{DigestTree, edit},
-    edit::{Edit, fetch},
+    edit::{Edit, Work, fetch},
     label::{Label, ValueDigest},
     node::{Link, Record, Slot, terminal},
     path::Path,
@@ -291,7 +291,7 @@ impl HistoryTree {
         let mut batch = Batch::new(self.workshop.take(), self.height() + 1);
         batch.take_note();
         batch.share(edits.len());
-        self.root = batch.apply(self.root.take(), &mut edits, 0, scope);
+        self.root = batch.apply(self.root.take(), Work::Sorted(&mut edits), 0, scope);
         let changed = batch.noted();
         self.workshop.give_back(batch.finish());
         let owned = changed.iter().filter(|record| any_contains(&kept, &record.path)).map(|record| record.added).sum();

@@ -8,7 +8,7 @@ use super::NotHeld;
 use crate::{
     batch::Batch,
     bucket::Bucket,
-    edit::{Edit, Placed, lefts},
+    edit::{Edit, Placed, Work, lefts},
     hash,
     jobs::Jobs,
     label::{Label, ValueDigest},
@@ -82,7 +82,7 @@ impl Shaper {
             let mut records = Vec::new();
             collect(view, depth, prefix, &mut records)?;
             self.owned += records.len();
-            return Ok(self.batch.apply(Slot::default(), &mut records, depth, scope));
+            return Ok(self.batch.apply(Slot::default(), Work::Sorted(&mut records), depth, scope));
         }
         let children = match view.look(depth) {
             Look::Empty => return Ok(Slot::default()),

@@ -5,7 +5,7 @@
 
 use std::any::Any;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use pleach_tree::{Label, Proof, ProofLimits, Tree, ValueDigest};
 
 use crate::records::{Change, Key, Value};
@@ -31,9 +31,7 @@ impl Subject for Pleach {
         }
         let mut rest = buffer.freeze();
         let mut take = |_: &[u8; 32]| rest.split_to(32);
-        let changes: Vec<(Bytes, Option<Bytes>)> =
-            changes.iter().map(|(key, value)| (take(key), value.as_ref().map(&mut take))).collect();
-        self.0.apply(changes);
+        self.0.apply(changes.iter().map(|(key, value)| (take(key), value.as_ref().map(&mut take))));
     }
 
     fn root(&self) -> [u8; 32] {
