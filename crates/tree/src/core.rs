@@ -12,6 +12,62 @@ use crate::{
     prefix::Scope,
 };
 
+/// Gives a tree around a [`Core`] what all such trees have.
+macro_rules! face {
+    ($tree:ident, $record:ty) => {
+        impl $tree {
+            /// A tree without records.
+            pub fn new() -> Self {
+                Self::default()
+            }
+
+            /// The label of the whole tree.
+            pub fn root(&self) -> Label {
+                self.core.root.label
+            }
+
+            /// The number of records.
+            pub fn len(&self) -> usize {
+                self.core.len
+            }
+
+            /// Whether there is no record.
+            pub fn is_empty(&self) -> bool {
+                self.core.len == 0
+            }
+        }
+
+        impl PartialEq for $tree {
+            fn eq(&self, other: &Self) -> bool {
+                self.root() == other.root()
+            }
+        }
+
+        impl Eq for $tree {}
+
+        impl std::fmt::Debug for $tree {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct(stringify!($tree)).field("root", &self.root()).field("len", &self.len()).finish()
+            }
+        }
+
+        impl Extend<$record> for $tree {
+            fn extend<I: IntoIterator<Item = $record>>(&mut self, records: I) {
+                self.apply(records.into_iter().map(|(place, content)| (place, Some(content))));
+            }
+        }
+
+        impl FromIterator<$record> for $tree {
+            fn from_iter<I: IntoIterator<Item = $record>>(records: I) -> Self {
+                let mut tree = Self::new();
+                tree.extend(records);
+                tree
+            }
+        }
+    };
+}
+pub(crate) use face;
+
 /// All records, none of them pruned.
 #[derive(Clone)]
 pub(crate) struct Core<X> {

@@ -1,9 +1,7 @@
 //! A tree without keys and values.
 
-use std::fmt;
-
 use crate::{
-    core::Core,
+    core::{Core, face},
     edit::Edit,
     iter::Records,
     label::{Label, ValueDigest},
@@ -22,27 +20,9 @@ pub struct DigestTree {
     pub(crate) core: Core<()>,
 }
 
+face!(DigestTree, (Path, ValueDigest));
+
 impl DigestTree {
-    /// A tree without records.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// The label of the whole tree.
-    pub fn root(&self) -> Label {
-        self.core.root.label
-    }
-
-    /// The number of records.
-    pub fn len(&self) -> usize {
-        self.core.len
-    }
-
-    /// Whether there is no record.
-    pub fn is_empty(&self) -> bool {
-        self.core.len == 0
-    }
-
     /// The value digest of the record at `path`.
     pub fn get(&self, path: &Path) -> Option<ValueDigest> {
         self.core.find(path).map(|record| record.digest)
@@ -99,33 +79,5 @@ pub(crate) fn edit((path, digest): (Path, Option<ValueDigest>)) -> Edit<()> {
     match digest {
         None => Edit::remove(path),
         Some(digest) => Edit::set(Record { path, digest, extra: () }),
-    }
-}
-
-impl PartialEq for DigestTree {
-    fn eq(&self, other: &Self) -> bool {
-        self.root() == other.root()
-    }
-}
-
-impl Eq for DigestTree {}
-
-impl fmt::Debug for DigestTree {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DigestTree").field("root", &self.root()).field("len", &self.len()).finish()
-    }
-}
-
-impl Extend<(Path, ValueDigest)> for DigestTree {
-    fn extend<I: IntoIterator<Item = (Path, ValueDigest)>>(&mut self, records: I) {
-        self.apply(records.into_iter().map(|(path, digest)| (path, Some(digest))));
-    }
-}
-
-impl FromIterator<(Path, ValueDigest)> for DigestTree {
-    fn from_iter<I: IntoIterator<Item = (Path, ValueDigest)>>(records: I) -> Self {
-        let mut tree = Self::new();
-        tree.extend(records);
-        tree
     }
 }

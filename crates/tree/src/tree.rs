@@ -1,11 +1,9 @@
 //! The tree as its users see it.
 
-use std::fmt;
-
 use bytes::Bytes;
 
 use crate::{
-    core::Core,
+    core::{Core, face},
     digests::DigestTree,
     edit::Edit,
     iter::Iter,
@@ -39,27 +37,9 @@ pub(crate) struct Entry {
     pub(crate) value: Bytes,
 }
 
+face!(Tree, (Bytes, Bytes));
+
 impl Tree {
-    /// A tree without records.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// The label of the whole tree.
-    pub fn root(&self) -> Label {
-        self.core.root.label
-    }
-
-    /// The number of records.
-    pub fn len(&self) -> usize {
-        self.core.len
-    }
-
-    /// Whether there is no record.
-    pub fn is_empty(&self) -> bool {
-        self.core.len == 0
-    }
-
     /// The value of `key`.
     pub fn get(&self, key: &[u8]) -> Option<&Bytes> {
         self.core.find(&Path::of(key)).map(|record| &record.extra.value)
@@ -173,34 +153,6 @@ fn edit((path, key, value): (Path, Bytes, Option<Bytes>)) -> Edit<Entry> {
     match value {
         None => Edit::remove(path),
         Some(value) => Edit::set(Record { path, digest: ValueDigest::of(&value), extra: Entry { key, value } }),
-    }
-}
-
-impl PartialEq for Tree {
-    fn eq(&self, other: &Self) -> bool {
-        self.root() == other.root()
-    }
-}
-
-impl Eq for Tree {}
-
-impl fmt::Debug for Tree {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tree").field("root", &self.root()).field("len", &self.core.len).finish()
-    }
-}
-
-impl Extend<(Bytes, Bytes)> for Tree {
-    fn extend<I: IntoIterator<Item = (Bytes, Bytes)>>(&mut self, records: I) {
-        self.apply(records.into_iter().map(|(key, value)| (key, Some(value))));
-    }
-}
-
-impl FromIterator<(Bytes, Bytes)> for Tree {
-    fn from_iter<I: IntoIterator<Item = (Bytes, Bytes)>>(records: I) -> Self {
-        let mut tree = Self::new();
-        tree.extend(records);
-        tree
     }
 }
 

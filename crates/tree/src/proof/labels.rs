@@ -133,8 +133,11 @@ impl<'a> Climb<'a> {
                 }
                 break;
             }
-            let right = self.take(right, &mut ready);
-            rows.push(node::row(self.take(left, &mut ready), right));
+            rows.push([0; 64]);
+            if let Some(row) = rows.last_mut() {
+                row[32..].copy_from_slice(self.take(right, &mut ready));
+                row[..32].copy_from_slice(self.take(left, &mut ready));
+            }
             self.pairs -= 1;
         }
     }
