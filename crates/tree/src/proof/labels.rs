@@ -25,8 +25,8 @@ const EMPTY: &Hash = &[0; 32];
 pub(super) fn root(proof: &Proof) -> Label {
     let leaves = leaves(std::slice::from_ref(proof));
     let mut climb = Climb::new(proof, &leaves);
-    // The widest level of a proof of many keys has about an eighth of all nodes.
-    let room = climb.pairs / 8 + 4;
+    // The widest level of a proof of many keys has about an eighth of all nodes; that of a hostile one far fewer.
+    let room = (climb.pairs / 8).min(1 << 10) + 4;
     let (mut rows, mut labels) = (Vec::with_capacity(room), Vec::with_capacity(room));
     while climb.pairs > 0 {
         climb.place(&labels, &mut rows);
