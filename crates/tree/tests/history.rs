@@ -432,21 +432,34 @@ fn pair(heights: u64) -> (Records, [HistoryTree; 2]) {
     (records, trees)
 }
 
-/// Thesis 6.1: operations on records that do not intersect, or that are only read, all pass.
-#[test]
-fn operations_that_do_not_disturb_each_other_all_pass() {
+/// Has each of ten operations check a record of its own and `read`, and change what it `writes`: all pass.
+fn all_pass(read: Bytes32, writes: impl Fn(u8) -> Option<Bytes32>) {
     let (records, trees) = pair(10);
     for mut tree in trees {
         for number in 0..10 {
             let own = single(number);
-            let read = single(15);
             let proof = proof_of(&records, &[own, read]);
             assert_eq!(tree.check(0, &proof, &[path(&own), path(&read)]), Ok(()), "operation {number}");
-            tree.apply(&proof, [(path(&own), Some(ValueDigest::from_bytes(digest(99))))]).expect("proved");
+            let change = |written| (path(&written), Some(ValueDigest::from_bytes(digest(99))));
+            tree.apply(&proof, writes(number).map(change)).expect("proved");
             if number % 3 == 2 {
                 tree.commit();
             }
         }
+    }
+}
+
+/// Thesis 6.1: operations on records that do not intersect all pass.
+#[test]
+fn operations_on_separate_records_all_pass() {
+    all_pass(single(15), |number| Some(single(number)));
+}
+
+/// Thesis 6.1: operations on the same records, there or not, that do not modify them all pass.
+#[test]
+fn operations_that_read_the_same_records_all_pass() {
+    for read in [single(0), single(15), single(200)] {
+        all_pass(read, |_| None);
     }
 }
 
@@ -520,6 +533,29 @@ fn what_was_written_is_forgotten_after_exactly_t_heights() {
         assert_eq!(none.held_counts().window_nodes, 0);
         assert!(all.prove([path(&own)]).is_ok());
         assert_eq!(all.held_counts().owned_records, 20);
+    }
+}
+
+/// Thesis 6.1, threat H4: T heights and more later, whatever else was written, everything of one's own is there.
+#[test]
+fn records_of_the_own_partition_are_never_forgotten() {
+    for heights in [1, 2, 5] {
+        let (mut records, _) = pair(heights);
+        let own = Prefix::new(path(&single(3)), 1);
+        let mut tree = HistoryTree::from_full(&digests(&records), heights, [own]);
+        for height in 0..4 * heights as u8 {
+            let written = single(height % 20);
+            tree.apply(&proof_of(&records, &[written]), [(path(&written), None)]).expect("proved");
+            records.remove(&written);
+            tree.commit();
+            for p in (0..20).map(single).filter(|p| own.contains(&path(p))) {
+                let now = records.get(&p).map(|digest| ValueDigest::from_bytes(*digest));
+                assert_eq!(tree.get(&path(&p)), Ok(now), "T {heights}, height {height}");
+                assert!(tree.prove([path(&p)]).is_ok(), "T {heights}, height {height}");
+            }
+        }
+        let rest = records.keys().filter(|p| own.contains(&path(p))).count();
+        assert_eq!(tree.held_counts().owned_records, rest, "T {heights}");
     }
 }
 

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, thread};
 
 use bytes::Bytes;
 use oracle::{Node, Records, chain, hash, internal};
-use pleach_tree::{DecodeError, Label, Path, Proof, ProofLimits, Tree, ValueDigest};
+use pleach_tree::{DecodeError, Kind, Label, Path, Prefix, Proof, ProofLimits, Tree, ValueDigest};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 const LIMITS: ProofLimits = ProofLimits { max_bytes: 1 << 24, max_leaves: 1 << 20, max_nodes: 1 << 26 };
@@ -219,6 +219,96 @@ fn a_leaf_does_not_pass_for_an_internal_node() {
         assert!(decode(&oracle::encode(&honest)).expect("honest").verify(root).is_ok(), "case {case}");
         let claim = decode(&oracle::encode(&false_proof)).expect("its form is right");
         assert!(claim.verify(root).is_err(), "case {case}");
+    }
+}
+
+/// Threats F1 and M1, for every length of a value: the attacker chooses key and value so that whatever 64 bytes of the
+/// record are taken for two labels, the second one is that of the record to be forged. Neither that nor the record's own
+/// row passes for an internal node; and of the forged key, all partitions say the same.
+#[test]
+fn a_value_of_any_length_is_no_way_to_forge_a_record() {
+    let mut rng = StdRng::seed_from_u64(2);
+    let mut partitions = 0;
+    for length in 0..=256usize {
+        let victim = Bytes::from(format!("victim {length}"));
+        let target = hash(&victim);
+        let forged = Node::Leaf(target, hash(b"a million"));
+        // As long a value as asked for that ends with the forged leaf's label, or as much of it as there is room for.
+        let label = oracle::label(&forged);
+        let mut value: Vec<u8> = (0..length).map(|_| rng.random()).collect();
+        let tail = length.min(32);
+        value[length - tail..].copy_from_slice(&label[32 - tail..]);
+        // A key whose leaf ends the victim's path, found by trying, and others.
+        let others: Vec<Bytes> = (0..6).map(|other| Bytes::from(format!("other {length} {other}"))).collect();
+        let tree_with =
+            |own: &Bytes| others.iter().chain([own]).map(|key| (key.clone(), value.clone().into())).collect::<Tree>();
+        let own = (0..)
+            .map(|number| Bytes::from(format!("own {number}")))
+            .find(|own| {
+                let records: Records = others.iter().chain([own]).map(|key| (hash(key), hash(&value))).collect();
+                terminal(&oracle::cut(&oracle::build(&records), &[target]), &target) == Some(hash(own))
+            })
+            .expect("some key does");
+        let tree = tree_with(&own);
+        let records: Records = tree.iter().map(|(key, value)| (hash(key), hash(value))).collect();
+        let honest = oracle::cut(&oracle::build(&records), &[target]);
+
+        let serialized = [&own[..], &value].concat();
+        let counted = [&(own.len() as u64).to_le_bytes(), &own[..], &(length as u64).to_le_bytes(), &value].concat();
+        let row = [hash(&own), hash(&value)].concat();
+        for bytes in [serialized, counted, row, value.clone()] {
+            let Some(last) = bytes.len().checked_sub(64) else { continue };
+            for first in [0, last] {
+                let half = |at: usize| <[u8; 32]>::try_from(&bytes[at..at + 32]).expect("32 bytes");
+                for beside in [half(first), half(first + 32)] {
+                    for children in [[Node::Stub(beside), forged.clone()], [forged.clone(), Node::Stub(beside)]] {
+                        let mut lie = honest.clone();
+                        let own_leaf = Node::Leaf(hash(&own), hash(&value));
+                        let place = oracle::level_order(&lie).iter().position(|node| **node == own_leaf);
+                        let [left, right] = children;
+                        *oracle::node_mut(&mut lie, place.expect("it ends the path")) = internal(left, right);
+                        if let Ok(claim) = decode(&oracle::encode(&lie)) {
+                            assert!(claim.verify(tree.root()).is_err(), "values of {length} bytes");
+                        }
+                    }
+                }
+            }
+        }
+
+        let proof = tree.prove([&victim]).verify(tree.root()).expect("an honest proof");
+        for _ in 0..4 {
+            let prefix = Prefix::new(Path::from_bytes(rng.random()), rng.random_range(0..4));
+            let partition = tree.partition([prefix]).verify(tree.root()).expect("an honest partition");
+            let extended = partition.extend(&proof, &victim).expect("of the same tree");
+            assert_eq!(extended.get(&victim), Ok(None), "values of {length} bytes");
+            partitions += 1;
+        }
+    }
+    assert!(partitions > 1_000);
+}
+
+/// The path of the leaf where this path ends, if it is one.
+fn terminal(mut node: &Node, path: &[u8; 32]) -> Option<[u8; 32]> {
+    for depth in 0.. {
+        match node {
+            Node::Internal(children) => node = &children[usize::from(oracle::bit(path, depth))],
+            Node::Leaf(path, _) => return Some(*path),
+            _ => return None,
+        }
+    }
+    None
+}
+
+/// Threat M1, the registry: what is hashed is 64 bytes for every kind of node, and no label is of two kinds.
+#[test]
+fn a_label_is_of_one_kind() {
+    let mut rng = StdRng::seed_from_u64(3);
+    for _ in 0..1_000 {
+        let halves: [[u8; 32]; 2] = [rng.random(), rng.random()];
+        let leaf = Label::from_bytes(oracle::label(&Node::Leaf(halves[0], halves[1])));
+        let inner = Label::from_bytes(oracle::label(&internal(Node::Stub(halves[0]), Node::Stub(halves[1]))));
+        assert_eq!([leaf.kind(), inner.kind(), Label::EMPTY.kind()], [Kind::Leaf, Kind::Internal, Kind::Empty]);
+        assert_ne!(leaf, inner, "one preimage, two kinds");
     }
 }
 
