@@ -41,7 +41,9 @@ mod tests;
 mod tree;
 
 pub use digests::DigestTree;
-pub use history::{HeldCounts, HistoryTree, Incompatible, KeepError, NotHeld, RestoreError, WrittenHeight};
+pub use history::{
+    Frame, FrameNode, HeldCounts, HistoryTree, Incompatible, KeepError, NotHeld, RestoreError, WrittenHeight,
+};
 pub use iter::Iter;
 pub use label::{Kind, Label, ValueDigest};
 pub use path::Path;

@@ -17,8 +17,8 @@ use oracle::{
     bit, hash,
 };
 use pleach_tree::{
-    DigestTree, HistoryTree, Incompatible, Label, Path, Prefix, Proof, ProofLimits, ValueDigest, VerifiedProof,
-    WrittenHeight,
+    DigestTree, Frame, FrameNode, HistoryTree, Incompatible, Label, Path, Prefix, Proof, ProofLimits, RestoreError,
+    ValueDigest, VerifiedProof, WrittenHeight,
 };
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 
@@ -70,9 +70,30 @@ struct View {
     kept: Vec<Kept>,
     tree: HistoryTree,
     aged: Aged,
+    /// The tree after the last height, and its frame, kept up with nothing but changes.
+    before: (HistoryTree, Frame),
 }
 
 impl View {
+    /// What changes of the frame lead to is the frame, and it is that of the proof of what must be held.
+    fn follow_frame(&mut self, shown: &Node, context: &str) {
+        let (before, frame) = &mut self.before;
+        if before.kept() == self.tree.kept() {
+            for (at, node) in self.tree.frame_changes(before) {
+                let known = match node {
+                    Some(node) => frame.insert(at, node) != Some(node),
+                    None => frame.remove(&at).is_some(),
+                };
+                assert!(known, "{context}: a change at {at:?} that changes nothing");
+            }
+        } else {
+            *frame = self.tree.frame();
+        }
+        assert_eq!(*frame, self.tree.frame(), "{context}: changes of the frame");
+        assert_eq!(Ok(&*frame), proof(shown).frame(View::prefixes(&self.kept)).as_ref(), "{context}: frame of a proof");
+        *before = self.tree.clone();
+    }
+
     fn prefixes(kept: &[Kept]) -> Vec<Prefix> {
         kept.iter().map(|(prefix, bits)| Prefix::new(path(prefix), *bits)).collect()
     }
@@ -147,7 +168,8 @@ impl World {
         for path in &self.universe {
             aged = aged.prune(path, 0, self.heights as i64, &kept, 0);
         }
-        View { kept, tree, aged }
+        let before = (tree.clone(), tree.frame());
+        View { kept, tree, aged, before }
     }
 
     fn height(&self) -> u64 {
@@ -247,11 +269,9 @@ impl World {
                 view.aged = view.aged.clone().prune(p, now, self.heights as i64, &view.kept, 0);
             }
             let shown = view.tree.held().encode();
-            assert_eq!(
-                shown,
-                oracle::encode(&held(&full, &mut Vec::new(), &view.kept, &lately)),
-                "{context}: closed form"
-            );
+            let closed = held(&full, &mut Vec::new(), &view.kept, &lately);
+            assert_eq!(shown, oracle::encode(&closed), "{context}: closed form");
+            view.follow_frame(&closed, &context);
             assert_eq!(shown, oracle::encode(&view.aged.shown()), "{context}: the thesis's ages");
             let owned = self.records.keys().filter(|p| View::prefixes(&view.kept).iter().any(|k| k.contains(&path(p))));
             assert_eq!(view.tree.held_counts().owned_records, owned.count(), "{context}");
@@ -387,6 +407,22 @@ fn a_restored_tree_is_the_one_that_never_stopped() {
             let tree = HistoryTree::restore(heights, kept, height, window.clone(), &content);
             let tree = tree.unwrap_or_else(|e| panic!("seed {seed}, view {number}: {e}"));
             assert_eq!(tree.held(), view.tree.held(), "seed {seed}, view {number}");
+            let kept = View::prefixes(&view.kept);
+            let keeps = |p: &Bytes32| kept.iter().any(|prefix| prefix.contains(&path(p)));
+            let leaf = |(p, digest): (&Bytes32, &Bytes32)| {
+                (Prefix::new(path(p), Path::BITS), FrameNode::Leaf(ValueDigest::from_bytes(*digest)))
+            };
+            let records = world.records.iter().filter(|(p, _)| keeps(p)).map(leaf);
+            let parts: BTreeMap<_, _> = records.chain(view.tree.frame()).collect();
+            let of_parts = |parts| HistoryTree::from_parts(heights, kept.clone(), height, window.clone(), parts);
+            let again = of_parts(parts.clone()).unwrap_or_else(|e| panic!("seed {seed}, view {number}: {e}"));
+            assert_eq!((again.held(), again.window()), (view.tree.held(), view.tree.window()), "seed {seed}");
+            // Whatever part is missing is missed, by the root or before it.
+            for gone in parts.keys() {
+                let others: BTreeMap<_, _> =
+                    parts.iter().filter(|(at, _)| *at != gone).map(|(a, n)| (*a, *n)).collect();
+                assert!(of_parts(others).is_err(), "seed {seed}, view {number}: without {gone:?}");
+            }
             let fewer = window[1..].to_vec();
             let kept = View::prefixes(&view.kept);
             if window.len() as u64 <= heights {
@@ -684,4 +720,35 @@ fn the_deepest_history_goes_on_on_a_small_stack() {
     };
     let thread = std::thread::Builder::new().stack_size(512 << 10).spawn(work).expect("a thread starts");
     thread.join().expect("512 KiB of stack are enough");
+}
+
+/// Threat: a stored or sent frame that contradicts itself.
+#[test]
+fn parts_that_do_not_fit_together_are_refused() {
+    let full: DigestTree = (0..40u8).map(|i| (Path::of(&[i]), ValueDigest::of(&[i]))).collect();
+    let [left, right] = Prefix::ALL.halves().expect("there are bits left");
+    let tree = HistoryTree::from_full(&full, 3, [left]);
+    let leaf = |(path, digest)| (Prefix::new(path, Path::BITS), FrameNode::Leaf(digest));
+    let records: Vec<_> = full.iter().filter(|(path, _)| left.contains(path)).map(leaf).collect();
+    let rest = tree.frame()[&right];
+    let parts = |extra: &[(Prefix, FrameNode)]| [&records[..], &[(right, rest)], extra].concat();
+    let of_parts = |parts| HistoryTree::from_parts(3, [left], 0, tree.window(), parts);
+    let misplaced = |parts: Vec<_>, at| match of_parts(parts) {
+        Err(RestoreError::Misplaced { at: found }) => assert_eq!(found, at),
+        other => panic!("{other:?}"),
+    };
+
+    assert_eq!(of_parts(parts(&[])).expect("fits").held(), tree.held());
+    misplaced(parts(&[(right, rest)]), right);
+    let [within, _] = right.halves().expect("there are bits left");
+    misplaced(parts(&[(within, rest)]), within);
+    misplaced(parts(&[records[0]]), records[0].0);
+    let whole = Prefix::new(right.next().unwrap_or(right.first()), Path::BITS);
+    misplaced([&records[..], &[(whole, rest)]].concat(), whole);
+    misplaced([&records[..], &[(right, FrameNode::Leaf(ValueDigest::of(b"x")))]].concat(), right);
+    misplaced([&records[..], &[(right, FrameNode::Subtree(Label::EMPTY))]].concat(), right);
+    assert!(matches!(of_parts(records.clone()), Err(RestoreError::Root { .. })), "a subtree is missing");
+    let coarse =
+        HistoryTree::from_parts(3, [left], 0, tree.window(), vec![(Prefix::ALL, FrameNode::Subtree(full.root()))]);
+    assert!(matches!(coarse, Err(RestoreError::NotHeld(_))), "the kept records are missing");
 }

@@ -3,6 +3,7 @@
 use crate::{
     label::{Label, ValueDigest},
     path::Path,
+    prefix::Prefix,
 };
 
 /// Why a proof of an earlier height says nothing about the present. All of it follows from the history alone, so it
@@ -87,6 +88,12 @@ pub enum RestoreError {
     /// The content does not show everything that has to be held.
     #[error(transparent)]
     NotHeld(NotHeld),
+    /// A part is out of order, within another one, or of a kind that cannot stand where it does.
+    #[error("the part at {at:?} does not fit there")]
+    Misplaced {
+        /// Where it stands.
+        at: Prefix,
+    },
 }
 
 /// Why other prefixes cannot be kept.

@@ -14,6 +14,7 @@
 //! never be forgotten.
 
 mod error;
+mod frame;
 mod prune;
 mod shape;
 mod window;
@@ -39,6 +40,7 @@ use crate::{
 
 pub use self::{
     error::{Incompatible, KeepError, NotHeld, RestoreError},
+    frame::{Frame, FrameNode},
     window::WrittenHeight,
 };
 
@@ -124,11 +126,7 @@ impl HistoryTree {
         window: Vec<WrittenHeight>,
         content: &VerifiedProof,
     ) -> Result<Self, RestoreError> {
-        let needed = heights.min(height.saturating_add(1));
-        if (window.len() as u64) < needed || window.len() as u64 > height.saturating_add(1) {
-            return Err(RestoreError::Heights { given: window.len(), needed });
-        }
-        let window = Window::restore(heights, height, window);
+        let window = Window::checked(heights, height, window)?;
         if content.root() != window.root() {
             return Err(RestoreError::Root { content: content.root(), window: window.root() });
         }

@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use super::RestoreError;
 use crate::{label::Label, path::Path};
 
 /// What one height leaves behind in the window.
@@ -41,6 +42,19 @@ impl Window {
     /// If `heights` is 0.
     pub(super) fn start(heights: u64, root: Label) -> Self {
         Self::restore(heights, 0, vec![WrittenHeight { root, written: Arc::default() }])
+    }
+
+    /// The window whose newest heights are these, if they are as many as are remembered and not more than there were.
+    ///
+    /// # Panics
+    ///
+    /// If `heights` is 0.
+    pub(super) fn checked(heights: u64, newest: u64, entries: Vec<WrittenHeight>) -> Result<Self, RestoreError> {
+        let needed = heights.min(newest.saturating_add(1));
+        if (entries.len() as u64) < needed || entries.len() as u64 > newest.saturating_add(1) {
+            return Err(RestoreError::Heights { given: entries.len(), needed });
+        }
+        Ok(Self::restore(heights, newest, entries))
     }
 
     /// The window whose newest heights are these.
