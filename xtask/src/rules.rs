@@ -16,6 +16,7 @@ pub struct Rule {
 pub const RULES: &[Rule] = &[
     Rule { folder: "tree", may_use: &[], pure: true },
     Rule { folder: "types", may_use: &["pleach-tree"], pure: true },
+    Rule { folder: "paper", may_use: &["pleach-tree"], pure: true },
     Rule { folder: "vm", may_use: &["pleach-types"], pure: true },
     Rule { folder: "state", may_use: &["pleach-tree", "pleach-types"], pure: true },
     Rule { folder: "store", may_use: &["pleach-tree", "pleach-types"], pure: false },
@@ -29,7 +30,7 @@ pub const RULES: &[Rule] = &[
     Rule { folder: "client", may_use: &["pleach-tree", "pleach-types", "pleach-vm"], pure: false },
     Rule {
         folder: "cli",
-        may_use: &["pleach-tree", "pleach-types", "pleach-vm", "pleach-node", "pleach-client"],
+        may_use: &["pleach-tree", "pleach-types", "pleach-vm", "pleach-node", "pleach-client", "pleach-paper"],
         pure: false,
     },
     Rule {
