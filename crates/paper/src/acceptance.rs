@@ -147,3 +147,46 @@ fn naive(picks: &[(u64, VerifiedProof)], heights: u64, time: Time) -> Vec<bool> 
     }
     accepted
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// What the report says of real blocks: with all operations in one, T = 1 accepts whoever is first at a record.
+    #[test]
+    fn one_block_of_all_operations_needs_no_window() {
+        for records in [10, 100, 1000] {
+            let map: Tree = (0..records).map(|record: u64| (record.to_string().into(), "0".into())).collect();
+            let mut history = HistoryTree::from_full(&map.digests(), 1, []);
+            let mut dice = Dice::new(records, "one block");
+            let picks: Vec<u64> = (0..REQUESTS).map(|_| dice.below(records)).collect();
+            let mut accepted = 0;
+            for (number, record) in (1..).zip(&picks) {
+                let proof = map.prove([record.to_string()]).verify(map.root()).expect("a proof of this map");
+                if history.check(0, &proof, &[path(*record)]).is_ok() {
+                    history.apply(&proof, [(path(*record), Some(digest(number)))]).expect("proved");
+                    accepted += 1;
+                }
+            }
+            assert_eq!(accepted, picks.iter().collect::<BTreeSet<_>>().len());
+        }
+    }
+
+    /// The two clocks by hand: of 0, 0, 1, 2 with T = 2 the block clock reaches the first two operations, the thesis's
+    /// the first two that are accepted.
+    #[test]
+    fn rejected_operations_let_time_pass_with_blocks_alone() {
+        let map: Tree = (0..3_u64).map(|record| (record.to_string().into(), "0".into())).collect();
+        let prove = |record: u64| map.prove([record.to_string()]).verify(map.root()).expect("a proof of this map");
+        let picks: Vec<_> = [0, 0, 1, 2].map(|record| (record, prove(record))).into();
+        let mut round = Round { history: HistoryTree::from_full(&map.digests(), 2, []), picks: picks.clone() };
+        for (time, accepted) in
+            [(Time::Blocks, [true, false, false, false]), (Time::Accepted, [true, false, true, false])]
+        {
+            assert_eq!(round.play(time), accepted);
+            assert_eq!(naive(&picks, 2, time), accepted);
+        }
+    }
+}

@@ -4,10 +4,10 @@ use crate::{
     AcceptanceResult, MemoryResult, Report,
     acceptance::Point,
     bytes::Bytes,
-    fixed::{decimals, deviation, mean},
+    fixed::{decimals, deviation, grouped, mean},
     memory::{Course, Experiment, Sample},
     occupancy::Occupancy,
-    plot::{Axis, FAINT, INK, NODE_COLOURS, Plot, Series, Style},
+    plot::{Axis, FAINT, INK, NODE_COLOURS, Plot, Series, Style, THESIS},
 };
 
 /// All plots with the names of their files, in the order of the report.
@@ -37,7 +37,7 @@ fn courses(course: &Course, count: impl Fn(&Sample) -> Bytes) -> Vec<Series> {
     let mut series: Vec<Series> = (0..nodes)
         .map(|node| {
             let data = course.nodes.iter().map(|samples| count(&samples[node]).data);
-            let colour = node % NODE_COLOURS as usize;
+            let colour = node % NODE_COLOURS;
             Series::new(format!("data, node {}", node + 1), colour, Style::Marked, numbered(data))
         })
         .collect();
@@ -50,8 +50,6 @@ fn courses(course: &Course, count: impl Fn(&Sample) -> Bytes) -> Vec<Series> {
 
 fn plot(result: &MemoryResult, title: String, series: Vec<Series>) -> Plot {
     let most = series.iter().flat_map(|series| &series.points).map(|(_, bytes)| *bytes).max().unwrap_or(0);
-    // Up to the next round number, with some air.
-    let end = (most + most / 20).div_ceil(10_000) * 10_000;
     Plot {
         title,
         x: Axis {
@@ -59,7 +57,7 @@ fn plot(result: &MemoryResult, title: String, series: Vec<Series>) -> Plot {
             end: result.experiment.operations,
             unit: 1,
         },
-        y: Axis { label: "kB (1,000 bytes) at one node".into(), end, unit: 1000 },
+        y: Axis::up_to("kB (1,000 bytes) at one node", most, 1000),
         series,
     }
 }
@@ -72,7 +70,7 @@ fn title(result: &MemoryResult, count: &str) -> String {
 fn thesis_count(result: &MemoryResult) -> Plot {
     let mut series = courses(&result.course, |sample| sample.thesis);
     let averages = numbered(result.thesis.averages());
-    series.push(Series::new("thesis: data, average of the nodes", FAINT, Style::Marked, averages));
+    series.push(Series::new("thesis: data, average of the nodes", THESIS, Style::Marked, averages));
     plot(result, title(result, "in the thesis's count"), series)
 }
 
@@ -102,11 +100,11 @@ fn acceptance(result: &AcceptanceResult) -> Plot {
     let end = blocks.iter().map(|point| point.heights).max().unwrap_or(1).max(140);
     let thesis = result.thesis.accepted.iter().map(|(heights, accepted)| (*heights, accepted * PERCENT));
     let series = vec![
-        Series::new("thesis, one run for each T", INK, Style::Marks, thesis.collect()),
-        measured("measured, a block for each operation (mean, ± deviation)", 1, blocks),
-        expected("expected", 1, blocks),
-        measured("measured, T counts accepted operations as in the thesis", 0, accepted),
-        expected("expected", 0, accepted),
+        Series::new("thesis, one run for each T", THESIS, Style::Marks, thesis.collect()),
+        measured("a block for each operation: measured, mean ± deviation", 1, blocks),
+        expected("exact expectation", 1, blocks),
+        measured("the thesis's time, T accepted operations: measured", 0, accepted),
+        expected("exact expectation", 0, accepted),
         Series::new(
             format!("exact plateau, {} %", decimals(plateau, 2)),
             FAINT,
@@ -115,7 +113,7 @@ fn acceptance(result: &AcceptanceResult) -> Plot {
         ),
     ];
     Plot {
-        title: format!("{}  Acceptance of 100 concurrent operations on {records} records", result.figure),
+        title: format!("{}  Acceptance of 100 concurrent operations on {} records", result.figure, grouped(records)),
         x: Axis { label: "T, the heights that are remembered".into(), end, unit: 1 },
         y: Axis { label: "accepted, %".into(), end: 100 * PERCENT, unit: PERCENT },
         series,

@@ -71,7 +71,8 @@ pub struct Settings {
     pub draws: u64,
     /// Repetitions of the experiments on acceptance.
     pub repetitions: u64,
-    /// The values of T for which acceptance is measured, ascending. The largest should be more than 100.
+    /// The values of T for which acceptance is measured, ascending from 1. The largest should be 100 or more: its
+    /// acceptance is taken for the plateau.
     pub heights: Vec<u64>,
 }
 
@@ -140,7 +141,7 @@ pub fn run(seed: u64, progress: impl FnMut(Step)) -> Report {
 ///
 /// # Panics
 ///
-/// If `settings` have no T, or if trees, maps and proofs of the same records do not agree: an error in the tree, not
+/// If `settings` have no T, one of 0, or a disorder of them; or if trees, maps and proofs of the same records do not agree: an error in the tree, not
 /// a result.
 #[must_use]
 pub fn run_with(seed: u64, settings: &Settings, mut progress: impl FnMut(Step)) -> Report {

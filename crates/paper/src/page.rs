@@ -2,12 +2,13 @@
 
 use std::fmt::Write as _;
 
-use crate::{Report, figures, plot::escaped, summary::Verdict, words};
+use crate::{Report, figures, fixed::grouped, plot, summary::Verdict, words};
 
 const STYLE: &str = "\
 :root{color-scheme:light dark}\
 body{max-width:54rem;margin:2rem auto;padding:0 1rem;font:16px/1.5 sans-serif;background:#fff;color:#222}\
 h1{font-size:1.6rem}h2{font-size:1.25rem;margin-top:2.5rem}\
+td:last-child{white-space:nowrap}\
 table{border-collapse:collapse;font-size:.9rem;margin:1rem 0}\
 th,td{text-align:left;vertical-align:top;padding:.3rem .7rem .3rem 0;border-bottom:1px solid #ddd}\
 .wide{overflow-x:auto}\
@@ -15,6 +16,11 @@ svg{max-width:100%;height:auto;display:block;margin:1rem 0}\
 code{font-size:.9em}.good{color:#00664a}.bad{color:#b00020;font-weight:bold}\
 @media(prefers-color-scheme:dark){body{background:#181a1d;color:#e6e6e6}th,td{border-color:#444}\
 .good{color:#4cd3a5}.bad{color:#ff6b7d}}";
+
+/// Text for the page, with numbers and their units on one line.
+fn escaped(text: &str) -> String {
+    plot::escaped(text).replace(" %", "&nbsp;%").replace(" kB", "&nbsp;kB")
+}
 
 /// The page.
 pub fn page(report: &Report) -> String {
@@ -108,6 +114,6 @@ fn method(report: &Report, html: &mut String) {
          records among so many picks, computed step by step; its mean is n (1 - (1 - 1/n)^k).</p>\n<p>The thesis's points in \
          the figures of memory are read off the lines of its drawings, good to about 10 bytes; those of acceptance are \
          printed there.</p>",
-        report.acceptance.iter().map(|result| result.measured.answers).sum::<u64>()
+        grouped(report.acceptance.iter().map(|result| result.measured.answers).sum())
     );
 }

@@ -18,12 +18,12 @@ const HEIGHT: u64 = 3000;
 const LEGEND: u64 = 680;
 const LEGEND_LINE: u64 = 220;
 /// A letter of the legend, about.
-const LETTER: u64 = 64;
+const LETTER: u64 = 62;
 /// The line before a name in the legend, and the room between two names.
 const KEY: u64 = 260;
 const BETWEEN: u64 = 240;
 /// About so many lines across.
-const TICKS: u64 = 8;
+const TICKS: u64 = 10;
 
 /// Light and dark colours of the series.
 const COLOURS: [(&str, &str); 8] = [
@@ -37,12 +37,14 @@ const COLOURS: [(&str, &str); 8] = [
     ("#5a3fc0", "#a99bff"),
 ];
 
-/// The colour of a node, by its number from 0.
-pub const NODE_COLOURS: u64 = 5;
-/// The colour of what is not a node, dark.
+/// So many nodes have colours of their own, the first ones.
+pub const NODE_COLOURS: usize = 5;
+/// The colour of what is not a node.
 pub const INK: usize = 5;
-/// The colour of what is shown for comparison.
+/// The colour of a limit.
 pub const FAINT: usize = 6;
+/// The colour of the thesis's results.
+pub const THESIS: usize = 7;
 
 /// What a series looks like.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -91,6 +93,12 @@ pub struct Axis {
 }
 
 impl Axis {
+    /// An axis that ends at a line across, at or above `most` and some air.
+    pub fn up_to(label: &str, most: u64, unit: u64) -> Self {
+        let tight = Self { label: label.to_owned(), end: most + most / 20, unit };
+        Self { end: tight.end.div_ceil(tight.step()) * tight.step(), ..tight }
+    }
+
     /// The distance of two lines across: 1, 2 or 5 times a power of ten, in the label's units.
     fn step(&self) -> u64 {
         let least = (self.end / self.unit).div_ceil(TICKS).max(1);
@@ -262,10 +270,12 @@ fn draw_mark(colour: usize, x: u64, y: u64, svg: &mut String) {
         2 => "m0 -4.5l4.2 7.5h-8.4z",
         3 => "m0 4.5l4.2 -7.5h-8.4z",
         4 => "m-3.5 -3.5l7 7m0 -7l-7 7",
-        5 => "m-4 0h8m-4 -4v8",
+        INK => "m-4 0h8m-4 -4v8",
+        THESIS => "m-5 0a5 5 0 1 0 10 0a5 5 0 1 0 -10 0z",
         _ => "m-3.5 0a3.5 3.5 0 1 0 7 0a3.5 3.5 0 1 0 -7 0z",
     };
-    let class = if matches!(colour, 4 | 5) { "l" } else { "m" };
+    // Crosses, and a ring that shows what it lies on.
+    let class = if matches!(colour, 4 | INK | THESIS) { "l" } else { "m" };
     let _ = writeln!(svg, "<path class=\"{class} s{colour}\" d=\"M{x} {y}{shape}\"/>");
 }
 
@@ -305,11 +315,12 @@ mod tests {
     #[test]
     fn ticks_are_round_and_few() {
         for (end, unit, step) in
-            [(7, 1, 1), (140, 1, 20), (40_000, 1000, 5000), (10_000, 100, 2000), (260_000, 1000, 50_000)]
+            [(7, 1, 1), (140, 1, 20), (40_000, 1000, 5000), (10_000, 100, 1000), (260_000, 1000, 50_000)]
         {
             assert_eq!(axis(end, unit).step(), step, "to {end}");
             assert!(axis(end, unit).ticks().count() as u64 <= TICKS + 1);
         }
+        assert_eq!(Axis::up_to("", 227_000, 1000).end, 250_000);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::{
     AcceptanceResult, MemoryResult, Report,
     acceptance::{Point, REQUESTS},
     bytes::Bytes,
-    fixed::{decimals, deviation, kilobytes, mean, percent},
+    fixed::{decimals, deviation, grouped, kilobytes, mean, percent},
     memory::{Course, Sample},
     occupancy::Occupancy,
 };
@@ -167,10 +167,16 @@ fn partitioned(result: &MemoryResult) -> Vec<Row> {
             if drop == Some(experiment.heights) { Verdict::Same } else { Verdict::Broken },
         ),
         row(
-            "overhead before and after that",
-            format!("{}, {}", kilobytes(thesis.overhead[2]), kilobytes(thesis.overhead[3])),
-            format!("{}, {}", kilobytes(overhead(experiment.heights as usize - 1)), kilobytes(overhead(last))),
-            Verdict::of(overhead(last), thesis.overhead[3]),
+            "overhead before that",
+            kilobytes(thesis.overhead[0]),
+            kilobytes(overhead(1)),
+            Verdict::of(overhead(1), thesis.overhead[0]),
+        ),
+        row(
+            "overhead after that",
+            kilobytes(thesis.overhead[last - 1]),
+            kilobytes(overhead(last)),
+            Verdict::of(overhead(last), thesis.overhead[last - 1]),
         ),
     ]
 }
@@ -247,7 +253,7 @@ fn accepted(result: &AcceptanceResult) -> Vec<Row> {
     rows.push(row(
         "answers unlike those of the naive map".into(),
         String::new(),
-        format!("{} of {}", measured.disagreements, measured.answers),
+        format!("{} of {}", measured.disagreements, grouped(measured.answers)),
         if measured.disagreements == 0 { Verdict::Same } else { Verdict::Broken },
     ));
     rows

@@ -48,25 +48,27 @@ fn three_nodes(result: &MemoryResult) -> Words {
             percent(course.share(|sample| sample.thesis)),
         ),
         differs: format!(
-            "Below: the thesis's average is {} of a full tree, ours {}. One copy of everything on three nodes is 33.3 %; \
-             what ours holds beyond that is the stubs at the borders of its prefixes and the path of record 0. Most of the \
-             thesis's excess is its rule of closeness. Its text says that every prefix is covered by exactly one node, \
-             but its public prototype compares the number of leading bits that node and record share, and where several \
-             nodes share as many, all of them keep the record: 1.4 copies of random paths. With that rule our tree holds \
-             {} on average, and between {} and {} depending on the draw, which covers the thesis's figure. Above: in the \
-             first {} operations each of our nodes holds more than the {} of a full copy, up to {}, because a foreign \
-             record is path and digest (64 bytes) and not key and value, and the values here have four bytes; from some \
-             40 bytes on it is less. The full tree has {} in place of 32.4 kB because four bytes of a value are counted \
-             as such, and other keys' hashes make another shape. Overhead: ours is {} with the created records in the \
-             window, {} after, the thesis's {} and {}; ours lists 32-byte paths, the thesis pointers to keys. In memory \
-             the lists of forgotten heights stay until their piece of 64 heights is forgotten as a whole, so there the \
-             {} of the created records are still held at operation {last}.",
+            "After operation {}: the thesis's average node has {} of a full tree, ours {} ({} to {} over all draws of \
+             identifiers). One copy of everything on three nodes is 33.3 %; what ours has beyond that is the stubs at the \
+             borders of its prefixes, and the path of record 0. Most of the thesis's excess is its rule of closeness. Its \
+             text says that every prefix is covered by exactly one node, but its public prototype compares how many \
+             leading bits node and record share, and where several nodes share as many, all of them keep the record: 1.4 \
+             copies in expectation. With that rule our tree has {} on average, between {} and {} from draw to draw, and \
+             the thesis's figure is in that range. Before it: every one of our nodes has more than the {} of a full copy, \
+             up to {}, because a foreign record is held as path and digest (64 bytes) and not as key and value, and the \
+             values here have four bytes; with values of 45 bytes and more it is less. The full tree has {} in place of \
+             32.4 kB, three of them because the prototype's own experiment writes values of one byte. Overhead: ours is \
+             {} while the created records are in the window and {} after, the thesis's {} and {}; ours lists paths of 32 \
+             bytes, the thesis pointers. In memory our lists of forgotten heights stay until their whole piece of 64 \
+             heights is forgotten: {} are still there at operation {last}, where DESIGN lets expect {}.",
+            experiment.heights,
             percent(thesis.share),
             percent(course.share(|sample| sample.thesis)),
+            percent(shares.least),
+            percent(shares.most),
             percent(ties.mean),
             percent(ties.least),
             percent(ties.most),
-            experiment.heights - 1,
             kilobytes(full),
             kilobytes(largest(course, 1)),
             kilobytes(full),
@@ -75,10 +77,7 @@ fn three_nodes(result: &MemoryResult) -> Words {
             kilobytes(thesis.overhead[0]),
             kilobytes(thesis.overhead[last - 1]),
             kilobytes(in_memory(last)),
-        ) + &format!(
-            " Over all draws of identifiers the average node holds {} to {}.",
-            percent(shares.least),
-            percent(shares.most)
+            kilobytes(overhead(last)),
         ),
     }
 }
@@ -126,10 +125,10 @@ fn heavy(result: &MemoryResult, longer: &Course) -> Words {
             "In the thesis every node holds the {value} bytes for T operations. Here only the owner holds values, and the \
              others a digest and the path to it: +{} on average, whatever the value's size (the ordered block holds the \
              value until the owners are durable; it is in the log of every node, which neither count includes). The \
-             others forget with operation {} here. In the thesis they do with operation 9, which is that of T = 4, as \
-             its text says, and not of T = 3, as its caption does; with T = 4 ours forgets with operation {} too. The \
-             same holds for its fall from operation 3 to 4. The thesis's counter is one ahead there: its rule is that a \
-             root is recent up to an age of T, ours that it is below T, which is T heights.",
+             others forget with operation {} here. In the thesis they do with operation 9, which is five and T = 4, as \
+             its text says, and not T = 3, as its caption does; with T = 4 ours forget with operation {} too. The first \
+             fall tells the same: it is at operation 4 in the thesis's figure 6.3 as in its figure 6.1, which has T = 4 \
+             in text and caption.",
             kilobytes(others),
             end(&result.course),
             end(longer),
