@@ -1,9 +1,9 @@
 //! Measures what the window of a history tree costs in memory: `docs/window-memory.md`.
 //!
 //! `cargo run --release -p pleach-paper --example window [RECORDS]` prints the table of that page. For each T and number
-//! of writes per block it fills a window and 64 blocks more (the lists of forgotten heights leave memory in pieces of
-//! 64, so that is the most there can be), and prints what the tree holds, what DESIGN lets expect, what the formula of
-//! `pleach_paper::bytes` says, and what a counting allocator has handed out.
+//! of writes per block it fills a window and 62 blocks more (the lists of forgotten heights leave memory in pieces of
+//! 64, and one block later the first piece would), and prints what the tree holds, what DESIGN lets expect, what the
+//! formula of `pleach_paper::bytes` says, and what a counting allocator has handed out.
 
 use std::{alloc::System, collections::BTreeSet, env, error::Error};
 
@@ -14,7 +14,7 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 #[global_allocator]
 static HEAP: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// Heights beyond T, after which a whole piece of forgotten ones waits to be dropped.
+/// Heights beyond T, after which all but one of a piece are forgotten, and still there.
 const BEYOND: u64 = 62;
 /// No two of some million hashed keys part deeper.
 const DEPTHS: i32 = 48;
