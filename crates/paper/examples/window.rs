@@ -1,8 +1,8 @@
 //! Measures what the window of a history tree costs in memory: `docs/window-memory.md`.
 //!
 //! `cargo run --release -p pleach-paper --example window [RECORDS]` prints the table of that page. For each T and number
-//! of writes per block it fills a window and 62 blocks more (the lists of forgotten heights leave memory in pieces of
-//! 64, and one block later the first piece would), and prints what the tree holds, what DESIGN lets expect, what the
+//! of writes per block it fills a window and 62 blocks more (forgotten heights leave memory in pieces of 64, and one
+//! block later the first piece would), and prints what the tree holds, what DESIGN lets expect, what the
 //! formula of `pleach_paper::bytes` says, and what a counting allocator has handed out.
 
 use std::{alloc::System, collections::BTreeSet, env, error::Error};

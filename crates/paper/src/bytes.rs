@@ -49,7 +49,7 @@ const NODE: u64 = SHARED + 2 * 16 + 8 + 2 * HASH;
 const RECORD: u64 = 2 * HASH;
 /// A height in the window: its root, and a link to its list.
 const HEIGHT: u64 = HASH + 16;
-/// Lists of forgotten heights leave memory when all heights of their piece of so many are forgotten.
+/// Forgotten heights leave memory, without their lists, when all heights of their piece of so many are forgotten.
 const PIECE_HEIGHTS: u64 = 64;
 
 /// What is counted of a node.
@@ -101,5 +101,6 @@ pub fn window_in_memory(written: &[u64], heights: u64) -> u64 {
     while newest - first >= heights + PIECE_HEIGHTS - 1 {
         first += PIECE_HEIGHTS;
     }
-    written.iter().skip(first as usize).map(|paths| HEIGHT + SHARED + paths * HASH).sum()
+    let lists = written.iter().rev().take(usize::try_from(heights).unwrap_or(usize::MAX));
+    (newest + 1 - first) * HEIGHT + lists.map(|paths| SHARED + paths * HASH).sum::<u64>()
 }

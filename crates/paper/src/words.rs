@@ -39,7 +39,6 @@ fn three_nodes(result: &MemoryResult) -> Words {
     let last = course.nodes.len();
     let full = course.full[last - 1].thesis.data;
     let overhead = |at: usize| course.nodes[at - 1].iter().map(|s| s.thesis.overhead).max().unwrap_or(0);
-    let in_memory = |at: usize| course.nodes[at - 1].iter().map(|s| s.memory.overhead).max().unwrap_or(0);
     Words {
         confirms: format!(
             "A node holds what it has not written for T operations only if it is its own: with operation {} the average \
@@ -59,8 +58,7 @@ fn three_nodes(result: &MemoryResult) -> Words {
              values here have four bytes; with values of 45 bytes and more it is less. The full tree has {} in place of \
              32.4 kB, three of them because the prototype's own experiment writes values of one byte. Overhead: ours is \
              {} while the created records are in the window and {} after, the thesis's {} and {}; ours lists paths of 32 \
-             bytes, the thesis pointers. In memory our lists of forgotten heights stay until their whole piece of 64 \
-             heights is forgotten: {} are still there at operation {last}, where DESIGN lets expect {}.",
+             bytes, the thesis pointers.",
             experiment.heights,
             percent(thesis.share),
             percent(course.share(|sample| sample.thesis)),
@@ -76,8 +74,6 @@ fn three_nodes(result: &MemoryResult) -> Words {
             kilobytes(overhead(last)),
             kilobytes(thesis.overhead[0]),
             kilobytes(thesis.overhead[last - 1]),
-            kilobytes(in_memory(last)),
-            kilobytes(overhead(last)),
         ),
     }
 }

@@ -100,6 +100,11 @@ impl Window {
         self.pieces.get(place / PIECE)?.get(place % PIECE)
     }
 
+    fn entry_mut(&mut self, height: u64) -> Option<&mut WrittenHeight> {
+        let place = usize::try_from(height.checked_sub(self.first)?).ok()?;
+        Arc::make_mut(self.pieces.get_mut(place / PIECE)?).get_mut(place % PIECE)
+    }
+
     /// The newest height whose changes are forgotten. Before T heights have passed that is 0, the date of what is
     /// older than all heights.
     pub(super) fn forgotten(&self) -> u64 {
@@ -114,8 +119,8 @@ impl Window {
             Some(piece) => Arc::make_mut(piece).push(entry),
             None => self.pieces.push_back(Arc::new(vec![entry])),
         }
-        let expired = self.newest.checked_sub(self.heights).and_then(|height| self.entry(height));
-        let expired = expired.map(|entry| Arc::clone(&entry.written)).unwrap_or_default();
+        let expired = self.newest.checked_sub(self.heights).and_then(|height| self.entry_mut(height));
+        let expired = expired.map(|entry| std::mem::take(&mut entry.written)).unwrap_or_default();
         self.drop_old();
         expired
     }
