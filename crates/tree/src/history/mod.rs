@@ -168,6 +168,11 @@ impl HistoryTree {
         &self.kept
     }
 
+    /// How many records are under the kept prefixes.
+    pub fn kept_records(&self) -> usize {
+        self.owned
+    }
+
     /// Whether `path` is under one of the kept prefixes. Takes time in proportion to the logarithm of their number.
     pub fn keeps(&self, path: &Path) -> bool {
         any_contains(&self.kept, path)
