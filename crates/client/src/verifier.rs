@@ -14,7 +14,6 @@ use pleach_types::api::{
 };
 use pleach_types::certificate::ResultProof;
 use pleach_types::genesis::GenesisError;
-use pleach_types::hash::Domain;
 use pleach_types::{BlockResult, Decode, Genesis, Hash, Height, Identity, Key, PublicKey, Receipt};
 
 use crate::error::Falsehood;
@@ -49,6 +48,22 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
+    /// This snapshot with the records of an earlier one, as far as its proof shows that they are still the same, and the
+    /// keys of those of which it does not show it.
+    pub(crate) fn take_over(mut self, before: &Self) -> (Self, Vec<Key>) {
+        let mut others = Vec::new();
+        for (key, proved) in &before.records {
+            match self.proof.extend(&before.proof, key.as_bytes()) {
+                Ok(proof) => {
+                    self.proof = proof;
+                    self.records.insert(key.clone(), proved.clone());
+                }
+                Err(_) => others.push(key.clone()),
+            }
+        }
+        (self, others)
+    }
+
     /// Both together: parts of one read. `None` if they are not of one height.
     pub(crate) fn join(mut self, other: Self) -> Option<Self> {
         if self.height != other.height {
@@ -88,12 +103,7 @@ impl Verifier {
         tree.apply(
             genesis.all_records()?.into_iter().map(|(key, value)| (Bytes::from(String::from(key)), Some(value))),
         );
-        let result = BlockResult {
-            height: 0,
-            root: tree.root().into(),
-            receipts: Tree::new().root().into(),
-            written: Hash::of(Domain::Written, &[]),
-        };
+        let result = BlockResult::genesis(tree.root().into());
         let digest = genesis.digest();
         Ok(Self {
             genesis,

@@ -89,12 +89,45 @@ pub struct Status {
     pub certified_root: Hash,
     /// The oldest height that reads can name.
     pub oldest_height: Height,
-    /// Records in the newest state.
+    /// Records that the node keeps.
     pub records: u64,
+    /// What the node stores.
+    pub storage: Storage,
+    /// The state that the node is fetching from others, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fetching: Option<Fetching>,
     /// Requests waiting to be ordered.
     pub pending: u64,
     /// Whether the node serves: it has caught up with what it stored.
     pub ready: bool,
+}
+
+/// What a node stores, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Storage {
+    /// Keys, values and rows of the records that the node keeps.
+    pub record_bytes: u64,
+    /// What the last heights add: replaced values, written paths, receipts, warm code, labels around the own prefixes.
+    pub window_bytes: u64,
+    /// The ordering engine's journals and archive.
+    pub log_bytes: u64,
+    /// The rest of the store's file: the structure of the database, and room for the next blocks.
+    pub other_bytes: u64,
+    /// Prefixes of the key space that the node keeps.
+    pub prefixes: u64,
+    /// Prefixes in all.
+    pub all_prefixes: u64,
+    /// Copies of each prefix.
+    pub copies: u64,
+}
+
+/// A transfer of state in progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fetching {
+    /// Bytes that have come.
+    pub bytes: u64,
+    /// Items that are known to be still to come; chunks of records make more of them known.
+    pub items_left: u64,
 }
 
 /// `GET /v1/members`: who the cluster is.

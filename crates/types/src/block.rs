@@ -5,6 +5,7 @@
 //! height `h - 1` (DESIGN section 6). The result is a function of the block's ancestry alone.
 
 use bytes::Bytes;
+use pleach_tree::{Path, Tree};
 
 use crate::Height;
 use crate::codec::{self, Decode, DecodeError, Encode, Reader};
@@ -22,11 +23,36 @@ pub struct BlockResult {
     pub root: Hash,
     /// The root of the receipts tree of its block: from identity to encoded receipt.
     pub receipts: Hash,
-    /// The digest of the paths that its block wrote, in ascending order.
+    /// The digest of the paths that its block wrote ([`written_digest`]).
     pub written: Hash,
+    /// The digest of the code that its block carried or ran ([`code_digest`]).
+    pub code: Hash,
+}
+
+/// The digest of written paths, which are in ascending order. With the receipts and the code it is all that a
+/// height leaves in the window, so whoever knows a certified result needs nobody's word for a window (DESIGN section 7).
+#[must_use]
+pub fn written_digest<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Hash {
+    let bytes: Vec<u8> = paths.into_iter().flat_map(|path| *path.as_bytes()).collect();
+    Hash::of(Domain::Written, &bytes)
+}
+
+/// The digest of the digests, in ascending order, of the code that requests with a receipt carried or ran: it is warm
+/// from then on for T heights.
+#[must_use]
+pub fn code_digest<'a>(code: impl IntoIterator<Item = &'a Hash>) -> Hash {
+    let bytes: Vec<u8> = code.into_iter().flat_map(|digest| digest.0).collect();
+    Hash::of(Domain::Code, &bytes)
 }
 
 impl BlockResult {
+    /// The result of height 0, which ordered nothing, with the root of its records.
+    #[must_use]
+    pub fn genesis(root: Hash) -> Self {
+        let receipts = Tree::new().root().into();
+        Self { height: 0, root, receipts, written: written_digest([]), code: code_digest([]) }
+    }
+
     /// What a node signs to vouch for this result on its own, before a certificate exists.
     #[must_use]
     pub fn statement(&self, genesis: &Hash) -> Statement {
@@ -100,8 +126,8 @@ impl Block {
     pub fn genesis(genesis: &Genesis) -> Self {
         let parent = genesis.digest();
         let context = Context { epoch: 0, view: 0, parent_view: 0, leader: PublicKey([0; 32]), parent };
-        let nothing =
-            BlockResult { height: 0, root: Hash::default(), receipts: Hash::default(), written: Hash::default() };
+        let none = Hash::default();
+        let nothing = BlockResult { height: 0, root: none, receipts: none, written: none, code: none };
         Self::new(context, 0, nothing, Vec::new())
     }
 
@@ -131,6 +157,7 @@ impl Encode for BlockResult {
         self.root.encode_to(out);
         self.receipts.encode_to(out);
         self.written.encode_to(out);
+        self.code.encode_to(out);
     }
 }
 
@@ -141,6 +168,7 @@ impl Decode for BlockResult {
             root: Hash::decode_from(reader)?,
             receipts: Hash::decode_from(reader)?,
             written: Hash::decode_from(reader)?,
+            code: Hash::decode_from(reader)?,
         })
     }
 }

@@ -28,6 +28,8 @@ pub enum Domain {
     BlockHeader,
     /// The paths that a block wrote.
     Written,
+    /// The code that a block carried or ran.
+    Code,
     /// What a node signs when it vouches for the result of a height.
     ResultSignature,
     /// The seed of a batch of signature checks.
@@ -38,13 +40,14 @@ pub enum Domain {
 
 impl Domain {
     /// All domains: a test checks that no tag is the prefix of another.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Genesis,
         Self::RequestBody,
         Self::RequestSignature,
         Self::BlockBody,
         Self::BlockHeader,
         Self::Written,
+        Self::Code,
         Self::ResultSignature,
         Self::BatchSeed,
         Self::PartitionRank,
@@ -60,6 +63,7 @@ impl Domain {
             Self::BlockBody => b"pleach/1/block-body     ",
             Self::BlockHeader => b"pleach/1/block-header   ",
             Self::Written => b"pleach/1/written        ",
+            Self::Code => b"pleach/1/code           ",
             Self::ResultSignature => b"pleach/1/result-sign    ",
             Self::BatchSeed => b"pleach/1/batch-seed     ",
             Self::PartitionRank => b"pleach/1/partition-rank ",

@@ -93,12 +93,8 @@ fn some_receipts() -> impl Strategy<Value = Receipt> {
 }
 
 fn results() -> impl Strategy<Value = BlockResult> {
-    (any::<u64>(), hashes(), hashes(), hashes()).prop_map(|(height, root, receipts, written)| BlockResult {
-        height,
-        root,
-        receipts,
-        written,
-    })
+    (any::<u64>(), hashes(), hashes(), hashes(), hashes())
+        .prop_map(|(height, root, receipts, written, code)| BlockResult { height, root, receipts, written, code })
 }
 
 fn blocks() -> impl Strategy<Value = Block> {

@@ -115,7 +115,7 @@ pub fn receipts() -> Vec<Receipt> {
 }
 
 pub fn result(height: Height) -> BlockResult {
-    BlockResult { height, root: hash(1), receipts: hash(2), written: hash(3) }
+    BlockResult { height, root: hash(1), receipts: hash(2), written: hash(3), code: hash(4) }
 }
 
 pub fn context(parent: Hash) -> Context {
