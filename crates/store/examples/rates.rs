@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use pleach_store::{Arrival, BlockWrite, Held, Keep, Options, StagedChunk, Store, Target, WindowEntry, fsck};
-use pleach_tree::{Path, Prefix, Tree, ValueDigest};
-use pleach_types::hash::Domain;
+use pleach_tree::{Path, Prefix, ValueDigest};
+use pleach_types::block::written_digest;
 use pleach_types::{Block, BlockResult, Context, Encode, Hash, Height, Key, PublicKey};
 use rand::rngs::StdRng;
 use rand::{Rng, RngCore, SeedableRng};
@@ -43,9 +43,7 @@ impl Bench {
             .collect::<Outcome<Vec<_>>>()?;
         keys.iter_mut().for_each(|(path, key)| *path = Path::of(key.as_bytes()));
         keys.sort();
-        let empty = Hash::of(Domain::Written, &[]);
-        let last =
-            BlockResult { height: 0, root: Hash::default(), receipts: Tree::new().root().into(), written: empty };
+        let last = BlockResult::genesis(Hash::default());
         Ok(Self { rng: StdRng::seed_from_u64(1), value_bytes, keys, tree: pleach_tree::DigestTree::new(), last })
     }
 
@@ -91,7 +89,8 @@ impl Bench {
         let bytes = block.encode().into();
         let entry = WindowEntry {
             result: self.last,
-            block: block.digest(),
+            header: block.header.clone(),
+            requests: block.requests.len() as u32,
             written,
             receipts: vec![],
             code: vec![],
@@ -113,10 +112,9 @@ impl Bench {
             .collect();
         let written: BTreeSet<Path> = digests.iter().map(|(path, _)| *path).collect();
         self.tree.apply(digests);
-        let digest: Vec<u8> = written.iter().flat_map(|path| *path.as_bytes()).collect();
         self.last.height += 1;
         self.last.root = self.tree.root().into();
-        self.last.written = Hash::of(Domain::Written, &digest);
+        self.last.written = written_digest(&written);
         let requests: Vec<_> = (0..changes.min(4_000)).map(|_| Bytes::from(vec![5; 1_000])).collect();
         let (entry, ordered) = self.entry(written.into_iter().collect(), &requests);
         let oldest = self.last.height.saturating_sub(HISTORY);

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use pleach_tree::{Tree, ValueDigest};
+use pleach_types::block::{code_digest, written_digest};
 use pleach_types::codec::{Decode, Encode};
 use pleach_types::{Block, Hash, Height};
 
 use crate::database::{Row, View, ViewRows};
 use crate::error::{DAMAGES_MAX, Damage, Error};
 use crate::fold::{BUCKETS, Fold, Held, Partition};
-use crate::layout::{Bucket, Sizes, State, Tally, WindowEntry, decoded, written_digest};
+use crate::layout::{Bucket, Sizes, State, Tally, WindowEntry, decoded};
 use crate::read::{Changed, before_at, head};
 use crate::seal::SEAL_BYTES;
 use crate::table::{STATE, Table, decode_height, decode_undo_key, invariant};
@@ -273,12 +274,13 @@ impl Auditor<'_> {
             let entry: WindowEntry = decoded(Table::Window, &row.key, &row.content)?;
             auditor.entry(row, &entry, last.as_ref(), state)?;
             windows.code.extend(entry.code.iter().map(|digest| (*digest, entry.result.height)));
-            windows.blocks.insert(entry.result.height, entry.block);
+            windows.blocks.insert(entry.result.height, entry.block());
             last = Some(entry);
             Ok(())
         })?;
         let stored = state.map(|state| (&state.position.result, &state.position.block));
-        if stored != last.as_ref().map(|entry| (&entry.result, &entry.block)) {
+        let newest = last.as_ref().map(|entry| (entry.result, entry.block()));
+        if stored != newest.as_ref().map(|(result, block)| (result, block)) {
             let why = "it does not end with the stored position".to_owned();
             let height = state.map_or(0, |state| state.position.height());
             self.damages.add(invariant(Table::Window, &height.to_be_bytes(), why));
@@ -306,9 +308,19 @@ impl Auditor<'_> {
         if height != expected {
             return broken(format!("height {expected} should stand here"));
         }
+        if let Some(below) = last {
+            entry.check_link(&below.result, &below.block()).or_else(|refused| broken(refused.to_string()))?;
+        }
         let written = written_digest(&entry.written);
         if written != entry.result.written {
             return broken(format!("written paths stored {}, recomputed {written}", entry.result.written));
+        }
+        let code = code_digest(&entry.code);
+        if code != entry.result.code {
+            return broken(format!("the list of code stored {}, recomputed {code}", entry.result.code));
+        }
+        if entry.header.height != height {
+            return broken(format!("it has the header of height {}", entry.header.height));
         }
         if self.depth == Depth::Full {
             let receipts = receipts_root(entry);

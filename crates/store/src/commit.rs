@@ -3,18 +3,19 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use pleach_tree::{Path, Prefix, ValueDigest};
+use pleach_tree::{FrameNode, Path, Prefix, ValueDigest};
+use pleach_types::block::{code_digest, written_digest};
 use pleach_types::codec::Encode;
 use pleach_types::limits::{BLOCK_REQUESTS_MAX, VALUE_BYTES_MAX};
-use pleach_types::{Hash, Height, Key};
+use pleach_types::{BlockResult, Hash, Height, Key};
 
 use crate::audit::decode_ordered;
 use crate::database::Changes;
 use crate::error::{Error, Refused};
-use crate::frame::FrameNode;
+use crate::frame;
 use crate::layout::{
     Bucket, CODE_MAX, Keep, NOTE_BYTES_MAX, Position, State, WRITTEN_MAX, WindowEntry, decoded, encode_frame,
-    encode_record, encode_undo, written_digest,
+    encode_record, encode_undo,
 };
 use crate::table::{STATE, Table, decode_height, prefix_key, undo_key};
 
@@ -52,15 +53,30 @@ impl WindowEntry {
         if found != expected {
             return Err(Refused::Written { height, found, expected });
         }
-        match self.code.iter().zip(self.code.iter().skip(1)).find(|(a, b)| a >= b) {
-            Some((_, repeated)) => Err(Refused::Code(*repeated)),
-            None => Ok(()),
+        if let Some((_, repeated)) = self.code.iter().zip(self.code.iter().skip(1)).find(|(a, b)| a >= b) {
+            return Err(Refused::Code(*repeated));
         }
+        let (found, expected) = (code_digest(&self.code), self.result.code);
+        if found != expected {
+            return Err(Refused::CodeList { height, found, expected });
+        }
+        if self.header.height == height {
+            return Ok(());
+        }
+        Err(Refused::Header { height, found: self.header.height })
+    }
+
+    /// Checks that the header is that of a child of the height below.
+    pub(crate) fn check_link(&self, result: &BlockResult, block: &Hash) -> Result<(), Refused> {
+        if self.header.result == *result && self.header.context.parent == *block {
+            return Ok(());
+        }
+        Err(Refused::NotChild { height: self.result.height, block: *block })
     }
 
     /// Checks that bytes are those of the entry's block.
     pub(crate) fn check_ordered(&self, bytes: &Bytes) -> Result<(), Refused> {
-        let (height, block) = (self.result.height, self.block);
+        let (height, block) = (self.result.height, self.block());
         let refused = |why| Err(Refused::Ordered { height, block, why });
         match decode_ordered(bytes, height) {
             Ok(found) if found == block => Ok(()),
@@ -79,11 +95,12 @@ impl BlockWrite {
         }
         within("the note", self.note.len(), NOTE_BYTES_MAX)?;
         self.entry.check()?;
+        self.entry.check_link(&before.position.result, &before.position.block)?;
         if let Some(bytes) = &self.ordered {
             self.entry.check_ordered(bytes)?;
         }
         for (at, node) in &self.frame {
-            node.map_or(Ok(()), |node| node.check(at))?;
+            node.map_or(Ok(()), |node| frame::check(&node, at))?;
         }
         check_code(&self.code)?;
         for (key, value) in &self.records {
@@ -156,7 +173,7 @@ pub(crate) fn write(
     drop(frame);
     write_entry(changes, &block.entry, block.ordered.as_ref(), &block.code)?;
     forget(changes, before.keep, keep)?;
-    let position = Position { result: block.entry.result, block: block.entry.block, note: block.note.clone() };
+    let position = Position { result: block.entry.result, block: block.entry.block(), note: block.note.clone() };
     write_state(changes, position, keep)
 }
 

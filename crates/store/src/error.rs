@@ -14,7 +14,7 @@ use crate::seal::Seal;
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// Another process has it open.
-    #[error("{} is in use by {}", dir.display(), holder(*pid))]
+    #[error("the folder is in use by {}", holder(*pid))]
     Locked {
         /// The store's folder.
         dir: PathBuf,
@@ -38,7 +38,7 @@ pub enum OpenError {
         expected: Hash,
     },
     /// There is no store in the folder. Only [`fsck`](crate::fsck) says so; opening makes one.
-    #[error("there is no store in {}", .0.display())]
+    #[error("there is no store in this folder")]
     Absent(PathBuf),
     /// What is stored is not what was written. At most [`DAMAGES_MAX`] damages are listed, the first ones found.
     #[error("the store is damaged; remove its folder and let the node fetch its partition again: {}", list(.0))]
@@ -107,6 +107,32 @@ pub enum Refused {
         found: Hash,
         /// The digest in the result.
         expected: Hash,
+    },
+    /// The listed code is not that of the result.
+    #[error("the code of height {height} has digest {found}, the result says {expected}")]
+    CodeList {
+        /// The block's height.
+        height: Height,
+        /// The digest of the list.
+        found: Hash,
+        /// The digest in the result.
+        expected: Hash,
+    },
+    /// The header does not link to the block below, or carries another result than its.
+    #[error("the header of height {height} is not that of a child of block {block}")]
+    NotChild {
+        /// The header's height.
+        height: Height,
+        /// The block below.
+        block: Hash,
+    },
+    /// The header is of another height than the result.
+    #[error("the header of height {found} stands beside the result of height {height}")]
+    Header {
+        /// The result's height.
+        height: Height,
+        /// The header's.
+        found: Height,
     },
     /// The ordered bytes are not those of the block.
     #[error("the ordered bytes of height {height} are not block {block}: {why}")]

@@ -1,12 +1,11 @@
 //! A partition on its way from the disk: each row read, folded into the root, and handed over.
 
 use bytes::Bytes;
-use pleach_tree::{Path, Prefix, ValueDigest};
+use pleach_tree::{FrameNode, Path, Prefix, ValueDigest};
 use pleach_types::{Hash, Key};
 
 use crate::database::Row;
 use crate::error::Error;
-use crate::frame::FrameNode;
 use crate::label::Folder;
 use crate::layout::{Bucket, Tally, decode_frame};
 use crate::read::{record_at, record_path};

@@ -8,7 +8,7 @@
 //! Nothing in the frame changes unless what it stands for is written or is cut down to a label, so a block adds
 //! and removes a few rows, and never has to rewrite the labels near the root.
 
-use pleach_tree::{Kind, Label, Path, Prefix, ValueDigest};
+use pleach_tree::{FrameNode, Kind, Path, Prefix};
 
 use crate::error::Refused;
 
@@ -46,25 +46,14 @@ pub(crate) fn common_bits(a: &Path, b: &Path) -> usize {
     differ.map_or(Path::BITS, |(at, (a, b))| 8 * at + (a ^ b).leading_zeros() as usize)
 }
 
-/// What is known of a part of the tree that this node does not hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FrameNode {
-    /// Two records or more: the label of their subtree, which stands exactly at the prefix.
-    Subtree(Label),
-    /// One record, at the prefix of all its bits: the digest of its value.
-    Leaf(ValueDigest),
-}
-
-impl FrameNode {
-    /// Checks that the node can stand at `at`: a subtree's label is that of an internal node above the last bit,
-    /// a leaf has a whole path.
-    pub(crate) fn check(&self, at: &Prefix) -> Result<(), Refused> {
-        let fits = match self {
-            Self::Subtree(label) => label.kind() == Kind::Internal && at.bits() < Path::BITS,
-            Self::Leaf(_) => at.bits() == Path::BITS,
-        };
-        if fits { Ok(()) } else { Err(Refused::FrameLabel(*at)) }
-    }
+/// Checks that a node of the frame can stand at `at`: a subtree's label is that of an internal node above the last bit,
+/// a leaf has a whole path.
+pub(crate) fn check(node: &FrameNode, at: &Prefix) -> Result<(), Refused> {
+    let fits = match node {
+        FrameNode::Subtree(label) => label.kind() == Kind::Internal && at.bits() < Path::BITS,
+        FrameNode::Leaf(_) => at.bits() == Path::BITS,
+    };
+    if fits { Ok(()) } else { Err(Refused::FrameLabel(*at)) }
 }
 
 #[cfg(test)]

@@ -5,9 +5,9 @@
 //! cleared, an internal node exactly where two keys or more share the prefix. A start thereby needs no memory for
 //! the records it checks, and a fault in one of the two programs does not pass for agreement.
 
-use pleach_tree::{Label, Path, Prefix, ValueDigest};
+use pleach_tree::{FrameNode, Label, Path, Prefix, ValueDigest};
 
-use crate::frame::{FrameNode, common_bits, last, whole};
+use crate::frame::{common_bits, last, whole};
 
 const KIND_BIT: u8 = 0x80;
 

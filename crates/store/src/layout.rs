@@ -16,13 +16,13 @@
 //! Contents use the canonical encoding of `pleach-types`. Each stands behind its checksum (`seal`).
 
 use bytes::Bytes;
-use pleach_tree::{Path, Prefix, ValueDigest};
+use pleach_tree::{FrameNode, Path, Prefix, ValueDigest};
 use pleach_types::codec::{self, DecodeError, Reader};
 use pleach_types::limits::{BLOCK_REQUESTS_MAX, KEY_BYTES_MAX, TOUCHED_MAX, VALUE_BYTES_MAX};
-use pleach_types::{BlockResult, Certificate, Decode, Encode, Hash, Height, Key, Receipt};
+use pleach_types::{BlockResult, Certificate, Decode, Encode, Hash, Header, Height, Key, Receipt};
 
 use crate::error::Damage;
-use crate::frame::FrameNode;
+use crate::frame;
 use crate::table::{Table, invariant};
 
 /// Paths that one block may write.
@@ -111,7 +111,7 @@ pub(crate) fn decode_frame(at: &Prefix, content: &[u8]) -> Result<FrameNode, Str
         Some((1, rest)) => FrameNode::Leaf(ValueDigest::from_bytes(bytes(rest)?)),
         _ => return Err("neither a subtree nor a leaf".into()),
     };
-    node.check(at).map_err(|e| e.to_string())?;
+    frame::check(&node, at).map_err(|e| e.to_string())?;
     Ok(node)
 }
 
@@ -121,8 +121,11 @@ pub(crate) fn decode_frame(at: &Prefix, content: &[u8]) -> Result<FrameNode, Str
 pub struct WindowEntry {
     /// What the height came to.
     pub result: BlockResult,
-    /// The digest of its block.
-    pub block: Hash,
+    /// The header of its block, which carries the result of the height below and links to its block: so a certificate
+    /// of one height vouches for the window below it.
+    pub header: Header,
+    /// How many requests its block holds; those without a receipt are void.
+    pub requests: u32,
     /// The paths that it wrote, whoever holds them, in strictly ascending order. Their digest is in the result.
     pub written: Vec<Path>,
     /// The receipts, in the order of their requests. Their identities are those that the height ordered.
@@ -133,10 +136,19 @@ pub struct WindowEntry {
     pub certificate: Option<Certificate>,
 }
 
+impl WindowEntry {
+    /// The digest of the height's block.
+    #[must_use]
+    pub fn block(&self) -> Hash {
+        self.header.digest()
+    }
+}
+
 impl Encode for WindowEntry {
     fn encode_to(&self, out: &mut Vec<u8>) {
         self.result.encode_to(out);
-        self.block.encode_to(out);
+        self.header.encode_to(out);
+        out.extend_from_slice(&self.requests.to_le_bytes());
         codec::put_count(out, self.written.len());
         for path in &self.written {
             out.extend_from_slice(path.as_bytes());
@@ -151,7 +163,8 @@ impl Decode for WindowEntry {
     fn decode_from(reader: &mut Reader) -> Result<Self, DecodeError> {
         let entry = Self {
             result: BlockResult::decode_from(reader)?,
-            block: Hash::decode_from(reader)?,
+            header: Header::decode_from(reader)?,
+            requests: reader.u32("requests")?,
             written: reader.list("written paths", WRITTEN_MAX, |r| r.array("path").map(Path::from_bytes))?,
             receipts: reader.list("receipts", BLOCK_REQUESTS_MAX, Receipt::decode_from)?,
             code: reader.list("code", CODE_MAX, Hash::decode_from)?,
@@ -161,12 +174,6 @@ impl Decode for WindowEntry {
         codec::ascending("code", &entry.code)?;
         Ok(entry)
     }
-}
-
-/// The digest of written paths, as results carry it.
-pub(crate) fn written_digest(paths: &[Path]) -> Hash {
-    let bytes: Vec<u8> = paths.iter().flat_map(|path| *path.as_bytes()).collect();
-    Hash::of(pleach_types::hash::Domain::Written, &bytes)
 }
 
 /// Where the store stands.

@@ -85,20 +85,17 @@
 //!
 //! use pleach_store::{Arrival, BlockWrite, Keep, Options, StagedChunk, Store, Target, WindowEntry};
 //! use pleach_tree::{Path, Prefix, Tree};
-//! use pleach_types::hash::Domain;
-//! use pleach_types::{BlockResult, Hash, Key};
+//! use pleach_types::{Block, BlockResult, Context, Hash, Key, PublicKey, block};
 //!
 //! # let folder = std::env::temp_dir().join(format!("pleach-store-example-{}", std::process::id()));
-//! // What the state machine and the order would say.
-//! let entry = |tree: &Tree, height: u64, written: Vec<Path>| {
-//!     let digest = written.iter().flat_map(|path| *path.as_bytes()).collect::<Vec<u8>>();
-//!     let result = BlockResult {
-//!         height,
-//!         root: tree.root().into(),
-//!         receipts: Tree::new().root().into(),
-//!         written: Hash::of(Domain::Written, &digest),
-//!     };
-//!     WindowEntry { result, block: Hash([height as u8; 32]), written, receipts: vec![], code: vec![], certificate: None }
+//! // What the state machine and the order would say: the entry of a height on top of another one.
+//! let entry = |tree: &Tree, below: Option<&WindowEntry>, written: Vec<Path>| {
+//!     let (height, root) = (below.map_or(0, |below| below.result.height + 1), Hash::from(tree.root()));
+//!     let result = BlockResult { height, written: block::written_digest(&written), ..BlockResult::genesis(root) };
+//!     let parent = below.map_or(Hash([7; 32]), WindowEntry::block);
+//!     let context = Context { epoch: 0, view: height, parent_view: 0, leader: PublicKey([1; 32]), parent };
+//!     let header = Block::new(context, height, below.map_or(result, |below| below.result), vec![]).header;
+//!     WindowEntry { result, header, requests: 0, written, receipts: vec![], code: vec![], certificate: None }
 //! };
 //! let (genesis, alice) = (Hash([7; 32]), Key::new("bank/alice")?);
 //! let mut tree = Tree::new();
@@ -109,13 +106,14 @@
 //! let staging = store.stage(Target { height: 0, root: tree.root().into() })?;
 //! let records = BTreeMap::from([(alice.clone(), "5".into())]);
 //! staging.put(&StagedChunk { prefix: Prefix::ALL, records, frame: BTreeMap::new() })?;
-//! let window = vec![(entry(&tree, 0, vec![]), None)];
+//! let first = entry(&tree, None, vec![]);
+//! let window = vec![(first.clone(), None)];
 //! staging.finish(&Arrival { window, code: BTreeMap::new(), note: "".into() }, |_| {})?;
 //!
 //! // A block.
 //! tree.insert("bank/alice", "9");
 //! store.commit(&BlockWrite {
-//!     entry: entry(&tree, 1, vec![Path::of(b"bank/alice")]),
+//!     entry: entry(&tree, Some(&first), vec![Path::of(b"bank/alice")]),
 //!     ordered: None,
 //!     records: BTreeMap::from([(alice, Some("9".into()))]),
 //!     frame: BTreeMap::new(),
@@ -168,7 +166,6 @@ pub use audit::Progress;
 pub use commit::BlockWrite;
 pub use error::{DAMAGES_MAX, Damage, Error, OpenError, Place, Refused};
 pub use fold::Held;
-pub use frame::FrameNode;
 pub use fsck::{Report, fsck, fsck_on};
 pub use layout::{Before, CODE_MAX, Keep, NOTE_BYTES_MAX, Position, Record, Tally, WRITTEN_MAX, WindowEntry};
 pub use read::{Chunk, Snapshot};

@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use pleach_tree::{Path, Prefix};
+use pleach_tree::{FrameNode, Path, Prefix};
 use pleach_types::codec::{Decode, DecodeError, Encode, Reader};
 use pleach_types::limits::VALUE_BYTES_MAX;
 use pleach_types::{Hash, Height, Key};
@@ -20,7 +20,7 @@ use crate::commit::{check_code, within, write_entry, write_state};
 use crate::database::{Changes, View};
 use crate::error::{Damage, Error, Place, Refused};
 use crate::fold::Partition;
-use crate::frame::{FrameNode, overlap, whole};
+use crate::frame::{self, overlap, whole};
 use crate::layout::{
     Bucket, Keep, NOTE_BYTES_MAX, Position, Sizes, State, WindowEntry, decoded, encode_frame, encode_record,
 };
@@ -154,7 +154,7 @@ impl Staging {
             let found = found.root.unwrap_or_default();
             return Err(Refused::StagedRoot { found, expected: self.target.root }.into());
         }
-        let position = Position { result: last.result, block: last.block, note: arrival.note.clone() };
+        let position = Position { result: last.result, block: last.block(), note: arrival.note.clone() };
         let keep = Keep { values: self.target.height, window: first, ordered: first };
         self.store.switch(self.target.height, |changes, before| {
             self.still(changes)?;
@@ -222,7 +222,7 @@ impl StagedChunk {
             records.push((path, key, value));
         }
         for (at, node) in &self.frame {
-            node.check(at)?;
+            frame::check(node, at)?;
             if !self.prefix.covers(at) {
                 return Err(outside(*at));
             }
@@ -243,6 +243,9 @@ impl Arrival {
             self.window.windows(2).all(|pair| pair[0].0.result.height.checked_add(1) == Some(pair[1].0.result.height));
         if !(ends && follows) {
             return Err(gap);
+        }
+        for pair in self.window.windows(2) {
+            pair[1].0.check_link(&pair[0].0.result, &pair[0].0.block())?;
         }
         for (entry, ordered) in &self.window {
             entry.check()?;

@@ -61,8 +61,8 @@ pub(crate) struct Inner {
     pub(crate) db: Db,
     writer: Mutex<Writer>,
     published: Mutex<Published>,
-    /// Dropped after the database: until then the folder is in use.
-    _lock: Option<Lock>,
+    /// Given up after the database: until then the folder is in use.
+    lock: Mutex<Option<Lock>>,
 }
 
 /// What only the one that writes needs.
@@ -329,14 +329,17 @@ impl Store {
         }
     }
 
-    /// Closes the store, so that the next start need not recover anything. Dropping the last clone does the same,
-    /// but keeps errors to itself. Nothing that was acknowledged depends on it.
+    /// Closes the store, so that the next start need not recover anything, and gives up its folder: other clones give
+    /// out nothing any more. Dropping the last clone does the same, but keeps errors to itself. Nothing that was
+    /// acknowledged depends on it.
     ///
     /// # Errors
     /// [`Error::Failed`], [`Error::Damaged`].
     pub fn close(self) -> Result<()> {
         let _writer = lock(&self.inner.writer);
-        self.inner.db.close()
+        let closed = self.inner.db.close();
+        drop(lock(&self.inner.lock).take());
+        closed
     }
 }
 
@@ -366,8 +369,12 @@ impl Opened {
         let oldest = found.state.as_ref().map_or(0, |state| state.keep.values);
         let published = Published { state: found.state.map(Arc::new), oldest, changed: found.changed };
         let writer = Writer { marks: self.marks, buckets: found.buckets };
-        let inner =
-            Inner { db: self.db, writer: Mutex::new(writer), published: Mutex::new(published), _lock: self.lock };
+        let inner = Inner {
+            db: self.db,
+            writer: Mutex::new(writer),
+            published: Mutex::new(published),
+            lock: Mutex::new(self.lock),
+        };
         Ok(Store { inner: Arc::new(inner) })
     }
 }

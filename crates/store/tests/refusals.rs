@@ -5,8 +5,9 @@ mod support;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use pleach_store::{BlockWrite, Error, FrameNode, Keep, Refused, Target};
-use pleach_tree::{Label, Path, Prefix};
+use pleach_store::{BlockWrite, Error, Keep, Refused, Target};
+use pleach_tree::{FrameNode, Label, Path, Prefix};
+use pleach_types::block::code_digest;
 use pleach_types::{Hash, Key};
 use support::disk::Disk;
 use support::{Layout, World, start};
@@ -43,12 +44,17 @@ fn blocks_that_break_a_rule_change_nothing() {
         ("NotWritten", Box::new(move |b| drop(b.records.insert(stranger.clone(), None)))),
         ("Written", Box::new(|b| b.entry.result.written = Hash::default())),
         ("Written", Box::new(|b| b.entry.written.push(Path::from_bytes([0; 32])))),
-        ("Ordered", Box::new(|b| b.entry.block = Hash::default())),
+        ("Header", Box::new(|b| b.entry.header.height = 2)),
+        ("NotChild", Box::new(|b| b.entry.header.context.parent = Hash::default())),
+        ("NotChild", Box::new(|b| b.entry.header.result.root = Hash::default())),
+        ("Ordered", Box::new(|b| b.entry.header.context.view += 1)),
         ("Ordered", Box::new(|b| b.ordered = Some(Bytes::from_static(b"no block")))),
+        ("CodeList", Box::new(|b| b.entry.code = vec![Hash([9; 32])])),
         (
             "Code",
             Box::new(|b| {
                 b.entry.code = vec![Hash([9; 32])];
+                b.entry.result.code = code_digest(&b.entry.code);
             }),
         ),
         (

@@ -7,9 +7,9 @@ pub mod disk;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use pleach_store::{Arrival, BlockWrite, FrameNode, Held, Keep, StagedChunk, Store, Target, WindowEntry};
-use pleach_tree::{Label, Path, Prefix, ValueDigest};
-use pleach_types::hash::Domain;
+use pleach_store::{Arrival, BlockWrite, Held, Keep, StagedChunk, Store, Target, WindowEntry};
+use pleach_tree::{FrameNode, Label, Path, Prefix, ValueDigest};
+use pleach_types::block::{code_digest, written_digest};
 use pleach_types::{Block, BlockResult, Context, Encode, Hash, Height, Key, PublicKey, Receipt, Refusal, Verdict};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -166,25 +166,26 @@ impl World {
 
     fn push(&mut self, height: Height, map: Map, written: &[Path]) {
         let written: BTreeSet<Path> = written.iter().copied().collect();
-        let bytes: Vec<u8> = written.iter().flat_map(|path| *path.as_bytes()).collect();
         let receipts: Vec<_> = (0..self.rng.random_range(0..5)).map(|index| self.receipt(height, index)).collect();
         let root = label(&leaves(&map), 0).into();
+        let code: BTreeSet<Hash> =
+            (0..self.rng.random_range(0..3)).map(|_| digest(&self.code[self.rng.random_range(0..4)])).collect();
         let result = BlockResult {
             height,
             root,
             receipts: receipts_root(&receipts),
-            written: Hash::of(Domain::Written, &bytes),
+            written: written_digest(&written),
+            code: code_digest(&code),
         };
-        let code: BTreeSet<Hash> =
-            (0..self.rng.random_range(0..3)).map(|_| digest(&self.code[self.rng.random_range(0..4)])).collect();
         let parent = self.entries.last_key_value().map(|(_, (entry, _))| entry);
-        let (before, parent) = parent.map_or((result, GENESIS), |entry| (entry.result, entry.block));
+        let (before, parent) = parent.map_or((result, GENESIS), |entry| (entry.result, entry.block()));
         let context = Context { epoch: 0, view: height, parent_view: 0, leader: PublicKey([1; 32]), parent };
         let requests = (0..self.rng.random_range(0..4)).map(|_| vec![self.rng.random(); 40].into()).collect();
         let block = Block::new(context, height, before, requests);
         let entry = WindowEntry {
             result,
-            block: block.digest(),
+            header: block.header.clone(),
+            requests: block.requests.len() as u32,
             written: written.into_iter().collect(),
             receipts,
             code: code.into_iter().collect(),
@@ -284,7 +285,7 @@ impl World {
         let position = store.position().unwrap();
         let height = position.height();
         let entry = &self.entries[&height].0;
-        assert_eq!((position.result, position.block), (entry.result, entry.block), "{context}");
+        assert_eq!((position.result, position.block), (entry.result, entry.block()), "{context}");
         assert_eq!(position.note, self.note(height), "{context}");
         assert_eq!(store.keep(), Some(keep), "{context}");
         for at in keep.values..=height {
