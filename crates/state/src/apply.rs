@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use pleach_tree::{HistoryTree, Tree, ValueDigest};
+use pleach_types::block::{code_digest, written_digest};
 use pleach_types::codec::Encode;
 use pleach_types::execution::{Call, Effects, Executor, Outcome};
 use pleach_types::limits::{EVENT_BYTES_MAX, EVENTS_MAX, OUTPUT_BYTES_MAX};
@@ -12,7 +13,7 @@ use pleach_types::receipt::{Limited, Void};
 use pleach_types::{BlockResult, Body, Event, Hash, Height, Key, Receipt, Refusal, Verdict};
 
 use crate::prepare::Prepared;
-use crate::state::{State, written_digest};
+use crate::state::State;
 use crate::window::BlockTrace;
 
 /// What became of one request of a block.
@@ -200,17 +201,17 @@ impl<'a> Run<'a> {
         let written = tree.written(self.height).unwrap_or_default();
         let receipts = receipts_tree(&decisions);
         let receipts_root = receipts.root().into();
-        let result =
-            BlockResult { height: self.height, root, receipts: receipts_root, written: written_digest(written) };
+        let result = BlockResult {
+            height: self.height,
+            root,
+            receipts: receipts_root,
+            written: written_digest(written),
+            code: code_digest(self.trace.code.keys()),
+        };
         let mut changes = self.written;
         changes.retain(|key, _| written.binary_search(&key.path()).is_ok());
         let window = before.window.push(self.trace);
-        let values = before.values.clone();
-        let mut state = State { cluster: before.cluster.clone(), tree, values, window, result };
-        for (key, value) in &changes {
-            // Copied, since what came is a slice of a whole request or block, which would stay in memory with it.
-            state.store(key.path(), key, value.as_deref().map(Bytes::copy_from_slice));
-        }
+        let state = State { cluster: before.cluster.clone(), tree, window, result };
         Applied { state, decisions, receipts, changes }
     }
 }

@@ -59,7 +59,7 @@
 //! let body = Body {
 //!     genesis: *state.genesis_digest(),
 //!     operation: put,
-//!     touched: vec![greeting],
+//!     touched: vec![greeting.clone()],
 //!     arguments: "hello".into(),
 //!     base: state.height(),
 //!     nonce: [0; 16],
@@ -76,8 +76,8 @@
 //!
 //! assert!(matches!(&applied.decisions[0], Decision::Receipt(r) if matches!(r.verdict, Verdict::Applied { .. })));
 //! assert!(matches!(&applied.decisions[1], Decision::Void(void) if void.code() == "DUPLICATE"));
-//! assert_eq!(applied.state.value(&Key::new("demo/greeting")?).unwrap(), "hello");
-//! assert_eq!(state.value(&Key::new("demo/greeting")?), None, "the state before is as it was");
+//! assert_eq!(applied.changes, [(greeting.clone(), Some("hello".into()))].into());
+//! assert!(state.prove([&greeting])?.verify(state.result().root.into())?.get(b"demo/greeting")?.is_none(), "as it was");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -92,4 +92,4 @@ mod window;
 pub use apply::{Applied, Decision};
 pub use pleach_types::execution::Executor;
 pub use prepare::{Prepared, prepare, prepare_all};
-pub use state::State;
+pub use state::{PastHeight, RestoreError, State};

@@ -1,38 +1,63 @@
 //! The state after a block, as one node holds it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use pleach_tree::{DigestTree, HistoryTree, NotHeld, Path, Prefix, Proof, Tree, ValueDigest};
-use pleach_types::codec::Encode;
+use pleach_tree::{DigestTree, FrameNode, HistoryTree, NotHeld, Path, Prefix, Proof, ValueDigest, WrittenHeight};
 use pleach_types::genesis::GenesisError;
-use pleach_types::hash::Domain;
 use pleach_types::receipt::Void;
-use pleach_types::{BlockResult, Genesis, Hash, Height, Key, PublicKey};
-use rpds::RedBlackTreeMapSync;
+use pleach_types::{BlockResult, Genesis, Hash, Height, Identity, Key, PublicKey};
+use thiserror::Error;
 
 use crate::prepare::Prepared;
-use crate::window::Window;
+use crate::window::{BlockTrace, Window};
 
 /// Everything that the next block's execution depends on. Cloning shares everything.
 ///
-/// A node keeps the records of its own prefixes, with their values. Of all others it holds what the last T blocks wrote,
-/// as digests. Whatever it keeps, it decides every request like a node that keeps everything (DESIGN section 4).
+/// Of the records of its own prefixes a node keeps the digests here, and their values in its store; of all others, the
+/// digests of what the last T blocks wrote. Whatever it keeps, it decides every request like a node that keeps everything (DESIGN section 4).
 #[derive(Clone, Debug)]
 pub struct State {
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) tree: HistoryTree,
-    /// The kept records.
-    pub(crate) values: RedBlackTreeMapSync<Path, Arc<Record>>,
     pub(crate) window: Window,
     pub(crate) result: BlockResult,
 }
 
-/// A record that is kept.
-#[derive(Debug)]
-pub(crate) struct Record {
-    pub(crate) key: Key,
-    pub(crate) value: Bytes,
+/// What a height of the window left behind, for [`State::restore`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PastHeight {
+    /// What it came to.
+    pub result: BlockResult,
+    /// The paths that it wrote, in ascending order.
+    pub written: Vec<Path>,
+    /// The identities of the requests that have a receipt.
+    pub identities: BTreeSet<Identity>,
+    /// The code that they carried or ran, by digest.
+    pub code: BTreeMap<Hash, Bytes>,
+}
+
+/// Why a state cannot be made of what a store kept.
+#[derive(Debug, Error)]
+pub enum RestoreError {
+    /// The genesis breaks a rule.
+    #[error(transparent)]
+    Genesis(#[from] GenesisError),
+    /// There is not even the state's own height.
+    #[error("no height of the window is there")]
+    NoHeights,
+    /// Two heights of the window do not follow each other.
+    #[error("height {above} of the window does not follow height {below}")]
+    Gap {
+        /// The one below.
+        below: Height,
+        /// The one above.
+        above: Height,
+    },
+    /// Records, frame and window contradict each other.
+    #[error(transparent)]
+    Tree(#[from] pleach_tree::RestoreError),
 }
 
 /// What never changes.
@@ -69,31 +94,48 @@ impl State {
         let records = genesis.all_records()?;
         let digests: DigestTree = records.iter().map(|(key, value)| (key.path(), ValueDigest::of(value))).collect();
         let tree = HistoryTree::from_full(&digests, genesis.history, kept);
-        let root = tree.root().into();
-        let result = BlockResult { height: 0, root, receipts: Tree::new().root().into(), written: written_digest([]) };
+        let result = BlockResult::genesis(tree.root().into());
         let window = Window::genesis(genesis.history);
         let digest = genesis.digest();
-        let cluster = Arc::new(Cluster { genesis, digest });
-        let mut state = Self { cluster, tree, values: RedBlackTreeMapSync::new_sync(), window, result };
-        records.into_iter().for_each(|(key, value)| state.store(key.path(), &key, Some(value)));
-        Ok(state)
+        Ok(Self { cluster: Arc::new(Cluster { genesis, digest }), tree, window, result })
     }
 
-    /// Stores a value, or its absence, if the record is of a kept prefix.
-    pub(crate) fn store(&mut self, path: Path, key: &Key, value: Option<Bytes>) {
-        if !self.keeps(&path) {
-            return;
+    /// A state as it was, from what a store kept of it.
+    ///
+    /// `parts` are the kept records as leaves and the frame, in the order of their places
+    /// ([`HistoryTree::from_parts`]); `heights` are those of the window, the oldest first, the last one the state's own.
+    ///
+    /// # Errors
+    /// If the genesis breaks a rule, heights are missing or do not follow each other, or parts and heights contradict.
+    pub fn restore(
+        genesis: Genesis,
+        kept: impl IntoIterator<Item = Prefix>,
+        heights: Vec<PastHeight>,
+        parts: impl IntoIterator<Item = (Prefix, FrameNode)>,
+    ) -> Result<Self, RestoreError> {
+        genesis.check()?;
+        let result = heights.last().ok_or(RestoreError::NoHeights)?.result;
+        for pair in heights.windows(2) {
+            let (below, above) = (pair[0].result.height, pair[1].result.height);
+            if below.checked_add(1) != Some(above) {
+                return Err(RestoreError::Gap { below, above });
+            }
         }
-        match value {
-            Some(value) => self.values.insert_mut(path, Arc::new(Record { key: key.clone(), value })),
-            None => drop(self.values.remove_mut(&path)),
+        let (mut window, mut traces) = (Vec::new(), BTreeMap::new());
+        for past in heights {
+            window.push(WrittenHeight { root: past.result.root.into(), written: past.written.into() });
+            traces.insert(past.result.height, BlockTrace { identities: past.identities, code: past.code });
         }
+        let tree = HistoryTree::from_parts(genesis.history, kept, result.height, window, parts)?;
+        let window = Window::restore(genesis.history, result.height, traces);
+        let digest = genesis.digest();
+        Ok(Self { cluster: Arc::new(Cluster { genesis, digest }), tree, window, result })
     }
 
     /// Whether the record at this path is of a prefix that is kept here.
     #[must_use]
     pub fn keeps(&self, path: &Path) -> bool {
-        self.tree.kept().iter().any(|prefix| prefix.contains(path))
+        self.tree.keeps(path)
     }
 
     /// The height of the block that led here.
@@ -126,27 +168,15 @@ impl State {
         &self.tree
     }
 
-    /// The value of a kept record; `None` if there is none, or if it is not kept here ([`State::keeps`]).
-    #[must_use]
-    pub fn value(&self, key: &Key) -> Option<&Bytes> {
-        self.values.get(&key.path()).map(|record| &record.value)
-    }
-
-    /// The kept records, in the order of their paths.
-    pub fn records(&self) -> impl Iterator<Item = (&Key, &Bytes)> {
-        self.values.values().map(|record| (&record.key, &record.value))
-    }
-
     /// How many records are kept.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.values.size()
+    pub fn kept_records(&self) -> usize {
+        self.tree.kept_records()
     }
 
-    /// Whether no record is kept.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.values.is_empty()
+    /// The code that the newest block carried or ran, by digest.
+    pub fn newest_code(&self) -> impl Iterator<Item = (&Hash, &Bytes)> {
+        self.window.newest().into_iter().flat_map(|trace| &trace.code)
     }
 
     /// Proves records, present or absent.
@@ -196,13 +226,4 @@ impl State {
             None => Err(Void::CodeCold(prepared.request().body.operation.clone())),
         }
     }
-}
-
-/// The digest of the paths that a block wrote, in ascending order.
-pub(crate) fn written_digest<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Hash {
-    let mut bytes = Vec::new();
-    for path in paths {
-        Hash((*path).into()).encode_to(&mut bytes);
-    }
-    Hash::of(Domain::Written, &bytes)
 }

@@ -1,7 +1,7 @@
 //! What the last T blocks leave behind beside the records and their roots: the identities that they ordered, and the
 //! code that they carried or ran. Persistent, so that forks share it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,7 +14,7 @@ pub struct BlockTrace {
     /// The identities that it ordered.
     pub identities: BTreeSet<Identity>,
     /// The code that it carried or ran, by digest.
-    pub code: std::collections::BTreeMap<Hash, Bytes>,
+    pub code: BTreeMap<Hash, Bytes>,
 }
 
 /// The window as it stands before the block of height `newest + 1`.
@@ -46,6 +46,23 @@ impl Window {
         }
     }
 
+    /// The window after these heights, of which the last is `newest` and those before the last T are not looked at.
+    pub fn restore(history: u64, newest: Height, traces: BTreeMap<Height, BlockTrace>) -> Self {
+        let mut window = Self::genesis(history);
+        window.newest = newest;
+        // Heights 1 and up: genesis orders nothing.
+        let oldest = (newest + 1).saturating_sub(history);
+        for (height, trace) in traces.into_iter().filter(|(height, _)| *height >= oldest) {
+            window.add(height, trace);
+        }
+        window
+    }
+
+    /// What the newest block added.
+    pub fn newest(&self) -> Option<&BlockTrace> {
+        self.traces.get(&self.newest).map(|trace| &**trace)
+    }
+
     /// The height at which a block ordered the identity, while that is remembered.
     ///
     /// A request lives for T blocks after its `base`, and it was ordered after its `base`: so when its
@@ -64,17 +81,21 @@ impl Window {
         let newest = self.newest + 1;
         let mut next = self.clone();
         next.newest = newest;
-        for identity in &trace.identities {
-            next.identities.insert_mut(*identity, newest);
-        }
-        for (digest, code) in &trace.code {
-            next.code.insert_mut(*digest, Warm { code: code.clone(), used: newest });
-        }
-        next.traces.insert_mut(newest, Arc::new(trace));
+        next.add(newest, trace);
         if let Some(expired) = newest.checked_sub(self.history) {
             next.forget(expired);
         }
         next
+    }
+
+    fn add(&mut self, height: Height, trace: BlockTrace) {
+        for identity in &trace.identities {
+            self.identities.insert_mut(*identity, height);
+        }
+        for (digest, code) in &trace.code {
+            self.code.insert_mut(*digest, Warm { code: code.clone(), used: height });
+        }
+        self.traces.insert_mut(height, Arc::new(trace));
     }
 
     /// Drops what the block of `height` added, unless a later block added it again.

@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use pleach_state::{Applied, Decision, Prepared, State, prepare, prepare_all};
-use pleach_tree::{Path, Prefix, Proof};
+use pleach_state::{Applied, Decision, PastHeight, Prepared, State, prepare, prepare_all};
+use pleach_tree::{FrameNode, Path, Prefix, Proof, ValueDigest};
 use pleach_types::receipt::Void;
 use pleach_types::*;
 use support::oracle::{Block as Expected, Bounds, Coverage, Oracle, Records, Spec, Verdict as Judged};
@@ -68,7 +68,9 @@ struct World {
     oracle: Oracle,
     /// States of node 0 by height, to cut proofs from.
     states: Vec<State>,
-    others: [State; 3],
+    others: [Other; 3],
+    /// What each height left behind.
+    past: Vec<PastHeight>,
     /// Requests that were sent some time ago.
     sent: VecDeque<Made>,
     /// The last age that was tried in turn.
@@ -79,7 +81,8 @@ impl World {
     fn new(seed: u64, history: u64) -> Self {
         let state = State::genesis(genesis("test", history)).expect("a good genesis");
         let mut records = Records::new();
-        for (key, value) in state.records() {
+        let values = genesis("test", history).all_records().expect("a good genesis");
+        for (key, value) in &values {
             records.insert(key.as_str().to_owned(), value.to_vec());
         }
         let bounds = Bounds {
@@ -92,13 +95,16 @@ impl World {
         let oracle = Oracle::new(state.genesis_digest().0, bounds, records);
         assert_eq!(state.result().root.0, oracle.roots[0]);
         let others = layouts(&mut Random::new(!seed))
-            .map(|kept| State::keeping(genesis("test", history), kept).expect("a good genesis"));
+            .map(|kept| State::keeping(genesis("test", history), kept).expect("a good genesis"))
+            .map(|state| Other { values: own(&state, &values), state });
+        let past = vec![past_height(&state, &[])];
         Self {
             random: Random::new(seed ^ history << 32),
             history,
             oracle,
             states: vec![state],
             others,
+            past,
             sent: VecDeque::new(),
             sweep: seed * history / SEEDS,
         }
@@ -373,7 +379,13 @@ impl World {
         let expected = self.oracle.block(&specs);
         let applied = support::apply(self.states.last().expect("height 0"), &bytes, &Native);
         compare(&applied, &expected, &block);
-        for (node, state) in self.others.iter_mut().enumerate() {
+        self.past.push(past_height(&applied.state, &applied.decisions));
+        for (node, machine) in self.others.iter_mut().enumerate() {
+            // Not drawn: the requests of a seed stay what they are.
+            if (self.past.len() + node).is_multiple_of(7) {
+                machine.state = restarted(machine, &self.past[..self.past.len() - 1], self.history);
+            }
+            let state = &machine.state;
             let other = match node {
                 0 => one_by_one(state, &bytes),
                 1 => after_a_fork(state, &bytes),
@@ -382,8 +394,10 @@ impl World {
             assert_eq!(other.decisions, applied.decisions, "node {}", node + 1);
             assert_eq!(other.state.result(), applied.state.result(), "node {}", node + 1);
             assert_eq!(other.changes, applied.changes, "node {}", node + 1);
-            *state = other.state;
-            holds_what_it_should(state, &applied.state, &self.oracle);
+            machine.state = other.state;
+            let changes = other.changes.into_iter().filter(|(key, _)| machine.state.keeps(&key.path()));
+            support::change(&mut machine.values, &changes.collect());
+            holds_what_it_should(machine, &applied.state, &self.oracle);
         }
         self.states.push(applied.state);
     }
@@ -404,6 +418,42 @@ impl World {
     }
 }
 
+/// A machine that keeps a part, with the values that its store would have.
+struct Other {
+    state: State,
+    values: BTreeMap<Key, Bytes>,
+}
+
+/// The records that a state keeps.
+fn own(state: &State, values: &BTreeMap<Key, Bytes>) -> BTreeMap<Key, Bytes> {
+    values.iter().filter(|(key, _)| state.keeps(&key.path())).map(|(k, v)| (k.clone(), v.clone())).collect()
+}
+
+fn past_height(state: &State, decisions: &[Decision]) -> PastHeight {
+    let identity = |decision: &Decision| match decision {
+        Decision::Receipt(receipt) => Some(receipt.identity),
+        Decision::Void(_) => None,
+    };
+    PastHeight {
+        result: *state.result(),
+        written: state.tree().written(state.height()).expect("the newest height").to_vec(),
+        identities: decisions.iter().filter_map(identity).collect(),
+        code: state.newest_code().map(|(digest, code)| (*digest, code.clone())).collect(),
+    }
+}
+
+/// The machine as a store gives it back: its records, the frame, and the heights of the window.
+fn restarted(machine: &Other, past: &[PastHeight], history: u64) -> State {
+    let leaf =
+        |(key, value): (&Key, &Bytes)| (Prefix::new(key.path(), Path::BITS), FrameNode::Leaf(ValueDigest::of(value)));
+    let parts: BTreeMap<_, _> = machine.values.iter().map(leaf).chain(machine.state.tree().frame()).collect();
+    let window = past[past.len().saturating_sub(history as usize)..].to_vec();
+    let kept = machine.state.tree().kept().to_vec();
+    let state = State::restore(genesis("test", history), kept, window, parts).expect("what was kept fits");
+    assert_eq!(state.tree().held(), machine.state.tree().held(), "restored at height {}", state.height());
+    state
+}
+
 /// What the three other machines keep.
 fn layouts(random: &mut Random) -> [Vec<Prefix>; 3] {
     let mut prefix = |bits: usize| {
@@ -415,13 +465,13 @@ fn layouts(random: &mut Random) -> [Vec<Prefix>; 3] {
 }
 
 /// Everything under its prefixes, with values, and outside of them the proof of what the window wrote, as digests.
-fn holds_what_it_should(state: &State, full: &State, oracle: &Oracle) {
+fn holds_what_it_should(Other { state, values }: &Other, full: &State, oracle: &Oracle) {
     let records = oracle.records.last().expect("height 0");
     let own = records.iter().filter(|(key, _)| state.keeps(&Path::of(key.as_bytes())));
     let own: BTreeMap<&str, &[u8]> = own.map(|(key, value)| (key.as_str(), &value[..])).collect();
-    let kept: BTreeMap<&str, &[u8]> = state.records().map(|(key, value)| (key.as_str(), &value[..])).collect();
+    let kept: BTreeMap<&str, &[u8]> = values.iter().map(|(key, value)| (key.as_str(), &value[..])).collect();
     assert_eq!(kept, own, "kept records at height {}", state.height());
-    assert_eq!(state.len(), own.len());
+    assert_eq!(state.kept_records(), own.len());
 
     let (height, root) = (full.height(), full.tree().root());
     let window = (height + 1).saturating_sub(full.tree().heights())..=height;

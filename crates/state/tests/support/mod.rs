@@ -70,6 +70,8 @@ pub fn genesis(name: &str, history: u64) -> Genesis {
 /// One node's state, with the states of all heights so that proofs of any age can be made.
 pub struct Chain {
     pub states: Vec<State>,
+    /// The values of each height.
+    pub values: Vec<BTreeMap<Key, Bytes>>,
     nonce: u64,
 }
 
@@ -79,7 +81,8 @@ impl Chain {
     }
 
     pub fn of(genesis: Genesis) -> Self {
-        Self { states: vec![State::genesis(genesis).expect("a good genesis")], nonce: 0 }
+        let values = vec![genesis.all_records().expect("a good genesis")];
+        Self { states: vec![State::genesis(genesis).expect("a good genesis")], values, nonce: 0 }
     }
 
     pub fn state(&self) -> &State {
@@ -93,7 +96,8 @@ impl Chain {
     /// A signed request of `operation` over `touched`, its proof made at `base`, its code attached.
     pub fn request_at(&mut self, base: Height, operation: &str, touched: &[&str], script: Script) -> Request {
         self.nonce += 1;
-        let state = &self.states[usize::try_from(base).expect("small")];
+        let height = usize::try_from(base).expect("small");
+        let (state, values) = (&self.states[height], &self.values[height]);
         let mut touched: Vec<_> = touched.iter().copied().map(key).collect();
         touched.sort();
         let mut nonce = [0; 16];
@@ -108,8 +112,8 @@ impl Chain {
             touched,
         };
         let proof = state.prove(body.proven_keys()).expect("all is kept").encode().into();
-        let values = body.touched.iter().map(|key| state.value(key).cloned()).collect();
-        let code = state.value(&body.operation).cloned();
+        let code = values.get(&body.operation).cloned();
+        let values = body.touched.iter().map(|key| values.get(key).cloned()).collect();
         Request::sign(body, &[secret(9)], proof, values, code)
     }
 
@@ -126,6 +130,9 @@ impl Chain {
         let requests: Vec<_> = requests.iter().map(|request| Bytes::from(request.encode())).collect();
         let applied = apply(self.state(), &requests, executor);
         self.states.push(applied.state.clone());
+        let mut values = self.values.last().expect("height 0").clone();
+        change(&mut values, &applied.changes);
+        self.values.push(values);
         applied
     }
 
@@ -147,7 +154,17 @@ impl Chain {
     }
 
     pub fn value(&self, name: &str) -> Option<Bytes> {
-        self.state().value(&key(name)).cloned()
+        self.values.last().expect("height 0").get(&key(name)).cloned()
+    }
+}
+
+/// Makes the changes of a block to values, as a store does.
+pub fn change(values: &mut BTreeMap<Key, Bytes>, changes: &BTreeMap<Key, Option<Bytes>>) {
+    for (key, value) in changes {
+        match value {
+            Some(value) => drop(values.insert(key.clone(), value.clone())),
+            None => drop(values.remove(key)),
+        }
     }
 }
 
