@@ -181,7 +181,13 @@ mod tests {
     fn block(requests: Vec<Bytes>) -> Block {
         let leader = SecretKey::from_seed([7; 32]).public();
         let context = Context { epoch: 0, view: 9, parent_view: 7, leader, parent: Hash([3; 32]) };
-        let result = BlockResult { height: 4, root: Hash([1; 32]), receipts: Hash([2; 32]), written: Hash([4; 32]) };
+        let result = BlockResult {
+            height: 4,
+            root: Hash([1; 32]),
+            receipts: Hash([2; 32]),
+            written: Hash([4; 32]),
+            code: Hash([5; 32]),
+        };
         Block::new(context, 5, result, requests)
     }
 

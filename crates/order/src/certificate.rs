@@ -1,11 +1,18 @@
 //! From the engine's finalizations to certificates that need no engine to check.
 
+use bytes::Bytes;
+use commonware_codec::DecodeExt as _;
 use commonware_consensus::simplex::scheme::ed25519;
-use commonware_consensus::simplex::types::Finalization;
+use commonware_consensus::simplex::types::{Finalization, Proposal};
+use commonware_consensus::types::{Epoch, Round, View};
 use commonware_cryptography::blake3::Digest;
+use commonware_cryptography::certificate::Signers;
+use commonware_cryptography::ed25519::Signature as EngineSignature;
+use commonware_cryptography::ed25519::certificate::Certificate as Signatures;
+use commonware_utils::Participant;
 use pleach_types::{Certificate, Signature};
 
-use crate::block::hash_from_engine;
+use crate::block::{engine_digest, hash_from_engine};
 
 /// How members sign votes: plain Ed25519, one signature per member. Anyone can check who signed, so
 /// contradicting votes are evidence, and a client needs no more than the members' keys.
@@ -33,4 +40,19 @@ pub fn from_engine(finalization: &EngineFinalization) -> Option<Certificate> {
         signers: signers.collect::<Option<_>>()?,
         signatures: signatures.collect::<Option<_>>()?,
     })
+}
+
+/// The other way round. `None` if it holds bytes that are no signature, or names a signer beyond the members. Whether
+/// it proves anything is for the engine to check, which panics if it does not: verify it first.
+pub(crate) fn to_engine(certificate: &Certificate, members: usize) -> Option<EngineFinalization> {
+    let round = Round::new(Epoch::new(certificate.epoch), View::new(certificate.view));
+    let proposal = Proposal::new(round, View::new(certificate.parent_view), engine_digest(&certificate.block));
+    let signers = certificate.signers.iter().map(|signer| Participant::new(u32::from(*signer)));
+    let signers = Signers::new(u32::try_from(members).ok()?, signers).ok()?;
+    let signatures = certificate
+        .signatures
+        .iter()
+        .map(|signature| EngineSignature::decode(Bytes::copy_from_slice(&signature.0)).ok());
+    let signatures: Option<Vec<_>> = signatures.map(|signature| signature.map(Into::into)).collect();
+    Some(Finalization { proposal, certificate: Signatures { signers, signatures: signatures? } })
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use pleach_types::limits::BLOCK_BYTES_MAX;
@@ -96,6 +97,26 @@ impl Bounds {
     }
 }
 
+/// Whether this member knows what it has voted for.
+#[derive(Clone, Debug, Default)]
+pub enum Votes {
+    /// They are in its journals, or it never voted.
+    #[default]
+    Kept,
+    /// They are gone: it must vote in no view in which it may have voted before ([`crate::Application::rejoin`]).
+    Lost(Regained),
+}
+
+/// Is told when a member that had lost its votes has them in its journals again.
+#[derive(Clone)]
+pub struct Regained(pub Arc<dyn Fn() + Send + Sync>);
+
+impl std::fmt::Debug for Regained {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Regained")
+    }
+}
+
 /// What a member needs to take part, whatever runtime and network it runs on.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -114,6 +135,8 @@ pub struct Settings {
     /// What the names of this member's files start with: letters, digits, `-` and `_`. Empty, unless several members
     /// share one storage, as they do in a simulation.
     pub storage_prefix: String,
+    /// Whether this member knows what it has voted for.
+    pub votes: Votes,
 }
 
 impl Settings {
@@ -247,6 +270,11 @@ pub enum OrderError {
         /// Who asked for it.
         expected: String,
     },
+    /// The votes are lost, and there is nobody to tell in which views they were.
+    #[error(
+        "data folder {0} holds nothing of this member, and it has no others to get its records from. If it never ran before, start it as a new member"
+    )]
+    Alone(PathBuf),
     /// The engine stopped by itself. It does so when the disk or the application fails, since going on could break promises.
     #[error("the ordering engine stopped: {0}. Restart the node; if it stops again, look at the disk first")]
     Stopped(String),

@@ -1,6 +1,6 @@
 //! Finalized blocks, in order, to the application: first those on disk, then live ones.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use commonware_actor::Feedback;
 use commonware_consensus::marshal::Update;
@@ -9,15 +9,18 @@ use commonware_consensus::marshal::standard::Standard;
 use commonware_consensus::types::Height as EngineHeight;
 use commonware_consensus::{Heightable as _, Reporter};
 use commonware_cryptography::Digested;
+use commonware_macros::select;
 use commonware_runtime::Spawner;
 use commonware_utils::Acknowledgement as _;
 use commonware_utils::acknowledgement::Exact;
-use pleach_types::Height;
+use pleach_types::{Certificate, Height};
 use tokio::sync::mpsc;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::block::EngineBlock;
-use crate::certificate::{Scheme, from_engine};
+use crate::certificate::{Scheme, from_engine, to_engine};
+use crate::config::Regained;
+use crate::network::Floor;
 use crate::signal::Signal;
 use crate::{Application, OrderError};
 
@@ -73,23 +76,41 @@ pub(crate) struct Delivery<E> {
     pub(crate) app: Arc<dyn Application>,
     pub(crate) marshal: Marshal,
     pub(crate) progress: Arc<Progress>,
+    pub(crate) floor: Arc<Floor>,
+    /// How many members there are.
+    pub(crate) members: usize,
+    /// Who is to be told that votes are no longer lost.
+    pub(crate) regained: Mutex<Option<Regained>>,
 }
 
 impl<E: Spawner> Delivery<E> {
-    /// Gives the application the blocks 1 to `last` of the archive: all that it acknowledged before the last stop.
+    /// Gives the application the blocks of the archive up to `last`, the newest one that it acknowledged before the last
+    /// stop, as far as it does not have them.
+    ///
+    /// If the archive begins later, because the application lost what it had, this waits until the application has
+    /// come by a state from others, and goes on behind that.
     ///
     /// # Errors
-    /// [`OrderError::Stopped`] if a block is missing, which means that the disk lost it.
+    /// [`OrderError::Stopped`] if that state is not one that these members certified.
     pub(crate) async fn replay(&self, last: Height) -> Result<(), OrderError> {
-        if last > 0 {
-            info!(blocks = last, "replaying the archive");
+        let has = self.app.height();
+        self.progress.delivered.raise(has);
+        if last > has {
+            info!(from = has + 1, to = last, "replaying the archive");
         }
-        for height in 1..=last {
-            let block =
-                self.marshal.get_block(EngineHeight::new(height)).await.ok_or_else(|| {
-                    OrderError::Stopped(format!("block {height} of {last} is missing in the archive"))
-                })?;
-            self.deliver(block).await?;
+        let mut height = has + 1;
+        while height <= last {
+            match self.marshal.get_block(EngineHeight::new(height)).await {
+                Some(block) => {
+                    self.deliver(block).await?;
+                    height += 1;
+                }
+                None => {
+                    warn!(height, "the archive does not have this block any more: waiting for a state from others");
+                    self.set_floor(&self.floor.next().await)?;
+                    height = self.app.height() + 1;
+                }
+            }
         }
         Ok(())
     }
@@ -99,14 +120,45 @@ impl<E: Spawner> Delivery<E> {
     /// # Errors
     /// [`OrderError::Stopped`], always: the engine goes on for ever otherwise.
     pub(crate) async fn run(self, mut finalized: Finalized) -> Result<(), OrderError> {
-        while let Some((block, ack)) = finalized.recv().await {
+        loop {
+            let next = select! {
+                certificate = self.floor.next() => {
+                    self.set_floor(&certificate)?;
+                    continue;
+                },
+                next = finalized.recv() => next,
+            };
+            let Some((block, ack)) = next else {
+                return Err(OrderError::Stopped("no more blocks are delivered".into()));
+            };
             // The engine reports genesis, and what it is unsure to have reported before.
             if block.height().get() > self.progress.delivered.get() {
                 self.deliver(block).await?;
+                self.regain();
             }
             ack.acknowledge();
         }
-        Err(OrderError::Stopped("no more blocks are delivered".into()))
+    }
+
+    /// Goes on from this block, below which the application has the state.
+    ///
+    /// # Errors
+    /// [`OrderError::Stopped`] if it is no certificate of these members.
+    pub(crate) fn set_floor(&self, certificate: &Certificate) -> Result<(), OrderError> {
+        let finalization = to_engine(certificate, self.members)
+            .ok_or_else(|| OrderError::Stopped("the application's floor is no certificate".into()))?;
+        let has = self.app.height();
+        info!(height = has, view = certificate.view, "going on behind a state that came from others");
+        self.progress.delivered.raise(has);
+        self.marshal.set_floor(finalization);
+        Ok(())
+    }
+
+    /// A block was delivered, so consensus runs and has written down from where on.
+    fn regain(&self) {
+        if let Some(Regained(tell)) = self.regained.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            tell();
+        }
     }
 
     async fn deliver(&self, block: Digested<EngineBlock>) -> Result<(), OrderError> {
@@ -120,6 +172,15 @@ impl<E: Spawner> Delivery<E> {
         });
         executed.await.map_err(|_| OrderError::Stopped(format!("execution of block {height} was cut short")))?;
         self.progress.delivered.raise(height.get());
+        self.prune();
         Ok(())
+    }
+
+    /// Drops what nobody needs any more. The archive does it by whole sections, so that most calls cost nothing.
+    fn prune(&self) {
+        let needed = self.app.needed_from();
+        if needed > 0 {
+            self.marshal.prune(EngineHeight::new(needed));
+        }
     }
 }

@@ -31,9 +31,11 @@
 //! # What is kept on disk
 //!
 //! Own votes are synced before they leave, so a restarted node cannot contradict itself; finalized blocks and their
-//! certificates are archived for ever. Nothing is pruned yet: the application's state is in memory and is
-//! rebuilt at start by replaying the archive from height 1. **A data directory must never be copied or rolled back
-//! while its key lives**: that forgets votes and turns an honest node into one that contradicts itself.
+//! certificates are archived until the application needs them no more ([`Application::needed_from`]). At start the
+//! application gets those that it does not have. **A data directory must never be copied or rolled back
+//! while its key lives**: that forgets votes and turns an honest node into one that contradicts itself. A data directory
+//! that is gone altogether is another matter: the member notices, and comes back by the rules of `views`. So that a
+//! member which never ran is told from one that lost its data, [`declare_new`] leaves a note where its data will be.
 //!
 //! # Membership
 //!
@@ -49,14 +51,16 @@ mod network;
 mod node;
 mod running;
 mod signal;
+mod views;
 
 use bytes::Bytes;
 use pleach_types::{Block, Certificate, Context, Hash, Height, PublicKey};
 use std::sync::Arc;
+use std::time::Duration;
 
-pub use config::{Bounds, Config, MemberAddress, OrderError, Settings, Timeouts};
+pub use config::{Bounds, Config, MemberAddress, OrderError, Regained, Settings, Timeouts, Votes};
 pub use network::{Network, SendError};
-pub use running::{Running, run};
+pub use running::{Running, declare_new, journals, run};
 
 /// The engine's generic side, for the simulator only: the same code as [`run`], on another runtime and network.
 pub mod engine {
@@ -85,6 +89,18 @@ pub struct Proposal {
 pub trait Application: Send + Sync + 'static {
     /// Hands over the means to reach the other members. Called once, before any other method and before [`run`] returns.
     fn start(&self, network: Network);
+
+    /// The newest height whose block the application has already, from an earlier run: delivery goes on behind it. Asked
+    /// once, at the start.
+    fn height(&self) -> Height {
+        0
+    }
+
+    /// The oldest height whose block is still needed: by this application after a crash, or by members that lag. What
+    /// lies below may be dropped from the archive. It must never be above what the application has made durable.
+    fn needed_from(&self) -> Height {
+        0
+    }
 
     /// Whether the state *after* the block with this digest can be had without executing further ancestors: the block is
     /// genesis, or was executed and its state is still kept.
@@ -125,7 +141,7 @@ pub trait Application: Send + Sync + 'static {
     fn verify(&self, block: &Arc<Block>, missing: &[Arc<Block>]) -> bool;
 
     /// The next finalized block, in height order without gaps, each height once per process: at start those of the node's own
-    /// archive from height 1 on, then live ones. The next is delivered only after this returns.
+    /// archive from the one behind [`Application::height`] on, then live ones. The next is delivered only after this returns.
     ///
     /// `certificate` is the finalization of this very block. It is `None` if the block became final through a
     /// descendant: then the descendant's certificate and the digests that link them are the proof.
@@ -134,6 +150,15 @@ pub trait Application: Send + Sync + 'static {
     /// All blocks that this member had acknowledged before its last stop have been given to
     /// [`Application::finalized`] again, and the member now takes part. Called once.
     fn replayed(&self) {}
+
+    /// Does what takes long and belongs to no block, on a thread where blocking is allowed: called about five times a
+    /// second and soon after [`Network::nudge`], never twice at once. `now` is the time since the engine started.
+    fn work(&self, _now: Duration) {}
+
+    /// This member's votes are lost ([`Votes::Lost`]), so it takes part only from a finalization of `view` or later on.
+    /// The application has to come by the state below such a block, and then call [`Network::set_floor`]; no block is
+    /// delivered before.
+    fn rejoin(&self, _view: u64) {}
 
     /// A message that the member `from` sent with [`Network::broadcast`] or [`Network::send`]. The sender is
     /// authenticated, the content is not trusted. It must be cheap: hand the message on.

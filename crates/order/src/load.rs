@@ -16,7 +16,8 @@ use pleach_types::{
 };
 
 use crate::{
-    Application, Bounds, Config, MemberAddress, Network, OrderError, Proposal, Running, Settings, Timeouts, run,
+    Application, Bounds, Config, MemberAddress, Network, OrderError, Proposal, Running, Settings, Timeouts, Votes,
+    declare_new, run,
 };
 
 /// Bytes of a payload's number and of its member's, which stand in front of it.
@@ -69,7 +70,7 @@ pub fn measure(load: &Load) -> Result<Measured, OrderError> {
     for (n, member) in addresses.iter().enumerate() {
         let pool = Pool::new(n as u16, load, &limits);
         let app = Arc::new(Source { pool: Mutex::new(pool), network: OnceLock::new() });
-        let config = config(load, &genesis, &addresses, secret(&member.key, load.members));
+        let config = config(load, &genesis, &addresses, secret(&member.key, load.members))?;
         cluster.push((run(config, Arc::clone(&app) as Arc<dyn Application>)?, app));
     }
     let started = Instant::now();
@@ -132,7 +133,12 @@ fn addresses(load: &Load, genesis: &Genesis) -> Result<Vec<MemberAddress>, Order
     genesis.members.iter().zip(&held).map(address).collect()
 }
 
-fn config(load: &Load, genesis: &Genesis, addresses: &[MemberAddress], secret: SecretKey) -> Config {
+fn config(
+    load: &Load,
+    genesis: &Genesis,
+    addresses: &[MemberAddress],
+    secret: SecretKey,
+) -> Result<Config, OrderError> {
     let own = secret.public();
     let listen = addresses.iter().find(|member| member.key == own).expect("an address for each").address;
     let settings = Settings {
@@ -144,8 +150,11 @@ fn config(load: &Load, genesis: &Genesis, addresses: &[MemberAddress], secret: S
         timeouts: Timeouts { pace: Duration::ZERO, ..Timeouts::default() },
         bounds: Bounds::of(&genesis.limits),
         storage_prefix: String::new(),
+        votes: Votes::Kept,
     };
-    Config { settings, addresses: addresses.to_vec(), listen, data: load.folder.join(own.short()), workers: 2 }
+    let data = load.folder.join(own.short());
+    declare_new(&data)?;
+    Ok(Config { settings, addresses: addresses.to_vec(), listen, data, workers: 2 })
 }
 
 /// An application that orders payloads and executes none.
@@ -232,7 +241,7 @@ impl Application for Source {
         let requests: Vec<_> = pool.waiting.drain(..fit).collect();
         pool.proposed.entry(proposal.height).or_default().extend_from_slice(&requests);
         let height = proposal.height - 1;
-        let result = BlockResult { height, root: Hash::default(), receipts: Hash::default(), written: Hash::default() };
+        let result = BlockResult { height, ..BlockResult::genesis(Hash::default()) };
         Some(Block::new(proposal.context, proposal.height, result, requests))
     }
 

@@ -5,14 +5,14 @@
 //! the next collects what arrives, so many small messages cost few frames.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use commonware_cryptography::ed25519;
 use commonware_p2p::{Receiver, Recipients, Sender};
 use commonware_runtime::{Clock, IoBuf};
-use pleach_types::PublicKey;
+use pleach_types::{Certificate, PublicKey};
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tracing::debug;
@@ -56,7 +56,29 @@ pub struct Network {
     queue: mpsc::Sender<Outgoing>,
     waiting: Arc<tokio::sync::Semaphore>,
     wake: Arc<Signal>,
+    nudge: Arc<Signal>,
+    floor: Arc<Floor>,
     bound: usize,
+}
+
+/// Where the application wants the order to go on, once it has come by the state there.
+#[derive(Debug, Default)]
+pub(crate) struct Floor {
+    wanted: Mutex<Option<Certificate>>,
+    changed: Signal,
+}
+
+impl Floor {
+    /// Waits for the next floor.
+    pub(crate) async fn next(&self) -> Certificate {
+        loop {
+            let seen = self.changed.get();
+            if let Some(certificate) = self.wanted.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                return certificate;
+            }
+            self.changed.above(seen).await;
+        }
+    }
 }
 
 /// A message on its way out, and its share of the queue's bytes.
@@ -69,10 +91,11 @@ pub(crate) struct Outgoing {
 }
 
 impl Network {
-    pub(crate) fn new(bound: u32, wake: Arc<Signal>) -> (Self, mpsc::Receiver<Outgoing>) {
+    pub(crate) fn new(bound: u32, signals: &Signals) -> (Self, mpsc::Receiver<Outgoing>) {
         let (queue, outgoing) = mpsc::channel(QUEUE_MESSAGES);
         let waiting = Arc::new(tokio::sync::Semaphore::new(QUEUE_BYTES));
-        (Self { queue, waiting, wake, bound: bound as usize }, outgoing)
+        let Signals { wake, nudge, floor } = signals.clone();
+        (Self { queue, waiting, wake, nudge, floor, bound: bound as usize }, outgoing)
     }
 
     /// Sends a message to all other members.
@@ -97,6 +120,18 @@ impl Network {
         self.wake.bump();
     }
 
+    /// Asks for a call of [`Application::work`] soon.
+    pub fn nudge(&self) {
+        self.nudge.bump();
+    }
+
+    /// Says that the application has the state below this finalized block and wants the blocks from it on, not those
+    /// that are missing before it. The application must have verified the certificate: the engine stops at a false one.
+    pub fn set_floor(&self, certificate: Certificate) {
+        *self.floor.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Some(certificate);
+        self.floor.changed.bump();
+    }
+
     fn enqueue(&self, to: Option<PublicKey>, message: Bytes) -> Result<(), SendError> {
         if message.len() > self.bound {
             return Err(SendError::TooLong { actual: message.len(), bound: self.bound });
@@ -109,6 +144,17 @@ impl Network {
             mpsc::error::TrySendError::Closed(_) => SendError::Stopped,
         })
     }
+}
+
+/// The application's ways to the engine beside messages.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Signals {
+    /// There may be something to order.
+    pub(crate) wake: Arc<Signal>,
+    /// There is work to do.
+    pub(crate) nudge: Arc<Signal>,
+    /// The order is to go on elsewhere.
+    pub(crate) floor: Arc<Floor>,
 }
 
 /// Sends what is queued, at most one frame per `pause`. It never ends: an application that drops its [`Network`] just has
@@ -217,7 +263,7 @@ mod tests {
 
     #[test]
     fn the_queue_is_bounded_in_length_number_and_bytes() {
-        let (network, mut outgoing) = Network::new(1 << 20, Arc::default());
+        let (network, mut outgoing) = Network::new(1 << 20, &Signals::default());
         let long = Bytes::from(vec![0; (1 << 20) + 1]);
         assert_eq!(network.broadcast(long), Err(SendError::TooLong { actual: (1 << 20) + 1, bound: 1 << 20 }));
         let big = Bytes::from(vec![0; 1 << 20]);

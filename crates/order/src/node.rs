@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::num::{NonZeroU16, NonZeroU32, NonZeroU64, NonZeroUsize};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use commonware_broadcast::buffered;
@@ -34,23 +34,24 @@ use commonware_storage::archive::prunable;
 use commonware_storage::translator::EightCap;
 use commonware_utils::ordered::Set;
 use commonware_utils::{NZU16, NZU64, NZUsize, NonZeroDuration};
-use pleach_types::PublicKey;
 use pleach_types::certificate::order_namespace;
+use pleach_types::{Certificate, PublicKey};
 use rand_core::CryptoRng;
-use tokio::sync::mpsc;
-use tracing::info;
+use tokio::sync::{mpsc, oneshot};
+use tracing::{info, warn};
 
 use crate::Application;
 use crate::block::{BlockBound, EngineBlock, engine_key, engine_public_key};
-use crate::certificate::{EngineFinalization, Scheme};
-use crate::config::{Bounds, OrderError, Settings, Timeouts};
+use crate::certificate::{EngineFinalization, Scheme, to_engine};
+use crate::config::{Bounds, OrderError, Settings, Timeouts, Votes};
 use crate::delivery::{Delivery, Marshal, Progress, Reports};
 use crate::glue::Glue;
-use crate::network::{Network, Outgoing, frame_bytes_max, receive_frames, send_frames};
+use crate::network::{Network, Outgoing, Signals, frame_bytes_max, receive_frames, send_frames};
 use crate::signal::Signal;
+use crate::views::{Newest, Wanted, Witness, exchange};
 
 /// The network channels of a member, by number.
-pub const CHANNELS: [u64; 6] = [0, 1, 2, 3, 4, 5];
+pub const CHANNELS: [u64; 7] = [0, 1, 2, 3, 4, 5, 6];
 
 /// All blocks are of this epoch: its end, and anything computed from it, stays within 64 bits.
 const EPOCH: Epoch = Epoch::zero();
@@ -58,7 +59,7 @@ const EPOCH_BLOCKS: NonZeroU64 = NZU64!(1 << 62);
 
 // What follows is part of the format on disk: changing any of it makes existing data unreadable.
 const PAGE_BYTES: NonZeroU16 = NZU16!(4_084);
-const ARCHIVE_SECTION: NonZeroU64 = NZU64!(4_096);
+const ARCHIVE_SECTION: NonZeroU64 = NZU64!(64);
 const CACHE_SECTION: NonZeroU64 = NZU64!(256);
 const VOTES_PARTITION: &str = "votes-0";
 const MARSHAL_PARTITION: &str = "marshal";
@@ -77,6 +78,8 @@ const BLOCKS_PER_SENDER: usize = 8;
 const REPAIR: NonZeroUsize = NZUsize!(32);
 /// Final blocks handed out and not yet executed: the back-pressure of execution on ordering.
 const UNEXECUTED: NonZeroUsize = NZUsize!(16);
+/// How often the application may work without asking for it.
+const WORK_EVERY: Duration = Duration::from_millis(200);
 /// Pause before a failed fetch is tried again.
 const FETCH_RETRY: Duration = Duration::from_millis(100);
 
@@ -95,6 +98,8 @@ pub struct Channels<S, R> {
     pub blocks: (S, R),
     /// Messages of the application.
     pub messages: (S, R),
+    /// Which views are over, for members that lost their votes.
+    pub views: (S, R),
 }
 
 /// Who the peers are, and how to shut one out.
@@ -110,15 +115,15 @@ pub struct Peers<P, B> {
 #[derive(Debug)]
 pub(crate) struct Link {
     outgoing: mpsc::Receiver<Outgoing>,
-    wake: Arc<Signal>,
+    signals: Signals,
 }
 
 /// Gives the application its [`Network`].
 pub(crate) fn introduce(app: &dyn Application, bounds: &Bounds) -> Link {
-    let wake = Arc::new(Signal::default());
-    let (network, outgoing) = Network::new(bounds.message_bytes, Arc::clone(&wake));
+    let signals = Signals::default();
+    let (network, outgoing) = Network::new(bounds.message_bytes, &signals);
     app.start(network);
-    Link { outgoing, wake }
+    Link { outgoing, signals }
 }
 
 /// Starts a member. [`Application::start`] is called before this returns. The handle resolves when the member stops,
@@ -215,7 +220,7 @@ where
     B: Blocker<PublicKey = ed25519::PublicKey>,
 {
     async fn run(self) -> Result<(), OrderError> {
-        let Self { context, channels, peers, settings, app, link: Link { outgoing, wake } } = self;
+        let Self { context, channels, peers, settings, app, link: Link { outgoing, signals } } = self;
         let members = Members::new(&settings.members);
         let namespace = order_namespace(&settings.genesis_digest);
         let secret = engine_key(&settings.secret);
@@ -223,6 +228,15 @@ where
         let own = members.ours[&settings.secret.public()].clone();
 
         let frames = Self::start_messages(&context, channels.messages, outgoing, &members, &settings, Arc::clone(&app));
+
+        let work = Self::start_work(&context, Arc::clone(&app), Arc::clone(&signals.nudge));
+        let newest = Newest::default();
+        let (views, safe) = Self::start_views(&context, channels.views, &scheme, &newest, &settings);
+        // Before anything that could vote.
+        let joined = match safe {
+            Some(safe) => Some(Self::rejoin(&*app, safe, &signals).await?),
+            None => None,
+        };
 
         // The archive, and what feeds it: blocks that are sent around, and blocks that are asked for.
         let pages = CacheRef::new(PAGE_BYTES, PAGES);
@@ -254,14 +268,32 @@ where
             app: Arc::clone(&app),
             marshal: marshal.clone(),
             progress: Arc::clone(&progress),
+            floor: Arc::clone(&signals.floor),
+            members: settings.members.len(),
+            regained: Mutex::new(match &settings.votes {
+                Votes::Kept => None,
+                Votes::Lost(regained) => Some(regained.clone()),
+            }),
         };
-        delivery.replay(floor.processed().map_or(0, |processed| processed.height().get())).await?;
+        let floor = match &joined {
+            Some(certificate) => {
+                delivery.set_floor(certificate)?;
+                to_engine(certificate, settings.members.len()).map_or(Floor::Genesis(genesis_digest), Floor::Finalized)
+            }
+            None => {
+                delivery.replay(floor.processed().map_or(0, |processed| processed.height().get())).await?;
+                Floor::Genesis(genesis_digest)
+            }
+        };
         app.replayed();
         let Timeouts { pace, idle, .. } = settings.timeouts;
         let last_block = Arc::default();
-        let glue = Glue { app, progress, wake, pace, last_block, idle, block_bytes: settings.bounds.block_bytes };
+        let block_bytes = settings.bounds.block_bytes;
+        let glue =
+            Glue { app, progress, wake: signals.wake, newest: newest.clone(), pace, last_block, idle, block_bytes };
         let deferred = Deferred::new(context.child("deferred"), glue, marshal, FixedEpocher::new(EPOCH_BLOCKS));
-        let config = Self::consensus(scheme, deferred, peers.blocker, genesis_digest, &settings, pages);
+        let reporter = Witness { next: deferred.clone(), newest };
+        let config = Self::consensus(scheme, deferred, reporter, peers.blocker, floor, &settings, pages);
         let votes = Engine::new(context.child("consensus"), config).start(
             channels.votes,
             channels.certificates,
@@ -276,6 +308,8 @@ where
             _ = votes => "consensus",
             _ = broadcast => "the exchange of blocks",
             _ = frames => "the exchange of messages",
+            _ = work => "the application's work",
+            _ = views => "the exchange of views",
         };
         Err(OrderError::Stopped(format!("{reason} ended")))
     }
@@ -326,6 +360,65 @@ where
                 _ = outgoing => {},
             }
         })
+    }
+
+    /// Lets the application work, now and then and when it asks for it.
+    fn start_work(context: &E, app: Arc<dyn Application>, nudge: Arc<Signal>) -> Handle<()> {
+        context.child("work").spawn(move |context| async move {
+            let started = context.current();
+            loop {
+                let seen = nudge.get();
+                let (now, app) = (context.current().duration_since(started).unwrap_or_default(), Arc::clone(&app));
+                let work = context.child("turn").shared(true).spawn(move |_| async move { app.work(now) });
+                if work.await.is_err() {
+                    return;
+                }
+                select! {
+                    () = context.sleep(WORK_EVERY) => {},
+                    () = nudge.above(seen) => {},
+                }
+            }
+        })
+    }
+
+    /// Starts the exchange of what views are over. What is returned beside it tells a member that lost its votes from
+    /// which view on it may take part.
+    fn start_views(
+        context: &E,
+        (sender, receiver): (S, R),
+        scheme: &Scheme,
+        newest: &Newest,
+        settings: &Settings,
+    ) -> (Handle<()>, Option<oneshot::Receiver<u64>>) {
+        let (safe, wanted) = match settings.votes {
+            Votes::Kept => (None, None),
+            Votes::Lost(_) => {
+                let (safe, wanted) = oneshot::channel();
+                let faults = (settings.members.len() - 1) / 3;
+                (Some(wanted), Some(Wanted { answers: 2 * faults + 1, safe }))
+            }
+        };
+        let (scheme, newest) = (scheme.clone(), newest.clone());
+        let views = context.child("views");
+        (views.spawn(move |context| exchange(context, sender, receiver, scheme, newest, wanted)), safe)
+    }
+
+    /// Waits until the application has the state below a block from which on this member may take part.
+    async fn rejoin(
+        app: &dyn Application,
+        safe: oneshot::Receiver<u64>,
+        signals: &Signals,
+    ) -> Result<Certificate, OrderError> {
+        let view = safe.await.map_err(|_| OrderError::Stopped("the exchange of views ended".into()))?;
+        info!(view, "this member takes part again from this view on, once it has the state there");
+        app.rejoin(view);
+        loop {
+            let certificate = signals.floor.next().await;
+            if certificate.view >= view {
+                return Ok(certificate);
+            }
+            warn!(found = certificate.view, needed = view, "a floor in views in which this member may have voted");
+        }
     }
 
     /// Starts what asks peers for blocks, and answers them.
@@ -396,8 +489,9 @@ where
     fn consensus(
         scheme: Scheme,
         deferred: Consensus<E>,
+        reporter: Witness<Consensus<E>>,
         blocker: B,
-        genesis: Digest,
+        floor: Floor<Scheme, Digest>,
         settings: &Settings,
         pages: CacheRef,
     ) -> ConsensusConfig<E, B> {
@@ -407,14 +501,14 @@ where
             elector: RoundRobin::default(),
             blocker,
             automaton: deferred.clone(),
-            relay: deferred.clone(),
-            reporter: deferred,
+            relay: deferred,
+            reporter,
             track_historical_votes: false,
             strategy: Sequential,
             partition: format!("{}{VOTES_PARTITION}", settings.storage_prefix),
             mailbox_size: MAILBOX,
             epoch: EPOCH,
-            floor: Floor::Genesis(genesis),
+            floor,
             replay_buffer: REPLAY_BUFFER,
             write_buffer: WRITE_BUFFER,
             page_cache: pages,
@@ -432,8 +526,16 @@ where
     }
 }
 
-type ConsensusConfig<E, B> =
-    simplex::Config<Scheme, RoundRobin<Blake3>, B, Digest, Consensus<E>, Consensus<E>, Consensus<E>, Sequential>;
+type ConsensusConfig<E, B> = simplex::Config<
+    Scheme,
+    RoundRobin<Blake3>,
+    B,
+    Digest,
+    Consensus<E>,
+    Consensus<E>,
+    Witness<Consensus<E>>,
+    Sequential,
+>;
 
 fn archive_config<C>(prefix: &str, name: &str, codec_config: C, pages: &CacheRef) -> prunable::Config<EightCap, C> {
     prunable::Config {

@@ -83,9 +83,9 @@ impl Cluster {
         for channel in CHANNELS {
             pairs.push(control.register(channel, quota(&Bounds::of(&Limits::default()))).await.unwrap());
         }
-        let [votes, certificates, resolver, backfill, blocks, messages] =
-            pairs.try_into().unwrap_or_else(|_| panic!("six channels"));
-        Channels { votes, certificates, resolver, backfill, blocks, messages }
+        let [votes, certificates, resolver, backfill, blocks, messages, views] =
+            pairs.try_into().unwrap_or_else(|_| panic!("seven channels"));
+        Channels { votes, certificates, resolver, backfill, blocks, messages, views }
     }
 
     async fn crash(&mut self, n: usize) {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use common::{Chain, Fault, assert_agreement, genesis, secret, settings, timeouts};
-use pleach_order::{Config, MemberAddress, OrderError, Running, run};
+use pleach_order::{Config, MemberAddress, OrderError, Running, declare_new, run};
 use pleach_types::Genesis;
 
 /// A folder that is removed at the end.
@@ -38,12 +38,14 @@ fn addresses(count: usize) -> Vec<SocketAddr> {
 fn config(genesis: &Genesis, addresses: &[SocketAddr], folder: &Path, n: usize) -> Config {
     let members = addresses.iter().enumerate();
     let mut settings = settings(genesis, n, timeouts(Duration::from_millis(50)));
+    let data = folder.join(format!("node{n}"));
+    declare_new(&data).unwrap();
     settings.storage_prefix = String::new();
     Config {
         settings,
         addresses: members.map(|(n, address)| MemberAddress { key: secret(n).public(), address: *address }).collect(),
         listen: addresses[n],
-        data: folder.join(format!("node{n}")),
+        data,
         workers: 1,
     }
 }
@@ -147,6 +149,10 @@ fn what_cannot_start_says_why() {
     unusable.data = folder.0.join("file");
     std::fs::write(&unusable.data, b"not a folder").unwrap();
     assert!(matches!(fail(unusable), OrderError::Data { .. }));
+
+    let alone = self::config(&self::genesis(1), &addresses[..1], &folder.0, 0);
+    let alone = Config { data: folder.0.join("gone"), ..alone };
+    assert_eq!(fail(alone.clone()), OrderError::Alone(alone.data));
 
     let mut stranger = config(1);
     stranger.settings.secret = secret(9);

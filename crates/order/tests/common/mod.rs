@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use pleach_order::{Application, Bounds, Network, Proposal, Settings, Timeouts};
+use pleach_order::{Application, Bounds, Network, Proposal, Settings, Timeouts, Votes};
 use pleach_types::hash::Domain;
 use pleach_types::{
     Block, BlockResult, Certificate, Encode as _, Genesis, Hash, Height, Limits, Member, Partitioning, PublicKey,
@@ -45,6 +45,7 @@ pub fn settings(genesis: &Genesis, n: usize, timeouts: Timeouts) -> Settings {
         timeouts,
         bounds: Bounds::of(&genesis.limits),
         storage_prefix: format!("node{n}-"),
+        votes: Votes::Kept,
     }
 }
 
@@ -119,7 +120,7 @@ impl State {
 
     fn result(&self, block: &Hash) -> BlockResult {
         let (height, root) = self.executed[block];
-        BlockResult { height, root, receipts: Hash::default(), written: Hash::default() }
+        BlockResult { height, root, ..BlockResult::genesis(root) }
     }
 }
 
