@@ -24,13 +24,21 @@ pub const RULES: &[Rule] = &[
     Rule { folder: "order", may_use: &["pleach-types"], pure: false },
     Rule {
         folder: "node",
-        may_use: &["pleach-tree", "pleach-types", "pleach-state", "pleach-vm", "pleach-order"],
+        may_use: &["pleach-tree", "pleach-types", "pleach-state", "pleach-store", "pleach-vm", "pleach-order"],
         pure: false,
     },
     Rule { folder: "client", may_use: &["pleach-tree", "pleach-types", "pleach-vm"], pure: false },
     Rule {
         folder: "cli",
-        may_use: &["pleach-tree", "pleach-types", "pleach-vm", "pleach-node", "pleach-client", "pleach-paper"],
+        may_use: &[
+            "pleach-tree",
+            "pleach-types",
+            "pleach-store",
+            "pleach-vm",
+            "pleach-node",
+            "pleach-client",
+            "pleach-paper",
+        ],
         pure: false,
     },
     Rule {
@@ -52,6 +60,7 @@ pub const RULES: &[Rule] = &[
             "pleach-tree",
             "pleach-types",
             "pleach-state",
+            "pleach-store",
             "pleach-vm",
             "pleach-order",
             "pleach-node",

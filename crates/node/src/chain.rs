@@ -8,25 +8,35 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use pleach_state::{Applied, Decision, State};
-use pleach_types::{Block, Hash, Height, Receipt, Verdict};
+use pleach_store::WindowEntry;
+use pleach_tree::Tree;
+use pleach_types::{Block, Hash, Header, Height, Receipt};
 
 use crate::lock;
 
 /// A block and what it came to.
 #[derive(Debug)]
 pub struct Executed {
-    /// The block.
-    pub block: Arc<Block>,
+    /// The block's header.
+    pub header: Header,
     /// Its digest.
     pub digest: Hash,
+    /// How many requests the block holds.
+    pub requests: u32,
     /// Its consequences.
     pub applied: Applied,
 }
 
 impl Executed {
+    /// A block that was executed before the last start: its state, and nothing of its consequences.
+    pub fn stored(entry: &WindowEntry, state: State) -> Self {
+        let applied = Applied { state, decisions: Vec::new(), receipts: Tree::new(), changes: BTreeMap::new() };
+        Self { header: entry.header.clone(), digest: entry.block(), requests: entry.requests, applied }
+    }
+
     /// The block's height.
-    pub fn height(&self) -> Height {
-        self.block.header.height
+    pub const fn height(&self) -> Height {
+        self.header.height
     }
 
     /// The state after the block.
@@ -41,20 +51,6 @@ impl Executed {
             Decision::Void(_) => None,
         })
     }
-
-    /// How many of the block's requests were applied, refused, void.
-    pub fn tally(&self) -> [u64; 3] {
-        let mut tally = [0; 3];
-        for decision in &self.applied.decisions {
-            let slot = match decision {
-                Decision::Receipt(receipt) if matches!(receipt.verdict, Verdict::Applied { .. }) => 0,
-                Decision::Receipt(_) => 1,
-                Decision::Void(_) => 2,
-            };
-            tally[slot] += 1;
-        }
-        tally
-    }
 }
 
 /// The states.
@@ -65,9 +61,9 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// A chain that knows the genesis block alone.
-    pub fn new(genesis: Arc<Executed>) -> Self {
-        Self { executed: Mutex::new(BTreeMap::from([(genesis.digest, genesis)])), turn: Mutex::new(()) }
+    /// A chain that knows one final block alone.
+    pub fn new(tip: Arc<Executed>) -> Self {
+        Self { executed: Mutex::new(BTreeMap::from([(tip.digest, tip)])), turn: Mutex::new(()) }
     }
 
     /// The block with this digest, if it was executed and not yet left behind.
@@ -94,10 +90,18 @@ impl Chain {
                 return None;
             }
             let applied = execute(parent.state(), block);
-            let executed = Arc::new(Executed { block: block.clone(), digest: own, applied });
+            // Limits keep blocks far below 2^32 requests.
+            let requests = u32::try_from(block.requests.len()).unwrap_or(u32::MAX);
+            let executed = Arc::new(Executed { header: block.header.clone(), digest: own, requests, applied });
             lock(&self.executed).insert(own, executed);
         }
         self.get(digest)
+    }
+
+    /// Forgets all blocks but this final one, which a state that came from others belongs to.
+    pub fn reset(&self, tip: Arc<Executed>) {
+        let _turn = lock(&self.turn);
+        *lock(&self.executed) = BTreeMap::from([(tip.digest, tip)]);
     }
 
     /// Forgets every block that cannot have the final block `tip` among its ancestors, by height.

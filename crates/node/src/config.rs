@@ -31,8 +31,11 @@ pub struct NodeFiles {
     pub key_file: PathBuf,
     /// The genesis of the cluster.
     pub genesis: PathBuf,
-    /// The folder for journals and archives.
+    /// The folder for records, journals and archives.
     pub data_dir: PathBuf,
+    /// Whether to run in a cluster that can lose records to the faults that it tolerates: K copies, and K at most f.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub accept_loss: bool,
 }
 
 /// Where this node listens.

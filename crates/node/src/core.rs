@@ -1,23 +1,30 @@
 //! The node as the engine sees it.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use pleach_order::{Application, Network, Proposal};
 use pleach_state::{Applied, Executor, Prepared, State, prepare, prepare_all};
-use pleach_tree::Tree;
-use pleach_types::genesis::GenesisError;
+use pleach_store::{BlockWrite, Keep, WindowEntry};
+use pleach_tree::{Path, Prefix};
 use pleach_types::receipt::Void;
-use pleach_types::{Block, Certificate, Genesis, Hash, Identity, PartitionMap, PublicKey, SecretKey};
+use pleach_types::{Block, Certificate, Encode, Genesis, Hash, Height, Identity, PartitionMap, PublicKey, SecretKey};
 use tokio::sync::Notify;
+use tracing::debug;
 
 use crate::chain::{Chain, Executed};
-use crate::history::History;
+use crate::disk::Disk;
+use crate::history::{Final, History};
 use crate::lock;
 use crate::metrics::Metrics;
 use crate::pool::{Pool, content_of};
+use crate::resume::Resumed;
 use crate::service::ServiceError;
+use crate::transfer::wire::Message;
+use crate::transfer::{Fetch, Source};
 use crate::waiters::Waiters;
 
 /// Heights that are kept for reads beside the window of the state machine.
@@ -44,41 +51,61 @@ pub struct Node {
     /// Whether the blocks of the archive have been executed again: what is served before is older than what this
     /// node has shown already.
     pub(crate) replayed: AtomicBool,
+    pub(crate) disk: Disk,
     chain: Chain,
     executor: Arc<dyn Executor>,
     network: OnceLock<Network>,
+    /// States that others fetch from here.
+    pub(crate) source: Source,
+    /// A state that this node fetches from others.
+    pub(crate) fetch: Fetch,
+    /// Held while a block is delivered or a fetched state is put in: the height up to which blocks are not needed.
+    delivered: Mutex<Height>,
+    /// How many heights are remembered.
+    pub(crate) keep: u64,
 }
 
 impl Node {
-    /// A node at height 0.
-    ///
-    /// # Errors
-    /// If the genesis breaks a rule.
-    pub fn new(genesis: Genesis, secret: SecretKey, executor: Arc<dyn Executor>) -> Result<Self, GenesisError> {
-        let state = State::of_member(genesis.clone(), &secret.public())?;
-        let block = Arc::new(Block::genesis(&genesis));
-        let applied =
-            Applied { state, decisions: Vec::new(), receipts: Tree::new(), changes: std::collections::BTreeMap::new() };
-        let executed = Arc::new(Executed { digest: block.digest(), block, applied });
+    /// A node that goes on where its store stopped. `disk` is made of the store in `resumed`.
+    #[must_use]
+    pub fn new(secret: SecretKey, executor: Arc<dyn Executor>, resumed: Resumed, disk: Disk) -> Self {
+        let Resumed { state, entries, .. } = resumed;
+        let genesis = state.cluster_genesis().clone();
         // Twice the window: a client must have the time to learn that its request was never executed.
         let keep = genesis.history.saturating_mul(2).max(HEIGHTS_KEPT_MIN);
+        let (history, tip) = remembered(&state, entries, keep);
         let name = genesis.member(&secret.public()).map_or_else(|| secret.public().short(), |m| m.name.clone());
-        Ok(Self {
+        Self {
             name,
-            digest: genesis.digest(),
+            digest: *state.genesis_digest(),
             map: genesis.partition_map(),
             genesis,
             secret,
-            history: Mutex::new(History::new(executed.clone(), keep)),
+            history: Mutex::new(history),
             pool: Mutex::new(Pool::default()),
             progress: Notify::new(),
             waiters: Waiters::default(),
             metrics: Metrics::new(),
             replayed: AtomicBool::new(false),
-            chain: Chain::new(executed),
+            disk,
+            chain: Chain::new(tip),
             executor,
             network: OnceLock::new(),
-        })
+            source: Source::default(),
+            fetch: Fetch::default(),
+            delivered: Mutex::new(0),
+            keep,
+        }
+    }
+
+    /// What this node answers to a message of another member that asks for a part of a state, both as they travel. `None`
+    /// if it is no such question, or there is no answer.
+    #[must_use]
+    pub fn answer_message(&self, from: &PublicKey, message: &Bytes) -> Option<Bytes> {
+        match Message::read(message) {
+            Ok(Message::Ask(ask)) => self.answer(from, &ask).map(|answer| Message::Answer(answer).encode().into()),
+            _ => None,
+        }
     }
 
     /// The genesis of the node's cluster.
@@ -96,10 +123,11 @@ impl Node {
     /// The state of the newest final block.
     ///
     /// # Panics
-    /// Never: genesis is always there.
+    /// Never: the newest height is always there.
     #[must_use]
     pub fn state(&self) -> State {
-        lock(&self.history).tip().expect("history begins with genesis").executed.state().clone()
+        let tip = lock(&self.history).tip().and_then(|tip| tip.state.clone());
+        tip.expect("the newest height has its state")
     }
 
     /// Takes a request from a client: checks it, queues it, and forwards it to the other members, so that it
@@ -131,7 +159,7 @@ impl Node {
         }
         if let Some(network) = self.network.get() {
             // Lossy on purpose: this node has the request and will lead one day; the client may ask others.
-            let _ = network.broadcast(bytes.clone());
+            let _ = network.broadcast(Message::request(bytes));
             network.wake();
         }
         Ok(identity)
@@ -196,12 +224,90 @@ impl Node {
         );
     }
 
+    /// What the store is to remember of a block.
+    fn block_write(&self, executed: &Executed, entry: &Final) -> BlockWrite {
+        let (state, before, height) = (executed.state(), self.state(), executed.height());
+        let written = state.tree().written(height).unwrap_or_default().to_vec();
+        let kept = executed.applied.changes.iter().filter(|(key, _)| state.keeps(&key.path()));
+        let code: BTreeMap<_, _> = state.newest_code().map(|(digest, code)| (*digest, code.clone())).collect();
+        let pin = self.source.oldest_pin().unwrap_or(height);
+        let oldest = height.saturating_sub(self.keep - 1);
+        let values = oldest.min(pin);
+        let window = oldest.min((pin + 1).saturating_sub(self.genesis.history));
+        BlockWrite {
+            entry: entry.entry(written, code.keys().copied().collect()),
+            // The engine's archive has it, for those that lag.
+            ordered: None,
+            records: kept.map(|(key, value)| (key.clone(), value.clone())).collect(),
+            frame: state.tree().frame_changes(before.tree()),
+            code,
+            note: Bytes::new(),
+            keep: Keep { values, window, ordered: height },
+        }
+    }
+
+    /// Puts a state that came from others in the place of this node's own, once `fetched` has made it the stored one.
+    /// Blocks up to its height are not executed any more.
+    pub(crate) fn install(
+        &self,
+        height: Height,
+        fetched: impl FnOnce() -> Result<(State, Vec<WindowEntry>), String>,
+    ) -> Result<(), String> {
+        let mut delivered = lock(&self.delivered);
+        self.disk.settle().map_err(|e| e.to_string())?;
+        let (state, entries) = fetched()?;
+        let (history, tip) = remembered(&state, entries, self.keep);
+        *lock(&self.history) = history;
+        self.chain.reset(tip);
+        lock(&self.pool).finalize(&state, [], Vec::new());
+        *delivered = height;
+        drop(delivered);
+        self.progress.notify_waiters();
+        Ok(())
+    }
+
+    pub(crate) fn newest_height(&self) -> Height {
+        lock(&self.history).tip().map_or(0, |tip| tip.header.height)
+    }
+
+    pub(crate) fn kept_prefixes(&self) -> Vec<Prefix> {
+        self.map.kept(&self.genesis.members, &self.public_key())
+    }
+
+    pub(crate) fn network(&self) -> Option<&Network> {
+        self.network.get()
+    }
+
+    /// The other members.
+    pub(crate) fn others(&self) -> Vec<PublicKey> {
+        let own = self.public_key();
+        self.genesis.members.iter().map(|member| member.public_key).filter(|key| *key != own).collect()
+    }
+
+    /// The other members that keep the record at a path.
+    pub(crate) fn keepers(&self, path: &Path) -> Vec<PublicKey> {
+        let own = self.public_key();
+        let places = self.map.keepers(self.map.prefix_of(path)).iter();
+        let keys = places.filter_map(|place| Some(self.genesis.members.get(usize::from(*place))?.public_key));
+        keys.filter(|key| *key != own).collect()
+    }
+
     /// The bounds of a block that do not depend on any state.
     fn within_limits(&self, block: &Block) -> bool {
         let limits = &self.genesis.limits;
         let bytes: usize = block.requests.iter().map(Bytes::len).sum();
         block.requests.len() <= limits.block_requests as usize && bytes <= limits.block_bytes as usize
     }
+}
+
+/// The last heights as a store remembers them, and their newest block.
+fn remembered(state: &State, mut entries: Vec<WindowEntry>, keep: u64) -> (History, Arc<Executed>) {
+    let mut history = History::new(keep);
+    let newest = entries.pop().expect("a state that was restored has its own height");
+    entries.into_iter().for_each(|entry| history.push(Final::stored(entry, None)));
+    let tip = Arc::new(Executed::stored(&newest, state.clone()));
+    history.push(Final::stored(newest, Some(state.clone())));
+    (history, tip)
 }
 
 /// Whether a request is void only because its `base` is a little ahead of this node. What lies far ahead would
@@ -211,6 +317,17 @@ fn comes_soon(void: &Void) -> bool {
 }
 
 impl Application for Node {
+    fn height(&self) -> Height {
+        self.newest_height()
+    }
+
+    fn needed_from(&self) -> Height {
+        // As far back as a member may lag and still catch up block by block; or as far as one that fetches a state that is
+        // older has to come from there.
+        let lagging = self.disk.durable().saturating_sub(self.keep);
+        self.source.oldest_pin().map_or(lagging, |pin| lagging.min(pin))
+    }
+
     fn start(&self, network: Network) {
         // The engine starts an application once.
         let _ = self.network.set(network);
@@ -244,6 +361,10 @@ impl Application for Node {
     }
 
     fn finalized(&self, block: Arc<Block>, certificate: Option<Certificate>) {
+        let delivered = lock(&self.delivered);
+        if block.header.height <= *delivered {
+            return;
+        }
         let contents: Vec<_> = block.requests.iter().map(content_of).collect();
         self.check_against_quorum(&block);
         let digest = block.digest();
@@ -253,15 +374,18 @@ impl Application for Node {
             panic!("final block {digest} does not extend the final chain");
         };
         self.chain.finalize(&executed);
+        let entry = Final::executed(&executed, certificate);
+        self.disk.write(self.block_write(&executed, &entry));
         let identities: Vec<_> = executed.receipts().map(|receipt| receipt.identity).collect();
         lock(&self.pool).finalize(executed.state(), identities.iter().copied(), contents);
         self.metrics.finalized(&executed);
         let certified: Vec<_> = {
             let mut history = lock(&self.history);
             let before = history.certified();
-            history.push(executed.clone(), certificate);
+            history.push(entry);
             history.certified_since(before).collect()
         };
+        drop(delivered);
         self.progress.notify_waiters();
         self.waiters.wake(identities.into_iter().chain(certified));
     }
@@ -270,11 +394,39 @@ impl Application for Node {
         self.replayed.store(true, Ordering::Release);
     }
 
-    fn received(&self, _from: PublicKey, message: Bytes) {
-        let content = content_of(&message);
-        lock(&self.pool).receive(content, message);
-        if let Some(network) = self.network.get() {
-            network.wake();
+    fn work(&self, now: Duration) {
+        let Some(network) = self.network.get() else { return };
+        while let Some((from, ask)) = self.source.next() {
+            if let Some(answer) = self.answer(&from, &ask) {
+                // What gets lost is asked for again.
+                let _ = network.send(from, Message::Answer(answer).encode().into());
+            }
+        }
+        self.source.unpin(self.newest_height());
+        self.fetch(now, network);
+    }
+
+    fn rejoin(&self, view: u64) {
+        self.fetch.rejoin(view);
+    }
+
+    fn received(&self, from: PublicKey, message: Bytes) {
+        let network = self.network.get();
+        match Message::read(&message) {
+            Ok(Message::Request(request)) => {
+                let content = content_of(&request);
+                lock(&self.pool).receive(content, request);
+                network.map(Network::wake).unwrap_or_default();
+            }
+            Ok(Message::Ask(ask)) => {
+                self.source.ask(from, ask);
+                network.map(Network::nudge).unwrap_or_default();
+            }
+            Ok(Message::Answer(answer)) => {
+                self.fetch.answer(from, answer);
+                network.map(Network::nudge).unwrap_or_default();
+            }
+            Err(error) => debug!(%from, %error, "a message that is none"),
         }
     }
 }

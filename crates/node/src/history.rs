@@ -4,20 +4,34 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use pleach_state::Decision;
+use pleach_state::State;
+use pleach_store::WindowEntry;
+use pleach_tree::{Path, Tree};
 use pleach_types::certificate::ResultProof;
 use pleach_types::limits::HEADER_CHAIN_MAX;
-use pleach_types::{Certificate, Encode, Hash, Header, Height, Identity, Receipt, Signature};
+use pleach_types::{BlockResult, Certificate, Encode, Hash, Header, Height, Identity, Receipt, Signature, Verdict};
 
 use crate::chain::Executed;
 
-/// A final block that is still remembered.
+/// A final height that is still remembered.
 #[derive(Debug)]
 pub struct Final {
-    /// The block and its consequences.
-    pub executed: Arc<Executed>,
+    /// The header of its block.
+    pub header: Header,
+    /// The block's digest.
+    pub digest: Hash,
+    /// What the height came to.
+    pub result: BlockResult,
+    /// How many requests the block holds.
+    pub requests: u32,
+    /// The state after it: `None` for heights from before the last start, which have receipts only.
+    pub state: Option<State>,
     /// This node's signature over the height's result, made when first asked for.
     pub signature: OnceLock<Signature>,
+    /// In the order of the requests.
+    receipts: Vec<Receipt>,
+    /// From identity to encoded receipt.
+    tree: Tree,
     /// The encoded proof that the height's result is certified, made when first asked for.
     proof: OnceLock<Bytes>,
     certificate: Option<Certificate>,
@@ -34,24 +48,19 @@ pub struct History {
 }
 
 impl History {
-    /// A history that begins with genesis and keeps `keep` heights.
-    pub fn new(genesis: Arc<Executed>, keep: u64) -> Self {
-        let mut history = Self { heights: BTreeMap::new(), receipts: BTreeMap::new(), certified: None, keep };
-        history.push(genesis, None);
-        history
+    /// An empty history, which will keep `keep` heights.
+    pub const fn new(keep: u64) -> Self {
+        Self { heights: BTreeMap::new(), receipts: BTreeMap::new(), certified: None, keep }
     }
 
     /// Adds the next final height.
-    pub fn push(&mut self, executed: Arc<Executed>, certificate: Option<Certificate>) {
-        let height = executed.height();
-        for receipt in executed.receipts() {
-            self.receipts.insert(receipt.identity, (height, receipt.index));
-        }
-        if certificate.is_some() {
+    pub fn push(&mut self, entry: Final) {
+        let height = entry.header.height;
+        self.receipts.extend(entry.receipts.iter().map(|receipt| (receipt.identity, (height, receipt.index))));
+        if entry.certificate.is_some() {
             // The certificate of a block certifies the result that it carries: its parent's.
             self.certified = height.checked_sub(1);
         }
-        let entry = Final { executed, signature: OnceLock::new(), proof: OnceLock::new(), certificate };
         self.heights.insert(height, Arc::new(entry));
         while self.heights.len() as u64 > self.keep {
             self.forget_oldest();
@@ -60,7 +69,7 @@ impl History {
 
     fn forget_oldest(&mut self) {
         if let Some((height, entry)) = self.heights.pop_first() {
-            for receipt in entry.executed.receipts() {
+            for receipt in &entry.receipts {
                 // A later height cannot hold the same identity while this one is in the window.
                 if self.receipts.get(&receipt.identity).is_some_and(|(found, _)| *found == height) {
                     self.receipts.remove(&receipt.identity);
@@ -84,6 +93,12 @@ impl History {
         self.heights.keys().next().copied().unwrap_or(0)
     }
 
+    /// The oldest height whose records can be read.
+    pub fn oldest_readable(&self) -> Height {
+        let readable = |entry: &&Arc<Final>| entry.state.is_some();
+        self.heights.values().find(readable).map_or(0, |entry| entry.header.height)
+    }
+
     /// A height.
     pub fn get(&self, height: Height) -> Option<&Arc<Final>> {
         self.heights.get(&height)
@@ -99,7 +114,7 @@ impl History {
     pub fn certified_since(&self, before: Option<Height>) -> impl Iterator<Item = Identity> {
         let first = before.map_or(0, |height| height.saturating_add(1));
         let heights = self.certified.filter(|last| first <= *last).map(|last| self.heights.range(first..=last));
-        heights.into_iter().flatten().flat_map(|(_, entry)| entry.executed.receipts().map(|receipt| receipt.identity))
+        heights.into_iter().flatten().flat_map(|(_, entry)| entry.receipts.iter().map(|receipt| receipt.identity))
     }
 
     /// Heights below `before`, newest first.
@@ -116,7 +131,7 @@ impl History {
         }
         let mut headers: Vec<Header> = Vec::new();
         for (_, later) in self.heights.range(height.checked_add(1)?..).take(HEADER_CHAIN_MAX) {
-            headers.push(later.executed.block.header.clone());
+            headers.push(later.header.clone());
             if let Some(certificate) = &later.certificate {
                 let proof = ResultProof { headers, certificate: certificate.clone() };
                 return Some(entry.proof.get_or_init(|| proof.encode().into()).clone());
@@ -127,17 +142,73 @@ impl History {
 }
 
 impl Final {
+    /// A block that was just executed.
+    pub fn executed(executed: &Executed, certificate: Option<Certificate>) -> Self {
+        Self {
+            header: executed.header.clone(),
+            digest: executed.digest,
+            result: *executed.state().result(),
+            requests: executed.requests,
+            state: Some(executed.state().clone()),
+            signature: OnceLock::new(),
+            receipts: executed.receipts().cloned().collect(),
+            tree: executed.applied.receipts.clone(),
+            proof: OnceLock::new(),
+            certificate,
+        }
+    }
+
+    /// A height as the store remembers it. `state` is that of the newest one.
+    pub fn stored(entry: WindowEntry, state: Option<State>) -> Self {
+        let mut tree = Tree::new();
+        let receipt =
+            |receipt: &Receipt| (Bytes::copy_from_slice(&receipt.identity.0), Some(Bytes::from(receipt.encode())));
+        tree.apply(entry.receipts.iter().map(receipt));
+        Self {
+            digest: entry.block(),
+            header: entry.header,
+            result: entry.result,
+            requests: entry.requests,
+            state,
+            signature: OnceLock::new(),
+            receipts: entry.receipts,
+            tree,
+            proof: OnceLock::new(),
+            certificate: entry.certificate,
+        }
+    }
+
+    /// The certificate of its block, if it has one of its own.
+    pub const fn certificate(&self) -> Option<&Certificate> {
+        self.certificate.as_ref()
+    }
+
     /// The receipt of the request at a place in the block, with its encoding and the encoded proof in the receipts
     /// tree.
     pub fn receipt(&self, index: u32) -> Option<(&Receipt, Bytes, Vec<u8>)> {
-        let Decision::Receipt(receipt) = self.executed.applied.decisions.get(index as usize)? else { return None };
-        let tree = &self.executed.applied.receipts;
-        let encoded = tree.get(&receipt.identity.0)?.clone();
-        Some((receipt, encoded, tree.prove([receipt.identity.0]).encode()))
+        let place = self.receipts.binary_search_by_key(&index, |receipt| receipt.index).ok()?;
+        let receipt = &self.receipts[place];
+        let encoded = self.tree.get(&receipt.identity.0)?.clone();
+        Some((receipt, encoded, self.tree.prove([receipt.identity.0]).encode()))
     }
 
-    /// The digest of the block.
-    pub fn digest(&self) -> Hash {
-        self.executed.digest
+    /// The height as the store should remember it.
+    pub fn entry(&self, written: Vec<Path>, code: Vec<Hash>) -> WindowEntry {
+        WindowEntry {
+            result: self.result,
+            header: self.header.clone(),
+            requests: self.requests,
+            written,
+            receipts: self.receipts.clone(),
+            code,
+            certificate: self.certificate.clone(),
+        }
+    }
+
+    /// How many of the block's requests were applied, refused, void.
+    pub fn tally(&self) -> [u64; 3] {
+        let applied = self.receipts.iter().filter(|receipt| matches!(receipt.verdict, Verdict::Applied { .. })).count();
+        let receipts = self.receipts.len() as u64;
+        [applied as u64, receipts - applied as u64, u64::from(self.requests).saturating_sub(receipts)]
     }
 }

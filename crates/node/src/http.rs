@@ -3,6 +3,7 @@
 //! A refused operation is no HTTP error: the request worked, and the decision is in the receipt. HTTP errors are
 //! for what never reached an ordered decision; their body is `application/problem+json`.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use pleach_types::Hash;
-use pleach_types::api::{ExecuteRequest, GetRequest, Problem, ReceiptReply};
+use pleach_types::api::{ExecuteRequest, GetRequest, Problem, ReceiptReply, Storage};
 use pleach_types::limits::REQUEST_BYTES_MAX;
 use serde::Deserialize;
 
@@ -36,6 +37,29 @@ struct Shared {
 }
 
 type App = State<Arc<Shared>>;
+
+impl Shared {
+    /// What the ordering engine's files take up.
+    async fn log_bytes(&self) -> u64 {
+        let folder = pleach_order::journals(&self.config.node.data_dir);
+        tokio::task::spawn_blocking(move || bytes_below(folder)).await.unwrap_or(0)
+    }
+}
+
+/// Bytes of all files below a folder. What goes away meanwhile does not count.
+fn bytes_below(folder: PathBuf) -> u64 {
+    let (mut bytes, mut ahead) = (0, vec![folder]);
+    while let Some(folder) = ahead.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            match entry.metadata() {
+                Ok(found) if found.is_dir() => ahead.push(entry.path()),
+                Ok(found) => bytes += found.len(),
+                Err(_) => {}
+            }
+        }
+    }
+    bytes
+}
 
 /// All routes.
 pub fn router(node: Arc<Node>, config: NodeConfig) -> Router {
@@ -96,7 +120,10 @@ async fn wrong_method(method: axum::http::Method, uri: axum::http::Uri) -> Failu
 }
 
 async fn status(State(shared): App) -> impl IntoResponse {
-    Json(shared.node.status())
+    let log_bytes = shared.log_bytes().await;
+    let mut status = shared.node.status();
+    status.storage.log_bytes = log_bytes;
+    Json(status)
 }
 
 async fn genesis(State(shared): App) -> impl IntoResponse {
@@ -109,7 +136,8 @@ async fn members(State(shared): App) -> impl IntoResponse {
 
 async fn metrics(State(shared): App) -> impl IntoResponse {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], shared.node.metrics_text())
+    let storage = Storage { log_bytes: shared.log_bytes().await, ..shared.node.storage() };
+    ([(header::CONTENT_TYPE, kind)], shared.node.metrics_text(&storage))
 }
 
 async fn ready(State(shared): App) -> Response {
@@ -117,7 +145,9 @@ async fn ready(State(shared): App) -> Response {
     if status.ready {
         return Json(serde_json::json!({"ready": true})).into_response();
     }
-    let because = if status.certified_height == 0 {
+    let because = if let Some(fetching) = status.fetching {
+        format!("this node fetches its records from others, {} bytes have come", fetching.bytes)
+    } else if status.certified_height == 0 {
         "no height is certified yet: the cluster has just started, or too few members run".to_owned()
     } else {
         format!("this node executes its stored blocks again and has come to height {}", status.height)

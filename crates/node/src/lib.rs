@@ -12,6 +12,9 @@
 //! | `chain` | states of blocks that are not final yet, as forks of one persistent state |
 //! | `pool` | requests that wait to be ordered |
 //! | `history` | final heights: snapshots for reads, receipts, certificates |
+//! | `disk` | the store: values at a height, and blocks on their way to it |
+//! | `transfer` | a state from others, for a member that lost its own or is too far behind, and for them |
+//! | `resume` | from a store to a node that goes on where it stopped |
 //! | `service` | what clients can ask, without HTTP: the simulator calls it directly |
 //! | `http` | the service on a TCP port |
 //! | `config` | `pleach.toml` |
@@ -22,26 +25,31 @@
 //! Whether the node votes for a block depends on the block and its ancestry alone (`Node::verify`); its pool, its
 //! history and its clients never matter there.
 //!
-//! In this version the state is in memory: a restarted node replays its own archive of final blocks from
-//! height 1, then catches up with the others. Nothing is lost by a crash, but start-up takes longer as the
-//! chain grows.
+//! In memory are the tree's digests of the node's own prefixes and of the window, and the last heights' receipts. Values
+//! are in the store, one transaction per block, written behind execution. A restarted node checks its store, replays from
+//! the engine's archive what the store does not have yet, then catches up with the others.
 
 mod chain;
 pub mod config;
 mod core;
+mod disk;
 mod history;
 mod http;
 mod metrics;
 mod openapi;
 mod pool;
+mod resume;
 mod server;
 mod service;
+mod transfer;
 mod waiters;
 
 pub use config::{ConfigError, NodeConfig};
 pub use core::Node;
-pub use pleach_order::OrderError;
-pub use server::{RunningNode, StartError, settings, start};
+pub use disk::{Disk, Writer};
+pub use pleach_order::{OrderError, declare_new};
+pub use resume::{ResumeError, Resumed, resume};
+pub use server::{RunningNode, StartError, settings, start, start_without_writing, store_dir};
 pub use service::ServiceError;
 
 /// Locks a mutex of ours.

@@ -10,6 +10,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use pleach_state::Decision;
 use pleach_types::Verdict;
+use pleach_types::api::Storage;
 
 use crate::chain::Executed;
 
@@ -30,6 +31,16 @@ pub struct Metrics {
     blocks: Counter,
     pending: Gauge,
     certified: Gauge,
+    stored: Family<Part, Gauge>,
+    prefixes: Gauge,
+    copies: Gauge,
+    lies: Gauge,
+}
+
+/// A part of what is stored.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Part {
+    part: &'static str,
 }
 
 impl Metrics {
@@ -44,11 +55,15 @@ impl Metrics {
             blocks: Counter::default(),
             pending: Gauge::default(),
             certified: Gauge::default(),
+            stored: Family::default(),
+            prefixes: Gauge::default(),
+            copies: Gauge::default(),
+            lies: Gauge::default(),
             registry: Registry::default(),
         };
         registry.register("height", "Height of the newest final block that was executed", metrics.height.clone());
         registry.register("certified_height", "Newest height whose result is certified", metrics.certified.clone());
-        registry.register("records", "Records in the newest state", metrics.records.clone());
+        registry.register("records", "Records that this node keeps", metrics.records.clone());
         registry.register("requests", "Ordered requests, by verdict and reason", metrics.requests.clone());
         registry.register_with_unit(
             "used",
@@ -58,6 +73,11 @@ impl Metrics {
         );
         registry.register("blocks", "Final blocks executed since the start", metrics.blocks.clone());
         registry.register("pending_requests", "Requests waiting to be ordered", metrics.pending.clone());
+        registry.register_with_unit("stored", "Bytes on disk, by part", Unit::Bytes, metrics.stored.clone());
+        registry.register("prefixes", "Prefixes of the key space that this node keeps", metrics.prefixes.clone());
+        registry.register("prefix_copies", "Copies of each prefix in the cluster", metrics.copies.clone());
+        let lies = "Parts of a state that other members sent and that are not certified, since the start";
+        registry.register("false_parts", lies, metrics.lies.clone());
         Self { registry, ..metrics }
     }
 
@@ -65,7 +85,7 @@ impl Metrics {
     pub fn finalized(&self, executed: &Executed) {
         self.blocks.inc();
         self.height.set(signed(executed.height()));
-        self.records.set(signed(executed.state().len() as u64));
+        self.records.set(signed(executed.state().kept_records() as u64));
         for decision in &executed.applied.decisions {
             self.requests.get_or_create(&outcome(decision)).inc();
             if let Decision::Receipt(receipt) = decision {
@@ -75,7 +95,19 @@ impl Metrics {
     }
 
     /// The text that Prometheus reads, with the gauges that are read off when asked.
-    pub fn encode(&self, pending: usize, certified: u64) -> String {
+    pub fn encode(&self, pending: usize, certified: u64, storage: &Storage, lies: u64) -> String {
+        self.lies.set(signed(lies));
+        let parts = [
+            ("records", storage.record_bytes),
+            ("window", storage.window_bytes),
+            ("log", storage.log_bytes),
+            ("other", storage.other_bytes),
+        ];
+        for (part, bytes) in parts {
+            self.stored.get_or_create(&Part { part }).set(signed(bytes));
+        }
+        self.prefixes.set(signed(storage.prefixes));
+        self.copies.set(signed(storage.copies));
         self.pending.set(signed(pending as u64));
         self.certified.set(signed(certified));
         let mut text = String::new();

@@ -2,19 +2,27 @@
 
 use std::future::IntoFuture as _;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use thiserror::Error;
 use tokio::sync::oneshot;
 use tracing::info;
 
-use pleach_order::{Bounds, MemberAddress, OrderError, Running, Settings, Timeouts};
-use pleach_types::{Block, Genesis};
+use pleach_order::{Bounds, MemberAddress, OrderError, Running, Settings, Timeouts, Votes};
+use pleach_store::{Options, Progress, Store};
+use pleach_types::{Block, Genesis, SecretKey};
 use pleach_vm::Vm;
 
 use crate::config::{ConfigError, NodeConfig, resolve};
 use crate::core::Node;
+use crate::disk::{Disk, Writer};
 use crate::http;
+use crate::resume::{ResumeError, Resumed, resume};
+
+/// Rows of a store from which on its check shows how far it is.
+const ROWS_WORTH_A_LINE: u64 = 100_000;
 
 /// Why a node does not start, or has stopped.
 #[derive(Debug, Error)]
@@ -22,6 +30,16 @@ pub enum StartError {
     /// The configuration, the genesis or the key.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// Records could be lost to tolerated faults, and nobody said that this is wanted.
+    #[error(
+        "this cluster keeps {copies} copies of each record and tolerates {faults} faulty nodes, which could lose records for ever. If that is wanted, set accept_loss = true under [node]"
+    )]
+    Loss {
+        /// Copies of each record.
+        copies: usize,
+        /// Faults that are tolerated.
+        faults: usize,
+    },
     /// The ordering engine.
     #[error(transparent)]
     Order(#[from] OrderError),
@@ -35,9 +53,14 @@ pub enum StartError {
         /// What the system says.
         reason: String,
     },
-    /// The genesis breaks a rule.
-    #[error("genesis: {0}")]
-    Genesis(#[from] pleach_types::genesis::GenesisError),
+    /// The store cannot be gone on with.
+    #[error("{}: {reason}", .dir.display())]
+    Resume {
+        /// The store's folder.
+        dir: PathBuf,
+        /// What is wrong with it.
+        reason: Box<ResumeError>,
+    },
     /// The runtime of operations does not know the genesis's cost table.
     #[error("{0}. This program cannot take part in this cluster: use the version that the other members run")]
     Vm(String),
@@ -52,29 +75,101 @@ pub struct RunningNode {
     public: SocketAddr,
     engine: Running,
     http: Option<HttpThread>,
+    writer: Option<JoinHandle<()>>,
 }
 
 struct HttpThread {
     stop: oneshot::Sender<()>,
-    thread: std::thread::JoinHandle<()>,
+    thread: JoinHandle<()>,
 }
 
-/// Starts a node. It returns when both ports and the data folder are secured; catching up goes on behind.
+/// Starts a node. It returns when both ports and the data folder are secured and the store has been checked, which takes
+/// about a second for each 200,000 records; catching up goes on behind.
 ///
 /// # Errors
-/// If the configuration, the genesis, the key, a port or the data folder cannot be used.
+/// If the configuration, the genesis, the key, a port or the data folder cannot be used, or the store is damaged.
 pub fn start(config: &NodeConfig) -> Result<RunningNode, StartError> {
+    start_with(config, |store| {
+        let (disk, writer) = Disk::behind(store);
+        Ok((disk, Some(spawn_writer(writer)?)))
+    })
+}
+
+/// As [`start`], but nothing is written to the store: for measuring what that costs. A stop loses what the archive of
+/// blocks does not bring back.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_without_writing(config: &NodeConfig) -> Result<RunningNode, StartError> {
+    start_with(config, |store| Ok((Disk::never(store), None)))
+}
+
+type DiskAndWriter = (Disk, Option<JoinHandle<()>>);
+
+fn start_with(
+    config: &NodeConfig,
+    disk: impl FnOnce(Store) -> Result<DiskAndWriter, StartError>,
+) -> Result<RunningNode, StartError> {
     let genesis = config.read_genesis()?;
     let secret = config.read_key(&genesis)?;
     config.check_members(&genesis)?;
     let listener = listen(config)?;
     let vm = Arc::new(Vm::new(&genesis.limits).map_err(|e| StartError::Vm(e.to_string()))?);
-    let node = Arc::new(Node::new(genesis.clone(), secret, vm)?);
+    check_loss(config, &genesis)?;
+    let resumed = open_store(config, &genesis, &secret)?;
+    let (disk, writer) = disk(resumed.store.clone())?;
+    let node = Arc::new(Node::new(secret, vm, resumed, disk));
     let public = listener.local_addr().map_err(|e| StartError::Http(e.to_string()))?;
     let engine = pleach_order::run(order_config(config, &genesis, &node)?, node.clone())?;
     let http = serve(listener, &node, config)?;
     info!(node = %config.node.name, %public, genesis = %node.digest, "node started");
-    Ok(RunningNode { node, public, engine, http: Some(http) })
+    Ok(RunningNode { node, public, engine, http: Some(http), writer })
+}
+
+/// A cluster that can lose records to the faults that it tolerates runs only if whoever runs the node wants that.
+fn check_loss(config: &NodeConfig, genesis: &Genesis) -> Result<(), StartError> {
+    let (copies, faults) = (genesis.partition_map().keepers(0).len(), genesis.faults());
+    match (copies <= faults, config.node.accept_loss) {
+        (false, _) => Ok(()),
+        (true, true) => {
+            tracing::warn!(copies, faults, "records can be lost for ever: see pleach cluster plan");
+            Ok(())
+        }
+        (true, false) => Err(StartError::Loss { copies, faults }),
+    }
+}
+
+/// The folder of a node's store.
+#[must_use]
+pub fn store_dir(config: &NodeConfig) -> PathBuf {
+    config.node.data_dir.join("store")
+}
+
+fn open_store(config: &NodeConfig, genesis: &Genesis, secret: &SecretKey) -> Result<Resumed, StartError> {
+    let dir = store_dir(config);
+    let failed = |reason: ResumeError| StartError::Resume { dir: dir.clone(), reason: Box::new(reason) };
+    let opened = Store::open(&dir, &genesis.digest(), &Options::default()).map_err(|e| failed(e.into()))?;
+    let mut shown = 0;
+    let progress = |progress: Progress| {
+        // Ten lines at most, and none for a store that is checked at once.
+        let tenths = progress.done.saturating_mul(10).checked_div(progress.total).unwrap_or(10);
+        if progress.total >= ROWS_WORTH_A_LINE && tenths > shown {
+            shown = tenths;
+            info!(rows = progress.done, of = progress.total, "checking the store");
+        }
+    };
+    let resumed = resume(opened, genesis, &secret.public(), progress).map_err(failed)?;
+    info!(height = resumed.height(), records = resumed.records(), "the store is as it was written");
+    Ok(resumed)
+}
+
+fn spawn_writer(writer: Writer) -> Result<JoinHandle<()>, StartError> {
+    let run = move || {
+        if let Err(error) = writer.run() {
+            tracing::error!(%error, "the store cannot be written");
+        }
+    };
+    std::thread::Builder::new().name("store".into()).spawn(run).map_err(|e| StartError::Http(e.to_string()))
 }
 
 /// The clients' port is taken first: it is the one that people mistype.
@@ -111,6 +206,7 @@ pub fn settings(genesis: &Genesis, node: &Node) -> Settings {
         secret: node.secret.clone(),
         members: genesis.members.iter().map(|member| member.public_key).collect(),
         storage_prefix: String::new(),
+        votes: Votes::Kept,
         genesis_digest: node.digest,
         genesis: Block::genesis(genesis),
         timeouts: Timeouts::default(),
@@ -175,7 +271,15 @@ impl RunningNode {
     pub fn stop(mut self) -> Result<(), StartError> {
         self.stop_http();
         self.engine.shutdown();
-        self.engine.wait().map_err(StartError::Order)
+        let ended = self.engine.wait().map_err(StartError::Order);
+        self.node.disk.stop_writer();
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
+        }
+        if let Err(error) = self.node.disk.close() {
+            tracing::warn!(%error, "closing the store");
+        }
+        ended
     }
 
     fn stop_http(&mut self) {

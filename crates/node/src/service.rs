@@ -1,13 +1,16 @@
 //! What clients can ask of a node, whatever carries the question.
 
 use bytes::Bytes;
+use pleach_state::State;
+use pleach_store::{Refused, Usage};
+use pleach_tree::ValueDigest;
 use pleach_types::api::{
-    Base64, BlockView, Blocks, ExecuteReply, GetReply, GetRequest, MemberView, Members, Problem, ReceiptProof,
-    ReceiptReply, ReceiptView, RecordView, RequestState, Status, Value,
+    Base64, BlockView, Blocks, ExecuteReply, Fetching, GetReply, GetRequest, MemberView, Members, Problem,
+    ReceiptProof, ReceiptReply, ReceiptView, RecordView, RequestState, Status, Storage, Value,
 };
 use pleach_types::receipt::Void;
 use pleach_types::{Encode, Height, Identity, Key};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -48,6 +51,9 @@ pub enum ServiceError {
         /// The names of the members that keep it.
         keepers: Vec<String>,
     },
+    /// What this node stores is not what it should be.
+    #[error("this node cannot read its store: {0}")]
+    Damaged(String),
     /// No height is certified yet.
     #[error("no height is certified yet")]
     NothingCertified,
@@ -78,6 +84,7 @@ impl ServiceError {
             Self::Overloaded { .. } => "OVERLOADED",
             Self::KeyCount { .. } => "KEY_COUNT",
             Self::NotKept { .. } => "NOT_KEPT",
+            Self::Damaged(_) => "STORE_DAMAGED",
             Self::NothingCertified => "NOTHING_CERTIFIED",
             Self::NotYet { .. } => "NOT_YET",
             Self::Forgotten { .. } => "HEIGHT_FORGOTTEN",
@@ -94,6 +101,7 @@ impl ServiceError {
             Self::Void(_) | Self::KeyCount { .. } => 400,
             // Misdirected: another node can answer.
             Self::NotKept { .. } => 421,
+            Self::Damaged(_) => 500,
             Self::Overloaded { .. } | Self::NothingCertified | Self::NotYet { .. } => 503,
             Self::Forgotten { .. } => 410,
         }
@@ -112,6 +120,7 @@ impl ServiceError {
             Self::Overloaded { .. } => ("wait a moment, or send the request to another node", true),
             Self::KeyCount { .. } => ("split the read", false),
             Self::NotKept { .. } => ("ask one of the members that keep it", false),
+            Self::Damaged(_) => ("ask another node; the operator should stop this one and run pleach fsck", false),
             Self::NothingCertified => ("the cluster has just started, or too few members run: see /v1/status", true),
             Self::NotYet { .. } => ("ask again in a moment, or another node", true),
             Self::Forgotten { .. } => ("leave out the height to read the newest", true),
@@ -125,23 +134,42 @@ impl Node {
     #[must_use]
     pub fn status(&self) -> Status {
         let pending = lock(&self.pool).len() as u64;
+        let fetching = self.fetch.progress().map(|(bytes, items)| Fetching { bytes, items_left: items as u64 });
         let history = lock(&self.history);
         let certified = history.certified().and_then(|height| history.get(height)).cloned();
-        let result = certified.map(|entry| *entry.executed.state().result());
-        let tip = history.tip().map(|entry| entry.executed.clone());
+        let result = certified.map(|entry| entry.result);
+        let tip = history.tip().cloned();
         Status {
             name: self.name.clone(),
             public_key: self.public_key(),
             version: env!("CARGO_PKG_VERSION").into(),
             cluster: self.genesis.name.clone(),
             genesis: self.digest,
-            height: tip.as_ref().map_or(0, |tip| tip.height()),
+            height: tip.as_ref().map_or(0, |tip| tip.header.height),
             certified_height: result.map_or(0, |result| result.height),
             certified_root: result.map(|result| result.root).unwrap_or_default(),
-            oldest_height: history.oldest(),
-            records: tip.map_or(0, |tip| tip.state().len() as u64),
+            oldest_height: history.oldest_readable(),
+            records: tip.and_then(|tip| Some(tip.state.as_ref()?.kept_records() as u64)).unwrap_or(0),
+            storage: self.storage(),
+            fetching,
             pending,
-            ready: result.is_some() && self.replayed.load(Ordering::Acquire),
+            ready: result.is_some() && fetching.is_none() && self.replayed.load(Ordering::Acquire),
+        }
+    }
+
+    /// What the store takes up; the ordering engine's log is beside it, and for whoever knows its folder to measure.
+    #[must_use]
+    pub fn storage(&self) -> Storage {
+        let usage = self.disk.usage().ok();
+        let bytes = |of: fn(&Usage) -> u64| usage.as_ref().map_or(0, of);
+        Storage {
+            record_bytes: bytes(|usage| usage.records.bytes),
+            window_bytes: bytes(|usage| usage.window.bytes),
+            log_bytes: 0,
+            other_bytes: bytes(Usage::other_bytes),
+            prefixes: self.kept_prefixes().len() as u64,
+            all_prefixes: self.map.prefixes().into(),
+            copies: self.map.keepers(0).len() as u64,
         }
     }
 
@@ -169,23 +197,52 @@ impl Node {
             return Err(ServiceError::KeyCount { found: request.keys.len() });
         }
         let (entry, certificate) = self.certified_entry(request)?;
-        let result = entry.executed.state().result();
         // The lock is released: proofs are made from a snapshot that nothing changes.
-        let state = entry.executed.state();
+        let forgotten = || ServiceError::Forgotten { height: entry.result.height, oldest: entry.result.height + 1 };
+        let state = entry.state.as_ref().ok_or_else(forgotten)?;
         if let Some(key) = request.keys.iter().find(|key| !state.keeps(&key.path())) {
             return Err(self.not_kept(key));
         }
-        let proof = state.prove(&request.keys).map_err(|_| self.not_kept(&request.keys[0]))?;
+        let proof = state.prove(&request.keys).map_err(|e| ServiceError::Damaged(e.to_string()))?;
         let left_out: BTreeSet<_> = request.without_values.iter().collect();
-        let value = |key: &Key| (!left_out.contains(key)).then(|| state.value(key).map(Value::from)).flatten();
-        let record = |key: &Key| RecordView { key: key.clone(), value: value(key) };
+        let asked: Vec<&Key> = request.keys.iter().filter(|key| !left_out.contains(key)).collect();
+        let values = self.values(state, &asked)?;
+        let record = |key: &Key| RecordView { key: key.clone(), value: values.get(key).map(Value::from) };
         Ok(GetReply {
-            height: result.height,
-            root: result.root,
+            height: entry.result.height,
+            root: entry.result.root,
             records: request.keys.iter().map(record).collect(),
             proof: proof.encode().into(),
             certificate: certificate.map(Base64),
         })
+    }
+
+    /// The newest value of a kept record, unproved: for whoever runs the node.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn value(&self, key: &Key) -> Result<Option<Bytes>, ServiceError> {
+        Ok(self.values(&self.state(), &[key])?.remove(key))
+    }
+
+    /// The values of kept records, compared with the digests that are proved.
+    fn values<'a>(&self, state: &State, keys: &[&'a Key]) -> Result<BTreeMap<&'a Key, Bytes>, ServiceError> {
+        let paths: Vec<_> = keys.iter().map(|key| key.path()).collect();
+        let values = self.disk.values(state.height(), &paths).map_err(|e| match e {
+            pleach_store::Error::Refused(Refused::NotReadable { height, oldest, .. }) => {
+                ServiceError::Forgotten { height, oldest }
+            }
+            e => ServiceError::Damaged(e.to_string()),
+        })?;
+        let mut found = BTreeMap::new();
+        for ((key, path), value) in keys.iter().zip(&paths).zip(values) {
+            let digest = state.tree().get(path).map_err(|e| ServiceError::Damaged(e.to_string()))?;
+            if digest != value.as_deref().map(ValueDigest::of) {
+                return Err(ServiceError::Damaged(format!("the value of {key} is not the one that was stored")));
+            }
+            found.extend(value.map(|value| (*key, value)));
+        }
+        Ok(found)
     }
 
     fn not_kept(&self, key: &Key) -> ServiceError {
@@ -202,7 +259,7 @@ impl Node {
         if wanted > newest {
             return Err(ServiceError::NotYet { height: wanted, newest });
         }
-        let forgotten = || ServiceError::Forgotten { height, oldest: history.oldest() };
+        let forgotten = || ServiceError::Forgotten { height, oldest: history.oldest_readable() };
         let entry = history.get(height).cloned().ok_or_else(forgotten)?;
         if request.known_height == Some(height) {
             return Ok((entry, None));
@@ -250,7 +307,7 @@ impl Node {
             return nothing(if waits { RequestState::Pending } else { RequestState::Unknown });
         };
         let Some((receipt, encoded, path)) = entry.receipt(index) else { return nothing(RequestState::Unknown) };
-        let result = entry.executed.state().result();
+        let result = &entry.result;
         let signature = *entry.signature.get_or_init(|| self.secret.sign(&result.statement(&self.digest)));
         ReceiptReply {
             identity: *identity,
@@ -300,7 +357,7 @@ impl Node {
     /// If it is not there (any more, or yet).
     pub fn block(&self, height: Height) -> Result<BlockView, ServiceError> {
         let history = lock(&self.history);
-        let newest = history.tip().map_or(0, |tip| tip.executed.height());
+        let newest = history.tip().map_or(0, |tip| tip.header.height);
         match history.get(height) {
             Some(entry) => Ok(view(entry)),
             None if height > newest => Err(ServiceError::NotYet { height, newest }),
@@ -308,25 +365,31 @@ impl Node {
         }
     }
 
-    /// The text that Prometheus reads.
+    /// How often another member sent, as part of a state, what is not certified.
     #[must_use]
-    pub fn metrics_text(&self) -> String {
+    pub fn lies_noticed(&self) -> u64 {
+        self.fetch.lies.load(Ordering::Relaxed)
+    }
+
+    /// The text that Prometheus reads, with what the node stores now.
+    #[must_use]
+    pub fn metrics_text(&self, storage: &Storage) -> String {
         let pending = lock(&self.pool).len();
         let certified = lock(&self.history).certified().unwrap_or(0);
-        self.metrics.encode(pending, certified)
+        self.metrics.encode(pending, certified, storage, self.lies_noticed())
     }
 }
 
 fn view(entry: &Final) -> BlockView {
-    let [applied, refused, void] = entry.executed.tally();
+    let [applied, refused, void] = entry.tally();
     BlockView {
-        height: entry.executed.height(),
-        digest: entry.digest(),
-        leader: entry.executed.block.header.context.leader,
-        requests: entry.executed.block.requests.len() as u64,
+        height: entry.header.height,
+        digest: entry.digest,
+        leader: entry.header.context.leader,
+        requests: entry.requests.into(),
         applied,
         refused,
         void,
-        root: entry.executed.state().result().root,
+        root: entry.result.root,
     }
 }

@@ -136,7 +136,7 @@ fn ports_and_folders_are_guarded(cluster: &Cluster) {
     assert!(message.contains(&config.listen.public) && message.contains("[listen] public"), "{message}");
     config.listen.public = "127.0.0.1:0".into();
     let message = refused(&config);
-    assert!(message.contains("in use by another process"), "{message}");
+    assert!(message.contains("is in use by process"), "{message}");
     config.listen.public = "nowhere".into();
     let message = refused(&config);
     assert!(message.contains("\"nowhere\"") && message.contains("host:port"), "{message}");

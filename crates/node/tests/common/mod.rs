@@ -124,8 +124,15 @@ fn write_configs(folder: &Path, genesis: &Genesis, secrets: &[SecretKey]) -> Vec
         std::fs::write(&key_file, key_file_text(secret)).expect("a file");
         make_private(&key_file);
         let data_dir = folder.join(&member.name);
+        pleach_node::declare_new(&data_dir).expect("a folder");
         NodeConfig {
-            node: NodeFiles { name: member.name.clone(), key_file, genesis: file.clone(), data_dir },
+            node: NodeFiles {
+                name: member.name.clone(),
+                key_file,
+                genesis: file.clone(),
+                data_dir,
+                accept_loss: false,
+            },
             listen: Listen { public: member.public.clone(), peer: member.peer.clone() },
             members: members.clone(),
         }

@@ -1,0 +1,203 @@
+//! The node's store: values of heights, and blocks on their way to the disk.
+//!
+//! ```text
+//!  final block ─► unwritten ─► store.commit ─► durable, and what the engine's archive need not keep any more
+//!                     │             │
+//!  read at a height ──┴─────────────┘  the newest value that is not above it
+//! ```
+//!
+//! A block is written behind its execution: what is not on the disk yet is in memory, and bounded. Nothing is lost by
+//! a crash in between, since the engine's archive holds every final block until the store has it ([`Disk::durable`]).
+//! In a simulation the block is written at once, so that the same run is the same run twice.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+
+use bytes::Bytes;
+use pleach_store::{BlockWrite, Error, Store, Usage};
+use pleach_tree::Path;
+use pleach_types::Height;
+
+use crate::lock;
+
+/// Blocks that may wait to be written: the back-pressure of the disk on the order.
+const UNWRITTEN_MAX: usize = 32;
+
+/// What a block changed of the kept records.
+type Changes = Arc<BTreeMap<Path, Option<Bytes>>>;
+
+/// A node's store. See the head of the module.
+pub struct Disk {
+    inner: Arc<Inner>,
+    way: Way,
+}
+
+/// How blocks come to the store.
+enum Way {
+    AtOnce,
+    /// `None` after the writer was stopped.
+    Behind(Mutex<Option<SyncSender<BlockWrite>>>),
+    Never,
+}
+
+struct Inner {
+    store: Store,
+    unwritten: Mutex<BTreeMap<Height, Changes>>,
+    /// Rings when a block was written, or none will be any more.
+    written: Condvar,
+    failed: OnceLock<Error>,
+}
+
+/// The other end of a [`Disk`] that writes behind: it must [run](Writer::run) on a thread of its own.
+pub struct Writer {
+    inner: Arc<Inner>,
+    queue: Receiver<BlockWrite>,
+}
+
+impl Disk {
+    /// A disk that writes each block before it goes on.
+    #[must_use]
+    pub fn at_once(store: Store) -> Self {
+        Self { inner: Inner::new(store), way: Way::AtOnce }
+    }
+
+    /// A disk that writes behind, and its writer.
+    #[must_use]
+    pub fn behind(store: Store) -> (Self, Writer) {
+        let (sender, queue) = sync_channel(UNWRITTEN_MAX);
+        let inner = Inner::new(store);
+        (Self { inner: inner.clone(), way: Way::Behind(Mutex::new(Some(sender))) }, Writer { inner, queue })
+    }
+
+    /// A disk to which nothing is ever written, for measuring what writing costs: all changes stay in memory, without a
+    /// bound, and a stop loses them.
+    #[must_use]
+    pub fn never(store: Store) -> Self {
+        Self { inner: Inner::new(store), way: Way::Never }
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    /// The newest height that no crash takes away any more.
+    #[must_use]
+    pub fn durable(&self) -> Height {
+        self.inner.store.position().map_or(0, |position| position.height())
+    }
+
+    /// Writes the next block, or hands it to the writer.
+    ///
+    /// # Panics
+    /// If the store has failed. The engine stops then, as it does when its own disk fails: a node must not go on
+    /// without its memory.
+    pub fn write(&self, block: BlockWrite) {
+        let changes = block.records.iter().map(|(key, value)| (key.path(), value.clone())).collect();
+        lock(&self.inner.unwritten).insert(block.entry.result.height, Arc::new(changes));
+        match &self.way {
+            Way::Never => {}
+            Way::AtOnce => self.inner.commit(&block).unwrap_or_else(|e| panic!("{e}")),
+            Way::Behind(queue) => {
+                let sent = lock(queue).as_ref().is_some_and(|queue| queue.send(block).is_ok());
+                let why = || self.inner.failed.get().map_or("the writer has stopped".into(), ToString::to_string);
+                assert!(sent, "the store cannot be written: {}", why());
+            }
+        }
+    }
+
+    /// Waits until everything is written.
+    ///
+    /// # Errors
+    /// If the store has failed.
+    pub fn settle(&self) -> Result<(), Error> {
+        let mut unwritten = lock(&self.inner.unwritten);
+        while !unwritten.is_empty() {
+            if let Some(error) = self.inner.failed.get() {
+                return Err(error.clone());
+            }
+            unwritten = self.inner.written.wait(unwritten).unwrap_or_else(PoisonError::into_inner);
+        }
+        Ok(())
+    }
+
+    /// Lets the writer end, once it has written what waits.
+    pub fn stop_writer(&self) {
+        if let Way::Behind(queue) = &self.way {
+            lock(queue).take();
+        }
+    }
+
+    /// Closes the store and gives up its folder. Nothing that is durable depends on it.
+    ///
+    /// # Errors
+    /// If the store has failed.
+    pub fn close(&self) -> Result<(), Error> {
+        self.inner.store.clone().close()
+    }
+
+    /// The values of kept records at a height, in the order of the paths.
+    ///
+    /// # Errors
+    /// If the height is not readable, or the store is damaged or has failed.
+    pub fn values(&self, height: Height, paths: &[Path]) -> Result<Vec<Option<Bytes>>, Error> {
+        let mut found: Vec<Option<Option<Bytes>>> = vec![None; paths.len()];
+        let below = {
+            let unwritten = lock(&self.inner.unwritten);
+            for changes in unwritten.range(..=height).rev().map(|(_, changes)| changes) {
+                for (slot, path) in found.iter_mut().zip(paths).filter(|(slot, _)| slot.is_none()) {
+                    *slot = changes.get(path).cloned();
+                }
+            }
+            // A block leaves this map only when the store has it, so the store has the height below the first.
+            unwritten.keys().next().map_or(height, |first| height.min(first - 1))
+        };
+        if found.iter().any(Option::is_none) {
+            let snapshot = self.inner.store.at(below)?;
+            for (slot, path) in found.iter_mut().zip(paths).filter(|(slot, _)| slot.is_none()) {
+                *slot = Some(snapshot.value(path)?.map(|record| record.value));
+            }
+        }
+        Ok(found.into_iter().map(Option::flatten).collect())
+    }
+
+    /// What the store takes up.
+    ///
+    /// # Errors
+    /// If the store has failed.
+    pub fn usage(&self) -> Result<Usage, Error> {
+        self.inner.store.usage()
+    }
+}
+
+impl Inner {
+    fn new(store: Store) -> Arc<Self> {
+        Arc::new(Self { store, unwritten: Mutex::default(), written: Condvar::new(), failed: OnceLock::new() })
+    }
+
+    fn commit(&self, block: &BlockWrite) -> Result<(), Error> {
+        self.store.commit(block)?;
+        lock(&self.unwritten).remove(&block.entry.result.height);
+        self.written.notify_all();
+        Ok(())
+    }
+}
+
+impl Writer {
+    /// Writes blocks until the disk's owner stops it, or the store fails.
+    ///
+    /// # Errors
+    /// Why the store failed. The owner learns of it with the next block.
+    pub fn run(self) -> Result<(), Error> {
+        while let Ok(block) = self.queue.recv() {
+            if let Err(error) = self.inner.commit(&block) {
+                let _ = self.inner.failed.set(error.clone());
+                self.inner.written.notify_all();
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}

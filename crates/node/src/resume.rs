@@ -1,0 +1,153 @@
+//! From a store to a node that goes on where it stopped.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pleach_state::{PastHeight, State};
+use pleach_store::{Arrival, Error, Held, OpenError, Opened, Progress, StagedChunk, Store, Target, WindowEntry};
+use pleach_tree::{FrameNode, Path, Prefix};
+use pleach_types::certificate::{CertificateError, ResultProof};
+use pleach_types::genesis::GenesisError;
+use pleach_types::{Block, Genesis, Height, PublicKey};
+use thiserror::Error;
+
+/// Why a node cannot go on with its store.
+#[derive(Debug, Error)]
+pub enum ResumeError {
+    /// The store cannot be opened, or is damaged.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The store failed while it was read.
+    #[error(transparent)]
+    Store(#[from] Error),
+    /// The genesis breaks a rule.
+    #[error("genesis: {0}")]
+    Genesis(#[from] GenesisError),
+    /// The parts of the store contradict each other.
+    #[error("the store does not fit together: {0}. Remove its folder and let the node fetch its partition again")]
+    State(#[from] pleach_state::RestoreError),
+    /// A certificate in the store is none.
+    #[error("the store's certificate of height {height} proves nothing: {why}")]
+    Certificate {
+        /// The height of the certified block.
+        height: Height,
+        /// What is wrong with it.
+        why: CertificateError,
+    },
+    /// A height of the window is missing.
+    #[error("height {0} is missing in the store's window")]
+    Missing(Height),
+}
+
+/// A checked store and what was rebuilt from it.
+pub struct Resumed {
+    /// The store.
+    pub store: Store,
+    /// The state at its height.
+    pub(crate) state: State,
+    /// The heights of its window, the oldest first; the last one is the state's.
+    pub(crate) entries: Vec<WindowEntry>,
+}
+
+impl Resumed {
+    /// The height that the store holds.
+    #[must_use]
+    pub const fn height(&self) -> Height {
+        self.state.height()
+    }
+
+    /// How many records it holds.
+    #[must_use]
+    pub fn records(&self) -> usize {
+        self.state.kept_records()
+    }
+}
+
+/// Checks a store and rebuilds the state of the member with this key. A store that is empty begins at genesis.
+///
+/// Every record is read, every label computed again, up to the root that a quorum has certified, or will with the next
+/// block: a node serves only what is certified, and stops if the quorum says otherwise.
+///
+/// # Errors
+/// Each reason of [`ResumeError`]. Nothing is repaired.
+pub fn resume(
+    opened: Opened,
+    genesis: &Genesis,
+    key: &PublicKey,
+    progress: impl FnMut(Progress),
+) -> Result<Resumed, ResumeError> {
+    let mut parts: BTreeMap<Prefix, FrameNode> = BTreeMap::new();
+    let store = opened.check(|held| parts.extend(held.iter().map(part)), progress)?;
+    if store.position().is_none() {
+        parts = install(&store, genesis, key)?;
+    }
+    let entries = entries(&store)?;
+    check_certificate(&entries, genesis)?;
+    let state = State::restore(genesis.clone(), kept(genesis, key), past(&store, &entries)?, parts)?;
+    Ok(Resumed { store, state, entries })
+}
+
+/// The prefixes that the member with this key keeps.
+pub(crate) fn kept(genesis: &Genesis, key: &PublicKey) -> Vec<Prefix> {
+    genesis.partition_map().kept(&genesis.members, key)
+}
+
+fn part(held: &Held) -> (Prefix, FrameNode) {
+    match held {
+        Held::Record { path, digest, .. } => (Prefix::new(*path, Path::BITS), FrameNode::Leaf(*digest)),
+        Held::Frame { at, node } => (*at, *node),
+    }
+}
+
+/// Puts height 0 into an empty store.
+fn install(store: &Store, genesis: &Genesis, key: &PublicKey) -> Result<BTreeMap<Prefix, FrameNode>, ResumeError> {
+    let state = State::keeping(genesis.clone(), kept(genesis, key))?;
+    let mut records = genesis.all_records()?;
+    records.retain(|key, _| state.keeps(&key.path()));
+    let frame = state.tree().frame();
+    let leaf = |(key, value): (&pleach_types::Key, &bytes::Bytes)| {
+        (Prefix::new(key.path(), Path::BITS), FrameNode::Leaf(pleach_tree::ValueDigest::of(value)))
+    };
+    let parts = records.iter().map(leaf).chain(frame.clone()).collect();
+    let entry = WindowEntry {
+        result: *state.result(),
+        header: Block::genesis(genesis).header,
+        requests: 0,
+        written: vec![],
+        receipts: vec![],
+        code: vec![],
+        certificate: None,
+    };
+    let staging = store.stage(Target { height: 0, root: state.result().root })?;
+    staging.put(&StagedChunk { prefix: Prefix::ALL, records, frame })?;
+    staging
+        .finish(&Arrival { window: vec![(entry, None)], code: BTreeMap::new(), note: bytes::Bytes::new() }, |_| {})?;
+    Ok(parts)
+}
+
+fn entries(store: &Store) -> Result<Vec<WindowEntry>, ResumeError> {
+    let newest = store.position().map_or(0, |position| position.height());
+    let oldest = store.keep().unwrap_or_default().window;
+    let entry = |height| store.window(height)?.ok_or(ResumeError::Missing(height));
+    (oldest..=newest).map(entry).collect()
+}
+
+/// The store's own checks say that it is what was written. This says that a quorum stands behind it: the newest
+/// certificate vouches for its header, and the headers are linked.
+fn check_certificate(entries: &[WindowEntry], genesis: &Genesis) -> Result<(), ResumeError> {
+    let newest = entries.iter().rev().find_map(|entry| Some((entry, entry.certificate.clone()?)));
+    let Some((entry, certificate)) = newest else { return Ok(()) };
+    let height = entry.result.height;
+    let proof = ResultProof { headers: vec![entry.header.clone()], certificate };
+    proof.verify(genesis).map(drop).map_err(|why| ResumeError::Certificate { height, why })
+}
+
+fn past(store: &Store, entries: &[WindowEntry]) -> Result<Vec<PastHeight>, ResumeError> {
+    let warm = store.warm()?;
+    let past = entries.iter().map(|entry| PastHeight {
+        result: entry.result,
+        written: entry.written.clone(),
+        identities: entry.receipts.iter().map(|receipt| receipt.identity).collect::<BTreeSet<_>>(),
+        code: entry.code.iter().filter_map(|digest| Some((*digest, warm.get(digest)?.1.clone()))).collect(),
+    });
+    Ok(past.collect())
+}

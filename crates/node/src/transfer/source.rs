@@ -1,0 +1,203 @@
+//! The side that hands out.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use bytes::Bytes;
+use pleach_state::State;
+use pleach_tree::{Path, Prefix};
+use pleach_types::certificate::ResultProof;
+use pleach_types::{Encode, Height, PublicKey};
+
+use super::plan::{groups, oldest};
+use super::wire::{Answer, Ask, Chunk, Item, part_bytes};
+use crate::core::Node;
+use crate::lock;
+
+/// Questions that wait, of all members together. What is lost is asked again.
+const ASKS_MAX: usize = 256;
+/// Heights without a question after which a pin goes.
+const PIN_IDLE: u64 = 512;
+/// Heights after which a pin goes in any case: the bound on what a slow or malicious member can make others keep.
+const PIN_HEIGHTS_MAX: u64 = 16_384;
+/// Items that are kept for the questions about their next parts.
+const CACHED_ITEMS: usize = 8;
+/// Bytes of a proof of a chunk, at most.
+const CHUNK_PROOF_BYTES: usize = 256 << 10;
+/// Bytes of keys and values of a chunk: about, since a record is not cut.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// States that others fetch, and their questions.
+#[derive(Debug, Default)]
+pub(crate) struct Source {
+    asks: Mutex<VecDeque<(PublicKey, Ask)>>,
+    /// One for each member at most, the last one that it asked for. Each holds back the disk's and the tree's memory of
+    /// the heights since.
+    pins: Mutex<BTreeMap<PublicKey, Pin>>,
+    cache: Mutex<VecDeque<(Height, Item, Bytes)>>,
+}
+
+#[derive(Clone, Debug)]
+struct Pin {
+    state: State,
+    last_asked: Height,
+    /// The written paths of its window, sorted once.
+    groups: Arc<OnceLock<Vec<Vec<Path>>>>,
+}
+
+impl Source {
+    /// Queues a question. Cheap.
+    pub(crate) fn ask(&self, from: PublicKey, ask: Ask) {
+        let mut asks = lock(&self.asks);
+        if asks.len() < ASKS_MAX {
+            asks.push_back((from, ask));
+        }
+    }
+
+    /// The next question.
+    pub(crate) fn next(&self) -> Option<(PublicKey, Ask)> {
+        lock(&self.asks).pop_front()
+    }
+
+    /// The oldest height that is pinned: values, window and blocks from it on must stay.
+    pub(crate) fn oldest_pin(&self) -> Option<Height> {
+        lock(&self.pins).values().map(|pin| pin.state.height()).min()
+    }
+
+    /// Lets go of what nobody asks for any more.
+    pub(crate) fn unpin(&self, newest: Height) {
+        let stays = |_: &PublicKey, pin: &mut Pin| {
+            let since = |height: Height| newest.saturating_sub(height);
+            since(pin.last_asked) < PIN_IDLE && since(pin.state.height()) < PIN_HEIGHTS_MAX
+        };
+        lock(&self.pins).retain(stays);
+    }
+
+    fn pinned(&self, by: &PublicKey, height: Height, newest: Height) -> Option<Pin> {
+        let mut pins = lock(&self.pins);
+        let pin = pins.get_mut(by).filter(|pin| pin.state.height() == height)?;
+        pin.last_asked = newest;
+        Some(pin.clone())
+    }
+
+    fn pin(&self, by: PublicKey, state: State, newest: Height) -> Pin {
+        let pin = Pin { state, last_asked: newest, groups: Arc::default() };
+        lock(&self.pins).insert(by, pin.clone());
+        pin
+    }
+
+    fn cached(&self, height: Height, item: &Item) -> Option<Bytes> {
+        let cache = lock(&self.cache);
+        cache.iter().find(|(at, of, _)| *at == height && of == item).map(|(.., bytes)| bytes.clone())
+    }
+
+    fn remember(&self, height: Height, item: Item, bytes: &Bytes) {
+        let mut cache = lock(&self.cache);
+        if cache.len() == CACHED_ITEMS {
+            cache.pop_front();
+        }
+        cache.push_back((height, item, bytes.clone()));
+    }
+}
+
+impl Node {
+    /// Answers a question of another member.
+    pub(crate) fn answer(&self, from: &PublicKey, ask: &Ask) -> Option<Answer> {
+        let part_bytes = part_bytes(self.genesis.limits.request_bytes as usize);
+        match *ask {
+            Ask::Offer => self.offer().map(|proof| Answer::Offer(proof.encode().into())),
+            Ask::Part { height, item, offset } => Some(match self.content(from, height, item) {
+                Some(content) => part(height, item, offset, &content, part_bytes),
+                None => Answer::Gone { height, item },
+            }),
+        }
+    }
+
+    /// The newest height whose state is here, durable, and certified by the very next block.
+    fn offer(&self) -> Option<ResultProof> {
+        let durable = self.disk.durable();
+        let history = lock(&self.history);
+        let newest = history.certified()?.min(durable);
+        let mut heights = (history.oldest_readable()..=newest).rev();
+        heights.find_map(|height| {
+            let (entry, next) = (history.get(height)?, history.get(height + 1)?);
+            let certificate = next.certificate().cloned().filter(|_| entry.state.is_some())?;
+            Some(ResultProof { headers: vec![next.header.clone()], certificate })
+        })
+    }
+
+    fn content(&self, from: &PublicKey, height: Height, item: Item) -> Option<Bytes> {
+        let pin = self.pinned(from, height)?;
+        let state = &pin.state;
+        if let Some(bytes) = self.source.cached(height, &item) {
+            return Some(bytes);
+        }
+        let bytes = match item {
+            Item::Entry(of) => self.entry_content(height, of)?,
+            Item::Code(digest) => self.disk.store().code(&digest).ok()??,
+            Item::Written(group) => self.written_content(&pin, group)?,
+            Item::Edge(prefix) => state.tree().prove([prefix.first()]).ok()?.encode().into(),
+            Item::Chunk { within, start } => {
+                // Only what this node keeps can be cut by prefix.
+                let (prefix, _) = state.tree().chunk(&within, &start, CHUNK_PROOF_BYTES).ok()??;
+                self.chunk_content(state, prefix)?
+            }
+        };
+        self.source.remember(height, item, &bytes);
+        Some(bytes)
+    }
+
+    /// The state of a height, which stays from now on for as long as it is asked for.
+    fn pinned(&self, by: &PublicKey, height: Height) -> Option<Pin> {
+        let (newest, recent) = {
+            let history = lock(&self.history);
+            let newest = history.tip()?.header.height;
+            (newest, history.get(height).and_then(|entry| entry.state.clone()))
+        };
+        if let Some(pin) = self.source.pinned(by, height, newest) {
+            return Some(pin);
+        }
+        let state = recent.filter(|_| height <= self.disk.durable())?;
+        Some(self.source.pin(*by, state, newest))
+    }
+
+    fn entry_content(&self, height: Height, of: Height) -> Option<Bytes> {
+        if of > height || of < oldest(height, self.genesis.history) {
+            return None;
+        }
+        let mut entry = self.disk.store().window(of).ok()??;
+        // Not every member has the same one, and the last one of all is what counts.
+        entry.certificate = None;
+        Some(entry.encode().into())
+    }
+
+    fn written_content(&self, Pin { state, groups: sorted, .. }: &Pin, group: u32) -> Option<Bytes> {
+        let heights = oldest(state.height(), self.genesis.history)..=state.height();
+        let written = || heights.filter_map(|height| state.tree().written(height)).flatten();
+        let paths = sorted.get_or_init(|| groups(written())).get(group as usize)?;
+        Some(state.tree().prove(paths.iter().copied()).ok()?.encode().into())
+    }
+
+    /// The records under a prefix, or under a longer one that begins at the same path if they are too many.
+    fn chunk_content(&self, state: &State, mut prefix: Prefix) -> Option<Bytes> {
+        let snapshot = self.disk.store().at(state.height()).ok()?;
+        let records = loop {
+            let chunk = snapshot.chunk(&prefix, None, CHUNK_BYTES).ok()?;
+            match prefix.halves() {
+                Some([first, _]) if chunk.more => prefix = first,
+                _ => break chunk.records,
+            }
+        };
+        let proof = state.tree().partition([prefix]).ok()?.encode().into();
+        let records = records.into_iter().map(|(_, record)| (record.key, record.value)).collect();
+        Some(Chunk { prefix, proof, records }.encode().into())
+    }
+}
+
+fn part(height: Height, item: Item, offset: u32, content: &Bytes, part_bytes: usize) -> Answer {
+    let from = (offset as usize).min(content.len());
+    let bytes = content.slice(from..content.len().min(from + part_bytes));
+    // No item comes near 4 GiB.
+    let total = u32::try_from(content.len()).unwrap_or(u32::MAX);
+    Answer::Part { height, item, offset, total, bytes }
+}

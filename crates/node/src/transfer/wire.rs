@@ -1,0 +1,317 @@
+//! The messages between members that are not the engine's: requests that are passed on, questions and answers.
+
+use bytes::{Bytes, BytesMut};
+use pleach_tree::{Path, Prefix};
+use pleach_types::codec::{self, DecodeError, Reader};
+use pleach_types::limits::{KEY_BYTES_MAX, MODULE_BYTES_MAX, REQUEST_BYTES_MAX, VALUE_BYTES_MAX};
+use pleach_types::{Decode, Encode, Hash, Height, Key};
+
+/// Bytes of a part of an item, at most.
+const PART_BYTES_MAX: usize = 256 << 10;
+/// Bytes of an item that is not an entry of the window, at most: a longest record, its proof, and what is around.
+const ITEM_BYTES_MAX: usize = 8 << 20;
+/// Bytes of an entry of the window, at most: receipts are the larger part of it.
+const ENTRY_BYTES_MAX: usize = 320 << 20;
+/// Bytes of an offer, at most: a header and a certificate.
+const OFFER_BYTES_MAX: usize = 64 << 10;
+/// Records of a chunk, at most.
+const CHUNK_RECORDS_MAX: usize = 1 << 16;
+/// Bytes of a message beside the part that it brings, at most.
+pub(crate) const OVERHEAD: usize = 128;
+
+/// A message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Message {
+    /// An encoded request that a client sent to another member.
+    Request(Bytes),
+    Ask(Ask),
+    Answer(Answer),
+}
+
+/// A question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Ask {
+    /// Which state can you hand out?
+    Offer,
+    /// A part of an item of the state of this height.
+    Part { height: Height, item: Item, offset: u32 },
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// The encoded proof of a result whose state can be handed out.
+    Offer(Bytes),
+    /// A part of an item.
+    Part { height: Height, item: Item, offset: u32, total: u32, bytes: Bytes },
+    /// The item cannot be had here (any more, or yet).
+    Gone { height: Height, item: Item },
+}
+
+/// Something that a state consists of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Item {
+    /// The entry of this height of the window, without its certificate.
+    Entry(Height),
+    /// Warm code.
+    Code(Hash),
+    /// The proof of the written paths with this number, counted in groups.
+    Written(u32),
+    /// The proof of the first path of a kept prefix: what stands around the prefix.
+    Edge(Prefix),
+    /// The records from `start` on within a kept prefix, as many as fit, and their proof.
+    Chunk { within: Prefix, start: Path },
+}
+
+/// The content of [`Item::Chunk`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Chunk {
+    /// The prefix that it covers.
+    pub prefix: Prefix,
+    /// The encoded proof of everything under it.
+    pub proof: Bytes,
+    /// Its records, in the order of their paths.
+    pub records: Vec<(Key, Bytes)>,
+}
+
+impl Item {
+    /// How long its content may be.
+    pub(crate) const fn bytes_max(&self) -> usize {
+        match self {
+            Self::Entry(_) => ENTRY_BYTES_MAX,
+            Self::Code(_) => MODULE_BYTES_MAX,
+            Self::Written(_) | Self::Edge(_) | Self::Chunk { .. } => ITEM_BYTES_MAX,
+        }
+    }
+}
+
+/// Bytes of a part when messages have at most `message` bytes.
+pub(crate) fn part_bytes(message: usize) -> usize {
+    message.saturating_sub(OVERHEAD).clamp(1, PART_BYTES_MAX)
+}
+
+impl Message {
+    /// A request as it is passed on. Cheaper than [`Encode`] by a copy.
+    pub(crate) fn request(request: &Bytes) -> Bytes {
+        let mut message = BytesMut::with_capacity(1 + request.len());
+        message.extend_from_slice(&[0]);
+        message.extend_from_slice(request);
+        message.freeze()
+    }
+}
+
+fn put_prefix(out: &mut Vec<u8>, prefix: &Prefix) {
+    out.extend_from_slice(prefix.first().as_bytes());
+    // At most 256.
+    out.extend_from_slice(&(prefix.bits() as u16).to_le_bytes());
+}
+
+fn prefix(reader: &mut Reader) -> Result<Prefix, DecodeError> {
+    let first = Path::from_bytes(reader.array("prefix")?);
+    let bits = usize::from(u16::from_le_bytes(reader.array("bits of a prefix")?));
+    if bits > Path::BITS {
+        return Err(DecodeError::TooLarge { field: "bits of a prefix", actual: bits, limit: Path::BITS });
+    }
+    let prefix = Prefix::new(first, bits);
+    if prefix.first() == first {
+        return Ok(prefix);
+    }
+    Err(DecodeError::NotCanonical { field: "prefix", why: "bits behind its end" })
+}
+
+impl Encode for Item {
+    fn encode_to(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Entry(height) => {
+                out.push(0);
+                out.extend_from_slice(&height.to_le_bytes());
+            }
+            Self::Code(digest) => {
+                out.push(1);
+                digest.encode_to(out);
+            }
+            Self::Written(group) => {
+                out.push(2);
+                out.extend_from_slice(&group.to_le_bytes());
+            }
+            Self::Edge(prefix) => {
+                out.push(3);
+                put_prefix(out, prefix);
+            }
+            Self::Chunk { within, start } => {
+                out.push(4);
+                put_prefix(out, within);
+                out.extend_from_slice(start.as_bytes());
+            }
+        }
+    }
+}
+
+impl Decode for Item {
+    fn decode_from(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(match reader.byte("item")? {
+            0 => Self::Entry(reader.u64("height")?),
+            1 => Self::Code(Hash::decode_from(reader)?),
+            2 => Self::Written(reader.u32("group")?),
+            3 => Self::Edge(prefix(reader)?),
+            4 => Self::Chunk { within: prefix(reader)?, start: Path::from_bytes(reader.array("start")?) },
+            tag => return Err(DecodeError::UnknownTag { field: "item", tag }),
+        })
+    }
+}
+
+impl Encode for Message {
+    fn encode_to(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Request(request) => {
+                out.push(0);
+                out.extend_from_slice(request);
+            }
+            Self::Ask(Ask::Offer) => out.push(1),
+            Self::Ask(Ask::Part { height, item, offset }) => {
+                out.push(2);
+                out.extend_from_slice(&height.to_le_bytes());
+                item.encode_to(out);
+                out.extend_from_slice(&offset.to_le_bytes());
+            }
+            Self::Answer(Answer::Offer(proof)) => {
+                out.push(3);
+                codec::put_bytes(out, proof);
+            }
+            Self::Answer(Answer::Part { height, item, offset, total, bytes }) => {
+                out.push(4);
+                out.extend_from_slice(&height.to_le_bytes());
+                item.encode_to(out);
+                out.extend_from_slice(&offset.to_le_bytes());
+                out.extend_from_slice(&total.to_le_bytes());
+                codec::put_bytes(out, bytes);
+            }
+            Self::Answer(Answer::Gone { height, item }) => {
+                out.push(5);
+                out.extend_from_slice(&height.to_le_bytes());
+                item.encode_to(out);
+            }
+        }
+    }
+}
+
+impl Decode for Message {
+    fn decode_from(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(match reader.byte("message")? {
+            1 => Self::Ask(Ask::Offer),
+            2 => {
+                let (height, item) = (reader.u64("height")?, Item::decode_from(reader)?);
+                Self::Ask(Ask::Part { height, item, offset: reader.u32("offset")? })
+            }
+            3 => Self::Answer(Answer::Offer(reader.bytes("offer", OFFER_BYTES_MAX)?)),
+            4 => {
+                let (height, item) = (reader.u64("height")?, Item::decode_from(reader)?);
+                let (offset, total) = (reader.u32("offset")?, reader.u32("total")?);
+                let bytes = reader.bytes("part", PART_BYTES_MAX)?;
+                Self::Answer(Answer::Part { height, item, offset, total, bytes })
+            }
+            5 => Self::Answer(Answer::Gone { height: reader.u64("height")?, item: Item::decode_from(reader)? }),
+            tag => return Err(DecodeError::UnknownTag { field: "message", tag }),
+        })
+    }
+}
+
+impl Message {
+    /// Reads a message. A request is not looked at: its bytes are what was signed.
+    pub(crate) fn read(message: &Bytes) -> Result<Self, DecodeError> {
+        match message.first() {
+            Some(0) if message.len() <= REQUEST_BYTES_MAX + 1 => Ok(Self::Request(message.slice(1..))),
+            _ => Self::decode_shared(message.clone()),
+        }
+    }
+}
+
+impl Encode for Chunk {
+    fn encode_to(&self, out: &mut Vec<u8>) {
+        put_prefix(out, &self.prefix);
+        codec::put_bytes(out, &self.proof);
+        codec::put_count(out, self.records.len());
+        for (key, value) in &self.records {
+            codec::put_bytes(out, key.as_bytes());
+            codec::put_bytes(out, value);
+        }
+    }
+}
+
+impl Decode for Chunk {
+    fn decode_from(reader: &mut Reader) -> Result<Self, DecodeError> {
+        let record = |reader: &mut Reader| {
+            let key = reader.bytes("key", KEY_BYTES_MAX)?;
+            let key = Key::from_bytes(&key).map_err(|e| DecodeError::Invalid { field: "key", why: e.to_string() })?;
+            Ok((key, reader.bytes("value", VALUE_BYTES_MAX)?))
+        };
+        Ok(Self {
+            prefix: prefix(reader)?,
+            proof: reader.bytes("proof", ITEM_BYTES_MAX)?,
+            records: reader.list("records", CHUNK_RECORDS_MAX, record)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn messages() -> Vec<Message> {
+        let within = Prefix::new(Path::of(b"x"), 5);
+        let items = [
+            Item::Entry(7),
+            Item::Code(Hash([3; 32])),
+            Item::Written(9),
+            Item::Edge(within),
+            Item::Chunk { within, start: Path::of(b"y") },
+        ];
+        let of = |item| {
+            [
+                Message::Ask(Ask::Part { height: 12, item, offset: 5 }),
+                Message::Answer(Answer::Part { height: 12, item, offset: 5, total: 9, bytes: "part".into() }),
+                Message::Answer(Answer::Gone { height: 12, item }),
+            ]
+        };
+        let mut all: Vec<_> = items.into_iter().flat_map(of).collect();
+        all.extend([Message::Ask(Ask::Offer), Message::Answer(Answer::Offer("proof".into()))]);
+        all
+    }
+
+    #[test]
+    fn messages_read_back_and_nothing_else_does() {
+        for message in messages() {
+            let bytes = message.encode();
+            assert!(bytes.len() <= OVERHEAD, "{message:?}");
+            assert_eq!(Message::read(&bytes.clone().into()), Ok(message.clone()));
+            for end in 0..bytes.len() {
+                assert!(Message::read(&bytes[..end].to_vec().into()).is_err(), "{message:?} cut at {end}");
+            }
+            let longer = [&bytes[..], &[0]].concat();
+            assert!(Message::read(&longer.into()).is_err(), "{message:?} and a byte more");
+        }
+        assert!(Message::read(&Bytes::new()).is_err());
+        let request = Bytes::from_static(b"a request");
+        assert_eq!(Message::read(&Message::request(&request)), Ok(Message::Request(request)));
+    }
+
+    #[test]
+    fn what_a_liar_says_of_prefixes_and_lengths_is_refused() {
+        let within = Prefix::new(Path::from_bytes([0xff; 32]), 9);
+        let good = Item::Edge(within).encode();
+        let mut loose = good.clone();
+        loose[31] = 1;
+        assert!(matches!(Item::decode(&loose), Err(DecodeError::NotCanonical { .. })));
+        let mut long = good;
+        long[33..35].copy_from_slice(&257_u16.to_le_bytes());
+        assert!(matches!(Item::decode(&long), Err(DecodeError::TooLarge { .. })));
+        let chunk =
+            Chunk { prefix: within, proof: "proof".into(), records: vec![(Key::new("a/b").unwrap(), "v".into())] };
+        let bytes = chunk.encode();
+        assert_eq!(Chunk::decode(&bytes), Ok(chunk));
+        let mut many = bytes;
+        let count = 34 + 4 + 5;
+        many[count..count + 4].copy_from_slice(&u32::MAX.to_le_bytes());
+        assert!(matches!(Chunk::decode(&many), Err(DecodeError::TooLarge { .. })));
+    }
+}
