@@ -1,6 +1,7 @@
 //! A cluster of real nodes on the deterministic runtime and the simulated network.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use commonware_cryptography::ed25519;
@@ -8,16 +9,23 @@ use commonware_p2p::simulated::{self, Control, Link, Manager, Receiver, Sender};
 use commonware_runtime::{Clock as _, Handle, Supervisor as _, deterministic};
 use commonware_utils::{NZUsize, Probability};
 use pleach_client::{Client, Config, Error};
-use pleach_node::{Node, settings};
+use pleach_node::{Node, resume, settings};
 use pleach_order::engine::{CHANNELS, Channels, Peers, engine_public_key, max_message_size, quota, start};
-use pleach_order::{Bounds, OrderError};
+use pleach_order::{Bounds, OrderError, Regained, Votes};
+use pleach_store::{Options, Store};
 use pleach_types::execution::Executor;
 use pleach_types::{Genesis, Height, SecretKey};
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
 
 use crate::access::{Distance, Doors, InProcess, SimulatedTime};
+use crate::disk::Disk;
 use crate::ledger::{Ledger, Observer};
 
 type Context = deterministic::Context;
+
+/// Small stores need no large cache.
+const STORE: Options = Options { cache_bytes: 1 << 20 };
 
 /// How often a wait looks again.
 const LOOK: Duration = Duration::from_millis(20);
@@ -58,6 +66,13 @@ pub struct Cluster {
     handles: Vec<Option<Handle<Result<(), OrderError>>>>,
     weather: Weather,
     cut_off: Vec<bool>,
+    disks: Vec<Disk>,
+    /// How often each member lost everything: its files of before are out of reach.
+    lives: Vec<u32>,
+    /// Members that lost their votes and do not vote yet.
+    voteless: Vec<Arc<AtomicBool>>,
+    /// Members that send others false parts of states.
+    liars: Vec<bool>,
 }
 
 impl Cluster {
@@ -89,8 +104,25 @@ impl Cluster {
         let handles = secrets.iter().map(|_| None).collect();
         let cut_off = vec![true; count];
         let doors = Doors::default();
-        let mut cluster =
-            Self { context, oracle, genesis, secrets, executors, ledger, doors, handles, weather, cut_off };
+        let disks = (0..count).map(|_| Disk::default()).collect();
+        let voteless = (0..count).map(|_| Arc::default()).collect();
+        let (lives, liars) = (vec![0; count], vec![false; count]);
+        let mut cluster = Self {
+            context,
+            oracle,
+            genesis,
+            secrets,
+            executors,
+            ledger,
+            doors,
+            handles,
+            weather,
+            cut_off,
+            disks,
+            lives,
+            voteless,
+            liars,
+        };
         for member in 0..count {
             cluster.reconnect(member).await;
         }
@@ -131,19 +163,29 @@ impl Cluster {
     /// Starts a member with a fresh node on what its last run stored.
     ///
     /// # Panics
-    /// If the genesis breaks a rule.
+    /// If the genesis breaks a rule, or the member's store is not what it was.
     pub async fn start(&mut self, member: usize) {
         let secret = self.secrets[member].clone();
         let executor = self.executors[member].clone();
-        let node = Arc::new(Node::new(self.genesis.clone(), secret, executor).expect("genesis is valid"));
+        let opened = Store::open_on(self.disks[member].clone(), &self.genesis.digest(), &STORE);
+        let opened = opened.unwrap_or_else(|e| panic!("member {member} cannot open its store: {e}"));
+        let resumed = resume(opened, &self.genesis, &secret.public(), |_| {});
+        let resumed = resumed.unwrap_or_else(|e| panic!("member {member} cannot go on with its store: {e}"));
+        // At once: a thread that writes behind would make each run of a seed another one.
+        let disk = pleach_node::Disk::at_once(resumed.store.clone());
+        let node = Arc::new(Node::new(secret, executor, resumed, disk));
         let mut settings = settings(&self.genesis, &node);
-        settings.storage_prefix = format!("node{member}-");
+        settings.storage_prefix = format!("node{member}-{}-", self.lives[member]);
+        let voteless = self.voteless[member].clone();
+        if voteless.load(Ordering::Acquire) {
+            settings.votes = Votes::Lost(Regained(Arc::new(move || voteless.store(false, Ordering::Release))));
+        }
         settings.check().expect("settings are consistent");
         let channels = self.channels(member).await;
         let peers: Peers<Manager<_, Context>, Control<_, Context>> =
             Peers { provider: self.oracle.manager(), blocker: self.oracle.control(self.key(member)) };
         let context = self.context.child("member").with_attribute("n", member);
-        let observer = Observer::new(member, node.clone(), self.ledger.clone());
+        let observer = Observer::new(member, node.clone(), self.ledger.clone(), self.liars[member]);
         self.handles[member] = Some(start(context, channels, peers, settings, Arc::new(observer)));
         self.doors.open(member, node);
     }
@@ -158,10 +200,10 @@ impl Cluster {
             let pair = control.register(channel, quota(&Bounds::of(&self.genesis.limits))).await;
             pairs.push(pair.expect("the network is up"));
         }
-        let Ok([votes, certificates, resolver, backfill, blocks, messages]) = <[_; 6]>::try_from(pairs) else {
-            unreachable!("one pair for each of the six channels")
+        let Ok([votes, certificates, resolver, backfill, blocks, messages, views]) = <[_; 7]>::try_from(pairs) else {
+            unreachable!("one pair for each of the seven channels")
         };
-        Channels { votes, certificates, resolver, backfill, blocks, messages }
+        Channels { votes, certificates, resolver, backfill, blocks, messages, views }
     }
 
     /// Stops a member at once, as if its process were killed. Nothing of it is left but its storage.
@@ -172,8 +214,37 @@ impl Cluster {
             // How it ended does not matter: it was killed.
             let _ = handle.await;
         }
+        // What becomes of unsynced writes is drawn; the moment of the crash is another one in each seed.
+        let now = self.context.current().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let mut rng = StdRng::seed_from_u64(now.as_nanos() as u64 ^ member as u64);
+        self.disks[member] = self.disks[member].cut_power(&mut rng);
         // Its tasks are dropped when the runtime next comes to them.
         self.context.sleep(Duration::from_millis(10)).await;
+    }
+
+    /// Stops a member at once and deletes everything that it has stored.
+    pub async fn wipe(&mut self, member: usize) {
+        self.crash(member).await;
+        self.disks[member] = Disk::default();
+        self.lives[member] += 1;
+        self.voteless[member].store(true, Ordering::Release);
+    }
+
+    /// Stops a member at once and deletes its store. Its journals stay, and its votes with them.
+    pub async fn lose_store(&mut self, member: usize) {
+        self.crash(member).await;
+        self.disks[member] = Disk::default();
+    }
+
+    /// Whether a member that was wiped does not vote yet.
+    #[must_use]
+    pub fn voteless(&self, member: usize) -> bool {
+        self.voteless[member].load(Ordering::Acquire)
+    }
+
+    /// Makes a member, from its next start on, spoil every part of a state that it is asked for.
+    pub fn corrupt(&mut self, member: usize) {
+        self.liars[member] = true;
     }
 
     /// Whether a member runs, or how it ended by itself.

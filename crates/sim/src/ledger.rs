@@ -6,7 +6,8 @@
 //! [`Violation`].
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use pleach_node::Node;
@@ -210,8 +211,9 @@ impl Ledger {
         Hash::of(Domain::Written, &bytes)
     }
 
-    fn restarted(&self, member: usize) {
-        self.records().reached.insert(member, 0);
+    /// A member stands at this height, by its store or by a state that came from others.
+    fn stands(&self, member: usize, height: Height) {
+        self.records().reached.insert(member, height);
     }
 
     fn record(&self, account: Account) {
@@ -305,14 +307,16 @@ pub struct Observer {
     member: usize,
     node: Arc<Node>,
     ledger: Ledger,
+    /// If it lies: its way to the others.
+    liar: Option<Arc<OnceLock<Network>>>,
 }
 
 impl Observer {
-    /// Observes a node that has just been made.
+    /// Observes a node that has just been made. If it is to lie, it spoils what it hands out of its state.
     #[must_use]
-    pub fn new(member: usize, node: Arc<Node>, ledger: Ledger) -> Self {
-        ledger.restarted(member);
-        Self { member, node, ledger }
+    pub fn new(member: usize, node: Arc<Node>, ledger: Ledger, lies: bool) -> Self {
+        ledger.stands(member, node.height());
+        Self { member, node, ledger, liar: lies.then(Arc::default) }
     }
 
     /// The receipt that the node shows of the request at this place of this block.
@@ -326,7 +330,18 @@ impl Observer {
 
 impl Application for Observer {
     fn start(&self, network: Network) {
+        if let Some(liar) = &self.liar {
+            let _ = liar.set(network.clone());
+        }
         self.node.start(network);
+    }
+
+    fn height(&self) -> Height {
+        self.node.height()
+    }
+
+    fn needed_from(&self) -> Height {
+        self.node.needed_from()
     }
 
     fn knows(&self, block: &Hash) -> bool {
@@ -335,6 +350,10 @@ impl Application for Observer {
 
     fn wants_block(&self, parent: &Block) -> bool {
         self.node.wants_block(parent)
+    }
+
+    fn fills_block(&self) -> bool {
+        self.node.fills_block()
     }
 
     fn propose(&self, proposal: &Proposal, missing: &[Arc<Block>]) -> Option<Block> {
@@ -346,6 +365,8 @@ impl Application for Observer {
     }
 
     fn finalized(&self, block: Arc<Block>, certificate: Option<Certificate>) {
+        // A state that came from others may lie between the last block and this one.
+        self.ledger.stands(self.member, self.node.height());
         self.node.finalized(block.clone(), certificate.clone());
         let height = block.header.height;
         let requests = block.requests.iter().enumerate();
@@ -354,7 +375,28 @@ impl Application for Observer {
         self.ledger.record(Account { member: self.member, block, certificate, result, receipts });
     }
 
+    fn replayed(&self) {
+        self.node.replayed();
+    }
+
+    fn work(&self, now: Duration) {
+        self.node.work(now);
+    }
+
+    fn rejoin(&self, view: u64) {
+        self.node.rejoin(view);
+    }
+
     fn received(&self, from: PublicKey, message: Bytes) {
+        if let Some(network) = self.liar.as_ref().and_then(|liar| liar.get())
+            && let Some(answer) = self.node.answer_message(&from, &message)
+        {
+            let mut answer = answer.to_vec();
+            // The end is content, whatever is asked for.
+            answer.last_mut().into_iter().for_each(|byte| *byte ^= 1);
+            let _ = network.send(from, answer.into());
+            return;
+        }
         self.node.received(from, message);
     }
 }

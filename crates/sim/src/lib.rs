@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | [`cluster`] | members on the deterministic runtime: start, crash, cut off, bring back |
 //! | [`access`] | the client's [`Transport`](pleach_client::Transport) and clock, without sockets |
+//! | [`Disk`] | the disk of a member's store, which loses and tears what was not synced when the power goes |
 //! | [`ledger`] | what each member is seen to do, compared with all others at every height |
 //! | [`oracle`] | a bank in a map: what should have become of every ordered request |
 //! | [`bank`] | genesis, keys and calls of the bank that all scenarios use |
@@ -17,6 +18,9 @@
 pub mod access;
 pub mod bank;
 pub mod cluster;
+mod disk;
 pub mod ledger;
 pub mod oracle;
 pub mod scenario;
+
+pub use disk::Disk;

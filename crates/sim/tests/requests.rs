@@ -7,12 +7,13 @@ use bytes::Bytes;
 use commonware_runtime::{Runner as _, Supervisor as _, deterministic};
 use pleach_client::Config;
 use pleach_client::arguments::bank as arguments;
-use pleach_node::Node;
+use pleach_node::{Node, resume};
 use pleach_order::{Application as _, Proposal};
 use pleach_sim::access::Distance;
 use pleach_sim::bank::{self, account_key, account_name, account_secret, key, owner_secret};
 use pleach_sim::cluster::{Cluster, Weather};
 use pleach_sim::oracle::Oracle;
+use pleach_store::{Options, Store};
 use pleach_types::{
     Block, Body, Context, Decode as _, Encode as _, Hash, Height, Identity, Key, Partitioning, Receipt, Refusal,
     Request, Verdict,
@@ -163,7 +164,11 @@ fn the_same_request_sent_to_all_nodes_twice_is_executed_once() {
 fn a_member_cannot_fill_the_queues_of_others_with_requests_of_the_future() {
     let genesis = bank::genesis(4, 64, Partitioning::EVERYWHERE);
     let digest = genesis.digest();
-    let node = Node::new(genesis, bank::member_secret(0), bank::vm()).unwrap();
+    let secret = bank::member_secret(0);
+    let opened = Store::open_on(pleach_sim::Disk::default(), &digest, &Options::default()).unwrap();
+    let resumed = resume(opened, &genesis, &secret.public(), |_| {}).unwrap();
+    let disk = pleach_node::Disk::at_once(resumed.store.clone());
+    let node = Node::new(secret, bank::vm(), resumed, disk);
     let rule = Key::new(".root_rule").unwrap();
     let state = node.state();
     let request = |base: Height, nonce: u8| {
@@ -176,11 +181,12 @@ fn a_member_cannot_fill_the_queues_of_others_with_requests_of_the_future() {
             nonce: [nonce; 16],
             signers: Vec::new(),
         };
-        let code = state.value(&rule).cloned();
+        let code = node.value(&rule).unwrap();
         Request::sign(body, &[], state.prove([&rule]).unwrap().encode().into(), Vec::new(), code)
     };
     for (nonce, base) in [0, 10, 65, 1_000_000, u64::MAX].into_iter().enumerate() {
-        let bytes = Bytes::from(request(base, nonce as u8).encode());
+        // A request stands behind a zero when members pass it on.
+        let bytes = Bytes::from([&[0], &request(base, nonce as u8).encode()[..]].concat());
         node.received(bank::member_secret(1).public(), bytes);
     }
     assert_eq!(node.status().pending, 5, "not looked at yet");

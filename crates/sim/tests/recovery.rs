@@ -1,0 +1,148 @@
+//! Members that lost everything, or are too far behind, come back with the help of others.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use commonware_runtime::{Runner as _, Supervisor as _, deterministic};
+use futures::join;
+use pleach_client::{Client, Config};
+use pleach_node::Node;
+use pleach_order::Application as _;
+use pleach_sim::access::Distance;
+use pleach_sim::bank::{self, account_key};
+use pleach_sim::cluster::{Cluster, Weather};
+use pleach_sim::oracle::Oracle;
+use pleach_types::Partitioning;
+
+const ALL: [usize; 4] = [0, 1, 2, 3];
+const ACCOUNTS: usize = 24;
+const HISTORY: u64 = 16;
+const STORM: Weather = Weather { latency_ms: 15, jitter_ms: 5, loss_percent: 3 };
+const PATIENCE: Duration = Duration::from_secs(240);
+
+/// A bank on four members, each record on so many of them.
+fn run(seed: u64, copies: u16, scenario: impl AsyncFnOnce(Cluster, Client) + 'static) {
+    let limit = Some(Duration::from_secs(3_600));
+    let runner = deterministic::Runner::new(deterministic::Config::new().with_seed(seed).with_timeout(limit));
+    runner.start(|context| async move {
+        let secrets = ALL.map(bank::member_secret).to_vec();
+        let executors = ALL.map(|_| bank::vm()).to_vec();
+        let genesis = bank::genesis(4, HISTORY, Partitioning { bits: 3, replicas: copies });
+        let mut cluster = Cluster::new(context.child("cluster"), genesis, secrets, executors, None, STORM).await;
+        cluster.start_all().await;
+        assert!(cluster.reach(&ALL, 2, PATIENCE).await, "the cluster starts");
+        let client = cluster.client(ALL.to_vec(), Distance::NEAR, Config::default(), bank::vm(), seed).await.unwrap();
+        bank::found(&client, ACCOUNTS, 1_000).await.unwrap();
+        scenario(cluster, client).await;
+    });
+}
+
+/// Transfers, one after another. Those that fail do so because a member is down.
+async fn transfers(client: &Client, count: usize) -> usize {
+    let mut applied = 0;
+    for n in 0..count {
+        let (from, to) = (n % ACCOUNTS, (n * 7 + 1) % ACCOUNTS);
+        applied +=
+            usize::from(from != to && bank::transfer(client, from, to, 1).timeout(PATIENCE).send().await.is_ok());
+    }
+    applied
+}
+
+fn node(cluster: &Cluster, member: usize) -> Arc<Node> {
+    cluster.doors().enter(member).expect("the member is up").0
+}
+
+async fn level(cluster: &Cluster, members: &[usize]) {
+    let goal = cluster.ledger().height() + 2;
+    assert!(cluster.reach(members, goal, PATIENCE).await, "{members:?} come to height {goal}");
+}
+
+/// The members agree with one another and with the oracle, and this one stores what it should.
+async fn holds_what_it_should(cluster: &Cluster, member: usize) {
+    let mut oracle = Oracle::new(cluster.genesis());
+    assert_eq!(cluster.ledger().violations(), []);
+    assert_eq!(oracle.replay(&cluster.ledger().heights()), []);
+    let node = node(cluster, member);
+    let state = node.state();
+    let mut found = 0;
+    for key in (0..ACCOUNTS).map(account_key).filter(|key| state.keeps(&key.path())) {
+        let value = node.value(&key).expect("the store is readable");
+        assert_eq!(value.as_ref(), oracle.record_at(state.height(), &key), "{key}");
+        found += 1;
+    }
+    assert!(found > 0, "none of {ACCOUNTS} accounts are there");
+}
+
+#[test]
+fn a_member_whose_data_is_gone_gets_its_part_back_under_load_and_votes_again() {
+    for seed in 0..3 {
+        println!("seed {seed}");
+        run(seed, 2, async |mut cluster, client| {
+            transfers(&client, 10).await;
+            cluster.wipe(3).await;
+            let recover = async {
+                cluster.pass(Duration::from_secs(1)).await;
+                cluster.start(3).await;
+                level(&cluster, &ALL).await;
+            };
+            let (applied, ()) = join!(transfers(&client, 40), recover);
+            assert!(applied > 20, "{applied} transfers were applied meanwhile");
+            level(&cluster, &ALL).await;
+            assert!(!cluster.voteless(3));
+            holds_what_it_should(&cluster, 3).await;
+            // Without its votes there is no quorum now.
+            cluster.crash(0).await;
+            level(&cluster, &[1, 2, 3]).await;
+            // And its next start finds what was fetched.
+            cluster.crash(3).await;
+            cluster.start(0).await;
+            cluster.start(3).await;
+            level(&cluster, &ALL).await;
+            holds_what_it_should(&cluster, 3).await;
+        });
+    }
+}
+
+#[test]
+fn a_lying_source_is_noticed_and_others_are_asked() {
+    for seed in 10..13 {
+        println!("seed {seed}");
+        // Two copies bear one that is lost, or one that lies; three bear both.
+        run(seed, 3, async |mut cluster, client| {
+            cluster.crash(1).await;
+            cluster.corrupt(1);
+            cluster.start(1).await;
+            level(&cluster, &ALL).await;
+            transfers(&client, 10).await;
+            cluster.wipe(2).await;
+            cluster.start(2).await;
+            let fetching = node(&cluster, 2);
+            level(&cluster, &ALL).await;
+            assert!(fetching.lies_noticed() > 0, "the liar was asked");
+            holds_what_it_should(&cluster, 2).await;
+        });
+    }
+}
+
+#[test]
+fn a_member_that_is_too_far_behind_for_single_blocks_fetches_the_state() {
+    run(20, 2, async |mut cluster, client| {
+        cluster.isolate(3).await;
+        let behind = node(&cluster, 3).height();
+        let goal = behind + 330;
+        assert!(cluster.reach(&[0, 1, 2], goal, Duration::from_secs(600)).await, "the others go on");
+        cluster.reconnect(3).await;
+        transfers(&client, 5).await;
+        level(&cluster, &ALL).await;
+        let oldest = node(&cluster, 3).status().oldest_height;
+        assert!(oldest > behind, "heights {behind} to {oldest} were not executed one by one");
+        holds_what_it_should(&cluster, 3).await;
+
+        // The first blocks are in nobody's archive any more: a member without its store cannot begin with them.
+        cluster.lose_store(2).await;
+        cluster.start(2).await;
+        level(&cluster, &ALL).await;
+        assert!(node(&cluster, 2).status().oldest_height > 0);
+        holds_what_it_should(&cluster, 2).await;
+    });
+}
