@@ -4,10 +4,14 @@
 //! node is asked for the keys that it keeps, and no other: first one node, which chooses the height, then the others at
 //! that very height, so that the proofs have one root and merge. Among the keepers of a prefix the order is random; the
 //! next one is asked as soon as one fails, lies or is slow, and the first answer that verifies counts.
+//!
+//! Where that height was forgotten before the last part was read, the rest is read at a newer one, and the first parts are
+//! taken over as far as the newer proofs show that they have not changed (thesis 3.4, algorithm 1); only what they do
+//! not show is read again.
 
 use futures::FutureExt as _;
 use futures::StreamExt as _;
-use futures::future::{BoxFuture, Either, select, try_join_all};
+use futures::future::{BoxFuture, Either, join_all, select, try_join_all};
 use futures::stream::FuturesUnordered;
 use pleach_types::api::GetRequest;
 use pleach_types::{Height, Key};
@@ -23,10 +27,19 @@ const KEYS_PER_READ: usize = 256;
 /// How often a read starts again because the height that its first part chose was forgotten before its last part.
 const READ_RESTARTS: u32 = 3;
 
+/// What nodes say of a height that they do not remember.
+const FORGOTTEN: &str = "HEIGHT_FORGOTTEN";
+
 /// Keys that one node is asked for in one message, with the prefixes that they are of.
 struct Bundle {
     node: Option<usize>,
     groups: Vec<(u32, Vec<Key>)>,
+}
+
+impl Bundle {
+    fn keys(&self) -> Vec<Key> {
+        self.groups.iter().flat_map(|(_, keys)| keys.clone()).collect()
+    }
 }
 
 impl Inner {
@@ -63,14 +76,47 @@ impl Inner {
         without_values: &[Key],
         height: Option<Height>,
     ) -> Result<Snapshot, Error> {
+        let (snapshot, late) = self.read_parts(keys, without_values, height).await?;
+        if late.is_empty() {
+            return Ok(snapshot);
+        }
+        // The height that the first part chose was forgotten before the last ones came to it.
+        let (newer, later) = self.read_parts(late, without_values, None).await?;
+        let (newer, changed) = newer.take_over(&snapshot);
+        let again = [later, changed].concat();
+        if again.is_empty() {
+            return Ok(newer);
+        }
+        let at = Some(newer.height);
+        let (rest, late) = self.read_parts(again, without_values, at).await?;
+        if late.is_empty() { joined(newer, rest) } else { Err(Error::Unavailable(Vec::new())) }
+    }
+
+    /// Reads what it can at one height, and returns beside it the keys whose keepers had forgotten that height. None are
+    /// left out if `height` is named.
+    async fn read_parts(
+        &self,
+        keys: Vec<Key>,
+        without_values: &[Key],
+        height: Option<Height>,
+    ) -> Result<(Snapshot, Vec<Key>), Error> {
         let mut bundles = self.bundles(keys).into_iter();
         let Some(first) = bundles.next() else { return Err(Error::NoNodes) };
         let mut snapshot = self.read_bundle(first, without_values, height).await?;
         let at = Some(snapshot.height);
-        for part in try_join_all(bundles.map(|bundle| self.read_bundle(bundle, without_values, at))).await? {
-            snapshot = joined(snapshot, part)?;
+        let part = |bundle: Bundle| async move {
+            let keys = bundle.keys();
+            (keys, self.read_bundle(bundle, without_values, at).await)
+        };
+        let mut late = Vec::new();
+        for (keys, part) in join_all(bundles.map(part)).await {
+            match part {
+                Ok(part) => snapshot = joined(snapshot, part)?,
+                Err(error) if height.is_none() && is_forgotten(&error) => late.extend(keys),
+                Err(error) => return Err(error),
+            }
         }
-        Ok(snapshot)
+        Ok((snapshot, late))
     }
 
     /// Divides keys among nodes in random order, each being asked for all that it keeps. At least one bundle.
@@ -116,8 +162,7 @@ impl Inner {
         height: Option<Height>,
     ) -> Result<Snapshot, Error> {
         if let Some(node) = bundle.node.filter(|_| bundle.groups.len() > 1) {
-            let keys = bundle.groups.iter().flat_map(|(_, keys)| keys.clone()).collect();
-            let request = self.request(keys, without_values, height);
+            let request = self.request(bundle.keys(), without_values, height);
             let answer = std::pin::pin!(self.read_from(node, &request));
             match select(answer, self.nodes.runtime.sleep(self.config.hedge)).await {
                 Either::Left((Ok(snapshot), _)) => return Ok(snapshot),
@@ -246,10 +291,16 @@ fn joined(one: Snapshot, other: Snapshot) -> Result<Snapshot, Error> {
     one.join(other).ok_or_else(|| Error::Unavailable(Vec::new()))
 }
 
+/// Whether the nodes that were asked have forgotten the height.
+fn is_forgotten(error: &Error) -> bool {
+    let forgotten = |failure: &Failure| matches!(&failure.why, Fault::Transport(TransportError::Problem(problem)) if problem.code == FORGOTTEN);
+    matches!(error, Error::Unavailable(failures) if failures.iter().any(forgotten))
+}
+
 fn may_recover(failure: &Failure) -> bool {
     match &failure.why {
         // Forgotten heights do not come back; the caller may name another.
-        Fault::Transport(TransportError::Problem(problem)) => problem.retryable && problem.code != "HEIGHT_FORGOTTEN",
+        Fault::Transport(TransportError::Problem(problem)) => problem.retryable && problem.code != FORGOTTEN,
         Fault::Transport(_) => true,
         Fault::Lie(_) => false,
     }

@@ -18,8 +18,8 @@ fn asked() -> Vec<Key> {
 }
 
 fn truth(chain: &Chain) -> Vec<Option<Bytes>> {
-    let state = &chain.entries[chain.entries.len() - 2].state;
-    asked().iter().map(|key| state.value(key).cloned()).collect()
+    let values = &chain.entries[chain.entries.len() - 2].values;
+    asked().iter().map(|key| values.get(key).cloned()).collect()
 }
 
 /// A chain on which every height has a root of its own.
@@ -64,7 +64,7 @@ fn certificate(change: impl Fn(&Chain, &mut ResultProof) + Send + Sync + 'static
 
 /// A tree in which the liar is rich.
 fn forged_tree(chain: &Chain) -> Tree {
-    let records = chain.tip().state.records();
+    let records = chain.tip().values.iter();
     let mut tree: Tree = records.map(|(key, value)| (Bytes::copy_from_slice(key.as_bytes()), value.clone())).collect();
     tree.insert(Bytes::from_static(b"bank/accounts/1"), amount(1_000_000));
     tree

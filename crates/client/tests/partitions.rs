@@ -103,3 +103,71 @@ fn with_more_faults_than_copies_the_error_says_who_failed() {
     let error = cluster.time.run(client.get(&accounts()[..1])).unwrap_err();
     assert_eq!(error.code(), "NODE_UNREACHABLE", "{error}");
 }
+
+/// Two keys that no node keeps both of.
+fn apart(cluster: &Cluster) -> [Key; 2] {
+    let chain = cluster.chain();
+    let keys = accounts();
+    let disjoint = |one: &Key, other: &Key| !(0..7).any(|node| chain.keeps(node, one) && chain.keeps(node, other));
+    let pair = keys[1..20].iter().find_map(|one| Some([one, keys[1..20].iter().find(|other| disjoint(one, other))?]));
+    pair.expect("sixteen prefixes on seven nodes").map(Clone::clone)
+}
+
+/// Proofs of different heights are put together where the newer one shows that nothing has changed (thesis 4.3.5).
+#[test]
+fn a_height_that_is_forgotten_while_it_is_read_costs_no_second_reading_of_what_did_not_change() {
+    let cluster = cluster();
+    (0..7).for_each(|node| cluster.set(node, Manner { remembers: Some(1), ..Manner::default() }));
+    cluster.chain().busy = true;
+    let (reader, writer) = (cluster.connect(1).unwrap(), cluster.connect(2).unwrap());
+    let keys = apart(&cluster);
+    let mut taken_over = 0;
+    let read = async {
+        for _ in 0..400 {
+            cluster.asked.lock().unwrap().clear();
+            let records = reader.get(&keys).await.unwrap();
+            assert!(records.iter().all(|record| record.value == Some(amount(100))), "{records:?}");
+            let asked = cluster.asked.lock().unwrap().clone();
+            let times = keys.each_ref().map(|key| asked.iter().filter(|(_, asked)| asked == key).count());
+            taken_over += usize::from(times.contains(&1) && times.iter().any(|times| *times > 1));
+        }
+    };
+    // Every block changes the root.
+    let write = async {
+        for n in 0..100 {
+            let change = pleach_client::arguments::change_records(&[(key("bank/accounts/0"), Some(amount(n)))]);
+            let _ = writer.call(key("bank/put"), change).send().await;
+        }
+    };
+    cluster.time.run(futures::future::join(read, write));
+    assert!(taken_over > 3, "{taken_over} reads of 400 met a forgotten height and went on from there");
+}
+
+/// How many silent nodes a read of one record meets before a keeper that answers.
+///
+/// Of c = 3 keepers s are silent, with f = 2 silent nodes of seven: 0, 1 or 2 with the chances 10/35, 20/35 and 5/35. In a
+/// random order s / (c - s + 1) of them stand in front of the first that is not: 1/3 on average. A client does better,
+/// since it has noted who was slow when it connected.
+#[test]
+fn silent_nodes_cost_as_many_retries_as_expected() {
+    let expected = 20.0 / 35.0 * (1.0 / 3.0) + 5.0 / 35.0 * (2.0 / 2.0);
+    let (mut reads, mut asked) = (0_usize, 0_usize);
+    for first in 0..7 {
+        for second in first + 1..7 {
+            let cluster = cluster();
+            cluster.set(first, Manner { silent: true, ..Manner::default() });
+            cluster.set(second, Manner { silent: true, ..Manner::default() });
+            for (n, key) in accounts().iter().enumerate() {
+                // A new client each time: one that reads on has learned who is slow.
+                let client = cluster.connect(n as u64).unwrap();
+                cluster.tried.lock().unwrap().clear();
+                cluster.time.run(client.get(std::slice::from_ref(key))).unwrap();
+                reads += 1;
+                asked += cluster.tried.lock().unwrap().drain(..).filter(|node| [first, second].contains(node)).count();
+            }
+        }
+    }
+    let measured = asked as f64 / reads as f64;
+    println!("{reads} reads, {measured:.3} silent nodes asked in each, {expected:.3} expected");
+    assert!(measured <= expected + 0.05, "{measured} silent nodes asked in each of {reads} reads, {expected} expected");
+}

@@ -30,6 +30,7 @@ pub struct Entry {
     pub header: Header,
     pub certificate: Option<Certificate>,
     pub state: State,
+    pub values: BTreeMap<Key, Bytes>,
     pub receipts: Tree,
     pub decisions: Vec<Decision>,
 }
@@ -84,7 +85,8 @@ impl Chain {
         let genesis = Genesis { partitioning, ..genesis };
         let state = State::genesis(genesis.clone()).unwrap();
         let header = Block::genesis(&genesis).header;
-        let first = Entry { header, certificate: None, state, receipts: Tree::new(), decisions: Vec::new() };
+        let values = genesis.all_records().unwrap();
+        let first = Entry { header, certificate: None, state, values, receipts: Tree::new(), decisions: Vec::new() };
         let digest = genesis.digest();
         let mut chain = Self {
             genesis,
@@ -120,10 +122,18 @@ impl Chain {
         let applied = parent.state.apply(&prepared, &Native);
         let block = Block::new(context, height, *parent.state.result(), requests);
         let certificate = self.certify(&block.header, self.genesis.quorum());
+        let mut values = self.tip().values.clone();
+        for (key, value) in applied.changes {
+            match value {
+                Some(value) => drop(values.insert(key, value)),
+                None => drop(values.remove(&key)),
+            }
+        }
         self.entries.push(Entry {
             header: block.header,
             certificate: Some(certificate),
             state: applied.state,
+            values,
             receipts: applied.receipts,
             decisions: applied.decisions,
         });
@@ -179,9 +189,9 @@ impl Chain {
         if height.max(request.min_height.unwrap_or(0)) > newest {
             return Err(problem("NOT_YET", true));
         }
-        let state = &self.entries[height as usize].state;
+        let Entry { state, values, .. } = &self.entries[height as usize];
         let value =
-            |key: &Key| (!request.without_values.contains(key)).then(|| state.value(key).map(Value::from)).flatten();
+            |key: &Key| (!request.without_values.contains(key)).then(|| values.get(key).map(Value::from)).flatten();
         let known = request.known_height == Some(height);
         Ok(GetReply {
             height,
@@ -231,7 +241,7 @@ impl Chain {
     }
 
     pub fn balance(&self, name: &str) -> u64 {
-        let value = self.tip().state.value(&key(&format!("bank/accounts/{name}"))).cloned().unwrap();
+        let value = &self.tip().values[&key(&format!("bank/accounts/{name}"))];
         u64::from_le_bytes(value[..].try_into().unwrap())
     }
 }
@@ -256,6 +266,8 @@ pub struct Manner {
     pub dead: bool,
     /// Blocks that it is behind.
     pub lag: u64,
+    /// Answers for so many of the newest heights only.
+    pub remembers: Option<u64>,
     /// Takes this many requests and throws them away.
     pub drops: Arc<Mutex<u32>>,
     /// Answers this many executes with this problem.
@@ -297,6 +309,8 @@ pub struct Cluster {
     pub manners: Arc<Mutex<Vec<Manner>>>,
     /// Keys that nodes were asked for.
     pub asked: Arc<Mutex<Vec<(usize, Key)>>>,
+    /// Nodes that were asked for records, whether they answer or not.
+    pub tried: Arc<Mutex<Vec<usize>>>,
     /// Requests that nodes were sent: node, bytes.
     pub sent: Arc<Mutex<Vec<(usize, Bytes)>>>,
 }
@@ -311,6 +325,7 @@ impl Cluster {
         Self {
             chain: Arc::new(Mutex::new(Chain::partitioned(members, history, "test", partitioning))),
             asked: Arc::default(),
+            tried: Arc::default(),
             time: Time::default(),
             manners: Arc::new(Mutex::new(manners)),
             sent: Arc::default(),
@@ -446,6 +461,8 @@ impl Transport for Cluster {
                 certified_root: chain.entries[tip as usize - 1].state.result().root,
                 oldest_height: 0,
                 records: 0,
+                storage: Storage::default(),
+                fetching: None,
                 pending: 0,
                 ready: true,
             })
@@ -473,11 +490,16 @@ impl Transport for Cluster {
 
     fn get(&self, node: usize, request: GetRequest) -> Reply<'_, GetReply> {
         async move {
+            self.tried.lock().unwrap().push(node);
             let (manner, tip) = self.arrive(node).await?;
             let chain = self.chain();
             self.asked.lock().unwrap().extend(request.keys.iter().map(|key| (node, key.clone())));
             if !request.keys.iter().all(|key| chain.keeps(node, key)) {
                 return Err(problem("NOT_KEPT", false));
+            }
+            let forgets = |height: Height| manner.remembers.is_some_and(|heights| height + heights < tip);
+            if request.height.is_some_and(forgets) {
+                return Err(problem("HEIGHT_FORGOTTEN", false));
             }
             if let Some(twist) = manner.get {
                 // A liar does not care what it was asked for, except for the keys.
