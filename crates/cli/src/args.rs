@@ -98,7 +98,12 @@ pub enum Command {
     /// Keys of people: the files that sign calls.
     #[command(subcommand)]
     Key(KeyCommand),
-    /// Measure a throwaway cluster: transfers per second and how long each takes.
+    /// The cluster's shape.
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
+    /// Check what a node has stored, while it does not run.
+    Fsck(Fsck),
+    /// Measure a throwaway cluster, or run the thesis's evaluation again.
     Bench(Bench),
     /// This program's version.
     Version,
@@ -142,6 +147,41 @@ Example:
 Every client sends its next transfer when the last one's outcome has been proved to it (closed loop). Nodes and
 clients share this machine.")]
 pub struct Bench {
+    /// What to measure, if not a cluster under load.
+    #[command(subcommand)]
+    pub command: Option<BenchCommand>,
+    /// The load.
+    #[command(flatten)]
+    pub load: BenchLoad,
+}
+
+/// `pleach bench`, what else it measures.
+#[derive(Clone, Debug, Subcommand)]
+pub enum BenchCommand {
+    /// Run the experiments of the thesis's chapter 6 again: memory of nodes that keep a part, acceptance of operations.
+    Paper(BenchPaper),
+}
+
+/// `pleach bench paper`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Example:
+  pleach bench paper --out paper && open paper/report.html
+
+Figures 6.1 to 6.5 as plots, tables and one page, with the thesis's numbers beside ours. Takes some seconds, needs no
+cluster. The same seed writes the same bytes. Exit code 1 says that something that must hold did not.")]
+pub struct BenchPaper {
+    /// The folder to make.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// What everything random follows from.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub seed: u64,
+}
+
+/// `pleach bench`, of a cluster under load.
+#[derive(Clone, Debug, Args)]
+pub struct BenchLoad {
     /// Nodes; f of 3f + 1 may be faulty.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(4..=16))]
     pub nodes: u16,
@@ -154,6 +194,46 @@ pub struct Bench {
     /// How long they do it.
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=3_600))]
     pub seconds: u32,
+}
+
+/// `pleach cluster`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ClusterCommand {
+    /// Which node keeps which part of the records, and what faults could lose.
+    Plan(ClusterPlanArgs),
+}
+
+/// `pleach cluster plan`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pleach cluster plan --genesis-file net/genesis.json
+  pleach --profile net/profile.toml cluster plan --map
+
+The map follows from the genesis alone: nodes and clients compute the same one. With K copies of each prefix any K - 1
+nodes can be lost for ever; a cluster of which f nodes may be faulty should have f + 1.")]
+pub struct ClusterPlanArgs {
+    /// The genesis, as `init` wrote it; without it a node is asked for the one that the profile pins.
+    #[arg(long, value_name = "FILE")]
+    pub genesis_file: Option<PathBuf>,
+    /// Show every prefix with its keepers.
+    #[arg(long)]
+    pub map: bool,
+}
+
+/// `pleach fsck`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pleach fsck net/node-1
+  pleach fsck net/node-1 -o json
+
+Reads everything that the node has stored, computes every label and checksum again and compares. Writes nothing; the
+node must not run. Exit code 5 says that something is damaged, and which record.")]
+pub struct Fsck {
+    /// The node's folder, its data folder, or its store.
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
 }
 
 /// `pleach init`.
@@ -208,11 +288,15 @@ Examples:
   PLEACH_LOG=debug pleach start --config net/node-1/pleach.toml
 
 Logs go to standard error; PLEACH_LOG filters them (default: info). SIGINT and SIGTERM end the node; kill -9 does
-no harm either: it replays its own archive and catches up when it is started again.")]
+no harm either: it goes on from its store and catches up when it is started again. A node whose data is gone fetches its
+records from the others, and votes again once no vote of before can contradict it.")]
 pub struct Start {
     /// The node's configuration; paths in it are relative to its folder.
     #[arg(long, value_name = "FILE", default_value = "pleach.toml")]
     pub config: PathBuf,
+    /// This node never ran before, although its data folder is empty: it has no votes that could be lost.
+    #[arg(long)]
+    pub new_member: bool,
     /// End when standard input ends: whoever started the node has gone. A line `detach` undoes it.
     #[arg(long)]
     pub exit_with_parent: bool,

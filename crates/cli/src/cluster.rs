@@ -28,6 +28,8 @@ pub struct ClusterPlan {
     pub history: u64,
     /// How the key space is divided among them.
     pub partitioning: Partitioning,
+    /// Whether nodes run although tolerated faults could lose records.
+    pub accept_loss: bool,
     /// The nodes: their names and where they listen.
     pub members: Vec<MemberAddresses>,
 }
@@ -83,6 +85,7 @@ impl ClusterPlan {
                 key_file: "node.key".into(),
                 genesis: "../genesis.json".into(),
                 data_dir: "data".into(),
+                accept_loss: self.accept_loss,
             },
             listen: Listen { public: member.public.clone(), peer: member.peer.clone() },
             members: self.members.clone(),
@@ -92,6 +95,8 @@ impl ClusterPlan {
         let head = "# One node of a cluster: pleach start --config FILE. Paths are relative to this folder.\n\
                     # [[member]] sections say where every member is reached; who they are is in the genesis.\n\n";
         files::write_new(&folder.join(CONFIG_FILE), &(head.to_owned() + &text))?;
+        // Whoever finds this folder without its data later must not take the node for one that never voted.
+        pleach_node::declare_new(&folder.join("data")).map_err(pleach_node::StartError::from)?;
         files::write_new_secret(&folder.join("node.key"), &key_file_text(secret))
     }
 }

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use pleach_client::{Error as ClientError, ErrorKind};
 use pleach_node::OrderError;
 use pleach_node::{ConfigError, StartError};
+use pleach_store::OpenError;
 use pleach_types::genesis::GenesisError;
 use pleach_types::{Hash, Key, Receipt, Verdict};
 use pleach_vm::InvalidOperation;
@@ -26,6 +27,8 @@ pub enum Ending {
     Unavailable,
     /// A step of the demo failed; standard error says which.
     Failed,
+    /// A store is damaged; the data on standard output says where.
+    Damaged,
 }
 
 impl Ending {
@@ -59,6 +62,7 @@ impl From<Ending> for ExitCode {
             Ending::Refused => code::REFUSED,
             Ending::Unavailable => code::UNAVAILABLE,
             Ending::Failed => code::INTERNAL,
+            Ending::Damaged => code::VERIFICATION,
         })
     }
 }
@@ -157,6 +161,14 @@ pub enum CliError {
         /// The request.
         identity: Hash,
     },
+    /// A node's store cannot be looked at.
+    #[error("{path}: {reason}", path = .path.display())]
+    Store {
+        /// The store's folder.
+        path: PathBuf,
+        /// Why not.
+        reason: OpenError,
+    },
     /// What was to be shown is not so.
     #[error("expected: {expected}; seen: {seen}")]
     Step {
@@ -206,6 +218,8 @@ impl CliError {
             Self::NoReceipt { .. } => code::UNAVAILABLE,
             Self::File { reason, .. } => file_code(reason),
             Self::Exists { .. } | Self::Module { .. } | Self::NotWasm { .. } => code::LOCAL_FILE,
+            Self::Store { reason: OpenError::Damaged(_), .. } => code::VERIFICATION,
+            Self::Store { .. } => code::LOCAL_FILE,
             Self::Config(e) => config_code(e),
             Self::Start(e) => start_code(e),
             Self::Client(e) => client_code(e),
@@ -231,6 +245,7 @@ impl CliError {
             Self::NoOperation { .. } => "OPERATION_ABSENT",
             Self::NoReceipt { .. } => "RECEIPT_UNKNOWN",
             Self::Step { .. } => "STEP_FAILED",
+            Self::Store { .. } => "STORE",
             Self::Config(_) => "CONFIG",
             Self::Genesis(_) => "GENESIS_INVALID",
             Self::Start(_) => "START",
@@ -260,6 +275,10 @@ impl CliError {
                 .into(),
             Self::NotWasm { .. } => "build the operation for target wasm32v1-none and give the .wasm file".into(),
             Self::Module { .. } => "\"pleach op check FILE\" runs the same check".into(),
+            Self::Store { reason: OpenError::Absent(_), .. } => {
+                "name a node's folder, its data folder, or the folder store in it".into()
+            }
+            Self::Store { reason: OpenError::Locked { .. }, .. } => "stop the node first".into(),
             Self::Config(ConfigError::Read { .. }) => {
                 "check the path; \"pleach init\" makes all files of a node".into()
             }
@@ -290,6 +309,7 @@ fn start_code(error: &StartError) -> u8 {
         StartError::Listen { .. } | StartError::Order(OrderError::Listen { .. }) => code::UNAVAILABLE,
         StartError::Order(OrderError::Data { .. }) => code::LOCAL_FILE,
         StartError::Http(_) => code::INTERNAL,
+        StartError::Resume { .. } => code::LOCAL_FILE,
         _ => code::USAGE,
     }
 }

@@ -175,7 +175,7 @@ fn the_demo_passes_with_small_parameters() {
     let document = ran.succeeds().json("pleach.demo/1");
     assert_eq!(document["passed"], true);
     assert!(document["applied"].as_u64().expect("a number") > 0);
-    assert_eq!(document["steps"].as_array().expect("steps").len(), 11);
+    assert_eq!(document["steps"].as_array().expect("steps").len(), 12);
     assert!(ran.stderr.contains("kill -9 node-4"), "{}", ran.stderr);
     assert_eq!(folder.contents(), [], "nothing is left behind");
 }

@@ -1,4 +1,5 @@
-//! Nodes of a real cluster are killed at random moments under load: nothing that was acknowledged is lost.
+//! Nodes of a real cluster are killed at random moments under load, and some lose all their data with it: nothing that
+//! was acknowledged is lost.
 //!
 //! `PLEACH_KILLS=200 cargo test -p pleach-cli --test kills` runs it for longer than the short version of every day;
 //! `PLEACH_SEED` repeats the choice of nodes and moments.
@@ -21,6 +22,8 @@ use rand::{Rng as _, SeedableRng as _};
 
 /// Kills of the short version.
 const KILLS: usize = 8;
+/// Every so many kills the killed node's data is deleted as well.
+const WIPE_EVERY: usize = 4;
 const WRITERS: usize = 4;
 /// How long anything may take on a busy machine.
 const WAIT: Duration = Duration::from_secs(120);
@@ -79,6 +82,12 @@ impl Cluster {
     /// `kill -9`.
     fn kill(&mut self, node: usize) {
         self.nodes[node].process = None;
+    }
+
+    /// Deletes everything that a killed node has stored.
+    fn wipe(&self, node: usize) {
+        let data = self.folder.join("net").join(&self.nodes[node].name).join("data");
+        std::fs::remove_dir_all(data).expect("a node has a data folder");
     }
 
     fn still_runs(&mut self, node: usize) -> Result<(), String> {
@@ -154,6 +163,10 @@ async fn nothing_acknowledged_is_lost() {
         let acknowledged = done.lock().expect("no writer panics").len();
         println!("kill {kill}: {} after {acknowledged} acknowledged writes", cluster.nodes[node].name);
         cluster.kill(node);
+        if kill % WIPE_EVERY == 0 {
+            println!("and its data is deleted");
+            cluster.wipe(node);
+        }
         tokio::time::sleep(random.random_range(Duration::ZERO..DOWN_MAX)).await;
         let newest = newest_certified(&transport).await;
         cluster.start_node(node);

@@ -7,7 +7,7 @@ use pleach_client::Config;
 use serde::Serialize;
 
 use super::start::signal;
-use crate::args::Bench;
+use crate::args::BenchLoad;
 use crate::connection::{connect, connect_with};
 use crate::demo::{Bank, Folder, Load, Nodes, Tally};
 use crate::errors::{CliError, Ending};
@@ -35,7 +35,7 @@ struct Document {
 }
 
 /// Measures until the time is over or somebody interrupts.
-pub async fn run(output: Output, args: &Bench) -> Result<Ending, CliError> {
+pub async fn run(output: Output, args: &BenchLoad) -> Result<Ending, CliError> {
     let interrupted = signal()?;
     tokio::select! {
         document = Box::pin(measure(output, args)) => print(output, &document?).map(|()| Ending::Done),
@@ -43,7 +43,7 @@ pub async fn run(output: Output, args: &Bench) -> Result<Ending, CliError> {
     }
 }
 
-async fn measure(output: Output, args: &Bench) -> Result<Document, CliError> {
+async fn measure(output: Output, args: &BenchLoad) -> Result<Document, CliError> {
     let folder = Folder::new(None)?;
     let nodes = Nodes::start(folder.path(), args.nodes).await?;
     let bank = Arc::new(Bank::new(args.accounts)?);
@@ -66,7 +66,7 @@ async fn measure(output: Output, args: &Bench) -> Result<Document, CliError> {
     Ok(document(args, &warm, measured, took, blocks))
 }
 
-fn document(args: &Bench, warm: &Tally, mut measured: Tally, took: Duration, blocks: u64) -> Document {
+fn document(args: &BenchLoad, warm: &Tally, mut measured: Tally, took: Duration, blocks: u64) -> Document {
     // Samples are in the order in which they were proved.
     measured.micros.drain(..warm.micros.len());
     let (seconds, applied) = (took.as_secs_f64(), measured.applied - warm.applied);

@@ -35,7 +35,9 @@ const PORTS_PER_NODE: u16 = 10;
 pub fn run(output: Output, args: &Init) -> Result<Ending, CliError> {
     check_faults(args)?;
     let partitioning = partitioning(args)?;
-    let plan = ClusterPlan { name: args.name.clone(), history: args.history, partitioning, members: places(args)? };
+    let members = places(args)?;
+    let (name, history, accept_loss) = (args.name.clone(), args.history, args.accept_loss);
+    let plan = ClusterPlan { name, history, partitioning, accept_loss, members };
     let folder = NewFolder::at(&args.out)?;
     let files = plan.write(folder.path())?;
     let place = folder.finish()?;

@@ -4,11 +4,14 @@ mod bench;
 mod call;
 mod decode;
 mod domain;
+mod fsck;
 mod get;
 mod init;
 mod key;
 mod members;
 mod op;
+mod paper;
+mod plan;
 mod receipt;
 mod sending;
 mod start;
@@ -19,7 +22,7 @@ pub use start::{DETACH, signal};
 
 use std::future::Future;
 
-use crate::args::{Cli, Command, Domain, Global, KeyCommand, Op};
+use crate::args::{BenchCommand, Cli, ClusterCommand, Command, Domain, Global, KeyCommand, Op};
 use crate::errors::{CliError, Ending};
 use crate::output::Output;
 use crate::profile::Profile;
@@ -34,7 +37,12 @@ pub fn run(cli: Cli) -> Result<Ending, CliError> {
     let output = Output::new(&global);
     match command {
         Command::Demo(args) => wait_for(demo::run(output, &args)),
-        Command::Bench(args) => wait_for(bench::run(output, &args)),
+        Command::Bench(args) => match args.command {
+            Some(BenchCommand::Paper(args)) => paper::run(output, &args),
+            None => wait_for(bench::run(output, &args.load)),
+        },
+        Command::Cluster(ClusterCommand::Plan(args)) => plan::run(&global, output, &args),
+        Command::Fsck(args) => fsck::run(output, &args),
         Command::Init(args) => init::run(output, &args),
         Command::Start(args) => start::run(output, &args),
         Command::Version => version::run(output),

@@ -42,6 +42,9 @@ pub fn run(output: Output, args: &Start) -> Result<Ending, CliError> {
     log_to_stderr()?;
     // Watched from the first moment on: the parent may go while the node starts.
     let parent = args.exit_with_parent.then(watch_parent);
+    if args.new_member {
+        pleach_node::declare_new(&config.node.data_dir).map_err(pleach_node::StartError::from)?;
+    }
     let node = pleach_node::start(&config)?;
     announce(output, &config, &node)?;
     let stop = wait_for_stop(&node, parent)?;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::with_cluster;
 use crate::args::Global;
 use crate::errors::{CliError, Ending};
-use crate::output::{Output, table};
+use crate::output::{Output, bytes, table};
 use crate::row;
 
 #[derive(Serialize)]
@@ -56,6 +56,7 @@ fn document(client: &Client, statuses: Vec<Result<Status, Failure>>) -> Document
                 let lag = newest.saturating_sub(status.height);
                 let state = match () {
                     () if !ours(&&status) => "other cluster",
+                    () if status.fetching.is_some() => "fetching",
                     () if !status.ready => "starting",
                     () if lag >= history => "behind",
                     () => "ok",
@@ -79,16 +80,32 @@ fn document(client: &Client, statuses: Vec<Result<Status, Failure>>) -> Document
 }
 
 fn text(document: &Document) -> String {
-    let mut rows =
-        vec![row!["NODE", "STATE", "HEIGHT", "LAG", "CERTIFIED", "ROOT", "RECORDS", "PENDING", "VERSION", "ADDRESS"]];
+    let mut rows = vec![row![
+        "NODE",
+        "STATE",
+        "HEIGHT",
+        "LAG",
+        "CERTIFIED",
+        "ROOT",
+        "RECORDS",
+        "STORED",
+        "LOG",
+        "PENDING",
+        "VERSION",
+        "ADDRESS"
+    ]];
     for NodeView { address, state, lag, status, .. } in &document.nodes {
         let Some(s) = status else {
-            rows.push(row!["?", state, "-", "-", "-", "-", "-", "-", "-", address]);
+            rows.push(row!["?", state, "-", "-", "-", "-", "-", "-", "-", "-", "-", address]);
             continue;
         };
         let (height, certified) = (format!("#{}", s.height), format!("#{}", s.certified_height));
         let (lag, root) = (lag.unwrap_or(0), s.certified_root.short());
-        rows.push(row![s.name, state, height, lag, certified, root, s.records, s.pending, s.version, address]);
+        let (stored, log) = (bytes(s.storage.record_bytes + s.storage.window_bytes), bytes(s.storage.log_bytes));
+        let version = &s.version;
+        rows.push(row![
+            s.name, state, height, lag, certified, root, s.records, stored, log, s.pending, version, address
+        ]);
     }
     let head = format!(
         "cluster {} · genesis {} · {} members, {} make a quorum\n",
@@ -102,6 +119,13 @@ fn text(document: &Document) -> String {
 
 fn warn(output: Output, document: &Document) {
     for node in &document.nodes {
+        if let Some(Status { name, fetching: Some(fetching), .. }) = &node.status {
+            output.talk(format_args!(
+                "! {name} fetches its records from others: {} so far, {} items known to be left",
+                bytes(fetching.bytes),
+                fetching.items_left
+            ));
+        }
         if let Some(error) = &node.error {
             output.talk(format_args!("! {error}"));
         }

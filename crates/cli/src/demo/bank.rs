@@ -125,19 +125,32 @@ impl Bank {
     /// # Errors
     /// If a record is not proved, or is not an account of its holder.
     pub async fn balances(&self, client: &Client, height: Option<Height>) -> Result<Balances, CliError> {
-        let keys: Vec<_> = self.accounts.iter().map(|account| account.key.clone()).collect();
+        self.balances_of(client, &self.accounts.iter().collect::<Vec<_>>(), height).await
+    }
+
+    /// As [`Bank::balances`], of some accounts, in their order.
+    ///
+    /// # Errors
+    /// As [`Bank::balances`].
+    pub async fn balances_of(
+        &self,
+        client: &Client,
+        accounts: &[&Account],
+        height: Option<Height>,
+    ) -> Result<Balances, CliError> {
+        let keys: Vec<_> = accounts.iter().map(|account| account.key.clone()).collect();
         let records: Verified<Vec<_>> = match height {
             Some(height) => client.get_at(&keys, height).await?,
             None => client.get(&keys).await?,
         };
-        let balance = |(account, record): (&Account, &pleach_client::Record)| {
+        let balance = |(account, record): (&&Account, &pleach_client::Record)| {
             let value = record.value.as_ref();
             balance_of(account, value).ok_or_else(|| CliError::Step {
                 expected: format!("{} holds the 32-byte key of its holder and a balance", account.key),
                 seen: crate::output::value_text(value),
             })
         };
-        let balances = self.accounts.iter().zip(records.iter()).map(balance).collect::<Result<_, _>>()?;
+        let balances = accounts.iter().zip(records.iter()).map(balance).collect::<Result<_, _>>()?;
         Ok(Balances { height: records.height(), balances })
     }
 

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use pleach_client::{Client, Transport as _};
-use pleach_types::{Hash, Height};
+use pleach_types::api::Status;
+use pleach_types::{Genesis, Hash, Height, Key};
 
 use super::PATIENCE;
 use super::bank::{Balances, Bank};
@@ -12,7 +13,7 @@ use super::nodes::Nodes;
 use super::report::{Shown, expect};
 use crate::connection::connect;
 use crate::errors::CliError;
-use crate::output::thousands;
+use crate::output::{bytes, thousands};
 
 /// How long the last node may take to reach the height that is compared.
 const AGREE_WAIT: Duration = Duration::from_secs(30);
@@ -119,22 +120,86 @@ pub async fn ledger(bank: &Bank, balances: &Balances, tally: &Tally) -> Result<(
     ))
 }
 
-/// Each node, asked alone, proves the same balances: the one that was killed too.
-pub async fn each_node(nodes: &Nodes, bank: &Bank, balances: &Balances) -> Result<((), Shown), CliError> {
+/// Each node, asked alone, proves the balances that it keeps: the one that was killed too. Each balance is on as many
+/// nodes as there are to be copies.
+pub async fn each_node(
+    nodes: &Nodes,
+    bank: &Bank,
+    balances: &Balances,
+    genesis: &Genesis,
+) -> Result<((), Shown), CliError> {
+    let map = genesis.partition_map();
+    let mut copies = vec![0_usize; bank.accounts.len()];
     for node in 0..nodes.len() {
+        let place = genesis.members.iter().position(|member| member.name == nodes.name(node));
+        let keeps = |key: &Key| {
+            let keepers = map.keepers(map.prefix_of(&key.path()));
+            keepers.iter().any(|keeper| Some(usize::from(*keeper)) == place)
+        };
+        let own: Vec<usize> = (0..bank.accounts.len()).filter(|i| keeps(&bank.accounts[*i].key)).collect();
+        let accounts: Vec<_> = own.iter().map(|i| &bank.accounts[*i]).collect();
         let client = connect(&nodes.profile_of(node), PATIENCE).await?;
-        let own = bank.balances(&client, Some(balances.height)).await?;
-        let differs = own.balances.iter().zip(&balances.balances).position(|(own, other)| own != other);
-        if let Some(i) = differs {
-            let (name, account) = (nodes.name(node), &bank.accounts[i].name);
-            let expected = format!("{name} proves balance {} of {account}", balances.balances[i]);
-            return Err(CliError::Step { expected, seen: own.balances[i].to_string() });
+        let proved = bank.balances_of(&client, &accounts, Some(balances.height)).await?;
+        for (i, balance) in own.into_iter().zip(&proved.balances) {
+            let (name, account, expected) = (nodes.name(node), &bank.accounts[i].name, balances.balances[i]);
+            expect(*balance == expected, format_args!("{name} proves balance {expected} of {account}"), balance)?;
+            copies[i] += 1;
         }
     }
+    let wanted = map.keepers(0).len();
+    let other = copies.iter().position(|copies| *copies != wanted);
+    if let Some(i) = other {
+        expect(
+            false,
+            format_args!("{wanted} nodes prove {}", bank.accounts[i].name),
+            format_args!("{} do", copies[i]),
+        )?;
+    }
     let shown = format!(
-        "each of the {} nodes, asked alone, proves every one of these balances at #{}",
+        "each of the {} nodes, asked alone, proves the balances that it keeps at #{}; each balance is on {wanted} of them",
         nodes.len(),
         balances.height
     );
     Ok(((), Shown::that(shown)))
+}
+
+/// Each node stores its part of the records, and the parts make as many copies as there are to be.
+pub async fn storage(nodes: &Nodes) -> Result<((), Shown), CliError> {
+    let mut told = Vec::new();
+    for node in 0..nodes.len() {
+        let status = nodes.status(node).await.ok_or_else(|| CliError::Step {
+            expected: format!("{} tells what it stores", nodes.name(node)),
+            seen: "no answer".into(),
+        })?;
+        told.push(status);
+    }
+    let sum = |of: fn(&Status) -> u64| told.iter().map(of).sum::<u64>();
+    let (copies, all) = (told[0].storage.copies, told[0].storage.all_prefixes);
+    let prefixes = sum(|status| status.storage.prefixes);
+    expect(prefixes == copies * all, format_args!("{all} prefixes are kept {copies} times"), prefixes)?;
+    let records = sum(|status| status.records);
+    expect(records % copies == 0, format_args!("{copies} copies of every record"), format_args!("{records} in all"))?;
+    let (full, stored) =
+        (sum(|status| status.storage.record_bytes) / copies, sum(|status| status.storage.record_bytes));
+    let average = stored / nodes.len() as u64;
+    let shown = Shown::that(format_args!(
+        "each node stores its part: {} of records on average, where a full copy has {} ({} %)",
+        bytes(average),
+        bytes(full),
+        (average * 100).checked_div(full).unwrap_or(0)
+    ));
+    let line = |status: &Status| {
+        let storage = &status.storage;
+        format!(
+            "{}: {} of {} records, {}; window {}, log {}, other {}",
+            status.name,
+            thousands(status.records),
+            thousands(records / copies),
+            bytes(storage.record_bytes),
+            bytes(storage.window_bytes),
+            bytes(storage.log_bytes),
+            bytes(storage.other_bytes)
+        )
+    };
+    Ok(((), shown.details(told.iter().map(line))))
 }

@@ -28,6 +28,8 @@ const PORT_ATTEMPTS: usize = 5;
 const EXIT_UNAVAILABLE: i32 = 6;
 /// The pause between two looks.
 const POLL: Duration = Duration::from_millis(50);
+/// The key space of the cluster is cut into 2^this prefixes.
+const PREFIX_BITS: u8 = 6;
 /// The window of the cluster, in blocks.
 const HISTORY: u64 = 64;
 
@@ -80,8 +82,15 @@ impl Nodes {
             peer: format!("127.0.0.1:{}", ports[1]),
         };
         let members: Vec<_> = ports.chunks_exact(2).enumerate().map(place).collect();
-        let partitioning = Partitioning::EVERYWHERE;
-        let plan = ClusterPlan { name: "demo".into(), history: HISTORY, partitioning, members: members.clone() };
+        // One copy more than may be lost: with that, any f nodes may go for ever.
+        let partitioning = Partitioning { bits: PREFIX_BITS, replicas: count.saturating_sub(1) / 3 + 1 };
+        let plan = ClusterPlan {
+            name: "demo".into(),
+            history: HISTORY,
+            partitioning,
+            accept_loss: false,
+            members: members.clone(),
+        };
         let made = plan.write(folder)?;
         let addresses: Vec<_> = members.iter().map(|member| &member.public).collect();
         let transport = HttpTransport::new(&addresses)?;
