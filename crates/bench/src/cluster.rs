@@ -60,11 +60,13 @@ pub struct Cluster {
 
 impl Cluster {
     /// Starts four nodes and opens the bank's accounts through the public path.
-    pub async fn start(accounts: usize) -> Result<Self, String> {
+    /// Without `writing` the nodes keep nothing on their disks but the engine's journals.
+    pub async fn start(accounts: usize, writing: bool) -> Result<Self, String> {
         let folder = Folder::new("cluster")?;
         let (genesis, secrets) = setup::genesis(4);
         let configs = write_configs(&folder, &genesis, &secrets)?;
-        let nodes: Result<Vec<_>, _> = configs.iter().map(pleach_node::start).collect();
+        let start = if writing { pleach_node::start } else { pleach_node::start_without_writing };
+        let nodes: Result<Vec<_>, _> = configs.iter().map(start).collect();
         let nodes = nodes.map_err(|e| e.to_string())?;
         let addresses: Vec<_> = nodes.iter().map(|node| node.public_address().to_string()).collect();
         let transport = Arc::new(HttpTransport::new(&addresses).map_err(|e| e.to_string())?);
@@ -155,7 +157,8 @@ impl Cluster {
         touched.sort();
         let state = self.nodes[0].node().state();
         let proof = state.prove(touched.iter().chain([&operation])).map_err(|e| e.to_string())?.encode();
-        let values = touched.iter().map(|key| state.value(key).cloned()).collect();
+        let value = |key: &Key| self.nodes[0].node().value(key).map_err(|e| e.to_string());
+        let values = touched.iter().map(value).collect::<Result<_, _>>()?;
         let body = Body {
             genesis: *state.genesis_digest(),
             operation,
@@ -229,7 +232,7 @@ async fn transfer_until_stopped(client: Client, payers: Arc<Vec<SecretKey>>, sha
     }
 }
 
-fn write_configs(folder: &Folder, genesis: &Genesis, secrets: &[SecretKey]) -> Result<Vec<NodeConfig>, String> {
+pub fn write_configs(folder: &Folder, genesis: &Genesis, secrets: &[SecretKey]) -> Result<Vec<NodeConfig>, String> {
     let ports = setup::free_ports(2 * secrets.len())?;
     let at = |port: u16| format!("127.0.0.1:{port}");
     let write =
@@ -247,12 +250,15 @@ fn write_configs(folder: &Folder, genesis: &Genesis, secrets: &[SecretKey]) -> R
         let key_file = folder.path().join(format!("{}.key", member.name));
         write(&key_file, &key_file_text(secret))?;
         make_private(&key_file)?;
+        let data_dir = folder.path().join(&member.name);
+        pleach_node::declare_new(&data_dir).map_err(|e| e.to_string())?;
         configs.push(NodeConfig {
             node: NodeFiles {
                 name: member.name.clone(),
                 key_file,
                 genesis: file.clone(),
-                data_dir: folder.path().join(&member.name),
+                accept_loss: false,
+                data_dir,
             },
             listen: Listen { public: member.public.clone(), peer: member.peer.clone() },
             members: members.clone(),

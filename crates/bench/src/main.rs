@@ -4,6 +4,7 @@
 //! numbers change with the neighbours. See `--help`.
 
 mod cluster;
+mod recovery;
 mod report;
 mod setup;
 mod stages;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use clap::Parser;
 use serde_json::json;
 
-use cluster::{Cluster, Load};
+use cluster::{Cluster, ClusterRun, Load};
 use report::{Measured, processor_time};
 use setup::Folder;
 
@@ -43,6 +44,12 @@ struct Options {
     /// Prints what one transfer costs in each stage, on one thread without sockets, and ends
     #[arg(long)]
     stages: bool,
+    /// Compares nodes that write to their stores with nodes that do not, in turn, and ends
+    #[arg(long)]
+    durable: bool,
+    /// Fills a cluster with so many records of 1 KiB, takes one node's data away, waits until it is back, and ends
+    #[arg(long, value_name = "RECORDS")]
+    recovery: Option<usize>,
     /// Prints one JSON document instead of text
     #[arg(long)]
     json: bool,
@@ -78,16 +85,17 @@ fn run(options: &Options) -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|e| e.to_string())?;
+    if let Some(records) = options.recovery {
+        return print_recovery(&runtime.block_on(recovery::measure(records))?);
+    }
     let load = Load { clients: options.clients, accounts: options.accounts, seconds: options.seconds };
+    if options.durable {
+        return compare_writing(options, &runtime, load);
+    }
     let mut rounds = Vec::new();
     for round in 1..=options.rounds {
         eprintln!("round {round} of {}: opening {} accounts", options.rounds, options.accounts);
-        let run = runtime.block_on(async {
-            let cluster = Cluster::start(load.accounts).await?;
-            let run = cluster.run(load).await?;
-            tokio::task::spawn_blocking(move || cluster.stop()).await.map_err(|e| e.to_string())??;
-            Ok::<_, String>(run)
-        })?;
+        let run = run_cluster(&runtime, load, true)?;
         let engine = engine_alone(options, run.request_bytes)?;
         let ratio = run.transfers.per_second / engine.per_second;
         if !options.json {
@@ -107,6 +115,42 @@ fn run(options: &Options) -> Result<(), String> {
         let document = json!({"schema": "pleach.bench/1", "clients": options.clients, "outstanding": options.outstanding, "accounts": options.accounts, "rounds": rounds});
         println!("{document:#}");
     }
+    Ok(())
+}
+
+fn run_cluster(runtime: &tokio::runtime::Runtime, load: Load, writing: bool) -> Result<ClusterRun, String> {
+    runtime.block_on(async {
+        let cluster = Cluster::start(load.accounts, writing).await?;
+        let run = cluster.run(load).await?;
+        tokio::task::spawn_blocking(move || cluster.stop()).await.map_err(|e| e.to_string())??;
+        Ok(run)
+    })
+}
+
+/// Transfers with nodes that write to their stores beside transfers with nodes that do not.
+fn compare_writing(options: &Options, runtime: &tokio::runtime::Runtime, load: Load) -> Result<(), String> {
+    let mut ratios = Vec::new();
+    for round in 1..=options.rounds {
+        eprintln!("round {round} of {}", options.rounds);
+        let with = run_cluster(runtime, load, true)?.transfers;
+        let without = run_cluster(runtime, load, false)?.transfers;
+        println!("with stores      {with}");
+        println!("without          {without}");
+        let ratio = with.per_second / without.per_second;
+        println!("ratio            {ratio:>8.2}");
+        ratios.push(ratio);
+    }
+    println!("mean ratio       {:>8.2}", ratios.iter().sum::<f64>() / ratios.len() as f64);
+    Ok(())
+}
+
+fn print_recovery(found: &recovery::Recovery) -> Result<(), String> {
+    let [back, transfer, start] = [found.back, found.transfer, found.start].map(|time| time.as_secs_f64());
+    let megabytes = found.record_bytes as f64 / 1e6;
+    println!("the node keeps    {} records, {megabytes:.1} MB", found.records);
+    println!("back after        {back:.2} s without data");
+    println!("of it, transfer   {transfer:.2} s, {:.1} MB/s", megabytes / transfer.max(1e-3));
+    println!("start             {start:.2} s with a full store, {:.0} records/s", found.records as f64 / start);
     Ok(())
 }
 

@@ -51,7 +51,7 @@ pub fn measure() -> Result<Vec<(&'static str, Duration)>, String> {
     let requests: Result<Vec<Bytes>, String> = (0..REQUESTS)
         .map(|n| {
             let [from, to] = touched(n);
-            let value = |key: &Key| state.value(key).cloned();
+            let value = |key: &Key| accounts.get(key).cloned();
             let name = |key: &Key| key.as_str().trim_start_matches("bank/accounts/").to_owned();
             let body = Body {
                 genesis: digest,

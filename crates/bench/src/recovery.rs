@@ -1,0 +1,112 @@
+//! How fast a node that lost its data gets its part back from the others, and how fast it starts with it.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use pleach_client::{Client, Config, HttpTransport};
+use pleach_node::RunningNode;
+use pleach_types::{Key, Partitioning};
+use rand::Rng as _;
+
+use crate::cluster::write_configs;
+use crate::setup::{self, Folder};
+
+const VALUE_BYTES: usize = 1_024;
+/// Records of one request.
+const BATCH: usize = 64;
+/// Requests on their way at a time.
+const AT_ONCE: usize = 8;
+/// How often a node is looked at.
+const LOOK: Duration = Duration::from_millis(5);
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// What was measured.
+pub struct Recovery {
+    /// Records that the node keeps, and their bytes.
+    pub records: u64,
+    pub record_bytes: u64,
+    /// From the start without data until the node serves again.
+    pub back: Duration,
+    /// Of that, the transfer.
+    pub transfer: Duration,
+    /// From the start with a full store until it has been checked and the ports are open.
+    pub start: Duration,
+}
+
+/// Fills a cluster of four nodes and two copies with `records` records of 1 KiB, takes the data of one away, and waits
+/// until it is back; then starts it once more.
+pub async fn measure(records: usize) -> Result<Recovery, String> {
+    let folder = Folder::new("recovery")?;
+    let (mut genesis, secrets) = setup::genesis(4);
+    genesis.partitioning = Partitioning { bits: 6, replicas: 2 };
+    genesis.history = 64;
+    let configs = write_configs(&folder, &genesis, &secrets)?;
+    let start = |n: usize| pleach_node::start(&configs[n]).map_err(|e| e.to_string());
+    let mut nodes = (0..4).map(start).collect::<Result<Vec<_>, _>>()?;
+    let addresses: Vec<_> = nodes.iter().map(|node| node.public_address().to_string()).collect();
+    let transport = HttpTransport::new(&addresses).map_err(|e| e.to_string())?;
+    let config = Config { call_timeout: PATIENCE, ..Config::default() };
+    let client = Client::builder(genesis.digest(), std::sync::Arc::new(transport)).config(config);
+    let client = client.connect().await.map_err(|e| e.to_string())?;
+    fill(&client, records).await?;
+
+    stop(nodes.remove(0)).await?;
+    std::fs::remove_dir_all(&configs[0].node.data_dir).map_err(|e| e.to_string())?;
+    let began = Instant::now();
+    let node = start(0)?;
+    let height = nodes[0].node().status().certified_height;
+    let (mut first, mut last) = (None, None);
+    loop {
+        let status = node.node().status();
+        if status.fetching.is_some() {
+            first.get_or_insert_with(Instant::now);
+            last = Some(Instant::now());
+        }
+        if status.ready && status.certified_height >= height {
+            break;
+        }
+        if began.elapsed() > PATIENCE {
+            return Err(format!("the node is not back: {status:?}"));
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    let back = began.elapsed();
+    let status = node.node().status();
+    stop(node).await?;
+    let began = Instant::now();
+    let node = tokio::task::block_in_place(|| start(0))?;
+    let start = began.elapsed();
+    for node in nodes.into_iter().chain([node]) {
+        stop(node).await?;
+    }
+    let transfer = first.zip(last).map_or(Duration::ZERO, |(first, last)| last - first);
+    Ok(Recovery { records: status.records, record_bytes: status.storage.record_bytes, back, transfer, start })
+}
+
+async fn stop(node: RunningNode) -> Result<(), String> {
+    let stopped = tokio::task::spawn_blocking(move || node.stop().map_err(|e| e.to_string()));
+    stopped.await.map_err(|e| e.to_string())?
+}
+
+async fn fill(client: &Client, records: usize) -> Result<(), String> {
+    let create = client.create_domain("store", None).map_err(|e| e.to_string())?;
+    create.send().await.map_err(|e| e.to_string())?;
+    let batches = (0..records).step_by(BATCH).map(|first| {
+        let record = |n: usize| {
+            let mut value = vec![0; VALUE_BYTES];
+            rand::rng().fill(&mut value[..]);
+            Ok((Key::new(format!("store/record-{n:09}")).map_err(|e| e.to_string())?, Some(Bytes::from(value))))
+        };
+        let changes: Result<Vec<_>, String> = (first..records.min(first + BATCH)).map(record).collect();
+        async move {
+            let call = client.change("store", &changes?).map_err(|e| e.to_string())?;
+            call.send().await.map(drop).map_err(|e| e.to_string())
+        }
+    });
+    let mut writing = futures::stream::iter(batches).buffer_unordered(AT_ONCE);
+    while let Some(written) = writing.next().await {
+        written?;
+    }
+    Ok(())
+}
