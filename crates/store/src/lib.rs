@@ -16,7 +16,8 @@
 //!
 //! - The newest *records* of the partition, by path. Values are on the disk; in memory are the pages of the cache
 //!   ([`Options::cache_bytes`]) and eight bytes for each change of the readable heights.
-//! - The *frame*: what is known of the rest of the tree, so that the whole root can be recomputed ([`FrameNode`]).
+//! - The *frame*: what is known of the rest of the tree, so that the whole root can be recomputed
+//!   ([`FrameNode`](pleach_tree::FrameNode)).
 //!   A node that holds everything has none.
 //! - *Undo rows*: what each block of the readable heights replaced. They make [`Store::at`] answer for every
 //!   height from [`Keep::values`] on.
