@@ -11,7 +11,9 @@ use pleach_state::{Applied, Executor, Prepared, State, prepare, prepare_all};
 use pleach_store::{BlockWrite, Keep, WindowEntry};
 use pleach_tree::{Path, Prefix};
 use pleach_types::receipt::Void;
-use pleach_types::{Block, Certificate, Encode, Genesis, Hash, Height, Identity, PartitionMap, PublicKey, SecretKey};
+use pleach_types::{
+    Block, Certificate, Encode, Genesis, Hash, Height, Identity, Member, PartitionMap, PublicKey, SecretKey,
+};
 use tokio::sync::Notify;
 use tracing::debug;
 
@@ -271,7 +273,7 @@ impl Node {
     }
 
     pub(crate) fn kept_prefixes(&self) -> Vec<Prefix> {
-        self.map.kept(&self.genesis.members, &self.public_key())
+        self.state().tree().kept().to_vec()
     }
 
     pub(crate) fn network(&self) -> Option<&Network> {
@@ -287,9 +289,13 @@ impl Node {
     /// The other members that keep the record at a path.
     pub(crate) fn keepers(&self, path: &Path) -> Vec<PublicKey> {
         let own = self.public_key();
+        self.members_keeping(path).map(|member| member.public_key).filter(|key| *key != own).collect()
+    }
+
+    /// The members that keep the record at a path.
+    pub(crate) fn members_keeping(&self, path: &Path) -> impl Iterator<Item = &Member> {
         let places = self.map.keepers(self.map.prefix_of(path)).iter();
-        let keys = places.filter_map(|place| Some(self.genesis.members.get(usize::from(*place))?.public_key));
-        keys.filter(|key| *key != own).collect()
+        places.filter_map(|place| self.genesis.members.get(usize::from(*place)))
     }
 
     /// The bounds of a block that do not depend on any state.
@@ -411,22 +417,24 @@ impl Application for Node {
     }
 
     fn received(&self, from: PublicKey, message: Bytes) {
-        let network = self.network.get();
-        match Message::read(&message) {
+        let tell: fn(&Network) = match Message::read(&message) {
             Ok(Message::Request(request)) => {
                 let content = content_of(&request);
                 lock(&self.pool).receive(content, request);
-                network.map(Network::wake).unwrap_or_default();
+                Network::wake
             }
             Ok(Message::Ask(ask)) => {
                 self.source.ask(from, ask);
-                network.map(Network::nudge).unwrap_or_default();
+                Network::nudge
             }
             Ok(Message::Answer(answer)) => {
                 self.fetch.answer(from, answer);
-                network.map(Network::nudge).unwrap_or_default();
+                Network::nudge
             }
-            Err(error) => debug!(%from, %error, "a message that is none"),
+            Err(error) => return debug!(%from, %error, "a message that is none"),
+        };
+        if let Some(network) = self.network.get() {
+            tell(network);
         }
     }
 }

@@ -9,6 +9,7 @@ use pleach_store::WindowEntry;
 use pleach_tree::{Path, Tree};
 use pleach_types::certificate::ResultProof;
 use pleach_types::limits::HEADER_CHAIN_MAX;
+use pleach_types::receipt::receipts_tree;
 use pleach_types::{BlockResult, Certificate, Encode, Hash, Header, Height, Identity, Receipt, Signature, Verdict};
 
 use crate::chain::Executed;
@@ -160,19 +161,15 @@ impl Final {
 
     /// A height as the store remembers it. `state` is that of the newest one.
     pub fn stored(entry: WindowEntry, state: Option<State>) -> Self {
-        let mut tree = Tree::new();
-        let receipt =
-            |receipt: &Receipt| (Bytes::copy_from_slice(&receipt.identity.0), Some(Bytes::from(receipt.encode())));
-        tree.apply(entry.receipts.iter().map(receipt));
         Self {
             digest: entry.block(),
+            tree: receipts_tree(&entry.receipts),
             header: entry.header,
             result: entry.result,
             requests: entry.requests,
             state,
             signature: OnceLock::new(),
             receipts: entry.receipts,
-            tree,
             proof: OnceLock::new(),
             certificate: entry.certificate,
         }

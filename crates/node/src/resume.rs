@@ -1,13 +1,14 @@
 //! From a store to a node that goes on where it stopped.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use pleach_state::{PastHeight, State};
 use pleach_store::{Arrival, Error, Held, OpenError, Opened, Progress, StagedChunk, Store, Target, WindowEntry};
-use pleach_tree::{FrameNode, Path, Prefix};
+use pleach_tree::{FrameNode, Prefix, ValueDigest};
 use pleach_types::certificate::{CertificateError, ResultProof};
 use pleach_types::genesis::GenesisError;
-use pleach_types::{Block, Genesis, Height, PublicKey};
+use pleach_types::{Block, Genesis, Hash, Height, Key, PublicKey};
 use thiserror::Error;
 
 /// Why a node cannot go on with its store.
@@ -82,31 +83,27 @@ pub fn resume(
     }
     let entries = entries(&store)?;
     check_certificate(&entries, genesis)?;
-    let state = State::restore(genesis.clone(), kept(genesis, key), past(&store, &entries)?, parts)?;
+    let kept = genesis.partition_map().kept(&genesis.members, key);
+    let warm = store.warm()?;
+    let past = past(&entries, |digest| warm.get(digest).map(|(_, code)| code.clone()));
+    let state = State::restore(genesis.clone(), kept, past, parts)?;
     Ok(Resumed { store, state, entries })
-}
-
-/// The prefixes that the member with this key keeps.
-pub(crate) fn kept(genesis: &Genesis, key: &PublicKey) -> Vec<Prefix> {
-    genesis.partition_map().kept(&genesis.members, key)
 }
 
 fn part(held: &Held) -> (Prefix, FrameNode) {
     match held {
-        Held::Record { path, digest, .. } => (Prefix::new(*path, Path::BITS), FrameNode::Leaf(*digest)),
+        Held::Record { path, digest, .. } => FrameNode::record(*path, *digest),
         Held::Frame { at, node } => (*at, *node),
     }
 }
 
 /// Puts height 0 into an empty store.
 fn install(store: &Store, genesis: &Genesis, key: &PublicKey) -> Result<BTreeMap<Prefix, FrameNode>, ResumeError> {
-    let state = State::keeping(genesis.clone(), kept(genesis, key))?;
+    let state = State::of_member(genesis.clone(), key)?;
     let mut records = genesis.all_records()?;
     records.retain(|key, _| state.keeps(&key.path()));
     let frame = state.tree().frame();
-    let leaf = |(key, value): (&pleach_types::Key, &bytes::Bytes)| {
-        (Prefix::new(key.path(), Path::BITS), FrameNode::Leaf(pleach_tree::ValueDigest::of(value)))
-    };
+    let leaf = |(key, value): (&Key, &Bytes)| FrameNode::record(key.path(), ValueDigest::of(value));
     let parts = records.iter().map(leaf).chain(frame.clone()).collect();
     let entry = WindowEntry {
         result: *state.result(),
@@ -119,8 +116,7 @@ fn install(store: &Store, genesis: &Genesis, key: &PublicKey) -> Result<BTreeMap
     };
     let staging = store.stage(Target { height: 0, root: state.result().root })?;
     staging.put(&StagedChunk { prefix: Prefix::ALL, records, frame })?;
-    staging
-        .finish(&Arrival { window: vec![(entry, None)], code: BTreeMap::new(), note: bytes::Bytes::new() }, |_| {})?;
+    staging.finish(&Arrival { window: vec![(entry, None)], code: BTreeMap::new(), note: Bytes::new() }, |_| {})?;
     Ok(parts)
 }
 
@@ -141,13 +137,16 @@ fn check_certificate(entries: &[WindowEntry], genesis: &Genesis) -> Result<(), R
     proof.verify(genesis).map(drop).map_err(|why| ResumeError::Certificate { height, why })
 }
 
-fn past(store: &Store, entries: &[WindowEntry]) -> Result<Vec<PastHeight>, ResumeError> {
-    let warm = store.warm()?;
-    let past = entries.iter().map(|entry| PastHeight {
+/// What a state is rebuilt from, of entries of the window and the code that they list.
+pub(crate) fn past<'a>(
+    entries: impl IntoIterator<Item = &'a WindowEntry>,
+    code: impl Fn(&Hash) -> Option<Bytes>,
+) -> Vec<PastHeight> {
+    let past = |entry: &WindowEntry| PastHeight {
         result: entry.result,
         written: entry.written.clone(),
-        identities: entry.receipts.iter().map(|receipt| receipt.identity).collect::<BTreeSet<_>>(),
-        code: entry.code.iter().filter_map(|digest| Some((*digest, warm.get(digest)?.1.clone()))).collect(),
-    });
-    Ok(past.collect())
+        identities: entry.receipts.iter().map(|receipt| receipt.identity).collect(),
+        code: entry.code.iter().filter_map(|digest| Some((*digest, code(digest)?))).collect(),
+    };
+    entries.into_iter().map(past).collect()
 }

@@ -128,15 +128,15 @@ fn start_with(
 
 /// A cluster that can lose records to the faults that it tolerates runs only if whoever runs the node wants that.
 fn check_loss(config: &NodeConfig, genesis: &Genesis) -> Result<(), StartError> {
-    let (copies, faults) = (genesis.partition_map().keepers(0).len(), genesis.faults());
-    match (copies <= faults, config.node.accept_loss) {
-        (false, _) => Ok(()),
-        (true, true) => {
-            tracing::warn!(copies, faults, "records can be lost for ever: see pleach cluster plan");
-            Ok(())
-        }
-        (true, false) => Err(StartError::Loss { copies, faults }),
+    if genesis.survives_faults() {
+        return Ok(());
     }
+    let (copies, faults) = (genesis.partition_map().keepers(0).len(), genesis.faults());
+    if !config.node.accept_loss {
+        return Err(StartError::Loss { copies, faults });
+    }
+    tracing::warn!(copies, faults, "records can be lost for ever: see pleach cluster plan");
+    Ok(())
 }
 
 /// The folder of a node's store.

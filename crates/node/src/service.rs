@@ -135,6 +135,8 @@ impl Node {
     pub fn status(&self) -> Status {
         let pending = lock(&self.pool).len() as u64;
         let fetching = self.fetch.progress().map(|(bytes, items)| Fetching { bytes, items_left: items as u64 });
+        // Before the lock: it looks at the newest state itself.
+        let storage = self.storage();
         let history = lock(&self.history);
         let certified = history.certified().and_then(|height| history.get(height)).cloned();
         let result = certified.map(|entry| entry.result);
@@ -150,7 +152,7 @@ impl Node {
             certified_root: result.map(|result| result.root).unwrap_or_default(),
             oldest_height: history.oldest_readable(),
             records: tip.and_then(|tip| Some(tip.state.as_ref()?.kept_records() as u64)).unwrap_or(0),
-            storage: self.storage(),
+            storage,
             fetching,
             pending,
             ready: result.is_some() && fetching.is_none() && self.replayed.load(Ordering::Acquire),
@@ -246,9 +248,8 @@ impl Node {
     }
 
     fn not_kept(&self, key: &Key) -> ServiceError {
-        let keepers = self.map.keepers(self.map.prefix_of(&key.path())).iter();
-        let names = keepers.filter_map(|place| self.genesis.members.get(usize::from(*place)));
-        ServiceError::NotKept { key: key.clone(), keepers: names.map(|member| member.name.clone()).collect() }
+        let keepers = self.members_keeping(&key.path()).map(|member| member.name.clone()).collect();
+        ServiceError::NotKept { key: key.clone(), keepers }
     }
 
     fn certified_entry(&self, request: &GetRequest) -> Result<(Arc<Final>, Option<Bytes>), ServiceError> {

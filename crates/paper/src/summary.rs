@@ -127,16 +127,15 @@ fn share(course: &Course, count: impl Fn(&Sample) -> Bytes) -> String {
     format!("{} of {} ({})", kilobytes(average), kilobytes(full), percent(course.share(&count)))
 }
 
+/// Makes the rows of a figure.
+fn rows_of(figure: &'static str) -> impl Fn(&str, String, String, Verdict) -> Row {
+    move |what, thesis, ours, verdict| Row { figure, what: what.to_owned(), thesis, ours, verdict }
+}
+
 /// Figures 6.1 and 6.2.
 fn partitioned(result: &MemoryResult) -> Vec<Row> {
     let MemoryResult { experiment, thesis, course, shares, ties } = result;
-    let row = |what: &str, thesis: String, ours: String, verdict| Row {
-        figure: experiment.figure,
-        what: what.to_owned(),
-        thesis,
-        ours,
-        verdict,
-    };
+    let row = rows_of(experiment.figure);
     let drop = forgotten_at(course);
     let overhead = |at: usize| course.nodes[at - 1].iter().map(|s| s.thesis.overhead).max().unwrap_or(0);
     let last = course.nodes.len();
@@ -184,13 +183,7 @@ fn partitioned(result: &MemoryResult) -> Vec<Row> {
 /// Figure 6.3.
 fn selective(result: &MemoryResult, longer: &Course) -> Vec<Row> {
     let MemoryResult { experiment, thesis, course, .. } = result;
-    let row = |what: &str, thesis: String, ours: String, verdict| Row {
-        figure: experiment.figure,
-        what: what.to_owned(),
-        thesis,
-        ours,
-        verdict,
-    };
+    let row = rows_of(experiment.figure);
     let theirs = thesis.nodes.iter().enumerate().filter(|(node, _)| *node != 2).map(|(_, node)| node[4] - node[3]);
     let (theirs, owner) = (mean(theirs, 1), thesis.nodes[2][4] - thesis.nodes[2][3]);
     let (others, own) = rises(course);
@@ -221,7 +214,7 @@ fn selective(result: &MemoryResult, longer: &Course) -> Vec<Row> {
 /// Figures 6.4 and 6.5.
 fn accepted(result: &AcceptanceResult) -> Vec<Row> {
     let AcceptanceResult { figure, thesis, measured } = result;
-    let row = |what: String, thesis: String, ours: String, verdict| Row { figure, what, thesis, ours, verdict };
+    let row = rows_of(figure);
     let exact = Occupancy::new(measured.records, REQUESTS);
     let plateau = measured.blocks.last();
     let close = plateau.is_some_and(|point| within(point, exact.expected(100)));
@@ -234,7 +227,7 @@ fn accepted(result: &AcceptanceResult) -> Vec<Row> {
         (true, false) => Verdict::Correction,
     };
     let mut rows = vec![row(
-        "plateau".into(),
+        "plateau",
         format!("{} % (its formula: {})", thesis.plateau, percent(formula)),
         format!("{} % (exact: {} %)", plateau.map_or_else(String::new, spread), decimals(exact.expected(100), 2)),
         verdict,
@@ -244,14 +237,14 @@ fn accepted(result: &AcceptanceResult) -> Vec<Row> {
             |points: &[Point]| points.iter().find(|point| point.heights == heights).map(spread).unwrap_or_default();
         let theirs = thesis.accepted.iter().find(|(t, _)| *t == heights).map_or(0, |(_, accepted)| *accepted);
         rows.push(row(
-            format!("accepted with T = {heights}"),
+            &format!("accepted with T = {heights}"),
             format!("{theirs} %"),
             format!("{} % (thesis's time: {} %)", at(&measured.blocks), at(&measured.thesis)),
             Verdict::Departure,
         ));
     }
     rows.push(row(
-        "answers unlike those of the naive map".into(),
+        "answers unlike those of the naive map",
         String::new(),
         format!("{} of {}", measured.disagreements, grouped(measured.answers)),
         if measured.disagreements == 0 { Verdict::Same } else { Verdict::Broken },

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use pleach_tree::{HistoryTree, Tree, ValueDigest};
 use pleach_types::block::{code_digest, written_digest};
-use pleach_types::codec::Encode;
 use pleach_types::execution::{Call, Effects, Executor, Outcome};
 use pleach_types::limits::{EVENT_BYTES_MAX, EVENTS_MAX, OUTPUT_BYTES_MAX};
-use pleach_types::receipt::{Limited, Void};
+use pleach_types::receipt::{Limited, Void, receipts_tree};
 use pleach_types::{BlockResult, Body, Event, Hash, Height, Key, Receipt, Refusal, Verdict};
 
 use crate::prepare::Prepared;
@@ -199,7 +198,10 @@ impl<'a> Run<'a> {
         let root = tree.commit().into();
         // Restored within the block is not changed: the window counts what differs between heights.
         let written = tree.written(self.height).unwrap_or_default();
-        let receipts = receipts_tree(&decisions);
+        let receipts = receipts_tree(decisions.iter().filter_map(|decision| match decision {
+            Decision::Receipt(receipt) => Some(receipt),
+            Decision::Void(_) => None,
+        }));
         let receipts_root = receipts.root().into();
         let result = BlockResult {
             height: self.height,
@@ -218,15 +220,4 @@ impl<'a> Run<'a> {
 
 const fn refused(refusal: Refusal) -> Outcome {
     Outcome { gas: 0, result: Err(refusal) }
-}
-
-fn receipts_tree(decisions: &[Decision]) -> Tree {
-    let mut tree = Tree::new();
-    tree.apply(decisions.iter().filter_map(|decision| match decision {
-        Decision::Receipt(receipt) => {
-            Some((Bytes::copy_from_slice(&receipt.identity.0), Some(Bytes::from(receipt.encode()))))
-        }
-        Decision::Void(_) => None,
-    }));
-    tree
 }

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::iter::Peekable;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use pleach_tree::{Tree, ValueDigest};
+use pleach_tree::ValueDigest;
 use pleach_types::block::{code_digest, written_digest};
-use pleach_types::codec::{Decode, Encode};
+use pleach_types::codec::Decode;
+use pleach_types::receipt::receipts_tree;
 use pleach_types::{Block, Hash, Height};
 
 use crate::database::{Row, View, ViewRows};
@@ -323,7 +323,7 @@ impl Auditor<'_> {
             return broken(format!("it has the header of height {}", entry.header.height));
         }
         if self.depth == Depth::Full {
-            let receipts = receipts_root(entry);
+            let receipts = Hash::from(receipts_tree(&entry.receipts).root());
             if receipts != entry.result.receipts {
                 return broken(format!("receipts stored {}, recomputed {receipts}", entry.result.receipts));
             }
@@ -410,18 +410,6 @@ fn next_of(records: &mut Peekable<ViewRows>, frame: &mut Peekable<ViewRows>, tab
         (None, Some(_)) => Some(tables[1]),
         (Some(record), Some(frame)) => Some(if record <= frame { tables[0] } else { tables[1] }),
     }
-}
-
-/// The root of a height's receipts, from identity to encoded receipt.
-fn receipts_root(entry: &WindowEntry) -> Hash {
-    let mut tree = Tree::new();
-    tree.apply(
-        entry
-            .receipts
-            .iter()
-            .map(|receipt| (Bytes::copy_from_slice(&receipt.identity.0), Some(Bytes::from(receipt.encode())))),
-    );
-    tree.root().into()
 }
 
 /// The digest of the block that ordered bytes hold.

@@ -8,7 +8,7 @@
 //! Nothing in the frame changes unless what it stands for is written or is cut down to a label, so a block adds
 //! and removes a few rows, and never has to rewrite the labels near the root.
 
-use pleach_tree::{FrameNode, Kind, Path, Prefix};
+use pleach_tree::{FrameNode, Path, Prefix};
 
 use crate::error::Refused;
 
@@ -46,14 +46,9 @@ pub(crate) fn common_bits(a: &Path, b: &Path) -> usize {
     differ.map_or(Path::BITS, |(at, (a, b))| 8 * at + (a ^ b).leading_zeros() as usize)
 }
 
-/// Checks that a node of the frame can stand at `at`: a subtree's label is that of an internal node above the last bit,
-/// a leaf has a whole path.
+/// Checks that a node of the frame can stand at `at`.
 pub(crate) fn check(node: &FrameNode, at: &Prefix) -> Result<(), Refused> {
-    let fits = match node {
-        FrameNode::Subtree(label) => label.kind() == Kind::Internal && at.bits() < Path::BITS,
-        FrameNode::Leaf(_) => at.bits() == Path::BITS,
-    };
-    if fits { Ok(()) } else { Err(Refused::FrameLabel(*at)) }
+    if node.fits(at) { Ok(()) } else { Err(Refused::FrameLabel(*at)) }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! encoded receipt, whose root is part of the block's result; so a receipt is proved like a record.
 
 use bytes::Bytes;
+use pleach_tree::Tree;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -28,6 +29,15 @@ pub struct Receipt {
     pub gas: u64,
     /// Applied or refused.
     pub verdict: Verdict,
+}
+
+/// The tree of a block's receipts, from identity to encoded receipt. Its root is part of the block's result.
+#[must_use]
+pub fn receipts_tree<'a>(receipts: impl IntoIterator<Item = &'a Receipt>) -> Tree {
+    let mut tree = Tree::new();
+    let entry = |receipt: &Receipt| (Bytes::copy_from_slice(&receipt.identity.0), Some(Bytes::from(receipt.encode())));
+    tree.apply(receipts.into_iter().map(entry));
+    tree
 }
 
 /// Applied or refused.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use pleach_store::{OpenError, Progress, Report};
+use pleach_store::{Progress, Report};
 use pleach_types::{Hash, Height};
 use serde::Serialize;
 
@@ -38,7 +38,7 @@ pub fn run(output: Output, args: &Fsck) -> Result<Ending, CliError> {
             output.live(&format!("{} of {} rows", thousands(done), thousands(total)));
         }
     };
-    let report = pleach_store::fsck(&dir, progress).map_err(|reason| refused(&dir, reason));
+    let report = pleach_store::fsck(&dir, progress).map_err(|reason| CliError::Store { path: dir.clone(), reason });
     output.live("");
     let document = document(&dir, &report?);
     output.data("pleach.fsck/1", &document, || text(&document))?;
@@ -49,10 +49,6 @@ pub fn run(output: Output, args: &Fsck) -> Result<Ending, CliError> {
 fn store_below(dir: &Path) -> PathBuf {
     let inner = [dir.join("data").join("store"), dir.join("store")];
     inner.into_iter().find(|inner| inner.is_dir()).unwrap_or_else(|| dir.to_path_buf())
-}
-
-fn refused(dir: &Path, reason: OpenError) -> CliError {
-    CliError::Store { path: dir.into(), reason }
 }
 
 fn document(dir: &Path, report: &Report) -> Document {

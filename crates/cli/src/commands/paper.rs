@@ -1,7 +1,6 @@
 //! `pleach bench paper`: the thesis's evaluation, run again.
 
 use std::fs;
-use std::io;
 
 use pleach_paper::Step;
 use serde::Serialize;
@@ -33,8 +32,7 @@ pub fn run(output: Output, args: &BenchPaper) -> Result<Ending, CliError> {
     let files = report.files();
     for (name, bytes) in &files {
         let path = folder.path().join(name);
-        let written: io::Result<()> = fs::write(&path, bytes);
-        written.map_err(CliError::file("write", &path))?;
+        fs::write(&path, bytes).map_err(CliError::file("write", &path))?;
     }
     let place = folder.finish()?;
     let summary = report.summary();

@@ -1,8 +1,8 @@
 //! `pleach cluster plan`: who keeps which part of the records, and what faults could lose.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
+use pleach_node::config::read_genesis;
 use pleach_types::{Genesis, Hash, PartitionMap};
 use serde::Serialize;
 
@@ -53,7 +53,7 @@ struct Row {
 /// Shows the map of a cluster, which everybody computes from its genesis alone.
 pub fn run(global: &Global, output: Output, args: &ClusterPlanArgs) -> Result<Ending, CliError> {
     let genesis = match &args.genesis_file {
-        Some(path) => read(path)?,
+        Some(path) => read_genesis(path)?,
         None => {
             let profile = Profile::find(global)?;
             wait_for(async {
@@ -66,10 +66,6 @@ pub fn run(global: &Global, output: Output, args: &ClusterPlanArgs) -> Result<En
     output.data("pleach.cluster-plan/1", &document, || text(&document))?;
     output.talk(meaning(&document));
     Ok(Ending::Done)
-}
-
-fn read(path: &Path) -> Result<Genesis, CliError> {
-    Ok(pleach_node::config::read_genesis(path)?)
 }
 
 fn document(genesis: &Genesis, with_map: bool) -> Document {
@@ -102,10 +98,9 @@ fn document(genesis: &Genesis, with_map: bool) -> Document {
 /// The set of f members that keeps the most prefixes alone, and how many those are.
 fn worst(map: &PartitionMap, genesis: &Genesis) -> Option<(u32, Vec<u16>)> {
     let (members, faults) = (genesis.members.len() as u16, genesis.faults());
-    if map.keepers(0).len() > faults {
+    if genesis.survives_faults() {
         return Some((0, Vec::new()));
     }
-    // Only sets that keep some prefix alone can lose one: those around the keepers of each.
     let mut worst = (0, Vec::new());
     let sets = subsets(members, faults, SETS_MAX)?;
     for set in sets {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pleach_order::Network;
-use pleach_state::{PastHeight, State};
+use pleach_state::State;
 use pleach_store::{Arrival, Error, StagedChunk, Staging, Target as StoreTarget, WindowEntry};
 use pleach_tree::{FrameNode, Path, Prefix, VerifiedProof};
 use pleach_types::{Encode, Hash, Height, PublicKey};
@@ -18,6 +18,7 @@ use super::verify::{self, Lie, Target};
 use super::wire::{Answer, Ask, Item, Message};
 use crate::core::Node;
 use crate::lock;
+use crate::resume::past;
 
 /// Answers that wait. What is lost is asked for again.
 const ANSWERS_MAX: usize = 256;
@@ -436,13 +437,8 @@ impl Transfer {
             self.staging.put(&chunk).map_err(failed)?;
         }
         self.parts.extend(frame);
-        let past = self.entries.values().map(|entry| PastHeight {
-            result: entry.result,
-            written: entry.written.clone(),
-            identities: entry.receipts.iter().map(|receipt| receipt.identity).collect(),
-            code: entry.code.iter().filter_map(|digest| Some((*digest, self.code.get(digest)?.clone()))).collect(),
-        });
-        let state = State::restore(node.genesis.clone(), self.kept.iter().copied(), past.collect(), self.parts)
+        let past = past(self.entries.values(), |digest| self.code.get(digest).cloned());
+        let state = State::restore(node.genesis.clone(), self.kept.iter().copied(), past, self.parts)
             .map_err(|e| e.to_string())?;
         let entries: Vec<_> = self.entries.into_values().collect();
         let window = entries.iter().map(|entry| (entry.clone(), None)).collect();

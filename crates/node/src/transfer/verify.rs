@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 use pleach_store::{StagedChunk, WindowEntry};
-use pleach_tree::{FrameNode, Label, Partition, Path, Prefix, Proof, ProofLimits, Tree, ValueDigest, VerifiedProof};
+use pleach_tree::{FrameNode, Label, Partition, Path, Prefix, Proof, ProofLimits, ValueDigest, VerifiedProof};
 use pleach_types::block::{code_digest, written_digest};
 use pleach_types::certificate::ResultProof;
-use pleach_types::{BlockResult, Certificate, Decode, Encode, Genesis, Hash};
+use pleach_types::receipt::receipts_tree;
+use pleach_types::{BlockResult, Certificate, Decode, Genesis, Hash};
 
 use super::wire::{Chunk, Item};
 
@@ -36,12 +37,7 @@ pub(super) fn target(encoded: &Bytes, genesis: &Genesis) -> Result<Target, Lie> 
 /// Checks an entry of the window against the result and the digest of the block that are certified for its height.
 pub(super) fn entry(encoded: &Bytes, result: &BlockResult, block: &Hash) -> Result<WindowEntry, Lie> {
     let entry = WindowEntry::decode_shared(encoded.clone()).map_err(|e| e.to_string())?;
-    let receipts = entry
-        .receipts
-        .iter()
-        .map(|receipt| (Bytes::copy_from_slice(&receipt.identity.0), Some(Bytes::from(receipt.encode()))));
-    let mut tree = Tree::new();
-    tree.apply(receipts);
+    let tree = receipts_tree(&entry.receipts);
     let ordered = entry.receipts.is_sorted_by(|a, b| a.index < b.index);
     let checks = [
         ("result", entry.result == *result),
@@ -98,7 +94,7 @@ pub(super) fn chunk(
         if proved.next() != Some(record) {
             return Err(format!("record {key} is not the one that is proved"));
         }
-        leaves.push((Prefix::new(record.0, Path::BITS), FrameNode::Leaf(record.1)));
+        leaves.push(FrameNode::record(record.0, record.1));
     }
     match proved.next() {
         Some((path, _)) => Err(format!("the record at {path} is left out")),

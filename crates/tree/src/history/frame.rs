@@ -12,7 +12,7 @@ use super::{HistoryTree, NotHeld, RestoreError, Window, WrittenHeight};
 use crate::{
     bucket::Bucket,
     hash::{self, Row},
-    label::{Label, ValueDigest},
+    label::{Kind, Label, ValueDigest},
     node::{Link, Slot, half, row},
     path::Path,
     prefix::{Prefix, Scope, any_contains, disjoint},
@@ -26,6 +26,22 @@ pub enum FrameNode {
     Subtree(Label),
     /// One record, at the prefix of all its bits: the digest of its value.
     Leaf(ValueDigest),
+}
+
+impl FrameNode {
+    /// The entry of one record, with its place.
+    pub fn record(path: Path, digest: ValueDigest) -> (Prefix, Self) {
+        (Prefix::new(path, Path::BITS), Self::Leaf(digest))
+    }
+
+    /// Whether it can stand at `at`: a subtree's label is that of an internal node above the last bit, a leaf has a
+    /// whole path.
+    pub fn fits(&self, at: &Prefix) -> bool {
+        match self {
+            Self::Subtree(label) => label.kind() == Kind::Internal && at.bits() < Path::BITS,
+            Self::Leaf(_) => at.bits() == Path::BITS,
+        }
+    }
 }
 
 /// Entries by place. The order is that of paths.
@@ -45,7 +61,7 @@ impl HistoryTree {
     /// assert!(matches!(frame[&right], FrameNode::Subtree(_)));
     /// // With its records, which are kept elsewhere, that is all that a restart needs.
     /// let records = full.iter().filter(|(path, _)| left.contains(path));
-    /// let parts = records.map(|(path, digest)| (Prefix::new(path, Path::BITS), FrameNode::Leaf(digest))).chain(frame);
+    /// let parts = records.map(|(path, digest)| FrameNode::record(path, digest)).chain(frame);
     /// let again = HistoryTree::from_parts(10, [left], 0, tree.window(), parts)?;
     /// assert_eq!(again.held(), tree.held());
     /// # Ok::<(), pleach_tree::RestoreError>(())
@@ -134,7 +150,7 @@ impl VerifiedProof {
                 Look::Leaf(row) => {
                     let (path, digest) = (Path::from_bytes(half(&row, 0)), ValueDigest::from_bytes(half(&row, 1)));
                     if !any_contains(&kept, &path) {
-                        frame.insert(Prefix::new(path, Path::BITS), FrameNode::Leaf(digest));
+                        frame.extend([FrameNode::record(path, digest)]);
                     }
                 }
                 Look::Stub(_) if !scope.is_outside() => return Err(NotHeld { path: at.first() }),
@@ -195,7 +211,7 @@ fn list(from: Place<'_>, kept: &[Prefix], frame: &mut Frame) {
 
 fn list_bucket(bucket: &Bucket<()>, kept: &[Prefix], frame: &mut Frame) {
     let outside = bucket.records().iter().filter(|record| !any_contains(kept, &record.path));
-    frame.extend(outside.map(|record| (Prefix::new(record.path, Path::BITS), FrameNode::Leaf(record.digest))));
+    frame.extend(outside.map(|record| FrameNode::record(record.path, record.digest)));
 }
 
 /// Checks that parts are in order, apart, and of a kind that can stand where they do.
@@ -205,11 +221,7 @@ fn check(parts: &[(Prefix, FrameNode)]) -> Result<(), RestoreError> {
     if let Some(pair) = parts.windows(2).find(|pair| pair[0].0 >= pair[1].0 || pair[0].0.covers(&pair[1].0)) {
         return Err(misplaced(&pair[1]));
     }
-    let fits = |(at, node): &(Prefix, FrameNode)| match node {
-        FrameNode::Subtree(label) => label.kind() == crate::Kind::Internal && at.bits() < Path::BITS,
-        FrameNode::Leaf(_) => at.bits() == Path::BITS,
-    };
-    parts.iter().find(|part| !fits(part)).map_or(Ok(()), |part| Err(misplaced(part)))
+    parts.iter().find(|(at, node)| !node.fits(at)).map_or(Ok(()), |part| Err(misplaced(part)))
 }
 
 /// Sorted parts below a position, and its depth. They are apart, so more than one make an internal node.
