@@ -23,6 +23,8 @@ use crate::resume::{ResumeError, Resumed, resume};
 
 /// Rows of a store from which on its check shows how far it is.
 const ROWS_WORTH_A_LINE: u64 = 100_000;
+/// The most threads of the engine, and of the HTTP port.
+const THREADS_MAX: usize = 4;
 
 /// Why a node does not start, or has stopped.
 #[derive(Debug, Error)]
@@ -195,8 +197,15 @@ fn order_config(config: &NodeConfig, genesis: &Genesis, node: &Node) -> Result<p
         addresses,
         listen: resolve("[listen] peer", &config.listen.peer)?,
         data: config.node.data_dir.clone(),
-        workers: 2,
+        workers: threads(),
     })
+}
+
+/// Threads of the engine, and as many of the HTTP port: half of the machine's cores, since the execution of blocks, the
+/// store and the disk have their own. More than a few would only wake each other.
+fn threads() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    (cores / 2).clamp(1, THREADS_MAX)
 }
 
 /// The engine's settings for a node of this genesis, on its own storage.
@@ -216,7 +225,7 @@ pub fn settings(genesis: &Genesis, node: &Node) -> Settings {
 
 fn serve(listener: TcpListener, node: &Arc<Node>, config: &NodeConfig) -> Result<HttpThread, StartError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(threads())
         .thread_name("http")
         .enable_all()
         .build()
