@@ -8,6 +8,9 @@
 //! - *stack*: each function takes its frame off on entry and gives it back on every way out; if the counter is
 //!   negative, the operation traps.
 //!
+//! The gas counter becomes global 0, and the operation's own globals move up by one: it is by far the most used variable,
+//! and interpreters keep the first global, which is the stack pointer in what compilers emit, at hand.
+//!
 //! Floating-point arithmetic has its results passed through a function that replaces every NaN by the canonical
 //! one: which NaN comes out is the one thing that WebAssembly leaves to the machine.
 //!
@@ -15,14 +18,20 @@
 //! function that charges for it and returns it.
 
 use wasm_encoder::{
-    BlockType, CodeSection, ConstExpr, Encode, ExportKind, Function, GlobalSection, GlobalType, Ieee32, Ieee64,
-    Instruction, MemorySection, MemoryType, Module, RawSection, SectionId, ValType,
+    BlockType, CodeSection, ConstExpr, Encode, ExportKind, ExportSection, Function, GlobalSection, GlobalType, Ieee32,
+    Ieee64, Instruction, MemorySection, MemoryType, Module, RawSection, SectionId, ValType,
 };
-use wasmparser::{BinaryReaderError, FunctionBody, Operator, OperatorsReader, Parser, Payload};
+use wasmparser::{
+    BinaryReaderError, Export, ExportSectionReader, ExternalKind, FunctionBody, Operator, OperatorsReader, Parser,
+    Payload,
+};
 
 use crate::abi;
 use crate::check::{Checked, Frame, limits};
 use crate::cost::CostTable;
+
+/// The global that counts gas. The operation's own globals follow it.
+const GAS: u32 = 0;
 
 /// Slots that any activation takes, beyond its variables and operands: return address and the like.
 const FRAME_SLOTS: u32 = 4;
@@ -50,7 +59,7 @@ pub(crate) fn instrument(code: &[u8], checked: &Checked, costs: &CostTable) -> R
 /// Where the added things are, and the prices.
 struct Meter<'a> {
     costs: &'a CostTable,
-    gas: u32,
+    /// The global that counts stack slots: the last one.
     stack: u32,
     /// Index of the first added function; see [`Helper`].
     helpers: u32,
@@ -90,19 +99,19 @@ impl<'a> Meter<'a> {
     fn new(checked: &Checked, costs: &'a CostTable) -> Self {
         let functions = checked.info.imports.len() as u32 + checked.info.functions;
         // The indices of added globals and types are not known before their sections have been seen.
-        Self { costs, gas: 0, stack: 1, helpers: functions, helper_types: 0 }
+        Self { costs, stack: 1, helpers: functions, helper_types: 0 }
     }
 
     /// Takes the amount that `amount` leaves on the stack, an `i64`, off the gas.
     fn charge(&self, out: &mut Vec<u8>, amount: &[Instruction]) {
-        encode(out, &[Instruction::GlobalGet(self.gas)]);
+        encode(out, &[Instruction::GlobalGet(GAS)]);
         encode(out, amount);
         encode(
             out,
             &[
                 Instruction::I64Sub,
-                Instruction::GlobalSet(self.gas),
-                Instruction::GlobalGet(self.gas),
+                Instruction::GlobalSet(GAS),
+                Instruction::GlobalGet(GAS),
                 Instruction::I64Const(0),
                 Instruction::I64LtS,
             ],
@@ -234,15 +243,14 @@ impl Rewriter<'_> {
             }
             Payload::GlobalSection(section) => {
                 self.number_globals(section.count());
-                let added = [counter(ValType::I64), counter(ValType::I32)].concat();
-                self.append(SectionId::Global, section.count(), &section.range(), 2, &added);
+                let (gas, stack) = (counter(ValType::I64), counter(ValType::I32));
+                self.extend(SectionId::Global, section.count(), &section.range(), (1, &gas), (1, &stack));
             }
             Payload::ExportSection(section) => {
                 if !self.globals_seen {
                     self.add_globals();
                 }
-                let added = [export(abi::GAS, self.meter.gas), export(abi::STACK, self.meter.stack)].concat();
-                self.append(SectionId::Export, section.count(), &section.range(), 2, &added);
+                self.exports(section)?;
             }
             Payload::CodeSectionEntry(body) => self.function(body)?,
             // Names, schemas and whatever else is there: no engine needs them.
@@ -260,16 +268,48 @@ impl Rewriter<'_> {
 
     /// Copies a section with items added at its end: no index of the operation's own moves.
     fn append(&mut self, id: SectionId, count: u32, range: &std::ops::Range<u64>, added: u32, items: &[u8]) {
+        self.extend(id, count, range, (0, &[]), (added, items));
+    }
+
+    /// Copies a section with a number of items added before and after its own.
+    fn extend(
+        &mut self,
+        id: SectionId,
+        count: u32,
+        range: &std::ops::Range<u64>,
+        before: (u32, &[u8]),
+        after: (u32, &[u8]),
+    ) {
         let old = &self.code[span(range)];
-        let mut data = Vec::with_capacity(old.len() + items.len() + 5);
-        (count + added).encode(&mut data);
+        let mut data = Vec::with_capacity(before.1.len() + old.len() + after.1.len() + 5);
+        (before.0 + count + after.0).encode(&mut data);
+        data.extend_from_slice(before.1);
         data.extend_from_slice(&old[leb_len(old)..]);
-        data.extend_from_slice(items);
+        data.extend_from_slice(after.1);
         self.module.section(&RawSection { id: id.into(), data: &data });
     }
 
+    /// Copies the exports, whose globals have moved, and adds the counters.
+    fn exports(&mut self, section: &ExportSectionReader<'_>) -> Result<(), BinaryReaderError> {
+        let mut exports = ExportSection::new();
+        for export in section.clone() {
+            let Export { name, kind, index } = export?;
+            match kind {
+                ExternalKind::Memory => exports.export(name, ExportKind::Memory, index),
+                ExternalKind::Table => exports.export(name, ExportKind::Table, index),
+                ExternalKind::Global => exports.export(name, ExportKind::Global, own_global(index)),
+                // There is no other kind: the check allows neither tags nor exact functions.
+                _ => exports.export(name, ExportKind::Func, index),
+            };
+        }
+        exports.export(abi::GAS, ExportKind::Global, GAS);
+        exports.export(abi::STACK, ExportKind::Global, self.meter.stack);
+        self.module.section(&exports);
+        Ok(())
+    }
+
     fn number_globals(&mut self, own: u32) {
-        (self.meter.gas, self.meter.stack, self.globals_seen) = (own, own + 1, true);
+        (self.meter.stack, self.globals_seen) = (own_global(own), true);
     }
 
     fn add_globals(&mut self) {
@@ -363,6 +403,12 @@ impl Segments<'_> {
         }
         match operator {
             Operator::Return => encode(&mut self.run, &[Instruction::Br(self.depth)]),
+            Operator::GlobalGet { global_index } => {
+                encode(&mut self.run, &[Instruction::GlobalGet(own_global(*global_index))]);
+            }
+            Operator::GlobalSet { global_index } => {
+                encode(&mut self.run, &[Instruction::GlobalSet(own_global(*global_index))]);
+            }
             // Linkers pad the table's index, which only newer engines read.
             Operator::CallIndirect { type_index, table_index } => {
                 encode(
@@ -454,12 +500,9 @@ fn counter(ty: ValType) -> Vec<u8> {
     bytes
 }
 
-fn export(name: &str, global: u32) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    name.encode(&mut bytes);
-    ExportKind::Global.encode(&mut bytes);
-    global.encode(&mut bytes);
-    bytes
+/// Where a global of the operation is once the gas counter stands before it. Globals are few: the check counts them.
+const fn own_global(index: u32) -> u32 {
+    index + 1
 }
 
 fn encode(out: &mut Vec<u8>, instructions: &[Instruction]) {

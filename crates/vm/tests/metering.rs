@@ -83,6 +83,33 @@ fn functions_with_results_keep_them_through_every_way_out() {
 }
 
 #[test]
+fn an_operations_globals_keep_their_values_beside_the_counters() {
+    let case = Case::wat(
+        "(module (memory (export \"memory\") 1)
+           (global $a (mut i32) (i32.const 11)) (global $b i64 (i64.const 12)) (global $c (mut f64) (f64.const 13))
+           (export \"a\" (global $a)) (export \"b\" (global $b)) (export \"again\" (global $a))
+           (func $is (param i32) (if (i32.eqz (local.get 0)) (then unreachable)))
+           (func (export \"pleach_run\")
+             (call $is (i32.eq (global.get $a) (i32.const 11)))
+             (global.set $a (i32.const 21)) (global.set $c (f64.const 23))
+             (call $is (i32.eq (global.get $a) (i32.const 21)))
+             (call $is (i64.eq (global.get $b) (i64.const 12)))
+             (call $is (f64.eq (global.get $c) (f64.const 23)))))",
+    );
+    assert!(case.run().result.is_ok(), "{:?}", case.run());
+    // Rewriting moves globals and leaves constant expressions as they are: none may name one.
+    for refers in [
+        "(global i32 (i32.const 0)) (global i32 (global.get 0))",
+        "(global i32 (i32.const 0)) (data (global.get 0) \"x\")",
+        "(global i32 (i32.const 0)) (table 1 funcref) (elem (global.get 0) func 0)",
+    ] {
+        let case =
+            Case::wat(&format!("(module (memory (export \"memory\") 1) (func (export \"pleach_run\")) {refers})"));
+        assert!(matches!(check(&case.code), Err(InvalidOperation::Invalid { .. })), "{refers}");
+    }
+}
+
+#[test]
 fn prices_are_those_of_the_table() {
     let empty = gas_of("");
     assert_eq!(gas_of("nop") - empty, V1.instruction);
