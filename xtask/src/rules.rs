@@ -50,6 +50,7 @@ pub const RULES: &[Rule] = &[
             "pleach-client",
             "pleach-order",
             "pleach-state",
+            "pleach-store",
             "pleach-tree",
         ],
         pure: false,

@@ -8,6 +8,7 @@ mod recovery;
 mod report;
 mod setup;
 mod stages;
+mod start;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -50,6 +51,9 @@ struct Options {
     /// Fills a cluster with so many records of 1 KiB, takes one node's data away, waits until it is back, and ends
     #[arg(long, value_name = "RECORDS")]
     recovery: Option<usize>,
+    /// Writes so many records of 32 bytes to a node's store, starts the node on it, and ends
+    #[arg(long, value_name = "RECORDS")]
+    start: Option<usize>,
     /// Prints one JSON document instead of text
     #[arg(long)]
     json: bool,
@@ -75,6 +79,10 @@ fn run(options: &Options) -> Result<(), String> {
         for (name, time) in stages::measure()? {
             println!("{:>8.1} µs   {name}", time.as_secs_f64() * 1e6);
         }
+        return Ok(());
+    }
+    if let Some(records) = options.start {
+        print_start(&start::measure(records)?);
         return Ok(());
     }
     if options.accounts < 2 || options.clients == 0 || options.seconds == 0 || options.rounds == 0 {
@@ -152,6 +160,15 @@ fn print_recovery(found: &recovery::Recovery) -> Result<(), String> {
     println!("of it, transfer   {transfer:.2} s, {:.1} MB/s", megabytes / transfer.max(1e-3));
     println!("start             {start:.2} s with a full store, {:.0} records/s", found.records as f64 / start);
     Ok(())
+}
+
+fn print_start(found: &start::Start) {
+    let [open, resume] = [found.open, found.resume].map(|time| time.as_secs_f64());
+    let megabytes = found.file_bytes as f64 / 1e6;
+    println!("the node keeps    {} records, a file of {megabytes:.1} MB", found.records);
+    println!("opening           {open:.2} s");
+    println!("checking, tree    {resume:.2} s");
+    println!("start             {:.2} s, {:.0} records/s", open + resume, found.records as f64 / (open + resume));
 }
 
 /// What the ordering engine alone commits at its best, with payloads of the same size.
