@@ -66,7 +66,7 @@ pub use running::{Running, declare_new, journals, run};
 pub mod engine {
     pub use crate::block::{EngineBlock, engine_key, engine_public_key};
     pub use crate::certificate::{EngineFinalization, Scheme, from_engine};
-    pub use crate::node::{CHANNELS, Channels, Peers, max_message_size, quota, start};
+    pub use crate::node::{CHANNELS, Channels, PARTITIONS, Peers, max_message_size, quota, start};
 }
 
 /// What a leader is asked to build on.

@@ -64,6 +64,31 @@ const CACHE_SECTION: NonZeroU64 = NZU64!(256);
 const VOTES_PARTITION: &str = "votes-0";
 const MARSHAL_PARTITION: &str = "marshal";
 
+/// Where a member's files are in its storage, each name behind the storage's prefix: the engine's as of the version that is
+/// pinned.
+pub const PARTITIONS: [&str; 20] = [
+    "blocks-keys",
+    "blocks-metadata",
+    "blocks-values",
+    "certificates-keys",
+    "certificates-metadata",
+    "certificates-values",
+    "marshal-application-metadata",
+    "marshal-cache-cache-0-certified-metadata",
+    "marshal-cache-cache-0-finalizations-key",
+    "marshal-cache-cache-0-finalizations-metadata",
+    "marshal-cache-cache-0-finalizations-value",
+    "marshal-cache-cache-0-notarizations-key",
+    "marshal-cache-cache-0-notarizations-metadata",
+    "marshal-cache-cache-0-notarizations-value",
+    "marshal-cache-cache-0-notarized-metadata",
+    "marshal-cache-cache-0-verified-key",
+    "marshal-cache-cache-0-verified-metadata",
+    "marshal-cache-cache-0-verified-value",
+    "marshal-cache-metadata",
+    VOTES_PARTITION,
+];
+
 /// Pages in memory: 8 MiB.
 const PAGES: NonZeroUsize = NZUsize!(2_048);
 const WRITE_BUFFER: NonZeroUsize = NZUsize!(256 * 1024);

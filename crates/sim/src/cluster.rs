@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use commonware_cryptography::ed25519;
 use commonware_p2p::simulated::{self, Control, Link, Manager, Receiver, Sender};
-use commonware_runtime::{Clock as _, Handle, Supervisor as _, deterministic};
+use commonware_runtime::{Clock as _, Handle, Storage as _, Supervisor as _, deterministic};
 use commonware_utils::{NZUsize, Probability};
 use pleach_client::{Client, Config, Error};
 use pleach_node::{Node, resume, settings};
-use pleach_order::engine::{CHANNELS, Channels, Peers, engine_public_key, max_message_size, quota, start};
+use pleach_order::engine::{CHANNELS, Channels, PARTITIONS, Peers, engine_public_key, max_message_size, quota, start};
 use pleach_order::{Bounds, OrderError, Regained, Votes};
-use pleach_store::{Options, Store};
+use pleach_store::{Options, StorageBackend as _, Store};
 use pleach_types::execution::Executor;
 use pleach_types::{Genesis, Height, SecretKey};
 use rand::SeedableRng as _;
@@ -175,7 +175,7 @@ impl Cluster {
         let disk = pleach_node::Disk::at_once(resumed.store.clone());
         let node = Arc::new(Node::new(secret, executor, resumed, disk));
         let mut settings = settings(&self.genesis, &node);
-        settings.storage_prefix = format!("node{member}-{}-", self.lives[member]);
+        settings.storage_prefix = self.storage_prefix(member);
         let voteless = self.voteless[member].clone();
         if voteless.load(Ordering::Acquire) {
             settings.votes = Votes::Lost(Regained(Arc::new(move || voteless.store(false, Ordering::Release))));
@@ -234,6 +234,29 @@ impl Cluster {
     pub async fn lose_store(&mut self, member: usize) {
         self.crash(member).await;
         self.disks[member] = Disk::default();
+    }
+
+    /// What the names of a member's files start with: another one in each life, so that none are left of the last.
+    fn storage_prefix(&self, member: usize) -> String {
+        format!("node{member}-{}-", self.lives[member])
+    }
+
+    /// Bytes of the files of a member that is down, one figure for each of [`PARTITIONS`] in that order, and those of its
+    /// store.
+    ///
+    /// # Panics
+    /// If one of them is not there, or the member runs: it has them open.
+    pub async fn bytes_on_disk(&self, member: usize) -> ([u64; PARTITIONS.len()], u64) {
+        let mut bytes = [0; PARTITIONS.len()];
+        for (name, bytes) in PARTITIONS.iter().zip(&mut bytes) {
+            let partition = format!("{}{name}", self.storage_prefix(member));
+            let files = self.context.scan(&partition).await.unwrap_or_else(|e| panic!("{partition}: {e}"));
+            for file in files {
+                let (_, length) = self.context.open(&partition, &file).await.expect("a file that was just listed");
+                *bytes += length;
+            }
+        }
+        (bytes, self.disks[member].len().expect("a disk in memory"))
     }
 
     /// Whether a member that was wiped does not vote yet.

@@ -146,3 +146,27 @@ fn a_member_that_is_too_far_behind_for_single_blocks_fetches_the_state() {
         holds_what_it_should(&cluster, 2).await;
     });
 }
+
+/// Under load without an end a member's files stay within a bound: what the last heights need. In the first heights they
+/// grow, since nothing can be dropped yet; from then on as much goes as comes.
+#[test]
+fn what_a_member_keeps_on_its_disk_is_bounded() {
+    // Heights that nodes remember, and those of a section of the archive, which is dropped as a whole.
+    const KEPT: u64 = 256 + 64;
+    run(30, 2, async |mut cluster, client| {
+        let mut totals = Vec::new();
+        for goal in (1..=5).map(|round| round * KEPT) {
+            transfers(&client, 60).await;
+            assert!(cluster.reach(&ALL, goal, Duration::from_secs(600)).await, "the cluster goes on to height {goal}");
+            cluster.crash(1).await;
+            let (partitions, store) = cluster.bytes_on_disk(1).await;
+            cluster.start(1).await;
+            let log: u64 = partitions.iter().sum();
+            println!("height {goal}: log {log} bytes, store {store} bytes");
+            totals.push(log + store);
+        }
+        let (full, later) = (totals[1], &totals[2..]);
+        // Where a section ends, and how full the pages of the store are, differs from one look to the next.
+        assert!(later.iter().all(|bytes| *bytes < full + full / 4), "{full} bytes once it is full, later {later:?}");
+    });
+}
