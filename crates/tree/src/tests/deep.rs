@@ -107,6 +107,26 @@ fn empty_siblings_cost_two_bits() {
     assert_eq!(proof_len(255), 129 + 128);
 }
 
+/// Threat M8: whoever grinds keys beside a victim's lengthens the proofs of the victim and of the ground keys. Those of others
+/// grow by no more than as many random records would make them.
+#[test]
+fn ground_paths_cost_their_neighbours_alone() {
+    let mut rng = StdRng::seed_from_u64(8);
+    let honest: Vec<[u8; 32]> = (0..500).map(|_| rng.random()).collect();
+    let random: Vec<[u8; 32]> = (0..64).map(|_| rng.random()).collect();
+    let ground: Vec<[u8; 32]> = (0..64).map(|depth| parting_at(honest[0], depth)).collect();
+    let lengths = |more: &[[u8; 32]]| -> Vec<usize> {
+        let mut tree = Tree::new();
+        plant(&mut tree, honest.iter().chain(more).map(|path| (*path, Some(1))));
+        honest.iter().map(|path| tree.prove_paths(vec![Path::from_bytes(*path)]).encoded_len()).collect()
+    };
+    let (alone, beside_random, beside_ground) = (lengths(&[]), lengths(&random), lengths(&ground));
+    let sum = |lengths: &[usize]| lengths[1..].iter().sum::<usize>();
+    assert!(sum(&beside_ground) <= sum(&beside_random), "others pay: {} bytes", sum(&beside_ground) - sum(&alone));
+    // A leaf and some bits for each of the 64 levels: what the attacker has paid 2^64 hashes for.
+    assert!(beside_ground[0] <= alone[0] + 64 * (64 + 1), "the victim's proof has {} bytes", beside_ground[0]);
+}
+
 /// Recursion goes as deep as a path is long and no deeper.
 #[test]
 fn the_deepest_tree_changes_on_a_small_stack() {
