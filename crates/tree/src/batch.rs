@@ -128,7 +128,7 @@ impl<X: Clone + Send + Sync> Batch<X> {
                         let bits = depth as u32 + parts.len().ilog2();
                         let mask = parts.len() - 1;
                         bucket.each(|record| {
-                            parts[edit::part_of(&record.path, bits) & mask].insert(0, Edit::set(record));
+                            parts[record.path.head(bits) & mask].insert(0, Edit::set(record));
                         });
                         self.apply_below(Fork::new(), Work::Spread(parts), depth, scope)
                     }

@@ -4,7 +4,7 @@ use std::{mem, sync::Arc};
 
 use crate::{
     label::ValueDigest,
-    node::{Link, Record},
+    node::{Link, Record, ends},
     parallel,
     path::Path,
 };
@@ -102,12 +102,6 @@ const SPREAD_BITS_MAX: u32 = 11;
 /// Fewer edits than this are sorted in one piece.
 const SPREAD_MIN: usize = 8 * PART;
 
-/// The number of the part for a path, of those that are made by `bits` bits.
-pub(crate) fn part_of(path: &Path, bits: u32) -> usize {
-    let head = u32::from_be_bytes(*path.as_bytes().first_chunk().expect("a path has 32 bytes"));
-    (head >> (u32::BITS - bits)) as usize
-}
-
 /// Makes edits of all changes and spreads them, if they are many. Otherwise they are all in one part.
 ///
 /// Nothing but the tree and these parts has the size of the batch: memory that is fetched from the system for the first
@@ -126,7 +120,7 @@ pub(crate) fn spread<T: Send, X: Send>(
     // Some have a few more than the mean.
     let room = expected / (1 << bits) * 9 / 8;
     let mut parts: Vec<_> = (0..1 << bits).map(|_| Vec::with_capacity(room)).collect();
-    let mut put = |edit: Edit<X>| parts[part_of(&edit.path, bits)].push(edit);
+    let mut put = |edit: Edit<X>| parts[edit.path.head(bits)].push(edit);
     first.into_iter().for_each(&mut put);
     if parallel::parts() == 1 {
         changes.map(edit).for_each(put);
@@ -172,28 +166,22 @@ pub(crate) fn sort<X>(mut edits: Vec<Edit<X>>) -> Vec<Edit<X>> {
     sorted
 }
 
-/// Reads all nodes on the ways of these, level by level.
+/// Reads all nodes on the ways of these, together. Returns where each way ends.
 ///
-/// One way alone is a chain of memory accesses that wait for each other, most of them far from any cache. The nodes of
-/// one level don't: read for no other reason, dozens are on their way at once, and what visits them next finds them
-/// near. Where nodes are shared with another version they will be copied, which counts their children once more, so
-/// the counts of those beside the ways are read too.
-pub(crate) fn fetch<X, P: Placed>(link: &Link<X>, sorted: &[P], depth: usize) {
-    let (mut level, mut below) = (vec![(link, sorted, false)], Vec::new());
-    let mut depth = depth;
-    while !level.is_empty() {
-        std::hint::black_box(level.iter().fold(0, |sum, (link, ..)| sum ^ link.fetch()));
-        for (link, sorted, shared) in level.drain(..) {
-            let Link::Internal(node) = link else { continue };
-            let shared = shared || Arc::strong_count(node) > 1;
-            let (left, right) = sorted.split_at(lefts(sorted, depth));
-            let children = node.links.iter().zip([left, right]).map(|(link, sorted)| (link, sorted, shared));
-            below.extend(children.filter(|(_, sorted, shared)| *shared || !sorted.is_empty()));
+/// One way alone is a chain of memory accesses that wait for each other, most of them far from any cache. Read for no
+/// other reason, dozens of nodes are on their way at once, and what visits them next finds them near. Where nodes are
+/// shared with another version they will be copied, which counts their children once more, so the counts of those
+/// beside the ways are read too.
+pub(crate) fn fetch<'a, X, P: Placed>(link: &'a Link<X>, sorted: &[P], depth: usize) -> Vec<&'a Link<X>> {
+    let (mut sum, mut shared) = (0, vec![false; sorted.len()]);
+    let ends = ends(link, sorted, depth, |node, at, depth| {
+        sum ^= usize::from(node.row[0] ^ node.row[63]);
+        shared[at] |= Arc::strong_count(node) > 1;
+        if shared[at] {
+            sum ^= node.links[usize::from(!sorted[at].path().bit(depth))].owners();
         }
-        // What lies beside the ways is read, and not followed.
-        std::hint::black_box(below.iter().fold(0, |sum, (link, ..)| sum ^ link.owners()));
-        below.retain(|(_, sorted, _)| !sorted.is_empty());
-        mem::swap(&mut level, &mut below);
-        depth += 1;
-    }
+        true
+    });
+    std::hint::black_box(ends.iter().fold(sum, |sum, end| sum ^ end.fetch()));
+    ends
 }

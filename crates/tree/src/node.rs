@@ -11,6 +11,7 @@ use std::{mem, sync::Arc};
 
 use crate::{
     bucket::Bucket,
+    edit::Placed,
     hash::Row,
     label::{Label, ValueDigest},
     path::Path,
@@ -113,6 +114,44 @@ pub(crate) fn terminal<'a, X>(mut link: &'a Link<X>, path: &Path) -> (&'a Link<X
         depth += 1;
     }
     (link, depth)
+}
+
+/// The links where these paths end, or where `follow` stops, which is given each node on their ways with the number of
+/// the path and the depth.
+///
+/// All are followed together, one step at a time: on one way each step waits for the one before, and on many ways
+/// dozens wait at once. How many depends on how little there is to do in a step.
+#[inline(always)]
+pub(crate) fn ends<'a, X, P: Placed>(
+    root: &'a Link<X>,
+    paths: &[P],
+    depth: usize,
+    mut follow: impl FnMut(&Arc<Internal<X>>, usize, usize) -> bool,
+) -> Vec<&'a Link<X>> {
+    let mut ends = vec![root; paths.len()];
+    // Where each way is, the next bits of its path and the number of that.
+    let way = |(number, path): (usize, &P)| (root, path.path().word(depth), number);
+    let mut ways: Vec<(&'a Link<X>, u64, usize)> = paths.iter().enumerate().map(way).collect();
+    let mut depth = depth;
+    while !ways.is_empty() {
+        let mut going = 0;
+        for at in 0..ways.len() {
+            let (link, bits, number) = ways[at];
+            match link {
+                Link::Internal(node) if follow(node, number, depth) => {
+                    ways[going] = (&node.links[(bits >> 63) as usize], bits << 1, number);
+                    going += 1;
+                }
+                end => ends[number] = end,
+            }
+        }
+        ways.truncate(going);
+        depth += 1;
+        if depth.is_multiple_of(64) {
+            ways.iter_mut().for_each(|(_, bits, number)| *bits = paths[*number].path().word(depth));
+        }
+    }
+    ends
 }
 
 /// A row of two halves.

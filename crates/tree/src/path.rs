@@ -56,6 +56,18 @@ impl Path {
         self.0[..whole] == other.0[..whole] && (rest == 0 || differ(whole) >> (8 - rest) == 0)
     }
 
+    /// The bits from `depth` on to the next multiple of 64, the first of them on top; zeros behind the last.
+    pub(crate) fn word(&self, depth: usize) -> u64 {
+        let word = self.0.as_chunks().0.get(depth / 64).map_or(0, |word| u64::from_be_bytes(*word));
+        word << (depth % 64)
+    }
+
+    /// The first bits, at most 32 of them, as a number.
+    pub(crate) fn head(&self, bits: u32) -> usize {
+        let head = u32::from_be_bytes(*self.0.first_chunk().expect("a path has 32 bytes"));
+        (u64::from(head) >> (u32::BITS - bits)) as usize
+    }
+
     /// Cuts paths that agree on their first `depth` bits, sorted, into those going left and those going right.
     pub(crate) fn split(sorted: &[Self], depth: usize) -> [&[Self]; 2] {
         let (left, right) = sorted.split_at(sorted.partition_point(|path| !path.bit(depth)));

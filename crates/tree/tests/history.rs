@@ -210,6 +210,12 @@ impl World {
             };
             let paths: Vec<_> = touched.iter().map(path).collect();
             for (number, view) in self.views.iter_mut().enumerate() {
+                // No answer depends on what has been fetched, be it of this operation, of others or of nothing, and
+                // before or after others changed something.
+                if self.rng.random_bool(0.3) {
+                    let some = self.rng.random_range(0..=self.universe.len());
+                    view.tree.fetch(self.universe.choose_multiple(&mut self.rng, some).map(path));
+                }
                 assert_eq!(view.tree.check(base, &proof, &paths), expected, "{context}, view {number}: exact");
             }
             if expected.is_err() {

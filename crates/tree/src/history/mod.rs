@@ -13,15 +13,17 @@
 //! the height is committed. Only paths about to change are grafted, since a node that no written path leads to would
 //! never be forgotten.
 
+mod agenda;
 mod error;
 mod frame;
 mod prune;
 mod shape;
 mod window;
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use self::{
+    agenda::{Agenda, Content, content},
     prune::prune,
     shape::{Dated, Joint, Shaper, graft},
     window::Window,
@@ -29,8 +31,8 @@ use self::{
 use crate::{
     batch::Batch,
     core::Workshop,
-    digests::{DigestTree, edit},
-    edit::{Edit, Work, fetch},
+    digests::DigestTree,
+    edit::{Work, fetch},
     label::{Label, ValueDigest},
     node::{Link, Record, Slot, terminal},
     path::Path,
@@ -76,8 +78,8 @@ pub struct HistoryTree {
     /// Sorted and disjoint.
     kept: Arc<[Prefix]>,
     window: Window,
-    /// Changes since the last commit. Their paths are grafted.
-    pending: BTreeMap<Path, Option<ValueDigest>>,
+    /// Changes since the last commit, whose paths are grafted; and what was looked up for others.
+    agenda: Agenda,
     /// Records under the kept prefixes.
     owned: usize,
     workshop: Workshop<()>,
@@ -145,7 +147,7 @@ impl HistoryTree {
         let root = shaper.shape(view, Scope::root(&kept), Dated::of(&dates))?;
         let owned = shaper.owned();
         workshop.give_back(shaper.finish());
-        Ok(Self { root, kept, window, pending: BTreeMap::new(), owned, workshop })
+        Ok(Self { root, kept, window, agenda: Agenda::default(), owned, workshop })
     }
 
     /// The root of the newest height.
@@ -194,26 +196,24 @@ impl HistoryTree {
     ///
     /// If that is not held here. Then it has not changed in the last T heights.
     pub fn get(&self, path: &Path) -> Result<Option<ValueDigest>, NotHeld> {
-        match self.pending.get(path) {
-            Some(digest) => Ok(*digest),
+        match self.agenda.now(path) {
+            Some(content) => Ok(content),
             None => self.committed(path),
         }
     }
 
-    fn committed(&self, path: &Path) -> Result<Option<ValueDigest>, NotHeld> {
-        match terminal(&self.root.link, path) {
-            (Link::Empty, _) => Ok(None),
-            (Link::Bucket(bucket), _) => Ok(bucket.find(path).map(|record| record.digest)),
-            (Link::Stub | Link::Internal(_), _) => Err(NotHeld { path: *path }),
-        }
+    fn committed(&self, path: &Path) -> Result<Content, NotHeld> {
+        content(terminal(&self.root.link, path).0, path).ok_or(NotHeld { path: *path })
     }
 
-    /// Reads what checks and changes at these paths are going to need, level by level, for no other reason than to have
-    /// it near: a hint, worth giving for all operations of a height together, before they are checked one by one.
-    pub fn fetch(&self, paths: impl IntoIterator<Item = Path>) {
-        let mut paths: Vec<Path> = paths.into_iter().collect();
-        paths.sort_unstable();
-        fetch(&self.root.link, &paths, 0);
+    /// Looks up what checks and changes at these paths are going to need: a hint, worth giving for all operations of a
+    /// height together, before they are checked one by one. No answer depends on it.
+    ///
+    /// Ways are followed together, so that nobody waits for one memory access after the other, and what is found is
+    /// remembered until the height is committed or other paths are announced.
+    pub fn fetch(&mut self, paths: impl IntoIterator<Item = Path>) {
+        let paths: Vec<Path> = paths.into_iter().collect();
+        self.agenda.announce(&paths, &self.root.link);
     }
 
     /// Whether every `touched` record is now what `proof`, of height `base`, says it is: absent in both, or present
@@ -257,14 +257,20 @@ impl HistoryTree {
         proof: &VerifiedProof,
         changes: impl IntoIterator<Item = (Path, Option<ValueDigest>)>,
     ) -> Result<(), NotHeld> {
-        let changes: BTreeMap<_, _> = changes.into_iter().collect();
-        let lacks = |path: &&Path| !any_contains(&self.kept, path) && self.committed(path).is_err();
-        let missing: Vec<Path> = changes.keys().filter(lacks).copied().collect();
+        let changes: Vec<_> = changes.into_iter().collect();
+        let mut missing: Vec<Path> = changes.iter().map(|(path, _)| *path).filter(|path| self.lacks(path)).collect();
         if !missing.is_empty() {
+            missing.sort_unstable();
+            missing.dedup();
             graft(&mut self.root, proof.top(), &missing)?;
         }
-        self.pending.extend(changes);
+        changes.into_iter().for_each(|(path, content)| self.agenda.set(path, content));
         Ok(())
+    }
+
+    /// Whether a change at `path` needs a proof.
+    fn lacks(&self, path: &Path) -> bool {
+        self.agenda.before(path).is_none() && !any_contains(&self.kept, path) && self.committed(path).is_err()
     }
 
     /// Changes records that are held here, without a proof.
@@ -276,9 +282,12 @@ impl HistoryTree {
         &mut self,
         changes: impl IntoIterator<Item = (Path, Option<ValueDigest>)>,
     ) -> Result<(), NotHeld> {
-        let changes: BTreeMap<_, _> = changes.into_iter().collect();
-        changes.keys().try_for_each(|path| self.committed(path).map(drop))?;
-        self.pending.extend(changes);
+        let changes: Vec<_> = changes.into_iter().collect();
+        let missing = changes.iter().map(|(path, _)| *path).filter(|path| self.committed(path).is_err()).min();
+        if let Some(path) = missing {
+            return Err(NotHeld { path });
+        }
+        changes.into_iter().for_each(|(path, content)| self.agenda.set(path, content));
         Ok(())
     }
 
@@ -286,9 +295,8 @@ impl HistoryTree {
     ///
     /// Only records that differ from before count as written.
     pub fn commit(&mut self) -> Label {
-        let pending = std::mem::take(&mut self.pending);
-        let mut idle: Vec<Path> = pending.keys().copied().collect();
-        let mut edits: Vec<Edit<()>> = pending.into_iter().map(edit).collect();
+        let mut edits = self.agenda.finish();
+        let mut idle: Vec<Path> = edits.iter().map(|edit| edit.path).collect();
         let kept = Arc::clone(&self.kept);
         let scope = Scope::root(&kept);
         let mut batch = Batch::new(self.workshop.take(), self.height() + 1);
@@ -373,7 +381,7 @@ impl HistoryTree {
         let kept: Arc<[Prefix]> = disjoint(kept).into();
         let mut dates = self.window.dates();
         // What is grafted and not committed yet has to stay, as old as it is.
-        dates.extend(self.pending.keys().map(|path| (*path, 0)));
+        dates.extend(self.agenda.changes().into_iter().map(|(path, _)| (path, 0)));
         dates.sort_unstable();
         let mut shaper = Shaper::new(self.workshop.take());
         let joint = Joint::new(&self.root, content.map(VerifiedProof::top));
@@ -382,6 +390,8 @@ impl HistoryTree {
         self.workshop.give_back(shaper.finish());
         self.root = shaped.map_err(KeepError::NotHeld)?;
         (self.kept, self.owned) = (kept, owned);
+        // What was looked up may be held no longer.
+        self.agenda.withdraw();
         Ok(())
     }
 
