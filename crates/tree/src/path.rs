@@ -68,6 +68,15 @@ impl Path {
         (u64::from(head) >> (u32::BITS - bits)) as usize
     }
 
+    /// The number of first bits that are those of `other`.
+    pub(crate) fn common(&self, other: &Self) -> usize {
+        let differ = |(one, other): (&u8, &u8)| one ^ other;
+        let mut bytes = self.0.iter().zip(&other.0).map(differ).enumerate();
+        bytes
+            .find(|(_, differ)| *differ != 0)
+            .map_or(Self::BITS, |(at, differ)| 8 * at + differ.leading_zeros() as usize)
+    }
+
     /// Cuts paths that agree on their first `depth` bits, sorted, into those going left and those going right.
     pub(crate) fn split(sorted: &[Self], depth: usize) -> [&[Self]; 2] {
         let (left, right) = sorted.split_at(sorted.partition_point(|path| !path.bit(depth)));

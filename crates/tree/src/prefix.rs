@@ -89,6 +89,18 @@ pub(crate) fn any_contains(prefixes: &[Prefix], path: &Path) -> bool {
     before > 0 && prefixes[before - 1].contains(path)
 }
 
+/// The depth from which on positions on the way to `path` have none of these prefixes, sorted and disjoint, below them.
+/// `None` if one of them covers the path.
+pub(crate) fn outside_from(prefixes: &[Prefix], path: &Path) -> Option<usize> {
+    let after = prefixes.partition_point(|prefix| prefix.path <= *path);
+    // Of what is sorted, the neighbours have most bits in common.
+    let nearest = &prefixes[after.saturating_sub(1)..prefixes.len().min(after + 1)];
+    if nearest.iter().any(|prefix| prefix.contains(path)) {
+        return None;
+    }
+    Some(nearest.iter().map(|prefix| prefix.path.common(path) + 1).max().unwrap_or(0))
+}
+
 /// What a position is to some prefixes, found on the way down.
 #[derive(Clone, Copy)]
 pub(crate) enum Scope<'a> {

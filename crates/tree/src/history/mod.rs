@@ -32,7 +32,7 @@ use crate::{
     batch::Batch,
     core::Workshop,
     digests::DigestTree,
-    edit::{Work, fetch},
+    edit::Work,
     label::{Label, ValueDigest},
     node::{Link, Record, Slot, terminal},
     path::Path,
@@ -314,8 +314,7 @@ impl HistoryTree {
         let forgotten = self.window.forgotten();
         // What was grafted and then not written is forgotten at once.
         for paths in [&expired[..], &idle[..]] {
-            fetch(&self.root.link, paths, 0);
-            prune(&mut self.root.link, paths, scope, forgotten, 0);
+            prune(&mut self.root.link, paths, &kept, forgotten);
         }
         self.root.label
     }
