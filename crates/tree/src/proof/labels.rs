@@ -21,18 +21,30 @@ type Hash = [u8; 32];
 /// What an empty node has for a label.
 const EMPTY: &Hash = &[0; 32];
 
+/// So many pairs of siblings are most likely the way to one key.
+const FEW: usize = 48;
+
 /// The root label of one proof.
 pub(super) fn root(proof: &Proof) -> Label {
     let leaves = leaves(std::slice::from_ref(proof));
     let mut climb = Climb::new(proof, &leaves);
     // The widest level of a proof of many keys has about an eighth of all nodes; that of a hostile one far fewer.
     let room = (climb.pairs / 8).min(1 << 10) + 4;
-    let (mut rows, mut labels) = (Vec::with_capacity(room), Vec::with_capacity(room));
+    let (mut rows, mut labels) = (Vec::new(), Vec::new());
+    if (1..=FEW).contains(&climb.pairs) {
+        let label = climb.bottom();
+        if climb.pairs == 0 {
+            return climb.root(&[label]);
+        }
+        labels.push(label);
+    }
+    rows.reserve(room);
+    labels.reserve(room);
     while climb.pairs > 0 {
         climb.place(&labels, &mut rows);
         hash_rows(&mut rows, &mut labels);
         if let [label] = &mut labels[..] {
-            climb.alone(label);
+            *label = climb.alone(*label);
         }
     }
     climb.root(&labels)
@@ -163,34 +175,50 @@ impl<'a> Climb<'a> {
         choice[tag as usize]
     }
 
-    /// Goes on, as long as the only row that can be made is that over the node of `label`, which becomes its label: the
-    /// way to a single key, where each hash waits for the one before.
-    fn alone(&mut self, label: &mut Hash) {
-        let single = Single::new();
+    /// The label at the end of the way up that begins with the last pair, as far as it is alone. There is a pair.
+    fn bottom(&mut self) -> Hash {
+        self.pairs -= 1;
+        let (left, right) = self.shape.pair(self.pairs);
+        // Below the last siblings there is nothing.
+        let ready = &mut &[][..];
+        let (right, left) = (self.take(right, ready), self.take(left, ready));
+        self.alone(Label::internal(hash::one(&node::row(left, right))).into())
+    }
+
+    /// Goes on, as long as the only row that can be made is that over the node of `label`: the way to a single key,
+    /// where each hash waits for the one before. Returns the last label.
+    fn alone(&mut self, label: Hash) -> Hash {
+        let (single, mut label) = (Single::new(), label);
         let mut row: Row = [0; 64];
         if let Some(right) = self.right.take() {
-            *label = Label::internal(single.hash(&node::row(label, &right))).into();
+            label = Label::internal(single.hash(&node::row(&label, &right))).into();
             self.pairs -= 1;
         }
-        while self.pairs > 0 {
-            let (left, right) = self.shape.pair(self.pairs - 1);
-            let side = usize::from(right == Tag::Internal);
-            let (beside, leaves, stubs) = match [right, left][side] {
-                Tag::Empty => (EMPTY, 0, 0),
-                Tag::Leaf => (&self.leaves[self.leaf - 1], 1, 0),
-                Tag::Stub => (&self.pieces[self.piece - 1], 0, 1),
-                Tag::Internal => return,
-            };
-            if side == 0 && left != Tag::Internal {
-                return;
-            }
-            self.leaf -= leaves;
-            self.piece -= 2 * leaves + stubs;
-            set_half(&mut row, side, label);
+        while let Some((side, beside)) = self.beside() {
+            set_half(&mut row, side, &label);
             set_half(&mut row, 1 - side, beside);
-            *label = Label::internal(single.hash(&row)).into();
-            self.pairs -= 1;
+            label = Label::internal(single.hash(&row)).into();
         }
+        label
+    }
+
+    /// The side of the only internal node of the next pair, and the label of its sibling, if there is such a pair.
+    fn beside(&mut self) -> Option<(usize, &'a Hash)> {
+        let (left, right) = self.shape.pair(self.pairs.checked_sub(1)?);
+        let side = usize::from(right == Tag::Internal);
+        let (beside, leaves, stubs) = match [right, left][side] {
+            Tag::Empty => (EMPTY, 0, 0),
+            Tag::Leaf => (&self.leaves[self.leaf - 1], 1, 0),
+            Tag::Stub => (&self.pieces[self.piece - 1], 0, 1),
+            Tag::Internal => return None,
+        };
+        if side == 0 && left != Tag::Internal {
+            return None;
+        }
+        self.leaf -= leaves;
+        self.piece -= 2 * leaves + stubs;
+        self.pairs -= 1;
+        Some((side, beside))
     }
 
     /// The root's label, once nothing is left. `ready` are the labels of the rows that were made the last time.

@@ -126,8 +126,9 @@ impl Proof {
 
     /// The node where `path` ends.
     fn terminal(&self, path: &Path) -> usize {
-        let mut node = 0;
-        let mut depth = 0;
+        let full = self.shape.full_levels();
+        let mut node = (1 << full) - 1 + path.head(full);
+        let mut depth = full as usize;
         while self.shape.tag(node) == Tag::Internal {
             node = self.shape.first_child(node) + usize::from(path.bit(depth));
             depth += 1;

@@ -172,6 +172,20 @@ impl Shape {
         1 + 2 * (word.before.internals + (before >> 1 & before & LOW).count_ones()) as usize
     }
 
+    /// How many levels, from the root's on, have every node that could be there, each an internal one. The number of a
+    /// node right below them follows from its prefix alone.
+    pub(super) fn full_levels(&self) -> u32 {
+        let mut internals = 0;
+        for word in &self.words {
+            let first = word.tags.leading_ones() / 2;
+            internals += u64::from(first);
+            if first < TAGS as u32 {
+                break;
+            }
+        }
+        (internals + 1).ilog2()
+    }
+
     /// Calls `visit` with the place of each leaf's payload, in order.
     pub(super) fn leaf_payloads(&self, mut visit: impl FnMut(usize)) {
         for Word { tags, before } in &self.words {
