@@ -124,14 +124,44 @@ pub(crate) fn spread<T: Send, X: Send>(
     first.into_iter().for_each(&mut put);
     if parallel::parts() == 1 {
         changes.map(edit).for_each(put);
-        return parts;
+    } else {
+        put_together(changes, &edit, &mut parts, bits);
     }
+    parts
+}
+
+/// Changes that one thread makes edits of at a time.
+const SHARE: usize = 1024;
+/// Shares between two meetings of the threads.
+const SHARES: usize = 16;
+
+/// Makes edits of changes and puts them in their parts on several threads, of which only one can read the changes. Edits
+/// of one path stay in their order.
+fn put_together<T: Send, X: Send>(
+    mut changes: impl Iterator<Item = T>,
+    edit: impl Fn(T) -> Edit<X> + Send + Sync,
+    parts: &mut [Vec<Edit<X>>],
+    bits: u32,
+) {
+    // Each half of the parts is filled by one thread, so edits are told apart by the first bit as they are made.
+    let halves = |share: Vec<T>| -> [Vec<Edit<X>>; 2] {
+        let mut halves = [0, 1].map(|_| Vec::with_capacity(share.len()));
+        share.into_iter().map(&edit).for_each(|edit| halves[edit.path.head(1)].push(edit));
+        halves
+    };
+    let (left, right) = parts.split_at_mut(parts.len() / 2);
+    let put = |parts: &mut [Vec<Edit<X>>], edits: Vec<Vec<Edit<X>>>| {
+        let mask = parts.len() - 1;
+        edits.into_iter().flatten().for_each(|edit| parts[edit.path.head(bits) & mask].push(edit));
+    };
     loop {
-        let block: Vec<T> = changes.by_ref().take(SPREAD_MIN).collect();
-        if block.is_empty() {
-            return parts;
+        let shares = (0..SHARES).map(|_| changes.by_ref().take(SHARE).collect::<Vec<T>>());
+        let shares: Vec<_> = shares.take_while(|share| !share.is_empty()).collect();
+        if shares.is_empty() {
+            return;
         }
-        parallel::map(block, &edit).into_iter().for_each(&mut put);
+        let (one, other) = parallel::map_all(shares, halves).into_iter().map(|[left, right]| (left, right)).unzip();
+        parallel::join(|| put(left, one), || put(right, other));
     }
 }
 

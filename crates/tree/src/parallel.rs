@@ -26,9 +26,19 @@ pub(crate) fn join<A: Send, B: Send>(one: impl FnOnce() -> A + Send, other: impl
 pub(crate) fn map<T: Send, U: Send>(items: Vec<T>, change: impl Fn(T) -> U + Send + Sync) -> Vec<U> {
     #[cfg(feature = "parallel")]
     if items.len() >= LARGE {
-        use rayon::iter::{IntoParallelIterator, ParallelIterator};
-        return items.into_par_iter().map(change).collect();
+        return map_all(items, change);
     }
+    items.into_iter().map(change).collect()
+}
+
+/// Maps each of some items that are worth another thread's attention by themselves, in order.
+pub(crate) fn map_all<T: Send, U: Send>(items: Vec<T>, change: impl Fn(T) -> U + Send + Sync) -> Vec<U> {
+    #[cfg(feature = "parallel")]
+    {
+        use rayon::iter::{IntoParallelIterator, ParallelIterator};
+        items.into_par_iter().map(change).collect()
+    }
+    #[cfg(not(feature = "parallel"))]
     items.into_iter().map(change).collect()
 }
 
