@@ -151,7 +151,7 @@ pub(super) fn decode(bytes: &[u8], limits: &ProofLimits) -> Result<Proof, Decode
     let mut own = Vec::with_capacity(payload.len() + SPARE);
     payload.chunks(1024).for_each(|part| own.extend_from_slice(part));
     let proof = Proof::new(Shape::decode(tags, nodes), own);
-    if !fits_its_places(&proof) {
+    if !fits_one_way(&proof).unwrap_or_else(|| fits_its_places(&proof)) {
         check_payload(&proof)?;
     }
     Ok(proof)
@@ -303,18 +303,46 @@ fn fits_its_places(proof: &Proof) -> bool {
         next += 1;
         let (left, right) = proof.shape.pair(pair);
         for (side, tag) in [(0, left), (1, right)] {
-            let Some(bytes) = proof.payload[at..].first_chunk() else { return false };
-            let (bits, prefix) = (u64::from_be_bytes(*bytes), parent << 1 | side);
-            let (is_leaf, is_stub) = (tag == Tag::Leaf, tag == Tag::Stub);
-            // A label of these bits is neither that of an empty node nor that of a leaf.
-            let inner = bits != 0 && bits >> 63 == 0;
-            fits &= (!is_leaf | (bits >> (u64::BITS - depth) == prefix)) & (!is_stub | inner);
-            at += 64 * usize::from(is_leaf) + 32 * usize::from(is_stub);
+            let prefix = parent << 1 | side;
+            fits &= fits_its_place(proof, tag, &mut at, prefix, depth);
             prefixes[found] = prefix;
             found += usize::from(tag == Tag::Internal);
         }
     }
     fits
+}
+
+/// Whether a node with this tag can stand at the `prefix` of `depth` bits, by what is `at` its place in the payload;
+/// which is then the next one's.
+fn fits_its_place(proof: &Proof, tag: Tag, at: &mut usize, prefix: u64, depth: u32) -> bool {
+    let Some(bytes) = proof.payload[*at..].first_chunk() else { return false };
+    let bits = u64::from_be_bytes(*bytes);
+    let (is_leaf, is_stub) = (tag == Tag::Leaf, tag == Tag::Stub);
+    // A label of these bits is neither that of an empty node nor that of a leaf.
+    let inner = bits != 0 && bits >> 63 == 0;
+    *at += 64 * usize::from(is_leaf) + 32 * usize::from(is_stub);
+    (!is_leaf | (bits >> (u64::BITS - depth) == prefix)) & (!is_stub | inner)
+}
+
+/// As [`fits_its_places`], for a proof that is the way to one key, which needs no list of prefixes. `None` if it is not.
+fn fits_one_way(proof: &Proof) -> Option<bool> {
+    let internals = proof.shape.total().internals;
+    if !(1..=u64::BITS).contains(&internals) {
+        return None;
+    }
+    let (mut prefix, mut at, mut fits) = (0, 0, true);
+    for pair in 0..internals {
+        let (left, right) = proof.shape.pair(pair as usize);
+        for (side, tag) in [(0, left), (1, right)] {
+            fits &= fits_its_place(proof, tag, &mut at, prefix << 1 | side, pair + 1);
+        }
+        if (left == Tag::Internal) == (right == Tag::Internal) {
+            // The end of the way, or a fork.
+            return (pair + 1 == internals).then_some(fits);
+        }
+        prefix = prefix << 1 | u64::from(right == Tag::Internal);
+    }
+    None
 }
 
 /// Checks what leaves and stubs say against where they stand.
@@ -365,7 +393,7 @@ mod tests {
     /// Random trees' proofs, with a byte of the payload changed: what the fast check accepts the exact one does.
     #[test]
     fn the_fast_check_of_places_is_the_exact_one() {
-        let (mut good, mut bad) = (0, 0);
+        let (mut good, mut bad, mut single) = (0, 0, 0);
         for seed in 0..600u64 {
             let mut rng = StdRng::seed_from_u64(seed);
             // Now and then more nodes than the fast check keeps the prefixes of.
@@ -379,12 +407,19 @@ mod tests {
             let records: Vec<_> = (0..most).map(&mut record).collect();
             let tree: crate::DigestTree = records.iter().copied().collect();
             let some = records.iter().filter(|_| rng.random_bool(0.5)).map(|(path, _)| *path);
-            let mut proof = tree.prove(some.collect::<Vec<_>>());
+            // Now and then of one path.
+            let most = if seed % 3 == 1 { 1 } else { records.len() };
+            let mut proof = tree.prove(some.take(most).collect::<Vec<_>>());
             for _ in 0..4 {
                 let exact = check_payload(&proof);
-                if fits_its_places(&proof) {
+                let fits = fits_its_places(&proof);
+                if fits {
                     assert_eq!(exact, Ok(()), "seed {seed}");
                     good += 1;
+                }
+                if let Some(one_way) = fits_one_way(&proof) {
+                    assert_eq!(one_way, fits, "seed {seed}");
+                    single += 1;
                 }
                 bad += usize::from(exact.is_err());
                 let place = rng.random_range(0..proof.payload().len());
@@ -392,7 +427,7 @@ mod tests {
                 proof.payload[place - place % 32] ^= 1 << rng.random_range(0..8);
             }
         }
-        assert!(good > 300 && bad > 300, "{good} fit, {bad} do not");
+        assert!(good > 300 && bad > 300 && single > 300, "{good} fit, {bad} do not, {single} are single ways");
     }
 
     /// Random tags, mostly siblings that can be, with limits that are sometimes too low.
