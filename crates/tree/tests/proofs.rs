@@ -58,6 +58,13 @@ fn proofs_are_the_oracles_to_the_byte_and_decide_what_they_show() {
                 );
             }
         }
+        // Many keys at once, decided ones and others, in any order and twice.
+        let some: Vec<_> = (0..rng.random_range(0..30)).map(|_| key(rng.random_range(0..universe + 20))).collect();
+        let one_by_one: Result<Vec<_>, _> = some.iter().map(|key| proof.get(key)).collect();
+        assert_eq!(proof.get_all(&some), one_by_one, "seed {seed}");
+        let proved: Vec<_> = keys.iter().rev().chain(&keys).collect();
+        let one_by_one: Result<Vec<_>, _> = proved.iter().map(|key| proof.get(key)).collect();
+        assert_eq!((proof.get_all(&proved), one_by_one.is_ok()), (one_by_one, true), "seed {seed}");
     }
 }
 

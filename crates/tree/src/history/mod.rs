@@ -233,8 +233,8 @@ impl HistoryTree {
         if proof.root() != root {
             return Err(Incompatible::OtherTree { base, expected: root, actual: proof.root() });
         }
-        for path in touched {
-            let then = proof.get_path(path).map_err(|_| Incompatible::Undecided { path: *path })?;
+        for (path, then) in touched.iter().zip(proof.contents(touched)) {
+            let then = then.map_err(|_| Incompatible::Undecided { path: *path })?;
             // Behind a stub nothing has changed since before `base`.
             if let Ok(now) = self.get(path)
                 && now != then

@@ -8,6 +8,8 @@
 
 use std::ops::Range;
 
+use crate::path::Path;
+
 /// Tags in one word.
 const TAGS: usize = 32;
 /// The lower bit of each tag of a word.
@@ -184,6 +186,11 @@ impl Shape {
             }
         }
         (internals + 1).ilog2()
+    }
+
+    /// The node on the way to `path` that is right below so many full levels.
+    pub(super) fn below(full: u32, path: &Path) -> usize {
+        (1 << full) - 1 + path.head(full)
     }
 
     /// Calls `visit` with the place of each leaf's payload, in order.

@@ -49,8 +49,14 @@ impl Subject for Pleach {
     fn verify(root: &[u8; 32], proof: &Vec<u8>, records: &[(Key, Value)]) -> bool {
         let verified =
             Proof::decode(proof, &ProofLimits::default()).ok().and_then(|claim| claim.verify(Label::from(*root)).ok());
-        verified
-            .is_some_and(|proof| records.iter().all(|(key, value)| proof.get(key) == Ok(Some(ValueDigest::of(value)))))
+        let Some(proof) = verified else { return false };
+        let is_proved = |found: &Option<ValueDigest>, value: &Value| *found == Some(ValueDigest::of(value));
+        match records {
+            [(key, value)] => proof.get(key).is_ok_and(|found| is_proved(&found, value)),
+            records => proof
+                .get_all(records.iter().map(|(key, _)| key))
+                .is_ok_and(|found| found.iter().zip(records).all(|(found, (_, value))| is_proved(found, value))),
+        }
     }
 
     fn snapshot(&mut self) -> Option<Box<dyn Any>> {
