@@ -60,6 +60,38 @@ fn every_flipped_bit_is_noticed() {
     }
 }
 
+/// How many cases to try: this many each day, or as many as the variable says. The threat register asks for
+/// `PLEACH_FLIPPED_PROOFS=100000` and `PLEACH_RANDOM_PROOFS=1000000`, which take minutes in release.
+fn cases(variable: &str, each_day: u64) -> u64 {
+    std::env::var(variable).map_or(each_day, |text| text.parse().expect("a number"))
+}
+
+/// Threat M3, in volume: proofs of random keys of random trees, every bit of each.
+#[test]
+fn no_bit_of_random_proofs_is_ignored() {
+    let proofs = cases("PLEACH_FLIPPED_PROOFS", 200);
+    let check = |seed: u64| {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let (first, len) = (rng.random_range(0..1 << 30), rng.random_range(0..24));
+        let tree: Tree = (first..first + len).map(|i| (key(i), key(i + 1))).collect();
+        let keys: Vec<_> = (0..rng.random_range(0..4)).map(|_| key(first + rng.random_range(0..2 * len + 1))).collect();
+        let honest = tree.prove(&keys).encode();
+        let mut bytes = honest.clone();
+        for bit in 0..8 * bytes.len() {
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let accepted = decode(&bytes).is_ok_and(|claim| claim.verify(tree.root()).is_ok());
+            assert!(!accepted, "seed {seed}, bit {bit}");
+            bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+        assert_eq!(bytes, honest);
+    };
+    thread::scope(|scope| {
+        for half in 0..2 {
+            scope.spawn(move || (0..proofs).filter(|seed| seed % 2 == half).for_each(check));
+        }
+    });
+}
+
 /// Threat M4.
 #[test]
 fn every_other_length_is_refused() {
@@ -355,7 +387,7 @@ fn a_present_key_is_not_proved_absent() {
 #[test]
 fn random_bytes_are_refused_or_canonical() {
     let honest = tree(40).prove((0..6).map(key)).encode();
-    for seed in 0..20_000 {
+    for seed in 0..cases("PLEACH_RANDOM_PROOFS", 20_000) {
         let mut rng = StdRng::seed_from_u64(seed);
         let mut bytes = honest.clone();
         for _ in 0..rng.random_range(1..4) {
