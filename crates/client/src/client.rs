@@ -37,6 +37,10 @@ pub struct Config {
     pub reply_timeout: Duration,
     /// How long a node may keep a read waiting before another one is asked too.
     pub hedge: Duration,
+    /// How many of the nodes that keep a record a read asks at once (thesis 4.3.2 asks all of them). The first answer that
+    /// verifies counts, and the rest are given up. With 1 the next one is asked as soon as one fails, or after `hedge`: the
+    /// least work for the nodes. With f + 1, no f silent nodes make a read wait.
+    pub ask_at_once: usize,
     /// How long a read may take, with all nodes tried again and again.
     pub read_timeout: Duration,
     /// How long a call may take with all its retries.
@@ -59,6 +63,7 @@ impl Default for Config {
         Self {
             reply_timeout: Duration::from_secs(3),
             hedge: Duration::from_millis(400),
+            ask_at_once: 1,
             read_timeout: Duration::from_secs(10),
             call_timeout: Duration::from_secs(30),
             receipt_wait: Duration::from_secs(2),

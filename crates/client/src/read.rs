@@ -3,7 +3,8 @@
 //! Where every node keeps everything, any node is asked for all keys. Where the key space is divided (thesis 4.3.2), each
 //! node is asked for the keys that it keeps, and no other: first one node, which chooses the height, then the others at
 //! that very height, so that the proofs have one root and merge. Among the keepers of a prefix the order is random; the
-//! next one is asked as soon as one fails, lies or is slow, and the first answer that verifies counts.
+//! next one is asked as soon as one fails, lies or is slow, and the first answer that verifies counts. A client that is set
+//! to ask several at once ([`crate::Config::ask_at_once`]) asks each prefix's keepers for its keys alone.
 //!
 //! Where that height was forgotten before the last part was read, the rest is read at a newer one, and the first parts are
 //! taken over as far as the newer proofs show that they have not changed (thesis 3.4, algorithm 1); only what they do
@@ -161,7 +162,8 @@ impl Inner {
         without_values: &[Key],
         height: Option<Height>,
     ) -> Result<Snapshot, Error> {
-        if let Some(node) = bundle.node.filter(|_| bundle.groups.len() > 1) {
+        let one_is_asked = bundle.groups.len() > 1 && self.config.ask_at_once <= 1;
+        if let Some(node) = bundle.node.filter(|_| one_is_asked) {
             let request = self.request(bundle.keys(), without_values, height);
             let answer = std::pin::pin!(self.read_from(node, &request));
             match select(answer, self.nodes.runtime.sleep(self.config.hedge)).await {
@@ -198,7 +200,8 @@ impl Inner {
             return Err(self.no_keeper(key.clone(), prefix));
         }
         let request = self.request(keys, without_values, height);
-        let outcome = self.ask_among(&able, |node| self.read_from(node, &request).boxed()).await;
+        let at_once = self.config.ask_at_once;
+        let outcome = self.ask_among(&able, at_once, |node| self.read_from(node, &request).boxed()).await;
         if outcome.is_err() && !anybody {
             // A node that was down at first may have come up, and now can say who it is.
             self.learn_members().await;
@@ -235,18 +238,19 @@ impl Inner {
         &'a self,
         attempt: impl Fn(usize) -> BoxFuture<'a, Result<T, Failure>>,
     ) -> Result<T, Error> {
-        self.ask_among(&|| self.nodes.order(), attempt).await
+        self.ask_among(&|| self.nodes.order(), 1, attempt).await
     }
 
-    /// As [`Inner::ask`], among the nodes that `able` names anew for each round, in that order.
+    /// As [`Inner::ask`], among the nodes that `able` names anew for each round, in that order, so many `at_once`.
     async fn ask_among<'a, T>(
         &'a self,
         able: &(dyn Fn() -> Vec<usize> + Send + Sync),
+        at_once: usize,
         attempt: impl Fn(usize) -> BoxFuture<'a, Result<T, Failure>>,
     ) -> Result<T, Error> {
         let deadline = self.nodes.runtime.now() + self.config.read_timeout;
         for round in 0.. {
-            let failures = match self.ask_all(able(), &attempt).await {
+            let failures = match self.ask_all(able(), at_once, &attempt).await {
                 Ok(answer) => return Ok(answer),
                 Err(failures) => failures,
             };
@@ -260,21 +264,25 @@ impl Inner {
         Err(Error::NoNodes)
     }
 
-    /// One round over some nodes: the first answer that can be used, or why there is none.
+    /// One round over some nodes, of which `at_once` are asked at first: the first answer that can be used, or why there is
+    /// none. What is still on its way then is given up.
     async fn ask_all<'a, T>(
         &'a self,
         nodes: Vec<usize>,
+        at_once: usize,
         attempt: &impl Fn(usize) -> BoxFuture<'a, Result<T, Failure>>,
     ) -> Result<T, Vec<Failure>> {
         let mut waiting = nodes.into_iter();
         let mut newest = None;
         let mut running = FuturesUnordered::new();
         let mut failures = Vec::new();
+        let mut more = at_once.max(1);
         loop {
-            if let Some(node) = waiting.next() {
+            for node in waiting.by_ref().take(more) {
                 newest = Some(node);
                 running.push(attempt(node));
             }
+            more = 1;
             let patience = self.nodes.runtime.sleep(self.config.hedge);
             match select(running.next(), patience).await {
                 Either::Left((Some(Ok(answer)), _)) => return Ok(answer),

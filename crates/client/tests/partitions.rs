@@ -3,7 +3,7 @@
 
 mod support;
 
-use pleach_client::Record;
+use pleach_client::{Config, Record, Runtime as _};
 use pleach_types::{Key, Partitioning};
 use support::*;
 
@@ -170,4 +170,33 @@ fn silent_nodes_cost_as_many_retries_as_expected() {
     let measured = asked as f64 / reads as f64;
     println!("{reads} reads, {measured:.3} silent nodes asked in each, {expected:.3} expected");
     assert!(measured <= expected + 0.05, "{measured} silent nodes asked in each of {reads} reads, {expected} expected");
+}
+
+/// The K-fold GET of thesis 4.3.2: with f + 1 keepers asked at once, one of them answers, and nobody waits for the silent.
+#[test]
+fn f_silent_nodes_cost_no_time_where_f_and_one_keepers_are_asked_at_once() {
+    let config = Config { ask_at_once: 3, ..Config::default() };
+    let mut asked = 0;
+    for first in 0..7 {
+        for second in first + 1..7 {
+            let cluster = cluster();
+            let client = cluster.connect_with(1, config.clone()).unwrap();
+            cluster.set(first, Manner { silent: true, ..Manner::default() });
+            cluster.set(second, Manner { silent: true, ..Manner::default() });
+            for key in accounts() {
+                cluster.tried.lock().unwrap().clear();
+                let began = cluster.time.now();
+                cluster.time.run(client.get(std::slice::from_ref(&key))).unwrap();
+                let took = cluster.time.now() - began;
+                assert!(took < config.hedge, "{key} with {first} and {second} silent took {took:?}");
+                let tried = cluster.tried.lock().unwrap().clone();
+                assert!(tried.iter().all(|node| cluster.chain().keeps(*node, &key)), "{key} from {tried:?}");
+                asked = asked.max(tried.len());
+            }
+            // Records of many prefixes, in one read.
+            let records = cluster.time.run(client.get(&accounts())).unwrap();
+            assert_eq!(records.len(), accounts().len());
+        }
+    }
+    assert_eq!(asked, 3);
 }
