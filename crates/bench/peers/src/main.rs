@@ -27,6 +27,7 @@ mod floor;
 mod folder;
 mod heap;
 mod history;
+mod layouts;
 mod measure;
 mod plot;
 mod records;
@@ -47,11 +48,13 @@ use clap::Parser;
 use serde_json::json;
 
 use clock::Clock;
+use layouts::{Layout, Shared};
 use measure::{Plan, Sink};
 use records::Workload;
 use results::{FLOOR, Figures};
 use subject::Subject;
 use subjects::digests::Digests;
+use subjects::overlay;
 use subjects::pleach::Pleach;
 
 #[global_allocator]
@@ -66,7 +69,7 @@ struct Options {
     /// Sizes of the trees, in records
     #[arg(long, value_delimiter = ',', default_value = "1000000")]
     records: Vec<usize>,
-    /// Groups of rows to measure; all by default
+    /// Groups of rows to measure; all but `layouts` by default
     #[arg(long, value_delimiter = ',', value_parser = clap::builder::PossibleValuesParser::new(rows::groups()))]
     rows: Vec<String>,
     /// Peers to measure: names as in the table, `all` or `none`
@@ -105,7 +108,20 @@ fn entry<S: Subject>() -> Entry {
 }
 
 /// Our own. The bars are for the first one, where it has a figure.
-const OURS: [&str; 2] = [Pleach::NAME, Digests::NAME];
+const OURS: [&str; 5] = [Pleach::NAME, Digests::NAME, Shared::NAME, Overlays::NAME, Copies::NAME];
+
+/// Trials of other layouts.
+type Overlays = overlay::Tree<false>;
+type Copies = overlay::Tree<true>;
+
+type MeasureLayout = fn(&Plan<'_>, &mut Sink<'_>) -> [u8; 32];
+
+/// Ways of keeping versions.
+const LAYOUTS: [(&str, MeasureLayout); 3] = [
+    (Shared::NAME, layouts::measure::<Shared>),
+    (Overlays::NAME, layouts::measure::<Overlays>),
+    (Copies::NAME, layouts::measure::<Copies>),
+];
 
 /// What no peer has, measured once.
 const OURS_ALONE: [(&str, Measure); 2] = [("history", history::measure), ("threads", threads::measure)];
@@ -212,9 +228,12 @@ fn measure_size(options: &Options, peers: &[Entry], records: usize) -> Result<Fi
     let mut figures = Figures::default();
     let peers = if records <= options.peer_records { peers } else { &[] };
     for round in 1..=options.rounds {
+        let plan = Plan { workload: &workload, wants: &wants, first: round == 1 };
+        if options.rows.iter().any(|row| row == "layouts") {
+            measure_layouts(&plan, round, &mut figures)?;
+        }
         for entry in ours().iter().chain(peers) {
             let start = Instant::now();
-            let plan = Plan { workload: &workload, wants: &wants, first: round == 1 };
             (entry.measure)(&plan, &mut |row, figure| figures.add(entry.name, row, figure))
                 .map_err(|e| format!("{}: {e}", entry.name))?;
             let seconds = start.elapsed().as_secs_f64();
@@ -231,6 +250,19 @@ fn measure_size(options: &Options, peers: &[Entry], records: usize) -> Result<Fi
         measure::floors(&workload, &mut |row, figure| figures.add(FLOOR, row, figure));
     }
     Ok(figures)
+}
+
+/// Not among the rows that are measured by default: the decision is made.
+fn measure_layouts(plan: &Plan<'_>, round: usize, figures: &mut Figures) -> Result<(), String> {
+    let mut roots = Vec::new();
+    // Who comes first finds other memory than who comes last.
+    for (name, measure) in LAYOUTS.iter().cycle().skip(round).take(LAYOUTS.len()) {
+        roots.push(measure(plan, &mut |row, figure| figures.add(name, row, figure)));
+    }
+    if roots.iter().any(|root| *root != roots[0]) {
+        return Err("the layouts have different roots".into());
+    }
+    Ok(())
 }
 
 fn write(options: &Options, folder: &Path, all: &[(usize, Figures)]) -> Result<(), String> {

@@ -15,7 +15,7 @@ use crate::subject::Subject;
 /// Keys in a batch.
 pub const BATCH: usize = 1_000;
 /// Versions kept.
-const VERSIONS: usize = 16;
+pub const VERSIONS: usize = 16;
 /// Repetitions with one key.
 const SINGLES: usize = 300;
 /// Repetitions with batches.
@@ -241,6 +241,7 @@ pub fn median(mut figures: Vec<f64>) -> f64 {
     (middle(figures.len().saturating_sub(1) / 2) + middle(figures.len() / 2)) / 2.0
 }
 
-fn mean(figures: &[f64]) -> f64 {
+/// The mean. 0 of nothing.
+pub fn mean(figures: &[f64]) -> f64 {
     figures.iter().sum::<f64>() / figures.len().max(1) as f64
 }

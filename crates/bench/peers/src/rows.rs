@@ -70,6 +70,16 @@ pub const ROWS: &[Row] = &[
     row("growth", "versions", "memory of a version", "bytes/changed key", Bar::None),
     row("drop_version", "versions", "drop the oldest of 16 versions", "ns/changed key", Bar::None),
     row(
+        "fork_change_kept",
+        "layouts",
+        "change 1,000 keys on a fork of the last of 16 and drop it",
+        "ns/key",
+        Bar::None,
+    ),
+    row("block", "layouts", "update 1,000 keys and drop the oldest of 16 versions", "ns/key", Bar::None),
+    row("get_tip", "layouts", "look up 1,000 keys in the last of 16 versions", "ns/key", Bar::None),
+    row("get_oldest", "layouts", "look up 1,000 keys in the oldest of 16 versions", "ns/key", Bar::None),
+    row(
         "history",
         "history",
         "check, apply, prune: 3 touched, 2 written",

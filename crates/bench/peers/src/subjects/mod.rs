@@ -1,6 +1,7 @@
 //! The adapters: one file for each library.
 
 pub mod digests;
+pub mod overlay;
 pub mod pleach;
 
 #[cfg(feature = "peers")]
