@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use pleach_client::arguments::change_records;
-use pleach_node::{Disk, Node, resume};
+use pleach_node::{Disk, Node, Resumed, resume};
 use pleach_order::{Application as _, Proposal};
-use pleach_store::{Options, Store};
+use pleach_store::{Opened, Options, Store};
 use pleach_types::key::BASE_RULE;
 use pleach_types::{Block, Body, Certificate, Context, Encode as _, Genesis, Key, Request, SecretKey};
 use pleach_vm::Vm;
@@ -54,18 +54,26 @@ pub fn measure(records: usize) -> Result<Start, String> {
     let written = node.state().kept_records();
     drop(node);
     let began = Instant::now();
-    let opened = Store::open(folder.path(), &genesis.digest(), &Options::default()).map_err(|e| e.to_string())?;
+    let opened = open_store(&folder, &genesis)?;
     let open = began.elapsed();
     let resumed = resume(opened, &genesis, &secret.public(), |_| {}).map_err(|e| e.to_string())?;
-    let resume_time = began.elapsed() - open;
+    let resume = began.elapsed() - open;
     let usage = resumed.store.usage().map_err(|e| e.to_string())?;
-    let vm = Vm::new(&genesis.limits).map_err(|e| e.to_string())?;
-    let disk = Disk::at_once(resumed.store.clone());
-    let records = Node::new(secret, Arc::new(vm), resumed, disk).state().kept_records();
+    let records = node_on(resumed, &genesis, secret)?.state().kept_records();
     if records != written {
         return Err(format!("{records} records are there again, {written} were written"));
     }
-    Ok(Start { records, file_bytes: usage.file_bytes, open, resume: resume_time })
+    Ok(Start { records, file_bytes: usage.file_bytes, open, resume })
+}
+
+fn open_store(folder: &Folder, genesis: &Genesis) -> Result<Opened, String> {
+    Store::open(folder.path(), &genesis.digest(), &Options::default()).map_err(|e| e.to_string())
+}
+
+fn node_on(resumed: Resumed, genesis: &Genesis, secret: SecretKey) -> Result<Node, String> {
+    let vm = Vm::new(&genesis.limits).map_err(|e| e.to_string())?;
+    let disk = Disk::at_once(resumed.store.clone());
+    Ok(Node::new(secret, Arc::new(vm), resumed, disk))
 }
 
 impl Press {
@@ -78,11 +86,9 @@ impl Press {
         let rule = Bytes::from_static(pleach_vm::builtin::BASE_RULE);
         genesis.records.insert(key(&format!("store/{BASE_RULE}"))?, rule);
         let secret = secrets.remove(0);
-        let opened = Store::open(folder.path(), &genesis.digest(), &Options::default()).map_err(|e| e.to_string())?;
+        let opened = open_store(folder, &genesis)?;
         let resumed = resume(opened, &genesis, &secret.public(), |_| {}).map_err(|e| e.to_string())?;
-        let vm = Vm::new(&genesis.limits).map_err(|e| e.to_string())?;
-        let disk = Disk::at_once(resumed.store.clone());
-        let node = Node::new(secret.clone(), Arc::new(vm), resumed, disk);
+        let node = node_on(resumed, &genesis, secret.clone())?;
         Ok(Self { parent: Block::genesis(&genesis), genesis, secret, node })
     }
 
