@@ -39,13 +39,6 @@ pub(crate) fn name(prefix: &Prefix) -> String {
     format!("{}/{}", &path[..2 * prefix.bits().div_ceil(8)], prefix.bits())
 }
 
-/// How many leading bits two paths share.
-pub(crate) fn common_bits(a: &Path, b: &Path) -> usize {
-    let mut bytes = a.as_bytes().iter().zip(b.as_bytes()).enumerate();
-    let differ = bytes.find(|(_, (a, b))| a != b);
-    differ.map_or(Path::BITS, |(at, (a, b))| 8 * at + (a ^ b).leading_zeros() as usize)
-}
-
 /// Checks that a node of the frame can stand at `at`.
 pub(crate) fn check(node: &FrameNode, at: &Prefix) -> Result<(), Refused> {
     if node.fits(at) { Ok(()) } else { Err(Refused::FrameLabel(*at)) }
@@ -63,7 +56,7 @@ mod tests {
             let prefix = Prefix::new(a, bits);
             assert!(prefix.contains(&last(&prefix)));
             let naive = (0..Path::BITS).take_while(|&at| a.bit(at) == b.bit(at)).count();
-            assert_eq!(common_bits(&a, &b), naive);
+            assert_eq!(a.common_bits(&b), naive);
             assert_eq!(naive >= bits, prefix.first() <= b && b <= last(&prefix), "{prefix:?}");
         }
         assert_eq!(name(&Prefix::new(Path::from_bytes([0xa7; 32]), 3)), "a0/3");

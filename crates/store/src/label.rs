@@ -7,7 +7,7 @@
 
 use pleach_tree::{FrameNode, Label, Path, Prefix, ValueDigest};
 
-use crate::frame::{common_bits, last, whole};
+use crate::frame::{last, whole};
 
 const KIND_BIT: u8 = 0x80;
 
@@ -91,7 +91,7 @@ impl Folder {
             if at.first() <= last(&before) {
                 return Err(Overlap(at));
             }
-            let branch = common_bits(&left.path, &part.path);
+            let branch = left.path.common_bits(&part.path);
             let done = self.close(left, branch + 1);
             self.waiting.push((done, branch));
         }

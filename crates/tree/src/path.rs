@@ -68,8 +68,8 @@ impl Path {
         (u64::from(head) >> (u32::BITS - bits)) as usize
     }
 
-    /// The number of first bits that are those of `other`.
-    pub(crate) fn common(&self, other: &Self) -> usize {
+    /// How many leading bits are those of `other`: [`Path::BITS`] if the two are equal.
+    pub fn common_bits(&self, other: &Self) -> usize {
         let differ = |(one, other): (&u8, &u8)| one ^ other;
         let mut bytes = self.0.iter().zip(&other.0).map(differ).enumerate();
         bytes

@@ -98,7 +98,7 @@ pub(crate) fn outside_from(prefixes: &[Prefix], path: &Path) -> Option<usize> {
     if nearest.iter().any(|prefix| prefix.contains(path)) {
         return None;
     }
-    Some(nearest.iter().map(|prefix| prefix.path.common(path) + 1).max().unwrap_or(0))
+    Some(nearest.iter().map(|prefix| prefix.path.common_bits(path) + 1).max().unwrap_or(0))
 }
 
 /// What a position is to some prefixes, found on the way down.
