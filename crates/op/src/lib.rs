@@ -24,8 +24,9 @@
 //! ```
 //!
 //! Records are opened by key, and only those that the request lists: a client that runs the operation first,
-//! as `pleach call` does, finds out which. Build for `wasm32v1-none` with `-Clink-arg=-zstack-size=16384`; see
-//! `operations/` for a workspace that does. There is no `core::fmt` in here: it would be most of a module.
+//! as `pleach call` does, finds out which. Build for `wasm32v1-none` with `-Clink-arg=-zstack-size=16384` and
+//! `opt-level = 3`: nodes interpret, so what is not inlined costs them time. `operations/` is a workspace that does.
+//! There is no `core::fmt` in here: it would be most of a module.
 //!
 //! On other targets the same functions run against [`native::Database`], so operations can be tested with
 //! plain `cargo test`.
