@@ -222,6 +222,8 @@ pub(crate) struct Frame {
     pub(crate) operands: u32,
     /// Type of the result.
     pub(crate) result: Option<ValType>,
+    /// Whether it calls none of the operation's own functions. The host's do not call back.
+    pub(crate) leaf: bool,
 }
 
 /// Checks a module against the default limits of a cluster: what `pleach op check` prints.
@@ -459,12 +461,17 @@ impl Checker {
             at_most_in("local variables", locals, limits::LOCALS.into(), index)?;
             validator.define_locals(offset, count, ty)?;
         }
-        let mut operands = 0;
+        let (mut operands, mut leaf) = (0, true);
         for operator in body.get_operators_reader()?.into_iter_with_offsets() {
             let (operator, offset) = operator?;
             if let Operator::BrTable { targets } = &operator {
                 at_most_in("targets of a br_table", targets.len().into(), limits::BR_TABLE_TARGETS.into(), index)?;
             }
+            leaf &= match &operator {
+                Operator::Call { function_index } => (*function_index as usize) < self.info.imports.len(),
+                Operator::CallIndirect { .. } => false,
+                _ => true,
+            };
             validator.op(offset, &operator)?;
             operands = operands.max(validator.operand_stack_height());
             at_most_in("operands on the stack", operands.into(), limits::OPERANDS.into(), index)?;
@@ -477,6 +484,7 @@ impl Checker {
             locals: locals as u32,
             operands,
             result: ty.and_then(|ty| ty.results().first().copied()),
+            leaf,
         })
     }
 

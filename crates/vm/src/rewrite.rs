@@ -6,7 +6,8 @@
 //! - *gas*: at the start of each straight run of instructions its whole price is taken off; if the counter is
 //!   then negative, the operation traps. Runs end wherever control can leave or join.
 //! - *stack*: each function takes its frame off on entry and gives it back on every way out; if the counter is
-//!   negative, the operation traps.
+//!   negative, the operation traps. A function that calls none of the operation's own is not counted: only one
+//!   of them is active at a time, and every engine has room for that beside what the counter allows.
 //!
 //! The gas counter becomes global 0, and the operation's own globals move up by one: it is by far the most used variable,
 //! and interpreters keep the first global, which is the stack pointer in what compilers emit, at hand.
@@ -349,7 +350,9 @@ fn rewrite_body(
     let slots = (FRAME_SLOTS + frame.parameters + frame.locals + frame.operands).cast_signed();
 
     let mut out = code[locals].to_vec();
-    meter.enter(&mut out, slots);
+    if !frame.leaf {
+        meter.enter(&mut out, slots);
+    }
     // Inside a block of the function's type, a jump to the function's own label arrives at the block's end,
     // where the frame is given back. Jumps keep their depths.
     let result = frame.result.map_or(BlockType::Empty, |ty| BlockType::Result(value_type(ty)));
@@ -358,7 +361,9 @@ fn rewrite_body(
         Segments { code, meter, out, run: Vec::new(), cost: meter.costs.local * u64::from(frame.locals), depth: 0 };
     segments.walk(operators)?;
     let mut out = segments.out;
-    meter.leave(&mut out, slots);
+    if !frame.leaf {
+        meter.leave(&mut out, slots);
+    }
     encode(&mut out, &[Instruction::End]);
     Ok(out)
 }

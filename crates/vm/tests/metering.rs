@@ -43,6 +43,28 @@ fn recursion_ends_where_the_counter_says() {
     assert_eq!(depth(fits + 1).refusal(), Refusal::StackOverflow);
 }
 
+/// A function that calls none of its module's own is not counted, so engines need room for the largest of them beside what
+/// the counter allows: `Case` runs on both.
+#[test]
+fn the_deepest_recursion_has_room_for_the_largest_function_that_calls_no_other() {
+    let case = |depth: u32| {
+        let operands = "(i32.const 1) ".repeat(1_000);
+        let sums = "i32.add ".repeat(999);
+        let locals = "i64 ".repeat(512);
+        Case::wat(&format!(
+            "(module (import \"pleach_v1\" \"rec_count\" (func $host (result i32)))
+               (memory (export \"memory\") 1) (global $n (mut i32) (i32.const {depth}))
+               (func $leaf (param i32) (result i32) (local {locals}) (drop (call $host)) {operands} {sums})
+               (func $f (global.set $n (i32.sub (global.get $n) (i32.const 1)))
+                 (if (global.get $n) (then (call $f)) (else (drop (call $leaf (i32.const 0))))))
+               (func (export \"pleach_run\") (call $f)))"
+        ))
+    };
+    let fits = (65_536 - 4) / 6;
+    assert!(case(fits).run().result.is_ok(), "{:?}", case(fits).run().result);
+    assert_eq!(case(fits + 1).refusal(), Refusal::StackOverflow);
+}
+
 #[test]
 fn frames_are_given_back_on_every_way_out() {
     for body in [
