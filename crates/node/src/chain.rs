@@ -23,6 +23,8 @@ pub struct Executed {
     pub digest: Hash,
     /// How many requests the block holds.
     pub requests: u32,
+    /// The digests by which the pool knows the requests' bytes.
+    pub contents: Vec<Hash>,
     /// Its consequences.
     pub applied: Applied,
 }
@@ -31,7 +33,13 @@ impl Executed {
     /// A block that was executed before the last start: its state, and nothing of its consequences.
     pub fn stored(entry: &WindowEntry, state: State) -> Self {
         let applied = Applied { state, decisions: Vec::new(), receipts: Tree::new(), changes: BTreeMap::new() };
-        Self { header: entry.header.clone(), digest: entry.block(), requests: entry.requests, applied }
+        Self {
+            header: entry.header.clone(),
+            digest: entry.block(),
+            requests: entry.requests,
+            contents: Vec::new(),
+            applied,
+        }
     }
 
     /// The block's height.
@@ -72,12 +80,12 @@ impl Chain {
     }
 
     /// The state of `digest`, executing `missing` (its ancestors without a state, oldest first, and the block
-    /// itself last) as far as needed. `None` if they do not lead there from a known state.
+    /// itself last) as far as needed; `execute` also names their requests' contents. `None` if they do not lead there from a known state.
     pub fn reach(
         &self,
         digest: &Hash,
         missing: &[Arc<Block>],
-        execute: impl Fn(&State, &Block) -> Applied,
+        execute: impl Fn(&State, &Block) -> (Vec<Hash>, Applied),
     ) -> Option<Arc<Executed>> {
         let _turn = lock(&self.turn);
         for block in missing {
@@ -89,10 +97,11 @@ impl Chain {
             if block.header.height != parent.height() + 1 {
                 return None;
             }
-            let applied = execute(parent.state(), block);
+            let (contents, applied) = execute(parent.state(), block);
             // Limits keep blocks far below 2^32 requests.
             let requests = u32::try_from(block.requests.len()).unwrap_or(u32::MAX);
-            let executed = Arc::new(Executed { header: block.header.clone(), digest: own, requests, applied });
+            let executed =
+                Arc::new(Executed { header: block.header.clone(), digest: own, requests, contents, applied });
             lock(&self.executed).insert(own, executed);
         }
         self.get(digest)

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pleach_order::{Application, Network, Proposal};
-use pleach_state::{Applied, Executor, Prepared, State, prepare, prepare_all};
+use pleach_state::{Applied, Executor, Prepared, State, prepare_all};
 use pleach_store::{BlockWrite, Keep, WindowEntry};
 use pleach_tree::{Path, Prefix};
 use pleach_types::receipt::Void;
@@ -137,14 +137,35 @@ impl Node {
     ///
     /// # Errors
     /// Why the request would be void, or that the queue is full.
-    pub fn submit(&self, bytes: &Bytes) -> Result<Identity, ServiceError> {
-        let content = content_of(bytes);
-        if let Some(prepared) = lock(&self.pool).prepared(&content) {
-            return Ok(prepared.identity());
-        }
-        let prepared = prepare(bytes, &self.genesis, &self.digest).map_err(ServiceError::Void)?;
+    pub fn submit(&self, request: &Bytes) -> Result<Identity, ServiceError> {
+        self.submit_all(std::slice::from_ref(request)).remove(0)
+    }
+
+    /// As [`Node::submit`] for many requests, which are checked together; one verdict for each.
+    pub fn submit_all(&self, requests: &[Bytes]) -> Vec<Result<Identity, ServiceError>> {
+        let contents: Vec<_> = requests.iter().map(content_of).collect();
+        let known: Vec<_> = {
+            let pool = lock(&self.pool);
+            contents.iter().map(|content| Some(pool.prepared(content)?.identity())).collect()
+        };
+        let unknown: Vec<_> =
+            requests.iter().zip(&known).filter(|(_, known)| known.is_none()).map(|(bytes, _)| bytes.clone()).collect();
+        let mut prepared = prepare_all(&unknown, &self.genesis, &self.digest).into_iter();
+        let state = self.state();
+        let verdicts = known.into_iter().zip(requests.iter().zip(contents)).map(|(known, (bytes, content))| {
+            if let Some(identity) = known {
+                return Ok(identity);
+            }
+            let prepared = prepared.next().expect("one for each that is not known").map_err(ServiceError::Void)?;
+            self.admit(content, bytes, prepared, &state)
+        });
+        verdicts.collect()
+    }
+
+    /// Queues and forwards a request that was checked.
+    fn admit(&self, content: Hash, bytes: &Bytes, prepared: Prepared, state: &State) -> Result<Identity, ServiceError> {
         let identity = prepared.identity();
-        match self.state().check(&prepared) {
+        match state.check(&prepared) {
             Ok(()) => {}
             // Sent again after it was ordered: its receipt is what the client wants. It must not wait in the
             // pool, which is a reason to build blocks.
@@ -185,10 +206,10 @@ impl Node {
     }
 
     /// The requests of a block in their checked form: from the pool where they wait there, together otherwise.
-    fn prepare_block(&self, block: &Block) -> Vec<Result<Arc<Prepared>, Void>> {
+    fn prepare_block(&self, block: &Block, contents: &[Hash]) -> Vec<Result<Arc<Prepared>, Void>> {
         let mut prepared: Vec<Option<Result<Arc<Prepared>, Void>>> = {
             let pool = lock(&self.pool);
-            block.requests.iter().map(|bytes| pool.prepared(&content_of(bytes)).map(Ok)).collect()
+            contents.iter().map(|content| pool.prepared(content).map(Ok)).collect()
         };
         let unknown: Vec<Bytes> =
             block.requests.iter().zip(&prepared).filter(|(_, p)| p.is_none()).map(|(bytes, _)| bytes.clone()).collect();
@@ -199,8 +220,11 @@ impl Node {
         prepared.into_iter().flatten().collect()
     }
 
-    fn apply(&self, state: &State, block: &Block) -> Applied {
-        state.apply(&self.prepare_block(block), &*self.executor)
+    /// The contents of a block's requests, and what the block comes to.
+    fn apply(&self, state: &State, block: &Block) -> (Vec<Hash>, Applied) {
+        let contents: Vec<_> = block.requests.iter().map(content_of).collect();
+        let applied = state.apply(&self.prepare_block(block, &contents), &*self.executor);
+        (contents, applied)
     }
 
     fn reach(&self, digest: &Hash, missing: &[Arc<Block>]) -> Option<Arc<Executed>> {
@@ -371,7 +395,6 @@ impl Application for Node {
         if block.header.height <= *delivered {
             return;
         }
-        let contents: Vec<_> = block.requests.iter().map(content_of).collect();
         self.check_against_quorum(&block);
         let digest = block.digest();
         let Some(executed) = self.reach(&digest, &[block]) else {
@@ -383,7 +406,7 @@ impl Application for Node {
         let entry = Final::executed(&executed, certificate);
         self.disk.write(self.block_write(&executed, &entry));
         let identities: Vec<_> = executed.receipts().map(|receipt| receipt.identity).collect();
-        lock(&self.pool).finalize(executed.state(), identities.iter().copied(), contents);
+        lock(&self.pool).finalize(executed.state(), identities.iter().copied(), executed.contents.clone());
         self.metrics.finalized(&executed);
         let certified: Vec<_> = {
             let mut history = lock(&self.history);

@@ -15,12 +15,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use pleach_types::Hash;
-use pleach_types::api::{ExecuteRequest, GetRequest, Problem, ReceiptReply, Storage};
+use pleach_types::api::{ExecuteReply, ExecuteRequest, GetRequest, Problem, ReceiptReply, Storage};
 use pleach_types::limits::REQUEST_BYTES_MAX;
 use serde::Deserialize;
 
 use crate::config::NodeConfig;
 use crate::core::Node;
+use crate::door::Door;
 use crate::openapi;
 use crate::service::{BLOCKS_MAX, ServiceError};
 
@@ -33,6 +34,7 @@ const BODY_BYTES_MAX: usize = REQUEST_BYTES_MAX / 3 * 4 + 4_096;
 
 struct Shared {
     node: Arc<Node>,
+    door: Arc<Door>,
     config: NodeConfig,
 }
 
@@ -79,7 +81,7 @@ pub fn router(node: Arc<Node>, config: NodeConfig) -> Router {
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(Arc::new(Shared { node, config }))
+        .with_state(Arc::new(Shared { door: Door::new(node.clone()), node, config }))
 }
 
 /// An error on its way out.
@@ -179,8 +181,8 @@ async fn execute(
         let parsed: Result<ExecuteRequest, _> = serde_json::from_slice(&body);
         parsed.map_err(|e| bad_input(format!("the body is not the expected JSON: {e}"), SEE_DOCUMENT))?.request.0
     };
-    // Checking signatures takes tens of microseconds: short enough to stay on this thread.
-    let mut reply = shared.node.execute(&request)?;
+    let identity = shared.door.submit(request).await?;
+    let mut reply = ExecuteReply { identity, receipt: None };
     if query.wait_ms > 0 {
         reply.receipt = Some(shared.receipt(&reply.identity, query).await);
     }

@@ -33,6 +33,7 @@ mod chain;
 pub mod config;
 mod core;
 mod disk;
+mod door;
 mod history;
 mod http;
 mod metrics;

@@ -4,8 +4,9 @@
 mod common;
 
 use common::{Answer, Cluster};
+use pleach_types::api::{ExecuteReply, GetReply};
 use pleach_types::codec::Encode;
-use pleach_types::{Body, Hash, Key, Partitioning, Request};
+use pleach_types::{Body, Hash, Key, Partitioning, Request, SecretKey};
 use serde_json::{Value, json};
 
 /// A request that is canonical in form; its proof proves nothing.
@@ -44,6 +45,7 @@ fn a_cluster_answers_every_documented_path_and_refuses_bad_input() {
     bad_paths_and_methods(&cluster);
     bad_reads(&cluster);
     bad_requests(&cluster);
+    requests_that_arrive_together_get_their_own_answers(&cluster);
     bad_receipt_and_block_questions(&cluster);
     assert_eq!(cluster.status(0)["records"], records, "bad input changed something");
     assert_eq!(cluster.status(0)["pending"], 0);
@@ -113,6 +115,50 @@ fn bad_requests(cluster: &Cluster) {
     assert_problem(&send(&request(cluster.genesis()).encode()), 400, "PROOF_INVALID", "height 0");
     assert_problem(&cluster.post_json("/v1/execute", &json!({"request": "%%%"})), 400, "BAD_INPUT", "base64");
     assert_eq!(send(&vec![0; 5 << 20]).status, 413);
+}
+
+/// Good ones, forged ones and garbage, all at the same moment: they are checked together and answered one by one.
+fn requests_that_arrive_together_get_their_own_answers(cluster: &Cluster) {
+    let answer = cluster.post_json("/v1/get", &json!({"keys": [".root_rule"]}));
+    let read: GetReply = serde_json::from_str(&answer.body).expect("JSON");
+    let signer = SecretKey::from_seed([9; 32]);
+    let signed = |n: u8| {
+        let body = Body { base: read.height, nonce: [n; 16], ..request(cluster.genesis()).body };
+        let code = bytes::Bytes::from_static(pleach_vm::builtin::ROOT_RULE);
+        Request::sign(body, std::slice::from_ref(&signer), read.proof.0.clone(), Vec::new(), Some(code))
+    };
+    let forged = |n: u8| {
+        let mut request = signed(n);
+        request.signatures[0].0[40] ^= 1;
+        request
+    };
+    let together = std::sync::Barrier::new(48);
+    std::thread::scope(|scope| {
+        for n in 0..48 {
+            let (good, bytes) = match n % 3 {
+                0 => (Some(signed(n).body.identity()), signed(n).encode()),
+                1 => (None, forged(n).encode()),
+                _ => (None, vec![n; 300]),
+            };
+            let together = &together;
+            scope.spawn(move || {
+                together.wait();
+                let path = "/v1/execute?wait_ms=30000";
+                let answer = cluster.post(path, "application/octet-stream", &bytes);
+                match (good, n % 3) {
+                    (Some(identity), _) => {
+                        assert_eq!(answer.status, 202, "{answer:?}");
+                        let reply: ExecuteReply = serde_json::from_str(&answer.body).expect("JSON");
+                        let receipt = reply.receipt.expect("it was waited for");
+                        assert_eq!((reply.identity, receipt.identity), (identity, identity));
+                        assert!(receipt.receipt.is_some(), "{receipt:?}");
+                    }
+                    (None, 1) => assert_problem(&answer, 400, "BAD_SIGNATURE", "signature"),
+                    (None, _) => assert_problem(&answer, 400, "MALFORMED", ""),
+                }
+            });
+        }
+    });
 }
 
 fn bad_receipt_and_block_questions(cluster: &Cluster) {
