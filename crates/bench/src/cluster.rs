@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use pleach_client::{Client, Config, HttpTransport, arguments::bank};
 use pleach_node::config::{Listen, MemberAddresses, NodeFiles, key_file_text};
-use pleach_node::{NodeConfig, RunningNode};
+use pleach_node::{Node, NodeConfig, RunningNode};
 use pleach_types::{Body, Encode as _, Genesis, Key, PublicKey, Request, SecretKey};
 use rand::Rng as _;
 
@@ -21,6 +21,8 @@ use crate::setup::{self, Folder};
 const BATCH: usize = 100;
 /// Batches on their way at a time.
 const BATCHES: usize = 16;
+/// What every account has in the beginning.
+pub const FUNDS: u64 = 1_000_000;
 
 /// What a run of the cluster came to.
 pub struct ClusterRun {
@@ -145,8 +147,29 @@ impl Cluster {
         })
     }
 
-    fn height(&self) -> u64 {
-        self.nodes[0].node().status().height
+    /// The newest height.
+    pub fn height(&self) -> u64 {
+        self.node().status().height
+    }
+
+    /// One of the nodes.
+    pub fn node(&self) -> &Node {
+        self.nodes[0].node()
+    }
+
+    /// Where the nodes listen for clients.
+    pub fn addresses(&self) -> Vec<String> {
+        self.nodes.iter().map(|node| node.public_address().to_string()).collect()
+    }
+
+    /// A client of the cluster.
+    pub const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The accounts' owners, by number.
+    pub fn payers(&self) -> &[SecretKey] {
+        &self.payers
     }
 
     /// Bytes of a transfer's request.
@@ -194,7 +217,7 @@ async fn open_batch(client: Client, owner: SecretKey, accounts: Vec<(String, Pub
     let mut keys: Vec<_> =
         accounts.iter().map(|(name, _)| key(&format!("bank/accounts/{name}"))).collect::<Result<_, _>>()?;
     let opened: Vec<_> = accounts.iter().map(|(name, payer)| (name.as_str(), *payer)).collect();
-    let funded: Vec<_> = accounts.iter().map(|(name, _)| (name.as_str(), 1_000_000)).collect();
+    let funded: Vec<_> = accounts.iter().map(|(name, _)| (name.as_str(), FUNDS)).collect();
     for (operation, arguments) in [("bank/open", bank::open(&opened)), ("bank/deposit", bank::deposit(&funded))] {
         let call = client.call(key(operation)?, arguments).touching(keys.clone()).sign_with(&owner);
         call.send().await.map_err(|e| e.to_string())?;
@@ -204,7 +227,8 @@ async fn open_batch(client: Client, owner: SecretKey, accounts: Vec<(String, Pub
     Ok(())
 }
 
-fn account(number: usize) -> String {
+/// The name of an account.
+pub fn account(number: usize) -> String {
     format!("a{number}")
 }
 

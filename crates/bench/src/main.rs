@@ -4,6 +4,7 @@
 //! numbers change with the neighbours. See `--help`.
 
 mod cluster;
+mod prepared;
 mod recovery;
 mod report;
 mod setup;
@@ -45,6 +46,10 @@ struct Options {
     /// Prints what one transfer costs in each stage, on one thread without sockets, and ends
     #[arg(long)]
     stages: bool,
+    /// Sends transfers that were proved and signed before, each account in one of them, and so measures the nodes without the
+    /// work of clients
+    #[arg(long)]
+    prepared: bool,
     /// Compares nodes that write to their stores with nodes that do not, in turn, and ends
     #[arg(long)]
     durable: bool,
@@ -90,6 +95,7 @@ fn run(options: &Options) -> Result<(), String> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
+        .thread_name("clients")
         .enable_all()
         .build()
         .map_err(|e| e.to_string())?;
@@ -99,6 +105,9 @@ fn run(options: &Options) -> Result<(), String> {
     let load = Load { clients: options.clients, accounts: options.accounts, seconds: options.seconds };
     if options.durable {
         return compare_writing(options, &runtime, load);
+    }
+    if options.prepared {
+        return compare_prepared(options, &runtime, load);
     }
     let mut rounds = Vec::new();
     for round in 1..=options.rounds {
@@ -133,6 +142,28 @@ fn run_cluster(runtime: &tokio::runtime::Runtime, load: Load, writing: bool) -> 
         tokio::task::spawn_blocking(move || cluster.stop()).await.map_err(|e| e.to_string())??;
         Ok(run)
     })
+}
+
+/// Prepared transfers beside the engine alone.
+fn compare_prepared(options: &Options, runtime: &tokio::runtime::Runtime, load: Load) -> Result<(), String> {
+    for round in 1..=options.rounds {
+        eprintln!("round {round} of {}: opening {} accounts", options.rounds, options.accounts);
+        let run = runtime.block_on(async {
+            let cluster = Cluster::start(load.accounts, true).await?;
+            eprintln!("preparing {} transfers", load.accounts / 2);
+            let run = prepared::run(&cluster, load.clients).await?;
+            tokio::task::spawn_blocking(move || cluster.stop()).await.map_err(|e| e.to_string())??;
+            Ok::<_, String>(run)
+        })?;
+        let engine = engine_alone(options, run.request_bytes)?;
+        println!(
+            "prepared         {}   {} transfers in {} blocks, failures {:?}",
+            run.transfers, run.requests, run.blocks, run.failures
+        );
+        println!("engine alone     {engine}   payloads of {} bytes", run.request_bytes);
+        println!("ratio            {:>8.2}", run.transfers.per_second / engine.per_second);
+    }
+    Ok(())
 }
 
 /// Transfers with nodes that write to their stores beside transfers with nodes that do not.
