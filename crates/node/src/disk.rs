@@ -8,11 +8,14 @@
 //!
 //! A block is written behind its execution: what is not on the disk yet is in memory, and bounded. Nothing is lost by
 //! a crash in between, since the engine's archive holds every final block until the store has it ([`Disk::durable`]).
+//! So nobody waits for it either, and the blocks of half a second are written together: it takes the disk as long as one
+//! of them.
 //! In a simulation the block is written at once, so that the same run is the same run twice.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use pleach_store::{BlockWrite, Error, Store, Usage};
@@ -21,8 +24,12 @@ use pleach_types::Height;
 
 use crate::lock;
 
-/// Blocks that may wait to be written: the back-pressure of the disk on the order.
-const UNWRITTEN_MAX: usize = 32;
+/// Blocks that may wait to be written, beside those that are being written: the back-pressure of the disk on the order.
+const UNWRITTEN_MAX: usize = 16;
+/// Blocks that are written together at most.
+const TOGETHER_MAX: usize = 16;
+/// How long the writer waits for more blocks to write with one.
+const TOGETHER: Duration = Duration::from_millis(500);
 
 /// What a block changed of the kept records.
 type Changes = Arc<BTreeMap<Path, Option<Bytes>>>;
@@ -99,7 +106,7 @@ impl Disk {
         lock(&self.inner.unwritten).insert(block.entry.result.height, Arc::new(changes));
         match &self.way {
             Way::Never => {}
-            Way::AtOnce => self.inner.commit(&block).unwrap_or_else(|e| panic!("{e}")),
+            Way::AtOnce => self.inner.commit(std::slice::from_ref(&block)).unwrap_or_else(|e| panic!("{e}")),
             Way::Behind(queue) => {
                 let sent = lock(queue).as_ref().is_some_and(|queue| queue.send(block).is_ok());
                 let why = || self.inner.failed.get().map_or("the writer has stopped".into(), ToString::to_string);
@@ -177,9 +184,10 @@ impl Inner {
         Arc::new(Self { store, unwritten: Mutex::default(), written: Condvar::new(), failed: OnceLock::new() })
     }
 
-    fn commit(&self, block: &BlockWrite) -> Result<(), Error> {
-        self.store.commit(block)?;
-        lock(&self.unwritten).remove(&block.entry.result.height);
+    fn commit(&self, blocks: &[BlockWrite]) -> Result<(), Error> {
+        self.store.commit_all(blocks)?;
+        let mut unwritten = lock(&self.unwritten);
+        blocks.iter().for_each(|block| drop(unwritten.remove(&block.entry.result.height)));
         self.written.notify_all();
         Ok(())
     }
@@ -191,13 +199,26 @@ impl Writer {
     /// # Errors
     /// Why the store failed. The owner learns of it with the next block.
     pub fn run(self) -> Result<(), Error> {
-        while let Ok(block) = self.queue.recv() {
-            if let Err(error) = self.inner.commit(&block) {
+        while let Ok(first) = self.queue.recv() {
+            if let Err(error) = self.inner.commit(&self.together(first)) {
                 let _ = self.inner.failed.set(error.clone());
                 self.inner.written.notify_all();
                 return Err(error);
             }
         }
         Ok(())
+    }
+
+    /// The blocks that come within a moment after one; no more come once the disk's owner stops the writer.
+    fn together(&self, first: BlockWrite) -> Vec<BlockWrite> {
+        let until = Instant::now() + TOGETHER;
+        let mut blocks = vec![first];
+        while blocks.len() < TOGETHER_MAX {
+            match self.queue.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(block) => blocks.push(block),
+                Err(_) => break,
+            }
+        }
+        blocks
     }
 }

@@ -26,7 +26,7 @@
 //! history and its clients never matter there.
 //!
 //! In memory are the tree's digests of the node's own prefixes and of the window, and the last heights' receipts. Values
-//! are in the store, one transaction per block, written behind execution. A restarted node checks its store, replays from
+//! are in the store, written behind execution, some blocks to a transaction. A restarted node checks its store, replays from
 //! the engine's archive what the store does not have yet, then catches up with the others.
 
 mod chain;

@@ -87,15 +87,25 @@ impl WindowEntry {
 }
 
 impl BlockWrite {
-    /// Checks everything that does not need the database.
-    pub(crate) fn check(&self, before: &State) -> Result<(), Refused> {
-        let (found, stored) = (self.entry.result.height, before.position.height());
+    /// The block's height.
+    pub(crate) const fn height(&self) -> Height {
+        self.entry.result.height
+    }
+
+    /// Where a store stands after this block.
+    pub(crate) fn position(&self) -> Position {
+        Position { result: self.entry.result, block: self.entry.block(), note: self.note.clone() }
+    }
+
+    /// Checks everything that does not need the database. `before` is where the store stands.
+    pub(crate) fn check(&self, before: &Position) -> Result<(), Refused> {
+        let (found, stored) = (self.entry.result.height, before.height());
         if Some(found) != stored.checked_add(1) {
             return Err(Refused::NotNext { expected: stored.saturating_add(1), found });
         }
         within("the note", self.note.len(), NOTE_BYTES_MAX)?;
         self.entry.check()?;
-        self.entry.check_link(&before.position.result, &before.position.block)?;
+        self.entry.check_link(&before.result, &before.block)?;
         if let Some(bytes) = &self.ordered {
             self.entry.check_ordered(bytes)?;
         }
@@ -173,8 +183,7 @@ pub(crate) fn write(
     drop(frame);
     write_entry(changes, &block.entry, block.ordered.as_ref(), &block.code)?;
     forget(changes, before.keep, keep)?;
-    let position = Position { result: block.entry.result, block: block.entry.block(), note: block.note.clone() };
-    write_state(changes, position, keep)
+    write_state(changes, block.position(), keep)
 }
 
 /// Writes the row that makes the transaction this commit and no other.

@@ -43,19 +43,20 @@
 //!
 //! # A block
 //!
-//! [`Store::commit`] takes one block and makes one transaction of it. The order is
+//! [`Store::commit_all`] takes blocks that follow each other and makes one transaction of them, [`Store::commit`] of one.
+//! The order is
 //!
-//! 1. check the block: it follows, its digests are right, what it changes it wrote;
+//! 1. check each block: it follows, its digests are right, what it changes it wrote;
 //! 2. tell readers what is about to change and which heights go, so that nobody reads a height by halves;
 //! 3. in one transaction: records and undo rows, frame, window, ordered bytes, code, what is dropped, and the state row
 //!    with position, what is kept and all sizes;
 //! 4. make it durable. The database writes new pages beside the old ones, syncs, then switches to them, and syncs
 //!    again (two phases: a commit never rests on a checksum alone, which an author of values could aim at);
-//! 5. write a mark that this height is acknowledged into the file's header, not synced: it is on the disk with the next
+//! 5. write a mark that the last height is acknowledged into the file's header, not synced: it is on the disk with the next
 //!    commit. A database that is behind its marks has been damaged, not interrupted (`header`);
 //! 6. return.
 //!
-//! A crash before the switch leaves the block before, one behind it the block after; nothing else can be found
+//! A crash before the switch leaves the block before, one behind it the last of the blocks; nothing else can be found
 //! (`tests/crash.rs` cuts the power at every I/O, and again while recovering). When a write fails in any way the
 //! store is retired: it takes no more writes and gives out nothing, because what reached the disk is only known after
 //! it has been opened again.

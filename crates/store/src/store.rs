@@ -166,15 +166,32 @@ impl Store {
     /// [`Error::Refused`] if the block breaks a rule: nothing has changed. Otherwise the store has failed and takes
     /// no more writes; whether the block is in it is known once it has been opened again.
     pub fn commit(&self, block: &BlockWrite) -> Result<()> {
+        self.commit_all(std::slice::from_ref(block))
+    }
+
+    /// As [`Store::commit`] for blocks that follow each other, in one transaction: all of them or none. What they change
+    /// of the same page, and what making a transaction durable costs, is paid once.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub fn commit_all(&self, blocks: &[BlockWrite]) -> Result<()> {
+        let Some(last) = blocks.last() else { return Ok(()) };
         let mut writer = lock(&self.inner.writer);
         let before = lock(&self.inner.published).state.clone().ok_or(Refused::Empty)?;
-        block.check(&before)?;
-        let height = block.entry.result.height;
-        let records = block.by_path();
-        let oldest = block.keep.after(before.keep, height).values;
-        let announced = self.announce(height, heads(records.iter().map(|(path, ..)| path)), oldest);
+        check_all(blocks, &before.position)?;
+        let height = last.height();
+        let blocks: Vec<_> = blocks.iter().map(|block| (block, block.by_path())).collect();
+        let oldest = blocks.iter().fold(before.keep, |keep, (block, _)| block.keep.after(keep, block.height())).values;
+        let changed = blocks.iter().map(|(block, records)| (block.height(), heads(records.iter().map(|row| &row.0))));
+        let announced = self.announce(changed.collect(), oldest);
         let mut buckets = writer.buckets.clone();
-        let written = self.inner.db.write(|changes| commit::write(changes, block, &records, &before, &mut buckets));
+        let written = self.inner.db.write(|changes| {
+            let mut state = State::clone(&before);
+            for (block, records) in &blocks {
+                state = commit::write(changes, block, records, &state, &mut buckets)?;
+            }
+            Ok(state)
+        });
         let written = written.and_then(|state| self.acknowledge(&mut writer, height).map(|()| state));
         let mut published = lock(&self.inner.published);
         match written {
@@ -191,12 +208,12 @@ impl Store {
         }
     }
 
-    /// Tells readers of a height before it is there. Returns what they knew before.
-    fn announce(&self, height: Height, heads: Arc<[u64]>, oldest: Height) -> (Height, Changed) {
+    /// Tells readers of heights, and what those change, before they are there. Returns what they knew before.
+    fn announce(&self, heights: Vec<(Height, Arc<[u64]>)>, oldest: Height) -> (Height, Changed) {
         let mut published = lock(&self.inner.published);
         let before = (published.oldest, published.changed.clone());
         published.oldest = oldest;
-        Arc::make_mut(&mut published.changed).insert(height, heads);
+        Arc::make_mut(&mut published.changed).extend(heights);
         before
     }
 
@@ -311,7 +328,7 @@ impl Store {
         let mut writer = lock(&self.inner.writer);
         let before = lock(&self.inner.published).state.clone();
         // No height is readable from here until the new one is.
-        let announced = self.announce(height, [].into(), height);
+        let announced = self.announce(vec![(height, [].into())], height);
         let written = self.inner.db.write(|changes| change(changes, before.as_deref()));
         let written = written.and_then(|new| self.acknowledge(&mut writer, height).map(|()| new));
         let mut published = lock(&self.inner.published);
@@ -390,6 +407,16 @@ impl std::fmt::Debug for Store {
         let height = self.position().map(|position| position.height());
         f.debug_struct("Store").field("height", &height).finish_non_exhaustive()
     }
+}
+
+/// Checks that blocks follow the stored position and each other, and what each must be by itself.
+fn check_all(blocks: &[BlockWrite], stored: &Position) -> Result<(), Refused> {
+    let mut before = stored.clone();
+    for block in blocks {
+        block.check(&before)?;
+        before = block.position();
+    }
+    Ok(())
 }
 
 /// Heights that are no longer readable need no heads.

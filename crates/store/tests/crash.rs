@@ -31,14 +31,18 @@ fn keep(height: u64) -> Keep {
     Keep { values: oldest, window: oldest, ordered: oldest }
 }
 
-/// Blocks; then the partition of a later height, in chunks; then a block on top of it; then a clean end.
+/// Blocks, the last two together; then the partition of a later height, in chunks; then a block on top of it; then a clean end.
 fn work(world: &World, disk: &Disk, progress: &mut Progress) -> Result<(), OpenError> {
     let (store, _) = start(disk.clone())?;
-    for height in 1..=HEIGHTS {
+    let block = |height| world.block(height, keep(height));
+    for height in 1..=HEIGHTS - 2 {
         progress.attempted = height;
-        store.commit(&world.block(height, keep(height)))?;
+        store.commit(&block(height))?;
         progress.acknowledged = height;
     }
+    progress.attempted = HEIGHTS;
+    store.commit_all(&[block(HEIGHTS - 1), block(HEIGHTS)])?;
+    progress.acknowledged = HEIGHTS;
     let height = HEIGHTS + 3;
     progress.attempted = height;
     let staging = store.stage(world.target(height))?;

@@ -59,19 +59,24 @@ fn history(seed: u64) {
                 kept = Keep { values: height, window: first, ordered: first };
             }
             _ => {
-                let height = world.next();
-                let asked = keep(&mut world, height);
-                let block = world.block(height, asked);
-                let reader = store.at(height - 1).unwrap();
-                store.commit(&block).unwrap();
-                kept = after(kept, asked);
-                // Whoever began to read before the block goes on as if it was not there.
-                let part = world.layout.part(&world.maps[&(height - 1)]);
+                let before = world.height();
+                let blocks: Vec<_> = (0..world.rng.random_range(1..4))
+                    .map(|_| {
+                        let height = world.next();
+                        let asked = keep(&mut world, height);
+                        kept = after(kept, asked);
+                        world.block(height, asked)
+                    })
+                    .collect();
+                let reader = store.at(before).unwrap();
+                store.commit_all(&blocks).unwrap();
+                // Whoever began to read before the blocks goes on as if they were not there.
+                let part = world.layout.part(&world.maps[&before]);
                 for (key, value) in &part {
                     let path = pleach_tree::Path::of(key.as_bytes());
                     assert_eq!(reader.value(&path).unwrap().map(|r| r.value).as_ref(), Some(value), "{context}");
                 }
-                let again = store.commit(&block);
+                let again = store.commit_all(&blocks);
                 assert!(matches!(again, Err(Error::Refused(Refused::NotNext { .. }))), "{context}");
             }
         }

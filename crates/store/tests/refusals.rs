@@ -74,6 +74,13 @@ fn blocks_that_break_a_rule_change_nothing() {
         assert!(format!("{why:?}").starts_with(name), "{name}: {why:?}");
         world.compare(&store, Keep::default(), name);
     }
+    world.next();
+    let mut next = world.block(2, Keep::default());
+    next.entry.header.context.parent = Hash::default();
+    let why = refused(store.commit_all(&[good.clone(), next]));
+    assert!(matches!(why, Refused::NotChild { height: 2, .. }), "{why:?}");
+    assert_eq!(store.position().unwrap().height(), 0, "a good block was written beside a bad one");
+    store.commit_all(&[]).unwrap();
     store.commit(&good).unwrap();
     world.compare(&store, Keep::default(), "after the refusals");
 }
