@@ -166,7 +166,7 @@ async fn check_balances(cluster: &Cluster) -> Result<(), String> {
             let balance =
                 record.value.as_deref().and_then(|value| value.get(32..)?.try_into().ok()).map(u64::from_le_bytes);
             let number = chunk * READ + n;
-            let expected = if number % 2 == 0 { FUNDS - 1 } else { FUNDS + 1 };
+            let expected = if number.is_multiple_of(2) { FUNDS - 1 } else { FUNDS + 1 };
             if balance != Some(expected) {
                 return Err(format!("{} has {balance:?}, not {expected}", account(number)));
             }
