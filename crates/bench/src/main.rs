@@ -46,7 +46,7 @@ struct Options {
     /// Prints what one transfer costs in each stage, on one thread without sockets, and ends
     #[arg(long)]
     stages: bool,
-    /// Sends transfers that were proved and signed before, each account in one of them, and so measures the nodes without the
+    /// Sends transfers that were proved and signed before, one for each two accounts, and so measures the nodes without the
     /// work of clients
     #[arg(long)]
     prepared: bool,
@@ -60,7 +60,7 @@ struct Options {
     #[arg(long, value_name = "RECORDS")]
     start: Option<usize>,
     /// Prints one JSON document instead of text
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["stages", "prepared", "durable", "recovery", "start"])]
     json: bool,
 }
 

@@ -14,6 +14,8 @@ use pleach_vm::InvalidOperation;
 use pleach_vm::schema::ArgumentError;
 use thiserror::Error;
 
+use crate::profile::quoted;
+
 /// How a command that did its work ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -268,7 +270,8 @@ impl CliError {
             Self::Arguments { signature, .. } => format!("it takes: {signature}"),
             Self::NoSchema { .. } => "encode them yourself and give them with --arguments-hex".into(),
             Self::NoOperation { operation, .. } => {
-                format!("check the spelling, or deploy it: pleach op deploy FILE.wasm {operation} --as KEYFILE")
+                let key = quoted(operation.as_str());
+                format!("check the spelling, or deploy it: pleach op deploy FILE.wasm {key} --as KEYFILE")
             }
             Self::NoReceipt { .. } => "nodes remember the receipts of the last blocks only; with --wait the command \
                 waits for a request that is on its way"

@@ -94,9 +94,13 @@ fn missing(what: &str, global: &Global) -> String {
 /// How a path is written in a command that people copy: as short as it works from here.
 pub fn copyable(path: &Path) -> String {
     let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::new());
-    let text = path.strip_prefix(&here).unwrap_or(path).to_string_lossy().into_owned();
+    quoted(&path.strip_prefix(&here).unwrap_or(path).to_string_lossy())
+}
+
+/// How an argument is written in a command that people copy: in quotes where a shell would read it otherwise.
+pub fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/._-+:@".contains(c);
-    if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    if !text.is_empty() && text.chars().all(plain) { text.into() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 #[cfg(test)]
@@ -113,5 +117,6 @@ mod tests {
     fn paths_in_commands_survive_a_shell() {
         assert_eq!(copyable(Path::new("/tmp/a-b/c.toml")), "/tmp/a-b/c.toml");
         assert_eq!(copyable(Path::new("/tmp/it's here")), r"'/tmp/it'\''s here'");
+        assert_eq!(quoted("two words/.owner"), "'two words/.owner'");
     }
 }

@@ -19,7 +19,7 @@ pub fn run(global: &Global, output: Output, args: &Call) -> Result<Ending, CliEr
             None => encode(&client, args).await?,
         };
         let call = client.call(args.operation.clone(), arguments).touching(args.touch.iter().cloned());
-        carry_out(&client, output, call, &args.sending).await
+        carry_out(&client, output, call, &args.sending, None).await
     })
 }
 

@@ -9,6 +9,7 @@ use super::with_cluster;
 use crate::args::{DomainCreate, Global};
 use crate::errors::{CliError, Ending};
 use crate::output::Output;
+use crate::profile::{copyable, quoted};
 
 /// Creates a domain.
 pub fn create(global: &Global, output: Output, args: &DomainCreate) -> Result<Ending, CliError> {
@@ -18,7 +19,9 @@ pub fn create(global: &Global, output: Output, args: &DomainCreate) -> Result<En
         let public = owner.as_ref().map(SecretKey::public);
         let call = client.create_domain(args.name.as_str(), public.as_ref()).map_err(|e| name_error(&args.name, &e))?;
         let call = owner.iter().fold(call, Call::sign_with);
-        let ending = carry_out(&client, output, call, &args.sending).await?;
+        let owner_record = quoted(&format!("{}/.owner", args.name));
+        let advice = format!("choose another name; whose a domain is: pleach get {owner_record}");
+        let ending = carry_out(&client, output, call, &args.sending, Some(advice)).await?;
         if ending == Ending::Done && !args.sending.dry_run {
             explain(output, args);
         }
@@ -34,8 +37,9 @@ fn explain(output: Output, args: &DomainCreate) {
     let name = &args.name;
     match &args.owner {
         Some(owner) => output.talk(format_args!(
-            "domain {name}/ exists; deploy to it: pleach op deploy FILE.wasm {name}/OPERATION --as {}",
-            crate::profile::copyable(owner)
+            "domain {name}/ exists; deploy to it: pleach op deploy FILE.wasm {} --as {}",
+            quoted(&format!("{name}/OPERATION")),
+            copyable(owner)
         )),
         None => output.talk(format_args!("domain {name}/ exists and is open: everybody may change everything in it")),
     }

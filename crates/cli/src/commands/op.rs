@@ -46,8 +46,9 @@ pub fn check(output: Output, args: &OpCheck) -> Result<Ending, CliError> {
     output.data("pleach.op-check/1", &document, || {
         let (bytes, digest, pages) = (thousands(code.len() as u64), document.digest, info.initial_pages);
         let arguments = document.arguments.as_deref().unwrap_or("not described");
+        let s = if pages == 1 { "" } else { "s" };
         format!(
-            "ok · {bytes} bytes · {pages} pages of memory at the start · digest {digest}\n  arguments: {arguments}\n"
+            "ok · {bytes} bytes · {pages} page{s} of memory at the start · digest {digest}\n  arguments: {arguments}\n"
         )
     })?;
     Ok(Ending::Done)
@@ -63,7 +64,7 @@ pub fn deploy(global: &Global, output: Output, args: &OpDeploy) -> Result<Ending
         let changes = [(args.key.clone(), Some(code))];
         let call =
             client.change(&domain, &changes).map_err(|e| CliError::usage(e.to_string(), "choose a shorter key"))?;
-        carry_out(&client, output, call, &args.sending).await
+        carry_out(&client, output, call, &args.sending, None).await
     })
 }
 

@@ -11,12 +11,15 @@ use crate::args::Sending;
 use crate::errors::{CliError, Ending};
 use crate::files;
 use crate::output::{Output, table, thousands, value_text};
+use crate::profile::quoted;
 use crate::row;
 
 /// How long a command waits for slow nodes after the outcome is proved.
 const READ_WAIT: Duration = Duration::from_secs(1);
 /// The pause between two looks.
 const READ_POLL: Duration = Duration::from_millis(20);
+/// What may be wrong where an operation aborts and nobody signed.
+const UNSIGNED: &str = "nobody signed this call: if the operation wants the owner's signature, give --as KEYFILE";
 
 #[derive(Serialize)]
 struct SentDocument {
@@ -57,11 +60,18 @@ struct RefusedDocument<'a> {
     message: String,
 }
 
-/// Signs the call and does with it what the options say.
+/// Signs the call and does with it what the options say. `aborted` says what to do when the operation aborts; without it,
+/// that a signature may be missing if nobody signed.
 ///
 /// # Errors
 /// If a key file cannot be used, or there is no outcome.
-pub async fn carry_out(client: &Client, output: Output, call: Call, sending: &Sending) -> Result<Ending, CliError> {
+pub async fn carry_out(
+    client: &Client,
+    output: Output,
+    call: Call,
+    sending: &Sending,
+    aborted: Option<String>,
+) -> Result<Ending, CliError> {
     let keys = files::read_keys(&sending.signers)?;
     let call = keys.iter().fold(call, Call::sign_with).retries(sending.retries);
     let outcome = if sending.dry_run {
@@ -77,7 +87,8 @@ pub async fn carry_out(client: &Client, output: Output, call: Call, sending: &Se
         Ok(printed) => printed.map(|()| Ending::Done),
         Err(Error::Refused { refusal, by }) => {
             print_refusal(output, &refusal, &by)?;
-            advise(output, &refusal, keys.is_empty());
+            let unsigned = || keys.is_empty().then(|| UNSIGNED.to_owned());
+            advise(output, &refusal, aborted.or_else(unsigned));
             Ok(Ending::Refused)
         }
         Err(e) => Err(e.into()),
@@ -202,13 +213,16 @@ fn print_refusal(output: Output, refusal: &Refusal, by: &RefusedBy) -> Result<()
     })
 }
 
-fn advise(output: Output, refusal: &Refusal, nobody_signed: bool) {
-    match refusal {
-        Refusal::Aborted { .. } if nobody_signed => {
-            output.talk("  → nobody signed this call: if the operation wants the owner's signature, give --as KEYFILE");
+fn advise(output: Output, refusal: &Refusal, aborted: Option<String>) {
+    let advice = match refusal {
+        Refusal::Aborted { .. } => aborted,
+        Refusal::OperationAbsent(key) => {
+            let key = quoted(key.as_str());
+            Some(format!("check the spelling, or deploy it: pleach op deploy FILE.wasm {key} --as KEYFILE"))
         }
-        Refusal::OperationAbsent(key) => output
-            .talk(format_args!("  → check the spelling, or deploy it: pleach op deploy FILE.wasm {key} --as KEYFILE")),
-        _ => {}
+        _ => None,
+    };
+    if let Some(advice) = advice {
+        output.talk(format_args!("  → {advice}"));
     }
 }
