@@ -3,12 +3,15 @@
 //! A refused operation is no HTTP error: the request worked, and the decision is in the receipt. HTTP errors are
 //! for what never reached an ordered decision; their body is `application/problem+json`.
 
+use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -17,13 +20,13 @@ use axum::{Json, Router};
 use pleach_types::Hash;
 use pleach_types::api::{ExecuteReply, ExecuteRequest, GetRequest, Problem, ReceiptReply, Storage};
 use pleach_types::limits::REQUEST_BYTES_MAX;
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::config::NodeConfig;
 use crate::core::Node;
 use crate::door::Door;
 use crate::openapi;
-use crate::service::{BLOCKS_MAX, ServiceError};
+use crate::service::{BLOCKS_MAX, GET_KEYS_MAX, ServiceError};
 
 /// The longest that a question may wait for its answer, in milliseconds.
 const WAIT_MS_MAX: u64 = 30_000;
@@ -109,6 +112,66 @@ fn bad_input(detail: String, hint: &str) -> Failure {
 
 const SEE_DOCUMENT: &str = "/openapi.json describes every path, parameter and body";
 
+type Body = Result<Bytes, BytesRejection>;
+
+/// The body of a question. One that is too large is refused before it has been read as a whole.
+fn read_body(body: Body) -> Result<Bytes, Failure> {
+    body.map_err(|e| {
+        if e.status() != StatusCode::PAYLOAD_TOO_LARGE {
+            return bad_input(format!("the body does not come: {}", e.body_text()), "send the question again");
+        }
+        let problem = Problem {
+            code: "TOO_LARGE".into(),
+            detail: format!("the body is larger than {BODY_BYTES_MAX} bytes"),
+            hint: format!(
+                "a request is at most {REQUEST_BYTES_MAX} bytes, and a read names at most {GET_KEYS_MAX} keys"
+            ),
+            retryable: false,
+        };
+        Failure(StatusCode::PAYLOAD_TOO_LARGE, problem)
+    })
+}
+
+fn read_json<T: DeserializeOwned>(body: &Bytes) -> Result<T, Failure> {
+    serde_json::from_slice(body).map_err(|e| bad_input(format!("the body is not the expected JSON: {e}"), SEE_DOCUMENT))
+}
+
+/// A part of the path, by the words that say what it should be.
+fn read_part<T: FromStr<Err: Display>>(part: Result<Path<String>, PathRejection>, what: &str) -> Result<T, Failure> {
+    let Path(text) = part.map_err(|e| bad_input(e.body_text(), what))?;
+    text.parse().map_err(|e| bad_input(format!("{:?}: {e}", shortened(&text)), what))
+}
+
+type Pairs = Result<Query<Vec<(String, String)>>, QueryRejection>;
+
+/// What a question has behind its `?`, of the names that it may have.
+struct Parameters(BTreeMap<String, String>);
+
+impl Parameters {
+    fn read(query: Pairs, known: &[&str]) -> Result<Self, Failure> {
+        let Query(pairs) = query.map_err(|e| bad_input(e.body_text(), SEE_DOCUMENT))?;
+        match pairs.iter().find(|(name, _)| !known.contains(&name.as_str())) {
+            None => Ok(Self(pairs.into_iter().collect())),
+            Some((name, _)) => {
+                let detail = format!("there is no parameter {:?}", shortened(name));
+                Err(bad_input(detail, &format!("this path has the parameters {}", known.join(", "))))
+            }
+        }
+    }
+
+    /// A value, by the words that say what it should be.
+    fn value<T: FromStr>(&self, name: &str, what: &str) -> Result<Option<T>, Failure> {
+        let Some(text) = self.0.get(name) else { return Ok(None) };
+        let detail = || format!("{name}={:?} is not {what}", shortened(text));
+        text.parse().map(Some).map_err(|_| bad_input(detail(), SEE_DOCUMENT))
+    }
+}
+
+/// As much of what a stranger sent as an answer repeats.
+fn shortened(text: &str) -> String {
+    text.chars().take(100).collect()
+}
+
 async fn unknown_path(uri: axum::http::Uri) -> Failure {
     let detail = format!("there is no {}", uri.path().chars().take(200).collect::<String>());
     let problem = Problem { code: "UNKNOWN_PATH".into(), detail, hint: SEE_DOCUMENT.into(), retryable: false };
@@ -157,8 +220,8 @@ async fn ready(State(shared): App) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, Json(serde_json::json!({"ready": false, "because": because}))).into_response()
 }
 
-async fn read(State(shared): App, body: Result<Json<GetRequest>, JsonRejection>) -> Result<Response, Failure> {
-    let Json(request) = body.map_err(|e| bad_input(e.body_text(), SEE_DOCUMENT))?;
+async fn read(State(shared): App, body: Body) -> Result<Response, Failure> {
+    let request: GetRequest = read_json(&read_body(body)?)?;
     let reply = match tokio::time::timeout(READ_WAIT, shared.node.get_when_certified(&request)).await {
         Ok(reply) => reply,
         Err(_) => shared.node.get(&request),
@@ -167,76 +230,59 @@ async fn read(State(shared): App, body: Result<Json<GetRequest>, JsonRejection>)
 }
 
 /// Takes a request, and waits for its receipt where the question says so: one exchange instead of two.
-async fn execute(
-    State(shared): App,
-    query: Result<Query<ReceiptQuery>, QueryRejection>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, Failure> {
-    let query = wait_query(query)?;
+async fn execute(State(shared): App, query: Pairs, headers: HeaderMap, body: Body) -> Result<Response, Failure> {
+    let (patience, body) = (Patience::read(query)?, read_body(body)?);
     let raw = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/octet-stream");
-    let request = if raw {
-        body
-    } else {
-        let parsed: Result<ExecuteRequest, _> = serde_json::from_slice(&body);
-        parsed.map_err(|e| bad_input(format!("the body is not the expected JSON: {e}"), SEE_DOCUMENT))?.request.0
-    };
+    let request = if raw { body } else { read_json::<ExecuteRequest>(&body)?.request.0 };
     let identity = shared.door.submit(request).await?;
     let mut reply = ExecuteReply { identity, receipt: None };
-    if query.wait_ms > 0 {
-        reply.receipt = Some(shared.receipt(&reply.identity, query).await);
+    if !patience.wait.is_zero() {
+        reply.receipt = Some(shared.receipt(&reply.identity, patience).await);
     }
     Ok((StatusCode::ACCEPTED, Json(reply)).into_response())
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ReceiptQuery {
-    #[serde(default)]
-    wait_ms: u64,
-    #[serde(default)]
+/// How long a question waits for a receipt, and for which.
+#[derive(Clone, Copy)]
+struct Patience {
+    wait: Duration,
     certified: bool,
+}
+
+impl Patience {
+    fn read(query: Pairs) -> Result<Self, Failure> {
+        let query = Parameters::read(query, &["wait_ms", "certified"])?;
+        let wait = query.value("wait_ms", "a number of milliseconds")?.unwrap_or(0);
+        let certified = query.value("certified", "true or false")?.unwrap_or(false);
+        Ok(Self { wait: Duration::from_millis(WAIT_MS_MAX.min(wait)), certified })
+    }
 }
 
 async fn receipt(
     State(shared): App,
-    Path(identity): Path<String>,
-    query: Result<Query<ReceiptQuery>, QueryRejection>,
+    identity: Result<Path<String>, PathRejection>,
+    query: Pairs,
 ) -> Result<Response, Failure> {
-    let identity: Hash = identity.parse().map_err(|e| bad_input(e, "an identity is what /v1/execute answered"))?;
-    Ok(Json(shared.receipt(&identity, wait_query(query)?).await).into_response())
-}
-
-fn wait_query(query: Result<Query<ReceiptQuery>, QueryRejection>) -> Result<ReceiptQuery, Failure> {
-    let Query(query) = query.map_err(|e| bad_input(e.body_text(), "wait_ms is a number, certified true or false"))?;
-    Ok(query)
+    let identity = read_part(identity, "an identity is what /v1/execute answered")?;
+    Ok(Json(shared.receipt(&identity, Patience::read(query)?).await).into_response())
 }
 
 impl Shared {
     /// What became of a request, after waiting for it as long as the question says.
-    async fn receipt(&self, identity: &Hash, query: ReceiptQuery) -> ReceiptReply {
-        let wait = Duration::from_millis(query.wait_ms.min(WAIT_MS_MAX));
-        match tokio::time::timeout(wait, self.node.receipt_when_done(identity, query.certified)).await {
+    async fn receipt(&self, identity: &Hash, Patience { wait, certified }: Patience) -> ReceiptReply {
+        match tokio::time::timeout(wait, self.node.receipt_when_done(identity, certified)).await {
             Ok(reply) => reply,
             Err(_) => self.node.receipt(identity),
         }
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct BlocksQuery {
-    before: Option<u64>,
-    limit: Option<usize>,
+async fn blocks(State(shared): App, query: Pairs) -> Result<Response, Failure> {
+    let query = Parameters::read(query, &["before", "limit"])?;
+    let (before, limit) = (query.value("before", "a height")?, query.value("limit", "a number of blocks")?);
+    Ok(Json(shared.node.blocks(before, limit.unwrap_or(BLOCKS_MAX))).into_response())
 }
 
-async fn blocks(State(shared): App, query: Result<Query<BlocksQuery>, QueryRejection>) -> Result<Response, Failure> {
-    let Query(query) = query.map_err(|e| bad_input(e.body_text(), "before and limit are numbers"))?;
-    Ok(Json(shared.node.blocks(query.before, query.limit.unwrap_or(BLOCKS_MAX))).into_response())
-}
-
-async fn block(State(shared): App, Path(height): Path<String>) -> Result<Response, Failure> {
-    let hint = "a height is a whole number";
-    let height = height.parse().map_err(|e| bad_input(format!("{height:?} is not a height: {e}"), hint))?;
-    Ok(Json(shared.node.block(height)?).into_response())
+async fn block(State(shared): App, height: Result<Path<String>, PathRejection>) -> Result<Response, Failure> {
+    Ok(Json(shared.node.block(read_part(height, "a height is a whole number")?)?).into_response())
 }

@@ -116,7 +116,24 @@ impl ServiceError {
             Self::Void(Void::ProofFromFuture { .. }) => ("this node is behind: send the request to another", true),
             Self::Void(Void::WrongGenesis { .. }) => ("check that the client's profile is of this cluster", false),
             Self::Void(Void::Duplicate { .. }) => ("ask for the request's receipt", false),
-            Self::Void(_) => ("the client that made this request has a fault", false),
+            Self::Void(Void::Malformed(_)) => {
+                ("encode the request as docs/protocol.md says, or use the client library of this version", false)
+            }
+            Self::Void(Void::OverLimit { .. }) => ("split the request; /v1/genesis has the limits", false),
+            Self::Void(Void::BadSignature) => (
+                "each of the body's signers signs the request's identity; sign what is sent, after its last change",
+                false,
+            ),
+            Self::Void(Void::ProofInvalid { .. }) => {
+                ("attach the proof that /v1/get gave at that height, as it was", false)
+            }
+            Self::Void(Void::KeyNotProven(_)) => {
+                ("read the operation and all touched records in one /v1/get, and attach that proof", false)
+            }
+            Self::Void(Void::ValueMismatch(_)) => ("attach the values of the read that the proof is of", false),
+            Self::Void(Void::CodeMismatch(_)) => {
+                ("attach the value of the operation's record, or leave the code out", false)
+            }
             Self::Overloaded { .. } => ("wait a moment, or send the request to another node", true),
             Self::KeyCount { .. } => ("split the read", false),
             Self::NotKept { .. } => ("ask one of the members that keep it", false),

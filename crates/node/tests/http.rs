@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Answer, Cluster};
-use pleach_types::api::{ExecuteReply, GetReply};
+use pleach_types::api::{ExecuteReply, GetReply, GetRequest};
 use pleach_types::codec::Encode;
 use pleach_types::{Body, Hash, Key, Partitioning, Request, SecretKey};
 use serde_json::{Value, json};
@@ -31,6 +31,7 @@ fn assert_problem(answer: &Answer, status: u16, code: &str, mentions: &str) {
         problem["detail"].as_str().is_some_and(|d| d.contains(mentions)),
         "{problem} does not mention {mentions:?}"
     );
+    assert!(!mentions.is_empty(), "say what the answer names");
     assert!(problem["hint"].as_str().is_some_and(|h| !h.is_empty()), "{problem} has no hint");
     assert!(answer.content_type.starts_with("application/problem+json"), "{}", answer.content_type);
 }
@@ -41,14 +42,18 @@ fn a_cluster_answers_every_documented_path_and_refuses_bad_input() {
     cluster.wait_until_ready();
     every_documented_path_answers(&cluster);
     reads_come_with_proof_and_certificate(&cluster);
-    let records = cluster.status(0)["records"].clone();
+    answers_are_as_documented(&cluster);
+    let root = cluster.status(0)["certified_root"].clone();
     bad_paths_and_methods(&cluster);
     bad_reads(&cluster);
     bad_requests(&cluster);
     requests_that_arrive_together_get_their_own_answers(&cluster);
     bad_receipt_and_block_questions(&cluster);
-    assert_eq!(cluster.status(0)["records"], records, "bad input changed something");
-    assert_eq!(cluster.status(0)["pending"], 0);
+    refused_operations_are_no_errors(&cluster);
+    cluster.wait_until("nothing waits", |node| node["pending"] == 0);
+    for node in 0..4 {
+        assert_eq!(cluster.status(node)["certified_root"], root, "bad input changed something");
+    }
     ports_and_folders_are_guarded(&cluster);
 }
 
@@ -75,6 +80,126 @@ fn every_documented_path_answers(cluster: &Cluster) {
     }
 }
 
+/// Every answer and every question has the properties that the document lists for it, and no others.
+fn answers_are_as_documented(cluster: &Cluster) {
+    let document: Value = serde_json::from_str(&cluster.get("/openapi.json").body).expect("JSON");
+    let read = json!({"keys": [".root_rule", "nobody"]});
+    let execute = answer_of_execute(cluster);
+    let identity = execute["identity"].as_str().expect("an identity");
+    let body =
+        |answer: Answer| serde_json::from_str::<Value>(&answer.body).unwrap_or_else(|e| panic!("{e}: {answer:?}"));
+    let everything = GetRequest {
+        keys: vec![Key::new("a").expect("a key")],
+        height: Some(1),
+        min_height: Some(1),
+        known_height: Some(1),
+        without_values: vec![Key::new("a").expect("a key")],
+    };
+    for (schema, value) in [
+        ("Status", cluster.status(0)),
+        ("Members", body(cluster.get("/v1/members"))),
+        ("GetRequest", serde_json::to_value(&everything).expect("JSON")),
+        ("GetReply", body(cluster.post_json("/v1/get", &read))),
+        ("ReceiptReply", body(cluster.get(&format!("/v1/receipts/{identity}")))),
+        ("ReceiptReply", body(cluster.get(&format!("/v1/receipts/{}", Hash([1; 32]))))),
+        ("ExecuteReply", execute),
+        ("Blocks", body(cluster.get("/v1/blocks"))),
+        ("Block", body(cluster.get("/v1/blocks/1"))),
+        ("Problem", body(cluster.get("/v1/blocks/x"))),
+    ] {
+        let found = misfit(&document, &json!({"$ref": format!("#/components/schemas/{schema}")}), &value);
+        assert_eq!(found, None, "{schema}: {value}");
+    }
+}
+
+/// Where a value differs from its schema, as far as types of JSON and names of properties go.
+fn misfit(document: &Value, schema: &Value, value: &Value) -> Option<String> {
+    if let Some(reference) = schema["$ref"].as_str() {
+        return misfit(document, document.pointer(&reference[1..]).expect("it is there"), value);
+    }
+    if let Some(choices) = schema["oneOf"].as_array() {
+        let misfits: Vec<_> = choices.iter().map(|choice| misfit(document, choice, value)).collect();
+        return misfits.iter().all(Option::is_some).then(|| format!("none of {misfits:?}"));
+    }
+    if let Some(values) = schema["enum"].as_array() {
+        return (!values.contains(value)).then(|| format!("{value} is none of {values:?}"));
+    }
+    let types = match &schema["type"] {
+        Value::Array(types) => types.clone(),
+        one => vec![one.clone()],
+    };
+    let fits = |ty: &Value| match ty.as_str() {
+        Some("object") => value.is_object(),
+        Some("array") => value.is_array(),
+        Some("string") => value.is_string(),
+        Some("integer") => value.is_u64(),
+        Some("boolean") => value.is_boolean(),
+        Some("null") => value.is_null(),
+        other => panic!("no type of this document: {other:?} in {schema}"),
+    };
+    if !types.iter().any(fits) {
+        return Some(format!("{value} is not of type {types:?}"));
+    }
+    let missing = schema["required"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|name| value.get(name.as_str().unwrap_or("")).is_none());
+    if let Some(name) = missing.filter(|_| value.is_object()) {
+        return Some(format!("{name} is missing"));
+    }
+    let items = value.as_array().into_iter().flatten().map(|item| misfit(document, &schema["items"], item));
+    let named = value.as_object().into_iter().flatten().map(|(name, value)| match schema["properties"].get(name) {
+        Some(schema) => misfit(document, schema, value),
+        None if schema["properties"].is_null() => None,
+        None => Some(format!("{name} is not documented")),
+    });
+    items.chain(named).flatten().next()
+}
+
+/// A request that is executed, and refused: its arguments are cut short.
+fn answer_of_execute(cluster: &Cluster) -> Value {
+    let request = proved(cluster, b"", 200);
+    let answer =
+        cluster.post("/v1/execute?wait_ms=30000&certified=true", "application/octet-stream", &request.encode());
+    assert_eq!(answer.status, 202, "{answer:?}");
+    serde_json::from_str(&answer.body).expect("JSON")
+}
+
+/// A call of the root rule with these argument bytes, proved, and signed by nobody.
+fn proved(cluster: &Cluster, arguments: &'static [u8], nonce: u8) -> Request {
+    let answer = cluster.post_json("/v1/get", &json!({"keys": [".root_rule"]}));
+    let read: GetReply = serde_json::from_str(&answer.body).expect("JSON");
+    let body = Body {
+        base: read.height,
+        nonce: [nonce; 16],
+        arguments: bytes::Bytes::from_static(arguments),
+        ..request(cluster.genesis()).body
+    };
+    let code = bytes::Bytes::from_static(pleach_vm::builtin::ROOT_RULE);
+    Request::sign(body, &[], read.proof.0, Vec::new(), Some(code))
+}
+
+/// Wrong arguments and missing signatures are decided by the operation: its receipt says what is wrong, with the value.
+fn refused_operations_are_no_errors(cluster: &Cluster) {
+    let owned = b"\x04\0\0\0shop\x01................................";
+    for (nonce, arguments, message) in [
+        (201, &b"\x04\0\0\0sh"[..], "argument name is missing or cut short"),
+        (202, b"\x04\0\0\0shop\x07", "argument owner is neither true nor false"),
+        (203, b"\x04\0\0\0shop\0!", "1 bytes too many"),
+        (204, b"\x03\0\0\0a/b\0", "not the name of a domain: \"a/b\""),
+        (205, owned, "not signed by the new owner"),
+    ] {
+        let request = proved(cluster, arguments, nonce);
+        let answer = cluster.post("/v1/execute?wait_ms=30000", "application/octet-stream", &request.encode());
+        assert_eq!(answer.status, 202, "{answer:?}");
+        let reply: Value = serde_json::from_str(&answer.body).expect("JSON");
+        let receipt = &reply["receipt"]["receipt"];
+        assert_eq!((&receipt["verdict"], &receipt["reason"]), (&"refused".into(), &"ABORTED".into()), "{reply}");
+        assert!(receipt["message"].as_str().is_some_and(|text| text.contains(message)), "{receipt}: {message}");
+    }
+}
+
 fn reads_come_with_proof_and_certificate(cluster: &Cluster) {
     let answer = cluster.post_json("/v1/get", &json!({"keys": [".root_rule", "nobody"]}));
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -94,7 +219,9 @@ fn bad_paths_and_methods(cluster: &Cluster) {
 
 fn bad_reads(cluster: &Cluster) {
     let read = |body: Value| cluster.post_json("/v1/get", &body);
-    assert_problem(&cluster.post("/v1/get", "application/json", b"{"), 400, "BAD_INPUT", "");
+    assert_problem(&cluster.post("/v1/get", "application/json", b"{"), 400, "BAD_INPUT", "EOF");
+    let much = vec![b' '; 12 << 20];
+    assert_problem(&cluster.post("/v1/get", "application/json", &much), 413, "TOO_LARGE", "larger than");
     assert_problem(&read(json!({"keyz": ["a"]})), 400, "BAD_INPUT", "keyz");
     assert_problem(&read(json!({"keys": ["a//b"]})), 400, "BAD_INPUT", "a//b");
     assert_problem(&read(json!({"keys": ["a\u{0}"]})), 400, "BAD_INPUT", "U+0000");
@@ -114,18 +241,16 @@ fn bad_requests(cluster: &Cluster) {
     assert_problem(&send(&request(Hash([9; 32])).encode()), 400, "WRONG_GENESIS", &Hash([9; 32]).to_string());
     assert_problem(&send(&request(cluster.genesis()).encode()), 400, "PROOF_INVALID", "height 0");
     assert_problem(&cluster.post_json("/v1/execute", &json!({"request": "%%%"})), 400, "BAD_INPUT", "base64");
-    assert_eq!(send(&vec![0; 5 << 20]).status, 413);
+    assert_problem(&send(&vec![0; 12 << 20]), 413, "TOO_LARGE", "larger than");
 }
 
 /// Good ones, forged ones and garbage, all at the same moment: they are checked together and answered one by one.
 fn requests_that_arrive_together_get_their_own_answers(cluster: &Cluster) {
-    let answer = cluster.post_json("/v1/get", &json!({"keys": [".root_rule"]}));
-    let read: GetReply = serde_json::from_str(&answer.body).expect("JSON");
+    let unsigned = proved(cluster, b"", 0);
     let signer = SecretKey::from_seed([9; 32]);
     let signed = |n: u8| {
-        let body = Body { base: read.height, nonce: [n; 16], ..request(cluster.genesis()).body };
-        let code = bytes::Bytes::from_static(pleach_vm::builtin::ROOT_RULE);
-        Request::sign(body, std::slice::from_ref(&signer), read.proof.0.clone(), Vec::new(), Some(code))
+        let Request { body, proof, values, code, .. } = unsigned.clone();
+        Request::sign(Body { nonce: [n; 16], ..body }, std::slice::from_ref(&signer), proof, values, code)
     };
     let forged = |n: u8| {
         let mut request = signed(n);
@@ -154,7 +279,7 @@ fn requests_that_arrive_together_get_their_own_answers(cluster: &Cluster) {
                         assert!(receipt.receipt.is_some(), "{receipt:?}");
                     }
                     (None, 1) => assert_problem(&answer, 400, "BAD_SIGNATURE", "signature"),
-                    (None, _) => assert_problem(&answer, 400, "MALFORMED", ""),
+                    (None, _) => assert_problem(&answer, 400, "MALFORMED", "not a canonical request"),
                 }
             });
         }
@@ -164,11 +289,15 @@ fn requests_that_arrive_together_get_their_own_answers(cluster: &Cluster) {
 fn bad_receipt_and_block_questions(cluster: &Cluster) {
     assert_problem(&cluster.get("/v1/receipts/xyz"), 400, "BAD_INPUT", "xyz");
     let unknown = format!("/v1/receipts/{}", Hash([3; 32]));
-    assert_problem(&cluster.get(&format!("{unknown}?wait_ms=soon")), 400, "BAD_INPUT", "");
+    assert_problem(&cluster.get("/v1/receipts/%ff"), 400, "BAD_INPUT", "UTF-8");
+    assert_problem(&cluster.get(&format!("{unknown}?wait_ms=soon")), 400, "BAD_INPUT", "wait_ms=\"soon\"");
+    assert_problem(&cluster.get(&format!("{unknown}?certified=yes")), 400, "BAD_INPUT", "certified=\"yes\"");
+    assert_problem(&cluster.get(&format!("{unknown}?wait=1")), 400, "BAD_INPUT", "\"wait\"");
     let reply: Value = serde_json::from_str(&cluster.get(&unknown).body).expect("JSON");
     assert_eq!(reply["state"], "unknown");
     assert_problem(&cluster.get("/v1/blocks/one"), 400, "BAD_INPUT", "one");
-    assert_problem(&cluster.get("/v1/blocks?limit=all"), 400, "BAD_INPUT", "");
+    assert_problem(&cluster.get("/v1/blocks?limit=all"), 400, "BAD_INPUT", "limit=\"all\"");
+    assert_problem(&cluster.get("/v1/blocks?before=-1"), 400, "BAD_INPUT", "before=\"-1\"");
     assert_problem(&cluster.get("/v1/blocks/99999999"), 503, "NOT_YET", "99999999");
 }
 

@@ -55,9 +55,14 @@ impl Cluster {
 
     /// Waits until the first height is certified everywhere.
     pub fn wait_until_ready(&self) {
+        self.wait_until("ready", |node| node["ready"] == true);
+    }
+
+    /// Waits until the status of every node is as it should be.
+    pub fn wait_until(&self, what: &str, fits: impl Fn(&Value) -> bool) {
         let started = Instant::now();
-        while (0..4).any(|node| self.status(node)["ready"] != true) {
-            assert!(started.elapsed() < Duration::from_secs(120), "not ready: {}", self.status(0));
+        while let Some(status) = (0..4).map(|node| self.status(node)).find(|status| !fits(status)) {
+            assert!(started.elapsed() < Duration::from_secs(120), "not {what}: {status}");
             std::thread::sleep(Duration::from_millis(50));
         }
     }
