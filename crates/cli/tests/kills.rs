@@ -137,6 +137,16 @@ async fn caught_up(cluster: &mut Cluster, transport: &HttpTransport, node: usize
     }
 }
 
+/// Waits until a write is acknowledged that was begun after a moment, while one node is down: each writer had one under way
+/// then, at most.
+async fn goes_on(done: &Mutex<Vec<(Key, Bytes)>>, acknowledged_then: usize) {
+    let deadline = Instant::now() + WAIT;
+    while done.lock().expect("no writer panics").len() <= acknowledged_then + WRITERS {
+        assert!(Instant::now() < deadline, "the cluster stands still while one node of four is down");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 async fn newest_certified(transport: &HttpTransport) -> u64 {
     let statuses = futures::future::join_all((0..transport.nodes()).map(|node| transport.status(node))).await;
     statuses.into_iter().flatten().map(|status| status.certified_height).max().expect("some node answers")
@@ -160,14 +170,15 @@ async fn nothing_acknowledged_is_lost() {
     for kill in 1..=kills {
         let node = random.random_range(0..cluster.nodes.len());
         tokio::time::sleep(random.random_range(Duration::ZERO..UP_MAX)).await;
+        cluster.kill(node);
         let acknowledged = done.lock().expect("no writer panics").len();
         println!("kill {kill}: {} after {acknowledged} acknowledged writes", cluster.nodes[node].name);
-        cluster.kill(node);
         if kill % WIPE_EVERY == 0 {
             println!("and its data is deleted");
             cluster.wipe(node);
         }
         tokio::time::sleep(random.random_range(Duration::ZERO..DOWN_MAX)).await;
+        goes_on(&done, acknowledged).await;
         let newest = newest_certified(&transport).await;
         cluster.start_node(node);
         caught_up(&mut cluster, &transport, node, newest).await;

@@ -43,6 +43,29 @@ fn recursion_ends_where_the_counter_says() {
     assert_eq!(depth(fits + 1).refusal(), Refusal::StackOverflow);
 }
 
+#[test]
+fn recursion_through_the_table_and_in_turns_ends_there_too() {
+    let through_table = "(call_indirect (type $v) (i32.const 0))";
+    for (f, g) in [(through_table, ""), ("(call $g)", through_table), ("(call $g)", "(call $f)")] {
+        let case = |depth: u32| {
+            let body = |calls: &str| {
+                format!("(global.set $n (i32.sub (global.get $n) (i32.const 1))) (if (global.get $n) (then {calls}))")
+            };
+            Case::wat(&format!(
+                "(module (type $v (func)) (memory (export \"memory\") 1) (table 1 funcref) (elem (i32.const 0) $f)
+                   (global $n (mut i32) (i32.const {depth}))
+                   (func $f {}) (func $g {}) (func (export \"pleach_run\") (call $f)))",
+                body(f),
+                body(g)
+            ))
+        };
+        let fits = (65_536 - 4) / 6;
+        assert!(case(fits).run().result.is_ok(), "{f} {g}: {:?}", case(fits).run().result);
+        assert_eq!(case(fits + 1).refusal(), Refusal::StackOverflow, "{f} {g}");
+        assert_eq!(case(u32::MAX).refusal(), Refusal::StackOverflow, "{f} {g}");
+    }
+}
+
 /// A function that calls none of its module's own is not counted, so engines need room for the largest of them beside what
 /// the counter allows: `Case` runs on both.
 #[test]
