@@ -48,6 +48,8 @@ pub struct Chain {
     pub busy: bool,
     /// Whether no block is made at all.
     pub frozen: bool,
+    /// Whether somebody else does the same as each request just before it.
+    pub overtaking: bool,
 }
 
 pub fn genesis(members: u8, history: u64, name: &str) -> (Genesis, Vec<SecretKey>) {
@@ -97,6 +99,7 @@ impl Chain {
             next_block: BLOCK,
             busy: false,
             frozen: false,
+            overtaking: false,
         };
         chain.append(Vec::new());
         chain
@@ -415,6 +418,13 @@ impl Cluster {
         match chain.tip().state.check(&prepared) {
             Ok(()) | Err(pleach_types::receipt::Void::Duplicate { .. }) => {}
             Err(other) => return Err(void(other)),
+        }
+        if chain.overtaking {
+            let Request { body, proof, values, code, .. } = prepared.request().clone();
+            let rival = Body { nonce: body.nonce.map(|byte| !byte), ..body };
+            chain.append(vec![
+                Request::sign(rival, &[SecretKey::from_seed([99; 32])], proof, values, code).encode().into(),
+            ]);
         }
         let mut drops = manner.drops.lock().unwrap();
         if *drops > 0 {
