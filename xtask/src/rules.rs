@@ -93,6 +93,13 @@ pub const IMPURE: &[&str] = &[
     "std::thread",
     "std::env",
     "std::process",
+    "std::io",
+    "println",
+    "eprintln",
+    "rand::",
+    "hashbrown",
+    "HashTrieMap",
+    "HashTrieSet",
     "HashMap",
     "HashSet",
     "RandomState",
@@ -113,3 +120,12 @@ pub const EXCEPTIONS: &[(&str, &str, &str)] = &[(
     "std::thread",
     "compiled code runs on a thread of its own for its stack; the outcome does not depend on it",
 )];
+
+/// Crates that may touch files, and what for (DESIGN section 9 leaves it to the store and the engine's journals).
+pub const FILES: &[(&str, &str)] = &[
+    ("store", "the database, its lock"),
+    ("order", "the engine's journals; whether a member is new"),
+    ("node", "configuration and keys; the size of the journals, for the status"),
+    ("cli", "what the user names"),
+    ("bench", "temporary folders; processor time"),
+];

@@ -45,6 +45,35 @@ pub fn product_lines(text: &str) -> Vec<(usize, String)> {
     (1..).zip(code).filter(|(_, line)| !line.trim().is_empty()).collect()
 }
 
+/// What the product code of a source file imports from the standard library in braces: `use std::{fs, sync::Arc}` gives
+/// `std::fs` and `std::sync`.
+#[must_use]
+pub fn grouped_imports(text: &str) -> Vec<String> {
+    let code: Vec<_> = product_lines(text).into_iter().map(|(_, line)| line).collect();
+    let code = code.join(" ");
+    let mut found = Vec::new();
+    for (at, opening) in code.match_indices("std::{") {
+        let (mut depth, mut name) = (1, String::new());
+        for c in code[at + opening.len()..].chars() {
+            match c {
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                _ => {}
+            }
+            if depth == 0 || (depth == 1 && c == ',') {
+                found.push(std::mem::take(&mut name));
+            } else {
+                name.push(c);
+            }
+            if depth == 0 {
+                break;
+            }
+        }
+    }
+    let first = |name: &str| name.split("::").next().unwrap_or_default().trim().to_owned();
+    found.iter().map(|name| first(name)).filter(|name| !name.is_empty()).map(|name| format!("std::{name}")).collect()
+}
+
 /// Whether `line` contains `word`, not as a part of a longer identifier.
 #[must_use]
 pub fn contains_word(line: &str, word: &str) -> bool {

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use xtask::rules::{EXCEPTIONS, IMPURE, PINNED, RESERVED, RULES, Rule};
-use xtask::source::{contains_word, product_lines, root, rust_files};
+use xtask::rules::{EXCEPTIONS, FILES, IMPURE, PINNED, RESERVED, RULES, Rule};
+use xtask::source::{contains_word, grouped_imports, product_lines, root, rust_files};
 
 fn manifest(path: &Path) -> toml::Table {
     let text = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
@@ -15,8 +15,18 @@ fn crate_manifest(rule: &Rule) -> toml::Table {
 }
 
 fn dependencies(manifest: &toml::Table) -> Vec<String> {
-    let table = manifest.get("dependencies").and_then(toml::Value::as_table);
-    table.map(|table| table.keys().cloned().collect()).unwrap_or_default()
+    let targets = manifest.get("target").and_then(toml::Value::as_table);
+    let places =
+        std::iter::once(manifest).chain(targets.into_iter().flatten().filter_map(|(_, target)| target.as_table()));
+    let tables = places.flat_map(|place| ["dependencies", "build-dependencies"].map(|name| place.get(name)));
+    tables.flatten().filter_map(toml::Value::as_table).flat_map(|table| table.keys().cloned()).collect()
+}
+
+#[test]
+fn dependencies_are_found_wherever_a_manifest_may_have_them() {
+    let text = "[dependencies]\na = \"1\"\n[build-dependencies]\nb = \"1\"\n[target.'cfg(unix)'.dependencies]\nc = \"1\"\n\
+        [dev-dependencies]\nd = \"1\"";
+    assert_eq!(dependencies(&text.parse().expect("TOML")), ["a", "b", "c"]);
 }
 
 #[test]
@@ -85,6 +95,28 @@ fn pure_crates_contain_nothing_that_could_differ_between_nodes() {
                     assert!(!contains_word(&line, word), "{}:{number}: {word} in a pure crate", file.display());
                 }
             }
+            for import in grouped_imports(&text) {
+                let impure = IMPURE.contains(&import.as_str()) && !is_exception(&file, &import);
+                assert!(!impure, "{}: {import} in a pure crate", file.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn imports_in_braces_are_seen() {
+    let text = "use std::{fs, sync::{Arc, Mutex}};\nuse std::{\n    thread::{self, spawn},\n    mem,\n};\n// use std::{net};\n";
+    assert_eq!(grouped_imports(text), ["std::fs", "std::sync", "std::thread", "std::mem"]);
+}
+
+#[test]
+fn only_some_crates_touch_files() {
+    for rule in RULES.iter().filter(|rule| !FILES.iter().any(|(folder, _)| rule.folder == *folder)) {
+        for file in rust_files(&root().join("crates").join(rule.folder).join("src")) {
+            let text = std::fs::read_to_string(&file).expect("a source file");
+            let named = product_lines(&text).into_iter().any(|(_, line)| contains_word(&line, "std::fs"));
+            let imported = grouped_imports(&text).iter().any(|import| import == "std::fs");
+            assert!(!named && !imported, "{} touches files; see FILES in xtask/src/rules.rs", file.display());
         }
     }
 }

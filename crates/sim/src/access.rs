@@ -21,7 +21,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 
 /// How long a read waits at a node for a height that is not certified yet, as on the HTTP port.
-const READ_WAIT: Duration = Duration::from_secs(5);
+const READ_WAIT: Duration = Duration::from_secs(1);
 
 /// The simulated clock, as the client reads it.
 #[derive(Clone)]
