@@ -98,6 +98,7 @@ fn a_domain_and_operations(cluster: &Cluster) {
         let key = format!("bank/{name}");
         let stranger = cluster.run(&["op", "deploy", &file, &key, "--as", "mallory.key"]);
         assert_eq!(stranger.code, Some(4), "only the owner deploys: {}", stranger.stdout);
+        assert!(stranger.stderr.contains("--as KEYFILE"), "{}", stranger.stderr);
         cluster.run(&["op", "deploy", &file, &key, "--as", "bank.key"]).succeeds();
     }
 }
@@ -182,6 +183,83 @@ fn the_demo_passes_with_small_parameters() {
     assert_eq!(folder.contents(), [], "nothing is left behind");
 }
 
+/// With `--keep` the cluster outlives the demo, and what the demo printed leads to it.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_kept_cluster_goes_on_and_can_be_talked_to() {
+    let folder = Folder::new();
+    let _ended = EndNodes(&folder);
+    let ran =
+        run(&folder, &["demo", "--keep", "kept", "--accounts", "10", "--clients", "2", "--seconds", "3", "-o", "json"]);
+    let kept = ran.succeeds().json("pleach.demo/1")["kept"].clone();
+    assert_eq!(kept["processes"].as_array().map(Vec::len), Some(4), "{kept}");
+    assert_eq!(nodes_of(&folder).len(), 4, "the nodes go on");
+    let profile = kept["profile"].as_str().expect("a path").to_owned();
+    let on = |args: &[&str]| run(&folder, &[&["--profile", &profile], args].concat());
+    on(&["status"]).succeeds();
+    // The commands that it prints work as they stand.
+    for (command, code) in [(" get ", 3), ("--dry-run", 0), ("bob 5", 0), ("(refused", 4), ("kill ", 0), ("rm -r", 0)] {
+        if command == "rm -r" {
+            wait_until("the nodes have ended", || nodes_of(&folder).is_empty());
+        }
+        let line = ran.stderr.lines().rfind(|line| line.starts_with("  ") && line.contains(command)).expect(command);
+        let line = line.split("(refused").next().unwrap_or_default();
+        let shell = std::process::Command::new("sh").args(["-c", line]).current_dir(folder.path()).output();
+        let shell = common::ran(shell.expect("a shell"));
+        assert_eq!(shell.code, Some(code), "{line}: {} {}", shell.stdout, shell.stderr);
+    }
+    assert_eq!(folder.contents(), [], "nothing is left behind");
+}
+
+/// Two dead nodes of four are more than the demo's own kill: its step fails, and says so to people and to scripts.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_demo_whose_step_fails_ends_with_an_error_and_keeps_the_logs() {
+    use std::io::BufRead as _;
+    let folder = Folder::new();
+    let mut demo = pleach(&folder);
+    demo.args(["demo", "--accounts", "10", "--clients", "2", "--seconds", "6"]).env("TMPDIR", folder.path());
+    let mut demo = Process(demo.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("a demo"));
+    let mut lines = std::io::BufReader::new(demo.0.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
+    lines.find(|line| line.contains("accounts opened")).expect("the accounts are opened");
+    let node = nodes_of(&folder).into_iter().find(|(_, line)| line.contains("node-1")).expect("node 1");
+    kill(node.0);
+    let rest: Vec<_> = lines.collect();
+    assert_eq!(demo.0.wait().expect("it ends").code(), Some(1), "{rest:?}");
+    assert!(rest.iter().any(|line| line.contains('✗')), "{rest:?}");
+    let last = rest.last().expect("a line");
+    assert!(last.starts_with("The demo failed. The nodes' logs are kept: "), "{rest:?}");
+    let logs = last.rsplit(": ").next().and_then(|logs| logs.strip_suffix("/node-*/log.txt")).expect("a folder");
+    assert!(std::path::Path::new(logs).join("node-1/log.txt").exists(), "{logs}");
+    assert!(nodes_of(&folder).is_empty(), "{:?}", nodes_of(&folder));
+}
+
+#[cfg(target_os = "linux")]
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = std::time::Instant::now() + WAIT;
+    while !is_so() {
+        assert!(std::time::Instant::now() < deadline, "not within {WAIT:?}: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Ends nodes that a test leaves behind.
+#[cfg(target_os = "linux")]
+struct EndNodes<'a>(&'a Folder);
+
+#[cfg(target_os = "linux")]
+impl Drop for EndNodes<'_> {
+    fn drop(&mut self) {
+        nodes_of(self.0).into_iter().for_each(|(process, _)| kill(process));
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn kill(process: u32) {
+    let killed = std::process::Command::new("kill").args(["-9", &process.to_string()]).status();
+    assert!(killed.expect("kill").success(), "{process} was there a moment ago");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn nodes_end_with_whoever_started_them() {
@@ -189,25 +267,21 @@ fn nodes_end_with_whoever_started_them() {
     let mut demo = pleach(&folder);
     demo.args(["demo", "--accounts", "10", "--clients", "2", "--seconds", "60"]).env("TMPDIR", folder.path());
     let mut demo = Process(demo.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a demo"));
-    let deadline = std::time::Instant::now() + WAIT;
-    while nodes_of(&folder).len() < 4 {
-        assert!(std::time::Instant::now() < deadline, "the nodes start");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    wait_until("the nodes start", || nodes_of(&folder).len() == 4);
     demo.0.kill().expect("kill -9");
     demo.0.wait().expect("it is gone");
-    while !nodes_of(&folder).is_empty() {
-        assert!(std::time::Instant::now() < deadline, "still there: {:?}", nodes_of(&folder));
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    wait_until("the nodes end", || nodes_of(&folder).is_empty());
 }
 
-/// The processes whose command line names a configuration below the folder.
+/// The processes whose command line names a configuration below the folder: number and command line.
 #[cfg(target_os = "linux")]
-fn nodes_of(folder: &Folder) -> Vec<String> {
+fn nodes_of(folder: &Folder) -> Vec<(u32, String)> {
     let folder = folder.path().to_string_lossy().into_owned();
     let processes = std::fs::read_dir("/proc").expect("/proc").flatten();
     // Most entries are no processes, and processes may go while they are looked at.
-    let lines = processes.filter_map(|entry| std::fs::read_to_string(entry.path().join("cmdline")).ok());
-    lines.filter(|line| line.contains("--config") && line.contains(&folder)).collect()
+    let lines = processes.filter_map(|entry| {
+        let process = entry.file_name().to_str()?.parse().ok()?;
+        Some((process, std::fs::read_to_string(entry.path().join("cmdline")).ok()?))
+    });
+    lines.filter(|(_, line)| line.contains("--config") && line.contains(&folder)).collect()
 }

@@ -18,6 +18,10 @@ use crate::row;
 const READ_WAIT: Duration = Duration::from_secs(1);
 /// The pause between two looks.
 const READ_POLL: Duration = Duration::from_millis(20);
+/// The code by which operations abort that miss a signature, if they use the SDK (`pleach_op::codes::SIGNATURE`).
+const SIGNATURE: u32 = 3;
+/// What is wrong where an operation aborts with it.
+const MISSING: &str = "a signature is missing: sign with that key too, --as KEYFILE";
 /// What may be wrong where an operation aborts and nobody signed.
 const UNSIGNED: &str = "nobody signed this call: if the operation wants the owner's signature, give --as KEYFILE";
 
@@ -215,6 +219,7 @@ fn print_refusal(output: Output, refusal: &Refusal, by: &RefusedBy) -> Result<()
 
 fn advise(output: Output, refusal: &Refusal, aborted: Option<String>) {
     let advice = match refusal {
+        Refusal::Aborted { code: SIGNATURE, .. } => aborted.or_else(|| Some(MISSING.into())),
         Refusal::Aborted { .. } => aborted,
         Refusal::OperationAbsent(key) => {
             let key = quoted(key.as_str());

@@ -17,6 +17,8 @@ mod nodes;
 mod ports;
 mod report;
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -57,6 +59,21 @@ struct Document<'a> {
     refused: Vec<Refused>,
     steps: &'a [Step],
     milliseconds: u64,
+    /// With `--keep`: what goes on.
+    kept: Option<&'a Kept>,
+}
+
+/// A cluster that goes on after the demo.
+#[derive(Serialize)]
+struct Kept {
+    /// Everything of it.
+    folder: PathBuf,
+    /// The profile by which clients find it.
+    profile: PathBuf,
+    /// The nodes' processes.
+    processes: Vec<u32>,
+    /// Key files of the bank's owner and of two account holders, by name.
+    keys: BTreeMap<String, PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -91,11 +108,11 @@ async fn tour(output: Output, args: &Demo) -> Result<Ending, CliError> {
     let mut folder = Folder::new(args.keep.as_ref().and_then(Option::as_deref))?;
     let mut report = Report::new(output);
     match Tour::steps(output, args, &folder, &mut report).await {
-        Ok(tour) => {
-            tour.conclude(&report)?;
-            if args.keep.is_some() {
-                folder.keep();
-                tour.leave_running(&folder)?;
+        Ok(mut tour) => {
+            let kept = args.keep.is_some().then(|| tour.leave_running(&mut folder)).transpose()?;
+            tour.conclude(&report, kept.as_ref())?;
+            if let Some(kept) = &kept {
+                output.talk(how_to_talk(kept));
             }
             Ok(Ending::Done)
         }
@@ -268,7 +285,7 @@ impl<'a> Tour<'a> {
         report.step("every node stores its part", checks::storage(&self.nodes)).await
     }
 
-    fn conclude(&self, report: &Report) -> Result<(), CliError> {
+    fn conclude(&self, report: &Report, kept: Option<&Kept>) -> Result<(), CliError> {
         let (steps, took) = (report.steps().len(), seconds(report.elapsed()));
         report.line(format_args!("\n{steps} of {steps} steps passed in {took}."))?;
         if !self.output.is_json() {
@@ -286,17 +303,21 @@ impl<'a> Tour<'a> {
             refused: refused.collect(),
             steps: report.steps(),
             milliseconds: report.milliseconds(),
+            kept,
         };
         self.output.data("pleach.demo/1", &document, String::new)
     }
 
-    /// Writes the keys for people, lets the nodes go on and says how to talk to them.
-    fn leave_running(self, folder: &Folder) -> Result<(), CliError> {
-        let keys = self.bank.write_keys(folder.path())?;
-        let processes: Vec<_> = self.nodes.leave_running()?.iter().map(ToString::to_string).collect();
-        let text = how_to_talk(folder, &keys, &processes);
-        self.output.talk(text);
-        Ok(())
+    /// Writes the keys for people and lets the nodes go on.
+    fn leave_running(&mut self, folder: &mut Folder) -> Result<Kept, CliError> {
+        folder.keep();
+        let keys = self.bank.write_keys(folder.path())?.into_iter().collect();
+        Ok(Kept {
+            folder: folder.path().into(),
+            profile: folder.path().join(crate::cluster::PROFILE_FILE),
+            processes: self.nodes.leave_running()?,
+            keys,
+        })
     }
 }
 
@@ -364,13 +385,14 @@ async fn finish_load(load: Load) -> Result<(Tally, Shown), CliError> {
     Ok((tally, shown))
 }
 
-fn how_to_talk(folder: &Folder, keys: &[(String, std::path::PathBuf)], processes: &[String]) -> String {
+fn how_to_talk(kept: &Kept) -> String {
     use crate::profile::copyable;
     let program = std::env::current_exe().map_or_else(|_| "pleach".into(), |path| copyable(&path));
     // A shell looks for a bare name elsewhere.
     let program = if program.contains('/') { program } else { format!("./{program}") };
-    let profile = copyable(&folder.path().join(crate::cluster::PROFILE_FILE));
-    let key = |name: &str| keys.iter().find(|(n, _)| n == name).map(|(_, path)| copyable(path)).unwrap_or_default();
+    let profile = copyable(&kept.profile);
+    let key = |name: &str| kept.keys.get(name).map(|path| copyable(path)).unwrap_or_default();
+    let processes: Vec<_> = kept.processes.iter().map(ToString::to_string).collect();
     let pleach = format!("{program} --profile {profile}");
     format!(
         "\nThe cluster goes on. Talk to it:\n\
@@ -381,10 +403,11 @@ fn how_to_talk(folder: &Folder, keys: &[(String, std::path::PathBuf)], processes
          \x20 {pleach} call bank/transfer bob alice 5 --as {alice}      (refused: bob has not signed)\n\
          The bank's owner is {owner}; demo keys, never use them elsewhere.\n\
          End it:\n\
-         \x20 kill {processes} && rm -r {folder}",
+         \x20 kill {processes}\n\
+         \x20 rm -r {folder}",
         alice = key("alice"),
         owner = key("bank"),
         processes = processes.join(" "),
-        folder = copyable(folder.path()),
+        folder = copyable(&kept.folder),
     )
 }

@@ -203,7 +203,7 @@ impl Nodes {
     ///
     /// # Errors
     /// If a node does not hear it.
-    pub fn leave_running(mut self) -> Result<Vec<u32>, CliError> {
+    pub fn leave_running(&mut self) -> Result<Vec<u32>, CliError> {
         self.nodes.iter_mut().map(NodeProcess::detach).collect()
     }
 }
