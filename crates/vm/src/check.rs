@@ -222,6 +222,8 @@ pub(crate) struct Frame {
     pub(crate) operands: u32,
     /// Type of the result.
     pub(crate) result: Option<ValType>,
+    /// Instructions that push a value which is known before it runs: an interpreter may lay such values out in each frame.
+    pub(crate) constants: u32,
     /// Whether it calls none of the operation's own functions. The host's do not call back.
     pub(crate) leaf: bool,
 }
@@ -461,12 +463,13 @@ impl Checker {
             at_most_in("local variables", locals, limits::LOCALS.into(), index)?;
             validator.define_locals(offset, count, ty)?;
         }
-        let (mut operands, mut leaf) = (0, true);
+        let (mut operands, mut constants, mut leaf) = (0, 0, true);
         for operator in body.get_operators_reader()?.into_iter_with_offsets() {
             let (operator, offset) = operator?;
             if let Operator::BrTable { targets } = &operator {
                 at_most_in("targets of a br_table", targets.len().into(), limits::BR_TABLE_TARGETS.into(), index)?;
             }
+            constants += u32::from(is_constant(&operator));
             leaf &= match &operator {
                 Operator::Call { function_index } => (*function_index as usize) < self.info.imports.len(),
                 Operator::CallIndirect { .. } => false,
@@ -484,6 +487,7 @@ impl Checker {
             locals: locals as u32,
             operands,
             result: ty.and_then(|ty| ty.results().first().copied()),
+            constants,
             leaf,
         })
     }
@@ -501,6 +505,19 @@ impl Checker {
         }
         Ok(Checked { info: self.info, frames: self.frames })
     }
+}
+
+/// Whether an instruction pushes what is known beforehand. A global may be constant, and what an engine computes from
+/// constants takes at least one of them.
+const fn is_constant(operator: &Operator<'_>) -> bool {
+    matches!(
+        operator,
+        Operator::I32Const { .. }
+            | Operator::I64Const { .. }
+            | Operator::F32Const { .. }
+            | Operator::F64Const { .. }
+            | Operator::GlobalGet { .. }
+    )
 }
 
 /// Ours, or the parser's.

@@ -18,7 +18,7 @@ pub struct CostTable {
     pub page: u64,
     /// Each element of the table, at the start.
     pub element: u64,
-    /// Each local variable of a function that is entered.
+    /// Each local variable of a function that is entered, and each eight of its constants.
     pub local: u64,
     /// An instruction that is not listed below.
     pub instruction: u64,

@@ -9,6 +9,9 @@
 //!   negative, the operation traps. A function that calls none of the operation's own is not counted: only one
 //!   of them is active at a time, and every engine has room for that beside what the counter allows.
 //!
+//! Entering a function costs more the more local variables and constants it has, in gas and in slots: engines set up the
+//! former, and the interpreter copies the latter into each frame.
+//!
 //! The gas counter becomes global 0, and the operation's own globals move up by one: it is by far the most used variable,
 //! and interpreters keep the first global, which is the stack pointer in what compilers emit, at hand.
 //!
@@ -36,6 +39,10 @@ const GAS: u32 = 0;
 
 /// Slots that any activation takes, beyond its variables and operands: return address and the like.
 const FRAME_SLOTS: u32 = 4;
+
+/// Constants of a function that count as one more local variable: copying them takes an interpreter a fraction of what a
+/// variable does.
+const CONSTANTS_PER_SLOT: u32 = 8;
 
 /// Rewrites a module that passed the check.
 ///
@@ -346,8 +353,9 @@ fn rewrite_body(
 ) -> Result<Vec<u8>, BinaryReaderError> {
     let operators = body.get_operators_reader()?;
     let locals = body.range().start as usize..operators.original_position() as usize;
-    // At most 4 + 32 + 512 + 1024.
-    let slots = (FRAME_SLOTS + frame.parameters + frame.locals + frame.operands).cast_signed();
+    // At most 4 + 32 + 512 + 1024 + 4096.
+    let constants = frame.constants / CONSTANTS_PER_SLOT;
+    let slots = (FRAME_SLOTS + frame.parameters + frame.locals + frame.operands + constants).cast_signed();
 
     let mut out = code[locals].to_vec();
     if !frame.leaf {
@@ -357,8 +365,14 @@ fn rewrite_body(
     // where the frame is given back. Jumps keep their depths.
     let result = frame.result.map_or(BlockType::Empty, |ty| BlockType::Result(value_type(ty)));
     encode(&mut out, &[Instruction::Block(result)]);
-    let mut segments =
-        Segments { code, meter, out, run: Vec::new(), cost: meter.costs.local * u64::from(frame.locals), depth: 0 };
+    let mut segments = Segments {
+        code,
+        meter,
+        out,
+        run: Vec::new(),
+        cost: meter.costs.local * u64::from(frame.locals + constants),
+        depth: 0,
+    };
     segments.walk(operators)?;
     let mut out = segments.out;
     if !frame.leaf {

@@ -66,6 +66,43 @@ fn recursion_through_the_table_and_in_turns_ends_there_too() {
     }
 }
 
+/// The interpreter has a cell for each constant in each frame, and fills it at each call: ten thousand constants that are never
+/// reached would otherwise make a call take microseconds for a handful of gas, and end a recursion on one engine alone.
+#[test]
+fn constants_are_paid_for_by_every_call() {
+    let constants: String =
+        (0..12_000).map(|n| format!("(local.set $x (i64.xor (local.get $x) (i64.const {})))", 100_000 + n)).collect();
+    // Five bytes a constant and six around it: the body has at most 64 KiB.
+    let constants = |count: usize| constants.split_inclusive(")))").take(count).collect::<String>();
+    let dead = |count| format!("(if (i32.eqz (i32.const 1)) (then {}))", constants(count));
+    let case = |depth: u32, body: &str| {
+        Case::wat(&format!(
+            "(module (memory (export \"memory\") 1) (global $n (mut i32) (i32.const {depth}))
+               (func $f (local $x i64) (global.set $n (i32.sub (global.get $n) (i32.const 1)))
+                 (if (global.get $n) (then (call $f))) {body})
+               (func (export \"pleach_run\") (call $f)))"
+        ))
+    };
+    // Four slots, one variable, two operands, and an eighth of the constants: those here and four more of `$f`'s own.
+    let body = dead(5_000);
+    let fits = (65_536 - 4) / (4 + 1 + 2 + (5_000 + 5) / 8);
+    assert!(case(fits, &body).run().result.is_ok(), "{:?}", case(fits, &body).run().result);
+    assert_eq!(case(fits + 1, &body).refusal(), Refusal::StackOverflow);
+    // Called in a loop, where it is not counted, it costs gas.
+    let calls = |count: u32, constants: usize| {
+        Case::wat(&format!(
+            "(module (memory (export \"memory\") 1) (func $leaf (local $x i64) {})
+               (func (export \"pleach_run\") (local $n i32) (local.set $n (i32.const {count}))
+                 (loop (call $leaf) (br_if 0 (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))))",
+            dead(constants)
+        ))
+        .run()
+        .gas
+    };
+    let call = |constants| calls(1_001, constants) - calls(1, constants);
+    assert_eq!(call(5_000) - call(8), 1_000 * ((5_000 + 1) / 8 - (8 + 1) / 8));
+}
+
 /// A function that calls none of its module's own is not counted, so engines need room for the largest of them beside what
 /// the counter allows: `Case` runs on both.
 #[test]

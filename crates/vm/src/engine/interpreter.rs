@@ -9,9 +9,10 @@ use super::{Budget, Engine, Program, Run};
 use crate::abi;
 use crate::host::{Host, Stop};
 
-/// Bytes of the interpreter's own stack. The rewritten counter ends first: [`crate::check::limits::STACK_SLOTS`]
-/// slots take at most four of its 8-byte cells each.
-const STACK_BYTES: usize = 4 << 20;
+/// Cells, of 8 bytes, of the interpreter's own stack. The rewritten counter ends first:
+/// [`crate::check::limits::STACK_SLOTS`] slots take at most eight cells each, for a frame has a cell for each constant; and
+/// a function that is not counted has fewer than 2^16.
+const STACK_CELLS: usize = 1 << 20;
 /// Calls within calls. The counter ends first: a frame takes at least four slots.
 const FRAMES: usize = 65_536;
 
@@ -50,7 +51,7 @@ impl Interpreter {
             .wasm_extended_const(false)
             .ignore_custom_sections(true)
             .compilation_mode(CompilationMode::Eager)
-            .set_max_stack_height(STACK_BYTES)
+            .set_max_stack_height(STACK_CELLS)
             .set_max_recursion_depth(FRAMES);
         let engine = wasmi::Engine::new(&config);
         let linker = Arc::new(link(&engine).map_err(|e| e.to_string())?);
