@@ -1,6 +1,6 @@
 //! The node as the engine sees it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -144,22 +144,25 @@ impl Node {
     /// As [`Node::submit`] for many requests, which are checked together; one verdict for each.
     pub fn submit_all(&self, requests: &[Bytes]) -> Vec<Result<Identity, ServiceError>> {
         let contents: Vec<_> = requests.iter().map(content_of).collect();
-        let known: Vec<_> = {
+        let mut verdicts: BTreeMap<Hash, Result<Identity, ServiceError>> = {
             let pool = lock(&self.pool);
-            contents.iter().map(|content| Some(pool.prepared(content)?.identity())).collect()
+            let known = contents.iter().filter_map(|content| Some((*content, Ok(pool.prepared(content)?.identity()))));
+            known.collect()
         };
-        let unknown: Vec<_> =
-            requests.iter().zip(&known).filter(|(_, known)| known.is_none()).map(|(bytes, _)| bytes.clone()).collect();
-        let mut prepared = prepare_all(&unknown, &self.genesis, &self.digest).into_iter();
+        // Copies of one request are one.
+        let mut seen = BTreeSet::new();
+        let unknown = contents.iter().zip(requests);
+        let unknown = unknown.filter(|(content, _)| !verdicts.contains_key(*content) && seen.insert(**content));
+        let (unknown, bytes): (Vec<Hash>, Vec<Bytes>) =
+            unknown.map(|(content, bytes)| (*content, bytes.clone())).unzip();
         let state = self.state();
-        let verdicts = known.into_iter().zip(requests.iter().zip(contents)).map(|(known, (bytes, content))| {
-            if let Some(identity) = known {
-                return Ok(identity);
-            }
-            let prepared = prepared.next().expect("one for each that is not known").map_err(ServiceError::Void)?;
-            self.admit(content, bytes, prepared, &state)
-        });
-        verdicts.collect()
+        let prepared = prepare_all(&bytes, &self.genesis, &self.digest);
+        for ((content, bytes), prepared) in unknown.into_iter().zip(&bytes).zip(prepared) {
+            let prepared = prepared.map_err(ServiceError::Void);
+            let verdict = prepared.and_then(|prepared| self.admit(content, bytes, prepared, &state));
+            verdicts.insert(content, verdict);
+        }
+        contents.iter().map(|content| verdicts[content].clone()).collect()
     }
 
     /// Queues and forwards a request that was checked.
@@ -175,10 +178,16 @@ impl Node {
         }
         {
             let mut pool = lock(&self.pool);
+            // Ordered since the state was looked at: as above.
+            if pool.was_ordered(&content) {
+                return Ok(identity);
+            }
             if !pool.has_room(bytes.len()) {
                 return Err(ServiceError::Overloaded { waiting: pool.len() });
             }
-            pool.add(content, bytes.clone(), Arc::new(prepared));
+            if !pool.add(content, bytes.clone(), Arc::new(prepared)) {
+                return Ok(identity);
+            }
         }
         if let Some(network) = self.network.get() {
             // Lossy on purpose: this node has the request and will lead one day; the client may ask others.
@@ -198,9 +207,8 @@ impl Node {
         for ((content, bytes), prepared) in contents.into_iter().zip(bytes).zip(prepared) {
             let Ok(prepared) = prepared else { continue };
             match state.check(&prepared) {
-                Ok(()) => pool.add(content, bytes, Arc::new(prepared)),
-                Err(void) if comes_soon(&void) => pool.add(content, bytes, Arc::new(prepared)),
-                Err(_) => {}
+                Err(void) if !comes_soon(&void) => {}
+                _ => drop(pool.add(content, bytes, Arc::new(prepared))),
             }
         }
     }

@@ -32,6 +32,8 @@ use crate::service::{BLOCKS_MAX, GET_KEYS_MAX, ServiceError};
 const WAIT_MS_MAX: u64 = 30_000;
 /// How long a read waits for a height that is not certified yet.
 const READ_WAIT: Duration = Duration::from_secs(1);
+/// Bytes of what an error says.
+const DETAIL_BYTES_MAX: usize = 1_024;
 /// Bytes of a body: an encoded request in base64, and the JSON around it.
 const BODY_BYTES_MAX: usize = REQUEST_BYTES_MAX / 3 * 4 + 4_096;
 
@@ -106,6 +108,9 @@ impl From<ServiceError> for Failure {
 }
 
 fn bad_input(detail: String, hint: &str) -> Failure {
+    // What others say of an input may repeat all of it.
+    let detail =
+        if detail.len() > DETAIL_BYTES_MAX { detail.chars().take(DETAIL_BYTES_MAX / 4).collect() } else { detail };
     let problem = Problem { code: "BAD_INPUT".into(), detail, hint: hint.into(), retryable: false };
     Failure(StatusCode::BAD_REQUEST, problem)
 }
@@ -150,13 +155,17 @@ struct Parameters(BTreeMap<String, String>);
 impl Parameters {
     fn read(query: Pairs, known: &[&str]) -> Result<Self, Failure> {
         let Query(pairs) = query.map_err(|e| bad_input(e.body_text(), SEE_DOCUMENT))?;
-        match pairs.iter().find(|(name, _)| !known.contains(&name.as_str())) {
-            None => Ok(Self(pairs.into_iter().collect())),
-            Some((name, _)) => {
-                let detail = format!("there is no parameter {:?}", shortened(name));
-                Err(bad_input(detail, &format!("this path has the parameters {}", known.join(", "))))
+        let mut found = BTreeMap::new();
+        for (name, value) in pairs {
+            let hint = format!("this path has the parameters {}, each once", known.join(", "));
+            if !known.contains(&name.as_str()) {
+                return Err(bad_input(format!("there is no parameter {:?}", shortened(&name)), &hint));
+            }
+            if found.insert(name.clone(), value).is_some() {
+                return Err(bad_input(format!("the parameter {name:?} is there twice"), &hint));
             }
         }
+        Ok(Self(found))
     }
 
     /// A value, by the words that say what it should be.

@@ -103,15 +103,20 @@ impl Pool {
         std::mem::take(&mut self.inbox).into_iter().collect()
     }
 
-    /// Adds a checked request. Of two with one identity the first stays, unless only the second has the code
-    /// with it: the code may turn cold while they wait.
-    pub fn add(&mut self, content: Hash, bytes: Bytes, prepared: Arc<Prepared>) {
+    /// Whether one of the last blocks ordered these very bytes.
+    pub fn was_ordered(&self, content: &Hash) -> bool {
+        self.ordered.contains(content)
+    }
+
+    /// Adds a checked request, and says whether it did. Of two with one identity the first stays, unless only the second has
+    /// the code with it: the code may turn cold while they wait.
+    pub fn add(&mut self, content: Hash, bytes: Bytes, prepared: Arc<Prepared>) -> bool {
         let identity = prepared.identity();
         let code = |prepared: &Prepared| prepared.request().code.is_some();
         match self.pooled.get(&identity) {
-            Some((_, old)) if code(&old.prepared) || !code(&prepared) => return,
+            Some((_, old)) if code(&old.prepared) || !code(&prepared) => return false,
             Some(_) => self.remove(&identity),
-            None if !self.has_room(bytes.len()) => return,
+            None if !self.has_room(bytes.len()) => return false,
             None => {}
         }
         self.pooled_bytes += bytes.len();
@@ -120,6 +125,7 @@ impl Pool {
         self.by_base.insert((prepared.request().body.base, identity));
         self.pooled.insert(identity, (self.next, Pooled { bytes, prepared, content }));
         self.next += 1;
+        true
     }
 
     /// Requests for a block on top of `state`, oldest first, within the cluster's limits.

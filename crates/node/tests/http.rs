@@ -293,6 +293,15 @@ fn bad_receipt_and_block_questions(cluster: &Cluster) {
     assert_problem(&cluster.get(&format!("{unknown}?wait_ms=soon")), 400, "BAD_INPUT", "wait_ms=\"soon\"");
     assert_problem(&cluster.get(&format!("{unknown}?certified=yes")), 400, "BAD_INPUT", "certified=\"yes\"");
     assert_problem(&cluster.get(&format!("{unknown}?wait=1")), 400, "BAD_INPUT", "\"wait\"");
+    assert_problem(
+        &cluster.get(&format!("{unknown}?wait_ms=1&wait_ms=2")),
+        400,
+        "BAD_INPUT",
+        "\"wait_ms\" is there twice",
+    );
+    let long = cluster.get(&format!("/v1/receipts/{}", "z".repeat(20_000)));
+    assert_problem(&long, 400, "BAD_INPUT", "zzz");
+    assert!(long.body.len() < 4_096, "an answer repeats all of a long input: {} bytes", long.body.len());
     let reply: Value = serde_json::from_str(&cluster.get(&unknown).body).expect("JSON");
     assert_eq!(reply["state"], "unknown");
     assert_problem(&cluster.get("/v1/blocks/one"), 400, "BAD_INPUT", "one");
