@@ -12,7 +12,8 @@ mod stages;
 mod start;
 
 use std::process::ExitCode;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use serde_json::json;
@@ -20,6 +21,9 @@ use serde_json::json;
 use cluster::{Cluster, ClusterRun, Load};
 use report::{Measured, processor_time};
 use setup::Folder;
+
+/// How often the processor time is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Accepted bank transfers per second of four nodes on loopback, beside what the ordering engine alone commits with
 /// payloads of the same size.
@@ -212,14 +216,44 @@ fn engine_alone(options: &Options, payload_bytes: usize) -> Result<Measured, Str
         duration: Duration::from_secs(options.seconds),
         folder: folder.path().to_path_buf(),
     };
-    let before = processor_time();
-    let measured = pleach_order::load::measure(&load).map_err(|e| e.to_string())?;
-    let cpu = processor_time().zip(before).map(|(after, before)| after.saturating_sub(before));
+    let (measured, cores) = cores_in_use(load.duration, || pleach_order::load::measure(&load));
+    let measured = measured.map_err(|e| e.to_string())?;
+    let per_second = measured.payloads as f64 / measured.elapsed.as_secs_f64();
     Ok(Measured {
-        per_second: measured.payloads as f64 / measured.elapsed.as_secs_f64(),
+        per_second,
         p50: measured.latency_p50,
         p99: measured.latency_p99,
         finished: measured.payloads,
-        cpu_each: cpu.map(|cpu| cpu / u32::try_from(measured.payloads.max(1)).unwrap_or(u32::MAX)),
+        cpu_each: cores.filter(|_| per_second > 0.0).map(|cores| Duration::from_secs_f64(cores / per_second)),
+    })
+}
+
+/// Runs something that works evenly for its last `counted` seconds, and says how many cores it used in the middle of them:
+/// start, warming up and end are left out.
+fn cores_in_use<T>(counted: Duration, work: impl FnOnce() -> T) -> (T, Option<f64>) {
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let looking = scope.spawn(|| {
+            let mut looks = Vec::new();
+            while !over.load(Ordering::Relaxed) {
+                looks.extend(processor_time().map(|time| (Instant::now(), time)));
+                std::thread::sleep(LOOK_EVERY);
+            }
+            looks
+        });
+        let done = work();
+        let end = Instant::now();
+        over.store(true, Ordering::Relaxed);
+        let looks = looking.join().expect("it only looks");
+        let middle = |(at, _): &&(Instant, Duration)| {
+            let left = end.saturating_duration_since(*at);
+            (counted.mul_f64(0.2)..counted.mul_f64(0.8)).contains(&left)
+        };
+        let (first, last) = (looks.iter().find(middle), looks.iter().rfind(middle));
+        let cores = first.zip(last).and_then(|(first, last)| {
+            let elapsed = last.0.duration_since(first.0).as_secs_f64();
+            (elapsed > 0.0).then(|| last.1.saturating_sub(first.1).as_secs_f64() / elapsed)
+        });
+        (done, cores)
     })
 }
