@@ -5,6 +5,7 @@
 
 mod cluster;
 mod prepared;
+mod prices;
 mod recovery;
 mod report;
 mod setup;
@@ -50,6 +51,9 @@ struct Options {
     /// Prints what one transfer costs in each stage, on one thread without sockets, and ends
     #[arg(long)]
     stages: bool,
+    /// Prints what each kind of work takes for its gas, the dearest first, and ends
+    #[arg(long)]
+    prices: bool,
     /// Sends transfers that were proved and signed before, one for each two accounts, and so measures the nodes without the
     /// work of clients
     #[arg(long)]
@@ -64,7 +68,7 @@ struct Options {
     #[arg(long, value_name = "RECORDS")]
     start: Option<usize>,
     /// Prints one JSON document instead of text
-    #[arg(long, conflicts_with_all = ["stages", "prepared", "durable", "recovery", "start"])]
+    #[arg(long, conflicts_with_all = ["stages", "prices", "prepared", "durable", "recovery", "start"])]
     json: bool,
 }
 
@@ -87,6 +91,12 @@ fn run(options: &Options) -> Result<(), String> {
     if options.stages {
         for (name, time) in stages::measure()? {
             println!("{:>8.1} µs   {name}", time.as_secs_f64() * 1e6);
+        }
+        return Ok(());
+    }
+    if options.prices {
+        for (name, time, gas) in prices::measure()? {
+            println!("{:>8.2} ns each gas   {name}", time.as_secs_f64() * 1e9 / gas.max(1) as f64);
         }
         return Ok(());
     }

@@ -449,7 +449,8 @@ impl Segments<'_> {
     fn flush(&mut self) {
         if self.cost > 0 {
             // A body of 64 KiB costs less than 2^63.
-            self.meter.charge(&mut self.out, &[Instruction::I64Const(self.cost.cast_signed())]);
+            let cost = self.cost + self.meter.costs.run;
+            self.meter.charge(&mut self.out, &[Instruction::I64Const(cost.cast_signed())]);
         }
         self.out.append(&mut self.run);
         self.cost = 0;

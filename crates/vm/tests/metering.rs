@@ -200,6 +200,18 @@ fn prices_are_those_of_the_table() {
     assert_eq!(gas_of("(drop (i32.load (i32.const 1)))") - empty, V1.memory_access + 2);
     assert_eq!(gas_of("(drop (f64.add (f64.const 1) (f64.const 1)))") - empty, V1.float + 3);
     assert_eq!(gas_of("(drop (f64.sqrt (f64.const 1)))") - empty, V1.float_division + 2);
+    // A block's end ends a run, and what follows is another one.
+    assert_eq!(gas_of("(block nop) nop") - gas_of("nop nop"), V1.run);
+    let call = |times: usize| {
+        let calls = "(call $f)".repeat(times);
+        let case = format!(
+            "(module (memory (export \"memory\") 1) (global $g (mut i32) (i32.const 0)) (func $f (global.set $g (global.get $g)))
+               (func (export \"pleach_run\") {calls}))"
+        );
+        let outcome = Case::wat(&case).run();
+        outcome.gas - Case::wat(&case).code.len() as u64
+    };
+    assert_eq!(call(3) - call(2), V1.call + V1.run + 2 * V1.global);
     let copy = |len: u32| gas_of(&format!("(memory.copy (i32.const 0) (i32.const 0) (i32.const {len}))"));
     assert_eq!(copy(8_000) - copy(8), 7_992 / 8);
     let fill = |len: u32| gas_of(&format!("(memory.fill (i32.const 0) (i32.const 0) (i32.const {len}))"));

@@ -1,0 +1,198 @@
+//! What gas pays for: the time of every kind of work for each unit of gas, on this machine's interpreter (threat W2).
+//!
+//! Each case spends all gas of a call on one kind of work, or makes an instance of a module that is large in one way. What
+//! takes several times more for its gas than the rest is a price to attack.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use pleach_types::execution::{Call, Executor as _};
+use pleach_types::{Hash, Key, Limits};
+use pleach_vm::Vm;
+
+/// Times that each case runs; the fastest counts.
+const RUNS: usize = 3;
+
+/// The time for one gas of each case, the dearest first.
+pub fn measure() -> Result<Vec<(String, Duration, u64)>, String> {
+    let mut found = Vec::new();
+    for (name, module) in cases() {
+        let code = Bytes::from(wat::parse_str(&module).map_err(|e| format!("{name}: {e}"))?);
+        let (time, gas) = run(&code)?;
+        found.push((name, time, gas));
+    }
+    found.sort_by_key(|(_, time, gas)| std::cmp::Reverse(time.as_nanos() * 1_000 / u128::from((*gas).max(1))));
+    Ok(found)
+}
+
+/// The least time of a call, and the gas that it used.
+fn run(code: &Bytes) -> Result<(Duration, u64), String> {
+    let limits = Limits::default();
+    let vm = Vm::new(&limits).map_err(|e| e.to_string())?;
+    let operation = Key::new("bank/test").map_err(|e| e.to_string())?;
+    let digest = Hash::from(pleach_tree::ValueDigest::of(code));
+    let call = Call {
+        genesis: &digest,
+        limits: &limits,
+        operation: &operation,
+        code,
+        code_digest: &digest,
+        touched: &[],
+        values: &[],
+        arguments: &Bytes::new(),
+        signers: &[],
+        identity: &digest,
+        height: 1,
+    };
+    // The first one translates the module.
+    let gas = vm.execute(&call).gas;
+    let once = || {
+        let started = Instant::now();
+        drop(std::hint::black_box(vm.execute(&call)));
+        started.elapsed()
+    };
+    Ok(((0..RUNS).map(|_| once()).min().unwrap_or_default(), gas))
+}
+
+fn cases() -> Vec<(String, String)> {
+    let mut cases = Vec::new();
+    cases.extend(instructions().into_iter().map(|(name, work)| (name, endless("", &work, 200))));
+    cases.extend(calls().into_iter().map(|(name, function, work)| (name, endless(&function, &work, 100))));
+    cases.extend(
+        instances().into_iter().map(|(name, parts)| (name, format!("(module {parts} (func (export \"pleach_run\")))"))),
+    );
+    cases
+}
+
+/// A loop that does some work until the gas is gone.
+fn endless(function: &str, work: &str, copies: usize) -> String {
+    let work = work.repeat(copies);
+    format!(
+        "(module
+           (import \"pleach_v1\" \"ret\" (func $ret (param i32 i32)))
+           (import \"pleach_v1\" \"rec_count\" (func $count (result i32)))
+           {function}
+           (memory (export \"memory\") 1)
+           (global $first (mut i32) (i32.const 1)) (global $i (mut i32) (i32.const 1)) (global $f (mut f64) (f64.const 1))
+           (func (export \"pleach_run\") (local $a i32) (local $b i32) (local $x i64) (local $y i64) (local $f f64) (local $g f32)
+             (local.set $a (i32.const 12345)) (local.set $b (i32.const 77))
+             (local.set $x (i64.const 123456789)) (local.set $y (i64.const 77))
+             (local.set $f (f64.const 1.5)) (local.set $g (f32.const 1.5))
+             (loop {work} (br 0))))"
+    )
+}
+
+fn instructions() -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    let mut add = |name: &str, work: String| all.push((name.to_owned(), work));
+    for (local, one, two) in [
+        ("a", "clz popcnt eqz extend8_s", "add mul div_u rem_s rotl shl lt_s"),
+        ("x", "clz ctz popcnt extend32_s", "add mul div_u div_s rem_u rotl shr_u"),
+        ("f", "sqrt nearest floor neg", "add mul div min copysign"),
+        ("g", "sqrt nearest", "add div max"),
+    ] {
+        let ty = match local {
+            "a" => "i32",
+            "x" => "i64",
+            "f" => "f64",
+            _ => "f32",
+        };
+        for name in one.split(' ') {
+            add(&format!("{ty}.{name}"), format!("(local.set ${local} ({ty}.{name} (local.get ${local})))"));
+        }
+        for name in two.split(' ') {
+            let other = match local {
+                "a" => "b",
+                "x" => "y",
+                same => same,
+            };
+            let work = format!("(local.set ${local} ({ty}.{name} (local.get ${local}) (local.get ${other})))");
+            add(&format!("{ty}.{name}"), work);
+        }
+    }
+    for (name, work) in [
+        ("f64 to i64", "(local.set $x (i64.trunc_sat_f64_s (local.get $f)))"),
+        ("i64 to f64", "(local.set $f (f64.convert_i64_u (local.get $x)))"),
+        ("f64 to f32", "(local.set $g (f32.demote_f64 (local.get $f)))"),
+        ("f32 to f64", "(local.set $f (f64.promote_f32 (local.get $g)))"),
+        ("global.get", "(local.set $a (global.get $i))"),
+        ("global.set", "(global.set $i (local.get $a))"),
+        ("global f64", "(global.set $f (global.get $f))"),
+        ("select", "(local.set $a (select (local.get $a) (local.get $b) (local.get $a)))"),
+        ("load", "(local.set $x (i64.load8_u (local.get $b)))"),
+        ("store", "(i64.store offset=40000 (local.get $b) (local.get $x))"),
+        ("memory.size", "(local.set $a (memory.size))"),
+        ("memory.grow by 0", "(drop (memory.grow (i32.const 0)))"),
+        ("memory.grow in vain", "(drop (memory.grow (i32.const 70000)))"),
+        ("memory.fill of 7", "(memory.fill (i32.const 0) (i32.const 0) (i32.const 7))"),
+        ("memory.fill of 64 KiB", "(memory.fill (i32.const 0) (i32.const 0) (i32.const 65536))"),
+        ("memory.copy of 7", "(memory.copy (i32.const 0) (i32.const 9) (i32.const 7))"),
+        ("memory.copy of 60 kB", "(memory.copy (i32.const 0) (i32.const 9) (i32.const 60000))"),
+        ("if", "(if (local.get $a) (then (nop)))"),
+        ("if, else", "(if (local.get $a) (then (local.set $b (i32.const 1))) (else (local.set $b (i32.const 2))))"),
+        ("block", "(block (br 0))"),
+        ("br_if", "(block (br_if 0 (local.get $a)))"),
+        ("br_table", "(block (block (br_table 0 1 0 (local.get $b))))"),
+        ("host: count of records", "(drop (call $count))"),
+        ("host: output of 0", "(call $ret (i32.const 0) (i32.const 0))"),
+        ("host: output of 1 KiB", "(call $ret (i32.const 0) (i32.const 1024))"),
+    ] {
+        add(name, work.into());
+    }
+    all
+}
+
+/// Functions that are called for ever: name, function, call.
+fn calls() -> Vec<(String, String, String)> {
+    let constants = |count: usize| -> String {
+        let use_one = |n| format!("(local.set 0 (i64.xor (local.get 0) (i64.const {})))", 100_000 + n);
+        let all: String = (0..count).map(use_one).collect();
+        format!("(func $f (local i64) (if (i32.eqz (i32.const 1)) (then {all})))")
+    };
+    let operands = format!("{} {} drop", "(i32.load (i32.const 0)) ".repeat(1_000), "i32.add ".repeat(999));
+    let plain = |name: &str, function: String| (name.to_owned(), function, "(call $f)".to_owned());
+    vec![
+        plain("call", "(func $f)".into()),
+        plain("call that calls", "(func $g) (func $f (call $g))".into()),
+        plain("call, 512 variables", format!("(func $f (local {}))", "i64 ".repeat(512))),
+        plain("call, 1,000 operands", format!("(func $f (if (i32.eqz (i32.const 1)) (then {operands})))")),
+        plain("call, 7 constants", constants(6)),
+        plain("call, 5,000 constants", constants(5_000)),
+        (
+            "call, 32 parameters".into(),
+            format!("(func $f {})", "(param i32) ".repeat(32)),
+            format!("(call $f {})", "(local.get $a)".repeat(32)),
+        ),
+        (
+            "call_indirect".into(),
+            "(type $v (func)) (table 1 funcref) (elem (i32.const 0) $f) (func $f)".into(),
+            "(call_indirect (type $v) (i32.const 0))".into(),
+        ),
+        (
+            "table.copy of 100".into(),
+            "(table 100 funcref)".into(),
+            "(table.copy (i32.const 0) (i32.const 0) (i32.const 100))".into(),
+        ),
+    ]
+}
+
+/// Modules of which only an instance is made: name, and what they have.
+fn instances() -> Vec<(String, String)> {
+    let page = "(memory (export \"memory\") 1)";
+    let many = |count: usize, part: &str| format!("{page} {}", part.repeat(count));
+    let touched: String = (0..64).map(|n| format!("(data (i32.const {}) \"x\")", n * 65_536)).collect();
+    let exports: String = (0..60).map(|n| format!("(func (export \"e{n}\"))")).collect();
+    [
+        ("instance", page.to_owned()),
+        ("instance, 64 pages", "(memory (export \"memory\") 64)".into()),
+        ("instance, 64 pages touched", format!("(memory (export \"memory\") 64) {touched}")),
+        ("instance, 1,000 data segments", many(1_000, "(data (i32.const 0) \"\")")),
+        ("instance, 1,000 element segments", format!("(table 1 funcref) {}", many(1_000, "(elem (i32.const 0) func)"))),
+        ("instance, table of 8,192", format!("{page} (table 8192 funcref)")),
+        ("instance, 4,000 functions", many(4_000, "(func)")),
+        ("instance, 250 globals", many(250, "(global (mut i64) (i64.const 1))")),
+        ("instance, 60 exports", format!("{page} {exports}")),
+    ]
+    .map(|(name, parts)| (name.to_owned(), parts))
+    .into()
+}
