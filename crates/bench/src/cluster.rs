@@ -70,8 +70,7 @@ impl Cluster {
         let start = if writing { pleach_node::start } else { pleach_node::start_without_writing };
         let nodes: Result<Vec<_>, _> = configs.iter().map(start).collect();
         let nodes = nodes.map_err(|e| e.to_string())?;
-        let addresses: Vec<_> = nodes.iter().map(|node| node.public_address().to_string()).collect();
-        let transport = Arc::new(HttpTransport::new(&addresses).map_err(|e| e.to_string())?);
+        let transport = Arc::new(HttpTransport::new(&addresses(&nodes)).map_err(|e| e.to_string())?);
         let config = Config { submit_to: Some(1), certified: true, ..Config::default() };
         let client =
             Client::builder(genesis.digest(), transport).config(config).connect().await.map_err(|e| e.to_string())?;
@@ -143,7 +142,7 @@ impl Cluster {
             blocks,
             failures,
             stale,
-            request_bytes: self.request_bytes().await?,
+            request_bytes: self.transfer(0, 1, 0, None)?.len(),
         })
     }
 
@@ -159,7 +158,7 @@ impl Cluster {
 
     /// Where the nodes listen for clients.
     pub fn addresses(&self) -> Vec<String> {
-        self.nodes.iter().map(|node| node.public_address().to_string()).collect()
+        addresses(&self.nodes)
     }
 
     /// A client of the cluster.
@@ -172,35 +171,40 @@ impl Cluster {
         &self.payers
     }
 
-    /// Bytes of a transfer's request.
-    async fn request_bytes(&self) -> Result<usize, String> {
+    /// A transfer of 1 between two accounts, proved at the newest height and signed. Requests of equal accounts need different
+    /// nonces.
+    pub fn transfer(&self, from: usize, to: usize, nonce: u128, code: Option<Bytes>) -> Result<Bytes, String> {
         let key = |name: &str| Key::new(name).map_err(|e| e.to_string());
-        let (operation, mut touched) =
-            (key("bank/transfer")?, vec![key("bank/accounts/a0")?, key("bank/accounts/a1")?]);
+        let (payer, from, to) = (&self.payers[from..=from], account(from), account(to));
+        let operation = key("bank/transfer")?;
+        let mut touched = vec![key(&format!("bank/accounts/{from}"))?, key(&format!("bank/accounts/{to}"))?];
         touched.sort();
-        let state = self.nodes[0].node().state();
+        let state = self.node().state();
         let proof = state.prove(touched.iter().chain([&operation])).map_err(|e| e.to_string())?.encode();
-        let value = |key: &Key| self.nodes[0].node().value(key).map_err(|e| e.to_string());
+        let value = |key: &Key| self.node().value(key).map_err(|e| e.to_string());
         let values = touched.iter().map(value).collect::<Result<_, _>>()?;
         let body = Body {
             genesis: *state.genesis_digest(),
             operation,
-            arguments: bank::transfer("a0", "a1", 1),
+            arguments: bank::transfer(&from, &to, 1),
             base: state.height(),
-            nonce: [0; 16],
+            nonce: nonce.to_le_bytes(),
             signers: Vec::new(),
             touched,
         };
-        Ok(Request::sign(body, &self.payers[..1], proof.into(), values, None).encode().len())
+        Ok(Request::sign(body, payer, proof.into(), values, code).encode().into())
     }
 
     /// Stops the nodes.
-    pub fn stop(self) -> Result<(), String> {
-        for node in self.nodes {
-            node.stop().map_err(|e| e.to_string())?;
-        }
-        Ok(())
+    pub async fn stop(self) -> Result<(), String> {
+        let stop = || self.nodes.into_iter().try_for_each(|node| node.stop().map_err(|e| e.to_string()));
+        tokio::task::spawn_blocking(stop).await.map_err(|e| e.to_string())?
     }
+}
+
+/// Where nodes listen for clients.
+fn addresses(nodes: &[RunningNode]) -> Vec<String> {
+    nodes.iter().map(|node| node.public_address().to_string()).collect()
 }
 
 /// What the clients of one run share.

@@ -134,8 +134,7 @@ fn run(options: &Options) -> Result<(), String> {
                 "transfers        {}   {} blocks, {} conflicts retried, failures {:?}",
                 run.transfers, run.blocks, run.stale, run.failures
             );
-            println!("engine alone     {engine}   payloads of {} bytes", run.request_bytes);
-            println!("ratio            {ratio:>8.2}");
+            print_engine(&engine, run.request_bytes, ratio);
         }
         rounds.push(json!({
             "transfers": run.transfers.json(), "engine": engine.json(), "ratio": ratio, "conflicts_retried": run.stale,
@@ -153,9 +152,14 @@ fn run_cluster(runtime: &tokio::runtime::Runtime, load: Load, writing: bool) -> 
     runtime.block_on(async {
         let cluster = Cluster::start(load.accounts, writing).await?;
         let run = cluster.run(load).await?;
-        tokio::task::spawn_blocking(move || cluster.stop()).await.map_err(|e| e.to_string())??;
+        cluster.stop().await?;
         Ok(run)
     })
+}
+
+fn print_engine(engine: &Measured, payload_bytes: usize, ratio: f64) {
+    println!("engine alone     {engine}   payloads of {payload_bytes} bytes");
+    println!("ratio            {ratio:>8.2}");
 }
 
 /// Prepared transfers beside the engine alone.
@@ -166,7 +170,7 @@ fn compare_prepared(options: &Options, runtime: &tokio::runtime::Runtime, load: 
             let cluster = Cluster::start(load.accounts, true).await?;
             eprintln!("preparing {} transfers", load.accounts / 2);
             let run = prepared::run(&cluster, load.clients).await?;
-            tokio::task::spawn_blocking(move || cluster.stop()).await.map_err(|e| e.to_string())??;
+            cluster.stop().await?;
             Ok::<_, String>(run)
         })?;
         let engine = engine_alone(options, run.request_bytes)?;
@@ -174,8 +178,7 @@ fn compare_prepared(options: &Options, runtime: &tokio::runtime::Runtime, load: 
             "prepared         {}   {} transfers in {} blocks, failures {:?}",
             run.transfers, run.requests, run.blocks, run.failures
         );
-        println!("engine alone     {engine}   payloads of {} bytes", run.request_bytes);
-        println!("ratio            {:>8.2}", run.transfers.per_second / engine.per_second);
+        print_engine(&engine, run.request_bytes, run.transfers.per_second / engine.per_second);
     }
     Ok(())
 }

@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use pleach_client::{HttpTransport, Transport, TransportError, arguments::bank};
+use pleach_client::{HttpTransport, Transport, TransportError};
+use pleach_types::Key;
 use pleach_types::api::RequestState;
-use pleach_types::{Body, Encode as _, Key, Request};
 
 use crate::cluster::{Cluster, FUNDS, account};
 use crate::report::{Measured, processor_time};
@@ -84,28 +84,10 @@ async fn reached(next: &AtomicUsize, sent: usize) {
 
 /// The requests, proved at one height: nothing else changes the state, so they stay valid until they are sent.
 fn prepare(cluster: &Cluster) -> Result<Vec<Bytes>, String> {
-    let key = |name: &str| Key::new(name).map_err(|e| e.to_string());
-    let operation = key("bank/transfer")?;
-    let node = cluster.node();
-    let state = node.state();
     let request = |n: usize| {
-        let (from, to) = (account(2 * n), account(2 * n + 1));
-        let mut touched = vec![key(&format!("bank/accounts/{from}"))?, key(&format!("bank/accounts/{to}"))?];
-        touched.sort();
-        let proof = state.prove(touched.iter().chain([&operation])).map_err(|e| e.to_string())?.encode();
-        let values = touched.iter().map(|key| node.value(key).map_err(|e| e.to_string())).collect::<Result<_, _>>()?;
-        let body = Body {
-            genesis: *state.genesis_digest(),
-            operation: operation.clone(),
-            arguments: bank::transfer(&from, &to, 1),
-            base: state.height(),
-            nonce: (n as u128).to_le_bytes(),
-            signers: Vec::new(),
-            touched,
-        };
         // The first makes the code warm, the others need not bring it.
         let code = (n == 0).then(|| Bytes::from_static(pleach_vm::builtin::BANK_TRANSFER));
-        Ok(Request::sign(body, &cluster.payers()[2 * n..=2 * n], proof.into(), values, code).encode().into())
+        cluster.transfer(2 * n, 2 * n + 1, n as u128, code)
     };
     (0..cluster.payers().len() / 2).map(request).collect()
 }

@@ -16,6 +16,12 @@ use thiserror::Error;
 
 use crate::profile::quoted;
 
+/// What to do where an operation is not there.
+pub fn no_operation(operation: &Key) -> String {
+    let key = quoted(operation.as_str());
+    format!("check the spelling, or deploy it: pleach op deploy FILE.wasm {key} --as KEYFILE")
+}
+
 /// How a command that did its work ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -269,10 +275,7 @@ impl CliError {
             Self::Exists { .. } => "name another one, or remove it yourself".into(),
             Self::Arguments { signature, .. } => format!("it takes: {signature}"),
             Self::NoSchema { .. } => "encode them yourself and give them with --arguments-hex".into(),
-            Self::NoOperation { operation, .. } => {
-                let key = quoted(operation.as_str());
-                format!("check the spelling, or deploy it: pleach op deploy FILE.wasm {key} --as KEYFILE")
-            }
+            Self::NoOperation { operation, .. } => no_operation(operation),
             Self::NoReceipt { .. } => "nodes remember the receipts of the last blocks only; with --wait the command \
                 waits for a request that is on its way"
                 .into(),

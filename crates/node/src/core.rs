@@ -208,7 +208,9 @@ impl Node {
             let Ok(prepared) = prepared else { continue };
             match state.check(&prepared) {
                 Err(void) if !comes_soon(&void) => {}
-                _ => drop(pool.add(content, bytes, Arc::new(prepared))),
+                _ => {
+                    pool.add(content, bytes, Arc::new(prepared));
+                }
             }
         }
     }

@@ -50,6 +50,11 @@ impl Queue {
         self.waiting.len() < WAITING_MAX && self.bytes + bytes <= WAITING_BYTES_MAX
     }
 
+    fn push(&mut self, request: Bytes, verdict: oneshot::Sender<Verdict>) {
+        self.bytes += request.len();
+        self.waiting.push_back((request, verdict));
+    }
+
     fn pop(&mut self) -> Option<(Bytes, oneshot::Sender<Verdict>)> {
         let first = self.waiting.pop_front()?;
         self.bytes -= first.0.len();
@@ -91,8 +96,7 @@ impl Door {
             if !queue.has_room(request.len()) {
                 return Err(ServiceError::Overloaded { waiting: queue.waiting.len() });
             }
-            queue.bytes += request.len();
-            queue.waiting.push_back((request, verdict));
+            queue.push(request, verdict);
             std::mem::replace(&mut queue.attended, true)
         };
         if !attended {
@@ -144,8 +148,7 @@ mod tests {
         for length in lengths {
             let (verdict, decided) = oneshot::channel();
             assert!(queue.has_room(*length));
-            queue.bytes += length;
-            queue.waiting.push_back((Bytes::from(vec![0; *length]), verdict));
+            queue.push(Bytes::from(vec![0; *length]), verdict);
             clients.push(decided);
         }
         (queue, clients)

@@ -178,17 +178,17 @@ impl Parameters {
 
 /// As much of what a stranger sent as an answer repeats.
 fn shortened(text: &str) -> String {
-    text.chars().take(100).collect()
+    text.chars().take(200).collect()
 }
 
 async fn unknown_path(uri: axum::http::Uri) -> Failure {
-    let detail = format!("there is no {}", uri.path().chars().take(200).collect::<String>());
+    let detail = format!("there is no {}", shortened(uri.path()));
     let problem = Problem { code: "UNKNOWN_PATH".into(), detail, hint: SEE_DOCUMENT.into(), retryable: false };
     Failure(StatusCode::NOT_FOUND, problem)
 }
 
 async fn wrong_method(method: axum::http::Method, uri: axum::http::Uri) -> Failure {
-    let detail = format!("{} does not take {method}", uri.path().chars().take(200).collect::<String>());
+    let detail = format!("{} does not take {method}", shortened(uri.path()));
     let problem = Problem { code: "WRONG_METHOD".into(), detail, hint: SEE_DOCUMENT.into(), retryable: false };
     Failure(StatusCode::METHOD_NOT_ALLOWED, problem)
 }

@@ -70,11 +70,10 @@ fn recursion_through_the_table_and_in_turns_ends_there_too() {
 /// reached would otherwise make a call take microseconds for a handful of gas, and end a recursion on one engine alone.
 #[test]
 fn constants_are_paid_for_by_every_call() {
-    let constants: String =
-        (0..12_000).map(|n| format!("(local.set $x (i64.xor (local.get $x) (i64.const {})))", 100_000 + n)).collect();
-    // Five bytes a constant and six around it: the body has at most 64 KiB.
-    let constants = |count: usize| constants.split_inclusive(")))").take(count).collect::<String>();
-    let dead = |count| format!("(if (i32.eqz (i32.const 1)) (then {}))", constants(count));
+    let dead = |count: usize| {
+        let use_one = |n| format!("(local.set $x (i64.xor (local.get $x) (i64.const {})))", 100_000 + n);
+        format!("(if (i32.eqz (i32.const 1)) (then {}))", (0..count).map(use_one).collect::<String>())
+    };
     let case = |depth: u32, body: &str| {
         Case::wat(&format!(
             "(module (memory (export \"memory\") 1) (global $n (mut i32) (i32.const {depth}))

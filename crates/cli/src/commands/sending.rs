@@ -8,10 +8,9 @@ use pleach_types::{Height, Identity, Key, Receipt, Refusal, Verdict};
 use serde::Serialize;
 
 use crate::args::Sending;
-use crate::errors::{CliError, Ending};
+use crate::errors::{CliError, Ending, no_operation};
 use crate::files;
 use crate::output::{Output, table, thousands, value_text};
-use crate::profile::quoted;
 use crate::row;
 
 /// How long a command waits for slow nodes after the outcome is proved.
@@ -221,10 +220,7 @@ fn advise(output: Output, refusal: &Refusal, aborted: Option<String>) {
     let advice = match refusal {
         Refusal::Aborted { code: SIGNATURE, .. } => aborted.or_else(|| Some(MISSING.into())),
         Refusal::Aborted { .. } => aborted,
-        Refusal::OperationAbsent(key) => {
-            let key = quoted(key.as_str());
-            Some(format!("check the spelling, or deploy it: pleach op deploy FILE.wasm {key} --as KEYFILE"))
-        }
+        Refusal::OperationAbsent(key) => Some(no_operation(key)),
         _ => None,
     };
     if let Some(advice) = advice {
