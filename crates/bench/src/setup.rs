@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use pleach_types::key::{BASE_RULE, ROOT_RULE};
-use pleach_types::{Genesis, Key, Limits, Member, Partitioning, SecretKey};
+use pleach_types::{Genesis, Key, Member, SecretKey};
 
 /// A genesis with `members` members, and their keys in the same order.
 pub fn genesis(members: u8) -> (Genesis, Vec<SecretKey>) {
@@ -17,15 +17,7 @@ pub fn genesis(members: u8) -> (Genesis, Vec<SecretKey>) {
     let rules = [(ROOT_RULE, pleach_vm::builtin::ROOT_RULE), (BASE_RULE, pleach_vm::builtin::BASE_RULE)];
     let records: BTreeMap<_, _> =
         rules.into_iter().map(|(key, code)| (Key::new(key).expect("a system key"), Bytes::from_static(code))).collect();
-    let genesis = Genesis {
-        name: "bench".into(),
-        members,
-        history: 512,
-        partitioning: Partitioning::EVERYWHERE,
-        limits: Limits::default(),
-        records,
-    };
-    (genesis, secrets)
+    (Genesis { history: 512, ..Genesis::new("bench", members, records) }, secrets)
 }
 
 /// Ports that were free a moment ago.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use pleach_types::{Hash, Key};
+use pleach_types::{Hash, Key, PublicKey};
 use pleach_vm::Schema;
 
 /// A key-value database run by nodes that need not trust each other.
@@ -244,6 +244,7 @@ Examples:
   pleach init --nodes 7 --out net --name ledger --history 256
   pleach init --nodes 7 --replicas 3 --out net      each node keeps about 3/7 of the records
   pleach init --out net --host 10.0.0.1,10.0.0.2,10.0.0.3,10.0.0.4
+  pleach init --out net --owner $(pleach key show a.key)
 
 With one host, node i listens on base-port + 10 (i - 1) for clients and on the next port for members; with one
 host per node all of them use base-port. Nothing is overwritten: the folder must not exist yet, or be empty.")]
@@ -269,6 +270,15 @@ pub struct Init {
     /// Allow --replicas K with K at most f: any K faulty nodes may then lose records for ever.
     #[arg(long)]
     pub accept_loss: bool,
+    /// The public key of an owner, who may change the members [repeat it; default: nobody, members leave by evidence alone]
+    #[arg(long, value_name = "PUBLIC_KEY")]
+    pub owner: Vec<PublicKey>,
+    /// How many owners must sign a change [default: all of them]
+    #[arg(long, value_name = "N", requires = "owner")]
+    pub threshold: Option<u8>,
+    /// Only domains that as many owners have signed may be created [default: anybody creates domains]
+    #[arg(long, requires = "owner")]
+    pub approved_domains: bool,
     /// The cluster's name.
     #[arg(long, default_value = "pleach")]
     pub name: String,

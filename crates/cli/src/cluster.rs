@@ -7,8 +7,9 @@ use std::path::Path;
 use bytes::Bytes;
 use pleach_node::NodeConfig;
 use pleach_node::config::{Listen, MemberAddresses, NodeFiles, key_file_text};
+use pleach_types::committee::faults;
 use pleach_types::key::{BASE_RULE, ROOT_RULE};
-use pleach_types::{Genesis, Hash, Key, Limits, Member, Partitioning, SecretKey};
+use pleach_types::{Genesis, Governance, Hash, Key, Member, Partitioning, SecretKey};
 
 use crate::errors::CliError;
 use crate::files;
@@ -28,6 +29,8 @@ pub struct ClusterPlan {
     pub history: u64,
     /// How the key space is divided among them.
     pub partitioning: Partitioning,
+    /// How members come and go.
+    pub governance: Governance,
     /// Whether nodes run although tolerated faults could lose records.
     pub accept_loss: bool,
     /// The nodes: their names and where they listen.
@@ -41,6 +44,8 @@ pub struct ClusterFiles {
     pub genesis: Hash,
     /// How many members may be faulty.
     pub faults: usize,
+    /// How many members keep each record.
+    pub copies: usize,
 }
 
 impl ClusterPlan {
@@ -59,20 +64,23 @@ impl ClusterPlan {
         let nodes = self.members.iter().map(|member| member.public.clone()).collect();
         let profile = Profile { genesis: genesis.digest(), nodes };
         files::write_new(&folder.join(PROFILE_FILE), &profile.text())?;
-        Ok(ClusterFiles { genesis: genesis.digest(), faults: genesis.faults() })
+        let copies = usize::from(self.partitioning.replicas).min(genesis.members.len());
+        Ok(ClusterFiles { genesis: genesis.digest(), faults: faults(genesis.members.len()), copies })
     }
 
     fn genesis(&self, secrets: &[SecretKey]) -> Result<Genesis, CliError> {
-        let member = |(place, secret): (&MemberAddresses, &SecretKey)| Member::new(&place.name, secret.public());
+        let member = |(place, secret): (&MemberAddresses, &SecretKey)| Member {
+            address: place.peer.clone(),
+            ..Member::new(&place.name, secret.public())
+        };
         let mut members: Vec<_> = self.members.iter().zip(secrets).map(member).collect();
         members.sort_by_key(|member| member.public_key);
         let genesis = Genesis {
-            name: self.name.clone(),
-            members,
+            salt: files::random()?,
             history: self.history,
             partitioning: self.partitioning,
-            limits: Limits::default(),
-            records: rules()?,
+            governance: self.governance.clone(),
+            ..Genesis::new(&self.name, members, rules()?)
         };
         genesis.check()?;
         Ok(genesis)

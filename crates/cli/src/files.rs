@@ -55,12 +55,16 @@ pub fn read(path: &Path, limit: usize) -> Result<Bytes, CliError> {
 
 /// A new secret key from the system's randomness.
 pub fn new_secret() -> Result<SecretKey, CliError> {
+    Ok(SecretKey::from_seed(random()?))
+}
+
+/// Bytes of the system's randomness.
+pub fn random<const N: usize>() -> Result<[u8; N], CliError> {
     use rand::TryRngCore as _;
-    let mut seed = [0; 32];
-    rand::rngs::OsRng
-        .try_fill_bytes(&mut seed)
-        .map_err(|e| CliError::Internal(format!("the system gives no randomness: {e}")))?;
-    Ok(SecretKey::from_seed(seed))
+    let mut bytes = [0; N];
+    let filled = rand::rngs::OsRng.try_fill_bytes(&mut bytes);
+    filled.map_err(|e| CliError::Internal(format!("the system gives no randomness: {e}")))?;
+    Ok(bytes)
 }
 
 /// Reads the key files of signers.

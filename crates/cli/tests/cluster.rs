@@ -64,7 +64,7 @@ fn reads_are_proved(cluster: &Cluster) {
     let mut rule = pleach(&cluster.folder);
     rule.args(["get", ".base_rule", "--raw", "--profile", "net/profile.toml"]);
     assert_eq!(rule.output().expect("the program runs").stdout, pleach_vm::builtin::BASE_RULE);
-    let ran = cluster.run(&["get", "bank/nobody", ".members/node-1", "-o", "json"]);
+    let ran = cluster.run(&["get", "bank/nobody", ".cluster", "-o", "json"]);
     assert_eq!(ran.code, Some(3), "an absent record has a code of its own: {}", ran.stderr);
     let document = ran.json("pleach.get/1");
     assert_eq!(document["trust"], "certified");

@@ -129,9 +129,10 @@ impl Builder {
             Some(executor) => executor,
             None => Arc::new(Vm::new(&verifier.genesis().limits).map_err(|e| Error::NoRuntime(e.to_string()))?),
         };
-        let submit_to = self.config.submit_to.unwrap_or(verifier.genesis().faults() + 1).max(1);
+        let submit_to = self.config.submit_to.unwrap_or(verifier.committee().faults() + 1).max(1);
         let code = Mutex::default();
-        let keepers = Keepers::new(verifier.genesis(), nodes.transport.nodes());
+        let partitioning = verifier.genesis().partitioning;
+        let keepers = Keepers::new(verifier.committee(), partitioning, nodes.transport.nodes());
         let inner = Inner { verifier, nodes, keepers, executor, config: self.config, submit_to, code };
         inner.learn_members().await;
         Ok(Client { inner: Arc::new(inner) })
@@ -328,7 +329,7 @@ impl Client {
         let inner = &self.inner;
         let (transport, limit) = (&inner.nodes.transport, inner.config.reply_timeout);
         let claimed = inner.ask(|node| inner.nodes.reply(node, limit, transport.members(node)).boxed()).await?;
-        let genesis = self.genesis();
+        let committee = inner.verifier.committee();
         let address = |key: &PublicKey| claimed.members.iter().find(|view| view.public_key == *key)?.http.clone();
         let view = |member: &pleach_types::Member| MemberView {
             name: member.name.clone(),
@@ -336,9 +337,9 @@ impl Client {
             http: address(&member.public_key),
         };
         Ok(Members {
-            members: genesis.members.iter().map(view).collect(),
-            faults_tolerated: genesis.faults() as u64,
-            quorum: genesis.quorum() as u64,
+            members: committee.members().iter().map(view).collect(),
+            faults_tolerated: committee.faults() as u64,
+            quorum: committee.quorum() as u64,
         })
     }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures::future::join_all;
-use pleach_types::{Genesis, Key, PartitionMap, PublicKey};
+use pleach_types::{Committee, Key, PartitionMap, Partitioning, PublicKey};
 
 use crate::client::Inner;
 
@@ -18,17 +18,17 @@ pub(crate) struct Keepers {
     map: PartitionMap,
     /// Whether every member keeps everything, so that it does not matter who is asked.
     everywhere: bool,
-    members: Vec<PublicKey>,
+    members: Committee,
     /// For each node its place among the members, once it has said who it is.
     places: Mutex<Vec<Option<u16>>>,
 }
 
 impl Keepers {
-    pub(crate) fn new(genesis: &Genesis, nodes: usize) -> Self {
+    pub(crate) fn new(members: &Committee, partitioning: Partitioning, nodes: usize) -> Self {
         Self {
-            map: genesis.partition_map(),
-            everywhere: usize::from(genesis.partitioning.replicas) >= genesis.members.len(),
-            members: genesis.members.iter().map(|member| member.public_key).collect(),
+            map: members.partition_map(partitioning),
+            everywhere: usize::from(partitioning.replicas) >= members.members().len(),
+            members: members.clone(),
             places: Mutex::new(vec![None; nodes]),
         }
     }
@@ -45,7 +45,7 @@ impl Keepers {
 
     /// Notes which member a node says it is.
     fn learn(&self, node: usize, key: &PublicKey) {
-        let place = self.members.binary_search(key).ok().and_then(|place| u16::try_from(place).ok());
+        let place = self.members.index(key).map(u16::from);
         if let Some(slot) = self.places().get_mut(node) {
             *slot = place;
         }
@@ -67,8 +67,8 @@ impl Keepers {
     }
 
     /// The names of the members that keep a prefix.
-    pub(crate) fn names(&self, prefix: u32, genesis: &Genesis) -> Vec<String> {
-        let members = self.map.keepers(prefix).iter().filter_map(|place| genesis.members.get(usize::from(*place)));
+    pub(crate) fn names(&self, prefix: u32) -> Vec<String> {
+        let members = self.map.keepers(prefix).iter().filter_map(|place| self.members.get(usize::from(*place)));
         members.map(|member| member.name.clone()).collect()
     }
 

@@ -210,7 +210,7 @@ impl Inner {
     }
 
     fn no_keeper(&self, key: Key, prefix: u32) -> Error {
-        let keepers = self.keepers.names(prefix, self.verifier.genesis());
+        let keepers = self.keepers.names(prefix);
         Error::NoKeeper { key, keepers, nodes: self.nodes.transport.nodes() }
     }
 

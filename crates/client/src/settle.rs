@@ -47,7 +47,7 @@ struct Votes {
 
 impl Votes {
     fn new(client: &Inner) -> Self {
-        Self { needed: client.verifier.genesis().faults() + 1, by_result: BTreeMap::new() }
+        Self { needed: client.verifier.committee().faults() + 1, by_result: BTreeMap::new() }
     }
 
     /// Counts a member's word for a result. The receipts tree under a result has one receipt for an identity,
@@ -495,7 +495,7 @@ impl<'a> Pursuit<'a> {
         let status = client.nodes.transport.status(node);
         let status = client.nodes.reply(node, client.config.reply_timeout, status).await.ok()?;
         let remembers = status.oldest_height <= self.request.body.base.saturating_add(1);
-        let member = client.verifier.genesis().member(&status.public_key).is_some();
+        let member = client.verifier.committee().member(&status.public_key).is_some();
         (remembers && member).then_some(Account::Without(status.public_key))
     }
 
@@ -506,8 +506,8 @@ impl<'a> Pursuit<'a> {
         if let (false, Some(problem)) = (self.taken, &self.overload) {
             return Error::Overloaded { identity, expires, waited, problem: Box::new(problem.clone()) };
         }
-        let genesis = self.client.verifier.genesis();
-        let (members, quorum) = (genesis.members.len(), genesis.quorum());
+        let committee = self.client.verifier.committee();
+        let (members, quorum) = (committee.members().len(), committee.quorum());
         let answering = members.saturating_sub(self.failing.len());
         if answering < quorum {
             return Error::NoQuorum { identity, expires, answering, members, quorum };

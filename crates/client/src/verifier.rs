@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use pleach_tree::{Proof, ProofLimits, Tree, ValueDigest, VerifiedProof};
+use pleach_tree::{Proof, ProofLimits, ValueDigest, VerifiedProof};
 use pleach_types::api::{
     Base64, GetReply, GetRequest, ReceiptProof, ReceiptReply, ReceiptView, RecordView, RequestState,
 };
 use pleach_types::certificate::ResultProof;
 use pleach_types::genesis::GenesisError;
-use pleach_types::{BlockResult, Decode, Genesis, Hash, Height, Identity, Key, PublicKey, Receipt};
+use pleach_types::{BlockResult, Committee, Decode, Genesis, Hash, Height, Identity, Key, PublicKey, Receipt};
 
 use crate::error::Falsehood;
 
@@ -28,6 +28,7 @@ const VOUCHED_KEPT: usize = 1_024;
 pub(crate) struct Verifier {
     genesis: Genesis,
     digest: Hash,
+    committee: Committee,
     /// Certified results by height.
     results: Mutex<BTreeMap<Height, BlockResult>>,
     /// Signatures over results that were checked: all receipts of a height come under the same few.
@@ -99,15 +100,11 @@ impl Verifier {
     /// Height 0 needs nobody's word: its root follows from the genesis.
     pub(crate) fn new(genesis: Genesis) -> Result<Self, GenesisError> {
         genesis.check()?;
-        let mut tree = Tree::new();
-        tree.apply(
-            genesis.all_records()?.into_iter().map(|(key, value)| (Bytes::from(String::from(key)), Some(value))),
-        );
-        let result = BlockResult::genesis(tree.root().into());
-        let digest = genesis.digest();
+        let result = genesis.result()?;
         Ok(Self {
+            digest: genesis.digest(),
+            committee: genesis.committee()?,
             genesis,
-            digest,
             results: Mutex::new(BTreeMap::from([(0, result)])),
             vouched: Mutex::default(),
             floor: AtomicU64::new(0),
@@ -116,6 +113,10 @@ impl Verifier {
 
     pub(crate) const fn genesis(&self) -> &Genesis {
         &self.genesis
+    }
+
+    pub(crate) const fn committee(&self) -> &Committee {
+        &self.committee
     }
 
     pub(crate) const fn digest(&self) -> Hash {
@@ -158,7 +159,7 @@ impl Verifier {
         }
         let certificate = certificate.ok_or(Falsehood::NoCertificate(height))?;
         let proof: ResultProof = decode("certificate", certificate)?;
-        let result = *proof.verify(&self.genesis)?.result();
+        let result = *proof.verify(&self.digest, &self.committee)?.result();
         if result.height != height {
             return Err(Falsehood::OtherHeight { asked: height, found: result.height });
         }
@@ -235,7 +236,7 @@ impl Verifier {
     }
 
     fn check_signature(&self, result: &BlockResult, proof: &ReceiptProof) -> Result<(), Falsehood> {
-        if self.genesis.member(&proof.node).is_none() {
+        if self.committee.member(&proof.node).is_none() {
             return Err(Falsehood::ForeignNode(proof.node));
         }
         let statement = result.statement(&self.digest);

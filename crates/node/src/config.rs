@@ -159,7 +159,8 @@ impl NodeConfig {
     /// If it cannot be read or is not this member's.
     pub fn read_key(&self, genesis: &Genesis) -> Result<SecretKey, ConfigError> {
         let secret = read_key(&self.node.key_file)?;
-        let listed = genesis.member(&secret.public()).is_some_and(|member| member.name == self.node.name);
+        let key = secret.public();
+        let listed = genesis.members.iter().any(|m| m.public_key == key && m.name == self.node.name);
         if listed {
             return Ok(secret);
         }
@@ -167,7 +168,7 @@ impl NodeConfig {
             genesis.members.iter().map(|m| format!("{} ({})", m.name, m.public_key.short())).collect();
         Err(ConfigError::NotAMember {
             name: self.node.name.clone(),
-            key: secret.public().short(),
+            key: key.short(),
             genesis: genesis.digest(),
             members: members.join(", "),
         })

@@ -12,7 +12,7 @@ use pleach_store::{BlockWrite, Keep, WindowEntry};
 use pleach_tree::{Path, Prefix};
 use pleach_types::receipt::Void;
 use pleach_types::{
-    Block, Certificate, Encode, Genesis, Hash, Height, Identity, Member, PartitionMap, PublicKey, SecretKey,
+    Block, Certificate, Committee, Encode, Genesis, Hash, Height, Identity, Member, PartitionMap, PublicKey, SecretKey,
 };
 use tokio::sync::Notify;
 use tracing::debug;
@@ -39,6 +39,8 @@ pub struct Node {
     pub(crate) name: String,
     pub(crate) genesis: Genesis,
     pub(crate) digest: Hash,
+    /// The members.
+    pub(crate) committee: Committee,
     /// Who keeps what.
     pub(crate) map: PartitionMap,
     pub(crate) secret: SecretKey,
@@ -76,11 +78,13 @@ impl Node {
         // Twice the window: a client must have the time to learn that its request was never executed.
         let keep = genesis.history.saturating_mul(2).max(HEIGHTS_KEPT_MIN);
         let (history, tip) = remembered(&state, entries, keep);
-        let name = genesis.member(&secret.public()).map_or_else(|| secret.public().short(), |m| m.name.clone());
+        let committee = state.committee().clone();
+        let name = committee.member(&secret.public()).map_or_else(|| secret.public().short(), |m| m.name.clone());
         Self {
             name,
             digest: *state.genesis_digest(),
-            map: genesis.partition_map(),
+            map: committee.partition_map(genesis.partitioning),
+            committee,
             genesis,
             secret,
             history: Mutex::new(history),
@@ -277,7 +281,7 @@ impl Node {
             records: kept.map(|(key, value)| (key.clone(), value.clone())).collect(),
             frame: state.tree().frame_changes(before.tree()),
             code,
-            note: Bytes::new(),
+            note: state.peaks().encode().into(),
             keep: Keep { values, window, ordered: height },
         }
     }
@@ -317,7 +321,7 @@ impl Node {
     /// The other members.
     pub(crate) fn others(&self) -> Vec<PublicKey> {
         let own = self.public_key();
-        self.genesis.members.iter().map(|member| member.public_key).filter(|key| *key != own).collect()
+        self.committee.keys().filter(|key| *key != own).collect()
     }
 
     /// The other members that keep the record at a path.
@@ -328,8 +332,7 @@ impl Node {
 
     /// The members that keep the record at a path.
     pub(crate) fn members_keeping(&self, path: &Path) -> impl Iterator<Item = &Member> {
-        let places = self.map.keepers(self.map.prefix_of(path)).iter();
-        places.filter_map(|place| self.genesis.members.get(usize::from(*place)))
+        self.map.keepers_of(path).iter().filter_map(|place| self.committee.get(usize::from(*place)))
     }
 
     /// The bounds of a block that do not depend on any state.

@@ -8,7 +8,8 @@ use pleach_store::{Arrival, Error, Held, OpenError, Opened, Progress, StagedChun
 use pleach_tree::{FrameNode, Prefix, ValueDigest};
 use pleach_types::certificate::{CertificateError, ResultProof};
 use pleach_types::genesis::GenesisError;
-use pleach_types::{Block, Genesis, Hash, Height, Key, PublicKey};
+use pleach_types::history::Peaks;
+use pleach_types::{Block, Decode, DecodeError, Encode, Genesis, Hash, Height, Key, PublicKey};
 use thiserror::Error;
 
 /// Why a node cannot go on with its store.
@@ -34,6 +35,9 @@ pub enum ResumeError {
         /// What is wrong with it.
         why: CertificateError,
     },
+    /// What the store keeps of the results before its window does not decode.
+    #[error("the store's history of results: {0}")]
+    History(DecodeError),
     /// A height of the window is missing.
     #[error("height {0} is missing in the store's window")]
     Missing(Height),
@@ -83,10 +87,12 @@ pub fn resume(
     }
     let entries = entries(&store)?;
     check_certificate(&entries, genesis)?;
+    let note = store.position().map(|position| position.note).unwrap_or_default();
+    let peaks = Peaks::decode(&note).map_err(ResumeError::History)?;
     let kept = genesis.partition_map().kept(&genesis.members, key);
     let warm = store.warm()?;
     let past = past(&entries, |digest| warm.get(digest).map(|(_, code)| code.clone()));
-    let state = State::restore(genesis.clone(), kept, past, parts)?;
+    let state = State::restore(genesis.clone(), kept, peaks, past, parts)?;
     Ok(Resumed { store, state, entries })
 }
 
@@ -100,7 +106,7 @@ fn part(held: &Held) -> (Prefix, FrameNode) {
 /// Puts height 0 into an empty store.
 fn install(store: &Store, genesis: &Genesis, key: &PublicKey) -> Result<BTreeMap<Prefix, FrameNode>, ResumeError> {
     let state = State::of_member(genesis.clone(), key)?;
-    let mut records = genesis.all_records()?;
+    let mut records = genesis.all_records();
     records.retain(|key, _| state.keeps(&key.path()));
     let frame = state.tree().frame();
     let leaf = |(key, value): (&Key, &Bytes)| FrameNode::record(key.path(), ValueDigest::of(value));
@@ -116,7 +122,8 @@ fn install(store: &Store, genesis: &Genesis, key: &PublicKey) -> Result<BTreeMap
     };
     let staging = store.stage(Target { height: 0, root: state.result().root })?;
     staging.put(&StagedChunk { prefix: Prefix::ALL, records, frame })?;
-    staging.finish(&Arrival { window: vec![(entry, None)], code: BTreeMap::new(), note: Bytes::new() }, |_| {})?;
+    let note = state.peaks().encode().into();
+    staging.finish(&Arrival { window: vec![(entry, None)], code: BTreeMap::new(), note }, |_| {})?;
     Ok(parts)
 }
 
@@ -134,7 +141,8 @@ fn check_certificate(entries: &[WindowEntry], genesis: &Genesis) -> Result<(), R
     let Some((entry, certificate)) = newest else { return Ok(()) };
     let height = entry.result.height;
     let proof = ResultProof { headers: vec![entry.header.clone()], certificate };
-    proof.verify(genesis).map(drop).map_err(|why| ResumeError::Certificate { height, why })
+    let verified = proof.verify(&genesis.digest(), &genesis.committee()?);
+    verified.map(drop).map_err(|why| ResumeError::Certificate { height, why })
 }
 
 /// What a state is rebuilt from, of entries of the window and the code that they list.

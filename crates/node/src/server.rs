@@ -12,6 +12,7 @@ use tracing::info;
 
 use pleach_order::{Bounds, MemberAddress, OrderError, Running, Settings, Timeouts, Votes};
 use pleach_store::{Options, Progress, Store};
+use pleach_types::committee::faults;
 use pleach_types::{Block, Genesis, SecretKey};
 use pleach_vm::Vm;
 
@@ -133,7 +134,7 @@ fn check_loss(config: &NodeConfig, genesis: &Genesis) -> Result<(), StartError> 
     if genesis.survives_faults() {
         return Ok(());
     }
-    let (copies, faults) = (genesis.partition_map().keepers(0).len(), genesis.faults());
+    let (copies, faults) = (genesis.partition_map().keepers(0).len(), faults(genesis.members.len()));
     if !config.node.accept_loss {
         return Err(StartError::Loss { copies, faults });
     }

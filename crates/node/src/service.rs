@@ -201,9 +201,9 @@ impl Node {
             http: http(&member.name),
         };
         Members {
-            members: self.genesis.members.iter().map(view).collect(),
-            faults_tolerated: self.genesis.faults() as u64,
-            quorum: self.genesis.quorum() as u64,
+            members: self.committee.members().iter().map(view).collect(),
+            faults_tolerated: self.committee.faults() as u64,
+            quorum: self.committee.quorum() as u64,
         }
     }
 

@@ -187,6 +187,9 @@ mod tests {
             receipts: Hash([2; 32]),
             written: Hash([4; 32]),
             code: Hash([5; 32]),
+            history: Hash([6; 32]),
+            members: Hash([7; 32]),
+            next: Hash([8; 32]),
         };
         Block::new(context, 5, result, requests)
     }

@@ -11,9 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use pleach_types::{
-    Block, BlockResult, Certificate, Genesis, Hash, Height, Limits, Member, Partitioning, PublicKey, SecretKey,
-};
+use pleach_types::{Block, BlockResult, Certificate, Genesis, Hash, Height, Limits, Member, PublicKey, SecretKey};
 
 use crate::{
     Application, Bounds, Config, MemberAddress, Network, OrderError, Proposal, Running, Settings, Timeouts, Votes,
@@ -107,14 +105,7 @@ fn genesis(members: usize, limits: Limits) -> Genesis {
     let member = |n: usize| Member::new(format!("node{n}"), SecretKey::from_seed([n as u8; 32]).public());
     let mut members: Vec<_> = (0..members).map(member).collect();
     members.sort_by_key(|member| member.public_key);
-    Genesis {
-        name: "load".into(),
-        members,
-        history: 64,
-        partitioning: Partitioning::EVERYWHERE,
-        limits,
-        records: BTreeMap::new(),
-    }
+    Genesis { limits, ..Genesis::new("load", members, BTreeMap::new()) }
 }
 
 fn secret(key: &PublicKey, members: usize) -> SecretKey {
@@ -241,7 +232,7 @@ impl Application for Source {
         let requests: Vec<_> = pool.waiting.drain(..fit).collect();
         pool.proposed.entry(proposal.height).or_default().extend_from_slice(&requests);
         let height = proposal.height - 1;
-        let result = BlockResult { height, ..BlockResult::genesis(Hash::default()) };
+        let result = BlockResult { height, ..BlockResult::default() };
         Some(Block::new(proposal.context, proposal.height, result, requests))
     }
 

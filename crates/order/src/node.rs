@@ -35,6 +35,7 @@ use commonware_storage::translator::EightCap;
 use commonware_utils::ordered::Set;
 use commonware_utils::{NZU16, NZU64, NZUsize, NonZeroDuration};
 use pleach_types::certificate::order_namespace;
+use pleach_types::committee::faults;
 use pleach_types::{Certificate, PublicKey};
 use rand_core::CryptoRng;
 use tokio::sync::{mpsc, oneshot};
@@ -419,7 +420,7 @@ where
             Votes::Kept => (None, None),
             Votes::Lost(_) => {
                 let (safe, wanted) = oneshot::channel();
-                let faults = (settings.members.len() - 1) / 3;
+                let faults = faults(settings.members.len());
                 (Some(wanted), Some(Wanted { answers: 2 * faults + 1, safe }))
             }
         };

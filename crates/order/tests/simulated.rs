@@ -321,13 +321,14 @@ fn the_engines_certificates_verify_without_it_and_no_others() {
             cluster.start_all().await;
             cluster.reach(140).await;
             let genesis = &cluster.genesis;
-            assert_eq!(genesis.quorum(), quorum);
+            let (digest, members) = (genesis.digest(), genesis.committee().unwrap());
+            assert_eq!(members.quorum(), quorum);
             let certificates: Vec<_> =
                 cluster.chains[0].finalized().into_iter().filter_map(|f| f.certificate).collect();
             // Views on both sides of 128, where the engine's integers grow by a byte.
             assert!(certificates.iter().any(|c| c.view < 128) && certificates.iter().any(|c| c.view > 128));
             for certificate in &certificates {
-                certificate.verify(genesis).unwrap();
+                certificate.verify(&digest, &members).unwrap();
                 assert_eq!(Certificate::decode(&certificate.encode()).as_ref(), Ok(certificate));
             }
             refuse_forgeries(certificates.last().unwrap(), genesis);
@@ -336,17 +337,18 @@ fn the_engines_certificates_verify_without_it_and_no_others() {
 }
 
 fn refuse_forgeries(good: &Certificate, genesis: &Genesis) {
+    let committee = genesis.committee().unwrap();
     let forge = |change: &dyn Fn(&mut Certificate)| {
         let mut forged = good.clone();
         change(&mut forged);
-        forged.verify(genesis)
+        forged.verify(&genesis.digest(), &committee)
     };
-    let members = genesis.members.len();
+    let (members, quorum) = (committee.members().len(), committee.quorum());
     let too_few = forge(&|c| {
-        c.signers.truncate(genesis.quorum() - 1);
-        c.signatures.truncate(genesis.quorum() - 1);
+        c.signers.truncate(quorum - 1);
+        c.signatures.truncate(quorum - 1);
     });
-    assert_eq!(too_few, Err(CertificateError::TooFewSigners { found: genesis.quorum() - 1, needed: genesis.quorum() }));
+    assert_eq!(too_few, Err(CertificateError::TooFewSigners { found: quorum - 1, needed: quorum }));
     let repeated = forge(&|c| {
         c.signers.insert(0, c.signers[0]);
         c.signatures.insert(0, c.signatures[0]);
@@ -372,5 +374,5 @@ fn refuse_forgeries(good: &Certificate, genesis: &Genesis) {
     // The same members in another cluster.
     let mut other = genesis.clone();
     other.name.push('2');
-    assert!(matches!(good.verify(&other), Err(CertificateError::BadSignature(_))));
+    assert!(matches!(good.verify(&other.digest(), &committee), Err(CertificateError::BadSignature(_))));
 }

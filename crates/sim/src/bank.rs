@@ -67,8 +67,7 @@ pub fn genesis(count: usize, history: u64, partitioning: Partitioning) -> Genesi
     members.sort_by_key(|member| member.public_key);
     let rule = |name: &str, code| (Key::new(name).expect("a key"), Bytes::from_static(code));
     let records = BTreeMap::from([rule(ROOT_RULE, builtin::ROOT_RULE), rule(BASE_RULE, builtin::BASE_RULE)]);
-    let genesis =
-        Genesis { name: "simulated".into(), members, history, partitioning, limits: Limits::default(), records };
+    let genesis = Genesis { history, partitioning, ..Genesis::new("simulated", members, records) };
     genesis.check().expect("a genesis");
     genesis
 }

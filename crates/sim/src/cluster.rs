@@ -100,7 +100,7 @@ impl Cluster {
         let keys = secrets.iter().map(engine_key);
         let (network, oracle) = simulated::Network::new_with_peers(context.child("network"), config, keys).await;
         network.start();
-        let ledger = Ledger::new(genesis.clone(), suspect);
+        let ledger = Ledger::new(&genesis, suspect);
         let handles = secrets.iter().map(|_| None).collect();
         let cut_off = vec![true; count];
         let doors = Doors::default();

@@ -10,6 +10,7 @@ use pleach_order::{Application as _, Proposal};
 use pleach_sim::bank;
 use pleach_state::{Decision, State, prepare_all};
 use pleach_store::{Options, Store};
+use pleach_types::committee::quorum;
 use pleach_types::key::BASE_RULE;
 use pleach_types::{
     Block, Body, Certificate, Context, Encode as _, Genesis, Key, Partitioning, Request, SecretKey, Verdict,
@@ -52,7 +53,7 @@ impl Press {
             nodes: secrets.iter().map(node).collect(),
             secrets,
             full: State::genesis(genesis.clone()).unwrap(),
-            values: genesis.all_records().unwrap(),
+            values: genesis.all_records(),
             parent: Block::genesis(&genesis),
             nonce: 0,
             genesis,
@@ -130,11 +131,11 @@ impl Press {
             view: context.view,
             parent_view: context.parent_view,
             block: block.digest(),
-            signers: (0..self.genesis.quorum() as u8).collect(),
+            signers: (0..quorum(self.genesis.members.len()) as u8).collect(),
             signatures: vec![],
         };
         let message = certificate.signed_bytes(&self.genesis.digest());
-        let signers = self.secrets.iter().take(self.genesis.quorum());
+        let signers = self.secrets.iter().take(quorum(self.genesis.members.len()));
         certificate.signatures = signers.map(|secret| secret.sign_bytes(&message)).collect();
         certificate
     }
@@ -173,7 +174,7 @@ fn the_average_node_stores_its_share() {
         assert!(share <= allowed, "{members} members: {share} of a full copy, at most {allowed}");
         let window: u64 = stored.iter().map(|storage| storage.window_bytes).sum();
         // What is left of an empty height is its result, its header and its certificate.
-        let empty = members as u64 * 256 * (600 + 100 * press.genesis.quorum() as u64);
+        let empty = members as u64 * 256 * (800 + 100 * quorum(members) as u64);
         assert!(
             window < loaded && window <= empty,
             "{members} members: the window shrinks from {loaded} to {window} bytes"

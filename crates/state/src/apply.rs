@@ -202,18 +202,22 @@ impl<'a> Run<'a> {
             Decision::Receipt(receipt) => Some(receipt),
             Decision::Void(_) => None,
         }));
-        let receipts_root = receipts.root().into();
+        let mut peaks = before.peaks.clone();
+        peaks.push(&before.result);
         let result = BlockResult {
             height: self.height,
             root,
-            receipts: receipts_root,
+            receipts: receipts.root().into(),
             written: written_digest(written),
             code: code_digest(self.trace.code.keys()),
+            history: peaks.root(),
+            members: before.committee().digest(),
+            next: before.committee().digest(),
         };
         let mut changes = self.written;
         changes.retain(|key, _| written.binary_search(&key.path()).is_ok());
         let window = before.window.push(self.trace);
-        let state = State { cluster: before.cluster.clone(), tree, window, result };
+        let state = State { fixed: before.fixed.clone(), tree, window, peaks, result };
         Applied { state, decisions, receipts, changes }
     }
 }

@@ -32,7 +32,7 @@
 //!
 //! use pleach_state::{Decision, Executor, State, prepare_all};
 //! use pleach_types::execution::{Call, Effects, Outcome};
-//! use pleach_types::{Body, Encode, Genesis, Key, Limits, Member, Partitioning, Request, SecretKey, Verdict};
+//! use pleach_types::{Body, Encode, Genesis, Key, Member, Request, SecretKey, Verdict};
 //!
 //! /// Stands in for WebAssembly: writes the arguments to the first touched record.
 //! struct Put;
@@ -46,14 +46,8 @@
 //!
 //! let (put, greeting) = (Key::new("demo/put")?, Key::new("demo/greeting")?);
 //! let member = Member::new("node-1", SecretKey::from_seed([1; 32]).public());
-//! let state = State::genesis(Genesis {
-//!     name: "demo".into(),
-//!     members: vec![member],
-//!     history: 8,
-//!     partitioning: Partitioning::EVERYWHERE,
-//!     limits: Limits::default(),
-//!     records: [(put.clone(), "a module".into())].into(),
-//! })?;
+//! let records = [(put.clone(), "a module".into())].into();
+//! let state = State::genesis(Genesis::new("demo", vec![member], records))?;
 //!
 //! // A client proves the operation's record and the absence of the one that it wants to write.
 //! let body = Body {

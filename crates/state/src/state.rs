@@ -6,8 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use pleach_tree::{DigestTree, FrameNode, HistoryTree, NotHeld, Path, Prefix, Proof, ValueDigest, WrittenHeight};
 use pleach_types::genesis::GenesisError;
+use pleach_types::history::Peaks;
 use pleach_types::receipt::Void;
-use pleach_types::{BlockResult, Genesis, Hash, Height, Identity, Key, PublicKey};
+use pleach_types::{BlockResult, Committee, Genesis, Hash, Height, Identity, Key, PublicKey};
 use thiserror::Error;
 
 use crate::prepare::Prepared;
@@ -19,9 +20,11 @@ use crate::window::{BlockTrace, Window};
 /// digests of what the last T blocks wrote. Whatever it keeps, it decides every request like a node that keeps everything (DESIGN section 4).
 #[derive(Clone, Debug)]
 pub struct State {
-    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) fixed: Arc<Fixed>,
     pub(crate) tree: HistoryTree,
     pub(crate) window: Window,
+    /// The results of all heights below that of `result`.
+    pub(crate) peaks: Peaks,
     pub(crate) result: BlockResult,
 }
 
@@ -55,6 +58,28 @@ pub enum RestoreError {
         /// The one above.
         above: Height,
     },
+    /// The results of the heights before are not those that the newest result commits to.
+    #[error("a history of {size} results with root {found}, height {height} calls for root {expected}")]
+    History {
+        /// How many results there are.
+        size: u64,
+        /// Their root.
+        found: Hash,
+        /// The state's height: how many there should be.
+        height: Height,
+        /// The root that the result of that height names.
+        expected: Hash,
+    },
+    /// The newest result names another committee than the one of genesis.
+    #[error("height {height} is of the members {found}, genesis has {expected}")]
+    Members {
+        /// The height.
+        height: Height,
+        /// The digest of the committee that its result names.
+        found: Hash,
+        /// That of genesis.
+        expected: Hash,
+    },
     /// Records, frame and window contradict each other.
     #[error(transparent)]
     Tree(#[from] pleach_tree::RestoreError),
@@ -62,9 +87,18 @@ pub enum RestoreError {
 
 /// What never changes.
 #[derive(Debug)]
-pub(crate) struct Cluster {
+pub(crate) struct Fixed {
     pub(crate) genesis: Genesis,
     pub(crate) digest: Hash,
+    /// The members. There is one epoch for ever: no request changes them yet.
+    committee: Committee,
+}
+
+impl Fixed {
+    fn new(genesis: Genesis) -> Result<Arc<Self>, GenesisError> {
+        genesis.check()?;
+        Ok(Arc::new(Self { digest: genesis.digest(), committee: genesis.committee()?, genesis }))
+    }
 }
 
 impl State {
@@ -90,31 +124,41 @@ impl State {
     /// # Errors
     /// If the genesis breaks a rule.
     pub fn keeping(genesis: Genesis, kept: impl IntoIterator<Item = Prefix>) -> Result<Self, GenesisError> {
-        genesis.check()?;
-        let records = genesis.all_records()?;
+        let fixed = Fixed::new(genesis)?;
+        let records = fixed.genesis.all_records();
         let digests: DigestTree = records.iter().map(|(key, value)| (key.path(), ValueDigest::of(value))).collect();
-        let tree = HistoryTree::from_full(&digests, genesis.history, kept);
-        let result = BlockResult::genesis(tree.root().into());
-        let window = Window::genesis(genesis.history);
-        let digest = genesis.digest();
-        Ok(Self { cluster: Arc::new(Cluster { genesis, digest }), tree, window, result })
+        let tree = HistoryTree::from_full(&digests, fixed.genesis.history, kept);
+        let result = BlockResult::genesis(tree.root().into(), fixed.committee.digest());
+        let window = Window::genesis(fixed.genesis.history);
+        Ok(Self { fixed, tree, window, peaks: Peaks::default(), result })
     }
 
     /// A state as it was, from what a store kept of it.
     ///
     /// `parts` are the kept records as leaves and the frame, in the order of their places
-    /// ([`HistoryTree::from_parts`]); `heights` are those of the window, the oldest first, the last one the state's own.
+    /// ([`HistoryTree::from_parts`]); `peaks` stand for the results of all heights before the state's; `heights` are those
+    /// of the window, the oldest first, the last one the state's own.
     ///
     /// # Errors
-    /// If the genesis breaks a rule, heights are missing or do not follow each other, or parts and heights contradict.
+    /// If the genesis breaks a rule, heights are missing or do not follow each other, or parts, peaks and heights
+    /// contradict.
     pub fn restore(
         genesis: Genesis,
         kept: impl IntoIterator<Item = Prefix>,
+        peaks: Peaks,
         heights: Vec<PastHeight>,
         parts: impl IntoIterator<Item = (Prefix, FrameNode)>,
     ) -> Result<Self, RestoreError> {
-        genesis.check()?;
+        let fixed = Fixed::new(genesis)?;
         let result = heights.last().ok_or(RestoreError::NoHeights)?.result;
+        let (height, expected) = (result.height, result.history);
+        if peaks.size() != height || peaks.root() != expected {
+            return Err(RestoreError::History { size: peaks.size(), found: peaks.root(), height, expected });
+        }
+        if result.members != fixed.committee.digest() {
+            let expected = fixed.committee.digest();
+            return Err(RestoreError::Members { height, found: result.members, expected });
+        }
         for pair in heights.windows(2) {
             let (below, above) = (pair[0].result.height, pair[1].result.height);
             if below.checked_add(1) != Some(above) {
@@ -126,10 +170,10 @@ impl State {
             window.push(WrittenHeight { root: past.result.root.into(), written: past.written.into() });
             traces.insert(past.result.height, BlockTrace { identities: past.identities, code: past.code });
         }
-        let tree = HistoryTree::from_parts(genesis.history, kept, result.height, window, parts)?;
-        let window = Window::restore(genesis.history, result.height, traces);
-        let digest = genesis.digest();
-        Ok(Self { cluster: Arc::new(Cluster { genesis, digest }), tree, window, result })
+        let history = fixed.genesis.history;
+        let tree = HistoryTree::from_parts(history, kept, height, window, parts)?;
+        let window = Window::restore(history, height, traces);
+        Ok(Self { fixed, tree, window, peaks, result })
     }
 
     /// Whether the record at this path is of a prefix that is kept here.
@@ -153,13 +197,25 @@ impl State {
     /// The genesis of the cluster.
     #[must_use]
     pub fn cluster_genesis(&self) -> &Genesis {
-        &self.cluster.genesis
+        &self.fixed.genesis
     }
 
     /// The digest of the genesis.
     #[must_use]
     pub fn genesis_digest(&self) -> &Hash {
-        &self.cluster.digest
+        &self.fixed.digest
+    }
+
+    /// The members that certify the next block.
+    #[must_use]
+    pub fn committee(&self) -> &Committee {
+        &self.fixed.committee
+    }
+
+    /// What stands for the results of all heights before this one.
+    #[must_use]
+    pub const fn peaks(&self) -> &Peaks {
+        &self.peaks
     }
 
     /// What is held of the tree.
@@ -208,7 +264,7 @@ impl State {
         let (base, newest) = (prepared.request().body.base, self.height());
         let Some(age) = newest.checked_sub(base) else { return Err(Void::ProofFromFuture { base, newest }) };
         let root = self.tree.recent_root(base).map(Hash::from);
-        let root = root.ok_or(Void::ProofTooOld { age, history: self.cluster.genesis.history })?;
+        let root = root.ok_or(Void::ProofTooOld { age, history: self.fixed.genesis.history })?;
         let found = prepared.proof_root();
         if root == found {
             return Ok(());

@@ -81,7 +81,7 @@ impl World {
     fn new(seed: u64, history: u64) -> Self {
         let state = State::genesis(genesis("test", history)).expect("a good genesis");
         let mut records = Records::new();
-        let values = genesis("test", history).all_records().expect("a good genesis");
+        let values = genesis("test", history).all_records();
         for (key, value) in &values {
             records.insert(key.as_str().to_owned(), value.to_vec());
         }
@@ -449,7 +449,8 @@ fn restarted(machine: &Other, past: &[PastHeight], history: u64) -> State {
     let parts: BTreeMap<_, _> = machine.values.iter().map(leaf).chain(machine.state.tree().frame()).collect();
     let window = past[past.len().saturating_sub(history as usize)..].to_vec();
     let kept = machine.state.tree().kept().to_vec();
-    let state = State::restore(genesis("test", history), kept, window, parts).expect("what was kept fits");
+    let peaks = machine.state.peaks().clone();
+    let state = State::restore(genesis("test", history), kept, peaks, window, parts).expect("what was kept fits");
     assert_eq!(state.tree().held(), machine.state.tree().held(), "restored at height {}", state.height());
     state
 }

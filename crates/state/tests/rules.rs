@@ -311,7 +311,7 @@ fn certified(state: &pleach_state::State) -> ResultProof {
 
 /// What a client does with a receipt.
 fn believes(genesis: &Genesis, identity: &Identity, receipt: &[u8], path: &[u8], proof: &ResultProof) -> bool {
-    let Ok(certified) = proof.verify(genesis) else { return false };
+    let Ok(certified) = proof.verify(&genesis.digest(), &genesis.committee().expect("members")) else { return false };
     let Ok(path) = Proof::decode(path, &ProofLimits::default()) else { return false };
     let Ok(path) = path.verify(certified.result().receipts.into()) else { return false };
     path.get(&identity.0) == Ok(Some(ValueDigest::of(receipt)))

@@ -43,7 +43,7 @@ impl Bench {
             .collect::<Outcome<Vec<_>>>()?;
         keys.iter_mut().for_each(|(path, key)| *path = Path::of(key.as_bytes()));
         keys.sort();
-        let last = BlockResult::genesis(Hash::default());
+        let last = BlockResult::genesis(Hash::default(), Hash::default());
         Ok(Self { rng: StdRng::seed_from_u64(1), value_bytes, keys, tree: pleach_tree::DigestTree::new(), last })
     }
 

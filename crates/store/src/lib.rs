@@ -93,7 +93,7 @@
 //! // What the state machine and the order would say: the entry of a height on top of another one.
 //! let entry = |tree: &Tree, below: Option<&WindowEntry>, written: Vec<Path>| {
 //!     let (height, root) = (below.map_or(0, |below| below.result.height + 1), Hash::from(tree.root()));
-//!     let result = BlockResult { height, written: block::written_digest(&written), ..BlockResult::genesis(root) };
+//!     let result = BlockResult { height, written: block::written_digest(&written), ..BlockResult::genesis(root, Hash::default()) };
 //!     let parent = below.map_or(Hash([7; 32]), WindowEntry::block);
 //!     let context = Context { epoch: 0, view: height, parent_view: 0, leader: PublicKey([1; 32]), parent };
 //!     let header = Block::new(context, height, below.map_or(result, |below| below.result), vec![]).header;

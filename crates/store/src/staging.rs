@@ -117,27 +117,42 @@ impl Staging {
     /// Stages a chunk. It is durable when this returns.
     ///
     /// # Errors
-    /// [`Refused`] if the chunk holds something outside of its prefix or overlaps another, or if another target was
-    /// staged since: nothing has changed. [`Error::Damaged`], [`Error::Failed`].
+    /// As [`Staging::put_all`].
     pub fn put(&self, chunk: &StagedChunk) -> Result<()> {
-        let records = chunk.check()?;
-        let staged = self.done()?;
-        if let Some(staged) = staged.into_iter().find(|staged| overlap(staged, &chunk.prefix)) {
-            return Err(Refused::ChunkOverlap { found: chunk.prefix, staged }.into());
+        self.put_all(std::slice::from_ref(chunk))
+    }
+
+    /// Stages chunks in one transaction. They are durable when this returns.
+    ///
+    /// # Errors
+    /// [`Refused`] if a chunk holds something outside of its prefix or overlaps another, or if another target was
+    /// staged since: nothing has changed. [`Error::Damaged`], [`Error::Failed`].
+    pub fn put_all(&self, chunks: &[StagedChunk]) -> Result<()> {
+        let mut staged = self.done()?;
+        let mut checked = Vec::with_capacity(chunks.len());
+        for chunk in chunks {
+            checked.push((chunk, chunk.check()?));
+            if let Some(staged) = staged.iter().find(|staged| overlap(staged, &chunk.prefix)) {
+                return Err(Refused::ChunkOverlap { found: chunk.prefix, staged: *staged }.into());
+            }
+            staged.push(chunk.prefix);
         }
         self.store.inner.db.write(|changes| {
             self.still(changes)?;
-            let mut rows = changes.rows(Table::StagedRecords)?;
-            for (path, key, value) in records {
-                rows.put(path.as_bytes(), &encode_record(key, value))?;
+            for (chunk, records) in checked {
+                let mut rows = changes.rows(Table::StagedRecords)?;
+                for (path, key, value) in records {
+                    rows.put(path.as_bytes(), &encode_record(key, value))?;
+                }
+                drop(rows);
+                let mut rows = changes.rows(Table::StagedFrame)?;
+                for (at, node) in &chunk.frame {
+                    rows.put(&prefix_key(at), &encode_frame(node))?;
+                }
+                drop(rows);
+                changes.rows(Table::StagedChunks)?.put(&prefix_key(&chunk.prefix), &[])?;
             }
-            drop(rows);
-            let mut rows = changes.rows(Table::StagedFrame)?;
-            for (at, node) in &chunk.frame {
-                rows.put(&prefix_key(at), &encode_frame(node))?;
-            }
-            drop(rows);
-            changes.rows(Table::StagedChunks)?.put(&prefix_key(&chunk.prefix), &[]).map(drop)
+            Ok(())
         })
     }
 

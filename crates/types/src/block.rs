@@ -11,11 +11,12 @@ use crate::Height;
 use crate::codec::{self, Decode, DecodeError, Encode, Reader};
 use crate::genesis::Genesis;
 use crate::hash::{Domain, Hash};
+use crate::history::Peaks;
 use crate::limits::{BLOCK_BYTES_MAX, BLOCK_REQUESTS_MAX, REQUEST_BYTES_MAX};
 use crate::signature::{PublicKey, Statement};
 
 /// What a height came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BlockResult {
     /// The height.
     pub height: Height,
@@ -27,6 +28,12 @@ pub struct BlockResult {
     pub written: Hash,
     /// The digest of the code that its block carried or ran ([`code_digest`]).
     pub code: Hash,
+    /// The root of the results of all heights below this one ([`crate::history`]).
+    pub history: Hash,
+    /// The digest of the committee that certifies the next block, which carries this result.
+    pub members: Hash,
+    /// The digest of the committee of the epoch after; a forecast until the epoch's last block.
+    pub next: Hash,
 }
 
 /// The digest of written paths, which are in ascending order. With the receipts and the code it is all that a
@@ -46,11 +53,19 @@ pub fn code_digest<'a>(code: impl IntoIterator<Item = &'a Hash>) -> Hash {
 }
 
 impl BlockResult {
-    /// The result of height 0, which ordered nothing, with the root of its records.
+    /// The result of height 0, which ordered nothing, with the root of its records and the first members.
     #[must_use]
-    pub fn genesis(root: Hash) -> Self {
-        let receipts = Tree::new().root().into();
-        Self { height: 0, root, receipts, written: written_digest([]), code: code_digest([]) }
+    pub fn genesis(root: Hash, members: Hash) -> Self {
+        Self {
+            height: 0,
+            root,
+            receipts: Tree::new().root().into(),
+            written: written_digest([]),
+            code: code_digest([]),
+            history: Peaks::default().root(),
+            members,
+            next: members,
+        }
     }
 
     /// What a node signs to vouch for this result on its own, before a certificate exists.
@@ -126,9 +141,7 @@ impl Block {
     pub fn genesis(genesis: &Genesis) -> Self {
         let parent = genesis.digest();
         let context = Context { epoch: 0, view: 0, parent_view: 0, leader: PublicKey([0; 32]), parent };
-        let none = Hash::default();
-        let nothing = BlockResult { height: 0, root: none, receipts: none, written: none, code: none };
-        Self::new(context, 0, nothing, Vec::new())
+        Self::new(context, 0, BlockResult::default(), Vec::new())
     }
 
     /// The block's digest: its header's.
@@ -158,6 +171,9 @@ impl Encode for BlockResult {
         self.receipts.encode_to(out);
         self.written.encode_to(out);
         self.code.encode_to(out);
+        self.history.encode_to(out);
+        self.members.encode_to(out);
+        self.next.encode_to(out);
     }
 }
 
@@ -169,6 +185,9 @@ impl Decode for BlockResult {
             receipts: Hash::decode_from(reader)?,
             written: Hash::decode_from(reader)?,
             code: Hash::decode_from(reader)?,
+            history: Hash::decode_from(reader)?,
+            members: Hash::decode_from(reader)?,
+            next: Hash::decode_from(reader)?,
         })
     }
 }

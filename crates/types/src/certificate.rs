@@ -10,7 +10,7 @@ use thiserror::Error;
 use crate::Height;
 use crate::block::{BlockResult, Header};
 use crate::codec::{self, Decode, DecodeError, Encode, Reader};
-use crate::genesis::Genesis;
+use crate::committee::Committee;
 use crate::hash::Hash;
 use crate::limits::{HEADER_CHAIN_MAX, MEMBERS_MAX};
 use crate::signature::{PublicKey, Signature};
@@ -26,7 +26,7 @@ pub struct Certificate {
     pub parent_view: u64,
     /// The digest of the block.
     pub block: Hash,
-    /// The voters, as indices into the genesis's members, in strictly ascending order.
+    /// The voters, as places in the committee, in strictly ascending order.
     pub signers: Vec<u8>,
     /// Their signatures, in the same order.
     pub signatures: Vec<Signature>,
@@ -73,6 +73,14 @@ pub enum CertificateError {
         /// The header's digest.
         header: Hash,
     },
+    /// The certified block is for another committee to certify.
+    #[error("the block is for the members {found} to certify, the trusted ones are {expected}")]
+    OtherCommittee {
+        /// The digest of the committee that the block names.
+        found: Hash,
+        /// The digest of the trusted one.
+        expected: Hash,
+    },
     /// There is no header.
     #[error("there is no header")]
     NoHeader,
@@ -90,13 +98,12 @@ pub enum CertificateError {
 }
 
 impl Certificate {
-    /// Checks that a quorum of the members signed.
+    /// Checks that a quorum of the committee signed, in the cluster with this genesis digest.
     ///
     /// # Errors
     /// The first rule that is broken.
-    pub fn verify(&self, genesis: &Genesis) -> Result<(), CertificateError> {
-        let members = genesis.members.len();
-        let (found, needed) = (self.signers.len(), genesis.quorum());
+    pub fn verify(&self, genesis: &Hash, committee: &Committee) -> Result<(), CertificateError> {
+        let (found, needed) = (self.signers.len(), committee.quorum());
         if found < needed {
             return Err(CertificateError::TooFewSigners { found, needed });
         }
@@ -106,10 +113,10 @@ impl Certificate {
         if !self.signers.is_sorted_by(|a, b| a < b) {
             return Err(CertificateError::RepeatedSigner);
         }
-        let message = self.signed_bytes(&genesis.digest());
+        let message = self.signed_bytes(genesis);
         for (&index, signature) in self.signers.iter().zip(&self.signatures) {
-            let member =
-                genesis.members.get(index as usize).ok_or(CertificateError::ForeignSigner { index, members })?;
+            let members = committee.members().len();
+            let member = committee.get(index.into()).ok_or(CertificateError::ForeignSigner { index, members })?;
             if !member.public_key.verify_bytes(&message, signature) {
                 return Err(CertificateError::BadSignature(member.public_key));
             }
@@ -173,11 +180,11 @@ impl CertifiedResult {
 }
 
 impl ResultProof {
-    /// Checks the certificate and the headers below it.
+    /// Checks the certificate, in the cluster with this genesis digest, and the headers below it.
     ///
     /// # Errors
     /// The first rule that is broken.
-    pub fn verify(&self, genesis: &Genesis) -> Result<CertifiedResult, CertificateError> {
+    pub fn verify(&self, genesis: &Hash, committee: &Committee) -> Result<CertifiedResult, CertificateError> {
         let (Some(first), Some(last)) = (self.headers.first(), self.headers.last()) else {
             return Err(CertificateError::NoHeader);
         };
@@ -196,7 +203,11 @@ impl ResultProof {
         if first.height.checked_sub(1) != Some(first.result.height) {
             return Err(CertificateError::ResultHeight { height: first.height, result: first.result.height });
         }
-        self.certificate.verify(genesis)?;
+        // The block itself says who certifies it: the committee that its ancestry has decided on.
+        if last.result.members != committee.digest() {
+            return Err(CertificateError::OtherCommittee { found: last.result.members, expected: committee.digest() });
+        }
+        self.certificate.verify(genesis, committee)?;
         Ok(CertifiedResult(first.result))
     }
 }

@@ -183,6 +183,14 @@ impl Reader {
         Ok(self.array::<1>(field)?[0])
     }
 
+    /// A `u16`, little-endian.
+    ///
+    /// # Errors
+    /// [`DecodeError::Truncated`].
+    pub fn u16(&mut self, field: &'static str) -> Result<u16, DecodeError> {
+        Ok(u16::from_le_bytes(self.array(field)?))
+    }
+
     /// A `u32`, little-endian.
     ///
     /// # Errors

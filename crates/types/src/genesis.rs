@@ -1,20 +1,27 @@
 //! The genesis of a cluster: its members, parameters and first records. Its digest is what a client pins.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use pleach_tree::Tree;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::block::BlockResult;
+use crate::cluster::ClusterRecord;
 use crate::codec::{self, Decode, DecodeError, Encode, Reader};
+use crate::committee::{Committee, CommitteeError, Member, faults};
 use crate::hash::{Domain, Hash};
-use crate::key::{Key, KeyError, MEMBERS};
+use crate::key::{CLUSTER, Key};
 use crate::limits::{
-    GENESIS_BYTES_MAX, GENESIS_RECORDS_MAX, HISTORY_MAX, Limits, MEMBERS_MAX, NAME_BYTES_MAX, PARTITION_BITS_MAX,
-    VALUE_BYTES_MAX,
+    EPOCH_BLOCKS_MAX, EPOCH_BLOCKS_MIN, GENESIS_BYTES_MAX, GENESIS_RECORDS_MAX, HISTORY_MAX, Limits, MEMBERS_MAX,
+    NAME_BYTES_MAX, OWNERS_MAX, PARTITION_BITS_MAX, VALUE_BYTES_MAX,
 };
 use crate::partition::{PartitionMap, Partitioning};
 use crate::signature::PublicKey;
+
+/// The window of a cluster that asks for no other, in blocks.
+pub const HISTORY_DEFAULT: u64 = 64;
 
 /// What a cluster starts from. Two clusters with different genesis share no message.
 ///
@@ -25,53 +32,76 @@ use crate::signature::PublicKey;
 pub struct Genesis {
     /// A name for people; also what tells apart clusters that are otherwise equal.
     pub name: String,
+    /// Random bytes. Without them a cluster that is set up again with the same keys would share its genesis with the old
+    /// one, and what members signed there would contradict what they sign here.
+    #[serde(with = "hex")]
+    pub salt: [u8; 16],
     /// The members, in strictly ascending order of their keys.
     pub members: Vec<Member>,
     /// The window T in blocks: a proof of `base` is accepted while fewer than T blocks came after it.
     pub history: u64,
     /// How the key space is divided among the members.
     pub partitioning: Partitioning,
-    /// What bounds requests.
+    /// How members come and go.
+    pub governance: Governance,
+    /// What bounds requests and blocks.
     pub limits: Limits,
-    /// The records that the tree starts with, the members' apart: the root rule and the base rule.
+    /// The records that the tree starts with, that of the cluster apart: the root rule and the base rule.
     #[serde(with = "base64_values")]
     pub records: BTreeMap<Key, Bytes>,
 }
 
-/// A member of a cluster: a node that orders, executes and stores.
+/// How the members of a cluster come and go, and who may create domains.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Member {
-    /// A name for people: one valid part of a key.
-    pub name: String,
-    /// The key with which the node votes, signs replies and opens connections.
-    pub public_key: PublicKey,
-    /// How much the member stores in proportion to the others, at least 1.
-    #[serde(default = "one")]
-    pub capacity: u32,
+pub struct Governance {
+    /// Blocks of an epoch: changes of the members take effect at its end.
+    pub epoch_blocks: u32,
+    /// The most members that the cluster may ever have.
+    pub members_max: u16,
+    /// How many members may be expelled by evidence alone, between two acts of the owners; f and K - 1 bound it too.
+    pub expulsions: u8,
+    /// Epochs after which a member that led no block leaves; 0 for never.
+    pub absent_epochs: u16,
+    /// Who may change the members, in strictly ascending order. Without owners members leave by evidence alone.
+    pub owners: Vec<PublicKey>,
+    /// How many owners must sign a change; 0 exactly where there is no owner.
+    pub threshold: u8,
+    /// Who may create domains.
+    pub domains: Domains,
 }
 
-const fn one() -> u32 {
-    1
+/// Who may create domains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Domains {
+    /// Everybody.
+    Open,
+    /// Whoever has the signatures of as many owners as a change of the members needs.
+    Approved,
+}
+
+impl Default for Governance {
+    /// Nobody owns the cluster, everybody may create domains.
+    fn default() -> Self {
+        Self {
+            epoch_blocks: 1_024,
+            members_max: MEMBERS_MAX as u16,
+            expulsions: u8::MAX,
+            absent_epochs: 0,
+            owners: Vec::new(),
+            threshold: 0,
+            domains: Domains::Open,
+        }
+    }
 }
 
 /// Why a genesis cannot start a cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum GenesisError {
-    /// There is no member, or more than the protocol allows.
-    #[error("{0} members: a cluster has from 1 to {MEMBERS_MAX}")]
-    MemberCount(usize),
-    /// The members are not in the order of their keys, or one key appears twice.
-    #[error("members must be in strictly ascending order of their public keys")]
-    MemberOrder,
-    /// A name is not one part of a key, or too long.
-    #[error(
-        "member name {0:?} must be one part of a key (no \"/\", not starting with \".\"), at most {NAME_BYTES_MAX} bytes"
-    )]
-    MemberName(String),
-    /// Two members share a name.
-    #[error("member name {0:?} appears twice")]
-    MemberNameTwice(String),
+    /// The members are no committee.
+    #[error(transparent)]
+    Members(#[from] CommitteeError),
     /// The cluster's name is empty or too long.
     #[error("cluster name {0:?} must have from 1 to {NAME_BYTES_MAX} bytes")]
     Name(String),
@@ -85,8 +115,11 @@ pub enum GenesisError {
     #[error("0 replicas of each prefix: the least is 1, and f + 1 survive any f faults")]
     Replicas,
     /// A member would store nothing.
-    #[error("member {0:?} has capacity 0: the least is 1")]
+    #[error("member {0:?} has capacity 0: the least at the start is 1")]
     Capacity(String),
+    /// A rule of the governance is broken.
+    #[error("{0}")]
+    Governance(String),
     /// A limit is out of range.
     #[error("{0}")]
     Limits(String),
@@ -106,12 +139,27 @@ pub enum GenesisError {
         /// The cluster's limit.
         limit: u32,
     },
-    /// A first record stands where the members' records go.
+    /// A first record stands where the cluster's record goes.
     #[error("record {0} is reserved for the members")]
     RecordReserved(Key),
 }
 
 impl Genesis {
+    /// A genesis with defaults for everything else: a window of 64 blocks, all records on all members, no owners, no salt.
+    #[must_use]
+    pub fn new(name: impl Into<String>, members: Vec<Member>, records: BTreeMap<Key, Bytes>) -> Self {
+        Self {
+            name: name.into(),
+            salt: [0; 16],
+            members,
+            history: HISTORY_DEFAULT,
+            partitioning: Partitioning::EVERYWHERE,
+            governance: Governance::default(),
+            limits: Limits::default(),
+            records,
+        }
+    }
+
     /// Checks everything that a decoder does not.
     ///
     /// # Errors
@@ -120,34 +168,18 @@ impl Genesis {
         if self.name.is_empty() || self.name.len() > NAME_BYTES_MAX {
             return Err(GenesisError::Name(self.name.clone()));
         }
-        self.check_members()?;
+        self.committee()?;
         if self.history == 0 || self.history > HISTORY_MAX {
             return Err(GenesisError::History(self.history));
         }
         self.check_partitioning()?;
+        self.governance.check(self.members.len()).map_err(GenesisError::Governance)?;
         self.limits.check().map_err(GenesisError::Limits)?;
         self.check_records()?;
         match self.encode().len() {
             len if len > GENESIS_BYTES_MAX => Err(GenesisError::TooLarge(len)),
             _ => Ok(()),
         }
-    }
-
-    fn check_members(&self) -> Result<(), GenesisError> {
-        if self.members.is_empty() || self.members.len() > MEMBERS_MAX {
-            return Err(GenesisError::MemberCount(self.members.len()));
-        }
-        if !self.members.is_sorted_by(|a, b| a.public_key < b.public_key) {
-            return Err(GenesisError::MemberOrder);
-        }
-        let mut names = BTreeSet::new();
-        for member in &self.members {
-            member.record_key().map_err(|_| GenesisError::MemberName(member.name.clone()))?;
-            if !names.insert(&member.name) {
-                return Err(GenesisError::MemberNameTwice(member.name.clone()));
-            }
-        }
-        Ok(())
     }
 
     fn check_partitioning(&self) -> Result<(), GenesisError> {
@@ -164,6 +196,14 @@ impl Genesis {
         }
     }
 
+    /// The first committee.
+    ///
+    /// # Errors
+    /// If the members are none.
+    pub fn committee(&self) -> Result<Committee, GenesisError> {
+        Ok(Committee::new(self.members.clone())?)
+    }
+
     /// Which members keep which prefix of the key space.
     #[must_use]
     pub fn partition_map(&self) -> PartitionMap {
@@ -173,7 +213,7 @@ impl Genesis {
     /// Whether any f members may be lost without losing a record: each prefix has more than f keepers.
     #[must_use]
     pub fn survives_faults(&self) -> bool {
-        usize::from(self.partitioning.replicas).min(self.members.len()) > self.faults()
+        usize::from(self.partitioning.replicas).min(self.members.len()) > faults(self.members.len())
     }
 
     fn check_records(&self) -> Result<(), GenesisError> {
@@ -185,7 +225,7 @@ impl Genesis {
                 let limit = self.limits.value_bytes;
                 return Err(GenesisError::RecordTooLarge { key: key.clone(), actual: value.len(), limit });
             }
-            if key.as_str().starts_with(MEMBERS) {
+            if key.as_str() == CLUSTER {
                 return Err(GenesisError::RecordReserved(key.clone()));
             }
         }
@@ -198,81 +238,103 @@ impl Genesis {
         Hash::of(Domain::Genesis, &self.encode())
     }
 
-    /// All records of height 0: the first records and one for each member.
-    ///
-    /// # Errors
-    /// [`GenesisError::MemberName`].
-    pub fn all_records(&self) -> Result<BTreeMap<Key, Bytes>, GenesisError> {
+    /// All records of height 0: the first records and that of the cluster.
+    #[must_use]
+    pub fn all_records(&self) -> BTreeMap<Key, Bytes> {
         let mut records = self.records.clone();
-        for member in &self.members {
-            let key = member.record_key().map_err(|_| GenesisError::MemberName(member.name.clone()))?;
-            records.insert(key, Bytes::from(member.encode()));
-        }
-        Ok(records)
+        records.insert(ClusterRecord::key(), Bytes::from(ClusterRecord::genesis(self).encode()));
+        records
     }
 
-    /// How many members may be faulty: f, the largest with 3f + 1 members or fewer.
+    /// The root of the tree of [`Genesis::all_records`].
     #[must_use]
-    pub fn faults(&self) -> usize {
-        self.members.len().saturating_sub(1) / 3
+    pub fn root(&self) -> Hash {
+        let mut tree = Tree::new();
+        let records = self.all_records().into_iter();
+        tree.apply(records.map(|(key, value)| (Bytes::from(String::from(key)), Some(value))));
+        tree.root().into()
     }
 
-    /// How many members make a certificate: n - f, and never nobody, though [`Genesis::check`] refuses a
-    /// genesis without members.
-    #[must_use]
-    pub fn quorum(&self) -> usize {
-        (self.members.len() - self.faults()).max(1)
-    }
-
-    /// The member with this key.
-    #[must_use]
-    pub fn member(&self, key: &PublicKey) -> Option<&Member> {
-        let at = self.members.binary_search_by_key(key, |member| member.public_key).ok()?;
-        self.members.get(at)
-    }
-}
-
-impl Member {
-    /// A member that stores as much as any other.
-    #[must_use]
-    pub fn new(name: impl Into<String>, public_key: PublicKey) -> Self {
-        Self { name: name.into(), public_key, capacity: 1 }
-    }
-
-    /// The key of the member's record in the tree.
+    /// What height 0 came to: it needs nobody's word.
     ///
     /// # Errors
-    /// Where the name is not one part of a key.
-    pub fn record_key(&self) -> Result<Key, KeyError> {
-        if self.name.contains('/') || self.name.starts_with('.') || self.name.len() > NAME_BYTES_MAX {
-            return Err(KeyError::DotPart { key: self.name.clone(), part: self.name.clone(), at: 0 });
+    /// If the members are no committee.
+    pub fn result(&self) -> Result<BlockResult, GenesisError> {
+        Ok(BlockResult::genesis(self.root(), self.committee()?.digest()))
+    }
+}
+
+impl Governance {
+    /// Checks the rules, for a cluster that starts with so many members.
+    ///
+    /// # Errors
+    /// The first rule that is broken, with the value.
+    pub fn check(&self, members: usize) -> Result<(), String> {
+        let Self { epoch_blocks, members_max, owners, threshold, .. } = self;
+        if !(EPOCH_BLOCKS_MIN..=EPOCH_BLOCKS_MAX).contains(epoch_blocks) {
+            return Err(format!("epoch_blocks is {epoch_blocks}: from {EPOCH_BLOCKS_MIN} to {EPOCH_BLOCKS_MAX}"));
         }
-        Key::new(format!("{MEMBERS}{}", self.name))
+        if usize::from(*members_max) < members || usize::from(*members_max) > MEMBERS_MAX {
+            return Err(format!("members_max is {members_max}: from the {members} first members to {MEMBERS_MAX}"));
+        }
+        if owners.len() > OWNERS_MAX {
+            return Err(format!("{} owners: a cluster has at most {OWNERS_MAX}", owners.len()));
+        }
+        if !owners.is_sorted_by(|a, b| a < b) {
+            return Err("owners must be in strictly ascending order of their keys".into());
+        }
+        if usize::from(*threshold) > owners.len() || (*threshold == 0) != owners.is_empty() {
+            let owners = owners.len();
+            return Err(format!("threshold is {threshold}: from 1 to the {owners} owners, and 0 where there is none"));
+        }
+        if self.domains == Domains::Approved && owners.is_empty() {
+            return Err("domains are to be approved, but there is no owner who could".into());
+        }
+        Ok(())
     }
 }
 
-impl Encode for Member {
+impl Encode for Governance {
     fn encode_to(&self, out: &mut Vec<u8>) {
-        self.public_key.encode_to(out);
-        codec::put_bytes(out, self.name.as_bytes());
-        out.extend_from_slice(&self.capacity.to_le_bytes());
+        out.extend_from_slice(&self.epoch_blocks.to_le_bytes());
+        out.extend_from_slice(&self.members_max.to_le_bytes());
+        out.push(self.expulsions);
+        out.extend_from_slice(&self.absent_epochs.to_le_bytes());
+        codec::put_list(out, &self.owners);
+        out.push(self.threshold);
+        out.push(match self.domains {
+            Domains::Open => 0,
+            Domains::Approved => 1,
+        });
     }
 }
 
-impl Decode for Member {
+impl Decode for Governance {
     fn decode_from(reader: &mut Reader) -> Result<Self, DecodeError> {
-        let public_key = PublicKey::decode_from(reader)?;
-        let name = reader.string("member name", NAME_BYTES_MAX)?;
-        Ok(Self { public_key, name, capacity: reader.u32("member capacity")? })
+        Ok(Self {
+            epoch_blocks: reader.u32("epoch_blocks")?,
+            members_max: reader.u16("members_max")?,
+            expulsions: reader.byte("expulsions")?,
+            absent_epochs: reader.u16("absent_epochs")?,
+            owners: reader.list("owners", OWNERS_MAX, PublicKey::decode_from)?,
+            threshold: reader.byte("threshold")?,
+            domains: match reader.byte("domains")? {
+                0 => Domains::Open,
+                1 => Domains::Approved,
+                tag => return Err(DecodeError::UnknownTag { field: "domains", tag }),
+            },
+        })
     }
 }
 
 impl Encode for Genesis {
     fn encode_to(&self, out: &mut Vec<u8>) {
         codec::put_bytes(out, self.name.as_bytes());
+        out.extend_from_slice(&self.salt);
         codec::put_list(out, &self.members);
         out.extend_from_slice(&self.history.to_le_bytes());
         self.partitioning.encode_to(out);
+        self.governance.encode_to(out);
         self.limits.encode_to(out);
         codec::put_count(out, self.records.len());
         for (key, value) in &self.records {
@@ -285,9 +347,11 @@ impl Encode for Genesis {
 impl Decode for Genesis {
     fn decode_from(reader: &mut Reader) -> Result<Self, DecodeError> {
         let name = reader.string("cluster name", NAME_BYTES_MAX)?;
+        let salt = reader.array("salt")?;
         let members = reader.list("members", MEMBERS_MAX, Member::decode_from)?;
         let history = reader.u64("history")?;
         let partitioning = Partitioning::decode_from(reader)?;
+        let governance = Governance::decode_from(reader)?;
         let limits = Limits::decode_from(reader)?;
         let records = reader
             .list("records", GENESIS_RECORDS_MAX, |r| Ok((Key::decode_from(r)?, r.bytes("value", VALUE_BYTES_MAX)?)))?;
@@ -297,7 +361,8 @@ impl Decode for Genesis {
                 why: "keys must be in strictly ascending order",
             });
         }
-        let genesis = Self { name, members, history, partitioning, limits, records: records.into_iter().collect() };
+        let records = records.into_iter().collect();
+        let genesis = Self { name, salt, members, history, partitioning, governance, limits, records };
         genesis.check().map_err(|e| DecodeError::Invalid { field: "genesis", why: e.to_string() })?;
         Ok(genesis)
     }

@@ -36,11 +36,31 @@ pub enum Domain {
     BatchSeed,
     /// The draw that ranks a member for a prefix of the key space.
     PartitionRank,
+    /// A set of members: its digest.
+    Members,
+    /// The result of a height, as a leaf of the history.
+    HistoryLeaf,
+    /// Two neighbours in the history.
+    HistoryNode,
+    /// A request as it was ordered, witness included: what a block's body is made over.
+    OrderedRequest,
+    /// Evidence against a member: what a verdict names.
+    Evidence,
+    /// A system request without its signatures: its identity.
+    SystemRequest,
+    /// What owners sign over a change of the members.
+    OwnerSignature,
+    /// What a member signs about itself: that it is ready, or that it has another key.
+    MemberSignature,
+    /// What a member signs when it says which certificate is the newest that it holds.
+    NewestSignature,
+    /// What a node signs over a whole reply, where a client asks for it.
+    ReplySignature,
 }
 
 impl Domain {
     /// All domains: a test checks that no tag is the prefix of another.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 20] = [
         Self::Genesis,
         Self::RequestBody,
         Self::RequestSignature,
@@ -51,6 +71,16 @@ impl Domain {
         Self::ResultSignature,
         Self::BatchSeed,
         Self::PartitionRank,
+        Self::Members,
+        Self::HistoryLeaf,
+        Self::HistoryNode,
+        Self::OrderedRequest,
+        Self::Evidence,
+        Self::SystemRequest,
+        Self::OwnerSignature,
+        Self::MemberSignature,
+        Self::NewestSignature,
+        Self::ReplySignature,
     ];
 
     /// The tag that stands in front of what is hashed or signed, 24 bytes for every domain.
@@ -67,6 +97,16 @@ impl Domain {
             Self::ResultSignature => b"pleach/1/result-sign    ",
             Self::BatchSeed => b"pleach/1/batch-seed     ",
             Self::PartitionRank => b"pleach/1/partition-rank ",
+            Self::Members => b"pleach/1/members        ",
+            Self::HistoryLeaf => b"pleach/1/history-leaf   ",
+            Self::HistoryNode => b"pleach/1/history-node   ",
+            Self::OrderedRequest => b"pleach/1/ordered        ",
+            Self::Evidence => b"pleach/1/evidence       ",
+            Self::SystemRequest => b"pleach/1/system         ",
+            Self::OwnerSignature => b"pleach/1/owner-sign     ",
+            Self::MemberSignature => b"pleach/1/member-sign    ",
+            Self::NewestSignature => b"pleach/1/newest-sign    ",
+            Self::ReplySignature => b"pleach/1/reply-sign     ",
         }
     }
 }

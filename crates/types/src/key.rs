@@ -2,7 +2,7 @@
 //!
 //! A key is parts split by `/`. Its *domain* is the prefix up to and including the last `/`; an operation may
 //! change only records under the domain of its own key (thesis 4.3.1). Keys whose first part starts with a
-//! dot are *system records*: the rules and the members. No operation can write them.
+//! dot are *system records*: the rules and the cluster's. No operation can write them.
 
 use std::fmt;
 
@@ -19,8 +19,8 @@ pub const ROOT_RULE: &str = ".root_rule";
 pub const BASE_RULE: &str = ".base_rule";
 /// The name of the record of a domain that holds its owner's public key; empty in an open domain.
 pub const OWNER: &str = ".owner";
-/// The prefix of the system records that hold the members.
-pub const MEMBERS: &str = ".members/";
+/// The record of the members and of what was decided about them ([`crate::cluster::ClusterRecord`]).
+pub const CLUSTER: &str = ".cluster";
 
 /// The key of a record: a valid UTF-8 path.
 ///
@@ -290,7 +290,7 @@ mod tests {
         assert!(!transfer.may_write(&key("bank")));
         let root = key(ROOT_RULE);
         assert!(root.may_write(&key("bank/.base_rule")));
-        for system in [ROOT_RULE, BASE_RULE, ".members/node-1"] {
+        for system in [ROOT_RULE, BASE_RULE, CLUSTER] {
             assert!(!root.may_write(&key(system)), "{system}");
         }
     }

@@ -12,10 +12,13 @@
 pub mod api;
 pub mod block;
 pub mod certificate;
+pub mod cluster;
 pub mod codec;
+pub mod committee;
 pub mod execution;
 pub mod genesis;
 pub mod hash;
+pub mod history;
 pub mod key;
 pub mod limits;
 pub mod partition;
@@ -25,8 +28,10 @@ pub mod signature;
 
 pub use block::{Block, BlockResult, Context, Header};
 pub use certificate::{Certificate, CertifiedResult};
+pub use cluster::ClusterRecord;
 pub use codec::{Decode, DecodeError, Encode};
-pub use genesis::{Genesis, Member};
+pub use committee::{Committee, Member};
+pub use genesis::{Domains, Genesis, Governance};
 pub use hash::Hash;
 pub use key::{Key, KeyError};
 pub use limits::Limits;

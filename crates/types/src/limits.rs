@@ -34,6 +34,16 @@ pub const EVENTS_MAX: usize = 64;
 pub const EVENT_BYTES_MAX: usize = 16 << 10;
 /// Members of a cluster.
 pub const MEMBERS_MAX: usize = 128;
+/// Bytes of a member's address: a DNS name of full length, a colon and a port.
+pub const ADDRESS_BYTES_MAX: usize = 255 + 6;
+/// Owners of a cluster.
+pub const OWNERS_MAX: usize = 16;
+/// Members that the record of the cluster remembers as convicted.
+pub const VERDICTS_MAX: usize = 4_096;
+/// The shortest epoch, in blocks: a member has to learn the next set while the last blocks are made.
+pub const EPOCH_BLOCKS_MIN: u32 = 16;
+/// The longest epoch, in blocks: about five days at two blocks a second.
+pub const EPOCH_BLOCKS_MAX: u32 = 1 << 20;
 /// Bytes of a member's name.
 pub const NAME_BYTES_MAX: usize = 64;
 /// Records that a genesis may hold.

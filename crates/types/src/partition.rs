@@ -3,16 +3,20 @@
 //! The key space is cut into 2^b prefixes of b bits. Each is kept by K members, those who come first when all members
 //! are ranked for it by *weighted rendezvous hashing* (Thaler and Ravishankar 1998; weights as in Schindelhauer and
 //! Schomaker 2005): member m of capacity w ranks for a prefix by `-ln(h) / w`, where h in (0, 1] is drawn by hashing
-//! prefix and member. Everybody computes the same map from the certified member set, a member is drawn in proportion to
-//! its capacity, and when members come or go only prefixes move that they win or leave.
+//! prefix and the member's id. Everybody computes the same map from the certified member set, a member is drawn in
+//! proportion to its capacity, and when members come or go only prefixes move that they win or leave. A member that has
+//! another key keeps its id, and so its prefixes; one of capacity 0 keeps none.
+//!
+//! One record is kept by all, whatever the map says: `.cluster`, from which each of them learns who the members are.
 //!
 //! Nodes must agree to the last bit, so the logarithm is computed in integers (`cost`), never in floating point.
 
 use pleach_tree::{Path, Prefix};
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::ClusterRecord;
 use crate::codec::{Decode, DecodeError, Encode, Reader};
-use crate::genesis::Member;
+use crate::committee::Member;
 use crate::hash::Domain;
 use crate::limits::PARTITION_BITS_MAX;
 use crate::signature::PublicKey;
@@ -41,6 +45,10 @@ pub struct PartitionMap {
     bits: u8,
     /// For each prefix the places of its keepers among the members, best rank first.
     keepers: Vec<Vec<u16>>,
+    /// The places of all members.
+    all: Vec<u16>,
+    /// Where the record stands that all keep.
+    cluster: Path,
 }
 
 impl PartitionMap {
@@ -49,7 +57,12 @@ impl PartitionMap {
     pub fn new(partitioning: Partitioning, members: &[Member]) -> Self {
         let bits = partitioning.bits.min(PARTITION_BITS_MAX);
         let keepers = (0..1 << bits).map(|prefix| rank(bits, prefix, members, partitioning.replicas.into())).collect();
-        Self { bits, keepers }
+        Self {
+            bits,
+            keepers,
+            all: (0u16..).zip(members).map(|(place, _)| place).collect(),
+            cluster: ClusterRecord::key().path(),
+        }
     }
 
     /// b: how many bits of a path name its prefix.
@@ -88,8 +101,19 @@ impl PartitionMap {
     #[must_use]
     pub fn kept(&self, members: &[Member], key: &PublicKey) -> Vec<Prefix> {
         let place = members.binary_search_by_key(key, |member| member.public_key).ok();
-        let place = place.and_then(|place| u16::try_from(place).ok());
-        place.into_iter().flat_map(|place| self.kept_by(place)).filter_map(|number| self.prefix(number)).collect()
+        let Some(place) = place.and_then(|place| u16::try_from(place).ok()) else { return Vec::new() };
+        let mut kept: Vec<_> = self.kept_by(place).filter_map(|number| self.prefix(number)).collect();
+        if !kept.iter().any(|prefix| prefix.contains(&self.cluster)) {
+            kept.push(Prefix::new(self.cluster, Path::BITS));
+            kept.sort_unstable();
+        }
+        kept
+    }
+
+    /// The members that keep the record at a path, as places in the list of members.
+    #[must_use]
+    pub fn keepers_of(&self, path: &Path) -> &[u16] {
+        if *path == self.cluster { &self.all } else { self.keepers(self.prefix_of(path)) }
     }
 
     /// The members that keep a prefix, as places in the list of members; none for a number beyond the last.
@@ -109,7 +133,8 @@ impl PartitionMap {
 fn rank(bits: u8, prefix: PrefixNumber, members: &[Member], count: usize) -> Vec<u16> {
     let mut ranked: Vec<(u64, u64, u16)> = (0u16..)
         .zip(members)
-        .map(|(place, member)| (cost(draw(bits, prefix, member)), u64::from(member.capacity.max(1)), place))
+        .filter(|(_, member)| member.capacity > 0)
+        .map(|(place, member)| (cost(draw(bits, prefix, &member.id)), u64::from(member.capacity), place))
         .collect();
     // a / v < b / w, without dividing: costs have 38 bits, capacities 32.
     ranked.sort_by(|(a, v, i), (b, w, j)| {
@@ -119,11 +144,11 @@ fn rank(bits: u8, prefix: PrefixNumber, members: &[Member], count: usize) -> Vec
     ranked.into_iter().take(count).map(|(_, _, place)| place).collect()
 }
 
-/// 64 bits drawn for a prefix and a member.
-fn draw(bits: u8, prefix: PrefixNumber, member: &Member) -> u64 {
+/// 64 bits drawn for a prefix and the id of a member.
+fn draw(bits: u8, prefix: PrefixNumber, id: &PublicKey) -> u64 {
     let mut hasher = blake3::Hasher::new();
     hasher.update(Domain::PartitionRank.tag());
-    hasher.update(&[bits]).update(&prefix.to_le_bytes()).update(&member.public_key.0);
+    hasher.update(&[bits]).update(&prefix.to_le_bytes()).update(&id.0);
     let mut drawn = [0; 8];
     hasher.finalize_xof().fill(&mut drawn);
     u64::from_le_bytes(drawn)
@@ -158,7 +183,7 @@ impl Encode for Partitioning {
 
 impl Decode for Partitioning {
     fn decode_from(reader: &mut Reader) -> Result<Self, DecodeError> {
-        Ok(Self { bits: reader.byte("partition bits")?, replicas: u16::from_le_bytes(reader.array("replicas")?) })
+        Ok(Self { bits: reader.byte("partition bits")?, replicas: reader.u16("replicas")? })
     }
 }
 
@@ -172,7 +197,7 @@ mod tests {
     fn members(capacities: &[u32]) -> Vec<Member> {
         let member = |(n, capacity): (u8, &u32)| {
             let public_key = SecretKey::from_seed([n; 32]).public();
-            Member { name: format!("m{n}"), public_key, capacity: *capacity }
+            Member { capacity: *capacity, ..Member::new(format!("m{n}"), public_key) }
         };
         let mut members: Vec<_> = (0u8..).zip(capacities).map(member).collect();
         members.sort_by_key(|member| member.public_key);
@@ -186,7 +211,7 @@ mod tests {
     /// The same ranks by floating point, which is good enough to check with.
     fn naive(bits: u8, prefix: u32, members: &[Member], count: usize) -> Vec<u16> {
         let score = |member: &Member| {
-            let uniform = (draw(bits, prefix, member) as f64 + 1.0) / 2f64.powi(64);
+            let uniform = (draw(bits, prefix, &member.id) as f64 + 1.0) / 2f64.powi(64);
             -uniform.ln() / f64::from(member.capacity)
         };
         let mut ranked: Vec<_> = (0u16..).zip(members).map(|(place, member)| (score(member), place)).collect();
@@ -237,6 +262,41 @@ mod tests {
                 prop_assert_eq!(&new[..stayed.len()], &stayed[..], "prefix {}", prefix);
             }
         }
+    }
+
+    #[test]
+    fn another_key_moves_nothing_and_capacity_0_keeps_nothing() {
+        let all = members(&[1, 2, 3, 4, 5]);
+        let names = |members: &[Member], map: &PartitionMap, prefix| {
+            map.keepers(prefix).iter().map(|place| members[usize::from(*place)].name.clone()).collect::<Vec<_>>()
+        };
+        let mut rotated = all.clone();
+        rotated[1].previous = Some(rotated[1].public_key);
+        rotated[1].public_key = SecretKey::from_seed([99; 32]).public();
+        rotated.sort_by_key(|member| member.public_key);
+        let mut drained = all.clone();
+        drained[2].capacity = 0;
+        let (before, after, without) = (map(6, 2, &all), map(6, 2, &rotated), map(6, 2, &drained));
+        for prefix in 0..before.prefixes() {
+            assert_eq!(names(&all, &before, prefix), names(&rotated, &after, prefix), "{prefix}");
+            assert!(!names(&drained, &without, prefix).contains(&all[2].name), "{prefix}");
+        }
+        assert_eq!(without.kept_by(2).count(), 0);
+    }
+
+    #[test]
+    fn all_members_keep_the_record_of_the_cluster() {
+        let members = members(&[1; 9]);
+        let map = map(5, 2, &members);
+        let cluster = ClusterRecord::key().path();
+        assert_eq!(map.keepers_of(&cluster), (0..9).collect::<Vec<u16>>());
+        let other = Path::of(b"bank/alice");
+        assert_eq!(map.keepers_of(&other), map.keepers(map.prefix_of(&other)));
+        for member in &members {
+            let kept = map.kept(&members, &member.public_key);
+            assert_eq!(kept.iter().filter(|prefix| prefix.contains(&cluster)).count(), 1, "once, alone or in a prefix");
+        }
+        assert_eq!(map.kept(&members, &PublicKey([0; 32])), []);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod support;
 
 use bytes::Bytes;
+use pleach_types::committee::CommitteeError;
 use pleach_types::genesis::GenesisError;
 use pleach_types::limits::*;
 use pleach_types::*;
@@ -23,13 +24,10 @@ fn refused(change: impl FnOnce(&mut Genesis)) -> GenesisError {
 fn each_rule_has_its_error() {
     assert_eq!(refused(|g| g.name.clear()), GenesisError::Name(String::new()));
     assert_eq!(refused(|g| g.name = "n".repeat(65)), GenesisError::Name("n".repeat(65)));
-    assert_eq!(refused(|g| g.members.clear()), GenesisError::MemberCount(0));
-    assert_eq!(refused(|g| g.members = genesis("", 129).members), GenesisError::MemberCount(129));
-    assert_eq!(refused(|g| g.members.swap(0, 1)), GenesisError::MemberOrder);
-    assert_eq!(refused(|g| g.members[1].name = "node-1".into()), GenesisError::MemberNameTwice("node-1".into()));
-    for name in ["", ".", "..", ".x", "a/b", "/", "a\n", "zero\u{200b}", &"n".repeat(65)] {
-        assert_eq!(refused(|g| g.members[2].name = name.into()), GenesisError::MemberName(name.into()));
-    }
+    assert_eq!(refused(|g| g.members.clear()), CommitteeError::Count(0).into());
+    assert_eq!(refused(|g| g.members = genesis("", 129).members), CommitteeError::Count(129).into());
+    assert_eq!(refused(|g| g.members.swap(0, 1)), CommitteeError::Order.into());
+    assert_eq!(refused(|g| g.members[1].name = "node-1".into()), CommitteeError::NameTwice("node-1".into()).into());
     assert_eq!(refused(|g| g.history = 0), GenesisError::History(0));
     assert_eq!(refused(|g| g.history = HISTORY_MAX + 1), GenesisError::History(HISTORY_MAX + 1));
     assert!(matches!(refused(|g| g.limits.gas = 0), GenesisError::Limits(_)));
@@ -45,8 +43,8 @@ fn each_rule_has_its_error() {
     assert_eq!(refused(|g| g.partitioning.replicas = 0), GenesisError::Replicas);
     let name = genesis("sample", 4).members[2].name.clone();
     assert_eq!(refused(|g| g.members[2].capacity = 0), GenesisError::Capacity(name));
-    let reserved = refused(|g| drop(g.records.insert(key(".members/x"), Bytes::new())));
-    assert_eq!(reserved, GenesisError::RecordReserved(key(".members/x")));
+    let reserved = refused(|g| drop(g.records.insert(key(".cluster"), Bytes::new())));
+    assert_eq!(reserved, GenesisError::RecordReserved(key(".cluster")));
     let megabyte = Bytes::from(vec![0; 1 << 20]);
     let heavy = refused(|g| g.records.extend((0..17).map(|n| (key(&format!("r{n}")), megabyte.clone()))));
     assert!(matches!(heavy, GenesisError::TooLarge(len) if len > GENESIS_BYTES_MAX), "{heavy}");
@@ -59,6 +57,9 @@ fn any_difference_is_another_cluster() {
     assert_ne!(genesis("sample", 5).digest(), digest);
     assert_ne!(Genesis { history: 63, ..genesis("sample", 4) }.digest(), digest);
     assert_ne!(Genesis { partitioning: Partitioning::EVERYWHERE, ..genesis("sample", 4) }.digest(), digest);
+    assert_ne!(Genesis { salt: [1; 16], ..genesis("sample", 4) }.digest(), digest);
+    let governance = Governance { absent_epochs: 1, ..Governance::default() };
+    assert_ne!(Genesis { governance, ..genesis("sample", 4) }.digest(), digest);
     let limits = Limits { gas: 1, ..Limits::default() };
     assert_ne!(Genesis { limits, ..genesis("sample", 4) }.digest(), digest);
 }
@@ -76,21 +77,58 @@ fn f_faults_are_survived_by_more_than_f_copies() {
 }
 
 #[test]
-fn quorums_intersect_in_an_honest_member() {
-    for n in 1..=128 {
-        let genesis = Genesis { members: vec![genesis("s", 1).members[0].clone(); n], ..genesis("s", 1) };
-        let (f, q) = (genesis.faults(), genesis.quorum());
-        assert!(3 * f < n && n <= 3 * f + 3, "{n} members, {f} faults");
-        assert!(2 * q > n + f, "two quorums of {q} among {n} may share only the {f} faulty");
-        assert!(q <= n - f, "the {f} faulty can block a quorum of {q} among {n}");
+fn a_broken_rule_of_the_governance_is_named() {
+    let owners = |n: u8| {
+        let mut owners: Vec<_> = (0..n).map(|n| secret(n).public()).collect();
+        owners.sort_unstable();
+        owners
+    };
+    let broken = |change: &dyn Fn(&mut Governance)| match refused(|g| change(&mut g.governance)) {
+        GenesisError::Governance(why) => why,
+        other => panic!("{other}"),
+    };
+    for (change, named) in [
+        (
+            &(|g: &mut Governance| g.epoch_blocks = EPOCH_BLOCKS_MIN - 1) as &dyn Fn(&mut Governance),
+            "epoch_blocks is 15",
+        ),
+        (&|g| g.epoch_blocks = EPOCH_BLOCKS_MAX + 1, "epoch_blocks is 1048577"),
+        (&|g| g.members_max = 3, "members_max is 3: from the 4 first members to 128"),
+        (&|g| g.members_max = 129, "members_max is 129"),
+        (&|g| (g.owners, g.threshold) = (owners(17), 1), "17 owners: a cluster has at most 16"),
+        (&|g| (g.owners, g.threshold) = (owners(2).into_iter().rev().collect(), 1), "ascending order"),
+        (&|g| (g.owners, g.threshold) = (owners(2), 3), "threshold is 3: from 1 to the 2 owners"),
+        (&|g| (g.owners, g.threshold) = (owners(2), 0), "threshold is 0"),
+        (&|g| g.threshold = 1, "threshold is 1"),
+        (&|g| g.domains = Domains::Approved, "no owner"),
+    ] {
+        let why = broken(change);
+        assert!(why.contains(named), "{why:?} does not say {named:?}");
     }
-    let nobody = Genesis { members: vec![], ..genesis("s", 1) };
-    assert_eq!(nobody.quorum(), 1, "a genesis without members must not make empty certificates hold");
+    assert_eq!(rich_genesis().check(), Ok(()));
+}
+
+/// What the record of the cluster says follows from the genesis: how many may be expelled without the owners.
+#[test]
+fn expulsions_are_bounded_by_faults_and_by_copies() {
+    for (members, replicas, expulsions, cap) in
+        [(4, 2, 255, 1), (4, 1, 255, 0), (7, 2, 255, 1), (7, 7, 255, 2), (7, 7, 1, 1), (7, 7, 0, 0), (1, 1, 255, 0)]
+    {
+        let mut genesis = genesis("s", members);
+        genesis.partitioning.replicas = replicas;
+        genesis.governance.expulsions = expulsions;
+        assert_eq!(ClusterRecord::genesis(&genesis).cap, cap, "{members} members, {replicas} copies, {expulsions}");
+    }
+    let genesis = rich_genesis();
+    let record = genesis.all_records().remove(&key(".cluster")).expect("it is there");
+    let cluster = ClusterRecord::decode(&record).expect("it decodes");
+    assert_eq!((&cluster.members, &cluster.next), (&genesis.members, &genesis.members));
+    assert_eq!((&cluster.owners, cluster.threshold), (&genesis.governance.owners, 2));
 }
 
 #[test]
 fn json_is_exact_and_closed() {
-    let genesis = genesis("sample", 4);
+    let genesis = rich_genesis();
     let json = serde_json::to_string(&genesis).expect("it serializes");
     assert_eq!(serde_json::from_str::<Genesis>(&json).expect("it parses"), genesis);
     let unknown = json.replacen("\"history\"", "\"histroy\":1,\"history\"", 1);

@@ -93,8 +93,18 @@ fn some_receipts() -> impl Strategy<Value = Receipt> {
 }
 
 fn results() -> impl Strategy<Value = BlockResult> {
-    (any::<u64>(), hashes(), hashes(), hashes(), hashes())
-        .prop_map(|(height, root, receipts, written, code)| BlockResult { height, root, receipts, written, code })
+    (any::<u64>(), [hashes(), hashes(), hashes(), hashes(), hashes(), hashes(), hashes()]).prop_map(
+        |(height, [root, receipts, written, code, history, members, next])| BlockResult {
+            height,
+            root,
+            receipts,
+            written,
+            code,
+            history,
+            members,
+            next,
+        },
+    )
 }
 
 fn blocks() -> impl Strategy<Value = Block> {
@@ -119,8 +129,7 @@ fn certificates() -> impl Strategy<Value = Certificate> {
 }
 
 fn genesis_documents() -> impl Strategy<Value = Genesis> {
-    let records =
-        btree_map(keys().prop_filter("reserved", |key| !key.as_str().starts_with(".members/")), bytes(40), 0..6);
+    let records = btree_map(keys().prop_filter("reserved", |key| key.as_str() != ".cluster"), bytes(40), 0..6);
     ("[a-zé]{1,30}", 1..20_u8, 1..=limits::HISTORY_MAX, 1..=limits::TOUCHED_MAX as u32, records).prop_map(
         |(name, members, history, touched, records)| Genesis {
             history,
@@ -173,6 +182,9 @@ proptest! {
         round(&genesis)?;
         round(&genesis.limits)?;
         round(&genesis.members[0])?;
+        round(&genesis.governance)?;
+        round(&ClusterRecord::genesis(&genesis))?;
+        round(&cluster())?;
     }
 
     #[test]
@@ -187,6 +199,8 @@ proptest! {
         canonical::<Certificate>(&bytes)?;
         canonical::<ResultProof>(&bytes)?;
         canonical::<Genesis>(&bytes)?;
+        canonical::<ClusterRecord>(&bytes)?;
+        canonical::<history::Peaks>(&bytes)?;
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `pleach init`.
 
 use pleach_node::config::MemberAddresses;
-use pleach_types::{Hash, Partitioning};
+use pleach_types::{Domains, Governance, Hash, Partitioning};
 use serde::Serialize;
 
 use crate::args::Init;
@@ -37,7 +37,8 @@ pub fn run(output: Output, args: &Init) -> Result<Ending, CliError> {
     let partitioning = partitioning(args)?;
     let members = places(args)?;
     let (name, history, accept_loss) = (args.name.clone(), args.history, args.accept_loss);
-    let plan = ClusterPlan { name, history, partitioning, accept_loss, members };
+    let governance = governance(args)?;
+    let plan = ClusterPlan { name, history, partitioning, governance, accept_loss, members };
     let folder = NewFolder::at(&args.out)?;
     let files = plan.write(folder.path())?;
     let place = folder.finish()?;
@@ -77,6 +78,22 @@ fn check_faults(args: &Init) -> Result<(), CliError> {
         format!("{nodes} nodes cannot tolerate {faults} faulty: 3f+1 = {needed} are needed"),
         format!("use --nodes {needed} or --faults {most}"),
     ))
+}
+
+/// Who decides about members and domains.
+fn governance(args: &Init) -> Result<Governance, CliError> {
+    let mut owners = args.owner.clone();
+    owners.sort_unstable();
+    owners.dedup();
+    // All of them, unless fewer are asked for: nobody gives power away by leaving something out.
+    let threshold = args.threshold.unwrap_or(u8::try_from(owners.len()).unwrap_or(u8::MAX));
+    let domains = if args.approved_domains { Domains::Approved } else { Domains::Open };
+    let governance = Governance { owners, threshold, domains, ..Governance::default() };
+    let members = args.nodes.into();
+    governance
+        .check(members)
+        .map_err(|why| CliError::usage(why, "see pleach init --help for --owner and --threshold"))?;
+    Ok(governance)
 }
 
 /// How the key space is divided. Fewer than f + 1 copies are taken only when they are asked for by name.
@@ -143,6 +160,12 @@ fn explain(output: Output, made: &Made, files: &ClusterFiles) {
         output.talk(format_args!("  pleach start --config {}", node.config));
     }
     output.talk(format_args!("\nThen:\n  pleach --profile {} status", made.profile));
+    if files.copies == 1 && nodes > 1 {
+        output.talk(
+            "\n! Each record has one copy (--replicas 1): a node that lies can never be expelled, since nobody else has its \
+             records.",
+        );
+    }
     output.talk(
         "\nEach folder holds a secret key (node.key): give a machine its own folder and genesis.json, no other's.",
     );

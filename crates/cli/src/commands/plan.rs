@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use pleach_node::config::read_genesis;
+use pleach_types::committee::faults;
 use pleach_types::{Genesis, Hash, PartitionMap};
 use serde::Serialize;
 
@@ -88,7 +89,7 @@ fn document(genesis: &Genesis, with_map: bool) -> Document {
         prefixes: all,
         prefix_bits: genesis.partitioning.bits,
         copies: map.keepers(0).len(),
-        faults_tolerated: genesis.faults(),
+        faults_tolerated: faults(genesis.members.len()),
         prefixes_lost_at_worst: worst.as_ref().map(|(lost, _)| *lost),
         by: worst.into_iter().flat_map(|(_, set)| set).map(|place| name(&place)).collect(),
         map: with_map.then(|| (0..all).map(row).collect()),
@@ -97,7 +98,7 @@ fn document(genesis: &Genesis, with_map: bool) -> Document {
 
 /// The set of f members that keeps the most prefixes alone, and how many those are.
 fn worst(map: &PartitionMap, genesis: &Genesis) -> Option<(u32, Vec<u16>)> {
-    let (members, faults) = (genesis.members.len() as u16, genesis.faults());
+    let (members, faults) = (genesis.members.len() as u16, faults(genesis.members.len()));
     if genesis.survives_faults() {
         return Some((0, Vec::new()));
     }

@@ -3,6 +3,7 @@
 use pleach_client::{Client, Failure};
 use pleach_types::Hash;
 use pleach_types::api::Status;
+use pleach_types::committee::quorum;
 use serde::Serialize;
 
 use super::with_cluster;
@@ -68,12 +69,12 @@ fn document(client: &Client, statuses: Vec<Result<Status, Failure>>) -> Document
     let nodes: Vec<_> = statuses.into_iter().enumerate().map(view).collect();
     let working = nodes.iter().filter(|node| node.state == "ok").count();
     // Whoever asks fewer nodes than make a quorum is told about those.
-    let needed = genesis.quorum().min(nodes.len());
+    let needed = quorum(genesis.members.len()).min(nodes.len());
     Document {
         cluster: genesis.name.clone(),
         genesis: client.genesis_digest(),
         members: genesis.members.len(),
-        quorum: genesis.quorum(),
+        quorum: quorum(genesis.members.len()),
         healthy: working >= needed,
         nodes,
     }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use pleach_client::{HttpTransport, Transport as _};
 use pleach_node::config::MemberAddresses;
 use pleach_types::api::Status;
-use pleach_types::{Hash, Partitioning};
+use pleach_types::{Governance, Hash, Partitioning};
 
 use super::ports::free_ports;
 use crate::cluster::{CONFIG_FILE, ClusterPlan};
@@ -88,6 +88,7 @@ impl Nodes {
             name: "demo".into(),
             history: HISTORY,
             partitioning,
+            governance: Governance::default(),
             accept_loss: false,
             members: members.clone(),
         };

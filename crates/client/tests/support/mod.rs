@@ -16,6 +16,7 @@ use pleach_state::{Decision, State, prepare, prepare_all};
 use pleach_tree::Tree;
 use pleach_types::api::*;
 use pleach_types::certificate::ResultProof;
+use pleach_types::committee::quorum;
 use pleach_types::*;
 
 pub use executor::{Native, amount, key};
@@ -64,17 +65,7 @@ pub fn genesis(members: u8, history: u64, name: &str) -> (Genesis, Vec<SecretKey
     for n in 0..20 {
         records.insert(key(&format!("bank/accounts/{n}")), amount(100));
     }
-    (
-        Genesis {
-            name: name.into(),
-            members,
-            history,
-            partitioning: Partitioning::EVERYWHERE,
-            limits: Limits::default(),
-            records,
-        },
-        keys,
-    )
+    (Genesis { history, ..Genesis::new(name, members, records) }, keys)
 }
 
 impl Chain {
@@ -87,7 +78,7 @@ impl Chain {
         let genesis = Genesis { partitioning, ..genesis };
         let state = State::genesis(genesis.clone()).unwrap();
         let header = Block::genesis(&genesis).header;
-        let values = genesis.all_records().unwrap();
+        let values = genesis.all_records();
         let first = Entry { header, certificate: None, state, values, receipts: Tree::new(), decisions: Vec::new() };
         let digest = genesis.digest();
         let mut chain = Self {
@@ -124,7 +115,7 @@ impl Chain {
             prepare_all(&requests, &self.genesis, &self.digest).into_iter().map(|p| p.map(Arc::new)).collect();
         let applied = parent.state.apply(&prepared, &Native);
         let block = Block::new(context, height, *parent.state.result(), requests);
-        let certificate = self.certify(&block.header, self.genesis.quorum());
+        let certificate = self.certify(&block.header, quorum(self.genesis.members.len()));
         let mut values = self.tip().values.clone();
         for (key, value) in applied.changes {
             match value {

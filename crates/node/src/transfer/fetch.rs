@@ -10,6 +10,7 @@ use pleach_order::Network;
 use pleach_state::State;
 use pleach_store::{Arrival, Error, StagedChunk, Staging, Target as StoreTarget, WindowEntry};
 use pleach_tree::{FrameNode, Path, Prefix, VerifiedProof};
+use pleach_types::history::Peaks;
 use pleach_types::{Encode, Hash, Height, PublicKey};
 use tracing::{info, warn};
 
@@ -156,7 +157,7 @@ impl Node {
         if job.asked.is_none() || job.transfer.is_some() || job.offers.contains_key(&from) {
             return;
         }
-        match verify::target(proof, &self.genesis) {
+        match verify::target(proof, &self.digest, &self.committee) {
             Ok(target) => {
                 job.first_offer.get_or_insert(now);
                 job.offers.insert(from, target);
@@ -208,6 +209,8 @@ struct Transfer {
     /// Checked entries, without a gap up to the target.
     entries: BTreeMap<Height, WindowEntry>,
     code: BTreeMap<Hash, Bytes>,
+    /// The results of all heights before the target's.
+    peaks: Peaks,
     /// The groups of written paths, once all entries are there.
     written: Vec<Vec<Path>>,
     proofs: Vec<VerifiedProof>,
@@ -235,7 +238,7 @@ impl Transfer {
             .flat_map(|prefix| [Item::Edge(*prefix), Item::Chunk { within: *prefix, start: prefix.first() }]);
         info!(height, from = node.newest_height(), prefixes = kept.len(), "fetching the state from others");
         Ok(Self {
-            todo: entries.chain(records).map(|item| (item, 0)).collect(),
+            todo: entries.chain([Item::Peaks]).chain(records).map(|item| (item, 0)).collect(),
             target,
             oldest,
             staging,
@@ -245,6 +248,7 @@ impl Transfer {
             early: BTreeMap::new(),
             entries: BTreeMap::new(),
             code: BTreeMap::new(),
+            peaks: Peaks::default(),
             written: Vec::new(),
             proofs: Vec::new(),
             parts: BTreeMap::new(),
@@ -298,7 +302,7 @@ impl Transfer {
     fn source(&self, node: &Node, item: &Item, tries: usize) -> Result<PublicKey, String> {
         let candidates: Vec<PublicKey> = match item {
             Item::Edge(prefix) | Item::Chunk { within: prefix, .. } => node.keepers(&prefix.first()),
-            Item::Entry(_) | Item::Code(_) | Item::Written(_) => node.others(),
+            Item::Entry(_) | Item::Code(_) | Item::Written(_) | Item::Peaks => node.others(),
         };
         let usable = |key: &&PublicKey| !self.liars.contains(*key) && !self.gone.contains(&(**key, *item));
         let usable: Vec<_> = candidates.iter().filter(usable).collect();
@@ -373,6 +377,7 @@ impl Transfer {
             Item::Edge(prefix) => {
                 verify::paths(&content, &root, &item, &[prefix.first()]).map(|proof| self.proofs.push(proof))
             }
+            Item::Peaks => verify::peaks(&content, &self.target.result).map(|peaks| self.peaks = peaks),
             Item::Chunk { within, start } => self.take_chunk(&content, &item, (&within, &start)),
         };
         match taken {
@@ -431,18 +436,20 @@ impl Transfer {
             }
         };
         let failed = |e: Error| e.to_string();
-        for prefix in complement(&self.kept) {
+        let around = complement(&self.kept).into_iter().map(|prefix| {
             let within = frame.iter().filter(|(at, _)| prefix.covers(at)).map(|(at, node)| (*at, *node)).collect();
-            let chunk = StagedChunk { prefix, records: BTreeMap::new(), frame: within };
-            self.staging.put(&chunk).map_err(failed)?;
-        }
+            StagedChunk { prefix, records: BTreeMap::new(), frame: within }
+        });
+        // Together: a single kept record, such as the cluster's, has hundreds of prefixes around it.
+        self.staging.put_all(&around.collect::<Vec<_>>()).map_err(failed)?;
         self.parts.extend(frame);
         let past = past(self.entries.values(), |digest| self.code.get(digest).cloned());
-        let state = State::restore(node.genesis.clone(), self.kept.iter().copied(), past, self.parts)
+        let note = self.peaks.encode().into();
+        let state = State::restore(node.genesis.clone(), self.kept.iter().copied(), self.peaks, past, self.parts)
             .map_err(|e| e.to_string())?;
         let entries: Vec<_> = self.entries.into_values().collect();
         let window = entries.iter().map(|entry| (entry.clone(), None)).collect();
-        self.staging.finish(&Arrival { window, code: self.code, note: Bytes::new() }, |_| {}).map_err(failed)?;
+        self.staging.finish(&Arrival { window, code: self.code, note }, |_| {}).map_err(failed)?;
         Ok((state, entries))
     }
 }

@@ -135,6 +135,7 @@ impl Node {
         let bytes = match item {
             Item::Entry(of) => self.entry_content(height, of)?,
             Item::Code(digest) => self.disk.store().code(&digest).ok()??,
+            Item::Peaks => state.peaks().encode().into(),
             Item::Written(group) => self.written_content(&pin, group)?,
             Item::Edge(prefix) => state.tree().prove([prefix.first()]).ok()?.encode().into(),
             Item::Chunk { within, start } => {

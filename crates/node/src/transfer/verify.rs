@@ -5,8 +5,9 @@ use pleach_store::{StagedChunk, WindowEntry};
 use pleach_tree::{FrameNode, Label, Partition, Path, Prefix, Proof, ProofLimits, ValueDigest, VerifiedProof};
 use pleach_types::block::{code_digest, written_digest};
 use pleach_types::certificate::ResultProof;
+use pleach_types::history::Peaks;
 use pleach_types::receipt::receipts_tree;
-use pleach_types::{BlockResult, Certificate, Decode, Genesis, Hash};
+use pleach_types::{BlockResult, Certificate, Committee, Decode, Hash};
 
 use super::wire::{Chunk, Item};
 
@@ -25,9 +26,9 @@ pub(super) struct Target {
 pub(super) type Lie = String;
 
 /// Checks an offer.
-pub(super) fn target(encoded: &Bytes, genesis: &Genesis) -> Result<Target, Lie> {
+pub(super) fn target(encoded: &Bytes, genesis: &Hash, committee: &Committee) -> Result<Target, Lie> {
     let proof = ResultProof::decode_shared(encoded.clone()).map_err(|e| e.to_string())?;
-    let result = *proof.verify(genesis).map_err(|e| e.to_string())?.result();
+    let result = *proof.verify(genesis, committee).map_err(|e| e.to_string())?.result();
     match &proof.headers[..] {
         [header] => Ok(Target { result, block: header.context.parent, floor: proof.certificate }),
         headers => Err(format!("an offer with {} headers: the block above must be certified itself", headers.len())),
@@ -51,6 +52,15 @@ pub(super) fn entry(encoded: &Bytes, result: &BlockResult, block: &Hash) -> Resu
         Some((what, _)) => Err(format!("the {what} of height {} is not the certified one", result.height)),
         None => Ok(entry),
     }
+}
+
+/// Checks the history of results against what the result says of it.
+pub(super) fn peaks(encoded: &Bytes, result: &BlockResult) -> Result<Peaks, Lie> {
+    let peaks = Peaks::decode_shared(encoded.clone()).map_err(|e| e.to_string())?;
+    if peaks.size() == result.height && peaks.root() == result.history {
+        return Ok(peaks);
+    }
+    Err(format!("a history of {} results with root {} is not the certified one", peaks.size(), peaks.root()))
 }
 
 /// Checks code against its digest.

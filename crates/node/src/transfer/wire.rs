@@ -12,6 +12,8 @@ const PART_BYTES_MAX: usize = 256 << 10;
 const ITEM_BYTES_MAX: usize = 8 << 20;
 /// Bytes of an entry of the window, at most: receipts are the larger part of it.
 const ENTRY_BYTES_MAX: usize = 320 << 20;
+/// Bytes of the history of results, at most: a size, and a hash for each of its bits.
+const PEAKS_BYTES_MAX: usize = 8 + 64 * 32;
 /// Bytes of an offer, at most: a header and a certificate.
 const OFFER_BYTES_MAX: usize = 64 << 10;
 /// Records of a chunk, at most.
@@ -61,6 +63,8 @@ pub(crate) enum Item {
     Edge(Prefix),
     /// The records from `start` on within a kept prefix, as many as fit, and their proof.
     Chunk { within: Prefix, start: Path },
+    /// What stands for the results of all heights before.
+    Peaks,
 }
 
 /// The content of [`Item::Chunk`].
@@ -81,6 +85,7 @@ impl Item {
             Self::Entry(_) => ENTRY_BYTES_MAX,
             Self::Code(_) => MODULE_BYTES_MAX,
             Self::Written(_) | Self::Edge(_) | Self::Chunk { .. } => ITEM_BYTES_MAX,
+            Self::Peaks => PEAKS_BYTES_MAX,
         }
     }
 }
@@ -143,6 +148,7 @@ impl Encode for Item {
                 put_prefix(out, within);
                 out.extend_from_slice(start.as_bytes());
             }
+            Self::Peaks => out.push(5),
         }
     }
 }
@@ -155,6 +161,7 @@ impl Decode for Item {
             2 => Self::Written(reader.u32("group")?),
             3 => Self::Edge(prefix(reader)?),
             4 => Self::Chunk { within: prefix(reader)?, start: Path::from_bytes(reader.array("start")?) },
+            5 => Self::Peaks,
             tag => return Err(DecodeError::UnknownTag { field: "item", tag }),
         })
     }
@@ -265,6 +272,7 @@ mod tests {
             Item::Written(9),
             Item::Edge(within),
             Item::Chunk { within, start: Path::of(b"y") },
+            Item::Peaks,
         ];
         let of = |item| {
             [

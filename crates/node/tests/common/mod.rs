@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use pleach_node::config::{Listen, MemberAddresses, NodeFiles, key_file_text};
 use pleach_node::{NodeConfig, RunningNode};
-use pleach_types::{Genesis, Hash, Key, Limits, Member, Partitioning, SecretKey};
+use pleach_types::{Genesis, Hash, Key, Member, Partitioning, SecretKey};
 use serde_json::Value;
 
 /// What came back.
@@ -103,14 +103,7 @@ fn genesis(secrets: &[SecretKey]) -> Genesis {
     let members = secrets.iter().enumerate();
     let members = members.map(|(n, s)| Member::new(format!("node-{n}"), s.public())).collect();
     let rule = (Key::new(".root_rule").expect("a key"), Bytes::from_static(pleach_vm::builtin::ROOT_RULE));
-    Genesis {
-        name: "test".into(),
-        members,
-        history: 64,
-        partitioning: Partitioning::EVERYWHERE,
-        limits: Limits::default(),
-        records: BTreeMap::from([rule]),
-    }
+    Genesis::new("test", members, BTreeMap::from([rule]))
 }
 
 fn write_configs(folder: &Path, genesis: &Genesis, secrets: &[SecretKey]) -> Vec<NodeConfig> {

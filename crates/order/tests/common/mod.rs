@@ -9,23 +9,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use pleach_order::{Application, Bounds, Network, Proposal, Settings, Timeouts, Votes};
 use pleach_types::hash::Domain;
-use pleach_types::{
-    Block, BlockResult, Certificate, Encode as _, Genesis, Hash, Height, Limits, Member, Partitioning, PublicKey,
-    SecretKey,
-};
+use pleach_types::{Block, BlockResult, Certificate, Encode as _, Genesis, Hash, Height, Member, PublicKey, SecretKey};
 
 /// A genesis with `count` members.
 pub fn genesis(count: usize) -> Genesis {
     let mut members: Vec<_> = (0..count).map(|n| Member::new(format!("node{n}"), secret(n).public())).collect();
     members.sort_by_key(|member| member.public_key);
-    let genesis = Genesis {
-        name: "test".into(),
-        members,
-        history: 64,
-        partitioning: Partitioning::EVERYWHERE,
-        limits: Limits::default(),
-        records: BTreeMap::new(),
-    };
+    let genesis = Genesis::new("test", members, BTreeMap::new());
     genesis.check().unwrap();
     genesis
 }
@@ -120,7 +110,7 @@ impl State {
 
     fn result(&self, block: &Hash) -> BlockResult {
         let (height, root) = self.executed[block];
-        BlockResult { height, root, ..BlockResult::genesis(root) }
+        BlockResult { height, root, ..BlockResult::default() }
     }
 }
 
@@ -207,7 +197,7 @@ impl Application for Chain {
         assert_eq!(block.header.height, state.finalized.len() as u64 + 1, "in order, each height once");
         state.execute(&block, self.fault);
         if let Some(certificate) = &certificate {
-            certificate.verify(&self.genesis).unwrap();
+            certificate.verify(&self.genesis.digest(), &self.genesis.committee().unwrap()).unwrap();
             assert_eq!(certificate.block, block.digest());
         }
         state.pool.retain(|request| !block.requests.contains(request));

@@ -50,21 +50,17 @@ pub fn genesis(name: &str, history: u64) -> Genesis {
         ("bank/a", "A"),
         ("shop/a", "A"),
     ];
-    Genesis {
-        name: name.into(),
-        members: members.into_iter().map(|(public_key, n)| Member::new(format!("node-{n}"), public_key)).collect(),
-        history,
-        partitioning: Partitioning::EVERYWHERE,
-        limits: Limits {
-            module_bytes: MODULE_BYTES,
-            value_bytes: VALUE_BYTES,
-            record_bytes: RECORD_BYTES,
-            argument_bytes: ARGUMENT_BYTES,
-            touched: TOUCHED,
-            ..Limits::default()
-        },
-        records: records.map(|(name, value)| (key(name), bytes(value))).into(),
-    }
+    let members = members.into_iter().map(|(public_key, n)| Member::new(format!("node-{n}"), public_key)).collect();
+    let limits = Limits {
+        module_bytes: MODULE_BYTES,
+        value_bytes: VALUE_BYTES,
+        record_bytes: RECORD_BYTES,
+        argument_bytes: ARGUMENT_BYTES,
+        touched: TOUCHED,
+        ..Limits::default()
+    };
+    let records = records.map(|(name, value)| (key(name), bytes(value))).into();
+    Genesis { history, limits, ..Genesis::new(name, members, records) }
 }
 
 /// One node's state, with the states of all heights so that proofs of any age can be made.
@@ -81,7 +77,7 @@ impl Chain {
     }
 
     pub fn of(genesis: Genesis) -> Self {
-        let values = vec![genesis.all_records().expect("a good genesis")];
+        let values = vec![genesis.all_records()];
         Self { states: vec![State::genesis(genesis).expect("a good genesis")], values, nonce: 0 }
     }
 

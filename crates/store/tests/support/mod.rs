@@ -176,6 +176,7 @@ impl World {
             receipts: receipts_root(&receipts),
             written: written_digest(&written),
             code: code_digest(&code),
+            ..BlockResult::default()
         };
         let parent = self.entries.last_key_value().map(|(_, (entry, _))| entry);
         let (before, parent) = parent.map_or((result, GENESIS), |entry| (entry.result, entry.block()));

@@ -30,17 +30,55 @@ pub fn member_keys(n: u8) -> Vec<SecretKey> {
 /// A genesis of `n` members, the keys being those of [`member_keys`].
 pub fn genesis(name: &str, n: u8) -> Genesis {
     let member = |(at, key): (usize, &SecretKey)| Member::new(format!("node-{}", at + 1), key.public());
-    Genesis {
-        name: name.into(),
-        members: member_keys(n).iter().enumerate().map(member).collect(),
-        history: 64,
-        partitioning: Partitioning { bits: 3, replicas: 2 },
-        limits: Limits::default(),
-        records: BTreeMap::from([
-            (key(".base_rule"), Bytes::from_static(b"base")),
-            (key(".root_rule"), Bytes::from_static(b"\0asm")),
-            (key("empty"), Bytes::new()),
-        ]),
+    let records = BTreeMap::from([
+        (key(".base_rule"), Bytes::from_static(b"base")),
+        (key(".root_rule"), Bytes::from_static(b"\0asm")),
+        (key("empty"), Bytes::new()),
+    ]);
+    let members = member_keys(n).iter().enumerate().map(member).collect();
+    Genesis { partitioning: Partitioning { bits: 3, replicas: 2 }, ..Genesis::new(name, members, records) }
+}
+
+/// As [`genesis`], with everything that is empty or left to defaults there.
+pub fn rich_genesis() -> Genesis {
+    let mut genesis = genesis("rich", 4);
+    genesis.salt = *b"salt of 16 bytes";
+    genesis.members[1].address = "node-2.example:7471".into();
+    genesis.members[1].capacity = 3;
+    genesis.members[2].id = secret(77).public();
+    genesis.members[2].previous = Some(secret(77).public());
+    let mut owners = vec![secret(50).public(), secret(51).public(), secret(52).public()];
+    owners.sort_unstable();
+    genesis.governance = Governance {
+        epoch_blocks: 4_096,
+        members_max: 9,
+        expulsions: 1,
+        absent_epochs: 7,
+        owners,
+        threshold: 2,
+        domains: Domains::Approved,
+    };
+    genesis
+}
+
+/// The record of the cluster after some decisions.
+pub fn cluster() -> ClusterRecord {
+    let genesis = rich_genesis();
+    let verdict = cluster::ConvictedMember {
+        key: genesis.members[3].public_key,
+        kind: 1,
+        evidence: hash(6),
+        height: 900,
+        removed: true,
+    };
+    let standby = Member::new("node-9", secret(9).public());
+    ClusterRecord {
+        seq: 3,
+        next: genesis.members[..3].to_vec(),
+        standby: vec![standby],
+        unasked: 1,
+        verdicts: vec![verdict],
+        ..ClusterRecord::genesis(&genesis)
     }
 }
 
@@ -115,7 +153,22 @@ pub fn receipts() -> Vec<Receipt> {
 }
 
 pub fn result(height: Height) -> BlockResult {
-    BlockResult { height, root: hash(1), receipts: hash(2), written: hash(3), code: hash(4) }
+    let members = committee("sample", 4).digest();
+    BlockResult {
+        height,
+        root: hash(1),
+        receipts: hash(2),
+        written: hash(3),
+        code: hash(4),
+        history: hash(5),
+        members,
+        next: members,
+    }
+}
+
+/// The members of [`genesis`].
+pub fn committee(name: &str, n: u8) -> Committee {
+    genesis(name, n).committee().expect("a good genesis")
 }
 
 pub fn context(parent: Hash) -> Context {

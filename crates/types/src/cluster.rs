@@ -1,0 +1,159 @@
+//! The record `.cluster`: who the members are, who decides about them, and what was decided.
+//!
+//! Every member keeps it, whatever else it keeps, and no operation can write it. It changes by system requests
+//! ([`crate::request::Kind::System`]), which nobody can make yet: until then it is what genesis says.
+
+use crate::Height;
+use crate::codec::{self, Decode, DecodeError, Encode, Reader};
+use crate::committee::{Committee, CommitteeError, Member, faults};
+use crate::genesis::Genesis;
+use crate::hash::Hash;
+use crate::key::{CLUSTER, Key};
+use crate::limits::{MEMBERS_MAX, OWNERS_MAX, VERDICTS_MAX};
+use crate::signature::PublicKey;
+
+/// What the record holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterRecord {
+    /// How many changes the owners have made.
+    pub seq: u64,
+    /// The members that certify the next block, ascending by key.
+    pub members: Vec<Member>,
+    /// The members of the next epoch, ascending by key.
+    pub next: Vec<Member>,
+    /// Members that follow and fetch what they will keep, but do not vote yet, ascending by key.
+    pub standby: Vec<Member>,
+    /// Who may change the members, ascending.
+    pub owners: Vec<PublicKey>,
+    /// How many owners must sign a change.
+    pub threshold: u8,
+    /// How many members may be expelled without the owners, between two acts of theirs.
+    pub cap: u8,
+    /// How many have been.
+    pub unasked: u8,
+    /// Members that were convicted, ascending by key.
+    pub verdicts: Vec<ConvictedMember>,
+}
+
+/// A member that evidence has convicted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConvictedMember {
+    /// Its key.
+    pub key: PublicKey,
+    /// The kind of the evidence.
+    pub kind: u8,
+    /// The digest of the evidence.
+    pub evidence: Hash,
+    /// The height that convicted it.
+    pub height: Height,
+    /// Whether it was taken out of the next set for it.
+    pub removed: bool,
+}
+
+impl ClusterRecord {
+    /// The key of the record.
+    ///
+    /// # Panics
+    /// Never: the name is a valid key.
+    #[must_use]
+    pub fn key() -> Key {
+        Key::new(CLUSTER).expect("a valid key")
+    }
+
+    /// What the record says at height 0.
+    #[must_use]
+    pub fn genesis(genesis: &Genesis) -> Self {
+        let governance = &genesis.governance;
+        // As many as may be faulty; never so many that a prefix could lose all of its keepers (K of them).
+        let spare = genesis.partitioning.replicas.saturating_sub(1).into();
+        let cap = faults(genesis.members.len()).min(spare).min(governance.expulsions.into());
+        Self {
+            seq: 0,
+            members: genesis.members.clone(),
+            next: genesis.members.clone(),
+            standby: Vec::new(),
+            owners: governance.owners.clone(),
+            threshold: governance.threshold,
+            cap: u8::try_from(cap).unwrap_or(u8::MAX),
+            unasked: 0,
+            verdicts: Vec::new(),
+        }
+    }
+
+    /// The members that certify the next block.
+    ///
+    /// # Errors
+    /// If they are no committee: what a state machine has written is one.
+    pub fn committee(&self) -> Result<Committee, CommitteeError> {
+        Committee::new(self.members.clone())
+    }
+
+    /// The members of the next epoch.
+    ///
+    /// # Errors
+    /// As [`ClusterRecord::committee`].
+    pub fn next_committee(&self) -> Result<Committee, CommitteeError> {
+        Committee::new(self.next.clone())
+    }
+}
+
+impl Encode for ClusterRecord {
+    fn encode_to(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.seq.to_le_bytes());
+        codec::put_list(out, &self.members);
+        codec::put_list(out, &self.next);
+        codec::put_list(out, &self.standby);
+        codec::put_list(out, &self.owners);
+        out.extend_from_slice(&[self.threshold, self.cap, self.unasked]);
+        codec::put_list(out, &self.verdicts);
+    }
+}
+
+impl Decode for ClusterRecord {
+    fn decode_from(reader: &mut Reader) -> Result<Self, DecodeError> {
+        let cluster = Self {
+            seq: reader.u64("seq")?,
+            members: reader.list("members", MEMBERS_MAX, Member::decode_from)?,
+            next: reader.list("next members", MEMBERS_MAX, Member::decode_from)?,
+            standby: reader.list("standby members", MEMBERS_MAX, Member::decode_from)?,
+            owners: reader.list("owners", OWNERS_MAX, PublicKey::decode_from)?,
+            threshold: reader.byte("threshold")?,
+            cap: reader.byte("cap")?,
+            unasked: reader.byte("unasked")?,
+            verdicts: reader.list("verdicts", VERDICTS_MAX, ConvictedMember::decode_from)?,
+        };
+        let keys = |members: &[Member]| members.iter().map(|member| member.public_key).collect::<Vec<_>>();
+        codec::ascending("members", &keys(&cluster.members))?;
+        codec::ascending("next members", &keys(&cluster.next))?;
+        codec::ascending("standby members", &keys(&cluster.standby))?;
+        codec::ascending("owners", &cluster.owners)?;
+        codec::ascending("verdicts", &cluster.verdicts.iter().map(|verdict| verdict.key).collect::<Vec<_>>())?;
+        Ok(cluster)
+    }
+}
+
+impl Encode for ConvictedMember {
+    fn encode_to(&self, out: &mut Vec<u8>) {
+        self.key.encode_to(out);
+        out.push(self.kind);
+        self.evidence.encode_to(out);
+        out.extend_from_slice(&self.height.to_le_bytes());
+        out.push(self.removed.into());
+    }
+}
+
+impl Decode for ConvictedMember {
+    fn decode_from(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            key: PublicKey::decode_from(reader)?,
+            kind: reader.byte("evidence kind")?,
+            evidence: Hash::decode_from(reader)?,
+            height: reader.u64("verdict height")?,
+            removed: match reader.byte("removed")? {
+                0 => false,
+                1 => true,
+                tag => return Err(DecodeError::UnknownTag { field: "removed", tag }),
+            },
+        })
+    }
+}
