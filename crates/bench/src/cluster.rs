@@ -11,11 +11,11 @@ use bytes::Bytes;
 use pleach_client::{Client, Config, HttpTransport, arguments::bank};
 use pleach_node::config::{Listen, MemberAddresses, NodeFiles, key_file_text};
 use pleach_node::{Node, NodeConfig, RunningNode};
-use pleach_types::{Body, Encode as _, Genesis, Key, PublicKey, Request, SecretKey};
+use pleach_types::{Body, Call, Encode as _, Genesis, Key, PublicKey, Request, SecretKey};
 use rand::Rng as _;
 
 use crate::report::{Measured, processor_time};
-use crate::setup::{self, Folder};
+use crate::setup::{self, COLD_GAS, Folder, TRANSFER_GAS};
 
 /// Accounts opened or funded by one request.
 const BATCH: usize = 100;
@@ -185,14 +185,14 @@ impl Cluster {
         let values = touched.iter().map(value).collect::<Result<_, _>>()?;
         let body = Body {
             genesis: *state.genesis_digest(),
-            operation,
-            arguments: bank::transfer(&from, &to, 1),
+            calls: vec![Call { operation, arguments: bank::transfer(&from, &to, 1) }],
+            gas: if code.is_some() { COLD_GAS } else { TRANSFER_GAS },
             base: state.height(),
             nonce: nonce.to_le_bytes(),
             signers: Vec::new(),
             touched,
         };
-        Ok(Request::sign(body, payer, proof.into(), values, code).encode().into())
+        Ok(Request::sign(body, payer, proof.into(), values, vec![code]).encode().into())
     }
 
     /// Stops the nodes.

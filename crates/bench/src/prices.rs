@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use pleach_types::execution::{Call, Executor as _};
+use pleach_types::execution::{Execution, Executor as _};
 use pleach_types::{Hash, Key, Limits};
 use pleach_vm::Vm;
 
@@ -16,27 +16,35 @@ const RUNS: usize = 3;
 /// The time for one gas of each case, the dearest first.
 pub fn measure() -> Result<Vec<(String, Duration, u64)>, String> {
     let mut found = Vec::new();
+    let compiled = |name: &str, module: &str| wat::parse_str(module).map_err(|e| format!("{name}: {e}"));
     for (name, module) in cases() {
-        let code = Bytes::from(wat::parse_str(&module).map_err(|e| format!("{name}: {e}"))?);
+        let code = Bytes::from(compiled(&name, &module)?);
         let (time, gas) = run(&code)?;
         found.push((name, time, gas));
+    }
+    for (name, module) in modules() {
+        let code = Bytes::from(compiled(&name, &module)?);
+        let (time, gas) = run_cold(&code)?;
+        found.push((format!("cold module: {name}"), time, gas));
     }
     found.sort_by_key(|(_, time, gas)| std::cmp::Reverse(time.as_nanos() * 1_000 / u128::from((*gas).max(1))));
     Ok(found)
 }
 
-/// The least time of a call, and the gas that it used.
-fn run(code: &Bytes) -> Result<(Duration, u64), String> {
+/// One execution of a module.
+fn execute(vm: &Vm, code: &Bytes, warm: bool) -> Result<u64, String> {
     let limits = Limits::default();
-    let vm = Vm::new(&limits).map_err(|e| e.to_string())?;
     let operation = Key::new("bank/test").map_err(|e| e.to_string())?;
     let digest = Hash::from(pleach_tree::ValueDigest::of(code));
-    let call = Call {
+    let execution = Execution {
         genesis: &digest,
         limits: &limits,
         operation: &operation,
         code,
         code_digest: &digest,
+        warm,
+        gas: 10_000_000,
+        call: 0,
         touched: &[],
         values: &[],
         arguments: &Bytes::new(),
@@ -44,14 +52,67 @@ fn run(code: &Bytes) -> Result<(Duration, u64), String> {
         identity: &digest,
         height: 1,
     };
+    let execution = Execution { gas: if warm { execution.gas } else { limits.gas }, ..execution };
+    Ok(std::hint::black_box(vm.execute(&execution)).gas)
+}
+
+/// The least time of a call, and the gas that it used.
+fn run(code: &Bytes) -> Result<(Duration, u64), String> {
+    let vm = Vm::new(&Limits::default()).map_err(|e| e.to_string())?;
     // The first one translates the module.
-    let gas = vm.execute(&call).gas;
-    let once = || {
+    let gas = execute(&vm, code, true)?;
+    let mut least = Duration::MAX;
+    for _ in 0..RUNS {
         let started = Instant::now();
-        drop(std::hint::black_box(vm.execute(&call)));
-        started.elapsed()
+        execute(&vm, code, true)?;
+        least = least.min(started.elapsed());
+    }
+    Ok((least, gas))
+}
+
+/// The least time of a first call, which checks, rewrites and translates the module, and the gas that it used.
+fn run_cold(code: &Bytes) -> Result<(Duration, u64), String> {
+    let (mut least, mut gas) = (Duration::MAX, 0);
+    for _ in 0..RUNS {
+        let vm = Vm::new(&Limits::default()).map_err(|e| e.to_string())?;
+        let started = Instant::now();
+        gas = execute(&vm, code, false)?;
+        least = least.min(started.elapsed());
+    }
+    Ok((least, gas))
+}
+
+/// Modules that take long to translate for their size: name, and the module.
+fn modules() -> Vec<(String, String)> {
+    let module =
+        |parts: &str| format!("(module (memory (export \"memory\") 1) (func (export \"pleach_run\")) {parts})");
+    let functions = |count: usize, function: &str| module(&function.repeat(count));
+    let locals = format!("(func (local {}))", "i64 ".repeat(512));
+    let diamonds = "(if (local.get 0) (then (local.set 1 (local.get 2))) (else (local.set 2 (local.get 1))))";
+    let adds = "(local.set 0 (f64.add (local.get 0) (local.get 0)))";
+    let blocks = "(block (local.set 0 (local.get 0)))";
+    let nested = format!("(func (local i64) {} (local.set 0 (i64.const 7)) {})", "(loop ".repeat(500), ")".repeat(500));
+    let wide = |name: &str, head: &str, line: &str, lines: usize, count: usize| {
+        (name.to_owned(), functions(count, &format!("(func {head} {})", line.repeat(lines))))
     };
-    Ok(((0..RUNS).map(|_| once()).min().unwrap_or_default(), gas))
+    let targets = "(block (br_table 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 (local.get 0)))";
+    vec![
+        ("4,000 empty functions".into(), functions(4_000, "(func)")),
+        ("4,000 functions of 512 variables".into(), functions(4_000, &locals)),
+        wide("if and else", "(param i32) (local i32 i32)", diamonds, 1_200, 15),
+        wide("float additions", "(local f64)", adds, 4_000, 9),
+        wide("blocks", "(local i32)", blocks, 3_000, 10),
+        wide("br_table", "(param i32)", targets, 1_000, 9),
+        wide("constants", "(local i64)", "(local.set 0 (i64.const 77777777))", 5_000, 5),
+        wide("calls", "", "(call 0)", 15_000, 5),
+        ("loops within loops".into(), functions(60, &nested)),
+        ("passive elements".into(), module(&format!("(func $f) (elem func {})", "$f ".repeat(100_000)))),
+        ("data of 200 kB".into(), module(&format!("(data \"{}\")", "x".repeat(200_000)))),
+        (
+            "1,000 types".into(),
+            module(&(0..1_000).map(|n| format!("(type (func {}))", "(param i32) ".repeat(n % 32))).collect::<String>()),
+        ),
+    ]
 }
 
 fn cases() -> Vec<(String, String)> {
@@ -189,6 +250,15 @@ fn instances() -> Vec<(String, String)> {
         ("instance, 1,000 data segments", many(1_000, "(data (i32.const 0) \"\")")),
         ("instance, 1,000 element segments", format!("(table 1 funcref) {}", many(1_000, "(elem (i32.const 0) func)"))),
         ("instance, table of 8,192", format!("{page} (table 8192 funcref)")),
+        ("instance, 100,000 passive elements", format!("{page} (func $f) (elem func {})", "$f ".repeat(100_000))),
+        (
+            "instance, 8,000 active elements",
+            format!("{page} (func $f) (table 8192 funcref) (elem (i32.const 0) func {})", "$f ".repeat(8_000)),
+        ),
+        (
+            "instance, data of 200 kB",
+            format!("{page} (memory.init)").replace("(memory.init)", &format!("(data \"{}\")", "x".repeat(200_000))),
+        ),
         ("instance, 4,000 functions", many(4_000, "(func)")),
         ("instance, 250 globals", many(250, "(global (mut i64) (i64.const 1))")),
         ("instance, 60 exports", format!("{page} {exports}")),

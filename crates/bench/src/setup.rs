@@ -8,6 +8,11 @@ use bytes::Bytes;
 use pleach_types::key::{BASE_RULE, ROOT_RULE};
 use pleach_types::{Genesis, Key, Member, SecretKey};
 
+/// Gas that a transfer declares, as a client does: what it takes, and a margin.
+pub const TRANSFER_GAS: u64 = 40_000;
+/// The same where the code is not warm.
+pub const COLD_GAS: u64 = 1_000_000;
+
 /// A genesis with `members` members, and their keys in the same order.
 pub fn genesis(members: u8) -> (Genesis, Vec<SecretKey>) {
     let mut secrets: Vec<_> = (1..=members).map(|n| SecretKey::from_seed([n; 32])).collect();

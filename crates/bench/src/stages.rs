@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use pleach_client::arguments::bank;
-use pleach_state::{State, prepare, prepare_all};
-use pleach_types::execution::{Call, Executor as _};
-use pleach_types::{Body, Encode, Hash, Key, Request, SecretKey};
+use pleach_state::{State, prepare, prepare_all, prepare_block};
+
+use crate::setup::{COLD_GAS, TRANSFER_GAS};
+use pleach_types::execution::{Execution, Executor as _};
+use pleach_types::{Body, Call, Encode, Hash, Key, Request, SecretKey};
 use pleach_vm::Vm;
 
 use crate::setup;
@@ -55,8 +57,11 @@ pub fn measure() -> Result<Vec<(&'static str, Duration)>, String> {
             let name = |key: &Key| key.as_str().trim_start_matches("bank/accounts/").to_owned();
             let body = Body {
                 genesis: digest,
-                operation: operation.clone(),
-                arguments: bank::transfer(&name(&from), &name(&to), 1),
+                calls: vec![Call {
+                    operation: operation.clone(),
+                    arguments: bank::transfer(&name(&from), &name(&to), 1),
+                }],
+                gas: if n == 0 { COLD_GAS } else { TRANSFER_GAS },
                 base: 0,
                 nonce: (n as u128).to_le_bytes(),
                 signers: Vec::new(),
@@ -66,7 +71,7 @@ pub fn measure() -> Result<Vec<(&'static str, Duration)>, String> {
             let proof = proofs[n].clone().into();
             // As in a running cluster: the first one makes the code warm, the others need not bring it.
             let attached = (n == 0).then(|| code.clone());
-            Ok(Request::sign(body, &[payer(&from)], proof, values, attached).encode().into())
+            Ok(Request::sign(body, &[payer(&from)], proof, values, vec![attached]).encode().into())
         })
         .collect();
     let requests = requests?;
@@ -86,15 +91,18 @@ pub fn measure() -> Result<Vec<(&'static str, Duration)>, String> {
     let code_digest = Hash::from(pleach_tree::ValueDigest::of(&code));
     let execute = |prepared: &pleach_state::Prepared| {
         let request = prepared.request();
-        vm.execute(&Call {
+        vm.execute(&Execution {
             genesis: &digest,
             limits: &genesis.limits,
             operation: &operation,
             code: &code,
             code_digest: &code_digest,
+            warm: true,
+            gas: request.body.gas,
+            call: 0,
             touched: &request.body.touched,
             values: &request.values,
-            arguments: &request.body.arguments,
+            arguments: &request.body.calls[0].arguments,
             signers: &request.body.signers,
             identity: &prepared.identity(),
             height: 1,
@@ -108,7 +116,8 @@ pub fn measure() -> Result<Vec<(&'static str, Duration)>, String> {
     stages.push(("node and client: run the operation", each(started)));
     eprintln!("a transfer uses {gas} gas");
 
-    let block: Vec<_> = prepared.into_iter().map(|prepared| Ok(Arc::new(prepared))).collect();
+    let known = prepared.into_iter().map(|prepared| Some(Arc::new(prepared))).collect();
+    let block = prepare_block(&requests, known, &genesis, &digest).map_err(|e| e.to_string())?;
     let started = Instant::now();
     let applied = state.apply(&block, &vm);
     stages.push(("node: apply a block of 450, runs included", each(started)));

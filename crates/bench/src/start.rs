@@ -10,7 +10,7 @@ use pleach_node::{Disk, Node, Resumed, resume};
 use pleach_order::{Application as _, Proposal};
 use pleach_store::{Opened, Options, Store};
 use pleach_types::key::BASE_RULE;
-use pleach_types::{Block, Body, Certificate, Context, Encode as _, Genesis, Key, Request, SecretKey};
+use pleach_types::{Block, Body, Call, Certificate, Context, Encode as _, Genesis, Key, Request, SecretKey};
 use pleach_vm::Vm;
 use rand::Rng as _;
 
@@ -124,8 +124,8 @@ impl Press {
         touched.sort();
         let body = Body {
             genesis: self.genesis.digest(),
-            operation,
-            arguments: change_records(&changes),
+            gas: self.genesis.limits.gas,
+            calls: vec![Call { operation, arguments: change_records(&changes) }],
             base: state.height(),
             nonce: rand::random(),
             signers: Vec::new(),
@@ -134,7 +134,7 @@ impl Press {
         let proof = state.prove(body.proven_keys()).map_err(|e| e.to_string())?.encode().into();
         let values = body.touched.iter().map(|key| (*key == owner).then(Bytes::new)).collect();
         let code = (state.height() == 0).then(|| Bytes::from_static(pleach_vm::builtin::BASE_RULE));
-        Ok(Request::sign(body, &[], proof, values, code).encode().into())
+        Ok(Request::sign(body, &[], proof, values, vec![code]).encode().into())
     }
 
     fn certify(&self, block: &Block) -> Certificate {

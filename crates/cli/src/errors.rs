@@ -43,8 +43,8 @@ impl Ending {
     /// How a command ends that found this receipt.
     pub fn of(receipt: &Receipt) -> Self {
         match receipt.verdict {
-            Verdict::Applied { .. } => Self::Done,
-            Verdict::Refused(_) => Self::Refused,
+            Verdict::Applied(_) => Self::Done,
+            Verdict::Refused { .. } => Self::Refused,
         }
     }
 }

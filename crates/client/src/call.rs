@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pleach_types::codec::Encode;
-use pleach_types::{Event, Height, Key, PublicKey, Receipt, Refusal, Request, SecretKey, Verdict};
+use pleach_types::{Event, Hash, Height, Key, PublicKey, Receipt, Refusal, Request, SecretKey, Verdict};
 use serde::Serialize;
 
 use crate::client::{Client, Inner};
@@ -41,6 +41,8 @@ pub struct Retries {
     pub stale_record: u32,
     /// New requests because the operation opened a record that the local run had not.
     pub undeclared_key: u32,
+    /// New requests because the last one declared too little gas.
+    pub out_of_gas: u32,
     /// New requests because the window passed before the last one was executed.
     pub expired: u32,
     /// The same request sent again with its code.
@@ -55,13 +57,14 @@ impl Retries {
     /// How many requests were signed beyond the first.
     #[must_use]
     pub const fn new_requests(&self) -> u32 {
-        self.stale_record + self.undeclared_key + self.expired
+        self.stale_record + self.undeclared_key + self.out_of_gas + self.expired
     }
 
     fn count(&mut self, retry: &Retry) {
         match retry {
             Retry::StaleRecord(_) => self.stale_record += 1,
             Retry::UndeclaredKey(_) => self.undeclared_key += 1,
+            Retry::OutOfGas { .. } => self.out_of_gas += 1,
             Retry::Expired => self.expired += 1,
         }
     }
@@ -77,19 +80,13 @@ impl Executed {
     /// What the operation returned; empty if it was refused.
     #[must_use]
     pub fn output(&self) -> &[u8] {
-        match &self.receipt.verdict {
-            Verdict::Applied { output, .. } => output,
-            Verdict::Refused(_) => &[],
-        }
+        self.receipt.outputs().first().map_or(&[], |call| &call.output)
     }
 
     /// What the operation announced; nothing if it was refused.
     #[must_use]
     pub fn events(&self) -> &[Event] {
-        match &self.receipt.verdict {
-            Verdict::Applied { events, .. } => events,
-            Verdict::Refused(_) => &[],
-        }
+        self.receipt.outputs().first().map_or(&[], |call| &call.events)
     }
 
     /// The height of the block that holds the request.
@@ -113,8 +110,14 @@ impl Executed {
 
 impl Call {
     pub(crate) fn new(client: Client, operation: Key, arguments: Bytes) -> Self {
-        let wanted =
-            Wanted { operation, arguments, signers: Vec::new(), declared: BTreeSet::new(), expected: BTreeSet::new() };
+        let wanted = Wanted {
+            operation,
+            arguments,
+            signers: Vec::new(),
+            declared: BTreeSet::new(),
+            expected: BTreeSet::new(),
+            least_gas: 0,
+        };
         let config = &client.inner.config;
         let (retries, timeout) = (config.retries, config.call_timeout);
         Self { client, wanted, keys: Vec::new(), retries, timeout, even_if_refused: false }
@@ -195,11 +198,12 @@ impl Call {
         for attempt in 0.. {
             let plan = plan(inner, &self.wanted).await?;
             let plan = if self.even_if_refused { plan } else { refuse_early(plan)? };
+            let (declared, code) = (plan.body.gas, plan.code.digest);
             let settled = self.settle(inner, plan, deadline, &mut retries).await?;
             let elapsed = inner.nodes.runtime.now().saturating_sub(began);
             let last = match settled {
                 Settled::Expired => Retry::Expired,
-                Settled::Receipt(receipt) => match self.overtaken(&receipt) {
+                Settled::Receipt(receipt) => match self.overtaken(inner, &receipt, declared, code) {
                     Some(retry) => retry,
                     None => return conclude(Executed { receipt, retries, elapsed }),
                 },
@@ -232,22 +236,29 @@ impl Call {
         deadline: Duration,
         retries: &mut Retries,
     ) -> Result<Settled, Error> {
-        let Plan { snapshot, code, body, values, .. } = plan;
+        let Plan { snapshot, code, body, values, warm, .. } = plan;
         let proof = snapshot.proof.restrict(body.proven_keys()).into_proof().encode();
-        let attached = (!inner.is_warm(&code.digest)).then(|| code.bytes.clone());
-        let request = Request::sign(body, &self.keys, proof.into(), values, attached);
+        let attached = (!warm).then(|| code.bytes.clone());
+        let request = Request::sign(body, &self.keys, proof.into(), values, vec![attached]);
         let encoded = Bytes::from(request.encode());
         over_limit("length of the request in bytes", encoded.len(), self.client.genesis().limits.request_bytes)?;
         Pursuit::new(inner, request, encoded, code, deadline, retries).settle().await
     }
 
-    /// Whether a receipt only says that the request came too late, or lacked a key.
-    fn overtaken(&mut self, receipt: &Receipt) -> Option<Retry> {
-        match &receipt.verdict {
-            Verdict::Refused(Refusal::StaleRecord(key)) => Some(Retry::StaleRecord(key.clone())),
-            Verdict::Refused(Refusal::UndeclaredKey(key)) => {
+    /// Whether a receipt only says that the request came too late, lacked a key, or declared too little gas.
+    fn overtaken(&mut self, inner: &Inner, receipt: &Receipt, declared: u64, code: Hash) -> Option<Retry> {
+        match receipt.refusal()? {
+            Refusal::StaleRecord(key) => Some(Retry::StaleRecord(key.clone())),
+            Refusal::UndeclaredKey(key) => {
                 let new = self.wanted.declared.insert(key.clone());
                 new.then(|| Retry::UndeclaredKey(key.clone()))
+            }
+            // The code had turned cold, or the height and the identity of the real run cost more than those of the local
+            // one. What is tried next pays for both, and doubles: a few attempts reach the limit whatever it was.
+            Refusal::OutOfGas { .. } if declared < inner.verifier.genesis().limits.gas => {
+                inner.forget_warm(&code);
+                self.wanted.least_gas = declared.saturating_mul(2);
+                Some(Retry::OutOfGas { declared })
             }
             _ => None,
         }
@@ -266,8 +277,8 @@ fn refuse_early(plan: Plan) -> Result<Plan, Error> {
 
 fn conclude(executed: Executed) -> Result<Executed, Error> {
     match &executed.receipt.verdict {
-        Verdict::Applied { .. } => Ok(executed),
-        Verdict::Refused(refusal) => {
+        Verdict::Applied(_) => Ok(executed),
+        Verdict::Refused { refusal, .. } => {
             let refusal = refusal.clone();
             Err(Error::Refused { refusal, by: RefusedBy::Cluster(Box::new(executed)) })
         }

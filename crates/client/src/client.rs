@@ -416,6 +416,11 @@ impl Inner {
         shelf.warm.retain(|_, seen| *seen >= oldest);
     }
 
+    /// The code was not at hand after all.
+    pub(crate) fn forget_warm(&self, digest: &Hash) {
+        self.shelf().warm.remove(digest);
+    }
+
     /// Whether nodes can be expected to have the code at hand for a request made now. Half a window is left
     /// for the request to be ordered.
     pub(crate) fn is_warm(&self, digest: &Hash) -> bool {

@@ -203,6 +203,11 @@ pub enum Retry {
     StaleRecord(Key),
     /// The operation opened a record that the local run had not.
     UndeclaredKey(Key),
+    /// The request declared less gas than its execution took.
+    OutOfGas {
+        /// What it declared.
+        declared: u64,
+    },
     /// The window passed without the request being executed.
     Expired,
 }
@@ -212,6 +217,7 @@ impl fmt::Display for Retry {
         match self {
             Self::StaleRecord(key) => write!(f, "because record {key} had changed"),
             Self::UndeclaredKey(key) => write!(f, "because it opened {key}, which the local run had not"),
+            Self::OutOfGas { declared } => write!(f, "because it took more than the {declared} gas that it declared"),
             Self::Expired => f.write_str("because its proof grew too old before it was executed"),
         }
     }
@@ -264,16 +270,9 @@ pub enum Falsehood {
         /// The height answered.
         found: Height,
     },
-    /// The claimed root is not the certified one.
-    #[error("it claims root {claimed} for height {height}, certified is {certified}")]
-    Root {
-        /// The height.
-        height: Height,
-        /// The root that the answer names.
-        claimed: Hash,
-        /// The certified root.
-        certified: Hash,
-    },
+    /// The node signed another result than the certified one.
+    #[error("it signed another result of height {0} than the certified one")]
+    SignedOther(Height),
     /// Two certificates of different results for one height: more than f members are faulty.
     #[error("it shows a second certified result for height {height}: more members are faulty than tolerated")]
     SplitHistory {
@@ -338,7 +337,7 @@ impl Falsehood {
             Self::Genesis { .. } => "GENESIS_MISMATCH",
             Self::OtherRecord { .. } | Self::KeyNotProven(_) => "WRONG_KEY_IN_PROOF",
             Self::OtherHeight { .. } | Self::WentBack { .. } => "WENT_BACK",
-            Self::Root { .. } | Self::SplitHistory { .. } => "LIED_ROOT",
+            Self::SignedOther(_) | Self::SplitHistory { .. } => "LIED_ROOT",
             Self::NoCertificate(_) | Self::Certificate(_) | Self::OtherResult(_) => "BAD_CERTIFICATE",
             Self::Encoding { .. } | Self::Proof(_) | Self::Value(_) => "BAD_PROOF",
             Self::OtherRequest { .. } | Self::Receipt { .. } => "BAD_RECEIPT",

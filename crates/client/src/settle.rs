@@ -16,7 +16,7 @@ use futures::future::{BoxFuture, Either, FutureExt as _, join_all, select};
 use futures::stream::FuturesUnordered;
 use pleach_types::api::{ExecuteReply, GetRequest, Problem, RequestState};
 use pleach_types::codec::Encode;
-use pleach_types::{BlockResult, Height, Identity, PublicKey, Receipt, Refusal, Request, Verdict};
+use pleach_types::{BlockResult, Height, Identity, PublicKey, Receipt, Refusal, Request};
 
 use crate::call::Retries;
 use crate::client::{Code, Inner};
@@ -265,10 +265,20 @@ impl<'a> Pursuit<'a> {
         }
     }
 
-    /// A request that was executed, or refused after its code was looked at, leaves its code warm.
+    /// A request that was executed, or refused after it paid for its code, leaves its code warm.
     fn note_warm(&self, receipt: &Verified<Receipt>) {
-        let ran = !matches!(receipt.verdict, Verdict::Refused(Refusal::StaleRecord(_) | Refusal::OperationAbsent(_)));
-        if ran {
+        // What ran out of gas may have done so before it paid for its code.
+        let unpaid = |refusal: &Refusal| {
+            matches!(
+                refusal,
+                Refusal::StaleRecord(_)
+                    | Refusal::OperationAbsent(_)
+                    | Refusal::OperationInvalid(_)
+                    | Refusal::NotApproved { .. }
+                    | Refusal::OutOfGas { .. }
+            )
+        };
+        if !receipt.refusal().is_some_and(unpaid) {
             self.client.note_warm(self.code.digest, receipt.height);
         }
     }
@@ -304,9 +314,9 @@ impl<'a> Pursuit<'a> {
         if nodes.is_empty() {
             return Ok(());
         }
-        if self.request.code.is_none() {
+        if self.request.code[0].is_none() {
             self.retries.code_cold += 1;
-            self.request.code = Some(self.code.bytes.clone());
+            self.request.code[0] = Some(self.code.bytes.clone());
             self.encoded = self.request.encode().into();
         }
         let outcomes = self.submit_to(&nodes).await;

@@ -3,12 +3,16 @@
 //! The client holds the operation's code and every record with proofs, so its run is what the nodes' run will
 //! be, as long as nobody changes the records in between. Keys are found by running: whenever the operation
 //! opens a record that has not been read, it is read, with all others at one height, and the run starts again.
+//!
+//! The gas that a request may use is part of its body. Only three things can differ between the last run here and the real
+//! one: the height, the identity, and whether the code is warm. So the request declares what the run here took, the price
+//! of translating the code if that may be due, and a margin; and it is run once more as it is then.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use pleach_types::execution::{self, Outcome};
-use pleach_types::{Body, Event, Hash, Height, Key, Nonce, PublicKey, Refusal};
+use pleach_types::execution::{Execution, Outcome};
+use pleach_types::{Body, Call, Event, Hash, Height, Key, Nonce, PublicKey, Refusal};
 
 use crate::client::{Code, Inner};
 use crate::error::{Error, RefusedBy};
@@ -18,6 +22,10 @@ use crate::verifier::Snapshot;
 const ROUNDS: u32 = 16;
 /// What all runs of one search may use together, in full runs.
 const SEARCH_RUNS: u64 = 64;
+/// The part of the gas of a run that is declared on top of it, in tenths.
+const MARGIN_TENTHS: u64 = 1;
+/// The gas that is declared on top of that.
+const MARGIN_GAS: u64 = 10_000;
 /// What a run counts at least, so that runs that cost nothing come to an end too.
 const RUN_GAS_MIN: u64 = 10_000;
 
@@ -62,6 +70,8 @@ pub(crate) struct Wanted {
     pub(crate) declared: BTreeSet<Key>,
     /// Keys that are read from the start; the request declares those that the run opens.
     pub(crate) expected: BTreeSet<Key>,
+    /// Gas that the request declares at least.
+    pub(crate) least_gas: u64,
 }
 
 /// A run whose records are all proved at one height.
@@ -73,6 +83,8 @@ pub(crate) struct Plan {
     pub(crate) body: Body,
     /// The values of the body's touched keys.
     pub(crate) values: Vec<Option<Bytes>>,
+    /// Whether the code can be expected to be warm, so that the request need not bring it.
+    pub(crate) warm: bool,
     pub(crate) outcome: Outcome,
 }
 
@@ -87,7 +99,7 @@ impl Plan {
         let before = |key: &Key| self.values.get(self.body.touched.binary_search(key).ok()?)?.clone();
         let changes =
             effects.writes.into_iter().map(|(key, after)| Change { before: before(&key), key, after }).collect();
-        let (output, events, touched) = (effects.output, effects.events, self.body.touched);
+        let (output, events, touched) = (effects.output.output, effects.output.events, self.body.touched);
         Ok(Simulation { height, gas, output, events, touched, changes, code: self.code.digest })
     }
 }
@@ -95,15 +107,17 @@ impl Plan {
 /// Finds the touched keys by running, and reads them all at one height.
 pub(crate) async fn plan(client: &Inner, wanted: &Wanted) -> Result<Plan, Error> {
     let mut read: BTreeSet<Key> = wanted.declared.union(&wanted.expected).cloned().collect();
-    let mut search = Search { client, wanted, nonce: client.nodes.nonce(), gas: 0 };
+    let mut search = Search { client, wanted, nonce: client.nodes.nonce(), gas: 0, declared: 0, warm: true };
     let mut last = wanted.operation.clone();
     for _ in 0..ROUNDS {
         let (snapshot, code) = read_records(client, &wanted.operation, &read).await?;
         let view = View { snapshot: &snapshot, code: &code, operation: &wanted.operation };
         match search.run_known(&view)? {
             Found::Outcome(run) => {
+                let warm = client.is_warm(&code.digest);
+                let run = search.declare(&view, *run, warm)?;
                 remember_shapes(client, &run);
-                return Ok(run.into_plan(snapshot.clone(), code));
+                return Ok(run.into_plan(snapshot.clone(), code, warm));
             }
             Found::Missing(run, key) => {
                 last = key.clone();
@@ -144,7 +158,7 @@ fn code_digest(snapshot: &Snapshot, operation: &Key) -> Result<Hash, Error> {
 /// Keeps one value of each domain, so that later calls guess well from their first run on.
 fn remember_shapes(client: &Inner, run: &Run) {
     for (key, value) in run.body.touched.iter().zip(&run.values) {
-        if let Some(value) = value.as_ref().filter(|_| *key != run.body.operation) {
+        if let Some(value) = value.as_ref().filter(|_| *key != run.body.calls[0].operation) {
             client.remember_shape(key.domain(), value);
         }
     }
@@ -182,6 +196,10 @@ struct Search<'a> {
     nonce: Nonce,
     /// Used by all runs so far.
     gas: u64,
+    /// What the next runs declare; 0 for as much as they may.
+    declared: u64,
+    /// Whether the next runs find the code warm.
+    warm: bool,
 }
 
 /// One run.
@@ -192,8 +210,8 @@ struct Run {
 }
 
 impl Run {
-    fn into_plan(self, snapshot: Snapshot, code: Code) -> Plan {
-        Plan { snapshot, code, body: self.body, values: self.values, outcome: self.outcome }
+    fn into_plan(self, snapshot: Snapshot, code: Code, warm: bool) -> Plan {
+        Plan { snapshot, code, body: self.body, values: self.values, warm, outcome: self.outcome }
     }
 }
 
@@ -246,6 +264,25 @@ impl Search<'_> {
         }
     }
 
+    /// The run as the request will declare it. The gas is part of the identity, on which the gas may depend: so it is run
+    /// again until what it takes is within what it declares, which the margin makes the first attempt as a rule.
+    fn declare(&mut self, view: &View<'_>, run: Run, warm: bool) -> Result<Run, Error> {
+        let limit = self.client.verifier.genesis().limits.gas;
+        let touched: BTreeMap<_, _> = run.body.touched.iter().cloned().zip(run.values.iter().cloned()).collect();
+        self.warm = warm;
+        let mut run = if warm { run } else { self.run(view, &touched)? };
+        loop {
+            let margin = run.outcome.gas / 10 * MARGIN_TENTHS + MARGIN_GAS;
+            let wanted = run.outcome.gas.saturating_add(margin).max(self.wanted.least_gas);
+            self.declared = wanted.max(self.declared.saturating_mul(2)).min(limit);
+            run = self.run(view, &touched)?;
+            let short = matches!(run.outcome.result, Err(Refusal::OutOfGas { .. }));
+            if !short || self.declared == limit {
+                return Ok(run);
+            }
+        }
+    }
+
     fn touch(&self, touched: &mut BTreeMap<Key, Option<Bytes>>, key: Key, value: Option<Bytes>) -> Result<(), Error> {
         let limit = u64::from(self.client.verifier.genesis().limits.touched);
         touched.insert(key, value);
@@ -262,26 +299,32 @@ impl Search<'_> {
         let values: Vec<_> = touched.values().cloned().collect();
         let body = Body {
             genesis: self.client.verifier.digest(),
-            operation: self.wanted.operation.clone(),
+            calls: vec![Call { operation: self.wanted.operation.clone(), arguments: self.wanted.arguments.clone() }],
+            gas: if self.declared == 0 { genesis.limits.gas } else { self.declared },
             touched: touched.keys().cloned().collect(),
-            arguments: self.wanted.arguments.clone(),
             base: view.snapshot.height,
             nonce: self.nonce,
             signers: self.wanted.signers.clone(),
         };
-        let outcome = self.client.executor.execute(&execution::Call {
-            genesis: &body.genesis,
-            limits: &genesis.limits,
-            operation: &body.operation,
-            code: &view.code.bytes,
-            code_digest: &view.code.digest,
-            touched: &body.touched,
-            values: &values,
-            arguments: &body.arguments,
-            signers: &body.signers,
-            identity: &body.identity(),
-            height: body.base + 1,
-        });
+        let outcome = match genesis.governance.approves(&self.wanted.operation, &body.signers) {
+            Err(refusal) => Outcome { gas: 0, loaded: false, result: Err(refusal) },
+            Ok(()) => self.client.executor.execute(&Execution {
+                genesis: &body.genesis,
+                limits: &genesis.limits,
+                operation: &self.wanted.operation,
+                code: &view.code.bytes,
+                code_digest: &view.code.digest,
+                warm: self.warm,
+                gas: body.gas,
+                call: 0,
+                touched: &body.touched,
+                values: &values,
+                arguments: &self.wanted.arguments,
+                signers: &body.signers,
+                identity: &body.identity(),
+                height: body.base.saturating_add(1),
+            }),
+        };
         self.gas = self.gas.saturating_add(outcome.gas.max(RUN_GAS_MIN));
         Ok(Run { body, values, outcome })
     }

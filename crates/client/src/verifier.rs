@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use pleach_tree::{Proof, ProofLimits, ValueDigest, VerifiedProof};
 use pleach_types::api::{
-    Base64, GetReply, GetRequest, ReceiptProof, ReceiptReply, ReceiptView, RecordView, RequestState,
+    Base64, GetReply, GetRequest, ReceiptProof, ReceiptReply, ReceiptView, RecordView, RequestState, SignedResult,
 };
 use pleach_types::certificate::ResultProof;
 use pleach_types::genesis::GenesisError;
@@ -184,8 +184,9 @@ impl Verifier {
         let height = reply.height;
         check_height(request, height)?;
         let result = self.certified(height, reply.certificate.as_ref())?;
-        if result.root != reply.root {
-            return Err(Falsehood::Root { height, claimed: reply.root, certified: result.root });
+        // Nothing rests on the node's own word here; what it signs falsely is evidence against it.
+        if self.signed(&reply.signed)? != result {
+            return Err(Falsehood::SignedOther(height));
         }
         let proof = prove(&reply.proof, result.root)?;
         let records = check_records(request, reply.records, &proof)?;
@@ -216,17 +217,16 @@ impl Verifier {
         proof: &ReceiptProof,
         view: &ReceiptView,
     ) -> Result<Shown, Falsehood> {
-        let result: BlockResult = decode("result", &proof.result)?;
+        let result = self.signed(&proof.signed)?;
         let receipt = under_result(identity, &result, proof)?;
         if ReceiptView::from(&receipt) != *view {
             return Err(bad_receipt(identity, "the receipt for people says something else than the proved one"));
         }
-        self.check_signature(&result, proof)?;
         if proof.certificate.is_none() {
             if state == RequestState::Certified {
                 return Err(Falsehood::NoCertificate(result.height));
             }
-            return Ok(Shown::Signed { by: proof.node, result, receipt });
+            return Ok(Shown::Signed { by: proof.signed.node, result, receipt });
         }
         if self.certified(result.height, proof.certificate.as_ref())? != result {
             return Err(Falsehood::OtherResult(result.height));
@@ -235,24 +235,26 @@ impl Verifier {
         Ok(Shown::Certified(receipt))
     }
 
-    fn check_signature(&self, result: &BlockResult, proof: &ReceiptProof) -> Result<(), Falsehood> {
-        if self.committee.member(&proof.node).is_none() {
-            return Err(Falsehood::ForeignNode(proof.node));
+    /// The result that a member signed.
+    fn signed(&self, signed: &SignedResult) -> Result<BlockResult, Falsehood> {
+        let result: BlockResult = decode("result", &signed.result)?;
+        if self.committee.member(&signed.node).is_none() {
+            return Err(Falsehood::ForeignNode(signed.node));
         }
         let statement = result.statement(&self.digest);
-        let vouched = (result.height, proof.node, statement.digest, proof.signature.0);
+        let vouched = (result.height, signed.node, statement.digest, signed.signature.0);
         if self.vouched().contains(&vouched) {
-            return Ok(());
+            return Ok(result);
         }
-        if !proof.node.verify(&statement, &proof.signature) {
-            return Err(Falsehood::Signature(proof.node));
+        if !signed.node.verify(&statement, &signed.signature) {
+            return Err(Falsehood::Signature(signed.node));
         }
         let mut known = self.vouched();
         known.insert(vouched);
         if known.len() > VOUCHED_KEPT {
             known.pop_first();
         }
-        Ok(())
+        Ok(result)
     }
 }
 

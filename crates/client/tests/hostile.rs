@@ -70,8 +70,8 @@ fn forged_tree(chain: &Chain) -> Tree {
     tree
 }
 
-fn forge(reply: &mut GetReply, tree: &Tree) {
-    reply.root = tree.root().into();
+fn forge(chain: &Chain, reply: &mut GetReply, tree: &Tree) {
+    chain.sign_falsely(&mut reply.signed, |result| result.root = tree.root().into());
     reply.proof = tree.prove(asked()).encode().into();
     for record in &mut reply.records {
         record.value = tree.get(record.key.as_bytes()).map(Value::from);
@@ -80,9 +80,9 @@ fn forge(reply: &mut GetReply, tree: &Tree) {
 
 /// A certificate over a forged root by members that the liar has on its side.
 fn forge_certified(chain: &Chain, reply: &mut GetReply, by: &Chain, count: usize) {
-    forge(reply, &forged_tree(chain));
+    forge(chain, reply, &forged_tree(chain));
     let mut header = chain.tip().header.clone();
-    header.result.root = reply.root;
+    header.result.root = forged_tree(chain).root().into();
     let certificate = by.certify(&header, count);
     reply.certificate = Some(ResultProof { headers: vec![header], certificate }.encode().into());
 }
@@ -122,21 +122,35 @@ fn get_lies() -> Vec<(&'static str, GetLie)> {
             lie(|c, r| r.proof = c.entries[r.height as usize - 2].state.prove(&asked()).unwrap().encode().into()),
         ),
         ("a proof of an empty tree", lie(|_, r| r.proof = Tree::new().prove(asked()).encode().into())),
-        ("another root", lie(|_, r| r.root.0[31] ^= 1)),
-        ("the root of another height", lie(|c, r| r.root = c.entries[r.height as usize - 2].state.result().root)),
-        ("a forged tree under a true certificate", lie(|c, r| forge(r, &forged_tree(c)))),
+        ("another root", lie(|c, r| c.sign_falsely(&mut r.signed, |result| result.root.0[31] ^= 1))),
+        ("another history", lie(|c, r| c.sign_falsely(&mut r.signed, |result| result.history.0[0] ^= 1))),
+        (
+            "the result of another height",
+            lie(|c, r| {
+                let other = *c.entries[r.height as usize - 2].state.result();
+                c.sign_falsely(&mut r.signed, |result| *result = other);
+            }),
+        ),
+        ("a result without its signature", lie(|_, r| r.signed.signature.0[3] ^= 1)),
+        (
+            "a result that another signed",
+            lie(|c, r| r.signed.node = c.keys.iter().map(SecretKey::public).find(|key| *key != r.signed.node).unwrap()),
+        ),
+        ("a result that a stranger signed", lie(|_, r| r.signed.node = SecretKey::from_seed([99; 32]).public())),
+        ("half a result", lie(|_, r| cut(&mut r.signed.result))),
+        ("a forged tree under a true certificate", lie(|c, r| forge(c, r, &forged_tree(c)))),
         (
             "a forged tree under the true root",
             lie(|c, r| {
-                let root = r.root;
-                forge(r, &forged_tree(c));
-                r.root = root;
+                let signed = r.signed.clone();
+                forge(c, r, &forged_tree(c));
+                r.signed = signed;
             }),
         ),
         ("a later height", lie(|_, r| r.height += 1)),
         ("a height far ahead", lie(|_, r| r.height = u64::MAX)),
         ("an earlier height", lie(|_, r| r.height -= 1)),
-        ("an old answer", lie(|c, r| *r = c.get(&GetRequest { keys: asked(), ..nothing() }, 2).unwrap())),
+        ("an old answer", lie(|c, r| *r = c.get(&GetRequest { keys: asked(), ..nothing() }, 2, 0).unwrap())),
         ("no certificate", lie(|_, r| r.certificate = None)),
         ("an empty certificate", lie(|_, r| r.certificate = Some(Base64::default()))),
         ("a certificate cut short", lie(|_, r| cut(r.certificate.as_mut().unwrap()))),
@@ -255,7 +269,7 @@ fn every_bit_of_a_proof_and_of_a_certificate_counts() {
     grow(&cluster, &client);
     let lengths = {
         let chain = cluster.chain();
-        let reply = chain.get(&GetRequest { keys: asked(), ..nothing() }, chain.height()).unwrap();
+        let reply = chain.get(&GetRequest { keys: asked(), ..nothing() }, chain.height(), 0).unwrap();
         (reply.proof.0.len() * 8, reply.certificate.unwrap().0.len() * 8)
     };
     let check = |name: String, manner: Manner| {
@@ -279,7 +293,7 @@ fn a_reply_below_what_was_verified_is_refused_as_going_back() {
     let client = cluster.connect(1).unwrap();
     grow(&cluster, &client);
     cluster.time.run(client.get(&asked())).unwrap();
-    let old = Manner::get(|c, r| *r = c.get(&GetRequest { keys: asked(), ..nothing() }, 3).unwrap());
+    let old = Manner::get(|c, r| *r = c.get(&GetRequest { keys: asked(), ..nothing() }, 3, 0).unwrap());
     (0..4).for_each(|node| cluster.set(node, old.clone()));
     let error = cluster.time.run(client.get(&asked())).unwrap_err();
     assert_eq!(error.code(), "WENT_BACK", "{error}");
@@ -313,7 +327,7 @@ fn receipt_lies() -> Vec<(&'static str, ReceiptLie)> {
         ("no receipt for people", lie(|_, r| r.receipt = None)),
         ("another verdict for people", lie(|_, r| r.receipt.as_mut().unwrap().verdict = "refused".into())),
         ("other gas for people", lie(|_, r| r.receipt.as_mut().unwrap().gas += 1)),
-        ("another output for people", lie(|_, r| r.receipt.as_mut().unwrap().output = None)),
+        ("another output for people", lie(|_, r| r.receipt.as_mut().unwrap().calls.clear())),
         (
             "certified without a certificate",
             lie(|_, r| {
@@ -326,30 +340,32 @@ fn receipt_lies() -> Vec<(&'static str, ReceiptLie)> {
         ("a bit of the path", shown(|_, p| flip(&mut p.path, 100))),
         ("a path cut short", shown(|_, p| cut(&mut p.path))),
         ("an empty path", shown(|_, p| p.path = Tree::new().prove(["x"]).encode().into())),
-        ("a bit of the receipts root", shown(|_, p| flip(&mut p.result, 8 * 50))),
-        ("a bit of the root", shown(|_, p| flip(&mut p.result, 8 * 10))),
-        ("another height", shown(|_, p| flip(&mut p.result, 0))),
-        ("a bit of the written digest", shown(|_, p| flip(&mut p.result, 8 * 103))),
-        ("a bit of the signature", shown(|_, p| p.signature.0[9] ^= 1)),
+        ("a bit of the receipts root", shown(|_, p| flip(&mut p.signed.result, 8 * 50))),
+        ("a bit of the root", shown(|_, p| flip(&mut p.signed.result, 8 * 10))),
+        ("another height", shown(|_, p| flip(&mut p.signed.result, 0))),
+        ("a bit of the written digest", shown(|_, p| flip(&mut p.signed.result, 8 * 103))),
+        ("a bit of the signature", shown(|_, p| p.signed.signature.0[9] ^= 1)),
         (
             "another member's name",
             shown(|c, p| {
-                p.node = c.keys.iter().map(SecretKey::public).find(|key| *key != p.node).unwrap();
+                p.signed.node = c.keys.iter().map(SecretKey::public).find(|key| *key != p.signed.node).unwrap();
             }),
         ),
         (
             "a stranger's signature",
             shown(|c, p| {
                 let stranger = SecretKey::from_seed([77; 32]);
-                p.node = stranger.public();
-                p.signature = stranger.sign(&BlockResult::decode(&p.result.0).unwrap().statement(&c.digest));
+                p.signed.node = stranger.public();
+                p.signed.signature =
+                    stranger.sign(&BlockResult::decode(&p.signed.result.0).unwrap().statement(&c.digest));
             }),
         ),
         (
             "a signature for another cluster",
             shown(|c, p| {
-                let signer = c.keys.iter().find(|key| key.public() == p.node).unwrap();
-                p.signature = signer.sign(&BlockResult::decode(&p.result.0).unwrap().statement(&Hash([3; 32])));
+                let signer = c.keys.iter().find(|key| key.public() == p.signed.node).unwrap();
+                p.signed.signature =
+                    signer.sign(&BlockResult::decode(&p.signed.result.0).unwrap().statement(&Hash([3; 32])));
             }),
         ),
     ]
@@ -362,7 +378,7 @@ fn certified_receipt_lies() -> Vec<(&'static str, ReceiptLie)> {
         (
             "the certificate of another height",
             shown(|c, p| {
-                let height = BlockResult::decode(&p.result.0).unwrap().height;
+                let height = BlockResult::decode(&p.signed.result.0).unwrap().height;
                 p.certificate = Some(c.result_proof(height - 1, c.height()).unwrap().encode().into());
             }),
         ),

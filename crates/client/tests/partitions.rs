@@ -44,7 +44,7 @@ fn each_node_is_asked_for_what_it_keeps_and_nothing_else() {
 
 #[test]
 fn silent_dead_and_lying_nodes_up_to_f_do_not_hide_a_record() {
-    let lie = || Manner::get(|_, reply| reply.root.0[31] ^= 1);
+    let lie = || Manner::get(|chain, reply| chain.sign_falsely(&mut reply.signed, |result| result.root.0[31] ^= 1));
     let faults = [|| Manner { silent: true, ..Manner::default() }, || Manner { dead: true, ..Manner::default() }, lie];
     for fault in faults {
         for first in 0..7 {

@@ -23,7 +23,7 @@ pub struct Executed {
     pub digest: Hash,
     /// How many requests the block holds.
     pub requests: u32,
-    /// The digests by which the pool knows the requests' bytes.
+    /// The digests of the requests, by which the pool knows their bytes.
     pub contents: Vec<Hash>,
     /// Its consequences.
     pub applied: Applied,
@@ -80,12 +80,12 @@ impl Chain {
     }
 
     /// The state of `digest`, executing `missing` (its ancestors without a state, oldest first, and the block
-    /// itself last) as far as needed; `execute` also names their requests' contents. `None` if they do not lead there from a known state.
+    /// itself last) as far as needed. `None` if they do not lead there from a known state, or if one is invalid.
     pub fn reach(
         &self,
         digest: &Hash,
         missing: &[Arc<Block>],
-        execute: impl Fn(&State, &Block) -> (Vec<Hash>, Applied),
+        execute: impl Fn(&State, &Block) -> Option<Applied>,
     ) -> Option<Arc<Executed>> {
         let _turn = lock(&self.turn);
         for block in missing {
@@ -97,9 +97,10 @@ impl Chain {
             if block.header.height != parent.height() + 1 {
                 return None;
             }
-            let (contents, applied) = execute(parent.state(), block);
+            let applied = execute(parent.state(), block)?;
             // Limits keep blocks far below 2^32 requests.
             let requests = u32::try_from(block.requests.len()).unwrap_or(u32::MAX);
+            let contents = block.digests().to_vec();
             let executed =
                 Arc::new(Executed { header: block.header.clone(), digest: own, requests, contents, applied });
             lock(&self.executed).insert(own, executed);

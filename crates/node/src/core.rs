@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pleach_order::{Application, Network, Proposal};
-use pleach_state::{Applied, Executor, Prepared, State, prepare_all};
+use pleach_state::{Applied, BlockFault, Executor, Prepared, PreparedBlock, State, prepare_all, prepare_block};
 use pleach_store::{BlockWrite, Keep, WindowEntry};
 use pleach_tree::{Path, Prefix};
-use pleach_types::receipt::Void;
+use pleach_types::request::ordered_digest;
 use pleach_types::{
     Block, Certificate, Committee, Encode, Genesis, Hash, Height, Identity, Member, PartitionMap, PublicKey, SecretKey,
+    Void,
 };
 use tokio::sync::Notify;
 use tracing::debug;
@@ -22,7 +23,7 @@ use crate::disk::Disk;
 use crate::history::{Final, History};
 use crate::lock;
 use crate::metrics::Metrics;
-use crate::pool::{Pool, content_of};
+use crate::pool::Pool;
 use crate::resume::Resumed;
 use crate::service::ServiceError;
 use crate::transfer::wire::Message;
@@ -147,7 +148,7 @@ impl Node {
 
     /// As [`Node::submit`] for many requests, which are checked together; one verdict for each.
     pub fn submit_all(&self, requests: &[Bytes]) -> Vec<Result<Identity, ServiceError>> {
-        let contents: Vec<_> = requests.iter().map(content_of).collect();
+        let contents: Vec<_> = requests.iter().map(|request| ordered_digest(request)).collect();
         let mut verdicts: BTreeMap<Hash, Result<Identity, ServiceError>> = {
             let pool = lock(&self.pool);
             let known = contents.iter().filter_map(|content| Some((*content, Ok(pool.prepared(content)?.identity()))));
@@ -162,7 +163,7 @@ impl Node {
         let state = self.state();
         let prepared = prepare_all(&bytes, &self.genesis, &self.digest);
         for ((content, bytes), prepared) in unknown.into_iter().zip(&bytes).zip(prepared) {
-            let prepared = prepared.map_err(ServiceError::Void);
+            let prepared = prepared.map_err(ServiceError::Unacceptable);
             let verdict = prepared.and_then(|prepared| self.admit(content, bytes, prepared, &state));
             verdicts.insert(content, verdict);
         }
@@ -219,26 +220,24 @@ impl Node {
         }
     }
 
-    /// The requests of a block in their checked form: from the pool where they wait there, together otherwise.
-    fn prepare_block(&self, block: &Block, contents: &[Hash]) -> Vec<Result<Arc<Prepared>, Void>> {
-        let mut prepared: Vec<Option<Result<Arc<Prepared>, Void>>> = {
+    /// The requests of a block in their checked form: from the pool where they wait there, together otherwise. `None` if the
+    /// block is invalid by its bytes: such a block does nothing but cost its leader the view.
+    fn prepare_block(&self, block: &Block) -> Option<PreparedBlock> {
+        let known = {
             let pool = lock(&self.pool);
-            contents.iter().map(|content| pool.prepared(content).map(Ok)).collect()
+            block.digests().iter().map(|content| pool.prepared(content)).collect()
         };
-        let unknown: Vec<Bytes> =
-            block.requests.iter().zip(&prepared).filter(|(_, p)| p.is_none()).map(|(bytes, _)| bytes.clone()).collect();
-        let mut fresh = prepare_all(&unknown, &self.genesis, &self.digest).into_iter();
-        for slot in prepared.iter_mut().filter(|slot| slot.is_none()) {
-            *slot = fresh.next().map(|p| p.map(Arc::new));
-        }
-        prepared.into_iter().flatten().collect()
+        let prepared = prepare_block(&block.requests, known, &self.genesis, &self.digest);
+        let told = |fault: &BlockFault| {
+            let (height, leader) = (block.header.height, block.header.context.leader);
+            debug!(height, %leader, %fault, "a proposed block is invalid");
+        };
+        prepared.inspect_err(told).ok()
     }
 
-    /// The contents of a block's requests, and what the block comes to.
-    fn apply(&self, state: &State, block: &Block) -> (Vec<Hash>, Applied) {
-        let contents: Vec<_> = block.requests.iter().map(content_of).collect();
-        let applied = state.apply(&self.prepare_block(block, &contents), &*self.executor);
-        (contents, applied)
+    /// What a block comes to, if it is valid by its bytes.
+    fn apply(&self, state: &State, block: &Block) -> Option<Applied> {
+        Some(state.apply(&self.prepare_block(block)?, &*self.executor))
     }
 
     fn reach(&self, digest: &Hash, missing: &[Arc<Block>]) -> Option<Arc<Executed>> {
@@ -334,22 +333,16 @@ impl Node {
     pub(crate) fn members_keeping(&self, path: &Path) -> impl Iterator<Item = &Member> {
         self.map.keepers_of(path).iter().filter_map(|place| self.committee.get(usize::from(*place)))
     }
-
-    /// The bounds of a block that do not depend on any state.
-    fn within_limits(&self, block: &Block) -> bool {
-        let limits = &self.genesis.limits;
-        let bytes: usize = block.requests.iter().map(Bytes::len).sum();
-        block.requests.len() <= limits.block_requests as usize && bytes <= limits.block_bytes as usize
-    }
 }
 
 /// The last heights as a store remembers them, and their newest block.
 fn remembered(state: &State, mut entries: Vec<WindowEntry>, keep: u64) -> (History, Arc<Executed>) {
     let mut history = History::new(keep);
     let newest = entries.pop().expect("a state that was restored has its own height");
-    entries.into_iter().for_each(|entry| history.push(Final::stored(entry, None)));
+    entries.into_iter().for_each(|entry| history.push(Final::stored(entry, None), newest.result.height));
     let tip = Arc::new(Executed::stored(&newest, state.clone()));
-    history.push(Final::stored(newest, Some(state.clone())));
+    let height = newest.result.height;
+    history.push(Final::stored(newest, Some(state.clone())), height);
     (history, tip)
 }
 
@@ -396,11 +389,9 @@ impl Application for Node {
     }
 
     fn verify(&self, block: &Arc<Block>, missing: &[Arc<Block>]) -> bool {
-        if !self.within_limits(block) {
-            return false;
-        }
-        let parent = self.reach(&block.header.context.parent, missing);
-        parent.is_some_and(|parent| *parent.state().result() == block.header.result)
+        let Some(parent) = self.reach(&block.header.context.parent, missing) else { return false };
+        // The cheaper part first: a leader with another result is refused for nothing else.
+        *parent.state().result() == block.header.result && self.prepare_block(block).is_some()
     }
 
     fn finalized(&self, block: Arc<Block>, certificate: Option<Certificate>) {
@@ -424,7 +415,7 @@ impl Application for Node {
         let certified: Vec<_> = {
             let mut history = lock(&self.history);
             let before = history.certified();
-            history.push(entry);
+            history.push(entry, self.disk.durable());
             history.certified_since(before).collect()
         };
         drop(delivered);
@@ -455,7 +446,7 @@ impl Application for Node {
     fn received(&self, from: PublicKey, message: Bytes) {
         let tell: fn(&Network) = match Message::read(&message) {
             Ok(Message::Request(request)) => {
-                let content = content_of(&request);
+                let content = ordered_digest(&request);
                 lock(&self.pool).receive(content, request);
                 Network::wake
             }

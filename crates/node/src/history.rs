@@ -1,7 +1,11 @@
 //! Final heights: what reads, receipts and certificates are served from.
+//!
+//! Receipts are the larger part of a height, and what strangers can make large. They are in the store; in memory are those of
+//! the newest heights, as many as a bound in bytes allows, and those that the store does not have yet, which are bounded by
+//! the store's queue. Of all heights memory holds where each request was decided.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::Bytes;
 use pleach_state::State;
@@ -10,9 +14,10 @@ use pleach_tree::{Path, Tree};
 use pleach_types::certificate::ResultProof;
 use pleach_types::limits::HEADER_CHAIN_MAX;
 use pleach_types::receipt::receipts_tree;
-use pleach_types::{BlockResult, Certificate, Encode, Hash, Header, Height, Identity, Receipt, Signature, Verdict};
+use pleach_types::{BlockResult, Certificate, Encode, Hash, Header, Height, Identity, Receipt, Signature};
 
 use crate::chain::Executed;
+use crate::lock;
 
 /// A final height that is still remembered.
 #[derive(Debug)]
@@ -29,14 +34,54 @@ pub struct Final {
     pub state: Option<State>,
     /// This node's signature over the height's result, made when first asked for.
     pub signature: OnceLock<Signature>,
-    /// In the order of the requests.
-    receipts: Vec<Receipt>,
-    /// From identity to encoded receipt.
-    tree: Tree,
+    /// The requests that have a receipt, with their places in the block.
+    decided: Vec<(Identity, u32)>,
+    /// How many of them were applied.
+    applied: u32,
+    /// `None` once the store is the place to look.
+    receipts: Mutex<Option<Arc<Receipts>>>,
     /// The encoded proof that the height's result is certified, made when first asked for.
     proof: OnceLock<Bytes>,
     certificate: Option<Certificate>,
 }
+
+/// The receipts of a height.
+#[derive(Debug)]
+pub struct Receipts {
+    /// In the order of the requests.
+    list: Vec<Receipt>,
+    /// From identity to encoded receipt.
+    tree: Tree,
+    /// About how much memory they take.
+    bytes: usize,
+}
+
+impl Receipts {
+    /// The receipts of a height, in the order of its requests.
+    pub fn of(list: Vec<Receipt>) -> Self {
+        let tree = receipts_tree(&list);
+        Self::new(list, tree)
+    }
+
+    fn new(list: Vec<Receipt>, tree: Tree) -> Self {
+        // Once as they are and once encoded.
+        let bytes = list.iter().map(|receipt| 2 * receipt.encoded_len() + RECEIPT_OVERHEAD).sum();
+        Self { list, tree, bytes }
+    }
+
+    /// The receipt of the request at a place in the block, with its encoding and the encoded proof in the receipts tree.
+    pub fn prove(&self, index: u32) -> Option<(&Receipt, Bytes, Vec<u8>)> {
+        let place = self.list.binary_search_by_key(&index, |receipt| receipt.index).ok()?;
+        let receipt = &self.list[place];
+        let encoded = self.tree.get(&receipt.identity.0)?.clone();
+        Some((receipt, encoded, self.tree.prove([receipt.identity.0]).encode()))
+    }
+}
+
+/// Bytes of receipts that are kept in memory, beside those that the store does not have yet.
+const RECEIPTS_BYTES_MAX: usize = 32 << 20;
+/// Bytes of memory for a receipt beside its own.
+const RECEIPT_OVERHEAD: usize = 300;
 
 /// The last final heights.
 #[derive(Debug)]
@@ -46,18 +91,30 @@ pub struct History {
     receipts: BTreeMap<Identity, (Height, u32)>,
     certified: Option<Height>,
     keep: u64,
+    /// Heights below this one have no receipts in memory.
+    lean_below: Height,
+    /// Bytes of receipts in memory.
+    receipts_bytes: usize,
 }
 
 impl History {
     /// An empty history, which will keep `keep` heights.
     pub const fn new(keep: u64) -> Self {
-        Self { heights: BTreeMap::new(), receipts: BTreeMap::new(), certified: None, keep }
+        Self {
+            heights: BTreeMap::new(),
+            receipts: BTreeMap::new(),
+            certified: None,
+            keep,
+            lean_below: 0,
+            receipts_bytes: 0,
+        }
     }
 
-    /// Adds the next final height.
-    pub fn push(&mut self, entry: Final) {
+    /// Adds the next final height. `durable` is the newest that the store has.
+    pub fn push(&mut self, entry: Final, durable: Height) {
         let height = entry.header.height;
-        self.receipts.extend(entry.receipts.iter().map(|receipt| (receipt.identity, (height, receipt.index))));
+        self.receipts.extend(entry.decided.iter().map(|(identity, index)| (*identity, (height, *index))));
+        self.receipts_bytes += entry.receipts().map_or(0, |receipts| receipts.bytes);
         if entry.certificate.is_some() {
             // The certificate of a block certifies the result that it carries: its parent's.
             self.certified = height.checked_sub(1);
@@ -66,14 +123,29 @@ impl History {
         while self.heights.len() as u64 > self.keep {
             self.forget_oldest();
         }
+        self.slim(durable);
+    }
+
+    /// Drops receipts that the store has, the oldest first, down to the bound.
+    fn slim(&mut self, durable: Height) {
+        let lean = self.heights.range(self.lean_below..=durable.max(self.lean_below));
+        for (height, entry) in lean {
+            if self.receipts_bytes <= RECEIPTS_BYTES_MAX || *height > durable {
+                break;
+            }
+            let dropped = lock(&entry.receipts).take();
+            self.receipts_bytes -= dropped.map_or(0, |receipts| receipts.bytes);
+            self.lean_below = height.saturating_add(1);
+        }
     }
 
     fn forget_oldest(&mut self) {
         if let Some((height, entry)) = self.heights.pop_first() {
-            for receipt in &entry.receipts {
+            self.receipts_bytes -= entry.receipts().map_or(0, |receipts| receipts.bytes);
+            for (identity, _) in &entry.decided {
                 // A later height cannot hold the same identity while this one is in the window.
-                if self.receipts.get(&receipt.identity).is_some_and(|(found, _)| *found == height) {
-                    self.receipts.remove(&receipt.identity);
+                if self.receipts.get(identity).is_some_and(|(found, _)| *found == height) {
+                    self.receipts.remove(identity);
                 }
             }
         }
@@ -115,7 +187,7 @@ impl History {
     pub fn certified_since(&self, before: Option<Height>) -> impl Iterator<Item = Identity> {
         let first = before.map_or(0, |height| height.saturating_add(1));
         let heights = self.certified.filter(|last| first <= *last).map(|last| self.heights.range(first..=last));
-        heights.into_iter().flatten().flat_map(|(_, entry)| entry.receipts.iter().map(|receipt| receipt.identity))
+        heights.into_iter().flatten().flat_map(|(_, entry)| entry.decided.iter().map(|(identity, _)| *identity))
     }
 
     /// Heights below `before`, newest first.
@@ -145,33 +217,41 @@ impl History {
 impl Final {
     /// A block that was just executed.
     pub fn executed(executed: &Executed, certificate: Option<Certificate>) -> Self {
-        Self {
-            header: executed.header.clone(),
-            digest: executed.digest,
-            result: *executed.state().result(),
-            requests: executed.requests,
-            state: Some(executed.state().clone()),
-            signature: OnceLock::new(),
-            receipts: executed.receipts().cloned().collect(),
-            tree: executed.applied.receipts.clone(),
-            proof: OnceLock::new(),
-            certificate,
-        }
+        let receipts = Receipts::new(executed.receipts().cloned().collect(), executed.applied.receipts.clone());
+        let (header, result, state) = (&executed.header, *executed.state().result(), Some(executed.state().clone()));
+        Self::new(header.clone(), executed.digest, result, executed.requests, receipts, certificate, state)
     }
 
     /// A height as the store remembers it. `state` is that of the newest one.
     pub fn stored(entry: WindowEntry, state: Option<State>) -> Self {
+        let digest = entry.block();
+        let WindowEntry { header, result, requests, receipts, certificate, .. } = entry;
+        Self::new(header, digest, result, requests, Receipts::of(receipts), certificate, state)
+    }
+
+    fn new(
+        header: Header,
+        digest: Hash,
+        result: BlockResult,
+        requests: u32,
+        receipts: Receipts,
+        certificate: Option<Certificate>,
+        state: Option<State>,
+    ) -> Self {
+        let applied = receipts.list.iter().filter(|receipt| receipt.refusal().is_none()).count();
         Self {
-            digest: entry.block(),
-            tree: receipts_tree(&entry.receipts),
-            header: entry.header,
-            result: entry.result,
-            requests: entry.requests,
+            header,
+            digest,
+            result,
+            requests,
             state,
             signature: OnceLock::new(),
-            receipts: entry.receipts,
+            decided: receipts.list.iter().map(|receipt| (receipt.identity, receipt.index)).collect(),
+            // At most as many as the block has requests.
+            applied: u32::try_from(applied).unwrap_or(u32::MAX),
+            receipts: Mutex::new(Some(Arc::new(receipts))),
             proof: OnceLock::new(),
-            certificate: entry.certificate,
+            certificate,
         }
     }
 
@@ -180,23 +260,19 @@ impl Final {
         self.certificate.as_ref()
     }
 
-    /// The receipt of the request at a place in the block, with its encoding and the encoded proof in the receipts
-    /// tree.
-    pub fn receipt(&self, index: u32) -> Option<(&Receipt, Bytes, Vec<u8>)> {
-        let place = self.receipts.binary_search_by_key(&index, |receipt| receipt.index).ok()?;
-        let receipt = &self.receipts[place];
-        let encoded = self.tree.get(&receipt.identity.0)?.clone();
-        Some((receipt, encoded, self.tree.prove([receipt.identity.0]).encode()))
+    /// The receipts, as long as they are in memory.
+    pub fn receipts(&self) -> Option<Arc<Receipts>> {
+        lock(&self.receipts).clone()
     }
 
-    /// The height as the store should remember it.
+    /// The height as the store should remember it: before it is handed on to the history, with its receipts.
     pub fn entry(&self, written: Vec<Path>, code: Vec<Hash>) -> WindowEntry {
         WindowEntry {
             result: self.result,
             header: self.header.clone(),
             requests: self.requests,
             written,
-            receipts: self.receipts.clone(),
+            receipts: self.receipts().map(|receipts| receipts.list.clone()).unwrap_or_default(),
             code,
             certificate: self.certificate.clone(),
         }
@@ -204,8 +280,7 @@ impl Final {
 
     /// How many of the block's requests were applied, refused, void.
     pub fn tally(&self) -> [u64; 3] {
-        let applied = self.receipts.iter().filter(|receipt| matches!(receipt.verdict, Verdict::Applied { .. })).count();
-        let receipts = self.receipts.len() as u64;
-        [applied as u64, receipts - applied as u64, u64::from(self.requests).saturating_sub(receipts)]
+        let (applied, decided) = (u64::from(self.applied), self.decided.len() as u64);
+        [applied, decided - applied, u64::from(self.requests).saturating_sub(decided)]
     }
 }

@@ -123,7 +123,7 @@ fn outcome(decision: &Decision) -> Outcome {
         Decision::Void(void) => Outcome { verdict: "void", reason: void.code() },
         Decision::Receipt(receipt) => match &receipt.verdict {
             Verdict::Applied { .. } => Outcome { verdict: "applied", reason: "" },
-            Verdict::Refused(refusal) => Outcome { verdict: "refused", reason: refusal.code() },
+            Verdict::Refused { refusal, .. } => Outcome { verdict: "refused", reason: refusal.code() },
         },
     }
 }

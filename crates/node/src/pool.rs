@@ -9,13 +9,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use pleach_state::{Prepared, State};
+use pleach_state::{Prepared, PreparedBlock, State};
 use pleach_types::{Hash, Height, Identity, Limits};
 
 /// Requests that may wait, checked or not.
 pub const POOL_REQUESTS_MAX: usize = 16_384;
 /// Bytes of requests that may wait in each stage.
 pub const POOL_BYTES_MAX: usize = 128 << 20;
+/// Requests that a block has no room for and that are passed over before it counts as full.
+const PASSED_OVER_MAX: usize = 64;
 /// Blocks for which the pool remembers what they ordered, so that late copies are not checked again.
 const REMEMBERED_BLOCKS: usize = 32;
 
@@ -26,7 +28,7 @@ pub struct Pooled {
     pub bytes: Bytes,
     /// What they say.
     pub prepared: Arc<Prepared>,
-    /// The digest of the bytes.
+    /// The digest of the bytes ([`pleach_types::request::ordered_digest`]).
     content: Hash,
 }
 
@@ -39,15 +41,13 @@ pub struct Pool {
     contents: BTreeMap<Hash, Identity>,
     by_base: BTreeSet<(Height, Identity)>,
     pooled_bytes: usize,
+    /// Gas that all of them declare, and their weight.
+    pooled_gas: u64,
+    pooled_weight: u64,
     inbox: BTreeMap<Hash, Bytes>,
     inbox_bytes: usize,
     ordered: BTreeSet<Hash>,
     ordered_at: BTreeMap<Height, Vec<Hash>>,
-}
-
-/// The digest by which copies of the same bytes are recognized. It never leaves the node.
-pub fn content_of(bytes: &Bytes) -> Hash {
-    Hash::of(pleach_types::hash::Domain::BlockBody, bytes)
 }
 
 impl Pool {
@@ -64,7 +64,8 @@ impl Pool {
     /// Whether what waits would fill a block.
     pub fn fills_block(&self, limits: &Limits) -> bool {
         let bytes = self.pooled_bytes + self.inbox_bytes;
-        self.len() >= limits.block_requests as usize || bytes >= limits.block_bytes as usize
+        let full = self.len() >= limits.block_requests as usize || bytes >= limits.block_bytes as usize;
+        full || self.pooled_gas >= limits.block_gas || self.pooled_weight >= limits.block_weight
     }
 
     /// Whether another request of this size finds room.
@@ -112,7 +113,7 @@ impl Pool {
     /// the code with it: the code may turn cold while they wait.
     pub fn add(&mut self, content: Hash, bytes: Bytes, prepared: Arc<Prepared>) -> bool {
         let identity = prepared.identity();
-        let code = |prepared: &Prepared| prepared.request().code.is_some();
+        let code = |prepared: &Prepared| prepared.carried().is_some();
         match self.pooled.get(&identity) {
             Some((_, old)) if code(&old.prepared) || !code(&prepared) => return false,
             Some(_) => self.remove(&identity),
@@ -120,6 +121,8 @@ impl Pool {
             None => {}
         }
         self.pooled_bytes += bytes.len();
+        self.pooled_gas += prepared.gas();
+        self.pooled_weight += prepared.weight();
         self.contents.insert(content, identity);
         self.arrivals.insert(self.next, identity);
         self.by_base.insert((prepared.request().body.base, identity));
@@ -128,19 +131,23 @@ impl Pool {
         true
     }
 
-    /// Requests for a block on top of `state`, oldest first, within the cluster's limits.
+    /// Requests for a block on top of `state`, oldest first, as many as the budget of a block holds.
+    ///
+    /// What does not fit is passed over for younger ones that do, but not for ever: it is older in the next block, and the
+    /// oldest of all fits an empty block.
     pub fn select(&self, state: &State) -> Vec<Bytes> {
         let limits = &state.cluster_genesis().limits;
-        let (most, mut room) = (limits.block_requests as usize, limits.block_bytes as usize);
-        let mut selected = Vec::new();
+        let (mut block, mut selected, mut passed) = (PreparedBlock::default(), Vec::new(), 0);
         for identity in self.arrivals.values() {
             let Some((_, pooled)) = self.pooled.get(identity) else { continue };
-            if selected.len() == most || room < pooled.bytes.len() {
-                break;
+            if state.check(&pooled.prepared).is_err() {
+                continue;
             }
-            if state.check(&pooled.prepared).is_ok() {
-                room -= pooled.bytes.len();
-                selected.push(pooled.bytes.clone());
+            // The check of the voters: what they would refuse stays out.
+            match block.push(pooled.prepared.clone(), limits) {
+                Ok(()) => selected.push(pooled.bytes.clone()),
+                Err(_) if passed < PASSED_OVER_MAX => passed += 1,
+                Err(_) => break,
             }
         }
         selected
@@ -185,6 +192,8 @@ impl Pool {
             self.contents.remove(&pooled.content);
             self.by_base.remove(&(pooled.prepared.request().body.base, *identity));
             self.pooled_bytes -= pooled.bytes.len();
+            self.pooled_gas -= pooled.prepared.gas();
+            self.pooled_weight -= pooled.prepared.weight();
         }
     }
 }

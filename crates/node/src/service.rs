@@ -6,10 +6,9 @@ use pleach_store::{Refused, Usage};
 use pleach_tree::ValueDigest;
 use pleach_types::api::{
     Base64, BlockView, Blocks, ExecuteReply, Fetching, GetReply, GetRequest, MemberView, Members, Problem,
-    ReceiptProof, ReceiptReply, ReceiptView, RecordView, RequestState, Status, Storage, Value,
+    ReceiptProof, ReceiptReply, ReceiptView, RecordView, RequestState, SignedResult, Status, Storage, Value,
 };
-use pleach_types::receipt::Void;
-use pleach_types::{Encode, Height, Identity, Key};
+use pleach_types::{Encode, Height, Identity, Key, Unacceptable, Void};
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::sync::Arc;
@@ -17,7 +16,7 @@ use std::sync::atomic::Ordering;
 use thiserror::Error;
 
 use crate::core::Node;
-use crate::history::Final;
+use crate::history::{Final, Receipts};
 use crate::lock;
 
 /// Keys that one read may name.
@@ -28,6 +27,9 @@ pub const BLOCKS_MAX: usize = 100;
 /// Why a node does not answer a question.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ServiceError {
+    /// The request can stand in no block.
+    #[error("{0}")]
+    Unacceptable(Unacceptable),
     /// The request would have no effect.
     #[error("{0}")]
     Void(Void),
@@ -80,6 +82,7 @@ impl ServiceError {
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
+            Self::Unacceptable(why) => why.code(),
             Self::Void(void) => void.code(),
             Self::Overloaded { .. } => "OVERLOADED",
             Self::KeyCount { .. } => "KEY_COUNT",
@@ -98,7 +101,7 @@ impl ServiceError {
             Self::Void(
                 Void::ProofTooOld { .. } | Void::ProofFromFuture { .. } | Void::CodeCold(_) | Void::Duplicate { .. },
             ) => 409,
-            Self::Void(_) | Self::KeyCount { .. } => 400,
+            Self::Unacceptable(_) | Self::Void(_) | Self::KeyCount { .. } => 400,
             // Misdirected: another node can answer.
             Self::NotKept { .. } => 421,
             Self::Damaged(_) => 500,
@@ -114,24 +117,37 @@ impl ServiceError {
             Self::Void(Void::CodeCold(_)) => ("attach the operation's code and send the request again", true),
             Self::Void(Void::ProofTooOld { .. }) => ("read the records again and make a new request", true),
             Self::Void(Void::ProofFromFuture { .. }) => ("this node is behind: send the request to another", true),
-            Self::Void(Void::WrongGenesis { .. }) => ("check that the client's profile is of this cluster", false),
+            Self::Unacceptable(Unacceptable::WrongGenesis { .. }) => {
+                ("check that the client's profile is of this cluster", false)
+            }
             Self::Void(Void::Duplicate { .. }) => ("ask for the request's receipt", false),
-            Self::Void(Void::Malformed(_)) => {
+            Self::Unacceptable(Unacceptable::Malformed(_)) => {
                 ("encode the request as docs/protocol.md says, or use the client library of this version", false)
             }
-            Self::Void(Void::OverLimit { .. }) => ("split the request; /v1/genesis has the limits", false),
-            Self::Void(Void::BadSignature) => (
+            Self::Unacceptable(Unacceptable::OverLimit { .. }) => {
+                ("split the request; /v1/genesis has the limits", false)
+            }
+            Self::Unacceptable(Unacceptable::BadSignature) => (
                 "each of the body's signers signs the request's identity; sign what is sent, after its last change",
                 false,
             ),
-            Self::Void(Void::ProofInvalid { .. }) => {
+            Self::Unacceptable(Unacceptable::ProofInvalid(_)) => {
                 ("attach the proof that /v1/get gave at that height, as it was", false)
             }
-            Self::Void(Void::KeyNotProven(_)) => {
+            Self::Unacceptable(Unacceptable::ProofExcessive { .. }) => {
+                ("cut the proof to the operation and the touched records before attaching it", false)
+            }
+            Self::Unacceptable(Unacceptable::SystemRequest(_)) => ("only clients' requests can be made as yet", false),
+            Self::Void(Void::RootMismatch { .. }) => {
+                ("attach the proof that /v1/get gave at that height; a node that lags may be wrong: try another", false)
+            }
+            Self::Unacceptable(Unacceptable::KeyNotProven(_)) => {
                 ("read the operation and all touched records in one /v1/get, and attach that proof", false)
             }
-            Self::Void(Void::ValueMismatch(_)) => ("attach the values of the read that the proof is of", false),
-            Self::Void(Void::CodeMismatch(_)) => {
+            Self::Unacceptable(Unacceptable::ValueMismatch(_)) => {
+                ("attach the values of the read that the proof is of", false)
+            }
+            Self::Unacceptable(Unacceptable::CodeMismatch(_)) => {
                 ("attach the value of the operation's record, or leave the code out", false)
             }
             Self::Overloaded { .. } => ("wait a moment, or send the request to another node", true),
@@ -179,6 +195,7 @@ impl Node {
     /// What the store takes up; the ordering engine's log is beside it, and for whoever knows its folder to measure.
     #[must_use]
     pub fn storage(&self) -> Storage {
+        let own = self.committee.index(&self.public_key());
         let usage = self.disk.usage().ok();
         let bytes = |of: fn(&Usage) -> u64| usage.as_ref().map_or(0, of);
         Storage {
@@ -186,7 +203,8 @@ impl Node {
             window_bytes: bytes(|usage| usage.window.bytes),
             log_bytes: 0,
             other_bytes: bytes(Usage::other_bytes),
-            prefixes: self.kept_prefixes().len() as u64,
+            // The record of the cluster, which all keep, is not counted.
+            prefixes: own.map_or(0, |place| self.map.kept_by(place.into()).count()) as u64,
             all_prefixes: self.map.prefixes().into(),
             copies: self.map.keepers(0).len() as u64,
         }
@@ -229,7 +247,7 @@ impl Node {
         let record = |key: &Key| RecordView { key: key.clone(), value: values.get(key).map(Value::from) };
         Ok(GetReply {
             height: entry.result.height,
-            root: entry.result.root,
+            signed: self.signed(&entry),
             records: request.keys.iter().map(record).collect(),
             proof: proof.encode().into(),
             certificate: certificate.map(Base64),
@@ -262,6 +280,26 @@ impl Node {
             found.extend(value.map(|value| (*key, value)));
         }
         Ok(found)
+    }
+
+    /// The result of a height, signed once. Only final heights are signed, so that nothing this node signs can ever differ
+    /// from what a quorum certifies: a result is a function of the block's ancestry.
+    fn signed(&self, entry: &Final) -> SignedResult {
+        let result = &entry.result;
+        let signature = *entry.signature.get_or_init(|| self.secret.sign(&result.statement(&self.digest)));
+        SignedResult { result: result.encode().into(), node: self.public_key(), signature }
+    }
+
+    /// The receipts of a height, from memory or from the store. `None` if the store has dropped them just now, or cannot be
+    /// read.
+    fn receipts(&self, entry: &Final) -> Option<Arc<Receipts>> {
+        if let Some(receipts) = entry.receipts() {
+            return Some(receipts);
+        }
+        let stored = self.disk.store().window(entry.result.height);
+        let stored =
+            stored.inspect_err(|error| tracing::warn!(%error, "receipts cannot be read from the store")).ok()??;
+        Some(Arc::new(Receipts::of(stored.receipts)))
     }
 
     fn not_kept(&self, key: &Key) -> ServiceError {
@@ -324,9 +362,8 @@ impl Node {
             let waits = lock(&self.pool).contains(identity);
             return nothing(if waits { RequestState::Pending } else { RequestState::Unknown });
         };
-        let Some((receipt, encoded, path)) = entry.receipt(index) else { return nothing(RequestState::Unknown) };
-        let result = &entry.result;
-        let signature = *entry.signature.get_or_init(|| self.secret.sign(&result.statement(&self.digest)));
+        let Some(receipts) = self.receipts(&entry) else { return nothing(RequestState::Unknown) };
+        let Some((receipt, encoded, path)) = receipts.prove(index) else { return nothing(RequestState::Unknown) };
         ReceiptReply {
             identity: *identity,
             state: if certificate.is_some() { RequestState::Certified } else { RequestState::Executed },
@@ -334,9 +371,7 @@ impl Node {
             proof: Some(ReceiptProof {
                 receipt: Base64(encoded),
                 path: path.into(),
-                result: result.encode().into(),
-                node: self.public_key(),
-                signature,
+                signed: self.signed(&entry),
                 certificate: certificate.map(Base64),
             }),
         }

@@ -6,21 +6,21 @@ mod common;
 use common::{Answer, Cluster};
 use pleach_types::api::{ExecuteReply, GetReply, GetRequest};
 use pleach_types::codec::Encode;
-use pleach_types::{Body, Hash, Key, Partitioning, Request, SecretKey};
+use pleach_types::{Body, Call, Hash, Key, Partitioning, Request, SecretKey};
 use serde_json::{Value, json};
 
 /// A request that is canonical in form; its proof proves nothing.
 fn request(genesis: Hash) -> Request {
     let body = Body {
         genesis,
-        operation: Key::new(".root_rule").expect("a key"),
+        calls: vec![Call { operation: Key::new(".root_rule").expect("a key"), arguments: bytes::Bytes::new() }],
+        gas: 20_000_000,
         touched: Vec::new(),
-        arguments: bytes::Bytes::new(),
         base: 0,
         nonce: [7; 16],
         signers: Vec::new(),
     };
-    Request::sign(body, &[], bytes::Bytes::new(), Vec::new(), None)
+    Request::sign(body, &[], bytes::Bytes::new(), Vec::new(), vec![None])
 }
 
 fn assert_problem(answer: &Answer, status: u16, code: &str, mentions: &str) {
@@ -170,14 +170,10 @@ fn answer_of_execute(cluster: &Cluster) -> Value {
 fn proved(cluster: &Cluster, arguments: &'static [u8], nonce: u8) -> Request {
     let answer = cluster.post_json("/v1/get", &json!({"keys": [".root_rule"]}));
     let read: GetReply = serde_json::from_str(&answer.body).expect("JSON");
-    let body = Body {
-        base: read.height,
-        nonce: [nonce; 16],
-        arguments: bytes::Bytes::from_static(arguments),
-        ..request(cluster.genesis()).body
-    };
+    let mut body = Body { base: read.height, nonce: [nonce; 16], ..request(cluster.genesis()).body };
+    body.calls[0].arguments = bytes::Bytes::from_static(arguments);
     let code = bytes::Bytes::from_static(pleach_vm::builtin::ROOT_RULE);
-    Request::sign(body, &[], read.proof.0, Vec::new(), Some(code))
+    Request::sign(body, &[], read.proof.0, Vec::new(), vec![Some(code)])
 }
 
 /// Wrong arguments and missing signatures are decided by the operation: its receipt says what is wrong, with the value.
@@ -353,5 +349,5 @@ fn a_node_that_does_not_keep_a_record_names_those_who_do() {
     for node in 0..4 {
         records += cluster.status(node)["records"].as_u64().expect("a number");
     }
-    assert_eq!(records, 2 * 5, "two copies of a rule and four members");
+    assert_eq!(records, 2 + 4, "two copies of a rule, and the record of the cluster on each");
 }

@@ -55,6 +55,9 @@ pub fn key(name: &str) -> Key {
     Key::new(format!("{BANK}/{name}")).expect("a key")
 }
 
+/// Gas that a request of a test declares: enough for any of the operations here, and for translating its code.
+pub const GAS: u64 = 2_000_000;
+
 /// A genesis with `count` members, a window of `history` blocks and the rules, and nothing else. Who keeps what is for
 /// `partitioning` to say.
 ///
@@ -138,12 +141,12 @@ pub fn request(
     let code = values.pop().flatten();
     let body = Body {
         genesis: node.genesis().digest(),
-        operation: operation.clone(),
+        calls: vec![pleach_types::Call { operation: operation.clone(), arguments }],
+        gas: GAS,
         touched,
-        arguments,
         base: reply.height,
         nonce: [nonce; 16],
         signers: Vec::new(),
     };
-    Request::sign(body, keys, reply.proof.0, values, code)
+    Request::sign(body, keys, reply.proof.0, values, vec![code])
 }

@@ -25,6 +25,8 @@ type Records = BTreeMap<String, Bytes>;
 /// What should have become of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expected {
+    /// Its bytes alone show that it may stand in no block.
+    Impossible(&'static str),
     /// No effect and no receipt.
     Void(&'static str),
     /// A receipt that says why nothing was changed.
@@ -83,7 +85,7 @@ pub struct Oracle {
     records: Records,
     past: BTreeMap<Height, Records>,
     ordered: BTreeSet<Identity>,
-    /// When the code of each digest was last carried or run.
+    /// When the code of each digest was last run.
     warm: BTreeMap<ValueDigest, Height>,
     deposited: u64,
     tally: BTreeMap<String, u64>,
@@ -122,11 +124,11 @@ impl Oracle {
         let height = self.height;
         let mut differences = Vec::new();
         for (index, (bytes, receipt)) in agreed.block.requests.iter().zip(&agreed.receipts).enumerate() {
-            let expected = self.decide(bytes);
             let found = outcome(receipt.as_ref());
+            let expected = self.decide(bytes, &found);
             *self.tally.entry(found.clone()).or_default() += 1;
             if found != name(&expected) {
-                let operation = Request::decode_shared(bytes.clone()).map(|r| r.body.operation.to_string());
+                let operation = Request::decode_shared(bytes.clone()).map(|r| r.body.calls[0].operation.to_string());
                 let operation = operation.unwrap_or_else(|e| e.to_string());
                 differences.push(Difference::Verdict { height, index, operation, expected, found });
             }
@@ -180,29 +182,35 @@ impl Oracle {
         self.past.get(&height)?.get(key.as_str())
     }
 
-    fn decide(&mut self, bytes: &Bytes) -> Expected {
-        let Ok(request) = Request::decode_shared(bytes.clone()) else { return Expected::Void("MALFORMED") };
+    /// Gas is not counted here: a request whose code is not warm may run out of it, and whether it did is believed.
+    fn decide(&mut self, bytes: &Bytes, found: &str) -> Expected {
+        let Ok(request) = Request::decode_shared(bytes.clone()) else { return Expected::Impossible("MALFORMED") };
+        if let Some(fault) = self.fault(&request) {
+            return Expected::Impossible(fault);
+        }
         if let Err(void) = self.admit(&request) {
             return Expected::Void(void);
         }
         let identity = request.body.identity();
-        let carried = request.code.as_ref().map(|code| ValueDigest::of(code));
+        let operation = request.body.calls[0].operation.as_str();
+        let carried = request.code[0].as_ref().map(|code| ValueDigest::of(code));
         let touched = request.body.touched.iter().zip(&request.values);
         let stale = touched.into_iter().any(|(key, value)| self.records.get(key.as_str()) != value.as_ref());
-        let code = self.records.get(request.body.operation.as_str()).cloned();
-        let code_then = self.past.get(&request.body.base).and_then(|then| then.get(request.body.operation.as_str()));
+        let code = self.records.get(operation).cloned();
+        let code_then = self.past.get(&request.body.base).and_then(|then| then.get(operation));
         let stale = stale || code.as_ref() != code_then;
         if !stale && let Some(code) = &code {
             let digest = ValueDigest::of(code);
             if carried != Some(digest) && !self.is_warm(&digest) {
                 return Expected::Void("CODE_COLD");
             }
+            if !self.is_warm(&digest) && found == OUT_OF_GAS {
+                self.ordered.insert(identity);
+                return Expected::Refused("OUT_OF_GAS");
+            }
             self.warm.insert(digest, self.height);
         }
         self.ordered.insert(identity);
-        if let Some(carried) = carried {
-            self.warm.insert(carried, self.height);
-        }
         match (stale, code) {
             (true, _) => Expected::Refused("STALE_RECORD"),
             (false, None) => Expected::Refused("OPERATION_ABSENT"),
@@ -210,22 +218,24 @@ impl Oracle {
         }
     }
 
-    /// Whether the code was carried or run in the last T blocks, this one included.
+    /// Whether the code was run in the last T blocks, this one included. All code of a bank fits the room for warm code.
     fn is_warm(&self, digest: &ValueDigest) -> bool {
         self.warm.get(digest).is_some_and(|used| self.height - used <= self.history)
+    }
+
+    /// What the bytes show to be wrong: no correct member votes for a block with such a request.
+    fn fault(&self, request: &Request) -> Option<&'static str> {
+        let statement = Body::statement(request.body.identity());
+        let mut signed = request.body.signers.iter().zip(&request.signatures);
+        if request.body.genesis != self.genesis {
+            return Some("WRONG_GENESIS");
+        }
+        (!signed.all(|(key, signature)| key.verify(&statement, signature))).then_some("BAD_SIGNATURE")
     }
 
     /// What makes a request void. That its proof holds is seen from the values: they must be those of `base`.
     fn admit(&self, request: &Request) -> Result<(), &'static str> {
         let identity = request.body.identity();
-        let statement = Body::statement(identity);
-        let mut signed = request.body.signers.iter().zip(&request.signatures);
-        if request.body.genesis != self.genesis {
-            return Err("WRONG_GENESIS");
-        }
-        if !signed.all(|(key, signature)| key.verify(&statement, signature)) {
-            return Err("BAD_SIGNATURE");
-        }
         if self.ordered.contains(&identity) {
             return Err("DUPLICATE");
         }
@@ -236,7 +246,7 @@ impl Oracle {
         }
         let Some(then) = self.past.get(&request.body.base) else { return Err("PROOF_TOO_OLD") };
         let mut proven = request.body.touched.iter().zip(&request.values);
-        if proven.all(|(key, value)| then.get(key.as_str()) == value.as_ref()) { Ok(()) } else { Err("PROOF_INVALID") }
+        if proven.all(|(key, value)| then.get(key.as_str()) == value.as_ref()) { Ok(()) } else { Err("ROOT_MISMATCH") }
     }
 
     fn run(&mut self, request: &Request) -> Expected {
@@ -261,14 +271,17 @@ struct Running<'a> {
     deposited: u64,
 }
 
+/// What the outcome of a request that ran out of gas is called.
+const OUT_OF_GAS: &str = "refused: OUT_OF_GAS";
 const ABORTED: &str = "ABORTED";
 const UNDECLARED: &str = "UNDECLARED_KEY";
 type Refused = Result<(), &'static str>;
 
 impl Running<'_> {
     fn run(&mut self) -> Refused {
-        let arguments = &mut Reader::new(self.request.body.arguments.clone());
-        let outcome = match self.request.body.operation.as_str() {
+        let call = &self.request.body.calls[0];
+        let arguments = &mut Reader::new(call.arguments.clone());
+        let outcome = match call.operation.as_str() {
             ".root_rule" => self.create_domain(arguments),
             "bank/.base_rule" => self.change(arguments),
             "bank/open" => self.open(arguments),
@@ -408,13 +421,14 @@ fn outcome(receipt: Option<&Bytes>) -> String {
     match receipt.map(|bytes| Receipt::decode(bytes).map(|receipt| receipt.verdict)) {
         None => "void".into(),
         Some(Err(e)) => format!("a receipt that does not decode: {e}"),
-        Some(Ok(Verdict::Applied { .. })) => "applied".into(),
-        Some(Ok(Verdict::Refused(refusal))) => format!("refused: {}", refusal.code()),
+        Some(Ok(Verdict::Applied(_))) => "applied".into(),
+        Some(Ok(Verdict::Refused { refusal, .. })) => format!("refused: {}", refusal.code()),
     }
 }
 
 fn name(expected: &Expected) -> String {
     match expected {
+        Expected::Impossible(code) => format!("in no block: {code}"),
         Expected::Void(_) => "void".into(),
         Expected::Applied => "applied".into(),
         Expected::Refused(code) => format!("refused: {code}"),

@@ -8,7 +8,7 @@ use pleach_sim::ledger::Violation;
 use pleach_sim::oracle::Difference;
 use pleach_sim::scenario::Scenario;
 use pleach_types::Height;
-use pleach_types::execution::{Call, Executor, Outcome};
+use pleach_types::execution::{Execution, Executor, Outcome};
 
 /// Where the planted fault begins to show, so that the bank is founded before.
 const FROM: Height = 20;
@@ -17,7 +17,7 @@ const FROM: Height = 20;
 struct Generous(Arc<dyn Executor>);
 
 impl Executor for Generous {
-    fn execute(&self, call: &Call<'_>) -> Outcome {
+    fn execute(&self, call: &Execution<'_>) -> Outcome {
         let mut outcome = self.0.execute(call);
         if let Ok(effects) = &mut outcome.result
             && call.operation.as_str() == "bank/transfer"

@@ -15,7 +15,7 @@ use pleach_sim::cluster::{Cluster, Weather};
 use pleach_sim::oracle::Oracle;
 use pleach_store::{Options, Store};
 use pleach_types::{
-    Block, Body, Context, Decode as _, Encode as _, Hash, Height, Identity, Key, Partitioning, Receipt, Refusal,
+    Block, Body, Call, Context, Decode as _, Encode as _, Hash, Height, Identity, Key, Partitioning, Receipt, Refusal,
     Request, Verdict,
 };
 
@@ -108,8 +108,8 @@ fn of_two_that_create_a_record_from_the_same_absent_proof_exactly_one_succeeds()
             let third = receipt(&cluster, three.body.identity()).await;
 
             let verdicts = [&first.verdict, &second.verdict, &third.verdict];
-            let applied = verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Applied { .. })).count();
-            let stale = Verdict::Refused(Refusal::StaleRecord(new.clone()));
+            let applied = verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Applied(_))).count();
+            let stale = Verdict::Refused { call: None, refusal: Refusal::StaleRecord(new.clone()) };
             let refused = verdicts.iter().filter(|verdict| ***verdict == stale).count();
             assert_eq!((applied, refused), (1, 2), "{verdicts:?}");
             assert_eq!(third.verdict, stale);
@@ -139,7 +139,7 @@ fn the_same_request_sent_to_all_nodes_twice_is_executed_once() {
             let request = bank::request(&node(&cluster, 2), &key("deposit"), deposit, &touched, &[owner_secret()], 1);
             let (identity, bytes) = (request.body.identity(), Bytes::from(request.encode()));
             // The same body in another wrapping has the same identity.
-            let bare = Bytes::from(Request { code: None, ..request }.encode());
+            let bare = Bytes::from(Request { code: vec![None], ..request }.encode());
             for round in 0..2 {
                 for member in ALL {
                     assert_eq!(node(&cluster, member).execute(&bytes).map(|reply| reply.identity), Ok(identity));
@@ -147,7 +147,7 @@ fn the_same_request_sent_to_all_nodes_twice_is_executed_once() {
                     let _ = node(&cluster, member).execute(&bare);
                 }
                 let receipt = receipt(&cluster, identity).await;
-                assert!(matches!(receipt.verdict, Verdict::Applied { .. }), "round {round}: {receipt:?}");
+                assert!(matches!(receipt.verdict, Verdict::Applied(_)), "round {round}: {receipt:?}");
                 everybody_is_level(&cluster).await;
             }
             let oracle = checked(&cluster);
@@ -174,15 +174,15 @@ fn a_member_cannot_fill_the_queues_of_others_with_requests_of_the_future() {
     let request = |base: Height, nonce: u8| {
         let body = Body {
             genesis: digest,
-            operation: rule.clone(),
+            calls: vec![Call { operation: rule.clone(), arguments: Bytes::new() }],
+            gas: bank::GAS,
             touched: Vec::new(),
-            arguments: Bytes::new(),
             base,
             nonce: [nonce; 16],
             signers: Vec::new(),
         };
         let code = node.value(&rule).unwrap();
-        Request::sign(body, &[], state.prove([&rule]).unwrap().encode().into(), Vec::new(), code)
+        Request::sign(body, &[], state.prove([&rule]).unwrap().encode().into(), Vec::new(), vec![code])
     };
     for (nonce, base) in [0, 10, 65, 1_000_000, u64::MAX].into_iter().enumerate() {
         // A request stands behind a zero when members pass it on.

@@ -8,12 +8,12 @@ use pleach_client::arguments::change_records;
 use pleach_node::{Disk, Node, resume};
 use pleach_order::{Application as _, Proposal};
 use pleach_sim::bank;
-use pleach_state::{Decision, State, prepare_all};
+use pleach_state::{Decision, State, prepare_block};
 use pleach_store::{Options, Store};
 use pleach_types::committee::quorum;
 use pleach_types::key::BASE_RULE;
 use pleach_types::{
-    Block, Body, Certificate, Context, Encode as _, Genesis, Key, Partitioning, Request, SecretKey, Verdict,
+    Block, Body, Call, Certificate, Context, Encode as _, Genesis, Key, Partitioning, Request, SecretKey, Verdict,
 };
 
 const HISTORY: u64 = 16;
@@ -72,9 +72,9 @@ impl Press {
         nonce[..8].copy_from_slice(&self.nonce.to_le_bytes());
         let body = Body {
             genesis: self.genesis.digest(),
-            operation: operation.clone(),
+            calls: vec![Call { operation: operation.clone(), arguments: change_records(changes) }],
+            gas: bank::GAS,
             touched,
-            arguments: change_records(changes),
             base: self.full.height(),
             nonce,
             signers: vec![],
@@ -82,7 +82,7 @@ impl Press {
         let proof = self.full.prove(body.proven_keys()).unwrap().encode().into();
         let values = body.touched.iter().map(|key| self.values.get(key).cloned()).collect();
         let code = self.values.get(&operation).cloned();
-        Request::sign(body, &[], proof, values, code).encode().into()
+        Request::sign(body, &[], proof, values, vec![code]).encode().into()
     }
 
     /// Lets every node execute a block of these requests, and compares them with the full state.
@@ -101,12 +101,11 @@ impl Press {
         let block = self.nodes[0].propose(&Proposal { context, height }, &[]).expect("a block");
         assert_eq!(block.requests.len(), requests.len());
         let certificate = self.certify(&block);
-        let prepared = prepare_all(&block.requests, &self.genesis, &self.genesis.digest());
-        let prepared: Vec<_> = prepared.into_iter().map(|request| request.map(Arc::new)).collect();
+        let prepared = prepare_block(&block.requests, vec![], &self.genesis, &self.genesis.digest()).unwrap();
         let applied = self.full.apply(&prepared, &*bank::vm());
         for decision in &applied.decisions {
             let Decision::Receipt(receipt) = decision else { panic!("{decision:?}") };
-            assert!(matches!(receipt.verdict, Verdict::Applied { .. }), "{receipt:?}");
+            assert!(matches!(receipt.verdict, Verdict::Applied(_)), "{receipt:?}");
         }
         for (key, value) in applied.changes {
             match value {

@@ -1,18 +1,17 @@
 //! Applying a block.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use pleach_tree::{HistoryTree, Tree, ValueDigest};
 use pleach_types::block::{code_digest, written_digest};
-use pleach_types::execution::{Call, Effects, Executor, Outcome};
+use pleach_types::execution::{Effects, Execution, Executor, Outcome};
 use pleach_types::limits::{EVENT_BYTES_MAX, EVENTS_MAX, OUTPUT_BYTES_MAX};
-use pleach_types::receipt::{Limited, Void, receipts_tree};
-use pleach_types::{BlockResult, Body, Event, Hash, Height, Key, Receipt, Refusal, Verdict};
+use pleach_types::receipt::{Limited, receipts_tree};
+use pleach_types::{BlockResult, Event, Hash, Height, Key, Receipt, Refusal, Verdict, Void};
 
-use crate::prepare::Prepared;
-use crate::state::State;
+use crate::prepare::{Prepared, PreparedBlock};
+use crate::state::{Code, State};
 use crate::window::BlockTrace;
 
 /// What became of one request of a block.
@@ -38,18 +37,15 @@ pub struct Applied {
 }
 
 impl State {
-    /// Executes the next block's requests in order. What [`crate::prepare`] found void stays void.
+    /// Executes the next block's requests in order.
     ///
     /// The work of labels is done once, at the end: within the block, later requests are compared with the
     /// records that earlier ones wrote.
     #[must_use]
-    pub fn apply(&self, requests: &[Result<Arc<Prepared>, Void>], executor: &dyn Executor) -> Applied {
+    pub fn apply(&self, block: &PreparedBlock, executor: &dyn Executor) -> Applied {
         let mut run = Run::new(self, executor);
-        run.tree.fetch(requests.iter().flatten().flat_map(|prepared| prepared.paths()));
-        let decisions = requests.iter().enumerate().map(|(index, request)| match request {
-            Ok(prepared) => run.decide(index, prepared),
-            Err(void) => Decision::Void(void.clone()),
-        });
+        run.tree.fetch(block.requests().iter().flat_map(|prepared| prepared.paths()));
+        let decisions = block.requests().iter().enumerate().map(|(index, prepared)| run.decide(index, prepared));
         let decisions: Vec<_> = decisions.collect();
         run.finish(decisions)
     }
@@ -82,12 +78,12 @@ impl<'a> Run<'a> {
     fn decide(&mut self, index: usize, prepared: &Prepared) -> Decision {
         match self.execute(prepared) {
             Err(void) => Decision::Void(void),
-            Ok(Outcome { gas, result }) => {
+            Ok(Decided { gas, result }) => {
                 let identity = prepared.identity();
                 self.trace.identities.insert(identity);
                 let verdict = match result {
                     Ok(effects) => self.commit(prepared, effects),
-                    Err(refusal) => Verdict::Refused(refusal),
+                    Err((call, refusal)) => Verdict::Refused { call, refusal },
                 };
                 // Blocks hold far fewer than 2^32 requests.
                 let index = u32::try_from(index).unwrap_or(u32::MAX);
@@ -103,52 +99,61 @@ impl<'a> Run<'a> {
         // ones (`first_stale`). Going on otherwise would be a fork.
         self.tree.apply(prepared.proof(), changes).expect("the proof decides what is written");
         self.written.extend(effects.writes);
-        Verdict::Applied { output: effects.output, events: effects.events }
+        Verdict::Applied(vec![effects.output])
     }
 
-    fn execute(&mut self, prepared: &Prepared) -> Result<Outcome, Void> {
-        if self.trace.identities.contains(&prepared.identity()) {
-            return Err(Void::Duplicate { height: self.height });
-        }
+    fn execute(&mut self, prepared: &Prepared) -> Result<Decided, Void> {
         self.before.check_window(prepared)?;
-        self.keep_carried(prepared);
         if let Some(stale) = prepared.first_stale(&self.tree) {
-            return Ok(refused(Refusal::StaleRecord(stale.clone())));
+            return Ok(Decided::refused(None, Refusal::StaleRecord(stale.clone())));
         }
-        let operation = &prepared.request().body.operation;
-        let Some((digest, code)) = self.code(prepared)? else {
-            return Ok(refused(Refusal::OperationAbsent(operation.clone())));
+        let operation = &prepared.call().operation;
+        let Some(code) = self.code(prepared)? else {
+            return Ok(Decided::refused(CALL, Refusal::OperationAbsent(operation.clone())));
         };
-        self.trace.code.insert(digest, code.clone());
-        let outcome = self.run(prepared, &digest, &code);
-        Ok(self.within_bounds(prepared, outcome))
+        let governance = &self.before.cluster_genesis().governance;
+        if let Err(refusal) = governance.approves(operation, &prepared.request().body.signers) {
+            return Ok(Decided::refused(CALL, refusal));
+        }
+        let outcome = self.run(prepared, &code);
+        if outcome.loaded {
+            self.keep_warm(code);
+        }
+        let result = outcome.result.and_then(|effects| self.within_bounds(prepared, effects));
+        Ok(Decided { gas: outcome.gas, result: result.map_err(|refusal| (CALL, refusal)) })
     }
 
-    /// Makes the code that a request carries warm, whatever becomes of the request: it has a receipt by now.
-    fn keep_carried(&mut self, prepared: &Prepared) {
-        let Some((digest, code)) = prepared.carried() else { return };
-        // Copied, since what came is a slice of a whole request or block, which would stay in memory with it.
-        let copy = || Bytes::copy_from_slice(code);
-        self.trace.code.entry(digest).or_insert_with(|| self.before.window.warm(&digest).cloned().unwrap_or_else(copy));
+    /// Only an execution that has paid for its code makes it warm. What is attached and not run does not: a stranger
+    /// could attach it to somebody's stale request, and all nodes would keep it for nothing.
+    fn keep_warm(&mut self, Code { digest, bytes, warm }: Code) {
+        // What came with a request is a slice of the request or block, which would stay in memory with it.
+        let keep = || if warm { bytes.clone() } else { Bytes::copy_from_slice(&bytes) };
+        self.trace.code.entry(digest).or_insert_with(keep);
     }
 
     /// The code, also where an earlier request of this very block made it warm.
-    fn code(&self, prepared: &Prepared) -> Result<Option<(Hash, Bytes)>, Void> {
-        let here = prepared.operation().map(Hash::from).and_then(|d| Some((d, self.trace.code.get(&d)?.clone())));
+    fn code(&self, prepared: &Prepared) -> Result<Option<Code>, Void> {
+        let here = prepared
+            .operation()
+            .map(Hash::from)
+            .and_then(|digest| Some(Code { digest, bytes: self.trace.code.get(&digest)?.clone(), warm: true }));
         if here.is_some() { Ok(here) } else { self.before.code(prepared) }
     }
 
-    fn run(&self, prepared: &Prepared, digest: &Hash, code: &Bytes) -> Outcome {
-        let request = prepared.request();
-        self.executor.execute(&Call {
+    fn run(&self, prepared: &Prepared, code: &Code) -> Outcome {
+        let (request, call) = (prepared.request(), prepared.call());
+        self.executor.execute(&Execution {
             genesis: self.before.genesis_digest(),
             limits: &self.before.cluster_genesis().limits,
-            operation: &request.body.operation,
-            code,
-            code_digest: digest,
+            operation: &call.operation,
+            code: &code.bytes,
+            code_digest: &code.digest,
+            warm: code.warm,
+            gas: request.body.gas,
+            call: 0,
             touched: &request.body.touched,
             values: &request.values,
-            arguments: &request.body.arguments,
+            arguments: &call.arguments,
             signers: &request.body.signers,
             identity: &prepared.identity(),
             height: self.height,
@@ -157,25 +162,22 @@ impl<'a> Run<'a> {
 
     /// The bounds of effects, checked again here: what an operation may write must not rest on the runtime of
     /// operations alone.
-    fn within_bounds(&self, prepared: &Prepared, outcome: Outcome) -> Outcome {
-        let Ok(effects) = &outcome.result else { return outcome };
-        match self.broken_bound(&prepared.request().body, effects) {
-            Some(refusal) => Outcome { result: Err(refusal), ..outcome },
-            None => outcome,
-        }
+    fn within_bounds(&self, prepared: &Prepared, effects: Effects) -> Result<Effects, Refusal> {
+        self.broken_bound(prepared, &effects).map_or(Ok(effects), Err)
     }
 
     /// The first write that is out of bounds, in the order of the keys; then output and events, which must be
     /// within what the decoder of receipts accepts.
-    fn broken_bound(&self, body: &Body, effects: &Effects) -> Option<Refusal> {
+    fn broken_bound(&self, prepared: &Prepared, effects: &Effects) -> Option<Refusal> {
+        let (touched, operation) = (&prepared.request().body.touched, &prepared.call().operation);
         let exceeded = |what, limit| Refusal::LimitExceeded { what, limit };
         let limit = u64::from(self.before.cluster_genesis().limits.value_bytes);
         let refusal = |(key, value): (&Key, &Option<Bytes>)| {
-            if body.touched.binary_search(key).is_err() {
+            if touched.binary_search(key).is_err() {
                 return Some(Refusal::UndeclaredKey(key.clone()));
             }
-            if !body.operation.may_write(key) {
-                return Some(Refusal::DomainViolation { operation: body.operation.clone(), key: key.clone() });
+            if !operation.may_write(key) {
+                return Some(Refusal::DomainViolation { operation: operation.clone(), key: key.clone() });
             }
             let too_large = value.as_ref().is_some_and(|value| value.len() as u64 > limit);
             too_large.then_some(exceeded(Limited::Value, limit))
@@ -183,13 +185,13 @@ impl<'a> Run<'a> {
         if let Some(refusal) = effects.writes.iter().find_map(refusal) {
             return Some(refusal);
         }
-        if effects.output.len() > OUTPUT_BYTES_MAX {
+        if effects.output.output.len() > OUTPUT_BYTES_MAX {
             return Some(exceeded(Limited::Output, OUTPUT_BYTES_MAX as u64));
         }
-        if effects.events.len() > EVENTS_MAX {
+        if effects.output.events.len() > EVENTS_MAX {
             return Some(exceeded(Limited::Events, EVENTS_MAX as u64));
         }
-        let bytes = effects.events.iter().map(Event::len).sum::<usize>();
+        let bytes = effects.output.events.iter().map(Event::len).sum::<usize>();
         (bytes > EVENT_BYTES_MAX).then_some(exceeded(Limited::Events, EVENT_BYTES_MAX as u64))
     }
 
@@ -222,6 +224,19 @@ impl<'a> Run<'a> {
     }
 }
 
-const fn refused(refusal: Refusal) -> Outcome {
-    Outcome { gas: 0, result: Err(refusal) }
+/// The call of a request of one.
+const CALL: Option<u8> = Some(0);
+
+/// What becomes of a request that is not void.
+struct Decided {
+    gas: u64,
+    /// The effects; or the call that was refused, and why.
+    result: Result<Effects, (Option<u8>, Refusal)>,
+}
+
+impl Decided {
+    /// Refused before anything ran.
+    const fn refused(call: Option<u8>, refusal: Refusal) -> Self {
+        Self { gas: 0, result: Err((call, refusal)) }
+    }
 }

@@ -1,15 +1,28 @@
-//! What can be said of a request from its bytes alone.
+//! What can be said of a request, and of a block, from their bytes alone.
+//!
+//! ```text
+//! bytes -> Request -> within limits -> proof hashed: keys, values, code -> signatures -> Prepared
+//! requests of a block -> counts, bytes, declared gas, weight -> the same for each -> PreparedBlock
+//! ```
+//!
+//! Cheap checks come first: a block whose gas, weight or size exceeds the budget is refused before a proof is hashed or a
+//! signature is looked at, so that what a Byzantine leader sends costs a voter no more than a full block does.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use pleach_tree::{HashedProof, HistoryTree, Path, Proof, ProofLimits, ValueDigest, VerifiedProof};
+use pleach_tree::{HashedProof, HistoryTree, Path, Proof, ValueDigest, VerifiedProof};
 use pleach_types::codec::Decode;
-use pleach_types::limits::{Limits, PROOF_BYTES_MAX};
-use pleach_types::receipt::Void;
+use pleach_types::limits::{Limits, request_proof, weight};
+use pleach_types::request::Kind;
 use pleach_types::signature::verify_all;
-use pleach_types::{Genesis, Hash, Identity, Key, Request};
+use pleach_types::void::Unacceptable;
+use pleach_types::{Call, Genesis, Hash, Identity, Key, Request};
+use thiserror::Error;
 
-/// A well-formed request: its signatures hold, and its proof, whatever tree it is of, decides every key and
-/// fits the values sent with it. Only [`prepare`] makes one.
+/// A request whose bytes are in order: its signatures hold, and its proof, whatever tree it is of, decides every key,
+/// fits the values sent with it and holds nothing more. Only [`prepare`] and its kin make one.
 #[derive(Clone, Debug)]
 pub struct Prepared {
     request: Request,
@@ -18,6 +31,7 @@ pub struct Prepared {
     touched: Vec<Proven>,
     operation: Proven,
     length: usize,
+    weight: u64,
 }
 
 /// What a proof says of one record.
@@ -36,10 +50,27 @@ impl Prepared {
         &self.request
     }
 
+    /// The call of the request. There is one: `calls_max` of every genesis is 1 as yet.
+    pub(crate) fn call(&self) -> &Call {
+        &self.request.body.calls[0]
+    }
+
     /// The hash of its body.
     #[must_use]
     pub const fn identity(&self) -> Identity {
         self.identity
+    }
+
+    /// The gas that it may use.
+    #[must_use]
+    pub const fn gas(&self) -> u64 {
+        self.request.body.gas
+    }
+
+    /// What its bytes cost ([`pleach_types::limits::weight`]).
+    #[must_use]
+    pub const fn weight(&self) -> u64 {
+        self.weight
     }
 
     /// The root that its proof hashes to.
@@ -83,14 +114,15 @@ impl Prepared {
     pub(crate) fn first_stale(&self, tree: &HistoryTree) -> Option<&Key> {
         let touched = self.request.body.touched.iter().zip(&self.touched);
         touched
-            .chain([(&self.request.body.operation, &self.operation)])
+            .chain([(&self.call().operation, &self.operation)])
             .find(|(_, proven)| tree.get(&proven.path).is_ok_and(|now| now != proven.digest))
             .map(|(key, _)| key)
     }
 
-    /// The code that it carries, with its digest.
-    pub(crate) fn carried(&self) -> Option<(Hash, &Bytes)> {
-        Some((self.operation.digest?.into(), self.request.code.as_ref()?))
+    /// The code that it carries.
+    #[must_use]
+    pub fn carried(&self) -> Option<&Bytes> {
+        self.request.code.first().and_then(Option::as_ref)
     }
 
     /// Bytes of its encoding.
@@ -106,103 +138,315 @@ impl Prepared {
     }
 }
 
+/// The requests of a block, in their order: each of them acceptable, no identity twice, all together within the budget.
+/// What [`crate::State::apply`] takes, and what leaders fill.
+#[derive(Clone, Debug, Default)]
+pub struct PreparedBlock {
+    requests: Vec<Arc<Prepared>>,
+    identities: BTreeSet<Identity>,
+    budget: Spent,
+}
+
+/// What requests take of a block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Spent {
+    requests: usize,
+    bytes: usize,
+    gas: u64,
+    weight: u64,
+}
+
+/// Why a block is invalid whatever the state.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum BlockFault {
+    /// The requests exceed the budget of a block.
+    #[error("the {what} of the block is {actual}, the limit is {limit}")]
+    OverBudget {
+        /// What there is too much of.
+        what: &'static str,
+        /// How much there is.
+        actual: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// A request is unacceptable by its bytes.
+    #[error("request {index}: {why}")]
+    Request {
+        /// Its place in the block.
+        index: usize,
+        /// What is wrong with it.
+        why: Unacceptable,
+    },
+    /// One identity stands in the block twice.
+    #[error("request {0} stands in the block twice")]
+    Twice(Identity),
+}
+
+impl Spent {
+    /// With one request more.
+    ///
+    /// # Errors
+    /// [`BlockFault::OverBudget`].
+    fn with(self, limits: &Limits, bytes: usize, gas: u64, weight: u64) -> Result<Self, BlockFault> {
+        let spent = Self {
+            requests: self.requests + 1,
+            bytes: self.bytes.saturating_add(bytes),
+            gas: self.gas.saturating_add(gas),
+            weight: self.weight.saturating_add(weight),
+        };
+        for (what, actual, limit) in [
+            ("number of requests", spent.requests as u64, limits.block_requests.into()),
+            ("bytes", spent.bytes as u64, limits.block_bytes.into()),
+            ("declared gas", spent.gas, limits.block_gas),
+            ("weight", spent.weight, limits.block_weight),
+        ] {
+            if actual > limit {
+                return Err(BlockFault::OverBudget { what, actual, limit });
+            }
+        }
+        Ok(spent)
+    }
+}
+
+impl PreparedBlock {
+    /// The requests.
+    #[must_use]
+    pub fn requests(&self) -> &[Arc<Prepared>] {
+        &self.requests
+    }
+
+    /// Adds a request, if it fits: the check of voters, by which leaders leave out what they would be refused for.
+    ///
+    /// # Errors
+    /// [`BlockFault::OverBudget`], [`BlockFault::Twice`]: the block is as it was.
+    pub fn push(&mut self, request: Arc<Prepared>, limits: &Limits) -> Result<(), BlockFault> {
+        let spent = self.budget.with(limits, request.len(), request.gas(), request.weight())?;
+        if !self.identities.insert(request.identity()) {
+            return Err(BlockFault::Twice(request.identity()));
+        }
+        self.budget = spent;
+        self.requests.push(request);
+        Ok(())
+    }
+}
+
 /// Checks everything about a request that its bytes decide.
 ///
 /// # Errors
 /// The first rule that is broken.
-pub fn prepare(bytes: &Bytes, genesis: &Genesis, digest: &Hash) -> Result<Prepared, Void> {
-    let (decoded, proof) = decode(bytes, genesis, digest)?;
-    let prepared = decoded.check(proof.hash())?;
-    if signatures_hold([&prepared]) { Ok(prepared) } else { Err(Void::BadSignature) }
+pub fn prepare(bytes: &Bytes, genesis: &Genesis, digest: &Hash) -> Result<Prepared, Unacceptable> {
+    let decoded = Decoded::of(bytes, genesis, digest)?;
+    let (request, proof) = decoded.split();
+    let prepared = request.check(proof.hash())?;
+    if signatures_hold([&prepared]) { Ok(prepared) } else { Err(Unacceptable::BadSignature) }
 }
 
 /// As [`prepare`] for many requests, with their proofs hashed and their signatures checked together: about half
 /// the work.
 #[must_use]
-pub fn prepare_all(requests: &[Bytes], genesis: &Genesis, digest: &Hash) -> Vec<Result<Prepared, Void>> {
-    let mut proofs = Vec::with_capacity(requests.len());
-    let decoded = requests.iter().map(|bytes| {
-        let (decoded, proof) = decode(bytes, genesis, digest)?;
-        proofs.push(proof);
-        Ok(decoded)
-    });
-    let decoded: Vec<Result<Decoded, Void>> = decoded.collect();
-    let mut hashed = Proof::hash_many(proofs).into_iter();
-    let mut all: Vec<_> = decoded
-        .into_iter()
-        .map(|decoded| decoded.and_then(|decoded| decoded.check(hashed.next().expect("one for each that decodes"))))
-        .collect();
-    if signatures_hold(all.iter().flatten()) {
-        return all;
+pub fn prepare_all(requests: &[Bytes], genesis: &Genesis, digest: &Hash) -> Vec<Result<Prepared, Unacceptable>> {
+    let decoded = requests.iter().map(|bytes| Decoded::of(bytes, genesis, digest)).collect();
+    let mut all = check_all(decoded);
+    refuse_forged(&mut all);
+    all
+}
+
+/// Checks everything about a block that its requests' bytes decide. Where `known` has a request in its checked form
+/// already, the same for a place as for the bytes there, it is not checked again.
+///
+/// # Errors
+/// The first rule that is broken: budgets first, then the requests in their order, signatures last.
+pub fn prepare_block(
+    requests: &[Bytes],
+    known: Vec<Option<Arc<Prepared>>>,
+    genesis: &Genesis,
+    digest: &Hash,
+) -> Result<PreparedBlock, BlockFault> {
+    let limits = &genesis.limits;
+    let (mut spent, mut fresh, mut places) = (Spent::default(), Vec::new(), Vec::new());
+    for (index, bytes) in requests.iter().enumerate() {
+        // Number and bytes before anything is decoded.
+        spent = match known.get(index).and_then(Option::as_ref) {
+            Some(known) => spent.with(limits, known.len(), known.gas(), known.weight())?,
+            None => {
+                spent.with(limits, bytes.len(), 0, 0)?;
+                let decoded = Decoded::of(bytes, genesis, digest).map_err(|why| BlockFault::Request { index, why })?;
+                places.push(index);
+                let with = spent.with(limits, bytes.len(), decoded.request.request.body.gas, decoded.request.weight)?;
+                fresh.push(Ok(decoded));
+                with
+            }
+        };
     }
-    // One bad signature spoils a batch: find whose it is.
-    for slot in &mut all {
-        if slot.as_ref().is_ok_and(|prepared| !signatures_hold([prepared])) {
-            *slot = Err(Void::BadSignature);
+    let mut fresh = check_all(fresh);
+    for (place, checked) in places.iter().zip(&mut fresh) {
+        if let Err(why) = checked {
+            return Err(BlockFault::Request { index: *place, why: why.clone() });
         }
     }
-    all
+    if !signatures_hold(fresh.iter().flatten()) {
+        // Whose it is does not matter: the block is invalid, and nobody should be made to look for it.
+        return Err(BlockFault::Request {
+            index: places.first().copied().unwrap_or(0),
+            why: Unacceptable::BadSignature,
+        });
+    }
+    let mut fresh = fresh.into_iter().flatten();
+    let mut block = PreparedBlock::default();
+    for index in 0..requests.len() {
+        let request = match known.get(index).and_then(Option::as_ref) {
+            Some(known) => known.clone(),
+            None => Arc::new(fresh.next().expect("one for each that was not known")),
+        };
+        block.push(request, limits)?;
+    }
+    Ok(block)
 }
 
 fn signatures_hold<'a>(prepared: impl IntoIterator<Item = &'a Prepared>) -> bool {
     verify_all(prepared.into_iter().flat_map(|prepared| prepared.request.signed_statements(prepared.identity)))
 }
 
-/// A request within all limits. Its proof, which came with it, has yet to be hashed.
-struct Decoded {
-    request: Request,
-    length: usize,
+/// Finds the requests whose signatures do not hold: halves of a batch that holds are not looked at again, so that few
+/// forged ones among many cost a few batches, not a check of each.
+fn refuse_forged(all: &mut [Result<Prepared, Unacceptable>]) {
+    let mut ahead: Vec<&mut [Result<Prepared, Unacceptable>]> = vec![all];
+    while let Some(part) = ahead.pop() {
+        if signatures_hold(part.iter().flatten()) {
+            continue;
+        }
+        match part {
+            [one] => *one = Err(Unacceptable::BadSignature),
+            part => {
+                let (left, right) = part.split_at_mut(part.len() / 2);
+                ahead.extend([left, right]);
+            }
+        }
+    }
 }
 
-fn decode(bytes: &Bytes, genesis: &Genesis, digest: &Hash) -> Result<(Decoded, Proof), Void> {
-    within("request bytes", bytes.len(), genesis.limits.request_bytes)?;
-    let request = Request::decode_shared(bytes.clone()).map_err(|e| Void::Malformed(e.to_string()))?;
-    if request.body.genesis != *digest {
-        return Err(Void::WrongGenesis { found: request.body.genesis, expected: *digest });
+/// Hashes proofs together and checks what they say, in the order given.
+fn check_all(decoded: Vec<Result<Decoded, Unacceptable>>) -> Vec<Result<Prepared, Unacceptable>> {
+    let (requests, proofs): (Vec<_>, Vec<_>) =
+        decoded.into_iter().map(|decoded| decoded.map(Decoded::split).unzip()).unzip();
+    let mut hashed = Proof::hash_many(proofs.into_iter().flatten().collect()).into_iter();
+    let check = |request: Result<Counted, Unacceptable>| {
+        request.and_then(|request| request.check(hashed.next().expect("one for each that decodes")))
+    };
+    requests.into_iter().map(check).collect()
+}
+
+/// As `Option::unzip`: the first half keeps the error.
+trait Unzip<A, B> {
+    fn unzip(self) -> (Result<A, Unacceptable>, Option<B>);
+}
+
+impl<A, B> Unzip<A, B> for Result<(A, B), Unacceptable> {
+    fn unzip(self) -> (Result<A, Unacceptable>, Option<B>) {
+        match self {
+            Ok((a, b)) => (Ok(a), Some(b)),
+            Err(why) => (Err(why), None),
+        }
     }
-    check_limits(&request, &genesis.limits)?;
-    let limits = ProofLimits { max_bytes: PROOF_BYTES_MAX, ..ProofLimits::default() };
-    let proof = Proof::decode(&request.proof, &limits)
-        .map_err(|e| Void::ProofInvalid { base: request.body.base, why: e.to_string() })?;
-    Ok((Decoded { request, length: bytes.len() }, proof))
+}
+
+/// A request within all limits, and its proof, which has yet to be hashed.
+struct Decoded {
+    request: Counted,
+    proof: Proof,
+}
+
+/// A request within all limits, and what its bytes cost.
+struct Counted {
+    request: Request,
+    length: usize,
+    weight: u64,
 }
 
 impl Decoded {
-    /// Checks what needs the proof. Whether its root was ever a root of this cluster is for the state to say.
-    fn check(self, hashed: HashedProof) -> Result<Prepared, Void> {
-        let Self { request, length } = self;
-        let root = hashed.root();
+    fn of(bytes: &Bytes, genesis: &Genesis, digest: &Hash) -> Result<Self, Unacceptable> {
+        let limits = &genesis.limits;
+        within("request bytes", bytes.len(), limits.request_bytes)?;
+        let malformed = |e: pleach_types::DecodeError| Unacceptable::Malformed(e.to_string());
+        match Kind::of(bytes).map_err(malformed)? {
+            Kind::Client => {}
+            Kind::System(action) => return Err(Unacceptable::SystemRequest(action.name().into())),
+        }
+        let request = Request::decode_shared(bytes.clone()).map_err(malformed)?;
+        if request.body.genesis != *digest {
+            return Err(Unacceptable::WrongGenesis { found: request.body.genesis, expected: *digest });
+        }
+        check_limits(&request, limits)?;
         let proof =
-            hashed.against(root).map_err(|e| Void::ProofInvalid { base: request.body.base, why: e.to_string() })?;
+            Proof::decode(&request.proof, &request_proof()).map_err(|e| Unacceptable::ProofInvalid(e.to_string()))?;
+        let keys = request.body.touched.len() + request.body.calls.len();
+        let weight = weight(bytes.len(), request.signatures.len(), proof.node_count(), keys);
+        Ok(Self { request: Counted { request, length: bytes.len(), weight }, proof })
+    }
+
+    fn split(self) -> (Counted, Proof) {
+        (self.request, self.proof)
+    }
+}
+
+impl Counted {
+    /// Checks what needs the proof. Whether its root was ever a root of this cluster is for the state to say.
+    fn check(self, hashed: HashedProof) -> Result<Prepared, Unacceptable> {
+        let Self { request, length, weight } = self;
+        let root = hashed.root();
+        let proof = hashed.against(root).map_err(|e| Unacceptable::ProofInvalid(e.to_string()))?;
         let touched = check_values(&request, &proof)?;
-        let operation = decided(&proof, &request.body.operation)?;
+        let operation = decided(&proof, &request.body.calls[0].operation)?;
         check_code(&request, operation.digest)?;
-        Ok(Prepared { identity: request.body.identity(), request, proof, touched, operation, length })
+        let prepared =
+            Prepared { identity: request.body.identity(), request, proof, touched, operation, length, weight };
+        prepared.check_excess()?;
+        Ok(prepared)
     }
 }
 
-fn within(what: &str, actual: usize, limit: u32) -> Result<(), Void> {
-    if actual as u64 <= u64::from(limit) {
-        return Ok(());
+impl Prepared {
+    /// A proof that holds more than its keys need would make all nodes hash and graft what nobody asked for.
+    fn check_excess(&self) -> Result<(), Unacceptable> {
+        let paths: Vec<_> = self.paths().collect();
+        if self.proof.proof().is_minimal_for(&paths) {
+            return Ok(());
+        }
+        let keys = self.request.body.proven_keys();
+        let needed = self.proof.restrict(&keys).proof().encoded_len() as u64;
+        let found = self.proof.proof().encoded_len() as u64;
+        Err(Unacceptable::ProofExcessive { found, needed, keys: keys.len() as u64 })
     }
-    Err(Void::OverLimit { what: what.into(), actual: actual as u64, limit: limit.into() })
 }
 
-fn check_limits(request: &Request, limits: &Limits) -> Result<(), Void> {
-    within("touched keys", request.body.touched.len(), limits.touched)?;
-    within("argument bytes", request.body.arguments.len(), limits.argument_bytes)?;
-    within("code bytes", request.code.as_ref().map_or(0, Bytes::len), limits.module_bytes)?;
+fn over(what: &str, actual: u64, limit: u64) -> Result<(), Unacceptable> {
+    if actual <= limit { Ok(()) } else { Err(Unacceptable::OverLimit { what: what.into(), actual, limit }) }
+}
+
+fn within(what: &str, actual: usize, limit: u32) -> Result<(), Unacceptable> {
+    over(what, actual as u64, limit.into())
+}
+
+fn check_limits(request: &Request, limits: &Limits) -> Result<(), Unacceptable> {
+    let body = &request.body;
+    over("declared gas", body.gas, limits.gas)?;
+    within("calls", body.calls.len(), limits.calls_max)?;
+    within("touched keys", body.touched.len(), limits.touched)?;
+    within("argument bytes", body.calls.iter().map(|call| call.arguments.len()).sum(), limits.argument_bytes)?;
+    for code in request.code.iter().flatten() {
+        within("code bytes", code.len(), limits.module_bytes)?;
+    }
     let values: usize = request.values.iter().flatten().map(Bytes::len).sum();
     within("bytes of all values", values, limits.record_bytes)
 }
 
-fn decided(proof: &VerifiedProof, key: &Key) -> Result<Proven, Void> {
+fn decided(proof: &VerifiedProof, key: &Key) -> Result<Proven, Unacceptable> {
     let path = key.path();
-    let digest = proof.get_path(&path).map_err(|_| Void::KeyNotProven(key.clone()))?;
+    let digest = proof.get_path(&path).map_err(|_| Unacceptable::KeyNotProven(key.clone()))?;
     Ok(Proven { path, digest })
 }
 
-fn check_values(request: &Request, proof: &VerifiedProof) -> Result<Vec<Proven>, Void> {
+fn check_values(request: &Request, proof: &VerifiedProof) -> Result<Vec<Proven>, Unacceptable> {
     let pairs = request.body.touched.iter().zip(&request.values);
     pairs
         .map(|(key, value)| {
@@ -210,16 +454,16 @@ fn check_values(request: &Request, proof: &VerifiedProof) -> Result<Vec<Proven>,
             if claimed.digest == value.as_deref().map(ValueDigest::of) {
                 Ok(claimed)
             } else {
-                Err(Void::ValueMismatch(key.clone()))
+                Err(Unacceptable::ValueMismatch(key.clone()))
             }
         })
         .collect()
 }
 
-fn check_code(request: &Request, operation: Option<ValueDigest>) -> Result<(), Void> {
-    match &request.code {
-        Some(code) if operation != Some(ValueDigest::of(code)) => {
-            Err(Void::CodeMismatch(request.body.operation.clone()))
+fn check_code(request: &Request, operation: Option<ValueDigest>) -> Result<(), Unacceptable> {
+    match request.code.first() {
+        Some(Some(code)) if operation != Some(ValueDigest::of(code)) => {
+            Err(Unacceptable::CodeMismatch(request.body.calls[0].operation.clone()))
         }
         _ => Ok(()),
     }

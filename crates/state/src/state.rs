@@ -7,7 +7,7 @@ use bytes::Bytes;
 use pleach_tree::{DigestTree, FrameNode, HistoryTree, NotHeld, Path, Prefix, Proof, ValueDigest, WrittenHeight};
 use pleach_types::genesis::GenesisError;
 use pleach_types::history::Peaks;
-use pleach_types::receipt::Void;
+use pleach_types::void::Void;
 use pleach_types::{BlockResult, Committee, Genesis, Hash, Height, Identity, Key, PublicKey};
 use thiserror::Error;
 
@@ -85,6 +85,14 @@ pub enum RestoreError {
     Tree(#[from] pleach_tree::RestoreError),
 }
 
+/// The code of an operation, to be run.
+pub(crate) struct Code {
+    pub(crate) digest: Hash,
+    pub(crate) bytes: Bytes,
+    /// Whether it is warm: an earlier execution has paid for translating it.
+    pub(crate) warm: bool,
+}
+
 /// What never changes.
 #[derive(Debug)]
 pub(crate) struct Fixed {
@@ -129,7 +137,7 @@ impl State {
         let digests: DigestTree = records.iter().map(|(key, value)| (key.path(), ValueDigest::of(value))).collect();
         let tree = HistoryTree::from_full(&digests, fixed.genesis.history, kept);
         let result = BlockResult::genesis(tree.root().into(), fixed.committee.digest());
-        let window = Window::genesis(fixed.genesis.history);
+        let window = Window::genesis(fixed.genesis.history, fixed.genesis.limits.warm_code_bytes.into());
         Ok(Self { fixed, tree, window, peaks: Peaks::default(), result })
     }
 
@@ -172,7 +180,8 @@ impl State {
         }
         let history = fixed.genesis.history;
         let tree = HistoryTree::from_parts(history, kept, height, window, parts)?;
-        let window = Window::restore(history, height, traces);
+        let warm_bytes = fixed.genesis.limits.warm_code_bytes.into();
+        let window = Window::restore(history, warm_bytes, height, traces);
         Ok(Self { fixed, tree, window, peaks, result })
     }
 
@@ -230,9 +239,9 @@ impl State {
         self.tree.kept_records()
     }
 
-    /// The code that the newest block carried or ran, by digest.
+    /// The code that the newest block ran, by digest, as far as it is warm.
     pub fn newest_code(&self) -> impl Iterator<Item = (&Hash, &Bytes)> {
-        self.window.newest().into_iter().flat_map(|trace| &trace.code)
+        self.window.newest_code()
     }
 
     /// Proves records, present or absent.
@@ -266,20 +275,28 @@ impl State {
         let root = self.tree.recent_root(base).map(Hash::from);
         let root = root.ok_or(Void::ProofTooOld { age, history: self.fixed.genesis.history })?;
         let found = prepared.proof_root();
-        if root == found {
-            return Ok(());
-        }
-        let why = format!("it hashes to {}, the root is {}", found.short(), root.short());
-        Err(Void::ProofInvalid { base, why })
+        if root == found { Ok(()) } else { Err(Void::RootMismatch { base, root, found }) }
     }
 
-    /// Step 4: the operation's code with its digest, from the request or warm. `None` if the proof shows that
-    /// there is no such operation.
-    pub(crate) fn code(&self, prepared: &Prepared) -> Result<Option<(Hash, Bytes)>, Void> {
+    /// Step 4: the operation's code, warm or from the request. `None` if the proof shows that there is no such operation.
+    pub(crate) fn code(&self, prepared: &Prepared) -> Result<Option<Code>, Void> {
         let Some(digest) = prepared.operation().map(Hash::from) else { return Ok(None) };
-        match self.window.warm(&digest).or(prepared.request().code.as_ref()) {
-            Some(code) => Ok(Some((digest, code.clone()))),
-            None => Err(Void::CodeCold(prepared.request().body.operation.clone())),
+        let warm = self.window.warm(&digest);
+        match warm.or(prepared.carried()) {
+            Some(bytes) => Ok(Some(Code { digest, bytes: bytes.clone(), warm: warm.is_some() })),
+            None => Err(Void::CodeCold(prepared.call().operation.clone())),
         }
+    }
+
+    /// The height at which code was last run, while it is warm: from the next block on it stays so for T heights after
+    /// that, unless other code takes its room.
+    #[must_use]
+    pub fn warm_since(&self, digest: &Hash) -> Option<Height> {
+        self.window.warm_since(digest)
+    }
+
+    /// All code that is warm, by digest.
+    pub fn warm_code(&self) -> impl Iterator<Item = (&Hash, &Bytes)> {
+        self.window.warm_code()
     }
 }

@@ -1,20 +1,35 @@
 //! What the last T blocks leave behind beside the records and their roots: the identities that they ordered, and the
-//! code that they carried or ran. Persistent, so that forks share it.
+//! code that they ran. Persistent, so that forks share it.
+//!
+//! # Warm code
+//!
+//! Code is *warm* for T heights after the last execution that ran it, and need not be sent again. All warm code together
+//! has a bound in bytes, so that each node can keep it translated: when it is exceeded, the code that was not run for
+//! longest leaves, at the same height the one with the least digest first. So the warm code is always the longest prefix
+//! that fits of all code of the window, the last used first: it follows from the order alone, and whoever has the
+//! window's list of what was run when has the set, whatever happened on the way.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use pleach_types::{Hash, Height, Identity};
-use rpds::RedBlackTreeMapSync;
+use rpds::{RedBlackTreeMapSync, RedBlackTreeSetSync};
 
 /// What one block adds to the window.
 #[derive(Debug, Default)]
 pub struct BlockTrace {
     /// The identities that it ordered.
     pub identities: BTreeSet<Identity>,
-    /// The code that it carried or ran, by digest.
+    /// The code that it ran, by digest.
     pub code: BTreeMap<Hash, Bytes>,
+}
+
+/// What is remembered of a block: no bytes of code, which would stay in memory when the code has left.
+#[derive(Debug)]
+struct Remembered {
+    identities: BTreeSet<Identity>,
+    code: BTreeSet<Hash>,
 }
 
 /// The window as it stands before the block of height `newest + 1`.
@@ -22,10 +37,16 @@ pub struct BlockTrace {
 pub struct Window {
     /// T: how many blocks are remembered.
     history: u64,
+    /// The most bytes of warm code.
+    warm_bytes_max: u64,
     newest: Height,
-    traces: RedBlackTreeMapSync<Height, Arc<BlockTrace>>,
+    traces: RedBlackTreeMapSync<Height, Arc<Remembered>>,
     identities: RedBlackTreeMapSync<Identity, Height>,
     code: RedBlackTreeMapSync<Hash, Warm>,
+    /// When each warm code was last run, the longest ago first.
+    by_use: RedBlackTreeSetSync<(Height, Hash)>,
+    /// Bytes of all warm code.
+    warm_bytes: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -36,31 +57,35 @@ struct Warm {
 
 impl Window {
     /// The window of height 0.
-    pub fn genesis(history: u64) -> Self {
+    pub fn genesis(history: u64, warm_bytes_max: u64) -> Self {
         Self {
             history,
+            warm_bytes_max,
             newest: 0,
             traces: RedBlackTreeMapSync::new_sync(),
             identities: RedBlackTreeMapSync::new_sync(),
             code: RedBlackTreeMapSync::new_sync(),
+            by_use: RedBlackTreeSetSync::new_sync(),
+            warm_bytes: 0,
         }
     }
 
     /// The window after these heights, of which the last is `newest` and those before the last T are not looked at.
-    pub fn restore(history: u64, newest: Height, traces: BTreeMap<Height, BlockTrace>) -> Self {
-        let mut window = Self::genesis(history);
+    pub fn restore(history: u64, warm_bytes_max: u64, newest: Height, traces: BTreeMap<Height, BlockTrace>) -> Self {
+        let mut window = Self::genesis(history, warm_bytes_max);
         window.newest = newest;
         // Heights 1 and up: genesis orders nothing.
-        let oldest = (newest + 1).saturating_sub(history);
+        let oldest = newest.saturating_add(1).saturating_sub(history);
         for (height, trace) in traces.into_iter().filter(|(height, _)| *height >= oldest) {
             window.add(height, trace);
         }
         window
     }
 
-    /// What the newest block added.
-    pub fn newest(&self) -> Option<&BlockTrace> {
-        self.traces.get(&self.newest).map(|trace| &**trace)
+    /// The code that the newest block ran, as far as it is warm.
+    pub fn newest_code(&self) -> impl Iterator<Item = (&Hash, &Bytes)> {
+        let newest = self.traces.get(&self.newest);
+        newest.into_iter().flat_map(|trace| &trace.code).filter_map(|digest| Some((digest, self.warm(digest)?)))
     }
 
     /// The height at which a block ordered the identity, while that is remembered.
@@ -74,6 +99,16 @@ impl Window {
     /// The code with this digest, if it is warm.
     pub fn warm(&self, digest: &Hash) -> Option<&Bytes> {
         self.code.get(digest).map(|warm| &warm.code)
+    }
+
+    /// The height that last ran the code with this digest, if it is warm.
+    pub fn warm_since(&self, digest: &Hash) -> Option<Height> {
+        self.code.get(digest).map(|warm| warm.used)
+    }
+
+    /// All warm code.
+    pub fn warm_code(&self) -> impl Iterator<Item = (&Hash, &Bytes)> {
+        self.code.iter().map(|(digest, warm)| (digest, &warm.code))
     }
 
     /// The window after the next block.
@@ -92,10 +127,19 @@ impl Window {
         for identity in &trace.identities {
             self.identities.insert_mut(*identity, height);
         }
-        for (digest, code) in &trace.code {
-            self.code.insert_mut(*digest, Warm { code: code.clone(), used: height });
+        let code = trace.code.keys().copied().collect();
+        for (digest, code) in trace.code {
+            self.cool(&digest);
+            self.warm_bytes += code.len() as u64;
+            self.by_use.insert_mut((height, digest));
+            self.code.insert_mut(digest, Warm { code, used: height });
         }
-        self.traces.insert_mut(height, Arc::new(trace));
+        while self.warm_bytes > self.warm_bytes_max
+            && let Some((_, digest)) = self.by_use.first().copied()
+        {
+            self.cool(&digest);
+        }
+        self.traces.insert_mut(height, Arc::new(Remembered { identities: trace.identities, code }));
     }
 
     /// Drops what the block of `height` added, unless a later block added it again.
@@ -105,10 +149,18 @@ impl Window {
         for identity in &trace.identities {
             self.identities.remove_mut(identity);
         }
-        for digest in trace.code.keys() {
-            if self.code.get(digest).is_some_and(|warm| warm.used == height) {
-                self.code.remove_mut(digest);
+        for digest in &trace.code {
+            if self.warm_since(digest) == Some(height) {
+                self.cool(digest);
             }
         }
+    }
+
+    /// Code is not warm any more, if it was.
+    fn cool(&mut self, digest: &Hash) {
+        let Some(Warm { code, used }) = self.code.get(digest).cloned() else { return };
+        self.code.remove_mut(digest);
+        self.by_use.remove_mut(&(used, *digest));
+        self.warm_bytes -= code.len() as u64;
     }
 }

@@ -7,13 +7,14 @@
 
 mod support;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use pleach_state::{Applied, Decision, PastHeight, Prepared, State, prepare, prepare_all};
+use pleach_state::{
+    Applied, Decision, PastHeight, Prepared, PreparedBlock, State, prepare, prepare_all, prepare_block,
+};
 use pleach_tree::{FrameNode, Path, Prefix, Proof, ValueDigest};
-use pleach_types::receipt::Void;
 use pleach_types::*;
 use support::oracle::{Block as Expected, Bounds, Coverage, Oracle, Records, Spec, Verdict as Judged};
 use support::random::Random;
@@ -87,6 +88,8 @@ impl World {
         }
         let bounds = Bounds {
             history,
+            gas: support::GAS,
+            warm: support::WARM_CODE_BYTES.into(),
             touched: support::TOUCHED.into(),
             code: support::MODULE_BYTES.into(),
             values: support::RECORD_BYTES.into(),
@@ -138,7 +141,7 @@ impl World {
         if self.random.one_in(6) {
             block.extend(self.restore());
         }
-        for _ in 0..self.random.below(8) {
+        for _ in 0..self.random.below(12) {
             let made = match self.sent.len() as u64 {
                 sent if sent > 0 && self.random.one_in(5) => {
                     let earlier = self.sent[self.random.below(sent) as usize].clone();
@@ -190,6 +193,9 @@ impl World {
         let mut spec = self.spec(age, operation, touched, writes);
         spec.abort = self.random.one_in(15).then_some(7);
         spec.arguments = script(&spec).encode().to_vec();
+        if self.random.one_in(12) {
+            spec.gas = self.random.below(40);
+        }
         if self.random.one_in(3) {
             spec.code = None;
         }
@@ -232,6 +238,7 @@ impl World {
             writes,
             abort: None,
             arguments: vec![],
+            gas: 1_000,
             base,
             nonce: self.random.array(),
             signers: vec![],
@@ -289,8 +296,9 @@ impl World {
 
     /// Puts one thing out of order.
     fn spoil(&mut self, spec: &mut Spec) {
-        match self.random.below(11) {
+        match self.random.below(12) {
             0 => spec.genesis = [7; 32],
+            11 => spec.gas = support::GAS + 1 + self.random.below(9),
             1 => spec.base = self.oracle.newest() + 1 + self.random.below(2),
             2 => {
                 spec.touched = (0..=support::TOUCHED).map(|n| format!("bank/many{n}")).collect();
@@ -304,8 +312,9 @@ impl World {
 
     /// Puts one thing out of order that the identity does not bind.
     fn spoil_witness(&mut self, spec: &mut Spec) {
-        match self.random.below(9) {
+        match self.random.below(10) {
             0 => spec.malformed = true,
+            9 => spec.proof_keys.push((*self.random.pick(&KEYS)).to_owned()),
             1 => spec.proof_garbled = true,
             2 => spec.signature_garbled = !spec.signers.is_empty(),
             3 => spec.code = None,
@@ -345,9 +354,9 @@ impl World {
         };
         let body = Body {
             genesis: Hash(spec.genesis),
-            operation: key(&spec.operation),
+            calls: vec![Call { operation: key(&spec.operation), arguments: Bytes::from(spec.arguments.clone()) }],
+            gas: spec.gas,
             touched: spec.touched.iter().map(|name| key(name)).collect(),
-            arguments: Bytes::from(spec.arguments.clone()),
             base: spec.base,
             nonce: spec.nonce,
             signers: vec![],
@@ -359,7 +368,7 @@ impl World {
             proof.pop();
         }
         let values = spec.values.iter().cloned().map(|value| value.map(Bytes::from)).collect();
-        let mut request = Request::sign(body, &signers, proof.into(), values, spec.code.clone().map(Bytes::from));
+        let mut request = Request::sign(body, &signers, proof.into(), values, vec![spec.code.clone().map(Bytes::from)]);
         if spec.signature_garbled {
             request.signatures[0].0[40] ^= 4;
         }
@@ -372,7 +381,8 @@ impl World {
     }
 
     /// Executes a block everywhere and compares.
-    fn execute(&mut self, block: Vec<Made>) {
+    fn execute(&mut self, offered: Vec<Made>) {
+        let block = self.acceptable(offered);
         let specs: Vec<_> = block.iter().map(|made| made.spec.clone()).collect();
         let bytes: Vec<_> = block.iter().map(|made| made.bytes.clone()).collect();
         self.check_says_what_apply_does(&bytes);
@@ -402,12 +412,38 @@ impl World {
         self.states.push(applied.state);
     }
 
+    /// Those of the requests that may stand in a block together; all others are refused for their reasons.
+    fn acceptable(&mut self, offered: Vec<Made>) -> Vec<Made> {
+        let state = self.states.last().expect("height 0");
+        let (genesis, digest) = (state.cluster_genesis(), state.genesis_digest());
+        let bytes: Vec<_> = offered.iter().map(|made| made.bytes.clone()).collect();
+        let together = prepare_all(&bytes, genesis, digest);
+        let (mut block, mut seen, mut fault) = (Vec::new(), BTreeSet::new(), false);
+        for (made, together) in offered.into_iter().zip(together) {
+            let alone = prepare(&made.bytes, genesis, digest).map(|prepared| prepared.identity());
+            assert_eq!(together.map(|prepared| prepared.identity()), alone, "alone and together");
+            match self.oracle.refuse(&made.spec) {
+                Some(expected) => assert_eq!(alone.map_err(|why| wordless(&why)), Err(expected), "{:#?}", made.spec),
+                None if seen.insert(made.spec.identity()) => {
+                    assert_eq!(alone.map(|identity| identity.0), Ok(made.spec.identity()), "{:#?}", made.spec);
+                    block.push(made);
+                    continue;
+                }
+                None => {}
+            }
+            fault = true;
+        }
+        let whole = prepare_block(&bytes, vec![], genesis, digest);
+        assert_eq!(whole.is_err(), fault, "a block with a request that must not stand in it: {:?}", whole.err());
+        block
+    }
+
     /// `State::check` foretells whether there will be a receipt.
     fn check_says_what_apply_does(&self, block: &[Bytes]) {
         let state = self.states.last().expect("height 0");
         for bytes in block.iter().take(2) {
             if let Ok(prepared) = prepare(bytes, state.cluster_genesis(), state.genesis_digest()).map(Arc::new) {
-                let applied = state.apply(&[Ok(prepared.clone())], &Native);
+                let applied = state.apply(&filled(state, [prepared.clone()]), &Native);
                 match (state.check(&prepared), &applied.decisions[0]) {
                     (Ok(()), Decision::Receipt(_)) => {}
                     (Err(foretold), Decision::Void(void)) => assert_eq!(foretold, *void),
@@ -490,14 +526,18 @@ fn script(spec: &Spec) -> Script {
     Script { writes: spec.writes.iter().map(|(name, v)| (key(name), value(v))).collect(), abort: spec.abort }
 }
 
-fn shared(prepared: Vec<Result<Prepared, Void>>) -> Vec<Result<Arc<Prepared>, Void>> {
-    prepared.into_iter().map(|prepared| prepared.map(Arc::new)).collect()
+fn filled(state: &State, requests: impl IntoIterator<Item = Arc<Prepared>>) -> PreparedBlock {
+    let mut block = PreparedBlock::default();
+    for request in requests {
+        block.push(request, &state.cluster_genesis().limits).expect("within the budget");
+    }
+    block
 }
 
 /// A node that checked each request at its door.
 fn one_by_one(state: &State, block: &[Bytes]) -> Applied {
-    let prepare = |bytes| prepare(bytes, state.cluster_genesis(), state.genesis_digest());
-    state.apply(&shared(block.iter().map(prepare).collect()), &Native)
+    let prepare = |bytes| prepare(bytes, state.cluster_genesis(), state.genesis_digest()).expect("acceptable");
+    state.apply(&filled(state, block.iter().map(prepare).map(Arc::new)), &Native)
 }
 
 /// A node that executed another block on the same parent first.
@@ -510,17 +550,20 @@ fn after_a_fork(state: &State, block: &[Bytes]) -> Applied {
     support::apply(state, block, &Native)
 }
 
-/// A node that checked the signatures in other groups.
+/// A node that had some of the requests in its pool when the block came.
 fn in_pieces(state: &State, block: &[Bytes]) -> Applied {
-    let piece = |bytes: &[Bytes]| prepare_all(bytes, state.cluster_genesis(), state.genesis_digest());
-    state.apply(&shared(block.chunks(2).flat_map(piece).collect()), &Native)
+    let (genesis, digest) = (state.cluster_genesis(), state.genesis_digest());
+    let known = |(at, bytes)| (at % 2 == 0).then(|| Arc::new(prepare(bytes, genesis, digest).expect("acceptable")));
+    let known = block.iter().enumerate().map(known).collect();
+    state.apply(&prepare_block(block, known, genesis, digest).expect("a valid block"), &Native)
 }
 
 /// Errors in words are for people: only what is decided is compared.
-fn wordless(void: &Void) -> Void {
-    match void.clone() {
-        Void::Malformed(_) => Void::Malformed(String::new()),
-        Void::ProofInvalid { base, .. } => Void::ProofInvalid { base, why: String::new() },
+fn wordless(why: &Unacceptable) -> Unacceptable {
+    match why.clone() {
+        Unacceptable::Malformed(_) => Unacceptable::Malformed(String::new()),
+        Unacceptable::ProofInvalid(_) => Unacceptable::ProofInvalid(String::new()),
+        Unacceptable::ProofExcessive { .. } => Unacceptable::ProofExcessive { found: 0, needed: 0, keys: 0 },
         other => other,
     }
 }
@@ -531,7 +574,7 @@ fn compare(applied: &Applied, expected: &Expected, block: &[Made]) {
         let spec = &block[index].spec;
         match (decision, judged) {
             (Decision::Void(void), Judged::Void(expected)) => {
-                assert_eq!(wordless(void), *expected, "{index}: {spec:#?}")
+                assert_eq!(void, expected, "{index}: {spec:#?}")
             }
             (Decision::Receipt(receipt), judged) if !matches!(judged, Judged::Void(_)) => {
                 assert_eq!(receipt.identity, block[index].request.body.identity());
@@ -561,7 +604,7 @@ fn histories(history: u64) {
     for &seed in &seeds {
         let _replay = Replay { history, seed };
         let mut world = World::new(seed, history);
-        world.run(120);
+        world.run(200);
         reached.add(world.oracle.coverage);
     }
     if seeds.len() as u64 == SEEDS {
@@ -585,6 +628,7 @@ impl Coverage {
         self.survived += other.survived;
         self.warm_at_the_end += other.warm_at_the_end;
         self.cold_after_the_end += other.cold_after_the_end;
+        self.crowded_out += other.crowded_out;
     }
 
     /// Fails if the histories left out what they are there to try.
@@ -598,8 +642,9 @@ impl Coverage {
             assert!(self.ages.contains_key(&age), "no proof of age {age}: {self:?}");
         }
         let all = "applied stale operation_absent operation_invalid aborted undeclared outside_domain value_too_large \
-                   MALFORMED OVER_LIMIT WRONG_GENESIS BAD_SIGNATURE PROOF_TOO_OLD PROOF_FROM_FUTURE PROOF_INVALID \
-                   KEY_NOT_PROVEN VALUE_MISMATCH CODE_MISMATCH CODE_COLD DUPLICATE";
+                   out_of_gas MALFORMED OVER_LIMIT WRONG_GENESIS BAD_SIGNATURE PROOF_TOO_OLD PROOF_FROM_FUTURE \
+                   PROOF_INVALID PROOF_EXCESSIVE ROOT_MISMATCH KEY_NOT_PROVEN VALUE_MISMATCH CODE_MISMATCH CODE_COLD \
+                   DUPLICATE";
         for reason in all.split_whitespace() {
             assert!(self.reasons.contains_key(reason), "never {reason}: {self:?}");
         }
@@ -610,6 +655,8 @@ impl Coverage {
             (self.survived, "identities that a void twin did not burn"),
             (self.warm_at_the_end, "code in its last warm block"),
             (self.cold_after_the_end, "code in its first cold block"),
+            // With T = 1 the code of one block must not fit.
+            (if history > 1 { self.crowded_out } else { 1 }, "code that other code crowded out"),
         ] {
             assert!(count > 0, "no {what}: {self:?}");
         }

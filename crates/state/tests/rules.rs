@@ -2,10 +2,10 @@
 
 mod support;
 
-use pleach_state::Decision;
+use bytes::Bytes;
+use pleach_state::{BlockFault, Decision, PreparedBlock, prepare_block};
 use pleach_tree::{Proof, ProofLimits, ValueDigest};
 use pleach_types::certificate::ResultProof;
-use pleach_types::receipt::Void;
 use pleach_types::*;
 use support::*;
 
@@ -104,19 +104,19 @@ fn code_is_warm_for_t_blocks_after_its_use() {
             assert!(is_applied(&chain.one(&carrying)));
             chain.idle(later - 1);
             let mut bare = chain.request("bank/op", &["bank/a"], nothing());
-            bare.code = None;
+            bare.code = vec![None];
             let decision = chain.one(&bare);
             if later <= history {
                 assert!(is_applied(&decision), "T = {history}, {later} blocks later: {decision:?}");
                 // Running it is use too: the window starts anew.
                 chain.idle(history - 1);
                 let mut again = chain.request("bank/op", &["bank/a"], nothing());
-                again.code = None;
+                again.code = vec![None];
                 assert!(is_applied(&chain.one(&again)), "T = {history}, {later} blocks later, then T");
             } else {
                 assert_eq!(void(decision), Void::CodeCold(key("bank/op")), "T = {history}");
                 let mut attached = bare;
-                attached.code = Some(bytes("code:bank"));
+                attached.code = vec![Some(bytes("code:bank"))];
                 assert!(is_applied(&chain.apply_if_fresh(&attached)), "the client attaches it, same identity");
             }
         }
@@ -125,7 +125,7 @@ fn code_is_warm_for_t_blocks_after_its_use() {
 
 impl Chain {
     /// Sends a request again, with a new proof where the old one has expired with T = 1.
-    fn apply_if_fresh(&mut self, request: &Request) -> Decision {
+    fn apply_if_fresh(&mut self, request: &Request) -> Fate {
         let fresh = self.request_at(self.height(), "bank/op", &["bank/a"], nothing());
         let age = self.height() - request.body.base;
         if age < self.state().cluster_genesis().history { self.one(request) } else { self.one(&fresh) }
@@ -133,20 +133,61 @@ impl Chain {
 }
 
 #[test]
-fn a_request_that_leaves_a_receipt_warms_the_code_it_carries_and_a_void_one_does_not() {
+fn only_an_execution_that_pays_for_its_code_makes_it_warm() {
     let mut chain = Chain::new(8);
     let change = chain.request("bank/sub/op", &["bank/sub/x"], put("bank/sub/x", "1"));
     let stale = chain.request("bank/op", &["bank/sub/x"], nothing());
-    let mut broken = chain.request("bank/op", &["bank/a"], nothing());
-    broken.signatures[0].0[0] ^= 1;
     assert!(is_applied(&chain.one(&change)));
-    let mut bare = chain.request("bank/op", &["bank/a"], nothing());
-    bare.code = None;
-    let outcomes = chain.block(&[broken, bare.clone(), stale, bare]);
-    assert_eq!(void(outcomes[0].clone()), Void::BadSignature);
-    assert_eq!(void(outcomes[1].clone()), Void::CodeCold(key("bank/op")));
-    assert_eq!(refusal(outcomes[2].clone()), Refusal::StaleRecord(key("bank/sub/x")));
-    assert!(is_applied(&outcomes[3]), "warm, and its identity unused: {:?}", outcomes[3]);
+    let bare = |chain: &mut Chain| {
+        let mut bare = chain.request("bank/op", &["bank/a"], nothing());
+        bare.code = vec![None];
+        bare
+    };
+    let with_gas = |chain: &mut Chain, gas| {
+        let mut request = chain.request("bank/op", &["bank/a"], nothing());
+        request.body.gas = gas;
+        Request::sign(request.body, &[], request.proof, request.values, request.code)
+    };
+    // Carried, but never run: the request is stale; or run out of gas before the code is paid for.
+    let poor = with_gas(&mut chain, "code:bank".len() as u64 - 1);
+    let first = bare(&mut chain);
+    let outcomes = chain.block(&[stale, poor, first.clone()]);
+    assert_eq!(refusal(outcomes[0].clone()), Refusal::StaleRecord(key("bank/sub/x")));
+    assert_eq!(refusal(outcomes[1].clone()), Refusal::OutOfGas { limit: 8 });
+    assert_eq!(void(outcomes[2].clone()), Void::CodeCold(key("bank/op")));
+    // Paid for, though it ran out of gas behind that: warm for later requests of the very same block.
+    let paid = with_gas(&mut chain, "code:bank".len() as u64);
+    let outcomes = chain.block(&[paid, first]);
+    assert_eq!(refusal(outcomes[0].clone()), Refusal::OutOfGas { limit: 9 });
+    assert!(is_applied(&outcomes[1]), "warm, and its identity unused: {:?}", outcomes[1]);
+    // Who finds it warm pays nothing for it.
+    let (warm, second) = (bare(&mut chain), bare(&mut chain));
+    let applied = chain.apply(&[warm, second], &Native);
+    for decision in &applied.decisions {
+        let Decision::Receipt(receipt) = decision else { panic!("{decision:?}") };
+        assert_eq!(receipt.gas, 1 + nothing().encode().len() as u64);
+    }
+}
+
+#[test]
+fn code_that_was_not_run_for_longest_makes_room() {
+    let mut chain = Chain::new(64);
+    // Warm are 24 bytes: two of these three modules of 9, 8 and 9 bytes.
+    let run = |chain: &mut Chain, operation: &str, attach: bool| {
+        let mut request = chain.request(operation, &[], nothing());
+        if !attach {
+            request.code = vec![None];
+        }
+        chain.one(&request)
+    };
+    for operation in ["bank/op", "bank/sub/op", "shop/op"] {
+        assert!(is_applied(&run(&mut chain, operation, true)), "{operation}");
+    }
+    assert_eq!(void(run(&mut chain, "bank/op", false)), Void::CodeCold(key("bank/op")));
+    assert!(is_applied(&run(&mut chain, "bank/sub/op", false)));
+    assert!(is_applied(&run(&mut chain, "bank/op", true)));
+    assert_eq!(void(run(&mut chain, "shop/op", false)), Void::CodeCold(key("shop/op")), "run before bank/sub/op was");
+    assert!(is_applied(&run(&mut chain, "bank/sub/op", false)));
 }
 
 #[test]
@@ -159,9 +200,7 @@ fn an_identity_is_executed_once() {
             if later == 0 {
                 let outcomes = chain.block(&[request.clone(), request.clone(), request]);
                 assert!(is_applied(&outcomes[0]));
-                for again in &outcomes[1..] {
-                    assert_eq!(void(again.clone()), Void::Duplicate { height });
-                }
+                assert_eq!(outcomes[1..], [Fate::Twice, Fate::Twice], "a block has no identity twice");
                 continue;
             }
             assert!(is_applied(&chain.one(&request)));
@@ -178,9 +217,9 @@ fn an_identity_is_executed_once() {
 fn no_witness_burns_an_identity() {
     type Spoil<'a> = (&'a str, &'a dyn Fn(&mut Request));
     let spoil: [Spoil<'_>; 9] = [
-        ("code stripped", &|r| r.code = None),
-        ("code of another", &|r| r.code = Some(bytes("code:other"))),
-        ("code too large", &|r| r.code = Some(vec![0; 100].into())),
+        ("code stripped", &|r| r.code = vec![None]),
+        ("code of another", &|r| r.code = vec![Some(bytes("code:other"))]),
+        ("code too large", &|r| r.code = vec![Some(vec![0; 100].into())]),
         ("proof broken", &|r| r.proof = r.proof.slice(1..)),
         ("proof empty", &|r| r.proof = bytes("")),
         ("value changed", &|r| r.values[0] = Some(bytes("B"))),
@@ -189,17 +228,15 @@ fn no_witness_burns_an_identity() {
         ("signature of another", &|r| r.signatures[0] = secret(3).sign(&Body::statement(r.body.identity()))),
     ];
     for (what, spoil) in spoil {
-        for same_block in [true, false] {
-            let mut chain = Chain::new(8);
-            let good = chain.request("bank/op", &["bank/a"], put("bank/a", "B"));
-            let mut spoilt = good.clone();
-            spoil(&mut spoilt);
-            assert_eq!(spoilt.body.identity(), good.body.identity());
-            let outcomes =
-                if same_block { chain.block(&[spoilt, good]) } else { vec![chain.one(&spoilt), chain.one(&good)] };
-            assert!(matches!(outcomes[0], Decision::Void(_)), "{what}: {:?}", outcomes[0]);
-            assert!(is_applied(&outcomes[1]), "{what}: {:?}", outcomes[1]);
-        }
+        let mut chain = Chain::new(8);
+        let good = chain.request("bank/op", &["bank/a"], put("bank/a", "B"));
+        let mut spoilt = good.clone();
+        spoil(&mut spoilt);
+        assert_eq!(spoilt.body.identity(), good.body.identity());
+        let outcomes = [chain.one(&spoilt), chain.one(&good)];
+        let burnt = matches!(&outcomes[0], Fate::Decided(Decision::Receipt(_)) | Fate::Twice);
+        assert!(!burnt, "{what}: {:?}", outcomes[0]);
+        assert!(is_applied(&outcomes[1]), "{what}: {:?}", outcomes[1]);
     }
 }
 
@@ -213,10 +250,94 @@ fn one_bad_signature_spoils_no_other_request() {
     let outcomes = chain.block(&requests);
     for (index, outcome) in outcomes.iter().enumerate() {
         match outcome {
-            Decision::Void(Void::BadSignature) => assert!([1, 4].contains(&index)),
+            Fate::Unacceptable(Unacceptable::BadSignature) => assert!([1, 4].contains(&index)),
             outcome => assert!(is_applied(outcome) && ![1, 4].contains(&index)),
         }
     }
+}
+
+/// However many are forged, and wherever they stand, exactly those are found.
+#[test]
+fn forged_signatures_are_told_from_good_ones_in_any_pattern() {
+    let mut chain = Chain::new(8);
+    let requests: Vec<_> = (0..9).map(|n| chain.request("bank/op", &[&format!("bank/k{n}")], nothing())).collect();
+    for pattern in [0, 1, 0b1_0000_0000, 0b0_1010_1010, 0b1_1111_1111, 0b0_0001_1000] {
+        let forged = |n: usize| pattern >> n & 1 == 1;
+        let bytes = requests.iter().enumerate().map(|(n, request)| {
+            let mut request = request.clone();
+            request.signatures[0].0[9] ^= u8::from(forged(n));
+            request.encode().into()
+        });
+        let fates = acceptable(chain.state(), &bytes.collect::<Vec<_>>()).1;
+        for (n, fate) in fates.into_iter().enumerate() {
+            let expected = forged(n).then_some(Fate::Unacceptable(Unacceptable::BadSignature));
+            assert_eq!(fate, expected, "request {n} of pattern {pattern:b}");
+        }
+    }
+}
+
+/// Each part of the budget at its edge: one more of anything, and the block is invalid for every voter, whose check a
+/// leader runs to leave that request out.
+#[test]
+fn a_block_ends_where_its_budget_does() {
+    let mut chain = Chain::new(8);
+    let requests: Vec<_> = (0..4).map(|n| chain.request("bank/op", &[&format!("bank/k{n}")], nothing())).collect();
+    let bytes: Vec<Bytes> = requests.iter().map(|request| request.encode().into()).collect();
+    let all: Vec<_> = requests.iter().map(|request| chain.prepare(request).expect("acceptable")).collect();
+    let three = &all[..3];
+    let whole = chain.state().cluster_genesis().limits.clone();
+    let gas = three.iter().map(|request| request.gas()).sum();
+    let weight = three.iter().map(|request| request.weight()).sum();
+    let length = three.iter().map(|request| request.len()).sum::<usize>();
+    for (what, limits, limit) in [
+        ("number of requests", Limits { block_requests: 3, ..whole.clone() }, 3),
+        ("bytes", Limits { block_bytes: length as u32, ..whole.clone() }, length as u64),
+        ("declared gas", Limits { block_gas: gas, ..whole.clone() }, gas),
+        ("weight", Limits { block_weight: weight, ..whole.clone() }, weight),
+    ] {
+        let fault = |fault: BlockFault| match fault {
+            BlockFault::OverBudget { what: named, actual, limit: bound } => {
+                assert_eq!((named, bound), (what, limit));
+                assert!(actual > limit);
+            }
+            other => panic!("{what}: {other}"),
+        };
+        let mut block = PreparedBlock::default();
+        three.iter().for_each(|request| block.push(request.clone(), &limits).expect(what));
+        fault(block.push(all[3].clone(), &limits).expect_err(what));
+        assert_eq!(block.requests().len(), 3, "what does not fit leaves the block as it was");
+        let genesis = Genesis { limits, ..chain.state().cluster_genesis().clone() };
+        let digest = chain.state().genesis_digest();
+        for known in [vec![], all.iter().cloned().map(Some).collect(), vec![Some(all[0].clone()), None]] {
+            let check = |bytes: &[Bytes]| prepare_block(bytes, known.clone(), &genesis, digest).map(|_| ());
+            assert_eq!(check(&bytes[..3]), Ok(()), "{what}");
+            fault(check(&bytes).expect_err(what));
+        }
+    }
+    let digest = chain.state().genesis_digest();
+    let twice = [bytes[0].clone(), bytes[1].clone(), bytes[0].clone()];
+    let fault = prepare_block(&twice, vec![], chain.state().cluster_genesis(), digest).expect_err("twice");
+    assert_eq!(fault, BlockFault::Twice(all[0].identity()));
+}
+
+/// Only the owners' signatures make a domain where domains are to be approved; everything else runs as before.
+#[test]
+fn owners_approve_domains_where_genesis_says_so() {
+    let mut genesis = genesis("test", 8);
+    let mut owners = vec![secret(21).public(), secret(22).public(), secret(23).public()];
+    owners.sort_unstable();
+    genesis.governance = Governance { owners, threshold: 2, domains: Domains::Approved, ..Governance::default() };
+    let mut chain = Chain::of(genesis);
+    let create = |chain: &mut Chain, signers: &[u8]| {
+        let request = chain.request(".root_rule", &["new/.base_rule"], put("new/.base_rule", "x"));
+        let keys: Vec<_> = signers.iter().copied().map(secret).collect();
+        chain.one(&Request::sign(request.body, &keys, request.proof, request.values, request.code))
+    };
+    assert_eq!(refusal(create(&mut chain, &[9])), Refusal::NotApproved { signed: 0, needed: 2 });
+    assert_eq!(refusal(create(&mut chain, &[9, 22])), Refusal::NotApproved { signed: 1, needed: 2 });
+    assert!(is_applied(&create(&mut chain, &[21, 9, 23])));
+    let other = chain.request("bank/op", &["bank/a"], put("bank/a", "B"));
+    assert!(is_applied(&chain.one(&other)), "other operations need nobody");
 }
 
 #[test]
@@ -240,16 +361,16 @@ fn the_template_of_the_base_rule_is_no_operation_over_everything() {
 }
 
 #[test]
-fn requests_of_another_cluster_are_void() {
+fn requests_of_another_cluster_are_refused() {
     let mut here = Chain::new(8);
     let mut there = Chain::of(genesis("other", 8));
     let request = there.request("bank/op", &["bank/a"], put("bank/a", "B"));
     let (found, expected) = (*there.state().genesis_digest(), *here.state().genesis_digest());
-    assert_eq!(void(here.one(&request)), Void::WrongGenesis { found, expected });
+    assert_eq!(unacceptable(here.one(&request)), Unacceptable::WrongGenesis { found, expected });
     // Made to look local, it is another request that nobody signed.
     let mut relabelled = request.clone();
     relabelled.body.genesis = expected;
-    assert_eq!(void(here.one(&relabelled)), Void::BadSignature);
+    assert_eq!(unacceptable(here.one(&relabelled)), Unacceptable::BadSignature);
     assert!(is_applied(&there.one(&request)));
 }
 

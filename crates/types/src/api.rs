@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use crate::Height;
 use crate::hash::Hash;
 use crate::key::Key;
-use crate::receipt::{Receipt, Verdict};
+use crate::receipt::{CallOutput, Event, Receipt, Verdict};
 use crate::request::Identity;
 use crate::signature::{PublicKey, Signature};
 
@@ -178,8 +178,8 @@ pub struct GetRequest {
 pub struct GetReply {
     /// The height that was read.
     pub height: Height,
-    /// Its root.
-    pub root: Hash,
+    /// Its result, signed by the answering node: if it is not the certified one, it is evidence against the node.
+    pub signed: SignedResult,
     /// The records, in the order of the request.
     pub records: Vec<RecordView>,
     /// The encoded tree proof of all keys.
@@ -187,6 +187,17 @@ pub struct GetReply {
     /// The encoded [`crate::certificate::ResultProof`] of the height; left out where the client knows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Base64>,
+}
+
+/// The result of a height, as one node vouches for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignedResult {
+    /// The encoded [`crate::block::BlockResult`].
+    pub result: Base64,
+    /// The node's key.
+    pub node: PublicKey,
+    /// Its signature over [`crate::block::BlockResult::statement`].
+    pub signature: Signature,
 }
 
 /// One record of a reply.
@@ -251,12 +262,8 @@ pub struct ReceiptProof {
     pub receipt: Base64,
     /// The encoded proof of the identity in the receipts tree of its height.
     pub path: Base64,
-    /// The encoded [`crate::block::BlockResult`] of its height.
-    pub result: Base64,
-    /// The answering node's key.
-    pub node: PublicKey,
-    /// The answering node's signature over the result.
-    pub signature: Signature,
+    /// The result of its height, signed by the answering node.
+    pub signed: SignedResult,
     /// The encoded [`crate::certificate::ResultProof`] of its height, once there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Base64>,
@@ -279,9 +286,43 @@ pub struct ReceiptView {
     /// The refusal in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// What the operation returned.
+    /// The place of the call that was refused; left out where the reason is the request's as a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub output: Option<Value>,
+    pub call: Option<u8>,
+    /// What each call returned and announced.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<CallView>,
+}
+
+/// What came of one call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallView {
+    /// What the operation returned.
+    pub output: Value,
+    /// What it announced.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<EventView>,
+}
+
+/// Something that an operation announced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventView {
+    /// What it is about.
+    pub topic: Value,
+    /// What it says.
+    pub data: Value,
+}
+
+impl From<&CallOutput> for CallView {
+    fn from(call: &CallOutput) -> Self {
+        Self { output: Value::from(&call.output), events: call.events.iter().map(EventView::from).collect() }
+    }
+}
+
+impl From<&Event> for EventView {
+    fn from(event: &Event) -> Self {
+        Self { topic: Value::from(&event.topic), data: Value::from(&event.data) }
+    }
 }
 
 impl From<&Receipt> for ReceiptView {
@@ -293,12 +334,14 @@ impl From<&Receipt> for ReceiptView {
             verdict: "applied".into(),
             reason: None,
             message: None,
-            output: None,
+            call: None,
+            calls: receipt.outputs().iter().map(CallView::from).collect(),
         };
         match &receipt.verdict {
-            Verdict::Applied { output, .. } => Self { output: Some(Value::from(output)), ..view },
-            Verdict::Refused(refusal) => Self {
+            Verdict::Applied(_) => view,
+            Verdict::Refused { call, refusal } => Self {
                 verdict: "refused".into(),
+                call: *call,
                 reason: Some(refusal.code().into()),
                 message: Some(refusal.to_string()),
                 ..view

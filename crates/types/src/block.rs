@@ -13,6 +13,7 @@ use crate::genesis::Genesis;
 use crate::hash::{Domain, Hash};
 use crate::history::Peaks;
 use crate::limits::{BLOCK_BYTES_MAX, BLOCK_REQUESTS_MAX, REQUEST_BYTES_MAX};
+use crate::request::ordered_digest;
 use crate::signature::{PublicKey, Statement};
 
 /// What a height came to.
@@ -115,14 +116,16 @@ impl Header {
 
 /// A block: a header, and the requests as the bytes that clients sent.
 ///
-/// The requests are not decoded with the block: a proposer may put anything there, and what does not decode
-/// is void, not a reason to reject a block that others may have accepted.
+/// The requests are not decoded with the block: a proposer may put anything there. What their bytes show to be
+/// [unacceptable](crate::void::Unacceptable) makes the block invalid; the state machine checks that before anything runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
     /// What the digest is made over.
     pub header: Header,
     /// The requests, in the order of their execution.
     pub requests: Vec<Bytes>,
+    /// The digest of each.
+    digests: Vec<Hash>,
 }
 
 impl Block {
@@ -132,7 +135,8 @@ impl Block {
     /// If a request, or their number, is 2^32 or more; the limits are far below.
     #[must_use]
     pub fn new(context: Context, height: Height, result: BlockResult, requests: Vec<Bytes>) -> Self {
-        Self { header: Header { context, height, body: body_digest(&requests), result }, requests }
+        let digests = digests(&requests);
+        Self { header: Header { context, height, body: body_digest(&digests), result }, requests, digests }
     }
 
     /// The block of height 0. It holds no requests; its parent field is the genesis digest, so that clusters
@@ -144,6 +148,13 @@ impl Block {
         Self::new(context, 0, BlockResult::default(), Vec::new())
     }
 
+    /// The digests of the requests, in their order, as they were when the block was made or decoded
+    /// ([`crate::request::ordered_digest`]).
+    #[must_use]
+    pub fn digests(&self) -> &[Hash] {
+        &self.digests
+    }
+
     /// The block's digest: its header's.
     #[must_use]
     pub fn digest(&self) -> Hash {
@@ -151,9 +162,14 @@ impl Block {
     }
 }
 
-fn body_digest(requests: &[Bytes]) -> Hash {
-    let mut bytes = Vec::with_capacity(requests.iter().map(|request| request.len() + 4).sum::<usize>() + 4);
-    put_requests(&mut bytes, requests);
+fn digests(requests: &[Bytes]) -> Vec<Hash> {
+    requests.iter().map(|request| ordered_digest(request)).collect()
+}
+
+/// Over the digests of the requests, not the requests: so a block can name what its reader has already.
+fn body_digest(digests: &[Hash]) -> Hash {
+    let mut bytes = Vec::with_capacity(digests.len() * 32 + 4);
+    codec::put_list(&mut bytes, digests);
     Hash::of(Domain::BlockBody, &bytes)
 }
 
@@ -245,11 +261,12 @@ impl Decode for Block {
     fn decode_from(reader: &mut Reader) -> Result<Self, DecodeError> {
         let header = Header::decode_from(reader)?;
         let requests = reader.list("requests", BLOCK_REQUESTS_MAX, |r| r.bytes("request", REQUEST_BYTES_MAX))?;
-        if header.body != body_digest(&requests) {
+        let digests = digests(&requests);
+        if header.body != body_digest(&digests) {
             let why = "the header's digest is of other requests".into();
             return Err(DecodeError::Invalid { field: "block body", why });
         }
-        Ok(Self { header, requests })
+        Ok(Self { header, requests, digests })
     }
 
     fn decode_shared(bytes: Bytes) -> Result<Self, DecodeError> {

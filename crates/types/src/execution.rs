@@ -11,13 +11,13 @@ use crate::Height;
 use crate::hash::Hash;
 use crate::key::Key;
 use crate::limits::Limits;
-use crate::receipt::{Event, Refusal};
+use crate::receipt::{CallOutput, Refusal};
 use crate::request::Identity;
 use crate::signature::PublicKey;
 
-/// One execution: everything that an operation can see.
+/// One execution: everything that an operation can see, and what it may use.
 #[derive(Clone, Copy, Debug)]
-pub struct Call<'a> {
+pub struct Execution<'a> {
     /// The cluster.
     pub genesis: &'a Hash,
     /// The cluster's limits.
@@ -28,6 +28,13 @@ pub struct Call<'a> {
     pub code: &'a Bytes,
     /// BLAKE3 of the module, as the tree holds it: what caches are keyed by.
     pub code_digest: &'a Hash,
+    /// Whether the code is warm by the order: an earlier execution of the window has paid for translating it. Whether
+    /// this node has it translated never shows.
+    pub warm: bool,
+    /// The gas that it may use.
+    pub gas: u64,
+    /// The place of the call in its request.
+    pub call: u32,
     /// The records that may be opened, in strictly ascending order.
     pub touched: &'a [Key],
     /// Their values, `None` where absent. As long as `touched`.
@@ -45,8 +52,10 @@ pub struct Call<'a> {
 /// What an execution came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// Gas used, at most [`Limits::gas`].
+    /// Gas used, at most [`Execution::gas`].
     pub gas: u64,
+    /// Whether the code is translated and paid for, by this execution or an earlier one: what makes it warm.
+    pub loaded: bool,
     /// The effects, or why there are none.
     pub result: Result<Effects, Refusal>,
 }
@@ -57,14 +66,16 @@ pub struct Effects {
     /// Records written: a new value, or `None` for a removal. A record written back to the value that it had
     /// is not listed, nor is the removal of an absent one.
     pub writes: BTreeMap<Key, Option<Bytes>>,
-    /// What the operation returned.
-    pub output: Bytes,
-    /// What the operation announced.
-    pub events: Vec<Event>,
+    /// What the operation returned and announced.
+    pub output: CallOutput,
 }
 
-/// Runs operations. The outcome is a function of the call alone: the same on every node, engine and machine.
+/// Runs operations. The outcome is a function of the execution alone: the same on every node, engine and machine.
 pub trait Executor: Send + Sync {
-    /// Runs one operation to its end, within the limits of the call. It never panics, whatever the module.
-    fn execute(&self, call: &Call<'_>) -> Outcome;
+    /// Runs one operation to its end, within its limits. It never panics, whatever the module.
+    fn execute(&self, execution: &Execution<'_>) -> Outcome;
+
+    /// Translates code that is warm ahead of its next execution, as a node does at its start: nobody pays for it then,
+    /// so it must not happen while others wait for a vote.
+    fn prepare(&self, _limits: &Limits, _digest: &Hash, _code: &Bytes) {}
 }

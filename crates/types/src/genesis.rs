@@ -12,12 +12,13 @@ use crate::cluster::ClusterRecord;
 use crate::codec::{self, Decode, DecodeError, Encode, Reader};
 use crate::committee::{Committee, CommitteeError, Member, faults};
 use crate::hash::{Domain, Hash};
-use crate::key::{CLUSTER, Key};
+use crate::key::{CLUSTER, Key, ROOT_RULE};
 use crate::limits::{
     EPOCH_BLOCKS_MAX, EPOCH_BLOCKS_MIN, GENESIS_BYTES_MAX, GENESIS_RECORDS_MAX, HISTORY_MAX, Limits, MEMBERS_MAX,
     NAME_BYTES_MAX, OWNERS_MAX, PARTITION_BITS_MAX, VALUE_BYTES_MAX,
 };
 use crate::partition::{PartitionMap, Partitioning};
+use crate::receipt::Refusal;
 use crate::signature::PublicKey;
 
 /// The window of a cluster that asks for no other, in blocks.
@@ -291,6 +292,23 @@ impl Governance {
             return Err("domains are to be approved, but there is no owner who could".into());
         }
         Ok(())
+    }
+}
+
+impl Governance {
+    /// Whether an operation may run with these signers, in ascending order: where domains are to be approved, a call of
+    /// the root rule needs the owners' signatures.
+    ///
+    /// # Errors
+    /// [`Refusal::NotApproved`].
+    pub fn approves(&self, operation: &Key, signers: &[PublicKey]) -> Result<(), Refusal> {
+        if self.domains == Domains::Open || operation.as_str() != ROOT_RULE {
+            return Ok(());
+        }
+        let signed = self.owners.iter().filter(|owner| signers.binary_search(owner).is_ok()).count();
+        // At most as many as there are owners.
+        let signed = u8::try_from(signed).unwrap_or(u8::MAX);
+        if signed >= self.threshold { Ok(()) } else { Err(Refusal::NotApproved { signed, needed: self.threshold }) }
     }
 }
 

@@ -25,6 +25,7 @@ pub mod partition;
 pub mod receipt;
 pub mod request;
 pub mod signature;
+pub mod void;
 
 pub use block::{Block, BlockResult, Context, Header};
 pub use certificate::{Certificate, CertifiedResult};
@@ -36,9 +37,10 @@ pub use hash::Hash;
 pub use key::{Key, KeyError};
 pub use limits::Limits;
 pub use partition::{PartitionMap, Partitioning};
-pub use receipt::{Event, Receipt, Refusal, Verdict};
-pub use request::{Body, Identity, Nonce, Request};
+pub use receipt::{CallOutput, Event, Receipt, Refusal, Verdict};
+pub use request::{Body, Call, Identity, Nonce, Request};
 pub use signature::{PublicKey, SecretKey, Signature};
+pub use void::{Unacceptable, Void};
 
 /// A block height: the number of blocks before it. Genesis has height 0.
 ///

@@ -2,8 +2,13 @@
 //!
 //! Two kinds. The constants bound what a decoder will look at, whatever the cluster: they can be checked
 //! before anything else is known. [`Limits`] are parameters of a cluster, part of its genesis, never larger
-//! than the constants.
+//! than the constants. `docs/limits.md` has the arithmetic: what the worst block costs, and why.
+//!
+//! A block has one budget of two parts. *Gas* pays for what executions do and leave behind; each request declares how much
+//! it may use. *Weight* pays for what a request's bytes cost before anything runs: it is computed from the bytes
+//! ([`weight`]), since proof, code and signatures are not bound by the identity and a stranger may wrap a body anew.
 
+use pleach_tree::ProofLimits;
 use serde::{Deserialize, Serialize};
 
 use crate::codec::{Decode, DecodeError, Encode, Reader};
@@ -18,6 +23,13 @@ pub const TOUCHED_MAX: usize = 256;
 pub const ARGUMENT_BYTES_MAX: usize = 256 << 10;
 /// Bytes of a request's proof: 257 keys of a billion records take about 200 KiB.
 pub const PROOF_BYTES_MAX: usize = 1 << 20;
+/// Leaves of a request's proof: its records and those that stand beside their paths. More than fit in its bytes would be
+/// no bound.
+pub const PROOF_LEAVES_MAX: usize = PROOF_BYTES_MAX / 64;
+/// Nodes of a request's proof: at most as many as two for each bit of each key's path.
+pub const PROOF_NODES_MAX: usize = 2 * 256 * (TOUCHED_MAX + CALLS_MAX) + 1;
+/// Operations that one request may run.
+pub const CALLS_MAX: usize = 16;
 /// Signatures of a request.
 pub const SIGNERS_MAX: usize = 16;
 /// Bytes of a whole request.
@@ -62,46 +74,93 @@ pub const HEADER_CHAIN_MAX: usize = 256;
 pub const PARTITION_BITS_MAX: u8 = 12;
 /// The longest window, in blocks.
 pub const HISTORY_MAX: u64 = 65_536;
+/// Gas that one request may declare.
+pub const GAS_MAX: u64 = 100_000_000;
+/// Gas that the requests of a block may declare together.
+pub const BLOCK_GAS_MAX: u64 = 1_000_000_000;
+/// Weight of the requests of a block.
+pub const BLOCK_WEIGHT_MAX: u64 = 1_000_000_000;
+/// Bytes of all code that is warm.
+pub const WARM_CODE_BYTES_MAX: usize = 64 << 20;
+
+/// Weight of any request: decoding it, its place in the receipts. Units of weight are nanoseconds of a voter, at most.
+pub const WEIGHT_REQUEST: u64 = 10_000;
+/// Weight of each byte of a request: it is decoded and hashed, as part of the whole and as a value, body or code.
+pub const WEIGHT_BYTE: u64 = 3;
+/// Weight of each signature, checked together with all others of the block.
+pub const WEIGHT_SIGNATURE: u64 = 25_000;
+/// Weight of each node of the proof: decoded, hashed, and grafted into the tree.
+pub const WEIGHT_NODE: u64 = 150;
+/// Weight of each key that the proof decides: its path is hashed, looked up and compared.
+pub const WEIGHT_KEY: u64 = 1_500;
+
+/// What the bytes of a request cost those who decide it.
+#[must_use]
+pub const fn weight(bytes: usize, signatures: usize, proof_nodes: usize, keys: usize) -> u64 {
+    WEIGHT_REQUEST
+        + WEIGHT_BYTE * bytes as u64
+        + WEIGHT_SIGNATURE * signatures as u64
+        + WEIGHT_NODE * proof_nodes as u64
+        + WEIGHT_KEY * keys as u64
+}
+
+/// The limits of a request's proof.
+#[must_use]
+pub const fn request_proof() -> ProofLimits {
+    ProofLimits { max_bytes: PROOF_BYTES_MAX, max_leaves: PROOF_LEAVES_MAX, max_nodes: PROOF_NODES_MAX }
+}
 
 /// The parameters of a cluster that bound its requests: part of genesis, equal on all nodes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
-    /// Gas that one execution may use.
+    /// Gas that one request may declare.
     pub gas: u64,
     /// Version of the table that prices instructions and host calls.
     pub cost_table: u32,
     /// Bytes of an operation's module.
     pub module_bytes: u32,
+    /// Bytes of all code that is warm: what was not used for longest leaves.
+    pub warm_code_bytes: u32,
     /// Bytes of a record's value.
     pub value_bytes: u32,
     /// Bytes of all values that one execution reads or writes.
     pub record_bytes: u32,
     /// Records that one request may touch.
     pub touched: u32,
-    /// Bytes of a request's arguments.
+    /// Bytes of the arguments of all calls of a request.
     pub argument_bytes: u32,
+    /// Operations that one request may run: 1, until clients can make requests of several.
+    pub calls_max: u32,
     /// Bytes of a whole request.
     pub request_bytes: u32,
     /// Requests in a block.
     pub block_requests: u32,
     /// Bytes of all requests of a block.
     pub block_bytes: u32,
+    /// Gas that the requests of a block may declare together.
+    pub block_gas: u64,
+    /// Weight of all requests of a block.
+    pub block_weight: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            gas: 10_000_000,
+            gas: 30_000_000,
             cost_table: 1,
             module_bytes: 256 << 10,
+            warm_code_bytes: 4 << 20,
             value_bytes: 1 << 20,
             record_bytes: 2 << 20,
             touched: 256,
             argument_bytes: 256 << 10,
+            calls_max: 1,
             request_bytes: 3 << 20,
             block_requests: 1_000,
             block_bytes: 4 << 20,
+            block_gas: 40_000_000,
+            block_weight: 60_000_000,
         }
     }
 }
@@ -114,10 +173,13 @@ impl Limits {
     pub fn check(&self) -> Result<(), String> {
         let ranges = [
             ("module_bytes", self.module_bytes, MODULE_BYTES_MAX),
+            ("warm_code_bytes", self.warm_code_bytes, WARM_CODE_BYTES_MAX),
             ("value_bytes", self.value_bytes, VALUE_BYTES_MAX),
             ("record_bytes", self.record_bytes, REQUEST_BYTES_MAX),
             ("touched", self.touched, TOUCHED_MAX),
             ("argument_bytes", self.argument_bytes, ARGUMENT_BYTES_MAX),
+            // CALLS_MAX, once clients can make requests of several calls.
+            ("calls_max", self.calls_max, 1),
             ("request_bytes", self.request_bytes, REQUEST_BYTES_MAX),
             ("block_requests", self.block_requests, BLOCK_REQUESTS_MAX),
             ("block_bytes", self.block_bytes, BLOCK_BYTES_MAX - BLOCK_OVERHEAD_MAX),
@@ -127,8 +189,27 @@ impl Limits {
                 return Err(format!("limit {name} is {value}: it must be from 1 to {most}"));
             }
         }
-        if self.gas == 0 || self.gas > 100_000_000 {
-            return Err(format!("limit gas is {}: it must be from 1 to 100000000", self.gas));
+        for (name, value, most) in [
+            ("gas", self.gas, GAS_MAX.min(self.block_gas)),
+            ("block_gas", self.block_gas, BLOCK_GAS_MAX),
+            ("block_weight", self.block_weight, BLOCK_WEIGHT_MAX),
+        ] {
+            if value == 0 || value > most {
+                return Err(format!("limit {name} is {value}: it must be from 1 to {most}"));
+            }
+        }
+        if self.block_weight < self.request_weight() {
+            return Err(format!(
+                "limit block_weight is {}: the heaviest request must fit a block, it has {}",
+                self.block_weight,
+                self.request_weight()
+            ));
+        }
+        if self.module_bytes > self.warm_code_bytes {
+            return Err(format!(
+                "limit module_bytes is {}: a module must fit the warm code, warm_code_bytes is {}",
+                self.module_bytes, self.warm_code_bytes
+            ));
         }
         if self.request_bytes > self.block_bytes {
             return Err(format!(
@@ -138,6 +219,15 @@ impl Limits {
         }
         Ok(())
     }
+
+    /// The weight of the heaviest request that is within these limits.
+    #[must_use]
+    pub const fn request_weight(&self) -> u64 {
+        let keys = self.touched as usize + self.calls_max as usize;
+        let nodes = 2 * 256 * keys + 1;
+        let nodes = if nodes < PROOF_NODES_MAX { nodes } else { PROOF_NODES_MAX };
+        weight(self.request_bytes as usize, SIGNERS_MAX, nodes, keys)
+    }
 }
 
 impl Encode for Limits {
@@ -146,16 +236,20 @@ impl Encode for Limits {
         for limit in [
             self.cost_table,
             self.module_bytes,
+            self.warm_code_bytes,
             self.value_bytes,
             self.record_bytes,
             self.touched,
             self.argument_bytes,
+            self.calls_max,
             self.request_bytes,
             self.block_requests,
             self.block_bytes,
         ] {
             out.extend_from_slice(&limit.to_le_bytes());
         }
+        out.extend_from_slice(&self.block_gas.to_le_bytes());
+        out.extend_from_slice(&self.block_weight.to_le_bytes());
     }
 }
 
@@ -165,13 +259,17 @@ impl Decode for Limits {
             gas: reader.u64("gas")?,
             cost_table: reader.u32("cost_table")?,
             module_bytes: reader.u32("module_bytes")?,
+            warm_code_bytes: reader.u32("warm_code_bytes")?,
             value_bytes: reader.u32("value_bytes")?,
             record_bytes: reader.u32("record_bytes")?,
             touched: reader.u32("touched")?,
             argument_bytes: reader.u32("argument_bytes")?,
+            calls_max: reader.u32("calls_max")?,
             request_bytes: reader.u32("request_bytes")?,
             block_requests: reader.u32("block_requests")?,
             block_bytes: reader.u32("block_bytes")?,
+            block_gas: reader.u64("block_gas")?,
+            block_weight: reader.u64("block_weight")?,
         };
         limits.check().map_err(|why| DecodeError::Invalid { field: "limits", why })?;
         Ok(limits)
@@ -189,5 +287,16 @@ mod tests {
         assert_eq!(limits.check(), Err("limit touched is 0: it must be from 1 to 256".into()));
         let limits = Limits { block_bytes: 1 << 20, ..Limits::default() };
         assert!(limits.check().is_err_and(|e| e.contains("must fit a block")));
+        for (limits, named) in [
+            (Limits { gas: 50_000_000, ..Limits::default() }, "gas is 50000000: it must be from 1 to 40000000"),
+            (Limits { block_gas: BLOCK_GAS_MAX + 1, ..Limits::default() }, "block_gas is 1000000001"),
+            (Limits { block_weight: BLOCK_WEIGHT_MAX + 1, ..Limits::default() }, "block_weight is 1000000001"),
+            (Limits { block_weight: 1_000_000, ..Limits::default() }, "the heaviest request must fit a block"),
+            (Limits { warm_code_bytes: 1_000, ..Limits::default() }, "a module must fit the warm code"),
+            (Limits { calls_max: 2, ..Limits::default() }, "calls_max is 2: it must be from 1 to 1"),
+        ] {
+            let error = limits.check().expect_err(named);
+            assert!(error.contains(named), "{error:?} does not say {named:?}");
+        }
     }
 }

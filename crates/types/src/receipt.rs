@@ -1,4 +1,4 @@
-//! What became of a request: receipts, refusals, and the reasons that make a request void.
+//! What became of a request: receipts and refusals. Why a request has no receipt at all is in [`crate::void`].
 //!
 //! A receipt is the same on every node: it depends on the order, the body and the state, never on what a node
 //! stores, on its engine or its machine. Receipts of a block form a prefix tree of their own, from identity to
@@ -6,14 +6,13 @@
 
 use bytes::Bytes;
 use pleach_tree::Tree;
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::Height;
 use crate::codec::{self, Decode, DecodeError, Encode, Reader};
 use crate::hash::Hash;
 use crate::key::Key;
-use crate::limits::{ABORT_BYTES_MAX, EVENT_BYTES_MAX, EVENTS_MAX, OUTPUT_BYTES_MAX};
+use crate::limits::{ABORT_BYTES_MAX, CALLS_MAX, EVENT_BYTES_MAX, EVENTS_MAX, OUTPUT_BYTES_MAX};
 use crate::request::Identity;
 
 /// What became of one ordered request.
@@ -43,15 +42,24 @@ pub fn receipts_tree<'a>(receipts: impl IntoIterator<Item = &'a Receipt>) -> Tre
 /// Applied or refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The operation ran and its changes were made.
-    Applied {
-        /// What the operation returned.
-        output: Bytes,
-        /// What the operation announced.
-        events: Vec<Event>,
-    },
+    /// The operations ran and their changes were made: what each of the calls returned and announced, in their order.
+    Applied(Vec<CallOutput>),
     /// Nothing was changed.
-    Refused(Refusal),
+    Refused {
+        /// The place of the call that was refused; `None` where the reason is the request's as a whole.
+        call: Option<u8>,
+        /// Why.
+        refusal: Refusal,
+    },
+}
+
+/// What came of one call of a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CallOutput {
+    /// What the operation returned.
+    pub output: Bytes,
+    /// What the operation announced.
+    pub events: Vec<Event>,
 }
 
 /// Something that an operation announced.
@@ -83,10 +91,10 @@ pub enum Refusal {
         /// The operation's own words: text at most 1 KiB; bytes that are not UTF-8 are replaced.
         message: String,
     },
-    /// The execution used all its gas.
-    #[error("out of gas: the limit is {limit}")]
+    /// The execution used all the gas that the request declares.
+    #[error("out of gas: the request declares {limit}")]
     OutOfGas {
-        /// The cluster's limit.
+        /// What the request declares.
         limit: u64,
     },
     /// The execution used all its stack.
@@ -119,6 +127,14 @@ pub enum Refusal {
         what: Limited,
         /// The limit.
         limit: u64,
+    },
+    /// The cluster's owners have to sign a call of the root rule, and too few did.
+    #[error("{signed} of the cluster's owners have signed, a new domain needs {needed}")]
+    NotApproved {
+        /// How many owners are among the signers.
+        signed: u8,
+        /// How many are needed.
+        needed: u8,
     },
 }
 
@@ -170,6 +186,7 @@ impl Refusal {
             Self::DomainViolation { .. } => "DOMAIN_VIOLATION",
             Self::HostMisuse(_) => "HOST_MISUSE",
             Self::LimitExceeded { .. } => "LIMIT_EXCEEDED",
+            Self::NotApproved { .. } => "NOT_APPROVED",
         }
     }
 
@@ -193,102 +210,8 @@ impl Refusal {
             Self::DomainViolation { .. } => 9,
             Self::HostMisuse(_) => 10,
             Self::LimitExceeded { .. } => 11,
-        }
-    }
-}
-
-/// Why a request is void: it has no effect and leaves no receipt, because what is wrong with it is not bound
-/// by its identity (see [`crate::request`]) or because its identity has been dealt with already.
-///
-/// Nodes refuse void requests at the door with these reasons; an ordered one, which only a faulty proposer or
-/// the passing of time can produce, is skipped by all nodes alike.
-#[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
-pub enum Void {
-    /// The bytes are not a canonical request.
-    #[error("not a canonical request: {0}")]
-    Malformed(String),
-    /// The request exceeds a limit of this cluster.
-    #[error("{what} is {actual}, this cluster's limit is {limit}")]
-    OverLimit {
-        /// What is too large.
-        what: String,
-        /// How large it is.
-        actual: u64,
-        /// The limit.
-        limit: u64,
-    },
-    /// The request is for another cluster.
-    #[error("the request is for genesis {found}, this cluster's is {expected}")]
-    WrongGenesis {
-        /// The genesis that the request names.
-        found: Hash,
-        /// This cluster's.
-        expected: Hash,
-    },
-    /// A signature does not hold.
-    #[error("a signature does not verify")]
-    BadSignature,
-    /// The proof is older than the window.
-    #[error("the proof is {age} blocks old, this cluster accepts fewer than {history}; read again")]
-    ProofTooOld {
-        /// Blocks since `base`.
-        age: u64,
-        /// The window T.
-        history: u64,
-    },
-    /// The proof is of a height that does not exist yet.
-    #[error("the proof is of height {base}, the newest is {newest}")]
-    ProofFromFuture {
-        /// The height that the request names.
-        base: Height,
-        /// The height of the state.
-        newest: Height,
-    },
-    /// The proof does not decode, or does not hash to the root of its height.
-    #[error("the proof does not hold at height {base}: {why}")]
-    ProofInvalid {
-        /// The height that the request names.
-        base: Height,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// The proof leaves a touched key, or the operation's, undecided.
-    #[error("the proof does not decide record {0}")]
-    KeyNotProven(Key),
-    /// A value is not the one that the proof's digest stands for.
-    #[error("the value attached for record {0} is not the one that the proof shows")]
-    ValueMismatch(Key),
-    /// The attached code is not the one that the proof's digest stands for.
-    #[error("the attached code is not that of operation {0}")]
-    CodeMismatch(Key),
-    /// The operation's code is neither attached nor warm.
-    #[error("the code of operation {0} must be attached: it has not been used in the last blocks")]
-    CodeCold(Key),
-    /// A request with this identity was ordered before.
-    #[error("the request was ordered before, at height {height}")]
-    Duplicate {
-        /// The height of the block that holds it.
-        height: Height,
-    },
-}
-
-impl Void {
-    /// The stable code by which people and programs know the reason.
-    #[must_use]
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::Malformed(_) => "MALFORMED",
-            Self::OverLimit { .. } => "OVER_LIMIT",
-            Self::WrongGenesis { .. } => "WRONG_GENESIS",
-            Self::BadSignature => "BAD_SIGNATURE",
-            Self::ProofTooOld { .. } => "PROOF_TOO_OLD",
-            Self::ProofFromFuture { .. } => "PROOF_FROM_FUTURE",
-            Self::ProofInvalid { .. } => "PROOF_INVALID",
-            Self::KeyNotProven(_) => "KEY_NOT_PROVEN",
-            Self::ValueMismatch(_) => "VALUE_MISMATCH",
-            Self::CodeMismatch(_) => "CODE_MISMATCH",
-            Self::CodeCold(_) => "CODE_COLD",
-            Self::Duplicate { .. } => "DUPLICATE",
+            // 12 is kept for what a request of the system is refused for.
+            Self::NotApproved { .. } => 13,
         }
     }
 }
@@ -300,13 +223,13 @@ impl Encode for Receipt {
         out.extend_from_slice(&self.index.to_le_bytes());
         out.extend_from_slice(&self.gas.to_le_bytes());
         match &self.verdict {
-            Verdict::Applied { output, events } => {
+            Verdict::Applied(calls) => {
                 out.push(0);
-                codec::put_bytes(out, output);
-                codec::put_list(out, events);
+                codec::put_list(out, calls);
             }
-            Verdict::Refused(refusal) => {
+            Verdict::Refused { call, refusal } => {
                 out.push(1);
+                codec::put_option(out, *call, |out, call| out.push(call));
                 refusal.encode_to(out);
             }
         }
@@ -321,14 +244,60 @@ impl Decode for Receipt {
             index: reader.u32("index")?,
             gas: reader.u64("gas")?,
             verdict: match reader.byte("verdict")? {
-                0 => Verdict::Applied {
-                    output: reader.bytes("output", OUTPUT_BYTES_MAX)?,
-                    events: decode_events(reader)?,
+                0 => Verdict::Applied(reader.list("calls", CALLS_MAX, CallOutput::decode_from)?),
+                1 => Verdict::Refused {
+                    call: reader.option("call", |r| r.byte("call"))?,
+                    refusal: Refusal::decode_from(reader)?,
                 },
-                1 => Verdict::Refused(Refusal::decode_from(reader)?),
                 tag => return Err(DecodeError::UnknownTag { field: "verdict", tag }),
             },
         })
+    }
+}
+
+impl Receipt {
+    /// Bytes of the encoding.
+    #[must_use]
+    pub fn encoded_len(&self) -> usize {
+        const FIXED: usize = 32 + 8 + 4 + 8 + 1;
+        let event = |event: &Event| 8 + event.len();
+        let call = |call: &CallOutput| 8 + call.output.len() + call.events.iter().map(event).sum::<usize>();
+        FIXED
+            + match &self.verdict {
+                Verdict::Applied(calls) => 4 + calls.iter().map(call).sum::<usize>(),
+                Verdict::Refused { call, refusal } => 1 + usize::from(call.is_some()) + refusal.encode().len(),
+            }
+    }
+
+    /// What each call returned and announced; nothing if the request was refused.
+    #[must_use]
+    pub fn outputs(&self) -> &[CallOutput] {
+        match &self.verdict {
+            Verdict::Applied(calls) => calls,
+            Verdict::Refused { .. } => &[],
+        }
+    }
+
+    /// Why the request was refused, if it was.
+    #[must_use]
+    pub const fn refusal(&self) -> Option<&Refusal> {
+        match &self.verdict {
+            Verdict::Applied(_) => None,
+            Verdict::Refused { refusal, .. } => Some(refusal),
+        }
+    }
+}
+
+impl Encode for CallOutput {
+    fn encode_to(&self, out: &mut Vec<u8>) {
+        codec::put_bytes(out, &self.output);
+        codec::put_list(out, &self.events);
+    }
+}
+
+impl Decode for CallOutput {
+    fn decode_from(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self { output: reader.bytes("output", OUTPUT_BYTES_MAX)?, events: decode_events(reader)? })
     }
 }
 
@@ -394,6 +363,7 @@ impl Encode for Refusal {
                 out.push(*what as u8);
                 out.extend_from_slice(&limit.to_le_bytes());
             }
+            Self::NotApproved { signed, needed } => out.extend_from_slice(&[*signed, *needed]),
         }
     }
 }
@@ -431,6 +401,7 @@ impl Decode for Refusal {
                 },
                 limit: reader.u64("limit")?,
             },
+            13 => Self::NotApproved { signed: reader.byte("owners")?, needed: reader.byte("threshold")? },
             tag => return Err(DecodeError::UnknownTag { field: "refusal", tag }),
         })
     }

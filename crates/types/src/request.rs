@@ -8,7 +8,14 @@
 //! Witness is not bound by the identity. Whoever sees a request could wrap its body in a broken proof and
 //! send that first. So whatever is wrong with the witness makes a request *void*: it leaves no receipt and
 //! its identity stays unused. Only what the body and the state decide burns the identity.
-//! That is also why the body names its signers: otherwise stripping a signature would change the outcome.
+//! That is also why the body names its signers, and the gas that it may use: otherwise stripping a signature or lowering
+//! the gas would change the outcome.
+//!
+//! What is ordered has a kind, which its first byte tells: a client's request, or a request of the system itself (a
+//! complaint, a change of the members, a member that is ready). Nobody can make the second kind yet: it is refused by
+//! name.
+
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
@@ -17,7 +24,8 @@ use crate::codec::{self, Decode, DecodeError, Encode, Reader};
 use crate::hash::{Domain, Hash};
 use crate::key::Key;
 use crate::limits::{
-    ARGUMENT_BYTES_MAX, MODULE_BYTES_MAX, PROOF_BYTES_MAX, REQUEST_BYTES_MAX, SIGNERS_MAX, TOUCHED_MAX, VALUE_BYTES_MAX,
+    ARGUMENT_BYTES_MAX, CALLS_MAX, MODULE_BYTES_MAX, PROOF_BYTES_MAX, REQUEST_BYTES_MAX, SIGNERS_MAX, TOUCHED_MAX,
+    VALUE_BYTES_MAX,
 };
 use crate::signature::{PublicKey, SecretKey, Signature, Statement};
 
@@ -27,17 +35,88 @@ pub type Identity = Hash;
 /// Sixteen bytes that make two requests for the same thing distinct.
 pub type Nonce = [u8; 16];
 
+/// What a block may order, by its first byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A client's [`Request`].
+    Client,
+    /// A request of the system.
+    System(SystemAction),
+}
+
+/// What a request of the system asks for, by its second byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SystemAction {
+    /// Evidence against a member.
+    Complain,
+    /// A change of the members by the owners.
+    Change,
+    /// A member that has fetched what it will keep.
+    Ready,
+}
+
+const CLIENT: u8 = 0;
+const SYSTEM: u8 = 1;
+
+impl Kind {
+    /// The kind of what is ordered.
+    ///
+    /// # Errors
+    /// [`DecodeError::Truncated`], [`DecodeError::UnknownTag`].
+    pub fn of(ordered: &Bytes) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(ordered.slice(..ordered.len().min(2)));
+        match reader.byte("kind of request")? {
+            CLIENT => Ok(Self::Client),
+            SYSTEM => Ok(Self::System(match reader.byte("action of the system")? {
+                0 => SystemAction::Complain,
+                1 => SystemAction::Change,
+                2 => SystemAction::Ready,
+                tag => return Err(DecodeError::UnknownTag { field: "action of the system", tag }),
+            })),
+            tag => Err(DecodeError::UnknownTag { field: "kind of request", tag }),
+        }
+    }
+}
+
+impl SystemAction {
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Complain => "COMPLAIN",
+            Self::Change => "CHANGE",
+            Self::Ready => "READY",
+        }
+    }
+}
+
+/// The digest of something that is ordered, witness included: what a block's body is made over, and how copies of the
+/// same bytes are recognized.
+#[must_use]
+pub fn ordered_digest(ordered: &[u8]) -> Hash {
+    Hash::of(Domain::OrderedRequest, ordered)
+}
+
+/// One operation with its arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// The key of the operation's record.
+    pub operation: Key,
+    /// The operation's arguments, in the operation's own encoding.
+    pub arguments: Bytes,
+}
+
 /// What is to happen. Its hash is the request's identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Body {
     /// The digest of the genesis of the cluster that is meant.
     pub genesis: Hash,
-    /// The key of the operation's record.
-    pub operation: Key,
-    /// The records that the operation may read and write, in strictly ascending order.
+    /// The operations to run, in this order: from 1 to the cluster's `calls_max`.
+    pub calls: Vec<Call>,
+    /// The gas that all of them may use together: an execution ends when it has used it up.
+    pub gas: u64,
+    /// The records that the operations may read and write, in strictly ascending order.
     pub touched: Vec<Key>,
-    /// The operation's arguments, in the operation's own encoding.
-    pub arguments: Bytes,
     /// The height whose root the proof was made against.
     pub base: Height,
     /// Makes the identity unique.
@@ -59,23 +138,40 @@ impl Body {
         Statement { domain: Domain::RequestSignature, digest: identity }
     }
 
-    /// The keys that the proof must decide: the touched ones and the operation's own, ascending, each once.
+    /// The operations, ascending, each once: in this order the request brings their code.
+    #[must_use]
+    pub fn operations(&self) -> Vec<&Key> {
+        let operations: BTreeSet<_> = self.calls.iter().map(|call| &call.operation).collect();
+        operations.into_iter().collect()
+    }
+
+    /// The keys that the proof must decide: the touched ones and the operations' own, ascending, each once.
     #[must_use]
     pub fn proven_keys(&self) -> Vec<&Key> {
-        let mut keys: Vec<_> = self.touched.iter().collect();
-        if let Err(at) = keys.binary_search(&&self.operation) {
-            keys.insert(at, &self.operation);
-        }
-        keys
+        let keys: BTreeSet<_> = self.touched.iter().chain(self.calls.iter().map(|call| &call.operation)).collect();
+        keys.into_iter().collect()
+    }
+}
+
+impl Encode for Call {
+    fn encode_to(&self, out: &mut Vec<u8>) {
+        self.operation.encode_to(out);
+        codec::put_bytes(out, &self.arguments);
+    }
+}
+
+impl Decode for Call {
+    fn decode_from(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self { operation: Key::decode_from(reader)?, arguments: reader.bytes("arguments", ARGUMENT_BYTES_MAX)? })
     }
 }
 
 impl Encode for Body {
     fn encode_to(&self, out: &mut Vec<u8>) {
         self.genesis.encode_to(out);
-        self.operation.encode_to(out);
+        codec::put_list(out, &self.calls);
+        out.extend_from_slice(&self.gas.to_le_bytes());
         codec::put_list(out, &self.touched);
-        codec::put_bytes(out, &self.arguments);
         out.extend_from_slice(&self.base.to_le_bytes());
         out.extend_from_slice(&self.nonce);
         codec::put_list(out, &self.signers);
@@ -86,13 +182,16 @@ impl Decode for Body {
     fn decode_from(reader: &mut Reader) -> Result<Self, DecodeError> {
         let body = Self {
             genesis: Hash::decode_from(reader)?,
-            operation: Key::decode_from(reader)?,
+            calls: reader.list("calls", CALLS_MAX, Call::decode_from)?,
+            gas: reader.u64("gas")?,
             touched: reader.list("touched keys", TOUCHED_MAX, Key::decode_from)?,
-            arguments: reader.bytes("arguments", ARGUMENT_BYTES_MAX)?,
             base: reader.u64("base")?,
             nonce: reader.array("nonce")?,
             signers: reader.list("signers", SIGNERS_MAX, PublicKey::decode_from)?,
         };
+        if body.calls.is_empty() {
+            return Err(DecodeError::Invalid { field: "calls", why: "a request runs at least one operation".into() });
+        }
         codec::ascending("touched keys", &body.touched)?;
         codec::ascending("signers", &body.signers)?;
         Ok(body)
@@ -110,8 +209,8 @@ pub struct Request {
     pub proof: Bytes,
     /// For each touched key its value at `base`, or `None` where the proof shows absence.
     pub values: Vec<Option<Bytes>>,
-    /// The operation's code, where it may not be warm on the nodes.
-    pub code: Option<Bytes>,
+    /// For each of [`Body::operations`] its code, where it may not be warm on the nodes.
+    pub code: Vec<Option<Bytes>>,
 }
 
 impl Request {
@@ -122,7 +221,7 @@ impl Request {
         keys: &[SecretKey],
         proof: Bytes,
         values: Vec<Option<Bytes>>,
-        code: Option<Bytes>,
+        code: Vec<Option<Bytes>>,
     ) -> Self {
         let mut keys: Vec<_> = keys.iter().map(|key| (key.public(), key)).collect();
         keys.sort_unstable_by_key(|(public, _)| *public);
@@ -142,29 +241,34 @@ impl Request {
 
 impl Encode for Request {
     fn encode_to(&self, out: &mut Vec<u8>) {
+        out.push(CLIENT);
         self.body.encode_to(out);
         codec::put_list(out, &self.signatures);
         codec::put_bytes(out, &self.proof);
-        codec::put_count(out, self.values.len());
-        for value in &self.values {
-            codec::put_option(out, value.as_deref(), codec::put_bytes);
+        for parts in [&self.values, &self.code] {
+            codec::put_count(out, parts.len());
+            parts.iter().for_each(|part| codec::put_option(out, part.as_deref(), codec::put_bytes));
         }
-        codec::put_option(out, self.code.as_deref(), codec::put_bytes);
     }
 }
 
 impl Decode for Request {
     fn decode_from(reader: &mut Reader) -> Result<Self, DecodeError> {
+        match reader.byte("kind of request")? {
+            CLIENT => {}
+            tag => return Err(DecodeError::UnknownTag { field: "kind of request", tag }),
+        }
         let body = Body::decode_from(reader)?;
         let request = Self {
             signatures: reader.list("signatures", SIGNERS_MAX, Signature::decode_from)?,
             proof: reader.bytes("proof", PROOF_BYTES_MAX)?,
             values: reader.list("values", TOUCHED_MAX, |r| r.option("value", |r| r.bytes("value", VALUE_BYTES_MAX)))?,
-            code: reader.option("code", |r| r.bytes("code", MODULE_BYTES_MAX))?,
+            code: reader.list("code", CALLS_MAX, |r| r.option("code", |r| r.bytes("code", MODULE_BYTES_MAX)))?,
             body,
         };
         equal("signatures", request.signatures.len(), "signers", request.body.signers.len())?;
         equal("values", request.values.len(), "touched keys", request.body.touched.len())?;
+        equal("code", request.code.len(), "operations", request.body.operations().len())?;
         Ok(request)
     }
 

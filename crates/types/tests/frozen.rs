@@ -26,6 +26,7 @@ fn encodings() -> Vec<(String, Vec<u8>)> {
         ("body".into(), request().body.encode()),
         ("identity".into(), request().body.identity().encode()),
         ("request".into(), request().encode()),
+        ("request of several calls".into(), long_request().encode()),
         ("request statement".into(), Body::statement(hash(1)).bytes().to_vec()),
         ("result".into(), result(4).encode()),
         ("result statement".into(), result(4).statement(&hash(1)).bytes().to_vec()),
@@ -43,8 +44,8 @@ fn encodings() -> Vec<(String, Vec<u8>)> {
     }
     for (n, receipt) in receipts().iter().enumerate() {
         let code = match &receipt.verdict {
-            Verdict::Applied { .. } => "APPLIED",
-            Verdict::Refused(refusal) => refusal.code(),
+            Verdict::Applied(_) => "APPLIED",
+            Verdict::Refused { refusal, .. } => refusal.code(),
         };
         all.push((format!("receipt {n} {code}"), receipt.encode()));
     }

@@ -38,7 +38,8 @@ fn harass<T: Decode + Encode + PartialEq + Debug>(name: &str, value: &T) {
 fn every_flip_cut_and_tail_is_noticed() {
     harass("body", &request().body);
     harass("request", &request());
-    harass("request without code", &Request { code: None, ..request() });
+    harass("request without code", &Request { code: vec![None], ..request() });
+    harass("request of several calls", &long_request());
     for receipt in receipts() {
         harass(&format!("{receipt:?}"), &receipt);
     }
@@ -82,23 +83,27 @@ fn too_large(field: &'static str, limit: usize) -> DecodeError {
 
 #[test]
 fn counts_above_their_limits_are_refused_by_name() {
-    // Offsets follow from the layout: a request starts with its body, a body with 32 bytes of genesis.
-    let body = Body { operation: key("o"), touched: vec![], arguments: Bytes::new(), signers: vec![], ..body() };
-    let request = Request { body, signatures: vec![], proof: Bytes::new(), values: vec![], code: Some(Bytes::new()) };
+    // Offsets follow from the layout: a request starts with its kind and its body, a body with 32 bytes of genesis.
+    let body = Body { calls: vec![call("o", b"")], touched: vec![], signers: vec![], ..body() };
+    let code = vec![Some(Bytes::new())];
+    let request = Request { body, signatures: vec![], proof: Bytes::new(), values: vec![], code };
     let bytes = request.encode();
-    let touched = 32 + 4 + 1;
-    let arguments = touched + 4;
-    let signers = arguments + 4 + 8 + 16;
+    let calls = 1 + 32;
+    let arguments = calls + 4 + 4 + 1;
+    let touched = arguments + 4 + 8;
+    let signers = touched + 4 + 8 + 16;
     let signatures = signers + 4;
     for (at, field, limit) in [
-        (32, "key", KEY_BYTES_MAX),
-        (touched, "touched keys", TOUCHED_MAX),
+        (calls, "calls", CALLS_MAX),
+        (calls + 4, "key", KEY_BYTES_MAX),
         (arguments, "arguments", ARGUMENT_BYTES_MAX),
+        (touched, "touched keys", TOUCHED_MAX),
         (signers, "signers", SIGNERS_MAX),
         (signatures, "signatures", SIGNERS_MAX),
         (signatures + 4, "proof", PROOF_BYTES_MAX),
         (signatures + 8, "values", TOUCHED_MAX),
-        (signatures + 13, "code", MODULE_BYTES_MAX),
+        (signatures + 12, "code", CALLS_MAX),
+        (signatures + 17, "code", MODULE_BYTES_MAX),
     ] {
         assert_eq!(Request::decode(&with_count(&bytes, at, u32::MAX)), Err(too_large(field, limit)), "{field}");
         let limit = u32::try_from(limit).unwrap();
@@ -115,7 +120,9 @@ fn counts_above_their_limits_are_refused_by_name() {
     assert_eq!(Block::decode(&first), Err(too_large("request", REQUEST_BYTES_MAX)));
 
     let receipt = applied().encode();
-    let output = 32 + 8 + 4 + 8 + 1;
+    let calls = 32 + 8 + 4 + 8 + 1;
+    assert_eq!(Receipt::decode(&with_count(&receipt, calls, u32::MAX)), Err(too_large("calls", CALLS_MAX)));
+    let output = calls + 4;
     assert_eq!(Receipt::decode(&with_count(&receipt, output, u32::MAX)), Err(too_large("output", OUTPUT_BYTES_MAX)));
     let events = output + 4 + 2;
     assert_eq!(Receipt::decode(&with_count(&receipt, events, u32::MAX)), Err(too_large("events", EVENTS_MAX)));
@@ -147,7 +154,10 @@ fn whole_values_have_limits_of_their_own() {
 #[test]
 fn the_events_of_a_receipt_share_one_limit() {
     let event = |len: usize| Event { topic: Bytes::new(), data: vec![0; len].into() };
-    let receipt = |events| Receipt { verdict: Verdict::Applied { output: Bytes::new(), events }, ..applied() };
+    let receipt = |events| {
+        let call = CallOutput { output: Bytes::new(), events };
+        Receipt { verdict: Verdict::Applied(vec![call]), ..applied() }
+    };
     let full = receipt(vec![event(EVENT_BYTES_MAX - 1), event(1)]);
     assert_eq!(Receipt::decode(&full.encode()), Ok(full));
     let over = receipt(vec![event(EVENT_BYTES_MAX - 1), event(2)]);
@@ -208,6 +218,12 @@ fn a_request_has_a_signature_for_each_signer_and_a_value_for_each_key() {
     stripped.signatures.pop();
     let refused = Request::decode(&stripped.encode());
     assert!(matches!(&refused, Err(DecodeError::Invalid { field: "signatures", .. })), "{refused:?}");
+    let mut stripped = long_request();
+    stripped.code.pop();
+    let refused = Request::decode(&stripped.encode());
+    assert!(matches!(&refused, Err(DecodeError::Invalid { field: "code", .. })), "{refused:?}");
+    let refused = Body::decode(&Body { calls: vec![], ..body() }.encode());
+    assert!(matches!(&refused, Err(DecodeError::Invalid { field: "calls", .. })), "{refused:?}");
     let mut stripped = request();
     stripped.values.pop();
     let refused = Request::decode(&stripped.encode());
@@ -215,12 +231,26 @@ fn a_request_has_a_signature_for_each_signer_and_a_value_for_each_key() {
 }
 
 #[test]
+fn the_first_bytes_tell_what_is_ordered() {
+    use pleach_types::request::{Kind, SystemAction};
+    assert_eq!(Kind::of(&request().encode().into()), Ok(Kind::Client));
+    let of = |bytes: &'static [u8]| Kind::of(&Bytes::from_static(bytes));
+    for (action, byte) in [(SystemAction::Complain, 0), (SystemAction::Change, 1), (SystemAction::Ready, 2)] {
+        assert_eq!(Kind::of(&vec![1, byte, 9].into()), Ok(Kind::System(action)));
+    }
+    assert!(matches!(of(&[1, 3]), Err(DecodeError::UnknownTag { tag: 3, .. })));
+    assert!(matches!(of(&[2]), Err(DecodeError::UnknownTag { tag: 2, .. })));
+    assert!(matches!((of(&[]), of(&[1])), (Err(DecodeError::Truncated { .. }), Err(DecodeError::Truncated { .. }))));
+    assert!(Request::decode(&[1, 0]).is_err(), "a request of the system is not a client's");
+}
+
+#[test]
 fn the_identity_is_of_the_body_alone() {
     let whole = request();
     let identity = whole.body.identity();
-    let other = Request::sign(body(), &[secret(2), secret(1), secret(2)], Bytes::new(), vec![None; 3], None);
+    let other = Request::sign(body(), &[secret(2), secret(1), secret(2)], Bytes::new(), vec![None; 3], vec![None]);
     assert_eq!(other.body.identity(), identity, "witness, or the order in which signers are given, matters");
-    let fewer = Request::sign(body(), &[secret(1)], Bytes::new(), vec![None; 3], None);
+    let fewer = Request::sign(body(), &[secret(1)], Bytes::new(), vec![None; 3], vec![None]);
     assert_ne!(fewer.body.identity(), identity, "the signers do not matter");
     let bytes = whole.body.encode();
     for bit in 0..bytes.len() * 8 {

@@ -8,7 +8,7 @@ use std::fmt::Debug;
 use bytes::Bytes;
 use pleach_types::api::{Base64, Value};
 use pleach_types::certificate::ResultProof;
-use pleach_types::receipt::{HostMisuse, Limited, Void};
+use pleach_types::receipt::{HostMisuse, Limited};
 use pleach_types::*;
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
@@ -41,12 +41,13 @@ fn signatures() -> impl Strategy<Value = Signature> {
 
 fn bodies() -> impl Strategy<Value = Body> {
     let sets = (btree_set(keys(), 0..6), btree_set(publics(), 0..4));
-    (hashes(), keys(), sets, bytes(64), any::<u64>(), any::<[u8; 16]>()).prop_map(
-        |(genesis, operation, (touched, signers), arguments, base, nonce)| Body {
+    let calls = vec((keys(), bytes(64)).prop_map(|(operation, arguments)| Call { operation, arguments }), 1..4);
+    (hashes(), calls, sets, any::<u64>(), any::<u64>(), any::<[u8; 16]>()).prop_map(
+        |(genesis, calls, (touched, signers), gas, base, nonce)| Body {
             genesis,
-            operation,
+            calls,
+            gas,
             touched: touched.into_iter().collect(),
-            arguments,
             base,
             nonce,
             signers: signers.into_iter().collect(),
@@ -55,10 +56,15 @@ fn bodies() -> impl Strategy<Value = Body> {
 }
 
 fn requests() -> impl Strategy<Value = Request> {
-    (bodies(), bytes(64), prop::option::of(bytes(32))).prop_flat_map(|(body, proof, code)| {
-        let (signers, touched) = (body.signers.len(), body.touched.len());
-        (vec(signatures(), signers), vec(prop::option::of(bytes(20)), touched)).prop_map(move |(signatures, values)| {
-            Request { body: body.clone(), signatures, proof: proof.clone(), values, code: code.clone() }
+    (bodies(), bytes(64)).prop_flat_map(|(body, proof)| {
+        let parts = |count| vec(prop::option::of(bytes(20)), count);
+        let (values, code) = (parts(body.touched.len()), parts(body.operations().len()));
+        (vec(signatures(), body.signers.len()), values, code).prop_map(move |(signatures, values, code)| Request {
+            body: body.clone(),
+            signatures,
+            proof: proof.clone(),
+            values,
+            code,
         })
     })
 }
@@ -79,14 +85,16 @@ fn refusals() -> impl Strategy<Value = Refusal> {
         (keys(), keys()).prop_map(|(operation, key)| Refusal::DomainViolation { operation, key }),
         misuse.prop_map(Refusal::HostMisuse),
         (limited, any::<u64>()).prop_map(|(what, limit)| Refusal::LimitExceeded { what, limit }),
+        any::<[u8; 2]>().prop_map(|[signed, needed]| Refusal::NotApproved { signed, needed }),
     ]
 }
 
 fn some_receipts() -> impl Strategy<Value = Receipt> {
     let events = vec((bytes(9), bytes(30)).prop_map(|(topic, data)| Event { topic, data }), 0..5);
     let verdict = prop_oneof![
-        (bytes(40), events).prop_map(|(output, events)| Verdict::Applied { output, events }),
-        refusals().prop_map(Verdict::Refused),
+        vec((bytes(40), events).prop_map(|(output, events)| CallOutput { output, events }), 0..3)
+            .prop_map(Verdict::Applied),
+        (any::<Option<u8>>(), refusals()).prop_map(|(call, refusal)| Verdict::Refused { call, refusal }),
     ];
     (hashes(), any::<u64>(), any::<u32>(), any::<u64>(), verdict)
         .prop_map(|(identity, height, index, gas, verdict)| Receipt { identity, height, index, gas, verdict })
@@ -173,6 +181,7 @@ proptest! {
         round(&request)?;
         round(&refusal)?;
         round(&receipt)?;
+        prop_assert_eq!(receipt.encoded_len(), receipt.encode().len());
         round(&result)?;
         round(&block.header.context)?;
         round(&block.header)?;
@@ -230,7 +239,7 @@ fn codes_are_distinct_and_shouted() {
         assert!(!refusal.to_string().is_empty());
         assert_eq!(refusal.is_retryable(), refusal.code() == "STALE_RECORD");
     }
-    assert_eq!(codes.len(), 12);
+    assert_eq!(codes.len(), 13);
     let void = Void::Duplicate { height: 7 };
     let json = serde_json::to_string(&void).unwrap();
     assert_eq!(serde_json::from_str::<Void>(&json).unwrap(), void);

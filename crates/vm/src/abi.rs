@@ -41,6 +41,8 @@ pub enum Field {
     Genesis,
     /// [`VERSION`], a `u32`.
     AbiVersion,
+    /// The place of the call in its request, a `u32`.
+    Call,
 }
 
 impl Field {
@@ -54,6 +56,7 @@ impl Field {
             3 => Self::Height,
             4 => Self::Genesis,
             5 => Self::AbiVersion,
+            6 => Self::Call,
             _ => return None,
         })
     }

@@ -1,6 +1,8 @@
 //! Prepared programs, so that an operation that runs often is checked, rewritten and translated once.
 //!
-//! Whether a program is cached never shows in an outcome: the price of preparing is charged every time.
+//! Whether a program is cached never shows in an outcome: what translating costs is charged where the *order* says that the
+//! code is not warm, on all nodes alike. The cache holds several times what may be warm at once (`limits.warm_code_bytes`),
+//! so that nothing warm has to be translated while others wait for a vote, unless the node has just started.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,8 +11,6 @@ use pleach_types::Hash;
 
 use crate::engine::Program;
 
-/// Bytes of source modules that the cache holds programs of. A translated module takes a few times its source.
-const SOURCE_BYTES: usize = 32 << 20;
 /// Programs, valid or not, that the cache remembers.
 const ENTRIES: usize = 4_096;
 
@@ -38,8 +38,10 @@ pub(crate) enum Prepared {
 /// A program and what it costs before its first instruction.
 pub(crate) struct Ready {
     pub(crate) program: Arc<dyn Program>,
-    /// Pages of memory and elements of the table that each instance starts with, in gas.
+    /// What an instance is made of, in gas.
     pub(crate) instance_gas: u64,
+    /// What checking and translating cost, in gas, where the code is not warm.
+    pub(crate) cold_gas: u64,
     /// Whether `_initialize` is called first.
     pub(crate) initialize: bool,
 }
@@ -51,8 +53,9 @@ struct Entry {
 }
 
 /// Least recently used goes first.
-#[derive(Default)]
 pub(crate) struct Cache {
+    /// Bytes of source modules whose programs it holds. A translated module takes some times its source.
+    bytes_max: usize,
     entries: BTreeMap<CacheKey, Entry>,
     by_use: BTreeMap<u64, CacheKey>,
     bytes: usize,
@@ -60,6 +63,11 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
+    /// An empty cache for programs of so many bytes of source.
+    pub(crate) const fn new(bytes_max: usize) -> Self {
+        Self { bytes_max, entries: BTreeMap::new(), by_use: BTreeMap::new(), bytes: 0, clock: 0 }
+    }
+
     pub(crate) fn get(&mut self, key: &CacheKey) -> Option<Prepared> {
         let entry = self.entries.get_mut(key)?;
         self.by_use.remove(&entry.used);
@@ -77,7 +85,7 @@ impl Cache {
         self.by_use.insert(self.clock, key);
         self.entries.insert(key, Entry { prepared, bytes, used: self.clock });
         self.bytes += bytes;
-        while self.bytes > SOURCE_BYTES || self.entries.len() > ENTRIES {
+        while self.bytes > self.bytes_max || self.entries.len() > ENTRIES {
             let Some((_, oldest)) = self.by_use.pop_first() else { break };
             self.remove(&oldest);
         }
@@ -103,7 +111,7 @@ mod tests {
 
     #[test]
     fn the_number_of_entries_is_bounded_and_the_least_recently_used_goes_first() {
-        let mut cache = Cache::default();
+        let mut cache = Cache::new(1 << 20);
         for n in 0..ENTRIES {
             cache.insert(key(n), Prepared::Invalid, 100);
         }
@@ -116,7 +124,7 @@ mod tests {
 
     #[test]
     fn every_part_of_the_key_counts() {
-        let mut cache = Cache::default();
+        let mut cache = Cache::new(1 << 20);
         cache.insert(key(0), Prepared::Invalid, 1);
         assert!(cache.get(&CacheKey { cost_table: 2, ..key(0) }).is_none());
         assert!(cache.get(&CacheKey { module_bytes: 2, ..key(0) }).is_none());

@@ -9,9 +9,9 @@ use std::fmt;
 use pleach_types::Limits;
 use thiserror::Error;
 use wasmparser::{
-    BinaryReaderError, CompositeInnerType, Encoding, ExternalKind, FuncToValidate, FuncType, FuncValidatorAllocations,
-    FunctionBody, Operator, Parser, Payload, TypeRef, ValType, ValidPayload, Validator, ValidatorResources,
-    WasmFeatures,
+    BinaryReaderError, CompositeInnerType, ElementItems, Encoding, ExternalKind, FuncToValidate, FuncType,
+    FuncValidatorAllocations, FunctionBody, Operator, Parser, Payload, TypeRef, ValType, ValidPayload, Validator,
+    ValidatorResources, WasmFeatures,
 };
 
 use crate::abi;
@@ -178,6 +178,10 @@ pub struct ModuleInfo {
     pub initial_pages: u64,
     /// Elements of its table.
     pub table_elements: u64,
+    /// Items of its element segments.
+    pub element_items: u64,
+    /// Bytes of the sections that an instance is made of: all but the bodies of functions and custom sections.
+    pub instance_bytes: u64,
     /// Whether it has an `_initialize` function to call first.
     pub initialize: bool,
     /// Text of the section that describes the arguments, if it is text.
@@ -255,6 +259,22 @@ pub(crate) fn validate(code: &[u8], module_bytes: usize) -> Result<Checked, Inva
     checker.finish()
 }
 
+/// Bytes of a section that every instance is made of.
+fn instance_bytes(payload: &Payload<'_>) -> u64 {
+    let range = match payload {
+        Payload::TypeSection(section) => section.range(),
+        Payload::ImportSection(section) => section.range(),
+        Payload::FunctionSection(section) => section.range(),
+        Payload::TableSection(section) => section.range(),
+        Payload::GlobalSection(section) => section.range(),
+        Payload::ExportSection(section) => section.range(),
+        Payload::ElementSection(section) => section.range(),
+        Payload::DataSection(section) => section.range(),
+        _ => return 0,
+    };
+    range.end - range.start
+}
+
 /// Walks over a module's sections.
 struct Checker {
     validator: Validator,
@@ -330,6 +350,7 @@ impl Checker {
 
     /// What a section must look like beyond being valid.
     fn shape(&mut self, payload: &Payload<'_>) -> Result<(), Problem> {
+        self.info.instance_bytes += instance_bytes(payload);
         match payload {
             Payload::TypeSection(section) => {
                 for group in section.clone() {
@@ -374,6 +395,14 @@ impl Checker {
                 for export in section.clone() {
                     let export = export?;
                     self.export(export.name, export.kind, export.index)?;
+                }
+            }
+            Payload::ElementSection(section) => {
+                for element in section.clone() {
+                    self.info.element_items += match element?.items {
+                        ElementItems::Functions(items) => u64::from(items.count()),
+                        ElementItems::Expressions(_, items) => u64::from(items.count()),
+                    };
                 }
             }
             Payload::CustomSection(section) if section.name() == abi::ARGUMENTS_SECTION => {

@@ -2,9 +2,13 @@
 //! never changes: it decides receipts.
 //!
 //! One gas is about a nanosecond in the interpreter, and nothing takes more than three for it: weights follow a sweep of
-//! every kind of instruction, call and instance (threat W2).
+//! every kind of instruction, call, instance and module (threat W2; `pleach-bench --prices`). What an execution leaves
+//! behind is dearer: its price is not the time of copying but the memory and the disk of every node, for as long as it is
+//! kept. A budget of gas bounds both (`docs/limits.md`).
 
 use wasmparser::Operator;
+
+use crate::check::ModuleInfo;
 
 /// A versioned price list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,11 +17,26 @@ pub struct CostTable {
     pub version: u32,
     /// Any execution, before it begins: making the instance.
     pub execution: u64,
-    /// Each byte of the module: checking, rewriting and translating it, whether or not a node has it cached.
-    pub module_byte: u64,
+    /// Each byte of code that is not warm: checking, rewriting and translating it, whether or not a node has it cached.
+    pub cold_byte: u64,
+    /// Each function of code that is not warm: small ones take longer to translate than their bytes.
+    pub cold_function: u64,
+    /// Each byte of a module that is not the body of a function: what an instance is made of, warm or not.
+    pub instance_byte: u64,
+    /// Each record that a request touches: looked up, compared, carried through the window.
+    pub record: u64,
+    /// Each write or removal of a record, beyond its bytes: a path in the window of every node, and a row on its disk.
+    pub write: u64,
+    /// Each byte of a value that is written: kept in memory until the disk has it, and on the disk until the window has
+    /// passed, even when it was replaced.
+    pub written_byte: u64,
+    /// Each event, beyond its bytes.
+    pub event: u64,
+    /// Each byte of output, event or abort message: kept by every node, for whoever asks, until it is forgotten.
+    pub receipt_byte: u64,
     /// Each page of memory, at the start and when it grows.
     pub page: u64,
-    /// Each element of the table, at the start.
+    /// Each element of the table, at the start, and each item of a segment that fills it.
     pub element: u64,
     /// Each straight run of instructions that is begun, beyond the instructions: taking its price off the counter, which an
     /// interpreter does in instructions too. Without it, code that jumps all the time would be ten times too cheap.
@@ -58,9 +77,16 @@ pub struct CostTable {
 pub const V1: CostTable = CostTable {
     version: 1,
     execution: 2_000,
-    module_byte: 1,
+    cold_byte: 50,
+    cold_function: 1_000,
+    instance_byte: 1,
+    record: 500,
+    write: 1_000,
+    written_byte: 10,
+    event: 500,
+    receipt_byte: 40,
     page: 5_000,
-    element: 1,
+    element: 10,
     run: 5,
     local: 1,
     instruction: 1,
@@ -87,6 +113,18 @@ impl CostTable {
             1 => Some(&V1),
             _ => None,
         }
+    }
+
+    /// What an instance of a module costs before its first instruction.
+    pub(crate) const fn instance(&self, info: &ModuleInfo) -> u64 {
+        self.page * info.initial_pages
+            + self.element * (info.table_elements + info.element_items)
+            + self.instance_byte * info.instance_bytes
+    }
+
+    /// What translating a module costs beyond its bytes, where it is not warm.
+    pub(crate) const fn cold_functions(&self, info: &ModuleInfo) -> u64 {
+        self.cold_function * info.functions as u64
     }
 
     /// What one instruction costs, beyond what depends on its operands.

@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use pleach_types::execution::{Call, Effects};
+use pleach_types::execution::{Effects, Execution};
 use pleach_types::limits::{ABORT_BYTES_MAX, EVENT_BYTES_MAX, EVENTS_MAX, KEY_BYTES_MAX, OUTPUT_BYTES_MAX};
-use pleach_types::receipt::{Event, HostMisuse, Limited, Refusal};
+use pleach_types::receipt::{CallOutput, Event, HostMisuse, Limited, Refusal};
 use pleach_types::{Hash, Height, Key, PublicKey, Signature};
 
 use crate::abi::{ABSENT, Field, VERSION};
@@ -50,6 +50,7 @@ pub(crate) struct Host {
     identity: Hash,
     genesis: Hash,
     height: Height,
+    call: u32,
     value_limit: u64,
     records_limit: u64,
     records: Vec<Record>,
@@ -63,7 +64,7 @@ pub(crate) struct Host {
 
 impl Host {
     /// Takes over what the operation may see.
-    pub(crate) fn new(call: &Call<'_>, costs: &'static CostTable) -> Self {
+    pub(crate) fn new(call: &Execution<'_>, costs: &'static CostTable) -> Self {
         let records: Vec<Record> = (call.touched.iter().zip(call.values))
             .map(|(key, value)| Record { key: key.clone(), before: value.clone(), now: value.clone() })
             .collect();
@@ -75,6 +76,7 @@ impl Host {
             identity: *call.identity,
             genesis: *call.genesis,
             height: call.height,
+            call: call.call,
             value_limit: call.limits.value_bytes.into(),
             records_limit: call.limits.record_bytes.into(),
             record_bytes: records.iter().map(|r| length(&r.now)).sum(),
@@ -99,7 +101,7 @@ impl Host {
     pub(crate) fn into_effects(self) -> Effects {
         let writes: BTreeMap<Key, Option<Bytes>> =
             self.records.into_iter().filter(|r| r.before != r.now).map(|r| (r.key, r.now)).collect();
-        Effects { writes, output: self.output, events: self.events }
+        Effects { writes, output: CallOutput { output: self.output, events: self.events } }
     }
 
     fn charge(&mut self, gas: u64) -> Result<(), Stop> {
@@ -110,6 +112,11 @@ impl Host {
 
     fn charge_bytes(&mut self, bytes: usize) -> Result<(), Stop> {
         self.charge(self.costs.host_byte.saturating_mul(bytes as u64))
+    }
+
+    /// For bytes of a receipt, which stay: output, events, the words of an abort.
+    fn charge_receipt(&mut self, bytes: usize) -> Result<(), Stop> {
+        self.charge((self.costs.receipt_byte + self.costs.host_byte).saturating_mul(bytes as u64))
     }
 
     /// Checks the whole destination, not only the part that is used: whether a pointer is right must not
@@ -195,18 +202,18 @@ impl Host {
     }
 
     pub(crate) fn rec_put(&mut self, memory: &mut [u8], handle: u32, ptr: u32, len: u32) -> Result<(), Stop> {
-        self.charge(self.costs.host)?;
+        self.charge(self.costs.host + self.costs.write)?;
         self.writable(handle)?;
         let value = range(memory, ptr, len)?;
         if u64::from(len) > self.value_limit {
             return Err(Stop::Refused(Refusal::LimitExceeded { what: Limited::Value, limit: self.value_limit }));
         }
-        self.charge_bytes(value.len())?;
+        self.charge((self.costs.written_byte + self.costs.host_byte).saturating_mul(value.len() as u64))?;
         self.replace(handle, Some(Bytes::copy_from_slice(value)))
     }
 
     pub(crate) fn rec_del(&mut self, _: &mut [u8], handle: u32) -> Result<(), Stop> {
-        self.charge(self.costs.host)?;
+        self.charge(self.costs.host + self.costs.write)?;
         self.writable(handle)?;
         self.replace(handle, None)
     }
@@ -223,6 +230,7 @@ impl Host {
             Field::Height => self.give(memory, &self.height.to_le_bytes(), dst, cap),
             Field::Genesis => self.give(memory, &self.genesis.0.clone(), dst, cap),
             Field::AbiVersion => self.give(memory, &VERSION.to_le_bytes(), dst, cap),
+            Field::Call => self.give(memory, &self.call.to_le_bytes(), dst, cap),
         }
     }
 
@@ -264,7 +272,8 @@ impl Host {
         if output.len() > OUTPUT_BYTES_MAX {
             return Err(limit_exceeded(Limited::Output, OUTPUT_BYTES_MAX));
         }
-        self.output = Bytes::copy_from_slice(self.take(memory, ptr, len)?);
+        self.charge_receipt(output.len())?;
+        self.output = Bytes::copy_from_slice(output);
         Ok(())
     }
 
@@ -276,7 +285,7 @@ impl Host {
         data: u32,
         data_len: u32,
     ) -> Result<(), Stop> {
-        self.charge(self.costs.host)?;
+        self.charge(self.costs.host + self.costs.event)?;
         let (topic, data) = (range(memory, topic, topic_len)?, range(memory, data, data_len)?);
         if self.events.len() >= EVENTS_MAX {
             return Err(limit_exceeded(Limited::Events, EVENTS_MAX));
@@ -286,7 +295,7 @@ impl Host {
         if bytes > EVENT_BYTES_MAX {
             return Err(limit_exceeded(Limited::Events, EVENT_BYTES_MAX));
         }
-        self.charge_bytes(topic.len() + data.len())?;
+        self.charge_receipt(topic.len() + data.len())?;
         self.event_bytes = bytes;
         self.events.push(Event { topic: Bytes::copy_from_slice(topic), data: Bytes::copy_from_slice(data) });
         Ok(())
@@ -302,7 +311,7 @@ impl Host {
         self.charge(self.costs.host)?;
         let message = range(memory, ptr, len)?;
         let message = &message[..message.len().min(ABORT_BYTES_MAX)];
-        self.charge_bytes(message.len())?;
+        self.charge_receipt(message.len())?;
         Err(Stop::Refused(Refusal::Aborted { code, message: text(message) }))
     }
 }

@@ -4,7 +4,7 @@
 //! module -> check -> rewrite (gas and stack counters) -> engine -> run with the host functions of pleach_v1 -> Outcome
 //! ```
 //!
-//! The outcome of a call is a function of the call alone (DESIGN section 5): the same on every node, engine,
+//! The outcome of an execution is a function of the execution alone (DESIGN section 5): the same on every node, engine,
 //! machine and cache state. Nothing here reads a clock, a file or a socket.
 
 pub mod abi;
@@ -18,21 +18,27 @@ mod engine;
 mod host;
 mod rewrite;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use pleach_types::Limits;
-use pleach_types::execution::{Call, Executor, Outcome};
+use bytes::Bytes;
+use pleach_types::execution::{Execution, Executor, Outcome};
 use pleach_types::receipt::Refusal;
+use pleach_types::{Hash, Limits};
 use thiserror::Error;
 
 pub use check::{InvalidOperation, ModuleInfo, check, check_within};
 pub use schema::{ArgumentError, Schema, arguments_schema};
 
 use cache::{Cache, CacheKey, Prepared, Ready};
+use check::Checked;
 use cost::CostTable;
 use engine::interpreter::Interpreter;
 use engine::{Budget, Engine, Run};
 use host::{Host, Stop};
+
+/// How many times as much code as may be warm is kept translated: forks of blocks that are not final yet may each have
+/// warm code of their own.
+const CACHE_TIMES: usize = 2;
 
 /// Runs operations. Shared freely between threads; prepared programs are kept for the next call.
 pub struct Vm {
@@ -71,60 +77,130 @@ impl Vm {
 
     fn on(limits: &Limits, engine: Box<dyn Engine>) -> Result<Self, VmError> {
         CostTable::of(limits.cost_table).ok_or(VmError::UnknownCostTable(limits.cost_table))?;
-        Ok(Self { engine, cache: Mutex::default() })
+        Ok(Self { engine, cache: Mutex::new(Cache::new(CACHE_TIMES * limits.warm_code_bytes as usize)) })
     }
 
-    /// The prepared program of a call's module, from the cache or made now.
-    fn prepare(&self, call: &Call<'_>, costs: &CostTable) -> Prepared {
-        let key =
-            CacheKey { code: *call.code_digest, cost_table: costs.version, module_bytes: call.limits.module_bytes };
+    /// The program of a module, from the cache or made now, if `paid` covers what translating it costs. Looking at what
+    /// it is made of is paid for already.
+    ///
+    /// # Errors
+    /// [`Unprepared`].
+    fn program(
+        &self,
+        (digest, code): (&Hash, &[u8]),
+        limits: &Limits,
+        costs: &CostTable,
+        mut paid: impl FnMut(u64) -> bool,
+    ) -> Result<Arc<Ready>, Unprepared> {
+        let key = CacheKey { code: *digest, cost_table: costs.version, module_bytes: limits.module_bytes };
         // No step under the lock can leave the cache half changed, so a panic elsewhere does not spoil it.
-        if let Some(prepared) = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return prepared;
+        let cached = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(&key);
+        let (prepared, length) = match cached {
+            Some(Prepared::Ready(ready)) if paid(ready.cold_gas) => return Ok(ready),
+            Some(Prepared::Ready(_)) => return Err(Unprepared::Unpaid),
+            Some(Prepared::Invalid) => return Err(Unprepared::Invalid),
+            None => match check::validate(code, limits.module_bytes as usize) {
+                Ok(checked) if !paid(costs.cold_functions(&checked.info)) => return Err(Unprepared::Unpaid),
+                Ok(checked) => (self.translate(code, &checked, costs), code.len()),
+                Err(_) => (Prepared::Invalid, 0),
+            },
+        };
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner).insert(key, prepared.clone(), length);
+        match prepared {
+            Prepared::Ready(ready) => Ok(ready),
+            Prepared::Invalid => Err(Unprepared::Invalid),
         }
-        let prepared = self.translate(call.code, call.limits, costs);
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner).insert(key, prepared.clone(), call.code.len());
-        prepared
     }
 
-    fn translate(&self, code: &[u8], limits: &Limits, costs: &CostTable) -> Prepared {
-        let Ok(checked) = check::validate(code, limits.module_bytes as usize) else { return Prepared::Invalid };
-        let Ok(rewritten) = rewrite::instrument(code, &checked, costs) else { return Prepared::Invalid };
+    fn translate(&self, code: &[u8], checked: &Checked, costs: &CostTable) -> Prepared {
+        let Ok(rewritten) = rewrite::instrument(code, checked, costs) else { return Prepared::Invalid };
         // The check is stricter than every engine: the tests hold them to it.
         let Ok(program) = self.engine.compile(&rewritten) else { return Prepared::Invalid };
-        let instance_gas = checked.info.initial_pages * costs.page + checked.info.table_elements * costs.element;
-        Prepared::Ready(Ready { program, instance_gas, initialize: checked.info.initialize }.into())
+        let info = &checked.info;
+        let (instance_gas, cold_gas) = (costs.instance(info), costs.cold_functions(info));
+        Prepared::Ready(Ready { program, instance_gas, cold_gas, initialize: info.initialize }.into())
     }
 
-    fn run(&self, call: &Call<'_>, costs: &'static CostTable) -> Outcome {
-        let limit = call.limits.gas;
-        let refuse = |gas, refusal| Outcome { gas, result: Err(refusal) };
-        // Charged before the module is looked at, whether or not it is cached.
-        let loading = costs.execution + costs.module_byte * call.code.len() as u64;
-        let Some(gas) = limit.checked_sub(loading) else {
-            return refuse(limit, Refusal::OutOfGas { limit });
-        };
-        let host = Host::new(call, costs);
-        if let Err(refusal) = host.check_records() {
-            return refuse(loading, refusal);
+    fn run(&self, execution: &Execution<'_>, costs: &'static CostTable) -> Outcome {
+        let limit = execution.gas;
+        let mut gas = Tank { limit, left: limit };
+        let host = Host::new(execution, costs);
+        match self.load(execution, costs, &host, &mut gas) {
+            Ok((ready, budget)) => settle(limit, ready.program.run(host, budget)),
+            Err((loaded, refusal)) => {
+                let used = if matches!(refusal, Refusal::OutOfGas { .. }) { limit } else { limit - gas.left };
+                Outcome { gas: used, loaded, result: Err(refusal) }
+            }
         }
-        let Prepared::Ready(ready) = self.prepare(call, costs) else {
-            return refuse(loading, Refusal::OperationInvalid(call.operation.clone()));
-        };
-        let Some(gas) = gas.checked_sub(ready.instance_gas).and_then(|gas| i64::try_from(gas).ok()) else {
-            return refuse(limit, Refusal::OutOfGas { limit });
-        };
-        let budget = Budget { gas, stack: check::limits::STACK_SLOTS, initialize: ready.initialize };
-        settle(limit, ready.program.run(host, budget))
+    }
+
+    /// Everything before the first instruction. A refusal comes with whether the code is paid for by then.
+    fn load(
+        &self,
+        execution: &Execution<'_>,
+        costs: &'static CostTable,
+        host: &Host,
+        gas: &mut Tank,
+    ) -> Result<(Arc<Ready>, Budget), (bool, Refusal)> {
+        let loaded = execution.warm;
+        let failed = |refusal| (loaded, refusal);
+        gas.take(costs.execution + costs.record * execution.touched.len() as u64).map_err(failed)?;
+        // Whether the code is warm is for the order to say: what this node has in its cache must not show.
+        if !execution.warm {
+            gas.take(costs.cold_byte * execution.code.len() as u64).map_err(failed)?;
+        }
+        host.check_records().map_err(failed)?;
+        let paid = |cold: u64| execution.warm || gas.take(cold).is_ok();
+        let code = (execution.code_digest, &execution.code[..]);
+        let ready = self.program(code, execution.limits, costs, paid).map_err(|why| match why {
+            Unprepared::Unpaid => (loaded, Refusal::OutOfGas { limit: execution.gas }),
+            Unprepared::Invalid => (loaded, Refusal::OperationInvalid(execution.operation.clone())),
+        })?;
+        gas.take(ready.instance_gas).map_err(|refusal| (true, refusal))?;
+        // Limits keep gas far below 2^63.
+        let left = i64::try_from(gas.left).unwrap_or(i64::MAX);
+        let budget = Budget { gas: left, stack: check::limits::STACK_SLOTS, initialize: ready.initialize };
+        Ok((ready, budget))
+    }
+}
+
+/// Why there is no program to run.
+enum Unprepared {
+    /// The gas does not pay for translating it.
+    Unpaid,
+    /// The module is not an operation.
+    Invalid,
+}
+
+/// Gas that is left before the operation itself begins.
+struct Tank {
+    limit: u64,
+    left: u64,
+}
+
+impl Tank {
+    fn take(&mut self, gas: u64) -> Result<(), Refusal> {
+        self.left = self.left.checked_sub(gas).ok_or(Refusal::OutOfGas { limit: self.limit })?;
+        Ok(())
     }
 }
 
 impl Executor for Vm {
-    fn execute(&self, call: &Call<'_>) -> Outcome {
-        match CostTable::of(call.limits.cost_table) {
-            Some(costs) => self.run(call, costs),
+    fn execute(&self, execution: &Execution<'_>) -> Outcome {
+        match CostTable::of(execution.limits.cost_table) {
+            Some(costs) => self.run(execution, costs),
             // `new` refuses such limits; a caller that changes them afterwards gets no execution.
-            None => Outcome { gas: 0, result: Err(Refusal::OperationInvalid(call.operation.clone())) },
+            None => {
+                let refusal = Refusal::OperationInvalid(execution.operation.clone());
+                Outcome { gas: 0, loaded: false, result: Err(refusal) }
+            }
+        }
+    }
+
+    fn prepare(&self, limits: &Limits, digest: &Hash, code: &Bytes) {
+        if let Some(costs) = CostTable::of(limits.cost_table) {
+            // What is invalid is remembered as such too.
+            drop(self.program((digest, code), limits, costs, |_| true));
         }
     }
 }
@@ -138,7 +214,7 @@ impl std::fmt::Debug for Vm {
 /// What a run came to. The counters decide before the engine's own words do: those differ between engines.
 fn settle(limit: u64, run: Run) -> Outcome {
     let Ok(left) = u64::try_from(run.gas) else {
-        return Outcome { gas: limit, result: Err(Refusal::OutOfGas { limit }) };
+        return Outcome { gas: limit, loaded: true, result: Err(Refusal::OutOfGas { limit }) };
     };
     let result = match run.host.stop {
         Some(Stop::OutOfGas) => Err(Refusal::OutOfGas { limit }),
@@ -147,5 +223,5 @@ fn settle(limit: u64, run: Run) -> Outcome {
         None if !run.returned => Err(Refusal::Trap),
         None => Ok(run.host.into_effects()),
     };
-    Outcome { gas: limit - left, result }
+    Outcome { gas: limit - left, loaded: true, result }
 }

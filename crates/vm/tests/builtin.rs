@@ -85,7 +85,7 @@ impl Db {
                             None => self.0.remove(key.as_str()),
                         };
                     }
-                    return Ok(effects.output);
+                    return Ok(effects.output.output);
                 }
             }
         }

@@ -131,7 +131,7 @@ fn hashes_and_signatures_are_checked_natively() {
          (call $ret (i32.const 500) (i32.const 1))",
     );
     let good = case.clone().arguments(arguments.clone()).run();
-    assert_eq!(good.result.unwrap().output, &[1][..]);
+    assert_eq!(good.result.unwrap().output.output, &[1][..]);
     assert!(good.gas > 300_000);
     arguments[100] ^= 1;
     assert_eq!(case.clone().arguments(arguments).effects().output, &[0][..]);

@@ -9,19 +9,21 @@ use pleach_types::{Hash, Limits};
 use pleach_vm::cost::V1;
 use pleach_vm::{InvalidOperation, Vm, check};
 
+/// The gas that a request may declare at most, and declares here.
+const GAS: u64 = 30_000_000;
+
 fn gas_of(body: &str) -> u64 {
     let outcome = Case::body(body).run();
     assert!(outcome.result.is_ok(), "{body}: {:?}", outcome.result);
-    // What depends on the size of the module is not what the tests ask for.
-    outcome.gas - Case::body(body).code.len() as u64
+    outcome.gas
 }
 
 #[test]
 fn an_endless_loop_ends_with_all_gas_used() {
     for body in ["(loop (br 0))", "(loop (br_if 0 (i32.const 1)))", "(loop (br_table 0 0 (i32.const 5)))"] {
         let outcome = Case::body(body).run();
-        assert_eq!(outcome.result, Err(Refusal::OutOfGas { limit: 10_000_000 }), "{body}");
-        assert_eq!(outcome.gas, 10_000_000);
+        assert_eq!(outcome.result, Err(Refusal::OutOfGas { limit: GAS }), "{body}");
+        assert_eq!(outcome.gas, GAS);
     }
 }
 
@@ -207,8 +209,7 @@ fn prices_are_those_of_the_table() {
             "(module (memory (export \"memory\") 1) (global $g (mut i32) (i32.const 0)) (func $f (global.set $g (global.get $g)))
                (func (export \"pleach_run\") {calls}))"
         );
-        let outcome = Case::wat(&case).run();
-        outcome.gas - Case::wat(&case).code.len() as u64
+        Case::wat(&case).run().gas
     };
     assert_eq!(call(3) - call(2), V1.call + V1.run + 2 * V1.global);
     let copy = |len: u32| gas_of(&format!("(memory.copy (i32.const 0) (i32.const 0) (i32.const {len}))"));
@@ -251,9 +252,9 @@ fn memory_grows_to_its_limit_and_not_beyond() {
 #[test]
 fn growing_is_paid_for() {
     let outcome = Case::body("(loop (drop (memory.grow (i32.const 1))) (br 0))").run();
-    assert_eq!(outcome.result, Err(Refusal::OutOfGas { limit: 10_000_000 }));
+    assert_eq!(outcome.result, Err(Refusal::OutOfGas { limit: GAS }));
     let failing = Case::body("(loop (drop (memory.grow (i32.const -1))) (br 0))").run();
-    assert_eq!(failing.result, Err(Refusal::OutOfGas { limit: 10_000_000 }));
+    assert_eq!(failing.result, Err(Refusal::OutOfGas { limit: GAS }));
 }
 
 #[test]
@@ -337,7 +338,7 @@ fn a_reactor_is_initialized_first_and_pays_for_it() {
         )
     };
     assert_eq!(Case::wat(&text("")).effects().output, &b"A"[..]);
-    assert_eq!(Case::wat(&text("(loop (br 0))")).refusal(), Refusal::OutOfGas { limit: 10_000_000 });
+    assert_eq!(Case::wat(&text("(loop (br 0))")).refusal(), Refusal::OutOfGas { limit: GAS });
     assert_eq!(Case::wat(&text("unreachable")).refusal(), Refusal::Trap);
 }
 
@@ -353,20 +354,79 @@ fn an_execution_leaves_nothing_behind_for_the_next() {
     assert_eq!(case.run_on(&vm), first);
 }
 
+/// Who makes code warm pays for translating it, whether or not this node has it in its cache; who finds it warm does not.
 #[test]
-fn loading_is_paid_by_the_byte_cached_or_not() {
+fn what_is_cold_by_the_order_is_paid_for_cached_or_not() {
     let vm = Vm::new(&Limits::default()).unwrap();
-    let case = Case::body("");
-    let (cold, warm) = (case.run_on(&vm), case.run_on(&vm));
-    assert_eq!(cold, warm);
-    assert!(cold.gas > V1.execution + case.code.len() as u64 + V1.page);
-    for gas in 1..cold.gas {
-        let poor = case.clone().limits(|l| l.gas = gas);
-        if gas % 97 == 0 || gas + 5 > cold.gas {
-            assert_eq!(poor.run_on(&vm).result, Err(Refusal::OutOfGas { limit: gas }));
+    let (warm, cold) = (Case::body("--- (func) (func)"), Case::body("--- (func) (func)").cold());
+    let (first, again, later) = (cold.run_on(&vm), cold.run_on(&vm), warm.run_on(&vm));
+    assert_eq!(first, again);
+    // `pleach_run`, `$must` and the two others.
+    let price = V1.cold_byte * cold.code.len() as u64 + 4 * V1.cold_function;
+    assert_eq!(first.gas, later.gas + price);
+    assert_eq!(warm.run_on(&Vm::new(&Limits::default()).unwrap()), later, "warm by the order, new to the node");
+    for (case, whole, loading) in [(&cold, first, V1.execution + price), (&warm, later, 0)] {
+        for gas in 0..whole.gas {
+            if gas % 97 == 0 || gas + 5 > whole.gas || gas.abs_diff(loading) < 3 {
+                let outcome = Case { gas: Some(gas), ..case.clone() }.run_on(&vm);
+                assert_eq!(outcome.result, Err(Refusal::OutOfGas { limit: gas }));
+                assert_eq!(outcome.gas, gas);
+                assert_eq!(outcome.loaded, gas >= loading, "{gas} of {}", whole.gas);
+            }
         }
+        assert_eq!(Case { gas: Some(whole.gas), ..case.clone() }.run_on(&vm), whole);
     }
-    assert_eq!(case.clone().limits(|l| l.gas = cold.gas).run_on(&vm), cold);
+}
+
+/// What is not paid for is not translated: only looked at, which its bytes pay for.
+#[test]
+fn invalid_code_costs_its_bytes_and_never_becomes_warm() {
+    let junk = Case::new(vec![7; 1_000]).cold().run();
+    assert_eq!(junk.gas, V1.execution + 1_000 * V1.cold_byte);
+    assert!(!junk.loaded);
+    assert!(matches!(junk.result, Err(Refusal::OperationInvalid(_))));
+}
+
+/// What stays is paid for by how long and how often it is kept, and the largest of everything fits the limit.
+#[test]
+fn the_largest_values_modules_and_outputs_can_be_written_by_one_request() {
+    let limits = Limits::default();
+    let value = limits.value_bytes;
+    let key = |at: u32, text: &str| format!("(data (i32.const {at}) \"{text}\")");
+    let put = |at: u32, len: u32| {
+        format!("(call $rec_put (call $rec_open (i32.const {at}) (i32.const 6)) (i32.const 64) (i32.const {len}))")
+    };
+    let pages = value / 65_536 + 1;
+    let grow = format!("(drop (memory.grow (i32.const {pages})))");
+    // Two records of the largest size are all that one execution may hold; then the largest output and events.
+    let body = format!(
+        "{grow} {} {} (call $ret (i32.const 64) (i32.const 65536))
+         (call $event (i32.const 0) (i32.const 0) (i32.const 64) (i32.const 16384)) --- {} {}",
+        put(0, value),
+        put(8, value),
+        key(0, "bank/a"),
+        key(8, "bank/b")
+    );
+    let outcome = Case::body(&body).record("bank/a", None).record("bank/b", None).cold().run();
+    let effects = outcome.result.expect("it fits the limit of gas");
+    assert_eq!(effects.writes.values().flatten().map(Bytes::len).sum::<usize>(), limits.record_bytes as usize);
+    assert_eq!(effects.output.output.len(), 65_536);
+    assert!(outcome.gas < limits.gas, "{}", outcome.gas);
+    let kept = u64::from(limits.record_bytes) * V1.written_byte + (65_536 + 16_384) * V1.receipt_byte;
+    assert!(outcome.gas > kept, "{}", outcome.gas);
+    // A module of the largest size, as a value; and the first execution of one.
+    let module = Case::body(&format!("{grow} {} --- {}", put(0, limits.module_bytes), key(0, "bank/a")));
+    assert!(module.record("bank/a", None).cold().run().result.is_ok());
+    let filler = |functions: usize, bytes: usize| {
+        let nops = "nop ".repeat(bytes / functions - 4);
+        Case::body(&format!("--- {}", format!("(func {nops})").repeat(functions))).cold()
+    };
+    for (functions, bytes) in [(64, 250_000), (4_000, 250_000)] {
+        let case = filler(functions, bytes);
+        assert!(case.code.len() < limits.module_bytes as usize);
+        let outcome = case.run();
+        assert!(outcome.result.is_ok(), "{functions} functions: {:?}", outcome.result);
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `pleach init`.
 
 use pleach_node::config::MemberAddresses;
+use pleach_types::limits::MEMBERS_MAX;
 use pleach_types::{Domains, Governance, Hash, Partitioning};
 use serde::Serialize;
 
@@ -89,7 +90,8 @@ fn governance(args: &Init) -> Result<Governance, CliError> {
     let threshold = args.threshold.unwrap_or(u8::try_from(owners.len()).unwrap_or(u8::MAX));
     let domains = if args.approved_domains { Domains::Approved } else { Domains::Open };
     let governance = Governance { owners, threshold, domains, ..Governance::default() };
-    let members = args.nodes.into();
+    // Too many members are refused with the genesis.
+    let members = usize::from(args.nodes).min(MEMBERS_MAX);
     governance
         .check(members)
         .map_err(|why| CliError::usage(why, "see pleach init --help for --owner and --threshold"))?;

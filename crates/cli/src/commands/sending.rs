@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use pleach_client::{Call, Change, Client, Error, Executed, RefusedBy, Retries, Simulation, Trust, Verified};
 use pleach_types::api::{ReceiptView, Value};
-use pleach_types::{Height, Identity, Key, Receipt, Refusal, Verdict};
+use pleach_types::{Event, Height, Identity, Key, Receipt, Refusal, Verdict};
 use serde::Serialize;
 
 use crate::args::Sending;
@@ -127,7 +127,8 @@ fn print_executed(output: Output, executed: &Executed) -> Result<(), CliError> {
     output.data("pleach.call/1", &document, || {
         let retries = retries_text(executed.retries());
         let took = executed.elapsed().as_millis();
-        format!("{} · {retries}{took} ms\n", receipt_line(receipt)) + &output_line(executed.output())
+        let head = format!("{} · {retries}{took} ms\n", receipt_line(receipt));
+        head + &output_line(executed.output()) + &events_text(executed.events())
     })
 }
 
@@ -135,8 +136,8 @@ fn print_executed(output: Output, executed: &Executed) -> Result<(), CliError> {
 pub fn receipt_line(receipt: &Verified<Receipt>) -> String {
     let (height, gas, trust) = (receipt.height(), thousands(receipt.gas), receipt.trust());
     let what = match &receipt.verdict {
-        Verdict::Applied { .. } => format!("applied at #{height}"),
-        Verdict::Refused(refusal) => format!("refused at #{height} · {} {refusal}", refusal.code()),
+        Verdict::Applied(_) => format!("applied at #{height}"),
+        Verdict::Refused { refusal, .. } => format!("refused at #{height} · {} {refusal}", refusal.code()),
     };
     format!("{what} · request {} · gas {gas} · receipt {trust}", receipt.identity)
 }
@@ -152,6 +153,12 @@ fn retries_text(retries: Retries) -> String {
 fn output_line(bytes: &[u8]) -> String {
     let value = bytes::Bytes::copy_from_slice(bytes);
     if bytes.is_empty() { String::new() } else { format!("  returned {}\n", value_text(Some(&value))) }
+}
+
+fn events_text(events: &[Event]) -> String {
+    let line =
+        |event: &Event| format!("  announced {}: {}\n", value_text(Some(&event.topic)), value_text(Some(&event.data)));
+    events.iter().map(line).collect()
 }
 
 fn print_simulation(client: &Client, output: Output, simulation: &Simulation) -> Result<(), CliError> {
@@ -178,7 +185,8 @@ fn print_simulation(client: &Client, output: Output, simulation: &Simulation) ->
             simulation.changes.len(),
             simulation.height
         );
-        head + &changes_text(&simulation.changes) + &output_line(&simulation.output)
+        let made = output_line(&simulation.output) + &events_text(&simulation.events);
+        head + &changes_text(&simulation.changes) + &made
     })
 }
 

@@ -263,8 +263,8 @@ impl Worker {
         let receipt = self.client.receipt(identity, RECEIPT_WAIT).await;
         let mut tally = lock(&self.tally);
         match receipt.ok().flatten().map(Verified::into_value) {
-            Some(Receipt { verdict: Verdict::Applied { .. }, height, .. }) => tally.apply(transfer, height),
-            Some(Receipt { verdict: Verdict::Refused(refusal), .. }) => {
+            Some(Receipt { verdict: Verdict::Applied(_), height, .. }) => tally.apply(transfer, height),
+            Some(Receipt { verdict: Verdict::Refused { refusal, .. }, .. }) => {
                 tally.refused.entry(refusal.code().into()).or_insert_with(|| (0, refusal.to_string())).0 += 1;
             }
             None => tally.unresolved.push(identity),

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use pleach_types::codec::Reader;
-use pleach_types::execution::{Call, Effects, Executor, Outcome};
+use pleach_types::execution::{Effects, Execution, Executor, Outcome};
 use pleach_types::*;
 
 pub struct Native;
 
 struct Records<'a, 'b> {
-    call: &'a Call<'b>,
+    call: &'a Execution<'b>,
     writes: BTreeMap<Key, Option<Bytes>>,
 }
 
@@ -44,7 +44,7 @@ pub fn amount(value: u64) -> Bytes {
 }
 
 impl Executor for Native {
-    fn execute(&self, call: &Call<'_>) -> Outcome {
+    fn execute(&self, call: &Execution<'_>) -> Outcome {
         assert_eq!(call.touched.len(), call.values.len());
         let mut records = Records { call, writes: BTreeMap::new() };
         let mut reader = Reader::new(call.arguments.clone());
@@ -53,6 +53,7 @@ impl Executor for Native {
             b"code: put" => put(&mut records, &mut reader),
             b"code: sum" => sum(&mut records, &mut reader),
             b"code: lottery" => lottery(&mut records),
+            b"code: moody" => Ok(Bytes::new()),
             _ => Err(Refusal::OperationInvalid(call.operation.clone())),
         };
         let writes = records.writes;
@@ -61,11 +62,25 @@ impl Executor for Native {
         };
         let result = result.map(|output| Effects {
             writes: writes.into_iter().filter(|(key, value)| changed(key, value)).collect(),
-            output,
-            events: vec![Event { topic: "ran".into(), data: Bytes::new() }],
+            output: CallOutput { output, events: vec![Event { topic: "ran".into(), data: Bytes::new() }] },
         });
-        Outcome { gas: 100 + call.touched.len() as u64, result }
+        let loading = if call.warm { 0 } else { COLD_GAS };
+        let gas = loading + 100 + call.touched.len() as u64 + moods(call);
+        let limit = call.gas;
+        if gas <= limit {
+            return Outcome { gas, loaded: true, result };
+        }
+        Outcome { gas: limit, loaded: loading <= limit, result: Err(Refusal::OutOfGas { limit }) }
     }
+}
+
+/// What translating any code costs.
+const COLD_GAS: u64 = 50_000;
+
+/// What an execution costs that depends on what no client knows beforehand: the height, and the identity.
+fn moods(call: &Execution<'_>) -> u64 {
+    let is_moody = call.code[..] == b"code: moody"[..];
+    if is_moody { 20_000 * (call.height % 4) + 100 * u64::from(call.identity.0[0]) } else { 0 }
 }
 
 fn trap(_: DecodeError) -> Refusal {

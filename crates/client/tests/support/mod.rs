@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::{FutureExt as _, pending};
 use pleach_client::{Client, Config, Error, Reply, Runtime as _, Transport, TransportError};
-use pleach_state::{Decision, State, prepare, prepare_all};
+use pleach_state::{Decision, State, prepare, prepare_block};
 use pleach_tree::Tree;
 use pleach_types::api::*;
 use pleach_types::certificate::ResultProof;
@@ -59,7 +59,7 @@ pub fn genesis(members: u8, history: u64, name: &str) -> (Genesis, Vec<SecretKey
     let member = |(n, key): (usize, &SecretKey)| Member::new(format!("node-{n}"), key.public());
     let members = keys.iter().enumerate().map(member).collect();
     let mut records = BTreeMap::new();
-    for operation in ["transfer", "put", "sum", "lottery"] {
+    for operation in ["transfer", "put", "sum", "lottery", "moody"] {
         records.insert(key(&format!("bank/{operation}")), Bytes::from(format!("code: {operation}")));
     }
     for n in 0..20 {
@@ -111,8 +111,7 @@ impl Chain {
         let leader = self.genesis.members[height as usize % self.genesis.members.len()].public_key;
         let context =
             Context { epoch: 0, view: height + 3, parent_view: height + 2, leader, parent: parent.header.digest() };
-        let prepared: Vec<_> =
-            prepare_all(&requests, &self.genesis, &self.digest).into_iter().map(|p| p.map(Arc::new)).collect();
+        let prepared = prepare_block(&requests, vec![], &self.genesis, &self.digest).expect("a valid block");
         let applied = parent.state.apply(&prepared, &Native);
         let block = Block::new(context, height, *parent.state.result(), requests);
         let certificate = self.certify(&block.header, quorum(self.genesis.members.len()));
@@ -177,7 +176,7 @@ impl Chain {
     }
 
     /// The answer of an honest node whose newest block is that of height `tip`.
-    pub fn get(&self, request: &GetRequest, tip: Height) -> Result<GetReply, TransportError> {
+    pub fn get(&self, request: &GetRequest, tip: Height, node: usize) -> Result<GetReply, TransportError> {
         let newest = tip - 1;
         let height = request.height.unwrap_or(newest);
         if height.max(request.min_height.unwrap_or(0)) > newest {
@@ -189,11 +188,28 @@ impl Chain {
         let known = request.known_height == Some(height);
         Ok(GetReply {
             height,
-            root: state.result().root,
+            signed: self.signed(state.result(), node),
             records: request.keys.iter().map(|key| RecordView { key: key.clone(), value: value(key) }).collect(),
             proof: state.prove(&request.keys).unwrap().encode().into(),
             certificate: (!known).then(|| self.result_proof(height, tip).unwrap().encode().into()),
         })
+    }
+
+    /// Has the node of a reply vouch for another result than the one that it signed.
+    pub fn sign_falsely(&self, signed: &mut SignedResult, change: impl FnOnce(&mut BlockResult)) {
+        let mut result = BlockResult::decode(&signed.result.0).unwrap();
+        change(&mut result);
+        let node = self.keys.iter().position(|key| key.public() == signed.node).unwrap();
+        *signed = self.signed(&result, node);
+    }
+
+    /// A result, signed by a member.
+    pub fn signed(&self, result: &BlockResult, node: usize) -> SignedResult {
+        SignedResult {
+            result: result.encode().into(),
+            node: self.keys[node].public(),
+            signature: self.keys[node].sign(&result.statement(&self.digest)),
+        }
     }
 
     pub fn receipt(&self, identity: &Identity, tip: Height, node: usize) -> ReceiptReply {
@@ -211,9 +227,7 @@ impl Chain {
             proof: Some(ReceiptProof {
                 receipt: Base64(encoded.clone()),
                 path: entry.receipts.prove([identity.0]).encode().into(),
-                result: result.encode().into(),
-                node: self.keys[node].public(),
-                signature: self.keys[node].sign(&result.statement(&self.digest)),
+                signed: self.signed(&result, node),
                 certificate: certificate.map(|c| c.encode().into()),
             }),
         }
@@ -231,7 +245,7 @@ impl Chain {
     }
 
     pub fn applied(&self) -> usize {
-        self.all_receipts().iter().filter(|r| matches!(r.verdict, Verdict::Applied { .. })).count()
+        self.all_receipts().iter().filter(|r| r.refusal().is_none()).count()
     }
 
     pub fn balance(&self, name: &str) -> u64 {
@@ -404,11 +418,10 @@ impl Cluster {
             return Err(refusal.clone().unwrap());
         }
         let mut chain = self.chain();
-        let void = |void: pleach_types::receipt::Void| problem(void.code(), false);
-        let prepared = prepare(&bytes, &chain.genesis, &chain.digest).map_err(void)?;
+        let prepared = prepare(&bytes, &chain.genesis, &chain.digest).map_err(|why| problem(why.code(), false))?;
         match chain.tip().state.check(&prepared) {
-            Ok(()) | Err(pleach_types::receipt::Void::Duplicate { .. }) => {}
-            Err(other) => return Err(void(other)),
+            Ok(()) | Err(Void::Duplicate { .. }) => {}
+            Err(other) => return Err(problem(other.code(), false)),
         }
         if chain.overtaking {
             let Request { body, proof, values, code, .. } = prepared.request().clone();
@@ -505,11 +518,11 @@ impl Transport for Cluster {
             if let Some(twist) = manner.get {
                 // A liar does not care what it was asked for, except for the keys.
                 let anything = GetRequest { height: None, min_height: None, known_height: None, ..request };
-                let mut reply = chain.get(&anything, tip)?;
+                let mut reply = chain.get(&anything, tip, node)?;
                 twist(&chain, &mut reply);
                 return Ok(reply);
             }
-            chain.get(&request, tip)
+            chain.get(&request, tip, node)
         }
         .boxed()
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use pleach_types::codec::{self, Reader};
-use pleach_types::execution::{Call, Effects, Executor, Outcome};
+use pleach_types::execution::{Effects, Execution, Executor, Outcome};
 use pleach_types::*;
 
 /// Bytes of a value, at most, in the clusters of these tests.
@@ -60,35 +60,46 @@ pub fn output(
     blake3::hash(shown.as_bytes()).as_bytes()[..8].to_vec()
 }
 
-/// Runs whatever starts with `code:`.
+/// Runs whatever starts with `code:`. Code that is not warm costs a gas a byte, an execution one and one for each byte of
+/// arguments.
 pub struct Native;
 
 impl Executor for Native {
-    fn execute(&self, call: &Call<'_>) -> Outcome {
+    fn execute(&self, call: &Execution<'_>) -> Outcome {
         assert_eq!(call.touched.len(), call.values.len());
         assert_eq!(Hash(*blake3::hash(call.code).as_bytes()), *call.code_digest);
-        let gas = 1 + call.arguments.len() as u64;
+        let limit = call.gas;
+        let loading = if call.warm { 0 } else { call.code.len() as u64 };
+        if loading > limit {
+            return Outcome { gas: limit, loaded: false, result: Err(Refusal::OutOfGas { limit }) };
+        }
         if !call.code.starts_with(b"code:") {
-            return Outcome { gas, result: Err(Refusal::OperationInvalid(call.operation.clone())) };
+            let refusal = Refusal::OperationInvalid(call.operation.clone());
+            return Outcome { gas: loading, loaded: false, result: Err(refusal) };
         }
-        let Ok(script) = Script::decode(call.arguments) else {
-            return Outcome { gas, result: Err(Refusal::Trap) };
-        };
-        if let Some(code) = script.abort {
-            return Outcome { gas, result: Err(Refusal::Aborted { code, message: "as told".into() }) };
+        let gas = loading + 1 + call.arguments.len() as u64;
+        if gas > limit {
+            return Outcome { gas: limit, loaded: true, result: Err(Refusal::OutOfGas { limit }) };
         }
-        let values: Vec<_> = call.values.iter().map(Option::as_deref).collect();
-        let output =
-            output(call.code, &values, call.arguments, call.signers.len(), &call.identity.0, call.height).into();
-        Outcome { gas, result: Ok(Effects { writes: script.writes, output, events: vec![] }) }
+        Outcome { gas, loaded: true, result: run(call) }
     }
+}
+
+fn run(call: &Execution<'_>) -> Result<Effects, Refusal> {
+    let script = Script::decode(call.arguments).map_err(|_| Refusal::Trap)?;
+    if let Some(code) = script.abort {
+        return Err(Refusal::Aborted { code, message: "as told".into() });
+    }
+    let values: Vec<_> = call.values.iter().map(Option::as_deref).collect();
+    let output = output(call.code, &values, call.arguments, call.signers.len(), &call.identity.0, call.height);
+    Ok(Effects { writes: script.writes, output: CallOutput { output: output.into(), events: vec![] } })
 }
 
 /// Returns the effects that it was made with, whatever it is asked.
 pub struct Fixed(pub Effects);
 
 impl Executor for Fixed {
-    fn execute(&self, _: &Call<'_>) -> Outcome {
-        Outcome { gas: 5, result: Ok(self.0.clone()) }
+    fn execute(&self, _: &Execution<'_>) -> Outcome {
+        Outcome { gas: 5, loaded: true, result: Ok(self.0.clone()) }
     }
 }

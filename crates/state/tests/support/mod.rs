@@ -9,14 +9,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use pleach_state::{Applied, Decision, State, prepare, prepare_all};
-use pleach_types::receipt::Void;
+use pleach_state::{Applied, BlockFault, Decision, Prepared, PreparedBlock, State, prepare, prepare_all};
+use pleach_types::execution::Executor;
 use pleach_types::*;
 
 pub use executor::{Native, Script, VALUE_BYTES};
 
 /// Bytes of a module, at most.
-pub const MODULE_BYTES: u32 = 64;
+pub const MODULE_BYTES: u32 = 24;
+/// Bytes of all code that is warm: two modules.
+pub const WARM_CODE_BYTES: u32 = 24;
+/// Gas that a request may declare.
+pub const GAS: u64 = 20_000;
 /// Bytes of all values of a request, at most.
 pub const RECORD_BYTES: u32 = 100;
 /// Bytes of a request's arguments, at most.
@@ -52,7 +56,9 @@ pub fn genesis(name: &str, history: u64) -> Genesis {
     ];
     let members = members.into_iter().map(|(public_key, n)| Member::new(format!("node-{n}"), public_key)).collect();
     let limits = Limits {
+        gas: GAS,
         module_bytes: MODULE_BYTES,
+        warm_code_bytes: WARM_CODE_BYTES,
         value_bytes: VALUE_BYTES,
         record_bytes: RECORD_BYTES,
         argument_bytes: ARGUMENT_BYTES,
@@ -100,15 +106,15 @@ impl Chain {
         nonce[..8].copy_from_slice(&self.nonce.to_le_bytes());
         let body = Body {
             genesis: *state.genesis_digest(),
-            operation: key(operation),
-            arguments: script.encode(),
+            calls: vec![Call { operation: key(operation), arguments: script.encode() }],
+            gas: GAS,
             base,
             nonce,
             signers: vec![],
             touched,
         };
         let proof = state.prove(body.proven_keys()).expect("all is kept").encode().into();
-        let code = values.get(&body.operation).cloned();
+        let code = vec![values.get(&key(operation)).cloned()];
         let values = body.touched.iter().map(|key| values.get(key).cloned()).collect();
         Request::sign(body, &[secret(9)], proof, values, code)
     }
@@ -118,11 +124,18 @@ impl Chain {
     }
 
     /// Executes a block of these requests.
-    pub fn block(&mut self, requests: &[Request]) -> Vec<Decision> {
-        self.apply(requests, &Native).decisions
+    pub fn block(&mut self, requests: &[Request]) -> Vec<Fate> {
+        let bytes: Vec<_> = requests.iter().map(|request| Bytes::from(request.encode())).collect();
+        let (_, mut fates) = acceptable(self.state(), &bytes);
+        let mut decided = self.apply(requests, &Native).decisions.into_iter();
+        for fate in fates.iter_mut().filter(|fate| fate.is_none()) {
+            *fate = decided.next().map(Fate::Decided);
+        }
+        fates.into_iter().flatten().collect()
     }
 
-    pub fn apply(&mut self, requests: &[Request], executor: &dyn pleach_types::execution::Executor) -> Applied {
+    /// Executes a block of those of the requests that may stand in it.
+    pub fn apply(&mut self, requests: &[Request], executor: &dyn Executor) -> Applied {
         let requests: Vec<_> = requests.iter().map(|request| Bytes::from(request.encode())).collect();
         let applied = apply(self.state(), &requests, executor);
         self.states.push(applied.state.clone());
@@ -133,7 +146,7 @@ impl Chain {
     }
 
     /// Executes a block of one request.
-    pub fn one(&mut self, request: &Request) -> Decision {
+    pub fn one(&mut self, request: &Request) -> Fate {
         self.block(std::slice::from_ref(request)).remove(0)
     }
 
@@ -144,7 +157,7 @@ impl Chain {
         }
     }
 
-    pub fn prepare(&self, request: &Request) -> Result<Arc<pleach_state::Prepared>, Void> {
+    pub fn prepare(&self, request: &Request) -> Result<Arc<Prepared>, Unacceptable> {
         let state = self.state();
         prepare(&request.encode().into(), state.cluster_genesis(), state.genesis_digest()).map(Arc::new)
     }
@@ -164,11 +177,36 @@ pub fn change(values: &mut BTreeMap<Key, Bytes>, changes: &BTreeMap<Key, Option<
     }
 }
 
-/// Bytes to consequences, as a node does it with a block.
-pub fn apply(state: &State, requests: &[Bytes], executor: &dyn pleach_types::execution::Executor) -> Applied {
+/// What becomes of a request that is offered to a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It stands in the block.
+    Decided(Decision),
+    /// Its bytes keep it out.
+    Unacceptable(Unacceptable),
+    /// Another one with its identity stands there already.
+    Twice,
+}
+
+/// The block of those requests that may stand in one, as a leader makes it, and what became of the others.
+pub fn acceptable(state: &State, requests: &[Bytes]) -> (PreparedBlock, Vec<Option<Fate>>) {
+    let mut block = PreparedBlock::default();
     let prepared = prepare_all(requests, state.cluster_genesis(), state.genesis_digest());
-    let prepared: Vec<_> = prepared.into_iter().map(|prepared| prepared.map(Arc::new)).collect();
-    state.apply(&prepared, executor)
+    let add = |prepared: Result<Prepared, Unacceptable>| match prepared {
+        Err(why) => Some(Fate::Unacceptable(why)),
+        Ok(prepared) => match block.push(Arc::new(prepared), &state.cluster_genesis().limits) {
+            Ok(()) => None,
+            Err(BlockFault::Twice(_)) => Some(Fate::Twice),
+            Err(fault) => panic!("{fault}"),
+        },
+    };
+    let fates = prepared.into_iter().map(add).collect();
+    (block, fates)
+}
+
+/// Bytes to consequences, as a node does it with a block.
+pub fn apply(state: &State, requests: &[Bytes], executor: &dyn Executor) -> Applied {
+    state.apply(&acceptable(state, requests).0, executor)
 }
 
 pub fn put(name: &str, value: &str) -> Script {
@@ -183,23 +221,30 @@ pub fn nothing() -> Script {
     Script { writes: BTreeMap::new(), abort: None }
 }
 
-#[track_caller]
-pub fn is_applied(decision: &Decision) -> bool {
-    matches!(decision, Decision::Receipt(Receipt { verdict: Verdict::Applied { .. }, .. }))
+pub fn is_applied(fate: &Fate) -> bool {
+    matches!(fate, Fate::Decided(Decision::Receipt(Receipt { verdict: Verdict::Applied(_), .. })))
 }
 
 #[track_caller]
-pub fn refusal(decision: Decision) -> Refusal {
-    match decision {
-        Decision::Receipt(Receipt { verdict: Verdict::Refused(refusal), .. }) => refusal,
+pub fn refusal(fate: Fate) -> Refusal {
+    match fate {
+        Fate::Decided(Decision::Receipt(Receipt { verdict: Verdict::Refused { refusal, .. }, .. })) => refusal,
         other => panic!("not refused: {other:?}"),
     }
 }
 
 #[track_caller]
-pub fn void(decision: Decision) -> Void {
-    match decision {
-        Decision::Void(void) => void,
+pub fn void(fate: Fate) -> Void {
+    match fate {
+        Fate::Decided(Decision::Void(void)) => void,
         other => panic!("not void: {other:?}"),
+    }
+}
+
+#[track_caller]
+pub fn unacceptable(fate: Fate) -> Unacceptable {
+    match fate {
+        Fate::Unacceptable(why) => why,
+        other => panic!("acceptable: {other:?}"),
     }
 }

@@ -4,8 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pleach_types::receipt::Void;
-use pleach_types::{Hash, Key};
+use pleach_types::{Hash, Key, Unacceptable, Void};
 
 use super::executor::output;
 
@@ -23,6 +22,7 @@ pub struct Spec {
     pub abort: Option<u32>,
     /// The same two in the executor's encoding, which is opaque here.
     pub arguments: Vec<u8>,
+    pub gas: u64,
     pub base: u64,
     pub nonce: [u8; 16],
     /// Ascending.
@@ -42,6 +42,9 @@ pub struct Spec {
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     pub history: u64,
+    pub gas: u64,
+    /// Bytes of all warm code.
+    pub warm: u64,
     pub touched: u64,
     pub code: u64,
     pub values: u64,
@@ -59,6 +62,7 @@ pub enum Verdict {
     Undeclared(String),
     OutsideDomain(String, String),
     ValueTooLarge(u64),
+    OutOfGas(u64),
     Void(Void),
 }
 
@@ -82,11 +86,15 @@ pub struct Oracle {
     pub roots: Vec<Digest>,
     /// Where each identity got its receipt.
     pub ordered: BTreeMap<Digest, u64>,
-    /// The last height whose requests carried or ran this code.
-    pub code_used: BTreeMap<Digest, u64>,
+    /// The last height whose requests ran this code, and its bytes.
+    pub code_used: BTreeMap<Digest, (u64, u64)>,
     pub coverage: Coverage,
     /// Keys whose records this block changed, be it back.
     moved: BTreeSet<String>,
+    /// Gas that the last request used.
+    last_gas: u64,
+    /// Identities that were void or unacceptable so far.
+    rejected: BTreeSet<Digest>,
 }
 
 /// What the histories reached.
@@ -105,6 +113,8 @@ pub struct Coverage {
     /// Warm in the last block in which it can be, and cold in the first in which it can not.
     pub warm_at_the_end: u64,
     pub cold_after_the_end: u64,
+    /// Cold although it was run within the last T blocks: other code took its room.
+    pub crowded_out: u64,
 }
 
 pub fn hash(parts: &[&[u8]]) -> Digest {
@@ -143,6 +153,15 @@ pub fn records_root(records: &Records) -> Digest {
     root(records.iter().map(|(key, value)| (key.as_bytes(), value.as_slice())))
 }
 
+/// The nodes of two records or more on the way to a key: each by its depth and the bits that lead there.
+fn nodes_on_the_way(records: &Records, key: &str) -> Vec<(usize, Vec<bool>)> {
+    let path = hash(&[key.as_bytes()]);
+    let bits: Vec<bool> = (0..256).map(|at| bit(&path, at)).collect();
+    let paths: Vec<_> = records.keys().map(|other| hash(&[other.as_bytes()])).collect();
+    let below = |depth: usize| paths.iter().filter(|other| (0..depth).all(|at| bit(other, at) == bits[at])).count();
+    (0..256).take_while(|depth| below(*depth) >= 2).map(|depth| (depth, bits[..depth].to_vec())).collect()
+}
+
 /// Whether the proof of `keys` in `records` decides `key`: whether the walk to it stays on their paths.
 fn decides(records: &Records, keys: &[String], key: &str) -> bool {
     let path = hash(&[key.as_bytes()]);
@@ -164,10 +183,12 @@ fn put(out: &mut Vec<u8>, bytes: &[u8]) {
 impl Spec {
     pub fn identity(&self) -> Digest {
         let mut body = self.genesis.to_vec();
+        body.extend(1_u32.to_le_bytes());
         put(&mut body, self.operation.as_bytes());
+        put(&mut body, &self.arguments);
+        body.extend(self.gas.to_le_bytes());
         body.extend((self.touched.len() as u32).to_le_bytes());
         self.touched.iter().for_each(|key| put(&mut body, key.as_bytes()));
-        put(&mut body, &self.arguments);
         body.extend(self.base.to_le_bytes());
         body.extend(self.nonce);
         body.extend((self.signers.len() as u32).to_le_bytes());
@@ -179,42 +200,54 @@ impl Spec {
         decides(&self.proof_of, &self.proof_keys, key).then(|| self.proof_of.get(key).map(|value| hash(&[value])))
     }
 
-    /// What is wrong with it whatever the state.
-    fn fault(&self, genesis: &Digest, bounds: &Bounds) -> Option<Void> {
+    /// Whether the proof holds more than what is needed: a node of the tree, of two records or more, that is on the way
+    /// to a proved key and to none of the request's.
+    fn has_excess(&self) -> bool {
+        let needed: Vec<_> = self.touched.iter().chain([&self.operation]).cloned().collect();
+        let nodes = |keys: &[String]| -> BTreeSet<(usize, Vec<bool>)> {
+            keys.iter().flat_map(|key| nodes_on_the_way(&self.proof_of, key)).collect()
+        };
+        nodes(&self.proof_keys) != nodes(&needed)
+    }
+
+    /// What its bytes show to be wrong with it.
+    pub fn fault(&self, genesis: &Digest, bounds: &Bounds) -> Option<Unacceptable> {
         let over = |what: &str, actual: u64, limit: u64| {
-            (actual > limit).then(|| Void::OverLimit { what: what.into(), actual, limit })
+            (actual > limit).then(|| Unacceptable::OverLimit { what: what.into(), actual, limit })
         };
         if self.malformed {
-            return Some(Void::Malformed(String::new()));
+            return Some(Unacceptable::Malformed(String::new()));
         }
         if self.genesis != *genesis {
-            return Some(Void::WrongGenesis { found: Hash(self.genesis), expected: Hash(*genesis) });
+            return Some(Unacceptable::WrongGenesis { found: Hash(self.genesis), expected: Hash(*genesis) });
         }
         let values = self.values.iter().flatten().map(|value| value.len() as u64).sum();
-        let limit = over("touched keys", self.touched.len() as u64, bounds.touched)
+        let limit = over("declared gas", self.gas, bounds.gas)
+            .or(over("touched keys", self.touched.len() as u64, bounds.touched))
             .or(over("code bytes", self.code.as_ref().map_or(0, |code| code.len() as u64), bounds.code))
             .or(over("bytes of all values", values, bounds.values));
         if limit.is_some() {
             return limit;
         }
         if self.proof_garbled {
-            return Some(Void::ProofInvalid { base: self.base, why: String::new() });
+            return Some(Unacceptable::ProofInvalid(String::new()));
         }
         for (key, value) in self.touched.iter().zip(&self.values) {
             match self.proven(key) {
-                None => return Some(Void::KeyNotProven(name(key))),
+                None => return Some(Unacceptable::KeyNotProven(name(key))),
                 Some(proven) if proven != value.as_ref().map(|value| hash(&[value])) => {
-                    return Some(Void::ValueMismatch(name(key)));
+                    return Some(Unacceptable::ValueMismatch(name(key)));
                 }
                 Some(_) => {}
             }
         }
         match (self.proven(&self.operation), &self.code) {
-            (None, _) => Some(Void::KeyNotProven(name(&self.operation))),
+            (None, _) => Some(Unacceptable::KeyNotProven(name(&self.operation))),
             (Some(proven), Some(code)) if proven != Some(hash(&[code])) => {
-                Some(Void::CodeMismatch(name(&self.operation)))
+                Some(Unacceptable::CodeMismatch(name(&self.operation)))
             }
-            _ => self.signature_garbled.then_some(Void::BadSignature),
+            _ if self.has_excess() => Some(Unacceptable::ProofExcessive { found: 0, needed: 0, keys: 0 }),
+            _ => self.signature_garbled.then_some(Unacceptable::BadSignature),
         }
     }
 }
@@ -234,6 +267,8 @@ impl Oracle {
             code_used: BTreeMap::new(),
             coverage: Coverage::default(),
             moved: BTreeSet::new(),
+            last_gas: 0,
+            rejected: BTreeSet::new(),
         }
     }
 
@@ -241,26 +276,49 @@ impl Oracle {
         self.records.len() as u64 - 1
     }
 
+    /// What its bytes show to be wrong with a request, which then stands in no block.
+    pub fn refuse(&mut self, spec: &Spec) -> Option<Unacceptable> {
+        let fault = spec.fault(&self.genesis, &self.bounds)?;
+        self.rejected.insert(spec.identity());
+        *self.coverage.reasons.entry(fault.code().into()).or_default() += 1;
+        Some(fault)
+    }
+
+    /// The code that is warm before the next block: of all that was run in the last T, the last run first, as much as fits.
+    fn warm(&self) -> BTreeSet<Digest> {
+        let next = self.newest() + 1;
+        let recent = self.code_used.iter().filter(|(_, (last, _))| next - last <= self.bounds.history);
+        let mut by_use: Vec<_> = recent.map(|(digest, (last, bytes))| (*last, *digest, *bytes)).collect();
+        by_use.sort_unstable();
+        let mut room = self.bounds.warm;
+        let fits = |(_, digest, bytes): &(u64, Digest, u64)| {
+            room = room.checked_sub(*bytes)?;
+            Some(*digest)
+        };
+        by_use.iter().rev().map_while(fits).collect()
+    }
+
     /// Executes the next block.
     pub fn block(&mut self, specs: &[Spec]) -> Block {
+        let warm = self.warm();
         let before = self.records.last().expect("height 0").clone();
         let height = self.newest() + 1;
         let mut now = before.clone();
         self.moved.clear();
-        let (mut receipts, mut verdicts, mut voided) = (BTreeMap::new(), Vec::new(), Vec::new());
+        let (mut receipts, mut verdicts) = (BTreeMap::new(), Vec::new());
         for (index, spec) in specs.iter().enumerate() {
-            let verdict = self.judge(spec, height, &mut now);
+            let verdict = self.judge(spec, height, &mut now, &warm);
             let identity = spec.identity();
             match &verdict {
-                Verdict::Void(_) => voided.push(identity),
+                Verdict::Void(_) => drop(self.rejected.insert(identity)),
                 _ => {
                     assert!(
-                        receipts.insert(identity, receipt(spec, height, index, &verdict)).is_none(),
+                        receipts.insert(identity, receipt(spec, height, index, self.last_gas, &verdict)).is_none(),
                         "ordered twice"
                     );
                     let before = self.ordered.insert(identity, height);
                     assert_eq!(before, None, "an identity got a second receipt, long after the first");
-                    self.coverage.survived += u64::from(voided.contains(&identity));
+                    self.coverage.survived += u64::from(self.rejected.contains(&identity));
                 }
             }
             *self.coverage.reasons.entry(reason(&verdict)).or_default() += 1;
@@ -284,10 +342,8 @@ impl Oracle {
         block
     }
 
-    fn judge(&mut self, spec: &Spec, height: u64, now: &mut Records) -> Verdict {
-        if let Some(void) = spec.fault(&self.genesis, &self.bounds) {
-            return Verdict::Void(void);
-        }
+    fn judge(&mut self, spec: &Spec, height: u64, now: &mut Records, warm: &BTreeSet<Digest>) -> Verdict {
+        self.last_gas = 0;
         if let Some(age) = (height - 1).checked_sub(spec.base) {
             *self.coverage.ages.entry(age).or_default() += 1;
         }
@@ -296,24 +352,31 @@ impl Oracle {
         }
         self.cover_proof(spec, now);
         let code = spec.proof_of.get(&spec.operation).cloned();
-        if let Some(code) = &spec.code {
-            self.code_used.insert(hash(&[code]), height);
-        }
         for key in spec.touched.iter().chain([&spec.operation]) {
             if spec.proof_of.get(key) != now.get(key) {
                 return Verdict::Stale(key.clone());
             }
         }
         let Some(code) = code else { return Verdict::OperationAbsent(spec.operation.clone()) };
-        let last = self.code_used.get(&hash(&[&code])).copied();
-        // Warm for the T blocks after the one that carried or ran it.
-        if last.is_none_or(|last| height - last > self.bounds.history) {
-            self.coverage.cold_after_the_end += u64::from(last.is_some_and(|l| height - l == self.bounds.history + 1));
+        let digest = hash(&[&code]);
+        let age = self.code_used.get(&digest).map(|(last, _)| height - last);
+        let is_warm = warm.contains(&digest) || age == Some(0);
+        if !is_warm && spec.code.is_none() {
+            self.coverage.cold_after_the_end += u64::from(age == Some(self.bounds.history + 1));
+            self.coverage.crowded_out += u64::from(age.is_some_and(|age| age <= self.bounds.history));
             return Verdict::Void(Void::CodeCold(name(&spec.operation)));
         }
-        let edge = spec.code.is_none() && last.is_some_and(|last| height - last == self.bounds.history);
-        self.coverage.warm_at_the_end += u64::from(edge);
-        self.code_used.insert(hash(&[&code]), height);
+        self.coverage.warm_at_the_end += u64::from(is_warm && age == Some(self.bounds.history));
+        let loading = if is_warm { 0 } else { code.len() as u64 };
+        let is_code = code.starts_with(b"code:");
+        self.last_gas = if is_code { loading + 1 + spec.arguments.len() as u64 } else { loading };
+        if loading <= spec.gas && is_code {
+            self.code_used.insert(digest, (height, code.len() as u64));
+        }
+        if self.last_gas > spec.gas {
+            self.last_gas = spec.gas;
+            return Verdict::OutOfGas(spec.gas);
+        }
         let verdict = self.run(spec, &code, height);
         if matches!(verdict, Verdict::Applied(_)) {
             self.cover_restored(spec, now);
@@ -345,7 +408,8 @@ impl Oracle {
             return Some(Void::ProofTooOld { age, history });
         }
         let wrong = records_root(&spec.proof_of) != self.roots[spec.base as usize];
-        wrong.then(|| Void::ProofInvalid { base: spec.base, why: String::new() })
+        let (root, found) = (Hash(self.roots[spec.base as usize]), Hash(records_root(&spec.proof_of)));
+        wrong.then_some(Void::RootMismatch { base: spec.base, root, found })
     }
 
     fn run(&self, spec: &Spec, code: &[u8], height: u64) -> Verdict {
@@ -394,20 +458,22 @@ fn in_domain(operation: &str, key: &str) -> bool {
     !key.starts_with('.') && parts.len() > folder.len() && parts.iter().zip(&folder).all(|(a, b)| a == b)
 }
 
-fn receipt(spec: &Spec, height: u64, index: usize, verdict: &Verdict) -> Vec<u8> {
-    let ran = !matches!(verdict, Verdict::Stale(_) | Verdict::OperationAbsent(_));
-    let gas = if ran { 1 + spec.arguments.len() as u64 } else { 0 };
+fn receipt(spec: &Spec, height: u64, index: usize, gas: u64, verdict: &Verdict) -> Vec<u8> {
     let mut out = spec.identity().to_vec();
     out.extend(height.to_le_bytes());
     out.extend((index as u32).to_le_bytes());
     out.extend(gas.to_le_bytes());
     let refused = |out: &mut Vec<u8>, tag: u8, keys: &[&String]| {
-        out.extend([1, tag]);
+        // Stale is the request, everything else its first call.
+        out.push(1);
+        out.extend(if tag == 0 { &[0][..] } else { &[1, 0] });
+        out.push(tag);
         keys.iter().for_each(|key| put(out, key.as_bytes()));
     };
     match verdict {
         Verdict::Applied(output) => {
             out.push(0);
+            out.extend(1_u32.to_le_bytes());
             put(&mut out, output);
             out.extend([0; 4]);
         }
@@ -418,6 +484,10 @@ fn receipt(spec: &Spec, height: u64, index: usize, verdict: &Verdict) -> Vec<u8>
             refused(&mut out, 3, &[]);
             out.extend(code.to_le_bytes());
             put(&mut out, b"as told");
+        }
+        Verdict::OutOfGas(limit) => {
+            refused(&mut out, 4, &[]);
+            out.extend(limit.to_le_bytes());
         }
         Verdict::Undeclared(key) => refused(&mut out, 7, &[key]),
         Verdict::OutsideDomain(operation, key) => refused(&mut out, 9, &[operation, key]),
@@ -442,6 +512,7 @@ fn reason(verdict: &Verdict) -> String {
         Verdict::Undeclared(_) => "undeclared",
         Verdict::OutsideDomain(..) => "outside_domain",
         Verdict::ValueTooLarge(_) => "value_too_large",
+        Verdict::OutOfGas(_) => "out_of_gas",
     };
     text.into()
 }

@@ -66,6 +66,39 @@ impl Proof {
         self.shape.encoded_len() + self.payload().len()
     }
 
+    /// How many nodes of every kind there are: what decoding and hashing the proof cost in proportion to.
+    pub fn node_count(&self) -> usize {
+        self.shape.len()
+    }
+
+    /// Whether nothing could be left out of this proof without losing one of these paths: each internal node is on the way
+    /// to one of them. Of all proofs that decide the paths only the one that a tree itself would give is so.
+    ///
+    /// ```
+    /// use pleach_tree::{Path, Tree};
+    ///
+    /// let tree: Tree = (0..100_u8).map(|n| (vec![n], "x")).collect();
+    /// let (one, two) = (Path::of(&[1]), Path::of(&[2]));
+    /// assert!(tree.prove([[1]]).is_minimal_for(&[one]));
+    /// assert!(!tree.prove([[1], [2]]).is_minimal_for(&[one]));
+    /// assert!(tree.prove([[1], [2]]).is_minimal_for(&[one, two]));
+    /// ```
+    pub fn is_minimal_for(&self, paths: &[Path]) -> bool {
+        let mut met = vec![0_u64; self.shape.len().div_ceil(64)];
+        let mut internals = 0;
+        for path in paths {
+            let (mut node, mut depth) = (0, 0);
+            while self.shape.tag(node) == Tag::Internal {
+                let (word, bit) = (&mut met[node / 64], 1 << (node % 64));
+                internals += u32::from(*word & bit == 0);
+                *word |= bit;
+                node = self.shape.first_child(node) + usize::from(path.bit(depth));
+                depth += 1;
+            }
+        }
+        internals == self.shape.total().internals
+    }
+
     fn new(shape: Shape, mut payload: Vec<u8>) -> Self {
         payload.resize(payload.len() + SPARE, 0);
         Self { shape, payload }

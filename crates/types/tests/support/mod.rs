@@ -85,18 +85,35 @@ pub fn cluster() -> ClusterRecord {
 pub fn body() -> Body {
     Body {
         genesis: genesis("sample", 4).digest(),
-        operation: key("bank/transfer"),
+        calls: vec![call("bank/transfer", b"\x01\x02\x03")],
+        gas: 0x0a0b_0c0d,
         touched: vec![key("bank/alice"), key("bank/bob"), key("bank/ümlaut")],
-        arguments: Bytes::from_static(b"\x01\x02\x03"),
         base: 0x0102_0304_0506_0708,
         nonce: *b"sixteen bytes ok",
         signers: Vec::new(),
     }
 }
 
+pub fn call(operation: &str, arguments: &'static [u8]) -> Call {
+    Call { operation: key(operation), arguments: Bytes::from_static(arguments) }
+}
+
+/// A request of several calls, two of them of one operation.
+pub fn long_request() -> Request {
+    let calls = vec![call("bank/transfer", b"1"), call("auction/bid", b""), call("bank/transfer", b"2")];
+    let code = vec![None, Some(Bytes::from("code of bank/transfer"))];
+    Request::sign(Body { calls, ..body() }, &[], Bytes::from_static(b"proof"), vec![None; 3], code)
+}
+
 pub fn request() -> Request {
     let values = vec![Some(Bytes::from_static(b"100")), None, Some(Bytes::new())];
-    Request::sign(body(), &[secret(1), secret(2)], Bytes::from_static(b"proof"), values, Some(Bytes::from("code")))
+    Request::sign(
+        body(),
+        &[secret(1), secret(2)],
+        Bytes::from_static(b"proof"),
+        values,
+        vec![Some(Bytes::from("code"))],
+    )
 }
 
 /// Every refusal. The match makes this fail to compile when a variant is added, so that it is added here.
@@ -112,6 +129,7 @@ pub fn refusals() -> Vec<Refusal> {
         Refusal::UndeclaredKey(key("bank/carol")),
         Refusal::BadKey,
         Refusal::DomainViolation { operation: key("bank/transfer"), key: key("shop/x") },
+        Refusal::NotApproved { signed: 1, needed: 2 },
     ];
     all.extend([HostMisuse::Pointer, HostMisuse::Handle, HostMisuse::Index].map(Refusal::HostMisuse));
     all.extend(
@@ -130,6 +148,7 @@ pub fn refusals() -> Vec<Refusal> {
             | Refusal::UndeclaredKey(_)
             | Refusal::BadKey
             | Refusal::DomainViolation { .. }
+            | Refusal::NotApproved { .. }
             | Refusal::HostMisuse(HostMisuse::Pointer | HostMisuse::Handle | HostMisuse::Index)
             | Refusal::LimitExceeded {
                 what: Limited::Value | Limited::Records | Limited::Output | Limited::Events,
@@ -143,13 +162,17 @@ pub fn refusals() -> Vec<Refusal> {
 pub fn applied() -> Receipt {
     let event = |topic: &'static str, data: &'static str| Event { topic: topic.into(), data: data.into() };
     let events = vec![event("transfer", "alice bob 5"), event("", "")];
-    let verdict = Verdict::Applied { output: Bytes::from_static(b"ok"), events };
+    let first = CallOutput { output: Bytes::from_static(b"ok"), events };
+    let verdict = Verdict::Applied(vec![first, CallOutput::default()]);
     Receipt { identity: hash(9), height: 77, index: 3, gas: 12_345, verdict }
 }
 
 pub fn receipts() -> Vec<Receipt> {
-    let refused = |refusal| Receipt { verdict: Verdict::Refused(refusal), ..applied() };
-    std::iter::once(applied()).chain(refusals().into_iter().map(refused)).collect()
+    let refused = |(place, refusal): (usize, Refusal)| {
+        let call = (place > 0).then_some(place as u8);
+        Receipt { verdict: Verdict::Refused { call, refusal }, ..applied() }
+    };
+    std::iter::once(applied()).chain(refusals().into_iter().enumerate().map(refused)).collect()
 }
 
 pub fn result(height: Height) -> BlockResult {

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use bytes::Bytes;
-use pleach_types::execution::{Call, Effects, Executor, Outcome};
+use pleach_types::execution::{Effects, Execution, Executor, Outcome};
 use pleach_types::receipt::Refusal;
-use pleach_types::{Hash, Key, Limits, PublicKey};
+use pleach_types::{CallOutput, Event, Hash, Key, Limits, PublicKey};
 use pleach_vm::Vm;
 
 pub fn key(text: &str) -> Key {
@@ -36,6 +36,10 @@ pub struct Case {
     pub arguments: Bytes,
     pub signers: Vec<PublicKey>,
     pub limits: Limits,
+    /// Whether the code is warm by the order.
+    pub warm: bool,
+    /// The gas that is declared: the limit, unless less is.
+    pub gas: Option<u64>,
 }
 
 impl Case {
@@ -47,6 +51,8 @@ impl Case {
             arguments: Bytes::new(),
             signers: Vec::new(),
             limits: Limits::default(),
+            warm: true,
+            gas: None,
         }
     }
 
@@ -82,6 +88,12 @@ impl Case {
         self
     }
 
+    /// As the first execution that nobody has paid for.
+    pub fn cold(mut self) -> Self {
+        self.warm = false;
+        self
+    }
+
     pub fn limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
         change(&mut self.limits);
         self
@@ -97,12 +109,15 @@ impl Case {
 
     pub fn run_on(&self, vm: &Vm) -> Outcome {
         let (touched, values): (Vec<Key>, Vec<Option<Bytes>>) = self.records.clone().into_iter().unzip();
-        vm.execute(&Call {
+        vm.execute(&Execution {
             genesis: &Hash([7; 32]),
             limits: &self.limits,
             operation: &self.operation,
             code: &self.code,
             code_digest: &Hash(*blake3::hash(&self.code).as_bytes()),
+            warm: self.warm,
+            gas: self.gas.unwrap_or(self.limits.gas),
+            call: 3,
             touched: &touched,
             values: &values,
             arguments: &self.arguments,
@@ -112,12 +127,26 @@ impl Case {
         })
     }
 
-    pub fn effects(&self) -> Effects {
-        self.run().result.unwrap()
+    pub fn effects(&self) -> Made {
+        Made::from(self.run().result.unwrap())
     }
 
     pub fn refusal(&self) -> Refusal {
         self.run().result.unwrap_err()
+    }
+}
+
+/// What an execution did.
+#[derive(Debug)]
+pub struct Made {
+    pub writes: BTreeMap<Key, Option<Bytes>>,
+    pub output: Bytes,
+    pub events: Vec<Event>,
+}
+
+impl From<Effects> for Made {
+    fn from(Effects { writes, output: CallOutput { output, events } }: Effects) -> Self {
+        Self { writes, output, events }
     }
 }
 
