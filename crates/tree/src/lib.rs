@@ -42,7 +42,8 @@ mod tree;
 
 pub use digests::DigestTree;
 pub use history::{
-    Frame, FrameNode, HeldCounts, HistoryTree, Incompatible, KeepError, NotHeld, RestoreError, WrittenHeight,
+    Frame, FrameNode, HEIGHT_MAX, HeldCounts, HistoryTree, Incompatible, KeepError, NotHeld, RestoreError,
+    WrittenHeight,
 };
 pub use iter::Iter;
 pub use label::{Kind, Label, ValueDigest};

@@ -77,6 +77,12 @@ pub enum RestoreError {
         /// At least as many are needed.
         needed: u64,
     },
+    /// The height is above [`HEIGHT_MAX`](crate::HEIGHT_MAX).
+    #[error("height {height} is above the greatest one, {max}", max = crate::HEIGHT_MAX)]
+    TooHigh {
+        /// The height.
+        height: u64,
+    },
     /// The content is of another tree than the newest height of the window.
     #[error("content of the root {content}, the newest height has {window}")]
     Root {

@@ -101,8 +101,7 @@ impl HistoryTree {
 
     /// The heights that are remembered, the oldest first: what [`HistoryTree::from_parts`] asks for.
     pub fn window(&self) -> Vec<WrittenHeight> {
-        let oldest = (self.height() + 1).saturating_sub(self.heights());
-        (oldest..=self.height()).filter_map(|height| self.window.recent(height)).cloned().collect()
+        (self.window.oldest()..=self.height()).filter_map(|height| self.window.recent(height)).cloned().collect()
     }
 
     /// A tree as it stood, as [`HistoryTree::restore`] makes it, from its parts in the order of their places: the kept
@@ -110,8 +109,8 @@ impl HistoryTree {
     ///
     /// # Errors
     ///
-    /// If parts are out of order, overlap or cannot stand at their place; if something is missing; or if parts and
-    /// window contradict each other.
+    /// If parts are out of order, overlap or cannot stand at their place; if something is missing; if parts and window
+    /// contradict each other; or if `height` is above [`HEIGHT_MAX`](crate::HEIGHT_MAX).
     ///
     /// # Panics
     ///

@@ -43,7 +43,7 @@ use crate::{
 pub use self::{
     error::{Incompatible, KeepError, NotHeld, RestoreError},
     frame::{Frame, FrameNode},
-    window::WrittenHeight,
+    window::{HEIGHT_MAX, WrittenHeight},
 };
 
 /// A partition of a map that changes height by height, good for telling whether an operation's proof still holds.
@@ -88,7 +88,8 @@ pub struct HistoryTree {
 impl HistoryTree {
     /// The empty map at height 0, of which the records under the `kept` prefixes will be held.
     ///
-    /// `heights` is T: a proof of height `base` is good while fewer than T heights came after.
+    /// `heights` is T: a proof of height `base` is good while fewer than T heights came after. Up to `u64::MAX`, which
+    /// forgets nothing.
     ///
     /// # Panics
     ///
@@ -116,7 +117,7 @@ impl HistoryTree {
     ///
     /// # Errors
     ///
-    /// If something is missing, or content and window contradict each other.
+    /// If something is missing, content and window contradict each other, or `height` is above [`HEIGHT_MAX`].
     ///
     /// # Panics
     ///
@@ -294,6 +295,10 @@ impl HistoryTree {
     /// Ends a height: applies what was changed since the last one, forgets what expires, and returns the new root.
     ///
     /// Only records that differ from before count as written.
+    ///
+    /// # Panics
+    ///
+    /// If the height is `u64::MAX`. No tree begins above [`HEIGHT_MAX`], so none comes there.
     pub fn commit(&mut self) -> Label {
         let mut edits = self.agenda.finish();
         let mut idle: Vec<Path> = edits.iter().map(|edit| edit.path).collect();

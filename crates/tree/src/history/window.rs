@@ -17,6 +17,10 @@ pub struct WrittenHeight {
     pub written: Arc<[Path]>,
 }
 
+/// The greatest height at which a tree can be restored. Heights above it are as many as those up to it: whoever says a number
+/// cannot bring a tree near the end of all numbers, where the next height would have none.
+pub const HEIGHT_MAX: u64 = u64::MAX >> 1;
+
 /// Heights in one piece of the window. Clones share whole pieces, so that a clone of a window of a thousand heights
 /// copies some dozen pointers.
 const PIECE: usize = 64;
@@ -50,6 +54,9 @@ impl Window {
     ///
     /// If `heights` is 0.
     pub(super) fn checked(heights: u64, newest: u64, entries: Vec<WrittenHeight>) -> Result<Self, RestoreError> {
+        if newest > HEIGHT_MAX {
+            return Err(RestoreError::TooHigh { height: newest });
+        }
         let needed = heights.min(newest.saturating_add(1));
         if (entries.len() as u64) < needed || entries.len() as u64 > newest.saturating_add(1) {
             return Err(RestoreError::Heights { given: entries.len(), needed });
@@ -64,8 +71,8 @@ impl Window {
     /// If `heights` is 0, or there are more entries than heights up to `newest`, or none.
     pub(super) fn restore(heights: u64, newest: u64, mut entries: Vec<WrittenHeight>) -> Self {
         assert!(heights > 0, "a window of no heights");
-        let first = (newest + 1).checked_sub(entries.len() as u64).expect("no more entries than heights");
-        assert!(first <= newest, "a window has an entry");
+        let below = entries.len().checked_sub(1).expect("a window has an entry");
+        let first = newest.checked_sub(below as u64).expect("no more entries than heights");
         for entry in entries.iter_mut().filter(|entry| !entry.written.is_sorted_by(|one, next| one < next)) {
             let sorted: BTreeSet<Path> = entry.written.iter().copied().collect();
             entry.written = sorted.into_iter().collect();
@@ -93,6 +100,12 @@ impl Window {
         // `<` and not `<=`: with T = 1 only the newest height is recent. The thesis's A <= T is off by one.
         let recent = self.newest.checked_sub(height)? < self.heights;
         if recent { self.entry(height) } else { None }
+    }
+
+    /// The oldest of the last T heights.
+    pub(super) fn oldest(&self) -> u64 {
+        // Not `newest + 1 - heights`: there may be no such number in between. No window has no heights.
+        self.newest.saturating_sub(self.heights - 1).max(self.first)
     }
 
     fn entry(&self, height: u64) -> Option<&WrittenHeight> {
@@ -127,7 +140,8 @@ impl Window {
 
     /// Drops pieces of which no height is recent.
     fn drop_old(&mut self) {
-        while self.newest - self.first >= self.heights + PIECE as u64 - 1 {
+        // A window of nearly all heights that there can be drops none.
+        while self.newest - self.first >= self.heights.saturating_add(PIECE as u64 - 1) {
             self.pieces.pop_front();
             self.first += PIECE as u64;
         }
@@ -135,8 +149,7 @@ impl Window {
 
     /// The paths written in the last T heights, sorted, each with every height that wrote it.
     pub(super) fn dates(&self) -> Vec<(Path, u64)> {
-        let oldest = (self.newest + 1).saturating_sub(self.heights).max(self.first);
-        let entries = (oldest..=self.newest).filter_map(|height| Some((height, self.entry(height)?)));
+        let entries = (self.oldest()..=self.newest).filter_map(|height| Some((height, self.entry(height)?)));
         let mut dates: Vec<_> =
             entries.flat_map(|(height, entry)| entry.written.iter().map(move |path| (*path, height))).collect();
         dates.sort_unstable();
