@@ -1,10 +1,11 @@
 //! Local files: never overwritten, secret ones readable by their owner only.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use pleach_node::durable;
 use pleach_types::SecretKey;
 
 use crate::errors::CliError;
@@ -14,7 +15,7 @@ use crate::errors::CliError;
 /// # Errors
 /// [`CliError::Exists`], or what the system says.
 pub fn write_new(path: &Path, text: &str) -> Result<(), CliError> {
-    write(path, text, OpenOptions::new().write(true).create_new(true))
+    write(path, text, false)
 }
 
 /// As [`write_new`], for secrets: the file is private from its first moment on.
@@ -22,19 +23,14 @@ pub fn write_new(path: &Path, text: &str) -> Result<(), CliError> {
 /// # Errors
 /// As [`write_new`].
 pub fn write_new_secret(path: &Path, text: &str) -> Result<(), CliError> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    write(path, text, &options)
+    write(path, text, true)
 }
 
-fn write(path: &Path, text: &str, options: &OpenOptions) -> Result<(), CliError> {
-    let mut file = options.open(path).map_err(|reason| match reason.kind() {
+fn write(path: &Path, text: &str, private: bool) -> Result<(), CliError> {
+    durable::create_new(path, text.as_bytes(), private).map_err(|reason| match reason.kind() {
         io::ErrorKind::AlreadyExists => CliError::Exists { path: path.into() },
         _ => CliError::file("create", path)(reason),
-    })?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(CliError::file("write", path))
+    })
 }
 
 /// Reads a file of at most `limit` bytes: somebody's typo must not load a disk image.
@@ -114,6 +110,7 @@ impl NewFolder {
     pub fn finish(mut self) -> Result<PathBuf, CliError> {
         fs::rename(self.path(), &self.place).map_err(CliError::file("create", &self.place))?;
         self.partial = None;
+        durable::sync_folder_of(&self.place).map_err(CliError::file("create", &self.place))?;
         Ok(self.place.clone())
     }
 }

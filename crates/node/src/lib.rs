@@ -48,7 +48,7 @@ mod waiters;
 pub use config::{ConfigError, NodeConfig};
 pub use core::Node;
 pub use disk::{Disk, Writer};
-pub use pleach_order::{OrderError, declare_new};
+pub use pleach_order::{OrderError, declare_new, durable};
 pub use resume::{ResumeError, Resumed, resume};
 pub use server::{RunningNode, StartError, settings, start, start_without_writing, store_dir};
 pub use service::ServiceError;

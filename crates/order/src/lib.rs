@@ -45,6 +45,7 @@ mod block;
 mod certificate;
 mod config;
 mod delivery;
+pub mod durable;
 mod glue;
 pub mod load;
 mod network;
