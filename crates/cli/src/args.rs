@@ -299,12 +299,16 @@ Examples:
 
 Logs go to standard error; PLEACH_LOG filters them (default: info). SIGINT and SIGTERM end the node; kill -9 does
 no harm either: it goes on from its store and catches up when it is started again. A node whose data is gone fetches its
-records from the others, and votes again once no vote of before can contradict it.")]
+records from the others, and votes again once no vote of before can contradict it.
+
+The data folder holds the node's votes (journals/): never delete a part of it, and never restore it from a backup.
+If it must go, delete the whole data folder.")]
 pub struct Start {
     /// The node's configuration; paths in it are relative to its folder.
     #[arg(long, value_name = "FILE", default_value = "pleach.toml")]
     pub config: PathBuf,
-    /// This node never ran before, although its data folder is empty: it has no votes that could be lost.
+    /// This node never ran before, although its data folder is empty: it has no votes that could be lost. Ignored once
+    /// it has voted from this folder. Never with a node whose data was deleted.
     #[arg(long)]
     pub new_member: bool,
     /// End when standard input ends: whoever started the node has gone. A line `detach` undoes it.

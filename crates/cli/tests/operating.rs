@@ -1,12 +1,175 @@
-//! What operators do to the program: disks that are full. Driven through the program and files alone.
+//! What operators do to the nodes of a real cluster: folders that are deleted in part, first starts
+//! without a word. Driven through the program, signals and files alone.
 #![cfg(unix)]
 #![allow(missing_docs)]
 
 mod common;
 
+use std::fs::{self, File};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use common::{Folder, ran, run};
+use common::{Folder, Process, Ran, base_port, pleach, ran, run};
+
+/// How long a step may take on a busy machine.
+const WAIT: Duration = Duration::from_secs(120);
+
+/// Four nodes. Their data folders are there, and none runs yet.
+struct Cluster {
+    folder: Folder,
+    nodes: Vec<Option<Process>>,
+}
+
+impl Cluster {
+    fn new() -> Self {
+        let folder = Folder::new();
+        let port = base_port(4).to_string();
+        run(&folder, &["init", "--out", "net", "--base-port", &port]).succeeds();
+        Self { folder, nodes: (0..4).map(|_| None).collect() }
+    }
+
+    fn started() -> Self {
+        let mut cluster = Self::new();
+        (0..4).for_each(|node| cluster.start(node, &[]));
+        cluster.wait_healthy();
+        cluster
+    }
+
+    fn start(&mut self, node: usize, args: &[&str]) {
+        let mut command = pleach(&self.folder);
+        let config = format!("net/node-{}/pleach.toml", node + 1);
+        // Held open by `Process`, so that the nodes end with this test, however it ends.
+        command.args(["start", "--config", &config, "--exit-with-parent"]).args(args).stdin(Stdio::piped());
+        let log = File::options().create(true).append(true).open(self.log_path(node)).expect("a log");
+        let child = command.stdout(Stdio::null()).stderr(log).spawn().expect("a node");
+        self.nodes[node] = Some(Process(child));
+    }
+
+    /// Ends a node with SIGTERM, and returns its exit code.
+    fn stop(&mut self, node: usize) -> Option<i32> {
+        let mut process = self.nodes[node].take().expect("it runs");
+        let id = process.0.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().expect("kill").success());
+        let deadline = Instant::now() + WAIT;
+        loop {
+            if let Some(status) = process.0.try_wait().expect("a process") {
+                return status.code();
+            }
+            assert!(Instant::now() < deadline, "node {node} does not end");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn run(&self, args: &[&str]) -> Ran {
+        let all = [args, &["--profile", "net/profile.toml", "--timeout", "60s"]].concat();
+        run(&self.folder, &all)
+    }
+
+    /// The nodes as `pleach status` sees them, once all four are well.
+    fn wait_healthy(&self) -> Vec<serde_json::Value> {
+        let deadline = Instant::now() + WAIT;
+        loop {
+            let status = self.run(&["status", "-o", "json"]);
+            let status: serde_json::Value = serde_json::from_str(&status.stdout).unwrap_or_default();
+            let nodes = status["nodes"].as_array().cloned().unwrap_or_default();
+            if nodes.len() == 4 && nodes.iter().all(|node| node["state"] == "ok") {
+                return nodes;
+            }
+            assert!(Instant::now() < deadline, "not all nodes are well: {status}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    fn heights(&self) -> Vec<u64> {
+        self.wait_healthy().iter().map(|node| node["status"]["height"].as_u64().expect("a height")).collect()
+    }
+
+    fn wait_for_height(&self, height: u64) {
+        wait("heights", || self.heights().iter().all(|found| *found >= height));
+    }
+
+    fn data(&self, node: usize) -> PathBuf {
+        self.folder.join(&format!("net/node-{}/data", node + 1))
+    }
+
+    /// What the data folder says of the votes.
+    fn owner(&self, node: usize) -> String {
+        fs::read_to_string(self.data(node).join("owner")).unwrap_or_default()
+    }
+
+    fn log_path(&self, node: usize) -> PathBuf {
+        self.folder.join(&format!("node-{}.log", node + 1))
+    }
+
+    fn log(&self, node: usize) -> String {
+        fs::read_to_string(self.log_path(node)).unwrap_or_default()
+    }
+}
+
+#[track_caller]
+fn wait(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + WAIT;
+    while !done() {
+        assert!(Instant::now() < deadline, "no {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_node_without_its_journals_comes_back_as_one_that_lost_its_votes() {
+    let mut cluster = Cluster::started();
+    cluster.wait_for_height(5);
+    for node in 0..4 {
+        wait("note that it votes", || cluster.owner(node).contains("votes kept"));
+    }
+    let journals = cluster.data(3).join("journals");
+    for deleted in [journals.clone(), journals.join("votes-0"), journals.join("life")] {
+        assert_eq!(cluster.stop(3), Some(0));
+        fs::remove_file(cluster.log_path(3)).expect("a log");
+        let life = cluster.owner(3);
+        fs::remove_dir_all(&deleted).or_else(|_| fs::remove_file(&deleted)).expect("it was there");
+        cluster.start(3, &[]);
+        wait("word of the loss", || cluster.log(3).contains("this member's votes are lost"));
+        wait("return", || cluster.owner(3).contains("votes kept"));
+        assert_ne!(cluster.owner(3), life, "another life");
+        let height = cluster.heights().into_iter().max().expect("four");
+        cluster.wait_for_height(height + 3);
+    }
+    // What is whole is not lost.
+    assert_eq!(cluster.stop(3), Some(0));
+    fs::remove_file(cluster.log_path(3)).expect("a log");
+    let owner = cluster.owner(3);
+    cluster.start(3, &[]);
+    cluster.wait_healthy();
+    assert!(!cluster.log(3).contains("votes are lost"), "{}", cluster.log(3));
+    assert_eq!(cluster.owner(3), owner);
+}
+
+#[test]
+fn a_cluster_whose_members_were_not_declared_new_can_be_told_later() {
+    let mut cluster = Cluster::new();
+    for node in 0..4 {
+        // As if each operator had made the folder by hand.
+        fs::remove_dir_all(cluster.data(node)).expect("a data folder");
+        cluster.start(node, &[]);
+    }
+    wait("advice", || (0..4).all(|node| cluster.log(node).contains("start it once with --new-member")));
+    for node in 0..4 {
+        assert_eq!(cluster.stop(node), Some(0));
+        assert!(cluster.owner(node).contains("votes unknown"), "{}", cluster.owner(node));
+    }
+    for node in 0..4 {
+        cluster.start(node, &["--new-member"]);
+    }
+    cluster.wait_for_height(5);
+    // Said again, it means nothing: this member has voted.
+    assert_eq!(cluster.stop(2), Some(0));
+    fs::remove_dir_all(cluster.data(2).join("journals")).expect("journals");
+    cluster.start(2, &["--new-member"]);
+    wait("word of the loss", || cluster.log(2).contains("that it is a new member is ignored"));
+    cluster.wait_healthy();
+}
 
 /// The disk is full: a limit on the size of files stands for it.
 #[test]

@@ -47,7 +47,7 @@ type App = State<Arc<Shared>>;
 
 impl Shared {
     /// What the ordering engine's files take up.
-    async fn log_bytes(&self) -> u64 {
+    async fn journal_bytes(&self) -> u64 {
         let folder = pleach_order::journals(&self.config.node.data_dir);
         tokio::task::spawn_blocking(move || bytes_below(folder)).await.unwrap_or(0)
     }
@@ -194,9 +194,9 @@ async fn wrong_method(method: axum::http::Method, uri: axum::http::Uri) -> Failu
 }
 
 async fn status(State(shared): App) -> impl IntoResponse {
-    let log_bytes = shared.log_bytes().await;
+    let journal_bytes = shared.journal_bytes().await;
     let mut status = shared.node.status();
-    status.storage.log_bytes = log_bytes;
+    status.storage.journal_bytes = journal_bytes;
     Json(status)
 }
 
@@ -210,7 +210,7 @@ async fn members(State(shared): App) -> impl IntoResponse {
 
 async fn metrics(State(shared): App) -> impl IntoResponse {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    let storage = Storage { log_bytes: shared.log_bytes().await, ..shared.node.storage() };
+    let storage = Storage { journal_bytes: shared.journal_bytes().await, ..shared.node.storage() };
     ([(header::CONTENT_TYPE, kind)], shared.node.metrics_text(&storage))
 }
 

@@ -100,7 +100,7 @@ impl Metrics {
         let parts = [
             ("records", storage.record_bytes),
             ("window", storage.window_bytes),
-            ("log", storage.log_bytes),
+            ("journals", storage.journal_bytes),
             ("other", storage.other_bytes),
         ];
         for (part, bytes) in parts {

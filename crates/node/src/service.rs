@@ -192,7 +192,7 @@ impl Node {
         }
     }
 
-    /// What the store takes up; the ordering engine's log is beside it, and for whoever knows its folder to measure.
+    /// What the store takes up; the ordering engine's journals are beside it, and for whoever knows its folder to measure.
     #[must_use]
     pub fn storage(&self) -> Storage {
         let own = self.committee.index(&self.public_key());
@@ -201,7 +201,7 @@ impl Node {
         Storage {
             record_bytes: bytes(|usage| usage.records.bytes),
             window_bytes: bytes(|usage| usage.window.bytes),
-            log_bytes: 0,
+            journal_bytes: 0,
             other_bytes: bytes(Usage::other_bytes),
             // The record of the cluster, which all keep, is not counted.
             prefixes: own.map_or(0, |place| self.map.kept_by(place.into()).count()) as u64,

@@ -100,20 +100,40 @@ impl Bounds {
 /// Whether this member knows what it has voted for.
 #[derive(Clone, Debug, Default)]
 pub enum Votes {
-    /// They are in its journals, or it never voted.
+    /// It never voted.
+    New(Voted),
+    /// They are in its journals.
     #[default]
     Kept,
     /// They are gone: it must vote in no view in which it may have voted before ([`crate::Application::rejoin`]).
-    Lost(Regained),
+    Lost(Voted),
+    /// Nothing is known of any. As if they were lost; but if it never ran, whoever runs it can say so.
+    Unknown(Voted),
 }
 
-/// Is told when a member that had lost its votes has them in its journals again.
-#[derive(Clone)]
-pub struct Regained(pub Arc<dyn Fn() + Send + Sync>);
+impl Votes {
+    /// Whether the member has to find out from which view on it may vote.
+    #[must_use]
+    pub const fn are_lost(&self) -> bool {
+        matches!(self, Self::Lost(_) | Self::Unknown(_))
+    }
 
-impl std::fmt::Debug for Regained {
+    /// Who is to be told.
+    pub(crate) const fn voted(&self) -> Option<&Voted> {
+        match self {
+            Self::Kept => None,
+            Self::New(voted) | Self::Lost(voted) | Self::Unknown(voted) => Some(voted),
+        }
+    }
+}
+
+/// Is told when a member that had no votes in its journals has some.
+#[derive(Clone)]
+pub struct Voted(pub Arc<dyn Fn() + Send + Sync>);
+
+impl std::fmt::Debug for Voted {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Regained")
+        f.write_str("Voted")
     }
 }
 
@@ -270,11 +290,21 @@ pub enum OrderError {
         /// Who asked for it.
         expected: String,
     },
-    /// The votes are lost, and there is nobody to tell in which views they were.
+    /// Nothing is known of the member's votes, and there is nobody to tell in which views they were.
     #[error(
-        "data folder {0} holds nothing of this member, and it has no others to get its records from. If it never ran before, start it as a new member"
+        "data folder {0} holds nothing of this member, and it has no others to get its records from. If it never ran before, start it once with --new-member"
     )]
     Alone(PathBuf),
+    /// The votes are lost, and there is nobody to tell in which views they were.
+    #[error(
+        "the votes of this member are not in data folder {path}: {reason}. It has no others that could tell in which views they were: put its journals back as it left them, or begin a new cluster"
+    )]
+    LostAlone {
+        /// The folder.
+        path: PathBuf,
+        /// Why they are taken for lost.
+        reason: &'static str,
+    },
     /// The engine stopped by itself. It does so when the disk or the application fails, since going on could break promises.
     #[error("the ordering engine stopped: {0}. Restart the node; if it stops again, look at the disk first")]
     Stopped(String),

@@ -19,7 +19,7 @@ use tracing::{info, warn};
 
 use crate::block::EngineBlock;
 use crate::certificate::{Scheme, from_engine, to_engine};
-use crate::config::Regained;
+use crate::config::Voted;
 use crate::network::Floor;
 use crate::signal::Signal;
 use crate::{Application, OrderError};
@@ -79,8 +79,8 @@ pub(crate) struct Delivery<E> {
     pub(crate) floor: Arc<Floor>,
     /// How many members there are.
     pub(crate) members: usize,
-    /// Who is to be told that votes are no longer lost.
-    pub(crate) regained: Mutex<Option<Regained>>,
+    /// Who is to be told that there are votes in the journals.
+    pub(crate) voted: Mutex<Option<Voted>>,
 }
 
 impl<E: Spawner> Delivery<E> {
@@ -134,7 +134,7 @@ impl<E: Spawner> Delivery<E> {
             // The engine reports genesis, and what it is unsure to have reported before.
             if block.height().get() > self.progress.delivered.get() {
                 self.deliver(block).await?;
-                self.regain();
+                self.tell_voted();
             }
             ack.acknowledge();
         }
@@ -155,8 +155,8 @@ impl<E: Spawner> Delivery<E> {
     }
 
     /// A block was delivered, so consensus runs and has written down from where on.
-    fn regain(&self) {
-        if let Some(Regained(tell)) = self.regained.lock().unwrap_or_else(PoisonError::into_inner).take() {
+    fn tell_voted(&self) {
+        if let Some(Voted(tell)) = self.voted.lock().unwrap_or_else(PoisonError::into_inner).take() {
             tell();
         }
     }

@@ -34,8 +34,9 @@
 //! certificates are archived until the application needs them no more ([`Application::needed_from`]). At start the
 //! application gets those that it does not have. **A data directory must never be copied or rolled back
 //! while its key lives**: that forgets votes and turns an honest node into one that contradicts itself. A data directory
-//! that is gone altogether is another matter: the member notices, and comes back by the rules of `views`. So that a
-//! member which never ran is told from one that lost its data, [`declare_new`] leaves a note where its data will be.
+//! that is gone altogether is another matter, and so are journals that are gone, or are not those that the rest of the
+//! directory belongs to: the member notices (`folder`), and comes back by the rules of `views`. So that a member which
+//! never ran is told from one that lost its data, [`declare_new`] leaves a note where its data will be.
 //!
 //! # Membership
 //!
@@ -46,6 +47,7 @@ mod certificate;
 mod config;
 mod delivery;
 pub mod durable;
+mod folder;
 mod glue;
 pub mod load;
 mod network;
@@ -59,9 +61,10 @@ use pleach_types::{Block, Certificate, Context, Hash, Height, PublicKey};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use config::{Bounds, Config, MemberAddress, OrderError, Regained, Settings, Timeouts, Votes};
+pub use config::{Bounds, Config, MemberAddress, OrderError, Settings, Timeouts, Voted, Votes};
+pub use folder::{declare_new, journals};
 pub use network::{Network, SendError};
-pub use running::{Running, declare_new, journals, run};
+pub use running::{Running, run};
 
 /// The engine's generic side, for the simulator only: the same code as [`run`], on another runtime and network.
 pub mod engine {

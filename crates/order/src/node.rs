@@ -62,7 +62,7 @@ const EPOCH_BLOCKS: NonZeroU64 = NZU64!(1 << 62);
 const PAGE_BYTES: NonZeroU16 = NZU16!(4_084);
 const ARCHIVE_SECTION: NonZeroU64 = NZU64!(64);
 const CACHE_SECTION: NonZeroU64 = NZU64!(256);
-const VOTES_PARTITION: &str = "votes-0";
+pub(crate) const VOTES_PARTITION: &str = "votes-0";
 const MARSHAL_PARTITION: &str = "marshal";
 
 /// Where a member's files are in its storage, each name behind the storage's prefix: the engine's as of the version that is
@@ -296,10 +296,7 @@ where
             progress: Arc::clone(&progress),
             floor: Arc::clone(&signals.floor),
             members: settings.members.len(),
-            regained: Mutex::new(match &settings.votes {
-                Votes::Kept => None,
-                Votes::Lost(regained) => Some(regained.clone()),
-            }),
+            voted: Mutex::new(settings.votes.voted().cloned()),
         };
         let floor = match &joined {
             Some(certificate) => {
@@ -416,13 +413,13 @@ where
         newest: &Newest,
         settings: &Settings,
     ) -> (Handle<()>, Option<oneshot::Receiver<u64>>) {
-        let (safe, wanted) = match settings.votes {
-            Votes::Kept => (None, None),
-            Votes::Lost(_) => {
-                let (safe, wanted) = oneshot::channel();
-                let faults = faults(settings.members.len());
-                (Some(wanted), Some(Wanted { answers: 2 * faults + 1, safe }))
-            }
+        let (safe, wanted) = if settings.votes.are_lost() {
+            let (safe, wanted) = oneshot::channel();
+            let faults = faults(settings.members.len());
+            let may_be_new = matches!(settings.votes, Votes::Unknown(_));
+            (Some(wanted), Some(Wanted { answers: 2 * faults + 1, may_be_new, safe }))
+        } else {
+            (None, None)
         };
         let (scheme, newest) = (scheme.clone(), newest.clone());
         let views = context.child("views");

@@ -1,11 +1,8 @@
 //! The engine on this machine: real sockets, real disk, its own threads.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read as _, Seek as _, Write as _};
 use std::net::TcpListener;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,11 +17,12 @@ use commonware_utils::ordered::Map;
 use commonware_utils::{NZU32, NZUsize};
 use pleach_types::certificate::order_namespace;
 use tokio::sync::oneshot;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use crate::Application;
 use crate::block::{engine_key, engine_public_key};
-use crate::config::{Config, OrderError, Regained, Votes};
+use crate::config::{Config, OrderError};
+use crate::folder::{self, journals};
 use crate::node::{CHANNELS, Channels, Link, Peers, introduce, max_message_size, quota, start_linked};
 
 /// Threads that may block at a time: on the disk, or in the application.
@@ -35,12 +33,6 @@ const DIAL: Duration = Duration::from_millis(250);
 const RECONNECT: Duration = Duration::from_millis(500);
 /// How long a peer that sent what no correct member sends is shut out. Short: the cause may be a repaired fault.
 const SHUT_OUT: Duration = Duration::from_secs(60);
-/// Says in the data folder whose it is.
-const OWNER: &str = "owner";
-/// Stands in a data folder whose member never ran.
-const NEW_MEMBER: &str = "new-member";
-/// Stands behind the owner's name as long as the member does not know what it voted for.
-const VOTES_LOST: &str = "\nvotes lost\n";
 /// Stack of the thread that drives the engine, in bytes.
 const STACK: usize = 8 << 20;
 
@@ -70,10 +62,8 @@ struct Outcome {
 pub fn run(mut config: Config, app: Arc<dyn Application>) -> Result<Running, OrderError> {
     config.check()?;
     // The lock first: two processes with one configuration should be told about the folder.
-    let (lock, votes) = lock(&config)?;
-    if matches!(votes, Votes::Lost(_)) && config.settings.members.len() == 1 {
-        return Err(OrderError::Alone(config.data));
-    }
+    let member = format!("member {} of cluster {}", config.settings.secret.public(), config.settings.genesis_digest);
+    let (lock, votes) = folder::lock(&config.data, &member, config.settings.members.len() == 1)?;
     config.settings.votes = votes;
     probe(&config)?;
 
@@ -242,76 +232,6 @@ fn network_config(config: &Config) -> lookup::Config<Handshake> {
 fn probe(config: &Config) -> Result<(), OrderError> {
     let refused = |e: std::io::Error| OrderError::Listen { address: config.listen, reason: e.to_string() };
     TcpListener::bind(config.listen).map(drop).map_err(refused)
-}
-
-/// The folder of the engine's journals and archive in a member's data folder.
-#[must_use]
-pub fn journals(data: &Path) -> PathBuf {
-    data.join("journals")
-}
-
-/// Says that the member whose data will be in this folder never ran. Whoever makes a member calls this once, before its
-/// first start: without it, a member that finds its folder empty takes its votes for lost.
-///
-/// # Errors
-/// If the folder or the note in it cannot be written.
-pub fn declare_new(data: &Path) -> Result<(), OrderError> {
-    let write = || {
-        std::fs::create_dir_all(data)?;
-        File::create(data.join(NEW_MEMBER))?.sync_all()
-    };
-    write().map_err(|e: std::io::Error| OrderError::Data { path: data.into(), reason: e.to_string() })
-}
-
-/// Locks the data folder, checks, or writes down, whose it is, and says whether its votes are there. The lock ends with
-/// the file that is returned.
-fn lock(config: &Config) -> Result<(File, Votes), OrderError> {
-    let path = &config.data;
-    let unusable = |e: std::io::Error| OrderError::Data { path: path.clone(), reason: e.to_string() };
-    std::fs::create_dir_all(journals(&config.data)).map_err(unusable)?;
-    let owner = path.join(OWNER);
-    let mut file =
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&owner).map_err(unusable)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(OrderError::DataLocked(path.clone())),
-        Err(TryLockError::Error(e)) => return Err(unusable(e)),
-    }
-    let mut found = String::new();
-    file.read_to_string(&mut found).map_err(unusable)?;
-    let expected = format!("member {} of cluster {}", config.settings.secret.public(), config.settings.genesis_digest);
-    let note = path.join(NEW_MEMBER);
-    let kept = match found.strip_prefix(&expected) {
-        Some("") => true,
-        Some(VOTES_LOST) => false,
-        None if found.is_empty() => note.try_exists().map_err(unusable)?,
-        _ => return Err(OrderError::DataForeign { path: path.clone(), found, expected }),
-    };
-    let lost = format!("{expected}{VOTES_LOST}");
-    write_owner(&file, if kept { &expected } else { &lost }).map_err(unusable)?;
-    // Only now: a crash in between must not make a member that has voted a new one, nor a new one a member without votes.
-    match std::fs::remove_file(&note) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(unusable(e)),
-        _ => {}
-    }
-    let votes = if kept { Votes::Kept } else { Votes::Lost(regained(file.try_clone().map_err(unusable)?, expected)) };
-    Ok((file, votes))
-}
-
-/// A folder is one member's for life: votes of two keys in one journal, or of one key in two, break promises.
-fn write_owner(mut file: &File, text: &str) -> std::io::Result<()> {
-    file.set_len(0)?;
-    file.rewind()?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
-}
-
-/// Notes in the folder that the member has votes again. If it fails, the member comes back the long way once more.
-fn regained(file: File, owner: String) -> Regained {
-    Regained(Arc::new(move || match write_owner(&file, &owner) {
-        Ok(()) => info!("this member votes again"),
-        Err(error) => warn!(%error, "the data folder cannot be written: the next start will take the votes for lost"),
-    }))
 }
 
 fn describe(panic: &(dyn std::any::Any + Send)) -> String {

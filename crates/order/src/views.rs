@@ -47,6 +47,9 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// Rounds after which the log says what is missing.
 const TELL_EVERY: u32 = 10;
 
+/// What whoever runs a member can do that never ran.
+const NEW_MEMBER_CURE: &str = ". If this member never ran before, stop it and start it once with --new-member; never do so with a member that has run";
+
 const ASK: u8 = 0;
 const ANSWER: u8 = 1;
 
@@ -140,6 +143,8 @@ fn certified_view(mut bytes: Bytes, scheme: &Scheme, rng: &mut impl CryptoRng) -
 pub(crate) struct Wanted {
     /// How many others must answer: 2f + 1.
     pub(crate) answers: usize,
+    /// Whether it is possible that this member never voted.
+    pub(crate) may_be_new: bool,
     /// Is told the view that a finalization must have at least for this member to take part from it on.
     pub(crate) safe: oneshot::Sender<u64>,
 }
@@ -172,7 +177,8 @@ pub(crate) async fn exchange<E: Clock + CryptoRng>(
                         warn!(
                             answers = answers.len(),
                             needed = wanted.answers,
-                            "still without votes: too few members answer. If this member never ran before, start it as a new one"
+                            "still without votes: too few members answer{}",
+                            if wanted.may_be_new { NEW_MEMBER_CURE } else { "" }
                         );
                     }
                 }

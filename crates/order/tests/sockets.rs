@@ -105,6 +105,39 @@ fn four_members_order_requests_and_one_restarts() {
 }
 
 #[test]
+fn a_member_whose_journals_were_deleted_does_not_vote_as_if_it_had_them() {
+    let folder = Folder::new("journals");
+    let genesis = genesis(4);
+    let addresses = addresses(4);
+    let chains: Vec<Arc<Chain>> = (0..4).map(|_| Chain::new(&genesis)).collect();
+    let launch = |n: usize, chain: &Arc<Chain>| run(config(&genesis, &addresses, &folder.0, n), chain.clone()).unwrap();
+    let mut running: Vec<_> = chains.iter().enumerate().map(|(n, chain)| Some(launch(n, chain))).collect();
+    wait_for("blocks", || chains.iter().all(|chain| chain.height() > 5));
+    let stop = |running: Running| {
+        running.shutdown();
+        assert_eq!(running.wait(), Ok(()));
+    };
+    stop(running[3].take().unwrap());
+    let journals = pleach_order::journals(&folder.0.join("node3"));
+    let away = folder.0.join("away");
+    std::fs::rename(&journals, &away).unwrap();
+    // Once they are gone, they are lost for every start, also if they are put back.
+    for start in 0..3 {
+        if start == 2 {
+            std::fs::remove_dir_all(&journals).unwrap();
+            std::fs::rename(&away, &journals).unwrap();
+        }
+        let chain = Chain::new(&genesis);
+        let again = launch(3, &chain);
+        wait_for("the others' answers", || chain.rejoins().is_some());
+        assert!(chain.rejoins() > Some(5), "all views in which it may have voted are over: {:?}", chain.rejoins());
+        stop(again);
+    }
+    running.into_iter().flatten().for_each(stop);
+    assert_agreement(&chains);
+}
+
+#[test]
 fn a_fault_of_the_application_stops_its_member_and_is_told() {
     let folder = Folder::new("fault");
     let genesis = genesis(1);

@@ -109,8 +109,9 @@ pub struct Storage {
     pub record_bytes: u64,
     /// What the last heights add: replaced values, written paths, receipts, warm code, labels around the own prefixes.
     pub window_bytes: u64,
-    /// The ordering engine's journals and archive.
-    pub log_bytes: u64,
+    /// The ordering engine's journals, with the node's own votes, and its archive of blocks. Not a log: nothing in it may
+    /// be deleted.
+    pub journal_bytes: u64,
     /// The rest of the store's file: the structure of the database, and room for the next blocks.
     pub other_bytes: u64,
     /// Prefixes of the key space that the node keeps.

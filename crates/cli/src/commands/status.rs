@@ -90,7 +90,7 @@ fn text(document: &Document) -> String {
         "ROOT",
         "RECORDS",
         "STORED",
-        "LOG",
+        "JOURNALS",
         "PENDING",
         "VERSION",
         "ADDRESS"
@@ -102,10 +102,11 @@ fn text(document: &Document) -> String {
         };
         let (height, certified) = (format!("#{}", s.height), format!("#{}", s.certified_height));
         let (lag, root) = (lag.unwrap_or(0), s.certified_root.short());
-        let (stored, log) = (bytes(s.storage.record_bytes + s.storage.window_bytes), bytes(s.storage.log_bytes));
+        let (stored, journals) =
+            (bytes(s.storage.record_bytes + s.storage.window_bytes), bytes(s.storage.journal_bytes));
         let version = &s.version;
         rows.push(row![
-            s.name, state, height, lag, certified, root, s.records, stored, log, s.pending, version, address
+            s.name, state, height, lag, certified, root, s.records, stored, journals, s.pending, version, address
         ]);
     }
     let head = format!(

@@ -191,13 +191,13 @@ pub async fn storage(nodes: &Nodes) -> Result<((), Shown), CliError> {
     let line = |status: &Status| {
         let storage = &status.storage;
         format!(
-            "{}: {} of {} records, {}; window {}, log {}, other {}",
+            "{}: {} of {} records, {}; window {}, journals {}, other {}",
             status.name,
             thousands(status.records),
             thousands(records / copies),
             bytes(storage.record_bytes),
             bytes(storage.window_bytes),
-            bytes(storage.log_bytes),
+            bytes(storage.journal_bytes),
             bytes(storage.other_bytes)
         )
     };

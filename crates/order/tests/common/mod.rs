@@ -80,6 +80,8 @@ struct State {
     executed: BTreeMap<Hash, (Height, Hash)>,
     finalized: Vec<Final>,
     received: Vec<(PublicKey, Bytes)>,
+    /// From which view on it may vote, if its votes are lost and that is known.
+    rejoins: Option<u64>,
     /// Blocks whose execution `verify` or `propose` had to catch up with.
     caught_up: usize,
 }
@@ -147,6 +149,10 @@ impl Chain {
         self.state.lock().unwrap().received.clone()
     }
 
+    pub fn rejoins(&self) -> Option<u64> {
+        self.state.lock().unwrap().rejoins
+    }
+
     pub fn network(&self) -> Network {
         self.state.lock().unwrap().network.clone().unwrap()
     }
@@ -203,6 +209,10 @@ impl Application for Chain {
         state.pool.retain(|request| !block.requests.contains(request));
         let (_, root) = state.executed[&block.digest()];
         state.finalized.push(Final { block, certificate, root });
+    }
+
+    fn rejoin(&self, view: u64) {
+        self.state.lock().unwrap().rejoins = Some(view);
     }
 
     fn received(&self, from: PublicKey, message: Bytes) {

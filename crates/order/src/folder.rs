@@ -1,0 +1,364 @@
+//! A member's data folder: whose it is, and whether the member's votes are in it.
+//!
+//! Votes are in the engine's journals, and what is known of them is in the file `owner` beside them. Each may be deleted or
+//! put back without the other, by people and by disks. So both bear the mark of one *life*, drawn at random: the time from
+//! one loss of votes to the next. Votes are there if both marks are equal and the partition of votes has not vanished. In
+//! all other cases they are lost, and the member comes back by the rules of `views`.
+//!
+//! | `owner` says | the member | without the same mark in the journals |
+//! | --- | --- | --- |
+//! | (no file), with the note [`NEW_MEMBER`] | never ran | there is none yet; votes without an owner are lost |
+//! | (no file) | is unknown: it may have voted in a folder that is gone | the same |
+//! | `votes new` | votes for the first time | lost |
+//! | `votes kept` | has votes in its journals | lost |
+//! | `votes unknown` | found an empty folder, and has not voted since | no matter |
+//! | `votes lost` | lost them, and has not voted since | no matter |
+//!
+//! Order of writes. A life begins with the journals' mark; only then does `owner` name it: a crash in between leaves
+//! marks that differ, or a member that is still new, since nobody votes before `owner` is written. A life ends with `owner`
+//! saying so; only then are journals touched. So no crash makes lost votes kept, and none makes a member that never voted
+//! one that has.
+//!
+//! What this cannot see: that the whole folder, or the journals of the same life, are an older copy.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rand::RngCore as _;
+use tracing::{info, warn};
+
+use crate::config::{OrderError, Voted, Votes};
+use crate::durable;
+use crate::node::VOTES_PARTITION;
+
+/// Says in the data folder whose it is, and what is known of its votes.
+const OWNER: &str = "owner";
+/// Is locked while the engine runs; nothing is ever in it. Not `owner`, which is replaced by other files.
+const LOCK: &str = "lock";
+/// Stands in a data folder whose member never ran.
+const NEW_MEMBER: &str = "new-member";
+/// The mark in the journals. No partition has such a name: theirs are in `node::PARTITIONS`.
+const MARK: &str = "life";
+/// Where journals are put that are not this member's, or of which that is not known.
+const SET_ASIDE: &str = "set-aside";
+/// Both files are shorter; whatever is longer was not written here.
+const FILE_BYTES_MAX: u64 = 1_024;
+
+/// The folder of the engine's journals and archive in a member's data folder.
+#[must_use]
+pub fn journals(data: &Path) -> PathBuf {
+    data.join("journals")
+}
+
+/// Says that the member whose data will be in this folder never ran. Whoever makes a member calls this once, before its
+/// first start: without it, a member that finds its folder empty takes its votes for lost. In a folder from which the
+/// member has voted it changes nothing.
+///
+/// # Errors
+/// If the folder or the note in it cannot be written.
+pub fn declare_new(data: &Path) -> Result<(), OrderError> {
+    let written = durable::create_folder(data).and_then(|()| durable::replace(&data.join(NEW_MEMBER), b""));
+    written.map_err(|e| OrderError::Data { path: data.into(), reason: e.to_string() })
+}
+
+/// The mark of a life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Life(u128);
+
+impl Life {
+    fn draw() -> Self {
+        let mut bytes = [0; 16];
+        rand::rng().fill_bytes(&mut bytes);
+        Self(u128::from_be_bytes(bytes))
+    }
+
+    fn parse(digits: &str) -> Option<Self> {
+        u128::from_str_radix(digits, 16).ok().map(Self)
+    }
+}
+
+impl std::fmt::Display for Life {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+/// What `owner` says of the votes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Claim {
+    New(Life),
+    Kept(Life),
+    Unknown,
+    Lost,
+}
+
+impl Claim {
+    fn text(self, member: &str) -> String {
+        match self {
+            Self::New(life) => format!("{member}\nvotes new, life {life}\n"),
+            Self::Kept(life) => format!("{member}\nvotes kept, life {life}\n"),
+            Self::Unknown => format!("{member}\nvotes unknown\n"),
+            Self::Lost => format!("{member}\nvotes lost\n"),
+        }
+    }
+
+    /// What stands behind the member's name. Whatever is not understood says nothing that could be relied on.
+    fn parse(text: &str) -> Self {
+        let life = |kind| text.strip_prefix(kind).and_then(|rest| Life::parse(rest.strip_suffix('\n')?));
+        match (life("\nvotes new, life "), life("\nvotes kept, life ")) {
+            (Some(life), _) => Self::New(life),
+            (_, Some(life)) => Self::Kept(life),
+            _ if text == "\nvotes unknown\n" => Self::Unknown,
+            _ => Self::Lost,
+        }
+    }
+}
+
+/// What is found in a data folder.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Found {
+    /// What `owner` says, if it is there.
+    claim: Option<Claim>,
+    /// Whether somebody says that the member is new.
+    note: bool,
+    /// Whose the journals are.
+    mark: Mark,
+    /// Whether there is a partition of votes.
+    partition: bool,
+    /// Whether something is in it.
+    votes: bool,
+}
+
+/// The mark in the journals.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Mark {
+    Missing,
+    /// Of this member and cluster.
+    Own(Life),
+    Foreign,
+}
+
+/// What a member is at its start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    /// It never voted.
+    First,
+    /// Its votes are there, as `owner` says.
+    Stands(Claim),
+    Unknown,
+    /// Why.
+    Lost(&'static str),
+}
+
+impl Found {
+    fn judge(self) -> State {
+        match self.claim {
+            Some(claim @ (Claim::New(life) | Claim::Kept(life))) => match self.mark {
+                Mark::Missing => State::Lost("the journals are gone, or others were put in their place"),
+                Mark::Own(found) if found == life => match claim {
+                    Claim::New(_) if !self.partition => State::Lost("the votes are gone from the journals"),
+                    Claim::Kept(_) if !self.votes => State::Lost("the votes are gone from the journals"),
+                    _ => State::Stands(claim),
+                },
+                Mark::Own(_) => State::Lost("the journals are of another life of this member"),
+                Mark::Foreign => State::Lost("the journals are another member's, or another cluster's"),
+            },
+            Some(Claim::Lost) => State::Lost("it has not voted again since they were lost"),
+            // Nobody votes before `owner` is written, so these votes are older.
+            None if self.votes => State::Lost("the owner file is gone, so nothing says whether the journals are whole"),
+            Some(Claim::Unknown) if self.votes => State::Lost("it stopped while it came back"),
+            None | Some(Claim::Unknown) if self.note => State::First,
+            None | Some(Claim::Unknown) => State::Unknown,
+        }
+    }
+}
+
+/// A data folder, and whose it should be.
+#[derive(Clone)]
+struct Folder {
+    data: PathBuf,
+    member: String,
+}
+
+/// Locks a member's data folder, checks, or writes down, whose it is, and says whether its votes are there. The lock ends
+/// with the file that is returned.
+///
+/// `member` names the member and its cluster, in one line; `alone` says that the cluster has no others.
+///
+/// # Errors
+/// If the folder cannot be used, is another's, or has lost the votes of a member that has no others to ask. Then nothing
+/// is changed in it.
+pub(crate) fn lock(data: &Path, member: &str, alone: bool) -> Result<(File, Votes), OrderError> {
+    let unusable = |e: io::Error| OrderError::Data { path: data.into(), reason: e.to_string() };
+    durable::create_folder(data).map_err(unusable)?;
+    let lock = OpenOptions::new().write(true).create(true).truncate(false).open(data.join(LOCK)).map_err(unusable)?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(OrderError::DataLocked(data.into())),
+        Err(TryLockError::Error(e)) => return Err(unusable(e)),
+    }
+    let folder = Folder { data: data.into(), member: member.into() };
+    let found = folder.look()?;
+    let state = found.judge();
+    match state {
+        State::Lost(reason) if alone => return Err(OrderError::LostAlone { path: data.into(), reason }),
+        State::Unknown if alone => return Err(OrderError::Alone(data.into())),
+        _ => {}
+    }
+    let votes = folder.enter(found, state).map_err(unusable)?;
+    Ok((lock, votes))
+}
+
+impl Folder {
+    fn look(&self) -> Result<Found, OrderError> {
+        let unusable = |e: io::Error| OrderError::Data { path: self.data.clone(), reason: e.to_string() };
+        let journals = journals(&self.data);
+        let owner = read(&self.data.join(OWNER)).map_err(unusable)?.unwrap_or_default();
+        let claim = match owner.strip_prefix(&self.member) {
+            Some(rest) => Some(Claim::parse(rest)),
+            None if owner.is_empty() => None,
+            None => return Err(self.foreign(&owner)),
+        };
+        let mark = match read(&journals.join(MARK)).map_err(unusable)? {
+            None => Mark::Missing,
+            Some(text) => {
+                match text.strip_prefix(&format!("{}\nlife ", self.member)).and_then(|life| life.strip_suffix('\n')) {
+                    Some(digits) => Life::parse(digits).map_or(Mark::Foreign, Mark::Own),
+                    None => Mark::Foreign,
+                }
+            }
+        };
+        let votes = journals.join(VOTES_PARTITION);
+        let partition = votes.try_exists().map_err(unusable)?;
+        let votes = partition && fs::read_dir(votes).map_err(unusable)?.next().is_some();
+        let note = self.data.join(NEW_MEMBER).try_exists().map_err(unusable)?;
+        Ok(Found { claim, note, mark, partition, votes })
+    }
+
+    fn foreign(&self, owner: &str) -> OrderError {
+        let found = owner.lines().next().unwrap_or_default().to_owned();
+        OrderError::DataForeign { path: self.data.clone(), found, expected: self.member.clone() }
+    }
+
+    /// Writes down what the member is from now on. The order of the writes is that of the head of this module.
+    fn enter(&self, found: Found, state: State) -> io::Result<Votes> {
+        let votes = match state {
+            State::First => {
+                self.set_aside(found.mark)?;
+                let life = self.begin_life()?;
+                self.claim(Claim::New(life))?;
+                Votes::New(self.voted(life))
+            }
+            State::Stands(claim @ Claim::New(life)) => {
+                self.claim(claim)?;
+                Votes::New(self.voted(life))
+            }
+            State::Stands(claim) => {
+                self.claim(claim)?;
+                self.clean();
+                Votes::Kept
+            }
+            State::Unknown => {
+                info!(data = %self.data.display(), "this data folder holds nothing of this member, and nothing says that it is new");
+                self.claim(Claim::Unknown)?;
+                self.set_aside(found.mark)?;
+                Votes::Unknown(self.voted(self.begin_life()?))
+            }
+            State::Lost(reason) => {
+                warn!(
+                    data = %self.data.display(),
+                    reason,
+                    "this member's votes are lost: it must not vote before no vote that it may have cast can contradict it"
+                );
+                if found.note {
+                    warn!("that it is a new member is ignored: it has voted from this data folder");
+                }
+                self.claim(Claim::Lost)?;
+                self.set_aside(found.mark)?;
+                Votes::Lost(self.voted(self.begin_life()?))
+            }
+        };
+        // At last: before `owner` says more than the note does, the note is what makes the member new.
+        durable::remove(&self.data.join(NEW_MEMBER))?;
+        Ok(votes)
+    }
+
+    fn claim(&self, claim: Claim) -> io::Result<()> {
+        durable::replace(&self.data.join(OWNER), claim.text(&self.member).as_bytes())
+    }
+
+    /// Marks the journals with a new life.
+    fn begin_life(&self) -> io::Result<Life> {
+        let journals = journals(&self.data);
+        durable::create_folder(&journals)?;
+        let life = Life::draw();
+        durable::replace(&journals.join(MARK), format!("{}\nlife {life}\n", self.member).as_bytes())?;
+        // The engine would make it with the first vote. It is made here so that it can be missed.
+        durable::create_folder(&journals.join(VOTES_PARTITION))?;
+        Ok(life)
+    }
+
+    /// Moves journals out of the engine's way, unless they are this member's own: the engine would take them for its past,
+    /// and end at the first block or vote of another cluster.
+    fn set_aside(&self, mark: Mark) -> io::Result<()> {
+        if matches!(mark, Mark::Own(_)) {
+            return Ok(());
+        }
+        let journals = journals(&self.data);
+        durable::create_folder(&journals)?;
+        let aside = journals.join(SET_ASIDE);
+        for entry in fs::read_dir(&journals)? {
+            let name = entry?.file_name();
+            // The engine's lock begins with a dot.
+            if name == SET_ASIDE || name.to_string_lossy().starts_with('.') {
+                continue;
+            }
+            durable::create_folder(&aside)?;
+            let place = aside.join(&name);
+            let _ = fs::remove_dir_all(&place);
+            fs::rename(journals.join(&name), place)?;
+            warn!(from = ?name, to = %aside.display(), "set aside: not known to be this member's");
+        }
+        durable::sync_folder_of(&aside)
+    }
+
+    /// Removes what was set aside, now that the member has votes of its own again: a disk's use has a bound.
+    fn clean(&self) {
+        let aside = journals(&self.data).join(SET_ASIDE);
+        match fs::remove_dir_all(&aside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                warn!(%error, path = %aside.display(), "journals that were set aside cannot be removed");
+            }
+            _ => {}
+        }
+    }
+
+    /// Notes, once the member has votes in its journals, that they must be there from now on. If that fails, the member
+    /// comes back the long way once more, or nothing notices that its votes vanish; it never takes lost ones for kept.
+    fn voted(&self, life: Life) -> Voted {
+        let folder = self.clone();
+        Voted(Arc::new(move || match folder.claim(Claim::Kept(life)) {
+            Ok(()) => info!("this member votes, and has noted it"),
+            Err(error) => {
+                warn!(%error, "the data folder cannot be written: the next start may take the votes for lost")
+            }
+        }))
+    }
+}
+
+/// The text of a small file, or `None` if there is no such file. Bytes that are no text were not written here: they are
+/// read as some other text.
+fn read(path: &Path) -> io::Result<Option<String>> {
+    let file = match File::open(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    let mut bytes = Vec::new();
+    file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
+    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,292 @@
+//! What becomes of a data folder's votes, whatever is removed, put back or cut short.
+
+use std::collections::BTreeMap;
+
+use super::*;
+
+const MEMBER: &str = "member A of cluster X";
+
+struct Data(PathBuf);
+
+impl Data {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("pleach-folder-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        Self(path)
+    }
+
+    /// A folder whose member has voted, and has been told so.
+    fn voted(name: &str) -> Self {
+        let data = Self::new(name);
+        declare_new(&data.0).unwrap();
+        data.start().vote();
+        assert_eq!(data.start().kind(), "kept");
+        data
+    }
+
+    fn try_start_as(&self, member: &str, alone: bool) -> Result<Started<'_>, OrderError> {
+        lock(&self.0, member, alone).map(|(_lock, votes)| Started { data: self, votes, _lock })
+    }
+
+    fn start(&self) -> Started<'_> {
+        self.try_start_as(MEMBER, false).unwrap()
+    }
+
+    fn journals(&self) -> PathBuf {
+        journals(&self.0)
+    }
+
+    fn votes(&self) -> PathBuf {
+        self.journals().join(VOTES_PARTITION)
+    }
+
+    /// Names and contents of everything in it.
+    fn contents(&self) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
+        let (mut found, mut ahead) = (BTreeMap::new(), vec![self.0.clone()]);
+        while let Some(folder) = ahead.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                found.insert(path.clone(), fs::read(&path).ok());
+                ahead.extend(path.is_dir().then_some(path));
+            }
+        }
+        found
+    }
+}
+
+impl Drop for Data {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A member that runs, as far as its folder is concerned.
+struct Started<'a> {
+    data: &'a Data,
+    votes: Votes,
+    _lock: File,
+}
+
+impl Started<'_> {
+    fn kind(&self) -> &'static str {
+        match self.votes {
+            Votes::New(_) => "new",
+            Votes::Kept => "kept",
+            Votes::Lost(_) => "lost",
+            Votes::Unknown(_) => "unknown",
+        }
+    }
+
+    /// As the engine does: first a vote in the journal, then the first block is delivered.
+    fn vote(self) {
+        fs::write(self.data.votes().join("0000000000000001"), b"a vote").unwrap();
+        if let Some(Voted(tell)) = self.votes.voted() {
+            tell();
+        }
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let (path, place) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
+        if path.is_dir() {
+            copy(&path, &place);
+        } else {
+            fs::copy(path, place).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_member_is_new_until_it_votes_and_keeps_its_votes_then() {
+    let data = Data::new("life");
+    declare_new(&data.0).unwrap();
+    for _ in 0..3 {
+        assert_eq!(data.start().kind(), "new");
+    }
+    data.start().vote();
+    let before = data.contents();
+    for _ in 0..3 {
+        assert_eq!(data.start().kind(), "kept");
+    }
+    assert_eq!(data.contents(), before, "a start changes nothing");
+    let taken = data.start();
+    assert_eq!(data.try_start_as(MEMBER, false).map(drop), Err(OrderError::DataLocked(data.0.clone())));
+    drop(taken);
+    let stranger = data.try_start_as("member B of cluster X", false).map(drop).unwrap_err();
+    assert!(matches!(stranger, OrderError::DataForeign { .. }), "{stranger}");
+}
+
+#[test]
+fn votes_are_lost_if_either_side_of_the_promise_is_gone() {
+    type Damage = fn(&Data);
+    let damages: [(&str, Damage); 12] = [
+        ("no journals", |data| fs::remove_dir_all(data.journals()).unwrap()),
+        ("empty journals", |data| {
+            fs::remove_dir_all(data.journals()).unwrap();
+            fs::create_dir(data.journals()).unwrap();
+        }),
+        ("no partition of votes", |data| fs::remove_dir_all(data.votes()).unwrap()),
+        ("an empty partition of votes", |data| {
+            fs::remove_dir_all(data.votes()).unwrap();
+            fs::create_dir(data.votes()).unwrap();
+        }),
+        ("no mark", |data| fs::remove_file(data.journals().join(MARK)).unwrap()),
+        ("an empty mark", |data| fs::write(data.journals().join(MARK), b"").unwrap()),
+        ("no owner", |data| fs::remove_file(data.0.join(OWNER)).unwrap()),
+        ("an empty owner", |data| fs::write(data.0.join(OWNER), b"").unwrap()),
+        ("an owner of an earlier build", |data| fs::write(data.0.join(OWNER), MEMBER).unwrap()),
+        ("no owner, and a note", |data| {
+            fs::remove_file(data.0.join(OWNER)).unwrap();
+            declare_new(&data.0).unwrap();
+        }),
+        ("no journals, and a note", |data| {
+            fs::remove_dir_all(data.journals()).unwrap();
+            declare_new(&data.0).unwrap();
+        }),
+        ("the journals of another", |data| {
+            let other = Data::voted("other");
+            let mark = fs::read_to_string(other.journals().join(MARK)).unwrap().replace("member A", "member B");
+            fs::remove_dir_all(data.journals()).unwrap();
+            copy(&other.journals(), &data.journals());
+            fs::write(data.journals().join(MARK), mark).unwrap();
+        }),
+    ];
+    for (what, damage) in damages {
+        let data = Data::voted("damage");
+        damage(&data);
+        // It does not heal by a restart, and nobody's word heals it.
+        assert_eq!(data.start().kind(), "lost", "{what}");
+        declare_new(&data.0).unwrap();
+        assert_eq!(data.start().kind(), "lost", "{what}, started again");
+        // It comes back only by voting where nothing contradicts it.
+        data.start().vote();
+        assert_eq!(data.start().kind(), "kept", "{what}, votes again");
+        assert!(!data.journals().join(SET_ASIDE).exists(), "{what}: what was set aside is gone");
+    }
+}
+
+#[test]
+fn journals_of_an_earlier_life_are_not_taken_for_those_of_this_one() {
+    let data = Data::voted("earlier");
+    let away = data.0.join("away");
+    fs::rename(data.journals(), &away).unwrap();
+    data.start().vote();
+    assert_eq!(data.start().kind(), "kept");
+    fs::remove_dir_all(data.journals()).unwrap();
+    fs::rename(&away, data.journals()).unwrap();
+    assert_eq!(data.start().kind(), "lost");
+}
+
+#[test]
+fn what_is_not_known_to_be_this_members_is_out_of_the_engines_way() {
+    let data = Data::voted("aside");
+    fs::remove_file(data.journals().join(MARK)).unwrap();
+    fs::write(data.journals().join(".hold"), b"").unwrap();
+    drop(data.start());
+    let aside = data.journals().join(SET_ASIDE).join(VOTES_PARTITION);
+    assert_eq!(fs::read_dir(aside).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(data.votes()).unwrap().count(), 0);
+    assert!(data.journals().join(".hold").exists());
+    // Its own stay where they are, even if votes are missing: the archive of blocks is worth having.
+    let data = Data::voted("own");
+    fs::create_dir(data.journals().join("blocks-keys")).unwrap();
+    fs::remove_dir_all(data.votes()).unwrap();
+    assert_eq!(data.start().kind(), "lost");
+    assert!(data.journals().join("blocks-keys").exists());
+}
+
+#[test]
+fn that_a_member_is_new_can_be_said_later_as_long_as_it_has_not_voted() {
+    let data = Data::new("later");
+    assert_eq!(data.start().kind(), "unknown");
+    assert_eq!(data.start().kind(), "unknown");
+    declare_new(&data.0).unwrap();
+    assert_eq!(data.start().kind(), "new");
+    data.start().vote();
+    declare_new(&data.0).unwrap();
+    assert_eq!(data.start().kind(), "kept");
+    // One that came back without that word has votes of its own, of this life.
+    let data = Data::new("back");
+    let started = data.start();
+    assert_eq!(started.kind(), "unknown");
+    fs::write(data.votes().join("0000000000000001"), b"a vote").unwrap();
+    drop(started);
+    declare_new(&data.0).unwrap();
+    assert_eq!(data.start().kind(), "lost", "killed between its first vote and the note of it");
+    data.start().vote();
+    assert_eq!(data.start().kind(), "kept");
+}
+
+#[test]
+fn a_member_without_others_is_refused_and_its_folder_left_as_it_is() {
+    let data = Data::new("alone");
+    let alone = |data: &Data| data.try_start_as(MEMBER, true).map(|started| started.kind());
+    assert_eq!(alone(&data), Err(OrderError::Alone(data.0.clone())));
+    declare_new(&data.0).unwrap();
+    assert_eq!(alone(&data), Ok("new"));
+    data.start().vote();
+    let away = data.0.join("away");
+    fs::rename(data.journals(), &away).unwrap();
+    let before = data.contents();
+    assert!(matches!(alone(&data), Err(OrderError::LostAlone { .. })));
+    assert_eq!(data.contents(), before);
+    fs::rename(&away, data.journals()).unwrap();
+    assert_eq!(alone(&data), Ok("kept"));
+}
+
+/// Starts with a crash at each write in turn, and once more after each crash.
+fn crashes(name: &str, prepare: impl Fn(&str) -> Data, expected: &str) {
+    for step in 0.. {
+        let data = prepare(&format!("{name}-{step}"));
+        durable::crash_at(Some(step));
+        let whole = data.try_start_as(MEMBER, false).is_ok();
+        durable::crash_at(None);
+        assert_eq!(data.start().kind(), expected, "after a crash at write {step}");
+        if whole {
+            assert!(step > 3, "the crashes came to nothing");
+            return;
+        }
+    }
+}
+
+#[test]
+fn no_crash_makes_lost_votes_kept_or_a_new_member_one_that_has_voted() {
+    let new = |name: &str| {
+        let data = Data::new(name);
+        declare_new(&data.0).unwrap();
+        data
+    };
+    crashes("first", new, "new");
+    let without = |name: &str| {
+        let data = Data::voted(name);
+        fs::remove_dir_all(data.journals()).unwrap();
+        data
+    };
+    crashes("without", without, "lost");
+    let foreign = |name: &str| {
+        let data = Data::voted(name);
+        fs::remove_file(data.journals().join(MARK)).unwrap();
+        data
+    };
+    crashes("foreign", foreign, "lost");
+    let told = |name: &str| {
+        let data = Data::new(name);
+        assert_eq!(data.start().kind(), "unknown");
+        declare_new(&data.0).unwrap();
+        data
+    };
+    crashes("told", told, "new");
+    crashes("unknown", Data::new, "unknown");
+    // A crash while it is noted that the member has voted.
+    for step in 0..3 {
+        let data = new(&format!("noted-{step}"));
+        let started = data.start();
+        durable::crash_at(Some(step));
+        started.vote();
+        durable::crash_at(None);
+        fs::remove_dir_all(data.journals()).unwrap();
+        assert_eq!(data.start().kind(), "lost", "at write {step}");
+    }
+}
