@@ -315,7 +315,7 @@ fn start_code(error: &StartError) -> u8 {
         StartError::Listen { .. } | StartError::Order(OrderError::Listen { .. }) => code::UNAVAILABLE,
         StartError::Order(OrderError::Data { .. }) => code::LOCAL_FILE,
         StartError::Http(_) => code::INTERNAL,
-        StartError::Resume { .. } => code::LOCAL_FILE,
+        StartError::Resume { .. } | StartError::Writer(_) => code::LOCAL_FILE,
         _ => code::USAGE,
     }
 }

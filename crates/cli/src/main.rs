@@ -8,6 +8,7 @@
 //! | `cluster` | the files of a cluster: keys, genesis, configurations, profile |
 //! | `profile`, `connection` | which cluster is meant, and a client of it |
 //! | `output`, `errors`, `files` | printing, errors and exit codes, local files |
+//! | `log` | a node's log, which must never be what a node fails at |
 //!
 //! Standard output is data, standard error is talk.
 
@@ -18,6 +19,7 @@ mod connection;
 mod demo;
 mod errors;
 mod files;
+mod log;
 mod output;
 mod profile;
 

@@ -1,4 +1,4 @@
-//! What operators do to the nodes of a real cluster: folders that are deleted in part, first starts
+//! What operators do to the nodes of a real cluster: logs that nobody reads, folders that are deleted in part, first starts
 //! without a word. Driven through the program, signals and files alone.
 #![cfg(unix)]
 #![allow(missing_docs)]
@@ -21,6 +21,16 @@ struct Cluster {
     nodes: Vec<Option<Process>>,
 }
 
+/// What becomes of a node's log.
+enum Log {
+    File,
+    FullDisk,
+    /// A pipe that nobody reads.
+    Unread,
+    /// A pipe whose reader goes away once the node runs.
+    Abandoned,
+}
+
 impl Cluster {
     fn new() -> Self {
         let folder = Folder::new();
@@ -31,18 +41,31 @@ impl Cluster {
 
     fn started() -> Self {
         let mut cluster = Self::new();
-        (0..4).for_each(|node| cluster.start(node, &[]));
+        (0..4).for_each(|node| cluster.start(node, Log::File, &[]));
         cluster.wait_healthy();
         cluster
     }
 
-    fn start(&mut self, node: usize, args: &[&str]) {
+    fn start(&mut self, node: usize, log: Log, args: &[&str]) {
         let mut command = pleach(&self.folder);
         let config = format!("net/node-{}/pleach.toml", node + 1);
         // Held open by `Process`, so that the nodes end with this test, however it ends.
         command.args(["start", "--config", &config, "--exit-with-parent"]).args(args).stdin(Stdio::piped());
-        let log = File::options().create(true).append(true).open(self.log_path(node)).expect("a log");
-        let child = command.stdout(Stdio::null()).stderr(log).spawn().expect("a node");
+        let target = match log {
+            Log::File => File::options().create(true).append(true).open(self.log_path(node)).expect("a log").into(),
+            Log::FullDisk => File::options().write(true).open("/dev/full").expect("a full disk").into(),
+            Log::Unread | Log::Abandoned => Stdio::piped(),
+        };
+        if !matches!(log, Log::File) {
+            // Enough to fill a pipe, and to meet the closed one at once.
+            command.env("PLEACH_LOG", "debug");
+        }
+        let stdout = if matches!(log, Log::FullDisk) {
+            File::options().write(true).open("/dev/full").expect("a full disk").into()
+        } else {
+            Stdio::null()
+        };
+        let child = command.stdout(stdout).stderr(target).spawn().expect("a node");
         self.nodes[node] = Some(Process(child));
     }
 
@@ -117,6 +140,29 @@ fn wait(what: &str, mut done: impl FnMut() -> bool) {
 }
 
 #[test]
+fn a_node_needs_nobody_to_read_its_log() {
+    let mut cluster = Cluster::new();
+    for (node, log) in [Log::File, Log::FullDisk, Log::Unread, Log::Abandoned].into_iter().enumerate() {
+        cluster.start(node, log, &[]);
+    }
+    cluster.wait_healthy();
+    let abandoned = cluster.nodes[3].as_mut().expect("it runs");
+    drop(abandoned.0.stderr.take());
+    let before = cluster.heights();
+    // Under requests: these make all nodes log, as long as anything does.
+    for name in ["one", "two", "three"] {
+        run(&cluster.folder, &["key", "new", &format!("{name}.key")]).succeeds();
+        cluster.run(&["domain", "create", name, "--owner", &format!("{name}.key")]).succeeds();
+    }
+    cluster.wait_for_height(before.iter().max().expect("four") + 10);
+    // By now they have logged more than a pipe holds, and their lines go nowhere.
+    for node in 0..4 {
+        assert_eq!(cluster.stop(node), Some(0), "node {}", node + 1);
+    }
+    assert!(cluster.log(0).contains("SIGTERM"), "the last line is written before the end: {}", cluster.log(0));
+}
+
+#[test]
 fn a_node_without_its_journals_comes_back_as_one_that_lost_its_votes() {
     let mut cluster = Cluster::started();
     cluster.wait_for_height(5);
@@ -129,7 +175,7 @@ fn a_node_without_its_journals_comes_back_as_one_that_lost_its_votes() {
         fs::remove_file(cluster.log_path(3)).expect("a log");
         let life = cluster.owner(3);
         fs::remove_dir_all(&deleted).or_else(|_| fs::remove_file(&deleted)).expect("it was there");
-        cluster.start(3, &[]);
+        cluster.start(3, Log::File, &[]);
         wait("word of the loss", || cluster.log(3).contains("this member's votes are lost"));
         wait("return", || cluster.owner(3).contains("votes kept"));
         assert_ne!(cluster.owner(3), life, "another life");
@@ -140,7 +186,7 @@ fn a_node_without_its_journals_comes_back_as_one_that_lost_its_votes() {
     assert_eq!(cluster.stop(3), Some(0));
     fs::remove_file(cluster.log_path(3)).expect("a log");
     let owner = cluster.owner(3);
-    cluster.start(3, &[]);
+    cluster.start(3, Log::File, &[]);
     cluster.wait_healthy();
     assert!(!cluster.log(3).contains("votes are lost"), "{}", cluster.log(3));
     assert_eq!(cluster.owner(3), owner);
@@ -152,7 +198,7 @@ fn a_cluster_whose_members_were_not_declared_new_can_be_told_later() {
     for node in 0..4 {
         // As if each operator had made the folder by hand.
         fs::remove_dir_all(cluster.data(node)).expect("a data folder");
-        cluster.start(node, &[]);
+        cluster.start(node, Log::File, &[]);
     }
     wait("advice", || (0..4).all(|node| cluster.log(node).contains("start it once with --new-member")));
     for node in 0..4 {
@@ -160,13 +206,13 @@ fn a_cluster_whose_members_were_not_declared_new_can_be_told_later() {
         assert!(cluster.owner(node).contains("votes unknown"), "{}", cluster.owner(node));
     }
     for node in 0..4 {
-        cluster.start(node, &["--new-member"]);
+        cluster.start(node, Log::File, &["--new-member"]);
     }
     cluster.wait_for_height(5);
     // Said again, it means nothing: this member has voted.
     assert_eq!(cluster.stop(2), Some(0));
     fs::remove_dir_all(cluster.data(2).join("journals")).expect("journals");
-    cluster.start(2, &["--new-member"]);
+    cluster.start(2, Log::File, &["--new-member"]);
     wait("word of the loss", || cluster.log(2).contains("that it is a new member is ignored"));
     cluster.wait_healthy();
 }

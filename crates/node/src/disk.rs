@@ -130,6 +130,12 @@ impl Disk {
         Ok(())
     }
 
+    /// Why the store has failed, if the writer has told.
+    #[must_use]
+    pub fn failure(&self) -> Option<Error> {
+        self.inner.failed.get().cloned()
+    }
+
     /// Lets the writer end, once it has written what waits.
     pub fn stop_writer(&self) {
         if let Way::Behind(queue) = &self.way {

@@ -70,6 +70,9 @@ pub enum StartError {
     /// The HTTP server stopped by itself.
     #[error("the HTTP server stopped: {0}")]
     Http(String),
+    /// What writes the store stopped by itself.
+    #[error("the store cannot be written: {0}. Restart the node; if it stops again, look at the disk first")]
+    Writer(String),
 }
 
 /// A node that runs. Dropping it stops it.
@@ -268,17 +271,30 @@ impl RunningNode {
         self.public
     }
 
-    /// How the engine ended, or `None` while it runs. A node whose engine has ended should be stopped.
+    /// How the first part of the node ended that has, or `None` while all run. A node of which a part has ended should be
+    /// stopped: the rest of it serves nobody, and looks as if it did.
     #[must_use]
-    pub fn ended(&self) -> Option<Result<(), OrderError>> {
-        self.engine.ended()
+    pub fn ended(&self) -> Option<Result<(), StartError>> {
+        let engine = self.engine.ended().map(|ended| ended.map_err(StartError::Order));
+        engine.or_else(|| self.thread_ended().map(Err))
+    }
+
+    /// Which of the node's own threads ended by itself: by an error, or by a panic.
+    fn thread_ended(&self) -> Option<StartError> {
+        if self.http.as_ref().is_some_and(|http| http.thread.is_finished()) {
+            return Some(StartError::Http("the log says why".into()));
+        }
+        let written = self.writer.as_ref().is_some_and(JoinHandle::is_finished);
+        let why = || self.node.disk.failure().map_or("the writer has ended".into(), |error| error.to_string());
+        written.then(|| StartError::Writer(why()))
     }
 
     /// Stops the node and waits until ports and data folder are free.
     ///
     /// # Errors
-    /// If the engine had stopped by itself before.
+    /// If the engine, or another part of the node, had stopped by itself before.
     pub fn stop(mut self) -> Result<(), StartError> {
+        let cut_short = self.thread_ended().map_or(Ok(()), Err);
         self.stop_http();
         self.engine.shutdown();
         let ended = self.engine.wait().map_err(StartError::Order);
@@ -289,7 +305,7 @@ impl RunningNode {
         if let Err(error) = self.node.disk.close() {
             tracing::warn!(%error, "closing the store");
         }
-        ended
+        ended.and(cut_short)
     }
 
     fn stop_http(&mut self) {

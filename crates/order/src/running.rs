@@ -1,5 +1,6 @@
 //! The engine on this machine: real sockets, real disk, its own threads.
 
+use std::fs::File;
 use std::net::TcpListener;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -50,6 +51,28 @@ struct Outcome {
     ended: Condvar,
 }
 
+/// Tells how the engine ended when it is dropped, so that it is told whatever happens in the engine's thread: a member that
+/// is dead and not known to be would not be started again.
+struct Ending {
+    outcome: Arc<Outcome>,
+    metrics: Arc<Mutex<Option<runtime::Context>>>,
+    lock: Option<File>,
+    /// `None` if the thread is ended by a panic of its own.
+    result: Option<Result<(), OrderError>>,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        // The runtime's own lock on the journals lives as long as any of its contexts.
+        self.metrics.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Everything that wrote to the folder has ended.
+        self.lock.take();
+        let result = self.result.take().unwrap_or_else(|| Err(OrderError::Stopped("its thread has ended".into())));
+        *self.outcome.result.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+        self.outcome.ended.notify_all();
+    }
+}
+
 /// Starts a member with real sockets and files, on threads of its own.
 ///
 /// [`Settings::votes`](crate::Settings) is what the folder says, whatever the configuration does.
@@ -72,19 +95,17 @@ pub fn run(mut config: Config, app: Arc<dyn Application>) -> Result<Running, Ord
     let metrics = Arc::new(Mutex::new(None));
     let (stop, stopped) = oneshot::channel();
     let thread = std::thread::Builder::new().name("order".into()).stack_size(STACK).spawn({
-        let (outcome, metrics) = (Arc::clone(&outcome), Arc::clone(&metrics));
+        let mut ending =
+            Ending { outcome: Arc::clone(&outcome), metrics: Arc::clone(&metrics), lock: Some(lock), result: None };
         move || {
-            let result = catch_unwind(AssertUnwindSafe(|| drive(&config, app, link, stopped, &metrics)));
+            let result = catch_unwind(AssertUnwindSafe(|| drive(&config, app, link, stopped, &ending.metrics)));
             let result = result.unwrap_or_else(|panic| Err(OrderError::Stopped(describe(&*panic))));
-            if let Err(error) = &result {
+            ending.result = Some(result.clone());
+            drop(ending);
+            // After all that matters: a log may fail too.
+            if let Err(error) = result {
                 error!(%error, "ordering has ended");
             }
-            // The runtime's own lock on the journals lives as long as any of its contexts.
-            metrics.lock().unwrap_or_else(PoisonError::into_inner).take();
-            // Everything that wrote to the folder has ended.
-            drop(lock);
-            *outcome.result.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
-            outcome.ended.notify_all();
         }
     });
     thread.map_err(|e| OrderError::Stopped(format!("no thread for the engine: {e}")))?;

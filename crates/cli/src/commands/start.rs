@@ -11,9 +11,10 @@ use tracing_subscriber::EnvFilter;
 
 use crate::args::Start;
 use crate::errors::{CliError, Ending};
+use crate::log::Log;
 use crate::output::Output;
 
-/// How often a node is asked whether its engine has ended.
+/// How often a node is asked whether it has ended.
 const POLL: Duration = Duration::from_millis(200);
 /// How long a node may take to stop before it is left to the system. It loses nothing by that.
 const STOP_WAIT: Duration = Duration::from_secs(5);
@@ -33,31 +34,37 @@ struct Started {
 enum Stop {
     Signal(&'static str),
     ParentGone,
-    EngineEnded,
+    NodeEnded,
 }
 
 /// Runs a node.
 pub fn run(output: Output, args: &Start) -> Result<Ending, CliError> {
     let config = NodeConfig::read(&args.config)?;
-    log_to_stderr()?;
+    let log = log_to_stderr()?;
+    let ran = run_node(output, args, &config);
+    log.settle();
+    ran
+}
+
+fn run_node(output: Output, args: &Start, config: &NodeConfig) -> Result<Ending, CliError> {
     // Watched from the first moment on: the parent may go while the node starts.
     let parent = args.exit_with_parent.then(watch_parent);
     if args.new_member {
         pleach_node::declare_new(&config.node.data_dir).map_err(pleach_node::StartError::from)?;
     }
-    let node = pleach_node::start(&config)?;
-    announce(output, &config, &node)?;
+    let node = pleach_node::start(config)?;
+    announce(output, config, &node);
     let stop = wait_for_stop(&node, parent)?;
     match stop {
         Stop::Signal(name) => tracing::info!("{name}: stopping"),
         Stop::ParentGone => tracing::info!("standard input ended: whoever started this node has gone, stopping"),
-        Stop::EngineEnded => tracing::error!("the ordering engine has ended, stopping"),
+        Stop::NodeEnded => tracing::error!("a part of the node has ended by itself, stopping"),
     }
     stop_node(node)?;
     Ok(Ending::Done)
 }
 
-fn log_to_stderr() -> Result<(), CliError> {
+fn log_to_stderr() -> Result<Log, CliError> {
     let filter = match std::env::var("PLEACH_LOG") {
         Ok(text) => EnvFilter::try_new(&text).map_err(|e| {
             CliError::usage(format!("PLEACH_LOG={text:?}: {e}"), "write for example info or pleach_node=debug")
@@ -65,12 +72,16 @@ fn log_to_stderr() -> Result<(), CliError> {
         // The engine tells of every connection that a stopped peer refuses.
         Err(_) => EnvFilter::new("info,commonware_p2p=warn,commonware_runtime=warn,commonware_consensus=warn"),
     };
-    let subscriber =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
-    subscriber.try_init().map_err(|e| CliError::Internal(format!("logging: {e}")))
+    let log = Log::to(io::stderr()).map_err(|e| CliError::Internal(format!("logging: {e}")))?;
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(log.clone());
+    // It would tell of its errors on standard error, and panic if it cannot.
+    let subscriber = subscriber.log_internal_errors(false).with_ansi(io::stderr().is_terminal());
+    subscriber.try_init().map_err(|e| CliError::Internal(format!("logging: {e}")))?;
+    Ok(log)
 }
 
-fn announce(output: Output, config: &NodeConfig, node: &RunningNode) -> Result<(), CliError> {
+/// Says where the node listens. A node whose starter does not read that, or has no room for it, is a node all the same.
+fn announce(output: Output, config: &NodeConfig, node: &RunningNode) {
     let started = Started {
         name: config.node.name.clone(),
         genesis: node.node().status().genesis,
@@ -81,14 +92,12 @@ fn announce(output: Output, config: &NodeConfig, node: &RunningNode) -> Result<(
     let printed = output.data("pleach.start/1", &started, || {
         format!("{} listens on {} for clients and on {} for members\n", started.name, started.public, started.peer)
     });
-    match printed {
-        // A node whose starter does not read on is a node all the same.
-        Err(CliError::PipeClosed) => Ok(()),
-        other => other,
+    if let Err(error) = printed {
+        tracing::warn!(%error, "where the node listens cannot be printed");
     }
 }
 
-/// Waits for a signal, the parent's end or the engine's.
+/// Waits for a signal, the parent's end or the node's.
 fn wait_for_stop(node: &RunningNode, parent: Option<oneshot::Receiver<()>>) -> Result<Stop, CliError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|e| CliError::Internal(format!("no runtime: {e}")))?;
@@ -97,12 +106,12 @@ fn wait_for_stop(node: &RunningNode, parent: Option<oneshot::Receiver<()>>) -> R
         Ok(tokio::select! {
             name = signal => Stop::Signal(name),
             () = parent_gone(parent) => Stop::ParentGone,
-            () = engine_ended(node) => Stop::EngineEnded,
+            () = node_ended(node) => Stop::NodeEnded,
         })
     })
 }
 
-async fn engine_ended(node: &RunningNode) {
+async fn node_ended(node: &RunningNode) {
     while node.ended().is_none() {
         tokio::time::sleep(POLL).await;
     }
