@@ -70,14 +70,19 @@ pub struct Node {
     pub(crate) keep: u64,
 }
 
+/// How many heights a node remembers: twice the window, since a client must have the time to learn that its request was
+/// never executed.
+pub(crate) fn heights_kept(genesis: &Genesis) -> u64 {
+    genesis.history.saturating_mul(2).max(HEIGHTS_KEPT_MIN)
+}
+
 impl Node {
     /// A node that goes on where its store stopped. `disk` is made of the store in `resumed`.
     #[must_use]
     pub fn new(secret: SecretKey, executor: Arc<dyn Executor>, resumed: Resumed, disk: Disk) -> Self {
         let Resumed { state, entries, .. } = resumed;
         let genesis = state.cluster_genesis().clone();
-        // Twice the window: a client must have the time to learn that its request was never executed.
-        let keep = genesis.history.saturating_mul(2).max(HEIGHTS_KEPT_MIN);
+        let keep = heights_kept(&genesis);
         let (history, tip) = remembered(&state, entries, keep);
         let committee = state.committee().clone();
         let name = committee.member(&secret.public()).map_or_else(|| secret.public().short(), |m| m.name.clone());

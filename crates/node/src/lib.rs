@@ -17,6 +17,7 @@
 //! | `resume` | from a store to a node that goes on where it stopped |
 //! | `service` | what clients can ask, without HTTP: the simulator calls it directly |
 //! | `http` | the service on a TCP port |
+//! | `descriptors` | how many files may be open, and how many of them are for clients |
 //! | `config` | `pleach.toml` |
 //!
 //! [`Node`] reads no clock, spawns no thread and touches no file, so the same code runs on real sockets and in
@@ -32,6 +33,7 @@
 mod chain;
 pub mod config;
 mod core;
+mod descriptors;
 mod disk;
 mod door;
 mod history;

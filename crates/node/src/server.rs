@@ -18,6 +18,7 @@ use pleach_vm::Vm;
 
 use crate::config::{ConfigError, NodeConfig, resolve};
 use crate::core::Node;
+use crate::descriptors::share_of_clients;
 use crate::disk::{Disk, Writer};
 use crate::http;
 use crate::resume::{ResumeError, Resumed, resume};
@@ -67,6 +68,16 @@ pub enum StartError {
     /// The runtime of operations does not know the genesis's cost table.
     #[error("{0}. This program cannot take part in this cluster: use the version that the other members run")]
     Vm(String),
+    /// The process may open too few files.
+    #[error(
+        "this process may have {limit} files open, and a node of this cluster may come to need {needed}: the engine keeps its journals open, and clients need connections. Allow more: ulimit -n {needed} in the shell that starts it, LimitNOFILE={needed} in a systemd unit, or --ulimit nofile={needed} for a container"
+    )]
+    Descriptors {
+        /// The limit, after it was raised as far as the system allows.
+        limit: u64,
+        /// What may be needed.
+        needed: u64,
+    },
     /// The HTTP server stopped by itself.
     #[error("the HTTP server stopped: {0}")]
     Http(String),
@@ -93,7 +104,8 @@ struct HttpThread {
 /// about a second for each 200,000 records; catching up goes on behind.
 ///
 /// # Errors
-/// If the configuration, the genesis, the key, a port or the data folder cannot be used, or the store is damaged.
+/// If the configuration, the genesis, the key, a port or the data folder cannot be used, the process may have too few files
+/// open, or the store is damaged.
 pub fn start(config: &NodeConfig) -> Result<RunningNode, StartError> {
     start_with(config, |store| {
         let (disk, writer) = Disk::behind(store);
@@ -119,6 +131,7 @@ fn start_with(
     let genesis = config.read_genesis()?;
     let secret = config.read_key(&genesis)?;
     config.check_members(&genesis)?;
+    let connections = share_of_clients(&genesis)?;
     let listener = listen(config)?;
     let vm = Arc::new(Vm::new(&genesis.limits).map_err(|e| StartError::Vm(e.to_string()))?);
     check_loss(config, &genesis)?;
@@ -128,7 +141,7 @@ fn start_with(
     let public = listener.local_addr().map_err(|e| StartError::Http(e.to_string()))?;
     let engine = pleach_order::run(order_config(config, &genesis, &node)?, node.clone())?;
     let http = serve(listener, &node, config)?;
-    info!(node = %config.node.name, %public, genesis = %node.digest, "node started");
+    info!(node = %config.node.name, %public, genesis = %node.digest, connections, "node started");
     Ok(RunningNode { node, public, engine, http: Some(http), writer })
 }
 

@@ -46,6 +46,7 @@ mod block;
 mod certificate;
 mod config;
 mod delivery;
+mod descriptors;
 pub mod durable;
 mod folder;
 mod glue;
@@ -62,6 +63,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use config::{Bounds, Config, MemberAddress, OrderError, Settings, Timeouts, Voted, Votes};
+pub use descriptors::descriptors;
 pub use folder::{declare_new, journals};
 pub use network::{Network, SendError};
 pub use running::{Running, run};

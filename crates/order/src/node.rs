@@ -60,7 +60,7 @@ const EPOCH_BLOCKS: NonZeroU64 = NZU64!(1 << 62);
 
 // What follows is part of the format on disk: changing any of it makes existing data unreadable.
 const PAGE_BYTES: NonZeroU16 = NZU16!(4_084);
-const ARCHIVE_SECTION: NonZeroU64 = NZU64!(64);
+pub(crate) const ARCHIVE_SECTION: NonZeroU64 = NZU64!(64);
 const CACHE_SECTION: NonZeroU64 = NZU64!(256);
 pub(crate) const VOTES_PARTITION: &str = "votes-0";
 const MARSHAL_PARTITION: &str = "marshal";
@@ -97,7 +97,7 @@ const REPLAY_BUFFER: NonZeroUsize = NZUsize!(1024 * 1024);
 /// Entries of a mailbox inside the engine.
 const MAILBOX: NonZeroUsize = NZUsize!(1_024);
 /// Views for which votes and blocks are kept behind the newest final one, for members that lag.
-const RETAINED_VIEWS: ViewDelta = ViewDelta::new(256);
+pub(crate) const RETAINED_VIEWS: ViewDelta = ViewDelta::new(256);
 /// Blocks of one sender that wait for their votes.
 const BLOCKS_PER_SENDER: usize = 8;
 /// Heights that are fetched at a time when catching up.

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::net::TcpListener;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -34,6 +34,8 @@ const DIAL: Duration = Duration::from_millis(250);
 const RECONNECT: Duration = Duration::from_millis(500);
 /// How long a peer that sent what no correct member sends is shut out. Short: the cause may be a repaired fault.
 const SHUT_OUT: Duration = Duration::from_secs(60);
+/// Handshakes of strangers at a time.
+pub(crate) const HANDSHAKES: NonZeroU32 = NZU32!(256);
 /// Stack of the thread that drives the engine, in bytes.
 const STACK: usize = 8 << 20;
 
@@ -237,7 +239,7 @@ fn network_config(config: &Config) -> lookup::Config<Handshake> {
         handshake_timeout: Duration::from_secs(5),
         dial_timeout: Duration::from_secs(5),
         peer_connection_cooldown: RECONNECT,
-        max_concurrent_handshakes: NZU32!(256),
+        max_concurrent_handshakes: HANDSHAKES,
         // A whole cluster may share one address.
         allowed_handshake_rate_per_ip: Quota::per_second(NZU32!(256)),
         allowed_handshake_rate_per_subnet: Quota::per_second(NZU32!(512)),
