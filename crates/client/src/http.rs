@@ -27,8 +27,8 @@ const REPLY_BYTES_MAX: usize = 4 << 20;
 const PROBLEM_BYTES_MAX: usize = 64 << 10;
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long an idle connection is kept.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long an idle connection is kept. Nodes close it after 30 s: a request must not meet a connection that is being closed.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The nodes at some HTTP addresses. It needs a tokio runtime around it.
 pub struct HttpTransport {

@@ -17,6 +17,7 @@
 //! | `resume` | from a store to a node that goes on where it stopped |
 //! | `service` | what clients can ask, without HTTP: the simulator calls it directly |
 //! | `http` | the service on a TCP port |
+//! | `port`, `share` | what the port gives to strangers: connections |
 //! | `descriptors` | how many files may be open, and how many of them are for clients |
 //! | `config` | `pleach.toml` |
 //!
@@ -41,9 +42,11 @@ mod http;
 mod metrics;
 mod openapi;
 mod pool;
+mod port;
 mod resume;
 mod server;
 mod service;
+mod share;
 mod transfer;
 mod waiters;
 

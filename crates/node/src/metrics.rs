@@ -35,6 +35,17 @@ pub struct Metrics {
     prefixes: Gauge,
     copies: Gauge,
     lies: Gauge,
+    /// Of the clients' port.
+    pub connections: Connections,
+}
+
+/// What the clients' port counts.
+#[derive(Clone, Debug, Default)]
+pub struct Connections {
+    /// Connections that are open.
+    pub open: Gauge,
+    /// Connections that were refused since the start.
+    pub refused: Counter,
 }
 
 /// A part of what is stored.
@@ -59,6 +70,7 @@ impl Metrics {
             prefixes: Gauge::default(),
             copies: Gauge::default(),
             lies: Gauge::default(),
+            connections: Connections::default(),
             registry: Registry::default(),
         };
         registry.register("height", "Height of the newest final block that was executed", metrics.height.clone());
@@ -78,6 +90,9 @@ impl Metrics {
         registry.register("prefix_copies", "Copies of each prefix in the cluster", metrics.copies.clone());
         let lies = "Parts of a state that other members sent and that are not certified, since the start";
         registry.register("false_parts", lies, metrics.lies.clone());
+        let Connections { open, refused } = metrics.connections.clone();
+        registry.register("client_connections", "Connections of clients that are open", open);
+        registry.register("client_connections_refused", "Connections of clients beyond their share", refused);
         Self { registry, ..metrics }
     }
 

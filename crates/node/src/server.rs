@@ -1,6 +1,5 @@
 //! A node on a real machine: the engine's threads, the HTTP port's thread, and how both end.
 
-use std::future::IntoFuture as _;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,12 +20,16 @@ use crate::core::Node;
 use crate::descriptors::share_of_clients;
 use crate::disk::{Disk, Writer};
 use crate::http;
+use crate::port::{self, Patience};
 use crate::resume::{ResumeError, Resumed, resume};
+use crate::share::Share;
 
 /// Rows of a store from which on its check shows how far it is.
 const ROWS_WORTH_A_LINE: u64 = 100_000;
 /// The most threads of the engine, and of the HTTP port.
 const THREADS_MAX: usize = 4;
+/// Threads of the HTTP port that may block: on the disk, or with the JSON of a large answer. Each may have a folder open.
+const BLOCKING_THREADS: usize = 8;
 
 /// Why a node does not start, or has stopped.
 #[derive(Debug, Error)]
@@ -140,7 +143,7 @@ fn start_with(
     let node = Arc::new(Node::new(secret, vm, resumed, disk));
     let public = listener.local_addr().map_err(|e| StartError::Http(e.to_string()))?;
     let engine = pleach_order::run(order_config(config, &genesis, &node)?, node.clone())?;
-    let http = serve(listener, &node, config)?;
+    let http = serve(listener, &node, config, connections)?;
     info!(node = %config.node.name, %public, genesis = %node.digest, connections, "node started");
     Ok(RunningNode { node, public, engine, http: Some(http), writer })
 }
@@ -240,14 +243,21 @@ pub fn settings(genesis: &Genesis, node: &Node) -> Settings {
     }
 }
 
-fn serve(listener: TcpListener, node: &Arc<Node>, config: &NodeConfig) -> Result<HttpThread, StartError> {
+fn serve(
+    listener: TcpListener,
+    node: &Arc<Node>,
+    config: &NodeConfig,
+    connections: u64,
+) -> Result<HttpThread, StartError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads())
+        .max_blocking_threads(BLOCKING_THREADS)
         .thread_name("http")
         .enable_all()
         .build()
         .map_err(|e| StartError::Http(e.to_string()))?;
     let router = http::router(node.clone(), config.clone());
+    let (share, counts) = (Share::new(connections), node.metrics.connections.clone());
     let (stop, stopped) = oneshot::channel::<()>();
     let run = move || {
         runtime.block_on(async move {
@@ -256,12 +266,9 @@ fn serve(listener: TcpListener, node: &Arc<Node>, config: &NodeConfig) -> Result
                 Err(e) => return tracing::error!("HTTP port: {e}"),
             };
             // Not graceful: clients that wait in long polls must not hold up the end of the node.
-            let ended = tokio::select! {
-                ended = axum::serve(listener, router).into_future() => ended,
-                _ = stopped => Ok(()),
-            };
-            if let Err(e) = ended {
-                tracing::error!("HTTP server: {e}");
+            tokio::select! {
+                () = port::serve(listener, router, share, Patience::default(), counts) => {}
+                _ = stopped => {}
             }
         });
         runtime.shutdown_background();
