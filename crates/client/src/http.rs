@@ -11,16 +11,15 @@ use hyper::{Method, Request, Response, StatusCode, Uri, body::Incoming};
 use hyper_util::client::legacy::{Client as Pool, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use pleach_types::api::{Blocks, ExecuteReply, GetReply, GetRequest, Members, Problem, ReceiptReply, Status};
-use pleach_types::limits::GENESIS_BYTES_MAX;
+use pleach_types::limits::{GENESIS_BYTES_MAX, REPLY_VALUES_MAX};
 use pleach_types::{Genesis, Height, Identity};
 use serde::de::DeserializeOwned;
 
 use crate::error::Error;
 use crate::transport::{Reply, Runtime, Transport, TransportError};
 
-/// Bytes of an answer with records: 256 values in base64 are well below, 256 of full size are not, and are to
-/// be asked for in several messages.
-const RECORDS_BYTES_MAX: usize = 64 << 20;
+/// Bytes of an answer with records: values as text whose every second byte is escaped, and 8 MiB of keys and proof.
+const RECORDS_BYTES_MAX: usize = 2 * REPLY_VALUES_MAX + (8 << 20);
 /// Bytes of any other answer.
 const REPLY_BYTES_MAX: usize = 4 << 20;
 /// Bytes of an error.
@@ -142,6 +141,7 @@ fn problem(status: StatusCode, body: &[u8]) -> TransportError {
             detail,
             hint: String::new(),
             retryable: true,
+            fits: None,
         });
     }
     TransportError::BadReply(format!("HTTP status {status} without a problem document"))

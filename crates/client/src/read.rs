@@ -6,15 +6,22 @@
 //! next one is asked as soon as one fails, lies or is slow, and the first answer that verifies counts. A client that is set
 //! to ask several at once ([`crate::Config::ask_at_once`]) asks each prefix's keepers for its keys alone.
 //!
+//! A node whose answer would be too large says how many of the records fit one. Then the rest of them are asked for by as
+//! many at a time, at the same height. A node may lie about that, which makes more messages, but a bounded number of them: a
+//! part is at most half of what it is a part of, and one that any node can answer is not divided.
+//!
 //! Where that height was forgotten before the last part was read, the rest is read at a newer one, and the first parts are
 //! taken over as far as the newer proofs show that they have not changed (thesis 3.4, algorithm 1); only what they do
 //! not show is read again.
 
+use std::collections::{BTreeSet, VecDeque};
+
 use futures::FutureExt as _;
 use futures::StreamExt as _;
-use futures::future::{BoxFuture, Either, join_all, select, try_join_all};
-use futures::stream::FuturesUnordered;
+use futures::future::{BoxFuture, Either, select, try_join_all};
+use futures::stream::{self, FuturesUnordered};
 use pleach_types::api::GetRequest;
+use pleach_types::limits::REPLY_RECORDS_SURE;
 use pleach_types::{Height, Key};
 
 use crate::client::Inner;
@@ -28,10 +35,24 @@ const KEYS_PER_READ: usize = 256;
 /// How often a read starts again because the height that its first part chose was forgotten before its last part.
 const READ_RESTARTS: u32 = 3;
 
+/// Messages on their way at a time, once a height is chosen: each may bring megabytes.
+const PARTS_AT_ONCE: usize = 8;
+
+/// What nodes say when the records do not fit one answer.
+const TOO_LARGE: &str = "REPLY_TOO_LARGE";
 /// What nodes say of a height that they do not remember.
 const FORGOTTEN: &str = "HEIGHT_FORGOTTEN";
 
+/// What came of asking for some keys.
+enum Part {
+    /// The records.
+    Whole(Snapshot),
+    /// Nothing: only so many of them fit one answer.
+    TooLarge(usize),
+}
+
 /// Keys that one node is asked for in one message, with the prefixes that they are of.
+#[derive(Clone)]
 struct Bundle {
     node: Option<usize>,
     groups: Vec<(u32, Vec<Key>)>,
@@ -40,6 +61,16 @@ struct Bundle {
 impl Bundle {
     fn keys(&self) -> Vec<Key> {
         self.groups.iter().flat_map(|(_, keys)| keys.clone()).collect()
+    }
+
+    /// The same keys in bundles of at most `size` each.
+    fn split(self, size: usize) -> Vec<Self> {
+        let node = self.node;
+        let parts = self.groups.into_iter().flat_map(|(prefix, keys)| {
+            let part = |keys: &[Key]| Self { node, groups: vec![(prefix, keys.to_vec())] };
+            keys.chunks(size.max(1)).map(part).collect::<Vec<_>>()
+        });
+        parts.collect()
     }
 }
 
@@ -101,20 +132,29 @@ impl Inner {
         without_values: &[Key],
         height: Option<Height>,
     ) -> Result<(Snapshot, Vec<Key>), Error> {
-        let mut bundles = self.bundles(keys).into_iter();
-        let Some(first) = bundles.next() else { return Err(Error::NoNodes) };
-        let mut snapshot = self.read_bundle(first, without_values, height).await?;
+        let mut bundles = VecDeque::from(self.bundles(keys));
+        let mut snapshot = loop {
+            let Some(first) = bundles.pop_front() else { return Err(Error::NoNodes) };
+            match self.read_bundle(first.clone(), without_values, height).await? {
+                Part::Whole(snapshot) => break snapshot,
+                Part::TooLarge(fits) => first.split(fits).into_iter().rev().for_each(|part| bundles.push_front(part)),
+            }
+        };
         let at = Some(snapshot.height);
         let part = |bundle: Bundle| async move {
-            let keys = bundle.keys();
-            (keys, self.read_bundle(bundle, without_values, at).await)
+            let part = self.read_bundle(bundle.clone(), without_values, at).await;
+            (bundle, part)
         };
         let mut late = Vec::new();
-        for (keys, part) in join_all(bundles.map(part)).await {
-            match part {
-                Ok(part) => snapshot = joined(snapshot, part)?,
-                Err(error) if height.is_none() && is_forgotten(&error) => late.extend(keys),
-                Err(error) => return Err(error),
+        while !bundles.is_empty() {
+            let mut parts = stream::iter(std::mem::take(&mut bundles)).map(part).buffer_unordered(PARTS_AT_ONCE);
+            while let Some((bundle, part)) = parts.next().await {
+                match part {
+                    Ok(Part::Whole(part)) => snapshot = joined(snapshot, part)?,
+                    Ok(Part::TooLarge(fits)) => bundles.extend(bundle.split(fits)),
+                    Err(error) if height.is_none() && is_forgotten(&error) => late.extend(bundle.keys()),
+                    Err(error) => return Err(error),
+                }
             }
         }
         Ok((snapshot, late))
@@ -156,31 +196,28 @@ impl Inner {
     }
 
     /// Reads a bundle from its node; where that fails, each of its prefixes from any of its keepers.
-    async fn read_bundle(
-        &self,
-        bundle: Bundle,
-        without_values: &[Key],
-        height: Option<Height>,
-    ) -> Result<Snapshot, Error> {
+    async fn read_bundle(&self, bundle: Bundle, without_values: &[Key], height: Option<Height>) -> Result<Part, Error> {
         let one_is_asked = bundle.groups.len() > 1 && self.config.ask_at_once <= 1;
         if let Some(node) = bundle.node.filter(|_| one_is_asked) {
             let request = self.request(bundle.keys(), without_values, height);
-            let answer = std::pin::pin!(self.read_from(node, &request));
+            let answer = std::pin::pin!(self.read_part(node, &request));
             match select(answer, self.nodes.runtime.sleep(self.config.hedge)).await {
-                Either::Left((Ok(snapshot), _)) => return Ok(snapshot),
+                Either::Left((Ok(part), _)) => return Ok(part),
                 Either::Left((Err(_), _)) => {}
                 Either::Right(_) => self.nodes.is_slow(node),
             }
         }
         let mut groups = bundle.groups.into_iter();
         let Some((prefix, keys)) = groups.next() else { return Err(Error::NoNodes) };
-        let mut snapshot = self.read_group(prefix, keys, without_values, height).await?;
+        let first = self.read_group(prefix, keys, without_values, height).await?;
+        let Part::Whole(mut snapshot) = first else { return Ok(first) };
         let at = Some(snapshot.height);
         let rest = groups.map(|(prefix, keys)| self.read_group(prefix, keys, without_values, at));
         for part in try_join_all(rest).await? {
+            let Part::Whole(part) = part else { return Ok(part) };
             snapshot = joined(snapshot, part)?;
         }
-        Ok(snapshot)
+        Ok(Part::Whole(snapshot))
     }
 
     /// Reads keys of one prefix, from the first of its keepers whose answer verifies.
@@ -190,7 +227,7 @@ impl Inner {
         keys: Vec<Key>,
         without_values: &[Key],
         height: Option<Height>,
-    ) -> Result<Snapshot, Error> {
+    ) -> Result<Part, Error> {
         let anybody = self.keepers.everywhere() || keys.is_empty();
         let able = || {
             let order = self.nodes.order();
@@ -201,7 +238,7 @@ impl Inner {
         }
         let request = self.request(keys, without_values, height);
         let at_once = self.config.ask_at_once;
-        let outcome = self.ask_among(&able, at_once, |node| self.read_from(node, &request).boxed()).await;
+        let outcome = self.ask_among(&able, at_once, |node| self.read_part(node, &request).boxed()).await;
         if outcome.is_err() && !anybody {
             // A node that was down at first may have come up, and now can say who it is.
             self.learn_members().await;
@@ -214,13 +251,24 @@ impl Inner {
         Error::NoKeeper { key, keepers, nodes: self.nodes.transport.nodes() }
     }
 
-    fn request(&self, keys: Vec<Key>, without_values: &[Key], height: Option<Height>) -> GetRequest {
+    fn request(&self, mut keys: Vec<Key>, without_values: &[Key], height: Option<Height>) -> GetRequest {
+        // Nodes want them in order; those of several prefixes are not yet.
+        keys.sort_unstable();
         // A height that is named is the freshness that is asked for.
         let min_height = height.is_none().then(|| self.verifier.floor());
         let known_height = Some(height.unwrap_or_else(|| self.verifier.known_height()));
         let known_height = known_height.filter(|known| self.verifier.knows(*known));
-        let without_values = without_values.iter().filter(|key| keys.contains(key)).cloned().collect();
+        let left_out: BTreeSet<_> = without_values.iter().collect();
+        let without_values = keys.iter().filter(|key| left_out.contains(key)).cloned().collect();
         GetRequest { keys, height, min_height, known_height, without_values }
+    }
+
+    /// Reads records from one node, or learns that they are too many for one answer.
+    async fn read_part(&self, node: usize, request: &GetRequest) -> Result<Part, Failure> {
+        match self.read_from(node, request).await {
+            Ok(snapshot) => Ok(Part::Whole(snapshot)),
+            Err(failure) => fitting(&failure, request.keys.len()).map(Part::TooLarge).ok_or(failure),
+        }
     }
 
     /// Reads records from one node.
@@ -297,6 +345,15 @@ impl Inner {
 /// Both parts of a read. Each was verified against the root of the height that was asked for, so they have one root.
 fn joined(one: Snapshot, other: Snapshot) -> Result<Snapshot, Error> {
     one.join(other).ok_or_else(|| Error::Unavailable(Vec::new()))
+}
+
+/// By how many of the `asked` records to go on, if a node says that not all fit one answer. Never fewer than surely fit,
+/// and no more than half, which is two messages as well: so whoever lies makes a bounded number of messages.
+fn fitting(failure: &Failure, asked: usize) -> Option<usize> {
+    let Fault::Transport(TransportError::Problem(problem)) = &failure.why else { return None };
+    let divisible = problem.code == TOO_LARGE && asked > REPLY_RECORDS_SURE;
+    let fits = problem.fits.and_then(|fits| usize::try_from(fits).ok()).unwrap_or(asked / 2);
+    divisible.then(|| fits.min(asked.div_ceil(2)).max(REPLY_RECORDS_SURE))
 }
 
 /// Whether the nodes that were asked have forgotten the height.

@@ -151,11 +151,12 @@ impl Disk {
         self.inner.store.clone().close()
     }
 
-    /// The values of kept records at a height, in the order of the paths.
+    /// The values of kept records at a height, in the order of the paths: of the first ones only, if all of them are more
+    /// than `bytes_max`. No more than one value is read in vain.
     ///
     /// # Errors
     /// If the height is not readable, or the store is damaged or has failed.
-    pub fn values(&self, height: Height, paths: &[Path]) -> Result<Vec<Option<Bytes>>, Error> {
+    pub fn values(&self, height: Height, paths: &[Path], bytes_max: usize) -> Result<Vec<Option<Bytes>>, Error> {
         let mut found: Vec<Option<Option<Bytes>>> = vec![None; paths.len()];
         let below = {
             let unwritten = lock(&self.inner.unwritten);
@@ -167,13 +168,22 @@ impl Disk {
             // A block leaves this map only when the store has it, so the store has the height below the first.
             unwritten.keys().next().map_or(height, |first| height.min(first - 1))
         };
-        if found.iter().any(Option::is_none) {
-            let snapshot = self.inner.store.at(below)?;
-            for (slot, path) in found.iter_mut().zip(paths).filter(|(slot, _)| slot.is_none()) {
-                *slot = Some(snapshot.value(path)?.map(|record| record.value));
+        let unread = found.iter().any(Option::is_none);
+        let snapshot = unread.then(|| self.inner.store.at(below)).transpose()?;
+        let (mut values, mut bytes) = (Vec::new(), 0);
+        for (value, path) in found.into_iter().zip(paths) {
+            let value = match (value, &snapshot) {
+                (Some(value), _) => value,
+                (None, Some(snapshot)) => snapshot.value(path)?.map(|record| record.value),
+                (None, None) => None,
+            };
+            bytes += value.as_ref().map_or(0, Bytes::len);
+            if bytes > bytes_max {
+                break;
             }
+            values.push(value);
         }
-        Ok(found.into_iter().map(Option::flatten).collect())
+        Ok(values)
     }
 
     /// What the store takes up.

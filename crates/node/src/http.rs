@@ -10,9 +10,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Extension, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -20,12 +20,15 @@ use axum::{Json, Router};
 use pleach_types::Hash;
 use pleach_types::api::{ExecuteReply, ExecuteRequest, GetRequest, Problem, ReceiptReply, Storage};
 use pleach_types::limits::REQUEST_BYTES_MAX;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::carried::{BODY_BYTES_MAX, BODY_WAIT, BodyError, Carried, FREE_BYTES, Received};
 use crate::config::NodeConfig;
 use crate::core::Node;
 use crate::door::Door;
 use crate::openapi;
+use crate::port::Peer;
 use crate::service::{BLOCKS_MAX, GET_KEYS_MAX, ServiceError};
 
 /// The longest that a question may wait for its answer, in milliseconds.
@@ -34,13 +37,17 @@ const WAIT_MS_MAX: u64 = 30_000;
 const READ_WAIT: Duration = Duration::from_secs(1);
 /// Bytes of what an error says.
 const DETAIL_BYTES_MAX: usize = 1_024;
-/// Bytes of a body: an encoded request in base64, and the JSON around it.
-const BODY_BYTES_MAX: usize = REQUEST_BYTES_MAX / 3 * 4 + 4_096;
+/// Keys of a read that is answered where connections are served. One of more keys, or of more than [`FREE_BYTES`] of
+/// values, is answered by a thread for it, so that others need not wait while megabytes are turned into JSON.
+const SMALL_READ_KEYS: usize = 16;
 
 struct Shared {
     node: Arc<Node>,
     door: Arc<Door>,
     config: NodeConfig,
+    carried: Carried,
+    /// The genesis in JSON: up to 22 MB, the same for everybody.
+    genesis: Bytes,
 }
 
 type App = State<Arc<Shared>>;
@@ -68,9 +75,15 @@ fn bytes_below(folder: PathBuf) -> u64 {
     bytes
 }
 
-/// All routes.
-pub fn router(node: Arc<Node>, config: NodeConfig) -> Router {
-    Router::new()
+/// All routes. Requests carry their [`Peer`] as an extension.
+///
+/// # Errors
+/// If the genesis has no form in JSON.
+pub fn router(node: Arc<Node>, config: NodeConfig) -> Result<Router, serde_json::Error> {
+    let encoded = serde_json::to_vec(&node.genesis)?.into();
+    let door = Door::new(node.clone());
+    let shared = Shared { door, carried: Carried::new(), node, config, genesis: encoded };
+    Ok(Router::new()
         .route("/v1/status", get(status))
         .route("/v1/genesis", get(genesis))
         .route("/v1/members", get(members))
@@ -85,8 +98,7 @@ pub fn router(node: Arc<Node>, config: NodeConfig) -> Router {
         .route("/openapi.json", get(|| async { ([(header::CONTENT_TYPE, "application/json")], openapi::document()) }))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(Arc::new(Shared { door: Door::new(node.clone()), node, config }))
+        .with_state(Arc::new(shared)))
 }
 
 /// An error on its way out.
@@ -111,30 +123,34 @@ fn bad_input(detail: String, hint: &str) -> Failure {
     // What others say of an input may repeat all of it.
     let detail =
         if detail.len() > DETAIL_BYTES_MAX { detail.chars().take(DETAIL_BYTES_MAX / 4).collect() } else { detail };
-    let problem = Problem { code: "BAD_INPUT".into(), detail, hint: hint.into(), retryable: false };
+    let problem = Problem { code: "BAD_INPUT".into(), detail, hint: hint.into(), retryable: false, fits: None };
     Failure(StatusCode::BAD_REQUEST, problem)
 }
 
 const SEE_DOCUMENT: &str = "/openapi.json describes every path, parameter and body";
 
-type Body = Result<Bytes, BytesRejection>;
-
-/// The body of a question. One that is too large is refused before it has been read as a whole.
-fn read_body(body: Body) -> Result<Bytes, Failure> {
-    body.map_err(|e| {
-        if e.status() != StatusCode::PAYLOAD_TOO_LARGE {
-            return bad_input(format!("the body does not come: {}", e.body_text()), "send the question again");
-        }
-        let problem = Problem {
-            code: "TOO_LARGE".into(),
-            detail: format!("the body is larger than {BODY_BYTES_MAX} bytes"),
-            hint: format!(
-                "a request is at most {REQUEST_BYTES_MAX} bytes, and a read names at most {GET_KEYS_MAX} keys"
+impl From<BodyError> for Failure {
+    fn from(error: BodyError) -> Self {
+        let (status, code, detail, hint) = match error {
+            BodyError::NoRoom => return ServiceError::NoRoom.into(),
+            BodyError::Broken(why) => {
+                return bad_input(format!("the body does not come: {why}"), "send the question again");
+            }
+            BodyError::TooLarge => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "TOO_LARGE",
+                format!("the body is larger than {BODY_BYTES_MAX} bytes"),
+                format!("a request is at most {REQUEST_BYTES_MAX} bytes, and a read names at most {GET_KEYS_MAX} keys"),
             ),
-            retryable: false,
+            BodyError::Slow => (
+                StatusCode::REQUEST_TIMEOUT,
+                "TOO_SLOW",
+                format!("the body has not come within {} seconds", BODY_WAIT.as_secs()),
+                "send the question over a faster connection".to_owned(),
+            ),
         };
-        Failure(StatusCode::PAYLOAD_TOO_LARGE, problem)
-    })
+        Self(status, Problem { code: code.into(), detail, hint, retryable: false, fits: None })
+    }
 }
 
 fn read_json<T: DeserializeOwned>(body: &Bytes) -> Result<T, Failure> {
@@ -183,13 +199,15 @@ fn shortened(text: &str) -> String {
 
 async fn unknown_path(uri: axum::http::Uri) -> Failure {
     let detail = format!("there is no {}", shortened(uri.path()));
-    let problem = Problem { code: "UNKNOWN_PATH".into(), detail, hint: SEE_DOCUMENT.into(), retryable: false };
+    let problem =
+        Problem { code: "UNKNOWN_PATH".into(), detail, hint: SEE_DOCUMENT.into(), retryable: false, fits: None };
     Failure(StatusCode::NOT_FOUND, problem)
 }
 
 async fn wrong_method(method: axum::http::Method, uri: axum::http::Uri) -> Failure {
     let detail = format!("{} does not take {method}", shortened(uri.path()));
-    let problem = Problem { code: "WRONG_METHOD".into(), detail, hint: SEE_DOCUMENT.into(), retryable: false };
+    let problem =
+        Problem { code: "WRONG_METHOD".into(), detail, hint: SEE_DOCUMENT.into(), retryable: false, fits: None };
     Failure(StatusCode::METHOD_NOT_ALLOWED, problem)
 }
 
@@ -201,7 +219,7 @@ async fn status(State(shared): App) -> impl IntoResponse {
 }
 
 async fn genesis(State(shared): App) -> impl IntoResponse {
-    Json(shared.node.genesis.clone())
+    ([(header::CONTENT_TYPE, "application/json")], shared.genesis.clone())
 }
 
 async fn members(State(shared): App) -> impl IntoResponse {
@@ -229,26 +247,64 @@ async fn ready(State(shared): App) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, Json(serde_json::json!({"ready": false, "because": because}))).into_response()
 }
 
-async fn read(State(shared): App, body: Body) -> Result<Response, Failure> {
-    let request: GetRequest = read_json(&read_body(body)?)?;
-    let reply = match tokio::time::timeout(READ_WAIT, shared.node.get_when_certified(&request)).await {
-        Ok(reply) => reply,
-        Err(_) => shared.node.get(&request),
-    };
-    Ok(Json(reply?).into_response())
+/// An answer in JSON.
+fn json(status: StatusCode, body: Bytes) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, ServiceError> {
+    serde_json::to_vec(value).map_err(|e| ServiceError::Damaged(format!("an answer has no form in JSON: {e}")))
+}
+
+async fn read(State(shared): App, Extension(Peer(from)): Extension<Peer>, body: Body) -> Result<Response, Failure> {
+    let body = shared.carried.receive(from, body).await?;
+    let request: GetRequest = read_json(&body.bytes)?;
+    drop(body);
+    // Whether it came in time is seen when the records are read.
+    let _ = tokio::time::timeout(READ_WAIT, shared.node.until_certified(&request)).await;
+    if request.keys.len() <= SMALL_READ_KEYS {
+        match shared.node.get_within(&request, FREE_BYTES) {
+            Err(ServiceError::ReplyTooLarge { .. }) => {}
+            reply => return Ok(json(StatusCode::OK, shared.carried.send(from, encode(&reply?)?)?)),
+        }
+    }
+    let reserved = shared.carried.reserve(from, request.keys.len()).await?;
+    // The thread has the room: it goes on when the client has hung up.
+    let make = move || Ok(reserved.send(encode(&shared.node.get(&request)?)?));
+    let made = tokio::task::spawn_blocking(make).await;
+    let made = made.unwrap_or_else(|e| Err(ServiceError::Damaged(format!("the answer could not be made: {e}"))));
+    Ok(json(StatusCode::OK, made?))
 }
 
 /// Takes a request, and waits for its receipt where the question says so: one exchange instead of two.
-async fn execute(State(shared): App, query: Pairs, headers: HeaderMap, body: Body) -> Result<Response, Failure> {
-    let (patience, body) = (Patience::read(query)?, read_body(body)?);
-    let raw = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/octet-stream");
-    let request = if raw { body } else { read_json::<ExecuteRequest>(&body)?.request.0 };
-    let identity = shared.door.submit(request).await?;
+async fn execute(
+    State(shared): App,
+    Extension(Peer(from)): Extension<Peer>,
+    query: Pairs,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Failure> {
+    let patience = Patience::read(query)?;
+    let body = shared.carried.receive(from, body).await?;
+    let identity = shared.submit(&headers, body).await?;
     let mut reply = ExecuteReply { identity, receipt: None };
     if !patience.wait.is_zero() {
         reply.receipt = Some(shared.receipt(&reply.identity, patience).await);
     }
-    Ok((StatusCode::ACCEPTED, Json(reply)).into_response())
+    let body = shared.carried.send(from, encode(&reply)?).or_else(|_| {
+        // The request is taken, whether or not there is room for its receipt now.
+        reply.receipt = None;
+        shared.carried.send(from, encode(&reply)?)
+    })?;
+    Ok(json(StatusCode::ACCEPTED, body))
+}
+
+impl Shared {
+    async fn submit(&self, headers: &HeaderMap, body: Received) -> Result<Hash, Failure> {
+        let raw = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/octet-stream");
+        let request = if raw { body.bytes.clone() } else { read_json::<ExecuteRequest>(&body.bytes)?.request.0 };
+        Ok(self.door.submit(request).await?)
+    }
 }
 
 /// How long a question waits for a receipt, and for which.
@@ -269,11 +325,13 @@ impl Patience {
 
 async fn receipt(
     State(shared): App,
+    Extension(Peer(from)): Extension<Peer>,
     identity: Result<Path<String>, PathRejection>,
     query: Pairs,
 ) -> Result<Response, Failure> {
     let identity = read_part(identity, "an identity is what /v1/execute answered")?;
-    Ok(Json(shared.receipt(&identity, Patience::read(query)?).await).into_response())
+    let reply = shared.receipt(&identity, Patience::read(query)?).await;
+    Ok(json(StatusCode::OK, shared.carried.send(from, encode(&reply)?)?))
 }
 
 impl Shared {

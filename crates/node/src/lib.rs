@@ -17,7 +17,7 @@
 //! | `resume` | from a store to a node that goes on where it stopped |
 //! | `service` | what clients can ask, without HTTP: the simulator calls it directly |
 //! | `http` | the service on a TCP port |
-//! | `port`, `share` | what the port gives to strangers: connections |
+//! | `port`, `share`, `carried` | what the port gives to strangers: connections, and bytes on their way |
 //! | `descriptors` | how many files may be open, and how many of them are for clients |
 //! | `config` | `pleach.toml` |
 //!
@@ -31,6 +31,7 @@
 //! are in the store, written behind execution, some blocks to a transaction. A restarted node checks its store, replays from
 //! the engine's archive what the store does not have yet, then catches up with the others.
 
+mod carried;
 mod chain;
 pub mod config;
 mod core;

@@ -256,7 +256,7 @@ fn serve(
         .enable_all()
         .build()
         .map_err(|e| StartError::Http(e.to_string()))?;
-    let router = http::router(node.clone(), config.clone());
+    let router = http::router(node.clone(), config.clone()).map_err(|e| StartError::Http(e.to_string()))?;
     let (share, counts) = (Share::new(connections), node.metrics.connections.clone());
     let (stop, stopped) = oneshot::channel::<()>();
     let run = move || {

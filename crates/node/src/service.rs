@@ -8,6 +8,7 @@ use pleach_types::api::{
     Base64, BlockView, Blocks, ExecuteReply, Fetching, GetReply, GetRequest, MemberView, Members, Problem,
     ReceiptProof, ReceiptReply, ReceiptView, RecordView, RequestState, SignedResult, Status, Storage, Value,
 };
+use pleach_types::limits::REPLY_VALUES_MAX;
 use pleach_types::{Encode, Height, Identity, Key, Unacceptable, Void};
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
@@ -45,6 +46,37 @@ pub enum ServiceError {
         /// How many it names.
         found: usize,
     },
+    /// The keys of a read do not ascend strictly.
+    #[error("{field}: {key} does not come after the key before it")]
+    KeyOrder {
+        /// The list.
+        field: &'static str,
+        /// The first key that is out of order, or there twice.
+        key: Key,
+    },
+    /// The values that a read asks for are more than one answer holds.
+    #[error(
+        "the values of these {keys} records are more than {REPLY_VALUES_MAX} bytes: the first {fits} fit, {next} does not any more"
+    )]
+    ReplyTooLarge {
+        /// How many records the read names.
+        keys: usize,
+        /// How many of them fit, from the first one on.
+        fits: usize,
+        /// The first key that does not.
+        next: Key,
+    },
+    /// A read names a height, and asks for a higher one at least.
+    #[error("height {height} is below min_height {min_height}")]
+    BelowMinimum {
+        /// The height.
+        height: Height,
+        /// The least height.
+        min_height: Height,
+    },
+    /// What is on its way to clients takes up the room for it.
+    #[error("answers and bodies that are on their way take up the room that this node has for them")]
+    NoRoom,
     /// This node does not keep the record.
     #[error("record {key} is not kept here but by {}", keepers.join(", "))]
     NotKept {
@@ -84,8 +116,11 @@ impl ServiceError {
         match self {
             Self::Unacceptable(why) => why.code(),
             Self::Void(void) => void.code(),
-            Self::Overloaded { .. } => "OVERLOADED",
+            Self::Overloaded { .. } | Self::NoRoom => "OVERLOADED",
             Self::KeyCount { .. } => "KEY_COUNT",
+            Self::KeyOrder { .. } => "KEY_ORDER",
+            Self::ReplyTooLarge { .. } => "REPLY_TOO_LARGE",
+            Self::BelowMinimum { .. } => "BELOW_MINIMUM",
             Self::NotKept { .. } => "NOT_KEPT",
             Self::Damaged(_) => "STORE_DAMAGED",
             Self::NothingCertified => "NOTHING_CERTIFIED",
@@ -101,11 +136,16 @@ impl ServiceError {
             Self::Void(
                 Void::ProofTooOld { .. } | Void::ProofFromFuture { .. } | Void::CodeCold(_) | Void::Duplicate { .. },
             ) => 409,
-            Self::Unacceptable(_) | Self::Void(_) | Self::KeyCount { .. } => 400,
+            Self::Unacceptable(_)
+            | Self::Void(_)
+            | Self::KeyCount { .. }
+            | Self::KeyOrder { .. }
+            | Self::ReplyTooLarge { .. }
+            | Self::BelowMinimum { .. } => 400,
             // Misdirected: another node can answer.
             Self::NotKept { .. } => 421,
             Self::Damaged(_) => 500,
-            Self::Overloaded { .. } | Self::NothingCertified | Self::NotYet { .. } => 503,
+            Self::Overloaded { .. } | Self::NoRoom | Self::NothingCertified | Self::NotYet { .. } => 503,
             Self::Forgotten { .. } => 410,
         }
     }
@@ -150,15 +190,21 @@ impl ServiceError {
             Self::Unacceptable(Unacceptable::CodeMismatch(_)) => {
                 ("attach the value of the operation's record, or leave the code out", false)
             }
-            Self::Overloaded { .. } => ("wait a moment, or send the request to another node", true),
+            Self::Overloaded { .. } | Self::NoRoom => ("wait a moment, or send the request to another node", true),
             Self::KeyCount { .. } => ("split the read", false),
+            Self::KeyOrder { .. } => ("sort the keys by their bytes, and name each once", false),
+            Self::ReplyTooLarge { .. } => {
+                ("split the read, and name the height of the first answer in the others", false)
+            }
+            Self::BelowMinimum { .. } => ("leave one of the two out", false),
             Self::NotKept { .. } => ("ask one of the members that keep it", false),
             Self::Damaged(_) => ("ask another node; the operator should stop this one and run pleach fsck", false),
             Self::NothingCertified => ("the cluster has just started, or too few members run: see /v1/status", true),
             Self::NotYet { .. } => ("ask again in a moment, or another node", true),
             Self::Forgotten { .. } => ("leave out the height to read the newest", true),
         };
-        Problem { code: self.code().into(), detail: self.to_string(), hint: hint.into(), retryable }
+        let fits = if let Self::ReplyTooLarge { fits, .. } = self { Some(*fits as u64) } else { None };
+        Problem { code: self.code().into(), detail: self.to_string(), hint: hint.into(), retryable, fits }
     }
 }
 
@@ -228,11 +274,14 @@ impl Node {
     /// Reads records at a certified height, with a proof. Without keys, only the height is proved.
     ///
     /// # Errors
-    /// If the height is not there (any more, or yet), too many keys are named, or one that is not kept here.
+    /// If the height is not there (any more, or yet), the keys do not ascend or are too many, one is not kept here, or the
+    /// values are more than [`REPLY_VALUES_MAX`] bytes.
     pub fn get(&self, request: &GetRequest) -> Result<GetReply, ServiceError> {
-        if request.keys.len() > GET_KEYS_MAX {
-            return Err(ServiceError::KeyCount { found: request.keys.len() });
-        }
+        self.get_within(request, REPLY_VALUES_MAX)
+    }
+
+    /// As [`Node::get`], for so many bytes of values at most.
+    pub(crate) fn get_within(&self, request: &GetRequest, bytes_max: usize) -> Result<GetReply, ServiceError> {
         let (entry, certificate) = self.certified_entry(request)?;
         // The lock is released: proofs are made from a snapshot that nothing changes.
         let forgotten = || ServiceError::Forgotten { height: entry.result.height, oldest: entry.result.height + 1 };
@@ -243,8 +292,16 @@ impl Node {
         let proof = state.prove(&request.keys).map_err(|e| ServiceError::Damaged(e.to_string()))?;
         let left_out: BTreeSet<_> = request.without_values.iter().collect();
         let asked: Vec<&Key> = request.keys.iter().filter(|key| !left_out.contains(key)).collect();
-        let values = self.values(state, &asked)?;
-        let record = |key: &Key| RecordView { key: key.clone(), value: values.get(key).map(Value::from) };
+        let values = self.values(state, &asked, bytes_max)?;
+        if let Some(next) = asked.get(values.len()) {
+            let fits = request.keys.iter().take_while(|key| key < next).count();
+            return Err(ServiceError::ReplyTooLarge { keys: request.keys.len(), fits, next: (*next).clone() });
+        }
+        let values: BTreeMap<_, _> = asked.into_iter().zip(values).collect();
+        let record = |key: &Key| RecordView {
+            key: key.clone(),
+            value: values.get(key).and_then(Option::as_ref).map(Value::from),
+        };
         Ok(GetReply {
             height: entry.result.height,
             signed: self.signed(&entry),
@@ -259,27 +316,26 @@ impl Node {
     /// # Errors
     /// If the store cannot be read.
     pub fn value(&self, key: &Key) -> Result<Option<Bytes>, ServiceError> {
-        Ok(self.values(&self.state(), &[key])?.remove(key))
+        Ok(self.values(&self.state(), &[key], REPLY_VALUES_MAX)?.pop().flatten())
     }
 
-    /// The values of kept records, compared with the digests that are proved.
-    fn values<'a>(&self, state: &State, keys: &[&'a Key]) -> Result<BTreeMap<&'a Key, Bytes>, ServiceError> {
+    /// The values of the first of some kept records, as far as they are within `bytes_max`, compared with the digests that
+    /// are proved.
+    fn values(&self, state: &State, keys: &[&Key], bytes_max: usize) -> Result<Vec<Option<Bytes>>, ServiceError> {
         let paths: Vec<_> = keys.iter().map(|key| key.path()).collect();
-        let values = self.disk.values(state.height(), &paths).map_err(|e| match e {
+        let values = self.disk.values(state.height(), &paths, bytes_max).map_err(|e| match e {
             pleach_store::Error::Refused(Refused::NotReadable { height, oldest, .. }) => {
                 ServiceError::Forgotten { height, oldest }
             }
             e => ServiceError::Damaged(e.to_string()),
         })?;
-        let mut found = BTreeMap::new();
-        for ((key, path), value) in keys.iter().zip(&paths).zip(values) {
+        for ((key, path), value) in keys.iter().zip(&paths).zip(&values) {
             let digest = state.tree().get(path).map_err(|e| ServiceError::Damaged(e.to_string()))?;
             if digest != value.as_deref().map(ValueDigest::of) {
                 return Err(ServiceError::Damaged(format!("the value of {key} is not the one that was stored")));
             }
-            found.extend(value.map(|value| (*key, value)));
         }
-        Ok(found)
+        Ok(values)
     }
 
     /// The result of a height, signed once. Only final heights are signed, so that nothing this node signs can ever differ
@@ -308,9 +364,11 @@ impl Node {
     }
 
     fn certified_entry(&self, request: &GetRequest) -> Result<(Arc<Final>, Option<Bytes>), ServiceError> {
+        check_read(request)?;
         let history = lock(&self.history);
         let newest = history.certified().ok_or(ServiceError::NothingCertified)?;
         let height = request.height.unwrap_or(newest);
+        // A height that is named is not below the least one.
         let wanted = height.max(request.min_height.unwrap_or(0));
         if wanted > newest {
             return Err(ServiceError::NotYet { height: wanted, newest });
@@ -330,13 +388,20 @@ impl Node {
     /// # Errors
     /// As [`Node::get`].
     pub async fn get_when_certified(&self, request: &GetRequest) -> Result<GetReply, ServiceError> {
+        self.until_certified(request).await;
+        self.get(request)
+    }
+
+    /// Waits until the height that a read asks for is certified, or it is clear that waiting does not help. The caller
+    /// bounds the wait.
+    pub(crate) async fn until_certified(&self, request: &GetRequest) {
         loop {
             // Enrol before looking: what changes after the look then wakes this task.
             let mut changed = pin!(self.progress.notified());
             changed.as_mut().enable();
-            match self.get(request) {
+            match self.certified_entry(request) {
                 Err(ServiceError::NotYet { .. } | ServiceError::NothingCertified) => changed.await,
-                answer => return answer,
+                _ => return,
             }
         }
     }
@@ -430,6 +495,24 @@ impl Node {
         let pending = lock(&self.pool).len();
         let certified = lock(&self.history).certified().unwrap_or(0);
         self.metrics.encode(pending, certified, storage, self.lies_noticed())
+    }
+}
+
+/// Checks a read by itself. Each key is answered, so a key that may come twice may come a thousand times.
+fn check_read(request: &GetRequest) -> Result<(), ServiceError> {
+    for (field, keys) in [("keys", &request.keys), ("without_values", &request.without_values)] {
+        if keys.len() > GET_KEYS_MAX {
+            return Err(ServiceError::KeyCount { found: keys.len() });
+        }
+        if let Some(pair) = keys.windows(2).find(|pair| pair[0] >= pair[1]) {
+            return Err(ServiceError::KeyOrder { field, key: pair[1].clone() });
+        }
+    }
+    match (request.height, request.min_height) {
+        (Some(height), Some(min_height)) if height < min_height => {
+            Err(ServiceError::BelowMinimum { height, min_height })
+        }
+        _ => Ok(()),
     }
 }
 

@@ -223,8 +223,13 @@ fn bad_reads(cluster: &Cluster) {
     assert_problem(&read(json!({"keys": ["a\u{0}"]})), 400, "BAD_INPUT", "U+0000");
     assert_problem(&read(json!({"keys": [7]})), 400, "BAD_INPUT", "7");
     assert_eq!(read(json!({"keys": []})).status, 200, "only the height is proved");
-    let many: Vec<_> = (0..1_025).map(|n| format!("k{n}")).collect();
+    let many: Vec<_> = (0..1_025).map(|n| format!("k{n:04}")).collect();
     assert_problem(&read(json!({"keys": many})), 400, "KEY_COUNT", "1025 keys");
+    assert_problem(&read(json!({"keys": ["b", "a"]})), 400, "KEY_ORDER", "keys: a ");
+    assert_problem(&read(json!({"keys": ["a", "a"]})), 400, "KEY_ORDER", "keys: a ");
+    let twice = json!({"keys": ["a", "b"], "without_values": ["b", "b"]});
+    assert_problem(&read(twice), 400, "KEY_ORDER", "without_values: b ");
+    assert_problem(&read(json!({"keys": [], "height": 1, "min_height": 2})), 400, "BELOW_MINIMUM", "min_height 2");
     assert_problem(&read(json!({"keys": ["a"], "height": u64::MAX})), 503, "NOT_YET", &u64::MAX.to_string());
 }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use pleach_client::arguments::bank;
 use pleach_client::{Call, Client, Error};
 use pleach_node::Node;
-use pleach_types::api::GetRequest;
+use pleach_types::api::{GetRequest, RecordView};
 use pleach_types::execution::Executor;
 use pleach_types::key::{BASE_RULE, ROOT_RULE};
 use pleach_types::{Body, Genesis, Key, Limits, Member, Partitioning, Request, SecretKey};
@@ -134,11 +134,13 @@ pub fn request(
     touched.sort();
     let mut keys_read = touched.clone();
     keys_read.push(operation.clone());
+    keys_read.sort();
     let read =
         GetRequest { keys: keys_read, height: None, min_height: None, known_height: None, without_values: vec![] };
     let reply = node.get(&read).expect("something is certified");
-    let mut values: Vec<_> = reply.records.into_iter().map(|record| record.value.map(Bytes::from)).collect();
-    let code = values.pop().flatten();
+    let (code, values): (Vec<_>, Vec<_>) = reply.records.into_iter().partition(|record| record.key == *operation);
+    let value = |record: RecordView| record.value.map(Bytes::from);
+    let (code, values) = (code.into_iter().find_map(value), values.into_iter().map(value).collect());
     let body = Body {
         genesis: node.genesis().digest(),
         calls: vec![pleach_types::Call { operation: operation.clone(), arguments }],

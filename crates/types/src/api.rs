@@ -157,7 +157,7 @@ pub struct MemberView {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GetRequest {
-    /// The records.
+    /// The records, in strictly ascending order: a key that is named twice would be answered twice.
     pub keys: Vec<Key>,
     /// The certified height to read at; the newest where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -168,8 +168,8 @@ pub struct GetRequest {
     /// A height whose root the client has verified: its certificate need not be sent again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known_height: Option<Height>,
-    /// Those of `keys` that are to be proved but whose values the client has (by digest): the node may leave
-    /// them out (`null`). What the proof says counts.
+    /// Those of `keys` that are to be proved but whose values the client has (by digest), in strictly ascending order:
+    /// the node may leave them out (`null`). What the proof says counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub without_values: Vec<Key>,
 }
@@ -390,6 +390,9 @@ pub struct Problem {
     pub hint: String,
     /// Whether the same request may succeed later.
     pub retryable: bool,
+    /// With `REPLY_TOO_LARGE`: how many records, counted from the first key, fit one answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fits: Option<u64>,
 }
 
 impl std::fmt::Display for Problem {

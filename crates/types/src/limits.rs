@@ -17,6 +17,10 @@ use crate::codec::{Decode, DecodeError, Encode, Reader};
 pub const KEY_BYTES_MAX: usize = 512;
 /// Bytes of a record's value.
 pub const VALUE_BYTES_MAX: usize = 1 << 20;
+/// Bytes of all values in one answer to a read. A read of more is refused, and told how many of its records fit.
+pub const REPLY_VALUES_MAX: usize = 8 << 20;
+/// Records of any size that one answer to a read has room for: a read of no more is never refused as too large.
+pub const REPLY_RECORDS_SURE: usize = REPLY_VALUES_MAX / VALUE_BYTES_MAX;
 /// Records that one request may touch.
 pub const TOUCHED_MAX: usize = 256;
 /// Bytes of a request's arguments.

@@ -260,6 +260,7 @@ pub fn problem(code: &str, retryable: bool) -> TransportError {
         detail: "told to say so".into(),
         hint: String::new(),
         retryable,
+        fits: None,
     })
 }
 
@@ -284,6 +285,8 @@ pub struct Manner {
     pub hides: bool,
     /// Never answers about receipts.
     pub mute: bool,
+    /// Says that only so many records fit one answer.
+    pub fits: Option<u64>,
     /// Changes its answers.
     pub get: Option<Twist<GetReply>>,
     pub receipt: Option<Twist<ReceiptReply>>,
@@ -508,6 +511,13 @@ impl Transport for Cluster {
             let (manner, tip) = self.arrive(node).await?;
             let chain = self.chain();
             self.asked.lock().unwrap().extend(request.keys.iter().map(|key| (node, key.clone())));
+            if !request.keys.is_sorted_by(|one, next| one < next) {
+                return Err(problem("KEY_ORDER", false));
+            }
+            if manner.fits.is_some_and(|fits| request.keys.len() as u64 > fits) {
+                let TransportError::Problem(too_large) = problem("REPLY_TOO_LARGE", false) else { unreachable!() };
+                return Err(TransportError::Problem(Problem { fits: manner.fits, ..too_large }));
+            }
             if !request.keys.iter().all(|key| chain.keeps(node, key)) {
                 return Err(problem("NOT_KEPT", false));
             }

@@ -200,3 +200,26 @@ async fn a_connection_beyond_the_share_is_refused_and_counted() {
     port.wait_until_nobody_is_connected().await;
     ask(&mut port.connect().await).await;
 }
+
+/// What does not fit in the sockets' buffers is counted as long as it waits, not only until it is handed to HTTP.
+#[tokio::test]
+async fn an_answer_is_counted_while_it_is_written() {
+    let replies = Share::new(1 << 30);
+    let share = replies.clone();
+    let large = Router::new().route(
+        "/",
+        get(move |axum::extract::Extension(Peer(from)): axum::extract::Extension<Peer>| async move {
+            let held = share.take(from, 1).ok().expect("there is room");
+            crate::carried::counted(vec![0; 64 << 20], held)
+        }),
+    );
+    let port = Port::open(large, 8, PATIENT).await;
+    let mut stream = port.connect().await;
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.expect("it takes a request");
+    let mut some = vec![0; 1 << 20];
+    stream.read_exact(&mut some).await.expect("the answer begins");
+    assert_eq!(replies.taken(), 1, "most of it is still to be written");
+    assert!(rest(&mut stream).await.len() > 60 << 20);
+    port.wait_until_nobody_is_connected().await;
+    assert_eq!(replies.taken(), 0);
+}

@@ -1,4 +1,5 @@
 //! A cluster of real nodes in this process, and an HTTP client of forty lines.
+#![allow(dead_code, missing_docs)]
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
@@ -34,15 +35,25 @@ impl Cluster {
     }
 
     pub fn partitioned(partitioning: Partitioning) -> Self {
+        Self::with(partitioning, BTreeMap::new())
+    }
+
+    /// With these records beside the root rule.
+    pub fn with(partitioning: Partitioning, records: BTreeMap<Key, Bytes>) -> Self {
         let folder =
             std::env::temp_dir().join(format!("pleach-node-test-{}-{}", std::process::id(), rand::random::<u64>()));
         std::fs::create_dir_all(&folder).expect("a temporary folder");
         let mut secrets: Vec<_> = (1..=4).map(|n| SecretKey::from_seed([n; 32])).collect();
         secrets.sort_by_key(SecretKey::public);
-        let genesis = Genesis { partitioning, ..genesis(&secrets) };
+        let mut genesis = Genesis { partitioning, ..genesis(&secrets) };
+        genesis.records.extend(records);
         let configs = write_configs(&folder, &genesis, &secrets);
         let nodes = configs.iter().map(|config| pleach_node::start(config).unwrap_or_else(|e| panic!("{e}"))).collect();
         Self { nodes, configs, genesis, folder }
+    }
+
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.nodes.iter().map(RunningNode::public_address).collect()
     }
 
     pub fn genesis(&self) -> Hash {
