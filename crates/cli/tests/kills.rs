@@ -16,7 +16,7 @@ use bytes::Bytes;
 use common::{Folder, Process, base_port, eventually, pleach, run};
 use pleach_client::{Client, HttpTransport, Transport as _};
 use pleach_types::api::GetRequest;
-use pleach_types::{Hash, Key};
+use pleach_types::{BlockResult, Decode as _, Hash, Key};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
@@ -208,7 +208,8 @@ async fn nothing_acknowledged_is_lost() {
             known_height: None,
             without_values: Vec::new(),
         };
-        roots.push(transport.get(node, at).await.expect("a read").root);
+        let signed = transport.get(node, at).await.expect("a read").signed.result;
+        roots.push(BlockResult::decode_shared(signed.0).expect("a result").root);
     }
     assert!(roots.iter().all(|root| *root == roots[0]), "roots at height {height}: {roots:?}");
     println!("{kills} kills, {} acknowledged writes, all there; height {height}, root {}", done.len(), roots[0]);

@@ -394,16 +394,12 @@ fn certified_receipt_lies() -> Vec<(&'static str, ReceiptLie)> {
 /// A block in which the request was refused, signed by the liar.
 fn forge_receipt(chain: &Chain, shown: &mut ReceiptProof) {
     let mut receipt = Receipt::decode(&shown.receipt.0).unwrap();
-    receipt.verdict = Verdict::Refused(Refusal::Trap);
+    receipt.verdict = Verdict::Refused { call: Some(0), refusal: Refusal::Trap };
     let mut tree = Tree::new();
     tree.insert(Bytes::copy_from_slice(&receipt.identity.0), receipt.encode());
-    let mut result = BlockResult::decode(&shown.result.0).unwrap();
-    result.receipts = tree.root().into();
-    let signer = chain.keys.iter().find(|key| key.public() == shown.node).unwrap();
     shown.receipt = receipt.encode().into();
     shown.path = tree.prove([receipt.identity.0]).encode().into();
-    shown.signature = signer.sign(&result.statement(&chain.digest));
-    shown.result = result.encode().into();
+    chain.sign_falsely(&mut shown.signed, |result| result.receipts = tree.root().into());
 }
 
 /// Runs three calls and gives the identity of the last one, whose block is the newest or has a certified child.

@@ -279,14 +279,11 @@ impl Node {
         let values = oldest.min(pin);
         let window = oldest.min((pin + 1).saturating_sub(self.genesis.history));
         BlockWrite {
-            entry: entry.entry(written, code.keys().copied().collect()),
-            // The engine's archive has it, for those that lag.
-            ordered: None,
+            entry: entry.entry(written, state.newest_used().to_vec()),
             records: kept.map(|(key, value)| (key.clone(), value.clone())).collect(),
             frame: state.tree().frame_changes(before.tree()),
             code,
-            note: state.peaks().encode().into(),
-            keep: Keep { values, window, ordered: height },
+            keep: Keep { values, window },
         }
     }
 

@@ -14,7 +14,7 @@ use pleach_tree::{Path, Tree};
 use pleach_types::certificate::ResultProof;
 use pleach_types::limits::HEADER_CHAIN_MAX;
 use pleach_types::receipt::receipts_tree;
-use pleach_types::{BlockResult, Certificate, Encode, Hash, Header, Height, Identity, Receipt, Signature};
+use pleach_types::{BlockResult, Certificate, Encode, Hash, Header, Height, Identity, Receipt, Signature, UsedCode};
 
 use crate::chain::Executed;
 use crate::lock;
@@ -266,7 +266,7 @@ impl Final {
     }
 
     /// The height as the store should remember it: before it is handed on to the history, with its receipts.
-    pub fn entry(&self, written: Vec<Path>, code: Vec<Hash>) -> WindowEntry {
+    pub fn entry(&self, written: Vec<Path>, code: Vec<UsedCode>) -> WindowEntry {
         WindowEntry {
             result: self.result,
             header: self.header.clone(),

@@ -8,8 +8,7 @@ use pleach_store::{Arrival, Error, Held, OpenError, Opened, Progress, StagedChun
 use pleach_tree::{FrameNode, Prefix, ValueDigest};
 use pleach_types::certificate::{CertificateError, ResultProof};
 use pleach_types::genesis::GenesisError;
-use pleach_types::history::Peaks;
-use pleach_types::{Block, Decode, DecodeError, Encode, Genesis, Hash, Height, Key, PublicKey};
+use pleach_types::{Block, Genesis, Height, Key, PublicKey};
 use thiserror::Error;
 
 /// Why a node cannot go on with its store.
@@ -35,9 +34,18 @@ pub enum ResumeError {
         /// What is wrong with it.
         why: CertificateError,
     },
-    /// What the store keeps of the results before its window does not decode.
-    #[error("the store's history of results: {0}")]
-    History(DecodeError),
+    /// The store keeps other prefixes than the member with this key. Members and their prefixes do not change yet, so it
+    /// is that of another member.
+    #[error(
+        "the store keeps {stored} prefixes which are not the {own} of the member with this key: it belongs to another \
+         member. Give each node its own data folder"
+    )]
+    Prefixes {
+        /// How many the store keeps.
+        stored: usize,
+        /// How many the member keeps.
+        own: usize,
+    },
     /// A height of the window is missing.
     #[error("height {0} is missing in the store's window")]
     Missing(Height),
@@ -67,7 +75,8 @@ impl Resumed {
     }
 }
 
-/// Checks a store and rebuilds the state of the member with this key. A store that is empty begins at genesis.
+/// Checks a store and rebuilds the state that it holds, with the prefixes that it keeps. A store that is empty begins at
+/// genesis, with what the member with this key keeps there.
 ///
 /// Every record is read, every label computed again, up to the root that a quorum has certified, or will with the next
 /// block: a node serves only what is certified, and stops if the quorum says otherwise.
@@ -85,14 +94,16 @@ pub fn resume(
     if store.position().is_none() {
         parts = install(&store, genesis, key)?;
     }
+    let kept = store.kept();
+    let own = genesis.partition_map().kept(&genesis.members, key);
+    if kept != own {
+        return Err(ResumeError::Prefixes { stored: kept.len(), own: own.len() });
+    }
     let entries = entries(&store)?;
     check_certificate(&entries, genesis)?;
-    let note = store.position().map(|position| position.note).unwrap_or_default();
-    let peaks = Peaks::decode(&note).map_err(ResumeError::History)?;
-    let kept = genesis.partition_map().kept(&genesis.members, key);
-    let warm = store.warm()?;
-    let past = past(&entries, |digest| warm.get(digest).map(|(_, code)| code.clone()));
-    let state = State::restore(genesis.clone(), kept, peaks, past, parts)?;
+    let peaks = store.position().map(|position| position.peaks).unwrap_or_default();
+    let code = store.warm()?.into_iter().map(|(digest, (_, code))| (digest, code)).collect();
+    let state = State::restore(genesis.clone(), kept, peaks, past(&entries), &code, parts)?;
     Ok(Resumed { store, state, entries })
 }
 
@@ -122,8 +133,8 @@ fn install(store: &Store, genesis: &Genesis, key: &PublicKey) -> Result<BTreeMap
     };
     let staging = store.stage(Target { height: 0, root: state.result().root })?;
     staging.put(&StagedChunk { prefix: Prefix::ALL, records, frame })?;
-    let note = state.peaks().encode().into();
-    staging.finish(&Arrival { window: vec![(entry, None)], code: BTreeMap::new(), note }, |_| {})?;
+    let (kept, peaks) = (state.tree().kept().to_vec(), state.peaks().clone());
+    staging.finish(&Arrival { kept, window: vec![entry], code: BTreeMap::new(), peaks }, |_| {})?;
     Ok(parts)
 }
 
@@ -145,16 +156,13 @@ fn check_certificate(entries: &[WindowEntry], genesis: &Genesis) -> Result<(), R
     verified.map(drop).map_err(|why| ResumeError::Certificate { height, why })
 }
 
-/// What a state is rebuilt from, of entries of the window and the code that they list.
-pub(crate) fn past<'a>(
-    entries: impl IntoIterator<Item = &'a WindowEntry>,
-    code: impl Fn(&Hash) -> Option<Bytes>,
-) -> Vec<PastHeight> {
+/// What a state is rebuilt from, of entries of the window.
+pub(crate) fn past<'a>(entries: impl IntoIterator<Item = &'a WindowEntry>) -> Vec<PastHeight> {
     let past = |entry: &WindowEntry| PastHeight {
         result: entry.result,
         written: entry.written.clone(),
         identities: entry.receipts.iter().map(|receipt| receipt.identity).collect(),
-        code: entry.code.iter().filter_map(|digest| Some((*digest, code(digest)?))).collect(),
+        code: entry.code.clone(),
     };
     entries.into_iter().map(past).collect()
 }

@@ -211,7 +211,7 @@ impl<'a> Run<'a> {
             root,
             receipts: receipts.root().into(),
             written: written_digest(written),
-            code: code_digest(self.trace.code.keys()),
+            code: code_digest(&self.trace.used_code()),
             history: peaks.root(),
             members: before.committee().digest(),
             next: before.committee().digest(),

@@ -8,11 +8,11 @@ use pleach_tree::{DigestTree, FrameNode, HistoryTree, NotHeld, Path, Prefix, Pro
 use pleach_types::genesis::GenesisError;
 use pleach_types::history::Peaks;
 use pleach_types::void::Void;
-use pleach_types::{BlockResult, Committee, Genesis, Hash, Height, Identity, Key, PublicKey};
+use pleach_types::{BlockResult, Committee, Genesis, Hash, Height, Identity, Key, PublicKey, UsedCode};
 use thiserror::Error;
 
 use crate::prepare::Prepared;
-use crate::window::{BlockTrace, Window};
+use crate::window::{Remembered, Warm, Window, warm_code};
 
 /// Everything that the next block's execution depends on. Cloning shares everything.
 ///
@@ -37,8 +37,8 @@ pub struct PastHeight {
     pub written: Vec<Path>,
     /// The identities of the requests that have a receipt.
     pub identities: BTreeSet<Identity>,
-    /// The code that they carried or ran, by digest.
-    pub code: BTreeMap<Hash, Bytes>,
+    /// The code that they carried or ran, warm or not, in the order of the digests.
+    pub code: Vec<UsedCode>,
 }
 
 /// Why a state cannot be made of what a store kept.
@@ -80,6 +80,18 @@ pub enum RestoreError {
         /// That of genesis.
         expected: Hash,
     },
+    /// The bytes of code that is warm are not given, or are of another size than the height says.
+    #[error("height {height} used the code {digest} of {listed} bytes, {} are there", given(*found))]
+    Code {
+        /// The height that carried or ran it.
+        height: Height,
+        /// Its digest.
+        digest: Hash,
+        /// How many bytes it has, by what the height left behind.
+        listed: u32,
+        /// How many were given, if any.
+        found: Option<usize>,
+    },
     /// Records, frame and window contradict each other.
     #[error(transparent)]
     Tree(#[from] pleach_tree::RestoreError),
@@ -91,6 +103,10 @@ pub(crate) struct Code {
     pub(crate) bytes: Bytes,
     /// Whether it is warm: an earlier execution has paid for translating it.
     pub(crate) warm: bool,
+}
+
+fn given(bytes: Option<usize>) -> String {
+    bytes.map_or_else(|| "none".into(), |bytes| bytes.to_string())
 }
 
 /// What never changes.
@@ -107,6 +123,22 @@ impl Fixed {
         genesis.check()?;
         Ok(Arc::new(Self { digest: genesis.digest(), committee: genesis.committee()?, genesis }))
     }
+}
+
+/// The bytes of all code that is warm after these heights, or what there is to say about the first that is not there.
+fn warm_bytes(
+    genesis: &Genesis,
+    newest: Height,
+    heights: &[PastHeight],
+    code: &BTreeMap<Hash, Bytes>,
+) -> Result<BTreeMap<Hash, Warm>, RestoreError> {
+    let used = heights.iter().flat_map(|past| past.code.iter().map(|used| (past.result.height, used)));
+    let warm = warm_code(genesis, newest, used).into_iter();
+    warm.map(|(digest, (used, listed))| match code.get(&digest) {
+        Some(bytes) if bytes.len() == listed as usize => Ok((digest, Warm { code: bytes.clone(), used })),
+        found => Err(RestoreError::Code { height: used, digest, listed, found: found.map(Bytes::len) }),
+    })
+    .collect()
 }
 
 impl State {
@@ -145,16 +177,18 @@ impl State {
     ///
     /// `parts` are the kept records as leaves and the frame, in the order of their places
     /// ([`HistoryTree::from_parts`]); `peaks` stand for the results of all heights before the state's; `heights` are those
-    /// of the window, the oldest first, the last one the state's own.
+    /// of the window, the oldest first, the last one the state's own; `code` has the bytes of what they used and is warm
+    /// still, by digest, which the caller has compared.
     ///
     /// # Errors
-    /// If the genesis breaks a rule, heights are missing or do not follow each other, or parts, peaks and heights
-    /// contradict.
+    /// If the genesis breaks a rule, heights are missing or do not follow each other, bytes of warm code are missing, or
+    /// parts, peaks and heights contradict.
     pub fn restore(
         genesis: Genesis,
         kept: impl IntoIterator<Item = Prefix>,
         peaks: Peaks,
         heights: Vec<PastHeight>,
+        code: &BTreeMap<Hash, Bytes>,
         parts: impl IntoIterator<Item = (Prefix, FrameNode)>,
     ) -> Result<Self, RestoreError> {
         let fixed = Fixed::new(genesis)?;
@@ -173,15 +207,19 @@ impl State {
                 return Err(RestoreError::Gap { below, above });
             }
         }
-        let (mut window, mut traces) = (Vec::new(), BTreeMap::new());
-        for past in heights {
-            window.push(WrittenHeight { root: past.result.root.into(), written: past.written.into() });
-            traces.insert(past.result.height, BlockTrace { identities: past.identities, code: past.code });
-        }
         let history = fixed.genesis.history;
+        let oldest = Window::oldest(history, height);
+        let code = warm_bytes(&fixed.genesis, height, &heights, code)?;
+        let (mut window, mut traces) = (Vec::new(), BTreeMap::new());
+        for PastHeight { result, written, identities, code } in heights {
+            if result.height >= oldest {
+                traces.insert(result.height, Remembered { identities, code });
+            }
+            window.push(WrittenHeight { root: result.root.into(), written: written.into() });
+        }
         let tree = HistoryTree::from_parts(history, kept, height, window, parts)?;
         let warm_bytes = fixed.genesis.limits.warm_code_bytes.into();
-        let window = Window::restore(history, warm_bytes, height, traces);
+        let window = Window::restore(history, warm_bytes, height, traces, code);
         Ok(Self { fixed, tree, window, peaks, result })
     }
 
@@ -237,6 +275,13 @@ impl State {
     #[must_use]
     pub fn kept_records(&self) -> usize {
         self.tree.kept_records()
+    }
+
+    /// The code that the newest block carried or ran, in the order of the digests: also what is not warm, because the
+    /// block ran more than there is room for.
+    #[must_use]
+    pub fn newest_used(&self) -> &[UsedCode] {
+        self.window.newest_used()
     }
 
     /// The code that the newest block ran, by digest, as far as it is warm.

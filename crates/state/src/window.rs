@@ -9,11 +9,12 @@
 //! that fits of all code of the window, the last used first: it follows from the order alone, and whoever has the
 //! window's list of what was run when has the set, whatever happened on the way.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use pleach_types::{Hash, Height, Identity};
+use pleach_types::{Genesis, Hash, Height, Identity, UsedCode};
 use rpds::{RedBlackTreeMapSync, RedBlackTreeSetSync};
 
 /// What one block adds to the window.
@@ -25,11 +26,20 @@ pub struct BlockTrace {
     pub code: BTreeMap<Hash, Bytes>,
 }
 
+impl BlockTrace {
+    /// The code with its sizes, in the order of the digests.
+    pub fn used_code(&self) -> Vec<UsedCode> {
+        self.code.iter().map(|(digest, code)| UsedCode::new(*digest, code)).collect()
+    }
+}
+
 /// What is remembered of a block: no bytes of code, which would stay in memory when the code has left.
 #[derive(Debug)]
-struct Remembered {
-    identities: BTreeSet<Identity>,
-    code: BTreeSet<Hash>,
+pub struct Remembered {
+    /// The identities that it ordered.
+    pub identities: BTreeSet<Identity>,
+    /// The code that it ran, warm or not, in the order of the digests.
+    pub code: Vec<UsedCode>,
 }
 
 /// The window as it stands before the block of height `newest + 1`.
@@ -49,10 +59,39 @@ pub struct Window {
     warm_bytes: u64,
 }
 
+/// Code that is warm.
 #[derive(Clone, Debug)]
-struct Warm {
-    code: Bytes,
-    used: Height,
+pub struct Warm {
+    /// Its bytes.
+    pub code: Bytes,
+    /// The height that last ran it.
+    pub used: Height,
+}
+
+/// The code that is warm after the block of height `newest`, by digest, with the height that last ran it and its size.
+/// `used` is the code that was run at each of the last T heights, in any order; what is older is not looked at.
+///
+/// A member that starts, or fetches a state, learns from this which bytes it needs, before it has any.
+pub fn warm_code<'a>(
+    genesis: &Genesis,
+    newest: Height,
+    used: impl IntoIterator<Item = (Height, &'a UsedCode)>,
+) -> BTreeMap<Hash, (Height, u32)> {
+    let oldest = Window::oldest(genesis.history, newest);
+    let mut last: BTreeMap<Hash, (Height, u32)> = BTreeMap::new();
+    for (height, used) in used.into_iter().filter(|(height, _)| (oldest..=newest).contains(height)) {
+        let entry = last.entry(used.digest).or_insert((height, used.bytes));
+        *entry = (height, used.bytes).max(*entry);
+    }
+    let mut by_use: Vec<_> = last.into_iter().collect();
+    by_use.sort_unstable_by_key(|(digest, (height, _))| Reverse((*height, *digest)));
+    let mut room = u64::from(genesis.limits.warm_code_bytes);
+    let fits = |(_, (_, bytes)): &(Hash, (Height, u32))| {
+        let left = room.checked_sub((*bytes).into());
+        room = left.unwrap_or(room);
+        left.is_some()
+    };
+    by_use.into_iter().take_while(fits).collect()
 }
 
 impl Window {
@@ -70,22 +109,39 @@ impl Window {
         }
     }
 
-    /// The window after these heights, of which the last is `newest` and those before the last T are not looked at.
-    pub fn restore(history: u64, warm_bytes_max: u64, newest: Height, traces: BTreeMap<Height, BlockTrace>) -> Self {
+    /// The first of the last T heights up to `newest`: what lies before it is forgotten.
+    pub const fn oldest(history: u64, newest: Height) -> Height {
+        newest.saturating_add(1).saturating_sub(history)
+    }
+
+    /// The window after these heights, none of which is before [`Window::oldest`] of `newest`, the last one. `code` has
+    /// the bytes of exactly the code that is warm then ([`warm_code`]).
+    pub fn restore(
+        history: u64,
+        warm_bytes_max: u64,
+        newest: Height,
+        traces: BTreeMap<Height, Remembered>,
+        code: BTreeMap<Hash, Warm>,
+    ) -> Self {
         let mut window = Self::genesis(history, warm_bytes_max);
         window.newest = newest;
-        // Heights 1 and up: genesis orders nothing.
-        let oldest = newest.saturating_add(1).saturating_sub(history);
-        for (height, trace) in traces.into_iter().filter(|(height, _)| *height >= oldest) {
-            window.add(height, trace);
+        for (height, trace) in traces {
+            window.remember(height, trace);
+        }
+        for (digest, Warm { code, used }) in code {
+            window.warm_up(digest, code, used);
         }
         window
     }
 
+    /// The code that the newest block ran, warm or not, in the order of the digests.
+    pub fn newest_used(&self) -> &[UsedCode] {
+        self.traces.get(&self.newest).map_or(&[], |trace| &trace.code)
+    }
+
     /// The code that the newest block ran, as far as it is warm.
     pub fn newest_code(&self) -> impl Iterator<Item = (&Hash, &Bytes)> {
-        let newest = self.traces.get(&self.newest);
-        newest.into_iter().flat_map(|trace| &trace.code).filter_map(|digest| Some((digest, self.warm(digest)?)))
+        self.newest_used().iter().filter_map(|used| Some((&used.digest, self.warm(&used.digest)?)))
     }
 
     /// The height at which a block ordered the identity, while that is remembered.
@@ -124,22 +180,23 @@ impl Window {
     }
 
     fn add(&mut self, height: Height, trace: BlockTrace) {
-        for identity in &trace.identities {
-            self.identities.insert_mut(*identity, height);
-        }
-        let code = trace.code.keys().copied().collect();
+        self.remember(height, Remembered { code: trace.used_code(), identities: trace.identities });
         for (digest, code) in trace.code {
             self.cool(&digest);
-            self.warm_bytes += code.len() as u64;
-            self.by_use.insert_mut((height, digest));
-            self.code.insert_mut(digest, Warm { code, used: height });
+            self.warm_up(digest, code, height);
         }
         while self.warm_bytes > self.warm_bytes_max
             && let Some((_, digest)) = self.by_use.first().copied()
         {
             self.cool(&digest);
         }
-        self.traces.insert_mut(height, Arc::new(Remembered { identities: trace.identities, code }));
+    }
+
+    fn remember(&mut self, height: Height, trace: Remembered) {
+        for identity in &trace.identities {
+            self.identities.insert_mut(*identity, height);
+        }
+        self.traces.insert_mut(height, Arc::new(trace));
     }
 
     /// Drops what the block of `height` added, unless a later block added it again.
@@ -149,11 +206,18 @@ impl Window {
         for identity in &trace.identities {
             self.identities.remove_mut(identity);
         }
-        for digest in &trace.code {
+        for UsedCode { digest, .. } in &trace.code {
             if self.warm_since(digest) == Some(height) {
                 self.cool(digest);
             }
         }
+    }
+
+    /// Code that is not warm becomes warm.
+    fn warm_up(&mut self, digest: Hash, code: Bytes, used: Height) {
+        self.warm_bytes += code.len() as u64;
+        self.by_use.insert_mut((used, digest));
+        self.code.insert_mut(digest, Warm { code, used });
     }
 
     /// Code is not warm any more, if it was.

@@ -6,24 +6,32 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 
 use pleach_state::{PastHeight, RestoreError, State};
-use pleach_tree::{FrameNode, HEIGHT_MAX, Path, Prefix, ValueDigest};
-use pleach_types::{BlockResult, Genesis, Height};
+use pleach_tree::{FrameNode, HEIGHT_MAX, Prefix, ValueDigest};
+use pleach_types::history::Peaks;
+use pleach_types::{BlockResult, Decode as _, Genesis, Height};
 use support::genesis;
 
 fn restore(genesis: &Genesis, heights: impl IntoIterator<Item = Height>) -> Result<State, RestoreError> {
     let state = State::genesis(genesis.clone()).expect("a genesis");
     let past = |height| PastHeight {
-        result: BlockResult { height, ..*state.result() },
+        result: BlockResult { height, history: peaks(height).root(), ..*state.result() },
         written: Vec::new(),
         identities: BTreeSet::new(),
-        code: BTreeMap::new(),
+        code: Vec::new(),
     };
-    let records = genesis.all_records().expect("records");
-    let leaf = |(key, value): (&pleach_types::Key, &bytes::Bytes)| {
-        (Prefix::new(key.path(), Path::BITS), FrameNode::Leaf(ValueDigest::of(value)))
-    };
+    let records = genesis.all_records();
+    let leaf =
+        |(key, value): (&pleach_types::Key, &bytes::Bytes)| FrameNode::record(key.path(), ValueDigest::of(value));
     let parts: BTreeMap<_, _> = records.iter().map(leaf).collect();
-    State::restore(genesis.clone(), [Prefix::ALL], heights.into_iter().map(past).collect(), parts)
+    let heights: Vec<_> = heights.into_iter().map(past).collect();
+    let peaks = peaks(heights.last().expect("a height").result.height);
+    State::restore(genesis.clone(), [Prefix::ALL], peaks, heights, &BTreeMap::new(), parts)
+}
+
+/// Some history of as many results.
+fn peaks(size: u64) -> Peaks {
+    let subtrees = vec![7; 32 * size.count_ones() as usize];
+    Peaks::decode(&[size.to_le_bytes().as_slice(), &subtrees].concat()).expect("one hash for each bit")
 }
 
 #[test]

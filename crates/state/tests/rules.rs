@@ -2,9 +2,11 @@
 
 mod support;
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
-use pleach_state::{BlockFault, Decision, PreparedBlock, prepare_block};
-use pleach_tree::{Proof, ProofLimits, ValueDigest};
+use pleach_state::{BlockFault, Decision, PastHeight, PreparedBlock, RestoreError, State, prepare_block};
+use pleach_tree::{FrameNode, Prefix, Proof, ProofLimits, ValueDigest};
 use pleach_types::certificate::ResultProof;
 use pleach_types::*;
 use support::*;
@@ -120,6 +122,46 @@ fn code_is_warm_for_t_blocks_after_its_use() {
                 assert!(is_applied(&chain.apply_if_fresh(&attached)), "the client attaches it, same identity");
             }
         }
+    }
+}
+
+/// A machine that starts without code that the others have warm would come to other receipts than they do.
+#[test]
+fn a_state_without_the_bytes_of_warm_code_is_not_restored() {
+    let mut chain = Chain::new(3);
+    let carrying = chain.request("bank/op", &["bank/a"], nothing());
+    assert!(is_applied(&chain.one(&carrying)));
+    let (digest, code) = chain.state().newest_code().map(|(digest, code)| (*digest, code.clone())).next().unwrap();
+    let past = |state: &State, code| {
+        let written = state.tree().written(state.height()).unwrap_or_default().to_vec();
+        PastHeight { result: *state.result(), written, identities: Default::default(), code }
+    };
+    let mut heights = vec![past(&chain.states[0], vec![]), past(chain.state(), vec![UsedCode::new(digest, &code)])];
+    for later in 0..4 {
+        let state = chain.state().clone();
+        let restored = |code: &[(Hash, Bytes)]| {
+            let leaf = |(key, value): (&Key, &Bytes)| FrameNode::record(key.path(), ValueDigest::of(value));
+            let parts: BTreeMap<_, _> = chain.values.last().unwrap().iter().map(leaf).collect();
+            let genesis = state.cluster_genesis().clone();
+            let code = code.iter().cloned().collect();
+            State::restore(genesis, [Prefix::ALL], state.peaks().clone(), heights.clone(), &code, parts)
+        };
+        assert!(restored(&[(digest, code.clone())]).is_ok(), "{later} blocks later");
+        let missing = |refused: Result<State, RestoreError>, found| match refused {
+            Err(RestoreError::Code { height: 1, digest: of, listed, found: there }) => {
+                (of, listed as usize, there) == (digest, code.len(), found)
+            }
+            _ => false,
+        };
+        // Warm in the next T = 3 blocks, so it is needed at its own height and the two above.
+        if later < 3 {
+            assert!(missing(restored(&[]), None), "{later} blocks later");
+            assert!(missing(restored(&[(digest, code.slice(1..))]), Some(code.len() - 1)), "{later} blocks later");
+        } else {
+            assert!(restored(&[]).is_ok(), "it is cold: nobody needs its bytes");
+        }
+        chain.block(&[]);
+        heights.push(past(chain.state(), vec![]));
     }
 }
 

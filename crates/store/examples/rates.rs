@@ -4,9 +4,9 @@
 //! cargo run --release -p pleach-store --example rates -- FOLDER [RECORDS] [VALUE_BYTES] [BLOCKS] [CHANGES]
 //! ```
 //!
-//! Keys have 32 bytes, values are random bytes. A block changes random records, keeps eight heights and has 1 KB of
-//! ordered bytes for each change. The folder must not exist; it is removed at the end. Reads ratios within one run:
-//! the times depend on the disk and on what else the machine does.
+//! Keys have 32 bytes, values are random bytes. A block changes random records and keeps eight heights. The folder must
+//! not exist; it is removed at the end. Reads ratios within one run: the times depend on the disk and on what else the
+//! machine does.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path as Folder;
@@ -16,7 +16,8 @@ use bytes::Bytes;
 use pleach_store::{Arrival, BlockWrite, Held, Keep, Options, StagedChunk, Store, Target, WindowEntry, fsck};
 use pleach_tree::{Path, Prefix, ValueDigest};
 use pleach_types::block::written_digest;
-use pleach_types::{Block, BlockResult, Context, Encode, Hash, Height, Key, PublicKey};
+use pleach_types::history::Peaks;
+use pleach_types::{Block, BlockResult, Context, Hash, Height, Key, PublicKey};
 use rand::rngs::StdRng;
 use rand::{Rng, RngCore, SeedableRng};
 
@@ -33,7 +34,9 @@ struct Bench {
     keys: Vec<(Path, Key)>,
     /// The digests alone: the tree that gives each height its root, with a digest for a value.
     tree: pleach_tree::DigestTree,
-    last: BlockResult,
+    last: WindowEntry,
+    /// The results before the last one.
+    peaks: Peaks,
 }
 
 impl Bench {
@@ -43,8 +46,9 @@ impl Bench {
             .collect::<Outcome<Vec<_>>>()?;
         keys.iter_mut().for_each(|(path, key)| *path = Path::of(key.as_bytes()));
         keys.sort();
-        let last = BlockResult::genesis(Hash::default(), Hash::default());
-        Ok(Self { rng: StdRng::seed_from_u64(1), value_bytes, keys, tree: pleach_tree::DigestTree::new(), last })
+        let first = BlockResult::genesis(Hash::default(), Hash::default());
+        let (tree, last) = (pleach_tree::DigestTree::new(), entry(first, None, vec![]));
+        Ok(Self { rng: StdRng::seed_from_u64(1), value_bytes, keys, tree, last, peaks: Peaks::default() })
     }
 
     fn value(&mut self) -> Bytes {
@@ -58,10 +62,10 @@ impl Bench {
         let digests: Vec<_> =
             (0..self.keys.len()).map(|at| (self.keys[at].0, ValueDigest::of(&self.value()))).collect();
         self.tree.extend(digests);
-        self.last.root = self.tree.root().into();
+        self.last.result.root = self.tree.root().into();
         self.rng = StdRng::seed_from_u64(1);
         let start = Instant::now();
-        let staging = store.stage(Target { height: 0, root: self.last.root })?;
+        let staging = store.stage(Target { height: 0, root: self.last.result.root })?;
         let mut at = 0;
         while at < self.keys.len() {
             let prefix = Prefix::new(self.keys[at].0, CHUNK_BITS);
@@ -75,28 +79,10 @@ impl Bench {
         }
         report("staged", self.keys.len(), start.elapsed());
         let start = Instant::now();
-        let entry = self.entry(vec![], &[]);
-        staging
-            .finish(&Arrival { window: vec![(entry.0, None)], code: BTreeMap::new(), note: Bytes::new() }, |_| {})?;
+        let (kept, window) = (vec![Prefix::ALL], vec![self.last.clone()]);
+        staging.finish(&Arrival { kept, window, code: BTreeMap::new(), peaks: self.peaks.clone() }, |_| {})?;
         report("checked and switched", self.keys.len(), start.elapsed());
         Ok(())
-    }
-
-    fn entry(&self, written: Vec<Path>, requests: &[Bytes]) -> (WindowEntry, Bytes) {
-        let context =
-            Context { epoch: 0, view: 0, parent_view: 0, leader: PublicKey([1; 32]), parent: Hash::default() };
-        let block = Block::new(context, self.last.height, self.last, requests.to_vec());
-        let bytes = block.encode().into();
-        let entry = WindowEntry {
-            result: self.last,
-            header: block.header.clone(),
-            requests: block.requests.len() as u32,
-            written,
-            receipts: vec![],
-            code: vec![],
-            certificate: None,
-        };
-        (entry, bytes)
     }
 
     fn block(&mut self, changes: usize) -> BlockWrite {
@@ -112,20 +98,18 @@ impl Bench {
             .collect();
         let written: BTreeSet<Path> = digests.iter().map(|(path, _)| *path).collect();
         self.tree.apply(digests);
-        self.last.height += 1;
-        self.last.root = self.tree.root().into();
-        self.last.written = written_digest(&written);
-        let requests: Vec<_> = (0..changes.min(4_000)).map(|_| Bytes::from(vec![5; 1_000])).collect();
-        let (entry, ordered) = self.entry(written.into_iter().collect(), &requests);
-        let oldest = self.last.height.saturating_sub(HISTORY);
+        self.peaks.push(&self.last.result);
+        let height = self.last.result.height + 1;
+        let (root, history) = (self.tree.root().into(), self.peaks.root());
+        let result = BlockResult { height, root, history, written: written_digest(&written), ..self.last.result };
+        self.last = entry(result, Some(&self.last), written.into_iter().collect());
+        let oldest = height.saturating_sub(HISTORY);
         BlockWrite {
-            entry,
-            ordered: Some(ordered),
+            entry: self.last.clone(),
             records,
             frame: BTreeMap::new(),
             code: BTreeMap::new(),
-            note: Bytes::new(),
-            keep: Keep { values: oldest, window: oldest, ordered: oldest },
+            keep: Keep { values: oldest, window: oldest },
         }
     }
 
@@ -145,7 +129,7 @@ impl Bench {
 
     fn reads(&mut self, store: &Store, count: usize) -> Outcome {
         for behind in [0, 2, HISTORY] {
-            let snapshot = store.at(self.last.height.saturating_sub(behind))?;
+            let snapshot = store.at(self.last.result.height.saturating_sub(behind))?;
             let start = Instant::now();
             for _ in 0..count {
                 let path = self.keys[self.rng.random_range(0..self.keys.len())].0;
@@ -154,7 +138,7 @@ impl Bench {
             report(&format!("read {behind} heights behind"), count, start.elapsed());
         }
         let start = Instant::now();
-        let (snapshot, mut after, mut records) = (store.at(self.last.height - 2)?, None, 0);
+        let (snapshot, mut after, mut records) = (store.at(self.last.result.height - 2)?, None, 0);
         loop {
             let chunk = snapshot.chunk(&Prefix::ALL, after.as_ref(), 1 << 20)?;
             records += chunk.records.len();
@@ -168,6 +152,14 @@ impl Bench {
     }
 }
 
+/// What a height leaves in the window, on top of another one.
+fn entry(result: BlockResult, below: Option<&WindowEntry>, written: Vec<Path>) -> WindowEntry {
+    let (before, parent) = below.map_or((result, GENESIS), |below| (below.result, below.block()));
+    let context = Context { epoch: 0, view: 0, parent_view: 0, leader: PublicKey([1; 32]), parent };
+    let header = Block::new(context, result.height, before, vec![]).header;
+    WindowEntry { result, header, requests: 0, written, receipts: vec![], code: vec![], certificate: None }
+}
+
 fn report(what: &str, count: usize, time: Duration) {
     println!("{what}: {count} in {time:.2?}, {:.2?} each", time / count.max(1) as u32);
 }
@@ -176,11 +168,10 @@ fn usage(store: &Store) -> Outcome {
     let usage = store.usage()?;
     let mb = |bytes: u64| bytes >> 20;
     println!(
-        "holds {} records of {} MB, window {} MB, ordered {} MB, other {} MB, file {} MB",
+        "holds {} records of {} MB, window {} MB, other {} MB, file {} MB",
         usage.records.rows,
         mb(usage.records.bytes),
         mb(usage.window.bytes),
-        mb(usage.ordered.bytes),
         mb(usage.other_bytes()),
         mb(usage.file_bytes)
     );
@@ -242,9 +233,9 @@ fn main() -> Outcome {
     std::fs::copy(folder.join("store.pleach"), killed.join("store.pleach"))?;
     store.close()?;
     print!("after a clean end, ");
-    drop(start(folder, Some(bench.last.root))?);
+    drop(start(folder, Some(bench.last.result.root))?);
     print!("after a kill, ");
-    drop(start(&killed, Some(bench.last.root))?);
+    drop(start(&killed, Some(bench.last.result.root))?);
     let begin = Instant::now();
     assert!(fsck(folder, |_| {})?.is_sound(), "nothing is damaged");
     println!("fsck: {:.2?}", begin.elapsed());

@@ -6,17 +6,17 @@ use std::sync::Arc;
 
 use pleach_tree::ValueDigest;
 use pleach_types::block::{code_digest, written_digest};
-use pleach_types::codec::Decode;
 use pleach_types::receipt::receipts_tree;
-use pleach_types::{Block, Hash, Height};
+use pleach_types::{Hash, Height};
 
 use crate::database::{Row, View, ViewRows};
 use crate::error::{DAMAGES_MAX, Damage, Error};
 use crate::fold::{BUCKETS, Fold, Held, Partition};
-use crate::layout::{Bucket, Sizes, State, Tally, WindowEntry, decoded};
+use crate::kept::Kept;
+use crate::layout::{Bucket, LastUse, Sizes, State, Tally, WindowEntry, decoded};
 use crate::read::{Changed, before_at, head};
 use crate::seal::SEAL_BYTES;
-use crate::table::{STATE, Table, decode_height, decode_undo_key, invariant};
+use crate::table::{KEPT, STATE, Table, decode_height, decode_undo_key, invariant};
 
 type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -37,7 +37,7 @@ pub struct Progress {
 pub(crate) enum Depth {
     /// What a node needs to know before it serves.
     Start,
-    /// Also what is re-derived from it: the roots of receipts, the digests of blocks, what is staged.
+    /// Also what is re-derived from it: the roots of receipts, what is staged.
     Full,
 }
 
@@ -73,6 +73,7 @@ impl Damages {
 pub(crate) struct Audit {
     pub(crate) damages: Damages,
     pub(crate) state: Option<State>,
+    pub(crate) kept: Option<Kept>,
     pub(crate) buckets: Vec<Bucket>,
     pub(crate) changed: Changed,
     /// Rows read.
@@ -99,27 +100,27 @@ pub(crate) fn audit(
         sizes: Sizes::default(),
     };
     (auditor.progress)(auditor.at);
-    let state = auditor.state()?;
-    let partition = auditor.partition([Table::Records, Table::Frame], visit)?;
+    let (state, kept) = auditor.meta()?;
+    let partition = auditor.partition([Table::Records, Table::Frame], kept.as_ref(), visit)?;
     auditor.buckets(&partition.buckets)?;
-    let changed = auditor.undo(state.as_ref())?;
+    let changed = auditor.undo(state.as_ref(), kept.as_ref())?;
     let window = auditor.window(state.as_ref())?;
     auditor.code(&window)?;
-    auditor.ordered(state.as_ref(), &window)?;
     if depth == Depth::Full {
-        for table in [Table::StagedRecords, Table::StagedFrame, Table::StagedChunks] {
+        for table in Table::STAGED {
             auditor.rows(table, |_, _| Ok(()))?;
         }
     }
     auditor.close(state.as_ref(), partition.root);
     (auditor.progress)(auditor.at);
     let Auditor { damages, at, .. } = auditor;
-    Ok(Audit { damages, state, buckets: partition.buckets, changed, rows: at.done })
+    Ok(Audit { damages, state, kept, buckets: partition.buckets, changed, rows: at.done })
 }
 
-/// Walks a partition, live or staged, without an audit of the rest. Damage is an error.
-pub(crate) fn partition(view: &View, tables: [Table; 2], progress: &mut dyn FnMut(Progress)) -> Result<Partition> {
-    let total = view.table(tables[0])?.len()? + view.table(tables[1])?.len()?;
+/// Walks a staged partition, without an audit of the rest. Damage is an error, and so is what does not fit the kept
+/// prefixes.
+pub(crate) fn staged(view: &View, kept: &Kept, progress: &mut dyn FnMut(Progress)) -> Result<Partition> {
+    let total = view.table(Table::StagedRecords)?.len()? + view.table(Table::StagedFrame)?.len()?;
     let mut auditor = Auditor {
         view,
         depth: Depth::Start,
@@ -128,11 +129,16 @@ pub(crate) fn partition(view: &View, tables: [Table; 2], progress: &mut dyn FnMu
         damages: Damages::default(),
         sizes: Sizes::default(),
     };
-    let partition = auditor.partition(tables, &mut |_| {})?;
+    let mut fits = Ok(());
+    let partition = auditor.partition(Table::STAGED, None, &mut |held| {
+        if fits.is_ok() {
+            fits = held.iter().try_for_each(|held| kept.check(held));
+        }
+    })?;
     (auditor.progress)(auditor.at);
     match auditor.damages.first.into_iter().next() {
         Some(damage) => Err(damage.into()),
-        None => Ok(partition),
+        None => fits.map(|()| partition).map_err(Error::from),
     }
 }
 
@@ -144,14 +150,6 @@ struct Auditor<'a> {
     damages: Damages,
     /// What was counted, to be compared with the stored sizes.
     sizes: Sizes,
-}
-
-/// What the window's entries say about other tables.
-#[derive(Default)]
-struct Windows {
-    /// The last height that carried or ran each code.
-    code: BTreeMap<Hash, Height>,
-    blocks: BTreeMap<Height, Hash>,
 }
 
 impl Auditor<'_> {
@@ -184,19 +182,30 @@ impl Auditor<'_> {
         self.damages.note(rows)
     }
 
-    fn state(&mut self) -> Result<Option<State>> {
-        let mut state = None;
+    fn meta(&mut self) -> Result<(Option<State>, Option<Kept>)> {
+        let (mut state, mut kept, before) = (None, None, self.damages.count);
         self.rows(Table::Meta, |_, row| {
-            if row.key == STATE {
-                state = Some(decoded(Table::Meta, STATE, &row.content)?);
+            match row.key.as_slice() {
+                STATE => state = Some(decoded(Table::Meta, STATE, &row.content)?),
+                KEPT => kept = Some(decoded(Table::Meta, KEPT, &row.content)?),
+                _ => {}
             }
             Ok(())
         })?;
-        Ok(state)
+        // They are written together; what can't be read has been named.
+        if self.damages.count == before && state.is_some() != kept.is_some() {
+            self.damages.add(invariant(Table::Meta, KEPT, "it stands where there is a state, and only there"));
+        }
+        Ok((state, kept))
     }
 
-    /// Records and frame, merged in the order of paths.
-    fn partition(&mut self, tables: [Table; 2], visit: &mut dyn FnMut(&[Held])) -> Result<Partition> {
+    /// Records and frame, merged in the order of paths. What does not fit the kept prefixes is damage.
+    fn partition(
+        &mut self,
+        tables: [Table; 2],
+        kept: Option<&Kept>,
+        visit: &mut dyn FnMut(&[Held]),
+    ) -> Result<Partition> {
         let damages_before = self.damages.count;
         let (Some(records), Some(frame)) = (self.start(tables[0])?, self.start(tables[1])?) else {
             let none = Tally::default();
@@ -211,6 +220,12 @@ impl Auditor<'_> {
             let Some(Some(row)) = row.map(|row| self.damages.note(row)).transpose()? else { continue };
             self.count(table, &row);
             let held = if table == tables[0] { fold.record(&row) } else { fold.frame(&row) };
+            if let (Ok(held), Some(kept)) = (&held, kept)
+                && let Err(refused) = kept.check(held)
+            {
+                let place = table.place(&row.key, &row.content);
+                self.damages.add(Damage::Invariant { place, why: refused.to_string() });
+            }
             if let Some(held) = self.damages.note(held)? {
                 let added = fold.add(held);
                 self.damages.note(added)?;
@@ -247,7 +262,7 @@ impl Auditor<'_> {
         Ok(())
     }
 
-    fn undo(&mut self, state: Option<&State>) -> Result<Changed> {
+    fn undo(&mut self, state: Option<&State>, kept: Option<&Kept>) -> Result<Changed> {
         let readable = state.map(|state| state.keep.values.saturating_add(1)..=state.position.height());
         let mut heads: BTreeMap<Height, Vec<u64>> = BTreeMap::new();
         self.rows(Table::Undo, |_, row| {
@@ -256,6 +271,9 @@ impl Auditor<'_> {
             before_at(&row.key, &path, &row.content)?;
             if !readable.as_ref().is_some_and(|readable| readable.contains(&height)) {
                 return Err(invariant(Table::Undo, &row.key, "the height is not in the window"));
+            }
+            if kept.is_some_and(|kept| !kept.holds(&path)) {
+                return Err(invariant(Table::Undo, &row.key, "it is of no prefix that is kept here"));
             }
             heads.entry(height).or_default().push(head(&path));
             Ok(())
@@ -267,14 +285,20 @@ impl Auditor<'_> {
         Ok(Arc::new(sorted.collect()))
     }
 
-    fn window(&mut self, state: Option<&State>) -> Result<Windows> {
-        let mut windows = Windows::default();
+    /// The window's entries. Returns the last height that carried or ran each code.
+    fn window(&mut self, state: Option<&State>) -> Result<BTreeMap<Hash, LastUse>> {
+        let mut code: BTreeMap<Hash, LastUse> = BTreeMap::new();
         let mut last: Option<WindowEntry> = None;
         self.rows(Table::Window, |auditor, row| {
             let entry: WindowEntry = decoded(Table::Window, &row.key, &row.content)?;
             auditor.entry(row, &entry, last.as_ref(), state)?;
-            windows.code.extend(entry.code.iter().map(|digest| (*digest, entry.result.height)));
-            windows.blocks.insert(entry.result.height, entry.block());
+            for used in &entry.code {
+                let last = LastUse { height: entry.result.height, bytes: used.bytes };
+                if let Some(before) = code.insert(used.digest, last).filter(|before| before.bytes != used.bytes) {
+                    let why = format!("code {} of {} bytes, {} before", used.digest, used.bytes, before.bytes);
+                    auditor.damages.add(invariant(Table::Window, &row.key, why));
+                }
+            }
             last = Some(entry);
             Ok(())
         })?;
@@ -285,7 +309,7 @@ impl Auditor<'_> {
             let height = state.map_or(0, |state| state.position.height());
             self.damages.add(invariant(Table::Window, &height.to_be_bytes(), why));
         }
-        Ok(windows)
+        Ok(code)
     }
 
     fn entry(
@@ -331,52 +355,37 @@ impl Auditor<'_> {
         Ok(())
     }
 
-    fn code(&mut self, windows: &Windows) -> Result<()> {
-        let mut found = BTreeSet::new();
+    /// Bytes need not be there: code that is not warm any more is listed, but may have come without them. What is there
+    /// must be what some height of the window lists.
+    fn code(&mut self, listed: &BTreeMap<Hash, LastUse>) -> Result<()> {
         self.rows(Table::Code, |_, row| {
             let digest = Hash::from(ValueDigest::of(&row.content));
             if row.key != digest.0 {
                 return Err(invariant(Table::Code, &row.key, format!("recomputed {digest}")));
             }
-            found.insert(digest);
-            Ok(())
+            match listed.get(&digest).map(|last| last.bytes as usize) {
+                None => Err(invariant(Table::Code, &row.key, "no height of the window lists it")),
+                Some(bytes) if bytes != row.content.len() => {
+                    let why = format!("it has {} bytes, the window says {bytes}", row.content.len());
+                    Err(invariant(Table::Code, &row.key, why))
+                }
+                Some(_) => Ok(()),
+            }
         })?;
         let mut used = BTreeMap::new();
         self.rows(Table::CodeUsed, |_, row| {
-            match (row.key.as_slice().try_into(), decode_height(&row.content)) {
-                (Ok(digest), Some(height)) => used.insert(Hash(digest), height),
-                _ => return Err(invariant(Table::CodeUsed, &row.key, "not a digest and a height")),
+            match (row.key.as_slice().try_into(), LastUse::decode(&row.content)) {
+                (Ok(digest), Some(last)) => used.insert(Hash(digest), last),
+                _ => return Err(invariant(Table::CodeUsed, &row.key, "not a digest, and a height and a size")),
             };
             Ok(())
         })?;
-        let known: BTreeSet<_> = found.iter().chain(used.keys()).chain(windows.code.keys()).collect();
-        for digest in known {
-            let expected = windows.code.get(digest);
-            if !found.contains(digest) || used.get(digest) != expected {
-                let (has, used) = (found.contains(digest), used.get(digest));
-                let why = format!("bytes stored: {has}, last used at {used:?}, the window says {expected:?}");
-                self.damages.add(invariant(Table::Code, &digest.0, why));
-            }
+        let known: BTreeSet<_> = used.keys().chain(listed.keys()).collect();
+        for digest in known.into_iter().filter(|digest| used.get(*digest) != listed.get(*digest)) {
+            let why = format!("last use stored {:?}, the window says {:?}", used.get(digest), listed.get(digest));
+            self.damages.add(invariant(Table::CodeUsed, &digest.0, why));
         }
         Ok(())
-    }
-
-    fn ordered(&mut self, state: Option<&State>, windows: &Windows) -> Result<()> {
-        let kept = state.map(|state| state.keep.ordered..=state.position.height());
-        self.rows(Table::Ordered, |auditor, row| {
-            let height = decode_height(&row.key);
-            let Some(height) = height.filter(|height| kept.as_ref().is_some_and(|kept| kept.contains(height))) else {
-                return Err(invariant(Table::Ordered, &row.key, "the height is not kept"));
-            };
-            if auditor.depth == Depth::Full {
-                let block = decode_ordered(&row.content, height);
-                let digest = block.map_err(|why| invariant(Table::Ordered, &row.key, why))?;
-                if windows.blocks.get(&height).is_some_and(|stored| *stored != digest) {
-                    return Err(invariant(Table::Ordered, &row.key, format!("recomputed {digest}")));
-                }
-            }
-            Ok(())
-        })
     }
 
     /// The root and the sizes, which need everything else.
@@ -410,13 +419,4 @@ fn next_of(records: &mut Peekable<ViewRows>, frame: &mut Peekable<ViewRows>, tab
         (None, Some(_)) => Some(tables[1]),
         (Some(record), Some(frame)) => Some(if record <= frame { tables[0] } else { tables[1] }),
     }
-}
-
-/// The digest of the block that ordered bytes hold.
-pub(crate) fn decode_ordered(bytes: &[u8], height: Height) -> Result<Hash, String> {
-    let block = Block::decode(bytes).map_err(|e| e.to_string())?;
-    if block.header.height != height {
-        return Err(format!("they are of height {}", block.header.height));
-    }
-    Ok(block.digest())
 }

@@ -6,18 +6,18 @@ use bytes::Bytes;
 use pleach_tree::{FrameNode, Path, Prefix, ValueDigest};
 use pleach_types::block::{code_digest, written_digest};
 use pleach_types::codec::Encode;
-use pleach_types::limits::{BLOCK_REQUESTS_MAX, VALUE_BYTES_MAX};
-use pleach_types::{BlockResult, Hash, Height, Key};
+use pleach_types::limits::{BLOCK_REQUESTS_MAX, MODULE_BYTES_MAX, VALUE_BYTES_MAX};
+use pleach_types::{BlockResult, Hash, Height, Key, UsedCode};
 
-use crate::audit::decode_ordered;
 use crate::database::Changes;
-use crate::error::{Error, Refused};
+use crate::error::{Damage, Error, Refused};
 use crate::frame;
+use crate::kept::Kept;
 use crate::layout::{
-    Bucket, CODE_MAX, Keep, NOTE_BYTES_MAX, Position, State, WRITTEN_MAX, WindowEntry, decoded, encode_frame,
-    encode_record, encode_undo,
+    Bucket, CODE_MAX, Keep, LastUse, Position, State, WRITTEN_MAX, WindowEntry, decoded, encode_frame, encode_record,
+    encode_undo,
 };
-use crate::table::{STATE, Table, decode_height, prefix_key, undo_key};
+use crate::table::{STATE, Table, invariant, prefix_key, undo_key};
 
 type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -26,17 +26,13 @@ type Result<T, E = Error> = std::result::Result<T, E>;
 pub struct BlockWrite {
     /// What the block leaves in the window; its height is the stored one plus one.
     pub entry: WindowEntry,
-    /// The block as ordered: the encoding of a [`pleach_types::Block`]. `None` where others keep it.
-    pub ordered: Option<Bytes>,
-    /// The changed records that this node holds: new value, or `None` where the record is gone. Each one's path is
-    /// among the written paths.
+    /// The changed records that this node keeps: new value, or `None` where the record is gone. Each one's path is
+    /// among the written paths and under a kept prefix.
     pub records: BTreeMap<Key, Option<Bytes>>,
     /// The changes of the frame: the new node, or `None` where there is none any more.
     pub frame: BTreeMap<Prefix, Option<FrameNode>>,
-    /// The bytes of the code that the entry lists. What is stored already need not be given again.
+    /// Bytes of code that the entry lists. What is stored already need not be given again, nor what is not warm.
     pub code: BTreeMap<Hash, Bytes>,
-    /// The caller's note on this position, at most [`NOTE_BYTES_MAX`] bytes.
-    pub note: Bytes,
     /// What is still needed after this block. A store never goes back behind what it has dropped.
     pub keep: Keep,
 }
@@ -53,9 +49,11 @@ impl WindowEntry {
         if found != expected {
             return Err(Refused::Written { height, found, expected });
         }
-        if let Some((_, repeated)) = self.code.iter().zip(self.code.iter().skip(1)).find(|(a, b)| a >= b) {
-            return Err(Refused::Code(*repeated));
+        if let Some(pair) = self.code.windows(2).find(|pair| pair[0].digest >= pair[1].digest) {
+            return Err(Refused::Code(pair[1].digest));
         }
+        let sizes = self.code.iter().map(|used| used.bytes as usize);
+        within("a module", sizes.max().unwrap_or(0), MODULE_BYTES_MAX)?;
         let (found, expected) = (code_digest(&self.code), self.result.code);
         if found != expected {
             return Err(Refused::CodeList { height, found, expected });
@@ -73,17 +71,6 @@ impl WindowEntry {
         }
         Err(Refused::NotChild { height: self.result.height, block: *block })
     }
-
-    /// Checks that bytes are those of the entry's block.
-    pub(crate) fn check_ordered(&self, bytes: &Bytes) -> Result<(), Refused> {
-        let (height, block) = (self.result.height, self.block());
-        let refused = |why| Err(Refused::Ordered { height, block, why });
-        match decode_ordered(bytes, height) {
-            Ok(found) if found == block => Ok(()),
-            Ok(found) => refused(format!("they are block {found}")),
-            Err(why) => refused(why),
-        }
-    }
 }
 
 impl BlockWrite {
@@ -92,34 +79,43 @@ impl BlockWrite {
         self.entry.result.height
     }
 
-    /// Where a store stands after this block.
-    pub(crate) fn position(&self) -> Position {
-        Position { result: self.entry.result, block: self.entry.block(), note: self.note.clone() }
+    /// Where a store that stands at `before` stands after this block. The peaks are not the caller's to say: they follow
+    /// from the results, of which the block's must name their root.
+    pub(crate) fn position(&self, before: &Position) -> Position {
+        let mut peaks = before.peaks.clone();
+        peaks.push(&before.result);
+        Position { result: self.entry.result, block: self.entry.block(), peaks }
     }
 
-    /// Checks everything that does not need the database. `before` is where the store stands.
-    pub(crate) fn check(&self, before: &Position) -> Result<(), Refused> {
+    /// Checks everything that does not need the database. `before` is where the store stands. Returns where it stands
+    /// after the block.
+    pub(crate) fn check(&self, before: &Position, kept: &Kept) -> Result<Position, Refused> {
         let (found, stored) = (self.entry.result.height, before.height());
         if Some(found) != stored.checked_add(1) {
             return Err(Refused::NotNext { expected: stored.saturating_add(1), found });
         }
-        within("the note", self.note.len(), NOTE_BYTES_MAX)?;
         self.entry.check()?;
         self.entry.check_link(&before.result, &before.block)?;
-        if let Some(bytes) = &self.ordered {
-            self.entry.check_ordered(bytes)?;
-        }
+        let position = self.position(before);
+        position.check()?;
         for (at, node) in &self.frame {
-            node.map_or(Ok(()), |node| frame::check(&node, at))?;
+            if let Some(node) = node {
+                frame::check(node, at)?;
+                kept.check_frame(at)?;
+            }
         }
         check_code(&self.code)?;
         for (key, value) in &self.records {
             within("a value", value.as_ref().map_or(0, Bytes::len), VALUE_BYTES_MAX)?;
-            if self.entry.written.binary_search(&Path::of(key.as_bytes())).is_err() {
+            let path = Path::of(key.as_bytes());
+            if self.entry.written.binary_search(&path).is_err() {
                 return Err(Refused::NotWritten(key.clone()));
             }
+            if !kept.holds(&path) {
+                return Err(Refused::NotKept(key.clone()));
+            }
         }
-        Ok(())
+        Ok(position)
     }
 
     /// The changed records in the order of their paths, which is that of the rows.
@@ -147,11 +143,7 @@ impl Keep {
     /// What is kept after a commit of `height`: never less dropped than before, and never the newest height.
     pub(crate) fn after(self, before: Self, height: Height) -> Self {
         let bound = |wanted: Height, dropped: Height| wanted.min(height).max(dropped);
-        Self {
-            values: bound(self.values, before.values),
-            window: bound(self.window, before.window),
-            ordered: bound(self.ordered, before.ordered),
-        }
+        Self { values: bound(self.values, before.values), window: bound(self.window, before.window) }
     }
 }
 
@@ -159,6 +151,7 @@ impl Keep {
 pub(crate) fn write(
     changes: &mut Changes<'_>,
     block: &BlockWrite,
+    position: Position,
     records: &[(Path, &Key, Option<&Bytes>)],
     before: &State,
     buckets: &mut [Bucket],
@@ -181,9 +174,9 @@ pub(crate) fn write(
         }
     }
     drop(frame);
-    write_entry(changes, &block.entry, block.ordered.as_ref(), &block.code)?;
+    write_entry(changes, &block.entry, &block.code)?;
     forget(changes, before.keep, keep)?;
-    write_state(changes, block.position(), keep)
+    write_state(changes, position, keep)
 }
 
 /// Writes the row that makes the transaction this commit and no other.
@@ -234,25 +227,32 @@ fn write_records(
 }
 
 /// Writes what a height leaves in the window.
-pub(crate) fn write_entry(
-    changes: &mut Changes<'_>,
-    entry: &WindowEntry,
-    ordered: Option<&Bytes>,
-    code: &BTreeMap<Hash, Bytes>,
-) -> Result<()> {
-    let height = entry.result.height.to_be_bytes();
-    changes.rows(Table::Window)?.put(&height, &entry.encode())?;
-    if let Some(bytes) = ordered {
-        changes.rows(Table::Ordered)?.put(&height, bytes)?;
-    }
-    for digest in &entry.code {
-        let known = changes.rows(Table::CodeUsed)?.put_known(&digest.0, &height)?;
-        if !known {
-            let bytes = code.get(digest).ok_or(Refused::Code(*digest))?;
-            changes.rows(Table::Code)?.put(&digest.0, bytes)?;
+pub(crate) fn write_entry(changes: &mut Changes<'_>, entry: &WindowEntry, code: &BTreeMap<Hash, Bytes>) -> Result<()> {
+    let height = entry.result.height;
+    changes.rows(Table::Window)?.put(&height.to_be_bytes(), &entry.encode())?;
+    for UsedCode { digest, bytes: listed } in entry.code.iter().copied() {
+        let given = code.get(&digest);
+        let mut used = changes.rows(Table::CodeUsed)?;
+        let before = used.get(&digest.0)?.map(|(_, content)| last_use(&digest, &content)).transpose()?;
+        let sizes = [before.map(|before| before.bytes as usize), given.map(Bytes::len)];
+        if let Some(found) = sizes.into_iter().flatten().find(|found| *found != listed as usize) {
+            return Err(Refused::CodeSize { digest, listed, found }.into());
+        }
+        used.put(&digest.0, &LastUse { height, bytes: listed }.encode())?;
+        drop(used);
+        // An earlier height may have listed it without its bytes.
+        if let Some(bytes) = given {
+            let mut rows = changes.rows(Table::Code)?;
+            if !rows.has(&digest.0)? {
+                rows.put(&digest.0, bytes)?;
+            }
         }
     }
     Ok(())
+}
+
+pub(crate) fn last_use(digest: &Hash, content: &[u8]) -> Result<LastUse, Damage> {
+    LastUse::decode(content).ok_or_else(|| invariant(Table::CodeUsed, &digest.0, "not a height and a size"))
 }
 
 /// Drops what is no longer kept.
@@ -260,9 +260,6 @@ fn forget(changes: &mut Changes<'_>, from: Keep, to: Keep) -> Result<()> {
     if to.values > from.values {
         // The row of a height leads to the height below it.
         changes.rows(Table::Undo)?.remove_before(&to.values.saturating_add(1).to_be_bytes())?;
-    }
-    if to.ordered > from.ordered {
-        changes.rows(Table::Ordered)?.remove_before(&to.ordered.to_be_bytes())?;
     }
     if to.window > from.window {
         forget_window(changes, to.window)?;
@@ -276,14 +273,14 @@ fn forget_window(changes: &mut Changes<'_>, to: Height) -> Result<()> {
     let mut cold = Vec::new();
     for row in window.before(&to.to_be_bytes())? {
         let entry: WindowEntry = decoded(Table::Window, &row.key, &row.content)?;
-        cold.extend(entry.code.into_iter().map(|digest| (digest, entry.result.height)));
+        cold.extend(entry.code.into_iter().map(|used| (used.digest, entry.result.height)));
     }
     window.remove_before(&to.to_be_bytes())?;
     drop(window);
     for (digest, height) in cold {
         let mut used = changes.rows(Table::CodeUsed)?;
-        let last = used.get(&digest.0)?.and_then(|(_, content)| decode_height(&content));
-        if last == Some(height) {
+        let last = used.get(&digest.0)?.map(|(_, content)| last_use(&digest, &content)).transpose()?;
+        if last.is_some_and(|last| last.height == height) {
             used.remove(&digest.0)?;
             drop(used);
             changes.rows(Table::Code)?.remove(&digest.0)?;

@@ -309,11 +309,9 @@ impl Rows<'_> {
         Ok(mark)
     }
 
-    /// As [`Self::put`]. Returns whether the key was there before.
-    pub(crate) fn put_known(&mut self, key: &[u8], content: &[u8]) -> Result<bool> {
-        let known = self.get(key)?.is_some();
-        self.put(key, content)?;
-        Ok(known)
+    /// Whether there is a row at a key, damaged or not.
+    pub(crate) fn has(&self, key: &[u8]) -> Result<bool> {
+        Ok(self.rows.get(key).map_err(failure)?.is_some())
     }
 
     /// The rows before a key, in order.

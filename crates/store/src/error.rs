@@ -134,19 +134,37 @@ pub enum Refused {
         /// The header's.
         found: Height,
     },
-    /// The ordered bytes are not those of the block.
-    #[error("the ordered bytes of height {height} are not block {block}: {why}")]
-    Ordered {
-        /// The block's height.
+    /// The results of the heights below are not those that the result commits to.
+    #[error("a history of {size} results with root {found}: the result of height {height} calls for root {expected}")]
+    History {
+        /// The height, which is how many results there should be.
         height: Height,
-        /// The digest that was said.
-        block: Hash,
-        /// What they are instead.
-        why: String,
+        /// How many there are.
+        size: u64,
+        /// Their root.
+        found: Hash,
+        /// The root that the result names.
+        expected: Hash,
     },
-    /// Code is neither stored nor given, or not what its digest says.
-    #[error("the code {0} is neither stored nor given with its right bytes")]
+    /// A list of code names one twice or out of order, or bytes that were given are not what their digest says.
+    #[error("the code {0} is listed out of order, or its bytes are not those of its digest")]
     Code(Hash),
+    /// Code is listed with another size than its bytes, or an earlier height, say.
+    #[error("the code {digest} is listed with {listed} bytes, it has {found}")]
+    CodeSize {
+        /// Its digest.
+        digest: Hash,
+        /// The size that the height lists.
+        listed: u32,
+        /// Its size.
+        found: usize,
+    },
+    /// The kept prefixes are not in ascending order, or one lies within another.
+    #[error("the kept prefix {} is not in ascending order, or overlaps the one before", name(.0))]
+    KeptOrder(Prefix),
+    /// A record lies outside of the prefixes that this node keeps.
+    #[error("record {0} is of no prefix that is kept here")]
+    NotKept(Key),
     /// Something is larger than what a decoder would read back.
     #[error("{what} is {actual}, the limit is {limit}")]
     TooLarge {
@@ -160,6 +178,9 @@ pub enum Refused {
     /// A label in the frame does not stand for a subtree.
     #[error("the frame's label at {} is not that of two records or more", name(.0))]
     FrameLabel(Prefix),
+    /// A node of the frame lies under a prefix that this node keeps, or around one: there it has the records.
+    #[error("the frame's node at {} overlaps a prefix that is kept here", name(.0))]
+    FrameKept(Prefix),
     /// A chunk holds a record or a frame node outside of its prefix.
     #[error("the chunk of {} holds {}", name(prefix), name(found))]
     OutsideChunk {
@@ -198,7 +219,7 @@ pub enum Refused {
     /// The window of a staged partition is empty, has gaps, or does not end at the target.
     #[error("the window given does not lead to height {0} without a gap")]
     WindowGap(Height),
-    /// The staging was given up, or another one was begun.
+    /// Another staging was begun since, which has dropped what this one brought.
     #[error("another staging was begun since")]
     StagingOver,
 }
@@ -289,8 +310,6 @@ pub enum Place {
     Frame(Prefix),
     /// What a height left in the window.
     Window(Height),
-    /// The ordered bytes of a height.
-    Ordered(Height),
     /// Code, by its digest.
     Code(Hash),
     /// A row that describes the store itself.
@@ -305,7 +324,6 @@ impl fmt::Display for Place {
             Self::Undo { height, path } => write!(f, "record at path {path} before height {height}"),
             Self::Frame(prefix) => write!(f, "frame at {}", name(prefix)),
             Self::Window(height) => write!(f, "window of height {height}"),
-            Self::Ordered(height) => write!(f, "ordered block of height {height}"),
             Self::Code(digest) => write!(f, "code {digest}"),
             Self::Meta(row) => write!(f, "row {row}"),
         }

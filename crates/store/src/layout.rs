@@ -6,11 +6,10 @@
 //! | `frame` | prefix: bits, zeros, then their number (`u16`) | subtree label or value digest |
 //! | `undo` | height, path | the record as it was before that height, or nothing |
 //! | `window` | height | [`WindowEntry`] |
-//! | `ordered` | height | the block's bytes |
-//! | `code` | digest | the bytes |
-//! | `code_used` | digest | the last height that carried or ran it |
+//! | `code_used` | digest | the last height that carried or ran it, and how many bytes it has |
+//! | `code` | digest | the bytes, if they were given |
 //! | `buckets` | first byte of a path | how many records there are under it, and the sum of their checksums |
-//! | `meta` | name | `state`: [`State`]; `staging`: the target of a staged partition |
+//! | `meta` | name | `state`: [`State`]; `kept`: the kept prefixes, ascending |
 //! | `staged_*` | as above | a partition on its way in |
 //!
 //! Contents use the canonical encoding of `pleach-types`. Each stands behind its checksum (`seal`).
@@ -18,10 +17,11 @@
 use bytes::Bytes;
 use pleach_tree::{FrameNode, Path, Prefix, ValueDigest};
 use pleach_types::codec::{self, DecodeError, Reader};
+use pleach_types::history::Peaks;
 use pleach_types::limits::{BLOCK_REQUESTS_MAX, KEY_BYTES_MAX, TOUCHED_MAX, VALUE_BYTES_MAX};
-use pleach_types::{BlockResult, Certificate, Decode, Encode, Hash, Header, Height, Key, Receipt};
+use pleach_types::{BlockResult, Certificate, Decode, Encode, Hash, Header, Height, Key, Receipt, UsedCode};
 
-use crate::error::Damage;
+use crate::error::{Damage, Refused};
 use crate::frame;
 use crate::table::{Table, invariant};
 
@@ -29,8 +29,6 @@ use crate::table::{Table, invariant};
 pub const WRITTEN_MAX: usize = BLOCK_REQUESTS_MAX * TOUCHED_MAX;
 /// Modules that one block may carry or run: its requests.
 pub const CODE_MAX: usize = BLOCK_REQUESTS_MAX;
-/// Bytes of the caller's note on a position.
-pub const NOTE_BYTES_MAX: usize = 1 << 20;
 
 /// A record as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,11 +70,10 @@ pub(crate) fn decode_record(path: &Path, content: &Bytes) -> Result<Record, Stri
 
 /// What a record was before a height changed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Before {
-    /// The record's key.
-    pub key: Key,
+pub(crate) struct Before {
+    pub(crate) key: Key,
     /// Its value, or `None` where there was no record.
-    pub value: Option<Bytes>,
+    pub(crate) value: Option<Bytes>,
 }
 
 /// The content for a record that was `before`, or that was absent.
@@ -130,8 +127,8 @@ pub struct WindowEntry {
     pub written: Vec<Path>,
     /// The receipts, in the order of their requests. Their identities are those that the height ordered.
     pub receipts: Vec<Receipt>,
-    /// The digests of the code that the height carried or ran, in strictly ascending order: warm for T heights.
-    pub code: Vec<Hash>,
+    /// The code that the height carried or ran, in strictly ascending order of the digests. Its digest is in the result.
+    pub code: Vec<UsedCode>,
     /// The certificate of the block, if there is one: it certifies the parent's result.
     pub certificate: Option<Certificate>,
 }
@@ -167,11 +164,11 @@ impl Decode for WindowEntry {
             requests: reader.u32("requests")?,
             written: reader.list("written paths", WRITTEN_MAX, |r| r.array("path").map(Path::from_bytes))?,
             receipts: reader.list("receipts", BLOCK_REQUESTS_MAX, Receipt::decode_from)?,
-            code: reader.list("code", CODE_MAX, Hash::decode_from)?,
+            code: reader.list("code", CODE_MAX, UsedCode::decode_from)?,
             certificate: reader.option("certificate", Certificate::decode_from)?,
         };
         codec::ascending("written paths", &entry.written)?;
-        codec::ascending("code", &entry.code)?;
+        UsedCode::ascending(&entry.code)?;
         Ok(entry)
     }
 }
@@ -183,8 +180,8 @@ pub struct Position {
     pub result: BlockResult,
     /// The digest of its block.
     pub block: Hash,
-    /// What the caller wrote beside it: its own place in the order, say. At most [`NOTE_BYTES_MAX`] bytes.
-    pub note: Bytes,
+    /// What stands for the results of all heights below: their root is the history that the result names.
+    pub peaks: Peaks,
 }
 
 impl Position {
@@ -192,6 +189,57 @@ impl Position {
     #[must_use]
     pub const fn height(&self) -> Height {
         self.result.height
+    }
+
+    /// Checks that the peaks are those of the result.
+    pub(crate) fn check(&self) -> Result<(), Refused> {
+        let (height, expected) = (self.height(), self.result.history);
+        let (size, found) = (self.peaks.size(), self.peaks.root());
+        if size == height && found == expected {
+            Ok(())
+        } else {
+            Err(Refused::History { height, size, found, expected })
+        }
+    }
+}
+
+impl Encode for Position {
+    fn encode_to(&self, out: &mut Vec<u8>) {
+        self.result.encode_to(out);
+        self.block.encode_to(out);
+        self.peaks.encode_to(out);
+    }
+}
+
+impl Decode for Position {
+    fn decode_from(reader: &mut Reader) -> Result<Self, DecodeError> {
+        let (result, block) = (BlockResult::decode_from(reader)?, Hash::decode_from(reader)?);
+        let position = Self { result, block, peaks: Peaks::decode_from(reader)? };
+        let checked = position.check();
+        checked.map_err(|e| DecodeError::Invalid { field: "history of results", why: e.to_string() })?;
+        Ok(position)
+    }
+}
+
+/// The last height of the window that used some code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LastUse {
+    pub(crate) height: Height,
+    /// How many bytes the code has.
+    pub(crate) bytes: u32,
+}
+
+impl LastUse {
+    pub(crate) fn encode(&self) -> [u8; 12] {
+        let mut content = [0; 12];
+        content[..8].copy_from_slice(&self.height.to_be_bytes());
+        content[8..].copy_from_slice(&self.bytes.to_be_bytes());
+        content
+    }
+
+    pub(crate) fn decode(content: &[u8]) -> Option<Self> {
+        let (height, bytes) = content.split_first_chunk()?;
+        Some(Self { height: Height::from_be_bytes(*height), bytes: u32::from_be_bytes(bytes.try_into().ok()?) })
     }
 }
 
@@ -202,8 +250,6 @@ pub struct Keep {
     pub values: Height,
     /// The oldest height whose window entry, code included, is kept.
     pub window: Height,
-    /// The oldest height whose ordered bytes are kept.
-    pub ordered: Height,
 }
 
 /// How many rows there are, and how many bytes they hold: keys, checksums and contents.
@@ -222,7 +268,6 @@ pub(crate) struct Sizes {
     pub(crate) frame: Tally,
     pub(crate) undo: Tally,
     pub(crate) window: Tally,
-    pub(crate) ordered: Tally,
     pub(crate) code: Tally,
 }
 
@@ -233,18 +278,17 @@ impl Sizes {
             Table::Frame => Some(&mut self.frame),
             Table::Undo => Some(&mut self.undo),
             Table::Window => Some(&mut self.window),
-            Table::Ordered => Some(&mut self.ordered),
             Table::Code => Some(&mut self.code),
             _ => None,
         }
     }
 
-    fn all(&self) -> [&Tally; 6] {
-        [&self.records, &self.frame, &self.undo, &self.window, &self.ordered, &self.code]
+    fn all(&self) -> [&Tally; 5] {
+        [&self.records, &self.frame, &self.undo, &self.window, &self.code]
     }
 
-    fn all_mut(&mut self) -> [&mut Tally; 6] {
-        [&mut self.records, &mut self.frame, &mut self.undo, &mut self.window, &mut self.ordered, &mut self.code]
+    fn all_mut(&mut self) -> [&mut Tally; 5] {
+        [&mut self.records, &mut self.frame, &mut self.undo, &mut self.window, &mut self.code]
     }
 }
 
@@ -258,10 +302,8 @@ pub(crate) struct State {
 
 impl Encode for State {
     fn encode_to(&self, out: &mut Vec<u8>) {
-        self.position.result.encode_to(out);
-        self.position.block.encode_to(out);
-        codec::put_bytes(out, &self.position.note);
-        for height in [self.keep.values, self.keep.window, self.keep.ordered] {
+        self.position.encode_to(out);
+        for height in [self.keep.values, self.keep.window] {
             out.extend_from_slice(&height.to_le_bytes());
         }
         for tally in self.sizes.all() {
@@ -273,13 +315,9 @@ impl Encode for State {
 
 impl Decode for State {
     fn decode_from(reader: &mut Reader) -> Result<Self, DecodeError> {
-        let position = Position {
-            result: BlockResult::decode_from(reader)?,
-            block: Hash::decode_from(reader)?,
-            note: reader.bytes("note", NOTE_BYTES_MAX)?,
-        };
+        let position = Position::decode_from(reader)?;
         let mut height = |field| reader.u64(field);
-        let keep = Keep { values: height("values")?, window: height("window")?, ordered: height("ordered")? };
+        let keep = Keep { values: height("values")?, window: height("window")? };
         let mut sizes = Sizes::default();
         for tally in sizes.all_mut() {
             *tally = Tally { rows: height("rows")?, bytes: height("bytes")? };

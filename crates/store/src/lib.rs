@@ -21,10 +21,13 @@
 //!   A node that holds everything has none.
 //! - *Undo rows*: what each block of the readable heights replaced. They make [`Store::at`] answer for every
 //!   height from [`Keep::values`] on.
-//! - The *window*: per height its result, written paths, receipts, the digests of warm code and the certificate
-//!   ([`WindowEntry`]), and the code itself.
-//! - The *ordered blocks* that other nodes, or this one, may need again.
-//! - The *position*: height, result, block, and a note of the caller's.
+//! - The *window*: per height its result, written paths, receipts, what code it used and the certificate
+//!   ([`WindowEntry`]), and the bytes of the code that is warm, as far as they were given.
+//! - The *kept prefixes*: every record is under one of them. They come with a partition ([`Arrival::kept`]) and are not
+//!   written again before the next one arrives.
+//! - The *position*: height, result, block, and what stands for the results of all heights before ([`Position::peaks`]).
+//!
+//! The blocks themselves are not here: the engine's archive has them, for as long as members may lag.
 //!
 //! All of it is dropped as the caller's [`Keep`] moves on, in the transaction of the block that moves it. So the rows
 //! are bounded by the partition and the window; the file is some fixed factor larger, because pages are copied
@@ -38,18 +41,17 @@
 //! a plain table: the start reads them in order, and a block costs one change per record there. What was replaced is
 //! appended under the block's height and cut off as a whole when the height leaves, so it costs the disk a few
 //! consecutive pages instead of two more random ones per change (`read` says how a height is found). Readers of
-//! old heights pay: they look through the changes since, in memory. The rows also lead back: [`Store::undo`] gives
-//! a node that has just started the trees of the heights before.
+//! old heights pay: they look through the changes since, in memory.
 //!
 //! # A block
 //!
 //! [`Store::commit_all`] takes blocks that follow each other and makes one transaction of them, [`Store::commit`] of one.
 //! The order is
 //!
-//! 1. check each block: it follows, its digests are right, what it changes it wrote;
+//! 1. check each block: it follows, its digests are right, what it changes it wrote and this node keeps;
 //! 2. tell readers what is about to change and which heights go, so that nobody reads a height by halves;
-//! 3. in one transaction: records and undo rows, frame, window, ordered bytes, code, what is dropped, and the state row
-//!    with position, what is kept and all sizes;
+//! 3. in one transaction: records and undo rows, frame, window, code, what is dropped, and the state row with position,
+//!    the oldest heights and all sizes;
 //! 4. make it durable. The database writes new pages beside the old ones, syncs, then switches to them, and syncs
 //!    again (two phases: a commit never rests on a checksum alone, which an author of values could aim at);
 //! 5. write a mark that the last height is acknowledged into the file's header, not synced: it is on the disk with the next
@@ -78,7 +80,8 @@
 //!
 //! # Another partition
 //!
-//! A node that begins or was too long away stages a partition chunk by chunk ([`Store::stage`]); see `staging`.
+//! A node that begins or was too long away stages a partition chunk by chunk ([`Store::stage`]); see `staging`. Whatever
+//! an attempt leaves that does not come to its end, the next one drops.
 //!
 //! # Example
 //!
@@ -87,13 +90,17 @@
 //!
 //! use pleach_store::{Arrival, BlockWrite, Keep, Options, StagedChunk, Store, Target, WindowEntry};
 //! use pleach_tree::{Path, Prefix, Tree};
+//! use pleach_types::history::Peaks;
 //! use pleach_types::{Block, BlockResult, Context, Hash, Key, PublicKey, block};
 //!
 //! # let folder = std::env::temp_dir().join(format!("pleach-store-example-{}", std::process::id()));
 //! // What the state machine and the order would say: the entry of a height on top of another one.
 //! let entry = |tree: &Tree, below: Option<&WindowEntry>, written: Vec<Path>| {
 //!     let (height, root) = (below.map_or(0, |below| below.result.height + 1), Hash::from(tree.root()));
-//!     let result = BlockResult { height, written: block::written_digest(&written), ..BlockResult::genesis(root, Hash::default()) };
+//!     let mut peaks = Peaks::default();
+//!     below.iter().for_each(|below| peaks.push(&below.result));
+//!     let (written_digest, history) = (block::written_digest(&written), peaks.root());
+//!     let result = BlockResult { height, written: written_digest, history, ..BlockResult::genesis(root, Hash::default()) };
 //!     let parent = below.map_or(Hash([7; 32]), WindowEntry::block);
 //!     let context = Context { epoch: 0, view: height, parent_view: 0, leader: PublicKey([1; 32]), parent };
 //!     let header = Block::new(context, height, below.map_or(result, |below| below.result), vec![]).header;
@@ -109,19 +116,17 @@
 //! let records = BTreeMap::from([(alice.clone(), "5".into())]);
 //! staging.put(&StagedChunk { prefix: Prefix::ALL, records, frame: BTreeMap::new() })?;
 //! let first = entry(&tree, None, vec![]);
-//! let window = vec![(first.clone(), None)];
-//! staging.finish(&Arrival { window, code: BTreeMap::new(), note: "".into() }, |_| {})?;
+//! let (kept, window) = (vec![Prefix::ALL], vec![first.clone()]);
+//! staging.finish(&Arrival { kept, window, code: BTreeMap::new(), peaks: Peaks::default() }, |_| {})?;
 //!
 //! // A block.
 //! tree.insert("bank/alice", "9");
 //! store.commit(&BlockWrite {
 //!     entry: entry(&tree, Some(&first), vec![Path::of(b"bank/alice")]),
-//!     ordered: None,
 //!     records: BTreeMap::from([(alice, Some("9".into()))]),
 //!     frame: BTreeMap::new(),
 //!     code: BTreeMap::new(),
-//!     note: "view 1".into(),
-//!     keep: Keep { values: 0, window: 0, ordered: 0 },
+//!     keep: Keep { values: 0, window: 0 },
 //! })?;
 //! store.close()?;
 //!
@@ -152,9 +157,12 @@ mod commit;
 mod database;
 mod error;
 mod fold;
+#[cfg(test)]
+mod forged;
 mod frame;
 mod fsck;
 mod header;
+mod kept;
 mod label;
 mod layout;
 mod lock;
@@ -169,7 +177,8 @@ pub use commit::BlockWrite;
 pub use error::{DAMAGES_MAX, Damage, Error, OpenError, Place, Refused};
 pub use fold::Held;
 pub use fsck::{Report, fsck, fsck_on};
-pub use layout::{Before, CODE_MAX, Keep, NOTE_BYTES_MAX, Position, Record, Tally, WRITTEN_MAX, WindowEntry};
+pub use kept::KEPT_MAX;
+pub use layout::{CODE_MAX, Keep, Position, Record, Tally, WRITTEN_MAX, WindowEntry};
 pub use read::{Chunk, Snapshot};
 pub use redb::StorageBackend;
 pub use seal::Seal;

@@ -1,31 +1,36 @@
 //! Replacing the whole partition: a node that begins, was wiped, or is too far behind to catch up block by block.
 //!
-//! Chunks go into tables of their own, each in a transaction, so that a crash costs one chunk and the progress is
-//! what is stored. The last transaction puts the tables in the place of the old ones: before it the store is the old
-//! one, after it the new one. The start of a cluster is the same with the records of genesis.
+//! Chunks go into tables of their own, each durable when it is taken, so that memory holds one at a time. The last
+//! transaction puts the tables in the place of the old ones: before it the store is the old one, after it the new one. The
+//! start of a cluster is the same with the records of genesis.
+//!
+//! A staging does not outlive its handle. Whoever fetches a partition again, after a crash or a failed attempt, fetches
+//! another height by then; what is left of the attempt before is dropped when the next one begins.
 //!
 //! Whoever brings a chunk has verified it against the certified root. Before the switch, the root of everything
 //! that was staged is computed once more: what is missing or twice there is refused, and the old partition stays.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use pleach_tree::{FrameNode, Path, Prefix};
-use pleach_types::codec::{Decode, DecodeError, Encode, Reader};
+use pleach_types::codec::Encode;
+use pleach_types::history::Peaks;
 use pleach_types::limits::VALUE_BYTES_MAX;
 use pleach_types::{Hash, Height, Key};
 
-use crate::audit::{Progress, partition};
+use crate::audit::{self, Progress};
 use crate::commit::{check_code, within, write_entry, write_state};
-use crate::database::{Changes, View};
+use crate::database::{Changes, lock};
 use crate::error::{Damage, Error, Place, Refused};
 use crate::fold::Partition;
 use crate::frame::{self, overlap, whole};
-use crate::layout::{
-    Bucket, Keep, NOTE_BYTES_MAX, Position, Sizes, State, WindowEntry, decoded, encode_frame, encode_record,
-};
+use crate::kept::Kept;
+use crate::layout::{Bucket, Keep, Position, Sizes, State, WindowEntry, encode_frame, encode_record};
 use crate::store::Store;
-use crate::table::{STAGING, Table, decode_prefix, invariant, prefix_key};
+use crate::table::{KEPT, Table, prefix_key};
 
 type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -36,19 +41,6 @@ pub struct Target {
     pub height: Height,
     /// Its certified root.
     pub root: Hash,
-}
-
-impl Encode for Target {
-    fn encode_to(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.height.to_le_bytes());
-        self.root.encode_to(out);
-    }
-}
-
-impl Decode for Target {
-    fn decode_from(reader: &mut Reader) -> Result<Self, DecodeError> {
-        Ok(Self { height: reader.u64("height")?, root: Hash::decode_from(reader)? })
-    }
 }
 
 /// All that there is under a prefix.
@@ -62,16 +54,20 @@ pub struct StagedChunk {
     pub frame: BTreeMap<Prefix, FrameNode>,
 }
 
-/// What goes with a staged partition: where it stands, and the window up to it.
+/// What goes with a staged partition: what it consists of, where it stands, and the window up to it.
 #[derive(Clone, Debug)]
 pub struct Arrival {
-    /// The entries of the window, oldest first and without a gap, with the ordered bytes where they are kept. The
-    /// last one's height and root are those of the target.
-    pub window: Vec<(WindowEntry, Option<Bytes>)>,
-    /// The bytes of all code that the entries list.
+    /// The prefixes whose records this node keeps from now on, in ascending order and none within another, at most
+    /// [`KEPT_MAX`](crate::KEPT_MAX). Every record that was staged or that a block will change is under one of them,
+    /// and nothing of the frame is.
+    pub kept: Vec<Prefix>,
+    /// The entries of the window, oldest first and without a gap. The last one's height and root are those of the
+    /// target.
+    pub window: Vec<WindowEntry>,
+    /// Bytes of code that the entries list; those of code that is not warm may be missing.
     pub code: BTreeMap<Hash, Bytes>,
-    /// The caller's note on the position, at most [`NOTE_BYTES_MAX`] bytes.
-    pub note: Bytes,
+    /// What stands for the results of all heights before the target's.
+    pub peaks: Peaks,
 }
 
 /// A partition on its way in.
@@ -79,6 +75,10 @@ pub struct Arrival {
 pub struct Staging {
     store: Store,
     target: Target,
+    /// Which one it is of those that the open store has begun.
+    number: u64,
+    /// The prefixes of the chunks that are staged.
+    staged: Mutex<BTreeSet<Prefix>>,
 }
 
 impl Staging {
@@ -86,32 +86,13 @@ impl Staging {
         if let Some(position) = store.position().filter(|position| position.height() > target.height) {
             return Err(Refused::Behind { found: target.height, stored: position.height() }.into());
         }
-        if staged_target(&store.inner.db.read()?)? != Some(target) {
-            store.inner.db.write(|changes| {
-                for table in [Table::StagedRecords, Table::StagedFrame, Table::StagedChunks] {
-                    changes.clear(table)?;
-                }
-                changes.rows(Table::Meta)?.put(STAGING, &target.encode()).map(drop)
-            })?;
-        }
-        Ok(Self { store, target })
-    }
-
-    /// What is staged.
-    #[must_use]
-    pub const fn target(&self) -> &Target {
-        &self.target
-    }
-
-    /// The prefixes of the chunks that are durable, in ascending order.
-    ///
-    /// # Errors
-    /// [`Refused::StagingOver`], [`Error::Damaged`], [`Error::Failed`].
-    pub fn done(&self) -> Result<Vec<Prefix>> {
-        let view = self.store.inner.db.read()?;
-        self.is(staged_target(&view)?)?;
-        let rows = view.under(Table::StagedChunks, &[])?;
-        rows.map(|row| Ok(staged_prefix(&row?.key)?)).collect()
+        let number = store.inner.db.write(|changes| {
+            clear(changes)?;
+            // Transactions exclude each other, so an earlier staging either wrote before this and is dropped, or sees
+            // that it is over.
+            Ok(store.inner.stagings.fetch_add(1, Ordering::Relaxed) + 1)
+        })?;
+        Ok(Self { store, target, number, staged: Mutex::default() })
     }
 
     /// Stages a chunk. It is durable when this returns.
@@ -122,23 +103,24 @@ impl Staging {
         self.put_all(std::slice::from_ref(chunk))
     }
 
-    /// Stages chunks in one transaction. They are durable when this returns.
+    /// Stages chunks in one transaction.
     ///
     /// # Errors
-    /// [`Refused`] if a chunk holds something outside of its prefix or overlaps another, or if another target was
-    /// staged since: nothing has changed. [`Error::Damaged`], [`Error::Failed`].
+    /// [`Refused`] if a chunk holds something outside of its prefix or overlaps another, or if another staging was begun
+    /// since: nothing has changed. [`Error::Damaged`], [`Error::Failed`].
     pub fn put_all(&self, chunks: &[StagedChunk]) -> Result<()> {
-        let mut staged = self.done()?;
+        let (mut staged, mut new) = (lock(&self.staged), BTreeSet::new());
         let mut checked = Vec::with_capacity(chunks.len());
         for chunk in chunks {
             checked.push((chunk, chunk.check()?));
-            if let Some(staged) = staged.iter().find(|staged| overlap(staged, &chunk.prefix)) {
-                return Err(Refused::ChunkOverlap { found: chunk.prefix, staged: *staged }.into());
+            let found = chunk.prefix;
+            if let Some(staged) = overlapped(&staged, &found).or_else(|| overlapped(&new, &found)) {
+                return Err(Refused::ChunkOverlap { found, staged }.into());
             }
-            staged.push(chunk.prefix);
+            new.insert(found);
         }
         self.store.inner.db.write(|changes| {
-            self.still(changes)?;
+            self.still()?;
             for (chunk, records) in checked {
                 let mut rows = changes.rows(Table::StagedRecords)?;
                 for (path, key, value) in records {
@@ -149,30 +131,30 @@ impl Staging {
                 for (at, node) in &chunk.frame {
                     rows.put(&prefix_key(at), &encode_frame(node))?;
                 }
-                drop(rows);
-                changes.rows(Table::StagedChunks)?.put(&prefix_key(&chunk.prefix), &[])?;
             }
             Ok(())
-        })
+        })?;
+        staged.append(&mut new);
+        Ok(())
     }
 
-    /// Checks that what is staged has the root of the target, and puts it in the place of the stored partition. Only
-    /// its own height is readable then.
+    /// Checks that what is staged is of the kept prefixes and has the root of the target, and puts it in the place of the
+    /// stored partition. Only its own height is readable then.
     ///
     /// # Errors
-    /// [`Refused::StagedRoot`], [`Refused::StagedOverlap`] or [`Refused::WindowGap`] and the like if it does not fit
-    /// together: the stored partition stays, and so does what is staged. [`Error::Damaged`], [`Error::Failed`].
+    /// [`Refused::StagedRoot`], [`Refused::StagedOverlap`], [`Refused::NotKept`] or [`Refused::WindowGap`] and the like if it
+    /// does not fit together: the stored partition stays, and what was staged is of no use any more.
+    /// [`Error::Damaged`], [`Error::Failed`].
     pub fn finish(self, arrival: &Arrival, mut progress: impl FnMut(Progress)) -> Result<()> {
-        let (first, last) = arrival.check(&self.target)?;
-        let found = self.recompute(&mut progress)?;
+        let (first, position, kept) = arrival.check(&self.target)?;
+        let found = self.recompute(&kept, &mut progress)?;
         if found.root != Some(self.target.root) {
             let found = found.root.unwrap_or_default();
             return Err(Refused::StagedRoot { found, expected: self.target.root }.into());
         }
-        let position = Position { result: last.result, block: last.block(), note: arrival.note.clone() };
-        let keep = Keep { values: self.target.height, window: first, ordered: first };
-        self.store.switch(self.target.height, |changes, before| {
-            self.still(changes)?;
+        let keep = Keep { values: self.target.height, window: first };
+        self.store.switch(self.target.height, kept.clone(), |changes, before| {
+            self.still()?;
             // Rows are only ever added: as many as were looked at are those that were looked at.
             let records = changes.rows(Table::StagedRecords)?.len()?;
             let frame = changes.rows(Table::StagedFrame)?.len()?;
@@ -183,37 +165,22 @@ impl Staging {
             if let Some(stored) = stored.filter(|stored| *stored > self.target.height) {
                 return Err(Refused::Behind { found: self.target.height, stored }.into());
             }
+            changes.rows(Table::Meta)?.put(KEPT, &kept.encode())?;
             let state = switch(changes, arrival, position, keep, &found)?;
             Ok((state, found.buckets))
         })
     }
 
-    /// Drops what is staged. The stored partition stays as it is.
-    ///
-    /// # Errors
-    /// [`Refused::StagingOver`], [`Error::Damaged`], [`Error::Failed`].
-    pub fn give_up(self) -> Result<()> {
-        self.store.inner.db.write(|changes| {
-            self.still(changes)?;
-            clear(changes)
-        })
-    }
-
     /// Checks that no other staging was begun since.
-    fn still(&self, changes: &mut Changes<'_>) -> Result<()> {
-        let row = changes.rows(Table::Meta)?.get(STAGING)?;
-        let staged: Option<Target> = row.map(|(_, content)| decoded(Table::Meta, STAGING, &content)).transpose()?;
-        self.is(staged)
+    fn still(&self) -> Result<(), Refused> {
+        let newest = self.store.inner.stagings.load(Ordering::Relaxed);
+        if newest == self.number { Ok(()) } else { Err(Refused::StagingOver) }
     }
 
-    fn is(&self, staged: Option<Target>) -> Result<()> {
-        if staged == Some(self.target) { Ok(()) } else { Err(Refused::StagingOver.into()) }
-    }
-
-    fn recompute(&self, progress: &mut dyn FnMut(Progress)) -> Result<Partition> {
+    fn recompute(&self, kept: &Kept, progress: &mut dyn FnMut(Progress)) -> Result<Partition> {
         let view = self.store.inner.db.read()?;
-        self.is(staged_target(&view)?)?;
-        match partition(&view, [Table::StagedRecords, Table::StagedFrame], progress) {
+        self.still()?;
+        match audit::staged(&view, kept, progress) {
             // What overlaps was staged so; its row is as it was written.
             Err(Error::Damaged(Damage::Invariant { place: Place::Frame(at), .. })) => {
                 Err(Refused::StagedOverlap(at).into())
@@ -221,6 +188,13 @@ impl Staging {
             found => found,
         }
     }
+}
+
+/// The one of some prefixes, none within another, that overlaps this one.
+fn overlapped(staged: &BTreeSet<Prefix>, prefix: &Prefix) -> Option<Prefix> {
+    // In ascending order, what covers a prefix comes right before it, and what it covers right behind.
+    let around = [staged.range(..=prefix).next_back(), staged.range(prefix..).next()];
+    around.into_iter().flatten().find(|staged| overlap(staged, prefix)).copied()
 }
 
 impl StagedChunk {
@@ -248,26 +222,27 @@ impl StagedChunk {
 }
 
 impl Arrival {
-    /// Checks everything that does not need the database. Returns the first height and the last entry.
-    fn check(&self, target: &Target) -> Result<(Height, &WindowEntry), Refused> {
-        within("the note", self.note.len(), NOTE_BYTES_MAX)?;
+    /// Checks everything that does not need the database. Returns the first height, and where the store stands once the
+    /// partition has arrived, with what it keeps.
+    fn check(&self, target: &Target) -> Result<(Height, Position, Kept), Refused> {
         let gap = Refused::WindowGap(target.height);
-        let (Some((first, _)), Some((last, _))) = (self.window.first(), self.window.last()) else { return Err(gap) };
+        let (Some(first), Some(last)) = (self.window.first(), self.window.last()) else { return Err(gap) };
         let ends = (last.result.height, last.result.root) == (target.height, target.root);
         let follows =
-            self.window.windows(2).all(|pair| pair[0].0.result.height.checked_add(1) == Some(pair[1].0.result.height));
+            self.window.windows(2).all(|pair| pair[0].result.height.checked_add(1) == Some(pair[1].result.height));
         if !(ends && follows) {
             return Err(gap);
         }
         for pair in self.window.windows(2) {
-            pair[1].0.check_link(&pair[0].0.result, &pair[0].0.block())?;
+            pair[1].check_link(&pair[0].result, &pair[0].block())?;
         }
-        for (entry, ordered) in &self.window {
+        for entry in &self.window {
             entry.check()?;
-            ordered.as_ref().map_or(Ok(()), |bytes| entry.check_ordered(bytes))?;
         }
         check_code(&self.code)?;
-        Ok((first.result.height, last))
+        let position = Position { result: last.result, block: last.block(), peaks: self.peaks.clone() };
+        position.check()?;
+        Ok((first.result.height, position, Kept::new(self.kept.clone())?))
     }
 }
 
@@ -279,36 +254,23 @@ fn switch(
     keep: Keep,
     found: &Partition,
 ) -> Result<State> {
-    for table in [Table::Undo, Table::Window, Table::Ordered, Table::Code, Table::CodeUsed, Table::Buckets] {
+    for table in [Table::Undo, Table::Window, Table::Code, Table::CodeUsed, Table::Buckets] {
         changes.clear(table)?;
     }
     changes.replace(Table::Records, Table::StagedRecords)?;
     changes.replace(Table::Frame, Table::StagedFrame)?;
-    clear(changes)?;
     changes.sizes = Sizes { records: found.records, frame: found.frame, ..Sizes::default() };
     let mut rows = changes.rows(Table::Buckets)?;
     for (first_byte, bucket) in found.buckets.iter().enumerate().filter(|(_, bucket)| **bucket != Bucket::default()) {
         rows.put(&[first_byte as u8], &bucket.encode())?;
     }
     drop(rows);
-    for (entry, ordered) in &arrival.window {
-        write_entry(changes, entry, ordered.as_ref(), &arrival.code)?;
+    for entry in &arrival.window {
+        write_entry(changes, entry, &arrival.code)?;
     }
     write_state(changes, position, keep)
 }
 
 fn clear(changes: &mut Changes<'_>) -> Result<()> {
-    for table in [Table::StagedRecords, Table::StagedFrame, Table::StagedChunks] {
-        changes.clear(table)?;
-    }
-    changes.rows(Table::Meta)?.remove(STAGING).map(drop)
-}
-
-fn staged_target(view: &View) -> Result<Option<Target>> {
-    let content = view.get(Table::Meta, STAGING)?;
-    Ok(content.map(|content| decoded(Table::Meta, STAGING, &content)).transpose()?)
-}
-
-fn staged_prefix(key: &[u8]) -> Result<Prefix, Damage> {
-    decode_prefix(key).ok_or_else(|| invariant(Table::StagedChunks, key, "not a prefix"))
+    Table::STAGED.into_iter().try_for_each(|table| changes.clear(table))
 }

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::path::Path as FilePath;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use pleach_tree::Path;
+use pleach_tree::Prefix;
 use pleach_types::{Hash, Height};
 use redb::StorageBackend;
 use redb::backends::FileBackend;
@@ -18,11 +19,12 @@ use crate::database::{Db, lock};
 use crate::error::{Damage, Error, OpenError, Refused};
 use crate::fold::Held;
 use crate::header::{self, Marks};
-use crate::layout::{Before, Bucket, Keep, Position, State, Tally, WindowEntry, decoded};
+use crate::kept::Kept;
+use crate::layout::{Bucket, Keep, Position, State, Tally, WindowEntry, decoded};
 use crate::lock::Lock;
-use crate::read::{Changed, Snapshot, before_at, heads};
+use crate::read::{Changed, Snapshot, heads};
 use crate::staging::{Staging, Target};
-use crate::table::{STATE, Table, decode_height, decode_undo_key, invariant};
+use crate::table::{STATE, Table, invariant};
 
 type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -61,6 +63,8 @@ pub(crate) struct Inner {
     pub(crate) db: Db,
     writer: Mutex<Writer>,
     published: Mutex<Published>,
+    /// How many stagings were begun: only the last one of them goes on. Changes within transactions alone.
+    pub(crate) stagings: AtomicU64,
     /// Given up after the database: until then the folder is in use.
     lock: Mutex<Option<Lock>>,
 }
@@ -74,6 +78,7 @@ pub(crate) struct Writer {
 /// What readers start from.
 struct Published {
     state: Option<Arc<State>>,
+    kept: Arc<Kept>,
     /// The oldest readable height. Moves before the commit that drops what lies below it.
     oldest: Height,
     /// Knows of a height before the commit that makes it, so that no view is newer than this is.
@@ -87,8 +92,6 @@ pub struct Usage {
     pub records: Tally,
     /// What the window adds: replaced values, written paths, receipts, code, and the frame.
     pub window: Tally,
-    /// The ordered blocks.
-    pub ordered: Tally,
     /// Bytes of the file.
     pub file_bytes: u64,
 }
@@ -98,7 +101,7 @@ impl Usage {
     /// for the next blocks, a partition that is being staged.
     #[must_use]
     pub const fn other_bytes(&self) -> u64 {
-        self.file_bytes.saturating_sub(self.records.bytes + self.window.bytes + self.ordered.bytes)
+        self.file_bytes.saturating_sub(self.records.bytes + self.window.bytes)
     }
 }
 
@@ -147,6 +150,13 @@ impl Store {
         lock(&self.inner.published).state.as_ref().map(|state| state.keep)
     }
 
+    /// The prefixes whose records are kept, in ascending order and none within another; none while the store holds no
+    /// partition.
+    #[must_use]
+    pub fn kept(&self) -> Vec<Prefix> {
+        lock(&self.inner.published).kept.prefixes().to_vec()
+    }
+
     /// What the store takes up.
     ///
     /// # Errors
@@ -157,7 +167,7 @@ impl Store {
             .into_iter()
             .fold(Tally::default(), |sum, tally| Tally { rows: sum.rows + tally.rows, bytes: sum.bytes + tally.bytes });
         let file_bytes = self.inner.db.file_bytes()?;
-        Ok(Usage { records: sizes.records, window, ordered: sizes.ordered, file_bytes })
+        Ok(Usage { records: sizes.records, window, file_bytes })
     }
 
     /// Writes a block and makes it durable. When this returns `Ok`, no crash takes it away any more.
@@ -177,18 +187,21 @@ impl Store {
     pub fn commit_all(&self, blocks: &[BlockWrite]) -> Result<()> {
         let Some(last) = blocks.last() else { return Ok(()) };
         let mut writer = lock(&self.inner.writer);
-        let before = lock(&self.inner.published).state.clone().ok_or(Refused::Empty)?;
-        check_all(blocks, &before.position)?;
+        let (before, kept) = {
+            let published = lock(&self.inner.published);
+            (published.state.clone().ok_or(Refused::Empty)?, published.kept.clone())
+        };
+        let blocks = check_all(blocks, &before.position, &kept)?;
         let height = last.height();
-        let blocks: Vec<_> = blocks.iter().map(|block| (block, block.by_path())).collect();
-        let oldest = blocks.iter().fold(before.keep, |keep, (block, _)| block.keep.after(keep, block.height())).values;
-        let changed = blocks.iter().map(|(block, records)| (block.height(), heads(records.iter().map(|row| &row.0))));
+        let blocks: Vec<_> = blocks.into_iter().map(|(block, position)| (block, position, block.by_path())).collect();
+        let oldest = blocks.iter().fold(before.keep, |keep, (block, ..)| block.keep.after(keep, block.height())).values;
+        let changed = blocks.iter().map(|(block, _, rows)| (block.height(), heads(rows.iter().map(|row| &row.0))));
         let announced = self.announce(changed.collect(), oldest);
         let mut buckets = writer.buckets.clone();
         let written = self.inner.db.write(|changes| {
             let mut state = State::clone(&before);
-            for (block, records) in &blocks {
-                state = commit::write(changes, block, records, &state, &mut buckets)?;
+            for (block, position, records) in &blocks {
+                state = commit::write(changes, block, position.clone(), records, &state, &mut buckets)?;
             }
             Ok(state)
         });
@@ -253,15 +266,7 @@ impl Store {
         Ok(content.map(|content| decoded(Table::Window, &key, &content)).transpose()?)
     }
 
-    /// The ordered bytes of a height: `None` if they are not kept.
-    ///
-    /// # Errors
-    /// [`Error::Damaged`], [`Error::Failed`].
-    pub fn ordered(&self, height: Height) -> Result<Option<Bytes>> {
-        self.inner.db.read()?.get(Table::Ordered, &height.to_be_bytes())
-    }
-
-    /// Warm code by its digest: `None` if no height of the window carried or ran it.
+    /// Code by its digest: `None` if no height of the window carried or ran it, or none was given its bytes.
     ///
     /// # Errors
     /// [`Error::Damaged`], [`Error::Failed`].
@@ -269,7 +274,7 @@ impl Store {
         self.inner.db.read()?.get(Table::Code, &digest.0)
     }
 
-    /// All warm code with the last height that carried or ran it, for a start.
+    /// All code whose bytes are stored, with the last height that carried or ran it, for a start.
     ///
     /// # Errors
     /// [`Error::Damaged`], [`Error::Failed`].
@@ -278,40 +283,18 @@ impl Store {
         let mut warm = BTreeMap::new();
         for row in view.under(Table::CodeUsed, &[])? {
             let row = row?;
-            let broken = |why| invariant(Table::CodeUsed, &row.key, why);
-            let digest = Hash(row.key.as_slice().try_into().map_err(|_| broken("not a digest"))?);
-            let used = decode_height(&row.content).ok_or_else(|| broken("not a height"))?;
-            let bytes = view.get(Table::Code, &digest.0)?.ok_or_else(|| broken("its bytes are missing"))?;
-            warm.insert(digest, (used, bytes));
+            let digest = row.key.as_slice().try_into();
+            let digest = Hash(digest.map_err(|_| invariant(Table::CodeUsed, &row.key, "not a digest"))?);
+            let used = commit::last_use(&digest, &row.content)?;
+            if let Some(bytes) = view.get(Table::Code, &digest.0)? {
+                warm.insert(digest, (used.height, bytes));
+            }
         }
         Ok(warm)
     }
 
-    /// What leads from a height to the one below: each record that the height changed, as it was before.
-    ///
-    /// # Errors
-    /// [`Refused::NotReadable`] if the height below is not readable; [`Error::Damaged`], [`Error::Failed`].
-    pub fn undo(&self, height: Height) -> Result<BTreeMap<Path, Before>> {
-        let below = height.checked_sub(1).ok_or(Refused::NotReadable { height, oldest: 1, newest: 0 })?;
-        let view = {
-            let published = lock(&self.inner.published);
-            let newest = published.state.as_ref().ok_or(Refused::Empty)?.position.height();
-            if below < published.oldest || height > newest {
-                return Err(Refused::NotReadable { height: below, oldest: published.oldest, newest }.into());
-            }
-            self.inner.db.read()?
-        };
-        let mut undo = BTreeMap::new();
-        for row in view.under(Table::Undo, &height.to_be_bytes())? {
-            let row = row?;
-            let (_, path) = decode_undo_key(&row.key).ok_or_else(|| invariant(Table::Undo, &row.key, "not a path"))?;
-            undo.insert(path, before_at(&row.key, &path, &row.content)?);
-        }
-        Ok(undo)
-    }
-
-    /// Begins to stage a partition that will take the place of the stored one, or goes on with the same one where
-    /// it was left. Staging another target drops what was staged before.
+    /// Begins to stage a partition that will take the place of the stored one. It begins anew: whatever an earlier
+    /// attempt has staged, in this process or another, is dropped, and an earlier [`Staging`] is over.
     ///
     /// # Errors
     /// [`Refused::Behind`], [`Error::Failed`], [`Error::Damaged`].
@@ -323,6 +306,7 @@ impl Store {
     pub(crate) fn switch(
         &self,
         height: Height,
+        kept: Kept,
         change: impl FnOnce(&mut crate::database::Changes<'_>, Option<&State>) -> Result<(State, Vec<Bucket>)>,
     ) -> Result<()> {
         let mut writer = lock(&self.inner.writer);
@@ -337,6 +321,7 @@ impl Store {
                 writer.buckets = buckets;
                 published.changed = Changed::default();
                 published.state = Some(Arc::new(state));
+                published.kept = Arc::new(kept);
                 Ok(())
             }
             Err(error) => {
@@ -384,12 +369,14 @@ impl Opened {
             return Err(OpenError::Damaged(found.damages.first));
         }
         let oldest = found.state.as_ref().map_or(0, |state| state.keep.values);
-        let published = Published { state: found.state.map(Arc::new), oldest, changed: found.changed };
+        let kept = Arc::new(found.kept.unwrap_or_default());
+        let published = Published { state: found.state.map(Arc::new), kept, oldest, changed: found.changed };
         let writer = Writer { marks: self.marks, buckets: found.buckets };
         let inner = Inner {
             db: self.db,
             writer: Mutex::new(writer),
             published: Mutex::new(published),
+            stagings: AtomicU64::new(0),
             lock: Mutex::new(self.lock),
         };
         Ok(Store { inner: Arc::new(inner) })
@@ -409,14 +396,20 @@ impl std::fmt::Debug for Store {
     }
 }
 
-/// Checks that blocks follow the stored position and each other, and what each must be by itself.
-fn check_all(blocks: &[BlockWrite], stored: &Position) -> Result<(), Refused> {
-    let mut before = stored.clone();
+/// Checks that blocks follow the stored position and each other, and what each must be by itself. Returns them with the
+/// positions that they lead to.
+fn check_all<'a>(
+    blocks: &'a [BlockWrite],
+    stored: &Position,
+    kept: &Kept,
+) -> Result<Vec<(&'a BlockWrite, Position)>, Refused> {
+    let mut checked: Vec<(&BlockWrite, Position)> = Vec::with_capacity(blocks.len());
     for block in blocks {
-        block.check(&before)?;
-        before = block.position();
+        let before = checked.last().map_or(stored, |(_, position)| position);
+        let position = block.check(before, kept)?;
+        checked.push((block, position));
     }
-    Ok(())
+    Ok(checked)
 }
 
 /// Heights that are no longer readable need no heads.
@@ -452,7 +445,12 @@ fn create(dir: &FilePath, genesis: &Hash, options: &Options) -> Result<(), OpenE
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(io)
 }
 
-fn open_device(device: Device, genesis: &Hash, options: &Options, lock: Option<Lock>) -> Result<Opened, OpenError> {
+pub(crate) fn open_device(
+    device: Device,
+    genesis: &Hash,
+    options: &Options,
+    lock: Option<Lock>,
+) -> Result<Opened, OpenError> {
     header::check(&device, Some(genesis))?;
     let io = |source| OpenError::Io { what: "reading the marks".into(), source };
     let (marks, acknowledged) = Marks::read(&device).map_err(io)?;

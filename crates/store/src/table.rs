@@ -7,7 +7,6 @@ use pleach_types::{Hash, Height, Key};
 use redb::TableDefinition;
 
 use crate::error::{Damage, Place};
-use crate::frame::name;
 use crate::layout::split_record;
 
 /// The tables.
@@ -19,29 +18,28 @@ pub(crate) enum Table {
     Frame,
     Undo,
     Window,
-    Ordered,
     Code,
     CodeUsed,
     StagedRecords,
     StagedFrame,
-    StagedChunks,
 }
 
 impl Table {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Meta,
         Self::Records,
         Self::Buckets,
         Self::Frame,
         Self::Undo,
         Self::Window,
-        Self::Ordered,
         Self::Code,
         Self::CodeUsed,
         Self::StagedRecords,
         Self::StagedFrame,
-        Self::StagedChunks,
     ];
+
+    /// Those that hold a partition on its way in.
+    pub(crate) const STAGED: [Self; 2] = [Self::StagedRecords, Self::StagedFrame];
 
     const fn name(self) -> &'static str {
         match self {
@@ -51,12 +49,10 @@ impl Table {
             Self::Frame => "frame",
             Self::Undo => "undo",
             Self::Window => "window",
-            Self::Ordered => "ordered",
             Self::Code => "code",
             Self::CodeUsed => "code_used",
             Self::StagedRecords => "staged_records",
             Self::StagedFrame => "staged_frame",
-            Self::StagedChunks => "staged_chunks",
         }
     }
 
@@ -74,10 +70,8 @@ impl Table {
             Self::Frame | Self::StagedFrame => b"pleach/1/store/frame            ",
             Self::Undo => b"pleach/1/store/undo             ",
             Self::Window => b"pleach/1/store/window           ",
-            Self::Ordered => b"pleach/1/store/ordered          ",
             Self::Code => b"pleach/1/store/code             ",
             Self::CodeUsed => b"pleach/1/store/code-used        ",
-            Self::StagedChunks => b"pleach/1/store/staged-chunks    ",
         }
     }
 
@@ -100,9 +94,7 @@ impl Table {
                 Place::Undo { height, path }
             }
             Self::Window => Place::Window(decode_height(key)?),
-            Self::Ordered => Place::Ordered(decode_height(key)?),
             Self::Code | Self::CodeUsed => Place::Code(Hash(key.try_into().ok()?)),
-            Self::StagedChunks => Place::Meta(format!("staged chunk {}", name(&decode_prefix(key)?))),
             Self::Meta => Place::Meta(String::from_utf8(key.to_vec()).ok()?),
             Self::Buckets => return None,
         })
@@ -110,7 +102,7 @@ impl Table {
 }
 
 pub(crate) const STATE: &[u8] = b"state";
-pub(crate) const STAGING: &[u8] = b"staging";
+pub(crate) const KEPT: &[u8] = b"kept";
 
 pub(crate) fn decode_height(key: &[u8]) -> Option<Height> {
     key.try_into().ok().map(Height::from_be_bytes)

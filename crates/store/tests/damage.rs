@@ -14,7 +14,7 @@ const HEIGHTS: u64 = 8;
 
 fn keep(height: u64) -> Keep {
     let oldest = height.saturating_sub(4);
-    Keep { values: oldest, window: oldest, ordered: oldest }
+    Keep { values: oldest, window: oldest }
 }
 
 /// A store of some hundred kilobytes, as a clean end and as a kill leaves it.

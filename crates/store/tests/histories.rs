@@ -2,7 +2,11 @@
 
 mod support;
 
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
 use pleach_store::{Error, Keep, Refused, fsck_on};
+use pleach_types::Hash;
 use rand::Rng;
 use support::disk::Disk;
 use support::{Layout, World, start};
@@ -18,15 +22,25 @@ const LAYOUTS: [Layout; 5] = [
 /// What a block asks to keep: windows of all lengths, which may also ask for more than is left.
 fn keep(world: &mut World, height: u64) -> Keep {
     let mut behind = || height.saturating_sub(world.rng.random_range(0..9));
-    Keep { values: behind(), window: behind(), ordered: behind() }
+    Keep { values: behind(), window: behind() }
 }
 
 fn after(before: Keep, asked: Keep) -> Keep {
-    Keep {
-        values: before.values.max(asked.values),
-        window: before.window.max(asked.window),
-        ordered: before.ordered.max(asked.ordered),
-    }
+    Keep { values: before.values.max(asked.values), window: before.window.max(asked.window) }
+}
+
+/// Leaves out bytes of code, as callers do with what is not warm.
+fn cool(world: &mut World, code: &mut BTreeMap<Hash, Bytes>) {
+    code.retain(|_, _| world.rng.random_bool(0.6));
+}
+
+/// What the store has bytes of after a commit: what was given while some height of the window lists it.
+fn remember(world: &mut World, given: impl IntoIterator<Item = Hash>, window: std::ops::RangeInclusive<u64>) {
+    let mut bytes = world.bytes.take().unwrap_or_default();
+    bytes.extend(given);
+    let listed: Vec<_> = world.entries.range(window).flat_map(|(_, entry)| &entry.code).map(|u| u.digest).collect();
+    bytes.retain(|digest| listed.contains(digest));
+    world.bytes = Some(bytes);
 }
 
 fn history(seed: u64) {
@@ -38,6 +52,8 @@ fn history(seed: u64) {
     let (mut store, held) = start(disk.clone()).unwrap();
     assert!(held.is_empty() && store.position().is_none());
     world.install(&store, 0, 0, 2);
+    let first: Vec<_> = world.arrival(0, 0).code.into_keys().collect();
+    remember(&mut world, first, 0..=0);
     let mut kept = Keep::default();
     for _ in 0..30 {
         match world.rng.random_range(0..10) {
@@ -55,8 +71,12 @@ fn history(seed: u64) {
                 let height = world.height();
                 let first = height.saturating_sub(world.rng.random_range(0..4)).max(1).min(height);
                 let bits = world.rng.random_range(0..4);
-                world.install(&store, first, height, bits);
-                kept = Keep { values: height, window: first, ordered: first };
+                let mut arrival = world.arrival(first, height);
+                cool(&mut world, &mut arrival.code);
+                world.install_as(&store, height, bits, &arrival);
+                kept = Keep { values: height, window: first };
+                world.bytes = None;
+                remember(&mut world, arrival.code.into_keys(), first..=height);
             }
             _ => {
                 let before = world.height();
@@ -65,7 +85,10 @@ fn history(seed: u64) {
                         let height = world.next();
                         let asked = keep(&mut world, height);
                         kept = after(kept, asked);
-                        world.block(height, asked)
+                        let mut block = world.block(height, asked);
+                        cool(&mut world, &mut block.code);
+                        remember(&mut world, block.code.keys().copied(), kept.window..=height);
+                        block
                     })
                     .collect();
                 let reader = store.at(before).unwrap();
@@ -86,7 +109,7 @@ fn history(seed: u64) {
         assert_eq!(usage.records.rows, part.len() as u64, "{context}");
         let bytes: usize = part.iter().map(|(key, value)| 32 + 16 + 2 + key.as_bytes().len() + value.len()).sum();
         assert_eq!(usage.records.bytes, bytes as u64, "{context}");
-        assert!(usage.file_bytes > usage.records.bytes + usage.window.bytes + usage.ordered.bytes, "{context}");
+        assert!(usage.file_bytes > usage.records.bytes + usage.window.bytes, "{context}");
     }
     store.close().unwrap();
     let before = disk.image();
@@ -120,9 +143,9 @@ fn the_file_stops_growing_when_the_window_is_full() {
     for _ in 0..240 {
         let height = world.next();
         let oldest = height.saturating_sub(8);
-        store.commit(&world.block(height, Keep { values: oldest, window: oldest, ordered: oldest })).unwrap();
+        store.commit(&world.block(height, Keep { values: oldest, window: oldest })).unwrap();
         let usage = store.usage().unwrap();
-        sizes.push((usage.file_bytes, usage.window.bytes + usage.ordered.bytes));
+        sizes.push((usage.file_bytes, usage.window.bytes));
         world.maps.retain(|at, _| *at + 10 > height);
         world.entries.retain(|at, _| *at + 10 > height);
     }
@@ -171,7 +194,7 @@ fn readers_see_one_height_while_blocks_are_committed() {
         let readers: Vec<_> = [0, 1, 3, 4].into_iter().map(|behind| scope.spawn(reader(behind))).collect();
         for height in 1..=80_u64 {
             let oldest = height.saturating_sub(4);
-            let keep = Keep { values: oldest, window: oldest, ordered: oldest };
+            let keep = Keep { values: oldest, window: oldest };
             store.commit(&world.block(height, keep)).unwrap();
         }
         done.store(true, order);

@@ -45,7 +45,7 @@ fn open(dir: &Path) -> Result<Store, OpenError> {
 
 fn keep(height: u64) -> Keep {
     let oldest = height.saturating_sub(3);
-    Keep { values: oldest, window: oldest, ordered: oldest }
+    Keep { values: oldest, window: oldest }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::codec::{self, Decode, DecodeError, Encode, Reader};
 use crate::genesis::Genesis;
 use crate::hash::{Domain, Hash};
 use crate::history::Peaks;
-use crate::limits::{BLOCK_BYTES_MAX, BLOCK_REQUESTS_MAX, REQUEST_BYTES_MAX};
+use crate::limits::{BLOCK_BYTES_MAX, BLOCK_REQUESTS_MAX, MODULE_BYTES_MAX, REQUEST_BYTES_MAX};
 use crate::request::ordered_digest;
 use crate::signature::{PublicKey, Statement};
 
@@ -45,11 +45,44 @@ pub fn written_digest<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Hash {
     Hash::of(Domain::Written, &bytes)
 }
 
-/// The digest of the digests, in ascending order, of the code that requests with a receipt carried or ran: it is warm
-/// from then on for T heights.
+/// Code that a block carried or ran, without its bytes.
+///
+/// It says how many those are, so that whoever knows a window without having its code, such as a member that fetches a
+/// state, knows what the code takes up. In lists these stand in strictly ascending order of the digests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UsedCode {
+    /// The digest of the code.
+    pub digest: Hash,
+    /// How many bytes the code has, at most [`MODULE_BYTES_MAX`].
+    pub bytes: u32,
+}
+
+impl UsedCode {
+    /// The code with this digest.
+    ///
+    /// # Panics
+    /// If it has 2^32 bytes or more; the limits are far below.
+    #[must_use]
+    pub fn new(digest: Hash, code: &[u8]) -> Self {
+        Self { digest, bytes: u32::try_from(code.len()).expect("code within the limits") }
+    }
+
+    /// Checks that a list names each code once, in ascending order, so that a set has one encoding and one size.
+    ///
+    /// # Errors
+    /// [`DecodeError::NotCanonical`].
+    pub fn ascending(code: &[Self]) -> Result<(), DecodeError> {
+        let digests: Vec<Hash> = code.iter().map(|used| used.digest).collect();
+        codec::ascending("code", &digests)
+    }
+}
+
+/// The digest of the code that requests with a receipt carried or ran, in ascending order of the digests: it is warm from
+/// then on for T heights.
 #[must_use]
-pub fn code_digest<'a>(code: impl IntoIterator<Item = &'a Hash>) -> Hash {
-    let bytes: Vec<u8> = code.into_iter().flat_map(|digest| digest.0).collect();
+pub fn code_digest<'a>(code: impl IntoIterator<Item = &'a UsedCode>) -> Hash {
+    let mut bytes = Vec::new();
+    code.into_iter().for_each(|used| used.encode_to(&mut bytes));
     Hash::of(Domain::Code, &bytes)
 }
 
@@ -205,6 +238,22 @@ impl Decode for BlockResult {
             members: Hash::decode_from(reader)?,
             next: Hash::decode_from(reader)?,
         })
+    }
+}
+
+impl Encode for UsedCode {
+    fn encode_to(&self, out: &mut Vec<u8>) {
+        self.digest.encode_to(out);
+        out.extend_from_slice(&self.bytes.to_le_bytes());
+    }
+}
+
+impl Decode for UsedCode {
+    fn decode_from(reader: &mut Reader) -> Result<Self, DecodeError> {
+        let digest = Hash::decode_from(reader)?;
+        // Bounded here, so that no sum of sizes that others name can overflow or claim more than there can be.
+        let bytes = reader.count("bytes of code", MODULE_BYTES_MAX)?;
+        Ok(Self { digest, bytes: bytes as u32 })
     }
 }
 

@@ -27,7 +27,7 @@ pub mod request;
 pub mod signature;
 pub mod void;
 
-pub use block::{Block, BlockResult, Context, Header};
+pub use block::{Block, BlockResult, Context, Header, UsedCode};
 pub use certificate::{Certificate, CertifiedResult};
 pub use cluster::ClusterRecord;
 pub use codec::{Decode, DecodeError, Encode};

@@ -30,6 +30,8 @@ fn encodings() -> Vec<(String, Vec<u8>)> {
         ("request statement".into(), Body::statement(hash(1)).bytes().to_vec()),
         ("result".into(), result(4).encode()),
         ("result statement".into(), result(4).statement(&hash(1)).bytes().to_vec()),
+        ("used code".into(), used_code()[0].encode()),
+        ("code digest".into(), block::code_digest(&used_code()).encode()),
         ("header".into(), block().header.encode()),
         ("block".into(), block().encode()),
         ("block digest".into(), block().digest().encode()),

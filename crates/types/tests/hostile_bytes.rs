@@ -44,6 +44,7 @@ fn every_flip_cut_and_tail_is_noticed() {
         harass(&format!("{receipt:?}"), &receipt);
     }
     harass("block result", &result(4));
+    harass("used code", &used_code()[0]);
     harass("context", &context(hash(1)));
     harass("header", &block().header);
     let genesis = genesis("sample", 4);
@@ -113,6 +114,11 @@ fn counts_above_their_limits_are_refused_by_name() {
         assert!(lie.is_err(), "{field}: the input does not hold so many");
     }
 
+    let code = used_code()[0].encode();
+    assert_eq!(UsedCode::decode(&with_count(&code, 32, u32::MAX)), Err(too_large("bytes of code", MODULE_BYTES_MAX)));
+    let largest = UsedCode { digest: hash(6), bytes: u32::try_from(MODULE_BYTES_MAX).unwrap() };
+    assert_eq!(UsedCode::decode(&largest.encode()), Ok(largest));
+
     let block = Block::new(context(hash(1)), 1, result(0), vec![Bytes::new()]).encode();
     let requests = block.len() - 8;
     assert_eq!(Block::decode(&with_count(&block, requests, u32::MAX)), Err(too_large("requests", BLOCK_REQUESTS_MAX)));
@@ -139,6 +145,18 @@ fn counts_above_their_limits_are_refused_by_name() {
     let genesis = genesis.encode();
     assert_eq!(Genesis::decode(&with_count(&genesis, 0, u32::MAX)), Err(too_large("cluster name", NAME_BYTES_MAX)));
     assert_eq!(Genesis::decode(&with_count(&genesis, 10 + 16, u32::MAX)), Err(too_large("members", MEMBERS_MAX)));
+}
+
+/// Whoever shows another size for the same code must not keep the digest: sizes are what a transfer counts on.
+#[test]
+fn the_digest_of_code_covers_each_digest_and_size() {
+    let [one, other] = used_code();
+    let found = block::code_digest(&[one, other]);
+    let sizes = [one.bytes.to_le_bytes(), other.bytes.to_le_bytes()];
+    let by_hand = [&b"pleach/1/code           "[..], &one.digest.0, &sizes[0], &other.digest.0, &sizes[1]].concat();
+    assert_eq!(found.0, *blake3::hash(&by_hand).as_bytes());
+    assert_ne!(found, block::code_digest(&[UsedCode { bytes: one.bytes + 1, ..one }, other]));
+    assert_ne!(found, block::code_digest(&[one]));
 }
 
 #[test]
@@ -196,6 +214,12 @@ fn sets_have_one_order() {
     signers.sort();
     for signers in [vec![signers[1], signers[0]], vec![signers[0], signers[0]]] {
         not_canonical(Body::decode(&Body { signers, ..body() }.encode()).map(drop), "signers");
+    }
+    let [one, other] = used_code();
+    assert_eq!(UsedCode::ascending(&[one, other]), Ok(()));
+    // The same code with two sizes is twice the same code.
+    for code in [[other, one], [one, one], [one, UsedCode { bytes: one.bytes + 1, ..one }]] {
+        not_canonical(UsedCode::ascending(&code), "code");
     }
     for swapped in [[1, 0, 2, 3], [0, 1, 1, 2]] {
         let mut genesis = genesis("sample", 4);

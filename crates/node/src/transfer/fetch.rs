@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pleach_order::Network;
-use pleach_state::State;
+use pleach_state::{State, warm_code};
 use pleach_store::{Arrival, Error, StagedChunk, Staging, Target as StoreTarget, WindowEntry};
 use pleach_tree::{FrameNode, Path, Prefix, VerifiedProof};
 use pleach_types::history::Peaks;
-use pleach_types::{Encode, Hash, Height, PublicKey};
+use pleach_types::{Encode, Genesis, Hash, Height, PublicKey};
 use tracing::{info, warn};
 
 use super::plan::{complement, groups, oldest};
@@ -227,11 +227,7 @@ impl Transfer {
         let kept = node.kept_prefixes();
         let height = target.result.height;
         let oldest = oldest(height, node.genesis.history);
-        let store_target = StoreTarget { height, root: target.result.root };
-        let staging = node.disk.store().stage(store_target)?;
-        // What an earlier attempt staged is not in memory any more.
-        staging.give_up()?;
-        let staging = node.disk.store().stage(store_target)?;
+        let staging = node.disk.store().stage(StoreTarget { height, root: target.result.root })?;
         let entries = (oldest..=height).rev().map(Item::Entry);
         let records = kept
             .iter()
@@ -345,7 +341,7 @@ impl Transfer {
                     return;
                 }
                 let content = Bytes::from(std::mem::take(&mut open.content));
-                self.complete(from, item, content);
+                self.complete(node, from, item, content);
             }
             _ => {}
         }
@@ -359,13 +355,13 @@ impl Transfer {
         self.again(item);
     }
 
-    fn complete(&mut self, from: PublicKey, item: Item, content: Bytes) {
+    fn complete(&mut self, node: &Node, from: PublicKey, item: Item, content: Bytes) {
         let root = self.target.result.root;
         let taken = match item {
             Item::Entry(height) => {
                 self.open.remove(&item);
                 self.early.insert(height, (from, content));
-                return self.take_entries();
+                return self.take_entries(node);
             }
             Item::Code(digest) => verify::code(&content, &digest).map(|()| {
                 self.code.insert(digest, content);
@@ -396,7 +392,7 @@ impl Transfer {
     }
 
     /// Checks entries from the newest down, as far as they are there.
-    fn take_entries(&mut self) {
+    fn take_entries(&mut self, node: &Node) {
         loop {
             let (height, result, block) = match self.entries.first_key_value() {
                 None => (self.target.result.height, self.target.result, self.target.block),
@@ -412,17 +408,18 @@ impl Transfer {
                 }
             }
             if height == self.oldest {
-                self.plan_the_rest();
+                self.plan_the_rest(&node.genesis);
             }
         }
     }
 
     /// All entries are there: they tell what code is warm and what was written.
-    fn plan_the_rest(&mut self) {
-        let code: BTreeSet<Hash> = self.entries.values().flat_map(|entry| entry.code.iter().copied()).collect();
+    fn plan_the_rest(&mut self, genesis: &Genesis) {
+        let used = self.entries.iter().flat_map(|(height, entry)| entry.code.iter().map(|used| (*height, used)));
+        let code = warm_code(genesis, self.target.result.height, used);
         self.written = groups(self.entries.values().flat_map(|entry| &entry.written));
         let written = (0..self.written.len()).map(|group| Item::Written(group as u32));
-        self.todo.extend(code.into_iter().map(Item::Code).chain(written).map(|item| (item, 0)));
+        self.todo.extend(code.into_keys().map(Item::Code).chain(written).map(|item| (item, 0)));
     }
 
     /// Stages what stands around the kept prefixes, and makes the fetched state the stored one.
@@ -443,13 +440,13 @@ impl Transfer {
         // Together: a single kept record, such as the cluster's, has hundreds of prefixes around it.
         self.staging.put_all(&around.collect::<Vec<_>>()).map_err(failed)?;
         self.parts.extend(frame);
-        let past = past(self.entries.values(), |digest| self.code.get(digest).cloned());
-        let note = self.peaks.encode().into();
-        let state = State::restore(node.genesis.clone(), self.kept.iter().copied(), self.peaks, past, self.parts)
+        let (past, kept, peaks) = (past(self.entries.values()), self.kept, self.peaks);
+        let genesis = node.genesis.clone();
+        let state = State::restore(genesis, kept.iter().copied(), peaks.clone(), past, &self.code, self.parts)
             .map_err(|e| e.to_string())?;
         let entries: Vec<_> = self.entries.into_values().collect();
-        let window = entries.iter().map(|entry| (entry.clone(), None)).collect();
-        self.staging.finish(&Arrival { window, code: self.code, note }, |_| {}).map_err(failed)?;
+        let arrival = Arrival { kept, window: entries.clone(), code: self.code, peaks };
+        self.staging.finish(&arrival, |_| {}).map_err(failed)?;
         Ok((state, entries))
     }
 }

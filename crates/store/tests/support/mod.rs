@@ -10,7 +10,10 @@ use bytes::Bytes;
 use pleach_store::{Arrival, BlockWrite, Held, Keep, StagedChunk, Store, Target, WindowEntry};
 use pleach_tree::{FrameNode, Label, Path, Prefix, ValueDigest};
 use pleach_types::block::{code_digest, written_digest};
-use pleach_types::{Block, BlockResult, Context, Encode, Hash, Height, Key, PublicKey, Receipt, Refusal, Verdict};
+use pleach_types::history::Peaks;
+use pleach_types::{
+    Block, BlockResult, CallOutput, Context, Encode, Hash, Height, Key, PublicKey, Receipt, Refusal, UsedCode, Verdict,
+};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -61,6 +64,15 @@ impl Layout {
         number < self.held
     }
 
+    pub fn kept(&self) -> Vec<Prefix> {
+        let prefix = |number: usize| {
+            let mut path = [0; 32];
+            path[0] = (number << (8 - self.bits)) as u8;
+            Prefix::new(path.into(), self.bits)
+        };
+        (0..self.held.min(1 << self.bits)).map(prefix).collect()
+    }
+
     pub fn part(&self, map: &Map) -> Map {
         map.iter()
             .filter(|(key, _)| self.holds(&Path::of(key.as_bytes())))
@@ -108,8 +120,12 @@ pub struct World {
     pub keys: u32,
     pub large: bool,
     pub maps: BTreeMap<Height, Map>,
-    pub entries: BTreeMap<Height, (WindowEntry, Bytes)>,
+    pub entries: BTreeMap<Height, WindowEntry>,
+    /// What stands for the results of all heights before each.
+    pub peaks: BTreeMap<Height, Peaks>,
     pub code: Vec<Bytes>,
+    /// The code whose bytes are stored, if not that of the whole window.
+    pub bytes: Option<BTreeSet<Hash>>,
 }
 
 pub fn key(number: u32) -> Key {
@@ -124,7 +140,8 @@ impl World {
     pub fn new(seed: u64, layout: Layout, keys: u32) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let code = (0..4).map(|_| (0..rng.random_range(1..300)).map(|_| rng.random()).collect()).collect();
-        let mut world = Self { rng, layout, keys, large: false, maps: BTreeMap::new(), entries: BTreeMap::new(), code };
+        let (maps, entries, peaks) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let mut world = Self { rng, layout, keys, large: false, maps, entries, peaks, code, bytes: None };
         let mut map = Map::new();
         for key in (0..keys).map(key) {
             if world.rng.random_bool(0.6) {
@@ -168,17 +185,25 @@ impl World {
         let written: BTreeSet<Path> = written.iter().copied().collect();
         let receipts: Vec<_> = (0..self.rng.random_range(0..5)).map(|index| self.receipt(height, index)).collect();
         let root = label(&leaves(&map), 0).into();
-        let code: BTreeSet<Hash> =
-            (0..self.rng.random_range(0..3)).map(|_| digest(&self.code[self.rng.random_range(0..4)])).collect();
+        let code: BTreeSet<UsedCode> = (0..self.rng.random_range(0..3))
+            .map(|_| &self.code[self.rng.random_range(0..4)])
+            .map(|code| UsedCode::new(digest(code), code))
+            .collect();
+        let mut peaks = Peaks::default();
+        if let Some((below, entry)) = self.entries.last_key_value() {
+            peaks = self.peaks[below].clone();
+            peaks.push(&entry.result);
+        }
         let result = BlockResult {
             height,
             root,
             receipts: receipts_root(&receipts),
             written: written_digest(&written),
             code: code_digest(&code),
+            history: peaks.root(),
             ..BlockResult::default()
         };
-        let parent = self.entries.last_key_value().map(|(_, (entry, _))| entry);
+        let parent = self.entries.last_key_value().map(|(_, entry)| entry);
         let (before, parent) = parent.map_or((result, GENESIS), |entry| (entry.result, entry.block()));
         let context = Context { epoch: 0, view: height, parent_view: 0, leader: PublicKey([1; 32]), parent };
         let requests = (0..self.rng.random_range(0..4)).map(|_| vec![self.rng.random(); 40].into()).collect();
@@ -193,14 +218,15 @@ impl World {
             certificate: None,
         };
         self.maps.insert(height, map);
-        self.entries.insert(height, (entry, block.encode().into()));
+        self.entries.insert(height, entry);
+        self.peaks.insert(height, peaks);
     }
 
     fn receipt(&mut self, height: Height, index: u32) -> Receipt {
         let verdict = if self.rng.random_bool(0.5) {
-            Verdict::Applied { output: "out".into(), events: vec![] }
+            Verdict::Applied(vec![CallOutput { output: "out".into(), events: vec![] }])
         } else {
-            Verdict::Refused(Refusal::Trap)
+            Verdict::Refused { call: Some(0), refusal: Refusal::Trap }
         };
         Receipt { identity: Hash(self.rng.random()), height, index, gas: 7, verdict }
     }
@@ -208,7 +234,7 @@ impl World {
     /// The block of a height in the store's terms.
     pub fn block(&self, height: Height, keep: Keep) -> BlockWrite {
         let (before, after) = (&self.maps[&(height - 1)], &self.maps[&height]);
-        let (entry, ordered) = self.entries[&height].clone();
+        let entry = self.entries[&height].clone();
         let mut records = BTreeMap::new();
         for key in (0..self.keys).map(key) {
             let path = Path::of(key.as_bytes());
@@ -220,48 +246,36 @@ impl World {
         let (old, new) = (self.layout.frame(before), self.layout.frame(after));
         let mut frame: BTreeMap<_, _> = old.keys().filter(|at| !new.contains_key(at)).map(|at| (*at, None)).collect();
         frame.extend(new.iter().filter(|(at, node)| old.get(at) != Some(node)).map(|(at, node)| (*at, Some(*node))));
-        BlockWrite {
-            code: self.code_of(&entry),
-            entry,
-            ordered: Some(ordered),
-            records,
-            frame,
-            note: self.note(height),
-            keep,
-        }
+        BlockWrite { code: self.code_of(&entry), entry, records, frame, keep }
     }
 
     fn code_of(&self, entry: &WindowEntry) -> BTreeMap<Hash, Bytes> {
         let known = self.code.iter().map(|code| (digest(code), code.clone()));
-        known.filter(|(digest, _)| entry.code.contains(digest)).collect()
-    }
-
-    pub fn note(&self, height: Height) -> Bytes {
-        format!("note {height}").into()
+        known.filter(|(digest, _)| entry.code.iter().any(|used| used.digest == *digest)).collect()
     }
 
     pub fn target(&self, height: Height) -> Target {
-        Target { height, root: self.entries[&height].0.result.root }
+        Target { height, root: self.entries[&height].result.root }
     }
 
     /// What arrives with a partition of `height` and a window that begins at `first`.
     pub fn arrival(&self, first: Height, height: Height) -> Arrival {
-        let window: Vec<_> = self
-            .entries
-            .range(first..=height)
-            .map(|(height, (entry, ordered))| (entry.clone(), (*height > 0).then(|| ordered.clone())))
-            .collect();
-        let code = window.iter().flat_map(|(entry, _)| self.code_of(entry)).collect();
-        Arrival { window, code, note: self.note(height) }
+        let window: Vec<_> = self.entries.range(first..=height).map(|(_, entry)| entry.clone()).collect();
+        let code = window.iter().flat_map(|entry| self.code_of(entry)).collect();
+        Arrival { kept: self.layout.kept(), window, code, peaks: self.peaks[&height].clone() }
     }
 
     /// Puts the partition of a height into a store.
     pub fn install(&self, store: &Store, first: Height, height: Height, bits: usize) {
+        self.install_as(store, height, bits, &self.arrival(first, height));
+    }
+
+    pub fn install_as(&self, store: &Store, height: Height, bits: usize, arrival: &Arrival) {
         let staging = store.stage(self.target(height)).unwrap();
         for chunk in self.layout.chunks(&self.maps[&height], bits) {
             staging.put(&chunk).unwrap();
         }
-        staging.finish(&self.arrival(first, height), |_| {}).unwrap();
+        staging.finish(arrival, |_| {}).unwrap();
     }
 
     /// What a start must hand over at a height: records and frame in the order of paths.
@@ -285,15 +299,13 @@ impl World {
     pub fn compare(&self, store: &Store, keep: Keep, context: &str) {
         let position = store.position().unwrap();
         let height = position.height();
-        let entry = &self.entries[&height].0;
+        let entry = &self.entries[&height];
         assert_eq!((position.result, position.block), (entry.result, entry.block()), "{context}");
-        assert_eq!(position.note, self.note(height), "{context}");
+        assert_eq!(position.peaks, self.peaks[&height], "{context}");
+        assert_eq!(store.kept(), self.layout.kept(), "{context}");
         assert_eq!(store.keep(), Some(keep), "{context}");
         for at in keep.values..=height {
             self.compare_height(store, at, context);
-        }
-        for at in keep.values + 1..=height {
-            self.compare_undo(store, at, context);
         }
         assert!(keep.values == 0 || store.at(keep.values - 1).is_err(), "{context}");
         assert!(store.at(height + 1).is_err(), "{context}");
@@ -322,31 +334,16 @@ impl World {
         assert_eq!(walked, part, "{context}, walk at {height}");
     }
 
-    fn compare_undo(&self, store: &Store, height: Height, context: &str) {
-        let (before, after) = (self.layout.part(&self.maps[&(height - 1)]), self.layout.part(&self.maps[&height]));
-        let mut back = after.clone();
-        for (path, record) in store.undo(height).unwrap() {
-            assert_eq!(path, Path::of(record.key.as_bytes()), "{context}");
-            match record.value {
-                Some(value) => drop(back.insert(record.key, value)),
-                None => drop(back.remove(&record.key)),
-            }
-        }
-        assert_eq!(back, before, "{context}, undo of {height}");
-    }
-
     fn compare_window(&self, store: &Store, keep: Keep, height: Height, context: &str) {
         let mut warm = BTreeMap::new();
         for at in keep.window.saturating_sub(2)..=height + 1 {
             let entry = (at >= keep.window).then(|| self.entries.get(&at)).flatten().filter(|_| at <= height);
-            assert_eq!(store.window(at).unwrap().as_ref(), entry.map(|(entry, _)| entry), "{context}, window {at}");
-            for code in entry.into_iter().flat_map(|(entry, _)| &entry.code) {
-                warm.insert(*code, at);
+            assert_eq!(store.window(at).unwrap().as_ref(), entry, "{context}, window {at}");
+            for used in entry.into_iter().flat_map(|entry| &entry.code) {
+                warm.insert(used.digest, at);
             }
-            let kept = at > 0 && at >= keep.ordered && at <= height;
-            let ordered = kept.then(|| self.entries[&at].1.clone());
-            assert_eq!(store.ordered(at).unwrap(), ordered, "{context}, ordered {at}");
         }
+        warm.retain(|digest, _| self.bytes.as_ref().is_none_or(|bytes| bytes.contains(digest)));
         let known = |hash: &Hash| self.code.iter().find(|code| digest(code) == *hash).cloned().unwrap();
         let expected: BTreeMap<_, _> = warm.iter().map(|(hash, at)| (*hash, (*at, known(hash)))).collect();
         assert_eq!(store.warm().unwrap(), expected, "{context}");

@@ -189,6 +189,11 @@ pub fn result(height: Height) -> BlockResult {
     }
 }
 
+/// Two modules, in the order of their digests.
+pub fn used_code() -> [UsedCode; 2] {
+    [UsedCode { digest: hash(6), bytes: 70_000 }, UsedCode { digest: hash(7), bytes: 0 }]
+}
+
 /// The members of [`genesis`].
 pub fn committee(name: &str, n: u8) -> Committee {
     genesis(name, n).committee().expect("a good genesis")
