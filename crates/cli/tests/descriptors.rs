@@ -123,7 +123,7 @@ fn strangers_with_many_idle_and_slow_connections_hold_nobody_up() {
     let mut calls = 0;
     while cluster.height() < before + 50 {
         assert!(Instant::now() < deadline, "the cluster stands at {}", cluster.height());
-        cluster.run(&["domain", "create", &format!("honest-{calls}")]).succeeds();
+        cluster.run(&["domain", "create", &format!("honest-{calls}"), "--open"]).succeeds();
         cluster.run(&["get", ".base_rule"]).succeeds();
         calls += 1;
     }

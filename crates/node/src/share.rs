@@ -153,9 +153,9 @@ mod tests {
     #[test]
     fn one_address_gets_half_and_all_together_the_whole() {
         let share = Share::new(10);
-        let mut held: Vec<_> = (0..5).map(|_| share.take(ONE, 1).ok().expect("half is for one")).collect();
+        let mut held: Vec<_> = (0..5).map(|_| share.take(ONE, 1).expect("half is for one")).collect();
         assert!(share.take(ONE, 1).is_err(), "more than half for one address");
-        held.push(share.take(OTHER, 5).ok().expect("the other half is for others"));
+        held.push(share.take(OTHER, 5).expect("the other half is for others"));
         let third = "192.0.2.3".parse().expect("an address");
         assert!(share.take(third, 1).is_err(), "more than there is");
         assert_eq!(share.taken(), 10);
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn what_cannot_grow_keeps_what_it_has() {
         let share = Share::new(10);
-        let mut held = share.take(ONE, 4).ok().expect("there is room");
+        let mut held = share.take(ONE, 4).expect("there is room");
         assert_eq!((held.grow(2), held.grow(u64::MAX)), (Err(Full), Err(Full)));
         assert_eq!(share.taken(), 4);
         held.shrink(7);
@@ -189,7 +189,7 @@ mod tests {
     #[tokio::test]
     async fn whoever_waits_gets_what_is_freed_or_an_error() {
         let share = Share::new(2);
-        let held = share.take(ONE, 1).ok().expect("there is room");
+        let held = share.take(ONE, 1).expect("there is room");
         assert!(share.take_within(ONE, 1, Duration::from_millis(1)).await.is_err());
         let waiting = tokio::spawn({
             let share = share.clone();

@@ -7,6 +7,7 @@
 mod paced;
 
 use std::future::Future;
+use std::io::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -63,11 +64,19 @@ pub async fn serve(listener: TcpListener, router: Router, share: Arc<Share>, pat
             }
             Err(_) => {
                 counts.refused.inc();
-                // A new socket has room for as much. Whoever does not get it sees that the connection is closed.
-                let _ = stream.try_write(REFUSAL.as_bytes());
+                refuse(stream);
                 refusals.tell(peer.0, share.room());
             }
         }
+    }
+}
+
+/// Tells a client that there is no room, and closes. A new socket takes as much without waiting; whoever does not get it
+/// sees a closed connection.
+fn refuse(stream: TcpStream) {
+    // Tokio does not know yet that the socket can be written to; the system does.
+    if let Ok(mut stream) = stream.into_std() {
+        let _ = stream.write(REFUSAL.as_bytes());
     }
 }
 

@@ -209,7 +209,7 @@ async fn an_answer_is_counted_while_it_is_written() {
     let large = Router::new().route(
         "/",
         get(move |axum::extract::Extension(Peer(from)): axum::extract::Extension<Peer>| async move {
-            let held = share.take(from, 1).ok().expect("there is room");
+            let held = share.take(from, 1).expect("there is room");
             crate::carried::counted(vec![0; 64 << 20], held)
         }),
     );
