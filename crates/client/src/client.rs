@@ -407,7 +407,7 @@ impl Inner {
         }
     }
 
-    /// Notes that an ordered request carried or ran this code at `height`.
+    /// Notes that an ordered request ran this code at `height`.
     pub(crate) fn note_warm(&self, digest: Hash, height: Height) {
         let mut shelf = self.shelf();
         let seen = shelf.warm.entry(digest).or_insert(height);

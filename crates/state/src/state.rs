@@ -37,7 +37,7 @@ pub struct PastHeight {
     pub written: Vec<Path>,
     /// The identities of the requests that have a receipt.
     pub identities: BTreeSet<Identity>,
-    /// The code that they carried or ran, warm or not, in the order of the digests.
+    /// The code that they ran, warm or not, in the order of the digests.
     pub code: Vec<UsedCode>,
 }
 
@@ -83,7 +83,7 @@ pub enum RestoreError {
     /// The bytes of code that is warm are not given, or are of another size than the height says.
     #[error("height {height} used the code {digest} of {listed} bytes, {} are there", given(*found))]
     Code {
-        /// The height that carried or ran it.
+        /// The height that ran it.
         height: Height,
         /// Its digest.
         digest: Hash,
@@ -277,7 +277,7 @@ impl State {
         self.tree.kept_records()
     }
 
-    /// The code that the newest block carried or ran, in the order of the digests: also what is not warm, because the
+    /// The code that the newest block ran, in the order of the digests: also what is not warm, because the
     /// block ran more than there is room for.
     #[must_use]
     pub fn newest_used(&self) -> &[UsedCode] {

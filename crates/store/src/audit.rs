@@ -285,7 +285,7 @@ impl Auditor<'_> {
         Ok(Arc::new(sorted.collect()))
     }
 
-    /// The window's entries. Returns the last height that carried or ran each code.
+    /// The window's entries. Returns the last height that ran each code.
     fn window(&mut self, state: Option<&State>) -> Result<BTreeMap<Hash, LastUse>> {
         let mut code: BTreeMap<Hash, LastUse> = BTreeMap::new();
         let mut last: Option<WindowEntry> = None;

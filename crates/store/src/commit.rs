@@ -267,7 +267,7 @@ fn forget(changes: &mut Changes<'_>, from: Keep, to: Keep) -> Result<()> {
     Ok(())
 }
 
-/// Drops window entries below `to`, and the code that no later one carried or ran.
+/// Drops window entries below `to`, and the code that no later one ran.
 fn forget_window(changes: &mut Changes<'_>, to: Height) -> Result<()> {
     let mut window = changes.rows(Table::Window)?;
     let mut cold = Vec::new();

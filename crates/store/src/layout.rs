@@ -6,7 +6,7 @@
 //! | `frame` | prefix: bits, zeros, then their number (`u16`) | subtree label or value digest |
 //! | `undo` | height, path | the record as it was before that height, or nothing |
 //! | `window` | height | [`WindowEntry`] |
-//! | `code_used` | digest | the last height that carried or ran it, and how many bytes it has |
+//! | `code_used` | digest | the last height that ran it, and how many bytes it has |
 //! | `code` | digest | the bytes, if they were given |
 //! | `buckets` | first byte of a path | how many records there are under it, and the sum of their checksums |
 //! | `meta` | name | `state`: [`State`]; `kept`: the kept prefixes, ascending |
@@ -27,7 +27,7 @@ use crate::table::{Table, invariant};
 
 /// Paths that one block may write.
 pub const WRITTEN_MAX: usize = BLOCK_REQUESTS_MAX * TOUCHED_MAX;
-/// Modules that one block may carry or run: its requests.
+/// Modules that one block may run: its requests.
 pub const CODE_MAX: usize = BLOCK_REQUESTS_MAX;
 
 /// A record as it is stored.
@@ -127,7 +127,7 @@ pub struct WindowEntry {
     pub written: Vec<Path>,
     /// The receipts, in the order of their requests. Their identities are those that the height ordered.
     pub receipts: Vec<Receipt>,
-    /// The code that the height carried or ran, in strictly ascending order of the digests. Its digest is in the result.
+    /// The code that the height ran, in strictly ascending order of the digests. Its digest is in the result.
     pub code: Vec<UsedCode>,
     /// The certificate of the block, if there is one: it certifies the parent's result.
     pub certificate: Option<Certificate>,

@@ -266,7 +266,7 @@ impl Store {
         Ok(content.map(|content| decoded(Table::Window, &key, &content)).transpose()?)
     }
 
-    /// Code by its digest: `None` if no height of the window carried or ran it, or none was given its bytes.
+    /// Code by its digest: `None` if no height of the window ran it, or none was given its bytes.
     ///
     /// # Errors
     /// [`Error::Damaged`], [`Error::Failed`].
@@ -274,7 +274,7 @@ impl Store {
         self.inner.db.read()?.get(Table::Code, &digest.0)
     }
 
-    /// All code whose bytes are stored, with the last height that carried or ran it, for a start.
+    /// All code whose bytes are stored, with the last height that ran it, for a start.
     ///
     /// # Errors
     /// [`Error::Damaged`], [`Error::Failed`].

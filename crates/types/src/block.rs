@@ -27,7 +27,7 @@ pub struct BlockResult {
     pub receipts: Hash,
     /// The digest of the paths that its block wrote ([`written_digest`]).
     pub written: Hash,
-    /// The digest of the code that its block carried or ran ([`code_digest`]).
+    /// The digest of the code that its block ran ([`code_digest`]).
     pub code: Hash,
     /// The root of the results of all heights below this one ([`crate::history`]).
     pub history: Hash,
@@ -45,7 +45,7 @@ pub fn written_digest<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Hash {
     Hash::of(Domain::Written, &bytes)
 }
 
-/// Code that a block carried or ran, without its bytes.
+/// Code that a block ran, without its bytes.
 ///
 /// It says how many those are, so that whoever knows a window without having its code, such as a member that fetches a
 /// state, knows what the code takes up. In lists these stand in strictly ascending order of the digests.
@@ -77,7 +77,7 @@ impl UsedCode {
     }
 }
 
-/// The digest of the code that requests with a receipt carried or ran, in ascending order of the digests: it is warm from
+/// The digest of the code that requests with a receipt ran, in ascending order of the digests: it is warm from
 /// then on for T heights.
 #[must_use]
 pub fn code_digest<'a>(code: impl IntoIterator<Item = &'a UsedCode>) -> Hash {

@@ -28,7 +28,7 @@ pub enum Domain {
     BlockHeader,
     /// The paths that a block wrote.
     Written,
-    /// The code that a block carried or ran.
+    /// The code that a block ran.
     Code,
     /// What a node signs when it vouches for the result of a height.
     ResultSignature,
