@@ -83,6 +83,10 @@ impl Node {
         let Resumed { state, entries, .. } = resumed;
         let genesis = state.cluster_genesis().clone();
         let keep = heights_kept(&genesis);
+        // Whoever runs warm code does not pay for translating it, so that must not wait until a block runs it.
+        for (digest, code) in state.warm_code() {
+            executor.prepare(&genesis.limits, digest, code);
+        }
         let (history, tip) = remembered(&state, entries, keep);
         let committee = state.committee().clone();
         let name = committee.member(&secret.public()).map_or_else(|| secret.public().short(), |m| m.name.clone());
