@@ -91,7 +91,7 @@ pub(crate) enum Shown {
     /// No receipt: it was not executed, as far as this node says.
     Nothing(RequestState),
     /// A receipt under a result that this member signed.
-    Signed { by: PublicKey, result: BlockResult, receipt: Receipt },
+    Signed { by: PublicKey, result: Box<BlockResult>, receipt: Receipt },
     /// A receipt under a certified result.
     Certified(Receipt),
 }
@@ -226,7 +226,7 @@ impl Verifier {
             if state == RequestState::Certified {
                 return Err(Falsehood::NoCertificate(result.height));
             }
-            return Ok(Shown::Signed { by: proof.signed.node, result, receipt });
+            return Ok(Shown::Signed { by: proof.signed.node, result: result.into(), receipt });
         }
         if self.certified(result.height, proof.certificate.as_ref())? != result {
             return Err(Falsehood::OtherResult(result.height));

@@ -235,7 +235,8 @@ fn bad_reads(cluster: &Cluster) {
 
 fn bad_requests(cluster: &Cluster) {
     let send = |bytes: &[u8]| cluster.post("/v1/execute", "application/octet-stream", bytes);
-    assert_problem(&send(b"garbage"), 400, "MALFORMED", "ends early");
+    assert_problem(&send(b"garbage"), 400, "MALFORMED", "kind of request has no variant 103");
+    assert_problem(&send(&[0, 7]), 400, "MALFORMED", "ends early");
     let mut trailing = request(cluster.genesis()).encode();
     trailing.push(0);
     assert_problem(&send(&trailing), 400, "MALFORMED", "1 bytes follow");

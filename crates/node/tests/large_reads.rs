@@ -25,7 +25,8 @@ fn key(n: usize) -> Key {
 
 fn records() -> BTreeMap<Key, Bytes> {
     // Text whose every byte is escaped in JSON, base64, and one of full size.
-    let value = |n: usize| if n % 2 == 0 { vec![b'"'; RECORD_BYTES] } else { vec![n as u8 | 0x80; RECORD_BYTES] };
+    let value =
+        |n: usize| if n.is_multiple_of(2) { vec![b'"'; RECORD_BYTES] } else { vec![n as u8 | 0x80; RECORD_BYTES] };
     let mut records: BTreeMap<_, _> = (0..RECORDS).map(|n| (key(n), Bytes::from(value(n)))).collect();
     records.insert(key(RECORDS), vec![0xff; VALUE_BYTES_MAX].into());
     records

@@ -72,8 +72,6 @@ struct World {
     others: [Other; 3],
     /// What each height left behind.
     past: Vec<PastHeight>,
-    /// All code that was ever used.
-    code: BTreeMap<Hash, Bytes>,
     /// Requests that were sent some time ago.
     sent: VecDeque<Made>,
     /// The last age that was tried in turn.
@@ -110,7 +108,6 @@ impl World {
             states: vec![state],
             others,
             past,
-            code: BTreeMap::new(),
             sent: VecDeque::new(),
             sweep: seed * history / SEEDS,
         }
@@ -393,11 +390,10 @@ impl World {
         let applied = support::apply(self.states.last().expect("height 0"), &bytes, &Native);
         compare(&applied, &expected, &block);
         self.past.push(past_height(&applied.state, &applied.decisions));
-        self.code.extend(applied.state.newest_code().map(|(digest, code)| (*digest, code.clone())));
         for (node, machine) in self.others.iter_mut().enumerate() {
             // Not drawn: the requests of a seed stay what they are.
             if (self.past.len() + node).is_multiple_of(7) {
-                machine.state = restarted(machine, &self.past[..self.past.len() - 1], &self.code, self.history);
+                machine.state = restarted(machine, &self.past[..self.past.len() - 1], self.history);
             }
             let state = &machine.state;
             let other = match node {
@@ -483,19 +479,19 @@ fn past_height(state: &State, decisions: &[Decision]) -> PastHeight {
 }
 
 /// The machine as a store gives it back: its records, the frame, and the heights of the window.
-fn restarted(machine: &Other, past: &[PastHeight], code: &BTreeMap<Hash, Bytes>, history: u64) -> State {
+fn restarted(machine: &Other, past: &[PastHeight], history: u64) -> State {
     let leaf =
         |(key, value): (&Key, &Bytes)| (Prefix::new(key.path(), Path::BITS), FrameNode::Leaf(ValueDigest::of(value)));
     let parts: BTreeMap<_, _> = machine.values.iter().map(leaf).chain(machine.state.tree().frame()).collect();
     // Stores keep more heights than the last T, but need not have the bytes of code that is not warm any more.
     let last = |heights: u64| &past[past.len().saturating_sub(heights as usize)..];
-    let used = last(history).iter().flat_map(|past| &past.code);
-    let warm: BTreeMap<_, _> = used.map(|used| (used.digest, code[&used.digest].clone())).collect();
+    let warm: BTreeMap<_, _> = machine.state.warm_code().map(|(digest, code)| (*digest, code.clone())).collect();
     let window = last(history + 2).to_vec();
     let kept = machine.state.tree().kept().to_vec();
     let peaks = machine.state.peaks().clone();
     let state =
         State::restore(genesis("test", history), kept, peaks, window, &warm, parts).expect("what was kept fits");
+    assert!(state.warm_code().eq(&warm), "restored at height {}", state.height());
     assert_eq!(state.tree().held(), machine.state.tree().held(), "restored at height {}", state.height());
     state
 }

@@ -172,7 +172,7 @@ fn compile_bombs_are_refused_or_counted() {
         "bytes of a function's body"
     );
     let split = with(&lines(5, |_| format!("(func (local i32) {})", blocks(3_000))));
-    let outcome = Case::wat(&split).run();
+    let outcome = Case::wat(&split).cold().run();
     assert!(outcome.result.is_ok() && outcome.gas > 100_000, "{outcome:?}");
     // Diamonds with many live values.
     let mut diamonds = String::from("(func (param i32)");
@@ -191,7 +191,7 @@ fn compile_bombs_are_refused_or_counted() {
     let deep = |i: usize| {
         format!("(func (local i64) {} (local.set 0 (i64.const {i})) {})", "(loop ".repeat(500), ")".repeat(500))
     };
-    let outcome = Case::wat(&with(&lines(100, deep))).run();
+    let outcome = Case::wat(&with(&lines(100, deep))).cold().run();
     assert!(outcome.result.is_ok() && outcome.gas > 150_000, "{outcome:?}");
 }
 

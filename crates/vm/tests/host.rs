@@ -4,7 +4,7 @@ mod common;
 
 use bytes::Bytes;
 use common::{Case, key};
-use pleach_types::limits::{ABORT_BYTES_MAX, EVENT_BYTES_MAX, EVENTS_MAX, KEY_BYTES_MAX, OUTPUT_BYTES_MAX};
+use pleach_types::limits::{ABORT_BYTES_MAX, EVENT_BYTES_MAX, EVENTS_MAX, KEY_BYTES_MAX, Limits, OUTPUT_BYTES_MAX};
 use pleach_types::receipt::{HostMisuse, Limited, Refusal};
 use pleach_types::{Key, PublicKey};
 
@@ -94,7 +94,8 @@ fn the_context_tells_who_where_and_when() {
     assert_eq!(read(3, 8), &0x0102_0304_0506_0708u64.to_le_bytes()[..]);
     assert_eq!(read(4, 32), &[7; 32][..]);
     assert_eq!(read(5, 4), &1u32.to_le_bytes()[..]);
-    for unknown in [6, 7, u32::MAX] {
+    assert_eq!(read(6, 4), &3u32.to_le_bytes()[..]);
+    for unknown in [7, 8, u32::MAX] {
         let body = format!(
             "(call $must (i32.eq (call $ctx_read (i32.const {unknown}) (i32.const 0) (i32.const 64)) (i32.const -1)))"
         );
@@ -363,7 +364,7 @@ fn every_host_function_costs_gas_also_when_refused() {
         let call = format!("(call ${} {})", import.name, vec![zero; import.parameters].join(" "));
         let call = if import.returns { format!("(drop {call})") } else { call };
         match loops(&call).refusal() {
-            Refusal::OutOfGas { limit } => assert_eq!(limit, 10_000_000),
+            Refusal::OutOfGas { limit } => assert_eq!(limit, Limits::default().gas),
             // Events run into their own limit first.
             Refusal::LimitExceeded { what: Limited::Events, .. } if import.name == "event" => {}
             other => panic!("{}: {other}", import.name),

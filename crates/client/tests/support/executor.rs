@@ -75,7 +75,7 @@ impl Executor for Native {
 }
 
 /// What translating any code costs.
-const COLD_GAS: u64 = 50_000;
+pub const COLD_GAS: u64 = 50_000;
 
 /// What an execution costs that depends on what no client knows beforehand: the height, and the identity.
 fn moods(call: &Execution<'_>) -> u64 {

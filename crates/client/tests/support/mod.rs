@@ -436,7 +436,8 @@ impl Cluster {
         let mut drops = manner.drops.lock().unwrap();
         if *drops > 0 {
             *drops -= 1;
-        } else {
+        } else if !chain.pool.contains(&bytes) {
+            // Several nodes are given the same request; a block holds it once.
             chain.pool.push(bytes);
         }
         Ok(ExecuteReply { identity: prepared.identity(), receipt: None })

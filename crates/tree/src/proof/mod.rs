@@ -77,7 +77,8 @@ impl Proof {
     /// ```
     /// use pleach_tree::{Path, Tree};
     ///
-    /// let tree: Tree = (0..100_u8).map(|n| (vec![n], "x")).collect();
+    /// let mut tree = Tree::new();
+    /// (0..100_u8).for_each(|n| drop(tree.insert(vec![n], "x")));
     /// let (one, two) = (Path::of(&[1]), Path::of(&[2]));
     /// assert!(tree.prove([[1]]).is_minimal_for(&[one]));
     /// assert!(!tree.prove([[1], [2]]).is_minimal_for(&[one]));
