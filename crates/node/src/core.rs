@@ -27,7 +27,7 @@ use crate::pool::Pool;
 use crate::resume::Resumed;
 use crate::service::ServiceError;
 use crate::transfer::wire::Message;
-use crate::transfer::{Fetch, Source};
+use crate::transfer::{Failure, Fetch, Source};
 use crate::waiters::Waiters;
 
 /// Heights that are kept for reads beside the window of the state machine.
@@ -296,10 +296,10 @@ impl Node {
     pub(crate) fn install(
         &self,
         height: Height,
-        fetched: impl FnOnce() -> Result<(State, Vec<WindowEntry>), String>,
-    ) -> Result<(), String> {
+        fetched: impl FnOnce() -> Result<(State, Vec<WindowEntry>), Failure>,
+    ) -> Result<(), Failure> {
         let mut delivered = lock(&self.delivered);
-        self.disk.settle().map_err(|e| e.to_string())?;
+        self.disk.settle()?;
         let (state, entries) = fetched()?;
         let (history, tip) = remembered(&state, entries, self.keep);
         *lock(&self.history) = history;
@@ -317,10 +317,6 @@ impl Node {
 
     pub(crate) fn kept_prefixes(&self) -> Vec<Prefix> {
         self.state().tree().kept().to_vec()
-    }
-
-    pub(crate) fn network(&self) -> Option<&Network> {
-        self.network.get()
     }
 
     /// The other members.
@@ -435,7 +431,7 @@ impl Application for Node {
 
     fn work(&self, now: Duration) {
         let Some(network) = self.network.get() else { return };
-        while let Some((from, ask)) = self.source.next() {
+        for (from, ask) in self.source.questions() {
             if let Some(answer) = self.answer(&from, &ask) {
                 // What gets lost is asked for again.
                 let _ = network.send(from, Message::Answer(answer).encode().into());

@@ -20,7 +20,7 @@ use rand::rngs::StdRng;
 
 use crate::access::{Distance, Doors, InProcess, SimulatedTime};
 use crate::disk::Disk;
-use crate::ledger::{Ledger, Observer};
+use crate::ledger::{Conduct, Ledger, Observer};
 
 type Context = deterministic::Context;
 
@@ -71,8 +71,8 @@ pub struct Cluster {
     lives: Vec<u32>,
     /// Members that lost their votes and do not vote yet.
     voteless: Vec<Arc<AtomicBool>>,
-    /// Members that send others false parts of states.
-    liars: Vec<bool>,
+    /// How members treat those that fetch a state from them.
+    conduct: Vec<Conduct>,
 }
 
 impl Cluster {
@@ -106,7 +106,7 @@ impl Cluster {
         let doors = Doors::default();
         let disks = (0..count).map(|_| Disk::default()).collect();
         let voteless = (0..count).map(|_| Arc::default()).collect();
-        let (lives, liars) = (vec![0; count], vec![false; count]);
+        let (lives, conduct) = (vec![0; count], vec![Conduct::Honest; count]);
         let mut cluster = Self {
             context,
             oracle,
@@ -121,7 +121,7 @@ impl Cluster {
             disks,
             lives,
             voteless,
-            liars,
+            conduct,
         };
         for member in 0..count {
             cluster.reconnect(member).await;
@@ -185,7 +185,7 @@ impl Cluster {
         let peers: Peers<Manager<_, Context>, Control<_, Context>> =
             Peers { provider: self.oracle.manager(), blocker: self.oracle.control(self.key(member)) };
         let context = self.context.child("member").with_attribute("n", member);
-        let observer = Observer::new(member, node.clone(), self.ledger.clone(), self.liars[member]);
+        let observer = Observer::new(member, node.clone(), self.ledger.clone(), self.conduct[member]);
         self.handles[member] = Some(start(context, channels, peers, settings, Arc::new(observer)));
         self.doors.open(member, node);
     }
@@ -265,9 +265,9 @@ impl Cluster {
         self.voteless[member].load(Ordering::Acquire)
     }
 
-    /// Makes a member, from its next start on, spoil every part of a state that it is asked for.
-    pub fn corrupt(&mut self, member: usize) {
-        self.liars[member] = true;
+    /// Makes a member, from its next start on, treat those that fetch a state from it like this.
+    pub fn corrupt(&mut self, member: usize, conduct: Conduct) {
+        self.conduct[member] = conduct;
     }
 
     /// Whether a member runs, or how it ended by itself.

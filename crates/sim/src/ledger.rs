@@ -306,22 +306,79 @@ fn differences(agreed: &Agreed, account: &Account) -> Option<Violation> {
     Some(Violation::Receipts { height, member, other, index })
 }
 
+/// How a member treats those that fetch a state from it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Conduct {
+    /// As it should.
+    #[default]
+    Honest,
+    /// The end of each part is not what is certified.
+    Spoils,
+    /// A part is one byte, [`DRIP`] after the question, of an item that is said to be as large as the largest.
+    Drips,
+}
+
+/// How long a member that drips takes for an answer: less than others take for silence, and slow enough for the network's quota.
+const DRIP: Duration = Duration::from_millis(300);
+
 /// A node under observation: the engine's [`Application`] in its place.
 #[derive(Clone)]
 pub struct Observer {
     member: usize,
     node: Arc<Node>,
     ledger: Ledger,
-    /// If it lies: its way to the others.
-    liar: Option<Arc<OnceLock<Network>>>,
+    conduct: Conduct,
+    /// The way to the others, for one that is not honest.
+    network: Arc<OnceLock<Network>>,
+    dripping: Arc<Mutex<Vec<Drip>>>,
+}
+
+/// An answer of a member that drips.
+struct Drip {
+    /// Since when it waits, once that is known.
+    since: Option<Duration>,
+    to: PublicKey,
+    answer: Bytes,
 }
 
 impl Observer {
-    /// Observes a node that has just been made. If it is to lie, it spoils what it hands out of its state.
+    /// Observes a node that has just been made.
     #[must_use]
-    pub fn new(member: usize, node: Arc<Node>, ledger: Ledger, lies: bool) -> Self {
+    pub fn new(member: usize, node: Arc<Node>, ledger: Ledger, conduct: Conduct) -> Self {
         ledger.stands(member, node.height());
-        Self { member, node, ledger, liar: lies.then(Arc::default) }
+        Self { member, node, ledger, conduct, network: Arc::default(), dripping: Arc::default() }
+    }
+
+    fn dripping(&self) -> MutexGuard<'_, Vec<Drip>> {
+        self.dripping.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends the answers that have waited for long enough.
+    fn drip(&self, now: Duration) {
+        let Some(network) = self.network.get() else { return };
+        let mut dripping = self.dripping();
+        let due = |drip: &mut Drip| now.saturating_sub(*drip.since.get_or_insert(now)) >= DRIP;
+        for Drip { to, answer, .. } in dripping.extract_if(.., due) {
+            let _ = network.send(to, answer);
+        }
+    }
+
+    /// What a member that is not honest says in the place of the node's answer to a question for a state.
+    fn false_answer(&self, from: &PublicKey, message: &Bytes) -> Option<Bytes> {
+        if self.conduct == Conduct::Honest {
+            return None;
+        }
+        let answer = self.node.answer_message(from, message)?;
+        match self.conduct {
+            Conduct::Honest => None,
+            Conduct::Spoils => {
+                let mut answer = answer.to_vec();
+                // The end is content, whatever is asked for.
+                answer.last_mut().into_iter().for_each(|byte| *byte ^= 1);
+                Some(answer.into())
+            }
+            Conduct::Drips => one_byte_of(&answer),
+        }
     }
 
     /// The receipt that the node shows of the request at this place of this block.
@@ -335,9 +392,8 @@ impl Observer {
 
 impl Application for Observer {
     fn start(&self, network: Network) {
-        if let Some(liar) = &self.liar {
-            let _ = liar.set(network.clone());
-        }
+        // The engine starts an application once.
+        let _ = self.network.set(network.clone());
         self.node.start(network);
     }
 
@@ -386,6 +442,7 @@ impl Application for Observer {
 
     fn work(&self, now: Duration) {
         self.node.work(now);
+        self.drip(now);
     }
 
     fn rejoin(&self, view: u64) {
@@ -393,15 +450,32 @@ impl Application for Observer {
     }
 
     fn received(&self, from: PublicKey, message: Bytes) {
-        if let Some(network) = self.liar.as_ref().and_then(|liar| liar.get())
-            && let Some(answer) = self.node.answer_message(&from, &message)
-        {
-            let mut answer = answer.to_vec();
-            // The end is content, whatever is asked for.
-            answer.last_mut().into_iter().for_each(|byte| *byte ^= 1);
-            let _ = network.send(from, answer.into());
-            return;
+        let Some(answer) = self.false_answer(&from, &message) else { return self.node.received(from, message) };
+        if self.conduct == Conduct::Drips {
+            self.dripping().push(Drip { since: None, to: from, answer });
+        } else if let Some(network) = self.network.get() {
+            let _ = network.send(from, answer);
         }
-        self.node.received(from, message);
     }
+}
+
+/// An answer with a part of an item, cut down to the part's first byte, with the greatest length that its item may claim.
+/// `None` if it is another answer. The form is that of `docs/protocol.md`.
+fn one_byte_of(answer: &[u8]) -> Option<Bytes> {
+    const PART: u8 = 4;
+    let tag = *answer.get(9).filter(|_| answer[0] == PART)?;
+    let (item, claimed): (_, u32) = match tag {
+        0 => (8, 320 << 20),
+        1 => (32, 2 << 20),
+        2 => (4, 8 << 20),
+        3 => (34, 8 << 20),
+        4 => (66, 8 << 20),
+        _ => (0, 8 + 64 * 32),
+    };
+    // Message, height, item, offset; then the length of the item, and the part behind its own length.
+    let head = 1 + 8 + 1 + item + 4;
+    // Where the item ends, something made up follows: there is no end to it.
+    let byte = answer.get(head + 4 + 4).copied().unwrap_or(0);
+    let parts = [&answer[..head], &claimed.to_le_bytes(), &1_u32.to_le_bytes(), &[byte]];
+    Some(parts.concat().into())
 }

@@ -11,6 +11,7 @@ use pleach_order::Application as _;
 use pleach_sim::access::Distance;
 use pleach_sim::bank::{self, account_key};
 use pleach_sim::cluster::{Cluster, Weather};
+use pleach_sim::ledger::Conduct;
 use pleach_sim::oracle::Oracle;
 use pleach_types::Partitioning;
 
@@ -110,7 +111,7 @@ fn a_lying_source_is_noticed_and_others_are_asked() {
         // Two copies bear one that is lost, or one that lies; three bear both.
         run(seed, 3, async |mut cluster, client| {
             cluster.crash(1).await;
-            cluster.corrupt(1);
+            cluster.corrupt(1, Conduct::Spoils);
             cluster.start(1).await;
             level(&cluster, &ALL).await;
             transfers(&client, 10).await;
@@ -120,6 +121,37 @@ fn a_lying_source_is_noticed_and_others_are_asked() {
             level(&cluster, &ALL).await;
             assert!(fetching.lies_noticed() > 0, "the liar was asked");
             holds_what_it_should(&cluster, 2).await;
+        });
+    }
+}
+
+/// A Byzantine member hands out its state a byte at a time and claims that there is no end to it. The member that fetches is
+/// needed: the other one falls silent afterwards.
+#[test]
+fn a_source_that_drips_does_not_keep_a_member_from_coming_back() {
+    for seed in 40..42 {
+        println!("seed {seed}");
+        run(seed, 3, async |mut cluster, client| {
+            // Where nothing is lost, drops come one after another without an end.
+            cluster.change_weather(Weather::CALM).await;
+            cluster.crash(1).await;
+            cluster.corrupt(1, Conduct::Drips);
+            cluster.start(1).await;
+            level(&cluster, &ALL).await;
+            transfers(&client, 10).await;
+            cluster.isolate(3).await;
+            let behind = node(&cluster, 3).height();
+            let goal = behind + 330;
+            assert!(cluster.reach(&[0, 1, 2], goal, Duration::from_secs(600)).await, "the others go on");
+            cluster.reconnect(3).await;
+            let fetching = node(&cluster, 3);
+            level(&cluster, &ALL).await;
+            assert!(fetching.lies_noticed() > 0, "the member that drips was asked");
+            assert!(fetching.status().oldest_height > behind, "the state was fetched");
+            cluster.crash(1).await;
+            assert!(transfers(&client, 10).await > 0, "the cluster goes on without the member that drips");
+            level(&cluster, &[0, 2, 3]).await;
+            holds_what_it_should(&cluster, 3).await;
         });
     }
 }

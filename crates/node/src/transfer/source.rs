@@ -9,13 +9,14 @@ use pleach_tree::{Path, Prefix};
 use pleach_types::certificate::ResultProof;
 use pleach_types::{Encode, Height, PublicKey};
 
+use super::inbox::Inbox;
 use super::plan::{groups, oldest};
 use super::wire::{Answer, Ask, Chunk, Item, part_bytes};
 use crate::core::Node;
 use crate::lock;
 
-/// Questions that wait, of all members together. What is lost is asked again.
-const ASKS_MAX: usize = 256;
+/// Questions that wait, of one member: twice as many as it asks at a time. What is lost is asked again.
+const ASKS_MAX: usize = 64;
 /// Heights without a question after which a pin goes.
 const PIN_IDLE: u64 = 512;
 /// Heights after which a pin goes in any case: the bound on what a slow or malicious member can make others keep.
@@ -30,7 +31,7 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// States that others fetch, and their questions.
 #[derive(Debug, Default)]
 pub(crate) struct Source {
-    asks: Mutex<VecDeque<(PublicKey, Ask)>>,
+    asks: Mutex<Inbox<Ask>>,
     /// One for each member at most, the last one that it asked for. Each holds back the disk's and the tree's memory of
     /// the heights since.
     pins: Mutex<BTreeMap<PublicKey, Pin>>,
@@ -48,15 +49,12 @@ struct Pin {
 impl Source {
     /// Queues a question. Cheap.
     pub(crate) fn ask(&self, from: PublicKey, ask: Ask) {
-        let mut asks = lock(&self.asks);
-        if asks.len() < ASKS_MAX {
-            asks.push_back((from, ask));
-        }
+        lock(&self.asks).push(from, ask, ASKS_MAX);
     }
 
-    /// The next question.
-    pub(crate) fn next(&self) -> Option<(PublicKey, Ask)> {
-        lock(&self.asks).pop_front()
+    /// The questions that wait.
+    pub(crate) fn questions(&self) -> Vec<(PublicKey, Ask)> {
+        lock(&self.asks).take()
     }
 
     /// The oldest height that is pinned: values, window and blocks from it on must stay.

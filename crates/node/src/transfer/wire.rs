@@ -3,15 +3,20 @@
 use bytes::{Bytes, BytesMut};
 use pleach_tree::{Path, Prefix};
 use pleach_types::codec::{self, DecodeError, Reader};
-use pleach_types::limits::{KEY_BYTES_MAX, MODULE_BYTES_MAX, REQUEST_BYTES_MAX, VALUE_BYTES_MAX};
-use pleach_types::{Decode, Encode, Hash, Height, Key};
+use pleach_types::limits::{
+    ABORT_BYTES_MAX, BLOCK_REQUESTS_MAX, EVENT_BYTES_MAX, EVENTS_MAX, KEY_BYTES_MAX, MODULE_BYTES_MAX,
+    OUTPUT_BYTES_MAX, REQUEST_BYTES_MAX, TOUCHED_MAX, VALUE_BYTES_MAX,
+};
+use pleach_types::{Decode, Encode, Hash, Height, Key, Limits};
 
 /// Bytes of a part of an item, at most.
 const PART_BYTES_MAX: usize = 256 << 10;
 /// Bytes of an item that is not an entry of the window, at most: a longest record, its proof, and what is around.
-const ITEM_BYTES_MAX: usize = 8 << 20;
-/// Bytes of an entry of the window, at most: receipts are the larger part of it.
-const ENTRY_BYTES_MAX: usize = 320 << 20;
+pub(super) const ITEM_BYTES_MAX: usize = 8 << 20;
+/// Bytes of an entry of the window beside what its requests brought about, at most: a result and a header.
+const ENTRY_OVERHEAD: usize = 64 << 10;
+/// Bytes of an entry of the window, at most, whatever the cluster: requests have one call until limits allow more.
+pub(super) const ENTRY_BYTES_MAX: usize = entry_bytes_max(BLOCK_REQUESTS_MAX, TOUCHED_MAX, 1);
 /// Bytes of the history of results, at most: a size, and a hash for each of its bits.
 const PEAKS_BYTES_MAX: usize = 8 + 64 * 32;
 /// Bytes of an offer, at most: a header and a certificate.
@@ -78,15 +83,24 @@ pub(crate) struct Chunk {
     pub records: Vec<(Key, Bytes)>,
 }
 
-impl Item {
-    /// How long its content may be.
-    pub(crate) const fn bytes_max(&self) -> usize {
-        match self {
-            Self::Entry(_) => ENTRY_BYTES_MAX,
-            Self::Code(_) => MODULE_BYTES_MAX,
-            Self::Written(_) | Self::Edge(_) | Self::Chunk { .. } => ITEM_BYTES_MAX,
-            Self::Peaks => PEAKS_BYTES_MAX,
+/// Bytes of an entry of a block with so many requests, each of which touches so many records and makes so many calls, at
+/// most. For each request there are a receipt, the paths that it wrote, and the digests and lengths of its code. A receipt
+/// has its place, what each call returned and announced with the lengths before, or why it was refused.
+const fn entry_bytes_max(requests: usize, touched: usize, calls: usize) -> usize {
+    let call = OUTPUT_BYTES_MAX + EVENT_BYTES_MAX + 8 * EVENTS_MAX + 8;
+    let receipt = 128 + ABORT_BYTES_MAX + KEY_BYTES_MAX + calls * call;
+    ENTRY_OVERHEAD + requests * (receipt + 32 * touched + 36 * calls)
+}
+
+/// How long the content of an item may be in a cluster with these limits.
+pub(super) const fn item_bytes_max(item: &Item, limits: &Limits) -> usize {
+    match item {
+        Item::Entry(_) => {
+            entry_bytes_max(limits.block_requests as usize, limits.touched as usize, limits.calls_max as usize)
         }
+        Item::Code(_) => MODULE_BYTES_MAX,
+        Item::Written(_) | Item::Edge(_) | Item::Chunk { .. } => ITEM_BYTES_MAX,
+        Item::Peaks => PEAKS_BYTES_MAX,
     }
 }
 
