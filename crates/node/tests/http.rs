@@ -241,7 +241,7 @@ fn bad_requests(cluster: &Cluster) {
     trailing.push(0);
     assert_problem(&send(&trailing), 400, "MALFORMED", "1 bytes follow");
     assert_problem(&send(&request(Hash([9; 32])).encode()), 400, "WRONG_GENESIS", &Hash([9; 32]).to_string());
-    assert_problem(&send(&request(cluster.genesis()).encode()), 400, "PROOF_INVALID", "height 0");
+    assert_problem(&send(&request(cluster.genesis()).encode()), 400, "PROOF_INVALID", "proof of 0 bytes");
     assert_problem(&cluster.post_json("/v1/execute", &json!({"request": "%%%"})), 400, "BAD_INPUT", "base64");
     assert_problem(&send(&vec![0; 12 << 20]), 413, "TOO_LARGE", "larger than");
 }

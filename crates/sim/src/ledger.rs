@@ -314,7 +314,7 @@ pub enum Conduct {
     Honest,
     /// The end of each part is not what is certified.
     Spoils,
-    /// A part is one byte, [`DRIP`] after the question, of an item that is said to be as large as the largest.
+    /// A part is one byte, `DRIP` after the question, of an item that is said to be as large as the largest.
     Drips,
 }
 
