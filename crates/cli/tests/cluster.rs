@@ -4,7 +4,8 @@
 mod common;
 
 use std::process::Stdio;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use common::{Folder, Process, Ran, base_port, eventually, pleach, run};
 
@@ -169,6 +170,44 @@ fn other_clusters(cluster: &Cluster) {
     command.env("PLEACH_NODE", format!("127.0.0.1:1,{node}")).env("PLEACH_GENESIS", genesis);
     let ran = common::ran(command.args(["get", "bank/transfer", "-o", "json"]).output().expect("the program runs"));
     assert_eq!(ran.succeeds().json("pleach.get/1")["records"][0]["present"], true);
+}
+
+/// Counts to 2,400,000, for 29 million gas: nearly all that a request may declare.
+///
+/// `(module (memory (export "memory") 1) (func (export "pleach_run") (local i32)
+///    (loop (br_if 0 (i32.lt_u (local.tee 0 (i32.add (local.get 0) (i32.const 1))) (i32.const 2400000))))))`
+const BURN: &[u8] = b"\0asm\x01\0\0\0\x01\x04\x01`\0\0\x03\x02\x01\0\x05\x03\x01\0\x01\x07\x17\x02\x06memory\x02\0\
+    \x0apleach_run\0\0\x0a\x18\x01\x16\x01\x01\x7f\x03@ \0A\x01j\"\0A\x80\xbe\x92\x01I\x0d\0\x0b\x0b";
+
+/// Valid requests that all run for as long as they may: the budget of a block keeps them from filling one, so that each
+/// block is voted for within its view, and others get through.
+#[test]
+fn clients_whose_operations_run_long_hold_nobody_up() {
+    let cluster = Cluster::start();
+    std::fs::write(cluster.folder.join("burn.wasm"), BURN).expect("a module");
+    cluster.run(&["key", "new", "owner.key"]).succeeds();
+    cluster.run(&["domain", "create", "fire", "--owner", "owner.key"]).succeeds();
+    cluster.run(&["op", "deploy", "burn.wasm", "fire/burn", "--as", "owner.key"]).succeeds();
+    let done = AtomicBool::new(false);
+    let burn = || {
+        let (mut burnt, until) = (0, Instant::now() + 3 * WAIT);
+        while !done.load(Ordering::Relaxed) && Instant::now() < until {
+            let called = cluster.run(&["call", "fire/burn", "--arguments-hex", "00", "-o", "json"]);
+            let gas = called.json("pleach.call/1")["receipt"]["gas"].as_u64().expect("gas");
+            assert!(gas > 25_000_000, "{gas}");
+            burnt += 1;
+        }
+        burnt
+    };
+    std::thread::scope(|scope| {
+        let burners: Vec<_> = (0..6).map(|_| scope.spawn(burn)).collect();
+        for n in 0..10 {
+            cluster.run(&["domain", "create", &format!("honest-{n}"), "--open"]).succeeds();
+        }
+        done.store(true, Ordering::Relaxed);
+        let burnt: u32 = burners.into_iter().map(|burner| burner.join().expect("a burner")).sum();
+        assert!(burnt >= 6, "each burner burns at least once");
+    });
 }
 
 #[test]
