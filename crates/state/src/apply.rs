@@ -204,6 +204,7 @@ impl<'a> Run<'a> {
             Decision::Receipt(receipt) => Some(receipt),
             Decision::Void(_) => None,
         }));
+        let window = before.window.push(self.trace);
         let mut peaks = before.peaks.clone();
         peaks.push(&before.result);
         let result = BlockResult {
@@ -211,14 +212,13 @@ impl<'a> Run<'a> {
             root,
             receipts: receipts.root().into(),
             written: written_digest(written),
-            code: code_digest(&self.trace.used_code()),
+            code: code_digest(window.newest_used()),
             history: peaks.root(),
             members: before.committee().digest(),
             next: before.committee().digest(),
         };
         let mut changes = self.written;
         changes.retain(|key, _| written.binary_search(&key.path()).is_ok());
-        let window = before.window.push(self.trace);
         let state = State { fixed: before.fixed.clone(), tree, window, peaks, result };
         Applied { state, decisions, receipts, changes }
     }

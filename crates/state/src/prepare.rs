@@ -144,7 +144,7 @@ impl Prepared {
 pub struct PreparedBlock {
     requests: Vec<Arc<Prepared>>,
     identities: BTreeSet<Identity>,
-    budget: Spent,
+    spent: Spent,
 }
 
 /// What requests take of a block.
@@ -220,11 +220,17 @@ impl PreparedBlock {
     /// # Errors
     /// [`BlockFault::OverBudget`], [`BlockFault::Twice`]: the block is as it was.
     pub fn push(&mut self, request: Arc<Prepared>, limits: &Limits) -> Result<(), BlockFault> {
-        let spent = self.budget.with(limits, request.len(), request.gas(), request.weight())?;
+        let spent = self.spent.with(limits, request.len(), request.gas(), request.weight())?;
+        self.add(request)?;
+        self.spent = spent;
+        Ok(())
+    }
+
+    /// Adds a request that the budget has room for.
+    fn add(&mut self, request: Arc<Prepared>) -> Result<(), BlockFault> {
         if !self.identities.insert(request.identity()) {
             return Err(BlockFault::Twice(request.identity()));
         }
-        self.budget = spent;
         self.requests.push(request);
         Ok(())
     }
@@ -235,9 +241,8 @@ impl PreparedBlock {
 /// # Errors
 /// The first rule that is broken.
 pub fn prepare(bytes: &Bytes, genesis: &Genesis, digest: &Hash) -> Result<Prepared, Unacceptable> {
-    let decoded = Decoded::of(bytes, genesis, digest)?;
-    let (request, proof) = decoded.split();
-    let prepared = request.check(proof.hash())?;
+    let (decoded, proof) = decode(bytes, genesis, digest)?;
+    let prepared = decoded.check(proof.hash())?;
     if signatures_hold([&prepared]) { Ok(prepared) } else { Err(Unacceptable::BadSignature) }
 }
 
@@ -245,8 +250,12 @@ pub fn prepare(bytes: &Bytes, genesis: &Genesis, digest: &Hash) -> Result<Prepar
 /// the work.
 #[must_use]
 pub fn prepare_all(requests: &[Bytes], genesis: &Genesis, digest: &Hash) -> Vec<Result<Prepared, Unacceptable>> {
-    let decoded = requests.iter().map(|bytes| Decoded::of(bytes, genesis, digest)).collect();
-    let mut all = check_all(decoded);
+    let mut fresh = Vec::with_capacity(requests.len());
+    let decode = |bytes| decode(bytes, genesis, digest).map(|decoded| fresh.push(decoded));
+    let decoded: Vec<Result<(), Unacceptable>> = requests.iter().map(decode).collect();
+    let mut checked = check_all(fresh);
+    let check = |decoded: Result<(), _>| decoded.and_then(|()| checked.next().expect("one for each that decodes"));
+    let mut all = decoded.into_iter().map(check).collect::<Vec<_>>();
     refuse_forged(&mut all);
     all
 }
@@ -264,42 +273,33 @@ pub fn prepare_block(
 ) -> Result<PreparedBlock, BlockFault> {
     let limits = &genesis.limits;
     let (mut spent, mut fresh, mut places) = (Spent::default(), Vec::new(), Vec::new());
-    for (index, bytes) in requests.iter().enumerate() {
-        // Number and bytes before anything is decoded.
-        spent = match known.get(index).and_then(Option::as_ref) {
-            Some(known) => spent.with(limits, known.len(), known.gas(), known.weight())?,
+    let mut known = known.into_iter().chain(std::iter::repeat(None)).take(requests.len()).collect::<Vec<_>>();
+    let at = |index, why| BlockFault::Request { index, why };
+    for (index, (bytes, known)) in requests.iter().zip(&known).enumerate() {
+        let (gas, weight) = match known {
+            Some(known) => (known.gas(), known.weight()),
             None => {
+                // Number and bytes before anything is decoded.
                 spent.with(limits, bytes.len(), 0, 0)?;
-                let decoded = Decoded::of(bytes, genesis, digest).map_err(|why| BlockFault::Request { index, why })?;
+                let (decoded, proof) = decode(bytes, genesis, digest).map_err(|why| at(index, why))?;
+                let costs = (decoded.request.body.gas, decoded.weight);
                 places.push(index);
-                let with = spent.with(limits, bytes.len(), decoded.request.request.body.gas, decoded.request.weight)?;
-                fresh.push(Ok(decoded));
-                with
+                fresh.push((decoded, proof));
+                costs
             }
         };
+        spent = spent.with(limits, bytes.len(), gas, weight)?;
     }
-    let mut fresh = check_all(fresh);
-    for (place, checked) in places.iter().zip(&mut fresh) {
-        if let Err(why) = checked {
-            return Err(BlockFault::Request { index: *place, why: why.clone() });
-        }
+    for (index, checked) in places.iter().zip(check_all(fresh)) {
+        known[*index] = Some(Arc::new(checked.map_err(|why| at(*index, why))?));
     }
-    if !signatures_hold(fresh.iter().flatten()) {
+    let all: Vec<_> = known.into_iter().flatten().collect();
+    if !signatures_hold(places.iter().map(|index| &*all[*index])) {
         // Whose it is does not matter: the block is invalid, and nobody should be made to look for it.
-        return Err(BlockFault::Request {
-            index: places.first().copied().unwrap_or(0),
-            why: Unacceptable::BadSignature,
-        });
+        return Err(at(places.first().copied().unwrap_or(0), Unacceptable::BadSignature));
     }
-    let mut fresh = fresh.into_iter().flatten();
-    let mut block = PreparedBlock::default();
-    for index in 0..requests.len() {
-        let request = match known.get(index).and_then(Option::as_ref) {
-            Some(known) => known.clone(),
-            None => Arc::new(fresh.next().expect("one for each that was not known")),
-        };
-        block.push(request, limits)?;
-    }
+    let mut block = PreparedBlock { spent, ..PreparedBlock::default() };
+    all.into_iter().try_for_each(|request| block.add(request))?;
     Ok(block)
 }
 
@@ -326,70 +326,39 @@ fn refuse_forged(all: &mut [Result<Prepared, Unacceptable>]) {
 }
 
 /// Hashes proofs together and checks what they say, in the order given.
-fn check_all(decoded: Vec<Result<Decoded, Unacceptable>>) -> Vec<Result<Prepared, Unacceptable>> {
-    let (requests, proofs): (Vec<_>, Vec<_>) =
-        decoded.into_iter().map(|decoded| decoded.map(Decoded::split).unzip()).unzip();
-    let mut hashed = Proof::hash_many(proofs.into_iter().flatten().collect()).into_iter();
-    let check = |request: Result<Counted, Unacceptable>| {
-        request.and_then(|request| request.check(hashed.next().expect("one for each that decodes")))
-    };
-    requests.into_iter().map(check).collect()
+fn check_all(decoded: Vec<(Decoded, Proof)>) -> impl Iterator<Item = Result<Prepared, Unacceptable>> {
+    let (requests, proofs): (Vec<_>, Vec<_>) = decoded.into_iter().unzip();
+    requests.into_iter().zip(Proof::hash_many(proofs)).map(|(request, hashed)| request.check(hashed))
 }
 
-/// As `Option::unzip`: the first half keeps the error.
-trait Unzip<A, B> {
-    fn unzip(self) -> (Result<A, Unacceptable>, Option<B>);
-}
-
-impl<A, B> Unzip<A, B> for Result<(A, B), Unacceptable> {
-    fn unzip(self) -> (Result<A, Unacceptable>, Option<B>) {
-        match self {
-            Ok((a, b)) => (Ok(a), Some(b)),
-            Err(why) => (Err(why), None),
-        }
-    }
-}
-
-/// A request within all limits, and its proof, which has yet to be hashed.
+/// A request within all limits, and what its bytes cost. Its proof, which came with it, has yet to be hashed.
 struct Decoded {
-    request: Counted,
-    proof: Proof,
-}
-
-/// A request within all limits, and what its bytes cost.
-struct Counted {
     request: Request,
     length: usize,
     weight: u64,
 }
 
-impl Decoded {
-    fn of(bytes: &Bytes, genesis: &Genesis, digest: &Hash) -> Result<Self, Unacceptable> {
-        let limits = &genesis.limits;
-        within("request bytes", bytes.len(), limits.request_bytes)?;
-        let malformed = |e: pleach_types::DecodeError| Unacceptable::Malformed(e.to_string());
-        match Kind::of(bytes).map_err(malformed)? {
-            Kind::Client => {}
-            Kind::System(action) => return Err(Unacceptable::SystemRequest(action.name().into())),
-        }
-        let request = Request::decode_shared(bytes.clone()).map_err(malformed)?;
-        if request.body.genesis != *digest {
-            return Err(Unacceptable::WrongGenesis { found: request.body.genesis, expected: *digest });
-        }
-        check_limits(&request, limits)?;
-        let proof =
-            Proof::decode(&request.proof, &request_proof()).map_err(|e| Unacceptable::ProofInvalid(e.to_string()))?;
-        let keys = request.body.touched.len() + request.body.calls.len();
-        let weight = weight(bytes.len(), request.signatures.len(), proof.node_count(), keys);
-        Ok(Self { request: Counted { request, length: bytes.len(), weight }, proof })
+fn decode(bytes: &Bytes, genesis: &Genesis, digest: &Hash) -> Result<(Decoded, Proof), Unacceptable> {
+    let limits = &genesis.limits;
+    within("request bytes", bytes.len(), limits.request_bytes)?;
+    let malformed = |e: pleach_types::DecodeError| Unacceptable::Malformed(e.to_string());
+    match Kind::of(bytes).map_err(malformed)? {
+        Kind::Client => {}
+        Kind::System(action) => return Err(Unacceptable::SystemRequest(action.name().into())),
     }
-
-    fn split(self) -> (Counted, Proof) {
-        (self.request, self.proof)
+    let request = Request::decode_shared(bytes.clone()).map_err(malformed)?;
+    if request.body.genesis != *digest {
+        return Err(Unacceptable::WrongGenesis { found: request.body.genesis, expected: *digest });
     }
+    check_limits(&request, limits)?;
+    let proof =
+        Proof::decode(&request.proof, &request_proof()).map_err(|e| Unacceptable::ProofInvalid(e.to_string()))?;
+    let keys = request.body.touched.len() + request.body.calls.len();
+    let weight = weight(bytes.len(), request.signatures.len(), proof.node_count(), keys);
+    Ok((Decoded { request, length: bytes.len(), weight }, proof))
 }
 
-impl Counted {
+impl Decoded {
     /// Checks what needs the proof. Whether its root was ever a root of this cluster is for the state to say.
     fn check(self, hashed: HashedProof) -> Result<Prepared, Unacceptable> {
         let Self { request, length, weight } = self;

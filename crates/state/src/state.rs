@@ -12,7 +12,7 @@ use pleach_types::{BlockResult, Committee, Genesis, Hash, Height, Identity, Key,
 use thiserror::Error;
 
 use crate::prepare::Prepared;
-use crate::window::{Remembered, Warm, Window, warm_code};
+use crate::window::{Remembered, Window, warm_code};
 
 /// Everything that the next block's execution depends on. Cloning shares everything.
 ///
@@ -131,12 +131,12 @@ fn warm_bytes(
     newest: Height,
     heights: &[PastHeight],
     code: &BTreeMap<Hash, Bytes>,
-) -> Result<BTreeMap<Hash, Warm>, RestoreError> {
-    let used = heights.iter().flat_map(|past| past.code.iter().map(|used| (past.result.height, used)));
+) -> Result<BTreeMap<Hash, Bytes>, RestoreError> {
+    let used = heights.iter().map(|past| (past.result.height, &past.code[..]));
     let warm = warm_code(genesis, newest, used).into_iter();
-    warm.map(|(digest, (used, listed))| match code.get(&digest) {
-        Some(bytes) if bytes.len() == listed as usize => Ok((digest, Warm { code: bytes.clone(), used })),
-        found => Err(RestoreError::Code { height: used, digest, listed, found: found.map(Bytes::len) }),
+    warm.map(|(digest, (height, listed))| match code.get(&digest) {
+        Some(bytes) if bytes.len() == listed as usize => Ok((digest, bytes.clone())),
+        found => Err(RestoreError::Code { height, digest, listed, found: found.map(Bytes::len) }),
     })
     .collect()
 }
@@ -193,9 +193,10 @@ impl State {
     ) -> Result<Self, RestoreError> {
         let fixed = Fixed::new(genesis)?;
         let result = heights.last().ok_or(RestoreError::NoHeights)?.result;
-        let (height, expected) = (result.height, result.history);
-        if peaks.size() != height || peaks.root() != expected {
-            return Err(RestoreError::History { size: peaks.size(), found: peaks.root(), height, expected });
+        let height = result.height;
+        if !peaks.precede(&result) {
+            let (size, found, expected) = (peaks.size(), peaks.root(), result.history);
+            return Err(RestoreError::History { size, found, height, expected });
         }
         if result.members != fixed.committee.digest() {
             let expected = fixed.committee.digest();

@@ -9,7 +9,6 @@
 //! that fits of all code of the window, the last used first: it follows from the order alone, and whoever has the
 //! window's list of what was run when has the set, whatever happened on the way.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -47,51 +46,76 @@ pub struct Remembered {
 pub struct Window {
     /// T: how many blocks are remembered.
     history: u64,
-    /// The most bytes of warm code.
-    warm_bytes_max: u64,
     newest: Height,
     traces: RedBlackTreeMapSync<Height, Arc<Remembered>>,
     identities: RedBlackTreeMapSync<Identity, Height>,
-    code: RedBlackTreeMapSync<Hash, Warm>,
-    /// When each warm code was last run, the longest ago first.
-    by_use: RedBlackTreeSetSync<(Height, Hash)>,
-    /// Bytes of all warm code.
-    warm_bytes: u64,
+    warm: WarmSet,
+    /// The bytes of the code in `warm`.
+    code: RedBlackTreeMapSync<Hash, Bytes>,
 }
 
-/// Code that is warm.
+/// Which code is warm, by the rule at the head of the module and nothing else: no bytes.
 #[derive(Clone, Debug)]
-pub struct Warm {
-    /// Its bytes.
-    pub code: Bytes,
-    /// The height that last ran it.
-    pub used: Height,
+struct WarmSet {
+    /// The most bytes of it.
+    bytes_max: u64,
+    /// Bytes of all of it.
+    bytes: u64,
+    /// The height that last ran each, and its size.
+    last_use: RedBlackTreeMapSync<Hash, (Height, u32)>,
+    /// The longest ago first.
+    by_use: RedBlackTreeSetSync<(Height, Hash)>,
+}
+
+impl WarmSet {
+    fn new(bytes_max: u64) -> Self {
+        let (last_use, by_use) = (RedBlackTreeMapSync::new_sync(), RedBlackTreeSetSync::new_sync());
+        Self { bytes_max, bytes: 0, last_use, by_use }
+    }
+
+    /// Code was run at a height, which is not below any before. Returns what is not warm any more, for want of room.
+    fn ran(&mut self, height: Height, code: &[UsedCode]) -> Vec<Hash> {
+        for UsedCode { digest, bytes } in code {
+            self.cool(digest);
+            self.bytes += u64::from(*bytes);
+            self.by_use.insert_mut((height, *digest));
+            self.last_use.insert_mut(*digest, (height, *bytes));
+        }
+        let mut crowded_out = Vec::new();
+        while self.bytes > self.bytes_max
+            && let Some((_, digest)) = self.by_use.first().copied()
+        {
+            self.cool(&digest);
+            crowded_out.push(digest);
+        }
+        crowded_out
+    }
+
+    /// Code is not warm any more, if it was.
+    fn cool(&mut self, digest: &Hash) {
+        let Some((height, bytes)) = self.last_use.get(digest).copied() else { return };
+        self.last_use.remove_mut(digest);
+        self.by_use.remove_mut(&(height, *digest));
+        self.bytes -= u64::from(bytes);
+    }
 }
 
 /// The code that is warm after the block of height `newest`, by digest, with the height that last ran it and its size.
-/// `used` is the code that was run at each of the last T heights, in any order; what is older is not looked at.
+/// `used` is the code that was run at each of the last T heights, in ascending order of the heights; what is older is not
+/// looked at.
 ///
 /// A member that starts, or fetches a state, learns from this which bytes it needs, before it has any.
 pub fn warm_code<'a>(
     genesis: &Genesis,
     newest: Height,
-    used: impl IntoIterator<Item = (Height, &'a UsedCode)>,
+    used: impl IntoIterator<Item = (Height, &'a [UsedCode])>,
 ) -> BTreeMap<Hash, (Height, u32)> {
     let oldest = Window::oldest(genesis.history, newest);
-    let mut last: BTreeMap<Hash, (Height, u32)> = BTreeMap::new();
-    for (height, used) in used.into_iter().filter(|(height, _)| (oldest..=newest).contains(height)) {
-        let entry = last.entry(used.digest).or_insert((height, used.bytes));
-        *entry = (height, used.bytes).max(*entry);
+    let mut warm = WarmSet::new(genesis.limits.warm_code_bytes.into());
+    for (height, used) in used.into_iter().filter(|(height, _)| *height >= oldest) {
+        warm.ran(height, used);
     }
-    let mut by_use: Vec<_> = last.into_iter().collect();
-    by_use.sort_unstable_by_key(|(digest, (height, _))| Reverse((*height, *digest)));
-    let mut room = u64::from(genesis.limits.warm_code_bytes);
-    let fits = |(_, (_, bytes)): &(Hash, (Height, u32))| {
-        let left = room.checked_sub((*bytes).into());
-        room = left.unwrap_or(room);
-        left.is_some()
-    };
-    by_use.into_iter().take_while(fits).collect()
+    warm.last_use.iter().map(|(digest, last)| (*digest, *last)).collect()
 }
 
 impl Window {
@@ -99,13 +123,11 @@ impl Window {
     pub fn genesis(history: u64, warm_bytes_max: u64) -> Self {
         Self {
             history,
-            warm_bytes_max,
             newest: 0,
             traces: RedBlackTreeMapSync::new_sync(),
             identities: RedBlackTreeMapSync::new_sync(),
+            warm: WarmSet::new(warm_bytes_max),
             code: RedBlackTreeMapSync::new_sync(),
-            by_use: RedBlackTreeSetSync::new_sync(),
-            warm_bytes: 0,
         }
     }
 
@@ -115,22 +137,20 @@ impl Window {
     }
 
     /// The window after these heights, none of which is before [`Window::oldest`] of `newest`, the last one. `code` has
-    /// the bytes of exactly the code that is warm then ([`warm_code`]).
+    /// the bytes of the code that is warm then ([`warm_code`]).
     pub fn restore(
         history: u64,
         warm_bytes_max: u64,
         newest: Height,
         traces: BTreeMap<Height, Remembered>,
-        code: BTreeMap<Hash, Warm>,
+        code: impl IntoIterator<Item = (Hash, Bytes)>,
     ) -> Self {
         let mut window = Self::genesis(history, warm_bytes_max);
         window.newest = newest;
         for (height, trace) in traces {
             window.remember(height, trace);
         }
-        for (digest, Warm { code, used }) in code {
-            window.warm_up(digest, code, used);
-        }
+        window.code = code.into_iter().collect();
         window
     }
 
@@ -154,47 +174,39 @@ impl Window {
 
     /// The code with this digest, if it is warm.
     pub fn warm(&self, digest: &Hash) -> Option<&Bytes> {
-        self.code.get(digest).map(|warm| &warm.code)
+        self.code.get(digest)
     }
 
     /// The height that last ran the code with this digest, if it is warm.
     pub fn warm_since(&self, digest: &Hash) -> Option<Height> {
-        self.code.get(digest).map(|warm| warm.used)
+        self.warm.last_use.get(digest).map(|(height, _)| *height)
     }
 
     /// All warm code.
     pub fn warm_code(&self) -> impl Iterator<Item = (&Hash, &Bytes)> {
-        self.code.iter().map(|(digest, warm)| (digest, &warm.code))
+        self.code.iter()
     }
 
     /// The window after the next block.
     pub fn push(&self, trace: BlockTrace) -> Self {
-        let newest = self.newest + 1;
         let mut next = self.clone();
-        next.newest = newest;
-        next.add(newest, trace);
-        if let Some(expired) = newest.checked_sub(self.history) {
+        next.newest += 1;
+        let used = trace.used_code();
+        trace.code.into_iter().for_each(|(digest, code)| next.code.insert_mut(digest, code));
+        // Takes away again what there is no room for.
+        next.remember(next.newest, Remembered { identities: trace.identities, code: used });
+        if let Some(expired) = next.newest.checked_sub(self.history) {
             next.forget(expired);
         }
         next
     }
 
-    fn add(&mut self, height: Height, trace: BlockTrace) {
-        self.remember(height, Remembered { code: trace.used_code(), identities: trace.identities });
-        for (digest, code) in trace.code {
-            self.cool(&digest);
-            self.warm_up(digest, code, height);
-        }
-        while self.warm_bytes > self.warm_bytes_max
-            && let Some((_, digest)) = self.by_use.first().copied()
-        {
-            self.cool(&digest);
-        }
-    }
-
     fn remember(&mut self, height: Height, trace: Remembered) {
         for identity in &trace.identities {
             self.identities.insert_mut(*identity, height);
+        }
+        for digest in self.warm.ran(height, &trace.code) {
+            self.code.remove_mut(&digest);
         }
         self.traces.insert_mut(height, Arc::new(trace));
     }
@@ -208,23 +220,9 @@ impl Window {
         }
         for UsedCode { digest, .. } in &trace.code {
             if self.warm_since(digest) == Some(height) {
-                self.cool(digest);
+                self.warm.cool(digest);
+                self.code.remove_mut(digest);
             }
         }
-    }
-
-    /// Code that is not warm becomes warm.
-    fn warm_up(&mut self, digest: Hash, code: Bytes, used: Height) {
-        self.warm_bytes += code.len() as u64;
-        self.by_use.insert_mut((used, digest));
-        self.code.insert_mut(digest, Warm { code, used });
-    }
-
-    /// Code is not warm any more, if it was.
-    fn cool(&mut self, digest: &Hash) {
-        let Some(Warm { code, used }) = self.code.get(digest).cloned() else { return };
-        self.code.remove_mut(digest);
-        self.by_use.remove_mut(&(used, *digest));
-        self.warm_bytes -= code.len() as u64;
     }
 }

@@ -73,6 +73,12 @@ impl Peaks {
         self.size = self.size.checked_add(1).expect("fewer than 2^64 heights");
     }
 
+    /// Whether these are the results of all heights below that of `result`, as it says itself.
+    #[must_use]
+    pub fn precede(&self, result: &BlockResult) -> bool {
+        self.size == result.height && self.root() == result.history
+    }
+
     /// The root of the history.
     #[must_use]
     pub fn root(&self) -> Hash {
@@ -183,6 +189,39 @@ fn split(leaves: u64) -> u64 {
     1 << (63 - (leaves - 1).leading_zeros())
 }
 
+/// The way from a node up to the root, as both checks go it.
+struct Climb {
+    /// The place of the node on its level.
+    at: u64,
+    /// The place of the last node of the level: 0 on that of the root.
+    last: u64,
+}
+
+/// On which side of a node its neighbour is.
+enum Side {
+    Left,
+    Right,
+}
+
+impl Climb {
+    /// Goes up past the next neighbour. `None` from the root.
+    fn next(&mut self) -> Option<Side> {
+        if self.last == 0 {
+            return None;
+        }
+        let side = if self.at & 1 == 1 || self.at == self.last {
+            // The last node of a level without a neighbour stands for itself on the level above.
+            let skipped = self.at.trailing_zeros().min(63);
+            (self.at, self.last) = (self.at >> skipped, self.last >> skipped);
+            Side::Left
+        } else {
+            Side::Right
+        };
+        (self.at, self.last) = (self.at >> 1, self.last >> 1);
+        Some(side)
+    }
+}
+
 /// Checks that `leaf` is that of `height` in the history of `size` results with this root (RFC 9162, 2.1.3.2).
 ///
 /// # Errors
@@ -198,22 +237,14 @@ pub fn check_inclusion(
         return Err(HistoryError::Height { height, size });
     }
     let wrong = HistoryError::Length { found: siblings.len() };
-    let (mut at, mut last, mut found) = (height, size - 1, *leaf);
+    let (mut climb, mut found) = (Climb { at: height, last: size - 1 }, *leaf);
     for sibling in siblings {
-        if last == 0 {
-            return Err(wrong);
-        }
-        if at & 1 == 1 || at == last {
-            found = node(sibling, &found);
-            // The last node of a level without a neighbour stands for itself on the level above.
-            let skipped = at.trailing_zeros().min(63);
-            (at, last) = (at >> skipped, last >> skipped);
-        } else {
-            found = node(&found, sibling);
-        }
-        (at, last) = (at >> 1, last >> 1);
+        found = match climb.next().ok_or(wrong)? {
+            Side::Left => node(sibling, &found),
+            Side::Right => node(&found, sibling),
+        };
     }
-    if last != 0 {
+    if climb.last != 0 {
         return Err(wrong);
     }
     if found == *root { Ok(()) } else { Err(HistoryError::Root { found, expected: *root }) }
@@ -237,27 +268,19 @@ pub fn check_consistency(first: (u64, &Hash), second: (u64, &Hash), proof: &[Has
         let known = if old == 0 { Hash::default() } else { *new_root };
         return if proof.is_empty() { same(known, old_root) } else { Err(wrong) };
     }
-    let (mut at, mut last) = (old - 1, new - 1);
-    let complete = at.trailing_ones();
-    (at, last) = (at >> complete, last >> complete);
+    let complete = (old - 1).trailing_ones();
+    let mut climb = Climb { at: (old - 1) >> complete, last: (new - 1) >> complete };
     // An older tree that is one complete subtree is known by its root.
     let mut hashes = old.is_power_of_two().then_some(old_root).into_iter().chain(proof);
     let start = *hashes.next().ok_or(wrong)?;
     let (mut found_old, mut found_new) = (start, start);
     for hash in hashes {
-        if last == 0 {
-            return Err(wrong);
+        match climb.next().ok_or(wrong)? {
+            Side::Left => (found_old, found_new) = (node(hash, &found_old), node(hash, &found_new)),
+            Side::Right => found_new = node(&found_new, hash),
         }
-        if at & 1 == 1 || at == last {
-            (found_old, found_new) = (node(hash, &found_old), node(hash, &found_new));
-            let skipped = at.trailing_zeros().min(63);
-            (at, last) = (at >> skipped, last >> skipped);
-        } else {
-            found_new = node(&found_new, hash);
-        }
-        (at, last) = (at >> 1, last >> 1);
     }
-    if last != 0 {
+    if climb.last != 0 {
         return Err(wrong);
     }
     same(found_old, old_root)?;

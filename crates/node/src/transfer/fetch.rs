@@ -356,7 +356,7 @@ impl Transfer {
 
     /// All entries are there: they tell what code is warm and what was written.
     fn plan_the_rest(&mut self, genesis: &Genesis) {
-        let used = self.entries.iter().flat_map(|(height, entry)| entry.code.iter().map(|used| (*height, used)));
+        let used = self.entries.iter().map(|(height, entry)| (*height, &entry.code[..]));
         let code = warm_code(genesis, self.target.result.height, used);
         self.written = groups(self.entries.values().flat_map(|entry| &entry.written));
         let written = (0..self.written.len()).map(|group| Item::Written(group as u32));

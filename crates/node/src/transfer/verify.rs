@@ -57,7 +57,7 @@ pub(super) fn entry(encoded: &Bytes, result: &BlockResult, block: &Hash) -> Resu
 /// Checks the history of results against what the result says of it.
 pub(super) fn peaks(encoded: &Bytes, result: &BlockResult) -> Result<Peaks, Lie> {
     let peaks = Peaks::decode_shared(encoded.clone())?;
-    if peaks.size() == result.height && peaks.root() == result.history {
+    if peaks.precede(result) {
         return Ok(peaks);
     }
     Err(Lie::History { size: peaks.size(), root: peaks.root() })
