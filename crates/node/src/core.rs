@@ -1,6 +1,6 @@
 //! The node as the engine sees it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -34,6 +34,8 @@ use crate::waiters::Waiters;
 const HEIGHTS_KEPT_MIN: u64 = 256;
 /// How far a request's `base` may be ahead of this node: the client read from a faster one.
 const BASE_AHEAD_MAX: u64 = 64;
+/// Blocks that are kept as they were checked, until they are executed. One at a time is proposed; some never become final.
+const CHECKED_MAX: usize = 8;
 
 /// One member of a cluster, without the runtime that drives it.
 pub struct Node {
@@ -58,6 +60,8 @@ pub struct Node {
     pub(crate) replayed: AtomicBool,
     pub(crate) disk: Disk,
     chain: Chain,
+    /// Blocks that are valid by their bytes and were not executed since, the oldest first.
+    checked: Mutex<VecDeque<(Hash, Arc<PreparedBlock>)>>,
     executor: Arc<dyn Executor>,
     network: OnceLock<Network>,
     /// States that others fetch from here.
@@ -105,6 +109,7 @@ impl Node {
             replayed: AtomicBool::new(false),
             disk,
             chain: Chain::new(tip),
+            checked: Mutex::default(),
             executor,
             network: OnceLock::new(),
             source: Source::default(),
@@ -231,7 +236,15 @@ impl Node {
 
     /// The requests of a block in their checked form: from the pool where they wait there, together otherwise. `None` if the
     /// block is invalid by its bytes: such a block does nothing but cost its leader the view.
-    fn prepare_block(&self, block: &Block) -> Option<PreparedBlock> {
+    ///
+    /// A block is checked when it is proposed and executed when the next one builds on it, so what came of the check is
+    /// kept in between.
+    fn prepare_block(&self, block: &Block) -> Option<Arc<PreparedBlock>> {
+        let digest = block.digest();
+        let of = |checked: &&(Hash, Arc<PreparedBlock>)| checked.0 == digest;
+        if let Some((_, prepared)) = lock(&self.checked).iter().find(of) {
+            return Some(prepared.clone());
+        }
         let known = {
             let pool = lock(&self.pool);
             block.digests().iter().map(|content| pool.prepared(content)).collect()
@@ -241,12 +254,22 @@ impl Node {
             let (height, leader) = (block.header.height, block.header.context.leader);
             debug!(height, %leader, %fault, "a proposed block is invalid");
         };
-        prepared.inspect_err(told).ok()
+        let prepared = Arc::new(prepared.inspect_err(told).ok()?);
+        let mut checked = lock(&self.checked);
+        checked.push_back((digest, prepared.clone()));
+        if checked.len() > CHECKED_MAX {
+            checked.pop_front();
+        }
+        Some(prepared)
     }
 
     /// What a block comes to, if it is valid by its bytes.
     fn apply(&self, state: &State, block: &Block) -> Option<Applied> {
-        Some(state.apply(&self.prepare_block(block)?, &*self.executor))
+        let prepared = self.prepare_block(block)?;
+        let digest = block.digest();
+        // No block is executed twice.
+        lock(&self.checked).retain(|(of, _)| *of != digest);
+        Some(state.apply(&prepared, &*self.executor))
     }
 
     fn reach(&self, digest: &Hash, missing: &[Arc<Block>]) -> Option<Arc<Executed>> {
@@ -341,9 +364,9 @@ impl Node {
 fn remembered(state: &State, mut entries: Vec<WindowEntry>, keep: u64) -> (History, Arc<Executed>) {
     let mut history = History::new(keep);
     let newest = entries.pop().expect("a state that was restored has its own height");
-    entries.into_iter().for_each(|entry| history.push(Final::stored(entry, None), newest.result.height));
-    let tip = Arc::new(Executed::stored(&newest, state.clone()));
     let height = newest.result.height;
+    entries.into_iter().for_each(|entry| history.push(Final::stored(entry, None), height));
+    let tip = Arc::new(Executed::stored(&newest, state.clone()));
     history.push(Final::stored(newest, Some(state.clone())), height);
     (history, tip)
 }
