@@ -7,13 +7,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use pleach_client::arguments::bank;
 use pleach_state::{State, prepare, prepare_all, prepare_block};
-
-use crate::setup::{COLD_GAS, TRANSFER_GAS};
 use pleach_types::execution::{Execution, Executor as _};
 use pleach_types::{Body, Call, Encode, Hash, Key, Request, SecretKey};
 use pleach_vm::Vm;
 
-use crate::setup;
+use crate::setup::{self, COLD_GAS, TRANSFER_GAS};
 
 /// Accounts: as many as fit a genesis beside the rules.
 const ACCOUNTS: usize = 900;

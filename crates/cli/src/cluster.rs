@@ -64,8 +64,8 @@ impl ClusterPlan {
         let nodes = self.members.iter().map(|member| member.public.clone()).collect();
         let profile = Profile { genesis: genesis.digest(), nodes };
         files::write_new(&folder.join(PROFILE_FILE), &profile.text())?;
-        let copies = usize::from(self.partitioning.replicas).min(genesis.members.len());
-        Ok(ClusterFiles { genesis: genesis.digest(), faults: faults(genesis.members.len()), copies })
+        let faults = faults(genesis.members.len());
+        Ok(ClusterFiles { genesis: genesis.digest(), faults, copies: genesis.copies() })
     }
 
     fn genesis(&self, secrets: &[SecretKey]) -> Result<Genesis, CliError> {

@@ -136,13 +136,7 @@ fn problem(status: StatusCode, body: &[u8]) -> TransportError {
     let busy = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
     if busy {
         let detail = format!("HTTP status {status}");
-        return TransportError::Problem(Problem {
-            code: "OVERLOADED".into(),
-            detail,
-            hint: String::new(),
-            retryable: true,
-            fits: None,
-        });
+        return TransportError::Problem(Problem::new("OVERLOADED", detail, "", true));
     }
     TransportError::BadReply(format!("HTTP status {status} without a problem document"))
 }

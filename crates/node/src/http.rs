@@ -123,8 +123,7 @@ fn bad_input(detail: String, hint: &str) -> Failure {
     // What others say of an input may repeat all of it.
     let detail =
         if detail.len() > DETAIL_BYTES_MAX { detail.chars().take(DETAIL_BYTES_MAX / 4).collect() } else { detail };
-    let problem = Problem { code: "BAD_INPUT".into(), detail, hint: hint.into(), retryable: false, fits: None };
-    Failure(StatusCode::BAD_REQUEST, problem)
+    Failure(StatusCode::BAD_REQUEST, Problem::new("BAD_INPUT", detail, hint, false))
 }
 
 const SEE_DOCUMENT: &str = "/openapi.json describes every path, parameter and body";
@@ -149,7 +148,7 @@ impl From<BodyError> for Failure {
                 "send the question over a faster connection".to_owned(),
             ),
         };
-        Self(status, Problem { code: code.into(), detail, hint, retryable: false, fits: None })
+        Self(status, Problem::new(code, detail, hint, false))
     }
 }
 
@@ -199,16 +198,12 @@ fn shortened(text: &str) -> String {
 
 async fn unknown_path(uri: axum::http::Uri) -> Failure {
     let detail = format!("there is no {}", shortened(uri.path()));
-    let problem =
-        Problem { code: "UNKNOWN_PATH".into(), detail, hint: SEE_DOCUMENT.into(), retryable: false, fits: None };
-    Failure(StatusCode::NOT_FOUND, problem)
+    Failure(StatusCode::NOT_FOUND, Problem::new("UNKNOWN_PATH", detail, SEE_DOCUMENT, false))
 }
 
 async fn wrong_method(method: axum::http::Method, uri: axum::http::Uri) -> Failure {
     let detail = format!("{} does not take {method}", shortened(uri.path()));
-    let problem =
-        Problem { code: "WRONG_METHOD".into(), detail, hint: SEE_DOCUMENT.into(), retryable: false, fits: None };
-    Failure(StatusCode::METHOD_NOT_ALLOWED, problem)
+    Failure(StatusCode::METHOD_NOT_ALLOWED, Problem::new("WRONG_METHOD", detail, SEE_DOCUMENT, false))
 }
 
 async fn status(State(shared): App) -> impl IntoResponse {

@@ -153,7 +153,7 @@ fn check_loss(config: &NodeConfig, genesis: &Genesis) -> Result<(), StartError> 
     if genesis.survives_faults() {
         return Ok(());
     }
-    let (copies, faults) = (genesis.partition_map().keepers(0).len(), faults(genesis.members.len()));
+    let (copies, faults) = (genesis.copies(), faults(genesis.members.len()));
     if !config.node.accept_loss {
         return Err(StartError::Loss { copies, faults });
     }

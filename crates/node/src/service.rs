@@ -204,7 +204,7 @@ impl ServiceError {
             Self::Forgotten { .. } => ("leave out the height to read the newest", true),
         };
         let fits = if let Self::ReplyTooLarge { fits, .. } = self { Some(*fits as u64) } else { None };
-        Problem { code: self.code().into(), detail: self.to_string(), hint: hint.into(), retryable, fits }
+        Problem { fits, ..Problem::new(self.code(), self.to_string(), hint, retryable) }
     }
 }
 

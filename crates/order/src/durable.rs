@@ -42,6 +42,20 @@ pub fn create_new(path: &Path, content: &[u8], private: bool) -> io::Result<()> 
     sync_folder_of(path)
 }
 
+/// The first bytes of a file, at most so many, or `None` if there is no such file.
+///
+/// # Errors
+/// What the system says.
+pub fn read(path: &Path, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
+    let file = match File::open(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    let mut bytes = Vec::new();
+    file.take(bytes_max).read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
+}
+
 /// Creates a folder, and those above it, unless they are there.
 ///
 /// # Errors
@@ -109,13 +123,7 @@ fn step() -> io::Result<()> {
 
 /// Whether the file has this content. It is not read further than that takes.
 fn holds(path: &Path, content: &[u8]) -> io::Result<bool> {
-    let file = match File::open(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
-        opened => opened?,
-    };
-    let mut found = Vec::new();
-    file.take(content.len() as u64 + 1).read_to_end(&mut found)?;
-    Ok(found == content)
+    Ok(read(path, content.len() as u64 + 1)?.is_some_and(|found| found == content))
 }
 
 fn fill(mut file: File, content: &[u8]) -> io::Result<()> {

@@ -22,7 +22,7 @@
 //! What this cannot see: that the whole folder, or the journals of the same life, are an older copy.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -60,7 +60,12 @@ pub fn journals(data: &Path) -> PathBuf {
 /// If the folder or the note in it cannot be written.
 pub fn declare_new(data: &Path) -> Result<(), OrderError> {
     let written = durable::create_folder(data).and_then(|()| durable::replace(&data.join(NEW_MEMBER), b""));
-    written.map_err(|e| OrderError::Data { path: data.into(), reason: e.to_string() })
+    written.map_err(unusable(data))
+}
+
+/// What the system says of a data folder.
+fn unusable(data: &Path) -> impl Fn(io::Error) -> OrderError + Copy {
+    move |e| OrderError::Data { path: data.into(), reason: e.to_string() }
 }
 
 /// The mark of a life.
@@ -191,7 +196,7 @@ struct Folder {
 /// If the folder cannot be used, is another's, or has lost the votes of a member that has no others to ask. Then nothing
 /// is changed in it.
 pub(crate) fn lock(data: &Path, member: &str, alone: bool) -> Result<(File, Votes), OrderError> {
-    let unusable = |e: io::Error| OrderError::Data { path: data.into(), reason: e.to_string() };
+    let unusable = unusable(data);
     durable::create_folder(data).map_err(unusable)?;
     let lock = OpenOptions::new().write(true).create(true).truncate(false).open(data.join(LOCK)).map_err(unusable)?;
     match lock.try_lock() {
@@ -213,7 +218,7 @@ pub(crate) fn lock(data: &Path, member: &str, alone: bool) -> Result<(File, Vote
 
 impl Folder {
     fn look(&self) -> Result<Found, OrderError> {
-        let unusable = |e: io::Error| OrderError::Data { path: self.data.clone(), reason: e.to_string() };
+        let unusable = unusable(&self.data);
         let journals = journals(&self.data);
         let owner = read(&self.data.join(OWNER)).map_err(unusable)?.unwrap_or_default();
         let claim = match owner.strip_prefix(&self.member) {
@@ -351,13 +356,8 @@ impl Folder {
 /// The text of a small file, or `None` if there is no such file. Bytes that are no text were not written here: they are
 /// read as some other text.
 fn read(path: &Path) -> io::Result<Option<String>> {
-    let file = match File::open(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        opened => opened?,
-    };
-    let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
-    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+    let bytes = durable::read(path, FILE_BYTES_MAX)?;
+    Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
 }
 
 #[cfg(test)]

@@ -395,6 +395,13 @@ pub struct Problem {
     pub fits: Option<u64>,
 }
 
+impl Problem {
+    /// An error, with nothing that only some errors have.
+    pub fn new(code: &str, detail: impl Into<String>, hint: impl Into<String>, retryable: bool) -> Self {
+        Self { code: code.into(), detail: detail.into(), hint: hint.into(), retryable, fits: None }
+    }
+}
+
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: {}", self.code, self.detail)?;

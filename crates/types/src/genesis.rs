@@ -211,10 +211,16 @@ impl Genesis {
         PartitionMap::new(self.partitioning, &self.members)
     }
 
+    /// How many members keep each record.
+    #[must_use]
+    pub fn copies(&self) -> usize {
+        usize::from(self.partitioning.replicas).min(self.members.len())
+    }
+
     /// Whether any f members may be lost without losing a record: each prefix has more than f keepers.
     #[must_use]
     pub fn survives_faults(&self) -> bool {
-        usize::from(self.partitioning.replicas).min(self.members.len()) > faults(self.members.len())
+        self.copies() > faults(self.members.len())
     }
 
     fn check_records(&self) -> Result<(), GenesisError> {
@@ -293,9 +299,7 @@ impl Governance {
         }
         Ok(())
     }
-}
 
-impl Governance {
     /// Whether an operation may run with these signers, in ascending order: where domains are to be approved, a call of
     /// the root rule needs the owners' signatures.
     ///

@@ -116,7 +116,12 @@ impl Host {
 
     /// For bytes of a receipt, which stay: output, events, the words of an abort.
     fn charge_receipt(&mut self, bytes: usize) -> Result<(), Stop> {
-        self.charge((self.costs.receipt_byte + self.costs.host_byte).saturating_mul(bytes as u64))
+        self.charge_kept(self.costs.receipt_byte, bytes)
+    }
+
+    /// For bytes that are copied and stay, each at a price beyond the copy's.
+    fn charge_kept(&mut self, price: u64, bytes: usize) -> Result<(), Stop> {
+        self.charge((price + self.costs.host_byte).saturating_mul(bytes as u64))
     }
 
     /// Checks the whole destination, not only the part that is used: whether a pointer is right must not
@@ -208,7 +213,7 @@ impl Host {
         if u64::from(len) > self.value_limit {
             return Err(Stop::Refused(Refusal::LimitExceeded { what: Limited::Value, limit: self.value_limit }));
         }
-        self.charge((self.costs.written_byte + self.costs.host_byte).saturating_mul(value.len() as u64))?;
+        self.charge_kept(self.costs.written_byte, value.len())?;
         self.replace(handle, Some(Bytes::copy_from_slice(value)))
     }
 

@@ -127,10 +127,7 @@ impl Vm {
         let host = Host::new(execution, costs);
         match self.load(execution, costs, &host, &mut gas) {
             Ok((ready, budget)) => settle(limit, ready.program.run(host, budget)),
-            Err((loaded, refusal)) => {
-                let used = if matches!(refusal, Refusal::OutOfGas { .. }) { limit } else { limit - gas.left };
-                Outcome { gas: used, loaded, result: Err(refusal) }
-            }
+            Err((loaded, refusal)) => Outcome { gas: limit - gas.left, loaded, result: Err(refusal) },
         }
     }
 
@@ -142,8 +139,7 @@ impl Vm {
         host: &Host,
         gas: &mut Tank,
     ) -> Result<(Arc<Ready>, Budget), (bool, Refusal)> {
-        let loaded = execution.warm;
-        let failed = |refusal| (loaded, refusal);
+        let failed = |refusal| (execution.warm, refusal);
         gas.take(costs.execution + costs.record * execution.touched.len() as u64).map_err(failed)?;
         // Whether the code is warm is for the order to say: what this node has in its cache must not show.
         if !execution.warm {
@@ -153,8 +149,8 @@ impl Vm {
         let paid = |cold: u64| execution.warm || gas.take(cold).is_ok();
         let code = (execution.code_digest, &execution.code[..]);
         let ready = self.program(code, execution.limits, costs, paid).map_err(|why| match why {
-            Unprepared::Unpaid => (loaded, Refusal::OutOfGas { limit: execution.gas }),
-            Unprepared::Invalid => (loaded, Refusal::OperationInvalid(execution.operation.clone())),
+            Unprepared::Unpaid => failed(Refusal::OutOfGas { limit: execution.gas }),
+            Unprepared::Invalid => failed(Refusal::OperationInvalid(execution.operation.clone())),
         })?;
         gas.take(ready.instance_gas).map_err(|refusal| (true, refusal))?;
         // Limits keep gas far below 2^63.
@@ -179,9 +175,11 @@ struct Tank {
 }
 
 impl Tank {
+    /// Takes so much, or all there is if that is not enough.
     fn take(&mut self, gas: u64) -> Result<(), Refusal> {
-        self.left = self.left.checked_sub(gas).ok_or(Refusal::OutOfGas { limit: self.limit })?;
-        Ok(())
+        let left = self.left.checked_sub(gas);
+        self.left = left.unwrap_or(0);
+        left.map(drop).ok_or(Refusal::OutOfGas { limit: self.limit })
     }
 }
 

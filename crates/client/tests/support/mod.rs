@@ -255,13 +255,7 @@ impl Chain {
 }
 
 pub fn problem(code: &str, retryable: bool) -> TransportError {
-    TransportError::Problem(Problem {
-        code: code.into(),
-        detail: "told to say so".into(),
-        hint: String::new(),
-        retryable,
-        fits: None,
-    })
+    TransportError::Problem(Problem::new(code, "told to say so", "", retryable))
 }
 
 type Twist<T> = Arc<dyn Fn(&Chain, &mut T) + Send + Sync>;
