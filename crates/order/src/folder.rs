@@ -188,14 +188,14 @@ struct Folder {
 }
 
 /// Locks a member's data folder, checks, or writes down, whose it is, and says whether its votes are there. The lock ends
-/// with the file that is returned.
+/// with what is returned.
 ///
 /// `member` names the member and its cluster, in one line; `alone` says that the cluster has no others.
 ///
 /// # Errors
 /// If the folder cannot be used, is another's, or has lost the votes of a member that has no others to ask. Then nothing
 /// is changed in it.
-pub(crate) fn lock(data: &Path, member: &str, alone: bool) -> Result<(File, Votes), OrderError> {
+pub(crate) fn lock(data: &Path, member: &str, alone: bool) -> Result<(FolderLock, Votes), OrderError> {
     let unusable = unusable(data);
     durable::create_folder(data).map_err(unusable)?;
     let lock = OpenOptions::new().write(true).create(true).truncate(false).open(data.join(LOCK)).map_err(unusable)?;
@@ -204,6 +204,7 @@ pub(crate) fn lock(data: &Path, member: &str, alone: bool) -> Result<(File, Vote
         Err(TryLockError::WouldBlock) => return Err(OrderError::DataLocked(data.into())),
         Err(TryLockError::Error(e)) => return Err(unusable(e)),
     }
+    let lock = FolderLock(lock);
     let folder = Folder { data: data.into(), member: member.into() };
     let found = folder.look()?;
     let state = found.judge();
@@ -214,6 +215,18 @@ pub(crate) fn lock(data: &Path, member: &str, alone: bool) -> Result<(File, Vote
     }
     let votes = folder.enter(found, state).map_err(unusable)?;
     Ok((lock, votes))
+}
+
+/// Holds a data folder until it is dropped.
+#[derive(Debug)]
+pub(crate) struct FolderLock(File);
+
+impl Drop for FolderLock {
+    fn drop(&mut self) {
+        // As the store does: closing would leave the lock to a child process that is just being started and shares the
+        // open file until it runs its own program.
+        let _ = self.0.unlock();
+    }
 }
 
 impl Folder {

@@ -1,6 +1,5 @@
 //! The engine on this machine: real sockets, real disk, its own threads.
 
-use std::fs::File;
 use std::net::TcpListener;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,7 +22,7 @@ use tracing::{error, info};
 use crate::Application;
 use crate::block::{engine_key, engine_public_key};
 use crate::config::{Config, OrderError};
-use crate::folder::{self, journals};
+use crate::folder::{self, FolderLock, journals};
 use crate::node::{CHANNELS, Channels, Link, Peers, introduce, max_message_size, quota, start_linked};
 
 /// Threads that may block at a time: on the disk, or in the application.
@@ -58,7 +57,7 @@ struct Outcome {
 struct Ending {
     outcome: Arc<Outcome>,
     metrics: Arc<Mutex<Option<runtime::Context>>>,
-    lock: Option<File>,
+    lock: Option<FolderLock>,
     /// `None` if the thread is ended by a panic of its own.
     result: Option<Result<(), OrderError>>,
 }

@@ -13,7 +13,16 @@ const NOTE_BYTES_MAX: u64 = 32;
 /// Holds a folder until it is dropped, or the process ends in whatever way: the lock is the operating system's.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing the file is not enough: the lock belongs to the open file, and a child process that another thread is
+        // just starting shares it until it runs its own program. The folder would seem to be in use for that moment.
+        // Where unlocking fails, closing is all that is left.
+        let _ = self.file.unlock();
+    }
 }
 
 impl Lock {
@@ -27,14 +36,14 @@ impl Lock {
         file.set_len(0).map_err(io)?;
         file.seek(SeekFrom::Start(0)).map_err(io)?;
         file.write_all(std::process::id().to_string().as_bytes()).map_err(io)?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
     }
 
     /// Takes the folder without writing anything. `None` if nobody ever held it.
     pub(crate) fn take_silently(dir: &Path) -> Result<Option<Self>, OpenError> {
         let Ok(mut file) = File::open(dir.join(NAME)) else { return Ok(None) };
         hold(dir, &mut file)?;
-        Ok(Some(Self { _file: file }))
+        Ok(Some(Self { file }))
     }
 }
 
@@ -50,5 +59,24 @@ fn hold(dir: &Path, file: &mut File) -> Result<(), OpenError> {
         Err(TryLockError::Error(source)) => {
             Err(OpenError::Io { what: format!("locking {}", dir.join(NAME).display()), source })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dropped_lock_is_free_although_a_process_that_is_being_started_has_the_file_open() {
+        let dir = std::env::temp_dir().join(format!("pleach-store-unlock-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let lock = Lock::take(&dir).unwrap();
+        // What a fork shares until the child runs its own program: another descriptor of the same open file.
+        let child = lock.file.try_clone().unwrap();
+        assert!(matches!(Lock::take(&dir), Err(OpenError::Locked { .. })));
+        drop(lock);
+        Lock::take(&dir).unwrap();
+        drop(child);
+        std::fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -64,7 +64,7 @@ impl Drop for Data {
 struct Started<'a> {
     data: &'a Data,
     votes: Votes,
-    _lock: File,
+    _lock: FolderLock,
 }
 
 impl Started<'_> {
