@@ -31,8 +31,14 @@ pub(crate) struct CacheKey {
 pub(crate) enum Prepared {
     /// Ready to run.
     Ready(Arc<Ready>),
-    /// Refused by the check.
+    /// Refused by the check, before anything is paid for translating it.
     Invalid,
+    /// Passed the check, but could not be translated. It costs what translating it does each time it is not warm, as the
+    /// first time did: whether a node has tried before must not show in a receipt.
+    Untranslatable {
+        /// As [`Ready::cold_gas`].
+        cold_gas: u64,
+    },
 }
 
 /// A program and what it costs before its first instruction.

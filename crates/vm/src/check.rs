@@ -280,6 +280,8 @@ struct Checker {
     validator: Validator,
     allocations: FuncValidatorAllocations,
     info: ModuleInfo,
+    /// Whether a section with a description of the arguments has been seen: the first one counts, here and for callers.
+    described: bool,
     frames: Vec<Frame>,
     types: Vec<FuncType>,
     /// Type index of every function, imported ones first.
@@ -301,6 +303,7 @@ impl Checker {
             validator: Validator::new_with_features(FEATURES),
             allocations: FuncValidatorAllocations::default(),
             info: ModuleInfo { bytes, ..ModuleInfo::default() },
+            described: false,
             frames: Vec::new(),
             types: Vec::new(),
             functions: Vec::new(),
@@ -405,7 +408,8 @@ impl Checker {
                     };
                 }
             }
-            Payload::CustomSection(section) if section.name() == abi::ARGUMENTS_SECTION => {
+            Payload::CustomSection(section) if section.name() == abi::ARGUMENTS_SECTION && !self.described => {
+                self.described = true;
                 self.info.arguments = std::str::from_utf8(section.data()).ok().map(str::to_owned);
             }
             _ => {}

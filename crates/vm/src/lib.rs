@@ -98,7 +98,8 @@ impl Vm {
         let (prepared, length) = match cached {
             Some(Prepared::Ready(ready)) if paid(ready.cold_gas) => return Ok(ready),
             Some(Prepared::Ready(_)) => return Err(Unprepared::Unpaid),
-            Some(Prepared::Invalid) => return Err(Unprepared::Invalid),
+            Some(Prepared::Untranslatable { cold_gas }) if !paid(cold_gas) => return Err(Unprepared::Unpaid),
+            Some(Prepared::Untranslatable { .. } | Prepared::Invalid) => return Err(Unprepared::Invalid),
             None => match check::validate(code, limits.module_bytes as usize) {
                 Ok(checked) if !paid(costs.cold_functions(&checked.info)) => return Err(Unprepared::Unpaid),
                 Ok(checked) => (self.translate(code, &checked, costs), code.len()),
@@ -108,16 +109,17 @@ impl Vm {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner).insert(key, prepared.clone(), length);
         match prepared {
             Prepared::Ready(ready) => Ok(ready),
-            Prepared::Invalid => Err(Unprepared::Invalid),
+            Prepared::Untranslatable { .. } | Prepared::Invalid => Err(Unprepared::Invalid),
         }
     }
 
     fn translate(&self, code: &[u8], checked: &Checked, costs: &CostTable) -> Prepared {
-        let Ok(rewritten) = rewrite::instrument(code, checked, costs) else { return Prepared::Invalid };
-        // The check is stricter than every engine: the tests hold them to it.
-        let Ok(program) = self.engine.compile(&rewritten) else { return Prepared::Invalid };
         let info = &checked.info;
         let (instance_gas, cold_gas) = (costs.instance(info), costs.cold_functions(info));
+        let untranslatable = Prepared::Untranslatable { cold_gas };
+        let Ok(rewritten) = rewrite::instrument(code, checked, costs) else { return untranslatable };
+        // The check is stricter than every engine: the tests hold them to it.
+        let Ok(program) = self.engine.compile(&rewritten) else { return untranslatable };
         Prepared::Ready(Ready { program, instance_gas, cold_gas, initialize: info.initialize }.into())
     }
 
@@ -222,4 +224,50 @@ fn settle(limit: u64, run: Run) -> Outcome {
         None => Ok(run.host.into_effects()),
     };
     Outcome { gas: limit - left, loaded: true, result }
+}
+
+#[cfg(test)]
+mod tests {
+    use pleach_types::Key;
+
+    use super::*;
+
+    /// An engine that translates nothing. The check is to be stricter than any engine, so no module shows this otherwise.
+    struct Unable;
+
+    impl Engine for Unable {
+        fn compile(&self, _: &[u8]) -> Result<Arc<dyn engine::Program>, String> {
+            Err("unable".into())
+        }
+    }
+
+    #[test]
+    fn a_module_that_cannot_be_translated_costs_the_same_each_time() {
+        let limits = Limits::default();
+        let vm = Vm::on(&limits, Box::new(Unable)).unwrap();
+        let code = Bytes::from_static(builtin::ROOT_RULE);
+        let (operation, hash) = (Key::new("bank/x").unwrap(), Hash::default());
+        let run = |warm| {
+            vm.execute(&Execution {
+                genesis: &hash,
+                limits: &limits,
+                operation: &operation,
+                code: &code,
+                code_digest: &hash,
+                warm,
+                gas: limits.gas,
+                call: 0,
+                touched: &[],
+                values: &[],
+                arguments: &Bytes::new(),
+                signers: &[],
+                identity: &hash,
+                height: 1,
+            })
+        };
+        let first = run(false);
+        assert_eq!(first.result, Err(Refusal::OperationInvalid(operation.clone())));
+        assert_eq!(run(false), first, "now from the cache");
+        assert!(run(true).gas < first.gas, "warm code is paid for");
+    }
 }
