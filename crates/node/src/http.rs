@@ -19,7 +19,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use pleach_types::Hash;
 use pleach_types::api::{ExecuteReply, ExecuteRequest, GetRequest, Problem, ReceiptReply, Storage};
-use pleach_types::limits::REQUEST_BYTES_MAX;
+use pleach_types::limits::{READ_KEYS_MAX, REQUEST_BYTES_MAX};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -29,7 +29,7 @@ use crate::core::Node;
 use crate::door::Door;
 use crate::openapi;
 use crate::port::Peer;
-use crate::service::{BLOCKS_MAX, GET_KEYS_MAX, ServiceError};
+use crate::service::{BLOCKS_MAX, ServiceError};
 
 /// The longest that a question may wait for its answer, in milliseconds.
 const WAIT_MS_MAX: u64 = 30_000;
@@ -139,7 +139,9 @@ impl From<BodyError> for Failure {
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "TOO_LARGE",
                 format!("the body is larger than {BODY_BYTES_MAX} bytes"),
-                format!("a request is at most {REQUEST_BYTES_MAX} bytes, and a read names at most {GET_KEYS_MAX} keys"),
+                format!(
+                    "a request is at most {REQUEST_BYTES_MAX} bytes, and a read names at most {READ_KEYS_MAX} keys"
+                ),
             ),
             BodyError::Slow => (
                 StatusCode::REQUEST_TIMEOUT,

@@ -6,9 +6,9 @@ use pleach_store::{Refused, Usage};
 use pleach_tree::ValueDigest;
 use pleach_types::api::{
     Base64, BlockView, Blocks, ExecuteReply, Fetching, GetReply, GetRequest, MemberView, Members, Problem,
-    ReceiptProof, ReceiptReply, ReceiptView, RecordView, RequestState, SignedResult, Status, Storage, Value,
+    ReceiptProof, ReceiptReply, ReceiptView, RecordView, RequestState, SignedResultView, Status, Storage, Value,
 };
-use pleach_types::limits::REPLY_VALUES_MAX;
+use pleach_types::limits::{READ_KEYS_MAX, REPLY_VALUES_MAX};
 use pleach_types::{Encode, Height, Identity, Key, Unacceptable, Void};
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
@@ -20,8 +20,6 @@ use crate::core::Node;
 use crate::history::{Final, Receipts};
 use crate::lock;
 
-/// Keys that one read may name.
-pub const GET_KEYS_MAX: usize = 1_024;
 /// Blocks that one listing returns.
 pub const BLOCKS_MAX: usize = 100;
 
@@ -41,7 +39,7 @@ pub enum ServiceError {
         waiting: usize,
     },
     /// A read names too many keys.
-    #[error("{found} keys: a read names at most {GET_KEYS_MAX}")]
+    #[error("{found} keys: a read names at most {READ_KEYS_MAX}")]
     KeyCount {
         /// How many it names.
         found: usize,
@@ -225,7 +223,7 @@ impl Node {
             public_key: self.public_key(),
             version: env!("CARGO_PKG_VERSION").into(),
             cluster: self.genesis.name.clone(),
-            genesis: self.digest,
+            genesis: self.anchor.genesis(),
             height: tip.as_ref().map_or(0, |tip| tip.header.height),
             certified_height: result.map_or(0, |result| result.height),
             certified_root: result.map(|result| result.root).unwrap_or_default(),
@@ -241,7 +239,7 @@ impl Node {
     /// What the store takes up; the ordering engine's journals are beside it, and for whoever knows its folder to measure.
     #[must_use]
     pub fn storage(&self) -> Storage {
-        let own = self.committee.index(&self.public_key());
+        let own = self.anchor.committee().index(&self.public_key());
         let usage = self.disk.usage().ok();
         let bytes = |of: fn(&Usage) -> u64| usage.as_ref().map_or(0, of);
         Storage {
@@ -265,9 +263,9 @@ impl Node {
             http: http(&member.name),
         };
         Members {
-            members: self.committee.members().iter().map(view).collect(),
-            faults_tolerated: self.committee.faults() as u64,
-            quorum: self.committee.quorum() as u64,
+            members: self.anchor.committee().members().iter().map(view).collect(),
+            faults_tolerated: self.anchor.committee().faults() as u64,
+            quorum: self.anchor.committee().quorum() as u64,
         }
     }
 
@@ -340,10 +338,10 @@ impl Node {
 
     /// The result of a height, signed once. Only final heights are signed, so that nothing this node signs can ever differ
     /// from what a quorum certifies: a result is a function of the block's ancestry.
-    fn signed(&self, entry: &Final) -> SignedResult {
+    fn signed(&self, entry: &Final) -> SignedResultView {
         let result = &entry.result;
-        let signature = *entry.signature.get_or_init(|| self.secret.sign(&result.statement(&self.digest)));
-        SignedResult { result: result.encode().into(), node: self.public_key(), signature }
+        let signature = *entry.signature.get_or_init(|| self.secret.sign(&result.statement(&self.anchor.genesis())));
+        SignedResultView { result: result.encode().into(), node: self.public_key(), signature }
     }
 
     /// The receipts of a height, from memory or from the store. `None` if the store has dropped them just now, or cannot be
@@ -501,7 +499,7 @@ impl Node {
 /// Checks a read by itself. Each key is answered, so a key that may come twice may come a thousand times.
 fn check_read(request: &GetRequest) -> Result<(), ServiceError> {
     for (field, keys) in [("keys", &request.keys), ("without_values", &request.without_values)] {
-        if keys.len() > GET_KEYS_MAX {
+        if keys.len() > READ_KEYS_MAX {
             return Err(ServiceError::KeyCount { found: keys.len() });
         }
         if let Some(pair) = keys.windows(2).find(|pair| pair[0] >= pair[1]) {

@@ -15,7 +15,7 @@ use commonware_stream::cups::{self, Cups};
 use commonware_stream::sake::{self, Sake};
 use commonware_utils::ordered::Map;
 use commonware_utils::{NZU32, NZUsize};
-use pleach_types::certificate::order_namespace;
+use pleach_types::vote::order_namespace;
 use tokio::sync::oneshot;
 use tracing::{error, info};
 

@@ -180,7 +180,7 @@ pub struct GetReply {
     /// The height that was read.
     pub height: Height,
     /// Its result, signed by the answering node: if it is not the certified one, it is evidence against the node.
-    pub signed: SignedResult,
+    pub signed: SignedResultView,
     /// The records, in the order of the request.
     pub records: Vec<RecordView>,
     /// The encoded tree proof of all keys.
@@ -192,7 +192,7 @@ pub struct GetReply {
 
 /// The result of a height, as one node vouches for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SignedResult {
+pub struct SignedResultView {
     /// The encoded [`crate::block::BlockResult`].
     pub result: Base64,
     /// The node's key.
@@ -264,7 +264,7 @@ pub struct ReceiptProof {
     /// The encoded proof of the identity in the receipts tree of its height.
     pub path: Base64,
     /// The result of its height, signed by the answering node.
-    pub signed: SignedResult,
+    pub signed: SignedResultView,
     /// The encoded [`crate::certificate::ResultProof`] of its height, once there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Base64>,

@@ -11,9 +11,11 @@ use crate::Height;
 use crate::block::{BlockResult, Header};
 use crate::codec::{self, Decode, DecodeError, Encode, Reader};
 use crate::committee::Committee;
+use crate::genesis::{Genesis, GenesisError};
 use crate::hash::Hash;
 use crate::limits::{HEADER_CHAIN_MAX, MEMBERS_MAX};
 use crate::signature::{PublicKey, Signature};
+use crate::vote::{Ballot, Proposal, Round};
 
 /// The votes of a quorum that a block is final.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,6 +99,25 @@ pub enum CertificateError {
     },
 }
 
+impl CertificateError {
+    /// The name of the reason in the test vectors.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::TooFewSigners { .. } => "too_few_signers",
+            Self::RepeatedSigner => "repeated_signer",
+            Self::ForeignSigner { .. } => "foreign_signer",
+            Self::Count { .. } => "signature_count",
+            Self::BadSignature(_) => "bad_signature",
+            Self::OtherBlock { .. } => "other_block",
+            Self::OtherCommittee { .. } => "other_members",
+            Self::NoHeader => "no_header",
+            Self::BrokenChain(_) => "broken_chain",
+            Self::ResultHeight { .. } => "result_height",
+        }
+    }
+}
+
 impl Certificate {
     /// Checks that a quorum of the committee signed, in the cluster with this genesis digest.
     ///
@@ -124,38 +145,14 @@ impl Certificate {
         Ok(())
     }
 
-    /// The bytes that each voter signed: the engine's encoding of a vote to finalize in the cluster with this
-    /// genesis digest. Signers and signatures are not part of them.
+    /// The bytes that each voter signed: those of a vote to finalize in the cluster with this genesis digest. Signers and
+    /// signatures are not part of them.
     #[must_use]
     pub fn signed_bytes(&self, genesis: &Hash) -> Vec<u8> {
-        let mut namespace = order_namespace(genesis);
-        namespace.extend_from_slice(b"_FINALIZE");
-        let mut bytes = Vec::new();
-        put_varint(&mut bytes, namespace.len() as u64);
-        bytes.extend_from_slice(&namespace);
-        put_varint(&mut bytes, self.epoch);
-        put_varint(&mut bytes, self.view);
-        put_varint(&mut bytes, self.parent_view);
-        self.block.encode_to(&mut bytes);
-        bytes
+        let round = Round { epoch: self.epoch, view: self.view };
+        let proposal = Proposal { parent_view: self.parent_view, block: self.block };
+        Ballot::Finalize(proposal).signed_bytes(genesis, round)
     }
-}
-
-/// What separates the votes of one cluster from those of every other.
-#[must_use]
-pub fn order_namespace(genesis: &Hash) -> Vec<u8> {
-    let mut namespace = b"pleach/1/order/".to_vec();
-    namespace.extend_from_slice(&genesis.0);
-    namespace
-}
-
-/// LEB128, as the engine writes integers.
-fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push((value as u8 & 0x7f) | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
 }
 
 /// A result, and what proves it: the headers from the block that carries it up to a certified one.
@@ -167,11 +164,20 @@ pub struct ResultProof {
     pub certificate: Certificate,
 }
 
-/// The result of a height that a quorum of members vouches for. Only [`ResultProof::verify`] makes one.
+/// The result of a height that a quorum of members vouches for. Only [`ResultProof::verify`] makes one, and
+/// [`CertifiedResult::genesis`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CertifiedResult(BlockResult);
 
 impl CertifiedResult {
+    /// What height 0 came to: it follows from the genesis and needs nobody's word.
+    ///
+    /// # Errors
+    /// If the members are no committee.
+    pub fn genesis(genesis: &Genesis) -> Result<Self, GenesisError> {
+        Ok(Self(genesis.result()?))
+    }
+
     /// What the height came to.
     #[must_use]
     pub const fn result(&self) -> &BlockResult {

@@ -131,6 +131,21 @@ pub enum CommitteeError {
     },
 }
 
+impl CommitteeError {
+    /// The name of the reason in the test vectors.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Count(_) => "count",
+            Self::Order => "order",
+            Self::IdTwice(_) => "id_twice",
+            Self::Name(_) => "name",
+            Self::NameTwice(_) => "name_twice",
+            Self::Address { .. } => "address",
+        }
+    }
+}
+
 /// The members of a cluster at a time, in strictly ascending order of their keys. Cloning shares them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Committee {

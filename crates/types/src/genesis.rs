@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use pleach_tree::Tree;
+use pleach_tree::{DigestTree, ValueDigest};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -253,13 +253,16 @@ impl Genesis {
         records
     }
 
-    /// The root of the tree of [`Genesis::all_records`].
+    /// The tree of [`Genesis::all_records`].
+    #[must_use]
+    pub fn tree(&self) -> DigestTree {
+        self.all_records().iter().map(|(key, value)| (key.path(), ValueDigest::of(value))).collect()
+    }
+
+    /// The root of [`Genesis::tree`].
     #[must_use]
     pub fn root(&self) -> Hash {
-        let mut tree = Tree::new();
-        let records = self.all_records().into_iter();
-        tree.apply(records.map(|(key, value)| (Bytes::from(String::from(key)), Some(value))));
-        tree.root().into()
+        self.tree().root().into()
     }
 
     /// What height 0 came to: it needs nobody's word.

@@ -138,6 +138,19 @@ pub enum HistoryError {
     },
 }
 
+impl HistoryError {
+    /// The name of the reason in the test vectors.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Height { .. } => "height",
+            Self::Sizes { .. } => "sizes",
+            Self::Length { .. } => "length",
+            Self::Root { .. } => "other_root",
+        }
+    }
+}
+
 /// The hashes that prove the leaf of a height under the root of the first `size` results, from the leaf up. `subtree`
 /// gives the root of a range of leaves. `None` if it cannot, or if the height is not below `size`.
 pub fn inclusion(height: u64, size: u64, subtree: impl Fn(Range<u64>) -> Option<Hash>) -> Option<Vec<Hash>> {

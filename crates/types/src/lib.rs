@@ -15,6 +15,7 @@ pub mod certificate;
 pub mod cluster;
 pub mod codec;
 pub mod committee;
+pub mod evidence;
 pub mod execution;
 pub mod genesis;
 pub mod hash;
@@ -25,13 +26,16 @@ pub mod partition;
 pub mod receipt;
 pub mod request;
 pub mod signature;
+pub mod succession;
 pub mod void;
+pub mod vote;
 
 pub use block::{Block, BlockResult, Context, Header, UsedCode};
 pub use certificate::{Certificate, CertifiedResult};
 pub use cluster::ClusterRecord;
 pub use codec::{Decode, DecodeError, Encode};
 pub use committee::{Committee, Member};
+pub use evidence::Evidence;
 pub use genesis::{Domains, Genesis, Governance};
 pub use hash::Hash;
 pub use key::{Key, KeyError};
@@ -41,6 +45,7 @@ pub use receipt::{CallOutput, Event, Receipt, Refusal, Verdict};
 pub use request::{Body, Call, Identity, Nonce, Request};
 pub use signature::{PublicKey, SecretKey, Signature};
 pub use void::{Unacceptable, Void};
+pub use vote::{Ballot, Round, Vote};
 
 /// A block height: the number of blocks before it. Genesis has height 0.
 ///

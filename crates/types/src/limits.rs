@@ -21,6 +21,15 @@ pub const VALUE_BYTES_MAX: usize = 1 << 20;
 pub const REPLY_VALUES_MAX: usize = 8 << 20;
 /// Records of any size that one answer to a read has room for: a read of no more is never refused as too large.
 pub const REPLY_RECORDS_SURE: usize = REPLY_VALUES_MAX / VALUE_BYTES_MAX;
+/// Keys that one read may name.
+pub const READ_KEYS_MAX: usize = 1_024;
+/// Bytes of the proof of an answer to a read. Somebody who has ground keys with 60 equal bits at the start, which takes
+/// about 2^60 hashes, makes [`READ_KEYS_MAX`] paths of 60 labels each: half of this.
+pub const REPLY_PROOF_BYTES_MAX: usize = 4 << 20;
+/// Nodes of the proof of an answer to a read: at most as many as two for each bit of each key's path.
+pub const REPLY_PROOF_NODES_MAX: usize = 2 * 256 * READ_KEYS_MAX + 1;
+/// Bytes of evidence against a member: the largest has two results and two signatures.
+pub const EVIDENCE_BYTES_MAX: usize = 8 << 10;
 /// Records that one request may touch.
 pub const TOUCHED_MAX: usize = 256;
 /// Bytes of a request's arguments.
@@ -112,6 +121,16 @@ pub const fn weight(bytes: usize, signatures: usize, proof_nodes: usize, keys: u
 #[must_use]
 pub const fn request_proof() -> ProofLimits {
     ProofLimits { max_bytes: PROOF_BYTES_MAX, max_leaves: PROOF_LEAVES_MAX, max_nodes: PROOF_NODES_MAX }
+}
+
+/// The limits of the proof of an answer to a read, of records or of a receipt.
+#[must_use]
+pub const fn reply_proof() -> ProofLimits {
+    ProofLimits {
+        max_bytes: REPLY_PROOF_BYTES_MAX,
+        max_leaves: REPLY_PROOF_BYTES_MAX / 64,
+        max_nodes: REPLY_PROOF_NODES_MAX,
+    }
 }
 
 /// The parameters of a cluster that bound its requests: part of genesis, equal on all nodes.

@@ -113,7 +113,7 @@ fn votes_of_another_kind_or_cluster_do_not_count() {
     let mut forged = certify(&cluster, hash(1), &[0, 1, 2]);
     let real = vote(&cluster.digest(), &forged);
     for kind in [&b"_NOTARIZE"[..], b"_NULLIFY__", b""] {
-        let mut namespace = certificate::order_namespace(&cluster.digest());
+        let mut namespace = vote::order_namespace(&cluster.digest());
         namespace.extend_from_slice(kind);
         let mut message = vec![u8::try_from(namespace.len()).unwrap()];
         message.extend_from_slice(&namespace);

@@ -5,9 +5,9 @@ mod support;
 
 use std::fmt::Write;
 
-use pleach_types::certificate::order_namespace;
 use pleach_types::hash::Domain;
 use pleach_types::signature::Statement;
+use pleach_types::vote::order_namespace;
 use pleach_types::*;
 use support::*;
 

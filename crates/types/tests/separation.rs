@@ -54,7 +54,7 @@ fn a_result_is_vouched_for_in_one_cluster_at_one_height() {
 fn clusters_share_neither_genesis_block_nor_order() {
     let (a, b) = (genesis("sample", 4), genesis("other", 4));
     assert_ne!(Block::genesis(&a).digest(), Block::genesis(&b).digest());
-    assert_ne!(certificate::order_namespace(&a.digest()), certificate::order_namespace(&b.digest()));
+    assert_ne!(vote::order_namespace(&a.digest()), vote::order_namespace(&b.digest()));
 }
 
 /// The encodings of all points of small order, canonical or not: the edge on which libraries differ.

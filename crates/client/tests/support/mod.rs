@@ -196,7 +196,7 @@ impl Chain {
     }
 
     /// Has the node of a reply vouch for another result than the one that it signed.
-    pub fn sign_falsely(&self, signed: &mut SignedResult, change: impl FnOnce(&mut BlockResult)) {
+    pub fn sign_falsely(&self, signed: &mut SignedResultView, change: impl FnOnce(&mut BlockResult)) {
         let mut result = BlockResult::decode(&signed.result.0).unwrap();
         change(&mut result);
         let node = self.keys.iter().position(|key| key.public() == signed.node).unwrap();
@@ -204,8 +204,8 @@ impl Chain {
     }
 
     /// A result, signed by a member.
-    pub fn signed(&self, result: &BlockResult, node: usize) -> SignedResult {
-        SignedResult {
+    pub fn signed(&self, result: &BlockResult, node: usize) -> SignedResultView {
+        SignedResultView {
             result: result.encode().into(),
             node: self.keys[node].public(),
             signature: self.keys[node].sign(&result.statement(&self.digest)),
