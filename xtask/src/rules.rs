@@ -16,6 +16,7 @@ pub struct Rule {
 pub const RULES: &[Rule] = &[
     Rule { folder: "tree", may_use: &[], pure: true },
     Rule { folder: "types", may_use: &["pleach-tree"], pure: true },
+    Rule { folder: "verify", may_use: &["pleach-tree", "pleach-types"], pure: true },
     Rule { folder: "paper", may_use: &["pleach-tree"], pure: true },
     Rule { folder: "vm", may_use: &["pleach-types"], pure: true },
     Rule { folder: "state", may_use: &["pleach-tree", "pleach-types"], pure: true },
@@ -24,10 +25,18 @@ pub const RULES: &[Rule] = &[
     Rule { folder: "order", may_use: &["pleach-types"], pure: false },
     Rule {
         folder: "node",
-        may_use: &["pleach-tree", "pleach-types", "pleach-state", "pleach-store", "pleach-vm", "pleach-order"],
+        may_use: &[
+            "pleach-tree",
+            "pleach-types",
+            "pleach-verify",
+            "pleach-state",
+            "pleach-store",
+            "pleach-vm",
+            "pleach-order",
+        ],
         pure: false,
     },
-    Rule { folder: "client", may_use: &["pleach-tree", "pleach-types", "pleach-vm"], pure: false },
+    Rule { folder: "client", may_use: &["pleach-tree", "pleach-types", "pleach-verify", "pleach-vm"], pure: false },
     Rule {
         folder: "cli",
         may_use: &[
@@ -60,6 +69,7 @@ pub const RULES: &[Rule] = &[
         may_use: &[
             "pleach-tree",
             "pleach-types",
+            "pleach-verify",
             "pleach-state",
             "pleach-store",
             "pleach-vm",

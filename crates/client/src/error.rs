@@ -4,9 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use pleach_types::api::Problem;
-use pleach_types::certificate::CertificateError;
 use pleach_types::genesis::GenesisError;
-use pleach_types::{Hash, Height, Identity, Key, PublicKey, Refusal};
+use pleach_types::{Hash, Height, Identity, Key, Refusal};
+use pleach_verify::{FalseStatement, Misbehaviour};
 use thiserror::Error;
 
 use crate::call::Executed;
@@ -270,9 +270,6 @@ pub enum Falsehood {
         /// The height answered.
         found: Height,
     },
-    /// The node signed another result than the certified one.
-    #[error("it signed another result of height {0} than the certified one")]
-    SignedOther(Height),
     /// Two certificates of different results for one height: more than f members are faulty.
     #[error("it shows a second certified result for height {height}: more members are faulty than tolerated")]
     SplitHistory {
@@ -282,29 +279,6 @@ pub enum Falsehood {
     /// A certificate is needed, and there is none.
     #[error("it sent no certificate of height {0}")]
     NoCertificate(Height),
-    /// Bytes do not decode.
-    #[error("its {what} does not decode: {why}")]
-    Encoding {
-        /// What the bytes should be.
-        what: &'static str,
-        /// What is wrong with them.
-        why: String,
-    },
-    /// A certificate proves nothing.
-    #[error("its certificate proves nothing: {0}")]
-    Certificate(#[from] CertificateError),
-    /// A certificate is of another result.
-    #[error("its certificate is of another result than the one it shows for height {0}")]
-    OtherResult(Height),
-    /// A proof has another root.
-    #[error("its proof {0}")]
-    Proof(String),
-    /// A proof leaves a key open.
-    #[error("its proof neither contains {0} nor proves it absent")]
-    KeyNotProven(Key),
-    /// A value is not the proved one.
-    #[error("its value of {0} is not the one that the proof shows")]
-    Value(Key),
     /// The answer is about another request.
     #[error("it was asked about request {asked}, the answer is about {found}")]
     OtherRequest {
@@ -321,12 +295,9 @@ pub enum Falsehood {
         /// What is wrong.
         why: String,
     },
-    /// A result is signed by nobody who counts.
-    #[error("its result is signed by {0}, which is not a member")]
-    ForeignNode(PublicKey),
-    /// A signature does not hold.
-    #[error("the signature of {0} over its result does not verify")]
-    Signature(PublicKey),
+    /// What the answer states does not hold.
+    #[error("its {0}")]
+    Misbehaviour(#[from] Misbehaviour),
 }
 
 impl Falsehood {
@@ -335,14 +306,25 @@ impl Falsehood {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Genesis { .. } => "GENESIS_MISMATCH",
-            Self::OtherRecord { .. } | Self::KeyNotProven(_) => "WRONG_KEY_IN_PROOF",
+            Self::OtherRecord { .. } => "WRONG_KEY_IN_PROOF",
             Self::OtherHeight { .. } | Self::WentBack { .. } => "WENT_BACK",
-            Self::SignedOther(_) | Self::SplitHistory { .. } => "LIED_ROOT",
-            Self::NoCertificate(_) | Self::Certificate(_) | Self::OtherResult(_) => "BAD_CERTIFICATE",
-            Self::Encoding { .. } | Self::Proof(_) | Self::Value(_) => "BAD_PROOF",
+            Self::SplitHistory { .. } => "LIED_ROOT",
+            Self::NoCertificate(_) => "BAD_CERTIFICATE",
             Self::OtherRequest { .. } | Self::Receipt { .. } => "BAD_RECEIPT",
-            Self::ForeignNode(_) | Self::Signature(_) => "BAD_SIGNATURE",
+            Self::Misbehaviour(misbehaviour) => code_of(&misbehaviour.statement),
         }
+    }
+}
+
+/// The code of what an answer states falsely. What only members say to each other has no code of its own.
+const fn code_of(statement: &FalseStatement) -> &'static str {
+    match statement {
+        FalseStatement::KeyNotProven(_) => "WRONG_KEY_IN_PROOF",
+        FalseStatement::SignedOther(_) => "LIED_ROOT",
+        FalseStatement::Certificate(_) | FalseStatement::Step(_) | FalseStatement::Headers(_) => "BAD_CERTIFICATE",
+        FalseStatement::Receipt { .. } => "BAD_RECEIPT",
+        FalseStatement::NotMember(_) | FalseStatement::Signature(_) => "BAD_SIGNATURE",
+        _ => "BAD_PROOF",
     }
 }
 

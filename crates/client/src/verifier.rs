@@ -8,13 +8,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use pleach_tree::{Proof, ProofLimits, ValueDigest, VerifiedProof};
+use pleach_tree::{ValueDigest, VerifiedProof};
 use pleach_types::api::{
-    Base64, GetReply, GetRequest, ReceiptProof, ReceiptReply, ReceiptView, RecordView, RequestState, SignedResult,
+    Base64, GetReply, GetRequest, ReceiptProof, ReceiptReply, ReceiptView, RecordView, RequestState, SignedResultView,
 };
-use pleach_types::certificate::ResultProof;
+use pleach_types::certificate::CertifiedResult;
+use pleach_types::evidence::SignedResult;
 use pleach_types::genesis::GenesisError;
-use pleach_types::{BlockResult, Committee, Decode, Genesis, Hash, Height, Identity, Key, PublicKey, Receipt};
+use pleach_types::{BlockResult, Committee, Genesis, Hash, Height, Identity, Key, PublicKey, Receipt};
+use pleach_verify::{TrustAnchor, decode, receipt, records};
 
 use crate::error::Falsehood;
 
@@ -27,10 +29,9 @@ const VOUCHED_KEPT: usize = 1_024;
 #[derive(Debug)]
 pub(crate) struct Verifier {
     genesis: Genesis,
-    digest: Hash,
-    committee: Committee,
+    anchor: TrustAnchor,
     /// Certified results by height.
-    results: Mutex<BTreeMap<Height, BlockResult>>,
+    results: Mutex<BTreeMap<Height, CertifiedResult>>,
     /// Signatures over results that were checked: all receipts of a height come under the same few.
     vouched: Mutex<BTreeSet<Vouched>>,
     /// The newest height that anything verified was true at.
@@ -99,13 +100,11 @@ pub(crate) enum Shown {
 impl Verifier {
     /// Height 0 needs nobody's word: its root follows from the genesis.
     pub(crate) fn new(genesis: Genesis) -> Result<Self, GenesisError> {
-        genesis.check()?;
-        let result = genesis.result()?;
+        let (anchor, first) = (TrustAnchor::of(&genesis)?, CertifiedResult::genesis(&genesis)?);
         Ok(Self {
-            digest: genesis.digest(),
-            committee: genesis.committee()?,
+            anchor,
             genesis,
-            results: Mutex::new(BTreeMap::from([(0, result)])),
+            results: Mutex::new(BTreeMap::from([(0, first)])),
             vouched: Mutex::default(),
             floor: AtomicU64::new(0),
         })
@@ -116,11 +115,11 @@ impl Verifier {
     }
 
     pub(crate) const fn committee(&self) -> &Committee {
-        &self.committee
+        self.anchor.committee()
     }
 
     pub(crate) const fn digest(&self) -> Hash {
-        self.digest
+        self.anchor.genesis()
     }
 
     /// The height below which no answer is taken any more.
@@ -143,7 +142,7 @@ impl Verifier {
     }
 
     /// Nothing is ever left half done under the lock, so a panic elsewhere does not spoil it.
-    fn results(&self) -> MutexGuard<'_, BTreeMap<Height, BlockResult>> {
+    fn results(&self) -> MutexGuard<'_, BTreeMap<Height, CertifiedResult>> {
         self.results.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -153,25 +152,25 @@ impl Verifier {
     }
 
     /// The certified result of a height: known already, or proved by `certificate`.
-    fn certified(&self, height: Height, certificate: Option<&Base64>) -> Result<BlockResult, Falsehood> {
-        if let Some(result) = self.results().get(&height) {
-            return Ok(*result);
+    fn certified(&self, height: Height, certificate: Option<&Base64>) -> Result<CertifiedResult, Falsehood> {
+        if let Some(certified) = self.results().get(&height) {
+            return Ok(*certified);
         }
         let certificate = certificate.ok_or(Falsehood::NoCertificate(height))?;
-        let proof: ResultProof = decode("certificate", certificate)?;
-        let result = *proof.verify(&self.digest, &self.committee)?.result();
-        if result.height != height {
-            return Err(Falsehood::OtherHeight { asked: height, found: result.height });
+        let certified = self.anchor.result(&certificate.0)?;
+        let found = certified.result().height;
+        if found != height {
+            return Err(Falsehood::OtherHeight { asked: height, found });
         }
-        self.remember(result)?;
-        Ok(result)
+        self.remember(certified)?;
+        Ok(certified)
     }
 
-    fn remember(&self, result: BlockResult) -> Result<(), Falsehood> {
-        let mut results = self.results();
-        let known = *results.entry(result.height).or_insert(result);
-        if known != result {
-            return Err(Falsehood::SplitHistory { height: result.height });
+    fn remember(&self, certified: CertifiedResult) -> Result<(), Falsehood> {
+        let (mut results, height) = (self.results(), certified.result().height);
+        let known = *results.entry(height).or_insert(certified);
+        if known != certified {
+            return Err(Falsehood::SplitHistory { height });
         }
         if results.len() > RESULTS_KEPT {
             results.pop_first();
@@ -183,12 +182,14 @@ impl Verifier {
     pub(crate) fn snapshot(&self, request: &GetRequest, reply: GetReply) -> Result<Snapshot, Falsehood> {
         let height = reply.height;
         check_height(request, height)?;
-        let result = self.certified(height, reply.certificate.as_ref())?;
+        let certified = self.certified(height, reply.certificate.as_ref())?;
         // Nothing rests on the node's own word here; what it signs falsely is evidence against it.
-        if self.signed(&reply.signed)? != result {
-            return Err(Falsehood::SignedOther(height));
+        let signed = self.signed(&reply.signed)?;
+        if signed.result.height != height {
+            return Err(Falsehood::OtherHeight { asked: height, found: signed.result.height });
         }
-        let proof = prove(&reply.proof, result.root)?;
+        self.anchor.compare(&reply.signed.node, &signed, &certified)?;
+        let proof = records::proof(&reply.proof.0, &certified.result().root)?;
         let records = check_records(request, reply.records, &proof)?;
         self.raise_floor(height);
         Ok(Snapshot { height, proof, records })
@@ -217,9 +218,12 @@ impl Verifier {
         proof: &ReceiptProof,
         view: &ReceiptView,
     ) -> Result<Shown, Falsehood> {
-        let result = self.signed(&proof.signed)?;
-        let receipt = under_result(identity, &result, proof)?;
-        if ReceiptView::from(&receipt) != *view {
+        let signed = self.signed(&proof.signed)?;
+        let result = signed.result;
+        let receipt = receipt::under(&result, identity, &proof.path.0, &proof.receipt.0)?;
+        // The words of a refusal are for people and no part of any format: nodes of another version have others.
+        let shown = ReceiptView { message: view.message.clone(), ..ReceiptView::from(&receipt) };
+        if shown != *view {
             return Err(bad_receipt(identity, "the receipt for people says something else than the proved one"));
         }
         if proof.certificate.is_none() {
@@ -228,45 +232,28 @@ impl Verifier {
             }
             return Ok(Shown::Signed { by: proof.signed.node, result: result.into(), receipt });
         }
-        if self.certified(result.height, proof.certificate.as_ref())? != result {
-            return Err(Falsehood::OtherResult(result.height));
-        }
+        let certified = self.certified(result.height, proof.certificate.as_ref())?;
+        self.anchor.compare(&proof.signed.node, &signed, &certified)?;
         self.raise_floor(result.height);
         Ok(Shown::Certified(receipt))
     }
 
     /// The result that a member signed.
-    fn signed(&self, signed: &SignedResult) -> Result<BlockResult, Falsehood> {
-        let result: BlockResult = decode("result", &signed.result)?;
-        if self.committee.member(&signed.node).is_none() {
-            return Err(Falsehood::ForeignNode(signed.node));
-        }
-        let statement = result.statement(&self.digest);
-        let vouched = (result.height, signed.node, statement.digest, signed.signature.0);
+    fn signed(&self, shown: &SignedResultView) -> Result<SignedResult, Falsehood> {
+        let signed = SignedResult { result: decode("result", &shown.result.0)?, signature: shown.signature };
+        let statement = signed.result.statement(&self.digest()).digest;
+        let vouched = (signed.result.height, shown.node, statement, shown.signature.0);
         if self.vouched().contains(&vouched) {
-            return Ok(result);
+            return Ok(signed);
         }
-        if !signed.node.verify(&statement, &signed.signature) {
-            return Err(Falsehood::Signature(signed.node));
-        }
+        self.anchor.signed(&shown.node, &signed)?;
         let mut known = self.vouched();
         known.insert(vouched);
         if known.len() > VOUCHED_KEPT {
             known.pop_first();
         }
-        Ok(result)
+        Ok(signed)
     }
-}
-
-/// Decodes what a reply carries as base64.
-fn decode<T: Decode>(what: &'static str, bytes: &Base64) -> Result<T, Falsehood> {
-    T::decode_shared(bytes.0.clone()).map_err(|e| Falsehood::Encoding { what, why: e.to_string() })
-}
-
-fn prove(bytes: &Base64, root: Hash) -> Result<VerifiedProof, Falsehood> {
-    let proof = Proof::decode(&bytes.0, &ProofLimits::default())
-        .map_err(|e| Falsehood::Encoding { what: "proof", why: e.to_string() })?;
-    proof.verify(root.into()).map_err(|e| Falsehood::Proof(e.to_string().trim_start_matches("proof ").into()))
 }
 
 fn check_height(request: &GetRequest, found: Height) -> Result<(), Falsehood> {
@@ -301,27 +288,10 @@ fn check_record(
     if record.key != *key {
         return Err(Falsehood::OtherRecord { asked: key.to_string(), found: record.key.to_string() });
     }
-    let digest = proof.get(key.as_bytes()).map_err(|_| Falsehood::KeyNotProven(key.clone()))?;
     let value = record.value.map(Bytes::from);
     let left_out = value.is_none() && request.without_values.contains(key);
-    if !left_out && value.as_deref().map(ValueDigest::of) != digest {
-        return Err(Falsehood::Value(key.clone()));
-    }
+    let digest = if left_out { records::digest(proof, key)? } else { records::value(proof, key, value.as_ref())? };
     Ok(Proved { digest, value })
-}
-
-/// The receipt, proved under the receipts root of `result`. What `result` rests on is for the caller.
-fn under_result(identity: Identity, result: &BlockResult, shown: &ReceiptProof) -> Result<Receipt, Falsehood> {
-    let path = prove(&shown.path, result.receipts)?;
-    let proved = path.get(&identity.0).map_err(|_| bad_receipt(identity, "its proof does not decide it"))?;
-    if proved != Some(ValueDigest::of(&shown.receipt.0)) {
-        return Err(bad_receipt(identity, "its proof shows another receipt, or none"));
-    }
-    let receipt: Receipt = decode("receipt", &shown.receipt)?;
-    if receipt.identity != identity || receipt.height != result.height {
-        return Err(bad_receipt(identity, "it names another request or height"));
-    }
-    Ok(receipt)
 }
 
 fn bad_receipt(identity: Identity, why: &str) -> Falsehood {

@@ -12,9 +12,9 @@ use pleach_store::{BlockWrite, Keep, WindowEntry};
 use pleach_tree::{Path, Prefix};
 use pleach_types::request::ordered_digest;
 use pleach_types::{
-    Block, Certificate, Committee, Encode, Genesis, Hash, Height, Identity, Member, PartitionMap, PublicKey, SecretKey,
-    Void,
+    Block, Certificate, Encode, Genesis, Hash, Height, Identity, Member, PartitionMap, PublicKey, SecretKey, Void,
 };
+use pleach_verify::TrustAnchor;
 use tokio::sync::Notify;
 use tracing::debug;
 
@@ -41,9 +41,8 @@ const CHECKED_MAX: usize = 8;
 pub struct Node {
     pub(crate) name: String,
     pub(crate) genesis: Genesis,
-    pub(crate) digest: Hash,
-    /// The members.
-    pub(crate) committee: Committee,
+    /// What others' statements are checked against: the digest of the genesis and the members.
+    pub(crate) anchor: TrustAnchor,
     /// Who keeps what.
     pub(crate) map: PartitionMap,
     pub(crate) secret: SecretKey,
@@ -96,9 +95,8 @@ impl Node {
         let name = committee.member(&secret.public()).map_or_else(|| secret.public().short(), |m| m.name.clone());
         Self {
             name,
-            digest: *state.genesis_digest(),
             map: committee.partition_map(genesis.partitioning),
-            committee,
+            anchor: TrustAnchor::new(*state.genesis_digest(), genesis.governance.epoch_blocks, committee),
             genesis,
             secret,
             history: Mutex::new(history),
@@ -175,7 +173,7 @@ impl Node {
         let (unknown, bytes): (Vec<Hash>, Vec<Bytes>) =
             unknown.map(|(content, bytes)| (*content, bytes.clone())).unzip();
         let state = self.state();
-        let prepared = prepare_all(&bytes, &self.genesis, &self.digest);
+        let prepared = prepare_all(&bytes, &self.genesis, &self.anchor.genesis());
         for ((content, bytes), prepared) in unknown.into_iter().zip(&bytes).zip(prepared) {
             let prepared = prepared.map_err(ServiceError::Unacceptable);
             let verdict = prepared.and_then(|prepared| self.admit(content, bytes, prepared, &state));
@@ -220,7 +218,7 @@ impl Node {
     fn drain_inbox(&self) {
         let arrived = lock(&self.pool).take_inbox();
         let (contents, bytes): (Vec<_>, Vec<_>) = arrived.into_iter().unzip();
-        let prepared = prepare_all(&bytes, &self.genesis, &self.digest);
+        let prepared = prepare_all(&bytes, &self.genesis, &self.anchor.genesis());
         let state = self.state();
         let mut pool = lock(&self.pool);
         for ((content, bytes), prepared) in contents.into_iter().zip(bytes).zip(prepared) {
@@ -249,7 +247,7 @@ impl Node {
             let pool = lock(&self.pool);
             block.digests().iter().map(|content| pool.prepared(content)).collect()
         };
-        let prepared = prepare_block(&block.requests, known, &self.genesis, &self.digest);
+        let prepared = prepare_block(&block.requests, known, &self.genesis, &self.anchor.genesis());
         let told = |fault: &BlockFault| {
             let (height, leader) = (block.header.height, block.header.context.leader);
             debug!(height, %leader, %fault, "a proposed block is invalid");
@@ -345,7 +343,7 @@ impl Node {
     /// The other members.
     pub(crate) fn others(&self) -> Vec<PublicKey> {
         let own = self.public_key();
-        self.committee.keys().filter(|key| *key != own).collect()
+        self.anchor.committee().keys().filter(|key| *key != own).collect()
     }
 
     /// The other members that keep the record at a path.
@@ -356,7 +354,7 @@ impl Node {
 
     /// The members that keep the record at a path.
     pub(crate) fn members_keeping(&self, path: &Path) -> impl Iterator<Item = &Member> {
-        self.map.keepers_of(path).iter().filter_map(|place| self.committee.get(usize::from(*place)))
+        self.map.keepers_of(path).iter().filter_map(|place| self.anchor.committee().get(usize::from(*place)))
     }
 }
 

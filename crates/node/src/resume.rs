@@ -9,6 +9,7 @@ use pleach_tree::{FrameNode, Prefix, ValueDigest};
 use pleach_types::certificate::{CertificateError, ResultProof};
 use pleach_types::genesis::GenesisError;
 use pleach_types::{Block, Genesis, Height, Key, PublicKey};
+use pleach_verify::TrustAnchor;
 use thiserror::Error;
 
 /// Why a node cannot go on with its store.
@@ -152,7 +153,7 @@ fn check_certificate(entries: &[WindowEntry], genesis: &Genesis) -> Result<(), R
     let Some((entry, certificate)) = newest else { return Ok(()) };
     let height = entry.result.height;
     let proof = ResultProof { headers: vec![entry.header.clone()], certificate };
-    let verified = proof.verify(&genesis.digest(), &genesis.committee()?);
+    let verified = TrustAnchor::of(genesis)?.result_proof(&proof);
     verified.map(drop).map_err(|why| ResumeError::Certificate { height, why })
 }
 

@@ -144,7 +144,7 @@ fn start_with(
     let public = listener.local_addr().map_err(|e| StartError::Http(e.to_string()))?;
     let engine = pleach_order::run(order_config(config, &genesis, &node)?, node.clone())?;
     let http = serve(listener, &node, config, connections)?;
-    info!(node = %config.node.name, %public, genesis = %node.digest, connections, "node started");
+    info!(node = %config.node.name, %public, genesis = %node.anchor.genesis(), connections, "node started");
     Ok(RunningNode { node, public, engine, http: Some(http), writer })
 }
 
@@ -236,7 +236,7 @@ pub fn settings(genesis: &Genesis, node: &Node) -> Settings {
         members: genesis.members.iter().map(|member| member.public_key).collect(),
         storage_prefix: String::new(),
         votes: Votes::Kept,
-        genesis_digest: node.digest,
+        genesis_digest: node.anchor.genesis(),
         genesis: Block::genesis(genesis),
         timeouts: Timeouts::default(),
         bounds: Bounds::of(&genesis.limits),

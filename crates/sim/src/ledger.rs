@@ -15,9 +15,10 @@ use pleach_order::{Application, Network, Proposal};
 use pleach_types::certificate::CertificateError;
 use pleach_types::hash::Domain;
 use pleach_types::{
-    Block, BlockResult, Certificate, Committee, Decode as _, Encode as _, Genesis, Hash, Height, Identity, PublicKey,
-    Receipt, Request,
+    Block, BlockResult, Certificate, Decode as _, Encode as _, Genesis, Hash, Height, Identity, PublicKey, Receipt,
+    Request,
 };
+use pleach_verify::TrustAnchor;
 use thiserror::Error;
 
 /// A promise that was broken.
@@ -148,8 +149,7 @@ struct Records {
 /// The heights of a cluster as its members saw them. Cheap to clone; clones are one ledger.
 #[derive(Clone, Debug)]
 pub struct Ledger {
-    genesis: Hash,
-    committee: Committee,
+    anchor: TrustAnchor,
     suspect: Option<usize>,
     records: Arc<Mutex<Records>>,
 }
@@ -159,11 +159,11 @@ impl Ledger {
     /// counts itself.
     ///
     /// # Panics
-    /// If the genesis has no members.
+    /// If the genesis breaks a rule.
     #[must_use]
     pub fn new(genesis: &Genesis, suspect: Option<usize>) -> Self {
-        let committee = genesis.committee().expect("genesis is valid");
-        Self { genesis: genesis.digest(), committee, suspect, records: Arc::default() }
+        let anchor = TrustAnchor::of(genesis).expect("genesis is valid");
+        Self { anchor, suspect, records: Arc::default() }
     }
 
     /// Nothing is left half done under the lock, so a panic of a member that is to fail does not spoil it.
@@ -245,7 +245,7 @@ impl Ledger {
     /// Certificates are checked here with the code that clients use, against genesis alone.
     fn check_certificate(&self, account: &Account) -> Option<Violation> {
         let certificate = account.certificate.as_ref()?;
-        let why = certificate.verify(&self.genesis, &self.committee).err();
+        let why = self.anchor.certificate(certificate).err();
         let (of, member) = (certificate.block, account.member);
         let holds = why.is_none() && of == account.block.digest();
         (!holds).then_some(Violation::Certificate { height: account.block.header.height, member, of, why })

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use pleach_tree::{DigestTree, FrameNode, HistoryTree, NotHeld, Path, Prefix, Proof, ValueDigest, WrittenHeight};
+use pleach_tree::{FrameNode, HistoryTree, NotHeld, Path, Prefix, Proof, WrittenHeight};
 use pleach_types::genesis::GenesisError;
 use pleach_types::history::Peaks;
 use pleach_types::void::Void;
@@ -165,9 +165,7 @@ impl State {
     /// If the genesis breaks a rule.
     pub fn keeping(genesis: Genesis, kept: impl IntoIterator<Item = Prefix>) -> Result<Self, GenesisError> {
         let fixed = Fixed::new(genesis)?;
-        let records = fixed.genesis.all_records();
-        let digests: DigestTree = records.iter().map(|(key, value)| (key.path(), ValueDigest::of(value))).collect();
-        let tree = HistoryTree::from_full(&digests, fixed.genesis.history, kept);
+        let tree = HistoryTree::from_full(&fixed.genesis.tree(), fixed.genesis.history, kept);
         let result = BlockResult::genesis(tree.root().into(), fixed.committee.digest());
         let window = Window::genesis(fixed.genesis.history, fixed.genesis.limits.warm_code_bytes.into());
         Ok(Self { fixed, tree, window, peaks: Peaks::default(), result })

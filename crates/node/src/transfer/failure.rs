@@ -1,10 +1,8 @@
 //! What can be wrong with what others send, and why a transfer ends without a state.
 
 use pleach_store::Error as StoreError;
-use pleach_tree::{Incomplete, MergeError, NotHeld, Path, Prefix, VerifyError};
-use pleach_types::certificate::CertificateError;
-use pleach_types::codec::DecodeError;
-use pleach_types::{Hash, Height, Key};
+use pleach_tree::{MergeError, NotHeld};
+use pleach_verify::Misbehaviour;
 use thiserror::Error;
 
 use super::wire::Item;
@@ -18,32 +16,9 @@ pub(super) enum Lie {
     TooLong { total: usize, most: usize },
     #[error("an item of {known} bytes is said to have {total}")]
     AnotherLength { known: usize, total: usize },
-    #[error(transparent)]
-    Form(#[from] DecodeError),
-    #[error(transparent)]
-    ProofForm(#[from] pleach_tree::DecodeError),
-    #[error(transparent)]
-    Certificate(#[from] CertificateError),
-    #[error("an offer with {0} headers: the block above must be certified itself")]
-    Headers(usize),
-    #[error("the {what} of height {height} is not the certified one")]
-    Entry { what: &'static str, height: Height },
-    #[error("a history of {size} results with root {root} is not the certified one")]
-    History { size: u64, root: Hash },
-    #[error("code {expected} has digest {found}")]
-    Code { expected: Hash, found: Hash },
-    #[error(transparent)]
-    Root(#[from] VerifyError),
-    #[error(transparent)]
-    Incomplete(#[from] Incomplete),
-    #[error("the proof leaves out {0}")]
-    LeavesOut(Path),
-    #[error("{prefix:?} does not begin at {start} within {within:?}")]
-    Elsewhere { prefix: Prefix, start: Path, within: Prefix },
-    #[error("record {0} is not the one that is proved")]
-    Record(Key),
-    #[error("the record at {0} is left out")]
-    RecordLeftOut(Path),
+    /// It is not what is certified.
+    #[error("its {0}")]
+    NotCertified(#[from] Misbehaviour),
 }
 
 /// Why a transfer ends without a state. The next one begins at a newer height.

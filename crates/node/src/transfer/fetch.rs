@@ -1,6 +1,7 @@
 //! The side that fetches.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -8,18 +9,20 @@ use std::time::Duration;
 use bytes::Bytes;
 use pleach_order::Network;
 use pleach_state::{State, warm_code};
-use pleach_store::{Arrival, StagedChunk, Staging, Target as StoreTarget, WindowEntry};
+use pleach_store::{Arrival, StagedChunk, Staging, Target, WindowEntry};
 use pleach_tree::{FrameNode, Path, Prefix, VerifiedProof};
 use pleach_types::history::Peaks;
 use pleach_types::{Encode, Genesis, Hash, Height, PublicKey};
+use pleach_verify::state::Offer;
+use pleach_verify::{records, state};
 use tracing::{info, warn};
 
 use super::asking::{Asking, Part, Question};
-use super::failure::{Failure, Lie};
+use super::failure::Failure;
 use super::inbox::Inbox;
 use super::offers::Offers;
 use super::plan::{complement, groups, oldest};
-use super::verify::{self, Target};
+use super::verify;
 use super::wire::{Answer, Ask, Item, Message};
 use crate::core::Node;
 use crate::lock;
@@ -60,7 +63,7 @@ struct Job {
     /// The height at which this member was seen last, and since when.
     seen: (Height, Duration),
     asked: Option<Duration>,
-    offers: Offers<Target>,
+    offers: Offers<Offer>,
     /// Transfers that have failed since one was complete.
     failed: usize,
     transfer: Option<Box<Transfer>>,
@@ -150,13 +153,13 @@ impl Node {
             job.offers.asked();
             let _ = network.broadcast(Message::Ask(Ask::Offer).encode().into());
         }
-        let wanted = |target: &Target| match rejoin {
-            Some(view) => target.floor.view >= view && target.result.height >= height,
+        let wanted = |target: &Offer| match rejoin {
+            Some(view) => target.certificate.view >= view && target.result.height >= height,
             // Others keep the blocks of that many heights for those that lag.
             None => target.result.height > height.saturating_add(self.keep),
         };
-        let height_of = |target: &Target| wanted(target).then_some(target.result.height);
-        if let Some(target) = job.offers.decide(now, (self.committee.faults(), job.failed), height_of) {
+        let height_of = |target: &Offer| wanted(target).then_some(target.result.height);
+        if let Some(target) = job.offers.decide(now, (self.anchor.committee().faults(), job.failed), height_of) {
             match Transfer::begin(self, target, now) {
                 Ok(transfer) => job.transfer = Some(Box::new(transfer)),
                 Err(error) => warn!(%error, "a transfer of state cannot begin"),
@@ -169,16 +172,16 @@ impl Node {
         if job.asked.is_none() || job.transfer.is_some() || !job.offers.wants(&from) {
             return;
         }
-        match verify::target(proof, &self.digest, &self.committee) {
+        match state::offer(&self.anchor, proof) {
             Ok(target) => job.offers.add(from, target, now),
-            Err(why) => warn!(%from, %why, "an offer of state that is none"),
+            Err(why) => warn!(%from, "the offer of a state does not hold: its {why}"),
         }
     }
 
     /// Puts a fetched state in the place of this member's own, and lets the order go on behind it.
     fn arrive(&self, transfer: Transfer, network: &Network) -> Result<(), Failure> {
         let height = transfer.target.result.height;
-        let (bytes, floor) = (transfer.bytes, transfer.target.floor.clone());
+        let (bytes, floor) = (transfer.bytes, transfer.target.certificate.clone());
         self.install(height, || transfer.finish(self))?;
         info!(height, bytes, "the state of this height was fetched from others");
         *lock(&self.fetch.rejoin) = None;
@@ -194,7 +197,7 @@ enum Step {
 
 /// A state on its way.
 struct Transfer {
-    target: Target,
+    target: Offer,
     oldest: Height,
     kept: Vec<Prefix>,
     staging: Staging,
@@ -218,17 +221,17 @@ struct Transfer {
 }
 
 impl Transfer {
-    fn begin(node: &Node, target: Target, now: Duration) -> Result<Self, Failure> {
+    fn begin(node: &Node, target: Offer, now: Duration) -> Result<Self, Failure> {
         let kept = node.kept_prefixes();
         let height = target.result.height;
         let oldest = oldest(height, node.genesis.history);
-        let staging = node.disk.store().stage(StoreTarget { height, root: target.result.root })?;
+        let staging = node.disk.store().stage(Target { height, root: target.result.root })?;
         let entries = (oldest..=height).map(Item::Entry);
         let records = kept
             .iter()
             .flat_map(|prefix| [Item::Edge(*prefix), Item::Chunk { within: *prefix, start: prefix.first() }]);
         info!(height, from = node.newest_height(), prefixes = kept.len(), "fetching the state from others");
-        let mut asking = Asking::new(node.committee.faults(), &node.genesis.limits);
+        let mut asking = Asking::new(node.anchor.committee().faults(), &node.genesis.limits);
         entries.chain([Item::Peaks]).chain(records).for_each(|item| asking.want(item));
         Ok(Self {
             target,
@@ -290,7 +293,7 @@ impl Transfer {
     }
 
     /// Does not ask a member again that sent what no honest member sends.
-    fn blame(&mut self, liar: PublicKey, item: Item, lie: &Lie) {
+    fn blame(&mut self, liar: PublicKey, item: Item, lie: &dyn Display) {
         self.lies += 1;
         warn!(member = %liar, ?item, %lie, "a member sent what is not certified; it is not asked again");
         self.asking.blame(liar);
@@ -303,17 +306,16 @@ impl Transfer {
                 self.asking.hold(height, from, content);
                 return self.take_entries(node);
             }
-            Item::Code(digest) => verify::code(&content, &digest).map(|()| {
+            Item::Code(digest) => state::code(&content, &digest).map(|()| {
                 self.code.insert(digest, content);
             }),
             Item::Written(group) => {
                 let paths = self.written.get(group as usize).map_or(&[][..], Vec::as_slice);
-                verify::paths(&content, &root, paths).map(|proof| self.proofs.push(proof))
+                records::paths(&content, &root, &verify::ITEM_PROOF, paths).map(|proof| self.proofs.push(proof))
             }
-            Item::Edge(prefix) => {
-                verify::paths(&content, &root, &[prefix.first()]).map(|proof| self.proofs.push(proof))
-            }
-            Item::Peaks => verify::peaks(&content, &self.target.result).map(|peaks| self.peaks = peaks),
+            Item::Edge(prefix) => records::paths(&content, &root, &verify::ITEM_PROOF, &[prefix.first()])
+                .map(|proof| self.proofs.push(proof)),
+            Item::Peaks => state::peaks(&content, &self.target.result).map(|peaks| self.peaks = peaks),
             Item::Chunk { within, start } => verify::chunk(&content, &root, (&within, &start))
                 .map(|(chunk, leaves)| self.take_chunk(&chunk, leaves, &within)),
         };

@@ -138,6 +138,29 @@ pub enum DecodeError {
     },
 }
 
+impl DecodeError {
+    /// The name of the reason, as `docs/proof-format.md` and the test vectors have it.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::TooLong { .. } => "too_long",
+            Self::TooManyNodes { .. } => "too_many_nodes",
+            Self::TooManyLeaves { .. } => "too_many_leaves",
+            Self::TooDeep { .. } => "too_deep",
+            Self::TruncatedTags { .. } => "truncated_tags",
+            Self::TruncatedPayload { .. } => "truncated_payload",
+            Self::TrailingBytes { .. } => "trailing_bytes",
+            Self::Padding { .. } => "padding",
+            Self::EmptySiblings { .. } => "empty_siblings",
+            Self::LoneLeaf { .. } => "lone_leaf",
+            Self::StubSiblings { .. } => "stub_siblings",
+            Self::EmptyStub { .. } => "empty_stub",
+            Self::LeafStub { .. } => "leaf_stub",
+            Self::MisplacedLeaf { .. } => "misplaced_leaf",
+        }
+    }
+}
+
 /// Decodes `bytes`, all of them.
 pub(super) fn decode(bytes: &[u8], limits: &ProofLimits) -> Result<Proof, DecodeError> {
     if bytes.len() > limits.max_bytes {

@@ -1,0 +1,145 @@
+//! Who is trusted, and what follows from their signatures.
+
+use bytes::Bytes;
+use pleach_types::certificate::{CertificateError, CertifiedResult, ResultProof};
+use pleach_types::evidence::SignedResult;
+use pleach_types::genesis::GenesisError;
+use pleach_types::succession::Step;
+use pleach_types::{Certificate, Committee, Decode, Encode, Evidence, Genesis, Hash, PublicKey};
+
+use crate::misbehaviour::{FalseStatement, Misbehaviour, StepError};
+
+/// What statements are checked against: the cluster's name for ever, and the members of an epoch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustAnchor {
+    genesis: Hash,
+    epoch_blocks: u32,
+    committee: Committee,
+}
+
+impl TrustAnchor {
+    /// The anchor that a genesis is: its digest and its first members.
+    ///
+    /// # Errors
+    /// If the genesis breaks a rule.
+    pub fn of(genesis: &Genesis) -> Result<Self, GenesisError> {
+        genesis.check()?;
+        let (digest, epoch_blocks) = (genesis.digest(), genesis.governance.epoch_blocks);
+        Ok(Self { genesis: digest, epoch_blocks, committee: genesis.committee()? })
+    }
+
+    /// The anchor with the members of some epoch, as somebody has it who has checked them: a member's own state.
+    #[must_use]
+    pub const fn new(genesis: Hash, epoch_blocks: u32, committee: Committee) -> Self {
+        Self { genesis, epoch_blocks, committee }
+    }
+
+    /// The digest of the genesis: what clients pin, and what every signature of the cluster is bound to.
+    #[must_use]
+    pub const fn genesis(&self) -> Hash {
+        self.genesis
+    }
+
+    /// The members whose signatures count.
+    #[must_use]
+    pub const fn committee(&self) -> &Committee {
+        &self.committee
+    }
+
+    /// Checks a certificate: that n - f of the members voted for its block to be final.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn certificate(&self, certificate: &Certificate) -> Result<(), CertificateError> {
+        certificate.verify(&self.genesis, &self.committee)
+    }
+
+    /// Checks the proof of a result.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn result_proof(&self, proof: &ResultProof) -> Result<CertifiedResult, CertificateError> {
+        proof.verify(&self.genesis, &self.committee)
+    }
+
+    /// Reads and checks an encoded [`ResultProof`]: what a height came to, certified.
+    ///
+    /// # Errors
+    /// [`FalseStatement::Encoding`] and [`FalseStatement::Certificate`].
+    pub fn result(&self, bytes: &Bytes) -> Result<CertifiedResult, Misbehaviour> {
+        let proof: ResultProof = decode("certificate", bytes)?;
+        self.result_proof(&proof).map_err(|why| Misbehaviour::new(bytes, why))
+    }
+
+    /// Checks that a member signed a result.
+    ///
+    /// # Errors
+    /// [`FalseStatement::NotMember`] and [`FalseStatement::Signature`].
+    pub fn signed(&self, node: &PublicKey, signed: &SignedResult) -> Result<(), Misbehaviour> {
+        let why = if self.committee.member(node).is_none() {
+            FalseStatement::NotMember(*node)
+        } else if !signed.is_by(node, &self.genesis) {
+            FalseStatement::Signature(*node)
+        } else {
+            return Ok(());
+        };
+        Err(Misbehaviour::new(&signed.encode().into(), why))
+    }
+
+    /// Compares a result that a node signed ([`TrustAnchor::signed`]) with the certified one of the height.
+    ///
+    /// # Errors
+    /// [`FalseStatement::SignedOther`] with the evidence that convicts the node. A certified result of another height is
+    /// not compared: it says nothing of what was signed.
+    pub fn compare(
+        &self,
+        node: &PublicKey,
+        signed: &SignedResult,
+        certified: &CertifiedResult,
+    ) -> Result<(), Misbehaviour> {
+        let certified = certified.result();
+        if signed.result == *certified || signed.result.height != certified.height {
+            return Ok(());
+        }
+        let evidence = Evidence::of_result(self.genesis, *node, *signed);
+        let bytes = evidence.encode().into();
+        Err(Misbehaviour::new(&bytes, FalseStatement::SignedOther(Box::new(evidence))))
+    }
+
+    /// Goes on to the members of the next epoch: reads and checks an encoded [`Step`].
+    ///
+    /// Only the last block of an epoch says who comes next; what the `next` of other heights says is a forecast. So a set
+    /// is trusted because the set before it certified it, the first one because it is in genesis.
+    ///
+    /// # Errors
+    /// [`FalseStatement::Encoding`], [`FalseStatement::Certificate`] and [`FalseStatement::Step`].
+    pub fn follow(&self, bytes: &Bytes) -> Result<Self, Misbehaviour> {
+        let Step { members, proof }: Step = decode("step", bytes)?;
+        self.step(members, &proof).map_err(|why| Misbehaviour::new(bytes, why))
+    }
+
+    fn step(&self, members: Vec<pleach_types::Member>, proof: &ResultProof) -> Result<Self, FalseStatement> {
+        let [header] = &proof.headers[..] else { return Err(StepError::Headers(proof.headers.len()).into()) };
+        let (height, epoch) = (header.height, proof.certificate.epoch);
+        let epoch_blocks = self.epoch_blocks;
+        let blocks = u64::from(epoch_blocks);
+        // The height is not bounded yet, so nothing is added to it.
+        if height / blocks != epoch || height % blocks != blocks - 1 {
+            return Err(StepError::NotLast { height, epoch, epoch_blocks }.into());
+        }
+        let certified = self.result_proof(proof)?.result().next;
+        let committee = Committee::new(members).map_err(StepError::from)?;
+        if committee.digest() != certified {
+            return Err(StepError::OtherMembers { certified, shown: committee.digest() }.into());
+        }
+        Ok(Self { committee, ..*self })
+    }
+}
+
+/// Reads a value that takes up all of `bytes`.
+///
+/// # Errors
+/// [`FalseStatement::Encoding`], with `what` the bytes should have been.
+pub fn decode<T: Decode>(what: &'static str, bytes: &Bytes) -> Result<T, Misbehaviour> {
+    T::decode_shared(bytes.clone()).map_err(|why| Misbehaviour::new(bytes, FalseStatement::Encoding { what, why }))
+}

@@ -1,0 +1,36 @@
+//! Older results under a newer one: each certified result commits to all before it
+//! ([`BlockResult::history`]).
+
+use bytes::Bytes;
+use pleach_types::certificate::CertifiedResult;
+use pleach_types::history::{check_consistency, check_inclusion, leaf};
+use pleach_types::{BlockResult, Encode, Hash};
+
+use crate::misbehaviour::Misbehaviour;
+
+/// Checks that `older` is what its height came to, in the history that `newer` commits to. `siblings` go from the leaf up.
+///
+/// # Errors
+/// [`crate::FalseStatement::History`], with the encoded older result and the siblings.
+pub fn contains(newer: &CertifiedResult, older: &BlockResult, siblings: &[Hash]) -> Result<(), Misbehaviour> {
+    let newer = newer.result();
+    let checked = check_inclusion(&leaf(older), older.height, newer.height, siblings, &newer.history);
+    checked.map_err(|why| Misbehaviour::new(&together(older, siblings), why))
+}
+
+/// Checks that the history of `newer` continues the one of `older`, which a client has checked before: the same results up
+/// to there.
+///
+/// # Errors
+/// [`crate::FalseStatement::History`], with the encoded newer result and the proof.
+pub fn continues(older: &CertifiedResult, newer: &CertifiedResult, proof: &[Hash]) -> Result<(), Misbehaviour> {
+    let (older, newer) = (older.result(), newer.result());
+    let checked = check_consistency((older.height, &older.history), (newer.height, &newer.history), proof);
+    checked.map_err(|why| Misbehaviour::new(&together(newer, proof), why))
+}
+
+fn together(result: &BlockResult, hashes: &[Hash]) -> Bytes {
+    let mut bytes = result.encode();
+    hashes.iter().for_each(|hash| hash.encode_to(&mut bytes));
+    bytes.into()
+}
