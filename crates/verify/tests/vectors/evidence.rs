@@ -1,0 +1,66 @@
+//! Evidence against members, and what is none.
+
+use pleach_types::evidence::SignedResult;
+use pleach_types::vote::{Ballot, Proposal};
+use pleach_types::{BlockResult, Evidence, Hash, Round, Vote};
+use serde_json::{Value, json};
+
+use super::support::{hash as digest, result, secret};
+use super::{encoded, hash, hex, verdict};
+
+const ROUND: Round = Round { epoch: 3, view: 300 };
+
+pub fn all() -> Value {
+    let genesis = digest(3);
+    let key = secret(1);
+    let proposal = |n: u8| Proposal { parent_view: 299, block: digest(n) };
+    let pair = |one: Ballot, other: Ballot| {
+        let sign = |ballot| Vote::sign(ballot, &genesis, ROUND, &key);
+        Evidence::of_votes(genesis, key.public(), ROUND, sign(one), sign(other))
+    };
+    let stated = |height: u64, root: u8| {
+        SignedResult::sign(BlockResult { root: digest(root), ..result(height) }, &genesis, &key)
+    };
+    let two = |one, other| Evidence::of_results(genesis, key.public(), one, other);
+    let false_result = Evidence::of_result(genesis, key.public(), stated(9, 1));
+    let (notarize, finalize) = (Ballot::Notarize, Ballot::Finalize);
+    let accused = |evidence: &Evidence, n: u8| Evidence { accused: secret(n).public(), ..evidence.clone() };
+    let votes = pair(notarize(proposal(1)), notarize(proposal(2)));
+    let truth = |height: u64, root: u8| Some(stated(height, root).result);
+    let cases: Vec<(&str, &str, Hash, Evidence, Option<BlockResult>)> = vec![
+        ("two votes to notarize", "absolute", genesis, votes.clone(), None),
+        ("two votes to finalize", "absolute", genesis, pair(finalize(proposal(1)), finalize(proposal(2))), None),
+        ("nullify and finalize", "absolute", genesis, pair(Ballot::Nullify, finalize(proposal(1))), None),
+        ("notarize, then nullify", "COMPATIBLE", genesis, pair(notarize(proposal(1)), Ballot::Nullify), None),
+        (
+            "notarize one, finalize another",
+            "COMPATIBLE",
+            genesis,
+            pair(notarize(proposal(1)), finalize(proposal(2))),
+            None,
+        ),
+        ("two results of one height", "absolute", genesis, two(stated(9, 1), stated(9, 2)), None),
+        ("results of two heights", "OTHER_HEIGHT", genesis, two(stated(8, 1), stated(9, 2)), None),
+        ("a result that is not the certified one", "relative", genesis, false_result.clone(), truth(9, 2)),
+        ("the certified result", "TRUE", genesis, false_result.clone(), truth(9, 1)),
+        ("nothing certified is known", "UNKNOWN_HEIGHT", genesis, false_result.clone(), None),
+        ("another height is known", "UNKNOWN_HEIGHT", genesis, false_result.clone(), truth(8, 2)),
+        ("another cluster", "OTHER_GENESIS", digest(4), votes.clone(), None),
+        ("votes of somebody else", "BAD_SIGNATURE", genesis, accused(&votes, 2), None),
+        ("a result of somebody else", "BAD_SIGNATURE", genesis, accused(&false_result, 2), truth(9, 2)),
+    ];
+    let one = |(name, expected, genesis, evidence, certified): &(&str, &str, Hash, Evidence, Option<BlockResult>)| {
+        let judged = evidence.judge(genesis, certified.as_ref());
+        let strength = |strength: &pleach_types::evidence::Strength| match strength {
+            pleach_types::evidence::Strength::Absolute => "absolute",
+            pleach_types::evidence::Strength::Relative => "relative",
+        };
+        let found = judged.as_ref().map_or_else(|why| why.code(), strength);
+        json!({
+            "name": name, "genesis": hash(*genesis), "bytes": encoded(evidence), "digest": hash(evidence.digest()),
+            "accused": hex(evidence.accused.0), "certified": certified.as_ref().map(encoded),
+            "verdict": verdict(name, expected, Err(found)),
+        })
+    };
+    json!({ "evidence": cases.iter().map(one).collect::<Vec<_>>() })
+}
