@@ -11,6 +11,7 @@ mod report;
 mod setup;
 mod stages;
 mod start;
+mod tops;
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -54,6 +55,9 @@ struct Options {
     /// Prints what each kind of work takes for its gas, the dearest first, and ends
     #[arg(long)]
     prices: bool,
+    /// Prints what a request would save if its proof left out the top of the tree, and ends
+    #[arg(long)]
+    tops: bool,
     /// Sends transfers that were proved and signed before, one for each two accounts, and so measures the nodes without the
     /// work of clients
     #[arg(long)]
@@ -68,7 +72,7 @@ struct Options {
     #[arg(long, value_name = "RECORDS")]
     start: Option<usize>,
     /// Prints one JSON document instead of text
-    #[arg(long, conflicts_with_all = ["stages", "prices", "prepared", "durable", "recovery", "start"])]
+    #[arg(long, conflicts_with_all = ["stages", "prices", "tops", "prepared", "durable", "recovery", "start"])]
     json: bool,
 }
 
@@ -87,6 +91,14 @@ fn main() -> ExitCode {
     }
 }
 
+fn print_tops() {
+    println!("  records levels  request    proof  without   saved   labels a height");
+    for tops::Saving { records, levels, request, proof, without, height } in tops::measure(&[10_000, 1_000_000]) {
+        let saved = 100.0 * (proof - without) / request;
+        println!("{records:>9} {levels:>6} {request:>8.0} {proof:>8.0} {without:>8.0} {saved:>6.0}% {height:>15}");
+    }
+}
+
 fn run(options: &Options) -> Result<(), String> {
     if options.stages {
         for (name, time) in stages::measure()? {
@@ -98,6 +110,10 @@ fn run(options: &Options) -> Result<(), String> {
         for (name, time, gas) in prices::measure()? {
             println!("{:>8.2} ns each gas   {name}", time.as_secs_f64() * 1e9 / gas.max(1) as f64);
         }
+        return Ok(());
+    }
+    if options.tops {
+        print_tops();
         return Ok(());
     }
     if let Some(records) = options.start {
