@@ -154,3 +154,41 @@ fn release_builds_check_arithmetic() {
     let workspace = manifest(&root().join("Cargo.toml"));
     assert_eq!(workspace["profile"]["release"]["overflow-checks"].as_bool(), Some(true));
 }
+
+#[test]
+fn no_limit_of_the_protocol_is_a_default_of_the_tree() {
+    // What bounds a proof decides what all nodes accept, so it has a name and a place: `types/src/limits.rs`, or the transfer.
+    for rule in RULES.iter().filter(|rule| rule.folder != "tree" && rule.folder != "paper") {
+        for file in rust_files(&root().join("crates").join(rule.folder).join("src")) {
+            let text = std::fs::read_to_string(&file).expect("a source file");
+            let found = product_lines(&text).into_iter().find(|(_, line)| line.contains("ProofLimits::default"));
+            assert_eq!(found, None, "{} takes the tree's default for a limit", file.display());
+        }
+    }
+}
+
+#[test]
+fn every_test_that_a_threat_names_exists() {
+    let page = std::fs::read_to_string(root().join("docs/threats.md")).expect("the page");
+    let sources: Vec<String> = RULES
+        .iter()
+        .map(|rule| rule.folder)
+        .flat_map(|folder| rust_files(&root().join("crates").join(folder)))
+        .chain(rust_files(&root().join("xtask")))
+        .map(|file| std::fs::read_to_string(file).expect("a source file"))
+        .collect();
+    // Rows end with crates and the tests in them; names of tests are sentences, so they have several underscores.
+    let names: Vec<&str> = page
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|word| word.matches('_').count() >= 2)
+        .filter(|word| word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'))
+        .collect();
+    assert!(names.len() > 100, "only {} tests are named", names.len());
+    let missing: Vec<_> = names
+        .into_iter()
+        .filter(|name| !sources.iter().any(|source| source.contains(&format!("fn {name}("))))
+        .collect();
+    assert_eq!(missing, Vec::<&str>::new(), "docs/threats.md names tests that do not exist");
+}
