@@ -27,6 +27,8 @@ mod receipts;
 mod records;
 #[path = "vectors/requests.rs"]
 mod requests;
+#[path = "vectors/signatures.rs"]
+mod signatures;
 
 use pleach_types::{Encode, Hash};
 use serde_json::{Value, json};
@@ -96,6 +98,11 @@ fn evidence_is_as_committed() {
 #[test]
 fn receipts_are_as_committed() {
     compare("receipts", &receipts::all());
+}
+
+#[test]
+fn signatures_are_as_committed() {
+    compare("signatures", &signatures::all());
 }
 
 #[test]

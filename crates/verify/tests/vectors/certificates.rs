@@ -177,6 +177,12 @@ fn steps(genesis: &Genesis) -> Value {
         ("two headers", "headers", with(&|s| s.proof.headers.push(header(64)))),
         ("other members than are certified", "other_next", with(&|s| s.members[4].capacity = 9)),
         ("members out of order", "order", with(&|s| s.members.swap(0, 1))),
+        ("another set than the trusted one", "other_members", {
+            let mut step = step(3, 63);
+            step.proof.headers[0].result.members = digest(9);
+            step.proof.certificate = certify(&keys, &genesis, 3, &step.proof.headers[0], &[0, 1, 2]);
+            step
+        }),
         ("a false signature", "bad_signature", with(&|s| s.proof.certificate.signatures[0].0[0] ^= 1)),
     ];
     let one = |(name, expected, step): &(&str, &str, Step)| {

@@ -34,6 +34,9 @@ fn cluster() -> Genesis {
     genesis.limits.gas = 1_000_000;
     genesis.limits.argument_bytes = 256;
     genesis.limits.touched = 4;
+    genesis.limits.module_bytes = 64;
+    genesis.limits.record_bytes = 64;
+    genesis.limits.request_bytes = 4_096;
     genesis
 }
 
@@ -146,6 +149,27 @@ fn refused(genesis: &Genesis, other: Hash) -> Vec<Value> {
         ("a touched record twice", "MALFORMED", with(&|r| r.body.touched[1] = r.body.touched[0].clone())),
         ("signers out of order", "MALFORMED", with(&|r| r.body.signers.swap(0, 1))),
         ("two calls where one is allowed", "OVER_LIMIT", signed(&|b| b.calls.push(call("bank/transfer", b"2")))),
+        ("seventeen calls", "MALFORMED", signed(&|b| b.calls = vec![call("bank/transfer", b""); 17])),
+        ("a touched text that is no key", "MALFORMED", {
+            let at = bytes.windows(10).position(|part| part == b"bank/carol").expect("it is touched");
+            let mut bytes = bytes.clone();
+            bytes[at + 5] = b'/';
+            bytes
+        }),
+        ("more bytes than a request may have", "OVER_LIMIT", vec![0; 4_097]),
+        ("longer code than there may be", "OVER_LIMIT", with(&|r| r.code[0] = Some(Bytes::from(vec![0; 65])))),
+        ("longer values than there may be", "OVER_LIMIT", with(&|r| r.values[0] = Some(Bytes::from(vec![0; 65])))),
+        (
+            "the operation left out of the proof",
+            "KEY_NOT_PROVEN",
+            with(&|r| {
+                r.proof = tree().prove(["bank/alice", "bank/bob", "bank/carol"]).encode().into();
+            }),
+        ),
+        ("code of an operation that is absent", "CODE_MISMATCH", {
+            let absent = Body { calls: vec![call("bank/nothing", b"")], ..body(genesis) };
+            request(absent, &[]).encode()
+        }),
         ("too much gas", "OVER_LIMIT", signed(&|b| b.gas = 1_000_001)),
         ("too many touched records", "OVER_LIMIT", signed(&|b| b.touched.extend([key("c"), key("d")]))),
         ("too many arguments", "OVER_LIMIT", signed(&|b| b.calls[0].arguments = Bytes::from(vec![0; 257]))),
