@@ -1,5 +1,5 @@
-//! Nodes of a real cluster are killed at random moments under load, and some lose all their data with it: nothing that
-//! was acknowledged is lost.
+//! Nodes of a real cluster are killed at random moments under load, and some lose all their data with it, or their journals,
+//! or get an older copy of their folder back: nothing that was acknowledged is lost, and no node votes against itself.
 //!
 //! `PLEACH_KILLS=200 cargo test -p pleach-cli --test kills` runs it for longer than the short version of every day;
 //! `PLEACH_SEED` repeats the choice of nodes and moments.
@@ -7,6 +7,7 @@
 
 mod common;
 
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -22,8 +23,10 @@ use rand::{Rng as _, SeedableRng as _};
 
 /// Kills of the short version.
 const KILLS: usize = 8;
-/// Every so many kills the killed node's data is deleted as well.
-const WIPE_EVERY: usize = 4;
+/// What is done to the data of a killed node, in turn.
+const HARM: [Harm; 4] = [Harm::None, Harm::Journals, Harm::PutBack, Harm::Everything];
+/// What every node's log says of a member that has signed two votes that exclude each other.
+const CONTRADICTION: &str = "signed two votes that exclude each other";
 const WRITERS: usize = 4;
 /// How long anything may take on a busy machine.
 const WAIT: Duration = Duration::from_secs(120);
@@ -31,6 +34,17 @@ const WAIT: Duration = Duration::from_secs(120);
 /// that nodes die at all stages of their work: at rest, while they catch up, while another one is just back.
 const UP_MAX: Duration = Duration::from_millis(700);
 const DOWN_MAX: Duration = Duration::from_millis(1_500);
+
+#[derive(Clone, Copy, Debug)]
+enum Harm {
+    None,
+    /// The journals are deleted, and with them all votes.
+    Journals,
+    /// The node runs on for a while, and then its folder is put back to how it was.
+    PutBack,
+    /// Everything that it has stored is deleted.
+    Everything,
+}
 
 struct Node {
     name: String,
@@ -84,10 +98,15 @@ impl Cluster {
         self.nodes[node].process = None;
     }
 
-    /// Deletes everything that a killed node has stored.
-    fn wipe(&self, node: usize) {
-        let data = self.folder.join("net").join(&self.nodes[node].name).join("data");
-        std::fs::remove_dir_all(data).expect("a node has a data folder");
+    fn data(&self, node: usize) -> PathBuf {
+        self.folder.join("net").join(&self.nodes[node].name).join("data")
+    }
+
+    /// What the logs of all nodes say of a member that voted against itself.
+    fn contradictions(&self) -> Vec<String> {
+        let logs = self.nodes.iter().map(|node| self.folder.join(&format!("{}.log", node.name)));
+        let text: String = logs.map(|log| std::fs::read_to_string(log).expect("a log")).collect();
+        text.lines().filter(|line| line.contains(CONTRADICTION)).map(str::to_owned).collect()
     }
 
     fn still_runs(&mut self, node: usize) -> Result<(), String> {
@@ -152,6 +171,20 @@ async fn newest_certified(transport: &HttpTransport) -> u64 {
     statuses.into_iter().flatten().map(|status| status.certified_height).max().expect("some node answers")
 }
 
+/// Copies a folder that nobody uses.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("a file").is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).expect("a copy");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_lost() {
     let from_environment = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
@@ -173,9 +206,23 @@ async fn nothing_acknowledged_is_lost() {
         cluster.kill(node);
         let acknowledged = done.lock().expect("no writer panics").len();
         println!("kill {kill}: {} after {acknowledged} acknowledged writes", cluster.nodes[node].name);
-        if kill % WIPE_EVERY == 0 {
-            println!("and its data is deleted");
-            cluster.wipe(node);
+        let harm = HARM[kill % HARM.len()];
+        println!("and to its data: {harm:?}");
+        match harm {
+            Harm::None => {}
+            Harm::Journals => std::fs::remove_dir_all(cluster.data(node).join("journals")).expect("journals"),
+            Harm::Everything => std::fs::remove_dir_all(cluster.data(node)).expect("a node has a data folder"),
+            Harm::PutBack => {
+                let (data, older) = (cluster.data(node), cluster.folder.join("older"));
+                copy(&data, &older);
+                let newest = newest_certified(&transport).await;
+                cluster.start_node(node);
+                caught_up(&mut cluster, &transport, node, newest).await;
+                tokio::time::sleep(random.random_range(Duration::ZERO..UP_MAX)).await;
+                cluster.kill(node);
+                std::fs::remove_dir_all(&data).expect("a node has a data folder");
+                std::fs::rename(&older, &data).expect("the copy is there");
+            }
         }
         tokio::time::sleep(random.random_range(Duration::ZERO..DOWN_MAX)).await;
         goes_on(&done, acknowledged).await;
@@ -212,5 +259,6 @@ async fn nothing_acknowledged_is_lost() {
         roots.push(BlockResult::decode_shared(signed.0).expect("a result").root);
     }
     assert!(roots.iter().all(|root| *root == roots[0]), "roots at height {height}: {roots:?}");
+    assert_eq!(cluster.contradictions(), Vec::<String>::new());
     println!("{kills} kills, {} acknowledged writes, all there; height {height}, root {}", done.len(), roots[0]);
 }

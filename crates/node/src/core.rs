@@ -10,6 +10,7 @@ use pleach_order::{Application, Network, Proposal};
 use pleach_state::{Applied, BlockFault, Executor, Prepared, PreparedBlock, State, prepare_all, prepare_block};
 use pleach_store::{BlockWrite, Keep, WindowEntry};
 use pleach_tree::{Path, Prefix};
+use pleach_types::api::Voting;
 use pleach_types::request::ordered_digest;
 use pleach_types::{
     Block, Certificate, Encode, Genesis, Hash, Height, Identity, Member, PartitionMap, PublicKey, SecretKey, Void,
@@ -57,6 +58,8 @@ pub struct Node {
     /// Whether the blocks of the archive have been executed again: what is served before is older than what this
     /// node has shown already.
     pub(crate) replayed: AtomicBool,
+    /// Whether this node votes, as the order says.
+    pub(crate) voting: Mutex<Voting>,
     pub(crate) disk: Disk,
     chain: Chain,
     /// Blocks that are valid by their bytes and were not executed since, the oldest first.
@@ -105,6 +108,7 @@ impl Node {
             waiters: Waiters::default(),
             metrics: Metrics::new(),
             replayed: AtomicBool::new(false),
+            voting: Mutex::default(),
             disk,
             chain: Chain::new(tip),
             checked: Mutex::default(),
@@ -390,6 +394,10 @@ impl Application for Node {
     fn start(&self, network: Network) {
         // The engine starts an application once.
         let _ = self.network.set(network);
+    }
+
+    fn voting(&self, state: Voting) {
+        *lock(&self.voting) = state;
     }
 
     fn knows(&self, block: &Hash) -> bool {

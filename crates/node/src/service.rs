@@ -232,6 +232,7 @@ impl Node {
             storage,
             fetching,
             pending,
+            voting: *lock(&self.voting),
             ready: result.is_some() && fetching.is_none() && self.replayed.load(Ordering::Acquire),
         }
     }

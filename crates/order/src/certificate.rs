@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use commonware_codec::DecodeExt as _;
-use commonware_consensus::simplex::scheme::ed25519;
 use commonware_consensus::simplex::types::{Finalization, Proposal};
 use commonware_consensus::types::{Epoch, Round, View};
 use commonware_cryptography::blake3::Digest;
@@ -13,10 +12,7 @@ use commonware_utils::Participant;
 use pleach_types::{Certificate, Signature};
 
 use crate::block::{engine_digest, hash_from_engine};
-
-/// How members sign votes: plain Ed25519, one signature per member. Anyone can check who signed, so
-/// contradicting votes are evidence, and a client needs no more than the members' keys.
-pub type Scheme = ed25519::Scheme;
+pub use crate::scheme::Scheme;
 
 /// The engine's form of a certificate.
 pub type EngineFinalization = Finalization<Scheme, Digest>;

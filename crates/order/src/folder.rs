@@ -3,7 +3,7 @@
 //! Votes are in the engine's journals, and what is known of them is in the file `owner` beside them. Each may be deleted or
 //! put back without the other, by people and by disks. So both bear the mark of one *life*, drawn at random: the time from
 //! one loss of votes to the next. Votes are there if both marks are equal and the partition of votes has not vanished. In
-//! all other cases they are lost, and the member comes back by the rules of `views`.
+//! all other cases they are lost, and the member comes back by the rules of `muster`.
 //!
 //! | `owner` says | the member | without the same mark in the journals |
 //! | --- | --- | --- |

@@ -17,7 +17,6 @@ use crate::block::{EngineBlock, EngineContext, context_from_engine, hash_from_en
 use crate::certificate::Scheme;
 use crate::delivery::Progress;
 use crate::signal::Signal;
-use crate::views::Newest;
 use crate::{Application, Proposal};
 
 /// Ancestors that a leader collects at most before it builds: a bound on memory. It is far above what a correct cluster
@@ -36,7 +35,6 @@ pub(crate) struct Glue {
     pub(crate) app: Arc<dyn Application>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) wake: Arc<Signal>,
-    pub(crate) newest: Newest,
     /// The least time between two blocks that are not full.
     pub(crate) pace: Duration,
     /// When this node last built a block or was asked about one.
@@ -174,7 +172,6 @@ impl<E: Spawner + Clock> EngineApplication<E> for Glue {
         ancestry: impl Ancestry<EngineBlock>,
         (): (),
     ) -> Option<Digested<EngineBlock>> {
-        self.newest.live();
         let bounded = |depth: usize| async move { depth < PROPOSE_DEPTH_MAX };
         let Walk::Known(missing) = self.walk(ancestry.clone(), bounded).await else {
             warn!(view = context.round.view().get(), "declined to lead: this node is behind");
@@ -197,7 +194,6 @@ impl<E: Spawner + Clock> EngineApplication<E> for Glue {
     }
 
     async fn verify(&mut self, (runtime, _): (E, EngineContext), mut ancestry: impl Ancestry<EngineBlock>) -> bool {
-        self.newest.live();
         let Some(block) = ancestry.next().await else { return futures::future::pending().await };
         *self.last_block() = Some(runtime.current());
         let missing = self.missing(&runtime, ancestry).await;

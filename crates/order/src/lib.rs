@@ -21,6 +21,11 @@
 //! Finalized blocks are delivered in height order ([`Application::finalized`]), first those of the node's own
 //! archive, then live ones.
 //!
+//! # What a member signs
+//!
+//! Votes alone, and each goes through a guard (`guard`) that admits none which excludes another one of this member. Which
+//! those are it knows from its journal and, at every start, from the other members (`muster`).
+//!
 //! # What an application must keep to
 //!
 //! Whether a block is valid may depend on that block and its ancestry, on nothing else: not on what this node has
@@ -32,17 +37,17 @@
 //!
 //! Own votes are synced before they leave, so a restarted node cannot contradict itself; finalized blocks and their
 //! certificates are archived until the application needs them no more ([`Application::needed_from`]). At start the
-//! application gets those that it does not have. **A data directory must never be copied or rolled back
-//! while its key lives**: that forgets votes and turns an honest node into one that contradicts itself. A data directory
-//! that is gone altogether is another matter, and so are journals that are gone, or are not those that the rest of the
-//! directory belongs to: the member notices (`folder`), and comes back by the rules of `views`. So that a member which
-//! never ran is told from one that lost its data, [`declare_new`] leaves a note where its data will be.
+//! application gets those that it does not have. A data directory that was put back from an older copy lacks votes; the member learns of
+//! them from the others, and votes in later views (`muster`). It does as well if the directory, or its journals, are gone or
+//! are not those that the rest of the directory belongs to, which it notices by itself (`folder`). So that a member
+//! which never ran is told from one that lost its data, [`declare_new`] leaves a note where its data will be.
 //!
 //! # Membership
 //!
 //! One epoch for ever: the members of genesis. Expulsion and new members come with a later issue.
 
 mod block;
+mod book;
 mod certificate;
 mod config;
 mod delivery;
@@ -50,14 +55,17 @@ mod descriptors;
 pub mod durable;
 mod folder;
 mod glue;
+mod guard;
 pub mod load;
+mod muster;
 mod network;
 mod node;
 mod running;
+mod scheme;
 mod signal;
-mod views;
 
 use bytes::Bytes;
+use pleach_types::api::Voting;
 use pleach_types::{Block, Certificate, Context, Hash, Height, PublicKey};
 use std::sync::Arc;
 use std::time::Duration;
@@ -165,6 +173,9 @@ pub trait Application: Send + Sync + 'static {
     /// The application has to come by the state below such a block, and then call [`Network::set_floor`]; no block is
     /// delivered before.
     fn rejoin(&self, _view: u64) {}
+
+    /// How this member stands with its votes, whenever that changes. It must be cheap.
+    fn voting(&self, _state: Voting) {}
 
     /// A message that the member `from` sent with [`Network::broadcast`] or [`Network::send`]. The sender is
     /// authenticated, the content is not trusted. It must be cheap: hand the message on.

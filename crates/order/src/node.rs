@@ -20,6 +20,7 @@ use commonware_consensus::marshal::standard::{Deferred, Standard};
 use commonware_consensus::marshal::{self, Start};
 use commonware_consensus::simplex::config::{ForwardPolicy, SkipBudget, SkipPolicy};
 use commonware_consensus::simplex::elector::RoundRobin;
+use commonware_consensus::simplex::types::Artifact;
 use commonware_consensus::simplex::{self, Engine, Floor};
 use commonware_consensus::types::{Epoch, FixedEpocher, ViewDelta};
 use commonware_cryptography::blake3::{Blake3, Digest};
@@ -29,12 +30,12 @@ use commonware_macros::select;
 use commonware_p2p::{Blocker, Provider, Receiver, Sender};
 use commonware_parallel::Sequential;
 use commonware_runtime::buffer::paged::CacheRef;
-use commonware_runtime::{Clock, Handle, Metrics, Quota, Spawner, Storage};
+use commonware_runtime::{Clock, Handle, Metrics, Quota, ReadOptions, Spawner, Storage};
 use commonware_storage::archive::prunable;
+use commonware_storage::journal::segmented::variable;
 use commonware_storage::translator::EightCap;
 use commonware_utils::ordered::Set;
 use commonware_utils::{NZU16, NZU64, NZUsize, NonZeroDuration};
-use pleach_types::committee::faults;
 use pleach_types::vote::order_namespace;
 use pleach_types::{Certificate, PublicKey};
 use rand_core::CryptoRng;
@@ -47,9 +48,10 @@ use crate::certificate::{EngineFinalization, Scheme, to_engine};
 use crate::config::{Bounds, OrderError, Settings, Timeouts, Votes};
 use crate::delivery::{Delivery, Marshal, Progress, Reports};
 use crate::glue::Glue;
+use crate::guard::Guard;
+use crate::muster::{Exchange, LostVotes, Memory, Witness};
 use crate::network::{Network, Outgoing, Signals, frame_bytes_max, receive_frames, send_frames};
 use crate::signal::Signal;
-use crate::views::{Newest, Wanted, Witness, exchange};
 
 /// The network channels of a member, by number.
 pub const CHANNELS: [u64; 7] = [0, 1, 2, 3, 4, 5, 6];
@@ -250,22 +252,34 @@ where
         let members = Members::new(&settings.members);
         let namespace = order_namespace(&settings.genesis_digest);
         let secret = engine_key(&settings.secret);
-        let scheme = Scheme::signer(&namespace, members.set(), secret).expect("settings were checked");
+        let guard = Arc::new(Guard::default());
+        let scheme =
+            Scheme::signer(&namespace, members.set(), secret, Arc::clone(&guard)).expect("settings were checked");
+        let (epoch, keys) = (EPOCH.get(), members.ours.keys().copied().collect());
+        let memory = Memory::new(settings.genesis_digest, epoch, keys, settings.secret.public(), guard);
         let own = members.ours[&settings.secret.public()].clone();
 
         let frames = Self::start_messages(&context, channels.messages, outgoing, &members, &settings, Arc::clone(&app));
 
         let work = Self::start_work(&context, Arc::clone(&app), Arc::clone(&signals.nudge));
-        let newest = Newest::default();
-        let (views, safe) = Self::start_views(&context, channels.views, &scheme, &newest, &settings);
+        let pages = CacheRef::new(PAGE_BYTES, PAGES);
+        let lost = settings.votes.are_lost();
+        if !lost {
+            // Before anything is said to others, and before consensus reads it: from here on own votes bind.
+            Self::read_votes(&context, &scheme, &memory, &settings, &pages).await;
+            memory.live();
+        }
+        let certificates = channels.certificates.0.clone();
+        let (mut views, safe) =
+            Self::start_muster(&context, channels.views, certificates, &scheme, &memory, &settings, &app);
         // Before anything that could vote.
         let joined = match safe {
             Some(safe) => Some(Self::rejoin(&*app, safe, &signals).await?),
             None => None,
         };
+        memory.live();
 
         // The archive, and what feeds it: blocks that are sent around, and blocks that are asked for.
-        let pages = CacheRef::new(PAGE_BYTES, PAGES);
         let resolver = Self::start_backfill(&context, channels.backfill, &peers, &own, &settings);
         let (engine, buffer) = buffered::Engine::new(
             context.child("blocks"),
@@ -312,10 +326,9 @@ where
         let Timeouts { pace, idle, .. } = settings.timeouts;
         let last_block = Arc::default();
         let block_bytes = settings.bounds.block_bytes;
-        let glue =
-            Glue { app, progress, wake: signals.wake, newest: newest.clone(), pace, last_block, idle, block_bytes };
+        let glue = Glue { app, progress, wake: signals.wake, pace, last_block, idle, block_bytes };
         let deferred = Deferred::new(context.child("deferred"), glue, marshal, FixedEpocher::new(EPOCH_BLOCKS));
-        let reporter = Witness { next: deferred.clone(), newest };
+        let reporter = Witness { next: deferred.clone(), memory };
         let config = Self::consensus(scheme, deferred, reporter, peers.blocker, floor, &settings, pages);
         let votes = Engine::new(context.child("consensus"), config).start(
             channels.votes,
@@ -332,7 +345,10 @@ where
             _ = broadcast => "the exchange of blocks",
             _ = frames => "the exchange of messages",
             _ = work => "the application's work",
-            _ = views => "the exchange of views",
+            ended = &mut views => return Err(OrderError::Stopped(match ended {
+                Ok(Some(why)) => why,
+                _ => "the exchange of views ended".into(),
+            })),
         };
         Err(OrderError::Stopped(format!("{reason} ended")))
     }
@@ -404,26 +420,57 @@ where
         })
     }
 
-    /// Starts the exchange of what views are over. What is returned beside it tells a member that lost its votes from
-    /// which view on it may take part.
-    fn start_views(
+    /// Reads the own votes, and the certificates beside them, as consensus will.
+    ///
+    /// # Panics
+    /// If the journal is damaged: there is no safe way on.
+    async fn read_votes(context: &E, scheme: &Scheme, memory: &Memory, settings: &Settings, pages: &CacheRef) {
+        let config = variable::Config {
+            partition: format!("{}{VOTES_PARTITION}", settings.storage_prefix),
+            compression: None,
+            codec_config: scheme.certificate_codec_config(),
+            page_cache: pages.clone(),
+            write_buffer: WRITE_BUFFER,
+        };
+        let damaged = |e| panic!("the journal of votes is damaged: {e}");
+        let journal = variable::Journal::<_, Artifact<Scheme, Digest>>::init(context.child("votes"), config).await;
+        let journal = journal.unwrap_or_else(damaged);
+        let mut replay =
+            journal.replay(0, 0, REPLAY_BUFFER, ReadOptions::DONT_CACHE).await.unwrap_or_else(|e| panic!("{e}"));
+        while let Some(artifact) = replay.next().await {
+            let (_, _, _, artifact) = artifact.unwrap_or_else(|e| panic!("the journal of votes is damaged: {e}"));
+            memory.replay(artifact);
+        }
+    }
+
+    /// Starts the muster, and the answers to those of others. What is returned beside it tells a member whose journals are
+    /// gone from which view on it may take part.
+    fn start_muster(
         context: &E,
         (sender, receiver): (S, R),
+        certificates: S,
         scheme: &Scheme,
-        newest: &Newest,
+        memory: &Memory,
         settings: &Settings,
-    ) -> (Handle<()>, Option<oneshot::Receiver<u64>>) {
-        let (safe, wanted) = if settings.votes.are_lost() {
+        app: &Arc<dyn Application>,
+    ) -> (Handle<Option<String>>, Option<oneshot::Receiver<u64>>) {
+        let (lost, wanted) = if settings.votes.are_lost() {
             let (safe, wanted) = oneshot::channel();
-            let faults = faults(settings.members.len());
-            let may_be_new = matches!(settings.votes, Votes::Unknown(_));
-            (Some(wanted), Some(Wanted { answers: 2 * faults + 1, may_be_new, safe }))
+            (Some(LostVotes { may_be_new: matches!(settings.votes, Votes::Unknown(_)), safe }), Some(wanted))
         } else {
             (None, None)
         };
-        let (scheme, newest) = (scheme.clone(), newest.clone());
-        let views = context.child("views");
-        (views.spawn(move |context| exchange(context, sender, receiver, scheme, newest, wanted)), safe)
+        let app = Arc::clone(app);
+        let exchange = Exchange {
+            sender,
+            certificates,
+            scheme: scheme.clone(),
+            memory: memory.clone(),
+            members: settings.members.len(),
+            voting: Box::new(move |state| app.voting(state)),
+            answered: BTreeMap::new(),
+        };
+        (context.child("views").spawn(move |context| exchange.run(context, receiver, lost)), wanted)
     }
 
     /// Waits until the application has the state below a block from which on this member may take part.
@@ -526,7 +573,8 @@ where
             automaton: deferred.clone(),
             relay: deferred,
             reporter,
-            track_historical_votes: false,
+            // The engine shows what contradicts a vote that it has counted already only if it keeps that.
+            track_historical_votes: true,
             strategy: Sequential,
             partition: format!("{}{VOTES_PARTITION}", settings.storage_prefix),
             mailbox_size: MAILBOX,

@@ -4,141 +4,14 @@
 
 mod common;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{Chain, Fault, assert_agreement, digest, genesis, secret, settings, timeouts};
-use commonware_cryptography::ed25519;
-use commonware_p2p::simulated::{self, Control, Link, Manager, Oracle, Receiver, Sender};
-use commonware_runtime::{Clock as _, Handle, Runner as _, Supervisor as _, deterministic};
-use commonware_utils::{NZUsize, Probability};
-use pleach_order::engine::{CHANNELS, Channels, Peers, engine_public_key, max_message_size, quota, start};
-use pleach_order::{Bounds, OrderError, Timeouts};
+use common::cluster::{Cluster, for_seeds, link, request, runner};
+use common::{Fault, assert_agreement, digest, secret, timeouts};
+use commonware_runtime::{Clock as _, Runner as _, Supervisor as _, deterministic};
 use pleach_types::certificate::CertificateError;
-use pleach_types::{Certificate, Decode as _, Encode as _, Genesis, Hash, Limits};
-
-type Context = deterministic::Context;
-type Net = Oracle<ed25519::PublicKey, Context>;
-
-/// A cluster of which any member may be down.
-struct Cluster {
-    context: Context,
-    oracle: Net,
-    genesis: Genesis,
-    timeouts: Timeouts,
-    chains: Vec<Arc<Chain>>,
-    handles: Vec<Option<Handle<Result<(), OrderError>>>>,
-}
-
-fn key(n: usize) -> ed25519::PublicKey {
-    engine_public_key(&secret(n).public()).unwrap()
-}
-
-impl Cluster {
-    async fn new(context: Context, count: usize, link: Link, timeouts: Timeouts) -> Self {
-        let config = simulated::Config {
-            max_size: max_message_size(count, &Bounds::of(&Limits::default())),
-            max_peers_per_set: NZUsize!(16),
-            disconnect_on_block: true,
-            tracked_peer_sets: NZUsize!(1),
-        };
-        let (network, oracle) =
-            simulated::Network::new_with_peers(context.child("network"), config, (0..count).map(key)).await;
-        network.start();
-        for from in 0..count {
-            for to in (0..count).filter(|to| *to != from) {
-                oracle.add_link(key(from), key(to), link.clone()).await.unwrap();
-            }
-        }
-        let genesis = genesis(count);
-        let chains = (0..count).map(|_| Chain::new(&genesis)).collect();
-        let handles = (0..count).map(|_| None).collect();
-        Self { context, oracle, genesis, timeouts, chains, handles }
-    }
-
-    async fn start(&mut self, n: usize) {
-        self.start_faulty(n, Fault::None).await;
-    }
-
-    async fn start_faulty(&mut self, n: usize, fault: Fault) {
-        self.chains[n] = Chain::faulty(&self.genesis, fault);
-        let channels = self.channels(n).await;
-        let peers: Peers<Manager<_, Context>, Control<_, Context>> =
-            Peers { provider: self.oracle.manager(), blocker: self.oracle.control(key(n)) };
-        let context = self.context.child("member").with_attribute("n", n);
-        let settings = settings(&self.genesis, n, self.timeouts);
-        self.handles[n] = Some(start(context, channels, peers, settings, self.chains[n].clone()));
-    }
-
-    async fn start_all(&mut self) {
-        for n in 0..self.chains.len() {
-            self.start(n).await;
-        }
-    }
-
-    async fn channels(&self, n: usize) -> Channels<Sender<ed25519::PublicKey, Context>, Receiver<ed25519::PublicKey>> {
-        let control = self.oracle.control(key(n));
-        let mut pairs = Vec::new();
-        for channel in CHANNELS {
-            pairs.push(control.register(channel, quota(&Bounds::of(&Limits::default()))).await.unwrap());
-        }
-        let [votes, certificates, resolver, backfill, blocks, messages, views] =
-            pairs.try_into().unwrap_or_else(|_| panic!("seven channels"));
-        Channels { votes, certificates, resolver, backfill, blocks, messages, views }
-    }
-
-    async fn crash(&mut self, n: usize) {
-        let handle = self.handles[n].take().unwrap();
-        handle.abort();
-        let _ = handle.await;
-        self.context.sleep(Duration::from_millis(10)).await;
-    }
-
-    /// Waits until the members that are up have `height` final blocks.
-    async fn reach(&self, height: usize) {
-        loop {
-            let up = self.chains.iter().zip(&self.handles).filter(|(_, handle)| handle.is_some());
-            if up.into_iter().all(|(chain, _)| chain.height() >= height) {
-                return;
-            }
-            self.context.sleep(Duration::from_millis(20)).await;
-        }
-    }
-
-    async fn ordered_everywhere(&self, count: usize) {
-        while self.chains.iter().any(|chain| chain.ordered().len() < count) {
-            self.context.sleep(Duration::from_millis(20)).await;
-        }
-    }
-}
-
-fn link(latency: u64, jitter: u64, loss_percent: u64) -> Link {
-    Link {
-        latency: Duration::from_millis(latency),
-        jitter: Duration::from_millis(jitter),
-        success_rate: Probability::new(100 - loss_percent, 100).expect("at most 100 %"),
-    }
-}
-
-fn runner(seed: u64) -> deterministic::Runner {
-    deterministic::Runner::new(
-        deterministic::Config::new().with_seed(seed).with_timeout(Some(Duration::from_secs(3_000))),
-    )
-}
-
-/// Runs a scenario with several seeds, or with the one of `PLEACH_SEED`.
-fn for_seeds(seeds: std::ops::Range<u64>, scenario: impl Fn(u64)) {
-    let only = std::env::var("PLEACH_SEED").ok().map(|seed| seed.parse::<u64>().expect("PLEACH_SEED is a number"));
-    for seed in only.map_or(seeds, |seed| seed..seed + 1) {
-        println!("seed {seed}");
-        scenario(seed);
-    }
-}
-
-fn request(n: usize) -> Bytes {
-    Bytes::from(format!("request {n}"))
-}
+use pleach_types::{Certificate, Decode as _, Encode as _, Genesis, Hash};
 
 /// Four members with loss and delay; one crashes, misses blocks and comes back.
 fn crash_and_return(seed: u64) -> (String, Hash) {

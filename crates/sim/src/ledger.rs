@@ -12,6 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use pleach_node::Node;
 use pleach_order::{Application, Network, Proposal};
+use pleach_types::api::Voting;
 use pleach_types::certificate::CertificateError;
 use pleach_types::hash::Domain;
 use pleach_types::{
@@ -447,6 +448,10 @@ impl Application for Observer {
 
     fn rejoin(&self, view: u64) {
         self.node.rejoin(view);
+    }
+
+    fn voting(&self, state: Voting) {
+        self.node.voting(state);
     }
 
     fn received(&self, from: PublicKey, message: Bytes) {

@@ -98,8 +98,23 @@ pub struct Status {
     pub fetching: Option<Fetching>,
     /// Requests waiting to be ordered.
     pub pending: u64,
+    /// Whether the node votes.
+    pub voting: Voting,
     /// Whether the node serves: it has caught up with what it stored.
     pub ready: bool,
+}
+
+/// Whether a node votes on the order. Reads are answered in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Voting {
+    /// It has started, and asks the others which views are over.
+    #[default]
+    Asking,
+    /// Its journal lacks votes of its own, or is gone: it asks more of the others, and votes in later views.
+    Lost,
+    /// It votes.
+    Open,
 }
 
 /// What a node stores, in bytes.

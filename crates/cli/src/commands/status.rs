@@ -2,7 +2,7 @@
 
 use pleach_client::{Client, Failure};
 use pleach_types::Hash;
-use pleach_types::api::Status;
+use pleach_types::api::{Status, Voting};
 use pleach_types::committee::quorum;
 use serde::Serialize;
 
@@ -59,6 +59,7 @@ fn document(client: &Client, statuses: Vec<Result<Status, Failure>>) -> Document
                     () if !ours(&&status) => "other cluster",
                     () if status.fetching.is_some() => "fetching",
                     () if !status.ready => "starting",
+                    () if status.voting == Voting::Lost => "not voting",
                     () if lag >= history => "behind",
                     () => "ok",
                 };
@@ -126,6 +127,12 @@ fn warn(output: Output, document: &Document) {
                 "! {name} fetches its records from others: {} so far, {} items known to be left",
                 bytes(fetching.bytes),
                 fetching.items_left
+            ));
+        }
+        if let Some(Status { name, voting: Voting::Lost, .. }) = &node.status {
+            output.talk(format_args!(
+                "! {name} does not vote: its data folder lacks votes that it has cast (it was deleted, or put back from an \
+                 older copy). It votes again by itself once enough of the others have answered; its log says more"
             ));
         }
         if let Some(error) = &node.error {

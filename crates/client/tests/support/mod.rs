@@ -475,6 +475,7 @@ impl Transport for Cluster {
                 records: 0,
                 storage: Storage::default(),
                 fetching: None,
+                voting: Default::default(),
                 pending: 0,
                 ready: true,
             })

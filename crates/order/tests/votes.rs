@@ -1,0 +1,179 @@
+//! No honest member ever signs two votes that exclude each other, whatever is done to its disk.
+//!
+//! All votes that members receive are noted, and in the end all pairs of each member and view are given to the judge. A failing seed
+//! is printed; `PLEACH_SEED=<seed> cargo test -p pleach-order --test votes` runs that one alone, and `PLEACH_RUNS=2000` runs more of them.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use common::cluster::{Cluster, Heard, link, request, runner};
+use common::{assert_agreement, timeouts};
+use commonware_codec::DecodeExt as _;
+use commonware_consensus::simplex::types::Vote as EngineVote;
+use commonware_cryptography::blake3::Digest;
+use commonware_runtime::{Clock as _, Runner as _, Supervisor as _};
+use pleach_order::engine::Scheme;
+use pleach_types::vote::{Ballot, Proposal, Round, Vote};
+use pleach_types::{Evidence, Genesis, Hash, PublicKey, Signature};
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+
+/// Runs in CI.
+const RUNS: u64 = 12;
+
+/// Runs a scenario with as many seeds as `PLEACH_RUNS` says, or with the one of `PLEACH_SEED`.
+fn for_runs(scenario: impl Fn(u64)) {
+    let number = |name: &str| std::env::var(name).ok().map(|n| n.parse::<u64>().expect("a number"));
+    let seeds = match number("PLEACH_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("PLEACH_RUNS").unwrap_or(RUNS),
+    };
+    for seed in seeds {
+        println!("PLEACH_SEED={seed}");
+        scenario(seed);
+    }
+}
+
+/// A vote in our form, with its view and its sender.
+fn ours(from: &commonware_cryptography::ed25519::PublicKey, bytes: &Bytes) -> Option<(PublicKey, u64, Vote)> {
+    let proposal = |of: &commonware_consensus::simplex::types::Proposal<Digest>| {
+        let block = Hash(of.payload.as_ref().try_into().expect("32 bytes"));
+        Proposal { parent_view: of.parent.get(), block }
+    };
+    let vote = EngineVote::<Scheme, Digest>::decode(bytes.clone()).ok()?;
+    let (view, ballot, attestation) = match &vote {
+        EngineVote::Notarize(of) => {
+            (of.proposal.round.view(), Ballot::Notarize(proposal(&of.proposal)), &of.attestation)
+        }
+        EngineVote::Nullify(of) => (of.round.view(), Ballot::Nullify, &of.attestation),
+        EngineVote::Finalize(of) => {
+            (of.proposal.round.view(), Ballot::Finalize(proposal(&of.proposal)), &of.attestation)
+        }
+    };
+    let signature = Signature(attestation.signature.get()?.as_ref().try_into().ok()?);
+    Some((PublicKey(from.as_ref().try_into().ok()?), view.get(), Vote { ballot, signature }))
+}
+
+/// Gives all pairs of votes of one member and view to the judge. Returns how many votes there were.
+fn judge_all(heard: &Heard, genesis: &Genesis) -> usize {
+    let mut votes: BTreeMap<(PublicKey, u64), Vec<Vote>> = BTreeMap::new();
+    for (from, bytes) in heard.lock().unwrap().iter() {
+        let (voter, view, vote) = ours(from, bytes).expect("honest members send votes");
+        let of = votes.entry((voter, view)).or_default();
+        if !of.contains(&vote) {
+            of.push(vote);
+        }
+    }
+    let digest = genesis.digest();
+    for ((voter, view), votes) in &votes {
+        let round = Round { epoch: 0, view: *view };
+        for (at, one) in votes.iter().enumerate() {
+            assert!(one.is_by(voter, &digest, round), "{voter} sent a vote that is not its own");
+            for other in &votes[at + 1..] {
+                let evidence = Evidence::of_votes(digest, *voter, round, *one, *other);
+                let verdict = evidence.judge(&digest, None);
+                assert!(verdict.is_err(), "{voter} is convicted in view {view}: {one:?} and {other:?}");
+            }
+        }
+    }
+    votes.values().map(Vec::len).sum()
+}
+
+/// A member's disk is put back to how it was at some earlier moment, three times, while all go on ordering; once another
+/// member is down meanwhile.
+#[test]
+fn a_member_whose_disk_is_put_back_never_contradicts_itself() {
+    for_runs(|seed| {
+        let heard = runner(seed).start(|context| async move {
+            let mut rng = StdRng::seed_from_u64(seed);
+            let idle = Duration::from_millis(rng.random_range(0..200));
+            let weather = link(rng.random_range(2..30), rng.random_range(0..10), rng.random_range(0..15));
+            let mut cluster = Cluster::new(context.child("cluster"), 4, weather, timeouts(idle)).await;
+            cluster.start_all().await;
+            cluster.reach(2).await;
+            for turn in 0..3 {
+                let member = rng.random_range(0..4);
+                cluster.chains[(member + 1) % 4].submit(request(turn));
+                context.sleep(Duration::from_millis(rng.random_range(0..1_500))).await;
+                cluster.crash(member).await;
+                let earlier = cluster.files(member).await;
+                cluster.start(member).await;
+                context.sleep(Duration::from_millis(rng.random_range(0..4_000))).await;
+                cluster.crash(member).await;
+                // What is on its way arrives.
+                context.sleep(Duration::from_millis(rng.random_range(300..1_000))).await;
+                cluster.put_back(member, &earlier).await;
+                let other = (member + 1) % 4;
+                let without_another = turn == 1;
+                if without_another {
+                    cluster.crash(other).await;
+                }
+                cluster.start(member).await;
+                context.sleep(Duration::from_millis(rng.random_range(0..3_000))).await;
+                if without_another {
+                    cluster.start(other).await;
+                }
+                // Views pass in which the member must not vote: until then it counts as the one that may be faulty.
+                let height = cluster.chains.iter().map(|chain| chain.height()).max().unwrap();
+                cluster.reach(height + 5).await;
+            }
+            assert_agreement(&cluster.chains);
+            (cluster.heard, cluster.genesis)
+        });
+        let votes = judge_all(&heard.0, &heard.1);
+        assert!(votes > 60, "only {votes} votes were heard");
+    });
+}
+
+/// All members lose power in the middle of everything, with nothing restored: their journals bind them.
+#[test]
+fn members_that_lose_power_together_never_contradict_themselves() {
+    for_runs(|seed| {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let (first, second) = (rng.random_range(300..3_000), rng.random_range(300..3_000));
+        let run = |cluster_for: u64, heard: Option<Heard>| {
+            move |context: common::cluster::Context| async move {
+                let mut cluster =
+                    Cluster::new(context.child("cluster"), 4, link(20, 10, 10), timeouts(Duration::ZERO)).await;
+                cluster.heard = heard.unwrap_or_default();
+                cluster.start_all().await;
+                context.sleep(Duration::from_millis(cluster_for)).await;
+                (cluster.heard, cluster.genesis)
+            }
+        };
+        let ((heard, _), checkpoint) = runner(seed).start_and_recover(run(first, None));
+        let ((heard, _), checkpoint) =
+            commonware_runtime::deterministic::Runner::from(checkpoint).start_and_recover(run(second, Some(heard)));
+        let (heard, genesis) =
+            commonware_runtime::deterministic::Runner::from(checkpoint).start(run(6_000, Some(heard)));
+        judge_all(&heard, &genesis);
+    });
+}
+
+/// Whoever was restarted is asked for nothing else than whoever was not: it votes again by itself.
+#[test]
+fn a_member_that_was_put_back_votes_again() {
+    runner(5).start(|context| async move {
+        let mut cluster = Cluster::new(context.child("cluster"), 4, link(5, 1, 0), timeouts(Duration::ZERO)).await;
+        cluster.start_all().await;
+        cluster.reach(20).await;
+        cluster.crash(2).await;
+        let earlier = cluster.files(2).await;
+        cluster.start(2).await;
+        cluster.reach(60).await;
+        cluster.crash(2).await;
+        context.sleep(Duration::from_millis(500)).await;
+        cluster.put_back(2, &earlier).await;
+        cluster.start(2).await;
+        let height = cluster.chains[1].height();
+        cluster.reach(height + 20).await;
+        // Without it there is no quorum now.
+        cluster.crash(0).await;
+        let height = cluster.chains[1].height();
+        cluster.reach(height + 20).await;
+        judge_all(&cluster.heard, &cluster.genesis);
+    });
+}
