@@ -506,10 +506,15 @@ impl Application for Observer {
     }
 
     fn finalized(&self, block: Arc<Block>, certificate: Option<Certificate>) {
-        // A state that came from others may lie between the last block and this one.
-        self.ledger.stands(self.member, self.node.height());
+        let (height, stands) = (block.header.height, self.node.height());
+        let in_turn = height == self.ledger.reached(self.member) + 1;
+        // A state that came from others may lie between the last block and this one, or above this one, which was on its way:
+        // then the node leaves it alone.
+        self.ledger.stands(self.member, stands);
         self.node.finalized(block.clone(), certificate.clone());
-        let height = block.header.height;
+        if in_turn && stands > height {
+            return;
+        }
         let requests = block.requests.iter().enumerate();
         let receipts = requests.map(|(index, request)| self.receipt(height, index, request)).collect();
         let result = *self.node.state().result();
