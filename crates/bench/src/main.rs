@@ -4,6 +4,7 @@
 //! numbers change with the neighbours. See `--help`.
 
 mod cluster;
+mod flood;
 mod prepared;
 mod prices;
 mod recovery;
@@ -12,6 +13,7 @@ mod setup;
 mod stages;
 mod start;
 mod tops;
+mod worst;
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -58,6 +60,15 @@ struct Options {
     /// Prints what a request would save if its proof left out the top of the tree, and ends
     #[arg(long)]
     tops: bool,
+    /// Prints what the worst blocks of each kind cost a voter that the default limits allow, the dearest first, and ends
+    #[arg(long)]
+    worst: bool,
+    /// Floods the cluster of a profile with one kind of what is dearest for --seconds, beside one honest client, and ends
+    #[arg(long, value_name = "KIND", requires = "profile")]
+    flood: Option<flood::Kind>,
+    /// The profile of the cluster to flood, as `pleach init` writes it
+    #[arg(long, value_name = "FILE")]
+    profile: Option<std::path::PathBuf>,
     /// Sends transfers that were proved and signed before, one for each two accounts, and so measures the nodes without the
     /// work of clients
     #[arg(long)]
@@ -72,7 +83,7 @@ struct Options {
     #[arg(long, value_name = "RECORDS")]
     start: Option<usize>,
     /// Prints one JSON document instead of text
-    #[arg(long, conflicts_with_all = ["stages", "prices", "tops", "prepared", "durable", "recovery", "start"])]
+    #[arg(long, conflicts_with_all = ["stages", "prices", "tops", "worst", "flood", "prepared", "durable", "recovery", "start"])]
     json: bool,
 }
 
@@ -116,6 +127,10 @@ fn run(options: &Options) -> Result<(), String> {
         print_tops();
         return Ok(());
     }
+    if options.worst {
+        print_worst(&worst::measure()?);
+        return Ok(());
+    }
     if let Some(records) = options.start {
         print_start(&start::measure(records)?);
         return Ok(());
@@ -129,6 +144,10 @@ fn run(options: &Options) -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|e| e.to_string())?;
+    if let (Some(kind), Some(profile)) = (options.flood, &options.profile) {
+        print_flood(kind, &runtime.block_on(flood::run(profile, kind, options.seconds))?);
+        return Ok(());
+    }
     if let Some(records) = options.recovery {
         return print_recovery(&runtime.block_on(recovery::measure(records))?);
     }
@@ -224,6 +243,37 @@ fn print_recovery(found: &recovery::Recovery) -> Result<(), String> {
     println!("of it, transfer   {transfer:.2} s, {:.1} MB/s", megabytes / transfer.max(1e-3));
     println!("start             {start:.2} s with a full store, {:.0} records/s", found.records as f64 / start);
     Ok(())
+}
+
+fn print_flood(kind: flood::Kind, found: &flood::Flooded) {
+    let [p50, most] = [50, 100].map(|percent| found.quantile(percent).as_secs_f64() * 1e3);
+    println!("{kind:?}: {} requests taken, refused {:?}", found.taken, found.refused);
+    println!("{} blocks in {} views, {} lost", found.heights, found.views, found.views.saturating_sub(found.heights));
+    println!("honest calls: {} done, p50 {p50:.0} ms, max {most:.0} ms, failed {:?}", found.honest.len(), found.failed);
+}
+
+fn print_worst(rows: &[worst::Row]) {
+    println!(
+        "| kind | requests: applied, refused, void | gas | weight | kB | ms | ns a gas or weight | of the time-out | MB unwritten |"
+    );
+    println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
+    for row in rows {
+        let [applied, refused, void] = row.fates;
+        let nanoseconds = row.time.as_secs_f64() * 1e9 / (row.gas + row.weight).max(1) as f64;
+        println!(
+            "| {} | {}: {applied}, {refused}, {void} | {:.1} M | {:.1} M | {:.0} | {:.1} | {nanoseconds:.2} | {:.1} % | {:.1} |",
+            row.kind,
+            row.requests,
+            row.gas as f64 / 1e6,
+            row.weight as f64 / 1e6,
+            row.bytes as f64 / 1e3,
+            row.time.as_secs_f64() * 1e3,
+            row.share() * 100.0,
+            row.unwritten as f64 / 1e6,
+        );
+    }
+    let (most, blocks) = (rows.iter().map(|row| row.unwritten).max().unwrap_or(0), pleach_node::UNWRITTEN_BLOCKS_MAX);
+    println!("{blocks} of the largest take {:.0} MB", most as f64 * blocks as f64 / 1e6);
 }
 
 fn print_start(found: &start::Start) {

@@ -82,7 +82,7 @@ fn run_cold(code: &Bytes) -> Result<(Duration, u64), String> {
 }
 
 /// Modules that take long to translate for their size: name, and the module.
-fn modules() -> Vec<(String, String)> {
+pub fn modules() -> Vec<(String, String)> {
     let module =
         |parts: &str| format!("(module (memory (export \"memory\") 1) (func (export \"pleach_run\")) {parts})");
     let functions = |count: usize, function: &str| module(&function.repeat(count));

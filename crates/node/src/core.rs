@@ -95,6 +95,7 @@ impl Node {
         }
         let (history, tip) = remembered(&state, entries, keep);
         let committee = state.committee().clone();
+        let pool = Mutex::new(Pool::new(&genesis.limits));
         let name = committee.member(&secret.public()).map_or_else(|| secret.public().short(), |m| m.name.clone());
         Self {
             name,
@@ -103,7 +104,7 @@ impl Node {
             genesis,
             secret,
             history: Mutex::new(history),
-            pool: Mutex::new(Pool::default()),
+            pool,
             progress: Notify::new(),
             waiters: Waiters::default(),
             metrics: Metrics::new(),
@@ -203,7 +204,7 @@ impl Node {
             if pool.was_ordered(&content) {
                 return Ok(identity);
             }
-            if !pool.has_room(bytes.len()) {
+            if !pool.has_room(&prepared) {
                 return Err(ServiceError::Overloaded { waiting: pool.len() });
             }
             if !pool.add(content, bytes.clone(), Arc::new(prepared)) {

@@ -6,13 +6,17 @@
 //!  read at a height ──┴─────────────┘  the newest value that is not above it
 //! ```
 //!
-//! A block is written behind its execution: what is not on the disk yet is in memory, and bounded. Nothing is lost by
-//! a crash in between, since the engine's archive holds every final block until the store has it ([`Disk::durable`]).
+//! A block is written behind its execution: what is not on the disk yet is in memory, and bounded in blocks and in bytes:
+//! whoever hands on one more waits until there is room. Nothing is lost by a crash in between, since the engine's archive holds every final block until the store has it ([`Disk::durable`]).
 //! So nobody waits for it either, and the blocks of half a second are written together: it takes the disk as long as one
 //! of them.
 //! In a simulation the block is written at once, so that the same run is the same run twice.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -26,10 +30,23 @@ use crate::lock;
 
 /// Blocks that may wait to be written, beside those that are being written: the back-pressure of the disk on the order.
 const UNWRITTEN_MAX: usize = 16;
+/// Bytes of all blocks that are not written yet, those that are being written included. Blocks differ in size a thousand
+/// times, so that their number alone is no bound of memory. A block larger than this is written alone.
+pub const UNWRITTEN_BYTES_MAX: usize = 128 << 20;
 /// Blocks that are written together at most.
 const TOGETHER_MAX: usize = 16;
+/// Bytes that are enough for a transaction: with so many the writer waits for no more. A part of what may be unwritten, or
+/// it would wait for blocks that wait for it.
+const TOGETHER_BYTES: usize = UNWRITTEN_BYTES_MAX / 4;
+/// Blocks that are not written yet at most: those that wait, those that are being written, and the one that waits to wait.
+pub const UNWRITTEN_BLOCKS_MAX: usize = UNWRITTEN_MAX + TOGETHER_MAX + 1;
 /// How long the writer waits for more blocks to write with one.
 const TOGETHER: Duration = Duration::from_millis(500);
+
+/// Bytes of memory for a receipt, module or node of the frame, beside its own.
+const ITEM_BYTES: usize = 200;
+/// The same for a record: its rows here and in the block, and its place in the tree.
+const RECORD_BYTES: usize = 400;
 
 /// What a block changed of the kept records.
 type Changes = Arc<BTreeMap<Path, Option<Bytes>>>;
@@ -50,10 +67,38 @@ enum Way {
 
 struct Inner {
     store: Store,
-    unwritten: Mutex<BTreeMap<Height, Changes>>,
+    unwritten: Mutex<Unwritten>,
     /// Rings when a block was written, or none will be any more.
     written: Condvar,
     failed: OnceLock<Error>,
+    /// Whether the writer has ended, however that came.
+    ended: AtomicBool,
+    /// Bytes of unwritten blocks, at most.
+    room: usize,
+}
+
+/// Blocks that are not on the disk yet.
+#[derive(Default)]
+struct Unwritten {
+    heights: BTreeMap<Height, (Changes, usize)>,
+    /// Bytes of all of them.
+    bytes: usize,
+}
+
+impl Unwritten {
+    fn insert(&mut self, height: Height, changes: Changes, bytes: usize) {
+        self.heights.insert(height, (changes, bytes));
+        self.bytes += bytes;
+    }
+
+    fn remove(&mut self, height: Height) {
+        self.bytes -= self.heights.remove(&height).map_or(0, |(_, bytes)| bytes);
+    }
+
+    /// One alone has room whatever its size: otherwise a block that is too large would wait for ever.
+    fn has_room(&self, bytes: usize, room: usize) -> bool {
+        self.heights.is_empty() || self.bytes.saturating_add(bytes) <= room
+    }
 }
 
 /// The other end of a [`Disk`] that writes behind: it must [run](Writer::run) on a thread of its own.
@@ -66,14 +111,19 @@ impl Disk {
     /// A disk that writes each block before it goes on.
     #[must_use]
     pub fn at_once(store: Store) -> Self {
-        Self { inner: Inner::new(store), way: Way::AtOnce }
+        Self { inner: Inner::new(store, UNWRITTEN_BYTES_MAX), way: Way::AtOnce }
     }
 
     /// A disk that writes behind, and its writer.
     #[must_use]
     pub fn behind(store: Store) -> (Self, Writer) {
+        Self::behind_with_room(store, UNWRITTEN_BYTES_MAX)
+    }
+
+    /// As [`Disk::behind`], with another bound of what is not written yet.
+    fn behind_with_room(store: Store, room: usize) -> (Self, Writer) {
         let (sender, queue) = sync_channel(UNWRITTEN_MAX);
-        let inner = Inner::new(store);
+        let inner = Inner::new(store, room);
         (Self { inner: inner.clone(), way: Way::Behind(Mutex::new(Some(sender))) }, Writer { inner, queue })
     }
 
@@ -81,7 +131,7 @@ impl Disk {
     /// bound, and a stop loses them.
     #[must_use]
     pub fn never(store: Store) -> Self {
-        Self { inner: Inner::new(store), way: Way::Never }
+        Self { inner: Inner::new(store, UNWRITTEN_BYTES_MAX), way: Way::Never }
     }
 
     /// The store.
@@ -96,14 +146,18 @@ impl Disk {
         self.inner.store.position().map_or(0, |position| position.height())
     }
 
-    /// Writes the next block, or hands it to the writer.
+    /// Writes the next block, or hands it to the writer as soon as there is room for it.
     ///
     /// # Panics
     /// If the store has failed. The engine stops then, as it does when its own disk fails: a node must not go on
     /// without its memory.
     pub fn write(&self, block: BlockWrite) {
         let changes = block.records.iter().map(|(key, value)| (key.path(), value.clone())).collect();
-        lock(&self.inner.unwritten).insert(block.entry.result.height, Arc::new(changes));
+        let bytes = unwritten_bytes(&block);
+        if let Way::Behind(_) = &self.way {
+            self.inner.wait_for_room(bytes);
+        }
+        lock(&self.inner.unwritten).insert(block.entry.result.height, Arc::new(changes), bytes);
         match &self.way {
             Way::Never => {}
             Way::AtOnce => self.inner.commit(std::slice::from_ref(&block)).unwrap_or_else(|e| panic!("{e}")),
@@ -121,7 +175,7 @@ impl Disk {
     /// If the store has failed.
     pub fn settle(&self) -> Result<(), Error> {
         let mut unwritten = lock(&self.inner.unwritten);
-        while !unwritten.is_empty() {
+        while !unwritten.heights.is_empty() {
             if let Some(error) = self.inner.failed.get() {
                 return Err(error.clone());
             }
@@ -160,13 +214,13 @@ impl Disk {
         let mut found: Vec<Option<Option<Bytes>>> = vec![None; paths.len()];
         let below = {
             let unwritten = lock(&self.inner.unwritten);
-            for changes in unwritten.range(..=height).rev().map(|(_, changes)| changes) {
+            for changes in unwritten.heights.range(..=height).rev().map(|(_, (changes, _))| changes) {
                 for (slot, path) in found.iter_mut().zip(paths).filter(|(slot, _)| slot.is_none()) {
                     *slot = changes.get(path).cloned();
                 }
             }
             // A block leaves this map only when the store has it, so the store has the height below the first.
-            unwritten.keys().next().map_or(height, |first| height.min(first - 1))
+            unwritten.heights.keys().next().map_or(height, |first| height.min(first - 1))
         };
         let unread = found.iter().any(Option::is_none);
         let snapshot = unread.then(|| self.inner.store.at(below)).transpose()?;
@@ -196,14 +250,30 @@ impl Disk {
 }
 
 impl Inner {
-    fn new(store: Store) -> Arc<Self> {
-        Arc::new(Self { store, unwritten: Mutex::default(), written: Condvar::new(), failed: OnceLock::new() })
+    fn new(store: Store, room: usize) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            unwritten: Mutex::default(),
+            written: Condvar::new(),
+            failed: OnceLock::new(),
+            ended: AtomicBool::new(false),
+            room,
+        })
+    }
+
+    /// Waits until so many bytes more may be unwritten, or nobody writes any more: whoever hands the block on learns why.
+    /// Blocks come from one place, so that what has room now has room afterwards.
+    fn wait_for_room(&self, bytes: usize) {
+        let mut unwritten = lock(&self.unwritten);
+        while !unwritten.has_room(bytes, self.room) && !self.ended.load(Ordering::Acquire) {
+            unwritten = self.written.wait(unwritten).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     fn commit(&self, blocks: &[BlockWrite]) -> Result<(), Error> {
         self.store.commit_all(blocks)?;
         let mut unwritten = lock(&self.unwritten);
-        blocks.iter().for_each(|block| drop(unwritten.remove(&block.entry.result.height)));
+        blocks.iter().for_each(|block| unwritten.remove(block.entry.result.height));
         self.written.notify_all();
         Ok(())
     }
@@ -228,13 +298,40 @@ impl Writer {
     /// The blocks that come within a moment after one; no more come once the disk's owner stops the writer.
     fn together(&self, first: BlockWrite) -> Vec<BlockWrite> {
         let until = Instant::now() + TOGETHER;
+        let mut bytes = unwritten_bytes(&first);
         let mut blocks = vec![first];
-        while blocks.len() < TOGETHER_MAX {
+        while blocks.len() < TOGETHER_MAX && bytes < TOGETHER_BYTES {
             match self.queue.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(block) => blocks.push(block),
+                Ok(block) => {
+                    bytes += unwritten_bytes(&block);
+                    blocks.push(block);
+                }
                 Err(_) => break,
             }
         }
         blocks
     }
+}
+
+impl Drop for Writer {
+    /// Whoever waits for room must not wait for a writer that is gone.
+    fn drop(&mut self) {
+        // Under the lock, or somebody who has just looked would begin to wait after the bell.
+        let _unwritten = self.inner.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
+        self.inner.ended.store(true, Ordering::Release);
+        self.inner.written.notify_all();
+    }
+}
+
+/// About how much memory a block takes until it is written: its own, and that of its receipts, which the node keeps for as
+/// long as they cannot be read from the store.
+#[must_use]
+pub fn unwritten_bytes(block: &BlockWrite) -> usize {
+    let length = |value: &Option<Bytes>| value.as_ref().map_or(0, Bytes::len);
+    let records = block.records.iter().map(|(key, value)| RECORD_BYTES + key.as_bytes().len() + length(value));
+    // As they are, in the block's own list and in the node's, and encoded.
+    let receipts = block.entry.receipts.iter().map(|receipt| 2 * ITEM_BYTES + 2 * receipt.encoded_len());
+    let code = block.code.values().map(|code| ITEM_BYTES + code.len());
+    let others = block.entry.written.len() * size_of::<Path>() + block.frame.len() * ITEM_BYTES;
+    records.chain(receipts).chain(code).sum::<usize>() + others
 }

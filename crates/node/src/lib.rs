@@ -53,7 +53,7 @@ mod waiters;
 
 pub use config::{ConfigError, NodeConfig};
 pub use core::Node;
-pub use disk::{Disk, Writer};
+pub use disk::{Disk, UNWRITTEN_BLOCKS_MAX, UNWRITTEN_BYTES_MAX, Writer, unwritten_bytes};
 pub use pleach_order::{OrderError, declare_new, durable};
 pub use resume::{ResumeError, Resumed, resume};
 pub use server::{RunningNode, StartError, settings, start, start_without_writing, store_dir};

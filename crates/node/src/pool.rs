@@ -4,6 +4,9 @@
 //! their signatures in one batch, when this node next builds a block. The *pool* holds checked requests in the
 //! order of their arrival. Requests leave when a final block ordered them or when their proof has become too
 //! old. Everything is bounded; the pool never decides an ordered request.
+//!
+//! Whoever declares much may not shut out those who declare little: of requests that take about the same part of a block no
+//! more wait than some blocks can hold, and a quarter of each block is for the cheapest.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,6 +21,11 @@ pub const POOL_REQUESTS_MAX: usize = 16_384;
 pub const POOL_BYTES_MAX: usize = 128 << 20;
 /// Requests that a block has no room for and that are passed over before it counts as full.
 const PASSED_OVER_MAX: usize = 64;
+/// What all of a block is, in the units of [`Pooled::share`].
+const WHOLE: u64 = 1 << 20;
+/// Blocks that those requests may fill which take about the same part of one (up to twice as much as others): with the usual
+/// window, later ones would be too old when their turn comes.
+const BLOCKS_OF_A_CLASS: u64 = 64;
 /// Blocks for which the pool remembers what they ordered, so that late copies are not checked again.
 const REMEMBERED_BLOCKS: usize = 32;
 
@@ -30,13 +38,35 @@ pub struct Pooled {
     pub prepared: Arc<Prepared>,
     /// The digest of the bytes ([`pleach_types::request::ordered_digest`]).
     content: Hash,
+    /// How much of a block it takes, of gas or of weight, whichever is more.
+    share: u64,
+}
+
+/// How much of a block a request takes.
+fn share(prepared: &Prepared, limits: &Limits) -> u64 {
+    let part = |amount: u64, of: u64| u128::from(amount) * u128::from(WHOLE) / u128::from(of.max(1));
+    let most = part(prepared.gas(), limits.block_gas).max(part(prepared.weight(), limits.block_weight));
+    u64::try_from(most).unwrap_or(u64::MAX)
+}
+
+/// The class of those that take about this part of a block.
+const fn class(share: u64) -> u32 {
+    match share.checked_ilog2() {
+        Some(class) => class,
+        None => 0,
+    }
 }
 
 /// The two stages, and what was ordered lately.
 #[derive(Debug, Default)]
 pub struct Pool {
+    limits: Limits,
     next: u64,
     arrivals: BTreeMap<u64, Identity>,
+    /// The same by how much of a block each takes, and then by arrival.
+    by_share: BTreeMap<(u64, u64), Identity>,
+    /// How much of blocks those take together that take about the same part of one, by its logarithm.
+    by_class: BTreeMap<u32, u64>,
     pooled: BTreeMap<Identity, (u64, Pooled)>,
     contents: BTreeMap<Hash, Identity>,
     by_base: BTreeSet<(Height, Identity)>,
@@ -51,6 +81,11 @@ pub struct Pool {
 }
 
 impl Pool {
+    /// An empty pool of a cluster with these limits.
+    pub fn new(limits: &Limits) -> Self {
+        Self { limits: limits.clone(), ..Self::default() }
+    }
+
     /// Requests that wait in either stage.
     pub fn len(&self) -> usize {
         self.pooled.len() + self.inbox.len()
@@ -68,9 +103,13 @@ impl Pool {
         full || self.pooled_gas >= limits.block_gas || self.pooled_weight >= limits.block_weight
     }
 
-    /// Whether another request of this size finds room.
-    pub fn has_room(&self, bytes: usize) -> bool {
-        self.pooled.len() < POOL_REQUESTS_MAX && self.pooled_bytes + bytes <= POOL_BYTES_MAX
+    /// Whether another request finds room.
+    pub fn has_room(&self, prepared: &Prepared) -> bool {
+        let share = share(prepared, &self.limits);
+        let bytes = self.pooled_bytes + prepared.len();
+        self.pooled.len() < POOL_REQUESTS_MAX
+            && bytes <= POOL_BYTES_MAX
+            && self.by_class.get(&class(share)).unwrap_or(&0) + share <= BLOCKS_OF_A_CLASS * WHOLE
     }
 
     /// Whether a request waits, checked.
@@ -117,7 +156,7 @@ impl Pool {
         match self.pooled.get(&identity) {
             Some((_, old)) if code(&old.prepared) || !code(&prepared) => return false,
             Some(_) => self.remove(&identity),
-            None if !self.has_room(bytes.len()) => return false,
+            None if !self.has_room(&prepared) => return false,
             None => {}
         }
         self.pooled_bytes += bytes.len();
@@ -126,19 +165,30 @@ impl Pool {
         self.contents.insert(content, identity);
         self.arrivals.insert(self.next, identity);
         self.by_base.insert((prepared.request().body.base, identity));
-        self.pooled.insert(identity, (self.next, Pooled { bytes, prepared, content }));
+        let share = share(&prepared, &self.limits);
+        self.by_share.insert((share, self.next), identity);
+        *self.by_class.entry(class(share)).or_default() += share;
+        self.pooled.insert(identity, (self.next, Pooled { bytes, prepared, content, share }));
         self.next += 1;
         true
     }
 
-    /// Requests for a block on top of `state`, oldest first, as many as the budget of a block holds.
+    /// Requests for a block on top of `state`, as many as the budget of a block holds: the oldest, then the cheapest up to a
+    /// quarter of the block, then all others by age.
     ///
     /// What does not fit is passed over for younger ones that do, but not for ever: it is older in the next block, and the
     /// oldest of all fits an empty block.
     pub fn select(&self, state: &State) -> Vec<Bytes> {
         let limits = &state.cluster_genesis().limits;
         let (mut block, mut selected, mut passed) = (PreparedBlock::default(), Vec::new(), 0);
-        for identity in self.arrivals.values() {
+        let valid = |identity: &&Identity| {
+            self.pooled.get(*identity).is_some_and(|(_, pooled)| state.check(&pooled.prepared).is_ok())
+        };
+        let first: Vec<_> = self.arrivals.values().find(valid).into_iter().chain(self.cheapest(limits)).collect();
+        let early: BTreeSet<_> = first.iter().copied().collect();
+        let (mut taken, others) =
+            (BTreeSet::new(), self.arrivals.values().filter(|identity| !early.contains(identity)));
+        for identity in first.into_iter().filter(|identity| taken.insert(*identity)).chain(others) {
             let Some((_, pooled)) = self.pooled.get(identity) else { continue };
             if state.check(&pooled.prepared).is_err() {
                 continue;
@@ -151,6 +201,19 @@ impl Pool {
             }
         }
         selected
+    }
+
+    /// The cheapest requests, as many as a quarter of a block holds: of gas and weight, of number and of bytes.
+    fn cheapest(&self, limits: &Limits) -> impl Iterator<Item = &Identity> {
+        let (mut shares, mut bytes) = (0, 0);
+        let (bytes_max, count_max) = (limits.block_bytes as usize / 4, limits.block_requests as usize / 4);
+        let mut fits = move |(share, identity): (u64, &Identity)| {
+            shares += share;
+            bytes += self.pooled.get(identity).map_or(0, |(_, pooled)| pooled.bytes.len());
+            shares <= WHOLE / 4 && bytes <= bytes_max
+        };
+        let all = self.by_share.iter().map(|((share, _), identity)| (*share, identity));
+        all.take(count_max).take_while(move |one| fits(*one)).map(|(_, identity)| identity)
     }
 
     /// Forgets what a final block ordered, and what can never be ordered after it.
@@ -189,6 +252,8 @@ impl Pool {
     fn remove(&mut self, identity: &Identity) {
         if let Some((arrival, pooled)) = self.pooled.remove(identity) {
             self.arrivals.remove(&arrival);
+            self.by_share.remove(&(pooled.share, arrival));
+            self.by_class.entry(class(pooled.share)).and_modify(|all| *all -= pooled.share);
             self.contents.remove(&pooled.content);
             self.by_base.remove(&(pooled.prepared.request().body.base, *identity));
             self.pooled_bytes -= pooled.bytes.len();

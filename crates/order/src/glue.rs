@@ -23,6 +23,11 @@ use crate::{Application, Proposal};
 /// ever has certified and not final; were it small, a cluster that restarts with more of them would have no leader.
 const PROPOSE_DEPTH_MAX: usize = 1_024;
 
+/// Final blocks that a leader waits for before it builds. A block is final as soon as others have voted for it, while this
+/// node still executes it: a leader that declined then would cost a view for each block that takes long. One that is further
+/// behind is overtaken before it has caught up.
+const LEAD_AFTER_MAX: u64 = 2;
+
 /// Ancestors that are collected before the walk slows down to give delivery time to overtake it.
 const PATIENT_DEPTH: usize = 64;
 
@@ -112,6 +117,20 @@ impl Glue {
         }
     }
 
+    /// The ancestors that the application must execute to build a block. `None` if this node is too far behind to lead.
+    async fn led(&self, ancestry: impl Ancestry<EngineBlock>) -> Option<Vec<Arc<Block>>> {
+        let bounded = |depth: usize| async move { depth < PROPOSE_DEPTH_MAX };
+        loop {
+            match self.walk(ancestry.clone(), bounded).await {
+                Walk::Known(missing) => return Some(missing),
+                Walk::Behind(height) if height <= self.progress.delivered.get().saturating_add(LEAD_AFTER_MAX) => {
+                    self.progress.delivered.above(height - 1).await;
+                }
+                Walk::Behind(_) | Walk::Unavailable => return None,
+            }
+        }
+    }
+
     /// Waits until there is something to order, at most the idle time.
     async fn pause<E: Clock>(&self, clock: &E, parent: &Block) {
         if self.idle.is_zero() {
@@ -172,8 +191,7 @@ impl<E: Spawner + Clock> EngineApplication<E> for Glue {
         ancestry: impl Ancestry<EngineBlock>,
         (): (),
     ) -> Option<Digested<EngineBlock>> {
-        let bounded = |depth: usize| async move { depth < PROPOSE_DEPTH_MAX };
-        let Walk::Known(missing) = self.walk(ancestry.clone(), bounded).await else {
+        let Some(missing) = self.led(ancestry.clone()).await else {
             warn!(view = context.round.view().get(), "declined to lead: this node is behind");
             return None;
         };

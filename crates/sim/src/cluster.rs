@@ -71,7 +71,7 @@ pub struct Cluster {
     lives: Vec<u32>,
     /// Members that lost their votes and do not vote yet.
     voteless: Vec<Arc<AtomicBool>>,
-    /// How members treat those that fetch a state from them.
+    /// How members treat the others.
     conduct: Vec<Conduct>,
 }
 
@@ -265,7 +265,7 @@ impl Cluster {
         self.voteless[member].load(Ordering::Acquire)
     }
 
-    /// Makes a member, from its next start on, treat those that fetch a state from it like this.
+    /// Makes a member, from its next start on, treat the others like this.
     pub fn corrupt(&mut self, member: usize, conduct: Conduct) {
         self.conduct[member] = conduct;
     }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use pleach_node::Node;
 use pleach_order::{Application, Network, Proposal};
+use pleach_state::{BlockFault, prepare_block};
 use pleach_types::api::Voting;
 use pleach_types::certificate::CertificateError;
 use pleach_types::hash::Domain;
@@ -21,6 +22,8 @@ use pleach_types::{
 };
 use pleach_verify::TrustAnchor;
 use thiserror::Error;
+
+use crate::burden::Burden;
 
 /// A promise that was broken.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -97,6 +100,28 @@ pub enum Violation {
         /// What is wrong with it, if it is not the block.
         why: Option<CertificateError>,
     },
+    /// A member that is honest proposed a block that is invalid.
+    #[error("height {height}: member {member} proposed an invalid block: {why}")]
+    Proposed {
+        /// The height.
+        height: Height,
+        /// The member.
+        member: usize,
+        /// What is wrong with it.
+        why: BlockFault,
+    },
+    /// A member voted for a block that was made to be invalid, or not for one that was made to be valid.
+    #[error("height {height}: member {member} took a block with {burden:?} for {}", if *valid { "valid" } else { "invalid" })]
+    Vote {
+        /// The height.
+        height: Height,
+        /// The member.
+        member: usize,
+        /// What the block was filled with.
+        burden: Burden,
+        /// What the member took it for.
+        valid: bool,
+    },
     /// One identity has two receipts.
     #[error("request {identity} was executed at height {first} and again at {second}")]
     ExecutedTwice {
@@ -144,6 +169,8 @@ struct Records {
     reached: BTreeMap<usize, Height>,
     /// What the suspect did at heights that nobody else has come to yet.
     waiting: BTreeMap<Height, Account>,
+    /// Blocks of faulty leaders: what they are filled with, and how many members looked at them.
+    burdens: BTreeMap<Hash, (Burden, usize)>,
     violations: Vec<Violation>,
 }
 
@@ -194,6 +221,36 @@ impl Ledger {
     #[must_use]
     pub fn violations(&self) -> Vec<Violation> {
         self.records().violations.clone()
+    }
+
+    /// The blocks of faulty leaders: what each is filled with, and how many other members looked at it.
+    #[must_use]
+    pub fn burdens(&self) -> BTreeMap<Hash, (Burden, usize)> {
+        self.records().burdens.clone()
+    }
+
+    /// A faulty leader proposed a block.
+    fn proposed(&self, block: &Block, burden: Burden) {
+        self.records().burdens.entry(block.digest()).or_insert((burden, 0));
+    }
+
+    /// An honest member proposed a block, which must be valid whatever others sent it.
+    fn check_proposal(&self, member: usize, block: &Block, genesis: &Genesis) {
+        let prepared = prepare_block(&block.requests, Vec::new(), genesis, &self.anchor.genesis());
+        let height = block.header.height;
+        let fault = prepared.err().map(|why| Violation::Proposed { height, member, why });
+        self.records().violations.extend(fault);
+    }
+
+    /// A member took a block for valid, or did not.
+    fn voted(&self, member: usize, block: &Block, valid: bool) {
+        let mut records = self.records();
+        let Some((burden, looked)) = records.burdens.get_mut(&block.digest()) else { return };
+        *looked += 1;
+        let (burden, height) = (*burden, block.header.height);
+        if valid == Burden::INVALID.contains(&burden) {
+            records.violations.push(Violation::Vote { height, member, burden, valid });
+        }
     }
 
     /// The encoded receipt of a request, and its height.
@@ -262,7 +319,9 @@ impl Violation {
             | Self::Fork { member, .. }
             | Self::Diverged { member, .. }
             | Self::Receipts { member, .. }
-            | Self::Certificate { member, .. } => Some(*member),
+            | Self::Certificate { member, .. }
+            | Self::Proposed { member, .. }
+            | Self::Vote { member, .. } => Some(*member),
             Self::Carried { .. } | Self::ExecutedTwice { .. } => None,
         }
     }
@@ -307,7 +366,7 @@ fn differences(agreed: &Agreed, account: &Account) -> Option<Violation> {
     Some(Violation::Receipts { height, member, other, index })
 }
 
-/// How a member treats those that fetch a state from it.
+/// How a member treats the others: those that fetch a state from it, and those that vote for its blocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Conduct {
     /// As it should.
@@ -317,6 +376,10 @@ pub enum Conduct {
     Spoils,
     /// A part is one byte, `DRIP` after the question, of an item that is said to be as large as the largest.
     Drips,
+    /// Its blocks are invalid, each in the next one of all ways.
+    Invalid,
+    /// Its blocks are valid, and as dear as blocks may be.
+    Burdens(Burden),
 }
 
 /// How long a member that drips takes for an answer: less than others take for silence, and slow enough for the network's quota.
@@ -366,12 +429,12 @@ impl Observer {
 
     /// What a member that is not honest says in the place of the node's answer to a question for a state.
     fn false_answer(&self, from: &PublicKey, message: &Bytes) -> Option<Bytes> {
-        if self.conduct == Conduct::Honest {
+        if !matches!(self.conduct, Conduct::Spoils | Conduct::Drips) {
             return None;
         }
         let answer = self.node.answer_message(from, message)?;
         match self.conduct {
-            Conduct::Honest => None,
+            Conduct::Honest | Conduct::Invalid | Conduct::Burdens(_) => None,
             Conduct::Spoils => {
                 let mut answer = answer.to_vec();
                 // The end is content, whatever is asked for.
@@ -419,18 +482,40 @@ impl Application for Observer {
     }
 
     fn propose(&self, proposal: &Proposal, missing: &[Arc<Block>]) -> Option<Block> {
-        self.node.propose(proposal, missing)
+        let block = self.node.propose(proposal, missing)?;
+        let view = proposal.context.view;
+        let burden = match self.conduct {
+            Conduct::Invalid => Burden::INVALID[self.ledger.burdens().len() % Burden::INVALID.len()],
+            Conduct::Burdens(burden) => burden,
+            Conduct::Honest | Conduct::Spoils | Conduct::Drips => {
+                self.ledger.check_proposal(self.member, &block, self.node.genesis());
+                return Some(block);
+            }
+        };
+        let requests = burden.requests(&self.node, view);
+        let block = Block::new(block.header.context, block.header.height, block.header.result, requests);
+        self.ledger.proposed(&block, burden);
+        Some(block)
     }
 
     fn verify(&self, block: &Arc<Block>, missing: &[Arc<Block>]) -> bool {
-        self.node.verify(block, missing)
+        let valid = self.node.verify(block, missing);
+        if self.conduct == Conduct::Honest && missing.is_empty() {
+            self.ledger.voted(self.member, block, valid);
+        }
+        valid
     }
 
     fn finalized(&self, block: Arc<Block>, certificate: Option<Certificate>) {
-        // A state that came from others may lie between the last block and this one.
-        self.ledger.stands(self.member, self.node.height());
+        let (height, stands) = (block.header.height, self.node.height());
+        let in_turn = height == self.ledger.reached(self.member) + 1;
+        // A state that came from others may lie between the last block and this one, or above this one, which was on its way:
+        // then the node leaves it alone.
+        self.ledger.stands(self.member, stands);
         self.node.finalized(block.clone(), certificate.clone());
-        let height = block.header.height;
+        if in_turn && stands > height {
+            return;
+        }
         let requests = block.requests.iter().enumerate();
         let receipts = requests.map(|(index, request)| self.receipt(height, index, request)).collect();
         let result = *self.node.state().result();

@@ -10,6 +10,7 @@
 //! | [`Disk`] | the disk of a member's store, which loses and tears what was not synced when the power goes |
 //! | [`ledger`] | what each member is seen to do, compared with all others at every height |
 //! | [`oracle`] | a bank in a map: what should have become of every ordered request |
+//! | [`burden`] | what a faulty leader fills its blocks with |
 //! | [`bank`] | genesis, keys and calls of the bank that all scenarios use |
 //! | [`scenario`] | load and faults of a seed, and the checks at the end |
 //!
@@ -17,6 +18,7 @@
 
 pub mod access;
 pub mod bank;
+pub mod burden;
 pub mod cluster;
 mod disk;
 pub mod ledger;

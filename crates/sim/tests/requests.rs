@@ -198,6 +198,42 @@ fn a_member_cannot_fill_the_queues_of_others_with_requests_of_the_future() {
     assert_eq!(node.status().pending, 2, "that one, and the one of a height that will soon be there");
 }
 
+/// A stranger sends more of what is dear than blocks can hold; what is cheap is taken all the same, and ordered next.
+#[test]
+fn dear_requests_that_fill_the_pool_leave_room_for_cheap_ones() {
+    let genesis = bank::genesis(4, 64, Partitioning::EVERYWHERE);
+    let (digest, limits) = (genesis.digest(), genesis.limits.clone());
+    let secret = bank::member_secret(0);
+    let opened = Store::open_on(pleach_sim::Disk::default(), &digest, &Options::default()).unwrap();
+    let resumed = resume(opened, &genesis, &secret.public(), |_| {}).unwrap();
+    let disk = pleach_node::Disk::at_once(resumed.store.clone());
+    let node = Node::new(secret, bank::vm(), resumed, disk);
+    let rule = Key::new(".root_rule").unwrap();
+    let (proof, code) = (Bytes::from(node.state().prove([&rule]).unwrap().encode()), node.value(&rule).unwrap());
+    let request = |gas: u64, nonce: u8| {
+        let body = Body {
+            genesis: digest,
+            calls: vec![Call { operation: rule.clone(), arguments: Bytes::new() }],
+            gas,
+            touched: Vec::new(),
+            base: 0,
+            nonce: [nonce; 16],
+            signers: Vec::new(),
+        };
+        Bytes::from(Request::sign(body, &[], proof.clone(), Vec::new(), vec![code.clone()]).encode())
+    };
+    let taken = (0..200).filter(|nonce| node.execute(&request(limits.gas, *nonce)).is_ok()).count() as u64;
+    assert!(taken < 200 && taken * limits.gas > 50 * limits.block_gas, "{taken} dear ones were taken");
+    let cheap = request(bank::GAS, 200);
+    node.execute(&cheap).expect("there is room for what is cheap");
+    let leader = bank::member_secret(0).public();
+    let parent = Block::genesis(node.genesis()).digest();
+    let context = Context { epoch: 0, view: 1, parent_view: 0, leader, parent };
+    let block = node.propose(&Proposal { context, height: 1 }, &[]).expect("a block");
+    assert!(block.requests.contains(&cheap), "the cheap one does not wait");
+    assert_eq!(block.requests[0], request(limits.gas, 0), "nor does the oldest");
+}
+
 /// What a client holds in its hands when the power fails.
 struct Before {
     heights: Vec<Hash>,

@@ -23,6 +23,8 @@ pub struct CostTable {
     pub cold_function: u64,
     /// Each byte of a module that is not the body of a function: what an instance is made of, warm or not.
     pub instance_byte: u64,
+    /// Each function of a module, warm or not: an instance has an entry for each, and small ones are many to a byte.
+    pub instance_function: u64,
     /// Each record that a request touches: looked up, compared, carried through the window.
     pub record: u64,
     /// Each write or removal of a record, beyond its bytes: a path in the window of every node, and a row on its disk.
@@ -80,6 +82,7 @@ pub const V1: CostTable = CostTable {
     cold_byte: 50,
     cold_function: 1_000,
     instance_byte: 1,
+    instance_function: 5,
     record: 500,
     write: 1_000,
     written_byte: 10,
@@ -120,6 +123,7 @@ impl CostTable {
         self.page * info.initial_pages
             + self.element * (info.table_elements + info.element_items)
             + self.instance_byte * info.instance_bytes
+            + self.instance_function * info.functions as u64
     }
 
     /// What translating a module costs beyond its bytes, where it is not warm.

@@ -1,0 +1,154 @@
+//! Blocks on their way to the disk: how much of them may wait, and who learns that it waits in vain.
+
+use std::sync::mpsc;
+
+use pleach_order::{Application as _, Proposal};
+use pleach_store::Options;
+use pleach_types::execution::{Effects, Execution, Executor, Outcome};
+use pleach_types::{Block, Body, Call, Context, Encode as _, Genesis, Hash, Key, Limits, Member, Request, SecretKey};
+
+use super::*;
+use crate::{Node, resume};
+
+/// Bytes of the value that each block writes.
+const VALUE_BYTES: usize = 100_000;
+/// There is room for two such blocks, and not for three.
+const ROOM: usize = 250_000;
+
+/// Writes a large value to each touched record.
+struct Writes;
+
+impl Executor for Writes {
+    fn execute(&self, execution: &Execution<'_>) -> Outcome {
+        let value = |key: &Key| (key.clone(), Some(Bytes::from(vec![execution.height as u8; VALUE_BYTES])));
+        let writes = execution.touched.iter().map(value).collect();
+        Outcome { gas: 1, loaded: true, result: Ok(Effects { writes, ..Effects::default() }) }
+    }
+
+    fn prepare(&self, _: &Limits, _: &Hash, _: &Bytes) {}
+}
+
+fn key(text: &str) -> Key {
+    Key::new(text).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// A cluster of one member, whose blocks are made here.
+struct Alone {
+    node: Node,
+    parent: Block,
+}
+
+impl Alone {
+    /// On a store of its own in `folder`.
+    fn new(folder: &std::path::Path, disk: impl FnOnce(Store) -> Disk) -> Self {
+        let secret = SecretKey::from_seed([1; 32]);
+        let records = [(".root_rule", "root"), ("bank/op", "code")];
+        let records = records.map(|(name, value)| (key(name), Bytes::from(value))).into();
+        let genesis = Genesis::new("one", vec![Member::new("node-1", secret.public())], records);
+        let opened = Store::open(folder, &genesis.digest(), &Options::default()).unwrap_or_else(|e| panic!("{e}"));
+        let resumed = resume(opened, &genesis, &secret.public(), |_| {}).unwrap_or_else(|e| panic!("{e}"));
+        let disk = disk(resumed.store.clone());
+        Self { parent: Block::genesis(&genesis), node: Node::new(secret, Arc::new(Writes), resumed, disk) }
+    }
+
+    /// Makes a block with one request, and hands it to the node as final.
+    fn block(&mut self) {
+        let (state, height) = (self.node.state(), self.parent.header.height + 1);
+        let body = Body {
+            genesis: self.node.genesis().digest(),
+            calls: vec![Call { operation: key("bank/op"), arguments: Bytes::new() }],
+            gas: 1,
+            touched: vec![key(&format!("bank/{height}"))],
+            base: state.height(),
+            nonce: [height as u8; 16],
+            signers: Vec::new(),
+        };
+        let proof = state.prove(body.proven_keys()).expect("all is kept").encode().into();
+        let code = Some(Bytes::from_static(b"code"));
+        let request = Request::sign(body, &[], proof, vec![None], vec![code]).encode().into();
+        self.node.execute(&request).unwrap_or_else(|e| panic!("{e}"));
+        let (leader, parent) = (self.node.public_key(), self.parent.digest());
+        let context = Context { epoch: 0, view: height, parent_view: height - 1, leader, parent };
+        let block = self.node.propose(&Proposal { context, height }, &[]).expect("a block");
+        assert_eq!(block.requests.len(), 1);
+        self.parent = block.clone();
+        self.node.finalized(Arc::new(block), None);
+    }
+}
+
+struct Folder(std::path::PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        Self(std::env::temp_dir().join(format!("pleach-disk-test-{name}-{}", std::process::id())))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn blocks_that_are_not_written_yet_are_bounded_in_bytes() {
+    let folder = Folder::new("bytes");
+    let mut writer = None;
+    let mut alone = Alone::new(&folder.0, |store| {
+        let (disk, its) = Disk::behind_with_room(store, ROOM);
+        writer = Some(its);
+        disk
+    });
+    let writer = writer.expect("it was just made");
+    let inner = writer.inner.clone();
+    let (tell, told) = mpsc::channel();
+    let maker = std::thread::spawn(move || {
+        for _ in 0..6 {
+            alone.block();
+            tell.send(lock(&alone.node.disk.inner.unwritten).bytes).expect("somebody listens");
+        }
+        alone
+    });
+    // Nobody writes yet: two have room, and the third waits however long one looks.
+    let bytes: Vec<usize> = (0..2).map(|_| told.recv().expect("it has room")).collect();
+    assert!((VALUE_BYTES..ROOM / 2).contains(&bytes[0]) && bytes[1] > 2 * VALUE_BYTES, "{bytes:?}");
+    assert!(told.recv_timeout(Duration::from_millis(200)).is_err(), "a third block found room");
+    assert_eq!(lock(&inner.unwritten).heights.len(), 2);
+    let writing = std::thread::spawn(move || writer.run());
+    // With a writer there is room for all of them, never for more than two at a time.
+    let bytes: Vec<usize> = told.iter().collect();
+    assert!(bytes.len() == 4 && bytes.iter().all(|bytes| *bytes <= ROOM), "{bytes:?}");
+    let alone = maker.join().expect("it made its blocks");
+    alone.node.disk.settle().expect("the store works");
+    assert_eq!((alone.node.disk.durable(), lock(&inner.unwritten).bytes), (6, 0));
+    alone.node.disk.stop_writer();
+    writing.join().expect("no panic").expect("the store works");
+}
+
+#[test]
+fn a_block_larger_than_all_room_is_written_alone() {
+    let folder = Folder::new("large");
+    let mut alone = Alone::new(&folder.0, |store| {
+        let (disk, writer) = Disk::behind_with_room(store, VALUE_BYTES / 2);
+        std::thread::spawn(move || writer.run());
+        disk
+    });
+    (0..3).for_each(|_| alone.block());
+    alone.node.disk.settle().expect("the store works");
+    assert_eq!(alone.node.disk.durable(), 3);
+}
+
+#[test]
+fn who_waits_for_room_learns_that_the_writer_is_gone() {
+    let folder = Folder::new("gone");
+    let mut writer = None;
+    let mut alone = Alone::new(&folder.0, |store| {
+        let (disk, its) = Disk::behind_with_room(store, VALUE_BYTES + VALUE_BYTES / 2);
+        writer = Some(its);
+        disk
+    });
+    alone.block();
+    let waiting = std::thread::spawn(move || alone.block());
+    drop(writer);
+    assert!(waiting.join().is_err(), "a node must not go on without its store");
+}
