@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pleach_order::{Application, Network, Proposal};
-use pleach_state::{Applied, BlockFault, Executor, Prepared, PreparedBlock, State, prepare_all, prepare_block};
+use pleach_state::{Applied, BlockFault, Executor, Prepared, PreparedBlock, State, costs, prepare_all, prepare_block};
 use pleach_store::{BlockWrite, Keep, WindowEntry};
 use pleach_tree::{Path, Prefix};
 use pleach_types::api::Voting;
@@ -35,6 +35,10 @@ use crate::waiters::Waiters;
 const HEIGHTS_KEPT_MIN: u64 = 256;
 /// How far a request's `base` may be ahead of this node: the client read from a faster one.
 const BASE_AHEAD_MAX: u64 = 64;
+/// What is checked of the inbox at a time weighs this part of a block, or one request more.
+const INBOX_PARTS: u64 = 4;
+/// Requests of the inbox that are looked at at a time, those that find no room or cannot be read included.
+const INBOX_LOOKED_AT: usize = 2_048;
 /// Blocks that are kept as they were checked, until they are executed. One at a time is proposed; some never become final.
 const CHECKED_MAX: usize = 8;
 
@@ -150,7 +154,7 @@ impl Node {
     /// Never: the newest height is always there.
     #[must_use]
     pub fn state(&self) -> State {
-        let tip = lock(&self.history).tip().and_then(|tip| tip.state.clone());
+        let tip = lock(&self.history).tip().and_then(|tip| tip.state());
         tip.expect("the newest height has its state")
     }
 
@@ -171,6 +175,12 @@ impl Node {
             let known = contents.iter().filter_map(|content| Some((*content, Ok(pool.prepared(content)?.identity()))));
             known.collect()
         };
+        // Before anything that takes long: what finds no room, or is unfit by its form, is not checked.
+        for (content, bytes) in contents.iter().zip(requests) {
+            if let Some(refused) = (!verdicts.contains_key(content)).then(|| self.refuses(bytes)).flatten() {
+                verdicts.insert(*content, Err(refused));
+            }
+        }
         // Copies of one request are one.
         let mut seen = BTreeSet::new();
         let unknown = contents.iter().zip(requests);
@@ -204,7 +214,7 @@ impl Node {
             if pool.was_ordered(&content) {
                 return Ok(identity);
             }
-            if !pool.has_room(&prepared) {
+            if !pool.has_room(prepared.costs(), prepared.len()) {
                 return Err(ServiceError::Overloaded { waiting: pool.len() });
             }
             if !pool.add(content, bytes.clone(), Arc::new(prepared)) {
@@ -219,10 +229,39 @@ impl Node {
         Ok(identity)
     }
 
+    /// Why a request is not even looked at.
+    fn refuses(&self, bytes: &Bytes) -> Option<ServiceError> {
+        let costs = match costs(bytes, &self.genesis, &self.anchor.genesis()) {
+            Ok(costs) => costs,
+            Err(why) => return Some(ServiceError::Unacceptable(why)),
+        };
+        let pool = lock(&self.pool);
+        (!pool.has_room(costs, bytes.len())).then(|| ServiceError::Overloaded { waiting: pool.len() })
+    }
+
+    /// Takes out of the inbox what is to be checked at once: a part of what a block may weigh. A leader does this before it
+    /// proposes, so whatever others have forwarded may not take longer than the others wait for the proposal.
+    fn take_inbox(&self) -> Vec<(Hash, Bytes)> {
+        let most = self.genesis.limits.block_weight / INBOX_PARTS;
+        let (mut taken, mut weight) = (Vec::new(), 0);
+        for _ in 0..INBOX_LOOKED_AT {
+            if weight >= most {
+                break;
+            }
+            let Some((content, bytes)) = lock(&self.pool).pop_inbox() else { break };
+            let Ok(costs) = costs(&bytes, &self.genesis, &self.anchor.genesis()) else { continue };
+            // What finds no room would be dropped after all the work: the one who sent it can send it again.
+            if lock(&self.pool).has_room(costs, bytes.len()) {
+                weight += costs.weight;
+                taken.push((content, bytes));
+            }
+        }
+        taken
+    }
+
     /// Checks what other members forwarded, many signatures at a time.
     fn drain_inbox(&self) {
-        let arrived = lock(&self.pool).take_inbox();
-        let (contents, bytes): (Vec<_>, Vec<_>) = arrived.into_iter().unzip();
+        let (contents, bytes): (Vec<_>, Vec<_>) = self.take_inbox().into_iter().unzip();
         let prepared = prepare_all(&bytes, &self.genesis, &self.anchor.genesis());
         let state = self.state();
         let mut pool = lock(&self.pool);
@@ -461,6 +500,7 @@ impl Application for Node {
 
     fn work(&self, now: Duration) {
         let Some(network) = self.network.get() else { return };
+        self.drain_inbox();
         for (from, ask) in self.source.questions() {
             if let Some(answer) = self.answer(&from, &ask) {
                 // What gets lost is asked for again.

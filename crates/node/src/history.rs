@@ -30,8 +30,10 @@ pub struct Final {
     pub result: BlockResult,
     /// How many requests the block holds.
     pub requests: u32,
-    /// The state after it: `None` for heights from before the last start, which have receipts only.
-    pub state: Option<State>,
+    /// The state after it: `None` for heights from before the last start, and for old ones that would take too much memory.
+    state: Mutex<Option<State>>,
+    /// Records that its block wrote: what the state adds to the memory of the one before.
+    written: usize,
     /// This node's signature over the height's result, made when first asked for.
     pub signature: OnceLock<Signature>,
     /// The requests that have a receipt, with their places in the block.
@@ -83,6 +85,12 @@ const RECEIPTS_BYTES_MAX: usize = 32 << 20;
 /// Bytes of memory for a receipt beside its own.
 const RECEIPT_OVERHEAD: usize = 300;
 
+/// Writes whose versions of the tree are kept in memory: each copies a path, about 1.2 KB. Beyond that the oldest heights can no
+/// longer be read, although their receipts can.
+const READABLE_WRITES_MAX: usize = 150_000;
+/// Heights that can be read whatever they wrote: a client that has read at one must come to its end.
+const READABLE_MIN: u64 = 16;
+
 /// The last final heights.
 #[derive(Debug)]
 pub struct History {
@@ -95,6 +103,10 @@ pub struct History {
     lean_below: Height,
     /// Bytes of receipts in memory.
     receipts_bytes: usize,
+    /// The oldest height whose state is kept.
+    readable_from: Height,
+    /// Records that the heights from there on wrote.
+    readable_writes: usize,
 }
 
 impl History {
@@ -107,6 +119,8 @@ impl History {
             keep,
             lean_below: 0,
             receipts_bytes: 0,
+            readable_from: 0,
+            readable_writes: 0,
         }
     }
 
@@ -119,11 +133,25 @@ impl History {
             // The certificate of a block certifies the result that it carries: its parent's.
             self.certified = height.checked_sub(1);
         }
+        self.readable_writes += entry.written;
         self.heights.insert(height, Arc::new(entry));
         while self.heights.len() as u64 > self.keep {
             self.forget_oldest();
         }
+        self.thin(height);
         self.slim(durable);
+    }
+
+    /// Drops states, the oldest first, down to the bound.
+    fn thin(&mut self, newest: Height) {
+        while self.readable_writes > READABLE_WRITES_MAX
+            && self.readable_from.saturating_add(READABLE_MIN) <= newest
+            && let Some((height, entry)) = self.heights.range(self.readable_from..).next()
+        {
+            lock(&entry.state).take();
+            self.readable_writes -= entry.written.min(self.readable_writes);
+            self.readable_from = height.saturating_add(1);
+        }
     }
 
     /// Drops receipts that the store has, the oldest first, down to the bound.
@@ -141,6 +169,10 @@ impl History {
 
     fn forget_oldest(&mut self) {
         if let Some((height, entry)) = self.heights.pop_first() {
+            if height >= self.readable_from {
+                self.readable_writes -= entry.written.min(self.readable_writes);
+                self.readable_from = height.saturating_add(1);
+            }
             self.receipts_bytes -= entry.receipts().map_or(0, |receipts| receipts.bytes);
             for (identity, _) in &entry.decided {
                 // A later height cannot hold the same identity while this one is in the window.
@@ -168,7 +200,7 @@ impl History {
 
     /// The oldest height whose records can be read.
     pub fn oldest_readable(&self) -> Height {
-        let readable = |entry: &&Arc<Final>| entry.state.is_some();
+        let readable = |entry: &&Arc<Final>| entry.state().is_some();
         self.heights.values().find(readable).map_or(0, |entry| entry.header.height)
     }
 
@@ -219,7 +251,9 @@ impl Final {
     pub fn executed(executed: &Executed, certificate: Option<Certificate>) -> Self {
         let receipts = Receipts::new(executed.receipts().cloned().collect(), executed.applied.receipts.clone());
         let (header, result, state) = (&executed.header, *executed.state().result(), Some(executed.state().clone()));
-        Self::new(header.clone(), executed.digest, result, executed.requests, receipts, certificate, state)
+        let of_block =
+            Self::new(header.clone(), executed.digest, result, executed.requests, receipts, certificate, state);
+        Self { written: executed.applied.changes.len(), ..of_block }
     }
 
     /// A height as the store remembers it. `state` is that of the newest one.
@@ -244,7 +278,8 @@ impl Final {
             digest,
             result,
             requests,
-            state,
+            state: Mutex::new(state),
+            written: 0,
             signature: OnceLock::new(),
             decided: receipts.list.iter().map(|receipt| (receipt.identity, receipt.index)).collect(),
             // At most as many as the block has requests.
@@ -258,6 +293,11 @@ impl Final {
     /// The certificate of its block, if it has one of its own.
     pub const fn certificate(&self) -> Option<&Certificate> {
         self.certificate.as_ref()
+    }
+
+    /// The state after it, as long as it is in memory: a snapshot that is cheap to clone.
+    pub fn state(&self) -> Option<State> {
+        lock(&self.state).clone()
     }
 
     /// The receipts, as long as they are in memory.
@@ -282,5 +322,38 @@ impl Final {
     pub fn tally(&self) -> [u64; 3] {
         let (applied, decided) = (u64::from(self.applied), self.decided.len() as u64);
         [applied, decided - applied, u64::from(self.requests).saturating_sub(decided)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pleach_types::{Block, Genesis, Member, SecretKey};
+
+    use super::*;
+
+    fn height(state: &State, height: Height, written: usize) -> Final {
+        let header = Header { height, ..Block::genesis(state.cluster_genesis()).header };
+        let result = BlockResult { height, ..*state.result() };
+        let (receipts, code) = (Vec::new(), Vec::new());
+        let entry = WindowEntry { result, header, requests: 0, written: vec![], receipts, code, certificate: None };
+        Final { written, ..Final::stored(entry, Some(state.clone())) }
+    }
+
+    #[test]
+    fn heights_that_wrote_much_are_readable_for_a_shorter_time() {
+        let members = vec![Member::new("node", SecretKey::from_seed([1; 32]).public())];
+        let state = State::genesis(Genesis::new("history", members, BTreeMap::new())).unwrap();
+        for (written, readable) in [(0, 256), (1_000, 150), (20_000, READABLE_MIN), (READABLE_WRITES_MAX, READABLE_MIN)]
+        {
+            let mut history = History::new(256);
+            for number in 1..=300 {
+                history.push(height(&state, number, written), number);
+            }
+            assert_eq!(history.heights.len(), 256, "receipts are kept for as long as ever");
+            assert_eq!(300 - history.oldest_readable() + 1, readable, "{written} records a height");
+            let kept = history.heights.values().filter(|entry| entry.state().is_some()).count() as u64;
+            assert_eq!(kept, readable);
+            assert_eq!(history.readable_writes, written * readable as usize);
+        }
     }
 }

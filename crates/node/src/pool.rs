@@ -1,7 +1,7 @@
 //! Requests that wait to be ordered.
 //!
 //! Two stages. The *inbox* holds bytes that other members forwarded, unchecked; they are checked together, with
-//! their signatures in one batch, when this node next builds a block. The *pool* holds checked requests in the
+//! their signatures in one batch and a part of a block's worth at a time, when this node builds a block and in between. The *pool* holds checked requests in the
 //! order of their arrival. Requests leave when a final block ordered them or when their proof has become too
 //! old. Everything is bounded; the pool never decides an ordered request.
 //!
@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use pleach_state::{Prepared, PreparedBlock, State};
+use pleach_state::{Costs, Prepared, PreparedBlock, State};
 use pleach_types::{Hash, Height, Identity, Limits};
 
 /// Requests that may wait, checked or not.
@@ -43,9 +43,9 @@ pub struct Pooled {
 }
 
 /// How much of a block a request takes.
-fn share(prepared: &Prepared, limits: &Limits) -> u64 {
+fn share(costs: Costs, limits: &Limits) -> u64 {
     let part = |amount: u64, of: u64| u128::from(amount) * u128::from(WHOLE) / u128::from(of.max(1));
-    let most = part(prepared.gas(), limits.block_gas).max(part(prepared.weight(), limits.block_weight));
+    let most = part(costs.gas, limits.block_gas).max(part(costs.weight, limits.block_weight));
     u64::try_from(most).unwrap_or(u64::MAX)
 }
 
@@ -103,10 +103,11 @@ impl Pool {
         full || self.pooled_gas >= limits.block_gas || self.pooled_weight >= limits.block_weight
     }
 
-    /// Whether another request finds room.
-    pub fn has_room(&self, prepared: &Prepared) -> bool {
-        let share = share(prepared, &self.limits);
-        let bytes = self.pooled_bytes + prepared.len();
+    /// Whether another request with these costs and so many bytes finds room. To be asked before it is checked: what a stranger
+    /// sends in vain should cost him more than this node.
+    pub fn has_room(&self, costs: Costs, bytes: usize) -> bool {
+        let share = share(costs, &self.limits);
+        let bytes = self.pooled_bytes + bytes;
         self.pooled.len() < POOL_REQUESTS_MAX
             && bytes <= POOL_BYTES_MAX
             && self.by_class.get(&class(share)).unwrap_or(&0) + share <= BLOCKS_OF_A_CLASS * WHOLE
@@ -137,10 +138,11 @@ impl Pool {
         }
     }
 
-    /// Empties the inbox.
-    pub fn take_inbox(&mut self) -> Vec<(Hash, Bytes)> {
-        self.inbox_bytes = 0;
-        std::mem::take(&mut self.inbox).into_iter().collect()
+    /// Takes one request out of the inbox.
+    pub fn pop_inbox(&mut self) -> Option<(Hash, Bytes)> {
+        let (content, bytes) = self.inbox.pop_first()?;
+        self.inbox_bytes -= bytes.len();
+        Some((content, bytes))
     }
 
     /// Whether one of the last blocks ordered these very bytes.
@@ -153,10 +155,11 @@ impl Pool {
     pub fn add(&mut self, content: Hash, bytes: Bytes, prepared: Arc<Prepared>) -> bool {
         let identity = prepared.identity();
         let code = |prepared: &Prepared| prepared.carried().is_some();
+        let costs = prepared.costs();
         match self.pooled.get(&identity) {
             Some((_, old)) if code(&old.prepared) || !code(&prepared) => return false,
             Some(_) => self.remove(&identity),
-            None if !self.has_room(&prepared) => return false,
+            None if !self.has_room(costs, prepared.len()) => return false,
             None => {}
         }
         self.pooled_bytes += bytes.len();
@@ -165,7 +168,7 @@ impl Pool {
         self.contents.insert(content, identity);
         self.arrivals.insert(self.next, identity);
         self.by_base.insert((prepared.request().body.base, identity));
-        let share = share(&prepared, &self.limits);
+        let share = share(costs, &self.limits);
         self.by_share.insert((share, self.next), identity);
         *self.by_class.entry(class(share)).or_default() += share;
         self.pooled.insert(identity, (self.next, Pooled { bytes, prepared, content, share }));

@@ -228,7 +228,7 @@ impl Node {
             certified_height: result.map_or(0, |result| result.height),
             certified_root: result.map(|result| result.root).unwrap_or_default(),
             oldest_height: history.oldest_readable(),
-            records: tip.and_then(|tip| Some(tip.state.as_ref()?.kept_records() as u64)).unwrap_or(0),
+            records: tip.and_then(|tip| Some(tip.state()?.kept_records() as u64)).unwrap_or(0),
             storage,
             fetching,
             pending,
@@ -284,14 +284,14 @@ impl Node {
         let (entry, certificate) = self.certified_entry(request)?;
         // The lock is released: proofs are made from a snapshot that nothing changes.
         let forgotten = || ServiceError::Forgotten { height: entry.result.height, oldest: entry.result.height + 1 };
-        let state = entry.state.as_ref().ok_or_else(forgotten)?;
+        let state = entry.state().ok_or_else(forgotten)?;
         if let Some(key) = request.keys.iter().find(|key| !state.keeps(&key.path())) {
             return Err(self.not_kept(key));
         }
         let proof = state.prove(&request.keys).map_err(|e| ServiceError::Damaged(e.to_string()))?;
         let left_out: BTreeSet<_> = request.without_values.iter().collect();
         let asked: Vec<&Key> = request.keys.iter().filter(|key| !left_out.contains(key)).collect();
-        let values = self.values(state, &asked, bytes_max)?;
+        let values = self.values(&state, &asked, bytes_max)?;
         if let Some(next) = asked.get(values.len()) {
             let fits = request.keys.iter().take_while(|key| key < next).count();
             return Err(ServiceError::ReplyTooLarge { keys: request.keys.len(), fits, next: (*next).clone() });

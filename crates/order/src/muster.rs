@@ -554,11 +554,12 @@ where
         let Some(sender) = member_key(from) else { return };
         match message.split_first() {
             Some((&ASK, nonce)) if nonce.len() == NONCE_BYTES => {
-                let last = self.answered.insert(sender, now);
-                if last.is_some_and(|last| now.duration_since(last).unwrap_or_default() < ANSWER_AGAIN) {
+                let last = self.answered.get(&sender);
+                if last.is_some_and(|last| now.duration_since(*last).unwrap_or_default() < ANSWER_AGAIN) {
                     return;
                 }
                 if let Some(answer) = self.memory.answer(nonce, &sender) {
+                    self.answered.insert(sender, now);
                     send(&mut self.sender, Recipients::One(from.clone()), answer);
                 }
             }

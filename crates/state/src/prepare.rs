@@ -73,6 +73,12 @@ impl Prepared {
         self.weight
     }
 
+    /// Both.
+    #[must_use]
+    pub const fn costs(&self) -> Costs {
+        Costs { gas: self.request.body.gas, weight: self.weight }
+    }
+
     /// The root that its proof hashes to.
     #[must_use]
     pub fn proof_root(&self) -> Hash {
@@ -323,6 +329,25 @@ fn refuse_forged(all: &mut [Result<Prepared, Unacceptable>]) {
             }
         }
     }
+}
+
+/// What a request asks for, read without checking anything that takes long: who takes requests in can tell whether there is
+/// room before it hashes proofs and checks signatures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Costs {
+    /// The gas that it declares.
+    pub gas: u64,
+    /// What its bytes cost ([`pleach_types::limits::weight`]).
+    pub weight: u64,
+}
+
+/// The costs of a request.
+///
+/// # Errors
+/// What is wrong already by its form, its limits and its genesis.
+pub fn costs(bytes: &Bytes, genesis: &Genesis, digest: &Hash) -> Result<Costs, Unacceptable> {
+    let (decoded, _) = decode(bytes, genesis, digest)?;
+    Ok(Costs { gas: decoded.request.body.gas, weight: decoded.weight })
 }
 
 /// Hashes proofs together and checks what they say, in the order given.

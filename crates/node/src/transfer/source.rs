@@ -119,7 +119,7 @@ impl Node {
         let mut heights = (history.oldest_readable()..=newest).rev();
         heights.find_map(|height| {
             let (entry, next) = (history.get(height)?, history.get(height + 1)?);
-            let certificate = next.certificate().cloned().filter(|_| entry.state.is_some())?;
+            let certificate = next.certificate().cloned().filter(|_| entry.state().is_some())?;
             Some(ResultProof { headers: vec![next.header.clone()], certificate })
         })
     }
@@ -151,7 +151,7 @@ impl Node {
         let (newest, recent) = {
             let history = lock(&self.history);
             let newest = history.tip()?.header.height;
-            (newest, history.get(height).and_then(|entry| entry.state.clone()))
+            (newest, history.get(height).and_then(|entry| entry.state()))
         };
         if let Some(pin) = self.source.pinned(by, height, newest) {
             return Some(pin);

@@ -156,16 +156,14 @@ fn refused(genesis: &Genesis, other: Hash) -> Vec<Value> {
             bytes[at + 5] = b'/';
             bytes
         }),
-        ("more bytes than a request may have", "OVER_LIMIT", vec![0; 4_097]),
+        ("more bytes than a request may have", "OVER_LIMIT", with(&|r| r.code[0] = Some(Bytes::from(vec![0; 4_096])))),
         ("longer code than there may be", "OVER_LIMIT", with(&|r| r.code[0] = Some(Bytes::from(vec![0; 65])))),
         ("longer values than there may be", "OVER_LIMIT", with(&|r| r.values[0] = Some(Bytes::from(vec![0; 65])))),
-        (
-            "the operation left out of the proof",
-            "KEY_NOT_PROVEN",
-            with(&|r| {
-                r.proof = tree().prove(["bank/alice", "bank/bob", "bank/carol"]).encode().into();
-            }),
-        ),
+        ("the operation left out of the proof", "KEY_NOT_PROVEN", {
+            let untouched = request(Body { touched: Vec::new(), ..body(genesis) }, &[]);
+            let nothing: [&str; 0] = [];
+            Request { proof: tree().prove(nothing).encode().into(), ..untouched }.encode()
+        }),
         ("code of an operation that is absent", "CODE_MISMATCH", {
             let absent = Body { calls: vec![call("bank/nothing", b"")], ..body(genesis) };
             request(absent, &[]).encode()
