@@ -537,3 +537,6 @@ impl Application for Node {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

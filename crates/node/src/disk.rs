@@ -13,7 +13,7 @@
 //! In a simulation the block is written at once, so that the same run is the same run twice.
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};

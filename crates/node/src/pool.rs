@@ -138,6 +138,12 @@ impl Pool {
         }
     }
 
+    /// As if requests with these costs had taken all the room that there is for their like.
+    #[cfg(test)]
+    pub fn fill_class_of(&mut self, costs: Costs) {
+        self.by_class.insert(class(share(costs, &self.limits)), BLOCKS_OF_A_CLASS * WHOLE);
+    }
+
     /// Takes one request out of the inbox.
     pub fn pop_inbox(&mut self) -> Option<(Hash, Bytes)> {
         let (content, bytes) = self.inbox.pop_first()?;

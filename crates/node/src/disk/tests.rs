@@ -28,19 +28,19 @@ impl Executor for Writes {
     fn prepare(&self, _: &Limits, _: &Hash, _: &Bytes) {}
 }
 
-fn key(text: &str) -> Key {
+pub(crate) fn key(text: &str) -> Key {
     Key::new(text).unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// A cluster of one member, whose blocks are made here.
-struct Alone {
-    node: Node,
-    parent: Block,
+pub(crate) struct Alone {
+    pub(crate) node: Node,
+    pub(crate) parent: Block,
 }
 
 impl Alone {
     /// On a store of its own in `folder`.
-    fn new(folder: &std::path::Path, disk: impl FnOnce(Store) -> Disk) -> Self {
+    pub(crate) fn new(folder: &std::path::Path, disk: impl FnOnce(Store) -> Disk) -> Self {
         let secret = SecretKey::from_seed([1; 32]);
         let records = [(".root_rule", "root"), ("bank/op", "code")];
         let records = records.map(|(name, value)| (key(name), Bytes::from(value))).into();
@@ -76,10 +76,10 @@ impl Alone {
     }
 }
 
-struct Folder(std::path::PathBuf);
+pub(crate) struct Folder(pub(crate) std::path::PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         Self(std::env::temp_dir().join(format!("pleach-disk-test-{name}-{}", std::process::id())))
     }
 }

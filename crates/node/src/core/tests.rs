@@ -1,0 +1,86 @@
+//! What a leader does with what others have forwarded before it proposes.
+
+use pleach_types::limits::SIGNERS_MAX;
+use pleach_types::{Body, Call, Context, Decode as _, PublicKey, Request};
+
+use super::*;
+use crate::disk::tests::{Alone, Folder, key};
+
+/// Requests with as many signatures as there may be: dear to check.
+fn dear(alone: &Alone, count: u8) -> Vec<Bytes> {
+    let state = alone.node.state();
+    let keys: Vec<_> = (0..SIGNERS_MAX as u8).map(|n| SecretKey::from_seed([n; 32])).collect();
+    let request = |n: u8| {
+        let body = Body {
+            genesis: alone.node.genesis().digest(),
+            calls: vec![Call { operation: key("bank/op"), arguments: Bytes::new() }],
+            gas: 1,
+            touched: Vec::new(),
+            base: state.height(),
+            nonce: [n; 16],
+            signers: Vec::new(),
+        };
+        let proof = state.prove(body.proven_keys()).expect("all is kept").encode().into();
+        Request::sign(body, &keys, proof, Vec::new(), vec![Some(Bytes::from_static(b"code"))]).encode().into()
+    };
+    (0..count).map(request).collect()
+}
+
+fn forward(alone: &Alone, request: &Bytes) {
+    alone.node.received(PublicKey([9; 32]), Message::request(request));
+}
+
+fn proposed(alone: &Alone) -> usize {
+    let (leader, parent) = (alone.node.public_key(), alone.parent.digest());
+    let context = Context { epoch: 0, view: 1, parent_view: 0, leader, parent };
+    let block = alone.node.propose(&Proposal { context, height: 1 }, &[]).expect("a block");
+    block.requests.len()
+}
+
+#[test]
+fn a_leader_checks_a_part_of_a_block_of_what_was_forwarded_before_it_proposes() {
+    let folder = Folder::new("inbox");
+    let alone = Alone::new(&folder.0, |store| Disk::behind(store).0);
+    let requests = dear(&alone, 140);
+    let weight = costs(&requests[0], alone.node.genesis(), &alone.node.genesis().digest()).expect("well formed").weight;
+    let part = (alone.node.genesis().limits.block_weight / INBOX_PARTS / weight) as usize + 1;
+    assert!((10..100).contains(&part), "{part} of 140");
+    requests.iter().for_each(|request| forward(&alone, request));
+    for turn in 1..=4 {
+        assert_eq!(
+            proposed(&alone),
+            (turn * part).min(140),
+            "no more than a part of a block at a time, and nothing is lost"
+        );
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_thrown_away_unchecked_and_never_in_the_way() {
+    let folder = Folder::new("junk");
+    let alone = Alone::new(&folder.0, |store| Disk::behind(store).0);
+    for n in 0..INBOX_LOOKED_AT as u32 + 500 {
+        forward(&alone, &Bytes::copy_from_slice(&n.to_le_bytes()));
+    }
+    let good = dear(&alone, 1);
+    forward(&alone, &good[0]);
+    let ahead = proposed(&alone) + proposed(&alone);
+    assert!(ahead >= 1, "two looks are enough for all that waits");
+    assert!(lock(&alone.node.pool).pop_inbox().is_none());
+}
+
+#[test]
+fn what_finds_no_room_is_refused_before_it_is_checked() {
+    let folder = Folder::new("room");
+    let alone = Alone::new(&folder.0, |store| Disk::behind(store).0);
+    let dear = dear(&alone, 2);
+    // A false signature would be found by the check.
+    let mut forged = Request::decode_shared(dear[1].clone()).expect("well formed");
+    forged.signatures[3].0[40] ^= 1;
+    let forged = Bytes::from(forged.encode());
+    assert!(matches!(alone.node.execute(&forged), Err(ServiceError::Unacceptable(_))));
+    lock(&alone.node.pool)
+        .fill_class_of(costs(&dear[0], alone.node.genesis(), &alone.node.genesis().digest()).unwrap());
+    assert!(matches!(alone.node.execute(&forged), Err(ServiceError::Overloaded { .. })));
+    assert!(matches!(alone.node.execute(&dear[0]), Err(ServiceError::Overloaded { .. })));
+}
