@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pleach_order::{Application, Network, Proposal};
-use pleach_state::{Applied, BlockFault, Executor, Prepared, PreparedBlock, State, costs, prepare_all, prepare_block};
+use pleach_state::{
+    Applied, BlockFault, Executor, Prepared, PreparedBlock, State, Unchecked, check_together, prepare_block,
+};
 use pleach_store::{BlockWrite, Keep, WindowEntry};
 use pleach_tree::{Path, Prefix};
 use pleach_types::api::Voting;
@@ -175,21 +177,22 @@ impl Node {
             let known = contents.iter().filter_map(|content| Some((*content, Ok(pool.prepared(content)?.identity()))));
             known.collect()
         };
-        // Before anything that takes long: what finds no room, or is unfit by its form, is not checked.
+        // Copies of one request are one.
+        let (mut seen, mut unknown, mut unchecked) = (BTreeSet::new(), Vec::new(), Vec::new());
         for (content, bytes) in contents.iter().zip(requests) {
-            if let Some(refused) = (!verdicts.contains_key(content)).then(|| self.refuses(bytes)).flatten() {
-                verdicts.insert(*content, Err(refused));
+            if verdicts.contains_key(content) || !seen.insert(*content) {
+                continue;
+            }
+            match self.read(bytes) {
+                Ok(read) => {
+                    unknown.push((*content, bytes));
+                    unchecked.push(read);
+                }
+                Err(refused) => drop(verdicts.insert(*content, Err(refused))),
             }
         }
-        // Copies of one request are one.
-        let mut seen = BTreeSet::new();
-        let unknown = contents.iter().zip(requests);
-        let unknown = unknown.filter(|(content, _)| !verdicts.contains_key(*content) && seen.insert(**content));
-        let (unknown, bytes): (Vec<Hash>, Vec<Bytes>) =
-            unknown.map(|(content, bytes)| (*content, bytes.clone())).unzip();
         let state = self.state();
-        let prepared = prepare_all(&bytes, &self.genesis, &self.anchor.genesis());
-        for ((content, bytes), prepared) in unknown.into_iter().zip(&bytes).zip(prepared) {
+        for ((content, bytes), prepared) in unknown.into_iter().zip(check_together(unchecked)) {
             let prepared = prepared.map_err(ServiceError::Unacceptable);
             let verdict = prepared.and_then(|prepared| self.admit(content, bytes, prepared, &state));
             verdicts.insert(content, verdict);
@@ -229,19 +232,25 @@ impl Node {
         Ok(identity)
     }
 
-    /// Why a request is not even looked at.
-    fn refuses(&self, bytes: &Bytes) -> Option<ServiceError> {
-        let costs = match costs(bytes, &self.genesis, &self.anchor.genesis()) {
-            Ok(costs) => costs,
-            Err(why) => return Some(ServiceError::Unacceptable(why)),
-        };
+    /// Reads a request, and refuses it before anything that takes long if there is no room for it. One that was decided before
+    /// takes none.
+    fn read(&self, bytes: &Bytes) -> Result<Unchecked, ServiceError> {
+        let read = Unchecked::read(bytes, &self.genesis, &self.anchor.genesis()).map_err(ServiceError::Unacceptable)?;
         let pool = lock(&self.pool);
-        (!pool.has_room(costs, bytes.len())).then(|| ServiceError::Overloaded { waiting: pool.len() })
+        if pool.has_room(read.costs(), bytes.len()) || pool.contains(&read.identity()) {
+            return Ok(read);
+        }
+        let waiting = pool.len();
+        drop(pool);
+        match lock(&self.history).place_of(&read.identity()) {
+            Some(_) => Ok(read),
+            None => Err(ServiceError::Overloaded { waiting }),
+        }
     }
 
     /// Takes out of the inbox what is to be checked at once: a part of what a block may weigh. A leader does this before it
     /// proposes, so whatever others have forwarded may not take longer than the others wait for the proposal.
-    fn take_inbox(&self) -> Vec<(Hash, Bytes)> {
+    fn take_inbox(&self) -> Vec<((Hash, Bytes), Unchecked)> {
         let most = self.genesis.limits.block_weight / INBOX_PARTS;
         let (mut taken, mut weight) = (Vec::new(), 0);
         for _ in 0..INBOX_LOOKED_AT {
@@ -249,11 +258,10 @@ impl Node {
                 break;
             }
             let Some((content, bytes)) = lock(&self.pool).pop_inbox() else { break };
-            let Ok(costs) = costs(&bytes, &self.genesis, &self.anchor.genesis()) else { continue };
             // What finds no room would be dropped after all the work: the one who sent it can send it again.
-            if lock(&self.pool).has_room(costs, bytes.len()) {
-                weight += costs.weight;
-                taken.push((content, bytes));
+            if let Ok(read) = self.read(&bytes) {
+                weight += read.costs().weight;
+                taken.push(((content, bytes), read));
             }
         }
         taken
@@ -261,11 +269,11 @@ impl Node {
 
     /// Checks what other members forwarded, many signatures at a time.
     fn drain_inbox(&self) {
-        let (contents, bytes): (Vec<_>, Vec<_>) = self.take_inbox().into_iter().unzip();
-        let prepared = prepare_all(&bytes, &self.genesis, &self.anchor.genesis());
+        let (contents, unchecked): (Vec<_>, Vec<_>) = self.take_inbox().into_iter().unzip();
+        let prepared = check_together(unchecked);
         let state = self.state();
         let mut pool = lock(&self.pool);
-        for ((content, bytes), prepared) in contents.into_iter().zip(bytes).zip(prepared) {
+        for ((content, bytes), prepared) in contents.into_iter().zip(prepared) {
             let Ok(prepared) = prepared else { continue };
             match state.check(&prepared) {
                 Err(void) if !comes_soon(&void) => {}

@@ -149,8 +149,8 @@ impl History {
             && let Some((height, entry)) = self.heights.range(self.readable_from..).next()
         {
             lock(&entry.state).take();
-            self.readable_writes -= entry.written.min(self.readable_writes);
-            self.readable_from = height.saturating_add(1);
+            (self.readable_from, self.readable_writes) =
+                (height.saturating_add(1), self.readable_writes - entry.written);
         }
     }
 
@@ -170,8 +170,8 @@ impl History {
     fn forget_oldest(&mut self) {
         if let Some((height, entry)) = self.heights.pop_first() {
             if height >= self.readable_from {
-                self.readable_writes -= entry.written.min(self.readable_writes);
-                self.readable_from = height.saturating_add(1);
+                (self.readable_from, self.readable_writes) =
+                    (height.saturating_add(1), self.readable_writes - entry.written);
             }
             self.receipts_bytes -= entry.receipts().map_or(0, |receipts| receipts.bytes);
             for (identity, _) in &entry.decided {

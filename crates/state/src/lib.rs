@@ -86,6 +86,8 @@ mod window;
 
 pub use apply::{Applied, Decision};
 pub use pleach_types::execution::Executor;
-pub use prepare::{BlockFault, Costs, Prepared, PreparedBlock, costs, prepare, prepare_all, prepare_block};
+pub use prepare::{
+    BlockFault, Costs, Prepared, PreparedBlock, Unchecked, check_together, prepare, prepare_all, prepare_block,
+};
 pub use state::{PastHeight, RestoreError, State};
 pub use window::warm_code;

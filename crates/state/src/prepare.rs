@@ -257,11 +257,18 @@ pub fn prepare(bytes: &Bytes, genesis: &Genesis, digest: &Hash) -> Result<Prepar
 #[must_use]
 pub fn prepare_all(requests: &[Bytes], genesis: &Genesis, digest: &Hash) -> Vec<Result<Prepared, Unacceptable>> {
     let mut fresh = Vec::with_capacity(requests.len());
-    let decode = |bytes| decode(bytes, genesis, digest).map(|decoded| fresh.push(decoded));
-    let decoded: Vec<Result<(), Unacceptable>> = requests.iter().map(decode).collect();
-    let mut checked = check_all(fresh);
-    let check = |decoded: Result<(), _>| decoded.and_then(|()| checked.next().expect("one for each that decodes"));
-    let mut all = decoded.into_iter().map(check).collect::<Vec<_>>();
+    let read = |bytes| Unchecked::read(bytes, genesis, digest).map(|unchecked| fresh.push(unchecked));
+    let read: Vec<Result<(), Unacceptable>> = requests.iter().map(read).collect();
+    let mut checked = check_together(fresh).into_iter();
+    let check = |read: Result<(), _>| read.and_then(|()| checked.next().expect("one for each that was read"));
+    read.into_iter().map(check).collect()
+}
+
+/// Checks many requests that were read, in their order.
+#[must_use]
+pub fn check_together(unchecked: Vec<Unchecked>) -> Vec<Result<Prepared, Unacceptable>> {
+    let decoded = unchecked.into_iter().map(|Unchecked { decoded, proof }| (decoded, proof));
+    let mut all = check_all(decoded.collect()).collect::<Vec<_>>();
     refuse_forged(&mut all);
     all
 }
@@ -331,8 +338,7 @@ fn refuse_forged(all: &mut [Result<Prepared, Unacceptable>]) {
     }
 }
 
-/// What a request asks for, read without checking anything that takes long: who takes requests in can tell whether there is
-/// room before it hashes proofs and checks signatures.
+/// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Costs {
     /// The gas that it declares.
@@ -341,13 +347,35 @@ pub struct Costs {
     pub weight: u64,
 }
 
-/// The costs of a request.
-///
-/// # Errors
-/// What is wrong already by its form, its limits and its genesis.
-pub fn costs(bytes: &Bytes, genesis: &Genesis, digest: &Hash) -> Result<Costs, Unacceptable> {
-    let (decoded, _) = decode(bytes, genesis, digest)?;
-    Ok(Costs { gas: decoded.request.body.gas, weight: decoded.weight })
+/// A request that was read and is within all limits. What takes long is still to be done ([`check_together`]): its proof is not
+/// hashed, its signatures are not checked. Who takes requests in can tell by this whether there is room.
+#[derive(Debug)]
+pub struct Unchecked {
+    decoded: Decoded,
+    proof: Proof,
+}
+
+impl Unchecked {
+    /// Reads a request.
+    ///
+    /// # Errors
+    /// What is wrong already by its form, its limits and its genesis.
+    pub fn read(bytes: &Bytes, genesis: &Genesis, digest: &Hash) -> Result<Self, Unacceptable> {
+        let (decoded, proof) = decode(bytes, genesis, digest)?;
+        Ok(Self { decoded, proof })
+    }
+
+    /// The hash of its body.
+    #[must_use]
+    pub const fn identity(&self) -> Identity {
+        self.decoded.identity
+    }
+
+    /// What it asks for.
+    #[must_use]
+    pub const fn costs(&self) -> Costs {
+        Costs { gas: self.decoded.request.body.gas, weight: self.decoded.weight }
+    }
 }
 
 /// Hashes proofs together and checks what they say, in the order given.
@@ -357,7 +385,9 @@ fn check_all(decoded: Vec<(Decoded, Proof)>) -> impl Iterator<Item = Result<Prep
 }
 
 /// A request within all limits, and what its bytes cost. Its proof, which came with it, has yet to be hashed.
+#[derive(Debug)]
 struct Decoded {
+    identity: Identity,
     request: Request,
     length: usize,
     weight: u64,
@@ -380,20 +410,19 @@ fn decode(bytes: &Bytes, genesis: &Genesis, digest: &Hash) -> Result<(Decoded, P
         Proof::decode(&request.proof, &request_proof()).map_err(|e| Unacceptable::ProofInvalid(e.to_string()))?;
     let keys = request.body.touched.len() + request.body.calls.len();
     let weight = weight(bytes.len(), request.signatures.len(), proof.node_count(), keys);
-    Ok((Decoded { request, length: bytes.len(), weight }, proof))
+    Ok((Decoded { identity: request.body.identity(), request, length: bytes.len(), weight }, proof))
 }
 
 impl Decoded {
     /// Checks what needs the proof. Whether its root was ever a root of this cluster is for the state to say.
     fn check(self, hashed: HashedProof) -> Result<Prepared, Unacceptable> {
-        let Self { request, length, weight } = self;
+        let Self { identity, request, length, weight } = self;
         let root = hashed.root();
         let proof = hashed.against(root).map_err(|e| Unacceptable::ProofInvalid(e.to_string()))?;
         let touched = check_values(&request, &proof)?;
         let operation = decided(&proof, &request.body.calls[0].operation)?;
         check_code(&request, operation.digest)?;
-        let prepared =
-            Prepared { identity: request.body.identity(), request, proof, touched, operation, length, weight };
+        let prepared = Prepared { identity, request, proof, touched, operation, length, weight };
         prepared.check_excess()?;
         Ok(prepared)
     }

@@ -42,7 +42,7 @@ fn a_leader_checks_a_part_of_a_block_of_what_was_forwarded_before_it_proposes() 
     let folder = Folder::new("inbox");
     let alone = Alone::new(&folder.0, |store| Disk::behind(store).0);
     let requests = dear(&alone, 140);
-    let weight = costs(&requests[0], alone.node.genesis(), &alone.node.genesis().digest()).expect("well formed").weight;
+    let weight = alone.node.read(&requests[0]).expect("well formed").costs().weight;
     let part = (alone.node.genesis().limits.block_weight / INBOX_PARTS / weight) as usize + 1;
     assert!((10..100).contains(&part), "{part} of 140");
     requests.iter().for_each(|request| forward(&alone, request));
@@ -79,8 +79,20 @@ fn what_finds_no_room_is_refused_before_it_is_checked() {
     forged.signatures[3].0[40] ^= 1;
     let forged = Bytes::from(forged.encode());
     assert!(matches!(alone.node.execute(&forged), Err(ServiceError::Unacceptable(_))));
-    lock(&alone.node.pool)
-        .fill_class_of(costs(&dear[0], alone.node.genesis(), &alone.node.genesis().digest()).unwrap());
+    let costs = alone.node.read(&dear[0]).expect("well formed").costs();
+    lock(&alone.node.pool).fill_class_of(costs);
     assert!(matches!(alone.node.execute(&forged), Err(ServiceError::Overloaded { .. })));
     assert!(matches!(alone.node.execute(&dear[0]), Err(ServiceError::Overloaded { .. })));
+}
+
+#[test]
+fn what_was_ordered_is_answered_although_there_is_no_room() {
+    let folder = Folder::new("again");
+    let mut alone = Alone::new(&folder.0, Disk::at_once);
+    alone.block();
+    let ordered = alone.parent.requests[0].clone();
+    let costs = alone.node.read(&ordered).expect("well formed").costs();
+    lock(&alone.node.pool).fill_class_of(costs);
+    let reply = alone.node.execute(&ordered).unwrap_or_else(|e| panic!("its receipt is what the client wants: {e}"));
+    assert_eq!(reply.identity, Request::decode_shared(ordered).expect("well formed").body.identity());
 }

@@ -52,7 +52,7 @@ impl Alone {
     }
 
     /// Makes a block with one request, and hands it to the node as final.
-    fn block(&mut self) {
+    pub(crate) fn block(&mut self) {
         let (state, height) = (self.node.state(), self.parent.header.height + 1);
         let body = Body {
             genesis: self.node.genesis().digest(),
