@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use commonware_codec::DecodeExt as _;
+use commonware_codec::types::lazy::Lazy;
 use commonware_consensus::simplex::types::{Finalization, Proposal};
 use commonware_consensus::types::{Epoch, Round, View};
 use commonware_cryptography::blake3::Digest;
@@ -23,11 +24,7 @@ pub type EngineFinalization = Finalization<Scheme, Digest>;
 pub fn from_engine(finalization: &EngineFinalization) -> Option<Certificate> {
     let certificate = &finalization.certificate;
     let signers = certificate.signers.iter().map(|signer| u8::try_from(signer.get()).ok());
-    let signatures = certificate.signatures.iter().map(|signature| {
-        let mut bytes = [0; 64];
-        bytes.copy_from_slice(signature.get()?.as_ref());
-        Some(Signature(bytes))
-    });
+    let signatures = certificate.signatures.iter().map(signature_from_engine);
     Some(Certificate {
         epoch: finalization.proposal.round.epoch().get(),
         view: finalization.proposal.round.view().get(),
@@ -36,6 +33,13 @@ pub fn from_engine(finalization: &EngineFinalization) -> Option<Certificate> {
         signers: signers.collect::<Option<_>>()?,
         signatures: signatures.collect::<Option<_>>()?,
     })
+}
+
+/// Converts a signature. `None` if its bytes are none.
+pub(crate) fn signature_from_engine(signature: &Lazy<EngineSignature>) -> Option<Signature> {
+    let mut bytes = [0; 64];
+    bytes.copy_from_slice(signature.get()?.as_ref());
+    Some(Signature(bytes))
 }
 
 /// The other way round. `None` if it holds bytes that are no signature, or names a signer beyond the members. Whether

@@ -52,16 +52,17 @@ use commonware_runtime::{Clock, IoBuf};
 use pleach_types::api::Voting;
 use pleach_types::codec::{self, Decode, DecodeError, Encode as _, Reader};
 use pleach_types::limits::MEMBERS_MAX;
-use pleach_types::vote::{Ballot, Proposal, Round, Vote};
-use pleach_types::{Hash, PublicKey, Signature};
+use pleach_types::vote::{Ballot, Round, Vote};
+use pleach_types::{Hash, PublicKey};
 use rand_core::CryptoRng;
 use tokio::sync::oneshot;
 use tracing::{debug, error, info, warn};
 
-use crate::block::hash_from_engine;
+use crate::block::public_key_from_engine;
 use crate::book::VoteBook;
+use crate::certificate::signature_from_engine;
 use crate::guard::Guard;
-use crate::scheme::Scheme;
+use crate::scheme::{Scheme, proposal};
 use crate::signal::Signal;
 
 /// Pause before those who have not answered are asked again.
@@ -114,18 +115,16 @@ struct Seen {
     decided: Option<EngineCertificate>,
     /// The newest certificate of any kind.
     newest: Option<EngineCertificate>,
-    /// Whether the journal has been read.
-    live: bool,
-    /// The greatest decided view in the journal: all votes of this member in later views are in it, if it is whole.
-    journal: u64,
+    /// The greatest decided view in the journal, once that has been read: all votes of this member in later views are in it,
+    /// if it is whole.
+    journal: Option<u64>,
 }
 
 impl Memory {
     /// An empty memory. `members` are in the order of their keys, and `own` is one of them.
     pub(crate) fn new(genesis: Hash, epoch: u64, members: Vec<PublicKey>, own: PublicKey, guard: Arc<Guard>) -> Self {
         let place = members.binary_search(&own).unwrap_or(usize::MAX);
-        let seen =
-            Seen { book: VoteBook::new(genesis, epoch, members), decided: None, newest: None, live: false, journal: 0 };
+        let seen = Seen { book: VoteBook::new(genesis, epoch, members), decided: None, newest: None, journal: None };
         Self { seen: Arc::new(Mutex::new(seen)), guard, own, place, genesis, epoch, strange: Arc::default() }
     }
 
@@ -137,14 +136,13 @@ impl Memory {
     /// The journal has been read: others may be answered.
     pub(crate) fn live(&self) {
         let mut seen = self.seen();
-        seen.live = true;
-        seen.journal = seen.decided.as_ref().map_or(0, |of| of.view().get());
+        seen.journal = Some(seen.decided.as_ref().map_or(0, |of| of.view().get()));
     }
 
     /// Whether a vote of this member shows that its journal lacks votes. One in a view that was decided when the journal was
     /// written shows nothing: the journal drops what is that old.
     fn is_lost(&self, view: u64, vote: &Vote) -> bool {
-        view > self.seen().journal && !self.guard.knows(view, &vote.ballot)
+        view > self.seen().journal.unwrap_or(0) && !self.guard.knows(view, &vote.ballot)
     }
 
     /// Takes what the journal holds, before consensus does: own votes bind from the first moment on.
@@ -224,9 +222,7 @@ impl Memory {
     /// The answer to a question of this member; `None` before the journal has been read.
     fn answer(&self, nonce: &[u8], asker: &PublicKey) -> Option<Vec<u8>> {
         let seen = self.seen();
-        if !seen.live {
-            return None;
-        }
+        seen.journal?;
         let encoded = |of: &Option<EngineCertificate>| of.as_ref().map_or_else(Bytes::new, |of| of.encode());
         let mut answer = [&[ANSWER], nonce].concat();
         codec::put_bytes(&mut answer, &encoded(&seen.decided));
@@ -247,16 +243,10 @@ struct Cast {
     vote: Vote,
 }
 
-fn proposal(of: &commonware_consensus::simplex::types::Proposal<Digest>) -> Proposal {
-    Proposal { parent_view: of.parent.get(), block: hash_from_engine(&of.payload) }
-}
-
 /// `None` where the bytes of the signature are none.
 fn cast(ballot: Ballot, attestation: &Attestation<Scheme>) -> Option<Cast> {
-    let mut bytes = [0; 64];
-    bytes.copy_from_slice(attestation.signature.get()?.as_ref());
     let place = usize::try_from(attestation.signer.get()).ok()?;
-    Some(Cast { place, vote: Vote { ballot, signature: Signature(bytes) } })
+    Some(Cast { place, vote: Vote { ballot, signature: signature_from_engine(&attestation.signature)? } })
 }
 
 fn notarized(of: &Notarize<Scheme, Digest>) -> Option<Cast> {
@@ -275,9 +265,8 @@ fn finalized(of: &Finalize<Scheme, Digest>) -> Option<Cast> {
 fn taken_apart(ballot: Ballot, certificate: &Signatures) -> impl Iterator<Item = Cast> {
     let pairs = certificate.signers.iter().zip(&certificate.signatures);
     pairs.filter_map(move |(signer, signature)| {
-        let mut bytes = [0; 64];
-        bytes.copy_from_slice(signature.get()?.as_ref());
-        Some(Cast { place: usize::try_from(signer.get()).ok()?, vote: Vote { ballot, signature: Signature(bytes) } })
+        let place = usize::try_from(signer.get()).ok()?;
+        Some(Cast { place, vote: Vote { ballot, signature: signature_from_engine(signature)? } })
     })
 }
 
@@ -551,7 +540,7 @@ where
         context: &mut E,
     ) {
         let now = context.current();
-        let Some(sender) = member_key(from) else { return };
+        let sender = public_key_from_engine(from);
         match message.split_first() {
             Some((&ASK, nonce)) if nonce.len() == NONCE_BYTES => {
                 let last = self.answered.get(&sender);
@@ -604,11 +593,6 @@ where
             }
         }
     }
-}
-
-/// Our form of the engine's key.
-fn member_key(key: &ed25519::PublicKey) -> Option<PublicKey> {
-    Some(PublicKey(key.as_ref().try_into().ok()?))
 }
 
 fn send<S: Sender<PublicKey = ed25519::PublicKey>>(

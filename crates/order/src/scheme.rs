@@ -44,26 +44,22 @@ impl Scheme {
     }
 }
 
+/// The proposal that a vote of the engine is for.
+pub(crate) fn proposal<D: Digest>(of: &commonware_consensus::simplex::types::Proposal<D>) -> Proposal {
+    let mut block = Hash::default();
+    // Digests of blocks are 32 bytes in every form.
+    block.0.copy_from_slice(of.payload.as_ref());
+    Proposal { parent_view: of.parent.get(), block }
+}
+
 /// What the engine wants to be signed.
 fn ballot<D: Digest>(subject: &Subject<'_, D>) -> (Round, Ballot) {
     let round =
         |round: &commonware_consensus::types::Round| Round { epoch: round.epoch().get(), view: round.view().get() };
-    let named = |proposal: &commonware_consensus::simplex::types::Proposal<D>| {
-        let mut block = Hash::default();
-        // Digests of blocks are 32 bytes in every form.
-        block.0.copy_from_slice(proposal.payload.as_ref());
-        (round(&proposal.round), Proposal { parent_view: proposal.parent.get(), block })
-    };
     match subject {
-        Subject::Notarize { proposal } => {
-            let (round, proposal) = named(proposal);
-            (round, Ballot::Notarize(proposal))
-        }
+        Subject::Notarize { proposal: of } => (round(&of.round), Ballot::Notarize(proposal(of))),
         Subject::Nullify { round: of } => (round(of), Ballot::Nullify),
-        Subject::Finalize { proposal } => {
-            let (round, proposal) = named(proposal);
-            (round, Ballot::Finalize(proposal))
-        }
+        Subject::Finalize { proposal: of } => (round(&of.round), Ballot::Finalize(proposal(of))),
     }
 }
 

@@ -15,8 +15,8 @@ use pleach_sim::cluster::{Cluster, Weather};
 use pleach_sim::oracle::Oracle;
 use pleach_store::{Options, Store};
 use pleach_types::{
-    Block, Body, Call, Context, Decode as _, Encode as _, Hash, Height, Identity, Key, Partitioning, Receipt, Refusal,
-    Request, Verdict,
+    Block, Body, Call, Context, Decode as _, Encode as _, Genesis, Hash, Height, Identity, Key, Partitioning, Receipt,
+    Refusal, Request, Verdict,
 };
 
 const ALL: [usize; 4] = [0, 1, 2, 3];
@@ -159,16 +159,21 @@ fn the_same_request_sent_to_all_nodes_twice_is_executed_once() {
     });
 }
 
+/// The first member, on an empty disk of its own, without the others.
+fn alone(genesis: &Genesis) -> Node {
+    let secret = bank::member_secret(0);
+    let opened = Store::open_on(pleach_sim::Disk::default(), &genesis.digest(), &Options::default()).unwrap();
+    let resumed = resume(opened, genesis, &secret.public(), |_| {}).unwrap();
+    let disk = pleach_node::Disk::at_once(resumed.store.clone());
+    Node::new(secret, bank::vm(), resumed, disk)
+}
+
 /// No client can bring in a request of a far future; a faulty member could send any number of them.
 #[test]
 fn a_member_cannot_fill_the_queues_of_others_with_requests_of_the_future() {
     let genesis = bank::genesis(4, 64, Partitioning::EVERYWHERE);
     let digest = genesis.digest();
-    let secret = bank::member_secret(0);
-    let opened = Store::open_on(pleach_sim::Disk::default(), &digest, &Options::default()).unwrap();
-    let resumed = resume(opened, &genesis, &secret.public(), |_| {}).unwrap();
-    let disk = pleach_node::Disk::at_once(resumed.store.clone());
-    let node = Node::new(secret, bank::vm(), resumed, disk);
+    let node = alone(&genesis);
     let rule = Key::new(".root_rule").unwrap();
     let state = node.state();
     let request = |base: Height, nonce: u8| {
@@ -203,11 +208,7 @@ fn a_member_cannot_fill_the_queues_of_others_with_requests_of_the_future() {
 fn dear_requests_that_fill_the_pool_leave_room_for_cheap_ones() {
     let genesis = bank::genesis(4, 64, Partitioning::EVERYWHERE);
     let (digest, limits) = (genesis.digest(), genesis.limits.clone());
-    let secret = bank::member_secret(0);
-    let opened = Store::open_on(pleach_sim::Disk::default(), &digest, &Options::default()).unwrap();
-    let resumed = resume(opened, &genesis, &secret.public(), |_| {}).unwrap();
-    let disk = pleach_node::Disk::at_once(resumed.store.clone());
-    let node = Node::new(secret, bank::vm(), resumed, disk);
+    let node = alone(&genesis);
     let rule = Key::new(".root_rule").unwrap();
     let (proof, code) = (Bytes::from(node.state().prove([&rule]).unwrap().encode()), node.value(&rule).unwrap());
     let request = |gas: u64, nonce: u8| {
