@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use common::{Folder, Process, base_port, eventually, pleach, run};
 use pleach_client::{Client, HttpTransport, Transport as _};
-use pleach_types::api::GetRequest;
+use pleach_types::api::{GetRequest, Voting};
 use pleach_types::{BlockResult, Decode as _, Hash, Key};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -142,12 +142,15 @@ async fn write(client: Client, writer: usize, stop: Arc<AtomicBool>, done: Arc<M
     }
 }
 
-/// Waits until a node serves a certified height of at least `height`.
+/// Waits until a node serves a certified height of at least `height` and votes: before, it counts among the faulty, of which
+/// there may be one.
 async fn caught_up(cluster: &mut Cluster, transport: &HttpTransport, node: usize, height: u64) {
     let deadline = Instant::now() + WAIT;
     loop {
         let status = transport.status(node).await;
-        if status.as_ref().is_ok_and(|status| status.ready && status.certified_height >= height) {
+        if status.as_ref().is_ok_and(|status| {
+            status.ready && status.certified_height >= height && status.voting == Voting::Open
+        }) {
             return;
         }
         cluster.still_runs(node).unwrap_or_else(|why| panic!("{why}"));

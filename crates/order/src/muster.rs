@@ -449,6 +449,8 @@ pub(crate) struct Exchange<S, C> {
     pub(crate) voting: Box<dyn Fn(Voting) + Send + Sync>,
     /// When each other member was last answered.
     pub(crate) answered: BTreeMap<PublicKey, SystemTime>,
+    /// The view above which the guard was opened, as long as consensus has not come there.
+    pub(crate) abstains_to: Option<u64>,
 }
 
 impl<S, C> Exchange<S, C>
@@ -468,7 +470,9 @@ where
         let (mut strange, signal) = (0, Arc::clone(&self.memory.strange));
         loop {
             self.conclude(&mut muster, context.current());
-            let pause = context.sleep(if muster.is_some() { ASK_AGAIN } else { AT_REST });
+            self.tell_open();
+            let waits = muster.is_some() || self.abstains_to.is_some();
+            let pause = context.sleep(if waits { ASK_AGAIN } else { AT_REST });
             select! {
                 arrived = receiver.recv() => {
                     let Ok((from, message)) = arrived else { return None };
@@ -493,6 +497,7 @@ where
 
     fn begin<E: Clock + CryptoRng>(&mut self, context: &mut E, lost: Option<LostVotes>) -> Muster {
         let muster = Muster::new(context.next_u64(), context.current(), lost);
+        self.abstains_to = None;
         if muster.lost {
             info!("this member's votes are lost: asking the others which views are over");
         }
@@ -526,9 +531,18 @@ where
         }
         self.memory.guard.open(above);
         info!(above, answers = answers.len(), "this member votes in views above this one");
-        (self.voting)(Voting::Open);
+        self.abstains_to = Some(above);
         if let Some(safe) = safe {
             let _ = safe.send(above);
+        }
+    }
+
+    /// Says that this member votes, once consensus is above the view that the guard was opened above. Not before: until
+    /// then this member counts among the faulty, and whoever looks after several waits for it before stopping the next.
+    fn tell_open(&mut self) {
+        if self.abstains_to.is_some_and(|above| self.memory.views().newest >= above) {
+            self.abstains_to = None;
+            (self.voting)(Voting::Open);
         }
     }
 

@@ -469,6 +469,7 @@ where
             members: settings.members.len(),
             voting: Box::new(move |state| app.voting(state)),
             answered: BTreeMap::new(),
+            abstains_to: None,
         };
         (context.child("views").spawn(move |context| exchange.run(context, receiver, lost)), wanted)
     }

@@ -113,7 +113,7 @@ pub enum Voting {
     Asking,
     /// Its journal lacks votes of its own, or is gone: it asks more of the others, and votes in later views.
     Lost,
-    /// It votes.
+    /// It votes in the view that the order has reached.
     Open,
 }
 

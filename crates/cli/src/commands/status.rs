@@ -60,6 +60,8 @@ fn document(client: &Client, statuses: Vec<Result<Status, Failure>>) -> Document
                     () if status.fetching.is_some() => "fetching",
                     () if !status.ready => "starting",
                     () if status.voting == Voting::Lost => "not voting",
+                    // It serves reads, and counts for no quorum yet.
+                    () if status.voting == Voting::Asking => "starting",
                     () if lag >= history => "behind",
                     () => "ok",
                 };
