@@ -148,9 +148,10 @@ async fn caught_up(cluster: &mut Cluster, transport: &HttpTransport, node: usize
     let deadline = Instant::now() + WAIT;
     loop {
         let status = transport.status(node).await;
-        if status.as_ref().is_ok_and(|status| {
-            status.ready && status.certified_height >= height && status.voting == Voting::Open
-        }) {
+        if status
+            .as_ref()
+            .is_ok_and(|status| status.ready && status.certified_height >= height && status.voting == Voting::Open)
+        {
             return;
         }
         cluster.still_runs(node).unwrap_or_else(|why| panic!("{why}"));

@@ -14,8 +14,10 @@ use pleach_store::{BlockWrite, Keep, WindowEntry};
 use pleach_tree::{Path, Prefix};
 use pleach_types::api::Voting;
 use pleach_types::request::ordered_digest;
+use pleach_types::vote::Round;
 use pleach_types::{
-    Block, Certificate, Encode, Genesis, Hash, Height, Identity, Member, PartitionMap, PublicKey, SecretKey, Void,
+    Block, Certificate, Committee, Encode, Genesis, Hash, Height, Identity, Member, PartitionMap, PublicKey, SecretKey,
+    Void,
 };
 use pleach_verify::TrustAnchor;
 use tokio::sync::Notify;
@@ -502,6 +504,11 @@ impl Application for Node {
         self.waiters.wake(identities.into_iter().chain(certified));
     }
 
+    /// The members are those of genesis for ever: no request changes them yet.
+    fn committee(&self, _epoch: u64) -> Option<Committee> {
+        Some(self.anchor.committee().clone())
+    }
+
     fn replayed(&self) {
         self.replayed.store(true, Ordering::Release);
     }
@@ -519,8 +526,8 @@ impl Application for Node {
         self.fetch(now, network);
     }
 
-    fn rejoin(&self, view: u64) {
-        self.fetch.rejoin(view);
+    fn rejoin(&self, round: Round) {
+        self.fetch.rejoin(round);
     }
 
     fn received(&self, from: PublicKey, message: Bytes) {

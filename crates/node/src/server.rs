@@ -233,7 +233,8 @@ fn threads() -> usize {
 pub fn settings(genesis: &Genesis, node: &Node) -> Settings {
     Settings {
         secret: node.secret.clone(),
-        members: genesis.members.iter().map(|member| member.public_key).collect(),
+        epoch_blocks: genesis.governance.epoch_blocks,
+        members_max: genesis.governance.members_max.into(),
         storage_prefix: String::new(),
         votes: Votes::Kept,
         genesis_digest: node.anchor.genesis(),

@@ -17,19 +17,19 @@ use pleach_types::{Evidence, Hash, PublicKey};
 
 /// Views whose votes are kept, below the newest certified one.
 const VIEWS_BELOW: u64 = 512;
-/// Views above the newest certified one for which votes are taken: nobody can fill the book with views to come.
+/// Views above the newest certified one for which votes are taken, and views of the epoch after: nobody can fill the book
+/// with views to come.
 const VIEWS_ABOVE: u64 = 64;
 
 /// The votes of the last views.
 #[derive(Debug)]
 pub(crate) struct VoteBook {
     genesis: Hash,
-    epoch: u64,
-    /// The members, in the order of their keys.
-    members: Vec<PublicKey>,
-    certified: u64,
-    /// By view and place of the voter, at most one of each kind.
-    votes: BTreeMap<(u64, usize), Votes>,
+    /// The members of the epochs that this member takes part in, in the order of their keys.
+    members: BTreeMap<u64, Vec<PublicKey>>,
+    certified: Round,
+    /// By round and place of the voter, at most one of each kind.
+    votes: BTreeMap<(Round, usize), Votes>,
 }
 
 /// To notarize, to nullify, to finalize.
@@ -44,30 +44,50 @@ const fn kind(ballot: &Ballot) -> usize {
 }
 
 impl VoteBook {
-    /// An empty book for an epoch with these members, in the order of their keys.
-    pub(crate) const fn new(genesis: Hash, epoch: u64, members: Vec<PublicKey>) -> Self {
-        Self { genesis, epoch, members, certified: 0, votes: BTreeMap::new() }
+    /// An empty book, which takes no votes before it knows members.
+    pub(crate) const fn new(genesis: Hash) -> Self {
+        Self { genesis, members: BTreeMap::new(), certified: Round { epoch: 0, view: 0 }, votes: BTreeMap::new() }
     }
 
-    /// A quorum has certified something in this view.
-    pub(crate) fn certified(&mut self, view: u64) {
-        if view > self.certified {
-            self.certified = view;
-            let oldest = view.saturating_sub(VIEWS_BELOW);
-            self.votes = self.votes.split_off(&(oldest, 0));
+    /// Takes the votes of these members in this epoch, from now on. They are in the order of their keys.
+    pub(crate) fn enter(&mut self, epoch: u64, members: Vec<PublicKey>) {
+        self.members.insert(epoch, members);
+    }
+
+    /// A quorum has certified something in this round.
+    pub(crate) fn certified(&mut self, round: Round) {
+        if round <= self.certified {
+            return;
+        }
+        self.certified = round;
+        // Until an epoch is that long, the last votes of the ones before are kept as well.
+        if let Some(view) = round.view.checked_sub(VIEWS_BELOW) {
+            self.votes = self.votes.split_off(&(Round { view, ..round }, 0));
+            self.members = self.members.split_off(&round.epoch);
+        }
+    }
+
+    /// Whether votes of a round are taken.
+    fn takes(&self, round: Round) -> bool {
+        let Round { epoch, view } = self.certified;
+        match round.epoch.checked_sub(epoch) {
+            Some(0) => (view.saturating_sub(VIEWS_BELOW)..=view.saturating_add(VIEWS_ABOVE)).contains(&round.view),
+            Some(1) => round.view <= VIEWS_ABOVE,
+            Some(_) => false,
+            // They come late, or are the last ones of a journal; the ones of long ago are no longer kept.
+            None => view < VIEWS_BELOW,
         }
     }
 
     /// Notes a vote of the member at this place. Returns the evidence against it, if the vote contradicts one that was
     /// seen before and both are its own.
-    pub(crate) fn see(&mut self, view: u64, place: usize, vote: Vote) -> Option<Evidence> {
-        let voter = *self.members.get(place)?;
-        let range = self.certified.saturating_sub(VIEWS_BELOW)..=self.certified.saturating_add(VIEWS_ABOVE);
-        if !range.contains(&view) {
+    pub(crate) fn see(&mut self, round: Round, place: usize, vote: Vote) -> Option<Evidence> {
+        let voter = *self.members.get(&round.epoch)?.get(place)?;
+        if !self.takes(round) {
             return None;
         }
-        let (genesis, round) = (self.genesis, Round { epoch: self.epoch, view });
-        let votes = self.votes.entry((view, place)).or_default();
+        let genesis = self.genesis;
+        let votes = self.votes.entry((round, place)).or_default();
         let before = votes.iter().flatten().find(|before| before.ballot.excludes(&vote.ballot)).copied();
         let Some(before) = before else {
             votes[kind(&vote.ballot)].get_or_insert(vote);
@@ -85,11 +105,16 @@ impl VoteBook {
         Some(Evidence::of_votes(genesis, voter, round, before, vote))
     }
 
+    /// Whether the member with this key has this place in an epoch.
+    pub(crate) fn is_at(&self, epoch: u64, place: usize, member: &PublicKey) -> bool {
+        self.members.get(&epoch).and_then(|members| members.get(place)) == Some(member)
+    }
+
     /// The votes of a member in the newest views in which it has voted, at most so many views, the newest first.
-    pub(crate) fn newest_of(&self, voter: &PublicKey, views: usize) -> Vec<(u64, Vote)> {
-        let Some(place) = self.members.iter().position(|member| member == voter) else { return Vec::new() };
-        let own = self.votes.iter().rev().filter(|((_, of), _)| *of == place).take(views);
-        own.flat_map(|((view, _), votes)| votes.iter().flatten().map(|vote| (*view, *vote))).collect()
+    pub(crate) fn newest_of(&self, voter: &PublicKey, views: usize) -> Vec<(Round, Vote)> {
+        let own =
+            self.votes.iter().rev().filter(|((round, place), _)| self.is_at(round.epoch, *place, voter)).take(views);
+        own.flat_map(|((round, _), votes)| votes.iter().flatten().map(|vote| (*round, *vote))).collect()
     }
 }
 
@@ -107,12 +132,18 @@ mod tests {
         SecretKey::from_seed([n; 32])
     }
 
+    fn round(view: u64) -> Round {
+        Round { epoch: 0, view }
+    }
+
     fn book() -> VoteBook {
-        VoteBook::new(GENESIS, 0, (0..4).map(|n| secret(n).public()).collect())
+        let mut book = VoteBook::new(GENESIS);
+        book.enter(0, (0..4).map(|n| secret(n).public()).collect());
+        book
     }
 
     fn vote(n: u8, view: u64, ballot: Ballot) -> Vote {
-        Vote::sign(ballot, &GENESIS, Round { epoch: 0, view }, &secret(n))
+        Vote::sign(ballot, &GENESIS, round(view), &secret(n))
     }
 
     fn proposal(n: u8) -> Proposal {
@@ -122,12 +153,12 @@ mod tests {
     #[test]
     fn two_votes_that_exclude_each_other_are_evidence_whatever_lies_between() {
         let mut book = book();
-        assert_eq!(book.see(5, 2, vote(2, 5, Ballot::Notarize(proposal(1)))), None);
-        assert_eq!(book.see(5, 2, vote(2, 5, Ballot::Nullify)), None);
-        assert_eq!(book.see(5, 2, vote(2, 5, Ballot::Nullify)), None, "the same again");
-        assert_eq!(book.see(6, 2, vote(2, 6, Ballot::Finalize(proposal(1)))), None, "another view");
-        assert_eq!(book.see(5, 1, vote(1, 5, Ballot::Finalize(proposal(1)))), None, "another member");
-        let evidence = book.see(5, 2, vote(2, 5, Ballot::Finalize(proposal(1)))).expect("nullify and finalize");
+        assert_eq!(book.see(round(5), 2, vote(2, 5, Ballot::Notarize(proposal(1)))), None);
+        assert_eq!(book.see(round(5), 2, vote(2, 5, Ballot::Nullify)), None);
+        assert_eq!(book.see(round(5), 2, vote(2, 5, Ballot::Nullify)), None, "the same again");
+        assert_eq!(book.see(round(6), 2, vote(2, 6, Ballot::Finalize(proposal(1)))), None, "another view");
+        assert_eq!(book.see(round(5), 1, vote(1, 5, Ballot::Finalize(proposal(1)))), None, "another member");
+        let evidence = book.see(round(5), 2, vote(2, 5, Ballot::Finalize(proposal(1)))).expect("nullify and finalize");
         assert_eq!(evidence.accused, secret(2).public());
         assert_eq!(evidence.judge(&GENESIS, None), Ok(Strength::Absolute));
     }
@@ -137,29 +168,48 @@ mod tests {
         let mut book = book();
         let forged = Vote { signature: Signature([0; 64]), ..vote(2, 5, Ballot::Nullify) };
         let (one, two) = (vote(2, 5, Ballot::Finalize(proposal(1))), vote(2, 5, Ballot::Finalize(proposal(2))));
-        assert_eq!(book.see(5, 2, forged), None);
-        assert_eq!(book.see(5, 2, one), None, "a true one takes its place");
-        assert_eq!(book.see(5, 2, forged), None);
-        assert!(book.see(5, 2, two).is_some());
+        assert_eq!(book.see(round(5), 2, forged), None);
+        assert_eq!(book.see(round(5), 2, one), None, "a true one takes its place");
+        assert_eq!(book.see(round(5), 2, forged), None);
+        assert!(book.see(round(5), 2, two).is_some());
     }
 
     #[test]
     fn a_member_is_told_its_newest_votes_and_nobody_fills_the_book() {
         let mut book = book();
         for view in 1..=20 {
-            book.see(view, 1, vote(1, view, Ballot::Notarize(proposal(1))));
-            book.see(view, 2, vote(2, view, Ballot::Nullify));
+            book.see(round(view), 1, vote(1, view, Ballot::Notarize(proposal(1))));
+            book.see(round(view), 2, vote(2, view, Ballot::Nullify));
         }
         let told = book.newest_of(&secret(1).public(), 3);
-        assert_eq!(told.iter().map(|(view, _)| *view).collect::<Vec<_>>(), [20, 19, 18]);
-        assert!(
-            told.iter()
-                .all(|(view, vote)| { vote.is_by(&secret(1).public(), &GENESIS, Round { epoch: 0, view: *view }) })
-        );
+        assert_eq!(told.iter().map(|(round, _)| round.view).collect::<Vec<_>>(), [20, 19, 18]);
+        assert!(told.iter().all(|(round, vote)| vote.is_by(&secret(1).public(), &GENESIS, *round)));
         assert_eq!(book.newest_of(&secret(9).public(), 3), []);
-        book.see(VIEWS_ABOVE + 1, 0, vote(0, VIEWS_ABOVE + 1, Ballot::Nullify));
+        book.see(round(VIEWS_ABOVE + 1), 0, vote(0, VIEWS_ABOVE + 1, Ballot::Nullify));
         assert_eq!(book.newest_of(&secret(0).public(), 3), [], "too far ahead");
-        book.certified(VIEWS_BELOW + 10);
+        book.certified(round(VIEWS_BELOW + 10));
         assert_eq!(book.newest_of(&secret(1).public(), 99).len(), 11, "views from 10 on are left");
+    }
+    #[test]
+    fn votes_of_the_epoch_before_are_kept_until_this_one_is_long() {
+        let mut book = book();
+        let next = |view| Round { epoch: 1, view };
+        let sign = |view| Vote::sign(Ballot::Nullify, &GENESIS, next(view), &secret(3));
+        assert_eq!(book.see(next(1), 0, sign(1)), None);
+        assert_eq!(book.newest_of(&secret(3).public(), 9), [], "its members are not known yet");
+        book.enter(1, vec![secret(3).public()]);
+        book.see(next(VIEWS_ABOVE + 1), 0, sign(VIEWS_ABOVE + 1));
+        book.see(next(1), 0, sign(1));
+        book.see(round(7), 3, vote(3, 7, Ballot::Nullify));
+        assert_eq!(
+            book.newest_of(&secret(3).public(), 9),
+            [(next(1), sign(1)), (round(7), vote(3, 7, Ballot::Nullify))]
+        );
+        book.certified(next(VIEWS_BELOW - 1));
+        assert_eq!(book.newest_of(&secret(3).public(), 9).len(), 2);
+        book.certified(next(VIEWS_BELOW));
+        assert_eq!(book.newest_of(&secret(3).public(), 9), [(next(1), sign(1))]);
+        assert_eq!(book.see(round(7), 3, vote(3, 7, Ballot::Nullify)), None);
+        assert_eq!(book.newest_of(&secret(3).public(), 9).len(), 1, "the epoch before is over");
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pleach_types::limits::BLOCK_BYTES_MAX;
-use pleach_types::{Block, Encode, Hash, Limits, PublicKey, SecretKey};
+use pleach_types::{Block, Committee, Encode, Hash, Limits, PublicKey, SecretKey};
 use thiserror::Error;
 
 use crate::block;
@@ -140,10 +140,12 @@ impl std::fmt::Debug for Voted {
 /// What a member needs to take part, whatever runtime and network it runs on.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// This member's key. Its public key must be one of `members`.
+    /// This member's key. Its public key must be one of the members' of the epoch that the application's state leads to.
     pub secret: SecretKey,
-    /// The public keys of all members, in any order.
-    pub members: Vec<PublicKey>,
+    /// How many blocks an epoch has, at least 2: a cluster's for ever.
+    pub epoch_blocks: u32,
+    /// How many members there may be: what a message may hold, and how many connections there are, is bounded by it.
+    pub members_max: usize,
     /// The digest of genesis. Votes, certificates and connections are bound to it.
     pub genesis_digest: Hash,
     /// The block of height 0.
@@ -165,18 +167,6 @@ impl Settings {
     /// # Errors
     /// The first rule that is broken, with the values.
     pub fn check(&self) -> Result<(), OrderError> {
-        let own = self.secret.public();
-        if !self.members.contains(&own) {
-            return Err(OrderError::NotAMember(own));
-        }
-        let mut sorted = self.members.clone();
-        sorted.sort_unstable();
-        if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(OrderError::MemberTwice(pair[0]));
-        }
-        if let Some(bad) = sorted.iter().find(|key| block::engine_public_key(key).is_none()) {
-            return Err(OrderError::MemberKey(*bad));
-        }
         self.timeouts.check()?;
         self.check_bounds()
     }
@@ -187,7 +177,7 @@ impl Settings {
         let fits = genesis <= block_bytes as usize && block_bytes as usize <= BLOCK_BYTES_MAX;
         // The network's own frames must hold either, far below the 4 GiB of its length field.
         let sent = (1..=BLOCK_BYTES_MAX).contains(&(message_bytes as usize));
-        if fits && sent && messages_per_second > 0 && self.genesis.header.height == 0 {
+        if fits && sent && messages_per_second > 0 && self.genesis.header.height == 0 && self.epoch_blocks > 1 {
             return Ok(());
         }
         Err(OrderError::Bounds { bounds: self.bounds, genesis })
@@ -210,20 +200,27 @@ pub struct Config {
 }
 
 impl Config {
-    /// Checks the settings, and that every member has exactly one address.
+    /// Checks the settings, and that every one of these members, and nobody else, has exactly one address.
     ///
     /// # Errors
     /// The first rule that is broken, with the values.
-    pub fn check(&self) -> Result<(), OrderError> {
+    pub fn check(&self, members: &Committee) -> Result<(), OrderError> {
         self.settings.check()?;
-        for key in &self.settings.members {
-            match self.addresses.iter().filter(|member| member.key == *key).count() {
-                0 => return Err(OrderError::NoAddress(*key)),
+        let own = self.settings.secret.public();
+        if members.member(&own).is_none() {
+            return Err(OrderError::NotAMember(own));
+        }
+        for key in members.keys() {
+            if block::engine_public_key(&key).is_none() {
+                return Err(OrderError::MemberKey(key));
+            }
+            match self.addresses.iter().filter(|member| member.key == key).count() {
+                0 => return Err(OrderError::NoAddress(key)),
                 1 => {}
-                _ => return Err(OrderError::MemberTwice(*key)),
+                _ => return Err(OrderError::MemberTwice(key)),
             }
         }
-        let stranger = self.addresses.iter().find(|member| !self.settings.members.contains(&member.key));
+        let stranger = self.addresses.iter().find(|member| members.member(&member.key).is_none());
         match stranger {
             Some(stranger) => Err(OrderError::NotAMember(stranger.key)),
             None => Ok(()),
@@ -237,6 +234,16 @@ pub enum OrderError {
     /// A key is not one of the members.
     #[error("the key {0} is not a member of this cluster: check that key file and genesis belong together")]
     NotAMember(PublicKey),
+    /// The owners have removed this member, or it was expelled.
+    #[error(
+        "{member} is no member from epoch {epoch} on: it was removed, or expelled. Its key votes no more; what it stores can be deleted"
+    )]
+    Removed {
+        /// Its key.
+        member: PublicKey,
+        /// The first epoch without it.
+        epoch: u64,
+    },
     /// A member is listed twice.
     #[error("member {0} is listed twice")]
     MemberTwice(PublicKey),

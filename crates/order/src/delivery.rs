@@ -1,5 +1,6 @@
 //! Finalized blocks, in order, to the application: first those on disk, then live ones.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use commonware_actor::Feedback;
@@ -8,18 +9,20 @@ use commonware_consensus::marshal::core::Mailbox;
 use commonware_consensus::marshal::standard::Standard;
 use commonware_consensus::types::Height as EngineHeight;
 use commonware_consensus::{Heightable as _, Reporter};
-use commonware_cryptography::Digested;
+use commonware_cryptography::{Digested, Digestible as _};
 use commonware_macros::select;
 use commonware_runtime::Spawner;
 use commonware_utils::Acknowledgement as _;
 use commonware_utils::acknowledgement::Exact;
-use pleach_types::{Certificate, Height};
+use pleach_types::vote::Round;
+use pleach_types::{Certificate, Committee, Context, Height};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use crate::block::EngineBlock;
 use crate::certificate::{Scheme, from_engine, to_engine};
 use crate::config::Voted;
+use crate::epochs::{Entrance, Root};
 use crate::network::Floor;
 use crate::signal::Signal;
 use crate::{Application, OrderError};
@@ -77,8 +80,11 @@ pub(crate) struct Delivery<E> {
     pub(crate) marshal: Marshal,
     pub(crate) progress: Arc<Progress>,
     pub(crate) floor: Arc<Floor>,
-    /// How many members there are.
-    pub(crate) members: usize,
+    /// Where the next epoch is announced.
+    pub(crate) entrance: Entrance,
+    /// The newest height from which the engine of this epoch could begin after a restart: nothing above it is dropped from the
+    /// archive. It is the last one of the epoch before, until this epoch has a certificate.
+    pub(crate) root: AtomicU64,
     /// Who is to be told that there are votes in the journals.
     pub(crate) voted: Mutex<Option<Voted>>,
 }
@@ -95,6 +101,7 @@ impl<E: Spawner> Delivery<E> {
     pub(crate) async fn replay(&self, last: Height) -> Result<(), OrderError> {
         let has = self.app.height();
         self.progress.delivered.raise(has);
+        self.enter(self.entrance.lengths.of(has + 1), None)?;
         if last > has {
             info!(from = has + 1, to = last, "replaying the archive");
         }
@@ -145,12 +152,33 @@ impl<E: Spawner> Delivery<E> {
     /// # Errors
     /// [`OrderError::Stopped`] if it is no certificate of these members.
     pub(crate) fn set_floor(&self, certificate: &Certificate) -> Result<(), OrderError> {
-        let finalization = to_engine(certificate, self.members)
-            .ok_or_else(|| OrderError::Stopped("the application's floor is no certificate".into()))?;
-        let has = self.app.height();
-        info!(height = has, view = certificate.view, "going on behind a state that came from others");
+        let (has, epoch) = (self.app.height(), certificate.epoch);
+        info!(height = has, epoch, view = certificate.view, "going on behind a state that came from others");
         self.progress.delivered.raise(has);
-        self.marshal.set_floor(finalization);
+        // The state says who certifies the block behind it, which the certificate is of.
+        if self.entrance.lengths.of(has + 1) != epoch {
+            return Err(OrderError::Stopped(format!(
+                "the application's floor is of epoch {epoch}, its height is {has}"
+            )));
+        }
+        let members = self.committee(epoch)?;
+        let floor = to_engine(certificate, members.members().len())
+            .ok_or_else(|| OrderError::Stopped("the application's floor is no certificate".into()))?;
+        self.entrance.enter(epoch, &members, Some(Root::Finalized(floor.clone())));
+        self.root.store(has + 1, Ordering::Relaxed);
+        self.marshal.set_floor(floor);
+        Ok(())
+    }
+
+    fn committee(&self, epoch: u64) -> Result<Committee, OrderError> {
+        let unknown = || OrderError::Stopped(format!("the application does not know the members of epoch {epoch}"));
+        self.app.committee(epoch).ok_or_else(unknown)
+    }
+
+    fn enter(&self, epoch: u64, root: Option<Root>) -> Result<(), OrderError> {
+        self.entrance.enter(epoch, &self.committee(epoch)?, root);
+        // Where nothing is known of certificates yet, nothing of the epoch may go, nor the block before.
+        self.root.store(self.entrance.lengths.before(epoch).unwrap_or(0), Ordering::Relaxed);
         Ok(())
     }
 
@@ -165,12 +193,25 @@ impl<E: Spawner> Delivery<E> {
         let height = block.height();
         let finalization = self.marshal.get_finalization(height).await;
         let certificate = finalization.as_ref().and_then(from_engine);
+        let (digest, certified) = (block.digest(), certificate.is_some());
+        let Context { epoch, view, .. } = block.inner().block().header.context;
         let (app, block) = (Arc::clone(&self.app), Arc::clone(block.inner().block()));
         // Execution blocks its thread: not one of the engine's.
         let executed = self.context.child("execute").shared(true).spawn(move |_| async move {
             app.finalized(block, certificate);
         });
         executed.await.map_err(|_| OrderError::Stopped(format!("execution of block {height} was cut short")))?;
+        let lengths = self.entrance.lengths;
+        let next = lengths.of(height.get() + 1);
+        if next > lengths.of(height.get()) {
+            // Before the block counts as delivered: whoever sees that finds the members of the epoch behind it.
+            self.enter(next, Some(Root::Genesis(digest)))?;
+        } else {
+            self.entrance.memory.goes_on(Round { epoch, view });
+            if certified {
+                self.root.store(height.get(), Ordering::Relaxed);
+            }
+        }
         self.progress.delivered.raise(height.get());
         self.prune();
         Ok(())
@@ -178,7 +219,7 @@ impl<E: Spawner> Delivery<E> {
 
     /// Drops what nobody needs any more. The archive does it by whole sections, so that most calls cost nothing.
     fn prune(&self) {
-        let needed = self.app.needed_from();
+        let needed = self.app.needed_from().min(self.root.load(Ordering::Relaxed));
         if needed > 0 {
             self.marshal.prune(EngineHeight::new(needed));
         }

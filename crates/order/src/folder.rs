@@ -180,6 +180,23 @@ impl Found {
     }
 }
 
+/// Whether there is a partition of votes of any epoch, and whether something is in one.
+fn partitions_of_votes(journals: &Path) -> io::Result<(bool, bool)> {
+    let entries = match fs::read_dir(journals) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok((false, false)),
+        entries => entries?,
+    };
+    let (mut partition, mut votes) = (false, false);
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(VOTES_PARTITION) {
+            partition = true;
+            votes |= fs::read_dir(entry.path())?.next().is_some();
+        }
+    }
+    Ok((partition, votes))
+}
+
 /// A data folder, and whose it should be.
 #[derive(Clone)]
 struct Folder {
@@ -248,9 +265,7 @@ impl Folder {
                 }
             }
         };
-        let votes = journals.join(VOTES_PARTITION);
-        let partition = votes.try_exists().map_err(unusable)?;
-        let votes = partition && fs::read_dir(votes).map_err(unusable)?.next().is_some();
+        let (partition, votes) = partitions_of_votes(&journals).map_err(unusable)?;
         let note = self.data.join(NEW_MEMBER).try_exists().map_err(unusable)?;
         Ok(Found { claim, note, mark, partition, votes })
     }
@@ -314,7 +329,7 @@ impl Folder {
         let life = Life::draw();
         durable::replace(&journals.join(MARK), format!("{}\nlife {life}\n", self.member).as_bytes())?;
         // The engine would make it with the first vote. It is made here so that it can be missed.
-        durable::create_folder(&journals.join(VOTES_PARTITION))?;
+        durable::create_folder(&journals.join(format!("{VOTES_PARTITION}0")))?;
         Ok(life)
     }
 

@@ -5,9 +5,9 @@
 //! back: then the engine votes anew in views in which it has voted, and an honest member convicts itself. So every vote
 //! goes through the guard, which
 //!
-//! - is *shut* at every start, until the muster (`muster`) has found out which views are over and which of
-//!   the member's votes others hold, and then admits votes in views above those only;
-//! - remembers the votes of the last views, those that the journal holds and those that others hold included, and admits none
+//! - is *shut* at every start, until the muster (`muster`) has found out which rounds are over and which of
+//!   the member's votes others hold, and then admits votes in later rounds only;
+//! - remembers the votes of the last rounds, those that the journal holds and those that others hold included, and admits none
 //!   that excludes one of them. The predicate is the judge's own ([`Ballot::excludes`]), so what the guard admits cannot
 //!   be evidence.
 //!
@@ -27,12 +27,57 @@ pub struct Guard(Mutex<Held>);
 
 #[derive(Debug, Default)]
 struct Held {
-    /// The view above which votes are admitted; `None` while it is shut.
-    above: Option<u64>,
-    /// The votes of this member, by view.
-    votes: BTreeMap<u64, Vec<Ballot>>,
-    /// The newest view whose votes were forgotten: nothing is admitted up to there.
-    forgotten: u64,
+    /// Where votes are admitted; `None` while it is shut.
+    opening: Option<Opening>,
+    /// The votes of this member, by round.
+    votes: BTreeMap<Round, Vec<Ballot>>,
+    /// The newest round whose votes were forgotten: nothing is admitted up to there.
+    forgotten: Option<Round>,
+}
+
+/// Where votes are admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Opening {
+    /// The round above which votes are admitted.
+    pub(crate) above: Round,
+    /// The view of the epoch after that one above which votes are admitted there. Views begin anew with each epoch, so a
+    /// member that has lost its votes may have cast some of them in the next one.
+    pub(crate) next_above: u64,
+}
+
+impl Opening {
+    /// Whether votes of a round are admitted.
+    pub(crate) const fn admits(&self, round: Round) -> bool {
+        if round.epoch == self.above.epoch {
+            return round.view > self.above.view;
+        }
+        match round.epoch.checked_sub(self.above.epoch) {
+            None | Some(0) => false,
+            Some(1) => round.view > self.next_above,
+            Some(_) => true,
+        }
+    }
+
+    /// Whether votes are admitted in the round after this one.
+    pub(crate) const fn admits_after(&self, round: Round) -> bool {
+        // The next round may be in the next epoch.
+        self.admits(Round { view: round.view.saturating_add(1), ..round })
+            && (round.epoch != self.above.epoch || self.next_above == 0)
+    }
+
+    /// What both admit.
+    fn and(self, other: Self) -> Self {
+        let (low, mut high) = if self.above.epoch <= other.above.epoch { (self, other) } else { (other, self) };
+        match high.above.epoch - low.above.epoch {
+            0 => {
+                high.above = high.above.max(low.above);
+                high.next_above = high.next_above.max(low.next_above);
+            }
+            1 => high.above.view = high.above.view.max(low.next_above),
+            _ => {}
+        }
+        high
+    }
 }
 
 impl Guard {
@@ -44,65 +89,82 @@ impl Guard {
     /// Whether the member may sign this. If so, it counts as signed from now on.
     pub(crate) fn admits(&self, round: Round, ballot: Ballot) -> bool {
         let mut held = self.held();
-        if held.above.is_none_or(|above| round.view <= above) || round.view <= held.forgotten {
+        if !held.opening.is_some_and(|opening| opening.admits(round)) || held.is_forgotten(round) {
             // What was signed before may be signed again: it is the same bytes, and says nothing new.
-            return held.knows(round.view, &ballot);
+            return held.knows(round, &ballot);
         }
-        let before = held.votes.get(&round.view).map_or(&[][..], Vec::as_slice);
+        let before = held.votes.get(&round).map_or(&[][..], Vec::as_slice);
         if before.iter().any(|signed| signed.excludes(&ballot)) {
             return false;
         }
-        held.remember(round.view, ballot);
+        held.remember(round, ballot);
         true
     }
 
     /// A vote of this member that the journal, or somebody else, holds.
-    pub(crate) fn remember(&self, view: u64, ballot: Ballot) {
-        self.held().remember(view, ballot);
+    pub(crate) fn remember(&self, round: Round, ballot: Ballot) {
+        self.held().remember(round, ballot);
     }
 
     /// Whether a vote is one that this member knows to have signed. `true` for what it has forgotten.
-    pub(crate) fn knows(&self, view: u64, ballot: &Ballot) -> bool {
+    pub(crate) fn knows(&self, round: Round, ballot: &Ballot) -> bool {
         let held = self.held();
-        view <= held.forgotten || held.knows(view, ballot)
+        held.is_forgotten(round) || held.knows(round, ballot)
     }
 
-    /// Admits votes in views above this one. It never opens further than it was: views that were over stay over.
-    pub(crate) fn open(&self, above: u64) {
+    /// Admits votes from there on. It never opens further than it was: rounds that were over stay over.
+    pub(crate) fn open(&self, opening: Opening) {
         let mut held = self.held();
-        let above = held.above.map_or(above, |before| before.max(above));
-        held.above = Some(above);
+        held.opening = Some(held.opening.map_or(opening, |before| before.and(opening)));
+    }
+
+    /// A block that is not the last of its epoch, and was proposed in this round, is final. If the guard was opened below the
+    /// round, the member had not voted in the next epoch by then: that begins once the last block is final, and nothing but that
+    /// block can be certified in later views of the epoch before.
+    pub(crate) fn goes_on(&self, round: Round) {
+        if let Some(opening) = &mut self.held().opening
+            && round.epoch == opening.above.epoch
+            && round.view > opening.above.view
+        {
+            opening.next_above = 0;
+        }
     }
 
     /// Admits nothing until it is opened again.
     pub(crate) fn shut(&self) {
-        self.held().above = None;
+        self.held().opening = None;
     }
 
-    /// The view above which votes are admitted; `None` while it is shut.
-    pub(crate) fn above(&self) -> Option<u64> {
-        self.held().above
+    /// Where votes are admitted; `None` while it is shut.
+    pub(crate) fn opening(&self) -> Option<Opening> {
+        self.held().opening
     }
 }
 
 impl Held {
-    fn knows(&self, view: u64, ballot: &Ballot) -> bool {
-        self.votes.get(&view).is_some_and(|votes| votes.contains(ballot))
+    fn is_forgotten(&self, round: Round) -> bool {
+        self.forgotten.is_some_and(|forgotten| round <= forgotten)
     }
 
-    fn remember(&mut self, view: u64, ballot: Ballot) {
-        if view <= self.forgotten {
+    fn knows(&self, round: Round, ballot: &Ballot) -> bool {
+        self.votes.get(&round).is_some_and(|votes| votes.contains(ballot))
+    }
+
+    fn remember(&mut self, round: Round, ballot: Ballot) {
+        if self.is_forgotten(round) {
             return;
         }
-        let votes = self.votes.entry(view).or_default();
+        let votes = self.votes.entry(round).or_default();
         if !votes.contains(&ballot) {
             votes.push(ballot);
         }
-        let newest = self.votes.last_key_value().map_or(0, |(view, _)| *view);
-        let forgotten = newest.saturating_sub(REMEMBERED_VIEWS);
-        if forgotten > self.forgotten {
-            self.forgotten = forgotten;
-            self.votes = self.votes.split_off(&(forgotten + 1));
+        let Some(newest) = self.votes.last_key_value().map(|(round, _)| *round) else { return };
+        // Until an epoch is that long, the votes of the ones before are kept as well.
+        let Some(view) = newest.view.checked_sub(REMEMBERED_VIEWS) else { return };
+        let forgotten = Round { view, ..newest };
+        if self.forgotten.is_none_or(|before| forgotten > before) {
+            self.forgotten = Some(forgotten);
+            self.votes.retain(|round, _| *round > forgotten);
         }
     }
 }
@@ -123,26 +185,74 @@ mod tests {
         Round { epoch: 0, view }
     }
 
+    fn above(view: u64) -> Opening {
+        Opening { above: round(view), next_above: 0 }
+    }
+
+    #[test]
+    fn the_next_epoch_has_views_of_its_own_that_may_be_over() {
+        let guard = Guard::default();
+        guard.open(Opening { above: Round { epoch: 3, view: 40 }, next_above: 2 });
+        for (epoch, view, admitted) in
+            [(2, 99, false), (3, 40, false), (3, 41, true), (4, 2, false), (4, 3, true), (5, 1, true)]
+        {
+            assert_eq!(guard.admits(Round { epoch, view }, Ballot::Nullify), admitted, "epoch {epoch}, view {view}");
+        }
+        guard.open(Opening { above: Round { epoch: 4, view: 0 }, next_above: 0 });
+        assert!(!guard.admits(Round { epoch: 4, view: 1 }, Ballot::Nullify), "views that were over stay over");
+        assert!(!guard.admits(Round { epoch: 3, view: 50 }, Ballot::Nullify));
+        assert!(guard.admits(Round { epoch: 4, view: 4 }, Ballot::Nullify));
+    }
+
+    #[test]
+    fn an_epoch_that_goes_on_clears_the_next_one() {
+        let guard = Guard::default();
+        guard.open(Opening { above: Round { epoch: 3, view: 40 }, next_above: 2 });
+        let next = Round { epoch: 4, view: 1 };
+        for (epoch, view) in [(3, 40), (2, 99), (4, 9)] {
+            guard.goes_on(Round { epoch, view });
+            assert!(!guard.opening().unwrap().admits(next), "epoch {epoch}, view {view}");
+        }
+        assert!(
+            !guard.opening().unwrap().admits_after(Round { epoch: 3, view: 41 }),
+            "the next may be of the next epoch"
+        );
+        guard.goes_on(Round { epoch: 3, view: 41 });
+        assert!(guard.opening().unwrap().admits(next));
+        assert!(guard.opening().unwrap().admits_after(Round { epoch: 3, view: 41 }));
+    }
+
+    #[test]
+    fn the_votes_of_an_epoch_bind_until_the_next_one_is_long() {
+        let guard = Guard::default();
+        guard.open(above(0));
+        assert!(guard.admits(round(9), Ballot::Finalize(proposal(1))));
+        assert!(guard.admits(Round { epoch: 1, view: REMEMBERED_VIEWS - 1 }, Ballot::Nullify));
+        assert!(!guard.admits(round(9), Ballot::Nullify));
+        assert!(guard.admits(Round { epoch: 1, view: REMEMBERED_VIEWS }, Ballot::Nullify));
+        assert!(!guard.admits(round(10), Ballot::Nullify), "forgotten: nothing is admitted there");
+    }
+
     #[test]
     fn a_guard_is_shut_until_it_is_opened_and_then_above_a_view() {
         let guard = Guard::default();
         assert!(!guard.admits(round(7), Ballot::Nullify));
-        guard.open(7);
+        guard.open(above(7));
         assert!(!guard.admits(round(7), Ballot::Nullify));
         assert!(guard.admits(round(8), Ballot::Nullify));
         guard.shut();
         assert!(!guard.admits(round(9), Ballot::Nullify));
         assert!(guard.admits(round(8), Ballot::Nullify), "the same again says nothing new");
-        guard.open(20);
-        guard.open(3);
-        assert_eq!(guard.above(), Some(20), "views that were over stay over");
+        guard.open(above(20));
+        guard.open(above(3));
+        assert_eq!(guard.opening(), Some(above(20)), "views that were over stay over");
     }
 
     #[test]
     fn what_the_journal_or_others_hold_binds() {
         let guard = Guard::default();
-        guard.remember(9, Ballot::Finalize(proposal(1)));
-        guard.open(5);
+        guard.remember(round(9), Ballot::Finalize(proposal(1)));
+        guard.open(above(5));
         assert!(!guard.admits(round(9), Ballot::Nullify));
         assert!(!guard.admits(round(9), Ballot::Finalize(proposal(2))));
         assert!(guard.admits(round(9), Ballot::Finalize(proposal(1))));
@@ -153,11 +263,11 @@ mod tests {
     #[test]
     fn nothing_is_admitted_where_the_memory_ends() {
         let guard = Guard::default();
-        guard.open(0);
+        guard.open(above(0));
         assert!(guard.admits(round(1), Ballot::Notarize(proposal(1))));
         assert!(guard.admits(round(1 + REMEMBERED_VIEWS), Ballot::Nullify));
         assert!(!guard.admits(round(1), Ballot::Notarize(proposal(2))), "its votes there are forgotten");
-        assert!(guard.knows(1, &Ballot::Nullify), "so nothing there is known to be somebody else's");
+        assert!(guard.knows(round(1), &Ballot::Nullify), "so nothing there is known to be somebody else's");
         assert!(guard.admits(round(2), Ballot::Nullify));
     }
 
@@ -169,28 +279,32 @@ mod tests {
             let mut rng = rand::rngs::StdRng::seed_from_u64(seed);
             let (mut guard, mut signed) = (Guard::default(), Vec::new());
             for _ in 0..400 {
-                let (view, which) = (rng.random_range(0..12), proposal(rng.random_range(0..3)));
+                let round = Round { epoch: rng.random_range(0..3), view: rng.random_range(0..6) };
+                let which = proposal(rng.random_range(0..3));
                 let ballot = match rng.random_range(0..3) {
                     0 => Ballot::Notarize(which),
                     1 => Ballot::Nullify,
                     _ => Ballot::Finalize(which),
                 };
-                if guard.admits(round(view), ballot) {
-                    signed.push((view, ballot));
+                if guard.admits(round, ballot) {
+                    signed.push((round, ballot));
                 }
                 match rng.random_range(0..40) {
-                    0 => guard.open(rng.random_range(0..6)),
+                    0 => guard.open(Opening {
+                        above: Round { epoch: rng.random_range(0..2), view: rng.random_range(0..4) },
+                        next_above: rng.random_range(0..3),
+                    }),
                     1 => guard.shut(),
                     2 => {
                         guard = Guard::default();
-                        signed.iter().for_each(|(view, ballot)| guard.remember(*view, *ballot));
+                        signed.iter().for_each(|(round, ballot)| guard.remember(*round, *ballot));
                     }
                     _ => {}
                 }
             }
-            for (view, one) in &signed {
-                let clash = signed.iter().find(|(other, two)| other == view && one.excludes(two));
-                assert_eq!(clash, None, "seed {seed}, view {view}, {one:?}");
+            for (round, one) in &signed {
+                let clash = signed.iter().find(|(other, two)| other == round && one.excludes(two));
+                assert_eq!(clash, None, "seed {seed}, {round:?}, {one:?}");
             }
         }
     }

@@ -44,7 +44,8 @@
 //!
 //! # Membership
 //!
-//! One epoch for ever: the members of genesis. Expulsion and new members come with a later issue.
+//! Members change at the ends of *epochs*, which have a fixed length: one engine after another, each with the members that the
+//! state after the last block of the epoch before names ([`Application::committee`]). How that goes is in `epochs`.
 
 mod block;
 mod book;
@@ -53,6 +54,7 @@ mod config;
 mod delivery;
 mod descriptors;
 pub mod durable;
+mod epochs;
 mod folder;
 mod glue;
 mod guard;
@@ -66,7 +68,8 @@ mod signal;
 
 use bytes::Bytes;
 use pleach_types::api::Voting;
-use pleach_types::{Block, Certificate, Context, Hash, Height, PublicKey};
+use pleach_types::vote::Round;
+use pleach_types::{Block, Certificate, Committee, Context, Hash, Height, PublicKey};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,7 +83,9 @@ pub use running::{Running, run};
 pub mod engine {
     pub use crate::block::{EngineBlock, engine_key, engine_public_key};
     pub use crate::certificate::{EngineFinalization, Scheme, from_engine};
-    pub use crate::node::{CHANNELS, Channels, PARTITIONS, Peers, max_message_size, quota, start};
+    pub use crate::node::{
+        CHANNELS, Channels, EPOCH_PARTITIONS, Peers, Track, max_message_size, partitions, quota, start,
+    };
 }
 
 /// What a leader is asked to build on.
@@ -101,7 +106,8 @@ pub struct Proposal {
 /// A panic in any of them stops the engine, as a failing disk does: an ordered block that makes the application
 /// panic makes every member panic. So execution must be total.
 pub trait Application: Send + Sync + 'static {
-    /// Hands over the means to reach the other members. Called once, before any other method and before [`run`] returns.
+    /// Hands over the means to reach the other members. Called once, before [`run`] returns and before any other method but
+    /// [`Application::height`] and [`Application::committee`].
     fn start(&self, network: Network);
 
     /// The newest height whose block the application has already, from an earlier run: delivery goes on behind it. Asked
@@ -109,6 +115,11 @@ pub trait Application: Send + Sync + 'static {
     fn height(&self) -> Height {
         0
     }
+
+    /// The members of an epoch, if the state of this application says who they are: asked for the epoch of the height behind
+    /// [`Application::height`] at the start and when the application has fetched a state, and for the next epoch when the last
+    /// block of one has been [`Application::finalized`]. All correct members must answer alike.
+    fn committee(&self, epoch: u64) -> Option<Committee>;
 
     /// The oldest height whose block is still needed: by this application after a crash, or by members that lag. What
     /// lies below may be dropped from the archive. It must never be above what the application has made durable.
@@ -169,10 +180,10 @@ pub trait Application: Send + Sync + 'static {
     /// second and soon after [`Network::nudge`], never twice at once. `now` is the time since the engine started.
     fn work(&self, _now: Duration) {}
 
-    /// This member's votes are lost ([`Votes::Lost`]), so it takes part only from a finalization of `view` or later on.
+    /// This member's votes are lost ([`Votes::Lost`]), so it takes part only from a finalization of `round` or later on.
     /// The application has to come by the state below such a block, and then call [`Network::set_floor`]; no block is
     /// delivered before.
-    fn rejoin(&self, _view: u64) {}
+    fn rejoin(&self, _round: Round) {}
 
     /// How this member stands with its votes, whenever that changes. It must be cheap.
     fn voting(&self, _state: Voting) {}

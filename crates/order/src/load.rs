@@ -11,7 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use pleach_types::{Block, BlockResult, Certificate, Genesis, Hash, Height, Limits, Member, PublicKey, SecretKey};
+use pleach_types::{
+    Block, BlockResult, Certificate, Committee, Genesis, Hash, Height, Limits, Member, PublicKey, SecretKey,
+};
 
 use crate::{
     Application, Bounds, Config, MemberAddress, Network, OrderError, Proposal, Running, Settings, Timeouts, Votes,
@@ -64,10 +66,11 @@ pub fn measure(load: &Load) -> Result<Measured, OrderError> {
     let limits = Limits::default();
     let genesis = genesis(load.members, limits.clone());
     let addresses = addresses(load, &genesis)?;
+    let committee = genesis.committee().expect("members made here are a committee");
     let mut cluster = Vec::new();
     for (n, member) in addresses.iter().enumerate() {
         let pool = Pool::new(n as u16, load, &limits);
-        let app = Arc::new(Source { pool: Mutex::new(pool), network: OnceLock::new() });
+        let app = Arc::new(Source { pool: Mutex::new(pool), network: OnceLock::new(), committee: committee.clone() });
         let config = config(load, &genesis, &addresses, secret(&member.key, load.members))?;
         cluster.push((run(config, Arc::clone(&app) as Arc<dyn Application>)?, app));
     }
@@ -134,7 +137,8 @@ fn config(
     let listen = addresses.iter().find(|member| member.key == own).expect("an address for each").address;
     let settings = Settings {
         secret,
-        members: genesis.members.iter().map(|member| member.public_key).collect(),
+        epoch_blocks: genesis.governance.epoch_blocks,
+        members_max: genesis.governance.members_max.into(),
         genesis_digest: genesis.digest(),
         genesis: Block::genesis(genesis),
         // At its best: with this much on its way every block is full enough.
@@ -153,6 +157,7 @@ struct Source {
     pool: Mutex<Pool>,
     /// Kept, since the engine ends with the application's interest in it.
     network: OnceLock<Network>,
+    committee: Committee,
 }
 
 struct Pool {
@@ -216,6 +221,10 @@ impl Pool {
 impl Application for Source {
     fn start(&self, network: Network) {
         let _ = self.network.set(network);
+    }
+
+    fn committee(&self, _: u64) -> Option<Committee> {
+        Some(self.committee.clone())
     }
 
     fn knows(&self, _: &Hash) -> bool {

@@ -1,23 +1,27 @@
-//! How a member finds out, at every start, in which views it may vote.
+//! How a member finds out, at every start, in which rounds it may vote. A *round* is a view of an epoch.
 //!
 //! A member that signs two votes of one view that exclude each other is a liar to all others, and evidence against it stands
 //! for ever. Its journal says what it has signed, if the journal is the one that it wrote last. Whether it is, the
 //! member cannot see for itself: a folder that was put back from an older copy looks like any other. So it asks the others:
 //!
 //! 1. The guard (`guard`) is shut. The member reads its journal, and asks each of the others for the newest certificate of a
-//!    finalization or nullification that they hold (its view is *decided*), for the newest certificate of any kind, and
+//!    finalization or nullification that they hold (its round is *decided*), for the newest certificate of any kind, and
 //!    for the newest votes *of the asker* that they have seen.
 //! 2. When all others have answered, or n - f - 1 of them after [`WAIT_FOR_ALL`], the guard opens above the greatest decided
-//!    view. Not above a notarization: a block that was notarized and lost must stay nullifiable, or a restart of all
+//!    round. Not above a notarization: a block that was notarized and lost must stay nullifiable, or a restart of all
 //!    members would halt the order for ever. The certificate is sent to all, so that it does not vanish with the one
 //!    who had it: nobody could leave a view that this member abstains in.
 //! 3. If an answer holds a vote of this member that its journal lacks, the journal is an older copy, or somebody else runs
 //!    with this key: its votes are *lost*. So they are if the journals are gone, which the folder tells (`folder`).
 //!    Then the member waits for the answers of 2f + 1 others, and the guard opens above `v + 2`, where `v` is the greatest
-//!    view in which any certificate was shown.
+//!    view of the newest epoch in which any certificate was shown, and above view 2 in the epoch after, unless the epoch goes on
+//!    with a block that is not its last one: then the member cannot have been in the next.
 //! 4. Later, a vote of this member that it does not know, in a view in which it votes, shows the same: the guard is
 //!    shut and the member asks again, as in 3. If it happens once more, another process signs with this key, and the
 //!    member stops.
+//!
+//! An answer from an epoch whose members this member does not know yet counts for nothing: it follows the others, to
+//! where it knows them, and asks again. A liar that claims to be far ahead is one that does not answer.
 //!
 //! Why `v + 2` is enough: let `w` be the last view that it voted in. It entered `w` with a certificate of `w - 1`, for which
 //! a quorum had voted: beside itself at least f correct members. They were in view `w - 1`, so each of them had seen a
@@ -40,12 +44,13 @@ use bytes::Bytes;
 use commonware_actor::Feedback;
 use commonware_codec::{Encode as _, Read as _};
 use commonware_consensus::simplex::types::{Activity, Artifact, Certificate, Finalize, Notarize, Nullify};
-use commonware_consensus::{Reporter, Viewable as _};
+use commonware_consensus::{Reporter, Roundable as _};
 use commonware_cryptography::blake3::Digest;
-use commonware_cryptography::certificate::{Attestation, Verifier as _};
+use commonware_cryptography::certificate::Attestation;
 use commonware_cryptography::ed25519;
 use commonware_cryptography::ed25519::certificate::Certificate as Signatures;
 use commonware_macros::select;
+use commonware_p2p::utils::mux::GlobalSender;
 use commonware_p2p::{Receiver, Recipients, Sender};
 use commonware_parallel::Sequential;
 use commonware_runtime::{Clock, IoBuf};
@@ -61,7 +66,8 @@ use tracing::{debug, error, info, warn};
 use crate::block::public_key_from_engine;
 use crate::book::VoteBook;
 use crate::certificate::signature_from_engine;
-use crate::guard::Guard;
+use crate::epochs::Schemes;
+use crate::guard::{Guard, Opening};
 use crate::scheme::{Scheme, proposal};
 use crate::signal::Signal;
 
@@ -101,9 +107,7 @@ pub(crate) struct Memory {
     seen: Arc<Mutex<Seen>>,
     guard: Arc<Guard>,
     own: PublicKey,
-    place: usize,
     genesis: Hash,
-    epoch: u64,
     /// Counts votes of this member that it does not know.
     strange: Arc<Signal>,
 }
@@ -115,17 +119,29 @@ struct Seen {
     decided: Option<EngineCertificate>,
     /// The newest certificate of any kind.
     newest: Option<EngineCertificate>,
-    /// The greatest decided view in the journal, once that has been read: all votes of this member in later views are in it,
-    /// if it is whole.
-    journal: Option<u64>,
+    /// The greatest decided round that the journals know of, once they have been read: all votes of this member in later
+    /// rounds are in them, if they are whole.
+    journal: Option<Round>,
+    /// The newest epoch that this member has entered.
+    epoch: u64,
+}
+
+const START: Round = Round { epoch: 0, view: 0 };
+
+fn round_of(of: &EngineCertificate) -> Round {
+    let round = of.round();
+    Round { epoch: round.epoch().get(), view: round.view().get() }
+}
+
+fn newest_of(of: Option<&EngineCertificate>) -> Round {
+    of.map_or(START, round_of)
 }
 
 impl Memory {
-    /// An empty memory. `members` are in the order of their keys, and `own` is one of them.
-    pub(crate) fn new(genesis: Hash, epoch: u64, members: Vec<PublicKey>, own: PublicKey, guard: Arc<Guard>) -> Self {
-        let place = members.binary_search(&own).unwrap_or(usize::MAX);
-        let seen = Seen { book: VoteBook::new(genesis, epoch, members), decided: None, newest: None, journal: None };
-        Self { seen: Arc::new(Mutex::new(seen)), guard, own, place, genesis, epoch, strange: Arc::default() }
+    /// An empty memory of the member with the key `own`.
+    pub(crate) fn new(genesis: Hash, own: PublicKey, guard: Arc<Guard>) -> Self {
+        let seen = Seen { book: VoteBook::new(genesis), decided: None, newest: None, journal: None, epoch: 0 };
+        Self { seen: Arc::new(Mutex::new(seen)), guard, own, genesis, strange: Arc::default() }
     }
 
     /// Nothing is ever left half done under the lock.
@@ -133,24 +149,37 @@ impl Memory {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The journal has been read: others may be answered.
-    pub(crate) fn live(&self) {
+    /// This member enters an epoch, whose members are these, in the order of their keys.
+    pub(crate) fn enter(&self, epoch: u64, members: Vec<PublicKey>) {
         let mut seen = self.seen();
-        seen.journal = Some(seen.decided.as_ref().map_or(0, |of| of.view().get()));
+        seen.book.enter(epoch, members);
+        seen.epoch = seen.epoch.max(epoch);
     }
 
-    /// Whether a vote of this member shows that its journal lacks votes. One in a view that was decided when the journal was
-    /// written shows nothing: the journal drops what is that old.
-    fn is_lost(&self, view: u64, vote: &Vote) -> bool {
-        view > self.seen().journal.unwrap_or(0) && !self.guard.knows(view, &vote.ballot)
+    /// The newest epoch that this member has entered.
+    fn epoch(&self) -> u64 {
+        self.seen().epoch
+    }
+
+    /// The journals have been read: others may be answered. Epochs before `epoch` are over.
+    pub(crate) fn live(&self, epoch: u64) {
+        let mut seen = self.seen();
+        let over = epoch.checked_sub(1).map_or(START, |epoch| Round { epoch, view: u64::MAX });
+        seen.journal = Some(over.max(newest_of(seen.decided.as_ref())));
+    }
+
+    /// Whether a vote of this member shows that its journal lacks votes. One in a round that was decided when the journal
+    /// was written shows nothing: the journal drops what is that old.
+    fn is_lost(&self, round: Round, vote: &Vote) -> bool {
+        round > self.seen().journal.unwrap_or(START) && !self.guard.knows(round, &vote.ballot)
     }
 
     /// Takes what the journal holds, before consensus does: own votes bind from the first moment on.
     pub(crate) fn replay(&self, artifact: Artifact<Scheme, Digest>) {
         match artifact {
-            Artifact::Notarize(of) => self.recall(of.view().get(), notarized(&of)),
-            Artifact::Nullify(of) => self.recall(of.view().get(), nullified(&of)),
-            Artifact::Finalize(of) => self.recall(of.view().get(), finalized(&of)),
+            Artifact::Notarize(of) => self.recall(round(of.round()), notarized(&of)),
+            Artifact::Nullify(of) => self.recall(round(of.round()), nullified(&of)),
+            Artifact::Finalize(of) => self.recall(round(of.round()), finalized(&of)),
             Artifact::Notarization(of) => self.certificate(&Certificate::Notarization(of)),
             Artifact::Nullification(of) => self.certificate(&Certificate::Nullification(of)),
             Artifact::Finalization(of) => self.certificate(&Certificate::Finalization(of)),
@@ -159,40 +188,39 @@ impl Memory {
     }
 
     /// A vote of the journal: they are all this member's own.
-    fn recall(&self, view: u64, cast: Option<Cast>) {
+    fn recall(&self, round: Round, cast: Option<Cast>) {
         if let Some(cast) = cast {
-            self.guard.remember(view, cast.vote.ballot);
-            let _ = self.seen().book.see(view, cast.place, cast.vote);
+            self.guard.remember(round, cast.vote.ballot);
+            let _ = self.seen().book.see(round, cast.place, cast.vote);
         }
     }
 
     /// Notes a vote, whichever way it came.
-    fn vote(&self, view: u64, cast: Option<Cast>) {
+    fn vote(&self, round: Round, cast: Option<Cast>) {
         let Some(Cast { place, vote }) = cast else { return };
-        if place == self.place {
-            self.own_vote(view, &vote);
+        if self.seen().book.is_at(round.epoch, place, &self.own) {
+            self.own_vote(round, &vote);
         }
-        let evidence = self.seen().book.see(view, place, vote);
+        let evidence = self.seen().book.see(round, place, vote);
         if let Some(evidence) = evidence {
             let bytes: String = evidence.encode().iter().map(|byte| format!("{byte:02x}")).collect();
-            error!(member = %evidence.accused, view, evidence = bytes, "a member signed two votes that exclude each other");
+            error!(member = %evidence.accused, epoch = round.epoch, view = round.view, evidence = bytes, "a member signed two votes that exclude each other");
         }
     }
 
     /// A vote in this member's name: it should know it.
-    fn own_vote(&self, view: u64, vote: &Vote) {
-        let voting = self.guard.above().is_some_and(|above| view > above);
-        let round = Round { epoch: self.epoch, view };
-        if voting && !self.guard.knows(view, &vote.ballot) && vote.is_by(&self.own, &self.genesis, round) {
+    fn own_vote(&self, round: Round, vote: &Vote) {
+        let voting = self.guard.opening().is_some_and(|opening| opening.admits(round));
+        if voting && !self.guard.knows(round, &vote.ballot) && vote.is_by(&self.own, &self.genesis, round) {
             self.guard.shut();
-            self.guard.remember(view, vote.ballot);
+            self.guard.remember(round, vote.ballot);
             self.strange.bump();
         }
     }
 
     /// Notes a certificate, and the votes in it.
     fn certificate(&self, certificate: &EngineCertificate) {
-        let view = certificate.view().get();
+        let round = round_of(certificate);
         let (ballot, signatures) = match certificate {
             Certificate::Notarization(of) => (Ballot::Notarize(proposal(&of.proposal)), &of.certificate),
             Certificate::Nullification(of) => (Ballot::Nullify, &of.certificate),
@@ -200,8 +228,8 @@ impl Memory {
         };
         {
             let mut seen = self.seen();
-            seen.book.certified(view);
-            let newer = |than: &Option<EngineCertificate>| than.as_ref().is_none_or(|than| view > than.view().get());
+            seen.book.certified(round);
+            let newer = |than: &Option<EngineCertificate>| than.as_ref().is_none_or(|than| round > round_of(than));
             if newer(&seen.newest) {
                 seen.newest = Some(certificate.clone());
             }
@@ -209,14 +237,18 @@ impl Memory {
                 seen.decided = Some(certificate.clone());
             }
         }
-        taken_apart(ballot, signatures).for_each(|cast| self.vote(view, Some(cast)));
+        taken_apart(ballot, signatures).for_each(|cast| self.vote(round, Some(cast)));
     }
 
-    /// The greatest views that this member itself has seen decided, and certified in any way.
-    fn views(&self) -> Views {
+    /// A block that is not the last of its epoch, and was proposed in this round, is final.
+    pub(crate) fn goes_on(&self, round: Round) {
+        self.guard.goes_on(round);
+    }
+
+    /// The greatest rounds that this member itself has seen decided, and certified in any way.
+    fn rounds(&self) -> Rounds {
         let seen = self.seen();
-        let view = |of: &Option<EngineCertificate>| of.as_ref().map_or(0, |of| of.view().get());
-        Views { decided: view(&seen.decided), newest: view(&seen.newest) }
+        Rounds { decided: newest_of(seen.decided.as_ref()), newest: newest_of(seen.newest.as_ref()) }
     }
 
     /// The answer to a question of this member; `None` before the journal has been read.
@@ -229,8 +261,8 @@ impl Memory {
         codec::put_bytes(&mut answer, &encoded(&seen.newest));
         let votes = seen.book.newest_of(asker, VIEWS_TOLD);
         codec::put_count(&mut answer, votes.len());
-        for (view, vote) in votes {
-            answer.extend_from_slice(&view.to_le_bytes());
+        for (round, vote) in votes {
+            round.encode_to(&mut answer);
             vote.encode_to(&mut answer);
         }
         Some(answer)
@@ -281,11 +313,11 @@ impl<R: Reporter<Activity = Activity<Scheme, Digest>>> Reporter for Witness<R> {
     type Activity = Activity<Scheme, Digest>;
 
     fn report(&mut self, activity: Self::Activity) -> Feedback {
-        let view = activity.view().get();
+        let at = round(activity.round());
         match &activity {
-            Activity::Notarize(of) => self.memory.vote(view, notarized(of)),
-            Activity::Nullify(of) => self.memory.vote(view, nullified(of)),
-            Activity::Finalize(of) => self.memory.vote(view, finalized(of)),
+            Activity::Notarize(of) => self.memory.vote(at, notarized(of)),
+            Activity::Nullify(of) => self.memory.vote(at, nullified(of)),
+            Activity::Finalize(of) => self.memory.vote(at, finalized(of)),
             Activity::Notarization(of) => self.memory.certificate(&Certificate::Notarization(of.clone())),
             Activity::Nullification(of) => self.memory.certificate(&Certificate::Nullification(of.clone())),
             Activity::Finalization(of) => self.memory.certificate(&Certificate::Finalization(of.clone())),
@@ -293,22 +325,22 @@ impl<R: Reporter<Activity = Activity<Scheme, Digest>>> Reporter for Witness<R> {
             Activity::ConflictingNotarize(of) => {
                 let mut bytes = of.encode();
                 while let Ok(of) = Notarize::<Scheme, Digest>::read_cfg(&mut bytes, &()) {
-                    self.memory.vote(view, notarized(&of));
+                    self.memory.vote(at, notarized(&of));
                 }
             }
             Activity::ConflictingFinalize(of) => {
                 let mut bytes = of.encode();
                 while let Ok(of) = Finalize::<Scheme, Digest>::read_cfg(&mut bytes, &()) {
-                    self.memory.vote(view, finalized(&of));
+                    self.memory.vote(at, finalized(&of));
                 }
             }
             Activity::NullifyFinalize(of) => {
                 let mut bytes = of.encode();
                 if let Ok(of) = Nullify::<Scheme>::read_cfg(&mut bytes, &()) {
-                    self.memory.vote(view, nullified(&of));
+                    self.memory.vote(at, nullified(&of));
                 }
                 if let Ok(of) = Finalize::<Scheme, Digest>::read_cfg(&mut bytes, &()) {
-                    self.memory.vote(view, finalized(&of));
+                    self.memory.vote(at, finalized(&of));
                 }
             }
             Activity::Certification(_) => {}
@@ -317,52 +349,72 @@ impl<R: Reporter<Activity = Activity<Scheme, Digest>>> Reporter for Witness<R> {
     }
 }
 
-/// The greatest views that somebody has seen decided, and certified in any way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Views {
-    decided: u64,
-    newest: u64,
+fn round(of: commonware_consensus::types::Round) -> Round {
+    Round { epoch: of.epoch().get(), view: of.view().get() }
+}
+
+/// The greatest rounds that somebody has seen decided, and certified in any way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Rounds {
+    decided: Round,
+    newest: Round,
+}
+
+/// Why an answer does not count.
+#[derive(Debug, thiserror::Error)]
+enum BadAnswer {
+    /// It may be true: this member knows the members of its epoch later.
+    #[error("it is from epoch {0}, whose members are not known here yet")]
+    Ahead(u64),
+    /// It is not what a correct member sends.
+    #[error(transparent)]
+    False(#[from] DecodeError),
 }
 
 /// What another member answers, checked.
 struct Answer {
     decided: Option<EngineCertificate>,
-    newest: u64,
+    newest: Round,
     /// Votes of this member.
-    votes: Vec<(u64, Vote)>,
+    votes: Vec<(Round, Vote)>,
 }
 
 impl Memory {
     /// Reads an answer and checks what it shows: certificates, and this member's own signatures.
-    fn check(&self, answer: Bytes, scheme: &Scheme, rng: &mut impl CryptoRng) -> Result<Answer, DecodeError> {
+    fn check(&self, answer: Bytes, schemes: &Schemes, rng: &mut impl CryptoRng) -> Result<Answer, BadAnswer> {
         let mut reader = Reader::new(answer);
-        let mut certificate = |field| -> Result<Option<EngineCertificate>, DecodeError> {
+        let mut certificate = |field| -> Result<Option<EngineCertificate>, BadAnswer> {
             let bytes = reader.bytes(field, CERTIFICATE_BYTES_MAX)?;
             if bytes.is_empty() {
                 return Ok(None);
             }
             let mut rest = bytes;
-            let config = scheme.certificate_codec_config();
             let invalid = |why: String| DecodeError::Invalid { field, why };
-            let of = EngineCertificate::read_cfg(&mut rest, &config).map_err(|e| invalid(e.to_string()))?;
-            if !rest.is_empty() || !of.verify(rng, scheme, &Sequential) {
-                return Err(invalid("it proves nothing".into()));
+            let of = EngineCertificate::read_cfg(&mut rest, &MEMBERS_MAX).map_err(|e| invalid(e.to_string()))?;
+            let epoch = round_of(&of).epoch;
+            // A member without a state knows the members of genesis alone, and they may be those of today still: a quorum of
+            // them has voted in that round then, whatever else is true.
+            let Some(scheme) = schemes.guess(epoch) else { return Ok(None) };
+            if rest.is_empty() && of.verify(rng, &*scheme, &Sequential) {
+                return Ok(Some(of));
             }
-            Ok(Some(of))
+            if epoch > self.epoch() {
+                return Err(BadAnswer::Ahead(epoch));
+            }
+            Err(invalid("it proves nothing".into()).into())
         };
         let (decided, newest) = (certificate("decided certificate")?, certificate("newest certificate")?);
+        let invalid = |field, why: &str| DecodeError::Invalid { field, why: why.into() };
         if matches!(decided, Some(Certificate::Notarization(_))) {
-            return Err(DecodeError::Invalid { field: "decided certificate", why: "it is of a notarization".into() });
+            return Err(invalid("decided certificate", "it is of a notarization").into());
         }
-        let votes = reader.list("votes", 3 * VIEWS_TOLD, |r| Ok((r.u64("view")?, Vote::decode_from(r)?)))?;
+        let votes = reader.list("votes", 3 * VIEWS_TOLD, |r| Ok((Round::decode_from(r)?, Vote::decode_from(r)?)))?;
         reader.finish()?;
-        let own =
-            |(view, vote): &(u64, Vote)| vote.is_by(&self.own, &self.genesis, Round { epoch: self.epoch, view: *view });
-        if !votes.iter().all(own) {
-            return Err(DecodeError::Invalid { field: "votes", why: "one is not this member's".into() });
+        if !votes.iter().all(|(round, vote)| vote.is_by(&self.own, &self.genesis, *round)) {
+            return Err(invalid("votes", "one is not this member's").into());
         }
-        let newest = newest.map_or(0, |of| of.view().get());
-        Ok(Answer { newest: newest.max(decided.as_ref().map_or(0, |of| of.view().get())), decided, votes })
+        let newest = newest_of(newest.as_ref()).max(newest_of(decided.as_ref()));
+        Ok(Answer { newest, decided, votes })
     }
 }
 
@@ -370,8 +422,8 @@ impl Memory {
 pub(crate) struct LostVotes {
     /// Whether it is possible that this member never voted.
     pub(crate) may_be_new: bool,
-    /// Is told the view that a finalization must have at least for this member to take part from it on.
-    pub(crate) safe: oneshot::Sender<u64>,
+    /// Is told the round that a finalization must have at least for this member to take part from it on.
+    pub(crate) safe: oneshot::Sender<Round>,
 }
 
 /// A muster in progress.
@@ -380,15 +432,15 @@ struct Muster {
     nonce: u64,
     since: SystemTime,
     asked: u32,
-    answers: BTreeMap<PublicKey, Views>,
+    answers: BTreeMap<PublicKey, Rounds>,
     /// Members whose answers do not hold: they are not listened to any more, so that checking costs one answer each.
     refused: BTreeSet<PublicKey>,
-    /// The certificate of the greatest decided view that was shown.
+    /// The certificate of the greatest decided round that was shown.
     decided: Option<EngineCertificate>,
     /// Whether this member's votes are lost: more answers are needed, and the guard opens higher.
     lost: bool,
     may_be_new: bool,
-    safe: Option<oneshot::Sender<u64>>,
+    safe: Option<oneshot::Sender<Round>>,
 }
 
 impl Muster {
@@ -422,42 +474,37 @@ impl Muster {
         }
     }
 
-    /// The view above which it is safe to vote, once enough have answered.
-    fn opens_above(&self, own: Views, members: usize, now: SystemTime) -> Option<u64> {
+    /// Where it is safe to vote, once enough have answered.
+    fn opening(&self, own: Rounds, members: usize, now: SystemTime) -> Option<Opening> {
         if self.answers.len() < self.needed(members, now) {
             return None;
         }
         let all = self.answers.values().chain([&own]);
         Some(if self.lost {
-            all.map(|views| views.newest.max(views.decided)).max().unwrap_or(0).saturating_add(MARGIN)
+            let Round { epoch, view } = all.map(|rounds| rounds.newest.max(rounds.decided)).max().unwrap_or(START);
+            Opening { above: Round { epoch, view: view.saturating_add(MARGIN) }, next_above: MARGIN }
         } else {
-            all.map(|views| views.decided).max().unwrap_or(0)
+            Opening { above: all.map(|rounds| rounds.decided).max().unwrap_or(START), next_above: 0 }
         })
     }
 }
 
 /// What the exchange works with.
-pub(crate) struct Exchange<S, C> {
+pub(crate) struct Exchange<S: Sender> {
     pub(crate) sender: S,
-    /// The engine's own channel of certificates.
-    pub(crate) certificates: C,
-    pub(crate) scheme: Scheme,
+    /// The engine's own channel of certificates, of all epochs.
+    pub(crate) certificates: GlobalSender<S>,
+    pub(crate) schemes: Schemes,
     pub(crate) memory: Memory,
-    /// How many members there are.
-    pub(crate) members: usize,
     /// Is told how the member stands.
     pub(crate) voting: Box<dyn Fn(Voting) + Send + Sync>,
     /// When each other member was last answered.
     pub(crate) answered: BTreeMap<PublicKey, SystemTime>,
-    /// The view above which the guard was opened, as long as consensus has not come there.
-    pub(crate) abstains_to: Option<u64>,
+    /// Whether the guard is open, for rounds to which consensus has not come.
+    pub(crate) abstains: bool,
 }
 
-impl<S, C> Exchange<S, C>
-where
-    S: Sender<PublicKey = ed25519::PublicKey>,
-    C: Sender<PublicKey = ed25519::PublicKey>,
-{
+impl<S: Sender<PublicKey = ed25519::PublicKey>> Exchange<S> {
     /// Answers the others, and musters at the start and whenever a vote turns up that this member does not know. Ends
     /// when the network closes, or with the reason why this member must stop.
     pub(crate) async fn run<E: Clock + CryptoRng>(
@@ -471,7 +518,7 @@ where
         loop {
             self.conclude(&mut muster, context.current());
             self.tell_open();
-            let waits = muster.is_some() || self.abstains_to.is_some();
+            let waits = muster.is_some() || self.abstains;
             let pause = context.sleep(if waits { ASK_AGAIN } else { AT_REST });
             select! {
                 arrived = receiver.recv() => {
@@ -497,7 +544,7 @@ where
 
     fn begin<E: Clock + CryptoRng>(&mut self, context: &mut E, lost: Option<LostVotes>) -> Muster {
         let muster = Muster::new(context.next_u64(), context.current(), lost);
-        self.abstains_to = None;
+        self.abstains = false;
         if muster.lost {
             info!("this member's votes are lost: asking the others which views are over");
         }
@@ -508,13 +555,14 @@ where
 
     fn ask_again(&mut self, muster: &mut Option<Muster>) {
         let Some(muster) = muster else { return };
+        let members = self.schemes.members();
         send(&mut self.sender, Recipients::All, muster.question());
         muster.asked = muster.asked.wrapping_add(1);
         if muster.asked.is_multiple_of(TELL_EVERY) {
             let cure = if muster.may_be_new { NEW_MEMBER_CURE } else { "" };
             warn!(
                 answers = muster.answers.len(),
-                needed = muster.needed(self.members, muster.since + WAIT_FOR_ALL),
+                needed = muster.needed(members, muster.since + WAIT_FOR_ALL),
                 "not voting yet: too few members have said which views are over{cure}"
             );
         }
@@ -522,26 +570,28 @@ where
 
     /// Opens the guard once enough have answered.
     fn conclude(&mut self, muster: &mut Option<Muster>, now: SystemTime) {
-        let Some(above) = muster.as_ref().and_then(|m| m.opens_above(self.memory.views(), self.members, now)) else {
-            return;
-        };
+        let members = self.schemes.members();
+        let Some(opening) = muster.as_ref().and_then(|m| m.opening(self.memory.rounds(), members, now)) else { return };
         let Some(Muster { decided, safe, answers, .. }) = muster.take() else { return };
         if let Some(certificate) = decided {
-            let _ = self.certificates.send(Recipients::All, IoBuf::from(certificate.encode()), true);
+            let (epoch, bytes) = (round_of(&certificate).epoch, IoBuf::from(certificate.encode()));
+            let _ = self.certificates.send(epoch, Recipients::All, bytes, true);
         }
-        self.memory.guard.open(above);
-        info!(above, answers = answers.len(), "this member votes in views above this one");
-        self.abstains_to = Some(above);
+        self.memory.guard.open(opening);
+        let above = opening.above;
+        info!(epoch = above.epoch, view = above.view, answers = answers.len(), "this member votes above this view");
+        self.abstains = true;
         if let Some(safe) = safe {
             let _ = safe.send(above);
         }
     }
 
-    /// Says that this member votes, once consensus is above the view that the guard was opened above. Not before: until
+    /// Says that this member votes, once consensus is above the round that the guard was opened above. Not before: until
     /// then this member counts among the faulty, and whoever looks after several waits for it before stopping the next.
     fn tell_open(&mut self) {
-        if self.abstains_to.is_some_and(|above| self.memory.views().newest >= above) {
-            self.abstains_to = None;
+        let newest = self.memory.rounds().newest;
+        if self.abstains && self.memory.guard.opening().is_some_and(|opening| opening.admits_after(newest)) {
+            self.abstains = false;
             (self.voting)(Voting::Open);
         }
     }
@@ -574,8 +624,11 @@ where
                 if muster.answers.contains_key(&sender) || muster.refused.contains(&sender) {
                     return;
                 }
-                match self.memory.check(message.slice(1 + NONCE_BYTES..), &self.scheme, context) {
+                match self.memory.check(message.slice(1 + NONCE_BYTES..), &self.schemes, context) {
                     Ok(answer) => self.count(muster, sender, answer),
+                    Err(why @ BadAnswer::Ahead(_)) => {
+                        debug!(member = %sender, %why, "an answer that does not count yet")
+                    }
                     Err(why) => {
                         warn!(member = %sender, %why, "a member's answer about votes and views does not hold");
                         muster.refused.insert(sender);
@@ -587,20 +640,21 @@ where
     }
 
     fn count(&self, muster: &mut Muster, from: PublicKey, answer: Answer) {
-        let decided = answer.decided.as_ref().map_or(0, |of| of.view().get());
-        muster.answers.insert(from, Views { decided, newest: answer.newest });
-        let known = muster.decided.as_ref().map_or(self.memory.views().decided, |of| of.view().get());
+        let decided = newest_of(answer.decided.as_ref());
+        muster.answers.insert(from, Rounds { decided, newest: answer.newest });
+        let known = muster.decided.as_ref().map_or(self.memory.rounds().decided, round_of);
         if decided > known {
             muster.decided = answer.decided;
         }
-        for (view, vote) in answer.votes {
-            let lost = self.memory.is_lost(view, &vote);
-            self.memory.guard.remember(view, vote.ballot);
+        for (round, vote) in answer.votes {
+            let lost = self.memory.is_lost(round, &vote);
+            self.memory.guard.remember(round, vote.ballot);
             if lost && !muster.lost {
                 muster.lost = true;
                 (self.voting)(Voting::Lost);
                 error!(
-                    view,
+                    epoch = round.epoch,
+                    view = round.view,
                     member = %from,
                     "another member holds a vote of this one that its journal lacks: its data folder was put back from an older copy, or another process runs with its key. It does not vote before more of the others have told which views are over; nothing else is to be done, but for the other process to be stopped"
                 );

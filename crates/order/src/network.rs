@@ -4,7 +4,6 @@
 //! each behind its length as a little-endian `u32`. Messages wait in a bounded queue; while one frame is on its way out,
 //! the next collects what arrives, so many small messages cost few frames.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use tokio::sync::mpsc;
 use tracing::debug;
 
 use crate::Application;
+use crate::block::{engine_public_key, public_key_from_engine};
 use crate::signal::Signal;
 
 /// Messages that may wait to be sent. Their bytes are bounded by [`QUEUE_BYTES`].
@@ -163,7 +163,6 @@ pub(crate) async fn send_frames(
     clock: impl Clock,
     mut queue: mpsc::Receiver<Outgoing>,
     mut sender: impl Sender<PublicKey = ed25519::PublicKey>,
-    members: BTreeMap<PublicKey, ed25519::PublicKey>,
     frame_bytes: usize,
     pause: Duration,
 ) {
@@ -182,7 +181,7 @@ pub(crate) async fn send_frames(
         }
         let recipients = match to {
             None => Some(Recipients::All),
-            Some(key) => members.get(&key).cloned().map(Recipients::One),
+            Some(key) => engine_public_key(&key).map(Recipients::One),
         };
         if let Some(recipients) = recipients {
             let _ = sender.send(recipients, IoBuf::from(frame.freeze()), false);
@@ -199,14 +198,14 @@ pub(crate) async fn send_frames(
 /// Hands what arrives to the application, until the network closes.
 pub(crate) async fn receive_frames(
     mut receiver: impl Receiver<PublicKey = ed25519::PublicKey>,
-    members: BTreeMap<ed25519::PublicKey, PublicKey>,
     app: Arc<dyn Application>,
 ) {
     while let Ok((from, frame)) = receiver.recv().await {
-        let Some(from) = members.get(&from) else { continue };
+        // The network lets members in alone.
+        let from = public_key_from_engine(&from);
         let mut rest = Bytes::from(frame);
         while let Some(message) = take_message(&mut rest) {
-            app.received(*from, message);
+            app.received(from, message);
         }
         if !rest.is_empty() {
             debug!(%from, bytes = rest.len(), "frame ends within a message");

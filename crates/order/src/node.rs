@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::num::{NonZeroU16, NonZeroU32, NonZeroU64, NonZeroUsize};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,15 +19,13 @@ use commonware_consensus::marshal::core::{Actor, Variant};
 use commonware_consensus::marshal::resolver::{handler, p2p as backfill};
 use commonware_consensus::marshal::standard::{Deferred, Standard};
 use commonware_consensus::marshal::{self, Start};
-use commonware_consensus::simplex::config::{ForwardPolicy, SkipBudget, SkipPolicy};
-use commonware_consensus::simplex::elector::RoundRobin;
+use commonware_consensus::simplex;
 use commonware_consensus::simplex::types::Artifact;
-use commonware_consensus::simplex::{self, Engine, Floor};
-use commonware_consensus::types::{Epoch, FixedEpocher, ViewDelta};
-use commonware_cryptography::blake3::{Blake3, Digest};
-use commonware_cryptography::certificate::{ConstantProvider, Verifier as _};
+use commonware_consensus::types::{FixedEpocher, ViewDelta};
+use commonware_cryptography::blake3::Digest;
 use commonware_cryptography::{Digested, Digestible as _, ed25519};
 use commonware_macros::select;
+use commonware_p2p::utils::mux::{Builder as _, GlobalSender, Muxer, prefixed};
 use commonware_p2p::{Blocker, Provider, Receiver, Sender};
 use commonware_parallel::Sequential;
 use commonware_runtime::buffer::paged::CacheRef;
@@ -34,42 +33,45 @@ use commonware_runtime::{Clock, Handle, Metrics, Quota, ReadOptions, Spawner, St
 use commonware_storage::archive::prunable;
 use commonware_storage::journal::segmented::variable;
 use commonware_storage::translator::EightCap;
-use commonware_utils::ordered::Set;
 use commonware_utils::{NZU16, NZU64, NZUsize, NonZeroDuration};
-use pleach_types::vote::order_namespace;
-use pleach_types::{Certificate, PublicKey};
+use pleach_types::limits::MEMBERS_MAX;
+use pleach_types::vote::{Round, order_namespace};
+use pleach_types::{Certificate, Committee};
 use rand_core::CryptoRng;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
 use crate::Application;
-use crate::block::{BlockBound, EngineBlock, engine_key, engine_public_key};
-use crate::certificate::{EngineFinalization, Scheme, to_engine};
+use crate::block::{BlockBound, EngineBlock, engine_key};
+use crate::certificate::{EngineFinalization, Scheme};
 use crate::config::{Bounds, OrderError, Settings, Timeouts, Votes};
 use crate::delivery::{Delivery, Marshal, Progress, Reports};
+use crate::epochs::{Driver, Entrance, Lengths, Muxes, Schemes, own_key};
 use crate::glue::Glue;
 use crate::guard::Guard;
-use crate::muster::{Exchange, LostVotes, Memory, Witness};
+use crate::muster::{Exchange, LostVotes, Memory};
 use crate::network::{Network, Outgoing, Signals, frame_bytes_max, receive_frames, send_frames};
 use crate::signal::Signal;
 
 /// The network channels of a member, by number.
 pub const CHANNELS: [u64; 7] = [0, 1, 2, 3, 4, 5, 6];
 
-/// All blocks are of this epoch: its end, and anything computed from it, stays within 64 bits.
-const EPOCH: Epoch = Epoch::zero();
-const EPOCH_BLOCKS: NonZeroU64 = NZU64!(1 << 62);
-
 // What follows is part of the format on disk: changing any of it makes existing data unreadable.
 const PAGE_BYTES: NonZeroU16 = NZU16!(4_084);
 pub(crate) const ARCHIVE_SECTION: NonZeroU64 = NZU64!(64);
 const CACHE_SECTION: NonZeroU64 = NZU64!(256);
-pub(crate) const VOTES_PARTITION: &str = "votes-0";
+/// What the name of every partition of votes starts with; the number of the epoch follows.
+pub(crate) const VOTES_PARTITION: &str = "votes-";
 const MARSHAL_PARTITION: &str = "marshal";
 
-/// Where a member's files are in its storage, each name behind the storage's prefix: the engine's as of the version that is
-/// pinned.
-pub const PARTITIONS: [&str; 20] = [
+/// The member's partition of votes of an epoch, behind the storage's prefix.
+pub(crate) fn votes_partition(prefix: &str, epoch: u64) -> String {
+    format!("{prefix}{VOTES_PARTITION}{epoch}")
+}
+
+/// Where a member's files are in its storage, each name behind the storage's prefix, but for those of an epoch: the
+/// engine's as of the version that is pinned.
+const PARTITIONS: [&str; 8] = [
     "blocks-keys",
     "blocks-metadata",
     "blocks-values",
@@ -77,27 +79,46 @@ pub const PARTITIONS: [&str; 20] = [
     "certificates-metadata",
     "certificates-values",
     "marshal-application-metadata",
-    "marshal-cache-cache-0-certified-metadata",
-    "marshal-cache-cache-0-finalizations-key",
-    "marshal-cache-cache-0-finalizations-metadata",
-    "marshal-cache-cache-0-finalizations-value",
-    "marshal-cache-cache-0-notarizations-key",
-    "marshal-cache-cache-0-notarizations-metadata",
-    "marshal-cache-cache-0-notarizations-value",
-    "marshal-cache-cache-0-notarized-metadata",
-    "marshal-cache-cache-0-verified-key",
-    "marshal-cache-cache-0-verified-metadata",
-    "marshal-cache-cache-0-verified-value",
     "marshal-cache-metadata",
-    VOTES_PARTITION,
 ];
+
+/// The engine's cache of an epoch, behind `marshal-cache-cache-{epoch}-`.
+const CACHE_PARTITIONS: [&str; 11] = [
+    "certified-metadata",
+    "finalizations-key",
+    "finalizations-metadata",
+    "finalizations-value",
+    "notarizations-key",
+    "notarizations-metadata",
+    "notarizations-value",
+    "notarized-metadata",
+    "verified-key",
+    "verified-metadata",
+    "verified-value",
+];
+
+/// Where a member's files are that has been in these epochs, each name behind the storage's prefix. What is
+/// [`EPOCH_PARTITIONS`] long for each epoch stands behind the rest.
+#[must_use]
+pub fn partitions(epochs: std::ops::RangeInclusive<u64>) -> Vec<String> {
+    let cache = |epoch| CACHE_PARTITIONS.map(|name| format!("{MARSHAL_PARTITION}-cache-cache-{epoch}-{name}"));
+    let of = |epoch| cache(epoch).into_iter().chain([votes_partition("", epoch)]);
+    PARTITIONS.map(str::to_owned).into_iter().chain(epochs.flat_map(of)).collect()
+}
+
+/// How many partitions an epoch has.
+pub const EPOCH_PARTITIONS: usize = CACHE_PARTITIONS.len() + 1;
+/// Epochs whose files a member has at a time, at most: this one, the one before, and the next.
+pub(crate) const EPOCHS_HELD: usize = 3;
+/// All partitions that a member has at a time, at most.
+pub(crate) const PARTITIONS_MAX: usize = PARTITIONS.len() + EPOCHS_HELD * EPOCH_PARTITIONS;
 
 /// Pages in memory: 8 MiB.
 const PAGES: NonZeroUsize = NZUsize!(2_048);
-const WRITE_BUFFER: NonZeroUsize = NZUsize!(256 * 1024);
-const REPLAY_BUFFER: NonZeroUsize = NZUsize!(1024 * 1024);
+pub(crate) const WRITE_BUFFER: NonZeroUsize = NZUsize!(256 * 1024);
+pub(crate) const REPLAY_BUFFER: NonZeroUsize = NZUsize!(1024 * 1024);
 /// Entries of a mailbox inside the engine.
-const MAILBOX: NonZeroUsize = NZUsize!(1_024);
+pub(crate) const MAILBOX: NonZeroUsize = NZUsize!(1_024);
 /// Views for which votes and blocks are kept behind the newest final one, for members that lag.
 pub(crate) const RETAINED_VIEWS: ViewDelta = ViewDelta::new(256);
 /// Blocks of one sender that wait for their votes.
@@ -109,7 +130,7 @@ const UNEXECUTED: NonZeroUsize = NZUsize!(16);
 /// How often the application may work without asking for it.
 const WORK_EVERY: Duration = Duration::from_millis(200);
 /// Pause before a failed fetch is tried again.
-const FETCH_RETRY: Duration = Duration::from_millis(100);
+pub(crate) const FETCH_RETRY: Duration = Duration::from_millis(100);
 
 /// A member's network channels: senders and receivers of [`CHANNELS`], in that order.
 #[derive(Debug)]
@@ -137,6 +158,21 @@ pub struct Peers<P, B> {
     pub provider: P,
     /// Shuts out a peer that sends what no correct member sends.
     pub blocker: B,
+    /// Makes the members of an epoch known to the network. It must return at once.
+    pub track: Track,
+}
+
+/// Makes the members of an epoch known to the network.
+#[derive(Clone)]
+pub struct Track(pub Arc<Announce>);
+
+/// Is told an epoch and its members.
+type Announce = dyn Fn(u64, &Committee) + Send + Sync;
+
+impl std::fmt::Debug for Track {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Track")
+    }
 }
 
 /// The engine's end of the [`Network`] that an application was given.
@@ -171,7 +207,7 @@ where
     S: Sender<PublicKey = ed25519::PublicKey>,
     R: Receiver<PublicKey = ed25519::PublicKey>,
     P: Provider<PublicKey = ed25519::PublicKey>,
-    B: Blocker<PublicKey = ed25519::PublicKey>,
+    B: Blocker<PublicKey = ed25519::PublicKey> + Sync,
 {
     let link = introduce(&*app, &settings.bounds);
     start_linked(context, channels, peers, settings, app, link)
@@ -191,7 +227,7 @@ where
     S: Sender<PublicKey = ed25519::PublicKey>,
     R: Receiver<PublicKey = ed25519::PublicKey>,
     P: Provider<PublicKey = ed25519::PublicKey>,
-    B: Blocker<PublicKey = ed25519::PublicKey>,
+    B: Blocker<PublicKey = ed25519::PublicKey> + Sync,
 {
     context.spawn(move |context| Node { context, channels, peers, settings, app, link }.run())
 }
@@ -200,7 +236,8 @@ where
 #[must_use]
 pub fn max_message_size(members: usize, bounds: &Bounds) -> u32 {
     let members = u32::try_from(members).unwrap_or(u32::MAX);
-    let votes = simplex::max_payload_size::<Scheme, Digest>(members);
+    // Votes and certificates travel behind the number of their epoch.
+    let votes = prefixed(simplex::max_payload_size::<Scheme, Digest>(members));
     let blocks = marshal::max_payload_size::<Standard<EngineBlock>, Scheme>(members, &BlockBound(bounds.block_bytes));
     commonware_p2p::max_message_size(&[votes, blocks, frame_bytes_max(bounds.message_bytes)])
 }
@@ -221,63 +258,64 @@ struct Node<E, S, R, P, B> {
     link: Link,
 }
 
-/// The members in both forms.
-struct Members {
-    ours: BTreeMap<PublicKey, ed25519::PublicKey>,
-    theirs: BTreeMap<ed25519::PublicKey, PublicKey>,
-}
-
-impl Members {
-    fn new(keys: &[PublicKey]) -> Self {
-        let pairs = || keys.iter().filter_map(|key| Some((*key, engine_public_key(key)?)));
-        Self { ours: pairs().collect(), theirs: pairs().map(|(ours, theirs)| (theirs, ours)).collect() }
-    }
-
-    /// The engine numbers members in the order of their keys, as genesis does.
-    fn set(&self) -> Set<ed25519::PublicKey> {
-        Set::from_iter_dedup(self.theirs.keys().cloned())
-    }
-}
-
 impl<E, S, R, P, B> Node<E, S, R, P, B>
 where
     E: Spawner + Clock + Metrics + Storage + CryptoRng,
     S: Sender<PublicKey = ed25519::PublicKey>,
     R: Receiver<PublicKey = ed25519::PublicKey>,
     P: Provider<PublicKey = ed25519::PublicKey>,
-    B: Blocker<PublicKey = ed25519::PublicKey>,
+    B: Blocker<PublicKey = ed25519::PublicKey> + Sync,
 {
     async fn run(self) -> Result<(), OrderError> {
         let Self { context, channels, peers, settings, app, link: Link { outgoing, signals } } = self;
-        let members = Members::new(&settings.members);
-        let namespace = order_namespace(&settings.genesis_digest);
-        let secret = engine_key(&settings.secret);
+        let lengths = Lengths::new(settings.epoch_blocks);
+        let own = own_key(&settings);
         let guard = Arc::new(Guard::default());
-        let scheme =
-            Scheme::signer(&namespace, members.set(), secret, Arc::clone(&guard)).expect("settings were checked");
-        let (epoch, keys) = (EPOCH.get(), members.ours.keys().copied().collect());
-        let memory = Memory::new(settings.genesis_digest, epoch, keys, settings.secret.public(), guard);
-        let own = members.ours[&settings.secret.public()].clone();
+        let namespace = order_namespace(&settings.genesis_digest);
+        let schemes = Schemes::new(namespace, engine_key(&settings.secret), Arc::clone(&guard));
+        let memory = Memory::new(settings.genesis_digest, settings.secret.public(), guard);
+        let track = peers.track.clone();
+        let entrance = Entrance::new(lengths, schemes.clone(), memory.clone(), track, settings.secret.public());
 
-        let frames = Self::start_messages(&context, channels.messages, outgoing, &members, &settings, Arc::clone(&app));
-
+        let frames = Self::start_messages(&context, channels.messages, outgoing, &settings, Arc::clone(&app));
         let work = Self::start_work(&context, Arc::clone(&app), Arc::clone(&signals.nudge));
+        let (muxes, global, mut muxed) =
+            Self::start_muxes(&context, channels.votes, channels.certificates, channels.resolver);
+
         let pages = CacheRef::new(PAGE_BYTES, PAGES);
+        let genesis = EngineBlock::new(settings.genesis.clone()).expect("settings were checked");
+        let genesis = Digested::compute(genesis, &Sequential).await;
+        let genesis_digest = genesis.digest();
+        let (actor, marshal, floor) = Self::open_archive(&context, schemes.clone(), genesis, &settings, &pages).await;
+        let processed = floor.processed().map_or(0, |processed| processed.height().get());
+
         let lost = settings.votes.are_lost();
+        // What is known of the members before anything is executed.
+        let has = app.height();
+        let known = lengths.of(has + 1);
+        let Some(members) = app.committee(known) else {
+            return Err(OrderError::Stopped(format!("the application does not know the members of epoch {known}")));
+        };
+        entrance.enter(known, &members, None);
+        let epoch = lengths.of(processed.max(has) + 1);
         if !lost {
-            // Before anything is said to others, and before consensus reads it: from here on own votes bind.
-            Self::read_votes(&context, &scheme, &memory, &settings, &pages).await;
-            memory.live();
+            // Before anything is said to others, and before consensus reads it: from here on own votes bind. The next epoch may
+            // have begun, and this one not be known to be over: its last block is acknowledged only then.
+            for epoch in [epoch, epoch + 1] {
+                Self::read_votes(&context, epoch, &memory, &settings, &pages).await;
+            }
+            memory.live(epoch);
         }
-        let certificates = channels.certificates.0.clone();
         let (mut views, safe) =
-            Self::start_muster(&context, channels.views, certificates, &scheme, &memory, &settings, &app);
+            Self::start_muster(&context, channels.views, global, &schemes, &memory, &settings, &app);
         // Before anything that could vote.
         let joined = match safe {
             Some(safe) => Some(Self::rejoin(&*app, safe, &signals).await?),
             None => None,
         };
-        memory.live();
+        if lost {
+            memory.live(lengths.of(app.height() + 1));
+        }
 
         // The archive, and what feeds it: blocks that are sent around, and blocks that are asked for.
         let resolver = Self::start_backfill(&context, channels.backfill, &peers, &own, &settings);
@@ -294,10 +332,6 @@ where
             },
         );
         let broadcast = engine.start(channels.blocks);
-        let genesis = EngineBlock::new(settings.genesis.clone()).expect("settings were checked");
-        let genesis = Digested::compute(genesis, &Sequential).await;
-        let genesis_digest = genesis.digest();
-        let (actor, marshal, floor) = Self::open_archive(&context, &scheme, genesis, &settings, &pages).await;
         let progress = Arc::new(Progress::default());
         let (reports, finalized) = Reports::new(Arc::clone(&progress));
         let archive = actor.start(reports, buffer, resolver);
@@ -309,39 +343,39 @@ where
             marshal: marshal.clone(),
             progress: Arc::clone(&progress),
             floor: Arc::clone(&signals.floor),
-            members: settings.members.len(),
+            entrance: entrance.clone(),
+            root: AtomicU64::default(),
             voted: Mutex::new(settings.votes.voted().cloned()),
         };
-        let floor = match &joined {
-            Some(certificate) => {
-                delivery.set_floor(certificate)?;
-                to_engine(certificate, settings.members.len()).map_or(Floor::Genesis(genesis_digest), Floor::Finalized)
-            }
-            None => {
-                delivery.replay(floor.processed().map_or(0, |processed| processed.height().get())).await?;
-                Floor::Genesis(genesis_digest)
-            }
-        };
+        match &joined {
+            Some(certificate) => delivery.set_floor(certificate)?,
+            None => delivery.replay(processed).await?,
+        }
         app.replayed();
         let Timeouts { pace, idle, .. } = settings.timeouts;
-        let last_block = Arc::default();
         let block_bytes = settings.bounds.block_bytes;
-        let glue = Glue { app, progress, wake: signals.wake, pace, last_block, idle, block_bytes };
-        let deferred = Deferred::new(context.child("deferred"), glue, marshal, FixedEpocher::new(EPOCH_BLOCKS));
-        let reporter = Witness { next: deferred.clone(), memory };
-        let config = Self::consensus(scheme, deferred, reporter, peers.blocker, floor, &settings, pages);
-        let votes = Engine::new(context.child("consensus"), config).start(
-            channels.votes,
-            channels.certificates,
-            channels.resolver,
-        );
-        info!("taking part in the order");
+        let (wake, last_block) = (signals.wake, Arc::default());
+        let glue = Glue { app, progress: Arc::clone(&progress), wake, pace, last_block, idle, block_bytes };
+        let deferred = Deferred::new(context.child("deferred"), glue, marshal.clone(), lengths.epocher());
+        let driver = Driver {
+            context: context.child("epochs"),
+            settings,
+            entrance,
+            muxes,
+            marshal,
+            deferred,
+            blocker: peers.blocker,
+            progress,
+            pages,
+            genesis: genesis_digest,
+        };
 
         // Whatever ends ends all: a member that does half of its work is worse than one that is down.
         let reason = select! {
             result = delivery.run(finalized) => return result,
+            error = driver.run() => return Err(error),
             _ = archive => "the archive",
-            _ = votes => "consensus",
+            _ = &mut muxed => "the network",
             _ = broadcast => "the exchange of blocks",
             _ = frames => "the exchange of messages",
             _ = work => "the application's work",
@@ -355,18 +389,9 @@ where
 }
 
 /// The archive's types, spelled out once.
-type Consensus<E> = Deferred<E, Scheme, Glue, EngineBlock, FixedEpocher>;
 type Certificates<E> = prunable::Archive<EightCap, E, Digest, EngineFinalization>;
 type Blocks<E> = prunable::Archive<EightCap, E, Digest, <Standard<EngineBlock> as Variant>::StoredBlock>;
-type Archive<E> = Actor<
-    E,
-    Standard<EngineBlock>,
-    ConstantProvider<Scheme, Epoch>,
-    Certificates<E>,
-    Blocks<E>,
-    FixedEpocher,
-    Sequential,
->;
+type Archive<E> = Actor<E, Standard<EngineBlock>, Schemes, Certificates<E>, Blocks<E>, FixedEpocher, Sequential>;
 
 impl<E, S, R, P, B> Node<E, S, R, P, B>
 where
@@ -374,26 +399,50 @@ where
     S: Sender<PublicKey = ed25519::PublicKey>,
     R: Receiver<PublicKey = ed25519::PublicKey>,
     P: Provider<PublicKey = ed25519::PublicKey>,
-    B: Blocker<PublicKey = ed25519::PublicKey>,
+    B: Blocker<PublicKey = ed25519::PublicKey> + Sync,
 {
+    /// Starts what puts the number of the epoch in front of consensus' messages. The task ends when one of the channels does.
+    fn start_muxes(
+        context: &E,
+        votes: (S, R),
+        certificates: (S, R),
+        resolver: (S, R),
+    ) -> (Muxes<S>, GlobalSender<S>, Handle<()>) {
+        let (votes, votes_handle, elsewhere) =
+            Muxer::builder(context.child("votes_by_epoch"), votes.0, votes.1).with_backup().build();
+        let (certificates, certificates_handle, global) =
+            Muxer::builder(context.child("certificates_by_epoch"), certificates.0, certificates.1)
+                .with_global_sender()
+                .build();
+        let (resolver, resolver_handle) = Muxer::new(context.child("resolver_by_epoch"), resolver.0, resolver.1);
+        let muxed = context.child("by_epoch").spawn(move |_| async move {
+            select! {
+                _ = votes.start() => {},
+                _ = certificates.start() => {},
+                _ = resolver.start() => {},
+            }
+        });
+        let muxes =
+            Muxes { votes: votes_handle, certificates: certificates_handle, resolver: resolver_handle, elsewhere };
+        (muxes, global, muxed)
+    }
+
     /// Starts both directions of the application's messages. The task ends when one of them does.
     fn start_messages(
         context: &E,
         (sender, receiver): (S, R),
         outgoing: mpsc::Receiver<Outgoing>,
-        members: &Members,
         settings: &Settings,
         app: Arc<dyn Application>,
     ) -> Handle<()> {
-        let (ours, theirs) = (members.ours.clone(), members.theirs.clone());
         let frame_bytes = frame_bytes_max(settings.bounds.message_bytes);
         // A little below the quota, so that no frame is lost to it.
         let pause = Duration::from_secs(1) / settings.bounds.messages_per_second * 5 / 4;
         context.child("messages").spawn(move |context| async move {
-            let incoming = context.child("incoming").spawn(move |_| receive_frames(receiver, theirs, app));
+            let incoming = context.child("incoming").spawn(move |_| receive_frames(receiver, app));
             let outgoing = context
                 .child("outgoing")
-                .spawn(move |context| send_frames(context, outgoing, sender, ours, frame_bytes, pause));
+                .spawn(move |context| send_frames(context, outgoing, sender, frame_bytes, pause));
             select! {
                 _ = incoming => {},
                 _ = outgoing => {},
@@ -420,15 +469,20 @@ where
         })
     }
 
-    /// Reads the own votes, and the certificates beside them, as consensus will.
+    /// Reads the own votes of an epoch, and the certificates beside them, as consensus will.
     ///
     /// # Panics
     /// If the journal is damaged: there is no safe way on.
-    async fn read_votes(context: &E, scheme: &Scheme, memory: &Memory, settings: &Settings, pages: &CacheRef) {
+    async fn read_votes(context: &E, epoch: u64, memory: &Memory, settings: &Settings, pages: &CacheRef) {
+        let partition = votes_partition(&settings.storage_prefix, epoch);
+        // Opening it would make it, and an epoch that this member has not been in has none.
+        if context.scan(&partition).await.is_ok_and(|blobs| blobs.is_empty()) {
+            return;
+        }
         let config = variable::Config {
-            partition: format!("{}{VOTES_PARTITION}", settings.storage_prefix),
+            partition,
             compression: None,
-            codec_config: scheme.certificate_codec_config(),
+            codec_config: MEMBERS_MAX,
             page_cache: pages.clone(),
             write_buffer: WRITE_BUFFER,
         };
@@ -448,12 +502,12 @@ where
     fn start_muster(
         context: &E,
         (sender, receiver): (S, R),
-        certificates: S,
-        scheme: &Scheme,
+        certificates: GlobalSender<S>,
+        schemes: &Schemes,
         memory: &Memory,
         settings: &Settings,
         app: &Arc<dyn Application>,
-    ) -> (Handle<Option<String>>, Option<oneshot::Receiver<u64>>) {
+    ) -> (Handle<Option<String>>, Option<oneshot::Receiver<Round>>) {
         let (lost, wanted) = if settings.votes.are_lost() {
             let (safe, wanted) = oneshot::channel();
             (Some(LostVotes { may_be_new: matches!(settings.votes, Votes::Unknown(_)), safe }), Some(wanted))
@@ -464,12 +518,11 @@ where
         let exchange = Exchange {
             sender,
             certificates,
-            scheme: scheme.clone(),
+            schemes: schemes.clone(),
             memory: memory.clone(),
-            members: settings.members.len(),
             voting: Box::new(move |state| app.voting(state)),
             answered: BTreeMap::new(),
-            abstains_to: None,
+            abstains: false,
         };
         (context.child("views").spawn(move |context| exchange.run(context, receiver, lost)), wanted)
     }
@@ -477,18 +530,20 @@ where
     /// Waits until the application has the state below a block from which on this member may take part.
     async fn rejoin(
         app: &dyn Application,
-        safe: oneshot::Receiver<u64>,
+        safe: oneshot::Receiver<Round>,
         signals: &Signals,
     ) -> Result<Certificate, OrderError> {
-        let view = safe.await.map_err(|_| OrderError::Stopped("the exchange of views ended".into()))?;
-        info!(view, "this member takes part again from this view on, once it has the state there");
-        app.rejoin(view);
+        let round = safe.await.map_err(|_| OrderError::Stopped("the exchange of views ended".into()))?;
+        let Round { epoch, view } = round;
+        info!(epoch, view, "this member takes part again from this view on, once it has the state there");
+        app.rejoin(round);
         loop {
             let certificate = signals.floor.next().await;
-            if certificate.view >= view {
+            if (Round { epoch: certificate.epoch, view: certificate.view }) >= round {
                 return Ok(certificate);
             }
-            warn!(found = certificate.view, needed = view, "a floor in views in which this member may have voted");
+            let Certificate { epoch, view, .. } = certificate;
+            warn!(epoch, view, needed = ?round, "a floor in views in which this member may have voted");
         }
     }
 
@@ -519,14 +574,13 @@ where
     /// If they are damaged: there is no safe way on.
     async fn open_archive(
         context: &E,
-        scheme: &Scheme,
+        schemes: Schemes,
         genesis: Digested<EngineBlock>,
         settings: &Settings,
         pages: &CacheRef,
     ) -> (Archive<E>, Marshal, marshal::core::Floor) {
         let bound = BlockBound(settings.bounds.block_bytes);
-        let certificates =
-            archive_config(&settings.storage_prefix, "certificates", scheme.certificate_codec_config(), pages);
+        let certificates = archive_config(&settings.storage_prefix, "certificates", MEMBERS_MAX, pages);
         let certificates = prunable::Archive::init(context.child("certificates"), certificates)
             .await
             .unwrap_or_else(|e| panic!("the archive of certificates is damaged: {e}"));
@@ -537,8 +591,8 @@ where
         .await
         .unwrap_or_else(|e| panic!("the archive of blocks is damaged: {e}"));
         let config = marshal::Config {
-            provider: ConstantProvider::new(scheme.clone()),
-            epocher: FixedEpocher::new(EPOCH_BLOCKS),
+            provider: schemes,
+            epocher: Lengths::new(settings.epoch_blocks).epocher(),
             start: Start::Genesis(genesis),
             partition_prefix: format!("{}{MARSHAL_PARTITION}", settings.storage_prefix),
             mailbox_size: MAILBOX,
@@ -555,59 +609,7 @@ where
         };
         Actor::init(context.child("marshal"), certificates, blocks, config).await
     }
-
-    /// How consensus runs.
-    fn consensus(
-        scheme: Scheme,
-        deferred: Consensus<E>,
-        reporter: Witness<Consensus<E>>,
-        blocker: B,
-        floor: Floor<Scheme, Digest>,
-        settings: &Settings,
-        pages: CacheRef,
-    ) -> ConsensusConfig<E, B> {
-        let timeouts = &settings.timeouts;
-        simplex::Config {
-            scheme,
-            elector: RoundRobin::default(),
-            blocker,
-            automaton: deferred.clone(),
-            relay: deferred,
-            reporter,
-            // The engine shows what contradicts a vote that it has counted already only if it keeps that.
-            track_historical_votes: true,
-            strategy: Sequential,
-            partition: format!("{}{VOTES_PARTITION}", settings.storage_prefix),
-            mailbox_size: MAILBOX,
-            epoch: EPOCH,
-            floor,
-            replay_buffer: REPLAY_BUFFER,
-            write_buffer: WRITE_BUFFER,
-            page_cache: pages,
-            leader_timeout: timeouts.leader,
-            certification_timeout: timeouts.certification,
-            timeout_retry: timeouts.retry,
-            view_retention: RETAINED_VIEWS,
-            skip: SkipPolicy::Enabled { timeout: timeouts.skip, budget: SkipBudget::Participants },
-            fetch_timeout: fetch_timeout(settings),
-            fetch_retry_delay: FETCH_RETRY,
-            // Whoever builds the next block needs this one. The others fetch what they missed: sending it to all of them
-            // unasked would multiply the traffic by the number of members just when the network is slow.
-            forward: ForwardPolicy::SilentLeader,
-        }
-    }
 }
-
-type ConsensusConfig<E, B> = simplex::Config<
-    Scheme,
-    RoundRobin<Blake3>,
-    B,
-    Digest,
-    Consensus<E>,
-    Consensus<E>,
-    Witness<Consensus<E>>,
-    Sequential,
->;
 
 fn archive_config<C>(prefix: &str, name: &str, codec_config: C, pages: &CacheRef) -> prunable::Config<EightCap, C> {
     prunable::Config {
@@ -625,6 +627,6 @@ fn archive_config<C>(prefix: &str, name: &str, codec_config: C, pages: &CacheRef
     }
 }
 
-fn fetch_timeout(settings: &Settings) -> NonZeroDuration {
+pub(crate) fn fetch_timeout(settings: &Settings) -> NonZeroDuration {
     NonZeroDuration::new(settings.timeouts.fetch).expect("settings were checked")
 }

@@ -16,14 +16,16 @@ use commonware_stream::sake::{self, Sake};
 use commonware_utils::ordered::Map;
 use commonware_utils::{NZU32, NZUsize};
 use pleach_types::vote::order_namespace;
+use pleach_types::{Committee, Member};
 use tokio::sync::oneshot;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::Application;
 use crate::block::{engine_key, engine_public_key};
-use crate::config::{Config, OrderError};
+use crate::config::{Config, MemberAddress, OrderError};
+use crate::epochs::Lengths;
 use crate::folder::{self, FolderLock, journals};
-use crate::node::{CHANNELS, Channels, Link, Peers, introduce, max_message_size, quota, start_linked};
+use crate::node::{CHANNELS, Channels, Link, Peers, Track, introduce, max_message_size, quota, start_linked};
 
 /// Threads that may block at a time: on the disk, or in the application.
 const BLOCKING_THREADS: usize = 64;
@@ -84,10 +86,13 @@ impl Drop for Ending {
 /// # Errors
 /// Any [`OrderError`] but [`OrderError::Stopped`].
 pub fn run(mut config: Config, app: Arc<dyn Application>) -> Result<Running, OrderError> {
-    config.check()?;
+    let epoch = Lengths::new(config.settings.epoch_blocks).of(app.height() + 1);
+    let unknown = || OrderError::Stopped(format!("the application does not know the members of epoch {epoch}"));
+    let members = app.committee(epoch).ok_or_else(unknown)?;
+    config.check(&members)?;
     // The lock first: two processes with one configuration should be told about the folder.
     let member = format!("member {} of cluster {}", config.settings.secret.public(), config.settings.genesis_digest);
-    let (lock, votes) = folder::lock(&config.data, &member, config.settings.members.len() == 1)?;
+    let (lock, votes) = folder::lock(&config.data, &member, members.members().len() == 1)?;
     config.settings.votes = votes;
     probe(&config)?;
 
@@ -199,16 +204,30 @@ fn connect(
     context: &runtime::Context,
     config: &Config,
 ) -> (Channels<Sender, Receiver>, Peers<lookup::Oracle<Key>, lookup::Oracle<Key>>) {
-    let (mut network, mut oracle) = lookup::Network::new(context.child("network"), network_config(config));
-    let addresses =
-        config.addresses.iter().filter_map(|member| Some((engine_public_key(&member.key)?, member.address.into())));
-    let _ = oracle.track(0, Map::from_iter_dedup(addresses));
+    let (mut network, oracle) = lookup::Network::new(context.child("network"), network_config(config));
+    let track = Track(Arc::new({
+        let (oracle, known) = (oracle.clone(), config.addresses.clone());
+        move |epoch, members| track(&oracle, &known, epoch, members)
+    }));
     let quota = quota(&config.settings.bounds);
     let [votes, certificates, resolver, backfill, blocks, messages, views] =
         CHANNELS.map(|channel| network.register(channel, quota));
     network.start();
     let channels = Channels { votes, certificates, resolver, backfill, blocks, messages, views };
-    (channels, Peers { provider: oracle.clone(), blocker: oracle })
+    (channels, Peers { provider: oracle.clone(), blocker: oracle, track })
+}
+
+/// Makes the members of an epoch known to the network: where the configuration says that they are, or where they say.
+fn track(oracle: &lookup::Oracle<Key>, known: &[MemberAddress], epoch: u64, members: &Committee) {
+    let address = |member: &Member| {
+        let known = known.iter().find(|of| of.key == member.public_key).map(|of| of.address);
+        let address = known.or_else(|| member.address.parse().ok());
+        if address.is_none() {
+            warn!(member = %member.name, address = member.address, "a member without an address of a peer-to-peer port");
+        }
+        Some((engine_public_key(&member.public_key)?, address?.into()))
+    };
+    let _ = oracle.clone().track(epoch, Map::from_iter_dedup(members.members().iter().filter_map(address)));
 }
 
 type Handshake = Cups<Sake<ed25519::PrivateKey>, ChaCha20Poly1305>;
@@ -222,7 +241,7 @@ fn network_config(config: &Config) -> lookup::Config<Handshake> {
         max_handshake_age: Duration::from_secs(10),
         version: sake::Version::V1,
     };
-    let members = NonZeroUsize::new(settings.members.len()).unwrap_or(NonZeroUsize::MIN);
+    let members = NonZeroUsize::new(settings.members_max).unwrap_or(NonZeroUsize::MIN);
     lookup::Config {
         handshake: Cups::new(sake, cups::Version::V1),
         namespace: order_namespace(&settings.genesis_digest),
@@ -231,7 +250,7 @@ fn network_config(config: &Config) -> lookup::Config<Handshake> {
         allow_private_ips: true,
         allow_dns: false,
         bypass_ip_check: false,
-        max_message_size: max_message_size(settings.members.len(), &settings.bounds),
+        max_message_size: max_message_size(settings.members_max, &settings.bounds),
         max_peers_per_set: members,
         mailbox_size: NZUsize!(1_024),
         send_batch_size: NZUsize!(8),
@@ -244,8 +263,8 @@ fn network_config(config: &Config) -> lookup::Config<Handshake> {
         allowed_handshake_rate_per_subnet: Quota::per_second(NZU32!(512)),
         ping_frequency: Duration::from_secs(5),
         dial_frequency: DIAL,
-        // One epoch, one set: mailboxes are sized by it.
-        tracked_peer_sets: NZUsize!(1),
+        // This epoch's and the next one's: mailboxes are sized by it.
+        tracked_peer_sets: NZUsize!(2),
         block_duration: SHUT_OUT,
     }
 }

@@ -33,14 +33,27 @@ pub struct Scheme {
 }
 
 impl Scheme {
-    /// The scheme of the member with this key; `None` if it is no member.
-    pub(crate) fn signer(
-        namespace: &[u8],
-        members: Set<PublicKey>,
-        secret: PrivateKey,
-        guard: Arc<Guard>,
-    ) -> Option<Self> {
-        Some(Self { generic: Generic::signer(namespace, members, secret)?, guard })
+    /// The scheme of these members, with which the owner of the key signs if it is one of them.
+    pub(crate) fn new(namespace: &[u8], members: Set<PublicKey>, secret: PrivateKey, guard: Arc<Guard>) -> Self {
+        let generic = Generic::signer(namespace, members.clone(), secret);
+        Self { generic: generic.unwrap_or_else(|| Generic::verifier(namespace, members)), guard }
+    }
+
+    /// Whether the owner of the key is one of the members.
+    pub(crate) fn is_member(&self) -> bool {
+        self.generic.signer_index().is_some()
+    }
+
+    /// How many members there are.
+    pub(crate) fn members(&self) -> usize {
+        self.generic.participants.len()
+    }
+
+    /// The members but for the owner of the key.
+    pub(crate) fn others(&self) -> Vec<PublicKey> {
+        let own = self.generic.signer_index().map(|index| index.get() as usize);
+        let others = self.generic.participants.iter().enumerate().filter(|(place, _)| Some(*place) != own);
+        others.map(|(_, key)| key.clone()).collect()
     }
 }
 

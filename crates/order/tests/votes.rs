@@ -23,6 +23,12 @@ use rand::{Rng as _, SeedableRng as _};
 
 /// Runs in CI.
 const RUNS: u64 = 12;
+/// Blocks of an epoch, by seed: most runs go through several, some stay in one.
+const EPOCHS: [u32; 3] = [16, 23, 1_024];
+
+fn epoch_blocks(seed: u64) -> u32 {
+    EPOCHS[seed as usize % EPOCHS.len()]
+}
 
 /// Runs a scenario with as many seeds as `PLEACH_RUNS` says, or with the one of `PLEACH_SEED`.
 fn for_runs(scenario: impl Fn(u64)) {
@@ -37,45 +43,44 @@ fn for_runs(scenario: impl Fn(u64)) {
     }
 }
 
-/// A vote in our form, with its view and its sender.
-fn ours(from: &commonware_cryptography::ed25519::PublicKey, bytes: &Bytes) -> Option<(PublicKey, u64, Vote)> {
+/// A vote in our form, with its round and its sender. It comes behind the number of its epoch.
+fn ours(from: &commonware_cryptography::ed25519::PublicKey, bytes: &Bytes) -> Option<(PublicKey, Round, Vote)> {
     let proposal = |of: &commonware_consensus::simplex::types::Proposal<Digest>| {
         let block = Hash(of.payload.as_ref().try_into().expect("32 bytes"));
         Proposal { parent_view: of.parent.get(), block }
     };
-    let vote = EngineVote::<Scheme, Digest>::decode(bytes.clone()).ok()?;
-    let (view, ballot, attestation) = match &vote {
-        EngineVote::Notarize(of) => {
-            (of.proposal.round.view(), Ballot::Notarize(proposal(&of.proposal)), &of.attestation)
-        }
-        EngineVote::Nullify(of) => (of.round.view(), Ballot::Nullify, &of.attestation),
-        EngineVote::Finalize(of) => {
-            (of.proposal.round.view(), Ballot::Finalize(proposal(&of.proposal)), &of.attestation)
-        }
+    let (epoch, bytes) = commonware_p2p::utils::mux::parse(bytes.clone().into()).ok()?;
+    let vote = EngineVote::<Scheme, Digest>::decode(bytes).ok()?;
+    let (round, ballot, attestation) = match &vote {
+        EngineVote::Notarize(of) => (of.proposal.round, Ballot::Notarize(proposal(&of.proposal)), &of.attestation),
+        EngineVote::Nullify(of) => (of.round, Ballot::Nullify, &of.attestation),
+        EngineVote::Finalize(of) => (of.proposal.round, Ballot::Finalize(proposal(&of.proposal)), &of.attestation),
     };
+    let round = Round { epoch: round.epoch().get(), view: round.view().get() };
+    assert_eq!(round.epoch, epoch, "what is sent with an epoch is of that epoch");
     let signature = Signature(attestation.signature.get()?.as_ref().try_into().ok()?);
-    Some((PublicKey(from.as_ref().try_into().ok()?), view.get(), Vote { ballot, signature }))
+    Some((PublicKey(from.as_ref().try_into().ok()?), round, Vote { ballot, signature }))
 }
 
 /// Gives all pairs of votes of one member and view to the judge. Returns how many votes there were.
 fn judge_all(heard: &Heard, genesis: &Genesis) -> usize {
-    let mut votes: BTreeMap<(PublicKey, u64), Vec<Vote>> = BTreeMap::new();
+    let mut votes: BTreeMap<(PublicKey, Round), Vec<Vote>> = BTreeMap::new();
     for (from, bytes) in heard.lock().unwrap().iter() {
-        let (voter, view, vote) = ours(from, bytes).expect("honest members send votes");
-        let of = votes.entry((voter, view)).or_default();
+        let (voter, round, vote) = ours(from, bytes).expect("honest members send votes");
+        let of = votes.entry((voter, round)).or_default();
         if !of.contains(&vote) {
             of.push(vote);
         }
     }
     let digest = genesis.digest();
-    for ((voter, view), votes) in &votes {
-        let round = Round { epoch: 0, view: *view };
+    for ((voter, round), votes) in &votes {
+        let round = *round;
         for (at, one) in votes.iter().enumerate() {
             assert!(one.is_by(voter, &digest, round), "{voter} sent a vote that is not its own");
             for other in &votes[at + 1..] {
                 let evidence = Evidence::of_votes(digest, *voter, round, *one, *other);
                 let verdict = evidence.judge(&digest, None);
-                assert!(verdict.is_err(), "{voter} is convicted in view {view}: {one:?} and {other:?}");
+                assert!(verdict.is_err(), "{voter} is convicted in {round:?}: {one:?} and {other:?}");
             }
         }
     }
@@ -91,7 +96,8 @@ fn a_member_whose_disk_is_put_back_never_contradicts_itself() {
             let mut rng = StdRng::seed_from_u64(seed);
             let idle = Duration::from_millis(rng.random_range(0..200));
             let weather = link(rng.random_range(2..30), rng.random_range(0..10), rng.random_range(0..15));
-            let mut cluster = Cluster::new(context.child("cluster"), 4, weather, timeouts(idle)).await;
+            let blocks = epoch_blocks(seed);
+            let mut cluster = Cluster::with_epochs(context.child("cluster"), blocks, weather, timeouts(idle)).await;
             cluster.start_all().await;
             cluster.reach(2).await;
             for turn in 0..3 {
@@ -136,8 +142,8 @@ fn members_that_lose_power_together_never_contradict_themselves() {
         let (first, second) = (rng.random_range(300..3_000), rng.random_range(300..3_000));
         let run = |cluster_for: u64, heard: Option<Heard>| {
             move |context: common::cluster::Context| async move {
-                let mut cluster =
-                    Cluster::new(context.child("cluster"), 4, link(20, 10, 10), timeouts(Duration::ZERO)).await;
+                let (blocks, idle) = (epoch_blocks(seed), timeouts(Duration::ZERO));
+                let mut cluster = Cluster::with_epochs(context.child("cluster"), blocks, link(20, 10, 10), idle).await;
                 cluster.heard = heard.unwrap_or_default();
                 cluster.start_all().await;
                 context.sleep(Duration::from_millis(cluster_for)).await;

@@ -10,7 +10,9 @@ use commonware_runtime::{Clock as _, Handle, Storage as _, Supervisor as _, dete
 use commonware_utils::{NZUsize, Probability};
 use pleach_client::{Client, Config, Error};
 use pleach_node::{Node, resume, settings};
-use pleach_order::engine::{CHANNELS, Channels, PARTITIONS, Peers, engine_public_key, max_message_size, quota, start};
+use pleach_order::engine::{
+    CHANNELS, Channels, Peers, Track, engine_public_key, max_message_size, partitions, quota, start,
+};
 use pleach_order::{Bounds, OrderError, Voted, Votes};
 use pleach_store::{Options, StorageBackend as _, Store};
 use pleach_types::execution::Executor;
@@ -182,8 +184,12 @@ impl Cluster {
         }
         settings.check().expect("settings are consistent");
         let channels = self.channels(member).await;
-        let peers: Peers<Manager<_, Context>, Control<_, Context>> =
-            Peers { provider: self.oracle.manager(), blocker: self.oracle.control(self.key(member)) };
+        let peers: Peers<Manager<_, Context>, Control<_, Context>> = Peers {
+            provider: self.oracle.manager(),
+            blocker: self.oracle.control(self.key(member)),
+            // All members are known to the network from the start.
+            track: Track(Arc::new(|_, _| ())),
+        };
         let context = self.context.child("member").with_attribute("n", member);
         let observer = Observer::new(member, node.clone(), self.ledger.clone(), self.conduct[member]);
         self.handles[member] = Some(start(context, channels, peers, settings, Arc::new(observer)));
@@ -241,14 +247,15 @@ impl Cluster {
         format!("node{member}-{}-", self.lives[member])
     }
 
-    /// Bytes of the files of a member that is down, one figure for each of [`PARTITIONS`] in that order, and those of its
-    /// store.
+    /// Bytes of the files of a member that is down and in its first epoch, one figure for each of [`partitions`] in that
+    /// order, and those of its store.
     ///
     /// # Panics
     /// If one of them is not there, or the member runs: it has them open.
-    pub async fn bytes_on_disk(&self, member: usize) -> ([u64; PARTITIONS.len()], u64) {
-        let mut bytes = [0; PARTITIONS.len()];
-        for (name, bytes) in PARTITIONS.iter().zip(&mut bytes) {
+    pub async fn bytes_on_disk(&self, member: usize) -> (Vec<u64>, u64) {
+        let partitions = partitions(0..=0);
+        let mut bytes = vec![0; partitions.len()];
+        for (name, bytes) in partitions.iter().zip(&mut bytes) {
             let partition = format!("{}{name}", self.storage_prefix(member));
             let files = self.context.scan(&partition).await.unwrap_or_else(|e| panic!("{partition}: {e}"));
             for file in files {

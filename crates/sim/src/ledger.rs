@@ -16,9 +16,10 @@ use pleach_state::{BlockFault, prepare_block};
 use pleach_types::api::Voting;
 use pleach_types::certificate::CertificateError;
 use pleach_types::hash::Domain;
+use pleach_types::vote::Round;
 use pleach_types::{
-    Block, BlockResult, Certificate, Decode as _, Encode as _, Genesis, Hash, Height, Identity, PublicKey, Receipt,
-    Request,
+    Block, BlockResult, Certificate, Committee, Decode as _, Encode as _, Genesis, Hash, Height, Identity, PublicKey,
+    Receipt, Request,
 };
 use pleach_verify::TrustAnchor;
 use thiserror::Error;
@@ -522,6 +523,10 @@ impl Application for Observer {
         self.ledger.record(Account { member: self.member, block, certificate, result, receipts });
     }
 
+    fn committee(&self, epoch: u64) -> Option<Committee> {
+        self.node.committee(epoch)
+    }
+
     fn replayed(&self) {
         self.node.replayed();
     }
@@ -531,8 +536,8 @@ impl Application for Observer {
         self.drip(now);
     }
 
-    fn rejoin(&self, view: u64) {
-        self.node.rejoin(view);
+    fn rejoin(&self, round: Round) {
+        self.node.rejoin(round);
     }
 
     fn voting(&self, state: Voting) {

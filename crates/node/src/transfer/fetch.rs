@@ -12,7 +12,8 @@ use pleach_state::{State, warm_code};
 use pleach_store::{Arrival, StagedChunk, Staging, Target, WindowEntry};
 use pleach_tree::{FrameNode, Path, Prefix, VerifiedProof};
 use pleach_types::history::Peaks;
-use pleach_types::{Encode, Genesis, Hash, Height, PublicKey};
+use pleach_types::vote::Round;
+use pleach_types::{Certificate, Encode, Genesis, Hash, Height, PublicKey};
 use pleach_verify::state::Offer;
 use pleach_verify::{records, state};
 use tracing::{info, warn};
@@ -42,7 +43,7 @@ pub(crate) struct Fetch {
     /// Taken by whoever works, one at a time.
     job: Mutex<Job>,
     /// The least view of a certificate to go on from: set if this member's votes are lost.
-    rejoin: Mutex<Option<u64>>,
+    rejoin: Mutex<Option<Round>>,
     /// Bytes of the items that have come and items that are left, while a transfer is going on.
     progress: Mutex<Option<(u64, usize)>>,
     /// Items that others sent and that were not what is certified.
@@ -84,9 +85,9 @@ impl Fetch {
         offers.take().into_iter().chain(parts.take())
     }
 
-    /// The votes of this member are lost: it needs a state below a certificate of this view or a later one.
-    pub(crate) fn rejoin(&self, view: u64) {
-        *lock(&self.rejoin) = Some(view);
+    /// The votes of this member are lost: it needs a state below a certificate of this round or a later one.
+    pub(crate) fn rejoin(&self, round: Round) {
+        *lock(&self.rejoin) = Some(round);
     }
 
     /// Whether a transfer is going on, and how far it is: bytes so far and items still to come.
@@ -154,7 +155,10 @@ impl Node {
             let _ = network.broadcast(Message::Ask(Ask::Offer).encode().into());
         }
         let wanted = |target: &Offer| match rejoin {
-            Some(view) => target.certificate.view >= view && target.result.height >= height,
+            Some(round) => {
+                let Certificate { epoch, view, .. } = target.certificate;
+                Round { epoch, view } >= round && target.result.height >= height
+            }
             // Others keep the blocks of that many heights for those that lag.
             None => target.result.height > height.saturating_add(self.keep),
         };

@@ -37,7 +37,7 @@ impl Data {
     }
 
     fn votes(&self) -> PathBuf {
-        self.journals().join(VOTES_PARTITION)
+        self.journals().join(format!("{VOTES_PARTITION}0"))
     }
 
     /// Names and contents of everything in it.
@@ -185,7 +185,7 @@ fn what_is_not_known_to_be_this_members_is_out_of_the_engines_way() {
     fs::remove_file(data.journals().join(MARK)).unwrap();
     fs::write(data.journals().join(".hold"), b"").unwrap();
     drop(data.start());
-    let aside = data.journals().join(SET_ASIDE).join(VOTES_PARTITION);
+    let aside = data.journals().join(SET_ASIDE).join(format!("{VOTES_PARTITION}0"));
     assert_eq!(fs::read_dir(aside).unwrap().count(), 1);
     assert_eq!(fs::read_dir(data.votes()).unwrap().count(), 0);
     assert!(data.journals().join(".hold").exists());

@@ -11,11 +11,16 @@ use commonware_runtime::{
     Blob as _, Clock as _, Handle, ReadOptions, Storage as _, Supervisor as _, WriteOptions, deterministic,
 };
 use commonware_utils::{NZUsize, Probability};
-use pleach_order::engine::{CHANNELS, Channels, PARTITIONS, Peers, engine_public_key, max_message_size, quota, start};
+use pleach_order::engine::{
+    CHANNELS, Channels, Peers, Track, engine_public_key, max_message_size, partitions, quota, start,
+};
 use pleach_order::{Bounds, OrderError, Timeouts};
 use pleach_types::{Genesis, Limits};
 
 use super::{Chain, Fault, genesis, secret, settings};
+
+/// Epochs that a run gets to, at most.
+const EPOCHS: u64 = 32;
 
 pub type Context = deterministic::Context;
 pub type Net = Oracle<ed25519::PublicKey, Context>;
@@ -68,6 +73,18 @@ pub fn key(n: usize) -> ed25519::PublicKey {
 
 impl Cluster {
     pub async fn new(context: Context, count: usize, link: Link, timeouts: Timeouts) -> Self {
+        Self::of(context, genesis(count), link, timeouts).await
+    }
+
+    /// A cluster whose epochs have so many blocks.
+    pub async fn with_epochs(context: Context, blocks: u32, link: Link, timeouts: Timeouts) -> Self {
+        let mut genesis = genesis(4);
+        genesis.governance.epoch_blocks = blocks;
+        Self::of(context, genesis, link, timeouts).await
+    }
+
+    async fn of(context: Context, genesis: Genesis, link: Link, timeouts: Timeouts) -> Self {
+        let count = genesis.members.len();
         let config = simulated::Config {
             max_size: max_message_size(count, &Bounds::of(&Limits::default())),
             max_peers_per_set: NZUsize!(16),
@@ -82,7 +99,6 @@ impl Cluster {
                 oracle.add_link(key(from), key(to), link.clone()).await.unwrap();
             }
         }
-        let genesis = genesis(count);
         let chains = (0..count).map(|_| Chain::new(&genesis)).collect();
         let handles = (0..count).map(|_| None).collect();
         Self { context, oracle, genesis, timeouts, chains, heard: Heard::default(), handles }
@@ -95,8 +111,11 @@ impl Cluster {
     pub async fn start_faulty(&mut self, n: usize, fault: Fault) {
         self.chains[n] = Chain::faulty(&self.genesis, fault);
         let channels = self.channels(n).await;
-        let peers: Peers<Manager<_, Context>, Control<_, Context>> =
-            Peers { provider: self.oracle.manager(), blocker: self.oracle.control(key(n)) };
+        let peers: Peers<Manager<_, Context>, Control<_, Context>> = Peers {
+            provider: self.oracle.manager(),
+            blocker: self.oracle.control(key(n)),
+            track: Track(Arc::new(|_, _| ())),
+        };
         let context = self.context.child("member").with_attribute("n", n);
         let settings = settings(&self.genesis, n, self.timeouts);
         self.handles[n] = Some(start(context, channels, peers, settings, self.chains[n].clone()));
@@ -131,7 +150,7 @@ impl Cluster {
     /// The files of a member that is down.
     pub async fn files(&self, n: usize) -> Files {
         let mut files = Files::new();
-        for partition in PARTITIONS.map(|name| format!("node{n}-{name}")) {
+        for partition in partitions(0..=EPOCHS).into_iter().map(|name| format!("node{n}-{name}")) {
             for name in self.context.scan(&partition).await.unwrap_or_default() {
                 let (blob, length) = self.context.open(&partition, &name).await.unwrap();
                 let content = blob.read_at(0, length as usize, ReadOptions::DONT_CACHE).await.unwrap();
@@ -143,7 +162,7 @@ impl Cluster {
 
     /// Puts the files of a member that is down back.
     pub async fn put_back(&self, n: usize, files: &Files) {
-        for partition in PARTITIONS.map(|name| format!("node{n}-{name}")) {
+        for partition in partitions(0..=EPOCHS).into_iter().map(|name| format!("node{n}-{name}")) {
             let _ = self.context.remove(&partition, None).await;
         }
         for (partition, name, content) in files {

@@ -11,7 +11,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use pleach_order::{Application, Bounds, Network, Proposal, Settings, Timeouts, Votes};
 use pleach_types::hash::Domain;
-use pleach_types::{Block, BlockResult, Certificate, Encode as _, Genesis, Hash, Height, Member, PublicKey, SecretKey};
+use pleach_types::vote::Round;
+use pleach_types::{
+    Block, BlockResult, Certificate, Committee, Encode as _, Genesis, Hash, Height, Member, PublicKey, SecretKey,
+};
 
 /// A genesis with `count` members.
 pub fn genesis(count: usize) -> Genesis {
@@ -31,7 +34,8 @@ pub fn secret(n: usize) -> SecretKey {
 pub fn settings(genesis: &Genesis, n: usize, timeouts: Timeouts) -> Settings {
     Settings {
         secret: secret(n),
-        members: genesis.members.iter().map(|member| member.public_key).collect(),
+        epoch_blocks: genesis.governance.epoch_blocks,
+        members_max: genesis.members.len(),
         genesis_digest: genesis.digest(),
         genesis: Block::genesis(genesis),
         timeouts,
@@ -82,8 +86,8 @@ struct State {
     executed: BTreeMap<Hash, (Height, Hash)>,
     finalized: Vec<Final>,
     received: Vec<(PublicKey, Bytes)>,
-    /// From which view on it may vote, if its votes are lost and that is known.
-    rejoins: Option<u64>,
+    /// From which round on it may vote, if its votes are lost and that is known.
+    rejoins: Option<Round>,
     /// Blocks whose execution `verify` or `propose` had to catch up with.
     caught_up: usize,
 }
@@ -151,7 +155,7 @@ impl Chain {
         self.state.lock().unwrap().received.clone()
     }
 
-    pub fn rejoins(&self) -> Option<u64> {
+    pub fn rejoins(&self) -> Option<Round> {
         self.state.lock().unwrap().rejoins
     }
 
@@ -168,6 +172,10 @@ impl Chain {
 impl Application for Chain {
     fn start(&self, network: Network) {
         assert!(self.state.lock().unwrap().network.replace(network).is_none(), "started once");
+    }
+
+    fn committee(&self, _: u64) -> Option<Committee> {
+        Some(self.genesis.committee().unwrap())
     }
 
     fn knows(&self, block: &Hash) -> bool {
@@ -204,7 +212,10 @@ impl Application for Chain {
         let mut state = self.state.lock().unwrap();
         assert_eq!(block.header.height, state.finalized.len() as u64 + 1, "in order, each height once");
         state.execute(&block, self.fault);
+        let epoch = block.header.height / u64::from(self.genesis.governance.epoch_blocks);
+        assert_eq!(block.header.context.epoch, epoch, "the epoch of height {}", block.header.height);
         if let Some(certificate) = &certificate {
+            assert_eq!(certificate.epoch, epoch, "the epoch of the certificate of height {}", block.header.height);
             certificate.verify(&self.genesis.digest(), &self.genesis.committee().unwrap()).unwrap();
             assert_eq!(certificate.block, block.digest());
         }
@@ -213,8 +224,8 @@ impl Application for Chain {
         state.finalized.push(Final { block, certificate, root });
     }
 
-    fn rejoin(&self, view: u64) {
-        self.state.lock().unwrap().rejoins = Some(view);
+    fn rejoin(&self, round: Round) {
+        self.state.lock().unwrap().rejoins = Some(round);
     }
 
     fn received(&self, from: PublicKey, message: Bytes) {

@@ -1,0 +1,426 @@
+//! One consensus engine after another: each for an epoch, with the members of that epoch.
+//!
+//! Epoch `e` holds the heights `e * n` to `(e + 1) * n - 1`, where `n` is [`crate::Settings::epoch_blocks`]. Its length is
+//! fixed: an end that followed from what blocks decide would be an end that a member which has not executed them cannot see,
+//! and it would answer "no" to a block that the others finalize.
+//!
+//! 1. The leaders of epoch `e` build up to its last block, `L`, and propose `L` again until it is final: nothing that stands
+//!    behind `L` in epoch `e` could survive.
+//! 2. `L` is executed ([`crate::delivery`]). The application names the members of epoch `e + 1`
+//!    ([`Application::committee`](crate::Application::committee)); their scheme is made known to the archive, and their addresses to
+//!    the network, before anything of that epoch is looked at.
+//! 3. The engine of epoch `e` is ended, and that of `e + 1` started on `L`, with a journal of its own. Views begin at 1 anew; the
+//!    guard and the book of votes go on, since they count in rounds (`guard`, `book`).
+//!
+//! Votes, certificates and requests for certificates travel behind the number of their epoch. What arrives for the next epoch
+//! near the end of this one is kept: others may be there a moment earlier, and their first votes would be lost.
+//!
+//! A member that lags gets nothing more of its own epoch, since the others have left it. So whatever arrives from later epochs
+//! makes it ask for the last block of its own one. It goes on from epoch to epoch like that, because only the state after each tells
+//! the members of the next. An idle moment near the end makes it ask as well: the others may have finished without it.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use commonware_consensus::marshal::standard::Deferred;
+use commonware_consensus::simplex::config::{ForwardPolicy, SkipBudget, SkipPolicy};
+use commonware_consensus::simplex::elector::RoundRobin;
+use commonware_consensus::simplex::{self, Engine, Floor};
+use commonware_consensus::types::{Epoch, Epocher as _, FixedEpocher, Height as EngineHeight};
+use commonware_cryptography::Signer as _;
+use commonware_cryptography::blake3::{Blake3, Digest};
+use commonware_cryptography::certificate::{Provider, Scoped};
+use commonware_cryptography::ed25519;
+use commonware_macros::select;
+use commonware_p2p::utils::mux::{MuxHandle, SubReceiver, SubSender};
+use commonware_p2p::{Blocker, Message, Sender};
+use commonware_parallel::Sequential;
+use commonware_runtime::buffer::paged::CacheRef;
+use commonware_runtime::{Clock, Handle, Metrics, Spawner, Storage};
+use commonware_utils::ordered::Set;
+use commonware_utils::vec::NonEmptyVec;
+use pleach_types::{Committee, Height, PublicKey};
+use rand_core::CryptoRng;
+use tracing::{debug, info, warn};
+
+use crate::block::{EngineBlock, engine_key, engine_public_key};
+use crate::config::{OrderError, Settings};
+use crate::delivery::{Marshal, Progress};
+use crate::glue::Glue;
+use crate::guard::Guard;
+use crate::muster::{Memory, Witness};
+use crate::node::{
+    FETCH_RETRY, MAILBOX, REPLAY_BUFFER, RETAINED_VIEWS, Track, WRITE_BUFFER, fetch_timeout, votes_partition,
+};
+use crate::scheme::Scheme;
+use crate::signal::Signal;
+
+/// Blocks before the end of an epoch from which on what arrives for the next one is kept.
+const NEXT_FROM: u64 = 16;
+/// Pause before a member that makes no progress asks for the last block of its epoch.
+const STANDSTILL: Duration = Duration::from_millis(500);
+
+/// The heights of epochs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lengths(NonZeroU64);
+
+impl Lengths {
+    /// Of epochs of so many blocks, at least 2.
+    pub(crate) fn new(blocks: u32) -> Self {
+        Self(
+            NonZeroU64::new(blocks.into())
+                .map_or(NonZeroU64::MIN, |blocks| blocks.max(NonZeroU64::MIN.saturating_add(1))),
+        )
+    }
+
+    /// The same for the engine.
+    pub(crate) const fn epocher(self) -> FixedEpocher {
+        FixedEpocher::new(self.0)
+    }
+
+    /// The epoch of a height.
+    pub(crate) const fn of(self, height: Height) -> u64 {
+        height / self.0.get()
+    }
+
+    /// The height before an epoch; `None` for the first.
+    pub(crate) const fn before(self, epoch: u64) -> Option<Height> {
+        epoch.saturating_mul(self.0.get()).checked_sub(1)
+    }
+
+    /// The last height of an epoch.
+    pub(crate) fn last(self, epoch: u64) -> Height {
+        self.epocher().last(Epoch::new(epoch)).map_or(Height::MAX, EngineHeight::get)
+    }
+}
+
+/// How votes are signed and checked, by epoch. Cheap to clone: all clones are one.
+#[derive(Clone, Debug)]
+pub(crate) struct Schemes(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    namespace: Vec<u8>,
+    secret: ed25519::PrivateKey,
+    guard: Arc<Guard>,
+    known: Mutex<BTreeMap<u64, Arc<Scheme>>>,
+}
+
+/// Epochs whose schemes are kept: those whose certificates may still be asked for.
+const SCHEMES_KEPT: usize = 64;
+
+impl Schemes {
+    pub(crate) fn new(namespace: Vec<u8>, secret: ed25519::PrivateKey, guard: Arc<Guard>) -> Self {
+        Self(Arc::new(Inner { namespace, secret, guard, known: Mutex::default() }))
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Scheme>>> {
+        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the members of an epoch known.
+    pub(crate) fn enter(&self, epoch: u64, members: &Committee) {
+        let members = Set::from_iter_dedup(members.keys().filter_map(|key| engine_public_key(&key)));
+        let Inner { namespace, secret, guard, .. } = &*self.0;
+        let scheme = Scheme::new(namespace, members, secret.clone(), Arc::clone(guard));
+        let mut known = self.known();
+        known.insert(epoch, Arc::new(scheme));
+        while known.len() > SCHEMES_KEPT {
+            known.pop_first();
+        }
+    }
+
+    /// The scheme of an epoch, if its members are known.
+    pub(crate) fn of(&self, epoch: u64) -> Option<Arc<Scheme>> {
+        self.known().get(&epoch).cloned()
+    }
+
+    /// The scheme of an epoch, or else that of the newest one whose members are known: the members may be the same still.
+    pub(crate) fn guess(&self, epoch: u64) -> Option<Arc<Scheme>> {
+        self.known().range(..=epoch).next_back().map(|(_, scheme)| Arc::clone(scheme))
+    }
+
+    /// How many members the newest known epoch has.
+    pub(crate) fn members(&self) -> usize {
+        self.known().last_key_value().map_or(1, |(_, scheme)| scheme.members())
+    }
+}
+
+impl Provider for Schemes {
+    type Scope = Epoch;
+    type Scheme = Scheme;
+
+    fn scoped(&self, epoch: Epoch) -> Option<Scoped<Scheme>> {
+        let scheme = self.of(epoch.get())?;
+        // Notarizations count for members only: others have no use for blocks that are not final.
+        Some(if scheme.is_member() { Scoped::scheme(scheme) } else { Scoped::verifier(scheme) })
+    }
+}
+
+/// Where the engine of an epoch begins.
+pub(crate) type Root = Floor<Scheme, Digest>;
+
+/// The epoch that delivery has reached, and what that is announced to.
+#[derive(Clone)]
+pub(crate) struct Entrance {
+    pub(crate) lengths: Lengths,
+    pub(crate) schemes: Schemes,
+    pub(crate) memory: Memory,
+    /// Makes the members of an epoch known to the network.
+    pub(crate) track: Track,
+    /// Who this member is.
+    pub(crate) own: PublicKey,
+    entered: Arc<Entered>,
+}
+
+#[derive(Default)]
+struct Entered {
+    epoch: Signal,
+    /// Where the engine of that epoch begins, where that is known already.
+    root: Mutex<Option<(u64, Root)>>,
+}
+
+impl Entrance {
+    pub(crate) fn new(lengths: Lengths, schemes: Schemes, memory: Memory, track: Track, own: PublicKey) -> Self {
+        Self { lengths, schemes, memory, track, own, entered: Arc::default() }
+    }
+
+    /// Enters an epoch with these members. In this order: whoever learns of the epoch finds all that belongs to it.
+    pub(crate) fn enter(&self, epoch: u64, members: &Committee, root: Option<Root>) {
+        self.schemes.enter(epoch, members);
+        self.memory.enter(epoch, members.keys().collect());
+        (self.track.0)(epoch, members);
+        if let Some(root) = root {
+            *self.root() = Some((epoch, root));
+        }
+        self.entered.epoch.raise(epoch);
+    }
+
+    fn root(&self) -> MutexGuard<'_, Option<(u64, Root)>> {
+        self.entered.root.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The newest epoch that was entered.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.entered.epoch.get()
+    }
+
+    /// Where the engine of an epoch begins, if delivery has come to its beginning or to a state in it.
+    fn root_of(&self, epoch: u64) -> Option<Root> {
+        self.root().as_ref().filter(|(of, _)| *of == epoch).map(|(_, root)| root.clone())
+    }
+}
+
+/// The network channels that carry epochs.
+pub(crate) struct Muxes<S: Sender> {
+    pub(crate) votes: MuxHandle<S>,
+    pub(crate) certificates: MuxHandle<S>,
+    pub(crate) resolver: MuxHandle<S>,
+    /// Votes of epochs that are not registered.
+    pub(crate) elsewhere: commonware_utils::channel::mpsc::Receiver<(u64, Message<ed25519::PublicKey>)>,
+}
+
+type Pair<S> = (SubSender<S>, SubReceiver<ed25519::PublicKey>);
+
+/// The channels of one epoch.
+struct Lanes<S: Sender> {
+    epoch: u64,
+    votes: Pair<S>,
+    certificates: Pair<S>,
+    resolver: Pair<S>,
+}
+
+impl<S: Sender<PublicKey = ed25519::PublicKey>> Muxes<S> {
+    async fn register(&mut self, epoch: u64) -> Result<Lanes<S>, OrderError> {
+        let closed = |e| OrderError::Stopped(format!("the network cannot carry epoch {epoch}: {e}"));
+        Ok(Lanes {
+            epoch,
+            votes: self.votes.register(epoch).await.map_err(closed)?,
+            certificates: self.certificates.register(epoch).await.map_err(closed)?,
+            resolver: self.resolver.register(epoch).await.map_err(closed)?,
+        })
+    }
+}
+
+/// The engine's automaton and reporter.
+pub(crate) type Consensus<E> = Deferred<E, Scheme, Glue, EngineBlock, FixedEpocher>;
+
+/// Runs one engine after another.
+pub(crate) struct Driver<E, S: Sender, B>
+where
+    E: Spawner + Clock + Metrics + Storage + CryptoRng,
+{
+    pub(crate) context: E,
+    pub(crate) settings: Settings,
+    pub(crate) entrance: Entrance,
+    pub(crate) muxes: Muxes<S>,
+    pub(crate) marshal: Marshal,
+    pub(crate) deferred: Consensus<E>,
+    pub(crate) blocker: B,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) pages: CacheRef,
+    /// The digest of the genesis block.
+    pub(crate) genesis: Digest,
+}
+
+impl<E, S, B> Driver<E, S, B>
+where
+    E: Spawner + Clock + Metrics + Storage + CryptoRng,
+    S: Sender<PublicKey = ed25519::PublicKey>,
+    B: Blocker<PublicKey = ed25519::PublicKey> + Sync,
+{
+    /// Runs the engine of the epoch that was entered, and then those that follow, until one fails.
+    pub(crate) async fn run(mut self) -> OrderError {
+        let mut next = None;
+        loop {
+            let epoch = self.entrance.epoch();
+            match self.epoch(epoch, next).await {
+                Ok(lanes) => next = lanes,
+                Err(error) => return error,
+            }
+            // Its votes cannot be asked for any more: the guard forgets them, and the others have left the epoch long ago.
+            self.forget(epoch.checked_sub(1)).await;
+        }
+    }
+
+    /// Runs the engine of an epoch until a later one is entered. Returns the channels of the next epoch, if they were opened.
+    async fn epoch(&mut self, epoch: u64, lanes: Option<Lanes<S>>) -> Result<Option<Lanes<S>>, OrderError> {
+        let scheme = self.entrance.schemes.of(epoch).filter(|scheme| scheme.is_member());
+        let Some(scheme) = scheme else { return Err(OrderError::Removed { member: self.entrance.own, epoch }) };
+        let lanes = match lanes {
+            Some(lanes) if lanes.epoch == epoch => lanes,
+            _ => self.muxes.register(epoch).await?,
+        };
+        let root = self.root(epoch).await;
+        info!(epoch, members = scheme.members(), "taking part in the order");
+        let mut engine = self.start(epoch, (*scheme).clone(), root, lanes);
+        let (last, mut next, mut seen) = (self.entrance.lengths.last(epoch), None, 0);
+        loop {
+            let tip = self.progress.tip.get();
+            if next.is_none() && tip.saturating_add(NEXT_FROM) >= last {
+                next = Some(self.muxes.register(epoch + 1).await?);
+            }
+            let entrance = self.entrance.clone();
+            select! {
+                _ = &mut engine => return Err(OrderError::Stopped("consensus ended".into())),
+                () = entrance.entered.epoch.above(epoch) => break,
+                message = self.muxes.elsewhere.recv() => {
+                    let Some((of, (from, _))) = message else {
+                        return Err(OrderError::Stopped("the network ended".into()));
+                    };
+                    if of > epoch {
+                        self.ask(last, NonEmptyVec::new(from));
+                    }
+                },
+                // Until the next epoch is near, the end of this one comes with its blocks.
+                () = self.progress.tip.above(tip) => {},
+                () = self.context.sleep(STANDSTILL) => {
+                    if next.is_some() && std::mem::replace(&mut seen, tip) == tip {
+                        self.ask_all(epoch, last);
+                    }
+                },
+            }
+        }
+        // What it has signed is in its journal, and its last block is final: nothing of it is needed any more.
+        engine.abort();
+        let _ = engine.await;
+        Ok(next)
+    }
+
+    /// Asks for the last block of an epoch, with its certificate.
+    fn ask(&self, last: Height, of: NonEmptyVec<ed25519::PublicKey>) {
+        debug!(height = last, "others are in a later epoch: asking for the last block of this one");
+        self.marshal.hint_finalized(EngineHeight::new(last), of);
+    }
+
+    fn ask_all(&self, epoch: u64, last: Height) {
+        let others = self.entrance.schemes.of(epoch).map(|scheme| scheme.others()).unwrap_or_default();
+        if let Ok(others) = NonEmptyVec::try_from(others) {
+            self.ask(last, others);
+        }
+    }
+
+    /// Where the engine of an epoch begins: at the newest final block of the epoch that has a certificate, or at the last
+    /// block of the epoch before.
+    async fn root(&self, epoch: u64) -> Root {
+        let root = self.entrance.root_of(epoch);
+        if let Some(root @ Floor::Finalized(_)) = root {
+            return root;
+        }
+        let before = self.entrance.lengths.before(epoch);
+        let delivered = self.progress.delivered.get();
+        for height in (before.map_or(1, |before| before + 1)..=delivered).rev() {
+            match self.marshal.get_finalization(EngineHeight::new(height)).await {
+                Some(found) => return Floor::Finalized(found),
+                None if self.marshal.get_info(EngineHeight::new(height)).await.is_none() => break,
+                None => {}
+            }
+        }
+        if let Some(root) = root {
+            return root;
+        }
+        let Some(before) = before else { return Floor::Genesis(self.genesis) };
+        // Delivery keeps it until the epoch has a certificate of its own; a crash may have lost it on the way to the disk.
+        loop {
+            if let Some((_, digest)) = self.marshal.get_info(EngineHeight::new(before)).await {
+                return Floor::Genesis(digest);
+            }
+            warn!(
+                height = before,
+                epoch, "the last block of the epoch before is not in the archive: asking the others for it"
+            );
+            self.ask_all(epoch, before);
+            self.context.sleep(STANDSTILL).await;
+        }
+    }
+
+    /// Removes the votes of an epoch that is over.
+    async fn forget(&self, epoch: Option<u64>) {
+        let Some(epoch) = epoch else { return };
+        let partition = votes_partition(&self.settings.storage_prefix, epoch);
+        match self.context.remove(&partition, None).await {
+            Ok(()) | Err(commonware_runtime::Error::PartitionMissing(_)) => {}
+            Err(error) => warn!(%error, partition, "votes of an epoch that is over cannot be removed"),
+        }
+    }
+
+    fn start(&self, epoch: u64, scheme: Scheme, root: Root, lanes: Lanes<S>) -> Handle<()> {
+        let Settings { timeouts, storage_prefix, .. } = &self.settings;
+        let config = simplex::Config {
+            scheme,
+            elector: RoundRobin::<Blake3>::default(),
+            blocker: self.blocker.clone(),
+            automaton: self.deferred.clone(),
+            relay: self.deferred.clone(),
+            reporter: Witness { next: self.deferred.clone(), memory: self.entrance.memory.clone() },
+            // The engine shows what contradicts a vote that it has counted already only if it keeps that.
+            track_historical_votes: true,
+            strategy: Sequential,
+            partition: votes_partition(storage_prefix, epoch),
+            mailbox_size: MAILBOX,
+            epoch: Epoch::new(epoch),
+            floor: root,
+            replay_buffer: REPLAY_BUFFER,
+            write_buffer: WRITE_BUFFER,
+            page_cache: self.pages.clone(),
+            leader_timeout: timeouts.leader,
+            certification_timeout: timeouts.certification,
+            timeout_retry: timeouts.retry,
+            view_retention: RETAINED_VIEWS,
+            skip: SkipPolicy::Enabled { timeout: timeouts.skip, budget: SkipBudget::Participants },
+            fetch_timeout: fetch_timeout(&self.settings),
+            fetch_retry_delay: FETCH_RETRY,
+            // Whoever builds the next block needs this one. The others fetch what they missed: sending it to all of them
+            // unasked would multiply the traffic by the number of members just when the network is slow.
+            forward: ForwardPolicy::SilentLeader,
+        };
+        Engine::new(self.context.child("consensus"), config).start(lanes.votes, lanes.certificates, lanes.resolver)
+    }
+}
+
+/// The scheme's own key, in the engine's form.
+pub(crate) fn own_key(settings: &Settings) -> ed25519::PublicKey {
+    engine_key(&settings.secret).public_key()
+}
