@@ -88,6 +88,7 @@ pub fn measure() -> Result<Vec<(&'static str, Duration)>, String> {
 
     let code_digest = Hash::from(pleach_tree::ValueDigest::of(&code));
     let execute = |prepared: &pleach_state::Prepared| {
+        let prepared = prepared.client().expect("a client's request");
         let request = prepared.request();
         vm.execute(&Execution {
             genesis: &digest,

@@ -306,7 +306,9 @@ impl Search<'_> {
             nonce: self.nonce,
             signers: self.wanted.signers.clone(),
         };
-        let outcome = match genesis.governance.approves(&self.wanted.operation, &body.signers) {
+        // The first owners: where others have taken over, the cluster itself decides.
+        let owners = (&genesis.governance.owners[..], genesis.governance.threshold);
+        let outcome = match genesis.governance.approves(&self.wanted.operation, &body.signers, owners) {
             Err(refusal) => Outcome { gas: 0, loaded: false, result: Err(refusal) },
             Ok(()) => self.client.executor.execute(&Execution {
                 genesis: &body.genesis,

@@ -102,7 +102,8 @@ impl Node {
             executor.prepare(&genesis.limits, digest, code);
         }
         let (history, tip) = remembered(&state, entries, keep);
-        let committee = state.committee().clone();
+        // The first members: the order, the map and the trust in others know no later ones yet.
+        let committee = genesis.committee().expect("a genesis that a state was made of");
         let pool = Mutex::new(Pool::new(&genesis.limits));
         let name = committee.member(&secret.public()).map_or_else(|| secret.public().short(), |m| m.name.clone());
         Self {
@@ -213,13 +214,18 @@ impl Node {
             Err(void) if comes_soon(&void) => {}
             Err(void) => return Err(ServiceError::Void(void)),
         }
+        // Nobody pays for a request of the system, so one that would be refused does not get as far as a block.
+        let refused = prepared.system().and_then(|system| state.foresee(system).ok().flatten());
+        if let Some(refusal) = refused {
+            return Err(ServiceError::System(refusal));
+        }
         {
             let mut pool = lock(&self.pool);
             // Ordered since the state was looked at: as above.
             if pool.was_ordered(&content) {
                 return Ok(identity);
             }
-            if !pool.has_room(prepared.costs(), prepared.len()) {
+            if !pool.has_room_for(&prepared) {
                 return Err(ServiceError::Overloaded { waiting: pool.len() });
             }
             if !pool.add(content, bytes.clone(), Arc::new(prepared)) {
@@ -277,7 +283,9 @@ impl Node {
         let mut pool = lock(&self.pool);
         for ((content, bytes), prepared) in contents.into_iter().zip(prepared) {
             let Ok(prepared) = prepared else { continue };
+            let refused = prepared.system().is_some_and(|system| !matches!(state.foresee(system), Ok(None)));
             match state.check(&prepared) {
+                _ if refused => {}
                 Err(void) if !comes_soon(&void) => {}
                 _ => {
                     pool.add(content, bytes, Arc::new(prepared));

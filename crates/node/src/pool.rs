@@ -26,6 +26,8 @@ const WHOLE: u64 = 1 << 20;
 /// Blocks that those requests may fill which take about the same part of one (up to twice as much as others): with the usual
 /// window, later ones would be too old when their turn comes.
 const BLOCKS_OF_A_CLASS: u64 = 64;
+/// Requests of the system that may wait: few are made, nobody pays for them, and a block holds few complaints.
+const SYSTEM_MAX: usize = 32;
 /// Blocks for which the pool remembers what they ordered, so that late copies are not checked again.
 const REMEMBERED_BLOCKS: usize = 32;
 
@@ -57,6 +59,14 @@ const fn class(share: u64) -> u32 {
     }
 }
 
+/// Whether a request belongs in the next block. One of the system that would be refused does not: nobody pays for it.
+fn is_wanted(state: &State, prepared: &Prepared) -> bool {
+    match prepared.system() {
+        Some(system) => matches!(state.foresee(system), Ok(None)),
+        None => state.check(prepared).is_ok(),
+    }
+}
+
 /// The two stages, and what was ordered lately.
 #[derive(Debug, Default)]
 pub struct Pool {
@@ -69,7 +79,10 @@ pub struct Pool {
     by_class: BTreeMap<u32, u64>,
     pooled: BTreeMap<Identity, (u64, Pooled)>,
     contents: BTreeMap<Hash, Identity>,
+    /// Those of clients, by the height of their proof.
     by_base: BTreeSet<(Height, Identity)>,
+    /// Those of the system.
+    system: BTreeSet<Identity>,
     pooled_bytes: usize,
     /// Gas that all of them declare, and their weight.
     pooled_gas: u64,
@@ -111,6 +124,12 @@ impl Pool {
         self.pooled.len() < POOL_REQUESTS_MAX
             && bytes <= POOL_BYTES_MAX
             && self.by_class.get(&class(share)).unwrap_or(&0) + share <= BLOCKS_OF_A_CLASS * WHOLE
+    }
+
+    /// Whether another one finds room that is of the same kind, the system's or a client's.
+    pub fn has_room_for(&self, prepared: &Prepared) -> bool {
+        let kind = prepared.system().is_none() || self.system.len() < SYSTEM_MAX;
+        kind && self.has_room(prepared.costs(), prepared.len())
     }
 
     /// Whether a request waits, checked.
@@ -160,12 +179,12 @@ impl Pool {
     /// the code with it: the code may turn cold while they wait.
     pub fn add(&mut self, content: Hash, bytes: Bytes, prepared: Arc<Prepared>) -> bool {
         let identity = prepared.identity();
-        let code = |prepared: &Prepared| prepared.carried().is_some();
+        let code = |prepared: &Prepared| prepared.client().is_some_and(|call| call.carried().is_some());
         let costs = prepared.costs();
         match self.pooled.get(&identity) {
             Some((_, old)) if code(&old.prepared) || !code(&prepared) => return false,
             Some(_) => self.remove(&identity),
-            None if !self.has_room(costs, prepared.len()) => return false,
+            None if !self.has_room_for(&prepared) => return false,
             None => {}
         }
         self.pooled_bytes += bytes.len();
@@ -173,7 +192,10 @@ impl Pool {
         self.pooled_weight += prepared.weight();
         self.contents.insert(content, identity);
         self.arrivals.insert(self.next, identity);
-        self.by_base.insert((prepared.request().body.base, identity));
+        match prepared.client() {
+            Some(call) => self.by_base.insert((call.request().body.base, identity)),
+            None => self.system.insert(identity),
+        };
         let share = share(costs, &self.limits);
         self.by_share.insert((share, self.next), identity);
         *self.by_class.entry(class(share)).or_default() += share;
@@ -191,7 +213,7 @@ impl Pool {
         let limits = &state.cluster_genesis().limits;
         let (mut block, mut selected, mut passed) = (PreparedBlock::default(), Vec::new(), 0);
         let valid = |identity: &&Identity| {
-            self.pooled.get(*identity).is_some_and(|(_, pooled)| state.check(&pooled.prepared).is_ok())
+            self.pooled.get(*identity).is_some_and(|(_, pooled)| is_wanted(state, &pooled.prepared))
         };
         let first: Vec<_> = self.arrivals.values().find(valid).into_iter().chain(self.cheapest(limits)).collect();
         let early: BTreeSet<_> = first.iter().copied().collect();
@@ -199,7 +221,7 @@ impl Pool {
             (BTreeSet::new(), self.arrivals.values().filter(|identity| !early.contains(identity)));
         for identity in first.into_iter().filter(|identity| taken.insert(*identity)).chain(others) {
             let Some((_, pooled)) = self.pooled.get(identity) else { continue };
-            if state.check(&pooled.prepared).is_err() {
+            if !is_wanted(state, &pooled.prepared) {
                 continue;
             }
             // The check of the voters: what they would refuse stays out.
@@ -248,8 +270,15 @@ impl Pool {
         }
     }
 
-    /// Drops requests whose proof is older than the window.
+    /// Drops requests whose proof is older than the window, and those of the system that came too late.
     fn expire(&mut self, state: &State) {
+        let waits = |identity: &&Identity| match self.pooled.get(*identity) {
+            Some((_, pooled)) => is_wanted(state, &pooled.prepared),
+            None => false,
+        };
+        let late: Vec<_> = self.system.iter().filter(|identity| !waits(identity)).copied().collect();
+        late.iter().for_each(|identity| self.remove(identity));
+
         while let Some((base, identity)) = self.by_base.first().copied() {
             if state.height().saturating_sub(base) < state.cluster_genesis().history {
                 break;
@@ -264,7 +293,10 @@ impl Pool {
             self.by_share.remove(&(pooled.share, arrival));
             self.by_class.entry(class(pooled.share)).and_modify(|all| *all -= pooled.share);
             self.contents.remove(&pooled.content);
-            self.by_base.remove(&(pooled.prepared.request().body.base, *identity));
+            match pooled.prepared.client() {
+                Some(call) => self.by_base.remove(&(call.request().body.base, *identity)),
+                None => self.system.remove(identity),
+            };
             self.pooled_bytes -= pooled.bytes.len();
             self.pooled_gas -= pooled.prepared.gas();
             self.pooled_weight -= pooled.prepared.weight();

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use pleach_state::{PastHeight, State};
 use pleach_store::{Arrival, Error, Held, OpenError, Opened, Progress, StagedChunk, Store, Target, WindowEntry};
-use pleach_tree::{FrameNode, Prefix, ValueDigest};
+use pleach_tree::{FrameNode, Path, Prefix, ValueDigest};
 use pleach_types::certificate::{CertificateError, ResultProof};
 use pleach_types::genesis::GenesisError;
-use pleach_types::{Block, Genesis, Height, Key, PublicKey};
+use pleach_types::{Block, ClusterRecord, Encode, Genesis, Height, Key, PublicKey};
 use pleach_verify::TrustAnchor;
 use thiserror::Error;
 
@@ -90,10 +90,16 @@ pub fn resume(
     key: &PublicKey,
     progress: impl FnMut(Progress),
 ) -> Result<Resumed, ResumeError> {
-    let mut parts: BTreeMap<Prefix, FrameNode> = BTreeMap::new();
-    let store = opened.check(|held| parts.extend(held.iter().map(part)), progress)?;
+    let (mut parts, mut cluster): (BTreeMap<Prefix, FrameNode>, _) = (BTreeMap::new(), None);
+    let place = ClusterRecord::key().path();
+    let take = |held: &[Held]| {
+        parts.extend(held.iter().map(part));
+        cluster = held.iter().find_map(|held| value_at(&place, held)).or(cluster.take());
+    };
+    let store = opened.check(take, progress)?;
     if store.position().is_none() {
         parts = install(&store, genesis, key)?;
+        cluster = Some(ClusterRecord::genesis(genesis).encode().into());
     }
     let kept = store.kept();
     let own = genesis.partition_map().kept(&genesis.members, key);
@@ -104,7 +110,9 @@ pub fn resume(
     check_certificate(&entries, genesis)?;
     let peaks = store.position().map(|position| position.peaks).unwrap_or_default();
     let code = store.warm()?.into_iter().map(|(digest, (_, code))| (digest, code)).collect();
-    let state = State::restore(genesis.clone(), kept, peaks, past(&entries), &code, parts)?;
+    // Without it the restoration fails, as it does with another one.
+    let cluster = cluster.unwrap_or_default();
+    let state = State::restore(genesis.clone(), kept, &cluster, peaks, past(&entries), &code, parts)?;
     Ok(Resumed { store, state, entries })
 }
 
@@ -112,6 +120,13 @@ fn part(held: &Held) -> (Prefix, FrameNode) {
     match held {
         Held::Record { path, digest, .. } => FrameNode::record(*path, *digest),
         Held::Frame { at, node } => (*at, *node),
+    }
+}
+
+fn value_at(place: &Path, held: &Held) -> Option<Bytes> {
+    match held {
+        Held::Record { path, value, .. } if path == place => Some(value.clone()),
+        Held::Record { .. } | Held::Frame { .. } => None,
     }
 }
 

@@ -9,7 +9,7 @@ use pleach_types::api::{
     ReceiptProof, ReceiptReply, ReceiptView, RecordView, RequestState, SignedResultView, Status, Storage, Value,
 };
 use pleach_types::limits::{READ_KEYS_MAX, REPLY_VALUES_MAX};
-use pleach_types::{Encode, Height, Identity, Key, Unacceptable, Void};
+use pleach_types::{Encode, Height, Identity, Key, SystemRefusal, Unacceptable, Void};
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::sync::Arc;
@@ -32,6 +32,9 @@ pub enum ServiceError {
     /// The request would have no effect.
     #[error("{0}")]
     Void(Void),
+    /// The request of the system would be refused.
+    #[error("{0}")]
+    System(SystemRefusal),
     /// Too many requests wait.
     #[error("{waiting} requests wait to be ordered, this node takes no more")]
     Overloaded {
@@ -114,6 +117,7 @@ impl ServiceError {
         match self {
             Self::Unacceptable(why) => why.code(),
             Self::Void(void) => void.code(),
+            Self::System(refusal) => refusal.code(),
             Self::Overloaded { .. } | Self::NoRoom => "OVERLOADED",
             Self::KeyCount { .. } => "KEY_COUNT",
             Self::KeyOrder { .. } => "KEY_ORDER",
@@ -133,7 +137,8 @@ impl ServiceError {
         match self {
             Self::Void(
                 Void::ProofTooOld { .. } | Void::ProofFromFuture { .. } | Void::CodeCold(_) | Void::Duplicate { .. },
-            ) => 409,
+            )
+            | Self::System(_) => 409,
             Self::Unacceptable(_)
             | Self::Void(_)
             | Self::KeyCount { .. }
@@ -175,7 +180,17 @@ impl ServiceError {
             Self::Unacceptable(Unacceptable::ProofExcessive { .. }) => {
                 ("cut the proof to the operation and the touched records before attaching it", false)
             }
-            Self::Unacceptable(Unacceptable::SystemRequest(_)) => ("only clients' requests can be made as yet", false),
+            Self::Unacceptable(Unacceptable::NotProven(_)) | Self::Void(Void::NotProven(_)) => {
+                ("pleach verify says the same of the evidence; nothing is to be done", false)
+            }
+            Self::Void(Void::PathInvalid(_)) => {
+                ("prove the result under the history of one of the cluster's last heights", false)
+            }
+            Self::Void(Void::OwnerSignature { .. }) => {
+                ("read .cluster: who the owners are, and in which order; let each sign what is sent", false)
+            }
+            Self::System(SystemRefusal::NotReady) => ("this node may be behind: try again, with a newer height", true),
+            Self::System(_) => ("read .cluster: it has the members, the owners, seq and the verdicts", false),
             Self::Void(Void::RootMismatch { .. }) => {
                 ("attach the proof that /v1/get gave at that height; a node that lags may be wrong: try another", false)
             }

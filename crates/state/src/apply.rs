@@ -1,6 +1,7 @@
 //! Applying a block.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use pleach_tree::{HistoryTree, Tree, ValueDigest};
@@ -8,10 +9,12 @@ use pleach_types::block::{code_digest, written_digest};
 use pleach_types::execution::{Effects, Execution, Executor, Outcome};
 use pleach_types::limits::{EVENT_BYTES_MAX, EVENTS_MAX, OUTPUT_BYTES_MAX};
 use pleach_types::receipt::{Limited, receipts_tree};
-use pleach_types::{BlockResult, Event, Hash, Height, Key, Receipt, Refusal, Verdict, Void};
+use pleach_types::{BlockResult, ClusterRecord, Encode, Event, Hash, Height, Key, Receipt, Refusal, Verdict, Void};
 
+use crate::call::PreparedCall;
 use crate::prepare::{Prepared, PreparedBlock};
 use crate::state::{Code, State};
+use crate::system::{self, Cluster, Granted, PreparedSystem};
 use crate::window::BlockTrace;
 
 /// What became of one request of a block.
@@ -45,6 +48,7 @@ impl State {
     pub fn apply(&self, block: &PreparedBlock, executor: &dyn Executor) -> Applied {
         let mut run = Run::new(self, executor);
         run.tree.fetch(block.requests().iter().flat_map(|prepared| prepared.paths()));
+        run.begin();
         let decisions = block.requests().iter().enumerate().map(|(index, prepared)| run.decide(index, prepared));
         let decisions: Vec<_> = decisions.collect();
         run.finish(decisions)
@@ -60,6 +64,8 @@ struct Run<'a> {
     tree: HistoryTree,
     /// The values of that.
     written: BTreeMap<Key, Option<Bytes>>,
+    /// The record of the cluster, where this block has changed it.
+    cluster: Option<ClusterRecord>,
     trace: BlockTrace,
 }
 
@@ -71,20 +77,42 @@ impl<'a> Run<'a> {
             height: before.height() + 1,
             tree: before.tree.clone(),
             written: BTreeMap::new(),
+            cluster: None,
             trace: BlockTrace::default(),
         }
     }
 
+    /// What a height brings about before any of its requests.
+    fn begin(&mut self) {
+        let rotated = system::rotated(self.record(), self.before.cluster_genesis(), self.height);
+        rotated.into_iter().for_each(|record| self.set_record(record));
+    }
+
+    /// The record of the cluster as it is now.
+    fn record(&self) -> &ClusterRecord {
+        self.cluster.as_ref().unwrap_or_else(|| self.before.cluster())
+    }
+
+    /// At once, since operations may read the record: what they proved of it may be stale already.
+    fn set_record(&mut self, record: ClusterRecord) {
+        let value = Bytes::from(record.encode());
+        let (key, path) = self.before.cluster_place();
+        let change = (*path, Some(ValueDigest::of(&value)));
+        self.tree.apply_held([change]).expect("every state keeps the record of the cluster");
+        self.written.insert(key.clone(), Some(value));
+        self.cluster = Some(record);
+    }
+
     fn decide(&mut self, index: usize, prepared: &Prepared) -> Decision {
-        match self.execute(prepared) {
+        let decided = match prepared {
+            Prepared::Client(call) => self.run_call(call),
+            Prepared::System(system) => self.run_system(system),
+        };
+        match decided {
             Err(void) => Decision::Void(void),
-            Ok(Decided { gas, result }) => {
+            Ok((gas, verdict)) => {
                 let identity = prepared.identity();
                 self.trace.identities.insert(identity);
-                let verdict = match result {
-                    Ok(effects) => self.commit(prepared, effects),
-                    Err((call, refusal)) => Verdict::Refused { call, refusal },
-                };
                 // Blocks hold far fewer than 2^32 requests.
                 let index = u32::try_from(index).unwrap_or(u32::MAX);
                 Decision::Receipt(Receipt { identity, height: self.height, index, gas, verdict })
@@ -92,7 +120,29 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn commit(&mut self, prepared: &Prepared, effects: Effects) -> Verdict {
+    /// Nobody pays for a request of the system: what it may cost is bounded by its bytes.
+    fn run_system(&mut self, prepared: &PreparedSystem) -> Result<(u64, Verdict), Void> {
+        self.before.check_new(&prepared.identity())?;
+        let ground = self.before.ground();
+        Ok(match system::decide(self.record(), ground, prepared.request())? {
+            Ok(Granted { record, output }) => {
+                self.set_record(record);
+                (0, Verdict::Applied(vec![output]))
+            }
+            Err(refusal) => (0, Verdict::Refused { call: None, refusal: Refusal::System(refusal) }),
+        })
+    }
+
+    fn run_call(&mut self, prepared: &PreparedCall) -> Result<(u64, Verdict), Void> {
+        let Decided { gas, result } = self.execute(prepared)?;
+        let verdict = match result {
+            Ok(effects) => self.commit(prepared, effects),
+            Err((call, refusal)) => Verdict::Refused { call, refusal },
+        };
+        Ok((gas, verdict))
+    }
+
+    fn commit(&mut self, prepared: &PreparedCall, effects: Effects) -> Verdict {
         let digest = |value: &Option<Bytes>| value.as_deref().map(ValueDigest::of);
         let changes = effects.writes.iter().filter_map(|(key, value)| Some((prepared.path_of(key)?, digest(value))));
         // What is written is touched (`broken_bound`), and so decided by the proof, whose records are the current
@@ -102,7 +152,7 @@ impl<'a> Run<'a> {
         Verdict::Applied(vec![effects.output])
     }
 
-    fn execute(&mut self, prepared: &Prepared) -> Result<Decided, Void> {
+    fn execute(&mut self, prepared: &PreparedCall) -> Result<Decided, Void> {
         self.before.check_window(prepared)?;
         if let Some(stale) = prepared.first_stale(&self.tree) {
             return Ok(Decided::refused(None, Refusal::StaleRecord(stale.clone())));
@@ -112,7 +162,8 @@ impl<'a> Run<'a> {
             return Ok(Decided::refused(CALL, Refusal::OperationAbsent(operation.clone())));
         };
         let governance = &self.before.cluster_genesis().governance;
-        if let Err(refusal) = governance.approves(operation, &prepared.request().body.signers) {
+        let owners = (&self.record().owners[..], self.record().threshold);
+        if let Err(refusal) = governance.approves(operation, &prepared.request().body.signers, owners) {
             return Ok(Decided::refused(CALL, refusal));
         }
         let outcome = self.run(prepared, &code);
@@ -132,7 +183,7 @@ impl<'a> Run<'a> {
     }
 
     /// The code, also where an earlier request of this very block made it warm.
-    fn code(&self, prepared: &Prepared) -> Result<Option<Code>, Void> {
+    fn code(&self, prepared: &PreparedCall) -> Result<Option<Code>, Void> {
         let here = prepared
             .operation()
             .map(Hash::from)
@@ -140,7 +191,7 @@ impl<'a> Run<'a> {
         if here.is_some() { Ok(here) } else { self.before.code(prepared) }
     }
 
-    fn run(&self, prepared: &Prepared, code: &Code) -> Outcome {
+    fn run(&self, prepared: &PreparedCall, code: &Code) -> Outcome {
         let (request, call) = (prepared.request(), prepared.call());
         self.executor.execute(&Execution {
             genesis: self.before.genesis_digest(),
@@ -162,13 +213,13 @@ impl<'a> Run<'a> {
 
     /// The bounds of effects, checked again here: what an operation may write must not rest on the runtime of
     /// operations alone.
-    fn within_bounds(&self, prepared: &Prepared, effects: Effects) -> Result<Effects, Refusal> {
+    fn within_bounds(&self, prepared: &PreparedCall, effects: Effects) -> Result<Effects, Refusal> {
         self.broken_bound(prepared, &effects).map_or(Ok(effects), Err)
     }
 
     /// The first write that is out of bounds, in the order of the keys; then output and events, which must be
     /// within what the decoder of receipts accepts.
-    fn broken_bound(&self, prepared: &Prepared, effects: &Effects) -> Option<Refusal> {
+    fn broken_bound(&self, prepared: &PreparedCall, effects: &Effects) -> Option<Refusal> {
         let (touched, operation) = (&prepared.request().body.touched, &prepared.call().operation);
         let exceeded = |what, limit| Refusal::LimitExceeded { what, limit };
         let limit = u64::from(self.before.cluster_genesis().limits.value_bytes);
@@ -205,6 +256,10 @@ impl<'a> Run<'a> {
             Decision::Void(_) => None,
         }));
         let window = before.window.push(self.trace);
+        let cluster = self.cluster.map_or_else(
+            || before.cluster.clone(),
+            |record| Arc::new(Cluster::new(record).expect("the rules leave nothing but sets of members")),
+        );
         let mut peaks = before.peaks.clone();
         peaks.push(&before.result);
         let result = BlockResult {
@@ -214,12 +269,14 @@ impl<'a> Run<'a> {
             written: written_digest(written),
             code: code_digest(window.newest_used()),
             history: peaks.root(),
-            members: before.committee().digest(),
-            next: before.committee().digest(),
+            members: cluster.committee.digest(),
+            next: cluster.next.digest(),
         };
+        let mut results = before.results.clone();
+        results.push(&result);
         let mut changes = self.written;
         changes.retain(|key, _| written.binary_search(&key.path()).is_ok());
-        let state = State { fixed: before.fixed.clone(), tree, window, peaks, result };
+        let state = State { fixed: before.fixed.clone(), cluster, tree, window, results, peaks, result };
         Applied { state, decisions, receipts, changes }
     }
 }

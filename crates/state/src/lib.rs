@@ -6,13 +6,15 @@
 //! ```
 //!
 //! 1. [`prepare`] looks at the bytes of a request alone: canonical encoding, limits, genesis, signatures, and that the
-//!    proof decides every touched key and the operation's, with the values that it is sent with, and nothing more. What
-//!    fails is [unacceptable](pleach_types::void::Unacceptable). It runs at the door of a node.
+//!    proof decides every touched key and the operation's, with the values that it is sent with, and nothing more; of a
+//!    complaint, that its evidence proves something. What fails is [unacceptable](pleach_types::void::Unacceptable). It
+//!    runs at the door of a node.
 //! 2. [`prepare_block`] does the same for a block, and holds it to the budget of gas and weight: a block with one
 //!    unacceptable request is invalid, whatever the state, so a Byzantine proposer loses its view and nothing else happens.
 //!    There is no other way to [`State::apply`].
 //!
-//! Then, for each request in order:
+//! At the start of the last block of an epoch the next members become those in force. Requests of the system change the
+//! record `.cluster` (`system`). For each request of a client, in order:
 //!
 //! 3. [`State::check`] compares it with the window: the identity was not ordered before, `base` is one of the
 //!    last T heights, and the proof hashes to the root of that height.
@@ -80,14 +82,19 @@
 //! request contains may panic, since the same bytes would stop every node at once.
 
 mod apply;
+mod call;
 mod prepare;
+mod results;
 mod state;
+mod system;
 mod window;
 
 pub use apply::{Applied, Decision};
+pub use call::PreparedCall;
 pub use pleach_types::execution::Executor;
 pub use prepare::{
     BlockFault, Costs, Prepared, PreparedBlock, Unchecked, check_together, prepare, prepare_all, prepare_block,
 };
 pub use state::{PastHeight, RestoreError, State};
+pub use system::{CHECKPOINT, CONVICTED, EXPELLED, PreparedSystem};
 pub use window::warm_code;

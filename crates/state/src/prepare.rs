@@ -1,8 +1,9 @@
 //! What can be said of a request, and of a block, from their bytes alone.
 //!
 //! ```text
-//! bytes -> Request -> within limits -> proof hashed: keys, values, code -> signatures -> Prepared
-//! requests of a block -> counts, bytes, declared gas, weight -> the same for each -> PreparedBlock
+//! bytes -> a client's request -> within limits -> proof hashed: keys, values, code -> signatures -> Prepared
+//!       or one of the system  -> evidence judged as far as bytes go              -> signatures -> Prepared
+//! requests of a block -> counts, bytes, declared gas, weight, complaints -> the same for each -> PreparedBlock
 //! ```
 //!
 //! Cheap checks come first: a block whose gas, weight or size exceeds the budget is refused before a proof is hashed or a
@@ -12,135 +13,101 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use pleach_tree::{HashedProof, HistoryTree, Path, Proof, ValueDigest, VerifiedProof};
-use pleach_types::codec::Decode;
-use pleach_types::limits::{Limits, request_proof, weight};
+use pleach_tree::{Path, Proof};
+use pleach_types::limits::{COMPLAINTS_MAX, Limits};
 use pleach_types::request::Kind;
 use pleach_types::signature::verify_all;
 use pleach_types::void::Unacceptable;
-use pleach_types::{Call, Genesis, Hash, Identity, Key, Request};
+use pleach_types::{DecodeError, Genesis, Hash, Identity};
 use thiserror::Error;
 
-/// A request whose bytes are in order: its signatures hold, and its proof, whatever tree it is of, decides every key,
-/// fits the values sent with it and holds nothing more. Only [`prepare`] and its kin make one.
-#[derive(Clone, Debug)]
-pub struct Prepared {
-    request: Request,
-    identity: Identity,
-    proof: VerifiedProof,
-    touched: Vec<Proven>,
-    operation: Proven,
-    length: usize,
-    weight: u64,
-}
+use crate::call::{self, Decoded, PreparedCall};
+use crate::system::PreparedSystem;
 
-/// What a proof says of one record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Proven {
-    /// Where it stands.
-    pub(crate) path: Path,
-    /// The digest of its value; `None` if there is no record.
-    pub(crate) digest: Option<ValueDigest>,
+/// A request whose bytes are in order. Only [`prepare`] and its kin make one.
+#[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all of them are clients' requests")]
+pub enum Prepared {
+    /// A client's request.
+    Client(PreparedCall),
+    /// A request of the system.
+    System(PreparedSystem),
 }
 
 impl Prepared {
-    /// The request.
-    #[must_use]
-    pub const fn request(&self) -> &Request {
-        &self.request
-    }
-
-    /// The call of the request. There is one: `calls_max` of every genesis is 1 as yet.
-    pub(crate) fn call(&self) -> &Call {
-        &self.request.body.calls[0]
-    }
-
-    /// The hash of its body.
+    /// What names it for ever.
     #[must_use]
     pub const fn identity(&self) -> Identity {
-        self.identity
+        match self {
+            Self::Client(call) => call.identity(),
+            Self::System(system) => system.identity(),
+        }
+    }
+
+    /// The client's request, if it is one.
+    #[must_use]
+    pub const fn client(&self) -> Option<&PreparedCall> {
+        match self {
+            Self::Client(call) => Some(call),
+            Self::System(_) => None,
+        }
+    }
+
+    /// The request of the system, if it is one.
+    #[must_use]
+    pub const fn system(&self) -> Option<&PreparedSystem> {
+        match self {
+            Self::Client(_) => None,
+            Self::System(system) => Some(system),
+        }
     }
 
     /// The gas that it may use.
     #[must_use]
     pub const fn gas(&self) -> u64 {
-        self.request.body.gas
+        match self {
+            Self::Client(call) => call.gas(),
+            Self::System(_) => 0,
+        }
     }
 
-    /// What its bytes cost ([`pleach_types::limits::weight`]).
+    /// What its bytes cost ([`pleach_types::limits`]).
     #[must_use]
     pub const fn weight(&self) -> u64 {
-        self.weight
+        match self {
+            Self::Client(call) => call.weight(),
+            Self::System(system) => system.weight(),
+        }
     }
 
     /// Both.
     #[must_use]
     pub const fn costs(&self) -> Costs {
-        Costs { gas: self.request.body.gas, weight: self.weight }
-    }
-
-    /// The root that its proof hashes to.
-    #[must_use]
-    pub fn proof_root(&self) -> Hash {
-        self.proof.root().into()
-    }
-
-    /// What the proof says of the touched records: their digests, in the order of the keys.
-    pub fn touched(&self) -> impl Iterator<Item = Option<ValueDigest>> {
-        self.touched.iter().map(|proven| proven.digest)
-    }
-
-    /// Where the touched records and the operation stand.
-    pub(crate) fn paths(&self) -> impl Iterator<Item = Path> {
-        self.touched.iter().chain([&self.operation]).map(|proven| proven.path)
-    }
-
-    /// The proof.
-    pub(crate) const fn proof(&self) -> &VerifiedProof {
-        &self.proof
-    }
-
-    /// Where a touched record stands. `None` for a key that is not touched.
-    pub(crate) fn path_of(&self, key: &Key) -> Option<Path> {
-        let at = self.request.body.touched.binary_search(key).ok()?;
-        self.touched.get(at).map(|proven| proven.path)
-    }
-
-    /// What the proof says of the operation's record: its digest.
-    #[must_use]
-    pub const fn operation(&self) -> Option<ValueDigest> {
-        self.operation.digest
-    }
-
-    /// The first record that `now` holds differently from the proof: touched keys in their order, then the
-    /// operation. `None` if the request is compatible (DESIGN section 4).
-    ///
-    /// What `tree` does not hold has not changed in the last T heights, of which the proof is one: the caller has
-    /// checked that.
-    pub(crate) fn first_stale(&self, tree: &HistoryTree) -> Option<&Key> {
-        let touched = self.request.body.touched.iter().zip(&self.touched);
-        touched
-            .chain([(&self.call().operation, &self.operation)])
-            .find(|(_, proven)| tree.get(&proven.path).is_ok_and(|now| now != proven.digest))
-            .map(|(key, _)| key)
-    }
-
-    /// The code that it carries.
-    #[must_use]
-    pub fn carried(&self) -> Option<&Bytes> {
-        self.request.code.first().and_then(Option::as_ref)
+        Costs { gas: self.gas(), weight: self.weight() }
     }
 
     /// Bytes of its encoding.
     #[must_use]
     pub const fn len(&self) -> usize {
-        self.length
+        match self {
+            Self::Client(call) => call.length(),
+            Self::System(system) => system.length(),
+        }
     }
 
     /// Whether its encoding is empty: never.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.length == 0
+        self.len() == 0
+    }
+
+    /// Where the records stand that it reads or writes, that of the cluster apart, which every member keeps.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = Path> {
+        self.client().into_iter().flat_map(PreparedCall::paths)
+    }
+
+    fn complaints(&self) -> usize {
+        usize::from(self.system().is_some_and(PreparedSystem::is_complaint))
     }
 }
 
@@ -160,6 +127,15 @@ struct Spent {
     bytes: usize,
     gas: u64,
     weight: u64,
+    complaints: usize,
+}
+
+/// What one request takes of a block.
+#[derive(Clone, Copy)]
+struct Share {
+    bytes: usize,
+    costs: Costs,
+    complaints: usize,
 }
 
 /// Why a block is invalid whatever the state.
@@ -193,18 +169,20 @@ impl Spent {
     ///
     /// # Errors
     /// [`BlockFault::OverBudget`].
-    fn with(self, limits: &Limits, bytes: usize, gas: u64, weight: u64) -> Result<Self, BlockFault> {
+    fn with(self, limits: &Limits, share: Share) -> Result<Self, BlockFault> {
         let spent = Self {
             requests: self.requests + 1,
-            bytes: self.bytes.saturating_add(bytes),
-            gas: self.gas.saturating_add(gas),
-            weight: self.weight.saturating_add(weight),
+            bytes: self.bytes.saturating_add(share.bytes),
+            gas: self.gas.saturating_add(share.costs.gas),
+            weight: self.weight.saturating_add(share.costs.weight),
+            complaints: self.complaints + share.complaints,
         };
         for (what, actual, limit) in [
             ("number of requests", spent.requests as u64, limits.block_requests.into()),
             ("bytes", spent.bytes as u64, limits.block_bytes.into()),
             ("declared gas", spent.gas, limits.block_gas),
             ("weight", spent.weight, limits.block_weight),
+            ("number of complaints", spent.complaints as u64, COMPLAINTS_MAX as u64),
         ] {
             if actual > limit {
                 return Err(BlockFault::OverBudget { what, actual, limit });
@@ -226,7 +204,8 @@ impl PreparedBlock {
     /// # Errors
     /// [`BlockFault::OverBudget`], [`BlockFault::Twice`]: the block is as it was.
     pub fn push(&mut self, request: Arc<Prepared>, limits: &Limits) -> Result<(), BlockFault> {
-        let spent = self.spent.with(limits, request.len(), request.gas(), request.weight())?;
+        let share = Share { bytes: request.len(), costs: request.costs(), complaints: request.complaints() };
+        let spent = self.spent.with(limits, share)?;
         self.add(request)?;
         self.spent = spent;
         Ok(())
@@ -247,8 +226,10 @@ impl PreparedBlock {
 /// # Errors
 /// The first rule that is broken.
 pub fn prepare(bytes: &Bytes, genesis: &Genesis, digest: &Hash) -> Result<Prepared, Unacceptable> {
-    let (decoded, proof) = decode(bytes, genesis, digest)?;
-    let prepared = decoded.check(proof.hash())?;
+    let prepared = match Unchecked::read(bytes, genesis, digest)? {
+        Unchecked(Read::Client(decoded, proof)) => Prepared::Client(decoded.check(proof.hash())?),
+        Unchecked(Read::System(system)) => Prepared::System(system.check()?),
+    };
     if signatures_hold([&prepared]) { Ok(prepared) } else { Err(Unacceptable::BadSignature) }
 }
 
@@ -267,8 +248,7 @@ pub fn prepare_all(requests: &[Bytes], genesis: &Genesis, digest: &Hash) -> Vec<
 /// Checks many requests that were read, in their order.
 #[must_use]
 pub fn check_together(unchecked: Vec<Unchecked>) -> Vec<Result<Prepared, Unacceptable>> {
-    let decoded = unchecked.into_iter().map(|Unchecked { decoded, proof }| (decoded, proof));
-    let mut all = check_all(decoded.collect()).collect::<Vec<_>>();
+    let mut all = check_all(unchecked);
     refuse_forged(&mut all);
     all
 }
@@ -289,19 +269,19 @@ pub fn prepare_block(
     let mut known = known.into_iter().chain(std::iter::repeat(None)).take(requests.len()).collect::<Vec<_>>();
     let at = |index, why| BlockFault::Request { index, why };
     for (index, (bytes, known)) in requests.iter().zip(&known).enumerate() {
-        let (gas, weight) = match known {
-            Some(known) => (known.gas(), known.weight()),
+        let (costs, complaints) = match known {
+            Some(known) => (known.costs(), known.complaints()),
             None => {
                 // Number and bytes before anything is decoded.
-                spent.with(limits, bytes.len(), 0, 0)?;
-                let (decoded, proof) = decode(bytes, genesis, digest).map_err(|why| at(index, why))?;
-                let costs = (decoded.request.body.gas, decoded.weight);
+                spent.with(limits, Share { bytes: bytes.len(), costs: Costs { gas: 0, weight: 0 }, complaints: 0 })?;
+                let read = Unchecked::read(bytes, genesis, digest).map_err(|why| at(index, why))?;
+                let share = (read.costs(), read.complaints());
                 places.push(index);
-                fresh.push((decoded, proof));
-                costs
+                fresh.push(read);
+                share
             }
         };
-        spent = spent.with(limits, bytes.len(), gas, weight)?;
+        spent = spent.with(limits, Share { bytes: bytes.len(), costs, complaints })?;
     }
     for (index, checked) in places.iter().zip(check_all(fresh)) {
         known[*index] = Some(Arc::new(checked.map_err(|why| at(*index, why))?));
@@ -317,7 +297,14 @@ pub fn prepare_block(
 }
 
 fn signatures_hold<'a>(prepared: impl IntoIterator<Item = &'a Prepared>) -> bool {
-    verify_all(prepared.into_iter().flat_map(|prepared| prepared.request.signed_statements(prepared.identity)))
+    let (mut calls, mut system) = (Vec::new(), Vec::new());
+    for prepared in prepared {
+        match prepared {
+            Prepared::Client(call) => calls.extend(call.request().signed_statements(call.identity())),
+            Prepared::System(one) => system.extend(one.request().signed_statements(one.identity())),
+        }
+    }
+    verify_all(calls.into_iter().chain(system))
 }
 
 /// Finds the requests whose signatures do not hold: halves of a batch that holds are not looked at again, so that few
@@ -348,11 +335,15 @@ pub struct Costs {
 }
 
 /// A request that was read and is within all limits. What takes long is still to be done ([`check_together`]): its proof is not
-/// hashed, its signatures are not checked. Who takes requests in can tell by this whether there is room.
+/// hashed, its signatures and evidence are not checked. Who takes requests in can tell by this whether there is room.
 #[derive(Debug)]
-pub struct Unchecked {
-    decoded: Decoded,
-    proof: Proof,
+pub struct Unchecked(Read);
+
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all of them are clients' requests")]
+enum Read {
+    Client(Decoded, Proof),
+    System(PreparedSystem),
 }
 
 impl Unchecked {
@@ -361,133 +352,78 @@ impl Unchecked {
     /// # Errors
     /// What is wrong already by its form, its limits and its genesis.
     pub fn read(bytes: &Bytes, genesis: &Genesis, digest: &Hash) -> Result<Self, Unacceptable> {
-        let (decoded, proof) = decode(bytes, genesis, digest)?;
-        Ok(Self { decoded, proof })
+        within("request bytes", bytes.len(), genesis.limits.request_bytes)?;
+        Ok(Self(match Kind::of(bytes).map_err(malformed)? {
+            Kind::Client => {
+                let (decoded, proof) = call::decode(bytes, genesis, digest)?;
+                Read::Client(decoded, proof)
+            }
+            Kind::System => Read::System(PreparedSystem::decode(bytes, digest)?),
+        }))
     }
 
-    /// The hash of its body.
+    /// What names it for ever.
     #[must_use]
     pub const fn identity(&self) -> Identity {
-        self.decoded.identity
+        match &self.0 {
+            Read::Client(decoded, _) => decoded.identity,
+            Read::System(system) => system.identity(),
+        }
     }
 
     /// What it asks for.
     #[must_use]
     pub const fn costs(&self) -> Costs {
-        Costs { gas: self.decoded.request.body.gas, weight: self.decoded.weight }
-    }
-}
-
-/// Hashes proofs together and checks what they say, in the order given.
-fn check_all(decoded: Vec<(Decoded, Proof)>) -> impl Iterator<Item = Result<Prepared, Unacceptable>> {
-    let (requests, proofs): (Vec<_>, Vec<_>) = decoded.into_iter().unzip();
-    requests.into_iter().zip(Proof::hash_many(proofs)).map(|(request, hashed)| request.check(hashed))
-}
-
-/// A request within all limits, and what its bytes cost. Its proof, which came with it, has yet to be hashed.
-#[derive(Debug)]
-struct Decoded {
-    identity: Identity,
-    request: Request,
-    length: usize,
-    weight: u64,
-}
-
-fn decode(bytes: &Bytes, genesis: &Genesis, digest: &Hash) -> Result<(Decoded, Proof), Unacceptable> {
-    let limits = &genesis.limits;
-    within("request bytes", bytes.len(), limits.request_bytes)?;
-    let malformed = |e: pleach_types::DecodeError| Unacceptable::Malformed(e.to_string());
-    match Kind::of(bytes).map_err(malformed)? {
-        Kind::Client => {}
-        Kind::System(action) => return Err(Unacceptable::SystemRequest(action.name().into())),
-    }
-    let request = Request::decode_shared(bytes.clone()).map_err(malformed)?;
-    if request.body.genesis != *digest {
-        return Err(Unacceptable::WrongGenesis { found: request.body.genesis, expected: *digest });
-    }
-    check_limits(&request, limits)?;
-    let proof =
-        Proof::decode(&request.proof, &request_proof()).map_err(|e| Unacceptable::ProofInvalid(e.to_string()))?;
-    let keys = request.body.touched.len() + request.body.calls.len();
-    let weight = weight(bytes.len(), request.signatures.len(), proof.node_count(), keys);
-    Ok((Decoded { identity: request.body.identity(), request, length: bytes.len(), weight }, proof))
-}
-
-impl Decoded {
-    /// Checks what needs the proof. Whether its root was ever a root of this cluster is for the state to say.
-    fn check(self, hashed: HashedProof) -> Result<Prepared, Unacceptable> {
-        let Self { identity, request, length, weight } = self;
-        let root = hashed.root();
-        let proof = hashed.against(root).map_err(|e| Unacceptable::ProofInvalid(e.to_string()))?;
-        let touched = check_values(&request, &proof)?;
-        let operation = decided(&proof, &request.body.calls[0].operation)?;
-        check_code(&request, operation.digest)?;
-        let prepared = Prepared { identity, request, proof, touched, operation, length, weight };
-        prepared.check_excess()?;
-        Ok(prepared)
-    }
-}
-
-impl Prepared {
-    /// A proof that holds more than its keys need would make all nodes hash and graft what nobody asked for.
-    fn check_excess(&self) -> Result<(), Unacceptable> {
-        let paths: Vec<_> = self.paths().collect();
-        if self.proof.proof().is_minimal_for(&paths) {
-            return Ok(());
+        match &self.0 {
+            Read::Client(decoded, _) => Costs { gas: decoded.request.body.gas, weight: decoded.weight },
+            Read::System(system) => Costs { gas: 0, weight: system.weight() },
         }
-        let keys = self.request.body.proven_keys();
-        let needed = self.proof.restrict(&keys).proof().encoded_len() as u64;
-        let found = self.proof.proof().encoded_len() as u64;
-        Err(Unacceptable::ProofExcessive { found, needed, keys: keys.len() as u64 })
+    }
+
+    fn complaints(&self) -> usize {
+        match &self.0 {
+            Read::Client(..) => 0,
+            Read::System(system) => usize::from(system.is_complaint()),
+        }
     }
 }
 
-fn over(what: &str, actual: u64, limit: u64) -> Result<(), Unacceptable> {
+/// Hashes proofs together and checks what they say; and judges evidence. In the order given.
+fn check_all(unchecked: Vec<Unchecked>) -> Vec<Result<Prepared, Unacceptable>> {
+    let (mut proofs, mut rest) = (Vec::new(), Vec::with_capacity(unchecked.len()));
+    for Unchecked(read) in unchecked {
+        rest.push(match read {
+            Read::Client(decoded, proof) => {
+                proofs.push(proof);
+                Ok(decoded)
+            }
+            Read::System(system) => Err(system),
+        });
+    }
+    let mut hashed = Proof::hash_many(proofs).into_iter();
+    let check = |read| match read {
+        Ok(decoded) => {
+            let decoded: Decoded = decoded;
+            decoded.check(hashed.next().expect("one for each proof")).map(Prepared::Client)
+        }
+        Err(system) => PreparedSystem::check(system).map(Prepared::System),
+    };
+    rest.into_iter().map(check).collect()
+}
+
+/// Whether a request is for this cluster.
+pub(crate) fn check_genesis(found: Hash, expected: &Hash) -> Result<(), Unacceptable> {
+    if found == *expected { Ok(()) } else { Err(Unacceptable::WrongGenesis { found, expected: *expected }) }
+}
+
+pub(crate) fn malformed(error: DecodeError) -> Unacceptable {
+    Unacceptable::Malformed(error.to_string())
+}
+
+pub(crate) fn over(what: &str, actual: u64, limit: u64) -> Result<(), Unacceptable> {
     if actual <= limit { Ok(()) } else { Err(Unacceptable::OverLimit { what: what.into(), actual, limit }) }
 }
 
-fn within(what: &str, actual: usize, limit: u32) -> Result<(), Unacceptable> {
+pub(crate) fn within(what: &str, actual: usize, limit: u32) -> Result<(), Unacceptable> {
     over(what, actual as u64, limit.into())
-}
-
-fn check_limits(request: &Request, limits: &Limits) -> Result<(), Unacceptable> {
-    let body = &request.body;
-    over("declared gas", body.gas, limits.gas)?;
-    within("calls", body.calls.len(), limits.calls_max)?;
-    within("touched keys", body.touched.len(), limits.touched)?;
-    within("argument bytes", body.calls.iter().map(|call| call.arguments.len()).sum(), limits.argument_bytes)?;
-    for code in request.code.iter().flatten() {
-        within("code bytes", code.len(), limits.module_bytes)?;
-    }
-    let values: usize = request.values.iter().flatten().map(Bytes::len).sum();
-    within("bytes of all values", values, limits.record_bytes)
-}
-
-fn decided(proof: &VerifiedProof, key: &Key) -> Result<Proven, Unacceptable> {
-    let path = key.path();
-    let digest = proof.get_path(&path).map_err(|_| Unacceptable::KeyNotProven(key.clone()))?;
-    Ok(Proven { path, digest })
-}
-
-fn check_values(request: &Request, proof: &VerifiedProof) -> Result<Vec<Proven>, Unacceptable> {
-    let pairs = request.body.touched.iter().zip(&request.values);
-    pairs
-        .map(|(key, value)| {
-            let claimed = decided(proof, key)?;
-            if claimed.digest == value.as_deref().map(ValueDigest::of) {
-                Ok(claimed)
-            } else {
-                Err(Unacceptable::ValueMismatch(key.clone()))
-            }
-        })
-        .collect()
-}
-
-fn check_code(request: &Request, operation: Option<ValueDigest>) -> Result<(), Unacceptable> {
-    match request.code.first() {
-        Some(Some(code)) if operation != Some(ValueDigest::of(code)) => {
-            Err(Unacceptable::CodeMismatch(request.body.calls[0].operation.clone()))
-        }
-        _ => Ok(()),
-    }
 }

@@ -4,14 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use pleach_tree::{FrameNode, HistoryTree, NotHeld, Path, Prefix, Proof, WrittenHeight};
+use pleach_tree::{FrameNode, HistoryTree, NotHeld, Path, Prefix, Proof, ValueDigest, WrittenHeight};
+use pleach_types::committee::CommitteeError;
 use pleach_types::genesis::GenesisError;
 use pleach_types::history::Peaks;
 use pleach_types::void::Void;
-use pleach_types::{BlockResult, Committee, Genesis, Hash, Height, Identity, Key, PublicKey, UsedCode};
+use pleach_types::{
+    BlockResult, ClusterRecord, Committee, Decode, DecodeError, Genesis, Hash, Height, Identity, Key, PublicKey,
+    SystemRefusal, UsedCode,
+};
 use thiserror::Error;
 
+use crate::call::PreparedCall;
 use crate::prepare::Prepared;
+use crate::results::Results;
+use crate::system::{self, Cluster, Ground, PreparedSystem};
 use crate::window::{Remembered, Window, warm_code};
 
 /// Everything that the next block's execution depends on. Cloning shares everything.
@@ -21,8 +28,11 @@ use crate::window::{Remembered, Window, warm_code};
 #[derive(Clone, Debug)]
 pub struct State {
     pub(crate) fixed: Arc<Fixed>,
+    pub(crate) cluster: Arc<Cluster>,
     pub(crate) tree: HistoryTree,
     pub(crate) window: Window,
+    /// The results of the last T heights, that of `result` included.
+    pub(crate) results: Results,
     /// The results of all heights below that of `result`.
     pub(crate) peaks: Peaks,
     pub(crate) result: BlockResult,
@@ -70,14 +80,30 @@ pub enum RestoreError {
         /// The root that the result of that height names.
         expected: Hash,
     },
-    /// The newest result names another committee than the one of genesis.
-    #[error("height {height} is of the members {found}, genesis has {expected}")]
+    /// The value given for the record of the cluster is none.
+    #[error("the record of the cluster: {0}")]
+    Cluster(#[from] DecodeError),
+    /// The record of the cluster names no members that can be.
+    #[error("the record of the cluster: {0}")]
+    Committee(#[from] CommitteeError),
+    /// The record of the cluster is not the one in the tree.
+    #[error("the record of the cluster has digest {found}, the tree has {}", held.map_or("none".into(), |held| held.to_string()))]
+    OtherCluster {
+        /// The digest of the value given.
+        found: Hash,
+        /// That in the tree.
+        held: Option<Hash>,
+    },
+    /// The newest result names other members than the record of the cluster.
+    #[error("height {height} is of the {which} {found}, the record of the cluster has {expected}")]
     Members {
         /// The height.
         height: Height,
-        /// The digest of the committee that its result names.
+        /// Which members: those in force, or the next.
+        which: &'static str,
+        /// The digest that its result names.
         found: Hash,
-        /// That of genesis.
+        /// That of the record.
         expected: Hash,
     },
     /// The bytes of code that is warm are not given, or are of another size than the height says.
@@ -114,14 +140,22 @@ fn given(bytes: Option<usize>) -> String {
 pub(crate) struct Fixed {
     pub(crate) genesis: Genesis,
     pub(crate) digest: Hash,
-    /// The members. There is one epoch for ever: no request changes them yet.
-    committee: Committee,
+    /// Where the record of the cluster stands.
+    cluster: (Key, Path),
 }
 
 impl Fixed {
     fn new(genesis: Genesis) -> Result<Arc<Self>, GenesisError> {
         genesis.check()?;
-        Ok(Arc::new(Self { digest: genesis.digest(), committee: genesis.committee()?, genesis }))
+        let key = ClusterRecord::key();
+        let path = key.path();
+        Ok(Arc::new(Self { digest: genesis.digest(), genesis, cluster: (key, path) }))
+    }
+
+    /// What is kept beside what a caller asks for: no request of the system proves the record that it changes, and the
+    /// last block of an epoch changes it without any request. So every state has it at hand.
+    fn kept(&self, kept: impl IntoIterator<Item = Prefix>) -> impl Iterator<Item = Prefix> {
+        kept.into_iter().chain([Prefix::new(self.cluster.1, Path::BITS)])
     }
 }
 
@@ -150,7 +184,7 @@ impl State {
         Self::keeping(genesis, [Prefix::ALL])
     }
 
-    /// The state of height 0 as the member with this key keeps it; one that is no member keeps nothing.
+    /// The state of height 0 as the member with this key keeps it; one that is no member keeps the record of the cluster.
     ///
     /// # Errors
     /// If the genesis breaks a rule.
@@ -159,21 +193,24 @@ impl State {
         Self::keeping(genesis, kept)
     }
 
-    /// The state of height 0, keeping the records under these prefixes.
+    /// The state of height 0, keeping the records under these prefixes, and the one of the cluster.
     ///
     /// # Errors
     /// If the genesis breaks a rule.
     pub fn keeping(genesis: Genesis, kept: impl IntoIterator<Item = Prefix>) -> Result<Self, GenesisError> {
         let fixed = Fixed::new(genesis)?;
-        let tree = HistoryTree::from_full(&fixed.genesis.tree(), fixed.genesis.history, kept);
-        let result = BlockResult::genesis(tree.root().into(), fixed.committee.digest());
+        let cluster = Arc::new(Cluster::new(ClusterRecord::genesis(&fixed.genesis))?);
+        let tree = HistoryTree::from_full(&fixed.genesis.tree(), fixed.genesis.history, fixed.kept(kept));
+        let result = BlockResult::genesis(tree.root().into(), cluster.committee.digest());
         let window = Window::genesis(fixed.genesis.history, fixed.genesis.limits.warm_code_bytes.into());
-        Ok(Self { fixed, tree, window, peaks: Peaks::default(), result })
+        let mut results = Results::new(fixed.genesis.history);
+        results.push(&result);
+        Ok(Self { fixed, cluster, tree, window, results, peaks: Peaks::default(), result })
     }
 
     /// A state as it was, from what a store kept of it.
     ///
-    /// `parts` are the kept records as leaves and the frame, in the order of their places
+    /// `cluster` is the value of the record `.cluster`; `parts` are the kept records as leaves and the frame, in the order of their places
     /// ([`HistoryTree::from_parts`]); `peaks` stand for the results of all heights before the state's; `heights` are those
     /// of the window, the oldest first, the last one the state's own; `code` has the bytes of what they used and is warm
     /// still, by digest, which the caller has compared.
@@ -184,6 +221,7 @@ impl State {
     pub fn restore(
         genesis: Genesis,
         kept: impl IntoIterator<Item = Prefix>,
+        cluster: &Bytes,
         peaks: Peaks,
         heights: Vec<PastHeight>,
         code: &BTreeMap<Hash, Bytes>,
@@ -196,9 +234,15 @@ impl State {
             let (size, found, expected) = (peaks.size(), peaks.root(), result.history);
             return Err(RestoreError::History { size, found, height, expected });
         }
-        if result.members != fixed.committee.digest() {
-            let expected = fixed.committee.digest();
-            return Err(RestoreError::Members { height, found: result.members, expected });
+        let value = ValueDigest::of(cluster);
+        let cluster = Cluster::new(ClusterRecord::decode_shared(cluster.clone())?)?;
+        for (which, found, expected) in [
+            ("members", result.members, cluster.committee.digest()),
+            ("next members", result.next, cluster.next.digest()),
+        ] {
+            if found != expected {
+                return Err(RestoreError::Members { height, which, found, expected });
+            }
         }
         for pair in heights.windows(2) {
             let (below, above) = (pair[0].result.height, pair[1].result.height);
@@ -209,17 +253,22 @@ impl State {
         let history = fixed.genesis.history;
         let oldest = Window::oldest(history, height);
         let code = warm_bytes(&fixed.genesis, height, &heights, code)?;
-        let (mut window, mut traces) = (Vec::new(), BTreeMap::new());
+        let (mut window, mut traces, mut results) = (Vec::new(), BTreeMap::new(), Results::new(history));
         for PastHeight { result, written, identities, code } in heights {
             if result.height >= oldest {
+                results.push(&result);
                 traces.insert(result.height, Remembered { identities, code });
             }
             window.push(WrittenHeight { root: result.root.into(), written: written.into() });
         }
-        let tree = HistoryTree::from_parts(history, kept, height, window, parts)?;
+        let tree = HistoryTree::from_parts(history, fixed.kept(kept), height, window, parts)?;
+        let held = tree.get(&fixed.cluster.1).ok().flatten();
+        if held != Some(value) {
+            return Err(RestoreError::OtherCluster { found: value.into(), held: held.map(Hash::from) });
+        }
         let warm_bytes = fixed.genesis.limits.warm_code_bytes.into();
         let window = Window::restore(history, warm_bytes, height, traces, code);
-        Ok(Self { fixed, tree, window, peaks, result })
+        Ok(Self { fixed, cluster: Arc::new(cluster), tree, window, results, peaks, result })
     }
 
     /// Whether the record at this path is of a prefix that is kept here.
@@ -255,7 +304,34 @@ impl State {
     /// The members that certify the next block.
     #[must_use]
     pub fn committee(&self) -> &Committee {
-        &self.fixed.committee
+        &self.cluster.committee
+    }
+
+    /// The members of the next epoch, as far as it is decided.
+    #[must_use]
+    pub fn next_committee(&self) -> &Committee {
+        &self.cluster.next
+    }
+
+    /// The record of the cluster.
+    #[must_use]
+    pub fn cluster(&self) -> &ClusterRecord {
+        &self.cluster.record
+    }
+
+    /// The key and the path of the record of the cluster.
+    pub(crate) fn cluster_place(&self) -> (&Key, &Path) {
+        (&self.fixed.cluster.0, &self.fixed.cluster.1)
+    }
+
+    /// What requests of the system in the next block are decided by.
+    pub(crate) fn ground(&self) -> Ground<'_> {
+        Ground {
+            genesis: self.cluster_genesis(),
+            digest: self.genesis_digest(),
+            height: self.height() + 1,
+            results: &self.results,
+        }
     }
 
     /// What stands for the results of all heights before this one.
@@ -302,18 +378,37 @@ impl State {
     /// # Errors
     /// Why it would be void.
     pub fn check(&self, prepared: &Prepared) -> Result<(), Void> {
-        self.check_window(prepared)?;
-        match prepared.first_stale(&self.tree) {
+        let call = match prepared {
+            Prepared::Client(call) => call,
+            Prepared::System(system) => return self.foresee(system).map(drop),
+        };
+        self.check_window(call)?;
+        match call.first_stale(&self.tree) {
             Some(_) => Ok(()),
-            None => self.code(prepared).map(drop),
+            None => self.code(call).map(drop),
         }
     }
 
+    /// What a request of the system, as the first of the next block, would be refused for, if it were.
+    ///
+    /// # Errors
+    /// Why it would be void.
+    pub fn foresee(&self, prepared: &PreparedSystem) -> Result<Option<SystemRefusal>, Void> {
+        self.check_new(&prepared.identity())?;
+        let ground = self.ground();
+        let rotated = system::rotated(self.cluster(), ground.genesis, ground.height);
+        let record = rotated.as_ref().unwrap_or_else(|| self.cluster());
+        system::decide(record, ground, prepared.request()).map(Result::err)
+    }
+
+    /// Whether the identity was not ordered in the window.
+    pub(crate) fn check_new(&self, identity: &Identity) -> Result<(), Void> {
+        self.window.ordered_at(identity).map_or(Ok(()), |height| Err(Void::Duplicate { height }))
+    }
+
     /// Step 2: identity, base, root.
-    pub(crate) fn check_window(&self, prepared: &Prepared) -> Result<(), Void> {
-        if let Some(height) = self.window.ordered_at(&prepared.identity()) {
-            return Err(Void::Duplicate { height });
-        }
+    pub(crate) fn check_window(&self, prepared: &PreparedCall) -> Result<(), Void> {
+        self.check_new(&prepared.identity())?;
         let (base, newest) = (prepared.request().body.base, self.height());
         let Some(age) = newest.checked_sub(base) else { return Err(Void::ProofFromFuture { base, newest }) };
         let root = self.tree.recent_root(base).map(Hash::from);
@@ -323,7 +418,7 @@ impl State {
     }
 
     /// Step 4: the operation's code, warm or from the request. `None` if the proof shows that there is no such operation.
-    pub(crate) fn code(&self, prepared: &Prepared) -> Result<Option<Code>, Void> {
+    pub(crate) fn code(&self, prepared: &PreparedCall) -> Result<Option<Code>, Void> {
         let Some(digest) = prepared.operation().map(Hash::from) else { return Ok(None) };
         let warm = self.window.warm(&digest);
         match warm.or(prepared.carried()) {

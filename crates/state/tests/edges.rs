@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pleach_state::{PastHeight, RestoreError, State};
 use pleach_tree::{FrameNode, HEIGHT_MAX, Prefix, ValueDigest};
 use pleach_types::history::Peaks;
-use pleach_types::{BlockResult, Decode as _, Genesis, Height};
+use pleach_types::{BlockResult, ClusterRecord, Decode as _, Genesis, Height};
 use support::genesis;
 
 fn restore(genesis: &Genesis, heights: impl IntoIterator<Item = Height>) -> Result<State, RestoreError> {
@@ -25,7 +25,8 @@ fn restore(genesis: &Genesis, heights: impl IntoIterator<Item = Height>) -> Resu
     let parts: BTreeMap<_, _> = records.iter().map(leaf).collect();
     let heights: Vec<_> = heights.into_iter().map(past).collect();
     let peaks = peaks(heights.last().expect("a height").result.height);
-    State::restore(genesis.clone(), [Prefix::ALL], peaks, heights, &BTreeMap::new(), parts)
+    let cluster = &records[&ClusterRecord::key()];
+    State::restore(genesis.clone(), [Prefix::ALL], cluster, peaks, heights, &BTreeMap::new(), parts)
 }
 
 /// Some history of as many results.

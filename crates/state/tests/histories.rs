@@ -14,8 +14,9 @@ use bytes::Bytes;
 use pleach_state::{
     Applied, Decision, PastHeight, Prepared, PreparedBlock, State, prepare, prepare_all, prepare_block,
 };
-use pleach_tree::{FrameNode, Path, Prefix, Proof, ValueDigest};
+use pleach_tree::{Path, Proof};
 use pleach_types::*;
+use support::machines::{Other, layouts, own, past_height, restarted};
 use support::oracle::{Block as Expected, Bounds, Coverage, Oracle, Records, Spec, Verdict as Judged};
 use support::random::Random;
 use support::{Native, Script, VALUE_BYTES, genesis, key, secret};
@@ -393,7 +394,7 @@ impl World {
         for (node, machine) in self.others.iter_mut().enumerate() {
             // Not drawn: the requests of a seed stay what they are.
             if (self.past.len() + node).is_multiple_of(7) {
-                machine.state = restarted(machine, &self.past[..self.past.len() - 1], self.history);
+                machine.state = restarted(machine, &self.past[..self.past.len() - 1]);
             }
             let state = &machine.state;
             let other = match node {
@@ -452,58 +453,6 @@ impl World {
             }
         }
     }
-}
-
-/// A machine that keeps a part, with the values that its store would have.
-struct Other {
-    state: State,
-    values: BTreeMap<Key, Bytes>,
-}
-
-/// The records that a state keeps.
-fn own(state: &State, values: &BTreeMap<Key, Bytes>) -> BTreeMap<Key, Bytes> {
-    values.iter().filter(|(key, _)| state.keeps(&key.path())).map(|(k, v)| (k.clone(), v.clone())).collect()
-}
-
-fn past_height(state: &State, decisions: &[Decision]) -> PastHeight {
-    let identity = |decision: &Decision| match decision {
-        Decision::Receipt(receipt) => Some(receipt.identity),
-        Decision::Void(_) => None,
-    };
-    PastHeight {
-        result: *state.result(),
-        written: state.tree().written(state.height()).expect("the newest height").to_vec(),
-        identities: decisions.iter().filter_map(identity).collect(),
-        code: state.newest_used().to_vec(),
-    }
-}
-
-/// The machine as a store gives it back: its records, the frame, and the heights of the window.
-fn restarted(machine: &Other, past: &[PastHeight], history: u64) -> State {
-    let leaf =
-        |(key, value): (&Key, &Bytes)| (Prefix::new(key.path(), Path::BITS), FrameNode::Leaf(ValueDigest::of(value)));
-    let parts: BTreeMap<_, _> = machine.values.iter().map(leaf).chain(machine.state.tree().frame()).collect();
-    // Stores keep more heights than the last T, but need not have the bytes of code that is not warm any more.
-    let last = |heights: u64| &past[past.len().saturating_sub(heights as usize)..];
-    let warm: BTreeMap<_, _> = machine.state.warm_code().map(|(digest, code)| (*digest, code.clone())).collect();
-    let window = last(history + 2).to_vec();
-    let kept = machine.state.tree().kept().to_vec();
-    let peaks = machine.state.peaks().clone();
-    let state =
-        State::restore(genesis("test", history), kept, peaks, window, &warm, parts).expect("what was kept fits");
-    assert!(state.warm_code().eq(&warm), "restored at height {}", state.height());
-    assert_eq!(state.tree().held(), machine.state.tree().held(), "restored at height {}", state.height());
-    state
-}
-
-/// What the three other machines keep.
-fn layouts(random: &mut Random) -> [Vec<Prefix>; 3] {
-    let mut prefix = |bits: usize| {
-        let mut path = [0; 32];
-        path[0] = random.below(256) as u8;
-        Prefix::new(path.into(), bits)
-    };
-    [vec![], vec![prefix(2)], vec![prefix(1), prefix(3), prefix(4)]]
 }
 
 /// Everything under its prefixes, with values, and outside of them the proof of what the window wrote, as digests.

@@ -35,6 +35,7 @@ fn unacceptables() -> Vec<Unacceptable> {
         changed(&|r| r.code = vec![Some(vec![0; MODULE_BYTES as usize + 1].into())]),
         changed(&|r| r.proof = proof(&one)),
         changed(&|r| r.proof = proof(&more)),
+        compatible(*chain.state().genesis_digest()).encode(),
     ];
     let refuse = |bytes: Vec<u8>| {
         let bytes = [Bytes::from(bytes)];
@@ -50,11 +51,26 @@ fn unacceptables() -> Vec<Unacceptable> {
     spoilt.into_iter().map(refuse).collect()
 }
 
+/// A complaint that shows nothing wrong.
+fn compatible(genesis: Hash) -> SystemRequest {
+    let (round, key) = (Round { epoch: 0, view: 3 }, secret(1));
+    let proposal = vote::Proposal { parent_view: 2, block: Hash([1; 32]) };
+    let vote = |ballot| Vote::sign(ballot, &genesis, round, &key);
+    let (one, other) = (vote(Ballot::Notarize(proposal)), vote(Ballot::Nullify));
+    SystemRequest::complain(Evidence::of_votes(genesis, key.public(), round, one, other), None)
+}
+
+/// A complaint about a result of a height, signed with the key of this number.
+fn about_a_result(genesis: Hash, height: Height, key: u8, path: Option<system::ResultPath>) -> SystemRequest {
+    let stated = evidence::SignedResult::sign(BlockResult { height, ..BlockResult::default() }, &genesis, &secret(key));
+    SystemRequest::complain(Evidence::of_result(genesis, secret(key).public(), stated), path)
+}
+
 /// Which reason it is. A new variant has to be added here, and then to [`unacceptables`].
 fn unacceptable_number(why: &Unacceptable) -> usize {
     match why {
         Unacceptable::Malformed(_) => 0,
-        Unacceptable::SystemRequest(_) => 1,
+        Unacceptable::NotProven(_) => 1,
         Unacceptable::OverLimit { .. } => 2,
         Unacceptable::WrongGenesis { .. } => 3,
         Unacceptable::BadSignature => 4,
@@ -72,14 +88,12 @@ fn every_reason_that_bytes_show_is_reached_and_makes_a_block_invalid() {
     let reached: BTreeSet<_> = all.iter().map(unacceptable_number).collect();
     assert_eq!(reached, (0..10).collect(), "{all:#?}");
     assert_eq!(all.iter().map(Unacceptable::code).collect::<BTreeSet<_>>().len(), 10);
-    let named = |why: &Unacceptable| matches!(why, Unacceptable::SystemRequest(name) if name == "COMPLAIN");
-    assert!(all.iter().any(named), "what nobody can make yet is refused by name: {all:#?}");
 }
 
 fn voids() -> Vec<Void> {
     let mut chain = Chain::new(2);
     let mut all = Vec::new();
-    let mut run = |chain: &mut Chain, request: &Request| {
+    let mut run = |chain: &mut Chain, request: &dyn Encode| {
         let applied = apply(chain.state(), &[request.encode().into()], &Native);
         all.push(void(Fate::Decided(applied.decisions[0].clone())));
         assert!(applied.receipts.is_empty() && applied.changes.is_empty(), "a void request left something");
@@ -102,6 +116,14 @@ fn voids() -> Vec<Void> {
     let done = chain.request("bank/op", &["bank/a"], put("bank/a", "B"));
     assert!(is_applied(&chain.one(&done)));
     run(&mut chain, &done);
+    let genesis = *chain.state().genesis_digest();
+    run(&mut chain, &about_a_result(genesis, 9, 1, None));
+    let proven = BlockResult { height: 1, ..BlockResult::default() };
+    let path = system::ResultPath { base: chain.height(), proven, siblings: vec![] };
+    run(&mut chain, &about_a_result(genesis, 1, 1, Some(path)));
+    let nobody = vec![secret(1).public()];
+    let change = system::Change::Remove(secret(2).public());
+    run(&mut chain, &SystemRequest::change(genesis, (1, 99), change, &nobody, &[secret(1)]));
     all
 }
 
@@ -113,15 +135,18 @@ fn void_number(void: &Void) -> usize {
         Void::RootMismatch { .. } => 2,
         Void::CodeCold(_) => 3,
         Void::Duplicate { .. } => 4,
+        Void::NotProven(_) => 5,
+        Void::PathInvalid(_) => 6,
+        Void::OwnerSignature { .. } => 7,
     }
 }
 
 #[test]
 fn every_void_reason_is_reached() {
     let reached: BTreeSet<_> = voids().iter().map(void_number).collect();
-    assert_eq!(reached, (0..5).collect(), "{:#?}", voids());
+    assert_eq!(reached, (0..8).collect(), "{:#?}", voids());
     let codes: BTreeSet<_> = voids().iter().map(Void::code).collect();
-    assert_eq!(codes.len(), 5);
+    assert_eq!(codes.len(), 8);
     assert!(voids().iter().all(|void| !void.to_string().is_empty()));
 }
 
@@ -182,6 +207,8 @@ fn decided_by_state(refusal: &Refusal) -> Option<usize> {
         Refusal::LimitExceeded { what: Limited::Output, .. } => Some(5),
         Refusal::LimitExceeded { what: Limited::Events, .. } => Some(6),
         Refusal::NotApproved { .. } => Some(7),
+        // Each of them is reached in `system.rs`.
+        Refusal::System(_) => Some(8),
         Refusal::LimitExceeded { what: Limited::Records, .. }
         | Refusal::OperationInvalid(_)
         | Refusal::Aborted { .. }
@@ -208,8 +235,11 @@ fn every_refusal_of_the_state_machine_is_reached() {
     let mut chain = Chain::of(Genesis { governance, ..genesis("test", 8) });
     let create = chain.request(".root_rule", &[], nothing());
     all.push(refusal(chain.one(&create)));
+    let stranger = SystemRequest::ready(*chain.state().genesis_digest(), 0, chain.state().result().root, &secret(99));
+    let applied = apply(chain.state(), &[stranger.encode().into()], &Native);
+    all.push(refusal(Fate::Decided(applied.decisions[0].clone())));
     let reached: BTreeSet<_> = all.iter().filter_map(decided_by_state).collect();
-    assert_eq!(reached, (0..8).collect(), "{all:#?}");
+    assert_eq!(reached, (0..9).collect(), "{all:#?}");
 }
 
 #[test]

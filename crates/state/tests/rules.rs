@@ -144,7 +144,8 @@ fn a_state_without_the_bytes_of_warm_code_is_not_restored() {
             let parts: BTreeMap<_, _> = chain.values.last().unwrap().iter().map(leaf).collect();
             let genesis = state.cluster_genesis().clone();
             let code = code.iter().cloned().collect();
-            State::restore(genesis, [Prefix::ALL], state.peaks().clone(), heights.clone(), &code, parts)
+            let cluster = &chain.values.last().unwrap()[&ClusterRecord::key()];
+            State::restore(genesis, [Prefix::ALL], cluster, state.peaks().clone(), heights.clone(), &code, parts)
         };
         assert!(restored(&[(digest, code.clone())]).is_ok(), "{later} blocks later");
         let missing = |refused: Result<State, RestoreError>, found| match refused {

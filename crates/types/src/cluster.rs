@@ -1,7 +1,7 @@
 //! The record `.cluster`: who the members are, who decides about them, and what was decided.
 //!
-//! Every member keeps it, whatever else it keeps, and no operation can write it. It changes by system requests
-//! ([`crate::request::Kind::System`]), which nobody can make yet: until then it is what genesis says.
+//! Every member keeps it, whatever else it keeps, and no operation can write it. It changes by requests of the system
+//! ([`crate::system`]) and at the end of an epoch; how is in `pleach-state`.
 
 use crate::Height;
 use crate::codec::{self, Decode, DecodeError, Encode, Reader};
@@ -50,6 +50,15 @@ pub struct ConvictedMember {
     pub removed: bool,
 }
 
+/// How many members may be expelled without the owners, where the next set has so many: as many as may be faulty; never
+/// so many that a prefix could lose all of its keepers (K of them); and no more than genesis allows.
+#[must_use]
+pub fn expulsion_cap(genesis: &Genesis, members: usize) -> u8 {
+    let spare = genesis.partitioning.replicas.saturating_sub(1).into();
+    let cap = faults(members).min(spare).min(genesis.governance.expulsions.into());
+    u8::try_from(cap).unwrap_or(u8::MAX)
+}
+
 impl ClusterRecord {
     /// The key of the record.
     ///
@@ -64,9 +73,6 @@ impl ClusterRecord {
     #[must_use]
     pub fn genesis(genesis: &Genesis) -> Self {
         let governance = &genesis.governance;
-        // As many as may be faulty; never so many that a prefix could lose all of its keepers (K of them).
-        let spare = genesis.partitioning.replicas.saturating_sub(1).into();
-        let cap = faults(genesis.members.len()).min(spare).min(governance.expulsions.into());
         Self {
             seq: 0,
             members: genesis.members.clone(),
@@ -74,7 +80,7 @@ impl ClusterRecord {
             standby: Vec::new(),
             owners: governance.owners.clone(),
             threshold: governance.threshold,
-            cap: u8::try_from(cap).unwrap_or(u8::MAX),
+            cap: expulsion_cap(genesis, genesis.members.len()),
             unasked: 0,
             verdicts: Vec::new(),
         }

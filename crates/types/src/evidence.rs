@@ -14,6 +14,7 @@
 //! [`Evidence::judge`] is the only judge. It is pure, knows no members (whether the accused is one is for the caller), and
 //! reads no certificate: the certified result comes from the caller's own memory or from a checked proof.
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::Height;
@@ -80,7 +81,7 @@ pub enum Strength {
 }
 
 /// Why evidence convicts nobody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
 pub enum NotProven {
     /// It is of another cluster.
     #[error("the evidence is of the cluster with genesis {found}, not {expected}")]
@@ -177,6 +178,31 @@ impl Evidence {
         }
     }
 
+    /// Judges the evidence as far as its bytes alone go: all of it but for a [`Case::Result`], which whoever has the
+    /// certified result still has to [judge](Evidence::judge).
+    ///
+    /// # Errors
+    /// As [`Evidence::judge`].
+    pub fn judge_bytes(&self, genesis: &Hash) -> Result<(), NotProven> {
+        match &self.case {
+            Case::Result(stated) if self.genesis == *genesis => match stated.is_by(&self.accused, genesis) {
+                true => Ok(()),
+                false => Err(NotProven::Signature(self.accused)),
+            },
+            _ => self.judge(genesis, None).map(drop),
+        }
+    }
+
+    /// The kind of the evidence, as verdicts name it: the number of its case.
+    #[must_use]
+    pub const fn kind(&self) -> u8 {
+        match &self.case {
+            Case::Votes { .. } => 0,
+            Case::Result(_) => 1,
+            Case::Results { .. } => 2,
+        }
+    }
+
     /// Judges the evidence in the cluster with this genesis digest. `certified` is the certified result of the height that
     /// [`Evidence::needs`] names, where it is known.
     ///
@@ -255,19 +281,15 @@ impl Encode for Evidence {
     fn encode_to(&self, out: &mut Vec<u8>) {
         self.genesis.encode_to(out);
         self.accused.encode_to(out);
+        out.push(self.kind());
         match &self.case {
             Case::Votes { round, first, second } => {
-                out.push(0);
                 round.encode_to(out);
                 first.encode_to(out);
                 second.encode_to(out);
             }
-            Case::Result(stated) => {
-                out.push(1);
-                stated.encode_to(out);
-            }
+            Case::Result(stated) => stated.encode_to(out),
             Case::Results { first, second } => {
-                out.push(2);
                 first.encode_to(out);
                 second.encode_to(out);
             }

@@ -304,18 +304,23 @@ impl Governance {
     }
 
     /// Whether an operation may run with these signers, in ascending order: where domains are to be approved, a call of
-    /// the root rule needs the owners' signatures.
+    /// the root rule needs the signatures of as many of the present owners as a change of the members does.
     ///
     /// # Errors
     /// [`Refusal::NotApproved`].
-    pub fn approves(&self, operation: &Key, signers: &[PublicKey]) -> Result<(), Refusal> {
+    pub fn approves(
+        &self,
+        operation: &Key,
+        signers: &[PublicKey],
+        (owners, needed): (&[PublicKey], u8),
+    ) -> Result<(), Refusal> {
         if self.domains == Domains::Open || operation.as_str() != ROOT_RULE {
             return Ok(());
         }
-        let signed = self.owners.iter().filter(|owner| signers.binary_search(owner).is_ok()).count();
+        let signed = owners.iter().filter(|owner| signers.binary_search(owner).is_ok()).count();
         // At most as many as there are owners.
         let signed = u8::try_from(signed).unwrap_or(u8::MAX);
-        if signed >= self.threshold { Ok(()) } else { Err(Refusal::NotApproved { signed, needed: self.threshold }) }
+        if signed >= needed { Ok(()) } else { Err(Refusal::NotApproved { signed, needed }) }
     }
 }
 

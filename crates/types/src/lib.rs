@@ -27,6 +27,7 @@ pub mod receipt;
 pub mod request;
 pub mod signature;
 pub mod succession;
+pub mod system;
 pub mod void;
 pub mod vote;
 
@@ -41,9 +42,10 @@ pub use hash::Hash;
 pub use key::{Key, KeyError};
 pub use limits::Limits;
 pub use partition::{PartitionMap, Partitioning};
-pub use receipt::{CallOutput, Event, Receipt, Refusal, Verdict};
+pub use receipt::{CallOutput, Event, Receipt, Refusal, SystemRefusal, Verdict};
 pub use request::{Body, Call, Identity, Nonce, Request};
 pub use signature::{PublicKey, SecretKey, Signature};
+pub use system::SystemRequest;
 pub use void::{Unacceptable, Void};
 pub use vote::{Ballot, Round, Vote};
 

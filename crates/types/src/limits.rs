@@ -30,6 +30,12 @@ pub const REPLY_PROOF_BYTES_MAX: usize = 4 << 20;
 pub const REPLY_PROOF_NODES_MAX: usize = 2 * 256 * READ_KEYS_MAX + 1;
 /// Bytes of evidence against a member: the largest has two results and two signatures.
 pub const EVIDENCE_BYTES_MAX: usize = 8 << 10;
+/// Bytes of a request of the system.
+pub const SYSTEM_BYTES_MAX: usize = 8 << 10;
+/// Complaints in a block: nobody pays for them, so that a leader who makes them up must not cost the others much.
+pub const COMPLAINTS_MAX: usize = 16;
+/// Hashes of an inclusion proof in a history: one for each bit of a height.
+pub const HISTORY_HASHES_MAX: usize = 64;
 /// Records that one request may touch.
 pub const TOUCHED_MAX: usize = 256;
 /// Bytes of a request's arguments.
@@ -102,6 +108,8 @@ pub const WEIGHT_REQUEST: u64 = 10_000;
 pub const WEIGHT_BYTE: u64 = 3;
 /// Weight of each signature, checked together with all others of the block.
 pub const WEIGHT_SIGNATURE: u64 = 25_000;
+/// Weight of each signature of a request of the system: most of them are checked one by one.
+pub const WEIGHT_SIGNATURE_ALONE: u64 = 75_000;
 /// Weight of each node of the proof: decoded, hashed, and grafted into the tree.
 pub const WEIGHT_NODE: u64 = 150;
 /// Weight of each key that the proof decides: its path is hashed, looked up and compared.
@@ -115,6 +123,12 @@ pub const fn weight(bytes: usize, signatures: usize, proof_nodes: usize, keys: u
         + WEIGHT_SIGNATURE * signatures as u64
         + WEIGHT_NODE * proof_nodes as u64
         + WEIGHT_KEY * keys as u64
+}
+
+/// The same for a request of the system.
+#[must_use]
+pub const fn system_weight(bytes: usize, signatures: usize) -> u64 {
+    WEIGHT_REQUEST + WEIGHT_BYTE * bytes as u64 + WEIGHT_SIGNATURE_ALONE * signatures as u64
 }
 
 /// The limits of a request's proof.

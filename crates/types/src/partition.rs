@@ -97,12 +97,13 @@ impl PartitionMap {
         Some(Prefix::new(first.into(), self.bits.into()))
     }
 
-    /// What the member with this key keeps: nothing if it is none.
+    /// What the member with this key keeps; one that is no member, and follows the chain, keeps the record of the cluster.
     #[must_use]
     pub fn kept(&self, members: &[Member], key: &PublicKey) -> Vec<Prefix> {
         let place = members.binary_search_by_key(key, |member| member.public_key).ok();
-        let Some(place) = place.and_then(|place| u16::try_from(place).ok()) else { return Vec::new() };
-        let mut kept: Vec<_> = self.kept_by(place).filter_map(|number| self.prefix(number)).collect();
+        let place = place.and_then(|place| u16::try_from(place).ok());
+        let own = place.into_iter().flat_map(|place| self.kept_by(place));
+        let mut kept: Vec<_> = own.filter_map(|number| self.prefix(number)).collect();
         if !kept.iter().any(|prefix| prefix.contains(&self.cluster)) {
             kept.push(Prefix::new(self.cluster, Path::BITS));
             kept.sort_unstable();
@@ -296,7 +297,7 @@ mod tests {
             let kept = map.kept(&members, &member.public_key);
             assert_eq!(kept.iter().filter(|prefix| prefix.contains(&cluster)).count(), 1, "once, alone or in a prefix");
         }
-        assert_eq!(map.kept(&members, &PublicKey([0; 32])), []);
+        assert_eq!(map.kept(&members, &PublicKey([0; 32])), [Prefix::new(cluster, Path::BITS)]);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 use pleach_tree::Tree;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::Height;
@@ -128,6 +129,9 @@ pub enum Refusal {
         /// The limit.
         limit: u64,
     },
+    /// The request of the system cannot be granted.
+    #[error("{0}")]
+    System(SystemRefusal),
     /// The cluster's owners have to sign a call of the root rule, and too few did.
     #[error("{signed} of the cluster's owners have signed, a new domain needs {needed}")]
     NotApproved {
@@ -136,6 +140,69 @@ pub enum Refusal {
         /// How many are needed.
         needed: u8,
     },
+}
+
+/// Why a request of the system changed nothing. Where several apply, the first of them is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Error, Serialize, Deserialize)]
+pub enum SystemRefusal {
+    /// The key is not that of a member that the request could be about.
+    #[error("the key is no member's whom this could be about")]
+    NotAMember,
+    /// The accused has been convicted already.
+    #[error("the member has been convicted already")]
+    AlreadyConvicted,
+    /// The change is not the next one of the owners.
+    #[error("the change is not the next one: seq is one more than the cluster's")]
+    OutOfSequence,
+    /// The change was to be made earlier or not at all.
+    #[error("the change was to be made at an earlier height")]
+    Overdue,
+    /// Too few owners have signed the change.
+    #[error("too few owners have signed the change")]
+    TooFewOwners,
+    /// The key was convicted.
+    #[error("the key was convicted")]
+    KeyConvicted,
+    /// So many members would leave, or store nothing, that a record could lose its last keeper.
+    #[error("records could lose their last keeper: fewer members may leave in one epoch")]
+    WouldLoseData,
+    /// What would come of it is no list of members: too many, too few, or a name or key that is another's.
+    #[error("there is no room in the list, or a name or key is another member's")]
+    SetSize,
+    /// The root or result that the request states is not this cluster's, or of a height that is not remembered.
+    #[error("what the request states of a height is not what this cluster came to, or not of its last heights")]
+    NotReady,
+}
+
+impl SystemRefusal {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 9] = [
+        Self::NotAMember,
+        Self::AlreadyConvicted,
+        Self::OutOfSequence,
+        Self::Overdue,
+        Self::TooFewOwners,
+        Self::KeyConvicted,
+        Self::WouldLoseData,
+        Self::SetSize,
+        Self::NotReady,
+    ];
+
+    /// The stable code by which people and programs know the reason.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::NotAMember => "NOT_A_MEMBER",
+            Self::AlreadyConvicted => "ALREADY_CONVICTED",
+            Self::OutOfSequence => "OUT_OF_SEQUENCE",
+            Self::Overdue => "OVERDUE",
+            Self::TooFewOwners => "TOO_FEW_OWNERS",
+            Self::KeyConvicted => "KEY_CONVICTED",
+            Self::WouldLoseData => "WOULD_LOSE_DATA",
+            Self::SetSize => "SET_SIZE",
+            Self::NotReady => "NOT_READY",
+        }
+    }
 }
 
 /// How an operation can misuse the host.
@@ -186,6 +253,7 @@ impl Refusal {
             Self::DomainViolation { .. } => "DOMAIN_VIOLATION",
             Self::HostMisuse(_) => "HOST_MISUSE",
             Self::LimitExceeded { .. } => "LIMIT_EXCEEDED",
+            Self::System(_) => "SYSTEM",
             Self::NotApproved { .. } => "NOT_APPROVED",
         }
     }
@@ -210,7 +278,7 @@ impl Refusal {
             Self::DomainViolation { .. } => 9,
             Self::HostMisuse(_) => 10,
             Self::LimitExceeded { .. } => 11,
-            // 12 is kept for what a request of the system is refused for.
+            Self::System(_) => 12,
             Self::NotApproved { .. } => 13,
         }
     }
@@ -363,6 +431,7 @@ impl Encode for Refusal {
                 out.push(*what as u8);
                 out.extend_from_slice(&limit.to_le_bytes());
             }
+            Self::System(refusal) => out.push(*refusal as u8),
             Self::NotApproved { signed, needed } => out.extend_from_slice(&[*signed, *needed]),
         }
     }
@@ -401,6 +470,11 @@ impl Decode for Refusal {
                 },
                 limit: reader.u64("limit")?,
             },
+            12 => {
+                let tag = reader.byte("refusal of the system")?;
+                let refusal = SystemRefusal::ALL.get(usize::from(tag)).copied();
+                Self::System(refusal.ok_or(DecodeError::UnknownTag { field: "refusal of the system", tag })?)
+            }
             13 => Self::NotApproved { signed: reader.byte("owners")?, needed: reader.byte("threshold")? },
             tag => return Err(DecodeError::UnknownTag { field: "refusal", tag }),
         })

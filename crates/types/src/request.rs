@@ -11,9 +11,8 @@
 //! That is also why the body names its signers, and the gas that it may use: otherwise stripping a signature or lowering
 //! the gas would change the outcome.
 //!
-//! What is ordered has a kind, which its first byte tells: a client's request, or a request of the system itself (a
-//! complaint, a change of the members, a member that is ready). Nobody can make the second kind yet: it is refused by
-//! name.
+//! What is ordered has a kind, which its first byte tells: a client's request, or a request of the system itself
+//! ([`crate::system`]).
 
 use std::collections::BTreeSet;
 
@@ -40,23 +39,12 @@ pub type Nonce = [u8; 16];
 pub enum Kind {
     /// A client's [`Request`].
     Client,
-    /// A request of the system.
-    System(SystemAction),
-}
-
-/// What a request of the system asks for, by its second byte.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SystemAction {
-    /// Evidence against a member.
-    Complain,
-    /// A change of the members by the owners.
-    Change,
-    /// A member that has fetched what it will keep.
-    Ready,
+    /// A request of the system: a [`crate::system::SystemRequest`].
+    System,
 }
 
 const CLIENT: u8 = 0;
-const SYSTEM: u8 = 1;
+pub(crate) const SYSTEM: u8 = 1;
 
 impl Kind {
     /// The kind of what is ordered.
@@ -64,28 +52,10 @@ impl Kind {
     /// # Errors
     /// [`DecodeError::Truncated`], [`DecodeError::UnknownTag`].
     pub fn of(ordered: &Bytes) -> Result<Self, DecodeError> {
-        let mut reader = Reader::new(ordered.slice(..ordered.len().min(2)));
-        match reader.byte("kind of request")? {
+        match Reader::new(ordered.slice(..ordered.len().min(1))).byte("kind of request")? {
             CLIENT => Ok(Self::Client),
-            SYSTEM => Ok(Self::System(match reader.byte("action of the system")? {
-                0 => SystemAction::Complain,
-                1 => SystemAction::Change,
-                2 => SystemAction::Ready,
-                tag => return Err(DecodeError::UnknownTag { field: "action of the system", tag }),
-            })),
+            SYSTEM => Ok(Self::System),
             tag => Err(DecodeError::UnknownTag { field: "kind of request", tag }),
-        }
-    }
-}
-
-impl SystemAction {
-    /// Its name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Complain => "COMPLAIN",
-            Self::Change => "CHANGE",
-            Self::Ready => "READY",
         }
     }
 }

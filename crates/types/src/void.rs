@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::Height;
+use crate::evidence::NotProven;
 use crate::hash::Hash;
 use crate::key::Key;
 
@@ -23,9 +24,6 @@ pub enum Unacceptable {
     /// The bytes are not a canonical request.
     #[error("not a canonical request: {0}")]
     Malformed(String),
-    /// The request is one of the system, which nobody can make yet.
-    #[error("the rules of this cluster know no {0} yet")]
-    SystemRequest(String),
     /// The request exceeds a limit of this cluster.
     #[error("{what} is {actual}, this cluster's limit is {limit}")]
     OverLimit {
@@ -69,6 +67,9 @@ pub enum Unacceptable {
     /// The attached code is not the one that the proof's digest stands for.
     #[error("the attached code is not that of operation {0}")]
     CodeMismatch(Key),
+    /// The evidence of a complaint convicts nobody.
+    #[error("the evidence convicts nobody: {0}")]
+    NotProven(NotProven),
 }
 
 impl Unacceptable {
@@ -77,7 +78,6 @@ impl Unacceptable {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Malformed(_) => "MALFORMED",
-            Self::SystemRequest(_) => "SYSTEM_REQUEST",
             Self::OverLimit { .. } => "OVER_LIMIT",
             Self::WrongGenesis { .. } => "WRONG_GENESIS",
             Self::BadSignature => "BAD_SIGNATURE",
@@ -86,6 +86,7 @@ impl Unacceptable {
             Self::KeyNotProven(_) => "KEY_NOT_PROVEN",
             Self::ValueMismatch(_) => "VALUE_MISMATCH",
             Self::CodeMismatch(_) => "CODE_MISMATCH",
+            Self::NotProven(_) => "NOT_PROVEN",
         }
     }
 }
@@ -124,6 +125,18 @@ pub enum Void {
     /// The operation's code is neither attached nor warm.
     #[error("the code of operation {0} must be attached: it has not been used in the last blocks")]
     CodeCold(Key),
+    /// By what this cluster came to, the evidence of a complaint convicts nobody.
+    #[error("the evidence convicts nobody: {0}")]
+    NotProven(NotProven),
+    /// The path of a complaint does not lead to the history of a height that is remembered.
+    #[error("the result is not proved: {0}")]
+    PathInvalid(String),
+    /// The signature of an owner does not hold.
+    #[error("the signature of owner {owner} does not hold, or there are not so many owners")]
+    OwnerSignature {
+        /// The place of the owner in the list, as the request gives it.
+        owner: u8,
+    },
     /// A request with this identity was ordered before.
     #[error("the request was ordered before, at height {height}")]
     Duplicate {
@@ -141,6 +154,9 @@ impl Void {
             Self::ProofFromFuture { .. } => "PROOF_FROM_FUTURE",
             Self::RootMismatch { .. } => "ROOT_MISMATCH",
             Self::CodeCold(_) => "CODE_COLD",
+            Self::NotProven(_) => "NOT_PROVEN",
+            Self::PathInvalid(_) => "PATH_INVALID",
+            Self::OwnerSignature { .. } => "OWNER_SIGNATURE",
             Self::Duplicate { .. } => "DUPLICATE",
         }
     }

@@ -44,6 +44,13 @@ fn encodings() -> Vec<(String, Vec<u8>)> {
         all.push((format!("statement {domain:?}"), Statement { domain, digest: hash(1) }.bytes().to_vec()));
         all.push((format!("hash {domain:?}"), Hash::of(domain, b"sample").encode()));
     }
+    for (n, request) in system_requests().iter().enumerate() {
+        all.push((format!("request of the system {n}"), request.encode()));
+        all.push((format!("request of the system {n}, identity"), request.identity().encode()));
+        if let system::Action::Change(signed) = &request.action {
+            all.push((format!("request of the system {n}, statement"), signed.statement(&hash(1)).bytes().to_vec()));
+        }
+    }
     for (n, receipt) in receipts().iter().enumerate() {
         let code = match &receipt.verdict {
             Verdict::Applied(_) => "APPLIED",

@@ -54,6 +54,9 @@ fn every_flip_cut_and_tail_is_noticed() {
     harass("rich genesis", &rich_genesis());
     harass("cluster", &cluster());
     harass("member", &genesis.members[0]);
+    for request in system_requests() {
+        harass(&format!("{request:?}"), &request);
+    }
     harass("limits", &genesis.limits);
     harass("key", &key("bank/ümlaut"));
 }
@@ -256,16 +259,18 @@ fn a_request_has_a_signature_for_each_signer_and_a_value_for_each_key() {
 
 #[test]
 fn the_first_bytes_tell_what_is_ordered() {
-    use pleach_types::request::{Kind, SystemAction};
+    use pleach_types::request::Kind;
     assert_eq!(Kind::of(&request().encode().into()), Ok(Kind::Client));
     let of = |bytes: &'static [u8]| Kind::of(&Bytes::from_static(bytes));
-    for (action, byte) in [(SystemAction::Complain, 0), (SystemAction::Change, 1), (SystemAction::Ready, 2)] {
-        assert_eq!(Kind::of(&vec![1, byte, 9].into()), Ok(Kind::System(action)));
+    for request in system_requests() {
+        assert_eq!(Kind::of(&request.encode().into()), Ok(Kind::System));
+        assert!(Request::decode(&request.encode()).is_err(), "a request of the system is not a client's");
     }
-    assert!(matches!(of(&[1, 3]), Err(DecodeError::UnknownTag { tag: 3, .. })));
+    assert!(SystemRequest::decode(&request().encode()).is_err());
     assert!(matches!(of(&[2]), Err(DecodeError::UnknownTag { tag: 2, .. })));
-    assert!(matches!((of(&[]), of(&[1])), (Err(DecodeError::Truncated { .. }), Err(DecodeError::Truncated { .. }))));
-    assert!(Request::decode(&[1, 0]).is_err(), "a request of the system is not a client's");
+    assert!(matches!(of(&[]), Err(DecodeError::Truncated { .. })));
+    let unknown = SystemRequest::decode(&[&[1, 3][..], &[0; 32]].concat());
+    assert!(matches!(unknown, Err(DecodeError::UnknownTag { tag: 3, .. })));
 }
 
 #[test]
@@ -283,5 +288,132 @@ fn the_identity_is_of_the_body_alone() {
         if let Ok(other) = Body::decode(&flipped) {
             assert_ne!(other.identity(), identity, "bit {bit}");
         }
+    }
+}
+
+/// The request with a change in its bytes, which stay a canonical encoding.
+fn refused(request: &SystemRequest, change: impl FnOnce(&mut system::Action)) -> DecodeError {
+    let mut changed = request.clone();
+    change(&mut changed.action);
+    SystemRequest::decode(&changed.encode()).expect_err("a rule is broken")
+}
+
+#[test]
+fn a_request_of_the_system_keeps_the_rules_that_its_bytes_show() {
+    use pleach_types::system::{Action, Change};
+    let invalid = |error, wanted| match error {
+        DecodeError::Invalid { field, .. } | DecodeError::NotCanonical { field, .. } => assert_eq!(field, wanted),
+        other => panic!("{other:?}"),
+    };
+    let all = system_requests();
+    let of =
+        |wanted: fn(&Action) -> bool| all.iter().find(|request| wanted(&request.action)).expect("one of each kind");
+    let change = |wanted: fn(&Change) -> bool| {
+        let change = all.iter().find(|request| matches!(&request.action, Action::Change(c) if wanted(&c.change)));
+        change.expect("one of each change")
+    };
+    let set = |request, new: Change| {
+        refused(request, |action| {
+            if let Action::Change(signed) = action {
+                signed.change = new;
+            }
+        })
+    };
+    let add = change(|change| matches!(change, Change::Add(_)));
+    let member = Member::new("node-9", secret(9).public());
+    invalid(set(add, Change::Add(Member { id: secret(8).public(), ..member.clone() })), "new member");
+    invalid(set(add, Change::Add(Member { previous: Some(secret(8).public()), ..member.clone() })), "new member");
+    invalid(set(add, Change::Add(Member { name: "a/b".into(), ..member })), "new member");
+    for (owners, threshold) in [(vec![], 0), (vec![secret(1).public()], 0), (vec![secret(1).public()], 2)] {
+        invalid(set(add, Change::Owners { owners, threshold }), "threshold");
+    }
+    let twice = vec![secret(1).public(); 2];
+    invalid(set(add, Change::Owners { owners: twice, threshold: 1 }), "owners");
+    invalid(
+        refused(add, |action| {
+            if let Action::Change(signed) = action {
+                signed.signatures.reverse();
+            }
+        }),
+        "owners' signatures",
+    );
+    let rotate = change(|change| matches!(change, Change::Rotate { .. }));
+    invalid(
+        refused(rotate, |action| {
+            if let Action::Change(signed) = action {
+                signed.seq = 1;
+            }
+        }),
+        "rotation",
+    );
+    invalid(
+        refused(rotate, |action| {
+            if let Action::Change(system::SignedChange { change: Change::Rotate { old, new, .. }, .. }) = action {
+                *new = *old;
+            }
+        }),
+        "rotation",
+    );
+    let complaint = of(|action| matches!(action, Action::Complain(complaint) if complaint.path.is_some()));
+    for spoil in [(|path: &mut system::ResultPath| path.proven.height += 1) as fn(&mut system::ResultPath), |path| {
+        path.base = path.proven.height
+    }] {
+        invalid(
+            refused(complaint, |action| {
+                if let Action::Complain(complaint) = action {
+                    complaint.path.as_mut().into_iter().for_each(spoil);
+                }
+            }),
+            "path",
+        );
+    }
+    let mut elsewhere = complaint.clone();
+    elsewhere.genesis = hash(99);
+    invalid(SystemRequest::decode(&elsewhere.encode()).expect_err("another cluster"), "evidence");
+    let padded = [complaint.encode(), vec![0; SYSTEM_BYTES_MAX]].concat();
+    assert!(matches!(SystemRequest::decode(&padded), Err(DecodeError::TooLarge { .. })));
+}
+
+#[test]
+fn the_identity_of_a_request_of_the_system_leaves_out_what_may_be_spoilt() {
+    use pleach_types::system::{Action, Change, SignedChange};
+    for request in system_requests() {
+        let mut spoilt = request.clone();
+        match &mut spoilt.action {
+            Action::Complain(complaint) => complaint.path = None,
+            Action::Change(SignedChange { change: Change::Rotate { by_old, by_new, .. }, .. }) => {
+                std::mem::swap(by_old, by_new);
+            }
+            Action::Change(signed) => signed.signatures[0].signature.0[0] ^= 1,
+            Action::Ready(ready) => ready.signature.0[0] ^= 1,
+        }
+        assert_eq!(spoilt.identity(), request.identity(), "{request:?}");
+        let mut stripped = request.clone();
+        if let Action::Change(signed) = &mut stripped.action
+            && !signed.signatures.is_empty()
+        {
+            signed.signatures.pop();
+            assert_ne!(stripped.identity(), request.identity(), "which owners have signed is bound");
+        }
+        // Each bit that is no signature and no path counts.
+        let (bytes, mut same) = (request.encode(), 0);
+        for bit in 0..bytes.len() * 8 {
+            let mut changed = bytes.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            let Ok(changed) = SystemRequest::decode(&changed) else { continue };
+            same += usize::from(changed.identity() == request.identity());
+        }
+        let path = match &request.action {
+            Action::Complain(complaint) => complaint.path.as_ref().map_or(0, |path| path.encode().len() * 8),
+            _ => 0,
+        };
+        let signatures = match &request.action {
+            Action::Complain(_) => 0,
+            _ => request.signature_count() * 512,
+        };
+        assert!(
+            same <= path + signatures && (path > 0 || same == signatures),
+            "{same} bits are not bound: {request:?}"
+        );
     }
 }

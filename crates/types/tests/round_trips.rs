@@ -85,6 +85,7 @@ fn refusals() -> impl Strategy<Value = Refusal> {
         (keys(), keys()).prop_map(|(operation, key)| Refusal::DomainViolation { operation, key }),
         misuse.prop_map(Refusal::HostMisuse),
         (limited, any::<u64>()).prop_map(|(what, limit)| Refusal::LimitExceeded { what, limit }),
+        (0..9_usize).prop_map(|at| Refusal::System(SystemRefusal::ALL[at])),
         any::<[u8; 2]>().prop_map(|[signed, needed]| Refusal::NotApproved { signed, needed }),
     ]
 }
@@ -209,6 +210,11 @@ proptest! {
         canonical::<ResultProof>(&bytes)?;
         canonical::<Genesis>(&bytes)?;
         canonical::<ClusterRecord>(&bytes)?;
+        canonical::<SystemRequest>(&bytes)?;
+        // Most random bytes are of no kind: these are of each.
+        for action in 0..3 {
+            canonical::<SystemRequest>(&[&[1, action], &bytes[..]].concat())?;
+        }
         canonical::<history::Peaks>(&bytes)?;
     }
 
@@ -239,7 +245,9 @@ fn codes_are_distinct_and_shouted() {
         assert!(!refusal.to_string().is_empty());
         assert_eq!(refusal.is_retryable(), refusal.code() == "STALE_RECORD");
     }
-    assert_eq!(codes.len(), 13);
+    assert_eq!(codes.len(), 14);
+    let system: std::collections::BTreeSet<_> = SystemRefusal::ALL.map(SystemRefusal::code).into();
+    assert_eq!(system.len(), 9);
     let void = Void::Duplicate { height: 7 };
     let json = serde_json::to_string(&void).unwrap();
     assert_eq!(serde_json::from_str::<Void>(&json).unwrap(), void);

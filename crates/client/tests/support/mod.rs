@@ -421,7 +421,8 @@ impl Cluster {
             Err(other) => return Err(problem(other.code(), false)),
         }
         if chain.overtaking {
-            let Request { body, proof, values, code, .. } = prepared.request().clone();
+            let Request { body, proof, values, code, .. } =
+                prepared.client().expect("a client's request").request().clone();
             let rival = Body { nonce: body.nonce.map(|byte| !byte), ..body };
             chain.append(vec![
                 Request::sign(rival, &[SecretKey::from_seed([99; 32])], proof, values, code).encode().into(),

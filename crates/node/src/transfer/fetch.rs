@@ -13,7 +13,7 @@ use pleach_store::{Arrival, StagedChunk, Staging, Target, WindowEntry};
 use pleach_tree::{FrameNode, Path, Prefix, VerifiedProof};
 use pleach_types::history::Peaks;
 use pleach_types::vote::Round;
-use pleach_types::{Certificate, Encode, Genesis, Hash, Height, PublicKey};
+use pleach_types::{Certificate, ClusterRecord, Encode, Genesis, Hash, Height, PublicKey};
 use pleach_verify::state::Offer;
 use pleach_verify::{records, state};
 use tracing::{info, warn};
@@ -218,6 +218,8 @@ struct Transfer {
     proofs: Vec<VerifiedProof>,
     /// The tree's leaves of the kept records.
     parts: BTreeMap<Prefix, FrameNode>,
+    /// The value of the record of the cluster, which is among them.
+    cluster: Option<Bytes>,
     bytes: u64,
     /// Items that were not what is certified, since last counted.
     lies: u64,
@@ -249,6 +251,7 @@ impl Transfer {
             written: Vec::new(),
             proofs: Vec::new(),
             parts: BTreeMap::new(),
+            cluster: None,
             bytes: 0,
             lies: 0,
             told: now,
@@ -333,6 +336,8 @@ impl Transfer {
         // That is no fault of who sent it.
         self.failed = self.staging.put(chunk).err().map(Failure::Store).or(self.failed.take());
         self.parts.extend(leaves);
+        let cluster = chunk.records.get(&ClusterRecord::key());
+        self.cluster = cluster.cloned().or(self.cluster.take());
         if let Some(start) = chunk.prefix.next().filter(|next| within.contains(next)) {
             self.asking.want(Item::Chunk { within: *within, start });
         }
@@ -388,7 +393,10 @@ impl Transfer {
         self.parts.extend(frame);
         let (past, kept, peaks) = (past(self.entries.values()), self.kept, self.peaks);
         let genesis = node.genesis.clone();
-        let state = State::restore(genesis, kept.iter().copied(), peaks.clone(), past, &self.code, self.parts)?;
+        // The kept records are all there; without it the restoration fails, as it does with another one.
+        let cluster = self.cluster.unwrap_or_default();
+        let own = kept.iter().copied();
+        let state = State::restore(genesis, own, &cluster, peaks.clone(), past, &self.code, self.parts)?;
         let entries: Vec<_> = self.entries.into_values().collect();
         let arrival = Arrival { kept, window: entries.clone(), code: self.code, peaks };
         self.staging.finish(&arrival, |_| {})?;

@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 pub mod executor;
+pub mod machines;
+pub mod members;
 pub mod oracle;
 pub mod random;
 

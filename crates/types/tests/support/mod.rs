@@ -82,6 +82,44 @@ pub fn cluster() -> ClusterRecord {
     }
 }
 
+/// A request of the system of every kind, in order by its bytes; all signatures hold.
+pub fn system_requests() -> Vec<SystemRequest> {
+    use system::{Change, ResultPath};
+    let genesis = hash(7);
+    let vote = |ballot| Vote::sign(ballot, &genesis, ROUND, &secret(1));
+    let proposal = |n| vote::Proposal { parent_view: 6, block: hash(n) };
+    let stated = |root| {
+        let result = BlockResult { height: 9, root: hash(root), ..BlockResult::default() };
+        evidence::SignedResult::sign(result, &genesis, &secret(1))
+    };
+    let accused = secret(1).public();
+    let (one, other) = (vote(Ballot::Notarize(proposal(1))), vote(Ballot::Notarize(proposal(2))));
+    let path = ResultPath { base: 12, proven: stated(3).result, siblings: vec![hash(4), hash(5)] };
+    let mut owners = vec![secret(50).public(), secret(51).public(), secret(52).public()];
+    owners.sort_unstable();
+    let keys = [secret(50), secret(52)];
+    let changes = [
+        Change::Add(Member { address: "node-9.example:7471".into(), ..Member::new("node-9", secret(9).public()) }),
+        Change::Remove(secret(2).public()),
+        Change::Set { key: secret(2).public(), capacity: 0, address: "here:1".into() },
+        Change::Owners { owners: owners[..2].to_vec(), threshold: 2 },
+        Change::Checkpoint { height: 77, result: hash(8) },
+        Change::Pardon(secret(3).public()),
+    ];
+    let change = |change| SystemRequest::change(genesis, (4, 1_000), change, &owners, &keys);
+    let mut all = vec![
+        SystemRequest::complain(Evidence::of_votes(genesis, accused, ROUND, one, other), None),
+        SystemRequest::complain(Evidence::of_results(genesis, accused, stated(1), stated(2)), None),
+        SystemRequest::complain(Evidence::of_result(genesis, accused, stated(1)), Some(path)),
+        SystemRequest::rotate(genesis, 1_000, &secret(2), &secret(20)),
+        SystemRequest::ready(genesis, 55, hash(6), &secret(9)),
+    ];
+    all.extend(changes.map(change));
+    all
+}
+
+const ROUND: Round = Round { epoch: 3, view: 7 };
+
 pub fn body() -> Body {
     Body {
         genesis: genesis("sample", 4).digest(),
@@ -131,6 +169,7 @@ pub fn refusals() -> Vec<Refusal> {
         Refusal::DomainViolation { operation: key("bank/transfer"), key: key("shop/x") },
         Refusal::NotApproved { signed: 1, needed: 2 },
     ];
+    all.extend(SystemRefusal::ALL.map(Refusal::System));
     all.extend([HostMisuse::Pointer, HostMisuse::Handle, HostMisuse::Index].map(Refusal::HostMisuse));
     all.extend(
         [Limited::Value, Limited::Records, Limited::Output, Limited::Events]
@@ -149,6 +188,7 @@ pub fn refusals() -> Vec<Refusal> {
             | Refusal::BadKey
             | Refusal::DomainViolation { .. }
             | Refusal::NotApproved { .. }
+            | Refusal::System(_)
             | Refusal::HostMisuse(HostMisuse::Pointer | HostMisuse::Handle | HostMisuse::Index)
             | Refusal::LimitExceeded {
                 what: Limited::Value | Limited::Records | Limited::Output | Limited::Events,
