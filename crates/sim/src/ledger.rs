@@ -19,7 +19,7 @@ use pleach_types::hash::Domain;
 use pleach_types::vote::Round;
 use pleach_types::{
     Block, BlockResult, Certificate, Committee, Decode as _, Encode as _, Genesis, Hash, Height, Identity, PublicKey,
-    Receipt, Request,
+    Receipt, Request, SystemRequest,
 };
 use pleach_verify::TrustAnchor;
 use thiserror::Error;
@@ -448,8 +448,10 @@ impl Observer {
 
     /// The receipt that the node shows of the request at this place of this block.
     fn receipt(&self, height: Height, index: usize, request: &Bytes) -> Option<Bytes> {
-        let request = Request::decode_shared(request.clone()).ok()?;
-        let shown = self.node.receipt(&request.body.identity()).proof?.receipt.0;
+        let client = Request::decode_shared(request.clone()).map(|request| request.body.identity());
+        let system = || SystemRequest::decode_shared(request.clone()).map(|request| request.identity());
+        let identity = client.or_else(|_| system()).ok()?;
+        let shown = self.node.receipt(&identity).proof?.receipt.0;
         let receipt = Receipt::decode_shared(shown.clone()).ok()?;
         (receipt.height == height && receipt.index as usize == index).then_some(shown)
     }

@@ -1,0 +1,189 @@
+//! Requests of the system through whole clusters: every member comes to the same record of the cluster, keeps it over a
+//! restart, gets it back with a state of others, and proves it to clients.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use commonware_runtime::{Runner as _, Supervisor as _, deterministic};
+use pleach_client::{Client, Config};
+use pleach_node::{Node, ServiceError};
+use pleach_sim::access::Distance;
+use pleach_sim::bank;
+use pleach_sim::cluster::{Cluster, Weather};
+use pleach_types::system::Change;
+use pleach_types::vote::Proposal;
+use pleach_types::*;
+
+const ALL: [usize; 4] = [0, 1, 2, 3];
+const HISTORY: u64 = 16;
+const STORM: Weather = Weather { latency_ms: 15, jitter_ms: 5, loss_percent: 3 };
+const PATIENCE: Duration = Duration::from_secs(240);
+
+fn owners() -> [SecretKey; 3] {
+    [71, 72, 73].map(|n| SecretKey::from_seed([n; 32]))
+}
+
+fn owned() -> Genesis {
+    let mut owners: Vec<_> = owners().iter().map(SecretKey::public).collect();
+    owners.sort_unstable();
+    let governance = Governance { owners, threshold: 2, ..Governance::default() };
+    Genesis { governance, ..bank::genesis(4, HISTORY, Partitioning { bits: 3, replicas: 2 }) }
+}
+
+fn node(cluster: &Cluster, member: usize) -> Arc<Node> {
+    cluster.doors().enter(member).expect("the member is up").0
+}
+
+fn submit(cluster: &Cluster, member: usize, request: &SystemRequest) -> Result<Identity, ServiceError> {
+    node(cluster, member).submit(&Bytes::from(request.encode()))
+}
+
+/// A change by two of the owners.
+fn change(cluster: &Cluster, change: Change) -> SystemRequest {
+    let state = node(cluster, 0).state();
+    let record = state.cluster();
+    let numbers = (record.seq + 1, state.height() + 200);
+    SystemRequest::change(*state.genesis_digest(), numbers, change, &record.owners, &owners()[..2])
+}
+
+/// Waits until this request has a receipt on all members, and returns it.
+async fn done(cluster: &Cluster, members: &[usize], identity: Identity) -> Receipt {
+    for _ in 0..100 {
+        let goal = cluster.ledger().height() + 1;
+        assert!(cluster.reach(members, goal, PATIENCE).await, "{members:?} come to height {goal}");
+        let shown = |member: &usize| {
+            let receipt = node(cluster, *member).receipt(&identity).proof?.receipt.0;
+            Some(Receipt::decode(&receipt).expect("a receipt"))
+        };
+        let all: Vec<Receipt> = members.iter().filter_map(shown).collect();
+        if all.len() == members.len() {
+            assert!(all.iter().all(|receipt| *receipt == all[0]), "{all:?}");
+            return all[0].clone();
+        }
+    }
+    panic!("{identity} has no receipt on {members:?}");
+}
+
+/// The record that all of these members have, in their states and in their stores.
+async fn record(cluster: &Cluster, members: &[usize]) -> ClusterRecord {
+    let goal = cluster.ledger().height() + 2;
+    assert!(cluster.reach(members, goal, PATIENCE).await, "{members:?} come to height {goal}");
+    assert_eq!(cluster.ledger().violations(), []);
+    let record = node(cluster, members[0]).state().cluster().clone();
+    for member in members {
+        let node = node(cluster, *member);
+        assert_eq!(*node.state().cluster(), record, "member {member}");
+        let value = node.value(&ClusterRecord::key()).expect("the store is readable");
+        assert_eq!(value, Some(record.encode().into()), "member {member}");
+    }
+    record
+}
+
+async fn proved(client: &Client) -> ClusterRecord {
+    let value = client.get_one(&ClusterRecord::key()).await.expect("a read").into_value();
+    ClusterRecord::decode(&value.expect("it is there")).expect("the record of the cluster")
+}
+
+fn two_votes(genesis: Hash, liar: &SecretKey) -> SystemRequest {
+    let round = Round { epoch: 0, view: 7 };
+    let of = |n| Ballot::Notarize(Proposal { parent_view: 6, block: Hash([n; 32]) });
+    let [one, other] = [1, 2].map(|n| Vote::sign(of(n), &genesis, round, liar));
+    SystemRequest::complain(Evidence::of_votes(genesis, liar.public(), round, one, other), None)
+}
+
+#[test]
+fn the_record_of_the_cluster_changes_everywhere_and_survives_restart_and_loss() {
+    for seed in 0..2 {
+        println!("seed {seed}");
+        let limit = Some(Duration::from_secs(3_600));
+        let runner = deterministic::Runner::new(deterministic::Config::new().with_seed(seed).with_timeout(limit));
+        runner.start(|context| async move {
+            let secrets = ALL.map(bank::member_secret).to_vec();
+            let executors = ALL.map(|_| bank::vm()).to_vec();
+            let mut cluster = Cluster::new(context.child("cluster"), owned(), secrets, executors, None, STORM).await;
+            cluster.start_all().await;
+            assert!(cluster.reach(&ALL, 2, PATIENCE).await, "the cluster starts");
+            let client =
+                cluster.client(ALL.to_vec(), Distance::NEAR, Config::default(), bank::vm(), seed).await.unwrap();
+            scenario(&mut cluster, &client).await;
+        });
+    }
+}
+
+async fn scenario(cluster: &mut Cluster, client: &Client) {
+    let genesis = client.genesis_digest();
+    // A member on standby, asked of one node and ordered by all.
+    let newcomer = SecretKey::from_seed([90; 32]);
+    let add = change(cluster, Change::Add(Member::new("newcomer", newcomer.public())));
+    let identity = submit(cluster, 1, &add).expect("it is taken");
+    assert_eq!(done(cluster, &ALL, identity).await.refusal(), None);
+    assert_eq!(submit(cluster, 2, &add), Ok(identity), "sent again: its receipt is what is wanted");
+    let added = record(cluster, &ALL).await;
+    assert_eq!((added.seq, &added.standby), (1, &vec![Member::new("newcomer", newcomer.public())]));
+    assert_eq!(proved(client).await, added);
+
+    // A liar is convicted by anybody's complaint; it stays in force until the epoch ends.
+    let liar = bank::member_secret(3);
+    let complaint = two_votes(genesis, &liar);
+    let identity = submit(cluster, 0, &complaint).expect("it is taken");
+    let receipt = done(cluster, &ALL, identity).await;
+    assert_eq!(receipt.outputs()[0].events[0].topic, "pleach/expelled");
+    let convicted = record(cluster, &ALL).await;
+    assert_eq!(convicted.verdicts[0].key, liar.public());
+    assert_eq!((convicted.members.len(), convicted.next.len()), (4, 3));
+
+    // What would be refused does not get as far as a block.
+    let refused = |request: &SystemRequest, member| match submit(cluster, member, request) {
+        Err(ServiceError::System(refusal)) => refusal,
+        other => panic!("{other:?}"),
+    };
+    let nobody = SecretKey::from_seed([91; 32]);
+    assert_eq!(refused(&two_votes(genesis, &nobody), 1), SystemRefusal::NotAMember);
+    let stale =
+        SystemRequest::change(genesis, (1, 9_999), Change::Pardon(liar.public()), &added.owners, &owners()[1..]);
+    assert_eq!(refused(&stale, 0), SystemRefusal::OutOfSequence);
+    let forged =
+        SystemRequest::change(genesis, (2, 9_999), Change::Pardon(liar.public()), &[nobody.public()], &[nobody]);
+    assert!(matches!(submit(cluster, 0, &forged), Err(ServiceError::Void(Void::OwnerSignature { owner: 0 }))));
+    let honest = Evidence::of_votes(
+        genesis,
+        liar.public(),
+        Round { epoch: 0, view: 8 },
+        Vote::sign(Ballot::Nullify, &genesis, Round { epoch: 0, view: 8 }, &liar),
+        Vote::sign(
+            Ballot::Notarize(Proposal { parent_view: 6, block: Hash([1; 32]) }),
+            &genesis,
+            Round { epoch: 0, view: 8 },
+            &liar,
+        ),
+    );
+    let harmless = submit(cluster, 0, &SystemRequest::complain(honest, None));
+    assert!(matches!(harmless, Err(ServiceError::Unacceptable(Unacceptable::NotProven(_)))), "{harmless:?}");
+
+    // A member that starts again has it from its store, one that has lost everything executes the blocks of the others, and
+    // one that is too far behind for that fetches it with a state.
+    cluster.crash(1).await;
+    cluster.start(1).await;
+    assert_eq!(record(cluster, &ALL).await, convicted);
+    cluster.wipe(2).await;
+    cluster.start(2).await;
+    assert_eq!(record(cluster, &ALL).await, convicted);
+    let behind = cluster.ledger().height();
+    cluster.isolate(3).await;
+    assert!(cluster.reach(&[0, 1, 2], behind + 330, Duration::from_secs(600)).await, "the others go on");
+    cluster.reconnect(3).await;
+    cluster.wipe(2).await;
+    cluster.start(2).await;
+    assert_eq!(record(cluster, &ALL).await, convicted);
+    assert!(node(cluster, 3).status().oldest_height > behind, "it fetched the state");
+
+    // And goes on from there: it judges the next change like the others.
+    let state = node(cluster, 2).state();
+    let ready = SystemRequest::ready(genesis, state.height(), state.result().root, &newcomer);
+    let identity = submit(cluster, 2, &ready).expect("it is taken");
+    assert_eq!(done(cluster, &ALL, identity).await.refusal(), None);
+    let last = record(cluster, &ALL).await;
+    assert!(last.standby.is_empty() && last.next.iter().any(|member| member.public_key == newcomer.public()));
+    assert_eq!(proved(client).await, last);
+}
