@@ -19,6 +19,7 @@ from pleach import (
     receipts,
     requests,
     signatures,
+    system,
 )
 from pleach.codec import Refused
 from report import Fields, Mismatch, Report, as_bytes, as_list, as_text, check_object, same, verdict_of
@@ -350,7 +351,7 @@ def check_request(case: Fields, trusted: genesis.Genesis) -> None:
         expected = case.object("shown")
         check_shown(expected, requests.check_request(data, trusted), trusted)
         expected.end()
-    if verdict != "MALFORMED" and verdict != "SYSTEM_REQUEST":
+    if verdict != "MALFORMED":
         same("encoding", data, requests.decode_request(data).encode())
 
 
@@ -722,6 +723,53 @@ def check_one_evidence(case: Fields) -> None:
     same("verdict", case.text("verdict"), found)
 
 
+# system.json
+
+
+def check_system(document: Fields, report: Report) -> None:
+    trusted = genesis.decode_genesis(document.hex("genesis"))
+    report.objects(document, "requests", lambda case: check_system_request(case, trusted))
+    report.objects(document, "refused", lambda case: check_refused_system_request(case, trusted))
+
+
+def check_system_request(case: Fields, trusted: genesis.Genesis) -> None:
+    case.text("name")
+    data = case.hex("bytes")
+    found = system.check_system_request(data, trusted)
+    same("verdict", case.text("verdict"), "accepted")
+    same("encoding", data, found.encode())
+    same("ordered", case.hex("ordered"), blocks.ordered_digest(data))
+    same("identity", case.hex("identity"), found.identity())
+    same("weight", case.number("weight"), found.weight())
+    by_members = list(found.signed_by_members())
+    by_owners = found.action.signatures if isinstance(found.action, system.Change) else ()
+    signed = case.objects("signed")
+    same("signatures", len(signed), len(by_members) + len(by_owners))
+    for one in signed:
+        owner, key, message, signature = (
+            one.optional_number("owner"),
+            one.hex("by"),
+            one.hex("message"),
+            one.hex("signature"),
+        )
+        if owner is None:
+            same("signed by a member", (key, message, signature), by_members.pop(0))
+        else:
+            assert isinstance(found.action, system.Change)
+            same("the owner", trusted.governance.owners[owner], key)
+            same("signed by an owner", (owner, signature), by_owners[0])
+            same("message of the owners", message, found.action.message(trusted.digest()))
+            by_owners = by_owners[1:]
+        check_signing(key, message, signature)
+        one.end()
+
+
+def check_refused_system_request(case: Fields, trusted: genesis.Genesis) -> None:
+    case.text("name")
+    data = case.hex("bytes")
+    same("verdict", case.text("verdict"), verdict_of(lambda: system.check_system_request(data, trusted)))
+
+
 CHECKS: dict[str, Callable[[Fields, Report], None]] = {
     "signatures.json": check_signatures,
     "proofs.json": check_proofs,
@@ -735,4 +783,5 @@ CHECKS: dict[str, Callable[[Fields, Report], None]] = {
     "receipts.json": check_receipts,
     "history.json": check_history,
     "evidence.json": check_evidence,
+    "system.json": check_system,
 }

@@ -21,6 +21,7 @@ from pleach import (
     receipts,
     requests,
     signatures,
+    system,
 )
 from pleach.codec import Refused
 from report import Mismatch, Report, must_be_refused, same, verdict_of
@@ -350,6 +351,8 @@ def accepted_encodings(documents: Documents) -> Iterator[tuple[str, bytes, Calla
     yield from each("receipt", file["receipts"], "bytes", receipts.decode_receipt)
     file = documents["evidence.json"]
     yield from each("evidence", file["evidence"], "bytes", evidence.decode_evidence)
+    file = documents["system.json"]
+    yield from each("request of the system", file["requests"], "bytes", system.decode_system_request)
 
 
 def check_cuts(documents: Documents, report: Report) -> None:
@@ -654,7 +657,7 @@ def rules_of_decoders() -> None:
     must_be_refused("a surrogate", read("03000000 eda080", lambda reader: reader.text(9)))
     must_be_refused("an overlong form", read("02000000 c0af", lambda reader: reader.text(9)))
     must_be_refused("vote of kind 3", lambda: certificates.decode_vote(b"\x03" + bytes(64)))
-    must_be_refused("refusal 12", lambda: receipts.decode_refusal(b"\x0c"))
+    must_be_refused("refusal 9 of the system", lambda: receipts.decode_refusal(b"\x0c\x09"))
     must_be_refused("refusal 14", lambda: receipts.decode_refusal(b"\x0e"))
     must_be_refused("host misuse 3", lambda: receipts.decode_refusal(b"\x0a\x03"))
     must_be_refused("limit 4", lambda: receipts.decode_refusal(b"\x0b\x04" + bytes(8)))

@@ -29,6 +29,8 @@ mod records;
 mod requests;
 #[path = "vectors/signatures.rs"]
 mod signatures;
+#[path = "vectors/system.rs"]
+mod system;
 
 use pleach_types::{Encode, Hash};
 use serde_json::{Value, json};
@@ -118,4 +120,9 @@ fn partitions_are_as_committed() {
 #[test]
 fn records_are_as_committed() {
     compare("records", &records::all());
+}
+
+#[test]
+fn system_is_as_committed() {
+    compare("system", &system::all());
 }

@@ -22,6 +22,9 @@ RESULT_SIGN = "result-sign"
 PARTITION_RANK = "partition-rank"
 EVIDENCE = "evidence"
 REQUEST_SIGN = "request-sign"
+SYSTEM = "system"
+OWNER_SIGN = "owner-sign"
+MEMBER_SIGN = "member-sign"
 
 
 def tag(name: str) -> bytes:

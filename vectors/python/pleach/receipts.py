@@ -31,10 +31,11 @@ REFUSALS: dict[int, tuple[str, tuple[str, ...]]] = {
     9: ("DOMAIN_VIOLATION", (KEY, KEY)),
     10: ("HOST_MISUSE", (U8,)),
     11: ("LIMIT_EXCEEDED", (U8, U64)),
+    12: ("SYSTEM", (U8,)),
     13: ("NOT_APPROVED", (U8, U8)),
 }
 # The greatest number of those first fields that say which.
-GREATEST_NUMBER = {10: 2, 11: 3}
+GREATEST_NUMBER = {10: 2, 11: 3, 12: 8}
 
 Field = Union[str, int]
 

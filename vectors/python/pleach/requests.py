@@ -19,7 +19,6 @@ PROOF_BYTES_MAX = 1_048_576
 
 CLIENT_KIND = 0
 SYSTEM_KIND = 1
-SYSTEM_ACTIONS = (0, 1, 2)
 
 
 @dataclass(frozen=True)
@@ -143,15 +142,11 @@ class Acceptable:
 
 
 def check_form(data: bytes, genesis: Genesis) -> Request:
-    """The table of Unacceptable down to the second MALFORMED."""
+    """The table of Unacceptable down to the second MALFORMED, for clients' requests."""
     if len(data) > genesis.limits.request_bytes:
         raise Refused("OVER_LIMIT", "request_bytes")
     if not data or data[0] not in (CLIENT_KIND, SYSTEM_KIND):
         raise Refused("MALFORMED", "kind")
-    if data[0] == SYSTEM_KIND:
-        if len(data) < 2 or data[1] not in SYSTEM_ACTIONS:
-            raise Refused("MALFORMED", "action of the system")
-        raise Refused("SYSTEM_REQUEST")
     try:
         return decode_request(data)
     except Refused as refused:
