@@ -38,7 +38,7 @@ impl Drop for Replay {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("seed {}; to replay:", self.0);
-            eprintln!("PLEACH_SEED={} cargo test -p pleach-state --test system histories", self.0);
+            eprintln!("PLEACH_SEED={} cargo test -p pleach-state --test system random_changes", self.0);
         }
     }
 }
@@ -543,7 +543,7 @@ fn seen(decision: &Decision) -> Outcome {
 }
 
 #[test]
-fn histories() {
+fn random_changes_of_the_members_agree_with_the_oracle() {
     let seeds: Vec<u64> = match std::env::var("PLEACH_SEED") {
         Ok(seed) => vec![seed.parse().expect("PLEACH_SEED is a number")],
         Err(_) => (1..=SEEDS).collect(),
