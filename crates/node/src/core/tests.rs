@@ -1,7 +1,9 @@
 //! What a leader does with what others have forwarded before it proposes.
 
 use pleach_types::limits::SIGNERS_MAX;
-use pleach_types::{Body, Call, Context, Decode as _, PublicKey, Request};
+use pleach_types::{
+    Ballot, Body, Call, Context, Decode as _, Evidence, PublicKey, Request, Round, SystemRequest, Vote, limits, vote,
+};
 
 use super::*;
 use crate::disk::tests::{Alone, Folder, key};
@@ -95,4 +97,43 @@ fn what_was_ordered_is_answered_although_there_is_no_room() {
     lock(&alone.node.pool).fill_class_of(costs);
     let reply = alone.node.execute(&ordered).unwrap_or_else(|e| panic!("its receipt is what the client wants: {e}"));
     assert_eq!(reply.identity, Request::decode_shared(ordered).expect("well formed").body.identity());
+}
+
+/// Two votes of the node's own member, in a view that makes them another complaint each.
+fn complaint(alone: &Alone, view: u64) -> Bytes {
+    let (genesis, key) = (alone.node.genesis().digest(), &alone.node.secret);
+    let round = Round { epoch: 0, view };
+    let of = |n| Ballot::Notarize(vote::Proposal { parent_view: 0, block: Hash([n; 32]) });
+    let [one, other] = [1, 2].map(|n| Vote::sign(of(n), &genesis, round, key));
+    let evidence = Evidence::of_votes(genesis, key.public(), round, one, other);
+    SystemRequest::complain(evidence, None).encode().into()
+}
+
+/// A member that wants to fill blocks and pools can make any number of complaints about itself.
+#[test]
+fn complaints_wait_in_small_number_and_none_is_left_when_the_member_is_convicted() {
+    let folder = Folder::new("complaints");
+    let mut alone = Alone::new(&folder.0, Disk::at_once);
+    let taken = |n| alone.node.execute(&complaint(&alone, n)).map_err(|e| e.code());
+    let verdicts: Vec<_> = (0..40).map(taken).collect();
+    let (some, others) = verdicts.split_at(32);
+    assert!(some.iter().all(Result::is_ok), "{some:?}");
+    assert!(others.iter().all(|other| *other == Err("OVERLOADED")), "{others:?}");
+    // Others forward as many as they like.
+    (40..80).for_each(|n| forward(&alone, &complaint(&alone, n)));
+    let client = dear(&alone, 1);
+    forward(&alone, &client[0]);
+
+    let (leader, parent) = (alone.node.public_key(), alone.parent.digest());
+    let context = Context { epoch: 0, view: 1, parent_view: 0, leader, parent };
+    let block = Arc::new(alone.node.propose(&Proposal { context, height: 1 }, &[]).expect("a block"));
+    assert_eq!(block.requests.len(), limits::COMPLAINTS_MAX + 1);
+    assert!(block.requests.contains(&client[0]), "clients are not kept out");
+    assert!(alone.node.verify(&block, &[]));
+    alone.parent = (*block).clone();
+    alone.node.finalized(block, None);
+    assert_eq!(alone.node.state().cluster().verdicts.len(), 1);
+    assert!(lock(&alone.node.pool).is_empty(), "what would be refused does not wait");
+    let late = alone.node.execute(&complaint(&alone, 99)).map_err(|e| (e.code(), e.status()));
+    assert_eq!(late.map(|reply| reply.identity), Err(("ALREADY_CONVICTED", 409)));
 }
