@@ -15,6 +15,7 @@ from pleach import (
     keys,
     members,
     partition,
+    proof_files,
     proofs,
     receipts,
     requests,
@@ -770,6 +771,44 @@ def check_refused_system_request(case: Fields, trusted: genesis.Genesis) -> None
     same("verdict", case.text("verdict"), verdict_of(lambda: system.check_system_request(data, trusted)))
 
 
+# proof_files.json
+
+
+def check_proof_files(document: Fields, report: Report) -> None:
+    report.objects(document, "files", check_proof_file)
+
+
+def check_proof_file(case: Fields) -> None:
+    case.text("name")
+    data, trusted, verdict = case.hex("bytes"), case.hex("genesis"), case.text("verdict")
+    proven: Optional[proof_files.Proven] = None
+    found = "accepted"
+    try:
+        file = proof_files.decode_file(data)
+        same("encoding", data, file.encode())
+        proven = proof_files.judge(file, trusted)
+    except Refused as refused:
+        found = refused.reason
+    same("verdict", verdict, found)
+    if proven is None:
+        same("proven", None, case.take("proven"))
+        return
+    shown = case.object("proven")
+    same("members_digest", shown.hex("members_digest"), members.members_digest(proven.members))
+    same("head", shown.optional_hex("head"), None if proven.head is None else proven.head.encode())
+    same("older", shown.hex_list("older"), [result.encode() for result in proven.older])
+    records = [(each.number("height"), each.text("key"), each.optional_hex("value")) for each in shown.objects("records")]
+    same("records", records, list(proven.records))
+    same("receipts", shown.hex_list("receipts"), [receipt.encode() for receipt in proven.receipts])
+    convictions = shown.objects("convictions")
+    same("convictions", len(convictions), len(proven.convictions))
+    for expected, conviction in zip(convictions, proven.convictions):
+        same("digest", expected.hex("digest"), conviction.digest)
+        same("member", expected.hex("member"), conviction.member.encode())
+        same("strength", expected.text("strength"), conviction.strength)
+    shown.end()
+
+
 CHECKS: dict[str, Callable[[Fields, Report], None]] = {
     "signatures.json": check_signatures,
     "proofs.json": check_proofs,
@@ -784,4 +823,5 @@ CHECKS: dict[str, Callable[[Fields, Report], None]] = {
     "history.json": check_history,
     "evidence.json": check_evidence,
     "system.json": check_system,
+    "proof_files.json": check_proof_files,
 }

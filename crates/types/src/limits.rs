@@ -34,8 +34,20 @@ pub const EVIDENCE_BYTES_MAX: usize = 8 << 10;
 pub const SYSTEM_BYTES_MAX: usize = 8 << 10;
 /// Complaints in a block: nobody pays for them, so that a leader who makes them up must not cost the others much.
 pub const COMPLAINTS_MAX: usize = 16;
-/// Hashes of an inclusion proof in a history: one for each bit of a height.
-pub const HISTORY_HASHES_MAX: usize = 64;
+/// Bytes of a whole proof file: a genesis of full size, and a read of as many records as one answer holds several times over.
+pub const PROOF_FILE_BYTES_MAX: usize = 64 << 20;
+/// Steps of a proof file: changes of the members since genesis.
+pub const PROOF_FILE_STEPS_MAX: usize = 1_024;
+/// Older results of a proof file.
+pub const PROOF_FILE_OLDER_MAX: usize = 1_024;
+/// Heights at which a proof file has records; each has [`READ_KEYS_MAX`] of them at most.
+pub const PROOF_FILE_READS_MAX: usize = 64;
+/// Receipts of a proof file.
+pub const PROOF_FILE_RECEIPTS_MAX: usize = 1_024;
+/// Evidence in a proof file: two cases against each of [`MEMBERS_MAX`] members.
+pub const PROOF_FILE_EVIDENCE_MAX: usize = 2 * MEMBERS_MAX;
+/// Hashes of the proof that a result is a part of a history: one for each bit of a height.
+pub const HISTORY_PROOF_MAX: usize = 64;
 /// Records that one request may touch.
 pub const TOUCHED_MAX: usize = 256;
 /// Bytes of a request's arguments.

@@ -21,7 +21,7 @@ use crate::codec::{self, Decode, DecodeError, Encode, Reader};
 use crate::committee::{Committee, Member};
 use crate::evidence::{Case, Evidence};
 use crate::hash::{Domain, Hash};
-use crate::limits::{ADDRESS_BYTES_MAX, EVIDENCE_BYTES_MAX, HISTORY_HASHES_MAX, OWNERS_MAX, SYSTEM_BYTES_MAX};
+use crate::limits::{ADDRESS_BYTES_MAX, EVIDENCE_BYTES_MAX, HISTORY_PROOF_MAX, OWNERS_MAX, SYSTEM_BYTES_MAX};
 use crate::request::{Identity, SYSTEM};
 use crate::signature::{PublicKey, SecretKey, Signature, Statement};
 
@@ -460,7 +460,7 @@ impl Decode for ResultPath {
         Ok(Self {
             base: reader.u64("base")?,
             proven: BlockResult::decode_from(reader)?,
-            siblings: reader.list("siblings", HISTORY_HASHES_MAX, Hash::decode_from)?,
+            siblings: reader.list("siblings", HISTORY_PROOF_MAX, Hash::decode_from)?,
         })
     }
 }

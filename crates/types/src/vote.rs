@@ -101,6 +101,16 @@ impl Ballot {
         }
     }
 
+    /// What it says, in words.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::Notarize(proposal) => format!("to notarize block {}", proposal.block.short()),
+            Self::Nullify => "to nullify the view".into(),
+            Self::Finalize(proposal) => format!("to finalize block {}", proposal.block.short()),
+        }
+    }
+
     const fn tag(&self) -> u8 {
         match self {
             Self::Notarize(_) => 0,

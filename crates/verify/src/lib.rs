@@ -11,6 +11,7 @@
 //! proof of records -> present or absent, under the root of a result                   records
 //! receipt          -> under the receipts root of a result                             receipt
 //! older result     -> under the history of a newer one                                history
+//! proof file       -> all that somebody kept of the above, under nothing but the genesis digest    file
 //! state            -> window, peaks, code and partitions of a member that hands out its state    state
 //! ```
 //!
@@ -19,6 +20,7 @@
 //! (`wasm32-unknown-unknown`). Requests, retries and caches are the caller's.
 
 mod anchor;
+pub mod file;
 pub mod history;
 mod misbehaviour;
 pub mod receipt;

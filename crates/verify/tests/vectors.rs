@@ -7,6 +7,8 @@
 #[path = "../../types/tests/support/mod.rs"]
 mod support;
 
+mod sample;
+
 #[path = "vectors/blocks.rs"]
 mod blocks;
 #[path = "vectors/certificates.rs"]
@@ -21,6 +23,8 @@ mod history;
 mod keys;
 #[path = "vectors/partitions.rs"]
 mod partitions;
+#[path = "vectors/proof_files.rs"]
+mod proof_files;
 #[path = "vectors/receipts.rs"]
 mod receipts;
 #[path = "vectors/records.rs"]
@@ -125,4 +129,9 @@ fn records_are_as_committed() {
 #[test]
 fn system_is_as_committed() {
     compare("system", &system::all());
+}
+
+#[test]
+fn proof_files_are_as_committed() {
+    compare("proof_files", &proof_files::all());
 }
