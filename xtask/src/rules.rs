@@ -42,6 +42,7 @@ pub const RULES: &[Rule] = &[
         may_use: &[
             "pleach-tree",
             "pleach-types",
+            "pleach-verify",
             "pleach-store",
             "pleach-vm",
             "pleach-node",

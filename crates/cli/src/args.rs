@@ -93,6 +93,8 @@ pub enum Command {
     Op(Op),
     /// What became of a request.
     Receipt(Receipt),
+    /// Check a proof file, with nothing but the file and a genesis digest.
+    Verify(Verify),
     /// Who the cluster is.
     Members,
     /// Keys of people: the files that sign calls.
@@ -324,6 +326,7 @@ Examples:
   pleach get bank/accounts/alice bank/accounts/nobody -o json
   pleach get bank/accounts/alice --decode 'holder: key, balance: u64'
   pleach get bank/transfer --raw > transfer.wasm
+  pleach get bank/accounts/alice --proof alice.pleach    and later: pleach verify alice.pleach
 
 All keys are read at one certified height. Exit code 3 says that a record is absent, which is proved too.")]
 pub struct Get {
@@ -336,6 +339,9 @@ pub struct Get {
     /// Show values as fields, each with a type: str, bytes, u64, bool, key, `option<T>`, `list<T>`, `(T, U)`.
     #[arg(long, value_name = "FIELDS", conflicts_with = "raw")]
     pub decode: Option<Schema>,
+    /// Also write a file that proves the records to anybody who has the genesis digest; it must not exist yet.
+    #[arg(long, value_name = "FILE")]
+    pub proof: Option<PathBuf>,
 }
 
 /// `pleach call`.
@@ -448,8 +454,9 @@ pub struct OpDeploy {
 /// `pleach receipt`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
-Example:
+Examples:
   pleach receipt 9b2e44…(64 digits) --wait
+  pleach receipt 9b2e44…(64 digits) --proof payment.pleach    and later: pleach verify payment.pleach
 
 Nodes remember the receipts of the last blocks only.")]
 pub struct Receipt {
@@ -459,6 +466,31 @@ pub struct Receipt {
     /// Wait until the request is executed, up to --timeout.
     #[arg(long)]
     pub wait: bool,
+    /// Also write a file that proves the receipt to anybody who has the genesis digest; it must not exist yet.
+    #[arg(long, value_name = "FILE")]
+    pub proof: Option<PathBuf>,
+}
+
+/// `pleach verify`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pleach verify alice.pleach --genesis 5f0c…(64 digits)
+  pleach verify alice.pleach --genesis-file net/genesis.json
+  pleach --profile net/profile.toml verify alice.pleach -o json
+
+Needs no node and no network: the cluster may be gone. The file holds the genesis, the signatures of the members and
+all proofs; the digest says which genesis counts, so take it from somebody you trust, not from whoever gave you the
+file. A file does not prove when something was, nor that it is still so.
+
+Exit code 0 says that all of the file holds, 5 that it does not, 8 that it is no proof file or cannot be read.")]
+pub struct Verify {
+    /// The file, as `get --proof` and `receipt --proof` write it.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The genesis, as `init` wrote it, in the place of its digest.
+    #[arg(long, value_name = "FILE")]
+    pub genesis_file: Option<PathBuf>,
 }
 
 /// `pleach key`.

@@ -10,6 +10,7 @@ use pleach_node::{ConfigError, StartError};
 use pleach_store::OpenError;
 use pleach_types::genesis::GenesisError;
 use pleach_types::{Hash, Key, Receipt, Verdict};
+use pleach_verify::file::FileError;
 use pleach_vm::InvalidOperation;
 use pleach_vm::schema::ArgumentError;
 use thiserror::Error;
@@ -177,6 +178,14 @@ pub enum CliError {
         /// Why not.
         reason: OpenError,
     },
+    /// A proof file that proves nothing, or is none.
+    #[error("{path} proves nothing: {why}", path = .path.display())]
+    ProofFile {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        why: Box<FileError>,
+    },
     /// What was to be shown is not so.
     #[error("expected: {expected}; seen: {seen}")]
     Step {
@@ -226,6 +235,7 @@ impl CliError {
             Self::NoReceipt { .. } => code::UNAVAILABLE,
             Self::File { reason, .. } => file_code(reason),
             Self::Exists { .. } | Self::Module { .. } | Self::NotWasm { .. } => code::LOCAL_FILE,
+            Self::ProofFile { why, .. } => proof_code(why).0,
             Self::Store { reason: OpenError::Damaged(_), .. } => code::VERIFICATION,
             Self::Store { .. } => code::LOCAL_FILE,
             Self::Config(e) => config_code(e),
@@ -253,6 +263,7 @@ impl CliError {
             Self::NoOperation { .. } => "OPERATION_ABSENT",
             Self::NoReceipt { .. } => "RECEIPT_UNKNOWN",
             Self::Step { .. } => "STEP_FAILED",
+            Self::ProofFile { why, .. } => proof_code(why).1,
             Self::Store { .. } => "STORE",
             Self::Config(_) => "CONFIG",
             Self::Genesis(_) => "GENESIS_INVALID",
@@ -279,6 +290,7 @@ impl CliError {
             Self::NoReceipt { .. } => "nodes remember the receipts of the last blocks only; with --wait the command \
                 waits for a request that is on its way"
                 .into(),
+            Self::ProofFile { why, .. } => proof_cure(why).into(),
             Self::NotWasm { .. } => "build the operation for target wasm32v1-none and give the .wasm file".into(),
             Self::Module { .. } => "\"pleach op check FILE\" runs the same check".into(),
             Self::Store { reason: OpenError::Absent(_), .. } => {
@@ -317,6 +329,25 @@ fn start_code(error: &StartError) -> u8 {
         StartError::Http(_) => code::INTERNAL,
         StartError::Resume { .. } | StartError::Writer(_) => code::LOCAL_FILE,
         _ => code::USAGE,
+    }
+}
+
+/// The exit code and the stable code of a file that proves nothing.
+const fn proof_code(why: &FileError) -> (u8, &'static str) {
+    match why {
+        FileError::OtherFile | FileError::OtherVersion => (code::LOCAL_FILE, "NO_PROOF_FILE"),
+        FileError::OtherGenesis { .. } => (code::VERIFICATION, "GENESIS_MISMATCH"),
+        _ => (code::VERIFICATION, "PROOF_INVALID"),
+    }
+}
+
+const fn proof_cure(why: &FileError) -> &'static str {
+    match why {
+        FileError::OtherFile => "give a file that \"pleach get --proof\" or \"pleach receipt --proof\" wrote",
+        FileError::OtherVersion => "",
+        FileError::Encoding(_) => "it was cut or changed on its way: get it again from whoever has it",
+        FileError::OtherGenesis { .. } => "check --genesis or the profile: never pin a digest that came with the file",
+        _ => "whoever made or changed it claims what did not happen: do not rely on it",
     }
 }
 

@@ -33,6 +33,72 @@ fn write(path: &Path, text: &str, private: bool) -> Result<(), CliError> {
     })
 }
 
+/// A file that is being made: it stands beside its place until it is complete, so that nobody ever sees half of it, and
+/// goes away if it never is. What stands at the place is never touched.
+#[derive(Debug)]
+pub struct NewFile {
+    place: PathBuf,
+    partial: PathBuf,
+    file: File,
+}
+
+impl NewFile {
+    /// Starts a file for `place`, where nothing may stand. Whatever is wrong with the place is found now, before there is
+    /// anything to lose.
+    ///
+    /// # Errors
+    /// [`CliError::Exists`], or what the system says.
+    pub fn at(place: &Path) -> Result<Self, CliError> {
+        if fs::symlink_metadata(place).is_ok() {
+            return Err(CliError::Exists { path: place.into() });
+        }
+        let name = place.file_name().ok_or_else(|| {
+            CliError::usage(format!("{:?} is not a file's name", place.display().to_string()), "name a new file")
+        })?;
+        let partial = place.with_file_name(format!(".{}.partial-{}", name.to_string_lossy(), std::process::id()));
+        let file = File::create_new(&partial).map_err(CliError::file("create", place))?;
+        Ok(Self { place: place.into(), partial, file })
+    }
+
+    /// Where it will stand.
+    pub fn path(&self) -> &Path {
+        &self.place
+    }
+
+    /// Writes the whole file, and puts it in its place.
+    ///
+    /// # Errors
+    /// [`CliError::Exists`] if something came to stand there meanwhile, or what the system says.
+    pub fn finish(mut self, bytes: &[u8]) -> Result<(), CliError> {
+        use std::io::Write as _;
+        let failed = CliError::file("write", &self.place);
+        let written = self.file.write_all(bytes).and_then(|()| self.file.sync_all()).and_then(|()| self.appear());
+        match written.and_then(|()| durable::sync_folder_of(&self.place)) {
+            Ok(()) => Ok(()),
+            Err(reason) if reason.kind() == io::ErrorKind::AlreadyExists => {
+                Err(CliError::Exists { path: self.place.clone() })
+            }
+            Err(reason) => Err(failed(reason)),
+        }
+    }
+
+    /// A second name is given only where there is none; a file system without second names has the file moved.
+    fn appear(&self) -> io::Result<()> {
+        match fs::hard_link(&self.partial, &self.place) {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists && fs::symlink_metadata(&self.place).is_err() => {
+                fs::rename(&self.partial, &self.place)
+            }
+            linked => linked,
+        }
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.partial);
+    }
+}
+
 /// Reads a file of at most `limit` bytes: somebody's typo must not load a disk image.
 ///
 /// # Errors

@@ -48,6 +48,19 @@ impl Profile {
         }
     }
 
+    /// The genesis that the global options mean, where no node is needed.
+    ///
+    /// # Errors
+    /// As [`Profile::find`].
+    pub fn genesis(global: &Global) -> Result<Hash, CliError> {
+        let pinned = match global.genesis {
+            // As above.
+            Some(genesis) => Some(genesis),
+            None => Self::file(global)?.map(|file| file.genesis),
+        };
+        pinned.ok_or_else(|| CliError::NoCluster { missing: missing("the genesis digest is not known", global) })
+    }
+
     fn file(global: &Global) -> Result<Option<Self>, CliError> {
         match &global.profile {
             Some(path) => Self::read(path).map(Some),

@@ -156,6 +156,24 @@ pub enum Error {
         /// The last key asked for.
         last: Key,
     },
+    /// One proof file cannot hold all of it.
+    #[error("a proof file holds at most {limit} {what}, this one would have {actual}; read fewer records at a time")]
+    FileTooLarge {
+        /// What there is too much of.
+        what: &'static str,
+        /// How much there is.
+        actual: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// A height was executed, and no certificate of it came in time.
+    #[error("no certificate of height {height} came within {} ms; try again", .waited.as_millis())]
+    NotCertified {
+        /// The height.
+        height: Height,
+        /// How long the client waited.
+        waited: Duration,
+    },
     /// The call exceeds a limit of the cluster. Nothing was sent.
     #[error("{what} is {actual}, this cluster's limit is {limit}; split the call")]
     OverLimit {
@@ -372,6 +390,8 @@ impl Error {
             Self::Rejected { problem, .. } => &problem.code,
             Self::RetriesExhausted { .. } => "RETRIES_EXHAUSTED",
             Self::DiscoveryLimit { .. } => "DISCOVERY_LIMIT",
+            Self::FileTooLarge { .. } => "FILE_TOO_LARGE",
+            Self::NotCertified { .. } => "NOT_CERTIFIED",
             Self::OverLimit { .. } => "OVER_LIMIT",
         }
     }
@@ -385,11 +405,14 @@ impl Error {
             | Self::NoRuntime(_)
             | Self::NoKeeper { .. }
             | Self::DiscoveryLimit { .. }
+            | Self::FileTooLarge { .. }
             | Self::OverLimit { .. } => ErrorKind::BadInput,
             Self::GenesisMismatch { .. } | Self::GenesisInvalid(_) | Self::Lied(_) => ErrorKind::Verification,
-            Self::Unreachable(_) | Self::Unavailable(_) | Self::NoQuorum { .. } | Self::Overloaded { .. } => {
-                ErrorKind::Availability
-            }
+            Self::Unreachable(_)
+            | Self::Unavailable(_)
+            | Self::NoQuorum { .. }
+            | Self::NotCertified { .. }
+            | Self::Overloaded { .. } => ErrorKind::Availability,
             Self::Timeout { .. } => ErrorKind::Unknown,
             Self::Refused { .. } | Self::Rejected { .. } | Self::RetriesExhausted { .. } => ErrorKind::Refused,
         }

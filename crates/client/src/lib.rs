@@ -31,6 +31,7 @@
 //! | `verifier` | answers become facts here, and only here |
 //! | `nodes` | which node to ask next |
 //! | `keepers` | which node keeps which records |
+//! | `proofs` | proof files, for others and for later |
 //! | `read` | reads at one height, from whoever keeps what |
 //! | `client` | [`Client`]: what users hold |
 //! | `simulate` | local runs, and the discovery of touched keys |
@@ -51,6 +52,7 @@ mod error;
 mod http;
 mod keepers;
 mod nodes;
+mod proofs;
 mod read;
 mod settle;
 mod simulate;

@@ -62,7 +62,7 @@ impl Votes {
     fn weigh(&mut self, client: &Inner, shown: Shown) -> Option<Verified<Receipt>> {
         let (receipt, trust) = match shown {
             Shown::Nothing(_) => return None,
-            Shown::Certified(receipt) => (receipt, Trust::Certified),
+            Shown::Certified { receipt, .. } => (receipt, Trust::Certified),
             Shown::Signed { by, result, receipt } => (receipt, self.add(by, &result)?),
         };
         client.verifier.raise_floor(receipt.height);
@@ -335,7 +335,7 @@ impl<'a> Pursuit<'a> {
             match select(running.next(), client.nodes.runtime.sleep(patience)).await {
                 Either::Left((Some((node, submission)), _)) => {
                     taken |= matches!(submission, Submission::Taken(_));
-                    let proven = matches!(submission, Submission::Taken(Some(Shown::Certified(_))));
+                    let proven = matches!(submission, Submission::Taken(Some(Shown::Certified { .. })));
                     outcomes.push((node, submission));
                     if proven {
                         return outcomes;
@@ -421,7 +421,7 @@ impl<'a> Pursuit<'a> {
             Shown::Signed { .. } => {
                 self.vouching.insert(node);
             }
-            Shown::Nothing(_) | Shown::Certified(_) => {}
+            Shown::Nothing(_) | Shown::Certified { .. } => {}
         }
         if let Some(receipt) = self.votes.weigh(self.client, shown) {
             self.settled = Some(receipt);

@@ -12,7 +12,7 @@ use pleach_tree::{ValueDigest, VerifiedProof};
 use pleach_types::api::{
     Base64, GetReply, GetRequest, ReceiptProof, ReceiptReply, ReceiptView, RecordView, RequestState, SignedResultView,
 };
-use pleach_types::certificate::CertifiedResult;
+use pleach_types::certificate::{CertifiedResult, ResultProof};
 use pleach_types::evidence::SignedResult;
 use pleach_types::genesis::GenesisError;
 use pleach_types::{BlockResult, Committee, Genesis, Hash, Height, Identity, Key, PublicKey, Receipt};
@@ -93,8 +93,8 @@ pub(crate) enum Shown {
     Nothing(RequestState),
     /// A receipt under a result that this member signed.
     Signed { by: PublicKey, result: Box<BlockResult>, receipt: Receipt },
-    /// A receipt under a certified result.
-    Certified(Receipt),
+    /// A receipt under a certified result, and its encoded proof there.
+    Certified { receipt: Receipt, path: Bytes },
 }
 
 impl Verifier {
@@ -166,6 +166,18 @@ impl Verifier {
         Ok(certified)
     }
 
+    /// The proof of the result of a height, in an answer that was asked for it.
+    pub(crate) fn result_proof(&self, height: Height, reply: &GetReply) -> Result<ResultProof, Falsehood> {
+        let certificate = reply.certificate.as_ref().ok_or(Falsehood::NoCertificate(height))?;
+        let certified = self.anchor.result(&certificate.0)?;
+        let found = certified.result().height;
+        if found != height {
+            return Err(Falsehood::OtherHeight { asked: height, found });
+        }
+        self.remember(certified)?;
+        Ok(decode("certificate", &certificate.0)?)
+    }
+
     fn remember(&self, certified: CertifiedResult) -> Result<(), Falsehood> {
         let (mut results, height) = (self.results(), certified.result().height);
         let known = *results.entry(height).or_insert(certified);
@@ -235,7 +247,7 @@ impl Verifier {
         let certified = self.certified(result.height, proof.certificate.as_ref())?;
         self.anchor.compare(&proof.signed.node, &signed, &certified)?;
         self.raise_floor(result.height);
-        Ok(Shown::Certified(receipt))
+        Ok(Shown::Certified { receipt, path: proof.path.0.clone() })
     }
 
     /// The result that a member signed.

@@ -9,9 +9,10 @@ use pleach_vm::Schema;
 use serde::Serialize;
 use serde_json::Map;
 
-use super::{decode, with_cluster};
+use super::{decode, proof, with_cluster};
 use crate::args::{Get, Global};
 use crate::errors::{CliError, Ending};
+use crate::files::NewFile;
 use crate::output::{Output, table, value_text};
 use crate::row;
 
@@ -37,12 +38,24 @@ pub fn run(global: &Global, output: Output, args: &Get) -> Result<Ending, CliErr
         let what = format!("--raw writes one value, {} keys were given", args.keys.len());
         return Err(CliError::usage(what, "give one key, or leave out --raw"));
     }
-    let records = with_cluster(global, |client| async move { Ok(client.get(&args.keys).await?) })?;
+    let place = args.proof.as_deref().map(NewFile::at).transpose()?;
+    let (records, file) = with_cluster(global, |client| async move {
+        match place {
+            Some(place) => {
+                let (records, file) = client.prove(&args.keys).await?;
+                Ok((records, Some((place, file))))
+            }
+            None => Ok((client.get(&args.keys).await?, None)),
+        }
+    })?;
+    // What was read is printed whatever becomes of the file, and the file is written whoever reads the print.
+    let kept = file.map(|(place, file)| proof::write(output, place, &file)).transpose();
     if args.raw {
         raw(output, &records)?
     } else {
         print(output, &records, args.decode.as_ref())?
     }
+    kept?;
     let all_present = records.iter().all(|record| record.value.is_some());
     Ok(if all_present { Ending::Done } else { Ending::Absent })
 }

@@ -12,10 +12,12 @@ mod members;
 mod op;
 mod paper;
 mod plan;
+mod proof;
 mod receipt;
 mod sending;
 mod start;
 mod status;
+mod verify;
 mod version;
 
 pub use start::{DETACH, signal};
@@ -54,6 +56,7 @@ pub fn run(cli: Cli) -> Result<Ending, CliError> {
         Command::Get(args) => get::run(&global, output, &args),
         Command::Call(args) => call::run(&global, output, &args),
         Command::Domain(Domain::Create(args)) => domain::create(&global, output, &args),
+        Command::Verify(args) => verify::run(&global, output, &args),
         Command::Receipt(args) => receipt::run(&global, output, &args),
         Command::Members => members::run(&global, output),
     }

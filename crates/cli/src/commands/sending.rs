@@ -134,12 +134,17 @@ fn print_executed(output: Output, executed: &Executed) -> Result<(), CliError> {
 
 /// A receipt in one line.
 pub fn receipt_line(receipt: &Verified<Receipt>) -> String {
-    let (height, gas, trust) = (receipt.height(), thousands(receipt.gas), receipt.trust());
-    let what = match &receipt.verdict {
+    let (what, gas, trust) = (receipt_words(receipt), thousands(receipt.gas), receipt.trust());
+    format!("{what} · request {} · gas {gas} · receipt {trust}", receipt.identity)
+}
+
+/// What became of a request, and where.
+pub fn receipt_words(receipt: &Receipt) -> String {
+    let height = receipt.height;
+    match &receipt.verdict {
         Verdict::Applied(_) => format!("applied at #{height}"),
         Verdict::Refused { refusal, .. } => format!("refused at #{height} · {} {refusal}", refusal.code()),
-    };
-    format!("{what} · request {} · gas {gas} · receipt {trust}", receipt.identity)
+    }
 }
 
 fn retries_text(retries: Retries) -> String {
@@ -150,12 +155,14 @@ fn retries_text(retries: Retries) -> String {
     }
 }
 
-fn output_line(bytes: &[u8]) -> String {
+/// What an operation returned, in a line; nothing where it returned nothing.
+pub fn output_line(bytes: &[u8]) -> String {
     let value = bytes::Bytes::copy_from_slice(bytes);
     if bytes.is_empty() { String::new() } else { format!("  returned {}\n", value_text(Some(&value))) }
 }
 
-fn events_text(events: &[Event]) -> String {
+/// What an operation announced, a line each.
+pub fn events_text(events: &[Event]) -> String {
     let line =
         |event: &Event| format!("  announced {}: {}\n", value_text(Some(&event.topic)), value_text(Some(&event.data)));
     events.iter().map(line).collect()

@@ -1,0 +1,171 @@
+//! Proof files: made by a cluster of real processes, and checked when it is gone.
+#![allow(missing_docs)]
+
+mod common;
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use common::{Folder, Process, Ran, base_port, eventually, pleach, run};
+
+/// How long a step may take on a busy machine.
+const WAIT: Duration = Duration::from_secs(60);
+
+/// A cluster that `init` made and `start` runs.
+struct Cluster {
+    folder: Folder,
+    genesis: String,
+    nodes: Vec<Process>,
+}
+
+impl Cluster {
+    fn start() -> Self {
+        let folder = Folder::new();
+        let port = base_port(4).to_string();
+        let made = run(&folder, &["init", "--out", "net", "--base-port", &port, "--name", "kept", "-o", "json"]);
+        let made = made.succeeds().json("pleach.init/1");
+        let genesis = made["genesis"].as_str().expect("a digest").to_owned();
+        let mut cluster = Self { folder, genesis, nodes: Vec::new() };
+        cluster.run_nodes();
+        cluster
+    }
+
+    fn run_nodes(&mut self) {
+        let start = |name: &str| {
+            let log = std::fs::File::create(self.folder.join(&format!("{name}.log"))).expect("a log");
+            let mut command = pleach(&self.folder);
+            let config = format!("net/{name}/pleach.toml");
+            command.args(["start", "--config", &config, "--exit-with-parent"]).stdin(Stdio::piped());
+            Process(command.stdout(Stdio::null()).stderr(log).spawn().expect("a node"))
+        };
+        self.nodes = ["node-1", "node-2", "node-3", "node-4"].map(start).into();
+        eventually(WAIT, || self.run(&["status"]));
+    }
+
+    fn run(&self, args: &[&str]) -> Ran {
+        let all = [args, &["--profile", "net/profile.toml", "--timeout", "60s"]].concat();
+        run(&self.folder, &all)
+    }
+
+    /// Judges a file where nothing is known but the digest.
+    fn verify(&self, file: &str, more: &[&str]) -> Ran {
+        run(&self.folder, &[&["verify", file, "--genesis", &self.genesis], more].concat())
+    }
+}
+
+/// One cluster for all of it: starting one takes longer than everything that is done to it.
+#[test]
+fn what_was_proved_is_proved_when_the_cluster_is_gone() {
+    let mut cluster = Cluster::start();
+    let identity = records_and_a_receipt_are_kept(&cluster);
+    bad_places_lose_nothing(&cluster, &identity);
+    cluster.nodes.clear();
+    files_hold_without_a_node(&cluster, &identity);
+    bad_files_prove_nothing(&cluster);
+    genesis_is_what_the_reader_says(&cluster);
+}
+
+fn records_and_a_receipt_are_kept(cluster: &Cluster) -> String {
+    cluster.run(&["key", "new", "shop.key"]).succeeds();
+    let made = cluster.run(&["domain", "create", "shop", "--owner", "shop.key", "-o", "json"]);
+    let identity = made.succeeds().json("pleach.call/1")["identity"].as_str().expect("an identity").to_owned();
+    let read =
+        cluster.run(&["get", "shop/.owner", "shop/nothing", "shop/.owner", "--proof", "records.pleach", "-o", "json"]);
+    assert_eq!(read.code, Some(3), "what get says is the same with a file: {}", read.stderr);
+    assert_eq!(read.json("pleach.get/1")["records"].as_array().map(Vec::len), Some(3));
+    assert!(read.stderr.contains("kept in records.pleach") && read.stderr.contains("pleach verify"), "{}", read.stderr);
+    let found = cluster.run(&["receipt", &identity, "--proof", "receipt.pleach", "-o", "json"]);
+    assert_eq!(found.succeeds().json("pleach.receipt/1")["trust"], "certified");
+    identity
+}
+
+/// Whatever stands at the place stays as it is, nothing half-made stays beside it, and nothing is asked of the cluster.
+fn bad_places_lose_nothing(cluster: &Cluster, identity: &str) {
+    let before = std::fs::read(cluster.folder.join("records.pleach")).expect("the file");
+    let names = || {
+        let entries = std::fs::read_dir(cluster.folder.path()).expect("a folder");
+        let mut names: Vec<_> = entries.map(|entry| entry.expect("an entry").file_name()).collect();
+        names.sort();
+        names
+    };
+    let there = names();
+    for (place, code, says) in [
+        ("records.pleach", 8, "records.pleach exists already; nothing was changed"),
+        ("net", 8, "net exists already"),
+        ("no/such/folder/x.pleach", 8, "no/such/folder/x.pleach"),
+        ("shop.key/x.pleach", 8, "shop.key/x.pleach"),
+        ("..", 8, "exists already"),
+    ] {
+        cluster.run(&["get", "shop/.owner", "--proof", place]).fails(code, &[says]);
+        cluster.run(&["receipt", identity, "--proof", place]).fails(code, &[says]);
+    }
+    let unknown = "00".repeat(32);
+    cluster.run(&["receipt", &unknown, "--proof", "unknown.pleach"]).fails(6, &[&unknown]);
+    assert_eq!(names(), there, "nothing is left behind");
+    assert_eq!(std::fs::read(cluster.folder.join("records.pleach")).expect("the file"), before);
+    let keys: Vec<_> = (0..1_025).map(|n| format!("shop/{n}")).collect();
+    let many: Vec<_> = ["get", "--proof", "many.pleach"].into_iter().chain(keys.iter().map(String::as_str)).collect();
+    cluster.run(&many).fails(2, &["at most 1024 records", "1025"]);
+    assert_eq!(names(), there, "nothing is left behind");
+}
+
+fn files_hold_without_a_node(cluster: &Cluster, identity: &str) {
+    let records = cluster.verify("records.pleach", &["-o", "json"]);
+    let records = records.succeeds().json("pleach.verify/1");
+    assert_eq!((&records["genesis"], &records["cluster"]), (&cluster.genesis.clone().into(), &"kept".into()));
+    assert_eq!((&records["members"], &records["faults_tolerated"]), (&4.into(), &1.into()));
+    assert!(records["head"]["signers"].as_u64().expect("a number") >= 3, "{records}");
+    let all = records["records"].as_array().expect("records");
+    assert_eq!(all.len(), 2, "a key that was named twice is proved once: {records}");
+    assert_eq!((&all[0]["key"], &all[0]["present"]), (&"shop/.owner".into(), &true.into()));
+    assert_eq!((&all[1]["key"], &all[1]["present"]), (&"shop/nothing".into(), &false.into()));
+    assert_eq!(all[0]["height"], records["head"]["height"]);
+    assert_eq!(records["not_proved"].as_array().map(Vec::len), Some(2));
+    let words = cluster.verify("records.pleach", &[]);
+    for says in
+        ["proved under genesis", &cluster.genesis, "record shop/nothing at #", "absent", "not proved", "when this was"]
+    {
+        assert!(words.succeeds().stdout.contains(says), "no {says:?} in {}", words.stdout);
+    }
+    let receipt = cluster.verify("receipt.pleach", &["-o", "json"]).succeeds().json("pleach.verify/1");
+    assert_eq!(receipt["receipts"][0]["identity"], identity);
+    assert_eq!(receipt["receipts"][0]["receipt"]["verdict"], "applied");
+    let words = cluster.verify("receipt.pleach", &[]);
+    assert!(words.succeeds().stdout.contains(&format!("request {identity}: applied at #")), "{}", words.stdout);
+}
+
+fn bad_files_prove_nothing(cluster: &Cluster) {
+    let good = std::fs::read(cluster.folder.join("records.pleach")).expect("the file");
+    let write = |name: &str, bytes: &[u8]| std::fs::write(cluster.folder.join(name), bytes).expect("a file");
+    write("cut.pleach", &good[..good.len() / 2]);
+    cluster.verify("cut.pleach", &[]).fails(5, &["cut.pleach proves nothing", "ends early", "get it again"]);
+    write("longer.pleach", &[&good[..], b"x"].concat());
+    cluster.verify("longer.pleach", &[]).fails(5, &["1 bytes follow the end"]);
+    let owner = good.windows(11).rposition(|bytes| bytes == b"shop/.owner").expect("the record");
+    let mut changed = good.clone();
+    changed[owner + 16] ^= 1;
+    write("changed.pleach", &changed);
+    cluster.verify("changed.pleach", &[]).fails(5, &["value of shop/.owner is not the one", "do not rely on it"]);
+    write("other.pleach", b"{\"genesis\": 1}");
+    cluster.verify("other.pleach", &[]).fails(8, &["other.pleach", "it is not a proof file", "get --proof"]);
+    write("newer.pleach", &[b"pleach-proof/2\n", &good[15..]].concat());
+    cluster.verify("newer.pleach", &[]).fails(8, &["another version than 1"]);
+    write("empty.pleach", b"");
+    cluster.verify("empty.pleach", &[]).fails(8, &["it is not a proof file"]);
+    cluster.verify("none.pleach", &[]).fails(8, &["none.pleach", "check the path"]);
+    cluster.verify("net", &[]).fails(8, &["cannot read net"]);
+    let refused = cluster.verify("cut.pleach", &["-o", "json"]);
+    let document: serde_json::Value = serde_json::from_str(&refused.stderr).expect("a document");
+    assert_eq!((&document["code"], &document["exit_code"]), (&"PROOF_INVALID".into(), &5.into()));
+}
+
+fn genesis_is_what_the_reader_says(cluster: &Cluster) {
+    let verify = |args: &[&str]| run(&cluster.folder, &[&["verify", "records.pleach"], args].concat());
+    verify(&["--genesis-file", "net/genesis.json"]).succeeds();
+    verify(&["--profile", "net/profile.toml"]).succeeds();
+    let other = "11".repeat(32);
+    verify(&["--genesis", &other]).fails(5, &[&other, &cluster.genesis, "never pin a digest that came with the file"]);
+    verify(&["--genesis", &other, "--genesis-file", "net/genesis.json"]).fails(2, &[&other, &cluster.genesis]);
+    verify(&["--genesis-file", "net/profile.toml"]).fails(2, &["net/profile.toml"]);
+    verify(&[]).fails(2, &["genesis digest is not known", "--genesis"]);
+}

@@ -1,0 +1,116 @@
+//! Proof files: what this client has verified, with all that proves it to others, for as long as they have the genesis digest.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::FutureExt as _;
+use pleach_types::api::GetRequest;
+use pleach_types::certificate::ResultProof;
+use pleach_types::limits::{PROOF_FILE_BYTES_MAX, READ_KEYS_MAX, REPLY_PROOF_BYTES_MAX};
+use pleach_types::proof_file::{ReadAt, ReceiptAt};
+use pleach_types::{Encode as _, Height, Identity, Key, ProofFile, Receipt};
+
+use crate::client::{Client, Inner};
+use crate::error::{Error, Failure, all_failed};
+use crate::verified::{Record, Trust, Verified};
+use crate::verifier::Shown;
+
+impl Client {
+    /// As [`Client::get`], with a file that proves the records to anybody who has the genesis digest.
+    ///
+    /// # Errors
+    /// As [`Client::get`]; [`Error::FileTooLarge`] if one file cannot hold the records.
+    pub async fn prove(&self, keys: &[Key]) -> Result<(Verified<Vec<Record>>, ProofFile), Error> {
+        let inner = &self.inner;
+        let mut unique = keys.to_vec();
+        unique.sort_unstable();
+        unique.dedup();
+        within("records", unique.len(), READ_KEYS_MAX)?;
+        let snapshot = inner.read(unique.clone(), Vec::new(), None).await?;
+        let height = snapshot.height;
+        let value = |key: &Key| snapshot.records.get(key).and_then(|proved| proved.value.clone());
+        let proof = snapshot.proof.restrict(&unique).proof().encode();
+        within("bytes of the tree proof", proof.len(), REPLY_PROOF_BYTES_MAX)?;
+        let records = unique.iter().map(|key| (key.clone(), value(key))).collect();
+        let file = ProofFile {
+            head: inner.head(height).await?,
+            reads: vec![ReadAt { height, proof: proof.into(), records }],
+            ..ProofFile::new(inner.verifier.genesis().clone())
+        };
+        within("bytes", file.encode().len(), PROOF_FILE_BYTES_MAX)?;
+        let records = keys.iter().map(|key| Record { key: key.clone(), value: value(key) }).collect();
+        Ok((Verified::new(records, height, Trust::Certified), file))
+    }
+
+    /// As [`Client::receipt`], with a file that proves the receipt to anybody who has the genesis digest. Signatures of
+    /// f + 1 members convince who has asked them, and nobody else: so it waits for the certificate, a block longer.
+    ///
+    /// # Errors
+    /// As [`Client::receipt`]; [`Error::NotCertified`] if the certificate does not come in time.
+    pub async fn prove_receipt(
+        &self,
+        identity: Identity,
+        wait: Duration,
+    ) -> Result<Option<(Verified<Receipt>, ProofFile)>, Error> {
+        let Some(known) = self.receipt(identity, wait).await? else { return Ok(None) };
+        let (receipt, path) = self.inner.certified_receipt(identity, known.height()).await?;
+        let height = receipt.height;
+        let file = ProofFile {
+            head: self.inner.head(height).await?,
+            receipts: vec![ReceiptAt { receipt: receipt.clone(), path }],
+            ..ProofFile::new(self.inner.verifier.genesis().clone())
+        };
+        within("bytes", file.encode().len(), PROOF_FILE_BYTES_MAX)?;
+        Ok(Some((Verified::new(receipt, height, Trust::Certified), file)))
+    }
+}
+
+fn within(what: &'static str, actual: usize, limit: usize) -> Result<(), Error> {
+    if actual > limit { Err(Error::FileTooLarge { what, actual, limit }) } else { Ok(()) }
+}
+
+impl Inner {
+    /// The proof of the result of a height; none for height 0, which follows from the genesis.
+    async fn head(&self, height: Height) -> Result<Option<ResultProof>, Error> {
+        if height == 0 {
+            return Ok(None);
+        }
+        self.ask(|node| self.head_from(node, height).boxed()).await.map(Some)
+    }
+
+    async fn head_from(&self, node: usize, height: Height) -> Result<ResultProof, Failure> {
+        // No known height: the certificate is what is asked for.
+        let request = GetRequest {
+            keys: Vec::new(),
+            height: Some(height),
+            min_height: None,
+            known_height: None,
+            without_values: Vec::new(),
+        };
+        let reply = self.nodes.transport.get(node, request);
+        let reply = self.nodes.reply(node, self.config.reply_timeout, reply).await?;
+        self.verifier.result_proof(height, &reply).map_err(|what| self.nodes.lied(node, what))
+    }
+
+    /// The certified receipt of a request that was executed at `height`, and its encoded path.
+    async fn certified_receipt(&self, identity: Identity, height: Height) -> Result<(Receipt, Bytes), Error> {
+        let began = self.nodes.runtime.now();
+        for round in 0.. {
+            let mut failures = Vec::new();
+            for node in self.nodes.order() {
+                match self.shown_by(node, identity, self.config.receipt_wait, true).await {
+                    Ok(Shown::Certified { receipt, path }) => return Ok((receipt, path)),
+                    Ok(Shown::Nothing(_) | Shown::Signed { .. }) => {}
+                    Err(failure) => failures.push(failure),
+                }
+            }
+            let waited = self.nodes.runtime.now().saturating_sub(began);
+            if waited >= self.config.read_timeout {
+                let nobody = failures.len() >= self.nodes.transport.nodes();
+                return Err(if nobody { all_failed(failures) } else { Error::NotCertified { height, waited } });
+            }
+            self.nodes.pause(self.config.pause, round).await;
+        }
+        Err(Error::NoNodes)
+    }
+}
