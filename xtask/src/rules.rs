@@ -136,7 +136,7 @@ pub const EXCEPTIONS: &[(&str, &str, &str)] = &[(
 pub const FILES: &[(&str, &str)] = &[
     ("store", "the database, its lock"),
     ("order", "the engine's journals; whether a member is new"),
-    ("node", "configuration and keys; the size of the journals, for the status"),
+    ("node", "configuration and keys; the size of the journals, for the status; evidence, by way of `order`"),
     ("cli", "what the user names"),
     ("bench", "temporary folders; processor time"),
 ];

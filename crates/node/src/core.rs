@@ -16,15 +16,16 @@ use pleach_types::api::Voting;
 use pleach_types::request::ordered_digest;
 use pleach_types::vote::Round;
 use pleach_types::{
-    Block, Certificate, Committee, Encode, Genesis, Hash, Height, Identity, Member, PartitionMap, PublicKey, SecretKey,
+    Block, Certificate, Committee, Encode, Evidence, Genesis, Hash, Height, Identity, Member, PartitionMap, PublicKey, SecretKey,
     Void,
 };
 use pleach_verify::TrustAnchor;
 use tokio::sync::Notify;
-use tracing::debug;
+use tracing::{debug, error};
 
 use crate::chain::{Chain, Executed};
 use crate::disk::Disk;
+use crate::evidence::Shelf;
 use crate::history::{Final, History};
 use crate::lock;
 use crate::metrics::Metrics;
@@ -74,6 +75,8 @@ pub struct Node {
     checked: Mutex<VecDeque<(Hash, Arc<PreparedBlock>)>>,
     executor: Arc<dyn Executor>,
     network: OnceLock<Network>,
+    /// What was found against members.
+    pub(crate) evidence: Shelf,
     /// States that others fetch from here.
     pub(crate) source: Source,
     /// A state that this node fetches from others.
@@ -124,11 +127,17 @@ impl Node {
             checked: Mutex::default(),
             executor,
             network: OnceLock::new(),
+            evidence: Shelf::default(),
             source: Source::default(),
             fetch: Fetch::default(),
             delivered: Mutex::new(0),
             keep,
         }
+    }
+
+    /// This node with the evidence that it has kept.
+    pub(crate) fn with_evidence(self, evidence: Shelf) -> Self {
+        Self { evidence, ..self }
     }
 
     /// What this node answers to a message of another member that asks for a part of a state, both as they travel. `None`
@@ -522,6 +531,7 @@ impl Application for Node {
     }
 
     fn work(&self, now: Duration) {
+        self.evidence.write(&self.genesis);
         let Some(network) = self.network.get() else { return };
         self.drain_inbox();
         for (from, ask) in self.source.questions() {
@@ -536,6 +546,15 @@ impl Application for Node {
 
     fn rejoin(&self, round: Round) {
         self.fetch.rejoin(round);
+    }
+
+    fn evidence(&self, evidence: Evidence) {
+        let (accused, digest) = (evidence.accused, evidence.digest());
+        if self.evidence.add(evidence) {
+            error!(%accused, %digest, "a member signed two votes that exclude each other: see GET /v1/evidence");
+            // To write it soon.
+            self.network.get().inspect(|network| network.nudge());
+        }
     }
 
     fn received(&self, from: PublicKey, message: Bytes) {

@@ -90,6 +90,7 @@ pub fn router(node: Arc<Node>, config: NodeConfig) -> Result<Router, serde_json:
         .route("/v1/get", post(read))
         .route("/v1/execute", post(execute))
         .route("/v1/receipts/{identity}", get(receipt))
+        .route("/v1/evidence", get(evidence))
         .route("/v1/blocks", get(blocks))
         .route("/v1/blocks/{height}", get(block))
         .route("/healthz", get(|| async { "ok\n" }))
@@ -339,6 +340,10 @@ impl Shared {
             Err(_) => self.node.receipt(identity),
         }
     }
+}
+
+async fn evidence(State(shared): App) -> impl IntoResponse {
+    Json(shared.node.evidence_list())
 }
 
 async fn blocks(State(shared): App, query: Pairs) -> Result<Response, Failure> {

@@ -12,6 +12,7 @@
 //! | `chain` | states of blocks that are not final yet, as forks of one persistent state |
 //! | `pool` | requests that wait to be ordered |
 //! | `history` | final heights: snapshots for reads, receipts, certificates |
+//! | `evidence` | what was found against members |
 //! | `disk` | the store: values at a height, and blocks on their way to it |
 //! | `transfer` | a state from others, for a member that lost its own or is too far behind, and for them |
 //! | `resume` | from a store to a node that goes on where it stopped |
@@ -38,6 +39,7 @@ mod core;
 mod descriptors;
 mod disk;
 mod door;
+mod evidence;
 mod history;
 mod http;
 mod metrics;
@@ -54,6 +56,7 @@ mod waiters;
 pub use config::{ConfigError, NodeConfig};
 pub use core::Node;
 pub use disk::{Disk, UNWRITTEN_BLOCKS_MAX, UNWRITTEN_BYTES_MAX, Writer, unwritten_bytes};
+pub use evidence::{EvidenceError, FILE as EVIDENCE_FILE};
 pub use pleach_order::{OrderError, declare_new, durable};
 pub use resume::{ResumeError, Resumed, resume};
 pub use server::{RunningNode, StartError, settings, start, start_without_writing, store_dir};

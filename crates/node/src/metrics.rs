@@ -35,6 +35,7 @@ pub struct Metrics {
     prefixes: Gauge,
     copies: Gauge,
     lies: Gauge,
+    evidence: Gauge,
     /// Of the clients' port.
     pub connections: Connections,
 }
@@ -70,6 +71,7 @@ impl Metrics {
             prefixes: Gauge::default(),
             copies: Gauge::default(),
             lies: Gauge::default(),
+            evidence: Gauge::default(),
             connections: Connections::default(),
             registry: Registry::default(),
         };
@@ -90,6 +92,7 @@ impl Metrics {
         registry.register("prefix_copies", "Copies of each prefix in the cluster", metrics.copies.clone());
         let lies = "Parts of a state that other members sent and that are not certified, since the start";
         registry.register("false_parts", lies, metrics.lies.clone());
+        registry.register("evidence", "Evidence that this node holds against members", metrics.evidence.clone());
         let Connections { open, refused } = metrics.connections.clone();
         registry.register("client_connections", "Connections of clients that are open", open);
         registry.register("client_connections_refused", "Connections of clients beyond their share", refused);
@@ -110,8 +113,9 @@ impl Metrics {
     }
 
     /// The text that Prometheus reads, with the gauges that are read off when asked.
-    pub fn encode(&self, pending: usize, certified: u64, storage: &Storage, lies: u64) -> String {
+    pub fn encode(&self, pending: usize, certified: u64, storage: &Storage, lies: u64, evidence: usize) -> String {
         self.lies.set(signed(lies));
+        self.evidence.set(signed(evidence as u64));
         let parts = [
             ("records", storage.record_bytes),
             ("window", storage.window_bytes),

@@ -19,6 +19,7 @@ use crate::config::{ConfigError, NodeConfig, resolve};
 use crate::core::Node;
 use crate::descriptors::share_of_clients;
 use crate::disk::{Disk, Writer};
+use crate::evidence::{self, EvidenceError, Shelf};
 use crate::http;
 use crate::port::{self, Patience};
 use crate::resume::{ResumeError, Resumed, resume};
@@ -67,6 +68,17 @@ pub enum StartError {
         dir: PathBuf,
         /// What is wrong with it.
         reason: Box<ResumeError>,
+    },
+    /// The evidence against members that this node has kept is damaged.
+    #[error(
+        "the evidence that this node has kept in {} cannot be used: {reason}. Put the file aside, where it can be looked at, and start the node again: it goes on without what is in it",
+        .place.display()
+    )]
+    Evidence {
+        /// The file.
+        place: PathBuf,
+        /// What is wrong with it.
+        reason: Box<EvidenceError>,
     },
     /// The runtime of operations does not know the genesis's cost table.
     #[error("{0}. This program cannot take part in this cluster: use the version that the other members run")]
@@ -138,9 +150,10 @@ fn start_with(
     let listener = listen(config)?;
     let vm = Arc::new(Vm::new(&genesis.limits).map_err(|e| StartError::Vm(e.to_string()))?);
     check_loss(config, &genesis)?;
+    let evidence = open_evidence(config, &genesis)?;
     let resumed = open_store(config, &genesis, &secret)?;
     let (disk, writer) = disk(resumed.store.clone())?;
-    let node = Arc::new(Node::new(secret, vm, resumed, disk));
+    let node = Arc::new(Node::new(secret, vm, resumed, disk).with_evidence(evidence));
     let public = listener.local_addr().map_err(|e| StartError::Http(e.to_string()))?;
     let engine = pleach_order::run(order_config(config, &genesis, &node)?, node.clone())?;
     let http = serve(listener, &node, config, connections)?;
@@ -183,6 +196,11 @@ fn open_store(config: &NodeConfig, genesis: &Genesis, secret: &SecretKey) -> Res
     let resumed = resume(opened, genesis, &secret.public(), progress).map_err(failed)?;
     info!(height = resumed.height(), records = resumed.records(), "the store is as it was written");
     Ok(resumed)
+}
+
+fn open_evidence(config: &NodeConfig, genesis: &Genesis) -> Result<Shelf, StartError> {
+    let place = evidence::place(&config.node.data_dir);
+    Shelf::open(place.clone(), genesis).map_err(|reason| StartError::Evidence { place, reason: Box::new(reason) })
 }
 
 fn spawn_writer(writer: Writer) -> Result<JoinHandle<()>, StartError> {
@@ -319,6 +337,7 @@ impl RunningNode {
         self.stop_http();
         self.engine.shutdown();
         let ended = self.engine.wait().map_err(StartError::Order);
+        self.node.evidence.write(&self.node.genesis);
         self.node.disk.stop_writer();
         if let Some(writer) = self.writer.take() {
             let _ = writer.join();

@@ -5,8 +5,9 @@ use pleach_state::State;
 use pleach_store::{Refused, Usage};
 use pleach_tree::ValueDigest;
 use pleach_types::api::{
-    Base64, BlockView, Blocks, ExecuteReply, Fetching, GetReply, GetRequest, MemberView, Members, Problem,
-    ReceiptProof, ReceiptReply, ReceiptView, RecordView, RequestState, SignedResultView, Status, Storage, Value,
+    Base64, BlockView, Blocks, EvidenceList, ExecuteReply, Fetching, GetReply, GetRequest, MemberView, Members,
+    Problem, ReceiptProof, ReceiptReply, ReceiptView, RecordView, RequestState, SignedResultView, Status, Storage,
+    Value,
 };
 use pleach_types::limits::{READ_KEYS_MAX, REPLY_VALUES_MAX};
 use pleach_types::{Encode, Height, Identity, Key, SystemRefusal, Unacceptable, Void};
@@ -503,12 +504,18 @@ impl Node {
         self.fetch.lies.load(Ordering::Relaxed)
     }
 
+    /// What this node holds against members.
+    #[must_use]
+    pub fn evidence_list(&self) -> EvidenceList {
+        self.evidence.list()
+    }
+
     /// The text that Prometheus reads, with what the node stores now.
     #[must_use]
     pub fn metrics_text(&self, storage: &Storage) -> String {
         let pending = lock(&self.pool).len();
         let certified = lock(&self.history).certified().unwrap_or(0);
-        self.metrics.encode(pending, certified, storage, self.lies_noticed())
+        self.metrics.encode(pending, certified, storage, self.lies_noticed(), self.evidence.len())
     }
 }
 

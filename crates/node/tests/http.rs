@@ -60,7 +60,7 @@ fn a_cluster_answers_every_documented_path_and_refuses_bad_input() {
 fn every_documented_path_answers(cluster: &Cluster) {
     let document: Value = serde_json::from_str(&cluster.get("/openapi.json").body).expect("the document is JSON");
     let paths = document["paths"].as_object().expect("paths");
-    assert_eq!(paths.len(), 12, "a path was added: describe what it answers here too");
+    assert_eq!(paths.len(), 13, "a path was added: describe what it answers here too");
     for (path, methods) in paths {
         let path = path.replace("{identity}", &Hash::default().to_string()).replace("{height}", "1");
         for method in methods.as_object().expect("methods").keys() {
@@ -73,9 +73,14 @@ fn every_documented_path_answers(cluster: &Cluster) {
         }
     }
     let metrics = cluster.get("/metrics").body;
-    for name in
-        ["pleach_height", "pleach_certified_height", "pleach_records", "pleach_pending_requests", "pleach_blocks_total"]
-    {
+    for name in [
+        "pleach_height",
+        "pleach_certified_height",
+        "pleach_records",
+        "pleach_pending_requests",
+        "pleach_blocks_total",
+        "pleach_evidence",
+    ] {
         assert!(metrics.contains(name), "{name} is missing:\n{metrics}");
     }
 }
@@ -103,6 +108,7 @@ fn answers_are_as_documented(cluster: &Cluster) {
         ("ReceiptReply", body(cluster.get(&format!("/v1/receipts/{identity}")))),
         ("ReceiptReply", body(cluster.get(&format!("/v1/receipts/{}", Hash([1; 32]))))),
         ("ExecuteReply", execute),
+        ("EvidenceList", body(cluster.get("/v1/evidence"))),
         ("Blocks", body(cluster.get("/v1/blocks"))),
         ("Block", body(cluster.get("/v1/blocks/1"))),
         ("Problem", body(cluster.get("/v1/blocks/x"))),

@@ -69,7 +69,7 @@ mod signal;
 use bytes::Bytes;
 use pleach_types::api::Voting;
 use pleach_types::vote::Round;
-use pleach_types::{Block, Certificate, Committee, Context, Hash, Height, PublicKey};
+use pleach_types::{Block, Certificate, Committee, Context, Evidence, Hash, Height, PublicKey};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -187,6 +187,10 @@ pub trait Application: Send + Sync + 'static {
 
     /// How this member stands with its votes, whenever that changes. It must be cheap.
     fn voting(&self, _state: Voting) {}
+
+    /// A member signed two votes that exclude each other, as `evidence` shows to anybody. The same member may be told of again,
+    /// with the same evidence or with other. It must be cheap: hand the evidence on.
+    fn evidence(&self, _evidence: Evidence) {}
 
     /// A message that the member `from` sent with [`Network::broadcast`] or [`Network::send`]. The sender is
     /// authenticated, the content is not trusted. It must be cheap: hand the message on.

@@ -63,6 +63,7 @@ use rand_core::CryptoRng;
 use tokio::sync::oneshot;
 use tracing::{debug, error, info, warn};
 
+use crate::Application;
 use crate::block::public_key_from_engine;
 use crate::book::VoteBook;
 use crate::certificate::signature_from_engine;
@@ -102,7 +103,7 @@ const ANSWER: u8 = 1;
 type EngineCertificate = Certificate<Scheme, Digest>;
 
 /// What this member has seen of the votes of all: shared by whoever reports it and whoever answers questions.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Memory {
     seen: Arc<Mutex<Seen>>,
     guard: Arc<Guard>,
@@ -110,6 +111,8 @@ pub(crate) struct Memory {
     genesis: Hash,
     /// Counts votes of this member that it does not know.
     strange: Arc<Signal>,
+    /// Is told of evidence.
+    app: Arc<dyn Application>,
 }
 
 #[derive(Debug)]
@@ -139,9 +142,9 @@ fn newest_of(of: Option<&EngineCertificate>) -> Round {
 
 impl Memory {
     /// An empty memory of the member with the key `own`.
-    pub(crate) fn new(genesis: Hash, own: PublicKey, guard: Arc<Guard>) -> Self {
+    pub(crate) fn new(genesis: Hash, own: PublicKey, guard: Arc<Guard>, app: Arc<dyn Application>) -> Self {
         let seen = Seen { book: VoteBook::new(genesis), decided: None, newest: None, journal: None, epoch: 0 };
-        Self { seen: Arc::new(Mutex::new(seen)), guard, own, genesis, strange: Arc::default() }
+        Self { seen: Arc::new(Mutex::new(seen)), guard, own, genesis, strange: Arc::default(), app }
     }
 
     /// Nothing is ever left half done under the lock.
@@ -203,8 +206,7 @@ impl Memory {
         }
         let evidence = self.seen().book.see(round, place, vote);
         if let Some(evidence) = evidence {
-            let bytes: String = evidence.encode().iter().map(|byte| format!("{byte:02x}")).collect();
-            error!(member = %evidence.accused, epoch = round.epoch, view = round.view, evidence = bytes, "a member signed two votes that exclude each other");
+            self.app.evidence(evidence);
         }
     }
 

@@ -273,7 +273,7 @@ where
         let guard = Arc::new(Guard::default());
         let namespace = order_namespace(&settings.genesis_digest);
         let schemes = Schemes::new(namespace, engine_key(&settings.secret), Arc::clone(&guard));
-        let memory = Memory::new(settings.genesis_digest, settings.secret.public(), guard);
+        let memory = Memory::new(settings.genesis_digest, settings.secret.public(), guard, Arc::clone(&app));
         let track = peers.track.clone();
         let entrance = Entrance::new(lengths, schemes.clone(), memory.clone(), track, settings.secret.public());
 

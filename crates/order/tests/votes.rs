@@ -10,14 +10,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::cluster::{Cluster, Heard, link, request, runner};
-use common::{assert_agreement, timeouts};
-use commonware_codec::DecodeExt as _;
+use common::{assert_agreement, secret, timeouts};
+use commonware_codec::{DecodeExt as _, Encode as _};
 use commonware_consensus::simplex::types::Vote as EngineVote;
 use commonware_cryptography::blake3::Digest;
-use commonware_runtime::{Clock as _, Runner as _, Supervisor as _};
+use commonware_p2p::{Recipients, Sender as _};
+use commonware_runtime::{Clock as _, IoBuf, Runner as _, Supervisor as _};
 use pleach_order::engine::Scheme;
+use pleach_types::evidence::Strength;
 use pleach_types::vote::{Ballot, Proposal, Round, Vote};
-use pleach_types::{Evidence, Genesis, Hash, PublicKey, Signature};
+use pleach_types::{Evidence, Genesis, Hash, PublicKey, SecretKey, Signature};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
@@ -181,5 +183,56 @@ fn a_member_that_was_put_back_votes_again() {
         let height = cluster.chains[1].height();
         cluster.reach(height + 20).await;
         judge_all(&cluster.heard, &cluster.genesis);
+    });
+}
+
+/// A vote to notarize another block in the place of the one in `vote`, signed with the key of the member.
+fn contradiction(genesis: &Genesis, vote: &Bytes, key: &SecretKey) -> Bytes {
+    let EngineVote::Notarize(mut of) = EngineVote::<Scheme, Digest>::decode(vote.clone()).expect("a vote") else {
+        panic!("a vote to notarize");
+    };
+    of.proposal.payload = Digest::from([9; 32]);
+    let proposal = Proposal { parent_view: of.proposal.parent.get(), block: Hash([9; 32]) };
+    let round = Round { epoch: 0, view: of.proposal.round.view().get() };
+    let signed = Vote::sign(Ballot::Notarize(proposal), &genesis.digest(), round, key);
+    let signature = commonware_cryptography::ed25519::Signature::decode(Bytes::copy_from_slice(&signed.signature.0))
+        .expect("64 bytes");
+    of.attestation.signature = signature.into();
+    EngineVote::Notarize(of).encode()
+}
+
+/// A member that notarizes two blocks of one view: each of the others tells its application, with evidence that convicts it and
+/// nobody else; and the order goes on without it.
+#[test]
+fn a_member_that_votes_twice_is_told_of_with_evidence() {
+    runner(11).start(|context| async move {
+        let idle = Duration::from_millis(500);
+        let mut cluster = Cluster::new(context.child("cluster"), 4, link(5, 1, 0), timeouts(idle)).await;
+        cluster.start_all().await;
+        cluster.reach(6).await;
+        let (liar, genesis) = (secret(3), cluster.genesis.clone());
+        let newest = |heard: &Heard| {
+            let heard = heard.lock().unwrap();
+            let of_liar = heard.iter().rev().filter(|(from, _)| *from == common::cluster::key(3));
+            let mut notarizes = of_liar.filter(|(from, bytes)| {
+                matches!(ours(from, bytes), Some((_, _, Vote { ballot: Ballot::Notarize(_), .. })))
+            });
+            notarizes.next().map(|(_, bytes)| bytes.clone()).expect("it has voted")
+        };
+        assert!(cluster.chains.iter().all(|chain| chain.evidence().is_empty()), "honest members are not told of");
+        cluster.crash(3).await;
+        let mut channels = cluster.channels(3).await;
+        let twice = contradiction(&genesis, &newest(&cluster.heard), &liar);
+        channels.votes.0.send(Recipients::All, IoBuf::from(twice), true);
+        let height = cluster.chains[0].height();
+        cluster.reach(height + 8).await;
+        for chain in &cluster.chains[..3] {
+            let evidence = chain.evidence();
+            assert!(!evidence.is_empty(), "it was not told");
+            for one in evidence {
+                assert_eq!(one.accused, liar.public());
+                assert_eq!(one.judge(&genesis.digest(), None), Ok(Strength::Absolute));
+            }
+        }
     });
 }

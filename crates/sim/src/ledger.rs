@@ -18,7 +18,7 @@ use pleach_types::certificate::CertificateError;
 use pleach_types::hash::Domain;
 use pleach_types::vote::Round;
 use pleach_types::{
-    Block, BlockResult, Certificate, Committee, Decode as _, Encode as _, Genesis, Hash, Height, Identity, PublicKey,
+    Block, BlockResult, Certificate, Committee, Decode as _, Encode as _, Evidence, Genesis, Hash, Height, Identity, PublicKey,
     Receipt, Request, SystemRequest,
 };
 use pleach_verify::TrustAnchor;
@@ -544,6 +544,10 @@ impl Application for Observer {
 
     fn voting(&self, state: Voting) {
         self.node.voting(state);
+    }
+
+    fn evidence(&self, evidence: Evidence) {
+        self.node.evidence(evidence);
     }
 
     fn received(&self, from: PublicKey, message: Bytes) {

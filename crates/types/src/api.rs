@@ -366,6 +366,24 @@ impl From<&Receipt> for ReceiptView {
     }
 }
 
+/// `GET /v1/evidence`: what the node holds against members.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct EvidenceList {
+    /// The evidence, at most [`crate::limits::PROOF_FILE_EVIDENCE_MAX`].
+    pub evidence: Vec<EvidenceView>,
+}
+
+/// One evidence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvidenceView {
+    /// Its digest.
+    pub digest: Hash,
+    /// Whom it accuses.
+    pub accused: PublicKey,
+    /// The encoded [`crate::Evidence`]: it alone counts.
+    pub evidence: Base64,
+}
+
 /// `GET /v1/blocks`: final blocks, newest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Blocks {

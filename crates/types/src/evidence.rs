@@ -128,6 +128,18 @@ impl NotProven {
     }
 }
 
+impl Case {
+    /// The number of the case in the encoding.
+    #[must_use]
+    pub const fn number(&self) -> u8 {
+        match self {
+            Self::Votes { .. } => 0,
+            Self::Result(_) => 1,
+            Self::Results { .. } => 2,
+        }
+    }
+}
+
 impl SignedResult {
     /// Signs a result for the cluster with this genesis digest.
     #[must_use]
@@ -196,11 +208,7 @@ impl Evidence {
     /// The kind of the evidence, as verdicts name it: the number of its case.
     #[must_use]
     pub const fn kind(&self) -> u8 {
-        match &self.case {
-            Case::Votes { .. } => 0,
-            Case::Result(_) => 1,
-            Case::Results { .. } => 2,
-        }
+        self.case.number()
     }
 
     /// Judges the evidence in the cluster with this genesis digest. `certified` is the certified result of the height that

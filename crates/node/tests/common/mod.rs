@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use pleach_node::config::{Listen, MemberAddresses, NodeFiles, key_file_text};
-use pleach_node::{NodeConfig, RunningNode};
+use pleach_node::{Node, NodeConfig, RunningNode, StartError};
 use pleach_types::{Genesis, Hash, Key, Member, Partitioning, SecretKey};
 use serde_json::Value;
 
@@ -23,7 +23,7 @@ pub struct Answer {
 
 /// Four nodes.
 pub struct Cluster {
-    nodes: Vec<RunningNode>,
+    nodes: Vec<Option<RunningNode>>,
     configs: Vec<NodeConfig>,
     genesis: Genesis,
     folder: PathBuf,
@@ -48,12 +48,30 @@ impl Cluster {
         let mut genesis = Genesis { partitioning, ..genesis(&secrets) };
         genesis.records.extend(records);
         let configs = write_configs(&folder, &genesis, &secrets);
-        let nodes = configs.iter().map(|config| pleach_node::start(config).unwrap_or_else(|e| panic!("{e}"))).collect();
+        let nodes =
+            configs.iter().map(|config| Some(pleach_node::start(config).unwrap_or_else(|e| panic!("{e}")))).collect();
         Self { nodes, configs, genesis, folder }
     }
 
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.nodes.iter().map(RunningNode::public_address).collect()
+        self.nodes.iter().flatten().map(RunningNode::public_address).collect()
+    }
+
+    fn running(&self, node: usize) -> &RunningNode {
+        self.nodes[node].as_ref().expect("it runs")
+    }
+
+    pub fn node(&self, node: usize) -> &Node {
+        self.running(node).node()
+    }
+
+    pub fn stop(&mut self, node: usize) {
+        self.nodes[node].take().expect("it runs").stop().unwrap_or_else(|e| panic!("{e}"));
+    }
+
+    pub fn restart(&mut self, node: usize) -> Result<(), StartError> {
+        self.nodes[node] = Some(pleach_node::start(&self.configs[node])?);
+        Ok(())
     }
 
     pub fn genesis(&self) -> Hash {
@@ -79,21 +97,21 @@ impl Cluster {
     }
 
     pub fn status(&self, node: usize) -> Value {
-        let answer = exchange(self.nodes[node].public_address(), "GET", "/v1/status", "text/plain", b"");
+        let answer = exchange(self.running(node).public_address(), "GET", "/v1/status", "text/plain", b"");
         serde_json::from_str(&answer.body).expect("status is JSON")
     }
 
     pub fn get(&self, path: &str) -> Answer {
-        exchange(self.nodes[0].public_address(), "GET", path, "text/plain", b"")
+        exchange(self.running(0).public_address(), "GET", path, "text/plain", b"")
     }
 
     pub fn post(&self, path: &str, content_type: &str, body: &[u8]) -> Answer {
-        exchange(self.nodes[0].public_address(), "POST", path, content_type, body)
+        exchange(self.running(0).public_address(), "POST", path, content_type, body)
     }
 
     pub fn post_json_to(&self, node: usize, path: &str, body: &Value) -> Answer {
         let body = body.to_string();
-        exchange(self.nodes[node].public_address(), "POST", path, "application/json", body.as_bytes())
+        exchange(self.running(node).public_address(), "POST", path, "application/json", body.as_bytes())
     }
 
     pub fn post_json(&self, path: &str, body: &Value) -> Answer {
@@ -103,7 +121,7 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        for node in self.nodes.drain(..) {
+        for node in self.nodes.drain(..).flatten() {
             let _ = node.stop();
         }
         let _ = std::fs::remove_dir_all(&self.folder);

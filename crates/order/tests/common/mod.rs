@@ -13,7 +13,7 @@ use pleach_order::{Application, Bounds, Network, Proposal, Settings, Timeouts, V
 use pleach_types::hash::Domain;
 use pleach_types::vote::Round;
 use pleach_types::{
-    Block, BlockResult, Certificate, Committee, Encode as _, Genesis, Hash, Height, Member, PublicKey, SecretKey,
+    Block, BlockResult, Certificate, Committee, Encode as _, Evidence, Genesis, Hash, Height, Member, PublicKey, SecretKey,
 };
 
 /// A genesis with `count` members.
@@ -86,6 +86,7 @@ struct State {
     executed: BTreeMap<Hash, (Height, Hash)>,
     finalized: Vec<Final>,
     received: Vec<(PublicKey, Bytes)>,
+    evidence: Vec<Evidence>,
     /// From which round on it may vote, if its votes are lost and that is known.
     rejoins: Option<Round>,
     /// Blocks whose execution `verify` or `propose` had to catch up with.
@@ -153,6 +154,10 @@ impl Chain {
 
     pub fn received(&self) -> Vec<(PublicKey, Bytes)> {
         self.state.lock().unwrap().received.clone()
+    }
+
+    pub fn evidence(&self) -> Vec<Evidence> {
+        self.state.lock().unwrap().evidence.clone()
     }
 
     pub fn rejoins(&self) -> Option<Round> {
@@ -226,6 +231,10 @@ impl Application for Chain {
 
     fn rejoin(&self, round: Round) {
         self.state.lock().unwrap().rejoins = Some(round);
+    }
+
+    fn evidence(&self, evidence: Evidence) {
+        self.state.lock().unwrap().evidence.push(evidence);
     }
 
     fn received(&self, from: PublicKey, message: Bytes) {

@@ -1,0 +1,218 @@
+//! Evidence against members that this node has found: kept over restarts, served to whoever asks, passed on to nobody yet.
+//!
+//! Of each accused one evidence of each case is kept, the first: a second one of the same case convicts it of no more, and a
+//! member that votes twice in every view must not fill a disk. All of it is one proof file in the data folder
+//! ([`FILE`]), written anew when something comes to it: `pleach verify` reads it as it is.
+//!
+//! What is found is handed on by the engine's workers, who must not wait for a disk. So it is written with the node's next
+//! work, a fifth of a second later at most; a crash in between loses what the engine will find again as long as the votes
+//! are in its journal.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use bytes::Bytes;
+use pleach_order::durable;
+use pleach_types::api::{Base64, EvidenceList, EvidenceView};
+use pleach_types::limits::{PROOF_FILE_BYTES_MAX, PROOF_FILE_EVIDENCE_MAX};
+use pleach_types::{Encode as _, Evidence, Genesis, ProofFile, PublicKey};
+use pleach_verify::file::{self, FileError};
+use thiserror::Error;
+use tracing::{error, info};
+
+use crate::lock;
+
+/// The file in a node's data folder that holds the evidence.
+pub const FILE: &str = "evidence.pleach";
+
+/// Why kept evidence cannot be gone on with.
+#[derive(Debug, Error)]
+pub enum EvidenceError {
+    /// What the system says.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// It does not hold.
+    #[error("it proves nothing: {0}")]
+    False(#[from] FileError),
+}
+
+/// The evidence that a node holds.
+#[derive(Default)]
+pub struct Shelf(Mutex<Held>);
+
+#[derive(Default)]
+struct Held {
+    /// By accused and case.
+    evidence: BTreeMap<(PublicKey, u8), Evidence>,
+    /// Where it is written; `None` where nothing is, as in a simulation.
+    place: Option<PathBuf>,
+    /// Whether something has come that is not written.
+    unwritten: bool,
+    /// Whether the last attempt to write failed: it is said once.
+    failing: bool,
+}
+
+impl Shelf {
+    /// What is kept at a place; what comes will be kept there too.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is not what a node of this cluster has kept.
+    pub fn open(place: PathBuf, genesis: &Genesis) -> Result<Self, EvidenceError> {
+        let mut held = Held::default();
+        if let Some(bytes) = durable::read(&place, PROOF_FILE_BYTES_MAX as u64 + 1)? {
+            let file = file::read(&Bytes::from(bytes))?;
+            file::judge(&file, &genesis.digest())?;
+            held.evidence.extend(file.evidence.into_iter().map(|evidence| (case_of(&evidence), evidence)));
+            info!(evidence = held.evidence.len(), "members are guilty, see GET /v1/evidence");
+        }
+        held.place = Some(place);
+        Ok(Self(Mutex::new(held)))
+    }
+
+    /// Takes evidence whose signatures have been checked. Whether it says anything new.
+    pub fn add(&self, evidence: Evidence) -> bool {
+        let mut held = lock(&self.0);
+        let case = case_of(&evidence);
+        if held.evidence.contains_key(&case) || held.evidence.len() >= PROOF_FILE_EVIDENCE_MAX {
+            return false;
+        }
+        held.evidence.insert(case, evidence);
+        held.unwritten = true;
+        true
+    }
+
+    /// Writes what has come since the last time, if there is a place for it.
+    pub fn write(&self, genesis: &Genesis) {
+        let mut held = lock(&self.0);
+        let Some(place) = held.place.clone().filter(|_| held.unwritten) else { return };
+        let mut evidence: Vec<_> = held.evidence.values().cloned().collect();
+        evidence.sort_by_cached_key(pleach_types::Encode::encode);
+        let file = ProofFile { evidence, ..ProofFile::new(genesis.clone()) };
+        match durable::replace(&place, &file.encode()) {
+            Ok(()) => (held.unwritten, held.failing) = (false, false),
+            Err(error) if !held.failing => {
+                held.failing = true;
+                error!(%error, place = %place.display(), "evidence cannot be written; it is held in memory and tried again");
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        lock(&self.0).evidence.len()
+    }
+
+    /// All of it, for clients.
+    pub fn list(&self) -> EvidenceList {
+        let view = |evidence: &Evidence| EvidenceView {
+            digest: evidence.digest(),
+            accused: evidence.accused,
+            evidence: Base64(evidence.encode().into()),
+        };
+        EvidenceList { evidence: lock(&self.0).evidence.values().map(view).collect() }
+    }
+}
+
+const fn case_of(evidence: &Evidence) -> (PublicKey, u8) {
+    (evidence.accused, evidence.case.number())
+}
+
+/// The place of the evidence in a data folder.
+#[must_use]
+pub fn place(data: &Path) -> PathBuf {
+    data.join(FILE)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use pleach_types::vote::Proposal;
+    use pleach_types::{Ballot, Hash, Member, Round, SecretKey, Vote};
+
+    use super::*;
+
+    fn secret(n: u16) -> SecretKey {
+        let mut seed = [0; 32];
+        seed[..2].copy_from_slice(&n.to_le_bytes());
+        SecretKey::from_seed(seed)
+    }
+
+    fn genesis() -> Genesis {
+        let mut secrets: Vec<_> = (0..4).map(secret).collect();
+        secrets.sort_by_key(SecretKey::public);
+        let member = |(n, key): (usize, &SecretKey)| Member::new(format!("node-{n}"), key.public());
+        Genesis::new("shelf", secrets.iter().enumerate().map(member).collect(), BTreeMap::new())
+    }
+
+    fn votes(n: u16, view: u64) -> Evidence {
+        let (genesis, round) = (genesis().digest(), Round { epoch: 0, view });
+        let vote = |block| {
+            let proposal = Proposal { parent_view: 1, block: Hash([block; 32]) };
+            Vote::sign(Ballot::Finalize(proposal), &genesis, round, &secret(n))
+        };
+        Evidence::of_votes(genesis, secret(n).public(), round, vote(1), vote(2))
+    }
+
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("pleach-evidence-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    #[test]
+    fn evidence_is_kept_over_restarts_the_first_of_each_case() {
+        let (folder, genesis) = (folder("kept"), genesis());
+        let shelf = Shelf::open(place(&folder), &genesis).unwrap();
+        shelf.write(&genesis);
+        assert!(!place(&folder).exists(), "there is nothing to write");
+        assert!(shelf.add(votes(1, 7)));
+        assert!(!shelf.add(votes(1, 7)), "the same again");
+        assert!(!shelf.add(votes(1, 8)), "a second fault of the same kind");
+        assert!(shelf.add(votes(2, 8)));
+        shelf.write(&genesis);
+        let again = Shelf::open(place(&folder), &genesis).unwrap();
+        assert_eq!((again.list(), again.len()), (shelf.list(), 2));
+        assert!(!again.add(votes(1, 9)));
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_changed_file_is_refused_and_not_written_over() {
+        let (folder, genesis) = (folder("changed"), genesis());
+        let shelf = Shelf::open(place(&folder), &genesis).unwrap();
+        shelf.add(votes(1, 7));
+        shelf.write(&genesis);
+        let mut bytes = std::fs::read(place(&folder)).unwrap();
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+        std::fs::write(place(&folder), &bytes).unwrap();
+        let refused = Shelf::open(place(&folder), &genesis).err().unwrap();
+        assert!(matches!(refused, EvidenceError::False(FileError::Evidence { .. })), "{refused}");
+        std::fs::write(place(&folder), b"").unwrap();
+        let refused = Shelf::open(place(&folder), &genesis).err().unwrap();
+        assert!(matches!(refused, EvidenceError::False(FileError::OtherFile)), "{refused}");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn what_is_held_is_bounded_and_a_disk_that_is_full_loses_nothing() {
+        let genesis = genesis();
+        let shelf = Shelf::default();
+        let limit = u16::try_from(PROOF_FILE_EVIDENCE_MAX).unwrap();
+        assert!((0..limit).all(|n| shelf.add(votes(n, 7))));
+        assert!(!shelf.add(votes(limit, 7)));
+        let folder = folder("full");
+        let nowhere = folder.join("no/such/folder").join(FILE);
+        let shelf = Shelf::open(nowhere.clone(), &genesis).unwrap();
+        shelf.add(votes(1, 7));
+        shelf.write(&genesis);
+        std::fs::create_dir_all(nowhere.parent().unwrap()).unwrap();
+        shelf.write(&genesis);
+        assert!(nowhere.exists(), "it is tried again");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}
