@@ -95,6 +95,9 @@ pub enum Command {
     Receipt(Receipt),
     /// Check a proof file, with nothing but the file and a genesis digest.
     Verify(Verify),
+    /// What nodes hold against members that broke the rules: judged here before it is shown.
+    #[command(subcommand)]
+    Evidence(EvidenceCommand),
     /// Who the cluster is.
     Members,
     /// Keys of people: the files that sign calls.
@@ -471,6 +474,49 @@ pub struct Receipt {
     pub proof: Option<PathBuf>,
 }
 
+/// `pleach evidence`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum EvidenceCommand {
+    /// Ask all nodes for what they hold.
+    #[command(after_help = "\
+Example:
+  pleach evidence list
+
+Of each member a node keeps the first evidence of each case: two votes that exclude each other, a false result, two
+results of one height. What a node sends that convicts nobody is not shown, but held against the node.")]
+    List,
+    /// Show who is guilty of what, from a file or from the nodes.
+    Show(EvidenceShow),
+    /// Keep evidence in a file that convicts without a node: see `pleach verify`.
+    Save(EvidenceSave),
+}
+
+/// `pleach evidence show`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pleach evidence show 3b1c…(64 digits)      of what the nodes hold
+  pleach evidence show node-3.pleach         of a file, without a node; node-1/data/evidence.pleach is one too")]
+pub struct EvidenceShow {
+    /// A file, or a digest as `list` shows it.
+    #[arg(value_name = "FILE|DIGEST")]
+    pub what: String,
+}
+
+/// `pleach evidence save`.
+#[derive(Clone, Debug, Args)]
+#[command(
+    after_help = "Example:\n  pleach evidence save 3b1c…(64 digits) node-3.pleach && pleach verify node-3.pleach"
+)]
+pub struct EvidenceSave {
+    /// The digest, as `list` shows it.
+    #[arg(value_name = "DIGEST")]
+    pub digest: Hash,
+    /// The file; it must not exist yet.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}
+
 /// `pleach verify`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
@@ -485,7 +531,7 @@ file. A file does not prove when something was, nor that it is still so.
 
 Exit code 0 says that all of the file holds, 5 that it does not, 8 that it is no proof file or cannot be read.")]
 pub struct Verify {
-    /// The file, as `get --proof` and `receipt --proof` write it.
+    /// The file, as `get --proof`, `receipt --proof` and `evidence save` write it.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// The genesis, as `init` wrote it, in the place of its digest.

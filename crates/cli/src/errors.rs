@@ -170,6 +170,18 @@ pub enum CliError {
         /// The request.
         identity: Hash,
     },
+    /// Evidence that no node holds.
+    #[error("no node that answers holds evidence {digest}")]
+    NoEvidence {
+        /// Its digest.
+        digest: Hash,
+    },
+    /// A proof file without evidence.
+    #[error("{path} holds no evidence; what it holds is proved", path = .path.display())]
+    NoEvidenceInFile {
+        /// The file.
+        path: PathBuf,
+    },
     /// A node's store cannot be looked at.
     #[error("{path}: {reason}", path = .path.display())]
     Store {
@@ -232,7 +244,8 @@ impl CliError {
             Self::NoSchema { .. } | Self::Genesis(_) => code::USAGE,
             Self::NoOperation { .. } => code::ABSENT,
             // That no node remembers it proves nothing.
-            Self::NoReceipt { .. } => code::UNAVAILABLE,
+            Self::NoReceipt { .. } | Self::NoEvidence { .. } => code::UNAVAILABLE,
+            Self::NoEvidenceInFile { .. } => code::USAGE,
             Self::File { reason, .. } => file_code(reason),
             Self::Exists { .. } | Self::Module { .. } | Self::NotWasm { .. } => code::LOCAL_FILE,
             Self::ProofFile { why, .. } => proof_code(why).0,
@@ -262,6 +275,8 @@ impl CliError {
             Self::NoSchema { .. } => "NO_SCHEMA",
             Self::NoOperation { .. } => "OPERATION_ABSENT",
             Self::NoReceipt { .. } => "RECEIPT_UNKNOWN",
+            Self::NoEvidence { .. } => "EVIDENCE_UNKNOWN",
+            Self::NoEvidenceInFile { .. } => "NO_EVIDENCE",
             Self::Step { .. } => "STEP_FAILED",
             Self::ProofFile { why, .. } => proof_code(why).1,
             Self::Store { .. } => "STORE",
@@ -290,6 +305,10 @@ impl CliError {
             Self::NoReceipt { .. } => "nodes remember the receipts of the last blocks only; with --wait the command \
                 waits for a request that is on its way"
                 .into(),
+            Self::NoEvidence { .. } => {
+                "\"pleach evidence list\" shows what there is; name more nodes with --node".into()
+            }
+            Self::NoEvidenceInFile { .. } => "\"pleach verify FILE\" shows what it proves".into(),
             Self::ProofFile { why, .. } => proof_cure(why).into(),
             Self::NotWasm { .. } => "build the operation for target wasm32v1-none and give the .wasm file".into(),
             Self::Module { .. } => "\"pleach op check FILE\" runs the same check".into(),
@@ -327,7 +346,7 @@ fn start_code(error: &StartError) -> u8 {
         StartError::Listen { .. } | StartError::Order(OrderError::Listen { .. }) => code::UNAVAILABLE,
         StartError::Order(OrderError::Data { .. }) => code::LOCAL_FILE,
         StartError::Http(_) => code::INTERNAL,
-        StartError::Resume { .. } | StartError::Writer(_) => code::LOCAL_FILE,
+        StartError::Resume { .. } | StartError::Evidence { .. } | StartError::Writer(_) => code::LOCAL_FILE,
         _ => code::USAGE,
     }
 }
@@ -343,7 +362,9 @@ const fn proof_code(why: &FileError) -> (u8, &'static str) {
 
 const fn proof_cure(why: &FileError) -> &'static str {
     match why {
-        FileError::OtherFile => "give a file that \"pleach get --proof\" or \"pleach receipt --proof\" wrote",
+        FileError::OtherFile => {
+            "give a file that \"pleach get --proof\", \"receipt --proof\" or \"evidence save\" wrote"
+        }
         FileError::OtherVersion => "",
         FileError::Encoding(_) => "it was cut or changed on its way: get it again from whoever has it",
         FileError::OtherGenesis { .. } => "check --genesis or the profile: never pin a digest that came with the file",

@@ -6,6 +6,9 @@ mod common;
 use std::process::Stdio;
 use std::time::Duration;
 
+use pleach_types::vote::Proposal;
+use pleach_types::{Ballot, Encode as _, Evidence, Genesis, Hash, ProofFile, Round, Vote};
+
 use common::{Folder, Process, Ran, base_port, eventually, pleach, run};
 
 /// How long a step may take on a busy machine.
@@ -28,6 +31,25 @@ impl Cluster {
         let mut cluster = Self { folder, genesis, nodes: Vec::new() };
         cluster.run_nodes();
         cluster
+    }
+
+    /// Puts evidence against node 2 into the data folder of node 1, as if that had found it.
+    fn plant_evidence(&self) -> Evidence {
+        let genesis: Genesis = serde_json::from_slice(&self.read("net/genesis.json")).expect("a genesis");
+        let key = pleach_node::config::read_key(&self.folder.join("net/node-2/node.key")).expect("a key");
+        let (digest, round) = (genesis.digest(), Round { epoch: 0, view: 7 });
+        let vote = |n| {
+            let proposal = Proposal { parent_view: 6, block: Hash([n; 32]) };
+            Vote::sign(Ballot::Notarize(proposal), &digest, round, &key)
+        };
+        let evidence = Evidence::of_votes(digest, key.public(), round, vote(1), vote(2));
+        let file = ProofFile { evidence: vec![evidence.clone()], ..ProofFile::new(genesis) };
+        std::fs::write(self.folder.join("net/node-1/data/evidence.pleach"), file.encode()).expect("a file");
+        evidence
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.folder.join(name)).expect("a file")
     }
 
     fn run_nodes(&mut self) {
@@ -59,7 +81,13 @@ fn what_was_proved_is_proved_when_the_cluster_is_gone() {
     let mut cluster = Cluster::start();
     let identity = records_and_a_receipt_are_kept(&cluster);
     bad_places_lose_nothing(&cluster, &identity);
+    cluster.run(&["evidence", "list", "-o", "json"]).succeeds();
     cluster.nodes.clear();
+    let evidence = cluster.plant_evidence();
+    cluster.run_nodes();
+    evidence_is_listed_shown_and_kept(&cluster, &evidence);
+    cluster.nodes.clear();
+    evidence_convicts_without_a_node(&cluster, &evidence);
     files_hold_without_a_node(&cluster, &identity);
     bad_files_prove_nothing(&cluster);
     genesis_is_what_the_reader_says(&cluster);
@@ -107,6 +135,51 @@ fn bad_places_lose_nothing(cluster: &Cluster, identity: &str) {
     let many: Vec<_> = ["get", "--proof", "many.pleach"].into_iter().chain(keys.iter().map(String::as_str)).collect();
     cluster.run(&many).fails(2, &["at most 1024 records", "1025"]);
     assert_eq!(names(), there, "nothing is left behind");
+}
+
+fn evidence_is_listed_shown_and_kept(cluster: &Cluster, evidence: &Evidence) {
+    let digest = evidence.digest().to_string();
+    let list = cluster.run(&["evidence", "list", "-o", "json"]).succeeds().json("pleach.evidence/1");
+    let all = list["evidence"].as_array().expect("a list");
+    assert_eq!(all.len(), 1, "{list}");
+    assert_eq!((&all[0]["digest"], &all[0]["member"]), (&digest.clone().into(), &"node-2".into()));
+    assert_eq!((&all[0]["strength"], &all[0]["nodes"].as_array().map(Vec::len)), (&"absolute".into(), &Some(1)));
+    let words = cluster.run(&["evidence", "list"]);
+    for says in [&digest, "member node-2", "is guilty: it voted twice in view 7 of epoch 0", "absolute", "held by 127."]
+    {
+        assert!(words.succeeds().stdout.contains(says), "no {says:?} in {}", words.stdout);
+    }
+    assert!(cluster.run(&["evidence", "show", &digest]).succeeds().stdout.contains("node-2"));
+    let saved = cluster.run(&["evidence", "save", &digest, "node-2.pleach"]);
+    assert!(saved.succeeds().stderr.contains("kept in node-2.pleach"), "{}", saved.stderr);
+    cluster.run(&["evidence", "save", &digest, "node-2.pleach"]).fails(8, &["node-2.pleach exists already"]);
+    let unknown = "00".repeat(32);
+    cluster.run(&["evidence", "show", &unknown]).fails(6, &[&unknown, "evidence list"]);
+    cluster.run(&["evidence", "save", &unknown, "none.pleach"]).fails(6, &[&unknown]);
+    assert!(!cluster.folder.join("none.pleach").exists());
+}
+
+fn evidence_convicts_without_a_node(cluster: &Cluster, evidence: &Evidence) {
+    for file in ["node-2.pleach", "net/node-1/data/evidence.pleach"] {
+        let verified = cluster.verify(file, &["-o", "json"]).succeeds().json("pleach.verify/1");
+        assert_eq!(verified["convictions"][0]["digest"], evidence.digest().to_string());
+        let words = cluster.verify(file, &[]);
+        assert!(words.succeeds().stdout.contains("member node-2"), "{}", words.stdout);
+        let shown = run(&cluster.folder, &["evidence", "show", file, "--genesis", &cluster.genesis]);
+        assert!(shown.succeeds().stdout.contains("voted twice"), "{}", shown.stdout);
+    }
+    let show = |file: &str| run(&cluster.folder, &["evidence", "show", file, "--genesis", &cluster.genesis]);
+    show("records.pleach").fails(2, &["records.pleach holds no evidence", "pleach verify FILE"]);
+    show("nothing.pleach").fails(8, &["nothing.pleach", "check the path"]);
+    let mut forged = cluster.read("node-2.pleach");
+    let last = forged.len() - 1;
+    forged[last] ^= 1;
+    std::fs::write(cluster.folder.join("forged.pleach"), &forged).expect("a file");
+    let says = ["convicts nobody", "a signature is not that of", "do not rely on it"];
+    cluster.verify("forged.pleach", &[]).fails(5, &says);
+    std::fs::write(cluster.folder.join("net/node-1/data/evidence.pleach"), &forged).expect("a file");
+    let start = ["start", "--config", "net/node-1/pleach.toml"];
+    run(&cluster.folder, &start).fails(8, &["evidence.pleach", "convicts nobody", "Put the file aside"]);
 }
 
 fn files_hold_without_a_node(cluster: &Cluster, identity: &str) {

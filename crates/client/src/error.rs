@@ -6,6 +6,7 @@ use std::time::Duration;
 use pleach_types::api::Problem;
 use pleach_types::genesis::GenesisError;
 use pleach_types::{Hash, Height, Identity, Key, Refusal};
+use pleach_verify::file::FileError;
 use pleach_verify::{FalseStatement, Misbehaviour};
 use thiserror::Error;
 
@@ -313,6 +314,9 @@ pub enum Falsehood {
         /// What is wrong.
         why: String,
     },
+    /// Evidence that it shows convicts nobody.
+    #[error("what it shows as evidence is none: {0}")]
+    Evidence(Box<FileError>),
     /// What the answer states does not hold.
     #[error("its {0}")]
     Misbehaviour(#[from] Misbehaviour),
@@ -329,6 +333,7 @@ impl Falsehood {
             Self::SplitHistory { .. } => "LIED_ROOT",
             Self::NoCertificate(_) => "BAD_CERTIFICATE",
             Self::OtherRequest { .. } | Self::Receipt { .. } => "BAD_RECEIPT",
+            Self::Evidence(_) => "BAD_EVIDENCE",
             Self::Misbehaviour(misbehaviour) => code_of(&misbehaviour.statement),
         }
     }

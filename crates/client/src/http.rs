@@ -10,7 +10,9 @@ use hyper::header::{ACCEPT, CONTENT_TYPE};
 use hyper::{Method, Request, Response, StatusCode, Uri, body::Incoming};
 use hyper_util::client::legacy::{Client as Pool, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use pleach_types::api::{Blocks, ExecuteReply, GetReply, GetRequest, Members, Problem, ReceiptReply, Status};
+use pleach_types::api::{
+    Blocks, EvidenceList, ExecuteReply, GetReply, GetRequest, Members, Problem, ReceiptReply, Status,
+};
 use pleach_types::limits::{GENESIS_BYTES_MAX, REPLY_VALUES_MAX};
 use pleach_types::{Genesis, Height, Identity};
 use serde::de::DeserializeOwned;
@@ -170,6 +172,10 @@ impl Transport for HttpTransport {
 
     fn members(&self, node: usize) -> Reply<'_, Members> {
         self.fetch(node, "/v1/members".into(), REPLY_BYTES_MAX)
+    }
+
+    fn evidence(&self, node: usize) -> Reply<'_, EvidenceList> {
+        self.fetch(node, "/v1/evidence".into(), REPLY_BYTES_MAX)
     }
 
     fn blocks(&self, node: usize, limit: u32, before: Option<Height>) -> Reply<'_, Blocks> {

@@ -31,6 +31,7 @@
 //! | `verifier` | answers become facts here, and only here |
 //! | `nodes` | which node to ask next |
 //! | `keepers` | which node keeps which records |
+//! | `evidence` | what nodes hold against members, judged here |
 //! | `proofs` | proof files, for others and for later |
 //! | `read` | reads at one height, from whoever keeps what |
 //! | `client` | [`Client`]: what users hold |
@@ -49,6 +50,7 @@ pub mod arguments;
 mod call;
 mod client;
 mod error;
+mod evidence;
 mod http;
 mod keepers;
 mod nodes;
@@ -63,6 +65,7 @@ mod verifier;
 pub use call::{Call, Executed, Retries};
 pub use client::{Builder, Client, Config};
 pub use error::{Error, ErrorKind, Failure, Falsehood, Fault, Lie, RefusedBy, Retry};
+pub use evidence::Found;
 pub use http::{HttpTransport, TokioRuntime};
 pub use simulate::{Change, Simulation};
 pub use transport::{Reply, Runtime, Transport, TransportError};

@@ -71,7 +71,7 @@ fn within(what: &'static str, actual: usize, limit: usize) -> Result<(), Error> 
 
 impl Inner {
     /// The proof of the result of a height; none for height 0, which follows from the genesis.
-    async fn head(&self, height: Height) -> Result<Option<ResultProof>, Error> {
+    pub(crate) async fn head(&self, height: Height) -> Result<Option<ResultProof>, Error> {
         if height == 0 {
             return Ok(None);
         }

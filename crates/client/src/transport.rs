@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::{BoxFuture, Either, select};
-use pleach_types::api::{Blocks, ExecuteReply, GetReply, GetRequest, Members, Problem, ReceiptReply, Status};
+use pleach_types::api::{
+    Blocks, EvidenceList, ExecuteReply, GetReply, GetRequest, Members, Problem, ReceiptReply, Status,
+};
 use pleach_types::{Genesis, Height, Identity};
 use thiserror::Error;
 
@@ -34,6 +36,9 @@ pub trait Transport: Send + Sync {
 
     /// `GET /v1/members`.
     fn members(&self, node: usize) -> Reply<'_, Members>;
+
+    /// `GET /v1/evidence`.
+    fn evidence(&self, node: usize) -> Reply<'_, EvidenceList>;
 
     /// `GET /v1/blocks`: at most `limit` final blocks, newest first, those below height `before` if given.
     fn blocks(&self, node: usize, limit: u32, before: Option<Height>) -> Reply<'_, Blocks>;

@@ -12,7 +12,7 @@ use futures::FutureExt as _;
 use futures::future::{BoxFuture, Either, select};
 use pleach_client::{Reply, Runtime, Transport, TransportError};
 use pleach_node::{Node, ServiceError};
-use pleach_types::api::{Blocks, ExecuteReply, GetReply, GetRequest, Members, ReceiptReply, Status};
+use pleach_types::api::{Blocks, EvidenceList, ExecuteReply, GetReply, GetRequest, Members, ReceiptReply, Status};
 use pleach_types::{Genesis, Height, Identity};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -205,6 +205,10 @@ impl Transport for InProcess {
 
     fn members(&self, node: usize) -> Reply<'_, Members> {
         self.ask(node, |node| async move { Ok(node.members(|_| None)) }).boxed()
+    }
+
+    fn evidence(&self, node: usize) -> Reply<'_, EvidenceList> {
+        self.ask(node, |node| async move { Ok(node.evidence_list()) }).boxed()
     }
 
     fn blocks(&self, node: usize, limit: u32, before: Option<Height>) -> Reply<'_, Blocks> {

@@ -4,6 +4,7 @@ mod bench;
 mod call;
 mod decode;
 mod domain;
+mod evidence;
 mod fsck;
 mod get;
 mod init;
@@ -24,7 +25,7 @@ pub use start::{DETACH, signal};
 
 use std::future::Future;
 
-use crate::args::{BenchCommand, Cli, ClusterCommand, Command, Domain, Global, KeyCommand, Op};
+use crate::args::{BenchCommand, Cli, ClusterCommand, Command, Domain, EvidenceCommand, Global, KeyCommand, Op};
 use crate::errors::{CliError, Ending};
 use crate::output::Output;
 use crate::profile::Profile;
@@ -56,6 +57,9 @@ pub fn run(cli: Cli) -> Result<Ending, CliError> {
         Command::Get(args) => get::run(&global, output, &args),
         Command::Call(args) => call::run(&global, output, &args),
         Command::Domain(Domain::Create(args)) => domain::create(&global, output, &args),
+        Command::Evidence(EvidenceCommand::List) => evidence::list(&global, output),
+        Command::Evidence(EvidenceCommand::Show(args)) => evidence::show(&global, output, &args.what),
+        Command::Evidence(EvidenceCommand::Save(args)) => evidence::save(&global, output, &args),
         Command::Verify(args) => verify::run(&global, output, &args),
         Command::Receipt(args) => receipt::run(&global, output, &args),
         Command::Members => members::run(&global, output),

@@ -286,6 +286,8 @@ pub struct Manner {
     pub receipt: Option<Twist<ReceiptReply>>,
     pub execute: Option<Twist<ExecuteReply>>,
     pub genesis: Option<Twist<Genesis>>,
+    /// What it shows as evidence.
+    pub evidence: Vec<Bytes>,
 }
 
 impl Manner {
@@ -494,6 +496,19 @@ impl Transport for Cluster {
             };
             let members = self.chain().keys.iter().map(view).collect();
             Ok(Members { members, faults_tolerated: 99, quorum: 0 })
+        }
+        .boxed()
+    }
+
+    fn evidence(&self, node: usize) -> Reply<'_, EvidenceList> {
+        async move {
+            let (manner, _) = self.arrive(node).await?;
+            let view = |evidence: &Bytes| EvidenceView {
+                digest: Hash::default(),
+                accused: self.chain().keys[0].public(),
+                evidence: Base64(evidence.clone()),
+            };
+            Ok(EvidenceList { evidence: manner.evidence.iter().map(view).collect() })
         }
         .boxed()
     }

@@ -1,0 +1,82 @@
+//! Evidence that nodes hold against members. A node can send anything: what is handed out here has been judged here.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use futures::future::join_all;
+use pleach_types::limits::PROOF_FILE_EVIDENCE_MAX;
+use pleach_types::{Evidence, Hash, ProofFile};
+use pleach_verify::decode;
+use pleach_verify::file::{Conviction, FileError, judge};
+
+use crate::client::{Client, Inner};
+use crate::error::{Error, Failure, Falsehood, all_failed};
+
+/// Evidence that was found, and that convicts.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Who is guilty of what.
+    pub conviction: Conviction,
+    /// The file that shows it to anybody who has the genesis digest.
+    pub file: ProofFile,
+    /// The addresses of the nodes that hold it.
+    pub nodes: Vec<String>,
+}
+
+impl Client {
+    /// Asks every node for the evidence that it holds, and judges it. By digest, so that the order is nobody's choice; what a
+    /// node shows that convicts nobody is among the [`Client::lies`].
+    ///
+    /// # Errors
+    /// If no node answers.
+    pub async fn evidence(&self) -> Result<Vec<Found>, Error> {
+        let inner = &self.inner;
+        let nodes = 0..inner.nodes.transport.nodes();
+        let answers = join_all(nodes.map(|node| inner.evidence_of(node))).await;
+        let (mut found, mut failures) = (BTreeMap::<Hash, Found>::new(), Vec::new());
+        for (node, answer) in answers.into_iter().enumerate() {
+            match answer {
+                Ok(all) => all.into_iter().for_each(|one| {
+                    let digest = one.conviction.evidence.digest();
+                    found.entry(digest).or_insert(one).nodes.push(self.address(node));
+                }),
+                Err(failure) => failures.push(failure),
+            }
+        }
+        if failures.len() == inner.nodes.transport.nodes() {
+            return Err(all_failed(failures));
+        }
+        Ok(found.into_values().collect())
+    }
+}
+
+impl Inner {
+    /// What one node holds, as far as it convicts.
+    async fn evidence_of(&self, node: usize) -> Result<Vec<Found>, Failure> {
+        let reply = self.nodes.transport.evidence(node);
+        let reply = self.nodes.reply(node, self.config.reply_timeout, reply).await?;
+        let mut found = Vec::new();
+        for view in reply.evidence.iter().take(PROOF_FILE_EVIDENCE_MAX) {
+            match self.judged(&view.evidence.0).await {
+                Ok(one) => found.extend(one),
+                Err(what) => drop(self.nodes.lied(node, what)),
+            }
+        }
+        Ok(found)
+    }
+
+    /// `None` where it cannot be judged: the nodes do not remember what was certified any more.
+    async fn judged(&self, bytes: &Bytes) -> Result<Option<Found>, Falsehood> {
+        let evidence: Evidence = decode("evidence", bytes)?;
+        let mut file = ProofFile::new(self.verifier.genesis().clone());
+        if let Some(height) = evidence.needs() {
+            let Ok(head) = self.head(height).await else { return Ok(None) };
+            file.head = head;
+        }
+        file.evidence = vec![evidence];
+        let wrong = |why: FileError| Falsehood::Evidence(Box::new(why));
+        let proven = judge(&file, &self.verifier.digest()).map_err(wrong)?;
+        let conviction = proven.convictions.into_iter().next();
+        Ok(conviction.map(|conviction| Found { conviction, file, nodes: Vec::new() }))
+    }
+}

@@ -1,0 +1,95 @@
+//! Evidence that nodes show: judged by the client, whatever they send.
+#![allow(missing_docs)]
+
+mod support;
+
+use bytes::Bytes;
+use pleach_client::{Error, Falsehood};
+use pleach_types::evidence::{SignedResult, Strength};
+use pleach_types::vote::{Ballot, Proposal, Round, Vote};
+use pleach_types::{BlockResult, Encode as _, Evidence, Hash, SecretKey};
+use pleach_verify::file::{FileError, judge};
+use support::*;
+
+fn votes(genesis: Hash, key: &SecretKey, second: u8) -> Bytes {
+    let round = Round { epoch: 0, view: 7 };
+    let vote =
+        |n| Vote::sign(Ballot::Notarize(Proposal { parent_view: 6, block: Hash([n; 32]) }), &genesis, round, key);
+    Evidence::of_votes(genesis, key.public(), round, vote(1), vote(second)).encode().into()
+}
+
+fn shows(evidence: &[Bytes]) -> Manner {
+    Manner { evidence: evidence.to_vec(), ..Manner::default() }
+}
+
+#[test]
+fn what_convicts_is_found_once_with_all_who_hold_it() {
+    let cluster = Cluster::new(4, 64);
+    let genesis = cluster.chain().digest;
+    let liar = cluster.chain().keys[3].clone();
+    let result = *cluster.chain().entries[1].state.result();
+    let stated = SignedResult::sign(BlockResult { root: Hash([9; 32]), ..result }, &genesis, &liar);
+    let lie: Bytes = Evidence::of_result(genesis, liar.public(), stated).encode().into();
+    cluster.chain().append(Vec::new());
+    cluster.set(0, shows(&[votes(genesis, &liar, 2), lie]));
+    cluster.set(1, shows(&[votes(genesis, &liar, 2)]));
+    cluster.set(2, Manner { dead: true, ..Manner::default() });
+    let client = cluster.connect(1).unwrap();
+    let found = cluster.time.run(client.evidence()).unwrap();
+    let mut strengths: Vec<_> = found.iter().map(|one| (one.conviction.strength, one.nodes.len())).collect();
+    strengths.sort();
+    assert_eq!(strengths, [(Strength::Relative, 1), (Strength::Absolute, 2)]);
+    for one in &found {
+        assert_eq!(one.conviction.member.public_key, liar.public());
+        let judged = judge(&one.file, &genesis).expect("the file holds");
+        assert_eq!(judged.convictions, std::slice::from_ref(&one.conviction));
+    }
+    assert!(client.lies().is_empty(), "{:?}", client.lies());
+}
+
+#[test]
+fn garbage_is_not_shown_and_is_held_against_the_node() {
+    let cluster = Cluster::new(4, 64);
+    let genesis = cluster.chain().digest;
+    let member = cluster.chain().keys[3].clone();
+    let stranger = SecretKey::from_seed([200; 32]);
+    let mut forged = votes(genesis, &member, 2).to_vec();
+    let last = forged.len() - 1;
+    forged[last] ^= 1;
+    let garbage = [
+        Bytes::new(),
+        Bytes::from_static(b"evidence"),
+        Bytes::from(vec![0xff; 9_000]),
+        forged.into(),
+        votes(Hash([1; 32]), &member, 2),
+        votes(genesis, &stranger, 2),
+    ];
+    cluster.set(0, shows(&garbage));
+    let client = cluster.connect(1).unwrap();
+    assert_eq!(cluster.time.run(client.evidence()).unwrap().len(), 0);
+    let lies = client.lies();
+    assert_eq!(lies.len(), garbage.len(), "{lies:?}");
+    assert!(lies.iter().all(|lie| lie.node == 0));
+    let stranger_is_named = |lie: &pleach_client::Lie| matches!(&lie.what, Falsehood::Evidence(why) if matches!(**why, FileError::NoMember { .. }));
+    assert_eq!(lies.iter().filter(|lie| stranger_is_named(lie)).count(), 1);
+}
+
+/// A member's true word convicts nobody, and neither does what two honest votes say.
+#[test]
+fn honest_members_cannot_be_framed() {
+    let cluster = Cluster::new(4, 64);
+    let genesis = cluster.chain().digest;
+    let honest = cluster.chain().keys[3].clone();
+    cluster.chain().append(Vec::new());
+    let result = *cluster.chain().entries[1].state.result();
+    let stated = SignedResult::sign(result, &genesis, &honest);
+    let truth = Evidence::of_result(genesis, honest.public(), stated).encode().into();
+    cluster.set(0, shows(&[truth]));
+    let client = cluster.connect(1).unwrap();
+    assert_eq!(cluster.time.run(client.evidence()).unwrap().len(), 0);
+    assert_eq!(client.lies().len(), 1);
+    for node in 0..4 {
+        cluster.set(node, Manner { dead: true, ..Manner::default() });
+    }
+    assert!(matches!(cluster.time.run(client.evidence()), Err(Error::Unreachable(_))));
+}
