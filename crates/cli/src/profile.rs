@@ -61,6 +61,11 @@ impl Profile {
         pinned.ok_or_else(|| CliError::NoCluster { missing: missing("the genesis digest is not known", global) })
     }
 
+    /// The folder of the profile; the present one where there is none.
+    pub fn folder(global: &Global) -> PathBuf {
+        global.profile.as_deref().and_then(Path::parent).map(Path::to_owned).unwrap_or_default()
+    }
+
     fn file(global: &Global) -> Result<Option<Self>, CliError> {
         match &global.profile {
             Some(path) => Self::read(path).map(Some),

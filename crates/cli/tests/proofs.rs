@@ -3,11 +3,15 @@
 
 mod common;
 
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::process::Stdio;
 use std::time::Duration;
 
+use pleach_types::api::GetReply;
+use pleach_types::evidence::SignedResult;
 use pleach_types::vote::Proposal;
-use pleach_types::{Ballot, Encode as _, Evidence, Genesis, Hash, ProofFile, Round, Vote};
+use pleach_types::{Ballot, BlockResult, Decode as _, Encode as _, Evidence, Genesis, Hash, ProofFile, Round, Vote};
 
 use common::{Folder, Process, Ran, base_port, eventually, pleach, run};
 
@@ -81,6 +85,7 @@ fn what_was_proved_is_proved_when_the_cluster_is_gone() {
     let mut cluster = Cluster::start();
     let identity = records_and_a_receipt_are_kept(&cluster);
     bad_places_lose_nothing(&cluster, &identity);
+    a_node_that_signs_a_lie_is_held_to_it(&cluster);
     cluster.run(&["evidence", "list", "-o", "json"]).succeeds();
     cluster.nodes.clear();
     let evidence = cluster.plant_evidence();
@@ -135,6 +140,73 @@ fn bad_places_lose_nothing(cluster: &Cluster, identity: &str) {
     let many: Vec<_> = ["get", "--proof", "many.pleach"].into_iter().chain(keys.iter().map(String::as_str)).collect();
     cluster.run(&many).fails(2, &["at most 1024 records", "1025"]);
     assert_eq!(names(), there, "nothing is left behind");
+}
+
+/// Stands between clients and node 2, and signs other roots with its key.
+fn lying_node(cluster: &Cluster) -> String {
+    let profile = String::from_utf8(cluster.read("net/profile.toml")).expect("text");
+    let node = profile.split('"').filter(|text| text.starts_with("127.")).nth(1).expect("node 2").to_owned();
+    let key = pleach_node::config::read_key(&cluster.folder.join("net/node-2/node.key")).expect("a key");
+    let genesis: Hash = cluster.genesis.parse().expect("a digest");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let mut client = client.expect("a connection");
+            let (head, body) = read_message(&mut client);
+            let mut upstream = TcpStream::connect(&node).expect("the node runs");
+            let head = head.replacen("\r\n", "\r\nconnection: close\r\n", 1);
+            upstream.write_all(&[head.as_bytes(), &body].concat()).expect("a question");
+            let (status, mut answer) = read_message(&mut upstream);
+            if let Ok(mut reply) = serde_json::from_slice::<GetReply>(&answer) {
+                let mut result = BlockResult::decode(&reply.signed.result.0).expect("a result");
+                result.root.0[0] ^= 1;
+                reply.signed.signature = SignedResult::sign(result, &genesis, &key).signature;
+                reply.signed.result = result.encode().into();
+                answer = serde_json::to_vec(&reply).expect("JSON");
+            }
+            let line = status.lines().next().expect("a status line");
+            let length = answer.len();
+            let head = format!(
+                "{line}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
+            );
+            client.write_all(&[head.as_bytes(), &answer].concat()).expect("an answer");
+        }
+    });
+    address
+}
+
+/// The head of a message of HTTP, and its body.
+fn read_message(stream: &mut TcpStream) -> (String, Vec<u8>) {
+    let (mut bytes, mut one) = (Vec::new(), [0]);
+    while !bytes.ends_with(b"\r\n\r\n") && stream.read(&mut one).is_ok_and(|n| n == 1) {
+        bytes.push(one[0]);
+    }
+    let head = String::from_utf8(bytes).expect("text");
+    let length = head.to_lowercase().lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
+    stream.read_exact(&mut body).expect("the body");
+    (head, body)
+}
+
+/// What the liar says is not used; what it signed is kept beside the profile, and convicts it for ever.
+fn a_node_that_signs_a_lie_is_held_to_it(cluster: &Cluster) {
+    let liar = lying_node(cluster);
+    std::fs::create_dir(cluster.folder.join("client")).expect("a folder");
+    let profile = format!("genesis = \"{}\"\nnodes = [\"{liar}\"]\n", cluster.genesis);
+    cluster.folder.write("client/profile.toml", &profile);
+    let get = || run(&cluster.folder, &["get", "shop/.owner", "--profile", "client/profile.toml"]);
+    let refused = get();
+    refused.fails(5, &["is not the certified one", "node-2 at", "is guilty", "kept in client/evidence-"]);
+    get().fails(5, &["kept before in client/evidence-"]);
+    let kept: Vec<_> = std::fs::read_dir(cluster.folder.join("client")).expect("a folder").flatten().collect();
+    let kept: Vec<_> = kept.iter().map(|entry| entry.file_name().into_string().expect("text")).collect();
+    assert_eq!(kept.len(), 2, "the profile, and one evidence however often it lies: {kept:?}");
+    let file = kept.iter().find(|name| name.starts_with("evidence-")).expect("evidence is kept");
+    let verified = cluster.verify(&format!("client/{file}"), &["-o", "json"]).succeeds().json("pleach.verify/1");
+    assert_eq!(verified["convictions"][0]["member"], "node-2");
+    assert_eq!(verified["convictions"][0]["strength"], "relative");
+    std::fs::remove_dir_all(cluster.folder.join("client")).expect("a folder");
 }
 
 fn evidence_is_listed_shown_and_kept(cluster: &Cluster, evidence: &Evidence) {

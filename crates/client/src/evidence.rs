@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use futures::future::join_all;
 use pleach_types::limits::PROOF_FILE_EVIDENCE_MAX;
-use pleach_types::{Evidence, Hash, ProofFile};
+use pleach_types::{Encode as _, Evidence, Hash, ProofFile};
 use pleach_verify::decode;
 use pleach_verify::file::{Conviction, FileError, judge};
 
@@ -19,7 +19,7 @@ pub struct Found {
     pub conviction: Conviction,
     /// The file that shows it to anybody who has the genesis digest.
     pub file: ProofFile,
-    /// The addresses of the nodes that hold it.
+    /// The addresses of the nodes that hold it, or that said what convicts.
     pub nodes: Vec<String>,
 }
 
@@ -47,6 +47,27 @@ impl Client {
             return Err(all_failed(failures));
         }
         Ok(found.into_values().collect())
+    }
+}
+
+impl Client {
+    /// The evidence that nodes have given against themselves in their answers to this client: the first of each case of each
+    /// member. What they said was not used.
+    pub async fn convictions(&self) -> Vec<Found> {
+        let mut found = BTreeMap::new();
+        for lie in self.lies() {
+            let Falsehood::Misbehaviour(misbehaviour) = &lie.what else { continue };
+            let Some(evidence) = misbehaviour.evidence() else { continue };
+            let case = (evidence.accused, evidence.case.number());
+            if found.contains_key(&case) {
+                continue;
+            }
+            // It was compared with the certified result, so that is to be had, unless all nodes have gone since.
+            if let Ok(Some(one)) = self.inner.judged(&evidence.encode().into()).await {
+                found.insert(case, Found { nodes: vec![lie.address.clone()], ..one });
+            }
+        }
+        found.into_values().collect()
     }
 }
 

@@ -47,6 +47,33 @@ fn what_convicts_is_found_once_with_all_who_hold_it() {
     assert!(client.lies().is_empty(), "{:?}", client.lies());
 }
 
+/// A node that signs a false result into its answer convicts itself, whatever it answers later.
+#[test]
+fn a_false_answer_that_is_signed_is_evidence() {
+    let cluster = Cluster::new(4, 64);
+    cluster.set(2, Manner::get(|chain, reply| chain.sign_falsely(&mut reply.signed, |result| result.root.0[31] ^= 1)));
+    let mut lies = 0;
+    for seed in 0..4 {
+        let client = cluster.connect(seed).unwrap();
+        for _ in 0..6 {
+            cluster.time.run(client.get_one(&key("bank/accounts/1"))).unwrap();
+        }
+        let lied = client.lies().len();
+        lies += lied;
+        let convicted = cluster.time.run(client.convictions());
+        assert_eq!(convicted.len(), lied.min(1), "one of each case");
+        for one in &convicted {
+            assert_eq!(one.conviction.member.public_key, cluster.chain().keys[2].public());
+            assert_eq!(
+                (one.conviction.strength, one.nodes.as_slice()),
+                (Strength::Relative, &["node-2".to_owned()][..])
+            );
+            assert!(judge(&one.file, &cluster.chain().digest).is_ok());
+        }
+    }
+    assert!(lies > 0, "somebody asked the liar");
+}
+
 #[test]
 fn garbage_is_not_shown_and_is_held_against_the_node() {
     let cluster = Cluster::new(4, 64);

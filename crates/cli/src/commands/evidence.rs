@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use pleach_client::{Client, Found, Lie};
-use pleach_types::{Encode as _, Hash};
+use pleach_types::{Encode as _, Evidence, Hash};
 use pleach_verify::file::Conviction;
 use serde::Serialize;
 
@@ -76,6 +76,23 @@ pub fn save(global: &Global, output: Output, args: &EvidenceSave) -> Result<Endi
     let found = find(global, &args.digest)?;
     proof::write(output, place, &found.file)?;
     Ok(Ending::Done)
+}
+
+/// Keeps what nodes said that convicts them, in files beside the profile. That it cannot is said, and spoils nothing: what the
+/// command was asked for has been proved or refused without them.
+pub async fn keep(client: &Client, folder: &Path, output: Output) {
+    for Found { conviction, file, nodes } in client.convictions().await {
+        // By accused and case, as nodes keep it: whoever lies in every answer must not fill a disk.
+        let Evidence { accused, case, .. } = &conviction.evidence;
+        let path = folder.join(format!("evidence-{accused}-{}.pleach", case.number()));
+        let member = format!("{} at {}", conviction.member.name, nodes.join(", "));
+        output.talk(format_args!("! {member} is guilty: it {}. What it said was not used", conviction.deed()));
+        match NewFile::at(&path).and_then(|place| proof::write(output, place, &file)) {
+            Err(CliError::Exists { path }) => output.talk(format_args!("  → kept before in {}", path.display())),
+            Err(e) => output.talk(format_args!("  → the evidence is lost: {e}")),
+            Ok(()) => {}
+        }
+    }
 }
 
 /// What the nodes hold, and what they lied about.

@@ -89,6 +89,9 @@ where
     let profile = Profile::find(global)?;
     wait_for(async {
         let client = connection::connect(&profile, global.timeout).await?;
-        work(client).await
+        let outcome = work(client.clone()).await;
+        // Whatever came of it: a node that has convicted itself on the way is to be held to it.
+        evidence::keep(&client, &Profile::folder(global), Output::new(global)).await;
+        outcome
     })
 }
