@@ -17,6 +17,7 @@ use pleach_order::engine::{
 use pleach_order::{Bounds, OrderError, Timeouts};
 use pleach_types::{Genesis, Limits};
 
+use super::slow::Slow;
 use super::{Chain, Fault, genesis, secret, settings};
 
 /// Epochs that a run gets to, at most.
@@ -64,6 +65,8 @@ pub struct Cluster {
     pub chains: Vec<Arc<Chain>>,
     /// The votes that members have received, as they came: by whom they were sent.
     pub heard: Heard,
+    /// What each member takes to build, check or execute a block.
+    pub takes: Vec<Duration>,
     handles: Vec<Option<Handle<Result<(), OrderError>>>>,
 }
 
@@ -101,7 +104,16 @@ impl Cluster {
         }
         let chains = (0..count).map(|_| Chain::new(&genesis)).collect();
         let handles = (0..count).map(|_| None).collect();
-        Self { context, oracle, genesis, timeouts, chains, heard: Heard::default(), handles }
+        Self {
+            context,
+            oracle,
+            genesis,
+            timeouts,
+            chains,
+            heard: Heard::default(),
+            takes: vec![Duration::ZERO; count],
+            handles,
+        }
     }
 
     pub async fn start(&mut self, n: usize) {
@@ -116,7 +128,7 @@ impl Cluster {
             blocker: self.oracle.control(key(n)),
             track: Track(Arc::new(|_, _| ())),
         };
-        let context = self.context.child("member").with_attribute("n", n);
+        let context = Slow::new(self.context.child("member").with_attribute("n", n), self.takes[n]);
         let settings = settings(&self.genesis, n, self.timeouts);
         self.handles[n] = Some(start(context, channels, peers, settings, self.chains[n].clone()));
     }
