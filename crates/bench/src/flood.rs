@@ -5,6 +5,8 @@
 //! executed, and what the nodes' memory comes to (`VmHWM` in `/proc/PID/status`).
 
 use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -14,16 +16,22 @@ use bytes::Bytes;
 use clap::ValueEnum;
 use pleach_client::{Client, Config, HttpTransport, Transport, TransportError};
 use pleach_types::api::{GetReply, GetRequest};
-use pleach_types::certificate::ResultProof;
-use pleach_types::{Body, Call, Decode as _, Encode as _, Genesis, Hash, Key, Request, SecretKey};
+use pleach_types::{Body, Call, Encode as _, Genesis, Hash, Key, PartitionMap, Request, SecretKey};
 use serde::Deserialize;
 
+use crate::worst::ground::Pairs;
 use crate::worst::modules;
 
 /// Requests on their way at a time.
 const SENDERS: usize = 16;
 /// How long a proof is used: far less than the window.
 const PROOF_AGE: Duration = Duration::from_secs(1);
+/// Keys that a request touches of which touching many is the point.
+const KEYS: usize = 256;
+/// Keys that are tried to find ground ones: pairs share 22 bits and more.
+const GROUND_TRIED: u32 = 1 << 23;
+/// Before the labels of what the node counts of views that it gave up.
+const GIVEN_UP: &str = "pleach_views_given_up_total";
 /// Keys of the stranger, of whom each signs for many requests.
 const SIGNERS: usize = 256;
 
@@ -44,6 +52,8 @@ pub enum Kind {
     Signatures,
     /// 128 new records each, as many as one node keeps of 256
     Records,
+    /// 256 ground keys each, written
+    Ground,
     /// 16 signatures and a loop each
     Mixed,
     /// Proofs of another tree with 16 signatures: refused at the door
@@ -65,9 +75,12 @@ pub struct Flooded {
     /// Requests that a node took, and that it refused, by reason.
     pub taken: usize,
     pub refused: BTreeMap<String, usize>,
-    /// Blocks and views that went by: their difference is views that timed out.
-    pub heights: u64,
-    pub views: u64,
+    /// Blocks that were made.
+    pub blocks: u64,
+    /// Views without a block in which requests waited, and those in which nothing did.
+    pub lost: [u64; 2],
+    /// Views that the node voted to give up, by their leader and the reason.
+    pub given_up: BTreeMap<String, u64>,
     /// What the honest client's calls took, the fastest first, and how many failed.
     pub honest: Vec<Duration>,
     pub failed: BTreeMap<String, usize>,
@@ -84,13 +97,18 @@ impl Flooded {
 struct Flood {
     kind: Kind,
     genesis: Genesis,
+    map: PartitionMap,
     digest: Hash,
     transport: HttpTransport,
     /// The node of which all proofs are: records are chosen so that it keeps them.
     node: usize,
+    /// Where the node is reached.
+    address: String,
     member: u16,
     operations: Vec<(Key, Bytes)>,
     signers: Vec<SecretKey>,
+    /// Ground keys, if that is the kind.
+    pairs: Option<Pairs>,
     next: AtomicU64,
     stop: AtomicBool,
     taken: AtomicUsize,
@@ -108,16 +126,20 @@ pub async fn run(profile: &Path, kind: Kind, seconds: u64) -> Result<Flooded, St
     let flood = Arc::new(Flood::prepare(&client, &profile, kind).await?);
     let honest_domain = format!("honest-{}", rand::random::<u32>());
     create(&client, &honest_domain).await?;
-    let (began, before) = (Instant::now(), flood.views().await?);
+    let (began, before) = (Instant::now(), flood.views()?);
     let senders: Vec<_> = (0..SENDERS).map(|n| tokio::spawn(send_all(flood.clone(), n))).collect();
     let mut flooded = Flooded::default();
     honest(&client, &honest_domain, began + Duration::from_secs(seconds), &mut flooded).await?;
-    let after = flood.views().await?;
+    let after = flood.views()?;
     flood.stop.store(true, Ordering::Relaxed);
     for sender in senders {
         sender.await.map_err(|e| e.to_string())?;
     }
-    (flooded.heights, flooded.views) = (after.0 - before.0, after.1 - before.1);
+    let since = |name: &str| after.get(name).unwrap_or(&0) - before.get(name).unwrap_or(&0);
+    flooded.blocks = since("pleach_blocks_total");
+    flooded.lost = ["yes", "no"].map(|of| since(&format!("pleach_lost_views_total{{waiting=\"{of}\"}}")));
+    let given_up = after.keys().filter_map(|name| Some((name.strip_prefix(GIVEN_UP)?.to_owned(), since(name))));
+    flooded.given_up = given_up.filter(|(_, views)| *views > 0).collect();
     flooded.taken = flood.taken.load(Ordering::Relaxed);
     flooded.refused = flood.refused.lock().expect("no task panics").clone();
     flooded.honest.sort_unstable();
@@ -163,11 +185,14 @@ impl Flood {
             digest: profile.genesis,
             transport,
             node: 0,
+            address: profile.nodes[0].trim_start_matches("http://").trim_end_matches('/').to_owned(),
             // A committee has at most 128 members.
             member: member as u16,
             operations: Vec::new(),
             signers: (0..SIGNERS).map(signer).collect(),
+            map: genesis.partition_map(),
             genesis,
+            pairs: None,
             next: AtomicU64::new(u64::from(rand::random::<u32>()) << 20),
             stop: AtomicBool::new(false),
             taken: AtomicUsize::new(0),
@@ -175,13 +200,16 @@ impl Flood {
         };
         let domain = format!("flood-{}", rand::random::<u32>());
         create(client, &domain).await?;
+        if kind == Kind::Ground {
+            flood.pairs = Some(Pairs::grind(&domain, GROUND_TRIED, GROUND_TRIED as usize));
+        }
         let codes: Vec<Bytes> = match kind {
             Kind::Cold => modules::cold()?.into_iter().map(|(_, code)| code).collect(),
             _ => {
                 let name = match kind {
                     Kind::Loops | Kind::SmallLoops | Kind::Mixed => "spin",
                     Kind::Values => "put-large",
-                    Kind::Records => "put",
+                    Kind::Records | Kind::Ground => "put",
                     Kind::Outputs => "ret",
                     _ => "nothing",
                 };
@@ -201,22 +229,33 @@ impl Flood {
 
     /// A new key that the node keeps.
     fn kept(&self, domain: &str) -> Key {
-        let map = self.genesis.partition_map();
         loop {
             let key = key(&format!("{domain}/{}", self.next.fetch_add(1, Ordering::Relaxed)));
-            if map.keepers_of(&key.path()).contains(&self.member) {
+            if self.map.keepers_of(&key.path()).contains(&self.member) {
                 return key;
             }
         }
     }
 
-    /// The newest certified height, and the view of its child.
-    async fn views(&self) -> Result<(u64, u64), String> {
-        let reply = self.prove(&[&self.operations[0].0]).await.map_err(|e| e.to_string())?;
-        let proof = reply.certificate.ok_or("the read has no certificate")?;
-        let proof = ResultProof::decode(&proof.0).map_err(|e| e.to_string())?;
-        let header = proof.headers.first().ok_or("no header")?;
-        Ok((header.height, header.context.view))
+    /// Another pair of ground keys that the node keeps: the deepest come first, and again when all were used.
+    fn kept_pair(&self, pairs: &Pairs) -> [Key; 2] {
+        loop {
+            let place = self.next.fetch_add(1, Ordering::Relaxed) as usize % pairs.len();
+            let Some(pair) = pairs.get(place) else { continue };
+            if pair.iter().all(|key| self.map.keepers_of(&key.path()).contains(&self.member)) {
+                return pair;
+            }
+        }
+    }
+
+    /// What the node counts, by name and labels.
+    fn views(&self) -> Result<BTreeMap<String, u64>, String> {
+        let mut stream = TcpStream::connect(&self.address).map_err(|e| format!("{}: {e}", self.address))?;
+        let mut text = String::new();
+        let asked = stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").and_then(|()| stream.read_to_string(&mut text));
+        asked.map_err(|e| format!("{}/metrics: {e}", self.address))?;
+        let counters = text.lines().filter_map(|line| line.rsplit_once(' '));
+        Ok(counters.filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?))).collect())
     }
 
     async fn prove(&self, keys: &[&Key]) -> Result<GetReply, TransportError> {
@@ -229,9 +268,14 @@ impl Flood {
 
     /// New records to write, each kept by the node.
     fn records(&self, operation: &Key) -> Vec<Key> {
+        if let Some(pairs) = &self.pairs {
+            let mut keys: Vec<_> = (0..KEYS / 2).flat_map(|_| self.kept_pair(pairs)).collect();
+            keys.sort();
+            return keys;
+        }
         let count = match self.kind {
             Kind::Values => 2,
-            Kind::Records => 256,
+            Kind::Records => KEYS,
             _ => 0,
         };
         let domain = operation.domain().trim_end_matches('/');
@@ -250,6 +294,7 @@ impl Flood {
             Kind::Outputs => (limits.block_gas / 11, 0, [65_536, 16_384]),
             Kind::Cold => (limits.block_gas / 3, 0, [0; 2]),
             Kind::Records => (600_000, 0, [1, 0]),
+            Kind::Ground => (450_000, 0, [1, 0]),
             Kind::Signatures | Kind::Void | Kind::Forged => (30_000, 16, [0; 2]),
             Kind::Mixed => (limits.block_gas / 142, 16, [0; 2]),
         }

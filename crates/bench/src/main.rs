@@ -248,7 +248,9 @@ fn print_recovery(found: &recovery::Recovery) -> Result<(), String> {
 fn print_flood(kind: flood::Kind, found: &flood::Flooded) {
     let [p50, most] = [50, 100].map(|percent| found.quantile(percent).as_secs_f64() * 1e3);
     println!("{kind:?}: {} requests taken, refused {:?}", found.taken, found.refused);
-    println!("{} blocks in {} views, {} lost", found.heights, found.views, found.views.saturating_sub(found.heights));
+    let [waiting, at_rest] = found.lost;
+    println!("{} blocks; views lost while requests waited: {waiting}, while none did: {at_rest}", found.blocks);
+    println!("views that the first node gave up: {:?}", found.given_up);
     println!("honest calls: {} done, p50 {p50:.0} ms, max {most:.0} ms, failed {:?}", found.honest.len(), found.failed);
 }
 

@@ -509,7 +509,8 @@ impl Application for Node {
         self.disk.write(self.block_write(&executed, &entry));
         let identities: Vec<_> = executed.receipts().map(|receipt| receipt.identity).collect();
         lock(&self.pool).finalize(executed.state(), identities.iter().copied(), executed.contents.clone());
-        self.metrics.finalized(&executed);
+        let before = lock(&self.history).tip().map_or(0, |tip| tip.requests);
+        self.metrics.finalized(&executed, before);
         let certified: Vec<_> = {
             let mut history = lock(&self.history);
             let before = history.certified();

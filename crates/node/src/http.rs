@@ -17,6 +17,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use pleach_order::Running;
 use pleach_types::Hash;
 use pleach_types::api::{ExecuteReply, ExecuteRequest, GetRequest, Problem, ReceiptReply, Storage};
 use pleach_types::limits::{READ_KEYS_MAX, REQUEST_BYTES_MAX};
@@ -43,6 +44,7 @@ const SMALL_READ_KEYS: usize = 16;
 
 struct Shared {
     node: Arc<Node>,
+    engine: Arc<Running>,
     door: Arc<Door>,
     config: NodeConfig,
     carried: Carried,
@@ -79,10 +81,10 @@ fn bytes_below(folder: PathBuf) -> u64 {
 ///
 /// # Errors
 /// If the genesis has no form in JSON.
-pub fn router(node: Arc<Node>, config: NodeConfig) -> Result<Router, serde_json::Error> {
+pub fn router(node: Arc<Node>, engine: Arc<Running>, config: NodeConfig) -> Result<Router, serde_json::Error> {
     let encoded = serde_json::to_vec(&node.genesis)?.into();
     let door = Door::new(node.clone());
-    let shared = Shared { door, carried: Carried::new(), node, config, genesis: encoded };
+    let shared = Shared { door, carried: Carried::new(), node, engine, config, genesis: encoded };
     Ok(Router::new()
         .route("/v1/status", get(status))
         .route("/v1/genesis", get(genesis))
@@ -227,7 +229,7 @@ async fn members(State(shared): App) -> impl IntoResponse {
 async fn metrics(State(shared): App) -> impl IntoResponse {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     let storage = Storage { journal_bytes: shared.journal_bytes().await, ..shared.node.storage() };
-    ([(header::CONTENT_TYPE, kind)], shared.node.metrics_text(&storage))
+    ([(header::CONTENT_TYPE, kind)], shared.node.metrics_text(&storage, &shared.engine.given_up()))
 }
 
 async fn ready(State(shared): App) -> Response {

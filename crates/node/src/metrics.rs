@@ -1,6 +1,7 @@
 //! What the node counts, for Prometheus.
 
 use std::fmt::Write as _;
+use std::sync::atomic::Ordering;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -8,9 +9,11 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
+use pleach_order::GivenUp;
 use pleach_state::Decision;
 use pleach_types::Verdict;
 use pleach_types::api::Storage;
+use pleach_types::committee::Committee;
 
 use crate::chain::Executed;
 
@@ -18,6 +21,24 @@ use crate::chain::Executed;
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Outcome {
     verdict: &'static str,
+    reason: &'static str,
+}
+
+/// The label of lost views.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Lost {
+    waiting: &'static str,
+}
+
+/// The label of lost views that a request waited in.
+const WAITED_FOR: Lost = Lost { waiting: "yes" };
+/// The label of lost views that nobody noticed.
+const AT_REST: Lost = Lost { waiting: "no" };
+
+/// The labels of views that this node voted to give up.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct GaveUp {
+    leader: String,
     reason: &'static str,
 }
 
@@ -29,6 +50,8 @@ pub struct Metrics {
     requests: Family<Outcome, Counter>,
     gas: Counter,
     blocks: Counter,
+    lost: Family<Lost, Counter>,
+    given_up: Family<GaveUp, Counter>,
     pending: Gauge,
     certified: Gauge,
     stored: Family<Part, Gauge>,
@@ -65,6 +88,8 @@ impl Metrics {
             requests: Family::default(),
             gas: Counter::default(),
             blocks: Counter::default(),
+            lost: Family::default(),
+            given_up: Family::default(),
             pending: Gauge::default(),
             certified: Gauge::default(),
             stored: Family::default(),
@@ -86,6 +111,10 @@ impl Metrics {
             metrics.gas.clone(),
         );
         registry.register("blocks", "Final blocks executed since the start", metrics.blocks.clone());
+        let lost = "Views before these blocks that brought none, by whether requests waited meanwhile";
+        registry.register("lost_views", lost, metrics.lost.clone());
+        let given_up = "Views that this node voted to give up since the start, by their leader and why";
+        registry.register("views_given_up", given_up, metrics.given_up.clone());
         registry.register("pending_requests", "Requests waiting to be ordered", metrics.pending.clone());
         registry.register_with_unit("stored", "Bytes on disk, by part", Unit::Bytes, metrics.stored.clone());
         registry.register("prefixes", "Prefixes of the key space that this node keeps", metrics.prefixes.clone());
@@ -96,12 +125,23 @@ impl Metrics {
         let Connections { open, refused } = metrics.connections.clone();
         registry.register("client_connections", "Connections of clients that are open", open);
         registry.register("client_connections_refused", "Connections of clients beyond their share", refused);
+        // Both are shown at zero: a rate can be told from the first one on.
+        for of in [WAITED_FOR, AT_REST] {
+            drop(metrics.lost.get_or_create(&of));
+        }
         Self { registry, ..metrics }
     }
 
-    /// Counts a final block.
-    pub fn finalized(&self, executed: &Executed) {
+    /// Counts a final block on a parent of so many requests.
+    ///
+    /// Views in between brought no block. Requests waited in them if the block has some; or if its parent has, since
+    /// clients wait for their results, which this block certifies.
+    pub fn finalized(&self, executed: &Executed, before: u32) {
         self.blocks.inc();
+        let context = &executed.header.context;
+        let lost = context.view.saturating_sub(context.parent_view).saturating_sub(1);
+        let of = if executed.requests > 0 || before > 0 { WAITED_FOR } else { AT_REST };
+        self.lost.get_or_create(&of).inc_by(lost);
         self.height.set(signed(executed.height()));
         self.records.set(signed(executed.state().kept_records() as u64));
         for decision in &executed.applied.decisions {
@@ -109,6 +149,15 @@ impl Metrics {
             if let Decision::Receipt(receipt) = decision {
                 self.gas.inc_by(receipt.gas);
             }
+        }
+    }
+
+    /// Takes over what the ordering engine has counted.
+    pub fn give_up(&self, views: &GivenUp, members: &Committee) {
+        for ((leader, reason), count) in views {
+            let name = members.member(leader).map_or_else(|| leader.short(), |member| member.name.clone());
+            let counter = self.given_up.get_or_create(&GaveUp { leader: name, reason: reason.name() });
+            counter.inner().store(*count, Ordering::Relaxed);
         }
     }
 

@@ -105,7 +105,7 @@ pub enum StartError {
 pub struct RunningNode {
     node: Arc<Node>,
     public: SocketAddr,
-    engine: Running,
+    engine: Arc<Running>,
     http: Option<HttpThread>,
     writer: Option<JoinHandle<()>>,
 }
@@ -155,8 +155,8 @@ fn start_with(
     let (disk, writer) = disk(resumed.store.clone())?;
     let node = Arc::new(Node::new(secret, vm, resumed, disk).with_evidence(evidence));
     let public = listener.local_addr().map_err(|e| StartError::Http(e.to_string()))?;
-    let engine = pleach_order::run(order_config(config, &genesis, &node)?, node.clone())?;
-    let http = serve(listener, &node, config, connections)?;
+    let engine = Arc::new(pleach_order::run(order_config(config, &genesis, &node)?, node.clone())?);
+    let http = serve(listener, &node, &engine, config, connections)?;
     info!(node = %config.node.name, %public, genesis = %node.anchor.genesis(), connections, "node started");
     Ok(RunningNode { node, public, engine, http: Some(http), writer })
 }
@@ -265,6 +265,7 @@ pub fn settings(genesis: &Genesis, node: &Node) -> Settings {
 fn serve(
     listener: TcpListener,
     node: &Arc<Node>,
+    engine: &Arc<Running>,
     config: &NodeConfig,
     connections: u64,
 ) -> Result<HttpThread, StartError> {
@@ -275,7 +276,8 @@ fn serve(
         .enable_all()
         .build()
         .map_err(|e| StartError::Http(e.to_string()))?;
-    let router = http::router(node.clone(), config.clone()).map_err(|e| StartError::Http(e.to_string()))?;
+    let router =
+        http::router(node.clone(), engine.clone(), config.clone()).map_err(|e| StartError::Http(e.to_string()))?;
     let (share, counts) = (Share::new(connections), node.metrics.connections.clone());
     let (stop, stopped) = oneshot::channel::<()>();
     let run = move || {
@@ -359,5 +361,7 @@ impl RunningNode {
 impl Drop for RunningNode {
     fn drop(&mut self) {
         self.stop_http();
+        // An answer on its way may hold the engine a little longer.
+        self.engine.shutdown();
     }
 }

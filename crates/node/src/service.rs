@@ -1,6 +1,7 @@
 //! What clients can ask of a node, whatever carries the question.
 
 use bytes::Bytes;
+use pleach_order::GivenUp;
 use pleach_state::State;
 use pleach_store::{Refused, Usage};
 use pleach_tree::ValueDigest;
@@ -510,9 +511,10 @@ impl Node {
         self.evidence.list()
     }
 
-    /// The text that Prometheus reads, with what the node stores now.
+    /// The text that Prometheus reads, with what the node stores now, and the views that it voted to give up.
     #[must_use]
-    pub fn metrics_text(&self, storage: &Storage) -> String {
+    pub fn metrics_text(&self, storage: &Storage, given_up: &GivenUp) -> String {
+        self.metrics.give_up(given_up, self.anchor.committee());
         let pending = lock(&self.pool).len();
         let certified = lock(&self.history).certified().unwrap_or(0);
         self.metrics.encode(pending, certified, storage, self.lies_noticed(), self.evidence.len())

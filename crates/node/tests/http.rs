@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::time::{Duration, Instant};
+
 use common::{Answer, Cluster};
 use pleach_types::api::{ExecuteReply, GetReply, GetRequest};
 use pleach_types::codec::Encode;
@@ -57,6 +59,42 @@ fn a_cluster_answers_every_documented_path_and_refuses_bad_input() {
     ports_and_folders_are_guarded(&cluster);
 }
 
+#[test]
+fn lost_views_are_counted_by_whether_anything_waited_and_by_why_they_were_given_up() {
+    let mut cluster = Cluster::start();
+    cluster.wait_until_ready();
+    let [at_rest, waited_for] = ["no", "yes"].map(|of| format!("pleach_lost_views_total{{waiting=\"{of}\"}}"));
+    assert!(
+        cluster.counter(&at_rest).is_some() && cluster.counter(&waited_for).is_some(),
+        "both are shown from the start"
+    );
+    let given_up = |why: &str| format!("pleach_views_given_up_total{{leader=\"node-3\",reason=\"{why}\"}}");
+    assert_eq!(cluster.counter(&given_up("leader_timeout")), None, "a member that leads is not given up");
+
+    // Every fourth view is that of a member that is gone: the others wait for it at first, and then no more.
+    cluster.stop_last();
+    let waited = |counter: &str, above: u64| {
+        let started = Instant::now();
+        while cluster.counter(counter).unwrap_or(0) <= above {
+            assert!(started.elapsed() < Duration::from_secs(60), "{counter} stays");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    let before = cluster.counter(&waited_for).expect("it is shown");
+    waited(&given_up("leader_timeout"), 0);
+    waited(&at_rest, cluster.counter(&at_rest).expect("it is shown"));
+    assert_eq!(cluster.counter(&waited_for), Some(before), "nothing waited");
+
+    for nonce in 0.. {
+        let request = proved(&cluster, b"", nonce);
+        cluster.post("/v1/execute?wait_ms=30000", "application/octet-stream", &request.encode());
+        if cluster.counter(&waited_for) > Some(before) {
+            break;
+        }
+    }
+    waited(&given_up("inactive"), 0);
+}
+
 fn every_documented_path_answers(cluster: &Cluster) {
     let document: Value = serde_json::from_str(&cluster.get("/openapi.json").body).expect("the document is JSON");
     let paths = document["paths"].as_object().expect("paths");
@@ -73,15 +111,10 @@ fn every_documented_path_answers(cluster: &Cluster) {
         }
     }
     let metrics = cluster.get("/metrics").body;
-    for name in [
-        "pleach_height",
-        "pleach_certified_height",
-        "pleach_records",
-        "pleach_pending_requests",
-        "pleach_blocks_total",
-        "pleach_evidence",
-    ] {
-        assert!(metrics.contains(name), "{name} is missing:\n{metrics}");
+    let names =
+        ["height", "certified_height", "records", "pending_requests", "blocks_total", "lost_views_total", "evidence"];
+    for name in names.map(|name| format!("pleach_{name}")) {
+        assert!(metrics.contains(&name), "{name} is missing:\n{metrics}");
     }
 }
 

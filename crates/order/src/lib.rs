@@ -56,6 +56,7 @@ mod descriptors;
 pub mod durable;
 mod epochs;
 mod folder;
+mod given_up;
 mod glue;
 mod guard;
 pub mod load;
@@ -76,6 +77,7 @@ use std::time::Duration;
 pub use config::{Bounds, Config, MemberAddress, OrderError, Settings, Timeouts, Voted, Votes};
 pub use descriptors::descriptors;
 pub use folder::{declare_new, journals};
+pub use given_up::{GivenUp, Reason};
 pub use network::{Network, SendError};
 pub use running::{Running, run};
 

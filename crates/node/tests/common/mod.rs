@@ -53,6 +53,18 @@ impl Cluster {
         Self { nodes, configs, genesis, folder }
     }
 
+    /// Stops the node of the last name.
+    pub fn stop_last(&mut self) {
+        self.nodes.pop().expect("a node runs").stop().expect("it stops");
+    }
+
+    /// A counter of node 0, by its name and labels; `None` if it is not shown.
+    pub fn counter(&self, name: &str) -> Option<u64> {
+        let text = self.get("/metrics").body;
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+        Some(value.parse().unwrap_or_else(|e| panic!("{e}: {name} {value}")))
+    }
+
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.nodes.iter().flatten().map(RunningNode::public_address).collect()
     }
