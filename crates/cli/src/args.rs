@@ -4,8 +4,20 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use pleach_types::limits::PARTITION_BITS_MAX;
 use pleach_types::{Hash, Key, PublicKey};
 use pleach_vm::Schema;
+
+/// Nodes of a demo or a measurement: they share this machine.
+const TRIAL_NODES_MAX: i64 = 16;
+/// Bank accounts of a demo or a measurement: opening them takes a minute.
+const ACCOUNTS_MAX: i64 = 100_000;
+/// Clients at the same time, each with connections of its own.
+const CLIENTS_MAX: i64 = 4_096;
+/// Seconds of a demo or a measurement: an hour.
+const SECONDS_MAX: i64 = 3_600;
+/// The longest time that an option can give: a day.
+const DURATION_MAX: Duration = Duration::from_secs(24 * 3_600);
 
 /// A key-value database run by nodes that need not trust each other.
 ///
@@ -127,16 +139,16 @@ Each numbered step prints what it asserts. A step that fails ends the demo with 
 expected and what was seen. Needs no configuration, no network and no free port of a given number.")]
 pub struct Demo {
     /// Nodes; f of 3f + 1 may be faulty.
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(4..=16))]
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(4..=TRIAL_NODES_MAX))]
     pub nodes: u16,
     /// Bank accounts.
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(2..=100_000))]
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(2..=ACCOUNTS_MAX))]
     pub accounts: u32,
     /// Clients that transfer at the same time.
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4_096))]
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=CLIENTS_MAX))]
     pub clients: u32,
     /// How long they do it.
-    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..=SECONDS_MAX))]
     pub seconds: u32,
     /// Leave the cluster running, with its files in DIR (it must not exist yet, or be empty).
     #[arg(long, value_name = "DIR", num_args = 0..=1)]
@@ -188,16 +200,16 @@ pub struct BenchPaper {
 #[derive(Clone, Debug, Args)]
 pub struct BenchLoad {
     /// Nodes; f of 3f + 1 may be faulty.
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(4..=16))]
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(4..=TRIAL_NODES_MAX))]
     pub nodes: u16,
     /// Bank accounts.
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(2..=100_000))]
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(2..=ACCOUNTS_MAX))]
     pub accounts: u32,
     /// Clients that transfer at the same time.
-    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=4_096))]
+    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=CLIENTS_MAX))]
     pub clients: u32,
     /// How long they do it.
-    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=SECONDS_MAX))]
     pub seconds: u32,
 }
 
@@ -270,7 +282,7 @@ pub struct Init {
     #[arg(long, value_name = "K")]
     pub replicas: Option<u16>,
     /// The key space is cut into 2^BITS prefixes, which are dealt out to the nodes.
-    #[arg(long, default_value_t = 6, value_name = "BITS", value_parser = clap::value_parser!(u8).range(0..=12))]
+    #[arg(long, default_value_t = 6, value_name = "BITS", value_parser = clap::value_parser!(u8).range(0..=i64::from(PARTITION_BITS_MAX)))]
     pub prefix_bits: u8,
     /// Allow --replicas K with K at most f: any K faulty nodes may then lose records for ever.
     #[arg(long)]
@@ -559,7 +571,6 @@ pub struct KeyFile {
 
 /// Reads `500ms`, `10s`, `2m`, or a number of seconds.
 fn duration(text: &str) -> Result<Duration, String> {
-    const MOST: Duration = Duration::from_secs(24 * 3_600);
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let number: u64 = digits.parse().map_err(|_| "write 500ms, 10s or 2m".to_owned())?;
     let millis = match &text[digits.len()..] {
@@ -569,7 +580,7 @@ fn duration(text: &str) -> Result<Duration, String> {
         unit => return Err(format!("unknown unit {unit:?}; write 500ms, 10s or 2m")),
     };
     match millis.map(Duration::from_millis) {
-        Some(time) if !time.is_zero() && time <= MOST => Ok(time),
+        Some(time) if !time.is_zero() && time <= DURATION_MAX => Ok(time),
         _ => Err("must be more than nothing and at most 1440m".into()),
     }
 }

@@ -12,6 +12,10 @@ use crate::transport::{Reply, Runtime, Transport, TransportError, within};
 
 /// How long a node that did not answer stands behind the others.
 const COOLING: Duration = Duration::from_secs(2);
+/// The longest pause between two attempts, give or take half of it.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// How often a pause is doubled: a millisecond is more than [`PAUSE_MAX`] then.
+const DOUBLINGS_MAX: u32 = 10;
 /// How many lies are remembered in words.
 const LIES_KEPT: usize = 256;
 
@@ -60,8 +64,9 @@ impl Nodes {
     /// Waits for `base` times a power of two, at most a second, more or less by half of it, so that clients
     /// that collided once do not collide again.
     pub(crate) async fn pause(&self, base: Duration, attempt: u32) {
-        let longest = base.saturating_mul(1 << attempt.min(10)).min(Duration::from_secs(1));
-        let micros = u64::try_from(longest.as_micros()).unwrap_or(1_000_000);
+        let longest = base.saturating_mul(1 << attempt.min(DOUBLINGS_MAX)).min(PAUSE_MAX);
+        // No more than PAUSE_MAX has.
+        let micros = longest.as_micros() as u64;
         let micros = self.memory().random.random_range(micros / 2..=micros + micros / 2);
         self.runtime.sleep(Duration::from_micros(micros)).await;
     }

@@ -38,6 +38,8 @@ const WAIT_MS_MAX: u64 = 30_000;
 const READ_WAIT: Duration = Duration::from_secs(1);
 /// Bytes of what an error says.
 const DETAIL_BYTES_MAX: usize = 1_024;
+/// Characters of what a stranger sent that an answer repeats.
+const REPEATED_CHARS_MAX: usize = 200;
 /// Keys of a read that is answered where connections are served. One of more keys, or of more than [`FREE_BYTES`] of
 /// values, is answered by a thread for it, so that others need not wait while megabytes are turned into JSON.
 const SMALL_READ_KEYS: usize = 16;
@@ -124,8 +126,11 @@ impl From<ServiceError> for Failure {
 
 fn bad_input(detail: String, hint: &str) -> Failure {
     // What others say of an input may repeat all of it.
-    let detail =
-        if detail.len() > DETAIL_BYTES_MAX { detail.chars().take(DETAIL_BYTES_MAX / 4).collect() } else { detail };
+    let detail = if detail.len() > DETAIL_BYTES_MAX {
+        detail.chars().take(DETAIL_BYTES_MAX / char::MAX.len_utf8()).collect()
+    } else {
+        detail
+    };
     Failure(StatusCode::BAD_REQUEST, Problem::new("BAD_INPUT", detail, hint, false))
 }
 
@@ -198,7 +203,7 @@ impl Parameters {
 
 /// As much of what a stranger sent as an answer repeats.
 fn shortened(text: &str) -> String {
-    text.chars().take(200).collect()
+    text.chars().take(REPEATED_CHARS_MAX).collect()
 }
 
 async fn unknown_path(uri: axum::http::Uri) -> Failure {

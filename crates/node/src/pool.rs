@@ -28,6 +28,8 @@ const WHOLE: u64 = 1 << 20;
 const BLOCKS_OF_A_CLASS: u64 = 64;
 /// Requests of the system that may wait: few are made, nobody pays for them, and a block holds few complaints.
 const SYSTEM_MAX: usize = 32;
+/// A block's part for the cheapest requests: one of so many.
+const CHEAPEST_PARTS: usize = 4;
 /// Blocks for which the pool remembers what they ordered, so that late copies are not checked again.
 const REMEMBERED_BLOCKS: usize = 32;
 
@@ -237,11 +239,12 @@ impl Pool {
     /// The cheapest requests, as many as a quarter of a block holds: of gas and weight, of number and of bytes.
     fn cheapest(&self, limits: &Limits) -> impl Iterator<Item = &Identity> {
         let (mut shares, mut bytes) = (0, 0);
-        let (bytes_max, count_max) = (limits.block_bytes as usize / 4, limits.block_requests as usize / 4);
+        let (bytes_max, count_max) =
+            (limits.block_bytes as usize / CHEAPEST_PARTS, limits.block_requests as usize / CHEAPEST_PARTS);
         let mut fits = move |(share, identity): (u64, &Identity)| {
             shares += share;
             bytes += self.pooled.get(identity).map_or(0, |(_, pooled)| pooled.bytes.len());
-            shares <= WHOLE / 4 && bytes <= bytes_max
+            shares <= WHOLE / CHEAPEST_PARTS as u64 && bytes <= bytes_max
         };
         let all = self.by_share.iter().map(|((share, _), identity)| (*share, identity));
         all.take(count_max).take_while(move |one| fits(*one)).map(|(_, identity)| identity)

@@ -5,11 +5,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pleach_types::limits::BLOCK_BYTES_MAX;
+use pleach_types::limits::{BLOCK_BYTES_MAX, LENGTH_BYTES};
 use pleach_types::{Block, Committee, Encode, Hash, Limits, PublicKey, SecretKey};
 use thiserror::Error;
 
 use crate::block;
+
+/// Bytes of a block beside its requests and their lengths, or of a message beside the request that it brings, at most.
+const BESIDE_BYTES: u32 = 1_024;
+/// Messages a second of one peer on one channel: some times the votes and requests of a busy cluster.
+const MESSAGES_PER_SECOND: u32 = 2_000;
 
 /// A member of the cluster and where it listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,12 +92,11 @@ impl Bounds {
     /// The bounds that the limits of a genesis call for: they are fixed for the life of the cluster, so these are.
     #[must_use]
     pub fn of(limits: &Limits) -> Self {
-        // Each request stands behind its length; the header has less than 1 KiB.
-        let lengths = limits.block_requests.saturating_mul(4);
+        let lengths = limits.block_requests.saturating_mul(LENGTH_BYTES as u32);
         Self {
-            block_bytes: limits.block_bytes.saturating_add(lengths).saturating_add(1_024),
-            message_bytes: limits.request_bytes.saturating_add(1_024),
-            messages_per_second: 2_000,
+            block_bytes: limits.block_bytes.saturating_add(lengths).saturating_add(BESIDE_BYTES),
+            message_bytes: limits.request_bytes.saturating_add(BESIDE_BYTES),
+            messages_per_second: MESSAGES_PER_SECOND,
         }
     }
 }

@@ -33,6 +33,9 @@ pub(crate) const FILE: &str = "store.pleach";
 /// A file that is not finished. Whoever finds it may remove it.
 const NEW_FILE: &str = "store.new";
 
+/// Bytes of pages in memory: the upper levels of a database of some ten million records.
+const CACHE_BYTES: usize = 64 << 20;
+
 /// How a store is opened.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
@@ -42,7 +45,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { cache_bytes: 64 << 20 }
+        Self { cache_bytes: CACHE_BYTES }
     }
 }
 

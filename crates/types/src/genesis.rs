@@ -14,8 +14,8 @@ use crate::committee::{Committee, CommitteeError, Member, faults};
 use crate::hash::{Domain, Hash};
 use crate::key::{CLUSTER, Key, ROOT_RULE};
 use crate::limits::{
-    EPOCH_BLOCKS_MAX, EPOCH_BLOCKS_MIN, GENESIS_BYTES_MAX, GENESIS_RECORDS_MAX, HISTORY_MAX, Limits, MEMBERS_MAX,
-    NAME_BYTES_MAX, OWNERS_MAX, PARTITION_BITS_MAX, VALUE_BYTES_MAX,
+    EPOCH_BLOCKS_DEFAULT, EPOCH_BLOCKS_MAX, EPOCH_BLOCKS_MIN, GENESIS_BYTES_MAX, GENESIS_RECORDS_MAX, HISTORY_MAX,
+    Limits, MEMBERS_MAX, NAME_BYTES_MAX, OWNERS_MAX, PARTITION_BITS_MAX, VALUE_BYTES_MAX,
 };
 use crate::partition::{PartitionMap, Partitioning};
 use crate::receipt::Refusal;
@@ -86,7 +86,7 @@ impl Default for Governance {
     /// Nobody owns the cluster, everybody may create domains.
     fn default() -> Self {
         Self {
-            epoch_blocks: 1_024,
+            epoch_blocks: EPOCH_BLOCKS_DEFAULT,
             members_max: MEMBERS_MAX as u16,
             expulsions: u8::MAX,
             absent_epochs: 0,

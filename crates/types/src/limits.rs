@@ -8,7 +8,7 @@
 //! it may use. *Weight* pays for what a request's bytes cost before anything runs: it is computed from the bytes
 //! ([`weight`]), since proof, code and signatures are not bound by the identity and a stranger may wrap a body anew.
 
-use pleach_tree::ProofLimits;
+use pleach_tree::{Path, ProofLimits};
 use serde::{Deserialize, Serialize};
 
 use crate::codec::{Decode, DecodeError, Encode, Reader};
@@ -27,7 +27,7 @@ pub const READ_KEYS_MAX: usize = 1_024;
 /// about 2^60 hashes, makes [`READ_KEYS_MAX`] paths of 60 labels each: half of this.
 pub const REPLY_PROOF_BYTES_MAX: usize = 4 << 20;
 /// Nodes of the proof of an answer to a read: at most as many as two for each bit of each key's path.
-pub const REPLY_PROOF_NODES_MAX: usize = 2 * 256 * READ_KEYS_MAX + 1;
+pub const REPLY_PROOF_NODES_MAX: usize = proof_nodes_max(READ_KEYS_MAX);
 /// Bytes of evidence against a member: the largest has two results and two signatures.
 pub const EVIDENCE_BYTES_MAX: usize = 8 << 10;
 /// Bytes of a request of the system.
@@ -52,15 +52,19 @@ pub const HISTORY_PROOF_MAX: usize = 64;
 pub const TOUCHED_MAX: usize = 256;
 /// Bytes of a request's arguments.
 pub const ARGUMENT_BYTES_MAX: usize = 256 << 10;
+/// Bytes of a leaf in a proof: a path and the digest of a value.
+pub const PROOF_LEAF_BYTES: usize = 64;
 /// Bytes of a request's proof: 257 keys of a billion records take about 200 KiB.
 pub const PROOF_BYTES_MAX: usize = 1 << 20;
 /// Leaves of a request's proof: its records and those that stand beside their paths. More than fit in its bytes would be
 /// no bound.
-pub const PROOF_LEAVES_MAX: usize = PROOF_BYTES_MAX / 64;
+pub const PROOF_LEAVES_MAX: usize = PROOF_BYTES_MAX / PROOF_LEAF_BYTES;
 /// Nodes of a request's proof: at most as many as two for each bit of each key's path.
-pub const PROOF_NODES_MAX: usize = 2 * 256 * (TOUCHED_MAX + CALLS_MAX) + 1;
+pub const PROOF_NODES_MAX: usize = proof_nodes_max(TOUCHED_MAX + CALLS_MAX);
 /// Operations that one request may run.
 pub const CALLS_MAX: usize = 16;
+/// Operations that one request may run in a cluster of today: more once clients can make requests of several.
+pub const CALLS_SERVED_MAX: usize = 1;
 /// Signatures of a request.
 pub const SIGNERS_MAX: usize = 16;
 /// Bytes of a whole request.
@@ -83,6 +87,8 @@ pub const ADDRESS_BYTES_MAX: usize = 255 + 6;
 pub const OWNERS_MAX: usize = 16;
 /// Members that the record of the cluster remembers as convicted.
 pub const VERDICTS_MAX: usize = 4_096;
+/// Blocks of an epoch where genesis does not say: some ten minutes of a busy cluster.
+pub const EPOCH_BLOCKS_DEFAULT: u32 = 1_024;
 /// The shortest epoch, in blocks: a member has to learn the next set while the last blocks are made.
 pub const EPOCH_BLOCKS_MIN: u32 = 16;
 /// The longest epoch, in blocks: about five days at two blocks a second.
@@ -97,8 +103,12 @@ pub const GENESIS_BYTES_MAX: usize = 16 << 20;
 pub const BLOCK_REQUESTS_MAX: usize = 4_096;
 /// Bytes of a whole block.
 pub const BLOCK_BYTES_MAX: usize = 8 << 20;
+/// Bytes of a block's header, with room for what later formats add.
+pub const HEADER_BYTES_MAX: usize = 4_096;
+/// Bytes of a length before what has one.
+pub const LENGTH_BYTES: usize = 4;
 /// Bytes of a block beside its requests, at most: the header, and a length before each request.
-pub const BLOCK_OVERHEAD_MAX: usize = 4_096 + 4 * BLOCK_REQUESTS_MAX;
+pub const BLOCK_OVERHEAD_MAX: usize = HEADER_BYTES_MAX + LENGTH_BYTES * BLOCK_REQUESTS_MAX;
 /// Headers that may stand between a certified block and the result that it certifies.
 pub const HEADER_CHAIN_MAX: usize = 256;
 /// Bits of the prefixes into which the key space may be cut: 4,096 prefixes serve any number of members.
@@ -127,6 +137,12 @@ pub const WEIGHT_NODE: u64 = 150;
 /// Weight of each key that the proof decides: its path is hashed, looked up and compared.
 pub const WEIGHT_KEY: u64 = 1_500;
 
+/// Nodes of a proof of so many keys, at most: two for each bit of each key's path, and the root.
+#[must_use]
+pub const fn proof_nodes_max(keys: usize) -> usize {
+    2 * Path::BITS * keys + 1
+}
+
 /// What the bytes of a request cost those who decide it.
 #[must_use]
 pub const fn weight(bytes: usize, signatures: usize, proof_nodes: usize, keys: usize) -> u64 {
@@ -154,7 +170,7 @@ pub const fn request_proof() -> ProofLimits {
 pub const fn reply_proof() -> ProofLimits {
     ProofLimits {
         max_bytes: REPLY_PROOF_BYTES_MAX,
-        max_leaves: REPLY_PROOF_BYTES_MAX / 64,
+        max_leaves: REPLY_PROOF_BYTES_MAX / PROOF_LEAF_BYTES,
         max_nodes: REPLY_PROOF_NODES_MAX,
     }
 }
@@ -227,8 +243,7 @@ impl Limits {
             ("record_bytes", self.record_bytes, REQUEST_BYTES_MAX),
             ("touched", self.touched, TOUCHED_MAX),
             ("argument_bytes", self.argument_bytes, ARGUMENT_BYTES_MAX),
-            // CALLS_MAX, once clients can make requests of several calls.
-            ("calls_max", self.calls_max, 1),
+            ("calls_max", self.calls_max, CALLS_SERVED_MAX),
             ("request_bytes", self.request_bytes, REQUEST_BYTES_MAX),
             ("block_requests", self.block_requests, BLOCK_REQUESTS_MAX),
             ("block_bytes", self.block_bytes, BLOCK_BYTES_MAX - BLOCK_OVERHEAD_MAX),
@@ -273,7 +288,7 @@ impl Limits {
     #[must_use]
     pub const fn request_weight(&self) -> u64 {
         let keys = self.touched as usize + self.calls_max as usize;
-        let nodes = 2 * 256 * keys + 1;
+        let nodes = proof_nodes_max(keys);
         let nodes = if nodes < PROOF_NODES_MAX { nodes } else { PROOF_NODES_MAX };
         weight(self.request_bytes as usize, SIGNERS_MAX, nodes, keys)
     }

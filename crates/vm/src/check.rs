@@ -58,6 +58,10 @@ pub mod limits {
     pub const INITIAL_PAGES: u64 = 64;
     /// Pages of memory at most: 16 MiB.
     pub const PAGES: u64 = 256;
+    /// Bytes of a page: WebAssembly's.
+    pub const PAGE_BYTES: u64 = 1 << 16;
+    /// Pages of memory at the start beyond which the author is told what they cost: those of a stack of 1 MiB.
+    pub const ADVISED_PAGES: u64 = 16;
     /// Bytes of all custom sections.
     pub const CUSTOM_BYTES: usize = 64 << 10;
     /// Stack slots of an execution.
@@ -193,7 +197,7 @@ impl ModuleInfo {
     #[must_use]
     pub fn advice(&self) -> Vec<String> {
         let mut advice = Vec::new();
-        if self.initial_pages > 16 {
+        if self.initial_pages > limits::ADVISED_PAGES {
             advice.push(format!(
                 "the memory starts with {} pages ({} gas each time it runs); most compilers reserve 1 MiB of stack: link with -zstack-size=16384",
                 self.initial_pages,

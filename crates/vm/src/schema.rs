@@ -25,6 +25,8 @@ use crate::abi::ARGUMENTS_SECTION;
 
 /// Types within types that a description may have.
 const DEPTH: usize = 16;
+/// Characters of a value that an error repeats.
+const SHOWN_CHARS_MAX: usize = 100;
 /// Arguments that an operation may have.
 const ARGUMENTS: usize = 64;
 
@@ -205,7 +207,7 @@ fn bounded(out: Vec<u8>) -> Result<Vec<u8>, ArgumentError> {
 /// A value that does not fit, in the user's words as far as they are short.
 fn mismatch(name: &str, value: &Value, expected: impl fmt::Display) -> ArgumentError {
     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let shown: String = text.chars().take(100).collect();
+    let shown: String = text.chars().take(SHOWN_CHARS_MAX).collect();
     let value = if shown.len() < text.len() { shown + "..." } else { shown };
     ArgumentError::Value { name: name.into(), value, expected: expected.to_string() }
 }

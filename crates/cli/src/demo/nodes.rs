@@ -20,6 +20,10 @@ use crate::commands::DETACH;
 use crate::errors::CliError;
 use crate::profile::Profile;
 
+/// How long a node may take to say what it is at.
+const STATUS_WAIT: Duration = Duration::from_secs(1);
+/// Lines of a log that an error repeats.
+const LAST_LINES: usize = 5;
 /// How long nodes may take to serve.
 const START_WAIT: Duration = Duration::from_secs(30);
 /// How often other ports are tried when somebody takes one in between.
@@ -140,7 +144,7 @@ impl Nodes {
 
     /// What a node says of itself; `None` if it does not answer at once.
     pub async fn status(&self, node: usize) -> Option<Status> {
-        let answer = tokio::time::timeout(Duration::from_secs(1), self.transport.status(node)).await;
+        let answer = tokio::time::timeout(STATUS_WAIT, self.transport.status(node)).await;
         answer.ok().and_then(Result::ok)
     }
 
@@ -242,7 +246,7 @@ impl NodeProcess {
     fn died(&mut self) -> CliError {
         let code = self.exit_code().unwrap_or(-1);
         let log = std::fs::read_to_string(self.log_path()).unwrap_or_default();
-        let mut last: Vec<_> = log.lines().rev().take(5).collect();
+        let mut last: Vec<_> = log.lines().rev().take(LAST_LINES).collect();
         last.reverse();
         CliError::Step {
             expected: format!("{} runs", self.place.name),

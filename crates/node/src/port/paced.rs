@@ -24,6 +24,17 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+/// How long a head may take: a few packets of a far client.
+const HEAD_WAIT: Duration = Duration::from_secs(5);
+/// How long a connection may rest between two requests.
+const IDLE_WAIT: Duration = Duration::from_secs(30);
+/// How long an answer may take for a client that has closed its side: it may be gone.
+const HALF_CLOSED_WAIT: Duration = Duration::from_secs(5);
+/// How far a client that reads may fall behind [`RATE_MIN`].
+const STALL_MAX: Duration = Duration::from_secs(10);
+/// Bytes a second, two megabits: an answer of full size is gone within a minute and a half.
+const RATE_MIN: u64 = 256 << 10;
+
 /// How long clients may take for what.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
@@ -42,14 +53,7 @@ pub struct Patience {
 
 impl Default for Patience {
     fn default() -> Self {
-        Self {
-            head: Duration::from_secs(5),
-            idle: Duration::from_secs(30),
-            half_closed: Duration::from_secs(5),
-            stall: Duration::from_secs(10),
-            // Two megabits a second: an answer of full size is gone within a minute and a half.
-            rate: 256 << 10,
-        }
+        Self { head: HEAD_WAIT, idle: IDLE_WAIT, half_closed: HALF_CLOSED_WAIT, stall: STALL_MAX, rate: RATE_MIN }
     }
 }
 

@@ -4,8 +4,8 @@ use bytes::{Bytes, BytesMut};
 use pleach_tree::{Path, Prefix};
 use pleach_types::codec::{self, DecodeError, Reader};
 use pleach_types::limits::{
-    ABORT_BYTES_MAX, BLOCK_REQUESTS_MAX, EVENT_BYTES_MAX, EVENTS_MAX, KEY_BYTES_MAX, MODULE_BYTES_MAX,
-    OUTPUT_BYTES_MAX, REQUEST_BYTES_MAX, TOUCHED_MAX, VALUE_BYTES_MAX,
+    ABORT_BYTES_MAX, BLOCK_REQUESTS_MAX, CALLS_SERVED_MAX, EVENT_BYTES_MAX, EVENTS_MAX, KEY_BYTES_MAX, LENGTH_BYTES,
+    MODULE_BYTES_MAX, OUTPUT_BYTES_MAX, REQUEST_BYTES_MAX, TOUCHED_MAX, VALUE_BYTES_MAX,
 };
 use pleach_types::{Decode, Encode, Hash, Height, Key, Limits};
 
@@ -15,10 +15,20 @@ const PART_BYTES_MAX: usize = 256 << 10;
 pub(super) const ITEM_BYTES_MAX: usize = 8 << 20;
 /// Bytes of an entry of the window beside what its requests brought about, at most: a result and a header.
 const ENTRY_OVERHEAD: usize = 64 << 10;
-/// Bytes of an entry of the window, at most, whatever the cluster: requests have one call until limits allow more.
-pub(super) const ENTRY_BYTES_MAX: usize = entry_bytes_max(BLOCK_REQUESTS_MAX, TOUCHED_MAX, 1);
+/// Bytes of an entry of the window, at most, whatever the cluster.
+pub(super) const ENTRY_BYTES_MAX: usize = entry_bytes_max(BLOCK_REQUESTS_MAX, TOUCHED_MAX, CALLS_SERVED_MAX);
 /// Bytes of the history of results, at most: a size, and a hash for each of its bits.
-const PEAKS_BYTES_MAX: usize = 8 + 64 * 32;
+const PEAKS_BYTES_MAX: usize = size_of::<u64>() + u64::BITS as usize * HASH_BYTES;
+/// Bytes of a hash or a path.
+const HASH_BYTES: usize = 32;
+/// Bytes of a receipt beside what its calls came to and a refusal's text: identity, place, gas, and codes.
+const RECEIPT_OVERHEAD: usize = 128;
+/// Bytes of the two lengths of an event.
+const EVENT_OVERHEAD: usize = 2 * LENGTH_BYTES;
+/// Bytes of the lengths before a call's output and events.
+const CALL_OVERHEAD: usize = 2 * LENGTH_BYTES;
+/// Bytes of what an entry says of a call's code: its digest and length.
+const USED_CODE_BYTES: usize = HASH_BYTES + LENGTH_BYTES;
 /// Bytes of an offer, at most: a header and a certificate.
 const OFFER_BYTES_MAX: usize = 64 << 10;
 /// Records of a chunk, at most.
@@ -87,9 +97,9 @@ pub(crate) struct Chunk {
 /// most. For each request there are a receipt, the paths that it wrote, and the digests and lengths of its code. A receipt
 /// has its place, what each call returned and announced with the lengths before, or why it was refused.
 const fn entry_bytes_max(requests: usize, touched: usize, calls: usize) -> usize {
-    let call = OUTPUT_BYTES_MAX + EVENT_BYTES_MAX + 8 * EVENTS_MAX + 8;
-    let receipt = 128 + ABORT_BYTES_MAX + KEY_BYTES_MAX + calls * call;
-    ENTRY_OVERHEAD + requests * (receipt + 32 * touched + 36 * calls)
+    let call = OUTPUT_BYTES_MAX + EVENT_BYTES_MAX + EVENT_OVERHEAD * EVENTS_MAX + CALL_OVERHEAD;
+    let receipt = RECEIPT_OVERHEAD + ABORT_BYTES_MAX + KEY_BYTES_MAX + calls * call;
+    ENTRY_OVERHEAD + requests * (receipt + HASH_BYTES * touched + USED_CODE_BYTES * calls)
 }
 
 /// How long the content of an item may be in a cluster with these limits.

@@ -130,7 +130,7 @@ impl Program for Compiled {
 impl Compiled {
     fn run_here(&self, host: Host, budget: Budget) -> Run {
         let limits = StoreLimitsBuilder::new()
-            .memory_size((limits::PAGES as usize) << 16)
+            .memory_size((limits::PAGES * limits::PAGE_BYTES) as usize)
             .table_elements(limits::TABLE_ELEMENTS as usize)
             .instances(1)
             .memories(1)
