@@ -5,15 +5,19 @@ from __future__ import annotations
 from typing import Callable, Optional
 
 from pleach import (
+    arguments,
     blocks,
     certificates,
     codec,
     evidence,
+    files,
     genesis,
     hashes,
     history,
+    http,
     keys,
     members,
+    messages,
     partition,
     proof_files,
     proofs,
@@ -23,7 +27,7 @@ from pleach import (
     system,
 )
 from pleach.codec import Refused
-from report import Fields, Mismatch, Report, as_bytes, as_list, as_text, check_object, same, verdict_of
+from report import Fields, Mismatch, Report, as_bytes, as_list, as_text, check_object, must_be_refused, same, verdict_of
 
 Record = tuple[bytes, bytes]
 
@@ -809,6 +813,95 @@ def check_proof_file(case: Fields) -> None:
     shown.end()
 
 
+# arguments.json
+
+
+def check_arguments(document: Fields, report: Report) -> None:
+    report.objects(document, "accepted", check_accepted_arguments)
+    report.objects(document, "refused", check_refused_arguments)
+    for text in document.text_list("descriptions"):
+        report.case(f"description {text[:20]!r}", lambda: drop(arguments.describe(text)))
+    for text in document.text_list("no_descriptions"):
+        check = lambda: same("verdict", "refused", verdict_of(lambda: arguments.describe(text)))  # noqa: E731
+        report.case(f"no description {text[:20]!r}", check)
+
+
+def drop(_: object) -> None:
+    """What was read is of no more use."""
+
+
+def check_accepted_arguments(case: Fields) -> None:
+    described = arguments.describe(case.text("description"))
+    same("bytes", case.hex("bytes"), arguments.encode_words(described, case.text_list("words")))
+
+
+def check_refused_arguments(case: Fields) -> None:
+    described, words = arguments.describe(case.text("description")), case.text_list("words")
+    same("verdict", "refused", verdict_of(lambda: arguments.encode_words(described, words)))
+
+
+# key_files.json
+
+
+def check_key_files(document: Fields, report: Report) -> None:
+    report.objects(document, "written", check_written_key_file)
+    read = document.object("read")
+    seed = read.hex("seed")
+    for text in read.text_list("texts"):
+        report.case(f"read {text[-12:]!r}", lambda: same("seed", seed, files.seed_of_key_file(text)))
+    read.end()
+    for number, text in enumerate(document.text_list("refused")):
+        check = lambda: same("verdict", "refused", verdict_of(lambda: files.seed_of_key_file(text)))  # noqa: E731
+        report.case(f"refused[{number}]", check)
+
+
+def check_written_key_file(case: Fields) -> None:
+    text, seed = case.text("text"), case.hex("seed")
+    same("text", text, files.key_file(seed))
+    same("seed", seed, files.seed_of_key_file(text))
+    same("key", case.hex("key"), signatures.key_of_seed(seed))
+
+
+# messages.json
+
+
+def check_messages(document: Fields, report: Report) -> None:
+    report.objects(document, "accepted", check_message)
+    report.objects(document, "refused", check_no_message)
+    report.objects(document, "contents", check_content)
+
+
+def check_message(case: Fields) -> None:
+    encoded = case.hex("bytes")
+    same("message", case.take("says"), messages.decode_message(encoded))
+    if encoded[0] != 0:
+        # A request is all that follows, whatever it is.
+        must_be_refused("a byte less", lambda: messages.decode_message(encoded[:-1]))
+        must_be_refused("a byte more", lambda: messages.decode_message(encoded + b"\x00"))
+
+
+def check_no_message(case: Fields) -> None:
+    case.text("name")
+    encoded = case.hex("bytes")
+    must_be_refused("it", lambda: messages.decode_message(encoded))
+
+
+def check_content(case: Fields) -> None:
+    kind, encoded = case.text("kind"), case.hex("bytes")
+    same(kind, encoded, messages.decode_content(kind, encoded))
+
+
+# http.json
+
+
+def check_http(document: Fields, report: Report) -> None:
+    report.objects(document, "examples", check_example)
+
+
+def check_example(case: Fields) -> None:
+    http.check(case.text("schema"), case.take("json"))
+
+
 CHECKS: dict[str, Callable[[Fields, Report], None]] = {
     "signatures.json": check_signatures,
     "proofs.json": check_proofs,
@@ -824,4 +917,8 @@ CHECKS: dict[str, Callable[[Fields, Report], None]] = {
     "evidence.json": check_evidence,
     "system.json": check_system,
     "proof_files.json": check_proof_files,
+    "arguments.json": check_arguments,
+    "key_files.json": check_key_files,
+    "messages.json": check_messages,
+    "http.json": check_http,
 }

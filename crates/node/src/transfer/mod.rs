@@ -39,6 +39,8 @@ mod inbox;
 mod offers;
 mod plan;
 mod source;
+#[cfg(test)]
+mod vectors;
 mod verify;
 pub(crate) mod wire;
 

@@ -1,6 +1,8 @@
 //! A cluster of real nodes in this process, and an HTTP client of forty lines.
 #![allow(dead_code, missing_docs)]
 
+pub mod openapi;
+
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};

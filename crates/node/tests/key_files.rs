@@ -1,0 +1,75 @@
+//! The test vectors of key files: `vectors/key_files.json`. After a change of the format, on purpose:
+//! `PLEACH_FREEZE=1 cargo test -p pleach-node --test key_files`.
+
+#[path = "../../../vectors/rust/compare.rs"]
+mod compare;
+
+use std::path::PathBuf;
+
+use pleach_node::config::{key_file_text, read_key};
+use pleach_types::SecretKey;
+use serde_json::json;
+
+struct File(PathBuf);
+
+impl File {
+    fn with(text: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("pleach-key-{}-{}", std::process::id(), rand::random::<u64>()));
+        std::fs::write(&path, text).expect("a temporary file");
+        #[cfg(unix)]
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("own file");
+        Self(path)
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn key_of(text: &str) -> Option<SecretKey> {
+    read_key(&File::with(text).0).ok()
+}
+
+#[test]
+fn key_files_are_as_committed() {
+    let seeds: [[u8; 32]; 3] = [[0; 32], [1; 32], std::array::from_fn(|at| 0x9f ^ at as u8)];
+    let written = seeds.map(|seed| {
+        let secret = SecretKey::from_seed(seed);
+        let text = key_file_text(&secret);
+        assert_eq!(key_of(&text).expect("a key file").public(), secret.public());
+        json!({ "text": text, "seed": hex(&seed), "key": hex(&secret.public().0) })
+    });
+    let line = key_file_text(&SecretKey::from_seed(seeds[2])).trim_end().to_owned();
+    let (head, digits) = line.split_once(':').expect("a line");
+    let read =
+        [line.clone(), format!("{line}\r\n"), format!("{line} \n\n\t"), format!("{head}:{}\n", digits.to_uppercase())];
+    for text in &read {
+        assert_eq!(key_of(text).map(|key| key.public()), Some(SecretKey::from_seed(seeds[2]).public()), "{text:?}");
+    }
+    let refused = [
+        String::new(),
+        "\n".into(),
+        format!(" {line}\n"),
+        format!("{digits}\n"),
+        format!("pleach-secret-key-2:{digits}\n"),
+        format!("{}:{digits}\n", head.to_uppercase()),
+        format!("{head}: {digits}\n"),
+        format!("{line}0\n"),
+        format!("{}\n", &line[..line.len() - 1]),
+        format!("{}g\n", &line[..line.len() - 1]),
+        format!("{head}:0x{}\n", &digits[2..]),
+        format!("{line}\n{line}\n"),
+        format!("{line} # my key\n"),
+    ];
+    for text in &refused {
+        assert!(key_of(text).is_none(), "{text:?} is read");
+    }
+    let same = json!({ "texts": read, "seed": hex(&seeds[2]) });
+    compare::compare("key_files", &json!({ "written": written, "read": same, "refused": refused }));
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
