@@ -1,6 +1,9 @@
 //! `docs/limits.md` says what the code says: every figure of the page that follows from constants is derived again here.
 
-use std::collections::BTreeMap;
+#[path = "limits_page/source.rs"]
+mod source;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use pleach_node::{UNWRITTEN_BLOCKS_MAX, UNWRITTEN_BYTES_MAX};
 use pleach_order::Timeouts;
@@ -21,7 +24,7 @@ fn table(head: &str) -> Vec<Vec<String>> {
     rows.map(cells).collect()
 }
 
-/// A number as the page writes it, with a unit or without: `4 MiB`, `1,000`, `8 MiB less 20 KiB`.
+/// A number as the page writes it, with a unit or without: `4 MiB`, `1,000`, `8 MiB less 20 KiB`; a time in milliseconds.
 fn number(text: &str) -> u64 {
     if let Some((all, part)) = text.split_once(" less ") {
         return number(all) - number(part);
@@ -31,6 +34,7 @@ fn number(text: &str) -> u64 {
     let unit = match words.next() {
         Some("MiB") => 1 << 20,
         Some("KiB") => 1 << 10,
+        Some("s") => 1_000,
         _ => 1,
     };
     digits.parse::<u64>().unwrap_or_else(|e| panic!("{text:?} is no number: {e}")) * unit
@@ -142,4 +146,29 @@ fn unwritten_blocks_have_a_bound_in_bytes() {
     assert_eq!(number(&row[0]), UNWRITTEN_BLOCKS_MAX as u64);
     assert_eq!(number(&row[1]), UNWRITTEN_BYTES_MAX as u64);
     assert_eq!(number(&row[2]), all);
+}
+
+/// Limits that are no sums of numbers: what a function makes of others, and half of all heights.
+const NO_SUMS: [(&str, &str); 2] =
+    [("node/src/transfer/wire.rs", "ENTRY_BYTES_MAX"), ("tree/src/history/window.rs", "HEIGHT_MAX")];
+
+#[test]
+fn every_limit_of_the_product_is_on_the_page_with_its_value() {
+    let constants = source::Constants::read();
+    let page = include_str!("../../../docs/limits.md");
+    let (_, by_name) = page.split_once("## Every limit, by name").expect("the section");
+    let mut known = BTreeSet::new();
+    for row in by_name.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<_> = row.trim_matches('|').split('|').map(|cell| cell.trim().replace('`', "")).collect();
+        let [name, file, value, bounds, beyond] = cells.try_into().expect("five cells");
+        assert!(!bounds.is_empty() && !beyond.is_empty(), "{name} of {file} is not explained");
+        assert_eq!(constants.value(&file, &name), Some(number(&value)), "{name} of {file}");
+        assert!(known.insert((file.clone(), name.clone())), "{name} of {file} is there twice");
+    }
+    let endings = ["_MAX", "_KEPT", "_AT_ONCE", "_WAIT"];
+    let limits = constants.names().filter(|(_, name)| endings.iter().any(|ending| name.ends_with(ending)));
+    for (file, name) in limits {
+        let is_known = known.contains(&(file.clone(), name.clone())) || NO_SUMS.contains(&(file, name));
+        assert!(is_known, "{name} of {file} is not on the page");
+    }
 }
