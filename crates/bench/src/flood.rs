@@ -109,6 +109,7 @@ struct Flood {
     signers: Vec<SecretKey>,
     /// Ground keys, if that is the kind.
     pairs: Option<Pairs>,
+    next_pair: AtomicUsize,
     next: AtomicU64,
     stop: AtomicBool,
     taken: AtomicUsize,
@@ -193,6 +194,7 @@ impl Flood {
             map: genesis.partition_map(),
             genesis,
             pairs: None,
+            next_pair: AtomicUsize::new(0),
             next: AtomicU64::new(u64::from(rand::random::<u32>()) << 20),
             stop: AtomicBool::new(false),
             taken: AtomicUsize::new(0),
@@ -240,7 +242,7 @@ impl Flood {
     /// Another pair of ground keys that the node keeps: the deepest come first, and again when all were used.
     fn kept_pair(&self, pairs: &Pairs) -> [Key; 2] {
         loop {
-            let place = self.next.fetch_add(1, Ordering::Relaxed) as usize % pairs.len();
+            let place = self.next_pair.fetch_add(1, Ordering::Relaxed) % pairs.len();
             let Some(pair) = pairs.get(place) else { continue };
             if pair.iter().all(|key| self.map.keepers_of(&key.path()).contains(&self.member)) {
                 return pair;
