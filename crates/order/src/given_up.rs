@@ -64,20 +64,22 @@ impl Running {
     /// block in time.
     #[must_use]
     pub fn given_up(&self) -> GivenUp {
-        read(&self.metrics())
+        given_up(&self.metrics())
     }
 }
 
 /// The counter of the engine: the end of its name, since what stands before says in which part of the engine it is.
 const COUNTER: &str = "_voter_state_timeouts_total";
 
-/// Sums up, since each instance of the engine has counters of its own.
-fn read(text: &str) -> GivenUp {
-    let mut given_up = GivenUp::new();
+/// The views that members voted to give up, out of the engine's text. It sums up, since each instance of the engine has counters
+/// of its own.
+#[must_use]
+pub fn given_up(text: &str) -> GivenUp {
+    let mut all = GivenUp::new();
     for (of, views) in text.lines().filter_map(sample) {
-        *given_up.entry(of).or_default() += views;
+        *all.entry(of).or_default() += views;
     }
-    given_up
+    all
 }
 
 fn sample(line: &str) -> Option<((PublicKey, Reason), u64)> {
@@ -112,6 +114,6 @@ mod tests {
         );
         let expected =
             [((one, Reason::LeaderTimeout), 7), ((other, Reason::Declined), 11), ((other, Reason::Other), 7)];
-        assert_eq!(read(&text), expected.into());
+        assert_eq!(given_up(&text), expected.into());
     }
 }

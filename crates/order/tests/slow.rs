@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use common::cluster::{Cluster, for_seeds, link, request, runner};
 use common::{assert_agreement, secret, timeouts};
-use commonware_runtime::{Clock as _, Runner as _, Supervisor as _};
+use commonware_runtime::{Clock as _, Metrics as _, Runner as _, Supervisor as _};
+use pleach_order::Reason;
+use pleach_order::engine::given_up;
 
 /// The member that is slower than the others.
 const SLOW: usize = 3;
@@ -27,6 +29,8 @@ struct Run {
     led: usize,
     /// How long it took.
     took: Duration,
+    /// Why members gave up views of the slow one.
+    why: Vec<Reason>,
 }
 
 /// A run in which one member takes `slow` for each block.
@@ -50,6 +54,7 @@ fn run(seed: u64, slow: Duration) -> Run {
             lost: chain.windows(2).map(|pair| pair[1].view - pair[0].view - 1).sum(),
             led: chain.iter().filter(|of| of.leader == slow).count(),
             took: context.current().duration_since(before).unwrap(),
+            why: given_up(&context.encode()).into_keys().filter(|(of, _)| *of == slow).map(|(_, why)| why).collect(),
         }
     })
 }
@@ -73,6 +78,7 @@ fn a_leader_that_is_further_behind_declines_before_the_others_have_waited() {
         for slow in [400, 600] {
             let run = run(seed, Duration::from_millis(slow));
             assert!(run.lost > 0, "a member that takes {slow} ms is never too late: this shows nothing");
+            assert_eq!(run.why, [Reason::Declined], "where a member takes {slow} ms");
             let waited = run.took.saturating_sub(alike.took);
             let lost = u32::try_from(run.lost).unwrap();
             assert!(waited < patience * lost / 4, "{lost} views were lost, and {waited:?} with them");
