@@ -16,8 +16,8 @@ use pleach_types::api::Voting;
 use pleach_types::request::ordered_digest;
 use pleach_types::vote::Round;
 use pleach_types::{
-    Block, Certificate, Committee, Encode, Evidence, Genesis, Hash, Height, Identity, Member, PartitionMap, PublicKey, SecretKey,
-    Void,
+    Block, Certificate, Committee, Encode, Evidence, Genesis, Hash, Height, Identity, Member, PartitionMap, PublicKey,
+    SecretKey, Void,
 };
 use pleach_verify::TrustAnchor;
 use tokio::sync::Notify;

@@ -73,7 +73,7 @@ fn lost_views_are_counted_by_whether_anything_waited_and_by_why_they_were_given_
     assert_eq!(cluster.counter(&given_up("leader_timeout")), None, "a member that leads is not given up");
 
     // Every fourth view is that of a member that is gone: the others wait for it at first, and then no more.
-    cluster.stop_last();
+    cluster.stop(3);
     let waited = |counter: &str, above: u64| {
         let started = Instant::now();
         while cluster.counter(counter).unwrap_or(0) <= above {

@@ -18,8 +18,8 @@ use pleach_types::certificate::CertificateError;
 use pleach_types::hash::Domain;
 use pleach_types::vote::Round;
 use pleach_types::{
-    Block, BlockResult, Certificate, Committee, Decode as _, Encode as _, Evidence, Genesis, Hash, Height, Identity, PublicKey,
-    Receipt, Request, SystemRequest,
+    Block, BlockResult, Certificate, Committee, Decode as _, Encode as _, Evidence, Genesis, Hash, Height, Identity,
+    PublicKey, Receipt, Request, SystemRequest,
 };
 use pleach_verify::TrustAnchor;
 use thiserror::Error;

@@ -55,11 +55,6 @@ impl Cluster {
         Self { nodes, configs, genesis, folder }
     }
 
-    /// Stops the node of the last name.
-    pub fn stop_last(&mut self) {
-        self.nodes.pop().expect("a node runs").stop().expect("it stops");
-    }
-
     /// A counter of node 0, by its name and labels; `None` if it is not shown.
     pub fn counter(&self, name: &str) -> Option<u64> {
         let text = self.get("/metrics").body;

@@ -14,7 +14,8 @@ use pleach_order::{Application, Bounds, Network, Proposal, Settings, Timeouts, V
 use pleach_types::hash::Domain;
 use pleach_types::vote::Round;
 use pleach_types::{
-    Block, BlockResult, Certificate, Committee, Encode as _, Evidence, Genesis, Hash, Height, Member, PublicKey, SecretKey,
+    Block, BlockResult, Certificate, Committee, Encode as _, Evidence, Genesis, Hash, Height, Member, PublicKey,
+    SecretKey,
 };
 
 /// A genesis with `count` members.
