@@ -249,19 +249,24 @@ impl Node {
         Ok(identity)
     }
 
-    /// Reads a request, and refuses it before anything that takes long if there is no room for it. One that was decided before
-    /// takes none.
+    /// Reads a request, and refuses it before anything that takes long if there is no room for it, or if it accuses nobody
+    /// who could be convicted: anybody can make evidence against keys of their own. One that was decided before takes none.
     fn read(&self, bytes: &Bytes) -> Result<Unchecked, ServiceError> {
         let read = Unchecked::read(bytes, &self.genesis, &self.anchor.genesis()).map_err(ServiceError::Unacceptable)?;
         let pool = lock(&self.pool);
-        if pool.has_room(read.costs(), bytes.len()) || pool.contains(&read.identity()) {
-            return Ok(read);
-        }
-        let waiting = pool.len();
+        let (waiting, waits) = (pool.len(), pool.contains(&read.identity()));
+        let has_room = pool.has_room(read.costs(), bytes.len());
         drop(pool);
+        let heard = |accused| self.state().may_be_accused(accused).map_err(ServiceError::System);
+        let refused = match read.accused().map_or(Ok(()), heard) {
+            _ if waits => return Ok(read),
+            Ok(()) if has_room => return Ok(read),
+            Ok(()) => ServiceError::Overloaded { waiting },
+            Err(refused) => refused,
+        };
         match lock(&self.history).place_of(&read.identity()) {
             Some(_) => Ok(read),
-            None => Err(ServiceError::Overloaded { waiting }),
+            None => Err(refused),
         }
     }
 

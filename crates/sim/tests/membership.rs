@@ -146,18 +146,10 @@ async fn scenario(cluster: &mut Cluster, client: &Client) {
     let forged =
         SystemRequest::change(genesis, (2, 9_999), Change::Pardon(liar.public()), &[nobody.public()], &[nobody]);
     assert!(matches!(submit(cluster, 0, &forged), Err(ServiceError::Void(Void::OwnerSignature { owner: 0 }))));
-    let honest = Evidence::of_votes(
-        genesis,
-        liar.public(),
-        Round { epoch: 0, view: 8 },
-        Vote::sign(Ballot::Nullify, &genesis, Round { epoch: 0, view: 8 }, &liar),
-        Vote::sign(
-            Ballot::Notarize(Proposal { parent_view: 6, block: Hash([1; 32]) }),
-            &genesis,
-            Round { epoch: 0, view: 8 },
-            &liar,
-        ),
-    );
+    let (round, honest) = (Round { epoch: 0, view: 8 }, bank::member_secret(0));
+    let notarize = Ballot::Notarize(Proposal { parent_view: 6, block: Hash([1; 32]) });
+    let [one, other] = [Ballot::Nullify, notarize].map(|ballot| Vote::sign(ballot, &genesis, round, &honest));
+    let honest = Evidence::of_votes(genesis, honest.public(), round, one, other);
     let harmless = submit(cluster, 0, &SystemRequest::complain(honest, None));
     assert!(matches!(harmless, Err(ServiceError::Unacceptable(Unacceptable::NotProven(_)))), "{harmless:?}");
 

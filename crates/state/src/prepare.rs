@@ -18,7 +18,7 @@ use pleach_types::limits::{COMPLAINTS_MAX, Limits};
 use pleach_types::request::Kind;
 use pleach_types::signature::verify_all;
 use pleach_types::void::Unacceptable;
-use pleach_types::{DecodeError, Genesis, Hash, Identity};
+use pleach_types::{DecodeError, Genesis, Hash, Identity, PublicKey};
 use thiserror::Error;
 
 use crate::call::{self, Decoded, PreparedCall};
@@ -377,6 +377,15 @@ impl Unchecked {
         match &self.0 {
             Read::Client(decoded, _) => Costs { gas: decoded.request.body.gas, weight: decoded.weight },
             Read::System(system) => Costs { gas: 0, weight: system.weight() },
+        }
+    }
+
+    /// Whom it accuses, if it is a complaint.
+    #[must_use]
+    pub const fn accused(&self) -> Option<&PublicKey> {
+        match &self.0 {
+            Read::Client(..) => None,
+            Read::System(system) => system.accused(),
         }
     }
 

@@ -401,6 +401,15 @@ impl State {
         system::decide(record, ground, prepared.request()).map(Result::err)
     }
 
+    /// Whether evidence against a key could convict somebody, whatever it shows: who takes complaints in asks this before it
+    /// checks a signature.
+    ///
+    /// # Errors
+    /// That the key is nobody's, or of a member that has been convicted.
+    pub fn may_be_accused(&self, key: &PublicKey) -> Result<(), SystemRefusal> {
+        system::accused(self.cluster(), key).map(drop)
+    }
+
     /// Whether the identity was not ordered in the window.
     pub(crate) fn check_new(&self, identity: &Identity) -> Result<(), Void> {
         self.window.ordered_at(identity).map_or(Ok(()), |height| Err(Void::Duplicate { height }))

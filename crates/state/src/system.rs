@@ -122,15 +122,30 @@ fn check_complaint(ground: Ground<'_>, Complaint { evidence, path }: &Complaint)
     evidence.judge(ground.digest, certified).map(drop).map_err(Void::NotProven)
 }
 
-/// Convicts whom proven evidence accuses, and takes it out of the next set while that may happen without the owners.
-fn convict(record: &ClusterRecord, ground: Ground<'_>, evidence: &Evidence) -> Result<Granted, SystemRefusal> {
-    let id = meant(record, &evidence.accused).ok_or(SystemRefusal::NotAMember)?;
-    // All keys of the member: the one that it signed with, and those that it has had since.
+/// Who is accused.
+pub(crate) struct Accused {
+    id: PublicKey,
+    /// All keys of the member: the one that it signed with, and those that it has had since.
+    keys: BTreeSet<PublicKey>,
+}
+
+/// Looks for the member that evidence against a key is about.
+///
+/// # Errors
+/// If it is nobody, or has been convicted.
+pub(crate) fn accused(record: &ClusterRecord, key: &PublicKey) -> Result<Accused, SystemRefusal> {
+    let id = meant(record, key).ok_or(SystemRefusal::NotAMember)?;
     let own = everybody(record).filter(|member| member.id == id).map(|member| member.public_key);
-    let keys: BTreeSet<PublicKey> = own.chain([evidence.accused]).collect();
+    let keys: BTreeSet<PublicKey> = own.chain([*key]).collect();
     if keys.iter().any(|key| is_convicted(record, key)) {
         return Err(SystemRefusal::AlreadyConvicted);
     }
+    Ok(Accused { id, keys })
+}
+
+/// Convicts whom proven evidence accuses, and takes it out of the next set while that may happen without the owners.
+fn convict(record: &ClusterRecord, ground: Ground<'_>, evidence: &Evidence) -> Result<Granted, SystemRefusal> {
+    let Accused { id, keys } = accused(record, &evidence.accused)?;
     if record.verdicts.len() + keys.len() > VERDICTS_MAX {
         return Err(SystemRefusal::SetSize);
     }

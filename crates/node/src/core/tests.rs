@@ -2,7 +2,8 @@
 
 use pleach_types::limits::SIGNERS_MAX;
 use pleach_types::{
-    Ballot, Body, Call, Context, Decode as _, Evidence, PublicKey, Request, Round, SystemRequest, Vote, limits, vote,
+    Ballot, Body, Call, Context, Decode as _, Evidence, PublicKey, Request, Round, SystemRequest, Vote, evidence,
+    limits, system, vote,
 };
 
 use super::*;
@@ -136,4 +137,21 @@ fn complaints_wait_in_small_number_and_none_is_left_when_the_member_is_convicted
     assert!(lock(&alone.node.pool).is_empty(), "what would be refused does not wait");
     let late = alone.node.execute(&complaint(&alone, 99)).map_err(|e| (e.code(), e.status()));
     assert_eq!(late.map(|reply| reply.identity), Err(("ALREADY_CONVICTED", 409)));
+}
+
+/// Evidence against keys that are nobody's costs a look at the members, and no check of a signature.
+#[test]
+fn who_accuses_a_stranger_is_refused_before_a_signature_is_checked() {
+    let folder = Folder::new("stranger");
+    let alone = Alone::new(&folder.0, Disk::at_once);
+    let mut of_a_member = SystemRequest::decode_shared(complaint(&alone, 1)).expect("well formed");
+    let system::Action::Complain(complaint) = &mut of_a_member.action else { panic!("a complaint") };
+    let evidence::Case::Votes { first, .. } = &mut complaint.evidence.case else { panic!("votes") };
+    first.signature.0[40] ^= 1;
+    let mut of_a_stranger = of_a_member.clone();
+    let system::Action::Complain(complaint) = &mut of_a_stranger.action else { panic!("a complaint") };
+    complaint.evidence.accused = PublicKey([9; 32]);
+    let refused = |request: &SystemRequest| alone.node.execute(&request.encode().into()).map_err(|e| e.code());
+    assert!(matches!(refused(&of_a_member), Err("NOT_PROVEN")));
+    assert!(matches!(refused(&of_a_stranger), Err("NOT_A_MEMBER")));
 }
