@@ -84,8 +84,8 @@ impl<'a> Run<'a> {
 
     /// What a height brings about before any of its requests.
     fn begin(&mut self) {
-        let rotated = system::rotated(self.record(), self.before.cluster_genesis(), self.height);
-        rotated.into_iter().for_each(|record| self.set_record(record));
+        let turned = system::at_start(self.record(), self.before.cluster_genesis(), self.height);
+        turned.into_iter().for_each(|record| self.set_record(record));
     }
 
     /// The record of the cluster as it is now.

@@ -396,8 +396,8 @@ impl State {
     pub fn foresee(&self, prepared: &PreparedSystem) -> Result<Option<SystemRefusal>, Void> {
         self.check_new(&prepared.identity())?;
         let ground = self.ground();
-        let rotated = system::rotated(self.cluster(), ground.genesis, ground.height);
-        let record = rotated.as_ref().unwrap_or_else(|| self.cluster());
+        let turned = system::at_start(self.cluster(), ground.genesis, ground.height);
+        let record = turned.as_ref().unwrap_or_else(|| self.cluster());
         system::decide(record, ground, prepared.request()).map(Result::err)
     }
 

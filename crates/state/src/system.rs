@@ -76,7 +76,7 @@ impl Granted {
 
 /// The record as a block of this height finds it, if that is another one: the last block of an epoch begins with the next
 /// members in force, so that it is certified by the ones before and carried by one that they certify.
-pub(crate) fn rotated(record: &ClusterRecord, genesis: &Genesis, height: Height) -> Option<ClusterRecord> {
+pub(crate) fn at_start(record: &ClusterRecord, genesis: &Genesis, height: Height) -> Option<ClusterRecord> {
     let length = u64::from(genesis.governance.epoch_blocks);
     let last = height.checked_rem(length).is_some_and(|at| at == length - 1);
     (last && record.members != record.next).then(|| ClusterRecord { members: record.next.clone(), ..record.clone() })
