@@ -217,6 +217,29 @@ fn a_liar_that_takes_another_key_is_convicted_with_all_of_its_keys() {
 }
 
 #[test]
+fn a_key_that_was_a_members_is_nobody_elses() {
+    let mut state = State::genesis(owned()).unwrap();
+    let digest = *state.genesis_digest();
+    for (old, new) in [(1, 31), (31, 32)] {
+        let rotate = SystemRequest::rotate(digest, 999, &secret(old), &secret(new));
+        assert!(is_applied(&one(&mut state, &rotate)));
+        (0..EPOCH).for_each(|_| drop(block(&mut state, &[])));
+    }
+    let rotated = state.committee().member(&secret(32).public()).unwrap();
+    assert_eq!((rotated.id, rotated.previous), (secret(1).public(), Some(secret(31).public())));
+    // The key that it has, the one before, and the first one, by which the map knows it.
+    for taken in [32, 31, 1] {
+        let add = change(&state, Change::Add(Member::new("new", secret(taken).public())));
+        assert_eq!(code(one(&mut state, &add)), SystemRefusal::SetSize, "{taken}");
+        let rotate = SystemRequest::rotate(digest, 999, &secret(2), &secret(taken));
+        assert_eq!(code(one(&mut state, &rotate)), SystemRefusal::SetSize, "{taken}");
+    }
+    // What it signed with the key before convicts it still; with the first one it does so no more.
+    assert_eq!(code(one(&mut state, &two_votes(digest, &secret(1), 3))), SystemRefusal::NotAMember);
+    assert!(is_applied(&one(&mut state, &two_votes(digest, &secret(31), 3))));
+}
+
+#[test]
 fn new_owners_decide_from_the_next_request_on() {
     let mut genesis = owned();
     genesis.governance.domains = Domains::Approved;

@@ -262,7 +262,7 @@ impl World {
     }
 
     fn until(&mut self) -> u64 {
-        (self.oracle.results.len() as u64 + 2).saturating_sub(self.random.below(12) / 4)
+        (self.oracle.results.len() as u64 + 2).saturating_sub(self.random.below(14) / 4)
     }
 
     /// Mostly what the next change needs.
