@@ -517,7 +517,9 @@ def check_result_proof(case: Fields, trusted: genesis.Genesis) -> None:
     try:
         proof = certificates.decode_result_proof(data)
         same("encoding", data, proof.encode())
-        proved = certificates.check_result_proof(proof, trusted.members, trusted.digest()).encode()
+        proved = certificates.check_result_proof(
+            proof, trusted.members, trusted.digest(), trusted.governance.epoch_blocks
+        ).encode()
     except Refused as refused:
         found = refused.reason
     same("verdict", verdict, found)

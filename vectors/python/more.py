@@ -407,7 +407,7 @@ def flip_result_proof(documents: Documents) -> None:
     case = next(case for case in file["result_proofs"] if case["name"] == "one header")
 
     def check(data: bytes) -> None:
-        certificates.check_result_proof(certificates.decode_result_proof(data), trusted.members, digest)
+        certificates.check_result_proof(certificates.decode_result_proof(data), trusted.members, digest, trusted.governance.epoch_blocks)
 
     all_flips_refused(bytes.fromhex(case["bytes"]), check)
 

@@ -83,6 +83,16 @@ pub enum CertificateError {
         /// The digest of the trusted one.
         expected: Hash,
     },
+    /// The certificate is of another epoch than the newest header's height.
+    #[error("the certificate is of epoch {epoch}, but height {height} is not, with {epoch_blocks} blocks in an epoch")]
+    OtherEpoch {
+        /// The height of the certified block.
+        height: Height,
+        /// The epoch of the certificate.
+        epoch: u64,
+        /// Blocks of an epoch.
+        epoch_blocks: u32,
+    },
     /// There is no header.
     #[error("there is no header")]
     NoHeader,
@@ -111,6 +121,7 @@ impl CertificateError {
             Self::BadSignature(_) => "bad_signature",
             Self::OtherBlock { .. } => "other_block",
             Self::OtherCommittee { .. } => "other_members",
+            Self::OtherEpoch { .. } => "other_epoch",
             Self::NoHeader => "no_header",
             Self::BrokenChain(_) => "broken_chain",
             Self::ResultHeight { .. } => "result_height",

@@ -9,12 +9,18 @@ use pleach_types::{Certificate, Committee, Decode, Encode, Evidence, Genesis, Ha
 
 use crate::misbehaviour::{FalseStatement, Misbehaviour, StepError};
 
-/// What statements are checked against: the cluster's name for ever, and the members of an epoch.
+/// What statements are checked against: the cluster's name for ever, and its members from epoch to epoch.
+///
+/// What is certified in an epoch is checked against the members that were in force then: with those of before, whoever got
+/// hold of keys that are no longer used could go on with another future (DESIGN section 6).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustAnchor {
     genesis: Hash,
     epoch_blocks: u32,
-    committee: Committee,
+    /// Sets of members, each with the first epoch in which it is known to be in force, ascending.
+    earlier: Vec<(u64, Committee)>,
+    /// The newest set that is known, which is taken to be in force until a step tells of another.
+    newest: (u64, Committee),
 }
 
 impl TrustAnchor {
@@ -25,13 +31,18 @@ impl TrustAnchor {
     pub fn of(genesis: &Genesis) -> Result<Self, GenesisError> {
         genesis.check()?;
         let (digest, epoch_blocks) = (genesis.digest(), genesis.governance.epoch_blocks);
-        Ok(Self { genesis: digest, epoch_blocks, committee: genesis.committee()? })
+        Ok(Self { genesis: digest, epoch_blocks, earlier: Vec::new(), newest: (0, genesis.committee()?) })
     }
 
-    /// The anchor with the members of some epoch, as somebody has it who has checked them: a member's own state.
+    /// This anchor and the members of a later epoch, as somebody has them who has checked them otherwise: a member, whose own
+    /// state names them. Nothing changes if the same or later ones are known.
     #[must_use]
-    pub const fn new(genesis: Hash, epoch_blocks: u32, committee: Committee) -> Self {
-        Self { genesis, epoch_blocks, committee }
+    pub fn with(mut self, epoch: u64, committee: Committee) -> Self {
+        if epoch > self.newest.0 && committee != self.newest.1 {
+            let before = std::mem::replace(&mut self.newest, (epoch, committee));
+            self.earlier.push(before);
+        }
+        self
     }
 
     /// The digest of the genesis: what clients pin, and what every signature of the cluster is bound to.
@@ -40,10 +51,23 @@ impl TrustAnchor {
         self.genesis
     }
 
-    /// The members whose signatures count.
+    /// The newest members that are known.
     #[must_use]
     pub const fn committee(&self) -> &Committee {
-        &self.committee
+        &self.newest.1
+    }
+
+    /// The first epoch in which the newest members are known to be in force.
+    #[must_use]
+    pub const fn since(&self) -> u64 {
+        self.newest.0
+    }
+
+    /// The members whose signatures count in an epoch.
+    #[must_use]
+    pub fn committee_of(&self, epoch: u64) -> &Committee {
+        let earlier = || self.earlier.iter().rev().find(|(since, _)| *since <= epoch).or_else(|| self.earlier.first());
+        if epoch >= self.newest.0 { &self.newest.1 } else { earlier().map_or(&self.newest.1, |(_, committee)| committee) }
     }
 
     /// Checks a certificate: that n - f of the members voted for its block to be final.
@@ -51,7 +75,7 @@ impl TrustAnchor {
     /// # Errors
     /// The first rule that is broken.
     pub fn certificate(&self, certificate: &Certificate) -> Result<(), CertificateError> {
-        certificate.verify(&self.genesis, &self.committee)
+        certificate.verify(&self.genesis, self.committee_of(certificate.epoch))
     }
 
     /// Checks the proof of a result.
@@ -59,7 +83,14 @@ impl TrustAnchor {
     /// # Errors
     /// The first rule that is broken.
     pub fn result_proof(&self, proof: &ResultProof) -> Result<CertifiedResult, CertificateError> {
-        proof.verify(&self.genesis, &self.committee)
+        let epoch = proof.certificate.epoch;
+        let certified = proof.verify(&self.genesis, self.committee_of(epoch))?;
+        let height = proof.headers.last().map_or(0, |header| header.height);
+        // Else those who were members once could certify later heights under the number of their epoch.
+        if height / u64::from(self.epoch_blocks.max(1)) != epoch {
+            return Err(CertificateError::OtherEpoch { height, epoch, epoch_blocks: self.epoch_blocks });
+        }
+        Ok(certified)
     }
 
     /// Reads and checks an encoded [`ResultProof`]: what a height came to, certified.
@@ -76,7 +107,10 @@ impl TrustAnchor {
     /// # Errors
     /// [`FalseStatement::NotMember`] and [`FalseStatement::Signature`].
     pub fn signed(&self, node: &PublicKey, signed: &SignedResult) -> Result<(), Misbehaviour> {
-        let why = if self.committee.member(node).is_none() {
+        let epoch = signed.result.height / u64::from(self.epoch_blocks.max(1));
+        // What a member signs of a height it signs for as long as it serves that height: later members do too.
+        let is_member = |committee: &Committee| committee.member(node).is_some();
+        let why = if !is_member(self.committee_of(epoch)) && !is_member(self.committee()) {
             FalseStatement::NotMember(*node)
         } else if !signed.is_by(node, &self.genesis) {
             FalseStatement::Signature(*node)
@@ -122,7 +156,10 @@ impl TrustAnchor {
         let [header] = &proof.headers[..] else { return Err(StepError::Headers(proof.headers.len()).into()) };
         let (height, epoch) = (header.height, proof.certificate.epoch);
         let epoch_blocks = self.epoch_blocks;
-        let blocks = u64::from(epoch_blocks);
+        let blocks = u64::from(epoch_blocks.max(1));
+        if epoch < self.newest.0 {
+            return Err(StepError::Earlier { epoch, since: self.newest.0 }.into());
+        }
         // The height is not bounded yet, so nothing is added to it.
         if height / blocks != epoch || height % blocks != blocks - 1 {
             return Err(StepError::NotLast { height, epoch, epoch_blocks }.into());
@@ -132,7 +169,7 @@ impl TrustAnchor {
         if committee.digest() != certified {
             return Err(StepError::OtherMembers { certified, shown: committee.digest() }.into());
         }
-        Ok(Self { committee, ..*self })
+        Ok(self.clone().with(epoch.saturating_add(1), committee))
     }
 }
 

@@ -170,6 +170,14 @@ pub enum StepError {
         /// Blocks of an epoch.
         epoch_blocks: u32,
     },
+    /// The step is from an epoch before the newest members that are known.
+    #[error("epoch {epoch} is over: the newest members are those from epoch {since} on")]
+    Earlier {
+        /// The epoch of the certificate.
+        epoch: u64,
+        /// The first epoch of the newest members.
+        since: u64,
+    },
     /// The new members are no committee.
     #[error("the new members: {0}")]
     Committee(#[from] CommitteeError),
@@ -196,6 +204,7 @@ impl FalseStatement {
             Self::Signature(_) => "bad_signature",
             Self::SignedOther(_) => "signed_other",
             Self::Step(StepError::NotLast { .. }) => "not_last",
+            Self::Step(StepError::Earlier { .. }) => "earlier_step",
             Self::Step(StepError::Committee(why)) => why.code(),
             Self::Step(StepError::OtherMembers { .. }) => "other_next",
             Self::Root(_) => "other_root",

@@ -155,7 +155,9 @@ def decode_result_proof(data: bytes) -> ResultProof:
     return codec.decode_whole(data, read_result_proof)
 
 
-def check_result_proof(proof: ResultProof, members: Sequence[Member], genesis_digest: bytes) -> Result:
+def check_result_proof(
+    proof: ResultProof, members: Sequence[Member], genesis_digest: bytes, epoch_blocks: int
+) -> Result:
     """Whether a result proof holds for a trusted set of members; gives the result that it proves."""
     if not proof.headers:
         raise Refused("no_header")
@@ -170,6 +172,8 @@ def check_result_proof(proof: ResultProof, members: Sequence[Member], genesis_di
     if last.result.members != members_digest(members):
         raise Refused("other_members")
     check_certificate(proof.certificate, members, genesis_digest)
+    if last.height // epoch_blocks != proof.certificate.epoch:
+        raise Refused("other_epoch")
     return first.result
 
 
@@ -214,15 +218,19 @@ def decode_step(data: bytes) -> Step:
     return codec.decode_whole(data, lambda reader: Step(tuple(read_members(reader)), read_result_proof(reader)))
 
 
-def check_step(step: Step, members: Sequence[Member], epoch_blocks: int, genesis_digest: bytes) -> None:
-    """protocol.md, Steps to other members: whether a step from the trusted set holds."""
+def check_step(
+    step: Step, members: Sequence[Member], epoch_blocks: int, genesis_digest: bytes, since: int = 0
+) -> None:
+    """protocol.md, Steps to other members: whether a step from the set that is trusted since an epoch holds."""
     if len(step.proof.headers) != 1:
         raise Refused("headers")
+    if step.proof.certificate.epoch < since:
+        raise Refused("earlier_step")
     header = step.proof.headers[0]
     epoch, place = divmod(header.height, epoch_blocks)
     if epoch != step.proof.certificate.epoch or place != epoch_blocks - 1:
         raise Refused("not_last")
-    check_result_proof(step.proof, members, genesis_digest)
+    check_result_proof(step.proof, members, genesis_digest, epoch_blocks)
     check_members(step.members)
     if members_digest(step.members) != header.result.next:
         raise Refused("other_next")

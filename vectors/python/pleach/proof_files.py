@@ -185,15 +185,19 @@ def judge(file: ProofFile, genesis: bytes) -> Proven:
         raise Refused("empty")
     sets: list[tuple[Member, ...]] = [tuple(file.genesis.members)]
     epoch_blocks = file.genesis.governance.epoch_blocks
+    since = [0]
     for step in file.steps:
-        under("step", lambda: check_step(step, sets[-1], epoch_blocks, genesis))
+        epoch = step.proof.certificate.epoch
+        under("step", lambda: check_step(step, sets[-1], epoch_blocks, genesis, since[-1]))
         sets.append(step.members)
+        since.append(epoch + 1)
 
     known = [genesis_module.result_of_height_0(file.genesis)]
     head: Optional[Result] = None
     if file.head is not None:
         proof = file.head
-        head = under("head", lambda: check_result_proof(proof, sets[-1], genesis))
+        in_force = sum(first <= proof.certificate.epoch for first in since) - 1
+        head = under("head", lambda: check_result_proof(proof, sets[in_force], genesis, epoch_blocks))
         known.append(head)
     for older in file.older:
         if head is None:

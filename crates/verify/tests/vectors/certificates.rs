@@ -102,6 +102,10 @@ fn proofs(genesis: &Genesis) -> Vec<Value> {
         ("a height left out", "broken_chain", certified_by(gap, &[0, 1, 2])),
         ("the result of another height", "result_height", certified_by(wrong_height, &[0, 1, 2])),
         ("another set of members", "other_members", certified_by(foreign, &[0, 1, 2])),
+        ("a certificate of another epoch than the height's", "other_epoch", {
+            let last = good.headers.last().expect("a header");
+            ResultProof { certificate: certify(&keys, genesis, 1, last, &[0, 1, 2]), headers: good.headers.clone() }
+        }),
     ];
     let one = |(name, expected, proof): &(&str, &str, ResultProof)| {
         let bytes = Bytes::from(proof.encode());
