@@ -14,12 +14,11 @@ use pleach_store::{BlockWrite, Keep, WindowEntry};
 use pleach_tree::{Path, Prefix};
 use pleach_types::api::Voting;
 use pleach_types::request::ordered_digest;
+use pleach_types::succession::Step;
 use pleach_types::vote::Round;
 use pleach_types::{
-    Block, Certificate, Committee, Encode, Evidence, Genesis, Hash, Height, Identity, Member, PartitionMap, PublicKey,
-    SecretKey, Void,
+    Block, Certificate, Committee, Encode, Evidence, Genesis, Hash, Height, Identity, PublicKey, SecretKey, Void,
 };
-use pleach_verify::TrustAnchor;
 use tokio::sync::Notify;
 use tracing::{debug, error};
 
@@ -28,6 +27,7 @@ use crate::disk::Disk;
 use crate::evidence::Shelf;
 use crate::history::{Final, History};
 use crate::lock;
+use crate::members::Members;
 use crate::metrics::Metrics;
 use crate::pool::Pool;
 use crate::resume::Resumed;
@@ -51,10 +51,9 @@ const CHECKED_MAX: usize = 8;
 pub struct Node {
     pub(crate) name: String,
     pub(crate) genesis: Genesis,
-    /// What others' statements are checked against: the digest of the genesis and the members.
-    pub(crate) anchor: TrustAnchor,
-    /// Who keeps what.
-    pub(crate) map: PartitionMap,
+    pub(crate) genesis_digest: Hash,
+    /// Who the members are, and who keeps what.
+    pub(crate) members: Members,
     pub(crate) secret: SecretKey,
     pub(crate) history: Mutex<History>,
     pub(crate) pool: Mutex<Pool>,
@@ -97,7 +96,7 @@ impl Node {
     /// A node that goes on where its store stopped. `disk` is made of the store in `resumed`.
     #[must_use]
     pub fn new(secret: SecretKey, executor: Arc<dyn Executor>, resumed: Resumed, disk: Disk) -> Self {
-        let Resumed { state, entries, .. } = resumed;
+        let Resumed { state, entries, steps, .. } = resumed;
         let genesis = state.cluster_genesis().clone();
         let keep = heights_kept(&genesis);
         // Whoever runs warm code does not pay for translating it, so that must not wait until a block runs it.
@@ -105,14 +104,14 @@ impl Node {
             executor.prepare(&genesis.limits, digest, code);
         }
         let (history, tip) = remembered(&state, entries, keep);
-        // The first members: the order, the map and the trust in others know no later ones yet.
-        let committee = genesis.committee().expect("a genesis that a state was made of");
+        let members = Members::new(&genesis, &state, steps);
+        let committee = members.committee();
         let pool = Mutex::new(Pool::new(&genesis.limits));
         let name = committee.member(&secret.public()).map_or_else(|| secret.public().short(), |m| m.name.clone());
         Self {
             name,
-            map: committee.partition_map(genesis.partitioning),
-            anchor: TrustAnchor::new(*state.genesis_digest(), genesis.governance.epoch_blocks, committee),
+            genesis_digest: *state.genesis_digest(),
+            members,
             genesis,
             secret,
             history: Mutex::new(history),
@@ -252,7 +251,7 @@ impl Node {
     /// Reads a request, and refuses it before anything that takes long if there is no room for it, or if it accuses nobody
     /// who could be convicted: anybody can make evidence against keys of their own. One that was decided before takes none.
     fn read(&self, bytes: &Bytes) -> Result<Unchecked, ServiceError> {
-        let read = Unchecked::read(bytes, &self.genesis, &self.anchor.genesis()).map_err(ServiceError::Unacceptable)?;
+        let read = Unchecked::read(bytes, &self.genesis, &self.genesis_digest).map_err(ServiceError::Unacceptable)?;
         let pool = lock(&self.pool);
         let (waiting, waits) = (pool.len(), pool.contains(&read.identity()));
         let has_room = pool.has_room(read.costs(), bytes.len());
@@ -323,7 +322,7 @@ impl Node {
             let pool = lock(&self.pool);
             block.digests().iter().map(|content| pool.prepared(content)).collect()
         };
-        let prepared = prepare_block(&block.requests, known, &self.genesis, &self.anchor.genesis());
+        let prepared = prepare_block(&block.requests, known, &self.genesis, &self.genesis_digest);
         let told = |fault: &BlockFault| {
             let (height, leader) = (block.header.height, block.header.context.leader);
             debug!(height, %leader, %fault, "a proposed block is invalid");
@@ -370,7 +369,7 @@ impl Node {
     }
 
     /// What the store is to remember of a block.
-    fn block_write(&self, executed: &Executed, entry: &Final) -> BlockWrite {
+    fn block_write(&self, executed: &Executed, entry: &Final, step: Option<Step>) -> BlockWrite {
         let (state, before, height) = (executed.state(), self.state(), executed.height());
         let written = state.tree().written(height).unwrap_or_default().to_vec();
         let kept = executed.applied.changes.iter().filter(|(key, _)| state.keeps(&key.path()));
@@ -385,6 +384,7 @@ impl Node {
             frame: state.tree().frame_changes(before.tree()),
             code,
             keep: Keep { values, window },
+            step,
         }
     }
 
@@ -418,19 +418,14 @@ impl Node {
 
     /// The other members.
     pub(crate) fn others(&self) -> Vec<PublicKey> {
-        let own = self.public_key();
-        self.anchor.committee().keys().filter(|key| *key != own).collect()
+        self.members.others(&self.public_key())
     }
 
     /// The other members that keep the record at a path.
     pub(crate) fn keepers(&self, path: &Path) -> Vec<PublicKey> {
         let own = self.public_key();
-        self.members_keeping(path).map(|member| member.public_key).filter(|key| *key != own).collect()
-    }
-
-    /// The members that keep the record at a path.
-    pub(crate) fn members_keeping(&self, path: &Path) -> impl Iterator<Item = &Member> {
-        self.map.keepers_of(path).iter().filter_map(|place| self.anchor.committee().get(usize::from(*place)))
+        let keys = self.members.keeping(path).into_iter().map(|member| member.public_key);
+        keys.filter(|key| *key != own).collect()
     }
 }
 
@@ -503,15 +498,17 @@ impl Application for Node {
             return;
         }
         self.check_against_quorum(&block);
-        let digest = block.digest();
+        let (digest, header) = (block.digest(), block.header.clone());
         let Some(executed) = self.reach(&digest, &[block]) else {
             // A final block that does not extend the final chain: more members lie than the cluster can
             // bear, or this machine is broken. Going on could only spread it.
             panic!("final block {digest} does not extend the final chain");
         };
         self.chain.finalize(&executed);
+        let (height, step) = (executed.height(), self.members.step(&header, certificate.as_ref(), executed.state()));
+        self.members.enter(height, executed.state(), step.as_ref());
         let entry = Final::executed(&executed, certificate);
-        self.disk.write(self.block_write(&executed, &entry));
+        self.disk.write(self.block_write(&executed, &entry, step));
         let identities: Vec<_> = executed.receipts().map(|receipt| receipt.identity).collect();
         lock(&self.pool).finalize(executed.state(), identities.iter().copied(), executed.contents.clone());
         let before = lock(&self.history).tip().map_or(0, |tip| tip.requests);
@@ -527,9 +524,8 @@ impl Application for Node {
         self.waiters.wake(identities.into_iter().chain(certified));
     }
 
-    /// The members are those of genesis for ever: no request changes them yet.
-    fn committee(&self, _epoch: u64) -> Option<Committee> {
-        Some(self.anchor.committee().clone())
+    fn committee(&self, epoch: u64) -> Option<Committee> {
+        self.members.of(epoch, &self.state())
     }
 
     fn replayed(&self) {

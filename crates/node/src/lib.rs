@@ -42,6 +42,7 @@ mod door;
 mod evidence;
 mod history;
 mod http;
+mod members;
 mod metrics;
 mod openapi;
 mod pool;

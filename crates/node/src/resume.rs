@@ -12,6 +12,8 @@ use pleach_types::{Block, ClusterRecord, Encode, Genesis, Height, Key, PublicKey
 use pleach_verify::TrustAnchor;
 use thiserror::Error;
 
+use crate::members::Members;
+
 /// Why a node cannot go on with its store.
 #[derive(Debug, Error)]
 pub enum ResumeError {
@@ -60,6 +62,8 @@ pub struct Resumed {
     pub(crate) state: State,
     /// The heights of its window, the oldest first; the last one is the state's.
     pub(crate) entries: Vec<WindowEntry>,
+    /// The steps from each set of members to the next, encoded, by epoch.
+    pub(crate) steps: BTreeMap<u64, Bytes>,
 }
 
 impl Resumed {
@@ -107,13 +111,14 @@ pub fn resume(
         return Err(ResumeError::Prefixes { stored: kept.len(), own: own.len() });
     }
     let entries = entries(&store)?;
-    check_certificate(&entries, genesis)?;
+    let steps = store.steps()?;
     let peaks = store.position().map(|position| position.peaks).unwrap_or_default();
     let code = store.warm()?.into_iter().map(|(digest, (_, code))| (digest, code)).collect();
     // Without it the restoration fails, as it does with another one.
     let cluster = cluster.unwrap_or_default();
     let state = State::restore(genesis.clone(), kept, &cluster, peaks, past(&entries), &code, parts)?;
-    Ok(Resumed { store, state, entries })
+    check_certificate(&entries, &Members::new(genesis, &state, steps.clone()).anchor())?;
+    Ok(Resumed { store, state, entries, steps })
 }
 
 fn part(held: &Held) -> (Prefix, FrameNode) {
@@ -150,7 +155,7 @@ fn install(store: &Store, genesis: &Genesis, key: &PublicKey) -> Result<BTreeMap
     let staging = store.stage(Target { height: 0, root: state.result().root })?;
     staging.put(&StagedChunk { prefix: Prefix::ALL, records, frame })?;
     let (kept, peaks) = (state.tree().kept().to_vec(), state.peaks().clone());
-    staging.finish(&Arrival { kept, window: vec![entry], code: BTreeMap::new(), peaks }, |_| {})?;
+    staging.finish(&Arrival { kept, window: vec![entry], code: BTreeMap::new(), peaks, steps: Vec::new() }, |_| {})?;
     Ok(parts)
 }
 
@@ -163,12 +168,12 @@ fn entries(store: &Store) -> Result<Vec<WindowEntry>, ResumeError> {
 
 /// The store's own checks say that it is what was written. This says that a quorum stands behind it: the newest
 /// certificate vouches for its header, and the headers are linked.
-fn check_certificate(entries: &[WindowEntry], genesis: &Genesis) -> Result<(), ResumeError> {
+fn check_certificate(entries: &[WindowEntry], anchor: &TrustAnchor) -> Result<(), ResumeError> {
     let newest = entries.iter().rev().find_map(|entry| Some((entry, entry.certificate.clone()?)));
     let Some((entry, certificate)) = newest else { return Ok(()) };
     let height = entry.result.height;
     let proof = ResultProof { headers: vec![entry.header.clone()], certificate };
-    let verified = TrustAnchor::of(genesis)?.result_proof(&proof);
+    let verified = anchor.result_proof(&proof);
     verified.map(drop).map_err(|why| ResumeError::Certificate { height, why })
 }
 

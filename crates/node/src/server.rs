@@ -157,7 +157,7 @@ fn start_with(
     let public = listener.local_addr().map_err(|e| StartError::Http(e.to_string()))?;
     let engine = Arc::new(pleach_order::run(order_config(config, &genesis, &node)?, node.clone())?);
     let http = serve(listener, &node, &engine, config, connections)?;
-    info!(node = %config.node.name, %public, genesis = %node.anchor.genesis(), connections, "node started");
+    info!(node = %config.node.name, %public, genesis = %node.genesis_digest, connections, "node started");
     Ok(RunningNode { node, public, engine, http: Some(http), writer })
 }
 
@@ -255,7 +255,7 @@ pub fn settings(genesis: &Genesis, node: &Node) -> Settings {
         members_max: genesis.governance.members_max.into(),
         storage_prefix: String::new(),
         votes: Votes::Kept,
-        genesis_digest: node.anchor.genesis(),
+        genesis_digest: node.genesis_digest,
         genesis: Block::genesis(genesis),
         timeouts: Timeouts::default(),
         bounds: Bounds::of(&genesis.limits),

@@ -240,7 +240,7 @@ impl Node {
             public_key: self.public_key(),
             version: env!("CARGO_PKG_VERSION").into(),
             cluster: self.genesis.name.clone(),
-            genesis: self.anchor.genesis(),
+            genesis: self.genesis_digest,
             height: tip.as_ref().map_or(0, |tip| tip.header.height),
             certified_height: result.map_or(0, |result| result.height),
             certified_root: result.map(|result| result.root).unwrap_or_default(),
@@ -257,7 +257,6 @@ impl Node {
     /// What the store takes up; the ordering engine's journals are beside it, and for whoever knows its folder to measure.
     #[must_use]
     pub fn storage(&self) -> Storage {
-        let own = self.anchor.committee().index(&self.public_key());
         let usage = self.disk.usage().ok();
         let bytes = |of: fn(&Usage) -> u64| usage.as_ref().map_or(0, of);
         Storage {
@@ -266,10 +265,17 @@ impl Node {
             journal_bytes: 0,
             other_bytes: bytes(Usage::other_bytes),
             // The record of the cluster, which all keep, is not counted.
-            prefixes: own.map_or(0, |place| self.map.kept_by(place.into()).count()) as u64,
-            all_prefixes: self.map.prefixes().into(),
-            copies: self.map.keepers(0).len() as u64,
+            prefixes: self.members.prefixes_of(&self.public_key()) as u64,
+            all_prefixes: self.members.map().prefixes().into(),
+            copies: self.members.map().keepers(0).len() as u64,
         }
+    }
+
+    /// The steps from one set of members to the next, from the epoch `after` on, encoded, the oldest first; some, if there are
+    /// many.
+    #[must_use]
+    pub fn steps(&self, after: u64) -> Vec<Bytes> {
+        self.members.steps(after)
     }
 
     /// Who the cluster is. `http` tells where a member's HTTP port is, by name.
@@ -280,10 +286,11 @@ impl Node {
             public_key: member.public_key,
             http: http(&member.name),
         };
+        let members = self.members.committee();
         Members {
-            members: self.anchor.committee().members().iter().map(view).collect(),
-            faults_tolerated: self.anchor.committee().faults() as u64,
-            quorum: self.anchor.committee().quorum() as u64,
+            members: members.members().iter().map(view).collect(),
+            faults_tolerated: members.faults() as u64,
+            quorum: members.quorum() as u64,
         }
     }
 
@@ -358,7 +365,7 @@ impl Node {
     /// from what a quorum certifies: a result is a function of the block's ancestry.
     fn signed(&self, entry: &Final) -> SignedResultView {
         let result = &entry.result;
-        let signature = *entry.signature.get_or_init(|| self.secret.sign(&result.statement(&self.anchor.genesis())));
+        let signature = *entry.signature.get_or_init(|| self.secret.sign(&result.statement(&self.genesis_digest)));
         SignedResultView { result: result.encode().into(), node: self.public_key(), signature }
     }
 
@@ -375,7 +382,7 @@ impl Node {
     }
 
     fn not_kept(&self, key: &Key) -> ServiceError {
-        let keepers = self.members_keeping(&key.path()).map(|member| member.name.clone()).collect();
+        let keepers = self.members.keeping(&key.path()).into_iter().map(|member| member.name).collect();
         ServiceError::NotKept { key: key.clone(), keepers }
     }
 
@@ -514,7 +521,7 @@ impl Node {
     /// The text that Prometheus reads, with what the node stores now, and the views that it voted to give up.
     #[must_use]
     pub fn metrics_text(&self, storage: &Storage, given_up: &GivenUp) -> String {
-        self.metrics.give_up(given_up, self.anchor.committee());
+        self.metrics.give_up(given_up, &self.members.committee());
         let pending = lock(&self.pool).len();
         let certified = lock(&self.history).certified().unwrap_or(0);
         self.metrics.encode(pending, certified, storage, self.lies_noticed(), self.evidence.len())

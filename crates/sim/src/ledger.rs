@@ -29,6 +29,9 @@ use crate::burden::Burden;
 /// A promise that was broken.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Violation {
+    /// A step to other members does not follow.
+    #[error("a step to other members: its {0}")]
+    Step(String),
     /// A member was given a height out of turn.
     #[error("member {member} was given height {height} after height {after}")]
     OutOfTurn {
@@ -178,7 +181,7 @@ struct Records {
 /// The heights of a cluster as its members saw them. Cheap to clone; clones are one ledger.
 #[derive(Clone, Debug)]
 pub struct Ledger {
-    anchor: TrustAnchor,
+    anchor: Arc<Mutex<TrustAnchor>>,
     suspect: Option<usize>,
     records: Arc<Mutex<Records>>,
 }
@@ -192,7 +195,24 @@ impl Ledger {
     #[must_use]
     pub fn new(genesis: &Genesis, suspect: Option<usize>) -> Self {
         let anchor = TrustAnchor::of(genesis).expect("genesis is valid");
-        Self { anchor, suspect, records: Arc::default() }
+        Self { anchor: Arc::new(Mutex::new(anchor)), suspect, records: Arc::default() }
+    }
+
+    /// Follows the steps that a member hands out: who has the genesis alone comes to know all members that way.
+    fn follow(&self, node: &Node) {
+        let mut anchor = self.anchor.lock().unwrap_or_else(PoisonError::into_inner);
+        for step in node.steps(anchor.since()) {
+            match anchor.follow(&step) {
+                Ok(next) => *anchor = next,
+                Err(why) => self.records().violations.push(Violation::Step(why.to_string())),
+            }
+        }
+    }
+
+    /// What the members of all epochs are, as far as steps have told.
+    #[must_use]
+    pub fn anchor(&self) -> TrustAnchor {
+        self.anchor.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Nothing is left half done under the lock, so a panic of a member that is to fail does not spoil it.
@@ -237,7 +257,7 @@ impl Ledger {
 
     /// An honest member proposed a block, which must be valid whatever others sent it.
     fn check_proposal(&self, member: usize, block: &Block, genesis: &Genesis) {
-        let prepared = prepare_block(&block.requests, Vec::new(), genesis, &self.anchor.genesis());
+        let prepared = prepare_block(&block.requests, Vec::new(), genesis, &self.anchor().genesis());
         let height = block.header.height;
         let fault = prepared.err().map(|why| Violation::Proposed { height, member, why });
         self.records().violations.extend(fault);
@@ -304,7 +324,7 @@ impl Ledger {
     /// Certificates are checked here with the code that clients use, against genesis alone.
     fn check_certificate(&self, account: &Account) -> Option<Violation> {
         let certificate = account.certificate.as_ref()?;
-        let why = self.anchor.certificate(certificate).err();
+        let why = self.anchor().certificate(certificate).err();
         let (of, member) = (certificate.block, account.member);
         let holds = why.is_none() && of == account.block.digest();
         (!holds).then_some(Violation::Certificate { height: account.block.header.height, member, of, why })
@@ -323,7 +343,7 @@ impl Violation {
             | Self::Certificate { member, .. }
             | Self::Proposed { member, .. }
             | Self::Vote { member, .. } => Some(*member),
-            Self::Carried { .. } | Self::ExecutedTwice { .. } => None,
+            Self::Carried { .. } | Self::ExecutedTwice { .. } | Self::Step(_) => None,
         }
     }
 }
@@ -516,6 +536,7 @@ impl Application for Observer {
         // then the node leaves it alone.
         self.ledger.stands(self.member, stands);
         self.node.finalized(block.clone(), certificate.clone());
+        self.ledger.follow(&self.node);
         if in_turn && stands > height {
             return;
         }

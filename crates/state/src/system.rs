@@ -196,11 +196,13 @@ fn has(members: &[Member], key: &PublicKey) -> bool {
     members.binary_search_by_key(key, |member| member.public_key).is_ok()
 }
 
-/// Whether each record is sure to keep a keeper when the next members take over: fewer leave than keep a copy of each
-/// prefix, and somebody stores something.
+/// Whether each record is sure to keep a keeper when the next members take over, and somebody stores something.
+///
+/// Who keeps which record is what genesis says: records do not move to others yet. So those of genesis who have ever left count,
+/// whenever they left and whoever came since: fewer may be gone than there are copies.
 fn keeps_data(record: &ClusterRecord, genesis: &Genesis) -> bool {
     let stay: BTreeSet<_> = record.next.iter().map(|member| member.id).collect();
-    let storing = record.members.iter().filter(|member| member.capacity > 0);
+    let storing = genesis.members.iter().filter(|member| member.capacity > 0);
     let copies = storing.clone().count().min(genesis.partitioning.replicas.into());
     let missing = storing.filter(|member| !stay.contains(&member.id)).count();
     missing <= copies.saturating_sub(1) && record.next.iter().any(|member| member.capacity > 0)

@@ -80,7 +80,10 @@ impl Bench {
         report("staged", self.keys.len(), start.elapsed());
         let start = Instant::now();
         let (kept, window) = (vec![Prefix::ALL], vec![self.last.clone()]);
-        staging.finish(&Arrival { kept, window, code: BTreeMap::new(), peaks: self.peaks.clone() }, |_| {})?;
+        staging.finish(
+            &Arrival { kept, window, code: BTreeMap::new(), peaks: self.peaks.clone(), steps: Vec::new() },
+            |_| {},
+        )?;
         report("checked and switched", self.keys.len(), start.elapsed());
         Ok(())
     }
@@ -110,6 +113,7 @@ impl Bench {
             frame: BTreeMap::new(),
             code: BTreeMap::new(),
             keep: Keep { values: oldest, window: oldest },
+            step: None,
         }
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use pleach_tree::ValueDigest;
 use pleach_types::block::{code_digest, written_digest};
 use pleach_types::receipt::receipts_tree;
+use pleach_types::succession::Step;
 use pleach_types::{Hash, Height};
 
 use crate::database::{Row, View, ViewRows};
@@ -106,6 +107,7 @@ pub(crate) fn audit(
     let changed = auditor.undo(state.as_ref(), kept.as_ref())?;
     let window = auditor.window(state.as_ref())?;
     auditor.code(&window)?;
+    auditor.steps()?;
     if depth == Depth::Full {
         for table in Table::STAGED {
             auditor.rows(table, |_, _| Ok(()))?;
@@ -386,6 +388,18 @@ impl Auditor<'_> {
             self.damages.add(invariant(Table::CodeUsed, &digest.0, why));
         }
         Ok(())
+    }
+
+    /// Whether they lead from one set of members to the next is for whoever has the genesis to check.
+    fn steps(&mut self) -> Result<()> {
+        self.rows(Table::Steps, |_, row| {
+            let step: Step = decoded(Table::Steps, &row.key, &row.content)?;
+            let epoch = step.proof.certificate.epoch;
+            if row.key == epoch.to_be_bytes() {
+                return Ok(());
+            }
+            Err(invariant(Table::Steps, &row.key, format!("the step is from epoch {epoch}")))
+        })
     }
 
     /// The root and the sizes, which need everything else.

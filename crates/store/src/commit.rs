@@ -7,6 +7,7 @@ use pleach_tree::{FrameNode, Path, Prefix, ValueDigest};
 use pleach_types::block::{code_digest, written_digest};
 use pleach_types::codec::Encode;
 use pleach_types::limits::{BLOCK_REQUESTS_MAX, MODULE_BYTES_MAX, VALUE_BYTES_MAX};
+use pleach_types::succession::Step;
 use pleach_types::{BlockResult, Hash, Height, Key, UsedCode};
 
 use crate::database::Changes;
@@ -35,6 +36,8 @@ pub struct BlockWrite {
     pub code: BTreeMap<Hash, Bytes>,
     /// What is still needed after this block. A store never goes back behind what it has dropped.
     pub keep: Keep,
+    /// The step to other members, if the block is the last of an epoch and they change. Steps are kept for ever.
+    pub step: Option<Step>,
 }
 
 impl WindowEntry {
@@ -175,6 +178,7 @@ pub(crate) fn write(
     }
     drop(frame);
     write_entry(changes, &block.entry, &block.code)?;
+    write_steps(changes, &block.step)?;
     forget(changes, before.keep, keep)?;
     write_state(changes, position, keep)
 }
@@ -247,6 +251,15 @@ pub(crate) fn write_entry(changes: &mut Changes<'_>, entry: &WindowEntry, code: 
                 rows.put(&digest.0, bytes)?;
             }
         }
+    }
+    Ok(())
+}
+
+/// Writes how one set of members leads to the next, each under its epoch.
+pub(crate) fn write_steps<'a>(changes: &mut Changes<'_>, steps: impl IntoIterator<Item = &'a Step>) -> Result<()> {
+    let mut rows = changes.rows(Table::Steps)?;
+    for step in steps {
+        rows.put(&step.proof.certificate.epoch.to_be_bytes(), &step.encode())?;
     }
     Ok(())
 }

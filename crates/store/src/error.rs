@@ -312,6 +312,8 @@ pub enum Place {
     Window(Height),
     /// Code, by its digest.
     Code(Hash),
+    /// The step to other members from this epoch.
+    Step(u64),
     /// A row that describes the store itself.
     Meta(String),
 }
@@ -325,6 +327,7 @@ impl fmt::Display for Place {
             Self::Frame(prefix) => write!(f, "frame at {}", name(prefix)),
             Self::Window(height) => write!(f, "window of height {height}"),
             Self::Code(digest) => write!(f, "code {digest}"),
+            Self::Step(epoch) => write!(f, "step to other members from epoch {epoch}"),
             Self::Meta(row) => write!(f, "row {row}"),
         }
     }

@@ -50,7 +50,8 @@ fn store(device: &Device) -> Store {
     let frame = [FrameNode::record(other.path(), ValueDigest::of(b"value"))].into();
     staging.put(&StagedChunk { prefix: Prefix::ALL, records: [(own, "value".into())].into(), frame }).unwrap();
     let kept = Prefix::ALL.halves().unwrap()[..1].to_vec();
-    let arrival = Arrival { kept, window: vec![entry], code: BTreeMap::new(), peaks: Peaks::default() };
+    let arrival =
+        Arrival { kept, window: vec![entry], code: BTreeMap::new(), peaks: Peaks::default(), steps: Vec::new() };
     staging.finish(&arrival, |_| {}).unwrap();
     store
 }

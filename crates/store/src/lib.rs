@@ -117,7 +117,7 @@
 //! staging.put(&StagedChunk { prefix: Prefix::ALL, records, frame: BTreeMap::new() })?;
 //! let first = entry(&tree, None, vec![]);
 //! let (kept, window) = (vec![Prefix::ALL], vec![first.clone()]);
-//! staging.finish(&Arrival { kept, window, code: BTreeMap::new(), peaks: Peaks::default() }, |_| {})?;
+//! staging.finish(&Arrival { kept, window, code: BTreeMap::new(), peaks: Peaks::default(), steps: Vec::new() }, |_| {})?;
 //!
 //! // A block.
 //! tree.insert("bank/alice", "9");
@@ -127,6 +127,7 @@
 //!     frame: BTreeMap::new(),
 //!     code: BTreeMap::new(),
 //!     keep: Keep { values: 0, window: 0 },
+//!     step: None,
 //! })?;
 //! store.close()?;
 //!

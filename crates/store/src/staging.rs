@@ -19,10 +19,11 @@ use pleach_tree::{FrameNode, Path, Prefix};
 use pleach_types::codec::Encode;
 use pleach_types::history::Peaks;
 use pleach_types::limits::VALUE_BYTES_MAX;
+use pleach_types::succession::Step;
 use pleach_types::{Hash, Height, Key};
 
 use crate::audit::{self, Progress};
-use crate::commit::{check_code, within, write_entry, write_state};
+use crate::commit::{check_code, within, write_entry, write_state, write_steps};
 use crate::database::{Changes, lock};
 use crate::error::{Damage, Error, Place, Refused};
 use crate::fold::Partition;
@@ -68,6 +69,8 @@ pub struct Arrival {
     pub code: BTreeMap<Hash, Bytes>,
     /// What stands for the results of all heights before the target's.
     pub peaks: Peaks,
+    /// The steps to other members up to the target's epoch, as far as they are not stored.
+    pub steps: Vec<Step>,
 }
 
 /// A partition on its way in.
@@ -268,6 +271,7 @@ fn switch(
     for entry in &arrival.window {
         write_entry(changes, entry, &arrival.code)?;
     }
+    write_steps(changes, &arrival.steps)?;
     write_state(changes, position, keep)
 }
 

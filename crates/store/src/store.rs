@@ -24,7 +24,7 @@ use crate::layout::{Bucket, Keep, Position, State, Tally, WindowEntry, decoded};
 use crate::lock::Lock;
 use crate::read::{Changed, Snapshot, heads};
 use crate::staging::{Staging, Target};
-use crate::table::{STATE, Table, invariant};
+use crate::table::{STATE, Table, decode_height, invariant};
 
 type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -294,6 +294,21 @@ impl Store {
             }
         }
         Ok(warm)
+    }
+
+    /// The steps from each set of members to the next, encoded, by the epoch at whose end they were made, for a start.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], [`Error::Failed`].
+    pub fn steps(&self) -> Result<BTreeMap<u64, Bytes>> {
+        let view = self.inner.db.read()?;
+        let mut steps = BTreeMap::new();
+        for row in view.under(Table::Steps, &[])? {
+            let row = row?;
+            let epoch = decode_height(&row.key).ok_or_else(|| invariant(Table::Steps, &row.key, "not an epoch"))?;
+            steps.insert(epoch, row.content);
+        }
+        Ok(steps)
     }
 
     /// Begins to stage a partition that will take the place of the stored one. It begins anew: whatever an earlier

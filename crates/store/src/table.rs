@@ -20,12 +20,13 @@ pub(crate) enum Table {
     Window,
     Code,
     CodeUsed,
+    Steps,
     StagedRecords,
     StagedFrame,
 }
 
 impl Table {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Meta,
         Self::Records,
         Self::Buckets,
@@ -34,6 +35,7 @@ impl Table {
         Self::Window,
         Self::Code,
         Self::CodeUsed,
+        Self::Steps,
         Self::StagedRecords,
         Self::StagedFrame,
     ];
@@ -51,6 +53,7 @@ impl Table {
             Self::Window => "window",
             Self::Code => "code",
             Self::CodeUsed => "code_used",
+            Self::Steps => "steps",
             Self::StagedRecords => "staged_records",
             Self::StagedFrame => "staged_frame",
         }
@@ -72,6 +75,7 @@ impl Table {
             Self::Window => b"pleach/1/store/window           ",
             Self::Code => b"pleach/1/store/code             ",
             Self::CodeUsed => b"pleach/1/store/code-used        ",
+            Self::Steps => b"pleach/1/store/steps            ",
         }
     }
 
@@ -95,6 +99,7 @@ impl Table {
             }
             Self::Window => Place::Window(decode_height(key)?),
             Self::Code | Self::CodeUsed => Place::Code(Hash(key.try_into().ok()?)),
+            Self::Steps => Place::Step(decode_height(key)?),
             Self::Meta => Place::Meta(String::from_utf8(key.to_vec()).ok()?),
             Self::Buckets => return None,
         })

@@ -67,7 +67,11 @@ impl TrustAnchor {
     #[must_use]
     pub fn committee_of(&self, epoch: u64) -> &Committee {
         let earlier = || self.earlier.iter().rev().find(|(since, _)| *since <= epoch).or_else(|| self.earlier.first());
-        if epoch >= self.newest.0 { &self.newest.1 } else { earlier().map_or(&self.newest.1, |(_, committee)| committee) }
+        if epoch >= self.newest.0 {
+            &self.newest.1
+        } else {
+            earlier().map_or(&self.newest.1, |(_, committee)| committee)
+        }
     }
 
     /// Checks a certificate: that n - f of the members voted for its block to be final.

@@ -167,7 +167,10 @@ fn what_does_not_follow_is_refused_where_it_does_not() {
     let no_head = with(&|file| file.head = None);
     assert_eq!(no_head, FileError::NoResult { what: "a result", height: 3 });
     let old_head = with(&|file| file.head = Some(world.head(LAST - 1)));
-    assert!(matches!(old_head, FileError::Older { .. }), "a result of the members before is one, and too old: {old_head}");
+    assert!(
+        matches!(old_head, FileError::Older { .. }),
+        "a result of the members before is one, and too old: {old_head}"
+    );
     let no_older = with(&|file| file.older.retain(|older| older.result.height != 3));
     assert_eq!(no_older, FileError::NoResult { what: "records", height: 3 });
     let of_other_head = with(&|file| file.older[0] = world.older(3, 20));

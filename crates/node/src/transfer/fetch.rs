@@ -75,7 +75,7 @@ impl Fetch {
     pub(crate) fn answer(&self, from: PublicKey, answer: Answer) {
         let Answers { offers, parts, owed } = &mut *lock(&self.answers);
         match answer {
-            Answer::Offer(_) => offers.push(from, answer, 1),
+            Answer::Offer { .. } => offers.push(from, answer, 1),
             answer => parts.push(from, answer, owed.get(&from).copied().unwrap_or(0)),
         }
     }
@@ -102,7 +102,7 @@ impl Node {
         let mut job = lock(&self.fetch.job);
         for (from, answer) in self.fetch.answers() {
             match answer {
-                Answer::Offer(proof) => self.collect(&mut job, from, &proof, now),
+                Answer::Offer { steps, proof } => self.collect(&mut job, from, (&steps, &proof), now),
                 answer => {
                     if let Some(transfer) = &mut job.transfer {
                         transfer.receive(self, from, answer, now);
@@ -152,7 +152,7 @@ impl Node {
         if job.asked.is_none_or(|asked| now.saturating_sub(asked) >= ASK_AGAIN) {
             job.asked = Some(now);
             job.offers.asked();
-            let _ = network.broadcast(Message::Ask(Ask::Offer).encode().into());
+            let _ = network.broadcast(Message::Ask(Ask::Offer { since: self.members.since() }).encode().into());
         }
         let wanted = |target: &Offer| match rejoin {
             Some(round) => {
@@ -163,7 +163,7 @@ impl Node {
             None => target.result.height > height.saturating_add(self.keep),
         };
         let height_of = |target: &Offer| wanted(target).then_some(target.result.height);
-        if let Some(target) = job.offers.decide(now, (self.anchor.committee().faults(), job.failed), height_of) {
+        if let Some(target) = job.offers.decide(now, (self.members.committee().faults(), job.failed), height_of) {
             match Transfer::begin(self, target, now) {
                 Ok(transfer) => job.transfer = Some(Box::new(transfer)),
                 Err(error) => warn!(%error, "a transfer of state cannot begin"),
@@ -171,12 +171,16 @@ impl Node {
         }
     }
 
-    fn collect(&self, job: &mut Job, from: PublicKey, proof: &Bytes, now: Duration) {
+    fn collect(&self, job: &mut Job, from: PublicKey, (steps, proof): (&[Bytes], &Bytes), now: Duration) {
         // Signatures are only checked for what was asked for.
         if job.asked.is_none() || job.transfer.is_some() || !job.offers.wants(&from) {
             return;
         }
-        match state::offer(&self.anchor, proof) {
+        // The offer may be certified by members of whom this one has not heard.
+        if let Err(why) = self.members.follow(steps) {
+            return warn!(%from, "the members that it tells of do not follow: its {why}");
+        }
+        match state::offer(&self.members.anchor(), proof) {
             Ok(target) => job.offers.add(from, target, now),
             Err(why) => warn!(%from, "the offer of a state does not hold: its {why}"),
         }
@@ -237,7 +241,7 @@ impl Transfer {
             .iter()
             .flat_map(|prefix| [Item::Edge(*prefix), Item::Chunk { within: *prefix, start: prefix.first() }]);
         info!(height, from = node.newest_height(), prefixes = kept.len(), "fetching the state from others");
-        let mut asking = Asking::new(node.anchor.committee().faults(), &node.genesis.limits);
+        let mut asking = Asking::new(node.members.committee().faults(), &node.genesis.limits);
         entries.chain([Item::Peaks]).chain(records).for_each(|item| asking.want(item));
         Ok(Self {
             target,
@@ -398,7 +402,8 @@ impl Transfer {
         let own = kept.iter().copied();
         let state = State::restore(genesis, own, &cluster, peaks.clone(), past, &self.code, self.parts)?;
         let entries: Vec<_> = self.entries.into_values().collect();
-        let arrival = Arrival { kept, window: entries.clone(), code: self.code, peaks };
+        let arrival =
+            Arrival { kept, window: entries.clone(), code: self.code, peaks, steps: node.members.all_steps() };
         self.staging.finish(&arrival, |_| {})?;
         Ok((state, entries))
     }

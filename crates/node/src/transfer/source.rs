@@ -103,7 +103,10 @@ impl Node {
     pub(crate) fn answer(&self, from: &PublicKey, ask: &Ask) -> Option<Answer> {
         let part_bytes = part_bytes(self.genesis.limits.request_bytes as usize);
         match *ask {
-            Ask::Offer => self.offer().map(|proof| Answer::Offer(proof.encode().into())),
+            Ask::Offer { since } => {
+                let steps = self.members.steps(since);
+                self.offer().map(|proof| Answer::Offer { steps, proof: proof.encode().into() })
+            }
             Ask::Part { height, item, offset } => Some(match self.content(from, height, item) {
                 Some(content) => part(height, item, offset, &content, part_bytes),
                 None => Answer::Gone { height, item },

@@ -44,8 +44,11 @@ fn items() -> [(Item, Value); 6] {
 fn messages() -> Vec<(Message, Value)> {
     let mut all = vec![
         (Message::Request("a request".into()), json!({ "kind": "request", "request": hex("a request") })),
-        (Message::Ask(Ask::Offer), json!({ "kind": "ask_offer" })),
-        (Message::Answer(Answer::Offer("proof".into())), json!({ "kind": "offer", "proof": hex("proof") })),
+        (Message::Ask(Ask::Offer { since: 7 }), json!({ "kind": "ask_offer", "since": 7 })),
+        (
+            Message::Answer(Answer::Offer { steps: vec!["a step".into()], proof: "proof".into() }),
+            json!({ "kind": "offer", "steps": [hex("a step")], "proof": hex("proof") }),
+        ),
     ];
     for (item, said) in items() {
         let part = Answer::Part { height: 1 << 40, item, offset: 5, total: 9, bytes: "part".into() };

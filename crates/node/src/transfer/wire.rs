@@ -9,6 +9,8 @@ use pleach_types::limits::{
 };
 use pleach_types::{Decode, Encode, Hash, Height, Key, Limits};
 
+use crate::members::STEPS_TOLD;
+
 /// Bytes of a part of an item, at most.
 const PART_BYTES_MAX: usize = 256 << 10;
 /// Bytes of an item that is not an entry of the window, at most: a longest record, its proof, and what is around.
@@ -31,6 +33,8 @@ const CALL_OVERHEAD: usize = 2 * LENGTH_BYTES;
 const USED_CODE_BYTES: usize = HASH_BYTES + LENGTH_BYTES;
 /// Bytes of an offer, at most: a header and a certificate.
 const OFFER_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a step to other members, at most: a list of members, a header and a certificate.
+const STEP_BYTES_MAX: usize = 128 << 10;
 /// Records of a chunk, at most.
 const CHUNK_RECORDS_MAX: usize = 1 << 16;
 /// Bytes of a message beside the part that it brings, at most.
@@ -48,8 +52,8 @@ pub(crate) enum Message {
 /// A question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Ask {
-    /// Which state can you hand out?
-    Offer,
+    /// Which state can you hand out? The asker knows the members that are in force since this epoch.
+    Offer { since: u64 },
     /// A part of an item of the state of this height.
     Part { height: Height, item: Item, offset: u32 },
 }
@@ -57,8 +61,9 @@ pub(crate) enum Ask {
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// The encoded proof of a result whose state can be handed out.
-    Offer(Bytes),
+    /// The encoded proof of a result whose state can be handed out, and steps to members of whom the asker has not heard, some
+    /// if there are many.
+    Offer { steps: Vec<Bytes>, proof: Bytes },
     /// A part of an item.
     Part { height: Height, item: Item, offset: u32, total: u32, bytes: Bytes },
     /// The item cannot be had here (any more, or yet).
@@ -198,15 +203,21 @@ impl Encode for Message {
                 out.push(0);
                 out.extend_from_slice(request);
             }
-            Self::Ask(Ask::Offer) => out.push(1),
+            Self::Ask(Ask::Offer { since }) => {
+                out.push(1);
+                out.extend_from_slice(&since.to_le_bytes());
+            }
             Self::Ask(Ask::Part { height, item, offset }) => {
                 out.push(2);
                 out.extend_from_slice(&height.to_le_bytes());
                 item.encode_to(out);
                 out.extend_from_slice(&offset.to_le_bytes());
             }
-            Self::Answer(Answer::Offer(proof)) => {
+            Self::Answer(Answer::Offer { steps, proof }) => {
                 out.push(3);
+                // A few.
+                out.extend_from_slice(&(steps.len() as u32).to_le_bytes());
+                steps.iter().for_each(|step| codec::put_bytes(out, step));
                 codec::put_bytes(out, proof);
             }
             Self::Answer(Answer::Part { height, item, offset, total, bytes }) => {
@@ -229,12 +240,15 @@ impl Encode for Message {
 impl Decode for Message {
     fn decode_from(reader: &mut Reader) -> Result<Self, DecodeError> {
         Ok(match reader.byte("message")? {
-            1 => Self::Ask(Ask::Offer),
+            1 => Self::Ask(Ask::Offer { since: reader.u64("epoch")? }),
             2 => {
                 let (height, item) = (reader.u64("height")?, Item::decode_from(reader)?);
                 Self::Ask(Ask::Part { height, item, offset: reader.u32("offset")? })
             }
-            3 => Self::Answer(Answer::Offer(reader.bytes("offer", OFFER_BYTES_MAX)?)),
+            3 => Self::Answer(Answer::Offer {
+                steps: reader.list("steps", STEPS_TOLD, |r| r.bytes("step", STEP_BYTES_MAX))?,
+                proof: reader.bytes("offer", OFFER_BYTES_MAX)?,
+            }),
             4 => {
                 let (height, item) = (reader.u64("height")?, Item::decode_from(reader)?);
                 let (offset, total) = (reader.u32("offset")?, reader.u32("total")?);
@@ -306,7 +320,8 @@ mod tests {
             ]
         };
         let mut all: Vec<_> = items.into_iter().flat_map(of).collect();
-        all.extend([Message::Ask(Ask::Offer), Message::Answer(Answer::Offer("proof".into()))]);
+        let offer = |steps| Message::Answer(Answer::Offer { steps, proof: "proof".into() });
+        all.extend([Message::Ask(Ask::Offer { since: 7 }), offer(vec![]), offer(vec!["step".into(), "other".into()])]);
         all
     }
 

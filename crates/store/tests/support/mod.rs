@@ -246,7 +246,7 @@ impl World {
         let (old, new) = (self.layout.frame(before), self.layout.frame(after));
         let mut frame: BTreeMap<_, _> = old.keys().filter(|at| !new.contains_key(at)).map(|at| (*at, None)).collect();
         frame.extend(new.iter().filter(|(at, node)| old.get(at) != Some(node)).map(|(at, node)| (*at, Some(*node))));
-        BlockWrite { code: self.code_of(&entry), entry, records, frame, keep }
+        BlockWrite { code: self.code_of(&entry), entry, records, frame, keep, step: None }
     }
 
     fn code_of(&self, entry: &WindowEntry) -> BTreeMap<Hash, Bytes> {
@@ -262,7 +262,7 @@ impl World {
     pub fn arrival(&self, first: Height, height: Height) -> Arrival {
         let window: Vec<_> = self.entries.range(first..=height).map(|(_, entry)| entry.clone()).collect();
         let code = window.iter().flat_map(|entry| self.code_of(entry)).collect();
-        Arrival { kept: self.layout.kept(), window, code, peaks: self.peaks[&height].clone() }
+        Arrival { kept: self.layout.kept(), window, code, peaks: self.peaks[&height].clone(), steps: Vec::new() }
     }
 
     /// Puts the partition of a height into a store.

@@ -99,7 +99,9 @@ fn contents() -> Vec<Case> {
     vec![
         with("no step to the members of the head", "head", &|file| file.steps.clear()),
         with("a step twice", "step", &|file| file.steps.push(world.step())),
-        with("a head of the members before, older than what it should prove", "older", &|file| file.head = Some(world.head(LAST - 1))),
+        with("a head of the members before, older than what it should prove", "older", &|file| {
+            file.head = Some(world.head(LAST - 1))
+        }),
         with("older results without a head", "no_result", &|file| file.head = None),
         with("an older result under another head", "older", &|file| file.older[0] = world.older(3, 20)),
         with("an older result that is not so", "older", &|file| file.older[1].result.root = digest(9)),

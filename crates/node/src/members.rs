@@ -1,0 +1,165 @@
+//! Who the members are, from epoch to epoch, and how one set led to the next.
+//!
+//! A node learns of other members in two ways: it executes the last block of an epoch, or it is behind and others hand it the
+//! steps, which are checked. It keeps all steps for ever: whoever trusts an earlier set follows them to the newest one
+//! (`pleach_verify::TrustAnchor`).
+//!
+//! Who keeps which record is what genesis says, for as long as the member is there: records do not move to other members yet.
+//! So as many may leave as there are copies but one (`pleach_state`), and each record keeps a keeper.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use bytes::Bytes;
+use pleach_state::State;
+use pleach_tree::Path;
+use pleach_types::certificate::ResultProof;
+use pleach_types::succession::Step;
+use pleach_types::{
+    Certificate, Committee, Decode as _, Encode as _, Genesis, Header, Height, Member, PartitionMap, PublicKey,
+};
+use pleach_verify::{Misbehaviour, TrustAnchor};
+use tracing::{error, info, warn};
+
+use crate::lock;
+
+/// Steps that are handed out at a time. Each has two headers and a list of members at most, about 50 kB.
+pub(crate) const STEPS_TOLD: usize = 8;
+
+#[derive(Debug)]
+pub(crate) struct Members {
+    /// Those of genesis, whose places the map names.
+    first: Committee,
+    map: PartitionMap,
+    epoch_blocks: u64,
+    trust: Mutex<Trust>,
+}
+
+#[derive(Debug)]
+struct Trust {
+    anchor: TrustAnchor,
+    /// Encoded, by the epoch at whose end they were made.
+    steps: BTreeMap<u64, Bytes>,
+}
+
+impl Members {
+    /// The members as a store's steps and the state that it holds say.
+    ///
+    /// # Panics
+    /// If the genesis breaks a rule: a state was made of it.
+    pub(crate) fn new(genesis: &Genesis, state: &State, steps: BTreeMap<u64, Bytes>) -> Self {
+        let mut anchor = TrustAnchor::of(genesis).expect("a genesis that a state was made of");
+        let first = anchor.committee().clone();
+        for (epoch, step) in &steps {
+            match anchor.follow(step) {
+                Ok(next) => anchor = next,
+                // The state names the members in any case; clients that are further behind cannot follow from here.
+                Err(why) => error!(epoch, %why, "a stored step to other members does not follow"),
+            }
+        }
+        let epoch_blocks = u64::from(genesis.governance.epoch_blocks);
+        let anchor = anchor.with((state.height() + 1) / epoch_blocks, state.committee().clone());
+        let map = first.partition_map(genesis.partitioning);
+        Self { first, map, epoch_blocks, trust: Mutex::new(Trust { anchor, steps }) }
+    }
+
+    /// What others' statements are checked against.
+    pub(crate) fn anchor(&self) -> TrustAnchor {
+        lock(&self.trust).anchor.clone()
+    }
+
+    /// The newest members that are known.
+    pub(crate) fn committee(&self) -> Committee {
+        lock(&self.trust).anchor.committee().clone()
+    }
+
+    /// The first epoch of the newest members that are known.
+    pub(crate) fn since(&self) -> u64 {
+        lock(&self.trust).anchor.since()
+    }
+
+    /// The members of an epoch, if this is the state from which they follow: the one before a block of the epoch.
+    pub(crate) fn of(&self, epoch: u64, state: &State) -> Option<Committee> {
+        ((state.height() + 1) / self.epoch_blocks == epoch).then(|| state.committee().clone())
+    }
+
+    /// The steps from epochs from this one on, the oldest first, at most [`STEPS_TOLD`].
+    pub(crate) fn steps(&self, after: u64) -> Vec<Bytes> {
+        lock(&self.trust).steps.range(after..).take(STEPS_TOLD).map(|(_, step)| step.clone()).collect()
+    }
+
+    /// All steps, to be stored with a state.
+    pub(crate) fn all_steps(&self) -> Vec<Step> {
+        lock(&self.trust).steps.values().filter_map(|step| Step::decode_shared(step.clone()).ok()).collect()
+    }
+
+    /// Follows steps that others have handed out.
+    ///
+    /// # Errors
+    /// For the first that does not follow; those before it count.
+    pub(crate) fn follow(&self, steps: &[Bytes]) -> Result<(), Misbehaviour> {
+        let mut trust = lock(&self.trust);
+        for step in steps.iter().take(STEPS_TOLD) {
+            let next = trust.anchor.follow(step)?;
+            let epoch = next.since().saturating_sub(1);
+            // Nothing is gained by one that changes nothing, and a liar could hand out one for each epoch.
+            if next.since() > trust.anchor.since() {
+                info!(epoch, members = next.committee().members().len(), "others have told of other members");
+                trust.steps.insert(epoch, step.clone());
+                trust.anchor = next;
+            }
+        }
+        Ok(())
+    }
+
+    /// The step that the last block of an epoch makes, if others take over behind it: `after` is the state after it.
+    pub(crate) fn step(&self, header: &Header, certificate: Option<&Certificate>, after: &State) -> Option<Step> {
+        let last = header.height % self.epoch_blocks == self.epoch_blocks - 1;
+        if !last || header.result.next == header.result.members {
+            return None;
+        }
+        let Some(certificate) = certificate.cloned() else {
+            warn!(height = header.height, "no certificate of the last block of an epoch: nobody can follow from here");
+            return None;
+        };
+        let proof = ResultProof { headers: vec![header.clone()], certificate };
+        Some(Step { members: after.committee().members().to_vec(), proof })
+    }
+
+    /// Others take over behind the block of this height, which this node has executed.
+    pub(crate) fn enter(&self, height: Height, state: &State, step: Option<&Step>) {
+        let epoch = (height + 1) / self.epoch_blocks;
+        let mut trust = lock(&self.trust);
+        if epoch > trust.anchor.since() && state.committee() != trust.anchor.committee() {
+            info!(epoch, members = state.committee().members().len(), "other members take over");
+        }
+        trust.anchor = trust.anchor.clone().with(epoch, state.committee().clone());
+        if let Some(step) = step {
+            trust.steps.insert(step.proof.certificate.epoch, step.encode().into());
+        }
+    }
+
+    /// Who keeps what, by the places of the members of genesis.
+    pub(crate) const fn map(&self) -> &PartitionMap {
+        &self.map
+    }
+
+    /// How many prefixes the member with this key keeps.
+    pub(crate) fn prefixes_of(&self, key: &PublicKey) -> usize {
+        let id = self.committee().member(key).map_or(*key, |member| member.id);
+        let place = (0..).zip(self.first.members()).find(|(_, member)| member.id == id).map(|(place, _)| place);
+        place.map_or(0, |place| self.map.kept_by(place).count())
+    }
+
+    /// The members but for one.
+    pub(crate) fn others(&self, own: &PublicKey) -> Vec<PublicKey> {
+        self.committee().keys().filter(|key| key != own).collect()
+    }
+
+    /// The members that keep the record at a path, under the keys that they have now.
+    pub(crate) fn keeping(&self, path: &Path) -> Vec<Member> {
+        let now = self.committee();
+        let places = self.map.keepers_of(path).iter().filter_map(|place| self.first.get(usize::from(*place)));
+        places.filter_map(|then| now.members().iter().find(|member| member.id == then.id)).cloned().collect()
+    }
+}
