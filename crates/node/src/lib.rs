@@ -22,8 +22,9 @@
 //! | `descriptors` | how many files may be open, and how many of them are for clients |
 //! | `config` | `pleach.toml` |
 //!
-//! [`Node`] reads no clock, spawns no thread and touches no file, so the same code runs on real sockets and in
-//! the engine's deterministic simulation. [`start`] is the only place where a real runtime appears.
+//! [`Node`] reads no clock, spawns no thread and touches no file, so the same code runs on real sockets and in the engine's
+//! deterministic simulation. (It writes evidence where [`start`] has given it a place; a simulation gives none.) [`start`]
+//! is the only place where a real runtime appears.
 //!
 //! Whether the node votes for a block depends on the block and its ancestry alone (`Node::verify`); its pool, its
 //! history and its clients never matter there.
