@@ -126,6 +126,17 @@ pub enum Violation {
         /// What the member took it for.
         valid: bool,
     },
+    /// A member is convicted of its votes, and none of a simulation's members votes against its own vote: it was framed, or
+    /// its guard has failed.
+    #[error("member {member} holds evidence against {accused}, which votes honestly: {evidence}")]
+    Convicted {
+        /// The member that found the evidence.
+        member: usize,
+        /// The key of the accused.
+        accused: PublicKey,
+        /// The digest of the evidence.
+        evidence: Hash,
+    },
     /// One identity has two receipts.
     #[error("request {identity} was executed at height {first} and again at {second}")]
     ExecutedTwice {
@@ -263,6 +274,12 @@ impl Ledger {
         self.records().violations.extend(fault);
     }
 
+    /// A member was told of evidence.
+    fn convicted(&self, member: usize, evidence: &Evidence) {
+        let (accused, evidence) = (evidence.accused, evidence.digest());
+        self.records().violations.push(Violation::Convicted { member, accused, evidence });
+    }
+
     /// A member took a block for valid, or did not.
     fn voted(&self, member: usize, block: &Block, valid: bool) {
         let mut records = self.records();
@@ -343,7 +360,8 @@ impl Violation {
             | Self::Certificate { member, .. }
             | Self::Proposed { member, .. }
             | Self::Vote { member, .. } => Some(*member),
-            Self::Carried { .. } | Self::ExecutedTwice { .. } | Self::Step(_) => None,
+            // Who found the evidence did nothing wrong.
+            Self::Convicted { .. } | Self::Carried { .. } | Self::ExecutedTwice { .. } | Self::Step(_) => None,
         }
     }
 }
@@ -568,6 +586,7 @@ impl Application for Observer {
     }
 
     fn evidence(&self, evidence: Evidence) {
+        self.ledger.convicted(self.member, &evidence);
         self.node.evidence(evidence);
     }
 

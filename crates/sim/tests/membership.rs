@@ -24,11 +24,11 @@ fn owners() -> [SecretKey; 3] {
     [71, 72, 73].map(|n| SecretKey::from_seed([n; 32]))
 }
 
-fn owned() -> Genesis {
+fn owned(members: usize) -> Genesis {
     let mut owners: Vec<_> = owners().iter().map(SecretKey::public).collect();
     owners.sort_unstable();
     let governance = Governance { owners, threshold: 2, ..Governance::default() };
-    Genesis { governance, ..bank::genesis(4, HISTORY, Partitioning { bits: 3, replicas: 2 }) }
+    Genesis { governance, ..bank::genesis(members, HISTORY, Partitioning { bits: 3, replicas: 2 }) }
 }
 
 fn node(cluster: &Cluster, member: usize) -> Arc<Node> {
@@ -101,7 +101,8 @@ fn the_record_of_the_cluster_changes_everywhere_and_survives_restart_and_loss() 
         runner.start(|context| async move {
             let secrets = ALL.map(bank::member_secret).to_vec();
             let executors = ALL.map(|_| bank::vm()).to_vec();
-            let mut cluster = Cluster::new(context.child("cluster"), owned(), secrets, executors, None, STORM).await;
+            let mut cluster =
+                Cluster::new(context.child("cluster"), owned(ALL.len()), secrets, executors, None, STORM).await;
             cluster.start_all().await;
             assert!(cluster.reach(&ALL, 2, PATIENCE).await, "the cluster starts");
             let client =
@@ -178,4 +179,65 @@ async fn scenario(cluster: &mut Cluster, client: &Client) {
     let last = record(cluster, &ALL).await;
     assert!(last.standby.is_empty() && last.next.iter().any(|member| member.public_key == newcomer.public()));
     assert_eq!(proved(client).await, last);
+}
+
+/// Blocks of an epoch, where the ends of epochs matter.
+const BLOCKS: u32 = 32;
+/// One leaves, and the four that stay tolerate a fault.
+const FIVE: [usize; 5] = [0, 1, 2, 3, 4];
+const HONEST: [usize; 4] = [0, 1, 2, 4];
+
+/// A member that has voted twice is out of the set when the next epoch begins, with nobody's help: the others go on without it, those
+/// that come back later follow, and whoever has the genesis alone learns of it.
+#[test]
+fn a_liar_is_expelled_at_the_end_of_the_epoch_and_the_others_go_on() {
+    for seed in 0..3 {
+        println!("seed {seed}");
+        let limit = Some(Duration::from_secs(3_600));
+        let runner = deterministic::Runner::new(deterministic::Config::new().with_seed(seed).with_timeout(limit));
+        runner.start(|context| async move {
+            let secrets = FIVE.map(bank::member_secret).to_vec();
+            let executors = FIVE.map(|_| bank::vm()).to_vec();
+            let mut genesis = owned(FIVE.len());
+            genesis.governance.epoch_blocks = BLOCKS;
+            let mut cluster = Cluster::new(context.child("cluster"), genesis, secrets, executors, None, STORM).await;
+            cluster.start_all().await;
+            assert!(cluster.reach(&FIVE, u64::from(BLOCKS) + 5, PATIENCE).await, "the second epoch begins");
+            expulsion(&mut cluster).await;
+        });
+    }
+}
+
+async fn expulsion(cluster: &mut Cluster) {
+    let genesis = node(cluster, 0).genesis().clone();
+    let liar = bank::member_secret(3);
+    let identity = submit(cluster, 1, &two_votes(genesis.digest(), &liar)).expect("it is taken");
+    let receipt = done(cluster, &HONEST, identity).await;
+    assert_eq!(receipt.outputs()[0].events[0].topic, "pleach/expelled");
+
+    // It is out of the order from the next epoch on.
+    let next = (receipt.height / u64::from(BLOCKS) + 1) * u64::from(BLOCKS);
+    assert!(cluster.reach(&HONEST, next + 10, PATIENCE).await, "the others go on without it");
+    let convicted = record(cluster, &HONEST).await;
+    assert_eq!(convicted.members.len(), 4);
+    assert!(convicted.members.iter().all(|member| member.public_key != liar.public()));
+
+    // Whoever comes back is one of four now, whether it has its records or gets them from the others.
+    cluster.crash(1).await;
+    cluster.start(1).await;
+    assert!(cluster.reach(&HONEST, next + 50, PATIENCE).await, "one that was restarted follows");
+    cluster.wipe(2).await;
+    cluster.start(2).await;
+    let height = cluster.ledger().height();
+    assert!(cluster.reach(&HONEST, height + 50, PATIENCE).await, "one that has lost everything follows");
+    assert_eq!(record(cluster, &HONEST).await, convicted);
+
+    // The steps that any of them hands out lead from genesis to the new members.
+    for member in HONEST {
+        let mut anchor = pleach_verify::TrustAnchor::of(&genesis).expect("a good genesis");
+        for step in node(cluster, member).steps(0) {
+            anchor = anchor.follow(&step).unwrap_or_else(|why| panic!("member {member}: its {why}"));
+        }
+        assert_eq!(anchor.committee().members(), convicted.members, "member {member}");
+    }
 }
