@@ -17,10 +17,11 @@ use pleach_types::request::ordered_digest;
 use pleach_types::succession::Step;
 use pleach_types::vote::Round;
 use pleach_types::{
-    Block, Certificate, Committee, Encode, Evidence, Genesis, Hash, Height, Identity, PublicKey, SecretKey, Void,
+    Block, Certificate, Committee, Encode, Evidence, Genesis, Hash, Height, Identity, PublicKey, SecretKey,
+    SystemRequest, Void,
 };
 use tokio::sync::Notify;
-use tracing::{debug, error};
+use tracing::{debug, error, info};
 
 use crate::chain::{Chain, Executed};
 use crate::disk::Disk;
@@ -408,6 +409,24 @@ impl Node {
         Ok(())
     }
 
+    /// Puts what was found against members before all of them: a complaint is ordered like any request, and whoever is guilty leaves
+    /// at the end of the epoch.
+    fn complain(&self) {
+        if !self.replayed.load(Ordering::Acquire) {
+            return;
+        }
+        for evidence in self.evidence.fresh() {
+            let (accused, digest) = (evidence.accused, evidence.digest());
+            let complaint = Bytes::from(SystemRequest::complain(evidence.clone(), None).encode());
+            match self.submit(&complaint) {
+                Ok(_) => info!(%accused, %digest, "a complaint about a member is on its way into the order"),
+                Err(ServiceError::Overloaded { .. }) => self.evidence.untold(evidence),
+                // Others were quicker, or it is no member any more.
+                Err(why) => debug!(%accused, %digest, %why, "no complaint is made"),
+            }
+        }
+    }
+
     pub(crate) fn newest_height(&self) -> Height {
         lock(&self.history).tip().map_or(0, |tip| tip.header.height)
     }
@@ -528,13 +547,19 @@ impl Application for Node {
         self.members.of(epoch, &self.state())
     }
 
+    fn newest_members(&self) -> Option<(u64, Committee)> {
+        let anchor = self.members.anchor();
+        Some((anchor.since(), anchor.committee().clone()))
+    }
+
     fn replayed(&self) {
         self.replayed.store(true, Ordering::Release);
     }
 
     fn work(&self, now: Duration) {
-        self.evidence.write(&self.genesis);
+        self.evidence.write(&self.genesis, || self.members.all_steps());
         let Some(network) = self.network.get() else { return };
+        self.complain();
         self.drain_inbox();
         for (from, ask) in self.source.questions() {
             if let Some(answer) = self.answer(&from, &ask) {

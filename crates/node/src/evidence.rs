@@ -1,4 +1,5 @@
-//! Evidence against members that this node has found: kept over restarts, served to whoever asks, passed on to nobody yet.
+//! Evidence against members that this node has found: kept over restarts, served to whoever asks, and put before the members as a
+//! complaint ([`crate::core::Node`]'s `complain`).
 //!
 //! Of each accused one evidence of each case is kept, the first: a second one of the same case convicts it of no more, and a
 //! member that votes twice in every view must not fill a disk. All of it is one proof file in the data folder
@@ -17,6 +18,7 @@ use bytes::Bytes;
 use pleach_order::durable;
 use pleach_types::api::{Base64, EvidenceList, EvidenceView};
 use pleach_types::limits::{PROOF_FILE_BYTES_MAX, PROOF_FILE_EVIDENCE_MAX};
+use pleach_types::succession::Step;
 use pleach_types::{Encode as _, Evidence, Genesis, ProofFile, PublicKey};
 use pleach_verify::file::{self, FileError};
 use thiserror::Error;
@@ -48,6 +50,8 @@ struct Held {
     evidence: BTreeMap<(PublicKey, u8), Evidence>,
     /// Where it is written; `None` where nothing is, as in a simulation.
     place: Option<PathBuf>,
+    /// What nobody has been told of since this process started.
+    fresh: Vec<Evidence>,
     /// Whether something has come that is not written.
     unwritten: bool,
     /// Whether the last attempt to write failed: it is said once.
@@ -64,6 +68,7 @@ impl Shelf {
         if let Some(bytes) = durable::read(&place, PROOF_FILE_BYTES_MAX as u64 + 1)? {
             let file = file::read(&Bytes::from(bytes))?;
             file::judge(&file, &genesis.digest())?;
+            held.fresh.clone_from(&file.evidence);
             held.evidence.extend(file.evidence.into_iter().map(|evidence| (case_of(&evidence), evidence)));
             info!(evidence = held.evidence.len(), "members are guilty, see GET /v1/evidence");
         }
@@ -78,18 +83,30 @@ impl Shelf {
         if held.evidence.contains_key(&case) || held.evidence.len() >= PROOF_FILE_EVIDENCE_MAX {
             return false;
         }
+        held.fresh.push(evidence.clone());
         held.evidence.insert(case, evidence);
         held.unwritten = true;
         true
     }
 
-    /// Writes what has come since the last time, if there is a place for it.
-    pub fn write(&self, genesis: &Genesis) {
+    /// What has been found since this was last asked.
+    pub fn fresh(&self) -> Vec<Evidence> {
+        std::mem::take(&mut lock(&self.0).fresh)
+    }
+
+    /// Takes back what nobody could be told of.
+    pub fn untold(&self, evidence: Evidence) {
+        lock(&self.0).fresh.push(evidence);
+    }
+
+    /// Writes what has come since the last time, if there is a place for it. The steps lead from the members of genesis to those
+    /// whom the evidence is against.
+    pub fn write(&self, genesis: &Genesis, steps: impl FnOnce() -> Vec<Step>) {
         let mut held = lock(&self.0);
         let Some(place) = held.place.clone().filter(|_| held.unwritten) else { return };
         let mut evidence: Vec<_> = held.evidence.values().cloned().collect();
         evidence.sort_by_cached_key(pleach_types::Encode::encode);
-        let file = ProofFile { evidence, ..ProofFile::new(genesis.clone()) };
+        let file = ProofFile { evidence, steps: steps(), ..ProofFile::new(genesis.clone()) };
         match durable::replace(&place, &file.encode()) {
             Ok(()) => (held.unwritten, held.failing) = (false, false),
             Err(error) if !held.failing => {
@@ -167,13 +184,13 @@ mod tests {
     fn evidence_is_kept_over_restarts_the_first_of_each_case() {
         let (folder, genesis) = (folder("kept"), genesis());
         let shelf = Shelf::open(place(&folder), &genesis).unwrap();
-        shelf.write(&genesis);
+        shelf.write(&genesis, Vec::new);
         assert!(!place(&folder).exists(), "there is nothing to write");
         assert!(shelf.add(votes(1, 7)));
         assert!(!shelf.add(votes(1, 7)), "the same again");
         assert!(!shelf.add(votes(1, 8)), "a second fault of the same kind");
         assert!(shelf.add(votes(2, 8)));
-        shelf.write(&genesis);
+        shelf.write(&genesis, Vec::new);
         let again = Shelf::open(place(&folder), &genesis).unwrap();
         assert_eq!((again.list(), again.len()), (shelf.list(), 2));
         assert!(!again.add(votes(1, 9)));
@@ -185,7 +202,7 @@ mod tests {
         let (folder, genesis) = (folder("changed"), genesis());
         let shelf = Shelf::open(place(&folder), &genesis).unwrap();
         shelf.add(votes(1, 7));
-        shelf.write(&genesis);
+        shelf.write(&genesis, Vec::new);
         let mut bytes = std::fs::read(place(&folder)).unwrap();
         let last = bytes.len() - 1;
         bytes[last] ^= 1;
@@ -209,9 +226,9 @@ mod tests {
         let nowhere = folder.join("no/such/folder").join(FILE);
         let shelf = Shelf::open(nowhere.clone(), &genesis).unwrap();
         shelf.add(votes(1, 7));
-        shelf.write(&genesis);
+        shelf.write(&genesis, Vec::new);
         std::fs::create_dir_all(nowhere.parent().unwrap()).unwrap();
-        shelf.write(&genesis);
+        shelf.write(&genesis, Vec::new);
         assert!(nowhere.exists(), "it is tried again");
         std::fs::remove_dir_all(folder).unwrap();
     }

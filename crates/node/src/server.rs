@@ -339,7 +339,7 @@ impl RunningNode {
         self.stop_http();
         self.engine.shutdown();
         let ended = self.engine.wait().map_err(StartError::Order);
-        self.node.evidence.write(&self.node.genesis);
+        self.node.evidence.write(&self.node.genesis, || self.node.members.all_steps());
         self.node.disk.stop_writer();
         if let Some(writer) = self.writer.take() {
             let _ = writer.join();

@@ -124,6 +124,12 @@ pub trait Application: Send + Sync + 'static {
     /// block of one has been [`Application::finalized`]. All correct members must answer alike.
     fn committee(&self, epoch: u64) -> Option<Committee>;
 
+    /// The newest members of whom this application has proof, and the first epoch in which they are in force: also where its own
+    /// state is far behind, or gone. A member that has lost its votes asks them which rounds are over. It must be cheap.
+    fn newest_members(&self) -> Option<(u64, Committee)> {
+        None
+    }
+
     /// The oldest height whose block is still needed: by this application after a crash, or by members that lag. What
     /// lies below may be dropped from the archive. It must never be above what the application has made durable.
     fn needed_from(&self) -> Height {

@@ -21,7 +21,8 @@
 //!    member stops.
 //!
 //! An answer from an epoch whose members this member does not know yet counts for nothing: it follows the others, to
-//! where it knows them, and asks again. A liar that claims to be far ahead is one that does not answer.
+//! where it knows them, or the application hears of them ([`Application::newest_members`]), and asks again. A liar that claims to be
+//! far ahead is one that does not answer.
 //!
 //! Why `v + 2` is enough: let `w` be the last view that it voted in. It entered `w` with a certificate of `w - 1`, for which
 //! a quorum had voted: beside itself at least f correct members. They were in view `w - 1`, so each of them had seen a
@@ -557,6 +558,12 @@ impl<S: Sender<PublicKey = ed25519::PublicKey>> Exchange<S> {
 
     fn ask_again(&mut self, muster: &mut Option<Muster>) {
         let Some(muster) = muster else { return };
+        if let Some((since, members)) = self.memory.app.newest_members()
+            && since > self.memory.epoch()
+        {
+            self.schemes.enter(since, &members);
+            self.memory.enter(since, members.keys().collect());
+        }
         let members = self.schemes.members();
         send(&mut self.sender, Recipients::All, muster.question());
         muster.asked = muster.asked.wrapping_add(1);

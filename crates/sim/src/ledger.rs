@@ -568,6 +568,10 @@ impl Application for Observer {
         self.node.committee(epoch)
     }
 
+    fn newest_members(&self) -> Option<(u64, Committee)> {
+        self.node.newest_members()
+    }
+
     fn replayed(&self) {
         self.node.replayed();
     }
