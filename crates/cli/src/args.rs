@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pleach_types::limits::PARTITION_BITS_MAX;
-use pleach_types::{Hash, Key, PublicKey};
+use pleach_types::{Governance, Hash, Key, PublicKey};
 use pleach_vm::Schema;
 
 /// Nodes of a demo or a measurement: they share this machine.
@@ -293,6 +293,9 @@ pub struct Init {
     /// How many owners must sign a change [default: all of them]
     #[arg(long, value_name = "N", requires = "owner")]
     pub threshold: Option<u8>,
+    /// Blocks of an epoch: members change at the end of one. Under load 1,024 take about half a minute
+    #[arg(long, value_name = "N", default_value_t = Governance::default().epoch_blocks)]
+    pub epoch_blocks: u32,
     /// Only domains that as many owners have signed may be created [default: anybody creates domains]
     #[arg(long, requires = "owner")]
     pub approved_domains: bool,

@@ -7,8 +7,8 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
+use std::time::{Duration, Instant};
 
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -16,6 +16,8 @@ use tracing_subscriber::fmt::MakeWriter;
 const LINES_MAX: usize = 4_096;
 /// How long the end of the program waits for the last lines.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Pause before the end of the program looks again whether there is room in the queue.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 enum Job {
     Line(Vec<u8>),
@@ -45,10 +47,18 @@ impl Log {
 
     /// Waits until what was logged so far is written, or cannot be for a second.
     pub fn settle(&self) {
+        let end = Instant::now() + LAST_WORDS;
         let (done, settled) = channel();
-        if self.queue.try_send(Job::Settle(done)).is_ok() {
-            let _ = settled.recv_timeout(LAST_WORDS);
+        let mut settle = Job::Settle(done);
+        // The queue may be full: then most of what was logged is still to be written.
+        while let Err(TrySendError::Full(again)) = self.queue.try_send(settle) {
+            if Instant::now() >= end {
+                return;
+            }
+            settle = again;
+            std::thread::sleep(LOOK_AGAIN);
         }
+        let _ = settled.recv_timeout(end.saturating_duration_since(Instant::now()));
     }
 }
 

@@ -491,7 +491,9 @@ impl Application for Node {
     }
 
     fn wants_block(&self, parent: &Block) -> bool {
-        !parent.requests.is_empty() || !lock(&self.pool).is_empty()
+        // Nobody idles while others are to take over: they do at the end of the epoch, and one that is expelled votes until then.
+        let result = &parent.header.result;
+        !parent.requests.is_empty() || !lock(&self.pool).is_empty() || result.members != result.next
     }
 
     fn fills_block(&self) -> bool {

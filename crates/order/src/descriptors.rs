@@ -3,7 +3,7 @@
 //! The engine keeps every file of its journals open, and ends when it cannot open one more; a limit that is too small shows
 //! minutes after the start, when the journals have grown. So what it can need is added up before.
 
-use crate::node::{ARCHIVE_SECTION, PARTITIONS_MAX, RETAINED_VIEWS};
+use crate::node::{ARCHIVE_SECTION, PARTITIONS_HELD, RETAINED_VIEWS};
 use crate::running::HANDSHAKES;
 
 /// Views behind the retained ones whose votes are kept while nothing becomes final. A cluster that stands still for longer
@@ -24,5 +24,5 @@ pub fn descriptors(members: usize, heights: u64) -> u64 {
     let archive = FILES_OF_A_SECTION * (heights / ARCHIVE_SECTION + SECTIONS_BEYOND);
     // Two to each member: both may dial at once.
     let connections = 2 * members as u64 + u64::from(HANDSHAKES.get());
-    views + archive + PARTITIONS_MAX as u64 + connections + RUNTIME
+    views + archive + PARTITIONS_HELD as u64 + connections + RUNTIME
 }

@@ -111,7 +111,7 @@ pub const EPOCH_PARTITIONS: usize = CACHE_PARTITIONS.len() + 1;
 /// Epochs whose files a member has at a time, at most: this one, the one before, and the next.
 pub(crate) const EPOCHS_HELD: usize = 3;
 /// All partitions that a member has at a time, at most.
-pub(crate) const PARTITIONS_MAX: usize = PARTITIONS.len() + EPOCHS_HELD * EPOCH_PARTITIONS;
+pub(crate) const PARTITIONS_HELD: usize = PARTITIONS.len() + EPOCHS_HELD * EPOCH_PARTITIONS;
 
 /// Pages in memory: 8 MiB.
 const PAGES: NonZeroUsize = NZUsize!(2_048);

@@ -107,6 +107,47 @@ fn four_members_order_requests_and_one_restarts() {
 }
 
 #[test]
+fn epochs_follow_each_other_and_one_that_was_away_follows_them() {
+    const BLOCKS: usize = 16;
+    let folder = Folder::new("epochs");
+    let mut genesis = genesis(4);
+    genesis.governance.epoch_blocks = BLOCKS as u32;
+    let addresses = addresses(4);
+    let mut chains: Vec<Arc<Chain>> = (0..4).map(|_| Chain::new(&genesis)).collect();
+    let launch = |n: usize, chain: &Arc<Chain>| run(config(&genesis, &addresses, &folder.0, n), chain.clone()).unwrap();
+    let mut running: Vec<_> = chains.iter().enumerate().map(|(n, chain)| Some(launch(n, chain))).collect();
+    wait_for("the first block", || chains.iter().all(|chain| chain.height() > 0));
+
+    // How long each height takes from the one before, as member 0 sees it.
+    let (mut at, goal) = (vec![Instant::now()], 8 * BLOCKS);
+    while at.len() <= goal {
+        let height = chains[0].height();
+        at.resize(at.len().max(height), Instant::now());
+        wait_for("the next block", || chains[0].height() > height);
+    }
+    let took = |height: usize| at[height - 1] - at[height - 2];
+    let mut boundaries: Vec<_> = (2..8).map(|epoch| took(epoch * BLOCKS)).collect();
+    let mut others: Vec<_> = (BLOCKS..goal).filter(|height| height % BLOCKS != 0).map(took).collect();
+    (boundaries.sort_unstable(), others.sort_unstable());
+    let middle = |all: &[Duration]| all[all.len() / 2];
+    println!("a block takes {:?}, the first of an epoch {:?}", middle(&others), middle(&boundaries));
+
+    let stop = |running: Running| {
+        running.shutdown();
+        assert_eq!(running.wait(), Ok(()));
+    };
+    stop(running[3].take().unwrap());
+    let away = chains[0].height();
+    wait_for("two epochs of three", || chains[0].height() > away + 2 * BLOCKS);
+    chains[3] = Chain::new(&genesis);
+    running[3] = Some(launch(3, &chains[3]));
+    let goal = chains[0].height() + BLOCKS;
+    wait_for("the one that was away", || chains[3].height() > goal);
+    assert_agreement(&chains);
+    running.into_iter().flatten().for_each(stop);
+}
+
+#[test]
 fn a_member_whose_journals_were_deleted_does_not_vote_as_if_it_had_them() {
     let folder = Folder::new("journals");
     let genesis = genesis(4);

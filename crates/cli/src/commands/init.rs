@@ -89,12 +89,13 @@ fn governance(args: &Init) -> Result<Governance, CliError> {
     // All of them, unless fewer are asked for: nobody gives power away by leaving something out.
     let threshold = args.threshold.unwrap_or(u8::try_from(owners.len()).unwrap_or(u8::MAX));
     let domains = if args.approved_domains { Domains::Approved } else { Domains::Open };
-    let governance = Governance { owners, threshold, domains, ..Governance::default() };
+    let governance =
+        Governance { owners, threshold, domains, epoch_blocks: args.epoch_blocks, ..Governance::default() };
     // Too many members are refused with the genesis.
     let members = usize::from(args.nodes).min(MEMBERS_MAX);
     governance
         .check(members)
-        .map_err(|why| CliError::usage(why, "see pleach init --help for --owner and --threshold"))?;
+        .map_err(|why| CliError::usage(why, "see pleach init --help for --owner, --threshold and --epoch-blocks"))?;
     Ok(governance)
 }
 
