@@ -11,9 +11,9 @@ use hyper::{Method, Request, Response, StatusCode, Uri, body::Incoming};
 use hyper_util::client::legacy::{Client as Pool, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use pleach_types::api::{
-    Blocks, EvidenceList, ExecuteReply, GetReply, GetRequest, Members, Problem, ReceiptReply, Status,
+    Blocks, EvidenceList, ExecuteReply, GetReply, GetRequest, Members, Problem, ReceiptReply, Status, Succession,
 };
-use pleach_types::limits::{GENESIS_BYTES_MAX, REPLY_VALUES_MAX};
+use pleach_types::limits::{GENESIS_BYTES_MAX, REPLY_VALUES_MAX, STEP_BYTES_MAX, SUCCESSION_STEPS_MAX};
 use pleach_types::{Genesis, Height, Identity};
 use serde::de::DeserializeOwned;
 
@@ -22,6 +22,8 @@ use crate::transport::{Reply, Runtime, Transport, TransportError};
 
 /// Bytes of an answer with records: values as text whose every second byte is escaped, and 8 MiB of keys and proof.
 const RECORDS_BYTES_MAX: usize = 2 * REPLY_VALUES_MAX + (8 << 20);
+/// Bytes of an answer with steps: in base64 they are four bytes for three.
+const SUCCESSION_BYTES_MAX: usize = SUCCESSION_STEPS_MAX * (STEP_BYTES_MAX / 3 * 4 + 64);
 /// Bytes of any other answer.
 const REPLY_BYTES_MAX: usize = 4 << 20;
 /// Bytes of an error.
@@ -176,6 +178,10 @@ impl Transport for HttpTransport {
 
     fn evidence(&self, node: usize) -> Reply<'_, EvidenceList> {
         self.fetch(node, "/v1/evidence".into(), REPLY_BYTES_MAX)
+    }
+
+    fn succession(&self, node: usize, after: u64) -> Reply<'_, Succession> {
+        self.fetch(node, format!("/v1/succession?after={after}"), SUCCESSION_BYTES_MAX)
     }
 
     fn blocks(&self, node: usize, limit: u32, before: Option<Height>) -> Reply<'_, Blocks> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::{BoxFuture, Either, select};
 use pleach_types::api::{
-    Blocks, EvidenceList, ExecuteReply, GetReply, GetRequest, Members, Problem, ReceiptReply, Status,
+    Blocks, EvidenceList, ExecuteReply, GetReply, GetRequest, Members, Problem, ReceiptReply, Status, Succession,
 };
 use pleach_types::{Genesis, Height, Identity};
 use thiserror::Error;
@@ -39,6 +39,9 @@ pub trait Transport: Send + Sync {
 
     /// `GET /v1/evidence`.
     fn evidence(&self, node: usize) -> Reply<'_, EvidenceList>;
+
+    /// `GET /v1/succession`: steps to other members, certified in epoch `after` or later.
+    fn succession(&self, node: usize, after: u64) -> Reply<'_, Succession>;
 
     /// `GET /v1/blocks`: at most `limit` final blocks, newest first, those below height `before` if given.
     fn blocks(&self, node: usize, limit: u32, before: Option<Height>) -> Reply<'_, Blocks>;

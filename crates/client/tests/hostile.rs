@@ -171,7 +171,7 @@ fn get_lies() -> Vec<(&'static str, GetLie)> {
             "forged by strangers",
             lie(|c, r| {
                 let mut strangers = Chain::new(4, 64, "test");
-                strangers.keys = (0..4).map(|n| SecretKey::from_seed([200 + n; 32])).collect();
+                strangers.sign_with_other_keys();
                 forge_certified(c, r, &strangers, 3);
             }),
         ),

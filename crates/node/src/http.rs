@@ -19,7 +19,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use pleach_order::Running;
 use pleach_types::Hash;
-use pleach_types::api::{ExecuteReply, ExecuteRequest, GetRequest, Problem, ReceiptReply, Storage};
+use pleach_types::api::{Base64, ExecuteReply, ExecuteRequest, GetRequest, Problem, ReceiptReply, Storage, Succession};
 use pleach_types::limits::{READ_KEYS_MAX, REQUEST_BYTES_MAX};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -95,6 +95,7 @@ pub fn router(node: Arc<Node>, engine: Arc<Running>, config: NodeConfig) -> Resu
         .route("/v1/execute", post(execute))
         .route("/v1/receipts/{identity}", get(receipt))
         .route("/v1/evidence", get(evidence))
+        .route("/v1/succession", get(succession))
         .route("/v1/blocks", get(blocks))
         .route("/v1/blocks/{height}", get(block))
         .route("/healthz", get(|| async { "ok\n" }))
@@ -351,6 +352,18 @@ impl Shared {
 
 async fn evidence(State(shared): App) -> impl IntoResponse {
     Json(shared.node.evidence_list())
+}
+
+/// How the members changed, for clients that know those of an epoch.
+async fn succession(
+    State(shared): App,
+    Extension(Peer(from)): Extension<Peer>,
+    query: Pairs,
+) -> Result<Response, Failure> {
+    let after = Parameters::read(query, &["after"])?.value("after", "the number of an epoch")?;
+    let steps = shared.node.steps(after.unwrap_or(0)).into_iter().map(Base64).collect();
+    // Steps of a large cluster are megabytes: they count as what is on its way to this client.
+    Ok(json(StatusCode::OK, shared.carried.send(from, encode(&Succession { steps })?)?))
 }
 
 async fn blocks(State(shared): App, query: Pairs) -> Result<Response, Failure> {

@@ -99,7 +99,7 @@ fn lost_views_are_counted_by_whether_anything_waited_and_by_why_they_were_given_
 fn every_documented_path_answers(cluster: &Cluster) {
     let document: Value = serde_json::from_str(&cluster.get("/openapi.json").body).expect("the document is JSON");
     let paths = document["paths"].as_object().expect("paths");
-    assert_eq!(paths.len(), 13, "a path was added: describe what it answers here too");
+    assert_eq!(paths.len(), 14, "a path was added: describe what it answers here too");
     for (path, methods) in paths {
         let path = path.replace("{identity}", &Hash::default().to_string()).replace("{height}", "1");
         for method in methods.as_object().expect("methods").keys() {
@@ -143,6 +143,7 @@ fn answers_are_as_documented(cluster: &Cluster) {
         ("ReceiptReply", body(cluster.get(&format!("/v1/receipts/{}", Hash([1; 32]))))),
         ("ExecuteReply", execute),
         ("EvidenceList", body(cluster.get("/v1/evidence"))),
+        ("Succession", body(cluster.get("/v1/succession?after=0"))),
         ("Blocks", body(cluster.get("/v1/blocks"))),
         ("Block", body(cluster.get("/v1/blocks/1"))),
         ("Problem", body(cluster.get("/v1/blocks/x"))),

@@ -12,7 +12,9 @@ use futures::FutureExt as _;
 use futures::future::{BoxFuture, Either, select};
 use pleach_client::{Reply, Runtime, Transport, TransportError};
 use pleach_node::{Node, ServiceError};
-use pleach_types::api::{Blocks, EvidenceList, ExecuteReply, GetReply, GetRequest, Members, ReceiptReply, Status};
+use pleach_types::api::{
+    Base64, Blocks, EvidenceList, ExecuteReply, GetReply, GetRequest, Members, ReceiptReply, Status, Succession,
+};
 use pleach_types::{Genesis, Height, Identity};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -209,6 +211,13 @@ impl Transport for InProcess {
 
     fn evidence(&self, node: usize) -> Reply<'_, EvidenceList> {
         self.ask(node, |node| async move { Ok(node.evidence_list()) }).boxed()
+    }
+
+    fn succession(&self, node: usize, after: u64) -> Reply<'_, Succession> {
+        let steps = move |node: Arc<Node>| async move {
+            Ok(Succession { steps: node.steps(after).into_iter().map(Base64).collect() })
+        };
+        self.ask(node, steps).boxed()
     }
 
     fn blocks(&self, node: usize, limit: u32, before: Option<Height>) -> Reply<'_, Blocks> {

@@ -384,6 +384,14 @@ pub struct EvidenceView {
     pub evidence: Base64,
 }
 
+/// `GET /v1/succession`: how the members changed.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Succession {
+    /// Encoded [`crate::succession::Step`]s, by epoch, at most [`crate::limits::SUCCESSION_STEPS_MAX`]: the first of those that are
+    /// asked for.
+    pub steps: Vec<Base64>,
+}
+
 /// `GET /v1/blocks`: final blocks, newest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Blocks {

@@ -38,6 +38,10 @@ pub const COMPLAINTS_MAX: usize = 16;
 pub const PROOF_FILE_BYTES_MAX: usize = 64 << 20;
 /// Steps of a proof file: changes of the members since genesis.
 pub const PROOF_FILE_STEPS_MAX: usize = 1_024;
+/// Steps in one answer to a client that follows the members.
+pub const SUCCESSION_STEPS_MAX: usize = 64;
+/// Bytes of a step: a header, a certificate by [`MEMBERS_MAX`] members, and as many members with addresses of full length.
+pub const STEP_BYTES_MAX: usize = 72 << 10;
 /// Older results of a proof file.
 pub const PROOF_FILE_OLDER_MAX: usize = 1_024;
 /// Heights at which a proof file has records; each has [`READ_KEYS_MAX`] of them at most.

@@ -1,13 +1,14 @@
 //! How one set of members leads to the next.
 //!
 //! The result of an epoch's last height names the members of the next epoch ([`crate::BlockResult::next`]), and the members in
-//! force certify it: so each set is certified by the one before, and the first one is in genesis. Epochs stay one for now:
-//! nobody makes steps yet, but whoever checks them can.
+//! force certify it: so each set is certified by the one before, and the first one is in genesis.
+
+use bytes::Bytes;
 
 use crate::certificate::ResultProof;
 use crate::codec::{self, Decode, DecodeError, Encode, Reader};
 use crate::committee::Member;
-use crate::limits::MEMBERS_MAX;
+use crate::limits::{MEMBERS_MAX, STEP_BYTES_MAX};
 
 /// From the members of one epoch to those of the next: the new ones, and the header of the epoch's last block with the
 /// certificate that the old ones signed. How it is checked is in `pleach-verify`.
@@ -30,5 +31,9 @@ impl Decode for Step {
     fn decode_from(reader: &mut Reader) -> Result<Self, DecodeError> {
         let members = reader.list("members", MEMBERS_MAX, Member::decode_from)?;
         Ok(Self { members, proof: ResultProof::decode_from(reader)? })
+    }
+
+    fn decode_shared(bytes: Bytes) -> Result<Self, DecodeError> {
+        codec::decode_within("step", bytes, STEP_BYTES_MAX)
     }
 }

@@ -16,7 +16,6 @@ use pleach_state::{Decision, State, prepare, prepare_block};
 use pleach_tree::Tree;
 use pleach_types::api::*;
 use pleach_types::certificate::ResultProof;
-use pleach_types::committee::quorum;
 use pleach_types::*;
 
 pub use executor::{Native, amount, key};
@@ -40,8 +39,11 @@ pub struct Entry {
 pub struct Chain {
     pub genesis: Genesis,
     pub digest: Hash,
-    /// The members' keys, in their order.
+    /// The keys of the nodes: those of genesis, in their order, until they have others.
     pub keys: Vec<SecretKey>,
+    /// Keys and sets of members that ever were.
+    secrets: BTreeMap<PublicKey, SecretKey>,
+    sets: BTreeMap<Hash, Committee>,
     pub entries: Vec<Entry>,
     pub pool: Vec<Bytes>,
     next_block: Duration,
@@ -75,15 +77,21 @@ impl Chain {
 
     pub fn partitioned(members: u8, history: u64, name: &str, partitioning: Partitioning) -> Self {
         let (genesis, keys) = genesis(members, history, name);
-        let genesis = Genesis { partitioning, ..genesis };
+        Self::of(Genesis { partitioning, ..genesis }, keys)
+    }
+
+    pub fn of(genesis: Genesis, keys: Vec<SecretKey>) -> Self {
         let state = State::genesis(genesis.clone()).unwrap();
         let header = Block::genesis(&genesis).header;
         let values = genesis.all_records();
         let first = Entry { header, certificate: None, state, values, receipts: Tree::new(), decisions: Vec::new() };
         let digest = genesis.digest();
+        let committee = genesis.committee().unwrap();
         let mut chain = Self {
             genesis,
             digest,
+            secrets: keys.iter().map(|key| (key.public(), key.clone())).collect(),
+            sets: BTreeMap::from([(committee.digest(), committee)]),
             keys,
             entries: vec![first],
             pool: Vec::new(),
@@ -109,18 +117,23 @@ impl Chain {
         let parent = self.tip();
         let height = parent.state.height() + 1;
         let leader = self.genesis.members[height as usize % self.genesis.members.len()].public_key;
+        let epoch = height / u64::from(self.genesis.governance.epoch_blocks);
         let context =
-            Context { epoch: 0, view: height + 3, parent_view: height + 2, leader, parent: parent.header.digest() };
+            Context { epoch, view: height + 3, parent_view: height + 2, leader, parent: parent.header.digest() };
         let prepared = prepare_block(&requests, vec![], &self.genesis, &self.digest).expect("a valid block");
         let applied = parent.state.apply(&prepared, &Native);
         let block = Block::new(context, height, *parent.state.result(), requests);
-        let certificate = self.certify(&block.header, quorum(self.genesis.members.len()));
+        let certificate = self.certify(&block.header, self.set(&block.header.result.members).quorum());
         let mut values = self.tip().values.clone();
         for (key, value) in applied.changes {
             match value {
                 Some(value) => drop(values.insert(key, value)),
                 None => drop(values.remove(&key)),
             }
+        }
+        for set in [applied.state.cluster().committee(), applied.state.cluster().next_committee()] {
+            let set = set.unwrap();
+            self.sets.insert(set.digest(), set);
         }
         self.entries.push(Entry {
             header: block.header,
@@ -130,6 +143,52 @@ impl Chain {
             receipts: applied.receipts,
             decisions: applied.decisions,
         });
+    }
+
+    /// Has certificates bear signatures of keys that are no members'.
+    pub fn sign_with_other_keys(&mut self) {
+        for (n, secret) in self.secrets.values_mut().enumerate() {
+            *secret = SecretKey::from_seed([200 + n as u8; 32]);
+        }
+    }
+
+    fn set(&self, digest: &Hash) -> &Committee {
+        &self.sets[digest]
+    }
+
+    /// Gives all nodes new keys, which are in force when this ends: nobody who knows the members of before can check
+    /// anything that is certified from then on.
+    pub fn change_all_members(&mut self, seed: u8) {
+        let news: Vec<_> = (0..self.keys.len())
+            .map(|n| SecretKey::from_seed([[seed; 31].as_slice(), &[100 + n as u8]].concat().try_into().unwrap()))
+            .collect();
+        let rotate = |(old, new)| SystemRequest::rotate(self.digest, Height::MAX, old, new).encode().into();
+        let requests = self.keys.iter().zip(&news).map(rotate).collect();
+        self.secrets.extend(news.iter().map(|key| (key.public(), key.clone())));
+        self.append(requests);
+        while self.tip().state.cluster().members != self.tip().state.cluster().next {
+            self.append(Vec::new());
+        }
+        self.keys = news;
+        // The first height that the new ones certify has to be certified before anybody can read it.
+        self.append(Vec::new());
+        self.append(Vec::new());
+    }
+
+    /// The steps that are certified in an epoch from `after` on.
+    pub fn steps(&self, after: u64) -> Vec<Bytes> {
+        let length = u64::from(self.genesis.governance.epoch_blocks);
+        let step = |entry: &Entry| {
+            let (header, result) = (entry.header.clone(), entry.header.result);
+            let ends = header.height % length == length - 1 && result.next != result.members;
+            if !ends || header.context.epoch < after {
+                return None;
+            }
+            let members = self.set(&result.next).members().to_vec();
+            let proof = ResultProof { headers: vec![header], certificate: entry.certificate.clone()? };
+            Some(succession::Step { members, proof }.encode().into())
+        };
+        self.entries.iter().filter_map(step).take(limits::SUCCESSION_STEPS_MAX).collect()
     }
 
     /// A certificate with the first `count` members' signatures.
@@ -144,7 +203,10 @@ impl Chain {
             signatures: Vec::new(),
         };
         let message = certificate.signed_bytes(&self.digest);
-        certificate.signatures = self.keys.iter().take(count).map(|key| key.sign_bytes(&message)).collect();
+        let members =
+            self.sets.get(&header.result.members).unwrap_or(&self.sets[&self.genesis.committee().unwrap().digest()]);
+        let sign = |key: PublicKey| self.secrets[&key].sign_bytes(&message);
+        certificate.signatures = members.keys().take(count).map(sign).collect();
         certificate
     }
 
@@ -288,6 +350,8 @@ pub struct Manner {
     pub genesis: Option<Twist<Genesis>>,
     /// What it shows as evidence.
     pub evidence: Vec<Bytes>,
+    /// The steps that it hands out, whatever it is asked, in the place of the chain's.
+    pub steps: Option<Vec<Bytes>>,
 }
 
 impl Manner {
@@ -318,6 +382,8 @@ pub struct Cluster {
     pub asked: Arc<Mutex<Vec<(usize, Key)>>>,
     /// Nodes that were asked for records, whether they answer or not.
     pub tried: Arc<Mutex<Vec<usize>>>,
+    /// Nodes that were asked for steps, and from which epoch on.
+    pub followed: Arc<Mutex<Vec<(usize, u64)>>>,
     /// Requests that nodes were sent: node, bytes.
     pub sent: Arc<Mutex<Vec<(usize, Bytes)>>>,
 }
@@ -328,9 +394,21 @@ impl Cluster {
     }
 
     pub fn partitioned(members: u8, history: u64, partitioning: Partitioning) -> Self {
-        let manners = vec![Manner::default(); members.into()];
+        Self::of(Chain::partitioned(members, history, "test", partitioning))
+    }
+
+    /// A cluster whose members can change every 16 blocks.
+    pub fn changing(members: u8, partitioning: Partitioning) -> Self {
+        let (mut genesis, keys) = genesis(members, 64, "test");
+        genesis.governance.epoch_blocks = 16;
+        Self::of(Chain::of(Genesis { partitioning, ..genesis }, keys))
+    }
+
+    pub fn of(chain: Chain) -> Self {
+        let manners = vec![Manner::default(); chain.keys.len()];
         Self {
-            chain: Arc::new(Mutex::new(Chain::partitioned(members, history, "test", partitioning))),
+            chain: Arc::new(Mutex::new(chain)),
+            followed: Arc::default(),
             asked: Arc::default(),
             tried: Arc::default(),
             time: Time::default(),
@@ -509,6 +587,16 @@ impl Transport for Cluster {
                 evidence: Base64(evidence.clone()),
             };
             Ok(EvidenceList { evidence: manner.evidence.iter().map(view).collect() })
+        }
+        .boxed()
+    }
+
+    fn succession(&self, node: usize, after: u64) -> Reply<'_, Succession> {
+        async move {
+            let (manner, _) = self.arrive(node).await?;
+            self.followed.lock().unwrap().push((node, after));
+            let steps = manner.steps.unwrap_or_else(|| self.chain().steps(after));
+            Ok(Succession { steps: steps.into_iter().map(Base64).collect() })
         }
         .boxed()
     }
