@@ -129,11 +129,10 @@ impl Builder {
             Some(executor) => executor,
             None => Arc::new(Vm::new(&verifier.genesis().limits).map_err(|e| Error::NoRuntime(e.to_string()))?),
         };
-        let submit_to = self.config.submit_to.unwrap_or(verifier.committee().faults() + 1).max(1);
         let code = Mutex::default();
         let partitioning = verifier.genesis().partitioning;
-        let keepers = Keepers::new(verifier.committee(), partitioning, nodes.transport.nodes());
-        let inner = Inner { verifier, nodes, keepers, executor, config: self.config, submit_to, code };
+        let keepers = Keepers::new(verifier.trusted().committee(), partitioning, nodes.transport.nodes());
+        let inner = Inner { verifier, nodes, keepers, executor, config: self.config, code };
         inner.learn_members().await;
         Ok(Client { inner: Arc::new(inner) })
     }
@@ -183,7 +182,6 @@ pub(crate) struct Inner {
     pub(crate) keepers: Keepers,
     pub(crate) executor: Arc<dyn Executor>,
     pub(crate) config: Config,
-    pub(crate) submit_to: usize,
     code: Mutex<CodeShelf>,
 }
 
@@ -321,15 +319,15 @@ impl Client {
         self.inner.nodes.transport.address(node)
     }
 
-    /// The members, from the genesis; where their ports are, from any node that knows.
+    /// The newest members that a node can show; where their ports are, from the same node, which proves nothing of that.
     ///
     /// # Errors
     /// If no node answers.
     pub async fn members(&self) -> Result<Members, Error> {
         let inner = &self.inner;
-        let (transport, limit) = (&inner.nodes.transport, inner.config.reply_timeout);
-        let claimed = inner.ask(|node| inner.nodes.reply(node, limit, transport.members(node)).boxed()).await?;
-        let committee = inner.verifier.committee();
+        let claimed = inner.ask(|node| inner.members_of(node).boxed()).await?;
+        let trusted = inner.verifier.trusted();
+        let committee = trusted.committee();
         let address = |key: &PublicKey| claimed.members.iter().find(|view| view.public_key == *key)?.http.clone();
         let view = |member: &pleach_types::Member| MemberView {
             name: member.name.clone(),
@@ -365,6 +363,14 @@ impl fmt::Debug for Client {
 }
 
 impl Inner {
+    /// Who the members are to a node, whose steps are followed to the newest ones.
+    async fn members_of(&self, node: usize) -> Result<Members, Failure> {
+        let claimed = self.nodes.transport.members(node);
+        let claimed = self.nodes.reply(node, self.config.reply_timeout, claimed).await?;
+        self.follow(node).await?;
+        Ok(claimed)
+    }
+
     /// What one node shows of a request.
     pub(crate) async fn shown_by(
         &self,
@@ -375,7 +381,7 @@ impl Inner {
     ) -> Result<Shown, Failure> {
         let reply = self.nodes.transport.receipt(node, identity, wait, certified);
         let reply = self.nodes.reply(node, wait + self.config.reply_timeout, reply).await?;
-        self.verifier.receipt(identity, reply).map_err(|what| self.nodes.lied(node, what))
+        self.check(node, |verifier| verifier.receipt(identity, &reply)).await
     }
 
     fn shelf(&self) -> MutexGuard<'_, CodeShelf> {

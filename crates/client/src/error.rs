@@ -4,7 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use pleach_types::api::Problem;
+use pleach_types::certificate::CertificateError;
 use pleach_types::genesis::GenesisError;
+use pleach_types::limits::SUCCESSION_STEPS_MAX;
 use pleach_types::{Hash, Height, Identity, Key, Refusal};
 use pleach_verify::file::FileError;
 use pleach_verify::{FalseStatement, Misbehaviour};
@@ -96,6 +98,27 @@ pub enum Error {
         expires: Height,
         /// How long the client waited.
         waited: Duration,
+    },
+    /// The outcome of a request of the system is unknown.
+    #[error(
+        "no proven outcome of request {identity} within {} ms; it is not known whether it was decided, and it may still be: \
+         ask for its receipt later, or send the same one again", .waited.as_millis()
+    )]
+    Undecided {
+        /// The request, whose receipt can be asked for.
+        identity: Identity,
+        /// How long the client waited.
+        waited: Duration,
+    },
+    /// A record of the system is not one that this program can read.
+    #[error("record {key} of height {height} cannot be read by this program: {why}; a newer version may")]
+    UnknownRecord {
+        /// The record.
+        key: Key,
+        /// The height.
+        height: Height,
+        /// What is wrong with it.
+        why: String,
     },
     /// No node has taken the request for as long as the call may take.
     #[error(
@@ -317,12 +340,27 @@ pub enum Falsehood {
     /// Evidence that it shows convicts nobody.
     #[error("what it shows as evidence is none: {0}")]
     Evidence(Box<FileError>),
+    /// It sends more steps to other members than one answer may hold.
+    #[error("it sent {found} steps to other members, one answer holds at most {SUCCESSION_STEPS_MAX}")]
+    StepCount {
+        /// How many.
+        found: usize,
+    },
     /// What the answer states does not hold.
     #[error("its {0}")]
     Misbehaviour(#[from] Misbehaviour),
 }
 
 impl Falsehood {
+    /// Whether others vouch for the answer than the members that are known: later ones may.
+    pub(crate) const fn is_of_others(&self) -> bool {
+        let Self::Misbehaviour(misbehaviour) = self else { return false };
+        matches!(
+            *misbehaviour.statement,
+            FalseStatement::NotMember(_) | FalseStatement::Certificate(CertificateError::OtherCommittee { .. })
+        )
+    }
+
     /// The stable code.
     #[must_use]
     pub const fn code(&self) -> &'static str {
@@ -331,7 +369,7 @@ impl Falsehood {
             Self::OtherRecord { .. } => "WRONG_KEY_IN_PROOF",
             Self::OtherHeight { .. } | Self::WentBack { .. } => "WENT_BACK",
             Self::SplitHistory { .. } => "LIED_ROOT",
-            Self::NoCertificate(_) => "BAD_CERTIFICATE",
+            Self::NoCertificate(_) | Self::StepCount { .. } => "BAD_CERTIFICATE",
             Self::OtherRequest { .. } | Self::Receipt { .. } => "BAD_RECEIPT",
             Self::Evidence(_) => "BAD_EVIDENCE",
             Self::Misbehaviour(misbehaviour) => code_of(&misbehaviour.statement),
@@ -389,7 +427,8 @@ impl Error {
             Self::NoKeeper { .. } => "NO_KEEPER",
             Self::Unavailable(failures) => first_problem(failures).map_or("UNAVAILABLE", |problem| &problem.code),
             Self::NoQuorum { .. } => "NO_QUORUM",
-            Self::Timeout { .. } => "TIMEOUT",
+            Self::Timeout { .. } | Self::Undecided { .. } => "TIMEOUT",
+            Self::UnknownRecord { .. } => "UNKNOWN_RECORD",
             Self::Overloaded { .. } => "OVERLOADED",
             Self::Refused { refusal, .. } => refusal.code(),
             Self::Rejected { problem, .. } => &problem.code,
@@ -408,6 +447,7 @@ impl Error {
             Self::NoNodes
             | Self::BadAddress { .. }
             | Self::NoRuntime(_)
+            | Self::UnknownRecord { .. }
             | Self::NoKeeper { .. }
             | Self::DiscoveryLimit { .. }
             | Self::FileTooLarge { .. }
@@ -418,7 +458,7 @@ impl Error {
             | Self::NoQuorum { .. }
             | Self::NotCertified { .. }
             | Self::Overloaded { .. } => ErrorKind::Availability,
-            Self::Timeout { .. } => ErrorKind::Unknown,
+            Self::Timeout { .. } | Self::Undecided { .. } => ErrorKind::Unknown,
             Self::Refused { .. } | Self::Rejected { .. } | Self::RetriesExhausted { .. } => ErrorKind::Refused,
         }
     }
@@ -437,9 +477,10 @@ impl Error {
     #[must_use]
     pub const fn pending(&self) -> Option<Identity> {
         match self {
-            Self::Timeout { identity, .. } | Self::NoQuorum { identity, .. } | Self::Overloaded { identity, .. } => {
-                Some(*identity)
-            }
+            Self::Timeout { identity, .. }
+            | Self::Undecided { identity, .. }
+            | Self::NoQuorum { identity, .. }
+            | Self::Overloaded { identity, .. } => Some(*identity),
             _ => None,
         }
     }

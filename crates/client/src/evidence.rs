@@ -76,6 +76,10 @@ impl Inner {
     async fn evidence_of(&self, node: usize) -> Result<Vec<Found>, Failure> {
         let reply = self.nodes.transport.evidence(node);
         let reply = self.nodes.reply(node, self.config.reply_timeout, reply).await?;
+        if !reply.evidence.is_empty() {
+            // It may be against members that this client has had nothing to do with yet.
+            self.follow(node).await?;
+        }
         let mut found = Vec::new();
         for view in reply.evidence.iter().take(PROOF_FILE_EVIDENCE_MAX) {
             match self.judged(&view.evidence.0).await {
@@ -89,11 +93,9 @@ impl Inner {
     /// `None` where it cannot be judged: the nodes do not remember what was certified any more.
     async fn judged(&self, bytes: &Bytes) -> Result<Option<Found>, Falsehood> {
         let evidence: Evidence = decode("evidence", bytes)?;
-        let mut file = ProofFile::new(self.verifier.genesis().clone());
-        if let Some(height) = evidence.needs() {
-            let Ok(head) = self.head(height).await else { return Ok(None) };
-            file.head = head;
-        }
+        let Ok(mut file) = self.file_at(evidence.needs().unwrap_or(0)).await else { return Ok(None) };
+        // The accused may have become a member later than at the height that it has lied about.
+        file.steps = self.verifier.trusted().steps_to(u64::MAX);
         file.evidence = vec![evidence];
         let wrong = |why: FileError| Falsehood::Evidence(Box::new(why));
         let proven = judge(&file, &self.verifier.digest()).map_err(wrong)?;

@@ -1,6 +1,7 @@
 //! Which node keeps which records.
 //!
-//! Which *member* keeps a prefix of the key space follows from the genesis. Which *node*, of those whose addresses this
+//! Which *member* keeps a prefix of the key space follows from the genesis, whoever has joined or left since: records do not
+//! move yet. Which *node*, of those whose addresses this
 //! client was given, is which member, the nodes say themselves; nothing rests on it: an answer proves itself, and a
 //! node that passes for another one is asked in vain.
 
@@ -43,9 +44,10 @@ impl Keepers {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes which member a node says it is.
-    fn learn(&self, node: usize, key: &PublicKey) {
-        let place = self.members.index(key).map(u16::from);
+    /// Notes which member a node says it is. A member that has another key by now is told by its first one.
+    fn learn(&self, node: usize, key: &PublicKey, newest: &Committee) {
+        let first = newest.member(key).map_or(*key, |member| member.id);
+        let place = self.members.index(&first).map(u16::from);
         if let Some(slot) = self.places().get_mut(node) {
             *slot = place;
         }
@@ -77,11 +79,20 @@ impl Keepers {
         rank(self.map.keepers(prefix), &self.places(), node).is_some()
     }
 
-    /// Of these nodes, in their order: those that keep a prefix, then those of whom it is not known who they are.
-    pub(crate) fn keeping(&self, prefix: u32, nodes: &[usize]) -> Vec<usize> {
-        let (keepers, places) = (self.map.keepers(prefix), self.places());
-        let mut able: Vec<_> = nodes.iter().filter_map(|node| Some((rank(keepers, &places, *node)?, *node))).collect();
-        able.sort_by_key(|(rank, _)| *rank);
+    /// Whether a node is no member any more, by the newest members that are known. What it keeps it may keep for long.
+    pub(crate) fn has_left(&self, node: usize, newest: &Committee) -> bool {
+        let place = self.places().get(node).copied().flatten();
+        let member = place.and_then(|place| self.members.get(usize::from(place)));
+        member.is_some_and(|member| newest.members().iter().all(|other| other.id != member.id))
+    }
+
+    /// Of these nodes, in their order: members that keep a prefix, then those of whom it is not known who they are, then those
+    /// that keep it and are no members any more.
+    pub(crate) fn keeping(&self, prefix: u32, nodes: &[usize], newest: &Committee) -> Vec<usize> {
+        let keepers = self.map.keepers(prefix);
+        let rank_of = |node: &usize| rank(keepers, &self.places(), *node);
+        let mut able: Vec<_> = nodes.iter().filter_map(|node| Some((rank_of(node)?, *node))).collect();
+        able.sort_by_key(|(rank, node)| (self.has_left(*node, newest), *rank));
         able.into_iter().map(|(_, node)| node).collect()
     }
 }
@@ -103,7 +114,7 @@ impl Inner {
         let ask = |node| async move {
             let status = self.nodes.transport.status(node);
             if let Ok(status) = self.nodes.reply(node, self.config.reply_timeout, status).await {
-                self.keepers.learn(node, &status.public_key);
+                self.keepers.learn(node, &status.public_key, self.verifier.trusted().committee());
             }
         };
         join_all(self.keepers.unknown().into_iter().map(ask)).await;

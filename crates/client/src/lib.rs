@@ -1,8 +1,8 @@
 //! The Pleach client: reads that are checked here, calls that are simulated here, outcomes that are proved.
 //!
 //! A client starts from the digest of a cluster's genesis and some addresses. It believes no node: every value
-//! is proved under a root, every root by a certificate of the members that the genesis names, and what is not
-//! proved does not come out under the type [`Verified`].
+//! is proved under a root, every root by a certificate of the members that the genesis names, or of later ones whom
+//! the members before them certified; what is not proved does not come out under the type [`Verified`].
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -28,6 +28,7 @@
 //! | --- | --- |
 //! | `transport` | [`Transport`] and [`Runtime`]: all that is asked of the world |
 //! | `http` | [`HttpTransport`], [`TokioRuntime`]: the world of sockets |
+//! | `succession` | from the members of genesis to the newest ones |
 //! | `verifier` | answers become facts here, and only here |
 //! | `nodes` | which node to ask next |
 //! | `keepers` | which node keeps which records |
@@ -38,11 +39,12 @@
 //! | `simulate` | local runs, and the discovery of touched keys |
 //! | `call` | [`Call`]: simulate, sign, settle, try again |
 //! | `settle` | from a signed request to its proven outcome |
+//! | `system` | the record of the members, and requests that change it |
 //! | `arguments` | arguments of operations |
 //!
 //! # What it trusts
 //!
-//! The pinned digest, its own machine, and that at most f members are faulty. Addresses must be of distinct
+//! The pinned digest, its own machine, and that at most f members are faulty of each set that it has followed. Addresses must be of distinct
 //! nodes. With f + 1 or more faulty members a certificate can lie; two certified results for one height are
 //! noticed ([`Falsehood::SplitHistory`]).
 
@@ -58,6 +60,8 @@ mod proofs;
 mod read;
 mod settle;
 mod simulate;
+mod succession;
+mod system;
 mod transport;
 mod verified;
 mod verifier;

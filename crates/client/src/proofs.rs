@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::FutureExt as _;
 use pleach_types::api::GetRequest;
 use pleach_types::certificate::ResultProof;
-use pleach_types::limits::{PROOF_FILE_BYTES_MAX, READ_KEYS_MAX, REPLY_PROOF_BYTES_MAX};
+use pleach_types::limits::{PROOF_FILE_BYTES_MAX, PROOF_FILE_STEPS_MAX, READ_KEYS_MAX, REPLY_PROOF_BYTES_MAX};
 use pleach_types::proof_file::{ReadAt, ReceiptAt};
 use pleach_types::{Encode as _, Height, Identity, Key, ProofFile, Receipt};
 
@@ -32,11 +32,8 @@ impl Client {
         let proof = snapshot.proof.restrict(&unique).proof().encode();
         within("bytes of the tree proof", proof.len(), REPLY_PROOF_BYTES_MAX)?;
         let records = unique.iter().map(|key| (key.clone(), value(key))).collect();
-        let file = ProofFile {
-            head: inner.head(height).await?,
-            reads: vec![ReadAt { height, proof: proof.into(), records }],
-            ..ProofFile::new(inner.verifier.genesis().clone())
-        };
+        let file =
+            ProofFile { reads: vec![ReadAt { height, proof: proof.into(), records }], ..inner.file_at(height).await? };
         within("bytes", file.encode().len(), PROOF_FILE_BYTES_MAX)?;
         let records = keys.iter().map(|key| Record { key: key.clone(), value: value(key) }).collect();
         Ok((Verified::new(records, height, Trust::Certified), file))
@@ -56,9 +53,8 @@ impl Client {
         let (receipt, path) = self.inner.certified_receipt(identity, known.height()).await?;
         let height = receipt.height;
         let file = ProofFile {
-            head: self.inner.head(height).await?,
             receipts: vec![ReceiptAt { receipt: receipt.clone(), path }],
-            ..ProofFile::new(self.inner.verifier.genesis().clone())
+            ..self.inner.file_at(height).await?
         };
         within("bytes", file.encode().len(), PROOF_FILE_BYTES_MAX)?;
         Ok(Some((Verified::new(receipt, height, Trust::Certified), file)))
@@ -70,6 +66,16 @@ fn within(what: &'static str, actual: usize, limit: usize) -> Result<(), Error> 
 }
 
 impl Inner {
+    /// A file that proves what a height came to.
+    pub(crate) async fn file_at(&self, height: Height) -> Result<ProofFile, Error> {
+        let head = self.head(height).await?;
+        // What a genesis says needs nobody's signature.
+        let epoch = head.as_ref().map_or(0, |head| head.certificate.epoch);
+        let steps = self.verifier.trusted().steps_to(epoch);
+        within("changes of the members", steps.len(), PROOF_FILE_STEPS_MAX)?;
+        Ok(ProofFile { steps, head, ..ProofFile::new(self.verifier.genesis().clone()) })
+    }
+
     /// The proof of the result of a height; none for height 0, which follows from the genesis.
     pub(crate) async fn head(&self, height: Height) -> Result<Option<ResultProof>, Error> {
         if height == 0 {
@@ -89,7 +95,7 @@ impl Inner {
         };
         let reply = self.nodes.transport.get(node, request);
         let reply = self.nodes.reply(node, self.config.reply_timeout, reply).await?;
-        self.verifier.result_proof(height, &reply).map_err(|what| self.nodes.lied(node, what))
+        self.check(node, |verifier| verifier.result_proof(height, &reply)).await
     }
 
     /// The certified receipt of a request that was executed at `height`, and its encoded path.

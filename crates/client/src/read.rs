@@ -166,7 +166,10 @@ impl Inner {
             let whole = |keys: &[Key]| Bundle { node: None, groups: vec![(0, keys.to_vec())] };
             return if keys.is_empty() { vec![whole(&[])] } else { keys.chunks(KEYS_PER_READ).map(whole).collect() };
         }
-        let order = self.nodes.order();
+        let mut order = self.nodes.order();
+        let committee = self.verifier.trusted();
+        // Stable, so that the rest of the order stays.
+        order.sort_by_key(|node| self.keepers.has_left(*node, committee.committee()));
         let groups = self.keepers.by_prefix(keys).into_iter();
         let mut rest: Vec<(u32, Vec<Key>)> = groups
             .flat_map(|(prefix, keys)| {
@@ -231,7 +234,7 @@ impl Inner {
         let anybody = self.keepers.everywhere() || keys.is_empty();
         let able = || {
             let order = self.nodes.order();
-            if anybody { order } else { self.keepers.keeping(prefix, &order) }
+            if anybody { order } else { self.keepers.keeping(prefix, &order, self.verifier.trusted().committee()) }
         };
         if let Some(key) = keys.first().filter(|_| able().is_empty()) {
             return Err(self.no_keeper(key.clone(), prefix));
@@ -275,7 +278,8 @@ impl Inner {
     pub(crate) async fn read_from(&self, node: usize, request: &GetRequest) -> Result<Snapshot, Failure> {
         let reply = self.nodes.transport.get(node, request.clone());
         let reply = self.nodes.reply(node, self.config.reply_timeout, reply).await?;
-        self.verifier.snapshot(request, reply).map_err(|what| self.nodes.lied(node, what))
+        let certified = self.check(node, |verifier| verifier.ground(request, &reply)).await?;
+        self.verifier.snapshot(request, &certified, reply).map_err(|what| self.nodes.lied(node, what))
     }
 
     /// Asks nodes until one gives an answer that can be used: the next one as soon as one fails, or is slow.
@@ -371,6 +375,7 @@ fn may_recover(failure: &Failure) -> bool {
     }
 }
 
-fn is_unreachable(failure: &Failure) -> bool {
+/// Whether nothing answers at a node's address.
+pub(crate) fn is_unreachable(failure: &Failure) -> bool {
     matches!(failure.why, Fault::Transport(TransportError::Unreachable(_)))
 }

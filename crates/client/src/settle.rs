@@ -39,23 +39,18 @@ pub(crate) enum Settled {
 }
 
 /// Receipts that members vouched for on their own, until f + 1 vouch for the same.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Votes {
-    needed: usize,
     by_result: BTreeMap<Vec<u8>, BTreeSet<PublicKey>>,
 }
 
 impl Votes {
-    fn new(client: &Inner) -> Self {
-        Self { needed: client.verifier.committee().faults() + 1, by_result: BTreeMap::new() }
-    }
-
     /// Counts a member's word for a result. The receipts tree under a result has one receipt for an identity,
     /// so members that agree on the result agree on the receipt.
-    fn add(&mut self, by: PublicKey, result: &BlockResult) -> Option<Trust> {
+    fn add(&mut self, client: &Inner, by: PublicKey, result: &BlockResult) -> Option<Trust> {
         let members = self.by_result.entry(result.encode()).or_default();
         members.insert(by);
-        (members.len() >= self.needed).then_some(Trust::Signed(members.len()))
+        client.verifier.trusted().vouching(result.height, members).map(Trust::Signed)
     }
 
     /// The receipt, if what a node shows settles it.
@@ -63,7 +58,7 @@ impl Votes {
         let (receipt, trust) = match shown {
             Shown::Nothing(_) => return None,
             Shown::Certified { receipt, .. } => (receipt, Trust::Certified),
-            Shown::Signed { by, result, receipt } => (receipt, self.add(by, &result)?),
+            Shown::Signed { by, result, receipt } => (receipt, self.add(client, by, &result)?),
         };
         client.verifier.raise_floor(receipt.height);
         let height = receipt.height;
@@ -78,7 +73,7 @@ pub(crate) async fn find_receipt(
     wait: Duration,
 ) -> Result<Option<Verified<Receipt>>, Error> {
     let deadline = client.nodes.runtime.now() + wait;
-    let mut votes = Votes::new(client);
+    let mut votes = Votes::default();
     for round in 0.. {
         let left = deadline.saturating_sub(client.nodes.runtime.now());
         let mut watch = Watch::new(client, identity, left.min(client.config.receipt_wait), client.nodes.order());
@@ -217,7 +212,7 @@ impl<'a> Pursuit<'a> {
             began: client.nodes.runtime.now(),
             deadline,
             retries,
-            votes: Votes::new(client),
+            votes: Votes::default(),
             holders: BTreeSet::new(),
             rejections: BTreeMap::new(),
             failing: BTreeSet::new(),
@@ -289,7 +284,7 @@ impl<'a> Pursuit<'a> {
         candidates.retain(|node| !self.holders.contains(node));
         let mut candidates = candidates.into_iter();
         loop {
-            let lacking = self.client.submit_to.saturating_sub(self.holders.len());
+            let lacking = self.client.submit_to().saturating_sub(self.holders.len());
             let batch: Vec<_> = candidates.by_ref().take(lacking).collect();
             if batch.is_empty() {
                 return Ok(());
@@ -358,7 +353,7 @@ impl<'a> Pursuit<'a> {
         let limit = self.client.config.reply_timeout + EXECUTE_WAIT;
         let reply = nodes.transport.execute(node, self.encoded.clone(), EXECUTE_WAIT, self.client.config.certified);
         let submission = match nodes.reply(node, limit, reply).await {
-            Ok(reply) => self.taken(node, reply),
+            Ok(reply) => self.taken(node, reply).await,
             Err(Failure { why: Fault::Transport(TransportError::Problem(problem)), .. }) => classify(problem),
             Err(_) => Submission::Silent,
         };
@@ -366,20 +361,15 @@ impl<'a> Pursuit<'a> {
     }
 
     /// What a node says that took the request.
-    fn taken(&self, node: usize, reply: ExecuteReply) -> Submission {
+    async fn taken(&self, node: usize, reply: ExecuteReply) -> Submission {
         if reply.identity != self.identity {
             let lie = Falsehood::OtherRequest { asked: self.identity, found: reply.identity };
             self.client.nodes.lied(node, lie);
             return Submission::Later;
         }
-        match reply.receipt.map(|shown| self.client.verifier.receipt(self.identity, shown)) {
-            None => Submission::Taken(None),
-            Some(Ok(shown)) => Submission::Taken(Some(shown)),
-            Some(Err(lie)) => {
-                self.client.nodes.lied(node, lie);
-                Submission::Later
-            }
-        }
+        let Some(shown) = reply.receipt else { return Submission::Taken(None) };
+        let shown = self.client.check(node, |verifier| verifier.receipt(self.identity, &shown)).await;
+        shown.map_or(Submission::Later, |shown| Submission::Taken(Some(shown)))
     }
 
     /// Notes a node's answer. f + 1 that reject end the call: one of them is correct, and what makes it reject
@@ -399,7 +389,7 @@ impl<'a> Pursuit<'a> {
             Submission::Rejected(problem) => {
                 self.rejections.insert(node, problem.clone());
                 let nodes = self.rejections.values().filter(|other| other.code == problem.code).count();
-                if nodes >= self.votes.needed {
+                if nodes >= self.client.enough() {
                     return Err(Error::Rejected { identity: self.identity, problem: Box::new(problem), nodes });
                 }
             }
@@ -438,7 +428,7 @@ impl<'a> Pursuit<'a> {
         // Stable, so that the rest of the order stays.
         order.sort_by_key(|node| (self.vouching.contains(node), !self.holders.contains(node)));
         let mut watch = Watch::new(self.client, self.identity, left.min(self.client.config.receipt_wait), order);
-        watch.start(self.votes.needed.saturating_sub(self.vouching.len()).max(1));
+        watch.start(self.client.enough().saturating_sub(self.vouching.len()).max(1));
         while let Some((node, outcome)) = watch.next().await {
             let Ok(shown) = outcome else {
                 self.holders.remove(&node);
@@ -476,7 +466,7 @@ impl<'a> Pursuit<'a> {
                 }
             }
         }
-        (without.len() >= self.votes.needed).then_some(Settled::Expired)
+        client.verifier.trusted().vouching(newest, &without).map(|_| Settled::Expired)
     }
 
     /// The newest certified height that some node proves.
@@ -505,7 +495,7 @@ impl<'a> Pursuit<'a> {
         let status = client.nodes.transport.status(node);
         let status = client.nodes.reply(node, client.config.reply_timeout, status).await.ok()?;
         let remembers = status.oldest_height <= self.request.body.base.saturating_add(1);
-        let member = client.verifier.committee().member(&status.public_key).is_some();
+        let member = client.verifier.trusted().committee().member(&status.public_key).is_some();
         (remembers && member).then_some(Account::Without(status.public_key))
     }
 
@@ -516,7 +506,8 @@ impl<'a> Pursuit<'a> {
         if let (false, Some(problem)) = (self.taken, &self.overload) {
             return Error::Overloaded { identity, expires, waited, problem: Box::new(problem.clone()) };
         }
-        let committee = self.client.verifier.committee();
+        let trusted = self.client.verifier.trusted();
+        let committee = trusted.committee();
         let (members, quorum) = (committee.members().len(), committee.quorum());
         let answering = members.saturating_sub(self.failing.len());
         if answering < quorum {

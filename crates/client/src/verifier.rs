@@ -1,11 +1,11 @@
 //! The only place where an answer of a node becomes something to rely on.
 //!
-//! It knows the pinned genesis, and so the members; which heights have been proved, and with which results;
+//! It knows the pinned genesis, the members that follow from it (`succession`); which heights have been proved, and with which results;
 //! and the newest of them, below which no later answer may fall (threats C1, C2, C3, C5).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use pleach_tree::{ValueDigest, VerifiedProof};
@@ -15,10 +15,11 @@ use pleach_types::api::{
 use pleach_types::certificate::{CertifiedResult, ResultProof};
 use pleach_types::evidence::SignedResult;
 use pleach_types::genesis::GenesisError;
-use pleach_types::{BlockResult, Committee, Genesis, Hash, Height, Identity, Key, PublicKey, Receipt};
-use pleach_verify::{TrustAnchor, decode, receipt, records};
+use pleach_types::{BlockResult, Genesis, Hash, Height, Identity, Key, PublicKey, Receipt};
+use pleach_verify::{decode, receipt, records};
 
 use crate::error::Falsehood;
+use crate::succession::Trusted;
 
 /// How many proved results are kept: each is a certificate that need not be sent and checked again.
 const RESULTS_KEPT: usize = 1_024;
@@ -29,7 +30,9 @@ const VOUCHED_KEPT: usize = 1_024;
 #[derive(Debug)]
 pub(crate) struct Verifier {
     genesis: Genesis,
-    anchor: TrustAnchor,
+    digest: Hash,
+    /// The members that are known; they never go back.
+    trusted: Mutex<Arc<Trusted>>,
     /// Certified results by height.
     results: Mutex<BTreeMap<Height, CertifiedResult>>,
     /// Signatures over results that were checked: all receipts of a height come under the same few.
@@ -100,9 +103,10 @@ pub(crate) enum Shown {
 impl Verifier {
     /// Height 0 needs nobody's word: its root follows from the genesis.
     pub(crate) fn new(genesis: Genesis) -> Result<Self, GenesisError> {
-        let (anchor, first) = (TrustAnchor::of(&genesis)?, CertifiedResult::genesis(&genesis)?);
+        let (trusted, first) = (Trusted::of(&genesis)?, CertifiedResult::genesis(&genesis)?);
         Ok(Self {
-            anchor,
+            digest: trusted.anchor().genesis(),
+            trusted: Mutex::new(Arc::new(trusted)),
             genesis,
             results: Mutex::new(BTreeMap::from([(0, first)])),
             vouched: Mutex::default(),
@@ -114,12 +118,21 @@ impl Verifier {
         &self.genesis
     }
 
-    pub(crate) const fn committee(&self) -> &Committee {
-        self.anchor.committee()
+    pub(crate) const fn digest(&self) -> Hash {
+        self.digest
     }
 
-    pub(crate) const fn digest(&self) -> Hash {
-        self.anchor.genesis()
+    /// The members that are known.
+    pub(crate) fn trusted(&self) -> Arc<Trusted> {
+        self.trusted.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Trusts the members that steps have led to, unless later ones are known by now.
+    pub(crate) fn trust(&self, newest: Trusted) {
+        let mut trusted = self.trusted.lock().unwrap_or_else(PoisonError::into_inner);
+        if newest.since() > trusted.since() {
+            *trusted = Arc::new(newest);
+        }
     }
 
     /// The height below which no answer is taken any more.
@@ -157,7 +170,7 @@ impl Verifier {
             return Ok(*certified);
         }
         let certificate = certificate.ok_or(Falsehood::NoCertificate(height))?;
-        let certified = self.anchor.result(&certificate.0)?;
+        let certified = self.trusted().anchor().result(&certificate.0)?;
         let found = certified.result().height;
         if found != height {
             return Err(Falsehood::OtherHeight { asked: height, found });
@@ -169,7 +182,7 @@ impl Verifier {
     /// The proof of the result of a height, in an answer that was asked for it.
     pub(crate) fn result_proof(&self, height: Height, reply: &GetReply) -> Result<ResultProof, Falsehood> {
         let certificate = reply.certificate.as_ref().ok_or(Falsehood::NoCertificate(height))?;
-        let certified = self.anchor.result(&certificate.0)?;
+        let certified = self.trusted().anchor().result(&certificate.0)?;
         let found = certified.result().height;
         if found != height {
             return Err(Falsehood::OtherHeight { asked: height, found });
@@ -190,8 +203,9 @@ impl Verifier {
         Ok(())
     }
 
-    /// Checks an answer to `request`. `request.min_height` is the oldest height that will do.
-    pub(crate) fn snapshot(&self, request: &GetRequest, reply: GetReply) -> Result<Snapshot, Falsehood> {
+    /// Checks what an answer to `request` rests on: the result of its height, certified. `request.min_height` is the oldest
+    /// height that will do.
+    pub(crate) fn ground(&self, request: &GetRequest, reply: &GetReply) -> Result<CertifiedResult, Falsehood> {
         let height = reply.height;
         check_height(request, height)?;
         let certified = self.certified(height, reply.certificate.as_ref())?;
@@ -200,7 +214,18 @@ impl Verifier {
         if signed.result.height != height {
             return Err(Falsehood::OtherHeight { asked: height, found: signed.result.height });
         }
-        self.anchor.compare(&reply.signed.node, &signed, &certified)?;
+        self.trusted().anchor().compare(&reply.signed.node, &signed, &certified)?;
+        Ok(certified)
+    }
+
+    /// Checks the records of an answer to `request` by what it rests on.
+    pub(crate) fn snapshot(
+        &self,
+        request: &GetRequest,
+        certified: &CertifiedResult,
+        reply: GetReply,
+    ) -> Result<Snapshot, Falsehood> {
+        let height = certified.result().height;
         let proof = records::proof(&reply.proof.0, &certified.result().root)?;
         let records = check_records(request, reply.records, &proof)?;
         self.raise_floor(height);
@@ -208,7 +233,7 @@ impl Verifier {
     }
 
     /// Checks what a node shows of the request with this identity.
-    pub(crate) fn receipt(&self, identity: Identity, reply: ReceiptReply) -> Result<Shown, Falsehood> {
+    pub(crate) fn receipt(&self, identity: Identity, reply: &ReceiptReply) -> Result<Shown, Falsehood> {
         if reply.identity != identity {
             return Err(Falsehood::OtherRequest { asked: identity, found: reply.identity });
         }
@@ -245,7 +270,7 @@ impl Verifier {
             return Ok(Shown::Signed { by: proof.signed.node, result: result.into(), receipt });
         }
         let certified = self.certified(result.height, proof.certificate.as_ref())?;
-        self.anchor.compare(&proof.signed.node, &signed, &certified)?;
+        self.trusted().anchor().compare(&proof.signed.node, &signed, &certified)?;
         self.raise_floor(result.height);
         Ok(Shown::Certified { receipt, path: proof.path.0.clone() })
     }
@@ -258,7 +283,7 @@ impl Verifier {
         if self.vouched().contains(&vouched) {
             return Ok(signed);
         }
-        self.anchor.signed(&shown.node, &signed)?;
+        self.trusted().anchor().signed(&shown.node, &signed)?;
         let mut known = self.vouched();
         known.insert(vouched);
         if known.len() > VOUCHED_KEPT {

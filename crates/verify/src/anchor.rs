@@ -5,7 +5,7 @@ use pleach_types::certificate::{CertificateError, CertifiedResult, ResultProof};
 use pleach_types::evidence::SignedResult;
 use pleach_types::genesis::GenesisError;
 use pleach_types::succession::Step;
-use pleach_types::{Certificate, Committee, Decode, Encode, Evidence, Genesis, Hash, PublicKey};
+use pleach_types::{Certificate, Committee, Decode, Encode, Evidence, Genesis, Hash, Height, PublicKey};
 
 use crate::misbehaviour::{FalseStatement, Misbehaviour, StepError};
 
@@ -63,6 +63,12 @@ impl TrustAnchor {
         self.newest.0
     }
 
+    /// The epoch of a height.
+    #[must_use]
+    pub fn epoch_of(&self, height: Height) -> u64 {
+        height / u64::from(self.epoch_blocks.max(1))
+    }
+
     /// The members whose signatures count in an epoch.
     #[must_use]
     pub fn committee_of(&self, epoch: u64) -> &Committee {
@@ -91,7 +97,7 @@ impl TrustAnchor {
         let certified = proof.verify(&self.genesis, self.committee_of(epoch))?;
         let height = proof.headers.last().map_or(0, |header| header.height);
         // Else those who were members once could certify later heights under the number of their epoch.
-        if height / u64::from(self.epoch_blocks.max(1)) != epoch {
+        if self.epoch_of(height) != epoch {
             return Err(CertificateError::OtherEpoch { height, epoch, epoch_blocks: self.epoch_blocks });
         }
         Ok(certified)
@@ -111,7 +117,7 @@ impl TrustAnchor {
     /// # Errors
     /// [`FalseStatement::NotMember`] and [`FalseStatement::Signature`].
     pub fn signed(&self, node: &PublicKey, signed: &SignedResult) -> Result<(), Misbehaviour> {
-        let epoch = signed.result.height / u64::from(self.epoch_blocks.max(1));
+        let epoch = self.epoch_of(signed.result.height);
         // What a member signs of a height it signs for as long as it serves that height: later members do too.
         let is_member = |committee: &Committee| committee.member(node).is_some();
         let why = if !is_member(self.committee_of(epoch)) && !is_member(self.committee()) {

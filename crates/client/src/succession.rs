@@ -1,0 +1,133 @@
+//! Following the members from epoch to epoch.
+//!
+//! A client begins with the members that genesis names. What later ones have certified it checks once it has followed the
+//! *steps* that lead to them: each set is certified by the one before ([`TrustAnchor::follow`]). Any node may hand them out,
+//! since they prove themselves; so the node is asked whose answer others vouch for, and only when such an answer is there.
+//!
+//! The members that are known never go back, and what a node makes a client do is bounded: so many steps in an answer, so
+//! many answers for one that does not verify.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use pleach_types::api::Base64;
+use pleach_types::genesis::GenesisError;
+use pleach_types::limits::{PROOF_FILE_STEPS_MAX, SUCCESSION_STEPS_MAX};
+use pleach_types::succession::Step;
+use pleach_types::{Committee, Genesis, Height, PublicKey};
+use pleach_verify::{TrustAnchor, decode};
+
+use crate::client::Inner;
+use crate::error::{Failure, Falsehood};
+use crate::verifier::Verifier;
+
+/// How often a node is asked for further steps because of one of its answers.
+const ROUNDS_MAX: usize = PROOF_FILE_STEPS_MAX / SUCCESSION_STEPS_MAX;
+
+/// The members from genesis to the newest ones that are known, and what shows that they are.
+#[derive(Clone, Debug)]
+pub(crate) struct Trusted {
+    anchor: TrustAnchor,
+    /// The steps that led to the newest members, by epoch: proof files need them.
+    steps: Vec<Arc<Step>>,
+}
+
+impl Trusted {
+    pub(crate) fn of(genesis: &Genesis) -> Result<Self, GenesisError> {
+        Ok(Self { anchor: TrustAnchor::of(genesis)?, steps: Vec::new() })
+    }
+
+    /// What statements are checked against.
+    pub(crate) const fn anchor(&self) -> &TrustAnchor {
+        &self.anchor
+    }
+
+    /// The newest members.
+    pub(crate) const fn committee(&self) -> &Committee {
+        self.anchor.committee()
+    }
+
+    /// The first epoch of the newest members.
+    pub(crate) const fn since(&self) -> u64 {
+        self.anchor.since()
+    }
+
+    /// The steps to the members that certify in an epoch.
+    pub(crate) fn steps_to(&self, epoch: u64) -> Vec<Step> {
+        let before = self.steps.iter().take_while(|step| step.proof.certificate.epoch < epoch);
+        before.map(|step| Step::clone(step)).collect()
+    }
+
+    /// What this leads to by a node's steps.
+    fn follow(&self, steps: &[Base64]) -> Result<Self, Falsehood> {
+        if steps.len() > SUCCESSION_STEPS_MAX {
+            return Err(Falsehood::StepCount { found: steps.len() });
+        }
+        let mut newest = self.clone();
+        for Base64(bytes) in steps {
+            let anchor = newest.anchor.follow(bytes)?;
+            // True, and of no use: an epoch after which the members stayed.
+            if anchor.since() == newest.since() {
+                continue;
+            }
+            newest.steps.push(Arc::new(decode("step", bytes)?));
+            newest.anchor = anchor;
+        }
+        Ok(newest)
+    }
+
+    /// How many of those who signed the result of a height count, if they are enough for one of them to be correct. They are
+    /// counted in one set alone, the one of that height or the newest: f of each may be faulty, and with two sets two f.
+    pub(crate) fn vouching(&self, height: Height, signers: &BTreeSet<PublicKey>) -> Option<usize> {
+        let then = self.anchor.committee_of(self.anchor.epoch_of(height));
+        [then, self.committee()].into_iter().find_map(|members| {
+            let count = signers.iter().filter(|signer| members.member(signer).is_some()).count();
+            (count > members.faults()).then_some(count)
+        })
+    }
+}
+
+impl Inner {
+    /// Checks what a node answered. Where others vouch for it than the members that are known, the node's steps are followed
+    /// first. What does not hold then is held against the node.
+    pub(crate) async fn check<T>(
+        &self,
+        node: usize,
+        check: impl Fn(&Verifier) -> Result<T, Falsehood>,
+    ) -> Result<T, Failure> {
+        let others = match check(&self.verifier) {
+            Ok(found) => return Ok(found),
+            Err(what) => what.is_of_others().then_some(()).ok_or(what),
+        };
+        others.map_err(|what| self.nodes.lied(node, what))?;
+        self.follow(node).await?;
+        check(&self.verifier).map_err(|what| self.nodes.lied(node, what))
+    }
+
+    /// Follows a node's steps to the newest members that it shows.
+    pub(crate) async fn follow(&self, node: usize) -> Result<(), Failure> {
+        for _ in 0..ROUNDS_MAX {
+            // While the answer is on its way, other tasks may get to know later members. Its steps go on from these.
+            let known = self.verifier.trusted();
+            let reply = self.nodes.transport.succession(node, known.since());
+            let reply = self.nodes.reply(node, self.config.reply_timeout, reply).await?;
+            let newest = known.follow(&reply.steps).map_err(|what| self.nodes.lied(node, what))?;
+            let more = reply.steps.len() == SUCCESSION_STEPS_MAX && newest.since() > known.since();
+            self.verifier.trust(newest);
+            if !more {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// How many nodes are sure to be more than those that may be faulty.
+    pub(crate) fn enough(&self) -> usize {
+        self.verifier.trusted().committee().faults() + 1
+    }
+
+    /// To how many nodes a request is sent at once.
+    pub(crate) fn submit_to(&self) -> usize {
+        self.config.submit_to.unwrap_or_else(|| self.enough()).max(1)
+    }
+}

@@ -1,0 +1,152 @@
+//! Requests of the system, and the record that they change: who the members are.
+//!
+//! Such a request has no proof and no code, and nobody's local run says what becomes of it. A node takes none that would be
+//! refused in the next block; so what f + 1 nodes refuse by one code ends it, and otherwise its receipt does.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::join_all;
+use pleach_types::api::Problem;
+use pleach_types::{ClusterRecord, Committee, Decode as _, Encode as _, Identity, Receipt, SystemRequest};
+
+use crate::client::{Client, Inner};
+use crate::error::{Error, Failure, Falsehood, Fault, all_failed};
+use crate::read::is_unreachable;
+use crate::settle::find_receipt;
+use crate::transport::TransportError;
+use crate::verified::Verified;
+
+/// How often all nodes are tried where every one of them is out of reach: a few rounds tell a restart from an absence.
+const ROUNDS_ALONE: u32 = 4;
+
+impl Client {
+    /// The newest members that this client knows: those of genesis, until an answer is certified by others.
+    #[must_use]
+    pub fn committee(&self) -> Committee {
+        self.inner.verifier.trusted().committee().clone()
+    }
+
+    /// Reads the record of the cluster: the members in force and to come, the owners, and who was convicted.
+    ///
+    /// # Errors
+    /// As [`Client::get`]; [`Error::UnknownRecord`] if this program is too old to read it.
+    pub async fn cluster(&self) -> Result<Verified<ClusterRecord>, Error> {
+        let key = ClusterRecord::key();
+        let value = self.get_one(&key).await?;
+        let (height, unknown) = (value.height(), |why| Error::UnknownRecord { key, height: value.height(), why });
+        let found = value.as_deref().ok_or_else(|| "it is absent".to_owned());
+        let record = found.and_then(|bytes| ClusterRecord::decode(bytes).map_err(|e| e.to_string()));
+        let record = record.map_err(unknown)?;
+        Ok(Verified::new(record, height, value.trust()))
+    }
+
+    /// Has the cluster decide a request of the system, and comes back with the proven receipt, which may be a refusal.
+    ///
+    /// The very same request is sent again where it seems lost: an identity is decided at most once.
+    ///
+    /// # Errors
+    /// [`Error::Rejected`] if f + 1 nodes say that it would be refused, or is none; [`Error::Undecided`] where no outcome is
+    /// proved within [`crate::Config::call_timeout`]; if no node takes it, why.
+    pub async fn decide(&self, request: &SystemRequest) -> Result<Verified<Receipt>, Error> {
+        Errand::new(&self.inner, request).run().await
+    }
+}
+
+/// A request of the system on its way to an end.
+struct Errand<'a> {
+    client: &'a Inner,
+    identity: Identity,
+    encoded: Bytes,
+    /// Nodes that have taken it.
+    holders: BTreeSet<usize>,
+    /// Nodes that say that it would be refused, or is none.
+    rejections: BTreeMap<usize, Problem>,
+}
+
+impl<'a> Errand<'a> {
+    fn new(client: &'a Inner, request: &SystemRequest) -> Self {
+        let (identity, encoded) = (request.identity(), request.encode().into());
+        Self { client, identity, encoded, holders: BTreeSet::new(), rejections: BTreeMap::new() }
+    }
+
+    async fn run(mut self) -> Result<Verified<Receipt>, Error> {
+        let (client, identity) = (self.client, self.identity);
+        let began = client.nodes.runtime.now();
+        let elapsed = || client.nodes.runtime.now().saturating_sub(began);
+        for round in 0.. {
+            let failures = self.hand_out().await?;
+            let wait = client.config.call_timeout.saturating_sub(elapsed()).min(client.config.receipt_wait);
+            // That nobody answers now says nothing of a request that somebody has taken.
+            if let Some(receipt) = self.receipt(wait).await {
+                return Ok(receipt);
+            }
+            let late = elapsed() >= client.config.call_timeout;
+            if self.holders.is_empty() && (late || (round >= ROUNDS_ALONE && failures.iter().all(is_unreachable))) {
+                return Err(all_failed(failures));
+            }
+            if late {
+                break;
+            }
+            client.nodes.pause(client.config.pause, round).await;
+        }
+        Err(Error::Undecided { identity, waited: elapsed() })
+    }
+
+    async fn receipt(&self, wait: Duration) -> Option<Verified<Receipt>> {
+        if self.holders.is_empty() {
+            return None;
+        }
+        find_receipt(self.client, self.identity, wait).await.ok().flatten()
+    }
+
+    /// Has as many nodes take it as the client is set to, if there are that many. Why the others did not.
+    async fn hand_out(&mut self) -> Result<Vec<Failure>, Error> {
+        let mut candidates = self.client.nodes.order();
+        candidates.retain(|node| !self.holders.contains(node));
+        let mut candidates = candidates.into_iter();
+        let mut failures = Vec::new();
+        loop {
+            let lacking = self.client.submit_to().saturating_sub(self.holders.len());
+            let batch: Vec<_> = candidates.by_ref().take(lacking).collect();
+            if batch.is_empty() {
+                return Ok(failures);
+            }
+            for (node, outcome) in join_all(batch.into_iter().map(|node| self.hand_to(node))).await {
+                match outcome {
+                    Ok(()) => drop(self.holders.insert(node)),
+                    Err(failure) => {
+                        self.note(node, &failure)?;
+                        failures.push(failure);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn hand_to(&self, node: usize) -> (usize, Result<(), Failure>) {
+        let (nodes, asked) = (&self.client.nodes, self.identity);
+        let reply = nodes.transport.execute(node, self.encoded.clone(), Duration::ZERO, false);
+        let outcome = match nodes.reply(node, self.client.config.reply_timeout, reply).await {
+            Ok(reply) if reply.identity == asked => Ok(()),
+            Ok(reply) => Err(nodes.lied(node, Falsehood::OtherRequest { asked, found: reply.identity })),
+            Err(failure) => Err(failure),
+        };
+        (node, outcome)
+    }
+
+    /// f + 1 nodes that refuse it alike end it: one of them is correct.
+    fn note(&mut self, node: usize, failure: &Failure) -> Result<(), Error> {
+        let Fault::Transport(TransportError::Problem(problem)) = &failure.why else { return Ok(()) };
+        if problem.retryable {
+            return Ok(());
+        }
+        self.rejections.insert(node, problem.clone());
+        let nodes = self.rejections.values().filter(|other| other.code == problem.code).count();
+        if nodes < self.client.enough() {
+            return Ok(());
+        }
+        Err(Error::Rejected { identity: self.identity, problem: Box::new(problem.clone()), nodes })
+    }
+}
