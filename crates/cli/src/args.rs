@@ -110,6 +110,11 @@ pub enum Command {
     /// What nodes hold against members that broke the rules: judged here before it is shown.
     #[command(subcommand)]
     Evidence(EvidenceCommand),
+    /// Have the cluster convict a member of what a file shows.
+    Complain(Complain),
+    /// Who is a member, who comes and goes and who decides it.
+    #[command(subcommand)]
+    Member(MemberCommand),
     /// Who the cluster is.
     Members,
     /// Keys of people: the files that sign calls.
@@ -530,6 +535,62 @@ pub struct EvidenceSave {
     /// The file; it must not exist yet.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+}
+
+/// `pleach complain`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pleach evidence save 3b1c…(64 digits) node-3.pleach && pleach complain node-3.pleach
+  pleach complain evidence-5f0c…-0.pleach         what a command kept that was lied to
+
+The file is checked here first. Anybody may complain, and it costs nothing: the evidence decides. A convicted member leaves
+at the end of the epoch while few enough were expelled without the owners; otherwise it stays until they decide.
+That a signed result was false can be judged for as long as the cluster remembers its height, the last T blocks.
+
+Exit code 0 says that the members are convicted by this, 4 that the cluster refuses it (one that was convicted before, or is no
+member), 5 that the file proves nothing.")]
+pub struct Complain {
+    /// The file, as `evidence save` writes it.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+/// `pleach member`.
+#[derive(Clone, Debug, Subcommand)]
+#[command(after_help = "\
+Members change at the end of an epoch, by evidence (pleach complain) or by the owners, of whom so many must sign each change as
+genesis says. Clients follow by themselves: they trust who the genesis names, and whom those certified as the next.
+
+A newcomer cannot join yet, so there is no command to add one.")]
+pub enum MemberCommand {
+    /// The record of the cluster, proved: members in force and to come, verdicts, owners.
+    List,
+    /// Have a member leave at the end of the epoch, by the owners' word.
+    #[command(after_help = "\
+Example:
+  pleach member remove node-3 --owner alice.key --owner bob.key
+
+Refused where records could lose their last keeper. The keys stay on this machine: what is sent is their signatures.")]
+    Remove(MemberChange),
+    /// Take the verdict against a member back, by the owners' word.
+    #[command(after_help = "\
+Example:
+  pleach member pardon node-3 --owner alice.key --owner bob.key
+
+For a machine that was broken, or whose program was. A member that has left for its verdict does not come back by this.")]
+    Pardon(MemberChange),
+}
+
+/// `pleach member remove` and `pardon`.
+#[derive(Clone, Debug, Args)]
+pub struct MemberChange {
+    /// The member's name, or its public key.
+    #[arg(value_name = "NAME")]
+    pub member: String,
+    /// The key file of an owner who signs [repeat it for as many as must sign]
+    #[arg(long, value_name = "KEYFILE", required = true)]
+    pub owner: Vec<PathBuf>,
 }
 
 /// `pleach verify`.

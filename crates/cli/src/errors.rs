@@ -182,6 +182,19 @@ pub enum CliError {
         /// The file.
         path: PathBuf,
     },
+    /// Too few owners sign a change.
+    #[error("refused: {needed} of the {owners} owners must sign a change, {given} sign this one; nothing was sent")]
+    TooFewOwners {
+        /// How many must sign.
+        needed: usize,
+        /// How many do.
+        given: usize,
+        /// How many there are.
+        owners: usize,
+    },
+    /// There is nobody who could sign a change.
+    #[error("refused: nobody owns this cluster, its genesis names no owner; nothing was sent")]
+    NoOwners,
     /// A node's store cannot be looked at.
     #[error("{path}: {reason}", path = .path.display())]
     Store {
@@ -246,6 +259,7 @@ impl CliError {
             // That no node remembers it proves nothing.
             Self::NoReceipt { .. } | Self::NoEvidence { .. } => code::UNAVAILABLE,
             Self::NoEvidenceInFile { .. } => code::USAGE,
+            Self::TooFewOwners { .. } | Self::NoOwners => code::REFUSED,
             Self::File { reason, .. } => file_code(reason),
             Self::Exists { .. } | Self::Module { .. } | Self::NotWasm { .. } => code::LOCAL_FILE,
             Self::ProofFile { why, .. } => proof_code(why).0,
@@ -277,6 +291,7 @@ impl CliError {
             Self::NoReceipt { .. } => "RECEIPT_UNKNOWN",
             Self::NoEvidence { .. } => "EVIDENCE_UNKNOWN",
             Self::NoEvidenceInFile { .. } => "NO_EVIDENCE",
+            Self::TooFewOwners { .. } | Self::NoOwners => "TOO_FEW_OWNERS",
             Self::Step { .. } => "STEP_FAILED",
             Self::ProofFile { why, .. } => proof_code(why).1,
             Self::Store { .. } => "STORE",
@@ -309,6 +324,8 @@ impl CliError {
                 "\"pleach evidence list\" shows what there is; name more nodes with --node".into()
             }
             Self::NoEvidenceInFile { .. } => "\"pleach verify FILE\" shows what it proves".into(),
+            Self::TooFewOwners { .. } => "give a key file for each owner who signs: --owner A.key --owner B.key".into(),
+            Self::NoOwners => "members leave by evidence alone: pleach complain FILE".into(),
             Self::ProofFile { why, .. } => proof_cure(why).into(),
             Self::NotWasm { .. } => "build the operation for target wasm32v1-none and give the .wasm file".into(),
             Self::Module { .. } => "\"pleach op check FILE\" runs the same check".into(),

@@ -2,6 +2,7 @@
 
 mod bench;
 mod call;
+mod complain;
 mod decode;
 mod domain;
 mod evidence;
@@ -9,6 +10,7 @@ mod fsck;
 mod get;
 mod init;
 mod key;
+mod member;
 mod members;
 mod op;
 mod paper;
@@ -25,7 +27,9 @@ pub use start::{DETACH, signal};
 
 use std::future::Future;
 
-use crate::args::{BenchCommand, Cli, ClusterCommand, Command, Domain, EvidenceCommand, Global, KeyCommand, Op};
+use crate::args::{
+    BenchCommand, Cli, ClusterCommand, Command, Domain, EvidenceCommand, Global, KeyCommand, MemberCommand, Op,
+};
 use crate::errors::{CliError, Ending};
 use crate::output::Output;
 use crate::profile::Profile;
@@ -60,6 +64,10 @@ pub fn run(cli: Cli) -> Result<Ending, CliError> {
         Command::Evidence(EvidenceCommand::List) => evidence::list(&global, output),
         Command::Evidence(EvidenceCommand::Show(args)) => evidence::show(&global, output, &args.what),
         Command::Evidence(EvidenceCommand::Save(args)) => evidence::save(&global, output, &args),
+        Command::Complain(args) => complain::run(&global, output, &args),
+        Command::Member(MemberCommand::List) => member::list(&global, output),
+        Command::Member(MemberCommand::Remove(args)) => member::remove(&global, output, &args),
+        Command::Member(MemberCommand::Pardon(args)) => member::pardon(&global, output, &args),
         Command::Verify(args) => verify::run(&global, output, &args),
         Command::Receipt(args) => receipt::run(&global, output, &args),
         Command::Members => members::run(&global, output),

@@ -103,7 +103,7 @@ pub async fn carry_out(
 /// nothing of the last one.
 ///
 /// Nodes say themselves how far they are. That is not proved and need not be: a lie costs or saves a moment.
-async fn wait_until_read(client: &Client, height: Height) {
+pub async fn wait_until_read(client: &Client, height: Height) {
     let deadline = Instant::now() + READ_WAIT;
     while Instant::now() < deadline {
         let statuses = client.statuses().await;

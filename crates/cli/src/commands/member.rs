@@ -1,0 +1,262 @@
+//! `pleach member`: the record of the cluster, read with proof, and the changes that its owners make.
+
+use pleach_client::{Client, Trust, Verified};
+use pleach_types::api::ReceiptView;
+use pleach_types::system::Change;
+use pleach_types::{
+    ClusterRecord, Genesis, Hash, Height, Identity, Member, PublicKey, Receipt, SecretKey, SystemRequest,
+};
+use serde::Serialize;
+
+use super::sending::{receipt_line, wait_until_read};
+use super::with_cluster;
+use crate::args::{Global, MemberChange};
+use crate::errors::{CliError, Ending};
+use crate::files;
+use crate::output::{Output, table};
+use crate::row;
+
+#[derive(Serialize)]
+struct ListDocument {
+    height: Height,
+    trust: Trust,
+    changes: u64,
+    members: Vec<MemberView>,
+    next: Vec<MemberView>,
+    standby: Vec<MemberView>,
+    verdicts: Vec<VerdictView>,
+    owners: Vec<PublicKey>,
+    threshold: u8,
+    /// How many members may still be expelled before the owners have to decide.
+    expulsions_left: u8,
+}
+
+#[derive(Serialize)]
+struct MemberView {
+    name: String,
+    id: PublicKey,
+    public_key: PublicKey,
+    capacity: u32,
+    address: String,
+}
+
+#[derive(Serialize)]
+struct VerdictView {
+    public_key: PublicKey,
+    kind: u8,
+    evidence: Hash,
+    height: Height,
+    removed: bool,
+}
+
+#[derive(Serialize)]
+struct ChangeDocument {
+    member: String,
+    public_key: PublicKey,
+    identity: Identity,
+    trust: Trust,
+    receipt: ReceiptView,
+    message: String,
+}
+
+/// What a change is about.
+struct Meant {
+    name: String,
+    key: PublicKey,
+}
+
+/// Prints the record.
+pub fn list(global: &Global, output: Output) -> Result<Ending, CliError> {
+    let record = with_cluster(global, |client| async move { Ok(client.cluster().await?) })?;
+    output.data("pleach.member-list/1", &document(&record), || text(&record))?;
+    Ok(Ending::Done)
+}
+
+/// Has the owners take a member out.
+pub fn remove(global: &Global, output: Output, args: &MemberChange) -> Result<Ending, CliError> {
+    let meant = |record: &ClusterRecord| {
+        let members: Vec<_> = record.next.iter().chain(&record.standby).collect();
+        let found = members.iter().find(|member| is_called(member, &args.member));
+        let found = found.map(|member| Meant { name: member.name.clone(), key: member.public_key });
+        found.ok_or_else(|| nobody(&args.member, "a next member or on standby", members.iter().map(|m| m.name.clone())))
+    };
+    let done = |meant: &Meant, genesis: &Genesis, height| {
+        let last = last_height(genesis, height);
+        format!("{} leaves at the end of the epoch, after height {last}", meant.name)
+    };
+    change(global, output, args, meant, Change::Remove, done)
+}
+
+/// Has the owners take a verdict back.
+pub fn pardon(global: &Global, output: Output, args: &MemberChange) -> Result<Ending, CliError> {
+    let meant = |record: &ClusterRecord| {
+        let name = |key: &PublicKey| name_of(record, key).unwrap_or_else(|| key.to_string());
+        let mut convicted = record.verdicts.iter().map(|verdict| verdict.key);
+        let found = convicted.find(|key| name(key) == args.member || key.to_string() == args.member);
+        let found = found.map(|key| Meant { name: name(&key), key });
+        found.ok_or_else(|| nobody(&args.member, "convicted", record.verdicts.iter().map(|verdict| name(&verdict.key))))
+    };
+    let done = |meant: &Meant, _: &Genesis, _| {
+        format!("the verdict against {} is taken back; it does not come back by that if it has left", meant.name)
+    };
+    change(global, output, args, meant, Change::Pardon, done)
+}
+
+/// The last height that the members of before certify where a change is decided at `height`: that of the last block of the
+/// epoch, or of the next epoch if the change is in that very block, since members change when it begins.
+pub fn last_height(genesis: &Genesis, height: Height) -> Height {
+    let length = u64::from(genesis.governance.epoch_blocks).max(1);
+    let next = height.saturating_add(1);
+    next - next % length + (length - 1)
+}
+
+/// Makes a change, has the owners sign it, and says what became of it.
+fn change(
+    global: &Global,
+    output: Output,
+    args: &MemberChange,
+    meant: impl Fn(&ClusterRecord) -> Result<Meant, CliError>,
+    make: impl Fn(PublicKey) -> Change,
+    done: impl Fn(&Meant, &Genesis, Height) -> String,
+) -> Result<Ending, CliError> {
+    let keys = files::read_keys(&args.owner)?;
+    let work = async |client: Client| {
+        let record = client.cluster().await?;
+        check_owners(&record, &keys)?;
+        let meant = meant(&record)?;
+        // As long as a call: it must not lie about and be made when nobody thinks of it any more.
+        let until = record.height().saturating_add(client.genesis().history);
+        let numbers = (record.seq.saturating_add(1), until);
+        let request = SystemRequest::change(client.genesis_digest(), numbers, make(meant.key), &record.owners, &keys);
+        let receipt = client.decide(&request).await?;
+        wait_until_read(&client, receipt.height).await;
+        let message = match receipt.refusal() {
+            None => done(&meant, client.genesis(), receipt.height),
+            Some(refusal) => format!("{} stays as it was: {refusal}", meant.name),
+        };
+        Ok((meant, receipt, message))
+    };
+    let (meant, receipt, message) = with_cluster(global, work)?;
+    print(output, meant, &receipt, message)?;
+    Ok(Ending::of(&receipt))
+}
+
+fn print(output: Output, meant: Meant, receipt: &Verified<Receipt>, message: String) -> Result<(), CliError> {
+    let document = ChangeDocument {
+        member: meant.name,
+        public_key: meant.key,
+        identity: receipt.identity,
+        trust: receipt.trust(),
+        receipt: ReceiptView::from(&**receipt),
+        message,
+    };
+    output.data("pleach.member-change/1", &document, || format!("{}\n{}\n", receipt_line(receipt), document.message))
+}
+
+/// Checks that enough of the owners sign, before anything is sent: what is refused for this would say less.
+fn check_owners(record: &ClusterRecord, keys: &[SecretKey]) -> Result<(), CliError> {
+    let mut given: Vec<_> = keys.iter().map(SecretKey::public).collect();
+    given.sort_unstable();
+    given.dedup();
+    if record.owners.is_empty() || record.threshold == 0 {
+        return Err(CliError::NoOwners);
+    }
+    if let Some(key) = given.iter().find(|key| !record.owners.contains(key)) {
+        return Err(CliError::usage(
+            format!("{key} is not a key of one of the {} owners", record.owners.len()),
+            "give key files of owners; \"pleach member list\" shows their public keys",
+        ));
+    }
+    let (needed, given) = (record.threshold.into(), given.len());
+    if given < needed { Err(CliError::TooFewOwners { needed, given, owners: record.owners.len() }) } else { Ok(()) }
+}
+
+fn is_called(member: &Member, what: &str) -> bool {
+    member.name == what || member.public_key.to_string() == what
+}
+
+fn nobody(what: &str, which: &str, all: impl Iterator<Item = String>) -> CliError {
+    let all = all.collect::<Vec<_>>().join(", ");
+    let cure = if all.is_empty() { "nobody is".to_owned() } else { format!("name one of {all}, or its public key") };
+    CliError::usage(format!("nobody who is {which} is called {what:?}"), cure)
+}
+
+/// The name of whoever has a key, or had it.
+fn name_of(record: &ClusterRecord, key: &PublicKey) -> Option<String> {
+    let mut all = record.members.iter().chain(&record.next).chain(&record.standby);
+    let has = |member: &&Member| member.public_key == *key || member.previous == Some(*key) || member.id == *key;
+    all.find(has).map(|member| member.name.clone())
+}
+
+fn document(record: &Verified<ClusterRecord>) -> ListDocument {
+    let view = |member: &Member| MemberView {
+        name: member.name.clone(),
+        id: member.id,
+        public_key: member.public_key,
+        capacity: member.capacity,
+        address: member.address.clone(),
+    };
+    let views = |members: &[Member]| members.iter().map(view).collect();
+    let verdict = |verdict: &pleach_types::cluster::ConvictedMember| VerdictView {
+        public_key: verdict.key,
+        kind: verdict.kind,
+        evidence: verdict.evidence,
+        height: verdict.height,
+        removed: verdict.removed,
+    };
+    ListDocument {
+        height: record.height(),
+        trust: record.trust(),
+        changes: record.seq,
+        members: views(&record.members),
+        next: views(&record.next),
+        standby: views(&record.standby),
+        verdicts: record.verdicts.iter().map(verdict).collect(),
+        owners: record.owners.clone(),
+        threshold: record.threshold,
+        expulsions_left: record.cap.saturating_sub(record.unasked),
+    }
+}
+
+fn text(record: &Verified<ClusterRecord>) -> String {
+    let has = |members: &[Member], member: &Member| members.iter().any(|other| other.id == member.id);
+    let mut rows = vec![row!["NAME", "STANDING", "PUBLIC KEY"]];
+    for member in &record.members {
+        let standing = if has(&record.next, member) { "in force" } else { "leaves" };
+        rows.push(row![member.name, standing, member.public_key]);
+    }
+    let joins = record.next.iter().filter(|member| !has(&record.members, member));
+    rows.extend(joins.map(|member| row![member.name, "joins", member.public_key]));
+    rows.extend(record.standby.iter().map(|member| row![member.name, "on standby", member.public_key]));
+    let mut text = table(&rows);
+    for verdict in &record.verdicts {
+        let name = name_of(record, &verdict.key).unwrap_or_else(|| verdict.key.to_string());
+        let then = if verdict.removed { "taken out for it" } else { "left to the owners" };
+        text += &format!("{name} was convicted at #{}, {then}: evidence {}\n", verdict.height, verdict.evidence);
+    }
+    text += &owners_text(record);
+    let left = record.cap.saturating_sub(record.unasked);
+    text + &format!("{left} more may be expelled without the owners · at #{}, {}\n", record.height(), record.trust())
+}
+
+fn owners_text(record: &ClusterRecord) -> String {
+    if record.owners.is_empty() {
+        return "nobody owns this cluster: members leave by evidence alone\n".into();
+    }
+    let keys: String = record.owners.iter().map(|owner| format!("  {owner}\n")).collect();
+    format!("{} of {} owners must sign a change:\n{keys}", record.threshold, record.owners.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_leave_after_the_last_block_of_an_epoch() {
+        let mut genesis = Genesis::new("test", Vec::new(), Default::default());
+        genesis.governance.epoch_blocks = 16;
+        for (decided, last) in [(1, 15), (14, 15), (15, 31), (16, 31), (30, 31), (31, 47)] {
+            assert_eq!(last_height(&genesis, decided), last, "decided at {decided}");
+        }
+    }
+}

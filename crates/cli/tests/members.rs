@@ -1,0 +1,190 @@
+//! Members of a cluster of real processes: convicted by anybody's complaint, removed and pardoned by the owners.
+#![allow(missing_docs)]
+
+mod common;
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use pleach_node::config::read_key;
+use pleach_types::vote::Proposal;
+use pleach_types::{Ballot, Encode as _, Evidence, Genesis, Hash, ProofFile, Round, SecretKey, Vote};
+use serde_json::Value;
+
+use common::{Folder, Process, Ran, base_port, eventually, pleach, run};
+
+/// How long a step may take on a busy machine.
+const WAIT: Duration = Duration::from_secs(60);
+
+/// A cluster of which two of three owners decide.
+struct Cluster {
+    folder: Folder,
+    genesis: Genesis,
+    _nodes: Vec<Process>,
+}
+
+impl Cluster {
+    fn start() -> Self {
+        let folder = Folder::new();
+        let owners: Vec<_> = ["a.key", "b.key", "c.key"].map(|name| new_key(&folder, name)).into();
+        new_key(&folder, "stranger.key");
+        let port = base_port(4).to_string();
+        let mut args = vec!["init", "--out", "net", "--base-port", &port, "--threshold", "2"];
+        args.extend(owners.iter().flat_map(|owner| ["--owner", owner]));
+        run(&folder, &args).succeeds();
+        let genesis = std::fs::read(folder.join("net/genesis.json")).expect("a file");
+        let start = |name: &str| {
+            let log = std::fs::File::create(folder.join(&format!("{name}.log"))).expect("a log");
+            let mut command = pleach(&folder);
+            let config = format!("net/{name}/pleach.toml");
+            command.args(["start", "--config", &config, "--exit-with-parent"]).stdin(Stdio::piped());
+            Process(command.stdout(Stdio::null()).stderr(log).spawn().expect("a node"))
+        };
+        let nodes = ["node-1", "node-2", "node-3", "node-4"].map(start).into();
+        let cluster = Self { genesis: serde_json::from_slice(&genesis).expect("a genesis"), folder, _nodes: nodes };
+        eventually(WAIT, || cluster.run(&["status"]));
+        cluster
+    }
+
+    fn run(&self, args: &[&str]) -> Ran {
+        run(&self.folder, &[args, &["--profile", "net/profile.toml", "--timeout", "60s"]].concat())
+    }
+
+    /// A file with evidence that the holder of a key has voted twice in a view.
+    fn accuse(&self, file: &str, key: &SecretKey, view: u64) {
+        let (genesis, round) = (self.genesis.digest(), Round { epoch: 0, view });
+        let vote = |n| {
+            let proposal = Proposal { parent_view: 6, block: Hash([n; 32]) };
+            Vote::sign(Ballot::Notarize(proposal), &genesis, round, key)
+        };
+        let evidence = Evidence::of_votes(genesis, key.public(), round, vote(1), vote(2));
+        let file_of = ProofFile { evidence: vec![evidence], ..ProofFile::new(self.genesis.clone()) };
+        std::fs::write(self.folder.join(file), file_of.encode()).expect("a file");
+    }
+
+    fn key(&self, node: &str) -> SecretKey {
+        read_key(&self.folder.join(&format!("net/{node}/node.key"))).expect("a key")
+    }
+
+    fn list(&self) -> Value {
+        self.run(&["member", "list", "-o", "json"]).succeeds().json("pleach.member-list/1")
+    }
+}
+
+fn new_key(folder: &Folder, name: &str) -> String {
+    run(folder, &["key", "new", name]).succeeds();
+    read_key(&folder.join(name)).expect("a key").public().to_string()
+}
+
+fn names(list: &Value, which: &str) -> Vec<String> {
+    let all = list[which].as_array().expect("a list");
+    let mut names: Vec<_> = all.iter().map(|member| member["name"].as_str().expect("a name").to_owned()).collect();
+    names.sort();
+    names
+}
+
+/// One cluster for all of it: starting one takes longer than everything that is done to it.
+#[test]
+fn members_are_convicted_by_evidence_and_removed_by_the_owners() {
+    let cluster = Cluster::start();
+    the_record_is_listed(&cluster);
+    too_few_owners_and_bad_names_are_refused(&cluster);
+    bad_files_convict_nobody(&cluster);
+    a_member_is_expelled_by_a_complaint(&cluster);
+    a_second_one_stays_until_the_owners_decide(&cluster);
+}
+
+fn the_record_is_listed(cluster: &Cluster) {
+    let list = cluster.list();
+    let all = ["node-1", "node-2", "node-3", "node-4"];
+    assert_eq!(
+        (names(&list, "members"), names(&list, "next")),
+        (all.map(String::from).into(), all.map(String::from).into())
+    );
+    assert_eq!((&list["threshold"], &list["changes"], &list["expulsions_left"]), (&2.into(), &0.into(), &1.into()));
+    assert_eq!(list["owners"].as_array().map(Vec::len), Some(3));
+    assert_eq!(list["trust"], "certified");
+    let words = cluster.run(&["member", "list"]);
+    for says in ["node-3", "in force", "2 of 3 owners must sign", "1 more may be expelled without the owners"] {
+        assert!(words.succeeds().stdout.contains(says), "no {says:?} in {}", words.stdout);
+    }
+}
+
+fn too_few_owners_and_bad_names_are_refused(cluster: &Cluster) {
+    let remove = |args: &[&str]| cluster.run(&[&["member", "remove"], args].concat());
+    remove(&["node-3"]).fails(2, &["--owner"]);
+    remove(&["node-3", "--owner", "a.key"])
+        .fails(4, &["2 of the 3 owners must sign", "1 sign this one", "nothing was sent"]);
+    remove(&["node-3", "--owner", "a.key", "--owner", "a.key"]).fails(4, &["1 sign this one"]);
+    remove(&["node-3", "--owner", "a.key", "--owner", "stranger.key"])
+        .fails(2, &["is not a key of one of the 3 owners"]);
+    remove(&["node-9", "--owner", "a.key", "--owner", "b.key"]).fails(2, &["\"node-9\"", "node-1"]);
+    remove(&["node-3", "--owner", "none.key"]).fails(8, &["none.key"]);
+    let pardon = cluster.run(&["member", "pardon", "node-1", "--owner", "a.key", "--owner", "b.key"]);
+    pardon.fails(2, &["nobody who is convicted is called \"node-1\""]);
+    assert_eq!(cluster.list()["changes"], 0, "nothing has changed");
+}
+
+fn bad_files_convict_nobody(cluster: &Cluster) {
+    cluster.run(&["complain", "none.pleach"]).fails(8, &["none.pleach", "check the path"]);
+    cluster.run(&["complain", "a.key"]).fails(8, &["a.key", "it is not a proof file"]);
+    cluster.run(&["get", ".root_rule", "--proof", "record.pleach"]).succeeds();
+    cluster.run(&["complain", "record.pleach"]).fails(2, &["record.pleach holds no evidence"]);
+    cluster.accuse("forged.pleach", &cluster.key("node-2"), 7);
+    let mut forged = std::fs::read(cluster.folder.join("forged.pleach")).expect("a file");
+    let last = forged.len() - 1;
+    forged[last] ^= 1;
+    std::fs::write(cluster.folder.join("forged.pleach"), forged).expect("a file");
+    cluster.run(&["complain", "forged.pleach"]).fails(5, &["convicts nobody", "do not rely on it"]);
+    cluster.accuse("stranger.pleach", &read_key(&cluster.folder.join("stranger.key")).expect("a key"), 7);
+    cluster.run(&["complain", "stranger.pleach"]).fails(5, &["which is none of the members"]);
+    assert_eq!(cluster.list()["verdicts"].as_array().map(Vec::len), Some(0));
+}
+
+fn a_member_is_expelled_by_a_complaint(cluster: &Cluster) {
+    cluster.accuse("node-2.pleach", &cluster.key("node-2"), 7);
+    let convicted = cluster.run(&["complain", "node-2.pleach", "-o", "json"]);
+    let document = convicted.succeeds().json("pleach.complaint/1");
+    let complaint = &document["complaints"][0];
+    assert_eq!((&complaint["outcome"], &complaint["member"]), (&"expelled".into(), &"node-2".into()), "{document}");
+    assert_eq!(complaint["sent"], true);
+    let message = complaint["message"].as_str().expect("words");
+    assert!(message.contains("node-2 leaves at the end of the epoch, after height 1023"), "{message}");
+    let list = cluster.list();
+    assert_eq!(names(&list, "next"), ["node-1", "node-3", "node-4"]);
+    assert_eq!((&list["verdicts"][0]["removed"], &list["expulsions_left"]), (&true.into(), &0.into()));
+    // The same evidence, and other evidence against the same member.
+    cluster.accuse("again.pleach", &cluster.key("node-2"), 8);
+    for file in ["node-2.pleach", "again.pleach"] {
+        let again = cluster.run(&["complain", file, "-o", "json"]);
+        assert_eq!(again.code, Some(4), "{}", again.stderr);
+        let document = again.json("pleach.complaint/1");
+        assert_eq!(document["complaints"][0]["reason"], "ALREADY_CONVICTED", "{document}");
+    }
+    let words = cluster.run(&["complain", "again.pleach"]);
+    assert!(
+        words.stdout.contains("convicted before, at #") && words.stdout.contains("nothing was sent"),
+        "{}",
+        words.stdout
+    );
+}
+
+fn a_second_one_stays_until_the_owners_decide(cluster: &Cluster) {
+    cluster.accuse("node-3.pleach", &cluster.key("node-3"), 7);
+    let convicted = cluster.run(&["complain", "node-3.pleach"]);
+    let says = "node-3 stays until the owners decide (pleach member remove node-3 --owner KEYFILE)";
+    assert!(convicted.succeeds().stdout.contains(says), "{}", convicted.stdout);
+    let sign = ["--owner", "a.key", "--owner", "c.key"];
+    let removed = cluster.run(&[&["member", "remove", "node-3"][..], &sign].concat());
+    assert!(removed.succeeds().stdout.contains("node-3 leaves at the end of the epoch"), "{}", removed.stdout);
+    let list = cluster.list();
+    assert_eq!((names(&list, "next"), &list["changes"]), (vec!["node-1".into(), "node-4".into()], &1.into()));
+    cluster.run(&[&["member", "remove", "node-3"][..], &sign].concat()).fails(2, &["node-3", "node-1"]);
+    let pardoned = cluster.run(&[&["member", "pardon", "node-3", "-o", "json"][..], &sign].concat());
+    let document = pardoned.succeeds().json("pleach.member-change/1");
+    assert_eq!((&document["member"], &document["receipt"]["verdict"]), (&"node-3".into(), &"applied".into()));
+    let list = cluster.list();
+    assert_eq!((&list["changes"], list["verdicts"].as_array().map(Vec::len)), (&2.into(), Some(1)));
+    let words = cluster.run(&["member", "list"]);
+    assert!(words.succeeds().stdout.contains("leaves"), "{}", words.stdout);
+}
