@@ -131,3 +131,44 @@ impl Inner {
         self.config.submit_to.unwrap_or_else(|| self.enough()).max(1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use pleach_types::{Member, SecretKey};
+
+    use super::*;
+
+    fn set(first: u8) -> Committee {
+        let mut keys: Vec<_> = (first..first + 4).map(|n| SecretKey::from_seed([n; 32]).public()).collect();
+        keys.sort_unstable();
+        let members = keys.into_iter().enumerate().map(|(n, key)| Member::new(format!("n{n}"), key)).collect();
+        Committee::new(members).expect("a set")
+    }
+
+    /// Of each set one member may be faulty, and both may say the same.
+    #[test]
+    fn signatures_count_within_one_set_alone() {
+        let (first, later) = (set(1), set(11));
+        let mut genesis = Genesis::new("test", first.members().to_vec(), BTreeMap::new());
+        genesis.governance.epoch_blocks = 16;
+        let anchor = TrustAnchor::of(&genesis).expect("a genesis").with(3, later.clone());
+        let trusted = Trusted { anchor, steps: Vec::new() };
+        let signers = |sets: &[(&Committee, usize)]| {
+            sets.iter().flat_map(|(set, count)| set.keys().take(*count).collect::<Vec<_>>()).collect()
+        };
+        let one_of_each: BTreeSet<_> = signers(&[(&first, 1), (&later, 1)]);
+        for height in [1, 47, 48, 100] {
+            assert_eq!(trusted.vouching(height, &one_of_each), None, "height {height}");
+            assert_eq!(
+                trusted.vouching(height, &signers(&[(&later, 2)])),
+                Some(2),
+                "later members serve old heights too"
+            );
+        }
+        let early = signers(&[(&first, 2), (&later, 1)]);
+        assert_eq!(trusted.vouching(47, &early), Some(2));
+        assert_eq!(trusted.vouching(48, &early), None, "they have nothing to say any more");
+    }
+}

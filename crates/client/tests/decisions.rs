@@ -1,0 +1,70 @@
+//! Requests of the system on their way to a proven end, through nodes that refuse, lose and lie.
+#![allow(missing_docs)]
+
+mod support;
+
+use std::time::Duration;
+
+use pleach_client::{Config, Error, ErrorKind};
+use pleach_types::evidence::SignedResult;
+use pleach_types::{BlockResult, Evidence, Hash, SystemRequest};
+use support::*;
+
+fn patient() -> Config {
+    Config { call_timeout: Duration::from_secs(5), ..Config::default() }
+}
+
+/// Evidence that a member has signed two results of one height.
+fn complaint(cluster: &Cluster) -> SystemRequest {
+    let chain = cluster.chain();
+    let (genesis, liar) = (chain.digest, &chain.keys[3]);
+    let of = |n| {
+        let result = BlockResult { root: Hash([n; 32]), ..*chain.tip().state.result() };
+        SignedResult::sign(result, &genesis, liar)
+    };
+    SystemRequest::complain(Evidence::of_results(genesis, liar.public(), of(1), of(2)), None)
+}
+
+#[test]
+fn a_complaint_is_decided_whoever_loses_it_or_is_away() {
+    for seed in 0..3 {
+        let cluster = Cluster::new(4, 64);
+        cluster.set(0, Manner::drops(1));
+        cluster.set(1, Manner { dead: true, ..Manner::default() });
+        let client = cluster.connect_with(seed, patient()).unwrap();
+        let receipt = cluster.time.run(client.decide(&complaint(&cluster))).unwrap();
+        assert_eq!(receipt.refusal(), None);
+        assert_eq!(receipt.outputs()[0].events[0].topic, "pleach/expelled");
+        cluster.chain().append(Vec::new());
+        let record = cluster.time.run(client.cluster()).unwrap();
+        assert_eq!((record.verdicts.len(), record.next.len()), (1, 3));
+    }
+}
+
+#[test]
+fn as_many_refusals_as_one_correct_node_needs_end_it() {
+    let cluster = Cluster::new(4, 64);
+    let refuses = || Manner::refuses(u32::MAX, problem("NOT_A_MEMBER", false));
+    cluster.set(0, refuses());
+    let client = cluster.connect_with(1, patient()).unwrap();
+    let decided = cluster.time.run(client.decide(&complaint(&cluster)));
+    assert!(decided.is_ok(), "one liar ends nothing: {decided:?}");
+    (0..4).for_each(|node| cluster.set(node, refuses()));
+    let error = cluster.time.run(client.decide(&complaint(&cluster))).unwrap_err();
+    assert!(matches!(error, Error::Rejected { nodes: 2, .. }), "{error}");
+    assert_eq!((error.code(), error.kind()), ("NOT_A_MEMBER", ErrorKind::Refused));
+}
+
+#[test]
+fn what_nobody_decides_is_not_known() {
+    let cluster = Cluster::new(4, 64);
+    let client = cluster.connect_with(1, patient()).unwrap();
+    cluster.chain().frozen = true;
+    let request = complaint(&cluster);
+    let error = cluster.time.run(client.decide(&request)).unwrap_err();
+    assert!(matches!(error, Error::Undecided { .. }), "{error}");
+    assert_eq!((error.pending(), error.kind()), (Some(request.identity()), ErrorKind::Unknown));
+    (0..4).for_each(|node| cluster.set(node, Manner { dead: true, ..Manner::default() }));
+    let error = cluster.time.run(client.decide(&request)).unwrap_err();
+    assert!(matches!(error, Error::Unreachable(_)), "{error}");
+}
