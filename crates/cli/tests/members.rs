@@ -7,8 +7,11 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use pleach_node::config::read_key;
+use pleach_types::evidence::SignedResult;
 use pleach_types::vote::Proposal;
-use pleach_types::{Ballot, Encode as _, Evidence, Genesis, Hash, ProofFile, Round, SecretKey, Vote};
+use pleach_types::{
+    Ballot, BlockResult, Decode as _, Encode as _, Evidence, Genesis, Hash, ProofFile, Round, SecretKey, Vote,
+};
 use serde_json::Value;
 
 use common::{Folder, Process, Ran, base_port, eventually, pleach, run};
@@ -29,7 +32,7 @@ impl Cluster {
         let owners: Vec<_> = ["a.key", "b.key", "c.key"].map(|name| new_key(&folder, name)).into();
         new_key(&folder, "stranger.key");
         let port = base_port(4).to_string();
-        let mut args = vec!["init", "--out", "net", "--base-port", &port, "--threshold", "2"];
+        let mut args = vec!["init", "--out", "net", "--base-port", &port, "--threshold", "2", "--history", "8"];
         args.extend(owners.iter().flat_map(|owner| ["--owner", owner]));
         run(&folder, &args).succeeds();
         let genesis = std::fs::read(folder.join("net/genesis.json")).expect("a file");
@@ -92,6 +95,7 @@ fn members_are_convicted_by_evidence_and_removed_by_the_owners() {
     bad_files_convict_nobody(&cluster);
     a_member_is_expelled_by_a_complaint(&cluster);
     a_second_one_stays_until_the_owners_decide(&cluster);
+    what_is_too_old_is_named(&cluster);
 }
 
 fn the_record_is_listed(cluster: &Cluster) {
@@ -187,4 +191,26 @@ fn a_second_one_stays_until_the_owners_decide(cluster: &Cluster) {
     assert_eq!((&list["changes"], list["verdicts"].as_array().map(Vec::len)), (&2.into(), Some(1)));
     let words = cluster.run(&["member", "list"]);
     assert!(words.succeeds().stdout.contains("leaves"), "{}", words.stdout);
+}
+
+/// A false result of a height that the cluster has forgotten: the file proves it, and the cluster cannot judge it.
+fn what_is_too_old_is_named(cluster: &Cluster) {
+    cluster.run(&["get", ".root_rule", "--proof", "early.pleach"]).succeeds();
+    let record = std::fs::read(cluster.folder.join("early.pleach")).expect("a file");
+    let mut file = ProofFile::decode(&record).expect("a proof file");
+    let key = cluster.key("node-4");
+    let carries = &file.head.as_ref().expect("a head").headers[0];
+    let lie = BlockResult { root: Hash([9; 32]), ..carries.result };
+    let stated = SignedResult::sign(lie, &cluster.genesis.digest(), &key);
+    file.evidence = vec![Evidence::of_result(cluster.genesis.digest(), key.public(), stated)];
+    std::fs::write(cluster.folder.join("old.pleach"), file.encode()).expect("a file");
+    for name in ["d0", "d1", "d2", "d3", "d4", "d5", "d6", "d7"] {
+        cluster.run(&["domain", "create", name, "--open"]).succeeds();
+    }
+    let refused = cluster.run(&["complain", "old.pleach", "-o", "json"]);
+    assert_eq!(refused.code, Some(4), "{}{}", refused.stdout, refused.stderr);
+    let document = refused.json("pleach.complaint/1");
+    let complaint = &document["complaints"][0];
+    assert_eq!((&complaint["outcome"], &complaint["reason"]), (&"refused".into(), &"NOT_PROVEN".into()), "{document}");
+    assert!(complaint["message"].as_str().is_some_and(|words| words.contains("too old")), "{document}");
 }

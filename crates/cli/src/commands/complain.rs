@@ -84,7 +84,9 @@ async fn complain(client: &Client, conviction: &Conviction) -> Result<ComplaintV
                 wait_until_read(client, receipt.height).await;
                 decided(client.genesis(), conviction, &receipt)
             }
-            Err(Error::Rejected { problem, .. }) => rejected(client.genesis(), conviction, *problem),
+            Err(Error::Rejected { problem, .. }) => {
+                rejected(client.genesis().history, record.height(), conviction, *problem)
+            }
             Err(e) => return Err(e.into()),
         },
     };
@@ -135,14 +137,13 @@ fn reason_of(refusal: &pleach_types::Refusal) -> String {
     }
 }
 
-/// What f + 1 nodes say that take no complaint which would be refused.
-fn rejected(genesis: &Genesis, conviction: &Conviction, problem: Problem) -> Outcome {
+/// What f + 1 nodes say that take no complaint which would be refused, `newest` being a height that they have come to.
+fn rejected(window: u64, newest: Height, conviction: &Conviction, problem: Problem) -> Outcome {
     let Problem { code, detail, .. } = problem;
     let message = match (code.as_str(), conviction.evidence.needs()) {
-        ("NOT_PROVEN", Some(height)) => format!(
-            "too old: the cluster remembers what its last {} heights came to, and {height} is none of them. It can \
-             convict nobody of this any more; to people the file proves it as before",
-            genesis.history
+        ("NOT_PROVEN", Some(height)) if height.saturating_add(window) <= newest => format!(
+            "too old: the cluster remembers what its last {window} heights came to, it has come to {newest}, and this is \
+             about height {height}. It can convict nobody of it any more; to people the file proves it as before"
         ),
         ("NOT_A_MEMBER", _) => "it is no member any more: there is nobody to convict".into(),
         ("ALREADY_CONVICTED", _) => "the member was convicted before".into(),
