@@ -1,4 +1,4 @@
-//! `pleach members`: who the cluster is, by its genesis.
+//! `pleach members`: the newest members that a node can show, and where they listen.
 
 use pleach_types::api::MemberView;
 use serde::Serialize;
@@ -19,7 +19,7 @@ struct Document {
 /// Prints the members.
 pub fn run(global: &Global, output: Output) -> Result<Ending, CliError> {
     let mut members = with_cluster(global, |client| async move { Ok(client.members().await?) })?;
-    // Genesis orders them by key; people look for names.
+    // They are ordered by key; people look for names.
     members.members.sort_by(|a, b| a.name.cmp(&b.name));
     let (faults_tolerated, quorum) = (members.faults_tolerated, members.quorum);
     let document = Document { members: members.members, faults_tolerated, quorum };
