@@ -23,7 +23,7 @@ use tracing::{error, info, warn};
 
 use crate::lock;
 
-/// Steps that are handed out at a time. Each has two headers and a list of members at most, about 50 kB.
+/// Steps that are handed out with the offer of a state, which is one message.
 pub(crate) const STEPS_TOLD: usize = 8;
 
 #[derive(Debug)]
@@ -83,9 +83,9 @@ impl Members {
         ((state.height() + 1) / self.epoch_blocks == epoch).then(|| state.committee().clone())
     }
 
-    /// The steps from epochs from this one on, the oldest first, at most [`STEPS_TOLD`].
-    pub(crate) fn steps(&self, after: u64) -> Vec<Bytes> {
-        lock(&self.trust).steps.range(after..).take(STEPS_TOLD).map(|(_, step)| step.clone()).collect()
+    /// The steps from epochs from this one on, the oldest first, at most so many.
+    pub(crate) fn steps(&self, after: u64, most: usize) -> Vec<Bytes> {
+        lock(&self.trust).steps.range(after..).take(most).map(|(_, step)| step.clone()).collect()
     }
 
     /// All steps, to be stored with a state.

@@ -10,7 +10,7 @@ use pleach_types::api::{
     Problem, ReceiptProof, ReceiptReply, ReceiptView, RecordView, RequestState, SignedResultView, Status, Storage,
     Value,
 };
-use pleach_types::limits::{READ_KEYS_MAX, REPLY_VALUES_MAX};
+use pleach_types::limits::{READ_KEYS_MAX, REPLY_VALUES_MAX, SUCCESSION_STEPS_MAX};
 use pleach_types::{Encode, Height, Identity, Key, SystemRefusal, Unacceptable, Void};
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
@@ -271,11 +271,11 @@ impl Node {
         }
     }
 
-    /// The steps from one set of members to the next, from the epoch `after` on, encoded, the oldest first; some, if there are
-    /// many.
+    /// How the members changed: encoded steps whose certificate is of epoch `after` or a later one, by epoch, at most
+    /// [`SUCCESSION_STEPS_MAX`] of them.
     #[must_use]
     pub fn steps(&self, after: u64) -> Vec<Bytes> {
-        self.members.steps(after)
+        self.members.steps(after, SUCCESSION_STEPS_MAX)
     }
 
     /// Who the cluster is. `http` tells where a member's HTTP port is, by name.
@@ -557,15 +557,5 @@ fn view(entry: &Final) -> BlockView {
         refused,
         void,
         root: entry.result.root,
-    }
-}
-
-impl Node {
-    /// How the members changed: encoded steps whose certificate is of epoch `after` or a later one, by epoch, at most
-    /// [`pleach_types::limits::SUCCESSION_STEPS_MAX`] of them.
-    #[must_use]
-    pub fn steps(&self, after: u64) -> Vec<Bytes> {
-        let _ = after;
-        Vec::new()
     }
 }

@@ -188,7 +188,9 @@ fn a_member_that_was_put_back_votes_again() {
 
 /// A vote to notarize another block in the place of the one in `vote`, signed with the key of the member.
 fn contradiction(genesis: &Genesis, vote: &Bytes, key: &SecretKey) -> Bytes {
-    let EngineVote::Notarize(mut of) = EngineVote::<Scheme, Digest>::decode(vote.clone()).expect("a vote") else {
+    let (epoch, vote) = commonware_p2p::utils::mux::parse(vote.clone().into()).expect("an epoch and a vote");
+    assert_eq!(epoch, 0);
+    let EngineVote::Notarize(mut of) = EngineVote::<Scheme, Digest>::decode(vote).expect("a vote") else {
         panic!("a vote to notarize");
     };
     of.proposal.payload = Digest::from([9; 32]);
@@ -198,7 +200,8 @@ fn contradiction(genesis: &Genesis, vote: &Bytes, key: &SecretKey) -> Bytes {
     let signature = commonware_cryptography::ed25519::Signature::decode(Bytes::copy_from_slice(&signed.signature.0))
         .expect("64 bytes");
     of.attestation.signature = signature.into();
-    EngineVote::Notarize(of).encode()
+    // Behind the number of its epoch.
+    [&[0], &EngineVote::Notarize(of).encode()[..]].concat().into()
 }
 
 /// A member that notarizes two blocks of one view: each of the others tells its application, with evidence that convicts it and

@@ -247,17 +247,17 @@ impl Cluster {
         format!("node{member}-{}-", self.lives[member])
     }
 
-    /// Bytes of the files of a member that is down and in its first epoch, one figure for each of [`partitions`] in that
-    /// order, and those of its store.
+    /// Bytes of the files of a member that is down, one figure for each of the [`partitions`] of all epochs so far, in that
+    /// order, and those of its store. What is gone takes none.
     ///
     /// # Panics
-    /// If one of them is not there, or the member runs: it has them open.
+    /// If the member runs: it has them open.
     pub async fn bytes_on_disk(&self, member: usize) -> (Vec<u64>, u64) {
-        let partitions = partitions(0..=0);
+        let partitions = partitions(0..=self.ledger.height() / u64::from(self.genesis.governance.epoch_blocks) + 1);
         let mut bytes = vec![0; partitions.len()];
         for (name, bytes) in partitions.iter().zip(&mut bytes) {
             let partition = format!("{}{name}", self.storage_prefix(member));
-            let files = self.context.scan(&partition).await.unwrap_or_else(|e| panic!("{partition}: {e}"));
+            let files = self.context.scan(&partition).await.unwrap_or_default();
             for file in files {
                 let (_, length) = self.context.open(&partition, &file).await.expect("a file that was just listed");
                 *bytes += length;

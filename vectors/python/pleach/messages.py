@@ -9,6 +9,7 @@ from .codec import KEY_BYTES_MAX, VALUE_BYTES_MAX, Reader, malformed
 
 PART_BYTES_MAX = 262_144
 OFFER_BYTES_MAX = 65_536
+STEPS_MAX, STEP_BYTES_MAX = 8, 72 << 10
 ITEM_BYTES_MAX = 8_388_608
 CHUNK_RECORDS_MAX = 65_536
 REQUESTS_MAX = 4_096
@@ -46,11 +47,12 @@ def read_message(reader: Reader) -> dict[str, Any]:
     if kind == 0:
         return {"kind": "request", "request": reader.take(reader.left()).hex()}
     if kind == 1:
-        return {"kind": "ask_offer"}
+        return {"kind": "ask_offer", "since": reader.u64()}
     if kind == 2:
         return {"kind": "ask_part", "height": reader.u64(), "item": read_item(reader), "offset": reader.u32()}
     if kind == 3:
-        return {"kind": "offer", "proof": reader.byte_string(OFFER_BYTES_MAX).hex()}
+        steps = reader.sequence(STEPS_MAX, lambda: reader.byte_string(STEP_BYTES_MAX).hex())
+        return {"kind": "offer", "steps": steps, "proof": reader.byte_string(OFFER_BYTES_MAX).hex()}
     if kind == 4:
         return {
             "kind": "part",

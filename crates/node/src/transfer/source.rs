@@ -14,6 +14,7 @@ use super::plan::{groups, oldest};
 use super::wire::{Answer, Ask, Chunk, Item, part_bytes};
 use crate::core::Node;
 use crate::lock;
+use crate::members::STEPS_TOLD;
 
 /// Questions that wait, of one member: twice as many as it asks at a time. What is lost is asked again.
 const ASKS_MAX: usize = 64;
@@ -104,7 +105,7 @@ impl Node {
         let part_bytes = part_bytes(self.genesis.limits.request_bytes as usize);
         match *ask {
             Ask::Offer { since } => {
-                let steps = self.members.steps(since);
+                let steps = self.members.steps(since, STEPS_TOLD);
                 self.offer().map(|proof| Answer::Offer { steps, proof: proof.encode().into() })
             }
             Ask::Part { height, item, offset } => Some(match self.content(from, height, item) {

@@ -5,7 +5,7 @@ use pleach_tree::{Path, Prefix};
 use pleach_types::codec::{self, DecodeError, Reader};
 use pleach_types::limits::{
     ABORT_BYTES_MAX, BLOCK_REQUESTS_MAX, CALLS_SERVED_MAX, EVENT_BYTES_MAX, EVENTS_MAX, KEY_BYTES_MAX, LENGTH_BYTES,
-    MODULE_BYTES_MAX, OUTPUT_BYTES_MAX, REQUEST_BYTES_MAX, TOUCHED_MAX, VALUE_BYTES_MAX,
+    MODULE_BYTES_MAX, OUTPUT_BYTES_MAX, REQUEST_BYTES_MAX, STEP_BYTES_MAX, TOUCHED_MAX, VALUE_BYTES_MAX,
 };
 use pleach_types::{Decode, Encode, Hash, Height, Key, Limits};
 
@@ -33,8 +33,6 @@ const CALL_OVERHEAD: usize = 2 * LENGTH_BYTES;
 const USED_CODE_BYTES: usize = HASH_BYTES + LENGTH_BYTES;
 /// Bytes of an offer, at most: a header and a certificate.
 const OFFER_BYTES_MAX: usize = 64 << 10;
-/// Bytes of a step to other members, at most: a list of members, a header and a certificate.
-const STEP_BYTES_MAX: usize = 128 << 10;
 /// Records of a chunk, at most.
 const CHUNK_RECORDS_MAX: usize = 1 << 16;
 /// Bytes of a message beside the part that it brings, at most.
