@@ -18,7 +18,7 @@ use pleach_types::succession::Step;
 use pleach_types::{
     Certificate, Committee, Decode as _, Encode as _, Genesis, Header, Height, Member, PartitionMap, PublicKey,
 };
-use pleach_verify::{Misbehaviour, TrustAnchor};
+use pleach_verify::{FalseStatement, Misbehaviour, StepError, TrustAnchor};
 use tracing::{error, info, warn};
 
 use crate::lock;
@@ -100,7 +100,11 @@ impl Members {
     pub(crate) fn follow(&self, steps: &[Bytes]) -> Result<(), Misbehaviour> {
         let mut trust = lock(&self.trust);
         for step in steps.iter().take(STEPS_TOLD) {
-            let next = trust.anchor.follow(step)?;
+            let next = match trust.anchor.follow(step) {
+                // Several are asked at a time, and another one was quicker.
+                Err(why) if matches!(*why.statement, FalseStatement::Step(StepError::Earlier { .. })) => continue,
+                next => next?,
+            };
             let epoch = next.since().saturating_sub(1);
             // Nothing is gained by one that changes nothing, and a liar could hand out one for each epoch.
             if next.since() > trust.anchor.since() {
@@ -161,5 +165,70 @@ impl Members {
         let now = self.committee();
         let places = self.map.keepers_of(path).iter().filter_map(|place| self.first.get(usize::from(*place)));
         places.filter_map(|then| now.members().iter().find(|member| member.id == then.id)).cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pleach_types::vote::{Ballot, Proposal, Round};
+    use pleach_types::{Block, BlockResult, Context, Governance, Hash, SecretKey};
+
+    use super::*;
+
+    fn secret(n: u8) -> SecretKey {
+        SecretKey::from_seed([n; 32])
+    }
+
+    fn genesis() -> Genesis {
+        let mut members: Vec<_> = (1..=4).map(|n| Member::new(format!("node-{n}"), secret(n).public())).collect();
+        members.sort_by_key(|member| member.public_key);
+        let governance = Governance { epoch_blocks: 16, ..Governance::default() };
+        Genesis { governance, ..Genesis::new("members", members, BTreeMap::new()) }
+    }
+
+    /// The step from all four to the first three, in the order of their keys, at the end of an epoch.
+    fn step(genesis: &Genesis, epoch: u64, signers: u8) -> Bytes {
+        let all = genesis.committee().unwrap();
+        let others = Committee::new(all.members()[..3].to_vec()).unwrap();
+        let height = epoch * 16 + 15;
+        let result =
+            BlockResult { height: height - 1, members: all.digest(), next: others.digest(), ..BlockResult::default() };
+        let context =
+            Context { epoch, view: 9, parent_view: 8, leader: all.members()[0].public_key, parent: Hash::default() };
+        let header = Block::new(context, height, result, Vec::new()).header;
+        let proposal = Proposal { parent_view: 8, block: header.digest() };
+        let message = Ballot::Finalize(proposal).signed_bytes(&genesis.digest(), Round { epoch, view: 9 });
+        let secret_of = |key: &PublicKey| (1..=4).map(secret).find(|secret| secret.public() == *key).unwrap();
+        let certificate = Certificate {
+            epoch,
+            view: 9,
+            parent_view: 8,
+            block: header.digest(),
+            signers: (0..signers).collect(),
+            signatures: all.keys().take(signers.into()).map(|key| secret_of(&key).sign_bytes(&message)).collect(),
+        };
+        let proof = ResultProof { headers: vec![header], certificate };
+        Step { members: others.members().to_vec(), proof }.encode().into()
+    }
+
+    #[test]
+    fn steps_of_others_are_followed_and_those_that_are_known_do_no_harm() {
+        let genesis = genesis();
+        let members = Members::new(&genesis, &State::genesis(genesis.clone()).unwrap(), BTreeMap::new());
+        assert!(members.follow(&[step(&genesis, 2, 2)]).is_err(), "too few have signed");
+        assert_eq!((members.since(), members.committee().members().len()), (0, 4));
+        let good = step(&genesis, 2, 3);
+        for _ in 0..2 {
+            members.follow(std::slice::from_ref(&good)).unwrap_or_else(|why| panic!("its {why}"));
+            assert_eq!((members.since(), members.committee().members().len()), (3, 3));
+        }
+        assert_eq!(members.steps(0, 9), std::slice::from_ref(&good));
+        assert_eq!(members.steps(3, 9), Vec::<Bytes>::new());
+        // Started again, with what the store has kept.
+        let state = State::genesis(genesis.clone()).unwrap();
+        let again = Members::new(&genesis, &state, BTreeMap::from([(2, good)]));
+        assert_eq!(again.anchor(), members.anchor());
+        let gone = genesis.committee().unwrap().members()[3].public_key;
+        assert!(!again.others(&secret(9).public()).contains(&gone));
     }
 }

@@ -178,6 +178,8 @@ pub(crate) struct Entrance {
 #[derive(Default)]
 struct Entered {
     epoch: Signal,
+    /// The last epoch whose members were made known to the network, which takes each once.
+    tracked: Mutex<Option<u64>>,
     /// Where the engine of that epoch begins, where that is known already.
     root: Mutex<Option<(u64, Root)>>,
 }
@@ -191,7 +193,9 @@ impl Entrance {
     pub(crate) fn enter(&self, epoch: u64, members: &Committee, root: Option<Root>) {
         self.schemes.enter(epoch, members);
         self.memory.enter(epoch, members.keys().collect());
-        (self.track.0)(epoch, members);
+        if self.entered.tracked.lock().unwrap_or_else(PoisonError::into_inner).replace(epoch) != Some(epoch) {
+            (self.track.0)(epoch, members);
+        }
         if let Some(root) = root {
             *self.root() = Some((epoch, root));
         }

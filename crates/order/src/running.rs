@@ -89,7 +89,11 @@ pub fn run(mut config: Config, app: Arc<dyn Application>) -> Result<Running, Ord
     let epoch = Lengths::new(config.settings.epoch_blocks).of(app.height() + 1);
     let unknown = || OrderError::Stopped(format!("the application does not know the members of epoch {epoch}"));
     let members = app.committee(epoch).ok_or_else(unknown)?;
-    config.check(&members)?;
+    config.check(&members).map_err(|why| match why {
+        // It has the state in which it was still a member, or one of later.
+        OrderError::NotAMember(member) if epoch > 0 => OrderError::Removed { member, epoch },
+        why => why,
+    })?;
     // The lock first: two processes with one configuration should be told about the folder.
     let member = format!("member {} of cluster {}", config.settings.secret.public(), config.settings.genesis_digest);
     let (lock, votes) = folder::lock(&config.data, &member, members.members().len() == 1)?;

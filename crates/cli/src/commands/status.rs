@@ -3,7 +3,6 @@
 use pleach_client::{Client, Failure};
 use pleach_types::Hash;
 use pleach_types::api::{Status, Voting};
-use pleach_types::committee::quorum;
 use serde::Serialize;
 
 use super::with_cluster;
@@ -36,7 +35,14 @@ struct NodeView {
 
 /// Asks every node that the profile names.
 pub fn run(global: &Global, output: Output) -> Result<Ending, CliError> {
-    let document = with_cluster(global, |client| async move { Ok(document(&client, client.statuses().await)) })?;
+    let document = with_cluster(global, |client| async move {
+        let statuses = client.statuses().await;
+        // Who the members are now: without an answer those of genesis, which is better than nothing to say.
+        if statuses.iter().any(Result::is_ok) {
+            let _ = client.members().await;
+        }
+        Ok(document(&client, statuses))
+    })?;
     output.data("pleach.status/1", &document, || text(&document))?;
     warn(output, &document);
     Ok(if document.healthy { Ending::Done } else { Ending::Unavailable })
@@ -72,12 +78,13 @@ fn document(client: &Client, statuses: Vec<Result<Status, Failure>>) -> Document
     let nodes: Vec<_> = statuses.into_iter().enumerate().map(view).collect();
     let working = nodes.iter().filter(|node| node.state == "ok").count();
     // Whoever asks fewer nodes than make a quorum is told about those.
-    let needed = quorum(genesis.members.len()).min(nodes.len());
+    let members = client.committee();
+    let needed = members.quorum().min(nodes.len());
     Document {
         cluster: genesis.name.clone(),
         genesis: client.genesis_digest(),
-        members: genesis.members.len(),
-        quorum: quorum(genesis.members.len()),
+        members: members.members().len(),
+        quorum: members.quorum(),
         healthy: working >= needed,
         nodes,
     }
