@@ -59,6 +59,9 @@ use crate::signal::Signal;
 
 /// Blocks before the end of an epoch from which on what arrives for the next one is kept.
 const NEXT_FROM: u64 = 16;
+/// Blocks of an epoch that are executed before the votes of the one before are removed: more than are executed and not
+/// acknowledged.
+const FORGET_AFTER: u64 = 64;
 /// Pause before a member that makes no progress asks for the last block of its epoch.
 const STANDSTILL: Duration = Duration::from_millis(500);
 
@@ -284,8 +287,6 @@ where
                 Ok(lanes) => next = lanes,
                 Err(error) => return error,
             }
-            // Its votes cannot be asked for any more: the guard forgets them, and the others have left the epoch long ago.
-            self.forget(epoch.checked_sub(1)).await;
         }
     }
 
@@ -301,8 +302,13 @@ where
         info!(epoch, members = scheme.members(), "taking part in the order");
         let mut engine = self.start(epoch, (*scheme).clone(), root, lanes);
         let (last, mut next, mut seen) = (self.entrance.lengths.last(epoch), None, 0);
+        // Its end is known on the disk by then, so a crash leads back behind it; and the others have left it.
+        let mut before = epoch.checked_sub(1).map(|before| (before, self.entrance.lengths.last(before) + FORGET_AFTER));
         loop {
             let tip = self.progress.tip.get();
+            if let Some((of, _)) = before.take_if(|(_, from)| self.progress.delivered.get() >= *from) {
+                self.forget(of).await;
+            }
             if next.is_none() && tip.saturating_add(NEXT_FROM) >= last {
                 next = Some(self.muxes.register(epoch + 1).await?);
             }
@@ -381,8 +387,7 @@ where
     }
 
     /// Removes the votes of an epoch that is over.
-    async fn forget(&self, epoch: Option<u64>) {
-        let Some(epoch) = epoch else { return };
+    async fn forget(&self, epoch: u64) {
         let partition = votes_partition(&self.settings.storage_prefix, epoch);
         match self.context.remove(&partition, None).await {
             Ok(()) | Err(commonware_runtime::Error::PartitionMissing(_)) => {}

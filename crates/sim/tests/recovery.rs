@@ -199,7 +199,7 @@ fn what_a_member_keeps_on_its_disk_is_bounded() {
             let (partitions, store) = cluster.bytes_on_disk(1).await;
             cluster.start(1).await;
             let log: u64 = partitions.iter().sum();
-            println!("height {goal}: log {log} bytes, store {store} bytes");
+            println!("height {goal}: log {log} bytes, store {store} bytes, by partition {partitions:?}");
             totals.push(log + store);
         }
         let (full, later) = (totals[1], &totals[2..]);
