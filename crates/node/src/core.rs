@@ -97,7 +97,7 @@ impl Node {
     /// A node that goes on where its store stopped. `disk` is made of the store in `resumed`.
     #[must_use]
     pub fn new(secret: SecretKey, executor: Arc<dyn Executor>, resumed: Resumed, disk: Disk) -> Self {
-        let Resumed { state, entries, steps, .. } = resumed;
+        let Resumed { state, entries, members, .. } = resumed;
         let genesis = state.cluster_genesis().clone();
         let keep = heights_kept(&genesis);
         // Whoever runs warm code does not pay for translating it, so that must not wait until a block runs it.
@@ -105,7 +105,6 @@ impl Node {
             executor.prepare(&genesis.limits, digest, code);
         }
         let (history, tip) = remembered(&state, entries, keep);
-        let members = Members::new(&genesis, &state, steps);
         let committee = members.committee();
         let pool = Mutex::new(Pool::new(&genesis.limits));
         let name = committee.member(&secret.public()).map_or_else(|| secret.public().short(), |m| m.name.clone());
@@ -519,15 +518,15 @@ impl Application for Node {
             return;
         }
         self.check_against_quorum(&block);
-        let (digest, header) = (block.digest(), block.header.clone());
+        let digest = block.digest();
         let Some(executed) = self.reach(&digest, &[block]) else {
             // A final block that does not extend the final chain: more members lie than the cluster can
             // bear, or this machine is broken. Going on could only spread it.
             panic!("final block {digest} does not extend the final chain");
         };
         self.chain.finalize(&executed);
-        let (height, step) = (executed.height(), self.members.step(&header, certificate.as_ref(), executed.state()));
-        self.members.enter(height, executed.state(), step.as_ref());
+        let step = self.members.step(&executed.header, certificate.as_ref(), executed.state());
+        self.members.enter(executed.state(), step.as_ref());
         let entry = Final::executed(&executed, certificate);
         self.disk.write(self.block_write(&executed, &entry, step));
         let identities: Vec<_> = executed.receipts().map(|receipt| receipt.identity).collect();

@@ -16,7 +16,7 @@ use pleach_tree::Path;
 use pleach_types::certificate::ResultProof;
 use pleach_types::succession::Step;
 use pleach_types::{
-    Certificate, Committee, Decode as _, Encode as _, Genesis, Header, Height, Member, PartitionMap, PublicKey,
+    Certificate, Committee, Decode as _, Encode as _, Genesis, Header, Member, PartitionMap, PublicKey,
 };
 use pleach_verify::{FalseStatement, Misbehaviour, StepError, TrustAnchor};
 use tracing::{error, info, warn};
@@ -43,7 +43,7 @@ struct Trust {
 }
 
 impl Members {
-    /// The members as a store's steps and the state that it holds say.
+    /// The members as a store's steps and the state that it holds say. Each step is checked, so this is done once at a start.
     ///
     /// # Panics
     /// If the genesis breaks a rule: a state was made of it.
@@ -57,10 +57,16 @@ impl Members {
                 Err(why) => error!(epoch, %why, "a stored step to other members does not follow"),
             }
         }
-        let epoch_blocks = u64::from(genesis.governance.epoch_blocks);
-        let anchor = anchor.with((state.height() + 1) / epoch_blocks, state.committee().clone());
         let map = first.partition_map(genesis.partitioning);
-        Self { first, map, epoch_blocks, trust: Mutex::new(Trust { anchor, steps }) }
+        let epoch_blocks = u64::from(genesis.governance.epoch_blocks);
+        let members = Self { first, map, epoch_blocks, trust: Mutex::new(Trust { anchor, steps }) };
+        members.enter(state, None);
+        members
+    }
+
+    /// The epoch that a state leads to: that of the block behind it.
+    fn epoch_behind(&self, state: &State) -> u64 {
+        (state.height() + 1) / self.epoch_blocks
     }
 
     /// What others' statements are checked against.
@@ -80,7 +86,7 @@ impl Members {
 
     /// The members of an epoch, if this is the state from which they follow: the one before a block of the epoch.
     pub(crate) fn of(&self, epoch: u64, state: &State) -> Option<Committee> {
-        ((state.height() + 1) / self.epoch_blocks == epoch).then(|| state.committee().clone())
+        (self.epoch_behind(state) == epoch).then(|| state.committee().clone())
     }
 
     /// The steps from epochs from this one on, the oldest first, at most so many.
@@ -130,14 +136,15 @@ impl Members {
         Some(Step { members: after.committee().members().to_vec(), proof })
     }
 
-    /// Others take over behind the block of this height, which this node has executed.
-    pub(crate) fn enter(&self, height: Height, state: &State, step: Option<&Step>) {
-        let epoch = (height + 1) / self.epoch_blocks;
+    /// Takes the members that a state of this node's own names, and the step to them, if the last block made one.
+    pub(crate) fn enter(&self, state: &State, step: Option<&Step>) {
+        let (epoch, members) = (self.epoch_behind(state), state.committee());
         let mut trust = lock(&self.trust);
-        if epoch > trust.anchor.since() && state.committee() != trust.anchor.committee() {
-            info!(epoch, members = state.committee().members().len(), "other members take over");
+        // Each block comes here, and few change anything.
+        if epoch > trust.anchor.since() && members != trust.anchor.committee() {
+            info!(epoch, members = members.members().len(), "other members take over");
+            trust.anchor = trust.anchor.clone().with(epoch, members.clone());
         }
-        trust.anchor = trust.anchor.clone().with(epoch, state.committee().clone());
         if let Some(step) = step {
             trust.steps.insert(step.proof.certificate.epoch, step.encode().into());
         }

@@ -62,8 +62,8 @@ pub struct Resumed {
     pub(crate) state: State,
     /// The heights of its window, the oldest first; the last one is the state's.
     pub(crate) entries: Vec<WindowEntry>,
-    /// The steps from each set of members to the next, encoded, by epoch.
-    pub(crate) steps: BTreeMap<u64, Bytes>,
+    /// Who the members are, and how they came to be.
+    pub(crate) members: Members,
 }
 
 impl Resumed {
@@ -111,14 +111,14 @@ pub fn resume(
         return Err(ResumeError::Prefixes { stored: kept.len(), own: own.len() });
     }
     let entries = entries(&store)?;
-    let steps = store.steps()?;
     let peaks = store.position().map(|position| position.peaks).unwrap_or_default();
     let code = store.warm()?.into_iter().map(|(digest, (_, code))| (digest, code)).collect();
     // Without it the restoration fails, as it does with another one.
     let cluster = cluster.unwrap_or_default();
     let state = State::restore(genesis.clone(), kept, &cluster, peaks, past(&entries), &code, parts)?;
-    check_certificate(&entries, &Members::new(genesis, &state, steps.clone()).anchor())?;
-    Ok(Resumed { store, state, entries, steps })
+    let members = Members::new(genesis, &state, store.steps()?);
+    check_certificate(&entries, &members.anchor())?;
+    Ok(Resumed { store, state, entries, members })
 }
 
 fn part(held: &Held) -> (Prefix, FrameNode) {
