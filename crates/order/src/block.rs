@@ -137,6 +137,11 @@ pub(crate) fn context_from_engine(context: &EngineContext) -> Context {
     }
 }
 
+/// Our form of a round.
+pub(crate) fn round_from_engine(round: Round) -> pleach_types::Round {
+    pleach_types::Round { epoch: round.epoch().get(), view: round.view().get() }
+}
+
 /// The engine's form of a digest.
 pub(crate) fn engine_digest(hash: &Hash) -> Digest {
     Digest::from(hash.0)

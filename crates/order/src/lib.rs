@@ -86,9 +86,7 @@ pub mod engine {
     pub use crate::block::{EngineBlock, engine_key, engine_public_key};
     pub use crate::certificate::{EngineFinalization, Scheme, from_engine};
     pub use crate::given_up::given_up;
-    pub use crate::node::{
-        CHANNELS, Channels, EPOCH_PARTITIONS, Peers, Track, max_message_size, partitions, quota, start,
-    };
+    pub use crate::node::{CHANNELS, Channels, Peers, Track, max_message_size, partitions, quota, start};
 }
 
 /// What a leader is asked to build on.

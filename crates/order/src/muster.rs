@@ -65,7 +65,7 @@ use tokio::sync::oneshot;
 use tracing::{debug, error, info, warn};
 
 use crate::Application;
-use crate::block::public_key_from_engine;
+use crate::block::{public_key_from_engine, round_from_engine};
 use crate::book::VoteBook;
 use crate::certificate::signature_from_engine;
 use crate::epochs::Schemes;
@@ -133,8 +133,7 @@ struct Seen {
 const START: Round = Round { epoch: 0, view: 0 };
 
 fn round_of(of: &EngineCertificate) -> Round {
-    let round = of.round();
-    Round { epoch: round.epoch().get(), view: round.view().get() }
+    round_from_engine(of.round())
 }
 
 fn newest_of(of: Option<&EngineCertificate>) -> Round {
@@ -181,9 +180,9 @@ impl Memory {
     /// Takes what the journal holds, before consensus does: own votes bind from the first moment on.
     pub(crate) fn replay(&self, artifact: Artifact<Scheme, Digest>) {
         match artifact {
-            Artifact::Notarize(of) => self.recall(round(of.round()), notarized(&of)),
-            Artifact::Nullify(of) => self.recall(round(of.round()), nullified(&of)),
-            Artifact::Finalize(of) => self.recall(round(of.round()), finalized(&of)),
+            Artifact::Notarize(of) => self.recall(round_from_engine(of.round()), notarized(&of)),
+            Artifact::Nullify(of) => self.recall(round_from_engine(of.round()), nullified(&of)),
+            Artifact::Finalize(of) => self.recall(round_from_engine(of.round()), finalized(&of)),
             Artifact::Notarization(of) => self.certificate(&Certificate::Notarization(of)),
             Artifact::Nullification(of) => self.certificate(&Certificate::Nullification(of)),
             Artifact::Finalization(of) => self.certificate(&Certificate::Finalization(of)),
@@ -316,7 +315,7 @@ impl<R: Reporter<Activity = Activity<Scheme, Digest>>> Reporter for Witness<R> {
     type Activity = Activity<Scheme, Digest>;
 
     fn report(&mut self, activity: Self::Activity) -> Feedback {
-        let at = round(activity.round());
+        let at = round_from_engine(activity.round());
         match &activity {
             Activity::Notarize(of) => self.memory.vote(at, notarized(of)),
             Activity::Nullify(of) => self.memory.vote(at, nullified(of)),
@@ -350,10 +349,6 @@ impl<R: Reporter<Activity = Activity<Scheme, Digest>>> Reporter for Witness<R> {
         }
         self.next.report(activity)
     }
-}
-
-fn round(of: commonware_consensus::types::Round) -> Round {
-    Round { epoch: of.epoch().get(), view: of.view().get() }
 }
 
 /// The greatest rounds that somebody has seen decided, and certified in any way.

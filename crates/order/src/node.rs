@@ -97,8 +97,8 @@ const CACHE_PARTITIONS: [&str; 11] = [
     "verified-value",
 ];
 
-/// Where a member's files are that has been in these epochs, each name behind the storage's prefix. What is
-/// [`EPOCH_PARTITIONS`] long for each epoch stands behind the rest.
+/// Where a member's files are that has been in these epochs, each name behind the storage's prefix; those of the epochs come
+/// last.
 #[must_use]
 pub fn partitions(epochs: std::ops::RangeInclusive<u64>) -> Vec<String> {
     let cache = |epoch| CACHE_PARTITIONS.map(|name| format!("{MARSHAL_PARTITION}-cache-cache-{epoch}-{name}"));
@@ -107,7 +107,7 @@ pub fn partitions(epochs: std::ops::RangeInclusive<u64>) -> Vec<String> {
 }
 
 /// How many partitions an epoch has.
-pub const EPOCH_PARTITIONS: usize = CACHE_PARTITIONS.len() + 1;
+const EPOCH_PARTITIONS: usize = CACHE_PARTITIONS.len() + 1;
 /// Epochs whose files a member has at a time, at most: this one, the one before, and the next.
 pub(crate) const EPOCHS_HELD: usize = 3;
 /// All partitions that a member has at a time, at most.

@@ -23,6 +23,7 @@ use pleach_types::Hash;
 use pleach_types::vote::{Ballot, Proposal, Round};
 use rand_core::CryptoRng;
 
+use crate::block::round_from_engine;
 use crate::guard::Guard;
 
 /// Ed25519 votes of a set of members, signed by one of them as far as its guard allows.
@@ -67,12 +68,10 @@ pub(crate) fn proposal<D: Digest>(of: &commonware_consensus::simplex::types::Pro
 
 /// What the engine wants to be signed.
 fn ballot<D: Digest>(subject: &Subject<'_, D>) -> (Round, Ballot) {
-    let round =
-        |round: &commonware_consensus::types::Round| Round { epoch: round.epoch().get(), view: round.view().get() };
     match subject {
-        Subject::Notarize { proposal: of } => (round(&of.round), Ballot::Notarize(proposal(of))),
-        Subject::Nullify { round: of } => (round(of), Ballot::Nullify),
-        Subject::Finalize { proposal: of } => (round(&of.round), Ballot::Finalize(proposal(of))),
+        Subject::Notarize { proposal: of } => (round_from_engine(of.round), Ballot::Notarize(proposal(of))),
+        Subject::Nullify { round } => (round_from_engine(*round), Ballot::Nullify),
+        Subject::Finalize { proposal: of } => (round_from_engine(of.round), Ballot::Finalize(proposal(of))),
     }
 }
 
