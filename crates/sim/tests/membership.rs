@@ -92,18 +92,27 @@ fn two_votes(genesis: Hash, liar: &SecretKey) -> SystemRequest {
     SystemRequest::complain(Evidence::of_votes(genesis, liar.public(), round, one, other), None)
 }
 
+fn runner(seed: u64) -> deterministic::Runner {
+    println!("seed {seed}");
+    let limit = Some(Duration::from_secs(3_600));
+    deterministic::Runner::new(deterministic::Config::new().with_seed(seed).with_timeout(limit))
+}
+
+/// A cluster of this genesis whose members have been started.
+async fn started(context: &deterministic::Context, genesis: Genesis) -> Cluster {
+    let members = 0..genesis.members.len();
+    let secrets = members.clone().map(bank::member_secret).collect();
+    let executors = members.map(|_| bank::vm()).collect();
+    let mut cluster = Cluster::new(context.child("cluster"), genesis, secrets, executors, None, STORM).await;
+    cluster.start_all().await;
+    cluster
+}
+
 #[test]
 fn the_record_of_the_cluster_changes_everywhere_and_survives_restart_and_loss() {
     for seed in 0..2 {
-        println!("seed {seed}");
-        let limit = Some(Duration::from_secs(3_600));
-        let runner = deterministic::Runner::new(deterministic::Config::new().with_seed(seed).with_timeout(limit));
-        runner.start(|context| async move {
-            let secrets = ALL.map(bank::member_secret).to_vec();
-            let executors = ALL.map(|_| bank::vm()).to_vec();
-            let mut cluster =
-                Cluster::new(context.child("cluster"), owned(ALL.len()), secrets, executors, None, STORM).await;
-            cluster.start_all().await;
+        runner(seed).start(|context| async move {
+            let mut cluster = started(&context, owned(ALL.len())).await;
             assert!(cluster.reach(&ALL, 2, PATIENCE).await, "the cluster starts");
             let client =
                 cluster.client(ALL.to_vec(), Distance::NEAR, Config::default(), bank::vm(), seed).await.unwrap();
@@ -192,16 +201,10 @@ const HONEST: [usize; 4] = [0, 1, 2, 4];
 #[test]
 fn a_liar_is_expelled_at_the_end_of_the_epoch_and_the_others_go_on() {
     for seed in 0..3 {
-        println!("seed {seed}");
-        let limit = Some(Duration::from_secs(3_600));
-        let runner = deterministic::Runner::new(deterministic::Config::new().with_seed(seed).with_timeout(limit));
-        runner.start(|context| async move {
-            let secrets = FIVE.map(bank::member_secret).to_vec();
-            let executors = FIVE.map(|_| bank::vm()).to_vec();
+        runner(seed).start(|context| async move {
             let mut genesis = owned(FIVE.len());
             genesis.governance.epoch_blocks = BLOCKS;
-            let mut cluster = Cluster::new(context.child("cluster"), genesis, secrets, executors, None, STORM).await;
-            cluster.start_all().await;
+            let mut cluster = started(&context, genesis).await;
             assert!(cluster.reach(&FIVE, u64::from(BLOCKS) + 5, PATIENCE).await, "the second epoch begins");
             expulsion(&mut cluster).await;
         });

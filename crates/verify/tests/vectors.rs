@@ -9,6 +9,9 @@ mod support;
 
 mod sample;
 
+#[path = "../../../vectors/rust/compare.rs"]
+mod compare;
+
 #[path = "vectors/blocks.rs"]
 mod blocks;
 #[path = "vectors/certificates.rs"]
@@ -36,6 +39,7 @@ mod signatures;
 #[path = "vectors/system.rs"]
 mod system;
 
+use compare::compare;
 use pleach_types::{Encode, Hash};
 use serde_json::{Value, json};
 
@@ -57,18 +61,6 @@ fn verdict(name: &str, expected: &str, found: Result<(), &str>) -> Value {
     let found = found.err().unwrap_or("accepted");
     assert_eq!(found, expected, "{name}");
     json!(expected)
-}
-
-/// Compares a file of vectors with what this code makes, or writes it.
-fn compare(file: &str, made: &Value) {
-    let path = format!("{}/../../vectors/{file}.json", env!("CARGO_MANIFEST_DIR"));
-    let mut text = serde_json::to_string_pretty(made).expect("it is JSON");
-    text.push('\n');
-    if std::env::var_os("PLEACH_FREEZE").is_some() {
-        std::fs::write(&path, &text).expect("the vectors can be written");
-    }
-    let committed = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
-    assert!(committed == text, "vectors/{file}.json is not what this test makes: a format has changed; see its head");
 }
 
 #[test]

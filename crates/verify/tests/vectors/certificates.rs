@@ -5,12 +5,11 @@ use pleach_types::certificate::{CertificateError, ResultProof};
 use pleach_types::evidence::SignedResult;
 use pleach_types::succession::Step;
 use pleach_types::vote::{Ballot, Proposal};
-use pleach_types::{
-    BlockResult, Certificate, Encode, Genesis, Header, Height, Member, Round, SecretKey, Signature, Vote,
-};
+use pleach_types::{BlockResult, Encode, Genesis, Header, Height, Member, Round, Vote};
 use pleach_verify::TrustAnchor;
 use serde_json::{Value, json};
 
+use super::sample::certify;
 use super::support::{context, genesis, hash as digest, member_keys, result, result_proof, secret};
 use super::{encoded, hash, hex, verdict};
 
@@ -43,22 +42,6 @@ fn votes(genesis: &Genesis) -> Vec<Value> {
         })
     };
     rounds.iter().flat_map(|round| ballots.map(|ballot| one(*round, ballot))).collect()
-}
-
-/// The certificate of a header by the members with these places.
-fn certify(keys: &[SecretKey], genesis: &Genesis, epoch: u64, header: &Header, signers: &[u8]) -> Certificate {
-    let mut certificate = Certificate {
-        epoch,
-        view: 301,
-        parent_view: 300,
-        block: header.digest(),
-        signers: signers.to_vec(),
-        signatures: Vec::new(),
-    };
-    let message = certificate.signed_bytes(&genesis.digest());
-    let sign = |place: &u8| keys.get(usize::from(*place)).map(|key| key.sign_bytes(&message));
-    certificate.signatures = signers.iter().map(|place| sign(place).unwrap_or(Signature([0; 64]))).collect();
-    certificate
 }
 
 fn proofs(genesis: &Genesis) -> Vec<Value> {
