@@ -102,7 +102,7 @@ pub(crate) fn outside_from(prefixes: &[Prefix], path: &Path) -> Option<usize> {
 }
 
 /// What a position is to some prefixes, found on the way down.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope<'a> {
     /// One of the prefixes covers it.
     Inside,

@@ -365,8 +365,10 @@ fn other_prefixes_are_kept_as_if_they_always_had_been() {
             let context = format!("seed {seed}, block {block}");
             world.block(2, &context);
             let kept = world.random_kept();
-            let full = oracle::build(&world.records);
-            let content = proof(&held(&full, &mut Vec::new(), &kept, &[]));
+            // As good as of the newest height: what is not held has not changed since.
+            let back = world.rng.random_range(0..world.heights.min(world.history.len() as u64)) as usize;
+            let then = oracle::build(&world.history[world.history.len() - 1 - back]);
+            let content = proof(&held(&then, &mut Vec::new(), &kept, &[]));
             let number = world.rng.random_range(0..world.views.len());
             let view = &mut world.views[number];
             let before = view.tree.held();
@@ -392,6 +394,28 @@ fn other_prefixes_are_kept_as_if_they_always_had_been() {
             (view.kept, view.aged) = (kept, aged);
         }
     }
+}
+
+/// Whoever hands out records that are to be kept cannot put in others.
+#[test]
+fn content_of_another_tree_is_refused_and_changes_nothing() {
+    let full: DigestTree = (0..40u8).map(|i| (Path::of(&[i]), ValueDigest::of(&[i]))).collect();
+    let [left, right] = Prefix::ALL.halves().expect("there are bits left");
+    let mut other = full.clone();
+    other.apply([(
+        full.iter().find(|(path, _)| right.contains(path)).expect("some").0,
+        Some(ValueDigest::of(b"false")),
+    )]);
+    let mut tree = HistoryTree::from_full(&full, 10, [left]);
+    let before = (tree.held(), tree.kept().to_vec(), tree.kept_records());
+    for (content, what) in [(Some(&other), "a false record"), (None, "nothing")] {
+        let content = content.map(|content| content.partition([right]).verify(content.root()).expect("a proof"));
+        assert!(tree.set_kept([left, right], content.as_ref()).is_err(), "{what}");
+        assert_eq!((tree.held(), tree.kept().to_vec(), tree.kept_records()), before, "{what}");
+    }
+    let content = full.partition([right]).verify(full.root()).expect("a proof");
+    assert_eq!(tree.set_kept([left, right], Some(&content)), Ok(()));
+    assert_eq!(tree.kept_records(), full.len());
 }
 
 /// Threat H7: the ages come from the written paths of the last T heights, and nowhere else.

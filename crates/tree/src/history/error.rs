@@ -106,10 +106,10 @@ pub enum RestoreError {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeepError {
-    /// The content is of another root than the newest.
-    #[error("content of the root {content}, the newest is {newest}")]
+    /// The content shows another tree than the newest.
+    #[error("with the content the root would be {content}, it is {newest}")]
     Root {
-        /// The root of the content.
+        /// The root of what is held and the content together.
         content: Label,
         /// The newest root.
         newest: Label,

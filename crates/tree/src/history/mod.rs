@@ -25,7 +25,7 @@ use std::{fmt, sync::Arc};
 use self::{
     agenda::{Agenda, Content, content},
     prune::prune,
-    shape::{Dated, Joint, Shaper, graft},
+    shape::{Dated, Shaper, graft},
     window::Window,
 };
 use crate::{
@@ -367,33 +367,36 @@ impl HistoryTree {
 
     /// Keeps the records under other prefixes from now on.
     ///
-    /// What is to be kept and not held yet comes from `content`, a proof of the newest root. Between heights only:
-    /// changes that are not committed stay as they are.
+    /// What is to be kept and not held yet comes from `content`, a proof of the root of one of the last T heights: what is not
+    /// held has not changed since. Between heights only: changes that are not committed stay as they are. Takes time in
+    /// proportion to the records under the prefixes that are not the same before and after.
     ///
     /// # Errors
     ///
-    /// If a record to be kept is neither held nor in `content`, or if `content` is of another root. Then nothing is
+    /// If a record to be kept is neither held nor in `content`, or if `content` shows another tree. Then nothing is
     /// changed.
     pub fn set_kept(
         &mut self,
         kept: impl IntoIterator<Item = Prefix>,
         content: Option<&VerifiedProof>,
     ) -> Result<(), KeepError> {
-        if let Some(content) = content.filter(|content| content.root() != self.root()) {
-            return Err(KeepError::Root { content: content.root(), newest: self.root() });
-        }
         let kept: Arc<[Prefix]> = disjoint(kept).into();
         let mut dates = self.window.dates();
         // What is grafted and not committed yet has to stay, as old as it is.
         dates.extend(self.agenda.changes().into_iter().map(|(path, _)| (path, 0)));
         dates.sort_unstable();
         let mut shaper = Shaper::new(self.workshop.take());
-        let joint = Joint::new(&self.root, content.map(VerifiedProof::top));
-        let shaped = shaper.shape(joint, Scope::root(&kept), Dated::of(&dates));
-        let owned = shaper.owned();
+        let scopes = [Scope::root(&self.kept), Scope::root(&kept)];
+        let shaped = shaper.reshape(&self.root, content.map(VerifiedProof::top), scopes, Dated::of(&dates));
+        let (came, went) = (shaper.owned(), shaper.left());
         self.workshop.give_back(shaper.finish());
-        self.root = shaped.map_err(KeepError::NotHeld)?;
-        (self.kept, self.owned) = (kept, owned);
+        let root = shaped.map_err(KeepError::NotHeld)?;
+        // Each label of what came from the content is computed from its records. So this is all there is to compare.
+        if root.label != self.root.label {
+            return Err(KeepError::Root { content: root.label, newest: self.root.label });
+        }
+        self.root = root;
+        (self.kept, self.owned) = (kept, self.owned + came - went);
         // What was looked up may be held no longer.
         self.agenda.withdraw();
         Ok(())

@@ -49,16 +49,23 @@ pub(super) struct Shaper {
     batch: Batch<()>,
     /// The records under kept prefixes so far.
     owned: usize,
+    /// The records that were under kept prefixes where others are kept now.
+    left: usize,
 }
 
 impl Shaper {
     pub(super) fn new(jobs: Jobs<()>) -> Self {
-        Self { batch: Batch::new(jobs, 0), owned: 0 }
+        Self { batch: Batch::new(jobs, 0), owned: 0, left: 0 }
     }
 
     /// The records under kept prefixes that have been shaped.
     pub(super) fn owned(&self) -> usize {
         self.owned
+    }
+
+    /// The records that were kept, of what [`Shaper::reshape`] has shaped anew.
+    pub(super) fn left(&self) -> usize {
+        self.left
     }
 
     pub(super) fn finish(self) -> Jobs<()> {
@@ -68,6 +75,51 @@ impl Shaper {
     /// Everything inside of the kept prefixes, in buckets; the proof of the written paths outside.
     pub(super) fn shape<V: View>(&mut self, root: V, scope: Scope<'_>, dated: Dated<'_>) -> Result<Slot<()>, NotHeld> {
         self.shape_at(root, scope, dated, 0, Path::ZERO)
+    }
+
+    /// The same tree with other prefixes kept, those of the second scope instead of the first: what is not held comes from
+    /// `content`. Whatever lies the same way to both scopes stays as it is, and shared with other versions of the tree.
+    pub(super) fn reshape(
+        &mut self,
+        root: &Slot<()>,
+        content: Option<Cursor<'_>>,
+        scopes: [Scope<'_>; 2],
+        dated: Dated<'_>,
+    ) -> Result<Slot<()>, NotHeld> {
+        self.reshape_at((root.label, &root.link), Joint::new(root, content), scopes, dated, (0, Path::ZERO))
+    }
+
+    fn reshape_at(
+        &mut self,
+        (label, link): (Label, &Link<()>),
+        view: Joint<'_>,
+        [old, new]: [Scope<'_>; 2],
+        dated: Dated<'_>,
+        (depth, prefix): (usize, Path),
+    ) -> Result<Slot<()>, NotHeld> {
+        if old == new {
+            return Ok(Slot { label, link: link.clone() });
+        }
+        let (Link::Internal(node), false, false) = (link, old.is_inside(), new.is_inside()) else {
+            // What was held of it is a part of what the view shows.
+            self.left += count(view, old, depth);
+            return self.shape_at(view, new, dated, depth, prefix);
+        };
+        if new.is_outside() {
+            self.left += count(view, old, depth);
+            return self.shape_at(view, new, dated, depth, prefix);
+        }
+        let Look::Internal(views) = view.look(depth) else { unreachable!("it is an internal node in the tree") };
+        let mut reshaped = Internal { links: [Link::Empty, Link::Empty], touched: dated.newest(), row: [0; 64] };
+        let (olds, news, dates) = (old.children(depth), new.children(depth), dated.split(depth));
+        for (side, (view, dated)) in views.into_iter().zip(dates).enumerate() {
+            let child = (node.label(side), &node.links[side]);
+            let place = (depth + 1, prefix.with_bit(depth, side == 1));
+            let child = self.reshape_at(child, view, [olds[side], news[side]], dated, place)?;
+            set_half(&mut reshaped.row, side, child.label.as_bytes());
+            reshaped.links[side] = child.link;
+        }
+        Ok(internal(reshaped))
     }
 
     fn shape_at<V: View>(
@@ -121,6 +173,18 @@ fn collect<V: View>(view: V, depth: usize, prefix: Path, records: &mut Vec<Edit<
             .into_iter()
             .zip([false, true])
             .try_for_each(|(child, bit)| collect(child, depth + 1, prefix.with_bit(depth, bit), records)),
+    }
+}
+
+/// The records under the prefixes of a scope, as far as a view shows them.
+fn count<V: View>(view: V, scope: Scope<'_>, depth: usize) -> usize {
+    match view.look(depth) {
+        _ if scope.is_outside() => 0,
+        Look::Empty | Look::Stub(_) => 0,
+        Look::Leaf(row) => usize::from(scope.is_inside() || scope.awaits(&Path::from_bytes(half(&row, 0)))),
+        Look::Internal(children) => {
+            children.into_iter().zip(scope.children(depth)).map(|(view, scope)| count(view, scope, depth + 1)).sum()
+        }
     }
 }
 
