@@ -1,120 +1,164 @@
 //! Which node keeps which records.
 //!
-//! Which *member* keeps a prefix of the key space follows from the genesis, whoever has joined or left since: records do not
-//! move yet. Which *node*, of those whose addresses this
+//! Which *member* is to keep a prefix of the key space follows from the newest members. While records move, those that kept it
+//! before may be the ones that have it, so they are asked next. Which *node*, of those whose addresses this
 //! client was given, is which member, the nodes say themselves; nothing rests on it: an answer proves itself, and a
 //! node that passes for another one is asked in vain.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::future::join_all;
 use pleach_types::{Committee, Key, PartitionMap, Partitioning, PublicKey};
 
 use crate::client::Inner;
 
+/// Sets of members whose maps are remembered: the newest one, and those from which records may still be on their way.
+const MAPS_KEPT: usize = 3;
+
 /// The prefixes of the key space and the nodes.
 #[derive(Debug)]
 pub(crate) struct Keepers {
-    map: PartitionMap,
-    /// Whether every member keeps everything, so that it does not matter who is asked.
-    everywhere: bool,
+    partitioning: Partitioning,
+    /// The newest members and their map, then those before.
+    placed: Mutex<Vec<Arc<Placed>>>,
+    /// For each node its key, once it has said who it is.
+    keys: Mutex<Vec<Option<PublicKey>>>,
+}
+
+#[derive(Debug)]
+struct Placed {
     members: Committee,
-    /// For each node its place among the members, once it has said who it is.
-    places: Mutex<Vec<Option<u16>>>,
+    map: PartitionMap,
+}
+
+impl Placed {
+    fn new(members: &Committee, partitioning: Partitioning) -> Arc<Self> {
+        Arc::new(Self { map: members.partition_map(partitioning), members: members.clone() })
+    }
+
+    fn keeps(&self, prefix: u32, id: &PublicKey) -> bool {
+        let mut ids = self.map.keepers(prefix).iter().filter_map(|place| Some(self.members.get((*place).into())?.id));
+        ids.any(|keeper| keeper == *id)
+    }
 }
 
 impl Keepers {
     pub(crate) fn new(members: &Committee, partitioning: Partitioning, nodes: usize) -> Self {
         Self {
-            map: members.partition_map(partitioning),
-            everywhere: usize::from(partitioning.replicas) >= members.members().len(),
-            members: members.clone(),
-            places: Mutex::new(vec![None; nodes]),
+            partitioning,
+            placed: Mutex::new(vec![Placed::new(members, partitioning)]),
+            keys: Mutex::new(vec![None; nodes]),
         }
     }
 
-    /// Whether every node keeps every record.
-    pub(crate) const fn everywhere(&self) -> bool {
-        self.everywhere
+    /// The maps, the newest first.
+    fn placed(&self) -> Vec<Arc<Placed>> {
+        self.placed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn newest(&self) -> Arc<Placed> {
+        self.placed().swap_remove(0)
+    }
+
+    /// Goes on to the newest members that are known.
+    pub(crate) fn follow(&self, newest: &Committee) {
+        let mut placed = self.placed.lock().unwrap_or_else(PoisonError::into_inner);
+        if placed[0].members != *newest {
+            placed.insert(0, Placed::new(newest, self.partitioning));
+            placed.truncate(MAPS_KEPT);
+        }
+    }
+
+    /// Whether every node is to keep every record.
+    pub(crate) fn everywhere(&self) -> bool {
+        let everywhere =
+            |placed: &Arc<Placed>| usize::from(self.partitioning.replicas) >= placed.members.members().len();
+        self.placed().iter().all(everywhere)
     }
 
     /// Nothing is ever left half done under the lock, so a panic elsewhere does not spoil it.
-    fn places(&self) -> MutexGuard<'_, Vec<Option<u16>>> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    fn keys(&self) -> MutexGuard<'_, Vec<Option<PublicKey>>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes which member a node says it is. A member that has another key by now is told by its first one.
-    fn learn(&self, node: usize, key: &PublicKey, newest: &Committee) {
-        let first = newest.member(key).map_or(*key, |member| member.id);
-        let place = self.members.index(&first).map(u16::from);
-        if let Some(slot) = self.places().get_mut(node) {
-            *slot = place;
+    /// Notes which member a node says it is.
+    fn learn(&self, node: usize, key: &PublicKey) {
+        if let Some(slot) = self.keys().get_mut(node) {
+            *slot = Some(*key);
         }
     }
 
     /// Nodes that have not said who they are.
     fn unknown(&self) -> Vec<usize> {
-        let places = self.places();
-        places.iter().enumerate().filter(|(_, place)| place.is_none()).map(|(node, _)| node).collect()
+        let keys = self.keys();
+        keys.iter().enumerate().filter(|(_, key)| key.is_none()).map(|(node, _)| node).collect()
     }
 
     /// The keys, by prefix.
     pub(crate) fn by_prefix(&self, keys: Vec<Key>) -> BTreeMap<u32, Vec<Key>> {
+        let placed = self.newest();
         let mut groups: BTreeMap<u32, Vec<Key>> = BTreeMap::new();
         for key in keys {
-            groups.entry(self.map.prefix_of(&key.path())).or_default().push(key);
+            groups.entry(placed.map.prefix_of(&key.path())).or_default().push(key);
         }
         groups
     }
 
-    /// The names of the members that keep a prefix.
+    /// The names of the members that are to keep a prefix.
     pub(crate) fn names(&self, prefix: u32) -> Vec<String> {
-        let members = self.map.keepers(prefix).iter().filter_map(|place| self.members.get(usize::from(*place)));
+        let placed = self.newest();
+        let members = placed.map.keepers(prefix).iter().filter_map(|place| placed.members.get(usize::from(*place)));
         members.map(|member| member.name.clone()).collect()
     }
 
-    /// Whether a node may be asked for a prefix: it keeps it, or has not said who it is.
+    /// The id of the member that a node says it is: the first key that it had. `None` if it has not said who it is.
+    fn id_of(&self, node: usize) -> Option<PublicKey> {
+        let key = self.keys().get(node).copied().flatten()?;
+        let ids = self.placed().into_iter().filter_map(|placed| Some(placed.members.member(&key)?.id)).next();
+        Some(ids.unwrap_or(key))
+    }
+
+    /// Who is asked first: a node that is to keep the prefix, then one that has not said who it is, then those that kept it before;
+    /// `None` for all others.
+    fn rank(&self, prefix: u32, node: usize) -> Option<usize> {
+        let Some(id) = self.id_of(node) else { return Some(1) };
+        match self.placed().iter().position(|placed| placed.keeps(prefix, &id))? {
+            0 => Some(0),
+            before => Some(1 + before),
+        }
+    }
+
+    /// Whether a node may be asked for a prefix: it is to keep it or kept it before, or has not said who it is.
     pub(crate) fn may_keep(&self, prefix: u32, node: usize) -> bool {
-        rank(self.map.keepers(prefix), &self.places(), node).is_some()
+        self.rank(prefix, node).is_some()
     }
 
     /// Whether a node is no member any more, by the newest members that are known. What it keeps it may keep for long.
-    pub(crate) fn has_left(&self, node: usize, newest: &Committee) -> bool {
-        let place = self.places().get(node).copied().flatten();
-        let member = place.and_then(|place| self.members.get(usize::from(place)));
-        member.is_some_and(|member| newest.members().iter().all(|other| other.id != member.id))
+    pub(crate) fn has_left(&self, node: usize) -> bool {
+        let newest = self.newest();
+        self.id_of(node).is_some_and(|id| newest.members.members().iter().all(|member| member.id != id))
     }
 
-    /// Of these nodes, in their order: members that keep a prefix, then those of whom it is not known who they are, then those
-    /// that keep it and are no members any more.
-    pub(crate) fn keeping(&self, prefix: u32, nodes: &[usize], newest: &Committee) -> Vec<usize> {
-        let keepers = self.map.keepers(prefix);
-        let rank_of = |node: &usize| rank(keepers, &self.places(), *node);
-        let mut able: Vec<_> = nodes.iter().filter_map(|node| Some((rank_of(node)?, *node))).collect();
-        able.sort_by_key(|(rank, node)| (self.has_left(*node, newest), *rank));
+    /// Of these nodes those that may have a prefix, those first that are to keep it.
+    pub(crate) fn keeping(&self, prefix: u32, nodes: &[usize]) -> Vec<usize> {
+        let mut able: Vec<_> = nodes.iter().filter_map(|node| Some((self.rank(prefix, *node)?, *node))).collect();
+        able.sort_by_key(|(rank, node)| (self.has_left(*node), *rank));
         able.into_iter().map(|(_, node)| node).collect()
-    }
-}
-
-/// Who is asked first: a node that is one of the keepers, then one that has not said who it is; `None` for all others.
-fn rank(keepers: &[u16], places: &[Option<u16>], node: usize) -> Option<u8> {
-    match places.get(node).copied().flatten() {
-        Some(place) => keepers.contains(&place).then_some(0),
-        None => Some(1),
     }
 }
 
 impl Inner {
     /// Asks the nodes who they are, where it matters and they have not said so yet.
     pub(crate) async fn learn_members(&self) {
+        self.keepers.follow(self.verifier.trusted().committee());
         if self.keepers.everywhere() {
             return;
         }
         let ask = |node| async move {
             let status = self.nodes.transport.status(node);
             if let Ok(status) = self.nodes.reply(node, self.config.reply_timeout, status).await {
-                self.keepers.learn(node, &status.public_key, self.verifier.trusted().committee());
+                self.keepers.learn(node, &status.public_key);
             }
         };
         join_all(self.keepers.unknown().into_iter().map(ask)).await;

@@ -167,9 +167,8 @@ impl Inner {
             return if keys.is_empty() { vec![whole(&[])] } else { keys.chunks(KEYS_PER_READ).map(whole).collect() };
         }
         let mut order = self.nodes.order();
-        let committee = self.verifier.trusted();
         // Stable, so that the rest of the order stays.
-        order.sort_by_key(|node| self.keepers.has_left(*node, committee.committee()));
+        order.sort_by_key(|node| self.keepers.has_left(*node));
         let groups = self.keepers.by_prefix(keys).into_iter();
         let mut rest: Vec<(u32, Vec<Key>)> = groups
             .flat_map(|(prefix, keys)| {
@@ -234,7 +233,7 @@ impl Inner {
         let anybody = self.keepers.everywhere() || keys.is_empty();
         let able = || {
             let order = self.nodes.order();
-            if anybody { order } else { self.keepers.keeping(prefix, &order, self.verifier.trusted().committee()) }
+            if anybody { order } else { self.keepers.keeping(prefix, &order) }
         };
         if let Some(key) = keys.first().filter(|_| able().is_empty()) {
             return Err(self.no_keeper(key.clone(), prefix));

@@ -108,6 +108,29 @@ impl Chain {
         self.get(digest)
     }
 
+    /// Changes the states of all blocks, and then does `then`: if either fails, no state is changed. No block is executed
+    /// meanwhile, and none may be finalized.
+    ///
+    /// # Errors
+    /// Of the first that cannot be changed, or of `then`.
+    pub fn rekeep<E: From<C>, C>(
+        &self,
+        change: impl Fn(&State) -> Result<State, C>,
+        then: impl FnOnce() -> Result<(), E>,
+    ) -> Result<(), E> {
+        let _turn = lock(&self.turn);
+        let before = lock(&self.executed).clone();
+        let changed = before.into_iter().map(|(digest, block)| {
+            let applied = Applied { state: change(block.state())?, ..block.applied.clone() };
+            let (header, contents) = (block.header.clone(), block.contents.clone());
+            Ok((digest, Arc::new(Executed { header, digest, requests: block.requests, contents, applied })))
+        });
+        let changed = changed.collect::<Result<_, C>>()?;
+        then()?;
+        *lock(&self.executed) = changed;
+        Ok(())
+    }
+
     /// Forgets all blocks but this final one, which a state that came from others belongs to.
     pub fn reset(&self, tip: Arc<Executed>) {
         let _turn = lock(&self.turn);

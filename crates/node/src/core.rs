@@ -11,7 +11,7 @@ use pleach_state::{
     Applied, BlockFault, Executor, Prepared, PreparedBlock, State, Unchecked, check_together, prepare_block,
 };
 use pleach_store::{BlockWrite, Keep, WindowEntry};
-use pleach_tree::{Path, Prefix};
+use pleach_tree::Prefix;
 use pleach_types::api::Voting;
 use pleach_types::request::ordered_digest;
 use pleach_types::succession::Step;
@@ -30,6 +30,7 @@ use crate::history::{Final, History};
 use crate::lock;
 use crate::members::Members;
 use crate::metrics::Metrics;
+use crate::moves::Moves;
 use crate::pool::Pool;
 use crate::resume::Resumed;
 use crate::service::ServiceError;
@@ -70,7 +71,7 @@ pub struct Node {
     /// Whether this node votes, as the order says.
     pub(crate) voting: Mutex<Voting>,
     pub(crate) disk: Disk,
-    chain: Chain,
+    pub(crate) chain: Chain,
     /// Blocks that are valid by their bytes and were not executed since, the oldest first.
     checked: Mutex<VecDeque<(Hash, Arc<PreparedBlock>)>>,
     executor: Arc<dyn Executor>,
@@ -81,8 +82,10 @@ pub struct Node {
     pub(crate) source: Source,
     /// A state that this node fetches from others.
     pub(crate) fetch: Fetch,
+    /// Records that move to this node, and from it.
+    pub(crate) moves: Moves,
     /// Held while a block is delivered or a fetched state is put in: the height up to which blocks are not needed.
-    delivered: Mutex<Height>,
+    pub(crate) delivered: Mutex<Height>,
     /// How many heights are remembered.
     pub(crate) keep: u64,
 }
@@ -129,6 +132,7 @@ impl Node {
             evidence: Shelf::default(),
             source: Source::default(),
             fetch: Fetch::default(),
+            moves: Moves::default(),
             delivered: Mutex::new(0),
             keep,
         }
@@ -438,13 +442,6 @@ impl Node {
     pub(crate) fn others(&self) -> Vec<PublicKey> {
         self.members.others(&self.public_key())
     }
-
-    /// The other members that keep the record at a path.
-    pub(crate) fn keepers(&self, path: &Path) -> Vec<PublicKey> {
-        let own = self.public_key();
-        let keys = self.members.keeping(path).into_iter().map(|member| member.public_key);
-        keys.filter(|key| *key != own).collect()
-    }
 }
 
 /// The last heights as a store remembers them, and their newest block.
@@ -525,6 +522,7 @@ impl Application for Node {
             panic!("final block {digest} does not extend the final chain");
         };
         self.chain.finalize(&executed);
+        self.moves.note(&executed);
         let step = self.members.step(&executed.header, certificate.as_ref(), executed.state());
         self.members.enter(executed.state(), step.as_ref());
         let entry = Final::executed(&executed, certificate);
@@ -596,6 +594,8 @@ impl Application for Node {
                 self.source.ask(from, ask);
                 Network::nudge
             }
+            // Told again soon: nothing is done at once because of it.
+            Ok(Message::Keeps(prefixes)) => return self.moves.hear(from, prefixes),
             Ok(Message::Answer(answer)) => {
                 self.fetch.answer(from, answer);
                 Network::nudge

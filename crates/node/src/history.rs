@@ -295,6 +295,11 @@ impl Final {
         self.certificate.as_ref()
     }
 
+    /// Puts another state in its place: the same one, with other prefixes kept.
+    pub fn set_state(&self, state: State) {
+        *lock(&self.state) = Some(state);
+    }
+
     /// The state after it, as long as it is in memory: a snapshot that is cheap to clone.
     pub fn state(&self) -> Option<State> {
         lock(&self.state).clone()

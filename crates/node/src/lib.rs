@@ -45,6 +45,7 @@ mod history;
 mod http;
 mod members;
 mod metrics;
+mod moves;
 mod openapi;
 mod pool;
 mod port;

@@ -4,11 +4,10 @@
 //! steps, which are checked. It keeps all steps for ever: whoever trusts an earlier set follows them to the newest one
 //! (`pleach_verify::TrustAnchor`).
 //!
-//! Who keeps which record is what genesis says, for as long as the member is there: records do not move to other members yet.
-//! So as many may leave as there are copies but one (`pleach_state`), and each record keeps a keeper.
+//! Who is to keep which record follows from the newest members ([`Members::placed`]); how records get there is in [`crate::moves`].
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use pleach_state::State;
@@ -16,7 +15,7 @@ use pleach_tree::Path;
 use pleach_types::certificate::ResultProof;
 use pleach_types::succession::Step;
 use pleach_types::{
-    Certificate, Committee, Decode as _, Encode as _, Genesis, Header, Member, PartitionMap, PublicKey,
+    Certificate, Committee, Decode as _, Encode as _, Genesis, Header, Member, PartitionMap, Partitioning, PublicKey,
 };
 use pleach_verify::{FalseStatement, Misbehaviour, StepError, TrustAnchor};
 use tracing::{error, info, warn};
@@ -28,11 +27,28 @@ pub(crate) const STEPS_TOLD: usize = 8;
 
 #[derive(Debug)]
 pub(crate) struct Members {
-    /// Those of genesis, whose places the map names.
-    first: Committee,
-    map: PartitionMap,
+    partitioning: Partitioning,
     epoch_blocks: u64,
     trust: Mutex<Trust>,
+    placed: Mutex<Arc<Placed>>,
+}
+
+/// Members, and which of them is to keep what.
+#[derive(Debug)]
+pub(crate) struct Placed {
+    members: Committee,
+    map: PartitionMap,
+}
+
+impl Placed {
+    fn new(members: Committee, partitioning: Partitioning) -> Arc<Self> {
+        Arc::new(Self { map: members.partition_map(partitioning), members })
+    }
+
+    /// Who keeps what, by the places of these members.
+    pub(crate) const fn map(&self) -> &PartitionMap {
+        &self.map
+    }
 }
 
 #[derive(Debug)]
@@ -49,7 +65,6 @@ impl Members {
     /// If the genesis breaks a rule: a state was made of it.
     pub(crate) fn new(genesis: &Genesis, state: &State, steps: BTreeMap<u64, Bytes>) -> Self {
         let mut anchor = TrustAnchor::of(genesis).expect("a genesis that a state was made of");
-        let first = anchor.committee().clone();
         for (epoch, step) in &steps {
             match anchor.follow(step) {
                 Ok(next) => anchor = next,
@@ -57,9 +72,10 @@ impl Members {
                 Err(why) => error!(epoch, %why, "a stored step to other members does not follow"),
             }
         }
-        let map = first.partition_map(genesis.partitioning);
         let epoch_blocks = u64::from(genesis.governance.epoch_blocks);
-        let members = Self { first, map, epoch_blocks, trust: Mutex::new(Trust { anchor, steps }) };
+        let placed = Mutex::new(Placed::new(anchor.committee().clone(), genesis.partitioning));
+        let trust = Mutex::new(Trust { anchor, steps });
+        let members = Self { partitioning: genesis.partitioning, epoch_blocks, trust, placed };
         members.enter(state, None);
         members
     }
@@ -150,16 +166,15 @@ impl Members {
         }
     }
 
-    /// Who keeps what, by the places of the members of genesis.
-    pub(crate) const fn map(&self) -> &PartitionMap {
-        &self.map
-    }
-
-    /// How many prefixes the member with this key keeps.
-    pub(crate) fn prefixes_of(&self, key: &PublicKey) -> usize {
-        let id = self.committee().member(key).map_or(*key, |member| member.id);
-        let place = (0..).zip(self.first.members()).find(|(_, member)| member.id == id).map(|(place, _)| place);
-        place.map_or(0, |place| self.map.kept_by(place).count())
+    /// The newest members that are known, and which of them is to keep what.
+    pub(crate) fn placed(&self) -> Arc<Placed> {
+        let members = self.committee();
+        let mut placed = lock(&self.placed);
+        // They change seldom, and a map takes thousands of hashes.
+        if placed.members != members {
+            *placed = Placed::new(members, self.partitioning);
+        }
+        placed.clone()
     }
 
     /// The members but for one.
@@ -167,11 +182,11 @@ impl Members {
         self.committee().keys().filter(|key| key != own).collect()
     }
 
-    /// The members that keep the record at a path, under the keys that they have now.
+    /// The members that are to keep the record at a path.
     pub(crate) fn keeping(&self, path: &Path) -> Vec<Member> {
-        let now = self.committee();
-        let places = self.map.keepers_of(path).iter().filter_map(|place| self.first.get(usize::from(*place)));
-        places.filter_map(|then| now.members().iter().find(|member| member.id == then.id)).cloned().collect()
+        let placed = self.placed();
+        let places = placed.map.keepers_of(path).iter();
+        places.filter_map(|place| placed.members.get(usize::from(*place))).cloned().collect()
     }
 }
 

@@ -57,6 +57,8 @@ pub struct Metrics {
     stored: Family<Part, Gauge>,
     prefixes: Gauge,
     copies: Gauge,
+    least_copies: Gauge,
+    prefixes_below: Gauge,
     lies: Gauge,
     evidence: Gauge,
     /// Of the clients' port.
@@ -95,6 +97,8 @@ impl Metrics {
             stored: Family::default(),
             prefixes: Gauge::default(),
             copies: Gauge::default(),
+            least_copies: Gauge::default(),
+            prefixes_below: Gauge::default(),
             lies: Gauge::default(),
             evidence: Gauge::default(),
             connections: Connections::default(),
@@ -118,7 +122,11 @@ impl Metrics {
         registry.register("pending_requests", "Requests waiting to be ordered", metrics.pending.clone());
         registry.register_with_unit("stored", "Bytes on disk, by part", Unit::Bytes, metrics.stored.clone());
         registry.register("prefixes", "Prefixes of the key space that this node keeps", metrics.prefixes.clone());
-        registry.register("prefix_copies", "Copies of each prefix in the cluster", metrics.copies.clone());
+        registry.register("prefix_copies", "Copies that there are to be of each prefix", metrics.copies.clone());
+        let least = "Copies of the prefix that has fewest, as members have told";
+        registry.register("prefix_copies_least", least, metrics.least_copies.clone());
+        let below = "Prefixes that have fewer copies than there are to be, as members have told";
+        registry.register("prefixes_below_copies", below, metrics.prefixes_below.clone());
         let lies = "Parts of a state that other members sent and that are not certified, since the start";
         registry.register("false_parts", lies, metrics.lies.clone());
         registry.register("evidence", "Evidence that this node holds against members", metrics.evidence.clone());
@@ -176,6 +184,8 @@ impl Metrics {
         }
         self.prefixes.set(signed(storage.prefixes));
         self.copies.set(signed(storage.copies));
+        self.least_copies.set(signed(storage.least_copies));
+        self.prefixes_below.set(signed(storage.prefixes_below));
         self.pending.set(signed(pending as u64));
         self.certified.set(signed(certified));
         let mut text = String::new();

@@ -37,18 +37,6 @@ pub enum ResumeError {
         /// What is wrong with it.
         why: CertificateError,
     },
-    /// The store keeps other prefixes than the member with this key. Members and their prefixes do not change yet, so it
-    /// is that of another member.
-    #[error(
-        "the store keeps {stored} prefixes which are not the {own} of the member with this key: it belongs to another \
-         member. Give each node its own data folder"
-    )]
-    Prefixes {
-        /// How many the store keeps.
-        stored: usize,
-        /// How many the member keeps.
-        own: usize,
-    },
     /// A height of the window is missing.
     #[error("height {0} is missing in the store's window")]
     Missing(Height),
@@ -80,8 +68,8 @@ impl Resumed {
     }
 }
 
-/// Checks a store and rebuilds the state that it holds, with the prefixes that it keeps. A store that is empty begins at
-/// genesis, with what the member with this key keeps there.
+/// Checks a store and rebuilds the state that it holds, with the prefixes that it keeps: they are the store's own, since records
+/// move between members ([`crate::moves`]). A store that is empty begins at genesis, with what the member with this key keeps there.
 ///
 /// Every record is read, every label computed again, up to the root that a quorum has certified, or will with the next
 /// block: a node serves only what is certified, and stops if the quorum says otherwise.
@@ -106,10 +94,6 @@ pub fn resume(
         cluster = Some(ClusterRecord::genesis(genesis).encode().into());
     }
     let kept = store.kept();
-    let own = genesis.partition_map().kept(&genesis.members, key);
-    if kept != own {
-        return Err(ResumeError::Prefixes { stored: kept.len(), own: own.len() });
-    }
     let entries = entries(&store)?;
     let peaks = store.position().map(|position| position.peaks).unwrap_or_default();
     let code = store.warm()?.into_iter().map(|(digest, (_, code))| (digest, code)).collect();

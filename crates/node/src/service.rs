@@ -258,16 +258,18 @@ impl Node {
     #[must_use]
     pub fn storage(&self) -> Storage {
         let usage = self.disk.usage().ok();
+        let copies = self.copies();
         let bytes = |of: fn(&Usage) -> u64| usage.as_ref().map_or(0, of);
         Storage {
             record_bytes: bytes(|usage| usage.records.bytes),
             window_bytes: bytes(|usage| usage.window.bytes),
             journal_bytes: 0,
             other_bytes: bytes(Usage::other_bytes),
-            // The record of the cluster, which all keep, is not counted.
-            prefixes: self.members.prefixes_of(&self.public_key()) as u64,
-            all_prefixes: self.members.map().prefixes().into(),
-            copies: self.members.map().keepers(0).len() as u64,
+            prefixes: copies.kept as u64,
+            all_prefixes: copies.prefixes.into(),
+            copies: copies.wanted as u64,
+            least_copies: copies.least as u64,
+            prefixes_below: copies.below as u64,
         }
     }
 
@@ -309,7 +311,10 @@ impl Node {
         // The lock is released: proofs are made from a snapshot that nothing changes.
         let forgotten = || ServiceError::Forgotten { height: entry.result.height, oldest: entry.result.height + 1 };
         let state = entry.state().ok_or_else(forgotten)?;
-        if let Some(key) = request.keys.iter().find(|key| !state.keeps(&key.path())) {
+        // What was dropped since that height is not in the store any more.
+        let now = self.state();
+        let kept = |key: &Key| state.keeps(&key.path()) && now.keeps(&key.path());
+        if let Some(key) = request.keys.iter().find(|key| !kept(key)) {
             return Err(self.not_kept(key));
         }
         let proof = state.prove(&request.keys).map_err(|e| ServiceError::Damaged(e.to_string()))?;
@@ -355,6 +360,10 @@ impl Node {
         for ((key, path), value) in keys.iter().zip(&paths).zip(&values) {
             let digest = state.tree().get(path).map_err(|e| ServiceError::Damaged(e.to_string()))?;
             if digest != value.as_deref().map(ValueDigest::of) {
+                if !self.state().keeps(path) {
+                    // Dropped since the reader looked.
+                    return Err(self.not_kept(key));
+                }
                 return Err(ServiceError::Damaged(format!("the value of {key} is not the one that was stored")));
             }
         }

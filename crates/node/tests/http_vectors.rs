@@ -86,6 +86,8 @@ fn status(fetching: Option<Fetching>, voting: Voting) -> Status {
             prefixes: 5,
             all_prefixes: 8,
             copies: 2,
+            least_copies: 1,
+            prefixes_below: 4,
         },
         fetching,
         pending: 0,

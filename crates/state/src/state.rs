@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use pleach_tree::{FrameNode, HistoryTree, NotHeld, Path, Prefix, Proof, ValueDigest, WrittenHeight};
+use pleach_tree::{
+    FrameNode, HistoryTree, KeepError, NotHeld, Path, Prefix, Proof, ValueDigest, VerifiedProof, WrittenHeight,
+};
 use pleach_types::committee::CommitteeError;
 use pleach_types::genesis::GenesisError;
 use pleach_types::history::Peaks;
@@ -269,6 +271,21 @@ impl State {
         let warm_bytes = fixed.genesis.limits.warm_code_bytes.into();
         let window = Window::restore(history, warm_bytes, height, traces, code);
         Ok(Self { fixed, cluster: Arc::new(cluster), tree, window, results, peaks, result })
+    }
+
+    /// This state with the records under other prefixes kept, and the one of the cluster. What is not held comes from `content`, a
+    /// proof of the root of one of the last T heights ([`HistoryTree::set_kept`]).
+    ///
+    /// # Errors
+    /// If a record to be kept is neither held nor in `content`, or if `content` is of another tree.
+    pub fn with_kept(
+        &self,
+        kept: impl IntoIterator<Item = Prefix>,
+        content: Option<&VerifiedProof>,
+    ) -> Result<Self, KeepError> {
+        let mut state = self.clone();
+        state.tree.set_kept(self.fixed.kept(kept), content)?;
+        Ok(state)
     }
 
     /// Whether the record at this path is of a prefix that is kept here.

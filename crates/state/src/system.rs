@@ -196,13 +196,14 @@ fn has(members: &[Member], key: &PublicKey) -> bool {
     members.binary_search_by_key(key, |member| member.public_key).is_ok()
 }
 
-/// Whether each record is sure to keep a keeper when the next members take over, and somebody stores something.
+/// Whether each record is sure to keep a keeper when the next members take over, and somebody stores something: of the members in
+/// force that store, fewer leave at once than there are copies.
 ///
-/// Who keeps which record is what genesis says: records do not move to others yet. So those of genesis who have ever left count,
-/// whenever they left and whoever came since: fewer may be gone than there are copies.
+/// The others copy what those who leave have kept, and how far they are the chain does not know. So the cap on members that leave
+/// without the owners holds over all epochs until the owners act; and the owners look at the copies before they do.
 fn keeps_data(record: &ClusterRecord, genesis: &Genesis) -> bool {
     let stay: BTreeSet<_> = record.next.iter().map(|member| member.id).collect();
-    let storing = genesis.members.iter().filter(|member| member.capacity > 0);
+    let storing = record.members.iter().filter(|member| member.capacity > 0);
     let copies = storing.clone().count().min(genesis.partitioning.replicas.into());
     let missing = storing.filter(|member| !stay.contains(&member.id)).count();
     missing <= copies.saturating_sub(1) && record.next.iter().any(|member| member.capacity > 0)

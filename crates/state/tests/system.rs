@@ -131,7 +131,6 @@ impl World {
                 most: governance.members_max.into(),
                 expulsions: governance.expulsions.into(),
             },
-            first: genesis.members.iter().filter(|m| m.capacity > 0).map(|m| m.id.0).collect(),
             seq: 0,
             now: people.clone(),
             next: people.clone(),

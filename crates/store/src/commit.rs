@@ -10,7 +10,7 @@ use pleach_types::limits::{BLOCK_REQUESTS_MAX, MODULE_BYTES_MAX, VALUE_BYTES_MAX
 use pleach_types::succession::Step;
 use pleach_types::{BlockResult, Hash, Height, Key, UsedCode};
 
-use crate::database::Changes;
+use crate::database::{Changes, Rows};
 use crate::error::{Damage, Error, Refused};
 use crate::frame;
 use crate::kept::Kept;
@@ -18,6 +18,7 @@ use crate::layout::{
     Bucket, CODE_MAX, Keep, LastUse, Position, State, WRITTEN_MAX, WindowEntry, decoded, encode_frame, encode_record,
     encode_undo,
 };
+use crate::seal::Seal;
 use crate::table::{STATE, Table, invariant, prefix_key, undo_key};
 
 type Result<T, E = Error> = std::result::Result<T, E>;
@@ -169,18 +170,23 @@ pub(crate) fn write(
             undo.put(&undo_key(height, path), content)?;
         }
     }
-    let mut frame = changes.rows(Table::Frame)?;
-    for (at, node) in &block.frame {
-        match node {
-            Some(node) => frame.put(&prefix_key(at), &encode_frame(node)).map(drop)?,
-            None => frame.remove(&prefix_key(at)).map(drop)?,
-        }
-    }
-    drop(frame);
+    write_frame(changes, &block.frame)?;
     write_entry(changes, &block.entry, &block.code)?;
     write_steps(changes, &block.step)?;
     forget(changes, before.keep, keep)?;
     write_state(changes, position, keep)
+}
+
+/// Makes the changes of the frame.
+pub(crate) fn write_frame(changes: &mut Changes<'_>, frame: &BTreeMap<Prefix, Option<FrameNode>>) -> Result<()> {
+    let mut rows = changes.rows(Table::Frame)?;
+    for (at, node) in frame {
+        match node {
+            Some(node) => rows.put(&prefix_key(at), &encode_frame(node)).map(drop)?,
+            None => rows.remove(&prefix_key(at)).map(drop)?,
+        }
+    }
+    Ok(())
 }
 
 /// Writes the row that makes the transaction this commit and no other.
@@ -206,28 +212,46 @@ fn write_records(
             continue;
         }
         let first_byte = usize::from(path.as_bytes()[0]);
-        let bucket = &mut buckets[first_byte];
         touched[first_byte] = true;
-        if let Some((seal, _)) = &before {
-            bucket.records = bucket.records.wrapping_sub(1);
-            bucket.sum = bucket.sum.wrapping_sub(seal.number());
-        }
-        match content {
-            Some(content) => {
-                let seal = rows.put(path.as_bytes(), &content)?;
-                bucket.records = bucket.records.wrapping_add(1);
-                bucket.sum = bucket.sum.wrapping_add(seal.number());
-            }
-            None => drop(rows.remove(path.as_bytes())?),
-        }
+        let seal = before.as_ref().map(|(seal, _)| seal);
+        write_record(&mut rows, &mut buckets[first_byte], path, seal, content.as_deref())?;
         replaced.push((*path, encode_undo(key, before.as_ref().map(|(_, before)| before.as_slice()))));
     }
     drop(rows);
+    write_buckets(changes, buckets, &touched)?;
+    Ok(replaced)
+}
+
+/// Writes or removes the row of a record, and counts it in its bucket. `before` is the checksum of the row that is there.
+pub(crate) fn write_record(
+    rows: &mut Rows<'_>,
+    bucket: &mut Bucket,
+    path: &Path,
+    before: Option<&Seal>,
+    content: Option<&[u8]>,
+) -> Result<()> {
+    if let Some(seal) = before {
+        bucket.records = bucket.records.wrapping_sub(1);
+        bucket.sum = bucket.sum.wrapping_sub(seal.number());
+    }
+    match content {
+        Some(content) => {
+            let seal = rows.put(path.as_bytes(), content)?;
+            bucket.records = bucket.records.wrapping_add(1);
+            bucket.sum = bucket.sum.wrapping_add(seal.number());
+        }
+        None => drop(rows.remove(path.as_bytes())?),
+    }
+    Ok(())
+}
+
+/// Writes those buckets that were touched.
+pub(crate) fn write_buckets(changes: &mut Changes<'_>, buckets: &[Bucket], touched: &[bool]) -> Result<()> {
     let mut rows = changes.rows(Table::Buckets)?;
-    for (first_byte, bucket) in buckets.iter().enumerate().filter(|(at, _)| touched[*at]) {
+    for (first_byte, (bucket, _)) in buckets.iter().zip(touched).enumerate().filter(|(_, (_, touched))| **touched) {
         rows.put(&[first_byte as u8], &bucket.encode())?;
     }
-    Ok(replaced)
+    Ok(())
 }
 
 /// Writes what a height leaves in the window.

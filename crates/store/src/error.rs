@@ -205,6 +205,14 @@ pub enum Refused {
         /// The stored height.
         stored: Height,
     },
+    /// Other prefixes are to be kept of another height than the stored one.
+    #[error("other prefixes are to be kept of height {found}, the store has {stored}")]
+    OtherHeight {
+        /// The height of the change.
+        found: Height,
+        /// The stored height.
+        stored: Height,
+    },
     /// The staged records and frame do not have the root that was announced.
     #[error("the staged partition has root {found}, {expected} was announced")]
     StagedRoot {

@@ -1,6 +1,7 @@
 //! The prefixes that the node keeps: every record under them, and none elsewhere.
 //!
-//! They come with a partition and stay until another one arrives, in a row of their own that no block writes again.
+//! They come with a partition and stay, in a row of their own that no block writes again, until another one arrives or
+//! other prefixes are kept ([`crate::rekeep`]).
 
 use pleach_tree::{Path, Prefix};
 use pleach_types::codec::{Decode, DecodeError, Encode, Reader, put_count};
@@ -12,8 +13,11 @@ use crate::fold::Held;
 use crate::frame::overlap;
 use crate::table::{decode_prefix, prefix_key};
 
-/// Prefixes that a node keeps, at most: all those of a partition map, and the one record that every member keeps.
-pub const KEPT_MAX: usize = (1 << PARTITION_BITS_MAX) + 1;
+/// Prefixes that a node keeps, at most: all those of a partition map, the one record that every member keeps, and those that a
+/// prefix is made of while its records come, or go: two for each bit of a path.
+pub const KEPT_MAX: usize = (1 << PARTITION_BITS_MAX) + 1 + 512;
+
+const _: () = assert!(512 == 2 * Path::BITS);
 
 /// Kept prefixes, in ascending order and none within another.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,6 +52,11 @@ impl Kept {
         let behind = self.0.partition_point(|prefix| prefix.first() <= at.first());
         let around = [behind.checked_sub(1), Some(behind)].into_iter().flatten().filter_map(|near| self.0.get(near));
         if around.into_iter().any(|prefix| overlap(prefix, at)) { Err(Refused::FrameKept(*at)) } else { Ok(()) }
+    }
+
+    /// Whether every record under a prefix is kept because of a single one of these.
+    pub(crate) fn covers(&self, prefix: &Prefix) -> bool {
+        self.0.binary_search(prefix).is_ok() || self.0.iter().any(|kept| kept.covers(prefix))
     }
 
     /// Whether the record at a path is kept.
@@ -124,10 +133,17 @@ mod tests {
         assert_eq!(Kept::new(most.clone()), Err(Refused::KeptOrder(most[9])), "one lies within another");
         most[9] = most[9].halves().unwrap()[1];
         let kept = Kept::new(most.clone()).unwrap();
-        assert_eq!((kept.prefixes().len(), Kept::decode(&kept.encode())), (KEPT_MAX, Ok(kept)));
-        let more = [&most[..9], &most[9].halves().unwrap(), &most[10..]].concat();
+        assert_eq!(Kept::decode(&kept.encode()), Ok(kept));
+        let of_16_bits = |number: u16| {
+            let mut path = [0; 32];
+            path[..2].copy_from_slice(&number.to_be_bytes());
+            Prefix::new(path.into(), 16)
+        };
+        let full: Vec<_> = (0..=u16::MAX).map(of_16_bits).take(KEPT_MAX).collect();
+        assert!(Kept::new(full).is_ok());
+        let more: Vec<_> = (0..=u16::MAX).map(of_16_bits).take(KEPT_MAX + 1).collect();
         let refused = Kept::new(more.clone());
-        assert!(matches!(refused, Err(Refused::TooLarge { actual: 4098, limit: KEPT_MAX, .. })), "{refused:?}");
+        assert!(matches!(refused, Err(Refused::TooLarge { limit: KEPT_MAX, .. })), "{refused:?}");
         let too_many = Kept(more).encode();
         assert!(matches!(Kept::decode(&too_many), Err(DecodeError::TooLarge { .. })));
     }

@@ -23,8 +23,8 @@
 //!   height from [`Keep::values`] on.
 //! - The *window*: per height its result, written paths, receipts, what code it used and the certificate
 //!   ([`WindowEntry`]), and the bytes of the code that is warm, as far as they were given.
-//! - The *kept prefixes*: every record is under one of them. They come with a partition ([`Arrival::kept`]) and are not
-//!   written again before the next one arrives.
+//! - The *kept prefixes*: every record is under one of them. They come with a partition ([`Arrival::kept`]) and change between
+//!   two blocks ([`Store::rekeep`]).
 //! - The *position*: height, result, block, and what stands for the results of all heights before ([`Position::peaks`]).
 //!
 //! The blocks themselves are not here: the engine's archive has them, for as long as members may lag.
@@ -168,6 +168,7 @@ mod label;
 mod layout;
 mod lock;
 mod read;
+mod rekeep;
 mod seal;
 mod staging;
 mod store;
@@ -182,6 +183,7 @@ pub use kept::KEPT_MAX;
 pub use layout::{CODE_MAX, Keep, Position, Record, Tally, WRITTEN_MAX, WindowEntry};
 pub use read::{Chunk, Snapshot};
 pub use redb::StorageBackend;
+pub use rekeep::Rekeep;
 pub use seal::Seal;
 pub use staging::{Arrival, StagedChunk, Staging, Target};
 pub use store::{Opened, Options, Store, Usage};

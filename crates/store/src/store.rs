@@ -64,8 +64,8 @@ pub struct Store {
 
 pub(crate) struct Inner {
     pub(crate) db: Db,
-    writer: Mutex<Writer>,
-    published: Mutex<Published>,
+    pub(crate) writer: Mutex<Writer>,
+    pub(crate) published: Mutex<Published>,
     /// How many stagings were begun: only the last one of them goes on. Changes within transactions alone.
     pub(crate) stagings: AtomicU64,
     /// Given up after the database: until then the folder is in use.
@@ -75,13 +75,13 @@ pub(crate) struct Inner {
 /// What only the one that writes needs.
 pub(crate) struct Writer {
     marks: Marks,
-    buckets: Vec<Bucket>,
+    pub(crate) buckets: Vec<Bucket>,
 }
 
 /// What readers start from.
-struct Published {
-    state: Option<Arc<State>>,
-    kept: Arc<Kept>,
+pub(crate) struct Published {
+    pub(crate) state: Option<Arc<State>>,
+    pub(crate) kept: Arc<Kept>,
     /// The oldest readable height. Moves before the commit that drops what lies below it.
     oldest: Height,
     /// Knows of a height before the commit that makes it, so that no view is newer than this is.

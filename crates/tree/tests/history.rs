@@ -371,9 +371,18 @@ fn other_prefixes_are_kept_as_if_they_always_had_been() {
             let content = proof(&held(&then, &mut Vec::new(), &kept, &[]));
             let number = world.rng.random_range(0..world.views.len());
             let view = &mut world.views[number];
-            let before = view.tree.held();
+            let (before, frame) = (view.tree.held(), view.tree.frame());
+            let earlier = view.tree.clone();
             let lacks = view.tree.clone().set_kept(View::prefixes(&kept), None).is_err();
             view.tree.set_kept(View::prefixes(&kept), Some(&content)).unwrap_or_else(|e| panic!("{context}: {e}"));
+            let mut changed = frame;
+            for (at, node) in view.tree.frame_changes(&earlier) {
+                match node {
+                    Some(node) => drop(changed.insert(at, node)),
+                    None => drop(changed.remove(&at).expect("it was there")),
+                }
+            }
+            assert_eq!(changed, view.tree.frame(), "{context}");
             // The thesis's rules say nothing of it: build what they would have led to.
             let mut aged = Aged::build(&world.history[0], i64::MIN / 2);
             for (now, pair) in (1..).zip(world.history.windows(2)) {

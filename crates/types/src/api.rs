@@ -129,12 +129,16 @@ pub struct Storage {
     pub journal_bytes: u64,
     /// The rest of the store's file: the structure of the database, and room for the next blocks.
     pub other_bytes: u64,
-    /// Prefixes of the key space that the node keeps.
+    /// Prefixes of the key space of which the node keeps all records.
     pub prefixes: u64,
     /// Prefixes in all.
     pub all_prefixes: u64,
-    /// Copies of each prefix.
+    /// Copies that there are to be of each prefix.
     pub copies: u64,
+    /// Copies of the prefix that has fewest: members that keep it on their disks, as they have told this node.
+    pub least_copies: u64,
+    /// Prefixes that have fewer copies than there are to be.
+    pub prefixes_below: u64,
 }
 
 /// A transfer of state in progress.

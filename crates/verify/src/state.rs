@@ -119,20 +119,19 @@ pub fn partition(
     limits: &ProofLimits,
     prefix: Prefix,
     records: &[(Key, Bytes)],
-) -> Result<Vec<(Path, ValueDigest)>, Misbehaviour> {
+) -> Result<Partition, Misbehaviour> {
     let verified = proof_within(proof, root, limits)?;
     let partition = Partition::new(verified, [prefix]).map_err(|why| Misbehaviour::new(proof, why))?;
     let mut proved = partition.records();
-    let mut found = Vec::with_capacity(records.len());
     for (key, value) in records {
         let record = (key.path(), ValueDigest::of(value));
         if proved.next() != Some(record) {
             return Err(Misbehaviour::new(proof, FalseStatement::Record(key.clone())));
         }
-        found.push(record);
     }
-    match proved.next() {
-        Some((path, _)) => Err(Misbehaviour::new(proof, FalseStatement::RecordLeftOut(path))),
-        None => Ok(found),
+    if let Some((path, _)) = proved.next() {
+        return Err(Misbehaviour::new(proof, FalseStatement::RecordLeftOut(path)));
     }
+    drop(proved);
+    Ok(partition)
 }

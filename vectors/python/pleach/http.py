@@ -140,6 +140,8 @@ STORAGE = shape(
     prefixes=number,
     all_prefixes=number,
     copies=number,
+    least_copies=number,
+    prefixes_below=number,
 )
 BLOCK = shape(
     height=number, digest=HASH, leader=HASH, requests=number, applied=number, refused=number, void=number, root=HASH

@@ -9,6 +9,7 @@ from .codec import KEY_BYTES_MAX, VALUE_BYTES_MAX, Reader, malformed
 
 PART_BYTES_MAX = 262_144
 OFFER_BYTES_MAX = 65_536
+KEEPS_BYTES_MAX = 512
 STEPS_MAX, STEP_BYTES_MAX = 8, 72 << 10
 ITEM_BYTES_MAX = 8_388_608
 CHUNK_RECORDS_MAX = 65_536
@@ -64,6 +65,9 @@ def read_message(reader: Reader) -> dict[str, Any]:
         }
     if kind == 5:
         return {"kind": "gone", "height": reader.u64(), "item": read_item(reader)}
+    if kind == 6:
+        kept = reader.byte_string(KEEPS_BYTES_MAX)
+        return {"kind": "keeps", "prefixes": [n for n in range(8 * len(kept)) if kept[n // 8] >> n % 8 & 1]}
     raise malformed(f"message {kind}")
 
 

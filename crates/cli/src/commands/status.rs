@@ -148,6 +148,15 @@ fn warn(output: Output, document: &Document) {
             output.talk(format_args!("! {error}"));
         }
     }
+    // Each tells what it has been told. The one that knows of the fewest copies is right, or has not heard yet.
+    let storages = document.nodes.iter().filter_map(|node| Some(&node.status.as_ref()?.storage));
+    if let Some(s) = storages.filter(|storage| storage.prefixes_below > 0).min_by_key(|storage| storage.least_copies) {
+        output.talk(format_args!(
+            "! {} of {} prefixes have fewer than {} copies, one has {}: records are being copied to other members, or members \
+             that keep them are away. Remove no further member before this is gone",
+            s.prefixes_below, s.all_prefixes, s.copies, s.least_copies
+        ));
+    }
     if !document.healthy {
         output.talk(format_args!(
             "! fewer nodes work than the {} that a quorum needs: nothing can be ordered, proved records can still be read",

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use pleach_order::Network;
 use pleach_state::{State, warm_code};
 use pleach_store::{Arrival, StagedChunk, Staging, Target, WindowEntry};
-use pleach_tree::{FrameNode, Path, Prefix, VerifiedProof};
+use pleach_tree::{FrameNode, Partition, Path, Prefix, VerifiedProof};
 use pleach_types::history::Peaks;
 use pleach_types::vote::Round;
 use pleach_types::{Certificate, ClusterRecord, Encode, Genesis, Hash, Height, PublicKey};
@@ -27,6 +27,7 @@ use super::verify;
 use super::wire::{Answer, Ask, Item, Message};
 use crate::core::Node;
 use crate::lock;
+use crate::moves::MoveJob;
 use crate::resume::past;
 
 /// How often others are asked for offers.
@@ -39,7 +40,7 @@ const TELL: Duration = Duration::from_secs(2);
 /// What a node has to do with states of others.
 #[derive(Default)]
 pub(crate) struct Fetch {
-    answers: Mutex<Answers>,
+    pub(super) answers: Mutex<Answers>,
     /// Taken by whoever works, one at a time.
     job: Mutex<Job>,
     /// The least view of a certificate to go on from: set if this member's votes are lost.
@@ -52,11 +53,11 @@ pub(crate) struct Fetch {
 
 /// Answers that wait. Only what was asked for gets in, so no member can keep out what another one answers.
 #[derive(Default)]
-struct Answers {
+pub(super) struct Answers {
     offers: Inbox<Answer>,
     parts: Inbox<Answer>,
     /// How many parts each member owes.
-    owed: BTreeMap<PublicKey, usize>,
+    pub(super) owed: BTreeMap<PublicKey, usize>,
 }
 
 #[derive(Default)]
@@ -68,6 +69,8 @@ struct Job {
     /// Transfers that have failed since one was complete.
     failed: usize,
     transfer: Option<Box<Transfer>>,
+    /// Single prefixes that move.
+    moves: MoveJob,
 }
 
 impl Fetch {
@@ -104,16 +107,24 @@ impl Node {
             match answer {
                 Answer::Offer { steps, proof } => self.collect(&mut job, from, (&steps, &proof), now),
                 answer => {
-                    if let Some(transfer) = &mut job.transfer {
-                        transfer.receive(self, from, answer, now);
-                        self.fetch.lies.fetch_add(std::mem::take(&mut transfer.lies), Ordering::Relaxed);
-                    }
+                    let lies = match &mut job.transfer {
+                        Some(transfer) => {
+                            transfer.receive(self, from, answer, now);
+                            std::mem::take(&mut transfer.lies)
+                        }
+                        None => job.moves.receive(from, answer, now),
+                    };
+                    self.fetch.lies.fetch_add(lies, Ordering::Relaxed);
                 }
             }
         }
         if job.transfer.is_none() {
             self.consider(&mut job, now, network);
         }
+        if job.transfer.is_none() {
+            return self.move_records(&mut job.moves, now, network);
+        }
+        job.moves.give_up();
         if let Some(mut transfer) = job.transfer.take() {
             let height = transfer.target.result.height;
             let ended = match transfer.go_on(self, now, network) {
@@ -273,7 +284,7 @@ impl Transfer {
         }
         self.asking.go_on(now, |item| sources(node, item))?;
         // First, or a quick answer finds no room.
-        lock(&node.fetch.answers).owed = self.asking.owed();
+        node.fetch.expect(self.asking.owed());
         let height = self.target.result.height;
         for Question { to, item, offset } in self.asking.questions() {
             let _ = network.send(to, Message::Ask(Ask::Part { height, item, offset }).encode().into());
@@ -328,7 +339,7 @@ impl Transfer {
                 .map(|proof| self.proofs.push(proof)),
             Item::Peaks => state::peaks(&content, &self.target.result).map(|peaks| self.peaks = peaks),
             Item::Chunk { within, start } => verify::chunk(&content, &root, (&within, &start))
-                .map(|(chunk, leaves)| self.take_chunk(&chunk, leaves, &within)),
+                .map(|(chunk, proved)| self.take_chunk(&chunk, &proved, &within)),
         };
         match taken {
             Ok(()) => self.asking.done(item),
@@ -336,10 +347,10 @@ impl Transfer {
         }
     }
 
-    fn take_chunk(&mut self, chunk: &StagedChunk, leaves: Vec<(Prefix, FrameNode)>, within: &Prefix) {
+    fn take_chunk(&mut self, chunk: &StagedChunk, proved: &Partition, within: &Prefix) {
         // That is no fault of who sent it.
         self.failed = self.staging.put(chunk).err().map(Failure::Store).or(self.failed.take());
-        self.parts.extend(leaves);
+        self.parts.extend(proved.records().map(|(path, digest)| FrameNode::record(path, digest)));
         let cluster = chunk.records.get(&ClusterRecord::key());
         self.cluster = cluster.cloned().or(self.cluster.take());
         if let Some(start) = chunk.prefix.next().filter(|next| within.contains(next)) {
@@ -410,9 +421,9 @@ impl Transfer {
 }
 
 /// The members that should have an item.
-fn sources(node: &Node, item: &Item) -> Vec<PublicKey> {
+pub(super) fn sources(node: &Node, item: &Item) -> Vec<PublicKey> {
     match item {
-        Item::Edge(prefix) | Item::Chunk { within: prefix, .. } => node.keepers(&prefix.first()),
+        Item::Edge(prefix) | Item::Chunk { within: prefix, .. } => node.holders(&prefix.first()),
         Item::Entry(_) | Item::Code(_) | Item::Written(_) | Item::Peaks => node.others(),
     }
 }

@@ -32,6 +32,7 @@
 //!
 //! [`Node::work`]: crate::Node
 
+mod adoption;
 mod asking;
 mod failure;
 mod fetch;
@@ -44,6 +45,7 @@ mod vectors;
 mod verify;
 pub(crate) mod wire;
 
+pub(crate) use adoption::{Adoption, Came};
 pub(crate) use failure::Failure;
 pub(crate) use fetch::Fetch;
 pub(crate) use source::Source;

@@ -143,7 +143,10 @@ impl Node {
             Item::Chunk { within, start } => {
                 // Only what this node keeps can be cut by prefix.
                 let (prefix, _) = state.tree().chunk(&within, &start, CHUNK_PROOF_BYTES).ok()??;
-                self.chunk_content(state, prefix)?
+                let content = self.chunk_content(state, prefix)?;
+                // What was dropped since then, or meanwhile, is not in the store any more: without it the content is a lie.
+                let kept = self.state().tree().kept().iter().any(|kept| kept.covers(&prefix));
+                kept.then_some(content)?
             }
         };
         self.source.remember(height, item, &bytes);

@@ -50,6 +50,7 @@ fn messages() -> Vec<(Message, Value)> {
             json!({ "kind": "offer", "steps": [hex("a step")], "proof": hex("proof") }),
         ),
     ];
+    all.push((Message::Keeps(vec![0b10, 0xf0]), json!({ "kind": "keeps", "prefixes": [1, 12, 13, 14, 15] })));
     for (item, said) in items() {
         let part = Answer::Part { height: 1 << 40, item, offset: 5, total: 9, bytes: "part".into() };
         all.extend([
@@ -87,7 +88,7 @@ fn refused() -> Vec<(&'static str, Vec<u8>)> {
     };
     vec![
         ("nothing", Vec::new()),
-        ("no such message", vec![6]),
+        ("no such message", vec![7]),
         ("no such item", [&ask[..9], &[6], &ask[10..]].concat()),
         ("cut", ask[..ask.len() - 1].to_vec()),
         ("continued", [&ask[..], &[0]].concat()),

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use pleach_store::{StagedChunk, WindowEntry};
-use pleach_tree::{FrameNode, MergeError, Path, Prefix, ProofLimits, VerifiedProof};
+use pleach_tree::{MergeError, Partition, Path, Prefix, ProofLimits, VerifiedProof};
 use pleach_types::{BlockResult, Hash};
 use pleach_verify::state::{self, PastHeight};
 use pleach_verify::{FalseStatement, Misbehaviour, decode};
@@ -37,15 +37,14 @@ pub(super) fn chunk(
     encoded: &Bytes,
     root: &Hash,
     (within, start): (&Prefix, &Path),
-) -> Result<(StagedChunk, Vec<(Prefix, FrameNode)>), Misbehaviour> {
+) -> Result<(StagedChunk, Partition), Misbehaviour> {
     let Chunk { prefix, proof, records } = decode("chunk", encoded)?;
     if !within.covers(&prefix) || prefix.first() != *start {
         let statement = FalseStatement::Elsewhere { prefix, start: *start, within: *within };
         return Err(Misbehaviour::new(encoded, statement));
     }
     let proved = state::partition(&proof, root, &ITEM_PROOF, prefix, &records)?;
-    let leaves = proved.into_iter().map(|(path, digest)| FrameNode::record(path, digest)).collect();
-    Ok((StagedChunk { prefix, records: records.into_iter().collect(), frame: Default::default() }, leaves))
+    Ok((StagedChunk { prefix, records: records.into_iter().collect(), frame: Default::default() }, proved))
 }
 
 /// Puts proofs of one root together, two at a time, so that each is copied a logarithmic number of times.

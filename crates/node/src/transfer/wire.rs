@@ -5,7 +5,8 @@ use pleach_tree::{Path, Prefix};
 use pleach_types::codec::{self, DecodeError, Reader};
 use pleach_types::limits::{
     ABORT_BYTES_MAX, BLOCK_REQUESTS_MAX, CALLS_SERVED_MAX, EVENT_BYTES_MAX, EVENTS_MAX, KEY_BYTES_MAX, LENGTH_BYTES,
-    MODULE_BYTES_MAX, OUTPUT_BYTES_MAX, REQUEST_BYTES_MAX, STEP_BYTES_MAX, TOUCHED_MAX, VALUE_BYTES_MAX,
+    MODULE_BYTES_MAX, OUTPUT_BYTES_MAX, PARTITION_BITS_MAX, REQUEST_BYTES_MAX, STEP_BYTES_MAX, TOUCHED_MAX,
+    VALUE_BYTES_MAX,
 };
 use pleach_types::{Decode, Encode, Hash, Height, Key, Limits};
 
@@ -33,6 +34,8 @@ const CALL_OVERHEAD: usize = 2 * LENGTH_BYTES;
 const USED_CODE_BYTES: usize = HASH_BYTES + LENGTH_BYTES;
 /// Bytes of an offer, at most: a header and a certificate.
 const OFFER_BYTES_MAX: usize = 64 << 10;
+/// Bytes of the bits that say which prefixes a member keeps, at most.
+const KEEPS_BYTES_MAX: usize = (1 << PARTITION_BITS_MAX) / 8;
 /// Records of a chunk, at most.
 const CHUNK_RECORDS_MAX: usize = 1 << 16;
 /// Bytes of a message beside the part that it brings, at most.
@@ -45,6 +48,8 @@ pub(crate) enum Message {
     Request(Bytes),
     Ask(Ask),
     Answer(Answer),
+    /// Which prefixes the sender keeps on its disk, one bit for each, the lowest bit of a byte first.
+    Keeps(Vec<u8>),
 }
 
 /// A question.
@@ -231,6 +236,10 @@ impl Encode for Message {
                 out.extend_from_slice(&height.to_le_bytes());
                 item.encode_to(out);
             }
+            Self::Keeps(prefixes) => {
+                out.push(6);
+                codec::put_bytes(out, prefixes);
+            }
         }
     }
 }
@@ -254,6 +263,7 @@ impl Decode for Message {
                 Self::Answer(Answer::Part { height, item, offset, total, bytes })
             }
             5 => Self::Answer(Answer::Gone { height: reader.u64("height")?, item: Item::decode_from(reader)? }),
+            6 => Self::Keeps(reader.bytes("prefixes", KEEPS_BYTES_MAX)?.to_vec()),
             tag => return Err(DecodeError::UnknownTag { field: "message", tag }),
         })
     }
@@ -319,6 +329,7 @@ mod tests {
         };
         let mut all: Vec<_> = items.into_iter().flat_map(of).collect();
         let offer = |steps| Message::Answer(Answer::Offer { steps, proof: "proof".into() });
+        all.push(Message::Keeps(vec![0b101, 0xff]));
         all.extend([Message::Ask(Ask::Offer { since: 7 }), offer(vec![]), offer(vec!["step".into(), "other".into()])]);
         all
     }

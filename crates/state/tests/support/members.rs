@@ -85,8 +85,6 @@ pub struct Rules {
 #[derive(Clone, Debug)]
 pub struct Members {
     pub rules: Rules,
-    /// The ids of those members of genesis that store something.
-    pub first: Vec<Digest>,
     pub seq: u64,
     pub now: BTreeMap<Digest, Person>,
     pub next: BTreeMap<Digest, Person>,
@@ -264,8 +262,9 @@ impl Members {
     }
 
     fn loses_data(&self) -> bool {
-        let gone = self.first.iter().filter(|id| self.next.values().all(|stays| stays.id != **id)).count();
-        gone + 1 > self.first.len().min(self.rules.copies).max(1) || self.next.values().all(|one| one.capacity == 0)
+        let storing: Vec<_> = self.now.values().filter(|one| one.capacity > 0).map(|one| one.id).collect();
+        let gone = storing.iter().filter(|id| self.next.values().all(|stays| stays.id != **id)).count();
+        gone + 1 > storing.len().min(self.rules.copies).max(1) || self.next.values().all(|one| one.capacity == 0)
     }
 
     fn bad_size(&self) -> bool {

@@ -75,22 +75,17 @@ impl HistoryTree {
     /// How the frame differs from that of `before`: new and changed entries, and `None` for those that are gone.
     ///
     /// It takes as long as what changed between the two, if `self` came from a clone of `before`, since what both share
-    /// is passed over.
-    ///
-    /// # Panics
-    ///
-    /// If the two keep other prefixes.
+    /// is passed over. The two may keep other prefixes.
     pub fn frame_changes(&self, before: &Self) -> BTreeMap<Prefix, Option<FrameNode>> {
-        assert_eq!(self.kept, before.kept, "frames of other prefixes");
         let (mut gone, mut new) = (Frame::new(), Frame::new());
-        let mut ahead = vec![(Place::root(&before.root, &self.kept), Place::root(&self.root, &self.kept))];
+        let mut ahead = vec![(Place::root(&before.root, &before.kept), Place::root(&self.root, &self.kept))];
         while let Some((old, now)) = ahead.pop() {
             match (old.link, now.link) {
-                _ if now.scope.is_inside() => {}
-                (Link::Internal(one), Link::Internal(other)) if Arc::ptr_eq(one, other) => {}
+                _ if old.scope.is_inside() && now.scope.is_inside() => {}
+                (Link::Internal(one), Link::Internal(other)) if Arc::ptr_eq(one, other) && old.scope == now.scope => {}
                 (Link::Internal(_), Link::Internal(_)) => ahead.extend(old.below().zip(now.below())),
                 _ => {
-                    list(old, &self.kept, &mut gone);
+                    list(old, &before.kept, &mut gone);
                     list(now, &self.kept, &mut new);
                 }
             }

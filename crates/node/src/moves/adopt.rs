@@ -1,0 +1,126 @@
+//! Putting records that came into tree, store and the blocks that are not final yet.
+
+use pleach_state::State;
+use pleach_store::{Error as StoreError, Rekeep};
+use pleach_tree::{KeepError, MergeError, Path, Prefix, ValueDigest};
+use pleach_types::{Hash, Height, Key};
+use thiserror::Error;
+use tracing::info;
+
+use super::plan::joined;
+use super::recorder::Recorder;
+use crate::core::Node;
+use crate::lock;
+use crate::transfer::{Adoption, Came};
+
+/// Bytes of records that are adopted at a time, at least and at most: what a node holds in memory, and how long it is held up.
+pub(super) const PART_BYTES_MIN: usize = 1 << 20;
+/// See [`PART_BYTES_MIN`].
+pub(super) const PART_BYTES_MAX: usize = 16 << 20;
+
+/// Why records cannot move now.
+#[derive(Debug, Error)]
+pub(crate) enum CannotMove {
+    /// Too much was written meanwhile.
+    #[error("the changes since height {0} are not all here")]
+    NotRecorded(Height),
+    /// The value that came last is not the one in the tree.
+    #[error("the record {0} is not the one in the tree")]
+    Record(Key),
+    /// There are more records under the prefixes than came.
+    #[error("{came} records came and {kept} are kept")]
+    Missing { came: usize, kept: usize },
+    /// What came was written over so long ago that the tree cannot tell, or it is not of this tree.
+    #[error(transparent)]
+    Tree(#[from] KeepError),
+    #[error(transparent)]
+    Merge(#[from] MergeError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Node {
+    /// Notes down from now on what blocks change under a prefix, if that is not done yet.
+    pub(super) fn record_under(&self, prefix: Prefix) {
+        // No block is executed meanwhile: all behind the newest height are noted down.
+        let _delivered = lock(&self.delivered);
+        let mut recorder = lock(&self.moves.recorder);
+        if recorder.as_ref().is_none_or(|recorder| recorder.prefix != prefix) {
+            *recorder = Some(Recorder::new(prefix, self.newest_height()));
+        }
+    }
+
+    /// Begins to ask for records of a prefix: `None` while no height of this node that others can have written, too, is behind
+    /// the one from which changes are noted down.
+    pub(super) fn begin_adoption(&self, from: (Prefix, Path), enough: usize) -> Option<Adoption> {
+        let newest: (Height, Hash) = {
+            let history = lock(&self.history);
+            let height = history.certified()?.min(self.disk.durable());
+            (height, history.get(height)?.result.root)
+        };
+        let mut recorder = lock(&self.moves.recorder);
+        let recorder = recorder.as_mut().filter(|recorder| recorder.since <= newest.0)?;
+        recorder.forget(newest.0);
+        Some(Adoption::begin(self, newest, from, enough))
+    }
+
+    /// Keeps what came from now on.
+    pub(super) fn take_over(&self, mut came: Came) -> Result<(), CannotMove> {
+        let _delivered = lock(&self.delivered);
+        self.disk.settle()?;
+        {
+            let recorder = lock(&self.moves.recorder);
+            let recorder = recorder.as_ref().filter(|recorder| recorder.since <= came.height);
+            let recorder = recorder.ok_or(CannotMove::NotRecorded(came.height))?;
+            let came_under = |key: &Key| came.prefixes.iter().any(|prefix| prefix.contains(&key.path()));
+            recorder.replay(came.height, &mut came.records, came_under);
+        }
+        let content = came.proof()?;
+        let before = self.state();
+        let kept = joined(before.tree().kept(), &came.prefixes, self.members.placed().map().bits().into());
+        let state = before.with_kept(kept.clone(), content.as_ref())?;
+        check(&before, &state, &came)?;
+        let change = Rekeep {
+            height: before.height(),
+            kept: state.tree().kept().to_vec(),
+            records: came.records,
+            frame: state.tree().frame_changes(before.tree()),
+        };
+        let records = change.records.len();
+        self.rekeep(state, &change, |state| state.with_kept(kept.clone(), content.as_ref()))?;
+        info!(records, bytes = came.bytes, of = came.height, "records that this member is to keep were taken over");
+        Ok(())
+    }
+
+    /// Makes a state that keeps other prefixes that of the newest height, here and in the store, and changes the states of blocks
+    /// that are not final yet in the same way. Blocks wait meanwhile.
+    pub(super) fn rekeep(
+        &self,
+        state: State,
+        change: &Rekeep,
+        also: impl Fn(&State) -> Result<State, KeepError>,
+    ) -> Result<(), CannotMove> {
+        self.chain.rekeep(also, || self.disk.store().rekeep(change).map_err(CannotMove::from))?;
+        if let Some(tip) = lock(&self.history).tip() {
+            tip.set_state(state);
+        }
+        Ok(())
+    }
+}
+
+/// Checks that the values are those of the tree, and all of them: what is served from here on is served as proved.
+fn check(before: &State, after: &State, came: &Came) -> Result<(), CannotMove> {
+    let mut known = 0;
+    for (key, value) in &came.records {
+        let path = key.path();
+        known += usize::from(before.keeps(&path));
+        if after.tree().get(&path).ok().flatten() != Some(ValueDigest::of(value)) {
+            return Err(CannotMove::Record(key.clone()));
+        }
+    }
+    let (had, has) = (before.kept_records(), after.kept_records());
+    if had + came.records.len() - known == has {
+        return Ok(());
+    }
+    Err(CannotMove::Missing { came: came.records.len(), kept: has.saturating_sub(had) })
+}

@@ -1,0 +1,269 @@
+//! Records move to other members while blocks go on (DESIGN section 8).
+//!
+//! Who keeps which prefix of the key space follows from the members ([`PartitionMap`]). As soon as it is decided that others
+//! come next, each member knows what it is to keep:
+//!
+//! ```text
+//!   a member leaves: the others that keep its prefixes stay, and one more for each adopts it   (adoption)
+//!   a member comes:  it adopts its prefixes; who keeps one that it need not keep any more drops it   (this module)
+//! ```
+//!
+//! *Adopting.* From before the first question on, the member notes down what blocks change under the prefix. It asks those that
+//! have the prefix for its records at a height S of its own chain, certified and on its disk, in chunks that prove
+//! themselves against the root of S. After some megabytes they are put in, between two blocks: the tree
+//! takes their proof, since what it does not hold has not changed since S, and must come to the same root with them; values that blocks
+//! wrote since S are those that were noted down; tree, store and the blocks that are not final yet change together. The next part
+//! is of a newer S. So memory is bounded, a stop loses one part, and nobody's word is taken for anything.
+//!
+//! *Dropping.* Members tell each other, unasked and unsigned, which prefixes they keep on their disks ([`Copies`]). A prefix
+//! that a member need not keep goes only once all that are to keep it have told that they do. One that lies about it counts as the
+//! faulty keeper that it is.
+//!
+//! Whoever adopts a prefix answers that it does not keep it until it does, and clients ask the others.
+//!
+//! A transfer of state comes before all of this: a member that is far behind moves nothing.
+
+mod adopt;
+mod copies;
+mod plan;
+mod recorder;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use pleach_order::Network;
+use pleach_state::State;
+use pleach_store::Rekeep;
+use pleach_tree::{Path, Prefix};
+use pleach_types::{Encode, PartitionMap, PublicKey};
+use tracing::{info, warn};
+
+use crate::chain::Executed;
+use crate::core::Node;
+use crate::lock;
+use crate::transfer::Adoption;
+use crate::transfer::wire::{Answer, Message};
+
+use adopt::{CannotMove, PART_BYTES_MAX, PART_BYTES_MIN};
+use copies::Copies;
+use plan::{Plan, held};
+use recorder::Recorder;
+
+/// How often a member tells the others what it keeps, beside whenever that changes.
+const TELL: Duration = Duration::from_secs(5);
+/// How long a member waits after a part that could not be adopted.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Bytes of records that are dropped at a time.
+const DROP_BYTES: usize = 16 << 20;
+
+/// What a node has to do with records that move.
+#[derive(Debug, Default)]
+pub(crate) struct Moves {
+    plan: Mutex<Option<Arc<Plan>>>,
+    /// What others have told.
+    copies: Mutex<Copies>,
+    /// Changes under the prefix that is being adopted.
+    recorder: Mutex<Option<Recorder>>,
+    /// What was told last, and when.
+    told: Mutex<(Vec<u8>, Option<Duration>)>,
+}
+
+/// How many copies there are of prefixes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CopiesView {
+    /// Prefixes that this node keeps as a whole.
+    pub kept: usize,
+    /// All prefixes.
+    pub prefixes: u32,
+    /// Copies that there are to be of each.
+    pub wanted: usize,
+    /// Copies of the prefix that has fewest, as far as this node has been told.
+    pub least: usize,
+    /// Prefixes that have fewer than there are to be.
+    pub below: usize,
+}
+
+/// A step of moving records, between steps of the node's work.
+#[derive(Debug, Default)]
+pub(crate) struct MoveJob {
+    adoption: Option<Box<Adoption>>,
+    /// Bytes of the next part.
+    part_bytes: usize,
+    pause_until: Duration,
+}
+
+impl MoveJob {
+    /// Takes an answer of another member. Returns how many lies it was: one or none.
+    pub(crate) fn receive(&mut self, from: PublicKey, answer: Answer, now: Duration) -> u64 {
+        self.adoption.as_mut().map_or(0, |adoption| adoption.receive(from, answer, now))
+    }
+
+    /// Gives up what is on its way: a whole state is fetched.
+    pub(crate) fn give_up(&mut self) {
+        self.adoption = None;
+    }
+}
+
+impl Moves {
+    /// Notes down what a final block changed, as far as that is going to be kept.
+    pub(crate) fn note(&self, executed: &Executed) {
+        let mut recorder = lock(&self.recorder);
+        if recorder.as_mut().is_some_and(|recorder| !recorder.note(executed.height(), &executed.applied.changes)) {
+            *recorder = None;
+        }
+    }
+
+    /// What a node with this key is to keep.
+    fn plan(&self, state: &State, own: &PublicKey) -> Arc<Plan> {
+        let mut plan = lock(&self.plan);
+        if let Some(plan) = plan.as_ref().filter(|plan| plan.is_of(state)) {
+            return plan.clone();
+        }
+        let new = Arc::new(Plan::new(state, own));
+        *plan = Some(new.clone());
+        new
+    }
+
+    /// What a member tells of the prefixes that it keeps.
+    pub(crate) fn hear(&self, from: PublicKey, prefixes: Vec<u8>) {
+        lock(&self.copies).hear(from, prefixes);
+    }
+
+    /// The members that have told that they keep a prefix.
+    pub(crate) fn keeping(&self, number: u32) -> Vec<PublicKey> {
+        lock(&self.copies).keeping(number)
+    }
+
+    /// How many of the members, this node included, keep the prefix that has fewest of `wanted` copies, and how many prefixes have
+    /// fewer; `own` is what this node keeps.
+    fn fewest(&self, members: &[PublicKey], own: &[u8], all: u32, wanted: usize) -> (usize, usize) {
+        let copies = lock(&self.copies);
+        let counts = (0..all).map(|number| {
+            let others = members.iter().filter(|key| copies.says(key, number)).count();
+            others + usize::from(held(own, number))
+        });
+        counts.fold((wanted, 0), |(least, short), count| (least.min(count), short + usize::from(count < wanted)))
+    }
+}
+
+impl Node {
+    /// Tells the others what this node keeps, adopts what it is to keep, and drops what it need not keep any more.
+    pub(crate) fn move_records(&self, job: &mut MoveJob, now: Duration, network: &Network) {
+        self.tell(now, network);
+        if now < job.pause_until {
+            return;
+        }
+        let done = match &mut job.adoption {
+            Some(adoption) => adoption.go_on(self, now, network),
+            None => return self.look_for_moves(job, now),
+        };
+        match done {
+            Ok(false) => {}
+            Ok(true) => {
+                let Some(adoption) = job.adoption.take() else { return };
+                match self.take_over(adoption.into_came()) {
+                    Ok(()) => job.part_bytes = job.part_bytes.saturating_mul(2).clamp(PART_BYTES_MIN, PART_BYTES_MAX),
+                    Err(why) => self.pause(job, now, &why),
+                }
+            }
+            Err(why) => self.pause(job, now, &why),
+        }
+    }
+
+    /// A part could not be adopted: perhaps it took so long that what others wrote meanwhile is forgotten. The next one is smaller.
+    fn pause(&self, job: &mut MoveJob, now: Duration, why: &dyn std::fmt::Display) {
+        warn!(%why, "records that this member is to keep could not be taken over yet; it tries again");
+        job.adoption = None;
+        job.part_bytes = PART_BYTES_MIN;
+        job.pause_until = now + PAUSE;
+    }
+
+    fn look_for_moves(&self, job: &mut MoveJob, now: Duration) {
+        let state = self.state();
+        // One that executes what others did long ago would move what they have moved back since.
+        if *state.committee() != self.members.committee() {
+            return;
+        }
+        let plan = self.moves.plan(&state, &self.public_key());
+        let kept = state.tree().kept();
+        if let Some((prefix, start)) = plan.missing(kept) {
+            self.record_under(prefix);
+            let bytes = job.part_bytes.max(PART_BYTES_MIN);
+            // None while no height can be asked for yet.
+            job.adoption = self.begin_adoption((prefix, start), bytes).map(Box::new);
+            return;
+        }
+        *lock(&self.moves.recorder) = None;
+        let mut copies = lock(&self.moves.copies);
+        copies.date(now);
+        let copies = copies.clone();
+        let Some(prefix) = plan.surplus(kept, |keeper, number| copies.says_lately(keeper, number, now)) else { return };
+        if let Err(why) = self.drop_some(prefix) {
+            self.pause(job, now, &why);
+        }
+    }
+
+    /// Tells the others what this node keeps on its disk.
+    fn tell(&self, now: Duration, network: &Network) {
+        let kept = plan::bits(self.members.placed().map(), self.state().tree().kept());
+        let mut told = lock(&self.moves.told);
+        if told.0 == kept && told.1.is_some_and(|at| now.saturating_sub(at) < TELL) {
+            return;
+        }
+        *told = (kept.clone(), Some(now));
+        // What gets lost is told again.
+        let _ = network.broadcast(Message::Keeps(kept).encode().into());
+    }
+
+    /// Drops some of the records under a prefix that others keep: so many that it does not take long.
+    fn drop_some(&self, mut prefix: Prefix) -> Result<(), CannotMove> {
+        let _delivered = lock(&self.delivered);
+        self.disk.settle()?;
+        let before = self.state();
+        let snapshot = self.disk.store().at(before.height())?;
+        while snapshot.chunk(&prefix, None, DROP_BYTES)?.more
+            && let Some([first, _]) = prefix.halves()
+        {
+            prefix = first;
+        }
+        let kept = plan::without(before.tree().kept(), &prefix);
+        let state = before.with_kept(kept.clone(), None)?;
+        let records = before.kept_records().saturating_sub(state.kept_records());
+        let change = Rekeep {
+            height: before.height(),
+            kept: state.tree().kept().to_vec(),
+            records: BTreeMap::new(),
+            frame: state.tree().frame_changes(before.tree()),
+        };
+        self.rekeep(state, &change, |state| state.with_kept(kept.clone(), None))?;
+        info!(?prefix, records, "records that other members keep now were dropped");
+        Ok(())
+    }
+
+    /// The other members that have the record at a path, as far as is known: those that have told that they keep its prefix,
+    /// and those that are to keep it.
+    pub(crate) fn holders(&self, path: &Path) -> Vec<PublicKey> {
+        let own = self.public_key();
+        let number = self.members.placed().map().prefix_of(path);
+        let mut holders = self.moves.keeping(number);
+        for member in self.members.keeping(path) {
+            if !holders.contains(&member.public_key) {
+                holders.push(member.public_key);
+            }
+        }
+        holders.retain(|key| *key != own);
+        holders
+    }
+
+    /// What this node keeps, and what it has been told that others do.
+    pub(crate) fn copies(&self) -> CopiesView {
+        let placed = self.members.placed();
+        let map: &PartitionMap = placed.map();
+        let own = plan::bits(map, self.state().tree().kept());
+        let kept = (0..map.prefixes()).filter(|number| held(&own, *number)).count();
+        let wanted = map.keepers(0).len();
+        let (least, short) = self.moves.fewest(&self.others(), &own, map.prefixes(), wanted);
+        CopiesView { kept, prefixes: map.prefixes(), wanted, least, below: short }
+    }
+}

@@ -1,0 +1,69 @@
+//! What blocks change under a prefix while its records are on their way.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use pleach_tree::Prefix;
+use pleach_types::{Height, Key};
+
+/// Bytes of changes that are noted down, at most. Beyond that the part is given up and asked for again, of a newer height.
+const RECORDED_BYTES_MAX: usize = 64 << 20;
+/// Bytes of memory for a change beside key and value.
+const CHANGE_BYTES: usize = 128;
+
+/// Changes of all heights behind one.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    /// The prefix.
+    pub(super) prefix: Prefix,
+    /// The changes of heights above this one are here.
+    pub(super) since: Height,
+    heights: BTreeMap<Height, Vec<(Key, Option<Bytes>)>>,
+    bytes: usize,
+}
+
+impl Recorder {
+    pub(super) const fn new(prefix: Prefix, since: Height) -> Self {
+        Self { prefix, since, heights: BTreeMap::new(), bytes: 0 }
+    }
+
+    /// Notes down what the next block changed. Returns whether there is room for it.
+    pub(super) fn note(&mut self, height: Height, changes: &BTreeMap<Key, Option<Bytes>>) -> bool {
+        let under = changes.iter().filter(|(key, _)| self.prefix.contains(&key.path()));
+        let under: Vec<_> = under.map(|(key, value)| (key.clone(), value.clone())).collect();
+        self.bytes += weight(&under);
+        self.heights.insert(height, under);
+        self.bytes <= RECORDED_BYTES_MAX
+    }
+
+    /// Forgets the changes up to a height: what is asked for from now on is of it or of a later one.
+    pub(super) fn forget(&mut self, height: Height) {
+        let gone = std::mem::take(&mut self.heights);
+        for (at, changes) in gone {
+            if at > height {
+                self.heights.insert(at, changes);
+            } else {
+                self.bytes -= weight(&changes);
+            }
+        }
+        self.since = self.since.max(height);
+    }
+
+    /// Makes the changes of all heights above one, in their order.
+    pub(super) fn replay(&self, above: Height, records: &mut BTreeMap<Key, Bytes>, belongs: impl Fn(&Key) -> bool) {
+        let heights = self.heights.range(above.saturating_add(1)..);
+        for (key, value) in heights.flat_map(|(_, changes)| changes).filter(|(key, _)| belongs(key)) {
+            match value {
+                Some(value) => drop(records.insert(key.clone(), value.clone())),
+                None => drop(records.remove(key)),
+            }
+        }
+    }
+}
+
+fn weight(changes: &[(Key, Option<Bytes>)]) -> usize {
+    let one = |(key, value): &(Key, Option<Bytes>)| {
+        CHANGE_BYTES + key.as_bytes().len() + value.as_ref().map_or(0, Bytes::len)
+    };
+    changes.iter().map(one).sum()
+}

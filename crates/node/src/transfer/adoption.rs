@@ -1,0 +1,138 @@
+//! Records of a prefix, from others, that a member is to keep from now on ([`crate::moves`]).
+//!
+//! As the records of a transfer, but of a height of the member's own chain: it needs nobody to tell which, and the certified
+//! root is its own.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use pleach_order::Network;
+use pleach_tree::{MergeError, Path, Prefix, VerifiedProof};
+use pleach_types::{Encode, Hash, Height, Key, PublicKey};
+use tracing::warn;
+
+use super::asking::{Asking, Part, Question};
+use super::failure::Failure;
+use super::verify;
+use super::wire::{Answer, Ask, Item, Message};
+use crate::core::Node;
+use crate::lock;
+
+/// Records on their way.
+#[derive(Debug)]
+pub(crate) struct Adoption {
+    /// The height of which they are, and its root.
+    height: Height,
+    root: Hash,
+    /// The prefix that is to be kept.
+    within: Prefix,
+    /// Bytes of records after which no more are asked for.
+    enough: usize,
+    asking: Asking,
+    came: Came,
+}
+
+/// Records that came, all that are under some prefixes, and their proofs.
+#[derive(Debug, Default)]
+pub(crate) struct Came {
+    /// The height of which they are.
+    pub height: Height,
+    /// The prefixes, in ascending order.
+    pub prefixes: Vec<Prefix>,
+    /// The records under them.
+    pub records: BTreeMap<Key, Bytes>,
+    /// Bytes of keys and values.
+    pub bytes: usize,
+    proofs: Vec<VerifiedProof>,
+}
+
+impl Came {
+    /// One proof of everything.
+    pub(crate) fn proof(&mut self) -> Result<Option<VerifiedProof>, MergeError> {
+        verify::merged(std::mem::take(&mut self.proofs))
+    }
+}
+
+impl Adoption {
+    /// Begins to ask for the records from `start` on within a prefix, of a height that this node has executed, until there are
+    /// `enough` bytes of them.
+    pub(crate) fn begin(
+        node: &Node,
+        (height, root): (Height, Hash),
+        (within, start): (Prefix, Path),
+        enough: usize,
+    ) -> Self {
+        let mut asking = Asking::new(node.members.committee().faults(), &node.genesis.limits);
+        asking.want(Item::Chunk { within, start });
+        Self { height, root, within, enough, asking, came: Came { height, ..Came::default() } }
+    }
+
+    /// Asks for what is due. Returns whether everything is there.
+    ///
+    /// # Errors
+    /// If nobody can be asked any more.
+    pub(crate) fn go_on(&mut self, node: &Node, now: Duration, network: &Network) -> Result<bool, Failure> {
+        self.asking.go_on(now, |item| super::fetch::sources(node, item))?;
+        // First, or a quick answer finds no room.
+        node.fetch.expect(self.asking.owed());
+        for Question { to, item, offset } in self.asking.questions() {
+            let ask = Ask::Part { height: self.height, item, offset };
+            let _ = network.send(to, Message::Ask(ask).encode().into());
+        }
+        Ok(self.asking.left() == 0)
+    }
+
+    /// Takes an answer. Returns how many lies it was: one or none.
+    pub(crate) fn receive(&mut self, from: PublicKey, answer: Answer, now: Duration) -> u64 {
+        let (item, content) = match answer {
+            Answer::Gone { height, item } if height == self.height => {
+                self.asking.gone(from, item, now);
+                return 0;
+            }
+            Answer::Part { height, item, offset, total, bytes } if height == self.height => {
+                match self.asking.part(from, (item, offset, total), &bytes, now) {
+                    Part::Taken => return 0,
+                    Part::Whole(content) => (item, content),
+                    Part::Lie(lie) => return self.blame(from, &lie),
+                }
+            }
+            _ => return 0,
+        };
+        let Item::Chunk { within, start } = item else { return 0 };
+        match verify::chunk(&content, &self.root, (&within, &start)) {
+            Ok((chunk, partition)) => {
+                self.asking.done(item);
+                let length = |(key, value): (&Key, &Bytes)| key.as_bytes().len() + value.len();
+                self.came.bytes += chunk.records.iter().map(length).sum::<usize>();
+                self.came.records.extend(chunk.records);
+                self.came.prefixes.push(chunk.prefix);
+                self.came.proofs.push(partition.into_proof());
+                let next = chunk.prefix.next().filter(|next| self.within.contains(next));
+                if let Some(start) = next.filter(|_| self.came.bytes < self.enough) {
+                    self.asking.want(Item::Chunk { within, start });
+                }
+                0
+            }
+            Err(lie) => self.blame(from, &lie),
+        }
+    }
+
+    fn blame(&mut self, liar: PublicKey, lie: &dyn std::fmt::Display) -> u64 {
+        warn!(member = %liar, prefix = ?self.within, %lie, "a member sent what is not certified; it is not asked again");
+        self.asking.blame(liar);
+        1
+    }
+
+    /// What came.
+    pub(crate) fn into_came(self) -> Came {
+        self.came
+    }
+}
+
+impl super::Fetch {
+    /// Tells how many parts each member owes: no more of its parts are queued.
+    pub(super) fn expect(&self, owed: BTreeMap<PublicKey, usize>) {
+        lock(&self.answers).owed = owed;
+    }
+}

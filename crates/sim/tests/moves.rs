@@ -1,0 +1,199 @@
+//! Records move while members come and go: under load, all copies are back, none is lost, and what nobody need keep is dropped.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use commonware_runtime::{Runner as _, Spawner as _, Supervisor as _, deterministic};
+use pleach_client::{Client, Config};
+use pleach_node::Node;
+use pleach_sim::access::Distance;
+use pleach_sim::bank;
+use pleach_sim::cluster::{Cluster, Weather};
+use pleach_types::api::GetRequest;
+use pleach_types::system::Change;
+use pleach_types::*;
+
+const HISTORY: u64 = 32;
+const BLOCKS: u32 = 32;
+const ACCOUNTS: usize = 40;
+const MONEY: u64 = 1_000;
+const WEATHER: Weather = Weather { latency_ms: 10, jitter_ms: 4, loss_percent: 2 };
+const PATIENCE: Duration = Duration::from_secs(240);
+
+fn owner() -> SecretKey {
+    SecretKey::from_seed([71; 32])
+}
+
+fn owned(members: usize, replicas: u16) -> Genesis {
+    let governance =
+        Governance { owners: vec![owner().public()], threshold: 1, epoch_blocks: BLOCKS, ..Governance::default() };
+    Genesis { governance, ..bank::genesis(members, HISTORY, Partitioning { bits: 4, replicas }) }
+}
+
+fn node(cluster: &Cluster, member: usize) -> Arc<Node> {
+    cluster.doors().enter(member).expect("the member is up").0
+}
+
+/// Asks for a change by the owner, and waits until it is in force.
+async fn change(cluster: &Cluster, members: &[usize], change: Change) {
+    let state = node(cluster, members[0]).state();
+    let record = state.cluster();
+    let numbers = (record.seq + 1, state.height() + 500);
+    let request = SystemRequest::change(*state.genesis_digest(), numbers, change, &record.owners, &[owner()]);
+    node(cluster, members[0]).submit(&Bytes::from(request.encode())).expect("it is taken");
+    let goal = (cluster.ledger().height() / u64::from(BLOCKS) + 2) * u64::from(BLOCKS);
+    assert!(cluster.reach(members, goal, PATIENCE).await, "{members:?} come to height {goal}");
+    assert_eq!(node(cluster, members[0]).state().cluster().seq, numbers.0, "it was granted");
+}
+
+/// Waits until each of these members keeps what it is to keep, no more and no less, and knows that the others do.
+async fn settled(cluster: &Cluster, members: &[usize], context: &str) {
+    let done = |member: &usize| {
+        let node = node(cluster, *member);
+        let state = node.state();
+        let committee = state.committee();
+        let wanted = committee.partition_map(node.genesis().partitioning).kept(committee.members(), &node.public_key());
+        let storage = node.status().storage;
+        (state.tree().kept() == wanted && storage.prefixes_below == 0).then_some(storage)
+    };
+    let height = cluster.ledger().height();
+    assert!(cluster.reach(members, height, PATIENCE).await, "{context}: all come to height {height}");
+    for _ in 0..600 {
+        if members.iter().all(|member| done(member).is_some()) {
+            return;
+        }
+        cluster.pass(Duration::from_millis(250)).await;
+    }
+    let told: Vec<_> = members.iter().map(|member| node(cluster, *member).status().storage).collect();
+    panic!("{context}: records do not come to rest: {told:?}");
+}
+
+/// Reads each account from each member that is to keep it, with the member's own proof, and adds up.
+async fn sum(cluster: &Cluster, members: &[usize], context: &str) -> u64 {
+    // What was taken over is there from the height on at which it was.
+    let goal = cluster.ledger().height() + 5;
+    assert!(cluster.reach(members, goal, PATIENCE).await, "{context}: all come to height {goal}");
+    let height = members.iter().map(|member| node(cluster, *member).status().certified_height).min();
+    let mut sum = 0;
+    for account in 0..ACCOUNTS {
+        let key = bank::account_key(account);
+        let of = |member: &usize| {
+            let node = node(cluster, *member);
+            let state = node.state();
+            let committee = state.committee().clone();
+            let map = committee.partition_map(node.genesis().partitioning);
+            let place = committee.index(&node.public_key()).expect("a member") as u16;
+            map.keepers_of(&key.path()).contains(&place).then_some(node)
+        };
+        let keepers: Vec<_> = members.iter().filter_map(of).collect();
+        assert!(!keepers.is_empty(), "{context}: {key} has keepers");
+        let (keys, without_values) = (vec![key.clone()], Vec::new());
+        let request = GetRequest { keys, height, min_height: None, known_height: None, without_values };
+        let values = keepers.iter().map(|node| {
+            let reply = node.get(&request).unwrap_or_else(|why| panic!("{context}: {key}: {why}"));
+            Bytes::from(reply.records[0].value.clone().expect("an account"))
+        });
+        let values: Vec<Bytes> = values.collect();
+        assert!(values.iter().all(|value| *value == values[0]), "{context}: {key}");
+        // Its owner, and the balance.
+        sum += u64::from_le_bytes(values[0][32..].try_into().expect("an account"));
+    }
+    sum
+}
+
+fn run(seed: u64, scenario: impl AsyncFnOnce(deterministic::Context, u64)) {
+    println!("seed {seed}");
+    let limit = Some(Duration::from_secs(3_600));
+    let runner = deterministic::Runner::new(deterministic::Config::new().with_seed(seed).with_timeout(limit));
+    runner.start(async move |context| scenario(context, seed).await);
+}
+
+async fn started(context: &deterministic::Context, genesis: Genesis) -> Cluster {
+    let members = 0..genesis.members.len();
+    let secrets = members.clone().map(bank::member_secret).collect();
+    let executors = members.map(|_| bank::vm()).collect();
+    let mut cluster = Cluster::new(context.child("cluster"), genesis, secrets, executors, None, WEATHER).await;
+    cluster.start_all().await;
+    cluster
+}
+
+/// Transfers one after the other, for as long as the simulation runs.
+fn load(context: &deterministic::Context, client: Client) {
+    context.child("load").spawn(move |_| async move {
+        for turn in 0.. {
+            let (from, to) = (turn * 7 % ACCOUNTS, (turn * 11 + 1) % ACCOUNTS);
+            if from != to {
+                let _ = bank::transfer(&client, from, to, 1).send().await;
+            }
+        }
+    });
+}
+
+/// Seven members, three copies: two leave one after the other, and each time all copies are back.
+#[test]
+fn all_copies_are_back_after_members_have_left() {
+    for seed in 0..3 {
+        run(seed, async |context, seed| {
+            let cluster = started(&context, owned(7, 3)).await;
+            assert!(cluster.reach(&[0, 1, 2, 3, 4, 5, 6], 2, PATIENCE).await, "the cluster starts");
+            let all = (0..7).collect::<Vec<_>>();
+            let client =
+                cluster.client(all.clone(), Distance::NEAR, Config::default(), bank::vm(), seed).await.unwrap();
+            bank::found(&client, ACCOUNTS, MONEY).await.expect("a bank");
+            load(&context, cluster.client(all, Distance::NEAR, Config::default(), bank::vm(), seed + 1).await.unwrap());
+            let mut left: Vec<usize> = (0..7).collect();
+            for gone in [3, 5] {
+                left.retain(|member| *member != gone);
+                let key = bank::member_secret(gone).public();
+                change(&cluster, &left, Change::Remove(key)).await;
+                let context = format!("seed {seed}, without {gone}");
+                settled(&cluster, &left, &context).await;
+                assert_eq!(sum(&cluster, &left, &context).await, ACCOUNTS as u64 * MONEY, "{context}");
+                // Whoever was told of all seven finds everything.
+                for account in 0..ACCOUNTS {
+                    let read = client.get_one(&bank::account_key(account)).await;
+                    assert!(read.expect("a read").into_value().is_some(), "{context}");
+                }
+            }
+            assert_eq!(cluster.ledger().violations(), []);
+        });
+    }
+}
+
+/// A member that is to keep nothing hands on everything and goes on voting; with a capacity again it gets its part back. A third
+/// member is cut off meanwhile, stopped and wiped: it comes to rest like the others.
+#[test]
+fn a_drained_member_keeps_nothing_until_it_has_a_capacity_again() {
+    for seed in 0..3 {
+        run(seed, async |context, seed| {
+            let mut cluster = started(&context, owned(5, 2)).await;
+            let all: Vec<usize> = (0..5).collect();
+            assert!(cluster.reach(&all, 2, PATIENCE).await, "the cluster starts");
+            let client =
+                cluster.client(all.clone(), Distance::NEAR, Config::default(), bank::vm(), seed).await.unwrap();
+            bank::found(&client, ACCOUNTS, MONEY).await.expect("a bank");
+            load(&context, client);
+            let key = bank::member_secret(2).public();
+            for (turn, capacity) in [0, 3, 1].into_iter().enumerate() {
+                let context = format!("seed {seed}, capacity {capacity}");
+                let rest = [vec![0, 1, 2, 4], vec![1, 2, 3, 4], vec![0, 2, 3, 4]][turn].clone();
+                let other = [3, 0, 1][turn];
+                match turn {
+                    0 => cluster.isolate(other).await,
+                    1 => cluster.crash(other).await,
+                    _ => cluster.wipe(other).await,
+                }
+                change(&cluster, &rest, Change::Set { key, capacity, address: String::new() }).await;
+                match turn {
+                    0 => cluster.reconnect(other).await,
+                    _ => cluster.start(other).await,
+                }
+                settled(&cluster, &all, &context).await;
+                assert_eq!(node(&cluster, 2).status().storage.prefixes == 0, capacity == 0, "{context}");
+                assert_eq!(sum(&cluster, &all, &context).await, ACCOUNTS as u64 * MONEY, "{context}");
+            }
+            assert_eq!(cluster.ledger().violations(), []);
+        });
+    }
+}
