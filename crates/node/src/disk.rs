@@ -61,8 +61,15 @@ pub struct Disk {
 enum Way {
     AtOnce,
     /// `None` after the writer was stopped.
-    Behind(Mutex<Option<SyncSender<BlockWrite>>>),
+    Behind(Mutex<Option<SyncSender<Order>>>),
     Never,
+}
+
+/// What the writer is told.
+enum Order {
+    Write(Box<BlockWrite>),
+    /// Somebody waits for all that was handed on: to wait for more would hold the order up.
+    Hurry,
 }
 
 struct Inner {
@@ -104,7 +111,7 @@ impl Unwritten {
 /// The other end of a [`Disk`] that writes behind: it must [run](Writer::run) on a thread of its own.
 pub struct Writer {
     inner: Arc<Inner>,
-    queue: Receiver<BlockWrite>,
+    queue: Receiver<Order>,
 }
 
 impl Disk {
@@ -162,7 +169,7 @@ impl Disk {
             Way::Never => {}
             Way::AtOnce => self.inner.commit(std::slice::from_ref(&block)).unwrap_or_else(|e| panic!("{e}")),
             Way::Behind(queue) => {
-                let sent = lock(queue).as_ref().is_some_and(|queue| queue.send(block).is_ok());
+                let sent = lock(queue).as_ref().is_some_and(|queue| queue.send(Order::Write(Box::new(block))).is_ok());
                 let why = || self.inner.failed.get().map_or("the writer has stopped".into(), ToString::to_string);
                 assert!(sent, "the store cannot be written: {}", why());
             }
@@ -174,6 +181,10 @@ impl Disk {
     /// # Errors
     /// If the store has failed.
     pub fn settle(&self) -> Result<(), Error> {
+        if let Way::Behind(queue) = &self.way {
+            // If there is no room, there is so much to write that the writer waits for no more.
+            let _ = lock(queue).as_ref().map(|queue| queue.try_send(Order::Hurry));
+        }
         let mut unwritten = lock(&self.inner.unwritten);
         while !unwritten.heights.is_empty() {
             if let Some(error) = self.inner.failed.get() {
@@ -285,8 +296,9 @@ impl Writer {
     /// # Errors
     /// Why the store failed. The owner learns of it with the next block.
     pub fn run(self) -> Result<(), Error> {
-        while let Ok(first) = self.queue.recv() {
-            if let Err(error) = self.inner.commit(&self.together(first)) {
+        while let Ok(order) = self.queue.recv() {
+            let Order::Write(first) = order else { continue };
+            if let Err(error) = self.inner.commit(&self.together(*first)) {
                 let _ = self.inner.failed.set(error.clone());
                 self.inner.written.notify_all();
                 return Err(error);
@@ -302,11 +314,11 @@ impl Writer {
         let mut blocks = vec![first];
         while blocks.len() < TOGETHER_MAX && bytes < TOGETHER_BYTES {
             match self.queue.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(block) => {
+                Ok(Order::Write(block)) => {
                     bytes += unwritten_bytes(&block);
-                    blocks.push(block);
+                    blocks.push(*block);
                 }
-                Err(_) => break,
+                Ok(Order::Hurry) | Err(_) => break,
             }
         }
         blocks

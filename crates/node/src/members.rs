@@ -45,7 +45,12 @@ impl Placed {
         Arc::new(Self { map: members.partition_map(partitioning), members })
     }
 
-    /// Who keeps what, by the places of these members.
+    /// The members.
+    pub(crate) const fn members(&self) -> &Committee {
+        &self.members
+    }
+
+    /// Who is to keep what, by the places of these members.
     pub(crate) const fn map(&self) -> &PartitionMap {
         &self.map
     }

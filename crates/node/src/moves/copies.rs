@@ -37,9 +37,9 @@ impl Copies {
         self.0.iter().filter(|(_, told)| held(&told.prefixes, number)).map(|(key, _)| *key).collect()
     }
 
-    /// Whether a member has told that it keeps a prefix.
-    pub(super) fn says(&self, member: &PublicKey, number: u32) -> bool {
-        self.0.get(member).is_some_and(|told| held(&told.prefixes, number))
+    /// Whether a member has told that it keeps a prefix: `None` if it has told nothing.
+    pub(super) fn says(&self, member: &PublicKey, number: u32) -> Option<bool> {
+        self.0.get(member).map(|told| held(&told.prefixes, number))
     }
 
     /// Whether a member has told lately that it keeps a prefix: one that is silent may have lost its disk.

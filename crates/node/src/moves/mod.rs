@@ -42,6 +42,7 @@ use tracing::{info, warn};
 use crate::chain::Executed;
 use crate::core::Node;
 use crate::lock;
+use crate::members::Placed;
 use crate::transfer::Adoption;
 use crate::transfer::wire::{Answer, Message};
 
@@ -135,13 +136,16 @@ impl Moves {
         lock(&self.copies).keeping(number)
     }
 
-    /// How many of the members, this node included, keep the prefix that has fewest of `wanted` copies, and how many prefixes have
-    /// fewer; `own` is what this node keeps.
-    fn fewest(&self, members: &[PublicKey], own: &[u8], all: u32, wanted: usize) -> (usize, usize) {
+    /// How many of the members keep the prefix that has fewest of `wanted` copies, and how many prefixes have fewer. A member
+    /// that has told nothing since this node started is taken to keep what it is to keep. `own` is this node, and what it keeps.
+    fn fewest(&self, placed: &Placed, own: (&PublicKey, &[u8]), wanted: usize) -> (usize, usize) {
         let copies = lock(&self.copies);
-        let counts = (0..all).map(|number| {
-            let others = members.iter().filter(|key| copies.says(key, number)).count();
-            others + usize::from(held(own, number))
+        let counts = (0..placed.map().prefixes()).map(|number| {
+            let keeps = |(place, key): &(u16, PublicKey)| {
+                let told = if key == own.0 { Some(held(own.1, number)) } else { copies.says(key, number) };
+                told.unwrap_or_else(|| placed.map().keepers(number).contains(place))
+            };
+            (0_u16..).zip(placed.members().keys()).filter(keeps).count()
         });
         counts.fold((wanted, 0), |(least, short), count| (least.min(count), short + usize::from(count < wanted)))
     }
@@ -156,12 +160,19 @@ impl Node {
         }
         let done = match &mut job.adoption {
             Some(adoption) => adoption.go_on(self, now, network),
-            None => return self.look_for_moves(job, now),
+            None => {
+                if self.look_for_moves(job, now) {
+                    network.nudge();
+                }
+                return;
+            }
         };
         match done {
             Ok(false) => {}
             Ok(true) => {
                 let Some(adoption) = job.adoption.take() else { return };
+                // What comes next need not wait for the next turn.
+                network.nudge();
                 match self.take_over(adoption.into_came()) {
                     Ok(()) => job.part_bytes = job.part_bytes.saturating_mul(2).clamp(PART_BYTES_MIN, PART_BYTES_MAX),
                     Err(why) => self.pause(job, now, &why),
@@ -179,11 +190,12 @@ impl Node {
         job.pause_until = now + PAUSE;
     }
 
-    fn look_for_moves(&self, job: &mut MoveJob, now: Duration) {
+    /// Begins what is to be done next. Returns whether there is something to go on with at once.
+    fn look_for_moves(&self, job: &mut MoveJob, now: Duration) -> bool {
         let state = self.state();
         // One that executes what others did long ago would move what they have moved back since.
         if *state.committee() != self.members.committee() {
-            return;
+            return false;
         }
         let plan = self.moves.plan(&state, &self.public_key());
         let kept = state.tree().kept();
@@ -192,16 +204,20 @@ impl Node {
             let bytes = job.part_bytes.max(PART_BYTES_MIN);
             // None while no height can be asked for yet.
             job.adoption = self.begin_adoption((prefix, start), bytes).map(Box::new);
-            return;
+            return job.adoption.is_some();
         }
         *lock(&self.moves.recorder) = None;
         let mut copies = lock(&self.moves.copies);
         copies.date(now);
         let copies = copies.clone();
-        let Some(prefix) = plan.surplus(kept, |keeper, number| copies.says_lately(keeper, number, now)) else { return };
-        if let Err(why) = self.drop_some(prefix) {
-            self.pause(job, now, &why);
+        let Some(prefix) = plan.surplus(kept, |keeper, number| copies.says_lately(keeper, number, now)) else {
+            return false;
+        };
+        let dropped = self.drop_some(prefix);
+        if let Err(why) = &dropped {
+            self.pause(job, now, why);
         }
+        dropped.is_ok()
     }
 
     /// Tells the others what this node keeps on its disk.
@@ -263,7 +279,7 @@ impl Node {
         let own = plan::bits(map, self.state().tree().kept());
         let kept = (0..map.prefixes()).filter(|number| held(&own, *number)).count();
         let wanted = map.keepers(0).len();
-        let (least, short) = self.moves.fewest(&self.others(), &own, map.prefixes(), wanted);
-        CopiesView { kept, prefixes: map.prefixes(), wanted, least, below: short }
+        let (least, below) = self.moves.fewest(&placed, (&self.public_key(), &own), wanted);
+        CopiesView { kept, prefixes: map.prefixes(), wanted, least, below }
     }
 }
