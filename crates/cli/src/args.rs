@@ -1,5 +1,6 @@
 //! The command line: what can be written, and the help that teaches it.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -571,8 +572,33 @@ pub enum MemberCommand {
 Example:
   pleach member remove node-3 --owner alice.key --owner bob.key
 
-Refused where records could lose their last keeper. The keys stay on this machine: what is sent is their signatures.")]
-    Remove(MemberChange),
+Refused where records could lose their last keeper. While records are still being copied to other members nothing is sent, unless
+--force says so. The keys stay on this machine: what is sent is their signatures.")]
+    Remove(MemberRemove),
+    /// Have the others take over all records of a member, by the owners' word: before it is removed, or its disk replaced.
+    #[command(after_help = "\
+Example:
+  pleach member drain node-3 --owner alice.key --owner bob.key
+
+The member goes on voting and keeps no records any more once others keep them; \"pleach status\" says when. It is its
+capacity that is set to 0: \"pleach member capacity node-3 1 …\" gives it its part back.")]
+    Drain(MemberChange),
+    /// Say how many records a member keeps beside the others, by the owners' word.
+    #[command(after_help = "\
+Example:
+  pleach member capacity node-3 2 --owner alice.key --owner bob.key
+
+A member of capacity 2 keeps twice as much as one of capacity 1, and one of capacity 0 keeps nothing. From the end of the
+epoch on clients look for records there; they are copied from now on.")]
+    Capacity(MemberCapacity),
+    /// Tell all members that one of them has another peer-to-peer address, by the owners' word.
+    #[command(after_help = "\
+Example:
+  pleach member move node-3 10.0.0.7:7001 --owner alice.key --owner bob.key
+
+From the end of the epoch on the others reach it there, without a restart. Move its data folder with it, and set [listen]
+in its pleach.toml. Where clients reach it is in their profiles.")]
+    Move(MemberMove),
     /// Take the verdict against a member back, by the owners' word.
     #[command(after_help = "\
 Example:
@@ -582,12 +608,50 @@ For a machine that was broken, or whose program was. A member that has left for 
     Pardon(MemberChange),
 }
 
-/// `pleach member remove` and `pardon`.
+/// `pleach member drain`, `pardon`, and `remove`.
 #[derive(Clone, Debug, Args)]
 pub struct MemberChange {
     /// The member's name, or its public key.
     #[arg(value_name = "NAME")]
     pub member: String,
+    /// The key file of an owner who signs [repeat it for as many as must sign]
+    #[arg(long, value_name = "KEYFILE", required = true)]
+    pub owner: Vec<PathBuf>,
+}
+
+/// `pleach member remove`.
+#[derive(Clone, Debug, Args)]
+pub struct MemberRemove {
+    #[command(flatten)]
+    pub change: MemberChange,
+    /// Remove it even if records have fewer copies than they should: those that only it has are lost
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `pleach member capacity`.
+#[derive(Clone, Debug, Args)]
+pub struct MemberCapacity {
+    /// The member's name, or its public key.
+    #[arg(value_name = "NAME")]
+    pub member: String,
+    /// Its share of the records beside those of the others; 0 for none.
+    #[arg(value_name = "CAPACITY")]
+    pub capacity: u32,
+    /// The key file of an owner who signs [repeat it for as many as must sign]
+    #[arg(long, value_name = "KEYFILE", required = true)]
+    pub owner: Vec<PathBuf>,
+}
+
+/// `pleach member move`.
+#[derive(Clone, Debug, Args)]
+pub struct MemberMove {
+    /// The member's name, or its public key.
+    #[arg(value_name = "NAME")]
+    pub member: String,
+    /// The address of its peer-to-peer port: IP:PORT.
+    #[arg(value_name = "ADDRESS")]
+    pub address: SocketAddr,
     /// The key file of an owner who signs [repeat it for as many as must sign]
     #[arg(long, value_name = "KEYFILE", required = true)]
     pub owner: Vec<PathBuf>,

@@ -19,32 +19,41 @@ use common::{Folder, Process, Ran, base_port, eventually, pleach, run};
 /// How long a step may take on a busy machine.
 const WAIT: Duration = Duration::from_secs(60);
 
+/// Starts a node with the configuration that its folder has now.
+fn node(folder: &Folder, name: &str) -> Process {
+    let log = std::fs::File::create(folder.join(&format!("{name}.log"))).expect("a log");
+    let mut command = pleach(folder);
+    let config = format!("net/{name}/pleach.toml");
+    command.args(["start", "--config", &config, "--exit-with-parent"]).stdin(Stdio::piped());
+    Process(command.stdout(Stdio::null()).stderr(log).spawn().expect("a node"))
+}
+
 /// A cluster of which two of three owners decide.
 struct Cluster {
     folder: Folder,
     genesis: Genesis,
-    _nodes: Vec<Process>,
+    nodes: Vec<Process>,
 }
 
 impl Cluster {
     fn start() -> Self {
+        Self::start_after(&[], |_| {})
+    }
+
+    /// Makes a cluster, changes its files, and starts it.
+    fn start_after(more: &[&str], change: impl FnOnce(&Folder)) -> Self {
         let folder = Folder::new();
         let owners: Vec<_> = ["a.key", "b.key", "c.key"].map(|name| new_key(&folder, name)).into();
         new_key(&folder, "stranger.key");
         let port = base_port(4).to_string();
         let mut args = vec!["init", "--out", "net", "--base-port", &port, "--threshold", "2", "--history", "8"];
         args.extend(owners.iter().flat_map(|owner| ["--owner", owner]));
+        args.extend(more);
         run(&folder, &args).succeeds();
         let genesis = std::fs::read(folder.join("net/genesis.json")).expect("a file");
-        let start = |name: &str| {
-            let log = std::fs::File::create(folder.join(&format!("{name}.log"))).expect("a log");
-            let mut command = pleach(&folder);
-            let config = format!("net/{name}/pleach.toml");
-            command.args(["start", "--config", &config, "--exit-with-parent"]).stdin(Stdio::piped());
-            Process(command.stdout(Stdio::null()).stderr(log).spawn().expect("a node"))
-        };
-        let nodes = ["node-1", "node-2", "node-3", "node-4"].map(start).into();
-        let cluster = Self { genesis: serde_json::from_slice(&genesis).expect("a genesis"), folder, _nodes: nodes };
+        change(&folder);
+        let nodes = ["node-1", "node-2", "node-3", "node-4"].map(|name| node(&folder, name)).into();
+        let cluster = Self { genesis: serde_json::from_slice(&genesis).expect("a genesis"), folder, nodes };
         eventually(WAIT, || cluster.run(&["status"]));
         cluster
     }
@@ -95,7 +104,68 @@ fn members_are_convicted_by_evidence_and_removed_by_the_owners() {
     bad_files_convict_nobody(&cluster);
     a_member_is_expelled_by_a_complaint(&cluster);
     a_second_one_stays_until_the_owners_decide(&cluster);
+    the_owners_decide_how_much_a_member_keeps_and_where_it_is(&cluster);
     what_is_too_old_is_named(&cluster);
+}
+
+/// The others reach a member where the owners say that it is, and none of them is started again. Its own calls come
+/// from an address that no member has, so nobody takes them: only who knows where it is now can have a connection with it.
+// Only Linux has all of 127.0.0.0/8 as addresses of its own.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_member_that_has_moved_is_found_without_a_restart_of_others() {
+    let replace = |folder: &Folder, node: &str, old: &str, new: &str| {
+        let config = folder.join(&format!("net/{node}/pleach.toml"));
+        let text = std::fs::read_to_string(&config).expect("a file");
+        assert!(text.contains(old), "{text}");
+        std::fs::write(&config, text.replace(old, new)).expect("a file");
+    };
+    let own = |folder: &Folder| {
+        let text = std::fs::read_to_string(folder.join("net/node-4/pleach.toml")).expect("a file");
+        text.lines()
+            .find_map(|line| line.strip_prefix("peer = "))
+            .expect("where it listens")
+            .trim_matches('"')
+            .to_owned()
+    };
+    let mut cluster = Cluster::start_after(&["--epoch-blocks", "16"], |folder| {
+        let first = own(folder);
+        for node in ["node-1", "node-2", "node-3", "node-4"] {
+            replace(folder, node, &first, &first.replace("127.0.0.1", "127.0.0.9"));
+        }
+    });
+    let first = own(&cluster.folder);
+    let moved = first.replace("127.0.0.9", "127.0.0.8");
+    replace(&cluster.folder, "node-4", &first, &moved);
+    let sign = ["--owner", "a.key", "--owner", "b.key"];
+    cluster.run(&[&["member", "move", "node-4", &moved][..], &sign].concat()).succeeds();
+    let in_force = || {
+        let list = cluster.list();
+        let members = list["members"].as_array().expect("a list").clone();
+        members.iter().any(|member| member["address"] == moved.as_str())
+    };
+    let deadline = std::time::Instant::now() + WAIT;
+    while !in_force() {
+        assert!(std::time::Instant::now() < deadline, "the epoch ends");
+    }
+    drop(cluster.nodes.pop());
+    let before = height(&cluster, "node-1");
+    cluster.nodes.push(node(&cluster.folder, "node-4"));
+    let deadline = std::time::Instant::now() + WAIT;
+    while height(&cluster, "node-4") < before + 3 {
+        assert!(std::time::Instant::now() < deadline, "node-4 follows from where it is now");
+        cluster.run(&["domain", "create", "again", "--owner", "a.key"]);
+    }
+}
+
+/// The height of a node; 0 while it does not answer.
+#[cfg(target_os = "linux")]
+fn height(cluster: &Cluster, name: &str) -> u64 {
+    let ran = cluster.run(&["status", "-o", "json"]);
+    let Ok(status) = serde_json::from_str::<Value>(&ran.stdout) else { return 0 };
+    let nodes = status["nodes"].as_array().cloned().unwrap_or_default();
+    let node = nodes.iter().find(|node| node["status"]["name"] == name).map(|node| node["status"]["height"].as_u64());
+    node.flatten().unwrap_or(0)
 }
 
 fn the_record_is_listed(cluster: &Cluster) {
@@ -191,6 +261,32 @@ fn a_second_one_stays_until_the_owners_decide(cluster: &Cluster) {
     assert_eq!((&list["changes"], list["verdicts"].as_array().map(Vec::len)), (&2.into(), Some(1)));
     let words = cluster.run(&["member", "list"]);
     assert!(words.succeeds().stdout.contains("leaves"), "{}", words.stdout);
+}
+
+fn the_owners_decide_how_much_a_member_keeps_and_where_it_is(cluster: &Cluster) {
+    let sign = ["--owner", "a.key", "--owner", "c.key"];
+    let member = |args: &[&str]| cluster.run(&[&["member"], args, &sign[..]].concat());
+    let entry = || {
+        let list = cluster.list();
+        let next = list["next"].as_array().expect("a list").iter().find(|member| member["name"] == "node-1");
+        next.expect("node-1 stays").clone()
+    };
+    let before = entry();
+    let says = member(&["drain", "node-1"]);
+    assert!(says.succeeds().stdout.contains("node-1 keeps no records after height"), "{}", says.stdout);
+    assert_eq!((&entry()["capacity"], &entry()["address"]), (&0.into(), &before["address"]));
+    // Somebody has to keep the records.
+    let last = member(&["capacity", "node-4", "0"]);
+    last.fails(4, &["WOULD_LOSE_DATA"]);
+    member(&["capacity", "node-1", "3"]).succeeds();
+    assert_eq!(entry()["capacity"], 3);
+    let says = member(&["move", "node-1", "127.0.0.9:7001"]);
+    assert!(says.succeeds().stdout.contains("the others reach node-1 at 127.0.0.9:7001"), "{}", says.stdout);
+    assert_eq!((&entry()["capacity"], &entry()["address"]), (&3.into(), &"127.0.0.9:7001".into()));
+    member(&["move", "node-1", "somewhere"]).fails(2, &["somewhere"]);
+    member(&["capacity", "node-9", "1"]).fails(2, &["\"node-9\"", "node-1"]);
+    let words = cluster.run(&["member", "list"]);
+    assert!(words.succeeds().stdout.contains("127.0.0.9:7001"), "{}", words.stdout);
 }
 
 /// A false result of a height that the cluster has forgotten: the file proves it, and the cluster cannot judge it.

@@ -228,7 +228,7 @@ fn order_config(config: &NodeConfig, genesis: &Genesis, node: &Node) -> Result<p
         // `check_members` has found one for each.
         let Some(found) = found else { continue };
         let address = resolve(&format!("[[member]] {:?} peer", member.name), &found.peer)?;
-        addresses.push(MemberAddress { key: member.public_key, address });
+        addresses.push(MemberAddress { key: member.public_key, address, stands_for: member.address.clone() });
     }
     Ok(pleach_order::Config {
         settings: settings(genesis, node),

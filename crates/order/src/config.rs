@@ -23,6 +23,9 @@ pub struct MemberAddress {
     pub key: PublicKey,
     /// Where the other members reach its peer-to-peer port. Connections from other addresses than these are refused.
     pub address: SocketAddr,
+    /// The address in the member's own entry ([`pleach_types::Member::address`]) for which this one stands: once the entry
+    /// says another one, the member has moved, and the entry counts.
+    pub stands_for: String,
 }
 
 /// How long the engine waits for what.

@@ -122,7 +122,11 @@ fn addresses(load: &Load, genesis: &Genesis) -> Result<Vec<MemberAddress>, Order
     let refused = |e: std::io::Error| OrderError::Listen { address: any, reason: e.to_string() };
     let held = (0..load.members).map(|_| TcpListener::bind(any)).collect::<Result<Vec<_>, _>>().map_err(refused)?;
     let address = |(member, listener): (&Member, &TcpListener)| {
-        Ok(MemberAddress { key: member.public_key, address: listener.local_addr().map_err(refused)? })
+        Ok(MemberAddress {
+            key: member.public_key,
+            address: listener.local_addr().map_err(refused)?,
+            stands_for: member.address.clone(),
+        })
     };
     genesis.members.iter().zip(&held).map(address).collect()
 }

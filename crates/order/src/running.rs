@@ -1,6 +1,6 @@
 //! The engine on this machine: real sockets, real disk, its own threads.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -221,11 +221,15 @@ fn connect(
     (channels, Peers { provider: oracle.clone(), blocker: oracle, track })
 }
 
-/// Makes the members of an epoch known to the network: where the configuration says that they are, or where they say.
+/// Makes the members of an epoch known to the network: where their entries say that they are, or where the configuration says
+/// instead.
 fn track(oracle: &lookup::Oracle<Key>, known: &[MemberAddress], epoch: u64, members: &Committee) {
     let address = |member: &Member| {
-        let known = known.iter().find(|of| of.key == member.public_key).map(|of| of.address);
-        let address = known.or_else(|| member.address.parse().ok());
+        let known = known.iter().find(|of| of.key == member.public_key);
+        let stated: Option<SocketAddr> = member.address.parse().ok();
+        // What the owners have made known to all of them counts before what this machine was told at its setup.
+        let moved = known.is_some_and(|of| of.stands_for != member.address) && stated.is_some();
+        let address = known.filter(|_| !moved).map(|of| of.address).or(stated);
         if address.is_none() {
             warn!(member = %member.name, address = member.address, "a member without an address of a peer-to-peer port");
         }

@@ -44,7 +44,9 @@ fn config(genesis: &Genesis, addresses: &[SocketAddr], folder: &Path, n: usize) 
     settings.storage_prefix = String::new();
     Config {
         settings,
-        addresses: members.map(|(n, address)| MemberAddress { key: secret(n).public(), address: *address }).collect(),
+        addresses: members
+            .map(|(n, address)| MemberAddress { key: secret(n).public(), address: *address, stands_for: String::new() })
+            .collect(),
         listen: addresses[n],
         data,
         workers: 1,

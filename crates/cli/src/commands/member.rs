@@ -1,5 +1,7 @@
 //! `pleach member`: the record of the cluster, read with proof, and the changes that its owners make.
 
+use std::path::PathBuf;
+
 use pleach_client::{Client, Trust, Verified};
 use pleach_types::api::ReceiptView;
 use pleach_types::system::Change;
@@ -10,7 +12,7 @@ use serde::Serialize;
 
 use super::sending::{receipt_line, wait_until_read};
 use super::with_cluster;
-use crate::args::{Global, MemberChange};
+use crate::args::{Global, MemberCapacity, MemberChange, MemberMove, MemberRemove};
 use crate::errors::{CliError, Ending};
 use crate::files;
 use crate::output::{Output, table};
@@ -63,6 +65,32 @@ struct ChangeDocument {
 struct Meant {
     name: String,
     key: PublicKey,
+    /// Its entry, if it is a next member or on standby.
+    entry: Option<Member>,
+}
+
+impl Meant {
+    /// The next member or the one on standby with this name or key.
+    fn among(record: &ClusterRecord, what: &str) -> Result<Self, CliError> {
+        let members: Vec<_> = record.next.iter().chain(&record.standby).collect();
+        let found = members.iter().find(|member| is_called(member, what));
+        let found = found.map(|member| Self {
+            name: member.name.clone(),
+            key: member.public_key,
+            entry: Some((*member).clone()),
+        });
+        found.ok_or_else(|| nobody(what, "a next member or on standby", members.iter().map(|m| m.name.clone())))
+    }
+
+    /// Another capacity or address, the other as it is.
+    fn set(&self, capacity: Option<u32>, address: Option<String>) -> Change {
+        let entry = self.entry.as_ref();
+        Change::Set {
+            key: self.key,
+            capacity: capacity.or_else(|| Some(entry?.capacity)).unwrap_or_default(),
+            address: address.or_else(|| Some(entry?.address.clone())).unwrap_or_default(),
+        }
+    }
 }
 
 /// Prints the record.
@@ -73,18 +101,47 @@ pub fn list(global: &Global, output: Output) -> Result<Ending, CliError> {
 }
 
 /// Has the owners take a member out.
-pub fn remove(global: &Global, output: Output, args: &MemberChange) -> Result<Ending, CliError> {
-    let meant = |record: &ClusterRecord| {
-        let members: Vec<_> = record.next.iter().chain(&record.standby).collect();
-        let found = members.iter().find(|member| is_called(member, &args.member));
-        let found = found.map(|member| Meant { name: member.name.clone(), key: member.public_key });
-        found.ok_or_else(|| nobody(&args.member, "a next member or on standby", members.iter().map(|m| m.name.clone())))
-    };
+pub fn remove(global: &Global, output: Output, args: &MemberRemove) -> Result<Ending, CliError> {
+    if !args.force {
+        with_cluster(global, |client| async move { check_copies(&client).await })?;
+    }
+    let args = &args.change;
+    let meant = |record: &ClusterRecord| Meant::among(record, &args.member);
     let done = |meant: &Meant, genesis: &Genesis, height| {
         let last = last_height(genesis, height);
         format!("{} leaves at the end of the epoch, after height {last}", meant.name)
     };
-    change(global, output, args, meant, Change::Remove, done)
+    change(global, output, &args.owner, meant, |meant| Change::Remove(meant.key), done)
+}
+
+/// Has the others take over all records of a member.
+pub fn drain(global: &Global, output: Output, args: &MemberChange) -> Result<Ending, CliError> {
+    let meant = |record: &ClusterRecord| Meant::among(record, &args.member);
+    let done = |meant: &Meant, genesis: &Genesis, height| {
+        let (name, last) = (&meant.name, last_height(genesis, height));
+        format!("{name} keeps no records after height {last}; others copy them from now on: see \"pleach status\"")
+    };
+    change(global, output, &args.owner, meant, |meant| meant.set(Some(0), None), done)
+}
+
+/// Sets how many records a member keeps beside the others.
+pub fn capacity(global: &Global, output: Output, args: &MemberCapacity) -> Result<Ending, CliError> {
+    let meant = |record: &ClusterRecord| Meant::among(record, &args.member);
+    let done = |meant: &Meant, genesis: &Genesis, height| {
+        let (name, last, capacity) = (&meant.name, last_height(genesis, height), args.capacity);
+        format!("{name} has a capacity of {capacity} after height {last}; records are copied from now on")
+    };
+    change(global, output, &args.owner, meant, |meant| meant.set(Some(args.capacity), None), done)
+}
+
+/// Tells all members where one of them is.
+pub fn move_to(global: &Global, output: Output, args: &MemberMove) -> Result<Ending, CliError> {
+    let meant = |record: &ClusterRecord| Meant::among(record, &args.member);
+    let done = |meant: &Meant, genesis: &Genesis, height| {
+        let (name, last, address) = (&meant.name, last_height(genesis, height), args.address);
+        format!("the others reach {name} at {address} after height {last}")
+    };
+    change(global, output, &args.owner, meant, |meant| meant.set(None, Some(args.address.to_string())), done)
 }
 
 /// Has the owners take a verdict back.
@@ -93,13 +150,13 @@ pub fn pardon(global: &Global, output: Output, args: &MemberChange) -> Result<En
         let name = |key: &PublicKey| name_of(record, key).unwrap_or_else(|| key.to_string());
         let mut convicted = record.verdicts.iter().map(|verdict| verdict.key);
         let found = convicted.find(|key| name(key) == args.member || key.to_string() == args.member);
-        let found = found.map(|key| Meant { name: name(&key), key });
+        let found = found.map(|key| Meant { name: name(&key), key, entry: None });
         found.ok_or_else(|| nobody(&args.member, "convicted", record.verdicts.iter().map(|verdict| name(&verdict.key))))
     };
     let done = |meant: &Meant, _: &Genesis, _| {
         format!("the verdict against {} is taken back; it does not come back by that if it has left", meant.name)
     };
-    change(global, output, args, meant, Change::Pardon, done)
+    change(global, output, &args.owner, meant, |meant| Change::Pardon(meant.key), done)
 }
 
 /// The last height that the members of before certify where a change is decided at `height`: that of the last block of the
@@ -114,12 +171,12 @@ pub fn last_height(genesis: &Genesis, height: Height) -> Height {
 fn change(
     global: &Global,
     output: Output,
-    args: &MemberChange,
+    owners: &[PathBuf],
     meant: impl Fn(&ClusterRecord) -> Result<Meant, CliError>,
-    make: impl Fn(PublicKey) -> Change,
+    make: impl Fn(&Meant) -> Change,
     done: impl Fn(&Meant, &Genesis, Height) -> String,
 ) -> Result<Ending, CliError> {
-    let keys = files::read_keys(&args.owner)?;
+    let keys = files::read_keys(owners)?;
     let work = async |client: Client| {
         let record = client.cluster().await?;
         check_owners(&record, &keys)?;
@@ -127,7 +184,7 @@ fn change(
         // As long as a call: it must not lie about and be made when nobody thinks of it any more.
         let until = record.height().saturating_add(client.genesis().history);
         let numbers = (record.seq.saturating_add(1), until);
-        let request = SystemRequest::change(client.genesis_digest(), numbers, make(meant.key), &record.owners, &keys);
+        let request = SystemRequest::change(client.genesis_digest(), numbers, make(&meant), &record.owners, &keys);
         let receipt = client.decide(&request).await?;
         wait_until_read(&client, receipt.height).await;
         let message = match receipt.refusal() {
@@ -169,6 +226,21 @@ fn check_owners(record: &ClusterRecord, keys: &[SecretKey]) -> Result<(), CliErr
     }
     let (needed, given) = (record.threshold.into(), given.len());
     if given < needed { Err(CliError::TooFewOwners { needed, given, owners: record.owners.len() }) } else { Ok(()) }
+}
+
+/// Checks that no node knows of a prefix with fewer copies than there are to be. What nodes say of that is unsigned: it keeps an owner
+/// from a mistake, not from a liar.
+async fn check_copies(client: &Client) -> Result<(), CliError> {
+    let statuses = client.statuses().await;
+    let below = statuses.iter().flatten().map(|status| &status.storage).find(|storage| storage.prefixes_below > 0);
+    let Some(storage) = below else { return Ok(()) };
+    Err(CliError::usage(
+        format!(
+            "{} of {} prefixes have fewer than {} copies now, one has {}: to remove a member could lose records for ever",
+            storage.prefixes_below, storage.all_prefixes, storage.copies, storage.least_copies
+        ),
+        "wait until \"pleach status\" warns of it no more; --force removes the member in any case",
+    ))
 }
 
 fn is_called(member: &Member, what: &str) -> bool {
@@ -220,14 +292,19 @@ fn document(record: &Verified<ClusterRecord>) -> ListDocument {
 
 fn text(record: &Verified<ClusterRecord>) -> String {
     let has = |members: &[Member], member: &Member| members.iter().any(|other| other.id == member.id);
-    let mut rows = vec![row!["NAME", "STANDING", "PUBLIC KEY"]];
+    let line = |member: &Member, standing: &str| {
+        row![member.name, standing, member.capacity, member.address, member.public_key]
+    };
+    let mut rows = vec![row!["NAME", "STANDING", "CAPACITY", "ADDRESS", "PUBLIC KEY"]];
     for member in &record.members {
         let standing = if has(&record.next, member) { "in force" } else { "leaves" };
-        rows.push(row![member.name, standing, member.public_key]);
+        // What it is to have as the next member is what the owners have decided.
+        let entry = record.next.iter().find(|next| next.id == member.id).unwrap_or(member);
+        rows.push(line(entry, standing));
     }
     let joins = record.next.iter().filter(|member| !has(&record.members, member));
-    rows.extend(joins.map(|member| row![member.name, "joins", member.public_key]));
-    rows.extend(record.standby.iter().map(|member| row![member.name, "on standby", member.public_key]));
+    rows.extend(joins.map(|member| line(member, "joins")));
+    rows.extend(record.standby.iter().map(|member| line(member, "on standby")));
     let mut text = table(&rows);
     for verdict in &record.verdicts {
         let name = name_of(record, &verdict.key).unwrap_or_else(|| verdict.key.to_string());
