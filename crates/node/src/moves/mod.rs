@@ -29,6 +29,7 @@ mod plan;
 mod recorder;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -193,8 +194,9 @@ impl Node {
     /// Begins what is to be done next. Returns whether there is something to go on with at once.
     fn look_for_moves(&self, job: &mut MoveJob, now: Duration) -> bool {
         let state = self.state();
-        // One that executes what others did long ago would move what they have moved back since.
-        if *state.committee() != self.members.committee() {
+        // One that executes what others did long ago would move what they have moved back since, and ask for heights that they
+        // have forgotten.
+        if !self.replayed.load(Ordering::Acquire) || *state.committee() != self.members.committee() {
             return false;
         }
         let plan = self.moves.plan(&state, &self.public_key());
