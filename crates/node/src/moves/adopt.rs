@@ -18,6 +18,9 @@ pub(super) const PART_BYTES_MIN: usize = 1 << 20;
 /// See [`PART_BYTES_MIN`].
 pub(super) const PART_BYTES_MAX: usize = 16 << 20;
 
+/// Records are asked for of one height for as long as this part of the window has not gone by since.
+const AGE_PARTS: u64 = 4;
+
 /// Why records cannot move now.
 #[derive(Debug, Error)]
 pub(crate) enum CannotMove {
@@ -40,28 +43,35 @@ pub(crate) enum CannotMove {
 }
 
 impl Node {
-    /// Notes down from now on what blocks change under a prefix, if that is not done yet.
-    pub(super) fn record_under(&self, prefix: Prefix) {
+    /// Notes down from now on what blocks change under all that is missing, if that is not done yet: one prefix after the other can
+    /// be asked for at once then.
+    pub(super) fn record_under(&self, missing: &[(Prefix, Path)]) {
         // No block is executed meanwhile: all behind the newest height are noted down.
         let _delivered = lock(&self.delivered);
         let mut recorder = lock(&self.moves.recorder);
-        if recorder.as_ref().is_none_or(|recorder| recorder.prefix != prefix) {
-            *recorder = Some(Recorder::new(prefix, self.newest_height()));
+        let covers = |recorder: &Recorder| missing.iter().all(|(prefix, _)| recorder.prefixes.contains(prefix));
+        if !recorder.as_ref().is_some_and(covers) {
+            let prefixes = missing.iter().map(|(prefix, _)| *prefix).collect();
+            *recorder = Some(Recorder::new(prefixes, self.newest_height()));
         }
     }
 
     /// Begins to ask for records of a prefix: `None` while no height of this node that others can have written, too, is behind
     /// the one from which changes are noted down.
     pub(super) fn begin_adoption(&self, from: (Prefix, Path), enough: usize) -> Option<Adoption> {
-        let newest: (Height, Hash) = {
-            let history = lock(&self.history);
-            let height = history.certified()?.min(self.disk.durable());
-            (height, history.get(height)?.result.root)
-        };
         let mut recorder = lock(&self.moves.recorder);
-        let recorder = recorder.as_mut().filter(|recorder| recorder.since <= newest.0)?;
-        recorder.forget(newest.0);
-        Some(Adoption::begin(self, newest, from, enough))
+        let history = lock(&self.history);
+        let newest = history.certified()?.min(self.disk.durable());
+        let recorder = recorder.as_mut().filter(|recorder| recorder.since <= newest)?;
+        // The height of the part before, while it is well remembered: those that are asked have it at hand, and may not have
+        // written the newest one yet.
+        let known = recorder.asked.filter(|asked| newest.saturating_sub(*asked) <= self.genesis.history / AGE_PARTS);
+        let height = known.unwrap_or(newest);
+        let of: (Height, Hash) = (height, history.get(height)?.result.root);
+        recorder.asked = Some(height);
+        recorder.forget(height);
+        drop(history);
+        Some(Adoption::begin(self, of, from, enough))
     }
 
     /// Keeps what came from now on.

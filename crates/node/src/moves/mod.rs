@@ -65,7 +65,7 @@ pub(crate) struct Moves {
     plan: Mutex<Option<Arc<Plan>>>,
     /// What others have told.
     copies: Mutex<Copies>,
-    /// Changes under the prefix that is being adopted.
+    /// Changes under the prefixes that are to be adopted.
     recorder: Mutex<Option<Recorder>>,
     /// What was told last, and when.
     told: Mutex<(Vec<u8>, Option<Duration>)>,
@@ -187,6 +187,9 @@ impl Node {
     fn pause(&self, job: &mut MoveJob, now: Duration, why: &dyn std::fmt::Display) {
         warn!(%why, "records that this member is to keep could not be taken over yet; it tries again");
         job.adoption = None;
+        if let Some(recorder) = lock(&self.moves.recorder).as_mut() {
+            recorder.asked = None;
+        }
         job.part_bytes = PART_BYTES_MIN;
         job.pause_until = now + PAUSE;
     }
@@ -201,8 +204,9 @@ impl Node {
         }
         let plan = self.moves.plan(&state, &self.public_key());
         let kept = state.tree().kept();
-        if let Some((prefix, start)) = plan.missing(kept) {
-            self.record_under(prefix);
+        let missing: Vec<_> = plan.missing(kept).collect();
+        if let Some((prefix, start)) = missing.first().copied() {
+            self.record_under(&missing);
             let bytes = job.part_bytes.max(PART_BYTES_MIN);
             // None while no height can be asked for yet.
             job.adoption = self.begin_adoption((prefix, start), bytes).map(Box::new);

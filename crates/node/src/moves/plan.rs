@@ -40,10 +40,10 @@ impl Plan {
         self.of == sets(state) && self.standby == is_standby(state, &self.own)
     }
 
-    /// The first prefix that is to be kept and is not, and the first path in it that is not kept.
-    pub(super) fn missing(&self, kept: &[Prefix]) -> Option<(Prefix, Path)> {
+    /// The prefixes that are to be kept and are not, each with the first path in it that is not kept.
+    pub(super) fn missing(&self, kept: &[Prefix]) -> impl Iterator<Item = (Prefix, Path)> {
         let prefixes = self.wanted.iter().filter_map(|number| self.maps[0].0.prefix(*number));
-        prefixes.into_iter().find_map(|prefix| Some((prefix, first_unkept(kept, &prefix)?)))
+        prefixes.filter_map(|prefix| Some((prefix, first_unkept(kept, &prefix)?)))
     }
 
     /// Something that is kept and need not be, and that all who are to keep it keep, as `keeps` says of a member and a prefix.

@@ -1,9 +1,9 @@
-//! What blocks change under a prefix while its records are on their way.
+//! What blocks change under prefixes whose records are still to come.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use pleach_tree::Prefix;
+use pleach_tree::{Path, Prefix};
 use pleach_types::{Height, Key};
 
 /// Bytes of changes that are noted down, at most. Beyond that the part is given up and asked for again, of a newer height.
@@ -14,26 +14,34 @@ const CHANGE_BYTES: usize = 128;
 /// Changes of all heights behind one.
 #[derive(Debug)]
 pub(crate) struct Recorder {
-    /// The prefix.
-    pub(super) prefix: Prefix,
+    /// The prefixes.
+    pub(super) prefixes: BTreeSet<Prefix>,
     /// The changes of heights above this one are here.
     pub(super) since: Height,
+    /// The height of which records were asked for last.
+    pub(super) asked: Option<Height>,
     heights: BTreeMap<Height, Vec<(Key, Option<Bytes>)>>,
     bytes: usize,
 }
 
 impl Recorder {
-    pub(super) const fn new(prefix: Prefix, since: Height) -> Self {
-        Self { prefix, since, heights: BTreeMap::new(), bytes: 0 }
+    pub(super) const fn new(prefixes: BTreeSet<Prefix>, since: Height) -> Self {
+        Self { prefixes, since, asked: None, heights: BTreeMap::new(), bytes: 0 }
     }
 
     /// Notes down what the next block changed. Returns whether there is room for it.
     pub(super) fn note(&mut self, height: Height, changes: &BTreeMap<Key, Option<Bytes>>) -> bool {
-        let under = changes.iter().filter(|(key, _)| self.prefix.contains(&key.path()));
+        let under = changes.iter().filter(|(key, _)| self.covers(&key.path()));
         let under: Vec<_> = under.map(|(key, value)| (key.clone(), value.clone())).collect();
         self.bytes += weight(&under);
         self.heights.insert(height, under);
         self.bytes <= RECORDED_BYTES_MAX
+    }
+
+    /// Whether one of the prefixes covers a path. None lies within another.
+    fn covers(&self, path: &Path) -> bool {
+        let whole = Prefix::new(*path, Path::BITS);
+        self.prefixes.range(..=whole).next_back().is_some_and(|prefix| prefix.contains(path))
     }
 
     /// Forgets the changes up to a height: what is asked for from now on is of it or of a later one.
