@@ -141,6 +141,9 @@ Examples:
   pleach demo --keep              leaves the cluster running in a new folder of the temporary directory
   pleach demo --keep my-cluster   the same, in ./my-cluster
 
+In the end a member votes twice, is expelled, and its records are copied to the others; not with --keep, which leaves all
+nodes running.
+
 Each numbered step prints what it asserts. A step that fails ends the demo with exit code 1 and says what was
 expected and what was seen. Needs no configuration, no network and no free port of a given number.")]
 pub struct Demo {

@@ -19,6 +19,8 @@ use crate::profile::Profile;
 pub const PROFILE_FILE: &str = "profile.toml";
 /// The name of a node's configuration.
 pub const CONFIG_FILE: &str = "pleach.toml";
+/// The file with a node's key, in its folder.
+pub const KEY_FILE: &str = "node.key";
 
 /// A cluster that is to be made.
 #[derive(Clone, Debug)]
@@ -90,7 +92,7 @@ impl ClusterPlan {
         let config = NodeConfig {
             node: NodeFiles {
                 name: member.name.clone(),
-                key_file: "node.key".into(),
+                key_file: KEY_FILE.into(),
                 genesis: "../genesis.json".into(),
                 data_dir: "data".into(),
                 accept_loss: self.accept_loss,
@@ -105,7 +107,7 @@ impl ClusterPlan {
         files::write_new(&folder.join(CONFIG_FILE), &(head.to_owned() + &text))?;
         // Whoever finds this folder without its data later must not take the node for one that never voted.
         pleach_node::declare_new(&folder.join("data")).map_err(pleach_node::StartError::from)?;
-        files::write_new_secret(&folder.join("node.key"), &key_file_text(secret))
+        files::write_new_secret(&folder.join(KEY_FILE), &key_file_text(secret))
     }
 }
 

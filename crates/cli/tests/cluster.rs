@@ -217,8 +217,12 @@ fn the_demo_passes_with_small_parameters() {
     let document = ran.succeeds().json("pleach.demo/1");
     assert_eq!(document["passed"], true);
     assert!(document["applied"].as_u64().expect("a number") > 0);
-    assert_eq!(document["steps"].as_array().expect("steps").len(), 12);
-    assert!(ran.stderr.contains("kill -9 node-4"), "{}", ran.stderr);
+    assert_eq!(document["steps"].as_array().expect("steps").len(), 15);
+    for says in
+        ["kill -9 node-4", "expels node-3", "3 members tolerate no fault", "without node-3; the balances add up"]
+    {
+        assert!(ran.stderr.contains(says), "no {says:?} in {}", ran.stderr);
+    }
     assert_eq!(folder.contents(), [], "nothing is left behind");
 }
 
@@ -230,7 +234,9 @@ fn a_kept_cluster_goes_on_and_can_be_talked_to() {
     let _ended = EndNodes(&folder);
     let ran =
         run(&folder, &["demo", "--keep", "kept", "--accounts", "10", "--clients", "2", "--seconds", "3", "-o", "json"]);
-    let kept = ran.succeeds().json("pleach.demo/1")["kept"].clone();
+    let document = ran.succeeds().json("pleach.demo/1");
+    assert_eq!(document["steps"].as_array().map(Vec::len), Some(12), "whoever keeps the cluster keeps all of it");
+    let kept = document["kept"].clone();
     assert_eq!(kept["processes"].as_array().map(Vec::len), Some(4), "{kept}");
     assert_eq!(nodes_of(&folder).len(), 4, "the nodes go on");
     let profile = kept["profile"].as_str().expect("a path").to_owned();

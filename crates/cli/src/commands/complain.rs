@@ -16,7 +16,7 @@ use crate::output::Output;
 use crate::profile::Profile;
 
 /// The topic of the event that a convicted member leaves (`docs/protocol.md`).
-const EXPELLED: &[u8] = b"pleach/expelled";
+pub const EXPELLED: &[u8] = b"pleach/expelled";
 
 #[derive(Serialize)]
 struct Document {

@@ -23,7 +23,11 @@ mod status;
 mod verify;
 mod version;
 
+pub use complain::EXPELLED;
+pub use proof::judge;
+pub use sending::receipt_words;
 pub use start::{DETACH, signal};
+pub use verify::conviction_text;
 
 use std::future::Future;
 

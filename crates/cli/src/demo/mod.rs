@@ -6,12 +6,14 @@
 //! | `bank` | the bank and its accounts |
 //! | `load` | clients that transfer, and what became of every transfer |
 //! | `checks` | what must hold at the end |
+//! | `liar` | a member that is convicted, expelled and replaced by copies |
 //! | `report` | the numbered steps |
 //! | `folder`, `ports` | where it all is |
 
 mod bank;
 mod checks;
 mod folder;
+mod liar;
 mod load;
 mod nodes;
 mod ports;
@@ -155,6 +157,10 @@ impl<'a> Tour<'a> {
         let mut tour = Self { output, args, nodes, bank, tally: Tally::default() };
         tour.run_load(report).await?;
         tour.run_checks(&client, report).await?;
+        // Whoever keeps the cluster to try things keeps all of it.
+        if args.keep.is_none() {
+            tour.run_liar(&client, report).await?;
+        }
         Ok(tour)
     }
 
@@ -283,6 +289,16 @@ impl<'a> Tour<'a> {
         let title = "every node alone proves the balances that it keeps";
         report.step(title, checks::each_node(&self.nodes, &self.bank, &balances, client.genesis())).await?;
         report.step("every node stores its part", checks::storage(&self.nodes)).await
+    }
+
+    async fn run_liar(&mut self, client: &Client, report: &mut Report) -> Result<(), CliError> {
+        let node = self.nodes.len() - 2;
+        let title = "a member that votes twice is convicted by its signatures";
+        let liar = report.step(title, liar::votes_twice(client, &self.nodes, node)).await?;
+        let title = "the liar is expelled with the next epoch";
+        report.step(title, liar::is_expelled(client, &mut self.nodes, &liar)).await?;
+        let title = "its records are copied to the others, and no money was lost";
+        report.step(title, liar::its_records_are_copied(client, &self.nodes, &liar, &self.bank)).await
     }
 
     fn conclude(&self, report: &Report, kept: Option<&Kept>) -> Result<(), CliError> {

@@ -36,6 +36,8 @@ const POLL: Duration = Duration::from_millis(50);
 const PREFIX_BITS: u8 = 6;
 /// The window of the cluster, in blocks.
 const HISTORY: u64 = 64;
+/// Blocks of an epoch: so few that nobody waits long for a member to leave.
+const EPOCH_BLOCKS: u32 = 64;
 
 /// The nodes.
 #[derive(Debug)]
@@ -92,7 +94,7 @@ impl Nodes {
             name: "demo".into(),
             history: HISTORY,
             partitioning,
-            governance: Governance::default(),
+            governance: Governance { epoch_blocks: EPOCH_BLOCKS, ..Governance::default() },
             accept_loss: false,
             members: members.clone(),
         };
@@ -202,6 +204,29 @@ impl Nodes {
     /// If the program cannot be started.
     pub fn restart(&mut self, node: usize) -> Result<(), CliError> {
         self.nodes[node].start()
+    }
+
+    /// The folder of a node.
+    pub fn folder(&self, node: usize) -> &Path {
+        &self.nodes[node].folder
+    }
+
+    /// Waits until a node has ended by itself. Returns its exit code.
+    ///
+    /// # Errors
+    /// If it goes on for longer than `wait`.
+    pub async fn wait_for_end(&mut self, node: usize, wait: Duration) -> Result<i32, CliError> {
+        let deadline = Instant::now() + wait;
+        loop {
+            if let Some(code) = self.nodes[node].exit_code() {
+                return Ok(code);
+            }
+            if Instant::now() > deadline {
+                let expected = format!("{} ends by itself within {} s", self.name(node), wait.as_secs());
+                return Err(CliError::Step { expected, seen: "it goes on".into() });
+            }
+            tokio::time::sleep(POLL).await;
+        }
     }
 
     /// Lets the nodes go on without this process.
