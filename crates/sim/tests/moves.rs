@@ -10,6 +10,7 @@ use pleach_node::Node;
 use pleach_sim::access::Distance;
 use pleach_sim::bank;
 use pleach_sim::cluster::{Cluster, Weather};
+use pleach_sim::ledger::Conduct;
 use pleach_types::api::GetRequest;
 use pleach_types::system::Change;
 use pleach_types::*;
@@ -35,16 +36,27 @@ fn node(cluster: &Cluster, member: usize) -> Arc<Node> {
     cluster.doors().enter(member).expect("the member is up").0
 }
 
-/// Asks for a change by the owner, and waits until it is in force.
-async fn change(cluster: &Cluster, members: &[usize], change: Change) {
+/// Asks for a change by the owner.
+fn ask(cluster: &Cluster, members: &[usize], change: Change) {
     let state = node(cluster, members[0]).state();
     let record = state.cluster();
     let numbers = (record.seq + 1, state.height() + 500);
     let request = SystemRequest::change(*state.genesis_digest(), numbers, change, &record.owners, &[owner()]);
     node(cluster, members[0]).submit(&Bytes::from(request.encode())).expect("it is taken");
+}
+
+/// Waits until all that was asked for is in force: so many changes since genesis.
+async fn in_force(cluster: &Cluster, members: &[usize], changes: u64) {
     let goal = (cluster.ledger().height() / u64::from(BLOCKS) + 2) * u64::from(BLOCKS);
     assert!(cluster.reach(members, goal, PATIENCE).await, "{members:?} come to height {goal}");
-    assert_eq!(node(cluster, members[0]).state().cluster().seq, numbers.0, "it was granted");
+    assert_eq!(node(cluster, members[0]).state().cluster().seq, changes, "it was granted");
+}
+
+/// Asks for a change by the owner, and waits until it is in force.
+async fn change(cluster: &Cluster, members: &[usize], change: Change) {
+    let changes = node(cluster, members[0]).state().cluster().seq + 1;
+    ask(cluster, members, change);
+    in_force(cluster, members, changes).await;
 }
 
 /// Waits until each of these members keeps what it is to keep, no more and no less, and knows that the others do.
@@ -193,6 +205,44 @@ fn a_drained_member_keeps_nothing_until_it_has_a_capacity_again() {
                 assert_eq!(node(&cluster, 2).status().storage.prefixes == 0, capacity == 0, "{context}");
                 assert_eq!(sum(&cluster, &all, &context).await, ACCOUNTS as u64 * MONEY, "{context}");
             }
+            assert_eq!(cluster.ledger().violations(), []);
+        });
+    }
+}
+
+/// One member spoils, or drips, what it hands out, and those that take records over are stopped in the middle of it, one after the
+/// other: no false record gets in, and all copies are back.
+#[test]
+fn a_lying_source_and_stopped_takers_lose_nothing() {
+    for (seed, conduct) in [Conduct::Spoils, Conduct::Drips, Conduct::Spoils].into_iter().enumerate() {
+        run(seed as u64, async |context, seed| {
+            let mut cluster = started(&context, owned(6, 3)).await;
+            let all: Vec<usize> = (0..6).collect();
+            assert!(cluster.reach(&all, 2, PATIENCE).await, "the cluster starts");
+            let client =
+                cluster.client(all.clone(), Distance::NEAR, Config::default(), bank::vm(), seed).await.unwrap();
+            bank::found(&client, ACCOUNTS, MONEY).await.expect("a bank");
+            load(&context, client);
+            cluster.crash(1).await;
+            cluster.corrupt(1, conduct);
+            cluster.start(1).await;
+            let left = [0, 1, 2, 3, 5];
+            ask(&cluster, &left, Change::Remove(bank::member_secret(4).public()));
+            cluster.pass(Duration::from_millis(150 * (1 + seed))).await;
+            let mut lies = 0;
+            for member in [0, 2, 3, 5] {
+                lies += node(&cluster, member).lies_noticed();
+                cluster.crash(member).await;
+                cluster.start(member).await;
+                cluster.pass(Duration::from_millis(100 * (1 + seed))).await;
+            }
+            in_force(&cluster, &left, 1).await;
+            let context = format!("seed {seed}, {conduct:?}");
+            settled(&cluster, &left, &context).await;
+            lies += left.iter().map(|member| node(&cluster, *member).lies_noticed()).sum::<u64>();
+            println!("{context}: {lies} lies were noticed");
+            assert!(lies > 0, "{context}: the liar was asked");
+            assert_eq!(sum(&cluster, &left, &context).await, ACCOUNTS as u64 * MONEY, "{context}");
             assert_eq!(cluster.ledger().violations(), []);
         });
     }
