@@ -1,6 +1,6 @@
 //! The command line: what can be written, and the help that teaches it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -121,6 +121,9 @@ pub enum Command {
     /// Keys of people: the files that sign calls.
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Those who decide about members.
+    #[command(subcommand)]
+    Owner(OwnerCommand),
     /// The cluster's shape.
     #[command(subcommand)]
     Cluster(ClusterCommand),
@@ -271,10 +274,17 @@ Examples:
   pleach init --nodes 7 --replicas 3 --out net      each node keeps about 3/7 of the records
   pleach init --out net --host 10.0.0.1,10.0.0.2,10.0.0.3,10.0.0.4
   pleach init --out net --owner $(pleach key show a.key)
+  pleach init --out net --member a/member.toml --member b/member.toml --member c/member.toml --member d/member.toml
+
+Without --member all keys are made on this machine, which is right for trying things. Where members need not trust each
+other each makes its own with \"pleach member init\", and --member joins what they say of themselves: no key leaves its machine.
 
 With one host, node i listens on base-port + 10 (i - 1) for clients and on the next port for members; with one
 host per node all of them use base-port. Nothing is overwritten: the folder must not exist yet, or be empty.")]
 pub struct Init {
+    /// The description of a member that has made its key elsewhere (pleach member init) [repeat it for each member]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["nodes", "host", "base_port"])]
+    pub member: Vec<PathBuf>,
     /// How many nodes.
     #[arg(long, default_value_t = 4)]
     pub nodes: u16,
@@ -560,6 +570,32 @@ pub struct Complain {
     pub file: PathBuf,
 }
 
+/// `pleach owner`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum OwnerCommand {
+    /// Put others in the place of the owners, by the word of those who are it now.
+    #[command(after_help = "\
+Example, to have two of three decide from now on:
+  pleach owner set --owner a.key --owner b.key --threshold 2 $(pleach key show b.key) $(pleach key show c.key) $(pleach key show d.key)
+
+It counts at once: the next change needs the signatures of the new owners. \"pleach member list\" shows who they are.")]
+    Set(OwnerSet),
+}
+
+/// `pleach owner set`.
+#[derive(Clone, Debug, Args)]
+pub struct OwnerSet {
+    /// The public keys of all owners to be.
+    #[arg(value_name = "PUBLIC_KEY", required = true)]
+    pub owners: Vec<PublicKey>,
+    /// How many of them must sign a change [default: all of them]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
+    pub threshold: Option<u8>,
+    /// The key file of a present owner who signs [repeat it for as many as must sign]
+    #[arg(long, value_name = "KEYFILE", required = true)]
+    pub owner: Vec<PathBuf>,
+}
+
 /// `pleach member`.
 #[derive(Clone, Debug, Subcommand)]
 #[command(after_help = "\
@@ -570,6 +606,19 @@ A newcomer cannot join yet, so there is no command to add one.")]
 pub enum MemberCommand {
     /// The record of the cluster, proved: members in force and to come, verdicts, owners.
     List,
+    /// Make the key of a member of a cluster to be, and the description that others need.
+    #[command(after_help = "\
+Example, on the machine of each member:
+  pleach member init --name acme --host 10.0.0.1 --out acme
+then give acme/member.toml to whoever runs \"pleach init --member …\"; the key, acme/node.key, stays.")]
+    Init(MemberInit),
+    /// Take part in the cluster that \"pleach init --member\" has made: checks it, and writes this node's configuration.
+    #[command(after_help = "\
+Example:
+  pleach member join net --folder acme
+where net is the folder with genesis.json and members.toml, as whoever made it has sent it. Compare the digest that is
+printed with the other members, by telephone or in person: nodes with different ones never form a cluster.")]
+    Join(MemberJoin),
     /// Have a member leave at the end of the epoch, by the owners' word.
     #[command(after_help = "\
 Example:
@@ -620,6 +669,40 @@ pub struct MemberChange {
     /// The key file of an owner who signs [repeat it for as many as must sign]
     #[arg(long, value_name = "KEYFILE", required = true)]
     pub owner: Vec<PathBuf>,
+}
+
+/// `pleach member init`.
+#[derive(Clone, Debug, Args)]
+pub struct MemberInit {
+    /// The member's name, which no other member has.
+    #[arg(long, value_name = "NAME")]
+    pub name: String,
+    /// The host at which members and clients reach it.
+    #[arg(long, value_name = "HOST")]
+    pub host: IpAddr,
+    /// The port for clients; that for members is the next one.
+    #[arg(long, value_name = "N", default_value_t = 7470, value_parser = clap::value_parser!(u16).range(1..65535))]
+    pub port: u16,
+    /// Its share of the records beside the others'.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub capacity: u32,
+    /// The folder to make.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// `pleach member join`.
+#[derive(Clone, Debug, Args)]
+pub struct MemberJoin {
+    /// The folder with genesis.json and members.toml.
+    #[arg(value_name = "DIR")]
+    pub cluster: PathBuf,
+    /// This member's own folder, as pleach member init has made it.
+    #[arg(long, value_name = "DIR")]
+    pub folder: PathBuf,
+    /// Run although as many faults as are tolerated could lose records: fewer copies than faults and one.
+    #[arg(long)]
+    pub accept_loss: bool,
 }
 
 /// `pleach member remove`.

@@ -105,6 +105,7 @@ fn members_are_convicted_by_evidence_and_removed_by_the_owners() {
     a_member_is_expelled_by_a_complaint(&cluster);
     a_second_one_stays_until_the_owners_decide(&cluster);
     the_owners_decide_how_much_a_member_keeps_and_where_it_is(&cluster);
+    the_owners_hand_over(&cluster);
     what_is_too_old_is_named(&cluster);
 }
 
@@ -287,6 +288,23 @@ fn the_owners_decide_how_much_a_member_keeps_and_where_it_is(cluster: &Cluster) 
     member(&["capacity", "node-9", "1"]).fails(2, &["\"node-9\"", "node-1"]);
     let words = cluster.run(&["member", "list"]);
     assert!(words.succeeds().stdout.contains("127.0.0.9:7001"), "{}", words.stdout);
+}
+
+fn the_owners_hand_over(cluster: &Cluster) {
+    let stranger = read_key(&cluster.folder.join("stranger.key")).expect("a key").public().to_string();
+    let set = |args: &[&str]| cluster.run(&[&["owner", "set"], args].concat());
+    let sign = ["--owner", "a.key", "--owner", "b.key"];
+    set(&[&[stranger.as_str(), stranger.as_str()], &sign[..]].concat()).fails(2, &["named twice"]);
+    set(&[&[stranger.as_str(), "--threshold", "2"], &sign[..]].concat()).fails(2, &["2 of 1 owners"]);
+    set(&[stranger.as_str(), "--owner", "a.key"]).fails(4, &["2 of the 3 owners must sign"]);
+    let done = set(&[&[stranger.as_str()], &sign[..]].concat());
+    assert!(done.succeeds().stdout.contains("1 of 1 owners must sign a change"), "{}", done.stdout);
+    let list = cluster.list();
+    assert_eq!((&list["threshold"], &list["owners"][0]), (&1.into(), &stranger.as_str().into()));
+    cluster
+        .run(&["member", "capacity", "node-4", "2", "--owner", "a.key"])
+        .fails(2, &["is not a key of one of the 1 owners"]);
+    cluster.run(&["member", "capacity", "node-4", "2", "--owner", "stranger.key"]).succeeds();
 }
 
 /// A false result of a height that the cluster has forgotten: the file proves it, and the cluster cannot judge it.

@@ -1,5 +1,7 @@
 //! `pleach init`.
 
+mod join;
+
 use pleach_node::config::MemberAddresses;
 use pleach_types::limits::MEMBERS_MAX;
 use pleach_types::{Domains, Governance, Hash, Partitioning};
@@ -29,11 +31,16 @@ struct NodeView {
     peer: String,
 }
 
+pub use join::{member_init, member_join};
+
 /// Ports between one node and the next on the same host.
 const PORTS_PER_NODE: u16 = 10;
 
 /// Makes a cluster's files.
 pub fn run(output: Output, args: &Init) -> Result<Ending, CliError> {
+    if !args.member.is_empty() {
+        return join::run(output, args);
+    }
     check_faults(args)?;
     let partitioning = partitioning(args)?;
     let members = places(args)?;
@@ -170,6 +177,7 @@ fn explain(output: Output, made: &Made, files: &ClusterFiles) {
         );
     }
     output.talk(
-        "\nEach folder holds a secret key (node.key): give a machine its own folder and genesis.json, no other's.",
+        "\nEach folder holds a secret key (node.key): give a machine its own folder and genesis.json, no other's. This machine has \
+         seen all keys: where members need not trust each other, each makes its own (pleach member init).",
     );
 }

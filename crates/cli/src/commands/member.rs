@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use pleach_client::{Client, Trust, Verified};
 use pleach_types::api::ReceiptView;
+use pleach_types::limits::OWNERS_MAX;
 use pleach_types::system::Change;
 use pleach_types::{
     ClusterRecord, Genesis, Hash, Height, Identity, Member, PublicKey, Receipt, SecretKey, SystemRequest,
@@ -12,7 +13,7 @@ use serde::Serialize;
 
 use super::sending::{receipt_line, wait_until_read};
 use super::with_cluster;
-use crate::args::{Global, MemberCapacity, MemberChange, MemberMove, MemberRemove};
+use crate::args::{Global, MemberCapacity, MemberChange, MemberMove, MemberRemove, OwnerSet};
 use crate::errors::{CliError, Ending};
 use crate::files;
 use crate::output::{Output, table};
@@ -157,6 +158,29 @@ pub fn pardon(global: &Global, output: Output, args: &MemberChange) -> Result<En
         format!("the verdict against {} is taken back; it does not come back by that if it has left", meant.name)
     };
     change(global, output, &args.owner, meant, |meant| Change::Pardon(meant.key), done)
+}
+
+/// Has the owners put others in their place.
+pub fn set_owners(global: &Global, output: Output, args: &OwnerSet) -> Result<Ending, CliError> {
+    let mut owners = args.owners.clone();
+    owners.sort_unstable();
+    if let Some(pair) = owners.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(CliError::usage(format!("{} is named twice", pair[0]), "name each owner once"));
+    }
+    let all = u8::try_from(owners.len()).unwrap_or(u8::MAX);
+    let threshold = args.threshold.unwrap_or(all);
+    if owners.len() > OWNERS_MAX || usize::from(threshold) > owners.len() {
+        return Err(CliError::usage(
+            format!("{threshold} of {} owners cannot sign: there may be {OWNERS_MAX}", owners.len()),
+            "name the public key of each owner, and let at most all of them sign",
+        ));
+    }
+    let meant = |_: &ClusterRecord| Ok(Meant { name: "the cluster".into(), key: owners[0], entry: None });
+    let done = |_: &Meant, _: &Genesis, height| {
+        format!("after height {height} {threshold} of {} owners must sign a change", owners.len())
+    };
+    let make = |_: &Meant| Change::Owners { owners: owners.clone(), threshold };
+    change(global, output, &args.owner, meant, make, done)
 }
 
 /// The last height that the members of before certify where a change is decided at `height`: that of the last block of the

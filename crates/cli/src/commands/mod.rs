@@ -33,6 +33,7 @@ use std::future::Future;
 
 use crate::args::{
     BenchCommand, Cli, ClusterCommand, Command, Domain, EvidenceCommand, Global, KeyCommand, MemberCommand, Op,
+    OwnerCommand,
 };
 use crate::errors::{CliError, Ending};
 use crate::output::Output;
@@ -70,6 +71,9 @@ pub fn run(cli: Cli) -> Result<Ending, CliError> {
         Command::Evidence(EvidenceCommand::Save(args)) => evidence::save(&global, output, &args),
         Command::Complain(args) => complain::run(&global, output, &args),
         Command::Member(MemberCommand::List) => member::list(&global, output),
+        Command::Owner(OwnerCommand::Set(args)) => member::set_owners(&global, output, &args),
+        Command::Member(MemberCommand::Init(args)) => init::member_init(output, &args),
+        Command::Member(MemberCommand::Join(args)) => init::member_join(output, &args),
         Command::Member(MemberCommand::Remove(args)) => member::remove(&global, output, &args),
         Command::Member(MemberCommand::Drain(args)) => member::drain(&global, output, &args),
         Command::Member(MemberCommand::Capacity(args)) => member::capacity(&global, output, &args),

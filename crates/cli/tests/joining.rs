@@ -1,0 +1,107 @@
+//! A cluster without a dealer: members that make their keys apart join, and run a cluster of real processes.
+#![allow(missing_docs)]
+
+mod common;
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use common::{Folder, Process, base_port, eventually, pleach, run};
+
+const MEMBERS: [&str; 4] = ["acme", "bolt", "core", "dyne"];
+/// How long a step may take on a busy machine.
+const WAIT: Duration = Duration::from_secs(60);
+
+fn member_init(folder: &Folder, name: &str, port: u16) {
+    let port = port.to_string();
+    let made = run(folder, &["member", "init", "--name", name, "--host", "127.0.0.1", "--port", &port, "--out", name]);
+    assert!(made.succeeds().stderr.contains("stays on this machine"), "{}", made.stderr);
+}
+
+fn init<'a>(members: &[&'a str], out: &'a str) -> Vec<String> {
+    let files = members.iter().flat_map(|name| ["--member".to_owned(), format!("{name}/member.toml")]);
+    ["init".into(), "--out".into(), out.into(), "--replicas".into(), "2".into()].into_iter().chain(files).collect()
+}
+
+fn cluster(folder: &Folder, args: &[String]) -> common::Ran {
+    run(folder, &args.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+fn text(folder: &Folder, file: &str) -> String {
+    std::fs::read_to_string(folder.join(file)).expect("a file")
+}
+
+#[test]
+fn members_that_made_their_keys_apart_form_a_cluster() {
+    let folder = Folder::new();
+    let port = base_port(4);
+    for (n, name) in (0..).zip(MEMBERS) {
+        member_init(&folder, name, port + 10 * n);
+    }
+    let made = cluster(&folder, &init(&MEMBERS, "net"));
+    let digest = made.succeeds().stdout.trim().to_owned();
+    let mut files: Vec<_> = std::fs::read_dir(folder.join("net")).expect("a folder").collect();
+    assert_eq!(files.len(), 3, "genesis, descriptions, profile: {files:?}");
+    files.clear();
+    for name in MEMBERS {
+        let secret = text(&folder, &format!("{name}/node.key"));
+        for file in ["genesis.json", "members.toml", "profile.toml"] {
+            assert!(!text(&folder, &format!("net/{file}")).contains(secret.trim()), "{file} holds no key");
+        }
+        let joined = run(&folder, &["member", "join", "net", "--folder", name]);
+        assert_eq!(joined.succeeds().stdout.trim(), digest, "all see the same digest");
+    }
+    run(&folder, &["member", "join", "net", "--folder", "acme"]).fails(8, &["acme/pleach.toml"]);
+    let start = |name: &str| {
+        let log = std::fs::File::create(folder.join(&format!("{name}.log"))).expect("a log");
+        let mut command = pleach(&folder);
+        let config = format!("{name}/pleach.toml");
+        command.args(["start", "--config", &config, "--exit-with-parent"]).stdin(Stdio::piped());
+        Process(command.stdout(Stdio::null()).stderr(log).spawn().expect("a node"))
+    };
+    let _nodes: Vec<_> = MEMBERS.map(start).into();
+    let on = |args: &[&str]| run(&folder, &[args, &["--profile", "net/profile.toml", "--timeout", "60s"]].concat());
+    eventually(WAIT, || on(&["status"]));
+    run(&folder, &["key", "new", "a.key"]).succeeds();
+    on(&["domain", "create", "shop", "--owner", "a.key"]).succeeds();
+    on(&["get", "shop/.owner"]).succeeds();
+}
+
+#[test]
+fn what_is_wrong_with_a_description_is_named() {
+    let folder = Folder::new();
+    for (n, name) in (0..).zip(MEMBERS) {
+        member_init(&folder, name, 7470 + 10 * n);
+    }
+    let own = |args: &[&str]| run(&folder, &[&["member", "init"], args].concat());
+    own(&["--name", "x", "--host", "0.0.0.0", "--out", "x"]).fails(2, &["0.0.0.0", "nobody can reach"]);
+    own(&["--name", "x", "--host", "example.org", "--out", "x"]).fails(2, &["example.org"]);
+    own(&["--name", "", "--host", "127.0.0.1", "--out", "x"]).fails(2, &["name"]);
+    own(&["--name", "acme", "--host", "127.0.0.1", "--out", "acme"]).fails(8, &["acme"]);
+    let joined = |members: &[&str]| cluster(&folder, &init(members, "net"));
+    joined(&["acme", "bolt", "acme", "dyne"]).fails(2, &["acme/member.toml", "the same name"]);
+    joined(&["acme", "bolt", "none", "dyne"]).fails(8, &["none/member.toml"]);
+    member_init(&folder, "elsewhere", 7480);
+    joined(&["acme", "bolt", "core", "elsewhere"]).fails(2, &["bolt/member.toml", "the same address for members"]);
+    std::fs::create_dir(folder.join("odd")).expect("a folder");
+    std::fs::write(folder.join("odd/member.toml"), "name = 7").expect("a file");
+    joined(&["acme", "bolt", "core", "odd"]).fails(2, &["odd/member.toml", "is not the description of a member"]);
+    let several = run(&folder, &["init", "--out", "net", "--nodes", "4", "--member", "acme/member.toml"]);
+    several.fails(2, &["--nodes"]);
+    assert!(!folder.join("net").exists(), "nothing was made");
+
+    // Whoever joins them changes what one of them has said of itself, or leaves it out.
+    let said = text(&folder, "dyne/member.toml");
+    std::fs::write(folder.join("dyne/member.toml"), said.replace("capacity = 1", "capacity = 9")).expect("a file");
+    joined(&MEMBERS).succeeds();
+    std::fs::write(folder.join("dyne/member.toml"), &said).expect("a file");
+    let join = |name: &str| run(&folder, &["member", "join", "net", "--folder", name]);
+    join("dyne").fails(2, &["capacity 9", "do not join"]);
+    join("elsewhere").fails(2, &["has no member with the key"]);
+    let members = text(&folder, "net/members.toml");
+    std::fs::write(folder.join("net/members.toml"), members.replace("\"acme\"", "\"icme\"")).expect("a file");
+    join("bolt").fails(2, &["name different members"]);
+    // The key of another member.
+    std::fs::copy(folder.join("core/node.key"), folder.join("bolt/node.key")).expect("a copy");
+    join("bolt").fails(2, &["bolt/member.toml names the key"]);
+}
