@@ -405,6 +405,7 @@ impl Node {
         let (history, tip) = remembered(&state, entries, self.keep);
         *lock(&self.history) = history;
         self.chain.reset(tip);
+        self.moves.skip();
         lock(&self.pool).finalize(&state, [], Vec::new());
         *delivered = height;
         drop(delivered);

@@ -13,7 +13,7 @@
 //! themselves against the root of S. After some megabytes they are put in, between two blocks: the tree
 //! takes their proof, since what it does not hold has not changed since S, and must come to the same root with them; values that blocks
 //! wrote since S are those that were noted down; tree, store and the blocks that are not final yet change together. The next part
-//! is of a newer S. So memory is bounded, a stop loses one part, and nobody's word is taken for anything.
+//! is of the same S for as long as that is well remembered, and of a newer one then. So memory is bounded, a stop loses one part, and nobody's word is taken for anything.
 //!
 //! *Dropping.* Members tell each other, unasked and unsigned, which prefixes they keep on their disks ([`Copies`]). A prefix
 //! that a member need not keep goes only once all that are to keep it have told that they do. One that lies about it counts as the
@@ -114,6 +114,11 @@ impl Moves {
         if recorder.as_mut().is_some_and(|recorder| !recorder.note(executed.height(), &executed.applied.changes)) {
             *recorder = None;
         }
+    }
+
+    /// Forgets what was noted down: the node goes on from a state of others, and does not execute the blocks in between.
+    pub(crate) fn skip(&self) {
+        *lock(&self.recorder) = None;
     }
 
     /// What a node with this key is to keep.
