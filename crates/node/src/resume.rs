@@ -69,7 +69,7 @@ impl Resumed {
 }
 
 /// Checks a store and rebuilds the state that it holds, with the prefixes that it keeps: they are the store's own, since records
-/// move between members ([`crate::moves`]). A store that is empty begins at genesis, with what the member with this key keeps there.
+/// move between members. A store that is empty begins at genesis, with what the member with this key keeps there.
 ///
 /// Every record is read, every label computed again, up to the root that a quorum has certified, or will with the next
 /// block: a node serves only what is certified, and stops if the quorum says otherwise.
