@@ -6,7 +6,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use pleach_node::NodeConfig;
-use pleach_node::config::{Listen, MemberAddresses, NodeFiles, key_file_text};
+use pleach_node::config::{Listen, MemberAddresses, NodeFiles, from_toml, key_file_text};
 use pleach_types::committee::faults;
 use pleach_types::key::{BASE_RULE, ROOT_RULE};
 use pleach_types::{Genesis, Governance, Hash, Key, Member, Partitioning, PublicKey, SecretKey};
@@ -101,7 +101,7 @@ impl MemberDescription {
 fn read_toml<T: serde::de::DeserializeOwned>(path: &Path, what: &str, cure: &str) -> Result<T, CliError> {
     let bytes = files::read(path, DESCRIPTION_BYTES_MAX)?;
     let text = std::str::from_utf8(&bytes).map_err(|e| e.to_string());
-    let parsed = text.and_then(|text| toml::from_str(text).map_err(|e| e.to_string()));
+    let parsed = text.and_then(from_toml);
     parsed.map_err(|why| CliError::usage(format!("{} is not {what}: {why}", path.display()), cure))
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use pleach_node::config::from_toml;
 use pleach_types::Hash;
 use serde::{Deserialize, Serialize};
 
@@ -82,7 +83,7 @@ impl Profile {
         let bytes = files::read(path, PROFILE_BYTES_MAX)?;
         let error = |why: String| CliError::Profile { path: path.into(), why };
         let text = std::str::from_utf8(&bytes).map_err(|e| error(format!("not UTF-8: {e}")))?;
-        let profile: Self = toml::from_str(text).map_err(|e| error(e.to_string()))?;
+        let profile: Self = from_toml(text).map_err(error)?;
         if profile.nodes.is_empty() {
             return Err(error("nodes is empty".into()));
         }

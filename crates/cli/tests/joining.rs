@@ -51,7 +51,7 @@ fn members_that_made_their_keys_apart_form_a_cluster() {
         let joined = run(&folder, &["member", "join", "net", "--folder", name]);
         assert_eq!(joined.succeeds().stdout.trim(), digest, "all see the same digest");
     }
-    run(&folder, &["member", "join", "net", "--folder", "acme"]).fails(8, &["acme/pleach.toml"]);
+    run(&folder, &["member", "join", "net", "--folder", "acme"]).fails(8, &["acme/genesis.json"]);
     let start = |name: &str| {
         let log = std::fs::File::create(folder.join(&format!("{name}.log"))).expect("a log");
         let mut command = pleach(&folder);
@@ -98,10 +98,41 @@ fn what_is_wrong_with_a_description_is_named() {
     let join = |name: &str| run(&folder, &["member", "join", "net", "--folder", name]);
     join("dyne").fails(2, &["capacity 9", "do not join"]);
     join("elsewhere").fails(2, &["has no member with the key"]);
+    let other = "5f".repeat(32);
+    let pinned = run(&folder, &["member", "join", "net", "--folder", "bolt", "--genesis", &other]);
+    pinned.fails(2, &[&other, "do not join"]);
     let members = text(&folder, "net/members.toml");
+    let moved = members.replace("\"127.0.0.1:7480\"", "\"0.0.0.0:9\"");
+    std::fs::write(folder.join("net/members.toml"), moved).expect("a file");
+    join("bolt").fails(2, &["0.0.0.0:9", "127.0.0.1:7480", "do not join"]);
+    assert!(!folder.join("bolt/genesis.json").exists() && !folder.join("bolt/pleach.toml").exists(), "all or nothing");
     std::fs::write(folder.join("net/members.toml"), members.replace("\"acme\"", "\"icme\"")).expect("a file");
     join("bolt").fails(2, &["name different members"]);
     // The key of another member.
     std::fs::copy(folder.join("core/node.key"), folder.join("bolt/node.key")).expect("a copy");
     join("bolt").fails(2, &["bolt/member.toml names the key"]);
+}
+
+/// Whoever names a key file where another one belongs does not read the key on the screen, nor in a log that is sent around.
+#[test]
+fn a_key_file_in_the_place_of_another_is_not_repeated() {
+    let folder = Folder::new();
+    member_init(&folder, "acme", 7470);
+    let key = text(&folder, "acme/node.key");
+    let secret = key.trim().rsplit(':').next().expect("digits").to_owned();
+    std::fs::create_dir(folder.join("net")).expect("a folder");
+    std::fs::copy(folder.join("acme/node.key"), folder.join("net/members.toml")).expect("a copy");
+    run(&folder, &["init", "--out", "made", "--member", "acme/member.toml"]).succeeds();
+    std::fs::copy(folder.join("made/genesis.json"), folder.join("net/genesis.json")).expect("a copy");
+    for (args, code) in [
+        (&["init", "--out", "x", "--member", "acme/node.key"][..], 2),
+        (&["--profile", "acme/node.key", "status"], 2),
+        (&["start", "--config", "acme/node.key"], 2),
+        (&["member", "join", "net", "--folder", "acme"], 2),
+    ] {
+        let ran = run(&folder, args);
+        assert_eq!(ran.code, Some(code), "{args:?}: {}", ran.stderr);
+        assert!(!ran.stderr.contains(&secret[..8]) && !ran.stdout.contains(&secret[..8]), "{args:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains("line 1"), "{args:?}: {}", ran.stderr);
+    }
 }

@@ -79,7 +79,7 @@ pub enum ConfigError {
         /// The file.
         path: PathBuf,
         /// Line, column and what was expected.
-        reason: toml::de::Error,
+        reason: String,
     },
     /// The genesis file is not a genesis.
     #[error("genesis {path}: {reason}", path = .path.display())]
@@ -136,8 +136,7 @@ impl NodeConfig {
     /// If the file cannot be read, or holds something unknown or malformed; the line is shown.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = read(path, "configuration")?;
-        let mut config: Self =
-            toml::from_str(&text).map_err(|reason| ConfigError::Toml { path: path.into(), reason })?;
+        let mut config: Self = from_toml(&text).map_err(|reason| ConfigError::Toml { path: path.into(), reason })?;
         let folder = path.parent().unwrap_or(Path::new(""));
         for file in [&mut config.node.key_file, &mut config.node.genesis, &mut config.node.data_dir] {
             *file = folder.join(&*file);
@@ -198,6 +197,22 @@ impl NodeConfig {
             None => Ok(()),
         }
     }
+}
+
+/// Reads TOML. The error says where, and what was expected, and repeats nothing of the text: whoever names the wrong file may have
+/// named one with a secret key.
+///
+/// # Errors
+/// Line, column and what was expected.
+pub fn from_toml<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+    toml::from_str(text).map_err(|error| {
+        let before = error.span().and_then(|span| text.get(..span.start));
+        let place = before.map(|before| {
+            let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
+            format!("line {}, column {column}: ", before.matches('\n').count() + 1)
+        });
+        place.unwrap_or_default() + error.message()
+    })
 }
 
 /// Reads and checks a genesis file (JSON).

@@ -13,7 +13,7 @@ use pleach_types::{Governance, Hash, Partitioning, PublicKey};
 use serde::Serialize;
 
 use super::governance;
-use crate::args::{Init, MemberInit, MemberJoin};
+use crate::args::{Global, Init, MemberInit, MemberJoin};
 use crate::cluster::{
     CONFIG_FILE, ClusterPlan, GENESIS_FILE, KEY_FILE, MEMBER_FILE, MEMBERS_FILE, MemberDescription, PROFILE_FILE,
     write_config, write_genesis, write_key,
@@ -152,7 +152,7 @@ fn in_common(one: &MemberDescription, other: &MemberDescription) -> Option<&'sta
 }
 
 /// Checks that a cluster has this member as it has described itself, and configures its node.
-pub fn member_join(output: Output, args: &MemberJoin) -> Result<Ending, CliError> {
+pub fn member_join(global: &Global, output: Output, args: &MemberJoin) -> Result<Ending, CliError> {
     let (own_file, genesis_file) = (args.folder.join(MEMBER_FILE), args.cluster.join(GENESIS_FILE));
     let own = MemberDescription::read(&own_file)?;
     let key = read_key(&args.folder.join(KEY_FILE))?.public();
@@ -163,8 +163,27 @@ pub fn member_join(output: Output, args: &MemberJoin) -> Result<Ending, CliError
         ));
     }
     let genesis = read_genesis(&genesis_file)?;
+    if let Some(named) = global.genesis.filter(|named| *named != genesis.digest()) {
+        return Err(CliError::usage(
+            format!("{} has the digest {}, --genesis is {named}", genesis_file.display(), genesis.digest()),
+            "do not join: ask the others which of the two counts",
+        ));
+    }
     let members = MemberDescription::read_all(&args.cluster.join(MEMBERS_FILE))?;
     check_is_in(&own, &genesis, &genesis_file)?;
+    // The genesis has no address for clients: that is where this node would listen.
+    if let Some(sent) = members.iter().find(|member| member.name == own.name).filter(|sent| **sent != own) {
+        return Err(CliError::usage(
+            format!(
+                "{MEMBERS_FILE} in {} says that clients reach {} at {}, {MEMBER_FILE} says {}",
+                args.cluster.display(),
+                own.name,
+                sent.public,
+                own.public
+            ),
+            "do not join: somebody has changed what this member said of itself",
+        ));
+    }
     let all = |member: &&pleach_types::Member| members.iter().any(|described| described.is(member));
     if members.len() != genesis.members.len() || !genesis.members.iter().all(|member| all(&member)) {
         return Err(CliError::usage(
@@ -172,8 +191,14 @@ pub fn member_join(output: Output, args: &MemberJoin) -> Result<Ending, CliError
             "have the whole folder sent again, as pleach init --member has made it",
         ));
     }
-    write_config(&args.folder, &own.name, GENESIS_FILE, &members, args.accept_loss)?;
+    // Both or none: a configuration beside another genesis would be a node of neither cluster.
+    if let Some(path) =
+        [GENESIS_FILE, CONFIG_FILE].map(|file| args.folder.join(file)).into_iter().find(|at| at.exists())
+    {
+        return Err(CliError::Exists { path });
+    }
     write_genesis(&args.folder, &genesis)?;
+    write_config(&args.folder, &own.name, GENESIS_FILE, &members, args.accept_loss)?;
     let config = copyable(&args.folder.join(CONFIG_FILE));
     let joined = Joined { genesis: genesis.digest(), name: own.name.clone(), config: config.clone() };
     output.data("pleach.member-join/1", &joined, || format!("{}\n", joined.genesis))?;
