@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::future::join_all;
-use pleach_types::{Committee, Key, PartitionMap, Partitioning, PublicKey};
+use pleach_types::{Committee, Key, Partitioning, Placement, PublicKey};
 
 use crate::client::Inner;
 
@@ -21,51 +21,34 @@ const MAPS_KEPT: usize = 3;
 pub(crate) struct Keepers {
     partitioning: Partitioning,
     /// The newest members and their map, then those before.
-    placed: Mutex<Vec<Arc<Placed>>>,
+    placed: Mutex<Vec<Arc<Placement>>>,
     /// For each node its key, once it has said who it is.
     keys: Mutex<Vec<Option<PublicKey>>>,
-}
-
-#[derive(Debug)]
-struct Placed {
-    members: Committee,
-    map: PartitionMap,
-}
-
-impl Placed {
-    fn new(members: &Committee, partitioning: Partitioning) -> Arc<Self> {
-        Arc::new(Self { map: members.partition_map(partitioning), members: members.clone() })
-    }
-
-    fn keeps(&self, prefix: u32, id: &PublicKey) -> bool {
-        let mut ids = self.map.keepers(prefix).iter().filter_map(|place| Some(self.members.get((*place).into())?.id));
-        ids.any(|keeper| keeper == *id)
-    }
 }
 
 impl Keepers {
     pub(crate) fn new(members: &Committee, partitioning: Partitioning, nodes: usize) -> Self {
         Self {
             partitioning,
-            placed: Mutex::new(vec![Placed::new(members, partitioning)]),
+            placed: Mutex::new(vec![Arc::new(Placement::new(members.clone(), partitioning))]),
             keys: Mutex::new(vec![None; nodes]),
         }
     }
 
     /// The maps, the newest first.
-    fn placed(&self) -> Vec<Arc<Placed>> {
+    fn placed(&self) -> Vec<Arc<Placement>> {
         self.placed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn newest(&self) -> Arc<Placed> {
+    fn newest(&self) -> Arc<Placement> {
         self.placed().swap_remove(0)
     }
 
     /// Goes on to the newest members that are known.
     pub(crate) fn follow(&self, newest: &Committee) {
         let mut placed = self.placed.lock().unwrap_or_else(PoisonError::into_inner);
-        if placed[0].members != *newest {
-            placed.insert(0, Placed::new(newest, self.partitioning));
+        if placed[0].members() != newest {
+            placed.insert(0, Arc::new(Placement::new(newest.clone(), self.partitioning)));
             placed.truncate(MAPS_KEPT);
         }
     }
@@ -73,7 +56,7 @@ impl Keepers {
     /// Whether every node is to keep every record.
     pub(crate) fn everywhere(&self) -> bool {
         let everywhere =
-            |placed: &Arc<Placed>| usize::from(self.partitioning.replicas) >= placed.members.members().len();
+            |placed: &Arc<Placement>| usize::from(self.partitioning.replicas) >= placed.members().members().len();
         self.placed().iter().all(everywhere)
     }
 
@@ -97,33 +80,31 @@ impl Keepers {
 
     /// The keys, by prefix.
     pub(crate) fn by_prefix(&self, keys: Vec<Key>) -> BTreeMap<u32, Vec<Key>> {
-        let placed = self.newest();
+        let newest = self.newest();
         let mut groups: BTreeMap<u32, Vec<Key>> = BTreeMap::new();
         for key in keys {
-            groups.entry(placed.map.prefix_of(&key.path())).or_default().push(key);
+            groups.entry(newest.map().prefix_of(&key.path())).or_default().push(key);
         }
         groups
     }
 
     /// The names of the members that are to keep a prefix.
     pub(crate) fn names(&self, prefix: u32) -> Vec<String> {
-        let placed = self.newest();
-        let members = placed.map.keepers(prefix).iter().filter_map(|place| placed.members.get(usize::from(*place)));
-        members.map(|member| member.name.clone()).collect()
+        self.newest().keepers(prefix).map(|member| member.name.clone()).collect()
     }
 
     /// The id of the member that a node says it is: the first key that it had. `None` if it has not said who it is.
     fn id_of(&self, node: usize) -> Option<PublicKey> {
         let key = self.keys().get(node).copied().flatten()?;
-        let ids = self.placed().into_iter().filter_map(|placed| Some(placed.members.member(&key)?.id)).next();
-        Some(ids.unwrap_or(key))
+        let id = self.placed().iter().find_map(|placed| Some(placed.members().member(&key)?.id));
+        Some(id.unwrap_or(key))
     }
 
     /// Who is asked first: a node that is to keep the prefix, then one that has not said who it is, then those that kept it before;
     /// `None` for all others.
     fn rank(&self, prefix: u32, node: usize) -> Option<usize> {
         let Some(id) = self.id_of(node) else { return Some(1) };
-        match self.placed().iter().position(|placed| placed.keeps(prefix, &id))? {
+        match self.placed().iter().position(|placed| placed.keepers(prefix).any(|keeper| keeper.id == id))? {
             0 => Some(0),
             before => Some(1 + before),
         }
@@ -137,7 +118,7 @@ impl Keepers {
     /// Whether a node is no member any more, by the newest members that are known. What it keeps it may keep for long.
     pub(crate) fn has_left(&self, node: usize) -> bool {
         let newest = self.newest();
-        self.id_of(node).is_some_and(|id| newest.members.members().iter().all(|member| member.id != id))
+        self.id_of(node).is_some_and(|id| newest.members().members().iter().all(|member| member.id != id))
     }
 
     /// Of these nodes those that may have a prefix, those first that are to keep it.

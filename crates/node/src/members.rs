@@ -15,7 +15,7 @@ use pleach_tree::Path;
 use pleach_types::certificate::ResultProof;
 use pleach_types::succession::Step;
 use pleach_types::{
-    Certificate, Committee, Decode as _, Encode as _, Genesis, Header, Member, PartitionMap, Partitioning, PublicKey,
+    Certificate, Committee, Decode as _, Encode as _, Genesis, Header, Member, Partitioning, Placement, PublicKey,
 };
 use pleach_verify::{FalseStatement, Misbehaviour, StepError, TrustAnchor};
 use tracing::{error, info, warn};
@@ -30,30 +30,7 @@ pub(crate) struct Members {
     partitioning: Partitioning,
     epoch_blocks: u64,
     trust: Mutex<Trust>,
-    placed: Mutex<Arc<Placed>>,
-}
-
-/// Members, and which of them is to keep what.
-#[derive(Debug)]
-pub(crate) struct Placed {
-    members: Committee,
-    map: PartitionMap,
-}
-
-impl Placed {
-    fn new(members: Committee, partitioning: Partitioning) -> Arc<Self> {
-        Arc::new(Self { map: members.partition_map(partitioning), members })
-    }
-
-    /// The members.
-    pub(crate) const fn members(&self) -> &Committee {
-        &self.members
-    }
-
-    /// Who is to keep what, by the places of these members.
-    pub(crate) const fn map(&self) -> &PartitionMap {
-        &self.map
-    }
+    placed: Mutex<Arc<Placement>>,
 }
 
 #[derive(Debug)]
@@ -78,7 +55,7 @@ impl Members {
             }
         }
         let epoch_blocks = u64::from(genesis.governance.epoch_blocks);
-        let placed = Mutex::new(Placed::new(anchor.committee().clone(), genesis.partitioning));
+        let placed = Mutex::new(Arc::new(Placement::new(anchor.committee().clone(), genesis.partitioning)));
         let trust = Mutex::new(Trust { anchor, steps });
         let members = Self { partitioning: genesis.partitioning, epoch_blocks, trust, placed };
         members.enter(state, None);
@@ -172,12 +149,12 @@ impl Members {
     }
 
     /// The newest members that are known, and which of them is to keep what.
-    pub(crate) fn placed(&self) -> Arc<Placed> {
+    pub(crate) fn placed(&self) -> Arc<Placement> {
         let members = self.committee();
         let mut placed = lock(&self.placed);
         // They change seldom, and a map takes thousands of hashes.
-        if placed.members != members {
-            *placed = Placed::new(members, self.partitioning);
+        if *placed.members() != members {
+            *placed = Arc::new(Placement::new(members, self.partitioning));
         }
         placed.clone()
     }
@@ -189,9 +166,7 @@ impl Members {
 
     /// The members that are to keep the record at a path.
     pub(crate) fn keeping(&self, path: &Path) -> Vec<Member> {
-        let placed = self.placed();
-        let places = placed.map.keepers_of(path).iter();
-        places.filter_map(|place| placed.members.get(usize::from(*place))).cloned().collect()
+        self.placed().keepers_of(path).cloned().collect()
     }
 }
 

@@ -37,13 +37,12 @@ use pleach_order::Network;
 use pleach_state::State;
 use pleach_store::Rekeep;
 use pleach_tree::{Path, Prefix};
-use pleach_types::{Encode, PartitionMap, PublicKey};
+use pleach_types::{Encode, PartitionMap, Placement, PublicKey};
 use tracing::{info, warn};
 
 use crate::chain::Executed;
 use crate::core::Node;
 use crate::lock;
-use crate::members::Placed;
 use crate::transfer::Adoption;
 use crate::transfer::wire::{Answer, Message};
 
@@ -144,14 +143,14 @@ impl Moves {
 
     /// How many of the members keep the prefix that has fewest of `wanted` copies, and how many prefixes have fewer. A member
     /// that has told nothing since this node started is taken to keep what it is to keep. `own` is this node, and what it keeps.
-    fn fewest(&self, placed: &Placed, own: (&PublicKey, &[u8]), wanted: usize) -> (usize, usize) {
+    fn fewest(&self, placed: &Placement, own: (&PublicKey, &[u8]), wanted: usize) -> (usize, usize) {
         let copies = lock(&self.copies);
         let counts = (0..placed.map().prefixes()).map(|number| {
-            let keeps = |(place, key): &(u16, PublicKey)| {
+            let keeps = |key: &PublicKey| {
                 let told = if key == own.0 { Some(held(own.1, number)) } else { copies.says(key, number) };
-                told.unwrap_or_else(|| placed.map().keepers(number).contains(place))
+                told.unwrap_or_else(|| placed.keepers(number).any(|keeper| keeper.public_key == *key))
             };
-            (0_u16..).zip(placed.members().keys()).filter(keeps).count()
+            placed.members().keys().filter(keeps).count()
         });
         counts.fold((wanted, 0), |(least, short), count| (least.min(count), short + usize::from(count < wanted)))
     }

@@ -4,59 +4,52 @@ use std::collections::BTreeSet;
 
 use pleach_state::State;
 use pleach_tree::{Path, Prefix};
-use pleach_types::{ClusterRecord, Committee, Hash, PartitionMap, PublicKey};
+use pleach_types::{ClusterRecord, Committee, PartitionMap, Placement, PublicKey};
 
 /// What a member is to keep, by the members in force, the next ones, and those on standby.
 #[derive(Debug)]
 pub(super) struct Plan {
-    /// The sets that it follows from.
-    of: [Hash; 2],
-    standby: bool,
     own: PublicKey,
-    /// The maps of the members in force and of the next ones, with their keys in the order of their places.
-    maps: [(PartitionMap, Vec<PublicKey>); 2],
+    standby: bool,
+    /// By the members in force, and by the next ones.
+    placements: [Placement; 2],
     wanted: BTreeSet<u32>,
-    /// Where the record stands that all members keep.
-    cluster: Path,
 }
 
 impl Plan {
     pub(super) fn new(state: &State, own: &PublicKey) -> Self {
-        let partitioning = state.cluster_genesis().partitioning;
-        let map = |committee: &Committee| (committee.partition_map(partitioning), committee.keys().collect());
-        let maps: [(PartitionMap, Vec<PublicKey>); 2] = [map(state.committee()), map(state.next_committee())];
-        let places = maps.iter().filter_map(|(map, keys)| Some((map, keys.iter().position(|key| key == own)?)));
-        // A set has fewer members than a place has values.
-        let wanted = places.flat_map(|(map, place)| map.kept_by(place as u16).collect::<Vec<_>>()).collect();
-        let standby = is_standby(state, own);
-        let mut plan = Self { of: sets(state), standby, own: *own, maps, wanted, cluster: ClusterRecord::key().path() };
-        if standby {
-            plan.wanted.extend(wanted_on_standby(state, own));
-        }
-        plan
+        let place = |members: &Committee| Placement::new(members.clone(), state.cluster_genesis().partitioning);
+        let (placements, joined) = ([state.committee(), state.next_committee()].map(place), with_standby(state, own));
+        let wanted = placements.iter().chain(&joined.as_ref().map(place)).flat_map(|set| set.kept_by(own)).collect();
+        Self { own: *own, standby: is_standby(state, own), placements, wanted }
     }
 
+    /// Whether it follows from this state.
     pub(super) fn is_of(&self, state: &State) -> bool {
-        self.of == sets(state) && self.standby == is_standby(state, &self.own)
+        let sets = [state.committee(), state.next_committee()];
+        self.placements.iter().zip(sets).all(|(placement, set)| placement.members().digest() == set.digest())
+            && self.standby == is_standby(state, &self.own)
+    }
+
+    /// The map of the prefixes, which have the same numbers whoever the members are.
+    fn map(&self) -> &PartitionMap {
+        self.placements[0].map()
     }
 
     /// The prefixes that are to be kept and are not, each with the first path in it that is not kept.
     pub(super) fn missing(&self, kept: &[Prefix]) -> impl Iterator<Item = (Prefix, Path)> {
-        let prefixes = self.wanted.iter().filter_map(|number| self.maps[0].0.prefix(*number));
+        let prefixes = self.wanted.iter().filter_map(|number| self.map().prefix(*number));
         prefixes.filter_map(|prefix| Some((prefix, first_unkept(kept, &prefix)?)))
     }
 
     /// Something that is kept and need not be, and that all who are to keep it keep, as `keeps` says of a member and a prefix.
     pub(super) fn surplus(&self, kept: &[Prefix], keeps: impl Fn(&PublicKey, u32) -> bool) -> Option<Prefix> {
-        let alone = Prefix::new(self.cluster, Path::BITS);
-        let map = &self.maps[0].0;
+        let alone = Prefix::new(ClusterRecord::key().path(), Path::BITS);
+        let map = self.map();
         let others_keep = |number: u32| {
-            let keepers = |(map, keys): &(PartitionMap, Vec<PublicKey>)| -> Vec<PublicKey> {
-                map.keepers(number).iter().filter_map(|place| keys.get(usize::from(*place)).copied()).collect()
-            };
-            let mut all = self.maps.iter().flat_map(keepers).peekable();
+            let mut keepers = self.placements.iter().flat_map(|set| set.keepers(number)).peekable();
             // Nobody may be the last to keep something.
-            all.peek().is_some() && all.all(|key| keeps(&key, number))
+            keepers.peek().is_some() && keepers.all(|keeper| keeps(&keeper.public_key, number))
         };
         let numbers = |prefix: &Prefix| {
             let first = map.prefix_of(&prefix.first());
@@ -71,23 +64,18 @@ impl Plan {
     }
 }
 
-fn sets(state: &State) -> [Hash; 2] {
-    [state.committee().digest(), state.next_committee().digest()]
-}
-
 fn is_standby(state: &State, own: &PublicKey) -> bool {
     state.cluster().standby.iter().any(|member| member.public_key == *own)
 }
 
-/// What a member on standby would keep if it were among the next members.
-fn wanted_on_standby(state: &State, own: &PublicKey) -> Vec<u32> {
+/// The next members with this one among them, if it is on standby: what it would keep then it is to have before.
+fn with_standby(state: &State, own: &PublicKey) -> Option<Committee> {
     let record = state.cluster();
+    let newcomer = record.standby.iter().find(|member| member.public_key == *own)?;
     let mut members = record.next.clone();
-    members.extend(record.standby.iter().find(|member| member.public_key == *own).cloned());
+    members.push(newcomer.clone());
     members.sort_by_key(|member| member.public_key);
-    let place = members.iter().position(|member| member.public_key == *own);
-    let map = PartitionMap::new(state.cluster_genesis().partitioning, &members);
-    place.map_or(Vec::new(), |place| map.kept_by(place as u16).collect())
+    Committee::new(members).ok()
 }
 
 /// The first path under a prefix that is not kept.
