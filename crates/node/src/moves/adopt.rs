@@ -1,8 +1,11 @@
 //! Putting records that came into tree, store and the blocks that are not final yet.
 
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
 use pleach_state::State;
 use pleach_store::{Error as StoreError, Rekeep};
-use pleach_tree::{KeepError, MergeError, Path, Prefix, ValueDigest};
+use pleach_tree::{KeepError, MergeError, Path, Prefix, ValueDigest, VerifiedProof};
 use pleach_types::{Hash, Height, Key};
 use thiserror::Error;
 use tracing::info;
@@ -88,31 +91,37 @@ impl Node {
         let content = came.proof()?;
         let before = self.state();
         let kept = joined(before.tree().kept(), &came.prefixes, self.members.placed().map().bits().into());
-        let state = before.with_kept(kept.clone(), content.as_ref())?;
-        check(&before, &state, &came)?;
-        let change = Rekeep {
-            height: before.height(),
-            kept: state.tree().kept().to_vec(),
-            records: came.records,
-            frame: state.tree().frame_changes(before.tree()),
-        };
-        let records = change.records.len();
-        self.rekeep(state, &change, |state| state.with_kept(kept.clone(), content.as_ref()))?;
+        let after = before.with_kept(kept.iter().copied(), content.as_ref())?;
+        check(&before, &after, &came)?;
+        let records = came.records.len();
+        self.rekeep(&before, after, (&kept, content.as_ref()), came.records)?;
         info!(records, bytes = came.bytes, of = came.height, "records that this member is to keep were taken over");
         Ok(())
     }
 
-    /// Makes a state that keeps other prefixes that of the newest height, here and in the store, and changes the states of blocks
-    /// that are not final yet in the same way. Blocks wait meanwhile.
+    /// Puts a state that keeps other prefixes in the place of that of the newest height, `before`, here and in the store, and has
+    /// the blocks that are not final yet keep the same, with the same content. Blocks wait meanwhile.
     pub(super) fn rekeep(
         &self,
-        state: State,
-        change: &Rekeep,
-        also: impl Fn(&State) -> Result<State, KeepError>,
+        before: &State,
+        after: State,
+        (kept, content): (&[Prefix], Option<&VerifiedProof>),
+        records: BTreeMap<Key, Bytes>,
     ) -> Result<(), CannotMove> {
-        self.chain.rekeep(also, || self.disk.store().rekeep(change).map_err(CannotMove::from))?;
+        let change = Rekeep {
+            height: before.height(),
+            kept: after.tree().kept().to_vec(),
+            records,
+            frame: after.tree().frame_changes(before.tree()),
+        };
+        // The newest final block shares its tree with the history.
+        let also = |state: &State| match state.height() == after.height() {
+            true => Ok(after.clone()),
+            false => state.with_kept(kept.iter().copied(), content),
+        };
+        self.chain.rekeep(also, || self.disk.store().rekeep(&change).map_err(CannotMove::from))?;
         if let Some(tip) = lock(&self.history).tip() {
-            tip.set_state(state);
+            tip.set_state(after);
         }
         Ok(())
     }

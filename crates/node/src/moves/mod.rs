@@ -13,7 +13,8 @@
 //! themselves against the root of S. After some megabytes they are put in, between two blocks: the tree
 //! takes their proof, since what it does not hold has not changed since S, and must come to the same root with them; values that blocks
 //! wrote since S are those that were noted down; tree, store and the blocks that are not final yet change together. The next part
-//! is of the same S for as long as that is well remembered, and of a newer one then. So memory is bounded, a stop loses one part, and nobody's word is taken for anything.
+//! is of the same S for as long as that is well remembered, and of a newer one then. So memory is bounded, a stop loses one part,
+//! and nobody's word is taken for anything.
 //!
 //! *Dropping.* Members tell each other, unasked and unsigned, which prefixes they keep on their disks ([`Copies`]). A prefix
 //! that a member need not keep goes only once all that are to keep it have told that they do. One that lies about it counts as the
@@ -35,7 +36,6 @@ use std::time::Duration;
 
 use pleach_order::Network;
 use pleach_state::State;
-use pleach_store::Rekeep;
 use pleach_tree::{Path, Prefix};
 use pleach_types::{Encode, PartitionMap, Placement, PublicKey};
 use tracing::{info, warn};
@@ -254,15 +254,9 @@ impl Node {
             prefix = first;
         }
         let kept = plan::without(before.tree().kept(), &prefix);
-        let state = before.with_kept(kept.clone(), None)?;
-        let records = before.kept_records().saturating_sub(state.kept_records());
-        let change = Rekeep {
-            height: before.height(),
-            kept: state.tree().kept().to_vec(),
-            records: BTreeMap::new(),
-            frame: state.tree().frame_changes(before.tree()),
-        };
-        self.rekeep(state, &change, |state| state.with_kept(kept.clone(), None))?;
+        let after = before.with_kept(kept.iter().copied(), None)?;
+        let records = before.kept_records().saturating_sub(after.kept_records());
+        self.rekeep(&before, after, (&kept, None), BTreeMap::new())?;
         info!(?prefix, records, "records that other members keep now were dropped");
         Ok(())
     }

@@ -46,14 +46,9 @@ impl Recorder {
 
     /// Forgets the changes up to a height: what is asked for from now on is of it or of a later one.
     pub(super) fn forget(&mut self, height: Height) {
-        let gone = std::mem::take(&mut self.heights);
-        for (at, changes) in gone {
-            if at > height {
-                self.heights.insert(at, changes);
-            } else {
-                self.bytes -= weight(&changes);
-            }
-        }
+        let later = self.heights.split_off(&height.saturating_add(1));
+        let gone = std::mem::replace(&mut self.heights, later);
+        self.bytes -= gone.values().map(|changes| weight(changes)).sum::<usize>();
         self.since = self.since.max(height);
     }
 

@@ -9,21 +9,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use pleach_order::Network;
 use pleach_tree::{MergeError, Path, Prefix, VerifiedProof};
-use pleach_types::{Encode, Hash, Height, Key, PublicKey};
+use pleach_types::{Hash, Height, Key, PublicKey};
 use tracing::warn;
 
-use super::asking::{Asking, Part, Question};
+use super::asking::Asking;
 use super::failure::Failure;
 use super::verify;
-use super::wire::{Answer, Ask, Item, Message};
+use super::wire::{Answer, Item};
 use crate::core::Node;
-use crate::lock;
 
 /// Records on their way.
 #[derive(Debug)]
 pub(crate) struct Adoption {
-    /// The height of which they are, and its root.
-    height: Height,
+    /// The root of their height.
     root: Hash,
     /// The prefix that is to be kept.
     within: Prefix,
@@ -65,7 +63,7 @@ impl Adoption {
     ) -> Self {
         let mut asking = Asking::new(node.members.committee().faults(), &node.genesis.limits);
         asking.want(Item::Chunk { within, start });
-        Self { height, root, within, enough, asking, came: Came { height, ..Came::default() } }
+        Self { root, within, enough, asking, came: Came { height, ..Came::default() } }
     }
 
     /// Asks for what is due. Returns whether everything is there.
@@ -73,31 +71,16 @@ impl Adoption {
     /// # Errors
     /// If nobody can be asked any more.
     pub(crate) fn go_on(&mut self, node: &Node, now: Duration, network: &Network) -> Result<bool, Failure> {
-        self.asking.go_on(now, |item| super::fetch::sources(node, item))?;
-        // First, or a quick answer finds no room.
-        node.fetch.expect(self.asking.owed());
-        for Question { to, item, offset } in self.asking.questions() {
-            let ask = Ask::Part { height: self.height, item, offset };
-            let _ = network.send(to, Message::Ask(ask).encode().into());
-        }
+        node.ask_for(&mut self.asking, self.came.height, now, network)?;
         Ok(self.asking.left() == 0)
     }
 
     /// Takes an answer. Returns how many lies it was: one or none.
     pub(crate) fn receive(&mut self, from: PublicKey, answer: Answer, now: Duration) -> u64 {
-        let (item, content) = match answer {
-            Answer::Gone { height, item } if height == self.height => {
-                self.asking.gone(from, item, now);
-                return 0;
-            }
-            Answer::Part { height, item, offset, total, bytes } if height == self.height => {
-                match self.asking.part(from, (item, offset, total), &bytes, now) {
-                    Part::Taken => return 0,
-                    Part::Whole(content) => (item, content),
-                    Part::Lie(lie) => return self.blame(from, &lie),
-                }
-            }
-            _ => return 0,
+        let (item, content) = match self.asking.answer(self.came.height, from, answer, now) {
+            Some((item, Ok(content))) => (item, content),
+            Some((_, Err(lie))) => return self.blame(from, &lie),
+            None => return 0,
         };
         let Item::Chunk { within, start } = item else { return 0 };
         match verify::chunk(&content, &self.root, (&within, &start)) {
@@ -127,12 +110,5 @@ impl Adoption {
     /// What came.
     pub(crate) fn into_came(self) -> Came {
         self.came
-    }
-}
-
-impl super::Fetch {
-    /// Tells how many parts each member owes: no more of its parts are queued.
-    pub(super) fn expect(&self, owed: BTreeMap<PublicKey, usize>) {
-        lock(&self.answers).owed = owed;
     }
 }

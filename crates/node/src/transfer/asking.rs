@@ -18,7 +18,7 @@ use bytes::{Bytes, BytesMut};
 use pleach_types::{Encode, Height, PublicKey};
 
 use super::failure::{Failure, Lie};
-use super::wire::{ENTRY_BYTES_MAX, ITEM_BYTES_MAX, Item, item_bytes_max, part_bytes};
+use super::wire::{Answer, ENTRY_BYTES_MAX, ITEM_BYTES_MAX, Item, item_bytes_max, part_bytes};
 
 /// Items that are asked for at a time.
 const OPEN_MAX: usize = 16;
@@ -353,6 +353,29 @@ impl Asking {
         }
         self.questions.push(Question { to: from, item, offset: attempt.content.len() as u32 });
         Part::Taken
+    }
+
+    /// Takes an answer: an item, if it is whole now, or what is a lie about it. `None` for one that was not asked for, or more is
+    /// to come.
+    pub(super) fn answer(
+        &mut self,
+        of: Height,
+        from: PublicKey,
+        answer: Answer,
+        now: Duration,
+    ) -> Option<(Item, Result<Bytes, Lie>)> {
+        match answer {
+            Answer::Gone { height, item } if height == of => self.gone(from, item, now),
+            Answer::Part { height, item, offset, total, bytes } if height == of => {
+                match self.part(from, (item, offset, total), &bytes, now) {
+                    Part::Taken => {}
+                    Part::Whole(content) => return Some((item, Ok(content))),
+                    Part::Lie(lie) => return Some((item, Err(lie))),
+                }
+            }
+            _ => {}
+        }
+        None
     }
 
     /// A source does not have an item.

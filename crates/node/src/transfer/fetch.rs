@@ -18,7 +18,7 @@ use pleach_verify::state::Offer;
 use pleach_verify::{records, state};
 use tracing::{info, warn};
 
-use super::asking::{Asking, Part, Question};
+use super::asking::{Asking, Question};
 use super::failure::Failure;
 use super::inbox::Inbox;
 use super::offers::Offers;
@@ -40,7 +40,7 @@ const TELL: Duration = Duration::from_secs(2);
 /// What a node has to do with states of others.
 #[derive(Default)]
 pub(crate) struct Fetch {
-    pub(super) answers: Mutex<Answers>,
+    answers: Mutex<Answers>,
     /// Taken by whoever works, one at a time.
     job: Mutex<Job>,
     /// The least view of a certificate to go on from: set if this member's votes are lost.
@@ -53,11 +53,11 @@ pub(crate) struct Fetch {
 
 /// Answers that wait. Only what was asked for gets in, so no member can keep out what another one answers.
 #[derive(Default)]
-pub(super) struct Answers {
+struct Answers {
     offers: Inbox<Answer>,
     parts: Inbox<Answer>,
     /// How many parts each member owes.
-    pub(super) owed: BTreeMap<PublicKey, usize>,
+    owed: BTreeMap<PublicKey, usize>,
 }
 
 #[derive(Default)]
@@ -121,31 +121,49 @@ impl Node {
         if job.transfer.is_none() {
             self.consider(&mut job, now, network);
         }
-        if job.transfer.is_none() {
+        let Some(mut transfer) = job.transfer.take() else {
             return self.move_records(&mut job.moves, now, network);
-        }
+        };
         job.moves.give_up();
-        if let Some(mut transfer) = job.transfer.take() {
-            let height = transfer.target.result.height;
-            let ended = match transfer.go_on(self, now, network) {
-                Ok(Step::More) => {
-                    *lock(&self.fetch.progress) = Some((transfer.bytes, transfer.asking.left()));
-                    job.transfer = Some(transfer);
-                    return;
-                }
-                Ok(Step::Done) => self.arrive(*transfer, network),
-                Err(why) => Err(why),
-            };
-            *lock(&self.fetch.progress) = None;
-            lock(&self.fetch.answers).owed.clear();
-            job.failed = match ended {
-                Ok(()) => 0,
-                Err(why) => {
-                    warn!(height, %why, "a transfer of state begins anew");
-                    job.failed.wrapping_add(1)
-                }
-            };
+        let height = transfer.target.result.height;
+        let ended = match transfer.go_on(self, now, network) {
+            Ok(Step::More) => {
+                *lock(&self.fetch.progress) = Some((transfer.bytes, transfer.asking.left()));
+                job.transfer = Some(transfer);
+                return;
+            }
+            Ok(Step::Done) => self.arrive(*transfer, network),
+            Err(why) => Err(why),
+        };
+        *lock(&self.fetch.progress) = None;
+        lock(&self.fetch.answers).owed.clear();
+        job.failed = match ended {
+            Ok(()) => 0,
+            Err(why) => {
+                warn!(height, %why, "a transfer of state begins anew");
+                job.failed.wrapping_add(1)
+            }
+        };
+    }
+
+    /// Asks for what is due of the state of a height.
+    ///
+    /// # Errors
+    /// If nobody can be asked for an item any more.
+    pub(super) fn ask_for(
+        &self,
+        asking: &mut Asking,
+        height: Height,
+        now: Duration,
+        network: &Network,
+    ) -> Result<(), Failure> {
+        asking.go_on(now, |item| sources(self, item))?;
+        // First, or a quick answer finds no room.
+        lock(&self.fetch.answers).owed = asking.owed();
+        for Question { to, item, offset } in asking.questions() {
+            let _ = network.send(to, Message::Ask(Ask::Part { height, item, offset }).encode().into());
         }
+        Ok(())
     }
 
     /// Asks for offers if this member stands still or has lost its votes, and takes the best one.
@@ -282,13 +300,8 @@ impl Transfer {
         if let Some(failed) = self.failed.take() {
             return Err(failed);
         }
-        self.asking.go_on(now, |item| sources(node, item))?;
-        // First, or a quick answer finds no room.
-        node.fetch.expect(self.asking.owed());
         let height = self.target.result.height;
-        for Question { to, item, offset } in self.asking.questions() {
-            let _ = network.send(to, Message::Ask(Ask::Part { height, item, offset }).encode().into());
-        }
+        node.ask_for(&mut self.asking, height, now, network)?;
         let items = self.asking.left();
         if now.saturating_sub(self.told) >= TELL {
             self.told = now;
@@ -298,19 +311,13 @@ impl Transfer {
     }
 
     fn receive(&mut self, node: &Node, from: PublicKey, answer: Answer, now: Duration) {
-        match answer {
-            Answer::Gone { height, item } if height == self.target.result.height => self.asking.gone(from, item, now),
-            Answer::Part { height, item, offset, total, bytes } if height == self.target.result.height => {
-                match self.asking.part(from, (item, offset, total), &bytes, now) {
-                    Part::Taken => {}
-                    Part::Whole(content) => {
-                        self.bytes += content.len() as u64;
-                        self.complete(node, from, item, content);
-                    }
-                    Part::Lie(lie) => self.blame(from, item, &lie),
-                }
+        match self.asking.answer(self.target.result.height, from, answer, now) {
+            Some((item, Ok(content))) => {
+                self.bytes += content.len() as u64;
+                self.complete(node, from, item, content);
             }
-            _ => {}
+            Some((item, Err(lie))) => self.blame(from, item, &lie),
+            None => {}
         }
     }
 
@@ -421,7 +428,7 @@ impl Transfer {
 }
 
 /// The members that should have an item.
-pub(super) fn sources(node: &Node, item: &Item) -> Vec<PublicKey> {
+fn sources(node: &Node, item: &Item) -> Vec<PublicKey> {
     match item {
         Item::Edge(prefix) | Item::Chunk { within: prefix, .. } => node.holders(&prefix.first()),
         Item::Entry(_) | Item::Code(_) | Item::Written(_) | Item::Peaks => node.others(),
