@@ -56,13 +56,18 @@ impl Kept {
 
     /// Whether every record under a prefix is kept because of a single one of these.
     pub(crate) fn covers(&self, prefix: &Prefix) -> bool {
-        self.0.binary_search(prefix).is_ok() || self.0.iter().any(|kept| kept.covers(prefix))
+        self.before(&prefix.first()).is_some_and(|kept| kept.covers(prefix))
     }
 
     /// Whether the record at a path is kept.
     pub(crate) fn holds(&self, path: &Path) -> bool {
+        self.before(path).is_some_and(|prefix| prefix.contains(path))
+    }
+
+    /// The last one that does not begin behind a path: the only one that can have it.
+    fn before(&self, path: &Path) -> Option<&Prefix> {
         let behind = self.0.partition_point(|prefix| prefix.first() <= *path);
-        behind.checked_sub(1).and_then(|at| self.0.get(at)).is_some_and(|prefix| prefix.contains(path))
+        self.0.get(behind.checked_sub(1)?)
     }
 }
 
@@ -108,6 +113,7 @@ mod tests {
                     let at = Prefix::new(path, bits);
                     let inside = prefixes.iter().any(|prefix| prefix.covers(&at) || at.covers(prefix));
                     assert_eq!(kept.check_frame(&at).is_err(), inside, "{at:?}");
+                    assert_eq!(kept.covers(&at), prefixes.iter().any(|prefix| prefix.covers(&at)), "{at:?}");
                 }
             }
         }

@@ -100,26 +100,18 @@ impl Shaper {
         if old == new {
             return Ok(Slot { label, link: link.clone() });
         }
-        let (Link::Internal(node), false, false) = (link, old.is_inside(), new.is_inside()) else {
+        let above = !old.is_inside() && !new.is_inside() && !new.is_outside();
+        let (Link::Internal(node), Look::Internal(views), true) = (link, view.look(depth), above) else {
             // What was held of it is a part of what the view shows.
             self.left += count(view, old, depth);
             return self.shape_at(view, new, dated, depth, prefix);
         };
-        if new.is_outside() {
-            self.left += count(view, old, depth);
-            return self.shape_at(view, new, dated, depth, prefix);
-        }
-        let Look::Internal(views) = view.look(depth) else { unreachable!("it is an internal node in the tree") };
-        let mut reshaped = Internal { links: [Link::Empty, Link::Empty], touched: dated.newest(), row: [0; 64] };
         let (olds, news, dates) = (old.children(depth), new.children(depth), dated.split(depth));
-        for (side, (view, dated)) in views.into_iter().zip(dates).enumerate() {
+        over(dated.newest(), |side| {
             let child = (node.label(side), &node.links[side]);
             let place = (depth + 1, prefix.with_bit(depth, side == 1));
-            let child = self.reshape_at(child, view, [olds[side], news[side]], dated, place)?;
-            set_half(&mut reshaped.row, side, child.label.as_bytes());
-            reshaped.links[side] = child.link;
-        }
-        Ok(internal(reshaped))
+            self.reshape_at(child, views[side], [olds[side], news[side]], dates[side], place)
+        })
     }
 
     fn shape_at<V: View>(
@@ -149,14 +141,11 @@ impl Shaper {
             Look::Stub(_) => return Err(NotHeld { path: dated.0.first().map_or(prefix, |(path, _)| *path) }),
             Look::Internal(children) => children,
         };
-        let mut node = Internal { links: [Link::Empty, Link::Empty], touched: dated.newest(), row: [0; 64] };
-        let sides = children.into_iter().zip(scope.children(depth)).zip(dated.split(depth));
-        for (side, ((view, scope), dated)) in sides.enumerate() {
-            let child = self.shape_at(view, scope, dated, depth + 1, prefix.with_bit(depth, side == 1))?;
-            set_half(&mut node.row, side, child.label.as_bytes());
-            node.links[side] = child.link;
-        }
-        Ok(internal(node))
+        let (scopes, dates) = (scope.children(depth), dated.split(depth));
+        over(dated.newest(), |side| {
+            let prefix = prefix.with_bit(depth, side == 1);
+            self.shape_at(children[side], scopes[side], dates[side], depth + 1, prefix)
+        })
     }
 }
 
@@ -252,20 +241,21 @@ fn expand<V: View>(view: V, paths: &[Path], depth: usize) -> Result<Slot<()>, No
         (Look::Internal(_) | Look::Stub(_), []) => Ok(Slot { label: view.label(), link: Link::Stub }),
         (Look::Stub(_), [path, ..]) => Err(NotHeld { path: *path }),
         (Look::Internal(children), paths) => {
-            let mut node = Internal { links: [Link::Empty, Link::Empty], touched: 0, row: [0; 64] };
             let (left, right) = paths.split_at(lefts(paths, depth));
-            for (side, (view, paths)) in children.into_iter().zip([left, right]).enumerate() {
-                let child = expand(view, paths, depth + 1)?;
-                set_half(&mut node.row, side, child.label.as_bytes());
-                node.links[side] = child.link;
-            }
-            Ok(internal(node))
+            over(0, |side| expand(children[side], [left, right][side], depth + 1))
         }
     }
 }
 
-fn internal(node: Internal<()>) -> Slot<()> {
-    Slot { label: Label::internal(hash::one(&node.row)), link: Link::Internal(Arc::new(node)) }
+/// The node over two children, which are made from the left to the right.
+fn over(touched: u64, mut child: impl FnMut(usize) -> Result<Slot<()>, NotHeld>) -> Result<Slot<()>, NotHeld> {
+    let mut node = Internal { links: [Link::Empty, Link::Empty], touched, row: [0; 64] };
+    for side in 0..2 {
+        let child = child(side)?;
+        set_half(&mut node.row, side, child.label.as_bytes());
+        node.links[side] = child.link;
+    }
+    Ok(Slot { label: Label::internal(hash::one(&node.row)), link: Link::Internal(Arc::new(node)) })
 }
 
 fn leaf(row: &hash::Row) -> Slot<()> {
