@@ -660,7 +660,7 @@ For a machine that was broken, or whose program was. A member that has left for 
     Pardon(MemberChange),
 }
 
-/// `pleach member drain`, `pardon`, and `remove`.
+/// Whom a change of the owners is about, and who signs it.
 #[derive(Clone, Debug, Args)]
 pub struct MemberChange {
     /// The member's name, or its public key.
@@ -718,29 +718,21 @@ pub struct MemberRemove {
 /// `pleach member capacity`.
 #[derive(Clone, Debug, Args)]
 pub struct MemberCapacity {
-    /// The member's name, or its public key.
-    #[arg(value_name = "NAME")]
-    pub member: String,
+    #[command(flatten)]
+    pub change: MemberChange,
     /// Its share of the records beside those of the others; 0 for none.
     #[arg(value_name = "CAPACITY")]
     pub capacity: u32,
-    /// The key file of an owner who signs [repeat it for as many as must sign]
-    #[arg(long, value_name = "KEYFILE", required = true)]
-    pub owner: Vec<PathBuf>,
 }
 
 /// `pleach member move`.
 #[derive(Clone, Debug, Args)]
 pub struct MemberMove {
-    /// The member's name, or its public key.
-    #[arg(value_name = "NAME")]
-    pub member: String,
+    #[command(flatten)]
+    pub change: MemberChange,
     /// The address of its peer-to-peer port: IP:PORT.
     #[arg(value_name = "ADDRESS")]
     pub address: SocketAddr,
-    /// The key file of an owner who signs [repeat it for as many as must sign]
-    #[arg(long, value_name = "KEYFILE", required = true)]
-    pub owner: Vec<PathBuf>,
 }
 
 /// `pleach verify`.

@@ -84,6 +84,14 @@ impl MemberDescription {
         Ok(head.to_owned() + &text)
     }
 
+    /// Checks that there can be such a member.
+    ///
+    /// # Errors
+    /// The rule that a genesis of it alone breaks.
+    pub fn check(&self) -> Result<(), CliError> {
+        Ok(Genesis::new("check", vec![self.member()], BTreeMap::new()).check()?)
+    }
+
     fn addresses(&self) -> MemberAddresses {
         MemberAddresses { name: self.name.clone(), peer: self.peer.clone(), public: self.public.clone() }
     }
@@ -118,8 +126,6 @@ pub struct ClusterPlan {
     pub governance: Governance,
     /// Whether nodes run although tolerated faults could lose records.
     pub accept_loss: bool,
-    /// The nodes: their names and where they listen. None where members have described themselves.
-    pub members: Vec<MemberAddresses>,
 }
 
 /// A cluster that has been made.
@@ -134,12 +140,12 @@ pub struct ClusterFiles {
 }
 
 impl ClusterPlan {
-    /// Writes all files into `folder`. Node `x` finds its configuration in `x/pleach.toml`.
+    /// Writes all files of nodes that listen there into `folder`, keys included. Node `x` finds its configuration in `x/pleach.toml`.
     ///
     /// # Errors
     /// If the genesis breaks a rule or a file cannot be written.
-    pub fn write(&self, folder: &Path) -> Result<ClusterFiles, CliError> {
-        let secrets: Vec<_> = self.members.iter().map(|_| files::new_secret()).collect::<Result<_, _>>()?;
+    pub fn write(&self, folder: &Path, members: &[MemberAddresses]) -> Result<ClusterFiles, CliError> {
+        let secrets: Vec<_> = members.iter().map(|_| files::new_secret()).collect::<Result<_, _>>()?;
         let described = |(place, secret): (&MemberAddresses, &SecretKey)| MemberDescription {
             name: place.name.clone(),
             public_key: secret.public(),
@@ -147,12 +153,12 @@ impl ClusterPlan {
             peer: place.peer.clone(),
             public: place.public.clone(),
         };
-        let described: Vec<_> = self.members.iter().zip(&secrets).map(described).collect();
+        let described: Vec<_> = members.iter().zip(&secrets).map(described).collect();
         let files = self.write_public(folder, &described)?;
-        for (member, secret) in self.members.iter().zip(&secrets) {
+        for (member, secret) in members.iter().zip(&secrets) {
             let node = folder.join(&member.name);
             fs::create_dir(&node).map_err(CliError::file("create", &node))?;
-            write_config(&node, &member.name, "../genesis.json", &described, self.accept_loss)?;
+            write_config(&node, &member.name, &format!("../{GENESIS_FILE}"), &described, self.accept_loss)?;
             write_key(&node, secret)?;
         }
         Ok(files)
@@ -178,14 +184,6 @@ impl ClusterPlan {
         files::write_new(&folder.join(PROFILE_FILE), &profile.text())?;
         let faults = faults(genesis.members.len());
         Ok(ClusterFiles { genesis: genesis.digest(), faults, copies: genesis.copies() })
-    }
-
-    /// Checks that these members can be members.
-    ///
-    /// # Errors
-    /// The rule of a genesis that is broken.
-    pub fn check(&self, members: &[MemberDescription]) -> Result<(), CliError> {
-        self.genesis(members).map(drop)
     }
 
     fn genesis(&self, described: &[MemberDescription]) -> Result<Genesis, CliError> {

@@ -41,14 +41,9 @@ pub fn run(output: Output, args: &Init) -> Result<Ending, CliError> {
     if !args.member.is_empty() {
         return join::run(output, args);
     }
-    check_faults(args)?;
-    let partitioning = partitioning(args)?;
-    let members = places(args)?;
-    let (name, history, accept_loss) = (args.name.clone(), args.history, args.accept_loss);
-    let governance = governance(args)?;
-    let plan = ClusterPlan { name, history, partitioning, governance, accept_loss, members };
+    let (plan, members) = (plan(args)?, places(args)?);
     let folder = NewFolder::at(&args.out)?;
-    let files = plan.write(folder.path())?;
+    let files = plan.write(folder.path(), &members)?;
     let place = folder.finish()?;
     let node = |member: &MemberAddresses| NodeView {
         name: member.name.clone(),
@@ -60,12 +55,24 @@ pub fn run(output: Output, args: &Init) -> Result<Ending, CliError> {
         genesis: files.genesis,
         folder: copyable(&place),
         profile: copyable(&place.join(PROFILE_FILE)),
-        nodes: plan.members.iter().map(node).collect(),
+        nodes: members.iter().map(node).collect(),
         faults_tolerated: files.faults,
     };
     output.data("pleach.init/1", &made, || format!("{}\n", made.genesis))?;
     explain(output, &made, &files);
     Ok(Ending::Done)
+}
+
+/// What the options say of a cluster of so many nodes.
+fn plan(args: &Init) -> Result<ClusterPlan, CliError> {
+    check_faults(args)?;
+    Ok(ClusterPlan {
+        name: args.name.clone(),
+        history: args.history,
+        partitioning: partitioning(args)?,
+        governance: governance(args)?,
+        accept_loss: args.accept_loss,
+    })
 }
 
 /// 3f + 1, said before anything is written.

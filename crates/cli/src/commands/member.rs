@@ -12,6 +12,7 @@ use pleach_types::{
 use serde::Serialize;
 
 use super::sending::{receipt_line, wait_until_read};
+use super::status::copies_missing;
 use super::with_cluster;
 use crate::args::{Global, MemberCapacity, MemberChange, MemberMove, MemberRemove, OwnerSet};
 use crate::errors::{CliError, Ending};
@@ -62,36 +63,27 @@ struct ChangeDocument {
     message: String,
 }
 
-/// What a change is about.
+/// A change, and whom it is about.
 struct Meant {
     name: String,
     key: PublicKey,
-    /// Its entry, if it is a next member or on standby.
-    entry: Option<Member>,
+    change: Change,
 }
 
 impl Meant {
-    /// The next member or the one on standby with this name or key.
-    fn among(record: &ClusterRecord, what: &str) -> Result<Self, CliError> {
+    /// A change of the next member or the one on standby with this name or key.
+    fn of(record: &ClusterRecord, what: &str, change: impl Fn(&Member) -> Change) -> Result<Self, CliError> {
         let members: Vec<_> = record.next.iter().chain(&record.standby).collect();
         let found = members.iter().find(|member| is_called(member, what));
-        let found = found.map(|member| Self {
-            name: member.name.clone(),
-            key: member.public_key,
-            entry: Some((*member).clone()),
-        });
+        let found =
+            found.map(|member| Self { name: member.name.clone(), key: member.public_key, change: change(member) });
         found.ok_or_else(|| nobody(what, "a next member or on standby", members.iter().map(|m| m.name.clone())))
     }
+}
 
-    /// Another capacity or address, the other as it is.
-    fn set(&self, capacity: Option<u32>, address: Option<String>) -> Change {
-        let entry = self.entry.as_ref();
-        Change::Set {
-            key: self.key,
-            capacity: capacity.or_else(|| Some(entry?.capacity)).unwrap_or_default(),
-            address: address.or_else(|| Some(entry?.address.clone())).unwrap_or_default(),
-        }
-    }
+/// Another capacity of a member; its address stays.
+fn with_capacity(member: &Member, capacity: u32) -> Change {
+    Change::Set { key: member.public_key, capacity, address: member.address.clone() }
 }
 
 /// Prints the record.
@@ -107,42 +99,49 @@ pub fn remove(global: &Global, output: Output, args: &MemberRemove) -> Result<En
         with_cluster(global, |client| async move { check_copies(&client).await })?;
     }
     let args = &args.change;
-    let meant = |record: &ClusterRecord| Meant::among(record, &args.member);
+    let meant = |record: &ClusterRecord| Meant::of(record, &args.member, |member| Change::Remove(member.public_key));
     let done = |meant: &Meant, genesis: &Genesis, height| {
         let last = last_height(genesis, height);
         format!("{} leaves at the end of the epoch, after height {last}", meant.name)
     };
-    change(global, output, &args.owner, meant, |meant| Change::Remove(meant.key), done)
+    change(global, output, &args.owner, meant, done)
 }
 
 /// Has the others take over all records of a member.
 pub fn drain(global: &Global, output: Output, args: &MemberChange) -> Result<Ending, CliError> {
-    let meant = |record: &ClusterRecord| Meant::among(record, &args.member);
+    let meant = |record: &ClusterRecord| Meant::of(record, &args.member, |member| with_capacity(member, 0));
     let done = |meant: &Meant, genesis: &Genesis, height| {
         let (name, last) = (&meant.name, last_height(genesis, height));
         format!("{name} keeps no records after height {last}; others copy them from now on: see \"pleach status\"")
     };
-    change(global, output, &args.owner, meant, |meant| meant.set(Some(0), None), done)
+    change(global, output, &args.owner, meant, done)
 }
 
 /// Sets how many records a member keeps beside the others.
 pub fn capacity(global: &Global, output: Output, args: &MemberCapacity) -> Result<Ending, CliError> {
-    let meant = |record: &ClusterRecord| Meant::among(record, &args.member);
+    let (args, capacity) = (&args.change, args.capacity);
+    let meant = |record: &ClusterRecord| Meant::of(record, &args.member, |member| with_capacity(member, capacity));
     let done = |meant: &Meant, genesis: &Genesis, height| {
-        let (name, last, capacity) = (&meant.name, last_height(genesis, height), args.capacity);
+        let (name, last) = (&meant.name, last_height(genesis, height));
         format!("{name} has a capacity of {capacity} after height {last}; records are copied from now on")
     };
-    change(global, output, &args.owner, meant, |meant| meant.set(Some(args.capacity), None), done)
+    change(global, output, &args.owner, meant, done)
 }
 
 /// Tells all members where one of them is.
 pub fn move_to(global: &Global, output: Output, args: &MemberMove) -> Result<Ending, CliError> {
-    let meant = |record: &ClusterRecord| Meant::among(record, &args.member);
+    let (args, address) = (&args.change, args.address);
+    let moved = |member: &Member| Change::Set {
+        key: member.public_key,
+        capacity: member.capacity,
+        address: address.to_string(),
+    };
+    let meant = |record: &ClusterRecord| Meant::of(record, &args.member, moved);
     let done = |meant: &Meant, genesis: &Genesis, height| {
-        let (name, last, address) = (&meant.name, last_height(genesis, height), args.address);
+        let (name, last) = (&meant.name, last_height(genesis, height));
         format!("the others reach {name} at {address} after height {last}")
     };
-    change(global, output, &args.owner, meant, |meant| meant.set(None, Some(args.address.to_string())), done)
+    change(global, output, &args.owner, meant, done)
 }
 
 /// Has the owners take a verdict back.
@@ -151,13 +150,13 @@ pub fn pardon(global: &Global, output: Output, args: &MemberChange) -> Result<En
         let name = |key: &PublicKey| name_of(record, key).unwrap_or_else(|| key.to_string());
         let mut convicted = record.verdicts.iter().map(|verdict| verdict.key);
         let found = convicted.find(|key| name(key) == args.member || key.to_string() == args.member);
-        let found = found.map(|key| Meant { name: name(&key), key, entry: None });
+        let found = found.map(|key| Meant { name: name(&key), key, change: Change::Pardon(key) });
         found.ok_or_else(|| nobody(&args.member, "convicted", record.verdicts.iter().map(|verdict| name(&verdict.key))))
     };
     let done = |meant: &Meant, _: &Genesis, _| {
         format!("the verdict against {} is taken back; it does not come back by that if it has left", meant.name)
     };
-    change(global, output, &args.owner, meant, |meant| Change::Pardon(meant.key), done)
+    change(global, output, &args.owner, meant, done)
 }
 
 /// Has the owners put others in their place.
@@ -175,12 +174,14 @@ pub fn set_owners(global: &Global, output: Output, args: &OwnerSet) -> Result<En
             "name the public key of each owner, and let at most all of them sign",
         ));
     }
-    let meant = |_: &ClusterRecord| Ok(Meant { name: "the cluster".into(), key: owners[0], entry: None });
+    let meant = |_: &ClusterRecord| {
+        let change = Change::Owners { owners: owners.clone(), threshold };
+        Ok(Meant { name: "the cluster".into(), key: owners[0], change })
+    };
     let done = |_: &Meant, _: &Genesis, height| {
         format!("after height {height} {threshold} of {} owners must sign a change", owners.len())
     };
-    let make = |_: &Meant| Change::Owners { owners: owners.clone(), threshold };
-    change(global, output, &args.owner, meant, make, done)
+    change(global, output, &args.owner, meant, done)
 }
 
 /// The last height that the members of before certify where a change is decided at `height`: that of the last block of the
@@ -197,7 +198,6 @@ fn change(
     output: Output,
     owners: &[PathBuf],
     meant: impl Fn(&ClusterRecord) -> Result<Meant, CliError>,
-    make: impl Fn(&Meant) -> Change,
     done: impl Fn(&Meant, &Genesis, Height) -> String,
 ) -> Result<Ending, CliError> {
     let keys = files::read_keys(owners)?;
@@ -208,7 +208,8 @@ fn change(
         // As long as a call: it must not lie about and be made when nobody thinks of it any more.
         let until = record.height().saturating_add(client.genesis().history);
         let numbers = (record.seq.saturating_add(1), until);
-        let request = SystemRequest::change(client.genesis_digest(), numbers, make(&meant), &record.owners, &keys);
+        let request =
+            SystemRequest::change(client.genesis_digest(), numbers, meant.change.clone(), &record.owners, &keys);
         let receipt = client.decide(&request).await?;
         wait_until_read(&client, receipt.height).await;
         let message = match receipt.refusal() {
@@ -256,13 +257,9 @@ fn check_owners(record: &ClusterRecord, keys: &[SecretKey]) -> Result<(), CliErr
 /// from a mistake, not from a liar.
 async fn check_copies(client: &Client) -> Result<(), CliError> {
     let statuses = client.statuses().await;
-    let below = statuses.iter().flatten().map(|status| &status.storage).find(|storage| storage.prefixes_below > 0);
-    let Some(storage) = below else { return Ok(()) };
+    let Some(short) = copies_missing(statuses.iter().flatten()) else { return Ok(()) };
     Err(CliError::usage(
-        format!(
-            "{} of {} prefixes have fewer than {} copies now, one has {}: to remove a member could lose records for ever",
-            storage.prefixes_below, storage.all_prefixes, storage.copies, storage.least_copies
-        ),
+        format!("{short}: to remove a member could lose records for ever"),
         "wait until \"pleach status\" warns of it no more; --force removes the member in any case",
     ))
 }

@@ -148,13 +148,10 @@ fn warn(output: Output, document: &Document) {
             output.talk(format_args!("! {error}"));
         }
     }
-    // Each tells what it has been told. The one that knows of the fewest copies is right, or has not heard yet.
-    let storages = document.nodes.iter().filter_map(|node| Some(&node.status.as_ref()?.storage));
-    if let Some(s) = storages.filter(|storage| storage.prefixes_below > 0).min_by_key(|storage| storage.least_copies) {
+    if let Some(short) = copies_missing(document.nodes.iter().filter_map(|node| node.status.as_ref())) {
         output.talk(format_args!(
-            "! {} of {} prefixes have fewer than {} copies, one has {}: records are being copied to other members, or members \
-             that keep them are away. Remove no further member before this is gone",
-            s.prefixes_below, s.all_prefixes, s.copies, s.least_copies
+            "! {short}: records are being copied to other members, or members that keep them are away. Remove no further member \
+             before this is gone"
         ));
     }
     if !document.healthy {
@@ -163,4 +160,15 @@ fn warn(output: Output, document: &Document) {
             document.quorum
         ));
     }
+}
+
+/// How many prefixes have too few copies, in words, if any has. Each node tells what it has been told: the one that knows of the fewest
+/// copies is right, or has not heard yet.
+pub fn copies_missing<'a>(statuses: impl Iterator<Item = &'a Status>) -> Option<String> {
+    let short = statuses.map(|status| &status.storage).filter(|storage| storage.prefixes_below > 0);
+    let storage = short.min_by_key(|storage| storage.least_copies)?;
+    Some(format!(
+        "{} of {} prefixes have fewer than {} copies, one has {}",
+        storage.prefixes_below, storage.all_prefixes, storage.copies, storage.least_copies
+    ))
 }

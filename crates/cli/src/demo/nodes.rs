@@ -96,9 +96,8 @@ impl Nodes {
             partitioning,
             governance: Governance { epoch_blocks: EPOCH_BLOCKS, ..Governance::default() },
             accept_loss: false,
-            members: members.clone(),
         };
-        let made = plan.write(folder)?;
+        let made = plan.write(folder, &members)?;
         let addresses: Vec<_> = members.iter().map(|member| &member.public).collect();
         let transport = HttpTransport::new(&addresses)?;
         let process = |place: MemberAddresses| NodeProcess { folder: folder.join(&place.name), place, child: None };

@@ -9,14 +9,14 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use pleach_node::config::{read_genesis, read_key};
-use pleach_types::{Governance, Hash, Partitioning, PublicKey};
+use pleach_types::{Genesis, Hash, Member, PublicKey};
 use serde::Serialize;
 
-use super::governance;
+use super::plan;
 use crate::args::{Global, Init, MemberInit, MemberJoin};
 use crate::cluster::{
-    CONFIG_FILE, ClusterPlan, GENESIS_FILE, KEY_FILE, MEMBER_FILE, MEMBERS_FILE, MemberDescription, PROFILE_FILE,
-    write_config, write_genesis, write_key,
+    CONFIG_FILE, GENESIS_FILE, KEY_FILE, MEMBER_FILE, MEMBERS_FILE, MemberDescription, PROFILE_FILE, write_config,
+    write_genesis, write_key,
 };
 use crate::errors::{CliError, Ending};
 use crate::files::{self, NewFolder};
@@ -64,7 +64,7 @@ pub fn member_init(output: Output, args: &MemberInit) -> Result<Ending, CliError
         peer: address(args.port + 1),
         public: address(args.port),
     };
-    check_name(&description)?;
+    description.check()?;
     let folder = NewFolder::at(&args.out)?;
     files::write_new(&folder.path().join(MEMBER_FILE), &description.text()?)?;
     write_key(folder.path(), &secret)?;
@@ -78,19 +78,6 @@ pub fn member_init(output: Output, args: &MemberInit) -> Result<Ending, CliError
         args.name
     ));
     Ok(Ending::Done)
-}
-
-/// A genesis of this member alone has the rules for names.
-fn check_name(description: &MemberDescription) -> Result<(), CliError> {
-    let plan = |members| ClusterPlan {
-        name: "check".into(),
-        history: 64,
-        partitioning: Partitioning::EVERYWHERE,
-        governance: Governance::default(),
-        accept_loss: false,
-        members,
-    };
-    plan(Vec::new()).check(std::slice::from_ref(description))
 }
 
 /// Joins descriptions to a cluster.
@@ -109,15 +96,7 @@ pub fn run(output: Output, args: &Init) -> Result<Ending, CliError> {
     let members: Vec<_> = described.into_iter().map(|(_, member)| member).collect();
     // More are refused with the genesis.
     let args = Init { nodes: u16::try_from(members.len()).unwrap_or(u16::MAX), ..args.clone() };
-    super::check_faults(&args)?;
-    let plan = ClusterPlan {
-        name: args.name.clone(),
-        history: args.history,
-        partitioning: super::partitioning(&args)?,
-        governance: governance(&args)?,
-        accept_loss: args.accept_loss,
-        members: Vec::new(),
-    };
+    let plan = plan(&args)?;
     let folder = NewFolder::at(&args.out)?;
     let made = plan.write_joined(folder.path(), members.clone())?;
     let place = folder.finish()?;
@@ -184,8 +163,8 @@ pub fn member_join(global: &Global, output: Output, args: &MemberJoin) -> Result
             "do not join: somebody has changed what this member said of itself",
         ));
     }
-    let all = |member: &&pleach_types::Member| members.iter().any(|described| described.is(member));
-    if members.len() != genesis.members.len() || !genesis.members.iter().all(|member| all(&member)) {
+    let is_described = |member: &Member| members.iter().any(|described| described.is(member));
+    if members.len() != genesis.members.len() || !genesis.members.iter().all(is_described) {
         return Err(CliError::usage(
             format!("{MEMBERS_FILE} and {GENESIS_FILE} in {} name different members", args.cluster.display()),
             "have the whole folder sent again, as pleach init --member has made it",
@@ -212,7 +191,7 @@ pub fn member_join(global: &Global, output: Output, args: &MemberJoin) -> Result
     Ok(Ending::Done)
 }
 
-fn check_is_in(own: &MemberDescription, genesis: &pleach_types::Genesis, file: &Path) -> Result<(), CliError> {
+fn check_is_in(own: &MemberDescription, genesis: &Genesis, file: &Path) -> Result<(), CliError> {
     let found = genesis.members.iter().find(|member| member.public_key == own.public_key || member.name == own.name);
     match found {
         Some(member) if own.is(member) => Ok(()),
