@@ -21,10 +21,20 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use crate::access::{Distance, Doors, InProcess, SimulatedTime};
+use crate::bank;
 use crate::disk::Disk;
 use crate::ledger::{Conduct, Ledger, Observer};
 
 type Context = deterministic::Context;
+
+/// Simulated time after which a run is given up.
+const LIMIT: Duration = Duration::from_secs(3_600);
+
+/// The runtime of a seed.
+#[must_use]
+pub fn runner(seed: u64) -> deterministic::Runner {
+    deterministic::Runner::new(deterministic::Config::new().with_seed(seed).with_timeout(Some(LIMIT)))
+}
 
 /// Small stores need no large cache.
 const STORE: Options = Options { cache_bytes: 1 << 20 };
@@ -128,6 +138,19 @@ impl Cluster {
         for member in 0..count {
             cluster.reconnect(member).await;
         }
+        cluster
+    }
+
+    /// A cluster of this genesis, whose members have the keys of [`bank::member_secret`] and whole runtimes, all of them started.
+    ///
+    /// # Panics
+    /// If the genesis has other members.
+    pub async fn started(context: &Context, genesis: Genesis, weather: Weather) -> Self {
+        let members = 0..genesis.members.len();
+        let secrets = members.clone().map(bank::member_secret).collect();
+        let executors = members.map(|_| bank::vm()).collect();
+        let mut cluster = Self::new(context.child("cluster"), genesis, secrets, executors, None, weather).await;
+        cluster.start_all().await;
         cluster
     }
 

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use commonware_runtime::{Runner as _, Supervisor as _, deterministic};
+use commonware_runtime::{Runner as _, Supervisor as _};
 use pleach_client::{Client, Config};
 use pleach_order::Application as _;
 use pleach_sim::access::Distance;
 use pleach_sim::bank;
 use pleach_sim::burden::{Burden, SPIN, SPIN_KEY};
-use pleach_sim::cluster::{Cluster, Weather};
+use pleach_sim::cluster::{Cluster, Weather, runner};
 use pleach_sim::ledger::Conduct;
 use pleach_types::{Genesis, Key, Limits, Partitioning};
 
@@ -40,8 +40,7 @@ fn genesis() -> Genesis {
 /// Runs a cluster with a member that treats others like this, and an honest client of the others.
 fn run(seed: u64, conduct: Conduct, scenario: impl AsyncFnOnce(&Cluster, &Client)) {
     println!("seed {seed}, {conduct:?}");
-    let config = deterministic::Config::new().with_seed(seed).with_timeout(Some(Duration::from_secs(3_600)));
-    deterministic::Runner::new(config).start(|context| async move {
+    runner(seed).start(|context| async move {
         let secrets = ALL.map(bank::member_secret).to_vec();
         let executors = ALL.map(|_| bank::vm()).to_vec();
         let context = context.child("cluster");

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use commonware_runtime::{Runner as _, Supervisor as _, deterministic};
+use commonware_runtime::{Runner as _, deterministic};
 use pleach_client::{Client, Config};
 use pleach_node::{Node, ServiceError};
 use pleach_sim::access::Distance;
 use pleach_sim::bank;
-use pleach_sim::cluster::{Cluster, Weather};
+use pleach_sim::cluster::{self, Cluster, Weather};
 use pleach_types::system::Change;
 use pleach_types::vote::Proposal;
 use pleach_types::*;
@@ -94,25 +94,14 @@ fn two_votes(genesis: Hash, liar: &SecretKey) -> SystemRequest {
 
 fn runner(seed: u64) -> deterministic::Runner {
     println!("seed {seed}");
-    let limit = Some(Duration::from_secs(3_600));
-    deterministic::Runner::new(deterministic::Config::new().with_seed(seed).with_timeout(limit))
-}
-
-/// A cluster of this genesis whose members have been started.
-async fn started(context: &deterministic::Context, genesis: Genesis) -> Cluster {
-    let members = 0..genesis.members.len();
-    let secrets = members.clone().map(bank::member_secret).collect();
-    let executors = members.map(|_| bank::vm()).collect();
-    let mut cluster = Cluster::new(context.child("cluster"), genesis, secrets, executors, None, STORM).await;
-    cluster.start_all().await;
-    cluster
+    cluster::runner(seed)
 }
 
 #[test]
 fn the_record_of_the_cluster_changes_everywhere_and_survives_restart_and_loss() {
     for seed in 0..2 {
         runner(seed).start(|context| async move {
-            let mut cluster = started(&context, owned(ALL.len())).await;
+            let mut cluster = Cluster::started(&context, owned(ALL.len()), STORM).await;
             assert!(cluster.reach(&ALL, 2, PATIENCE).await, "the cluster starts");
             let client =
                 cluster.client(ALL.to_vec(), Distance::NEAR, Config::default(), bank::vm(), seed).await.unwrap();
@@ -204,7 +193,7 @@ fn a_liar_is_expelled_at_the_end_of_the_epoch_and_the_others_go_on() {
         runner(seed).start(|context| async move {
             let mut genesis = owned(FIVE.len());
             genesis.governance.epoch_blocks = BLOCKS;
-            let mut cluster = started(&context, genesis).await;
+            let mut cluster = Cluster::started(&context, genesis, STORM).await;
             assert!(cluster.reach(&FIVE, u64::from(BLOCKS) + 5, PATIENCE).await, "the second epoch begins");
             expulsion(&mut cluster).await;
         });

@@ -9,7 +9,7 @@ use pleach_client::{Client, Config};
 use pleach_node::Node;
 use pleach_sim::access::Distance;
 use pleach_sim::bank;
-use pleach_sim::cluster::{Cluster, Weather};
+use pleach_sim::cluster::{Cluster, Weather, runner};
 use pleach_sim::ledger::Conduct;
 use pleach_types::api::GetRequest;
 use pleach_types::system::Change;
@@ -114,20 +114,23 @@ async fn sum(cluster: &Cluster, members: &[usize], context: &str) -> u64 {
     sum
 }
 
-fn run(seed: u64, scenario: impl AsyncFnOnce(deterministic::Context, u64)) {
-    println!("seed {seed}");
-    let limit = Some(Duration::from_secs(3_600));
-    let runner = deterministic::Runner::new(deterministic::Config::new().with_seed(seed).with_timeout(limit));
-    runner.start(async move |context| scenario(context, seed).await);
+async fn client(cluster: &Cluster, members: usize, seed: u64) -> Client {
+    let all = (0..members).collect();
+    cluster.client(all, Distance::NEAR, Config::default(), bank::vm(), seed).await.expect("a client")
 }
 
-async fn started(context: &deterministic::Context, genesis: Genesis) -> Cluster {
-    let members = 0..genesis.members.len();
-    let secrets = members.clone().map(bank::member_secret).collect();
-    let executors = members.map(|_| bank::vm()).collect();
-    let mut cluster = Cluster::new(context.child("cluster"), genesis, secrets, executors, None, WEATHER).await;
-    cluster.start_all().await;
-    cluster
+/// Runs a cluster of so many members, each record on so many of them, with a bank that is under load.
+fn run(seed: u64, members: usize, replicas: u16, scenario: impl AsyncFnOnce(Cluster)) {
+    println!("seed {seed}");
+    runner(seed).start(async move |context: deterministic::Context| {
+        let cluster = Cluster::started(&context, owned(members, replicas), WEATHER).await;
+        let all: Vec<usize> = (0..members).collect();
+        assert!(cluster.reach(&all, 2, PATIENCE).await, "the cluster starts");
+        let client = client(&cluster, members, seed).await;
+        bank::found(&client, ACCOUNTS, MONEY).await.expect("a bank");
+        load(&context, client);
+        scenario(cluster).await;
+    });
 }
 
 /// Transfers one after the other, for as long as the simulation runs.
@@ -146,14 +149,8 @@ fn load(context: &deterministic::Context, client: Client) {
 #[test]
 fn all_copies_are_back_after_members_have_left() {
     for seed in 0..3 {
-        run(seed, async |context, seed| {
-            let cluster = started(&context, owned(7, 3)).await;
-            assert!(cluster.reach(&[0, 1, 2, 3, 4, 5, 6], 2, PATIENCE).await, "the cluster starts");
-            let all = (0..7).collect::<Vec<_>>();
-            let client =
-                cluster.client(all.clone(), Distance::NEAR, Config::default(), bank::vm(), seed).await.unwrap();
-            bank::found(&client, ACCOUNTS, MONEY).await.expect("a bank");
-            load(&context, cluster.client(all, Distance::NEAR, Config::default(), bank::vm(), seed + 1).await.unwrap());
+        run(seed, 7, 3, async |cluster| {
+            let client = client(&cluster, 7, seed + 1).await;
             let mut left: Vec<usize> = (0..7).collect();
             for gone in [3, 5] {
                 left.retain(|member| *member != gone);
@@ -178,14 +175,8 @@ fn all_copies_are_back_after_members_have_left() {
 #[test]
 fn a_drained_member_keeps_nothing_until_it_has_a_capacity_again() {
     for seed in 0..3 {
-        run(seed, async |context, seed| {
-            let mut cluster = started(&context, owned(5, 2)).await;
+        run(seed, 5, 2, async |mut cluster| {
             let all: Vec<usize> = (0..5).collect();
-            assert!(cluster.reach(&all, 2, PATIENCE).await, "the cluster starts");
-            let client =
-                cluster.client(all.clone(), Distance::NEAR, Config::default(), bank::vm(), seed).await.unwrap();
-            bank::found(&client, ACCOUNTS, MONEY).await.expect("a bank");
-            load(&context, client);
             let key = bank::member_secret(2).public();
             for (turn, capacity) in [0, 3, 1].into_iter().enumerate() {
                 let context = format!("seed {seed}, capacity {capacity}");
@@ -214,15 +205,8 @@ fn a_drained_member_keeps_nothing_until_it_has_a_capacity_again() {
 /// other: no false record gets in, and all copies are back.
 #[test]
 fn a_lying_source_and_stopped_takers_lose_nothing() {
-    for (seed, conduct) in [Conduct::Spoils, Conduct::Drips, Conduct::Spoils].into_iter().enumerate() {
-        run(seed as u64, async |context, seed| {
-            let mut cluster = started(&context, owned(6, 3)).await;
-            let all: Vec<usize> = (0..6).collect();
-            assert!(cluster.reach(&all, 2, PATIENCE).await, "the cluster starts");
-            let client =
-                cluster.client(all.clone(), Distance::NEAR, Config::default(), bank::vm(), seed).await.unwrap();
-            bank::found(&client, ACCOUNTS, MONEY).await.expect("a bank");
-            load(&context, client);
+    for (seed, conduct) in (0..).zip([Conduct::Spoils, Conduct::Drips, Conduct::Spoils]) {
+        run(seed, 6, 3, async |mut cluster| {
             cluster.crash(1).await;
             cluster.corrupt(1, conduct);
             cluster.start(1).await;

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use commonware_runtime::{Runner as _, Supervisor as _, deterministic};
+use commonware_runtime::Runner as _;
 use futures::join;
 use pleach_client::{Client, Config};
 use pleach_node::Node;
 use pleach_order::Application as _;
 use pleach_sim::access::Distance;
 use pleach_sim::bank::{self, account_key};
-use pleach_sim::cluster::{Cluster, Weather};
+use pleach_sim::cluster::{Cluster, Weather, runner};
 use pleach_sim::ledger::Conduct;
 use pleach_sim::oracle::Oracle;
 use pleach_types::Partitioning;
@@ -24,14 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(240);
 
 /// A bank on four members, each record on so many of them.
 fn run(seed: u64, copies: u16, scenario: impl AsyncFnOnce(Cluster, Client) + 'static) {
-    let limit = Some(Duration::from_secs(3_600));
-    let runner = deterministic::Runner::new(deterministic::Config::new().with_seed(seed).with_timeout(limit));
-    runner.start(|context| async move {
-        let secrets = ALL.map(bank::member_secret).to_vec();
-        let executors = ALL.map(|_| bank::vm()).to_vec();
+    runner(seed).start(|context| async move {
         let genesis = bank::genesis(4, HISTORY, Partitioning { bits: 3, replicas: copies });
-        let mut cluster = Cluster::new(context.child("cluster"), genesis, secrets, executors, None, STORM).await;
-        cluster.start_all().await;
+        let cluster = Cluster::started(&context, genesis, STORM).await;
         assert!(cluster.reach(&ALL, 2, PATIENCE).await, "the cluster starts");
         let client = cluster.client(ALL.to_vec(), Distance::NEAR, Config::default(), bank::vm(), seed).await.unwrap();
         bank::found(&client, ACCOUNTS, 1_000).await.unwrap();

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use commonware_runtime::{Runner as _, Supervisor as _, deterministic};
+use commonware_runtime::{Runner as _, deterministic};
 use pleach_client::Config;
 use pleach_client::arguments::bank as arguments;
 use pleach_node::{Node, resume};
 use pleach_order::{Application as _, Proposal};
 use pleach_sim::access::Distance;
 use pleach_sim::bank::{self, account_key, account_name, account_secret, key, owner_secret};
-use pleach_sim::cluster::{Cluster, Weather};
+use pleach_sim::cluster::{Cluster, Weather, runner};
 use pleach_sim::oracle::Oracle;
 use pleach_store::{Options, Store};
 use pleach_types::{
@@ -23,19 +23,9 @@ const ALL: [usize; 4] = [0, 1, 2, 3];
 const STORM: Weather = Weather { latency_ms: 25, jitter_ms: 10, loss_percent: 5 };
 const PATIENCE: Duration = Duration::from_secs(120);
 
-fn runner(seed: u64) -> deterministic::Runner {
-    let limit = Some(Duration::from_secs(3_600));
-    deterministic::Runner::new(deterministic::Config::new().with_seed(seed).with_timeout(limit))
-}
-
 /// A cluster that is up, in bad weather.
 async fn cluster(context: &deterministic::Context) -> Cluster {
-    let secrets = ALL.map(bank::member_secret).to_vec();
-    let executors = ALL.map(|_| bank::vm()).to_vec();
-    let context = context.child("cluster");
-    let mut cluster =
-        Cluster::new(context, bank::genesis(4, 64, Partitioning::EVERYWHERE), secrets, executors, None, STORM).await;
-    cluster.start_all().await;
+    let cluster = Cluster::started(context, bank::genesis(4, 64, Partitioning::EVERYWHERE), STORM).await;
     assert!(cluster.reach(&ALL, 2, PATIENCE).await, "the cluster starts");
     cluster
 }
