@@ -27,11 +27,8 @@ impl Cluster {
         assert_eq!(made["faults_tolerated"], 1);
         let start = |node: &serde_json::Value| {
             let config = node["config"].as_str().expect("a path");
-            let log = std::fs::File::create(folder.join(&format!("{}.log", node["name"].as_str().expect("a name"))))
-                .expect("a log");
-            let mut command = pleach(&folder);
-            command.args(["start", "--config", config, "--exit-with-parent"]).stdin(Stdio::piped());
-            Process(command.stdout(Stdio::null()).stderr(log).spawn().expect("a node"))
+            let name = node["name"].as_str().expect("a name");
+            Process::node(&folder, config, &format!("{name}.log"))
         };
         let nodes = made["nodes"].as_array().expect("nodes").iter().map(start).collect();
         let cluster = Self { folder, _nodes: nodes };

@@ -3,10 +3,9 @@
 
 mod common;
 
-use std::process::Stdio;
 use std::time::Duration;
 
-use common::{Folder, Process, base_port, eventually, pleach, run};
+use common::{Folder, Process, base_port, eventually, run};
 
 const MEMBERS: [&str; 4] = ["acme", "bolt", "core", "dyne"];
 /// How long a step may take on a busy machine.
@@ -52,13 +51,7 @@ fn members_that_made_their_keys_apart_form_a_cluster() {
         assert_eq!(joined.succeeds().stdout.trim(), digest, "all see the same digest");
     }
     run(&folder, &["member", "join", "net", "--folder", "acme"]).fails(8, &["acme/genesis.json"]);
-    let start = |name: &str| {
-        let log = std::fs::File::create(folder.join(&format!("{name}.log"))).expect("a log");
-        let mut command = pleach(&folder);
-        let config = format!("{name}/pleach.toml");
-        command.args(["start", "--config", &config, "--exit-with-parent"]).stdin(Stdio::piped());
-        Process(command.stdout(Stdio::null()).stderr(log).spawn().expect("a node"))
-    };
+    let start = |name: &str| Process::node(&folder, &format!("{name}/pleach.toml"), &format!("{name}.log"));
     let _nodes: Vec<_> = MEMBERS.map(start).into();
     let on = |args: &[&str]| run(&folder, &[args, &["--profile", "net/profile.toml", "--timeout", "60s"]].concat());
     eventually(WAIT, || on(&["status"]));

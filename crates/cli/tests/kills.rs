@@ -8,13 +8,12 @@
 mod common;
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use common::{Folder, Process, base_port, eventually, pleach, run};
+use common::{Folder, Process, base_port, eventually, run};
 use pleach_client::{Client, HttpTransport, Transport as _};
 use pleach_types::api::{GetRequest, Voting};
 use pleach_types::{BlockResult, Decode as _, Hash, Key};
@@ -85,12 +84,8 @@ impl Cluster {
     }
 
     fn start_node(&mut self, node: usize) {
-        let log = self.folder.join(&format!("{}.log", self.nodes[node].name));
-        let log = std::fs::File::options().create(true).append(true).open(log).expect("a log");
-        let mut command = pleach(&self.folder);
-        command.args(["start", "--config", &self.nodes[node].config, "--exit-with-parent"]).stdin(Stdio::piped());
-        let child = command.stdout(Stdio::null()).stderr(log).spawn().expect("a node");
-        self.nodes[node].process = Some(Process(child));
+        let log = format!("{}.log", self.nodes[node].name);
+        self.nodes[node].process = Some(Process::node(&self.folder, &self.nodes[node].config, &log));
     }
 
     /// `kill -9`.

@@ -3,7 +3,6 @@
 
 mod common;
 
-use std::process::Stdio;
 use std::time::Duration;
 
 use pleach_node::config::read_key;
@@ -14,18 +13,14 @@ use pleach_types::{
 };
 use serde_json::Value;
 
-use common::{Folder, Process, Ran, base_port, eventually, pleach, run};
+use common::{Folder, Process, Ran, base_port, eventually, run};
 
 /// How long a step may take on a busy machine.
 const WAIT: Duration = Duration::from_secs(60);
 
 /// Starts a node with the configuration that its folder has now.
 fn node(folder: &Folder, name: &str) -> Process {
-    let log = std::fs::File::create(folder.join(&format!("{name}.log"))).expect("a log");
-    let mut command = pleach(folder);
-    let config = format!("net/{name}/pleach.toml");
-    command.args(["start", "--config", &config, "--exit-with-parent"]).stdin(Stdio::piped());
-    Process(command.stdout(Stdio::null()).stderr(log).spawn().expect("a node"))
+    Process::node(folder, &format!("net/{name}/pleach.toml"), &format!("{name}.log"))
 }
 
 /// A cluster of which two of three owners decide.

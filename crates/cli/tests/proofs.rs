@@ -5,7 +5,6 @@ mod common;
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::process::Stdio;
 use std::time::Duration;
 
 use pleach_types::api::GetReply;
@@ -13,7 +12,7 @@ use pleach_types::evidence::SignedResult;
 use pleach_types::vote::Proposal;
 use pleach_types::{Ballot, BlockResult, Decode as _, Encode as _, Evidence, Genesis, Hash, ProofFile, Round, Vote};
 
-use common::{Folder, Process, Ran, base_port, eventually, pleach, run};
+use common::{Folder, Process, Ran, base_port, eventually, run};
 
 /// How long a step may take on a busy machine.
 const WAIT: Duration = Duration::from_secs(60);
@@ -57,13 +56,8 @@ impl Cluster {
     }
 
     fn run_nodes(&mut self) {
-        let start = |name: &str| {
-            let log = std::fs::File::create(self.folder.join(&format!("{name}.log"))).expect("a log");
-            let mut command = pleach(&self.folder);
-            let config = format!("net/{name}/pleach.toml");
-            command.args(["start", "--config", &config, "--exit-with-parent"]).stdin(Stdio::piped());
-            Process(command.stdout(Stdio::null()).stderr(log).spawn().expect("a node"))
-        };
+        let start =
+            |name: &str| Process::node(&self.folder, &format!("net/{name}/pleach.toml"), &format!("{name}.log"));
         self.nodes = ["node-1", "node-2", "node-3", "node-4"].map(start).into();
         eventually(WAIT, || self.run(&["status"]));
     }

@@ -118,6 +118,17 @@ impl Ran {
 /// A process that is killed at the end of the test.
 pub struct Process(pub Child);
 
+impl Process {
+    /// A node with this configuration, which writes to this log behind what is in it. It ends with the test, however that ends: this
+    /// holds the other end of its input.
+    pub fn node(folder: &Folder, config: &str, log: &str) -> Self {
+        let log = std::fs::File::options().create(true).append(true).open(folder.join(log)).expect("a log");
+        let mut command = pleach(folder);
+        command.args(["start", "--config", config, "--exit-with-parent"]).stdin(Stdio::piped());
+        Self(command.stdout(Stdio::null()).stderr(log).spawn().expect("a node"))
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.0.kill();
