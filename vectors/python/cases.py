@@ -7,6 +7,7 @@ from typing import Callable, Optional
 from pleach import (
     arguments,
     blocks,
+    absence,
     certificates,
     codec,
     evidence,
@@ -526,6 +527,27 @@ def check_result_proof(case: Fields, trusted: genesis.Genesis) -> None:
     same("result", expected, proved)
 
 
+def check_absence(document: Fields, report: Report) -> None:
+    trusted = genesis.decode_genesis(document.hex("genesis"))
+    report.objects(document, "cases", lambda case: check_absence_proof(case, trusted))
+
+
+def check_absence_proof(case: Fields, trusted: genesis.Genesis) -> None:
+    case.text("name")
+    identity, first, data = case.hex("identity"), case.number("first"), case.hex("bytes")
+    expected, verdict = case.optional_number("last"), case.text("verdict")
+    last: Optional[int] = None
+    found = "accepted"
+    try:
+        proof = absence.decode_absence_proof(data)
+        same("encoding", data, proof.encode())
+        last = absence.check_absence_proof(proof, identity, first, trusted)
+    except Refused as refused:
+        found = refused.reason
+    same("verdict", verdict, found)
+    same("last", expected, last)
+
+
 def check_signed_result(case: Fields, trusted: genesis.Genesis) -> None:
     case.text("name")
     node, result, signature = case.hex("node"), case.hex("result"), case.hex("signature")
@@ -915,6 +937,7 @@ CHECKS: dict[str, Callable[[Fields, Report], None]] = {
     "blocks.json": check_blocks,
     "certificates.json": check_certificates,
     "receipts.json": check_receipts,
+    "absence.json": check_absence,
     "history.json": check_history,
     "evidence.json": check_evidence,
     "system.json": check_system,

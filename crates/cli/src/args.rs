@@ -46,8 +46,8 @@ A cluster of your own:
   pleach --profile net/profile.toml status
 
 Exit codes: 0 ok, 1 internal error, 2 usage or configuration, 3 key absent (proved), 4 refused,
-  5 verification failed (somebody lied, or this is another cluster), 6 unavailable or timeout,
-  7 not allowed, 8 local file";
+  5 verification failed (somebody lied, or this is another cluster), 6 unavailable,
+  7 not allowed, 8 local file, 9 unknown whether a request that was sent is executed: do not send another";
 
 /// What holds for every command.
 #[derive(Clone, Debug, Args)]
@@ -494,8 +494,13 @@ pub struct OpDeploy {
 Examples:
   pleach receipt 9b2e44…(64 digits) --wait
   pleach receipt 9b2e44…(64 digits) --proof payment.pleach    and later: pleach verify payment.pleach
+  pleach receipt 9b2e44…(64 digits) --expires 1234 --wait     was it executed, or is it proved that it never will be?
 
-Nodes remember the receipts of the last blocks only.")]
+A call whose outcome is unknown names its request and the last height whose block may hold it. After that height --expires
+proves that it was not executed (exit code 3), so that it can be made again. Without that proof a second call may be executed
+beside the first.
+
+Nodes remember the last blocks only.")]
 pub struct Receipt {
     /// The request's identity, as `call` prints it.
     #[arg(value_name = "ID")]
@@ -503,6 +508,9 @@ pub struct Receipt {
     /// Wait until the request is executed, up to --timeout.
     #[arg(long)]
     pub wait: bool,
+    /// The last height whose block may hold the request: without a receipt, prove that none up to there does.
+    #[arg(long, value_name = "HEIGHT")]
+    pub expires: Option<u64>,
     /// Also write a file that proves the receipt to anybody who has the genesis digest; it must not exist yet.
     #[arg(long, value_name = "FILE")]
     pub proof: Option<PathBuf>,

@@ -28,7 +28,7 @@ pub fn no_operation(operation: &Key) -> String {
 pub enum Ending {
     /// All went well.
     Done,
-    /// A record that was asked for is absent, which is proved.
+    /// What was asked for is not there, which is proved.
     Absent,
     /// The data on standard output says why the cluster did not do it.
     Refused,
@@ -61,6 +61,7 @@ mod code {
     pub const UNAVAILABLE: u8 = 6;
     pub const NOT_ALLOWED: u8 = 7;
     pub const LOCAL_FILE: u8 = 8;
+    pub const UNKNOWN: u8 = 9;
 }
 
 impl From<Ending> for ExitCode {
@@ -165,10 +166,20 @@ pub enum CliError {
         height: u64,
     },
     /// A receipt that no node knows.
-    #[error("no node knows request {identity}")]
+    #[error(
+        "no node shows a receipt of request {identity}: it may be on its way, or forgotten, or never have been executed"
+    )]
     NoReceipt {
         /// The request.
         identity: Hash,
+    },
+    /// A request without a receipt and without a proof that there is none.
+    #[error("it is not proved that request {identity} was not executed: {why}")]
+    NotProved {
+        /// The request.
+        identity: Hash,
+        /// Why there is no proof.
+        why: ClientError,
     },
     /// Evidence that no node holds.
     #[error("no node that answers holds evidence {digest}")]
@@ -257,7 +268,8 @@ impl CliError {
             Self::NoSchema { .. } | Self::Genesis(_) => code::USAGE,
             Self::NoOperation { .. } => code::ABSENT,
             // That no node remembers it proves nothing.
-            Self::NoReceipt { .. } | Self::NoEvidence { .. } => code::UNAVAILABLE,
+            Self::NoReceipt { .. } | Self::NotProved { .. } => code::UNKNOWN,
+            Self::NoEvidence { .. } => code::UNAVAILABLE,
             Self::NoEvidenceInFile { .. } => code::USAGE,
             Self::TooFewOwners { .. } | Self::NoOwners => code::REFUSED,
             Self::File { reason, .. } => file_code(reason),
@@ -288,7 +300,7 @@ impl CliError {
             Self::Arguments { .. } => "ARGUMENTS",
             Self::NoSchema { .. } => "NO_SCHEMA",
             Self::NoOperation { .. } => "OPERATION_ABSENT",
-            Self::NoReceipt { .. } => "RECEIPT_UNKNOWN",
+            Self::NoReceipt { .. } | Self::NotProved { .. } => "RECEIPT_UNKNOWN",
             Self::NoEvidence { .. } => "EVIDENCE_UNKNOWN",
             Self::NoEvidenceInFile { .. } => "NO_EVIDENCE",
             Self::TooFewOwners { .. } | Self::NoOwners => "TOO_FEW_OWNERS",
@@ -317,9 +329,11 @@ impl CliError {
             Self::Arguments { signature, .. } => format!("it takes: {signature}"),
             Self::NoSchema { .. } => "encode them yourself and give them with --arguments-hex".into(),
             Self::NoOperation { operation, .. } => no_operation(operation),
-            Self::NoReceipt { .. } => "nodes remember the receipts of the last blocks only; with --wait the command \
-                waits for a request that is on its way"
-                .into(),
+            Self::NoReceipt { .. } => {
+                "with --wait the command waits for a request that is on its way; with --expires HEIGHT, \
+                as the call named it, it proves that the request was not executed"
+                    .into()
+            }
             Self::NoEvidence { .. } => {
                 "\"pleach evidence list\" shows what there is; name more nodes with --node".into()
             }
@@ -393,14 +407,16 @@ fn client_code(error: &ClientError) -> u8 {
     match error.kind() {
         ErrorKind::BadInput => code::USAGE,
         ErrorKind::Verification => code::VERIFICATION,
-        ErrorKind::Availability | ErrorKind::Unknown => code::UNAVAILABLE,
+        ErrorKind::Availability => code::UNAVAILABLE,
+        ErrorKind::Unknown => code::UNKNOWN,
         ErrorKind::Refused => code::REFUSED,
     }
 }
 
 fn client_cure(error: &ClientError) -> String {
     if let Some(identity) = error.pending() {
-        return format!("pleach receipt {identity} --wait");
+        let expires = error.expires().map(|height| format!(" --expires {height}")).unwrap_or_default();
+        return format!("pleach receipt {identity}{expires} --wait");
     }
     match error {
         ClientError::Unreachable(_) => "start the nodes, or name others with --node".into(),

@@ -151,7 +151,11 @@ fn what_is_refused(cluster: &Cluster) {
     call(&["bank/.owner", "alice"]).fails(2, &["bank/.owner", "--arguments-hex"]);
     assert_eq!(call(&["bank/.owner", "--arguments-hex", "00"]).code, Some(4), "an owner's key is no program");
     let unknown = "00".repeat(32);
-    cluster.run(&["receipt", &unknown]).fails(6, &[&unknown, "--wait"]);
+    cluster.run(&["receipt", &unknown]).fails(9, &[&unknown, "--wait", "--expires"]);
+    let ran = cluster.run(&["receipt", &unknown, "--expires", "1"]);
+    assert_eq!(ran.code, Some(3), "{}", ran.stderr);
+    assert!(ran.stdout.contains("no block from #1 to #1 holds request"), "{}", ran.stdout);
+    cluster.run(&["receipt", &unknown, "--expires", "99999999"]).fails(9, &[&unknown, "not proved", "NOT_YET"]);
     assert_eq!((balance(cluster, "alice"), balance(cluster, "bob")), (951, 49));
 }
 

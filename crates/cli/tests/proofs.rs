@@ -127,7 +127,7 @@ fn bad_places_lose_nothing(cluster: &Cluster, identity: &str) {
         cluster.run(&["receipt", identity, "--proof", place]).fails(code, &[says]);
     }
     let unknown = "00".repeat(32);
-    cluster.run(&["receipt", &unknown, "--proof", "unknown.pleach"]).fails(6, &[&unknown]);
+    cluster.run(&["receipt", &unknown, "--proof", "unknown.pleach"]).fails(9, &[&unknown]);
     assert_eq!(names(), there, "nothing is left behind");
     assert_eq!(std::fs::read(cluster.folder.join("records.pleach")).expect("the file"), before);
     let keys: Vec<_> = (0..1_025).map(|n| format!("shop/{n}")).collect();

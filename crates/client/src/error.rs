@@ -143,9 +143,25 @@ pub enum Error {
         /// Who says so.
         by: RefusedBy,
     },
-    /// f + 1 nodes say that the request can never be executed.
-    #[error("{nodes} nodes reject request {identity}: {problem}")]
+    /// No node took the request, and f + 1 say that it can never be executed. Nothing proves that.
+    #[error(
+        "{nodes} nodes reject request {identity} and none takes it: {problem}. Should they lie, it may be executed up to \
+         height {expires}"
+    )]
     Rejected {
+        /// The request.
+        identity: Identity,
+        /// The last height whose block may hold it.
+        expires: Height,
+        /// What they say.
+        problem: Box<Problem>,
+        /// How many distinct nodes say so.
+        nodes: usize,
+    },
+    /// No node took the request of the system, and f + 1 say that it would be refused. Nothing proves that, and another one may
+    /// be made all the same: no two that contradict each other are ever both carried out.
+    #[error("{nodes} nodes refuse request {identity} and none takes it: {problem}")]
+    Declined {
         /// The request.
         identity: Identity,
         /// What they say.
@@ -383,7 +399,7 @@ const fn code_of(statement: &FalseStatement) -> &'static str {
         FalseStatement::KeyNotProven(_) => "WRONG_KEY_IN_PROOF",
         FalseStatement::SignedOther(_) => "LIED_ROOT",
         FalseStatement::Certificate(_) | FalseStatement::Step(_) | FalseStatement::Headers(_) => "BAD_CERTIFICATE",
-        FalseStatement::Receipt { .. } => "BAD_RECEIPT",
+        FalseStatement::Receipt { .. } | FalseStatement::Absence { .. } => "BAD_RECEIPT",
         FalseStatement::NotMember(_) | FalseStatement::Signature(_) => "BAD_SIGNATURE",
         _ => "BAD_PROOF",
     }
@@ -431,7 +447,7 @@ impl Error {
             Self::UnknownRecord { .. } => "UNKNOWN_RECORD",
             Self::Overloaded { .. } => "OVERLOADED",
             Self::Refused { refusal, .. } => refusal.code(),
-            Self::Rejected { problem, .. } => &problem.code,
+            Self::Rejected { problem, .. } | Self::Declined { problem, .. } => &problem.code,
             Self::RetriesExhausted { .. } => "RETRIES_EXHAUSTED",
             Self::DiscoveryLimit { .. } => "DISCOVERY_LIMIT",
             Self::FileTooLarge { .. } => "FILE_TOO_LARGE",
@@ -453,24 +469,21 @@ impl Error {
             | Self::FileTooLarge { .. }
             | Self::OverLimit { .. } => ErrorKind::BadInput,
             Self::GenesisMismatch { .. } | Self::GenesisInvalid(_) | Self::Lied(_) => ErrorKind::Verification,
-            Self::Unreachable(_)
-            | Self::Unavailable(_)
+            Self::Unreachable(_) | Self::Unavailable(_) | Self::NotCertified { .. } => ErrorKind::Availability,
+            // A request has left this machine, and no end of it is proved: whatever was the reason.
+            Self::Timeout { .. }
+            | Self::Undecided { .. }
             | Self::NoQuorum { .. }
-            | Self::NotCertified { .. }
-            | Self::Overloaded { .. } => ErrorKind::Availability,
-            Self::Timeout { .. } | Self::Undecided { .. } => ErrorKind::Unknown,
-            Self::Refused { .. } | Self::Rejected { .. } | Self::RetriesExhausted { .. } => ErrorKind::Refused,
+            | Self::Overloaded { .. }
+            | Self::Rejected { .. } => ErrorKind::Unknown,
+            Self::Refused { .. } | Self::Declined { .. } | Self::RetriesExhausted { .. } => ErrorKind::Refused,
         }
     }
 
-    /// Whether the same call may succeed later.
+    /// Whether the same call may be made again: nothing was executed, and later it may be.
     #[must_use]
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::Rejected { problem, .. } => problem.retryable,
-            Self::RetriesExhausted { .. } => true,
-            _ => matches!(self.kind(), ErrorKind::Availability),
-        }
+    pub const fn is_retryable(&self) -> bool {
+        matches!(self, Self::RetriesExhausted { .. }) || matches!(self.kind(), ErrorKind::Availability)
     }
 
     /// The request that may still be executed although there is no outcome yet.
@@ -480,7 +493,21 @@ impl Error {
             Self::Timeout { identity, .. }
             | Self::Undecided { identity, .. }
             | Self::NoQuorum { identity, .. }
-            | Self::Overloaded { identity, .. } => Some(*identity),
+            | Self::Overloaded { identity, .. }
+            | Self::Rejected { identity, .. } => Some(*identity),
+            _ => None,
+        }
+    }
+
+    /// The last height whose block may hold the request of [`Error::pending`], where there is one: once it is certified,
+    /// [`crate::Client::never_executed`] can prove that the request was not executed.
+    #[must_use]
+    pub const fn expires(&self) -> Option<Height> {
+        match self {
+            Self::Timeout { expires, .. }
+            | Self::NoQuorum { expires, .. }
+            | Self::Overloaded { expires, .. }
+            | Self::Rejected { expires, .. } => Some(*expires),
             _ => None,
         }
     }
@@ -495,7 +522,7 @@ pub enum ErrorKind {
     Verification,
     /// Nodes are out of reach, too few or too busy.
     Availability,
-    /// It is not known whether the request was executed.
+    /// It is not known whether the request was executed: a second one might be executed beside it.
     Unknown,
     /// The cluster, or a local run, says no.
     Refused,

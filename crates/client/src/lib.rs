@@ -39,15 +39,17 @@
 //! | `simulate` | local runs, and the discovery of touched keys |
 //! | `call` | [`Call`]: simulate, sign, settle, try again |
 //! | `settle` | from a signed request to its proven outcome |
+//! | `absence` | the proof that a request was not executed and never will be |
 //! | `system` | the record of the members, and requests that change it |
 //! | `arguments` | arguments of operations |
 //!
 //! # What it trusts
 //!
-//! The pinned digest, its own machine, and that at most f members are faulty of each set that it has followed. Addresses must be of distinct
-//! nodes. With f + 1 or more faulty members a certificate can lie; two certified results for one height are
+//! The pinned digest, its own machine, and that at most f members are faulty of each set that it has followed. Addresses are
+//! for finding nodes, and nothing follows from how many of them say the same. With f + 1 or more faulty members a certificate can lie; two certified results for one height are
 //! noticed ([`Falsehood::SplitHistory`]).
 
+mod absence;
 pub mod arguments;
 mod call;
 mod client;
@@ -66,6 +68,7 @@ mod transport;
 mod verified;
 mod verifier;
 
+pub use absence::NeverExecuted;
 pub use call::{Call, Executed, Retries};
 pub use client::{Builder, Client, Config};
 pub use error::{Error, ErrorKind, Failure, Falsehood, Fault, Lie, RefusedBy, Retry};

@@ -2,22 +2,26 @@
 //!
 //! A request that has left this machine can be executed until the window after its `base` has passed, whatever
 //! nodes say: any one of them may have it ordered. So it has two ends only. Either there is a receipt, proved
-//! by a certificate or by f + 1 members' signatures; or height `base + T` is certified and f + 1 distinct
-//! members that have executed that height know of no receipt, so that a correct one is among them. Until then
-//! the very same request is sent again where it seems lost: nodes execute an identity at most once. A new
-//! request is made only after an end, so two requests of one call can never both be executed.
+//! by a certificate or by f + 1 members' signatures; or its absence is proved under the certified receipts root of
+//! each height whose block may hold it (`absence`). Until then the very same request is sent again where it seems lost:
+//! nodes execute an identity at most once. A new request is made only after an end, so two requests of one call can never
+//! both be executed.
+//!
+//! Nothing is concluded from what is not signed: "unknown" and refusals at the door say only whom to ask next. Whoever
+//! stands between this client and the nodes, under all the addresses that it has, can delay the end and not forge it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
-use futures::future::{BoxFuture, Either, FutureExt as _, join_all, select};
+use futures::future::{BoxFuture, Either, FutureExt as _, select};
 use futures::stream::FuturesUnordered;
-use pleach_types::api::{ExecuteReply, GetRequest, Problem, RequestState};
+use pleach_types::api::{ExecuteReply, Problem, RequestState};
 use pleach_types::codec::Encode;
 use pleach_types::{BlockResult, Height, Identity, PublicKey, Receipt, Refusal, Request};
 
+use crate::absence::End;
 use crate::call::Retries;
 use crate::client::{Code, Inner};
 use crate::error::{Error, Failure, Falsehood, Fault, all_failed};
@@ -34,7 +38,7 @@ const EXECUTE_WAIT: Duration = Duration::from_secs(1);
 pub(crate) enum Settled {
     /// It was executed or refused.
     Receipt(Verified<Receipt>),
-    /// It was not executed and never will be.
+    /// It was not executed and never will be, which is proved.
     Expired,
 }
 
@@ -287,7 +291,7 @@ impl<'a> Pursuit<'a> {
             let lacking = self.client.submit_to().saturating_sub(self.holders.len());
             let batch: Vec<_> = candidates.by_ref().take(lacking).collect();
             if batch.is_empty() {
-                return Ok(());
+                return self.rejected();
             }
             if again {
                 self.retries.resent += 1;
@@ -297,17 +301,17 @@ impl<'a> Pursuit<'a> {
                 if matches!(submission, Submission::WantsCode) {
                     cold.push(node);
                 } else {
-                    self.submitted(node, submission)?;
+                    self.submitted(node, submission);
                 }
             }
-            self.submit_with_code(cold).await?;
+            self.submit_with_code(cold).await;
         }
     }
 
     /// Sends the same request with its code: the identity stays, so this is no second request.
-    async fn submit_with_code(&mut self, nodes: Vec<usize>) -> Result<(), Error> {
+    async fn submit_with_code(&mut self, nodes: Vec<usize>) {
         if nodes.is_empty() {
-            return Ok(());
+            return;
         }
         if self.request.code[0].is_none() {
             self.retries.code_cold += 1;
@@ -315,7 +319,7 @@ impl<'a> Pursuit<'a> {
             self.encoded = self.request.encode().into();
         }
         let outcomes = self.submit_to(&nodes).await;
-        outcomes.into_iter().try_for_each(|(node, submission)| self.submitted(node, submission))
+        outcomes.into_iter().for_each(|(node, submission)| self.submitted(node, submission));
     }
 
     /// Sends the request to some nodes at once. As soon as one has taken it, slow ones are not waited for; where one
@@ -372,9 +376,8 @@ impl<'a> Pursuit<'a> {
         shown.map_or(Submission::Later, |shown| Submission::Taken(Some(shown)))
     }
 
-    /// Notes a node's answer. f + 1 that reject end the call: one of them is correct, and what makes it reject
-    /// is in the request's bytes.
-    fn submitted(&mut self, node: usize, submission: Submission) -> Result<(), Error> {
+    /// Notes a node's answer.
+    fn submitted(&mut self, node: usize, submission: Submission) {
         self.failing.remove(&node);
         match submission {
             Submission::Taken(shown) => {
@@ -387,11 +390,7 @@ impl<'a> Pursuit<'a> {
                 self.overload = Some(problem);
             }
             Submission::Rejected(problem) => {
-                self.rejections.insert(node, problem.clone());
-                let nodes = self.rejections.values().filter(|other| other.code == problem.code).count();
-                if nodes >= self.client.enough() {
-                    return Err(Error::Rejected { identity: self.identity, problem: Box::new(problem), nodes });
-                }
+                self.rejections.insert(node, problem);
             }
             // With its code attached a request cannot be cold: a node that says so is of no use.
             Submission::WantsCode | Submission::Later => {}
@@ -399,7 +398,18 @@ impl<'a> Pursuit<'a> {
                 self.failing.insert(node);
             }
         }
-        Ok(())
+    }
+
+    /// Whether going on is of no use: no node has ever taken the request, and f + 1 say by one code that none can. That is
+    /// their word, not a proof; so it does not end the request, only the waiting for it.
+    fn rejected(&self) -> Result<(), Error> {
+        match agreed(&self.rejections, self.client.enough()) {
+            Some((problem, nodes)) if !self.taken => {
+                let (identity, expires) = (self.identity, self.expires());
+                Err(Error::Rejected { identity, expires, problem: Box::new(problem), nodes })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Notes what a node showed of the request.
@@ -444,59 +454,37 @@ impl<'a> Pursuit<'a> {
         None
     }
 
-    /// Whether the window has passed and f + 1 members that executed all of it know of no receipt.
+    /// What ends the request once its window has passed: a receipt that no node had shown before, or the proof that there is
+    /// none. One correct node is enough; f + 1 are asked at once, so that one is among them, and others where these are of
+    /// no use.
     async fn expired(&mut self) -> Option<Settled> {
-        let client = self.client;
-        let newest = self.newest_height().await?;
-        if newest < self.expires() {
+        let (client, identity, last) = (self.client, self.identity, self.expires());
+        if self.newest_height().await? < last {
             return None;
         }
-        let order = client.nodes.order();
-        let answers = join_all(order.iter().map(|node| self.account(*node))).await;
-        let mut without = BTreeSet::new();
-        for account in answers.into_iter().flatten() {
-            match account {
-                Account::Shows(shown) => {
+        let first = self.request.body.base.saturating_add(1);
+        let ask = |node| async move { client.end_at(node, identity, first..=last).await };
+        let mut spare = client.nodes.order().into_iter();
+        let mut asked: FuturesUnordered<_> = spare.by_ref().take(client.enough()).map(ask).collect();
+        while let Some(end) = asked.next().await {
+            match end {
+                Ok(End::Absent) => return Some(Settled::Expired),
+                Ok(End::Shown(shown)) => {
                     if let Some(receipt) = self.votes.weigh(client, *shown) {
                         return Some(Settled::Receipt(receipt));
                     }
                 }
-                Account::Without(member) => {
-                    without.insert(member);
-                }
+                Err(_) => {}
             }
+            asked.extend(spare.next().map(ask));
         }
-        client.verifier.trusted().vouching(newest, &without).map(|_| Settled::Expired)
+        None
     }
 
     /// The newest certified height that some node proves.
     async fn newest_height(&self) -> Option<Height> {
         let snapshot = self.client.read(Vec::new(), Vec::new(), None).await;
         snapshot.ok().map(|snapshot| snapshot.height)
-    }
-
-    /// What a node that has executed the whole window says of the request.
-    async fn account(&self, node: usize) -> Option<Account> {
-        let (client, expires) = (self.client, self.expires());
-        let request = GetRequest {
-            keys: Vec::new(),
-            height: None,
-            min_height: Some(expires.max(client.verifier.floor())),
-            known_height: Some(client.verifier.known_height()),
-            without_values: Vec::new(),
-        };
-        // In this order: the node proves that it has come so far, then says what it knows, and then that it
-        // cannot have forgotten it.
-        client.read_from(node, &request).await.ok()?;
-        let shown = client.shown_by(node, self.identity, Duration::ZERO, false).await.ok()?;
-        if !matches!(shown, Shown::Nothing(_)) {
-            return Some(Account::Shows(Box::new(shown)));
-        }
-        let status = client.nodes.transport.status(node);
-        let status = client.nodes.reply(node, client.config.reply_timeout, status).await.ok()?;
-        let remembers = status.oldest_height <= self.request.body.base.saturating_add(1);
-        let member = client.verifier.trusted().committee().member(&status.public_key).is_some();
-        (remembers && member).then_some(Account::Without(status.public_key))
     }
 
     /// The error for a request without an end.
@@ -517,13 +505,6 @@ impl<'a> Pursuit<'a> {
     }
 }
 
-/// What a node says of a request after its window.
-enum Account {
-    Shows(Box<Shown>),
-    /// This member knows of no receipt.
-    Without(PublicKey),
-}
-
 /// What a problem at the door means for a request that this client made with care.
 fn classify(problem: Problem) -> Submission {
     match problem.code.as_str() {
@@ -535,4 +516,14 @@ fn classify(problem: Problem) -> Submission {
         _ if problem.retryable => Submission::Later,
         _ => Submission::Rejected(problem),
     }
+}
+
+/// The problem that at least `enough` nodes name, and how many do.
+pub(crate) fn agreed(rejections: &BTreeMap<usize, Problem>, enough: usize) -> Option<(Problem, usize)> {
+    let alike = |problem: &Problem| rejections.values().filter(|other| other.code == problem.code).count();
+    let counted = rejections.values().map(|problem| (problem, alike(problem)));
+    counted
+        .max_by_key(|(_, nodes)| *nodes)
+        .filter(|(_, nodes)| *nodes >= enough)
+        .map(|(why, nodes)| (why.clone(), nodes))
 }

@@ -1,7 +1,10 @@
 //! Requests of the system, and the record that they change: who the members are.
 //!
 //! Such a request has no proof and no code, and nobody's local run says what becomes of it. A node takes none that would be
-//! refused in the next block; so what f + 1 nodes refuse by one code ends it, and otherwise its receipt does.
+//! refused in the next block; so what f + 1 nodes refuse by one code, and none takes, is not waited for.
+//!
+//! That is their word and no proof. It harms nobody to believe it and to make another request: one of the owners is for one
+//! `seq`, and one that names evidence convicts by it once, so that no two of them are ever both carried out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,7 +17,7 @@ use pleach_types::{ClusterRecord, Committee, Decode as _, Encode as _, Identity,
 use crate::client::{Client, Inner};
 use crate::error::{Error, Failure, Falsehood, Fault, all_failed};
 use crate::read::is_unreachable;
-use crate::settle::find_receipt;
+use crate::settle::{agreed, find_receipt};
 use crate::transport::TransportError;
 use crate::verified::Verified;
 
@@ -47,7 +50,7 @@ impl Client {
     /// The very same request is sent again where it seems lost: an identity is decided at most once.
     ///
     /// # Errors
-    /// [`Error::Rejected`] if f + 1 nodes say that it would be refused, or is none; [`Error::Undecided`] where no outcome is
+    /// [`Error::Declined`] if f + 1 nodes say that it would be refused, or is none, and no node takes it; [`Error::Undecided`] where no outcome is
     /// proved within [`crate::Config::call_timeout`]; if no node takes it, why.
     pub async fn decide(&self, request: &SystemRequest) -> Result<Verified<Receipt>, Error> {
         Errand::new(&self.inner, request).run().await
@@ -111,13 +114,13 @@ impl<'a> Errand<'a> {
             let lacking = self.client.submit_to().saturating_sub(self.holders.len());
             let batch: Vec<_> = candidates.by_ref().take(lacking).collect();
             if batch.is_empty() {
-                return Ok(failures);
+                return self.declined().map(|()| failures);
             }
             for (node, outcome) in join_all(batch.into_iter().map(|node| self.hand_to(node))).await {
                 match outcome {
                     Ok(()) => drop(self.holders.insert(node)),
                     Err(failure) => {
-                        self.note(node, &failure)?;
+                        self.note(node, &failure);
                         failures.push(failure);
                     }
                 }
@@ -136,17 +139,21 @@ impl<'a> Errand<'a> {
         (node, outcome)
     }
 
-    /// f + 1 nodes that refuse it alike end it: one of them is correct.
-    fn note(&mut self, node: usize, failure: &Failure) -> Result<(), Error> {
-        let Fault::Transport(TransportError::Problem(problem)) = &failure.why else { return Ok(()) };
-        if problem.retryable {
-            return Ok(());
+    fn note(&mut self, node: usize, failure: &Failure) {
+        if let Fault::Transport(TransportError::Problem(problem)) = &failure.why
+            && !problem.retryable
+        {
+            self.rejections.insert(node, problem.clone());
         }
-        self.rejections.insert(node, problem.clone());
-        let nodes = self.rejections.values().filter(|other| other.code == problem.code).count();
-        if nodes < self.client.enough() {
-            return Ok(());
+    }
+
+    /// Whether going on is of no use: no node has taken it, and f + 1 refuse it by one code.
+    fn declined(&self) -> Result<(), Error> {
+        match agreed(&self.rejections, self.client.enough()) {
+            Some((problem, nodes)) if self.holders.is_empty() => {
+                Err(Error::Declined { identity: self.identity, problem: Box::new(problem), nodes })
+            }
+            _ => Ok(()),
         }
-        Err(Error::Rejected { identity: self.identity, problem: Box::new(problem.clone()), nodes })
     }
 }

@@ -9,7 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::{BoxFuture, Either, select};
 use pleach_types::api::{
-    Blocks, EvidenceList, ExecuteReply, GetReply, GetRequest, Members, Problem, ReceiptReply, Status, Succession,
+    AbsenceReply, Blocks, EvidenceList, ExecuteReply, GetReply, GetRequest, Members, Problem, ReceiptReply, Status,
+    Succession,
 };
 use pleach_types::{Genesis, Height, Identity};
 use thiserror::Error;
@@ -17,7 +18,7 @@ use thiserror::Error;
 /// What a call to a node comes to.
 pub type Reply<'a, T> = BoxFuture<'a, Result<T, TransportError>>;
 
-/// The nodes of a cluster, by index: each address is to be that of another node.
+/// The nodes of a cluster, by index. Two addresses of one node do no harm, and help nobody.
 ///
 /// Nothing that comes out of a transport is believed: it is for the client to check. A transport does bound
 /// the size of replies. It need not limit their time: the client gives up by dropping the future.
@@ -56,11 +57,11 @@ pub trait Transport: Send + Sync {
 
     /// `GET /v1/receipts/{identity}`: waits up to `wait` for the request to be executed, or for its receipt
     /// to be certified if `certified`, and then says how far it has come.
-    ///
-    /// Nodes remember the receipts of all heights from [`Status::oldest_height`] on; the client relies on it
-    /// where it concludes from f + 1 nodes that a request was never executed. Nodes that keep only one window
-    /// (T blocks) leave it one block's time to do so.
     fn receipt(&self, node: usize, identity: Identity, wait: Duration, certified: bool) -> Reply<'_, ReceiptReply>;
+
+    /// `GET /v1/receipts/{identity}/absence`: that the request was executed in none of the heights `first` to `last`, or of
+    /// the first of them, as many as one answer proves.
+    fn absence(&self, node: usize, identity: Identity, first: Height, last: Height) -> Reply<'_, AbsenceReply>;
 }
 
 /// Why there is no answer to look at.

@@ -10,13 +10,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use pleach_tree::{ValueDigest, VerifiedProof};
 use pleach_types::api::{
-    Base64, GetReply, GetRequest, ReceiptProof, ReceiptReply, ReceiptView, RecordView, RequestState, SignedResultView,
+    AbsenceReply, Base64, GetReply, GetRequest, ReceiptProof, ReceiptReply, ReceiptView, RecordView, RequestState,
+    SignedResultView,
 };
 use pleach_types::certificate::{CertifiedResult, ResultProof};
 use pleach_types::evidence::SignedResult;
 use pleach_types::genesis::GenesisError;
 use pleach_types::{BlockResult, Genesis, Hash, Height, Identity, Key, PublicKey, Receipt};
-use pleach_verify::{decode, receipt, records};
+use pleach_verify::{absence, decode, receipt, records};
 
 use crate::error::Falsehood;
 use crate::succession::Trusted;
@@ -246,6 +247,14 @@ impl Verifier {
             _ => "it is shown for a request that is said not to be executed",
         };
         Err(bad_receipt(identity, why))
+    }
+
+    /// Checks that a request was executed in none of some heights, from `first` on. The last of them.
+    pub(crate) fn absence(&self, identity: Identity, first: Height, reply: &AbsenceReply) -> Result<Height, Falsehood> {
+        if reply.identity != identity {
+            return Err(Falsehood::OtherRequest { asked: identity, found: reply.identity });
+        }
+        Ok(absence::proved(self.trusted().anchor(), &identity, first, &reply.proof.0)?)
     }
 
     fn proved_receipt(

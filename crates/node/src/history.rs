@@ -71,6 +71,17 @@ impl Receipts {
         Self { list, tree, bytes }
     }
 
+    /// The encoded proof that the receipts tree has no receipt of this request. `None` if it has one.
+    pub fn prove_absent(&self, identity: &Identity) -> Option<Vec<u8>> {
+        let absent = !self.tree.contains_key(&identity.0);
+        absent.then(|| self.tree.prove([identity.0]).encode())
+    }
+
+    /// About how much memory they take, in bytes.
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// The receipt of the request at a place in the block, with its encoding and the encoded proof in the receipts tree.
     pub fn prove(&self, index: u32) -> Option<(&Receipt, Bytes, Vec<u8>)> {
         let place = self.list.binary_search_by_key(&index, |receipt| receipt.index).ok()?;
@@ -234,15 +245,25 @@ impl History {
         if let Some(proof) = entry.proof.get() {
             return Some(proof.clone());
         }
+        let proof = self.certified_headers(height, 1)?;
+        Some(entry.proof.get_or_init(|| proof.encode().into()).clone())
+    }
+
+    /// The headers that carry the results of `count` heights from `first` on, under one certificate: more of them where the
+    /// last has none of its own, fewer where so many headers lead to none. `None` while not even the first is certified.
+    pub fn certified_headers(&self, first: Height, count: usize) -> Option<ResultProof> {
         let mut headers: Vec<Header> = Vec::new();
-        for (_, later) in self.heights.range(height.checked_add(1)?..).take(HEADER_CHAIN_MAX) {
+        let mut certified: Option<(usize, &Certificate)> = None;
+        for (_, later) in self.heights.range(first.checked_add(1)?..).take(HEADER_CHAIN_MAX) {
             headers.push(later.header.clone());
-            if let Some(certificate) = &later.certificate {
-                let proof = ResultProof { headers, certificate: certificate.clone() };
-                return Some(entry.proof.get_or_init(|| proof.encode().into()).clone());
+            certified = later.certificate.as_ref().map(|certificate| (headers.len(), certificate)).or(certified);
+            if certified.is_some_and(|(length, _)| length >= count) {
+                break;
             }
         }
-        None
+        let (length, certificate) = certified?;
+        headers.truncate(length);
+        Some(ResultProof { headers, certificate: certificate.clone() })
     }
 }
 

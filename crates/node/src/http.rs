@@ -18,9 +18,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use pleach_order::Running;
-use pleach_types::Hash;
 use pleach_types::api::{Base64, ExecuteReply, ExecuteRequest, GetRequest, Problem, ReceiptReply, Storage, Succession};
 use pleach_types::limits::{READ_KEYS_MAX, REQUEST_BYTES_MAX};
+use pleach_types::{Hash, Height};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -94,6 +94,7 @@ pub fn router(node: Arc<Node>, engine: Arc<Running>, config: NodeConfig) -> Resu
         .route("/v1/get", post(read))
         .route("/v1/execute", post(execute))
         .route("/v1/receipts/{identity}", get(receipt))
+        .route("/v1/receipts/{identity}/absence", get(absence))
         .route("/v1/evidence", get(evidence))
         .route("/v1/succession", get(succession))
         .route("/v1/blocks", get(blocks))
@@ -277,9 +278,13 @@ async fn read(State(shared): App, Extension(Peer(from)): Extension<Peer>, body: 
     let reserved = shared.carried.reserve(from, request.keys.len()).await?;
     // The thread has the room: it goes on when the client has hung up.
     let make = move || Ok(reserved.send(encode(&shared.node.get(&request)?)?));
+    Ok(json(StatusCode::OK, in_thread(make).await?))
+}
+
+/// An answer that is made by a thread for it.
+async fn in_thread(make: impl FnOnce() -> Result<Bytes, ServiceError> + Send + 'static) -> Result<Bytes, ServiceError> {
     let made = tokio::task::spawn_blocking(make).await;
-    let made = made.unwrap_or_else(|e| Err(ServiceError::Damaged(format!("the answer could not be made: {e}"))));
-    Ok(json(StatusCode::OK, made?))
+    made.unwrap_or_else(|e| Err(ServiceError::Damaged(format!("the answer could not be made: {e}"))))
 }
 
 /// Takes a request, and waits for its receipt where the question says so: one exchange instead of two.
@@ -348,6 +353,29 @@ impl Shared {
             Err(_) => self.node.receipt(identity),
         }
     }
+}
+
+/// Proves that a request was executed in none of some heights. By a thread for it, since receipts may have to be read from the
+/// store, and with room for them.
+async fn absence(
+    State(shared): App,
+    Extension(Peer(from)): Extension<Peer>,
+    identity: Result<Path<String>, PathRejection>,
+    query: Pairs,
+) -> Result<Response, Failure> {
+    let identity = read_part(identity, "an identity is what /v1/execute answered")?;
+    let query = Parameters::read(query, &["first", "last"])?;
+    let height = |name| {
+        let found = query.value(name, "a height")?;
+        found.ok_or_else(|| bad_input(format!("the parameter {name:?} is missing"), SEE_DOCUMENT))
+    };
+    let (first, last): (Height, Height) = (height("first")?, height("last")?);
+    if last < first {
+        return Err(bad_input(format!("last={last} is below first={first}"), "name the heights in ascending order"));
+    }
+    let reserved = shared.carried.reserve(from, SMALL_READ_KEYS).await?;
+    let make = move || Ok(reserved.send(encode(&shared.node.absence(&identity, first, last)?)?));
+    Ok(json(StatusCode::OK, in_thread(make).await?))
 }
 
 async fn evidence(State(shared): App) -> impl IntoResponse {

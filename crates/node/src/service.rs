@@ -5,12 +5,14 @@ use pleach_order::GivenUp;
 use pleach_state::State;
 use pleach_store::{Refused, Usage};
 use pleach_tree::ValueDigest;
+use pleach_types::absence::AbsenceProof;
 use pleach_types::api::{
-    Base64, BlockView, Blocks, EvidenceList, ExecuteReply, Fetching, GetReply, GetRequest, MemberView, Members,
-    Problem, ReceiptProof, ReceiptReply, ReceiptView, RecordView, RequestState, SignedResultView, Status, Storage,
-    Value,
+    AbsenceReply, Base64, BlockView, Blocks, EvidenceList, ExecuteReply, Fetching, GetReply, GetRequest, MemberView,
+    Members, Problem, ReceiptProof, ReceiptReply, ReceiptView, RecordView, RequestState, SignedResultView, Status,
+    Storage, Value,
 };
-use pleach_types::limits::{READ_KEYS_MAX, REPLY_VALUES_MAX, SUCCESSION_STEPS_MAX};
+use pleach_types::certificate::ResultProof;
+use pleach_types::limits::{ABSENCE_HEIGHTS_MAX, READ_KEYS_MAX, REPLY_VALUES_MAX, SUCCESSION_STEPS_MAX};
 use pleach_types::{Encode, Height, Identity, Key, SystemRefusal, Unacceptable, Void};
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
@@ -24,6 +26,8 @@ use crate::lock;
 
 /// Blocks that one listing returns.
 pub const BLOCKS_MAX: usize = 100;
+/// Bytes of receipts that are read to prove that a request has none, before the answer ends with the heights so far.
+const ABSENCE_RECEIPTS_BYTES_MAX: usize = 16 << 20;
 
 /// Why a node does not answer a question.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -94,6 +98,14 @@ pub enum ServiceError {
     /// No height is certified yet.
     #[error("no height is certified yet")]
     NothingCertified,
+    /// The request has a receipt: there is no proof that it has none.
+    #[error("request {identity} is not absent: it was decided at height {height}")]
+    Decided {
+        /// The request.
+        identity: Identity,
+        /// The height of its block.
+        height: Height,
+    },
     /// The height is not certified yet.
     #[error("height {height} is not certified yet, the newest is {newest}")]
     NotYet {
@@ -128,6 +140,7 @@ impl ServiceError {
             Self::NotKept { .. } => "NOT_KEPT",
             Self::Damaged(_) => "STORE_DAMAGED",
             Self::NothingCertified => "NOTHING_CERTIFIED",
+            Self::Decided { .. } => "DECIDED",
             Self::NotYet { .. } => "NOT_YET",
             Self::Forgotten { .. } => "HEIGHT_FORGOTTEN",
         }
@@ -140,7 +153,8 @@ impl ServiceError {
             Self::Void(
                 Void::ProofTooOld { .. } | Void::ProofFromFuture { .. } | Void::CodeCold(_) | Void::Duplicate { .. },
             )
-            | Self::System(_) => 409,
+            | Self::System(_)
+            | Self::Decided { .. } => 409,
             Self::Unacceptable(_)
             | Self::Void(_)
             | Self::KeyCount { .. }
@@ -214,6 +228,7 @@ impl ServiceError {
             Self::BelowMinimum { .. } => ("leave one of the two out", false),
             Self::NotKept { .. } => ("ask one of the members that keep it", false),
             Self::Damaged(_) => ("ask another node; the operator should stop this one and run pleach fsck", false),
+            Self::Decided { .. } => ("ask for its receipt", false),
             Self::NothingCertified => ("the cluster has just started, or too few members run: see /v1/status", true),
             Self::NotYet { .. } => ("ask again in a moment, or another node", true),
             Self::Forgotten { .. } => ("leave out the height to read the newest", true),
@@ -491,6 +506,45 @@ impl Node {
             }
             changed.await;
         }
+    }
+
+    /// That a request was executed in none of the heights `first` to `last`: of as many of them as one answer holds.
+    ///
+    /// # Errors
+    /// [`ServiceError::Decided`] if it was executed in one of them; [`ServiceError::NotYet`] if `first` is not certified,
+    /// [`ServiceError::Forgotten`] if it, or what became of its requests, is not remembered any more.
+    pub fn absence(&self, identity: &Identity, first: Height, last: Height) -> Result<AbsenceReply, ServiceError> {
+        let (results, entries) = self.headers_of(first, last)?;
+        let (mut paths, mut bytes) = (Vec::new(), 0);
+        for entry in &entries {
+            let height = entry.result.height;
+            let forgotten = ServiceError::Forgotten { height, oldest: height.saturating_add(1) };
+            let receipts = self.receipts(entry).ok_or(forgotten)?;
+            let path = receipts.prove_absent(identity);
+            paths.push(path.ok_or(ServiceError::Decided { identity: *identity, height })?.into());
+            bytes += receipts.bytes();
+            // Strangers choose what receipts hold: a question reads so much of them, and the next one the rest.
+            if bytes >= ABSENCE_RECEIPTS_BYTES_MAX {
+                break;
+            }
+        }
+        let last = first.saturating_add(paths.len() as u64 - 1);
+        let proof = AbsenceProof { results, paths }.encode().into();
+        Ok(AbsenceReply { identity: *identity, first, last, proof })
+    }
+
+    /// The headers that certify the results of heights from `first` on, and these heights: as many as one answer proves.
+    fn headers_of(&self, first: Height, last: Height) -> Result<(ResultProof, Vec<Arc<Final>>), ServiceError> {
+        let history = lock(&self.history);
+        let newest = history.certified().ok_or(ServiceError::NothingCertified)?;
+        if first < history.oldest() {
+            return Err(ServiceError::Forgotten { height: first, oldest: history.oldest() });
+        }
+        let wanted = last.saturating_sub(first).saturating_add(1).min(ABSENCE_HEIGHTS_MAX as u64) as usize;
+        let results = history.certified_headers(first, wanted).ok_or(ServiceError::NotYet { height: first, newest })?;
+        let heights = results.headers.iter().take(wanted).map(|header| header.result.height);
+        let entries = heights.map_while(|height| history.get(height).cloned()).collect();
+        Ok((results, entries))
     }
 
     /// Final blocks below `before` (the newest where it is left out), newest first, at most 100.

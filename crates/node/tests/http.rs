@@ -99,9 +99,10 @@ fn lost_views_are_counted_by_whether_anything_waited_and_by_why_they_were_given_
 fn every_documented_path_answers(cluster: &Cluster) {
     let document: Value = serde_json::from_str(&cluster.get("/openapi.json").body).expect("the document is JSON");
     let paths = document["paths"].as_object().expect("paths");
-    assert_eq!(paths.len(), 14, "a path was added: describe what it answers here too");
+    assert_eq!(paths.len(), 15, "a path was added: describe what it answers here too");
     for (path, methods) in paths {
         let path = path.replace("{identity}", &Hash::default().to_string()).replace("{height}", "1");
+        let path = if path.ends_with("/absence") { path + "?first=0&last=0" } else { path };
         for method in methods.as_object().expect("methods").keys() {
             let answer = match method.as_str() {
                 "post" => cluster.post_json(&path, &json!({"keys": [".root_rule"]})),
@@ -141,6 +142,7 @@ fn answers_are_as_documented(cluster: &Cluster) {
         ("GetReply", body(cluster.post_json("/v1/get", &read))),
         ("ReceiptReply", body(cluster.get(&format!("/v1/receipts/{identity}")))),
         ("ReceiptReply", body(cluster.get(&format!("/v1/receipts/{}", Hash([1; 32]))))),
+        ("AbsenceReply", body(cluster.get(&format!("/v1/receipts/{}/absence?first=0&last=9", Hash([1; 32]))))),
         ("ExecuteReply", execute),
         ("EvidenceList", body(cluster.get("/v1/evidence"))),
         ("Succession", body(cluster.get("/v1/succession?after=0"))),
@@ -302,6 +304,21 @@ fn bad_receipt_and_block_questions(cluster: &Cluster) {
     assert!(long.body.len() < 4_096, "an answer repeats all of a long input: {} bytes", long.body.len());
     let reply: Value = serde_json::from_str(&cluster.get(&unknown).body).expect("JSON");
     assert_eq!(reply["state"], "unknown");
+    let absence = |question: &str| cluster.get(&format!("{unknown}/absence{question}"));
+    assert_problem(&absence(""), 400, "BAD_INPUT", "\"first\" is missing");
+    assert_problem(&absence("?first=1"), 400, "BAD_INPUT", "\"last\" is missing");
+    assert_problem(&absence("?first=5&last=4"), 400, "BAD_INPUT", "last=4 is below first=5");
+    assert_problem(&absence("?first=-1&last=4"), 400, "BAD_INPUT", "first=\"-1\"");
+    assert_problem(&absence("?first=99999999&last=99999999"), 503, "NOT_YET", "99999999");
+    assert_problem(
+        &cluster.get(&format!(
+            "/v1/receipts/{}/absence?first=18446744073709551615&last=18446744073709551615",
+            Hash([3; 32])
+        )),
+        503,
+        "NOT_YET",
+        "18446744073709551615",
+    );
     assert_problem(&cluster.get("/v1/blocks/one"), 400, "BAD_INPUT", "one");
     assert_problem(&cluster.get("/v1/blocks?limit=all"), 400, "BAD_INPUT", "limit=\"all\"");
     assert_problem(&cluster.get("/v1/blocks?before=-1"), 400, "BAD_INPUT", "before=\"-1\"");

@@ -8,9 +8,9 @@ mod compare;
 use bytes::Bytes;
 use common::openapi::misfit;
 use pleach_types::api::{
-    Base64, BlockView, Blocks, ExecuteReply, ExecuteRequest, Fetching, GetReply, GetRequest, MemberView, Members,
-    Problem, ReceiptProof, ReceiptReply, ReceiptView, RecordView, RequestState, SignedResultView, Status, Storage,
-    Value as Shown, Voting,
+    AbsenceReply, Base64, BlockView, Blocks, ExecuteReply, ExecuteRequest, Fetching, GetReply, GetRequest, MemberView,
+    Members, Problem, ReceiptProof, ReceiptReply, ReceiptView, RecordView, RequestState, SignedResultView, Status,
+    Storage, Value as Shown, Voting,
 };
 use pleach_types::{
     BlockResult, CallOutput, Encode as _, Event, Hash, Key, PublicKey, Receipt, Refusal, Signature, Verdict,
@@ -148,6 +148,8 @@ fn calls() -> Vec<Value> {
         example("ExecuteReply", &taken),
         example("ExecuteReply", &done),
     ];
+    let absence = AbsenceReply { identity: Hash([9; 32]), first: 5, last: 7, proof: base64(b"proof") };
+    all.push(example("AbsenceReply", &absence));
     all.extend(replies.iter().map(|reply| example("ReceiptReply", reply)));
     all
 }

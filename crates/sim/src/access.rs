@@ -13,7 +13,8 @@ use futures::future::{BoxFuture, Either, select};
 use pleach_client::{Reply, Runtime, Transport, TransportError};
 use pleach_node::{Node, ServiceError};
 use pleach_types::api::{
-    Base64, Blocks, EvidenceList, ExecuteReply, GetReply, GetRequest, Members, ReceiptReply, Status, Succession,
+    AbsenceReply, Base64, Blocks, EvidenceList, ExecuteReply, GetReply, GetRequest, Members, ReceiptReply, Status,
+    Succession,
 };
 use pleach_types::{Genesis, Height, Identity};
 use rand::rngs::StdRng;
@@ -250,5 +251,9 @@ impl Transport for InProcess {
             Ok(self.wait(wait, done, || node.receipt(&identity)).await)
         };
         self.ask(node, question).boxed()
+    }
+
+    fn absence(&self, node: usize, identity: Identity, first: Height, last: Height) -> Reply<'_, AbsenceReply> {
+        self.ask(node, move |node: Arc<Node>| async move { node.absence(&identity, first, last) }).boxed()
     }
 }

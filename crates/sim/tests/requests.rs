@@ -7,7 +7,7 @@ use bytes::Bytes;
 use commonware_runtime::{Runner as _, deterministic};
 use pleach_client::Config;
 use pleach_client::arguments::bank as arguments;
-use pleach_node::{Node, resume};
+use pleach_node::{Node, ServiceError, resume};
 use pleach_order::{Application as _, Proposal};
 use pleach_sim::access::Distance;
 use pleach_sim::bank::{self, account_key, account_name, account_secret, key, owner_secret};
@@ -18,6 +18,7 @@ use pleach_types::{
     Block, Body, Call, Context, Decode as _, Encode as _, Genesis, Hash, Height, Identity, Key, Partitioning, Receipt,
     Refusal, Request, Verdict,
 };
+use pleach_verify::TrustAnchor;
 
 const ALL: [usize; 4] = [0, 1, 2, 3];
 const STORM: Weather = Weather { latency_ms: 25, jitter_ms: 10, loss_percent: 5 };
@@ -110,6 +111,75 @@ fn of_two_that_create_a_record_from_the_same_absent_proof_exactly_one_succeeds()
             assert_eq!(value[..32], account_secret(winner).public().0);
         });
     });
+}
+
+/// Each node proves absence of exactly what is not there: after a restart from its disk, and where it has fetched a state, too.
+#[test]
+fn absence_is_proved_of_the_heights_that_have_no_receipt_and_of_no_others() {
+    each_seed(|seed| {
+        runner(seed).start(|context| async move {
+            // A short window: whoever fetches a state knows nothing of what is older.
+            let genesis = bank::genesis(4, 8, Partitioning::EVERYWHERE);
+            let mut cluster = Cluster::started(&context, genesis, STORM).await;
+            assert!(cluster.reach(&ALL, 2, PATIENCE).await, "the cluster starts");
+            let client =
+                cluster.client(ALL.to_vec(), Distance::NEAR, Config::default(), bank::vm(), seed).await.unwrap();
+            bank::found(&client, 4, 1_000).await.unwrap();
+            let mut asked: Vec<Identity> = (0..3).map(|n| Hash([n; 32])).collect();
+            for round in 0..12 {
+                if round == 6 {
+                    for member in [1, 2] {
+                        cluster.crash(member).await;
+                    }
+                    cluster.wipe(2).await;
+                    for member in [1, 2] {
+                        cluster.start(member).await;
+                    }
+                }
+                let deposit = arguments::deposit(&[(&account_name(round % 4), 7)]);
+                let call = client.call(key("deposit"), deposit).sign_with(&owner_secret());
+                asked.push(call.timeout(PATIENCE).send().await.unwrap().receipt().identity);
+            }
+            everybody_is_level(&cluster).await;
+            let tally = ALL.map(|member| absences(&cluster, &node(&cluster, member), &asked));
+            let [proved, _, forgotten] = tally.iter().fold([0; 3], |sum, one| [0, 1, 2].map(|n| sum[n] + one[n]));
+            assert!(proved > 0 && tally.iter().all(|[_, decided, _]| *decided > 0) && forgotten > 0, "{tally:?}");
+        });
+    });
+}
+
+/// Asks a node for all absences from each height on, and compares with the ledger: how often it proved one, said that there is
+/// a receipt, and had forgotten the height.
+fn absences(cluster: &Cluster, node: &Node, identities: &[Identity]) -> [u32; 3] {
+    let anchor = TrustAnchor::of(cluster.genesis()).unwrap();
+    let newest = node.status().certified_height;
+    let mut tally = [0; 3];
+    for identity in identities {
+        let receipt = cluster.ledger().receipt(identity).map(|(_, bytes)| Receipt::decode(&bytes).unwrap().height);
+        for (first, last) in (1..=newest + 2).flat_map(|first| [(first, first), (first, newest), (first, Height::MAX)])
+        {
+            let within = |last| receipt.is_some_and(|height| (first..=last).contains(&height));
+            match node.absence(identity, first, last.max(first)) {
+                Ok(reply) => {
+                    let proved = pleach_verify::absence::proved(&anchor, identity, first, &reply.proof.0);
+                    assert_eq!(proved, Ok(reply.last));
+                    assert!(reply.last <= newest && !within(reply.last), "{identity} is in #{receipt:?}");
+                    tally[0] += 1;
+                }
+                Err(ServiceError::Decided { height, .. }) => {
+                    assert_eq!(Some(height), receipt);
+                    tally[1] += 1;
+                }
+                Err(ServiceError::Forgotten { height, .. }) => {
+                    assert!(height < newest.saturating_sub(cluster.genesis().history), "#{height} is in the window");
+                    tally[2] += 1;
+                }
+                Err(ServiceError::NotYet { height, .. }) => assert!(height > newest, "#{height} is certified"),
+                Err(other) => panic!("{other}"),
+            }
+        }
+    }
+    tally
 }
 
 /// The same call from the same proof, as another request.

@@ -275,6 +275,20 @@ pub enum RequestState {
     Certified,
 }
 
+/// `GET /v1/receipts/{identity}/absence`: that a request was executed in none of some heights.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AbsenceReply {
+    /// The request.
+    pub identity: Identity,
+    /// The first height, as it was asked for.
+    pub first: Height,
+    /// The last height that this answer is about: where there is more to prove than one answer holds, below the one that was
+    /// asked for.
+    pub last: Height,
+    /// The encoded [`crate::absence::AbsenceProof`]: it alone counts.
+    pub proof: Base64,
+}
+
 /// What proves a receipt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReceiptProof {

@@ -9,6 +9,7 @@
 //! socket, and nothing here knows the ordering engine: a client that has only this crate and `pleach-tree`
 //! can check every answer of a node.
 
+pub mod absence;
 pub mod api;
 pub mod block;
 pub mod certificate;

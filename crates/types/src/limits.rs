@@ -115,6 +115,11 @@ pub const LENGTH_BYTES: usize = 4;
 pub const BLOCK_OVERHEAD_MAX: usize = HEADER_BYTES_MAX + LENGTH_BYTES * BLOCK_REQUESTS_MAX;
 /// Headers that may stand between a certified block and the result that it certifies.
 pub const HEADER_CHAIN_MAX: usize = 256;
+/// Heights of one proof that a request was not executed: half of the headers that one certificate may stand above, so that as
+/// many are left to reach a certified one.
+pub const ABSENCE_HEIGHTS_MAX: usize = 128;
+/// Bytes of the proof of one key's absence in a receipts tree: a leaf for each of 256 bits, and as much again.
+pub const ABSENCE_PATH_BYTES_MAX: usize = 32 << 10;
 /// Bits of the prefixes into which the key space may be cut: 4,096 prefixes serve any number of members.
 pub const PARTITION_BITS_MAX: u8 = 12;
 /// The longest window, in blocks.
@@ -176,6 +181,16 @@ pub const fn reply_proof() -> ProofLimits {
         max_bytes: REPLY_PROOF_BYTES_MAX,
         max_leaves: REPLY_PROOF_BYTES_MAX / PROOF_LEAF_BYTES,
         max_nodes: REPLY_PROOF_NODES_MAX,
+    }
+}
+
+/// The limits of the proof that a receipts tree has nothing under one identity.
+#[must_use]
+pub const fn absence_proof() -> ProofLimits {
+    ProofLimits {
+        max_bytes: ABSENCE_PATH_BYTES_MAX,
+        max_leaves: ABSENCE_PATH_BYTES_MAX / PROOF_LEAF_BYTES,
+        max_nodes: proof_nodes_max(1),
     }
 }
 

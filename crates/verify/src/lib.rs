@@ -10,6 +10,7 @@
 //! step             -> the members of the next epoch                                   TrustAnchor::follow
 //! proof of records -> present or absent, under the root of a result                   records
 //! receipt          -> under the receipts root of a result                             receipt
+//! absence proof    -> a request was executed in none of some heights                  absence
 //! older result     -> under the history of a newer one                                history
 //! proof file       -> all that somebody kept of the above, under nothing but the genesis digest    file
 //! state            -> window, peaks, code and partitions of a member that hands out its state    state
@@ -19,6 +20,7 @@
 //! none of their own. The crate is pure: no clock, no socket, no lock, no cache; it builds for browsers
 //! (`wasm32-unknown-unknown`). Requests, retries and caches are the caller's.
 
+pub mod absence;
 mod anchor;
 pub mod file;
 pub mod history;

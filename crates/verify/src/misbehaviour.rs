@@ -106,6 +106,14 @@ pub enum FalseStatement {
         /// Why.
         why: &'static str,
     },
+    /// A request is not proved absent.
+    #[error("proof that request {identity} was not executed does not hold: {why}")]
+    Absence {
+        /// The request.
+        identity: Identity,
+        /// Why.
+        why: &'static str,
+    },
     /// A result is not part of the history, or one history does not continue another.
     #[error("history does not hold: {0}")]
     History(#[from] HistoryError),
@@ -211,6 +219,7 @@ impl FalseStatement {
             Self::KeyNotProven(_) | Self::PathNotProven(_) => "not_decided",
             Self::Value(_) => "other_value",
             Self::Receipt { .. } => "other_receipt",
+            Self::Absence { .. } => "not_absent",
             Self::History(why) => why.code(),
             Self::Peaks { .. } => "other_peaks",
             Self::PastHeight { .. } => "other_past",

@@ -12,6 +12,8 @@ mod sample;
 #[path = "../../../vectors/rust/compare.rs"]
 mod compare;
 
+#[path = "vectors/absence.rs"]
+mod absence;
 #[path = "vectors/blocks.rs"]
 mod blocks;
 #[path = "vectors/certificates.rs"]
@@ -96,6 +98,11 @@ fn evidence_is_as_committed() {
 #[test]
 fn receipts_are_as_committed() {
     compare("receipts", &receipts::all());
+}
+
+#[test]
+fn absence_is_as_committed() {
+    compare("absence", &absence::all());
 }
 
 #[test]

@@ -165,6 +165,7 @@ SCHEMAS: dict[str, Check] = {
     "ExecuteRequest": shape(request=encoded()),
     "ExecuteReply": shape(identity=HASH, receipt_maybe=RECEIPT_REPLY),
     "ReceiptReply": RECEIPT_REPLY,
+    "AbsenceReply": shape(identity=HASH, first=number, last=number, proof=encoded()),
     "Status": shape(
         name=text,
         public_key=HASH,

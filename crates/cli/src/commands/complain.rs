@@ -84,7 +84,7 @@ async fn complain(client: &Client, conviction: &Conviction) -> Result<ComplaintV
                 wait_until_read(client, receipt.height).await;
                 decided(client.genesis(), conviction, &receipt)
             }
-            Err(Error::Rejected { problem, .. }) => {
+            Err(Error::Declined { problem, .. }) => {
                 rejected(client.genesis().history, record.height(), conviction, *problem)
             }
             Err(e) => return Err(e.into()),

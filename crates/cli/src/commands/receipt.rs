@@ -1,10 +1,10 @@
-//! `pleach receipt`: what became of a request, proved.
+//! `pleach receipt`: what became of a request, proved; or that nothing did.
 
 use std::time::Duration;
 
-use pleach_client::{Trust, Verified};
+use pleach_client::{Client, NeverExecuted, Trust, Verified};
 use pleach_types::api::ReceiptView;
-use pleach_types::{Identity, Receipt};
+use pleach_types::{Height, Identity, ProofFile, Receipt};
 use serde::Serialize;
 
 use super::sending::receipt_line;
@@ -21,26 +21,69 @@ struct Document {
     receipt: ReceiptView,
 }
 
+/// A request that was not executed.
+#[derive(Serialize)]
+struct AbsentDocument {
+    identity: Identity,
+    receipt: Option<ReceiptView>,
+    first: Height,
+    last: Height,
+}
+
+/// What was found.
+enum Found {
+    Receipt(Box<Verified<Receipt>>, Option<Box<(NewFile, ProofFile)>>),
+    Absent(NeverExecuted),
+    Nothing,
+}
+
 /// Finds and prints a receipt.
 pub fn run(global: &Global, output: Output, args: &Args) -> Result<Ending, CliError> {
     let identity = args.identity;
     let wait = if args.wait { global.timeout } else { Duration::ZERO };
     let place = args.proof.as_deref().map(NewFile::at).transpose()?;
-    let found = with_cluster(global, |client| async move {
-        match place {
-            Some(place) => {
-                let found = client.prove_receipt(identity, wait).await?;
-                Ok(found.map(|(receipt, file)| (receipt, Some((place, file)))))
-            }
-            None => Ok(client.receipt(identity, wait).await?.map(|receipt| (receipt, None))),
-        }
-    })?;
-    let (receipt, file) = found.ok_or(CliError::NoReceipt { identity })?;
+    let found = with_cluster(global, |client| async move { find(&client, args, wait, place).await })?;
+    let (receipt, file) = match found {
+        Found::Receipt(receipt, file) => (receipt, file),
+        Found::Absent(proved) => return print_absent(output, &proved),
+        Found::Nothing => return Err(CliError::NoReceipt { identity }),
+    };
     // What was found is printed whatever becomes of the file, and the file is written whoever reads the print.
-    let kept = file.map(|(place, file)| proof::write(output, place, &file)).transpose();
+    let kept = file.map(|file| proof::write(output, file.0, &file.1)).transpose();
     print(output, &receipt)?;
     kept?;
     Ok(Ending::of(&receipt))
+}
+
+async fn find(client: &Client, args: &Args, wait: Duration, place: Option<NewFile>) -> Result<Found, CliError> {
+    let identity = args.identity;
+    let found = match place {
+        Some(place) => {
+            let found = client.prove_receipt(identity, wait).await?;
+            found.map(|(receipt, file)| Found::Receipt(Box::new(receipt), Some(Box::new((place, file)))))
+        }
+        None => client.receipt(identity, wait).await?.map(|receipt| Found::Receipt(Box::new(receipt), None)),
+    };
+    match (found, args.expires) {
+        (Some(found), _) => Ok(found),
+        (None, Some(expires)) => {
+            let proved = client.never_executed(identity, expires).await;
+            proved.map(Found::Absent).map_err(|why| CliError::NotProved { identity, why })
+        }
+        (None, None) => Ok(Found::Nothing),
+    }
+}
+
+fn print_absent(output: Output, proved: &NeverExecuted) -> Result<Ending, CliError> {
+    let (identity, first, last) = (proved.identity, *proved.heights.start(), *proved.heights.end());
+    let document = AbsentDocument { identity, receipt: None, first, last };
+    output.data("pleach.receipt/1", &document, || {
+        format!(
+            "no block from #{first} to #{last} holds request {identity} (certified): if it may stand in none above #{last}, it was \
+             not executed and never will be\n"
+        )
+    })?;
+    Ok(Ending::Absent)
 }
 
 fn print(output: Output, receipt: &Verified<Receipt>) -> Result<(), CliError> {

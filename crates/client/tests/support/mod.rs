@@ -6,6 +6,7 @@ pub mod executor;
 pub mod time;
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use futures::future::{FutureExt as _, pending};
 use pleach_client::{Client, Config, Error, Reply, Runtime as _, Transport, TransportError};
 use pleach_state::{Decision, State, prepare, prepare_block};
 use pleach_tree::Tree;
+use pleach_types::absence::AbsenceProof;
 use pleach_types::api::*;
 use pleach_types::certificate::ResultProof;
 use pleach_types::*;
@@ -295,6 +297,31 @@ impl Chain {
         }
     }
 
+    /// That a request is in none of some heights, at most `together` of them in one answer.
+    pub fn absence(
+        &self,
+        identity: &Identity,
+        heights: RangeInclusive<Height>,
+        tip: Height,
+        together: u64,
+    ) -> Result<AbsenceReply, TransportError> {
+        let (first, last) = heights.into_inner();
+        let last = last.min(first.saturating_add(together - 1)).min(tip.saturating_sub(1));
+        if last < first {
+            return Err(problem("NOT_YET", true));
+        }
+        let entries = &self.entries[first as usize..=last as usize];
+        if entries.iter().any(|entry| entry.receipts.contains_key(&identity.0)) {
+            return Err(problem("DECIDED", false));
+        }
+        let headers: Vec<_> =
+            self.entries[first as usize + 1..=last as usize + 1].iter().map(|entry| entry.header.clone()).collect();
+        let certificate = self.entries[last as usize + 1].certificate.clone().unwrap();
+        let paths = entries.iter().map(|entry| entry.receipts.prove([identity.0]).encode().into()).collect();
+        let proof = AbsenceProof { results: ResultProof { headers, certificate }, paths };
+        Ok(AbsenceReply { identity: *identity, first, last, proof: proof.encode().into() })
+    }
+
     /// All receipts so far.
     pub fn all_receipts(&self) -> Vec<Receipt> {
         let decisions = self.entries.iter().flat_map(|entry| &entry.decisions);
@@ -341,6 +368,8 @@ pub struct Manner {
     pub hides: bool,
     /// Never answers about receipts.
     pub mute: bool,
+    /// Proves absence from at most so many heights in one answer.
+    pub together: Option<u64>,
     /// Says that only so many records fit one answer.
     pub fits: Option<u64>,
     /// Changes its answers.
@@ -348,6 +377,7 @@ pub struct Manner {
     pub receipt: Option<Twist<ReceiptReply>>,
     pub execute: Option<Twist<ExecuteReply>>,
     pub genesis: Option<Twist<Genesis>>,
+    pub absence: Option<Twist<AbsenceReply>>,
     /// What it shows as evidence.
     pub evidence: Vec<Bytes>,
     /// The steps that it hands out, whatever it is asked, in the place of the chain's.
@@ -664,6 +694,24 @@ impl Transport for Cluster {
                 }
                 self.time.sleep(Duration::from_millis(10)).await;
             }
+        }
+        .boxed()
+    }
+
+    fn absence(&self, node: usize, identity: Identity, first: Height, last: Height) -> Reply<'_, AbsenceReply> {
+        async move {
+            let (manner, tip) = self.arrive(node).await?;
+            if manner.mute {
+                pending::<()>().await;
+            }
+            let chain = self.chain();
+            let honest = chain.absence(&identity, first..=last, tip, manner.together.unwrap_or(u64::MAX));
+            let Some(twist) = manner.absence else { return honest };
+            // A liar shows something of a request that was executed, too: what is so of the heights before.
+            let mut reply = honest.or_else(|_| chain.absence(&Hash([0xaa; 32]), first..=last, tip, 128))?;
+            reply.identity = identity;
+            twist(&chain, &mut reply);
+            Ok(reply)
         }
         .boxed()
     }
