@@ -28,6 +28,8 @@ const SENDERS: usize = 16;
 const PROOF_AGE: Duration = Duration::from_secs(1);
 /// Keys that a request touches of which touching many is the point.
 const KEYS: usize = 256;
+/// Gas for writing a byte to each of so many records.
+const PUT_GAS: u64 = 4_200_000;
 /// Keys that are tried to find ground ones: pairs share 22 bits and more.
 const GROUND_TRIED: u32 = 1 << 23;
 /// Before the labels of what the node counts of views that it gave up.
@@ -295,8 +297,7 @@ impl Flood {
             Kind::Values => (limits.gas, 0, [limits.value_bytes, 0]),
             Kind::Outputs => (limits.block_gas / 11, 0, [65_536, 16_384]),
             Kind::Cold => (limits.block_gas / 3, 0, [0; 2]),
-            Kind::Records => (600_000, 0, [1, 0]),
-            Kind::Ground => (450_000, 0, [1, 0]),
+            Kind::Records | Kind::Ground => (PUT_GAS, 0, [1, 0]),
             Kind::Signatures | Kind::Void | Kind::Forged => (30_000, 16, [0; 2]),
             Kind::Mixed => (limits.block_gas / 142, 16, [0; 2]),
         }

@@ -9,7 +9,7 @@ use pleach_types::key::{BASE_RULE, ROOT_RULE};
 use pleach_types::{Genesis, Key, Member, SecretKey};
 
 /// Gas that a transfer declares, as a client does: what it takes, and a margin.
-pub const TRANSFER_GAS: u64 = 40_000;
+pub const TRANSFER_GAS: u64 = 60_000;
 /// The same where the code is not warm.
 pub const COLD_GAS: u64 = 1_000_000;
 

@@ -10,6 +10,8 @@ use bytes::Bytes;
 use pleach_tree::{DigestTree, Path, ValueDigest};
 use pleach_types::{Body, Call, Encode, Key, Request, SecretKey};
 
+use crate::setup::TRANSFER_GAS;
+
 /// Requests that each figure is the mean of.
 const SAMPLES: usize = 200;
 /// Levels that are left out.
@@ -74,7 +76,7 @@ fn transfer(pair: [usize; 2], operation: &Key, proof: Vec<u8>) -> Request {
     let body = Body {
         genesis: Default::default(),
         calls: vec![Call { operation: operation.clone(), arguments: arguments.into() }],
-        gas: 40_000,
+        gas: TRANSFER_GAS,
         touched: touched.into(),
         base: 1,
         nonce: [0; 16],

@@ -96,11 +96,11 @@ const RECEIPTS_BYTES_MAX: usize = 32 << 20;
 /// Bytes of memory for a receipt beside its own.
 const RECEIPT_OVERHEAD: usize = 300;
 
-/// Writes whose versions of the tree are kept in memory: each copies a path, about 1.2 KB. Beyond that the oldest heights can no
-/// longer be read, although their receipts can.
-const READABLE_WRITES_MAX: usize = 150_000;
+/// Writes whose versions of the tree are kept in memory: each copies a path, 2 to 3 kB. Beyond that the oldest heights can no
+/// longer be read, although their receipts can. As many as [`READABLE_MIN`] blocks of the default budget write at most.
+pub const READABLE_WRITES_MAX: usize = 42_000;
 /// Heights that can be read whatever they wrote: a client that has read at one must come to its end.
-const READABLE_MIN: u64 = 16;
+pub const READABLE_MIN: u64 = 16;
 
 /// The last final heights.
 #[derive(Debug)]
@@ -369,7 +369,7 @@ mod tests {
     fn heights_that_wrote_much_are_readable_for_a_shorter_time() {
         let members = vec![Member::new("node", SecretKey::from_seed([1; 32]).public())];
         let state = State::genesis(Genesis::new("history", members, BTreeMap::new())).unwrap();
-        for (written, readable) in [(0, 256), (1_000, 150), (20_000, READABLE_MIN), (READABLE_WRITES_MAX, READABLE_MIN)]
+        for (written, readable) in [(0, 256), (1_000, 42), (20_000, READABLE_MIN), (READABLE_WRITES_MAX, READABLE_MIN)]
         {
             let mut history = History::new(256);
             for number in 1..=300 {

@@ -60,6 +60,7 @@ pub use config::{ConfigError, NodeConfig};
 pub use core::Node;
 pub use disk::{Disk, UNWRITTEN_BLOCKS_MAX, UNWRITTEN_BYTES_MAX, Writer, unwritten_bytes};
 pub use evidence::{EvidenceError, FILE as EVIDENCE_FILE};
+pub use history::{READABLE_MIN, READABLE_WRITES_MAX};
 pub use pleach_order::{OrderError, declare_new, durable};
 pub use resume::{ResumeError, Resumed, resume};
 pub use server::{RunningNode, StartError, settings, start, start_without_writing, store_dir};

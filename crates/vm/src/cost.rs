@@ -27,7 +27,9 @@ pub struct CostTable {
     pub instance_function: u64,
     /// Each record that a request touches: looked up, compared, carried through the window.
     pub record: u64,
-    /// Each write or removal of a record, beyond its bytes: a path in the window of every node, and a row on its disk.
+    /// Each write or removal of a record, beyond its bytes: a path in the window of every node, whoever keeps the record, and
+    /// a row on its disk. A path takes up to 2.2 kB for keys that were ground to be deep, for T blocks; where it ends depends on
+    /// the keys of others, so all pay for the deepest.
     pub write: u64,
     /// Each byte of a value that is written: kept in memory until the disk has it, and on the disk until the window has
     /// passed, even when it was replaced.
@@ -84,7 +86,7 @@ pub const V1: CostTable = CostTable {
     instance_byte: 1,
     instance_function: 5,
     record: 500,
-    write: 1_000,
+    write: 15_000,
     written_byte: 10,
     event: 500,
     receipt_byte: 40,

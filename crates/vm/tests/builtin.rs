@@ -292,8 +292,8 @@ fn a_transfer_costs_what_it_costs() {
         case.record("bank/accounts/alice", Some(&account(2, 10))).record("bank/accounts/bob", Some(&account(3, 0)));
     let outcome = case.run();
     assert!(outcome.result.is_ok());
-    // A regression here is a price rise for everybody: 10 M gas is the limit, and most of this is the module.
-    assert!(outcome.gas < 25_000, "{}", outcome.gas);
+    // A regression here is a price rise for everybody: more than half of this is for the two records that are written.
+    assert!(outcome.gas < 53_000, "{}", outcome.gas);
 }
 
 #[derive(Clone, Debug)]
