@@ -108,6 +108,8 @@ pub enum Command {
     Receipt(Receipt),
     /// Check a proof file, with nothing but the file and a genesis digest.
     Verify(Verify),
+    /// Carry a proof file over to a certificate of today.
+    Renew(Renew),
     /// What nodes hold against members that broke the rules: judged here before it is shown.
     #[command(subcommand)]
     Evidence(EvidenceCommand),
@@ -763,6 +765,25 @@ pub struct Verify {
     /// The genesis, as `init` wrote it, in the place of its digest.
     #[arg(long, value_name = "FILE")]
     pub genesis_file: Option<PathBuf>,
+}
+
+/// `pleach renew`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pleach renew payment.pleach payment-2027.pleach
+  pleach --profile net/profile.toml renew alice.pleach newer.pleach
+
+The new file proves what the old one proves, under the newest height and the signatures of the members in force now. A file
+rests on the keys of those who signed it: years later some of them may have leaked. Nodes can renew any file that is at
+most a million heights old, and one of any age that has been renewed before it was.")]
+pub struct Renew {
+    /// The file, as `get --proof`, `receipt --proof` and `evidence save` write it.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The place of the new file; it must not exist yet.
+    #[arg(value_name = "NEW")]
+    pub new: PathBuf,
 }
 
 /// `pleach key`.

@@ -85,6 +85,7 @@ fn what_was_proved_is_proved_when_the_cluster_is_gone() {
     let evidence = cluster.plant_evidence();
     cluster.run_nodes();
     evidence_is_listed_shown_and_kept(&cluster, &evidence);
+    files_are_renewed(&cluster);
     cluster.nodes.clear();
     evidence_convicts_without_a_node(&cluster, &evidence);
     files_hold_without_a_node(&cluster, &identity);
@@ -246,6 +247,23 @@ fn evidence_convicts_without_a_node(cluster: &Cluster, evidence: &Evidence) {
     std::fs::write(cluster.folder.join("net/node-1/data/evidence.pleach"), &forged).expect("a file");
     let start = ["start", "--config", "net/node-1/pleach.toml"];
     run(&cluster.folder, &start).fails(8, &["evidence.pleach", "convicts nobody", "Put the file aside"]);
+}
+
+/// The new files prove the same, under a newer height.
+fn files_are_renewed(cluster: &Cluster) {
+    cluster.run(&["domain", "create", "later", "--open"]).succeeds();
+    for (old, new) in [("records.pleach", "records-2.pleach"), ("receipt.pleach", "receipt-2.pleach")] {
+        let renewed = cluster.run(&["renew", old, new, "-o", "json"]).succeeds().json("pleach.renew/1");
+        assert!(renewed["to"].as_u64() > renewed["from"].as_u64(), "{renewed}");
+        let before = cluster.verify(old, &["-o", "json"]).succeeds().json("pleach.verify/1");
+        let after = cluster.verify(new, &["-o", "json"]).succeeds().json("pleach.verify/1");
+        assert_eq!((&after["records"], &after["receipts"]), (&before["records"], &before["receipts"]));
+        assert_eq!((&after["older"][0]["height"], &after["head"]["height"]), (&renewed["from"], &renewed["to"]));
+        cluster.run(&["renew", old, new]).fails(8, &[new, "exists already"]);
+    }
+    cluster.run(&["renew", "node-2.pleach", "node-2-again.pleach"]).succeeds();
+    cluster.run(&["renew", "shop.key", "x.pleach"]).fails(8, &["shop.key", "not a proof file"]);
+    assert!(!cluster.folder.join("x.pleach").exists());
 }
 
 fn files_hold_without_a_node(cluster: &Cluster, identity: &str) {

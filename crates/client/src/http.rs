@@ -11,8 +11,8 @@ use hyper::{Method, Request, Response, StatusCode, Uri, body::Incoming};
 use hyper_util::client::legacy::{Client as Pool, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use pleach_types::api::{
-    AbsenceReply, Blocks, EvidenceList, ExecuteReply, GetReply, GetRequest, Members, Problem, ReceiptReply, Status,
-    Succession,
+    AbsenceReply, Blocks, EvidenceList, ExecuteReply, GetReply, GetRequest, HistoryReply, Members, Problem,
+    ReceiptReply, Status, Succession,
 };
 use pleach_types::limits::{GENESIS_BYTES_MAX, REPLY_VALUES_MAX, STEP_BYTES_MAX, SUCCESSION_STEPS_MAX};
 use pleach_types::{Genesis, Height, Identity};
@@ -211,6 +211,11 @@ impl Transport for HttpTransport {
 
     fn absence(&self, node: usize, identity: Identity, first: Height, last: Height) -> Reply<'_, AbsenceReply> {
         self.fetch(node, format!("/v1/receipts/{identity}/absence?first={first}&last={last}"), REPLY_BYTES_MAX)
+    }
+
+    fn history(&self, node: usize, height: Height, size: Option<Height>) -> Reply<'_, HistoryReply> {
+        let size = size.map_or_else(String::new, |size| format!("?size={size}"));
+        self.fetch(node, format!("/v1/history/{height}{size}"), REPLY_BYTES_MAX)
     }
 }
 

@@ -34,6 +34,7 @@
 //! | `keepers` | which node keeps which records |
 //! | `evidence` | what nodes hold against members, judged here |
 //! | `proofs` | proof files, for others and for later |
+//! | `history` | old results under new certificates |
 //! | `read` | reads at one height, from whoever keeps what |
 //! | `client` | [`Client`]: what users hold |
 //! | `simulate` | local runs, and the discovery of touched keys |
@@ -55,6 +56,7 @@ mod call;
 mod client;
 mod error;
 mod evidence;
+mod history;
 mod http;
 mod keepers;
 mod nodes;

@@ -61,7 +61,7 @@ impl Client {
     }
 }
 
-fn within(what: &'static str, actual: usize, limit: usize) -> Result<(), Error> {
+pub(crate) fn within(what: &'static str, actual: usize, limit: usize) -> Result<(), Error> {
     if actual > limit { Err(Error::FileTooLarge { what, actual, limit }) } else { Ok(()) }
 }
 

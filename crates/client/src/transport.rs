@@ -9,8 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::{BoxFuture, Either, select};
 use pleach_types::api::{
-    AbsenceReply, Blocks, EvidenceList, ExecuteReply, GetReply, GetRequest, Members, Problem, ReceiptReply, Status,
-    Succession,
+    AbsenceReply, Blocks, EvidenceList, ExecuteReply, GetReply, GetRequest, HistoryReply, Members, Problem,
+    ReceiptReply, Status, Succession,
 };
 use pleach_types::{Genesis, Height, Identity};
 use thiserror::Error;
@@ -62,6 +62,10 @@ pub trait Transport: Send + Sync {
     /// `GET /v1/receipts/{identity}/absence`: that the request was executed in none of the heights `first` to `last`, or of
     /// the first of them, as many as one answer proves.
     fn absence(&self, node: usize, identity: Identity, first: Height, last: Height) -> Reply<'_, AbsenceReply>;
+
+    /// `GET /v1/history/{height}`: that the result of a height is a part of what that of `size` commits to, or that of the newest height that
+    /// the node can prove it under.
+    fn history(&self, node: usize, height: Height, size: Option<Height>) -> Reply<'_, HistoryReply>;
 }
 
 /// Why there is no answer to look at.

@@ -10,16 +10,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use pleach_tree::{ValueDigest, VerifiedProof};
 use pleach_types::api::{
-    AbsenceReply, Base64, GetReply, GetRequest, ReceiptProof, ReceiptReply, ReceiptView, RecordView, RequestState,
-    SignedResultView,
+    AbsenceReply, Base64, GetReply, GetRequest, HistoryReply, ReceiptProof, ReceiptReply, ReceiptView, RecordView,
+    RequestState, SignedResultView,
 };
 use pleach_types::certificate::{CertifiedResult, ResultProof};
 use pleach_types::evidence::SignedResult;
 use pleach_types::genesis::GenesisError;
 use pleach_types::{BlockResult, Genesis, Hash, Height, Identity, Key, PublicKey, Receipt};
-use pleach_verify::{absence, decode, receipt, records};
+use pleach_verify::{absence, decode, history, receipt, records};
 
 use crate::error::Falsehood;
+use crate::history::Placed;
 use crate::succession::Trusted;
 
 /// How many proved results are kept: each is a certificate that need not be sent and checked again.
@@ -183,13 +184,39 @@ impl Verifier {
     /// The proof of the result of a height, in an answer that was asked for it.
     pub(crate) fn result_proof(&self, height: Height, reply: &GetReply) -> Result<ResultProof, Falsehood> {
         let certificate = reply.certificate.as_ref().ok_or(Falsehood::NoCertificate(height))?;
+        self.proof_of(height, certificate).map(|(_, proof)| proof)
+    }
+
+    /// The result of a height, and the proof of it.
+    fn proof_of(&self, height: Height, certificate: &Base64) -> Result<(CertifiedResult, ResultProof), Falsehood> {
         let certified = self.trusted().anchor().result(&certificate.0)?;
         let found = certified.result().height;
         if found != height {
             return Err(Falsehood::OtherHeight { asked: height, found });
         }
         self.remember(certified)?;
-        Ok(decode("certificate", &certificate.0)?)
+        Ok((certified, decode("certificate", &certificate.0)?))
+    }
+
+    /// Checks where an older result is in the history of a newer one: of that of `size`, where one was asked for. `lower` are the
+    /// hashes that the answer leaves out.
+    pub(crate) fn placed(
+        &self,
+        older: &BlockResult,
+        lower: &[Hash],
+        size: Option<Height>,
+        reply: &HistoryReply,
+    ) -> Result<Placed, Falsehood> {
+        if let Some(asked) = size.filter(|asked| *asked != reply.size) {
+            return Err(Falsehood::OtherHeight { asked, found: reply.size });
+        }
+        let (newer, proof) = self.proof_of(reply.size, &reply.certificate)?;
+        let siblings = [lower, &reply.inclusion].concat();
+        history::contains(&newer, older, &siblings)?;
+        if let Some(consistency) = &reply.consistency {
+            history::continues(older, &newer, consistency)?;
+        }
+        Ok(Placed { newer: proof, size: reply.size, siblings })
     }
 
     fn remember(&self, certified: CertifiedResult) -> Result<(), Falsehood> {

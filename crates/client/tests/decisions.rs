@@ -68,3 +68,29 @@ fn what_nobody_decides_is_not_known() {
     let error = cluster.time.run(client.decide(&request)).unwrap_err();
     assert!(matches!(error, Error::Unreachable(_)), "{error}");
 }
+
+/// What a member signed falsely convicts it also after the cluster has forgotten the height: the certified result is proved under
+/// the history of a height that it remembers.
+#[test]
+fn a_false_result_of_long_ago_still_convicts() {
+    let cluster = Cluster::new(4, 8);
+    (0..30).for_each(|_| cluster.chain().append(Vec::new()));
+    let (evidence, truth) = {
+        let chain = cluster.chain();
+        let (truth, liar) = (*chain.entries[5].state.result(), &chain.keys[2]);
+        let stated = SignedResult::sign(BlockResult { root: Hash([9; 32]), ..truth }, &chain.digest, liar);
+        (Evidence::of_result(chain.digest, liar.public(), stated), truth)
+    };
+    let client = cluster.connect_with(1, patient()).unwrap();
+    let bare = cluster.time.run(client.decide(&SystemRequest::complain(evidence.clone(), None))).unwrap_err();
+    assert_eq!(bare.code(), "NOT_PROVEN", "the height is forgotten: {bare}");
+    let path = cluster.time.run(client.result_path(&truth, &[])).unwrap();
+    let complaint = SystemRequest::complain(evidence, Some(path));
+    let receipt = cluster.time.run(client.decide(&complaint)).unwrap();
+    assert_eq!(receipt.refusal(), None);
+    assert_eq!(receipt.outputs()[0].events[0].topic, "pleach/expelled");
+    // Another result than the certified one is in no history.
+    let false_result = BlockResult { root: Hash([9; 32]), ..truth };
+    let none = cluster.time.run(client.result_path(&false_result, &[])).unwrap_err();
+    assert_eq!(none.code(), "BAD_PROOF", "{none}");
+}

@@ -6,7 +6,10 @@ mod support;
 use std::time::Duration;
 
 use pleach_client::{Config, Error};
+use pleach_types::api::HistoryReply;
+use pleach_types::history::{check_inclusion, leaf};
 use pleach_types::limits::READ_KEYS_MAX;
+use pleach_types::proof_file::OlderResult;
 use pleach_types::{Encode as _, Hash, Partitioning, ProofFile};
 use pleach_verify::file::{Proven, judge, read};
 use support::*;
@@ -86,4 +89,82 @@ fn what_no_file_can_prove_is_said() {
     let refused = outcome.unwrap_err();
     assert!(matches!(refused, Error::NotCertified { height: of, .. } if of == height), "{refused}");
     assert!(refused.is_retryable());
+}
+
+/// A file that is renewed proves the same under the newest certificate, whoever else lies, and can be renewed again: also by nodes that
+/// have only the upper part of the history left.
+#[test]
+fn a_file_is_carried_over_to_newer_heights() {
+    let cluster = Cluster::changing(4, Partitioning::EVERYWHERE);
+    (0..3).for_each(|_| cluster.chain().append(Vec::new()));
+    let mut client = cluster.connect(1).unwrap();
+    let (_, mut file) = cluster.time.run(client.prove(&[key("bank/accounts/1")])).unwrap();
+    let first = proven(&cluster, &file).head.unwrap().result.height;
+    for round in 0..4u8 {
+        (0..20).for_each(|_| cluster.chain().append(Vec::new()));
+        if round == 2 {
+            // The signers of before are gone, and their keys may be anybody's.
+            cluster.chain().change_all_members(7);
+            client = cluster.connect(2).unwrap();
+        }
+        let renewed = cluster.time.run(client.renew(&file)).unwrap();
+        let shown = proven(&cluster, &renewed);
+        let newest = shown.head.unwrap().result.height;
+        assert_eq!(newest, cluster.chain().height() - 1);
+        assert_eq!(shown.older.len(), usize::from(round) + 1);
+        assert_eq!((shown.records[0].height, &shown.records[0].value), (first, &Some(amount(100))));
+        file = renewed;
+    }
+    let early = cluster.time.run(client.renew(&file)).unwrap_err();
+    assert_eq!(early.code(), "NOT_YET", "there is no newer height: {early}");
+}
+
+/// Past 2^12 heights the lower part of a proof does not change any more: whoever has kept it needs the upper one alone.
+#[test]
+fn twelve_hashes_that_were_kept_are_enough_where_nodes_have_the_upper_part_alone() {
+    let cluster = Cluster::new(4, 64);
+    (0..3).for_each(|_| cluster.chain().append(Vec::new()));
+    let client = cluster.connect(3).unwrap();
+    let (_, young) = cluster.time.run(client.prove(&[key("bank/accounts/2")])).unwrap();
+    (0..4_100).for_each(|_| cluster.chain().append(Vec::new()));
+    let renewed = cluster.time.run(client.renew(&young)).unwrap();
+    (0..50).for_each(|_| cluster.chain().append(Vec::new()));
+    (0..4).for_each(|node| cluster.set(node, Manner { coarse: true, ..Manner::default() }));
+    let gone = cluster.time.run(client.renew(&young)).unwrap_err();
+    assert_eq!(gone.code(), "HISTORY_FORGOTTEN", "{gone}");
+    let OlderResult { result, siblings } = &renewed.older[0];
+    let path = cluster.time.run(client.result_path(result, siblings)).unwrap();
+    let newest = *cluster.chain().entries[path.base as usize].state.result();
+    assert!(path.siblings.len() > 12 && path.siblings != *siblings, "the upper part is another one");
+    let checked = check_inclusion(&leaf(result), result.height, path.base, &path.siblings, &newest.history);
+    assert_eq!(checked, Ok(()));
+}
+
+#[test]
+fn a_node_that_shows_another_history_is_not_believed() {
+    type Lie = fn(&Chain, &mut HistoryReply);
+    let lies: [(&str, Lie); 5] = [
+        ("BAD_PROOF", |_, reply| reply.inclusion[0].0[0] ^= 1),
+        ("BAD_PROOF", |_, reply| reply.inclusion.truncate(1)),
+        ("BAD_PROOF", |_, reply| reply.consistency.as_mut().unwrap()[0].0[0] ^= 1),
+        ("WENT_BACK", |_, reply| reply.size -= 1),
+        ("BAD_CERTIFICATE", |_, reply| {
+            let mut bytes = reply.certificate.0.to_vec();
+            *bytes.last_mut().unwrap() ^= 1;
+            reply.certificate = bytes.into();
+        }),
+    ];
+    for (n, (code, lie)) in lies.into_iter().enumerate() {
+        let cluster = Cluster::new(4, 64);
+        (0..9).for_each(|_| cluster.chain().append(Vec::new()));
+        let client = cluster.connect(n as u64).unwrap();
+        let (_, file) = cluster.time.run(client.prove(&[key("bank/accounts/1")])).unwrap();
+        (0..9).for_each(|_| cluster.chain().append(Vec::new()));
+        let liar = || Manner { history: Some(std::sync::Arc::new(lie)), ..Manner::default() };
+        cluster.set(1, liar());
+        assert!(cluster.time.run(client.renew(&file)).is_ok(), "lie {n}: the others tell the truth");
+        (0..4).for_each(|node| cluster.set(node, liar()));
+        let error = cluster.time.run(client.renew(&file)).unwrap_err();
+        assert_eq!(error.code(), code, "lie {n}: {error}");
+    }
 }

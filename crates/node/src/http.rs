@@ -95,6 +95,7 @@ pub fn router(node: Arc<Node>, engine: Arc<Running>, config: NodeConfig) -> Resu
         .route("/v1/execute", post(execute))
         .route("/v1/receipts/{identity}", get(receipt))
         .route("/v1/receipts/{identity}/absence", get(absence))
+        .route("/v1/history/{height}", get(history))
         .route("/v1/evidence", get(evidence))
         .route("/v1/succession", get(succession))
         .route("/v1/blocks", get(blocks))
@@ -375,6 +376,19 @@ async fn absence(
     }
     let reserved = shared.carried.reserve(from, SMALL_READ_KEYS).await?;
     let make = move || Ok(reserved.send(encode(&shared.node.absence(&identity, first, last)?)?));
+    Ok(json(StatusCode::OK, in_thread(make).await?))
+}
+
+/// Proves an older result under a newer one.
+async fn history(
+    State(shared): App,
+    height: Result<Path<String>, PathRejection>,
+    query: Pairs,
+) -> Result<Response, Failure> {
+    let height = read_part(height, "a height is a whole number")?;
+    let size = Parameters::read(query, &["size"])?.value("size", "a height")?;
+    // Some hundred rows are read, so it is made by a thread for it. The answer is small.
+    let make = move || Ok(encode(&shared.node.history(height, size)?)?.into());
     Ok(json(StatusCode::OK, in_thread(make).await?))
 }
 

@@ -7,9 +7,9 @@ use pleach_store::{Refused, Usage};
 use pleach_tree::ValueDigest;
 use pleach_types::absence::AbsenceProof;
 use pleach_types::api::{
-    AbsenceReply, Base64, BlockView, Blocks, EvidenceList, ExecuteReply, Fetching, GetReply, GetRequest, MemberView,
-    Members, Problem, ReceiptProof, ReceiptReply, ReceiptView, RecordView, RequestState, SignedResultView, Status,
-    Storage, Value,
+    AbsenceReply, Base64, BlockView, Blocks, EvidenceList, ExecuteReply, Fetching, GetReply, GetRequest, HistoryReply,
+    MemberView, Members, Problem, ReceiptProof, ReceiptReply, ReceiptView, RecordView, RequestState, SignedResultView,
+    Status, Storage, Value,
 };
 use pleach_types::certificate::ResultProof;
 use pleach_types::limits::{ABSENCE_HEIGHTS_MAX, READ_KEYS_MAX, REPLY_VALUES_MAX, SUCCESSION_STEPS_MAX};
@@ -114,6 +114,12 @@ pub enum ServiceError {
         /// The newest certified one.
         newest: Height,
     },
+    /// The history is not there down to the height.
+    #[error("this node does not know the history around height {height}: it has fetched its state since")]
+    NoProof {
+        /// The height.
+        height: Height,
+    },
     /// The height has been forgotten.
     #[error("height {height} is forgotten, the oldest is {oldest}")]
     Forgotten {
@@ -142,6 +148,7 @@ impl ServiceError {
             Self::NothingCertified => "NOTHING_CERTIFIED",
             Self::Decided { .. } => "DECIDED",
             Self::NotYet { .. } => "NOT_YET",
+            Self::NoProof { .. } => "HISTORY_FORGOTTEN",
             Self::Forgotten { .. } => "HEIGHT_FORGOTTEN",
         }
     }
@@ -165,7 +172,7 @@ impl ServiceError {
             Self::NotKept { .. } => 421,
             Self::Damaged(_) => 500,
             Self::Overloaded { .. } | Self::NoRoom | Self::NothingCertified | Self::NotYet { .. } => 503,
-            Self::Forgotten { .. } => 410,
+            Self::NoProof { .. } | Self::Forgotten { .. } => 410,
         }
     }
 
@@ -231,6 +238,7 @@ impl ServiceError {
             Self::Decided { .. } => ("ask for its receipt", false),
             Self::NothingCertified => ("the cluster has just started, or too few members run: see /v1/status", true),
             Self::NotYet { .. } => ("ask again in a moment, or another node", true),
+            Self::NoProof { .. } => ("ask another node", true),
             Self::Forgotten { .. } => ("leave out the height to read the newest", true),
         };
         let fits = if let Self::ReplyTooLarge { fits, .. } = self { Some(*fits as u64) } else { None };
@@ -545,6 +553,40 @@ impl Node {
         let heights = results.headers.iter().take(wanted).map(|header| header.result.height);
         let entries = heights.map_while(|height| history.get(height).cloned()).collect();
         Ok((results, entries))
+    }
+
+    /// Proves that the result of a height is a part of what the result of `size` commits to: of the newest height that is certified and
+    /// stored, where it is left out.
+    ///
+    /// # Errors
+    /// [`ServiceError::NotYet`] if the height is not below `size`, or `size` not certified; [`ServiceError::Forgotten`] if `size` is not
+    /// remembered; [`ServiceError::NoProof`] if this node does not have what the proof takes.
+    pub fn history(&self, height: Height, size: Option<Height>) -> Result<HistoryReply, ServiceError> {
+        let store = self.disk.store();
+        // The store is a few blocks behind what is final.
+        let stored = store.position().map_or(0, |position| position.height());
+        let (size, certificate) = {
+            let history = lock(&self.history);
+            let newest = history.certified().ok_or(ServiceError::NothingCertified)?.min(stored);
+            let size = size.unwrap_or(newest);
+            if height >= size || size > newest {
+                return Err(ServiceError::NotYet { height: height.max(size), newest });
+            }
+            if history.get(size).is_none() {
+                return Err(ServiceError::Forgotten { height: size, oldest: history.oldest() });
+            }
+            (size, history.result_proof(size).ok_or(ServiceError::NotYet { height: size, newest })?)
+        };
+        let proofs = store.prove_history(height, size).map_err(|e| ServiceError::Damaged(e.to_string()))?;
+        let proofs = proofs.ok_or(ServiceError::NoProof { height })?;
+        Ok(HistoryReply {
+            height,
+            size,
+            left_out: proofs.left_out,
+            inclusion: proofs.inclusion,
+            consistency: proofs.consistency,
+            certificate: Base64(certificate),
+        })
     }
 
     /// Final blocks below `before` (the newest where it is left out), newest first, at most 100.

@@ -99,9 +99,10 @@ fn lost_views_are_counted_by_whether_anything_waited_and_by_why_they_were_given_
 fn every_documented_path_answers(cluster: &Cluster) {
     let document: Value = serde_json::from_str(&cluster.get("/openapi.json").body).expect("the document is JSON");
     let paths = document["paths"].as_object().expect("paths");
-    assert_eq!(paths.len(), 15, "a path was added: describe what it answers here too");
+    assert_eq!(paths.len(), 16, "a path was added: describe what it answers here too");
     for (path, methods) in paths {
-        let path = path.replace("{identity}", &Hash::default().to_string()).replace("{height}", "1");
+        let height = if path.starts_with("/v1/history") { "0" } else { "1" };
+        let path = path.replace("{identity}", &Hash::default().to_string()).replace("{height}", height);
         let path = if path.ends_with("/absence") { path + "?first=0&last=0" } else { path };
         for method in methods.as_object().expect("methods").keys() {
             let answer = match method.as_str() {
@@ -143,6 +144,7 @@ fn answers_are_as_documented(cluster: &Cluster) {
         ("ReceiptReply", body(cluster.get(&format!("/v1/receipts/{identity}")))),
         ("ReceiptReply", body(cluster.get(&format!("/v1/receipts/{}", Hash([1; 32]))))),
         ("AbsenceReply", body(cluster.get(&format!("/v1/receipts/{}/absence?first=0&last=9", Hash([1; 32]))))),
+        ("HistoryReply", body(cluster.get("/v1/history/0"))),
         ("ExecuteReply", execute),
         ("EvidenceList", body(cluster.get("/v1/evidence"))),
         ("Succession", body(cluster.get("/v1/succession?after=0"))),
@@ -319,6 +321,11 @@ fn bad_receipt_and_block_questions(cluster: &Cluster) {
         "NOT_YET",
         "18446744073709551615",
     );
+    assert_problem(&cluster.get("/v1/history/x"), 400, "BAD_INPUT", "x");
+    assert_problem(&cluster.get("/v1/history/0?size=-1"), 400, "BAD_INPUT", "size=\"-1\"");
+    assert_problem(&cluster.get("/v1/history/0?size=0"), 503, "NOT_YET", "height 0");
+    assert_problem(&cluster.get("/v1/history/99999999"), 503, "NOT_YET", "99999999");
+    assert_problem(&cluster.get("/v1/history/0?size=18446744073709551615"), 503, "NOT_YET", "18446744073709551615");
     assert_problem(&cluster.get("/v1/blocks/one"), 400, "BAD_INPUT", "one");
     assert_problem(&cluster.get("/v1/blocks?limit=all"), 400, "BAD_INPUT", "limit=\"all\"");
     assert_problem(&cluster.get("/v1/blocks?before=-1"), 400, "BAD_INPUT", "before=\"-1\"");

@@ -8,9 +8,9 @@ mod compare;
 use bytes::Bytes;
 use common::openapi::misfit;
 use pleach_types::api::{
-    AbsenceReply, Base64, BlockView, Blocks, ExecuteReply, ExecuteRequest, Fetching, GetReply, GetRequest, MemberView,
-    Members, Problem, ReceiptProof, ReceiptReply, ReceiptView, RecordView, RequestState, SignedResultView, Status,
-    Storage, Value as Shown, Voting,
+    AbsenceReply, Base64, BlockView, Blocks, ExecuteReply, ExecuteRequest, Fetching, GetReply, GetRequest,
+    HistoryReply, MemberView, Members, Problem, ReceiptProof, ReceiptReply, ReceiptView, RecordView, RequestState,
+    SignedResultView, Status, Storage, Value as Shown, Voting,
 };
 use pleach_types::{
     BlockResult, CallOutput, Encode as _, Event, Hash, Key, PublicKey, Receipt, Refusal, Signature, Verdict,
@@ -150,6 +150,16 @@ fn calls() -> Vec<Value> {
     ];
     let absence = AbsenceReply { identity: Hash([9; 32]), first: 5, last: 7, proof: base64(b"proof") };
     all.push(example("AbsenceReply", &absence));
+    let history = |left_out, consistency| HistoryReply {
+        height: 5,
+        size: 7,
+        left_out,
+        inclusion: vec![Hash([1; 32]), Hash([2; 32])],
+        consistency,
+        certificate: base64(b"certificate"),
+    };
+    all.push(example("HistoryReply", &history(0, Some(vec![Hash([3; 32])]))));
+    all.push(example("HistoryReply", &history(12, None)));
     all.extend(replies.iter().map(|reply| example("ReceiptReply", reply)));
     all
 }

@@ -13,8 +13,8 @@ use futures::future::{BoxFuture, Either, select};
 use pleach_client::{Reply, Runtime, Transport, TransportError};
 use pleach_node::{Node, ServiceError};
 use pleach_types::api::{
-    AbsenceReply, Base64, Blocks, EvidenceList, ExecuteReply, GetReply, GetRequest, Members, ReceiptReply, Status,
-    Succession,
+    AbsenceReply, Base64, Blocks, EvidenceList, ExecuteReply, GetReply, GetRequest, HistoryReply, Members,
+    ReceiptReply, Status, Succession,
 };
 use pleach_types::{Genesis, Height, Identity};
 use rand::rngs::StdRng;
@@ -255,5 +255,9 @@ impl Transport for InProcess {
 
     fn absence(&self, node: usize, identity: Identity, first: Height, last: Height) -> Reply<'_, AbsenceReply> {
         self.ask(node, move |node: Arc<Node>| async move { node.absence(&identity, first, last) }).boxed()
+    }
+
+    fn history(&self, node: usize, height: Height, size: Option<Height>) -> Reply<'_, HistoryReply> {
+        self.ask(node, move |node: Arc<Node>| async move { node.history(height, size) }).boxed()
     }
 }

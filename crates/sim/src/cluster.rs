@@ -37,7 +37,7 @@ pub fn runner(seed: u64) -> deterministic::Runner {
 }
 
 /// Small stores need no large cache.
-const STORE: Options = Options { cache_bytes: 1 << 20 };
+const STORE: Options = Options { cache_bytes: 1 << 20, fine_history: 1 << 10 };
 
 /// How often a wait looks again.
 const LOOK: Duration = Duration::from_millis(20);

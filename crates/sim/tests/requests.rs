@@ -113,9 +113,9 @@ fn of_two_that_create_a_record_from_the_same_absent_proof_exactly_one_succeeds()
     });
 }
 
-/// Each node proves absence of exactly what is not there: after a restart from its disk, and where it has fetched a state, too.
+/// Each node proves absence of exactly what is not there, and old results as they were: after a restart from its disk, and where it has fetched a state, too.
 #[test]
-fn absence_is_proved_of_the_heights_that_have_no_receipt_and_of_no_others() {
+fn absence_and_old_results_are_proved_as_they_are_in_the_ledger() {
     each_seed(|seed| {
         runner(seed).start(|context| async move {
             // A short window: whoever fetches a state knows nothing of what is older.
@@ -142,10 +142,53 @@ fn absence_is_proved_of_the_heights_that_have_no_receipt_and_of_no_others() {
             }
             everybody_is_level(&cluster).await;
             let tally = ALL.map(|member| absences(&cluster, &node(&cluster, member), &asked));
+            let old = ALL.map(|member| histories(&cluster, &node(&cluster, member)));
+            assert!(old.iter().all(|[proved, _]| *proved > 0), "{old:?}");
+            assert!(old[0][1] == 0 && old[1][1] == 0, "a restart forgets nothing: {old:?}");
+            assert!(old[2][1] > 0, "who has fetched a state does not know what is below it: {old:?}");
             let [proved, _, forgotten] = tally.iter().fold([0; 3], |sum, one| [0, 1, 2].map(|n| sum[n] + one[n]));
             assert!(proved > 0 && tally.iter().all(|[_, decided, _]| *decided > 0) && forgotten > 0, "{tally:?}");
         });
     });
+}
+
+/// Each node proves old results as a part of what newer ones commit to, as they are in the ledger, and no others: how many it
+/// proved, and how often it had forgotten.
+fn histories(cluster: &Cluster, node: &Node) -> [u32; 2] {
+    let anchor = TrustAnchor::of(cluster.genesis()).unwrap();
+    let agreed = cluster.ledger().heights();
+    let newest = node.status().certified_height;
+    let mut tally = [0; 2];
+    for height in 1..=newest + 1 {
+        for size in [None, Some(height), Some(height + 1), Some(newest - 3), Some(newest), Some(Height::MAX)] {
+            match node.history(height, size) {
+                Ok(reply) => {
+                    assert!(height < reply.size && reply.size <= newest && size.is_none_or(|size| size == reply.size));
+                    let newer = anchor.result(&reply.certificate.0).unwrap();
+                    assert_eq!(newer.result().height, reply.size);
+                    let older = agreed[&height].result;
+                    assert_eq!(pleach_verify::history::contains(&newer, &older, &reply.inclusion), Ok(()));
+                    match reply.consistency {
+                        Some(proof) => {
+                            assert_eq!(pleach_verify::history::continues(&older, &newer, &proof), Ok(()));
+                        }
+                        None => tally[1] += 1,
+                    }
+                    let other = agreed[&(height - 1).max(1)].result;
+                    let shown = pleach_verify::history::contains(&newer, &other, &reply.inclusion);
+                    assert_eq!(shown.is_ok(), other == older);
+                    tally[0] += 1;
+                }
+                Err(ServiceError::NotYet { .. }) => {
+                    let size = size.unwrap_or(newest);
+                    assert!(height >= size || size > newest - 8, "#{height} under #{size} of #{newest}");
+                }
+                Err(ServiceError::NoProof { .. } | ServiceError::Forgotten { .. }) => tally[1] += 1,
+                Err(other) => panic!("{other}"),
+            }
+        }
+    }
+    tally
 }
 
 /// Asks a node for all absences from each height on, and compares with the ledger: how often it proved one, said that there is

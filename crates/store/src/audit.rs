@@ -13,11 +13,12 @@ use pleach_types::{Hash, Height};
 use crate::database::{Row, View, ViewRows};
 use crate::error::{DAMAGES_MAX, Damage, Error};
 use crate::fold::{BUCKETS, Fold, Held, Partition};
+use crate::history;
 use crate::kept::Kept;
 use crate::layout::{Bucket, LastUse, Sizes, State, Tally, WindowEntry, decoded};
 use crate::read::{Changed, before_at, head};
 use crate::seal::SEAL_BYTES;
-use crate::table::{KEPT, STATE, Table, decode_height, decode_undo_key, invariant};
+use crate::table::{KEPT, STATE, Table, decode_height, decode_undo_key, invariant, subtree_key};
 
 type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -112,6 +113,7 @@ pub(crate) fn audit(
         for table in Table::STAGED {
             auditor.rows(table, |_, _| Ok(()))?;
         }
+        auditor.history(state.as_ref())?;
     }
     auditor.close(state.as_ref(), partition.root);
     (auditor.progress)(auditor.at);
@@ -400,6 +402,28 @@ impl Auditor<'_> {
             }
             Err(invariant(Table::Steps, &row.key, format!("the step is from epoch {epoch}")))
         })
+    }
+
+    /// What each row says follows from those of the level below, as far as they are there; the highest ones are the peaks.
+    fn history(&mut self, state: Option<&State>) -> Result<()> {
+        let Some(state) = state else { return self.rows(Table::History, |_, _| Ok(())) };
+        let (view, position) = (self.view, &state.position);
+        let Some(rows) = self.start(Table::History)? else { return Ok(()) };
+        for row in rows {
+            let Some(row) = self.damages.note(row)? else { continue };
+            self.count(Table::History, &row);
+            let checked = history::check(view, position, &row.key, &row.content);
+            self.damages.note(checked)?;
+        }
+        for (subtree, peak) in position.peaks.subtrees() {
+            let key = subtree_key(subtree);
+            let stored = view.get(Table::History, &key);
+            let stored = self.damages.note(stored)?.flatten();
+            if stored.is_some_and(|stored| stored[..] != peak.0) {
+                self.damages.add(invariant(Table::History, &key, "it is not the peak that the stored position has"));
+            }
+        }
+        Ok(())
     }
 
     /// The root and the sizes, which need everything else.

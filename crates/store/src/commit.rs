@@ -13,6 +13,7 @@ use pleach_types::{BlockResult, Hash, Height, Key, UsedCode};
 use crate::database::{Changes, Rows};
 use crate::error::{Damage, Error, Refused};
 use crate::frame;
+use crate::history;
 use crate::kept::Kept;
 use crate::layout::{
     Bucket, CODE_MAX, Keep, LastUse, Position, State, WRITTEN_MAX, WindowEntry, decoded, encode_frame, encode_record,
@@ -151,7 +152,7 @@ impl Keep {
     }
 }
 
-/// Makes the changes of a block in a transaction. Returns the new state.
+/// Makes the changes of a block in a transaction. `fine` is for [`history::append`]. Returns the new state.
 pub(crate) fn write(
     changes: &mut Changes<'_>,
     block: &BlockWrite,
@@ -159,6 +160,7 @@ pub(crate) fn write(
     records: &[(Path, &Key, Option<&Bytes>)],
     before: &State,
     buckets: &mut [Bucket],
+    fine: u64,
 ) -> Result<State> {
     let height = block.entry.result.height;
     let keep = block.keep.after(before.keep, height);
@@ -173,6 +175,7 @@ pub(crate) fn write(
     write_frame(changes, &block.frame)?;
     write_entry(changes, &block.entry, &block.code)?;
     write_steps(changes, &block.step)?;
+    history::append(changes, &before.position, fine)?;
     forget(changes, before.keep, keep)?;
     write_state(changes, position, keep)
 }

@@ -71,6 +71,13 @@ impl Db {
         Ok(Self { device, database: RwLock::new(Some(database)), retired: OnceLock::new() })
     }
 
+    /// Gives the database up without closing it, as nobody will read what closing it would write. Closing one whose pages are
+    /// damaged may panic in the database's own destructors, which ends the process before anybody is told of the damage.
+    pub(crate) fn abandon(mut self) {
+        let database = self.database.get_mut().unwrap_or_else(PoisonError::into_inner);
+        std::mem::forget(database.take());
+    }
+
     /// Fails if a write failed before.
     pub(crate) fn usable(&self) -> Result<()> {
         self.retired.get().map_or(Ok(()), |why| Err(Error::Failed(why.clone())))

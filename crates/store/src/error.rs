@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use pleach_tree::{Path, Prefix};
+use pleach_types::history::Subtree;
 use pleach_types::{Hash, Height, Key};
 use thiserror::Error;
 
@@ -322,6 +323,8 @@ pub enum Place {
     Code(Hash),
     /// The step to other members from this epoch.
     Step(u64),
+    /// A part of the history of results.
+    History(Subtree),
     /// A row that describes the store itself.
     Meta(String),
 }
@@ -336,6 +339,7 @@ impl fmt::Display for Place {
             Self::Window(height) => write!(f, "window of height {height}"),
             Self::Code(digest) => write!(f, "code {digest}"),
             Self::Step(epoch) => write!(f, "step to other members from epoch {epoch}"),
+            Self::History(Subtree { level, index }) => write!(f, "history, level {level}, place {index}"),
             Self::Meta(row) => write!(f, "row {row}"),
         }
     }

@@ -57,7 +57,8 @@ fn store(device: &Device) -> Store {
 }
 
 fn open(device: &Device) -> Result<Store, OpenError> {
-    open_device(device.clone(), &GENESIS, &Options { cache_bytes: 1 << 20 }, None)?.check(|_| {}, |_| {})
+    open_device(device.clone(), &GENESIS, &Options { cache_bytes: 1 << 20, ..Options::default() }, None)?
+        .check(|_| {}, |_| {})
 }
 
 /// What a start says once `forge` has written into a sound store.

@@ -59,10 +59,15 @@ fn fsck_device(device: &Device, mut progress: impl FnMut(Progress)) -> Result<Re
     let mut report =
         Report { position: None, records: Tally::default(), rows: 0, damages: Vec::new(), damage_count: 0 };
     // The database's own check may repair what it finds; the audit must see the file as it is.
-    if let Err(error) = open(device, true) {
-        report.add(error)?;
+    match open(device, true) {
+        Ok(db) => db.abandon(),
+        Err(error) => report.add(error)?,
     }
-    let found = open(device, false).and_then(|db| audit(&db.read()?, Depth::Full, &mut |_| {}, &mut progress));
+    let found = open(device, false).and_then(|db| {
+        let found = db.read().and_then(|view| audit(&view, Depth::Full, &mut |_| {}, &mut progress));
+        db.abandon();
+        found
+    });
     match found {
         Err(error) => report.add(error)?,
         Ok(found) => {

@@ -8,6 +8,8 @@
 //! | `window` | height | [`WindowEntry`] |
 //! | `code_used` | digest | the last height that ran it, and how many bytes it has |
 //! | `code` | digest | the bytes, if they were given |
+//! | `steps` | epoch | how the members changed at its end |
+//! | `history` | level, place (`u64`) | the root of a complete subtree of the history of results |
 //! | `buckets` | first byte of a path | how many records there are under it, and the sum of their checksums |
 //! | `meta` | name | `state`: [`State`]; `kept`: the kept prefixes, ascending |
 //! | `staged_*` | as above | a partition on its way in |

@@ -28,6 +28,7 @@ use crate::database::{Changes, lock};
 use crate::error::{Damage, Error, Place, Refused};
 use crate::fold::Partition;
 use crate::frame::{self, overlap, whole};
+use crate::history;
 use crate::kept::Kept;
 use crate::layout::{Bucket, Keep, Position, Sizes, State, WindowEntry, encode_frame, encode_record};
 use crate::store::Store;
@@ -272,6 +273,7 @@ fn switch(
         write_entry(changes, entry, &arrival.code)?;
     }
     write_steps(changes, &arrival.steps)?;
+    history::arrive(changes, &position)?;
     write_state(changes, position, keep)
 }
 

@@ -19,6 +19,7 @@ use crate::database::{Db, lock};
 use crate::error::{Damage, Error, OpenError, Refused};
 use crate::fold::Held;
 use crate::header::{self, Marks};
+use crate::history::{self, HistoryProofs};
 use crate::kept::Kept;
 use crate::layout::{Bucket, Keep, Position, State, Tally, WindowEntry, decoded};
 use crate::lock::Lock;
@@ -35,17 +36,22 @@ const NEW_FILE: &str = "store.new";
 
 /// Bytes of pages in memory: the upper levels of a database of some ten million records.
 const CACHE_BYTES: usize = 64 << 20;
+/// The newest results whose places in the history are proved in full: at 30 ms a block some nine hours, and at most 170 MB.
+const FINE_HISTORY_KEPT: u64 = 1 << 20;
 
 /// How a store is opened.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Bytes of pages that the database keeps in memory.
     pub cache_bytes: usize,
+    /// The newest results whose places in the history are proved in full ([`Store::prove_history`]). Of older ones the upper part
+    /// of a proof stays.
+    pub fine_history: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { cache_bytes: CACHE_BYTES }
+        Self { cache_bytes: CACHE_BYTES, fine_history: FINE_HISTORY_KEPT }
     }
 }
 
@@ -54,6 +60,7 @@ pub struct Opened {
     db: Db,
     marks: Marks,
     lock: Option<Lock>,
+    fine: u64,
 }
 
 /// The durable partition of a node. Clones are the same store; see the head of the crate.
@@ -70,6 +77,8 @@ pub(crate) struct Inner {
     pub(crate) stagings: AtomicU64,
     /// Given up after the database: until then the folder is in use.
     lock: Mutex<Option<Lock>>,
+    /// See [`Options::fine_history`].
+    fine: u64,
 }
 
 /// What only the one that writes needs.
@@ -204,7 +213,8 @@ impl Store {
         let written = self.inner.db.write(|changes| {
             let mut state = State::clone(&before);
             for (block, position, records) in &blocks {
-                state = commit::write(changes, block, position.clone(), records, &state, &mut buckets)?;
+                state =
+                    commit::write(changes, block, position.clone(), records, &state, &mut buckets, self.inner.fine)?;
             }
             Ok(state)
         });
@@ -311,6 +321,19 @@ impl Store {
         Ok(steps)
     }
 
+    /// Proves the result of a height, and the history before it, under the history of the first `size` results: what the result of height
+    /// `size` commits to. `None` if the height is not below `size`, that one not stored, or a part of the proof not there (any more).
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], [`Error::Failed`].
+    pub fn prove_history(&self, height: Height, size: u64) -> Result<Option<HistoryProofs>> {
+        // The siblings of a result are there before the result itself is.
+        if self.position().is_none_or(|position| size > position.height()) {
+            return Ok(None);
+        }
+        history::prove(&self.inner.db.read()?, height, size)
+    }
+
     /// Begins to stage a partition that will take the place of the stored one. It begins anew: whatever an earlier
     /// attempt has staged, in this process or another, is dropped, and an earlier [`Staging`] is over.
     ///
@@ -396,6 +419,7 @@ impl Opened {
             published: Mutex::new(published),
             stagings: AtomicU64::new(0),
             lock: Mutex::new(self.lock),
+            fine: self.fine,
         };
         Ok(Store { inner: Arc::new(inner) })
     }
@@ -479,7 +503,7 @@ pub(crate) fn open_device(
         Some(acknowledged) if found.is_none_or(|found| found < acknowledged) => {
             Err(OpenError::Damaged(vec![Damage::RolledBack { acknowledged, found }]))
         }
-        _ => Ok(Opened { db, marks, lock }),
+        _ => Ok(Opened { db, marks, lock, fine: options.fine_history }),
     }
 }
 
@@ -494,7 +518,9 @@ fn diagnosed(device: &Device, options: &Options, error: Error) -> OpenError {
     let mut damages = vec![damage];
     let found = Overlay::new(device.clone()).ok().and_then(|overlay| {
         let db = Db::open(Arc::new(overlay), options.cache_bytes, false).ok()?;
-        audit(&db.read().ok()?, Depth::Start, &mut |_| {}, &mut |_| {}).ok()
+        let found = db.read().and_then(|view| audit(&view, Depth::Start, &mut |_| {}, &mut |_| {}));
+        db.abandon();
+        found.ok()
     });
     damages.extend(found.into_iter().flat_map(|found| found.damages.first));
     damages.truncate(crate::error::DAMAGES_MAX);

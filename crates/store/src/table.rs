@@ -3,6 +3,7 @@
 //! Integers in keys are big-endian, so that rows are in the order of heights.
 
 use pleach_tree::{Path, Prefix};
+use pleach_types::history::Subtree;
 use pleach_types::{Hash, Height, Key};
 use redb::TableDefinition;
 
@@ -21,12 +22,13 @@ pub(crate) enum Table {
     Code,
     CodeUsed,
     Steps,
+    History,
     StagedRecords,
     StagedFrame,
 }
 
 impl Table {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Meta,
         Self::Records,
         Self::Buckets,
@@ -36,6 +38,7 @@ impl Table {
         Self::Code,
         Self::CodeUsed,
         Self::Steps,
+        Self::History,
         Self::StagedRecords,
         Self::StagedFrame,
     ];
@@ -54,6 +57,7 @@ impl Table {
             Self::Code => "code",
             Self::CodeUsed => "code_used",
             Self::Steps => "steps",
+            Self::History => "history",
             Self::StagedRecords => "staged_records",
             Self::StagedFrame => "staged_frame",
         }
@@ -76,6 +80,7 @@ impl Table {
             Self::Code => b"pleach/1/store/code             ",
             Self::CodeUsed => b"pleach/1/store/code-used        ",
             Self::Steps => b"pleach/1/store/steps            ",
+            Self::History => b"pleach/1/store/history          ",
         }
     }
 
@@ -100,6 +105,7 @@ impl Table {
             Self::Window => Place::Window(decode_height(key)?),
             Self::Code | Self::CodeUsed => Place::Code(Hash(key.try_into().ok()?)),
             Self::Steps => Place::Step(decode_height(key)?),
+            Self::History => Place::History(decode_subtree(key)?),
             Self::Meta => Place::Meta(String::from_utf8(key.to_vec()).ok()?),
             Self::Buckets => return None,
         })
@@ -111,6 +117,18 @@ pub(crate) const KEPT: &[u8] = b"kept";
 
 pub(crate) fn decode_height(key: &[u8]) -> Option<Height> {
     key.try_into().ok().map(Height::from_be_bytes)
+}
+
+/// Levels come one after the other, so that all that are below one are before it.
+pub(crate) fn subtree_key(subtree: Subtree) -> [u8; 9] {
+    let mut key = [subtree.level; 9];
+    key[1..].copy_from_slice(&subtree.index.to_be_bytes());
+    key
+}
+
+pub(crate) fn decode_subtree(key: &[u8]) -> Option<Subtree> {
+    let (level, index) = key.split_first()?;
+    Some(Subtree { level: *level, index: u64::from_be_bytes(index.try_into().ok()?) })
 }
 
 pub(crate) fn undo_key(height: Height, path: &Path) -> [u8; 40] {

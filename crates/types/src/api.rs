@@ -410,6 +410,25 @@ pub struct Succession {
     pub steps: Vec<Base64>,
 }
 
+/// `GET /v1/history/{height}`: that the result of a height is a part of what a newer one commits to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryReply {
+    /// The height.
+    pub height: Height,
+    /// The newer height: its result commits to those of all heights below it, of which there are so many.
+    pub size: Height,
+    /// How many hashes are left out at the beginning of `inclusion`: 12 where the height is too old, otherwise none.
+    pub left_out: u8,
+    /// The inclusion proof of the height's result, from the leaf up ([`crate::history`]).
+    pub inclusion: Vec<Hash>,
+    /// The consistency proof from the history of the height's result to that of the newer one; left out where the node does not
+    /// have it: the height is too old, or the node has fetched its state since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consistency: Option<Vec<Hash>>,
+    /// The encoded [`crate::certificate::ResultProof`] of the newer height.
+    pub certificate: Base64,
+}
+
 /// `GET /v1/blocks`: final blocks, newest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Blocks {

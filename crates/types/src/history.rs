@@ -29,11 +29,55 @@ pub fn leaf(result: &BlockResult) -> Hash {
     Hash::of(Domain::HistoryLeaf, &result.encode())
 }
 
-fn node(left: &Hash, right: &Hash) -> Hash {
+/// The hash of two subtrees as one.
+#[must_use]
+pub fn node(left: &Hash, right: &Hash) -> Hash {
     let mut pair = [0; 64];
     pair[..32].copy_from_slice(&left.0);
     pair[32..].copy_from_slice(&right.0);
     Hash::of(Domain::HistoryNode, &pair)
+}
+
+/// A complete subtree of a history: the results of the 2^`level` heights from `index` * 2^`level` on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Subtree {
+    /// How many levels it has above its leaves, at most 63.
+    pub level: u8,
+    /// Its place among the subtrees of its level.
+    pub index: u64,
+}
+
+impl Subtree {
+    /// The first height behind it. `None` if there is no such height.
+    #[must_use]
+    pub fn end(&self) -> Option<u64> {
+        let end = (u128::from(self.index) + 1).checked_shl(self.level.into())?;
+        u64::try_from(end).ok()
+    }
+
+    /// Its halves: for a subtree of more than one leaf.
+    #[must_use]
+    pub fn halves(&self) -> Option<[Self; 2]> {
+        let (level, left) = (self.level.checked_sub(1)?, self.index.checked_mul(2)?);
+        Some([Self { level, index: left }, Self { level, index: left.checked_add(1)? }])
+    }
+}
+
+/// The root of a range of results, as [`inclusion`] and [`consistency`] ask for it, put together from the complete subtrees
+/// that it consists of, of which `subtree` gives the roots. `None` if it cannot, or if no history has such a part.
+pub fn root_of(range: Range<u64>, subtree: impl Fn(Subtree) -> Option<Hash>) -> Option<Hash> {
+    let (mut first, mut left) = (range.start, range.end.checked_sub(range.start)?);
+    let mut roots = Vec::new();
+    while left > 0 {
+        // The largest that fits comes first; it begins where a subtree of its size does.
+        let level = left.ilog2();
+        if first.trailing_zeros() < level {
+            return None;
+        }
+        roots.push(subtree(Subtree { level: level as u8, index: first >> level })?);
+        (first, left) = (first + (1 << level), left - (1 << level));
+    }
+    roots.into_iter().rev().reduce(|right, left| node(&left, &right))
 }
 
 /// The roots of the complete subtrees of a history: all that is needed to append to it and to know its root. At most 64
@@ -63,14 +107,35 @@ impl Peaks {
     /// # Panics
     /// After 2^64 - 1 results.
     pub fn push(&mut self, result: &BlockResult) {
+        self.complete(result);
+    }
+
+    /// As [`Peaks::push`]. The subtrees that become complete with the result: its leaf, and those that end with it.
+    ///
+    /// # Panics
+    /// As [`Peaks::push`].
+    pub fn complete(&mut self, result: &BlockResult) -> Vec<(Subtree, Hash)> {
         let mut root = leaf(result);
+        let mut completed = vec![(Subtree { level: 0, index: self.size }, root)];
         // Each bit that is set at the end of the size is a subtree as large as what has just become complete.
-        for _ in 0..self.size.trailing_ones() {
+        for level in 1..=self.size.trailing_ones() {
             let left = self.peaks.pop().expect("a peak for each bit of the size");
             root = node(&left, &root);
+            completed.push((Subtree { level: level as u8, index: self.size >> level }, root));
         }
         self.peaks.push(root);
         self.size = self.size.checked_add(1).expect("fewer than 2^64 heights");
+        completed
+    }
+
+    /// The subtrees whose roots the peaks are, the largest first.
+    pub fn subtrees(&self) -> impl Iterator<Item = (Subtree, Hash)> + '_ {
+        let levels = (0..u64::BITS).rev().filter(|level| self.size >> level & 1 == 1);
+        levels.zip(&self.peaks).map(|(level, peak)| {
+            // What the size has above this bit is before the subtree.
+            let index = (self.size >> level) - 1;
+            (Subtree { level: level as u8, index }, *peak)
+        })
     }
 
     /// Whether these are the results of all heights below that of `result`, as it says itself.
@@ -154,13 +219,19 @@ impl HistoryError {
 /// The hashes that prove the leaf of a height under the root of the first `size` results, from the leaf up. `subtree`
 /// gives the root of a range of leaves. `None` if it cannot, or if the height is not below `size`.
 pub fn inclusion(height: u64, size: u64, subtree: impl Fn(Range<u64>) -> Option<Hash>) -> Option<Vec<Hash>> {
-    if height >= size {
-        return None;
-    }
+    inclusion_above(Subtree { level: 0, index: height }, size, subtree)
+}
+
+/// As [`inclusion`], of a complete subtree: the upper part of the proof of each of its leaves, whose lower part has as many hashes
+/// as the subtree has levels. `None` also if it is not within the first `size` results.
+pub fn inclusion_above(of: Subtree, size: u64, subtree: impl Fn(Range<u64>) -> Option<Hash>) -> Option<Vec<Hash>> {
+    let leaves = 1_u64.checked_shl(of.level.into())?;
+    let first = of.end().filter(|end| *end <= size)? - leaves;
     let (mut range, mut siblings) = (0..size, Vec::new());
-    while range.end - range.start > 1 {
+    // Each half of a range is aligned to its own length at least, so the subtree is met exactly.
+    while range.end - range.start > leaves {
         let middle = range.start + split(range.end - range.start);
-        let (inside, beside) = if height < middle {
+        let (inside, beside) = if first < middle {
             (range.start..middle, middle..range.end)
         } else {
             (middle..range.end, range.start..middle)
@@ -398,6 +469,61 @@ mod tests {
             assert!(check_consistency((0, &new), (second, &new), &[]).is_err());
             let sizes = HistoryError::Sizes { first: second + 1, second };
             assert_eq!(check_consistency((second + 1, &new), (second, &new), &[]), Err(sizes));
+        }
+    }
+
+    #[test]
+    fn complete_subtrees_are_enough_for_every_proof() {
+        let (leaves, mut peaks) = (leaves(), Peaks::default());
+        let mut known = std::collections::BTreeMap::new();
+        for size in 1..=MOST {
+            for (subtree, hash) in peaks.complete(&result(size - 1)) {
+                assert_eq!(subtree.end(), Some(size), "what becomes complete ends with the newest result");
+                assert_eq!(known.insert(subtree, hash), None);
+                if let Some([left, right]) = subtree.halves() {
+                    assert_eq!(hash, node(&known[&left], &known[&right]));
+                }
+            }
+            for (subtree, hash) in peaks.subtrees() {
+                assert_eq!(known[&subtree], hash);
+            }
+            let of = |range: Range<u64>| root_of(range, |subtree| known.get(&subtree).copied());
+            for height in 0..size {
+                let naive = inclusion(height, size, |range| Some(root(&leaves, range)));
+                assert_eq!(inclusion(height, size, of), naive, "{height} of {size}");
+                let naive = consistency(height, size, |range| Some(root(&leaves, range)));
+                assert_eq!(consistency(height, size, of), naive, "{height} to {size}");
+            }
+            assert_eq!(of(0..size + 1), None, "more than there is");
+            for (subtree, hash) in known.iter().filter(|(subtree, _)| subtree.level > 0) {
+                let lower = usize::from(subtree.level);
+                let upper = inclusion_above(*subtree, size, of).unwrap();
+                let first = subtree.index << subtree.level;
+                for height in first..subtree.end().unwrap() {
+                    let whole = inclusion(height, size, of).unwrap();
+                    assert_eq!(whole[lower..], upper, "{height} of {size} above {subtree:?} {hash}");
+                }
+            }
+        }
+        let any = |_| Some(Hash::default());
+        assert_eq!(
+            (root_of(Range { start: 3, end: 1 }, any), root_of(1..3, any)),
+            (None, None),
+            "no part of a history"
+        );
+        assert!(root_of(0..u64::MAX, any).is_some() && root_of(u64::MAX - 1..u64::MAX, any).is_some());
+        assert_eq!(Subtree { level: 63, index: 1 }.end(), None);
+        assert_eq!(Subtree { level: 63, index: 0 }.end(), Some(1 << 63));
+        assert_eq!(Subtree { level: 255, index: u64::MAX }.end(), None);
+    }
+
+    /// What a client has to carry for a result of a month ago.
+    #[test]
+    fn a_proof_over_a_million_results_has_twenty_hashes() {
+        let size = (1 << 20) + 12_345;
+        for height in [0, 7, 500_000, size - 1] {
+            let proof = inclusion(height, size, |_| Some(Hash::default())).unwrap();
+            assert!(proof.len() <= 21 && proof.len() * 32 < 1_000, "{}", proof.len());
         }
     }
 

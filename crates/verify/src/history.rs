@@ -18,13 +18,13 @@ pub fn contains(newer: &CertifiedResult, older: &BlockResult, siblings: &[Hash])
     checked.map_err(|why| Misbehaviour::new(&together(older, siblings), why))
 }
 
-/// Checks that the history of `newer` continues the one of `older`, which a client has checked before: the same results up
+/// Checks that the history of `newer` continues the one of `older`, which somebody has checked before: the same results up
 /// to there.
 ///
 /// # Errors
 /// [`crate::FalseStatement::History`], with the encoded newer result and the proof.
-pub fn continues(older: &CertifiedResult, newer: &CertifiedResult, proof: &[Hash]) -> Result<(), Misbehaviour> {
-    let (older, newer) = (older.result(), newer.result());
+pub fn continues(older: &BlockResult, newer: &CertifiedResult, proof: &[Hash]) -> Result<(), Misbehaviour> {
+    let newer = newer.result();
     let checked = check_consistency((older.height, &older.history), (newer.height, &newer.history), proof);
     checked.map_err(|why| Misbehaviour::new(&together(newer, proof), why))
 }

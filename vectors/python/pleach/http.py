@@ -165,6 +165,14 @@ SCHEMAS: dict[str, Check] = {
     "ExecuteRequest": shape(request=encoded()),
     "ExecuteReply": shape(identity=HASH, receipt_maybe=RECEIPT_REPLY),
     "ReceiptReply": RECEIPT_REPLY,
+    "HistoryReply": shape(
+        height=number,
+        size=number,
+        left_out=number,
+        inclusion=list_of(HASH),
+        consistency_maybe=list_of(HASH),
+        certificate=encoded(),
+    ),
     "AbsenceReply": shape(identity=HASH, first=number, last=number, proof=encoded()),
     "Status": shape(
         name=text,

@@ -3,7 +3,8 @@
 use pleach_client::{Client, Error, Trust, Verified};
 use pleach_types::api::Problem;
 use pleach_types::cluster::ConvictedMember;
-use pleach_types::{ClusterRecord, Genesis, Height, Identity, Receipt, SystemRequest, Verdict};
+use pleach_types::system::ResultPath;
+use pleach_types::{ClusterRecord, Genesis, Height, Identity, ProofFile, Receipt, SystemRequest, Verdict};
 use pleach_verify::file::Conviction;
 use serde::Serialize;
 
@@ -51,7 +52,8 @@ struct Outcome {
 
 /// Complains of all that a file shows.
 pub fn run(global: &Global, output: Output, args: &Complain) -> Result<Ending, CliError> {
-    let convictions = proof::judge(&args.file, &Profile::genesis(global)?)?.convictions;
+    let (file, proven) = proof::read(&args.file, &Profile::genesis(global)?)?;
+    let convictions = proven.convictions;
     if convictions.is_empty() {
         return Err(CliError::NoEvidenceInFile { path: args.file.clone() });
     }
@@ -59,7 +61,7 @@ pub fn run(global: &Global, output: Output, args: &Complain) -> Result<Ending, C
     let complaints = with_cluster(global, |client| async move {
         let mut complaints = Vec::new();
         for conviction in &convictions {
-            complaints.push(complain(&client, conviction).await?);
+            complaints.push(complain(&client, conviction, &file).await?);
         }
         Ok(complaints)
     })?;
@@ -73,9 +75,10 @@ pub fn run(global: &Global, output: Output, args: &Complain) -> Result<Ending, C
     Ok(if all_convicted { Ending::Done } else { Ending::Refused })
 }
 
-async fn complain(client: &Client, conviction: &Conviction) -> Result<ComplaintView, CliError> {
-    let request = SystemRequest::complain(conviction.evidence.clone(), None);
+async fn complain(client: &Client, conviction: &Conviction, file: &ProofFile) -> Result<ComplaintView, CliError> {
     let record = client.cluster().await?;
+    let path = path(client, conviction, file, record.height()).await?;
+    let request = SystemRequest::complain(conviction.evidence.clone(), path);
     let before = record.verdicts.iter().find(|verdict| verdict.key == conviction.evidence.accused);
     let outcome = match before {
         Some(verdict) => convicted_before(&record, verdict),
@@ -84,9 +87,7 @@ async fn complain(client: &Client, conviction: &Conviction) -> Result<ComplaintV
                 wait_until_read(client, receipt.height).await;
                 decided(client.genesis(), conviction, &receipt)
             }
-            Err(Error::Declined { problem, .. }) => {
-                rejected(client.genesis().history, record.height(), conviction, *problem)
-            }
+            Err(Error::Declined { problem, .. }) => rejected(*problem),
             Err(e) => return Err(e.into()),
         },
     };
@@ -96,6 +97,27 @@ async fn complain(client: &Client, conviction: &Conviction) -> Result<ComplaintV
         sent: before.is_none(),
         outcome,
     })
+}
+
+/// The certified result that the evidence is judged by, proved under a newer one, where the cluster has forgotten it: it has come
+/// to height `newest`. The file has the result, since it was judged.
+async fn path(
+    client: &Client,
+    conviction: &Conviction,
+    file: &ProofFile,
+    newest: Height,
+) -> Result<Option<ResultPath>, CliError> {
+    let window = client.genesis().history;
+    let Some(height) = conviction.evidence.needs().filter(|height| height.saturating_add(window) <= newest) else {
+        return Ok(None);
+    };
+    let head = file.head.as_ref().and_then(|head| head.headers.first()).map(|header| (&header.result, &[][..]));
+    let older = file.older.iter().map(|older| (&older.result, &older.siblings[..]));
+    match older.chain(head).find(|(result, _)| result.height == height) {
+        Some((result, siblings)) => Ok(Some(client.result_path(result, siblings).await?)),
+        // Height 0, which nobody can sign another result of and be believed.
+        None => Ok(None),
+    }
 }
 
 fn convicted_before(record: &Verified<ClusterRecord>, verdict: &ConvictedMember) -> Outcome {
@@ -137,16 +159,12 @@ fn reason_of(refusal: &pleach_types::Refusal) -> String {
     }
 }
 
-/// What f + 1 nodes say that take no complaint which would be refused, `newest` being a height that they have come to.
-fn rejected(window: u64, newest: Height, conviction: &Conviction, problem: Problem) -> Outcome {
+/// What f + 1 nodes say that take no complaint which would be refused.
+fn rejected(problem: Problem) -> Outcome {
     let Problem { code, detail, .. } = problem;
-    let message = match (code.as_str(), conviction.evidence.needs()) {
-        ("NOT_PROVEN", Some(height)) if height.saturating_add(window) <= newest => format!(
-            "too old: the cluster remembers what its last {window} heights came to, it has come to {newest}, and this is \
-             about height {height}. It can convict nobody of it any more; to people the file proves it as before"
-        ),
-        ("NOT_A_MEMBER", _) => "it is no member any more: there is nobody to convict".into(),
-        ("ALREADY_CONVICTED", _) => "the member was convicted before".into(),
+    let message = match code.as_str() {
+        "NOT_A_MEMBER" => "it is no member any more: there is nobody to convict".into(),
+        "ALREADY_CONVICTED" => "the member was convicted before".into(),
         _ => format!("the nodes do not take it: {detail}"),
     };
     Outcome { outcome: "refused", height: None, trust: None, reason: Some(code), message }

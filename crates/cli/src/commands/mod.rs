@@ -17,6 +17,7 @@ mod paper;
 mod plan;
 mod proof;
 mod receipt;
+mod renew;
 mod sending;
 mod start;
 mod status;
@@ -80,6 +81,7 @@ pub fn run(cli: Cli) -> Result<Ending, CliError> {
         Command::Member(MemberCommand::Move(args)) => member::move_to(&global, output, &args),
         Command::Member(MemberCommand::Pardon(args)) => member::pardon(&global, output, &args),
         Command::Verify(args) => verify::run(&global, output, &args),
+        Command::Renew(args) => renew::run(&global, output, &args),
         Command::Receipt(args) => receipt::run(&global, output, &args),
         Command::Members => members::run(&global, output),
     }

@@ -29,7 +29,18 @@ pub fn write(talk: Output, place: NewFile, file: &ProofFile) -> Result<(), CliEr
 /// # Errors
 /// If it cannot be read, is none, or does not hold.
 pub fn judge(path: &Path, genesis: &Hash) -> Result<Proven, CliError> {
+    read(path, genesis).map(|(_, proven)| proven)
+}
+
+/// As [`judge`]: the file and what it proves.
+///
+/// # Errors
+/// As [`judge`].
+pub fn read(path: &Path, genesis: &Hash) -> Result<(ProofFile, Proven), CliError> {
     let content = files::read(path, PROOF_FILE_BYTES_MAX)?;
-    let judged = file::read(&content).and_then(|file| file::judge(&file, genesis));
+    let judged = file::read(&content).and_then(|file| {
+        let proven = file::judge(&file, genesis)?;
+        Ok((file, proven))
+    });
     judged.map_err(|why| CliError::ProofFile { path: path.into(), why: Box::new(why) })
 }

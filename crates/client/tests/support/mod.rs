@@ -322,6 +322,23 @@ impl Chain {
         Ok(AbsenceReply { identity: *identity, first, last, proof: proof.encode().into() })
     }
 
+    /// That the result of a height is a part of the history of a newer one.
+    pub fn history(&self, height: Height, size: Height, tip: Height) -> HistoryReply {
+        let results: Vec<_> = self.entries.iter().map(|entry| *entry.state.result()).collect();
+        let mut known = BTreeMap::new();
+        let mut peaks = history::Peaks::default();
+        results[..size as usize].iter().for_each(|result| known.extend(peaks.complete(result)));
+        let root = |range| history::root_of(range, |subtree| known.get(&subtree).copied());
+        HistoryReply {
+            height,
+            size,
+            left_out: 0,
+            inclusion: history::inclusion(height, size, root).unwrap(),
+            consistency: Some(history::consistency(height, size, root).unwrap_or_default()),
+            certificate: self.result_proof(size, tip).unwrap().encode().into(),
+        }
+    }
+
     /// All receipts so far.
     pub fn all_receipts(&self) -> Vec<Receipt> {
         let decisions = self.entries.iter().flat_map(|entry| &entry.decisions);
@@ -378,6 +395,9 @@ pub struct Manner {
     pub execute: Option<Twist<ExecuteReply>>,
     pub genesis: Option<Twist<Genesis>>,
     pub absence: Option<Twist<AbsenceReply>>,
+    pub history: Option<Twist<HistoryReply>>,
+    /// Knows the upper part of the history alone.
+    pub coarse: bool,
     /// What it shows as evidence.
     pub evidence: Vec<Bytes>,
     /// The steps that it hands out, whatever it is asked, in the place of the chain's.
@@ -711,6 +731,25 @@ impl Transport for Cluster {
             let mut reply = honest.or_else(|_| chain.absence(&Hash([0xaa; 32]), first..=last, tip, 128))?;
             reply.identity = identity;
             twist(&chain, &mut reply);
+            Ok(reply)
+        }
+        .boxed()
+    }
+
+    fn history(&self, node: usize, height: Height, size: Option<Height>) -> Reply<'_, HistoryReply> {
+        async move {
+            let (manner, tip) = self.arrive(node).await?;
+            let chain = self.chain();
+            let size = size.unwrap_or(tip - 1);
+            if height >= size || size >= tip {
+                return Err(problem("NOT_YET", true));
+            }
+            let mut reply = chain.history(height, size, tip);
+            if manner.coarse {
+                reply.inclusion.drain(..12.min(reply.inclusion.len()));
+                (reply.left_out, reply.consistency) = (12, None);
+            }
+            manner.history.iter().for_each(|twist| twist(&chain, &mut reply));
             Ok(reply)
         }
         .boxed()

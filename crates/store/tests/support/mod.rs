@@ -19,6 +19,9 @@ use rand::{Rng, SeedableRng};
 
 pub type Map = BTreeMap<Key, Bytes>;
 
+/// Results whose places are proved in full: few, so that tests see what is dropped.
+pub const FINE: u64 = 16;
+
 pub const GENESIS: Hash = Hash([0x11; 32]);
 
 /// The label of leaves, from its definition: another program than both the tree's and the store's.
@@ -363,7 +366,7 @@ fn receipts_root(receipts: &[Receipt]) -> Hash {
 
 /// Opens a store on a disk and checks it. Returns what the start handed over.
 pub fn start(disk: impl pleach_store::StorageBackend) -> Result<(Store, Vec<Held>), pleach_store::OpenError> {
-    let options = pleach_store::Options { cache_bytes: 1 << 20 };
+    let options = pleach_store::Options { cache_bytes: 1 << 20, fine_history: FINE };
     let mut held = Vec::new();
     let opened = Store::open_on(disk, &GENESIS, &options)?;
     let store = opened.check(|batch| held.extend_from_slice(batch), |_| {})?;
