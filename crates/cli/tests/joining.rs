@@ -106,6 +106,20 @@ fn what_is_wrong_with_a_description_is_named() {
     join("bolt").fails(2, &["bolt/member.toml names the key"]);
 }
 
+/// Whoever names as an owner a key for which anybody can sign, or nobody, is told so.
+#[test]
+fn owners_have_sound_keys() {
+    let folder = Folder::new();
+    member_init(&folder, "acme", 7470);
+    run(&folder, &["key", "new", "a.key"]).succeeds();
+    for key in ["00".repeat(32), "02".repeat(32)] {
+        let init = ["init", "--out", "x", "--member", "acme/member.toml", "--owner", &key];
+        run(&folder, &init).fails(2, &[&key, "small order"]);
+        run(&folder, &["owner", "set", "--owner", "a.key", &key]).fails(2, &[&key, "small order"]);
+    }
+    assert!(!folder.join("x").exists(), "nothing was made");
+}
+
 /// Whoever names a key file where another one belongs does not read the key on the screen, nor in a log that is sent around.
 #[test]
 fn a_key_file_in_the_place_of_another_is_not_repeated() {

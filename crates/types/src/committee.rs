@@ -75,6 +75,14 @@ impl Member {
     pub fn new(name: impl Into<String>, public_key: PublicKey) -> Self {
         Self { id: public_key, public_key, name: name.into(), capacity: 1, address: String::new(), previous: None }
     }
+
+    /// Checks all keys of the member: evidence against an old key convicts it as well.
+    fn check_keys(&self) -> Result<(), CommitteeError> {
+        // Most members have one key, which is checked once.
+        let old = [Some(self.id), self.previous].into_iter().flatten().filter(|key| *key != self.public_key);
+        let unsound = [self.public_key].into_iter().chain(old).find(|key| !key.is_sound());
+        unsound.map_or(Ok(()), |key| Err(CommitteeError::Key { name: self.name.clone(), key }))
+    }
 }
 
 impl Encode for Member {
@@ -129,6 +137,16 @@ pub enum CommitteeError {
         /// Bytes of its address.
         actual: usize,
     },
+    /// A key of a member is no point of the curve, or anybody could sign for it.
+    #[error(
+        "member {name:?} has the key {key}, which is no point of the curve, or of small order: anybody could sign for it"
+    )]
+    Key {
+        /// The member.
+        name: String,
+        /// Its key: the present, the first or the one before.
+        key: PublicKey,
+    },
 }
 
 impl CommitteeError {
@@ -142,6 +160,7 @@ impl CommitteeError {
             Self::Name(_) => "name",
             Self::NameTwice(_) => "name_twice",
             Self::Address { .. } => "address",
+            Self::Key { .. } => "key",
         }
     }
 }
@@ -177,6 +196,7 @@ impl Committee {
             if member.address.len() > ADDRESS_BYTES_MAX {
                 return Err(CommitteeError::Address { name: member.name.clone(), actual: member.address.len() });
             }
+            member.check_keys()?;
         }
         Ok(Self { digest: digest(&members), members: members.into() })
     }
@@ -296,7 +316,21 @@ mod tests {
         }
         let name = members(4)[2].name.clone();
         let long = refused(|m| m[2].address = "a".repeat(ADDRESS_BYTES_MAX + 1));
-        assert_eq!(long, CommitteeError::Address { name, actual: ADDRESS_BYTES_MAX + 1 });
+        assert_eq!(long, CommitteeError::Address { name: name.clone(), actual: ADDRESS_BYTES_MAX + 1 });
+        // The point 1, for which anybody signs, and no point at all.
+        let mut one = [0; 32];
+        one[0] = 1;
+        for key in [PublicKey(one), PublicKey([2; 32])] {
+            let unsound = CommitteeError::Key { name: name.clone(), key };
+            assert_eq!(refused(|m| m[2].id = key), unsound);
+            assert_eq!(refused(|m| m[2].previous = Some(key)), unsound);
+            // It is the least one, or comes to stand where its order wants it.
+            let first = refused(|m| {
+                m[2].public_key = key;
+                m.sort_by_key(|member| member.public_key);
+            });
+            assert_eq!(first, unsound);
+        }
     }
 
     #[test]
@@ -325,12 +359,12 @@ mod tests {
     fn everything_about_a_member_is_in_the_digest() {
         let before = Committee::new(members(4)).unwrap().digest();
         let changes: [fn(&mut Member); 6] = [
-            |m| m.id = PublicKey([1; 32]),
-            |m| m.public_key.0[31] ^= 1,
+            |m| m.id = SecretKey::from_seed([77; 32]).public(),
+            |m| m.public_key.0[31] ^= 0x80,
             |m| m.name.push('x'),
             |m| m.capacity += 1,
             |m| m.address.push('x'),
-            |m| m.previous = Some(PublicKey([1; 32])),
+            |m| m.previous = Some(SecretKey::from_seed([77; 32]).public()),
         ];
         for change in changes {
             let mut members = members(4);

@@ -293,6 +293,11 @@ impl Governance {
         if !owners.is_sorted_by(|a, b| a < b) {
             return Err("owners must be in strictly ascending order of their keys".into());
         }
+        if let Some(key) = owners.iter().find(|key| !key.is_sound()) {
+            return Err(format!(
+                "the owner's key {key} is no point of the curve, or of small order: anybody could sign for it"
+            ));
+        }
         if usize::from(*threshold) > owners.len() || (*threshold == 0) != owners.is_empty() {
             let owners = owners.len();
             return Err(format!("threshold is {threshold}: from 1 to the {owners} owners, and 0 where there is none"));

@@ -9,6 +9,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
 
+use curve25519_dalek::edwards::CompressedEdwardsY;
 use ed25519_zebra::{SigningKey, VerificationKey, VerificationKeyBytes, batch};
 use rand_core::{TryCryptoRng, TryRng};
 use serde::{Deserialize, Serialize};
@@ -18,7 +19,8 @@ use crate::hash::{Domain, Hash};
 
 /// An Ed25519 public key. In JSON and in print it is 64 lower-case hexadecimal digits.
 ///
-/// Any 32 bytes can stand here; bytes that are no curve point verify nothing.
+/// Any 32 bytes can stand here; bytes that are no curve point verify nothing. Members and owners have only keys that
+/// [`PublicKey::is_sound`] accepts.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PublicKey(#[serde(with = "hex")] pub [u8; 32]);
 
@@ -103,6 +105,14 @@ impl PublicKey {
     pub fn verify_bytes(&self, message: &[u8], signature: &Signature) -> bool {
         VerificationKey::try_from(self.0)
             .is_ok_and(|key| key.verify(&ed25519_zebra::Signature::from(signature.0), message).is_ok())
+    }
+
+    /// Whether signatures of this key can prove that somebody in particular has signed: the bytes are a point of the curve, and
+    /// one not of small order. Under ZIP-215 anybody signs for a key of small order (`s` = 0), so a member or owner with such a key
+    /// would vote, decide and be convicted by whoever likes. The check takes some microseconds.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        CompressedEdwardsY(self.0).decompress().is_some_and(|point| !point.is_small_order())
     }
 
     /// The first eight hexadecimal digits, for people.

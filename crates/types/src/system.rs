@@ -279,6 +279,7 @@ impl Change {
             Self::Add(member) => check_new(member),
             Self::Owners { owners, threshold } => {
                 codec::ascending("owners", owners)?;
+                owners.iter().try_for_each(check_key)?;
                 // Nobody could change anything any more: too easily done by mistake.
                 let possible = (1..=owners.len()).contains(&usize::from(*threshold));
                 if possible {
@@ -288,9 +289,8 @@ impl Change {
                 }
             }
             Self::Rotate { old, new, .. } if old == new => Err(invalid("rotation", "the new key is the old one")),
-            Self::Rotate { .. } | Self::Remove(_) | Self::Set { .. } | Self::Checkpoint { .. } | Self::Pardon(_) => {
-                Ok(())
-            }
+            Self::Rotate { new, .. } => check_key(new),
+            Self::Remove(_) | Self::Set { .. } | Self::Checkpoint { .. } | Self::Pardon(_) => Ok(()),
         }
     }
 
@@ -343,6 +343,15 @@ fn check_new(member: &Member) -> Result<(), DecodeError> {
     }
     let alone = Committee::new(vec![member.clone()]);
     alone.map(drop).map_err(|e| DecodeError::Invalid { field: "new member", why: e.to_string() })
+}
+
+/// Nobody comes in with a key for which anybody could sign.
+fn check_key(key: &PublicKey) -> Result<(), DecodeError> {
+    if key.is_sound() {
+        Ok(())
+    } else {
+        Err(invalid("key", "it is no point of the curve, or of small order: anybody could sign for it"))
+    }
 }
 
 fn invalid(field: &'static str, why: &str) -> DecodeError {

@@ -100,6 +100,8 @@ fn a_broken_rule_of_the_governance_is_named() {
         (&|g| (g.owners, g.threshold) = (owners(2), 3), "threshold is 3: from 1 to the 2 owners"),
         (&|g| (g.owners, g.threshold) = (owners(2), 0), "threshold is 0"),
         (&|g| g.threshold = 1, "threshold is 1"),
+        (&|g| (g.owners, g.threshold) = (vec![PublicKey([0; 32])], 1), "of small order"),
+        (&|g| (g.owners, g.threshold) = (vec![PublicKey([2; 32])], 1), "no point of the curve"),
         (&|g| g.domains = Domains::Approved, "no owner"),
     ] {
         let why = broken(change);

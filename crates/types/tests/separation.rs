@@ -76,6 +76,14 @@ const SMALL_ORDER: [&str; 14] = [
 ];
 
 #[test]
+fn a_key_for_which_anybody_signs_is_no_members_and_no_owners() {
+    let sound = |text: &str| text.parse::<PublicKey>().expect("hexadecimal").is_sound();
+    assert!(SMALL_ORDER.iter().all(|key| !sound(key)));
+    assert!(!PublicKey([2; 32]).is_sound(), "no point");
+    assert!((0..=255).all(|n| secret(n).public().is_sound()));
+}
+
+#[test]
 fn edge_encodings_are_valid_alone_and_in_batches_alike() {
     // ZIP-215 accepts all 196 with s = 0. The batch holds one honest signature too, so that it is not trivial.
     let statement = Statement { domain: Domain::RequestSignature, digest: hash(1) };

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, fields
 from typing import Any, Mapping, Sequence
 
-from . import blocks, codec, hashes, keys, proofs
+from . import blocks, codec, hashes, keys, proofs, signatures
 from .codec import Reader, Refused, malformed
 from .members import (
     MEMBERS_MAX,
@@ -220,6 +220,7 @@ def check_genesis(genesis: Genesis) -> None:
     demand(len(genesis.members) <= governance.members_max <= MEMBERS_MAX, "members_max")
     demand(len(governance.owners) <= OWNERS_MAX, "owners")
     demand(codec.ascends_strictly(governance.owners), "owners do not ascend strictly")
+    demand(all(map(signatures.is_sound, governance.owners)), "the key of an owner is not sound")
     if governance.owners:
         demand(1 <= governance.threshold <= len(governance.owners), "threshold")
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional, Sequence
 
-from . import codec, hashes, keys
+from . import codec, hashes, keys, signatures
 from .codec import Reader, Refused
 
 MEMBERS_MAX = 128
@@ -83,6 +83,9 @@ def check_members(members: Sequence[Member]) -> None:
             raise Refused("id_twice", member.id.hex())
         if len(member.address.encode("utf-8")) > ADDRESS_BYTES_MAX:
             raise Refused("address", "too long")
+        for key in (member.key, member.id, member.previous):
+            if key is not None and not signatures.is_sound(key):
+                raise Refused("key", key.hex())
         names.add(member.name)
         ids.add(member.id)
 

@@ -73,6 +73,12 @@ assert _base is not None
 BASE: Point = _base
 
 
+def is_sound(key: bytes) -> bool:
+    """The end of the section: a point, and not one that the cofactor makes neutral."""
+    point = decode_point(key)
+    return point is not None and not is_neutral(multiply(8, point))
+
+
 def holds_by_zip215(key: bytes, message: bytes, signature: bytes) -> bool:
     """The four steps of the section, in plain arithmetic."""
     s = int.from_bytes(signature[32:], "little")

@@ -170,6 +170,8 @@ def read_fields(reader: Reader, number: int) -> None:
         owners = reader.sequence(OWNERS_MAX, reader.hash)
         if not codec.ascends_strictly(owners):
             raise malformed("owners do not ascend strictly")
+        if not all(map(signatures.is_sound, owners)):
+            raise malformed("the key of an owner is not sound")
         if not 1 <= reader.u8() <= len(owners):
             raise malformed("threshold")
     elif number == CHECKPOINT:
@@ -197,6 +199,8 @@ def read_change(reader: Reader) -> Change:
             raise malformed("a rotation is no change of the owners")
         if change.old == change.new:
             raise malformed("the new key is the old one")
+        if not signatures.is_sound(change.new):
+            raise malformed("the new key is not sound")
     return Change(seq, until, change, signed)
 
 

@@ -166,6 +166,12 @@ pub fn set_owners(global: &Global, output: Output, args: &OwnerSet) -> Result<En
     if let Some(pair) = owners.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(CliError::usage(format!("{} is named twice", pair[0]), "name each owner once"));
     }
+    if let Some(key) = owners.iter().find(|key| !key.is_sound()) {
+        return Err(CliError::usage(
+            format!("{key} is no point of the curve, or of small order: anybody could sign for it"),
+            "name public keys that pleach key show has printed",
+        ));
+    }
     let all = u8::try_from(owners.len()).unwrap_or(u8::MAX);
     let threshold = args.threshold.unwrap_or(all);
     if owners.len() > OWNERS_MAX || usize::from(threshold) > owners.len() {

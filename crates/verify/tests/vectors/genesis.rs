@@ -1,6 +1,6 @@
 //! Genesis documents, the sets of members in them, and what height 0 came to.
 
-use pleach_types::{ClusterRecord, Committee, Encode, Genesis, Member};
+use pleach_types::{ClusterRecord, Committee, Encode, Genesis, Member, PublicKey};
 use serde_json::{Value, json};
 
 use super::support::{cluster, genesis, member_keys, rich_genesis};
@@ -84,6 +84,10 @@ fn sets() -> Vec<Value> {
         changed("a name of two parts", "name", &|m| m[2].name = "a/b".into()),
         changed("a name that begins with a dot", "name", &|m| m[2].name = ".x".into()),
         changed("an empty name", "name", &|m| m[2].name = String::new()),
+        // Zeros are a point of small order, and the least of all keys.
+        changed("a key of small order", "key", &|m| m[0].public_key = PublicKey([0; 32])),
+        changed("a first key that is no point", "key", &|m| m[1].id = PublicKey([2; 32])),
+        changed("a key before of small order", "key", &|m| m[1].previous = Some(PublicKey([0; 32]))),
     ];
     all.extend([1, 2, 3, 4, 5, 6, 7, 10].map(|count| set(&format!("{count} members"), sized(count), "accepted")));
     assert!(base.iter().all(|member| Member::encode(member).len() > 64));

@@ -142,6 +142,17 @@ impl Maker {
             ("a rotation to the same key", "MALFORMED", {
                 SystemRequest::rotate(self.genesis, 1_000, &secret(2), &secret(2)).encode()
             }),
+            ("a rotation to a key of small order", "MALFORMED", {
+                with("rotate", &|r| {
+                    signed(r, &|s| {
+                        let Change::Rotate { new, .. } = &mut s.change else { unreachable!() };
+                        *new = PublicKey([0; 32]);
+                    })
+                })
+            }),
+            ("an owner whose key is no point", "MALFORMED", {
+                changed(Change::Owners { owners: vec![PublicKey([2; 32])], threshold: 1 })
+            }),
             ("a change of an unknown kind", "MALFORMED", {
                 let mut bytes = remove.clone();
                 // Kind, action, genesis, seq, until.
