@@ -26,6 +26,10 @@ fn cluster(folder: &Folder, args: &[String]) -> common::Ran {
     run(folder, &args.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
+fn write(folder: &Folder, file: &str, text: &str) {
+    std::fs::write(folder.join(file), text).expect("a file");
+}
+
 fn text(folder: &Folder, file: &str) -> String {
     std::fs::read_to_string(folder.join(file)).expect("a file")
 }
@@ -118,6 +122,32 @@ fn owners_have_sound_keys() {
         run(&folder, &["owner", "set", "--owner", "a.key", &key]).fails(2, &[&key, "small order"]);
     }
     assert!(!folder.join("x").exists(), "nothing was made");
+}
+
+/// A node says what is wrong with its configuration before it makes a store that another genesis could not use.
+#[test]
+fn a_node_with_a_wrong_address_leaves_no_store() {
+    let folder = Folder::new();
+    run(&folder, &["init", "--out", "net", "--base-port", &base_port(4).to_string()]).succeeds();
+    let config = text(&folder, "net/node-1/pleach.toml");
+    let (before, members) = config.split_once("\n[[member]]").expect("members");
+    let with_peer = |text: &str, address: &str| {
+        let at = text.find("peer = \"").expect("a peer") + 8;
+        let end = at + text[at..].find('"').expect("its end");
+        [&text[..at], address, &text[end..]].concat()
+    };
+    for address in ["127.0.0.1", "nonsense", "127.0.0.1:99999", "127.0.0:1"] {
+        for changed in [
+            [&with_peer(before, address), "\n[[member]]", members].concat(),
+            [before, "\n[[member]]", &with_peer(members, address)].concat(),
+        ] {
+            write(&folder, "net/node-1/pleach.toml", &changed);
+            run(&folder, &["start", "--config", "net/node-1/pleach.toml"]).fails(2, &["peer", address]);
+        }
+    }
+    write(&folder, "net/node-1/pleach.toml", &[before, "\n[[member]]", &with_peer(members, "0.0.0.0:7")].concat());
+    run(&folder, &["start", "--config", "net/node-1/pleach.toml"]).fails(2, &["nobody can reach a member there"]);
+    assert!(!folder.join("net/node-1/data/store").exists(), "no store was made");
 }
 
 /// Whoever names a key file where another one belongs does not read the key on the screen, nor in a log that is sent around.

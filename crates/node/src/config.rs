@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use pleach_types::{Genesis, Hash, SecretKey};
+use pleach_types::address::{self, AddressError};
+use pleach_types::{Genesis, Hash, PublicKey, SecretKey};
 
 /// Everything in `pleach.toml`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,14 +115,14 @@ pub enum ConfigError {
     /// A member of genesis has no address, or an address has no member.
     #[error("[[member]] sections and genesis differ: {0}")]
     Members(String),
-    /// An address does not resolve.
-    #[error("{field} = {address:?} is not an address of the form host:port: {reason}")]
+    /// An address is none, cannot be reached by others, or does not resolve.
+    #[error("{field} = {address:?}: {reason}")]
     Address {
         /// The field of the configuration.
         field: String,
         /// Its value.
         address: String,
-        /// What the system says.
+        /// What is wrong with it, or what the system says.
         reason: String,
     },
 }
@@ -270,8 +271,51 @@ fn read(path: &Path, what: &'static str) -> Result<String, ConfigError> {
     std::fs::read_to_string(path).map_err(|reason| ConfigError::Read { what, path: path.into(), reason })
 }
 
+/// All addresses of a configuration, checked and found.
+#[derive(Debug)]
+pub(crate) struct Places {
+    /// Where this node listens for clients.
+    pub(crate) public: SocketAddr,
+    /// Where it listens for members.
+    pub(crate) peer: SocketAddr,
+    /// Where the members of genesis are reached, in their order.
+    pub(crate) members: Vec<(PublicKey, SocketAddr)>,
+}
+
+impl Places {
+    /// Checks and finds all addresses, before anything is made that a wrong one would leave behind.
+    ///
+    /// # Errors
+    /// If genesis and the addresses do not name the same members, or the first address that is none.
+    pub(crate) fn find(config: &NodeConfig, genesis: &Genesis) -> Result<Self, ConfigError> {
+        config.check_members(genesis)?;
+        let mut members = Vec::new();
+        for member in &genesis.members {
+            // `check_members` has found one for each.
+            let Some(found) = config.members.iter().find(|m| m.name == member.name) else { continue };
+            let field = |what| format!("[[member]] {:?} {what}", member.name);
+            checked(&field("public"), &found.public, address::check_reachable)?;
+            checked(&field("peer"), &found.peer, address::check_reachable)?;
+            members.push((member.public_key, resolve(&field("peer"), &found.peer)?));
+        }
+        let [public, peer] = [("[listen] public", &config.listen.public), ("[listen] peer", &config.listen.peer)];
+        Ok(Self { public: resolve(public.0, public.1)?, peer: resolve(peer.0, peer.1)?, members })
+    }
+}
+
+fn checked(field: &str, address: &str, check: impl Fn(&str) -> Result<(), AddressError>) -> Result<(), ConfigError> {
+    let error = |why: AddressError| ConfigError::Address {
+        field: field.into(),
+        address: address.into(),
+        reason: why.to_string(),
+    };
+    check(address).map_err(error)
+}
+
 /// Finds the socket address of `host:port`.
-pub(crate) fn resolve(field: &str, address: &str) -> Result<SocketAddr, ConfigError> {
+fn resolve(field: &str, address: &str) -> Result<SocketAddr, ConfigError> {
+    // First: a resolver reads some texts in its own way.
+    checked(field, address, address::check)?;
     let error = |reason: String| ConfigError::Address { field: field.into(), address: address.into(), reason };
     let mut found = address.to_socket_addrs().map_err(|e| error(e.to_string()))?;
     found.next().ok_or_else(|| error("it resolves to nothing".into()))

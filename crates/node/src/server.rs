@@ -15,7 +15,7 @@ use pleach_types::committee::faults;
 use pleach_types::{Block, Genesis, SecretKey};
 use pleach_vm::Vm;
 
-use crate::config::{ConfigError, NodeConfig, resolve};
+use crate::config::{ConfigError, NodeConfig, Places};
 use crate::core::Node;
 use crate::descriptors::share_of_clients;
 use crate::disk::{Disk, Writer};
@@ -145,17 +145,18 @@ fn start_with(
 ) -> Result<RunningNode, StartError> {
     let genesis = config.read_genesis()?;
     let secret = config.read_key(&genesis)?;
-    config.check_members(&genesis)?;
-    let connections = share_of_clients(&genesis)?;
-    let listener = listen(config)?;
-    let vm = Arc::new(Vm::new(&genesis.limits).map_err(|e| StartError::Vm(e.to_string()))?);
+    // All that the configuration may have wrong is found before there is a store of this genesis.
+    let places = Places::find(config, &genesis)?;
     check_loss(config, &genesis)?;
+    let connections = share_of_clients(&genesis)?;
+    let listener = listen(places.public)?;
+    let vm = Arc::new(Vm::new(&genesis.limits).map_err(|e| StartError::Vm(e.to_string()))?);
     let evidence = open_evidence(config, &genesis)?;
     let resumed = open_store(config, &genesis, &secret)?;
     let (disk, writer) = disk(resumed.store.clone())?;
     let node = Arc::new(Node::new(secret, vm, resumed, disk).with_evidence(evidence));
     let public = listener.local_addr().map_err(|e| StartError::Http(e.to_string()))?;
-    let engine = Arc::new(pleach_order::run(order_config(config, &genesis, &node)?, node.clone())?);
+    let engine = Arc::new(pleach_order::run(order_config(config, &genesis, &node, &places), node.clone())?);
     let http = serve(listener, &node, &engine, config, connections)?;
     info!(node = %config.node.name, %public, genesis = %node.genesis_digest, connections, "node started");
     Ok(RunningNode { node, public, engine, http: Some(http), writer })
@@ -213,30 +214,26 @@ fn spawn_writer(writer: Writer) -> Result<JoinHandle<()>, StartError> {
 }
 
 /// The clients' port is taken first: it is the one that people mistype.
-fn listen(config: &NodeConfig) -> Result<TcpListener, StartError> {
-    let address = resolve("[listen] public", &config.listen.public)?;
+fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
     let error = |e: std::io::Error| StartError::Listen { address, reason: e.to_string() };
     let listener = TcpListener::bind(address).map_err(error)?;
     listener.set_nonblocking(true).map_err(error)?;
     Ok(listener)
 }
 
-fn order_config(config: &NodeConfig, genesis: &Genesis, node: &Node) -> Result<pleach_order::Config, StartError> {
-    let mut addresses = Vec::new();
-    for member in &genesis.members {
-        let found = config.members.iter().find(|m| m.name == member.name);
-        // `check_members` has found one for each.
-        let Some(found) = found else { continue };
-        let address = resolve(&format!("[[member]] {:?} peer", member.name), &found.peer)?;
-        addresses.push(MemberAddress { key: member.public_key, address, stands_for: member.address.clone() });
-    }
-    Ok(pleach_order::Config {
+fn order_config(config: &NodeConfig, genesis: &Genesis, node: &Node, places: &Places) -> pleach_order::Config {
+    let addresses = genesis.members.iter().zip(&places.members).map(|(member, (key, address))| MemberAddress {
+        key: *key,
+        address: *address,
+        stands_for: member.address.clone(),
+    });
+    pleach_order::Config {
         settings: settings(genesis, node),
-        addresses,
-        listen: resolve("[listen] peer", &config.listen.peer)?,
+        addresses: addresses.collect(),
+        listen: places.peer,
         data: config.node.data_dir.clone(),
         workers: threads(),
-    })
+    }
 }
 
 /// Threads of the engine, and as many of the HTTP port: half of the machine's cores, since the execution of blocks, the

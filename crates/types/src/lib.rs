@@ -10,6 +10,7 @@
 //! can check every answer of a node.
 
 pub mod absence;
+pub mod address;
 pub mod api;
 pub mod block;
 pub mod certificate;
