@@ -10,6 +10,7 @@ from pleach import (
     absence,
     certificates,
     codec,
+    descriptions,
     evidence,
     files,
     genesis,
@@ -886,6 +887,20 @@ def check_written_key_file(case: Fields) -> None:
     same("key", case.hex("key"), signatures.key_of_seed(seed))
 
 
+# descriptions.json
+
+
+def check_descriptions(document: Fields, report: Report) -> None:
+    report.objects(document, "descriptions", check_description)
+
+
+def check_description(case: Fields) -> None:
+    case.text("name")
+    description = descriptions.description_of_document(case.take("description"))
+    same("signed", case.hex("signed"), description.message())
+    same("verdict", case.text("verdict"), verdict_of(description.check))
+
+
 # messages.json
 
 
@@ -944,6 +959,7 @@ CHECKS: dict[str, Callable[[Fields, Report], None]] = {
     "proof_files.json": check_proof_files,
     "arguments.json": check_arguments,
     "key_files.json": check_key_files,
+    "descriptions.json": check_descriptions,
     "messages.json": check_messages,
     "http.json": check_http,
 }

@@ -267,6 +267,13 @@ pub struct Fsck {
     pub dir: PathBuf,
 }
 
+/// The salt of a genesis.
+fn salt(text: &str) -> Result<[u8; 16], String> {
+    let mut salt = [0; 16];
+    hex::decode_to_slice(text, &mut salt).map_err(|e| format!("a salt has 32 hexadecimal digits: {e}"))?;
+    Ok(salt)
+}
+
 /// `pleach init`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
@@ -280,6 +287,8 @@ Examples:
 
 Without --member all keys are made on this machine, which is right for trying things. Where members need not trust each
 other each makes its own with \"pleach member init\", and --member joins what they say of themselves: no key leaves its machine.
+Each member can make the same genesis again, with the same descriptions in any order, the same options, and --salt as genesis.json
+has it. For another cluster of the same keys take another salt: what members sign in one would be evidence against them in the other.
 
 With one host, node i listens on base-port + 10 (i - 1) for clients and on the next port for members; with one
 host per node all of them use base-port. Nothing is overwritten: the folder must not exist yet, or be empty.")]
@@ -287,6 +296,9 @@ pub struct Init {
     /// The description of a member that has made its key elsewhere (pleach member init) [repeat it for each member]
     #[arg(long, value_name = "FILE", conflicts_with_all = ["nodes", "host", "base_port"])]
     pub member: Vec<PathBuf>,
+    /// The salt of the genesis, 32 hexadecimal digits: with the same descriptions and options it makes the same genesis [default: random]
+    #[arg(long, value_name = "HEX", requires = "member", value_parser = salt)]
+    pub salt: Option<[u8; 16]>,
     /// How many nodes.
     #[arg(long, default_value_t = 4)]
     pub nodes: u16,
@@ -626,8 +638,9 @@ then give acme/member.toml to whoever runs \"pleach init --member …\"; the key
     #[command(after_help = "\
 Example:
   pleach member join net --folder acme
-where net is the folder with genesis.json and members.toml, as whoever made it has sent it. Compare the digest that is
-printed with the other members, by telephone or in person: nodes with different ones never form a cluster.")]
+where net is the folder with genesis.json and members.toml, as whoever made it has sent it. What this member agrees to is
+shown first; --dry-run shows it and writes nothing. Compare the digest that is printed with the other members, by telephone
+or in person: nodes with different ones never form a cluster. Joining the same cluster again completes what was cut off.")]
     Join(MemberJoin),
     /// Have a member leave at the end of the epoch, by the owners' word.
     #[command(after_help = "\
@@ -710,6 +723,9 @@ pub struct MemberJoin {
     /// This member's own folder, as pleach member init has made it.
     #[arg(long, value_name = "DIR")]
     pub folder: PathBuf,
+    /// Show what this member would agree to, and write nothing.
+    #[arg(long)]
+    pub dry_run: bool,
     /// Run although as many faults as are tolerated could lose records: fewer copies than faults and one.
     #[arg(long)]
     pub accept_loss: bool,

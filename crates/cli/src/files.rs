@@ -18,6 +18,40 @@ pub fn write_new(path: &Path, text: &str) -> Result<(), CliError> {
     write(path, text, false)
 }
 
+/// A file that a step which may have been cut off is to write, or has written.
+#[derive(Debug)]
+pub struct OwnFile {
+    path: PathBuf,
+    text: String,
+    is_there: bool,
+}
+
+impl OwnFile {
+    /// Looks whether the file stands there already.
+    ///
+    /// # Errors
+    /// [`CliError::Exists`] if another one does, or what the system says.
+    pub fn look(path: PathBuf, text: String) -> Result<Self, CliError> {
+        let is_there = match fs::symlink_metadata(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Self { path, text, is_there: false }),
+            // One of another length is not read: it may be anything.
+            Ok(found) if found.is_file() && found.len() == text.len() as u64 => {
+                read(&path, text.len())?.as_ref() == text.as_bytes()
+            }
+            _ => false,
+        };
+        if is_there { Ok(Self { path, text, is_there }) } else { Err(CliError::Exists { path }) }
+    }
+
+    /// Writes it as a whole, if it is not there.
+    ///
+    /// # Errors
+    /// As [`NewFile::at`] and [`NewFile::finish`].
+    pub fn write(self) -> Result<(), CliError> {
+        if self.is_there { Ok(()) } else { NewFile::at(&self.path)?.finish(self.text.as_bytes()) }
+    }
+}
+
 /// As [`write_new`], for secrets: the file is private from its first moment on.
 ///
 /// # Errors

@@ -17,6 +17,7 @@ mod cluster;
 mod commands;
 mod connection;
 mod demo;
+mod descriptions;
 mod errors;
 mod files;
 mod log;

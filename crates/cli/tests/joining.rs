@@ -6,6 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Folder, Process, base_port, eventually, run};
+use pleach_types::{MemberDescription, SecretKey};
 
 const MEMBERS: [&str; 4] = ["acme", "bolt", "core", "dyne"];
 /// How long a step may take on a busy machine.
@@ -54,7 +55,6 @@ fn members_that_made_their_keys_apart_form_a_cluster() {
         let joined = run(&folder, &["member", "join", "net", "--folder", name]);
         assert_eq!(joined.succeeds().stdout.trim(), digest, "all see the same digest");
     }
-    run(&folder, &["member", "join", "net", "--folder", "acme"]).fails(8, &["acme/genesis.json"]);
     let start = |name: &str| Process::node(&folder, &format!("{name}/pleach.toml"), &format!("{name}.log"));
     let _nodes: Vec<_> = MEMBERS.map(start).into();
     let on = |args: &[&str]| run(&folder, &[args, &["--profile", "net/profile.toml", "--timeout", "60s"]].concat());
@@ -87,27 +87,81 @@ fn what_is_wrong_with_a_description_is_named() {
     several.fails(2, &["--nodes"]);
     assert!(!folder.join("net").exists(), "nothing was made");
 
-    // Whoever joins them changes what one of them has said of itself, or leaves it out.
+    // Whoever joins them changes what one of them has said of itself.
     let said = text(&folder, "dyne/member.toml");
-    std::fs::write(folder.join("dyne/member.toml"), said.replace("capacity = 1", "capacity = 9")).expect("a file");
+    for (from, to) in [("capacity = 1", "capacity = 9"), ("127.0.0.1:7500", "127.0.0.1:9"), ("\"dyne\"", "\"dine\"")] {
+        write(&folder, "dyne/member.toml", &said.replace(from, to));
+        joined(&MEMBERS).fails(2, &["dyne/member.toml", "has not signed this description"]);
+    }
+    // An address that the node would refuse, or that leads nobody to it, though the member has signed it.
+    for address in ["127.0.0.1", "nonsense", "127.0.0.1:0", "0.0.0.0:7501"] {
+        write(&folder, "dyne/member.toml", &described("dyne", 9, address));
+        joined(&MEMBERS).fails(2, &["dyne/member.toml", "peer", address]);
+    }
+    assert!(!folder.join("net").exists(), "nothing was made");
+    write(&folder, "dyne/member.toml", &said);
     joined(&MEMBERS).succeeds();
-    std::fs::write(folder.join("dyne/member.toml"), &said).expect("a file");
+    // What was changed afterwards, or is left out.
     let join = |name: &str| run(&folder, &["member", "join", "net", "--folder", name]);
+    let sound = text(&folder, "net/genesis.json");
+    let more = sound.replacen("\"capacity\": 1", "\"capacity\": 9", 4);
+    write(&folder, "net/genesis.json", &more);
     join("dyne").fails(2, &["capacity 9", "do not join"]);
+    // A key for which anybody can sign, in a genesis that was made elsewhere.
+    let least = sound.find("\"public_key\": \"").expect("a member") + 15;
+    let anybody = [&sound[..least], &"0".repeat(64), &sound[least + 64..]].concat();
+    write(&folder, "net/genesis.json", &anybody);
+    join("dyne").fails(2, &["net/genesis.json", "small order"]);
+    write(&folder, "net/genesis.json", &sound);
     join("elsewhere").fails(2, &["has no member with the key"]);
     let other = "5f".repeat(32);
     let pinned = run(&folder, &["member", "join", "net", "--folder", "bolt", "--genesis", &other]);
     pinned.fails(2, &[&other, "do not join"]);
     let members = text(&folder, "net/members.toml");
-    let moved = members.replace("\"127.0.0.1:7480\"", "\"0.0.0.0:9\"");
-    std::fs::write(folder.join("net/members.toml"), moved).expect("a file");
-    join("bolt").fails(2, &["0.0.0.0:9", "127.0.0.1:7480", "do not join"]);
+    // Where clients reach acme is in no genesis; bolt does not take it from whoever has sent the folder.
+    write(&folder, "net/members.toml", &members.replace("\"127.0.0.1:7470\"", "\"127.0.0.1:9\""));
+    join("bolt").fails(2, &["net/members.toml", "acme", "has not signed this description"]);
+    let (left, _) = members.rsplit_once("[[member]]").expect("four members");
+    write(&folder, "net/members.toml", left);
+    join("bolt").fails(2, &["name different members"]);
     assert!(!folder.join("bolt/genesis.json").exists() && !folder.join("bolt/pleach.toml").exists(), "all or nothing");
     std::fs::write(folder.join("net/members.toml"), members.replace("\"acme\"", "\"icme\"")).expect("a file");
     join("bolt").fails(2, &["name different members"]);
-    // The key of another member.
+    write(&folder, "net/members.toml", &members);
+    // The key of another member, and none.
     std::fs::copy(folder.join("core/node.key"), folder.join("bolt/node.key")).expect("a copy");
     join("bolt").fails(2, &["bolt/member.toml names the key"]);
+    std::fs::remove_file(folder.join("bolt/node.key")).expect("it was there");
+    join("bolt").fails(8, &["bolt/node.key"]);
+}
+
+/// The description of the member with this key, signed, whatever it says.
+fn described(name: &str, seed: u8, peer: &str) -> String {
+    let secret = SecretKey::from_seed([seed; 32]);
+    toml::to_string(&MemberDescription::sign(&secret, name, 1, (peer, "127.0.0.1:7500"))).expect("text")
+}
+
+/// Everybody can make the genesis anew from the same descriptions, and so see that nothing else is in it.
+#[test]
+fn the_same_descriptions_and_salt_make_the_same_folder() {
+    let folder = Folder::new();
+    for (n, name) in (0..).zip(MEMBERS) {
+        member_init(&folder, name, 7470 + 10 * n);
+    }
+    let made = |members: &[&'static str], out: &'static str, salt: &[&str]| {
+        let salt: Vec<_> = salt.iter().flat_map(|salt| ["--salt".to_owned(), (*salt).to_owned()]).collect();
+        cluster(&folder, &[init(members, out), salt].concat())
+    };
+    made(&MEMBERS, "one", &[]).succeeds();
+    let genesis: serde_json::Value = serde_json::from_str(&text(&folder, "one/genesis.json")).expect("JSON");
+    let salt = genesis["salt"].as_str().expect("a salt");
+    made(&["dyne", "bolt", "acme", "core"], "two", &[salt]).succeeds();
+    for file in ["genesis.json", "members.toml", "profile.toml"] {
+        assert_eq!(text(&folder, &format!("one/{file}")), text(&folder, &format!("two/{file}")), "{file}");
+    }
+    assert_ne!(made(&MEMBERS, "three", &[]).succeeds().stdout, made(&MEMBERS, "four", &[salt]).succeeds().stdout);
+    made(&MEMBERS, "x", &["5f"]).fails(2, &["32 hexadecimal digits"]);
+    run(&folder, &["init", "--out", "x", "--salt", salt]).fails(2, &["--member"]);
 }
 
 /// Whoever names as an owner a key for which anybody can sign, or nobody, is told so.
@@ -122,6 +176,50 @@ fn owners_have_sound_keys() {
         run(&folder, &["owner", "set", "--owner", "a.key", &key]).fails(2, &[&key, "small order"]);
     }
     assert!(!folder.join("x").exists(), "nothing was made");
+}
+
+#[test]
+fn a_member_sees_the_terms_before_it_joins_and_a_join_that_was_cut_off_is_completed() {
+    let folder = Folder::new();
+    for (n, name) in (0..).zip(MEMBERS) {
+        member_init(&folder, name, 7470 + 10 * n);
+    }
+    run(&folder, &["key", "new", "owner.key"]).succeeds();
+    let owner = run(&folder, &["key", "show", "owner.key"]).succeeds().stdout.trim().to_owned();
+    let with = |out: &'static str, more: &[&str]| {
+        let more: Vec<_> = more.iter().map(|arg| (*arg).to_owned()).collect();
+        cluster(&folder, &[init(&MEMBERS, out), more].concat())
+    };
+    let digest = with("net", &["--owner", &owner, "--epoch-blocks", "64"]).succeeds().stdout.trim().to_owned();
+    with("other", &[]).succeeds();
+    let join = |net: &str, more: &[&str]| run(&folder, &[&["member", "join", net, "--folder", "acme"], more].concat());
+    let seen = join("net", &["--dry-run"]);
+    let terms = &seen.succeeds().stderr;
+    for term in [&digest, &owner, "1 of 1 must sign", "2 of each record", "64 blocks", "dyne", "127.0.0.1:7501"] {
+        assert!(terms.contains(term), "{term:?} is not in {terms}");
+    }
+    let written = |file: &str| folder.join("acme").join(file).exists();
+    assert!(!written("genesis.json") && !written("pleach.toml"), "nothing was written");
+
+    join("net", &[]).succeeds();
+    let config = text(&folder, "acme/pleach.toml");
+    std::fs::remove_file(folder.join("acme/pleach.toml")).expect("it was written");
+    // The program ended between the two files: another cluster does not come into the same folder, this one is completed.
+    join("other", &[]).fails(8, &["acme/genesis.json"]);
+    assert!(!written("pleach.toml"), "no mixture");
+    assert_eq!(join("net", &[]).succeeds().stdout.trim(), digest);
+    assert_eq!(text(&folder, "acme/pleach.toml"), config);
+    join("net", &[]).succeeds();
+    // What the operator has changed since is left as it is.
+    write(&folder, "acme/pleach.toml", &(config + "# changed\n"));
+    join("net", &[]).fails(8, &["acme/pleach.toml"]);
+
+    // Fewer copies than survive the faults: each member says itself that it wants that.
+    let thin: Vec<_> =
+        init(&MEMBERS, "one").iter().map(|arg| if arg == "2" { "1".to_owned() } else { arg.clone() }).collect();
+    cluster(&folder, &[thin, vec!["--accept-loss".into()]].concat()).succeeds();
+    run(&folder, &["member", "join", "one", "--folder", "bolt"]).fails(2, &["1 copies", "--accept-loss"]);
+    run(&folder, &["member", "join", "one", "--folder", "bolt", "--accept-loss"]).succeeds();
 }
 
 /// A node says what is wrong with its configuration before it makes a store that another genesis could not use.
@@ -148,6 +246,13 @@ fn a_node_with_a_wrong_address_leaves_no_store() {
     write(&folder, "net/node-1/pleach.toml", &[before, "\n[[member]]", &with_peer(members, "0.0.0.0:7")].concat());
     run(&folder, &["start", "--config", "net/node-1/pleach.toml"]).fails(2, &["nobody can reach a member there"]);
     assert!(!folder.join("net/node-1/data/store").exists(), "no store was made");
+    for host in ["a b", "0.0.0.0", "127.0.0"] {
+        run(&folder, &["init", "--out", "x", "--host", host]).fails(2, &[host]);
+    }
+    run(&folder, &["init", "--out", "six", "--host", "::1"]).succeeds();
+    assert!(text(&folder, "six/node-1/pleach.toml").contains("\"[::1]:7470\""));
+    let six = run(&folder, &["member", "init", "--name", "six", "--host", "::1", "--out", "m"]);
+    assert!(six.succeeds().stdout.len() > 64 && text(&folder, "m/member.toml").contains("\"[::1]:7471\""));
 }
 
 /// Whoever names a key file where another one belongs does not read the key on the screen, nor in a log that is sent around.

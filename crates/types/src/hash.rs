@@ -56,11 +56,13 @@ pub enum Domain {
     NewestSignature,
     /// What a node signs over a whole reply, where a client asks for it.
     ReplySignature,
+    /// What a member signs when it describes itself, before it is in a cluster.
+    DescriptionSignature,
 }
 
 impl Domain {
     /// All domains: a test checks that no tag is the prefix of another.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Genesis,
         Self::RequestBody,
         Self::RequestSignature,
@@ -81,6 +83,7 @@ impl Domain {
         Self::MemberSignature,
         Self::NewestSignature,
         Self::ReplySignature,
+        Self::DescriptionSignature,
     ];
 
     /// The tag that stands in front of what is hashed or signed, 24 bytes for every domain.
@@ -107,6 +110,7 @@ impl Domain {
             Self::MemberSignature => b"pleach/1/member-sign    ",
             Self::NewestSignature => b"pleach/1/newest-sign    ",
             Self::ReplySignature => b"pleach/1/reply-sign     ",
+            Self::DescriptionSignature => b"pleach/1/describe-sign  ",
         }
     }
 }

@@ -18,6 +18,8 @@ mod absence;
 mod blocks;
 #[path = "vectors/certificates.rs"]
 mod certificates;
+#[path = "vectors/descriptions.rs"]
+mod descriptions;
 #[path = "vectors/evidence.rs"]
 mod evidence;
 #[path = "vectors/genesis.rs"]
@@ -68,6 +70,11 @@ fn verdict(name: &str, expected: &str, found: Result<(), &str>) -> Value {
 #[test]
 fn genesis_is_as_committed() {
     compare("genesis", &genesis::all());
+}
+
+#[test]
+fn descriptions_are_as_committed() {
+    compare("descriptions", &descriptions::all());
 }
 
 #[test]

@@ -25,6 +25,7 @@ REQUEST_SIGN = "request-sign"
 SYSTEM = "system"
 OWNER_SIGN = "owner-sign"
 MEMBER_SIGN = "member-sign"
+DESCRIBE_SIGN = "describe-sign"
 
 
 def tag(name: str) -> bytes:

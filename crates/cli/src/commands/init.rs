@@ -1,6 +1,7 @@
 //! `pleach init`.
 
 mod join;
+mod terms;
 
 use pleach_node::config::MemberAddresses;
 use pleach_types::limits::MEMBERS_MAX;
@@ -68,6 +69,7 @@ fn plan(args: &Init) -> Result<ClusterPlan, CliError> {
     check_faults(args)?;
     Ok(ClusterPlan {
         name: args.name.clone(),
+        salt: args.salt,
         history: args.history,
         partitioning: partitioning(args)?,
         governance: governance(args)?,

@@ -92,6 +92,7 @@ impl Nodes {
         let partitioning = Partitioning { bits: PREFIX_BITS, replicas: count.saturating_sub(1) / 3 + 1 };
         let plan = ClusterPlan {
             name: "demo".into(),
+            salt: None,
             history: HISTORY,
             partitioning,
             governance: Governance { epoch_blocks: EPOCH_BLOCKS, ..Governance::default() },

@@ -120,6 +120,10 @@ pub fn system_requests() -> Vec<SystemRequest> {
 
 const ROUND: Round = Round { epoch: 3, view: 7 };
 
+pub fn description() -> MemberDescription {
+    MemberDescription::sign(&secret(1), "acme", 2, ("10.0.0.7:7471", "acme.example:7470"))
+}
+
 pub fn body() -> Body {
     Body {
         genesis: genesis("sample", 4).digest(),
@@ -307,6 +311,7 @@ pub fn signed_kinds() -> Vec<(&'static str, Vec<u8>)> {
     let mut kinds: Vec<(&'static str, Vec<u8>)> = vec![
         ("request", Body::statement(body().identity()).bytes().to_vec()),
         ("result", result(4).statement(&digest).bytes().to_vec()),
+        ("description", description().statement().bytes().to_vec()),
         ("vote", vote(&digest, &certify(&genesis("sample", 4), hash(4), &[0, 1, 2]))),
     ];
     for domain in hash::Domain::ALL {

@@ -1,25 +1,26 @@
 //! A cluster without a dealer: each member makes its own key, and what they say of themselves is joined.
 //!
-//! 1. `pleach member init` on each member's machine makes its key, and a description that holds no secret.
+//! 1. `pleach member init` on each member's machine makes its key, and a description that holds no secret and is signed with it.
 //! 2. `pleach init --member FILE …` anywhere makes the genesis of the descriptions. Whoever does it learns no key, and can do no
-//!    harm that is not seen: each member finds its own entry in the genesis, or does not join.
-//! 3. `pleach member join` on each machine checks that, and writes the node's configuration. The members compare the digest.
+//!    harm that is not seen: each member finds its own entry in the genesis, or does not join, and where the others are
+//!    it reads from what they have signed.
+//! 3. `pleach member join` on each machine checks that, shows what the member agrees to, and writes the node's configuration. The
+//!    members compare the digest: it covers all terms.
 
 use std::net::SocketAddr;
 use std::path::Path;
 
 use pleach_node::config::{read_genesis, read_key};
-use pleach_types::{Genesis, Hash, Member, PublicKey};
+use pleach_types::{Genesis, Hash, MemberDescription, PublicKey};
 use serde::Serialize;
 
 use super::plan;
+use super::terms::Terms;
 use crate::args::{Global, Init, MemberInit, MemberJoin};
-use crate::cluster::{
-    CONFIG_FILE, GENESIS_FILE, KEY_FILE, MEMBER_FILE, MEMBERS_FILE, MemberDescription, PROFILE_FILE, write_config,
-    write_genesis, write_key,
-};
+use crate::cluster::{CONFIG_FILE, GENESIS_FILE, KEY_FILE, PROFILE_FILE, config_text, genesis_text, write_key};
+use crate::descriptions::{self, MEMBER_FILE, MEMBERS_FILE};
 use crate::errors::{CliError, Ending};
-use crate::files::{self, NewFolder};
+use crate::files::{self, NewFolder, OwnFile};
 use crate::output::Output;
 use crate::profile::copyable;
 
@@ -32,9 +33,11 @@ struct MadeMember {
 
 #[derive(Serialize)]
 struct Joined {
-    genesis: Hash,
     name: String,
-    config: String,
+    /// Absent where nothing was written.
+    config: Option<String>,
+    #[serde(flatten)]
+    terms: Terms,
 }
 
 #[derive(Serialize)]
@@ -50,23 +53,14 @@ struct Made {
 pub fn member_init(output: Output, args: &MemberInit) -> Result<Ending, CliError> {
     let secret = files::new_secret()?;
     let address = |port| SocketAddr::new(args.host, port).to_string();
-    if args.host.is_unspecified() {
-        return Err(CliError::usage(
-            format!("--host {}: nobody can reach a member there", args.host),
-            "name the address at which the other members reach this machine",
-        ));
-    }
-    let description = MemberDescription {
-        name: args.name.clone(),
-        public_key: secret.public(),
-        capacity: args.capacity,
-        // The greatest port is not taken.
-        peer: address(args.port + 1),
-        public: address(args.port),
-    };
-    description.check()?;
+    // The greatest port is not taken.
+    let places = (&*address(args.port + 1), &*address(args.port));
+    let description = MemberDescription::sign(&secret, &args.name, args.capacity, places);
+    description.check().map_err(|why| {
+        CliError::usage(why.to_string(), "see pleach member init --help; --host is where the others reach this machine")
+    })?;
     let folder = NewFolder::at(&args.out)?;
-    files::write_new(&folder.path().join(MEMBER_FILE), &description.text()?)?;
+    files::write_new(&folder.path().join(MEMBER_FILE), &descriptions::text(&description)?)?;
     write_key(folder.path(), &secret)?;
     let place = folder.finish()?;
     let file = copyable(&place.join(MEMBER_FILE));
@@ -83,7 +77,7 @@ pub fn member_init(output: Output, args: &MemberInit) -> Result<Ending, CliError
 /// Joins descriptions to a cluster.
 pub fn run(output: Output, args: &Init) -> Result<Ending, CliError> {
     let described: Vec<_> =
-        args.member.iter().map(|path| Ok((path, MemberDescription::read(path)?))).collect::<Result<_, CliError>>()?;
+        args.member.iter().map(|path| Ok((path, descriptions::read(path)?))).collect::<Result<_, CliError>>()?;
     for (n, (path, member)) in described.iter().enumerate() {
         let same = described[..n].iter().find_map(|(other, before)| Some((other, in_common(before, member)?)));
         if let Some((other, what)) = same {
@@ -93,12 +87,14 @@ pub fn run(output: Output, args: &Init) -> Result<Ending, CliError> {
             ));
         }
     }
-    let members: Vec<_> = described.into_iter().map(|(_, member)| member).collect();
+    let mut members: Vec<_> = described.into_iter().map(|(_, member)| member).collect();
+    // The same folder comes of them in whatever order they are named.
+    members.sort_by_key(|member| member.public_key);
     // More are refused with the genesis.
     let args = Init { nodes: u16::try_from(members.len()).unwrap_or(u16::MAX), ..args.clone() };
     let plan = plan(&args)?;
     let folder = NewFolder::at(&args.out)?;
-    let made = plan.write_joined(folder.path(), members.clone())?;
+    let made = plan.write_joined(folder.path(), &members)?;
     let place = folder.finish()?;
     let (net, profile) = (copyable(&place), copyable(&place.join(PROFILE_FILE)));
     let document = Made {
@@ -130,71 +126,117 @@ fn in_common(one: &MemberDescription, other: &MemberDescription) -> Option<&'sta
     pairs.into_iter().find(|(_, same)| *same).map(|(what, _)| what)
 }
 
-/// Checks that a cluster has this member as it has described itself, and configures its node.
+/// Checks that a cluster has this member as it has described itself, shows what the member agrees to, and configures its node.
 pub fn member_join(global: &Global, output: Output, args: &MemberJoin) -> Result<Ending, CliError> {
-    let (own_file, genesis_file) = (args.folder.join(MEMBER_FILE), args.cluster.join(GENESIS_FILE));
-    let own = MemberDescription::read(&own_file)?;
-    let key = read_key(&args.folder.join(KEY_FILE))?.public();
-    if key != own.public_key {
-        return Err(CliError::usage(
-            format!("{} names the key {}, {KEY_FILE} beside it has {key}", own_file.display(), own.public_key),
-            "take the folder as pleach member init has made it",
-        ));
+    let (own, genesis) = (own_description(&args.folder)?, pinned_genesis(global, &args.cluster)?);
+    check_is_in(&own, &genesis, &args.cluster.join(GENESIS_FILE))?;
+    let members = descriptions::read_all(&args.cluster.join(MEMBERS_FILE), &genesis)?;
+    check_is_same(&own, &members, &args.cluster)?;
+    check_loss(&genesis, args.accept_loss)?;
+    let files = node_files(&own, &genesis, &members, args)?;
+    let terms = Terms::of(&genesis, &members);
+    output.talk(format_args!("{} is to be one of these members, on these terms:\n\n{}", own.name, terms.text()));
+    let config = if args.dry_run {
+        None
+    } else {
+        files.into_iter().try_for_each(OwnFile::write)?;
+        Some(copyable(&args.folder.join(CONFIG_FILE)))
+    };
+    let joined = Joined { name: own.name, config, terms };
+    output.data("pleach.member-join/1", &joined, || format!("{}\n", genesis.digest()))?;
+    explain_joined(output, joined.config.as_deref());
+    Ok(Ending::Done)
+}
+
+/// What the member says of itself, which its key has signed.
+fn own_description(folder: &Path) -> Result<MemberDescription, CliError> {
+    let file = folder.join(MEMBER_FILE);
+    let own = descriptions::read(&file)?;
+    let key = read_key(&folder.join(KEY_FILE))?.public();
+    if key == own.public_key {
+        return Ok(own);
     }
-    let genesis = read_genesis(&genesis_file)?;
-    if let Some(named) = global.genesis.filter(|named| *named != genesis.digest()) {
-        return Err(CliError::usage(
-            format!("{} has the digest {}, --genesis is {named}", genesis_file.display(), genesis.digest()),
+    Err(CliError::usage(
+        format!("{} names the key {}, {KEY_FILE} beside it has {key}", file.display(), own.public_key),
+        "take the folder as pleach member init has made it",
+    ))
+}
+
+/// The genesis of the folder that was sent; the one that was pinned, if any was.
+fn pinned_genesis(global: &Global, cluster: &Path) -> Result<Genesis, CliError> {
+    let file = cluster.join(GENESIS_FILE);
+    let genesis = read_genesis(&file)?;
+    match global.genesis.filter(|named| *named != genesis.digest()) {
+        None => Ok(genesis),
+        Some(named) => Err(CliError::usage(
+            format!("{} has the digest {}, --genesis is {named}", file.display(), genesis.digest()),
             "do not join: ask the others which of the two counts",
-        ));
+        )),
     }
-    let members = MemberDescription::read_all(&args.cluster.join(MEMBERS_FILE))?;
-    check_is_in(&own, &genesis, &genesis_file)?;
-    // The genesis has no address for clients: that is where this node would listen.
-    if let Some(sent) = members.iter().find(|member| member.name == own.name).filter(|sent| **sent != own) {
-        return Err(CliError::usage(
+}
+
+/// What a member signed once it may have signed otherwise later. The genesis has no address for clients: that is where this node would
+/// listen.
+fn check_is_same(own: &MemberDescription, members: &[MemberDescription], cluster: &Path) -> Result<(), CliError> {
+    match members.iter().find(|member| member.public_key == own.public_key).filter(|sent| *sent != own) {
+        None => Ok(()),
+        Some(sent) => Err(CliError::usage(
             format!(
                 "{MEMBERS_FILE} in {} says that clients reach {} at {}, {MEMBER_FILE} says {}",
-                args.cluster.display(),
+                cluster.display(),
                 own.name,
                 sent.public,
                 own.public
             ),
-            "do not join: somebody has changed what this member said of itself",
-        ));
+            "do not join: this member has described itself in two ways; have the cluster made with the present one",
+        )),
     }
-    let is_described = |member: &Member| members.iter().any(|described| described.is(member));
-    if members.len() != genesis.members.len() || !genesis.members.iter().all(is_described) {
-        return Err(CliError::usage(
-            format!("{MEMBERS_FILE} and {GENESIS_FILE} in {} name different members", args.cluster.display()),
-            "have the whole folder sent again, as pleach init --member has made it",
-        ));
+}
+
+/// The node of a cluster that tolerated faults can take records from does not start unless it is told to.
+fn check_loss(genesis: &Genesis, accepted: bool) -> Result<(), CliError> {
+    if accepted || genesis.survives_faults() {
+        return Ok(());
     }
-    // Both or none: a configuration beside another genesis would be a node of neither cluster.
-    if let Some(path) =
-        [GENESIS_FILE, CONFIG_FILE].map(|file| args.folder.join(file)).into_iter().find(|at| at.exists())
-    {
-        return Err(CliError::Exists { path });
-    }
-    write_genesis(&args.folder, &genesis)?;
-    write_config(&args.folder, &own.name, GENESIS_FILE, &members, args.accept_loss)?;
-    let config = copyable(&args.folder.join(CONFIG_FILE));
-    let joined = Joined { genesis: genesis.digest(), name: own.name.clone(), config: config.clone() };
-    output.data("pleach.member-join/1", &joined, || format!("{}\n", joined.genesis))?;
+    let faults = pleach_types::committee::faults(genesis.members.len());
+    Err(CliError::usage(
+        format!(
+            "this cluster keeps {} copies of each record, and {faults} faulty members could lose them",
+            genesis.copies()
+        ),
+        "say --accept-loss if this member wants that, or have the cluster made with more --replicas",
+    ))
+}
+
+/// The files of the node. Whatever was cut off between them is completed; what is of another cluster stays, and ends it before
+/// anything is written: a configuration beside another genesis would be a node of neither.
+fn node_files(
+    own: &MemberDescription,
+    genesis: &Genesis,
+    members: &[MemberDescription],
+    args: &MemberJoin,
+) -> Result<[OwnFile; 2], CliError> {
+    let config = config_text(&own.name, GENESIS_FILE, members, args.accept_loss)?;
+    // The configuration last: with it the folder is a node's.
+    let genesis = OwnFile::look(args.folder.join(GENESIS_FILE), genesis_text(genesis)?)?;
+    Ok([genesis, OwnFile::look(args.folder.join(CONFIG_FILE), config)?])
+}
+
+fn explain_joined(output: Output, config: Option<&str>) {
+    let then = match config {
+        Some(config) => format!("  pleach start --config {config}"),
+        None => "Nothing was written: join without --dry-run to take part.".into(),
+    };
     output.talk(format_args!(
-        "\n{} is one of {} members of cluster {}. The line above is the digest of its genesis: compare it with the other members, \
-         by another way than this file came.\n  pleach start --config {config}",
-        own.name,
-        genesis.members.len(),
-        genesis.name
+        "\nThe line above is the digest of the genesis, which covers all of this but the addresses for clients. Compare it with the \
+         other members, by another way than the folder came.\n{then}"
     ));
-    Ok(Ending::Done)
 }
 
 fn check_is_in(own: &MemberDescription, genesis: &Genesis, file: &Path) -> Result<(), CliError> {
     let found = genesis.members.iter().find(|member| member.public_key == own.public_key || member.name == own.name);
     match found {
-        Some(member) if own.is(member) => Ok(()),
+        Some(member) if *member == own.member() => Ok(()),
         Some(member) => Err(CliError::usage(
             format!(
                 "{} has the member {} with key {}, capacity {} and address {}; {MEMBER_FILE} says {}, {}, {} and {}",
