@@ -17,7 +17,7 @@ use pleach_types::request::ordered_digest;
 use pleach_types::succession::Step;
 use pleach_types::vote::Round;
 use pleach_types::{
-    Block, Certificate, Committee, Encode, Evidence, Genesis, Hash, Height, Identity, PublicKey, SecretKey,
+    Block, Certificate, Committee, Encode, Evidence, Genesis, Hash, Height, Identity, Member, PublicKey, SecretKey,
     SystemRequest, Void,
 };
 use tokio::sync::Notify;
@@ -28,7 +28,7 @@ use crate::disk::Disk;
 use crate::evidence::Shelf;
 use crate::history::{Final, History};
 use crate::lock;
-use crate::members::Members;
+use crate::members::{Members, is_listed};
 use crate::metrics::Metrics;
 use crate::moves::Moves;
 use crate::pool::Pool;
@@ -57,6 +57,8 @@ pub struct Node {
     /// Who the members are, and who keeps what.
     pub(crate) members: Members,
     pub(crate) secret: SecretKey,
+    /// Whether this node's key was a member's, or one's on standby, by any state of this node that is known.
+    was_listed: AtomicBool,
     pub(crate) history: Mutex<History>,
     pub(crate) pool: Mutex<Pool>,
     /// Wakes whoever waits for another height. Not a `watch` channel, which wakes in random order: the same run of a
@@ -110,6 +112,7 @@ impl Node {
         let (history, tip) = remembered(&state, entries, keep);
         let committee = members.committee();
         let pool = Mutex::new(Pool::new(&genesis.limits));
+        let was_listed = was_listed(&state, &secret.public());
         let name = committee.member(&secret.public()).map_or_else(|| secret.public().short(), |m| m.name.clone());
         Self {
             name,
@@ -117,6 +120,7 @@ impl Node {
             members,
             genesis,
             secret,
+            was_listed: AtomicBool::new(was_listed),
             history: Mutex::new(history),
             pool,
             progress: Notify::new(),
@@ -136,6 +140,11 @@ impl Node {
             delivered: Mutex::new(0),
             keep,
         }
+    }
+
+    /// This node with the name that it is configured with: a member on standby is in no genesis that could say it.
+    pub(crate) fn named(self, name: &str) -> Self {
+        Self { name: name.into(), ..self }
     }
 
     /// This node with the evidence that it has kept.
@@ -403,6 +412,8 @@ impl Node {
         self.disk.settle()?;
         let (state, entries) = fetched()?;
         let (history, tip) = remembered(&state, entries, self.keep);
+        self.members.enter(&state, None);
+        self.note_standing(&state);
         *lock(&self.history) = history;
         self.chain.reset(tip);
         self.moves.skip();
@@ -431,6 +442,13 @@ impl Node {
         }
     }
 
+    /// Remembers whether this node is listed as a member.
+    fn note_standing(&self, state: &State) {
+        if is_listed(state.cluster(), &self.public_key()) {
+            self.was_listed.store(true, Ordering::Release);
+        }
+    }
+
     pub(crate) fn newest_height(&self) -> Height {
         lock(&self.history).tip().map_or(0, |tip| tip.header.height)
     }
@@ -443,6 +461,13 @@ impl Node {
     pub(crate) fn others(&self) -> Vec<PublicKey> {
         self.members.others(&self.public_key())
     }
+}
+
+/// Whether a key is listed as a member's, or was: genesis names it, or it has taken records over.
+fn was_listed(state: &State, key: &PublicKey) -> bool {
+    let keeps_records = state.tree().kept().iter().any(|prefix| prefix.bits() < pleach_tree::Path::BITS);
+    let of_genesis = state.cluster_genesis().members.iter().any(|member| member.public_key == *key);
+    keeps_records || of_genesis || is_listed(state.cluster(), key)
 }
 
 /// The last heights as a store remembers them, and their newest block.
@@ -489,8 +514,12 @@ impl Application for Node {
 
     fn wants_block(&self, parent: &Block) -> bool {
         // Nobody idles while others are to take over: they do at the end of the epoch, and one that is expelled votes until then.
+        // The same where somebody on standby waits for the network to let it in.
         let result = &parent.header.result;
-        !parent.requests.is_empty() || !lock(&self.pool).is_empty() || result.members != result.next
+        !parent.requests.is_empty()
+            || !lock(&self.pool).is_empty()
+            || result.members != result.next
+            || self.members.keeps_one_waiting(&self.state())
     }
 
     fn fills_block(&self) -> bool {
@@ -526,6 +555,7 @@ impl Application for Node {
         self.moves.note(&executed);
         let step = self.members.step(&executed.header, certificate.as_ref(), executed.state());
         self.members.enter(executed.state(), step.as_ref());
+        self.note_standing(executed.state());
         let entry = Final::executed(&executed, certificate);
         self.disk.write(self.block_write(&executed, &entry, step));
         let identities: Vec<_> = executed.receipts().map(|receipt| receipt.identity).collect();
@@ -545,6 +575,16 @@ impl Application for Node {
 
     fn committee(&self, epoch: u64) -> Option<Committee> {
         self.members.of(epoch, &self.state())
+    }
+
+    fn standby(&self) -> Vec<Member> {
+        self.members.guests()
+    }
+
+    fn follows(&self) -> bool {
+        // One that no state has named yet may be named by the next. One that was named, and is not any more, has been taken out.
+        let listed = is_listed(self.state().cluster(), &self.public_key());
+        listed || !self.was_listed.load(Ordering::Acquire)
     }
 
     fn newest_members(&self) -> Option<(u64, Committee)> {

@@ -6,7 +6,7 @@
 use pleach_types::Genesis;
 
 use crate::core::heights_kept;
-use crate::server::StartError;
+use crate::server::{PEERS_SPARE, StartError};
 
 /// Connections of clients that a node without room for them does not start.
 const CLIENTS_MIN: u64 = 64;
@@ -21,7 +21,8 @@ const OWN: u64 = 64;
 /// # Errors
 /// [`StartError::Descriptors`] if the limit is below what a node of this cluster may come to need.
 pub fn share_of_clients(genesis: &Genesis) -> Result<u64, StartError> {
-    divide(raised_limit(), pleach_order::descriptors(genesis.members.len(), heights_kept(genesis)) + OWN)
+    let peers = genesis.members.len() + PEERS_SPARE;
+    divide(raised_limit(), pleach_order::descriptors(peers, heights_kept(genesis)) + OWN)
 }
 
 /// The connections of clients, of `limit` descriptors of which `reserved` are not for them.

@@ -15,7 +15,8 @@ use pleach_tree::Path;
 use pleach_types::certificate::ResultProof;
 use pleach_types::succession::Step;
 use pleach_types::{
-    Certificate, Committee, Decode as _, Encode as _, Genesis, Header, Member, Partitioning, Placement, PublicKey,
+    Certificate, ClusterRecord, Committee, Decode as _, Encode as _, Genesis, Header, Member, Partitioning, Placement,
+    PublicKey,
 };
 use pleach_verify::{FalseStatement, Misbehaviour, StepError, TrustAnchor};
 use tracing::{error, info, warn};
@@ -31,6 +32,8 @@ pub(crate) struct Members {
     epoch_blocks: u64,
     trust: Mutex<Trust>,
     placed: Mutex<Arc<Placement>>,
+    /// Those beside the members that the network was told of, and the epoch at whose beginning, or at a start within it.
+    guests: Mutex<(u64, Vec<Member>)>,
 }
 
 #[derive(Debug)]
@@ -57,7 +60,9 @@ impl Members {
         let epoch_blocks = u64::from(genesis.governance.epoch_blocks);
         let placed = Mutex::new(Arc::new(Placement::new(anchor.committee().clone(), genesis.partitioning)));
         let trust = Mutex::new(Trust { anchor, steps });
-        let members = Self { partitioning: genesis.partitioning, epoch_blocks, trust, placed };
+        // As the network is told of them at the start.
+        let guests = Mutex::new(((state.height() + 1) / epoch_blocks, guests(state.cluster())));
+        let members = Self { partitioning: genesis.partitioning, epoch_blocks, trust, placed, guests };
         members.enter(state, None);
         members
     }
@@ -137,6 +142,11 @@ impl Members {
     /// Takes the members that a state of this node's own names, and the step to them, if the last block made one.
     pub(crate) fn enter(&self, state: &State, step: Option<&Step>) {
         let (epoch, members) = (self.epoch_behind(state), state.committee());
+        let mut known = lock(&self.guests);
+        if known.0 != epoch {
+            *known = (epoch, guests(state.cluster()));
+        }
+        drop(known);
         let mut trust = lock(&self.trust);
         // Each block comes here, and few change anything.
         if epoch > trust.anchor.since() && members != trust.anchor.committee() {
@@ -146,6 +156,18 @@ impl Members {
         if let Some(step) = step {
             trust.steps.insert(step.proof.certificate.epoch, step.encode().into());
         }
+    }
+
+    /// Those beside the members of the epoch whom the network lets in: they follow, and have no vote yet.
+    pub(crate) fn guests(&self) -> Vec<Member> {
+        lock(&self.guests).1.clone()
+    }
+
+    /// Whether a state names a member on standby that the network has not been told of: it is, when the next epoch begins.
+    pub(crate) fn keeps_one_waiting(&self, state: &State) -> bool {
+        let known = lock(&self.guests);
+        let is_known = |member: &Member| known.1.iter().any(|other| other.public_key == member.public_key);
+        !state.cluster().standby.iter().all(is_known)
     }
 
     /// The newest members that are known, and which of them is to keep what.
@@ -168,6 +190,24 @@ impl Members {
     pub(crate) fn keeping(&self, path: &Path) -> Vec<Member> {
         self.placed().keepers_of(path).cloned().collect()
     }
+}
+
+/// Whom the network lets in beside the members in force: those on standby, and those who come next. What the last block of an epoch has
+/// decided is in force an epoch later, so one that it let in is on standby no more, and in force only then.
+fn guests(record: &ClusterRecord) -> Vec<Member> {
+    let has_vote = |member: &&Member| record.members.iter().any(|other| other.public_key == member.public_key);
+    record.standby.iter().chain(record.next.iter().filter(|next| !has_vote(next))).cloned().collect()
+}
+
+/// Whether a key is that of a member on standby.
+pub(crate) fn is_on_standby(record: &ClusterRecord, key: &PublicKey) -> bool {
+    record.standby.iter().any(|member| member.public_key == *key)
+}
+
+/// Whether a key is that of a member: in force, next, or on standby.
+pub(crate) fn is_listed(record: &ClusterRecord, key: &PublicKey) -> bool {
+    let mut listed = record.members.iter().chain(&record.next);
+    listed.any(|member| member.public_key == *key) || is_on_standby(record, key)
 }
 
 #[cfg(test)]
@@ -211,6 +251,18 @@ mod tests {
         };
         let proof = ResultProof { headers: vec![header], certificate };
         Step { members: others.members().to_vec(), proof }.encode().into()
+    }
+
+    #[test]
+    fn whoever_follows_without_a_vote_is_let_in_until_it_has_one() {
+        let mut record = ClusterRecord::genesis(&genesis());
+        assert_eq!(guests(&record), []);
+        let newcomer = |n: u8| Member::new(format!("node-{n}"), secret(n).public());
+        record.standby.push(newcomer(8));
+        record.next.push(newcomer(9));
+        assert_eq!(guests(&record), [newcomer(8), newcomer(9)]);
+        record.members = record.next.clone();
+        assert_eq!(guests(&record), [newcomer(8)]);
     }
 
     #[test]

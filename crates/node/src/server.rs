@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use tracing::info;
 
 use pleach_order::{Bounds, MemberAddress, OrderError, Running, Settings, Timeouts, Votes};
+use pleach_state::State;
 use pleach_store::{Options, Progress, Store};
 use pleach_types::committee::faults;
 use pleach_types::{Block, Genesis, SecretKey};
@@ -154,7 +155,7 @@ fn start_with(
     let evidence = open_evidence(config, &genesis)?;
     let resumed = open_store(config, &genesis, &secret)?;
     let (disk, writer) = disk(resumed.store.clone())?;
-    let node = Arc::new(Node::new(secret, vm, resumed, disk).with_evidence(evidence));
+    let node = Arc::new(Node::new(secret, vm, resumed, disk).named(&config.node.name).with_evidence(evidence));
     let public = listener.local_addr().map_err(|e| StartError::Http(e.to_string()))?;
     let engine = Arc::new(pleach_order::run(order_config(config, &genesis, &node, &places), node.clone())?);
     let http = serve(listener, &node, &engine, config, connections)?;
@@ -243,14 +244,25 @@ fn threads() -> usize {
     (cores / 2).clamp(1, THREADS_MAX)
 }
 
+/// Members and members on standby that a node has room to connect with from its start on, beside those that there are then.
+pub(crate) const PEERS_SPARE: usize = 4;
+
+/// Members and members on standby that this node has room to connect with. Not as many as genesis allows, since each takes memory
+/// from the start on. A node that has fetched the state of others knows of as many as were there before it began.
+fn peers_max(genesis: &Genesis, state: &State) -> usize {
+    let record = state.cluster();
+    let now = record.members.len().max(record.next.len()).max(genesis.members.len()) + record.standby.len();
+    now + PEERS_SPARE
+}
+
 /// The engine's settings for a node of this genesis, on its own storage.
 #[must_use]
 pub fn settings(genesis: &Genesis, node: &Node) -> Settings {
     Settings {
         secret: node.secret.clone(),
         epoch_blocks: genesis.governance.epoch_blocks,
-        // The network's queues are sized by it, 8 MB for each member, so not by what genesis allows: nobody joins yet.
-        members_max: genesis.members.len(),
+        members_max: genesis.governance.members_max.into(),
+        peers_max: peers_max(genesis, &node.state()),
         storage_prefix: String::new(),
         votes: Votes::Kept,
         genesis_digest: node.genesis_digest,

@@ -147,12 +147,16 @@ impl std::fmt::Debug for Voted {
 /// What a member needs to take part, whatever runtime and network it runs on.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// This member's key. Its public key must be one of the members' of the epoch that the application's state leads to.
+    /// This member's key. Its public key must be one of the members' of the epoch that the application's state leads to, or the
+    /// application follows without it ([`crate::Application::follows`]).
     pub secret: SecretKey,
     /// How many blocks an epoch has, at least 2: a cluster's for ever.
     pub epoch_blocks: u32,
-    /// How many members there may be: what a message may hold, and how many connections there are, is bounded by it.
+    /// How many members there may be: what a message may hold is bounded by it.
     pub members_max: usize,
+    /// How many of them, and of members on standby, the network connects at a time, this one included. Its queues are sized by
+    /// it, once for all: 8 MB for each.
+    pub peers_max: usize,
     /// The digest of genesis. Votes, certificates and connections are bound to it.
     pub genesis_digest: Hash,
     /// The block of height 0.
@@ -208,14 +212,14 @@ pub struct Config {
 
 impl Config {
     /// Checks the settings, and that it is known where each of these members is: from the configuration, or from the member's own
-    /// entry. Addresses of others do no harm: whoever has left may still be in the file.
+    /// entry. Addresses of others do no harm: whoever has left may still be in the file. A node that `follows` need not be one of them.
     ///
     /// # Errors
     /// The first rule that is broken, with the values.
-    pub fn check(&self, members: &Committee) -> Result<(), OrderError> {
+    pub fn check(&self, members: &Committee, follows: bool) -> Result<(), OrderError> {
         self.settings.check()?;
         let own = self.settings.secret.public();
-        if members.member(&own).is_none() {
+        if members.member(&own).is_none() && !follows {
             return Err(OrderError::NotAMember(own));
         }
         for member in members.members() {

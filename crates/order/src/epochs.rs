@@ -18,6 +18,10 @@
 //! A member that lags gets nothing more of its own epoch, since the others have left it. So whatever arrives from later epochs
 //! makes it ask for the last block of its own one. It goes on from epoch to epoch like that, because only the state after each tells
 //! the members of the next. An idle moment near the end makes it ask as well: the others may have finished without it.
+//!
+//! A node that is no member of the epoch, and follows ([`Application::follows`]), runs the engine with a scheme that has no key in
+//! it: certificates are checked and passed on to the archive, and there is nothing that it could sign. In the epoch in which it is a member it
+//! runs the engine with its key, and its guard, book and muster have been there since its start.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
@@ -45,6 +49,7 @@ use pleach_types::{Committee, Height, PublicKey};
 use rand_core::CryptoRng;
 use tracing::{debug, info, warn};
 
+use crate::Application;
 use crate::block::{EngineBlock, engine_key, engine_public_key};
 use crate::config::{OrderError, Settings};
 use crate::delivery::{Marshal, Progress};
@@ -145,6 +150,11 @@ impl Schemes {
         self.known().range(..=epoch).next_back().map(|(_, scheme)| Arc::clone(scheme))
     }
 
+    /// Whether a key is a member's in the newest known epoch.
+    pub(crate) fn has(&self, key: &ed25519::PublicKey) -> bool {
+        self.known().last_key_value().is_some_and(|(_, scheme)| scheme.has(key))
+    }
+
     /// How many members the newest known epoch has.
     pub(crate) fn members(&self) -> usize {
         self.known().last_key_value().map_or(1, |(_, scheme)| scheme.members())
@@ -175,6 +185,8 @@ pub(crate) struct Entrance {
     pub(crate) track: Track,
     /// Who this member is.
     pub(crate) own: PublicKey,
+    /// Says who is on standby, and whether this node follows where it is no member.
+    app: Arc<dyn Application>,
     entered: Arc<Entered>,
 }
 
@@ -188,8 +200,14 @@ struct Entered {
 }
 
 impl Entrance {
-    pub(crate) fn new(lengths: Lengths, schemes: Schemes, memory: Memory, track: Track, own: PublicKey) -> Self {
-        Self { lengths, schemes, memory, track, own, entered: Arc::default() }
+    pub(crate) fn new(
+        lengths: Lengths,
+        schemes: Schemes,
+        memory: Memory,
+        track: Track,
+        (own, app): (PublicKey, Arc<dyn Application>),
+    ) -> Self {
+        Self { lengths, schemes, memory, track, own, app, entered: Arc::default() }
     }
 
     /// Enters an epoch with these members. In this order: whoever learns of the epoch finds all that belongs to it.
@@ -197,7 +215,7 @@ impl Entrance {
         self.schemes.enter(epoch, members);
         self.memory.enter(epoch, members.keys().collect());
         if self.entered.tracked.lock().unwrap_or_else(PoisonError::into_inner).replace(epoch) != Some(epoch) {
-            (self.track.0)(epoch, members);
+            (self.track.0)(epoch, members, &self.app.standby());
         }
         if let Some(root) = root {
             *self.root() = Some((epoch, root));
@@ -292,14 +310,17 @@ where
 
     /// Runs the engine of an epoch until a later one is entered. Returns the channels of the next epoch, if they were opened.
     async fn epoch(&mut self, epoch: u64, lanes: Option<Lanes<S>>) -> Result<Option<Lanes<S>>, OrderError> {
-        let scheme = self.entrance.schemes.of(epoch).filter(|scheme| scheme.is_member());
-        let Some(scheme) = scheme else { return Err(OrderError::Removed { member: self.entrance.own, epoch }) };
+        // Without the key it follows, and signs nothing.
+        let takes_part = |scheme: &Arc<Scheme>| scheme.is_member() || self.entrance.app.follows();
+        let Some(scheme) = self.entrance.schemes.of(epoch).filter(takes_part) else {
+            return Err(OrderError::Removed { member: self.entrance.own, epoch });
+        };
         let lanes = match lanes {
             Some(lanes) if lanes.epoch == epoch => lanes,
             _ => self.muxes.register(epoch).await?,
         };
         let root = self.root(epoch).await;
-        info!(epoch, members = scheme.members(), "taking part in the order");
+        info!(epoch, members = scheme.members(), votes = scheme.is_member(), "taking part in the order");
         let mut engine = self.start(epoch, (*scheme).clone(), root, lanes);
         let (last, mut next, mut seen) = (self.entrance.lengths.last(epoch), None, 0);
         // Its end is known on the disk by then, so a crash leads back behind it; and the others have left it.

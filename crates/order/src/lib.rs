@@ -46,6 +46,9 @@
 //!
 //! Members change at the ends of *epochs*, which have a fixed length: one engine after another, each with the members that the
 //! state after the last block of the epoch before names ([`Application::committee`]). How that goes is in `epochs`.
+//!
+//! A node whose key is not a member's may *follow* the order: it runs the same engine, which checks and delivers all that is
+//! final and signs nothing. So a member on standby is where the others are before it votes.
 
 mod block;
 mod book;
@@ -70,7 +73,7 @@ mod signal;
 use bytes::Bytes;
 use pleach_types::api::Voting;
 use pleach_types::vote::Round;
-use pleach_types::{Block, Certificate, Committee, Context, Evidence, Hash, Height, PublicKey};
+use pleach_types::{Block, Certificate, Committee, Context, Evidence, Hash, Height, Member, PublicKey};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -121,6 +124,19 @@ pub trait Application: Send + Sync + 'static {
     /// [`Application::height`] at the start and when the application has fetched a state, and for the next epoch when the last
     /// block of one has been [`Application::finalized`]. All correct members must answer alike.
     fn committee(&self, epoch: u64) -> Option<Committee>;
+
+    /// Those beside the members who follow the order and do not vote, members on standby above all: as they were when the epoch began whose members
+    /// [`Application::committee`] names, or when this application was started within it. They are let into the network, and nothing
+    /// more: whom this names beside the members decides nothing, so members may differ in it.
+    fn standby(&self) -> Vec<Member> {
+        Vec::new()
+    }
+
+    /// Whether this node goes on in an epoch in which its key is not a member's: it follows the order then, and does not vote. If
+    /// not, it ends with [`OrderError::Removed`]. Asked at the start and at the beginning of each epoch.
+    fn follows(&self) -> bool {
+        false
+    }
 
     /// The newest members of whom this application has proof, and the first epoch in which they are in force: also where its own
     /// state is far behind, or gone. A member that has lost its votes asks them which rounds are over. It must be cheap.

@@ -143,6 +143,7 @@ fn config(
         secret,
         epoch_blocks: genesis.governance.epoch_blocks,
         members_max: genesis.governance.members_max.into(),
+        peers_max: genesis.members.len(),
         genesis_digest: genesis.digest(),
         genesis: Block::genesis(genesis),
         // At its best: with this much on its way every block is full enough.

@@ -625,7 +625,9 @@ impl<S: Sender<PublicKey = ed25519::PublicKey>> Exchange<S> {
                 if !rest.starts_with(&muster.nonce.to_le_bytes()) {
                     return;
                 }
-                if muster.answers.contains_key(&sender) || muster.refused.contains(&sender) {
+                // Members on standby, and those that have left, are in the network as well. What they say must not stand for the
+                // answer of one that may have seen this member's votes.
+                if !self.schemes.has(from) || muster.answers.contains_key(&sender) || muster.refused.contains(&sender) {
                     return;
                 }
                 match self.memory.check(message.slice(1 + NONCE_BYTES..), &self.schemes, context) {

@@ -36,7 +36,7 @@ use commonware_storage::translator::EightCap;
 use commonware_utils::{NZU16, NZU64, NZUsize, NonZeroDuration};
 use pleach_types::limits::MEMBERS_MAX;
 use pleach_types::vote::{Round, order_namespace};
-use pleach_types::{Certificate, Committee};
+use pleach_types::{Certificate, Committee, Member};
 use rand_core::CryptoRng;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
@@ -162,12 +162,12 @@ pub struct Peers<P, B> {
     pub track: Track,
 }
 
-/// Makes the members of an epoch known to the network.
+/// Makes the members of an epoch known to the network, and those on standby, which it accepts beside them.
 #[derive(Clone)]
 pub struct Track(pub Arc<Announce>);
 
-/// Is told an epoch and its members.
-type Announce = dyn Fn(u64, &Committee) + Send + Sync;
+/// Is told an epoch, its members, and those on standby.
+type Announce = dyn Fn(u64, &Committee, &[Member]) + Send + Sync;
 
 impl std::fmt::Debug for Track {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -275,7 +275,8 @@ where
         let schemes = Schemes::new(namespace, engine_key(&settings.secret), Arc::clone(&guard));
         let memory = Memory::new(settings.genesis_digest, settings.secret.public(), guard, Arc::clone(&app));
         let track = peers.track.clone();
-        let entrance = Entrance::new(lengths, schemes.clone(), memory.clone(), track, settings.secret.public());
+        let who = (settings.secret.public(), Arc::clone(&app));
+        let entrance = Entrance::new(lengths, schemes.clone(), memory.clone(), track, who);
 
         let frames = Self::start_messages(&context, channels.messages, outgoing, &settings, Arc::clone(&app));
         let work = Self::start_work(&context, Arc::clone(&app), Arc::clone(&signals.nudge));

@@ -6,10 +6,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use commonware_cryptography::{ChaCha20Poly1305, ed25519};
+use commonware_cryptography::{ChaCha20Poly1305, Signer as _, ed25519};
 use commonware_macros::select;
-use commonware_p2p::AddressableManager as _;
 use commonware_p2p::authenticated::lookup;
+use commonware_p2p::{Address, AddressableManager as _, AddressableTrackedPeers};
 use commonware_runtime::{Metrics as _, Quota, Runner as _, Supervisor as _, tokio as runtime};
 use commonware_stream::cups::{self, Cups};
 use commonware_stream::sake::{self, Sake};
@@ -89,14 +89,15 @@ pub fn run(mut config: Config, app: Arc<dyn Application>) -> Result<Running, Ord
     let epoch = Lengths::new(config.settings.epoch_blocks).of(app.height() + 1);
     let unknown = || OrderError::Stopped(format!("the application does not know the members of epoch {epoch}"));
     let members = app.committee(epoch).ok_or_else(unknown)?;
-    config.check(&members).map_err(|why| match why {
+    config.check(&members, app.follows()).map_err(|why| match why {
         // It has the state in which it was still a member, or one of later.
         OrderError::NotAMember(member) if epoch > 0 => OrderError::Removed { member, epoch },
         why => why,
     })?;
     // The lock first: two processes with one configuration should be told about the folder.
     let member = format!("member {} of cluster {}", config.settings.secret.public(), config.settings.genesis_digest);
-    let (lock, votes) = folder::lock(&config.data, &member, members.members().len() == 1)?;
+    let alone = members.members().len() == 1 && members.member(&config.settings.secret.public()).is_some();
+    let (lock, votes) = folder::lock(&config.data, &member, alone)?;
     config.settings.votes = votes;
     probe(&config)?;
 
@@ -211,7 +212,11 @@ fn connect(
     let (mut network, oracle) = lookup::Network::new(context.child("network"), network_config(config));
     let track = Track(Arc::new({
         let (oracle, known) = (oracle.clone(), config.addresses.clone());
-        move |epoch, members| track(&oracle, &known, epoch, members)
+        let (own, most) = (engine_key(&config.settings.secret).public_key(), config.settings.peers_max);
+        move |epoch, members, standby| {
+            let peers = peers(&known, (&own, most), members, standby);
+            let _ = oracle.clone().track(epoch, peers);
+        }
     }));
     let quota = quota(&config.settings.bounds);
     let [votes, certificates, resolver, backfill, blocks, messages, views] =
@@ -221,9 +226,16 @@ fn connect(
     (channels, Peers { provider: oracle.clone(), blocker: oracle, track })
 }
 
-/// Makes the members of an epoch known to the network: where their entries say that they are, or where the configuration says
-/// instead.
-fn track(oracle: &lookup::Oracle<Key>, known: &[MemberAddress], epoch: u64, members: &Committee) {
+/// The members of an epoch, and those on standby, as the network takes them: where their entries say that they are, or where the
+/// configuration says instead. Members are connected with; those on standby connect by themselves.
+///
+/// The network takes `most` at a time, this node (`own`) included, and no more: the rest is left out, those on standby first.
+fn peers(
+    known: &[MemberAddress],
+    (own, most): (&Key, usize),
+    members: &Committee,
+    standby: &[Member],
+) -> AddressableTrackedPeers<Key> {
     let address = |member: &Member| {
         let known = known.iter().find(|of| of.key == member.public_key);
         let stated: Option<SocketAddr> = member.address.parse().ok();
@@ -233,9 +245,19 @@ fn track(oracle: &lookup::Oracle<Key>, known: &[MemberAddress], epoch: u64, memb
         if address.is_none() {
             warn!(member = %member.name, address = member.address, "a member without an address of a peer-to-peer port");
         }
-        Some((engine_public_key(&member.public_key)?, address?.into()))
+        Some((engine_public_key(&member.public_key)?, Address::from(address?)))
     };
-    let _ = oracle.clone().track(epoch, Map::from_iter_dedup(members.members().iter().filter_map(address)));
+    let named = |list: &[Member]| list.iter().filter_map(address).collect::<Vec<_>>();
+    let (mut primary, mut secondary) = (named(members.members()), named(standby));
+    // This node takes a place whether it is named or not.
+    primary.sort_by_key(|(key, _)| key != own);
+    let room = most.saturating_sub(usize::from(!primary.iter().chain(&secondary).any(|(key, _)| key == own)));
+    if primary.len() + secondary.len() > room {
+        warn!(most, "there are more members than this node can connect with: restart it, and it makes room for all");
+    }
+    primary.truncate(room);
+    secondary.truncate(room - primary.len());
+    AddressableTrackedPeers::new(Map::from_iter_dedup(primary), Map::from_iter_dedup(secondary))
 }
 
 type Handshake = Cups<Sake<ed25519::PrivateKey>, ChaCha20Poly1305>;
@@ -249,7 +271,7 @@ fn network_config(config: &Config) -> lookup::Config<Handshake> {
         max_handshake_age: Duration::from_secs(10),
         version: sake::Version::V1,
     };
-    let members = NonZeroUsize::new(settings.members_max).unwrap_or(NonZeroUsize::MIN);
+    let peers = NonZeroUsize::new(settings.peers_max).unwrap_or(NonZeroUsize::MIN);
     lookup::Config {
         handshake: Cups::new(sake, cups::Version::V1),
         namespace: order_namespace(&settings.genesis_digest),
@@ -259,7 +281,7 @@ fn network_config(config: &Config) -> lookup::Config<Handshake> {
         allow_dns: false,
         bypass_ip_check: false,
         max_message_size: max_message_size(settings.members_max, &settings.bounds),
-        max_peers_per_set: members,
+        max_peers_per_set: peers,
         mailbox_size: NZUsize!(1_024),
         send_batch_size: NZUsize!(8),
         handshake_timeout: Duration::from_secs(5),

@@ -45,6 +45,11 @@ impl Scheme {
         self.generic.signer_index().is_some()
     }
 
+    /// Whether a key is a member's.
+    pub(crate) fn has(&self, key: &PublicKey) -> bool {
+        self.generic.participants.position(key).is_some()
+    }
+
     /// How many members there are.
     pub(crate) fn members(&self) -> usize {
         self.generic.participants.len()

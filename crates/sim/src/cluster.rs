@@ -88,8 +88,8 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// A cluster of `secrets.len()` members, none of them up yet. `executors` has one runtime of operations for
-    /// each member, so that one of them, the `suspect`, can be a broken one.
+    /// A cluster of `secrets.len()` nodes, none of them up yet: those of genesis come first, and the rest are nobody's members until the
+    /// owners add them. `executors` has one runtime of operations for each, so that one of them, the `suspect`, can be a broken one.
     ///
     /// # Panics
     /// If genesis and secrets do not belong together.
@@ -102,7 +102,7 @@ impl Cluster {
         weather: Weather,
     ) -> Self {
         let count = secrets.len();
-        assert!(count == genesis.members.len() && count == executors.len(), "one secret and executor per member");
+        assert!(count >= genesis.members.len() && count == executors.len(), "one secret and executor per node");
         let config = simulated::Config {
             max_size: max_message_size(count, &Bounds::of(&genesis.limits)),
             max_peers_per_set: NZUsize!(16),
@@ -146,7 +146,16 @@ impl Cluster {
     /// # Panics
     /// If the genesis has other members.
     pub async fn started(context: &Context, genesis: Genesis, weather: Weather) -> Self {
-        let members = 0..genesis.members.len();
+        Self::with_newcomers(context, genesis, 0, weather).await
+    }
+
+    /// As [`Cluster::started`], with so many more nodes that the genesis does not name and that are not started: they are numbered
+    /// behind the members.
+    ///
+    /// # Panics
+    /// As [`Cluster::started`].
+    pub async fn with_newcomers(context: &Context, genesis: Genesis, newcomers: usize, weather: Weather) -> Self {
+        let members = 0..genesis.members.len() + newcomers;
         let secrets = members.clone().map(bank::member_secret).collect();
         let executors = members.map(|_| bank::vm()).collect();
         let mut cluster = Self::new(context.child("cluster"), genesis, secrets, executors, None, weather).await;
@@ -154,7 +163,7 @@ impl Cluster {
         cluster
     }
 
-    /// How many members there are, up or not.
+    /// How many nodes there are, up or not, newcomers included.
     #[must_use]
     pub fn members(&self) -> usize {
         self.secrets.len()
@@ -178,9 +187,9 @@ impl Cluster {
         &self.doors
     }
 
-    /// Starts every member.
+    /// Starts every member of genesis.
     pub async fn start_all(&mut self) {
-        for member in 0..self.members() {
+        for member in 0..self.genesis.members.len() {
             self.start(member).await;
         }
     }
@@ -211,7 +220,7 @@ impl Cluster {
             provider: self.oracle.manager(),
             blocker: self.oracle.control(self.key(member)),
             // All members are known to the network from the start.
-            track: Track(Arc::new(|_, _| ())),
+            track: Track(Arc::new(|_, _, _| ())),
         };
         let context = self.context.child("member").with_attribute("n", member);
         let observer = Observer::new(member, node.clone(), self.ledger.clone(), self.conduct[member]);

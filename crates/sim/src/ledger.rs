@@ -19,7 +19,7 @@ use pleach_types::hash::Domain;
 use pleach_types::vote::Round;
 use pleach_types::{
     Block, BlockResult, Certificate, Committee, Decode as _, Encode as _, Evidence, Genesis, Hash, Height, Identity,
-    PublicKey, Receipt, Request, SystemRequest,
+    Member, PublicKey, Receipt, Request, SystemRequest,
 };
 use pleach_verify::TrustAnchor;
 use thiserror::Error;
@@ -566,6 +566,14 @@ impl Application for Observer {
 
     fn committee(&self, epoch: u64) -> Option<Committee> {
         self.node.committee(epoch)
+    }
+
+    fn standby(&self) -> Vec<Member> {
+        self.node.standby()
+    }
+
+    fn follows(&self) -> bool {
+        self.node.follows()
     }
 
     fn newest_members(&self) -> Option<(u64, Committee)> {

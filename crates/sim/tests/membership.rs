@@ -170,6 +170,9 @@ async fn scenario(cluster: &mut Cluster, client: &Client) {
     assert!(node(cluster, 3).status().oldest_height > behind, "it fetched the state");
 
     // And goes on from there: it judges the next change like the others.
+    // One that has just fetched a state may be as far behind as the others remember.
+    let newest = cluster.ledger().height();
+    assert!(cluster.reach(&[2], newest, PATIENCE).await, "it comes to height {newest}");
     let state = node(cluster, 2).state();
     let ready = SystemRequest::ready(genesis, state.height(), state.result().root, &newcomer);
     let identity = submit(cluster, 2, &ready).expect("it is taken");

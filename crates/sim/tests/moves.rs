@@ -121,9 +121,15 @@ async fn client(cluster: &Cluster, members: usize, seed: u64) -> Client {
 
 /// Runs a cluster of so many members, each record on so many of them, with a bank that is under load.
 fn run(seed: u64, members: usize, replicas: u16, scenario: impl AsyncFnOnce(Cluster)) {
+    run_with_newcomers(seed, members, 0, replicas, scenario);
+}
+
+/// As [`run`], with nodes beside that nobody has added yet.
+fn run_with_newcomers(seed: u64, members: usize, newcomers: usize, replicas: u16, scenario: impl AsyncFnOnce(Cluster)) {
     println!("seed {seed}");
     runner(seed).start(async move |context: deterministic::Context| {
-        let cluster = Cluster::started(&context, owned(members, replicas), WEATHER).await;
+        let genesis = owned(members, replicas);
+        let cluster = Cluster::with_newcomers(&context, genesis, newcomers, WEATHER).await;
         let all: Vec<usize> = (0..members).collect();
         assert!(cluster.reach(&all, 2, PATIENCE).await, "the cluster starts");
         let client = client(&cluster, members, seed).await;
@@ -227,6 +233,135 @@ fn a_lying_source_and_stopped_takers_lose_nothing() {
             println!("{context}: {lies} lies were noticed");
             assert!(lies > 0, "{context}: the liar was asked");
             assert_eq!(sum(&cluster, &left, &context).await, ACCOUNTS as u64 * MONEY, "{context}");
+            assert_eq!(cluster.ledger().violations(), []);
+        });
+    }
+}
+
+/// The entry of a node that the genesis does not name.
+fn newcomer(number: usize) -> Member {
+    Member::new(format!("newcomer{number}"), bank::member_secret(number).public())
+}
+
+/// Waits until something holds of the newest state that a member has.
+async fn until(cluster: &Cluster, member: usize, what: &str, holds: impl Fn(&ClusterRecord) -> bool) {
+    for _ in 0..6_000 {
+        if holds(node(cluster, member).state().cluster()) {
+            return;
+        }
+        cluster.pass(Duration::from_millis(50)).await;
+    }
+    let node = node(cluster, member);
+    panic!("member {member}: not {what}: {:?} {:?}", node.status(), node.state().cluster());
+}
+
+fn names(members: &[Member], key: &PublicKey) -> bool {
+    members.iter().any(|member| member.public_key == *key)
+}
+
+/// A node that genesis does not name is added under load, before or after it is started, and stopped in the middle: it follows, takes
+/// its part over, says so, and votes in an epoch after. Whoever knew the first members alone reads what it keeps.
+#[test]
+fn a_newcomer_takes_its_part_over_and_votes() {
+    for seed in 0..4 {
+        run_with_newcomers(seed, 4, 1, 2, async |mut cluster| {
+            let (old, all) = ([0, 1, 2, 3], [0, 1, 2, 3, 4]);
+            let key = bank::member_secret(4).public();
+            let context = format!("seed {seed}");
+            let client = client(&cluster, 5, seed + 1).await;
+            // So late that it cannot catch up block by block.
+            let late = seed % 2 == 0;
+            if late {
+                let height = cluster.ledger().height();
+                assert!(cluster.reach(&old, height + 300, PATIENCE).await, "{context}: the members go on");
+            } else {
+                cluster.start(4).await;
+            }
+            ask(&cluster, &old, Change::Add(newcomer(4)));
+            if late {
+                cluster.start(4).await;
+            }
+            until(&cluster, 4, "on standby", |record| names(&record.standby, &key)).await;
+            for restart in 0..2 {
+                cluster.crash(4).await;
+                if restart == 1 && seed == 3 {
+                    cluster.wipe(4).await;
+                }
+                cluster.start(4).await;
+                cluster.pass(Duration::from_millis(200 * (seed + 1))).await;
+            }
+            until(&cluster, 0, "in force", |record| names(&record.members, &key)).await;
+            settled(&cluster, &all, &context).await;
+            assert_eq!(sum(&cluster, &all, &context).await, ACCOUNTS as u64 * MONEY, "{context}");
+            for account in 0..ACCOUNTS {
+                let read = client.get_one(&bank::account_key(account)).await;
+                assert!(read.expect("a read").into_value().is_some(), "{context}");
+            }
+            // Four of five make a quorum: without one of the others its vote is needed.
+            cluster.isolate(0).await;
+            let height = cluster.ledger().height();
+            assert!(cluster.reach(&all[1..], height + 10, PATIENCE).await, "{context}: it votes");
+            assert_eq!(cluster.ledger().violations(), []);
+        });
+    }
+}
+
+/// A newcomer says that it has everything, and is no more than a key: it is let in, since nobody can tell. The others keep what it
+/// was to take over, so each record has as many copies as before.
+#[test]
+fn a_newcomer_that_lies_about_what_it_keeps_costs_no_copy() {
+    for seed in 0..2 {
+        run_with_newcomers(seed, 4, 1, 2, async |cluster| {
+            let (old, key) = ([0, 1, 2, 3], bank::member_secret(4).public());
+            let context = format!("seed {seed}");
+            ask(&cluster, &old, Change::Add(newcomer(4)));
+            until(&cluster, 0, "on standby", |record| names(&record.standby, &key)).await;
+            let state = node(&cluster, 0).state();
+            // Of another height, it is refused.
+            let (genesis, height, root) = (*state.genesis_digest(), state.height(), state.result().root);
+            let say = |height, root| {
+                let ready = SystemRequest::ready(genesis, height, root, &bank::member_secret(4));
+                node(&cluster, 0).submit(&Bytes::from(ready.encode()))
+            };
+            assert!(say(height, Hash([7; 32])).is_err(), "{context}: a root that is none");
+            assert!(say(height + 9, root).is_err(), "{context}: a height to come");
+            say(height, root).expect("it is taken");
+            until(&cluster, 0, "in force", |record| names(&record.members, &key)).await;
+            let goal = cluster.ledger().height() + 2 * u64::from(BLOCKS);
+            assert!(cluster.reach(&old, goal, PATIENCE).await, "{context}: the four go on without it");
+            for account in 0..ACCOUNTS {
+                let path = bank::account_key(account).path();
+                let copies = old.iter().filter(|member| node(&cluster, **member).state().keeps(&path)).count();
+                assert!(copies >= 2, "{context}: account {account} has {copies} copies");
+            }
+            assert_eq!(sum(&cluster, &old, &context).await, ACCOUNTS as u64 * MONEY, "{context}");
+            assert_eq!(cluster.ledger().violations(), []);
+        });
+    }
+}
+
+/// The owners add a member and take it out again: its node ends with the epoch, and says why.
+#[test]
+fn a_newcomer_that_is_taken_out_ends() {
+    for seed in 0..2 {
+        run_with_newcomers(seed, 4, 1, 2, async |mut cluster| {
+            let (old, key) = ([0, 1, 2, 3], bank::member_secret(4).public());
+            ask(&cluster, &old, Change::Add(newcomer(4)));
+            cluster.start(4).await;
+            until(&cluster, 4, "listed", |record| names(&record.standby, &key) || names(&record.next, &key)).await;
+            ask(&cluster, &old, Change::Remove(key));
+            let mut ended = None;
+            for _ in 0..6_000 {
+                ended = cluster.ended(4).await;
+                if ended.is_some() {
+                    break;
+                }
+                cluster.pass(Duration::from_millis(50)).await;
+            }
+            let ended = ended.unwrap_or_else(|| panic!("seed {seed}: it goes on"));
+            assert!(ended.contains("Removed"), "seed {seed}: {ended}");
+            let goal = cluster.ledger().height() + 10;
+            assert!(cluster.reach(&old, goal, PATIENCE).await, "seed {seed}: the others go on");
             assert_eq!(cluster.ledger().violations(), []);
         });
     }

@@ -5,7 +5,8 @@
 //!
 //! ```text
 //!   a member leaves: the others that keep its prefixes stay, and one more for each adopts it   (adoption)
-//!   a member comes:  it adopts its prefixes; who keeps one that it need not keep any more drops it   (this module)
+//!   a member comes:  it adopts its prefixes while on standby, and says that it has them              ([`ready`])
+//!                    who keeps one that it need not keep any more drops it                            (this module)
 //! ```
 //!
 //! *Adopting.* From before the first question on, the member notes down what blocks change under the prefix. It asks those that
@@ -27,6 +28,7 @@
 mod adopt;
 mod copies;
 mod plan;
+mod ready;
 mod recorder;
 
 use std::collections::BTreeMap;
@@ -68,6 +70,8 @@ pub(crate) struct Moves {
     recorder: Mutex<Option<Recorder>>,
     /// What was told last, and when.
     told: Mutex<(Vec<u8>, Option<Duration>)>,
+    /// When this node said last that it is ready, if it is on standby.
+    said_ready: Mutex<Option<Duration>>,
 }
 
 /// How many copies there are of prefixes.
@@ -217,6 +221,7 @@ impl Node {
             return job.adoption.is_some();
         }
         *lock(&self.moves.recorder) = None;
+        self.say_ready(now);
         let mut copies = lock(&self.moves.copies);
         copies.date(now);
         let copies = copies.clone();

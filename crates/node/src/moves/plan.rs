@@ -6,6 +6,8 @@ use pleach_state::State;
 use pleach_tree::{Path, Prefix};
 use pleach_types::{ClusterRecord, Committee, PartitionMap, Placement, PublicKey};
 
+use crate::members::is_on_standby;
+
 /// What a member is to keep, by the members in force, the next ones, and those on standby.
 #[derive(Debug)]
 pub(super) struct Plan {
@@ -21,14 +23,14 @@ impl Plan {
         let place = |members: &Committee| Placement::new(members.clone(), state.cluster_genesis().partitioning);
         let (placements, joined) = ([state.committee(), state.next_committee()].map(place), with_standby(state, own));
         let wanted = placements.iter().chain(&joined.as_ref().map(place)).flat_map(|set| set.kept_by(own)).collect();
-        Self { own: *own, standby: is_standby(state, own), placements, wanted }
+        Self { own: *own, standby: is_on_standby(state.cluster(), own), placements, wanted }
     }
 
     /// Whether it follows from this state.
     pub(super) fn is_of(&self, state: &State) -> bool {
         let sets = [state.committee(), state.next_committee()];
         self.placements.iter().zip(sets).all(|(placement, set)| placement.members().digest() == set.digest())
-            && self.standby == is_standby(state, &self.own)
+            && self.standby == is_on_standby(state.cluster(), &self.own)
     }
 
     /// The map of the prefixes, which have the same numbers whoever the members are.
@@ -62,10 +64,6 @@ impl Plan {
             Some(if prefix.covers(&whole) { whole } else { *prefix })
         })
     }
-}
-
-fn is_standby(state: &State, own: &PublicKey) -> bool {
-    state.cluster().standby.iter().any(|member| member.public_key == *own)
 }
 
 /// The next members with this one among them, if it is on standby: what it would keep then it is to have before.

@@ -209,6 +209,10 @@ impl Node {
         if let Err(why) = self.members.follow(steps) {
             return warn!(%from, "the members that it tells of do not follow: its {why}");
         }
+        // Of f + 1 that offer a height one is honest only if all are members: those on standby are in the network as well.
+        if self.members.committee().member(&from).is_none() {
+            return;
+        }
         match state::offer(&self.members.anchor(), proof) {
             Ok(target) => job.offers.add(from, target, now),
             Err(why) => warn!(%from, "the offer of a state does not hold: its {why}"),

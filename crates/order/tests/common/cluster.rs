@@ -126,7 +126,7 @@ impl Cluster {
         let peers: Peers<Manager<_, Context>, Control<_, Context>> = Peers {
             provider: self.oracle.manager(),
             blocker: self.oracle.control(key(n)),
-            track: Track(Arc::new(|_, _| ())),
+            track: Track(Arc::new(|_, _, _| ())),
         };
         let context = Slow::new(self.context.child("member").with_attribute("n", n), self.takes[n]);
         let settings = settings(&self.genesis, n, self.timeouts);

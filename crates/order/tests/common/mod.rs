@@ -38,6 +38,7 @@ pub fn settings(genesis: &Genesis, n: usize, timeouts: Timeouts) -> Settings {
         secret: secret(n),
         epoch_blocks: genesis.governance.epoch_blocks,
         members_max: genesis.members.len(),
+        peers_max: genesis.members.len(),
         genesis_digest: genesis.digest(),
         genesis: Block::genesis(genesis),
         timeouts,
