@@ -286,6 +286,7 @@ pub fn write_configs(folder: &Folder, genesis: &Genesis, secrets: &[SecretKey]) 
                 key_file,
                 genesis: file.clone(),
                 accept_loss: false,
+                added: false,
                 data_dir,
             },
             listen: Listen { public: member.public.clone(), peer: member.peer.clone() },

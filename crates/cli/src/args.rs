@@ -622,9 +622,7 @@ pub struct OwnerSet {
 #[derive(Clone, Debug, Subcommand)]
 #[command(after_help = "\
 Members change at the end of an epoch, by evidence (pleach complain) or by the owners, of whom so many must sign each change as
-genesis says. Clients follow by themselves: they trust who the genesis names, and whom those certified as the next.
-
-A newcomer cannot join yet, so there is no command to add one.")]
+genesis says. Clients follow by themselves: they trust who the genesis names, and whom those certified as the next.")]
 pub enum MemberCommand {
     /// The record of the cluster, proved: members in force and to come, verdicts, owners.
     List,
@@ -642,6 +640,19 @@ where net is the folder with genesis.json and members.toml, as whoever made it h
 shown first; --dry-run shows it and writes nothing. Compare the digest that is printed with the other members, by telephone
 or in person: nodes with different ones never form a cluster. Joining the same cluster again completes what was cut off.")]
     Join(MemberJoin),
+    /// Add a member to a running cluster, by the owners' word: it votes once it has copied what it is to keep.
+    #[command(after_help = "\
+Example:
+  pleach member add acme/member.toml --owner alice.key --owner bob.key
+where acme/member.toml is what \"pleach member init\" has made on the machine of the newcomer. There:
+  pleach member join net --added --folder acme
+  pleach start --config acme/pleach.toml
+where net is the folder with genesis.json and members.toml that \"pleach init\" has made. The order of all this does not matter.
+
+The member is on standby first: from the next epoch on its node follows the others and copies records. When it has what it is to
+keep, it says so by itself, and is in force from the epoch after; \"pleach member list\" shows how it stands. Until then it
+counts for nothing: one that never comes harms nobody.")]
+    Add(MemberAdd),
     /// Have a member leave at the end of the epoch, by the owners' word.
     #[command(after_help = "\
 Example:
@@ -694,6 +705,17 @@ pub struct MemberChange {
     pub owner: Vec<PathBuf>,
 }
 
+/// `pleach member add`.
+#[derive(Clone, Debug, Args)]
+pub struct MemberAdd {
+    /// The member's description, as pleach member init has made it.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The key file of an owner who signs [repeat it for as many as must sign]
+    #[arg(long, value_name = "KEYFILE", required = true)]
+    pub owner: Vec<PathBuf>,
+}
+
 /// `pleach member init`.
 #[derive(Clone, Debug, Args)]
 pub struct MemberInit {
@@ -729,6 +751,9 @@ pub struct MemberJoin {
     /// Run although as many faults as are tolerated could lose records: fewer copies than faults and one.
     #[arg(long)]
     pub accept_loss: bool,
+    /// The cluster runs, and its owners add this member: the genesis does not name it.
+    #[arg(long)]
+    pub added: bool,
 }
 
 /// `pleach member remove`.

@@ -66,32 +66,29 @@ impl ClusterPlan {
         };
         let described: Vec<_> = members.iter().zip(&secrets).map(described).collect();
         let files = self.write_public(folder, &described)?;
-        for (member, secret) in members.iter().zip(&secrets) {
-            let node = folder.join(&member.name);
+        for (own, secret) in described.iter().zip(&secrets) {
+            let node = folder.join(&own.name);
             fs::create_dir(&node).map_err(CliError::file("create", &node))?;
-            let config = config_text(&member.name, &format!("../{GENESIS_FILE}"), &described, self.accept_loss)?;
+            let standing = Standing { accept_loss: self.accept_loss, added: false };
+            let config = config_text(own, &format!("../{GENESIS_FILE}"), &described, standing)?;
             files::write_new(&node.join(CONFIG_FILE), &config)?;
             write_key(&node, secret)?;
         }
         Ok(files)
     }
 
-    /// Writes what members who have described themselves need to join, into `folder`: genesis, descriptions, profile. No key.
+    /// Writes what members need to join who have described themselves, or whom the owners add later, into `folder`: genesis, descriptions,
+    /// profile. No key.
     ///
     /// # Errors
     /// As [`ClusterPlan::write`].
-    pub fn write_joined(&self, folder: &Path, described: &[MemberDescription]) -> Result<ClusterFiles, CliError> {
-        let files = self.write_public(folder, described)?;
-        files::write_new(&folder.join(MEMBERS_FILE), &text_of_all(described)?)?;
-        Ok(files)
-    }
-
-    fn write_public(&self, folder: &Path, members: &[MemberDescription]) -> Result<ClusterFiles, CliError> {
+    pub fn write_public(&self, folder: &Path, members: &[MemberDescription]) -> Result<ClusterFiles, CliError> {
         let genesis = self.genesis(members)?;
         files::write_new(&folder.join(GENESIS_FILE), &genesis_text(&genesis)?)?;
         let nodes = members.iter().map(|member| member.public.clone()).collect();
         let profile = Profile { genesis: genesis.digest(), nodes };
         files::write_new(&folder.join(PROFILE_FILE), &profile.text())?;
+        files::write_new(&folder.join(MEMBERS_FILE), &text_of_all(members)?)?;
         let faults = faults(genesis.members.len());
         Ok(ClusterFiles { genesis: genesis.digest(), faults, copies: genesis.copies() })
     }
@@ -123,25 +120,33 @@ pub fn genesis_text(genesis: &Genesis) -> Result<String, CliError> {
     Ok(text + "\n")
 }
 
-/// The configuration of a node as a file.
+/// How a node takes part.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing {
+    /// Whether it runs although tolerated faults could lose records.
+    pub accept_loss: bool,
+    /// Whether the owners add it, and the genesis does not name it.
+    pub added: bool,
+}
+
+/// The configuration of a node as a file. `members` are those of the genesis.
 ///
 /// # Errors
-/// If nobody of this name is among the members.
+/// Never: it can be written down.
 pub fn config_text(
-    name: &str,
+    own: &MemberDescription,
     genesis: &str,
     members: &[MemberDescription],
-    accept_loss: bool,
+    Standing { accept_loss, added }: Standing,
 ) -> Result<String, CliError> {
-    let own = members.iter().find(|member| member.name == name);
-    let own = own.ok_or_else(|| CliError::Internal(format!("{name} is none of the members")))?;
     let config = NodeConfig {
         node: NodeFiles {
-            name: name.into(),
+            name: own.name.clone(),
             key_file: KEY_FILE.into(),
             genesis: genesis.into(),
             data_dir: "data".into(),
             accept_loss,
+            added,
         },
         listen: Listen { public: own.public.clone(), peer: own.peer.clone() },
         members: members.iter().map(addresses).collect(),

@@ -64,6 +64,83 @@ fn members_that_made_their_keys_apart_form_a_cluster() {
     on(&["get", "shop/.owner"]).succeeds();
 }
 
+/// The names in one of the lists of the record of the cluster.
+fn named(list: &serde_json::Value, which: &str) -> Vec<String> {
+    let all = list[which].as_array().expect("a list").iter();
+    all.map(|member| member["name"].as_str().expect("a name").to_owned()).collect()
+}
+
+/// A cluster that runs gets a fifth member, whose node is started before anybody knows it: it follows, copies, and is in force by itself.
+/// Then its vote counts.
+#[test]
+fn a_newcomer_is_added_to_a_running_cluster() {
+    let folder = Folder::new();
+    let port = base_port(5);
+    for (n, name) in (0..).zip(MEMBERS.iter().chain(&["edge"])) {
+        member_init(&folder, name, port + 10 * n);
+    }
+    run(&folder, &["key", "new", "owner.key"]).succeeds();
+    let owner = run(&folder, &["key", "show", "owner.key"]).succeeds().stdout.trim().to_owned();
+    let owned = ["--owner".into(), owner, "--epoch-blocks".into(), "16".into()];
+    cluster(&folder, &[&init(&MEMBERS, "net")[..], &owned].concat()).succeeds();
+    for name in MEMBERS {
+        run(&folder, &["member", "join", "net", "--folder", name]).succeeds();
+    }
+
+    // Who is a member of genesis is not added, and who is not joins by name only.
+    let join = |args: &[&str]| run(&folder, &[&["member", "join", "net"], args].concat());
+    join(&["--folder", "edge"]).fails(2, &["has no member with the key", "--added"]);
+    let other = "5f".repeat(32);
+    join(&["--folder", "edge", "--added", "--genesis", &other]).fails(2, &[&other, "do not join"]);
+    join(&["--folder", "edge", "--added"]).succeeds();
+    std::fs::copy(folder.join("net/genesis.json"), folder.join("genesis.json")).expect("a copy");
+    let text_of = text(&folder, "acme/pleach.toml");
+    let twice = text_of.replace("[node]", "[node]\nadded = true");
+    std::fs::write(folder.join("acme/twice.toml"), twice).expect("a file");
+    run(&folder, &["start", "--config", "acme/twice.toml"]).fails(2, &["acme", "added = true"]);
+
+    let start = |name: &str| Process::node(&folder, &format!("{name}/pleach.toml"), &format!("{name}.log"));
+    let mut nodes: Vec<_> = MEMBERS.iter().chain(&["edge"]).map(|name| start(name)).collect();
+    let on = |args: &[&str]| run(&folder, &[args, &["--profile", "net/profile.toml", "--timeout", "60s"]].concat());
+    eventually(WAIT, || on(&["status"]));
+    run(&folder, &["key", "new", "a.key"]).succeeds();
+    for name in ["shop", "mill", "dock", "farm"] {
+        on(&["domain", "create", name, "--owner", "a.key"]).succeeds();
+    }
+    let add = |file: &str| on(&["member", "add", file, "--owner", "owner.key"]);
+    add("acme/member.toml").fails(2, &["acme has the key of acme"]);
+    member_init(&folder, "other", port + 40);
+    let renamed = text(&folder, "other/member.toml").replace("\"other\"", "\"bolt\"");
+    std::fs::write(folder.join("renamed.toml"), renamed).expect("a file");
+    add("renamed.toml").fails(2, &["bolt", "has not signed"]);
+    let again = ["member", "init", "--name", "bolt", "--host", "127.0.0.1", "--port", "7", "--out", "again"];
+    run(&folder, &again).succeeds();
+    add("again/member.toml").fails(2, &["bolt has the name of bolt"]);
+    let added = add("edge/member.toml");
+    assert!(added.succeeds().stdout.contains("edge is on standby"), "{}", added.stdout);
+    add("edge/member.toml").fails(2, &["edge has the key of edge"]);
+    add("other/member.toml").fails(2, &["edge has the address for members of other"]);
+
+    let list = || on(&["member", "list", "-o", "json"]).succeeds().json("pleach.member-list/1");
+    let deadline = std::time::Instant::now() + WAIT;
+    while !named(&list(), "members").contains(&"edge".to_owned()) {
+        assert!(std::time::Instant::now() < deadline, "edge is in force: {}\n{}", list(), text(&folder, "edge.log"));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let words = on(&["member", "list"]);
+    assert_eq!(words.succeeds().stdout.matches("in force").count(), 5, "{}", words.stdout);
+    // Four of five votes make a quorum. Clients are told where a newcomer is like of any other node: by their profiles.
+    drop(nodes.remove(0));
+    let profile = text(&folder, "net/profile.toml");
+    let [gone, newcomer] = [port, port + 40].map(|port| format!("127.0.0.1:{port}"));
+    assert!(profile.contains(&gone), "{profile}");
+    std::fs::write(folder.join("net/profile.toml"), profile.replace(&gone, &newcomer)).expect("a file");
+    for name in ["barn", "ship"] {
+        on(&["domain", "create", name, "--owner", "a.key"]).succeeds();
+        on(&["get", &format!("{name}/.owner")]).succeeds();
+    }
+}
+
 #[test]
 fn what_is_wrong_with_a_description_is_named() {
     let folder = Folder::new();
@@ -241,11 +318,11 @@ fn a_node_with_a_wrong_address_leaves_no_store() {
         ] {
             write(&folder, "net/node-1/pleach.toml", &changed);
             run(&folder, &["start", "--config", "net/node-1/pleach.toml"]).fails(2, &["peer", address]);
+            assert!(!folder.join("net/node-1/data/store").exists(), "no store was made");
         }
     }
     write(&folder, "net/node-1/pleach.toml", &[before, "\n[[member]]", &with_peer(members, "0.0.0.0:7")].concat());
     run(&folder, &["start", "--config", "net/node-1/pleach.toml"]).fails(2, &["nobody can reach a member there"]);
-    assert!(!folder.join("net/node-1/data/store").exists(), "no store was made");
     for host in ["a b", "0.0.0.0", "127.0.0"] {
         run(&folder, &["init", "--out", "x", "--host", host]).fails(2, &[host]);
     }

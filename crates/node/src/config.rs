@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use pleach_types::address::{self, AddressError};
-use pleach_types::{Genesis, Hash, PublicKey, SecretKey};
+use pleach_types::{Genesis, Hash, Member, PublicKey, SecretKey};
 
 /// Everything in `pleach.toml`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +26,7 @@ pub struct NodeConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NodeFiles {
-    /// The node's name: that of its member in genesis.
+    /// The node's name: that of its member in genesis, or in the description with which the owners add it.
     pub name: String,
     /// The file that holds the node's secret key.
     pub key_file: PathBuf,
@@ -37,6 +37,9 @@ pub struct NodeFiles {
     /// Whether to run in a cluster that can lose records to the faults that it tolerates: K copies, and K at most f.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub accept_loss: bool,
+    /// Whether the owners add this node to a cluster that runs: genesis does not name it then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub added: bool,
 }
 
 /// Where this node listens.
@@ -112,6 +115,16 @@ pub enum ConfigError {
         /// The members' names and keys.
         members: String,
     },
+    /// The node is to be added to the cluster, and genesis names it, or another one by its name or key.
+    #[error(
+        "genesis {genesis} names the node {name:?} or its key, so nobody adds it: take added = true out of [node], or check that key file and genesis belong together"
+    )]
+    AddedTwice {
+        /// The configured name.
+        name: String,
+        /// The genesis digest.
+        genesis: Hash,
+    },
     /// A member of genesis has no address, or an address has no member.
     #[error("[[member]] sections and genesis differ: {0}")]
     Members(String),
@@ -153,15 +166,21 @@ impl NodeConfig {
         read_genesis(&self.node.genesis)
     }
 
-    /// Reads the secret key, and checks that genesis lists it under the node's name.
+    /// Reads the secret key, and checks that genesis lists it under the node's name; or neither of them, if the node is
+    /// [`added`](NodeFiles::added).
     ///
     /// # Errors
     /// If it cannot be read or is not this member's.
     pub fn read_key(&self, genesis: &Genesis) -> Result<SecretKey, ConfigError> {
         let secret = read_key(&self.node.key_file)?;
         let key = secret.public();
-        let listed = genesis.members.iter().any(|m| m.public_key == key && m.name == self.node.name);
-        if listed {
+        let named = |m: &Member| (m.public_key == key, m.name == self.node.name);
+        if self.node.added {
+            let named = genesis.members.iter().any(|m| named(m) != (false, false));
+            let twice = || ConfigError::AddedTwice { name: self.node.name.clone(), genesis: genesis.digest() };
+            return if named { Err(twice()) } else { Ok(secret) };
+        }
+        if genesis.members.iter().any(|m| named(m) == (true, true)) {
             return Ok(secret);
         }
         let members: Vec<_> =

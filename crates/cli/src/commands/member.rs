@@ -1,6 +1,6 @@
 //! `pleach member`: the record of the cluster, read with proof, and the changes that its owners make.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use pleach_client::{Client, Trust, Verified};
 use pleach_types::api::ReceiptView;
@@ -14,7 +14,8 @@ use serde::Serialize;
 use super::sending::{receipt_line, wait_until_read};
 use super::status::copies_missing;
 use super::with_cluster;
-use crate::args::{Global, MemberCapacity, MemberChange, MemberMove, MemberRemove, OwnerSet};
+use crate::args::{Global, MemberAdd, MemberCapacity, MemberChange, MemberMove, MemberRemove, OwnerSet};
+use crate::descriptions;
 use crate::errors::{CliError, Ending};
 use crate::files;
 use crate::output::{Output, table};
@@ -91,6 +92,42 @@ pub fn list(global: &Global, output: Output) -> Result<Ending, CliError> {
     let record = with_cluster(global, |client| async move { Ok(client.cluster().await?) })?;
     output.data("pleach.member-list/1", &document(&record), || text(&record))?;
     Ok(Ending::Done)
+}
+
+/// Has the owners add a member.
+pub fn add(global: &Global, output: Output, args: &MemberAdd) -> Result<Ending, CliError> {
+    let described = descriptions::read(&args.file)?;
+    let new = described.member();
+    let meant = |record: &ClusterRecord| {
+        check_is_new(record, &new, &args.file)?;
+        Ok(Meant { name: new.name.clone(), key: new.public_key, change: Change::Add(new.clone()) })
+    };
+    let done = |meant: &Meant, genesis: &Genesis, height| {
+        let (name, last) = (&meant.name, last_height(genesis, height));
+        format!(
+            "{name} is on standby: after height {last} the others let its node in (pleach member join DIR --added, pleach start). It votes \
+             from an epoch after that on, once it has what it is to keep: see \"pleach member list\""
+        )
+    };
+    change(global, output, &args.owner, meant, done)
+}
+
+/// Checks that nobody has what a member to be needs for itself, and says who: the members refuse most of it as well, with a code.
+fn check_is_new(record: &ClusterRecord, new: &Member, file: &Path) -> Result<(), CliError> {
+    let all = || record.members.iter().chain(&record.next).chain(&record.standby);
+    let has_key = |member: &&Member| {
+        [member.public_key, member.id].contains(&new.public_key) || member.previous == Some(new.public_key)
+    };
+    let taken = |found: Option<&Member>, what: &str| match found {
+        None => Ok(()),
+        Some(member) => Err(CliError::usage(
+            format!("{}: the member {} has the {what} of {} already", file.display(), member.name, new.name),
+            "each member has its own: make another one with pleach member init",
+        )),
+    };
+    taken(all().find(has_key), "key")?;
+    taken(all().find(|member| member.name == new.name), "name")?;
+    taken(all().find(|member| member.address == new.address), "address for members")
 }
 
 /// Has the owners take a member out.

@@ -75,6 +75,7 @@ pub fn run(cli: Cli) -> Result<Ending, CliError> {
         Command::Owner(OwnerCommand::Set(args)) => member::set_owners(&global, output, &args),
         Command::Member(MemberCommand::Init(args)) => init::member_init(output, &args),
         Command::Member(MemberCommand::Join(args)) => init::member_join(&global, output, &args),
+        Command::Member(MemberCommand::Add(args)) => member::add(&global, output, &args),
         Command::Member(MemberCommand::Remove(args)) => member::remove(&global, output, &args),
         Command::Member(MemberCommand::Drain(args)) => member::drain(&global, output, &args),
         Command::Member(MemberCommand::Capacity(args)) => member::capacity(&global, output, &args),

@@ -168,6 +168,7 @@ fn write_configs(folder: &Path, genesis: &Genesis, secrets: &[SecretKey]) -> Vec
                 genesis: file.clone(),
                 data_dir,
                 accept_loss: false,
+                added: false,
             },
             listen: Listen { public: member.public.clone(), peer: member.peer.clone() },
             members: members.clone(),

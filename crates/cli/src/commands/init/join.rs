@@ -17,7 +17,9 @@ use serde::Serialize;
 use super::plan;
 use super::terms::Terms;
 use crate::args::{Global, Init, MemberInit, MemberJoin};
-use crate::cluster::{CONFIG_FILE, GENESIS_FILE, KEY_FILE, PROFILE_FILE, config_text, genesis_text, write_key};
+use crate::cluster::{
+    CONFIG_FILE, GENESIS_FILE, KEY_FILE, PROFILE_FILE, Standing, config_text, genesis_text, write_key,
+};
 use crate::descriptions::{self, MEMBER_FILE, MEMBERS_FILE};
 use crate::errors::{CliError, Ending};
 use crate::files::{self, NewFolder, OwnFile};
@@ -94,7 +96,7 @@ pub fn run(output: Output, args: &Init) -> Result<Ending, CliError> {
     let args = Init { nodes: u16::try_from(members.len()).unwrap_or(u16::MAX), ..args.clone() };
     let plan = plan(&args)?;
     let folder = NewFolder::at(&args.out)?;
-    let made = plan.write_joined(folder.path(), &members)?;
+    let made = plan.write_public(folder.path(), &members)?;
     let place = folder.finish()?;
     let (net, profile) = (copyable(&place), copyable(&place.join(PROFILE_FILE)));
     let document = Made {
@@ -129,13 +131,15 @@ fn in_common(one: &MemberDescription, other: &MemberDescription) -> Option<&'sta
 /// Checks that a cluster has this member as it has described itself, shows what the member agrees to, and configures its node.
 pub fn member_join(global: &Global, output: Output, args: &MemberJoin) -> Result<Ending, CliError> {
     let (own, genesis) = (own_description(&args.folder)?, pinned_genesis(global, &args.cluster)?);
-    check_is_in(&own, &genesis, &args.cluster.join(GENESIS_FILE))?;
+    let file = args.cluster.join(GENESIS_FILE);
+    if args.added { check_is_new(&own, &genesis, &file) } else { check_is_in(&own, &genesis, &file) }?;
     let members = descriptions::read_all(&args.cluster.join(MEMBERS_FILE), &genesis)?;
     check_is_same(&own, &members, &args.cluster)?;
     check_loss(&genesis, args.accept_loss)?;
     let files = node_files(&own, &genesis, &members, args)?;
     let terms = Terms::of(&genesis, &members);
-    output.talk(format_args!("{} is to be one of these members, on these terms:\n\n{}", own.name, terms.text()));
+    let these = if args.added { "is to be added to these members" } else { "is to be one of these members" };
+    output.talk(format_args!("{} {these}, on these terms:\n\n{}", own.name, terms.text()));
     let config = if args.dry_run {
         None
     } else {
@@ -144,7 +148,7 @@ pub fn member_join(global: &Global, output: Output, args: &MemberJoin) -> Result
     };
     let joined = Joined { name: own.name, config, terms };
     output.data("pleach.member-join/1", &joined, || format!("{}\n", genesis.digest()))?;
-    explain_joined(output, joined.config.as_deref());
+    explain_joined(output, args, joined.config.as_deref());
     Ok(Ending::Done)
 }
 
@@ -216,20 +220,27 @@ fn node_files(
     members: &[MemberDescription],
     args: &MemberJoin,
 ) -> Result<[OwnFile; 2], CliError> {
-    let config = config_text(&own.name, GENESIS_FILE, members, args.accept_loss)?;
+    let standing = Standing { accept_loss: args.accept_loss, added: args.added };
+    let config = config_text(own, GENESIS_FILE, members, standing)?;
     // The configuration last: with it the folder is a node's.
     let genesis = OwnFile::look(args.folder.join(GENESIS_FILE), genesis_text(genesis)?)?;
     Ok([genesis, OwnFile::look(args.folder.join(CONFIG_FILE), config)?])
 }
 
-fn explain_joined(output: Output, config: Option<&str>) {
+fn explain_joined(output: Output, args: &MemberJoin, config: Option<&str>) {
     let then = match config {
         Some(config) => format!("  pleach start --config {config}"),
         None => "Nothing was written: join without --dry-run to take part.".into(),
     };
+    let added = if args.added {
+        let file = copyable(&args.folder.join(MEMBER_FILE));
+        format!("It follows the others once the owners have added it:  pleach member add {file} --owner KEYFILE …\n")
+    } else {
+        String::new()
+    };
     output.talk(format_args!(
         "\nThe line above is the digest of the genesis, which covers all of this but the addresses for clients. Compare it with the \
-         other members, by another way than the folder came.\n{then}"
+         other members, by another way than the folder came.\n{added}{then}"
     ));
 }
 
@@ -254,7 +265,21 @@ fn check_is_in(own: &MemberDescription, genesis: &Genesis, file: &Path) -> Resul
         )),
         None => Err(CliError::usage(
             format!("{} has no member with the key {}", file.display(), own.public_key),
-            format!("give {MEMBER_FILE} to whoever makes the cluster, and have it made anew"),
+            format!(
+                "give {MEMBER_FILE} to whoever makes the cluster, and have it made anew; --added joins one that runs, to which its \
+                 owners add this member"
+            ),
         )),
     }
+}
+
+/// Checks that a member which the owners add is none of genesis.
+fn check_is_new(own: &MemberDescription, genesis: &Genesis, file: &Path) -> Result<(), CliError> {
+    let found = genesis.members.iter().find(|member| member.public_key == own.public_key || member.name == own.name);
+    found.map_or(Ok(()), |member| {
+        Err(CliError::usage(
+            format!("{} has the member {} with key {}", file.display(), member.name, member.public_key.short()),
+            "leave --added out if that is this member; nobody else may have its name or its key",
+        ))
+    })
 }
