@@ -1,13 +1,15 @@
 //! `pleach member`: the record of the cluster, read with proof, and the changes that its owners make.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use pleach_client::{Client, Trust, Verified};
-use pleach_types::api::ReceiptView;
+use pleach_types::api::{ReceiptView, Status};
 use pleach_types::limits::OWNERS_MAX;
 use pleach_types::system::Change;
 use pleach_types::{
-    ClusterRecord, Genesis, Hash, Height, Identity, Member, PublicKey, Receipt, SecretKey, SystemRequest,
+    ClusterRecord, Committee, Genesis, Hash, Height, Identity, Member, Partitioning, Placement, PublicKey, Receipt,
+    SecretKey, SystemRequest,
 };
 use serde::Serialize;
 
@@ -43,6 +45,18 @@ struct MemberView {
     public_key: PublicKey,
     capacity: u32,
     address: String,
+    /// How far one on standby is, if its node was asked: what it says of itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    copied: Option<Copied>,
+}
+
+/// How far a member on standby is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+struct Copied {
+    /// Prefixes that it keeps.
+    prefixes: u64,
+    /// Prefixes that it is to keep before it is in force.
+    of: u64,
 }
 
 #[derive(Serialize)]
@@ -89,8 +103,17 @@ fn with_capacity(member: &Member, capacity: u32) -> Change {
 
 /// Prints the record.
 pub fn list(global: &Global, output: Output) -> Result<Ending, CliError> {
-    let record = with_cluster(global, |client| async move { Ok(client.cluster().await?) })?;
-    output.data("pleach.member-list/1", &document(&record), || text(&record))?;
+    let (record, copied) = with_cluster(global, |client| async move {
+        let record = client.cluster().await?;
+        let statuses: Vec<_> = if record.standby.is_empty() {
+            Vec::new()
+        } else {
+            client.statuses().await.into_iter().flatten().collect()
+        };
+        let copied = copied(&record, client.genesis().partitioning, &statuses);
+        Ok((record, copied))
+    })?;
+    output.data("pleach.member-list/1", &document(&record, &copied), || text(&record, &copied))?;
     Ok(Ending::Done)
 }
 
@@ -324,13 +347,26 @@ fn name_of(record: &ClusterRecord, key: &PublicKey) -> Option<String> {
     all.find(has).map(|member| member.name.clone())
 }
 
-fn document(record: &Verified<ClusterRecord>) -> ListDocument {
+/// How far each member on standby is whose node has answered. It adopts what it would keep among the next members.
+fn copied(record: &ClusterRecord, partitioning: Partitioning, statuses: &[Status]) -> BTreeMap<PublicKey, Copied> {
+    let of = |member: &Member| {
+        let status = statuses.iter().find(|status| status.public_key == member.public_key)?;
+        let mut next: Vec<_> = record.next.iter().chain([member]).cloned().collect();
+        next.sort_by_key(|member| member.public_key);
+        let wanted = Placement::new(Committee::new(next).ok()?, partitioning).kept_by(&member.public_key).count();
+        Some((member.public_key, Copied { prefixes: status.storage.prefixes, of: wanted as u64 }))
+    };
+    record.standby.iter().filter_map(of).collect()
+}
+
+fn document(record: &Verified<ClusterRecord>, copied: &BTreeMap<PublicKey, Copied>) -> ListDocument {
     let view = |member: &Member| MemberView {
         name: member.name.clone(),
         id: member.id,
         public_key: member.public_key,
         capacity: member.capacity,
         address: member.address.clone(),
+        copied: copied.get(&member.public_key).copied(),
     };
     let views = |members: &[Member]| members.iter().map(view).collect();
     let verdict = |verdict: &pleach_types::cluster::ConvictedMember| VerdictView {
@@ -354,7 +390,7 @@ fn document(record: &Verified<ClusterRecord>) -> ListDocument {
     }
 }
 
-fn text(record: &Verified<ClusterRecord>) -> String {
+fn text(record: &Verified<ClusterRecord>, copied: &BTreeMap<PublicKey, Copied>) -> String {
     let has = |members: &[Member], member: &Member| members.iter().any(|other| other.id == member.id);
     let line = |member: &Member, standing: &str| {
         row![member.name, standing, member.capacity, member.address, member.public_key]
@@ -368,7 +404,10 @@ fn text(record: &Verified<ClusterRecord>) -> String {
     }
     let joins = record.next.iter().filter(|member| !has(&record.members, member));
     rows.extend(joins.map(|member| line(member, "joins")));
-    rows.extend(record.standby.iter().map(|member| line(member, "on standby")));
+    rows.extend(record.standby.iter().map(|member| match copied.get(&member.public_key) {
+        Some(Copied { prefixes, of }) => line(member, &format!("on standby, {prefixes} of {of} prefixes")),
+        None => line(member, "on standby"),
+    }));
     let mut text = table(&rows);
     for verdict in &record.verdicts {
         let name = name_of(record, &verdict.key).unwrap_or_else(|| verdict.key.to_string());
@@ -391,6 +430,24 @@ fn owners_text(record: &ClusterRecord) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn how_far_a_newcomer_is_counts_what_it_would_keep_among_the_next_members() {
+        let member = |n: u8| Member::new(format!("node-{n}"), SecretKey::from_seed([n; 32]).public());
+        let mut members: Vec<_> = (1..=4).map(member).collect();
+        members.sort_by_key(|member| member.public_key);
+        let partitioning = Partitioning { bits: 4, replicas: 2 };
+        let genesis = Genesis { partitioning, ..Genesis::new("test", members, Default::default()) };
+        let mut record = ClusterRecord::genesis(&genesis);
+        record.standby = vec![member(5), member(6)];
+        let mut status = crate::commands::status::tests::status_of(member(5).public_key);
+        status.storage.prefixes = 2;
+        let copied = copied(&record, partitioning, &[status]);
+        assert_eq!(copied.len(), 1, "nothing is known of one whose node was not asked");
+        let Copied { prefixes, of } = copied[&member(5).public_key];
+        assert_eq!(prefixes, 2);
+        assert!((1..16).contains(&of), "a part of the 16 prefixes: {of}");
+    }
 
     #[test]
     fn members_leave_after_the_last_block_of_an_epoch() {

@@ -63,13 +63,7 @@ fn document(client: &Client, statuses: Vec<Result<Status, Failure>>) -> Document
                 let lag = newest.saturating_sub(status.height);
                 let state = match () {
                     () if !ours(&&status) => "other cluster",
-                    () if status.fetching.is_some() => "fetching",
-                    () if !status.ready => "starting",
-                    () if status.voting == Voting::Lost => "not voting",
-                    // It serves reads, and counts for no quorum yet.
-                    () if status.voting == Voting::Asking => "starting",
-                    () if lag >= history => "behind",
-                    () => "ok",
+                    () => state_of(&status, lag >= history, client.committee().member(&status.public_key).is_some()),
                 };
                 NodeView { address, state, lag: Some(lag), status: Some(status), error: None }
             }
@@ -87,6 +81,21 @@ fn document(client: &Client, statuses: Vec<Result<Status, Failure>>) -> Document
         quorum: members.quorum(),
         healthy: working >= needed,
         nodes,
+    }
+}
+
+/// How a node of this cluster is doing.
+fn state_of(status: &Status, behind: bool, is_member: bool) -> &'static str {
+    match () {
+        () if status.fetching.is_some() => "fetching",
+        () if !status.ready => "starting",
+        () if status.voting == Voting::Lost => "not voting",
+        // It serves reads, and counts for no quorum yet.
+        () if status.voting == Voting::Asking => "starting",
+        () if behind => "behind",
+        // On standby, or it has left: it counts for no quorum either.
+        () if !is_member => "following",
+        () => "ok",
     }
 }
 
@@ -171,4 +180,43 @@ pub fn copies_missing<'a>(statuses: impl Iterator<Item = &'a Status>) -> Option<
         "{} of {} prefixes have fewer than {} copies, one has {}",
         storage.prefixes_below, storage.all_prefixes, storage.copies, storage.least_copies
     ))
+}
+
+#[cfg(test)]
+pub mod tests {
+    use pleach_types::PublicKey;
+    use pleach_types::api::Storage;
+
+    use super::*;
+
+    /// What a node with this key says of itself that works.
+    pub fn status_of(public_key: PublicKey) -> Status {
+        Status {
+            name: "node".into(),
+            public_key,
+            version: String::new(),
+            cluster: String::new(),
+            genesis: Hash::default(),
+            height: 9,
+            certified_height: 8,
+            certified_root: Hash::default(),
+            oldest_height: 1,
+            records: 0,
+            storage: Storage::default(),
+            fetching: None,
+            pending: 0,
+            voting: Voting::Open,
+            ready: true,
+        }
+    }
+
+    #[test]
+    fn a_node_without_a_vote_is_never_taken_for_one_that_counts() {
+        let status = status_of(PublicKey([1; 32]));
+        assert_eq!(state_of(&status, false, true), "ok");
+        assert_eq!(state_of(&status, false, false), "following");
+        assert_eq!(state_of(&status, true, false), "behind");
+        let asking = Status { voting: Voting::Asking, ..status };
+        assert_eq!(state_of(&asking, false, true), "starting");
+    }
 }
