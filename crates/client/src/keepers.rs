@@ -44,13 +44,15 @@ impl Keepers {
         self.placed().swap_remove(0)
     }
 
-    /// Goes on to the newest members that are known.
-    pub(crate) fn follow(&self, newest: &Committee) {
+    /// Goes on to the newest members that are known. Whether they are others than before.
+    pub(crate) fn follow(&self, newest: &Committee) -> bool {
         let mut placed = self.placed.lock().unwrap_or_else(PoisonError::into_inner);
-        if placed[0].members() != newest {
+        let others = placed[0].members() != newest;
+        if others {
             placed.insert(0, Arc::new(Placement::new(newest.clone(), self.partitioning)));
             placed.truncate(MAPS_KEPT);
         }
+        others
     }
 
     /// Whether every node is to keep every record.
@@ -130,11 +132,19 @@ impl Keepers {
 }
 
 impl Inner {
-    /// Asks the nodes who they are, where it matters and they have not said so yet.
-    pub(crate) async fn learn_members(&self) {
-        self.keepers.follow(self.verifier.trusted().committee());
+    /// Asks all nodes how the members have changed. Whether this client now knows of others than before.
+    pub(crate) async fn catch_up(&self) -> bool {
+        let nodes = 0..self.nodes.transport.nodes();
+        join_all(nodes.map(|node| self.follow(node))).await;
+        self.learn_members().await
+    }
+
+    /// Asks the nodes who they are, where it matters and they have not said so yet. Whether the newest members are others than those
+    /// whose map was used before.
+    pub(crate) async fn learn_members(&self) -> bool {
+        let others = self.keepers.follow(self.verifier.trusted().committee());
         if self.keepers.everywhere() {
-            return;
+            return others;
         }
         let ask = |node| async move {
             let status = self.nodes.transport.status(node);
@@ -143,5 +153,6 @@ impl Inner {
             }
         };
         join_all(self.keepers.unknown().into_iter().map(ask)).await;
+        others
     }
 }

@@ -300,11 +300,20 @@ impl Inner {
         attempt: impl Fn(usize) -> BoxFuture<'a, Result<T, Failure>>,
     ) -> Result<T, Error> {
         let deadline = self.nodes.runtime.now() + self.config.read_timeout;
+        let mut looked = false;
         for round in 0.. {
             let failures = match self.ask_all(able(), at_once, &attempt).await {
                 Ok(answer) => return Ok(answer),
                 Err(failures) => failures,
             };
+            // An answer that others certify says by itself that the members have changed; a refusal has no certificate, and all whom
+            // this client would ask may have dropped the record.
+            if !looked && failures.iter().any(is_not_kept) {
+                looked = true;
+                if self.catch_up().await {
+                    continue;
+                }
+            }
             // Refused connections come back at once; a few rounds tell a restart from an absence.
             let hopeless = !failures.iter().any(may_recover) || (round >= 4 && failures.iter().all(is_unreachable));
             if hopeless || self.nodes.runtime.now() >= deadline {
@@ -372,6 +381,11 @@ fn may_recover(failure: &Failure) -> bool {
         Fault::Transport(_) => true,
         Fault::Lie(_) => false,
     }
+}
+
+/// Whether a node says that others keep a record.
+fn is_not_kept(failure: &Failure) -> bool {
+    matches!(&failure.why, Fault::Transport(TransportError::Problem(problem)) if problem.code == "NOT_KEPT")
 }
 
 /// Whether nothing answers at a node's address.

@@ -6,11 +6,12 @@ mod support;
 use std::time::Duration;
 
 use bytes::Bytes;
-use pleach_client::{Error, Falsehood, Trust};
+use pleach_client::{Error, Falsehood, Runtime as _, Trust};
 use pleach_types::codec::{Decode as _, Encode as _};
+use pleach_types::evidence::SignedResult;
 use pleach_types::limits::{STEP_BYTES_MAX, SUCCESSION_STEPS_MAX};
 use pleach_types::succession::Step;
-use pleach_types::{ClusterRecord, Partitioning};
+use pleach_types::{BlockResult, ClusterRecord, Evidence, Hash, Partitioning, SystemRequest};
 use pleach_verify::file::judge;
 use support::*;
 
@@ -235,4 +236,33 @@ fn receipts_come_through_a_change() {
     assert_eq!(*again, **sent.receipt());
     let (_, file) = cluster.time.run(client.prove_receipt(identity, Duration::from_secs(1))).unwrap().unwrap();
     assert!(judge(&file, &cluster.chain().digest).is_ok());
+}
+
+/// Those who kept a record by genesis may have left or be down: a refusal of theirs has no certificate from which a client that knows
+/// genesis alone could see that others keep it now.
+#[test]
+fn a_new_client_finds_what_only_later_members_keep() {
+    let cluster = Cluster::changing(5, PARTS);
+    {
+        let mut chain = cluster.chain();
+        let (genesis, liar) = (chain.digest, chain.keys[0].clone());
+        let of = |n| {
+            let result = BlockResult { root: Hash([n; 32]), ..*chain.tip().state.result() };
+            SignedResult::sign(result, &genesis, &liar)
+        };
+        let evidence = Evidence::of_results(genesis, liar.public(), of(1), of(2));
+        chain.append(vec![SystemRequest::complain(evidence, None).encode().into()]);
+        (0..40).for_each(|_| chain.append(Vec::new()));
+        assert_eq!(chain.tip().state.committee().members().len(), 4);
+    }
+    let keys: Vec<_> = (0..20).map(|n| key(&format!("bank/accounts/{n}"))).collect();
+    for down in 1..5 {
+        cluster.set(down, Manner { dead: true, ..Manner::default() });
+        let client = cluster.connect(down as u64).unwrap();
+        let began = cluster.time.now();
+        let records = cluster.time.run(client.get(&keys)).unwrap();
+        assert!(records.iter().all(|record| record.value == Some(amount(100))), "without node {down}");
+        assert!(cluster.time.now() - began < Duration::from_secs(3), "it waits for nobody who is down");
+        cluster.set(down, Manner::default());
+    }
 }

@@ -233,10 +233,12 @@ impl Chain {
         Some(ResultProof { headers: vec![entry.header.clone()], certificate: entry.certificate.clone()? })
     }
 
-    /// Whether a member keeps a record.
+    /// Whether a node keeps a record: it is a member in force, and the record one of its part.
     pub fn keeps(&self, node: usize, key: &Key) -> bool {
-        let map = self.genesis.partition_map();
-        map.keepers(map.prefix_of(&key.path())).contains(&(node as u16))
+        let committee = self.tip().state.committee();
+        let map = committee.partition_map(self.genesis.partitioning);
+        let place = committee.index(&self.keys[node].public());
+        place.is_some_and(|place| map.keepers(map.prefix_of(&key.path())).contains(&(place as u16)))
     }
 
     /// The answer of an honest node whose newest block is that of height `tip`.
