@@ -248,16 +248,25 @@ fn peers(
         Some((engine_public_key(&member.public_key)?, Address::from(address?)))
     };
     let named = |list: &[Member]| list.iter().filter_map(address).collect::<Vec<_>>();
-    let (mut primary, mut secondary) = (named(members.members()), named(standby));
+    let (primary, secondary) = (named(members.members()), named(standby));
     // This node takes a place whether it is named or not.
-    primary.sort_by_key(|(key, _)| key != own);
-    let room = most.saturating_sub(usize::from(!primary.iter().chain(&secondary).any(|(key, _)| key == own)));
-    if primary.len() + secondary.len() > room {
+    let mut room = most.saturating_sub(1);
+    if primary.iter().chain(&secondary).filter(|(key, _)| key != own).count() > room {
         warn!(most, "there are more members than this node can connect with: restart it, and it makes room for all");
     }
-    primary.truncate(room);
-    secondary.truncate(room - primary.len());
-    AddressableTrackedPeers::new(Map::from_iter_dedup(primary), Map::from_iter_dedup(secondary))
+    let mut fitting = |list: Vec<(Key, Address)>| {
+        let fits = |(key, _): &(Key, Address)| {
+            if key == own {
+                return true;
+            }
+            let fits = room > 0;
+            room = room.saturating_sub(1);
+            fits
+        };
+        Map::from_iter_dedup(list.into_iter().filter(fits))
+    };
+    let primary = fitting(primary);
+    AddressableTrackedPeers::new(primary, fitting(secondary))
 }
 
 type Handshake = Cups<Sake<ed25519::PrivateKey>, ChaCha20Poly1305>;
@@ -309,4 +318,48 @@ fn describe(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("a panic without a message").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use pleach_types::SecretKey;
+
+    use super::*;
+
+    fn member(n: u8) -> Member {
+        let key = SecretKey::from_seed([n; 32]).public();
+        Member { address: format!("127.0.0.1:{n}"), ..Member::new(format!("node-{n}"), key) }
+    }
+
+    fn engine_keys(numbers: &[u8]) -> Vec<Key> {
+        let mut keys: Vec<_> =
+            numbers.iter().map(|n| engine_public_key(&member(*n).public_key).expect("a valid key")).collect();
+        keys.sort();
+        keys
+    }
+
+    /// The network ends the process if it is given more than it was made for.
+    #[test]
+    fn the_network_is_never_given_more_peers_than_it_has_room_for() {
+        let mut members: Vec<_> = (1..=4).map(member).collect();
+        members.sort_by_key(|member| member.public_key);
+        let members = Committee::new(members).expect("a committee");
+        let standby = [member(8), member(9)];
+        for own in [1, 4, 8, 9, 20] {
+            let own = engine_keys(&[own]).remove(0);
+            for most in 1..9 {
+                let peers = peers(&[], (&own, most), &members, &standby);
+                let (primary, secondary) = (peers.primary.keys(), peers.secondary.keys());
+                let named = primary.iter().chain(secondary.iter()).any(|key| *key == own);
+                let places = primary.len() + secondary.len() + usize::from(!named);
+                assert!(places <= most, "{places} of {most}");
+                assert!(places == most || primary.len() + secondary.len() == 6, "{places} of {most}");
+                assert!(
+                    secondary.iter().all(|key| *key == own) || primary.len() == 4,
+                    "those on standby are left out first"
+                );
+                assert_eq!(primary.iter().any(|key| *key == own), engine_keys(&[1, 2, 3, 4]).contains(&own));
+            }
+        }
+    }
 }
