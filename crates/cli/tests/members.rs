@@ -41,7 +41,7 @@ impl Cluster {
         let owners: Vec<_> = ["a.key", "b.key", "c.key"].map(|name| new_key(&folder, name)).into();
         new_key(&folder, "stranger.key");
         let port = base_port(4).to_string();
-        let mut args = vec!["init", "--out", "net", "--base-port", &port, "--threshold", "2", "--history", "8"];
+        let mut args = vec!["init", "--out", "net", "--base-port", &port, "--threshold", "2", "--history", "32"];
         args.extend(owners.iter().flat_map(|owner| ["--owner", owner]));
         args.extend(more);
         run(&folder, &args).succeeds();
@@ -313,8 +313,8 @@ fn what_was_signed_long_ago_convicts_too(cluster: &Cluster) {
     let stated = SignedResult::sign(lie, &cluster.genesis.digest(), &key);
     file.evidence = vec![Evidence::of_result(cluster.genesis.digest(), key.public(), stated)];
     std::fs::write(cluster.folder.join("old.pleach"), file.encode()).expect("a file");
-    for name in ["d0", "d1", "d2", "d3", "d4", "d5", "d6", "d7"] {
-        cluster.run(&["domain", "create", name, "--open"]).succeeds();
+    for n in 0..32 {
+        cluster.run(&["domain", "create", &format!("d{n}"), "--open"]).succeeds();
     }
     let done = cluster.run(&["complain", "old.pleach", "-o", "json"]);
     let document = done.succeeds().json("pleach.complaint/1");

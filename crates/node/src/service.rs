@@ -555,19 +555,16 @@ impl Node {
         Ok((results, entries))
     }
 
-    /// Proves that the result of a height is a part of what the result of `size` commits to: of the newest height that is certified and
-    /// stored, where it is left out.
+    /// Proves that the result of a height is a part of what the result of `size` commits to: of the newest certified height, where it is
+    /// left out.
     ///
     /// # Errors
     /// [`ServiceError::NotYet`] if the height is not below `size`, or `size` not certified; [`ServiceError::Forgotten`] if `size` is not
     /// remembered; [`ServiceError::NoProof`] if this node does not have what the proof takes.
     pub fn history(&self, height: Height, size: Option<Height>) -> Result<HistoryReply, ServiceError> {
-        let store = self.disk.store();
-        // The store is a few blocks behind what is final.
-        let stored = store.position().map_or(0, |position| position.height());
         let (size, certificate) = {
             let history = lock(&self.history);
-            let newest = history.certified().ok_or(ServiceError::NothingCertified)?.min(stored);
+            let newest = history.certified().ok_or(ServiceError::NothingCertified)?;
             let size = size.unwrap_or(newest);
             if height >= size || size > newest {
                 return Err(ServiceError::NotYet { height: height.max(size), newest });
@@ -577,7 +574,12 @@ impl Node {
             }
             (size, history.result_proof(size).ok_or(ServiceError::NotYet { height: size, newest })?)
         };
-        let proofs = store.prove_history(height, size).map_err(|e| ServiceError::Damaged(e.to_string()))?;
+        // The store is some blocks behind what is final.
+        let proofs = self.disk.store().prove_history(height, size, |from| {
+            let history = lock(&self.history);
+            (from..size).map_while(|height| Some(history.get(height)?.result)).collect()
+        });
+        let proofs = proofs.map_err(|e| ServiceError::Damaged(e.to_string()))?;
         let proofs = proofs.ok_or(ServiceError::NoProof { height })?;
         Ok(HistoryReply {
             height,

@@ -8,10 +8,11 @@
 //! A store that has fetched its state knows the peaks of before, and nothing below them.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use pleach_types::history::{Subtree, consistency, inclusion_above, node, root_of};
-use pleach_types::{Hash, Height};
+use pleach_types::{BlockResult, Hash, Height};
 
 use crate::database::{Changes, View};
 use crate::error::{Damage, Error};
@@ -66,17 +67,30 @@ pub struct HistoryProofs {
     pub consistency: Option<Vec<Hash>>,
 }
 
-/// Proves the result of a height, and the history before it, under the history of the first `size` results. `None` where the store does not
-/// have what it takes.
-pub(crate) fn prove(view: &View, height: Height, size: u64) -> Result<Option<HistoryProofs>> {
+/// Proves the result of a height, and the history before it, under the history of the first `size` results. `newer` are those from
+/// the height of `position` on, which are appended to what is stored. `None` where that is not what it takes.
+pub(crate) fn prove(
+    view: &View,
+    position: &Position,
+    newer: &[BlockResult],
+    height: Height,
+    size: u64,
+) -> Result<Option<HistoryProofs>> {
+    let (mut peaks, mut fresh) = (position.peaks.clone(), BTreeMap::new());
+    newer.iter().for_each(|result| fresh.extend(peaks.complete(result)));
+    // The siblings of a result may be there before the result itself is.
+    if size > peaks.size() {
+        return Ok(None);
+    }
     let failed = Cell::new(None);
-    let subtree = |subtree: Subtree| match read(view, subtree) {
-        Ok(root) => root,
-        Err(error) => {
-            failed.set(Some(error));
-            None
-        }
-    };
+    let subtree =
+        |subtree: Subtree| match fresh.get(&subtree).map_or_else(|| read(view, subtree), |root| Ok(Some(*root))) {
+            Ok(root) => root,
+            Err(error) => {
+                failed.set(Some(error));
+                None
+            }
+        };
     let root = |range: Range<u64>| root_of(range, subtree);
     let above = |level| Some((level, inclusion_above(Subtree { level, index: height >> level }, size, root)?));
     let included = above(0).or_else(|| above(COARSE_LEVEL));

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use pleach_tree::Prefix;
-use pleach_types::{Hash, Height};
+use pleach_types::{BlockResult, Hash, Height};
 use redb::StorageBackend;
 use redb::backends::FileBackend;
 
@@ -322,16 +322,21 @@ impl Store {
     }
 
     /// Proves the result of a height, and the history before it, under the history of the first `size` results: what the result of height
-    /// `size` commits to. `None` if the height is not below `size`, that one not stored, or a part of the proof not there (any more).
+    /// `size` commits to. `newer` tells the results from a height on, which the store is still to be given. `None` if the height is not below
+    /// `size`, a result is not there, or a part of the proof not (any more).
     ///
     /// # Errors
     /// [`Error::Damaged`], [`Error::Failed`].
-    pub fn prove_history(&self, height: Height, size: u64) -> Result<Option<HistoryProofs>> {
-        // The siblings of a result are there before the result itself is.
-        if self.position().is_none_or(|position| size > position.height()) {
-            return Ok(None);
-        }
-        history::prove(&self.inner.db.read()?, height, size)
+    pub fn prove_history(
+        &self,
+        height: Height,
+        size: u64,
+        newer: impl FnOnce(Height) -> Vec<BlockResult>,
+    ) -> Result<Option<HistoryProofs>> {
+        let Some(position) = self.position() else { return Ok(None) };
+        // The result of its own height is not a part of what the store has put away.
+        let newer = if size > position.height() { newer(position.height()) } else { Vec::new() };
+        history::prove(&self.inner.db.read()?, &position, &newer, height, size)
     }
 
     /// Begins to stage a partition that will take the place of the stored one. It begins anew: whatever an earlier

@@ -18,7 +18,7 @@ fn compare(store: &Store, results: &[BlockResult], since: u64) {
     let newest = results.len() as u64 - 1;
     for size in 0..newest + 3 {
         for height in 0..newest + 3 {
-            let proofs = store.prove_history(height, size).unwrap();
+            let proofs = store.prove_history(height, size, |_| Vec::new()).unwrap();
             let context = format!("{height} of {size} at {newest}");
             if height >= size || size > newest {
                 assert_eq!(proofs, None, "{context}");
@@ -38,6 +38,38 @@ fn compare(store: &Store, results: &[BlockResult], since: u64) {
                 Some(consistency) => assert_eq!(check_consistency(old, new, &consistency), Ok(()), "{context}"),
                 None => assert!(!expected, "{context}"),
             }
+        }
+    }
+}
+
+/// What is still to be stored is proved as if it were.
+#[test]
+fn results_on_their_way_to_the_store_count() {
+    let mut world = World::new(9, Layout::ALL, 20);
+    let (store, _) = support::start(Disk::default()).unwrap();
+    let first = world.next();
+    world.install(&store, first, first, 0);
+    for _ in 0..20 {
+        let height = world.next();
+        store.commit(&world.block(height, Keep { values: height - 1, window: height - 1 })).unwrap();
+    }
+    let stored = world.height();
+    (0..12).for_each(|_| assert!(world.next() > stored));
+    let results = results(&world, world.height());
+    for size in stored..=world.height() {
+        for height in stored - FINE..size {
+            let newer = |from: u64| results[from as usize..size as usize].to_vec();
+            let proofs = store.prove_history(height, size, newer).unwrap().expect("all of it is there");
+            let (older, root) = (&results[height as usize], &results[size as usize].history);
+            assert_eq!(
+                check_inclusion(&leaf(older), height, size, &proofs.inclusion, root),
+                Ok(()),
+                "{height} of {size}"
+            );
+            let consistency = proofs.consistency.expect("all of it is there");
+            assert_eq!(check_consistency((height, &older.history), (size, root), &consistency), Ok(()));
+            let fewer = |from: u64| results[from as usize..size as usize - 1].to_vec();
+            assert!(size == stored || store.prove_history(height, size, fewer).unwrap().is_none());
         }
     }
 }

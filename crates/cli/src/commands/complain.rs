@@ -1,5 +1,7 @@
 //! `pleach complain`: has the cluster convict members of what a file shows, and says what became of it.
 
+use std::time::Duration;
+
 use pleach_client::{Client, Error, Trust, Verified};
 use pleach_types::api::Problem;
 use pleach_types::cluster::ConvictedMember;
@@ -15,6 +17,11 @@ use crate::args::{Complain, Global};
 use crate::errors::{CliError, Ending};
 use crate::output::Output;
 use crate::profile::Profile;
+
+/// How often a path is made anew whose height the members do not remember any more.
+const PATH_TRIES_MAX: u32 = 10;
+/// How long to wait before that.
+const PATH_PAUSE: Duration = Duration::from_millis(500);
 
 /// The topic of the event that a convicted member leaves (`docs/protocol.md`).
 pub const EXPELLED: &[u8] = b"pleach/expelled";
@@ -77,26 +84,38 @@ pub fn run(global: &Global, output: Output, args: &Complain) -> Result<Ending, C
 
 async fn complain(client: &Client, conviction: &Conviction, file: &ProofFile) -> Result<ComplaintView, CliError> {
     let record = client.cluster().await?;
-    let path = path(client, conviction, file, record.height()).await?;
-    let request = SystemRequest::complain(conviction.evidence.clone(), path);
     let before = record.verdicts.iter().find(|verdict| verdict.key == conviction.evidence.accused);
     let outcome = match before {
         Some(verdict) => convicted_before(&record, verdict),
-        None => match client.decide(&request).await {
-            Ok(receipt) => {
-                wait_until_read(client, receipt.height).await;
-                decided(client.genesis(), conviction, &receipt)
-            }
-            Err(Error::Declined { problem, .. }) => rejected(*problem),
-            Err(e) => return Err(e.into()),
-        },
+        None => send(client, conviction, file, record.height()).await?,
     };
     Ok(ComplaintView {
         conviction: ConvictionView::of(conviction),
-        identity: request.identity(),
+        // Whatever path it is sent with, it is the same request.
+        identity: SystemRequest::complain(conviction.evidence.clone(), None).identity(),
         sent: before.is_none(),
         outcome,
     })
+}
+
+/// Has the cluster decide it. Old results are proved under the newest height of one node: another may not have come to it, or, where the
+/// window is short, have forgotten it already. Then the path is made anew.
+async fn send(client: &Client, conviction: &Conviction, file: &ProofFile, newest: Height) -> Result<Outcome, CliError> {
+    for attempt in 1.. {
+        let path = path(client, conviction, file, newest).await?;
+        match client.decide(&SystemRequest::complain(conviction.evidence.clone(), path)).await {
+            Ok(receipt) => {
+                wait_until_read(client, receipt.height).await;
+                return Ok(decided(client.genesis(), conviction, &receipt));
+            }
+            Err(Error::Declined { problem, .. }) if problem.code == "PATH_INVALID" && attempt < PATH_TRIES_MAX => {
+                tokio::time::sleep(PATH_PAUSE).await;
+            }
+            Err(Error::Declined { problem, .. }) => return Ok(rejected(*problem)),
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Err(CliError::Internal("a complaint that was never sent".into()))
 }
 
 /// The certified result that the evidence is judged by, proved under a newer one, where the cluster has forgotten it: it has come
