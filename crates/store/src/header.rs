@@ -64,7 +64,7 @@ pub(crate) fn check(device: &Device, genesis: Option<&Hash>) -> Result<(), OpenE
         return Err(OpenError::NewerFormat { found: format, known: FORMAT });
     }
     if format != FORMAT {
-        return Err(damaged(format!("there was never a format {format}")));
+        return Err(damaged(format!("it has format {format}, of an earlier build; this one reads {FORMAT}")));
     }
     let mut found = Hash::default();
     found.0.copy_from_slice(&fixed[32..]);
@@ -137,10 +137,11 @@ mod tests {
         assert!(matches!(check(&device, None), Err(OpenError::Damaged(_))));
         let mut fixed = [0; FIXED];
         device.read(0, &mut fixed).unwrap();
-        fixed[16] = 2;
+        fixed[16] = FORMAT as u8 + 1;
         device.write(0, &fixed).unwrap();
         device.write(FIXED as u64, &Seal::of_header(&fixed).0).unwrap();
-        assert!(matches!(check(&device, None), Err(OpenError::NewerFormat { found: 2, known: 1 })));
+        let newer = check(&device, None);
+        assert!(matches!(newer, Err(OpenError::NewerFormat { found, known: FORMAT }) if found == FORMAT + 1));
     }
 
     #[test]
