@@ -11,7 +11,7 @@
 use futures::FutureExt as _;
 use pleach_types::api::Problem;
 use pleach_types::certificate::ResultProof;
-use pleach_types::limits::{PROOF_FILE_BYTES_MAX, PROOF_FILE_OLDER_MAX, PROOF_FILE_STEPS_MAX};
+use pleach_types::limits::{PROOF_FILE_BYTES_MAX, PROOF_FILE_OLDER_MAX};
 use pleach_types::proof_file::OlderResult;
 use pleach_types::system::ResultPath;
 use pleach_types::{BlockResult, Encode as _, Hash, Height, ProofFile};
@@ -37,19 +37,18 @@ impl Client {
     /// What nodes say or show in the place of the proofs: `NOT_YET` where no newer height is certified, `HISTORY_FORGOTTEN` where the file is
     /// too old; [`Error::FileTooLarge`].
     pub async fn renew(&self, file: &ProofFile) -> Result<ProofFile, Error> {
-        let Some(head) = file.head.as_ref().and_then(|head| head.headers.first()) else { return Ok(file.clone()) };
+        let Some(head) = file.head.as_ref().and_then(|head| head.stated()) else { return Ok(file.clone()) };
         within("older results", file.older.len() + 1, PROOF_FILE_OLDER_MAX)?;
         let inner = &self.inner;
-        let Placed { newer, size, siblings } = inner.place(&head.result, &[], None).await?;
-        let mut older = vec![OlderResult { result: head.result, siblings }];
+        let Placed { newer, size, siblings } = inner.place(head, &[], None).await?;
+        let mut older = vec![OlderResult { result: *head, siblings }];
         for OlderResult { result, siblings } in &file.older {
             let siblings = inner.place(result, siblings, Some(size)).await?.siblings;
             older.push(OlderResult { result: *result, siblings });
         }
         older.sort_unstable_by_key(|older| older.result.height);
-        let steps = inner.verifier.trusted().steps_to(newer.certificate.epoch);
-        within("changes of the members", steps.len(), PROOF_FILE_STEPS_MAX)?;
-        let renewed = ProofFile { steps, head: Some(newer), older, ..file.clone() };
+        let ProofFile { steps, head, .. } = inner.file_under(Some(newer))?;
+        let renewed = ProofFile { steps, head, older, ..file.clone() };
         within("bytes", renewed.encode().len(), PROOF_FILE_BYTES_MAX)?;
         Ok(renewed)
     }

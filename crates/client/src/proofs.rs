@@ -68,7 +68,11 @@ pub(crate) fn within(what: &'static str, actual: usize, limit: usize) -> Result<
 impl Inner {
     /// A file that proves what a height came to.
     pub(crate) async fn file_at(&self, height: Height) -> Result<ProofFile, Error> {
-        let head = self.head(height).await?;
+        self.file_under(self.head(height).await?)
+    }
+
+    /// A file that proves what a head states, by the members' changes up to those who certified it.
+    pub(crate) fn file_under(&self, head: Option<ResultProof>) -> Result<ProofFile, Error> {
         // What a genesis says needs nobody's signature.
         let epoch = head.as_ref().map_or(0, |head| head.certificate.epoch);
         let steps = self.verifier.trusted().steps_to(epoch);

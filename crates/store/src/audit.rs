@@ -10,7 +10,7 @@ use pleach_types::receipt::receipts_tree;
 use pleach_types::succession::Step;
 use pleach_types::{Hash, Height};
 
-use crate::database::{Row, View, ViewRows};
+use crate::database::{Db, Row, View, ViewRows};
 use crate::error::{DAMAGES_MAX, Damage, Error};
 use crate::fold::{BUCKETS, Fold, Held, Partition};
 use crate::history;
@@ -119,6 +119,13 @@ pub(crate) fn audit(
     (auditor.progress)(auditor.at);
     let Auditor { damages, at, .. } = auditor;
     Ok(Audit { damages, state, kept, buckets: partition.buckets, changed, rows: at.done })
+}
+
+/// As [`audit`], of a copy that nobody will use any more: it is not closed.
+pub(crate) fn audit_copy(copy: Db, depth: Depth, progress: &mut dyn FnMut(Progress)) -> Result<Audit> {
+    let found = copy.read().and_then(|view| audit(&view, depth, &mut |_| {}, progress));
+    copy.abandon();
+    found
 }
 
 /// Walks a staged partition, without an audit of the rest. Damage is an error, and so is what does not fit the kept

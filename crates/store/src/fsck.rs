@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::audit::{Depth, Progress, audit};
+use crate::audit::{Depth, Progress, audit_copy};
 use crate::backend::{Device, Overlay};
 use crate::database::Db;
 use crate::error::{DAMAGES_MAX, Damage, Error, OpenError};
@@ -63,11 +63,7 @@ fn fsck_device(device: &Device, mut progress: impl FnMut(Progress)) -> Result<Re
         Ok(db) => db.abandon(),
         Err(error) => report.add(error)?,
     }
-    let found = open(device, false).and_then(|db| {
-        let found = db.read().and_then(|view| audit(&view, Depth::Full, &mut |_| {}, &mut progress));
-        db.abandon();
-        found
-    });
+    let found = open(device, false).and_then(|db| audit_copy(db, Depth::Full, &mut progress));
     match found {
         Err(error) => report.add(error)?,
         Ok(found) => {

@@ -12,7 +12,7 @@ use pleach_types::{BlockResult, Hash, Height};
 use redb::StorageBackend;
 use redb::backends::FileBackend;
 
-use crate::audit::{Depth, Progress, audit};
+use crate::audit::{Depth, Progress, audit, audit_copy};
 use crate::backend::{Device, Overlay};
 use crate::commit::{self, BlockWrite};
 use crate::database::{Db, lock};
@@ -523,9 +523,7 @@ fn diagnosed(device: &Device, options: &Options, error: Error) -> OpenError {
     let mut damages = vec![damage];
     let found = Overlay::new(device.clone()).ok().and_then(|overlay| {
         let db = Db::open(Arc::new(overlay), options.cache_bytes, false).ok()?;
-        let found = db.read().and_then(|view| audit(&view, Depth::Start, &mut |_| {}, &mut |_| {}));
-        db.abandon();
-        found.ok()
+        audit_copy(db, Depth::Start, &mut |_| {}).ok()
     });
     damages.extend(found.into_iter().flat_map(|found| found.damages.first));
     damages.truncate(crate::error::DAMAGES_MAX);

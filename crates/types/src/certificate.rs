@@ -196,7 +196,24 @@ impl CertifiedResult {
     }
 }
 
+/// The result that a header carries, which is that of its parent's height.
+///
+/// # Errors
+/// [`CertificateError::ResultHeight`].
+pub fn carried(header: &Header) -> Result<&BlockResult, CertificateError> {
+    if header.height.checked_sub(1) == Some(header.result.height) {
+        return Ok(&header.result);
+    }
+    Err(CertificateError::ResultHeight { height: header.height, result: header.result.height })
+}
+
 impl ResultProof {
+    /// The result that it is about, whether or not it proves it. `None` without a header.
+    #[must_use]
+    pub fn stated(&self) -> Option<&BlockResult> {
+        self.headers.first().map(|header| &header.result)
+    }
+
     /// Checks the certificate, in the cluster with this genesis digest, and the headers below it.
     ///
     /// # Errors
@@ -217,15 +234,13 @@ impl ResultProof {
                 return Err(CertificateError::BrokenChain(pair[0].height));
             }
         }
-        if first.height.checked_sub(1) != Some(first.result.height) {
-            return Err(CertificateError::ResultHeight { height: first.height, result: first.result.height });
-        }
+        let result = carried(first)?;
         // The block itself says who certifies it: the committee that its ancestry has decided on.
         if last.result.members != committee.digest() {
             return Err(CertificateError::OtherCommittee { found: last.result.members, expected: committee.digest() });
         }
         self.certificate.verify(genesis, committee)?;
-        Ok(CertifiedResult(first.result))
+        Ok(CertifiedResult(*result))
     }
 }
 

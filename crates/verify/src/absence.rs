@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use pleach_types::absence::AbsenceProof;
-use pleach_types::certificate::CertificateError;
+use pleach_types::certificate::carried;
 use pleach_types::limits::absence_proof;
-use pleach_types::{Header, Height, Identity};
+use pleach_types::{Height, Identity};
 
 use crate::anchor::{TrustAnchor, decode};
 use crate::misbehaviour::{FalseStatement, Misbehaviour};
@@ -33,8 +33,10 @@ pub fn proved(anchor: &TrustAnchor, identity: &Identity, first: Height, bytes: &
     anchor.result_proof(&results).map_err(|why| Misbehaviour::new(bytes, why))?;
     let mut last = first;
     for (header, path) in results.headers.iter().zip(&paths) {
-        last = height_of(header).map_err(|why| Misbehaviour::new(bytes, why))?;
-        let proof = records::proof_within(path, &header.result.receipts, &absence_proof())?;
+        // A result proof says it of its first header alone; what links the others is only that each is the parent of the next.
+        let result = carried(header).map_err(|why| Misbehaviour::new(bytes, why))?;
+        last = result.height;
+        let proof = records::proof_within(path, &result.receipts, &absence_proof())?;
         match proof.get(&identity.0) {
             Ok(None) => {}
             Ok(Some(_)) => return wrong("it shows a receipt"),
@@ -42,14 +44,4 @@ pub fn proved(anchor: &TrustAnchor, identity: &Identity, first: Height, bytes: &
         }
     }
     Ok(last)
-}
-
-/// The height whose result a header carries. A result proof says it of its first header alone; what links the others is
-/// only that each is the parent of the next.
-fn height_of(header: &Header) -> Result<Height, CertificateError> {
-    let result = header.result.height;
-    if header.height.checked_sub(1) == Some(result) {
-        return Ok(result);
-    }
-    Err(CertificateError::ResultHeight { height: header.height, result })
 }

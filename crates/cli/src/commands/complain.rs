@@ -130,7 +130,7 @@ async fn path(
     let Some(height) = conviction.evidence.needs().filter(|height| height.saturating_add(window) <= newest) else {
         return Ok(None);
     };
-    let head = file.head.as_ref().and_then(|head| head.headers.first()).map(|header| (&header.result, &[][..]));
+    let head = file.head.as_ref().and_then(|head| head.stated()).map(|result| (result, &[][..]));
     let older = file.older.iter().map(|older| (&older.result, &older.siblings[..]));
     match older.chain(head).find(|(result, _)| result.height == height) {
         Some((result, siblings)) => Ok(Some(client.result_path(result, siblings).await?)),

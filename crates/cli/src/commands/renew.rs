@@ -24,7 +24,7 @@ pub fn run(global: &Global, output: Output, args: &Renew) -> Result<Ending, CliE
     let from = proven.head.map(|head| head.result.height);
     let place = NewFile::at(&args.new)?;
     let renewed = with_cluster(global, |client| async move { Ok(client.renew(&file).await?) })?;
-    let to = renewed.head.as_ref().and_then(|head| head.headers.first()).map(|header| header.result.height);
+    let to = renewed.head.as_ref().and_then(|head| head.stated()).map(|result| result.height);
     proof::write(output, place, &renewed)?;
     let document = Document { from, to };
     output.data("pleach.renew/1", &document, || match (from, to) {
