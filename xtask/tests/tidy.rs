@@ -149,6 +149,52 @@ fn every_source_file_begins_by_saying_what_it_is() {
     }
 }
 
+/// Nodes that break the rules are a feature that tests turn on, and whoever asks for it by its name: nothing that a product is made of
+/// does, and without the feature the lies are not compiled.
+#[test]
+fn no_product_has_nodes_that_break_the_rules() {
+    const FEATURE: &str = "byzantine";
+    let workspace = manifest(&root().join("Cargo.toml"));
+    let shared = workspace["workspace"]["dependencies"].as_table().expect("a table");
+    let mut found = turned_on(shared.iter(), FEATURE);
+    for rule in RULES {
+        let manifest = crate_manifest(rule);
+        let targets = manifest.get("target").and_then(toml::Value::as_table);
+        let places =
+            std::iter::once(&manifest).chain(targets.into_iter().flatten().filter_map(|(_, target)| target.as_table()));
+        let tables = places.flat_map(|place| ["dependencies", "build-dependencies"].map(|name| place.get(name)));
+        found.extend(turned_on(tables.flatten().filter_map(toml::Value::as_table).flatten(), FEATURE));
+        let features = manifest.get("features").and_then(toml::Value::as_table);
+        for (feature, turns_on) in features.into_iter().flatten().filter(|(name, _)| *name != FEATURE) {
+            if turns_on.to_string().contains(FEATURE) {
+                found.push(format!("{} by its feature {feature}", rule.folder));
+            }
+        }
+    }
+    assert_eq!(found, [] as [String; 0], "these turn on {FEATURE}");
+    for (file, module) in [("node", "lies"), ("node", "nuisance"), ("order", "equivocation")] {
+        let path = root().join("crates").join(file).join("src/byzantine/mod.rs");
+        let text = std::fs::read_to_string(&path).expect("a source file");
+        let gated = format!("#[cfg(feature = \"{FEATURE}\")]\nmod {module};");
+        assert!(text.contains(&gated), "{}: mod {module} is compiled into products", path.display());
+    }
+}
+
+/// Which of these dependencies have a feature turned on.
+fn turned_on<'a>(table: impl Iterator<Item = (&'a String, &'a toml::Value)>, feature: &str) -> Vec<String> {
+    let has =
+        |(_, value): &(&String, &toml::Value)| value.get("features").is_some_and(|f| f.to_string().contains(feature));
+    table.filter(has).map(|(name, _)| name.clone()).collect()
+}
+
+#[test]
+fn a_feature_that_is_turned_on_is_seen() {
+    let text =
+        "a = { path = \"x\", features = [\"byzantine\"] }\nb = \"1\"\nc = { version = \"1\", features = [\"std\"] }";
+    let table: toml::Table = text.parse().expect("TOML");
+    assert_eq!(turned_on(table.iter(), "byzantine"), ["a"]);
+}
+
 #[test]
 fn release_builds_check_arithmetic() {
     let workspace = manifest(&root().join("Cargo.toml"));

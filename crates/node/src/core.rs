@@ -23,6 +23,7 @@ use pleach_types::{
 use tokio::sync::Notify;
 use tracing::{debug, error, info};
 
+use crate::byzantine::Manner;
 use crate::chain::{Chain, Executed};
 use crate::disk::Disk;
 use crate::evidence::Shelf;
@@ -78,6 +79,8 @@ pub struct Node {
     checked: Mutex<VecDeque<(Hash, Arc<PreparedBlock>)>>,
     executor: Arc<dyn Executor>,
     network: OnceLock<Network>,
+    /// Whether it keeps the rules.
+    pub(crate) manner: Manner,
     /// What was found against members.
     pub(crate) evidence: Shelf,
     /// States that others fetch from here.
@@ -133,6 +136,7 @@ impl Node {
             checked: Mutex::default(),
             executor,
             network: OnceLock::new(),
+            manner: Manner::honest(),
             evidence: Shelf::default(),
             source: Source::default(),
             fetch: Fetch::default(),
@@ -145,6 +149,11 @@ impl Node {
     /// This node with the name that it is configured with: a member on standby is in no genesis that could say it.
     pub(crate) fn named(self, name: &str) -> Self {
         Self { name: name.into(), ..self }
+    }
+
+    /// This node with this manner.
+    pub(crate) fn behaving(self, manner: Manner) -> Self {
+        Self { manner, ..self }
     }
 
     /// This node with the evidence that it has kept.
@@ -592,6 +601,11 @@ impl Application for Node {
         Some((anchor.since(), anchor.committee().clone()))
     }
 
+    #[cfg(feature = "byzantine")]
+    fn equivocates(&self) -> Option<pleach_order::Equivocation> {
+        self.manner.equivocates()
+    }
+
     fn replayed(&self) {
         self.replayed.store(true, Ordering::Release);
     }
@@ -599,6 +613,7 @@ impl Application for Node {
     fn work(&self, now: Duration) {
         self.evidence.write(&self.genesis, || self.members.all_steps());
         let Some(network) = self.network.get() else { return };
+        self.manner.work(self, network);
         self.complain();
         self.drain_inbox();
         for (from, ask) in self.source.questions() {

@@ -268,6 +268,7 @@ async fn read(State(shared): App, Extension(Peer(from)): Extension<Peer>, body: 
     let body = shared.carried.receive(from, body).await?;
     let request: GetRequest = read_json(&body.bytes)?;
     drop(body);
+    shared.node.manner.hears().await;
     // Whether it came in time is seen when the records are read.
     let _ = tokio::time::timeout(READ_WAIT, shared.node.until_certified(&request)).await;
     if request.keys.len() <= SMALL_READ_KEYS {

@@ -12,6 +12,7 @@
 //! | `chain` | states of blocks that are not final yet, as forks of one persistent state |
 //! | `pool` | requests that wait to be ordered |
 //! | `history` | final heights: snapshots for reads, receipts, certificates |
+//! | [`byzantine`] | nodes that lie, in builds for tests alone |
 //! | `evidence` | what was found against members |
 //! | `disk` | the store: values at a height, and blocks on their way to it |
 //! | `transfer` | a state from others, for a member that lost its own or is too far behind, and for them |
@@ -33,6 +34,7 @@
 //! are in the store, written behind execution, some blocks to a transaction. A restarted node checks its store, replays from
 //! the engine's archive what the store does not have yet, then catches up with the others.
 
+pub mod byzantine;
 mod carried;
 mod chain;
 pub mod config;
@@ -63,7 +65,7 @@ pub use evidence::{EvidenceError, FILE as EVIDENCE_FILE};
 pub use history::{READABLE_MIN, READABLE_WRITES_MAX};
 pub use pleach_order::{OrderError, declare_new, durable};
 pub use resume::{ResumeError, Resumed, resume};
-pub use server::{RunningNode, StartError, settings, start, start_without_writing, store_dir};
+pub use server::{RunningNode, StartError, settings, start, start_byzantine, start_without_writing, store_dir};
 pub use service::ServiceError;
 
 /// Locks a mutex of ours.

@@ -16,6 +16,7 @@ use pleach_types::committee::faults;
 use pleach_types::{Block, Genesis, SecretKey};
 use pleach_vm::Vm;
 
+use crate::byzantine::{Byzantine, Manner};
 use crate::config::{ConfigError, NodeConfig, Places};
 use crate::core::Node;
 use crate::descriptors::share_of_clients;
@@ -123,10 +124,22 @@ struct HttpThread {
 /// If the configuration, the genesis, the key, a port or the data folder cannot be used, the process may have too few files
 /// open, or the store is damaged.
 pub fn start(config: &NodeConfig) -> Result<RunningNode, StartError> {
-    start_with(config, |store| {
-        let (disk, writer) = Disk::behind(store);
-        Ok((disk, Some(spawn_writer(writer)?)))
-    })
+    start_with(config, Manner::honest(), written_behind)
+}
+
+/// As [`start`], a node that breaks the rules: there is a [`Byzantine`] only in builds for tests.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_byzantine(config: &NodeConfig, kind: Byzantine) -> Result<RunningNode, StartError> {
+    tracing::warn!(kind = kind.name(), "this node breaks the rules on purpose");
+    start_with(config, kind.into(), written_behind)
+}
+
+/// A store that is written by a thread of its own.
+fn written_behind(store: Store) -> Result<DiskAndWriter, StartError> {
+    let (disk, writer) = Disk::behind(store);
+    Ok((disk, Some(spawn_writer(writer)?)))
 }
 
 /// As [`start`], but nothing is written to the store: for measuring what that costs. A stop loses what the archive of
@@ -135,13 +148,14 @@ pub fn start(config: &NodeConfig) -> Result<RunningNode, StartError> {
 /// # Errors
 /// As [`start`].
 pub fn start_without_writing(config: &NodeConfig) -> Result<RunningNode, StartError> {
-    start_with(config, |store| Ok((Disk::never(store), None)))
+    start_with(config, Manner::honest(), |store| Ok((Disk::never(store), None)))
 }
 
 type DiskAndWriter = (Disk, Option<JoinHandle<()>>);
 
 fn start_with(
     config: &NodeConfig,
+    manner: Manner,
     disk: impl FnOnce(Store) -> Result<DiskAndWriter, StartError>,
 ) -> Result<RunningNode, StartError> {
     let genesis = config.read_genesis()?;
@@ -155,7 +169,8 @@ fn start_with(
     let evidence = open_evidence(config, &genesis)?;
     let resumed = open_store(config, &genesis, &secret)?;
     let (disk, writer) = disk(resumed.store.clone())?;
-    let node = Arc::new(Node::new(secret, vm, resumed, disk).named(&config.node.name).with_evidence(evidence));
+    let node = Node::new(secret, vm, resumed, disk).named(&config.node.name).with_evidence(evidence);
+    let node = Arc::new(node.behaving(manner));
     let public = listener.local_addr().map_err(|e| StartError::Http(e.to_string()))?;
     let engine = Arc::new(pleach_order::run(order_config(config, &genesis, &node, &places), node.clone())?);
     let http = serve(listener, &node, &engine, config, connections)?;

@@ -330,6 +330,16 @@ impl Node {
 
     /// As [`Node::get`], for so many bytes of values at most.
     pub(crate) fn get_within(&self, request: &GetRequest, bytes_max: usize) -> Result<GetReply, ServiceError> {
+        self.make_reply(request, bytes_max).map(|reply| self.manner.reply(self, request, reply))
+    }
+
+    /// The true reply to a read, whatever the node's manner.
+    #[cfg(feature = "byzantine")]
+    pub(crate) fn true_reply(&self, request: &GetRequest) -> Result<GetReply, ServiceError> {
+        self.make_reply(request, REPLY_VALUES_MAX)
+    }
+
+    fn make_reply(&self, request: &GetRequest, bytes_max: usize) -> Result<GetReply, ServiceError> {
         let (entry, certificate) = self.certified_entry(request)?;
         // The lock is released: proofs are made from a snapshot that nothing changes.
         let forgotten = || ServiceError::Forgotten { height: entry.result.height, oldest: entry.result.height + 1 };
@@ -397,6 +407,9 @@ impl Node {
     /// from what a quorum certifies: a result is a function of the block's ancestry.
     fn signed(&self, entry: &Final) -> SignedResultView {
         let result = &entry.result;
+        if let Some(signed) = self.manner.signed(self, result) {
+            return signed;
+        }
         let signature = *entry.signature.get_or_init(|| self.secret.sign(&result.statement(&self.genesis_digest)));
         SignedResultView { result: result.encode().into(), node: self.public_key(), signature }
     }

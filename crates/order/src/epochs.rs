@@ -51,6 +51,7 @@ use tracing::{debug, info, warn};
 
 use crate::Application;
 use crate::block::{EngineBlock, engine_key, engine_public_key};
+use crate::byzantine::VoteSender;
 use crate::config::{OrderError, Settings};
 use crate::delivery::{Marshal, Progress};
 use crate::glue::Glue;
@@ -240,7 +241,7 @@ impl Entrance {
 
 /// The network channels that carry epochs.
 pub(crate) struct Muxes<S: Sender> {
-    pub(crate) votes: MuxHandle<S>,
+    pub(crate) votes: MuxHandle<VoteSender<S>>,
     pub(crate) certificates: MuxHandle<S>,
     pub(crate) resolver: MuxHandle<S>,
     /// Votes of epochs that are not registered.
@@ -252,7 +253,7 @@ type Pair<S> = (SubSender<S>, SubReceiver<ed25519::PublicKey>);
 /// The channels of one epoch.
 struct Lanes<S: Sender> {
     epoch: u64,
-    votes: Pair<S>,
+    votes: Pair<VoteSender<S>>,
     certificates: Pair<S>,
     resolver: Pair<S>,
 }

@@ -52,6 +52,7 @@
 
 mod block;
 mod book;
+mod byzantine;
 mod certificate;
 mod config;
 mod delivery;
@@ -77,6 +78,8 @@ use pleach_types::{Block, Certificate, Committee, Context, Evidence, Hash, Heigh
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "byzantine")]
+pub use byzantine::Equivocation;
 pub use config::{Bounds, Config, MemberAddress, OrderError, Settings, Timeouts, Voted, Votes};
 pub use descriptors::descriptors;
 pub use folder::{declare_new, journals};
@@ -136,6 +139,12 @@ pub trait Application: Send + Sync + 'static {
     /// not, it ends with [`OrderError::Removed`]. Asked at the start and at the beginning of each epoch.
     fn follows(&self) -> bool {
         false
+    }
+
+    /// How this member votes against the rules, if it does. Asked at the start.
+    #[cfg(feature = "byzantine")]
+    fn equivocates(&self) -> Option<Equivocation> {
+        None
     }
 
     /// The newest members of whom this application has proof, and the first epoch in which they are in force: also where its own

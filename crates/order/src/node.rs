@@ -43,6 +43,7 @@ use tracing::{info, warn};
 
 use crate::Application;
 use crate::block::{BlockBound, EngineBlock, engine_key};
+use crate::byzantine::{self, VoteSender};
 use crate::certificate::{EngineFinalization, Scheme};
 use crate::config::{Bounds, OrderError, Settings, Timeouts, Votes};
 use crate::delivery::{Delivery, Marshal, Progress, Reports};
@@ -280,8 +281,8 @@ where
 
         let frames = Self::start_messages(&context, channels.messages, outgoing, &settings, Arc::clone(&app));
         let work = Self::start_work(&context, Arc::clone(&app), Arc::clone(&signals.nudge));
-        let (muxes, global, mut muxed) =
-            Self::start_muxes(&context, channels.votes, channels.certificates, channels.resolver);
+        let votes = (byzantine::votes(channels.votes.0, &settings, &schemes, &*app), channels.votes.1);
+        let (muxes, global, mut muxed) = Self::start_muxes(&context, votes, channels.certificates, channels.resolver);
 
         let pages = CacheRef::new(PAGE_BYTES, PAGES);
         let genesis = EngineBlock::new(settings.genesis.clone()).expect("settings were checked");
@@ -405,7 +406,7 @@ where
     /// Starts what puts the number of the epoch in front of consensus' messages. The task ends when one of the channels does.
     fn start_muxes(
         context: &E,
-        votes: (S, R),
+        votes: (VoteSender<S>, R),
         certificates: (S, R),
         resolver: (S, R),
     ) -> (Muxes<S>, GlobalSender<S>, Handle<()>) {

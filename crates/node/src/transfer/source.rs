@@ -102,6 +102,10 @@ impl Source {
 impl Node {
     /// Answers a question of another member.
     pub(crate) fn answer(&self, from: &PublicKey, ask: &Ask) -> Option<Answer> {
+        self.find_answer(from, ask).map(|answer| self.manner.hand_out(answer))
+    }
+
+    fn find_answer(&self, from: &PublicKey, ask: &Ask) -> Option<Answer> {
         let part_bytes = part_bytes(self.genesis.limits.request_bytes as usize);
         match *ask {
             Ask::Offer { since } => {

@@ -1,0 +1,255 @@
+//! What a node says falsely, by kind.
+
+use std::fmt;
+use std::future::{pending, ready};
+use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use futures::future::Either;
+use pleach_order::{Equivocation, Network};
+use pleach_tree::Tree;
+use pleach_types::api::{GetReply, GetRequest, SignedResultView, Value};
+use pleach_types::{BlockResult, ClusterRecord, Encode as _, Height};
+
+use super::{UnknownByzantine, nuisance};
+use crate::core::Node;
+use crate::transfer::wire::Answer;
+
+/// How a node breaks the rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Byzantine {
+    /// It answers reads with other values than the proof shows.
+    Value,
+    /// It answers reads with a proof that is damaged.
+    Proof,
+    /// It signs another root than the certified one.
+    Root,
+    /// It answers reads as if there were no such records, with the proof of an empty tree.
+    Absence,
+    /// It answers reads with the value and the proof of another record.
+    OtherKey,
+    /// It answers reads with the oldest height that it can still prove.
+    Stale,
+    /// It takes reads and never answers.
+    Silent,
+    /// It signs one result to some, and one with another history to others.
+    SplitView,
+    /// It votes twice in a view.
+    Votes,
+    /// As a leader it proposes two blocks to two halves of the others.
+    Proposals,
+    /// It hands out false parts of a state.
+    Transfer,
+    /// It accuses the others with forged votes.
+    Complaints,
+    /// It fills the network with what is no message and with requests that are none.
+    Flood,
+}
+
+impl Byzantine {
+    /// All kinds.
+    pub const ALL: &[Self] = &[
+        Self::Value,
+        Self::Proof,
+        Self::Root,
+        Self::Absence,
+        Self::OtherKey,
+        Self::Stale,
+        Self::Silent,
+        Self::SplitView,
+        Self::Votes,
+        Self::Proposals,
+        Self::Transfer,
+        Self::Complaints,
+        Self::Flood,
+    ];
+
+    /// The name of the kind.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Value => "value",
+            Self::Proof => "proof",
+            Self::Root => "root",
+            Self::Absence => "absence",
+            Self::OtherKey => "other-key",
+            Self::Stale => "stale",
+            Self::Silent => "silent",
+            Self::SplitView => "split-view",
+            Self::Votes => "votes",
+            Self::Proposals => "proposals",
+            Self::Transfer => "transfer",
+            Self::Complaints => "complaints",
+            Self::Flood => "flood",
+        }
+    }
+
+    /// Whether whoever reads from the node sees that it lies.
+    #[must_use]
+    pub const fn lies_to_readers(self) -> bool {
+        matches!(
+            self,
+            Self::Value | Self::Proof | Self::Root | Self::Absence | Self::OtherKey | Self::Stale | Self::SplitView
+        )
+    }
+
+    /// What the node does, for people: "it ..".
+    #[must_use]
+    pub const fn deed(self) -> &'static str {
+        match self {
+            Self::Value => "answers reads with other values",
+            Self::Proof => "answers reads with damaged proofs",
+            Self::Root => "signs another root than the certified one",
+            Self::Absence => "answers that no record exists",
+            Self::OtherKey => "answers reads with the proof of another record",
+            Self::Stale => "answers reads with the oldest height that it can prove",
+            Self::Silent => "takes reads and never answers",
+            Self::SplitView => "signs one history for some, and another for others",
+            Self::Votes => "votes for two blocks in each view",
+            Self::Proposals => "proposes two blocks to two halves of the others",
+            Self::Transfer => "hands out false parts of the state",
+            Self::Complaints => "accuses the others with forged votes",
+            Self::Flood => "floods the others with junk",
+        }
+    }
+
+    /// Whether the node signs what convicts it.
+    #[must_use]
+    pub const fn leaves_proof(self) -> bool {
+        matches!(self, Self::Root | Self::SplitView | Self::Votes | Self::Proposals)
+    }
+}
+
+impl fmt::Display for Byzantine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Byzantine {
+    type Err = UnknownByzantine;
+
+    fn from_str(name: &str) -> Result<Self, UnknownByzantine> {
+        let kind = Self::ALL.iter().copied().find(|kind| kind.name() == name);
+        kind.ok_or_else(|| UnknownByzantine::Kind(name.into()))
+    }
+}
+
+/// How a node behaves. It keeps the rules unless it was made of a [`Byzantine`].
+#[derive(Debug)]
+pub(crate) struct Manner {
+    kind: Option<Byzantine>,
+    /// How often it has lied: some lies differ from one to the next.
+    count: AtomicU64,
+}
+
+impl From<Byzantine> for Manner {
+    fn from(kind: Byzantine) -> Self {
+        Self { kind: Some(kind), count: AtomicU64::new(0) }
+    }
+}
+
+impl Manner {
+    /// It keeps the rules.
+    pub(crate) const fn honest() -> Self {
+        Self { kind: None, count: AtomicU64::new(0) }
+    }
+
+    pub(super) fn next(&self) -> u64 {
+        self.count.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// What the node signs instead of a result.
+    pub(crate) fn signed(&self, node: &Node, result: &BlockResult) -> Option<SignedResultView> {
+        let mut result = *result;
+        match self.kind? {
+            Byzantine::Root => result.root.0[0] ^= 1,
+            // Every other answer shows the true history.
+            Byzantine::SplitView if self.next().is_multiple_of(2) => result.history.0[0] ^= 1,
+            _ => return None,
+        }
+        let signature = node.secret.sign(&result.statement(&node.genesis_digest));
+        Some(SignedResultView { result: result.encode().into(), node: node.public_key(), signature })
+    }
+
+    /// What the node answers instead of the reply to a read. It is the last to touch a reply, so a signature under the whole of it would
+    /// have to be made here.
+    pub(crate) fn reply(&self, node: &Node, request: &GetRequest, mut reply: GetReply) -> GetReply {
+        let known = request.known_height;
+        match self.kind {
+            Some(Byzantine::Value) => {
+                let lie = Bytes::from_static(b"a lie");
+                reply.records.iter_mut().for_each(|record| record.value = Some(Value::from(&lie)));
+            }
+            Some(Byzantine::Proof) => {
+                let mut proof = reply.proof.0.to_vec();
+                if let Some(last) = proof.last_mut() {
+                    *last ^= 1;
+                }
+                reply.proof = proof.into();
+            }
+            Some(Byzantine::Absence) => {
+                reply.proof = Tree::new().prove(&request.keys).encode().into();
+                reply.records.iter_mut().for_each(|record| record.value = None);
+            }
+            Some(Byzantine::OtherKey) => {
+                // Everybody keeps the record of the cluster.
+                let Ok(other) = node.true_reply(&read_of(Some(reply.height), known)) else { return reply };
+                let value = other.records.into_iter().next().and_then(|record| record.value);
+                reply.proof = other.proof;
+                reply.records.iter_mut().for_each(|record| record.value.clone_from(&value));
+            }
+            Some(Byzantine::Stale) => return stale(node, request).unwrap_or(reply),
+            _ => {}
+        }
+        reply
+    }
+
+    /// Ends when the node has heard a question: never, if it wants to hear none.
+    pub(crate) fn hears(&self) -> impl Future<Output = ()> + Send + use<> {
+        if self.kind == Some(Byzantine::Silent) { Either::Left(pending()) } else { Either::Right(ready(())) }
+    }
+
+    /// What the node hands out instead of a part of a state.
+    pub(crate) fn hand_out(&self, mut answer: Answer) -> Answer {
+        if let (Some(Byzantine::Transfer), Answer::Part { bytes, .. }) = (self.kind, &mut answer) {
+            let mut forged = bytes.to_vec();
+            let place = forged.len() / 2;
+            if let Some(byte) = forged.get_mut(place) {
+                *byte ^= 0xff;
+            }
+            *bytes = forged.into();
+        }
+        answer
+    }
+
+    /// What the node does by itself, now and then.
+    pub(crate) fn work(&self, node: &Node, network: &Network) {
+        match self.kind {
+            Some(Byzantine::Complaints) => nuisance::complain(self, node, network),
+            Some(Byzantine::Flood) => nuisance::flood(self, network),
+            _ => {}
+        }
+    }
+
+    /// How the node votes against the rules.
+    pub(crate) const fn equivocates(&self) -> Option<Equivocation> {
+        match self.kind {
+            Some(Byzantine::Votes) => Some(Equivocation::Votes),
+            Some(Byzantine::Proposals) => Some(Equivocation::Proposals),
+            _ => None,
+        }
+    }
+}
+
+/// A read of the record of the cluster.
+fn read_of(height: Option<Height>, known_height: Option<Height>) -> GetRequest {
+    GetRequest { keys: vec![ClusterRecord::key()], height, min_height: None, known_height, without_values: Vec::new() }
+}
+
+/// A true answer about the oldest height that can still be read.
+fn stale(node: &Node, request: &GetRequest) -> Option<GetReply> {
+    let height = Some(crate::lock(&node.history).oldest_readable());
+    node.true_reply(&GetRequest { height, min_height: None, known_height: None, ..request.clone() }).ok()
+}
