@@ -146,8 +146,9 @@ Examples:
   pleach demo --keep              leaves the cluster running in a new folder of the temporary directory
   pleach demo --keep my-cluster   the same, in ./my-cluster
 
-In the end a member votes twice, is expelled, and its records are copied to the others; not with --keep, which leaves all
-nodes running.
+In the end a member lies to a client, is convicted and expelled, and its records are copied to the others; not with --keep,
+which leaves all nodes running. With --byzantine KIND a node breaks the rules by itself, while
+clients work on: instead of the steps with the killed node.
 
 Each numbered step prints what it asserts. A step that fails ends the demo with exit code 1 and says what was
 expected and what was seen. Needs no configuration, no network and no free port of a given number.")]
@@ -167,6 +168,9 @@ pub struct Demo {
     /// Leave the cluster running, with its files in DIR (it must not exist yet, or be empty).
     #[arg(long, value_name = "DIR", num_args = 0..=1)]
     pub keep: Option<Option<PathBuf>>,
+    /// Start a node again as one that breaks the rules in this way. Only a program built for it has such nodes.
+    #[arg(long, value_name = "KIND", conflicts_with = "keep")]
+    pub byzantine: Option<String>,
 }
 
 /// `pleach bench`.
@@ -367,6 +371,9 @@ pub struct Start {
     /// End when standard input ends: whoever started the node has gone. A line `detach` undoes it.
     #[arg(long)]
     pub exit_with_parent: bool,
+    /// Break the rules in this way. Only a program built for it can.
+    #[arg(long, value_name = "KIND", hide = true)]
+    pub byzantine: Option<String>,
 }
 
 /// `pleach get`.

@@ -20,6 +20,8 @@ use crate::profile::Profile;
 pub const PROFILE_FILE: &str = "profile.toml";
 /// The name of a node's configuration.
 pub const CONFIG_FILE: &str = "pleach.toml";
+/// The folder of all that a node stores, in its folder.
+pub const DATA_FOLDER: &str = "data";
 /// The file with a node's key, in its folder.
 pub const KEY_FILE: &str = "node.key";
 
@@ -144,7 +146,7 @@ pub fn config_text(
             name: own.name.clone(),
             key_file: KEY_FILE.into(),
             genesis: genesis.into(),
-            data_dir: "data".into(),
+            data_dir: DATA_FOLDER.into(),
             accept_loss,
             added,
         },
@@ -167,7 +169,7 @@ fn addresses(member: &MemberDescription) -> MemberAddresses {
 /// If there is one, or it cannot be written.
 pub fn write_key(folder: &Path, secret: &SecretKey) -> Result<(), CliError> {
     // Whoever finds this folder without its data later must not take the node for one that never voted.
-    pleach_node::declare_new(&folder.join("data")).map_err(pleach_node::StartError::from)?;
+    pleach_node::declare_new(&folder.join(DATA_FOLDER)).map_err(pleach_node::StartError::from)?;
     files::write_new_secret(&folder.join(KEY_FILE), &key_file_text(secret))
 }
 

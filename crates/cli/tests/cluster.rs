@@ -219,9 +219,15 @@ fn the_demo_passes_with_small_parameters() {
     assert_eq!(document["passed"], true);
     assert!(document["applied"].as_u64().expect("a number") > 0);
     assert_eq!(document["steps"].as_array().expect("steps").len(), 15);
-    for says in
-        ["kill -9 node-4", "expels node-3", "3 members tolerate no fault", "without node-3; the balances add up"]
-    {
+    for says in [
+        "kill -9 node-4",
+        "node-3 lies about every balance, and signs it: all 40 come out right",
+        "the client says who",
+        "judged with no node's help",
+        "expels node-3",
+        "3 members tolerate no fault",
+        "without node-3; the balances add up",
+    ] {
         assert!(ran.stderr.contains(says), "no {says:?} in {}", ran.stderr);
     }
     assert_eq!(folder.contents(), [], "nothing is left behind");

@@ -45,7 +45,7 @@ pub async fn run(output: Output, args: &BenchLoad) -> Result<Ending, CliError> {
 
 async fn measure(output: Output, args: &BenchLoad) -> Result<Document, CliError> {
     let folder = Folder::new(None)?;
-    let nodes = Nodes::start(folder.path(), args.nodes).await?;
+    let nodes = Nodes::start(folder.path(), args.nodes, 0).await?;
     let bank = Arc::new(Bank::new(args.accounts)?);
     output.talk(format_args!("{} nodes, {} accounts, {} clients; warming up", args.nodes, args.accounts, args.clients));
     let client = connect(&nodes.profile(), PATIENCE).await?;

@@ -27,7 +27,7 @@ mod version;
 pub use complain::EXPELLED;
 pub use proof::judge;
 pub use sending::receipt_words;
-pub use start::{DETACH, signal};
+pub use start::{DETACH, byzantine, signal};
 pub use verify::conviction_text;
 
 use std::future::Future;

@@ -3,6 +3,7 @@
 use std::io::{self, BufRead as _, IsTerminal as _};
 use std::time::Duration;
 
+use pleach_node::byzantine::{Byzantine, UnknownByzantine};
 use pleach_node::{NodeConfig, RunningNode};
 use pleach_types::Hash;
 use serde::Serialize;
@@ -39,20 +40,43 @@ enum Stop {
 
 /// Runs a node.
 pub fn run(output: Output, args: &Start) -> Result<Ending, CliError> {
+    let kind = args.byzantine.as_deref().map(byzantine).transpose()?;
     let config = NodeConfig::read(&args.config)?;
     let log = log_to_stderr()?;
-    let ran = run_node(output, args, &config);
+    let ran = run_node(output, args, &config, kind);
     log.settle();
     ran
 }
 
-fn run_node(output: Output, args: &Start, config: &NodeConfig) -> Result<Ending, CliError> {
+/// The way to break the rules that has this name.
+///
+/// # Errors
+/// If there is none: in what is handed out there is none at all.
+pub fn byzantine(name: &str) -> Result<Byzantine, CliError> {
+    name.parse().map_err(|why: UnknownByzantine| {
+        let cure = match &why {
+            UnknownByzantine::NotBuilt => {
+                format!("build one that has: cargo run --release --features byzantine -- demo --byzantine {name}")
+            }
+            UnknownByzantine::Kind(_) => {
+                let kinds: Vec<_> = Byzantine::ALL.iter().map(|kind| kind.name()).collect();
+                format!("choose one of {}", kinds.join(", "))
+            }
+        };
+        CliError::usage(format!("--byzantine {name}: {why}"), cure)
+    })
+}
+
+fn run_node(output: Output, args: &Start, config: &NodeConfig, kind: Option<Byzantine>) -> Result<Ending, CliError> {
     // Watched from the first moment on: the parent may go while the node starts.
     let parent = args.exit_with_parent.then(watch_parent);
     if args.new_member {
         pleach_node::declare_new(&config.node.data_dir).map_err(pleach_node::StartError::from)?;
     }
-    let node = pleach_node::start(config)?;
+    let node = match kind {
+        Some(kind) => pleach_node::start_byzantine(config, kind)?,
+        None => pleach_node::start(config)?,
+    };
     announce(output, config, &node);
     let stop = wait_for_stop(&node, parent)?;
     match stop {

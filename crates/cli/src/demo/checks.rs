@@ -20,10 +20,7 @@ const AGREE_WAIT: Duration = Duration::from_secs(30);
 
 /// Every transfer has a proven outcome, and nothing worked that must not.
 pub fn outcomes(tally: &Tally) -> Result<Shown, CliError> {
-    let unresolved = &tally.unresolved;
-    expect(unresolved.is_empty(), "a proven outcome for every transfer", format_args!("none for {unresolved:?}"))?;
-    let wrongly = &tally.wrongly_applied;
-    expect(wrongly.is_empty(), "overdrafts and forged transfers are refused", format_args!("applied: {wrongly:?}"))?;
+    nothing_wrong(tally)?;
     let lies = &tally.lies;
     expect(lies.is_empty(), "every answer of a node verifies", lies.join("; "))?;
     let millis = |percent| tally.percentile(percent) as f64 / 1_000.0;
@@ -43,6 +40,14 @@ pub fn outcomes(tally: &Tally) -> Result<Shown, CliError> {
     Ok(shown.details(
         tally.not_taken.iter().map(|(reason, count)| format!("not taken {count} × {reason}: nothing was executed")),
     ))
+}
+
+/// Every transfer has a proven outcome, and nothing worked that must not, whatever nodes said.
+pub fn nothing_wrong(tally: &Tally) -> Result<(), CliError> {
+    let unresolved = &tally.unresolved;
+    expect(unresolved.is_empty(), "a proven outcome for every transfer", format_args!("none for {unresolved:?}"))?;
+    let wrongly = &tally.wrongly_applied;
+    expect(wrongly.is_empty(), "overdrafts and forged transfers are refused", format_args!("applied: {wrongly:?}"))
 }
 
 /// All nodes have the same root at one certified height, the newest that any of them has. Receipts are proved by

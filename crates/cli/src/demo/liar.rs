@@ -1,32 +1,32 @@
-//! A member that breaks the rules: it is convicted by its own signatures, expelled, and its records are copied.
+//! A member that lies: its lie is found out, it is convicted by its own signature, expelled, and its records are copied.
 //!
-//! The node itself is the product's, which never votes twice. So its operator does: the demo signs two votes that exclude each
-//! other with the node's own key, as a program of the operator's would. Nothing else is made up: the file is judged
-//! as any other, the complaint is ordered, and what follows nobody helps along.
+//! The node itself is the product's, which tells no lies. So its operator does: [`Forger`] stands before the node's port with the node's
+//! key. Nothing else is made up: the client is the product's, the file is judged as any other, the complaint is ordered, and what
+//! follows nobody helps along. (Nodes that lie by themselves are in `byzantine`, and share the steps.)
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pleach_client::Client;
+use pleach_client::{Client, Config, Found, HttpTransport, Lie};
 use pleach_node::config::read_key;
-use pleach_types::vote::Proposal;
-use pleach_types::{Ballot, Encode as _, Evidence, Hash, Height, ProofFile, Round, SystemRequest, Verdict, Vote};
+use pleach_types::cluster::ConvictedMember;
+use pleach_types::{ClusterRecord, Decode as _, Encode as _, Evidence, Height, SystemRequest, Verdict};
 
-use super::nodes::Nodes;
+use super::forger::Forger;
+use super::nodes::{EPOCH_BLOCKS, Nodes};
 use super::report::{Shown, expect, seconds};
-use super::{Bank, checks};
+use super::{Bank, PATIENCE, checks};
 use crate::cluster::KEY_FILE;
 use crate::commands::{EXPELLED, conviction_text, judge, receipt_words};
 use crate::errors::CliError;
 use crate::files::NewFile;
 
-/// How long the end of the epoch, and the copies, may take.
-const EXPULSION_WAIT: Duration = Duration::from_secs(60);
+/// How long it may take until somebody meets the lie, until the epoch ends, and until the copies are made.
+pub const EXPULSION_WAIT: Duration = Duration::from_secs(60);
 /// The pause between two looks.
-const POLL: Duration = Duration::from_millis(100);
-/// The view in which it votes twice.
-const VIEW: u64 = 7;
+pub const POLL: Duration = Duration::from_millis(100);
 
-/// A member that has voted twice.
+/// A member that has lied, and what convicts it.
 pub struct Liar {
     /// Its place among the nodes.
     pub node: usize,
@@ -34,20 +34,92 @@ pub struct Liar {
     evidence: Evidence,
 }
 
-/// Two votes with the key of a node, kept in a file, and judged with nothing but the file and the digest of the genesis.
-pub async fn votes_twice(client: &Client, nodes: &Nodes, node: usize) -> Result<(Liar, Shown), CliError> {
-    let (genesis, name) = (client.genesis_digest(), nodes.name(node).to_owned());
+/// Who puts the evidence before the members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Complaint {
+    /// The demo, as anybody may.
+    Ours,
+    /// The members themselves, who have seen what it did. They talk to it no more.
+    Theirs,
+}
+
+/// A client reads the balances while one of the nodes that it asks lies about them: the balances come out right, and what the liar
+/// signed convicts it, by a file that is judged with nothing but the genesis digest.
+pub async fn lies_to_a_client(
+    client: &Client,
+    nodes: &Nodes,
+    node: usize,
+    bank: &Bank,
+) -> Result<(Liar, Shown), CliError> {
+    let (genesis, profile) = (client.genesis_digest(), nodes.profile());
     let key = read_key(&nodes.folder(node).join(KEY_FILE))?;
-    let round = Round { epoch: 0, view: VIEW };
-    let vote = |block: u8| {
-        let proposal = Proposal { parent_view: VIEW - 1, block: Hash([block; 32]) };
-        Vote::sign(Ballot::Notarize(proposal), &genesis, round, &key)
+    let forger = Arc::new(Forger { nodes: HttpTransport::new(&profile.nodes)?, node, key, genesis });
+    let deadline = Instant::now() + EXPULSION_WAIT;
+    let (reader, lie, height) = loop {
+        let config = Config { read_timeout: PATIENCE, ..Config::default() };
+        let reader = Client::builder(genesis, forger.clone()).config(config).connect().await?;
+        // Nobody transfers any more: what is read is what was read before.
+        let read = reads_are_right(&reader, client, nodes, node, bank).await?;
+        match read {
+            (Some(lie), height) => break (reader, lie, height),
+            (None, _) if Instant::now() > deadline => return Err(nobody_met_the_lie(nodes.name(node))),
+            // By chance nobody asked the liar.
+            (None, _) => {}
+        }
     };
-    let evidence = Evidence::of_votes(genesis, key.public(), round, vote(1), vote(2));
-    let content = ProofFile { evidence: vec![evidence.clone()], ..ProofFile::new(client.genesis().clone()) }.encode();
+    let found = reader.convictions().await.into_iter().next();
+    let (liar, details) = convict(client, nodes, node, found)?;
+    let shown = Shown::that(format_args!(
+        "{} lies about every balance, and signs it: all {} come out right (#{height}), from the others",
+        liar.name,
+        bank.accounts.len()
+    ));
+    Ok((liar, shown.detail(format_args!("the client says who: {lie}")).details(details)))
+}
+
+/// Reads all balances by `reader`, among the nodes that lie and those that do not: they are those that `client` proves, and add up.
+/// Returns what the liar was caught at, if it was asked.
+///
+/// # Errors
+/// If a balance is another one, or anybody else is said to lie.
+pub async fn reads_are_right(
+    reader: &Client,
+    client: &Client,
+    nodes: &Nodes,
+    liar: usize,
+    bank: &Bank,
+) -> Result<(Option<Lie>, Height), CliError> {
+    let height = nodes.newest_certified().await;
+    let (found, _) = checks::money(reader, bank, height).await?;
+    let known = bank.balances(client, Some(height)).await?;
+    let same = found.balances == known.balances;
+    expect(same, "the balances that all prove", format_args!("{:?}", found.balances))?;
+    let lies = reader.lies();
+    if let Some(other) = lies.iter().find(|lie| lie.node != liar) {
+        expect(false, format_args!("only {} lies", nodes.name(liar)), other)?;
+    }
+    Ok((lies.into_iter().next(), height))
+}
+
+/// Nobody came to ask the liar, which would be strange.
+pub fn nobody_met_the_lie(name: &str) -> CliError {
+    CliError::Step { expected: format!("a client meets the lie of {name}"), seen: "none did".into() }
+}
+
+/// Keeps what convicts a member in a file, and judges that with nothing but the file and the genesis digest.
+pub fn convict(
+    client: &Client,
+    nodes: &Nodes,
+    node: usize,
+    found: Option<Found>,
+) -> Result<(Liar, Vec<String>), CliError> {
+    let name = nodes.name(node).to_owned();
+    let expected = format!("evidence against {name}");
+    let found = found.ok_or_else(|| CliError::Step { expected, seen: "none".into() })?;
+    let content = found.file.encode();
     let file = nodes.folder(node).with_file_name(format!("{name}.pleach"));
     NewFile::at(&file)?.finish(&content)?;
-    let convictions = judge(&file, &genesis)?.convictions;
+    let convictions = judge(&file, &client.genesis_digest())?.convictions;
     let [conviction] = &convictions[..] else {
         return Err(CliError::Step {
             expected: format!("the file convicts {name}"),
@@ -55,37 +127,51 @@ pub async fn votes_twice(client: &Client, nodes: &Nodes, node: usize) -> Result<
         });
     };
     expect(conviction.member.name == name, format_args!("the file convicts {name}"), &conviction.member.name)?;
-    let shown = Shown::that(format_args!(
-        "{name} signs two votes that exclude each other: {} bytes prove it, checked with no node's help",
+    let mut details = vec![format!(
+        "evidence in {}: {} bytes, judged with no node's help, as pleach verify does",
+        file.file_name().unwrap_or_default().display(),
         content.len()
-    ));
-    let shown = shown.details(conviction_text(conviction).lines().map(|line| line.trim().to_owned()));
-    Ok((Liar { node, name, evidence }, shown))
+    )];
+    details.extend(conviction_text(conviction).lines().map(|line| line.trim().to_owned()));
+    Ok((Liar { node, name, evidence: conviction.evidence.clone() }, details))
 }
 
-/// The complaint is ordered, and the member is out of the order when the next epoch begins.
-pub async fn is_expelled(client: &Client, nodes: &mut Nodes, liar: &Liar) -> Result<(Height, Shown), CliError> {
-    let receipt = client.decide(&SystemRequest::complain(liar.evidence.clone(), None)).await?;
-    let applied = matches!(receipt.verdict, Verdict::Applied(_));
-    let told = receipt.outputs().iter().flat_map(|call| &call.events).any(|event| event.topic == EXPELLED);
-    expect(applied && told, format_args!("{} is expelled", liar.name), receipt_words(&receipt))?;
-    let code = nodes.wait_for_end(liar.node, EXPULSION_WAIT).await?;
-    let deadline = Instant::now() + EXPULSION_WAIT;
-    let record = loop {
-        let record = client.cluster().await?;
-        let out = record.members.iter().all(|member| member.name != liar.name);
-        if out || Instant::now() > deadline {
-            break record;
-        }
-        tokio::time::sleep(POLL).await;
-    };
+/// The complaint is ordered, and the member is out of the order with the next epoch.
+pub async fn is_expelled(
+    client: &Client,
+    nodes: &mut Nodes,
+    liar: &Liar,
+    complaint: Complaint,
+) -> Result<(Height, Shown), CliError> {
+    if complaint == Complaint::Ours {
+        let receipt = client.decide(&SystemRequest::complain(liar.evidence.clone(), None)).await?;
+        let applied = matches!(receipt.verdict, Verdict::Applied(_));
+        let told = receipt.outputs().iter().flat_map(|call| &call.events).any(|event| event.topic == EXPELLED);
+        expect(applied && told, format_args!("{} is expelled", liar.name), receipt_words(&receipt))?;
+    }
+    let verdict = verdict(client, liar).await?;
+    expect(verdict.removed, format_args!("{} leaves", liar.name), "the owners are to decide")?;
+    let (record, out) = first_without(client, liar, verdict.height).await?;
     let left = record.members.len();
     expect(left + 1 == nodes.len(), format_args!("{} members are left", nodes.len() - 1), left)?;
+    let ended = match complaint {
+        Complaint::Ours => {
+            format!("its process has ended (exit code {})", nodes.wait_for_end(liar.node, EXPULSION_WAIT).await?)
+        }
+        Complaint::Theirs => {
+            nodes.kill(liar.node)?;
+            "nobody talks to it, and its process is ended".into()
+        }
+    };
+    let who = match complaint {
+        Complaint::Ours => "anybody's complaint",
+        Complaint::Theirs => "the members' own complaint",
+    };
     let shown = Shown::that(format_args!(
-        "anybody's complaint expels {}: decided at #{}, {left} members at #{}, and its process has ended (exit code {code})",
+        "{who} expels {}: convicted at #{}, {left} members at #{out} (at #{} at the latest); {ended}",
         liar.name,
-        receipt.height,
-        record.height()
+        verdict.height,
+        verdict.height + LATEST,
     ));
     let faults = record.committee().map_or(0, |committee| committee.faults());
     let shown = shown.detail(match faults {
@@ -94,7 +180,54 @@ pub async fn is_expelled(client: &Client, nodes: &mut Nodes, liar: &Liar) -> Res
         ),
         faults => format!("{left} members tolerate {faults} faulty"),
     });
-    Ok((record.height(), shown))
+    Ok((out, shown))
+}
+
+/// Blocks after the one with the verdict at which the member is out at the latest.
+const LATEST: u64 = EPOCH_BLOCKS as u64 + 1;
+
+/// The verdict about the liar, once there is one.
+async fn verdict(client: &Client, liar: &Liar) -> Result<ConvictedMember, CliError> {
+    let deadline = Instant::now() + EXPULSION_WAIT;
+    loop {
+        let record = client.cluster().await?;
+        let accused = &liar.evidence.accused;
+        if let Some(verdict) = record.verdicts.iter().find(|verdict| verdict.key == *accused) {
+            return Ok(*verdict);
+        }
+        if Instant::now() > deadline {
+            return Err(CliError::Step { expected: format!("{} is convicted", liar.name), seen: "no verdict".into() });
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// The record of the cluster at the first height that is seen at which the liar is out, and that height: not above the one at
+/// which it must be.
+async fn first_without(client: &Client, liar: &Liar, convicted: Height) -> Result<(ClusterRecord, Height), CliError> {
+    let (last, deadline) = (convicted + LATEST, Instant::now() + EXPULSION_WAIT);
+    loop {
+        // Whoever looks late is not to take the liar for one that left late.
+        let newest = client.cluster().await?;
+        let (record, height) = match newest.height() {
+            height if height <= last => (newest.into_value(), height),
+            _ => (record_at(client, last).await?, last),
+        };
+        if record.members.iter().all(|member| member.name != liar.name) {
+            return Ok((record, height));
+        }
+        if height == last || Instant::now() > deadline {
+            let expected = format!("{} is out at #{last} at the latest", liar.name);
+            return Err(CliError::Step { expected, seen: format!("it is a member at #{height}") });
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+async fn record_at(client: &Client, height: Height) -> Result<ClusterRecord, CliError> {
+    let records = client.get_at(&[ClusterRecord::key()], height).await?;
+    let value = records.first().and_then(|record| record.value.clone()).unwrap_or_default();
+    ClusterRecord::decode(&value).map_err(|e| CliError::Internal(format!("the record of the cluster: {e}")))
 }
 
 /// The others have copies of all that it kept, and every balance is what it was.

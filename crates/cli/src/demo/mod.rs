@@ -6,13 +6,17 @@
 //! | `bank` | the bank and its accounts |
 //! | `load` | clients that transfer, and what became of every transfer |
 //! | `checks` | what must hold at the end |
+//! | `forger` | what lies to a client with a node's key |
 //! | `liar` | a member that is convicted, expelled and replaced by copies |
+//! | `byzantine` | a node that breaks the rules by itself, in builds for it |
 //! | `report` | the numbered steps |
 //! | `folder`, `ports` | where it all is |
 
 mod bank;
+mod byzantine;
 mod checks;
 mod folder;
+mod forger;
 mod liar;
 mod load;
 mod nodes;
@@ -25,6 +29,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pleach_client::{Client, Config};
+use pleach_node::byzantine::Byzantine;
 use pleach_types::{Hash, Height};
 use serde::Serialize;
 
@@ -37,6 +42,7 @@ use crate::row;
 
 pub use bank::Bank;
 pub use folder::Folder;
+use liar::Complaint;
 pub use load::{Load, Tally};
 pub use nodes::Nodes;
 use report::{Report, Shown, Step, expect, seconds};
@@ -96,9 +102,10 @@ struct Refused {
 /// # Errors
 /// If it cannot be started, or somebody interrupts it. A step that fails is an [`Ending`].
 pub async fn run(output: Output, args: &Demo) -> Result<Ending, CliError> {
+    let kind = args.byzantine.as_deref().map(crate::commands::byzantine).transpose()?;
     let interrupted = signal()?;
     tokio::select! {
-        ending = Box::pin(tour(output, args)) => ending,
+        ending = Box::pin(tour(output, args, kind)) => ending,
         _ = interrupted => {
             output.live("");
             Err(CliError::Interrupted)
@@ -106,10 +113,10 @@ pub async fn run(output: Output, args: &Demo) -> Result<Ending, CliError> {
     }
 }
 
-async fn tour(output: Output, args: &Demo) -> Result<Ending, CliError> {
+async fn tour(output: Output, args: &Demo, kind: Option<Byzantine>) -> Result<Ending, CliError> {
     let mut folder = Folder::new(args.keep.as_ref().and_then(Option::as_deref))?;
     let mut report = Report::new(output);
-    match Tour::steps(output, args, &folder, &mut report).await {
+    match Tour::steps(output, args, kind, &folder, &mut report).await {
         Ok(mut tour) => {
             let kept = args.keep.is_some().then(|| tour.leave_running(&mut folder)).transpose()?;
             tour.conclude(&report, kept.as_ref())?;
@@ -143,18 +150,30 @@ struct Tour<'a> {
 }
 
 impl<'a> Tour<'a> {
-    async fn steps(output: Output, args: &'a Demo, folder: &Folder, report: &mut Report) -> Result<Self, CliError> {
+    async fn steps(
+        output: Output,
+        args: &'a Demo,
+        kind: Option<Byzantine>,
+        folder: &Folder,
+        report: &mut Report,
+    ) -> Result<Self, CliError> {
         report.line(format_args!(
             "pleach {} demo · a throwaway cluster on this machine, every node a process of its own\n",
             env!("CARGO_PKG_VERSION")
         ))?;
-        let nodes = report.step("the nodes start and serve", start_nodes(folder, args.nodes)).await?;
+        let nodes = report
+            .step("the nodes start and serve", start_nodes(folder, args.nodes, byzantine::spare_copies(kind)))
+            .await?;
         introduce(report, &nodes)?;
         let client = connect(&nodes.profile(), PATIENCE).await?;
         let bank = Arc::new(Bank::new(args.accounts)?);
         report.step("the bank is created", create_bank(&client, &bank)).await?;
         report.step("the accounts are opened and funded", open_accounts(&client, &bank)).await?;
         let mut tour = Self { output, args, nodes, bank, tally: Tally::default() };
+        if let Some(kind) = kind {
+            tour.run_byzantine(&client, kind, report).await?;
+            return Ok(tour);
+        }
         tour.run_load(report).await?;
         tour.run_checks(&client, report).await?;
         // Whoever keeps the cluster to try things keeps all of it.
@@ -293,10 +312,10 @@ impl<'a> Tour<'a> {
 
     async fn run_liar(&mut self, client: &Client, report: &mut Report) -> Result<(), CliError> {
         let node = self.nodes.len() - 2;
-        let title = "a member that votes twice is convicted by its signatures";
-        let liar = report.step(title, liar::votes_twice(client, &self.nodes, node)).await?;
+        let title = "a member that lies to a client is found out and convicted by its signature";
+        let liar = report.step(title, liar::lies_to_a_client(client, &self.nodes, node, &self.bank)).await?;
         let title = "the liar is expelled with the next epoch";
-        report.step(title, liar::is_expelled(client, &mut self.nodes, &liar)).await?;
+        report.step(title, liar::is_expelled(client, &mut self.nodes, &liar, Complaint::Ours)).await?;
         let title = "its records are copied to the others, and no money was lost";
         report.step(title, liar::its_records_are_copied(client, &self.nodes, &liar, &self.bank)).await
     }
@@ -345,8 +364,8 @@ fn rate(last: &mut (Instant, u64), applied: u64) -> String {
     if since > 0.0 { format!("{:.0}", new as f64 / since) } else { "-".into() }
 }
 
-async fn start_nodes(folder: &Folder, count: u16) -> Result<(Nodes, Shown), CliError> {
-    let nodes = Nodes::start(folder.path(), count).await?;
+async fn start_nodes(folder: &Folder, count: u16, spare: u16) -> Result<(Nodes, Shown), CliError> {
+    let nodes = Nodes::start(folder.path(), count, spare).await?;
     let shown = Shown::that(format_args!("{count} nodes serve genesis {}", nodes.genesis.short()));
     Ok((nodes, shown))
 }

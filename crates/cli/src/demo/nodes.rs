@@ -10,12 +10,14 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use pleach_client::{HttpTransport, Transport as _};
+use pleach_node::byzantine::Byzantine;
 use pleach_node::config::MemberAddresses;
 use pleach_types::api::Status;
 use pleach_types::{Governance, Hash, Partitioning};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::ports::free_ports;
-use crate::cluster::{CONFIG_FILE, ClusterPlan};
+use crate::cluster::{CONFIG_FILE, ClusterPlan, DATA_FOLDER};
 use crate::commands::DETACH;
 use crate::errors::CliError;
 use crate::profile::Profile;
@@ -30,6 +32,8 @@ const START_WAIT: Duration = Duration::from_secs(30);
 const PORT_ATTEMPTS: usize = 5;
 /// What a node that finds its port taken exits with.
 const EXIT_UNAVAILABLE: i32 = 6;
+/// Bytes of a node's metrics that are read.
+const METRICS_BYTES: u64 = 1 << 20;
 /// The pause between two looks.
 const POLL: Duration = Duration::from_millis(50);
 /// The key space of the cluster is cut into 2^this prefixes.
@@ -37,7 +41,7 @@ const PREFIX_BITS: u8 = 6;
 /// The window of the cluster, in blocks.
 const HISTORY: u64 = 64;
 /// Blocks of an epoch: so few that nobody waits long for a member to leave.
-const EPOCH_BLOCKS: u32 = 64;
+pub const EPOCH_BLOCKS: u32 = 64;
 
 /// The nodes.
 #[derive(Debug)]
@@ -55,16 +59,19 @@ struct NodeProcess {
     place: MemberAddresses,
     folder: PathBuf,
     child: Option<Child>,
+    /// How it breaks the rules, if it does.
+    byzantine: Option<Byzantine>,
 }
 
 impl Nodes {
-    /// Makes a cluster in a new folder below `folder` and starts its nodes; waits until all serve.
+    /// Makes a cluster in a new folder below `folder` and starts its nodes; waits until all serve. Each record has one copy more
+    /// than nodes may be faulty, and `spare` more than that.
     ///
     /// # Errors
     /// If a node does not start; its log says more.
-    pub async fn start(folder: &Path, count: u16) -> Result<Self, CliError> {
+    pub async fn start(folder: &Path, count: u16, spare: u16) -> Result<Self, CliError> {
         for attempt in 1.. {
-            let mut nodes = Self::make(folder, count)?;
+            let mut nodes = Self::make(folder, count, spare)?;
             nodes.start_all()?;
             match nodes.wait_until_serving().await {
                 // Somebody took a port after it was found free.
@@ -80,7 +87,7 @@ impl Nodes {
         Err(CliError::Internal("no attempt to start the nodes".into()))
     }
 
-    fn make(folder: &Path, count: u16) -> Result<Self, CliError> {
+    fn make(folder: &Path, count: u16, spare: u16) -> Result<Self, CliError> {
         let ports = free_ports(2 * usize::from(count))?;
         let place = |(i, ports): (usize, &[u16])| MemberAddresses {
             name: format!("node-{}", i + 1),
@@ -89,7 +96,7 @@ impl Nodes {
         };
         let members: Vec<_> = ports.chunks_exact(2).enumerate().map(place).collect();
         // One copy more than may be lost: with that, any f nodes may go for ever.
-        let partitioning = Partitioning { bits: PREFIX_BITS, replicas: count.saturating_sub(1) / 3 + 1 };
+        let partitioning = Partitioning { bits: PREFIX_BITS, replicas: count.saturating_sub(1) / 3 + 1 + spare };
         let plan = ClusterPlan {
             name: "demo".into(),
             salt: None,
@@ -101,7 +108,12 @@ impl Nodes {
         let made = plan.write(folder, &members)?;
         let addresses: Vec<_> = members.iter().map(|member| &member.public).collect();
         let transport = HttpTransport::new(&addresses)?;
-        let process = |place: MemberAddresses| NodeProcess { folder: folder.join(&place.name), place, child: None };
+        let process = |place: MemberAddresses| NodeProcess {
+            folder: folder.join(&place.name),
+            place,
+            child: None,
+            byzantine: None,
+        };
         let nodes = members.into_iter().map(process).collect();
         Ok(Self { genesis: made.genesis, faults: made.faults, nodes, transport })
     }
@@ -148,6 +160,23 @@ impl Nodes {
     pub async fn status(&self, node: usize) -> Option<Status> {
         let answer = tokio::time::timeout(STATUS_WAIT, self.transport.status(node)).await;
         answer.ok().and_then(Result::ok)
+    }
+
+    /// How many false parts of a state a node has noticed since it started, as it tells in `/metrics`.
+    ///
+    /// # Errors
+    /// If it does not tell.
+    pub async fn false_parts(&self, node: usize) -> Result<u64, CliError> {
+        let address = &self.nodes[node].place.public;
+        let failed = |e: std::io::Error| CliError::Internal(format!("the metrics of {}: {e}", self.name(node)));
+        let mut stream = tokio::net::TcpStream::connect(address).await.map_err(failed)?;
+        let question = format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        stream.write_all(question.as_bytes()).await.map_err(failed)?;
+        let mut answer = String::new();
+        stream.take(METRICS_BYTES).read_to_string(&mut answer).await.map_err(failed)?;
+        let value = answer.lines().find_map(|line| line.strip_prefix("pleach_false_parts "));
+        let told = value.and_then(|value| value.trim().parse().ok());
+        told.ok_or_else(|| CliError::Internal(format!("{} does not tell pleach_false_parts", self.name(node))))
     }
 
     /// The newest certified height that any node tells.
@@ -206,6 +235,25 @@ impl Nodes {
         self.nodes[node].start()
     }
 
+    /// Ends a node as kill -9 does, and starts it again as one that breaks the rules.
+    ///
+    /// # Errors
+    /// If the system does not do it.
+    pub fn turn(&mut self, node: usize, kind: Byzantine) -> Result<(), CliError> {
+        self.kill(node)?;
+        self.nodes[node].byzantine = Some(kind);
+        self.restart(node)
+    }
+
+    /// Removes all that a node that does not run has stored.
+    ///
+    /// # Errors
+    /// If the system does not do it.
+    pub fn wipe(&self, node: usize) -> Result<(), CliError> {
+        let data = self.folder(node).join(DATA_FOLDER);
+        std::fs::remove_dir_all(&data).map_err(CliError::file("remove", &data))
+    }
+
     /// The folder of a node.
     pub fn folder(&self, node: usize) -> &Path {
         &self.nodes[node].folder
@@ -245,6 +293,9 @@ impl NodeProcess {
         let errors = log.try_clone().map_err(CliError::file("write", &self.log_path()))?;
         let mut command = Command::new(&program);
         command.arg("start").arg("--config").arg(self.folder.join(CONFIG_FILE)).arg("--exit-with-parent");
+        if let Some(kind) = self.byzantine {
+            command.arg("--byzantine").arg(kind.name());
+        }
         command.stdin(Stdio::piped()).stdout(log).stderr(errors);
         // Ctrl-C is for this process, which then ends the nodes in order.
         #[cfg(unix)]
