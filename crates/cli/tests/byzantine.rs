@@ -11,9 +11,10 @@ use pleach_node::byzantine::Byzantine;
 
 /// Runs the demo beside a liar. The steps that it asserts, and all that it says.
 #[track_caller]
-fn beside(kind: Byzantine) -> (Vec<String>, String) {
-    let folder = Folder::new();
-    let ran = run(&folder, &["demo", "--byzantine", kind.name(), "--accounts", "30", "--clients", "4", "-o", "json"]);
+fn beside(kind: Byzantine, nodes: u16) -> (Vec<String>, String) {
+    let (folder, nodes) = (Folder::new(), nodes.to_string());
+    let size = ["--nodes", &nodes, "--accounts", "30", "--clients", "4", "-o", "json"];
+    let ran = run(&folder, &[&["demo", "--byzantine", kind.name()][..], &size].concat());
     let document = ran.succeeds().json("pleach.demo/1");
     assert_eq!(document["passed"], true);
     assert_eq!(folder.contents(), [], "nothing is left behind");
@@ -33,7 +34,7 @@ fn says(all: &str, words: &[&str]) {
 #[track_caller]
 fn is_expelled(kind: Byzantine, by: &str) {
     assert!(kind.leaves_proof());
-    let (steps, all) = beside(kind);
+    let (steps, all) = beside(kind, 4);
     assert_eq!(steps.len(), 9, "{steps:#?}");
     says(
         &all,
@@ -45,7 +46,7 @@ fn is_expelled(kind: Byzantine, by: &str) {
 #[track_caller]
 fn convicts_nobody(kind: Byzantine) -> (Vec<String>, String) {
     assert!(!kind.leaves_proof());
-    let (steps, all) = beside(kind);
+    let (steps, all) = beside(kind, 4);
     says(&all, &["leaves no proof, and convicts nobody", "all 4 are members"]);
     assert_eq!(kind.lies_to_readers(), all.contains("the client says who"), "{steps:#?}");
     (steps, all)
@@ -99,6 +100,13 @@ fn a_member_that_votes_twice_is_expelled_by_the_others() {
 #[test]
 fn a_leader_with_two_proposals_is_expelled_by_the_others() {
     is_expelled(Byzantine::Proposals, "the members' own complaint");
+}
+
+/// Of seven members three see one proposal and three the other: neither is certified, and no certificate shows anybody both.
+#[test]
+fn a_leader_none_of_whose_two_proposals_is_certified_is_expelled_all_the_same() {
+    let (_, all) = beside(Byzantine::Proposals, 7);
+    says(&all, &["the members' own complaint expels node-6", "6 members tolerate 1 faulty", "the balances add up"]);
 }
 
 #[test]

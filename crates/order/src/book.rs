@@ -32,6 +32,12 @@ pub(crate) struct VoteBook {
     votes: BTreeMap<(Round, usize), Votes>,
 }
 
+/// The place of the leader of a round among so many members, as the engine has it: they take turns. `None` without members.
+pub(crate) fn leader(round: Round, members: usize) -> Option<usize> {
+    let turn = round.epoch.wrapping_add(round.view).checked_rem(members as u64)?;
+    usize::try_from(turn).ok()
+}
+
 /// To notarize, to nullify, to finalize.
 type Votes = [Option<Vote>; 3];
 
@@ -103,6 +109,20 @@ impl VoteBook {
             return None;
         }
         Some(Evidence::of_votes(genesis, voter, round, before, vote))
+    }
+
+    /// The place of the member that leads a round: members take turns.
+    pub(crate) fn leader(&self, round: Round) -> Option<usize> {
+        let members = self.members.get(&round.epoch)?.len();
+        leader(round, members)
+    }
+
+    /// The vote to notarize of the leader of a round, if it was seen and is the leader's.
+    pub(crate) fn vote_of_leader(&self, round: Round) -> Option<Vote> {
+        let place = self.leader(round)?;
+        let vote = (*self.votes.get(&(round, place))?.first()?)?;
+        let leader = self.members.get(&round.epoch)?.get(place)?;
+        vote.is_by(leader, &self.genesis, round).then_some(vote)
     }
 
     /// Whether the member with this key has this place in an epoch.

@@ -63,6 +63,7 @@ mod folder;
 mod given_up;
 mod glue;
 mod guard;
+mod leaders;
 pub mod load;
 mod muster;
 mod network;

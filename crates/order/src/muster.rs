@@ -70,6 +70,7 @@ use crate::book::VoteBook;
 use crate::certificate::signature_from_engine;
 use crate::epochs::Schemes;
 use crate::guard::{Guard, Opening};
+use crate::leaders::{self, LeadersVotes};
 use crate::scheme::{Scheme, proposal};
 use crate::signal::Signal;
 
@@ -100,6 +101,8 @@ const NONCE_BYTES: usize = 8;
 
 const ASK: u8 = 0;
 const ANSWER: u8 = 1;
+/// The vote of the leader of a view that was given up (`leaders`).
+const LEADER: u8 = 2;
 
 type EngineCertificate = Certificate<Scheme, Digest>;
 
@@ -112,6 +115,8 @@ pub(crate) struct Memory {
     genesis: Hash,
     /// Counts votes of this member that it does not know.
     strange: Arc<Signal>,
+    /// Votes of leaders that the others are to hear of.
+    leaders: Arc<LeadersVotes>,
     /// Is told of evidence.
     app: Arc<dyn Application>,
 }
@@ -144,7 +149,15 @@ impl Memory {
     /// An empty memory of the member with the key `own`.
     pub(crate) fn new(genesis: Hash, own: PublicKey, guard: Arc<Guard>, app: Arc<dyn Application>) -> Self {
         let seen = Seen { book: VoteBook::new(genesis), decided: None, newest: None, journal: None, epoch: 0 };
-        Self { seen: Arc::new(Mutex::new(seen)), guard, own, genesis, strange: Arc::default(), app }
+        Self {
+            seen: Arc::new(Mutex::new(seen)),
+            guard,
+            own,
+            genesis,
+            strange: Arc::default(),
+            leaders: Arc::default(),
+            app,
+        }
     }
 
     /// Nothing is ever left half done under the lock.
@@ -238,8 +251,21 @@ impl Memory {
             if !matches!(certificate, Certificate::Notarization(_)) && newer(&seen.decided) {
                 seen.decided = Some(certificate.clone());
             }
+            // What the journal brings back was told before.
+            if matches!(certificate, Certificate::Nullification(_))
+                && seen.journal.is_some()
+                && let Some(vote) = seen.book.vote_of_leader(round)
+            {
+                self.leaders.add(round, vote);
+            }
         }
         taken_apart(ballot, signatures).for_each(|cast| self.vote(round, Some(cast)));
+    }
+
+    /// Notes the vote of a leader that another member has told.
+    fn told(&self, round: Round, vote: Vote) {
+        let leader = self.seen().book.leader(round);
+        self.vote(round, leader.map(|place| Cast { place, vote }));
     }
 
     /// A block that is not the last of its epoch, and was proposed in this round, is final.
@@ -513,9 +539,14 @@ impl<S: Sender<PublicKey = ed25519::PublicKey>> Exchange<S> {
     ) -> Option<String> {
         let mut muster = Some(self.begin(&mut context, lost));
         let (mut strange, signal) = (0, Arc::clone(&self.memory.strange));
+        let leaders = Arc::clone(&self.memory.leaders);
         loop {
             self.conclude(&mut muster, context.current());
             self.tell_open();
+            let told = leaders.added.get();
+            for (round, vote) in leaders.take() {
+                send(&mut self.sender, Recipients::All, leaders::encode(LEADER, round, &vote));
+            }
             let waits = muster.is_some() || self.abstains;
             let pause = context.sleep(if waits { ASK_AGAIN } else { AT_REST });
             select! {
@@ -535,6 +566,7 @@ impl<S: Sender<PublicKey = ed25519::PublicKey>> Exchange<S> {
                     again.lost = true;
                     muster = Some(again);
                 },
+                () = leaders.added.above(told) => {},
                 () = pause => self.ask_again(&mut muster),
             }
         }
@@ -641,7 +673,11 @@ impl<S: Sender<PublicKey = ed25519::PublicKey>> Exchange<S> {
                     }
                 }
             }
-            _ => debug!(%from, "neither a question nor an answer"),
+            Some((&LEADER, _)) if self.schemes.has(from) => match leaders::decode(message.slice(1..)) {
+                Ok((round, vote)) => self.memory.told(round, vote),
+                Err(why) => debug!(%from, %why, "the vote of a leader that is none"),
+            },
+            _ => debug!(%from, "neither a question nor an answer, nor a leader's vote"),
         }
     }
 

@@ -148,7 +148,7 @@ pub struct Channels<S, R> {
     pub blocks: (S, R),
     /// Messages of the application.
     pub messages: (S, R),
-    /// Which views are over, for members that lost their votes.
+    /// Which views are over, for members that lost their votes; leaders' votes of views that were given up.
     pub views: (S, R),
 }
 
