@@ -835,6 +835,8 @@ def check_proof_file(case: Fields) -> None:
         same("digest", expected.hex("digest"), conviction.digest)
         same("member", expected.hex("member"), conviction.member.encode())
         same("strength", expected.text("strength"), conviction.strength)
+    fork = None if proven.fork is None else [result.encode() for result in proven.fork]
+    same("fork", shown.hex_list("fork"), fork or [])
     shown.end()
 
 

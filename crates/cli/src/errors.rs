@@ -38,6 +38,12 @@ pub enum Ending {
     Failed,
     /// A store is damaged; the data on standard output says where.
     Damaged,
+    /// An audit found something that is not as it should be, and that proves nothing to others.
+    Suspect,
+    /// An audit found proof that a member lied.
+    Proven,
+    /// The cluster has forked.
+    Forked,
 }
 
 impl Ending {
@@ -62,6 +68,8 @@ mod code {
     pub const NOT_ALLOWED: u8 = 7;
     pub const LOCAL_FILE: u8 = 8;
     pub const UNKNOWN: u8 = 9;
+    pub const PROVEN: u8 = 10;
+    pub const FORK: u8 = 11;
 }
 
 impl From<Ending> for ExitCode {
@@ -72,7 +80,9 @@ impl From<Ending> for ExitCode {
             Ending::Refused => code::REFUSED,
             Ending::Unavailable => code::UNAVAILABLE,
             Ending::Failed => code::INTERNAL,
-            Ending::Damaged => code::VERIFICATION,
+            Ending::Damaged | Ending::Suspect => code::VERIFICATION,
+            Ending::Proven => code::PROVEN,
+            Ending::Forked => code::FORK,
         })
     }
 }
@@ -407,6 +417,7 @@ fn client_code(error: &ClientError) -> u8 {
     match error.kind() {
         ErrorKind::BadInput => code::USAGE,
         ErrorKind::Verification => code::VERIFICATION,
+        ErrorKind::Fork => code::FORK,
         ErrorKind::Availability => code::UNAVAILABLE,
         ErrorKind::Unknown => code::UNKNOWN,
         ErrorKind::Refused => code::REFUSED,
@@ -420,6 +431,11 @@ fn client_cure(error: &ClientError) -> String {
     }
     match error {
         ClientError::Unreachable(_) => "start the nodes, or name others with --node".into(),
+        ClientError::Fork { .. } => {
+            "rely on nothing that this cluster says, from that height on; tell its members and owners. Nobody but people can decide \
+             which history goes on"
+                .into()
+        }
         ClientError::GenesisMismatch { .. } => {
             "check --genesis or the profile: never pin a digest that a node told you".into()
         }

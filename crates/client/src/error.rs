@@ -53,6 +53,18 @@ pub enum Error {
     /// No node gave an answer.
     #[error("no node could answer: {}; check the addresses and that the nodes run", list(.0))]
     Unreachable(Vec<Failure>),
+    /// Two results of one height are certified. Nobody can tell which of the two histories is the cluster's, so none is chosen.
+    #[error(
+        "the cluster has forked: two different results of height {height} are certified, so more of its members lie than it \
+         tolerates, and nothing that they say can be relied on"
+    )]
+    Fork {
+        /// The height.
+        height: Height,
+    },
+    /// A file that was kept of this cluster does not hold.
+    #[error("the file that was kept does not hold: {0}")]
+    KeptFile(Box<Falsehood>),
     /// Nodes answered, and none would do what was asked.
     #[error("no node could do this now: {}", list(.0))]
     Unavailable(Vec<Failure>),
@@ -362,6 +374,9 @@ pub enum Falsehood {
         /// How many.
         found: usize,
     },
+    /// A proof file cannot be read.
+    #[error("the file is none of this cluster: {0}")]
+    File(Box<FileError>),
     /// What the answer states does not hold.
     #[error("its {0}")]
     Misbehaviour(#[from] Misbehaviour),
@@ -388,6 +403,7 @@ impl Falsehood {
             Self::NoCertificate(_) | Self::StepCount { .. } => "BAD_CERTIFICATE",
             Self::OtherRequest { .. } | Self::Receipt { .. } => "BAD_RECEIPT",
             Self::Evidence(_) => "BAD_EVIDENCE",
+            Self::File(_) => "BAD_PROOF",
             Self::Misbehaviour(misbehaviour) => code_of(&misbehaviour.statement),
         }
     }
@@ -439,6 +455,8 @@ impl Error {
             Self::GenesisInvalid(_) => "GENESIS_INVALID",
             Self::NoRuntime(_) => "NO_RUNTIME",
             Self::Lied(lies) => lies.first().map_or("LIED", |lie| lie.what.code()),
+            Self::Fork { .. } => "FORK",
+            Self::KeptFile(what) => what.code(),
             Self::Unreachable(_) => "NODE_UNREACHABLE",
             Self::NoKeeper { .. } => "NO_KEEPER",
             Self::Unavailable(failures) => first_problem(failures).map_or("UNAVAILABLE", |problem| &problem.code),
@@ -468,7 +486,10 @@ impl Error {
             | Self::DiscoveryLimit { .. }
             | Self::FileTooLarge { .. }
             | Self::OverLimit { .. } => ErrorKind::BadInput,
-            Self::GenesisMismatch { .. } | Self::GenesisInvalid(_) | Self::Lied(_) => ErrorKind::Verification,
+            Self::GenesisMismatch { .. } | Self::GenesisInvalid(_) | Self::Lied(_) | Self::KeptFile(_) => {
+                ErrorKind::Verification
+            }
+            Self::Fork { .. } => ErrorKind::Fork,
             Self::Unreachable(_) | Self::Unavailable(_) | Self::NotCertified { .. } => ErrorKind::Availability,
             // A request has left this machine, and no end of it is proved: whatever was the reason.
             Self::Timeout { .. }
@@ -520,6 +541,8 @@ pub enum ErrorKind {
     BadInput,
     /// Somebody lied, or this is another cluster.
     Verification,
+    /// The cluster has two histories: nothing of it can be relied on.
+    Fork,
     /// Nodes are out of reach, too few or too busy.
     Availability,
     /// It is not known whether the request was executed: a second one might be executed beside it.
@@ -530,6 +553,9 @@ pub enum ErrorKind {
 
 /// The outcome of asking several nodes that all failed.
 pub(crate) fn all_failed(failures: Vec<Failure>) -> Error {
+    if let Some(height) = failures.iter().find_map(Failure::fork) {
+        return Error::Fork { height };
+    }
     let lies: Vec<_> = failures.iter().filter_map(Failure::lie).collect();
     let unreachable = |failure: &Failure| {
         matches!(failure.why, Fault::Transport(TransportError::Unreachable(_) | TransportError::Timeout(_)))
@@ -541,6 +567,14 @@ pub(crate) fn all_failed(failures: Vec<Failure>) -> Error {
 }
 
 impl Failure {
+    /// The height of which the client knows two certified results.
+    pub(crate) const fn fork(&self) -> Option<Height> {
+        match &self.why {
+            Fault::Lie(Falsehood::SplitHistory { height }) => Some(*height),
+            _ => None,
+        }
+    }
+
     /// The lie, if that is what it was.
     #[must_use]
     pub fn lie(&self) -> Option<Lie> {

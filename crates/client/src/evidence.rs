@@ -43,6 +43,7 @@ impl Client {
                 Err(failure) => failures.push(failure),
             }
         }
+        inner.unforked()?;
         if failures.len() == inner.nodes.transport.nodes() {
             return Err(all_failed(failures));
         }
@@ -91,7 +92,7 @@ impl Inner {
     }
 
     /// `None` where it cannot be judged: the nodes do not remember what was certified any more.
-    async fn judged(&self, bytes: &Bytes) -> Result<Option<Found>, Falsehood> {
+    pub(crate) async fn judged(&self, bytes: &Bytes) -> Result<Option<Found>, Falsehood> {
         let evidence: Evidence = decode("evidence", bytes)?;
         let Ok(mut file) = self.file_at(evidence.needs().unwrap_or(0)).await else { return Ok(None) };
         // The accused may have become a member later than at the height that it has lied about.

@@ -66,7 +66,12 @@ impl Client {
 
 impl Inner {
     /// Has a node show where a result is in the history of a newer one: of `size` results, or as new a one as it has.
-    async fn place(&self, older: &BlockResult, kept: &[Hash], size: Option<Height>) -> Result<Placed, Error> {
+    pub(crate) async fn place(
+        &self,
+        older: &BlockResult,
+        kept: &[Hash],
+        size: Option<Height>,
+    ) -> Result<Placed, Error> {
         self.ask(|node| self.placed_by(node, *older, kept.to_vec(), size).boxed()).await
     }
 

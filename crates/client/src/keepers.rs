@@ -40,7 +40,8 @@ impl Keepers {
         self.placed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn newest(&self) -> Arc<Placement> {
+    /// The newest members and their map.
+    pub(crate) fn newest(&self) -> Arc<Placement> {
         self.placed().swap_remove(0)
     }
 

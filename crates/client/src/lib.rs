@@ -33,6 +33,8 @@
 //! | `nodes` | which node to ask next |
 //! | `keepers` | which node keeps which records |
 //! | `evidence` | what nodes hold against members, judged here |
+//! | `audit` | whether what members show is one history, and theirs |
+//! | `fork` | two histories: believed is none |
 //! | `proofs` | proof files, for others and for later |
 //! | `history` | old results under new certificates |
 //! | `read` | reads at one height, from whoever keeps what |
@@ -47,15 +49,17 @@
 //! # What it trusts
 //!
 //! The pinned digest, its own machine, and that at most f members are faulty of each set that it has followed. Addresses are
-//! for finding nodes, and nothing follows from how many of them say the same. With f + 1 or more faulty members a certificate can lie; two certified results for one height are
-//! noticed ([`Falsehood::SplitHistory`]).
+//! for finding nodes, and nothing follows from how many of them say the same. With f + 1 or more faulty members a certificate can lie; a client that sees two
+//! certified results of one height stops ([`Error::Fork`]).
 
 mod absence;
 pub mod arguments;
+mod audit;
 mod call;
 mod client;
 mod error;
 mod evidence;
+mod fork;
 mod history;
 mod http;
 mod keepers;
@@ -71,10 +75,12 @@ mod verified;
 mod verifier;
 
 pub use absence::NeverExecuted;
+pub use audit::{Audit, Audited, Finding, FindingKind};
 pub use call::{Call, Executed, Retries};
 pub use client::{Builder, Client, Config};
 pub use error::{Error, ErrorKind, Failure, Falsehood, Fault, Lie, RefusedBy, Retry};
 pub use evidence::Found;
+pub use fork::Fork;
 pub use http::{HttpTransport, TokioRuntime};
 pub use simulate::{Change, Simulation};
 pub use transport::{Reply, Runtime, Transport, TransportError};

@@ -97,7 +97,12 @@ impl Nodes {
 
     /// Writes down that a node lied.
     pub(crate) fn lied(&self, node: usize, what: Falsehood) -> Failure {
+        let is_fork = matches!(what, Falsehood::SplitHistory { .. });
         let failure = self.failure(node, what.into());
+        if is_fork {
+            // Whether this one has lied, or those before, nobody can tell.
+            return failure;
+        }
         let mut memory = self.memory();
         if let Some(standing) = memory.standing.get_mut(node) {
             standing.0 = standing.0.saturating_add(1);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt as _;
-use pleach_types::api::GetRequest;
+use pleach_types::api::{GetReply, GetRequest};
 use pleach_types::certificate::ResultProof;
 use pleach_types::limits::{PROOF_FILE_BYTES_MAX, PROOF_FILE_STEPS_MAX, READ_KEYS_MAX, REPLY_PROOF_BYTES_MAX};
 use pleach_types::proof_file::{ReadAt, ReceiptAt};
@@ -88,18 +88,18 @@ impl Inner {
         self.ask(|node| self.head_from(node, height).boxed()).await.map(Some)
     }
 
-    async fn head_from(&self, node: usize, height: Height) -> Result<ResultProof, Failure> {
-        // No known height: the certificate is what is asked for.
-        let request = GetRequest {
-            keys: Vec::new(),
-            height: Some(height),
-            min_height: None,
-            known_height: None,
-            without_values: Vec::new(),
-        };
-        let reply = self.nodes.transport.get(node, request);
-        let reply = self.nodes.reply(node, self.config.reply_timeout, reply).await?;
+    pub(crate) async fn head_from(&self, node: usize, height: Height) -> Result<ResultProof, Failure> {
+        let reply = self.certificate_from(node, Some(height)).await?;
         self.check(node, |verifier| verifier.result_proof(height, &reply)).await
+    }
+
+    /// What a node shows of a height, or of the newest one that it has, with the certificate and without records.
+    pub(crate) async fn certificate_from(&self, node: usize, height: Option<Height>) -> Result<GetReply, Failure> {
+        // No known height: the certificate is what is asked for.
+        let request =
+            GetRequest { keys: Vec::new(), height, min_height: None, known_height: None, without_values: Vec::new() };
+        let reply = self.nodes.transport.get(node, request);
+        self.nodes.reply(node, self.config.reply_timeout, reply).await
     }
 
     /// The certified receipt of a request that was executed at `height`, and its encoded path.
@@ -114,6 +114,7 @@ impl Inner {
                     Err(failure) => failures.push(failure),
                 }
             }
+            self.unforked()?;
             let waited = self.nodes.runtime.now().saturating_sub(began);
             if waited >= self.config.read_timeout {
                 let nobody = failures.len() >= self.nodes.transport.nodes();

@@ -253,7 +253,7 @@ impl Inner {
         Error::NoKeeper { key, keepers, nodes: self.nodes.transport.nodes() }
     }
 
-    fn request(&self, mut keys: Vec<Key>, without_values: &[Key], height: Option<Height>) -> GetRequest {
+    pub(crate) fn request(&self, mut keys: Vec<Key>, without_values: &[Key], height: Option<Height>) -> GetRequest {
         // Nodes want them in order; those of several prefixes are not yet.
         keys.sort_unstable();
         // A height that is named is the freshness that is asked for.
@@ -306,6 +306,7 @@ impl Inner {
                 Ok(answer) => return Ok(answer),
                 Err(failures) => failures,
             };
+            self.unforked()?;
             // An answer that others certify says by itself that the members have changed; a refusal has no certificate, and all whom
             // this client would ask may have dropped the record.
             if !looked && failures.iter().any(is_not_kept) {
@@ -384,7 +385,7 @@ fn may_recover(failure: &Failure) -> bool {
 }
 
 /// Whether a node says that others keep a record.
-fn is_not_kept(failure: &Failure) -> bool {
+pub(crate) fn is_not_kept(failure: &Failure) -> bool {
     matches!(&failure.why, Fault::Transport(TransportError::Problem(problem)) if problem.code == "NOT_KEPT")
 }
 

@@ -90,6 +90,7 @@ pub(crate) async fn find_receipt(
                 Err(failure) => failures.push(failure),
             }
         }
+        client.unforked()?;
         if client.nodes.runtime.now() >= deadline {
             let nobody = failures.len() >= client.nodes.transport.nodes();
             return if nobody { Err(all_failed(failures)) } else { Ok(None) };
@@ -235,6 +236,8 @@ impl<'a> Pursuit<'a> {
     /// Sends the request, and sends it again, until it has come to an end.
     pub(crate) async fn settle(mut self) -> Result<Settled, Error> {
         for round in 0.. {
+            // Whatever nodes show of it then, it is so in one of two histories.
+            self.client.unforked()?;
             self.submit(round > 0).await?;
             let receipt = match self.seen().await {
                 Some(receipt) => Some(receipt),

@@ -14,7 +14,8 @@ use pleach_types::api::Base64;
 use pleach_types::genesis::GenesisError;
 use pleach_types::limits::{PROOF_FILE_STEPS_MAX, SUCCESSION_STEPS_MAX};
 use pleach_types::succession::Step;
-use pleach_types::{Committee, Genesis, Height, PublicKey};
+use pleach_types::{BlockResult, Committee, DecodeError, Encode as _, Genesis, Height, ProofFile, PublicKey};
+use pleach_verify::file::FileError;
 use pleach_verify::{TrustAnchor, decode};
 
 use crate::client::Inner;
@@ -22,7 +23,7 @@ use crate::error::{Failure, Falsehood};
 use crate::verifier::Verifier;
 
 /// How often a node is asked for further steps because of one of its answers.
-const ROUNDS_MAX: usize = PROOF_FILE_STEPS_MAX / SUCCESSION_STEPS_MAX;
+pub(crate) const ROUNDS_MAX: usize = PROOF_FILE_STEPS_MAX / SUCCESSION_STEPS_MAX;
 
 /// The members from genesis to the newest ones that are known, and what shows that they are.
 #[derive(Clone, Debug)]
@@ -58,8 +59,35 @@ impl Trusted {
         before.map(|step| Step::clone(step)).collect()
     }
 
+    /// The step that carries another result of the same height.
+    pub(crate) fn step_other_than(&self, result: &BlockResult) -> Option<&Step> {
+        let carried = |step: &&Arc<Step>| step.proof.stated().map(|stated| (stated.height, stated != result));
+        self.steps.iter().find(|step| carried(step) == Some((result.height, true))).map(|step| &**step)
+    }
+
+    /// The first step of each of the two that the other has not in its place; none where both are the same.
+    pub(crate) fn parting(&self, other: &Self) -> Vec<Arc<Step>> {
+        let longest = self.steps.len().max(other.steps.len());
+        let parted = (0..longest).map(|at| (self.steps.get(at), other.steps.get(at))).find(|(one, other)| {
+            !one.zip(*other).is_some_and(|(one, other)| one.proof.stated() == other.proof.stated())
+        });
+        parted.into_iter().flat_map(|(one, other)| [one, other]).flatten().cloned().collect()
+    }
+
+    /// The members that a proof file leads to.
+    pub(crate) fn of_file(file: &ProofFile) -> Result<Self, Falsehood> {
+        let invalid =
+            |why: GenesisError| FileError::from(DecodeError::Invalid { field: "genesis", why: why.to_string() });
+        let mut newest = Self::of(&file.genesis).map_err(|why| Falsehood::File(Box::new(invalid(why))))?;
+        // A file may hold more steps than an answer.
+        for step in &file.steps {
+            newest = newest.follow(&[Base64(step.encode().into())])?;
+        }
+        Ok(newest)
+    }
+
     /// What this leads to by a node's steps.
-    fn follow(&self, steps: &[Base64]) -> Result<Self, Falsehood> {
+    pub(crate) fn follow(&self, steps: &[Base64]) -> Result<Self, Falsehood> {
         if steps.len() > SUCCESSION_STEPS_MAX {
             return Err(Falsehood::StepCount { found: steps.len() });
         }
@@ -95,13 +123,48 @@ impl Inner {
         node: usize,
         check: impl Fn(&Verifier) -> Result<T, Falsehood>,
     ) -> Result<T, Failure> {
-        let others = match check(&self.verifier) {
+        // Where there are two histories, neither is chosen, whatever holds.
+        if let Some(forked) = self.fork_at(node) {
+            return Err(forked);
+        }
+        let found = self.check_following(node, check).await;
+        self.fork_at(node).map_or(found, Err)
+    }
+
+    async fn check_following<T>(
+        &self,
+        node: usize,
+        check: impl Fn(&Verifier) -> Result<T, Falsehood>,
+    ) -> Result<T, Failure> {
+        let what = match check(&self.verifier) {
             Ok(found) => return Ok(found),
-            Err(what) => what.is_of_others().then_some(()).ok_or(what),
+            Err(what) => what,
         };
-        others.map_err(|what| self.nodes.lied(node, what))?;
-        self.follow(node).await?;
-        check(&self.verifier).map_err(|what| self.nodes.lied(node, what))
+        if !what.is_of_others() {
+            self.look_for_fork(node, &what).await;
+            return Err(self.held_against(node, what));
+        }
+        if let Err(failure) = self.follow(node).await {
+            if failure.lie().is_some() {
+                self.look_for_other_steps(node).await;
+            }
+            return Err(failure);
+        }
+        let what = match check(&self.verifier) {
+            Ok(found) => return Ok(found),
+            Err(what) => what,
+        };
+        if what.is_of_others() {
+            self.look_for_other_steps(node).await;
+        } else {
+            self.look_for_fork(node, &what).await;
+        }
+        Err(self.held_against(node, what))
+    }
+
+    /// Notes a lie, unless it is known by now that there are two histories: then it may have been the truth of the other one.
+    fn held_against(&self, node: usize, what: Falsehood) -> Failure {
+        self.fork_at(node).unwrap_or_else(|| self.nodes.lied(node, what))
     }
 
     /// Follows a node's steps to the newest members that it shows.

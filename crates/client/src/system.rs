@@ -79,6 +79,7 @@ impl<'a> Errand<'a> {
         let began = client.nodes.runtime.now();
         let elapsed = || client.nodes.runtime.now().saturating_sub(began);
         for round in 0.. {
+            client.unforked()?;
             let failures = self.hand_out().await?;
             let wait = client.config.call_timeout.saturating_sub(elapsed()).min(client.config.receipt_wait);
             // That nobody answers now says nothing of a request that somebody has taken.

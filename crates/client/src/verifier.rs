@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use pleach_tree::{ValueDigest, VerifiedProof};
@@ -16,15 +16,14 @@ use pleach_types::api::{
 use pleach_types::certificate::{CertifiedResult, ResultProof};
 use pleach_types::evidence::SignedResult;
 use pleach_types::genesis::GenesisError;
-use pleach_types::{BlockResult, Genesis, Hash, Height, Identity, Key, PublicKey, Receipt};
-use pleach_verify::{absence, decode, history, receipt, records};
+use pleach_types::{BlockResult, Encode as _, Genesis, Hash, Height, Identity, Key, ProofFile, PublicKey, Receipt};
+use pleach_verify::{Misbehaviour, absence, decode, fork, history, receipt, records};
 
 use crate::error::Falsehood;
+use crate::fork::{Fork, Other, Results, both, states_other};
 use crate::history::Placed;
 use crate::succession::Trusted;
 
-/// How many proved results are kept: each is a certificate that need not be sent and checked again.
-const RESULTS_KEPT: usize = 1_024;
 /// How many signatures over results are kept as checked.
 const VOUCHED_KEPT: usize = 1_024;
 
@@ -36,7 +35,9 @@ pub(crate) struct Verifier {
     /// The members that are known; they never go back.
     trusted: Mutex<Arc<Trusted>>,
     /// Certified results by height.
-    results: Mutex<BTreeMap<Height, CertifiedResult>>,
+    results: Mutex<Results>,
+    /// The first two of one height, if there are any.
+    fork: OnceLock<Fork>,
     /// Signatures over results that were checked: all receipts of a height come under the same few.
     vouched: Mutex<BTreeSet<Vouched>>,
     /// The newest height that anything verified was true at.
@@ -110,7 +111,8 @@ impl Verifier {
             digest: trusted.anchor().genesis(),
             trusted: Mutex::new(Arc::new(trusted)),
             genesis,
-            results: Mutex::new(BTreeMap::from([(0, first)])),
+            results: Mutex::new(Results::new(first)),
+            fork: OnceLock::new(),
             vouched: Mutex::default(),
             floor: AtomicU64::new(0),
         })
@@ -148,16 +150,16 @@ impl Verifier {
 
     /// The newest height whose certificate has been checked.
     pub(crate) fn known_height(&self) -> Height {
-        self.results().last_key_value().map_or(0, |(height, _)| *height)
+        self.results().newest()
     }
 
     /// Whether the certificate of a height has been checked.
     pub(crate) fn knows(&self, height: Height) -> bool {
-        self.results().contains_key(&height)
+        self.results().get(height).is_some()
     }
 
     /// Nothing is ever left half done under the lock, so a panic elsewhere does not spoil it.
-    fn results(&self) -> MutexGuard<'_, BTreeMap<Height, CertifiedResult>> {
+    fn results(&self) -> MutexGuard<'_, Results> {
         self.results.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -168,17 +170,14 @@ impl Verifier {
 
     /// The certified result of a height: known already, or proved by `certificate`.
     fn certified(&self, height: Height, certificate: Option<&Base64>) -> Result<CertifiedResult, Falsehood> {
-        if let Some(certified) = self.results().get(&height) {
-            return Ok(*certified);
+        let known = self.results().get(height).copied();
+        match (known, certificate) {
+            // A certificate that need not be there is looked at all the same: it may be that of another history.
+            (Some(known), Some(certificate)) if !states_other(&known, certificate) => Ok(known),
+            (Some(known), None) => Ok(known),
+            (None, None) => Err(Falsehood::NoCertificate(height)),
+            (_, Some(certificate)) => self.proof_of(height, certificate).map(|(certified, _)| certified),
         }
-        let certificate = certificate.ok_or(Falsehood::NoCertificate(height))?;
-        let certified = self.trusted().anchor().result(&certificate.0)?;
-        let found = certified.result().height;
-        if found != height {
-            return Err(Falsehood::OtherHeight { asked: height, found });
-        }
-        self.remember(certified)?;
-        Ok(certified)
     }
 
     /// The proof of the result of a height, in an answer that was asked for it.
@@ -194,7 +193,7 @@ impl Verifier {
         if found != height {
             return Err(Falsehood::OtherHeight { asked: height, found });
         }
-        self.remember(certified)?;
+        self.remember(certified, &certificate.0)?;
         Ok((certified, decode("certificate", &certificate.0)?))
     }
 
@@ -219,16 +218,30 @@ impl Verifier {
         Ok(Placed { newer: proof, size: reply.size, siblings })
     }
 
-    fn remember(&self, certified: CertifiedResult) -> Result<(), Falsehood> {
-        let (mut results, height) = (self.results(), certified.result().height);
-        let known = *results.entry(height).or_insert(certified);
-        if known != certified {
-            return Err(Falsehood::SplitHistory { height });
-        }
-        if results.len() > RESULTS_KEPT {
-            results.pop_first();
-        }
-        Ok(())
+    /// The fork that has been seen.
+    pub(crate) fn fork(&self) -> Option<&Fork> {
+        self.fork.get()
+    }
+
+    /// Remembers what a proof has shown. Another result of the same height is a fork.
+    pub(crate) fn remember(&self, certified: CertifiedResult, proof: &Bytes) -> Result<(), Falsehood> {
+        let trusted = self.trusted();
+        let other = match self.results().note(certified, proof) {
+            Err(other) => other,
+            // Results of long ago are forgotten, steps never.
+            Ok(()) => match trusted.step_other_than(certified.result()) {
+                Some(step) => Other { proof: Some(step.proof.encode().into()) },
+                None => return Ok(()),
+            },
+        };
+        let height = certified.result().height;
+        let file = other.proof.and_then(|known| both(&known, proof)).map(|(one, other)| {
+            let steps = trusted.steps_to(one.certificate.epoch.max(other.certificate.epoch));
+            let file = ProofFile { steps, ..ProofFile::new(self.genesis.clone()) };
+            fork::file(file, trusted.anchor(), one, other)
+        });
+        let fork = self.fork.get_or_init(|| Fork { height, file });
+        Err(Falsehood::SplitHistory { height: fork.height })
     }
 
     /// Checks what an answer to `request` rests on: the result of its height, certified. `request.min_height` is the oldest
@@ -237,13 +250,43 @@ impl Verifier {
         let height = reply.height;
         check_height(request, height)?;
         let certified = self.certified(height, reply.certificate.as_ref())?;
-        // Nothing rests on the node's own word here; what it signs falsely is evidence against it.
-        let signed = self.signed(&reply.signed)?;
+        self.stood_by(&reply.signed, &certified)?;
+        Ok(certified)
+    }
+
+    /// Checks that a node stands by what is certified. Nothing rests on its own word here; what it signs falsely is evidence
+    /// against it.
+    fn stood_by(&self, shown: &SignedResultView, certified: &CertifiedResult) -> Result<(), Falsehood> {
+        let (signed, height) = (self.signed(shown)?, certified.result().height);
         if signed.result.height != height {
             return Err(Falsehood::OtherHeight { asked: height, found: signed.result.height });
         }
-        self.trusted().anchor().compare(&reply.signed.node, &signed, &certified)?;
-        Ok(certified)
+        self.trusted().anchor().compare(&shown.node, &signed, certified)?;
+        Ok(())
+    }
+
+    /// The newest result that a node has, in an answer that was asked for no record: certified by a proof that is checked,
+    /// whatever is known of its height, and signed by the node.
+    pub(crate) fn newest(&self, reply: &GetReply) -> Result<(CertifiedResult, ResultProof), Falsehood> {
+        let certificate = reply.certificate.as_ref().ok_or(Falsehood::NoCertificate(reply.height))?;
+        let (certified, proof) = self.proof_of(reply.height, certificate)?;
+        self.stood_by(&reply.signed, &certified)?;
+        Ok((certified, proof))
+    }
+
+    /// Takes over what a file of this cluster proves that was kept: its members, unless later ones are known, and its newest result.
+    pub(crate) fn adopt(&self, file: &ProofFile) -> Result<Option<CertifiedResult>, Falsehood> {
+        let found = file.genesis.digest();
+        if found != self.digest {
+            return Err(Falsehood::Genesis { expected: self.digest, found });
+        }
+        let trusted = Trusted::of_file(file)?;
+        let Some(head) = &file.head else { return Ok(None) };
+        let encoded = head.encode().into();
+        let certified = trusted.anchor().result_proof(head).map_err(|why| Misbehaviour::new(&encoded, why))?;
+        self.trust(trusted);
+        self.remember(certified, &encoded)?;
+        Ok(Some(certified))
     }
 
     /// Checks the records of an answer to `request` by what it rests on.

@@ -12,6 +12,9 @@
 //! commits to, so a file of any age can be carried over to a newer head, and there is one way to prove a height. Only what
 //! two signatures of one member prove, its own contradiction, needs no head.
 //!
+//! A file may hold a *fork* too: a second certified result of a height that it proves otherwise. Then more members have lied than the cluster
+//! tolerates, and what the rest of the file proves is proved of one of two histories.
+//!
 //! How a file is checked is in `pleach-verify`.
 
 use bytes::Bytes;
@@ -53,6 +56,8 @@ pub struct ProofFile {
     pub receipts: Vec<ReceiptAt>,
     /// Evidence against members, by encoding.
     pub evidence: Vec<Evidence>,
+    /// The proof of another result of a height whose result the file proves.
+    pub fork: Option<ResultProof>,
 }
 
 /// A result in the history that the head commits to.
@@ -96,6 +101,7 @@ impl ProofFile {
             reads: Vec::new(),
             receipts: Vec::new(),
             evidence: Vec::new(),
+            fork: None,
         }
     }
 }
@@ -110,6 +116,7 @@ impl Encode for ProofFile {
         codec::put_list(out, &self.reads);
         codec::put_list(out, &self.receipts);
         codec::put_list(out, &self.evidence);
+        codec::put_option(out, self.fork.as_ref(), |out, fork| fork.encode_to(out));
     }
 }
 
@@ -127,6 +134,7 @@ impl Decode for ProofFile {
             reads: reader.list("reads", PROOF_FILE_READS_MAX, ReadAt::decode_from)?,
             receipts: reader.list("receipts", PROOF_FILE_RECEIPTS_MAX, ReceiptAt::decode_from)?,
             evidence: reader.list("evidence", PROOF_FILE_EVIDENCE_MAX, Evidence::decode_from)?,
+            fork: reader.option("fork", ResultProof::decode_from)?,
         };
         ascending("older results", &file.older, |older| older.result.height)?;
         ascending("reads", &file.reads, |read| read.height)?;

@@ -9,7 +9,7 @@
 //! and a newer height may differ.
 
 use bytes::Bytes;
-use pleach_types::certificate::CertifiedResult;
+use pleach_types::certificate::{CertifiedResult, ResultProof};
 use pleach_types::codec::{Decode as _, Encode as _};
 use pleach_types::evidence::{Case, NotProven, Strength};
 use pleach_types::proof_file::{PROOF_FILE_HEADER, PROOF_FILE_NAME, ReadAt, ReceiptAt};
@@ -44,6 +44,8 @@ pub struct Proven {
     pub receipts: Vec<Receipt>,
     /// Members that are guilty.
     pub convictions: Vec<Conviction>,
+    /// Two certified results of one height: more members lie than the cluster tolerates, and all else is proved of one of two histories.
+    pub fork: Option<Fork>,
 }
 
 /// The certified result of a file.
@@ -53,6 +55,15 @@ pub struct Head {
     pub result: BlockResult,
     /// How many members voted for the block that carries it, or for a later one.
     pub signers: usize,
+}
+
+/// Two results of one height, both certified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fork {
+    /// The one that the rest of the file is about.
+    pub one: BlockResult,
+    /// The other.
+    pub other: BlockResult,
 }
 
 /// A record that a file proves.
@@ -151,6 +162,12 @@ pub enum FileError {
         /// Why not.
         why: NotProven,
     },
+    /// The other result of a fork is not certified.
+    #[error("the other result of its fork does not hold: its {0}")]
+    Fork(Box<FalseStatement>),
+    /// The two results of a fork are the same.
+    #[error("it shows no fork: both results of height {0} are the same")]
+    NoFork(Height),
     /// The accused was no member.
     #[error("evidence {digest} accuses {accused}, which is none of the members that the file shows")]
     NoMember {
@@ -179,6 +196,8 @@ impl FileError {
             Self::Receipt { .. } => "receipt",
             Self::Evidence { .. } => "evidence",
             Self::NoMember { .. } => "no_member",
+            Self::Fork(_) => "fork",
+            Self::NoFork(_) => "no_fork",
         }
     }
 }
@@ -213,7 +232,9 @@ pub fn judge(file: &ProofFile, genesis: &Hash) -> Result<Proven, FileError> {
     if found != *genesis {
         return Err(FileError::OtherGenesis { found, expected: *genesis });
     }
-    if file.head.is_none() && file.reads.is_empty() && file.receipts.is_empty() && file.evidence.is_empty() {
+    let states_nothing =
+        file.head.is_none() && file.reads.is_empty() && file.receipts.is_empty() && file.evidence.is_empty();
+    if states_nothing && file.fork.is_none() {
         return Err(FileError::Empty);
     }
     let (anchor, sets) = succession(file)?;
@@ -222,6 +243,7 @@ pub fn judge(file: &ProofFile, genesis: &Hash) -> Result<Proven, FileError> {
     let receipts = file.receipts.iter().map(|at| check_receipt(at, &results)).collect::<Result<_, _>>()?;
     let convictions = file.evidence.iter().map(|evidence| convict(evidence, genesis, &sets, &results));
     let convictions = convictions.collect::<Result<_, _>>()?;
+    let fork = file.fork.as_ref().map(|proof| check_fork(proof, &anchor, &results)).transpose()?;
     Ok(Proven {
         genesis: found,
         cluster: file.genesis.name.clone(),
@@ -232,6 +254,7 @@ pub fn judge(file: &ProofFile, genesis: &Hash) -> Result<Proven, FileError> {
         records: records.into_iter().flatten().collect(),
         receipts,
         convictions,
+        fork,
     })
 }
 
@@ -314,6 +337,13 @@ fn convict(
     let member = accused_member(&evidence.accused, sets);
     let member = member.ok_or(FileError::NoMember { digest, accused: evidence.accused })?.clone();
     Ok(Conviction { evidence: evidence.clone(), member, strength })
+}
+
+fn check_fork(proof: &ResultProof, anchor: &TrustAnchor, results: &Results) -> Result<Fork, FileError> {
+    let certified = anchor.result_proof(proof).map_err(|why| FileError::Fork(Box::new(why.into())))?;
+    let other = *certified.result();
+    let one = *results.at("a fork", other.height)?;
+    if one == other { Err(FileError::NoFork(other.height)) } else { Ok(Fork { one, other }) }
 }
 
 /// The newest form of the member that has this key, or had it before its present one.

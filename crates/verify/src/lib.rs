@@ -13,6 +13,7 @@
 //! absence proof    -> a request was executed in none of some heights                  absence
 //! older result     -> under the history of a newer one                                history
 //! proof file       -> all that somebody kept of the above, under nothing but the genesis digest    file
+//! two certificates -> who signed both, if nobody honest does                          fork
 //! state            -> window, peaks, code and partitions of a member that hands out its state    state
 //! ```
 //!
@@ -23,6 +24,7 @@
 pub mod absence;
 mod anchor;
 pub mod file;
+pub mod fork;
 pub mod history;
 mod misbehaviour;
 pub mod receipt;

@@ -77,6 +77,56 @@ fn is_true(world: &World, proven: &Proven) -> bool {
         && proven.convictions.iter().all(|c| [world.votes(), world.false_result(3)].contains(&c.evidence))
 }
 
+/// Two certificates of one view, of n = 4 members of whom three make one: f + 1 of them have signed both.
+#[test]
+fn a_fork_is_proven_and_names_those_who_signed_both() {
+    let world = World::new();
+    let file = world.fork(9);
+    let proven = judged(&world, &file).expect("it holds");
+    let fork = proven.fork.expect("a fork");
+    assert_eq!((fork.one, fork.other.height), (world.results[9], 9));
+    assert_ne!(fork.one, fork.other);
+    let guilty: Vec<_> = proven.convictions.iter().map(|one| (one.member.public_key, one.strength)).collect();
+    let mut both: Vec<_> = [1, 2].map(|n| (world.keys[n].public(), Strength::Absolute)).into();
+    both.sort_unstable();
+    let mut named = guilty.clone();
+    named.sort_unstable();
+    assert_eq!(named, both, "of the signers 0, 1, 2 and 1, 2, 3");
+    // In different views honest members may have signed both.
+    let mut later = world.other_head(9).certificate;
+    later.view += 1;
+    let anchor = pleach_verify::TrustAnchor::of(&world.genesis).expect("a genesis");
+    assert_eq!(pleach_verify::fork::culprits(&anchor, &world.head(9).certificate, &later), []);
+    assert_eq!(pleach_verify::fork::culprits(&anchor, &world.head(9).certificate, &world.head(9).certificate), []);
+}
+
+#[test]
+fn no_changed_bit_of_a_fork_shows_another_one() {
+    let world = World::new();
+    let (good, genesis) = (bytes(&world.fork(9)), world.genesis.digest());
+    let shown = verify(&good, &genesis).expect("it holds");
+    for bit in 0..good.len() * 8 {
+        let mut changed = good.to_vec();
+        changed[bit / 8] ^= 1 << (bit % 8);
+        if let Ok(other) = verify(&changed.into(), &genesis) {
+            assert_eq!(other.fork, shown.fork, "bit {bit}");
+            assert!(other.convictions.iter().all(|one| shown.convictions.contains(one)), "bit {bit}");
+        }
+    }
+    for (change, reason) in [
+        (
+            (|file: &mut ProofFile| file.fork.as_mut().expect("a fork").certificate.view += 1) as fn(&mut ProofFile),
+            "fork",
+        ),
+        (|file| file.fork = file.head.clone(), "no_fork"),
+        (|file| file.head = None, "no_result"),
+    ] {
+        let mut file = world.fork(9);
+        change(&mut file);
+        assert_eq!(judged(&world, &file).expect_err("refused").code(), reason);
+    }
+}
+
 /// Every bit of a file that holds everything: it is refused, or what it says is true all the same.
 #[test]
 fn no_changed_bit_of_a_file_proves_what_is_not_so() {

@@ -68,6 +68,7 @@ class ProofFile:
     reads: tuple[Read, ...]
     receipts: tuple[ReceiptAt, ...]
     evidence: tuple[Evidence, ...]
+    fork: Optional[ResultProof]
 
     def encode(self) -> bytes:
         lists = (self.older, self.reads, self.receipts, self.evidence)
@@ -77,6 +78,7 @@ class ProofFile:
             + codec.sequence([step.encode() for step in self.steps])
             + codec.option(None if self.head is None else self.head.encode())
             + b"".join(codec.sequence([item.encode() for item in items]) for items in lists)
+            + codec.option(None if self.fork is None else self.fork.encode())
         )
 
 
@@ -122,6 +124,7 @@ def read_file(reader: Reader) -> ProofFile:
         reads=items(READS_MAX, read_read),
         receipts=items(RECEIPTS_MAX, read_receipt_at),
         evidence=items(EVIDENCE_MAX, read_evidence),
+        fork=reader.option(lambda: read_result_proof(reader)),
     )
     genesis_module.check_genesis(file.genesis)
     for keys in (
@@ -159,6 +162,7 @@ class Proven:
     records: tuple[tuple[int, str, Optional[bytes]], ...]
     receipts: tuple[Receipt, ...]
     convictions: tuple[Conviction, ...]
+    fork: Optional[tuple[Result, Result]]
 
 
 def under(reason: str, check: Callable[[], Item]) -> Item:
@@ -181,7 +185,7 @@ def judge(file: ProofFile, genesis: bytes) -> Proven:
     """What the file proves under a genesis digest; refused with the name of the first part that does not hold."""
     if file.genesis.digest() != genesis:
         raise Refused("other_genesis")
-    if file.head is None and not (file.reads or file.receipts or file.evidence):
+    if file.head is None and not (file.reads or file.receipts or file.evidence or file.fork):
         raise Refused("empty")
     sets: list[tuple[Member, ...]] = [tuple(file.genesis.members)]
     epoch_blocks = file.genesis.governance.epoch_blocks
@@ -194,10 +198,14 @@ def judge(file: ProofFile, genesis: bytes) -> Proven:
 
     known = [genesis_module.result_of_height_0(file.genesis)]
     head: Optional[Result] = None
+
+    def certified(proof: ResultProof) -> Result:
+        in_force = sum(first <= proof.certificate.epoch for first in since) - 1
+        return check_result_proof(proof, sets[in_force], genesis, epoch_blocks)
+
     if file.head is not None:
         proof = file.head
-        in_force = sum(first <= proof.certificate.epoch for first in since) - 1
-        head = under("head", lambda: check_result_proof(proof, sets[in_force], genesis, epoch_blocks))
+        head = under("head", lambda: certified(proof))
         known.append(head)
     for older in file.older:
         if head is None:
@@ -234,6 +242,13 @@ def judge(file: ProofFile, genesis: bytes) -> Proven:
             truth = result_at(each.case.signed.result.height)
         strength = under("evidence", lambda: evidence.judge(each, genesis, truth))
         convictions.append(Conviction(each.digest(), accused_member(each.accused, sets), strength))
+    fork = None
+    if file.fork is not None:
+        other_proof = file.fork
+        other = under("fork", lambda: certified(other_proof))
+        fork = (result_at(other.height), other)
+        if fork[0] == other:
+            raise Refused("no_fork")
     return Proven(
         members=sets[-1],
         head=head,
@@ -241,5 +256,6 @@ def judge(file: ProofFile, genesis: bytes) -> Proven:
         records=tuple(records),
         receipts=tuple(at.receipt for at in file.receipts),
         convictions=tuple(convictions),
+        fork=fork,
     )
 

@@ -391,6 +391,10 @@ pub struct Manner {
     pub together: Option<u64>,
     /// Says that only so many records fit one answer.
     pub fits: Option<u64>,
+    /// Shows records and steps of another history.
+    pub get_of: Option<Arc<Mutex<Chain>>>,
+    /// Says of every record that it does not keep it.
+    pub lacks: bool,
     /// Changes its answers.
     pub get: Option<Twist<GetReply>>,
     pub receipt: Option<Twist<ReceiptReply>>,
@@ -647,7 +651,11 @@ impl Transport for Cluster {
         async move {
             let (manner, _) = self.arrive(node).await?;
             self.followed.lock().unwrap().push((node, after));
-            let steps = manner.steps.unwrap_or_else(|| self.chain().steps(after));
+            let honest = || match &manner.get_of {
+                Some(other) => other.lock().unwrap().steps(after),
+                None => self.chain().steps(after),
+            };
+            let steps = manner.steps.clone().unwrap_or_else(honest);
             Ok(Succession { steps: steps.into_iter().map(Base64).collect() })
         }
         .boxed()
@@ -670,12 +678,16 @@ impl Transport for Cluster {
                 let TransportError::Problem(too_large) = problem("REPLY_TOO_LARGE", false) else { unreachable!() };
                 return Err(TransportError::Problem(Problem { fits: manner.fits, ..too_large }));
             }
-            if !request.keys.iter().all(|key| chain.keeps(node, key)) {
+            if !request.keys.iter().all(|key| chain.keeps(node, key) && !manner.lacks) {
                 return Err(problem("NOT_KEPT", false));
             }
             let forgets = |height: Height| manner.remembers.is_some_and(|heights| height + heights < tip);
             if request.height.is_some_and(forgets) {
                 return Err(problem("HEIGHT_FORGOTTEN", false));
+            }
+            if let Some(other) = manner.get_of {
+                let other = other.lock().unwrap();
+                return other.get(&request, other.height(), node);
             }
             if let Some(twist) = manner.get {
                 // A liar does not care what it was asked for, except for the keys.

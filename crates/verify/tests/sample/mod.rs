@@ -16,6 +16,8 @@ use pleach_types::{
     Receipt, Round, SecretKey, Signature, Vote,
 };
 
+use pleach_verify::{TrustAnchor, fork};
+
 use super::support::{applied, context, genesis, hash, key, member_keys, result};
 
 /// The last height of the first epoch.
@@ -103,10 +105,26 @@ impl World {
 
     /// The result of a height, certified by the members whose turn it is.
     pub fn head(&self, height: Height) -> ResultProof {
-        let at = usize::try_from(height).expect("small");
-        let header = Header { context: context(hash(7)), height: height + 1, body: hash(5), result: self.results[at] };
-        let keys = if height < LAST { &self.keys } else { &self.later_keys };
         let signers = &[0, 1, 2, 3][..if height < LAST { 3 } else { 4 }];
+        self.certified(self.results[usize::try_from(height).expect("small")], signers)
+    }
+
+    /// Another result of a height, certified in the same view by as many of the same members.
+    pub fn other_head(&self, height: Height) -> ResultProof {
+        let signers = if height < LAST { &[1, 2, 3][..] } else { &[0, 2, 3, 4] };
+        self.certified(BlockResult { root: hash(67), ..self.results[usize::try_from(height).expect("small")] }, signers)
+    }
+
+    /// The file that shows the fork of a height.
+    pub fn fork(&self, height: Height) -> ProofFile {
+        let anchor = TrustAnchor::of(&self.genesis).expect("a genesis");
+        fork::file(self.empty(), &anchor, self.head(height), self.other_head(height))
+    }
+
+    fn certified(&self, result: BlockResult, signers: &[u8]) -> ResultProof {
+        let height = result.height;
+        let header = Header { context: context(hash(7)), height: height + 1, body: hash(5), result };
+        let keys = if height < LAST { &self.keys } else { &self.later_keys };
         let epoch = (height + 1) / 16;
         let certificate = certify(keys, &self.genesis, epoch, &header, signers);
         ResultProof { headers: vec![header], certificate }

@@ -43,6 +43,7 @@ fn proven(proven: &Proven) -> Value {
         "records": records.collect::<Vec<_>>(),
         "receipts": proven.receipts.iter().map(encoded).collect::<Vec<_>>(),
         "convictions": convictions.collect::<Vec<_>>(),
+        "fork": proven.fork.iter().flat_map(|fork| [encoded(&fork.one), encoded(&fork.other)]).collect::<Vec<_>>(),
     })
 }
 
@@ -55,6 +56,8 @@ fn good() -> Vec<Case> {
         file("everything, under a newer head of later members", world.whole()),
         file("a certified result alone", ProofFile { head: Some(world.head(9)), ..world.empty() }),
         file("a record of height 0", ProofFile { reads: vec![genesis_read(&world)], ..world.empty() }),
+        file("a fork, and who signed both", world.fork(9)),
+        file("a fork under the newest head", ProofFile { fork: Some(world.other_head(20)), ..world.whole() }),
         file("two votes of a member", ProofFile { evidence: vec![world.votes()], ..world.empty() }),
     ]
 }
@@ -124,6 +127,12 @@ fn contents() -> Vec<Case> {
         with("evidence of a height that is not proved", "no_result", &|file| {
             file.evidence = vec![world.false_result(4)];
         }),
+        with("a fork whose other result is not certified", "fork", &|file| {
+            file.fork = Some(world.other_head(20));
+            file.fork.as_mut().expect("a fork").certificate.signatures[0].0[9] ^= 1;
+        }),
+        with("a fork of a height that is not proved", "no_result", &|file| file.fork = Some(world.other_head(19))),
+        with("twice the same result", "no_fork", &|file| file.fork = Some(world.head(20))),
         with("evidence against no member", "no_member", &|file| file.evidence = vec![outside.votes()]),
     ]
 }

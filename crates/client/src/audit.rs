@@ -1,0 +1,407 @@
+//! Audits: whether what the members show is one history, and all of it theirs (thesis 4.3.6).
+//!
+//! A read is certain by itself: it is proved under a root that a quorum has certified. An audit looks for what no single read
+//! shows:
+//!
+//! ```text
+//! newest certified result of each member ─┐
+//! the one of the last audit ──────────────┼─► a part of the history that the newest one commits to, link by link
+//! those of files that were kept ──────────┘
+//! the same random records ─► from every member that is to keep them, at one certified height
+//! ```
+//!
+//! What a member has signed falsely comes with the evidence that convicts it. What it only said, or did not do, is counted:
+//! it proves nothing to others, and a record that is on its way to another keeper is refused by an honest one.
+//!
+//! Nodes are hostile here as everywhere: an audit asks each node for one head, each of them for a bounded number of records, and
+//! each question has one time limit.
+
+mod records;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::future::join_all;
+use pleach_types::certificate::{CertifiedResult, ResultProof};
+use pleach_types::{Encode as _, Height, ProofFile, PublicKey};
+
+use crate::client::{Client, Inner};
+use crate::error::{Error, Failure, Falsehood, Fault, all_failed};
+use crate::evidence::Found;
+
+/// What an audit came to.
+#[derive(Clone, Debug)]
+pub struct Audit {
+    /// The height of the newest certified result that a member showed.
+    pub height: Height,
+    /// The file that proves that result: what the next audit begins with.
+    pub head: ProofFile,
+    /// Whether the head of the last audit was shown to be a part of this history. `None` where none was given. As long as it is not, `head`
+    /// must not take its place.
+    pub continued: Option<bool>,
+    /// The members that answered, by key.
+    pub members: Vec<Audited>,
+    /// How many members there are.
+    pub of: usize,
+    /// How many of them have to answer, n - f: with fewer, the audit is weaker than what a certificate says.
+    pub needed: usize,
+    /// Nodes that did not answer, with the reason.
+    pub unreachable: Vec<Failure>,
+    /// The height at which records were compared.
+    pub compared_at: Height,
+    /// How many different records were asked for.
+    pub keys: usize,
+    /// Files that were kept, and whose results are part of this history.
+    pub files: usize,
+    /// What is not as it should be.
+    pub findings: Vec<Finding>,
+}
+
+/// A member that answered.
+#[derive(Clone, Debug)]
+pub struct Audited {
+    /// Its name.
+    pub name: String,
+    /// Its key.
+    pub public_key: PublicKey,
+    /// Where it is.
+    pub address: String,
+    /// The height of the newest certified result that it showed.
+    pub height: Height,
+    /// How many records it was to show.
+    pub asked: usize,
+    /// How many of them it proved.
+    pub proved: usize,
+}
+
+/// Something that is not as it should be.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// What kind of thing it is.
+    pub kind: FindingKind,
+    /// The name of the member, as far as it said who it is.
+    pub member: Option<String>,
+    /// Where it is.
+    pub address: Option<String>,
+    /// What it is, in words.
+    pub what: String,
+    /// How often it was found.
+    pub times: u64,
+    /// What convicts the member, where it has signed what is false.
+    pub proof: Option<Box<Found>>,
+}
+
+/// The kinds of findings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FindingKind {
+    /// Somebody has signed what is false, or what contradicts its own signature: there is evidence.
+    Proven,
+    /// An answer did not hold. It was not signed, so it convicts nobody.
+    FalseAnswer,
+    /// A member does not have records that it is to keep.
+    NotKept,
+    /// A certified result is not shown to be a part of the newest history.
+    NotInHistory,
+    /// All members that answered are behind what was certified before.
+    WentBack,
+}
+
+impl FindingKind {
+    /// All kinds.
+    pub const ALL: [Self; 5] = [Self::Proven, Self::FalseAnswer, Self::NotKept, Self::NotInHistory, Self::WentBack];
+
+    /// The stable name.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Proven => "proven",
+            Self::FalseAnswer => "false_answer",
+            Self::NotKept => "not_kept",
+            Self::NotInHistory => "not_in_history",
+            Self::WentBack => "went_back",
+        }
+    }
+}
+
+impl Audit {
+    /// Whether as many members answered as make a certificate.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        self.members.len() >= self.needed
+    }
+
+    /// Whether everything that was looked at is as it should be.
+    #[must_use]
+    pub const fn is_clean(&self) -> bool {
+        self.findings.is_empty()
+    }
+
+    /// What convicts members.
+    pub fn proofs(&self) -> impl Iterator<Item = &Found> {
+        self.findings.iter().filter_map(|finding| finding.proof.as_deref())
+    }
+
+    /// Whether [`Audit::head`] may be kept in the place of the last one.
+    #[must_use]
+    pub fn may_be_kept(&self) -> bool {
+        self.continued != Some(false)
+    }
+}
+
+impl Client {
+    /// Audits the cluster. `last` is the [`Audit::head`] of the audit before, and `kept` are other files of results, records, receipts or
+    /// evidence of this cluster: each is checked here, and has to be a part of what the members show now.
+    ///
+    /// Findings are no errors.
+    ///
+    /// # Errors
+    /// [`Error::Fork`] if two results of one height are certified; [`Error::KeptFile`] if a file does not hold;
+    /// [`Error::Unreachable`] and the like if no node shows a certified result.
+    pub async fn audit(&self, last: Option<&ProofFile>, kept: &[ProofFile]) -> Result<Audit, Error> {
+        let inner = &self.inner;
+        let last_head = last.map(|file| inner.adopt(file)).transpose()?.flatten();
+        let kept_heads = kept.iter().map(|file| inner.adopt(file)).collect::<Result<Vec<_>, _>>()?;
+        let mut notes = Notes::default();
+        let heads = inner.heads(&mut notes).await?;
+        let Some(newest) = heads.iter().max_by_key(|head| head.height()) else {
+            return Err(all_failed(notes.failures));
+        };
+        let ends = inner.place_heads(&heads, newest, &mut notes).await?;
+        let continued = match last_head {
+            None => None,
+            Some(last) => Some(inner.place_kept(&last, newest, "the head of the last audit", &mut notes).await?),
+        };
+        let mut files = 0;
+        for head in kept_heads.into_iter().flatten() {
+            files +=
+                usize::from(inner.place_kept(&head, newest, "the result of a file that was kept", &mut notes).await?);
+        }
+        let mut audited = inner.audited(&heads);
+        let (compared_at, keys) = inner.compare(&heads, ends, kept, &mut audited, &mut notes).await?;
+        let committee = inner.verifier.trusted().committee().clone();
+        Ok(Audit {
+            height: newest.height(),
+            head: inner.file_under(Some(newest.proof.clone()))?,
+            continued,
+            members: audited.into_values().collect(),
+            of: committee.members().len(),
+            needed: committee.quorum(),
+            compared_at,
+            keys,
+            files,
+            findings: inner.findings(&mut notes, kept).await?,
+            unreachable: notes.failures.into_iter().filter(|failure| failure.lie().is_none()).collect(),
+        })
+    }
+}
+
+/// The newest result that a node showed.
+struct Head {
+    node: usize,
+    key: PublicKey,
+    certified: CertifiedResult,
+    proof: ResultProof,
+}
+
+impl Head {
+    const fn height(&self) -> Height {
+        self.certified.result().height
+    }
+}
+
+/// What was seen so far.
+#[derive(Default)]
+struct Notes {
+    /// Nodes that gave no answer to the first question.
+    failures: Vec<Failure>,
+    /// Lies, one of each kind of each node, with how often such were told.
+    lies: Vec<(Failure, u64)>,
+    findings: Vec<Finding>,
+}
+
+impl Notes {
+    /// Notes what went wrong with a question that is not the first.
+    ///
+    /// # Errors
+    /// [`Error::Fork`].
+    fn failed(&mut self, failure: Failure) -> Result<(), Error> {
+        if let Some(height) = failure.fork() {
+            return Err(Error::Fork { height });
+        }
+        let Fault::Lie(what) = &failure.why else { return Ok(()) };
+        // One of each kind of each node: the words name the record, and there are many.
+        let alike = |known: &Failure| matches!(&known.why, Fault::Lie(other) if other.code() == what.code());
+        match self.lies.iter_mut().find(|(known, _)| known.node == failure.node && alike(known)) {
+            Some((_, times)) => *times += 1,
+            None => self.lies.push((failure, 1)),
+        }
+        Ok(())
+    }
+
+    fn find(&mut self, kind: FindingKind, what: String) {
+        self.findings.push(Finding { kind, member: None, address: None, what, times: 1, proof: None });
+    }
+}
+
+impl Inner {
+    fn adopt(&self, file: &ProofFile) -> Result<Option<CertifiedResult>, Error> {
+        self.verifier.adopt(file).map_err(|what| match what {
+            Falsehood::SplitHistory { height } => Error::Fork { height },
+            what => Error::KeptFile(Box::new(what)),
+        })
+    }
+
+    /// The newest certified result of each node.
+    async fn heads(&self, notes: &mut Notes) -> Result<Vec<Head>, Error> {
+        let answers = join_all((0..self.nodes.transport.nodes()).map(|node| self.head_of(node))).await;
+        let mut heads = Vec::new();
+        for answer in answers {
+            match answer {
+                Ok(head) => heads.push(head),
+                Err(failure) => {
+                    notes.failed(failure.clone())?;
+                    notes.failures.push(failure);
+                }
+            }
+        }
+        Ok(heads)
+    }
+
+    async fn head_of(&self, node: usize) -> Result<Head, Failure> {
+        let reply = self.certificate_from(node, None).await?;
+        let (certified, proof) = self.check(node, |verifier| verifier.newest(&reply)).await?;
+        Ok(Head { node, key: reply.signed.node, certified, proof })
+    }
+
+    /// Checks that each head is a part of the newest one's history. The heights of those that are, ascending.
+    async fn place_heads(&self, heads: &[Head], newest: &Head, notes: &mut Notes) -> Result<BTreeSet<Height>, Error> {
+        let mut placed = BTreeSet::from([newest.height()]);
+        for head in heads {
+            // What is certified twice for one height has been noticed when it came.
+            if placed.contains(&head.height()) {
+                continue;
+            }
+            // Whoever has the other history shows what it has of that height, as long as it remembers it: then there is proof.
+            if let Err(failure) = self.head_from(newest.node, head.height()).await {
+                notes.failed(failure)?;
+            }
+            if self.is_placed(&head.certified, newest, "the newest result of a member", notes).await? {
+                placed.insert(head.height());
+            }
+        }
+        Ok(placed)
+    }
+
+    /// Checks that a result of before is a part of the newest one's history.
+    async fn place_kept(
+        &self,
+        kept: &CertifiedResult,
+        newest: &Head,
+        what: &str,
+        notes: &mut Notes,
+    ) -> Result<bool, Error> {
+        let height = kept.result().height;
+        if height > newest.height() {
+            let newest = newest.height();
+            let why = format!("{what} is of height {height}, and the members that answered have come to {newest} only");
+            notes.find(FindingKind::WentBack, why);
+            return Ok(false);
+        }
+        // Two results of one height are noticed when the second one comes.
+        if height == newest.height() || height == 0 {
+            return Ok(true);
+        }
+        if let Err(failure) = self.head_from(newest.node, height).await {
+            notes.failed(failure)?;
+        }
+        self.is_placed(kept, newest, what, notes).await
+    }
+
+    async fn is_placed(
+        &self,
+        older: &CertifiedResult,
+        newest: &Head,
+        what: &str,
+        notes: &mut Notes,
+    ) -> Result<bool, Error> {
+        let height = older.result().height;
+        match self.place(older.result(), &[], Some(newest.height())).await {
+            Ok(_) => Ok(true),
+            Err(fork @ Error::Fork { .. }) => Err(fork),
+            Err(why) => {
+                let newest = newest.height();
+                notes.find(
+                    FindingKind::NotInHistory,
+                    format!(
+                        "{what}, of height {height}, is not shown to be a part of the history of height {newest}: {why}"
+                    ),
+                );
+                Ok(false)
+            }
+        }
+    }
+
+    /// The members that answered.
+    fn audited(&self, heads: &[Head]) -> BTreeMap<PublicKey, Audited> {
+        let trusted = self.verifier.trusted();
+        let view = |head: &Head| {
+            let member = trusted.committee().member(&head.key)?;
+            let audited = Audited {
+                name: member.name.clone(),
+                public_key: head.key,
+                address: self.nodes.transport.address(head.node),
+                height: head.height(),
+                asked: 0,
+                proved: 0,
+            };
+            Some((head.key, audited))
+        };
+        heads.iter().filter_map(view).collect()
+    }
+
+    /// All findings: those with proof first.
+    async fn findings(&self, notes: &mut Notes, kept: &[ProofFile]) -> Result<Vec<Finding>, Error> {
+        let mut findings = std::mem::take(&mut notes.findings);
+        let mut proven = BTreeMap::new();
+        for (failure, times) in std::mem::take(&mut notes.lies) {
+            let evidence = match &failure.why {
+                Fault::Lie(Falsehood::Misbehaviour(misbehaviour)) => misbehaviour.evidence(),
+                _ => None,
+            };
+            let found = match evidence {
+                Some(evidence) => self.judged(&evidence.encode().into()).await.ok().flatten(),
+                None => None,
+            };
+            let Some(mut found) = found else {
+                let (kind, what) = (FindingKind::FalseAnswer, failure.why.to_string());
+                findings.push(Finding { kind, member: None, address: Some(failure.address), what, times, proof: None });
+                continue;
+            };
+            found.nodes.push(failure.address);
+            add(&mut proven, found, times);
+        }
+        for evidence in kept.iter().flat_map(|file| &file.evidence) {
+            match self.judged(&evidence.encode().into()).await {
+                Ok(Some(found)) => add(&mut proven, found, 1),
+                Ok(None) => {}
+                Err(what) => return Err(Error::KeptFile(Box::new(what))),
+            }
+        }
+        findings.extend(proven.into_values());
+        findings.sort_by_key(|finding| finding.kind);
+        Ok(findings)
+    }
+}
+
+/// One of each case of each member: whoever lies in every answer must not fill a report.
+fn add(proven: &mut BTreeMap<(PublicKey, u8), Finding>, found: Found, times: u64) {
+    let case = (found.conviction.evidence.accused, found.conviction.evidence.case.number());
+    let finding = proven.entry(case).or_insert_with(|| Finding {
+        kind: FindingKind::Proven,
+        member: Some(found.conviction.member.name.clone()),
+        address: found.nodes.first().cloned(),
+        what: format!("it {}", found.conviction.deed()),
+        times: 0,
+        proof: Some(Box::new(found)),
+    });
+    finding.times += times;
+}
