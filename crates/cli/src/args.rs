@@ -47,7 +47,8 @@ A cluster of your own:
 
 Exit codes: 0 ok, 1 internal error, 2 usage or configuration, 3 key absent (proved), 4 refused,
   5 verification failed (somebody lied, or this is another cluster), 6 unavailable,
-  7 not allowed, 8 local file, 9 unknown whether a request that was sent is executed: do not send another";
+  7 not allowed, 8 local file, 9 unknown whether a request that was sent is executed: do not send another,
+  10 an audit found proof that a member lied, 11 the cluster has forked: rely on nothing that it says";
 
 /// What holds for every command.
 #[derive(Clone, Debug, Args)]
@@ -115,6 +116,9 @@ pub enum Command {
     Evidence(EvidenceCommand),
     /// Have the cluster convict a member of what a file shows.
     Complain(Complain),
+    /// Look whether what the members show is one history, and all of it theirs.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Who is a member, who comes and goes and who decides it.
     #[command(subcommand)]
     Member(MemberCommand),
@@ -625,6 +629,62 @@ pub struct OwnerSet {
     pub owner: Vec<PathBuf>,
 }
 
+/// `pleach audit`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Audit the cluster now.
+    Once(AuditOnce),
+    /// Audit it again and again, and serve metrics.
+    Run(AuditRun),
+}
+
+/// `pleach audit once`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pleach audit once
+  pleach audit once --file payment.pleach --file alice.pleach --complain
+  pleach --profile net/profile.toml audit once -o json
+
+Each member shows its newest certified height. All of these, the newest one of the last audit, and the results of the files that
+are given have to be parts of one history, link by link. Then every member proves random records that it is to keep, all at one height.
+Give the addresses of all members: those that are not asked are not audited.
+
+The newest height is kept beside the profile (audit-GENESIS.pleach) and is where the next audit goes on. What convicts a
+member is kept there too (evidence-ACCUSED-CASE.pleach), and --complain sends it.
+
+Exit code 0 says that all is well, 10 that a member lied and there is proof, 11 that the cluster has forked, 5 that something
+is wrong that proves nothing to others, 6 that fewer members answered than make a certificate.")]
+pub struct AuditOnce {
+    /// A file to be checked against what the members show now: as `get --proof`, `receipt --proof` and others write it [repeat it]
+    #[arg(long, value_name = "FILE")]
+    pub file: Vec<PathBuf>,
+    /// Have the cluster convict the members that are found guilty.
+    #[arg(long)]
+    pub complain: bool,
+}
+
+/// `pleach audit run`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Example:
+  pleach --profile net/profile.toml audit run --every 60s --listen 127.0.0.1:9470
+
+Does what `audit once` does, and goes on until it is told to stop (SIGINT, SIGTERM). GET /metrics at the address has the counts and the
+age of the last good audit, for Prometheus. After a fork it audits no more, says so in its metrics until it is stopped, and ends with exit
+code 11.")]
+pub struct AuditRun {
+    /// What is done each time.
+    #[command(flatten)]
+    pub once: AuditOnce,
+    /// The time between two audits: 30s, 5m.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    pub every: Duration,
+    /// Where to serve metrics [default: nowhere]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub listen: Option<String>,
+}
+
 /// `pleach member`.
 #[derive(Clone, Debug, Subcommand)]
 #[command(after_help = "\
@@ -894,6 +954,8 @@ mod tests {
             "op check x",
             "op deploy x a/b --as k",
             &format!("receipt {id} --wait"),
+            "audit once --file a --file b --complain -o json",
+            "audit run --every 5m --listen 127.0.0.1:0 --complain",
             "members",
             "key new x",
             "key show x",

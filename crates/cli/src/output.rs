@@ -35,6 +35,11 @@ impl Output {
         self.format == Format::Json
     }
 
+    /// The same, without talk: for what has a log.
+    pub const fn without_talk(self) -> Self {
+        Self { quiet: true, ..self }
+    }
+
     /// Whether somebody watches the talk, so that a line may be overwritten.
     pub fn is_live(self) -> bool {
         !self.quiet && io::stderr().is_terminal()

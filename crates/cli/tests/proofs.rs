@@ -8,9 +8,13 @@ use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use pleach_types::api::GetReply;
+use pleach_types::certificate::ResultProof;
 use pleach_types::evidence::SignedResult;
 use pleach_types::vote::Proposal;
-use pleach_types::{Ballot, BlockResult, Decode as _, Encode as _, Evidence, Genesis, Hash, ProofFile, Round, Vote};
+use pleach_types::{
+    Ballot, BlockResult, Certificate, Decode as _, Encode as _, Evidence, Genesis, Hash, ProofFile, Round, SecretKey,
+    Vote,
+};
 
 use common::{Folder, Process, Ran, base_port, eventually, run};
 
@@ -51,6 +55,14 @@ impl Cluster {
         evidence
     }
 
+    fn digest(&self) -> Hash {
+        self.genesis.parse().expect("a digest")
+    }
+
+    fn key(&self, node: &str) -> SecretKey {
+        pleach_node::config::read_key(&self.folder.join(&format!("net/{node}/node.key"))).expect("a key")
+    }
+
     fn read(&self, name: &str) -> Vec<u8> {
         std::fs::read(self.folder.join(name)).expect("a file")
     }
@@ -60,6 +72,8 @@ impl Cluster {
             |name: &str| Process::node(&self.folder, &format!("net/{name}/pleach.toml"), &format!("{name}.log"));
         self.nodes = ["node-1", "node-2", "node-3", "node-4"].map(start).into();
         eventually(WAIT, || self.run(&["status"]));
+        // The newest certified height may be one of before the restart: it is readable once another one is certified.
+        eventually(WAIT, || self.run(&["get", ".cluster"]));
     }
 
     fn run(&self, args: &[&str]) -> Ran {
@@ -80,13 +94,18 @@ fn what_was_proved_is_proved_when_the_cluster_is_gone() {
     let identity = records_and_a_receipt_are_kept(&cluster);
     bad_places_lose_nothing(&cluster, &identity);
     a_node_that_signs_a_lie_is_held_to_it(&cluster);
+    audits_go_on_from_the_last_one(&cluster);
+    audits_are_repeated_until_told_to_stop(&cluster);
+    a_fork_ends_every_command_and_is_kept(&cluster);
     cluster.run(&["evidence", "list", "-o", "json"]).succeeds();
     cluster.nodes.clear();
     let evidence = cluster.plant_evidence();
     cluster.run_nodes();
     evidence_is_listed_shown_and_kept(&cluster, &evidence);
     files_are_renewed(&cluster);
+    audits_convict_who_lies(&cluster);
     cluster.nodes.clear();
+    cluster.run(&["audit", "once"]).fails(6, &["no node could answer"]);
     evidence_convicts_without_a_node(&cluster, &evidence);
     files_hold_without_a_node(&cluster, &identity);
     bad_files_prove_nothing(&cluster);
@@ -137,12 +156,10 @@ fn bad_places_lose_nothing(cluster: &Cluster, identity: &str) {
     assert_eq!(names(), there, "nothing is left behind");
 }
 
-/// Stands between clients and node 2, and signs other roots with its key.
-fn lying_node(cluster: &Cluster) -> String {
+/// Stands between clients and node 2, and changes what that answers to reads.
+fn lying_node(cluster: &Cluster, twist: impl Fn(&mut GetReply) + Send + 'static) -> String {
     let profile = String::from_utf8(cluster.read("net/profile.toml")).expect("text");
     let node = profile.split('"').filter(|text| text.starts_with("127.")).nth(1).expect("node 2").to_owned();
-    let key = pleach_node::config::read_key(&cluster.folder.join("net/node-2/node.key")).expect("a key");
-    let genesis: Hash = cluster.genesis.parse().expect("a digest");
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
     std::thread::spawn(move || {
@@ -154,10 +171,7 @@ fn lying_node(cluster: &Cluster) -> String {
             upstream.write_all(&[head.as_bytes(), &body].concat()).expect("a question");
             let (status, mut answer) = read_message(&mut upstream);
             if let Ok(mut reply) = serde_json::from_slice::<GetReply>(&answer) {
-                let mut result = BlockResult::decode(&reply.signed.result.0).expect("a result");
-                result.root.0[0] ^= 1;
-                reply.signed.signature = SignedResult::sign(result, &genesis, &key).signature;
-                reply.signed.result = result.encode().into();
+                twist(&mut reply);
                 answer = serde_json::to_vec(&reply).expect("JSON");
             }
             let line = status.lines().next().expect("a status line");
@@ -169,6 +183,44 @@ fn lying_node(cluster: &Cluster) -> String {
         }
     });
     address
+}
+
+/// Signs other roots with the key of node 2.
+fn signs_falsely(cluster: &Cluster) -> impl Fn(&mut GetReply) + Send + use<> {
+    let (key, genesis) = (cluster.key("node-2"), cluster.digest());
+    move |reply| {
+        let mut result = BlockResult::decode(&reply.signed.result.0).expect("a result");
+        result.root.0[0] ^= 1;
+        reply.signed.signature = SignedResult::sign(result, &genesis, &key).signature;
+        reply.signed.result = result.encode().into();
+    }
+}
+
+/// Shows another history than that of the others, which as many members as must have certified.
+fn forks(cluster: &Cluster) -> impl Fn(&mut GetReply) + Send + use<> {
+    let genesis = cluster.digest();
+    let mut keys: Vec<_> = (1..=4).map(|n| cluster.key(&format!("node-{n}"))).collect();
+    keys.sort_by_key(SecretKey::public);
+    let own = cluster.key("node-2");
+    move |reply| {
+        let Some(certificate) = &reply.certificate else { return };
+        let mut header = ResultProof::decode(&certificate.0).expect("a proof").headers[0].clone();
+        header.result.root.0[0] ^= 1;
+        let (epoch, view) = (header.context.epoch, header.context.view);
+        let mut certificate = Certificate {
+            epoch,
+            view,
+            parent_view: header.context.parent_view,
+            block: header.digest(),
+            signers: vec![0, 1, 2],
+            signatures: Vec::new(),
+        };
+        let message = certificate.signed_bytes(&genesis);
+        certificate.signatures = keys[..3].iter().map(|key| key.sign_bytes(&message)).collect();
+        reply.signed.signature = SignedResult::sign(header.result, &genesis, &own).signature;
+        reply.signed.result = header.result.encode().into();
+        reply.certificate = Some(ResultProof { headers: vec![header], certificate }.encode().into());
+    }
 }
 
 /// The head of a message of HTTP, and its body.
@@ -186,7 +238,7 @@ fn read_message(stream: &mut TcpStream) -> (String, Vec<u8>) {
 
 /// What the liar says is not used; what it signed is kept beside the profile, and convicts it for ever.
 fn a_node_that_signs_a_lie_is_held_to_it(cluster: &Cluster) {
-    let liar = lying_node(cluster);
+    let liar = lying_node(cluster, signs_falsely(cluster));
     std::fs::create_dir(cluster.folder.join("client")).expect("a folder");
     let profile = format!("genesis = \"{}\"\nnodes = [\"{liar}\"]\n", cluster.genesis);
     cluster.folder.write("client/profile.toml", &profile);
@@ -202,6 +254,145 @@ fn a_node_that_signs_a_lie_is_held_to_it(cluster: &Cluster) {
     assert_eq!(verified["convictions"][0]["member"], "node-2");
     assert_eq!(verified["convictions"][0]["strength"], "relative");
     std::fs::remove_dir_all(cluster.folder.join("client")).expect("a folder");
+}
+
+fn head_of(cluster: &Cluster, folder: &str) -> std::path::PathBuf {
+    cluster.folder.join(&format!("{folder}/audit-{}.pleach", cluster.genesis))
+}
+
+fn audits_go_on_from_the_last_one(cluster: &Cluster) {
+    let audit = |more: &[&str]| cluster.run(&[&["audit", "once", "-o", "json"], more].concat());
+    let first = audit(&[]).succeeds().json("pleach.audit/1");
+    assert_eq!((&first["outcome"], &first["continued"]), (&"clean".into(), &serde_json::Value::Null), "{first}");
+    assert_eq!((&first["answering"], &first["members"], &first["needed"]), (&4.into(), &4.into(), &3.into()));
+    assert!(
+        first["keys"].as_u64() >= Some(9) && first["audited"][3]["asked"] == first["audited"][3]["proved"],
+        "{first}"
+    );
+    let head = head_of(cluster, "net");
+    assert!(cluster.verify(head.to_str().expect("text"), &[]).succeeds().stdout.contains("certified by"));
+    cluster.run(&["domain", "create", "audited", "--open"]).succeeds();
+    let second = audit(&["--file", "records.pleach", "--file", "receipt.pleach"]).succeeds().json("pleach.audit/1");
+    assert_eq!((&second["continued"], &second["files"]), (&true.into(), &2.into()), "{second}");
+    assert!(second["height"].as_u64() > first["height"].as_u64());
+    let words = cluster.run(&["audit", "once"]);
+    for says in ["4 of 4 members answered", "node-4", "records compared", "a part of this history", "nothing was found"]
+    {
+        assert!(words.succeeds().stdout.contains(says), "no {says:?} in {}", words.stdout);
+    }
+    audit(&["--file", "shop.key"]).fails(8, &["NO_PROOF_FILE"]);
+    // What was kept is not trusted either.
+    let good = std::fs::read(&head).expect("the head");
+    std::fs::write(&head, &good[..good.len() - 9]).expect("a file");
+    audit(&[]).fails(5, &["proves nothing"]);
+    std::fs::write(&head, good).expect("a file");
+    let profile = String::from_utf8(cluster.read("net/profile.toml")).expect("text");
+    let first_node = profile.split('"').find(|text| text.starts_with("127.")).expect("node 1");
+    let alone = cluster.run(&["audit", "once", "--node", first_node, "-o", "json"]);
+    assert_eq!((alone.code, &alone.json("pleach.audit/1")["outcome"]), (Some(6), &"weaker".into()), "{}", alone.stderr);
+}
+
+fn audits_are_repeated_until_told_to_stop(cluster: &Cluster) {
+    use std::io::{BufRead as _, BufReader};
+    let mut command = common::pleach(&cluster.folder);
+    command.args(["--profile", "net/profile.toml", "-o", "json", "audit", "run", "--every", "200ms"]);
+    command.args(["--listen", "127.0.0.1:0"]).stdout(std::process::Stdio::piped());
+    let log = std::fs::File::create(cluster.folder.join("audit.log")).expect("a log");
+    let mut daemon = Process(command.stderr(log).spawn().expect("an audit"));
+    let mut line = String::new();
+    BufReader::new(daemon.0.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
+    let started: serde_json::Value = serde_json::from_str(&line).expect("a document");
+    let listen = started["listen"].as_str().expect("an address");
+    let get = |path: &str| {
+        let mut stream = TcpStream::connect(listen).expect("it listens");
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).expect("a question");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        answer
+    };
+    let value =
+        |text: &str, name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
+    let deadline = std::time::Instant::now() + WAIT;
+    let metrics = loop {
+        let text = get("/metrics");
+        if value(&text, "pleach_audits_total{outcome=\"clean\"}") >= Some(2) {
+            break text;
+        }
+        assert!(std::time::Instant::now() < deadline, "{text}");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert!(value(&metrics, "pleach_audit_good_height") > Some(0), "{metrics}");
+    assert!(value(&metrics, "pleach_audit_good_age_seconds").is_some() && metrics.ends_with("# EOF\n"), "{metrics}");
+    assert_eq!(value(&metrics, "pleach_audit_findings_total{kind=\"proven\"}"), Some(0));
+    assert_eq!(value(&metrics, "pleach_audit_forked"), Some(0));
+    assert!(get("/other").starts_with("HTTP/1.1 404"));
+    let told = std::process::Command::new("kill").arg(daemon.0.id().to_string()).status();
+    assert!(told.expect("kill").success());
+    assert_eq!(daemon.0.wait().expect("it ends").code(), Some(0));
+    let log = String::from_utf8(cluster.read("audit.log")).expect("text");
+    assert!(log.contains("audited") && log.contains("SIGTERM: stopping"), "{log}");
+}
+
+/// No history is chosen; what shows that there are two is kept, and proved to whoever has nothing but the digest.
+fn a_fork_ends_every_command_and_is_kept(cluster: &Cluster) {
+    let other = lying_node(cluster, forks(cluster));
+    std::fs::create_dir(cluster.folder.join("forked")).expect("a folder");
+    let profile = String::from_utf8(cluster.read("net/profile.toml")).expect("text");
+    let node = profile.split('"').filter(|text| text.starts_with("127.")).nth(1).expect("node 2");
+    cluster.folder.write("forked/profile.toml", &profile.replacen(node, &other, 1));
+    let run_on = |args: &[&str]| run(&cluster.folder, &[args, &["--profile", "forked/profile.toml"]].concat());
+    let files = || {
+        let entries = std::fs::read_dir(cluster.folder.join("forked")).expect("a folder").flatten();
+        let names = entries.map(|entry| entry.file_name().into_string().expect("text"));
+        names.filter(|name| name.starts_with("fork-")).collect::<Vec<_>>()
+    };
+    run_on(&["audit", "once"]).fails(11, &["has forked", "rely on nothing", "kept in forked/fork-"]);
+    let names = files();
+    assert_eq!(names.len(), 1, "{names:?}");
+    let refused = run_on(&["audit", "once", "-o", "json"]);
+    let document: serde_json::Value =
+        refused.stderr.lines().rev().find_map(|line| serde_json::from_str(line).ok()).expect("JSON");
+    assert_eq!((&document["code"], &document["exit_code"]), (&"FORK".into(), &11.into()), "{}", refused.stderr);
+    let file = format!("forked/{}", names[0]);
+    let verified = cluster.verify(&file, &["-o", "json"]).succeeds().json("pleach.verify/1");
+    assert!(verified["fork"]["height"].as_u64() > Some(0), "{verified}");
+    assert_ne!(verified["fork"]["roots"][0], verified["fork"]["roots"][1]);
+    let words = cluster.verify(&file, &[]);
+    assert!(words.succeeds().stdout.contains("fork proven at height"), "{}", words.stdout);
+    let proven = cluster.run(&["verify", "records.pleach", "-o", "json"]).succeeds().json("pleach.verify/1");
+    assert_eq!(proven["fork"], serde_json::Value::Null);
+}
+
+/// A member that signs a false result is found, and convicted by the cluster.
+fn audits_convict_who_lies(cluster: &Cluster) {
+    let liar = lying_node(cluster, signs_falsely(cluster));
+    std::fs::create_dir(cluster.folder.join("auditor")).expect("a folder");
+    let profile = String::from_utf8(cluster.read("net/profile.toml")).expect("text");
+    let node = profile.split('"').filter(|text| text.starts_with("127.")).nth(1).expect("node 2");
+    cluster.folder.write("auditor/profile.toml", &profile.replacen(node, &liar, 1));
+    let audit = |more: &[&str]| {
+        run(
+            &cluster.folder,
+            &[&["audit", "once", "--profile", "auditor/profile.toml", "--timeout", "60s"], more].concat(),
+        )
+    };
+    let found = audit(&["-o", "json", "--complain"]);
+    assert_eq!(found.code, Some(10), "{}{}", found.stdout, found.stderr);
+    let found = found.json("pleach.audit/1");
+    assert_eq!((&found["outcome"], &found["findings"][0]["kind"]), (&"proven".into(), &"proven".into()), "{found}");
+    assert_eq!(found["findings"][0]["member"], "node-2");
+    assert_eq!(found["complaints"][0]["evidence"], found["findings"][0]["evidence"]);
+    // Node 1 may have complained of the votes that it holds evidence of before.
+    assert!(found["complaints"][0]["outcome"].is_string(), "{found}");
+    let kept: Vec<_> = std::fs::read_dir(cluster.folder.join("auditor")).expect("a folder").flatten().collect();
+    let kept: Vec<_> = kept.iter().map(|entry| entry.file_name().into_string().expect("text")).collect();
+    let file = kept.iter().find(|name| name.starts_with("evidence-")).expect("evidence is kept");
+    let again = audit(&["--file", &format!("auditor/{file}")]);
+    assert_eq!(again.code, Some(10), "{}", again.stderr);
+    for says in ["! node-2 at 127.", "it signed a result of height", "proven, proof"] {
+        assert!(again.stdout.contains(says), "no {says:?} in {}", again.stdout);
+    }
+    assert!(head_of(cluster, "auditor").exists());
 }
 
 fn evidence_is_listed_shown_and_kept(cluster: &Cluster, evidence: &Evidence) {
@@ -239,7 +430,8 @@ fn evidence_convicts_without_a_node(cluster: &Cluster, evidence: &Evidence) {
     show("records.pleach").fails(2, &["records.pleach holds no evidence", "pleach verify FILE"]);
     show("nothing.pleach").fails(8, &["nothing.pleach", "check the path"]);
     let mut forged = cluster.read("node-2.pleach");
-    let last = forged.len() - 1;
+    // Of the signature: the last byte says that there is no fork.
+    let last = forged.len() - 2;
     forged[last] ^= 1;
     std::fs::write(cluster.folder.join("forged.pleach"), &forged).expect("a file");
     let says = ["convicts nobody", "a signature is not that of", "do not rely on it"];

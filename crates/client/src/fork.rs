@@ -11,9 +11,13 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use pleach_types::api::Base64;
+use futures::future::join_all;
+use pleach_types::api::{Base64, GetReply};
 use pleach_types::certificate::{CertifiedResult, ResultProof};
-use pleach_types::{Encode as _, Evidence, Height, ProofFile};
+use pleach_types::limits::PROOF_FILE_EVIDENCE_MAX;
+use pleach_types::{Certificate, Encode as _, Evidence, Height, ProofFile, PublicKey, Round};
+use pleach_verify::TrustAnchor;
+use pleach_verify::fork::culprits;
 
 use crate::client::{Client, Inner};
 use crate::error::{Error, Failure, Falsehood};
@@ -23,6 +27,9 @@ use crate::succession::{ROUNDS_MAX, Trusted};
 const RESULTS_KEPT: usize = 1_024;
 /// Bytes of the proofs of these results that are kept: a fork is shown by two of them.
 const PROOF_BYTES_KEPT: usize = 8 << 20;
+
+/// Heights next to a fork whose certificates are asked for, to find members that signed two of one view.
+const HEIGHTS_LOOKED_AT_MAX: usize = 16;
 
 /// Two certified results of one height.
 #[derive(Clone, Debug)]
@@ -60,6 +67,11 @@ impl Results {
         self.results.last_key_value().map_or(0, |(height, _)| *height)
     }
 
+    /// The proofs that are kept, decoded.
+    pub(crate) fn proofs(&self) -> Vec<ResultProof> {
+        self.proofs.values().filter_map(|proof| pleach_verify::decode("certificate", proof).ok()).collect()
+    }
+
     /// Remembers what a proof has shown.
     ///
     /// # Errors
@@ -89,6 +101,51 @@ impl Client {
     #[must_use]
     pub fn fork(&self) -> Option<&Fork> {
         self.inner.verifier.fork()
+    }
+
+    /// The file of [`Client::fork`], with evidence against more members: the two certificates of the height may be of different views, but
+    /// those of other heights that this client has seen, and those that nodes show of the heights next to it, are looked through for two of
+    /// one view. `None` without a fork, or without its file.
+    pub async fn fork_file(&self) -> Option<ProofFile> {
+        let fork = self.fork()?;
+        let file = fork.file.clone()?;
+        let inner = &self.inner;
+        let nodes = 0..inner.nodes.transport.nodes();
+        let shown = join_all(nodes.map(|node| inner.certificates_from(node, fork.height))).await;
+        let mut guilty = Guilty::default();
+        let both = [&file.head, &file.fork].into_iter().flatten().map(|proof| proof.certificate.clone());
+        let seen = inner.verifier.kept_proofs().into_iter().map(|proof| proof.certificate);
+        let (trusted, shown) = (inner.verifier.trusted(), shown.into_iter().flatten());
+        both.chain(seen).chain(shown).for_each(|certificate| guilty.compare(trusted.anchor(), certificate));
+        Some(ProofFile { steps: trusted.steps_to(u64::MAX), evidence: guilty.evidence(), ..file })
+    }
+}
+
+/// Certificates that hold, by their view, and who has signed two that exclude each other.
+#[derive(Default)]
+struct Guilty {
+    certificates: BTreeMap<Round, Vec<Certificate>>,
+    evidence: BTreeMap<PublicKey, Evidence>,
+}
+
+impl Guilty {
+    fn compare(&mut self, anchor: &TrustAnchor, certificate: Certificate) {
+        let round = Round { epoch: certificate.epoch, view: certificate.view };
+        let others = self.certificates.entry(round).or_default();
+        if others.iter().any(|other| other.block == certificate.block) {
+            return;
+        }
+        for evidence in others.iter().flat_map(|other| culprits(anchor, other, &certificate)) {
+            self.evidence.entry(evidence.accused).or_insert(evidence);
+        }
+        others.push(certificate);
+    }
+
+    /// In the order of files.
+    fn evidence(self) -> Vec<Evidence> {
+        let mut evidence: Vec<_> = self.evidence.into_values().take(PROOF_FILE_EVIDENCE_MAX).collect();
+        evidence.sort_by_cached_key(pleach_types::Encode::encode);
+        evidence
     }
 }
 
@@ -145,6 +202,24 @@ impl Inner {
                 self.compare_at(node, height).await;
             }
         }
+    }
+
+    /// The certificates that a node has of some heights from one on, as far as they hold.
+    async fn certificates_from(&self, node: usize, first: Height) -> Vec<Certificate> {
+        let trusted = self.verifier.trusted();
+        let mut found = Vec::new();
+        for height in (first..).take(HEIGHTS_LOOKED_AT_MAX) {
+            let Ok(GetReply { certificate: Some(Base64(bytes)), .. }) = self.certificate_from(node, Some(height)).await
+            else {
+                break;
+            };
+            let Ok(proof) = pleach_verify::decode::<ResultProof>("certificate", &bytes) else { break };
+            if trusted.anchor().result_proof(&proof).is_err() {
+                break;
+            }
+            found.push(proof.certificate);
+        }
+        found
     }
 
     /// Where a node's steps lead, from genesis on.

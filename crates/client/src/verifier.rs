@@ -223,6 +223,11 @@ impl Verifier {
         self.fork.get()
     }
 
+    /// The proofs of results that are kept.
+    pub(crate) fn kept_proofs(&self) -> Vec<ResultProof> {
+        self.results().proofs()
+    }
+
     /// Remembers what a proof has shown. Another result of the same height is a fork.
     pub(crate) fn remember(&self, certified: CertifiedResult, proof: &Bytes) -> Result<(), Falsehood> {
         let trusted = self.trusted();

@@ -31,8 +31,9 @@ struct Document {
     complaints: Vec<ComplaintView>,
 }
 
+/// What became of one complaint, for documents.
 #[derive(Serialize)]
-struct ComplaintView {
+pub struct ComplaintView {
     #[serde(flatten)]
     conviction: ConvictionView,
     identity: Identity,
@@ -82,7 +83,18 @@ pub fn run(global: &Global, output: Output, args: &Complain) -> Result<Ending, C
     Ok(if all_convicted { Ending::Done } else { Ending::Refused })
 }
 
-async fn complain(client: &Client, conviction: &Conviction, file: &ProofFile) -> Result<ComplaintView, CliError> {
+impl ComplaintView {
+    /// In words.
+    pub fn message(&self) -> &str {
+        &self.outcome.message
+    }
+}
+
+/// Complains of one member, unless the proven record of the cluster has its verdict.
+///
+/// # Errors
+/// If what became of it is not known.
+pub async fn complain(client: &Client, conviction: &Conviction, file: &ProofFile) -> Result<ComplaintView, CliError> {
     let record = client.cluster().await?;
     let before = record.verdicts.iter().find(|verdict| verdict.key == conviction.evidence.accused);
     let outcome = match before {

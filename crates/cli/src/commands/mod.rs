@@ -1,5 +1,6 @@
 //! The commands, one file for each.
 
+mod audit;
 mod bench;
 mod call;
 mod complain;
@@ -33,8 +34,8 @@ pub use verify::conviction_text;
 use std::future::Future;
 
 use crate::args::{
-    BenchCommand, Cli, ClusterCommand, Command, Domain, EvidenceCommand, Global, KeyCommand, MemberCommand, Op,
-    OwnerCommand,
+    AuditCommand, BenchCommand, Cli, ClusterCommand, Command, Domain, EvidenceCommand, Global, KeyCommand,
+    MemberCommand, Op, OwnerCommand,
 };
 use crate::errors::{CliError, Ending};
 use crate::output::Output;
@@ -70,6 +71,8 @@ pub fn run(cli: Cli) -> Result<Ending, CliError> {
         Command::Evidence(EvidenceCommand::List) => evidence::list(&global, output),
         Command::Evidence(EvidenceCommand::Show(args)) => evidence::show(&global, output, &args.what),
         Command::Evidence(EvidenceCommand::Save(args)) => evidence::save(&global, output, &args),
+        Command::Audit(AuditCommand::Once(args)) => audit::once(&global, output, &args),
+        Command::Audit(AuditCommand::Run(args)) => audit::run(&global, output, &args),
         Command::Complain(args) => complain::run(&global, output, &args),
         Command::Member(MemberCommand::List) => member::list(&global, output),
         Command::Owner(OwnerCommand::Set(args)) => member::set_owners(&global, output, &args),

@@ -88,7 +88,11 @@ fn run_node(output: Output, args: &Start, config: &NodeConfig, kind: Option<Byza
     Ok(Ending::Done)
 }
 
-fn log_to_stderr() -> Result<Log, CliError> {
+/// Has what is logged written to standard error, by a thread of its own.
+///
+/// # Errors
+/// If `PLEACH_LOG` says nothing that can be read.
+pub fn log_to_stderr() -> Result<Log, CliError> {
     let filter = match std::env::var("PLEACH_LOG") {
         Ok(text) => EnvFilter::try_new(&text).map_err(|e| {
             CliError::usage(format!("PLEACH_LOG={text:?}: {e}"), "write for example info or pleach_node=debug")

@@ -4,7 +4,7 @@ use pleach_node::config::read_genesis;
 use pleach_types::api::{ReceiptView, Value};
 use pleach_types::evidence::Strength;
 use pleach_types::{Hash, Height, Identity, Key, PublicKey, Receipt};
-use pleach_verify::file::{Conviction, Proven, ProvenRecord};
+use pleach_verify::file::{Conviction, Fork, Proven, ProvenRecord};
 use serde::Serialize;
 
 use super::proof;
@@ -31,6 +31,8 @@ struct Document {
     records: Vec<RecordView>,
     receipts: Vec<ReceiptDocument>,
     convictions: Vec<ConvictionView>,
+    /// Two certified results of one height.
+    fork: Option<ForkView>,
     not_proved: [&'static str; 2],
 }
 
@@ -45,6 +47,13 @@ struct HeadView {
 struct ResultView {
     height: Height,
     root: Hash,
+}
+
+#[derive(Serialize)]
+struct ForkView {
+    height: Height,
+    /// The digests of the two roots; they may be equal where something else differs.
+    roots: [Hash; 2],
 }
 
 #[derive(Serialize)]
@@ -113,6 +122,7 @@ fn document(proven: &Proven) -> Document {
         records: proven.records.iter().map(record).collect(),
         receipts: proven.receipts.iter().map(receipt).collect(),
         convictions: proven.convictions.iter().map(ConvictionView::of).collect(),
+        fork: proven.fork.map(|fork| ForkView { height: fork.one.height, roots: [fork.one.root, fork.other.root] }),
         not_proved: NOT_PROVED,
     }
 }
@@ -137,9 +147,25 @@ fn text(proven: &Proven) -> String {
     }
     lines.extend(proven.receipts.iter().map(receipt_text));
     lines.extend(proven.convictions.iter().map(conviction_text));
+    lines.extend(proven.fork.iter().map(|fork| fork_text(fork, proven.convictions.len())));
     lines.push("not proved".into());
     lines.extend(NOT_PROVED.map(|what| format!("  {what}")));
     lines.join("\n") + "\n"
+}
+
+fn fork_text(fork: &Fork, guilty: usize) -> String {
+    let Fork { one, other } = fork;
+    let who = match guilty {
+        0 => "No two certificates of one view are in it, so it names nobody: honest members may have signed both histories, in \
+              different views"
+            .to_owned(),
+        _ => format!("It names {guilty} members above"),
+    };
+    format!(
+        "  fork proven at height {}: roots {} and {} are both certified, so more members lie than the cluster tolerates.\n  \
+         All else in this file is so in one of two histories. {who}",
+        one.height, one.root, other.root
+    )
 }
 
 fn receipt_text(receipt: &Receipt) -> String {
