@@ -27,6 +27,7 @@ use crate::byzantine::Manner;
 use crate::chain::{Chain, Executed};
 use crate::disk::Disk;
 use crate::evidence::Shelf;
+use crate::fork::Forked;
 use crate::history::{Final, History};
 use crate::lock;
 use crate::members::{Members, is_listed};
@@ -83,6 +84,8 @@ pub struct Node {
     pub(crate) manner: Manner,
     /// What was found against members.
     pub(crate) evidence: Shelf,
+    /// Whether it was shown that the cluster has forked.
+    pub(crate) fork: Forked,
     /// States that others fetch from here.
     pub(crate) source: Source,
     /// A state that this node fetches from others.
@@ -138,6 +141,7 @@ impl Node {
             network: OnceLock::new(),
             manner: Manner::honest(),
             evidence: Shelf::default(),
+            fork: Forked::default(),
             source: Source::default(),
             fetch: Fetch::default(),
             moves: Moves::default(),
@@ -161,6 +165,11 @@ impl Node {
         Self { evidence, ..self }
     }
 
+    /// This node with the fork that it was shown before, if it was.
+    pub(crate) fn with_fork(self, fork: Forked) -> Self {
+        Self { fork, ..self }
+    }
+
     /// What this node answers to a message of another member that asks for a part of a state, both as they travel. `None`
     /// if it is no such question, or there is no answer.
     #[must_use]
@@ -168,6 +177,13 @@ impl Node {
         match Message::read(message) {
             Ok(Message::Ask(ask)) => self.answer(from, &ask).map(|answer| Message::Answer(answer).encode().into()),
             _ => None,
+        }
+    }
+
+    /// Has the engine sign no vote of this node any more.
+    pub(crate) fn stop_voting(&self) {
+        if let Some(network) = self.network.get() {
+            network.stop_voting();
         }
     }
 
@@ -511,6 +527,9 @@ impl Application for Node {
     fn start(&self, network: Network) {
         // The engine starts an application once.
         let _ = self.network.set(network);
+        if self.forked().is_some() {
+            self.stop_voting();
+        }
     }
 
     fn voting(&self, state: Voting) {
@@ -612,6 +631,7 @@ impl Application for Node {
 
     fn work(&self, now: Duration) {
         self.evidence.write(&self.genesis, || self.members.all_steps());
+        self.fork.write();
         let Some(network) = self.network.get() else { return };
         self.manner.work(self, network);
         self.complain();

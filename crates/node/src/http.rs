@@ -12,13 +12,16 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Extension, Path, Query, State};
+use axum::extract::{Extension, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use pleach_order::Running;
-use pleach_types::api::{Base64, ExecuteReply, ExecuteRequest, GetRequest, Problem, ReceiptReply, Storage, Succession};
+use pleach_types::api::{
+    Base64, ExecuteReply, ExecuteRequest, ForkReply, GetRequest, Problem, ReceiptReply, Storage, Succession,
+};
 use pleach_types::limits::{READ_KEYS_MAX, REQUEST_BYTES_MAX};
 use pleach_types::{Hash, Height};
 use serde::Serialize;
@@ -28,6 +31,7 @@ use crate::carried::{BODY_BYTES_MAX, BODY_WAIT, BodyError, Carried, FREE_BYTES, 
 use crate::config::NodeConfig;
 use crate::core::Node;
 use crate::door::Door;
+use crate::fork::{self, NoFork};
 use crate::openapi;
 use crate::port::Peer;
 use crate::service::{BLOCKS_MAX, ServiceError};
@@ -87,26 +91,31 @@ pub fn router(node: Arc<Node>, engine: Arc<Running>, config: NodeConfig) -> Resu
     let encoded = serde_json::to_vec(&node.genesis)?.into();
     let door = Door::new(node.clone());
     let shared = Shared { door, carried: Carried::new(), node, engine, config, genesis: encoded };
-    Ok(Router::new()
-        .route("/v1/status", get(status))
-        .route("/v1/genesis", get(genesis))
-        .route("/v1/members", get(members))
+    let shared = Arc::new(shared);
+    // What is so in one history of two is told to nobody.
+    let of_one_history = Router::new()
         .route("/v1/get", post(read))
         .route("/v1/execute", post(execute))
         .route("/v1/receipts/{identity}", get(receipt))
         .route("/v1/receipts/{identity}/absence", get(absence))
         .route("/v1/history/{height}", get(history))
-        .route("/v1/evidence", get(evidence))
-        .route("/v1/succession", get(succession))
         .route("/v1/blocks", get(blocks))
         .route("/v1/blocks/{height}", get(block))
+        .route_layer(middleware::from_fn_with_state(shared.clone(), unless_forked));
+    Ok(of_one_history
+        .route("/v1/status", get(status))
+        .route("/v1/genesis", get(genesis))
+        .route("/v1/members", get(members))
+        .route("/v1/evidence", get(evidence))
+        .route("/v1/succession", get(succession))
+        .route("/v1/fork", post(see_fork))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route("/openapi.json", get(|| async { ([(header::CONTENT_TYPE, "application/json")], openapi::document()) }))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
-        .with_state(Arc::new(shared)))
+        .with_state(shared))
 }
 
 /// An error on its way out.
@@ -245,7 +254,9 @@ async fn ready(State(shared): App) -> Response {
     if status.ready {
         return Json(serde_json::json!({"ready": true})).into_response();
     }
-    let because = if let Some(fetching) = status.fetching {
+    let because = if let Some(height) = status.forked {
+        format!("the cluster has forked at height {height}: {}", fork::CURE)
+    } else if let Some(fetching) = status.fetching {
         format!("this node fetches its records from others, {} bytes have come", fetching.bytes)
     } else if status.certified_height == 0 {
         "no height is certified yet: the cluster has just started, or too few members run".to_owned()
@@ -391,6 +402,30 @@ async fn history(
     // Some hundred rows are read, so it is made by a thread for it. The answer is small.
     let make = move || Ok(encode(&shared.node.history(height, size)?)?.into());
     Ok(json(StatusCode::OK, in_thread(make).await?))
+}
+
+/// Refuses what a node does not serve that was shown a fork.
+async fn unless_forked(State(shared): App, request: Request, next: Next) -> Response {
+    let Some(height) = shared.node.forked() else { return next.run(request).await };
+    let detail = format!("the cluster has forked: two different results of height {height} are certified");
+    Failure(StatusCode::SERVICE_UNAVAILABLE, Problem::new("FORKED", detail, fork::CURE, false)).into_response()
+}
+
+/// Looks at a file that is said to show a fork. By a thread for it: signatures are checked.
+async fn see_fork(State(shared): App, Extension(Peer(from)): Extension<Peer>, body: Body) -> Result<Response, Failure> {
+    let body = shared.carried.receive(from, body).await?;
+    let look = move || shared.node.see_fork(&body.bytes);
+    let seen = tokio::task::spawn_blocking(look).await;
+    match seen.map_err(|e| ServiceError::Damaged(format!("the file could not be looked at: {e}")))? {
+        Ok(height) => Ok(Json(ForkReply { height }).into_response()),
+        Err(why) => {
+            let busy = why == NoFork::Busy;
+            let status = if busy { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::BAD_REQUEST };
+            let hint =
+                "send a proof file that holds two certified results of one height, or one that this node does not have";
+            Err(Failure(status, Problem::new(why.code(), why.to_string(), hint, busy)))
+        }
+    }
 }
 
 async fn evidence(State(shared): App) -> impl IntoResponse {

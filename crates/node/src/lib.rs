@@ -14,6 +14,7 @@
 //! | `history` | final heights: snapshots for reads, receipts, certificates |
 //! | [`byzantine`] | nodes that lie, in builds for tests alone |
 //! | `evidence` | what was found against members |
+//! | `fork` | what this node does when it is shown that the cluster has forked |
 //! | `disk` | the store: values at a height, and blocks on their way to it |
 //! | `transfer` | a state from others, for a member that lost its own or is too far behind, and for them |
 //! | `resume` | from a store to a node that goes on where it stopped |
@@ -43,6 +44,7 @@ mod descriptors;
 mod disk;
 mod door;
 mod evidence;
+mod fork;
 mod history;
 mod http;
 mod members;
@@ -62,6 +64,7 @@ pub use config::{ConfigError, NodeConfig};
 pub use core::Node;
 pub use disk::{Disk, UNWRITTEN_BLOCKS_MAX, UNWRITTEN_BYTES_MAX, Writer, unwritten_bytes};
 pub use evidence::{EvidenceError, FILE as EVIDENCE_FILE};
+pub use fork::{FILE as FORK_FILE, NoFork};
 pub use history::{READABLE_MIN, READABLE_WRITES_MAX};
 pub use pleach_order::{OrderError, declare_new, durable};
 pub use resume::{ResumeError, Resumed, resume};

@@ -22,6 +22,7 @@ use crate::core::Node;
 use crate::descriptors::share_of_clients;
 use crate::disk::{Disk, Writer};
 use crate::evidence::{self, EvidenceError, Shelf};
+use crate::fork::{self, Forked};
 use crate::http;
 use crate::port::{self, Patience};
 use crate::resume::{ResumeError, Resumed, resume};
@@ -167,9 +168,10 @@ fn start_with(
     let listener = listen(places.public)?;
     let vm = Arc::new(Vm::new(&genesis.limits).map_err(|e| StartError::Vm(e.to_string()))?);
     let evidence = open_evidence(config, &genesis)?;
+    let fork = open_fork(config, &genesis)?;
     let resumed = open_store(config, &genesis, &secret)?;
     let (disk, writer) = disk(resumed.store.clone())?;
-    let node = Node::new(secret, vm, resumed, disk).named(&config.node.name).with_evidence(evidence);
+    let node = Node::new(secret, vm, resumed, disk).named(&config.node.name).with_evidence(evidence).with_fork(fork);
     let node = Arc::new(node.behaving(manner));
     let public = listener.local_addr().map_err(|e| StartError::Http(e.to_string()))?;
     let engine = Arc::new(pleach_order::run(order_config(config, &genesis, &node, &places), node.clone())?);
@@ -218,6 +220,11 @@ fn open_store(config: &NodeConfig, genesis: &Genesis, secret: &SecretKey) -> Res
 fn open_evidence(config: &NodeConfig, genesis: &Genesis) -> Result<Shelf, StartError> {
     let place = evidence::place(&config.node.data_dir);
     Shelf::open(place.clone(), genesis).map_err(|reason| StartError::Evidence { place, reason: Box::new(reason) })
+}
+
+fn open_fork(config: &NodeConfig, genesis: &Genesis) -> Result<Forked, StartError> {
+    let place = fork::place(&config.node.data_dir);
+    Forked::open(place.clone(), genesis).map_err(|reason| StartError::Evidence { place, reason: Box::new(reason) })
 }
 
 fn spawn_writer(writer: Writer) -> Result<JoinHandle<()>, StartError> {

@@ -9,7 +9,7 @@ use pleach_types::absence::AbsenceProof;
 use pleach_types::api::{
     AbsenceReply, Base64, BlockView, Blocks, EvidenceList, ExecuteReply, Fetching, GetReply, GetRequest, HistoryReply,
     MemberView, Members, Problem, ReceiptProof, ReceiptReply, ReceiptView, RecordView, RequestState, SignedResultView,
-    Status, Storage, Value,
+    Status, Storage, Value, Voting,
 };
 use pleach_types::certificate::ResultProof;
 use pleach_types::limits::{ABSENCE_HEIGHTS_MAX, READ_KEYS_MAX, REPLY_VALUES_MAX, SUCCESSION_STEPS_MAX};
@@ -254,6 +254,7 @@ impl Node {
         let fetching = self.fetch.progress().map(|(bytes, items)| Fetching { bytes, items_left: items as u64 });
         // Before the lock: it looks at the newest state itself.
         let storage = self.storage();
+        let forked = self.forked();
         let history = lock(&self.history);
         let certified = history.certified().and_then(|height| history.get(height)).cloned();
         let result = certified.map(|entry| entry.result);
@@ -272,8 +273,9 @@ impl Node {
             storage,
             fetching,
             pending,
-            voting: *lock(&self.voting),
-            ready: result.is_some() && fetching.is_none() && self.replayed.load(Ordering::Acquire),
+            voting: if forked.is_some() { Voting::Forked } else { *lock(&self.voting) },
+            forked,
+            ready: forked.is_none() && result.is_some() && fetching.is_none() && self.replayed.load(Ordering::Acquire),
         }
     }
 

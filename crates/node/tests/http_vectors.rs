@@ -8,7 +8,7 @@ mod compare;
 use bytes::Bytes;
 use common::openapi::misfit;
 use pleach_types::api::{
-    AbsenceReply, Base64, BlockView, Blocks, ExecuteReply, ExecuteRequest, Fetching, GetReply, GetRequest,
+    AbsenceReply, Base64, BlockView, Blocks, ExecuteReply, ExecuteRequest, Fetching, ForkReply, GetReply, GetRequest,
     HistoryReply, MemberView, Members, Problem, ReceiptProof, ReceiptReply, ReceiptView, RecordView, RequestState,
     SignedResultView, Status, Storage, Value as Shown, Voting,
 };
@@ -92,7 +92,8 @@ fn status(fetching: Option<Fetching>, voting: Voting) -> Status {
         fetching,
         pending: 0,
         voting,
-        ready: fetching.is_none(),
+        forked: (voting == Voting::Forked).then_some(7),
+        ready: fetching.is_none() && voting != Voting::Forked,
     }
 }
 
@@ -186,6 +187,8 @@ fn views() -> Vec<Value> {
     vec![
         example("Status", &status(None, Voting::Open)),
         example("Status", &status(Some(Fetching { bytes: 1_000, items_left: 3 }), Voting::Lost)),
+        example("Status", &status(None, Voting::Forked)),
+        example("ForkReply", &ForkReply { height: 7 }),
         example("Members", &Members { members, faults_tolerated: 1, quorum: 3 }),
         example("Blocks", &Blocks { blocks: vec![block.clone()] }),
         example("Block", &block),

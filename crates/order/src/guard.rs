@@ -11,10 +11,13 @@
 //!   that excludes one of them. The predicate is the judge's own ([`Ballot::excludes`]), so what the guard admits cannot
 //!   be evidence.
 //!
+//! It admits nothing at all once the application wants no vote of this member any more: after it was shown that the cluster has forked.
+//!
 //! An abstention is always safe, and the engine is made for it: it is what a slow member does.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pleach_types::vote::{Ballot, Round};
 
@@ -23,7 +26,11 @@ const REMEMBERED_VIEWS: u64 = 512;
 
 /// Decides what the own key may sign.
 #[derive(Debug, Default)]
-pub struct Guard(Mutex<Held>);
+pub struct Guard {
+    held: Mutex<Held>,
+    /// Whether nothing is admitted any more: the application wants no vote of this member.
+    halted: Arc<AtomicBool>,
+}
 
 #[derive(Debug, Default)]
 struct Held {
@@ -81,13 +88,21 @@ impl Opening {
 }
 
 impl Guard {
+    /// A guard that admits nothing once this is set.
+    pub(crate) fn until(halted: Arc<AtomicBool>) -> Self {
+        Self { halted, ..Self::default() }
+    }
+
     /// Nothing is ever left half done under the lock.
     fn held(&self) -> MutexGuard<'_, Held> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the member may sign this. If so, it counts as signed from now on.
     pub(crate) fn admits(&self, round: Round, ballot: Ballot) -> bool {
+        if self.halted.load(Ordering::Acquire) {
+            return false;
+        }
         let mut held = self.held();
         if !held.opening.is_some_and(|opening| opening.admits(round)) || held.is_forgotten(round) {
             // What was signed before may be signed again: it is the same bytes, and says nothing new.
@@ -246,6 +261,19 @@ mod tests {
         guard.open(above(20));
         guard.open(above(3));
         assert_eq!(guard.opening(), Some(above(20)), "views that were over stay over");
+    }
+
+    #[test]
+    fn nothing_is_admitted_once_the_application_wants_no_vote() {
+        let halted = Arc::new(AtomicBool::new(false));
+        let guard = Guard::until(Arc::clone(&halted));
+        guard.open(above(0));
+        assert!(guard.admits(round(7), Ballot::Nullify));
+        halted.store(true, Ordering::Release);
+        guard.open(above(0));
+        for view in [7, 8] {
+            assert!(!guard.admits(round(view), Ballot::Nullify), "not even the same again");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! each behind its length as a little-endian `u32`. Messages wait in a bounded queue; while one frame is on its way out,
 //! the next collects what arrives, so many small messages cost few frames.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -58,6 +59,7 @@ pub struct Network {
     wake: Arc<Signal>,
     nudge: Arc<Signal>,
     floor: Arc<Floor>,
+    halted: Arc<AtomicBool>,
     bound: usize,
 }
 
@@ -94,8 +96,8 @@ impl Network {
     pub(crate) fn new(bound: u32, signals: &Signals) -> (Self, mpsc::Receiver<Outgoing>) {
         let (queue, outgoing) = mpsc::channel(QUEUE_MESSAGES);
         let waiting = Arc::new(tokio::sync::Semaphore::new(QUEUE_BYTES));
-        let Signals { wake, nudge, floor } = signals.clone();
-        (Self { queue, waiting, wake, nudge, floor, bound: bound as usize }, outgoing)
+        let Signals { wake, nudge, floor, halted } = signals.clone();
+        (Self { queue, waiting, wake, nudge, floor, halted, bound: bound as usize }, outgoing)
     }
 
     /// Sends a message to all other members.
@@ -132,6 +134,11 @@ impl Network {
         self.floor.changed.bump();
     }
 
+    /// Has this member sign no vote any more, until the process ends. It goes on to follow the order.
+    pub fn stop_voting(&self) {
+        self.halted.store(true, Ordering::Release);
+    }
+
     fn enqueue(&self, to: Option<PublicKey>, message: Bytes) -> Result<(), SendError> {
         if message.len() > self.bound {
             return Err(SendError::TooLong { actual: message.len(), bound: self.bound });
@@ -155,6 +162,8 @@ pub(crate) struct Signals {
     pub(crate) nudge: Arc<Signal>,
     /// The order is to go on elsewhere.
     pub(crate) floor: Arc<Floor>,
+    /// No vote is to be signed any more.
+    pub(crate) halted: Arc<AtomicBool>,
 }
 
 /// Sends what is queued, at most one frame per `pause`. It never ends: an application that drops its [`Network`] just has

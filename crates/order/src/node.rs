@@ -271,7 +271,7 @@ where
         let Self { context, channels, peers, settings, app, link: Link { outgoing, signals } } = self;
         let lengths = Lengths::new(settings.epoch_blocks);
         let own = own_key(&settings);
-        let guard = Arc::new(Guard::default());
+        let guard = Arc::new(Guard::until(Arc::clone(&signals.halted)));
         let namespace = order_namespace(&settings.genesis_digest);
         let schemes = Schemes::new(namespace, engine_key(&settings.secret), Arc::clone(&guard));
         let memory = Memory::new(settings.genesis_digest, settings.secret.public(), guard, Arc::clone(&app));

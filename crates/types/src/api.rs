@@ -102,6 +102,16 @@ pub struct Status {
     pub voting: Voting,
     /// Whether the node serves: it has caught up with what it stored.
     pub ready: bool,
+    /// The height of which two different results are certified, if the node was shown such: it does not serve then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forked: Option<Height>,
+}
+
+/// The answer to `POST /v1/fork`: the cluster has forked, and the node neither votes nor serves any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForkReply {
+    /// The height of which two different results are certified.
+    pub height: Height,
 }
 
 /// Whether a node votes on the order. Reads are answered in any case.
@@ -115,6 +125,8 @@ pub enum Voting {
     Lost,
     /// It votes in the view that the order has reached.
     Open,
+    /// It was shown that the cluster has forked: it neither votes nor serves.
+    Forked,
 }
 
 /// What a node stores, in bytes.

@@ -87,6 +87,7 @@ fn document(client: &Client, statuses: Vec<Result<Status, Failure>>) -> Document
 /// How a node of this cluster is doing.
 fn state_of(status: &Status, behind: bool, is_member: bool) -> &'static str {
     match () {
+        () if status.forked.is_some() => "forked",
         () if status.fetching.is_some() => "fetching",
         () if !status.ready => "starting",
         () if status.voting == Voting::Lost => "not voting",
@@ -145,6 +146,12 @@ fn warn(output: Output, document: &Document) {
                 "! {name} fetches its records from others: {} so far, {} items known to be left",
                 bytes(fetching.bytes),
                 fetching.items_left
+            ));
+        }
+        if let Some(Status { name, forked: Some(height), .. }) = &node.status {
+            output.talk(format_args!(
+                "! {name} neither votes nor serves: it was shown that two different results of height {height} are certified. Rely on \
+                 nothing that this cluster says from there on; fork.evidence in its data folder shows it (docs/trust.md)"
             ));
         }
         if let Some(Status { name, voting: Voting::Lost, .. }) = &node.status {
@@ -206,6 +213,7 @@ pub mod tests {
             fetching: None,
             pending: 0,
             voting: Voting::Open,
+            forked: None,
             ready: true,
         }
     }
@@ -216,6 +224,8 @@ pub mod tests {
         assert_eq!(state_of(&status, false, true), "ok");
         assert_eq!(state_of(&status, false, false), "following");
         assert_eq!(state_of(&status, true, false), "behind");
+        let forked = Status { forked: Some(7), ..status.clone() };
+        assert_eq!(state_of(&forked, true, true), "forked");
         let asking = Status { voting: Voting::Asking, ..status };
         assert_eq!(state_of(&asking, false, true), "starting");
     }

@@ -614,6 +614,7 @@ impl Transport for Cluster {
                 fetching: None,
                 voting: Default::default(),
                 pending: 0,
+                forked: None,
                 ready: true,
             })
         }

@@ -102,6 +102,10 @@ impl Source {
 impl Node {
     /// Answers a question of another member.
     pub(crate) fn answer(&self, from: &PublicKey, ask: &Ask) -> Option<Answer> {
+        if self.forked().is_some() {
+            // Whoever fetches a state is to have one of which nobody doubts.
+            return None;
+        }
         self.find_answer(from, ask).map(|answer| self.manner.hand_out(answer))
     }
 

@@ -1,0 +1,202 @@
+//! Forks: what this node does when it is shown that the cluster has two histories.
+//!
+//! Two different results of one height are certified only if more members lie than the cluster tolerates. Then no answer of this node is worth
+//! anything to whoever gets it, and a vote of it may make things worse: so it stops voting and serving, keeps what shows the fork
+//! ([`FILE`], a proof file), and says so until people have decided which history goes on. A restart changes nothing: the file is
+//! read again.
+//!
+//! Anybody may show a fork (`POST /v1/fork`), so what is no fork costs little: the certificates are compared with what this
+//! node has before a signature is checked, one file is checked at a time, and a certificate ends at its first false signature. The
+//! members whose signatures count are those of this node's own history: at the height where two histories part they are the
+//! same in both.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock, TryLockError};
+
+use bytes::Bytes;
+use pleach_order::durable;
+use pleach_types::certificate::{CertificateError, ResultProof};
+use pleach_types::limits::PROOF_FILE_BYTES_MAX;
+use pleach_types::{Encode as _, Genesis, Height, ProofFile};
+use pleach_verify::file::{self, FileError};
+use pleach_verify::{decode, fork};
+use thiserror::Error;
+use tracing::error;
+
+use crate::core::Node;
+use crate::evidence::EvidenceError;
+use crate::lock;
+
+/// The file in a node's data folder that shows a fork.
+pub const FILE: &str = "fork.evidence";
+
+/// What to do about a fork, for people.
+pub const CURE: &str = "rely on nothing that this cluster says from that height on, and compare fork.evidence in the data folders of all members: \
+     people have to decide which history goes on. A node starts to vote again once that file is moved away";
+
+/// Why what is shown is no fork.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum NoFork {
+    /// It is no proof file of this cluster.
+    #[error("the file cannot be used: {0}")]
+    File(#[from] FileError),
+    /// A certificate in it does not hold.
+    #[error("a certificate in the file does not hold for the members that this node knows: {0}")]
+    Certificate(#[from] CertificateError),
+    /// All that it shows is what this node has.
+    #[error("the file shows no two different results of one height")]
+    Same,
+    /// It shows one result of a height that this node has not come to, or has forgotten.
+    #[error("this node does not have the result of height {0}: show both results of the height")]
+    Unknown(Height),
+    /// Another one is being checked.
+    #[error("this node is checking another file")]
+    Busy,
+}
+
+impl NoFork {
+    /// The stable code.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::File(_) => "BAD_PROOF",
+            Self::Certificate(_) => "BAD_CERTIFICATE",
+            Self::Same => "NO_FORK",
+            Self::Unknown(_) => "UNKNOWN_HEIGHT",
+            Self::Busy => "OVERLOADED",
+        }
+    }
+}
+
+/// Whether this node has seen a fork.
+#[derive(Default)]
+pub struct Forked {
+    height: OnceLock<Height>,
+    /// Where the file is written; `None` where nothing is, as in a simulation.
+    place: Option<PathBuf>,
+    /// What is not written yet.
+    unwritten: Mutex<Option<ProofFile>>,
+    /// Held while a file is checked.
+    checking: Mutex<()>,
+}
+
+impl Forked {
+    /// What is kept at a place; what comes will be kept there too.
+    ///
+    /// # Errors
+    /// If it cannot be read, or does not show a fork of this cluster.
+    pub fn open(place: PathBuf, genesis: &Genesis) -> Result<Self, EvidenceError> {
+        let forked = Self { place: Some(place.clone()), ..Self::default() };
+        if let Some(bytes) = durable::read(&place, PROOF_FILE_BYTES_MAX as u64 + 1)? {
+            let proven = file::judge(&file::read(&Bytes::from(bytes))?, &genesis.digest())?;
+            let height = proven.fork.ok_or(FileError::Empty)?.one.height;
+            let _ = forked.height.set(height);
+            error!(
+                height,
+                "the cluster has forked, as this node was shown before: it neither votes nor serves. {CURE}"
+            );
+        }
+        Ok(forked)
+    }
+
+    /// The height of which two results are certified.
+    pub fn height(&self) -> Option<Height> {
+        self.height.get().copied()
+    }
+
+    fn keep(&self, height: Height, file: ProofFile) {
+        *lock(&self.unwritten) = Some(file);
+        let _ = self.height.set(height);
+        self.write();
+    }
+
+    /// Writes what is not written yet. It is tried again with the node's next work.
+    pub fn write(&self) {
+        let mut unwritten = lock(&self.unwritten);
+        let (Some(place), Some(file)) = (&self.place, &*unwritten) else { return };
+        match durable::replace(place, &file.encode()) {
+            Ok(()) => *unwritten = None,
+            Err(error) => error!(%error, place = %place.display(), "what shows the fork cannot be written"),
+        }
+    }
+}
+
+impl Node {
+    /// The height of the fork that this node was shown. It neither votes nor serves then.
+    #[must_use]
+    pub fn forked(&self) -> Option<Height> {
+        self.fork.height()
+    }
+
+    /// Looks at a file that is said to show a fork. If it does, this node stops voting and serving. The height of the fork.
+    ///
+    /// # Errors
+    /// Why it is none.
+    pub fn see_fork(&self, bytes: &Bytes) -> Result<Height, NoFork> {
+        if let Some(height) = self.forked() {
+            return Ok(height);
+        }
+        let _one = match self.fork.checking.try_lock() {
+            Ok(one) => one,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Err(NoFork::Busy),
+        };
+        let file = file::read(bytes)?;
+        let found = file.genesis.digest();
+        if found != self.genesis_digest {
+            return Err(FileError::OtherGenesis { found, expected: self.genesis_digest }.into());
+        }
+        let shown = self.fork_of([file.head, file.fork].into_iter().flatten().collect())?;
+        // The file is made here of proofs that hold, and judged all the same: it has to be read after the next start.
+        let proven = file::judge(&shown, &self.genesis_digest)?;
+        let height = proven.fork.ok_or(NoFork::Same)?.one.height;
+        let guilty = proven.convictions.len();
+        self.fork.keep(height, shown);
+        self.stop_voting();
+        error!(height, guilty, "the cluster has forked: this node neither votes nor serves any more. {CURE}");
+        for conviction in proven.convictions {
+            self.evidence.add(conviction.evidence);
+        }
+        Ok(height)
+    }
+
+    /// The file that shows the fork between what is shown and what this node has, or between both that are shown.
+    fn fork_of(&self, shown: Vec<ResultProof>) -> Result<ProofFile, NoFork> {
+        let anchor = self.members.anchor();
+        let file = || ProofFile { steps: self.members.all_steps(), ..ProofFile::new(self.genesis.clone()) };
+        let mut unknown = Vec::new();
+        for proof in shown {
+            let Some(stated) = proof.stated() else { continue };
+            match self.own_proof(stated.height) {
+                None => unknown.push(proof),
+                Some(own) if own.stated() == Some(stated) => {}
+                Some(own) => {
+                    anchor.result_proof(&proof)?;
+                    return Ok(fork::file(file(), &anchor, own, proof));
+                }
+            }
+        }
+        let stated: Vec<_> = unknown.iter().filter_map(ResultProof::stated).copied().collect();
+        match (&stated[..], <[ResultProof; 2]>::try_from(unknown)) {
+            ([one, other], Ok([first, second])) if one.height == other.height && one != other => {
+                anchor.result_proof(&first)?;
+                anchor.result_proof(&second)?;
+                Ok(fork::file(file(), &anchor, first, second))
+            }
+            ([one, ..], _) => Err(NoFork::Unknown(one.height)),
+            ([], _) => Err(NoFork::Same),
+        }
+    }
+
+    /// What proves the result that this node has of a height, as far as it remembers.
+    fn own_proof(&self, height: Height) -> Option<ResultProof> {
+        let proof = lock(&self.history).result_proof(height)?;
+        decode("certificate", &proof).ok()
+    }
+}
+
+/// The place of the file in a data folder.
+#[must_use]
+pub fn place(data: &Path) -> PathBuf {
+    data.join(FILE)
+}
