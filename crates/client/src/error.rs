@@ -374,8 +374,8 @@ pub enum Falsehood {
         /// How many.
         found: usize,
     },
-    /// A proof file cannot be read.
-    #[error("the file is none of this cluster: {0}")]
+    /// A proof file proves nothing.
+    #[error("{0}")]
     File(Box<FileError>),
     /// What the answer states does not hold.
     #[error("its {0}")]

@@ -17,6 +17,7 @@ use pleach_types::certificate::{CertifiedResult, ResultProof};
 use pleach_types::evidence::SignedResult;
 use pleach_types::genesis::GenesisError;
 use pleach_types::{BlockResult, Encode as _, Genesis, Hash, Height, Identity, Key, ProofFile, PublicKey, Receipt};
+use pleach_verify::file::judge;
 use pleach_verify::{Misbehaviour, absence, decode, fork, history, receipt, records};
 
 use crate::error::Falsehood;
@@ -279,11 +280,13 @@ impl Verifier {
         Ok((certified, proof))
     }
 
-    /// Takes over what a file of this cluster proves that was kept: its members, unless later ones are known, and its newest result.
+    /// Takes over what a file of this cluster proves that was kept, if all of it holds: its members, unless later ones are known, and its
+    /// newest result.
     pub(crate) fn adopt(&self, file: &ProofFile) -> Result<Option<CertifiedResult>, Falsehood> {
-        let found = file.genesis.digest();
-        if found != self.digest {
-            return Err(Falsehood::Genesis { expected: self.digest, found });
+        let proven = judge(file, &self.digest).map_err(|why| Falsehood::File(Box::new(why)))?;
+        if let Some(shown) = proven.fork {
+            let fork = self.fork.get_or_init(|| Fork { height: shown.one.height, file: Some(file.clone()) });
+            return Err(Falsehood::SplitHistory { height: fork.height });
         }
         let trusted = Trusted::of_file(file)?;
         let Some(head) = &file.head else { return Ok(None) };

@@ -133,6 +133,23 @@ fn a_head_of_another_history_is_a_fork_while_it_is_remembered_and_no_part_of_thi
     assert!(!found.may_be_kept());
 }
 
+/// Whoever has a file that shows a fork need not be shown another one.
+#[test]
+fn a_file_that_shows_a_fork_is_one() {
+    let cluster = Cluster::new(4, 64);
+    grow(&cluster, 3);
+    let mut other = other_history(&cluster);
+    (0..4).for_each(|_| other.append(Vec::new()));
+    let head = audit(&Cluster::of(other), None, &[]).unwrap().head;
+    grow(&cluster, 20);
+    let client = cluster.connect(1).unwrap();
+    assert!(matches!(cluster.time.run(client.audit(Some(&head), &[])), Err(Error::Fork { .. })));
+    let file = client.fork().unwrap().file.clone().unwrap();
+    let height = client.fork().unwrap().height;
+    let found = audit(&cluster, None, &[file]);
+    assert!(matches!(found, Err(Error::Fork { height: again }) if again == height), "{found:?}");
+}
+
 #[test]
 fn members_that_show_two_histories_are_a_fork() {
     for behind in [0, 3] {
@@ -166,9 +183,13 @@ fn files_that_do_not_hold_are_refused() {
     let good = audit(&cluster, None, &[]).unwrap().head;
     let mut forged = good.clone();
     forged.head.as_mut().unwrap().certificate.signatures[0].0[3] ^= 1;
-    let mut foreign = good;
+    let mut foreign = good.clone();
     foreign.genesis.name = "another".into();
-    for file in [forged, foreign] {
+    // What is not the head counts as well.
+    let mut false_read = cluster.time.run(cluster.connect(1).unwrap().prove(&[key("bank/accounts/1")])).unwrap().1;
+    assert!(audit(&cluster, None, std::slice::from_ref(&false_read)).unwrap().is_clean());
+    false_read.reads[0].records[0].1 = Some("9".into());
+    for file in [forged, foreign, false_read] {
         assert!(matches!(audit(&cluster, Some(&file), &[]), Err(Error::KeptFile(_))));
         assert!(matches!(audit(&cluster, None, &[file]), Err(Error::KeptFile(_))));
     }

@@ -61,6 +61,7 @@ pub struct Metrics {
     prefixes_below: Gauge,
     lies: Gauge,
     evidence: Gauge,
+    forked: Gauge,
     /// Of the clients' port.
     pub connections: Connections,
 }
@@ -101,6 +102,7 @@ impl Metrics {
             prefixes_below: Gauge::default(),
             lies: Gauge::default(),
             evidence: Gauge::default(),
+            forked: Gauge::default(),
             connections: Connections::default(),
             registry: Registry::default(),
         };
@@ -130,6 +132,7 @@ impl Metrics {
         let lies = "Parts of a state that other members sent and that are not certified, since the start";
         registry.register("false_parts", lies, metrics.lies.clone());
         registry.register("evidence", "Evidence that this node holds against members", metrics.evidence.clone());
+        registry.register("forked", "Whether this node was shown that the cluster has forked", metrics.forked.clone());
         let Connections { open, refused } = metrics.connections.clone();
         registry.register("client_connections", "Connections of clients that are open", open);
         registry.register("client_connections_refused", "Connections of clients beyond their share", refused);
@@ -167,6 +170,11 @@ impl Metrics {
             let counter = self.given_up.get_or_create(&GaveUp { leader: name, reason: reason.name() });
             counter.inner().store(*count, Ordering::Relaxed);
         }
+    }
+
+    /// The cluster has forked, as this node was shown.
+    pub fn has_forked(&self) {
+        self.forked.set(1);
     }
 
     /// The text that Prometheus reads, with the gauges that are read off when asked.

@@ -646,6 +646,9 @@ impl Node {
         self.metrics.give_up(given_up, &self.members.committee());
         let pending = lock(&self.pool).len();
         let certified = lock(&self.history).certified().unwrap_or(0);
+        if self.forked().is_some() {
+            self.metrics.has_forked();
+        }
         self.metrics.encode(pending, certified, storage, self.lies_noticed(), self.evidence.len())
     }
 }

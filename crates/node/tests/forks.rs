@@ -60,6 +60,7 @@ fn assert_forked(cluster: &Cluster, height: Height) {
     for answer in refused {
         assert_eq!((answer.status, code(&answer)), (503, json!("FORKED")), "{}", answer.body);
     }
+    assert_eq!(cluster.counter("pleach_forked"), Some(1));
     for path in ["/v1/genesis", "/v1/members", "/v1/evidence", "/v1/succession", "/healthz", "/metrics"] {
         assert_eq!(cluster.get(path).status, 200, "{path}");
     }
