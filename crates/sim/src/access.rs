@@ -81,7 +81,8 @@ impl Doors {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn open(&self, member: usize, node: Arc<Node>) {
+    /// Opens the door of a member.
+    pub fn open(&self, member: usize, node: Arc<Node>) {
         self.doors().insert(member, Door { node, down: Arc::default() });
     }
 

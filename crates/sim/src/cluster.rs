@@ -39,6 +39,9 @@ pub fn runner(seed: u64) -> deterministic::Runner {
 /// Small stores need no large cache.
 const STORE: Options = Options { cache_bytes: 1 << 20, fine_history: 1 << 10 };
 
+/// Lives of a member that are told apart within one cluster.
+const APART: u32 = 1_000;
+
 /// How often a wait looks again.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -185,6 +188,11 @@ impl Cluster {
     #[must_use]
     pub const fn doors(&self) -> &Doors {
         &self.doors
+    }
+
+    /// Keeps the files of all members, none of which has been started, apart from those of another cluster on the same runtime.
+    pub fn set_apart(&mut self) {
+        self.lives.iter_mut().for_each(|life| *life += APART);
     }
 
     /// Starts every member of genesis.
