@@ -671,7 +671,7 @@ def rules_of_decoders() -> None:
     must_be_refused(
         "one result twice", lambda: evidence.decode_evidence(evidence.Evidence(bytes(32), bytes(32), case).encode())
     )
-    must_be_refused("case 3", lambda: evidence.decode_evidence(bytes(64) + b"\x03"))
+    must_be_refused("case 4", lambda: evidence.decode_evidence(bytes(64) + b"\x04"))
 
 
 def rules_of_requests() -> None:

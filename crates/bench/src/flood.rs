@@ -265,8 +265,7 @@ impl Flood {
     async fn prove(&self, keys: &[&Key]) -> Result<GetReply, TransportError> {
         let mut keys: Vec<Key> = keys.iter().map(|key| (*key).clone()).collect();
         keys.sort();
-        let read =
-            GetRequest { without_values: keys.clone(), keys, height: None, min_height: None, known_height: None };
+        let read = GetRequest { without_values: keys.clone(), keys, ..GetRequest::default() };
         self.transport.get(self.node, read).await
     }
 

@@ -404,6 +404,9 @@ pub struct Get {
     /// Also write a file that proves the records to anybody who has the genesis digest; it must not exist yet.
     #[arg(long, value_name = "FILE")]
     pub proof: Option<PathBuf>,
+    /// Have nodes sign their whole answers: a false one then convicts its node, and is kept as evidence.
+    #[arg(long)]
+    pub signed: bool,
 }
 
 /// `pleach call`.

@@ -11,18 +11,22 @@ use crate::profile::Profile;
 /// How long one node may take for one answer, however patient the command is.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// The settings of a client whose reads and calls take at most `timeout`.
+pub fn settings(timeout: Duration) -> Config {
+    Config {
+        reply_timeout: REPLY_TIMEOUT.min(timeout),
+        read_timeout: timeout,
+        call_timeout: timeout,
+        ..Config::default()
+    }
+}
+
 /// A client of the profile's cluster, whose reads and calls take at most `timeout`.
 ///
 /// # Errors
 /// If no node of that cluster answers.
 pub async fn connect(profile: &Profile, timeout: Duration) -> Result<Client, CliError> {
-    let config = Config {
-        reply_timeout: REPLY_TIMEOUT.min(timeout),
-        read_timeout: timeout,
-        call_timeout: timeout,
-        ..Config::default()
-    };
-    connect_with(profile, config).await
+    connect_with(profile, settings(timeout)).await
 }
 
 /// As [`connect`], with all of the client's settings.

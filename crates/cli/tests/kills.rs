@@ -247,13 +247,7 @@ async fn nothing_acknowledged_is_lost() {
     let mut roots = Vec::new();
     for node in 0..cluster.nodes.len() {
         caught_up(&mut cluster, &transport, node, height).await;
-        let at = GetRequest {
-            keys: Vec::new(),
-            height: Some(height),
-            min_height: None,
-            known_height: None,
-            without_values: Vec::new(),
-        };
+        let at = GetRequest { height: Some(height), ..GetRequest::default() };
         let signed = transport.get(node, at).await.expect("a read").signed.result;
         roots.push(BlockResult::decode_shared(signed.0).expect("a result").root);
     }

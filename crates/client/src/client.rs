@@ -55,6 +55,10 @@ pub struct Config {
     /// Whether a call waits for a certified receipt from one node, instead of equal signed ones from f + 1. It
     /// takes one block longer, and half the questions.
     pub certified: bool,
+    /// Whether nodes are asked to sign their whole answers to reads, so that one that does not answer what was asked convicts
+    /// its node ([`Client::convictions`]). Such an answer is never used, signed or not; without a signature it leaves no proof.
+    /// It costs a node some 0.1 ms, and an answer holds few keys.
+    pub signed_replies: bool,
     /// How many new requests a call may make after its first one was overtaken.
     pub retries: u32,
 }
@@ -71,6 +75,7 @@ impl Default for Config {
             pause: Duration::from_millis(10),
             submit_to: None,
             certified: false,
+            signed_replies: false,
             retries: 16,
         }
     }

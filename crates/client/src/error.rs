@@ -392,6 +392,11 @@ impl Falsehood {
         )
     }
 
+    /// Whether the node has signed what convicts it.
+    pub(crate) fn convicts(&self) -> bool {
+        matches!(self, Self::Misbehaviour(misbehaviour) if misbehaviour.evidence().is_some())
+    }
+
     /// The stable code.
     #[must_use]
     pub const fn code(&self) -> &'static str {

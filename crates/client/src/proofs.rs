@@ -96,8 +96,7 @@ impl Inner {
     /// What a node shows of a height, or of the newest one that it has, with the certificate and without records.
     pub(crate) async fn certificate_from(&self, node: usize, height: Option<Height>) -> Result<GetReply, Failure> {
         // No known height: the certificate is what is asked for.
-        let request =
-            GetRequest { keys: Vec::new(), height, min_height: None, known_height: None, without_values: Vec::new() };
+        let request = GetRequest { height, ..GetRequest::default() };
         let reply = self.nodes.transport.get(node, request);
         self.nodes.reply(node, self.config.reply_timeout, reply).await
     }

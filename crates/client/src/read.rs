@@ -21,7 +21,7 @@ use futures::StreamExt as _;
 use futures::future::{BoxFuture, Either, select, try_join_all};
 use futures::stream::{self, FuturesUnordered};
 use pleach_types::api::GetRequest;
-use pleach_types::limits::REPLY_RECORDS_SURE;
+use pleach_types::limits::{REPLY_RECORDS_SURE, SIGNED_REPLY_KEYS_MAX};
 use pleach_types::{Height, Key};
 
 use crate::client::Inner;
@@ -162,18 +162,17 @@ impl Inner {
 
     /// Divides keys among nodes in random order, each being asked for all that it keeps. At least one bundle.
     fn bundles(&self, keys: Vec<Key>) -> Vec<Bundle> {
+        let most = if self.config.signed_replies { SIGNED_REPLY_KEYS_MAX } else { KEYS_PER_READ };
         if self.keepers.everywhere() || keys.is_empty() {
             let whole = |keys: &[Key]| Bundle { node: None, groups: vec![(0, keys.to_vec())] };
-            return if keys.is_empty() { vec![whole(&[])] } else { keys.chunks(KEYS_PER_READ).map(whole).collect() };
+            return if keys.is_empty() { vec![whole(&[])] } else { keys.chunks(most).map(whole).collect() };
         }
         let mut order = self.nodes.order();
         // Stable, so that the rest of the order stays.
         order.sort_by_key(|node| self.keepers.has_left(*node));
         let groups = self.keepers.by_prefix(keys).into_iter();
         let mut rest: Vec<(u32, Vec<Key>)> = groups
-            .flat_map(|(prefix, keys)| {
-                keys.chunks(KEYS_PER_READ).map(|part| (prefix, part.to_vec())).collect::<Vec<_>>()
-            })
+            .flat_map(|(prefix, keys)| keys.chunks(most).map(|part| (prefix, part.to_vec())).collect::<Vec<_>>())
             .collect();
         let mut bundles = Vec::new();
         while let Some((prefix, _)) = rest.first() {
@@ -181,8 +180,7 @@ impl Inner {
             let Some(node) = order.iter().copied().find(|node| self.keepers.may_keep(*prefix, *node)) else { break };
             let (mut bundle, mut size, mut others) = (Vec::new(), 0, Vec::new());
             for group in rest {
-                if self.keepers.may_keep(group.0, node) && (bundle.is_empty() || size + group.1.len() <= KEYS_PER_READ)
-                {
+                if self.keepers.may_keep(group.0, node) && (bundle.is_empty() || size + group.1.len() <= most) {
                     size += group.1.len();
                     bundle.push(group);
                 } else {
@@ -262,14 +260,15 @@ impl Inner {
         let known_height = known_height.filter(|known| self.verifier.knows(*known));
         let left_out: BTreeSet<_> = without_values.iter().collect();
         let without_values = keys.iter().filter(|key| left_out.contains(key)).cloned().collect();
-        GetRequest { keys, height, min_height, known_height, without_values }
+        let sign = self.config.signed_replies;
+        GetRequest { keys, height, min_height, known_height, without_values, sign }
     }
 
     /// Reads records from one node, or learns that they are too many for one answer.
     async fn read_part(&self, node: usize, request: &GetRequest) -> Result<Part, Failure> {
         match self.read_from(node, request).await {
             Ok(snapshot) => Ok(Part::Whole(snapshot)),
-            Err(failure) => fitting(&failure, request.keys.len()).map(Part::TooLarge).ok_or(failure),
+            Err(failure) => fitting(&failure, request).map(Part::TooLarge).ok_or(failure),
         }
     }
 
@@ -360,13 +359,14 @@ fn joined(one: Snapshot, other: Snapshot) -> Result<Snapshot, Error> {
     one.join(other).ok_or_else(|| Error::Unavailable(Vec::new()))
 }
 
-/// By how many of the `asked` records to go on, if a node says that not all fit one answer. Never fewer than surely fit,
+/// By how many of the records of a read to go on, if a node says that not all fit one answer. Never fewer than surely fit,
 /// and no more than half, which is two messages as well: so whoever lies makes a bounded number of messages.
-fn fitting(failure: &Failure, asked: usize) -> Option<usize> {
+fn fitting(failure: &Failure, request: &GetRequest) -> Option<usize> {
     let Fault::Transport(TransportError::Problem(problem)) = &failure.why else { return None };
-    let divisible = problem.code == TOO_LARGE && asked > REPLY_RECORDS_SURE;
+    let (asked, sure) = (request.keys.len(), if request.sign { 1 } else { REPLY_RECORDS_SURE });
+    let divisible = problem.code == TOO_LARGE && asked > sure;
     let fits = problem.fits.and_then(|fits| usize::try_from(fits).ok()).unwrap_or(asked / 2);
-    divisible.then(|| fits.min(asked.div_ceil(2)).max(REPLY_RECORDS_SURE))
+    divisible.then(|| fits.min(asked.div_ceil(2)).max(sure))
 }
 
 /// Whether the nodes that were asked have forgotten the height.

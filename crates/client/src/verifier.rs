@@ -16,9 +16,11 @@ use pleach_types::api::{
 use pleach_types::certificate::{CertifiedResult, ResultProof};
 use pleach_types::evidence::SignedResult;
 use pleach_types::genesis::GenesisError;
-use pleach_types::{BlockResult, Encode as _, Genesis, Hash, Height, Identity, Key, ProofFile, PublicKey, Receipt};
+use pleach_types::{
+    BlockResult, Encode as _, Genesis, Hash, Height, Identity, Key, ProofFile, PublicKey, Receipt, SignedReply,
+};
 use pleach_verify::file::judge;
-use pleach_verify::{Misbehaviour, absence, decode, fork, history, receipt, records};
+use pleach_verify::{FalseStatement, Misbehaviour, absence, decode, fork, history, receipt, records};
 
 use crate::error::Falsehood;
 use crate::fork::{Fork, Other, Results, both, states_other};
@@ -254,10 +256,22 @@ impl Verifier {
     /// height that will do.
     pub(crate) fn ground(&self, request: &GetRequest, reply: &GetReply) -> Result<CertifiedResult, Falsehood> {
         let height = reply.height;
-        check_height(request, height)?;
-        let certified = self.certified(height, reply.certificate.as_ref())?;
-        self.stood_by(&reply.signed, &certified)?;
-        Ok(certified)
+        let grounded = || {
+            check_height(request, height)?;
+            let certified = self.certified(height, reply.certificate.as_ref())?;
+            self.stood_by(&reply.signed, &certified)?;
+            Ok(certified)
+        };
+        if !request.sign {
+            return grounded();
+        }
+        // Whatever else is wrong with it: an answer of another height than was asked for convicts as well. But a false result does so
+        // with more consequence than an answer that does not answer.
+        match (grounded(), self.signed_whole(request, reply)) {
+            (Err(what), _) if what.convicts() => Err(what),
+            (_, Err(what)) => Err(what),
+            (found, Ok(())) => found,
+        }
     }
 
     /// Checks that a node stands by what is certified. Nothing rests on its own word here; what it signs falsely is evidence
@@ -295,6 +309,16 @@ impl Verifier {
         self.trust(trusted);
         self.remember(certified, &encoded)?;
         Ok(Some(certified))
+    }
+
+    /// Checks the signature under question and answer, and that the one answers the other.
+    fn signed_whole(&self, request: &GetRequest, reply: &GetReply) -> Result<(), Falsehood> {
+        let stated = self.signed(&reply.signed)?;
+        let unsigned = || Misbehaviour::new(&reply.proof.0, FalseStatement::NotSigned);
+        let signature = reply.signature.ok_or_else(unsigned)?;
+        let (question, answer) = (request.question(), reply.answer(stated.result));
+        let whole = SignedReply { question, answer, signature };
+        Ok(self.trusted().anchor().signed_reply(&reply.signed.node, whole)?)
     }
 
     /// Checks the records of an answer to `request` by what it rests on.

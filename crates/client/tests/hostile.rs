@@ -2,15 +2,17 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use pleach_client::{Client, Error, Falsehood};
+use pleach_client::{Client, Config, Error, Falsehood};
 use pleach_tree::Tree;
 use pleach_types::api::*;
 use pleach_types::certificate::ResultProof;
 use pleach_types::*;
+use pleach_verify::file::judge;
 use support::*;
 
 fn asked() -> Vec<Key> {
@@ -223,7 +225,7 @@ fn get_lies() -> Vec<(&'static str, GetLie)> {
 }
 
 fn nothing() -> GetRequest {
-    GetRequest { keys: Vec::new(), height: None, min_height: None, known_height: None, without_values: Vec::new() }
+    GetRequest::default()
 }
 
 #[test]
@@ -254,6 +256,93 @@ fn every_lie_about_records_is_noticed_and_the_truth_found() {
             assert_eq!(values, truth(&cluster.chain()), "{name}");
         }
     }
+}
+
+/// Lies about records that convict whoever signs them as a whole: they do not answer the question under the root that they
+/// name themselves.
+const UNANSWERED: [&str; 18] = [
+    "another value",
+    "a value left out",
+    "an empty value",
+    "a value for an absent record",
+    "an empty value for an absent record",
+    "values exchanged",
+    "a record dropped",
+    "a record twice",
+    "no records",
+    "a proof cut short",
+    "a proof with more bytes",
+    "no proof",
+    "a proof of other keys",
+    "a proof of another height",
+    "a proof of an empty tree",
+    "records exchanged",
+    "a forged tree under the true root",
+    "the result of another height",
+];
+
+/// As above, with whole answers signed: the liar signs whatever it says, and some of that convicts it.
+#[test]
+fn of_signed_lies_those_that_do_not_answer_convict() {
+    let mut convicting = Vec::new();
+    for (name, lie) in get_lies() {
+        let cluster = Cluster::new(4, 64);
+        grow(&cluster, &cluster.connect(1).unwrap());
+        let lie: Arc<GetLie> = lie.into();
+        cluster.set(2, Manner::get(move |chain, reply| lie(chain, reply)));
+        let mut found = BTreeSet::new();
+        for seed in 0..12 {
+            let client = cluster.connect_with(seed, Config { signed_replies: true, ..Config::default() }).unwrap();
+            let records = cluster.time.run(client.get(&asked())).unwrap();
+            let values: Vec<_> = records.into_value().into_iter().map(|record| record.value).collect();
+            // A fresh client may be shown an old height.
+            assert!(name == "an old answer" || values == truth(&cluster.chain()), "{name}");
+            for one in cluster.time.run(client.convictions()) {
+                assert_eq!(one.conviction.member.public_key, cluster.chain().keys[2].public(), "{name}");
+                assert!(judge(&one.file, &cluster.chain().digest).is_ok(), "{name}");
+                found.insert(one.conviction.evidence.kind());
+            }
+        }
+        if found.contains(&3) {
+            convicting.push(name);
+        }
+    }
+    let expected: BTreeSet<_> = UNANSWERED.into_iter().collect();
+    assert_eq!(convicting.into_iter().collect::<BTreeSet<_>>(), expected);
+}
+
+/// Without a signature that was asked for, an answer is not used, however true it is.
+#[test]
+fn an_answer_that_is_to_be_signed_and_is_not_counts_for_nothing() {
+    let cluster = Cluster::new(4, 64);
+    let signed = Config { signed_replies: true, ..Config::default() };
+    let changed = |twist: fn(&mut Option<Signature>)| Manner {
+        signature: Some(Arc::new(move |_: &Chain, signature: &mut Option<Signature>| twist(signature))),
+        ..Manner::default()
+    };
+    let unsigned = changed(|signature| *signature = None);
+    let forged = changed(|signature| signature.as_mut().unwrap().0[9] ^= 1);
+    for (manner, code) in [(unsigned, "not_signed"), (forged, "bad_signature")] {
+        (0..4).for_each(|node| cluster.set(node, manner.clone()));
+        let client = cluster.connect_with(1, signed.clone()).unwrap();
+        let Error::Lied(lies) = cluster.time.run(client.get(&asked())).unwrap_err() else { panic!("{code}") };
+        let Falsehood::Misbehaviour(what) = &lies[0].what else { panic!("{code}: {:?}", lies[0].what) };
+        assert_eq!(what.statement.code(), code);
+        assert!(what.evidence().is_none());
+        assert!(cluster.time.run(client.convictions()).is_empty());
+    }
+}
+
+/// A signed answer holds few keys: a read of many is divided, and comes to the same.
+#[test]
+fn a_read_of_many_keys_is_signed_in_parts() {
+    let cluster = Cluster::new(4, 64);
+    let keys: Vec<_> = (0..100).map(|n| key(&format!("bank/accounts/{n}"))).collect();
+    let plain = cluster.time.run(cluster.connect(1).unwrap().get(&keys)).unwrap().into_value();
+    let signed = Config { signed_replies: true, ..Config::default() };
+    let client = cluster.connect_with(2, signed).unwrap();
+    assert_eq!(cluster.time.run(client.get(&keys)).unwrap().into_value(), plain);
+    assert!(client.lies().is_empty());
 }
 
 fn refused<T: std::fmt::Debug>(name: &str, outcome: Result<T, Error>, client: &Client) {

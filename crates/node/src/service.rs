@@ -12,8 +12,12 @@ use pleach_types::api::{
     Status, Storage, Value, Voting,
 };
 use pleach_types::certificate::ResultProof;
-use pleach_types::limits::{ABSENCE_HEIGHTS_MAX, READ_KEYS_MAX, REPLY_VALUES_MAX, SUCCESSION_STEPS_MAX};
-use pleach_types::{Encode, Height, Identity, Key, SystemRefusal, Unacceptable, Void};
+use pleach_types::limits::{
+    ABSENCE_HEIGHTS_MAX, READ_KEYS_MAX, REPLY_VALUES_MAX, SIGNED_REPLY_BYTES_MAX, SIGNED_REPLY_KEYS_MAX,
+    SUCCESSION_STEPS_MAX,
+};
+use pleach_types::reply::{SignedReply, Unanswered};
+use pleach_types::{BlockResult, Encode, Height, Identity, Key, Signature, SystemRefusal, Unacceptable, Void};
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::sync::Arc;
@@ -73,6 +77,19 @@ pub enum ServiceError {
         /// The first key that does not.
         next: Key,
     },
+    /// The answer that is to be signed is larger than one that can be evidence.
+    #[error(
+        "a signed answer has at most {SIGNED_REPLY_KEYS_MAX} keys and {SIGNED_REPLY_BYTES_MAX} bytes, this one {keys} and {bytes}"
+    )]
+    SignedTooLarge {
+        /// Keys that the read names.
+        keys: usize,
+        /// Bytes of the answer as it would be signed; 0 where it has not been made.
+        bytes: usize,
+    },
+    /// The node's own answer does not answer the question: it signs none that would convict it.
+    #[error("this node does not sign its own answer: {0}")]
+    NotSigned(Unanswered),
     /// A read names a height, and asks for a higher one at least.
     #[error("height {height} is below min_height {min_height}")]
     BelowMinimum {
@@ -141,7 +158,8 @@ impl ServiceError {
             Self::Overloaded { .. } | Self::NoRoom => "OVERLOADED",
             Self::KeyCount { .. } => "KEY_COUNT",
             Self::KeyOrder { .. } => "KEY_ORDER",
-            Self::ReplyTooLarge { .. } => "REPLY_TOO_LARGE",
+            Self::ReplyTooLarge { .. } | Self::SignedTooLarge { .. } => "REPLY_TOO_LARGE",
+            Self::NotSigned(_) => "NOT_SIGNED",
             Self::BelowMinimum { .. } => "BELOW_MINIMUM",
             Self::NotKept { .. } => "NOT_KEPT",
             Self::Damaged(_) => "STORE_DAMAGED",
@@ -167,10 +185,11 @@ impl ServiceError {
             | Self::KeyCount { .. }
             | Self::KeyOrder { .. }
             | Self::ReplyTooLarge { .. }
+            | Self::SignedTooLarge { .. }
             | Self::BelowMinimum { .. } => 400,
             // Misdirected: another node can answer.
             Self::NotKept { .. } => 421,
-            Self::Damaged(_) => 500,
+            Self::Damaged(_) | Self::NotSigned(_) => 500,
             Self::Overloaded { .. } | Self::NoRoom | Self::NothingCertified | Self::NotYet { .. } => 503,
             Self::NoProof { .. } | Self::Forgotten { .. } => 410,
         }
@@ -229,19 +248,25 @@ impl ServiceError {
             Self::Overloaded { .. } | Self::NoRoom => ("wait a moment, or send the request to another node", true),
             Self::KeyCount { .. } => ("split the read", false),
             Self::KeyOrder { .. } => ("sort the keys by their bytes, and name each once", false),
-            Self::ReplyTooLarge { .. } => {
+            Self::ReplyTooLarge { .. } | Self::SignedTooLarge { .. } => {
                 ("split the read, and name the height of the first answer in the others", false)
             }
             Self::BelowMinimum { .. } => ("leave one of the two out", false),
             Self::NotKept { .. } => ("ask one of the members that keep it", false),
             Self::Damaged(_) => ("ask another node; the operator should stop this one and run pleach fsck", false),
+            Self::NotSigned(_) => ("ask another node, and report it: this is a fault in the program", false),
             Self::Decided { .. } => ("ask for its receipt", false),
             Self::NothingCertified => ("the cluster has just started, or too few members run: see /v1/status", true),
             Self::NotYet { .. } => ("ask again in a moment, or another node", true),
             Self::NoProof { .. } => ("ask another node", true),
             Self::Forgotten { .. } => ("leave out the height to read the newest", true),
         };
-        let fits = if let Self::ReplyTooLarge { fits, .. } = self { Some(*fits as u64) } else { None };
+        let fits = match self {
+            Self::ReplyTooLarge { fits, .. } => Some(*fits as u64),
+            // How long a proof is depends on each key; half of them is half as long, more or less.
+            Self::SignedTooLarge { keys, .. } => Some((keys / 2).min(SIGNED_REPLY_KEYS_MAX) as u64),
+            _ => None,
+        };
         Problem { fits, ..Problem::new(self.code(), self.to_string(), hint, retryable) }
     }
 }
@@ -343,6 +368,9 @@ impl Node {
 
     fn make_reply(&self, request: &GetRequest, bytes_max: usize) -> Result<GetReply, ServiceError> {
         let (entry, certificate) = self.certified_entry(request)?;
+        if request.sign && request.keys.len() > SIGNED_REPLY_KEYS_MAX {
+            return Err(ServiceError::SignedTooLarge { keys: request.keys.len(), bytes: 0 });
+        }
         // The lock is released: proofs are made from a snapshot that nothing changes.
         let forgotten = || ServiceError::Forgotten { height: entry.result.height, oldest: entry.result.height + 1 };
         let state = entry.state().ok_or_else(forgotten)?;
@@ -365,13 +393,35 @@ impl Node {
             key: key.clone(),
             value: values.get(key).and_then(Option::as_ref).map(Value::from),
         };
-        Ok(GetReply {
+        let mut reply = GetReply {
             height: entry.result.height,
             signed: self.signed(&entry),
             records: request.keys.iter().map(record).collect(),
             proof: proof.encode().into(),
             certificate: certificate.map(Base64),
-        })
+            signature: None,
+        };
+        if request.sign {
+            reply.signature = Some(self.sign_reply(request, &reply, &entry.result)?);
+        }
+        Ok(reply)
+    }
+
+    /// Signs a whole answer, once the judge of such answers has found that it answers its question: a fault in what makes
+    /// proofs is the same on all nodes, and must convict none of them.
+    fn sign_reply(
+        &self,
+        request: &GetRequest,
+        reply: &GetReply,
+        result: &BlockResult,
+    ) -> Result<Signature, ServiceError> {
+        let signed = SignedReply::sign(request.question(), reply.answer(*result), &self.genesis_digest, &self.secret);
+        let bytes = signed.encoded_len();
+        if bytes > SIGNED_REPLY_BYTES_MAX {
+            return Err(ServiceError::SignedTooLarge { keys: request.keys.len(), bytes });
+        }
+        signed.check().map_err(ServiceError::NotSigned)?;
+        Ok(signed.signature)
     }
 
     /// The newest value of a kept record, unproved: for whoever runs the node.

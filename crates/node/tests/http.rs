@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use common::openapi::misfit;
 use common::{Answer, Cluster};
 use pleach_types::api::{ExecuteReply, GetReply, GetRequest};
-use pleach_types::codec::Encode;
-use pleach_types::{Body, Call, Hash, Key, Partitioning, Request, SecretKey};
+use pleach_types::codec::{Decode as _, Encode};
+use pleach_types::{BlockResult, Body, Call, Hash, Key, Partitioning, Request, SecretKey, SignedReply};
 use serde_json::{Value, json};
 
 /// A request that is canonical in form; its proof proves nothing.
@@ -47,6 +47,7 @@ fn a_cluster_answers_every_documented_path_and_refuses_bad_input() {
     answer_of_execute(&cluster);
     every_documented_path_answers(&cluster);
     reads_come_with_proof_and_certificate(&cluster);
+    a_whole_answer_is_signed_where_that_is_asked_for(&cluster);
     answers_are_as_documented(&cluster);
     let root = cluster.status(0)["certified_root"].clone();
     bad_paths_and_methods(&cluster);
@@ -137,6 +138,7 @@ fn answers_are_as_documented(cluster: &Cluster) {
         min_height: Some(1),
         known_height: Some(1),
         without_values: vec![Key::new("a").expect("a key")],
+        sign: true,
     };
     for (schema, value) in [
         ("Status", cluster.status(0)),
@@ -208,6 +210,31 @@ fn reads_come_with_proof_and_certificate(cluster: &Cluster) {
     let answer = cluster.post_json("/v1/get", &json!({"keys": ["nobody"], "height": known, "known_height": known}));
     let reply: Value = serde_json::from_str(&answer.body).expect("JSON");
     assert!(reply.get("certificate").is_none(), "a known height needs no certificate: {reply}");
+}
+
+/// The signature holds for the question as it was asked, answer and all, and the judge acquits the node.
+fn a_whole_answer_is_signed_where_that_is_asked_for(cluster: &Cluster) {
+    let keys = [".root_rule", "nobody"].map(|key| Key::new(key).expect("a key")).to_vec();
+    let genesis: Hash = serde_json::from_value(cluster.status(0)["genesis"].clone()).expect("a digest");
+    let least = cluster.status(0)["certified_height"].as_u64();
+    let without_values = keys[..1].to_vec();
+    let plain = GetRequest { keys, min_height: least, sign: true, ..GetRequest::default() };
+    let short = GetRequest { without_values, ..plain.clone() };
+    for request in [plain, short, GetRequest { sign: true, ..GetRequest::default() }] {
+        let answer = cluster.post_json("/v1/get", &serde_json::to_value(&request).expect("JSON"));
+        let reply: GetReply = serde_json::from_str(&answer.body).unwrap_or_else(|e| panic!("{e}: {answer:?}"));
+        let answer = reply.answer(BlockResult::decode(&reply.signed.result.0).expect("a result"));
+        let signature = reply.signature.expect("it was asked for");
+        let signed = SignedReply { question: request.question(), answer, signature };
+        assert!(signed.is_by(&reply.signed.node, &genesis));
+        assert_eq!(signed.check(), Ok(()));
+    }
+    let unsigned = cluster.post_json("/v1/get", &json!({"keys": ["nobody"]}));
+    assert!(!unsigned.body.contains("\"signature\":null") && unsigned.status == 200);
+    let many: Vec<_> = (0..17).map(|n| format!("k{n:04}")).collect();
+    let refused = cluster.post_json("/v1/get", &json!({"keys": many, "sign": true}));
+    assert_problem(&refused, 400, "REPLY_TOO_LARGE", "at most 16 keys");
+    assert!(refused.body.contains("\"fits\":8"), "{refused:?}");
 }
 
 fn bad_paths_and_methods(cluster: &Cluster) {

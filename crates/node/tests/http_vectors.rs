@@ -107,16 +107,10 @@ fn example<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(schema
 }
 
 fn reads() -> Vec<Value> {
-    let read = GetRequest {
-        keys: vec![key("a")],
-        height: None,
-        min_height: None,
-        known_height: None,
-        without_values: Vec::new(),
-    };
+    let read = GetRequest { keys: vec![key("a")], ..GetRequest::default() };
     let [height, min_height, known_height] = [Some(7), Some(6), Some(5)];
-    let all =
-        GetRequest { keys: vec![key("a"), key("b")], height, min_height, known_height, without_values: vec![key("b")] };
+    let (keys, without_values) = (vec![key("a"), key("b")], vec![key("b")]);
+    let all = GetRequest { keys, height, min_height, known_height, without_values, sign: true };
     let record = |text: &str, value: Option<&'static [u8]>| RecordView {
         key: key(text),
         value: value.map(|value| Shown::from(&Bytes::from_static(value))),
@@ -130,13 +124,20 @@ fn reads() -> Vec<Value> {
         record("lines", Some(b"a\n\tb")),
         record("text", Some("ümlaut".as_bytes())),
     ];
-    let reply =
-        |records, certificate| GetReply { height: 7, signed: signed(), records, proof: base64(b"proof"), certificate };
+    let reply = GetReply {
+        height: 7,
+        signed: signed(),
+        records,
+        proof: base64(b"proof"),
+        certificate: Some(base64(b"certificate")),
+        signature: Some(Signature([3; 64])),
+    };
+    let least = GetReply { records: Vec::new(), certificate: None, signature: None, ..reply.clone() };
     vec![
         example("GetRequest", &read),
         example("GetRequest", &all),
-        example("GetReply", &reply(records, Some(base64(b"certificate")))),
-        example("GetReply", &reply(Vec::new(), None)),
+        example("GetReply", &reply),
+        example("GetReply", &least),
     ]
 }
 

@@ -135,8 +135,7 @@ pub fn request(
     let mut keys_read = touched.clone();
     keys_read.push(operation.clone());
     keys_read.sort();
-    let read =
-        GetRequest { keys: keys_read, height: None, min_height: None, known_height: None, without_values: vec![] };
+    let read = GetRequest { keys: keys_read, ..GetRequest::default() };
     let reply = node.get(&read).expect("something is certified");
     let (code, values): (Vec<_>, Vec<_>) = reply.records.into_iter().partition(|record| record.key == *operation);
     let value = |record: RecordView| record.value.map(Bytes::from);

@@ -100,8 +100,7 @@ async fn sum(cluster: &Cluster, members: &[usize], context: &str) -> u64 {
         };
         let keepers: Vec<_> = members.iter().filter_map(of).collect();
         assert!(!keepers.is_empty(), "{context}: {key} has keepers");
-        let (keys, without_values) = (vec![key.clone()], Vec::new());
-        let request = GetRequest { keys, height, min_height: None, known_height: None, without_values };
+        let request = GetRequest { keys: vec![key.clone()], height, ..GetRequest::default() };
         let values = keepers.iter().map(|node| {
             let reply = node.get(&request).unwrap_or_else(|why| panic!("{context}: {key}: {why}"));
             Bytes::from(reply.records[0].value.clone().expect("an account"))

@@ -154,7 +154,8 @@ fn convict(record: &ClusterRecord, ground: Ground<'_>, evidence: &Evidence) -> R
     without.standby.retain(|member| member.id != id);
     without.unasked = record.unasked.saturating_add(1);
     let leaves = (&without.next, &without.standby) != (&record.next, &record.standby);
-    let removed = leaves && record.unasked < record.cap && keeps_data(&without, ground.genesis);
+    let may_leave = evidence.expels() && record.unasked < record.cap;
+    let removed = leaves && may_leave && keeps_data(&without, ground.genesis);
     let mut after = if removed { without } else { record.clone() };
     let verdict = |key| ConvictedMember {
         key,

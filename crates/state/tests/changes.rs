@@ -102,7 +102,7 @@ fn a_request_of_the_system_has_a_size_a_weight_and_a_cluster() {
     assert!(good.client().is_none());
 
     let padded = [bytes.clone(), vec![0; SYSTEM_BYTES_MAX + 1 - bytes.len()]].concat();
-    assert!(matches!(prepared(padded), Err(Unacceptable::OverLimit { actual: 8_193, limit: 8_192, .. })));
+    assert!(matches!(prepared(padded), Err(Unacceptable::OverLimit { actual: 16_385, limit: 16_384, .. })));
     let padded = [bytes.clone(), vec![0; SYSTEM_BYTES_MAX - bytes.len()]].concat();
     assert!(matches!(prepared(padded), Err(Unacceptable::Malformed(_))));
     let elsewhere = SystemRequest { genesis: Hash([7; 32]), ..request };

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use pleach_state::{Decision, PastHeight, State, prepare};
 use pleach_types::evidence::SignedResult;
 use pleach_types::history::{inclusion, leaf};
+use pleach_types::reply::{Answer, Question, SignedReply};
 use pleach_types::system::{Action, Change, ResultPath};
 use pleach_types::vote::Proposal;
 use pleach_types::*;
@@ -294,7 +295,7 @@ impl World {
         };
         let newest = self.oracle.results.len() as u64 - 1;
         let (kind, stated, path) = match self.random.below(4) {
-            0 => (0, None, None),
+            0 => (*self.random.pick(&[0, 3]), None, None),
             1 => (2, None, None),
             _ => {
                 let height = (newest + 2).saturating_sub(self.random.below(WINDOW * 2 + 4));
@@ -356,22 +357,34 @@ impl World {
         }
     }
 
-    fn evidence(&self, key: &SecretKey, kind: u8, view: u64, stated: Option<&(u64, Vec<u8>)>) -> Evidence {
+    fn evidence(&self, secret: &SecretKey, kind: u8, view: u64, stated: Option<&(u64, Vec<u8>)>) -> Evidence {
         let (genesis, round) = (self.genesis(), Round { epoch: 0, view });
-        let state = |result| SignedResult::sign(result, &genesis, key);
+        let state = |result| SignedResult::sign(result, &genesis, secret);
         match kind {
             0 => {
                 let proposal = |n| Ballot::Finalize(Proposal { parent_view: 2, block: Hash([n; 32]) });
-                let [one, other] = [1, 2].map(|n| Vote::sign(proposal(n), &genesis, round, key));
-                Evidence::of_votes(genesis, key.public(), round, one, other)
+                let [one, other] = [1, 2].map(|n| Vote::sign(proposal(n), &genesis, round, secret));
+                Evidence::of_votes(genesis, secret.public(), round, one, other)
             }
             1 => {
                 let (_, said) = stated.expect("a stated result");
-                Evidence::of_result(genesis, key.public(), state(BlockResult::decode(said).expect("a result")))
+                Evidence::of_result(genesis, secret.public(), state(BlockResult::decode(said).expect("a result")))
+            }
+            3 => {
+                // No value for a key that is there, and no proof.
+                let question = Question {
+                    keys: vec![key("bank/a")],
+                    without_values: vec![],
+                    height: Some(view),
+                    min_height: None,
+                };
+                let result = BlockResult { height: view, ..BlockResult::default() };
+                let answer = Answer { result, values: vec![None], proof: Bytes::new() };
+                Evidence::of_reply(genesis, secret.public(), SignedReply::sign(question, answer, &genesis, secret))
             }
             _ => {
                 let of = |n| state(BlockResult { height: view, root: Hash([n; 32]), ..BlockResult::default() });
-                Evidence::of_results(genesis, key.public(), of(1), of(2))
+                Evidence::of_results(genesis, secret.public(), of(1), of(2))
             }
         }
     }
@@ -502,6 +515,7 @@ impl World {
             Ask::Complain { kind: 0, .. } => "votes",
             Ask::Complain { kind: 1, path: None, .. } => "result",
             Ask::Complain { kind: 1, .. } => "old result",
+            Ask::Complain { kind: 3, .. } => "reply",
             Ask::Complain { .. } => "results",
             Ask::Add(..) => "add",
             Ask::Remove(..) => "remove",
@@ -564,7 +578,8 @@ fn random_changes_of_the_members_agree_with_the_oracle() {
 
 /// Fails if the histories left out what they are there to try.
 fn demand(reached: &BTreeMap<String, u64>) {
-    let kinds = ["votes", "result", "old result", "results", "add", "remove", "set", "owners", "checkpoint", "pardon"];
+    let kinds =
+        ["votes", "result", "old result", "results", "reply", "add", "remove", "set", "owners", "checkpoint", "pardon"];
     for kind in kinds.iter().chain(&["rotate", "ready"]) {
         let granted = format!("{kind}: granted");
         assert!(reached.contains_key(&granted), "never {granted}: {reached:#?}");

@@ -7,12 +7,15 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use pleach_tree::ValueDigest;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::Height;
+use crate::block::BlockResult;
 use crate::hash::Hash;
 use crate::key::Key;
 use crate::receipt::{CallOutput, Event, Receipt, Verdict};
+use crate::reply::{Answer, Question};
 use crate::request::Identity;
 use crate::signature::{PublicKey, Signature};
 
@@ -185,7 +188,7 @@ pub struct MemberView {
 }
 
 /// `POST /v1/get`: read records with a proof.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GetRequest {
     /// The records, in strictly ascending order: a key that is named twice would be answered twice.
@@ -203,6 +206,23 @@ pub struct GetRequest {
     /// the node may leave them out (`null`). What the proof says counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub without_values: Vec<Key>,
+    /// Whether the node is to sign the whole answer, so that one that does not answer convicts it
+    /// ([`crate::reply::SignedReply`]).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sign: bool,
+}
+
+impl GetRequest {
+    /// What is asked, as far as a signature under the answer is about it.
+    #[must_use]
+    pub fn question(&self) -> Question {
+        Question {
+            keys: self.keys.clone(),
+            without_values: self.without_values.clone(),
+            height: self.height,
+            min_height: self.min_height,
+        }
+    }
 }
 
 /// The answer to [`GetRequest`].
@@ -219,6 +239,23 @@ pub struct GetReply {
     /// The encoded [`crate::certificate::ResultProof`] of the height; left out where the client knows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Base64>,
+    /// The node's signature over question and answer ([`crate::reply::SignedReply::statement`]), where the question asks for
+    /// it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<Signature>,
+}
+
+impl GetReply {
+    /// What is answered, as far as a signature is about it; `result` is the one in [`GetReply::signed`].
+    #[must_use]
+    pub fn answer(&self, result: BlockResult) -> Answer {
+        let digest = |value: &Value| match value {
+            Value::Text(text) => ValueDigest::of(text.as_bytes()),
+            Value::Base64(bytes) => ValueDigest::of(&bytes.0),
+        };
+        let values = self.records.iter().map(|record| record.value.as_ref().map(digest).map(Hash::from));
+        Answer { result, values: values.collect(), proof: self.proof.0.clone() }
+    }
 }
 
 /// The result of a height, as one node vouches for it.

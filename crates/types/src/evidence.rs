@@ -2,7 +2,7 @@
 //!
 //! Only what a member signed can convict it. There are two kinds of proof ([`Strength`]):
 //!
-//! - *absolute*: two signatures of the accused contradict each other. It holds however many members are faulty.
+//! - *absolute*: what the accused signed contradicts itself. It holds however many members are faulty.
 //! - *relative*: a signature contradicts what a quorum has certified. It holds while at most f members are faulty.
 //!
 //! | case | what the accused signed | strength |
@@ -10,6 +10,7 @@
 //! | [`Case::Votes`] | two votes of one round that exclude each other ([`Ballot::excludes`]) | absolute |
 //! | [`Case::Results`] | two results of one height | absolute |
 //! | [`Case::Result`] | a result that is not the certified one of its height | relative |
+//! | [`Case::Reply`] | an answer to a read that does not answer its question under the root that it names | absolute |
 //!
 //! [`Evidence::judge`] is the only judge. It is pure, knows no members (whether the accused is one is for the caller), and
 //! reads no certificate: the certified result comes from the caller's own memory or from a checked proof.
@@ -22,6 +23,7 @@ use crate::block::BlockResult;
 use crate::codec::{self, Decode, DecodeError, Encode, Reader};
 use crate::hash::{Domain, Hash};
 use crate::limits::EVIDENCE_BYTES_MAX;
+use crate::reply::SignedReply;
 use crate::signature::{PublicKey, SecretKey, Signature};
 use crate::vote::{Ballot, Round, Vote};
 
@@ -69,6 +71,8 @@ pub enum Case {
         /// The greater.
         second: SignedResult,
     },
+    /// An answer that does not answer its question.
+    Reply(Box<SignedReply>),
 }
 
 /// What a verdict of guilt rests on.
@@ -76,7 +80,7 @@ pub enum Case {
 pub enum Strength {
     /// A certificate: it holds while at most f members are faulty. A machine that computes wrongly can be convicted so.
     Relative,
-    /// The accused's own signatures contradict each other.
+    /// What the accused signed contradicts itself.
     Absolute,
 }
 
@@ -108,6 +112,9 @@ pub enum NotProven {
     /// What is certified for the height is not known.
     #[error("the certified result of height {0} is needed to judge this")]
     Unknown(Height),
+    /// The signed answer answers its question.
+    #[error("the signed answer answers its question under the root that it names")]
+    Answered,
     /// A signature is not the accused's.
     #[error("a signature is not that of {0}")]
     Signature(PublicKey),
@@ -123,6 +130,7 @@ impl NotProven {
             Self::Heights { .. } => "OTHER_HEIGHT",
             Self::True(_) => "TRUE",
             Self::Unknown(_) => "UNKNOWN_HEIGHT",
+            Self::Answered => "ANSWERED",
             Self::Signature(_) => "BAD_SIGNATURE",
         }
     }
@@ -136,6 +144,7 @@ impl Case {
             Self::Votes { .. } => 0,
             Self::Result(_) => 1,
             Self::Results { .. } => 2,
+            Self::Reply(_) => 3,
         }
     }
 }
@@ -175,6 +184,12 @@ impl Evidence {
         Self { genesis, accused, case: Case::Result(stated) }
     }
 
+    /// Evidence of an answer that does not answer its question.
+    #[must_use]
+    pub fn of_reply(genesis: Hash, accused: PublicKey, reply: SignedReply) -> Self {
+        Self { genesis, accused, case: Case::Reply(Box::new(reply)) }
+    }
+
     /// What a verdict names it by.
     #[must_use]
     pub fn digest(&self) -> Hash {
@@ -186,8 +201,17 @@ impl Evidence {
     pub const fn needs(&self) -> Option<Height> {
         match &self.case {
             Case::Result(stated) => Some(stated.result.height),
-            Case::Votes { .. } | Case::Results { .. } => None,
+            Case::Votes { .. } | Case::Results { .. } | Case::Reply(_) => None,
         }
+    }
+
+    /// Whether a verdict on it may take the accused out of the next members without the owners.
+    ///
+    /// Not for an answer that does not answer: a fault in the program that makes proofs, the same on many machines, would look
+    /// so, and no answer of that kind has misled anybody, since every client sees that it is none.
+    #[must_use]
+    pub const fn expels(&self) -> bool {
+        !matches!(self.case, Case::Reply(_))
     }
 
     /// Judges the evidence as far as its bytes alone go: all of it but for a [`Case::Result`], which whoever has the
@@ -214,7 +238,7 @@ impl Evidence {
     /// Judges the evidence in the cluster with this genesis digest. `certified` is the certified result of the height that
     /// [`Evidence::needs`] names, where it is known.
     ///
-    /// At most two signatures are checked, and only after everything that is cheaper.
+    /// At most two signatures are checked, and only after everything that is cheaper, or a proof of limited size is hashed.
     ///
     /// # Errors
     /// The first reason why the accused is not guilty by it.
@@ -241,6 +265,12 @@ impl Evidence {
                     return Err(NotProven::True(height));
                 }
                 (stated.is_by(&self.accused, genesis), Strength::Relative)
+            }
+            Case::Reply(reply) => {
+                if reply.check().is_ok() {
+                    return Err(NotProven::Answered);
+                }
+                (reply.is_by(&self.accused, genesis), Strength::Absolute)
             }
         };
         if holds { Ok(strength) } else { Err(NotProven::Signature(self.accused)) }
@@ -301,6 +331,7 @@ impl Encode for Evidence {
                 first.encode_to(out);
                 second.encode_to(out);
             }
+            Case::Reply(reply) => reply.encode_to(out),
         }
     }
 }
@@ -320,6 +351,7 @@ impl Decode for Evidence {
                 let (first, second) = pair("results", reader)?;
                 Case::Results { first, second }
             }
+            3 => Case::Reply(Box::new(SignedReply::decode_from(reader)?)),
             tag => return Err(DecodeError::UnknownTag { field: "evidence case", tag }),
         };
         Ok(Self { genesis, accused, case })
@@ -333,6 +365,8 @@ impl Decode for Evidence {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::key::Key;
+    use crate::reply::{Answer, Question};
     use crate::vote::Proposal;
 
     const GENESIS: Hash = Hash([7; 32]);
@@ -363,6 +397,22 @@ mod tests {
         Evidence::of_results(GENESIS, secret().public(), one, other)
     }
 
+    /// A signed answer that shows no value where `records` has one.
+    fn unanswered() -> Evidence {
+        let records = vec![(b"a", b"1"), (b"b", b"2")];
+        let records = records.into_iter().map(|(key, value)| (key.as_slice().into(), value.as_slice().into()));
+        let tree: pleach_tree::Tree = records.collect();
+        let question = Question {
+            keys: vec![Key::new("a").unwrap()],
+            without_values: Vec::new(),
+            height: Some(9),
+            min_height: None,
+        };
+        let result = BlockResult { height: 9, root: tree.root().into(), ..BlockResult::default() };
+        let answer = Answer { result, values: vec![None], proof: tree.prove([b"a"]).encode().into() };
+        Evidence::of_reply(GENESIS, secret().public(), SignedReply::sign(question, answer, &GENESIS, &secret()))
+    }
+
     /// All evidence that convicts, with what it takes to judge it.
     fn guilty() -> Vec<(Evidence, Option<BlockResult>, Strength)> {
         let (notarize, finalize) = (Ballot::Notarize, Ballot::Finalize);
@@ -376,6 +426,7 @@ mod tests {
             (votes(Ballot::Nullify, finalize(proposal(1))), None, Strength::Absolute),
             (results(stated(9, 1), stated(9, 2)), None, Strength::Absolute),
             (result, Some(truth), Strength::Relative),
+            (unanswered(), None, Strength::Absolute),
         ]
     }
 
@@ -403,6 +454,11 @@ mod tests {
             assert_eq!(votes(one, other).judge(&GENESIS, None), Err(NotProven::Compatible), "{one:?} {other:?}");
             assert!(!one.excludes(&other) && !other.excludes(&one));
         }
+        let Case::Reply(mut reply) = unanswered().case else { panic!("a reply") };
+        reply.answer.values = vec![Some(pleach_tree::ValueDigest::of(b"1").into())];
+        let answered = SignedReply::sign(reply.question, reply.answer, &GENESIS, &secret());
+        let answered = Evidence::of_reply(GENESIS, secret().public(), answered);
+        assert_eq!(answered.judge(&GENESIS, None), Err(NotProven::Answered));
         assert_eq!(results(stated(9, 1), stated(9, 1)).judge(&GENESIS, None), Err(NotProven::Compatible));
         let heights = results(stated(8, 1), stated(9, 1)).judge(&GENESIS, None);
         assert!(matches!(heights, Err(NotProven::Heights { .. })));

@@ -28,10 +28,17 @@ pub const READ_KEYS_MAX: usize = 1_024;
 pub const REPLY_PROOF_BYTES_MAX: usize = 4 << 20;
 /// Nodes of the proof of an answer to a read: at most as many as two for each bit of each key's path.
 pub const REPLY_PROOF_NODES_MAX: usize = proof_nodes_max(READ_KEYS_MAX);
-/// Bytes of evidence against a member: the largest has two results and two signatures.
-pub const EVIDENCE_BYTES_MAX: usize = 8 << 10;
-/// Bytes of a request of the system.
-pub const SYSTEM_BYTES_MAX: usize = 8 << 10;
+/// Bytes of a question and its answer that a node signs: a read of one key always fits, however deep somebody has ground
+/// others beside it (256 labels of 32 bytes, two keys of full length).
+pub const SIGNED_REPLY_BYTES_MAX: usize = 12 << 10;
+/// Keys of a question whose answer a node signs.
+pub const SIGNED_REPLY_KEYS_MAX: usize = 16;
+/// Nodes of the proof of an answer that a node signs: what a judge hashes for one complaint.
+pub const SIGNED_REPLY_NODES_MAX: usize = 1_024;
+/// Bytes of evidence against a member: the largest has a signed reply.
+pub const EVIDENCE_BYTES_MAX: usize = SIGNED_REPLY_BYTES_MAX + 128;
+/// Bytes of a request of the system: a complaint with the largest evidence, or one with a path.
+pub const SYSTEM_BYTES_MAX: usize = 16 << 10;
 /// Complaints in a block: nobody pays for them, so that a leader who makes them up must not cost the others much.
 pub const COMPLAINTS_MAX: usize = 16;
 /// Bytes of a whole proof file: a genesis of full size, and a read of as many records as one answer holds several times over.
@@ -162,10 +169,15 @@ pub const fn weight(bytes: usize, signatures: usize, proof_nodes: usize, keys: u
         + WEIGHT_KEY * keys as u64
 }
 
-/// The same for a request of the system.
+/// The same for a request of the system. `signed_reply` is the number of keys of the signed reply that it complains of.
 #[must_use]
-pub const fn system_weight(bytes: usize, signatures: usize) -> u64 {
-    WEIGHT_REQUEST + WEIGHT_BYTE * bytes as u64 + WEIGHT_SIGNATURE_ALONE * signatures as u64
+pub const fn system_weight(bytes: usize, signatures: usize, signed_reply: Option<usize>) -> u64 {
+    let proof = match signed_reply {
+        // As many nodes as there may be: counting them would mean to decode the proof first.
+        Some(keys) => WEIGHT_NODE * SIGNED_REPLY_NODES_MAX as u64 + WEIGHT_KEY * keys as u64,
+        None => 0,
+    };
+    WEIGHT_REQUEST + WEIGHT_BYTE * bytes as u64 + WEIGHT_SIGNATURE_ALONE * signatures as u64 + proof
 }
 
 /// The limits of a request's proof.
@@ -181,6 +193,16 @@ pub const fn reply_proof() -> ProofLimits {
         max_bytes: REPLY_PROOF_BYTES_MAX,
         max_leaves: REPLY_PROOF_BYTES_MAX / PROOF_LEAF_BYTES,
         max_nodes: REPLY_PROOF_NODES_MAX,
+    }
+}
+
+/// The limits of the proof of an answer that a node signs.
+#[must_use]
+pub const fn signed_reply_proof() -> ProofLimits {
+    ProofLimits {
+        max_bytes: SIGNED_REPLY_BYTES_MAX,
+        max_leaves: SIGNED_REPLY_BYTES_MAX / PROOF_LEAF_BYTES,
+        max_nodes: SIGNED_REPLY_NODES_MAX,
     }
 }
 

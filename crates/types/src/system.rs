@@ -231,12 +231,21 @@ impl SystemRequest {
     pub fn signature_count(&self) -> usize {
         match &self.action {
             Action::Complain(Complaint { evidence, .. }) => match evidence.case {
-                Case::Result(_) => 1,
+                Case::Result(_) | Case::Reply(_) => 1,
                 Case::Votes { .. } | Case::Results { .. } => 2,
             },
             Action::Change(SignedChange { change: Change::Rotate { .. }, .. }) => 2,
             Action::Change(signed) => signed.signatures.len(),
             Action::Ready(_) => 1,
+        }
+    }
+
+    /// The keys of the signed reply that it complains of, if that is what it does: whoever judges it hashes a proof.
+    #[must_use]
+    pub fn signed_reply_keys(&self) -> Option<usize> {
+        match &self.evidence()?.case {
+            Case::Reply(reply) => Some(reply.question.keys.len()),
+            Case::Votes { .. } | Case::Result(_) | Case::Results { .. } => None,
         }
     }
 

@@ -4,8 +4,9 @@ use bytes::Bytes;
 use pleach_types::certificate::{CertificateError, CertifiedResult, ResultProof};
 use pleach_types::evidence::SignedResult;
 use pleach_types::genesis::GenesisError;
+use pleach_types::limits::SIGNED_REPLY_BYTES_MAX;
 use pleach_types::succession::Step;
-use pleach_types::{Certificate, Committee, Decode, Encode, Evidence, Genesis, Hash, Height, PublicKey};
+use pleach_types::{Certificate, Committee, Decode, Encode, Evidence, Genesis, Hash, Height, PublicKey, SignedReply};
 
 use crate::misbehaviour::{FalseStatement, Misbehaviour, StepError};
 
@@ -117,10 +118,7 @@ impl TrustAnchor {
     /// # Errors
     /// [`FalseStatement::NotMember`] and [`FalseStatement::Signature`].
     pub fn signed(&self, node: &PublicKey, signed: &SignedResult) -> Result<(), Misbehaviour> {
-        let epoch = self.epoch_of(signed.result.height);
-        // What a member signs of a height it signs for as long as it serves that height: later members do too.
-        let is_member = |committee: &Committee| committee.member(node).is_some();
-        let why = if !is_member(self.committee_of(epoch)) && !is_member(self.committee()) {
+        let why = if !self.is_member_at(node, signed.result.height) {
             FalseStatement::NotMember(*node)
         } else if !signed.is_by(node, &self.genesis) {
             FalseStatement::Signature(*node)
@@ -128,6 +126,40 @@ impl TrustAnchor {
             return Ok(());
         };
         Err(Misbehaviour::new(&signed.encode().into(), why))
+    }
+
+    /// Checks an answer that a member signed as a whole: that the signature is its own, and that it answers what was asked under
+    /// the root that it names. Whether that is the certified one is [`TrustAnchor::compare`]'s to say.
+    ///
+    /// # Errors
+    /// [`FalseStatement::SignedTooLarge`], [`FalseStatement::NotMember`] and [`FalseStatement::Signature`];
+    /// [`FalseStatement::Unanswered`] with the evidence that convicts the node.
+    pub fn signed_reply(&self, node: &PublicKey, reply: SignedReply) -> Result<(), Misbehaviour> {
+        let bytes: Bytes = reply.encode().into();
+        let wrong = |why| Err(Misbehaviour::new(&bytes, why));
+        if bytes.len() > SIGNED_REPLY_BYTES_MAX {
+            return wrong(FalseStatement::SignedTooLarge(bytes.len()));
+        }
+        if !self.is_member_at(node, reply.answer.result.height) {
+            return wrong(FalseStatement::NotMember(*node));
+        }
+        if !reply.is_by(node, &self.genesis) {
+            return wrong(FalseStatement::Signature(*node));
+        }
+        match reply.check() {
+            Ok(()) => Ok(()),
+            Err(why) => {
+                let evidence = Box::new(Evidence::of_reply(self.genesis, *node, reply));
+                wrong(FalseStatement::Unanswered { why, evidence })
+            }
+        }
+    }
+
+    /// Whether what a node signs of a height counts as a member's. What a member signs of a height it signs for as long as it
+    /// serves that height: later members do too.
+    fn is_member_at(&self, node: &PublicKey, height: Height) -> bool {
+        let sets = [self.committee_of(self.epoch_of(height)), self.committee()];
+        sets.into_iter().any(|committee| committee.member(node).is_some())
     }
 
     /// Compares a result that a node signed ([`TrustAnchor::signed`]) with the certified one of the height.

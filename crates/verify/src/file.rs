@@ -368,6 +368,10 @@ impl Conviction {
                 format!("signed a result of height {} that is not the certified one", stated.result.height)
             }
             Case::Results { first, .. } => format!("signed two different results of height {}", first.result.height),
+            Case::Reply(reply) => {
+                let why = reply.check().err().map(|why| format!(": {why}")).unwrap_or_default();
+                format!("signed an answer that does not answer its question{why}")
+            }
         }
     }
 }

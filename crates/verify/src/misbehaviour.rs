@@ -7,6 +7,8 @@ use pleach_tree::{Incomplete, Path, Prefix, VerifyError};
 use pleach_types::certificate::CertificateError;
 use pleach_types::committee::CommitteeError;
 use pleach_types::history::HistoryError;
+use pleach_types::limits::SIGNED_REPLY_BYTES_MAX;
+use pleach_types::reply::Unanswered;
 use pleach_types::{DecodeError, Evidence, Hash, Height, Identity, Key, PublicKey};
 use thiserror::Error;
 
@@ -33,7 +35,7 @@ impl Misbehaviour {
     #[must_use]
     pub fn evidence(&self) -> Option<&Evidence> {
         match &*self.statement {
-            FalseStatement::SignedOther(evidence) => Some(evidence),
+            FalseStatement::SignedOther(evidence) | FalseStatement::Unanswered { evidence, .. } => Some(evidence),
             _ => None,
         }
     }
@@ -83,6 +85,20 @@ pub enum FalseStatement {
     /// A member signed another result than the certified one.
     #[error("signed result of height {} is not the certified one", .0.needs().unwrap_or_default())]
     SignedOther(Box<Evidence>),
+    /// A node signed an answer that does not answer its question.
+    #[error("signed answer does not answer the question: {why}")]
+    Unanswered {
+        /// Why not.
+        why: Unanswered,
+        /// What convicts the node.
+        evidence: Box<Evidence>,
+    },
+    /// A signed answer is larger than one may be, so that it could convict nobody.
+    #[error("signed answer has {0} bytes, at most {SIGNED_REPLY_BYTES_MAX} are allowed")]
+    SignedTooLarge(usize),
+    /// An answer that was to be signed is not.
+    #[error("answer is not signed, and was to be")]
+    NotSigned,
     /// A step to other members does not follow from the trusted ones.
     #[error("step to other members does not follow: {0}")]
     Step(#[from] StepError),
@@ -211,6 +227,9 @@ impl FalseStatement {
             Self::NotMember(_) => "not_member",
             Self::Signature(_) => "bad_signature",
             Self::SignedOther(_) => "signed_other",
+            Self::Unanswered { .. } => "unanswered",
+            Self::SignedTooLarge(_) => "signed_too_large",
+            Self::NotSigned => "not_signed",
             Self::Step(StepError::NotLast { .. }) => "not_last",
             Self::Step(StepError::Earlier { .. }) => "earlier_step",
             Self::Step(StepError::Committee(why)) => why.code(),

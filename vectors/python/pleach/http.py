@@ -154,6 +154,7 @@ SCHEMAS: dict[str, Check] = {
         min_height_maybe=number,
         known_height_maybe=number,
         without_values_maybe=list_of(key),
+        sign_maybe=flag,
     ),
     "GetReply": shape(
         height=number,
@@ -161,6 +162,7 @@ SCHEMAS: dict[str, Check] = {
         records=list_of(shape(key=key, value=nullable(value_of_record))),
         proof=encoded(),
         certificate_maybe=encoded(),
+        signature_maybe=SIGNATURE,
     ),
     "ExecuteRequest": shape(request=encoded()),
     "ExecuteReply": shape(identity=HASH, receipt_maybe=RECEIPT_REPLY),

@@ -13,7 +13,7 @@ from .genesis import Genesis
 from .members import Member
 from .requests import SYSTEM_KIND
 
-SYSTEM_BYTES_MAX = 8_192
+SYSTEM_BYTES_MAX = 16_384
 OWNERS_MAX = 16
 SIBLINGS_MAX = 64
 
@@ -120,13 +120,17 @@ class SystemRequest:
 
     def signature_count(self) -> int:
         if isinstance(self.action, Complaint):
-            return 1 if isinstance(self.action.evidence.case, evidence.WrongResult) else 2
+            one = isinstance(self.action.evidence.case, (evidence.WrongResult, evidence.SignedReply))
+            return 1 if one else 2
         if isinstance(self.action, Change) and isinstance(self.action.change, OtherChange):
             return len(self.action.signatures)
         return sum(1 for _ in self.signed_by_members())
 
     def weight(self) -> int:
-        return 10_000 + 3 * len(self.encode()) + 75_000 * self.signature_count()
+        proof = 0
+        if isinstance(self.action, Complaint) and isinstance(self.action.evidence.case, evidence.SignedReply):
+            proof = 150 * 1_024 + 1_500 * len(self.action.evidence.case.keys)
+        return 10_000 + 3 * len(self.encode()) + 75_000 * self.signature_count() + proof
 
 
 def read_path(reader: Reader) -> Path:

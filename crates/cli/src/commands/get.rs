@@ -2,15 +2,16 @@
 
 use std::io::IsTerminal as _;
 
-use pleach_client::{Record, Trust, Verified};
+use pleach_client::{Config, Record, Trust, Verified};
 use pleach_types::api::Value;
 use pleach_types::{Height, Key};
 use pleach_vm::Schema;
 use serde::Serialize;
 use serde_json::Map;
 
-use super::{decode, proof, with_cluster};
+use super::{decode, proof, with_settings};
 use crate::args::{Get, Global};
+use crate::connection;
 use crate::errors::{CliError, Ending};
 use crate::files::NewFile;
 use crate::output::{Output, table, value_text};
@@ -39,7 +40,8 @@ pub fn run(global: &Global, output: Output, args: &Get) -> Result<Ending, CliErr
         return Err(CliError::usage(what, "give one key, or leave out --raw"));
     }
     let place = args.proof.as_deref().map(NewFile::at).transpose()?;
-    let (records, file) = with_cluster(global, |client| async move {
+    let settings = Config { signed_replies: args.signed, ..connection::settings(global.timeout) };
+    let (records, file) = with_settings(global, settings, |client| async move {
         match place {
             Some(place) => {
                 let (records, file) = client.prove(&args.keys).await?;

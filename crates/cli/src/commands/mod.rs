@@ -111,9 +111,21 @@ fn with_cluster<T, F>(global: &Global, work: impl FnOnce(pleach_client::Client) 
 where
     F: Future<Output = Result<T, CliError>>,
 {
+    with_settings(global, connection::settings(global.timeout), work)
+}
+
+/// As [`with_cluster`], with all of the client's settings.
+fn with_settings<T, F>(
+    global: &Global,
+    settings: pleach_client::Config,
+    work: impl FnOnce(pleach_client::Client) -> F,
+) -> Result<T, CliError>
+where
+    F: Future<Output = Result<T, CliError>>,
+{
     let profile = Profile::find(global)?;
     wait_for(async {
-        let client = connection::connect(&profile, global.timeout).await?;
+        let client = connection::connect_with(&profile, settings).await?;
         let outcome = work(client.clone()).await;
         // Whatever came of it: a node that has convicted itself on the way is to be held to it.
         evidence::keep(&client, &Profile::folder(global), Output::new(global)).await;

@@ -252,13 +252,23 @@ impl Chain {
         let value =
             |key: &Key| (!request.without_values.contains(key)).then(|| values.get(key).map(Value::from)).flatten();
         let known = request.known_height == Some(height);
-        Ok(GetReply {
+        let mut reply = GetReply {
             height,
             signed: self.signed(state.result(), node),
             records: request.keys.iter().map(|key| RecordView { key: key.clone(), value: value(key) }).collect(),
             proof: state.prove(&request.keys).unwrap().encode().into(),
             certificate: (!known).then(|| self.result_proof(height, tip).unwrap().encode().into()),
-        })
+            signature: None,
+        };
+        self.sign_reply(request, &mut reply, node);
+        Ok(reply)
+    }
+
+    /// Has a node sign its reply as a whole, whatever it says, if the request asks for that.
+    pub fn sign_reply(&self, request: &GetRequest, reply: &mut GetReply, node: usize) {
+        let Ok(result) = BlockResult::decode(&reply.signed.result.0) else { return };
+        let signed = SignedReply::sign(request.question(), reply.answer(result), &self.digest, &self.keys[node]);
+        reply.signature = request.sign.then_some(signed.signature);
     }
 
     /// Has the node of a reply vouch for another result than the one that it signed.
@@ -397,6 +407,8 @@ pub struct Manner {
     pub lacks: bool,
     /// Changes its answers.
     pub get: Option<Twist<GetReply>>,
+    /// Changes its signatures under whole answers to reads.
+    pub signature: Option<Twist<Option<Signature>>>,
     pub receipt: Option<Twist<ReceiptReply>>,
     pub execute: Option<Twist<ExecuteReply>>,
     pub genesis: Option<Twist<Genesis>>,
@@ -692,12 +704,17 @@ impl Transport for Cluster {
             }
             if let Some(twist) = manner.get {
                 // A liar does not care what it was asked for, except for the keys.
-                let anything = GetRequest { height: None, min_height: None, known_height: None, ..request };
+                let anything = GetRequest { height: None, min_height: None, known_height: None, ..request.clone() };
                 let mut reply = chain.get(&anything, tip, node)?;
                 twist(&chain, &mut reply);
+                chain.sign_reply(&request, &mut reply, node);
                 return Ok(reply);
             }
-            chain.get(&request, tip, node)
+            let mut reply = chain.get(&request, tip, node)?;
+            if let Some(twist) = manner.signature {
+                twist(&chain, &mut reply.signature);
+            }
+            Ok(reply)
         }
         .boxed()
     }

@@ -10,7 +10,7 @@ use futures::future::Either;
 use pleach_order::{Equivocation, Network};
 use pleach_tree::Tree;
 use pleach_types::api::{GetReply, GetRequest, SignedResultView, Value};
-use pleach_types::{BlockResult, ClusterRecord, Encode as _, Height};
+use pleach_types::{BlockResult, ClusterRecord, Decode as _, Encode as _, Height, SignedReply};
 
 use super::{UnknownByzantine, nuisance};
 use crate::core::Node;
@@ -173,9 +173,22 @@ impl Manner {
         Some(SignedResultView { result: result.encode().into(), node: node.public_key(), signature })
     }
 
-    /// What the node answers instead of the reply to a read. It is the last to touch a reply, so a signature under the whole of it would
-    /// have to be made here.
-    pub(crate) fn reply(&self, node: &Node, request: &GetRequest, mut reply: GetReply) -> GetReply {
+    /// What the node answers instead of the reply to a read. Where the whole of it is to be signed it signs what it says, unjudged.
+    pub(crate) fn reply(&self, node: &Node, request: &GetRequest, reply: GetReply) -> GetReply {
+        if self.kind.is_none() {
+            return reply;
+        }
+        let mut reply = self.lie(node, request, reply);
+        if let Ok(result) = BlockResult::decode(&reply.signed.result.0)
+            && request.sign
+        {
+            let (answer, genesis) = (reply.answer(result), &node.genesis_digest);
+            reply.signature = Some(SignedReply::sign(request.question(), answer, genesis, &node.secret).signature);
+        }
+        reply
+    }
+
+    fn lie(&self, node: &Node, request: &GetRequest, mut reply: GetReply) -> GetReply {
         let known = request.known_height;
         match self.kind {
             Some(Byzantine::Value) => {
@@ -245,7 +258,7 @@ impl Manner {
 
 /// A read of the record of the cluster.
 fn read_of(height: Option<Height>, known_height: Option<Height>) -> GetRequest {
-    GetRequest { keys: vec![ClusterRecord::key()], height, min_height: None, known_height, without_values: Vec::new() }
+    GetRequest { keys: vec![ClusterRecord::key()], height, known_height, ..GetRequest::default() }
 }
 
 /// A true answer about the oldest height that can still be read.

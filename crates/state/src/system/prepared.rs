@@ -31,7 +31,8 @@ impl PreparedSystem {
         over("bytes of a request of the system", bytes.len() as u64, SYSTEM_BYTES_MAX as u64)?;
         let request = SystemRequest::decode_shared(bytes.clone()).map_err(malformed)?;
         check_genesis(request.genesis, genesis)?;
-        let (length, weight) = (bytes.len(), system_weight(bytes.len(), request.signature_count()));
+        let length = bytes.len();
+        let weight = system_weight(length, request.signature_count(), request.signed_reply_keys());
         Ok(Self { identity: request.identity(), request, length, weight })
     }
 

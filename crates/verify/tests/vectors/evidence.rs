@@ -1,8 +1,11 @@
 //! Evidence against members, and what is none.
 
+use bytes::Bytes;
+use pleach_tree::{Tree, ValueDigest};
 use pleach_types::evidence::SignedResult;
+use pleach_types::reply::{Answer, Question};
 use pleach_types::vote::{Ballot, Proposal};
-use pleach_types::{BlockResult, Evidence, Hash, Round, Vote};
+use pleach_types::{BlockResult, Evidence, Hash, Key, Round, SecretKey, SignedReply, Vote};
 use serde_json::{Value, json};
 
 use super::support::{hash as digest, result, secret};
@@ -49,6 +52,7 @@ pub fn all() -> Value {
         ("votes of somebody else", "BAD_SIGNATURE", genesis, accused(&votes, 2), None),
         ("a result of somebody else", "BAD_SIGNATURE", genesis, accused(&false_result, 2), truth(9, 2)),
     ];
+    let cases = cases.into_iter().chain(replies(genesis, &key)).collect::<Vec<_>>();
     let one = |(name, expected, genesis, evidence, certified): &(&str, &str, Hash, Evidence, Option<BlockResult>)| {
         let judged = evidence.judge(genesis, certified.as_ref());
         let strength = |strength: &pleach_types::evidence::Strength| match strength {
@@ -63,4 +67,61 @@ pub fn all() -> Value {
         })
     };
     json!({ "evidence": cases.iter().map(one).collect::<Vec<_>>() })
+}
+
+/// A question for a record that is there and one that is not.
+fn question() -> Question {
+    let keys = ["key 1", "nobody"].map(|key| Key::new(key).expect("a key")).to_vec();
+    Question { without_values: vec![keys[0].clone()], keys, height: Some(9), min_height: Some(8) }
+}
+
+/// The true answer of height 9 to it.
+fn answer() -> Answer {
+    let records = (0..9).map(|n| (Bytes::from(format!("key {n}")), Bytes::from(format!("value {n}"))));
+    let tree: Tree = records.collect();
+    let result = BlockResult { root: tree.root().into(), ..result(9) };
+    let values = vec![Some(ValueDigest::of(b"value 1").into()), None];
+    Answer { result, values, proof: tree.prove(&question().keys).encode().into() }
+}
+
+/// Signed answers: the true one, and one for each reason why one does not answer.
+fn replies(genesis: Hash, key: &SecretKey) -> Vec<(&'static str, &'static str, Hash, Evidence, Option<BlockResult>)> {
+    let reply = |change: fn(&mut Question, &mut Answer)| {
+        let (mut question, mut answer) = (question(), answer());
+        change(&mut question, &mut answer);
+        Evidence::of_reply(genesis, key.public(), SignedReply::sign(question, answer, &genesis, key))
+    };
+    let other_value = reply(|_, answer| answer.values[0] = Some(digest(1)));
+    let of_another = Evidence { accused: secret(2).public(), ..other_value.clone() };
+    let guilty: [(&str, Evidence); 8] = [
+        ("an answer with another value", other_value),
+        ("an answer with a value where there is no record", reply(|_, answer| answer.values[1] = Some(digest(1)))),
+        (
+            "an answer without a value",
+            reply(|question, answer| {
+                question.without_values.clear();
+                answer.values[0] = None;
+            }),
+        ),
+        ("an answer of another height", reply(|question, _| question.height = Some(10))),
+        (
+            "an answer of a height that is too low",
+            reply(|question, _| {
+                question.height = None;
+                question.min_height = Some(10);
+            }),
+        ),
+        ("an answer for fewer keys", reply(|_, answer| answer.values.truncate(1))),
+        ("an answer whose proof does not decode", reply(|_, answer| answer.proof = Bytes::from_static(b"proof"))),
+        ("an answer whose proof has another root", reply(|_, answer| answer.result.root = digest(1))),
+    ];
+    let not_decided = reply(|question, _| question.keys[0] = Key::new("key 2").expect("a key"));
+    let innocent = [
+        ("a true answer", "ANSWERED", reply(|_, _| {})),
+        ("a true answer that leaves a value out", "ANSWERED", reply(|_, answer| answer.values[0] = None)),
+        ("an answer of somebody else", "BAD_SIGNATURE", of_another),
+        ("an answer that leaves a key open", "absolute", not_decided),
+    ];
+    let guilty = guilty.into_iter().map(|(name, evidence)| (name, "absolute", evidence));
+    guilty.chain(innocent).map(|(name, expected, evidence)| (name, expected, genesis, evidence, None)).collect()
 }

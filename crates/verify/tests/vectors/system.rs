@@ -102,7 +102,7 @@ impl Maker {
             ("evidence of an unknown case", "MALFORMED", {
                 let mut bytes = of("two votes").encode();
                 // Kind, action, genesis, length, genesis, accused.
-                bytes[2 + 32 + 4 + 64] = 3;
+                bytes[2 + 32 + 4 + 64] = 4;
                 bytes
             }),
             ("a path of another height", "MALFORMED", {
