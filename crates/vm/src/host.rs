@@ -1,10 +1,12 @@
 //! The host's side of an execution: records, context, output, and every function of the ABI.
 //!
 //! Nothing here knows an engine. A function gets the operation's memory as a slice and its arguments as
-//! numbers, both hostile; it charges gas before it works, never panics, and allocates no more than the limits
-//! allow. It stops the execution by returning a [`Stop`], which engines turn into a trap.
+//! numbers, both hostile; it charges gas before it works, does not panic, and allocates no more than the limits
+//! allow. It stops the execution by returning a [`Stop`], which engines turn into a trap. Engines enter it through
+//! [`Host::enter`] alone, which ends an execution in which it panics after all.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
 use pleach_types::execution::{Effects, Execution};
@@ -102,6 +104,18 @@ impl Host {
         let writes: BTreeMap<Key, Option<Bytes>> =
             self.records.into_iter().filter(|r| r.before != r.now).map(|r| (r.key, r.now)).collect();
         Effects { writes, output: CallOutput { output: self.output, events: self.events } }
+    }
+
+    /// Does the work of a host function with `gas` left, and notes why it stops the execution, if it does.
+    ///
+    /// A panic in here is a fault of ours, and whoever found the arguments that cause it could stop every node with one
+    /// request (threat W3). So it stops the execution only: a trap, at the gas that was charged until then. That is the same
+    /// on all nodes, because a host function sees nothing else than the execution.
+    pub(crate) fn enter<R>(&mut self, gas: i64, work: impl FnOnce(&mut Self) -> Result<R, Stop>) -> Option<R> {
+        self.gas = gas;
+        // What the work leaves half done is thrown away with the execution: a stopped one has no effects.
+        let result = catch_unwind(AssertUnwindSafe(|| work(self)));
+        result.unwrap_or(Err(Stop::Refused(Refusal::Trap))).map_err(|stop| self.stop = Some(stop)).ok()
     }
 
     fn charge(&mut self, gas: u64) -> Result<(), Stop> {

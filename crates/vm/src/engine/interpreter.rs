@@ -92,15 +92,10 @@ fn enter<R>(
     let Some(parts) = caller.data().parts else { return Err(Error::new("no instance")) };
     let gas = parts.gas.get(&caller).i64().unwrap_or(0);
     let (memory, state) = parts.memory.data_and_store_mut(&mut caller);
-    state.host.gas = gas;
-    let result = work(&mut state.host, memory);
+    let result = state.host.enter(gas, |host| work(host, memory));
     let gas = state.host.gas;
-    let result = result.map_err(|stop| {
-        state.host.stop = Some(stop);
-        Error::new("stopped")
-    });
     parts.gas.set(&mut caller, Val::I64(gas))?;
-    result
+    result.ok_or_else(|| Error::new("stopped"))
 }
 
 struct Interpreted {
@@ -140,4 +135,41 @@ fn start(store: &mut Store<State>, instance: &Instance, parts: Parts, budget: Bu
         instance.get_typed_func::<(), ()>(&*store, abi::INITIALIZE)?.call(&mut *store, ())?;
     }
     instance.get_typed_func::<(), ()>(&*store, abi::RUN)?.call(store, ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::faults;
+
+    macro_rules! define_panicking {
+        ($($name:ident($($parameter:ident),*) -> $result:tt;)*) => {
+            /// Every host function, each charging 7 gas before it panics.
+            #[allow(unused_variables, reason = "a panic needs no arguments")]
+            fn panicking(engine: &wasmi::Engine) -> Result<Linker<State>, Error> {
+                let mut linker = Linker::new(engine);
+                $(linker.func_wrap(
+                    abi::NAMESPACE,
+                    stringify!($name),
+                    |caller: Caller<'_, State> $(, $parameter: u32)*| -> Result<$result, Error> {
+                        enter(caller, |host, _| {
+                            host.gas -= 7;
+                            panic!("a fault of the host, made for a test")
+                        })
+                    },
+                )?;)*
+                Ok(linker)
+            }
+        };
+    }
+    abi::host_functions!(define_panicking);
+
+    #[test]
+    fn a_panic_in_a_host_function_ends_the_execution_alone() {
+        let engine = Interpreter::new().unwrap().engine;
+        faults::each_host_function_traps(&Interpreter {
+            engine: engine.clone(),
+            linker: Arc::new(panicking(&engine).unwrap()),
+        });
+    }
 }

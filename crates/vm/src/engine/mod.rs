@@ -1,6 +1,8 @@
 //! What an engine must do. Which one runs is a node's private matter: metering is in the bytecode, so outcomes
 //! are equal on all of them.
 
+#[cfg(test)]
+pub(crate) mod faults;
 pub(crate) mod interpreter;
 #[cfg(all(feature = "winch", target_arch = "x86_64"))]
 pub(crate) mod winch;

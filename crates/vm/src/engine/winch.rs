@@ -97,15 +97,10 @@ fn enter<R>(
     let Some(parts) = caller.data().parts else { return Err(Error::msg("no instance")) };
     let gas = parts.gas.get(&mut caller).i64().unwrap_or(0);
     let (memory, state) = parts.memory.data_and_store_mut(&mut caller);
-    state.host.gas = gas;
-    let result = work(&mut state.host, memory);
+    let result = state.host.enter(gas, |host| work(host, memory));
     let gas = state.host.gas;
-    let result = result.map_err(|stop| {
-        state.host.stop = Some(stop);
-        Error::msg("stopped")
-    });
     parts.gas.set(&mut caller, Val::I64(gas))?;
-    result
+    result.ok_or_else(|| Error::msg("stopped"))
 }
 
 struct Compiled {
@@ -167,4 +162,38 @@ fn start(store: &mut Store<State>, instance: &Instance, parts: Parts, budget: Bu
         instance.get_typed_func::<(), ()>(&mut *store, abi::INITIALIZE)?.call(&mut *store, ())?;
     }
     instance.get_typed_func::<(), ()>(&mut *store, abi::RUN)?.call(store, ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::faults;
+
+    macro_rules! define_panicking {
+        ($($name:ident($($parameter:ident),*) -> $result:tt;)*) => {
+            /// Every host function, each charging 7 gas before it panics.
+            #[allow(unused_variables, reason = "a panic needs no arguments")]
+            fn panicking(engine: &wasmtime::Engine) -> Result<Linker<State>, Error> {
+                let mut linker = Linker::new(engine);
+                $(linker.func_wrap(
+                    abi::NAMESPACE,
+                    stringify!($name),
+                    |caller: Caller<'_, State> $(, $parameter: u32)*| -> Result<$result, Error> {
+                        enter(caller, |host, _| {
+                            host.gas -= 7;
+                            panic!("a fault of the host, made for a test")
+                        })
+                    },
+                )?;)*
+                Ok(linker)
+            }
+        };
+    }
+    abi::host_functions!(define_panicking);
+
+    #[test]
+    fn a_panic_in_a_host_function_ends_the_execution_alone() {
+        let engine = Winch::new().unwrap().linker.engine().clone();
+        faults::each_host_function_traps(&Winch { linker: panicking(&engine).unwrap() });
+    }
 }
