@@ -494,7 +494,7 @@ pub enum Op {
 
 /// `pleach op check`.
 #[derive(Clone, Debug, Args)]
-#[command(after_help = "Example:\n  pleach op check operations/build/bank_transfer.wasm")]
+#[command(after_help = "Example:\n  pleach op check operations/built/bank_transfer.wasm")]
 pub struct OpCheck {
     /// The module.
     #[arg(value_name = "FILE")]

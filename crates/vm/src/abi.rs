@@ -69,6 +69,8 @@ pub struct Import {
     pub name: &'static str,
     /// How many `i32` it takes.
     pub parameters: usize,
+    /// What each of them is called: the names say what they mean (`docs/abi.md`), and the C header declares pointers by them.
+    pub names: &'static [&'static str],
     /// Whether it returns an `i32`.
     pub returns: bool,
 }
@@ -105,6 +107,7 @@ macro_rules! imports {
         pub const IMPORTS: &[Import] = &[$(Import {
             name: stringify!($name),
             parameters: <[&str]>::len(&[$(stringify!($parameter)),*]),
+            names: &[$(stringify!($parameter)),*],
             returns: returns!($result),
         }),*];
     };
@@ -131,9 +134,10 @@ mod tests {
 
     #[test]
     fn the_list_has_the_shapes_of_the_abi() {
-        assert_eq!(import("rec_get"), Some(&Import { name: "rec_get", parameters: 3, returns: true }));
-        assert_eq!(import("rec_count"), Some(&Import { name: "rec_count", parameters: 0, returns: true }));
-        assert_eq!(import("abort"), Some(&Import { name: "abort", parameters: 3, returns: false }));
+        let shape = |name| import(name).map(|i| (i.names, i.returns));
+        assert_eq!(shape("rec_get"), Some((&["handle", "dst", "cap"][..], true)));
+        assert_eq!(shape("rec_count"), Some((&[][..], true)));
+        assert_eq!(shape("abort"), Some((&["code", "ptr", "len"][..], false)));
         assert_eq!(import("ed25519_verify").map(|i| i.parameters), Some(4));
         assert_eq!(import("fd_write"), None);
     }

@@ -13,6 +13,8 @@ pub mod check;
 pub mod cost;
 pub mod schema;
 
+#[cfg(test)]
+mod abi_page;
 mod cache;
 mod engine;
 mod host;
