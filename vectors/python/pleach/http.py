@@ -190,9 +190,11 @@ SCHEMAS: dict[str, Check] = {
         storage=STORAGE,
         fetching_maybe=shape(bytes=number, items_left=number),
         pending=number,
-        voting=one_of("asking", "lost", "open"),
+        voting=one_of("asking", "lost", "open", "forked"),
         ready=flag,
+        forked_maybe=number,
     ),
+    "ForkReply": shape(height=number),
     "Members": shape(
         members=list_of(shape(name=text, public_key=HASH, http=nullable(text))), faults_tolerated=number, quorum=number
     ),
