@@ -9,6 +9,10 @@
 //! node has before a signature is checked, one file is checked at a time, and a certificate ends at its first false signature. The
 //! members whose signatures count are those of this node's own history: at the height where two histories part they are the
 //! same in both.
+//!
+//! Heights that this node has forgotten are not looked at. Their members may have left long ago, and whoever gets hold of enough of
+//! their old keys could make two results of such a height, and stop the cluster of today with them. What today's members sign rests on no
+//! old key; a client that has seen two results of an old height stops all the same, and its people decide.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, TryLockError};
@@ -46,9 +50,12 @@ pub enum NoFork {
     /// All that it shows is what this node has.
     #[error("the file shows no two different results of one height")]
     Same,
-    /// It shows one result of a height that this node has not come to, or has forgotten.
-    #[error("this node does not have the result of height {0}: show both results of the height")]
+    /// It shows one result of a height that this node has not come to.
+    #[error("this node has not come to height {0}: show both results of the height")]
     Unknown(Height),
+    /// It shows results of a height that this node has forgotten.
+    #[error("height {0} is over for long: old keys that have leaked could make such a file")]
+    Forgotten(Height),
     /// Another one is being checked.
     #[error("this node is checking another file")]
     Busy,
@@ -63,6 +70,7 @@ impl NoFork {
             Self::Certificate(_) => "BAD_CERTIFICATE",
             Self::Same => "NO_FORK",
             Self::Unknown(_) => "UNKNOWN_HEIGHT",
+            Self::Forgotten(_) => "HEIGHT_FORGOTTEN",
             Self::Busy => "OVERLOADED",
         }
     }
@@ -164,10 +172,12 @@ impl Node {
     fn fork_of(&self, shown: Vec<ResultProof>) -> Result<ProofFile, NoFork> {
         let anchor = self.members.anchor();
         let file = || ProofFile { steps: self.members.all_steps(), ..ProofFile::new(self.genesis.clone()) };
+        let newest = lock(&self.history).certified().unwrap_or(0);
         let mut unknown = Vec::new();
         for proof in shown {
             let Some(stated) = proof.stated() else { continue };
             match self.own_proof(stated.height) {
+                None if stated.height <= newest => return Err(NoFork::Forgotten(stated.height)),
                 None => unknown.push(proof),
                 Some(own) if own.stated() == Some(stated) => {}
                 Some(own) => {

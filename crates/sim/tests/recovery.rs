@@ -7,14 +7,16 @@ use std::time::Duration;
 use commonware_runtime::Runner as _;
 use futures::join;
 use pleach_client::{Client, Config};
-use pleach_node::Node;
+use pleach_node::{NoFork, Node};
 use pleach_order::Application as _;
 use pleach_sim::access::Distance;
 use pleach_sim::bank::{self, account_key};
 use pleach_sim::cluster::{Cluster, Weather, runner};
 use pleach_sim::ledger::Conduct;
 use pleach_sim::oracle::Oracle;
-use pleach_types::Partitioning;
+use pleach_types::api::GetRequest;
+use pleach_types::certificate::ResultProof;
+use pleach_types::{Decode as _, Encode as _, Partitioning, ProofFile};
 
 const ALL: [usize; 4] = [0, 1, 2, 3];
 const ACCOUNTS: usize = 24;
@@ -159,6 +161,8 @@ fn a_source_that_drips_does_not_keep_a_member_from_coming_back() {
 #[test]
 fn a_member_that_is_too_far_behind_for_single_blocks_fetches_the_state() {
     run(20, 2, async |mut cluster, client| {
+        let first = GetRequest { height: Some(1), ..GetRequest::default() };
+        let first = node(&cluster, 0).get_when_certified(&first).await.expect("height 1");
         cluster.isolate(3).await;
         let behind = node(&cluster, 3).height();
         let goal = behind + 330;
@@ -176,6 +180,17 @@ fn a_member_that_is_too_far_behind_for_single_blocks_fetches_the_state() {
         level(&cluster, &ALL).await;
         assert!(node(&cluster, 2).status().oldest_height > 0);
         holds_what_it_should(&cluster, 2).await;
+
+        // What those could sign who have the keys of that time stops nobody: it is not even looked at.
+        let own = ResultProof::decode(&first.certificate.expect("a certificate").0).expect("a proof");
+        let mut other = own.clone();
+        other.headers[0].result.root.0[0] ^= 1;
+        for member in ALL {
+            let node = node(&cluster, member);
+            let fork = Some(other.clone());
+            let file = ProofFile { head: Some(own.clone()), fork, ..ProofFile::new(node.genesis().clone()) };
+            assert_eq!(node.see_fork(&file.encode().into()), Err(NoFork::Forgotten(1)), "member {member}");
+        }
     });
 }
 
