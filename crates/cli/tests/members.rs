@@ -202,7 +202,8 @@ fn bad_files_convict_nobody(cluster: &Cluster) {
     cluster.run(&["complain", "record.pleach"]).fails(2, &["record.pleach holds no evidence"]);
     cluster.accuse("forged.pleach", &cluster.key("node-2"), 7);
     let mut forged = std::fs::read(cluster.folder.join("forged.pleach")).expect("a file");
-    let last = forged.len() - 1;
+    // The last byte of the last signature; behind it stands only that there is no fork.
+    let last = forged.len() - 2;
     forged[last] ^= 1;
     std::fs::write(cluster.folder.join("forged.pleach"), forged).expect("a file");
     cluster.run(&["complain", "forged.pleach"]).fails(5, &["convicts nobody", "do not rely on it"]);

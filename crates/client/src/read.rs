@@ -361,7 +361,7 @@ fn joined(one: Snapshot, other: Snapshot) -> Result<Snapshot, Error> {
 
 /// By how many of the records of a read to go on, if a node says that not all fit one answer. Never fewer than surely fit,
 /// and no more than half, which is two messages as well: so whoever lies makes a bounded number of messages.
-fn fitting(failure: &Failure, request: &GetRequest) -> Option<usize> {
+pub(crate) fn fitting(failure: &Failure, request: &GetRequest) -> Option<usize> {
     let Fault::Transport(TransportError::Problem(problem)) = &failure.why else { return None };
     let (asked, sure) = (request.keys.len(), if request.sign { 1 } else { REPLY_RECORDS_SURE });
     let divisible = problem.code == TOO_LARGE && asked > sure;

@@ -3,12 +3,13 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pleach_client::{Audit, Error, FindingKind};
 use pleach_types::api::Value;
 use pleach_types::evidence::Strength;
-use pleach_types::{Encode as _, Partitioning, ProofFile, SecretKey, SystemRequest};
+use pleach_types::{Encode as _, Partitioning, ProofFile, SecretKey, Signature, SystemRequest};
 use pleach_verify::file::judge;
 use support::*;
 
@@ -80,6 +81,7 @@ fn members_that_are_behind_or_away_are_said_and_not_accused() {
 
 #[test]
 fn a_signed_lie_comes_with_its_evidence_and_an_unsigned_one_is_counted() {
+    // A false root, a false value under the true one, and an answer that is not signed as it was to be.
     let cluster = Cluster::new(4, 64);
     grow(&cluster, 3);
     cluster.set(1, Manner::get(|chain, reply| chain.sign_falsely(&mut reply.signed, |result| result.root.0[31] ^= 1)));
@@ -89,14 +91,19 @@ fn a_signed_lie_comes_with_its_evidence_and_an_unsigned_one_is_counted() {
             reply.records.iter_mut().for_each(|record| record.value = Some(Value::Text("9".into())))
         }),
     );
+    let unsigned = Arc::new(|_: &Chain, signature: &mut Option<Signature>| *signature = None);
+    cluster.set(3, Manner { signature: Some(unsigned), ..Manner::default() });
     let found = audit(&cluster, None, &[]).unwrap();
-    assert_eq!(kinds(&found), [FindingKind::Proven, FindingKind::FalseAnswer], "{found:?}");
+    assert_eq!(kinds(&found), [FindingKind::Proven, FindingKind::Proven, FindingKind::FalseAnswer], "{found:?}");
+    let convicted: BTreeMap<_, _> =
+        found.proofs().map(|proof| (proof.conviction.member.public_key, proof.conviction.strength)).collect();
+    let key = |node: usize| cluster.chain().keys[node].public();
+    let expected = [(key(1), Strength::Relative), (key(2), Strength::Absolute)];
+    assert_eq!(convicted, BTreeMap::from(expected));
+    assert!(found.proofs().all(|proof| judge(&proof.file, &cluster.chain().digest).is_ok()));
+    assert_eq!(found.findings[2].address.as_deref(), Some("node-3"));
+    assert!(found.findings[2].times >= 1 && found.may_be_kept());
     let proof = found.proofs().next().unwrap();
-    assert_eq!(proof.conviction.member.public_key, cluster.chain().keys[1].public());
-    assert_eq!(proof.conviction.strength, Strength::Relative);
-    assert!(judge(&proof.file, &cluster.chain().digest).is_ok());
-    assert_eq!(found.findings[1].address.as_deref(), Some("node-2"));
-    assert!(found.findings[1].times >= 1 && found.may_be_kept());
     // What was kept convicts as long as it is kept.
     (0..4).for_each(|node| cluster.set(node, Manner::default()));
     let again = audit(&cluster, None, std::slice::from_ref(&proof.file)).unwrap();

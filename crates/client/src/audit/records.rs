@@ -1,16 +1,17 @@
-//! The records of an audit: the same random ones from every member that is to keep them, at one height.
+//! The records of an audit: the same random ones from every member that is to keep them, at one height. Each member is asked to sign
+//! its whole answer, so that a false one comes with the evidence that convicts it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::StreamExt as _;
 use futures::stream;
-use pleach_types::limits::REPLY_RECORDS_SURE;
+use pleach_types::api::GetRequest;
 use pleach_types::{Height, Key, ProofFile, PublicKey};
 
 use super::{Audited, Finding, FindingKind, Head, Notes};
 use crate::client::Inner;
 use crate::error::{Error, Failure};
-use crate::read::is_not_kept;
+use crate::read::{fitting, is_not_kept};
 
 /// Prefixes of which records are compared in one audit, drawn anew each time.
 const PREFIXES_AUDITED_MAX: usize = 64;
@@ -18,6 +19,8 @@ const PREFIXES_AUDITED_MAX: usize = 64;
 const SHARE_MAX: usize = 8;
 /// Keys that are drawn at most to find one of each of these prefixes.
 const DRAWS_MAX: usize = 4_096;
+/// Records that one question names: in a tree of many records, so many fit an answer that is signed.
+const KEYS_TOGETHER: usize = 4;
 /// Questions for records on their way at a time: each answer may bring megabytes.
 const QUESTIONS_AT_ONCE: usize = 8;
 
@@ -52,7 +55,7 @@ impl Inner {
             let keys: Vec<_> = sample.iter().filter(is_own).cloned().collect();
             member.asked = keys.len();
             asked_keys.extend(keys.iter().cloned());
-            questions.extend(keys.chunks(REPLY_RECORDS_SURE).map(|keys| (head.node, head.key, keys.to_vec())));
+            questions.extend(keys.chunks(KEYS_TOGETHER).map(|keys| (head.node, head.key, keys.to_vec())));
         }
         let ask = |(node, key, keys)| async move { (key, self.shown(node, keys, at).await) };
         let mut answers = stream::iter(questions).map(ask).buffer_unordered(QUESTIONS_AT_ONCE);
@@ -126,11 +129,14 @@ impl Inner {
     /// Has a node prove records at a height, one by one where it does not have all of them.
     async fn shown(&self, node: usize, keys: Vec<Key>, height: Height) -> Shown {
         let mut shown = Shown::default();
-        match self.read_from(node, &self.request(keys.clone(), &[], Some(height))).await {
+        let request = |keys| GetRequest { sign: true, ..self.request(keys, &[], Some(height)) };
+        let whole = request(keys.clone());
+        let in_parts = |failure: &Failure| is_not_kept(failure) || fitting(failure, &whole).is_some();
+        match self.read_from(node, &whole).await {
             Ok(_) => shown.proved = keys.len(),
-            Err(failure) if is_not_kept(&failure) && keys.len() > 1 => {
+            Err(failure) if keys.len() > 1 && in_parts(&failure) => {
                 for key in keys {
-                    match self.read_from(node, &self.request(vec![key], &[], Some(height))).await {
+                    match self.read_from(node, &request(vec![key])).await {
                         Ok(_) => shown.proved += 1,
                         Err(failure) => shown.failures.push(failure),
                     }
