@@ -294,8 +294,8 @@ impl Node {
         let (waiting, waits) = (pool.len(), pool.contains(&read.identity()));
         let has_room = pool.has_room(read.costs(), bytes.len());
         drop(pool);
-        let heard = |accused| self.state().may_be_accused(accused).map_err(ServiceError::System);
-        let refused = match read.accused().map_or(Ok(()), heard) {
+        let heard = |evidence| self.state().may_be_accused(evidence).map_err(ServiceError::System);
+        let refused = match read.evidence().map_or(Ok(()), heard) {
             _ if waits => return Ok(read),
             Ok(()) if has_room => return Ok(read),
             Ok(()) => ServiceError::Overloaded { waiting },

@@ -18,7 +18,7 @@ use pleach_types::limits::{COMPLAINTS_MAX, Limits};
 use pleach_types::request::Kind;
 use pleach_types::signature::verify_all;
 use pleach_types::void::Unacceptable;
-use pleach_types::{DecodeError, Genesis, Hash, Identity, PublicKey};
+use pleach_types::{DecodeError, Evidence, Genesis, Hash, Identity};
 use thiserror::Error;
 
 use crate::call::{self, Decoded, PreparedCall};
@@ -380,12 +380,12 @@ impl Unchecked {
         }
     }
 
-    /// Whom it accuses, if it is a complaint.
+    /// What it accuses a member by, if it is a complaint.
     #[must_use]
-    pub const fn accused(&self) -> Option<&PublicKey> {
+    pub const fn evidence(&self) -> Option<&Evidence> {
         match &self.0 {
             Read::Client(..) => None,
-            Read::System(system) => system.accused(),
+            Read::System(system) => system.request().evidence(),
         }
     }
 

@@ -12,8 +12,8 @@ use pleach_types::genesis::GenesisError;
 use pleach_types::history::Peaks;
 use pleach_types::void::Void;
 use pleach_types::{
-    BlockResult, ClusterRecord, Committee, Decode, DecodeError, Genesis, Hash, Height, Identity, Key, PublicKey,
-    SystemRefusal, UsedCode,
+    BlockResult, ClusterRecord, Committee, Decode, DecodeError, Evidence, Genesis, Hash, Height, Identity, Key,
+    PublicKey, SystemRefusal, UsedCode,
 };
 use thiserror::Error;
 
@@ -418,13 +418,13 @@ impl State {
         system::decide(record, ground, prepared.request()).map(Result::err)
     }
 
-    /// Whether evidence against a key could convict somebody, whatever it shows: who takes complaints in asks this before it
+    /// Whether evidence of this kind could convict whom it accuses, whatever it shows: who takes complaints in asks this before it
     /// checks a signature.
     ///
     /// # Errors
     /// That the key is nobody's, or of a member that has been convicted.
-    pub fn may_be_accused(&self, key: &PublicKey) -> Result<(), SystemRefusal> {
-        system::accused(self.cluster(), key).map(drop)
+    pub fn may_be_accused(&self, evidence: &Evidence) -> Result<(), SystemRefusal> {
+        system::accused(self.cluster(), evidence).map(drop)
     }
 
     /// Whether the identity was not ordered in the window.

@@ -129,15 +129,18 @@ pub(crate) struct Accused {
     keys: BTreeSet<PublicKey>,
 }
 
-/// Looks for the member that evidence against a key is about.
+/// Looks for the member that evidence is about.
 ///
 /// # Errors
-/// If it is nobody, or has been convicted.
-pub(crate) fn accused(record: &ClusterRecord, key: &PublicKey) -> Result<Accused, SystemRefusal> {
+/// If it is nobody, or has been convicted. A verdict that takes nobody out stands in the way of no evidence that does: else a liar would have
+/// itself convicted of the lesser fault, and stay whatever it does afterwards.
+pub(crate) fn accused(record: &ClusterRecord, evidence: &Evidence) -> Result<Accused, SystemRefusal> {
+    let key = &evidence.accused;
     let id = meant(record, key).ok_or(SystemRefusal::NotAMember)?;
     let own = everybody(record).filter(|member| member.id == id).map(|member| member.public_key);
     let keys: BTreeSet<PublicKey> = own.chain([*key]).collect();
-    if keys.iter().any(|key| is_convicted(record, key)) {
+    let mut before = record.verdicts.iter().filter(|verdict| keys.contains(&verdict.key));
+    if before.any(|verdict| !evidence.expels() || Evidence::kind_expels(verdict.kind)) {
         return Err(SystemRefusal::AlreadyConvicted);
     }
     Ok(Accused { id, keys })
@@ -145,7 +148,11 @@ pub(crate) fn accused(record: &ClusterRecord, key: &PublicKey) -> Result<Accused
 
 /// Convicts whom proven evidence accuses, and takes it out of the next set while that may happen without the owners.
 fn convict(record: &ClusterRecord, ground: Ground<'_>, evidence: &Evidence) -> Result<Granted, SystemRefusal> {
-    let Accused { id, keys } = accused(record, &evidence.accused)?;
+    let Accused { id, keys } = accused(record, evidence)?;
+    // What it was convicted of before is the lesser.
+    let mut heard = record.clone();
+    heard.verdicts.retain(|verdict| !keys.contains(&verdict.key));
+    let record = &heard;
     if record.verdicts.len() + keys.len() > VERDICTS_MAX {
         return Err(SystemRefusal::SetSize);
     }

@@ -27,6 +27,9 @@ use crate::reply::SignedReply;
 use crate::signature::{PublicKey, SecretKey, Signature};
 use crate::vote::{Ballot, Round, Vote};
 
+/// The number of [`Case::Reply`].
+const REPLY: u8 = 3;
+
 /// A result that a node has signed for a cluster. The signer stands beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SignedResult {
@@ -144,7 +147,7 @@ impl Case {
             Self::Votes { .. } => 0,
             Self::Result(_) => 1,
             Self::Results { .. } => 2,
-            Self::Reply(_) => 3,
+            Self::Reply(_) => REPLY,
         }
     }
 }
@@ -211,7 +214,13 @@ impl Evidence {
     /// so, and no answer of that kind has misled anybody, since every client sees that it is none.
     #[must_use]
     pub const fn expels(&self) -> bool {
-        !matches!(self.case, Case::Reply(_))
+        Self::kind_expels(self.kind())
+    }
+
+    /// The same of a verdict, by its kind ([`Evidence::kind`]).
+    #[must_use]
+    pub const fn kind_expels(kind: u8) -> bool {
+        kind != REPLY
     }
 
     /// Judges the evidence as far as its bytes alone go: all of it but for a [`Case::Result`], which whoever has the

@@ -12,7 +12,7 @@ use pleach_types::codec::Decode;
 use pleach_types::limits::{SYSTEM_BYTES_MAX, system_weight};
 use pleach_types::system::SystemRequest;
 use pleach_types::void::Unacceptable;
-use pleach_types::{Hash, Identity, PublicKey};
+use pleach_types::{Hash, Identity};
 
 use crate::prepare::{check_genesis, malformed, over};
 
@@ -64,14 +64,6 @@ impl PreparedSystem {
     /// Bytes of its encoding.
     pub(crate) const fn length(&self) -> usize {
         self.length
-    }
-
-    /// Whom it accuses, if it is a complaint.
-    pub(crate) const fn accused(&self) -> Option<&PublicKey> {
-        match self.request.evidence() {
-            Some(evidence) => Some(&evidence.accused),
-            None => None,
-        }
     }
 
     /// Whether it is a complaint: of those a block holds few.

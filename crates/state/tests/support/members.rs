@@ -237,7 +237,9 @@ impl Members {
         let Some(id) = found.first().map(|one| one.id) else { return Outcome::Refused("NOT_A_MEMBER") };
         let mut keys = BTreeSet::from([accused]);
         keys.extend(people.iter().filter(|one| one.id == id).map(|one| one.key));
-        if keys.iter().any(|key| self.verdicts.contains_key(key)) {
+        // A verdict for an answer that does not answer gives way to one for votes or results, and to nothing else.
+        let graver = |before: &Conviction| before.kind == 3 && kind != 3;
+        if keys.iter().any(|key| self.verdicts.get(key).is_some_and(|before| !graver(before))) {
             return Outcome::Refused("ALREADY_CONVICTED");
         }
         let mut removed = false;
