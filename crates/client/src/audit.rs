@@ -363,11 +363,8 @@ impl Inner {
         let mut findings = std::mem::take(&mut notes.findings);
         let mut proven = BTreeMap::new();
         for (failure, times) in std::mem::take(&mut notes.lies) {
-            let evidence = match &failure.why {
-                Fault::Lie(Falsehood::Misbehaviour(misbehaviour)) => misbehaviour.evidence(),
-                _ => None,
-            };
-            let found = match evidence {
+            let Fault::Lie(lie) = &failure.why else { continue };
+            let found = match lie.evidence() {
                 Some(evidence) => self.judged(&evidence.encode().into()).await.ok().flatten(),
                 None => None,
             };
@@ -394,8 +391,7 @@ impl Inner {
 
 /// One of each case of each member: whoever lies in every answer must not fill a report.
 fn add(proven: &mut BTreeMap<(PublicKey, u8), Finding>, found: Found, times: u64) {
-    let case = (found.conviction.evidence.accused, found.conviction.evidence.case.number());
-    let finding = proven.entry(case).or_insert_with(|| Finding {
+    let finding = proven.entry(found.conviction.evidence.charge()).or_insert_with(|| Finding {
         kind: FindingKind::Proven,
         member: Some(found.conviction.member.name.clone()),
         address: found.nodes.first().cloned(),

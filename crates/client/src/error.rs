@@ -7,7 +7,7 @@ use pleach_types::api::Problem;
 use pleach_types::certificate::CertificateError;
 use pleach_types::genesis::GenesisError;
 use pleach_types::limits::SUCCESSION_STEPS_MAX;
-use pleach_types::{Hash, Height, Identity, Key, Refusal};
+use pleach_types::{Evidence, Hash, Height, Identity, Key, Refusal};
 use pleach_verify::file::FileError;
 use pleach_verify::{FalseStatement, Misbehaviour};
 use thiserror::Error;
@@ -392,9 +392,12 @@ impl Falsehood {
         )
     }
 
-    /// Whether the node has signed what convicts it.
-    pub(crate) fn convicts(&self) -> bool {
-        matches!(self, Self::Misbehaviour(misbehaviour) if misbehaviour.evidence().is_some())
+    /// What convicts the node, where it has signed what is false.
+    pub(crate) fn evidence(&self) -> Option<&Evidence> {
+        match self {
+            Self::Misbehaviour(misbehaviour) => misbehaviour.evidence(),
+            _ => None,
+        }
     }
 
     /// The stable code.

@@ -57,9 +57,8 @@ impl Client {
     pub async fn convictions(&self) -> Vec<Found> {
         let mut found = BTreeMap::new();
         for lie in self.lies() {
-            let Falsehood::Misbehaviour(misbehaviour) = &lie.what else { continue };
-            let Some(evidence) = misbehaviour.evidence() else { continue };
-            let case = (evidence.accused, evidence.case.number());
+            let Some(evidence) = lie.what.evidence() else { continue };
+            let case = evidence.charge();
             if found.contains_key(&case) {
                 continue;
             }

@@ -169,8 +169,7 @@ impl Inner {
 
     /// Whether what a node has signed falsely is the truth of another history: it has the certificate then.
     pub(crate) async fn look_for_fork(&self, node: usize, what: &Falsehood) {
-        let Falsehood::Misbehaviour(misbehaviour) = what else { return };
-        let Some(height) = misbehaviour.evidence().and_then(Evidence::needs) else { return };
+        let Some(height) = what.evidence().and_then(Evidence::needs) else { return };
         self.compare_at(node, height).await;
     }
 

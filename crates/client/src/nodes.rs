@@ -56,6 +56,13 @@ impl Nodes {
         nodes
     }
 
+    /// So many of some things at random; all of them, in random order, where there are no more.
+    pub(crate) fn some_of<T>(&self, mut all: Vec<T>, count: usize) -> Vec<T> {
+        all.shuffle(&mut self.memory().random);
+        all.truncate(count);
+        all
+    }
+
     /// Sixteen fresh random bytes.
     pub(crate) fn nonce(&self) -> [u8; 16] {
         self.memory().random.random()

@@ -136,21 +136,17 @@ impl Inner {
         node: usize,
         check: impl Fn(&Verifier) -> Result<T, Falsehood>,
     ) -> Result<T, Failure> {
-        let what = match check(&self.verifier) {
-            Ok(found) => return Ok(found),
-            Err(what) => what,
-        };
-        if !what.is_of_others() {
-            self.look_for_fork(node, &what).await;
-            return Err(self.held_against(node, what));
-        }
-        if let Err(failure) = self.follow(node).await {
-            if failure.lie().is_some() {
-                self.look_for_other_steps(node).await;
+        let mut checked = check(&self.verifier);
+        if checked.as_ref().is_err_and(Falsehood::is_of_others) {
+            if let Err(failure) = self.follow(node).await {
+                if failure.lie().is_some() {
+                    self.look_for_other_steps(node).await;
+                }
+                return Err(failure);
             }
-            return Err(failure);
+            checked = check(&self.verifier);
         }
-        let what = match check(&self.verifier) {
+        let what = match checked {
             Ok(found) => return Ok(found),
             Err(what) => what,
         };

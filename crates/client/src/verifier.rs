@@ -191,13 +191,13 @@ impl Verifier {
 
     /// The result of a height, and the proof of it.
     fn proof_of(&self, height: Height, certificate: &Base64) -> Result<(CertifiedResult, ResultProof), Falsehood> {
-        let certified = self.trusted().anchor().result(&certificate.0)?;
+        let (certified, proof) = self.trusted().anchor().result(&certificate.0)?;
         let found = certified.result().height;
         if found != height {
             return Err(Falsehood::OtherHeight { asked: height, found });
         }
         self.remember(certified, &certificate.0)?;
-        Ok((certified, decode("certificate", &certificate.0)?))
+        Ok((certified, proof))
     }
 
     /// Checks where an older result is in the history of a newer one: of that of `size`, where one was asked for. `lower` are the
@@ -268,7 +268,7 @@ impl Verifier {
         // Whatever else is wrong with it: an answer of another height than was asked for convicts as well. But a false result does so
         // with more consequence than an answer that does not answer.
         match (grounded(), self.signed_whole(request, reply)) {
-            (Err(what), _) if what.convicts() => Err(what),
+            (Err(what), _) if what.evidence().is_some() => Err(what),
             (_, Err(what)) => Err(what),
             (found, Ok(())) => found,
         }

@@ -14,16 +14,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use bytes::Bytes;
-use pleach_order::durable;
 use pleach_types::api::{Base64, EvidenceList, EvidenceView};
-use pleach_types::limits::{PROOF_FILE_BYTES_MAX, PROOF_FILE_EVIDENCE_MAX};
+use pleach_types::limits::PROOF_FILE_EVIDENCE_MAX;
 use pleach_types::succession::Step;
 use pleach_types::{Encode as _, Evidence, Genesis, ProofFile, PublicKey};
-use pleach_verify::file::{self, FileError};
+use pleach_verify::file::FileError;
 use thiserror::Error;
-use tracing::{error, info};
+use tracing::info;
 
+use crate::kept::KeptFile;
 use crate::lock;
 
 /// The file in a node's data folder that holds the evidence.
@@ -48,14 +47,11 @@ pub struct Shelf(Mutex<Held>);
 struct Held {
     /// By accused and case.
     evidence: BTreeMap<(PublicKey, u8), Evidence>,
-    /// Where it is written; `None` where nothing is, as in a simulation.
-    place: Option<PathBuf>,
+    kept: KeptFile,
     /// What nobody has been told of since this process started.
     fresh: Vec<Evidence>,
     /// Whether something has come that is not written.
     unwritten: bool,
-    /// Whether the last attempt to write failed: it is said once.
-    failing: bool,
 }
 
 impl Shelf {
@@ -64,22 +60,20 @@ impl Shelf {
     /// # Errors
     /// If it cannot be read, or is not what a node of this cluster has kept.
     pub fn open(place: PathBuf, genesis: &Genesis) -> Result<Self, EvidenceError> {
-        let mut held = Held::default();
-        if let Some(bytes) = durable::read(&place, PROOF_FILE_BYTES_MAX as u64 + 1)? {
-            let file = file::read(&Bytes::from(bytes))?;
-            file::judge(&file, &genesis.digest())?;
+        let (kept, found) = KeptFile::open(place, genesis)?;
+        let mut held = Held { kept, ..Held::default() };
+        if let Some((file, _)) = found {
             held.fresh.clone_from(&file.evidence);
-            held.evidence.extend(file.evidence.into_iter().map(|evidence| (case_of(&evidence), evidence)));
+            held.evidence.extend(file.evidence.into_iter().map(|evidence| (evidence.charge(), evidence)));
             info!(evidence = held.evidence.len(), "members are guilty, see GET /v1/evidence");
         }
-        held.place = Some(place);
         Ok(Self(Mutex::new(held)))
     }
 
     /// Takes evidence whose signatures have been checked. Whether it says anything new.
     pub fn add(&self, evidence: Evidence) -> bool {
         let mut held = lock(&self.0);
-        let case = case_of(&evidence);
+        let case = evidence.charge();
         if held.evidence.contains_key(&case) || held.evidence.len() >= PROOF_FILE_EVIDENCE_MAX {
             return false;
         }
@@ -103,18 +97,16 @@ impl Shelf {
     /// whom the evidence is against.
     pub fn write(&self, genesis: &Genesis, steps: impl FnOnce() -> Vec<Step>) {
         let mut held = lock(&self.0);
-        let Some(place) = held.place.clone().filter(|_| held.unwritten) else { return };
-        let mut evidence: Vec<_> = held.evidence.values().cloned().collect();
-        evidence.sort_by_cached_key(pleach_types::Encode::encode);
-        let file = ProofFile { evidence, steps: steps(), ..ProofFile::new(genesis.clone()) };
-        match durable::replace(&place, &file.encode()) {
-            Ok(()) => (held.unwritten, held.failing) = (false, false),
-            Err(error) if !held.failing => {
-                held.failing = true;
-                error!(%error, place = %place.display(), "evidence cannot be written; it is held in memory and tried again");
-            }
-            Err(_) => {}
+        if !held.unwritten {
+            return;
         }
+        let Held { evidence, kept, .. } = &mut *held;
+        let written = kept.write("evidence", || {
+            let mut evidence: Vec<_> = evidence.values().cloned().collect();
+            evidence.sort_by_cached_key(pleach_types::Encode::encode);
+            ProofFile { evidence, steps: steps(), ..ProofFile::new(genesis.clone()) }.encode()
+        });
+        held.unwritten = !written;
     }
 
     /// How many there are.
@@ -131,10 +123,6 @@ impl Shelf {
         };
         EvidenceList { evidence: lock(&self.0).evidence.values().map(view).collect() }
     }
-}
-
-const fn case_of(evidence: &Evidence) -> (PublicKey, u8) {
-    (evidence.accused, evidence.case.number())
 }
 
 /// The place of the evidence in a data folder.

@@ -18,9 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, TryLockError};
 
 use bytes::Bytes;
-use pleach_order::durable;
 use pleach_types::certificate::{CertificateError, ResultProof};
-use pleach_types::limits::PROOF_FILE_BYTES_MAX;
 use pleach_types::{Encode as _, Genesis, Height, ProofFile};
 use pleach_verify::file::{self, FileError};
 use pleach_verify::{decode, fork};
@@ -29,6 +27,7 @@ use tracing::error;
 
 use crate::core::Node;
 use crate::evidence::EvidenceError;
+use crate::kept::KeptFile;
 use crate::lock;
 
 /// The file in a node's data folder that shows a fork.
@@ -80,12 +79,16 @@ impl NoFork {
 #[derive(Default)]
 pub struct Forked {
     height: OnceLock<Height>,
-    /// Where the file is written; `None` where nothing is, as in a simulation.
-    place: Option<PathBuf>,
-    /// What is not written yet.
-    unwritten: Mutex<Option<ProofFile>>,
+    kept: Mutex<Kept>,
     /// Held while a file is checked.
     checking: Mutex<()>,
+}
+
+#[derive(Default)]
+struct Kept {
+    file: KeptFile,
+    /// What is not written yet.
+    unwritten: Option<ProofFile>,
 }
 
 impl Forked {
@@ -94,9 +97,9 @@ impl Forked {
     /// # Errors
     /// If it cannot be read, or does not show a fork of this cluster.
     pub fn open(place: PathBuf, genesis: &Genesis) -> Result<Self, EvidenceError> {
-        let forked = Self { place: Some(place.clone()), ..Self::default() };
-        if let Some(bytes) = durable::read(&place, PROOF_FILE_BYTES_MAX as u64 + 1)? {
-            let proven = file::judge(&file::read(&Bytes::from(bytes))?, &genesis.digest())?;
+        let (file, found) = KeptFile::open(place, genesis)?;
+        let forked = Self { kept: Mutex::new(Kept { file, unwritten: None }), ..Self::default() };
+        if let Some((_, proven)) = found {
             let height = proven.fork.ok_or(FileError::Empty)?.one.height;
             let _ = forked.height.set(height);
             error!(
@@ -113,18 +116,17 @@ impl Forked {
     }
 
     fn keep(&self, height: Height, file: ProofFile) {
-        *lock(&self.unwritten) = Some(file);
+        lock(&self.kept).unwritten = Some(file);
         let _ = self.height.set(height);
         self.write();
     }
 
     /// Writes what is not written yet. It is tried again with the node's next work.
     pub fn write(&self) {
-        let mut unwritten = lock(&self.unwritten);
-        let (Some(place), Some(file)) = (&self.place, &*unwritten) else { return };
-        match durable::replace(place, &file.encode()) {
-            Ok(()) => *unwritten = None,
-            Err(error) => error!(%error, place = %place.display(), "what shows the fork cannot be written"),
+        let mut kept = lock(&self.kept);
+        let Some(unwritten) = kept.unwritten.take() else { return };
+        if !kept.file.write("what shows the fork", || unwritten.encode()) {
+            kept.unwritten = Some(unwritten);
         }
     }
 }

@@ -15,6 +15,7 @@
 //! | [`byzantine`] | nodes that lie, in builds for tests alone |
 //! | `evidence` | what was found against members |
 //! | `fork` | what this node does when it is shown that the cluster has forked |
+//! | `kept` | where both keep their file over restarts |
 //! | `disk` | the store: values at a height, and blocks on their way to it |
 //! | `transfer` | a state from others, for a member that lost its own or is too far behind, and for them |
 //! | `resume` | from a store to a node that goes on where it stopped |
@@ -47,6 +48,7 @@ mod evidence;
 mod fork;
 mod history;
 mod http;
+mod kept;
 mod members;
 mod metrics;
 mod moves;

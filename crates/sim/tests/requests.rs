@@ -164,7 +164,7 @@ fn histories(cluster: &Cluster, node: &Node) -> [u32; 2] {
             match node.history(height, size) {
                 Ok(reply) => {
                     assert!(height < reply.size && reply.size <= newest && size.is_none_or(|size| size == reply.size));
-                    let newer = anchor.result(&reply.certificate.0).unwrap();
+                    let (newer, _) = anchor.result(&reply.certificate.0).unwrap();
                     assert_eq!(newer.result().height, reply.size);
                     let older = agreed[&height].result;
                     assert_eq!(pleach_verify::history::contains(&newer, &older, &reply.inclusion), Ok(()));

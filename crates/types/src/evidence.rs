@@ -244,6 +244,12 @@ impl Evidence {
         self.case.number()
     }
 
+    /// Whom it accuses of what: one evidence of each is enough, since whoever lies in every answer must not fill a disk or a report.
+    #[must_use]
+    pub const fn charge(&self) -> (PublicKey, u8) {
+        (self.accused, self.kind())
+    }
+
     /// Judges the evidence in the cluster with this genesis digest. `certified` is the certified result of the height that
     /// [`Evidence::needs`] names, where it is known.
     ///

@@ -104,13 +104,14 @@ impl TrustAnchor {
         Ok(certified)
     }
 
-    /// Reads and checks an encoded [`ResultProof`]: what a height came to, certified.
+    /// Reads and checks an encoded [`ResultProof`]: what a height came to, certified, and the proof of it.
     ///
     /// # Errors
     /// [`FalseStatement::Encoding`] and [`FalseStatement::Certificate`].
-    pub fn result(&self, bytes: &Bytes) -> Result<CertifiedResult, Misbehaviour> {
+    pub fn result(&self, bytes: &Bytes) -> Result<(CertifiedResult, ResultProof), Misbehaviour> {
         let proof: ResultProof = decode("certificate", bytes)?;
-        self.result_proof(&proof).map_err(|why| Misbehaviour::new(bytes, why))
+        let certified = self.result_proof(&proof).map_err(|why| Misbehaviour::new(bytes, why))?;
+        Ok((certified, proof))
     }
 
     /// Checks that a member signed a result.

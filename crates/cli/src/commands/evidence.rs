@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use pleach_client::{Client, Found, Lie};
-use pleach_types::{Encode as _, Evidence, Hash, Height, ProofFile};
+use pleach_types::{Encode as _, Hash, Height, ProofFile};
 use pleach_verify::file::Conviction;
 use serde::Serialize;
 
@@ -109,8 +109,8 @@ pub async fn keep(client: &Client, folder: &Path, output: Output) {
 /// [`CliError::Exists`] if it was kept before, or if it cannot be written.
 pub fn keep_one(found: &Found, folder: &Path, output: Output) -> Result<(), CliError> {
     // By accused and case, as nodes keep it: whoever lies in every answer must not fill a disk.
-    let Evidence { accused, case, .. } = &found.conviction.evidence;
-    let path = folder.join(format!("evidence-{accused}-{}.pleach", case.number()));
+    let (accused, case) = found.conviction.evidence.charge();
+    let path = folder.join(format!("evidence-{accused}-{case}.pleach"));
     proof::write(output, NewFile::at(&path)?, &found.file)
 }
 

@@ -96,7 +96,7 @@ impl Inner {
             if enough(&drawn) {
                 break;
             }
-            let Ok(key) = Key::new(format!("audit/{}", Hex(self.nodes.nonce()))) else { continue };
+            let Ok(key) = Key::new(format!("audit/{:032x}", u128::from_be_bytes(self.nodes.nonce()))) else { continue };
             let keys = drawn.entry(placement.map().prefix_of(&key.path())).or_default();
             if keys.len() < share {
                 keys.push(key);
@@ -109,21 +109,11 @@ impl Inner {
                 there.entry(prefix).or_default().push(key);
             }
         }
-        let some_of = |keys: Vec<Key>| self.some_of(keys, share);
+        let some_of = |keys: Vec<Key>| self.nodes.some_of(keys, share);
         let mut keys: Vec<_> = drawn.into_values().flatten().chain(there.into_values().flat_map(some_of)).collect();
         keys.sort_unstable();
         keys.dedup();
         keys
-    }
-
-    /// So many of some keys, at random.
-    fn some_of(&self, mut keys: Vec<Key>, count: usize) -> Vec<Key> {
-        let mut some = Vec::new();
-        while some.len() < count && !keys.is_empty() {
-            let place = u64::from_le_bytes(std::array::from_fn(|at| self.nodes.nonce()[at])) % keys.len() as u64;
-            some.push(keys.swap_remove(place as usize));
-        }
-        some
     }
 
     /// Has a node prove records at a height, one by one where it does not have all of them.
@@ -153,13 +143,4 @@ impl Inner {
 struct Shown {
     proved: usize,
     failures: Vec<Failure>,
-}
-
-/// Bytes in hexadecimal digits.
-struct Hex([u8; 16]);
-
-impl std::fmt::Display for Hex {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
 }

@@ -93,7 +93,7 @@ fn proofs(genesis: &Genesis) -> Vec<Value> {
     let one = |(name, expected, proof): &(&str, &str, ResultProof)| {
         let bytes = Bytes::from(proof.encode());
         let found = anchor.result(&bytes);
-        let result = found.as_ref().ok().map(|certified| encoded(certified.result()));
+        let result = found.as_ref().ok().map(|(certified, _)| encoded(certified.result()));
         let found = found.map(drop).map_err(|why| why.statement.code());
         json!({ "name": name, "bytes": hex(&bytes), "result": result, "verdict": verdict(name, expected, found) })
     };

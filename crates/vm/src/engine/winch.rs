@@ -166,29 +166,11 @@ fn start(store: &mut Store<State>, instance: &Instance, parts: Parts, budget: Bu
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::engine::faults;
+    use wasmtime::Engine as Translator;
 
-    macro_rules! define_panicking {
-        ($($name:ident($($parameter:ident),*) -> $result:tt;)*) => {
-            /// Every host function, each charging 7 gas before it panics.
-            #[allow(unused_variables, reason = "a panic needs no arguments")]
-            fn panicking(engine: &wasmtime::Engine) -> Result<Linker<State>, Error> {
-                let mut linker = Linker::new(engine);
-                $(linker.func_wrap(
-                    abi::NAMESPACE,
-                    stringify!($name),
-                    |caller: Caller<'_, State> $(, $parameter: u32)*| -> Result<$result, Error> {
-                        enter(caller, |host, _| {
-                            host.gas -= 7;
-                            panic!("a fault of the host, made for a test")
-                        })
-                    },
-                )?;)*
-                Ok(linker)
-            }
-        };
-    }
+    use super::*;
+    use crate::engine::faults::{self, define_panicking};
+
     abi::host_functions!(define_panicking);
 
     #[test]
