@@ -488,6 +488,7 @@ def check_certificates(document: Fields, report: Report) -> None:
     report.objects(document, "votes", lambda case: check_vote(case, trusted.digest()))
     report.objects(document, "result_proofs", lambda case: check_result_proof(case, trusted))
     report.objects(document, "signed_results", lambda case: check_signed_result(case, trusted))
+    report.objects(document, "newest", lambda case: check_newest(case, trusted))
     steps = document.object("steps")
     of_steps = genesis.decode_genesis(steps.hex("genesis"))
     report.objects(steps, "steps", lambda case: check_step(case, of_steps))
@@ -526,6 +527,24 @@ def check_result_proof(case: Fields, trusted: genesis.Genesis) -> None:
         found = refused.reason
     same("verdict", verdict, found)
     same("result", expected, proved)
+
+
+def check_newest(case: Fields, trusted: genesis.Genesis) -> None:
+    case.text("name")
+    node, nonce, data = case.hex("node"), case.hex("nonce"), case.hex("bytes")
+    expected, verdict = case.optional_number("cover"), case.text("verdict")
+    cover: Optional[int] = None
+    found = "accepted"
+    try:
+        signed = certificates.decode_signed_newest(data)
+        same("encoding", data, signed.encode())
+        epoch_blocks = trusted.governance.epoch_blocks
+        certificates.check_signed_newest(signed, node, nonce, trusted.members, trusted.digest(), epoch_blocks)
+        cover = 0 if signed.newest is None else signed.newest.cover(epoch_blocks)
+    except Refused as refused:
+        found = refused.reason
+    same("verdict", verdict, found)
+    same("cover", expected, cover)
 
 
 def check_absence(document: Fields, report: Report) -> None:

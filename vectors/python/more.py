@@ -345,6 +345,7 @@ def accepted_encodings(documents: Documents) -> Iterator[tuple[str, bytes, Calla
     yield from each("vote", file["votes"], "bytes", certificates.decode_vote)
     yield from each("result proof", good(file["result_proofs"]), "bytes", certificates.decode_result_proof)
     yield from each("step", good(file["steps"]["steps"]), "bytes", certificates.decode_step)
+    yield from each("newest block", good(file["newest"]), "bytes", certificates.decode_signed_newest)
     file = documents["history.json"]
     yield from each("peaks", file["histories"], "peaks", history.decode_peaks)
     file = documents["receipts.json"]

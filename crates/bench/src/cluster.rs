@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use pleach_client::{Client, Config, HttpTransport, arguments::bank};
+use pleach_client::{Client, Config, HttpTransport, TrustLevel, arguments::bank};
 use pleach_node::config::{Listen, MemberAddresses, NodeFiles, key_file_text};
 use pleach_node::{Node, NodeConfig, RunningNode};
 use pleach_types::{Body, Call, Encode as _, Genesis, Key, PublicKey, Request, SecretKey};
@@ -71,7 +71,7 @@ impl Cluster {
         let nodes: Result<Vec<_>, _> = configs.iter().map(start).collect();
         let nodes = nodes.map_err(|e| e.to_string())?;
         let transport = Arc::new(HttpTransport::new(&addresses(&nodes)).map_err(|e| e.to_string())?);
-        let config = Config { submit_to: Some(1), certified: true, ..Config::default() };
+        let config = Config { submit_to: Some(1), receipts: TrustLevel::Certified, ..Config::default() };
         let client =
             Client::builder(genesis.digest(), transport).config(config).connect().await.map_err(|e| e.to_string())?;
         let payer = |n: usize| SecretKey::from_seed(*blake3::hash(account(n).as_bytes()).as_bytes());

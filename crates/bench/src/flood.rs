@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use clap::ValueEnum;
-use pleach_client::{Client, Config, HttpTransport, Transport, TransportError};
+use pleach_client::{Client, Config, HttpTransport, Transport, TransportError, TrustLevel};
 use pleach_types::api::{GetReply, GetRequest};
 use pleach_types::{Body, Call, Encode as _, Genesis, Hash, Key, PartitionMap, Request, SecretKey};
 use serde::Deserialize;
@@ -123,7 +123,7 @@ pub async fn run(profile: &Path, kind: Kind, seconds: u64) -> Result<Flooded, St
     let text = std::fs::read_to_string(profile).map_err(|e| format!("{}: {e}", profile.display()))?;
     let profile: Profile = toml::from_str(&text).map_err(|e| e.to_string())?;
     let transport = Arc::new(HttpTransport::new(&profile.nodes).map_err(|e| e.to_string())?);
-    let config = Config { certified: true, ..Config::default() };
+    let config = Config { receipts: TrustLevel::Certified, ..Config::default() };
     let client =
         Client::builder(profile.genesis, transport).config(config).connect().await.map_err(|e| e.to_string())?;
     let flood = Arc::new(Flood::prepare(&client, &profile, kind).await?);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use pleach_client::TrustLevel;
 use pleach_types::limits::PARTITION_BITS_MAX;
 use pleach_types::{Governance, Hash, Key, PublicKey};
 use pleach_vm::Schema;
@@ -48,7 +49,8 @@ A cluster of your own:
 Exit codes: 0 ok, 1 internal error, 2 usage or configuration, 3 key absent (proved), 4 refused,
   5 verification failed (somebody lied, or this is another cluster), 6 unavailable,
   7 not allowed, 8 local file, 9 unknown whether a request that was sent is executed: do not send another,
-  10 an audit found proof that a member lied, 11 the cluster has forked: rely on nothing that it says";
+  10 an audit found proof that a member lied, 11 the cluster has forked: rely on nothing that it says,
+  12 too few members answer for a read that misses nothing: --stale-ok reads what one node has";
 
 /// What holds for every command.
 #[derive(Clone, Debug, Args)]
@@ -380,6 +382,28 @@ pub struct Start {
     pub byzantine: Option<String>,
 }
 
+/// What an answer rests on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum TrustArg {
+    /// A certificate of n - f members, which convinces others too; a block later
+    Certified,
+    /// The same result signed by f + 1 members, of whom one is correct
+    #[default]
+    Quorum,
+    /// One member's signed word: the quickest. A lie is found out later
+    First,
+}
+
+impl From<TrustArg> for TrustLevel {
+    fn from(level: TrustArg) -> Self {
+        match level {
+            TrustArg::Certified => Self::Certified,
+            TrustArg::Quorum => Self::Quorum,
+            TrustArg::First => Self::First,
+        }
+    }
+}
+
 /// `pleach get`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
@@ -390,7 +414,11 @@ Examples:
   pleach get bank/transfer --raw > transfer.wasm
   pleach get bank/accounts/alice --proof alice.pleach    and later: pleach verify alice.pleach
 
-All keys are read at one certified height. Exit code 3 says that a record is absent, which is proved too.")]
+  pleach get bank/accounts/alice --stale-ok
+
+All keys are read at one height. By default nothing is missing that anybody could prove when the command began: n - f
+members are asked what is newest, and exit code 12 says that fewer answer. --stale-ok reads what one node has, which is proved
+and may be old. Exit code 3 says that a record is absent, which is proved too.")]
 pub struct Get {
     /// The records.
     #[arg(required = true, value_name = "KEY")]
@@ -404,6 +432,15 @@ pub struct Get {
     /// Also write a file that proves the records to anybody who has the genesis digest; it must not exist yet.
     #[arg(long, value_name = "FILE")]
     pub proof: Option<PathBuf>,
+    /// Read what one node has, at a certified height that may be an old one: for when too few members answer.
+    #[arg(long)]
+    pub stale_ok: bool,
+    /// Read at this height or a later one.
+    #[arg(long, value_name = "HEIGHT")]
+    pub min_height: Option<u64>,
+    /// What the answer rests on at least.
+    #[arg(long, value_enum, value_name = "LEVEL", default_value_t)]
+    pub trust: TrustArg,
     /// Have nodes sign their whole answers: a false one then convicts its node, and is kept as evidence.
     #[arg(long)]
     pub signed: bool,
@@ -449,6 +486,9 @@ pub struct Sending {
     /// How often to try again when somebody else changed a record in between.
     #[arg(long, default_value_t = 8, value_name = "N")]
     pub retries: u32,
+    /// What the receipt rests on at least.
+    #[arg(long, value_enum, value_name = "LEVEL", default_value_t)]
+    pub trust: TrustArg,
 }
 
 /// `pleach domain`.
@@ -542,6 +582,9 @@ pub struct Receipt {
     /// Also write a file that proves the receipt to anybody who has the genesis digest; it must not exist yet.
     #[arg(long, value_name = "FILE")]
     pub proof: Option<PathBuf>,
+    /// What the receipt rests on at least.
+    #[arg(long, value_enum, value_name = "LEVEL", default_value_t)]
+    pub trust: TrustArg,
 }
 
 /// `pleach evidence`.

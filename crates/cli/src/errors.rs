@@ -70,6 +70,7 @@ mod code {
     pub const UNKNOWN: u8 = 9;
     pub const PROVEN: u8 = 10;
     pub const FORK: u8 = 11;
+    pub const NO_QUORUM: u8 = 12;
 }
 
 impl From<Ending> for ExitCode {
@@ -419,6 +420,7 @@ fn client_code(error: &ClientError) -> u8 {
         ErrorKind::Verification => code::VERIFICATION,
         ErrorKind::Fork => code::FORK,
         ErrorKind::Availability => code::UNAVAILABLE,
+        ErrorKind::NoQuorum => code::NO_QUORUM,
         ErrorKind::Unknown => code::UNKNOWN,
         ErrorKind::Refused => code::REFUSED,
     }
@@ -435,6 +437,9 @@ fn client_cure(error: &ClientError) -> String {
             "rely on nothing that this cluster says, from that height on; tell its members and owners. Nobody but people can decide \
              which history goes on"
                 .into()
+        }
+        ClientError::NotFresh { .. } => {
+            "start more nodes, or name those of other members with --node; --stale-ok reads what is certified, which may be old".into()
         }
         ClientError::GenesisMismatch { .. } => {
             "check --genesis or the profile: never pin a digest that a node told you".into()

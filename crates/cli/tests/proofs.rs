@@ -174,7 +174,8 @@ fn lying_node(cluster: &Cluster, twist: impl Fn(&mut GetReply) + Send + 'static)
                 twist(&mut reply);
                 answer = serde_json::to_vec(&reply).expect("JSON");
             }
-            let line = status.lines().next().expect("a status line");
+            // Whoever asked has hung up.
+            let Some(line) = status.lines().next() else { continue };
             let length = answer.len();
             let head = format!(
                 "{line}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"

@@ -10,6 +10,8 @@
 //! the same random records ─► from every member that is to keep them, at one certified height
 //! ```
 //!
+//! What was read or executed on the word of some members ([`crate::TrustLevel`]) is compared with what has been certified since.
+//!
 //! What a member has signed falsely comes with the evidence that convicts it. What it only said, or did not do, is counted:
 //! it proves nothing to others, and a record that is on its way to another keeper is refused by an honest one.
 //!
@@ -162,6 +164,7 @@ impl Client {
         let kept_heads = kept.iter().map(|file| inner.adopt(file)).collect::<Result<Vec<_>, _>>()?;
         let mut notes = Notes::default();
         let heads = inner.heads(&mut notes).await?;
+        inner.look_at_what_was_trusted().await?;
         let Some(newest) = heads.iter().max_by_key(|head| head.height()) else {
             return Err(all_failed(notes.failures));
         };
@@ -250,9 +253,19 @@ impl Inner {
         })
     }
 
+    /// Has what was believed on the word of some members compared with what is certified. What is not to be had any more is left for
+    /// the next audit.
+    async fn look_at_what_was_trusted(&self) -> Result<(), Error> {
+        for height in self.verifier.heights_on_trust() {
+            let _ = self.head(height).await;
+            self.unforked()?;
+        }
+        Ok(())
+    }
+
     /// The newest certified result of each node.
     async fn heads(&self, notes: &mut Notes) -> Result<Vec<Head>, Error> {
-        let answers = join_all((0..self.nodes.transport.nodes()).map(|node| self.head_of(node))).await;
+        let answers = join_all((0..self.nodes.named()).map(|node| self.head_of(node))).await;
         let mut heads = Vec::new();
         for answer in answers {
             match answer {
@@ -381,6 +394,16 @@ impl Inner {
                 Ok(Some(found)) => add(&mut proven, found, 1),
                 Ok(None) => {}
                 Err(what) => return Err(Error::KeptFile(Box::new(what))),
+            }
+        }
+        // What nodes gave away against themselves before this audit.
+        for lie in self.nodes.lies() {
+            let Some(evidence) = lie.what.evidence().filter(|evidence| !proven.contains_key(&evidence.charge())) else {
+                continue;
+            };
+            if let Ok(Some(mut found)) = self.judged(&evidence.encode().into()).await {
+                found.nodes.push(lie.address.clone());
+                add(&mut proven, found, 1);
             }
         }
         findings.extend(proven.into_values());

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::client::{Client, Inner};
 use crate::error::{Error, RefusedBy, Retry};
 use crate::settle::{Pursuit, Settled};
-use crate::simulate::{Plan, Simulation, Wanted, plan};
+use crate::simulate::{Plan, Simulation, Wanted, fresh_plan, plan};
 use crate::verified::Verified;
 
 /// A call that is being prepared.
@@ -176,7 +176,7 @@ impl Call {
     /// [`Error::Refused`] if the operation refuses; if records cannot be read, what reading says.
     pub async fn dry_run(&self) -> Result<Simulation, Error> {
         self.check_arguments()?;
-        plan(&self.client.inner, &self.wanted).await?.simulation()
+        fresh_plan(&self.client.inner, &self.wanted).await?.simulation()
     }
 
     /// Runs the operation here, then has the cluster run it, and comes back with the proven receipt.

@@ -22,7 +22,7 @@ use crate::http::{HttpTransport, TokioRuntime};
 use crate::keepers::Keepers;
 use crate::nodes::Nodes;
 use crate::transport::{Runtime, Transport};
-use crate::verified::{Record, Verified};
+use crate::verified::{ReadOptions, Record, TrustLevel, Verified};
 use crate::verifier::{Shown, Verifier};
 
 /// Bytes of operations' code that are kept, so that it is not fetched for every call.
@@ -52,9 +52,11 @@ pub struct Config {
     pub pause: Duration,
     /// To how many nodes a request is sent at once; f + 1 if `None`, so that one of them is correct.
     pub submit_to: Option<usize>,
-    /// Whether a call waits for a certified receipt from one node, instead of equal signed ones from f + 1. It
+    /// What reads are like that say nothing else ([`Client::get_with`]).
+    pub reads: ReadOptions,
+    /// What a receipt rests on at least. A certified one comes from one node, where f + 1 have to show the same otherwise: it
     /// takes one block longer, and half the questions.
-    pub certified: bool,
+    pub receipts: TrustLevel,
     /// Whether nodes are asked to sign their whole answers to reads, so that one that does not answer what was asked convicts
     /// its node ([`Client::convictions`]). Such an answer is never used, signed or not; without a signature it leaves no proof.
     /// It costs a node some 0.1 ms, and an answer holds few keys.
@@ -74,7 +76,8 @@ impl Default for Config {
             receipt_wait: Duration::from_secs(2),
             pause: Duration::from_millis(10),
             submit_to: None,
-            certified: false,
+            reads: ReadOptions::default(),
+            receipts: TrustLevel::default(),
             signed_replies: false,
             retries: 16,
         }
@@ -129,15 +132,16 @@ impl Builder {
         }
         let seed = self.seed.unwrap_or_else(rand::random);
         let nodes = Nodes::new(self.transport, self.runtime, seed);
-        let genesis = fetch_genesis(&nodes, self.genesis, &self.config).await?;
+        let (node, genesis) = fetch_genesis(&nodes, self.genesis, &self.config).await?;
         let verifier = Verifier::new(genesis)?;
+        let nodes = learn_addresses(nodes, node, verifier.trusted().committee().members().len(), &self.config).await;
         let executor = match self.executor {
             Some(executor) => executor,
             None => Arc::new(Vm::new(&verifier.genesis().limits).map_err(|e| Error::NoRuntime(e.to_string()))?),
         };
         let code = Mutex::default();
         let partitioning = verifier.genesis().partitioning;
-        let keepers = Keepers::new(verifier.trusted().committee(), partitioning, nodes.transport.nodes());
+        let keepers = Keepers::new(verifier.trusted().committee(), partitioning, nodes.named());
         let inner = Inner { verifier, nodes, keepers, executor, config: self.config, code };
         inner.learn_members().await;
         Ok(Client { inner: Arc::new(inner) })
@@ -150,12 +154,26 @@ impl fmt::Debug for Builder {
     }
 }
 
-async fn fetch_genesis(nodes: &Nodes, expected: Hash, config: &Config) -> Result<Genesis, Error> {
+/// The nodes, and behind them those of other members, at the addresses that one node tells, where fewer are named than there are members.
+/// Nothing rests on these addresses: whoever is there has to prove what it says.
+async fn learn_addresses(nodes: Nodes, node: usize, members: usize, config: &Config) -> Nodes {
+    if nodes.named() >= members {
+        return nodes;
+    }
+    let told = nodes.reply(node, config.reply_timeout, nodes.transport.members(node)).await;
+    let addresses = told.map(|told| told.members.into_iter().filter_map(|member| member.http).collect::<Vec<_>>());
+    match addresses.ok().and_then(|addresses| nodes.transport.with(&addresses)) {
+        Some(more) => nodes.with(more),
+        None => nodes,
+    }
+}
+
+async fn fetch_genesis(nodes: &Nodes, expected: Hash, config: &Config) -> Result<(usize, Genesis), Error> {
     let mut failures = Vec::new();
     for node in nodes.order() {
         let reply = nodes.reply(node, config.read_timeout, nodes.transport.genesis(node)).await;
         match reply {
-            Ok(genesis) if genesis.digest() == expected => return Ok(genesis),
+            Ok(genesis) if genesis.digest() == expected => return Ok((node, genesis)),
             Ok(genesis) => failures.push(nodes.lied(node, Falsehood::Genesis { expected, found: genesis.digest() })),
             Err(failure) => failures.push(failure),
         }
@@ -249,13 +267,21 @@ impl Client {
         self.inner.nodes.lies()
     }
 
-    /// Reads records at one certified height, the newest that a node has and none below what was verified
-    /// before. They come back in the order of `keys`.
+    /// Reads records at one height, none below what was verified before. They come back in the order of `keys`. By default nothing is
+    /// missing that anybody could prove when the read began ([`Config::reads`]).
     ///
     /// # Errors
-    /// If no node gives an answer that verifies.
+    /// [`Error::NotFresh`] if too few members say what is newest; if no node gives an answer that verifies.
     pub async fn get(&self, keys: &[Key]) -> Result<Verified<Vec<Record>>, Error> {
-        self.inner.get(keys, None).await
+        self.get_with(keys, self.inner.config.reads).await
+    }
+
+    /// As [`Client::get`], as the caller wants it.
+    ///
+    /// # Errors
+    /// As [`Client::get`]; [`Error::NotFresh`] only where the read is to be fresh.
+    pub async fn get_with(&self, keys: &[Key], options: ReadOptions) -> Result<Verified<Vec<Record>>, Error> {
+        self.inner.get(keys, options).await
     }
 
     /// Reads one record: its value, or that there is none.
@@ -272,7 +298,7 @@ impl Client {
     /// # Errors
     /// As [`Client::get`]; [`Error::Unavailable`] if no node remembers the height.
     pub async fn get_at(&self, keys: &[Key], height: Height) -> Result<Verified<Vec<Record>>, Error> {
-        self.inner.get(keys, Some(height)).await
+        self.inner.get_at(keys, height).await
     }
 
     /// Prepares a call of the operation stored at `operation`. Nothing is sent before [`Call::send`].
@@ -327,7 +353,7 @@ impl Client {
         let nodes = &self.inner.nodes;
         let limit = self.inner.config.reply_timeout;
         let ask = |node| nodes.reply(node, limit, nodes.transport.status(node));
-        join_all((0..nodes.transport.nodes()).map(ask)).await
+        join_all((0..nodes.named()).map(ask)).await
     }
 
     /// The address of a node of the transport, for messages.
@@ -373,7 +399,7 @@ impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
             .field("genesis", &self.genesis_digest())
-            .field("nodes", &self.inner.nodes.transport.nodes())
+            .field("nodes", &self.inner.nodes.named())
             .field("verified_height", &self.verified_height())
             .finish_non_exhaustive()
     }
@@ -398,7 +424,12 @@ impl Inner {
     ) -> Result<Shown, Failure> {
         let reply = self.nodes.transport.receipt(node, identity, wait, certified);
         let reply = self.nodes.reply(node, wait + self.config.reply_timeout, reply).await?;
-        self.check(node, |verifier| verifier.receipt(identity, &reply)).await
+        self.check(node, |verifier| verifier.receipt(node, identity, &reply)).await
+    }
+
+    /// Whether a receipt has to be certified.
+    pub(crate) fn certified_receipts(&self) -> bool {
+        self.config.receipts == TrustLevel::Certified
     }
 
     fn shelf(&self) -> MutexGuard<'_, CodeShelf> {

@@ -81,6 +81,21 @@ pub enum Error {
         /// How many nodes the client knows.
         nodes: usize,
     },
+    /// Too few members answer for a read that is sure to miss nothing.
+    #[error(
+        "{answering} of {members} members say which block is the newest, {quorum} are needed for a read that misses nothing{}{}",
+        if failures.is_empty() { "" } else { ": " }, list(failures)
+    )]
+    NotFresh {
+        /// How many members answered in the last round.
+        answering: usize,
+        /// How many members the cluster has.
+        members: usize,
+        /// How many must answer.
+        quorum: usize,
+        /// Why others did not.
+        failures: Vec<Failure>,
+    },
     /// The call timed out, and too few nodes answer to order anything.
     #[error(
         "{answering} of {members} nodes answer, {quorum} are needed to order requests; request {identity} may still \
@@ -340,6 +355,12 @@ pub enum Falsehood {
         /// The height answered.
         found: Height,
     },
+    /// It signs another result of a height than the members that vouch for it.
+    #[error("it signs another result of height {height} than the members that were asked what it came to")]
+    OtherResult {
+        /// The height.
+        height: Height,
+    },
     /// Two certificates of different results for one height: more than f members are faulty.
     #[error("it shows a second certified result for height {height}: more members are faulty than tolerated")]
     SplitHistory {
@@ -407,7 +428,7 @@ impl Falsehood {
             Self::Genesis { .. } => "GENESIS_MISMATCH",
             Self::OtherRecord { .. } => "WRONG_KEY_IN_PROOF",
             Self::OtherHeight { .. } | Self::WentBack { .. } => "WENT_BACK",
-            Self::SplitHistory { .. } => "LIED_ROOT",
+            Self::SplitHistory { .. } | Self::OtherResult { .. } => "LIED_ROOT",
             Self::NoCertificate(_) | Self::StepCount { .. } => "BAD_CERTIFICATE",
             Self::OtherRequest { .. } | Self::Receipt { .. } => "BAD_RECEIPT",
             Self::Evidence(_) => "BAD_EVIDENCE",
@@ -468,7 +489,7 @@ impl Error {
             Self::Unreachable(_) => "NODE_UNREACHABLE",
             Self::NoKeeper { .. } => "NO_KEEPER",
             Self::Unavailable(failures) => first_problem(failures).map_or("UNAVAILABLE", |problem| &problem.code),
-            Self::NoQuorum { .. } => "NO_QUORUM",
+            Self::NotFresh { .. } | Self::NoQuorum { .. } => "NO_QUORUM",
             Self::Timeout { .. } | Self::Undecided { .. } => "TIMEOUT",
             Self::UnknownRecord { .. } => "UNKNOWN_RECORD",
             Self::Overloaded { .. } => "OVERLOADED",
@@ -498,6 +519,7 @@ impl Error {
                 ErrorKind::Verification
             }
             Self::Fork { .. } => ErrorKind::Fork,
+            Self::NotFresh { .. } => ErrorKind::NoQuorum,
             Self::Unreachable(_) | Self::Unavailable(_) | Self::NotCertified { .. } => ErrorKind::Availability,
             // A request has left this machine, and no end of it is proved: whatever was the reason.
             Self::Timeout { .. }
@@ -512,7 +534,8 @@ impl Error {
     /// Whether the same call may be made again: nothing was executed, and later it may be.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
-        matches!(self, Self::RetriesExhausted { .. }) || matches!(self.kind(), ErrorKind::Availability)
+        matches!(self, Self::RetriesExhausted { .. })
+            || matches!(self.kind(), ErrorKind::Availability | ErrorKind::NoQuorum)
     }
 
     /// The request that may still be executed although there is no outcome yet.
@@ -553,6 +576,8 @@ pub enum ErrorKind {
     Fork,
     /// Nodes are out of reach, too few or too busy.
     Availability,
+    /// Too few members answer for a read that misses nothing. One that may be old is possible still.
+    NoQuorum,
     /// It is not known whether the request was executed: a second one might be executed beside it.
     Unknown,
     /// The cluster, or a local run, says no.

@@ -31,7 +31,7 @@ impl Client {
     /// If no node answers.
     pub async fn evidence(&self) -> Result<Vec<Found>, Error> {
         let inner = &self.inner;
-        let nodes = 0..inner.nodes.transport.nodes();
+        let nodes = 0..inner.nodes.named();
         let answers = join_all(nodes.map(|node| inner.evidence_of(node))).await;
         let (mut found, mut failures) = (BTreeMap::<Hash, Found>::new(), Vec::new());
         for (node, answer) in answers.into_iter().enumerate() {
@@ -44,7 +44,7 @@ impl Client {
             }
         }
         inner.unforked()?;
-        if failures.len() == inner.nodes.transport.nodes() {
+        if failures.len() == inner.nodes.named() {
             return Err(all_failed(failures));
         }
         Ok(found.into_values().collect())

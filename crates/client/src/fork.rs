@@ -110,7 +110,7 @@ impl Client {
         let fork = self.fork()?;
         let file = fork.file.clone()?;
         let inner = &self.inner;
-        let nodes = 0..inner.nodes.transport.nodes();
+        let nodes = 0..inner.nodes.named();
         let shown = join_all(nodes.map(|node| inner.certificates_from(node, fork.height))).await;
         let mut guilty = Guilty::default();
         let both = [&file.head, &file.fork].into_iter().flatten().map(|proof| proof.certificate.clone());

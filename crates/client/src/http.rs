@@ -1,6 +1,7 @@
 //! Nodes over HTTP/1.1: kept-alive connections, bounded answers, errors as types.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -11,10 +12,10 @@ use hyper::{Method, Request, Response, StatusCode, Uri, body::Incoming};
 use hyper_util::client::legacy::{Client as Pool, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use pleach_types::api::{
-    AbsenceReply, Blocks, EvidenceList, ExecuteReply, GetReply, GetRequest, HistoryReply, Members, Problem,
-    ReceiptReply, Status, Succession,
+    AbsenceReply, Blocks, EvidenceList, ExecuteReply, GetReply, GetRequest, HistoryReply, Members, NewestReply,
+    NewestRequest, Problem, ReceiptReply, Status, Succession,
 };
-use pleach_types::limits::{GENESIS_BYTES_MAX, REPLY_VALUES_MAX, STEP_BYTES_MAX, SUCCESSION_STEPS_MAX};
+use pleach_types::limits::{GENESIS_BYTES_MAX, MEMBERS_MAX, REPLY_VALUES_MAX, STEP_BYTES_MAX, SUCCESSION_STEPS_MAX};
 use pleach_types::{Genesis, Height, Identity};
 use serde::de::DeserializeOwned;
 
@@ -164,6 +165,16 @@ impl Transport for HttpTransport {
         self.nodes.get(node).map_or_else(|| format!("node {node}"), |base| base.trim_start_matches("http://").into())
     }
 
+    fn with(&self, addresses: &[String]) -> Option<Arc<dyn Transport>> {
+        let mut nodes = self.nodes.clone();
+        for base in addresses.iter().filter_map(|address| base_of(address).ok()) {
+            if !nodes.contains(&base) && nodes.len() < self.nodes.len() + MEMBERS_MAX {
+                nodes.push(base);
+            }
+        }
+        Some(Arc::new(Self { pool: self.pool.clone(), nodes }))
+    }
+
     fn genesis(&self, node: usize) -> Reply<'_, Genesis> {
         // Values are in base64: four bytes for three.
         self.fetch(node, "/v1/genesis".into(), GENESIS_BYTES_MAX * 2)
@@ -194,6 +205,14 @@ impl Transport for HttpTransport {
         async move {
             let body = serde_json::to_vec(&request).map_err(|e| TransportError::BadReply(e.to_string()))?;
             self.send(node, Method::POST, "/v1/get", "application/json", body.into(), RECORDS_BYTES_MAX).await
+        }
+        .boxed()
+    }
+
+    fn newest(&self, node: usize, request: NewestRequest) -> Reply<'_, NewestReply> {
+        async move {
+            let body = serde_json::to_vec(&request).map_err(|e| TransportError::BadReply(e.to_string()))?;
+            self.send(node, Method::POST, "/v1/newest", "application/json", body.into(), REPLY_BYTES_MAX).await
         }
         .boxed()
     }

@@ -135,7 +135,7 @@ impl Keepers {
 impl Inner {
     /// Asks all nodes how the members have changed. Whether this client now knows of others than before.
     pub(crate) async fn catch_up(&self) -> bool {
-        let nodes = 0..self.nodes.transport.nodes();
+        let nodes = 0..self.nodes.named();
         join_all(nodes.map(|node| self.follow(node))).await;
         self.learn_members().await
     }

@@ -37,6 +37,7 @@
 //! | `fork` | two histories: believed is none |
 //! | `proofs` | proof files, for others and for later |
 //! | `history` | old results under new certificates |
+//! | `fresh` | which height a read has to reach to miss nothing |
 //! | `read` | reads at one height, from whoever keeps what |
 //! | `client` | [`Client`]: what users hold |
 //! | `simulate` | local runs, and the discovery of touched keys |
@@ -60,6 +61,7 @@ mod client;
 mod error;
 mod evidence;
 mod fork;
+mod fresh;
 mod history;
 mod http;
 mod keepers;
@@ -84,4 +86,4 @@ pub use fork::Fork;
 pub use http::{HttpTransport, TokioRuntime};
 pub use simulate::{Change, Simulation};
 pub use transport::{Reply, Runtime, Transport, TransportError};
-pub use verified::{Record, Trust, Verified};
+pub use verified::{Freshness, ReadOptions, Record, Trust, TrustLevel, Verified};

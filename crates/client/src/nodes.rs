@@ -23,6 +23,8 @@ const LIES_KEPT: usize = 256;
 pub(crate) struct Nodes {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) runtime: Arc<dyn Runtime>,
+    /// How many of them the client was given. The others are asked what they sign alone, and for nothing that they keep.
+    named: usize,
     memory: Mutex<Memory>,
 }
 
@@ -37,7 +39,26 @@ impl Nodes {
     pub(crate) fn new(transport: Arc<dyn Transport>, runtime: Arc<dyn Runtime>, seed: [u8; 32]) -> Self {
         let standing = vec![(0, Duration::ZERO); transport.nodes()];
         let memory = Memory { random: StdRng::from_seed(seed), standing, lies: Vec::new() };
-        Self { transport, runtime, memory: Mutex::new(memory) }
+        Self { named: transport.nodes(), transport, runtime, memory: Mutex::new(memory) }
+    }
+
+    /// These nodes, and more behind them: all that is in `transport`.
+    pub(crate) fn with(mut self, transport: Arc<dyn Transport>) -> Self {
+        self.memory().standing.resize(transport.nodes(), (0, Duration::ZERO));
+        self.transport = transport;
+        self
+    }
+
+    /// How many nodes the client was given.
+    pub(crate) const fn named(&self) -> usize {
+        self.named
+    }
+
+    /// All nodes, in the order of [`Nodes::order`], and then those that the client was not given.
+    pub(crate) fn everybody(&self) -> Vec<usize> {
+        let mut nodes = self.order();
+        nodes.extend(self.named..self.transport.nodes());
+        nodes
     }
 
     /// Nothing is ever left half done under the lock, so a panic elsewhere does not spoil it.
@@ -45,12 +66,12 @@ impl Nodes {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// All nodes: first those in good standing, then those that did not answer lately, then liars; at random
+    /// All nodes that the client was given: first those in good standing, then those that did not answer lately, then liars; at random
     /// among equals, so that clients spread their load.
     pub(crate) fn order(&self) -> Vec<usize> {
         let now = self.runtime.now();
         let mut memory = self.memory();
-        let mut nodes: Vec<_> = (0..memory.standing.len()).collect();
+        let mut nodes: Vec<_> = (0..self.named).collect();
         nodes.shuffle(&mut memory.random);
         nodes.sort_by_key(|node| memory.standing.get(*node).map(|(lies, until)| (*lies > 0, *until > now)));
         nodes

@@ -12,21 +12,23 @@ use pleach_types::{Encode as _, Height, Identity, Key, ProofFile, Receipt};
 
 use crate::client::{Client, Inner};
 use crate::error::{Error, Failure, all_failed};
-use crate::verified::{Record, Trust, Verified};
+use crate::read::unique;
+use crate::verified::{ReadOptions, Record, Trust, TrustLevel, Verified};
 use crate::verifier::Shown;
 
 impl Client {
-    /// As [`Client::get`], with a file that proves the records to anybody who has the genesis digest.
+    /// As [`Client::get`], with a file that proves the records to anybody who has the genesis digest. They are certified, whatever is
+    /// enough for other reads.
     ///
     /// # Errors
     /// As [`Client::get`]; [`Error::FileTooLarge`] if one file cannot hold the records.
     pub async fn prove(&self, keys: &[Key]) -> Result<(Verified<Vec<Record>>, ProofFile), Error> {
         let inner = &self.inner;
-        let mut unique = keys.to_vec();
-        unique.sort_unstable();
-        unique.dedup();
+        let unique = unique(keys);
         within("records", unique.len(), READ_KEYS_MAX)?;
-        let snapshot = inner.read(unique.clone(), Vec::new(), None).await?;
+        // Signatures of f + 1 members convince who has asked them, and nobody else.
+        let options = ReadOptions { trust: TrustLevel::Certified, ..inner.config.reads };
+        let (snapshot, freshness) = inner.read_as(&unique, options).await?;
         let height = snapshot.height;
         let value = |key: &Key| snapshot.records.get(key).and_then(|proved| proved.value.clone());
         let proof = snapshot.proof.restrict(&unique).proof().encode();
@@ -35,8 +37,7 @@ impl Client {
         let file =
             ProofFile { reads: vec![ReadAt { height, proof: proof.into(), records }], ..inner.file_at(height).await? };
         within("bytes", file.encode().len(), PROOF_FILE_BYTES_MAX)?;
-        let records = keys.iter().map(|key| Record { key: key.clone(), value: value(key) }).collect();
-        Ok((Verified::new(records, height, Trust::Certified), file))
+        Ok((snapshot.values_of(keys).with_freshness(freshness), file))
     }
 
     /// As [`Client::receipt`], with a file that proves the receipt to anybody who has the genesis digest. Signatures of
@@ -116,7 +117,7 @@ impl Inner {
             self.unforked()?;
             let waited = self.nodes.runtime.now().saturating_sub(began);
             if waited >= self.config.read_timeout {
-                let nobody = failures.len() >= self.nodes.transport.nodes();
+                let nobody = failures.len() >= self.nodes.named();
                 return Err(if nobody { all_failed(failures) } else { Error::NotCertified { height, waited } });
             }
             self.nodes.pause(self.config.pause, round).await;

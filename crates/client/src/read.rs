@@ -1,4 +1,4 @@
-//! Reads at one certified height, from whoever keeps the records.
+//! Reads at one height, from whoever keeps the records. Which height that is for a fresh read, `fresh` finds out.
 //!
 //! Where every node keeps everything, any node is asked for all keys. Where the key space is divided (thesis 4.3.2), each
 //! node is asked for the keys that it keeps, and no other: first one node, which chooses the height, then the others at
@@ -15,6 +15,7 @@
 //! not show is read again.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::StreamExt as _;
@@ -22,12 +23,13 @@ use futures::future::{BoxFuture, Either, select, try_join_all};
 use futures::stream::{self, FuturesUnordered};
 use pleach_types::api::GetRequest;
 use pleach_types::limits::{REPLY_RECORDS_SURE, SIGNED_REPLY_KEYS_MAX};
-use pleach_types::{Height, Key};
+use pleach_types::{BlockResult, Height, Key};
 
 use crate::client::Inner;
 use crate::error::{Error, Failure, Fault, all_failed};
+use crate::fresh::{Cover, beside};
 use crate::transport::TransportError;
-use crate::verified::{Record, Trust, Verified};
+use crate::verified::{Freshness, ReadOptions, Record, Trust, TrustLevel, Verified};
 use crate::verifier::Snapshot;
 
 /// Keys asked for in one message. More are read in several, all at the same height.
@@ -74,75 +76,162 @@ impl Bundle {
     }
 }
 
+/// What a height came to, and what that rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ground {
+    /// The result.
+    pub(crate) result: BlockResult,
+    /// Who vouches for it.
+    pub(crate) trust: Trust,
+}
+
+/// Where and until when a read is made.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    /// The height to read at; the newest that is certified where the first node is asked, if there is none.
+    height: Option<Height>,
+    /// The least height that will do then.
+    least: Height,
+    /// Whether each node's word is enough for what the height came to.
+    on_trust: bool,
+    /// What the height came to, where members have vouched for that and it need not be certified.
+    ground: Option<Ground>,
+    /// Records of which the digests alone are asked for.
+    without_values: Vec<Key>,
+    /// Nodes that have just answered, and are asked before others.
+    responders: Vec<usize>,
+    /// When the read must have come to an end.
+    deadline: Duration,
+}
+
+impl Plan {
+    fn at(&self, height: Height) -> Self {
+        Self { height: Some(height), ..self.clone() }
+    }
+}
+
 impl Inner {
     /// The values of records, all at one height.
-    pub(crate) async fn get(&self, keys: &[Key], height: Option<Height>) -> Result<Verified<Vec<Record>>, Error> {
-        let mut unique: Vec<_> = keys.to_vec();
-        unique.sort_unstable();
-        unique.dedup();
-        let snapshot = self.read(unique, Vec::new(), height).await?;
-        let value = |key: &Key| snapshot.records.get(key).and_then(|proved| proved.value.clone());
-        let records = keys.iter().map(|key| Record { key: key.clone(), value: value(key) }).collect();
-        Ok(Verified::new(records, snapshot.height, Trust::Certified))
+    pub(crate) async fn get(&self, keys: &[Key], options: ReadOptions) -> Result<Verified<Vec<Record>>, Error> {
+        let (snapshot, freshness) = self.read_as(keys, options).await?;
+        Ok(snapshot.values_of(keys).with_freshness(freshness))
     }
 
-    /// Reads records at one height. `keys` may be empty: then only the height is proved.
-    pub(crate) async fn read(
+    /// The values of records at a height that is named.
+    pub(crate) async fn get_at(&self, keys: &[Key], height: Height) -> Result<Verified<Vec<Record>>, Error> {
+        let snapshot = self.read(unique(keys), self.certified_plan(Some(height))).await?;
+        Ok(snapshot.values_of(keys))
+    }
+
+    /// Reads records as the caller wants it.
+    pub(crate) async fn read_as(&self, keys: &[Key], options: ReadOptions) -> Result<(Snapshot, Freshness), Error> {
+        let deadline = self.nodes.runtime.now() + self.config.read_timeout;
+        let mut restarts = 0;
+        loop {
+            let (outcome, freshness) = if options.fresh {
+                let Cover { height, heard, responders, rest } = self.cover(deadline).await?;
+                let plan = Plan { least: height, responders, deadline, ..self.certified_plan(None) };
+                (beside(self.read_by(keys, plan, options), rest).await, Freshness::Linearizable { heard })
+            } else {
+                let plan = Plan { deadline, ..self.certified_plan(None) };
+                (self.read_by(keys, plan, options).await, Freshness::Session)
+            };
+            match outcome {
+                // Blocks came faster than the parts of the read.
+                Err(error) if is_forgotten(&error) && restarts < READ_RESTARTS => restarts += 1,
+                outcome => return outcome.map(|snapshot| (snapshot, freshness)),
+            }
+        }
+    }
+
+    /// Reads records at the height that a plan leads to, or above.
+    async fn read_by(&self, keys: &[Key], plan: Plan, options: ReadOptions) -> Result<Snapshot, Error> {
+        let plan = self.grounded(plan, options).await?;
+        self.read(unique(keys), plan).await
+    }
+
+    /// Finds out what the height to read at came to, where that need not be certified.
+    async fn grounded(&self, plan: Plan, options: ReadOptions) -> Result<Plan, Error> {
+        let least = plan.least.max(self.verifier.floor()).max(options.min_height.unwrap_or(0));
+        let plan = Plan { least, ..plan };
+        if options.fresh && self.verifier.knows(least) {
+            return Ok(plan.at(least));
+        }
+        Ok(match options.trust {
+            TrustLevel::First => Plan { on_trust: true, ..plan },
+            TrustLevel::Quorum if options.fresh => {
+                let ground = self.vouched(least, &plan.responders, plan.deadline).await?;
+                Plan { ground: Some(ground), ..plan.at(least) }
+            }
+            TrustLevel::Quorum | TrustLevel::Certified => plan,
+        })
+    }
+
+    /// A read at a certified height: the one that is named, or the newest of the node that is asked first.
+    pub(crate) fn certified_plan(&self, height: Option<Height>) -> Plan {
+        Plan {
+            height,
+            least: self.verifier.floor(),
+            on_trust: false,
+            ground: None,
+            without_values: Vec::new(),
+            responders: Vec::new(),
+            deadline: self.nodes.runtime.now() + self.config.read_timeout,
+        }
+    }
+
+    /// Reads records at the newest certified height of some node, `least` at least. Of those in `without_values` only the digests are
+    /// asked for. `keys` may be empty: then only the height is proved.
+    pub(crate) async fn read_certified(
         &self,
         keys: Vec<Key>,
         without_values: Vec<Key>,
-        height: Option<Height>,
+        least: Height,
     ) -> Result<Snapshot, Error> {
+        self.read(keys, Plan { without_values, least, ..self.certified_plan(None) }).await
+    }
+
+    /// Reads records at one height.
+    async fn read(&self, keys: Vec<Key>, plan: Plan) -> Result<Snapshot, Error> {
         let mut restarts = 0;
         loop {
-            match self.read_once(keys.clone(), &without_values, height).await {
-                Err(Error::Unavailable(_)) if height.is_none() && restarts < READ_RESTARTS => restarts += 1,
+            match self.read_once(keys.clone(), &plan).await {
+                Err(Error::Unavailable(_)) if plan.height.is_none() && restarts < READ_RESTARTS => restarts += 1,
                 outcome => return outcome,
             }
         }
     }
 
-    async fn read_once(
-        &self,
-        keys: Vec<Key>,
-        without_values: &[Key],
-        height: Option<Height>,
-    ) -> Result<Snapshot, Error> {
-        let (snapshot, late) = self.read_parts(keys, without_values, height).await?;
+    async fn read_once(&self, keys: Vec<Key>, plan: &Plan) -> Result<Snapshot, Error> {
+        let (snapshot, late) = self.read_parts(keys, plan).await?;
         if late.is_empty() {
             return Ok(snapshot);
         }
         // The height that the first part chose was forgotten before the last ones came to it.
-        let (newer, later) = self.read_parts(late, without_values, None).await?;
+        let (newer, later) = self.read_parts(late, plan).await?;
         let (newer, changed) = newer.take_over(&snapshot);
         let again = [later, changed].concat();
         if again.is_empty() {
             return Ok(newer);
         }
-        let at = Some(newer.height);
-        let (rest, late) = self.read_parts(again, without_values, at).await?;
+        let (rest, late) = self.read_parts(again, &plan.at(newer.height)).await?;
         if late.is_empty() { joined(newer, rest) } else { Err(Error::Unavailable(Vec::new())) }
     }
 
     /// Reads what it can at one height, and returns beside it the keys whose keepers had forgotten that height. None are
     /// left out if `height` is named.
-    async fn read_parts(
-        &self,
-        keys: Vec<Key>,
-        without_values: &[Key],
-        height: Option<Height>,
-    ) -> Result<(Snapshot, Vec<Key>), Error> {
-        let mut bundles = VecDeque::from(self.bundles(keys));
+    async fn read_parts(&self, keys: Vec<Key>, plan: &Plan) -> Result<(Snapshot, Vec<Key>), Error> {
+        let mut bundles = VecDeque::from(self.bundles(keys, plan));
         let mut snapshot = loop {
             let Some(first) = bundles.pop_front() else { return Err(Error::NoNodes) };
-            match self.read_bundle(first.clone(), without_values, height).await? {
+            match self.read_bundle(first.clone(), plan).await? {
                 Part::Whole(snapshot) => break snapshot,
                 Part::TooLarge(fits) => first.split(fits).into_iter().rev().for_each(|part| bundles.push_front(part)),
             }
         };
-        let at = Some(snapshot.height);
+        let at = &plan.at(snapshot.height);
         let part = |bundle: Bundle| async move {
-            let part = self.read_bundle(bundle.clone(), without_values, at).await;
+            let part = self.read_bundle(bundle.clone(), at).await;
             (bundle, part)
         };
         let mut late = Vec::new();
@@ -152,7 +241,7 @@ impl Inner {
                 match part {
                     Ok(Part::Whole(part)) => snapshot = joined(snapshot, part)?,
                     Ok(Part::TooLarge(fits)) => bundles.extend(bundle.split(fits)),
-                    Err(error) if height.is_none() && is_forgotten(&error) => late.extend(bundle.keys()),
+                    Err(error) if plan.height.is_none() && is_forgotten(&error) => late.extend(bundle.keys()),
                     Err(error) => return Err(error),
                 }
             }
@@ -161,7 +250,7 @@ impl Inner {
     }
 
     /// Divides keys among nodes in random order, each being asked for all that it keeps. At least one bundle.
-    fn bundles(&self, keys: Vec<Key>) -> Vec<Bundle> {
+    fn bundles(&self, keys: Vec<Key>, plan: &Plan) -> Vec<Bundle> {
         let most = if self.config.signed_replies { SIGNED_REPLY_KEYS_MAX } else { KEYS_PER_READ };
         if self.keepers.everywhere() || keys.is_empty() {
             let whole = |keys: &[Key]| Bundle { node: None, groups: vec![(0, keys.to_vec())] };
@@ -169,7 +258,7 @@ impl Inner {
         }
         let mut order = self.nodes.order();
         // Stable, so that the rest of the order stays.
-        order.sort_by_key(|node| self.keepers.has_left(*node));
+        order.sort_by_key(|node| (!plan.responders.contains(node), self.keepers.has_left(*node)));
         let groups = self.keepers.by_prefix(keys).into_iter();
         let mut rest: Vec<(u32, Vec<Key>)> = groups
             .flat_map(|(prefix, keys)| keys.chunks(most).map(|part| (prefix, part.to_vec())).collect::<Vec<_>>())
@@ -196,11 +285,11 @@ impl Inner {
     }
 
     /// Reads a bundle from its node; where that fails, each of its prefixes from any of its keepers.
-    async fn read_bundle(&self, bundle: Bundle, without_values: &[Key], height: Option<Height>) -> Result<Part, Error> {
+    async fn read_bundle(&self, bundle: Bundle, plan: &Plan) -> Result<Part, Error> {
         let one_is_asked = bundle.groups.len() > 1 && self.config.ask_at_once <= 1;
         if let Some(node) = bundle.node.filter(|_| one_is_asked) {
-            let request = self.request(bundle.keys(), without_values, height);
-            let answer = std::pin::pin!(self.read_part(node, &request));
+            let request = self.request(bundle.keys(), plan);
+            let answer = std::pin::pin!(self.read_part(node, &request, plan));
             match select(answer, self.nodes.runtime.sleep(self.config.hedge)).await {
                 Either::Left((Ok(part), _)) => return Ok(part),
                 Either::Left((Err(_), _)) => {}
@@ -209,10 +298,10 @@ impl Inner {
         }
         let mut groups = bundle.groups.into_iter();
         let Some((prefix, keys)) = groups.next() else { return Err(Error::NoNodes) };
-        let first = self.read_group(prefix, keys, without_values, height).await?;
+        let first = self.read_group(prefix, keys, plan).await?;
         let Part::Whole(mut snapshot) = first else { return Ok(first) };
-        let at = Some(snapshot.height);
-        let rest = groups.map(|(prefix, keys)| self.read_group(prefix, keys, without_values, at));
+        let at = &plan.at(snapshot.height);
+        let rest = groups.map(|(prefix, keys)| self.read_group(prefix, keys, at));
         for part in try_join_all(rest).await? {
             let Part::Whole(part) = part else { return Ok(part) };
             snapshot = joined(snapshot, part)?;
@@ -221,24 +310,21 @@ impl Inner {
     }
 
     /// Reads keys of one prefix, from the first of its keepers whose answer verifies.
-    async fn read_group(
-        &self,
-        prefix: u32,
-        keys: Vec<Key>,
-        without_values: &[Key],
-        height: Option<Height>,
-    ) -> Result<Part, Error> {
+    async fn read_group(&self, prefix: u32, keys: Vec<Key>, plan: &Plan) -> Result<Part, Error> {
         let anybody = self.keepers.everywhere() || keys.is_empty();
         let able = || {
             let order = self.nodes.order();
-            if anybody { order } else { self.keepers.keeping(prefix, &order) }
+            let mut able = if anybody { order } else { self.keepers.keeping(prefix, &order) };
+            able.sort_by_key(|node| !plan.responders.contains(node));
+            able
         };
         if let Some(key) = keys.first().filter(|_| able().is_empty()) {
             return Err(self.no_keeper(key.clone(), prefix));
         }
-        let request = self.request(keys, without_values, height);
+        let request = self.request(keys, plan);
         let at_once = self.config.ask_at_once;
-        let outcome = self.ask_among(&able, at_once, |node| self.read_part(node, &request).boxed()).await;
+        let attempt = |node| self.read_part(node, &request, plan).boxed();
+        let outcome = self.ask_among(&able, at_once, plan.deadline, attempt).await;
         if outcome.is_err() && !anybody {
             // A node that was down at first may have come up, and now can say who it is.
             self.learn_members().await;
@@ -248,36 +334,42 @@ impl Inner {
 
     fn no_keeper(&self, key: Key, prefix: u32) -> Error {
         let keepers = self.keepers.names(prefix);
-        Error::NoKeeper { key, keepers, nodes: self.nodes.transport.nodes() }
+        Error::NoKeeper { key, keepers, nodes: self.nodes.named() }
     }
 
-    pub(crate) fn request(&self, mut keys: Vec<Key>, without_values: &[Key], height: Option<Height>) -> GetRequest {
+    pub(crate) fn request(&self, mut keys: Vec<Key>, plan: &Plan) -> GetRequest {
         // Nodes want them in order; those of several prefixes are not yet.
         keys.sort_unstable();
         // A height that is named is the freshness that is asked for.
-        let min_height = height.is_none().then(|| self.verifier.floor());
-        let known_height = Some(height.unwrap_or_else(|| self.verifier.known_height()));
-        let known_height = known_height.filter(|known| self.verifier.knows(*known));
-        let left_out: BTreeSet<_> = without_values.iter().collect();
+        let min_height = plan.height.is_none().then(|| plan.least.max(self.verifier.floor()));
+        let known_height = Some(plan.height.unwrap_or_else(|| self.verifier.known_height()));
+        let known_height = known_height.filter(|known| plan.ground.is_some() || self.verifier.knows(*known));
+        let left_out: BTreeSet<_> = plan.without_values.iter().collect();
         let without_values = keys.iter().filter(|key| left_out.contains(key)).cloned().collect();
-        let sign = self.config.signed_replies;
-        GetRequest { keys, height, min_height, known_height, without_values, sign }
+        let executed = plan.on_trust || plan.ground.is_some();
+        let (height, sign) = (plan.height, self.config.signed_replies);
+        GetRequest { keys, height, min_height, known_height, without_values, executed, sign }
     }
 
     /// Reads records from one node, or learns that they are too many for one answer.
-    async fn read_part(&self, node: usize, request: &GetRequest) -> Result<Part, Failure> {
-        match self.read_from(node, request).await {
+    async fn read_part(&self, node: usize, request: &GetRequest, plan: &Plan) -> Result<Part, Failure> {
+        match self.read_from(node, request, plan.ground.as_ref()).await {
             Ok(snapshot) => Ok(Part::Whole(snapshot)),
             Err(failure) => fitting(&failure, request).map(Part::TooLarge).ok_or(failure),
         }
     }
 
     /// Reads records from one node.
-    pub(crate) async fn read_from(&self, node: usize, request: &GetRequest) -> Result<Snapshot, Failure> {
+    pub(crate) async fn read_from(
+        &self,
+        node: usize,
+        request: &GetRequest,
+        given: Option<&Ground>,
+    ) -> Result<Snapshot, Failure> {
         let reply = self.nodes.transport.get(node, request.clone());
         let reply = self.nodes.reply(node, self.config.reply_timeout, reply).await?;
-        let certified = self.check(node, |verifier| verifier.ground(request, &reply)).await?;
-        self.verifier.snapshot(request, &certified, reply).map_err(|what| self.nodes.lied(node, what))
+        let ground = self.check(node, |verifier| verifier.ground(node, request, given, &reply)).await?;
+        self.verifier.snapshot(request, &ground, reply).map_err(|what| self.nodes.lied(node, what))
     }
 
     /// Asks nodes until one gives an answer that can be used: the next one as soon as one fails, or is slow.
@@ -288,17 +380,18 @@ impl Inner {
         &'a self,
         attempt: impl Fn(usize) -> BoxFuture<'a, Result<T, Failure>>,
     ) -> Result<T, Error> {
-        self.ask_among(&|| self.nodes.order(), 1, attempt).await
+        let deadline = self.nodes.runtime.now() + self.config.read_timeout;
+        self.ask_among(&|| self.nodes.order(), 1, deadline, attempt).await
     }
 
-    /// As [`Inner::ask`], among the nodes that `able` names anew for each round, in that order, so many `at_once`.
+    /// As [`Inner::ask`], among the nodes that `able` names anew for each round, in that order, so many `at_once`, until the deadline.
     async fn ask_among<'a, T>(
         &'a self,
         able: &(dyn Fn() -> Vec<usize> + Send + Sync),
         at_once: usize,
+        deadline: Duration,
         attempt: impl Fn(usize) -> BoxFuture<'a, Result<T, Failure>>,
     ) -> Result<T, Error> {
-        let deadline = self.nodes.runtime.now() + self.config.read_timeout;
         let mut looked = false;
         for round in 0.. {
             let failures = match self.ask_all(able(), at_once, &attempt).await {
@@ -354,6 +447,13 @@ impl Inner {
     }
 }
 
+pub(crate) fn unique(keys: &[Key]) -> Vec<Key> {
+    let mut unique = keys.to_vec();
+    unique.sort_unstable();
+    unique.dedup();
+    unique
+}
+
 /// Both parts of a read. Each was verified against the root of the height that was asked for, so they have one root.
 fn joined(one: Snapshot, other: Snapshot) -> Result<Snapshot, Error> {
     one.join(other).ok_or_else(|| Error::Unavailable(Vec::new()))
@@ -375,7 +475,7 @@ fn is_forgotten(error: &Error) -> bool {
     matches!(error, Error::Unavailable(failures) if failures.iter().any(forgotten))
 }
 
-fn may_recover(failure: &Failure) -> bool {
+pub(crate) fn may_recover(failure: &Failure) -> bool {
     match &failure.why {
         // Forgotten heights do not come back; the caller may name another.
         Fault::Transport(TransportError::Problem(problem)) => problem.retryable && problem.code != FORGOTTEN,

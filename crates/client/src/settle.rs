@@ -26,7 +26,7 @@ use crate::call::Retries;
 use crate::client::{Code, Inner};
 use crate::error::{Error, Failure, Falsehood, Fault, all_failed};
 use crate::transport::TransportError;
-use crate::verified::{Trust, Verified};
+use crate::verified::{Trust, TrustLevel, Verified};
 use crate::verifier::Shown;
 
 /// How long a node that takes a request is asked to wait for its receipt before it answers: long enough for the
@@ -54,7 +54,11 @@ impl Votes {
     fn add(&mut self, client: &Inner, by: PublicKey, result: &BlockResult) -> Option<Trust> {
         let members = self.by_result.entry(result.encode()).or_default();
         members.insert(by);
-        client.verifier.trusted().vouching(result.height, members).map(Trust::Signed)
+        match client.config.receipts {
+            TrustLevel::First => Some(Trust::Signed(1)),
+            TrustLevel::Quorum => client.verifier.trusted().vouching(result.height, members).map(Trust::Signed),
+            TrustLevel::Certified => None,
+        }
     }
 
     /// The receipt, if what a node shows settles it.
@@ -64,7 +68,10 @@ impl Votes {
             Shown::Certified { receipt, .. } => (receipt, Trust::Certified),
             Shown::Signed { by, result, receipt } => (receipt, self.add(client, by, &result)?),
         };
-        client.verifier.raise_floor(receipt.height);
+        // One member alone may have made up the height, and nothing could be read any more.
+        if trust != Trust::Signed(1) {
+            client.verifier.raise_floor(receipt.height);
+        }
         let height = receipt.height;
         Some(Verified::new(receipt, height, trust))
     }
@@ -81,7 +88,7 @@ pub(crate) async fn find_receipt(
     for round in 0.. {
         let left = deadline.saturating_sub(client.nodes.runtime.now());
         let mut watch = Watch::new(client, identity, left.min(client.config.receipt_wait), client.nodes.order());
-        watch.start(client.nodes.transport.nodes());
+        watch.start(client.nodes.named());
         let mut failures = Vec::new();
         while let Some((_, outcome)) = watch.next().await {
             match outcome.map(|shown| votes.weigh(client, shown)) {
@@ -92,7 +99,7 @@ pub(crate) async fn find_receipt(
         }
         client.unforked()?;
         if client.nodes.runtime.now() >= deadline {
-            let nobody = failures.len() >= client.nodes.transport.nodes();
+            let nobody = failures.len() >= client.nodes.named();
             return if nobody { Err(all_failed(failures)) } else { Ok(None) };
         }
         client.nodes.pause(client.config.pause, round).await;
@@ -128,7 +135,9 @@ impl<'a> Watch<'a> {
 
     fn poll(&self, node: usize) {
         let (client, identity, wait) = (self.client, self.identity, self.wait);
-        self.polls.push(async move { (node, client.shown_by(node, identity, wait, false).await) }.boxed());
+        self.polls.push(
+            async move { (node, client.shown_by(node, identity, wait, client.certified_receipts()).await) }.boxed(),
+        );
     }
 
     /// Asks a node to wait for the certificate. Not at once: as a rule the other nodes' signatures settle the
@@ -358,7 +367,7 @@ impl<'a> Pursuit<'a> {
     async fn submit_one(&self, node: usize) -> (usize, Submission) {
         let nodes = &self.client.nodes;
         let limit = self.client.config.reply_timeout + EXECUTE_WAIT;
-        let reply = nodes.transport.execute(node, self.encoded.clone(), EXECUTE_WAIT, self.client.config.certified);
+        let reply = nodes.transport.execute(node, self.encoded.clone(), EXECUTE_WAIT, self.client.certified_receipts());
         let submission = match nodes.reply(node, limit, reply).await {
             Ok(reply) => self.taken(node, reply).await,
             Err(Failure { why: Fault::Transport(TransportError::Problem(problem)), .. }) => classify(problem),
@@ -375,7 +384,7 @@ impl<'a> Pursuit<'a> {
             return Submission::Later;
         }
         let Some(shown) = reply.receipt else { return Submission::Taken(None) };
-        let shown = self.client.check(node, |verifier| verifier.receipt(self.identity, &shown)).await;
+        let shown = self.client.check(node, |verifier| verifier.receipt(node, self.identity, &shown)).await;
         shown.map_or(Submission::Later, |shown| Submission::Taken(Some(shown)))
     }
 
@@ -486,7 +495,7 @@ impl<'a> Pursuit<'a> {
 
     /// The newest certified height that some node proves.
     async fn newest_height(&self) -> Option<Height> {
-        let snapshot = self.client.read(Vec::new(), Vec::new(), None).await;
+        let snapshot = self.client.read_certified(Vec::new(), Vec::new(), 0).await;
         snapshot.ok().map(|snapshot| snapshot.height)
     }
 

@@ -105,12 +105,45 @@ impl Plan {
 }
 
 /// Finds the touched keys by running, and reads them all at one height.
+///
+/// A request is made from whatever one node has: the cluster itself finds out whether that is old. A refusal is the caller's answer,
+/// and nobody looks at it again; so one that rests on records that may be old is only believed if newer ones say the same.
 pub(crate) async fn plan(client: &Inner, wanted: &Wanted) -> Result<Plan, Error> {
+    let found = plan_from(client, wanted, 0).await;
+    let refused_at = match &found {
+        Ok(plan) if plan.outcome.result.is_err() => plan.snapshot.height,
+        Err(Error::Refused { by: RefusedBy::Simulation { height, .. }, .. }) => *height,
+        _ => return found,
+    };
+    match newest(client).await {
+        Some(height) if height > refused_at => plan_from(client, wanted, height).await,
+        _ => found,
+    }
+}
+
+/// As [`plan`], over records of which nothing is missing that anybody could prove when this began, if enough members say what is
+/// newest.
+pub(crate) async fn fresh_plan(client: &Inner, wanted: &Wanted) -> Result<Plan, Error> {
+    let least = newest(client).await.unwrap_or(0);
+    plan_from(client, wanted, least).await
+}
+
+/// The height that misses nothing. `None` if too few members answer, or the client does not want to know.
+async fn newest(client: &Inner) -> Option<Height> {
+    if !client.config.reads.fresh {
+        return None;
+    }
+    let deadline = client.nodes.runtime.now() + client.config.read_timeout;
+    client.cover(deadline).await.ok().map(|cover| cover.height)
+}
+
+/// As [`plan`], from a height on.
+async fn plan_from(client: &Inner, wanted: &Wanted, least: Height) -> Result<Plan, Error> {
     let mut read: BTreeSet<Key> = wanted.declared.union(&wanted.expected).cloned().collect();
     let mut search = Search { client, wanted, nonce: client.nodes.nonce(), gas: 0, declared: 0, warm: true };
     let mut last = wanted.operation.clone();
     for _ in 0..ROUNDS {
-        let (snapshot, code) = read_records(client, &wanted.operation, &read).await?;
+        let (snapshot, code) = read_records(client, &wanted.operation, &read, least).await?;
         let view = View { snapshot: &snapshot, code: &code, operation: &wanted.operation };
         match search.run_known(&view)? {
             Found::Outcome(run) => {
@@ -129,17 +162,22 @@ pub(crate) async fn plan(client: &Inner, wanted: &Wanted) -> Result<Plan, Error>
 }
 
 /// Reads the operation and `keys` at one height. The operation's code is fetched only if it is not at hand.
-async fn read_records(client: &Inner, operation: &Key, keys: &BTreeSet<Key>) -> Result<(Snapshot, Code), Error> {
+async fn read_records(
+    client: &Inner,
+    operation: &Key,
+    keys: &BTreeSet<Key>,
+    least: Height,
+) -> Result<(Snapshot, Code), Error> {
     let mut all = keys.clone();
     all.insert(operation.clone());
     let all: Vec<_> = all.into_iter().collect();
     if let Some(code) = client.known_code(operation) {
-        let snapshot = client.read(all.clone(), vec![operation.clone()], None).await?;
+        let snapshot = client.read_certified(all.clone(), vec![operation.clone()], least).await?;
         if code_digest(&snapshot, operation)? == code.digest {
             return Ok((snapshot, code));
         }
     }
-    let snapshot = client.read(all, Vec::new(), None).await?;
+    let snapshot = client.read_certified(all, Vec::new(), least).await?;
     let digest = code_digest(&snapshot, operation)?;
     let bytes = snapshot.records.get(operation).and_then(|proved| proved.value.clone()).unwrap_or_default();
     let code = Code { digest, bytes };

@@ -128,6 +128,9 @@ impl Inner {
             return Err(forked);
         }
         let found = self.check_following(node, check).await;
+        for (node, what) in self.verifier.take_contradicted() {
+            self.nodes.lied(node, what);
+        }
         self.fork_at(node).map_or(found, Err)
     }
 

@@ -19,7 +19,7 @@ use crate::error::{Error, Failure, Falsehood, Fault, all_failed};
 use crate::read::is_unreachable;
 use crate::settle::{agreed, find_receipt};
 use crate::transport::TransportError;
-use crate::verified::Verified;
+use crate::verified::{ReadOptions, Verified};
 
 /// How often all nodes are tried where every one of them is out of reach: a few rounds tell a restart from an absence.
 const ROUNDS_ALONE: u32 = 4;
@@ -31,18 +31,28 @@ impl Client {
         self.inner.verifier.trusted().committee().clone()
     }
 
-    /// Reads the record of the cluster: the members in force and to come, the owners, and who was convicted.
+    /// Reads the record of the cluster: the members in force and to come, the owners, and who was convicted. Where too few members
+    /// answer for a fresh read, it is what one node has ([`Verified::freshness`]).
     ///
     /// # Errors
-    /// As [`Client::get`]; [`Error::UnknownRecord`] if this program is too old to read it.
+    /// As [`Client::get`] otherwise; [`Error::UnknownRecord`] if this program is too old to read it.
     pub async fn cluster(&self) -> Result<Verified<ClusterRecord>, Error> {
         let key = ClusterRecord::key();
-        let value = self.get_one(&key).await?;
+        let keys = std::slice::from_ref(&key);
+        let value = match self.get(keys).await {
+            // It is asked for above all when members are missing.
+            Err(Error::NotFresh { .. }) => {
+                self.get_with(keys, ReadOptions { fresh: false, ..self.inner.config.reads }).await?
+            }
+            outcome => outcome?,
+        };
+        let (freshness, value) =
+            (value.freshness(), value.map(|records| records.into_iter().next().and_then(|record| record.value)));
         let (height, unknown) = (value.height(), |why| Error::UnknownRecord { key, height: value.height(), why });
         let found = value.as_deref().ok_or_else(|| "it is absent".to_owned());
         let record = found.and_then(|bytes| ClusterRecord::decode(bytes).map_err(|e| e.to_string()));
         let record = record.map_err(unknown)?;
-        Ok(Verified::new(record, height, value.trust()))
+        Ok(Verified::new(record, height, value.trust()).with_freshness(freshness))
     }
 
     /// Has the cluster decide a request of the system, and comes back with the proven receipt, which may be a refusal.

@@ -4,13 +4,14 @@
 //! runs over sockets (`HttpTransport`, `TokioRuntime`) and inside a deterministic simulation, where both are
 //! the simulator's.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::{BoxFuture, Either, select};
 use pleach_types::api::{
-    AbsenceReply, Blocks, EvidenceList, ExecuteReply, GetReply, GetRequest, HistoryReply, Members, Problem,
-    ReceiptReply, Status, Succession,
+    AbsenceReply, Blocks, EvidenceList, ExecuteReply, GetReply, GetRequest, HistoryReply, Members, NewestReply,
+    NewestRequest, Problem, ReceiptReply, Status, Succession,
 };
 use pleach_types::{Genesis, Height, Identity};
 use thiserror::Error;
@@ -28,6 +29,12 @@ pub trait Transport: Send + Sync {
 
     /// Where a node is, for messages to people.
     fn address(&self, node: usize) -> String;
+
+    /// These nodes, and behind them those at other addresses, as members tell them. `None` where nothing is known of addresses.
+    fn with(&self, addresses: &[String]) -> Option<Arc<dyn Transport>> {
+        let _ = addresses;
+        None
+    }
 
     /// `GET /v1/genesis`.
     fn genesis(&self, node: usize) -> Reply<'_, Genesis>;
@@ -49,6 +56,9 @@ pub trait Transport: Send + Sync {
 
     /// `POST /v1/get`.
     fn get(&self, node: usize, request: GetRequest) -> Reply<'_, GetReply>;
+
+    /// `POST /v1/newest`.
+    fn newest(&self, node: usize, request: NewestRequest) -> Reply<'_, NewestReply>;
 
     /// `POST /v1/execute`: the canonical encoding of a request. The node takes it or refuses it, and then waits up
     /// to `wait` for its receipt as in [`Transport::receipt`]; it does neither wait nor answer with a receipt where

@@ -10,14 +10,16 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use bytes::Bytes;
 use pleach_tree::{ValueDigest, VerifiedProof};
 use pleach_types::api::{
-    AbsenceReply, Base64, GetReply, GetRequest, HistoryReply, ReceiptProof, ReceiptReply, ReceiptView, RecordView,
-    RequestState, SignedResultView,
+    AbsenceReply, Base64, GetReply, GetRequest, HistoryReply, NewestReply, ReceiptProof, ReceiptReply, ReceiptView,
+    RecordView, RequestState, SignedResultView,
 };
 use pleach_types::certificate::{CertifiedResult, ResultProof};
 use pleach_types::evidence::SignedResult;
 use pleach_types::genesis::GenesisError;
+use pleach_types::newest::Stage;
 use pleach_types::{
-    BlockResult, Encode as _, Genesis, Hash, Height, Identity, Key, ProofFile, PublicKey, Receipt, SignedReply,
+    BlockResult, Encode as _, Genesis, Hash, Height, Identity, Key, NewestBlock, Nonce, ProofFile, PublicKey, Receipt,
+    SignedReply,
 };
 use pleach_verify::file::judge;
 use pleach_verify::{FalseStatement, Misbehaviour, absence, decode, fork, history, receipt, records};
@@ -25,10 +27,14 @@ use pleach_verify::{FalseStatement, Misbehaviour, absence, decode, fork, history
 use crate::error::Falsehood;
 use crate::fork::{Fork, Other, Results, both, states_other};
 use crate::history::Placed;
+use crate::read::Ground;
 use crate::succession::Trusted;
+use crate::verified::{Record, Trust, Verified};
 
 /// How many signatures over results are kept as checked.
 const VOUCHED_KEPT: usize = 1_024;
+/// How many signed results of heights that were not seen certified are kept to be compared.
+const ON_TRUST_KEPT: usize = 256;
 
 /// Checks answers against the pinned genesis and what was proved before.
 #[derive(Debug)]
@@ -45,20 +51,33 @@ pub(crate) struct Verifier {
     vouched: Mutex<BTreeSet<Vouched>>,
     /// The newest height that anything verified was true at.
     floor: AtomicU64,
+    /// Results that members have signed of heights whose certificates were not seen yet: compared once they are.
+    on_trust: Mutex<BTreeMap<(Height, PublicKey), OnTrust>>,
+    /// Signed results that were not the certified ones, until somebody takes note of them.
+    contradicted: Mutex<Vec<(usize, Falsehood)>>,
 }
 
 /// A node's signature over the result of a height.
 type Vouched = (Height, PublicKey, Hash, [u8; 64]);
 
-/// Records proved at one certified height.
+/// Records proved at one height.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot {
     pub(crate) height: Height,
+    /// What the root rests on.
+    pub(crate) trust: Trust,
     pub(crate) proof: VerifiedProof,
     pub(crate) records: BTreeMap<Key, Proved>,
 }
 
 impl Snapshot {
+    /// The records of these keys, in their order.
+    pub(crate) fn values_of(&self, keys: &[Key]) -> Verified<Vec<Record>> {
+        let value = |key: &Key| self.records.get(key).and_then(|proved| proved.value.clone());
+        let records = keys.iter().map(|key| Record { key: key.clone(), value: value(key) }).collect();
+        Verified::new(records, self.height, self.trust)
+    }
+
     /// This snapshot with the records of an earlier one, as far as its proof shows that they are still the same, and the
     /// keys of those of which it does not show it.
     pub(crate) fn take_over(mut self, before: &Self) -> (Self, Vec<Key>) {
@@ -82,6 +101,8 @@ impl Snapshot {
         }
         self.proof = self.proof.merge(&other.proof).ok()?;
         self.records.extend(other.records);
+        // Both have one root: what proves the one proves the other.
+        self.trust = self.trust.max(other.trust);
         Some(self)
     }
 }
@@ -106,6 +127,22 @@ pub(crate) enum Shown {
     Certified { receipt: Receipt, path: Bytes },
 }
 
+/// What one node says a height came to.
+#[derive(Clone, Debug)]
+pub(crate) enum Word {
+    /// A result that this member signed.
+    Signed { by: PublicKey, result: BlockResult },
+    /// A certified result.
+    Certified(BlockResult),
+}
+
+/// A result that was believed on a member's word, and which node showed it.
+#[derive(Clone, Debug)]
+struct OnTrust {
+    node: usize,
+    signed: SignedResult,
+}
+
 impl Verifier {
     /// Height 0 needs nobody's word: its root follows from the genesis.
     pub(crate) fn new(genesis: Genesis) -> Result<Self, GenesisError> {
@@ -118,6 +155,8 @@ impl Verifier {
             fork: OnceLock::new(),
             vouched: Mutex::default(),
             floor: AtomicU64::new(0),
+            on_trust: Mutex::default(),
+            contradicted: Mutex::default(),
         })
     }
 
@@ -239,7 +278,10 @@ impl Verifier {
             // Results of long ago are forgotten, steps never.
             Ok(()) => match trusted.step_other_than(certified.result()) {
                 Some(step) => Other { proof: Some(step.proof.encode().into()) },
-                None => return Ok(()),
+                None => {
+                    self.compare_with(&certified);
+                    return Ok(());
+                }
             },
         };
         let height = certified.result().height;
@@ -252,15 +294,91 @@ impl Verifier {
         Err(Falsehood::SplitHistory { height: fork.height })
     }
 
-    /// Checks what an answer to `request` rests on: the result of its height, certified. `request.min_height` is the oldest
-    /// height that will do.
-    pub(crate) fn ground(&self, request: &GetRequest, reply: &GetReply) -> Result<CertifiedResult, Falsehood> {
+    /// Notes what a member has signed of a height that is not known to be certified, so that it is compared once it is.
+    fn take_on_trust(&self, node: usize, by: PublicKey, signed: SignedResult) {
+        let mut on_trust = self.on_trust.lock().unwrap_or_else(PoisonError::into_inner);
+        on_trust.entry((signed.result.height, by)).or_insert(OnTrust { node, signed });
+        if on_trust.len() > ON_TRUST_KEPT {
+            on_trust.pop_first();
+        }
+    }
+
+    /// Compares what members have signed of a height with what is certified.
+    fn compare_with(&self, certified: &CertifiedResult) {
+        let height = certified.result().height;
+        let on_trust: Vec<_> = {
+            let mut on_trust = self.on_trust.lock().unwrap_or_else(PoisonError::into_inner);
+            let keys: Vec<_> = on_trust.keys().filter(|(of, _)| *of == height).copied().collect();
+            keys.into_iter().filter_map(|key| Some((key.1, on_trust.remove(&key)?))).collect()
+        };
+        let trusted = self.trusted();
+        let false_ones = on_trust.into_iter().filter_map(|(by, OnTrust { node, signed })| {
+            let why = trusted.anchor().compare(&by, &signed, certified).err()?;
+            Some((node, Falsehood::from(why)))
+        });
+        self.contradicted.lock().unwrap_or_else(PoisonError::into_inner).extend(false_ones);
+    }
+
+    /// Signed results that have turned out not to be the certified ones, with the nodes that showed them.
+    pub(crate) fn take_contradicted(&self) -> Vec<(usize, Falsehood)> {
+        std::mem::take(&mut *self.contradicted.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Heights of which results were believed that are not certified as far as this client has seen.
+    pub(crate) fn heights_on_trust(&self) -> BTreeSet<Height> {
+        let on_trust = self.on_trust.lock().unwrap_or_else(PoisonError::into_inner);
+        on_trust.keys().map(|(height, _)| *height).collect()
+    }
+
+    /// Checks what a member holds that was asked for the newest block.
+    pub(crate) fn newest_block(&self, nonce: &Nonce, reply: &NewestReply) -> Result<Option<NewestBlock>, Falsehood> {
+        Ok(self.trusted().anchor().newest(&reply.node, nonce, &reply.newest.0)?)
+    }
+
+    /// Takes over that the result below a final block is certified: the votes for the block are the certificate.
+    pub(crate) fn learn(&self, newest: &NewestBlock) {
+        let height = newest.header.result.height;
+        if newest.stage == Stage::Final && !self.knows(height) {
+            let proof = ResultProof { headers: vec![newest.header.clone()], certificate: newest.certificate.clone() };
+            // What does not hold proves nothing; two histories are noted.
+            let _ = self.proof_of(height, &Base64(proof.encode().into()));
+        }
+    }
+
+    /// Checks what a node says a height came to, where its word alone is asked for.
+    pub(crate) fn word(&self, node: usize, request: &GetRequest, reply: &GetReply) -> Result<Word, Falsehood> {
+        check_height(request, reply.height)?;
+        let certified = match &reply.certificate {
+            None if !self.knows(reply.height) => {
+                let signed = self.signed_at(&reply.signed, reply.height)?;
+                self.take_on_trust(node, reply.signed.node, signed);
+                return Ok(Word::Signed { by: reply.signed.node, result: signed.result });
+            }
+            certificate => self.certified(reply.height, certificate.as_ref())?,
+        };
+        self.stood_by(&reply.signed, &certified)?;
+        Ok(Word::Certified(*certified.result()))
+    }
+
+    /// Checks what an answer to `request` rests on: the result of its height, certified, or the one that members have vouched for.
+    /// `request.min_height` is the oldest height that will do.
+    pub(crate) fn ground(
+        &self,
+        node: usize,
+        request: &GetRequest,
+        given: Option<&Ground>,
+        reply: &GetReply,
+    ) -> Result<Ground, Falsehood> {
         let height = reply.height;
         let grounded = || {
             check_height(request, height)?;
+            // As soon as a certificate is there, it counts and nothing else does.
+            if request.executed && reply.certificate.is_none() && !self.knows(height) {
+                return self.ground_on_trust(node, given, &reply.signed, height);
+            }
             let certified = self.certified(height, reply.certificate.as_ref())?;
             self.stood_by(&reply.signed, &certified)?;
-            Ok(certified)
+            Ok(Ground { result: *certified.result(), trust: Trust::Certified })
         };
         if !request.sign {
             return grounded();
@@ -277,12 +395,35 @@ impl Verifier {
     /// Checks that a node stands by what is certified. Nothing rests on its own word here; what it signs falsely is evidence
     /// against it.
     fn stood_by(&self, shown: &SignedResultView, certified: &CertifiedResult) -> Result<(), Falsehood> {
-        let (signed, height) = (self.signed(shown)?, certified.result().height);
-        if signed.result.height != height {
-            return Err(Falsehood::OtherHeight { asked: height, found: signed.result.height });
-        }
+        let signed = self.signed_at(shown, certified.result().height)?;
         self.trusted().anchor().compare(&shown.node, &signed, certified)?;
         Ok(())
+    }
+
+    /// What an answer rests on that nobody has certified: what members have vouched for, if the node stands by it; else the node's own
+    /// word.
+    fn ground_on_trust(
+        &self,
+        node: usize,
+        given: Option<&Ground>,
+        shown: &SignedResultView,
+        height: Height,
+    ) -> Result<Ground, Falsehood> {
+        let signed = self.signed_at(shown, height)?;
+        self.take_on_trust(node, shown.node, signed);
+        match given {
+            // Who of them has signed what is false, the certificate will tell.
+            Some(ground) if ground.result != signed.result => Err(Falsehood::OtherResult { height }),
+            Some(ground) => Ok(*ground),
+            None => Ok(Ground { result: signed.result, trust: Trust::Signed(1) }),
+        }
+    }
+
+    /// The result of a height that a member signed.
+    fn signed_at(&self, shown: &SignedResultView, height: Height) -> Result<SignedResult, Falsehood> {
+        let signed = self.signed(shown)?;
+        let found = signed.result.height;
+        if found == height { Ok(signed) } else { Err(Falsehood::OtherHeight { asked: height, found }) }
     }
 
     /// The newest result that a node has, in an answer that was asked for no record: certified by a proof that is checked,
@@ -325,24 +466,29 @@ impl Verifier {
     pub(crate) fn snapshot(
         &self,
         request: &GetRequest,
-        certified: &CertifiedResult,
+        ground: &Ground,
         reply: GetReply,
     ) -> Result<Snapshot, Falsehood> {
-        let height = certified.result().height;
-        let proof = records::proof(&reply.proof.0, &certified.result().root)?;
+        let height = ground.result.height;
+        let proof = records::proof(&reply.proof.0, &ground.result.root)?;
         let records = check_records(request, reply.records, &proof)?;
-        self.raise_floor(height);
-        Ok(Snapshot { height, proof, records })
+        // One member alone may have made up the height, and nothing could be read any more.
+        if ground.trust != Trust::Signed(1) {
+            self.raise_floor(height);
+        }
+        Ok(Snapshot { height, trust: ground.trust, proof, records })
     }
 
     /// Checks what a node shows of the request with this identity.
-    pub(crate) fn receipt(&self, identity: Identity, reply: &ReceiptReply) -> Result<Shown, Falsehood> {
+    pub(crate) fn receipt(&self, node: usize, identity: Identity, reply: &ReceiptReply) -> Result<Shown, Falsehood> {
         if reply.identity != identity {
             return Err(Falsehood::OtherRequest { asked: identity, found: reply.identity });
         }
         let executed = matches!(reply.state, RequestState::Executed | RequestState::Certified);
         let why = match (&reply.proof, &reply.receipt) {
-            (Some(proof), Some(view)) if executed => return self.proved_receipt(identity, reply.state, proof, view),
+            (Some(proof), Some(view)) if executed => {
+                return self.proved_receipt((node, identity), reply.state, proof, view);
+            }
             (None, None) if !executed => return Ok(Shown::Nothing(reply.state)),
             (None, _) if executed => "it comes without a proof",
             (Some(_), None) => "the receipt for people is missing",
@@ -361,7 +507,7 @@ impl Verifier {
 
     fn proved_receipt(
         &self,
-        identity: Identity,
+        (node, identity): (usize, Identity),
         state: RequestState,
         proof: &ReceiptProof,
         view: &ReceiptView,
@@ -378,6 +524,7 @@ impl Verifier {
             if state == RequestState::Certified {
                 return Err(Falsehood::NoCertificate(result.height));
             }
+            self.take_on_trust(node, proof.signed.node, signed);
             return Ok(Shown::Signed { by: proof.signed.node, result: result.into(), receipt });
         }
         let certified = self.certified(result.height, proof.certificate.as_ref())?;

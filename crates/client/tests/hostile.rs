@@ -292,7 +292,7 @@ fn of_signed_lies_those_that_do_not_answer_convict() {
         cluster.set(2, Manner::get(move |chain, reply| lie(chain, reply)));
         let mut found = BTreeSet::new();
         for seed in 0..12 {
-            let client = cluster.connect_with(seed, Config { signed_replies: true, ..Config::default() }).unwrap();
+            let client = cluster.connect_with(seed, Config { signed_replies: true, ..session() }).unwrap();
             let records = cluster.time.run(client.get(&asked())).unwrap();
             let values: Vec<_> = records.into_value().into_iter().map(|record| record.value).collect();
             // A fresh client may be shown an old height.
@@ -315,7 +315,7 @@ fn of_signed_lies_those_that_do_not_answer_convict() {
 #[test]
 fn an_answer_that_is_to_be_signed_and_is_not_counts_for_nothing() {
     let cluster = Cluster::new(4, 64);
-    let signed = Config { signed_replies: true, ..Config::default() };
+    let signed = Config { signed_replies: true, ..session() };
     let changed = |twist: fn(&mut Option<Signature>)| Manner {
         signature: Some(Arc::new(move |_: &Chain, signature: &mut Option<Signature>| twist(signature))),
         ..Manner::default()
@@ -339,7 +339,7 @@ fn a_read_of_many_keys_is_signed_in_parts() {
     let cluster = Cluster::new(4, 64);
     let keys: Vec<_> = (0..100).map(|n| key(&format!("bank/accounts/{n}"))).collect();
     let plain = cluster.time.run(cluster.connect(1).unwrap().get(&keys)).unwrap().into_value();
-    let signed = Config { signed_replies: true, ..Config::default() };
+    let signed = Config { signed_replies: true, ..session() };
     let client = cluster.connect_with(2, signed).unwrap();
     assert_eq!(cluster.time.run(client.get(&keys)).unwrap().into_value(), plain);
     assert!(client.lies().is_empty());

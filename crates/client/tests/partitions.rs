@@ -175,7 +175,7 @@ fn silent_nodes_cost_as_many_retries_as_expected() {
 /// The K-fold GET of thesis 4.3.2: with f + 1 keepers asked at once, one of them answers, and nobody waits for the silent.
 #[test]
 fn f_silent_nodes_cost_no_time_where_f_and_one_keepers_are_asked_at_once() {
-    let config = Config { ask_at_once: 3, ..Config::default() };
+    let config = Config { ask_at_once: 3, ..session() };
     let mut asked = 0;
     for first in 0..7 {
         for second in first + 1..7 {

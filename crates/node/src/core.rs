@@ -180,6 +180,11 @@ impl Node {
         }
     }
 
+    /// The way to the other members, once the engine has introduced this node to it.
+    pub(crate) fn network(&self) -> Option<&Network> {
+        self.network.get()
+    }
+
     /// Has the engine sign no vote of this node any more.
     pub(crate) fn stop_voting(&self) {
         if let Some(network) = self.network.get() {

@@ -20,7 +20,8 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use pleach_order::Running;
 use pleach_types::api::{
-    Base64, ExecuteReply, ExecuteRequest, ForkReply, GetRequest, Problem, ReceiptReply, Storage, Succession,
+    Base64, ExecuteReply, ExecuteRequest, ForkReply, GetRequest, NewestRequest, Problem, ReceiptReply, Storage,
+    Succession,
 };
 use pleach_types::limits::{READ_KEYS_MAX, REQUEST_BYTES_MAX};
 use pleach_types::{Hash, Height};
@@ -95,6 +96,7 @@ pub fn router(node: Arc<Node>, engine: Arc<Running>, config: NodeConfig) -> Resu
     // What is so in one history of two is told to nobody.
     let of_one_history = Router::new()
         .route("/v1/get", post(read))
+        .route("/v1/newest", post(newest))
         .route("/v1/execute", post(execute))
         .route("/v1/receipts/{identity}", get(receipt))
         .route("/v1/receipts/{identity}/absence", get(absence))
@@ -281,7 +283,7 @@ async fn read(State(shared): App, Extension(Peer(from)): Extension<Peer>, body: 
     drop(body);
     shared.node.manner.hears().await;
     // Whether it came in time is seen when the records are read.
-    let _ = tokio::time::timeout(READ_WAIT, shared.node.until_certified(&request)).await;
+    let _ = tokio::time::timeout(READ_WAIT, shared.node.until_there(&request)).await;
     if request.keys.len() <= SMALL_READ_KEYS {
         match shared.node.get_within(&request, FREE_BYTES) {
             Err(ServiceError::ReplyTooLarge { .. }) => {}
@@ -292,6 +294,15 @@ async fn read(State(shared): App, Extension(Peer(from)): Extension<Peer>, body: 
     // The thread has the room: it goes on when the client has hung up.
     let make = move || Ok(reserved.send(encode(&shared.node.get(&request)?)?));
     Ok(json(StatusCode::OK, in_thread(make).await?))
+}
+
+/// What a reader asks n - f members before it reads.
+async fn newest(State(shared): App, Extension(Peer(from)): Extension<Peer>, body: Body) -> Result<Response, Failure> {
+    let body = shared.carried.receive(from, body).await?;
+    let request: NewestRequest = read_json(&body.bytes)?;
+    drop(body);
+    shared.node.manner.hears().await;
+    Ok(json(StatusCode::OK, shared.carried.send(from, encode(&shared.node.newest(&request)?)?)?))
 }
 
 /// An answer that is made by a thread for it.

@@ -1,15 +1,15 @@
 //! What clients can ask of a node, whatever carries the question.
 
 use bytes::Bytes;
-use pleach_order::GivenUp;
+use pleach_order::{GivenUp, Network};
 use pleach_state::State;
 use pleach_store::{Refused, Usage};
 use pleach_tree::ValueDigest;
 use pleach_types::absence::AbsenceProof;
 use pleach_types::api::{
     AbsenceReply, Base64, BlockView, Blocks, EvidenceList, ExecuteReply, Fetching, GetReply, GetRequest, HistoryReply,
-    MemberView, Members, Problem, ReceiptProof, ReceiptReply, ReceiptView, RecordView, RequestState, SignedResultView,
-    Status, Storage, Value, Voting,
+    MemberView, Members, NewestReply, NewestRequest, Problem, ReceiptProof, ReceiptReply, ReceiptView, RecordView,
+    RequestState, SignedResultView, Status, Storage, Value, Voting,
 };
 use pleach_types::certificate::ResultProof;
 use pleach_types::limits::{
@@ -17,7 +17,10 @@ use pleach_types::limits::{
     SUCCESSION_STEPS_MAX,
 };
 use pleach_types::reply::{SignedReply, Unanswered};
-use pleach_types::{BlockResult, Encode, Height, Identity, Key, Signature, SystemRefusal, Unacceptable, Void};
+use pleach_types::{
+    BlockResult, Encode, Hash, Header, Height, Identity, Key, NewestBlock, Signature, SignedNewest, SystemRefusal,
+    Unacceptable, Void,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::sync::Arc;
@@ -30,6 +33,8 @@ use crate::lock;
 
 /// Blocks that one listing returns.
 pub const BLOCKS_MAX: usize = 100;
+/// Final blocks that are looked at for one with a given digest: the newest that is held is one of the last few.
+const FINAL_LOOKED_AT: usize = 16;
 /// Bytes of receipts that are read to prove that a request has none, before the answer ends with the heights so far.
 const ABSENCE_RECEIPTS_BYTES_MAX: usize = 16 << 20;
 
@@ -115,6 +120,9 @@ pub enum ServiceError {
     /// No height is certified yet.
     #[error("no height is certified yet")]
     NothingCertified,
+    /// This node cannot know yet what the newest block is for which it has voted.
+    #[error("this node has started, and does not know yet what it voted for last")]
+    NewestUnknown,
     /// The request has a receipt: there is no proof that it has none.
     #[error("request {identity} is not absent: it was decided at height {height}")]
     Decided {
@@ -164,6 +172,7 @@ impl ServiceError {
             Self::NotKept { .. } => "NOT_KEPT",
             Self::Damaged(_) => "STORE_DAMAGED",
             Self::NothingCertified => "NOTHING_CERTIFIED",
+            Self::NewestUnknown => "NEWEST_UNKNOWN",
             Self::Decided { .. } => "DECIDED",
             Self::NotYet { .. } => "NOT_YET",
             Self::NoProof { .. } => "HISTORY_FORGOTTEN",
@@ -190,7 +199,11 @@ impl ServiceError {
             // Misdirected: another node can answer.
             Self::NotKept { .. } => 421,
             Self::Damaged(_) | Self::NotSigned(_) => 500,
-            Self::Overloaded { .. } | Self::NoRoom | Self::NothingCertified | Self::NotYet { .. } => 503,
+            Self::Overloaded { .. }
+            | Self::NoRoom
+            | Self::NothingCertified
+            | Self::NewestUnknown
+            | Self::NotYet { .. } => 503,
             Self::NoProof { .. } | Self::Forgotten { .. } => 410,
         }
     }
@@ -257,6 +270,7 @@ impl ServiceError {
             Self::NotSigned(_) => ("ask another node, and report it: this is a fault in the program", false),
             Self::Decided { .. } => ("ask for its receipt", false),
             Self::NothingCertified => ("the cluster has just started, or too few members run: see /v1/status", true),
+            Self::NewestUnknown => ("ask another node: this one needs answers of the others, or the next block", true),
             Self::NotYet { .. } => ("ask again in a moment, or another node", true),
             Self::NoProof { .. } => ("ask another node", true),
             Self::Forgotten { .. } => ("leave out the height to read the newest", true),
@@ -367,7 +381,7 @@ impl Node {
     }
 
     fn make_reply(&self, request: &GetRequest, bytes_max: usize) -> Result<GetReply, ServiceError> {
-        let (entry, certificate) = self.certified_entry(request)?;
+        let (entry, certificate) = self.grounds(request)?;
         if request.sign && request.keys.len() > SIGNED_REPLY_KEYS_MAX {
             return Err(ServiceError::SignedTooLarge { keys: request.keys.len(), bytes: 0 });
         }
@@ -483,10 +497,47 @@ impl Node {
         ServiceError::NotKept { key: key.clone(), keepers }
     }
 
-    fn certified_entry(&self, request: &GetRequest) -> Result<(Arc<Final>, Option<Bytes>), ServiceError> {
+    /// The newest block that this node holds the votes of a quorum for, signed over the reader's nonce
+    /// ([`pleach_types::newest`]).
+    ///
+    /// # Errors
+    /// [`ServiceError::NewestUnknown`].
+    pub fn newest(&self, request: &NewestRequest) -> Result<NewestReply, ServiceError> {
+        let held = self.network().and_then(Network::newest_blocks).ok_or(ServiceError::NewestUnknown)?;
+        let newest = held.iter().find_map(|(stage, certificate)| {
+            let header = self.header_of(&certificate.block)?;
+            Some(NewestBlock { stage: *stage, certificate: certificate.clone(), header })
+        });
+        // A member whose state came from others, and which has heard of no vote since, holds none either.
+        if newest.is_none() && (!held.is_empty() || lock(&self.history).tip().is_some_and(|tip| tip.header.height > 0))
+        {
+            return Err(ServiceError::NewestUnknown);
+        }
+        let signed = SignedNewest::sign(newest, &request.nonce, &self.genesis_digest, &self.secret);
+        Ok(NewestReply { node: self.public_key(), newest: signed.encode().into() })
+    }
+
+    /// The header of a block that was executed, final or not.
+    fn header_of(&self, block: &Hash) -> Option<Header> {
+        if let Some(executed) = self.chain.get(block) {
+            return Some(executed.header.clone());
+        }
+        // What became final is left behind there.
+        let history = lock(&self.history);
+        history
+            .newest_first(Height::MAX)
+            .take(FINAL_LOOKED_AT)
+            .find(|of| of.digest == *block)
+            .map(|of| of.header.clone())
+    }
+
+    /// The height that a read is to be answered at, and the proof of its result where the question needs one.
+    fn grounds(&self, request: &GetRequest) -> Result<(Arc<Final>, Option<Bytes>), ServiceError> {
         check_read(request)?;
         let history = lock(&self.history);
-        let newest = history.certified().ok_or(ServiceError::NothingCertified)?;
+        let certified = history.certified();
+        let newest = if request.executed { history.tip().map(|tip| tip.header.height) } else { certified };
+        let newest = newest.ok_or(ServiceError::NothingCertified)?;
         let height = request.height.unwrap_or(newest);
         // A height that is named is not below the least one.
         let wanted = height.max(request.min_height.unwrap_or(0));
@@ -498,28 +549,31 @@ impl Node {
         if request.known_height == Some(height) {
             return Ok((entry, None));
         }
-        let proof = history.result_proof(height).ok_or(ServiceError::NotYet { height, newest })?;
-        Ok((entry, Some(proof)))
+        let proof = history.result_proof(height);
+        if proof.is_none() && !request.executed {
+            return Err(ServiceError::NotYet { height, newest });
+        }
+        Ok((entry, proof))
     }
 
-    /// As [`Node::get`], waiting until the height that the request asks for is certified. The caller bounds the
-    /// wait.
+    /// As [`Node::get`], waiting until the height that the request asks for is certified, or executed where that will do. The caller
+    /// bounds the wait.
     ///
     /// # Errors
     /// As [`Node::get`].
-    pub async fn get_when_certified(&self, request: &GetRequest) -> Result<GetReply, ServiceError> {
-        self.until_certified(request).await;
+    pub async fn get_when_there(&self, request: &GetRequest) -> Result<GetReply, ServiceError> {
+        self.until_there(request).await;
         self.get(request)
     }
 
-    /// Waits until the height that a read asks for is certified, or it is clear that waiting does not help. The caller
+    /// Waits until the height that a read asks for is there, or it is clear that waiting does not help. The caller
     /// bounds the wait.
-    pub(crate) async fn until_certified(&self, request: &GetRequest) {
+    pub(crate) async fn until_there(&self, request: &GetRequest) {
         loop {
             // Enrol before looking: what changes after the look then wakes this task.
             let mut changed = pin!(self.progress.notified());
             changed.as_mut().enable();
-            match self.certified_entry(request) {
+            match self.grounds(request) {
                 Err(ServiceError::NotYet { .. } | ServiceError::NothingCertified) => changed.await,
                 _ => return,
             }

@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 
 use common::openapi::misfit;
 use common::{Answer, Cluster};
-use pleach_types::api::{ExecuteReply, GetReply, GetRequest};
+use pleach_types::api::{ExecuteReply, GetReply, GetRequest, NewestReply, NewestRequest};
 use pleach_types::codec::{Decode as _, Encode};
-use pleach_types::{BlockResult, Body, Call, Hash, Key, Partitioning, Request, SecretKey, SignedReply};
+use pleach_types::evidence::SignedResult;
+use pleach_types::{BlockResult, Body, Call, Genesis, Hash, Key, Partitioning, Request, SecretKey, SignedReply};
+use pleach_verify::TrustAnchor;
 use serde_json::{Value, json};
 
 /// A request that is canonical in form; its proof proves nothing.
@@ -47,6 +49,7 @@ fn a_cluster_answers_every_documented_path_and_refuses_bad_input() {
     answer_of_execute(&cluster);
     every_documented_path_answers(&cluster);
     reads_come_with_proof_and_certificate(&cluster);
+    the_newest_block_is_shown_and_signed(&cluster);
     a_whole_answer_is_signed_where_that_is_asked_for(&cluster);
     answers_are_as_documented(&cluster);
     let root = cluster.status(0)["certified_root"].clone();
@@ -102,13 +105,14 @@ fn lost_views_are_counted_by_whether_anything_waited_and_by_why_they_were_given_
 fn every_documented_path_answers(cluster: &Cluster) {
     let document: Value = serde_json::from_str(&cluster.get("/openapi.json").body).expect("the document is JSON");
     let paths = document["paths"].as_object().expect("paths");
-    assert_eq!(paths.len(), 17, "a path was added: describe what it answers here too");
+    assert_eq!(paths.len(), 18, "a path was added: describe what it answers here too");
     for (path, methods) in paths {
         let height = if path.starts_with("/v1/history") { "0" } else { "1" };
         let path = path.replace("{identity}", &Hash::default().to_string()).replace("{height}", height);
         let path = if path.ends_with("/absence") { path + "?first=0&last=0" } else { path };
         for method in methods.as_object().expect("methods").keys() {
             let answer = match method.as_str() {
+                "post" if path == "/v1/newest" => cluster.post_json(&path, &json!({"nonce": "00".repeat(16)})),
                 "post" => cluster.post_json(&path, &json!({"keys": [".root_rule"]})),
                 _ => cluster.get(&path),
             };
@@ -138,6 +142,7 @@ fn answers_are_as_documented(cluster: &Cluster) {
         min_height: Some(1),
         known_height: Some(1),
         without_values: vec![Key::new("a").expect("a key")],
+        executed: true,
         sign: true,
     };
     for (schema, value) in [
@@ -145,6 +150,7 @@ fn answers_are_as_documented(cluster: &Cluster) {
         ("Members", body(cluster.get("/v1/members"))),
         ("GetRequest", serde_json::to_value(&everything).expect("JSON")),
         ("GetReply", body(cluster.post_json("/v1/get", &read))),
+        ("NewestReply", body(cluster.post_json("/v1/newest", &json!({"nonce": "01".repeat(16)})))),
         ("ReceiptReply", body(cluster.get(&format!("/v1/receipts/{identity}")))),
         ("ReceiptReply", body(cluster.get(&format!("/v1/receipts/{}", Hash([1; 32]))))),
         ("AbsenceReply", body(cluster.get(&format!("/v1/receipts/{}/absence?first=0&last=9", Hash([1; 32]))))),
@@ -198,6 +204,34 @@ fn refused_operations_are_no_errors(cluster: &Cluster) {
         assert_eq!((&receipt["verdict"], &receipt["reason"]), (&"refused".into(), &"ABORTED".into()), "{reply}");
         assert!(receipt["message"].as_str().is_some_and(|text| text.contains(message)), "{receipt}: {message}");
     }
+}
+
+/// What a member says is newest is signed over the question's nonce, and above or beside what it reads.
+fn the_newest_block_is_shown_and_signed(cluster: &Cluster) {
+    let genesis: Genesis = serde_json::from_str(&cluster.get("/v1/genesis").body).expect("a genesis");
+    let anchor = TrustAnchor::of(&genesis).expect("a genesis");
+    for fill in [1, 2] {
+        let nonce = [fill; 16];
+        let certified = cluster.status(0)["certified_height"].as_u64().expect("a height");
+        let answer = cluster.post_json("/v1/newest", &json!(NewestRequest { nonce }));
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let reply: NewestReply = serde_json::from_str(&answer.body).expect("JSON");
+        let newest = anchor.newest(&reply.node, &nonce, &reply.newest.0).expect("it holds").expect("there are blocks");
+        assert!(newest.header.height > certified, "the block that certified it is newer");
+        assert!(anchor.newest(&reply.node, &[9; 16], &reply.newest.0).is_err(), "it is no answer to another question");
+    }
+    for wrong in [json!({}), json!({"nonce": "00"}), json!({"nonce": "0".repeat(31) + "g"}), json!({"nonce": 7})] {
+        let answer = cluster.post_json("/v1/newest", &wrong);
+        assert_eq!(answer.status, 400, "{wrong}: {answer:?}");
+    }
+    // A height that is executed is read on the node's word, and named by its signed result.
+    let tip = cluster.status(0)["height"].as_u64().expect("a height");
+    let answer = cluster.post_json("/v1/get", &json!({"keys": [], "min_height": tip, "executed": true}));
+    let reply: GetReply = serde_json::from_str(&answer.body).unwrap_or_else(|e| panic!("{e}: {answer:?}"));
+    assert!(reply.height >= tip);
+    let result = BlockResult::decode(&reply.signed.result.0).expect("a result");
+    let signed = SignedResult { result, signature: reply.signed.signature };
+    assert_eq!((result.height, anchor.signed(&reply.signed.node, &signed)), (reply.height, Ok(())));
 }
 
 fn reads_come_with_proof_and_certificate(cluster: &Cluster) {

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use common::openapi::misfit;
 use pleach_types::api::{
     AbsenceReply, Base64, BlockView, Blocks, ExecuteReply, ExecuteRequest, Fetching, ForkReply, GetReply, GetRequest,
-    HistoryReply, MemberView, Members, Problem, ReceiptProof, ReceiptReply, ReceiptView, RecordView, RequestState,
-    SignedResultView, Status, Storage, Value as Shown, Voting,
+    HistoryReply, MemberView, Members, NewestReply, NewestRequest, Problem, ReceiptProof, ReceiptReply, ReceiptView,
+    RecordView, RequestState, SignedResultView, Status, Storage, Value as Shown, Voting,
 };
 use pleach_types::{
     BlockResult, CallOutput, Encode as _, Event, Hash, Key, PublicKey, Receipt, Refusal, Signature, Verdict,
@@ -110,7 +110,7 @@ fn reads() -> Vec<Value> {
     let read = GetRequest { keys: vec![key("a")], ..GetRequest::default() };
     let [height, min_height, known_height] = [Some(7), Some(6), Some(5)];
     let (keys, without_values) = (vec![key("a"), key("b")], vec![key("b")]);
-    let all = GetRequest { keys, height, min_height, known_height, without_values, sign: true };
+    let all = GetRequest { keys, height, min_height, known_height, without_values, executed: true, sign: true };
     let record = |text: &str, value: Option<&'static [u8]>| RecordView {
         key: key(text),
         value: value.map(|value| Shown::from(&Bytes::from_static(value))),
@@ -134,6 +134,8 @@ fn reads() -> Vec<Value> {
     };
     let least = GetReply { records: Vec::new(), certificate: None, signature: None, ..reply.clone() };
     vec![
+        example("NewestRequest", &NewestRequest { nonce: [7; 16] }),
+        example("NewestReply", &NewestReply { node: PublicKey([2; 32]), newest: base64(b"newest") }),
         example("GetRequest", &read),
         example("GetRequest", &all),
         example("GetReply", &reply),

@@ -22,14 +22,18 @@ pub type EngineFinalization = Finalization<Scheme, Digest>;
 /// verifies its certificates and the number of members is bounded, so neither happens to one that it hands out.
 #[must_use]
 pub fn from_engine(finalization: &EngineFinalization) -> Option<Certificate> {
-    let certificate = &finalization.certificate;
+    certificate_of(&finalization.proposal, &finalization.certificate)
+}
+
+/// Converts the votes of a quorum for a proposal. `None` as for [`from_engine`].
+pub(crate) fn certificate_of(proposal: &Proposal<Digest>, certificate: &Signatures) -> Option<Certificate> {
     let signers = certificate.signers.iter().map(|signer| u8::try_from(signer.get()).ok());
     let signatures = certificate.signatures.iter().map(signature_from_engine);
     Some(Certificate {
-        epoch: finalization.proposal.round.epoch().get(),
-        view: finalization.proposal.round.view().get(),
-        parent_view: finalization.proposal.parent.get(),
-        block: hash_from_engine(&finalization.proposal.payload),
+        epoch: proposal.round.epoch().get(),
+        view: proposal.round.view().get(),
+        parent_view: proposal.parent.get(),
+        block: hash_from_engine(&proposal.payload),
         signers: signers.collect::<Option<_>>()?,
         signatures: signatures.collect::<Option<_>>()?,
     })

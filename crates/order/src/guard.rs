@@ -127,6 +127,13 @@ impl Guard {
         held.is_forgotten(round) || held.knows(round, ballot)
     }
 
+    /// The newest round in which this member is known to have voted to finalize, among those that are remembered.
+    pub(crate) fn finalized(&self) -> Option<Round> {
+        let held = self.held();
+        let finalizes = |votes: &Vec<Ballot>| votes.iter().any(|vote| matches!(vote, Ballot::Finalize(_)));
+        held.votes.iter().rev().find(|(_, votes)| finalizes(votes)).map(|(round, _)| *round)
+    }
+
     /// Admits votes from there on. It never opens further than it was: rounds that were over stay over.
     pub(crate) fn open(&self, opening: Opening) {
         let mut held = self.held();

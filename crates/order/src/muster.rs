@@ -58,6 +58,7 @@ use commonware_runtime::{Clock, IoBuf};
 use pleach_types::api::Voting;
 use pleach_types::codec::{self, Decode, DecodeError, Encode as _, Reader};
 use pleach_types::limits::MEMBERS_MAX;
+use pleach_types::newest::Stage;
 use pleach_types::vote::{Ballot, Round, Vote};
 use pleach_types::{Hash, PublicKey};
 use rand_core::CryptoRng;
@@ -67,7 +68,7 @@ use tracing::{debug, error, info, warn};
 use crate::Application;
 use crate::block::{public_key_from_engine, round_from_engine};
 use crate::book::VoteBook;
-use crate::certificate::signature_from_engine;
+use crate::certificate::{certificate_of, signature_from_engine};
 use crate::epochs::Schemes;
 use crate::guard::{Guard, Opening};
 use crate::leaders::{self, LeadersVotes};
@@ -98,6 +99,10 @@ const NEW_MEMBER_CURE: &str = ". If this member never ran before, stop it and st
 
 /// Bytes of what ties an answer to its question.
 const NONCE_BYTES: usize = 8;
+
+/// Notarizations and finalizations that are held: the newest may be of a block that has not come yet, and this member votes to
+/// finalize in one of the last views or not at all.
+const HELD: usize = 16;
 
 const ASK: u8 = 0;
 const ANSWER: u8 = 1;
@@ -133,6 +138,10 @@ struct Seen {
     journal: Option<Round>,
     /// The newest epoch that this member has entered.
     epoch: u64,
+    /// The newest notarizations and finalizations, at most [`HELD`] of them.
+    held: BTreeMap<(Round, Stage), EngineCertificate>,
+    /// Whether this member's votes were lost before the guard was opened: it may have voted in rounds that are not admitted.
+    lost: bool,
 }
 
 const START: Round = Round { epoch: 0, view: 0 };
@@ -148,7 +157,9 @@ fn newest_of(of: Option<&EngineCertificate>) -> Round {
 impl Memory {
     /// An empty memory of the member with the key `own`.
     pub(crate) fn new(genesis: Hash, own: PublicKey, guard: Arc<Guard>, app: Arc<dyn Application>) -> Self {
-        let seen = Seen { book: VoteBook::new(genesis), decided: None, newest: None, journal: None, epoch: 0 };
+        let book = VoteBook::new(genesis);
+        let seen =
+            Seen { book, decided: None, newest: None, journal: None, epoch: 0, held: BTreeMap::new(), lost: false };
         Self {
             seen: Arc::new(Mutex::new(seen)),
             guard,
@@ -251,6 +262,17 @@ impl Memory {
             if !matches!(certificate, Certificate::Notarization(_)) && newer(&seen.decided) {
                 seen.decided = Some(certificate.clone());
             }
+            let stage = match certificate {
+                Certificate::Notarization(_) => Some(Stage::Notarized),
+                Certificate::Finalization(_) => Some(Stage::Final),
+                Certificate::Nullification(_) => None,
+            };
+            if let Some(stage) = stage {
+                seen.held.insert((round, stage), certificate.clone());
+                if seen.held.len() > HELD {
+                    seen.held.pop_first();
+                }
+            }
             // What the journal brings back was told before.
             if matches!(certificate, Certificate::Nullification(_))
                 && seen.journal.is_some()
@@ -279,6 +301,16 @@ impl Memory {
         Rounds { decided: newest_of(seen.decided.as_ref()), newest: newest_of(seen.newest.as_ref()) }
     }
 
+    /// What this member can tell readers from.
+    pub(crate) fn holdings(&self) -> Holdings {
+        Holdings { seen: Arc::clone(&self.seen), guard: Arc::clone(&self.guard) }
+    }
+
+    /// The guard is opened after this member's votes had been lost.
+    fn opens_after_loss(&self) {
+        self.seen().lost = true;
+    }
+
     /// The answer to a question of this member; `None` before the journal has been read.
     fn answer(&self, nonce: &[u8], asker: &PublicKey) -> Option<Vec<u8>> {
         let seen = self.seen();
@@ -294,6 +326,48 @@ impl Memory {
             vote.encode_to(&mut answer);
         }
         Some(answer)
+    }
+}
+
+/// What a member holds of the newest blocks, for readers who ask.
+#[derive(Clone, Debug)]
+pub(crate) struct Holdings {
+    seen: Arc<Mutex<Seen>>,
+    guard: Arc<Guard>,
+}
+
+impl Holdings {
+    /// The newest notarizations and finalizations that this member holds, the newest first: the first whose block is known shows a
+    /// reader what it may miss ([`pleach_types::newest`]). `None` while this member cannot know that it has not voted to
+    /// finalize something newer:
+    ///
+    /// - its journal is not read yet, or its guard is shut, so that the journal may not be the one that it wrote last;
+    /// - its votes were lost, and nothing that is final as far as it knows is above the rounds in which it may have cast them;
+    /// - it is just voting to finalize something newer than all that it holds.
+    ///
+    /// What is older than its newest vote to finalize is left out: a reader that is shown that misses what this member has
+    /// helped to make final.
+    pub(crate) fn newest_blocks(&self) -> Option<Vec<(Stage, pleach_types::Certificate)>> {
+        let opening = self.guard.opening()?;
+        let voted = self.guard.finalized().unwrap_or(START);
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.journal?;
+        let newest_final = seen.held.keys().rev().find(|(_, stage)| *stage == Stage::Final);
+        if seen.lost && !newest_final.is_some_and(|(round, _)| opening.admits(*round)) {
+            return None;
+        }
+        let newest = seen.held.range((voted, Stage::Notarized)..).rev();
+        let newest: Vec<_> = newest.filter_map(|((_, stage), held)| Some((*stage, converted(held)?))).collect();
+        (voted == START || !newest.is_empty()).then_some(newest)
+    }
+}
+
+/// A certificate of a block in the form that needs no engine.
+fn converted(held: &EngineCertificate) -> Option<pleach_types::Certificate> {
+    match held {
+        Certificate::Notarization(of) => certificate_of(&of.proposal, &of.certificate),
+        Certificate::Finalization(of) => certificate_of(&of.proposal, &of.certificate),
+        Certificate::Nullification(_) => None,
     }
 }
 
@@ -608,10 +682,13 @@ impl<S: Sender<PublicKey = ed25519::PublicKey>> Exchange<S> {
     fn conclude(&mut self, muster: &mut Option<Muster>, now: SystemTime) {
         let members = self.schemes.members();
         let Some(opening) = muster.as_ref().and_then(|m| m.opening(self.memory.rounds(), members, now)) else { return };
-        let Some(Muster { decided, safe, answers, .. }) = muster.take() else { return };
+        let Some(Muster { decided, safe, answers, lost, .. }) = muster.take() else { return };
         if let Some(certificate) = decided {
             let (epoch, bytes) = (round_of(&certificate).epoch, IoBuf::from(certificate.encode()));
             let _ = self.certificates.send(epoch, Recipients::All, bytes, true);
+        }
+        if lost {
+            self.memory.opens_after_loss();
         }
         self.memory.guard.open(opening);
         let above = opening.above;
@@ -712,4 +789,157 @@ fn send<S: Sender<PublicKey = ed25519::PublicKey>>(
 ) {
     // What gets lost is asked for again.
     let _ = sender.send(to, IoBuf::from(message), false);
+}
+
+#[cfg(test)]
+mod tests {
+    use commonware_codec::DecodeExt as _;
+    use commonware_consensus::simplex::types::{Finalization, Notarization, Nullification, Proposal};
+    use commonware_consensus::types::{Epoch, Round as EngineRound, View};
+    use commonware_cryptography::certificate::Signers;
+    use commonware_utils::Participant;
+    use pleach_types::{Block, Genesis, Member, SecretKey};
+
+    use super::*;
+    use crate::block::engine_digest;
+
+    /// Votes of three of four members, which nobody checks here: the engine has.
+    fn signatures() -> Signatures {
+        let signature = SecretKey::from_seed([1; 32]).sign_bytes(b"a vote").0;
+        let signature = commonware_cryptography::ed25519::Signature::decode(Bytes::copy_from_slice(&signature));
+        let signers = Signers::new(4, (0..3).map(Participant::new)).expect("three of four");
+        Signatures { signers, signatures: vec![signature.expect("a signature").into(); 3] }
+    }
+
+    fn round(view: u64) -> EngineRound {
+        EngineRound::new(Epoch::new(0), View::new(view))
+    }
+
+    fn block(view: u64) -> Hash {
+        Hash([u8::try_from(view).expect("a low view"); 32])
+    }
+
+    fn notarization(view: u64) -> EngineCertificate {
+        let proposal = Proposal::new(round(view), View::new(view - 1), engine_digest(&block(view)));
+        Certificate::Notarization(Notarization { proposal, certificate: signatures() })
+    }
+
+    fn finalization(view: u64) -> EngineCertificate {
+        let proposal = Proposal::new(round(view), View::new(view - 1), engine_digest(&block(view)));
+        Certificate::Finalization(Finalization { proposal, certificate: signatures() })
+    }
+
+    fn nullification(view: u64) -> EngineCertificate {
+        Certificate::Nullification(Nullification { round: round(view), certificate: signatures() })
+    }
+
+    fn at(view: u64) -> Round {
+        Round { epoch: 0, view }
+    }
+
+    fn finalize(view: u64) -> Ballot {
+        Ballot::Finalize(pleach_types::vote::Proposal { parent_view: view - 1, block: block(view) })
+    }
+
+    /// An application that is asked for nothing.
+    struct Nobody;
+
+    impl Application for Nobody {
+        fn start(&self, _: crate::Network) {}
+
+        fn committee(&self, _: u64) -> Option<pleach_types::Committee> {
+            None
+        }
+
+        fn propose(&self, _: &crate::Proposal, _: &[Arc<Block>]) -> Option<Block> {
+            None
+        }
+
+        fn verify(&self, _: &Arc<Block>, _: &[Arc<Block>]) -> bool {
+            false
+        }
+
+        fn knows(&self, _: &Hash) -> bool {
+            false
+        }
+
+        fn wants_block(&self, _: &Block) -> bool {
+            false
+        }
+
+        fn finalized(&self, _: Arc<Block>, _: Option<pleach_types::Certificate>) {}
+
+        fn received(&self, _: PublicKey, _: Bytes) {}
+    }
+
+    fn memory() -> Memory {
+        let genesis =
+            Genesis::new("test", vec![Member::new("a", SecretKey::from_seed([1; 32]).public())], BTreeMap::new());
+        Memory::new(genesis.digest(), SecretKey::from_seed([1; 32]).public(), Arc::default(), Arc::new(Nobody))
+    }
+
+    /// The views that are shown, the newest first.
+    fn shown(memory: &Memory) -> Option<Vec<(Stage, u64)>> {
+        let blocks = memory.holdings().newest_blocks()?;
+        Some(blocks.into_iter().map(|(stage, certificate)| (stage, certificate.view)).collect())
+    }
+
+    fn open(memory: &Memory, above: u64) {
+        memory.guard.open(Opening { above: at(above), next_above: 0 });
+    }
+
+    #[test]
+    fn a_member_shows_nothing_before_it_knows_what_it_has_voted_for() {
+        let memory = memory();
+        memory.certificate(&finalization(3));
+        assert_eq!(shown(&memory), None, "the journal is not read");
+        memory.live(0);
+        assert_eq!(shown(&memory), None, "the others have not said which views are over");
+        open(&memory, 3);
+        assert_eq!(shown(&memory), Some(vec![(Stage::Final, 3)]));
+        memory.guard.shut();
+        assert_eq!(shown(&memory), None, "a vote has turned up that it does not know");
+    }
+
+    #[test]
+    fn nothing_older_than_the_own_newest_vote_to_finalize_is_shown() {
+        let memory = memory();
+        memory.live(0);
+        open(&memory, 0);
+        assert_eq!(shown(&memory), Some(vec![]), "there is nothing above genesis");
+        memory.certificate(&finalization(3));
+        memory.certificate(&notarization(4));
+        assert_eq!(shown(&memory), Some(vec![(Stage::Notarized, 4), (Stage::Final, 3)]));
+        assert!(memory.guard.admits(at(4), finalize(4)));
+        assert_eq!(shown(&memory), Some(vec![(Stage::Notarized, 4)]));
+        // Views that were given up show no block.
+        memory.certificate(&nullification(5));
+        assert_eq!(shown(&memory), Some(vec![(Stage::Notarized, 4)]));
+        assert!(memory.guard.admits(at(6), finalize(6)));
+        assert_eq!(shown(&memory), None, "it votes for something newer than all that it holds");
+        memory.certificate(&notarization(6));
+        memory.certificate(&finalization(6));
+        assert_eq!(shown(&memory), Some(vec![(Stage::Final, 6), (Stage::Notarized, 6)]));
+        // Of many it holds the newest.
+        (7..60).for_each(|view| memory.certificate(&notarization(view)));
+        let held = shown(&memory).expect("newer ones");
+        assert_eq!((held.len(), held[0]), (HELD, (Stage::Notarized, 59)));
+    }
+
+    /// It may have voted to finalize in any round that the guard does not admit: only what is final above them covers that.
+    #[test]
+    fn after_lost_votes_something_later_has_to_be_final_first() {
+        let memory = memory();
+        memory.live(0);
+        memory.certificate(&finalization(3));
+        memory.opens_after_loss();
+        open(&memory, 5);
+        assert_eq!(shown(&memory), None);
+        memory.certificate(&notarization(6));
+        assert_eq!(shown(&memory), None, "a notarized block may be given up, and another one be final beside it");
+        memory.certificate(&finalization(5));
+        assert_eq!(shown(&memory), None);
+        memory.certificate(&finalization(6));
+        assert_eq!(shown(&memory).map(|held| held[0]), Some((Stage::Final, 6)));
+    }
 }

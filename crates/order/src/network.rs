@@ -5,13 +5,14 @@
 //! the next collects what arrives, so many small messages cost few frames.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use commonware_cryptography::ed25519;
 use commonware_p2p::{Receiver, Recipients, Sender};
 use commonware_runtime::{Clock, IoBuf};
+use pleach_types::newest::Stage;
 use pleach_types::{Certificate, PublicKey};
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -19,6 +20,7 @@ use tracing::debug;
 
 use crate::Application;
 use crate::block::{engine_public_key, public_key_from_engine};
+use crate::muster::Holdings;
 use crate::signal::Signal;
 
 /// Messages that may wait to be sent. Their bytes are bounded by [`QUEUE_BYTES`].
@@ -60,6 +62,7 @@ pub struct Network {
     nudge: Arc<Signal>,
     floor: Arc<Floor>,
     halted: Arc<AtomicBool>,
+    holdings: Arc<OnceLock<Holdings>>,
     bound: usize,
 }
 
@@ -96,8 +99,8 @@ impl Network {
     pub(crate) fn new(bound: u32, signals: &Signals) -> (Self, mpsc::Receiver<Outgoing>) {
         let (queue, outgoing) = mpsc::channel(QUEUE_MESSAGES);
         let waiting = Arc::new(tokio::sync::Semaphore::new(QUEUE_BYTES));
-        let Signals { wake, nudge, floor, halted } = signals.clone();
-        (Self { queue, waiting, wake, nudge, floor, halted, bound: bound as usize }, outgoing)
+        let Signals { wake, nudge, floor, halted, holdings } = signals.clone();
+        (Self { queue, waiting, wake, nudge, floor, halted, holdings, bound: bound as usize }, outgoing)
     }
 
     /// Sends a message to all other members.
@@ -134,6 +137,15 @@ impl Network {
         self.floor.changed.bump();
     }
 
+    /// The newest blocks of which this member holds the votes of a quorum, the newest first, none older than its newest vote to finalize:
+    /// who shows a reader the first of them whose header is known keeps to [`pleach_types::newest`]. None are left where there is
+    /// none above genesis. `None` while this member cannot know whether it has voted to finalize something newer: after a start until the
+    /// others have told which views are over, and longer if its votes were lost.
+    #[must_use]
+    pub fn newest_blocks(&self) -> Option<Vec<(Stage, Certificate)>> {
+        self.holdings.get()?.newest_blocks()
+    }
+
     /// Has this member sign no vote any more, until the process ends. It goes on to follow the order.
     pub fn stop_voting(&self) {
         self.halted.store(true, Ordering::Release);
@@ -164,6 +176,8 @@ pub(crate) struct Signals {
     pub(crate) floor: Arc<Floor>,
     /// No vote is to be signed any more.
     pub(crate) halted: Arc<AtomicBool>,
+    /// What this member holds of the newest blocks, once it has begun.
+    pub(crate) holdings: Arc<OnceLock<Holdings>>,
 }
 
 /// Sends what is queued, at most one frame per `pause`. It never ends: an application that drops its [`Network`] just has

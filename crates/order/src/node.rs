@@ -275,6 +275,8 @@ where
         let namespace = order_namespace(&settings.genesis_digest);
         let schemes = Schemes::new(namespace, engine_key(&settings.secret), Arc::clone(&guard));
         let memory = Memory::new(settings.genesis_digest, settings.secret.public(), guard, Arc::clone(&app));
+        // Whoever is asked before the journal has been read says so.
+        let _ = signals.holdings.set(memory.holdings());
         let track = peers.track.clone();
         let who = (settings.secret.public(), Arc::clone(&app));
         let entrance = Entrance::new(lengths, schemes.clone(), memory.clone(), track, who);

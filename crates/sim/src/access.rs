@@ -13,8 +13,8 @@ use futures::future::{BoxFuture, Either, select};
 use pleach_client::{Reply, Runtime, Transport, TransportError};
 use pleach_node::{Node, ServiceError};
 use pleach_types::api::{
-    AbsenceReply, Base64, Blocks, EvidenceList, ExecuteReply, GetReply, GetRequest, HistoryReply, Members,
-    ReceiptReply, Status, Succession,
+    AbsenceReply, Base64, Blocks, EvidenceList, ExecuteReply, GetReply, GetRequest, HistoryReply, Members, NewestReply,
+    NewestRequest, ReceiptReply, Status, Succession,
 };
 use pleach_types::{Genesis, Height, Identity};
 use rand::rngs::StdRng;
@@ -228,9 +228,13 @@ impl Transport for InProcess {
 
     fn get(&self, node: usize, request: GetRequest) -> Reply<'_, GetReply> {
         let question = move |node: Arc<Node>| async move {
-            self.wait(READ_WAIT, node.get_when_certified(&request), || node.get(&request)).await
+            self.wait(READ_WAIT, node.get_when_there(&request), || node.get(&request)).await
         };
         self.ask(node, question).boxed()
+    }
+
+    fn newest(&self, node: usize, request: NewestRequest) -> Reply<'_, NewestReply> {
+        self.ask(node, move |node: Arc<Node>| async move { node.newest(&request) }).boxed()
     }
 
     fn execute(&self, node: usize, request: Bytes, wait: Duration, certified: bool) -> Reply<'_, ExecuteReply> {

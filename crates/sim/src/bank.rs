@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pleach_client::arguments::bank;
-use pleach_client::{Call, Client, Error};
+use pleach_client::{Call, Client, Error, ReadOptions, TrustLevel};
 use pleach_node::Node;
 use pleach_types::api::{GetRequest, RecordView};
 use pleach_types::execution::Executor;
@@ -104,8 +104,9 @@ pub async fn found(client: &Client, accounts: usize, money: u64) -> Result<(), E
     send(client.call(key("open"), bank::open(&owners.collect::<Vec<_>>()))).await?;
     let payments: Vec<_> = names.iter().map(|name| (name.as_str(), money)).collect();
     send(client.call(key("deposit"), bank::deposit(&payments))).await?;
-    // A receipt may rest on signatures alone; others read what is certified.
-    client.get_one(&account_key(0)).await.map(drop)
+    // A receipt may rest on signatures alone; who makes a request reads what is certified.
+    let certified = ReadOptions { trust: TrustLevel::Certified, ..ReadOptions::default() };
+    client.get_with(&[account_key(0)], certified).await.map(drop)
 }
 
 /// A transfer, signed by the payer.

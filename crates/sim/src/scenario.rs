@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use commonware_runtime::{Clock as _, Handle, Runner as _, Spawner as _, Supervisor as _, deterministic};
-use pleach_client::{Client, Config, Error, Executed, Lie, RefusedBy};
+use pleach_client::{Client, Config, Error, Executed, Lie, ReadOptions, RefusedBy};
 use pleach_types::execution::Executor;
 use pleach_types::{Encode as _, Hash, Height, Identity, Partitioning};
 use rand::rngs::StdRng;
@@ -278,7 +278,9 @@ impl Run {
 
     async fn client(&mut self, number: u64, members: Vec<usize>) -> Result<Client, Error> {
         let seed = self.scenario.seed.wrapping_mul(1_000).wrapping_add(number);
-        let config = Config::default();
+        // Who asks one node alone reads what that has.
+        let fresh = members.len() > 1;
+        let config = Config { reads: ReadOptions { fresh, ..ReadOptions::default() }, ..Config::default() };
         let executor = &self.client_vm;
         // A client that cannot fetch the genesis gives up at once, and people start it again.
         let mut outcome = Err(Error::NoNodes);

@@ -162,7 +162,7 @@ fn a_source_that_drips_does_not_keep_a_member_from_coming_back() {
 fn a_member_that_is_too_far_behind_for_single_blocks_fetches_the_state() {
     run(20, 2, async |mut cluster, client| {
         let first = GetRequest { height: Some(1), ..GetRequest::default() };
-        let first = node(&cluster, 0).get_when_certified(&first).await.expect("height 1");
+        let first = node(&cluster, 0).get_when_there(&first).await.expect("height 1");
         cluster.isolate(3).await;
         let behind = node(&cluster, 3).height();
         let goal = behind + 330;

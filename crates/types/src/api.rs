@@ -16,7 +16,7 @@ use crate::hash::Hash;
 use crate::key::Key;
 use crate::receipt::{CallOutput, Event, Receipt, Verdict};
 use crate::reply::{Answer, Question};
-use crate::request::Identity;
+use crate::request::{Identity, Nonce};
 use crate::signature::{PublicKey, Signature};
 
 /// A byte string: base64 in JSON.
@@ -206,6 +206,10 @@ pub struct GetRequest {
     /// the node may leave them out (`null`). What the proof says counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub without_values: Vec<Key>,
+    /// Whether a height will do that is executed and not certified yet: the node's signature under its result is one member's word
+    /// then, and the certificate is left out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub executed: bool,
     /// Whether the node is to sign the whole answer, so that one that does not answer convicts it
     /// ([`crate::reply::SignedReply`]).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -236,7 +240,8 @@ pub struct GetReply {
     pub records: Vec<RecordView>,
     /// The encoded tree proof of all keys.
     pub proof: Base64,
-    /// The encoded [`crate::certificate::ResultProof`] of the height; left out where the client knows it.
+    /// The encoded [`crate::certificate::ResultProof`] of the height; left out where the client knows it, and where the height is not
+    /// certified yet and the question does not ask for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Base64>,
     /// The node's signature over question and answer ([`crate::reply::SignedReply::statement`]), where the question asks for
@@ -256,6 +261,24 @@ impl GetReply {
         let values = self.records.iter().map(|record| record.value.as_ref().map(digest).map(Hash::from));
         Answer { result, values: values.collect(), proof: self.proof.0.clone() }
     }
+}
+
+/// `POST /v1/newest`: the newest block of which the node holds a notarization or a finalization ([`crate::newest`]).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewestRequest {
+    /// 16 bytes that nobody else could foresee, in hexadecimal digits.
+    #[serde(with = "hex::serde")]
+    pub nonce: Nonce,
+}
+
+/// The answer to [`NewestRequest`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewestReply {
+    /// The node's key.
+    pub node: PublicKey,
+    /// The encoded [`crate::newest::SignedNewest`]: it alone counts.
+    pub newest: Base64,
 }
 
 /// The result of a height, as one node vouches for it.

@@ -145,6 +145,12 @@ impl Header {
     pub fn digest(&self) -> Hash {
         Hash::of(Domain::BlockHeader, &self.encode())
     }
+
+    /// Whether the block holds no requests.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.body == body_digest(&[])
+    }
 }
 
 /// A block: a header, and the requests as the bytes that clients sent.

@@ -135,6 +135,16 @@ impl Certificate {
     /// # Errors
     /// The first rule that is broken.
     pub fn verify(&self, genesis: &Hash, committee: &Committee) -> Result<(), CertificateError> {
+        self.verify_votes(Ballot::Finalize, genesis, committee)
+    }
+
+    /// As [`Certificate::verify`], for votes of another kind.
+    pub(crate) fn verify_votes(
+        &self,
+        ballot: impl Fn(Proposal) -> Ballot,
+        genesis: &Hash,
+        committee: &Committee,
+    ) -> Result<(), CertificateError> {
         let (found, needed) = (self.signers.len(), committee.quorum());
         if found < needed {
             return Err(CertificateError::TooFewSigners { found, needed });
@@ -145,7 +155,7 @@ impl Certificate {
         if !self.signers.is_sorted_by(|a, b| a < b) {
             return Err(CertificateError::RepeatedSigner);
         }
-        let message = self.signed_bytes(genesis);
+        let message = self.ballot_bytes(ballot, genesis);
         for (&index, signature) in self.signers.iter().zip(&self.signatures) {
             let members = committee.members().len();
             let member = committee.get(index.into()).ok_or(CertificateError::ForeignSigner { index, members })?;
@@ -160,9 +170,13 @@ impl Certificate {
     /// signatures are not part of them.
     #[must_use]
     pub fn signed_bytes(&self, genesis: &Hash) -> Vec<u8> {
+        self.ballot_bytes(Ballot::Finalize, genesis)
+    }
+
+    fn ballot_bytes(&self, ballot: impl Fn(Proposal) -> Ballot, genesis: &Hash) -> Vec<u8> {
         let round = Round { epoch: self.epoch, view: self.view };
         let proposal = Proposal { parent_view: self.parent_view, block: self.block };
-        Ballot::Finalize(proposal).signed_bytes(genesis, round)
+        ballot(proposal).signed_bytes(genesis, round)
     }
 }
 

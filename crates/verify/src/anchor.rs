@@ -6,7 +6,10 @@ use pleach_types::evidence::SignedResult;
 use pleach_types::genesis::GenesisError;
 use pleach_types::limits::SIGNED_REPLY_BYTES_MAX;
 use pleach_types::succession::Step;
-use pleach_types::{Certificate, Committee, Decode, Encode, Evidence, Genesis, Hash, Height, PublicKey, SignedReply};
+use pleach_types::{
+    Certificate, Committee, Decode, Encode, Evidence, Genesis, Hash, Height, NewestBlock, Nonce, PublicKey,
+    SignedNewest, SignedReply,
+};
 
 use crate::misbehaviour::{FalseStatement, Misbehaviour, StepError};
 
@@ -97,10 +100,7 @@ impl TrustAnchor {
         let epoch = proof.certificate.epoch;
         let certified = proof.verify(&self.genesis, self.committee_of(epoch))?;
         let height = proof.headers.last().map_or(0, |header| header.height);
-        // Else those who were members once could certify later heights under the number of their epoch.
-        if self.epoch_of(height) != epoch {
-            return Err(CertificateError::OtherEpoch { height, epoch, epoch_blocks: self.epoch_blocks });
-        }
+        self.is_of_epoch(height, epoch)?;
         Ok(certified)
     }
 
@@ -112,6 +112,50 @@ impl TrustAnchor {
         let proof: ResultProof = decode("certificate", bytes)?;
         let certified = self.result_proof(&proof).map_err(|why| Misbehaviour::new(bytes, why))?;
         Ok((certified, proof))
+    }
+
+    /// Reads and checks what a member of the newest set answers when it is asked for the newest block that it holds: its signature over the
+    /// nonce of the question, and the votes for the block.
+    ///
+    /// # Errors
+    /// [`FalseStatement::Encoding`], [`FalseStatement::NotMember`], [`FalseStatement::Signature`] and [`FalseStatement::Certificate`].
+    pub fn newest(&self, node: &PublicKey, nonce: &Nonce, bytes: &Bytes) -> Result<Option<NewestBlock>, Misbehaviour> {
+        let signed: SignedNewest = decode("newest block", bytes)?;
+        let wrong = |why| Err(Misbehaviour::new(bytes, why));
+        // The votes first: those of members that are not known yet say that there are others than these.
+        if let Some(newest) = &signed.newest
+            && let Err(why) = self.voted(newest)
+        {
+            return wrong(why.into());
+        }
+        // The newest set alone: nobody else's silence about newer blocks means that there are none.
+        if self.committee().member(node).is_none() {
+            return wrong(FalseStatement::NotMember(*node));
+        }
+        if !signed.is_by(node, nonce, &self.genesis) {
+            return wrong(FalseStatement::Signature(*node));
+        }
+        Ok(signed.newest)
+    }
+
+    fn voted(&self, newest: &NewestBlock) -> Result<(), CertificateError> {
+        let (height, epoch) = (newest.header.height, newest.certificate.epoch);
+        newest.verify(&self.genesis, self.committee_of(epoch))?;
+        self.is_of_epoch(height, epoch)
+    }
+
+    /// Else those who were members once could certify later heights under the number of their epoch.
+    fn is_of_epoch(&self, height: Height, epoch: u64) -> Result<(), CertificateError> {
+        if self.epoch_of(height) == epoch {
+            return Ok(());
+        }
+        Err(CertificateError::OtherEpoch { height, epoch, epoch_blocks: self.epoch_blocks })
+    }
+
+    /// The number of blocks of an epoch.
+    #[must_use]
+    pub const fn epoch_blocks(&self) -> u32 {
+        self.epoch_blocks
     }
 
     /// Checks that a member signed a result.

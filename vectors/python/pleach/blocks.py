@@ -81,6 +81,10 @@ class Header:
         """The block's digest."""
         return hashes.hash(hashes.BLOCK_HEADER, self.encode())
 
+    def is_empty(self) -> bool:
+        """Whether the block has no requests."""
+        return self.body == body_digest([])
+
 
 def read_header(reader: Reader) -> Header:
     context = Context(reader.u64(), reader.u64(), reader.u64(), reader.hash(), reader.hash())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional, Sequence
 
-from . import codec, signatures
+from . import codec, hashes, signatures
 from .blocks import Header, Result, read_header, read_result
 from .codec import Reader, Refused, malformed
 from .members import MEMBERS_MAX, Member, check_members, encode_members, members_digest, quorum, read_members
@@ -120,7 +120,9 @@ def read_certificate(reader: Reader) -> Certificate:
     )
 
 
-def check_certificate(certificate: Certificate, members: Sequence[Member], genesis_digest: bytes) -> None:
+def check_certificate(
+    certificate: Certificate, members: Sequence[Member], genesis_digest: bytes, kind: int = FINALIZE
+) -> None:
     """Whether a certificate holds for a set of members. The page gives no names of the reasons."""
     if len(certificate.signers) < quorum(len(members)):
         raise Refused("too_few_signers")
@@ -129,7 +131,7 @@ def check_certificate(certificate: Certificate, members: Sequence[Member], genes
     if any(left >= right for left, right in zip(certificate.signers, certificate.signers[1:])):
         raise Refused("repeated_signer")
     round = Round(certificate.epoch, certificate.view)
-    message = vote_message(FINALIZE, genesis_digest, round, certificate.parent_view, certificate.block)
+    message = vote_message(kind, genesis_digest, round, certificate.parent_view, certificate.block)
     for place, signature in zip(certificate.signers, certificate.signatures):
         if place >= len(members):
             raise Refused("foreign_signer", str(place))
@@ -175,6 +177,92 @@ def check_result_proof(
     if last.height // epoch_blocks != proof.certificate.epoch:
         raise Refused("other_epoch")
     return first.result
+
+
+NONCE_BYTES = 16
+STAGES = (NOTARIZE, FINALIZE)
+
+
+@dataclass(frozen=True)
+class NewestBlock:
+    """protocol.md, The newest block: a block with the votes of a quorum."""
+
+    stage: int
+    certificate: Certificate
+    header: Header
+
+    def encode(self) -> bytes:
+        return codec.u8(self.stage) + self.certificate.encode() + self.header.encode()
+
+    def ends_epoch(self, epoch_blocks: int) -> bool:
+        return self.header.height % epoch_blocks == epoch_blocks - 1
+
+    def cover(self, epoch_blocks: int) -> int:
+        """The least height at which nothing of this block and of those before it is missing."""
+        if self.header.is_empty() and not self.ends_epoch(epoch_blocks):
+            return self.header.height - 1
+        return self.header.height
+
+
+@dataclass(frozen=True)
+class SignedNewest:
+    newest: Optional[NewestBlock]
+    signature: bytes
+
+    def encode(self) -> bytes:
+        block = b"\0" if self.newest is None else b"\1" + self.newest.encode()
+        return block + codec.fixed(self.signature, 64)
+
+    def message(self, nonce: bytes, genesis_digest: bytes) -> bytes:
+        """What the member signs."""
+        epoch, view, block = 0, 0, hashes.ZEROS
+        if self.newest is not None:
+            certificate = self.newest.certificate
+            epoch, view, block = certificate.epoch, certificate.view, certificate.block
+        data = genesis_digest + codec.u64(epoch) + codec.fixed(nonce, NONCE_BYTES) + codec.u64(view) + block
+        return hashes.tag(hashes.NEWEST_SIGN) + hashes.hash(hashes.NEWEST_SIGN, data)
+
+
+def read_newest_block(reader: Reader) -> NewestBlock:
+    stage = reader.u8()
+    if stage >= len(STAGES):
+        raise malformed(f"unknown stage {stage}")
+    return NewestBlock(stage, read_certificate(reader), read_header(reader))
+
+
+def decode_signed_newest(data: bytes) -> SignedNewest:
+    def read(reader: Reader) -> SignedNewest:
+        newest = reader.option(lambda: read_newest_block(reader))
+        return SignedNewest(newest, reader.take(64))
+
+    return codec.decode_whole(data, read)
+
+
+def check_signed_newest(
+    signed: SignedNewest,
+    node: bytes,
+    nonce: bytes,
+    members: Sequence[Member],
+    genesis_digest: bytes,
+    epoch_blocks: int,
+) -> None:
+    """protocol.md, The newest block: whether an answer of a member of the newest set counts."""
+    newest = signed.newest
+    if newest is not None:
+        header, certificate = newest.header, newest.certificate
+        if header.digest() != certificate.block:
+            raise Refused("other_block")
+        if header.result.height != header.height - 1:
+            raise Refused("result_height")
+        if header.result.members != members_digest(members):
+            raise Refused("other_members")
+        check_certificate(certificate, members, genesis_digest, STAGES[newest.stage])
+        if header.height // epoch_blocks != certificate.epoch:
+            raise Refused("other_epoch")
+    if node not in [member.key for member in members]:
+        raise Refused("not_member")
+    if not signatures.holds(node, signed.message(nonce, genesis_digest), signed.signature):
+        raise Refused("bad_signature")
 
 
 @dataclass(frozen=True)

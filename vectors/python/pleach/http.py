@@ -148,12 +148,15 @@ BLOCK = shape(
 )
 
 SCHEMAS: dict[str, Check] = {
+    "NewestRequest": shape(nonce=hexadecimal(32)),
+    "NewestReply": shape(node=HASH, newest=encoded()),
     "GetRequest": shape(
         keys=list_of(key),
         height_maybe=number,
         min_height_maybe=number,
         known_height_maybe=number,
         without_values_maybe=list_of(key),
+        executed_maybe=flag,
         sign_maybe=flag,
     ),
     "GetReply": shape(

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use pleach_client::Client;
 use pleach_vm::schema::arguments_schema;
 
-use super::sending::carry_out;
-use super::with_cluster;
+use super::sending::{carry_out, settings};
+use super::with_settings;
 use crate::args::{Call, Global};
 use crate::errors::{CliError, Ending};
 use crate::output::Output;
@@ -13,7 +13,7 @@ use crate::output::Output;
 /// Encodes the arguments, then simulates or sends.
 pub fn run(global: &Global, output: Output, args: &Call) -> Result<Ending, CliError> {
     let given = args.arguments_hex.as_deref().map(from_hex).transpose()?;
-    with_cluster(global, |client| async move {
+    with_settings(global, settings(global, &args.sending), |client| async move {
         let arguments = match given {
             Some(arguments) => arguments,
             None => encode(&client, args).await?,

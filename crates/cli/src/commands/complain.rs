@@ -10,7 +10,6 @@ use pleach_types::{ClusterRecord, Genesis, Height, Identity, ProofFile, Receipt,
 use pleach_verify::file::Conviction;
 use serde::Serialize;
 
-use super::sending::wait_until_read;
 use super::verify::{ConvictionView, conviction_text};
 use super::{member, proof, with_cluster};
 use crate::args::{Complain, Global};
@@ -116,10 +115,7 @@ async fn send(client: &Client, conviction: &Conviction, file: &ProofFile, newest
     for attempt in 1.. {
         let path = path(client, conviction, file, newest).await?;
         match client.decide(&SystemRequest::complain(conviction.evidence.clone(), path)).await {
-            Ok(receipt) => {
-                wait_until_read(client, receipt.height).await;
-                return Ok(decided(client.genesis(), conviction, &receipt));
-            }
+            Ok(receipt) => return Ok(decided(client.genesis(), conviction, &receipt)),
             Err(Error::Declined { problem, .. }) if problem.code == "PATH_INVALID" && attempt < PATH_TRIES_MAX => {
                 tokio::time::sleep(PATH_PAUSE).await;
             }

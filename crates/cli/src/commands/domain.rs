@@ -4,8 +4,8 @@ use pleach_client::Call;
 use pleach_node::config::read_key;
 use pleach_types::{Key, SecretKey};
 
-use super::sending::carry_out;
-use super::with_cluster;
+use super::sending::{carry_out, settings};
+use super::with_settings;
 use crate::args::{DomainCreate, Global};
 use crate::errors::{CliError, Ending};
 use crate::output::Output;
@@ -15,7 +15,7 @@ use crate::profile::{copyable, quoted};
 pub fn create(global: &Global, output: Output, args: &DomainCreate) -> Result<Ending, CliError> {
     // Nobody is made the owner of what they did not ask for: the owner signs too.
     let owner = args.owner.as_deref().map(read_key).transpose()?;
-    with_cluster(global, |client| async move {
+    with_settings(global, settings(global, &args.sending), |client| async move {
         let public = owner.as_ref().map(SecretKey::public);
         let call = client.create_domain(args.name.as_str(), public.as_ref()).map_err(|e| name_error(&args.name, &e))?;
         let call = owner.iter().fold(call, Call::sign_with);

@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal as _;
 
-use pleach_client::{Config, Record, Trust, Verified};
+use pleach_client::{Config, Freshness, ReadOptions, Record, Trust, Verified};
 use pleach_types::api::Value;
 use pleach_types::{Height, Key};
 use pleach_vm::Schema;
@@ -21,6 +21,7 @@ use crate::row;
 struct Document {
     height: Height,
     trust: Trust,
+    freshness: Freshness,
     records: Vec<RecordView>,
 }
 
@@ -40,7 +41,8 @@ pub fn run(global: &Global, output: Output, args: &Get) -> Result<Ending, CliErr
         return Err(CliError::usage(what, "give one key, or leave out --raw"));
     }
     let place = args.proof.as_deref().map(NewFile::at).transpose()?;
-    let settings = Config { signed_replies: args.signed, ..connection::settings(global.timeout) };
+    let reads = ReadOptions { fresh: !args.stale_ok, trust: args.trust.into(), min_height: args.min_height };
+    let settings = Config { signed_replies: args.signed, reads, ..connection::settings(global.timeout) };
     let (records, file) = with_settings(global, settings, |client| async move {
         match place {
             Some(place) => {
@@ -81,13 +83,13 @@ fn print(output: Output, records: &Verified<Vec<Record>>, schema: Option<&Schema
         value: record.value.as_ref().map(Value::from),
         decoded: decoded(output, record, schema),
     };
-    let (height, trust) = (records.height(), records.trust());
-    let document = Document { height, trust, records: records.iter().map(view).collect() };
+    let (height, trust, freshness) = (records.height(), records.trust(), records.freshness());
+    let document = Document { height, trust, freshness, records: records.iter().map(view).collect() };
     output.data("pleach.get/1", &document, || {
-        let mut rows = vec![row!["KEY", "HEIGHT", "TRUST", "VALUE"]];
+        let mut rows = vec![row!["KEY", "HEIGHT", "AGE", "TRUST", "VALUE"]];
         for (record, view) in records.iter().zip(&document.records) {
             let value = view.decoded.as_ref().map_or_else(|| value_text(record.value.as_ref()), decode::line);
-            rows.push(row![record.key, format!("#{height}"), trust, value]);
+            rows.push(row![record.key, format!("#{height}"), freshness, trust, value]);
         }
         table(&rows)
     })

@@ -13,7 +13,7 @@ use pleach_types::{
 };
 use serde::Serialize;
 
-use super::sending::{receipt_line, wait_until_read};
+use super::sending::receipt_line;
 use super::status::copies_missing;
 use super::with_cluster;
 use crate::args::{Global, MemberAdd, MemberCapacity, MemberChange, MemberMove, MemberRemove, OwnerSet};
@@ -277,7 +277,6 @@ fn change(
         let request =
             SystemRequest::change(client.genesis_digest(), numbers, meant.change.clone(), &record.owners, &keys);
         let receipt = client.decide(&request).await?;
-        wait_until_read(&client, receipt.height).await;
         let message = match receipt.refusal() {
             None => done(&meant, client.genesis(), receipt.height),
             Some(refusal) => format!("{} stays as it was: {refusal}", meant.name),

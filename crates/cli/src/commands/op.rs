@@ -10,8 +10,8 @@ use pleach_vm::ModuleInfo;
 use pleach_vm::schema::arguments_schema;
 use serde::Serialize;
 
-use super::sending::carry_out;
-use super::with_cluster;
+use super::sending::{carry_out, settings};
+use super::with_settings;
 use crate::args::{Global, OpCheck, OpDeploy};
 use crate::errors::{CliError, Ending};
 use crate::files;
@@ -59,7 +59,7 @@ pub fn deploy(global: &Global, output: Output, args: &OpDeploy) -> Result<Ending
     let domain = domain_of(&args.key)?;
     // Everything that can be wrong here is found before anything is sent.
     read_module(&args.file, &Limits::default())?;
-    with_cluster(global, |client| async move {
+    with_settings(global, settings(global, &args.sending), |client| async move {
         let (code, _) = read_module(&args.file, &client.genesis().limits)?;
         let changes = [(args.key.clone(), Some(code))];
         let call =

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use pleach_client::{Client, NeverExecuted, Trust, Verified};
+use pleach_client::{Client, Config, NeverExecuted, Trust, Verified};
 use pleach_types::api::ReceiptView;
 use pleach_types::{Height, Identity, ProofFile, Receipt};
 use serde::Serialize;
 
 use super::sending::receipt_line;
-use super::{proof, with_cluster};
+use super::{proof, with_settings};
 use crate::args::{Global, Receipt as Args};
+use crate::connection;
 use crate::errors::{CliError, Ending};
 use crate::files::NewFile;
 use crate::output::Output;
@@ -42,7 +43,8 @@ pub fn run(global: &Global, output: Output, args: &Args) -> Result<Ending, CliEr
     let identity = args.identity;
     let wait = if args.wait { global.timeout } else { Duration::ZERO };
     let place = args.proof.as_deref().map(NewFile::at).transpose()?;
-    let found = with_cluster(global, |client| async move { find(&client, args, wait, place).await })?;
+    let settings = Config { receipts: args.trust.into(), ..connection::settings(global.timeout) };
+    let found = with_settings(global, settings, |client| async move { find(&client, args, wait, place).await })?;
     let (receipt, file) = match found {
         Found::Receipt(receipt, file) => (receipt, file),
         Found::Absent(proved) => return print_absent(output, &proved),

@@ -1,22 +1,17 @@
 //! What all commands share that change something: sign, run here or send, print the outcome.
 
-use std::time::{Duration, Instant};
-
-use pleach_client::{Call, Change, Client, Error, Executed, RefusedBy, Retries, Simulation, Trust, Verified};
+use pleach_client::{Call, Change, Client, Config, Error, Executed, RefusedBy, Retries, Simulation, Trust, Verified};
 use pleach_types::api::{ReceiptView, Value};
 use pleach_types::{Event, Height, Identity, Key, Receipt, Refusal, Verdict};
 use serde::Serialize;
 
-use crate::args::Sending;
+use crate::args::{Global, Sending};
+use crate::connection;
 use crate::errors::{CliError, Ending, no_operation};
 use crate::files;
 use crate::output::{Output, table, thousands, value_text};
 use crate::row;
 
-/// How long a command waits for slow nodes after the outcome is proved.
-const READ_WAIT: Duration = Duration::from_secs(1);
-/// The pause between two looks.
-const READ_POLL: Duration = Duration::from_millis(20);
 /// The code by which operations abort that miss a signature, if they use the SDK (`pleach_op::codes::SIGNATURE`).
 const SIGNATURE: u32 = 3;
 /// What is wrong where an operation aborts with it.
@@ -63,6 +58,11 @@ struct RefusedDocument<'a> {
     message: String,
 }
 
+/// The settings of a client that is to send.
+pub fn settings(global: &Global, sending: &Sending) -> Config {
+    Config { receipts: sending.trust.into(), ..connection::settings(global.timeout) }
+}
+
 /// Signs the call and does with it what the options say. `aborted` says what to do when the operation aborts; without it,
 /// that a signature may be missing if nobody signed.
 ///
@@ -80,11 +80,7 @@ pub async fn carry_out(
     let outcome = if sending.dry_run {
         call.dry_run().await.map(|simulation| print_simulation(client, output, &simulation))
     } else {
-        let sent = call.send().await;
-        if let Ok(executed) = &sent {
-            wait_until_read(client, executed.height()).await;
-        }
-        sent.map(|executed| print_executed(output, &executed))
+        call.send().await.map(|executed| print_executed(output, &executed))
     };
     match outcome {
         Ok(printed) => printed.map(|()| Ending::Done),
@@ -95,22 +91,6 @@ pub async fn carry_out(
             Ok(Ending::Refused)
         }
         Err(e) => Err(e.into()),
-    }
-}
-
-/// Waits until whoever reads next, from whichever node, will see what was done at `height`: a receipt is proved
-/// a moment before its block's result is certified, and commands follow each other as new clients that know
-/// nothing of the last one.
-///
-/// Nodes say themselves how far they are. That is not proved and need not be: a lie costs or saves a moment.
-pub async fn wait_until_read(client: &Client, height: Height) {
-    let deadline = Instant::now() + READ_WAIT;
-    while Instant::now() < deadline {
-        let statuses = client.statuses().await;
-        if statuses.iter().flatten().all(|status| status.certified_height >= height) {
-            return;
-        }
-        tokio::time::sleep(READ_POLL).await;
     }
 }
 

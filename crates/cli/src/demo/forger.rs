@@ -9,8 +9,8 @@ use bytes::Bytes;
 use futures::FutureExt as _;
 use pleach_client::{HttpTransport, Reply, Transport};
 use pleach_types::api::{
-    AbsenceReply, Blocks, EvidenceList, ExecuteReply, GetReply, GetRequest, HistoryReply, Members, ReceiptReply,
-    SignedResultView, Status, Succession, Value,
+    AbsenceReply, Blocks, EvidenceList, ExecuteReply, GetReply, GetRequest, HistoryReply, Members, NewestReply,
+    NewestRequest, ReceiptReply, SignedResultView, Status, Succession, Value,
 };
 use pleach_types::{BlockResult, Decode as _, Encode as _, Genesis, Hash, Height, Identity, SecretKey};
 
@@ -79,6 +79,10 @@ impl Transport for Forger {
             return reply;
         }
         async move { reply.await.map(|reply| self.forge(reply)) }.boxed()
+    }
+
+    fn newest(&self, node: usize, request: NewestRequest) -> Reply<'_, NewestReply> {
+        self.nodes.newest(node, request)
     }
 
     fn execute(&self, node: usize, request: Bytes, wait: Duration, certified: bool) -> Reply<'_, ExecuteReply> {

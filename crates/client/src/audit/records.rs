@@ -119,14 +119,14 @@ impl Inner {
     /// Has a node prove records at a height, one by one where it does not have all of them.
     async fn shown(&self, node: usize, keys: Vec<Key>, height: Height) -> Shown {
         let mut shown = Shown::default();
-        let request = |keys| GetRequest { sign: true, ..self.request(keys, &[], Some(height)) };
+        let request = |keys| GetRequest { sign: true, ..self.request(keys, &self.certified_plan(Some(height))) };
         let whole = request(keys.clone());
         let in_parts = |failure: &Failure| is_not_kept(failure) || fitting(failure, &whole).is_some();
-        match self.read_from(node, &whole).await {
+        match self.read_from(node, &whole, None).await {
             Ok(_) => shown.proved = keys.len(),
             Err(failure) if keys.len() > 1 && in_parts(&failure) => {
                 for key in keys {
-                    match self.read_from(node, &request(vec![key])).await {
+                    match self.read_from(node, &request(vec![key]), None).await {
                         Ok(_) => shown.proved += 1,
                         Err(failure) => shown.failures.push(failure),
                     }

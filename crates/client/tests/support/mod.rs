@@ -12,12 +12,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::{FutureExt as _, pending};
-use pleach_client::{Client, Config, Error, Reply, Runtime as _, Transport, TransportError};
+use pleach_client::{Client, Config, Error, ReadOptions, Reply, Runtime as _, Transport, TransportError};
 use pleach_state::{Decision, State, prepare, prepare_block};
 use pleach_tree::Tree;
 use pleach_types::absence::AbsenceProof;
 use pleach_types::api::*;
 use pleach_types::certificate::ResultProof;
+use pleach_types::newest::Stage;
 use pleach_types::*;
 
 pub use executor::{Native, amount, key};
@@ -25,6 +26,11 @@ pub use time::Time;
 
 /// Time between blocks.
 pub const BLOCK: Duration = Duration::from_millis(50);
+
+/// The settings of a client that reads what one node has.
+pub fn session() -> Config {
+    Config { reads: ReadOptions { fresh: false, ..ReadOptions::default() }, ..Config::default() }
+}
 
 /// One height.
 #[derive(Clone)]
@@ -161,13 +167,7 @@ impl Chain {
     /// Gives all nodes new keys, which are in force when this ends: nobody who knows the members of before can check
     /// anything that is certified from then on.
     pub fn change_all_members(&mut self, seed: u8) {
-        let news: Vec<_> = (0..self.keys.len())
-            .map(|n| SecretKey::from_seed([[seed; 31].as_slice(), &[100 + n as u8]].concat().try_into().unwrap()))
-            .collect();
-        let rotate = |(old, new)| SystemRequest::rotate(self.digest, Height::MAX, old, new).encode().into();
-        let requests = self.keys.iter().zip(&news).map(rotate).collect();
-        self.secrets.extend(news.iter().map(|key| (key.public(), key.clone())));
-        self.append(requests);
+        let news = self.order_other_keys(seed);
         while self.tip().state.cluster().members != self.tip().state.cluster().next {
             self.append(Vec::new());
         }
@@ -175,6 +175,18 @@ impl Chain {
         // The first height that the new ones certify has to be certified before anybody can read it.
         self.append(Vec::new());
         self.append(Vec::new());
+    }
+
+    /// Has all nodes have new keys from the next epoch on.
+    pub fn order_other_keys(&mut self, seed: u8) -> Vec<SecretKey> {
+        let news: Vec<_> = (0..self.keys.len())
+            .map(|n| SecretKey::from_seed([[seed; 31].as_slice(), &[100 + n as u8]].concat().try_into().unwrap()))
+            .collect();
+        let rotate = |(old, new)| SystemRequest::rotate(self.digest, Height::MAX, old, new).encode().into();
+        let requests = self.keys.iter().zip(&news).map(rotate).collect();
+        self.secrets.extend(news.iter().map(|key| (key.public(), key.clone())));
+        self.append(requests);
+        news
     }
 
     /// The steps that are certified in an epoch from `after` on.
@@ -195,6 +207,15 @@ impl Chain {
 
     /// A certificate with the first `count` members' signatures.
     pub fn certify(&self, header: &Header, count: usize) -> Certificate {
+        self.voted(header, count, Ballot::Finalize)
+    }
+
+    /// The votes of a quorum to notarize a block.
+    pub fn notarize(&self, header: &Header) -> Certificate {
+        self.voted(header, self.set(&header.result.members).quorum(), Ballot::Notarize)
+    }
+
+    fn voted(&self, header: &Header, count: usize, ballot: fn(vote::Proposal) -> Ballot) -> Certificate {
         let context = header.context;
         let mut certificate = Certificate {
             epoch: context.epoch,
@@ -204,7 +225,8 @@ impl Chain {
             signers: (0..count as u8).collect(),
             signatures: Vec::new(),
         };
-        let message = certificate.signed_bytes(&self.digest);
+        let proposal = vote::Proposal { parent_view: context.parent_view, block: certificate.block };
+        let message = ballot(proposal).signed_bytes(&self.digest, Round { epoch: context.epoch, view: context.view });
         let members =
             self.sets.get(&header.result.members).unwrap_or(&self.sets[&self.genesis.committee().unwrap().digest()]);
         let sign = |key: PublicKey| self.secrets[&key].sign_bytes(&message);
@@ -243,7 +265,7 @@ impl Chain {
 
     /// The answer of an honest node whose newest block is that of height `tip`.
     pub fn get(&self, request: &GetRequest, tip: Height, node: usize) -> Result<GetReply, TransportError> {
-        let newest = tip - 1;
+        let newest = if request.executed { tip } else { tip - 1 };
         let height = request.height.unwrap_or(newest);
         if height.max(request.min_height.unwrap_or(0)) > newest {
             return Err(problem("NOT_YET", true));
@@ -257,11 +279,18 @@ impl Chain {
             signed: self.signed(state.result(), node),
             records: request.keys.iter().map(|key| RecordView { key: key.clone(), value: value(key) }).collect(),
             proof: state.prove(&request.keys).unwrap().encode().into(),
-            certificate: (!known).then(|| self.result_proof(height, tip).unwrap().encode().into()),
+            certificate: self.result_proof(height, tip).filter(|_| !known).map(|proof| proof.encode().into()),
             signature: None,
         };
         self.sign_reply(request, &mut reply, node);
         Ok(reply)
+    }
+
+    /// What an honest node holds whose newest block is that of height `tip`.
+    pub fn newest(&self, tip: Height) -> Option<NewestBlock> {
+        let Entry { header, certificate, .. } = &self.entries[tip as usize];
+        let (header, certificate) = (header.clone(), certificate.clone()?);
+        Some(NewestBlock { stage: Stage::Final, certificate, header })
     }
 
     /// Has a node sign its reply as a whole, whatever it says, if the request asks for that.
@@ -407,6 +436,12 @@ pub struct Manner {
     pub lacks: bool,
     /// Changes its answers.
     pub get: Option<Twist<GetReply>>,
+    /// How often it says that it does not know yet what is newest.
+    pub unsure: Arc<Mutex<u32>>,
+    /// Changes what it says is the newest block that it holds, and signs that.
+    pub newest: Option<Twist<Option<NewestBlock>>>,
+    /// Changes its answers about the newest block.
+    pub newest_reply: Option<Twist<NewestReply>>,
     /// Changes its signatures under whole answers to reads.
     pub signature: Option<Twist<Option<Signature>>>,
     pub receipt: Option<Twist<ReceiptReply>>,
@@ -425,6 +460,14 @@ pub struct Manner {
 impl Manner {
     pub fn get(twist: impl Fn(&Chain, &mut GetReply) + Send + Sync + 'static) -> Self {
         Self { get: Some(Arc::new(twist)), ..Self::default() }
+    }
+
+    pub fn newest(twist: impl Fn(&Chain, &mut Option<NewestBlock>) + Send + Sync + 'static) -> Self {
+        Self { newest: Some(Arc::new(twist)), ..Self::default() }
+    }
+
+    pub fn newest_reply(twist: impl Fn(&Chain, &mut NewestReply) + Send + Sync + 'static) -> Self {
+        Self { newest_reply: Some(Arc::new(twist)), ..Self::default() }
     }
 
     pub fn receipt(twist: impl Fn(&Chain, &mut ReceiptReply) + Send + Sync + 'static) -> Self {
@@ -498,8 +541,9 @@ impl Cluster {
         self.manners.lock().unwrap()[node] = manner;
     }
 
+    /// A client that reads what one node has: what most tests are about is whom it asks, and what it makes of the answers.
     pub fn connect(&self, seed: u64) -> Result<Client, Error> {
-        self.connect_with(seed, Config::default())
+        self.connect_with(seed, session())
     }
 
     pub fn connect_with(&self, seed: u64, config: Config) -> Result<Client, Error> {
@@ -714,6 +758,25 @@ impl Transport for Cluster {
             if let Some(twist) = manner.signature {
                 twist(&chain, &mut reply.signature);
             }
+            Ok(reply)
+        }
+        .boxed()
+    }
+
+    fn newest(&self, node: usize, request: NewestRequest) -> Reply<'_, NewestReply> {
+        async move {
+            let (manner, tip) = self.arrive(node).await?;
+            let chain = self.chain();
+            let unsure = &mut *manner.unsure.lock().unwrap();
+            if *unsure > 0 {
+                *unsure -= 1;
+                return Err(problem("NEWEST_UNKNOWN", true));
+            }
+            let mut newest = chain.newest(tip);
+            manner.newest.iter().for_each(|twist| twist(&chain, &mut newest));
+            let signed = SignedNewest::sign(newest, &request.nonce, &chain.digest, &chain.keys[node]);
+            let mut reply = NewestReply { node: chain.keys[node].public(), newest: signed.encode().into() };
+            manner.newest_reply.iter().for_each(|twist| twist(&chain, &mut reply));
             Ok(reply)
         }
         .boxed()

@@ -3,9 +3,12 @@
 use bytes::Bytes;
 use pleach_types::certificate::{CertificateError, ResultProof};
 use pleach_types::evidence::SignedResult;
+use pleach_types::newest::Stage;
 use pleach_types::succession::Step;
 use pleach_types::vote::{Ballot, Proposal};
-use pleach_types::{BlockResult, Encode, Genesis, Header, Height, Member, Round, Vote};
+use pleach_types::{
+    Block, BlockResult, Encode, Genesis, Header, Height, Member, NewestBlock, Round, SignedNewest, Vote,
+};
 use pleach_verify::TrustAnchor;
 use serde_json::{Value, json};
 
@@ -20,6 +23,7 @@ pub fn all() -> Value {
         "votes": votes(&genesis),
         "result_proofs": proofs(&genesis),
         "signed_results": signed(&genesis),
+        "newest": newest(&genesis),
         "steps": steps(&genesis),
     })
 }
@@ -130,6 +134,90 @@ fn signed(genesis: &Genesis) -> Vec<Value> {
         })
     };
     cases.iter().map(one).collect()
+}
+
+/// What members answer that are asked for the newest block.
+fn newest(genesis: &Genesis) -> Vec<Value> {
+    let anchor = TrustAnchor::of(genesis).expect("a good genesis");
+    let (keys, nonce) = (member_keys(4), [6; 16]);
+    let blocks = anchor.epoch_blocks();
+    let certificate = |header: &Header, stage: Stage, signers: &[u8]| {
+        let mut certificate = certify(&keys, genesis, 0, header, signers);
+        let proposal = Proposal { parent_view: certificate.parent_view, block: certificate.block };
+        let round = Round { epoch: 0, view: certificate.view };
+        if stage == Stage::Notarized {
+            let message = Ballot::Notarize(proposal).signed_bytes(&genesis.digest(), round);
+            certificate.signatures = signers.iter().map(|n| keys[usize::from(*n)].sign_bytes(&message)).collect();
+        }
+        certificate
+    };
+    let of = |header: Header, stage: Stage, signers: &[u8]| {
+        Some(NewestBlock { stage, certificate: certificate(&header, stage, signers), header })
+    };
+    let full = result_proof(genesis).headers.pop().expect("a header");
+    // The digest of no requests.
+    let empty = Header { body: Block::genesis(genesis).header.body, ..full.clone() };
+    let last_height = u64::from(blocks) - 1;
+    let last = Header {
+        height: last_height,
+        result: BlockResult { height: last_height - 1, ..empty.result },
+        ..empty.clone()
+    };
+    let beyond = Header {
+        height: last_height + 1,
+        result: BlockResult { height: last_height, ..empty.result },
+        ..empty.clone()
+    };
+    let other_result = Header { result: BlockResult { height: full.height, ..full.result }, ..full.clone() };
+    let other_members = Header { result: BlockResult { members: digest(9), ..full.result }, ..full.clone() };
+    let with = |change: &dyn Fn(&mut NewestBlock)| {
+        let mut block = of(full.clone(), Stage::Final, &[0, 1, 2]);
+        block.iter_mut().for_each(change);
+        block
+    };
+    let cases: Vec<(&str, &str, Option<NewestBlock>)> = vec![
+        ("nothing above genesis", "accepted", None),
+        ("a final block", "accepted", of(full.clone(), Stage::Final, &[0, 1, 2])),
+        ("a notarized block", "accepted", of(full.clone(), Stage::Notarized, &[1, 2, 3])),
+        ("an empty block", "accepted", of(empty, Stage::Final, &[0, 1, 2])),
+        ("the last block of an epoch, empty", "accepted", of(last, Stage::Final, &[0, 1, 2])),
+        ("votes to finalize, shown as votes to notarize", "bad_signature", with(&|b| b.stage = Stage::Notarized)),
+        ("two voters", "too_few_signers", of(full.clone(), Stage::Final, &[0, 1])),
+        ("the votes for another block", "other_block", with(&|b| b.header.height += 1)),
+        ("the result of another height", "result_height", of(other_result, Stage::Final, &[0, 1, 2])),
+        ("another set of members", "other_members", of(other_members, Stage::Final, &[0, 1, 2])),
+        ("votes of another epoch than the height's", "other_epoch", of(beyond, Stage::Final, &[0, 1, 2])),
+    ];
+    let one = |name: &str, expected: &str, node: pleach_types::PublicKey, bytes: Bytes| {
+        let found = anchor.newest(&node, &nonce, &bytes);
+        let cover = found.as_ref().ok().map(|found| found.as_ref().map_or(0, |newest| newest.cover(blocks)));
+        let found = found.map(drop).map_err(|why| why.statement.code());
+        json!({
+            "name": name, "node": hex(node.0), "nonce": hex(nonce), "bytes": hex(&bytes), "cover": cover,
+            "verdict": verdict(name, expected, found),
+        })
+    };
+    let sign = |newest: &Option<NewestBlock>, nonce: &[u8; 16], key: &pleach_types::SecretKey| {
+        Bytes::from(SignedNewest::sign(newest.clone(), nonce, &genesis.digest(), key).encode())
+    };
+    let mut all: Vec<_> = cases
+        .iter()
+        .map(|(name, expected, newest)| one(name, expected, keys[0].public(), sign(newest, &nonce, &keys[0])))
+        .collect();
+    let (good, node) = (&cases[1].2, keys[0].public());
+    let elsewhere = SignedNewest::sign(good.clone(), &nonce, &digest(1), &keys[0]).encode().into();
+    let none = SignedNewest { newest: None, ..SignedNewest::sign(good.clone(), &nonce, &genesis.digest(), &keys[0]) };
+    let stranger = secret(200);
+    all.extend([
+        one("an answer to another question", "bad_signature", node, sign(good, &[7; 16], &keys[0])),
+        one("another member's signature", "bad_signature", node, sign(good, &nonce, &keys[1])),
+        one("signed for another cluster", "bad_signature", node, elsewhere),
+        one("signed with a block, shown without", "bad_signature", node, none.encode().into()),
+        one("somebody who is no member", "not_member", stranger.public(), sign(good, &nonce, &stranger)),
+        one("an unknown stage", "encoding", node, Bytes::from_static(&[1, 2])),
+        one("a byte too many", "encoding", node, [&sign(good, &nonce, &keys[0])[..], &[0]].concat().into()),
+    ]);
+    all
 }
 
 /// Steps from the members of genesis, with epochs of 16 blocks.

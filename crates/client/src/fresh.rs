@@ -1,0 +1,270 @@
+//! Fresh reads: nothing that anybody could prove when the read began is missing from what it shows (DESIGN section 7).
+//!
+//! A certified answer is true of its height, and heights stay certified: so a node that lags, or one that wants to deceive, can
+//! prove what was true a minute ago. A fresh read asks first how far the order has come:
+//!
+//! ```text
+//! 1. all members: "what is the newest block that you hold the votes of a quorum for?"   n - f answers, signed over a nonce
+//! 2. f + 1 of those: "what did the height come to that covers the newest of them?"      f + 1 equal signed results
+//! 3. the keepers of the records: their proofs at that height
+//! ```
+//!
+//! Why the first step misses nothing stands in [`pleach_types::newest`]. The second is left out where the height is certified by what is
+//! known already, as it is while the cluster is at rest: an empty block needs no cover, and its certificate is that of the height
+//! before it. Without load a fresh read takes two exchanges, else three, and the time until the newest block is executed.
+//! It makes no block.
+//!
+//! Who the members are may have changed: what is asked of a set of members that has been replaced proves nothing. So the answers count only if
+//! the newest block that they show is still for these members to follow; where it is not, the client goes on to the next set
+//! (`succession`) and asks that one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::future::{BoxFuture, Either, FutureExt as _, select};
+use futures::stream::FuturesUnordered;
+use pleach_types::api::{GetRequest, NewestRequest};
+use pleach_types::{Encode as _, Height, NewestBlock, PublicKey};
+
+use crate::client::Inner;
+use crate::error::{Error, Failure, Fault, all_failed};
+use crate::read::{Ground, is_unreachable, may_recover};
+use crate::succession::Trusted;
+use crate::transport::TransportError;
+use crate::verified::Trust;
+use crate::verifier::Word;
+
+/// Rounds in which nothing but refused connections comes back before they are taken for what they are.
+const ROUNDS_ALONE: u32 = 4;
+
+/// Questions to which nobody waits for the answers any more.
+pub(crate) type Rest<'a> = FuturesUnordered<BoxFuture<'a, (usize, Result<(PublicKey, Option<NewestBlock>), Failure>)>>;
+
+/// The height that a fresh read has to reach.
+pub(crate) struct Cover<'a> {
+    /// The height.
+    pub(crate) height: Height,
+    /// How many members were heard.
+    pub(crate) heard: usize,
+    /// The nodes that answered: whoever is silent is not asked for what comes next.
+    pub(crate) responders: Vec<usize>,
+    /// The questions that came to nothing by then.
+    pub(crate) rest: Rest<'a>,
+}
+
+/// The outcome of `work`. Meanwhile late answers to questions may still come: a question that is given up costs its connection, and as a rule
+/// these answers are a moment behind.
+pub(crate) async fn beside<T>(work: impl Future<Output = T>, rest: Rest<'_>) -> T {
+    let (work, rest) = (std::pin::pin!(work), rest.for_each(|_| std::future::ready(())));
+    match select(work, rest).await {
+        Either::Left((outcome, _)) => outcome,
+        Either::Right(((), work)) => work.await,
+    }
+}
+
+/// What the members answered.
+#[derive(Default)]
+struct Answers {
+    by_member: BTreeMap<PublicKey, (usize, Option<NewestBlock>)>,
+    failures: Vec<Failure>,
+}
+
+/// What follows from the answers.
+enum Outlook {
+    Covered(Height, Option<Box<NewestBlock>>),
+    /// Other members than those that were asked go on from there.
+    OtherMembers,
+    TooFew,
+}
+
+impl Answers {
+    /// How many of these members have answered.
+    fn heard(&self, trusted: &Trusted) -> usize {
+        self.by_member.keys().filter(|key| trusted.committee().member(key).is_some()).count()
+    }
+
+    fn responders(&self) -> Vec<usize> {
+        self.by_member.values().map(|(node, _)| *node).collect()
+    }
+
+    fn outlook(&self, trusted: &Trusted) -> Outlook {
+        if self.heard(trusted) < trusted.committee().quorum() {
+            return Outlook::TooFew;
+        }
+        let blocks = trusted.anchor().epoch_blocks();
+        let of_members = self.by_member.iter().filter(|(key, _)| trusted.committee().member(key).is_some());
+        let shown = of_members.filter_map(|(_, (_, newest))| newest.as_ref());
+        let newest = shown.max_by_key(|newest| (newest.header.height, newest.stage));
+        let (epoch, shown) = newest.map_or((0, 0), |newest| (newest.certificate.epoch, newest.cover(blocks)));
+        // The step that leads to these members shows that the last block of the epoch before theirs is final.
+        let before = trusted.since().saturating_mul(u64::from(blocks)).saturating_sub(1);
+        let height = shown.max(before);
+        // Else the members after that block may have gone on where those that were asked know nothing of.
+        let theirs = newest.is_none_or(|newest| newest.next_members(blocks) == trusted.committee().digest());
+        if trusted.since() > epoch || theirs {
+            return Outlook::Covered(height, newest.cloned().map(Box::new));
+        }
+        Outlook::OtherMembers
+    }
+}
+
+impl Inner {
+    /// The height that a read has to reach to miss nothing.
+    pub(crate) async fn cover(&self, deadline: Duration) -> Result<Cover<'_>, Error> {
+        for round in 0.. {
+            let (answers, rest) = self.ask_newest().await;
+            self.unforked()?;
+            let trusted = self.verifier.trusted();
+            match answers.outlook(&trusted) {
+                Outlook::Covered(height, newest) => {
+                    // What a finalization shows of the height below it is certified.
+                    if let Some(newest) = newest
+                        && newest.header.result.height >= height
+                    {
+                        self.verifier.learn(&newest);
+                        self.unforked()?;
+                    }
+                    let (heard, responders) = (answers.heard(&trusted), answers.responders());
+                    return Ok(Cover { height, heard, responders, rest });
+                }
+                Outlook::OtherMembers => self.follow_any(&answers.responders()).await,
+                Outlook::TooFew => {}
+            }
+            let alone = answers.failures.iter().all(|failure| is_unreachable(failure) || !may_recover(failure));
+            let hopeless = alone && round >= ROUNDS_ALONE && !answers.failures.is_empty();
+            let few_named = self.nodes.everybody().len() < trusted.committee().quorum();
+            if hopeless || few_named || self.nodes.runtime.now() >= deadline {
+                return Err(self.not_fresh(&answers));
+            }
+            self.nodes.pause(self.config.pause, round).await;
+        }
+        Err(Error::NoNodes)
+    }
+
+    fn not_fresh(&self, answers: &Answers) -> Error {
+        let trusted = self.verifier.trusted();
+        let (members, quorum) = (trusted.committee().members().len(), trusted.committee().quorum());
+        Error::NotFresh { answering: answers.heard(&trusted), members, quorum, failures: answers.failures.clone() }
+    }
+
+    /// Asks all members at once, and waits for as many as it takes.
+    async fn ask_newest(&self) -> (Answers, Rest<'_>) {
+        let mut answers = Answers::default();
+        let ask = |node| async move { (node, self.newest_soon(node).await) }.boxed();
+        let mut asked: Rest<'_> = self.nodes.everybody().into_iter().map(ask).collect();
+        while let Some((node, answer)) = asked.next().await {
+            match answer {
+                Ok((key, newest)) => drop(answers.by_member.insert(key, (node, newest))),
+                Err(failure) => answers.failures.push(failure),
+            }
+            let trusted = self.verifier.trusted();
+            if answers.heard(&trusted) >= trusted.committee().quorum() {
+                break;
+            }
+        }
+        (answers, asked)
+    }
+
+    /// What a node holds, once it can say so. A member that is just voting is silent about it for some milliseconds: nobody must wait for one
+    /// that does not answer at all because of that.
+    async fn newest_soon(&self, node: usize) -> Result<(PublicKey, Option<NewestBlock>), Failure> {
+        let until = self.nodes.runtime.now() + self.config.reply_timeout;
+        let mut attempt = 0;
+        loop {
+            match self.newest_at(node).await {
+                Err(failure) if asks_to_wait(&failure) && self.nodes.runtime.now() < until => {
+                    self.nodes.pause(self.config.pause, attempt).await;
+                    attempt += 1;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn newest_at(&self, node: usize) -> Result<(PublicKey, Option<NewestBlock>), Failure> {
+        let nonce = self.nodes.nonce();
+        let reply = self.nodes.transport.newest(node, NewestRequest { nonce });
+        let reply = self.nodes.reply(node, self.config.reply_timeout, reply).await?;
+        let newest = self.check(node, |verifier| verifier.newest_block(&nonce, &reply)).await?;
+        Ok((reply.node, newest))
+    }
+
+    /// Goes on to other members by the steps of the first node that has any.
+    async fn follow_any(&self, nodes: &[usize]) {
+        let since = self.verifier.trusted().since();
+        for node in nodes {
+            let _ = self.follow(*node).await;
+            if self.verifier.trusted().since() > since {
+                self.learn_members().await;
+                return;
+            }
+        }
+    }
+
+    /// What a height came to, by the word of f + 1 members, of whom one is correct; or certified, where that is shown. `first` are the
+    /// nodes that are asked before all others.
+    pub(crate) async fn vouched(&self, height: Height, first: &[usize], deadline: Duration) -> Result<Ground, Error> {
+        let request = GetRequest { height: Some(height), executed: true, ..GetRequest::default() };
+        for round in 0.. {
+            let mut nodes = self.nodes.everybody();
+            nodes.sort_by_key(|node| !first.contains(node));
+            let failures = match self.vouched_among(nodes, &request).await {
+                Ok(ground) => return Ok(ground),
+                Err(failures) => failures,
+            };
+            self.unforked()?;
+            let hopeless = !failures.is_empty()
+                && (!failures.iter().any(may_recover)
+                    || (round >= ROUNDS_ALONE && failures.iter().all(is_unreachable)));
+            if hopeless || self.nodes.runtime.now() >= deadline {
+                return Err(all_failed(failures));
+            }
+            self.nodes.pause(self.config.pause, round).await;
+        }
+        Err(Error::NoNodes)
+    }
+
+    /// One round: f + 1 nodes at first, another one for each that fails, contradicts the others or is slow.
+    async fn vouched_among(&self, nodes: Vec<usize>, request: &GetRequest) -> Result<Ground, Vec<Failure>> {
+        let (mut waiting, mut asked) = (nodes.into_iter(), FuturesUnordered::new());
+        let mut by_result: BTreeMap<Vec<u8>, BTreeSet<PublicKey>> = BTreeMap::new();
+        let (mut failures, mut more) = (Vec::new(), self.enough());
+        loop {
+            asked.extend(waiting.by_ref().take(more).map(|node| self.word_of(node, request)));
+            more = 1;
+            let (by, result) = match select(asked.next(), self.nodes.runtime.sleep(self.config.hedge)).await {
+                Either::Left((Some(Ok(Word::Certified(result))), _)) => {
+                    return Ok(Ground { result, trust: Trust::Certified });
+                }
+                Either::Left((Some(Ok(Word::Signed { by, result })), _)) => (by, result),
+                Either::Left((Some(Err(failure)), _)) => {
+                    failures.push(failure);
+                    continue;
+                }
+                Either::Left((None, _)) => return Err(failures),
+                Either::Right(_) => continue,
+            };
+            let signers = by_result.entry(result.encode()).or_default();
+            signers.insert(by);
+            if let Some(count) = self.verifier.trusted().vouching(result.height, signers) {
+                return Ok(Ground { result, trust: Trust::Signed(count) });
+            }
+            // As a rule those that were asked agree: then nobody else need be asked before they have answered.
+            if by_result.len() == 1 && !asked.is_empty() {
+                more = 0;
+            }
+        }
+    }
+
+    async fn word_of(&self, node: usize, request: &GetRequest) -> Result<Word, Failure> {
+        let reply = self.nodes.transport.get(node, request.clone());
+        let reply = self.nodes.reply(node, self.config.reply_timeout, reply).await?;
+        self.check(node, |verifier| verifier.word(node, request, &reply)).await
+    }
+}
+
+/// Whether a node says that it may answer in a moment.
+fn asks_to_wait(failure: &Failure) -> bool {
+    matches!(&failure.why, Fault::Transport(TransportError::Problem(problem)) if problem.retryable)
+}
