@@ -6,7 +6,7 @@
 //! | `commands` | one file for each command |
 //! | `demo` | a throwaway cluster of child processes, what is done to it, and what is checked |
 //! | `cluster` | the files of a cluster: keys, genesis, configurations, profile |
-//! | `profile`, `connection` | which cluster is meant, and a client of it |
+//! | `profile`, `connection`, `session` | which cluster is meant, a client of it, and what it knew before |
 //! | `output`, `errors`, `files` | printing, errors and exit codes, local files |
 //! | `log` | a node's log, which must never be what a node fails at |
 //!
@@ -23,6 +23,7 @@ mod files;
 mod log;
 mod output;
 mod profile;
+mod session;
 
 use std::io::Write as _;
 use std::process::ExitCode;

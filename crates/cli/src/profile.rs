@@ -67,6 +67,15 @@ impl Profile {
         global.profile.as_deref().and_then(Path::parent).map(Path::to_owned).unwrap_or_default()
     }
 
+    /// Where the profile lies that the global options mean; `None` where they say everything themselves.
+    pub fn place(global: &Global) -> Option<PathBuf> {
+        match &global.profile {
+            Some(path) => Some(path.clone()),
+            None if global.genesis.is_some() && !global.node_urls.is_empty() => None,
+            None => Some(PathBuf::from(DEFAULT)).filter(|path| path.exists()),
+        }
+    }
+
     fn file(global: &Global) -> Result<Option<Self>, CliError> {
         match &global.profile {
             Some(path) => Self::read(path).map(Some),

@@ -27,7 +27,7 @@ use pleach_types::certificate::{CertifiedResult, ResultProof};
 use pleach_types::{Encode as _, Height, ProofFile, PublicKey};
 
 use crate::client::{Client, Inner};
-use crate::error::{Error, Failure, Falsehood, Fault, all_failed};
+use crate::error::{Error, Failure, Fault, all_failed};
 use crate::evidence::Found;
 
 /// What an audit came to.
@@ -160,8 +160,8 @@ impl Client {
     /// [`Error::Unreachable`] and the like if no node shows a certified result.
     pub async fn audit(&self, last: Option<&ProofFile>, kept: &[ProofFile]) -> Result<Audit, Error> {
         let inner = &self.inner;
-        let last_head = last.map(|file| inner.adopt(file)).transpose()?.flatten();
-        let kept_heads = kept.iter().map(|file| inner.adopt(file)).collect::<Result<Vec<_>, _>>()?;
+        let last_head = last.map(|file| inner.verifier.adopted(file)).transpose()?.flatten();
+        let kept_heads = kept.iter().map(|file| inner.verifier.adopted(file)).collect::<Result<Vec<_>, _>>()?;
         let mut notes = Notes::default();
         let heads = inner.heads(&mut notes).await?;
         inner.look_at_what_was_trusted().await?;
@@ -246,13 +246,6 @@ impl Notes {
 }
 
 impl Inner {
-    fn adopt(&self, file: &ProofFile) -> Result<Option<CertifiedResult>, Error> {
-        self.verifier.adopt(file).map_err(|what| match what {
-            Falsehood::SplitHistory { height } => Error::Fork { height },
-            what => Error::KeptFile(Box::new(what)),
-        })
-    }
-
     /// Has what was believed on the word of some members compared with what is certified. What is not to be had any more is left for
     /// the next audit.
     async fn look_at_what_was_trusted(&self) -> Result<(), Error> {

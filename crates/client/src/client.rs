@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ use futures::future::join_all;
 use pleach_types::api::{Blocks, MemberView, Members, Status};
 use pleach_types::execution::Executor;
 use pleach_types::key::{BASE_RULE, ROOT_RULE};
-use pleach_types::{Genesis, Hash, Height, Identity, Key, KeyError, PublicKey, Receipt};
+use pleach_types::limits::PROOF_FILE_STEPS_MAX;
+use pleach_types::{Genesis, Hash, Height, Identity, Key, KeyError, ProofFile, PublicKey, Receipt};
 use pleach_vm::Vm;
 
 use crate::absence::NeverExecuted;
@@ -93,9 +95,17 @@ pub struct Builder {
     executor: Option<Arc<dyn Executor>>,
     seed: Option<[u8; 32]>,
     config: Config,
+    known: Option<ProofFile>,
 }
 
 impl Builder {
+    /// Goes on from what an earlier client knew ([`Client::session`]): the genesis need not be fetched, the members are those that it had
+    /// followed to, no read is of a lower height, and a history that does not go on from there is a fork.
+    pub fn known(mut self, session: ProofFile) -> Self {
+        self.known = Some(session);
+        self
+    }
+
     /// Tells time and waits by `runtime` instead of by tokio.
     pub fn runtime(mut self, runtime: Arc<dyn Runtime>) -> Self {
         self.runtime = runtime;
@@ -124,7 +134,7 @@ impl Builder {
     /// Fetches the genesis from any node and checks it against the pinned digest.
     ///
     /// # Errors
-    /// [`Error::GenesisMismatch`] if no node is of the pinned cluster; [`Error::Unreachable`] and the like if
+    /// [`Error::KeptFile`] if what an earlier client knew does not hold, or is of another cluster; [`Error::GenesisMismatch`] if no node is of the pinned cluster; [`Error::Unreachable`] and the like if
     /// none answers; [`Error::NoRuntime`] if this program is too old to simulate for this cluster.
     pub async fn connect(self) -> Result<Client, Error> {
         if self.transport.nodes() == 0 {
@@ -132,9 +142,15 @@ impl Builder {
         }
         let seed = self.seed.unwrap_or_else(rand::random);
         let nodes = Nodes::new(self.transport, self.runtime, seed);
-        let (node, genesis) = fetch_genesis(&nodes, self.genesis, &self.config).await?;
-        let verifier = Verifier::new(genesis)?;
-        let nodes = learn_addresses(nodes, node, verifier.trusted().committee().members().len(), &self.config).await;
+        let genesis = match &self.known {
+            Some(known) => known.genesis.clone(),
+            None => fetch_genesis(&nodes, self.genesis, &self.config).await?,
+        };
+        let verifier = Verifier::of(genesis, &self.genesis)?;
+        if let Some(head) = self.known.as_ref().map(|known| verifier.adopted(known)).transpose()?.flatten() {
+            verifier.raise_floor(head.result().height);
+        }
+        let nodes = learn_addresses(nodes, verifier.trusted().committee().members().len(), &self.config).await;
         let executor = match self.executor {
             Some(executor) => executor,
             None => Arc::new(Vm::new(&verifier.genesis().limits).map_err(|e| Error::NoRuntime(e.to_string()))?),
@@ -142,8 +158,8 @@ impl Builder {
         let code = Mutex::default();
         let partitioning = verifier.genesis().partitioning;
         let keepers = Keepers::new(verifier.trusted().committee(), partitioning, nodes.named());
-        let inner = Inner { verifier, nodes, keepers, executor, config: self.config, code };
-        inner.learn_members().await;
+        let inner =
+            Inner { verifier, nodes, keepers, executor, config: self.config, code, met: AtomicBool::new(false) };
         Ok(Client { inner: Arc::new(inner) })
     }
 }
@@ -156,28 +172,32 @@ impl fmt::Debug for Builder {
 
 /// The nodes, and behind them those of other members, at the addresses that one node tells, where fewer are named than there are members.
 /// Nothing rests on these addresses: whoever is there has to prove what it says.
-async fn learn_addresses(nodes: Nodes, node: usize, members: usize, config: &Config) -> Nodes {
+async fn learn_addresses(nodes: Nodes, members: usize, config: &Config) -> Nodes {
     if nodes.named() >= members {
         return nodes;
     }
-    let told = nodes.reply(node, config.reply_timeout, nodes.transport.members(node)).await;
-    let addresses = told.map(|told| told.members.into_iter().filter_map(|member| member.http).collect::<Vec<_>>());
+    let told =
+        nodes.first(config, |node| nodes.reply(node, config.reply_timeout, nodes.transport.members(node)).boxed());
+    let addresses =
+        told.await.map(|told| told.members.into_iter().filter_map(|member| member.http).collect::<Vec<_>>());
     match addresses.ok().and_then(|addresses| nodes.transport.with(&addresses)) {
         Some(more) => nodes.with(more),
         None => nodes,
     }
 }
 
-async fn fetch_genesis(nodes: &Nodes, expected: Hash, config: &Config) -> Result<(usize, Genesis), Error> {
-    let mut failures = Vec::new();
-    for node in nodes.order() {
-        let reply = nodes.reply(node, config.read_timeout, nodes.transport.genesis(node)).await;
-        match reply {
-            Ok(genesis) if genesis.digest() == expected => return Ok((node, genesis)),
-            Ok(genesis) => failures.push(nodes.lied(node, Falsehood::Genesis { expected, found: genesis.digest() })),
-            Err(failure) => failures.push(failure),
+async fn fetch_genesis(nodes: &Nodes, expected: Hash, config: &Config) -> Result<Genesis, Error> {
+    let fetch = |node| async move {
+        let genesis = nodes.reply(node, config.read_timeout, nodes.transport.genesis(node)).await?;
+        match genesis.digest() {
+            found if found == expected => Ok(genesis),
+            found => Err(nodes.lied(node, Falsehood::Genesis { expected, found })),
         }
-    }
+    };
+    let failures = match nodes.first(config, |node| fetch(node).boxed()).await {
+        Ok(genesis) => return Ok(genesis),
+        Err(failures) => failures,
+    };
     let mismatch = failures.iter().find_map(|failure| match &failure.why {
         Fault::Lie(Falsehood::Genesis { found, .. }) => Some((failure.address.clone(), *found)),
         _ => None,
@@ -207,6 +227,8 @@ pub(crate) struct Inner {
     pub(crate) executor: Arc<dyn Executor>,
     pub(crate) config: Config,
     code: Mutex<CodeShelf>,
+    /// Whether all nodes have been asked who they are.
+    pub(crate) met: AtomicBool,
 }
 
 /// Code of operations that was proved once.
@@ -240,7 +262,7 @@ impl Client {
     /// A client of the cluster with this genesis digest, still to be adapted and connected.
     pub fn builder(genesis: Hash, transport: Arc<dyn Transport>) -> Builder {
         let runtime = Arc::new(TokioRuntime::new());
-        Builder { genesis, transport, runtime, executor: None, seed: None, config: Config::default() }
+        Builder { genesis, transport, runtime, executor: None, seed: None, config: Config::default(), known: None }
     }
 
     /// The genesis of the cluster, checked against the pinned digest.
@@ -299,6 +321,29 @@ impl Client {
     /// As [`Client::get`]; [`Error::Unavailable`] if no node remembers the height.
     pub async fn get_at(&self, keys: &[Key], height: Height) -> Result<Verified<Vec<Record>>, Error> {
         self.inner.get_at(keys, height).await
+    }
+
+    /// What this client knows, for a later one to go on from ([`Builder::known`]): the genesis, the steps to the newest members, and the
+    /// newest certified result. `None` as long as nothing but the genesis is known.
+    #[must_use]
+    pub fn session(&self) -> Option<ProofFile> {
+        let head = self.inner.verifier.newest_proof()?;
+        let steps = self.inner.verifier.trusted().steps_to(u64::MAX);
+        let genesis = self.genesis().clone();
+        (steps.len() <= PROOF_FILE_STEPS_MAX).then(|| ProofFile { steps, head: Some(head), ..ProofFile::new(genesis) })
+    }
+
+    /// The error if nodes say that they are of another cluster, and none is of this one. That is their word: it explains why
+    /// nothing that they show holds.
+    pub async fn other_cluster(&self) -> Option<Error> {
+        let expected = self.genesis_digest();
+        let said: Vec<_> =
+            self.statuses().await.into_iter().enumerate().filter_map(|(n, of)| Some((n, of.ok()?))).collect();
+        if said.iter().any(|(_, status)| status.genesis == expected) {
+            return None;
+        }
+        let (node, status) = said.first()?;
+        Some(Error::GenesisMismatch { address: self.address(*node), expected, found: status.genesis })
     }
 
     /// Prepares a call of the operation stored at `operation`. Nothing is sent before [`Call::send`].

@@ -72,6 +72,11 @@ impl Results {
         self.proofs.values().filter_map(|proof| pleach_verify::decode("certificate", proof).ok()).collect()
     }
 
+    /// The proof of the newest result of which it is kept.
+    pub(crate) fn newest_proof(&self) -> Option<ResultProof> {
+        pleach_verify::decode("certificate", self.proofs.last_key_value()?.1).ok()
+    }
+
     /// Remembers what a proof has shown.
     ///
     /// # Errors

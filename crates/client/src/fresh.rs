@@ -19,16 +19,18 @@
 //! (`succession`) and asks that one.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::future::{BoxFuture, Either, FutureExt as _, select};
 use futures::stream::FuturesUnordered;
-use pleach_types::api::{GetRequest, NewestRequest};
-use pleach_types::{Encode as _, Height, NewestBlock, PublicKey};
+use pleach_types::api::{GetRequest, NewestReply, NewestRequest};
+use pleach_types::{Encode as _, Height, NewestBlock, Nonce, PublicKey};
 
 use crate::client::Inner;
 use crate::error::{Error, Failure, Fault, all_failed};
+use crate::nodes::Nodes;
 use crate::read::{Ground, is_unreachable, may_recover};
 use crate::succession::Trusted;
 use crate::transport::TransportError;
@@ -39,7 +41,10 @@ use crate::verifier::Word;
 const ROUNDS_ALONE: u32 = 4;
 
 /// Questions to which nobody waits for the answers any more.
-pub(crate) type Rest<'a> = FuturesUnordered<BoxFuture<'a, (usize, Result<(PublicKey, Option<NewestBlock>), Failure>)>>;
+pub(crate) type Rest<'a> = FuturesUnordered<BoxFuture<'a, (usize, Result<Said, Failure>)>>;
+
+/// How long a node may be later than the others, at least.
+const MOMENT: Duration = Duration::from_millis(20);
 
 /// The height that a fresh read has to reach.
 pub(crate) struct Cover<'a> {
@@ -55,8 +60,14 @@ pub(crate) struct Cover<'a> {
 
 /// The outcome of `work`. Meanwhile late answers to questions may still come: a question that is given up costs its connection, and as a rule
 /// these answers are a moment behind.
-pub(crate) async fn beside<T>(work: impl Future<Output = T>, rest: Rest<'_>) -> T {
-    let (work, rest) = (std::pin::pin!(work), rest.for_each(|_| std::future::ready(())));
+pub(crate) async fn beside<T>(nodes: &Nodes, work: impl Future<Output = T>, rest: Rest<'_>) -> T {
+    let note = |(node, answer): (usize, Result<_, Failure>)| {
+        if answer.is_ok() {
+            nodes.has_answered(node);
+        }
+        std::future::ready(())
+    };
+    let (work, rest) = (std::pin::pin!(work), rest.for_each(note));
     match select(work, rest).await {
         Either::Left((outcome, _)) => outcome,
         Either::Right(((), work)) => work.await,
@@ -66,8 +77,18 @@ pub(crate) async fn beside<T>(work: impl Future<Output = T>, rest: Rest<'_>) -> 
 /// What the members answered.
 #[derive(Default)]
 struct Answers {
-    by_member: BTreeMap<PublicKey, (usize, Option<NewestBlock>)>,
+    by_member: BTreeMap<PublicKey, (usize, Option<Box<NewestBlock>>)>,
+    /// Nodes that show what others certify than the members that are known, with question and answer.
+    of_others: Vec<(usize, Nonce, NewestReply)>,
     failures: Vec<Failure>,
+}
+
+/// What one node answered.
+pub(crate) enum Said {
+    /// What it holds, as this member.
+    Holds(PublicKey, Option<Box<NewestBlock>>),
+    /// What others certify than the members that are known, or what it signed as somebody else.
+    OfOthers(Nonce, NewestReply),
 }
 
 /// What follows from the answers.
@@ -103,7 +124,7 @@ impl Answers {
         // Else the members after that block may have gone on where those that were asked know nothing of.
         let theirs = newest.is_none_or(|newest| newest.next_members(blocks) == trusted.committee().digest());
         if trusted.since() > epoch || theirs {
-            return Outlook::Covered(height, newest.cloned().map(Box::new));
+            return Outlook::Covered(height, newest.cloned());
         }
         Outlook::OtherMembers
     }
@@ -129,6 +150,7 @@ impl Inner {
                     return Ok(Cover { height, heard, responders, rest });
                 }
                 Outlook::OtherMembers => self.follow_any(&answers.responders()).await,
+                Outlook::TooFew if self.follow_others(&answers).await => continue,
                 Outlook::TooFew => {}
             }
             let alone = answers.failures.iter().all(|failure| is_unreachable(failure) || !may_recover(failure));
@@ -140,6 +162,38 @@ impl Inner {
             self.nodes.pause(self.config.pause, round).await;
         }
         Err(Error::NoNodes)
+    }
+
+    /// Finds out who answers, and which node is which member, before the first read that asks one node alone: a question that all are asked
+    /// at once, to which nobody waits for the last answers.
+    pub(crate) async fn meet(&self) {
+        if self.met.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let began = self.nodes.runtime.now();
+        let asked = std::pin::pin!(self.ask_newest());
+        if let Either::Left(((_, rest), _)) = select(asked, self.nodes.runtime.sleep(self.config.hedge)).await {
+            self.await_late(rest, self.nodes.runtime.now() - began).await;
+        }
+        if self.keepers.unknown().len() > self.verifier.trusted().committee().faults() {
+            // Nodes that cannot say what is newest can say who they are.
+            self.learn_members().await;
+        }
+    }
+
+    /// Waits as long again for the answers of the rest as those of the others took, and a moment at least. Whoever is silent by then
+    /// stands back.
+    async fn await_late(&self, mut rest: Rest<'_>, took: Duration) {
+        let mut late: BTreeSet<_> = self.nodes.everybody().into_iter().collect();
+        let mut over = std::pin::pin!(self.nodes.runtime.sleep(took.max(MOMENT)));
+        while let Either::Left((Some((node, answer)), _)) = select(rest.next(), &mut over).await {
+            late.remove(&node);
+            if let Ok(Said::Holds(key, _)) = answer {
+                self.keepers.learn(node, &key);
+            }
+        }
+        late.retain(|node| self.keepers.unknown().contains(node));
+        late.into_iter().for_each(|node| self.nodes.is_later(node));
     }
 
     fn not_fresh(&self, answers: &Answers) -> Error {
@@ -155,11 +209,14 @@ impl Inner {
         let mut asked: Rest<'_> = self.nodes.everybody().into_iter().map(ask).collect();
         while let Some((node, answer)) = asked.next().await {
             match answer {
-                Ok((key, newest)) => drop(answers.by_member.insert(key, (node, newest))),
+                Ok(Said::Holds(key, newest)) => drop(answers.by_member.insert(key, (node, newest))),
+                Ok(Said::OfOthers(nonce, reply)) => answers.of_others.push((node, nonce, reply)),
                 Err(failure) => answers.failures.push(failure),
             }
             let trusted = self.verifier.trusted();
-            if answers.heard(&trusted) >= trusted.committee().quorum() {
+            let committee = trusted.committee();
+            // One of f + 1 is correct: then there are others, and what these say is of the past.
+            if answers.heard(&trusted) >= committee.quorum() || answers.of_others.len() > committee.faults() {
                 break;
             }
         }
@@ -168,7 +225,7 @@ impl Inner {
 
     /// What a node holds, once it can say so. A member that is just voting is silent about it for some milliseconds: nobody must wait for one
     /// that does not answer at all because of that.
-    async fn newest_soon(&self, node: usize) -> Result<(PublicKey, Option<NewestBlock>), Failure> {
+    async fn newest_soon(&self, node: usize) -> Result<Said, Failure> {
         let until = self.nodes.runtime.now() + self.config.reply_timeout;
         let mut attempt = 0;
         loop {
@@ -182,12 +239,31 @@ impl Inner {
         }
     }
 
-    async fn newest_at(&self, node: usize) -> Result<(PublicKey, Option<NewestBlock>), Failure> {
+    async fn newest_at(&self, node: usize) -> Result<Said, Failure> {
         let nonce = self.nodes.nonce();
         let reply = self.nodes.transport.newest(node, NewestRequest { nonce });
         let reply = self.nodes.reply(node, self.config.reply_timeout, reply).await?;
+        // Not by all nodes at once: the steps of one of them lead to the others.
+        if self.verifier.newest_block(&nonce, &reply).is_err_and(|what| what.is_of_others()) {
+            return Ok(Said::OfOthers(nonce, reply));
+        }
         let newest = self.check(node, |verifier| verifier.newest_block(&nonce, &reply)).await?;
-        Ok((reply.node, newest))
+        self.keepers.learn(node, &reply.node);
+        Ok(Said::Holds(reply.node, newest.map(Box::new)))
+    }
+
+    /// Goes on to other members, where nodes show what those certify. Whether there are such; what does not lead there is held
+    /// against its node.
+    async fn follow_others(&self, answers: &Answers) -> bool {
+        let since = self.verifier.trusted().since();
+        for (node, nonce, reply) in &answers.of_others {
+            let _ = self.check(*node, |verifier| verifier.newest_block(nonce, reply)).await;
+            if self.verifier.trusted().since() > since {
+                self.keepers.follow(self.verifier.trusted().committee());
+                return true;
+            }
+        }
+        false
     }
 
     /// Goes on to other members by the steps of the first node that has any.

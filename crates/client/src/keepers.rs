@@ -8,7 +8,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures::future::join_all;
+use futures::StreamExt as _;
+use futures::future::{Either, join_all, select};
+use futures::stream::FuturesUnordered;
 use pleach_types::{Committee, Key, Partitioning, Placement, PublicKey};
 
 use crate::client::Inner;
@@ -69,14 +71,14 @@ impl Keepers {
     }
 
     /// Notes which member a node says it is.
-    fn learn(&self, node: usize, key: &PublicKey) {
+    pub(crate) fn learn(&self, node: usize, key: &PublicKey) {
         if let Some(slot) = self.keys().get_mut(node) {
             *slot = Some(*key);
         }
     }
 
     /// Nodes that have not said who they are.
-    fn unknown(&self) -> Vec<usize> {
+    pub(crate) fn unknown(&self) -> Vec<usize> {
         let keys = self.keys();
         keys.iter().enumerate().filter(|(_, key)| key.is_none()).map(|(node, _)| node).collect()
     }
@@ -149,11 +151,19 @@ impl Inner {
         }
         let ask = |node| async move {
             let status = self.nodes.transport.status(node);
-            if let Ok(status) = self.nodes.reply(node, self.config.reply_timeout, status).await {
-                self.keepers.learn(node, &status.public_key);
-            }
+            let status = self.nodes.reply(node, self.config.reply_timeout, status).await;
+            status.map(|status| self.keepers.learn(node, &status.public_key)).is_ok()
         };
-        join_all(self.keepers.unknown().into_iter().map(ask)).await;
-        others
+        let mut asked: FuturesUnordered<_> = self.keepers.unknown().into_iter().map(ask).collect();
+        let mut some = false;
+        loop {
+            match select(asked.next(), self.nodes.runtime.sleep(self.config.hedge)).await {
+                Either::Left((Some(answered), _)) => some |= answered,
+                Either::Left((None, _)) => return others,
+                // Those that are silent are asked in vain for what others keep, and that is all.
+                Either::Right(_) if some => return others,
+                Either::Right(_) => {}
+            }
+        }
     }
 }

@@ -3,15 +3,21 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::StreamExt as _;
+use futures::future::{BoxFuture, Either, select};
+use futures::stream::FuturesUnordered;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 
+use crate::client::Config;
 use crate::error::{Failure, Falsehood, Fault, Lie};
 use crate::transport::{Reply, Runtime, Transport, TransportError, within};
 
 /// How long a node that did not answer stands behind the others.
 const COOLING: Duration = Duration::from_secs(2);
+/// How long a node stands behind those that were quicker.
+const LATER: Duration = Duration::from_millis(500);
 /// The longest pause between two attempts, give or take half of it.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// How often a pause is doubled: a millisecond is more than [`PAUSE_MAX`] then.
@@ -99,6 +105,24 @@ impl Nodes {
         self.runtime.sleep(Duration::from_micros(micros)).await;
     }
 
+    /// The first answer that can be used, of the nodes that the client was given: the next one is asked as soon as one fails, or is slow.
+    pub(crate) async fn first<'a, T>(
+        &'a self,
+        config: &Config,
+        ask: impl Fn(usize) -> BoxFuture<'a, Result<T, Failure>>,
+    ) -> Result<T, Vec<Failure>> {
+        let (mut waiting, mut asked, mut failures) = (self.order().into_iter(), FuturesUnordered::new(), Vec::new());
+        loop {
+            asked.extend(waiting.next().map(&ask));
+            match select(asked.next(), self.runtime.sleep(config.hedge)).await {
+                Either::Left((Some(Ok(answer)), _)) => return Ok(answer),
+                Either::Left((Some(Err(failure)), _)) => failures.push(failure),
+                Either::Left((None, _)) => return Err(failures),
+                Either::Right(_) => {}
+            }
+        }
+    }
+
     /// A node's reply, if it comes within `limit`. What goes wrong is held against the node.
     pub(crate) async fn reply<T>(&self, node: usize, limit: Duration, reply: Reply<'_, T>) -> Result<T, Failure> {
         match within(&*self.runtime, limit, reply).await {
@@ -120,6 +144,22 @@ impl Nodes {
         let until = self.runtime.now() + COOLING;
         if let Some(standing) = self.memory().standing.get_mut(node) {
             standing.1 = until;
+        }
+    }
+
+    /// Has a node stand behind those that have just answered the same question. That it comes later may mean nothing, so
+    /// it is for a moment only, and over as soon as it answers ([`Nodes::has_answered`]).
+    pub(crate) fn is_later(&self, node: usize) {
+        let until = self.runtime.now() + LATER;
+        if let Some(standing) = self.memory().standing.get_mut(node) {
+            standing.1 = standing.1.max(until);
+        }
+    }
+
+    /// A node has answered: it need not stand back.
+    pub(crate) fn has_answered(&self, node: usize) {
+        if let Some(standing) = self.memory().standing.get_mut(node) {
+            standing.1 = Duration::ZERO;
         }
     }
 

@@ -131,7 +131,7 @@ impl Inner {
             let (outcome, freshness) = if options.fresh {
                 let Cover { height, heard, responders, rest } = self.cover(deadline).await?;
                 let plan = Plan { least: height, responders, deadline, ..self.certified_plan(None) };
-                (beside(self.read_by(keys, plan, options), rest).await, Freshness::Linearizable { heard })
+                (beside(&self.nodes, self.read_by(keys, plan, options), rest).await, Freshness::Linearizable { heard })
             } else {
                 let plan = Plan { deadline, ..self.certified_plan(None) };
                 (self.read_by(keys, plan, options).await, Freshness::Session)
@@ -193,6 +193,9 @@ impl Inner {
 
     /// Reads records at one height.
     async fn read(&self, keys: Vec<Key>, plan: Plan) -> Result<Snapshot, Error> {
+        if plan.responders.is_empty() {
+            self.meet().await;
+        }
         let mut restarts = 0;
         loop {
             match self.read_once(keys.clone(), &plan).await {

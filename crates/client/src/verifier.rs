@@ -21,10 +21,10 @@ use pleach_types::{
     BlockResult, Encode as _, Genesis, Hash, Height, Identity, Key, NewestBlock, Nonce, ProofFile, PublicKey, Receipt,
     SignedReply,
 };
-use pleach_verify::file::judge;
+use pleach_verify::file::{FileError, judge};
 use pleach_verify::{FalseStatement, Misbehaviour, absence, decode, fork, history, receipt, records};
 
-use crate::error::Falsehood;
+use crate::error::{Error, Falsehood};
 use crate::fork::{Fork, Other, Results, both, states_other};
 use crate::history::Placed;
 use crate::read::Ground;
@@ -144,8 +144,18 @@ struct OnTrust {
 }
 
 impl Verifier {
+    /// A verifier of the cluster with this genesis, of which the digest is pinned.
+    pub(crate) fn of(genesis: Genesis, pinned: &Hash) -> Result<Self, Error> {
+        let verifier = Self::new(genesis)?;
+        if verifier.digest == *pinned {
+            return Ok(verifier);
+        }
+        let what = FileError::OtherGenesis { expected: *pinned, found: verifier.digest };
+        Err(Error::KeptFile(Box::new(Falsehood::File(Box::new(what)))))
+    }
+
     /// Height 0 needs nobody's word: its root follows from the genesis.
-    pub(crate) fn new(genesis: Genesis) -> Result<Self, GenesisError> {
+    fn new(genesis: Genesis) -> Result<Self, GenesisError> {
         let (trusted, first) = (Trusted::of(&genesis)?, CertifiedResult::genesis(&genesis)?);
         Ok(Self {
             digest: trusted.anchor().genesis(),
@@ -437,7 +447,7 @@ impl Verifier {
 
     /// Takes over what a file of this cluster proves that was kept, if all of it holds: its members, unless later ones are known, and its
     /// newest result.
-    pub(crate) fn adopt(&self, file: &ProofFile) -> Result<Option<CertifiedResult>, Falsehood> {
+    fn adopt(&self, file: &ProofFile) -> Result<Option<CertifiedResult>, Falsehood> {
         let proven = judge(file, &self.digest).map_err(|why| Falsehood::File(Box::new(why)))?;
         if let Some(shown) = proven.fork {
             let fork = self.fork.get_or_init(|| Fork { height: shown.one.height, file: Some(file.clone()) });
@@ -450,6 +460,19 @@ impl Verifier {
         self.trust(trusted);
         self.remember(certified, &encoded)?;
         Ok(Some(certified))
+    }
+
+    /// As [`Verifier::adopt`], with the error that ends what the caller does.
+    pub(crate) fn adopted(&self, file: &ProofFile) -> Result<Option<CertifiedResult>, Error> {
+        self.adopt(file).map_err(|what| match what {
+            Falsehood::SplitHistory { height } => Error::Fork { height },
+            what => Error::KeptFile(Box::new(what)),
+        })
+    }
+
+    /// The proof of the newest certified result that is known.
+    pub(crate) fn newest_proof(&self) -> Option<ResultProof> {
+        self.results().newest_proof()
     }
 
     /// Checks the signature under question and answer, and that the one answers the other.

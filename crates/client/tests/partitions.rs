@@ -32,7 +32,7 @@ fn reads_everything(cluster: &Cluster, seeds: std::ops::Range<u64>) {
 #[test]
 fn each_node_is_asked_for_what_it_keeps_and_nothing_else() {
     let cluster = cluster();
-    reads_everything(&cluster, 0..8);
+    reads_everything(&cluster, 0..24);
     let asked = cluster.asked.lock().unwrap().clone();
     let chain = cluster.chain();
     for (node, key) in &asked {
@@ -181,6 +181,8 @@ fn f_silent_nodes_cost_no_time_where_f_and_one_keepers_are_asked_at_once() {
         for second in first + 1..7 {
             let cluster = cluster();
             let client = cluster.connect_with(1, config.clone()).unwrap();
+            // It has seen which node is which member.
+            cluster.time.run(client.get(&accounts())).unwrap();
             cluster.set(first, Manner { silent: true, ..Manner::default() });
             cluster.set(second, Manner { silent: true, ..Manner::default() });
             for key in accounts() {

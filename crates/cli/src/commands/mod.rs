@@ -33,6 +33,8 @@ pub use verify::conviction_text;
 
 use std::future::Future;
 
+use pleach_client::Error as ClientError;
+
 use crate::args::{
     AuditCommand, BenchCommand, Cli, ClusterCommand, Command, Domain, EvidenceCommand, Global, KeyCommand,
     MemberCommand, Op, OwnerCommand,
@@ -40,6 +42,7 @@ use crate::args::{
 use crate::errors::{CliError, Ending};
 use crate::output::Output;
 use crate::profile::Profile;
+use crate::session::Session;
 use crate::{connection, demo};
 
 /// Does what the command line says.
@@ -125,10 +128,18 @@ where
 {
     let profile = Profile::find(global)?;
     wait_for(async {
-        let client = connection::connect_with(&profile, settings).await?;
-        let outcome = work(client.clone()).await;
+        let (mut session, output) = (Session::of(global, &profile.genesis), Output::new(global));
+        let client = connection::resume(&profile, settings, &mut session, output).await?;
+        let mut outcome = work(client.clone()).await;
+        session.keep(&client);
+        if let Err(CliError::Client(ClientError::Lied(_) | ClientError::NotFresh { .. })) = &outcome
+            && session.known().is_some()
+            && let Some(other) = client.other_cluster().await
+        {
+            outcome = Err(other.into());
+        }
         // Whatever came of it: a node that has convicted itself on the way is to be held to it.
-        evidence::keep(&client, &Profile::folder(global), Output::new(global)).await;
+        evidence::keep(&client, &Profile::folder(global), output).await;
         outcome
     })
 }
