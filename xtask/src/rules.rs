@@ -21,7 +21,7 @@ pub const RULES: &[Rule] = &[
     Rule { folder: "vm", may_use: &["pleach-types"], pure: true },
     Rule { folder: "state", may_use: &["pleach-tree", "pleach-types"], pure: true },
     Rule { folder: "store", may_use: &["pleach-tree", "pleach-types"], pure: false },
-    Rule { folder: "op", may_use: &[], pure: false },
+    Rule { folder: "op", may_use: &["pleach-types", "pleach-vm"], pure: false },
     Rule { folder: "order", may_use: &["pleach-types"], pure: false },
     Rule {
         folder: "node",

@@ -28,8 +28,8 @@
 //! `opt-level = 3`: nodes interpret, so what is not inlined costs them time. `operations/` is a workspace that does.
 //! There is no `core::fmt` in here: it would be most of a module.
 //!
-//! On other targets the same functions run against [`native::Database`], so operations can be tested with
-//! plain `cargo test`.
+//! On other targets the same functions run against `native::Database`, which has the nodes' own host in it, so operations can be
+//! tested with plain `cargo test`.
 
 #![no_std]
 
@@ -63,6 +63,8 @@ pub mod codes {
     pub const ARGUMENTS: u32 = 1;
     /// The operation panicked: an index out of range, an overflow, a failed `unwrap`.
     pub const PANIC: u32 = 2;
+    /// The message with which [`PANIC`] comes: the panic's own text would be larger than most operations.
+    pub(crate) const PANICKED: &str = "the operation panicked";
     /// A required signature is not there.
     pub const SIGNATURE: u32 = 3;
 }
@@ -132,6 +134,18 @@ pub fn height() -> u64 {
 #[must_use]
 pub fn genesis() -> [u8; 32] {
     context_array(4)
+}
+
+/// The version of the interface to the host.
+#[must_use]
+pub fn interface_version() -> u32 {
+    u32::from_le_bytes(context_array(5))
+}
+
+/// The place of the call in its request, 0 and up.
+#[must_use]
+pub fn call_place() -> u32 {
+    u32::from_le_bytes(context_array(6))
 }
 
 /// The keys that signed the request. The node has verified the signatures.

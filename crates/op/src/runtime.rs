@@ -43,8 +43,7 @@ unsafe impl GlobalAlloc for Bump {
 #[global_allocator]
 static ALLOCATOR: Bump = Bump { next: UnsafeCell::new(0) };
 
-/// No text of the panic: formatting it would be larger than most operations.
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo) -> ! {
-    crate::abort(crate::codes::PANIC, "the operation panicked")
+    crate::abort(crate::codes::PANIC, crate::codes::PANICKED)
 }

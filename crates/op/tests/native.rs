@@ -1,7 +1,8 @@
 //! An operation, run without WebAssembly.
 
-use pleach_op::native::{Database, Stopped};
+use pleach_op::native::{Database, Refusal};
 use pleach_op::{PublicKey, Record, abort, codes, operation, require_signer};
+use pleach_types::Key;
 
 operation! {
     /// Uses every type that arguments can have.
@@ -47,14 +48,15 @@ fn arguments(flag: u8, pairs: &[(&str, Option<&str>)]) -> Vec<u8> {
 
 fn database() -> Database {
     let records = [("bank/old".to_owned(), vec![1])].into();
-    Database { records, operation: "bank/everything".into(), signers: vec![PublicKey([1; 32])], height: 3 }
+    let signers = vec![PublicKey([1; 32])];
+    Database { records, operation: "bank/everything".into(), signers, height: 3, ..Database::default() }
 }
 
 #[test]
 fn arguments_arrive_and_records_change() {
     let mut db = database();
     let output = db.run(pleach_run, &arguments(0, &[("bank/new", Some("x")), ("bank/old", None)]));
-    assert_eq!(output, Ok(b"raw".to_vec()));
+    assert_eq!(output.map(|made| made.output), Ok("raw".into()));
     let expected = [("bank/new".to_owned(), b"x".to_vec()), ("bank/sum".to_owned(), 12u64.to_le_bytes().to_vec())];
     assert_eq!(db.records, expected.into());
 }
@@ -72,12 +74,18 @@ fn stopping_changes_nothing() {
     let mut db = database();
     let aborted = db.run(pleach_run, &arguments(1, &[]));
     let message = "é aborts with 7 and 18446744073709551615; 0".to_owned();
-    assert_eq!(aborted, Err(Stopped::Aborted { code: 300, message }));
+    assert_eq!(aborted, Err(Refusal::Aborted { code: 300, message }));
     let outside = db.run(pleach_run, &arguments(0, &[("bank/new", Some("x")), ("other/x", Some("x"))]));
-    assert_eq!(outside, Err(Stopped::DomainViolation("other/x".into())));
+    assert_eq!(
+        outside,
+        Err(Refusal::DomainViolation {
+            operation: Key::new("bank/everything").unwrap(),
+            key: Key::new("other/x").unwrap(),
+        })
+    );
     db.signers.clear();
     let unsigned = db.run(pleach_run, &arguments(0, &[]));
-    assert_eq!(unsigned, Err(Stopped::Aborted { code: codes::SIGNATURE, message: "not signed by the key".into() }));
+    assert_eq!(unsigned, Err(Refusal::Aborted { code: codes::SIGNATURE, message: "not signed by the key".into() }));
     assert_eq!(db.records, database().records);
 }
 
@@ -86,18 +94,18 @@ fn wrong_arguments_are_named() {
     let whole = arguments(0, &[("bank/new", Some("x"))]);
     let mut db = database();
     for len in 0..whole.len() {
-        let Err(Stopped::Aborted { code, message }) = db.run(pleach_run, &whole[..len]) else { panic!("cut at {len}") };
+        let Err(Refusal::Aborted { code, message }) = db.run(pleach_run, &whole[..len]) else { panic!("cut at {len}") };
         assert_eq!(code, codes::ARGUMENTS);
         assert!(message.starts_with("argument "), "{message}");
     }
     let mut longer = whole.clone();
     longer.push(0);
-    let too_many = Err(Stopped::Aborted { code: codes::ARGUMENTS, message: "arguments: 1 bytes too many".into() });
+    let too_many = Err(Refusal::Aborted { code: codes::ARGUMENTS, message: "arguments: 1 bytes too many".into() });
     assert_eq!(db.run(pleach_run, &longer), too_many);
     let mut not_bool = whole;
     not_bool[4 + 2 + 4 + 3 + 8] = 2;
     let neither =
-        Stopped::Aborted { code: codes::ARGUMENTS, message: "argument flag is neither true nor false".into() };
+        Refusal::Aborted { code: codes::ARGUMENTS, message: "argument flag is neither true nor false".into() };
     assert_eq!(db.run(pleach_run, &not_bool), Err(neither));
 }
 

@@ -70,10 +70,34 @@ pub struct Effects {
     pub output: CallOutput,
 }
 
+/// What an execution did on its way that no receipt shows: for whoever debugs an operation. What it has of logs is bounded by the
+/// gas of the execution, which pays for each of their bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trace {
+    /// What the operation logged, in order.
+    pub logs: Vec<Bytes>,
+    /// What it called of the host, by name.
+    pub host: BTreeMap<&'static str, HostCalls>,
+}
+
+/// Calls of one host function.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HostCalls {
+    /// How many.
+    pub count: u64,
+    /// The gas that they took.
+    pub gas: u64,
+}
+
 /// Runs operations. The outcome is a function of the execution alone: the same on every node, engine and machine.
 pub trait Executor: Send + Sync {
     /// Runs one operation to its end, within its limits. It never panics, whatever the module.
     fn execute(&self, execution: &Execution<'_>) -> Outcome;
+
+    /// As [`Executor::execute`], with what no receipt shows. Empty from an executor that does not watch.
+    fn trace(&self, execution: &Execution<'_>) -> (Outcome, Trace) {
+        (self.execute(execution), Trace::default())
+    }
 
     /// Translates code that is warm ahead of its next execution, as a node does at its start: nobody pays for it then,
     /// so it must not happen while others wait for a vote.

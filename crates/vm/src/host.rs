@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
-use pleach_types::execution::{Effects, Execution};
+use pleach_types::execution::{Effects, Execution, Trace};
 use pleach_types::limits::{ABORT_BYTES_MAX, EVENT_BYTES_MAX, EVENTS_MAX, KEY_BYTES_MAX, OUTPUT_BYTES_MAX};
 use pleach_types::receipt::{CallOutput, Event, HostMisuse, Limited, Refusal};
 use pleach_types::{Hash, Height, Key, PublicKey, Signature};
@@ -62,6 +62,8 @@ pub(crate) struct Host {
     output: Bytes,
     events: Vec<Event>,
     event_bytes: usize,
+    /// What is noted for whoever debugs; nothing on a node.
+    trace: Option<Box<Trace>>,
 }
 
 impl Host {
@@ -88,7 +90,18 @@ impl Host {
             output: Bytes::new(),
             events: Vec::new(),
             event_bytes: 0,
+            trace: None,
         }
+    }
+
+    /// The same, noting what no receipt shows.
+    pub(crate) fn traced(self) -> Self {
+        Self { trace: Some(Box::default()), ..self }
+    }
+
+    /// What was noted.
+    pub(crate) fn take_trace(&mut self) -> Trace {
+        self.trace.take().map(|trace| *trace).unwrap_or_default()
     }
 
     /// Refuses records that together are larger than an execution may hold.
@@ -106,15 +119,26 @@ impl Host {
         Effects { writes, output: CallOutput { output: self.output, events: self.events } }
     }
 
-    /// Does the work of a host function with `gas` left, and notes why it stops the execution, if it does.
+    /// Does the work of the host function `name` with `gas` left, and notes why it stops the execution, if it does.
     ///
     /// A panic in here is a fault of ours, and whoever found the arguments that cause it could stop every node with one
     /// request (threat W3). So it stops the execution only: a trap, at the gas that was charged until then. That is the same
     /// on all nodes, because a host function sees nothing else than the execution.
-    pub(crate) fn enter<R>(&mut self, gas: i64, work: impl FnOnce(&mut Self) -> Result<R, Stop>) -> Option<R> {
+    pub(crate) fn enter<R>(
+        &mut self,
+        gas: i64,
+        name: &'static str,
+        work: impl FnOnce(&mut Self) -> Result<R, Stop>,
+    ) -> Option<R> {
         self.gas = gas;
         // What the work leaves half done is thrown away with the execution: a stopped one has no effects.
         let result = catch_unwind(AssertUnwindSafe(|| work(self)));
+        if let Some(trace) = &mut self.trace {
+            let calls = trace.host.entry(name).or_default();
+            calls.count += 1;
+            // The counter never rises. What would take it below zero is cut there, as in the outcome.
+            calls.gas += gas.max(0).abs_diff(self.gas.max(0));
+        }
         result.unwrap_or(Err(Stop::Refused(Refusal::Trap))).map_err(|stop| self.stop = Some(stop)).ok()
     }
 
@@ -323,7 +347,11 @@ impl Host {
     /// Charged like everything else, so that a receipt does not depend on whether anybody listens.
     pub(crate) fn log(&mut self, memory: &mut [u8], ptr: u32, len: u32) -> Result<(), Stop> {
         self.charge(self.costs.host)?;
-        self.take(memory, ptr, len).map(drop)
+        let text = self.take(memory, ptr, len)?;
+        if let Some(trace) = &mut self.trace {
+            trace.logs.push(Bytes::copy_from_slice(text));
+        }
+        Ok(())
     }
 
     pub(crate) fn abort(&mut self, memory: &mut [u8], code: u32, ptr: u32, len: u32) -> Result<(), Stop> {

@@ -11,6 +11,7 @@ pub mod abi;
 pub mod builtin;
 pub mod check;
 pub mod cost;
+pub mod native;
 pub mod schema;
 
 #[cfg(test)]
@@ -23,7 +24,7 @@ mod rewrite;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use pleach_types::execution::{Execution, Executor, Outcome};
+use pleach_types::execution::{Execution, Executor, Outcome, Trace};
 use pleach_types::receipt::Refusal;
 use pleach_types::{Hash, Limits};
 use thiserror::Error;
@@ -125,13 +126,25 @@ impl Vm {
         Prepared::Ready(Ready { program, instance_gas, cold_gas, initialize: info.initialize }.into())
     }
 
-    fn run(&self, execution: &Execution<'_>, costs: &'static CostTable) -> Outcome {
+    /// Runs an execution on a host that may note what happens.
+    fn run(&self, execution: &Execution<'_>, watch: impl FnOnce(Host) -> Host) -> (Outcome, Trace) {
+        let Some(costs) = CostTable::of(execution.limits.cost_table) else {
+            // `new` refuses such limits; a caller that changes them afterwards gets no execution.
+            let refusal = Refusal::OperationInvalid(execution.operation.clone());
+            return (Outcome { gas: 0, loaded: false, result: Err(refusal) }, Trace::default());
+        };
         let limit = execution.gas;
         let mut gas = Tank { limit, left: limit };
-        let host = Host::new(execution, costs);
+        let host = watch(Host::new(execution, costs));
         match self.load(execution, costs, &host, &mut gas) {
-            Ok((ready, budget)) => settle(limit, ready.program.run(host, budget)),
-            Err((loaded, refusal)) => Outcome { gas: limit - gas.left, loaded, result: Err(refusal) },
+            Ok((ready, budget)) => {
+                let mut run = ready.program.run(host, budget);
+                let trace = run.host.take_trace();
+                (settle(limit, run), trace)
+            }
+            Err((loaded, refusal)) => {
+                (Outcome { gas: limit - gas.left, loaded, result: Err(refusal) }, Trace::default())
+            }
         }
     }
 
@@ -189,14 +202,11 @@ impl Tank {
 
 impl Executor for Vm {
     fn execute(&self, execution: &Execution<'_>) -> Outcome {
-        match CostTable::of(execution.limits.cost_table) {
-            Some(costs) => self.run(execution, costs),
-            // `new` refuses such limits; a caller that changes them afterwards gets no execution.
-            None => {
-                let refusal = Refusal::OperationInvalid(execution.operation.clone());
-                Outcome { gas: 0, loaded: false, result: Err(refusal) }
-            }
-        }
+        self.run(execution, |host| host).0
+    }
+
+    fn trace(&self, execution: &Execution<'_>) -> (Outcome, Trace) {
+        self.run(execution, Host::traced)
     }
 
     fn prepare(&self, limits: &Limits, digest: &Hash, code: &Bytes) {

@@ -4,6 +4,7 @@ mod common;
 
 use bytes::Bytes;
 use common::{Case, key};
+use pleach_types::execution::{HostCalls, Trace};
 use pleach_types::limits::{ABORT_BYTES_MAX, EVENT_BYTES_MAX, EVENTS_MAX, KEY_BYTES_MAX, Limits, OUTPUT_BYTES_MAX};
 use pleach_types::receipt::{HostMisuse, Limited, Refusal};
 use pleach_types::{Key, PublicKey};
@@ -145,6 +146,28 @@ fn events_and_logs() {
     let effects = Case::body("(call $event (i32.const 0) (i32.const 2) (i32.const 2) (i32.const 3)) (call $log (i32.const 0) (i32.const 5)) --- (data (i32.const 0) \"topic\")").effects();
     assert_eq!(effects.events.len(), 1);
     assert_eq!((&effects.events[0].topic[..], &effects.events[0].data[..]), (&b"to"[..], &b"pic"[..]));
+}
+
+#[test]
+fn whoever_watches_sees_what_is_logged_and_what_each_function_takes() {
+    let body = |end: &str| {
+        format!(
+            "(call $log (i32.const 0) (i32.const 3)) (call $log (i32.const 0) (i32.const 0)) (call $ret (i32.const 0) (i32.const 1)) {end} --- (data (i32.const 0) \"one\")"
+        )
+    };
+    let calls = |count, gas| HostCalls { count, gas };
+    let expected = [("log", calls(2, 2 * 100 + 3)), ("ret", calls(1, 100 + 41))];
+    let trace = Case::body(&body("")).trace();
+    assert_eq!(trace, Trace { logs: vec!["one".into(), "".into()], host: expected.into() });
+    // What is refused in the end shows what it did until then.
+    let refused = Case::body(&body("(call $abort (i32.const 300) (i32.const 0) (i32.const 0))")).trace();
+    assert_eq!(refused.logs, trace.logs);
+    assert_eq!(refused.host["abort"], calls(1, 100));
+    // What gas does not pay for takes what there was.
+    let mut short = Case::body(&body(""));
+    short.gas = Some(short.run().gas - 1);
+    assert_eq!(short.refusal().code(), "OUT_OF_GAS");
+    assert!(short.trace().host["ret"].gas < 141);
 }
 
 #[test]

@@ -22,7 +22,7 @@ macro_rules! define_panicking {
                 abi::NAMESPACE,
                 stringify!($name),
                 |caller: Caller<'_, State> $(, $parameter: u32)*| -> Result<$result, Error> {
-                    enter(caller, |host, _| {
+                    enter(caller, stringify!($name), |host, _| {
                         host.gas -= 7;
                         panic!("a fault of the host, made for a test")
                     })

@@ -74,7 +74,7 @@ macro_rules! define_all {
                 abi::NAMESPACE,
                 stringify!($name),
                 |caller: Caller<'_, State> $(, $parameter: u32)*| -> Result<$result, Error> {
-                    enter(caller, |host, memory| host.$name(memory $(, $parameter)*))
+                    enter(caller, stringify!($name), |host, memory| host.$name(memory $(, $parameter)*))
                 },
             )?;)*
             Ok(linker)
@@ -86,13 +86,14 @@ abi::host_functions!(define_all);
 /// Brings the gas counter over, works, and brings it back, also when the work is refused half-way.
 fn enter<R>(
     mut caller: Caller<'_, State>,
+    name: &'static str,
     work: impl FnOnce(&mut Host, &mut [u8]) -> Result<R, Stop>,
 ) -> Result<R, Error> {
     // Without a start function no host function runs before the parts are there.
     let Some(parts) = caller.data().parts else { return Err(Error::new("no instance")) };
     let gas = parts.gas.get(&caller).i64().unwrap_or(0);
     let (memory, state) = parts.memory.data_and_store_mut(&mut caller);
-    let result = state.host.enter(gas, |host| work(host, memory));
+    let result = state.host.enter(gas, name, |host| work(host, memory));
     let gas = state.host.gas;
     parts.gas.set(&mut caller, Val::I64(gas))?;
     result.ok_or_else(|| Error::new("stopped"))

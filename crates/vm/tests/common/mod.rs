@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use bytes::Bytes;
-use pleach_types::execution::{Effects, Execution, Executor, Outcome};
+use pleach_types::execution::{Effects, Execution, Executor, Outcome, Trace};
 use pleach_types::receipt::Refusal;
 use pleach_types::{CallOutput, Event, Hash, Key, Limits, PublicKey};
 use pleach_vm::Vm;
@@ -108,8 +108,22 @@ impl Case {
     }
 
     pub fn run_on(&self, vm: &Vm) -> Outcome {
+        self.with_execution(|execution| vm.execute(execution))
+    }
+
+    /// As [`Case::run`], with what no receipt shows; watching changes nothing.
+    pub fn trace(&self) -> Trace {
+        let outcome = self.run();
+        let (watched, trace) = self.with_execution(|execution| interpreter().trace(execution));
+        assert_eq!(watched, outcome);
+        #[cfg(target_arch = "x86_64")]
+        assert_eq!((watched, trace.clone()), self.with_execution(|execution| compiler().trace(execution)));
+        trace
+    }
+
+    fn with_execution<R>(&self, run: impl FnOnce(&Execution<'_>) -> R) -> R {
         let (touched, values): (Vec<Key>, Vec<Option<Bytes>>) = self.records.clone().into_iter().unzip();
-        vm.execute(&Execution {
+        run(&Execution {
             genesis: &Hash([7; 32]),
             limits: &self.limits,
             operation: &self.operation,
