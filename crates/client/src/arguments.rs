@@ -4,7 +4,8 @@
 //! option is a byte 0, or a byte 1 and the value; a public key is its 32 bytes.
 
 use bytes::Bytes;
-use pleach_types::{Key, PublicKey, codec};
+use pleach_types::limits::KEY_BYTES_MAX;
+use pleach_types::{Key, Limits, PublicKey, codec};
 
 /// Builds the arguments of a call, one after the other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -95,6 +96,15 @@ pub fn change_records(changes: &[(Key, Option<Bytes>)]) -> Bytes {
         arguments.text(key.as_str()).option(value.as_deref(), Arguments::bytes)
     };
     Arguments::new().list(changes, put).finish()
+}
+
+/// Bytes of the largest value that the base rule of a domain can set under any key, and so of the largest module that can be deployed
+/// in a cluster of these limits: it is an argument, and the request holds no other.
+#[must_use]
+pub fn largest_change(limits: &Limits) -> usize {
+    let key = Key::new("k".repeat(KEY_BYTES_MAX)).ok();
+    let around = change_records(&key.map(|key| (key, Some(Bytes::new()))).into_iter().collect::<Vec<_>>()).len();
+    (limits.argument_bytes as usize).saturating_sub(around)
 }
 
 /// The bank's operations.

@@ -176,7 +176,7 @@ impl Call {
     /// [`Error::Refused`] if the operation refuses; if records cannot be read, what reading says.
     pub async fn dry_run(&self) -> Result<Simulation, Error> {
         self.check_arguments()?;
-        fresh_plan(&self.client.inner, &self.wanted).await?.simulation()
+        fresh_plan(&self.client.inner, &self.wanted).await?.simulation(&self.client.inner)
     }
 
     /// Runs the operation here, then has the cluster run it, and comes back with the proven receipt.
@@ -197,7 +197,7 @@ impl Call {
         let mut retries = Retries::default();
         for attempt in 0.. {
             let plan = plan(inner, &self.wanted).await?;
-            let plan = if self.even_if_refused { plan } else { refuse_early(plan)? };
+            let plan = if self.even_if_refused { plan } else { plan.unless_refused(inner)? };
             let (declared, code) = (plan.body.gas, plan.code.digest);
             let settled = self.settle(inner, plan, deadline, &mut retries).await?;
             let elapsed = inner.nodes.runtime.now().saturating_sub(began);
@@ -261,16 +261,6 @@ impl Call {
                 Some(Retry::OutOfGas { declared })
             }
             _ => None,
-        }
-    }
-}
-
-fn refuse_early(plan: Plan) -> Result<Plan, Error> {
-    match &plan.outcome.result {
-        Ok(_) => Ok(plan),
-        Err(refusal) => {
-            let by = RefusedBy::Simulation { height: plan.snapshot.height, gas: plan.outcome.gas };
-            Err(Error::Refused { refusal: refusal.clone(), by })
         }
     }
 }

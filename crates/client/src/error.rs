@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use pleach_types::api::Problem;
 use pleach_types::certificate::CertificateError;
+use pleach_types::execution::Trace;
 use pleach_types::genesis::GenesisError;
 use pleach_types::limits::SUCCESSION_STEPS_MAX;
 use pleach_types::{Evidence, Hash, Height, Identity, Key, Refusal};
@@ -262,6 +263,8 @@ pub enum RefusedBy {
         height: Height,
         /// Gas used.
         gas: u64,
+        /// What no receipt would show: what the operation logged on its way, and what the host's functions took.
+        trace: Box<Trace>,
     },
     /// The cluster, with a receipt.
     Cluster(Box<Executed>),

@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use pleach_types::execution::{Execution, Outcome};
+use pleach_types::execution::{Execution, Outcome, Trace};
 use pleach_types::{Body, Call, Event, Hash, Height, Key, Nonce, PublicKey, Refusal};
 
 use crate::client::{Code, Inner};
@@ -46,6 +46,8 @@ pub struct Simulation {
     pub changes: Vec<Change>,
     /// The digest of the operation's code.
     pub code: Hash,
+    /// What no receipt would show: what the operation logs, and what the host's functions take.
+    pub trace: Trace,
 }
 
 /// A record before and after.
@@ -90,17 +92,36 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// What the run would do.
-    pub(crate) fn simulation(self) -> Result<Simulation, Error> {
-        let (height, gas) = (self.snapshot.height, self.outcome.gas);
-        let effects = match self.outcome.result {
-            Ok(effects) => effects,
-            Err(refusal) => return Err(Error::Refused { refusal, by: RefusedBy::Simulation { height, gas } }),
-        };
-        let before = |key: &Key| self.values.get(self.body.touched.binary_search(key).ok()?)?.clone();
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if it is refused.
+    pub(crate) fn simulation(self, client: &Inner) -> Result<Simulation, Error> {
+        let plan = self.unless_refused(client)?;
+        let (height, gas, trace) = (plan.snapshot.height, plan.outcome.gas, plan.trace(client));
+        let effects = plan.outcome.result.unwrap_or_default();
+        let before = |key: &Key| plan.values.get(plan.body.touched.binary_search(key).ok()?)?.clone();
         let changes =
             effects.writes.into_iter().map(|(key, after)| Change { before: before(&key), key, after }).collect();
-        let (output, events, touched) = (effects.output.output, effects.output.events, self.body.touched);
-        Ok(Simulation { height, gas, output, events, touched, changes, code: self.code.digest })
+        let (output, events, touched) = (effects.output.output, effects.output.events, plan.body.touched);
+        Ok(Simulation { height, gas, output, events, touched, changes, code: plan.code.digest, trace })
+    }
+
+    /// Itself, if the run was not refused.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if it was.
+    pub(crate) fn unless_refused(self, client: &Inner) -> Result<Self, Error> {
+        let Err(refusal) = &self.outcome.result else { return Ok(self) };
+        let (refusal, trace) = (refusal.clone(), self.trace(client).into());
+        let by = RefusedBy::Simulation { height: self.snapshot.height, gas: self.outcome.gas, trace };
+        Err(Error::Refused { refusal, by })
+    }
+
+    /// What the run did on its way: it is run once more, watched. Empty where it was refused before it began.
+    fn trace(&self, client: &Inner) -> Trace {
+        let Some(call) = self.body.calls.first().filter(|_| self.outcome.gas > 0) else { return Trace::default() };
+        let (warm, identity) = (self.warm, self.body.identity());
+        client.executor.trace(&execution(client, &self.body, call, &self.code, &self.values, warm, &identity)).1
     }
 }
 
@@ -189,7 +210,7 @@ fn code_digest(snapshot: &Snapshot, operation: &Key) -> Result<Hash, Error> {
     let digest = snapshot.records.get(operation).and_then(|proved| proved.digest);
     digest.map(Hash::from).ok_or_else(|| Error::Refused {
         refusal: Refusal::OperationAbsent(operation.clone()),
-        by: RefusedBy::Simulation { height: snapshot.height, gas: 0 },
+        by: RefusedBy::Simulation { height: snapshot.height, gas: 0, trace: Box::default() },
     })
 }
 
@@ -348,22 +369,11 @@ impl Search<'_> {
         let owners = (&genesis.governance.owners[..], genesis.governance.threshold);
         let outcome = match genesis.governance.approves(&self.wanted.operation, &body.signers, owners) {
             Err(refusal) => Outcome { gas: 0, loaded: false, result: Err(refusal) },
-            Ok(()) => self.client.executor.execute(&Execution {
-                genesis: &body.genesis,
-                limits: &genesis.limits,
-                operation: &self.wanted.operation,
-                code: &view.code.bytes,
-                code_digest: &view.code.digest,
-                warm: self.warm,
-                gas: body.gas,
-                call: 0,
-                touched: &body.touched,
-                values: &values,
-                arguments: &self.wanted.arguments,
-                signers: &body.signers,
-                identity: &body.identity(),
-                height: body.base.saturating_add(1),
-            }),
+            Ok(()) => {
+                let (call, identity) = (&body.calls[0], body.identity());
+                let execution = execution(self.client, &body, call, view.code, &values, self.warm, &identity);
+                self.client.executor.execute(&execution)
+            }
         };
         self.gas = self.gas.saturating_add(outcome.gas.max(RUN_GAS_MIN));
         Ok(Run { body, values, outcome })
@@ -371,6 +381,34 @@ impl Search<'_> {
 
     fn limit(&self, rounds: u32, last: Key) -> Error {
         Error::DiscoveryLimit { operation: self.wanted.operation.clone(), rounds, gas: self.gas, last }
+    }
+}
+
+/// The run of a request's call, as the next block would have it.
+fn execution<'a>(
+    client: &'a Inner,
+    body: &'a Body,
+    call: &'a Call,
+    code: &'a Code,
+    values: &'a [Option<Bytes>],
+    warm: bool,
+    identity: &'a Hash,
+) -> Execution<'a> {
+    Execution {
+        genesis: &body.genesis,
+        limits: &client.verifier.genesis().limits,
+        operation: &call.operation,
+        code: &code.bytes,
+        code_digest: &code.digest,
+        warm,
+        gas: body.gas,
+        call: 0,
+        touched: &body.touched,
+        values,
+        arguments: &call.arguments,
+        signers: &body.signers,
+        identity,
+        height: body.base.saturating_add(1),
     }
 }
 

@@ -11,7 +11,7 @@ use core::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::{eprintln, thread_local};
 
-use pleach_types::execution::{Effects, Execution, Trace};
+use pleach_types::execution::{Effects, Execution, Trace, find_keys};
 use pleach_types::{Hash, Key};
 use pleach_vm::native::NativeHost;
 
@@ -61,17 +61,9 @@ impl Database {
     /// If [`Database::operation`] or a key of [`Database::listed`] is no key.
     pub fn run(&mut self, operation: extern "C-unwind" fn(), arguments: &[u8]) -> Result<CallOutput, Refusal> {
         let mut touched: BTreeSet<Key> = self.listed.iter().flatten().map(|listed| key(listed)).collect();
-        let (effects, trace) = loop {
-            match self.run_with(operation, arguments, &touched) {
-                // A request lists so many keys and no more, however it is found out which.
-                Err(Refusal::UndeclaredKey(key))
-                    if self.listed.is_none() && touched.len() < self.limits.touched as usize =>
-                {
-                    touched.insert(key);
-                }
-                other => break other?,
-            }
-        };
+        // A request lists so many keys and no more, however it is found out which.
+        let most = if self.listed.is_some() { 0 } else { self.limits.touched as usize };
+        let (effects, trace) = find_keys(&mut touched, most, |touched| self.run_with(operation, arguments, touched))?;
         for text in trace.logs {
             eprintln!("log: {}", String::from_utf8_lossy(&text));
         }

@@ -3,7 +3,7 @@
 //! `pleach-state` and the client's simulator call an [`Executor`]; `pleach-vm` is one. The trait is all that
 //! they know of WebAssembly.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
@@ -87,6 +87,24 @@ pub struct HostCalls {
     pub count: u64,
     /// The gas that they took.
     pub gas: u64,
+}
+
+/// Runs with ever more keys listed, until the operation opens no other: how it is found out what a request has to list.
+/// `listed` is what it lists in any case, and ends as what it lists; with more than `most` keys the refusal stays.
+///
+/// # Errors
+/// The refusal of the last run.
+pub fn find_keys<T>(
+    listed: &mut BTreeSet<Key>,
+    most: usize,
+    mut run: impl FnMut(&BTreeSet<Key>) -> Result<T, Refusal>,
+) -> Result<T, Refusal> {
+    loop {
+        match run(listed) {
+            Err(Refusal::UndeclaredKey(key)) if listed.len() < most && !listed.contains(&key) => listed.insert(key),
+            ended => return ended,
+        };
+    }
 }
 
 /// Runs operations. The outcome is a function of the execution alone: the same on every node, engine and machine.

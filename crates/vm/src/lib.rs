@@ -78,6 +78,18 @@ impl Vm {
         Self::on(limits, Box::new(engine::winch::Winch::new().map_err(VmError::Engine)?))
     }
 
+    /// A runtime on each engine that this program is built with, by its name; the first is that of nodes.
+    ///
+    /// # Errors
+    /// As [`Vm::new`].
+    pub fn on_each_engine(limits: &Limits) -> Result<Vec<(&'static str, Self)>, VmError> {
+        Ok(vec![
+            ("interpreter", Self::new(limits)?),
+            #[cfg(all(feature = "winch", target_arch = "x86_64"))]
+            ("compiler", Self::with_winch(limits)?),
+        ])
+    }
+
     fn on(limits: &Limits, engine: Box<dyn Engine>) -> Result<Self, VmError> {
         CostTable::of(limits.cost_table).ok_or(VmError::UnknownCostTable(limits.cost_table))?;
         Ok(Self { engine, cache: Mutex::new(Cache::new(CACHE_TIMES * limits.warm_code_bytes as usize)) })

@@ -1,7 +1,10 @@
 //! What all commands share that change something: sign, run here or send, print the outcome.
 
+use std::collections::BTreeMap;
+
 use pleach_client::{Call, Change, Client, Config, Error, Executed, RefusedBy, Retries, Simulation, Trust, Verified};
 use pleach_types::api::{ReceiptView, Value};
+use pleach_types::execution::{HostCalls, Trace};
 use pleach_types::{Event, Height, Identity, Key, Receipt, Refusal, Verdict};
 use serde::Serialize;
 
@@ -39,6 +42,45 @@ struct SimulatedDocument {
     touched: Vec<Key>,
     changes: Vec<ChangeView>,
     output: Value,
+    events: Vec<EventView>,
+    #[serde(flatten)]
+    trace: TraceView,
+}
+
+#[derive(Serialize)]
+struct EventView {
+    topic: Value,
+    data: Value,
+}
+
+/// What no receipt shows.
+#[derive(Serialize)]
+struct TraceView {
+    logs: Vec<String>,
+    host: BTreeMap<&'static str, HostView>,
+}
+
+/// Calls of a host function, and the gas that they took.
+#[derive(Serialize)]
+pub struct HostView {
+    count: u64,
+    pub gas: u64,
+}
+
+impl From<&Trace> for TraceView {
+    fn from(trace: &Trace) -> Self {
+        Self { logs: logs(trace), host: host_view(trace) }
+    }
+}
+
+/// What the host's functions took, by name.
+pub fn host_view(trace: &Trace) -> BTreeMap<&'static str, HostView> {
+    trace.host.iter().map(|(name, calls)| (*name, HostView { count: calls.count, gas: calls.gas })).collect()
+}
+
+/// What an operation logged, as text.
+pub fn logs(trace: &Trace) -> Vec<String> {
+    trace.logs.iter().map(|log| String::from_utf8_lossy(log).into_owned()).collect()
 }
 
 #[derive(Serialize)]
@@ -56,6 +98,8 @@ struct RefusedDocument<'a> {
     gas: u64,
     reason: &'a str,
     message: String,
+    #[serde(flatten)]
+    trace: TraceView,
 }
 
 /// The settings of a client that is to send.
@@ -162,6 +206,12 @@ fn print_simulation(client: &Client, output: Output, simulation: &Simulation) ->
         touched: simulation.touched.clone(),
         changes: simulation.changes.iter().map(view).collect(),
         output: Value::from(&simulation.output),
+        events: simulation
+            .events
+            .iter()
+            .map(|e| EventView { topic: (&e.topic).into(), data: (&e.data).into() })
+            .collect(),
+        trace: TraceView::from(&simulation.trace),
     };
     output.data("pleach.call/1", &document, || {
         let head = format!(
@@ -173,8 +223,20 @@ fn print_simulation(client: &Client, output: Output, simulation: &Simulation) ->
             simulation.height
         );
         let made = output_line(&simulation.output) + &events_text(&simulation.events);
-        head + &changes_text(&simulation.changes) + &made
+        head + &changes_text(&simulation.changes) + &made + &trace_text(&simulation.trace)
     })
+}
+
+/// What an operation logged, a line each, and what the host took of the gas, the largest part first.
+fn trace_text(trace: &Trace) -> String {
+    let logged: String = logs(trace).iter().map(|log| format!("  logged {log}\n")).collect();
+    let mut parts: Vec<_> = trace.host.iter().collect();
+    parts.sort_by_key(|(name, calls)| (std::cmp::Reverse(calls.gas), **name));
+    let row = |(name, calls): (&&str, &HostCalls)| {
+        let times = if calls.count == 1 { "once".into() } else { format!("{} times", thousands(calls.count)) };
+        row!["  gas", name, times, thousands(calls.gas)]
+    };
+    logged + &table(&parts.into_iter().map(row).collect::<Vec<_>>())
 }
 
 fn changes_text(changes: &[Change]) -> String {
@@ -194,7 +256,7 @@ fn print_refusal(output: Output, refusal: &Refusal, by: &RefusedBy) -> Result<()
     if let RefusedBy::Cluster(executed) = by {
         return print_executed(output, executed);
     }
-    let (RefusedBy::Simulation { height, gas }, message) = (by, refusal.to_string()) else { return Ok(()) };
+    let (RefusedBy::Simulation { height, gas, trace }, message) = (by, refusal.to_string()) else { return Ok(()) };
     let document = RefusedDocument {
         sent: false,
         verdict: "would_be_refused",
@@ -202,11 +264,13 @@ fn print_refusal(output: Output, refusal: &Refusal, by: &RefusedBy) -> Result<()
         gas: *gas,
         reason: refusal.code(),
         message: message.clone(),
+        trace: TraceView::from(&**trace),
     };
     output.data("pleach.call/1", &document, || {
         format!(
-            "refused · {} {message}\n  found by running it here over the records of #{height}; nothing was sent\n",
-            refusal.code()
+            "refused · {} {message}\n  found by running it here over the records of #{height}; nothing was sent\n{}",
+            refusal.code(),
+            logs(trace).iter().map(|log| format!("  logged {log}\n")).collect::<String>()
         )
     })
 }
