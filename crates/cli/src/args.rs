@@ -1,5 +1,7 @@
 //! The command line: what can be written, and the help that teaches it.
 
+mod op;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,6 +11,8 @@ use pleach_client::TrustLevel;
 use pleach_types::limits::PARTITION_BITS_MAX;
 use pleach_types::{Governance, Hash, Key, PublicKey};
 use pleach_vm::Schema;
+
+pub use op::{Language, Op, OpBuild, OpDeploy, OpDescribe, OpGas, OpNew, OpTest, Template};
 
 /// Nodes of a demo or a measurement: they share this machine.
 const TRIAL_NODES_MAX: i64 = 16;
@@ -50,7 +54,8 @@ Exit codes: 0 ok, 1 internal error, 2 usage or configuration, 3 key absent (prov
   5 verification failed (somebody lied, or this is another cluster), 6 unavailable,
   7 not allowed, 8 local file, 9 unknown whether a request that was sent is executed: do not send another,
   10 an audit found proof that a member lied, 11 the cluster has forked: rely on nothing that it says,
-  12 too few members answer for a read that misses nothing: --stale-ok reads what one node has";
+  12 too few members answer for a read that misses nothing: --stale-ok reads what one node has,
+  13 a scenario of \"op test\" failed";
 
 /// What holds for every command.
 #[derive(Clone, Debug, Args)]
@@ -104,7 +109,7 @@ pub enum Command {
     /// Domains: prefixes of the key space with an owner and rules of their own.
     #[command(subcommand)]
     Domain(Domain),
-    /// Operations: the WebAssembly modules that change records.
+    /// Operations: the WebAssembly modules that change records, from an empty folder into the cluster.
     #[command(subcommand)]
     Op(Op),
     /// What became of a request.
@@ -518,39 +523,6 @@ pub struct DomainCreate {
     /// No owner: everybody may change everything in it.
     #[arg(long, group = "who")]
     pub open: bool,
-    /// How to sign and send.
-    #[command(flatten)]
-    pub sending: Sending,
-}
-
-/// `pleach op`.
-#[derive(Debug, Subcommand)]
-pub enum Op {
-    /// Check a module here, as every node would.
-    Check(OpCheck),
-    /// Check a module, then store it under a key with the domain's base rule.
-    Deploy(OpDeploy),
-}
-
-/// `pleach op check`.
-#[derive(Clone, Debug, Args)]
-#[command(after_help = "Example:\n  pleach op check operations/built/bank_transfer.wasm")]
-pub struct OpCheck {
-    /// The module.
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
-}
-
-/// `pleach op deploy`.
-#[derive(Clone, Debug, Args)]
-#[command(after_help = "Example:\n  pleach op deploy bank_transfer.wasm bank/transfer --as bank.key")]
-pub struct OpDeploy {
-    /// The module.
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
-    /// Where to store it; what stands before the last "/" is the domain that it may write.
-    #[arg(value_name = "KEY")]
-    pub key: Key,
     /// How to sign and send.
     #[command(flatten)]
     pub sending: Sending,
@@ -998,6 +970,13 @@ mod tests {
             "call a/b x -5 --as k --dry-run --touch a/c",
             "domain create a --open",
             "op check x",
+            "op new rust count --template counter",
+            "op new c bank --template bank --out elsewhere",
+            "op build count -- --offline",
+            "op info x",
+            "op describe x a:u64 --out y",
+            "op test count/scenarios.toml",
+            "op gas count --snapshot gas.toml --update",
             "op deploy x a/b --as k",
             &format!("receipt {id} --wait"),
             "audit once --file a --file b --complain -o json",

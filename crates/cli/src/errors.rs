@@ -44,6 +44,8 @@ pub enum Ending {
     Proven,
     /// The cluster has forked.
     Forked,
+    /// A scenario did not go as it should, or its gas is not that of the snapshot; the data on standard output says which.
+    ScenarioFailed,
 }
 
 impl Ending {
@@ -71,6 +73,7 @@ mod code {
     pub const PROVEN: u8 = 10;
     pub const FORK: u8 = 11;
     pub const NO_QUORUM: u8 = 12;
+    pub const SCENARIO: u8 = 13;
 }
 
 impl From<Ending> for ExitCode {
@@ -84,6 +87,7 @@ impl From<Ending> for ExitCode {
             Ending::Damaged | Ending::Suspect => code::VERIFICATION,
             Ending::Proven => code::PROVEN,
             Ending::Forked => code::FORK,
+            Ending::ScenarioFailed => code::SCENARIO,
         })
     }
 }
@@ -145,6 +149,22 @@ pub enum CliError {
         path: PathBuf,
         /// What is wrong with it.
         why: Box<InvalidOperation>,
+    },
+    /// A compiler is not on this machine.
+    #[error("there is no compiler for this here: {what}")]
+    NoCompiler {
+        /// What is missing.
+        what: String,
+        /// How to get it.
+        cure: String,
+    },
+    /// A compiler did not do its work; it has said itself why.
+    #[error("{command} did not succeed ({status})")]
+    Build {
+        /// What was run.
+        command: String,
+        /// How it ended.
+        status: std::process::ExitStatus,
     },
     /// A local file is not WebAssembly at all.
     #[error("{path} is not WebAssembly ({start})", path = .path.display())]
@@ -285,6 +305,7 @@ impl CliError {
             Self::TooFewOwners { .. } | Self::NoOwners => code::REFUSED,
             Self::File { reason, .. } => file_code(reason),
             Self::Exists { .. } | Self::Module { .. } | Self::NotWasm { .. } => code::LOCAL_FILE,
+            Self::Build { .. } | Self::NoCompiler { .. } => code::LOCAL_FILE,
             Self::ProofFile { why, .. } => proof_code(why).0,
             Self::Store { reason: OpenError::Damaged(_), .. } => code::VERIFICATION,
             Self::Store { .. } => code::LOCAL_FILE,
@@ -308,6 +329,8 @@ impl CliError {
             Self::Exists { .. } => "EXISTS",
             Self::Module { .. } => "OPERATION_INVALID",
             Self::NotWasm { .. } => "NOT_WASM",
+            Self::NoCompiler { .. } => "NO_COMPILER",
+            Self::Build { .. } => "BUILD_FAILED",
             Self::Arguments { .. } => "ARGUMENTS",
             Self::NoSchema { .. } => "NO_SCHEMA",
             Self::NoOperation { .. } => "OPERATION_ABSENT",
@@ -328,7 +351,7 @@ impl CliError {
     /// What to do about it; empty where the message says it.
     pub fn cure(&self) -> String {
         match self {
-            Self::Usage { cure, .. } => cure.clone(),
+            Self::Usage { cure, .. } | Self::NoCompiler { cure, .. } => cure.clone(),
             Self::NoCluster { .. } => "name it with --profile net/profile.toml, or with --node HOST:PORT and \
                 --genesis DIGEST (\"pleach init\" and \"pleach demo --keep\" print both)"
                 .into(),

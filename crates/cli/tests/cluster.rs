@@ -53,6 +53,7 @@ fn a_bank_is_run_by_hand() {
     accounts(&cluster);
     transfers(&cluster);
     what_is_refused(&cluster);
+    the_largest_module(&cluster);
     other_clusters(&cluster);
 }
 
@@ -131,8 +132,46 @@ fn transfers(cluster: &Cluster) {
     let line = cluster.run(&["call", "bank/transfer", "to=alice", "from=bob", "amount=1", "--as", "bob.key"]);
     assert!(line.succeeds().stdout.starts_with("applied at #"), "{}", line.stdout);
     let dry = cluster.run(&["call", "bank/transfer", "alice", "bob", "1", "--as", "alice.key", "--dry-run"]);
-    assert!(dry.succeeds().stdout.contains("~  bank/accounts/alice"), "{}", dry.stdout);
+    for text in ["~  bank/accounts/alice", "  gas  rec_put  ", "2 times"] {
+        assert!(dry.succeeds().stdout.contains(text), "no {text:?} in {}", dry.stdout);
+    }
     assert_eq!((balance(cluster, "alice"), balance(cluster, "bob")), (951, 49));
+}
+
+/// A module of so many bytes: it says a word of its memory, which has five pages and nearly as much data.
+fn padded(bytes: usize) -> Vec<u8> {
+    // Lengths in five bytes, however small.
+    let length = |len: usize| [0, 7, 14, 21, 28].map(|shift| (len >> shift) as u8 & 0x7f | u8::from(shift < 28) << 7);
+    let mut code = b"\0asm\x01\0\0\0\x01\x09\x02\x60\0\0\x60\x02\x7f\x7f\0\x02\x11\x01\x09pleach_v1\x03log\0\x01\
+        \x03\x02\x01\0\x05\x03\x01\0\x05\x07\x17\x02\x06memory\x02\0\x0apleach_run\0\x01\
+        \x0a\x0a\x01\x08\0\x41\0\x41\x04\x10\0\x0b"
+        .to_vec();
+    let data = bytes - code.len() - (1 + 5) - (1 + 1 + 3 + 5);
+    code.push(0x0b);
+    code.extend(length(data + 1 + 1 + 3 + 5));
+    code.extend(b"\x01\0\x41\0\x0b");
+    code.extend(length(data));
+    code.extend(b"here".iter().chain(std::iter::repeat(&0)).take(data));
+    assert_eq!(code.len(), bytes);
+    code
+}
+
+/// What `op check` accepts can be deployed, and called.
+fn the_largest_module(cluster: &Cluster) {
+    let most = pleach_client::arguments::largest_change(&pleach_types::Limits::default());
+    let write = |name: &str, bytes| std::fs::write(cluster.folder.join(name), padded(bytes)).expect("a file");
+    write("largest.wasm", most);
+    write("larger.wasm", most + 1);
+    let larger = format!("has {} bytes, the limit is {most}", most + 1);
+    run(&cluster.folder, &["op", "check", "larger.wasm"]).fails(8, &["larger.wasm", &larger]);
+    cluster.run(&["op", "deploy", "larger.wasm", "bank/larger", "--as", "bank.key"]).fails(8, &[&larger]);
+    run(&cluster.folder, &["op", "check", "largest.wasm"]).succeeds();
+    let key = format!("bank/{}", "k".repeat(512 - 5));
+    cluster.run(&["op", "deploy", "largest.wasm", &key, "--as", "bank.key"]).succeeds();
+    let call = ["call", key.as_str(), "--arguments-hex", ""];
+    let dry = cluster.run(&[&call[..], &["--dry-run"]].concat());
+    assert!(dry.succeeds().stdout.contains("  logged here\n  gas  log  once  104\n"), "{}", dry.stdout);
+    cluster.run(&call).succeeds();
 }
 
 fn what_is_refused(cluster: &Cluster) {

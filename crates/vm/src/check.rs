@@ -15,6 +15,7 @@ use wasmparser::{
 };
 
 use crate::abi;
+use crate::schema::Schema;
 
 /// WebAssembly 1.0 and what all compilers emit today. Everything else is off: SIMD, threads, several memories,
 /// several results, references, tail calls, exceptions, garbage collection, 64-bit memories.
@@ -23,6 +24,9 @@ const FEATURES: WasmFeatures = WasmFeatures::WASM1
     .union(WasmFeatures::SATURATING_FLOAT_TO_INT)
     .union(WasmFeatures::BULK_MEMORY)
     .union(WasmFeatures::CALL_INDIRECT_OVERLONG);
+
+/// Exports by which compilers offer the code that has to run before all other: nobody calls them here.
+const CONSTRUCTORS: [&str; 2] = ["__wasm_call_ctors", "_start"];
 
 /// Structural limits. They belong to the cost table's version: changing one changes receipts.
 pub mod limits {
@@ -62,6 +66,8 @@ pub mod limits {
     pub const PAGE_BYTES: u64 = 1 << 16;
     /// Pages of memory at the start beyond which the author is told what they cost: those of a stack of 1 MiB.
     pub const ADVISED_PAGES: u64 = 16;
+    /// Bytes of custom sections, the description of the arguments apart, beyond which the author is told to strip the module.
+    pub const ADVISED_CUSTOM_BYTES: usize = 1 << 10;
     /// Bytes of all custom sections.
     pub const CUSTOM_BYTES: usize = 64 << 10;
     /// Stack slots of an execution.
@@ -188,15 +194,29 @@ pub struct ModuleInfo {
     pub instance_bytes: u64,
     /// Whether it has an `_initialize` function to call first.
     pub initialize: bool,
-    /// Text of the section that describes the arguments, if it is text.
+    /// What it exports, in its order.
+    pub exports: Vec<String>,
+    /// Bytes of custom sections other than the description of the arguments.
+    pub other_custom_bytes: usize,
+    /// Whether there is a section that describes the arguments.
+    pub described: bool,
+    /// Text of that section, if it is text.
     pub arguments: Option<String>,
 }
 
 impl ModuleInfo {
-    /// Hints that would make the operation cheaper to run; empty for a module that is well built.
+    /// What is allowed and hardly meant so, with the cure; empty for a module that is well built.
     #[must_use]
     pub fn advice(&self) -> Vec<String> {
         let mut advice = Vec::new();
+        if let Some(export) = self.exports.iter().find(|export| CONSTRUCTORS.contains(&export.as_str()))
+            && !self.initialize
+        {
+            advice.push(format!(
+                "nobody calls the export {export:?}, so constructors and top-level code do not run: export that function as {:?}",
+                abi::INITIALIZE
+            ));
+        }
         if self.initial_pages > limits::ADVISED_PAGES {
             advice.push(format!(
                 "the memory starts with {} pages ({} gas each time it runs); most compilers reserve 1 MiB of stack: link with -zstack-size=16384",
@@ -204,8 +224,18 @@ impl ModuleInfo {
                 self.initial_pages * crate::cost::V1.page
             ));
         }
-        if self.arguments.is_none() {
-            advice.push(format!("there is no section {}: callers must pass argument bytes", abi::ARGUMENTS_SECTION));
+        if self.other_custom_bytes > limits::ADVISED_CUSTOM_BYTES {
+            advice.push(format!(
+                "{} bytes are names and debugging information, stored and paid for as code: strip them (Rust: strip = \"symbols\"; clang: -Wl,--strip-all)",
+                self.other_custom_bytes
+            ));
+        }
+        let cure = "callers must pass argument bytes; describe them: pleach op describe FILE 'name: str, amount: u64'";
+        match self.arguments.as_deref().map(str::parse::<Schema>) {
+            Some(Ok(_)) => {}
+            Some(Err(why)) => advice.push(format!("the description of the arguments cannot be read ({why}): {cure}")),
+            None if self.described => advice.push(format!("the description of the arguments is not text: {cure}")),
+            None => advice.push(format!("there is no section {}: {cure}", abi::ARGUMENTS_SECTION)),
         }
         advice
     }
@@ -284,8 +314,6 @@ struct Checker {
     validator: Validator,
     allocations: FuncValidatorAllocations,
     info: ModuleInfo,
-    /// Whether a section with a description of the arguments has been seen: the first one counts, here and for callers.
-    described: bool,
     frames: Vec<Frame>,
     types: Vec<FuncType>,
     /// Type index of every function, imported ones first.
@@ -307,7 +335,6 @@ impl Checker {
             validator: Validator::new_with_features(FEATURES),
             allocations: FuncValidatorAllocations::default(),
             info: ModuleInfo { bytes, ..ModuleInfo::default() },
-            described: false,
             frames: Vec::new(),
             types: Vec::new(),
             functions: Vec::new(),
@@ -401,6 +428,7 @@ impl Checker {
             Payload::ExportSection(section) => {
                 for export in section.clone() {
                     let export = export?;
+                    self.info.exports.push(export.name.to_owned());
                     self.export(export.name, export.kind, export.index)?;
                 }
             }
@@ -412,8 +440,12 @@ impl Checker {
                     };
                 }
             }
-            Payload::CustomSection(section) if section.name() == abi::ARGUMENTS_SECTION && !self.described => {
-                self.described = true;
+            Payload::CustomSection(section) if section.name() != abi::ARGUMENTS_SECTION => {
+                self.info.other_custom_bytes += section.data().len();
+            }
+            // The first one counts, here and for callers.
+            Payload::CustomSection(section) if !self.info.described => {
+                self.info.described = true;
                 self.info.arguments = std::str::from_utf8(section.data()).ok().map(str::to_owned);
             }
             _ => {}
@@ -595,7 +627,7 @@ fn shape_text(parameters: &[ValType], results: &[ValType]) -> String {
     format!("({}) -> ({})", list(parameters), list(results))
 }
 
-fn invalid(error: &BinaryReaderError, function: Option<u32>) -> InvalidOperation {
+pub(crate) fn invalid(error: &BinaryReaderError, function: Option<u32>) -> InvalidOperation {
     let why = error.message().to_owned();
     InvalidOperation::Invalid { cure: feature_cure(&why), why, function, offset: error.offset() }
 }

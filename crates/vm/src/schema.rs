@@ -20,8 +20,10 @@ use pleach_types::codec;
 use pleach_types::limits::ARGUMENT_BYTES_MAX;
 use serde_json::Value;
 use thiserror::Error;
+use wasm_encoder::{CustomSection, RawSection};
 
 use crate::abi::ARGUMENTS_SECTION;
+use crate::check::{InvalidOperation, invalid};
 
 /// Types within types that a description may have.
 const DEPTH: usize = 16;
@@ -120,6 +122,27 @@ pub fn arguments_schema(code: &[u8]) -> Option<Schema> {
         }
     }
     None
+}
+
+/// The module with this description of its arguments, in the place of any that it has.
+///
+/// # Errors
+/// If the bytes are no module.
+pub fn describe(code: &[u8], schema: &Schema) -> Result<Vec<u8>, InvalidOperation> {
+    let mut module = wasm_encoder::Module::new();
+    for payload in wasmparser::Parser::new(0).parse_all(code) {
+        let payload = payload.map_err(|e| invalid(&e, None))?;
+        let described =
+            matches!(&payload, wasmparser::Payload::CustomSection(section) if section.name() == ARGUMENTS_SECTION);
+        if let Some((id, range)) = payload.as_section()
+            && !described
+        {
+            module.section(&RawSection { id, data: &code[range.start as usize..range.end as usize] });
+        }
+    }
+    let data = schema.to_string().into_bytes().into();
+    module.section(&CustomSection { name: ARGUMENTS_SECTION.into(), data });
+    Ok(module.finish())
 }
 
 impl Schema {

@@ -37,7 +37,7 @@ use pleach_client::Error as ClientError;
 
 use crate::args::{
     AuditCommand, BenchCommand, Cli, ClusterCommand, Command, Domain, EvidenceCommand, Global, KeyCommand,
-    MemberCommand, Op, OwnerCommand,
+    MemberCommand, OwnerCommand,
 };
 use crate::errors::{CliError, Ending};
 use crate::output::Output;
@@ -65,8 +65,7 @@ pub fn run(cli: Cli) -> Result<Ending, CliError> {
         Command::Version => version::run(output),
         Command::Key(KeyCommand::New(args)) => key::new(output, &args),
         Command::Key(KeyCommand::Show(args)) => key::show(output, &args),
-        Command::Op(Op::Check(args)) => op::check(output, &args),
-        Command::Op(Op::Deploy(args)) => op::deploy(&global, output, &args),
+        Command::Op(command) => op::run(&global, output, &command),
         Command::Status => status::run(&global, output),
         Command::Get(args) => get::run(&global, output, &args),
         Command::Call(args) => call::run(&global, output, &args),

@@ -1,61 +1,48 @@
 //! `pleach op`: operations on this machine, and into the cluster.
+//!
+//! | module | duty |
+//! | --- | --- |
+//! | `new`, `build` | the folder of an operation, and its module |
+//! | `inspect` | what a module is: `check`, `info`, `describe` |
+//! | `scenario`, `trial` | scenarios as files, and their runs: `test`, `gas` |
+
+mod build;
+mod inspect;
+mod new;
+mod scenario;
+mod trial;
 
 use std::path::Path;
 
 use bytes::Bytes;
-use pleach_tree::ValueDigest;
+use pleach_client::arguments::largest_change;
 use pleach_types::limits::MODULE_BYTES_MAX;
-use pleach_types::{Hash, Key, Limits};
-use pleach_vm::ModuleInfo;
-use pleach_vm::schema::arguments_schema;
-use serde::Serialize;
+use pleach_types::{Key, Limits};
+use pleach_vm::{InvalidOperation, ModuleInfo};
 
 use super::sending::{carry_out, settings};
 use super::with_settings;
-use crate::args::{Global, OpCheck, OpDeploy};
+use crate::args::{Global, Op, OpDeploy};
 use crate::errors::{CliError, Ending};
 use crate::files;
-use crate::output::{Output, thousands};
+use crate::output::Output;
 
-#[derive(Serialize)]
-struct CheckedDocument {
-    file: String,
-    bytes: usize,
-    digest: Hash,
-    functions: u32,
-    imports: Vec<&'static str>,
-    initial_pages: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    arguments: Option<String>,
-}
-
-/// Checks a module with the default limits.
-pub fn check(output: Output, args: &OpCheck) -> Result<Ending, CliError> {
-    let (code, info) = read_module(&args.file, &Limits::default())?;
-    // A module whose description is missing still runs; it must be called with encoded arguments.
-    let arguments = arguments_schema(&code).map(|schema| schema.to_string());
-    let document = CheckedDocument {
-        file: args.file.display().to_string(),
-        bytes: code.len(),
-        digest: Hash::from(ValueDigest::of(&code)),
-        functions: info.functions,
-        imports: info.imports.clone(),
-        initial_pages: info.initial_pages,
-        arguments,
-    };
-    output.data("pleach.op-check/1", &document, || {
-        let (bytes, digest, pages) = (thousands(code.len() as u64), document.digest, info.initial_pages);
-        let arguments = document.arguments.as_deref().unwrap_or("not described");
-        let s = if pages == 1 { "" } else { "s" };
-        format!(
-            "ok · {bytes} bytes · {pages} page{s} of memory at the start · digest {digest}\n  arguments: {arguments}\n"
-        )
-    })?;
-    Ok(Ending::Done)
+/// Does what the command says.
+pub fn run(global: &Global, output: Output, command: &Op) -> Result<Ending, CliError> {
+    match command {
+        Op::New(args) => new::run(output, args),
+        Op::Build(args) => build::run(output, args),
+        Op::Check(args) => inspect::check(output, &args.file),
+        Op::Info(args) => inspect::info(output, &args.file),
+        Op::Describe(args) => inspect::describe(output, args),
+        Op::Test(args) => trial::test(output, args),
+        Op::Gas(args) => trial::gas(output, args),
+        Op::Deploy(args) => deploy(global, output, args),
+    }
 }
 
 /// Checks a module with the cluster's limits and stores it.
-pub fn deploy(global: &Global, output: Output, args: &OpDeploy) -> Result<Ending, CliError> {
+fn deploy(global: &Global, output: Output, args: &OpDeploy) -> Result<Ending, CliError> {
     let domain = domain_of(&args.key)?;
     // Everything that can be wrong here is found before anything is sent.
     read_module(&args.file, &Limits::default())?;
@@ -79,14 +66,23 @@ fn domain_of(key: &Key) -> Result<String, CliError> {
     }
 }
 
-/// Reads a module and checks it as every node would.
+/// Reads a module and checks it as every node would, and that a request has room for it.
 fn read_module(path: &Path, limits: &Limits) -> Result<(Bytes, ModuleInfo), CliError> {
     let code = files::read(path, MODULE_BYTES_MAX)?;
     if !code.starts_with(b"\0asm") {
         return Err(CliError::NotWasm { path: path.into(), start: start_of(&code) });
     }
-    let info = pleach_vm::check_within(&code, limits);
-    info.map(|info| (code, info)).map_err(|why| CliError::Module { path: path.into(), why: Box::new(why) })
+    check_bytes(&code, limits)
+        .map(|info| (code, info))
+        .map_err(|why| CliError::Module { path: path.into(), why: Box::new(why) })
+}
+
+/// A module is deployed as an argument of the base rule, under a key of any length: one that nodes would run may be too large for
+/// that.
+fn check_bytes(code: &Bytes, limits: &Limits) -> Result<ModuleInfo, InvalidOperation> {
+    let limit = largest_change(limits);
+    let info = pleach_vm::check_within(code, limits)?;
+    if code.len() > limit { Err(InvalidOperation::TooLarge { actual: code.len(), limit }) } else { Ok(info) }
 }
 
 /// What a file starts with, in words where they are known.

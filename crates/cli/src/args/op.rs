@@ -1,0 +1,237 @@
+//! The command line of `pleach op`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use pleach_types::Key;
+use pleach_vm::Schema;
+
+use super::Sending;
+
+/// `pleach op`.
+#[derive(Debug, Subcommand)]
+#[command(after_help = "\
+From an empty folder to an operation of your own (docs/operations.md tells more):
+  pleach op new c count && cd count
+  pleach op build                                count.wasm
+  pleach op test                                 runs scenarios.toml on the engines of the nodes; needs no cluster
+  pleach op gas                                  what each of them costs
+  pleach domain create counting --owner me.key
+  pleach op deploy count.wasm counting/count --as me.key
+  pleach call counting/count visits 2 --as me.key --dry-run
+
+Arguments have names and types, as the module describes them: 'from: str, to: str, amount: u64'. The types, and how each
+is written on a command line, in JSON and in the TOML of scenarios:
+  str                        the text
+  bytes                      0x and hexadecimal digits, or text
+  u64                        a number, or its digits as text
+  bool                       true, false
+  key                        64 hexadecimal digits
+  option<T>                  none (JSON: null), or the value
+  list<T>                    a JSON array, [\"a\", \"b\"]
+  (T, U)                     a JSON array of two, [\"a\", 1]
+
+Nobody lists the operations of a domain: nodes answer for keys that are named and prove each answer, and a list could be cut
+short without anybody noticing. Keep note of the keys that you deploy to.")]
+pub enum Op {
+    /// Make the folder of a new operation, which builds and passes its scenarios as it stands.
+    New(OpNew),
+    /// Build the operation in a folder, with the flags that it needs.
+    Build(OpBuild),
+    /// Check a module here, as every node would, and say what is hardly meant so.
+    Check(OpFile),
+    /// All that a module says of itself.
+    Info(OpFile),
+    /// Attach a description of the arguments to a module, in the place of any that it has.
+    Describe(OpDescribe),
+    /// Run scenarios: records before, a call, records after or the refusal.
+    Test(OpTest),
+    /// What the scenarios cost, in gas.
+    Gas(OpGas),
+    /// Check a module, then store it under a key with the domain's base rule.
+    Deploy(OpDeploy),
+}
+
+/// A language with a template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Language {
+    /// Rust, with the crate pleach-op.
+    Rust,
+    /// C, with the header pleach.h; C++ takes the same.
+    C,
+}
+
+/// What a new operation does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Template {
+    /// Counts visits, to a limit.
+    #[default]
+    Counter,
+    /// Moves money between the accounts of a bank.
+    Bank,
+}
+
+/// `pleach op new`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pleach op new c count                     a counter, in ./count
+  pleach op new rust count
+  pleach op new rust pay --template bank    the bank's transfer
+  pleach op new rust count --repository https://example.org/pleach.git
+
+In C nothing else is needed than a compiler: the header is written into the folder. In Rust the operation depends on the crate
+pleach-op: in the repository of Pleach that --repository names, or in which you are, or in which this program was built.")]
+pub struct OpNew {
+    /// The language.
+    #[arg(value_enum, value_name = "LANGUAGE")]
+    pub language: Language,
+    /// The operation's name: lower-case letters, digits and "_".
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// What it does.
+    #[arg(long, value_enum, default_value_t, value_name = "TEMPLATE")]
+    pub template: Template,
+    /// The folder to make [default: ./NAME]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// The repository of Pleach, for Rust: a folder, or the address of a Git repository.
+    #[arg(long, value_name = "DIR|URL")]
+    pub repository: Option<String>,
+}
+
+/// `pleach op build`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pleach op build
+  pleach op build count
+  pleach op build count -- --offline        what stands after -- goes to the compiler
+
+A folder with a Cargo.toml is built by Cargo, one with C files by clang; the command is shown. The module comes to stand in the
+folder, and is checked. It takes: for Rust a target of WebAssembly (rustup target add wasm32v1-none), for C clang with wasm-ld
+(Debian: apt-get install clang lld), as $CLANG if it is called otherwise.")]
+pub struct OpBuild {
+    /// The operation's folder.
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub folder: PathBuf,
+    /// For the compiler.
+    #[arg(last = true, value_name = "ARG")]
+    pub rest: Vec<String>,
+}
+
+/// `pleach op check`, `pleach op info`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pleach op check operations/built/bank_transfer.wasm
+  pleach op info operations/built/bank_transfer.wasm -o json
+
+What passes can be deployed in a cluster of the limits that \"pleach init\" sets; \"op deploy\" checks with those of its cluster.")]
+pub struct OpFile {
+    /// The module.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+/// `pleach op describe`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pleach op describe count.wasm 'name: str, limit: u64'
+  pleach op describe count.wasm 'changes: list<(str, option<bytes>)>' --out described.wasm
+
+The module's digest changes with it. The SDKs for Rust and C write the description themselves.")]
+pub struct OpDescribe {
+    /// The module.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The arguments: names and types, separated by commas ("pleach op --help" lists the types).
+    #[arg(value_name = "ARGUMENTS")]
+    pub arguments: Schema,
+    /// The file to write, which must not exist [default: FILE itself is replaced]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// The format of scenarios, for the help.
+const SCENARIOS: &str = "\
+A file of scenarios:
+
+  operation = \"counting/count\"                  its key: what stands before the last \"/\" is what it may write
+  module = \"count.wasm\"                         seen from this file
+  [forms]                                       records by the beginning of their keys, as fields
+  \"counting/counters/\" = \"count: u64\"
+
+  [[scenario]]
+  name = \"the second visit counts\"
+  arguments = { name = \"me\", limit = 2 }        or [\"me\", 2], or arguments_hex = \"…\"
+  signers = [\"@alice\"]                          who signs; height = 7 is the height
+  records = { \"counting/counters/me\" = 1 }      before; all others are absent
+  after = { \"counting/counters/me\" = 2 }        each record that changes, and no other; { absent = true } is one that goes
+
+  [[scenario]]
+  name = \"the limit holds\"
+  arguments = [\"me\", 1]
+  records = { \"counting/counters/me\" = 1 }
+  refused = \"ABORTED\"                           with code = 301 and message = \"…\" if it aborts
+  code = 301
+
+Besides: returns = … is what the operation returns (output = 'payer: u64, payee: u64' at the top is its form),
+events = [{ topic = \"…\", data = \"…\" }] what it announces, logs = [\"…\"] what it logs, listed = [KEY, …] the records that the
+request lists (otherwise those that the operation opens). A record is a table of its fields, or the only one; without a form it
+is text, or \"0x…\"; { hex = \"…\" } always is its bytes. \"@alice\" stands for the key of somebody by that name, anywhere.";
+
+/// `pleach op test`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = format!("\
+Examples:
+  pleach op test
+  pleach op test count/scenarios.toml -o json
+
+Exit code 13 says that a scenario failed. Runs on all engines that this program has, which must agree.
+
+{SCENARIOS}"))]
+pub struct OpTest {
+    /// The scenarios, or a folder with a scenarios.toml.
+    #[arg(value_name = "FILE", default_value = ".")]
+    pub file: PathBuf,
+}
+
+/// `pleach op gas`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pleach op gas
+  pleach op gas count --snapshot count/gas.toml            the first time it is written
+  pleach op gas count --snapshot count/gas.toml            later it is compared: exit code 13 if a figure differs
+  pleach op gas count --snapshot count/gas.toml --update   and written anew
+
+The scenarios are those of \"pleach op test\", whose help has their format. The gas is that of code that is warm; the
+host's part is what its functions take (docs/abi.md has all prices).")]
+pub struct OpGas {
+    /// The scenarios, or a folder with a scenarios.toml.
+    #[arg(value_name = "FILE", default_value = ".")]
+    pub file: PathBuf,
+    /// Figures to keep: written if the file is not there, compared if it is.
+    #[arg(long, value_name = "FILE")]
+    pub snapshot: Option<PathBuf>,
+    /// Write the snapshot anew.
+    #[arg(long, requires = "snapshot")]
+    pub update: bool,
+}
+
+/// `pleach op deploy`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Example:\n  pleach op deploy bank_transfer.wasm bank/transfer --as bank.key")]
+pub struct OpDeploy {
+    /// The module.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Where to store it; what stands before the last "/" is the domain that it may write.
+    #[arg(value_name = "KEY")]
+    pub key: Key,
+    /// How to sign and send.
+    #[command(flatten)]
+    pub sending: Sending,
+}

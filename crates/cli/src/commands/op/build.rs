@@ -1,0 +1,137 @@
+//! `pleach op build`: the compilers, with the flags that an operation needs.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output as Ended, Stdio};
+
+use super::inspect;
+use crate::args::OpBuild;
+use crate::errors::{CliError, Ending};
+use crate::output::Output;
+
+/// What rustc needs to be told. The default stack is 1 MiB, 17 pages of memory that every execution would pay for.
+const RUST_FLAGS: &str = "-Clink-arg=-zstack-size=16384 -Ctarget-feature=+bulk-memory";
+/// The target for operations, and one that does as well, without what compilers switch on there.
+const RUST_TARGETS: [(&str, &str); 2] = [("wasm32v1-none", ""), ("wasm32-unknown-unknown", " -Ctarget-cpu=mvp")];
+/// What clang needs to be told.
+const C_FLAGS: [&str; 8] = [
+    "--target=wasm32",
+    "-O2",
+    "-nostdlib",
+    "-mbulk-memory",
+    "-I.",
+    "-Wl,--no-entry",
+    "-Wl,--strip-debug",
+    "-Wl,-z,stack-size=16384",
+];
+
+/// Builds the operation in a folder, and checks it.
+pub fn run(output: Output, args: &OpBuild) -> Result<Ending, CliError> {
+    let folder = &args.folder;
+    let sources = c_files(folder)?;
+    let module = if folder.join("Cargo.toml").is_file() {
+        rust(output, folder, &args.rest)?
+    } else if !sources.is_empty() {
+        c(output, folder, &sources, &args.rest)?
+    } else {
+        return Err(CliError::usage(
+            format!(
+                "{} has neither a Cargo.toml nor a file that ends in .c: there is nothing to build",
+                folder.display()
+            ),
+            "make a folder that builds: pleach op new c count, or pleach op new rust count",
+        ));
+    };
+    inspect::check(output, &module)
+}
+
+/// The C files of a folder, by name.
+fn c_files(folder: &Path) -> Result<Vec<String>, CliError> {
+    let failed = || CliError::file("look into", folder);
+    let entries = std::fs::read_dir(folder).map_err(failed())?.collect::<Result<Vec<_>, _>>().map_err(failed())?;
+    let names = entries.iter().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let mut names: Vec<_> = names.filter(|name| name.ends_with(".c")).collect();
+    names.sort();
+    Ok(names)
+}
+
+fn c(output: Output, folder: &Path, sources: &[String], rest: &[String]) -> Result<PathBuf, CliError> {
+    let clang = std::env::var("CLANG").unwrap_or_else(|_| "clang".into());
+    let cure = "Debian: apt-get install clang lld; elsewhere LLVM with lld. $CLANG names a clang of another name";
+    let missing = |what: String| CliError::NoCompiler { what, cure: cure.into() };
+    let linker = ask(Command::new(&clang).args(["--target=wasm32", "-print-prog-name=wasm-ld"]).current_dir(folder));
+    let linker = linker.ok_or_else(|| missing(format!("no {clang}")))?;
+    if ask(Command::new(&linker).arg("--version")).is_none() {
+        return Err(missing(format!("{clang} has no linker for WebAssembly, wasm-ld")));
+    }
+    // Several files make one module, which is called after the first.
+    let module = sources[0].trim_end_matches(".c").to_owned() + ".wasm";
+    let mut command = Command::new(&clang);
+    command.args(C_FLAGS).args(sources).args(["-o", &module]).args(rest).current_dir(folder);
+    carry_out(output, command, "")?;
+    Ok(folder.join(module))
+}
+
+fn rust(output: Output, folder: &Path, rest: &[String]) -> Result<PathBuf, CliError> {
+    let missing = |what: &str, cure: &str| CliError::NoCompiler { what: what.into(), cure: cure.into() };
+    let sysroot = ask(Command::new("rustc").args(["--print", "sysroot"]).current_dir(folder))
+        .ok_or_else(|| missing("no rustc", "get Rust from https://rustup.rs"))?;
+    let has = |target: &str| Path::new(&sysroot).join("lib/rustlib").join(target).join("lib").is_dir();
+    let (target, more) = RUST_TARGETS
+        .into_iter()
+        .find(|(target, _)| has(target))
+        .ok_or_else(|| missing("rustc builds nothing for WebAssembly", "rustup target add wasm32v1-none"))?;
+    let (name, built) = package(folder)?;
+    // On the command line: a target in .cargo/config.toml would have `cargo test` build for WebAssembly too.
+    let flags = format!("{RUST_FLAGS}{more}");
+    let mut command = Command::new("cargo");
+    command.args(["build", "--release", "--target", target]).args(rest).env("RUSTFLAGS", &flags).current_dir(folder);
+    carry_out(output, command, &format!("RUSTFLAGS=\"{flags}\" "))?;
+    let file = format!("{}.wasm", name.replace('-', "_"));
+    let (from, to) = (built.join(target).join("release").join(&file), folder.join(&file));
+    std::fs::copy(&from, &to).map_err(|reason| match reason.kind() {
+        io::ErrorKind::NotFound => CliError::usage(
+            format!("Cargo has built {name}, and no module {}", from.display()),
+            "in Cargo.toml: [lib] with crate-type = [\"cdylib\", \"rlib\"]",
+        ),
+        _ => CliError::file("copy", &from)(reason),
+    })?;
+    Ok(to)
+}
+
+/// The name of the folder's crate, and where Cargo puts what it builds.
+fn package(folder: &Path) -> Result<(String, PathBuf), CliError> {
+    let manifest = folder.join("Cargo.toml");
+    let mut command = Command::new("cargo");
+    command.args(["metadata", "--no-deps", "--format-version", "1", "--offline"]).current_dir(folder);
+    let text = ask(command.stderr(Stdio::inherit())).unwrap_or_default();
+    let metadata: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+    let same = |package: &&serde_json::Value| {
+        let path = package["manifest_path"].as_str().map(std::fs::canonicalize);
+        path.is_some_and(|path| path.is_ok_and(|path| std::fs::canonicalize(&manifest).is_ok_and(|own| own == path)))
+    };
+    let own = metadata["packages"].as_array().and_then(|packages| packages.iter().find(same));
+    match (own.and_then(|own| own["name"].as_str()), metadata["target_directory"].as_str()) {
+        (Some(name), Some(target)) => Ok((name.into(), target.into())),
+        _ => Err(CliError::usage(
+            format!("{} is not the manifest of one crate", manifest.display()),
+            "name the folder of a crate; \"cargo metadata\" says what Cargo sees there",
+        )),
+    }
+}
+
+/// What a command prints; none if it does not run or fails.
+fn ask(command: &mut Command) -> Option<String> {
+    let Ended { status, stdout, .. } = command.stdin(Stdio::null()).stdout(Stdio::piped()).output().ok()?;
+    status.success().then(|| String::from_utf8_lossy(&stdout).trim().to_owned())
+}
+
+/// Shows the command and runs it; what it prints is talk.
+fn carry_out(output: Output, mut command: Command, before: &str) -> Result<(), CliError> {
+    let words: Vec<_> = std::iter::once(command.get_program()).chain(command.get_args()).collect();
+    let shown = words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
+    output.talk(format_args!("{before}{shown}"));
+    let ended = command.stdin(Stdio::null()).stdout(io::stderr()).status();
+    let status = ended.map_err(CliError::file("run", Path::new(command.get_program())))?;
+    if status.success() { Ok(()) } else { Err(CliError::Build { command: shown, status }) }
+}

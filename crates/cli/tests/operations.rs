@@ -1,0 +1,277 @@
+//! Operations on this machine: made, built, described, tested and measured, and what is said of all that is wrong.
+#![allow(missing_docs)]
+
+mod common;
+
+use std::process::Command;
+
+use common::{Folder, Ran, pleach, ran, run};
+
+/// The repository that this was built from.
+const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+
+/// A counter in C as `pleach op new c count` and `pleach op build count` made it, for machines without clang.
+const COUNTER: &[u8] = include_bytes!("counter.wasm");
+
+/// Whether a program is here.
+fn is_here(program: &str) -> bool {
+    Command::new(program).arg("--version").output().is_ok_and(|ended| ended.status.success())
+}
+
+/// A folder with the counter's scenarios, and its module as committed.
+fn counter() -> Folder {
+    let folder = Folder::new();
+    run(&folder, &["op", "new", "c", "count"]).succeeds();
+    std::fs::write(folder.join("count/count.wasm"), COUNTER).expect("a file");
+    folder
+}
+
+#[test]
+fn what_new_makes_in_c_builds_and_passes() {
+    if !(is_here("clang") && is_here("wasm-ld")) {
+        eprintln!("skipped: no clang with wasm-ld here");
+        return;
+    }
+    for template in ["counter", "bank"] {
+        let folder = Folder::new();
+        run(&folder, &["op", "new", "c", "made", "--template", template]).succeeds();
+        let built = run(&folder, &["op", "build", "made", "-o", "json"]);
+        let built = built.succeeds().json("pleach.op-check/1");
+        assert_eq!((&built["file"], &built["warnings"]), (&"made/made.wasm".into(), &serde_json::json!([])));
+        run(&folder, &["op", "test", "made"]).succeeds();
+        // Without the scenarios' module there is nothing to test, and that is said.
+        std::fs::remove_file(folder.join("made/made.wasm")).expect("a file");
+        run(&folder, &["op", "test", "made"]).fails(8, &["made/made.wasm", "check the path"]);
+    }
+}
+
+#[test]
+fn what_new_makes_in_rust_builds_and_passes() {
+    for template in ["counter", "bank"] {
+        let folder = Folder::new();
+        let new = ["op", "new", "rust", "made", "--template", template, "--repository", REPOSITORY];
+        run(&folder, &new).succeeds();
+        // The target folder is the operation's own, whatever the tests' is; nothing is fetched.
+        let build = |folder: &Folder| {
+            let mut command = pleach(folder);
+            command.args(["op", "build", "made", "--", "--offline"]).env_remove("CARGO_TARGET_DIR");
+            ran(command.output().expect("the program runs"))
+        };
+        let built = build(&folder);
+        if built.code == Some(8) && built.stderr.contains("rustup target add wasm32v1-none") {
+            eprintln!("skipped: rustc builds nothing for WebAssembly here");
+            return;
+        }
+        built.succeeds();
+        run(&folder, &["op", "test", "made"]).succeeds();
+    }
+}
+
+#[test]
+fn what_new_cannot_make_is_not_begun() {
+    let folder = Folder::new();
+    folder.write("there", "");
+    let before = folder.contents();
+    for (name, text) in
+        [("9x", "lower-case letter"), ("a-b", "\"a-b\""), ("Count", "\"_\""), ("core", "\"core\""), ("", "\"\"")]
+    {
+        run(&folder, &["op", "new", "c", name]).fails(2, &[text]);
+    }
+    run(&folder, &["op", "new", "c", "there"]).fails(8, &["there exists already"]);
+    run(&folder, &["op", "new", "c", "x", "--out", "no/such/x"]).fails(8, &["no/such"]);
+    run(&folder, &["op", "new", "cobol", "x"]).fails(2, &["cobol", "rust", "c"]);
+    run(&folder, &["op", "new", "rust", "x"]).fails(2, &["pleach-op", "--repository"]);
+    run(&folder, &["op", "new", "rust", "x", "--repository", "."]).fails(2, &["no crates/op", "--repository"]);
+    run(&folder, &["op", "new", "rust", "x", "--repository", "none"]).fails(8, &["none", "check the path"]);
+    run(&folder, &["op", "build"]).fails(2, &["Cargo.toml", ".c", "pleach op new"]);
+    run(&folder, &["op", "build", "none"]).fails(8, &["none", "check the path"]);
+    assert_eq!(folder.contents(), before);
+    run(&folder, &["op", "new", "rust", "x", "--repository", "https://example.org/p.git"]).succeeds();
+    let manifest = std::fs::read_to_string(folder.join("x/Cargo.toml")).expect("a manifest");
+    assert!(manifest.contains("pleach-op = { git = \"https://example.org/p.git\" }"), "{manifest}");
+}
+
+#[test]
+fn a_compiler_that_is_not_here_or_fails_is_named() {
+    let folder = counter();
+    let build = |clang: &str| {
+        let mut command = pleach(&folder);
+        ran(command.args(["op", "build", "count"]).env("CLANG", clang).output().expect("the program runs"))
+    };
+    build("no-such-clang").fails(8, &["no no-such-clang", "apt-get install clang lld"]);
+    if is_here("clang") && is_here("wasm-ld") {
+        folder.write("count/count.c", "this is no C");
+        build("clang").fails(8, &["count.c", "did not succeed"]);
+    }
+}
+
+#[test]
+fn a_module_is_described_in_its_place_or_elsewhere() {
+    let folder = counter();
+    let describe = |args: &[&str]| run(&folder, &[&["op", "describe", "count/count.wasm"], args].concat());
+    let document = describe(&["limit: u64", "--out", "other.wasm", "-o", "json"]);
+    assert_eq!(document.succeeds().json("pleach.op-describe/1")["arguments"], "limit: u64");
+    assert_eq!(std::fs::read(folder.join("count/count.wasm")).expect("a file"), COUNTER, "it was not replaced");
+    describe(&["a: str", "--out", "other.wasm"]).fails(8, &["other.wasm exists already"]);
+    describe(&["a: u65"]).fails(2, &["a: u65", "byte 3", "one of"]);
+    describe(&["a: str"]).succeeds();
+    let info = run(&folder, &["op", "info", "count/count.wasm", "-o", "json"]);
+    let info = info.succeeds().json("pleach.op-info/1");
+    assert_eq!(
+        (&info["arguments"], &info["exports"]),
+        (&"a: str".into(), &serde_json::json!(["memory", "pleach_run"]))
+    );
+    let table = run(&folder, &["op", "info", "count/count.wasm"]);
+    assert!(table.succeeds().stdout.contains("imports    args_read, "), "{}", table.stdout);
+    folder.write("photo.wasm", "PNG");
+    run(&folder, &["op", "describe", "photo.wasm", "a: str"]).fails(8, &["photo.wasm is not WebAssembly"]);
+    run(&folder, &["op", "info", "count"]).fails(8, &["count", "directory"]);
+}
+
+/// A module without anything but memory, of so many pages, and a function that does nothing.
+fn small(pages: u8) -> Vec<u8> {
+    let mut code = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x05\x03\x01\0".to_vec();
+    code.push(pages);
+    code.extend(b"\x07\x17\x02\x06memory\x02\0\x0apleach_run\0\0\x0a\x04\x01\x02\0\x0b");
+    code
+}
+
+#[test]
+fn check_warns_of_what_is_hardly_meant_so() {
+    let folder = Folder::new();
+    std::fs::write(folder.join("small.wasm"), small(17)).expect("a file");
+    let checked = run(&folder, &["op", "check", "small.wasm", "-o", "json"]);
+    let warnings = &checked.succeeds().json("pleach.op-check/1")["warnings"];
+    assert!(warnings[0].as_str().is_some_and(|text| text.contains("17 pages")), "{warnings}");
+    assert!(warnings[1].as_str().is_some_and(|text| text.contains("pleach op describe")), "{warnings}");
+    let table = run(&folder, &["op", "check", "small.wasm"]);
+    assert!(table.succeeds().stdout.contains("\n  warning: the memory starts with 17 pages"), "{}", table.stdout);
+    std::fs::write(folder.join("good.wasm"), COUNTER).expect("a file");
+    let good = run(&folder, &["op", "check", "good.wasm", "-o", "json"]);
+    assert_eq!(good.succeeds().json("pleach.op-check/1")["warnings"], serde_json::json!([]));
+}
+
+/// One scenario of the counter, with these lines in it.
+fn scenario(folder: &Folder, lines: &str) -> Ran {
+    let head =
+        "operation = \"counting/count\"\nmodule = \"count.wasm\"\n[forms]\n\"counting/counters/\" = \"count: u64\"\n";
+    folder.write("count/one.toml", &format!("{head}[[scenario]]\nname = \"one\"\n{lines}\n"));
+    run(folder, &["op", "test", "count/one.toml"])
+}
+
+#[test]
+fn scenarios_that_hold_and_that_do_not() {
+    let folder = counter();
+    let document = run(&folder, &["op", "test", "count", "-o", "json"]);
+    let document = document.succeeds().json("pleach.op-test/1");
+    assert_eq!((&document["failed"], document["scenarios"].as_array().map(Vec::len)), (&0.into(), Some(5)));
+    #[cfg(target_arch = "x86_64")]
+    assert_eq!(document["engines"], serde_json::json!(["interpreter", "compiler"]));
+    let holds = |lines: &str| _ = scenario(&folder, lines).succeeds();
+    // Numbers of any size, bytes, people's keys and text that looks like one.
+    holds("arguments = [\"me\", 18446744073709551615]\nafter = { \"counting/counters/me\" = 1 }");
+    holds("arguments = [\"@@me\", \"1\"]\nafter = { \"counting/counters/@me\" = { hex = \"0100000000000000\" } }");
+    holds("arguments_hex = \"020000006d650100000000000000\"\nafter = { \"counting/counters/me\" = { count = 1 } }");
+    holds("arguments = [\"me\", 1]\nlisted = []\nrefused = \"UNDECLARED_KEY\"");
+    let fails = |lines: &str, texts: &[&str]| {
+        let ran = scenario(&folder, lines);
+        assert_eq!(ran.code, Some(13), "{}{}", ran.stdout, ran.stderr);
+        for text in ["failed  one", "1 of 1 scenario failed"].iter().chain(texts) {
+            assert!(ran.stdout.contains(text), "no {text:?} in {}", ran.stdout);
+        }
+    };
+    fails(
+        "arguments = [\"me\", 5]\nafter = { \"counting/counters/me\" = 2 }",
+        &["expected  count=2", "seen      count=1"],
+    );
+    // Each record that changes has to be named, and what is named has to change so.
+    fails("arguments = [\"me\", 5]\nafter = {}", &["expected  (absent)", "seen      count=1"]);
+    fails(
+        "arguments = [\"me\", 5]\nafter = { \"counting/counters/me\" = 1, \"counting/x\" = \"y\" }",
+        &["counting/x", "expected  y", "seen      (absent)"],
+    );
+    fails("arguments = [\"me\", 0]\nafter = {}", &["expected  applied", "refused ABORTED", "301"]);
+    fails("arguments = [\"me\", 5]\nrefused = \"ABORTED\"", &["expected  refused ABORTED", "seen      applied"]);
+    fails("arguments = [\"me\", 0]\nrefused = \"ABORTED\"\ncode = 300", &["ABORTED with code 300", "with code 301"]);
+    fails(
+        "arguments = [\"me\", 0]\nrefused = \"ABORTED\"\nmessage = \"no\"",
+        &["ABORTED: no", "the limit is reached: me"],
+    );
+    let changed = "after = { \"counting/counters/me\" = 1 }";
+    fails(
+        &format!("arguments = [\"me\", 5]\n{changed}\noutput = \"x\""),
+        &["output", "expected  x", "seen      (empty)"],
+    );
+    fails(
+        &format!("arguments = [\"me\", 5]\n{changed}\nevents = [{{ topic = \"t\" }}]\nlogs = [\"l\"]"),
+        &["events", "logs"],
+    );
+}
+
+#[test]
+fn files_that_are_no_scenarios_are_refused_with_the_place() {
+    let folder = counter();
+    let wrong = |lines: &str, texts: &[&str]| {
+        let all = [&["count/one.toml", "pleach op test --help"], texts].concat();
+        scenario(&folder, lines).fails(2, &all);
+    };
+    wrong("argument = 1", &["line 7", "unknown field `argument`", "`arguments`"]);
+    wrong("arguments = [\"me\", 1]", &["scenario \"one\"", "after", "refused"]);
+    wrong("arguments = [\"me\", 1]\nafter = {}\nrefused = \"ABORTED\"", &["either after or refused"]);
+    wrong("arguments = [\"me\", 1]\ncode = 1", &["refused = \"ABORTED\""]);
+    wrong("arguments = [\"me\"]\nafter = {}", &["limit missing", "name: str, limit: u64"]);
+    wrong("arguments = { name = \"me\", limt = 1 }\nafter = {}", &["limit missing"]);
+    wrong("arguments = [\"me\", 18446744073709551616]\nafter = {}", &["18446744073709551616", "not a u64"]);
+    wrong("arguments = [\"me\", -1]\nafter = {}", &["\"-1\" is not a u64"]);
+    wrong("arguments = [\"me\", 1.5]\nafter = {}", &["\"1.5\" is not a u64"]);
+    wrong("arguments_hex = \"0\"\nafter = {}", &["arguments_hex", "\"0\""]);
+    wrong("arguments = [\"me\", 1]\nafter = {}\nsigners = [\"bob\"]", &["signer \"bob\"", "@alice"]);
+    wrong("arguments = [\"me\", 1]\nafter = { \"a//b\" = 1 }", &["line 8", "a//b"]);
+    wrong("arguments = [\"me\", 1]\nafter = { \"counting/x\" = 1 }", &["counting/x: 1 has no form", "[forms]"]);
+    wrong(
+        "arguments = [\"me\", 1]\nafter = { \"counting/counters/me\" = \"x\" }",
+        &["counting/counters/me", "\"x\" is not a u64"],
+    );
+    wrong("arguments = [\"me\", 1]\nafter = { \"counting/x\" = { hex = \"0g\" } }", &["\"0g\""]);
+    let test = |file: &str| run(&folder, &["op", "test", file]);
+    test("none.toml").fails(8, &["none.toml", "check the path"]);
+    test(".").fails(8, &["scenarios.toml", "check the path"]);
+    std::fs::write(folder.join("rubbish.toml"), [0xff; 100]).expect("a file");
+    test("rubbish.toml").fails(2, &["rubbish.toml: this is not text"]);
+    folder.write("empty.toml", "operation = \"a/b\"\nmodule = \"count/count.wasm\"\n");
+    test("empty.toml").fails(2, &["no [[scenario]]"]);
+    folder.write(
+        "form.toml",
+        "operation = \"a/b\"\nmodule = \"count/count.wasm\"\n[forms]\nx = \"a: u65\"\n[[scenario]]\nname = \"a\"\n",
+    );
+    test("form.toml").fails(2, &["the form of x", "a: u65"]);
+    folder.write("module.toml", "operation = \"a/b\"\nmodule = \"rubbish.toml\"\n[[scenario]]\nname = \"a\"\n");
+    test("module.toml").fails(8, &["rubbish.toml is not WebAssembly"]);
+}
+
+#[test]
+fn gas_is_kept_and_compared() {
+    let folder = counter();
+    let gas = |args: &[&str]| run(&folder, &[&["op", "gas", "count", "--snapshot", "gas.toml"], args].concat());
+    let first = gas(&[]);
+    assert!(first.succeeds().stderr.contains("gas.toml keeps these figures"), "{}", first.stderr);
+    assert!(gas(&[]).succeeds().stdout.contains("same"), "the same figures");
+    let kept = std::fs::read_to_string(folder.join("gas.toml")).expect("a file");
+    let figure = kept.lines().find(|line| line.starts_with("\"the limit holds\" = ")).expect("a figure");
+    let other = kept.replace(figure, "\"the limit holds\" = 1\n\"one of before\" = 7");
+    folder.write("gas.toml", &other);
+    let differs = gas(&[]);
+    assert_eq!(differs.code, Some(13), "{}", differs.stderr);
+    assert!(differs.stdout.contains("not there any more: one of before"), "{}", differs.stdout);
+    assert!(differs.stderr.contains("--update"), "{}", differs.stderr);
+    let document = gas(&["-o", "json"]).json("pleach.op-gas/1");
+    let limit = &document["scenarios"][2];
+    assert_eq!((&limit["name"], &limit["before"]), (&"the limit holds".into(), &1.into()));
+    assert_eq!(limit["host"]["abort"]["count"], 1);
+    gas(&["--update"]).succeeds();
+    assert_eq!(std::fs::read_to_string(folder.join("gas.toml")).expect("a file"), kept);
+    folder.write("gas.toml", "figures");
+    gas(&[]).fails(2, &["gas.toml has no figures of gas"]);
+    run(&folder, &["op", "gas", "count", "--update"]).fails(2, &["--snapshot"]);
+    run(&folder, &["op", "gas", "count", "--snapshot", "count"]).fails(8, &["count"]);
+}
