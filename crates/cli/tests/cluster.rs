@@ -54,6 +54,7 @@ fn a_bank_is_run_by_hand() {
     transfers(&cluster);
     what_is_refused(&cluster);
     the_largest_module(&cluster);
+    the_tutorial(&cluster);
     other_clusters(&cluster);
 }
 
@@ -136,6 +137,75 @@ fn transfers(cluster: &Cluster) {
         assert!(dry.succeeds().stdout.contains(text), "no {text:?} in {}", dry.stdout);
     }
     assert_eq!((balance(cluster, "alice"), balance(cluster, "bob")), (951, 49));
+}
+
+/// The page about operations.
+const TUTORIAL: &str = include_str!("../../../docs/operations.md");
+
+/// The commands of a section of the page.
+fn commands(section: &str) -> Vec<&'static str> {
+    let (_, behind) = TUTORIAL.split_once(&format!("\n## {section}\n")).expect("the section");
+    let section = behind.split("\n## ").next().unwrap_or_default();
+    let lines =
+        section.lines().skip_while(|line| !line.starts_with("    ")).take_while(|line| line.starts_with("    "));
+    lines.map(str::trim).collect()
+}
+
+/// Runs commands one after the other in a shell, in a new folder under the cluster's. Each has to succeed.
+fn in_a_shell(cluster: &Cluster, name: &str, lines: &[&str]) -> Ran {
+    let folder = cluster.folder.join(name);
+    std::fs::create_dir(&folder).expect("a new folder");
+    // `pleach` is this program, and the shell says which line failed.
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_pleach")).parent().expect("a folder").to_owned();
+    let path = std::env::join_paths(
+        [program].into_iter().chain(std::env::split_paths(&std::env::var_os("PATH").expect("a path"))),
+    );
+    let mut shell = std::process::Command::new("sh");
+    shell
+        .args(["-euxc", &lines.join("\n")])
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .env("PATH", path.expect("a path"));
+    shell.env("PLEACH_PROFILE", cluster.folder.join("net/profile.toml")).env("PLEACH_TIMEOUT", "60s");
+    // What the tests are built with is nothing for those who follow the page.
+    shell.env_remove("CARGO_TARGET_DIR").env("PLEACH_REPOSITORY", concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+    common::ran(shell.output().expect("a shell"))
+}
+
+/// The page's commands as they stand, on this cluster in the place of the demo's, in the languages whose compilers are here.
+fn the_tutorial(cluster: &Cluster) {
+    assert_eq!(commands("A cluster").len(), 2, "these are what this cluster stands in for");
+    let missing = |ran: &Ran| ran.code == Some(8) && ran.stderr.contains("there is no compiler for this here");
+    // What is downloaded is not fetched here; the template's own tests run with those of pleach-op.
+    let offline = |line: &&str| !line.starts_with("rustup ") && *line != "cargo test";
+    let rust: Vec<_> = commands("In Rust").into_iter().filter(offline).collect();
+    assert_eq!(rust.len(), 4);
+    let made = in_a_shell(cluster, "in-rust", &rust);
+    if missing(&made) {
+        eprintln!("skipped: rustc builds nothing for WebAssembly here");
+    } else {
+        assert!(made.succeeds().stdout.contains("5 scenarios ok"), "{}", made.stdout);
+    }
+    let made = in_a_shell(cluster, "in-c", &commands("In C"));
+    if missing(&made) {
+        eprintln!("skipped: no clang with wasm-ld here");
+        return;
+    }
+    assert!(made.succeeds().stdout.contains("5 scenarios ok"), "{}", made.stdout);
+    let deployed = [&["cp ../in-c/count/count.wasm ."], &commands("Into the cluster")[..]].concat();
+    let called = in_a_shell(cluster, "into-the-cluster", &deployed);
+    assert!(called.succeeds().stdout.trim_end().ends_with("count=2"), "{}", called.stdout);
+    let third = in_a_shell(cluster, "third", &["pleach call counting/count visits 2 --as ../into-the-cluster/me.key"]);
+    assert_eq!(third.code, Some(4), "{}", third.stderr);
+    let said = third.stdout.lines().next().expect("a line");
+    assert!(TUTORIAL.contains(said), "the page shows something else than {said}");
+    for template in
+        [include_str!("../../../sdk/templates/counter.c"), include_str!("../../../sdk/templates/counter.rs")]
+    {
+        let code = template.split_once("\n\n").map_or(template, |(_, code)| code);
+        let code = code.rsplit_once("no_std)]\n\n").map_or(code, |(_, code)| code);
+        assert!(TUTORIAL.contains(code), "the page does not show what \"op new\" makes: {code}");
+    }
 }
 
 /// A module of so many bytes: it says a word of its memory, which has five pages and nearly as much data.

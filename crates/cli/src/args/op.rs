@@ -96,7 +96,7 @@ pub struct OpNew {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// The repository of Pleach, for Rust: a folder, or the address of a Git repository.
-    #[arg(long, value_name = "DIR|URL")]
+    #[arg(long, value_name = "DIR|URL", env = "PLEACH_REPOSITORY")]
     pub repository: Option<String>,
 }
 

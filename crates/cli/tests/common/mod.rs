@@ -63,8 +63,8 @@ impl Drop for Folder {
 pub fn pleach(folder: &Folder) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pleach"));
     command.current_dir(folder.path()).stdin(Stdio::null());
-    for name in ["PLEACH_NODE", "PLEACH_GENESIS", "PLEACH_PROFILE", "PLEACH_OUTPUT", "PLEACH_TIMEOUT", "PLEACH_LOG"] {
-        command.env_remove(name);
+    for name in ["NODE", "GENESIS", "PROFILE", "OUTPUT", "TIMEOUT", "LOG", "REPOSITORY"] {
+        command.env_remove(format!("PLEACH_{name}"));
     }
     command
 }
