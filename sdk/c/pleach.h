@@ -139,10 +139,38 @@ static inline pleach_bytes pleach_take_bytes(pleach_arguments *from, const char 
     return bytes;
 }
 
-static inline uint64_t pleach_take_u64(pleach_arguments *from, const char *name) {
-    uint64_t number;
-    __builtin_memcpy(&number, pleach_take(from, 8, name), 8);
-    return number;
+/* A number of so many bits: pleach_take_u8 to pleach_take_u64, pleach_take_i8 to pleach_take_i64. A record or a tuple is its parts, one
+ * after the other. */
+#define PLEACH_TAKE(type, suffix)                                                                                              \
+    static inline type pleach_take_##suffix(pleach_arguments *from, const char *name) {                                        \
+        type number;                                                                                                           \
+        __builtin_memcpy(&number, pleach_take(from, sizeof number, name), sizeof number);                                      \
+        return number;                                                                                                         \
+    }
+PLEACH_TAKE(uint8_t, u8)
+PLEACH_TAKE(uint16_t, u16)
+PLEACH_TAKE(uint32_t, u32)
+PLEACH_TAKE(uint64_t, u64)
+PLEACH_TAKE(int8_t, i8)
+PLEACH_TAKE(int16_t, i16)
+PLEACH_TAKE(int32_t, i32)
+PLEACH_TAKE(int64_t, i64)
+
+/* A key: 32 bytes. */
+static inline const uint8_t *pleach_take_key(pleach_arguments *from, const char *name) {
+    return pleach_take(from, 32, name);
+}
+
+/* `bool`; also whether an `option` has a value, which follows. */
+static inline int pleach_take_bool(pleach_arguments *from, const char *name) {
+    uint8_t byte = pleach_take_u8(from, name);
+    if (byte > 1) pleach_fail(PLEACH_CODE_ARGUMENTS, "neither true nor false: ", pleach_literal(name));
+    return byte;
+}
+
+/* How many values of a `list` follow. The number may lie: the values that it announces need not be there. */
+static inline uint32_t pleach_take_count(pleach_arguments *from, const char *name) {
+    return pleach_take_u32(from, name);
 }
 
 /* After the last: nothing may be left. */

@@ -88,6 +88,7 @@ impl<'a> Argument<'a> for &'a [u8] {
     }
 }
 
+// Not with the others below: the committed modules are made of this one, and a macro gives them other bytes.
 impl Argument<'_> for u64 {
     const SCHEMA: Text = Text::EMPTY.then("u64");
 
@@ -95,6 +96,19 @@ impl Argument<'_> for u64 {
         Self::from_le_bytes(reader.array())
     }
 }
+
+macro_rules! numbers {
+    ($($number:ty),*) => {$(
+        impl Argument<'_> for $number {
+            const SCHEMA: Text = Text::EMPTY.then(stringify!($number));
+
+            fn read(reader: &mut Reader<'_>) -> Self {
+                Self::from_le_bytes(reader.array())
+            }
+        }
+    )*};
+}
+numbers!(u8, u16, u32, u128, i8, i16, i32, i64, i128);
 
 impl Argument<'_> for bool {
     const SCHEMA: Text = Text::EMPTY.then("bool");
@@ -137,12 +151,70 @@ impl<'a, T: Argument<'a>> Argument<'a> for Vec<T> {
     }
 }
 
-impl<'a, T: Argument<'a>, U: Argument<'a>> Argument<'a> for (T, U) {
-    const SCHEMA: Text = Text::EMPTY.then("(").join(&T::SCHEMA).then(", ").join(&U::SCHEMA).then(")");
+macro_rules! tuples {
+    ($(($first:ident $(, $rest:ident)*))*) => {$(
+        impl<'a, $first: Argument<'a> $(, $rest: Argument<'a>)*> Argument<'a> for ($first $(, $rest)*) {
+            const SCHEMA: Text = Text::EMPTY.then("(").join(&$first::SCHEMA)$(.then(", ").join(&$rest::SCHEMA))*.then(")");
 
-    fn read(reader: &mut Reader<'a>) -> Self {
-        (T::read(reader), U::read(reader))
-    }
+            fn read(reader: &mut Reader<'a>) -> Self {
+                ($first::read(reader) $(, $rest::read(reader))*)
+            }
+        }
+    )*};
+}
+tuples!((T, U)(T, U, V)(T, U, V, W)(T, U, V, W, X)(T, U, V, W, X, Y));
+
+/// Makes a struct a type that arguments can have: `{name: str, amount: u64}` in the description.
+///
+/// ```
+/// use pleach_op::{operation, record};
+///
+/// record! {
+///     /// Money for somebody.
+///     pub struct Payment<'a> {
+///         to: &'a str,
+///         amount: u64,
+///     }
+/// }
+///
+/// operation! {
+///     fn pay(from: &str, payments: Vec<Payment>) {
+///         let sum: u64 = payments.iter().map(|payment| payment.amount).sum();
+///         pleach_op::output(&sum.to_le_bytes());
+///     }
+/// }
+/// # fn main() {
+/// assert_eq!(ARGUMENTS.as_str(), "from: str, payments: list<{to: str, amount: u64}>");
+/// # }
+/// ```
+#[macro_export]
+macro_rules! record {
+    ($(#[$meta:meta])* $vis:vis struct $name:ident<$life:lifetime> { $($field:ident : $ty:ty),+ $(,)? }) => {
+        $(#[$meta])*
+        $vis struct $name<$life> { $($field: $ty),+ }
+
+        impl<$life> $crate::Argument<$life> for $name<$life> {
+            $crate::record!(@body $life $($field: $ty),+);
+        }
+    };
+    ($(#[$meta:meta])* $vis:vis struct $name:ident { $($field:ident : $ty:ty),+ $(,)? }) => {
+        $(#[$meta])*
+        $vis struct $name { $($field: $ty),+ }
+
+        impl<'a> $crate::Argument<'a> for $name {
+            $crate::record!(@body 'a $($field: $ty),+);
+        }
+    };
+    (@body $life:lifetime $($field:ident : $ty:ty),+) => {
+        const SCHEMA: $crate::arguments::Text = $crate::arguments::Text::EMPTY
+            .then("{")
+            .join(&$crate::arguments::Text::EMPTY$(.argument(stringify!($field), &<$ty as $crate::Argument>::SCHEMA))+)
+            .then("}");
+
+        fn read(reader: &mut $crate::Reader<$life>) -> Self {
+            Self { $($field: <$ty as $crate::Argument>::read(reader)),+ }
+        }
+    };
 }
 
 /// Text put together by the compiler: the description of arguments. At most 512 bytes; a longer one does not

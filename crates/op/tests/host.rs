@@ -217,6 +217,46 @@ fn a_panic_is_what_it_is_on_a_node() {
     assert_eq!(ask("nothing of this", 0), Err(Refusal::Aborted { code: 2, message }));
 }
 
+mod types {
+    use super::*;
+    use pleach_op::record;
+
+    record! {
+        /// A place.
+        struct Place { x: i8, y: i128 }
+    }
+    record! {
+        /// A place with its name.
+        struct Named<'a> { name: &'a str, at: Place }
+    }
+    operation! {
+        /// Gives everything back.
+        #[allow(clippy::too_many_arguments)]
+        fn types(a: u8, b: u16, c: u32, d: u128, e: i16, f: i32, g: i64, named: Vec<Named>, all: (u8, bool, &str, i8, u8, u8)) {
+            assert_eq!((a, b, c, d, e, f, g), (1, 2, 3, u128::MAX, -1, -2, -3));
+            assert_eq!(named.iter().map(|n| (n.name, n.at.x, n.at.y)).collect::<Vec<_>>(), [("home", -128, i128::MIN)]);
+            assert_eq!(all, (1, true, "x", -1, 2, 3));
+            pleach_op::output(b"all as said");
+        }
+    }
+
+    #[test]
+    fn every_type_arrives_as_it_is_described() {
+        let schema: Schema = ARGUMENTS.as_str().parse().unwrap();
+        assert_eq!(
+            schema.to_string(),
+            "a: u8, b: u16, c: u32, d: u128, e: i16, f: i32, g: i64, named: list<{name: str, at: {x: i8, y: i128}}>, \
+             all: (u8, bool, str, i8, u8, u8)"
+        );
+        let most = u128::MAX.to_string();
+        let named = format!(r#"[{{"at": {{"y": "{}", "x": -128}}, "name": "home"}}]"#, i128::MIN);
+        let words = ["1", "2", "3", &most, "-1", "-2", "-3", &named, r#"[1, true, "x", -1, 2, 3]"#];
+        let arguments = schema.encode_words("x", &words).unwrap();
+        let made = database("bank/test").run(pleach_run, &arguments);
+        assert_eq!(made.map(|made| made.output), Ok("all as said".into()));
+    }
+}
+
 mod signatures {
     use super::*;
     use pleach_types::SecretKey;

@@ -7,12 +7,14 @@
 //! |---|---|---|---|
 //! | `str` | length and UTF-8 | the text | string |
 //! | `bytes` | length and bytes | `0x` and hexadecimal digits, or text | the same, as a string |
-//! | `u64` | 8 bytes | decimal digits | number, or string of digits |
+//! | `u8`, `u16`, `u32`, `u64`, `u128` | as many bits, little-endian | decimal digits | number, or string of digits |
+//! | `i8`, `i16`, `i32`, `i64`, `i128` | likewise, two's complement | the same, `-` in front of a negative one | the same |
 //! | `bool` | 1 byte | `true` or `false` | the same |
 //! | `key` | 32 bytes | 64 hexadecimal digits | the same, as a string |
 //! | `option<T>` | 0, or 1 and the value | `none`, or the value | `null`, or the value |
 //! | `list<T>` | count and values | a JSON array | array |
-//! | `(T, U)` | both values | a JSON array of two | array of two |
+//! | `(T, U)`, and more | all values | a JSON array of as many | array of as many |
+//! | `{a: T, b: U}` | all values, in this order | a JSON object of these names | object of these names |
 
 use std::fmt;
 
@@ -29,8 +31,21 @@ use crate::check::{InvalidOperation, invalid};
 const DEPTH: usize = 16;
 /// Characters of a value that an error repeats.
 const SHOWN_CHARS_MAX: usize = 100;
-/// Arguments that an operation may have.
+/// Arguments that an operation may have; as many parts may a tuple or a record have.
 const ARGUMENTS: usize = 64;
+/// The types of numbers.
+const NUMBERS: [(&str, Number); 10] = [
+    ("u8", Number { bytes: 1, signed: false }),
+    ("u16", Number { bytes: 2, signed: false }),
+    ("u32", Number { bytes: 4, signed: false }),
+    ("u64", Number { bytes: 8, signed: false }),
+    ("u128", Number { bytes: 16, signed: false }),
+    ("i8", Number { bytes: 1, signed: true }),
+    ("i16", Number { bytes: 2, signed: true }),
+    ("i32", Number { bytes: 4, signed: true }),
+    ("i64", Number { bytes: 8, signed: true }),
+    ("i128", Number { bytes: 16, signed: true }),
+];
 
 /// The type of an argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,8 +54,8 @@ pub enum Type {
     Str,
     /// Any bytes.
     Bytes,
-    /// A number from 0 to 2^64 - 1.
-    U64,
+    /// A whole number.
+    Number(Number),
     /// True or false.
     Bool,
     /// An Ed25519 public key.
@@ -49,8 +64,53 @@ pub enum Type {
     Option(Box<Self>),
     /// Any number of values.
     List(Box<Self>),
-    /// Two values.
-    Pair(Box<Self>, Box<Self>),
+    /// Two values or more, one after the other.
+    Tuple(Vec<Self>),
+    /// One value or more, each with a name.
+    Record(Vec<(String, Self)>),
+}
+
+/// A type of whole numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Number {
+    /// How many bytes it has: 1, 2, 4, 8 or 16.
+    pub bytes: usize,
+    /// Whether it may be negative.
+    pub signed: bool,
+}
+
+impl Number {
+    /// The number that digits say, little-endian in two's complement, in the first [`Number::bytes`] of these. None for anything else
+    /// and for what is out of range. Nothing but digits, and `-` in front of a negative number: `parse` alone would take a plus.
+    fn of_digits(self, text: &str) -> Option<[u8; 16]> {
+        let (negative, digits) = match text.strip_prefix('-') {
+            Some(digits) if self.signed => (true, digits),
+            _ => (false, text),
+        };
+        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return None;
+        }
+        let size: u128 = digits.parse().ok()?;
+        let bits = 8 * self.bytes as u32 - u32::from(self.signed);
+        // All numbers of so many bits; of negative ones one more.
+        let most = u128::MAX >> (128 - bits);
+        let most = if negative { most + 1 } else { most };
+        let number = if negative { size.wrapping_neg() } else { size };
+        (size <= most).then(|| number.to_le_bytes())
+    }
+
+    /// The digits of a number in [`Number::bytes`] bytes, little-endian.
+    #[must_use]
+    pub fn digits(self, bytes: &[u8]) -> String {
+        let negative = self.signed && bytes.last().is_some_and(|last| last & 0x80 != 0);
+        let mut whole = [if negative { 0xff } else { 0 }; 16];
+        whole[..bytes.len().min(16)].copy_from_slice(&bytes[..bytes.len().min(16)]);
+        if negative { i128::from_le_bytes(whole).to_string() } else { u128::from_le_bytes(whole).to_string() }
+    }
+
+    fn name(self) -> &'static str {
+        NUMBERS.iter().find(|(_, number)| *number == self).map_or("number", |(name, _)| name)
+    }
 }
 
 /// The arguments of an operation, in order.
@@ -245,7 +305,7 @@ impl Type {
                 out.push(1);
                 inner.put_word(name, word, out)
             }
-            Self::List(_) | Self::Pair(..) => match serde_json::from_str(word) {
+            Self::List(_) | Self::Tuple(_) | Self::Record(_) => match serde_json::from_str(word) {
                 Ok(json) => self.put(name, &json, out),
                 Err(_) => Err(mismatch(name, &value, format_args!("{} (write it as JSON)", self.described()))),
             },
@@ -258,7 +318,14 @@ impl Type {
         match self {
             Self::Str => codec::put_bytes(out, value.as_str().ok_or_else(wrong)?.as_bytes()),
             Self::Bytes => codec::put_bytes(out, &bytes(value.as_str().ok_or_else(wrong)?).ok_or_else(wrong)?),
-            Self::U64 => out.extend(number(value).ok_or_else(wrong)?.to_le_bytes()),
+            Self::Number(number) => {
+                let digits = match value {
+                    Value::String(digits) => digits.clone(),
+                    Value::Number(number) if !number.is_f64() => number.to_string(),
+                    _ => return Err(wrong()),
+                };
+                out.extend(&number.of_digits(&digits).ok_or_else(wrong)?[..number.bytes]);
+            }
             Self::Bool => out.push(truth(value).ok_or_else(wrong)?.into()),
             Self::Key => out.extend(key(value).ok_or_else(wrong)?),
             Self::Option(_) if value.is_null() => out.push(0),
@@ -273,10 +340,17 @@ impl Type {
                     inner.put(&format!("{name}[{i}]"), item, out)?;
                 }
             }
-            Self::Pair(first, second) => {
-                let [a, b] = value.as_array().ok_or_else(wrong)?.as_slice() else { return Err(wrong()) };
-                first.put(&format!("{name}.0"), a, out)?;
-                second.put(&format!("{name}.1"), b, out)?;
+            Self::Tuple(types) => {
+                let values = value.as_array().filter(|values| values.len() == types.len()).ok_or_else(wrong)?;
+                for (i, (ty, value)) in types.iter().zip(values).enumerate() {
+                    ty.put(&format!("{name}.{i}"), value, out)?;
+                }
+            }
+            Self::Record(fields) => {
+                let values = value.as_object().filter(|values| values.len() == fields.len()).ok_or_else(wrong)?;
+                for (field, ty) in fields {
+                    ty.put(&format!("{name}.{field}"), values.get(field).ok_or_else(wrong)?, out)?;
+                }
             }
         }
         Ok(())
@@ -287,13 +361,15 @@ impl Type {
         match self {
             Self::Str => "text".into(),
             Self::Bytes => "bytes (0x and hexadecimal digits, or text)".into(),
-            Self::U64 => "a u64".into(),
+            Self::Number(Number { signed: false, .. }) => format!("a {self}"),
+            Self::Number(_) => format!("an {self}"),
             Self::Bool => "true or false".into(),
             Self::Key => "a key of 64 hexadecimal digits".into(),
             Self::Option(_) | Self::List(_) => {
                 format!("{} {self}", if matches!(self, Self::List(_)) { "a" } else { "an" })
             }
-            Self::Pair(..) => format!("a pair {self}"),
+            Self::Tuple(_) => format!("a tuple {self}"),
+            Self::Record(_) => format!("a record {self}"),
         }
     }
 }
@@ -302,15 +378,6 @@ fn bytes(text: &str) -> Option<Vec<u8>> {
     match text.strip_prefix("0x") {
         Some(digits) => hex::decode(digits).ok(),
         None => Some(text.as_bytes().to_vec()),
-    }
-}
-
-fn number(value: &Value) -> Option<u64> {
-    match value {
-        // Not `parse` alone: it takes a leading plus.
-        Value::String(text) if text.bytes().all(|b| b.is_ascii_digit()) => text.parse().ok(),
-        Value::Number(number) => number.as_u64(),
-        _ => None,
     }
 }
 
@@ -333,23 +400,36 @@ impl fmt::Display for Type {
         match self {
             Self::Str => f.write_str("str"),
             Self::Bytes => f.write_str("bytes"),
-            Self::U64 => f.write_str("u64"),
+            Self::Number(number) => f.write_str(number.name()),
             Self::Bool => f.write_str("bool"),
             Self::Key => f.write_str("key"),
             Self::Option(inner) => write!(f, "option<{inner}>"),
             Self::List(inner) => write!(f, "list<{inner}>"),
-            Self::Pair(a, b) => write!(f, "({a}, {b})"),
+            Self::Tuple(types) => {
+                types
+                    .iter()
+                    .enumerate()
+                    .try_for_each(|(i, ty)| write!(f, "{}{ty}", if i == 0 { "(" } else { ", " }))?;
+                f.write_str(")")
+            }
+            Self::Record(fields) => {
+                f.write_str("{")?;
+                write_named(f, fields)?;
+                f.write_str("}")
+            }
         }
     }
 }
 
 impl fmt::Display for Schema {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, (name, ty)) in self.arguments.iter().enumerate() {
-            write!(f, "{}{name}: {ty}", if i == 0 { "" } else { ", " })?;
-        }
-        Ok(())
+        write_named(f, &self.arguments)
     }
+}
+
+/// Names with their types.
+fn write_named(f: &mut fmt::Formatter<'_>, named: &[(String, Type)]) -> fmt::Result {
+    named.iter().enumerate().try_for_each(|(i, (name, ty))| write!(f, "{}{name}: {ty}", if i == 0 { "" } else { ", " }))
 }
 
 impl std::str::FromStr for Schema {
@@ -357,22 +437,8 @@ impl std::str::FromStr for Schema {
 
     fn from_str(text: &str) -> Result<Self, SchemaError> {
         let mut parser = Parser { text, at: 0 };
-        let mut arguments = Vec::new();
         parser.space();
-        while !parser.rest().is_empty() {
-            if !arguments.is_empty() {
-                parser.expect(",", "a comma between arguments")?;
-            }
-            if arguments.len() == ARGUMENTS {
-                return Err(parser.fail("the end: 64 arguments are enough"));
-            }
-            let name = parser.word("the name of an argument")?.to_owned();
-            if arguments.iter().any(|(known, _)| *known == name) {
-                return Err(parser.fail("a name that is not taken"));
-            }
-            parser.expect(":", "a colon and the argument's type")?;
-            arguments.push((name, parser.ty(DEPTH)?));
-        }
+        let arguments = parser.named(DEPTH, |parser| parser.rest().is_empty())?;
         Ok(Self { arguments })
     }
 }
@@ -419,25 +485,67 @@ impl<'a> Parser<'a> {
     fn ty(&mut self, depth: usize) -> Result<Type, SchemaError> {
         let Some(depth) = depth.checked_sub(1) else { return Err(self.fail("a type that is less nested")) };
         if self.rest().starts_with('(') {
-            self.expect("(", "a pair")?;
-            let first = self.ty(depth)?;
-            self.expect(",", "a comma between the types of a pair")?;
-            let second = self.ty(depth)?;
-            self.expect(")", "the end of a pair")?;
-            return Ok(Type::Pair(first.into(), second.into()));
+            return self.tuple(depth);
         }
-        const TYPES: &str = "one of str, bytes, u64, bool, key, option<T>, list<T>, (T, U)";
+        if self.rest().starts_with('{') {
+            self.expect("{", "a record")?;
+            let fields = self.named(depth, |parser| parser.rest().starts_with('}'))?;
+            if fields.is_empty() {
+                return Err(self.fail("the name of a field"));
+            }
+            self.expect("}", "the end of a record")?;
+            return Ok(Type::Record(fields));
+        }
+        const TYPES: &str =
+            "one of str, bytes, u8 to u128, i8 to i128, bool, key, option<T>, list<T>, (T, U), {name: T}";
         let start = self.at;
-        Ok(match self.word(TYPES)? {
+        let word = self.word(TYPES)?;
+        if let Some((_, number)) = NUMBERS.iter().find(|(name, _)| *name == word) {
+            return Ok(Type::Number(*number));
+        }
+        Ok(match word {
             "str" => Type::Str,
             "bytes" => Type::Bytes,
-            "u64" => Type::U64,
             "bool" => Type::Bool,
             "key" => Type::Key,
             "option" => Type::Option(self.inner(depth)?.into()),
             "list" => Type::List(self.inner(depth)?.into()),
             _ => return Err(SchemaError { at: start, expected: TYPES }),
         })
+    }
+
+    fn tuple(&mut self, depth: usize) -> Result<Type, SchemaError> {
+        self.expect("(", "a tuple")?;
+        let mut types = vec![self.ty(depth)?];
+        while types.len() < 2 || !self.rest().starts_with(')') {
+            self.expect(",", "a comma between the types of a tuple")?;
+            if types.len() == ARGUMENTS {
+                return Err(self.fail("the end: 64 parts are enough"));
+            }
+            types.push(self.ty(depth)?);
+        }
+        self.expect(")", "the end of a tuple")?;
+        Ok(Type::Tuple(types))
+    }
+
+    /// Names with their types, separated by commas, until `ended`.
+    fn named(&mut self, depth: usize, ended: impl Fn(&Self) -> bool) -> Result<Vec<(String, Type)>, SchemaError> {
+        let mut named: Vec<(String, Type)> = Vec::new();
+        while !ended(self) {
+            if !named.is_empty() {
+                self.expect(",", "a comma, and the next name")?;
+            }
+            if named.len() == ARGUMENTS {
+                return Err(self.fail("the end: 64 names are enough"));
+            }
+            let name = self.word("a name")?.to_owned();
+            if named.iter().any(|(known, _)| *known == name) {
+                return Err(self.fail("a name that is not taken"));
+            }
+            self.expect(":", "a colon and a type")?;
+            named.push((name, self.ty(depth)?));
+        }
+        Ok(named)
     }
 
     fn inner(&mut self, depth: usize) -> Result<Type, SchemaError> {
@@ -462,9 +570,14 @@ mod tests {
 
     #[test]
     fn descriptions_are_read_and_printed_back() {
-        for text in
-            ["", "a: str", "from: str, to: str, amount: u64", "changes: list<(str, option<bytes>)>, k: key, f: bool"]
-        {
+        for text in [
+            "",
+            "a: str",
+            "from: str, to: str, amount: u64",
+            "changes: list<(str, option<bytes>)>, k: key, f: bool",
+            "a: u8, b: u16, c: u32, d: u64, e: u128, f: i8, g: i16, h: i32, i: i64, j: i128",
+            "a: (str, u8, bool), b: list<{name: str, at: (i8, i8)}>",
+        ] {
             assert_eq!(schema(text).to_string(), text);
         }
         assert_eq!(schema(" a :list < ( str ,u64) > "), schema("a: list<(str, u64)>"));
@@ -475,7 +588,12 @@ mod tests {
         for (text, at) in [
             ("a", 1),
             ("a: ", 3),
-            ("a: i32", 3),
+            ("a: i33", 3),
+            ("a: {}", 4),
+            ("a: {b}", 5),
+            ("a: {b: str, b: str}", 13),
+            ("a: {b: str", 10),
+            ("a: (str, u8", 11),
             ("a: str b: str", 7),
             ("a: list<str", 11),
             ("a: (str)", 7),
@@ -554,6 +672,54 @@ mod tests {
         assert_eq!(one("option<u64>", "1"), [1, 1, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(one("list<option<bool>>", "[null, true]"), [2, 0, 0, 0, 0, 1, 1]);
         assert_eq!(one("(bool, str)", "[false, \"x\"]"), [0, 1, 0, 0, 0, b'x']);
+        assert_eq!(one("(bool, u8, u8)", "[true, 2, 3]"), [1, 2, 3]);
+        assert_eq!(one("{b: u8, a: bool}", "{\"a\": true, \"b\": 7}"), [7, 1]);
+    }
+
+    #[test]
+    fn numbers_have_their_bits_and_no_more() {
+        for (name, number) in NUMBERS {
+            let schema = schema(&format!("a: {name}"));
+            let bits = 8 * number.bytes as u32;
+            let (least, most) = if number.signed {
+                (i128::MIN >> (128 - bits), (i128::MAX >> (128 - bits)).cast_unsigned())
+            } else {
+                (0, u128::MAX >> (128 - bits))
+            };
+            let encode = |word: &str| schema.encode_words("x", &[word]);
+            assert_eq!(encode(&most.to_string()), Ok(most.to_le_bytes()[..number.bytes].to_vec()), "{name}");
+            assert_eq!(encode(&least.to_string()), Ok(least.to_le_bytes()[..number.bytes].to_vec()), "{name}");
+            for edge in [most.to_string(), least.to_string(), "0".into(), "7".into()] {
+                assert_eq!(number.digits(&encode(&edge).unwrap()), edge, "{name}");
+            }
+            // One more, and one less: of 128 bits, with a digit more.
+            let more = most.checked_add(1).map_or_else(|| format!("{most}0"), |more| more.to_string());
+            let less = least.checked_sub(1).map_or_else(|| format!("{least}0"), |less| less.to_string());
+            for word in [more.as_str(), &less, "", "-", "+1", " 1", "1.0", "1e2", "0x1", "--1"] {
+                let expected = Err(mismatch("a", &Value::String(word.into()), schema.arguments[0].1.described()));
+                assert_eq!(encode(word), expected, "{name}");
+            }
+            assert_eq!(encode("-7").is_ok(), number.signed);
+        }
+        let json = |ty: &str, json: &str| schema(&format!("a: list<{ty}>")).encode_words("x", &[json]);
+        assert_eq!(json("i8", "[-1, \"-128\"]"), Ok(vec![2, 0, 0, 0, 0xff, 0x80]));
+        assert!(json("u128", "[1.0]").is_err() && json("u128", "[true]").is_err());
+    }
+
+    #[test]
+    fn tuples_and_records_have_all_their_parts_and_no_other() {
+        let say =
+            |ty: &str, json: &str| schema(&format!("a: {ty}")).encode_words("x", &[json]).unwrap_err().to_string();
+        assert_eq!(say("(u8, u8, u8)", "[1, 2]"), "argument a: \"[1,2]\" is not a tuple (u8, u8, u8)");
+        assert_eq!(say("(u8, u8, u8)", "[1, 2, 256]"), "argument a.2: \"256\" is not a u8");
+        assert_eq!(say("{b: i8}", "{\"b\": -129}"), "argument a.b: \"-129\" is not an i8");
+        for json in ["{}", "{\"c\": 1}", "{\"b\": 1, \"c\": 1}", "[1]", "1"] {
+            assert!(say("{b: i8}", json).ends_with("is not a record {b: i8}"), "{json}");
+        }
+        let wide = |count: usize| format!("a: ({})", vec!["u8"; count].join(", "));
+        assert!(wide(64).parse::<Schema>().is_ok() && wide(65).parse::<Schema>().is_err());
+        let deep = format!("a: {}u8{}", "{a: (u8, ".repeat(100_000), ")}".repeat(100_000));
+        assert!(deep.parse::<Schema>().is_err());
     }
 
     #[test]

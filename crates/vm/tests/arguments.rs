@@ -11,7 +11,7 @@ const TRANSFER: &str = "from: str, to: str, amount: u64";
 const KEY: &str = "0123456789abcdef0123456789ABCDEF0123456789abcdef0123456789abcdef";
 
 /// Descriptions, and words that are arguments of them.
-const ACCEPTED: [(&str, &[&str]); 25] = [
+const ACCEPTED: [(&str, &[&str]); 32] = [
     ("", &[]),
     (" \n\t ", &[]),
     (TRANSFER, &["alice", "bob", "50"]),
@@ -37,10 +37,17 @@ const ACCEPTED: [(&str, &[&str]); 25] = [
     ("a: list<(str, option<bytes>)>", &["[[\"k\", \"0x01\"], [\"gone\", null]]"]),
     ("a: list<bool>", &["[true, \"false\"]"]),
     ("_A9: list<list<str>>", &["[[], [\"a\", \"b\"]]"]),
+    ("a: u8, b: u16, c: u32, d: u128", &["255", "65535", "4294967295", "340282366920938463463374607431768211455"]),
+    ("a: i8, b: i16, c: i32, d: i64", &["-128", "-32768", "-2147483648", "-9223372036854775808"]),
+    ("a: i128, b: i128", &["-170141183460469231731687303715884105728", "170141183460469231731687303715884105727"]),
+    ("a: list<i8>", &["[-1, \"-2\", 127]"]),
+    ("a: (u8, str, bool)", &["[1, \"x\", true]"]),
+    ("a: {name: str, at: (i8, i8)}", &["{\"at\": [1, -1], \"name\": \"x\"}"]),
+    ("a: option<{ b : u8 }>", &["{\"b\": 1}"]),
 ];
 
 /// Descriptions, and words that are not arguments of them.
-const REFUSED: [(&str, &[&str]); 26] = [
+const REFUSED: [(&str, &[&str]); 37] = [
     ("", &["a"]),
     (TRANSFER, &["alice", "bob"]),
     (TRANSFER, &["alice", "bob", "1", "2"]),
@@ -67,10 +74,21 @@ const REFUSED: [(&str, &[&str]); 26] = [
     ("a: list<(str, u64)>", &["[[\"a\", 1], [\"b\", true]]"]),
     ("a: list<u64>", &["[1] 2"]),
     ("a: list<bool>", &["[1]"]),
+    ("a: u8", &["256"]),
+    ("a: u8", &["-1"]),
+    ("a: i8", &["128"]),
+    ("a: i8", &["-129"]),
+    ("a: i8", &["-"]),
+    ("a: i128", &["-170141183460469231731687303715884105729"]),
+    ("a: u128", &["340282366920938463463374607431768211456"]),
+    ("a: (u8, u8, u8)", &["[1, 2]"]),
+    ("a: {b: u8}", &["{}"]),
+    ("a: {b: u8}", &["{\"b\": 1, \"c\": 2}"]),
+    ("a: {b: u8}", &["[1]"]),
 ];
 
 /// Texts that describe nothing.
-const NO_DESCRIPTIONS: [&str; 14] = [
+const NO_DESCRIPTIONS: [&str; 18] = [
     "a",
     "a:",
     "a: int",
@@ -83,7 +101,11 @@ const NO_DESCRIPTIONS: [&str; 14] = [
     "a: list<str",
     "a: list<>",
     "a: (str)",
-    "a: (str, u64, bool)",
+    "a: (str, u64, )",
+    "a: {}",
+    "a: {b: u8, b: u8}",
+    "a: {b: u8",
+    "a: u256",
     "a: option<str>>",
 ];
 

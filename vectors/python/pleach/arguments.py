@@ -13,8 +13,9 @@ from .codec import Refused
 ARGUMENTS_MAX = 64
 DEPTH_MAX = 16
 BYTES_MAX = 262_144
-TOKEN = re.compile(r"[A-Za-z0-9_]+|[:,<>()]")
-SIMPLE = ("str", "bytes", "u64", "bool", "key")
+TOKEN = re.compile(r"[A-Za-z0-9_]+|[:,<>(){}]")
+NUMBERS = {f"{sign}{bits}": (sign == "i", bits) for sign in "ui" for bits in (8, 16, 32, 64, 128)}
+SIMPLE = ("str", "bytes", "bool", "key", *NUMBERS)
 
 
 def refused(detail: str) -> Refused:
@@ -25,6 +26,7 @@ def refused(detail: str) -> Refused:
 class Type:
     name: str
     of: tuple["Type", ...] = ()
+    fields: tuple[str, ...] = ()
 
 
 class Tokens:
@@ -70,27 +72,38 @@ class Tokens:
             self.expect(">")
             return Type(name, (inner,))
         if name == "(":
-            first = self.type(depth + 1)
-            self.expect(",")
-            second = self.type(depth + 1)
+            of = [self.type(depth + 1)]
+            while len(of) < 2 or self.tokens[:1] != [")"]:
+                self.expect(",")
+                of.append(self.type(depth + 1))
             self.expect(")")
-            return Type("pair", (first, second))
+            if len(of) > ARGUMENTS_MAX:
+                raise refused("too many parts")
+            return Type("tuple", tuple(of))
+        if name == "{":
+            named = self.named(depth + 1, "}")
+            self.expect("}")
+            if not named:
+                raise refused("a record without fields")
+            return Type("record", tuple(kind for _, kind in named), tuple(name for name, _ in named))
         raise refused(f"{name!r} is no type")
+
+    def named(self, depth: int, end: str) -> list[tuple[str, Type]]:
+        """Names with types, up to a sign or the end of the text."""
+        named: list[tuple[str, Type]] = []
+        while self.tokens and self.tokens[0] != end:
+            if named:
+                self.expect(",")
+            name = self.name()
+            self.expect(":")
+            named.append((name, self.type(depth)))
+        if len({name for name, _ in named}) != len(named) or len(named) > ARGUMENTS_MAX:
+            raise refused("a name twice, or too many")
+        return named
 
 
 def describe(text: str) -> list[tuple[str, Type]]:
-    tokens = Tokens(text)
-    arguments: list[tuple[str, Type]] = []
-    while tokens.tokens:
-        if arguments:
-            tokens.expect(",")
-        name = tokens.name()
-        tokens.expect(":")
-        arguments.append((name, tokens.type()))
-    names = {name for name, _ in arguments}
-    if len(names) != len(arguments) or len(arguments) > ARGUMENTS_MAX:
-        raise refused("a name twice, or too many")
-    return arguments
+    return Tokens(text).named(1, "")
 
 
 def encode_words(arguments: Sequence[tuple[str, Type]], words: Sequence[str]) -> bytes:
@@ -134,10 +147,14 @@ def text_of(kind: Type, text: str) -> bytes:
         return codec.byte_string(text.encode("utf-8"))
     if kind.name == "bytes":
         return codec.byte_string(hex_of(text[2:]) if text.startswith("0x") else text.encode("utf-8"))
-    if kind.name == "u64":
-        if re.fullmatch("[0-9]+", text) is None or int(text) >= 1 << 64:
-            raise refused(f"{text!r} is no u64")
-        return codec.u64(int(text))
+    if kind.name in NUMBERS:
+        signed, bits = NUMBERS[kind.name]
+        if re.fullmatch("-?[0-9]+" if signed else "[0-9]+", text) is None:
+            raise refused(f"{text!r} is no {kind.name}")
+        try:
+            return int(text).to_bytes(bits // 8, "little", signed=signed)
+        except OverflowError as error:
+            raise refused(f"{text!r} is no {kind.name}") from error
     if kind.name == "bool":
         if text not in ("true", "false"):
             raise refused(f"{text!r} is no bool")
@@ -154,21 +171,25 @@ def hex_of(digits: str) -> bytes:
 
 
 def json_of(kind: Type, value: Any) -> bytes:
-    """A value within lists and pairs."""
+    """A value within lists, tuples and records."""
     if kind.name == "option":
         return b"\x00" if value is None else b"\x01" + json_of(kind.of[0], value)
     if kind.name == "list":
         if not isinstance(value, list):
             raise refused("no list")
         return codec.sequence([json_of(kind.of[0], item) for item in value])
-    if kind.name == "pair":
-        if not isinstance(value, list) or len(value) != 2:
-            raise refused("no pair")
+    if kind.name == "tuple":
+        if not isinstance(value, list) or len(value) != len(kind.of):
+            raise refused("no such tuple")
         return b"".join(json_of(of, item) for of, item in zip(kind.of, value))
+    if kind.name == "record":
+        if not isinstance(value, dict) or set(value) != set(kind.fields):
+            raise refused("no such record")
+        return b"".join(json_of(of, value[name]) for of, name in zip(kind.of, kind.fields))
     if isinstance(value, bool):
         value = str(value).lower() if kind.name == "bool" else None
     elif isinstance(value, int):
-        value = str(value) if kind.name == "u64" else None
+        value = str(value) if kind.name in NUMBERS and -(1 << 63) <= value < 1 << 64 else None
     if not isinstance(value, str):
         raise refused(f"{value!r} is no {kind.name}")
     return text_of(kind, value)

@@ -24,12 +24,14 @@ Arguments have names and types, as the module describes them: 'from: str, to: st
 is written on a command line, in JSON and in the TOML of scenarios:
   str                        the text
   bytes                      0x and hexadecimal digits, or text
-  u64                        a number, or its digits as text
+  u8 u16 u32 u64 u128        a number, or its digits as text
+  i8 i16 i32 i64 i128        the same, with - in front if it is negative
   bool                       true, false
   key                        64 hexadecimal digits
   option<T>                  none (JSON: null), or the value
   list<T>                    a JSON array, [\"a\", \"b\"]
-  (T, U)                     a JSON array of two, [\"a\", 1]
+  (T, U, …)                  a JSON array of as many, [\"a\", 1]
+  {a: T, b: U, …}            a JSON object with these names, {\"a\": 1, \"b\": 2}; in TOML a table
 
 Nobody lists the operations of a domain: nodes answer for keys that are named and prove each answer, and a list could be cut
 short without anybody noticing. Keep note of the keys that you deploy to.")]

@@ -27,7 +27,12 @@ fn field(ty: &Type, reader: &mut Reader) -> Result<Value, DecodeError> {
     Ok(match ty {
         Type::Str => json!(reader.string("str", VALUE_BYTES_MAX)?),
         Type::Bytes => json!(format!("0x{}", hex::encode(reader.bytes("bytes", VALUE_BYTES_MAX)?))),
-        Type::U64 => json!(reader.u64("u64")?),
+        Type::Number(number) => {
+            let bytes = (0..number.bytes).map(|_| reader.byte("number")).collect::<Result<Vec<_>, _>>()?;
+            let digits = number.digits(&bytes);
+            // JSON's numbers have 64 bits at most; larger ones are their digits.
+            serde_json::from_str(&digits).ok().filter(|value: &Value| !value.is_f64()).unwrap_or(Value::String(digits))
+        }
         Type::Bool => json!(flag("bool", reader)?),
         Type::Key => json!(PublicKey(reader.array("key")?)),
         Type::Option(inner) => {
@@ -38,7 +43,11 @@ fn field(ty: &Type, reader: &mut Reader) -> Result<Value, DecodeError> {
             }
         }
         Type::List(inner) => Value::Array(reader.list("list", VALUE_BYTES_MAX, |reader| field(inner, reader))?),
-        Type::Pair(first, second) => json!([field(first, reader)?, field(second, reader)?]),
+        Type::Tuple(types) => Value::Array(types.iter().map(|ty| field(ty, reader)).collect::<Result<_, _>>()?),
+        Type::Record(types) => {
+            let named = types.iter().map(|(name, ty)| Ok((name.clone(), field(ty, reader)?)));
+            Value::Object(named.collect::<Result<_, DecodeError>>()?)
+        }
     })
 }
 
@@ -71,6 +80,11 @@ mod tests {
         assert_eq!(fields("o: option<bytes>", b"\x01\x01\0\0\0\xff").as_deref(), Ok("o=0xff"));
         assert_eq!(fields("o: option<u64>", b"\0").as_deref(), Ok("o=null"));
         assert!(fields("a: u64", b"\x02\0\0\0\0\0\0\0\0").is_err(), "a byte too many");
+        assert_eq!(fields("a: i8, b: u16", b"\xff\x00\x01").as_deref(), Ok("a=-1 b=256"));
+        assert_eq!(fields("a: i128", &[0xff; 16]).as_deref(), Ok("a=-1"));
+        assert_eq!(fields("a: u128", &[0xff; 16]).as_deref(), Ok("a=340282366920938463463374607431768211455"));
+        assert_eq!(fields("t: (u8, u8, bool)", b"\x01\x02\0").as_deref(), Ok("t=[1,2,false]"));
+        assert_eq!(fields("r: {b: u8, a: u8}", b"\x01\x02").as_deref(), Ok("r={\"a\":2,\"b\":1}"));
         assert!(fields("a: u64", b"\x02").is_err(), "cut short");
         assert!(fields("a: bool", b"\x02").is_err(), "neither true nor false");
         assert!(fields("l: list<u64>", b"\xff\xff\xff\xff").is_err(), "a count that lies");
