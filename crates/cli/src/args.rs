@@ -770,6 +770,16 @@ Example:
 From the end of the epoch on the others reach it there, without a restart. Move its data folder with it, and set [listen]
 in its pleach.toml. Where clients reach it is in their profiles.")]
     Move(MemberMove),
+    /// Give this member another key at the end of the epoch: by its own word, without the owners.
+    #[command(after_help = "\
+Example, on the machine of the member:
+  pleach --profile net/profile.toml member rotate --config acme/pleach.toml
+
+Makes the new key beside the old one (node.key.new), has both sign, and asks the cluster. The node votes with the old key to the end of
+the epoch, and then starts again by itself with the new one: no restart is needed here or elsewhere. The old key is left in node.key.old and
+is of no use to the node any more; destroy it if somebody else may have it. Given again before that, the command asks again
+with the same new key, or says how far it is.")]
+    Rotate(MemberRotate),
     /// Take the verdict against a member back, by the owners' word.
     #[command(after_help = "\
 Example:
@@ -839,6 +849,14 @@ pub struct MemberJoin {
     /// The cluster runs, and its owners add this member: the genesis does not name it.
     #[arg(long)]
     pub added: bool,
+}
+
+/// `pleach member rotate`.
+#[derive(Clone, Debug, Args)]
+pub struct MemberRotate {
+    /// The configuration of the member's node.
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
 }
 
 /// `pleach member remove`.

@@ -9,6 +9,8 @@ use thiserror::Error;
 use pleach_types::address::{self, AddressError};
 use pleach_types::{Genesis, Hash, Member, PublicKey, SecretKey};
 
+use crate::rotation::KeyFiles;
+
 /// Everything in `pleach.toml`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -103,7 +105,7 @@ pub enum ConfigError {
     },
     /// The node's name is not a member's, or its key is another member's.
     #[error(
-        "node {name:?} has key {key}, which genesis {genesis} does not list under that name; members are {members}"
+        "node {name:?} has key {key}, which genesis {genesis} does not list under that name; members are {members}. If the member has changed its key since, put the .id file back that stood beside the key file"
     )]
     NotAMember {
         /// The configured name.
@@ -166,22 +168,22 @@ impl NodeConfig {
         read_genesis(&self.node.genesis)
     }
 
-    /// Reads the secret key, and checks that genesis lists it under the node's name; or neither of them, if the node is
-    /// [`added`](NodeFiles::added).
+    /// Reads the node's keys, and checks that genesis lists the member's first one under the node's name; or neither of them, if the
+    /// node is [`added`](NodeFiles::added).
     ///
     /// # Errors
-    /// If it cannot be read or is not this member's.
-    pub fn read_key(&self, genesis: &Genesis) -> Result<SecretKey, ConfigError> {
-        let secret = read_key(&self.node.key_file)?;
-        let key = secret.public();
-        let named = |m: &Member| (m.public_key == key, m.name == self.node.name);
+    /// If they cannot be read or are not this member's.
+    pub fn read_keys(&self, genesis: &Genesis) -> Result<KeyFiles, ConfigError> {
+        let keys = KeyFiles::read(&self.node.key_file)?;
+        let (key, id) = (keys.current.public(), keys.id());
+        let named = |m: &Member| (m.public_key == id, m.name == self.node.name);
         if self.node.added {
             let named = genesis.members.iter().any(|m| named(m) != (false, false));
             let twice = || ConfigError::AddedTwice { name: self.node.name.clone(), genesis: genesis.digest() };
-            return if named { Err(twice()) } else { Ok(secret) };
+            return if named { Err(twice()) } else { Ok(keys) };
         }
         if genesis.members.iter().any(|m| named(m) == (true, true)) {
-            return Ok(secret);
+            return Ok(keys);
         }
         let members: Vec<_> =
             genesis.members.iter().map(|m| format!("{} ({})", m.name, m.public_key.short())).collect();

@@ -19,6 +19,7 @@
 //! | `disk` | the store: values at a height, and blocks on their way to it |
 //! | `transfer` | a state from others, for a member that lost its own or is too far behind, and for them |
 //! | `resume` | from a store to a node that goes on where it stopped |
+//! | `rotation` | a member changes its key, and its node goes on with it |
 //! | `service` | what clients can ask, without HTTP: the simulator calls it directly |
 //! | `http` | the service on a TCP port |
 //! | `port`, `share`, `carried` | what the port gives to strangers: connections, and bytes on their way |
@@ -56,6 +57,7 @@ mod openapi;
 mod pool;
 mod port;
 mod resume;
+mod rotation;
 mod server;
 mod service;
 mod share;
@@ -70,6 +72,7 @@ pub use fork::{FILE as FORK_FILE, NoFork};
 pub use history::{READABLE_MIN, READABLE_WRITES_MAX};
 pub use pleach_order::{OrderError, declare_new, durable};
 pub use resume::{ResumeError, Resumed, resume};
+pub use rotation::KeyFiles;
 pub use server::{RunningNode, StartError, settings, start, start_byzantine, start_without_writing, store_dir};
 pub use service::ServiceError;
 

@@ -26,6 +26,7 @@ use crate::fork::{self, Forked};
 use crate::http;
 use crate::port::{self, Patience};
 use crate::resume::{ResumeError, Resumed, resume};
+use crate::rotation::InForceError;
 use crate::share::Share;
 
 /// Rows of a store from which on its check shows how far it is.
@@ -104,6 +105,15 @@ pub enum StartError {
     Writer(String),
 }
 
+impl From<InForceError> for StartError {
+    fn from(error: InForceError) -> Self {
+        match error {
+            InForceError::Files(error) => error.into(),
+            InForceError::Folder(error) => error.into(),
+        }
+    }
+}
+
 /// A node that runs. Dropping it stops it.
 pub struct RunningNode {
     node: Arc<Node>,
@@ -160,7 +170,7 @@ fn start_with(
     disk: impl FnOnce(Store) -> Result<DiskAndWriter, StartError>,
 ) -> Result<RunningNode, StartError> {
     let genesis = config.read_genesis()?;
-    let secret = config.read_key(&genesis)?;
+    let keys = config.read_keys(&genesis)?;
     // All that the configuration may have wrong is found before there is a store of this genesis.
     let places = Places::find(config, &genesis)?;
     check_loss(config, &genesis)?;
@@ -169,7 +179,8 @@ fn start_with(
     let vm = Arc::new(Vm::new(&genesis.limits).map_err(|e| StartError::Vm(e.to_string()))?);
     let evidence = open_evidence(config, &genesis)?;
     let fork = open_fork(config, &genesis)?;
-    let resumed = open_store(config, &genesis, &secret)?;
+    let resumed = open_store(config, &genesis, &keys.current)?;
+    let secret = keys.in_force(&config.node.data_dir, &resumed.state)?;
     let (disk, writer) = disk(resumed.store.clone())?;
     let node = Node::new(secret, vm, resumed, disk).named(&config.node.name).with_evidence(evidence).with_fork(fork);
     let node = Arc::new(node.behaving(manner));
@@ -269,12 +280,13 @@ fn threads() -> usize {
 /// Members and members on standby that a node has room to connect with from its start on, beside those that there are then.
 pub(crate) const PEERS_SPARE: usize = 4;
 
-/// Members and members on standby that this node has room to connect with. Not as many as genesis allows, since each takes memory
+/// Members, with the keys that they have had before, and members on standby that this node has room to connect with. Not as many as genesis allows, since each takes memory
 /// from the start on. A node that has fetched the state of others knows of as many as were there before it began.
 fn peers_max(genesis: &Genesis, state: &State) -> usize {
     let record = state.cluster();
     let now = record.members.len().max(record.next.len()).max(genesis.members.len()) + record.standby.len();
-    now + PEERS_SPARE
+    let former = record.members.iter().chain(&record.next).filter(|member| member.previous.is_some()).count();
+    now + former + PEERS_SPARE
 }
 
 /// The engine's settings for a node of this genesis, on its own storage.

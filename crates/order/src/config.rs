@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pleach_types::limits::{BLOCK_BYTES_MAX, LENGTH_BYTES};
-use pleach_types::{Block, Committee, Encode, Hash, Limits, PublicKey, SecretKey};
+use pleach_types::{Block, Committee, Encode, Hash, Limits, Member, PublicKey, SecretKey};
 use thiserror::Error;
 
 use crate::block;
@@ -19,7 +19,7 @@ const MESSAGES_PER_SECOND: u32 = 2_000;
 /// A member of the cluster and where it listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberAddress {
-    /// The member's public key, as in genesis.
+    /// The member's public key, as in genesis: its id, whatever its key is now.
     pub key: PublicKey,
     /// Where the other members reach its peer-to-peer port. Connections from other addresses than these are refused.
     pub address: SocketAddr,
@@ -227,13 +227,22 @@ impl Config {
             if block::engine_public_key(&key).is_none() {
                 return Err(OrderError::MemberKey(key));
             }
-            match self.addresses.iter().filter(|address| address.key == key).count() {
+            match self.addresses.iter().filter(|address| address.key == member.id).count() {
                 0 if member.address.parse::<SocketAddr>().is_err() => return Err(OrderError::NoAddress(key)),
                 0 | 1 => {}
                 _ => return Err(OrderError::MemberTwice(key)),
             }
         }
         Ok(())
+    }
+}
+
+/// Why a key that is no member's in an epoch votes no more: the member has another one now, or has left.
+pub(crate) fn departed(own: PublicKey, epoch: u64, members: &Committee) -> OrderError {
+    let same = |member: &&Member| member.previous == Some(own) || member.id == own;
+    match members.members().iter().find(same) {
+        Some(member) => OrderError::Rotated { old: own, new: member.public_key, epoch },
+        None => OrderError::Removed { member: own, epoch },
     }
 }
 
@@ -251,6 +260,18 @@ pub enum OrderError {
         /// Its key.
         member: PublicKey,
         /// The first epoch without it.
+        epoch: u64,
+    },
+    /// This member has another key.
+    #[error(
+        "the key of this member is {new} from epoch {epoch} on, and {old} votes no more. Put the file of the new key beside that of the old one, with .new behind its name, and start the node again"
+    )]
+    Rotated {
+        /// The key that it had.
+        old: PublicKey,
+        /// The key that it has.
+        new: PublicKey,
+        /// An epoch in which it has the new one.
         epoch: u64,
     },
     /// A member is listed twice.
@@ -297,7 +318,9 @@ pub enum OrderError {
     #[error("data folder {0} is in use by another process: two nodes must never share one, stop the other node first")]
     DataLocked(PathBuf),
     /// The data folder belongs to another cluster or member.
-    #[error("data folder {path} belongs to {found}, not to {expected}: give each node its own folder")]
+    #[error(
+        "data folder {path} belongs to {found}, not to {expected}: give each node its own folder. If this member has changed its key since, the folder is a copy from before: move it away, and the node fetches its records from the others"
+    )]
     DataForeign {
         /// The folder.
         path: PathBuf,

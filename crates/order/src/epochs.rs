@@ -22,6 +22,12 @@
 //! A node that is no member of the epoch, and follows ([`Application::follows`]), runs the engine with a scheme that has no key in
 //! it: certificates are checked and passed on to the archive, and there is nothing that it could sign. In the epoch in which it is a member it
 //! runs the engine with its key, and its guard, book and muster have been there since its start.
+//!
+//! A member that changes its key has an engine with the one key up to the end of an epoch, and ends there
+//! ([`OrderError::Rotated`]): connections, guard, book and data folder are all bound to a key, so it starts anew with the other one
+//! (`pleach_node`'s module `rotation`). No epoch has both among its members, so no engine signs with either beside the other. Its entry
+//! names the key before as long as it has no other, and the network lets that one in without a vote (`running`): a member that was
+//! down when the epoch ended knows of the end only if it can connect with the key that it still has.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
@@ -52,7 +58,7 @@ use tracing::{debug, info, warn};
 use crate::Application;
 use crate::block::{EngineBlock, engine_key, engine_public_key};
 use crate::byzantine::VoteSender;
-use crate::config::{OrderError, Settings};
+use crate::config::{self, OrderError, Settings};
 use crate::delivery::{Marshal, Progress};
 use crate::glue::Glue;
 use crate::guard::Guard;
@@ -224,6 +230,16 @@ impl Entrance {
         self.entered.epoch.raise(epoch);
     }
 
+    /// Why this member is none in an epoch that was entered.
+    fn departed(&self, epoch: u64) -> OrderError {
+        // The application may be beyond that epoch by now.
+        let newest = self.app.newest_members().map(|(_, members)| members);
+        match newest.or_else(|| self.app.committee(epoch)) {
+            Some(members) => config::departed(self.own, epoch, &members),
+            None => OrderError::Removed { member: self.own, epoch },
+        }
+    }
+
     fn root(&self) -> MutexGuard<'_, Option<(u64, Root)>> {
         self.entered.root.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -314,7 +330,7 @@ where
         // Without the key it follows, and signs nothing.
         let takes_part = |scheme: &Arc<Scheme>| scheme.is_member() || self.entrance.app.follows();
         let Some(scheme) = self.entrance.schemes.of(epoch).filter(takes_part) else {
-            return Err(OrderError::Removed { member: self.entrance.own, epoch });
+            return Err(self.entrance.departed(epoch));
         };
         let lanes = match lanes {
             Some(lanes) if lanes.epoch == epoch => lanes,

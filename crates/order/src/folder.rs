@@ -19,6 +19,9 @@
 //! saying so; only then are journals touched. So no crash makes lost votes kept, and none makes a member that never voted
 //! one that has.
 //!
+//! A member that changes its key goes on with its folder: [`hand_over`] begins a life of the new key in it, which has never voted.
+//! Journals and archive stay, since what the old key has signed is in epochs that are over for it.
+//!
 //! What this cannot see: that the whole folder, or the journals of the same life, are an older copy.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -26,6 +29,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use pleach_types::{Hash, PublicKey};
 use rand::RngCore as _;
 use tracing::{info, warn};
 
@@ -61,6 +65,37 @@ pub fn journals(data: &Path) -> PathBuf {
 pub fn declare_new(data: &Path) -> Result<(), OrderError> {
     let written = durable::create_folder(data).and_then(|()| durable::replace(&data.join(NEW_MEMBER), b""));
     written.map_err(unusable(data))
+}
+
+/// The first line of what says whose a folder is.
+pub(crate) fn owner_line(key: &PublicKey, genesis: &Hash) -> String {
+    format!("member {key} of cluster {genesis}")
+}
+
+/// Gives the data folder of a member to the key that it has from now on. It must never have signed anything: a folder that is the
+/// new key's already is left as it is, and so is one that nothing says anything about, whose votes count as lost.
+///
+/// A crash in between leaves the folder with the old key, and the mark in its journals may be the new one's: then this is to be done again.
+///
+/// # Errors
+/// If the folder cannot be written, is in use, or is neither's.
+pub fn hand_over(data: &Path, genesis: &Hash, old: &PublicKey, new: &PublicKey) -> Result<(), OrderError> {
+    let (unusable, _lock) = (unusable(data), take(data)?);
+    let [before, after] = [old, new].map(|key| Folder { data: data.into(), member: owner_line(key, genesis) });
+    let owner = read(&data.join(OWNER)).map_err(unusable)?.unwrap_or_default();
+    if owner.is_empty() || owner.starts_with(&after.member) {
+        return Ok(());
+    }
+    if !owner.starts_with(&before.member) {
+        return Err(before.foreign(&owner));
+    }
+    let mark = match before.mark().map_err(unusable)? {
+        own @ Mark::Own(_) => own,
+        Mark::Missing | Mark::Foreign => after.mark().map_err(unusable)?,
+    };
+    // The order of the writes is that of a member that never ran.
+    let begun = after.set_aside(mark).and_then(|()| after.begin_life());
+    begun.and_then(|life| after.claim(Claim::New(life))).map_err(unusable)
 }
 
 /// What the system says of a data folder.
@@ -213,15 +248,7 @@ struct Folder {
 /// If the folder cannot be used, is another's, or has lost the votes of a member that has no others to ask. Then nothing
 /// is changed in it.
 pub(crate) fn lock(data: &Path, member: &str, alone: bool) -> Result<(FolderLock, Votes), OrderError> {
-    let unusable = unusable(data);
-    durable::create_folder(data).map_err(unusable)?;
-    let lock = OpenOptions::new().write(true).create(true).truncate(false).open(data.join(LOCK)).map_err(unusable)?;
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(OrderError::DataLocked(data.into())),
-        Err(TryLockError::Error(e)) => return Err(unusable(e)),
-    }
-    let lock = FolderLock(lock);
+    let (unusable, lock) = (unusable(data), take(data)?);
     let folder = Folder { data: data.into(), member: member.into() };
     let found = folder.look()?;
     let state = found.judge();
@@ -232,6 +259,18 @@ pub(crate) fn lock(data: &Path, member: &str, alone: bool) -> Result<(FolderLock
     }
     let votes = folder.enter(found, state).map_err(unusable)?;
     Ok((lock, votes))
+}
+
+/// Makes the folder, and locks it.
+fn take(data: &Path) -> Result<FolderLock, OrderError> {
+    let unusable = unusable(data);
+    durable::create_folder(data).map_err(unusable)?;
+    let lock = OpenOptions::new().write(true).create(true).truncate(false).open(data.join(LOCK)).map_err(unusable)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(FolderLock(lock)),
+        Err(TryLockError::WouldBlock) => Err(OrderError::DataLocked(data.into())),
+        Err(TryLockError::Error(e)) => Err(unusable(e)),
+    }
 }
 
 /// Holds a data folder until it is dropped.
@@ -256,18 +295,17 @@ impl Folder {
             None if owner.is_empty() => None,
             None => return Err(self.foreign(&owner)),
         };
-        let mark = match read(&journals.join(MARK)).map_err(unusable)? {
-            None => Mark::Missing,
-            Some(text) => {
-                match text.strip_prefix(&format!("{}\nlife ", self.member)).and_then(|life| life.strip_suffix('\n')) {
-                    Some(digits) => Life::parse(digits).map_or(Mark::Foreign, Mark::Own),
-                    None => Mark::Foreign,
-                }
-            }
-        };
+        let mark = self.mark().map_err(unusable)?;
         let (partition, votes) = partitions_of_votes(&journals).map_err(unusable)?;
         let note = self.data.join(NEW_MEMBER).try_exists().map_err(unusable)?;
         Ok(Found { claim, note, mark, partition, votes })
+    }
+
+    /// Whose the journals are.
+    fn mark(&self) -> io::Result<Mark> {
+        let Some(text) = read(&journals(&self.data).join(MARK))? else { return Ok(Mark::Missing) };
+        let digits = text.strip_prefix(&format!("{}\nlife ", self.member)).and_then(|life| life.strip_suffix('\n'));
+        Ok(digits.and_then(Life::parse).map_or(Mark::Foreign, Mark::Own))
     }
 
     fn foreign(&self, owner: &str) -> OrderError {

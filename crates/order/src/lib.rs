@@ -83,7 +83,7 @@ use std::time::Duration;
 pub use byzantine::Equivocation;
 pub use config::{Bounds, Config, MemberAddress, OrderError, Settings, Timeouts, Voted, Votes};
 pub use descriptors::descriptors;
-pub use folder::{declare_new, journals};
+pub use folder::{declare_new, hand_over, journals};
 pub use given_up::{GivenUp, Reason};
 pub use network::{Network, SendError};
 pub use running::{Running, run};
@@ -137,7 +137,7 @@ pub trait Application: Send + Sync + 'static {
     }
 
     /// Whether this node goes on in an epoch in which its key is not a member's: it follows the order then, and does not vote. If
-    /// not, it ends with [`OrderError::Removed`]. Asked at the start and at the beginning of each epoch.
+    /// not, it ends with [`OrderError::Removed`], or [`OrderError::Rotated`]. Asked at the start and at the beginning of each epoch.
     fn follows(&self) -> bool {
         false
     }

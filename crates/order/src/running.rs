@@ -22,7 +22,7 @@ use tracing::{error, info, warn};
 
 use crate::Application;
 use crate::block::{engine_key, engine_public_key};
-use crate::config::{Config, MemberAddress, OrderError};
+use crate::config::{Config, MemberAddress, OrderError, departed};
 use crate::epochs::Lengths;
 use crate::folder::{self, FolderLock, journals};
 use crate::node::{CHANNELS, Channels, Link, Peers, Track, introduce, max_message_size, quota, start_linked};
@@ -91,11 +91,11 @@ pub fn run(mut config: Config, app: Arc<dyn Application>) -> Result<Running, Ord
     let members = app.committee(epoch).ok_or_else(unknown)?;
     config.check(&members, app.follows()).map_err(|why| match why {
         // It has the state in which it was still a member, or one of later.
-        OrderError::NotAMember(member) if epoch > 0 => OrderError::Removed { member, epoch },
+        OrderError::NotAMember(member) if epoch > 0 => departed(member, epoch, &members),
         why => why,
     })?;
     // The lock first: two processes with one configuration should be told about the folder.
-    let member = format!("member {} of cluster {}", config.settings.secret.public(), config.settings.genesis_digest);
+    let member = folder::owner_line(&config.settings.secret.public(), &config.settings.genesis_digest);
     let alone = members.members().len() == 1 && members.member(&config.settings.secret.public()).is_some();
     let (lock, votes) = folder::lock(&config.data, &member, alone)?;
     config.settings.votes = votes;
@@ -227,9 +227,11 @@ fn connect(
 }
 
 /// The members of an epoch, and those on standby, as the network takes them: where their entries say that they are, or where the
-/// configuration says instead. Members are connected with; those on standby connect by themselves.
+/// configuration says instead. Members are connected with; those on standby connect by themselves. So does a member that was
+/// down while its key changed, with the key that it had: it learns of the change as it catches up, and has no vote with that one.
 ///
-/// The network takes `most` at a time, this node (`own`) included, and no more: the rest is left out, those on standby first.
+/// The network takes `most` at a time, this node (`own`) included, and no more: the rest is left out, former keys first, then those
+/// on standby.
 fn peers(
     known: &[MemberAddress],
     (own, most): (&Key, usize),
@@ -237,7 +239,8 @@ fn peers(
     standby: &[Member],
 ) -> AddressableTrackedPeers<Key> {
     let address = |member: &Member| {
-        let known = known.iter().find(|of| of.key == member.public_key);
+        // The configuration was written for the key of genesis.
+        let known = known.iter().find(|of| of.key == member.id);
         let stated: Option<SocketAddr> = member.address.parse().ok();
         // What the owners have made known to all of them counts before what this machine was told at its setup.
         let moved = known.is_some_and(|of| of.stands_for != member.address) && stated.is_some();
@@ -248,7 +251,9 @@ fn peers(
         Some((engine_public_key(&member.public_key)?, Address::from(address?)))
     };
     let named = |list: &[Member]| list.iter().filter_map(address).collect::<Vec<_>>();
-    let (primary, secondary) = (named(members.members()), named(standby));
+    let former = |member: &Member| Some(Member { public_key: member.previous?, ..member.clone() });
+    let former: Vec<_> = members.members().iter().filter_map(former).collect();
+    let (primary, secondary) = (named(members.members()), [named(standby), named(&former)].concat());
     // This node takes a place whether it is named or not.
     let mut room = most.saturating_sub(1);
     if primary.iter().chain(&secondary).filter(|(key, _)| key != own).count() > room {
@@ -336,6 +341,27 @@ mod tests {
             numbers.iter().map(|n| engine_public_key(&member(*n).public_key).expect("a valid key")).collect();
         keys.sort();
         keys
+    }
+
+    #[test]
+    fn a_member_that_was_down_while_its_key_changed_is_let_in_by_the_old_one() {
+        let (old, mut changed) = (member(4), member(5));
+        (changed.id, changed.previous, changed.address) = (old.id, Some(old.public_key), old.address.clone());
+        let mut members: Vec<_> = (1..=3).map(member).chain([changed]).collect();
+        members.sort_by_key(|member| member.public_key);
+        let members = Committee::new(members).expect("a committee");
+        let place: SocketAddr = "10.0.0.4:4".parse().expect("an address");
+        // Where it is reached was configured for the key of genesis.
+        let known = [MemberAddress { key: old.id, address: place, stands_for: old.address.clone() }];
+        let own = engine_keys(&[1]).remove(0);
+        let all = peers(&known, (&own, 8), &members, &[member(9)]);
+        let [former, new] = [4, 5].map(|n| engine_keys(&[n]).remove(0));
+        assert_eq!(all.primary.get_value(&new), Some(&Address::from(place)));
+        assert_eq!(all.secondary.get_value(&former), Some(&Address::from(place)), "it has no vote");
+        assert!(all.primary.get_value(&former).is_none());
+        let tight = peers(&known, (&own, 5), &members, &[member(9)]);
+        assert_eq!(tight.secondary.keys().len(), 1);
+        assert!(tight.secondary.get_value(&former).is_none(), "former keys are left out before those on standby");
     }
 
     /// The network ends the process if it is given more than it was made for.

@@ -396,10 +396,14 @@ fn text(record: &Verified<ClusterRecord>, copied: &BTreeMap<PublicKey, Copied>) 
     };
     let mut rows = vec![row!["NAME", "STANDING", "CAPACITY", "ADDRESS", "PUBLIC KEY"]];
     for member in &record.members {
-        let standing = if has(&record.next, member) { "in force" } else { "leaves" };
-        // What it is to have as the next member is what the owners have decided.
-        let entry = record.next.iter().find(|next| next.id == member.id).unwrap_or(member);
-        rows.push(line(entry, standing));
+        // What it is to have as the next member is what the owners have decided, or the member itself for its key.
+        let next = record.next.iter().find(|next| next.id == member.id);
+        let standing = match next {
+            Some(next) if next.public_key != member.public_key => "in force, has this key next",
+            Some(_) => "in force",
+            None => "leaves",
+        };
+        rows.push(line(next.unwrap_or(member), standing));
     }
     let joins = record.next.iter().filter(|member| !has(&record.members, member));
     rows.extend(joins.map(|member| line(member, "joins")));

@@ -19,6 +19,7 @@ mod plan;
 mod proof;
 mod receipt;
 mod renew;
+mod rotate;
 mod sending;
 mod start;
 mod status;
@@ -86,6 +87,7 @@ pub fn run(cli: Cli) -> Result<Ending, CliError> {
         Command::Member(MemberCommand::Capacity(args)) => member::capacity(&global, output, &args),
         Command::Member(MemberCommand::Move(args)) => member::move_to(&global, output, &args),
         Command::Member(MemberCommand::Pardon(args)) => member::pardon(&global, output, &args),
+        Command::Member(MemberCommand::Rotate(args)) => rotate::run(&global, output, &args),
         Command::Verify(args) => verify::run(&global, output, &args),
         Command::Renew(args) => renew::run(&global, output, &args),
         Command::Receipt(args) => receipt::run(&global, output, &args),

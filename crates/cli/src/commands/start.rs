@@ -1,10 +1,11 @@
 //! `pleach start`: runs a node until it is told to stop.
 
 use std::io::{self, BufRead as _, IsTerminal as _};
+use std::pin::Pin;
 use std::time::Duration;
 
 use pleach_node::byzantine::{Byzantine, UnknownByzantine};
-use pleach_node::{NodeConfig, RunningNode};
+use pleach_node::{NodeConfig, OrderError, RunningNode, StartError};
 use pleach_types::Hash;
 use serde::Serialize;
 use tokio::sync::oneshot;
@@ -71,21 +72,34 @@ fn run_node(output: Output, args: &Start, config: &NodeConfig, kind: Option<Byza
     // Watched from the first moment on: the parent may go while the node starts.
     let parent = args.exit_with_parent.then(watch_parent);
     if args.new_member {
-        pleach_node::declare_new(&config.node.data_dir).map_err(pleach_node::StartError::from)?;
+        pleach_node::declare_new(&config.node.data_dir).map_err(StartError::from)?;
     }
-    let node = match kind {
-        Some(kind) => pleach_node::start_byzantine(config, kind)?,
-        None => pleach_node::start(config)?,
+    let start = || match kind {
+        Some(kind) => pleach_node::start_byzantine(config, kind),
+        None => pleach_node::start(config),
     };
+    let mut node = start()?;
     announce(output, config, &node);
-    let stop = wait_for_stop(&node, parent)?;
-    match stop {
-        Stop::Signal(name) => tracing::info!("{name}: stopping"),
-        Stop::ParentGone => tracing::info!("standard input ended: whoever started this node has gone, stopping"),
-        Stop::NodeEnded => tracing::error!("a part of the node has ended by itself, stopping"),
+    let mut ends = Ends::new(parent)?;
+    loop {
+        let stop = ends.wait(&node);
+        let rotated = matches!(node.ended(), Some(Err(StartError::Order(OrderError::Rotated { .. }))));
+        if rotated && matches!(stop, Stop::NodeEnded) {
+            tracing::info!("this member has another key from this epoch on: starting again with it");
+            // It ends by that very error. What it came to is on the disk then, and says which key is in force: without the file of
+            // that one the start fails.
+            let _ = node.stop();
+            node = start()?;
+            continue;
+        }
+        match stop {
+            Stop::Signal(name) => tracing::info!("{name}: stopping"),
+            Stop::ParentGone => tracing::info!("standard input ended: whoever started this node has gone, stopping"),
+            Stop::NodeEnded => tracing::error!("a part of the node has ended by itself, stopping"),
+        }
+        stop_node(node)?;
+        return Ok(Ending::Done);
     }
-    stop_node(node)?;
-    Ok(Ending::Done)
 }
 
 /// Has what is logged written to standard error, by a thread of its own.
@@ -125,18 +139,32 @@ fn announce(output: Output, config: &NodeConfig, node: &RunningNode) {
     }
 }
 
-/// Waits for a signal, the parent's end or the node's.
-fn wait_for_stop(node: &RunningNode, parent: Option<oneshot::Receiver<()>>) -> Result<Stop, CliError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|e| CliError::Internal(format!("no runtime: {e}")))?;
-    runtime.block_on(async {
-        let signal = signal()?;
-        Ok(tokio::select! {
-            name = signal => Stop::Signal(name),
-            () = parent_gone(parent) => Stop::ParentGone,
-            () = node_ended(node) => Stop::NodeEnded,
+/// What ends a node. Made once for a process: a signal that comes while the node starts again counts as well.
+struct Ends {
+    runtime: tokio::runtime::Runtime,
+    signal: Pin<Box<dyn Future<Output = &'static str>>>,
+    parent: Option<oneshot::Receiver<()>>,
+}
+
+impl Ends {
+    fn new(parent: Option<oneshot::Receiver<()>>) -> Result<Self, CliError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|e| CliError::Internal(format!("no runtime: {e}")))?;
+        let signal = runtime.block_on(async { signal() })?;
+        Ok(Self { runtime, signal: Box::pin(signal), parent })
+    }
+
+    /// Waits for a signal, the parent's end or the node's.
+    fn wait(&mut self, node: &RunningNode) -> Stop {
+        let Self { runtime, signal, parent } = self;
+        runtime.block_on(async {
+            tokio::select! {
+                name = signal => Stop::Signal(name),
+                () = parent_gone(parent) => Stop::ParentGone,
+                () = node_ended(node) => Stop::NodeEnded,
+            }
         })
-    })
+    }
 }
 
 async fn node_ended(node: &RunningNode) {
@@ -145,13 +173,14 @@ async fn node_ended(node: &RunningNode) {
     }
 }
 
-async fn parent_gone(parent: Option<oneshot::Receiver<()>>) {
+async fn parent_gone(parent: &mut Option<oneshot::Receiver<()>>) {
     // The sender is dropped without a word when the parent detached.
     let gone = match parent {
         Some(gone) => gone.await.is_ok(),
         None => false,
     };
     if !gone {
+        *parent = None;
         std::future::pending().await
     }
 }

@@ -290,3 +290,78 @@ fn no_crash_makes_lost_votes_kept_or_a_new_member_one_that_has_voted() {
         assert_eq!(data.start().kind(), "lost", "at write {step}");
     }
 }
+
+const GENESIS: Hash = Hash([7; 32]);
+
+/// A folder of the first of two keys, which has voted, and the starts of either.
+struct Rotated(Data, [PublicKey; 2]);
+
+impl Rotated {
+    fn new(name: &str) -> Self {
+        let of = Self(Data::new(name), [1, 2].map(|n| PublicKey([n; 32])));
+        declare_new(&of.0.0).unwrap();
+        of.start(0).unwrap().vote();
+        fs::create_dir(of.0.journals().join("blocks-keys")).unwrap();
+        of
+    }
+
+    fn start(&self, key: usize) -> Result<Started<'_>, OrderError> {
+        self.0.try_start_as(&owner_line(&self.1[key], &GENESIS), false)
+    }
+
+    fn hand_over(&self) -> Result<(), OrderError> {
+        hand_over(&self.0.0, &GENESIS, &self.1[0], &self.1[1])
+    }
+
+    fn is_foreign_to(&self, key: usize) -> bool {
+        matches!(self.start(key).map(drop), Err(OrderError::DataForeign { .. }))
+    }
+}
+
+#[test]
+fn a_folder_goes_from_one_key_of_a_member_to_the_next_and_to_nobody_else() {
+    let data = Rotated::new("rotated");
+    assert!(data.is_foreign_to(1));
+    let running = data.start(0).unwrap();
+    assert_eq!(data.hand_over(), Err(OrderError::DataLocked(data.0.0.clone())), "while the old key's engine runs");
+    drop(running);
+    data.hand_over().unwrap();
+    assert!(data.is_foreign_to(0), "the old key votes no more");
+    assert_eq!(data.start(1).unwrap().kind(), "new");
+    assert!(data.0.journals().join("blocks-keys").exists(), "the archive of blocks stays");
+    // Once it has voted, nothing makes it new again.
+    data.start(1).unwrap().vote();
+    data.hand_over().unwrap();
+    assert_eq!(data.start(1).unwrap().kind(), "kept");
+    fs::remove_dir_all(data.0.journals()).unwrap();
+    data.hand_over().unwrap();
+    assert_eq!(data.start(1).unwrap().kind(), "lost");
+
+    let other = hand_over(&data.0.0, &GENESIS, &PublicKey([3; 32]), &PublicKey([4; 32]));
+    assert!(matches!(other, Err(OrderError::DataForeign { .. })), "{other:?}");
+    // Nothing is known of the folder.
+    let data = Rotated::new("rotated-unknown");
+    fs::remove_file(data.0.0.join(OWNER)).unwrap();
+    data.hand_over().unwrap();
+    assert_eq!(data.start(1).unwrap().kind(), "lost");
+}
+
+#[test]
+fn a_handover_that_was_cut_off_is_completed_by_the_next() {
+    for step in 0.. {
+        let data = Rotated::new(&format!("rotated-{step}"));
+        durable::crash_at(Some(step));
+        let whole = data.hand_over().is_ok();
+        durable::crash_at(None);
+        // Either key has the folder, never both.
+        assert_eq!(data.is_foreign_to(1), !whole, "at write {step}");
+        data.hand_over().unwrap();
+        assert!(data.is_foreign_to(0), "at write {step}");
+        assert_eq!(data.start(1).unwrap().kind(), "new", "after a crash at write {step}");
+        assert!(data.0.journals().join("blocks-keys").exists());
+        if whole {
+            assert!(step > 1, "the crashes came to nothing");
+            return;
+        }
+    }
+}
