@@ -278,6 +278,13 @@ def check_set_of_members(case: Fields) -> None:
         same("quorum", case.number("quorum"), members.quorum(len(decoded)))
 
 
+def terms_of(case: Fields) -> genesis.Terms:
+    names = ("rules", "gas", "block_gas", "block_weight", "expulsions")
+    terms = genesis.Terms(**{name: case.number(name) for name in names})
+    case.end()
+    return terms
+
+
 def check_cluster_record(case: Fields) -> None:
     data = case.hex("bytes")
     lists = {name: tuple(map(decode_any_member, case.hex_list(name))) for name in ("members", "next", "standby")}
@@ -304,6 +311,8 @@ def check_cluster_record(case: Fields) -> None:
         cap=case.number("cap"),
         unasked=case.number("unasked"),
         verdicts=tuple(verdicts),
+        terms=terms_of(case.object("terms")),
+        next_terms=terms_of(case.object("next_terms")),
     )
     same("encoding", data, record.encode())
     same("decoded", record, genesis.decode_cluster_record(data))

@@ -77,12 +77,12 @@ pub fn measure() -> Result<Vec<(&'static str, Duration)>, String> {
 
     let started = Instant::now();
     for request in &requests {
-        prepare(request, &genesis, &digest).map_err(|e| e.to_string())?;
+        prepare(request, &genesis.limits, &digest).map_err(|e| e.to_string())?;
     }
     stages.push(("node: check one request", each(started)));
 
     let started = Instant::now();
-    let prepared: Result<Vec<_>, _> = prepare_all(&requests, &genesis, &digest).into_iter().collect();
+    let prepared: Result<Vec<_>, _> = prepare_all(&requests, &genesis.limits, &digest).into_iter().collect();
     let prepared = prepared.map_err(|e| e.to_string())?;
     stages.push(("node: check it in a batch", each(started)));
 
@@ -116,7 +116,7 @@ pub fn measure() -> Result<Vec<(&'static str, Duration)>, String> {
     eprintln!("a transfer uses {gas} gas");
 
     let known = prepared.into_iter().map(|prepared| Some(Arc::new(prepared))).collect();
-    let block = prepare_block(&requests, known, &genesis, &digest).map_err(|e| e.to_string())?;
+    let block = prepare_block(&requests, known, &genesis.limits, &digest).map_err(|e| e.to_string())?;
     let started = Instant::now();
     let applied = state.apply(&block, &vm);
     stages.push(("node: apply a block of 450, runs included", each(started)));

@@ -141,7 +141,8 @@ impl Site {
             let order = Order { operation: name.into(), gas: 12_000_000, code: true, ..Order::default() };
             let order = Order { arguments: numbers(1, 1), ..order };
             let bytes = self.request(n as u64, &order);
-            let block = prepare_block(&[bytes], Vec::new(), &self.genesis, &self.digest).map_err(|e| e.to_string())?;
+            let block =
+                prepare_block(&[bytes], Vec::new(), &self.genesis.limits, &self.digest).map_err(|e| e.to_string())?;
             self.state = self.state.apply(&block, &self.vm).state;
         }
         Ok(())
@@ -176,7 +177,7 @@ impl Site {
         let (mut block, mut requests) = (PreparedBlock::default(), Vec::new());
         while let Some(order) = order(requests.len()) {
             let bytes = self.request(requests.len() as u64, &order);
-            let prepared = prepare(&bytes, &self.genesis, &self.digest).unwrap_or_else(|e| panic!("{e}"));
+            let prepared = prepare(&bytes, &self.genesis.limits, &self.digest).unwrap_or_else(|e| panic!("{e}"));
             if block.push(Arc::new(prepared), &self.genesis.limits).is_err() {
                 break;
             }
@@ -211,7 +212,7 @@ impl Site {
     /// What a voter does with the bytes of a block.
     fn decide(&self, bytes: &Bytes, vm: &Vm) -> Result<Applied, String> {
         let block = Block::decode_shared(bytes.clone()).map_err(|e| e.to_string())?;
-        let prepared = prepare_block(&block.requests, Vec::new(), &self.genesis, &self.digest);
+        let prepared = prepare_block(&block.requests, Vec::new(), &self.genesis.limits, &self.digest);
         let applied = self.state.apply(&prepared.map_err(|e| e.to_string())?, vm);
         std::hint::black_box((block.digest(), applied.state.result()));
         Ok(applied)
@@ -231,7 +232,7 @@ impl Site {
             drop(applied);
         }
         let (fates, unwritten) = self.outcome(&bytes)?;
-        let costs = requests.iter().map(|bytes| prepare(bytes, &self.genesis, &self.digest));
+        let costs = requests.iter().map(|bytes| prepare(bytes, &self.genesis.limits, &self.digest));
         let costs: Vec<_> = costs
             .map(|one| one.map(|one| (one.gas(), one.weight())))
             .collect::<Result<_, _>>()

@@ -631,6 +631,45 @@ Example, to have two of three decide from now on:
 
 It counts at once: the next change needs the signatures of the new owners. \"pleach member list\" shows who they are.")]
     Set(OwnerSet),
+    /// Change what a block may cost, who leaves without you, or the version of the rules, from the next epoch on.
+    #[command(after_help = "\
+Examples:
+  pleach owner terms --gas 20000000 --owner alice.key --owner bob.key
+  pleach owner terms --rules 2 --owner alice.key --owner bob.key
+
+What is not named stays. All else that the genesis says is fixed for the life of the cluster: lengths of epochs and of the window, sizes
+of requests, values and code, the number of copies.
+
+--rules: nodes whose program does not know that version stop before it is in force, and go on once they are started with one that
+does. So replace the programs first: \"pleach status\" warns of nodes that would stop. Until the epoch ends you can take it back.")]
+    Terms(OwnerTerms),
+}
+
+/// `pleach owner terms`.
+#[derive(Clone, Debug, Args)]
+#[command(group = clap::ArgGroup::new("terms").required(true).multiple(true))]
+pub struct OwnerTerms {
+    /// The version of the rules by which blocks are executed.
+    #[arg(long, value_name = "N", group = "terms", value_parser = clap::value_parser!(u32).range(1..))]
+    pub rules: Option<u32>,
+    /// Gas that one request may declare.
+    #[arg(long, value_name = "N", group = "terms")]
+    pub gas: Option<u64>,
+    /// Gas that the requests of a block may declare together.
+    #[arg(long, value_name = "N", group = "terms")]
+    pub block_gas: Option<u64>,
+    /// Weight of all requests of a block.
+    #[arg(long, value_name = "N", group = "terms")]
+    pub block_weight: Option<u64>,
+    /// How many members may be expelled before the owners have to decide, at most.
+    #[arg(long, value_name = "N", group = "terms")]
+    pub expulsions: Option<u8>,
+    /// Change the rules even if nodes do not know that version, or do not answer
+    #[arg(long, requires = "rules")]
+    pub force: bool,
+    /// The key file of an owner who signs [repeat it for as many as must sign]
+    #[arg(long, value_name = "KEYFILE", required = true)]
+    pub owner: Vec<PathBuf>,
 }
 
 /// `pleach owner set`.

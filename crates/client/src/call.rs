@@ -255,7 +255,7 @@ impl Call {
             }
             // The code had turned cold, or the height and the identity of the real run cost more than those of the local
             // one. What is tried next pays for both, and doubles: a few attempts reach the limit whatever it was.
-            Refusal::OutOfGas { .. } if declared < inner.verifier.genesis().limits.gas => {
+            Refusal::OutOfGas { .. } if declared < inner.gas_limit() => {
                 inner.forget_warm(&code);
                 self.wanted.least_gas = declared.saturating_mul(2);
                 Some(Retry::OutOfGas { declared })

@@ -13,7 +13,7 @@ use pleach_types::api::{Blocks, MemberView, Members, Status};
 use pleach_types::execution::Executor;
 use pleach_types::key::{BASE_RULE, ROOT_RULE};
 use pleach_types::limits::PROOF_FILE_STEPS_MAX;
-use pleach_types::{Genesis, Hash, Height, Identity, Key, KeyError, ProofFile, PublicKey, Receipt};
+use pleach_types::{Genesis, Hash, Height, Identity, Key, KeyError, ProofFile, PublicKey, Receipt, Terms};
 use pleach_vm::Vm;
 
 use crate::absence::NeverExecuted;
@@ -158,8 +158,16 @@ impl Builder {
         let code = Mutex::default();
         let partitioning = verifier.genesis().partitioning;
         let keepers = Keepers::new(verifier.trusted().committee(), partitioning, nodes.named());
-        let inner =
-            Inner { verifier, nodes, keepers, executor, config: self.config, code, met: AtomicBool::new(false) };
+        let inner = Inner {
+            verifier,
+            nodes,
+            keepers,
+            executor,
+            config: self.config,
+            code,
+            met: AtomicBool::new(false),
+            terms: Mutex::default(),
+        };
         Ok(Client { inner: Arc::new(inner) })
     }
 }
@@ -229,6 +237,8 @@ pub(crate) struct Inner {
     code: Mutex<CodeShelf>,
     /// Whether all nodes have been asked who they are.
     pub(crate) met: AtomicBool,
+    /// The terms that were read last, and in which epoch.
+    pub(crate) terms: Mutex<Option<(u64, Terms)>>,
 }
 
 /// Code of operations that was proved once.

@@ -165,6 +165,7 @@ async fn plan_from(client: &Inner, wanted: &Wanted, least: Height) -> Result<Pla
     let mut last = wanted.operation.clone();
     for _ in 0..ROUNDS {
         let (snapshot, code) = read_records(client, &wanted.operation, &read, least).await?;
+        client.learn_terms().await?;
         let view = View { snapshot: &snapshot, code: &code, operation: &wanted.operation };
         match search.run_known(&view)? {
             Found::Outcome(run) => {
@@ -326,7 +327,7 @@ impl Search<'_> {
     /// The run as the request will declare it. The gas is part of the identity, on which the gas may depend: so it is run
     /// again until what it takes is within what it declares, which the margin makes the first attempt as a rule.
     fn declare(&mut self, view: &View<'_>, run: Run, warm: bool) -> Result<Run, Error> {
-        let limit = self.client.verifier.genesis().limits.gas;
+        let limit = self.client.gas_limit();
         let touched: BTreeMap<_, _> = run.body.touched.iter().cloned().zip(run.values.iter().cloned()).collect();
         self.warm = warm;
         let mut run = if warm { run } else { self.run(view, &touched)? };
@@ -351,7 +352,7 @@ impl Search<'_> {
 
     fn run(&mut self, view: &View<'_>, touched: &BTreeMap<Key, Option<Bytes>>) -> Result<Run, Error> {
         let genesis = self.client.verifier.genesis();
-        if self.gas > genesis.limits.gas.saturating_mul(SEARCH_RUNS) {
+        if self.gas > self.client.gas_limit().saturating_mul(SEARCH_RUNS) {
             let last = touched.keys().next_back().unwrap_or(&self.wanted.operation).clone();
             return Err(self.limit(0, last));
         }
@@ -359,7 +360,7 @@ impl Search<'_> {
         let body = Body {
             genesis: self.client.verifier.digest(),
             calls: vec![Call { operation: self.wanted.operation.clone(), arguments: self.wanted.arguments.clone() }],
-            gas: if self.declared == 0 { genesis.limits.gas } else { self.declared },
+            gas: if self.declared == 0 { self.client.gas_limit() } else { self.declared },
             touched: touched.keys().cloned().collect(),
             base: view.snapshot.height,
             nonce: self.nonce,

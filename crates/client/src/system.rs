@@ -7,12 +7,14 @@
 //! `seq`, and one that names evidence convicts by it once, so that no two of them are ever both carried out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::join_all;
 use pleach_types::api::Problem;
-use pleach_types::{ClusterRecord, Committee, Decode as _, Encode as _, Identity, Receipt, SystemRequest};
+use pleach_types::terms::RULES;
+use pleach_types::{ClusterRecord, Committee, Decode as _, Encode as _, Identity, Receipt, SystemRequest, Terms};
 
 use crate::client::{Client, Inner};
 use crate::error::{Error, Failure, Falsehood, Fault, all_failed};
@@ -64,6 +66,49 @@ impl Client {
     /// proved within [`crate::Config::call_timeout`]; if no node takes it, why.
     pub async fn decide(&self, request: &SystemRequest) -> Result<Verified<Receipt>, Error> {
         Errand::new(&self.inner, request).run().await
+    }
+}
+
+impl Inner {
+    /// The gas that one request may declare, as far as this client knows.
+    pub(crate) fn gas_limit(&self) -> u64 {
+        let known = *self.terms.lock().unwrap_or_else(PoisonError::into_inner);
+        known.map_or(self.verifier.genesis().limits.gas, |(_, terms)| terms.gas)
+    }
+
+    /// Reads the terms, once in each epoch: they change at the ends of epochs alone. Up to the end of the first one they are those of
+    /// genesis.
+    ///
+    /// # Errors
+    /// As [`Client::cluster`]; [`Error::UnknownRecord`] too if this program does not know the rules.
+    pub(crate) async fn learn_terms(&self) -> Result<(), Error> {
+        let trusted = self.verifier.trusted();
+        // A height is certified once the block above it is final, so that what is sent now stands two above at the earliest; and the last
+        // block of an epoch is decided under the next terms already.
+        let epoch = trusted.anchor().epoch_of(self.verifier.known_height().saturating_add(3));
+        let read = self.terms.lock().unwrap_or_else(PoisonError::into_inner).map(|(epoch, _)| epoch);
+        if epoch == 0 || read == Some(epoch) {
+            return Ok(());
+        }
+        let key = ClusterRecord::key();
+        let snapshot = self.read(vec![key.clone()], Vec::new(), None).await?;
+        let unknown = |why| Error::UnknownRecord { key: key.clone(), height: snapshot.height, why };
+        let value = snapshot.records.get(&key).and_then(|proved| proved.value.clone());
+        let value = value.ok_or_else(|| unknown("it is absent".into()))?;
+        let record = ClusterRecord::decode(&value).map_err(|e| unknown(e.to_string()))?;
+        let (terms, next) = (record.terms, record.next_terms);
+        if !terms.are_known() {
+            return Err(unknown(format!(
+                "it has version {} of the rules, {RULES} is the newest known here",
+                terms.rules
+            )));
+        }
+        // What is sent now may be decided under the next ones.
+        let careful = Terms { gas: terms.gas.min(next.gas), ..terms };
+        // Where that is still the epoch before, they are read again.
+        let in_force = trusted.anchor().epoch_of(snapshot.height.saturating_add(1));
+        *self.terms.lock().unwrap_or_else(PoisonError::into_inner) = Some((in_force, careful));
+        Ok(())
     }
 }
 

@@ -15,6 +15,7 @@ use pleach_tree::Prefix;
 use pleach_types::api::Voting;
 use pleach_types::request::ordered_digest;
 use pleach_types::succession::Step;
+use pleach_types::terms::RULES;
 use pleach_types::vote::Round;
 use pleach_types::{
     Block, Certificate, Committee, Encode, Evidence, Genesis, Hash, Height, Identity, Member, PublicKey, SecretKey,
@@ -117,7 +118,7 @@ impl Node {
         }
         let (history, tip) = remembered(&state, entries, keep);
         let committee = members.committee();
-        let pool = Mutex::new(Pool::new(&genesis.limits));
+        let pool = Mutex::new(Pool::new(&state.limits()));
         let was_listed = was_listed(&state, &secret.public());
         let name = committee.member(&secret.public()).map_or_else(|| secret.public().short(), |m| m.name.clone());
         Self {
@@ -294,7 +295,8 @@ impl Node {
     /// Reads a request, and refuses it before anything that takes long if there is no room for it, or if it accuses nobody
     /// who could be convicted: anybody can make evidence against keys of their own. One that was decided before takes none.
     fn read(&self, bytes: &Bytes) -> Result<Unchecked, ServiceError> {
-        let read = Unchecked::read(bytes, &self.genesis, &self.genesis_digest).map_err(ServiceError::Unacceptable)?;
+        let read =
+            Unchecked::read(bytes, &self.state().limits(), &self.genesis_digest).map_err(ServiceError::Unacceptable)?;
         let pool = lock(&self.pool);
         let (waiting, waits) = (pool.len(), pool.contains(&read.identity()));
         let has_room = pool.has_room(read.costs(), bytes.len());
@@ -315,7 +317,7 @@ impl Node {
     /// Takes out of the inbox what is to be checked at once: a part of what a block may weigh. A leader does this before it
     /// proposes, so whatever others have forwarded may not take longer than the others wait for the proposal.
     fn take_inbox(&self) -> Vec<((Hash, Bytes), Unchecked)> {
-        let most = self.genesis.limits.block_weight / INBOX_PARTS;
+        let most = self.state().limits().block_weight / INBOX_PARTS;
         let (mut taken, mut weight) = (Vec::new(), 0);
         for _ in 0..INBOX_LOOKED_AT {
             if weight >= most {
@@ -355,7 +357,7 @@ impl Node {
     ///
     /// A block is checked when it is proposed and executed when the next one builds on it, so what came of the check is
     /// kept in between.
-    fn prepare_block(&self, block: &Block) -> Option<Arc<PreparedBlock>> {
+    fn prepare_block(&self, parent: &State, block: &Block) -> Option<Arc<PreparedBlock>> {
         let digest = block.digest();
         let of = |checked: &&(Hash, Arc<PreparedBlock>)| checked.0 == digest;
         if let Some((_, prepared)) = lock(&self.checked).iter().find(of) {
@@ -365,7 +367,7 @@ impl Node {
             let pool = lock(&self.pool);
             block.digests().iter().map(|content| pool.prepared(content)).collect()
         };
-        let prepared = prepare_block(&block.requests, known, &self.genesis, &self.genesis_digest);
+        let prepared = prepare_block(&block.requests, known, &parent.limits(), &self.genesis_digest);
         let told = |fault: &BlockFault| {
             let (height, leader) = (block.header.height, block.header.context.leader);
             debug!(height, %leader, %fault, "a proposed block is invalid");
@@ -381,7 +383,7 @@ impl Node {
 
     /// What a block comes to, if it is valid by its bytes.
     fn apply(&self, state: &State, block: &Block) -> Option<Applied> {
-        let prepared = self.prepare_block(block)?;
+        let prepared = self.prepare_block(state, block)?;
         let digest = block.digest();
         // No block is executed twice.
         lock(&self.checked).retain(|(of, _)| *of != digest);
@@ -552,15 +554,19 @@ impl Application for Node {
         !parent.requests.is_empty()
             || !lock(&self.pool).is_empty()
             || result.members != result.next
+            || self.state().cluster().terms != self.state().cluster().next_terms
             || self.members.keeps_one_waiting(&self.state())
     }
 
     fn fills_block(&self) -> bool {
-        lock(&self.pool).fills_block(&self.genesis.limits)
+        lock(&self.pool).fills_block()
     }
 
     fn propose(&self, proposal: &Proposal, missing: &[Arc<Block>]) -> Option<Block> {
         let parent = self.reach(&proposal.context.parent, missing)?;
+        if !parent.state().terms().are_known() {
+            return None;
+        }
         self.drain_inbox();
         let requests = lock(&self.pool).select(parent.state());
         Some(Block::new(proposal.context, proposal.height, *parent.state().result(), requests))
@@ -569,7 +575,10 @@ impl Application for Node {
     fn verify(&self, block: &Arc<Block>, missing: &[Arc<Block>]) -> bool {
         let Some(parent) = self.reach(&block.header.context.parent, missing) else { return false };
         // The cheaper part first: a leader with another result is refused for nothing else.
-        *parent.state().result() == block.header.result && self.prepare_block(block).is_some()
+        let parent = parent.state();
+        *parent.result() == block.header.result
+            && parent.terms().are_known()
+            && self.prepare_block(parent, block).is_some()
     }
 
     fn finalized(&self, block: Arc<Block>, certificate: Option<Certificate>) {
@@ -612,6 +621,18 @@ impl Application for Node {
 
     fn standby(&self) -> Vec<Member> {
         self.members.guests()
+    }
+
+    fn cannot_go_on(&self) -> Option<String> {
+        let state = self.state();
+        let (rules, next) = (state.terms().rules, state.height() + 1);
+        (rules > RULES).then(|| {
+            format!(
+                "version {rules} of the rules is in force from height {next} on, and this program knows them up to version {RULES}. It has \
+                 stopped before it would come to something else than the others: start the node with a program that knows version {rules}, \
+                 on the same data"
+            )
+        })
     }
 
     fn follows(&self) -> bool {

@@ -112,7 +112,8 @@ impl Pool {
     }
 
     /// Whether what waits would fill a block.
-    pub fn fills_block(&self, limits: &Limits) -> bool {
+    pub fn fills_block(&self) -> bool {
+        let limits = &self.limits;
         let bytes = self.pooled_bytes + self.inbox_bytes;
         let full = self.len() >= limits.block_requests as usize || bytes >= limits.block_bytes as usize;
         full || self.pooled_gas >= limits.block_gas || self.pooled_weight >= limits.block_weight
@@ -212,7 +213,7 @@ impl Pool {
     /// What does not fit is passed over for younger ones that do, but not for ever: it is older in the next block, and the
     /// oldest of all fits an empty block.
     pub fn select(&self, state: &State) -> Vec<Bytes> {
-        let limits = &state.cluster_genesis().limits;
+        let limits = &state.limits();
         let (mut block, mut selected, mut passed) = (PreparedBlock::default(), Vec::new(), 0);
         let valid = |identity: &&Identity| {
             self.pooled.get(*identity).is_some_and(|(_, pooled)| is_wanted(state, &pooled.prepared))
@@ -258,8 +259,27 @@ impl Pool {
             }
         }
         identities.into_iter().for_each(|identity| self.remove(&identity));
+        self.measure_by(state.limits());
         self.remember(state.height(), contents);
         self.expire(state);
+    }
+
+    /// Measures what waits by other limits, if they have changed; what may not stand in any block under them goes.
+    fn measure_by(&mut self, limits: Limits) {
+        if self.limits == limits {
+            return;
+        }
+        let over = |pooled: &Pooled| pooled.prepared.gas() > limits.gas;
+        let gone: Vec<_> =
+            self.pooled.iter().filter(|(_, (_, pooled))| over(pooled)).map(|(identity, _)| *identity).collect();
+        gone.iter().for_each(|identity| self.remove(identity));
+        (self.by_share, self.by_class) = Default::default();
+        for (identity, (arrival, pooled)) in &mut self.pooled {
+            pooled.share = share(pooled.prepared.costs(), &limits);
+            self.by_share.insert((pooled.share, *arrival), *identity);
+            *self.by_class.entry(class(pooled.share)).or_default() += pooled.share;
+        }
+        self.limits = limits;
     }
 
     /// Keeps the contents of the last blocks, so that late copies are known.

@@ -17,6 +17,7 @@ use pleach_types::limits::{
     SUCCESSION_STEPS_MAX,
 };
 use pleach_types::reply::{SignedReply, Unanswered};
+use pleach_types::terms::RULES;
 use pleach_types::{
     BlockResult, Encode, Hash, Header, Height, Identity, Key, NewestBlock, Signature, SignedNewest, SystemRefusal,
     Unacceptable, Void,
@@ -298,6 +299,7 @@ impl Node {
         let certified = history.certified().and_then(|height| history.get(height)).cloned();
         let result = certified.map(|entry| entry.result);
         let tip = history.tip().cloned();
+        let rules_next = tip.as_ref().and_then(|tip| Some(tip.state()?.cluster().next_terms.rules)).unwrap_or(RULES);
         Status {
             name: self.name.clone(),
             public_key: self.public_key(),
@@ -313,6 +315,8 @@ impl Node {
             fetching,
             pending,
             voting: if forked.is_some() { Voting::Forked } else { *lock(&self.voting) },
+            rules_known: RULES,
+            rules_next,
             forked,
             ready: forked.is_none() && result.is_some() && fetching.is_none() && self.replayed.load(Ordering::Acquire),
         }

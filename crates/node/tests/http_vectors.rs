@@ -92,6 +92,8 @@ fn status(fetching: Option<Fetching>, voting: Voting) -> Status {
         fetching,
         pending: 0,
         voting,
+        rules_known: 1,
+        rules_next: 1,
         forked: (voting == Voting::Forked).then_some(7),
         ready: fetching.is_none() && voting != Voting::Forked,
     }

@@ -344,6 +344,9 @@ pub enum OrderError {
         /// Why they are taken for lost.
         reason: &'static str,
     },
+    /// The application can go on no further, and says why and what to do.
+    #[error("{0}")]
+    Halted(String),
     /// The engine stopped by itself. It does so when the disk or the application fails, since going on could break promises.
     #[error("the ordering engine stopped: {0}. Restart the node; if it stops again, look at the disk first")]
     Stopped(String),

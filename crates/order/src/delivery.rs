@@ -100,6 +100,7 @@ impl<E: Spawner> Delivery<E> {
     /// [`OrderError::Stopped`] if that state is not one that these members certified.
     pub(crate) async fn replay(&self, last: Height) -> Result<(), OrderError> {
         let has = self.app.height();
+        self.may_go_on()?;
         self.progress.delivered.raise(has);
         self.enter(self.entrance.lengths.of(has + 1), None)?;
         if last > has {
@@ -154,6 +155,7 @@ impl<E: Spawner> Delivery<E> {
     pub(crate) fn set_floor(&self, certificate: &Certificate) -> Result<(), OrderError> {
         let (has, epoch) = (self.app.height(), certificate.epoch);
         info!(height = has, epoch, view = certificate.view, "going on behind a state that came from others");
+        self.may_go_on()?;
         self.progress.delivered.raise(has);
         // The state says who certifies the block behind it, which the certificate is of.
         if self.entrance.lengths.of(has + 1) != epoch {
@@ -168,6 +170,11 @@ impl<E: Spawner> Delivery<E> {
         self.root.store(has + 1, Ordering::Relaxed);
         self.marshal.set_floor(floor);
         Ok(())
+    }
+
+    /// Whether the application can execute the block behind what it has.
+    fn may_go_on(&self) -> Result<(), OrderError> {
+        self.app.cannot_go_on().map_or(Ok(()), |why| Err(OrderError::Halted(why)))
     }
 
     fn committee(&self, epoch: u64) -> Result<Committee, OrderError> {
@@ -214,7 +221,7 @@ impl<E: Spawner> Delivery<E> {
         }
         self.progress.delivered.raise(height.get());
         self.prune();
-        Ok(())
+        self.may_go_on()
     }
 
     /// Drops what nobody needs any more. The archive does it by whole sections, so that most calls cost nothing.

@@ -136,6 +136,12 @@ pub trait Application: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Why this application can execute no block behind [`Application::height`], if that is so: the engine ends with
+    /// [`OrderError::Halted`] then, before it delivers another one. Asked at the start and after each block.
+    fn cannot_go_on(&self) -> Option<String> {
+        None
+    }
+
     /// Whether this node goes on in an epoch in which its key is not a member's: it follows the order then, and does not vote. If
     /// not, it ends with [`OrderError::Removed`], or [`OrderError::Rotated`]. Asked at the start and at the beginning of each epoch.
     fn follows(&self) -> bool {

@@ -94,6 +94,9 @@ pub fn run(mut config: Config, app: Arc<dyn Application>) -> Result<Running, Ord
         OrderError::NotAMember(member) if epoch > 0 => departed(member, epoch, &members),
         why => why,
     })?;
+    if let Some(why) = app.cannot_go_on() {
+        return Err(OrderError::Halted(why));
+    }
     // The lock first: two processes with one configuration should be told about the folder.
     let member = folder::owner_line(&config.settings.secret.public(), &config.settings.genesis_digest);
     let alone = members.members().len() == 1 && members.member(&config.settings.secret.public()).is_some();

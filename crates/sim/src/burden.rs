@@ -132,7 +132,7 @@ impl Part {
 /// What a request weighs: as voters compute it.
 fn weight(node: &Node, request: &Request) -> u64 {
     let bytes = request.encode().into();
-    let prepared = pleach_state::prepare(&bytes, node.genesis(), &node.genesis().digest());
+    let prepared = pleach_state::prepare(&bytes, &node.genesis().limits, &node.genesis().digest());
     prepared.expect("a request that is in order").weight()
 }
 

@@ -268,7 +268,7 @@ impl Ledger {
 
     /// An honest member proposed a block, which must be valid whatever others sent it.
     fn check_proposal(&self, member: usize, block: &Block, genesis: &Genesis) {
-        let prepared = prepare_block(&block.requests, Vec::new(), genesis, &self.anchor().genesis());
+        let prepared = prepare_block(&block.requests, Vec::new(), &genesis.limits, &self.anchor().genesis());
         let height = block.header.height;
         let fault = prepared.err().map(|why| Violation::Proposed { height, member, why });
         self.records().violations.extend(fault);

@@ -101,7 +101,7 @@ impl Press {
         let block = self.nodes[0].propose(&Proposal { context, height }, &[]).expect("a block");
         assert_eq!(block.requests.len(), requests.len());
         let certificate = self.certify(&block);
-        let prepared = prepare_block(&block.requests, vec![], &self.genesis, &self.genesis.digest()).unwrap();
+        let prepared = prepare_block(&block.requests, vec![], &self.genesis.limits, &self.genesis.digest()).unwrap();
         let applied = self.full.apply(&prepared, &*bank::vm());
         for decision in &applied.decisions {
             let Decision::Receipt(receipt) = decision else { panic!("{decision:?}") };

@@ -9,7 +9,7 @@ use pleach_tree::{HashedProof, HistoryTree, Path, Proof, ValueDigest, VerifiedPr
 use pleach_types::codec::Decode;
 use pleach_types::limits::{Limits, request_proof, weight};
 use pleach_types::void::Unacceptable;
-use pleach_types::{Call, Genesis, Hash, Identity, Key, Request};
+use pleach_types::{Call, Hash, Identity, Key, Request};
 
 use crate::prepare::{check_genesis, malformed, over, within};
 
@@ -133,8 +133,7 @@ pub(crate) struct Decoded {
 }
 
 /// Reads a client's request of at most the bytes that the cluster allows.
-pub(crate) fn decode(bytes: &Bytes, genesis: &Genesis, digest: &Hash) -> Result<(Decoded, Proof), Unacceptable> {
-    let limits = &genesis.limits;
+pub(crate) fn decode(bytes: &Bytes, limits: &Limits, digest: &Hash) -> Result<(Decoded, Proof), Unacceptable> {
     let request = Request::decode_shared(bytes.clone()).map_err(malformed)?;
     check_genesis(request.body.genesis, digest)?;
     check_limits(&request, limits)?;

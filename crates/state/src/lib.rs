@@ -68,7 +68,7 @@
 //!
 //! // Nodes are given bytes, in an order that they have agreed on. The same ones in a later block are void.
 //! let block = [request.encode().into()];
-//! let block = prepare_block(&block, vec![], state.cluster_genesis(), state.genesis_digest())?;
+//! let block = prepare_block(&block, vec![], &state.limits(), state.genesis_digest())?;
 //! let applied = state.apply(&block, &Put);
 //! assert!(matches!(&applied.decisions[0], Decision::Receipt(r) if matches!(r.verdict, Verdict::Applied(_))));
 //! let again = applied.state.apply(&block, &Put);

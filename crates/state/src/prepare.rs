@@ -18,7 +18,7 @@ use pleach_types::limits::{COMPLAINTS_MAX, Limits};
 use pleach_types::request::Kind;
 use pleach_types::signature::verify_all;
 use pleach_types::void::Unacceptable;
-use pleach_types::{DecodeError, Evidence, Genesis, Hash, Identity};
+use pleach_types::{DecodeError, Evidence, Hash, Identity};
 use thiserror::Error;
 
 use crate::call::{self, Decoded, PreparedCall};
@@ -181,6 +181,8 @@ impl Spent {
             ("number of requests", spent.requests as u64, limits.block_requests.into()),
             ("bytes", spent.bytes as u64, limits.block_bytes.into()),
             ("declared gas", spent.gas, limits.block_gas),
+            // One that was checked under other terms.
+            ("declared gas of a request", share.costs.gas, limits.gas),
             ("weight", spent.weight, limits.block_weight),
             ("number of complaints", spent.complaints as u64, COMPLAINTS_MAX as u64),
         ] {
@@ -221,12 +223,12 @@ impl PreparedBlock {
     }
 }
 
-/// Checks everything about a request that its bytes decide.
+/// Checks everything about a request that its bytes decide, under these limits ([`crate::State::limits`]).
 ///
 /// # Errors
 /// The first rule that is broken.
-pub fn prepare(bytes: &Bytes, genesis: &Genesis, digest: &Hash) -> Result<Prepared, Unacceptable> {
-    let prepared = match Unchecked::read(bytes, genesis, digest)? {
+pub fn prepare(bytes: &Bytes, limits: &Limits, digest: &Hash) -> Result<Prepared, Unacceptable> {
+    let prepared = match Unchecked::read(bytes, limits, digest)? {
         Unchecked(Read::Client(decoded, proof)) => Prepared::Client(decoded.check(proof.hash())?),
         Unchecked(Read::System(system)) => Prepared::System(system.check()?),
     };
@@ -236,9 +238,9 @@ pub fn prepare(bytes: &Bytes, genesis: &Genesis, digest: &Hash) -> Result<Prepar
 /// As [`prepare`] for many requests, with their proofs hashed and their signatures checked together: about half
 /// the work.
 #[must_use]
-pub fn prepare_all(requests: &[Bytes], genesis: &Genesis, digest: &Hash) -> Vec<Result<Prepared, Unacceptable>> {
+pub fn prepare_all(requests: &[Bytes], limits: &Limits, digest: &Hash) -> Vec<Result<Prepared, Unacceptable>> {
     let mut fresh = Vec::with_capacity(requests.len());
-    let read = |bytes| Unchecked::read(bytes, genesis, digest).map(|unchecked| fresh.push(unchecked));
+    let read = |bytes| Unchecked::read(bytes, limits, digest).map(|unchecked| fresh.push(unchecked));
     let read: Vec<Result<(), Unacceptable>> = requests.iter().map(read).collect();
     let mut checked = check_together(fresh).into_iter();
     let check = |read: Result<(), _>| read.and_then(|()| checked.next().expect("one for each that was read"));
@@ -261,10 +263,9 @@ pub fn check_together(unchecked: Vec<Unchecked>) -> Vec<Result<Prepared, Unaccep
 pub fn prepare_block(
     requests: &[Bytes],
     known: Vec<Option<Arc<Prepared>>>,
-    genesis: &Genesis,
+    limits: &Limits,
     digest: &Hash,
 ) -> Result<PreparedBlock, BlockFault> {
-    let limits = &genesis.limits;
     let (mut spent, mut fresh, mut places) = (Spent::default(), Vec::new(), Vec::new());
     let mut known = known.into_iter().chain(std::iter::repeat(None)).take(requests.len()).collect::<Vec<_>>();
     let at = |index, why| BlockFault::Request { index, why };
@@ -274,7 +275,7 @@ pub fn prepare_block(
             None => {
                 // Number and bytes before anything is decoded.
                 spent.with(limits, Share { bytes: bytes.len(), costs: Costs { gas: 0, weight: 0 }, complaints: 0 })?;
-                let read = Unchecked::read(bytes, genesis, digest).map_err(|why| at(index, why))?;
+                let read = Unchecked::read(bytes, limits, digest).map_err(|why| at(index, why))?;
                 let share = (read.costs(), read.complaints());
                 places.push(index);
                 fresh.push(read);
@@ -351,11 +352,11 @@ impl Unchecked {
     ///
     /// # Errors
     /// What is wrong already by its form, its limits and its genesis.
-    pub fn read(bytes: &Bytes, genesis: &Genesis, digest: &Hash) -> Result<Self, Unacceptable> {
-        within("request bytes", bytes.len(), genesis.limits.request_bytes)?;
+    pub fn read(bytes: &Bytes, limits: &Limits, digest: &Hash) -> Result<Self, Unacceptable> {
+        within("request bytes", bytes.len(), limits.request_bytes)?;
         Ok(Self(match Kind::of(bytes).map_err(malformed)? {
             Kind::Client => {
-                let (decoded, proof) = call::decode(bytes, genesis, digest)?;
+                let (decoded, proof) = call::decode(bytes, limits, digest)?;
                 Read::Client(decoded, proof)
             }
             Kind::System => Read::System(PreparedSystem::decode(bytes, digest)?),

@@ -12,8 +12,8 @@ use pleach_types::genesis::GenesisError;
 use pleach_types::history::Peaks;
 use pleach_types::void::Void;
 use pleach_types::{
-    BlockResult, ClusterRecord, Committee, Decode, DecodeError, Evidence, Genesis, Hash, Height, Identity, Key,
-    PublicKey, SystemRefusal, UsedCode,
+    BlockResult, ClusterRecord, Committee, Decode, DecodeError, Evidence, Genesis, Hash, Height, Identity, Key, Limits,
+    PublicKey, SystemRefusal, Terms, UsedCode,
 };
 use thiserror::Error;
 
@@ -334,6 +334,20 @@ impl State {
     #[must_use]
     pub fn cluster(&self) -> &ClusterRecord {
         &self.cluster.record
+    }
+
+    /// The terms of the next block: what it may cost, and by which rules it is executed.
+    #[must_use]
+    pub fn terms(&self) -> Terms {
+        let record = self.cluster();
+        let turned = system::at_start(record, self.cluster_genesis(), self.height() + 1);
+        turned.as_ref().unwrap_or(record).terms
+    }
+
+    /// The limits of the next block, and of the requests in it.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.terms().limits(&self.cluster_genesis().limits)
     }
 
     /// The key and the path of the record of the cluster.

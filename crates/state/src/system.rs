@@ -7,8 +7,8 @@
 //! 2. *refused* for the first reason that applies, in the order of [`SystemRefusal`].
 //! 3. *granted*: another record, which the next request sees.
 //!
-//! Members change at the end of an epoch alone: what is decided in a block changes the *next* set, and at the start of the
-//! last block of an epoch the next set becomes the one in force.
+//! Members and terms change at the end of an epoch alone: what is decided in a block changes the *next* set, and at the start of the
+//! last block of an epoch the next set, and the next terms, become those in force.
 
 mod prepared;
 
@@ -75,11 +75,13 @@ impl Granted {
 }
 
 /// The record as a block of this height finds it, if that is another one: the last block of an epoch begins with the next
-/// members in force, so that it is certified by the ones before and carried by one that they certify.
+/// members and terms in force, so that it is certified by the ones before and carried by one that they certify.
 pub(crate) fn at_start(record: &ClusterRecord, genesis: &Genesis, height: Height) -> Option<ClusterRecord> {
     let length = u64::from(genesis.governance.epoch_blocks);
     let last = height.checked_rem(length).is_some_and(|at| at == length - 1);
-    (last && record.members != record.next).then(|| ClusterRecord { members: record.next.clone(), ..record.clone() })
+    let changes = record.members != record.next || record.terms != record.next_terms;
+    let turned = || ClusterRecord { members: record.next.clone(), terms: record.next_terms, ..record.clone() };
+    (last && changes).then(turned)
 }
 
 /// Decides a request whose bytes are in order.
@@ -267,9 +269,12 @@ fn change(record: &ClusterRecord, ground: Ground<'_>, signed: &SignedChange) -> 
     if contradicts(ground, &signed.change) {
         return Err(SystemRefusal::NotReady);
     }
+    if are_bad_terms(record, ground.genesis, &signed.change) {
+        return Err(SystemRefusal::BadTerms);
+    }
     if theirs {
         after.seq = signed.seq;
-        after.cap = expulsion_cap(ground.genesis, after.next.len());
+        after.cap = expulsion_cap(ground.genesis, &after.next_terms, after.next.len());
         after.unasked = 0;
     }
     let mut granted = Granted::silent(after);
@@ -286,7 +291,7 @@ fn is_about_a_member(record: &ClusterRecord, change: &Change) -> bool {
         Change::Remove(key) | Change::Set { key, .. } => has(&record.next, key) || has(&record.standby, key),
         Change::Pardon(key) => is_convicted(record, key),
         Change::Rotate { old, .. } => has(&record.members, old) && has(&record.next, old),
-        Change::Add(_) | Change::Owners { .. } | Change::Checkpoint { .. } => true,
+        Change::Add(_) | Change::Owners { .. } | Change::Checkpoint { .. } | Change::Terms(_) => true,
     }
 }
 
@@ -298,7 +303,8 @@ fn brings_in_a_convict(record: &ClusterRecord, change: &Change) -> bool {
         | Change::Set { .. }
         | Change::Owners { .. }
         | Change::Checkpoint { .. }
-        | Change::Pardon(_) => false,
+        | Change::Pardon(_)
+        | Change::Terms(_) => false,
     }
 }
 
@@ -326,6 +332,15 @@ fn contradicts(ground: Ground<'_>, change: &Change) -> bool {
     }
 }
 
+/// Whether terms are out of range, or lead back to rules of before. A version that is decided and not in force yet may be taken
+/// back; one that this program does not know may be decided, since all programs have to decide alike.
+fn are_bad_terms(record: &ClusterRecord, genesis: &Genesis, change: &Change) -> bool {
+    match change {
+        Change::Terms(terms) => terms.rules < record.terms.rules || terms.check(&genesis.limits).is_err(),
+        _ => false,
+    }
+}
+
 /// The record with a change made, whether it may be or not.
 fn changed(record: &ClusterRecord, change: &Change) -> ClusterRecord {
     let mut after = record.clone();
@@ -343,6 +358,7 @@ fn changed(record: &ClusterRecord, change: &Change) -> ClusterRecord {
         }
         Change::Owners { owners, threshold } => (after.owners, after.threshold) = (owners.clone(), *threshold),
         Change::Checkpoint { .. } => {}
+        Change::Terms(terms) => after.next_terms = *terms,
         Change::Pardon(key) => after.verdicts.retain(|verdict| verdict.key != *key),
         Change::Rotate { old, new, .. } => {
             let place = after.next.iter().position(|member| member.public_key == *old);

@@ -3,9 +3,12 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use pleach_state::{BlockFault, Decision, PastHeight, RestoreError, State, prepare, prepare_block};
+use pleach_state::{
+    BlockFault, Decision, PastHeight, Prepared, PreparedBlock, RestoreError, State, prepare, prepare_block,
+};
 use pleach_tree::{FrameNode, Path, Prefix, ValueDigest};
 use pleach_types::limits::{COMPLAINTS_MAX, SYSTEM_BYTES_MAX, WEIGHT_BYTE, WEIGHT_REQUEST, WEIGHT_SIGNATURE_ALONE};
 use pleach_types::system::{Action, Change, ResultPath};
@@ -70,7 +73,7 @@ fn a_block_with_a_seventeenth_complaint_is_invalid() {
         (0..count).map(|view| two_votes(genesis, &secret(1), view).encode().into()).collect()
     };
     let most = COMPLAINTS_MAX as u64;
-    assert!(prepare_block(&complaints(most), vec![], state.cluster_genesis(), &genesis).is_ok());
+    assert!(prepare_block(&complaints(most), vec![], &state.limits(), &genesis).is_ok());
     let (limit, actual) = (most, most + 1);
     let fault = BlockFault::OverBudget { what: "number of complaints", actual, limit };
     for known in [false, true] {
@@ -79,21 +82,21 @@ fn a_block_with_a_seventeenth_complaint_is_invalid() {
         let known: Vec<_> = all
             .iter()
             .filter(|_| known)
-            .map(|bytes| Some(prepare(bytes, state.cluster_genesis(), &genesis).unwrap().into()))
+            .map(|bytes| Some(prepare(bytes, &state.limits(), &genesis).unwrap().into()))
             .collect();
-        let refused = prepare_block(&all, known, state.cluster_genesis(), &genesis);
+        let refused = prepare_block(&all, known, &state.limits(), &genesis);
         assert_eq!(refused.expect_err("one too many"), fault);
     }
     // Other requests of the system are bounded like clients' requests.
     let ready = |n: u64| SystemRequest::ready(genesis, n, Hash([1; 32]), &secret(9)).encode().into();
     let many: Vec<Bytes> = (0..40).map(ready).collect();
-    assert!(prepare_block(&many, vec![], state.cluster_genesis(), &genesis).is_ok());
+    assert!(prepare_block(&many, vec![], &state.limits(), &genesis).is_ok());
 }
 
 #[test]
 fn a_request_of_the_system_has_a_size_a_weight_and_a_cluster() {
     let state = State::genesis(owned()).unwrap();
-    let prepared = |bytes: Vec<u8>| prepare(&bytes.into(), state.cluster_genesis(), state.genesis_digest());
+    let prepared = |bytes: Vec<u8>| prepare(&bytes.into(), &state.limits(), state.genesis_digest());
     let request = change(&state, Change::Remove(secret(1).public()));
     let bytes = request.encode();
     let expected = WEIGHT_REQUEST + WEIGHT_BYTE * bytes.len() as u64 + 3 * WEIGHT_SIGNATURE_ALONE;
@@ -152,6 +155,47 @@ fn the_last_block_of_an_epoch_begins_with_the_next_members() {
     assert_eq!(applied.state.tree().written(applied.state.height()).unwrap(), [ClusterRecord::key().path()]);
     assert_eq!(ClusterRecord::decode(&value).unwrap().members.len(), 2);
     assert_eq!(apply(&applied.state, &[], &Native).changes, BTreeMap::new(), "nothing changes where nothing is to");
+}
+
+#[test]
+fn terms_are_in_force_with_the_last_block_of_an_epoch() {
+    let mut chain = Chain::of(owned());
+    let request: Bytes = chain.request("bank/op", &["bank/a"], put("bank/a", "A")).encode().into();
+    let mut state = chain.state().clone();
+    let (genesis, first) = (*state.genesis_digest(), state.terms());
+    let known = Arc::new(prepare(&request, &state.limits(), &genesis).unwrap());
+    let gas = known.gas() - 1;
+    let lower = Terms { gas, rules: 2, expulsions: 0, ..first };
+    let ask = change(&state, Change::Terms(lower));
+    assert!(is_applied(&one(&mut state, &ask)));
+    assert_eq!((state.cluster().next_terms, state.cluster().cap), (lower, 0), "the cap counts at once");
+    let valid = |state: &State, known: Option<Arc<Prepared>>| {
+        prepare_block(std::slice::from_ref(&request), vec![known], &state.limits(), &genesis).map(drop)
+    };
+    while state.height() + 2 < EPOCH {
+        assert_eq!((state.terms(), valid(&state, None)), (first, Ok(())), "height {}", state.height());
+        block(&mut state, &[]);
+    }
+    // The last block of the epoch is judged by them, before it is executed: also where a voter has checked the request before.
+    assert_eq!((state.terms(), state.cluster().terms), (lower, first));
+    let actual = gas + 1;
+    let over = Unacceptable::OverLimit { what: "declared gas".into(), actual, limit: gas };
+    assert_eq!(valid(&state, None), Err(BlockFault::Request { index: 0, why: over }));
+    let over = BlockFault::OverBudget { what: "declared gas of a request", actual, limit: gas };
+    assert_eq!(valid(&state, Some(known.clone())), Err(over.clone()));
+    assert_eq!(PreparedBlock::default().push(known, &state.limits()), Err(over), "leaders leave it out");
+    block(&mut state, &[]);
+    assert_eq!((state.terms(), state.cluster().terms), (lower, lower));
+
+    // A version that is in force does not go back; one that is decided may be taken back until then.
+    for (rules, expected) in [(1, false), (3, true), (2, true)] {
+        let ask = change(&state, Change::Terms(Terms { rules, ..lower }));
+        let fate = one(&mut state, &ask);
+        assert_eq!(is_applied(&fate), expected, "version {rules}");
+    }
+    assert!(state.terms().are_known() == (terms::RULES >= 2));
+    let ask = change(&state, Change::Terms(lower));
+    assert!(is_applied(&one(&mut state, &ask)), "the same again");
 }
 
 #[test]
@@ -344,7 +388,7 @@ fn no_flipped_bit_of_a_request_is_granted() {
         for bit in 0..bytes.len() * 8 {
             let mut changed = bytes.clone();
             changed[bit / 8] ^= 1 << (bit % 8);
-            let Ok(prepared) = prepare(&changed.clone().into(), state.cluster_genesis(), &digest) else { continue };
+            let Ok(prepared) = prepare(&changed.clone().into(), &state.limits(), &digest) else { continue };
             // A path that is not needed decides nothing.
             let unbound = prepared.identity() == good.identity() && good.evidence().is_some();
             let granted = matches!(state.foresee(prepared.system().unwrap()), Ok(None));

@@ -418,10 +418,10 @@ impl World {
         let state = self.states.last().expect("height 0");
         let (genesis, digest) = (state.cluster_genesis(), state.genesis_digest());
         let bytes: Vec<_> = offered.iter().map(|made| made.bytes.clone()).collect();
-        let together = prepare_all(&bytes, genesis, digest);
+        let together = prepare_all(&bytes, &genesis.limits, digest);
         let (mut block, mut seen, mut fault) = (Vec::new(), BTreeSet::new(), false);
         for (made, together) in offered.into_iter().zip(together) {
-            let alone = prepare(&made.bytes, genesis, digest).map(|prepared| prepared.identity());
+            let alone = prepare(&made.bytes, &genesis.limits, digest).map(|prepared| prepared.identity());
             assert_eq!(together.map(|prepared| prepared.identity()), alone, "alone and together");
             match self.oracle.refuse(&made.spec) {
                 Some(expected) => assert_eq!(alone.map_err(|why| wordless(&why)), Err(expected), "{:#?}", made.spec),
@@ -434,7 +434,7 @@ impl World {
             }
             fault = true;
         }
-        let whole = prepare_block(&bytes, vec![], genesis, digest);
+        let whole = prepare_block(&bytes, vec![], &genesis.limits, digest);
         assert_eq!(whole.is_err(), fault, "a block with a request that must not stand in it: {:?}", whole.err());
         block
     }
@@ -443,7 +443,7 @@ impl World {
     fn check_says_what_apply_does(&self, block: &[Bytes]) {
         let state = self.states.last().expect("height 0");
         for bytes in block.iter().take(2) {
-            if let Ok(prepared) = prepare(bytes, state.cluster_genesis(), state.genesis_digest()).map(Arc::new) {
+            if let Ok(prepared) = prepare(bytes, &state.limits(), state.genesis_digest()).map(Arc::new) {
                 let applied = state.apply(&filled(state, [prepared.clone()]), &Native);
                 match (state.check(&prepared), &applied.decisions[0]) {
                     (Ok(()), Decision::Receipt(_)) => {}
@@ -490,7 +490,7 @@ fn filled(state: &State, requests: impl IntoIterator<Item = Arc<Prepared>>) -> P
 
 /// A node that checked each request at its door.
 fn one_by_one(state: &State, block: &[Bytes]) -> Applied {
-    let prepare = |bytes| prepare(bytes, state.cluster_genesis(), state.genesis_digest()).expect("acceptable");
+    let prepare = |bytes| prepare(bytes, &state.limits(), state.genesis_digest()).expect("acceptable");
     state.apply(&filled(state, block.iter().map(prepare).map(Arc::new)), &Native)
 }
 
@@ -507,9 +507,10 @@ fn after_a_fork(state: &State, block: &[Bytes]) -> Applied {
 /// A node that had some of the requests in its pool when the block came.
 fn in_pieces(state: &State, block: &[Bytes]) -> Applied {
     let (genesis, digest) = (state.cluster_genesis(), state.genesis_digest());
-    let known = |(at, bytes)| (at % 2 == 0).then(|| Arc::new(prepare(bytes, genesis, digest).expect("acceptable")));
+    let known =
+        |(at, bytes)| (at % 2 == 0).then(|| Arc::new(prepare(bytes, &genesis.limits, digest).expect("acceptable")));
     let known = block.iter().enumerate().map(known).collect();
-    state.apply(&prepare_block(block, known, genesis, digest).expect("a valid block"), &Native)
+    state.apply(&prepare_block(block, known, &genesis.limits, digest).expect("a valid block"), &Native)
 }
 
 /// Errors in words are for people: only what is decided is compared.

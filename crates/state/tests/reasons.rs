@@ -41,7 +41,7 @@ fn unacceptables() -> Vec<Unacceptable> {
         let bytes = [Bytes::from(bytes)];
         let applied = apply(chain.state(), &bytes, &Native);
         assert!(applied.decisions.is_empty() && applied.receipts.is_empty() && applied.changes.is_empty());
-        let fault = prepare_block(&bytes, vec![], chain.state().cluster_genesis(), chain.state().genesis_digest());
+        let fault = prepare_block(&bytes, vec![], &chain.state().limits(), chain.state().genesis_digest());
         let Fate::Unacceptable(why) = acceptable(chain.state(), &bytes).1.remove(0).expect("refused") else {
             panic!("twice")
         };

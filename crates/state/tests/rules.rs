@@ -352,14 +352,14 @@ fn a_block_ends_where_its_budget_does() {
         let genesis = Genesis { limits, ..chain.state().cluster_genesis().clone() };
         let digest = chain.state().genesis_digest();
         for known in [vec![], all.iter().cloned().map(Some).collect(), vec![Some(all[0].clone()), None]] {
-            let check = |bytes: &[Bytes]| prepare_block(bytes, known.clone(), &genesis, digest).map(|_| ());
+            let check = |bytes: &[Bytes]| prepare_block(bytes, known.clone(), &genesis.limits, digest).map(|_| ());
             assert_eq!(check(&bytes[..3]), Ok(()), "{what}");
             fault(check(&bytes).expect_err(what));
         }
     }
     let digest = chain.state().genesis_digest();
     let twice = [bytes[0].clone(), bytes[1].clone(), bytes[0].clone()];
-    let fault = prepare_block(&twice, vec![], chain.state().cluster_genesis(), digest).expect_err("twice");
+    let fault = prepare_block(&twice, vec![], &chain.state().limits(), digest).expect_err("twice");
     assert_eq!(fault, BlockFault::Twice(all[0].identity()));
 }
 

@@ -124,13 +124,16 @@ impl World {
         let chain = Chain::of(genesis.clone());
         let people: BTreeMap<_, _> = genesis.members.iter().map(|m| (m.public_key.0, person(m))).collect();
         let governance = &genesis.governance;
+        let Limits { gas, block_gas, block_weight, .. } = genesis.limits;
+        let terms =
+            support::members::Terms { rules: 1, gas, block_gas, block_weight, expulsions: governance.expulsions };
         let oracle = Members {
             rules: Rules {
                 window: WINDOW,
                 epoch: EPOCH.into(),
                 copies: COPIES.into(),
                 most: governance.members_max.into(),
-                expulsions: governance.expulsions.into(),
+                heaviest: genesis.limits.request_weight(),
             },
             seq: 0,
             now: people.clone(),
@@ -141,6 +144,8 @@ impl World {
             cap: ((people.len() - 1) / 3).min(COPIES as usize - 1).min(governance.expulsions.into()) as u8,
             unasked: 0,
             verdicts: BTreeMap::new(),
+            terms,
+            next_terms: terms,
             results: vec![chain.state().result().encode()],
             roots: vec![chain.state().result().root.0],
             ordered: BTreeMap::new(),
@@ -201,7 +206,7 @@ impl World {
     }
 
     fn ask(&mut self) -> Ask {
-        match self.random.below(22) {
+        match self.random.below(24) {
             0..=2 => self.complaint(),
             3..=6 => {
                 let key = self.key();
@@ -252,6 +257,7 @@ impl World {
                 let until = self.until();
                 if old == new { self.complaint() } else { Ask::Rotate { until, old, new } }
             }
+            17 | 18 => Ask::Terms(self.owners(), self.terms()),
             _ => {
                 let newest = self.oracle.roots.len() as u64 - 1;
                 let height = (newest + 1).saturating_sub(self.random.below(WINDOW + 3));
@@ -260,6 +266,22 @@ impl World {
                 Ask::Ready { key: self.key_among(|all| &all.standby), height, root }
             }
         }
+    }
+
+    /// Other terms, mostly ones that may be.
+    fn terms(&mut self) -> support::members::Terms {
+        let mut terms = self.oracle.next_terms;
+        terms.expulsions = self.random.below(4) as u8;
+        match self.random.below(8) {
+            0 => terms.rules += 1,
+            1 => terms.rules = 1,
+            2 => terms.gas = self.random.below(4) * 100_000_000 / 2,
+            3 => terms.block_gas = [0, 200_000_000, 1_000_000_000, 1_000_000_001][self.random.below(4) as usize],
+            4 => terms.block_weight = self.oracle.rules.heaviest - self.random.below(2),
+            5 => terms.block_weight = 1_000_000_000 + self.random.below(2),
+            _ => terms.gas = 1_000_000 + self.random.below(3),
+        }
+        terms
     }
 
     fn until(&mut self) -> u64 {
@@ -344,6 +366,10 @@ impl World {
                 change(owners, Change::Checkpoint { height: *height, result: leaf(&result) })
             }
             Ask::Pardon(owners, key) => change(owners, Change::Pardon(PublicKey(*key))),
+            Ask::Terms(owners, terms) => {
+                let support::members::Terms { rules, gas, block_gas, block_weight, expulsions } = *terms;
+                change(owners, Change::Terms(Terms { rules, gas, block_gas, block_weight, expulsions }))
+            }
             Ask::Rotate { until, old, new } => SystemRequest::rotate(genesis, *until, &secret_of(old), &secret_of(new)),
             Ask::Ready { key, height, root } => SystemRequest::ready(genesis, *height, Hash(*root), &secret_of(key)),
             Ask::Complain { accused, kind, stated, path, .. } => {
@@ -468,7 +494,7 @@ impl World {
     fn foretold(&self, bytes: &[Bytes]) {
         let state = self.chain.state();
         for bytes in bytes.iter().take(2) {
-            let prepared = prepare(bytes, state.cluster_genesis(), state.genesis_digest()).expect("acceptable");
+            let prepared = prepare(bytes, &state.limits(), state.genesis_digest()).expect("acceptable");
             let applied = apply(state, std::slice::from_ref(bytes), &Native);
             let Some(system) = prepared.system() else { continue };
             match (state.foresee(system), &applied.decisions[0]) {
@@ -523,6 +549,7 @@ impl World {
             Ask::Owners(..) => "owners",
             Ask::Checkpoint(..) => "checkpoint",
             Ask::Pardon(..) => "pardon",
+            Ask::Terms(..) => "terms",
             Ask::Rotate { .. } => "rotate",
             Ask::Ready { .. } => "ready",
         };
@@ -580,7 +607,7 @@ fn random_changes_of_the_members_agree_with_the_oracle() {
 fn demand(reached: &BTreeMap<String, u64>) {
     let kinds =
         ["votes", "result", "old result", "results", "reply", "add", "remove", "set", "owners", "checkpoint", "pardon"];
-    for kind in kinds.iter().chain(&["rotate", "ready"]) {
+    for kind in kinds.iter().chain(&["rotate", "ready", "terms"]) {
         let granted = format!("{kind}: granted");
         assert!(reached.contains_key(&granted), "never {granted}: {reached:#?}");
     }

@@ -103,6 +103,10 @@ pub struct Status {
     pub pending: u64,
     /// Whether the node votes.
     pub voting: Voting,
+    /// The newest version of the rules that the node's program knows.
+    pub rules_known: u32,
+    /// The version of the rules that is decided for the next epoch.
+    pub rules_next: u32,
     /// Whether the node serves: it has caught up with what it stored.
     pub ready: bool,
     /// The height of which two different results are certified, if the node was shown such: it does not serve then.

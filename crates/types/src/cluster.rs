@@ -11,6 +11,7 @@ use crate::hash::Hash;
 use crate::key::{CLUSTER, Key};
 use crate::limits::{MEMBERS_MAX, OWNERS_MAX, VERDICTS_MAX};
 use crate::signature::PublicKey;
+use crate::terms::Terms;
 
 /// What the record holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +34,10 @@ pub struct ClusterRecord {
     pub unasked: u8,
     /// Members that were convicted, ascending by key.
     pub verdicts: Vec<ConvictedMember>,
+    /// The terms of the next block.
+    pub terms: Terms,
+    /// The terms of the next epoch.
+    pub next_terms: Terms,
 }
 
 /// A member that evidence has convicted.
@@ -51,11 +56,11 @@ pub struct ConvictedMember {
 }
 
 /// How many members may be expelled without the owners, where the next set has so many: as many as may be faulty; never
-/// so many that a prefix could lose all of its keepers (K of them); and no more than genesis allows.
+/// so many that a prefix could lose all of its keepers (K of them); and no more than the terms allow.
 #[must_use]
-pub fn expulsion_cap(genesis: &Genesis, members: usize) -> u8 {
+pub fn expulsion_cap(genesis: &Genesis, terms: &Terms, members: usize) -> u8 {
     let spare = genesis.partitioning.replicas.saturating_sub(1).into();
-    let cap = faults(members).min(spare).min(genesis.governance.expulsions.into());
+    let cap = faults(members).min(spare).min(terms.expulsions.into());
     u8::try_from(cap).unwrap_or(u8::MAX)
 }
 
@@ -72,7 +77,7 @@ impl ClusterRecord {
     /// What the record says at height 0.
     #[must_use]
     pub fn genesis(genesis: &Genesis) -> Self {
-        let governance = &genesis.governance;
+        let (governance, terms) = (&genesis.governance, Terms::genesis(genesis));
         Self {
             seq: 0,
             members: genesis.members.clone(),
@@ -80,9 +85,11 @@ impl ClusterRecord {
             standby: Vec::new(),
             owners: governance.owners.clone(),
             threshold: governance.threshold,
-            cap: expulsion_cap(genesis, genesis.members.len()),
+            cap: expulsion_cap(genesis, &terms, genesis.members.len()),
             unasked: 0,
             verdicts: Vec::new(),
+            terms,
+            next_terms: terms,
         }
     }
 
@@ -112,6 +119,8 @@ impl Encode for ClusterRecord {
         codec::put_list(out, &self.owners);
         out.extend_from_slice(&[self.threshold, self.cap, self.unasked]);
         codec::put_list(out, &self.verdicts);
+        self.terms.encode_to(out);
+        self.next_terms.encode_to(out);
     }
 }
 
@@ -127,6 +136,8 @@ impl Decode for ClusterRecord {
             cap: reader.byte("cap")?,
             unasked: reader.byte("unasked")?,
             verdicts: reader.list("verdicts", VERDICTS_MAX, ConvictedMember::decode_from)?,
+            terms: Terms::decode_from(reader)?,
+            next_terms: Terms::decode_from(reader)?,
         };
         let keys = |members: &[Member]| members.iter().map(|member| member.public_key).collect::<Vec<_>>();
         codec::ascending("members", &keys(&cluster.members))?;

@@ -35,6 +35,7 @@ pub mod request;
 pub mod signature;
 pub mod succession;
 pub mod system;
+pub mod terms;
 pub mod void;
 pub mod vote;
 
@@ -58,6 +59,7 @@ pub use reply::SignedReply;
 pub use request::{Body, Call, Identity, Nonce, Request};
 pub use signature::{PublicKey, SecretKey, Signature};
 pub use system::SystemRequest;
+pub use terms::Terms;
 pub use void::{Unacceptable, Void};
 pub use vote::{Ballot, Round, Vote};
 

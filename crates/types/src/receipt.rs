@@ -172,11 +172,14 @@ pub enum SystemRefusal {
     /// The root or result that the request states is not this cluster's, or of a height that is not remembered.
     #[error("what the request states of a height is not what this cluster came to, or not of its last heights")]
     NotReady,
+    /// The terms are out of range, or of an earlier version of the rules.
+    #[error("a limit of the terms is out of range, or the version of the rules is below the one in force")]
+    BadTerms,
 }
 
 impl SystemRefusal {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::NotAMember,
         Self::AlreadyConvicted,
         Self::OutOfSequence,
@@ -186,6 +189,7 @@ impl SystemRefusal {
         Self::WouldLoseData,
         Self::SetSize,
         Self::NotReady,
+        Self::BadTerms,
     ];
 
     /// The stable code by which people and programs know the reason.
@@ -201,6 +205,7 @@ impl SystemRefusal {
             Self::WouldLoseData => "WOULD_LOSE_DATA",
             Self::SetSize => "SET_SIZE",
             Self::NotReady => "NOT_READY",
+            Self::BadTerms => "BAD_TERMS",
         }
     }
 }

@@ -24,6 +24,7 @@ use crate::hash::{Domain, Hash};
 use crate::limits::{ADDRESS_BYTES_MAX, EVIDENCE_BYTES_MAX, HISTORY_PROOF_MAX, OWNERS_MAX, SYSTEM_BYTES_MAX};
 use crate::request::{Identity, SYSTEM};
 use crate::signature::{PublicKey, SecretKey, Signature, Statement};
+use crate::terms::Terms;
 
 /// A request of the system.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,6 +123,8 @@ pub enum Change {
         /// The signature of the new key: nobody can claim a key that is not theirs.
         by_new: Signature,
     },
+    /// Other terms, from the next epoch on.
+    Terms(Terms),
 }
 
 /// The signature of an owner over a change.
@@ -299,7 +302,7 @@ impl Change {
             }
             Self::Rotate { old, new, .. } if old == new => Err(invalid("rotation", "the new key is the old one")),
             Self::Rotate { new, .. } => check_key(new),
-            Self::Remove(_) | Self::Set { .. } | Self::Checkpoint { .. } | Self::Pardon(_) => Ok(()),
+            Self::Remove(_) | Self::Set { .. } | Self::Checkpoint { .. } | Self::Pardon(_) | Self::Terms(_) => Ok(()),
         }
     }
 
@@ -312,6 +315,7 @@ impl Change {
             Self::Checkpoint { .. } => 4,
             Self::Pardon(_) => 5,
             Self::Rotate { .. } => 6,
+            Self::Terms(_) => 7,
         }
     }
 
@@ -333,6 +337,7 @@ impl Change {
                 out.extend_from_slice(&height.to_le_bytes());
                 result.encode_to(out);
             }
+            Self::Terms(terms) => terms.encode_to(out),
             Self::Rotate { old, new, by_old, by_new } => {
                 old.encode_to(out);
                 new.encode_to(out);
@@ -520,6 +525,7 @@ impl Decode for Change {
                 by_old: Signature::decode_from(reader)?,
                 by_new: Signature::decode_from(reader)?,
             },
+            7 => Self::Terms(Terms::decode_from(reader)?),
             tag => return Err(DecodeError::UnknownTag { field: "change", tag }),
         })
     }

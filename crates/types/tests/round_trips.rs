@@ -85,7 +85,7 @@ fn refusals() -> impl Strategy<Value = Refusal> {
         (keys(), keys()).prop_map(|(operation, key)| Refusal::DomainViolation { operation, key }),
         misuse.prop_map(Refusal::HostMisuse),
         (limited, any::<u64>()).prop_map(|(what, limit)| Refusal::LimitExceeded { what, limit }),
-        (0..9_usize).prop_map(|at| Refusal::System(SystemRefusal::ALL[at])),
+        (0..10_usize).prop_map(|at| Refusal::System(SystemRefusal::ALL[at])),
         any::<[u8; 2]>().prop_map(|[signed, needed]| Refusal::NotApproved { signed, needed }),
     ]
 }
@@ -247,7 +247,7 @@ fn codes_are_distinct_and_shouted() {
     }
     assert_eq!(codes.len(), 14);
     let system: std::collections::BTreeSet<_> = SystemRefusal::ALL.map(SystemRefusal::code).into();
-    assert_eq!(system.len(), 9);
+    assert_eq!(system.len(), 10);
     let void = Void::Duplicate { height: 7 };
     let json = serde_json::to_string(&void).unwrap();
     assert_eq!(serde_json::from_str::<Void>(&json).unwrap(), void);

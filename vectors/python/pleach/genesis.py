@@ -388,6 +388,33 @@ def read_verdict(reader: Reader) -> Verdict:
 
 
 @dataclass(frozen=True)
+class Terms:
+    """What the owners may change without a new genesis."""
+
+    rules: int
+    gas: int
+    block_gas: int
+    block_weight: int
+    expulsions: int
+
+    def encode(self) -> bytes:
+        limits = codec.u64(self.gas) + codec.u64(self.block_gas) + codec.u64(self.block_weight)
+        return codec.u32(self.rules) + limits + codec.u8(self.expulsions)
+
+
+def read_terms(reader: Reader) -> Terms:
+    terms = Terms(reader.u32(), reader.u64(), reader.u64(), reader.u64(), reader.u8())
+    if terms.rules == 0:
+        raise malformed("versions of the rules begin with 1")
+    return terms
+
+
+def terms_of_height_0(genesis: Genesis) -> Terms:
+    limits = genesis.limits
+    return Terms(1, limits.gas, limits.block_gas, limits.block_weight, genesis.governance.expulsions)
+
+
+@dataclass(frozen=True)
 class ClusterRecord:
     seq: int
     members: tuple[Member, ...]
@@ -398,6 +425,8 @@ class ClusterRecord:
     cap: int
     unasked: int
     verdicts: tuple[Verdict, ...]
+    terms: Terms
+    next_terms: Terms
 
     def encode(self) -> bytes:
         return (
@@ -410,6 +439,8 @@ class ClusterRecord:
             + codec.u8(self.cap)
             + codec.u8(self.unasked)
             + codec.sequence([verdict.encode() for verdict in self.verdicts])
+            + self.terms.encode()
+            + self.next_terms.encode()
         )
 
 
@@ -432,6 +463,8 @@ def decode_cluster_record(data: bytes) -> ClusterRecord:
             cap=reader.u8(),
             unasked=reader.u8(),
             verdicts=tuple(reader.sequence(VERDICTS_MAX, lambda: read_verdict(reader))),
+            terms=read_terms(reader),
+            next_terms=read_terms(reader),
         )
         if not codec.ascends_strictly([verdict.key for verdict in record.verdicts]):
             raise malformed("verdicts do not ascend strictly")
@@ -451,6 +484,8 @@ def cluster_record_of_height_0(genesis: Genesis) -> ClusterRecord:
         cap=min(faults_tolerated(len(genesis.members)), genesis.replicas - 1, genesis.governance.expulsions),
         unasked=0,
         verdicts=(),
+        terms=terms_of_height_0(genesis),
+        next_terms=terms_of_height_0(genesis),
     )
 
 

@@ -194,6 +194,8 @@ SCHEMAS: dict[str, Check] = {
         fetching_maybe=shape(bytes=number, items_left=number),
         pending=number,
         voting=one_of("asking", "lost", "open", "forked"),
+        rules_known=number,
+        rules_next=number,
         ready=flag,
         forked_maybe=number,
     ),

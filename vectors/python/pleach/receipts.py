@@ -35,7 +35,7 @@ REFUSALS: dict[int, tuple[str, tuple[str, ...]]] = {
     13: ("NOT_APPROVED", (U8, U8)),
 }
 # The greatest number of those first fields that say which.
-GREATEST_NUMBER = {10: 2, 11: 3, 12: 8}
+GREATEST_NUMBER = {10: 2, 11: 3, 12: 9}
 
 Field = Union[str, int]
 

@@ -9,7 +9,7 @@ from typing import Iterator, Optional, Union
 from . import codec, evidence, hashes, members, signatures
 from .blocks import Result, read_result
 from .codec import Reader, Refused, malformed
-from .genesis import Genesis
+from .genesis import Genesis, read_terms
 from .members import Member
 from .requests import SYSTEM_KIND
 
@@ -18,7 +18,7 @@ OWNERS_MAX = 16
 SIBLINGS_MAX = 64
 
 COMPLAIN, CHANGE, READY = 0, 1, 2
-ADD, REMOVE, SET, OWNERS, CHECKPOINT, PARDON, ROTATE = range(7)
+ADD, REMOVE, SET, OWNERS, CHECKPOINT, PARDON, ROTATE, TERMS = range(8)
 
 
 @dataclass(frozen=True)
@@ -181,6 +181,8 @@ def read_fields(reader: Reader, number: int) -> None:
     elif number == CHECKPOINT:
         reader.u64()
         reader.hash()
+    elif number == TERMS:
+        read_terms(reader)
     else:
         raise malformed(f"unknown change {number}")
 

@@ -9,7 +9,7 @@ use pleach_types::limits::OWNERS_MAX;
 use pleach_types::system::Change;
 use pleach_types::{
     ClusterRecord, Committee, Genesis, Hash, Height, Identity, Member, Partitioning, Placement, PublicKey, Receipt,
-    SecretKey, SystemRequest,
+    SecretKey, SystemRequest, Terms,
 };
 use serde::Serialize;
 
@@ -34,6 +34,8 @@ struct ListDocument {
     verdicts: Vec<VerdictView>,
     owners: Vec<PublicKey>,
     threshold: u8,
+    terms: Terms,
+    next_terms: Terms,
     /// How many members may still be expelled before the owners have to decide.
     expulsions_left: u8,
 }
@@ -79,10 +81,10 @@ struct ChangeDocument {
 }
 
 /// A change, and whom it is about.
-struct Meant {
-    name: String,
-    key: PublicKey,
-    change: Change,
+pub(super) struct Meant {
+    pub(super) name: String,
+    pub(super) key: PublicKey,
+    pub(super) change: Change,
 }
 
 impl Meant {
@@ -259,7 +261,7 @@ pub fn last_height(genesis: &Genesis, height: Height) -> Height {
 }
 
 /// Makes a change, has the owners sign it, and says what became of it.
-fn change(
+pub(super) fn change(
     global: &Global,
     output: Output,
     owners: &[PathBuf],
@@ -385,6 +387,8 @@ fn document(record: &Verified<ClusterRecord>, copied: &BTreeMap<PublicKey, Copie
         verdicts: record.verdicts.iter().map(verdict).collect(),
         owners: record.owners.clone(),
         threshold: record.threshold,
+        terms: record.terms,
+        next_terms: record.next_terms,
         expulsions_left: record.cap.saturating_sub(record.unasked),
     }
 }
@@ -418,8 +422,19 @@ fn text(record: &Verified<ClusterRecord>, copied: &BTreeMap<PublicKey, Copied>) 
         text += &format!("{name} was convicted at #{}, {then}: evidence {}\n", verdict.height, verdict.evidence);
     }
     text += &owners_text(record);
+    text += &format!("terms: {}\n", terms_text(&record.terms));
+    if record.next_terms != record.terms {
+        text += &format!("terms of the next epoch: {}\n", terms_text(&record.next_terms));
+    }
     let left = record.cap.saturating_sub(record.unasked);
     text + &format!("{left} more may be expelled without the owners · at #{}, {}\n", record.height(), record.trust())
+}
+
+fn terms_text(terms: &Terms) -> String {
+    let Terms { rules, gas, block_gas, block_weight, expulsions } = terms;
+    format!(
+        "rules {rules}, gas {gas} of a request and {block_gas} of a block, weight {block_weight}, at most {expulsions} expelled without the owners"
+    )
 }
 
 fn owners_text(record: &ClusterRecord) -> String {

@@ -14,6 +14,7 @@ mod key;
 mod member;
 mod members;
 mod op;
+mod owner;
 mod paper;
 mod plan;
 mod proof;
@@ -79,6 +80,7 @@ pub fn run(cli: Cli) -> Result<Ending, CliError> {
         Command::Complain(args) => complain::run(&global, output, &args),
         Command::Member(MemberCommand::List) => member::list(&global, output),
         Command::Owner(OwnerCommand::Set(args)) => member::set_owners(&global, output, &args),
+        Command::Owner(OwnerCommand::Terms(args)) => owner::terms(&global, output, &args),
         Command::Member(MemberCommand::Init(args)) => init::member_init(output, &args),
         Command::Member(MemberCommand::Join(args)) => init::member_join(&global, output, &args),
         Command::Member(MemberCommand::Add(args)) => member::add(&global, output, &args),

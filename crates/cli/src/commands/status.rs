@@ -154,6 +154,9 @@ fn warn(output: Output, document: &Document) {
                  nothing that this cluster says from there on; fork.evidence in its data folder shows it (docs/trust.md)"
             ));
         }
+        if let Some(old) = node.status.as_ref().and_then(too_old) {
+            output.talk(format_args!("! {old}"));
+        }
         if let Some(Status { name, voting: Voting::Lost, .. }) = &node.status {
             output.talk(format_args!(
                 "! {name} does not vote: its data folder lacks votes that it has cast (it was deleted, or put back from an \
@@ -176,6 +179,17 @@ fn warn(output: Output, document: &Document) {
             document.quorum
         ));
     }
+}
+
+/// That a node will stop at the end of the epoch, in words, if it will: its program does not know the rules that are decided.
+fn too_old(status: &Status) -> Option<String> {
+    let Status { name, version, rules_known, rules_next, .. } = status;
+    (rules_next > rules_known).then(|| {
+        format!(
+            "{name} runs version {version} of the program, which knows the rules up to version {rules_known}, and version {rules_next} is in \
+             force from the end of the epoch on. It stops before that: start it with a newer program, on the same data"
+        )
+    })
 }
 
 /// How many prefixes have too few copies, in words, if any has. Each node tells what it has been told: the one that knows of the fewest
@@ -213,6 +227,8 @@ pub mod tests {
             fetching: None,
             pending: 0,
             voting: Voting::Open,
+            rules_known: 1,
+            rules_next: 1,
             forked: None,
             ready: true,
         }
@@ -224,6 +240,9 @@ pub mod tests {
         assert_eq!(state_of(&status, false, true), "ok");
         assert_eq!(state_of(&status, false, false), "following");
         assert_eq!(state_of(&status, true, false), "behind");
+        assert_eq!(too_old(&status), None);
+        let old = too_old(&Status { rules_next: 2, ..status.clone() }).expect("it will stop");
+        assert!(old.contains("up to version 1, and version 2"), "{old}");
         let forked = Status { forked: Some(7), ..status.clone() };
         assert_eq!(state_of(&forked, true, true), "forked");
         let asking = Status { voting: Voting::Asking, ..status };

@@ -128,7 +128,8 @@ impl Chain {
         let epoch = height / u64::from(self.genesis.governance.epoch_blocks);
         let context =
             Context { epoch, view: height + 3, parent_view: height + 2, leader, parent: parent.header.digest() };
-        let prepared = prepare_block(&requests, vec![], &self.genesis, &self.digest).expect("a valid block");
+        let prepared =
+            prepare_block(&requests, vec![], &self.tip().state.limits(), &self.digest).expect("a valid block");
         let applied = parent.state.apply(&prepared, &Native);
         let block = Block::new(context, height, *parent.state.result(), requests);
         let certificate = self.certify(&block.header, self.set(&block.header.result.members).quorum());
@@ -240,7 +241,7 @@ impl Chain {
             self.next_block += BLOCK;
             let state = self.tip().state.clone();
             let mut pool = std::mem::take(&mut self.pool);
-            pool.retain(|bytes| prepare(bytes, &self.genesis, &self.digest).is_ok_and(|p| state.check(&p).is_ok()));
+            pool.retain(|bytes| prepare(bytes, &state.limits(), &self.digest).is_ok_and(|p| state.check(&p).is_ok()));
             if self.frozen {
                 continue;
             }
@@ -607,7 +608,8 @@ impl Cluster {
             return Err(refusal.clone().unwrap());
         }
         let mut chain = self.chain();
-        let prepared = prepare(&bytes, &chain.genesis, &chain.digest).map_err(|why| problem(why.code(), false))?;
+        let prepared =
+            prepare(&bytes, &chain.tip().state.limits(), &chain.digest).map_err(|why| problem(why.code(), false))?;
         match chain.tip().state.check(&prepared) {
             Ok(()) | Err(Void::Duplicate { .. }) => {}
             Err(other) => return Err(problem(other.code(), false)),
@@ -669,6 +671,8 @@ impl Transport for Cluster {
                 storage: Storage::default(),
                 fetching: None,
                 voting: Default::default(),
+                rules_known: 1,
+                rules_next: 1,
                 pending: 0,
                 forked: None,
                 ready: true,

@@ -43,6 +43,7 @@ pub enum Ask {
     /// The height, and the encoding of the result that the owners vouch for.
     Checkpoint(Owners, u64, Vec<u8>),
     Pardon(Owners, Digest),
+    Terms(Owners, Terms),
     Rotate {
         until: u64,
         old: Digest,
@@ -53,6 +54,16 @@ pub enum Ask {
         height: u64,
         root: Digest,
     },
+}
+
+/// What blocks may cost, and by which rules they are executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    pub rules: u32,
+    pub gas: u64,
+    pub block_gas: u64,
+    pub block_weight: u64,
+    pub expulsions: u8,
 }
 
 /// The owners' part of a change.
@@ -79,7 +90,8 @@ pub struct Rules {
     pub epoch: u64,
     pub copies: usize,
     pub most: usize,
-    pub expulsions: usize,
+    /// The weight of the heaviest request.
+    pub heaviest: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -94,6 +106,8 @@ pub struct Members {
     pub cap: u8,
     pub unasked: u8,
     pub verdicts: BTreeMap<Digest, Conviction>,
+    pub terms: Terms,
+    pub next_terms: Terms,
     /// Encoded results, and roots, of all heights so far.
     pub results: Vec<Vec<u8>>,
     pub roots: Vec<Digest>,
@@ -149,6 +163,11 @@ impl Members {
         out.extend([self.threshold, self.cap, self.unasked]);
         out.extend(number32(self.verdicts.len()));
         self.verdicts.iter().for_each(|(key, conviction)| out.extend(verdict(key, conviction)));
+        for terms in [&self.terms, &self.next_terms] {
+            out.extend(terms.rules.to_le_bytes());
+            [terms.gas, terms.block_gas, terms.block_weight].iter().for_each(|limit| out.extend(limit.to_le_bytes()));
+            out.push(terms.expulsions);
+        }
         out
     }
 
@@ -162,6 +181,7 @@ impl Members {
         let height = self.results.len() as u64;
         if (height + 1).is_multiple_of(self.rules.epoch) {
             self.now = self.next.clone();
+            self.terms = self.next_terms;
         }
     }
 
@@ -200,7 +220,8 @@ impl Members {
             | Ask::Set(owners, ..)
             | Ask::Owners(owners, ..)
             | Ask::Checkpoint(owners, ..)
-            | Ask::Pardon(owners, _) => self.change(height, owners, ask),
+            | Ask::Pardon(owners, _)
+            | Ask::Terms(owners, _) => self.change(height, owners, ask),
         }
     }
 
@@ -331,7 +352,7 @@ impl Members {
         if owners.signed.len() < usize::from(self.threshold) || self.owners.is_empty() {
             return Outcome::Refused("TOO_FEW_OWNERS");
         }
-        let (mut taken, mut unknown, mut told) = (false, false, None);
+        let (mut taken, mut unknown, mut bad_terms, mut told) = (false, false, false, None);
         match ask {
             Ask::Add(_, one) => {
                 if self.verdicts.contains_key(&one.key) {
@@ -362,6 +383,13 @@ impl Members {
                 told = Some("pleach/checkpoint");
             }
             Ask::Pardon(_, key) => drop(self.verdicts.remove(key)),
+            Ask::Terms(_, terms) => {
+                bad_terms = terms.rules < self.terms.rules
+                    || !(1..=100_000_000.min(terms.block_gas)).contains(&terms.gas)
+                    || !(1..=1_000_000_000).contains(&terms.block_gas)
+                    || !(self.rules.heaviest..=1_000_000_000).contains(&terms.block_weight);
+                self.next_terms = *terms;
+            }
             Ask::Complain { .. } | Ask::Rotate { .. } | Ask::Ready { .. } => unreachable!("no change of the owners"),
         }
         if self.loses_data() {
@@ -373,10 +401,13 @@ impl Members {
         if unknown {
             return Outcome::Refused("NOT_READY");
         }
+        if bad_terms {
+            return Outcome::Refused("BAD_TERMS");
+        }
         self.seq += 1;
         self.unasked = 0;
         let faulty = (self.next.len() - 1) / 3;
-        self.cap = faulty.min(self.rules.copies - 1).min(self.rules.expulsions) as u8;
+        self.cap = faulty.min(self.rules.copies - 1).min(self.next_terms.expulsions.into()) as u8;
         Outcome::Granted(told, vec![])
     }
 }

@@ -161,7 +161,7 @@ impl Chain {
 
     pub fn prepare(&self, request: &Request) -> Result<Arc<Prepared>, Unacceptable> {
         let state = self.state();
-        prepare(&request.encode().into(), state.cluster_genesis(), state.genesis_digest()).map(Arc::new)
+        prepare(&request.encode().into(), &state.limits(), state.genesis_digest()).map(Arc::new)
     }
 
     pub fn value(&self, name: &str) -> Option<Bytes> {
@@ -193,7 +193,7 @@ pub enum Fate {
 /// The block of those requests that may stand in one, as a leader makes it, and what became of the others.
 pub fn acceptable(state: &State, requests: &[Bytes]) -> (PreparedBlock, Vec<Option<Fate>>) {
     let mut block = PreparedBlock::default();
-    let prepared = prepare_all(requests, state.cluster_genesis(), state.genesis_digest());
+    let prepared = prepare_all(requests, &state.limits(), state.genesis_digest());
     let add = |prepared: Result<Prepared, Unacceptable>| match prepared {
         Err(why) => Some(Fate::Unacceptable(why)),
         Ok(prepared) => match block.push(Arc::new(prepared), &state.cluster_genesis().limits) {

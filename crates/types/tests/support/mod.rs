@@ -78,6 +78,7 @@ pub fn cluster() -> ClusterRecord {
         standby: vec![standby],
         unasked: 1,
         verdicts: vec![verdict],
+        next_terms: Terms { rules: 2, gas: 1_000, expulsions: 0, ..Terms::genesis(&genesis) },
         ..ClusterRecord::genesis(&genesis)
     }
 }
@@ -105,6 +106,7 @@ pub fn system_requests() -> Vec<SystemRequest> {
         Change::Owners { owners: owners[..2].to_vec(), threshold: 2 },
         Change::Checkpoint { height: 77, result: hash(8) },
         Change::Pardon(secret(3).public()),
+        Change::Terms(Terms { rules: 2, gas: 9, block_gas: 10, block_weight: 11, expulsions: 3 }),
     ];
     let change = |change| SystemRequest::change(genesis, (4, 1_000), change, &owners, &keys);
     let mut all = vec![

@@ -1,6 +1,6 @@
 //! Genesis documents, the sets of members in them, and what height 0 came to.
 
-use pleach_types::{ClusterRecord, Committee, Encode, Genesis, Member, PublicKey};
+use pleach_types::{ClusterRecord, Committee, Encode, Genesis, Member, PublicKey, Terms};
 use serde_json::{Value, json};
 
 use super::support::{cluster, genesis, member_keys, rich_genesis};
@@ -30,6 +30,15 @@ fn one(name: &str, genesis: &Genesis) -> Value {
 fn record() -> Value {
     let record = cluster();
     let bytes = |members: &[Member]| members.iter().map(encoded).collect::<Vec<_>>();
+    let terms = |terms: &Terms| {
+        json!({
+            "rules": terms.rules,
+            "gas": terms.gas,
+            "block_gas": terms.block_gas,
+            "block_weight": terms.block_weight,
+            "expulsions": terms.expulsions,
+        })
+    };
     let verdicts = record.verdicts.iter().map(|v| {
         json!({ "key": hex(v.key.0), "kind": v.kind, "evidence": hash(v.evidence), "height": v.height, "removed": v.removed })
     });
@@ -44,6 +53,8 @@ fn record() -> Value {
         "cap": record.cap,
         "unasked": record.unasked,
         "verdicts": verdicts.collect::<Vec<_>>(),
+        "terms": terms(&record.terms),
+        "next_terms": terms(&record.next_terms),
     })
 }
 

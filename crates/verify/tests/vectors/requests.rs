@@ -89,7 +89,7 @@ fn accepted(genesis: &Genesis) -> Vec<Value> {
 
 fn one(genesis: &Genesis, name: &str, bytes: &[u8], expected: &str) -> Value {
     let bytes = Bytes::copy_from_slice(bytes);
-    let found = prepare(&bytes, genesis, &genesis.digest());
+    let found = prepare(&bytes, &genesis.limits, &genesis.digest());
     let mut case = json!({ "name": name, "bytes": hex(&bytes), "ordered": hash(ordered_digest(&bytes)) });
     case["verdict"] = verdict(name, expected, found.as_ref().map(drop).map_err(|why| why.code()));
     if let Ok(prepared) = found {
@@ -195,7 +195,7 @@ fn refused(genesis: &Genesis, other: Hash) -> Vec<Value> {
 fn blocks(genesis: &Genesis) -> Value {
     let sized =
         |gas: u64, nonce: u8| Bytes::from(request(Body { gas, nonce: [nonce; 16], ..body(genesis) }, &[]).encode());
-    let weight = prepare(&sized(1, 1), genesis, &genesis.digest()).expect("a good request").weight();
+    let weight = prepare(&sized(1, 1), &genesis.limits, &genesis.digest()).expect("a good request").weight();
     let mut small = genesis.clone();
     small.limits.block_gas = 1_000_000;
     let tight = |change: &dyn Fn(&mut Genesis)| {
@@ -226,7 +226,7 @@ fn blocks(genesis: &Genesis) -> Value {
             BlockFault::Twice(_) => "twice",
             BlockFault::Request { .. } => "request",
         };
-        let found = prepare_block(requests, Vec::new(), genesis, &cluster().digest()).map(drop).map_err(code);
+        let found = prepare_block(requests, Vec::new(), &genesis.limits, &cluster().digest()).map(drop).map_err(code);
         let limits = &genesis.limits;
         json!({
             "name": name,

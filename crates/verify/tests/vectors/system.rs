@@ -15,6 +15,8 @@ use super::{encoded, hash, hex, verdict};
 
 const ROUND: Round = Round { epoch: 3, view: 300 };
 const OWNERS: [u8; 3] = [50, 51, 52];
+const TERMS: Terms =
+    Terms { rules: 2, gas: 20_000_000, block_gas: 30_000_000, block_weight: 50_000_000, expulsions: 1 };
 
 fn owners() -> Vec<PublicKey> {
     let mut owners: Vec<_> = OWNERS.map(|n| secret(n).public()).into();
@@ -62,6 +64,7 @@ impl Maker {
             ("owners", self.change(Change::Owners { owners: owners()[..2].to_vec(), threshold: 2 })),
             ("checkpoint", self.change(Change::Checkpoint { height: 77, result: history::leaf(&result(77)) })),
             ("pardon", self.change(Change::Pardon(secret(3).public()))),
+            ("terms", self.change(Change::Terms(TERMS))),
             ("rotate", SystemRequest::rotate(self.genesis, 1_000, &secret(2), &secret(20))),
             ("ready", SystemRequest::ready(self.genesis, 55, digest(6), &secret(9))),
         ]
@@ -125,6 +128,7 @@ impl Maker {
             ("a new member without a name", "MALFORMED", {
                 changed(Change::Add(Member { name: String::new(), ..member.clone() }))
             }),
+            ("rules of version 0", "MALFORMED", changed(Change::Terms(Terms { rules: 0, ..TERMS }))),
             ("no owners", "MALFORMED", changed(Change::Owners { owners: vec![], threshold: 0 })),
             ("a threshold of 0", "MALFORMED", changed(Change::Owners { owners: owners(), threshold: 0 })),
             ("a threshold above the owners", "MALFORMED", changed(Change::Owners { owners: owners(), threshold: 4 })),
@@ -213,7 +217,7 @@ pub fn all() -> Value {
     cluster.governance.owners = owners();
     cluster.governance.threshold = 2;
     let maker = Maker { genesis: cluster.digest() };
-    let judged = |bytes: &Bytes| prepare(bytes, &cluster, &maker.genesis);
+    let judged = |bytes: &Bytes| prepare(bytes, &cluster.limits, &maker.genesis);
     let accepted = |(name, request): &(&str, SystemRequest)| {
         let bytes = Bytes::from(request.encode());
         let prepared = judged(&bytes).map_err(|why| why.code());

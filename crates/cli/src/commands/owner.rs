@@ -1,0 +1,73 @@
+//! `pleach owner terms`: what blocks may cost, and by which rules they are executed, by the owners' word.
+
+use pleach_client::Client;
+use pleach_types::system::Change;
+use pleach_types::{ClusterRecord, Genesis, Terms};
+
+use super::member::{Meant, change, last_height};
+use super::with_cluster;
+use crate::args::{Global, OwnerTerms};
+use crate::errors::{CliError, Ending};
+use crate::output::Output;
+
+/// Has the owners change the terms from the next epoch on.
+pub fn terms(global: &Global, output: Output, args: &OwnerTerms) -> Result<Ending, CliError> {
+    if let Some(rules) = args.rules.filter(|_| !args.force) {
+        with_cluster(global, |client| async move { check_programs(&client, rules).await })?;
+    }
+    let genesis = with_cluster(global, |client| async move { Ok(client.genesis().clone()) })?;
+    let meant = |record: &ClusterRecord| {
+        let terms = changed(&record.next_terms, args);
+        check(record, &terms, &genesis)?;
+        Ok(Meant { name: "the cluster".into(), key: record.owners[0], change: Change::Terms(terms) })
+    };
+    let done = |_: &Meant, genesis: &Genesis, height| {
+        format!("the terms are in force from height {} on: see \"pleach member list\"", last_height(genesis, height))
+    };
+    change(global, output, &args.owner, meant, done)
+}
+
+/// The terms with what is named in the place of what they were to be.
+fn changed(next: &Terms, args: &OwnerTerms) -> Terms {
+    Terms {
+        rules: args.rules.unwrap_or(next.rules),
+        gas: args.gas.unwrap_or(next.gas),
+        block_gas: args.block_gas.unwrap_or(next.block_gas),
+        block_weight: args.block_weight.unwrap_or(next.block_weight),
+        expulsions: args.expulsions.unwrap_or(next.expulsions),
+    }
+}
+
+/// What the members would refuse with a code that says less.
+fn check(record: &ClusterRecord, terms: &Terms, genesis: &Genesis) -> Result<(), CliError> {
+    if terms.rules < record.terms.rules {
+        return Err(CliError::usage(
+            format!(
+                "version {} of the rules is in force: they never go back to version {}",
+                record.terms.rules, terms.rules
+            ),
+            "name that version, or a later one",
+        ));
+    }
+    terms.check(&genesis.limits).map_err(|why| CliError::usage(why, "docs/limits.md says what a block may cost"))
+}
+
+/// Checks that each node says that its program knows the rules: the others would stop. It is their word, and keeps an owner from a
+/// mistake.
+async fn check_programs(client: &Client, rules: u32) -> Result<(), CliError> {
+    let cure = "start the nodes with newer programs first; --force changes the rules in any case";
+    for status in client.statuses().await {
+        match status {
+            Ok(status) if status.rules_known >= rules => {}
+            Ok(status) => {
+                let (name, version, known) = (status.name, status.version, status.rules_known);
+                let what = format!(
+                    "{name} runs version {version}, which knows the rules up to version {known}, and would stop"
+                );
+                return Err(CliError::usage(what, cure));
+            }
+            Err(why) => return Err(CliError::usage(format!("a node does not say which rules it knows: {why}"), cure)),
+        }
+    }
+    Ok(())
+}

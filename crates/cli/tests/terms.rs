@@ -1,0 +1,76 @@
+//! The owners of a cluster of real processes change its terms, and the version of its rules.
+#![allow(missing_docs)]
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::{Folder, Process, base_port, eventually, run};
+
+/// How long a step may take on a busy machine.
+const WAIT: Duration = Duration::from_secs(120);
+
+#[test]
+fn owners_change_the_terms_and_nodes_that_do_not_know_the_rules_stop() {
+    let folder = Folder::new();
+    for key in ["owner.key", "a.key"] {
+        run(&folder, &["key", "new", key]).succeeds();
+    }
+    let owner = run(&folder, &["key", "show", "owner.key"]).succeeds().stdout.trim().to_owned();
+    let port = base_port(4).to_string();
+    let init = ["init", "--out", "net", "--base-port", &port, "--epoch-blocks", "16", "--owner", &owner];
+    run(&folder, &init).succeeds();
+    let start = |n: usize| Process::node(&folder, &format!("net/node-{n}/pleach.toml"), &format!("node-{n}.log"));
+    let mut nodes: Vec<_> = (1..=4).map(start).collect();
+    let on = |args: &[&str]| run(&folder, &[args, &["--profile", "net/profile.toml", "--timeout", "60s"]].concat());
+    eventually(WAIT, || on(&["status"]));
+    let terms = |args: &[&str]| on(&[&["owner", "terms", "--owner", "owner.key"], args].concat());
+    let list = || eventually(WAIT, || on(&["member", "list", "-o", "json"])).json("pleach.member-list/1");
+    let until_gas = |gas: u64| {
+        let deadline = Instant::now() + WAIT;
+        while list()["terms"]["gas"].as_u64() != Some(gas) {
+            assert!(Instant::now() < deadline, "gas {gas} is in force: {}", list());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    };
+
+    // What may not be is named.
+    terms(&[]).fails(2, &["--gas"]);
+    terms(&["--epoch-blocks", "32"]).fails(2, &["--epoch-blocks"]);
+    terms(&["--gas", "0"]).fails(2, &["gas is 0"]);
+    terms(&["--block-weight", "5"]).fails(2, &["heaviest request"]);
+
+    // Clients and nodes go by what is in force: a new domain takes some 450,000 gas.
+    let create = |name: &str| on(&["domain", "create", name, "--owner", "a.key"]);
+    create("first").succeeds();
+    terms(&["--gas", "100000", "--expulsions", "0"]).succeeds();
+    assert_eq!(list()["next_terms"]["gas"], 100_000);
+    until_gas(100_000);
+    let refused = create("second");
+    assert_eq!(refused.code, Some(4), "{}", refused.stderr);
+    assert!(refused.stdout.contains("OUT_OF_GAS"), "{}", refused.stdout);
+    terms(&["--gas", "2000000"]).succeeds();
+    until_gas(2_000_000);
+    create("second").succeeds();
+    assert_eq!((&list()["terms"]["expulsions"], &list()["expulsions_left"]), (&0.into(), &0.into()));
+
+    // Rules that no program knows yet.
+    terms(&["--rules", "2"]).fails(2, &["knows the rules up to version 1", "--force"]);
+    terms(&["--rules", "2", "--force"]).succeeds();
+    // The first that comes to the end of the epoch stops there; whether the last ones learn from it that the block before is final is open.
+    let deadline = Instant::now() + WAIT;
+    let (stopped, ended) = loop {
+        let mut all = (1..).zip(&mut nodes);
+        if let Some(found) = all.find_map(|(n, node)| Some((n, node.0.try_wait().expect("a process")?))) {
+            break found;
+        }
+        assert!(Instant::now() < deadline, "none stops: {}", list());
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    assert!(!ended.success());
+    let log = std::fs::read_to_string(folder.join(&format!("node-{stopped}.log"))).expect("a log");
+    assert!(log.contains("version 2 of the rules is in force from height"), "{log}");
+    // Started again it stops at once, and says the same.
+    let again = run(&folder, &["start", "--config", &format!("net/node-{stopped}/pleach.toml")]);
+    again.fails(2, &["version 2 of the rules", "up to version 1", "on the same data"]);
+}
