@@ -70,6 +70,10 @@ pub struct Global {
     /// A file with the genesis digest and node addresses, as `init` writes it [default: ./pleach-profile.toml]
     #[arg(long, value_name = "PATH", env = "PLEACH_PROFILE", global = true)]
     pub profile: Option<PathBuf>,
+    /// A height and what it came to, by the word of somebody you trust (HEIGHT:HASH), or a file of pleach owner checkpoint: what nodes show
+    /// has to contain it.
+    #[arg(long, value_name = "CHECKPOINT", env = "PLEACH_CHECKPOINT", global = true)]
+    pub checkpoint: Option<String>,
     /// How data is printed.
     #[arg(short, long, value_enum, value_name = "FORMAT", env = "PLEACH_OUTPUT", default_value_t, global = true)]
     pub output: Format,
@@ -643,6 +647,27 @@ of requests, values and code, the number of copies.
 --rules: nodes whose program does not know that version stop before it is in force, and go on once they are started with one that
 does. So replace the programs first: \"pleach status\" warns of nodes that would stop. Until the epoch ends you can take it back.")]
     Terms(OwnerTerms),
+    /// Vouch for the newest certified height: for clients that have slept for long, and for those that are new.
+    #[command(after_help = "\
+Example:
+  pleach owner checkpoint --owner alice.key --owner bob.key --out net.checkpoint
+
+This machine checks the height as any client does, with all members since the genesis or an earlier --checkpoint; you vouch that it has
+been shown the true cluster. The change is ordered, and the file and the line that is printed (HEIGHT:HASH) are for clients:
+  pleach --checkpoint net.checkpoint get shop/.owner
+Give them to others by a way that they trust: the file is not signed.")]
+    Checkpoint(OwnerCheckpoint),
+}
+
+/// `pleach owner checkpoint`.
+#[derive(Clone, Debug, Args)]
+pub struct OwnerCheckpoint {
+    /// The key file of an owner who signs [repeat it for as many as must sign]
+    #[arg(long, value_name = "KEYFILE", required = true)]
+    pub owner: Vec<PathBuf>,
+    /// The file to write.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
 }
 
 /// `pleach owner terms`.

@@ -13,6 +13,7 @@
 //! Standard output is data, standard error is talk.
 
 mod args;
+mod checkpoint;
 mod cluster;
 mod commands;
 mod connection;

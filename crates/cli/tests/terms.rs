@@ -5,13 +5,13 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{Folder, Process, base_port, eventually, run};
+use common::{Folder, Process, Ran, base_port, eventually, run};
 
 /// How long a step may take on a busy machine.
 const WAIT: Duration = Duration::from_secs(120);
 
-#[test]
-fn owners_change_the_terms_and_nodes_that_do_not_know_the_rules_stop() {
+/// A cluster of four with one owner, whose epochs are short. The nodes write to `node-N.log`.
+fn cluster() -> (Folder, Vec<Process>) {
     let folder = Folder::new();
     for key in ["owner.key", "a.key"] {
         run(&folder, &["key", "new", key]).succeeds();
@@ -21,9 +21,19 @@ fn owners_change_the_terms_and_nodes_that_do_not_know_the_rules_stop() {
     let init = ["init", "--out", "net", "--base-port", &port, "--epoch-blocks", "16", "--owner", &owner];
     run(&folder, &init).succeeds();
     let start = |n: usize| Process::node(&folder, &format!("net/node-{n}/pleach.toml"), &format!("node-{n}.log"));
-    let mut nodes: Vec<_> = (1..=4).map(start).collect();
-    let on = |args: &[&str]| run(&folder, &[args, &["--profile", "net/profile.toml", "--timeout", "60s"]].concat());
-    eventually(WAIT, || on(&["status"]));
+    let nodes = (1..=4).map(start).collect();
+    eventually(WAIT, || on(&folder, &["status"]));
+    (folder, nodes)
+}
+
+fn on(folder: &Folder, args: &[&str]) -> Ran {
+    run(folder, &[args, &["--profile", "net/profile.toml", "--timeout", "60s"]].concat())
+}
+
+#[test]
+fn owners_change_the_terms_and_nodes_that_do_not_know_the_rules_stop() {
+    let (folder, mut nodes) = cluster();
+    let on = |args: &[&str]| on(&folder, args);
     let terms = |args: &[&str]| on(&[&["owner", "terms", "--owner", "owner.key"], args].concat());
     let list = || eventually(WAIT, || on(&["member", "list", "-o", "json"])).json("pleach.member-list/1");
     let until_gas = |gas: u64| {
@@ -73,4 +83,31 @@ fn owners_change_the_terms_and_nodes_that_do_not_know_the_rules_stop() {
     // Started again it stops at once, and says the same.
     let again = run(&folder, &["start", "--config", &format!("net/node-{stopped}/pleach.toml")]);
     again.fails(2, &["version 2 of the rules", "up to version 1", "on the same data"]);
+}
+
+/// The owners vouch for a height. Clients that know of it believe no nodes that do not show it.
+#[test]
+fn owners_vouch_for_a_height_and_clients_hold_the_nodes_to_it() {
+    let (folder, _nodes) = cluster();
+    on(&folder, &["domain", "create", "shop", "--owner", "a.key"]).succeeds();
+    let vouched = on(&folder, &["owner", "checkpoint", "--owner", "owner.key", "--out", "net.checkpoint"]);
+    let line = vouched.succeeds().stdout.lines().last().expect("a line").to_owned();
+    let checkpoint = line.rsplit(' ').next().expect("HEIGHT:HASH").to_owned();
+    let get = |checkpoint: &str| on(&folder, &["get", "shop/.owner", "--checkpoint", checkpoint]);
+    for good in ["net.checkpoint", &checkpoint] {
+        get(good).succeeds();
+    }
+    let (height, hash) = checkpoint.split_once(':').expect("HEIGHT:HASH");
+    let other = format!("{height}:{}", "5f".repeat(32));
+    get(&other).fails(5, &["no node shows", &"5f".repeat(32)]);
+    get("nonsense").fails(2, &["HEIGHT:HASH"]);
+    let text = std::fs::read_to_string(folder.join("net.checkpoint")).expect("a file");
+    folder.write("other.checkpoint", &text.replace(hash, &"5f".repeat(32)));
+    get("other.checkpoint").fails(5, &["no node shows"]);
+    let genesis = text.lines().find(|line| line.starts_with("genesis")).expect("a line");
+    folder.write("foreign.checkpoint", &text.replace(genesis, &format!("genesis = \"{}\"", "5f".repeat(32))));
+    get("foreign.checkpoint").fails(2, &["is of cluster 5f5f"]);
+    // Nothing that exists is overwritten, and nothing is ordered then.
+    let again = on(&folder, &["owner", "checkpoint", "--owner", "owner.key", "--out", "net.checkpoint"]);
+    again.fails(8, &["net.checkpoint"]);
 }

@@ -14,6 +14,7 @@ use pleach_verify::{FalseStatement, Misbehaviour};
 use thiserror::Error;
 
 use crate::call::Executed;
+use crate::checkpoint::Checkpoint;
 use crate::transport::TransportError;
 
 /// Why the client could not do what it was asked to do.
@@ -241,6 +242,18 @@ pub enum Error {
         height: Height,
         /// How long the client waited.
         waited: Duration,
+    },
+    /// No node shows that a checkpoint is part of the cluster's history.
+    #[error(
+        "no node shows that height {} came to {}, for which somebody has vouched: {why}. If they have not just fallen behind, this is another \
+         history; believe nothing that they show, and ask who has vouched",
+        .checkpoint.height, .checkpoint.result
+    )]
+    OtherHistory {
+        /// The checkpoint.
+        checkpoint: Checkpoint,
+        /// What nodes showed or said in the place of a proof.
+        why: Box<Self>,
     },
     /// The call exceeds a limit of the cluster. Nothing was sent.
     #[error("{what} is {actual}, this cluster's limit is {limit}; split the call")]
@@ -502,6 +515,7 @@ impl Error {
             Self::DiscoveryLimit { .. } => "DISCOVERY_LIMIT",
             Self::FileTooLarge { .. } => "FILE_TOO_LARGE",
             Self::NotCertified { .. } => "NOT_CERTIFIED",
+            Self::OtherHistory { .. } => "OTHER_HISTORY",
             Self::OverLimit { .. } => "OVER_LIMIT",
         }
     }
@@ -518,9 +532,11 @@ impl Error {
             | Self::DiscoveryLimit { .. }
             | Self::FileTooLarge { .. }
             | Self::OverLimit { .. } => ErrorKind::BadInput,
-            Self::GenesisMismatch { .. } | Self::GenesisInvalid(_) | Self::Lied(_) | Self::KeptFile(_) => {
-                ErrorKind::Verification
-            }
+            Self::GenesisMismatch { .. }
+            | Self::GenesisInvalid(_)
+            | Self::Lied(_)
+            | Self::KeptFile(_)
+            | Self::OtherHistory { .. } => ErrorKind::Verification,
             Self::Fork { .. } => ErrorKind::Fork,
             Self::NotFresh { .. } => ErrorKind::NoQuorum,
             Self::Unreachable(_) | Self::Unavailable(_) | Self::NotCertified { .. } => ErrorKind::Availability,

@@ -38,6 +38,7 @@
 //! | `proofs` | proof files, for others and for later |
 //! | `history` | old results under new certificates |
 //! | `fresh` | which height a read has to reach to miss nothing |
+//! | `checkpoint` | a height for which somebody vouches, in the history that is shown |
 //! | `read` | reads at one height, from whoever keeps what |
 //! | `client` | [`Client`]: what users hold |
 //! | `simulate` | local runs, and the discovery of touched keys |
@@ -57,6 +58,7 @@ mod absence;
 pub mod arguments;
 mod audit;
 mod call;
+mod checkpoint;
 mod client;
 mod error;
 mod evidence;
@@ -79,6 +81,7 @@ mod verifier;
 pub use absence::NeverExecuted;
 pub use audit::{Audit, Audited, Finding, FindingKind};
 pub use call::{Call, Executed, Retries};
+pub use checkpoint::Checkpoint;
 pub use client::{Builder, Client, Config};
 pub use error::{Error, ErrorKind, Failure, Falsehood, Fault, Lie, RefusedBy, Retry};
 pub use evidence::Found;

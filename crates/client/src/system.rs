@@ -91,7 +91,7 @@ impl Inner {
             return Ok(());
         }
         let key = ClusterRecord::key();
-        let snapshot = self.read(vec![key.clone()], Vec::new(), None).await?;
+        let snapshot = self.read_certified(vec![key.clone()], Vec::new(), 0).await?;
         let unknown = |why| Error::UnknownRecord { key: key.clone(), height: snapshot.height, why };
         let value = snapshot.records.get(&key).and_then(|proved| proved.value.clone());
         let value = value.ok_or_else(|| unknown("it is absent".into()))?;

@@ -24,6 +24,7 @@ use pleach_types::{
 use pleach_verify::file::{FileError, judge};
 use pleach_verify::{FalseStatement, Misbehaviour, absence, decode, fork, history, receipt, records};
 
+use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Falsehood};
 use crate::fork::{Fork, Other, Results, both, states_other};
 use crate::history::Placed;
@@ -268,6 +269,17 @@ impl Verifier {
             history::continues(older, &newer, consistency)?;
         }
         Ok(Placed { newer: proof, size: reply.size, siblings })
+    }
+
+    /// Checks that a checkpoint is part of the history of a newer result.
+    pub(crate) fn holds(&self, checkpoint: &Checkpoint, reply: &HistoryReply) -> Result<(), Falsehood> {
+        let (newer, _) = self.proof_of(reply.size, &reply.certificate)?;
+        Ok(history::contains_leaf(&newer, (checkpoint.height, &checkpoint.result), &reply.inclusion)?)
+    }
+
+    /// What a height came to, if its certificate has been checked.
+    pub(crate) fn result(&self, height: Height) -> Option<BlockResult> {
+        self.results().get(height).map(|certified| *certified.result())
     }
 
     /// The fork that has been seen.

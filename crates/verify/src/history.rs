@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use pleach_types::certificate::CertifiedResult;
 use pleach_types::history::{check_consistency, check_inclusion, leaf};
-use pleach_types::{BlockResult, Encode, Hash};
+use pleach_types::{BlockResult, Encode, Hash, Height};
 
 use crate::misbehaviour::Misbehaviour;
 
@@ -13,9 +13,26 @@ use crate::misbehaviour::Misbehaviour;
 /// # Errors
 /// [`crate::FalseStatement::History`], with the encoded older result and the siblings.
 pub fn contains(newer: &CertifiedResult, older: &BlockResult, siblings: &[Hash]) -> Result<(), Misbehaviour> {
-    let newer = newer.result();
-    let checked = check_inclusion(&leaf(older), older.height, newer.height, siblings, &newer.history);
+    let checked = is_leaf(newer, (older.height, &leaf(older)), siblings);
     checked.map_err(|why| Misbehaviour::new(&together(older, siblings), why))
+}
+
+/// As [`contains`], where the hash of the older result as a leaf is all that is known of it: a checkpoint.
+///
+/// # Errors
+/// [`crate::FalseStatement::History`], with the leaf and the siblings.
+pub fn contains_leaf(newer: &CertifiedResult, older: (Height, &Hash), siblings: &[Hash]) -> Result<(), Misbehaviour> {
+    let bytes = || [older.1].into_iter().chain(siblings).flat_map(Encode::encode).collect::<Vec<_>>().into();
+    is_leaf(newer, older, siblings).map_err(|why| Misbehaviour::new(&bytes(), why))
+}
+
+fn is_leaf(
+    newer: &CertifiedResult,
+    (height, leaf): (Height, &Hash),
+    siblings: &[Hash],
+) -> Result<(), pleach_types::history::HistoryError> {
+    let newer = newer.result();
+    check_inclusion(leaf, height, newer.height, siblings, &newer.history)
 }
 
 /// Checks that the history of `newer` continues the one of `older`, which somebody has checked before: the same results up

@@ -45,7 +45,7 @@ use crate::errors::{CliError, Ending};
 use crate::output::Output;
 use crate::profile::Profile;
 use crate::session::Session;
-use crate::{connection, demo};
+use crate::{checkpoint, connection, demo};
 
 /// Does what the command line says.
 ///
@@ -81,6 +81,7 @@ pub fn run(cli: Cli) -> Result<Ending, CliError> {
         Command::Member(MemberCommand::List) => member::list(&global, output),
         Command::Owner(OwnerCommand::Set(args)) => member::set_owners(&global, output, &args),
         Command::Owner(OwnerCommand::Terms(args)) => owner::terms(&global, output, &args),
+        Command::Owner(OwnerCommand::Checkpoint(args)) => owner::checkpoint(&global, output, &args),
         Command::Member(MemberCommand::Init(args)) => init::member_init(output, &args),
         Command::Member(MemberCommand::Join(args)) => init::member_join(&global, output, &args),
         Command::Member(MemberCommand::Add(args)) => member::add(&global, output, &args),
@@ -130,11 +131,24 @@ where
     F: Future<Output = Result<T, CliError>>,
 {
     let profile = Profile::find(global)?;
+    let checkpoint = checkpoint::read(global, &profile)?;
     wait_for(async {
         let (mut session, output) = (Session::of(global, &profile.genesis), Output::new(global));
         let client = connection::resume(&profile, settings, &mut session, output).await?;
-        let mut outcome = work(client.clone()).await;
-        session.keep(&client);
+        // Before anything that is shown counts.
+        let vouched = match &checkpoint {
+            Some(checkpoint) => client.check_checkpoint(checkpoint).await.map_err(CliError::from),
+            None => Ok(()),
+        };
+        let mut outcome = match vouched {
+            Ok(()) => {
+                let outcome = work(client.clone()).await;
+                // Not where the checkpoint does not hold: the next command must not begin with that history.
+                session.keep(&client);
+                outcome
+            }
+            Err(why) => Err(why),
+        };
         if let Err(CliError::Client(ClientError::Lied(_) | ClientError::NotFresh { .. })) = &outcome
             && session.known().is_some()
             && let Some(other) = client.other_cluster().await

@@ -1,13 +1,16 @@
-//! `pleach owner terms`: what blocks may cost, and by which rules they are executed, by the owners' word.
+//! `pleach owner terms` and `pleach owner checkpoint`: what blocks may cost, by which rules they are executed, and what a height came to,
+//! by the owners' word.
 
-use pleach_client::Client;
+use pleach_client::{Checkpoint, Client};
 use pleach_types::system::Change;
 use pleach_types::{ClusterRecord, Genesis, Terms};
 
 use super::member::{Meant, change, last_height};
 use super::with_cluster;
-use crate::args::{Global, OwnerTerms};
+use crate::args::{Global, OwnerCheckpoint, OwnerTerms};
+use crate::checkpoint::text;
 use crate::errors::{CliError, Ending};
+use crate::files::NewFile;
 use crate::output::Output;
 
 /// Has the owners change the terms from the next epoch on.
@@ -25,6 +28,25 @@ pub fn terms(global: &Global, output: Output, args: &OwnerTerms) -> Result<Endin
         format!("the terms are in force from height {} on: see \"pleach member list\"", last_height(genesis, height))
     };
     change(global, output, &args.owner, meant, done)
+}
+
+/// Has the owners vouch for the newest certified height.
+pub fn checkpoint(global: &Global, output: Output, args: &OwnerCheckpoint) -> Result<Ending, CliError> {
+    // What is wrong with the place is found before anything is ordered.
+    let file = args.out.as_deref().map(NewFile::at).transpose()?;
+    let work = async |client: Client| Ok((client.genesis_digest(), client.newest_checkpoint().await?.into_value()));
+    let (genesis, checkpoint) = with_cluster(global, work)?;
+    let meant = |record: &ClusterRecord| {
+        let Checkpoint { height, result } = checkpoint;
+        let change = Change::Checkpoint { height, result };
+        Ok(Meant { name: format!("height {height}"), key: record.owners[0], change })
+    };
+    let done = |_: &Meant, _: &Genesis, _| format!("the owners vouch for {checkpoint}");
+    let ending = change(global, output, &args.owner, meant, done)?;
+    if let (Some(file), Ending::Done) = (file, &ending) {
+        file.finish(text(genesis, &checkpoint).as_bytes())?;
+    }
+    Ok(ending)
 }
 
 /// The terms with what is named in the place of what they were to be.
