@@ -1,5 +1,5 @@
-//! Holds `docs/abi.md` and the part of `sdk/c/pleach.h` between its two marks to the host's own table. What the
-//! latter should be, the test says when it fails.
+//! Holds `docs/abi.md` and the parts of `sdk/c/pleach.h` and `sdk/as/assembly/pleach.ts` between their two marks to the host's own table.
+//! What the latter should be, the tests say when they fail.
 
 use std::fmt::Write;
 
@@ -14,8 +14,11 @@ use crate::host::{Host, Stop};
 
 const PAGE: &str = include_str!("../../../docs/abi.md");
 const HEADER: &str = include_str!("../../../sdk/c/pleach.h");
-const BEGIN: &str = "/* A test holds what follows to the host's own table. */\n";
-const END: &str = "/* End of what the test holds. */\n";
+const SCRIPT: &str = include_str!("../../../sdk/as/assembly/pleach.ts");
+const BEGIN: &str = "A test holds what follows to the host's own table.";
+const END: &str = "End of what the test holds.";
+/// The names of the context's fields, in the order of their numbers.
+const FIELDS: [&str; 7] = ["OPERATION", "DOMAIN", "IDENTITY", "HEIGHT", "GENESIS", "ABI_VERSION", "CALL"];
 
 /// What a call with so many bytes of memory takes from the counter. `n` bytes are copied where the function copies any.
 fn gas_of(name: &str, n: u32) -> u64 {
@@ -174,9 +177,7 @@ fn c_type(name: &str) -> &'static str {
 /// The declarations of the C header.
 fn declarations() -> String {
     let mut text = format!("#define PLEACH_ABI_VERSION {}\n", abi::VERSION);
-    for (n, name) in
-        ["OPERATION", "DOMAIN", "IDENTITY", "HEIGHT", "GENESIS", "ABI_VERSION", "CALL"].into_iter().enumerate()
-    {
+    for (n, name) in FIELDS.into_iter().enumerate() {
         let field = Field::from_number(u32::try_from(n).unwrap()).unwrap();
         assert_eq!(format!("{field:?}").to_uppercase(), name.replace('_', ""), "the names here are the host's");
         writeln!(text, "#define PLEACH_FIELD_{name} {n}").unwrap();
@@ -193,10 +194,33 @@ fn declarations() -> String {
     text
 }
 
+/// The declarations in AssemblyScript. A function of the language has the name `abort` already.
+fn script_declarations() -> String {
+    let mut text = format!("export const ABI_VERSION: u32 = {};\n", abi::VERSION);
+    let fields = FIELDS.into_iter().enumerate();
+    fields.for_each(|(n, name)| writeln!(text, "export const FIELD_{name}: u32 = {n};").unwrap());
+    for import in IMPORTS {
+        let ty = |name: &str| if c_type(name).ends_with('*') { "usize" } else { "u32" };
+        let parameters: Vec<_> = import.names.iter().map(|name| format!("{name}: {}", ty(name))).collect();
+        let (name, parameters) = (import.name, parameters.join(", "));
+        let (returns, prefix) =
+            (if import.returns { "u32" } else { "void" }, if name == "abort" { "host_" } else { "" });
+        let external = format!("@external(\"{}\", \"{name}\")", abi::NAMESPACE);
+        writeln!(text, "{external} export declare function {prefix}{name}({parameters}): {returns};").unwrap();
+    }
+    text
+}
+
+/// The lines between the marks.
+fn declared(file: &str) -> String {
+    let lines = file.lines().skip_while(|line| !line.contains(BEGIN)).skip(1).take_while(|line| !line.contains(END));
+    lines.map(|line| line.to_owned() + "\n").collect()
+}
+
 #[test]
 fn the_header_declares_what_the_host_has() {
-    let (_, rest) = HEADER.split_once(BEGIN).expect("the mark where the declarations begin");
-    let (declared, _) = rest.split_once(END).expect("the mark where they end");
     let expected = declarations();
-    assert!(declared == expected, "sdk/c/pleach.h must declare, between its marks:\n{expected}");
+    assert!(declared(HEADER) == expected, "sdk/c/pleach.h must declare, between its marks:\n{expected}");
+    let expected = script_declarations();
+    assert!(declared(SCRIPT) == expected, "sdk/as/assembly/pleach.ts must declare, between its marks:\n{expected}");
 }

@@ -10,8 +10,11 @@ use pleach_types::receipt::Refusal;
 use pleach_vm::{arguments_schema, builtin, check};
 use sha2::Digest;
 
-const TRANSFERS: [(&str, &[u8]); 1] = [("c_transfer", include_bytes!("../../../sdk/built/c_transfer.wasm"))];
-/// Bytes of arguments for which these modules have room; Rust allocates what it needs.
+const TRANSFERS: [(&str, &[u8]); 2] = [
+    ("as_transfer", include_bytes!("../../../sdk/built/as_transfer.wasm")),
+    ("c_transfer", include_bytes!("../../../sdk/built/c_transfer.wasm")),
+];
+/// Bytes of arguments for which the module in C has room; the others take what they need.
 const ROOM: usize = 2_048;
 
 #[test]
@@ -124,7 +127,9 @@ fn arguments_that_are_cut_or_too_long_are_refused_as_such() {
 #[test]
 fn the_table_of_languages_is_right() {
     let page = include_str!("../../../docs/operations.md");
-    for (language, code) in [("Rust", builtin::BANK_TRANSFER), ("C", TRANSFERS[0].1)] {
+    for (language, code) in
+        [("Rust", builtin::BANK_TRANSFER), ("C", TRANSFERS[1].1), ("AssemblyScript", TRANSFERS[0].1)]
+    {
         let mut case = bank(code, &["alice", "bob", "50"]);
         case.records.retain(|name, _| *name == key("bank/accounts/alice") || *name == key("bank/accounts/bob"));
         let row = format!("| {language} | {} | {} |", code.len(), case.run().gas);
