@@ -186,6 +186,8 @@ fn the_tutorial(cluster: &Cluster) {
     } else {
         assert!(made.succeeds().stdout.contains("5 scenarios ok"), "{}", made.stdout);
     }
+    // What is downloaded is not fetched here; the tests in `operations` build it where the compiler has been installed.
+    assert_eq!(commands("In AssemblyScript")[0], "pleach op new as count");
     let made = in_a_shell(cluster, "in-c", &commands("In C"));
     if missing(&made) {
         eprintln!("skipped: no clang with wasm-ld here");

@@ -68,6 +68,33 @@ fn what_new_makes_in_rust_builds_and_passes() {
 }
 
 #[test]
+fn what_new_makes_in_assemblyscript_wants_its_compiler_first() {
+    for template in ["counter", "bank"] {
+        let folder = Folder::new();
+        run(&folder, &["op", "new", "as", "made", "--template", template]).succeeds();
+        // Nothing is downloaded here: `npm install` is for people, and a copy of the compiler for machines that have one.
+        let build = run(&folder, &["op", "build", "made"]);
+        build.fails(8, &["there is no compiler for this here"]);
+        if !is_here("node") {
+            eprintln!("skipped: no node here");
+            continue;
+        }
+        assert!(build.stderr.contains("npm install"), "{}", build.stderr);
+        let modules = std::path::Path::new(REPOSITORY).join("sdk/as/node_modules");
+        if !modules.join("assemblyscript").is_dir() {
+            eprintln!("skipped: \"npm install\" has not been run in sdk/as");
+            continue;
+        }
+        let copied = Command::new("cp").arg("-R").arg(&modules).arg(folder.join("made")).status().expect("cp");
+        assert!(copied.success());
+        run(&folder, &["op", "build", "made"]).succeeds();
+        run(&folder, &["op", "test", "made"]).succeeds();
+        folder.write("made/assembly/other.ts", "");
+        run(&folder, &["op", "build", "made"]).fails(2, &["made.ts", "other.ts"]);
+    }
+}
+
+#[test]
 fn what_new_cannot_make_is_not_begun() {
     let folder = Folder::new();
     folder.write("there", "");
@@ -79,11 +106,11 @@ fn what_new_cannot_make_is_not_begun() {
     }
     run(&folder, &["op", "new", "c", "there"]).fails(8, &["there exists already"]);
     run(&folder, &["op", "new", "c", "x", "--out", "no/such/x"]).fails(8, &["no/such"]);
-    run(&folder, &["op", "new", "cobol", "x"]).fails(2, &["cobol", "rust", "c"]);
+    run(&folder, &["op", "new", "cobol", "x"]).fails(2, &["cobol", "rust", "c", "as"]);
     run(&folder, &["op", "new", "rust", "x"]).fails(2, &["pleach-op", "--repository"]);
     run(&folder, &["op", "new", "rust", "x", "--repository", "."]).fails(2, &["no crates/op", "--repository"]);
     run(&folder, &["op", "new", "rust", "x", "--repository", "none"]).fails(8, &["none", "check the path"]);
-    run(&folder, &["op", "build"]).fails(2, &["Cargo.toml", ".c", "pleach op new"]);
+    run(&folder, &["op", "build"]).fails(2, &["Cargo.toml", "asconfig.json", ".c", "pleach op new"]);
     run(&folder, &["op", "build", "none"]).fails(8, &["none", "check the path"]);
     assert_eq!(folder.contents(), before);
     run(&folder, &["op", "new", "rust", "x", "--repository", "https://example.org/p.git"]).succeeds();

@@ -61,6 +61,8 @@ pub enum Language {
     Rust,
     /// C, with the header pleach.h; C++ takes the same.
     C,
+    /// AssemblyScript, with the package of this SDK.
+    As,
 }
 
 /// What a new operation does.
@@ -79,10 +81,11 @@ pub enum Template {
 Examples:
   pleach op new c count                     a counter, in ./count
   pleach op new rust count
+  pleach op new as count
   pleach op new rust pay --template bank    the bank's transfer
   pleach op new rust count --repository https://example.org/pleach.git
 
-In C nothing else is needed than a compiler: the header is written into the folder. In Rust the operation depends on the crate
+In C and AssemblyScript nothing else is needed than a compiler: the SDK is written into the folder. In Rust the operation depends on the crate
 pleach-op: in the repository of Pleach that --repository names, or in which you are, or in which this program was built.")]
 pub struct OpNew {
     /// The language.
@@ -110,9 +113,9 @@ Examples:
   pleach op build count
   pleach op build count -- --offline        what stands after -- goes to the compiler
 
-A folder with a Cargo.toml is built by Cargo, one with C files by clang; the command is shown. The module comes to stand in the
+A folder with a Cargo.toml is built by Cargo, one with an asconfig.json by asc, one with C files by clang; the command is shown. The module comes to stand in the
 folder, and is checked. It takes: for Rust a target of WebAssembly (rustup target add wasm32v1-none), for C clang with wasm-ld
-(Debian: apt-get install clang lld), as $CLANG if it is called otherwise.")]
+(Debian: apt-get install clang lld), as $CLANG if it is called otherwise; for AssemblyScript Node.js, and \"npm install\" in the folder.")]
 pub struct OpBuild {
     /// The operation's folder.
     #[arg(value_name = "DIR", default_value = ".")]
@@ -143,7 +146,7 @@ Examples:
   pleach op describe count.wasm 'name: str, limit: u64'
   pleach op describe count.wasm 'changes: list<(str, option<bytes>)>' --out described.wasm
 
-The module's digest changes with it. The SDKs for Rust and C write the description themselves.")]
+The module's digest changes with it. The SDKs write the description themselves.")]
 pub struct OpDescribe {
     /// The module.
     #[arg(value_name = "FILE")]

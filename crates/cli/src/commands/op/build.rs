@@ -28,15 +28,17 @@ const C_FLAGS: [&str; 8] = [
 /// Builds the operation in a folder, and checks it.
 pub fn run(output: Output, args: &OpBuild) -> Result<Ending, CliError> {
     let folder = &args.folder;
-    let sources = c_files(folder)?;
+    let sources = files_in(folder, ".c")?;
     let module = if folder.join("Cargo.toml").is_file() {
         rust(output, folder, &args.rest)?
+    } else if folder.join("asconfig.json").is_file() {
+        assembly_script(output, folder, &args.rest)?
     } else if !sources.is_empty() {
         c(output, folder, &sources, &args.rest)?
     } else {
         return Err(CliError::usage(
             format!(
-                "{} has neither a Cargo.toml nor a file that ends in .c: there is nothing to build",
+                "{} has neither a Cargo.toml nor an asconfig.json nor a file that ends in .c: there is nothing to build",
                 folder.display()
             ),
             "make a folder that builds: pleach op new c count, or pleach op new rust count",
@@ -45,12 +47,12 @@ pub fn run(output: Output, args: &OpBuild) -> Result<Ending, CliError> {
     inspect::check(output, &module)
 }
 
-/// The C files of a folder, by name.
-fn c_files(folder: &Path) -> Result<Vec<String>, CliError> {
+/// The files of a folder whose names end so, by name.
+fn files_in(folder: &Path, ending: &str) -> Result<Vec<String>, CliError> {
     let failed = || CliError::file("look into", folder);
     let entries = std::fs::read_dir(folder).map_err(failed())?.collect::<Result<Vec<_>, _>>().map_err(failed())?;
     let names = entries.iter().map(|entry| entry.file_name().to_string_lossy().into_owned());
-    let mut names: Vec<_> = names.filter(|name| name.ends_with(".c")).collect();
+    let mut names: Vec<_> = names.filter(|name| name.ends_with(ending)).collect();
     names.sort();
     Ok(names)
 }
@@ -68,6 +70,35 @@ fn c(output: Output, folder: &Path, sources: &[String], rest: &[String]) -> Resu
     let module = sources[0].trim_end_matches(".c").to_owned() + ".wasm";
     let mut command = Command::new(&clang);
     command.args(C_FLAGS).args(sources).args(["-o", &module]).args(rest).current_dir(folder);
+    carry_out(output, command, "")?;
+    Ok(folder.join(module))
+}
+
+/// The SDK's flags stand in asconfig.json, which it has written.
+fn assembly_script(output: Output, folder: &Path, rest: &[String]) -> Result<PathBuf, CliError> {
+    const COMPILER: &str = "node_modules/assemblyscript/bin/asc.js";
+    let missing = |what: String, cure: &str| CliError::NoCompiler { what, cure: cure.into() };
+    if ask(Command::new("node").arg("--version")).is_none() {
+        return Err(missing(
+            "no node".into(),
+            "get Node.js from https://nodejs.org, or on Debian: apt-get install nodejs npm",
+        ));
+    }
+    if !folder.join(COMPILER).is_file() {
+        let cure = "run \"npm install\" in that folder: its package.json names the compiler";
+        return Err(missing(format!("no {COMPILER} in {}", folder.display()), cure));
+    }
+    let sources = files_in(&folder.join("assembly"), ".ts")?;
+    let own: Vec<_> = sources.iter().filter(|name| *name != "pleach.ts").collect();
+    let [source] = own[..] else {
+        return Err(CliError::usage(
+            format!("{} has {} operations, one can be built: {own:?}", folder.join("assembly").display(), own.len()),
+            "keep one .ts file beside pleach.ts, and what it imports in a folder below",
+        ));
+    };
+    let module = source.trim_end_matches(".ts").to_owned() + ".wasm";
+    let mut command = Command::new("node");
+    command.args([COMPILER, &format!("assembly/{source}"), "-o", &module]).args(rest).current_dir(folder);
     carry_out(output, command, "")?;
     Ok(folder.join(module))
 }

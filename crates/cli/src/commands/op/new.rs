@@ -13,18 +13,29 @@ use crate::output::Output;
 const HEADER: &str = include_str!("../../../../../sdk/c/pleach.h");
 /// The bank's transfer, as Pleach has it: the templates are its own sources.
 const BANK_C: &str = include_str!("../../../../../sdk/c/transfer.c");
+const BANK_AS: &str = include_str!("../../../../../sdk/as/assembly/transfer.ts");
 const BANK_RUST: &str = include_str!("../../../../../operations/bank_transfer/src/lib.rs");
 const ACCOUNTS_RUST: &str = include_str!("../../../../../operations/bank/src/lib.rs");
 const BANK_SCENARIOS: &str = include_str!("../../../../../sdk/templates/bank.scenarios.toml");
 const COUNTER_C: &str = include_str!("../../../../../sdk/templates/counter.c");
+const COUNTER_AS: &str = include_str!("../../../../../sdk/templates/counter.ts");
 const COUNTER_RUST: &str = include_str!("../../../../../sdk/templates/counter.rs");
 const COUNTER_SCENARIOS: &str = include_str!("../../../../../sdk/templates/counter.scenarios.toml");
 const MANIFEST: &str = include_str!("../../../../../sdk/templates/Cargo.toml.in");
 
+/// The package for AssemblyScript.
+const PACKAGE: [(&str, &str); 5] = [
+    (".gitignore", include_str!("../../../../../sdk/as/.gitignore")),
+    ("package.json", include_str!("../../../../../sdk/as/package.json")),
+    ("asconfig.json", include_str!("../../../../../sdk/as/asconfig.json")),
+    ("describe.mjs", include_str!("../../../../../sdk/as/describe.mjs")),
+    ("assembly/pleach.ts", include_str!("../../../../../sdk/as/assembly/pleach.ts")),
+];
+
 /// Characters of a name.
 const NAME_CHARS: usize = 64;
-/// Words that cannot be the name of a crate.
-const RESERVED: [&str; 5] = ["core", "std", "alloc", "test", "self"];
+/// Words that cannot be the name of a crate, and the SDK's own.
+const RESERVED: [&str; 6] = ["core", "std", "alloc", "test", "self", "pleach"];
 
 #[derive(Serialize)]
 struct Document {
@@ -39,6 +50,7 @@ pub fn run(output: Output, args: &OpNew) -> Result<Ending, CliError> {
     // Found before anything is written.
     let made = match args.language {
         Language::C => c(args),
+        Language::As => assembly_script(args),
         Language::Rust => rust(args)?,
     };
     let folder = NewFolder::at(&place)?;
@@ -55,7 +67,8 @@ pub fn run(output: Output, args: &OpNew) -> Result<Ending, CliError> {
     output.data("pleach.op-new/1", &document, || {
         document.files.iter().map(|name| format!("{shown}/{name}\n")).collect()
     })?;
-    output.talk(format_args!("→ cd {shown} && pleach op build && pleach op test"));
+    let before = if args.language == Language::As { "npm install && " } else { "" };
+    output.talk(format_args!("→ cd {shown} && {before}pleach op build && pleach op test"));
     Ok(Ending::Done)
 }
 
@@ -86,6 +99,15 @@ fn c(args: &OpNew) -> Vec<(String, String)> {
         Template::Bank => BANK_C,
     };
     vec![(format!("{}.c", args.name), source.into()), ("pleach.h".into(), HEADER.into()), scenarios(args)]
+}
+
+fn assembly_script(args: &OpNew) -> Vec<(String, String)> {
+    let source = match args.template {
+        Template::Counter => COUNTER_AS,
+        Template::Bank => BANK_AS,
+    };
+    let package = PACKAGE.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+    package.chain([(format!("assembly/{}.ts", args.name), source.into()), scenarios(args)]).collect()
 }
 
 fn rust(args: &OpNew) -> Result<Vec<(String, String)>, CliError> {
