@@ -236,6 +236,25 @@ fn scenarios_that_hold_and_that_do_not() {
 }
 
 #[test]
+fn an_option_is_there_or_not() {
+    let folder = Folder::new();
+    std::fs::write(folder.join("root.wasm"), pleach_vm::builtin::ROOT_RULE).expect("a file");
+    let scenario = |arguments: &str, owner: &str| {
+        let text = format!(
+            "operation = \".root_rule\"\nmodule = \"root.wasm\"\n[[scenario]]\nname = \"a domain\"\nsigners = [\"@alice\"]\n\
+             arguments = {arguments}\nrecords = {{ \".base_rule\" = \"rule\" }}\n[scenario.after]\n\
+             \"shop/.base_rule\" = \"rule\"\n\"shop/.owner\" = {owner}\n[forms]\n\"shop/.owner\" = \"owner: key\"\n"
+        );
+        folder.write("root.toml", &text);
+        run(&folder, &["op", "test", "root.toml"])
+    };
+    scenario("{ name = \"shop\", owner = { none = true } }", "{ hex = \"\" }").succeeds();
+    scenario("[\"shop\", \"@alice\"]", "\"@alice\"").succeeds();
+    let other = scenario("[\"shop\", \"@alice\"]", "\"@bob\"");
+    assert_eq!(other.code, Some(12), "{}{}", other.stdout, other.stderr);
+}
+
+#[test]
 fn files_that_are_no_scenarios_are_refused_with_the_place() {
     let folder = counter();
     let wrong = |lines: &str, texts: &[&str]| {

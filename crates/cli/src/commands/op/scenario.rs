@@ -380,9 +380,11 @@ fn signer_of(text: &str) -> Result<PublicKey, String> {
     }
 }
 
-/// Puts keys in the place of the names of people. The parser bounds how deep a value is.
+/// Puts keys in the place of the names of people, and nothing in the place of `{ none = true }`: TOML has no word for it. The parser
+/// bounds how deep a value is.
 fn with_keys(value: Value) -> Value {
     match value {
+        none if none == json!({"none": true}) => Value::Null,
         Value::String(text) => match text.strip_prefix('@') {
             // For text that begins so.
             Some(rest) if rest.starts_with('@') => Value::String(rest.into()),
