@@ -262,6 +262,7 @@ fn files_that_are_no_scenarios_are_refused_with_the_place() {
         scenario(&folder, lines).fails(2, &all);
     };
     wrong("argument = 1", &["line 7", "unknown field `argument`", "`arguments`"]);
+    wrong("after = {}\n[[scenario]]\nname = \"one\"", &["two scenarios are called \"one\""]);
     wrong("arguments = [\"me\", 1]", &["scenario \"one\"", "after", "refused"]);
     wrong("arguments = [\"me\", 1]\nafter = {}\nrefused = \"ABORTED\"", &["either after or refused"]);
     wrong("arguments = [\"me\", 1]\ncode = 1", &["refused = \"ABORTED\""]);

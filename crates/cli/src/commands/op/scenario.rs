@@ -215,6 +215,11 @@ impl Scenarios {
         if file.scenarios.is_empty() {
             return Err(wrong("there is no [[scenario]] in it".into()));
         }
+        // Figures of gas are kept by these names.
+        let mut names = BTreeSet::new();
+        if let Some(twice) = file.scenarios.iter().find(|scenario| !names.insert(&scenario.name)) {
+            return Err(wrong(format!("two scenarios are called {:?}", twice.name)));
+        }
         let module = path.parent().unwrap_or(Path::new("")).join(&file.module);
         let (code, _) = read_module(&module, &Limits::default())?;
         let forms = Forms::new(file.forms, file.output).map_err(wrong)?;
