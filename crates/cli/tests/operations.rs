@@ -251,7 +251,7 @@ fn an_option_is_there_or_not() {
     scenario("{ name = \"shop\", owner = { none = true } }", "{ hex = \"\" }").succeeds();
     scenario("[\"shop\", \"@alice\"]", "\"@alice\"").succeeds();
     let other = scenario("[\"shop\", \"@alice\"]", "\"@bob\"");
-    assert_eq!(other.code, Some(12), "{}{}", other.stdout, other.stderr);
+    assert_eq!(other.code, Some(13), "{}{}", other.stdout, other.stderr);
 }
 
 #[test]

@@ -417,7 +417,7 @@ impl Client {
         self.inner.nodes.transport.address(node)
     }
 
-    /// The newest members that a node can show; where their ports are, from the same node, which proves nothing of that.
+    /// The newest members that a node can show; where their ports are and who led, from the same node, which proves nothing of that.
     ///
     /// # Errors
     /// If no node answers.
@@ -426,16 +426,21 @@ impl Client {
         let claimed = inner.ask(|node| inner.members_of(node).boxed()).await?;
         let trusted = inner.verifier.trusted();
         let committee = trusted.committee();
-        let address = |key: &PublicKey| claimed.members.iter().find(|view| view.public_key == *key)?.http.clone();
-        let view = |member: &pleach_types::Member| MemberView {
-            name: member.name.clone(),
-            public_key: member.public_key,
-            http: address(&member.public_key),
+        let view = |member: &pleach_types::Member| {
+            let claimed = claimed.members.iter().find(|view| view.public_key == member.public_key);
+            MemberView {
+                name: member.name.clone(),
+                public_key: member.public_key,
+                http: claimed.and_then(|view| view.http.clone()),
+                led: claimed.map_or(0, |view| view.led),
+                missed: claimed.map_or(0, |view| view.missed),
+            }
         };
         Ok(Members {
             members: committee.members().iter().map(view).collect(),
             faults_tolerated: committee.faults() as u64,
             quorum: committee.quorum() as u64,
+            turns: claimed.turns,
         })
     }
 

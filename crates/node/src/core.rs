@@ -39,6 +39,7 @@ use crate::resume::Resumed;
 use crate::service::ServiceError;
 use crate::transfer::wire::Message;
 use crate::transfer::{Failure, Fetch, Source};
+use crate::turns::Turns;
 use crate::waiters::Waiters;
 
 /// Heights that are kept for reads beside the window of the state machine.
@@ -97,6 +98,8 @@ pub struct Node {
     pub(crate) delivered: Mutex<Height>,
     /// How many heights are remembered.
     pub(crate) keep: u64,
+    /// Who led in this epoch.
+    pub(crate) turns: Mutex<Turns>,
 }
 
 /// How many heights a node remembers: twice the window, since a client must have the time to learn that its request was
@@ -116,6 +119,7 @@ impl Node {
         for (digest, code) in state.warm_code() {
             executor.prepare(&genesis.limits, digest, code);
         }
+        let turns = counted(&members, &entries);
         let (history, tip) = remembered(&state, entries, keep);
         let committee = members.committee();
         let pool = Mutex::new(Pool::new(&state.limits()));
@@ -148,6 +152,7 @@ impl Node {
             moves: Moves::default(),
             delivered: Mutex::new(0),
             keep,
+            turns: Mutex::new(turns),
         }
     }
 
@@ -443,8 +448,9 @@ impl Node {
         let mut delivered = lock(&self.delivered);
         self.disk.settle()?;
         let (state, entries) = fetched()?;
-        let (history, tip) = remembered(&state, entries, self.keep);
         self.members.enter(&state, None);
+        *lock(&self.turns) = counted(&self.members, &entries);
+        let (history, tip) = remembered(&state, entries, self.keep);
         self.note_standing(&state);
         *lock(&self.history) = history;
         self.chain.reset(tip);
@@ -500,6 +506,12 @@ fn was_listed(state: &State, key: &PublicKey) -> bool {
     let keeps_records = state.tree().kept().iter().any(|prefix| prefix.bits() < pleach_tree::Path::BITS);
     let of_genesis = state.cluster_genesis().members.iter().any(|member| member.public_key == *key);
     keeps_records || of_genesis || is_listed(state.cluster(), key)
+}
+
+/// Who led in the newest epoch, as far as a store remembers it.
+fn counted(members: &Members, entries: &[WindowEntry]) -> Turns {
+    let epoch = entries.last().map_or(0, |entry| entry.header.context.epoch);
+    Turns::of(entries.iter().map(|entry| &entry.header), members.anchor().committee_of(epoch))
 }
 
 /// The last heights as a store remembers them, and their newest block.
@@ -595,6 +607,8 @@ impl Application for Node {
         };
         self.chain.finalize(&executed);
         self.moves.note(&executed);
+        // The state before names the members that certify this block.
+        let turns = lock(&self.turns).note(&executed.header, self.state().committee());
         let step = self.members.step(&executed.header, certificate.as_ref(), executed.state());
         self.members.enter(executed.state(), step.as_ref());
         self.note_standing(executed.state());
@@ -604,6 +618,7 @@ impl Application for Node {
         lock(&self.pool).finalize(executed.state(), identities.iter().copied(), executed.contents.clone());
         let before = lock(&self.history).tip().map_or(0, |tip| tip.requests);
         self.metrics.finalized(&executed, before);
+        self.metrics.took_turns(&turns, &self.members.committee());
         let certified: Vec<_> = {
             let mut history = lock(&self.history);
             let before = history.certified();

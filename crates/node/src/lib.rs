@@ -20,6 +20,7 @@
 //! | `transfer` | a state from others, for a member that lost its own or is too far behind, and for them |
 //! | `resume` | from a store to a node that goes on where it stopped |
 //! | `rotation` | a member changes its key, and its node goes on with it |
+//! | `turns` | who led, and who missed its turn |
 //! | `service` | what clients can ask, without HTTP: the simulator calls it directly |
 //! | `http` | the service on a TCP port |
 //! | `port`, `share`, `carried` | what the port gives to strangers: connections, and bytes on their way |
@@ -62,6 +63,7 @@ mod server;
 mod service;
 mod share;
 mod transfer;
+mod turns;
 mod waiters;
 
 pub use config::{ConfigError, NodeConfig};

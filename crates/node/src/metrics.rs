@@ -1,5 +1,6 @@
 //! What the node counts, for Prometheus.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
 
@@ -11,11 +12,12 @@ use prometheus_client::registry::{Registry, Unit};
 
 use pleach_order::GivenUp;
 use pleach_state::Decision;
-use pleach_types::Verdict;
 use pleach_types::api::Storage;
 use pleach_types::committee::Committee;
+use pleach_types::{PublicKey, Verdict};
 
 use crate::chain::Executed;
+use crate::turns::Turn;
 
 /// The labels of a decision.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -42,6 +44,12 @@ struct GaveUp {
     reason: &'static str,
 }
 
+/// The label of a member.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Named {
+    member: String,
+}
+
 /// All metrics of a node.
 pub struct Metrics {
     registry: Registry,
@@ -52,6 +60,8 @@ pub struct Metrics {
     blocks: Counter,
     lost: Family<Lost, Counter>,
     given_up: Family<GaveUp, Counter>,
+    led: Family<Named, Counter>,
+    missed: Family<Named, Counter>,
     pending: Gauge,
     certified: Gauge,
     stored: Family<Part, Gauge>,
@@ -93,6 +103,8 @@ impl Metrics {
             blocks: Counter::default(),
             lost: Family::default(),
             given_up: Family::default(),
+            led: Family::default(),
+            missed: Family::default(),
             pending: Gauge::default(),
             certified: Gauge::default(),
             stored: Family::default(),
@@ -121,6 +133,9 @@ impl Metrics {
         registry.register("lost_views", lost, metrics.lost.clone());
         let given_up = "Views that this node voted to give up since the start, by their leader and why";
         registry.register("views_given_up", given_up, metrics.given_up.clone());
+        registry.register("turns_led", "Final blocks executed since the start, by who led", metrics.led.clone());
+        let missed = "Views before these blocks that brought none, by who was to lead";
+        registry.register("turns_missed", missed, metrics.missed.clone());
         registry.register("pending_requests", "Requests waiting to be ordered", metrics.pending.clone());
         registry.register_with_unit("stored", "Bytes on disk, by part", Unit::Bytes, metrics.stored.clone());
         registry.register("prefixes", "Prefixes of the key space that this node keeps", metrics.prefixes.clone());
@@ -160,6 +175,16 @@ impl Metrics {
             if let Decision::Receipt(receipt) = decision {
                 self.gas.inc_by(receipt.gas);
             }
+        }
+    }
+
+    /// Counts who led a final block, and who missed its turn before it.
+    pub fn took_turns(&self, turns: &BTreeMap<PublicKey, Turn>, members: &Committee) {
+        for (key, Turn { led, missed }) in turns {
+            let member = members.member(key).map_or_else(|| key.short(), |member| member.name.clone());
+            let named = Named { member };
+            self.led.get_or_create(&named).inc_by(*led);
+            self.missed.get_or_create(&named).inc_by(*missed);
         }
     }
 

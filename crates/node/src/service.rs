@@ -9,7 +9,7 @@ use pleach_types::absence::AbsenceProof;
 use pleach_types::api::{
     AbsenceReply, Base64, BlockView, Blocks, EvidenceList, ExecuteReply, Fetching, GetReply, GetRequest, HistoryReply,
     MemberView, Members, NewestReply, NewestRequest, Problem, ReceiptProof, ReceiptReply, ReceiptView, RecordView,
-    RequestState, SignedResultView, Status, Storage, Value, Voting,
+    RequestState, SignedResultView, Status, Storage, Turns, Value, Voting,
 };
 use pleach_types::certificate::ResultProof;
 use pleach_types::limits::{
@@ -351,16 +351,20 @@ impl Node {
     /// Who the cluster is. `http` tells where a member's HTTP port is, by name.
     #[must_use]
     pub fn members(&self, http: impl Fn(&str) -> Option<String>) -> Members {
+        let turns = lock(&self.turns).clone();
         let view = |member: &pleach_types::Member| MemberView {
             name: member.name.clone(),
             public_key: member.public_key,
             http: http(&member.name),
+            led: turns.by(&member.public_key).led,
+            missed: turns.by(&member.public_key).missed,
         };
         let members = self.members.committee();
         Members {
             members: members.members().iter().map(view).collect(),
             faults_tolerated: members.faults() as u64,
             quorum: members.quorum() as u64,
+            turns: Turns { epoch: turns.epoch, from: turns.from, to: turns.to },
         }
     }
 

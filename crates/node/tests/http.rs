@@ -100,6 +100,30 @@ fn lost_views_are_counted_by_whether_anything_waited_and_by_why_they_were_given_
         }
     }
     waited(&given_up("inactive"), 0);
+
+    // Whose turns they were follows from the headers: all that have counted the same heights agree.
+    let turns = |node: usize| cluster.json(node, "/v1/members");
+    let started = Instant::now();
+    let (one, other) = loop {
+        let both = (turns(0), turns(1));
+        if both.0["turns"] == both.1["turns"] {
+            break both;
+        }
+        assert!(started.elapsed() < Duration::from_secs(60), "two nodes are at one height: {both:?}");
+    };
+    assert_eq!((&one["turns"]["epoch"], &one["turns"]["from"]), (&json!(0), &json!(1)));
+    let counted = |members: &Value, name: &str| {
+        let all = members["members"].as_array().expect("members");
+        let member = all.iter().find(|member| member["name"] == name).expect("a member");
+        (member["led"].as_u64().expect("a number"), member["missed"].as_u64().expect("a number"))
+    };
+    for name in ["node-0", "node-1", "node-2", "node-3"] {
+        assert_eq!(counted(&one, name), counted(&other, name), "{name}");
+    }
+    let led: u64 = ["node-0", "node-1", "node-2", "node-3"].iter().map(|name| counted(&one, name).0).sum();
+    assert_eq!(Some(led), one["turns"]["to"].as_u64(), "each height has one leader");
+    assert!(counted(&one, "node-3").1 > 0, "it was gone: {one}");
+    assert!(cluster.counter("pleach_turns_missed_total{member=\"node-3\"}") > Some(0));
 }
 
 fn every_documented_path_answers(cluster: &Cluster) {

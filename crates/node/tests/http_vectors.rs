@@ -10,7 +10,7 @@ use common::openapi::misfit;
 use pleach_types::api::{
     AbsenceReply, Base64, BlockView, Blocks, ExecuteReply, ExecuteRequest, Fetching, ForkReply, GetReply, GetRequest,
     HistoryReply, MemberView, Members, NewestReply, NewestRequest, Problem, ReceiptProof, ReceiptReply, ReceiptView,
-    RecordView, RequestState, SignedResultView, Status, Storage, Value as Shown, Voting,
+    RecordView, RequestState, SignedResultView, Status, Storage, Turns, Value as Shown, Voting,
 };
 use pleach_types::{
     BlockResult, CallOutput, Encode as _, Event, Hash, Key, PublicKey, Receipt, Refusal, Signature, Verdict,
@@ -175,6 +175,8 @@ fn views() -> Vec<Value> {
         name: name.into(),
         public_key: PublicKey([2; 32]),
         http: http.map(str::to_owned),
+        led: 5,
+        missed: 2,
     };
     let members = vec![member("node-1", Some("192.0.2.1:7470")), member("node-2", None)];
     let block = BlockView {
@@ -194,7 +196,10 @@ fn views() -> Vec<Value> {
         example("Status", &status(Some(Fetching { bytes: 1_000, items_left: 3 }), Voting::Lost)),
         example("Status", &status(None, Voting::Forked)),
         example("ForkReply", &ForkReply { height: 7 }),
-        example("Members", &Members { members, faults_tolerated: 1, quorum: 3 }),
+        example(
+            "Members",
+            &Members { members, faults_tolerated: 1, quorum: 3, turns: Turns { epoch: 2, from: 32, to: 41 } },
+        ),
         example("Blocks", &Blocks { blocks: vec![block.clone()] }),
         example("Block", &block),
         example("Problem", &problem),

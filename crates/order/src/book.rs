@@ -32,12 +32,6 @@ pub(crate) struct VoteBook {
     votes: BTreeMap<(Round, usize), Votes>,
 }
 
-/// The place of the leader of a round among so many members, as the engine has it: they take turns. `None` without members.
-pub(crate) fn leader(round: Round, members: usize) -> Option<usize> {
-    let turn = round.epoch.wrapping_add(round.view).checked_rem(members as u64)?;
-    usize::try_from(turn).ok()
-}
-
 /// To notarize, to nullify, to finalize.
 type Votes = [Option<Vote>; 3];
 
@@ -114,7 +108,7 @@ impl VoteBook {
     /// The place of the member that leads a round: members take turns.
     pub(crate) fn leader(&self, round: Round) -> Option<usize> {
         let members = self.members.get(&round.epoch)?.len();
-        leader(round, members)
+        round.leader(members)
     }
 
     /// The vote to notarize of the leader of a round, if it was seen and is the leader's.

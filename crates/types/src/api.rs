@@ -178,6 +178,20 @@ pub struct Members {
     pub faults_tolerated: u64,
     /// How many make a certificate.
     pub quorum: u64,
+    /// Over which heights turns were counted.
+    pub turns: Turns,
+}
+
+/// The heights over which a node has counted who led: those of the present epoch, from where on it has executed or stored them.
+/// Whoever has counted the same heights has counted the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Turns {
+    /// The epoch.
+    pub epoch: u64,
+    /// The first height.
+    pub from: Height,
+    /// The last height.
+    pub to: Height,
 }
 
 /// One member.
@@ -189,6 +203,10 @@ pub struct MemberView {
     pub public_key: PublicKey,
     /// Where its HTTP port is, if the answering node has been told.
     pub http: Option<String>,
+    /// Blocks that it has led.
+    pub led: u64,
+    /// Views in which it was to lead and that brought no block.
+    pub missed: u64,
 }
 
 /// `POST /v1/get`: read records with a proof.

@@ -20,6 +20,15 @@ pub struct Round {
     pub view: u64,
 }
 
+impl Round {
+    /// The place of the member that leads, among so many in the order of their keys; `None` where there are none. They take turns.
+    #[must_use]
+    pub fn leader(self, members: usize) -> Option<usize> {
+        let turn = self.epoch.wrapping_add(self.view).checked_rem(members as u64)?;
+        usize::try_from(turn).ok()
+    }
+}
+
 /// The proposal that a vote is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Proposal {

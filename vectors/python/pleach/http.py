@@ -201,7 +201,10 @@ SCHEMAS: dict[str, Check] = {
     ),
     "ForkReply": shape(height=number),
     "Members": shape(
-        members=list_of(shape(name=text, public_key=HASH, http=nullable(text))), faults_tolerated=number, quorum=number
+        members=list_of(shape(name=text, public_key=HASH, http=nullable(text), led=number, missed=number)),
+        faults_tolerated=number,
+        quorum=number,
+        turns=shape(epoch=number, **{"from": number}, to=number),
     ),
     "Blocks": shape(blocks=list_of(BLOCK)),
     "Block": BLOCK,

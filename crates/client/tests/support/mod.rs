@@ -688,9 +688,11 @@ impl Transport for Cluster {
                 name: "liar".into(),
                 public_key: key.public(),
                 http: Some("127.0.0.1:7470".into()),
+                led: 0,
+                missed: 0,
             };
             let members = self.chain().keys.iter().map(view).collect();
-            Ok(Members { members, faults_tolerated: 99, quorum: 0 })
+            Ok(Members { members, faults_tolerated: 99, quorum: 0, turns: Default::default() })
         }
         .boxed()
     }

@@ -106,8 +106,12 @@ impl Cluster {
     }
 
     pub fn status(&self, node: usize) -> Value {
-        let answer = exchange(self.running(node).public_address(), "GET", "/v1/status", "text/plain", b"");
-        serde_json::from_str(&answer.body).expect("status is JSON")
+        self.json(node, "/v1/status")
+    }
+
+    pub fn json(&self, node: usize, path: &str) -> Value {
+        let answer = exchange(self.running(node).public_address(), "GET", path, "text/plain", b"");
+        serde_json::from_str(&answer.body).expect("the answer is JSON")
     }
 
     pub fn get(&self, path: &str) -> Answer {

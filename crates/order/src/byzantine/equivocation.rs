@@ -20,7 +20,6 @@ use pleach_types::vote::{Ballot, Vote};
 use pleach_types::{Hash, SecretKey};
 
 use crate::block::{engine_digest, round_from_engine};
-use crate::book::leader;
 use crate::epochs::Schemes;
 use crate::scheme::{Scheme, proposal};
 use crate::{Application, Settings};
@@ -82,7 +81,7 @@ impl Liar {
     /// Whether this member leads the view of a vote of its own: members take turns.
     fn leads(&self, of: &Notarize<Scheme, Digest>) -> Option<bool> {
         let round = round_from_engine(of.proposal.round);
-        let leader = leader(round, self.schemes.of(round.epoch)?.members())?;
+        let leader = round.leader(self.schemes.of(round.epoch)?.members())?;
         Some(usize::try_from(of.attestation.signer.get()) == Ok(leader))
     }
 }
