@@ -31,11 +31,7 @@ impl Profile {
     /// # Errors
     /// If they name none, or the profile cannot be used.
     pub fn find(global: &Global) -> Result<Self, CliError> {
-        let file = match (&global.genesis, global.node_urls.is_empty()) {
-            // Everything is said already: a profile that happens to lie here must not disturb.
-            (Some(_), false) if global.profile.is_none() => None,
-            _ => Self::file(global)?,
-        };
+        let file = Self::file(global)?;
         let genesis = global.genesis.or(file.as_ref().map(|file| file.genesis));
         let nodes = if global.node_urls.is_empty() {
             file.map(|file| file.nodes).unwrap_or_default()
@@ -55,7 +51,7 @@ impl Profile {
     /// As [`Profile::find`].
     pub fn genesis(global: &Global) -> Result<Hash, CliError> {
         let pinned = match global.genesis {
-            // As above.
+            // As in `place`: a profile that happens to lie here must not disturb.
             Some(genesis) => Some(genesis),
             None => Self::file(global)?.map(|file| file.genesis),
         };
@@ -71,17 +67,14 @@ impl Profile {
     pub fn place(global: &Global) -> Option<PathBuf> {
         match &global.profile {
             Some(path) => Some(path.clone()),
+            // A profile that happens to lie here must not disturb.
             None if global.genesis.is_some() && !global.node_urls.is_empty() => None,
             None => Some(PathBuf::from(DEFAULT)).filter(|path| path.exists()),
         }
     }
 
     fn file(global: &Global) -> Result<Option<Self>, CliError> {
-        match &global.profile {
-            Some(path) => Self::read(path).map(Some),
-            None if Path::new(DEFAULT).exists() => Self::read(Path::new(DEFAULT)).map(Some),
-            None => Ok(None),
-        }
+        Self::place(global).as_deref().map(Self::read).transpose()
     }
 
     /// Reads a profile.
