@@ -184,8 +184,8 @@ async fn learn_addresses(nodes: Nodes, members: usize, config: &Config) -> Nodes
     if nodes.named() >= members {
         return nodes;
     }
-    let told =
-        nodes.first(config, |node| nodes.reply(node, config.reply_timeout, nodes.transport.members(node)).boxed());
+    let told = nodes
+        .first(config.hedge, |node| nodes.reply(node, config.reply_timeout, nodes.transport.members(node)).boxed());
     let addresses =
         told.await.map(|told| told.members.into_iter().filter_map(|member| member.http).collect::<Vec<_>>());
     match addresses.ok().and_then(|addresses| nodes.transport.with(&addresses)) {
@@ -202,7 +202,7 @@ async fn fetch_genesis(nodes: &Nodes, expected: Hash, config: &Config) -> Result
             found => Err(nodes.lied(node, Falsehood::Genesis { expected, found })),
         }
     };
-    let failures = match nodes.first(config, |node| fetch(node).boxed()).await {
+    let failures = match nodes.first(config.hedge, |node| fetch(node).boxed()).await {
         Ok(genesis) => return Ok(genesis),
         Err(failures) => failures,
     };

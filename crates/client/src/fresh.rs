@@ -29,16 +29,13 @@ use pleach_types::api::{GetRequest, NewestReply, NewestRequest};
 use pleach_types::{Encode as _, Height, NewestBlock, Nonce, PublicKey};
 
 use crate::client::Inner;
-use crate::error::{Error, Failure, Fault, all_failed};
+use crate::error::{Error, Failure, Falsehood, Fault, all_failed};
 use crate::nodes::Nodes;
-use crate::read::{Ground, is_unreachable, may_recover};
+use crate::read::{Ground, ROUNDS_ALONE, are_hopeless, is_unreachable, may_recover};
 use crate::succession::Trusted;
 use crate::transport::TransportError;
 use crate::verified::Trust;
 use crate::verifier::Word;
-
-/// Rounds in which nothing but refused connections comes back before they are taken for what they are.
-const ROUNDS_ALONE: u32 = 4;
 
 /// Questions to which nobody waits for the answers any more.
 pub(crate) type Rest<'a> = FuturesUnordered<BoxFuture<'a, (usize, Result<Said, Failure>)>>;
@@ -243,11 +240,13 @@ impl Inner {
         let nonce = self.nodes.nonce();
         let reply = self.nodes.transport.newest(node, NewestRequest { nonce });
         let reply = self.nodes.reply(node, self.config.reply_timeout, reply).await?;
+        let found = self.verifier.newest_block(&nonce, &reply);
         // Not by all nodes at once: the steps of one of them lead to the others.
-        if self.verifier.newest_block(&nonce, &reply).is_err_and(|what| what.is_of_others()) {
+        if found.as_ref().is_err_and(Falsehood::is_of_others) {
             return Ok(Said::OfOthers(nonce, reply));
         }
-        let newest = self.check(node, |verifier| verifier.newest_block(&nonce, &reply)).await?;
+        // The votes of a quorum are checked once.
+        let newest = self.check(node, |_| found.clone()).await?;
         self.keepers.learn(node, &reply.node);
         Ok(Said::Holds(reply.node, newest.map(Box::new)))
     }
@@ -258,12 +257,21 @@ impl Inner {
         let since = self.verifier.trusted().since();
         for (node, nonce, reply) in &answers.of_others {
             let _ = self.check(*node, |verifier| verifier.newest_block(nonce, reply)).await;
-            if self.verifier.trusted().since() > since {
-                self.keepers.follow(self.verifier.trusted().committee());
+            if self.goes_on(since) {
                 return true;
             }
         }
         false
+    }
+
+    /// Takes it that later members than those of an epoch are to keep the records, if such are known by now. Whether they are.
+    fn goes_on(&self, since: u64) -> bool {
+        let trusted = self.verifier.trusted();
+        let later = trusted.since() > since;
+        if later {
+            self.keepers.follow(trusted.committee());
+        }
+        later
     }
 
     /// Goes on to other members by the steps of the first node that has any.
@@ -271,8 +279,7 @@ impl Inner {
         let since = self.verifier.trusted().since();
         for node in nodes {
             let _ = self.follow(*node).await;
-            if self.verifier.trusted().since() > since {
-                self.learn_members().await;
+            if self.goes_on(since) {
                 return;
             }
         }
@@ -290,9 +297,7 @@ impl Inner {
                 Err(failures) => failures,
             };
             self.unforked()?;
-            let hopeless = !failures.is_empty()
-                && (!failures.iter().any(may_recover)
-                    || (round >= ROUNDS_ALONE && failures.iter().all(is_unreachable)));
+            let hopeless = !failures.is_empty() && are_hopeless(&failures, round);
             if hopeless || self.nodes.runtime.now() >= deadline {
                 return Err(all_failed(failures));
             }

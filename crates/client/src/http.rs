@@ -17,6 +17,7 @@ use pleach_types::api::{
 };
 use pleach_types::limits::{GENESIS_BYTES_MAX, MEMBERS_MAX, REPLY_VALUES_MAX, STEP_BYTES_MAX, SUCCESSION_STEPS_MAX};
 use pleach_types::{Genesis, Height, Identity};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::Error;
@@ -70,6 +71,18 @@ impl HttpTransport {
 
     fn fetch<T: DeserializeOwned>(&self, node: usize, path: String, limit: usize) -> Reply<'_, T> {
         async move { self.send(node, Method::GET, &path, "", Bytes::new(), limit).await }.boxed()
+    }
+
+    fn ask<Q, T>(&self, node: usize, path: &'static str, question: Q, limit: usize) -> Reply<'_, T>
+    where
+        Q: Serialize + Send + 'static,
+        T: DeserializeOwned,
+    {
+        async move {
+            let body = serde_json::to_vec(&question).map_err(|e| TransportError::BadReply(e.to_string()))?;
+            self.send(node, Method::POST, path, "application/json", body.into(), limit).await
+        }
+        .boxed()
     }
 
     async fn send<T: DeserializeOwned>(
@@ -202,19 +215,11 @@ impl Transport for HttpTransport {
     }
 
     fn get(&self, node: usize, request: GetRequest) -> Reply<'_, GetReply> {
-        async move {
-            let body = serde_json::to_vec(&request).map_err(|e| TransportError::BadReply(e.to_string()))?;
-            self.send(node, Method::POST, "/v1/get", "application/json", body.into(), RECORDS_BYTES_MAX).await
-        }
-        .boxed()
+        self.ask(node, "/v1/get", request, RECORDS_BYTES_MAX)
     }
 
     fn newest(&self, node: usize, request: NewestRequest) -> Reply<'_, NewestReply> {
-        async move {
-            let body = serde_json::to_vec(&request).map_err(|e| TransportError::BadReply(e.to_string()))?;
-            self.send(node, Method::POST, "/v1/newest", "application/json", body.into(), REPLY_BYTES_MAX).await
-        }
-        .boxed()
+        self.ask(node, "/v1/newest", request, REPLY_BYTES_MAX)
     }
 
     fn execute(&self, node: usize, request: Bytes, wait: Duration, certified: bool) -> Reply<'_, ExecuteReply> {

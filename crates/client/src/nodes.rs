@@ -10,7 +10,6 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 
-use crate::client::Config;
 use crate::error::{Failure, Falsehood, Fault, Lie};
 use crate::transport::{Reply, Runtime, Transport, TransportError, within};
 
@@ -105,20 +104,38 @@ impl Nodes {
         self.runtime.sleep(Duration::from_micros(micros)).await;
     }
 
-    /// The first answer that can be used, of the nodes that the client was given: the next one is asked as soon as one fails, or is slow.
+    /// The first answer that can be used, of the nodes that the client was given, one of which is asked at first.
     pub(crate) async fn first<'a, T>(
-        &'a self,
-        config: &Config,
+        &self,
+        hedge: Duration,
         ask: impl Fn(usize) -> BoxFuture<'a, Result<T, Failure>>,
     ) -> Result<T, Vec<Failure>> {
-        let (mut waiting, mut asked, mut failures) = (self.order().into_iter(), FuturesUnordered::new(), Vec::new());
+        self.first_of(self.order(), 1, hedge, &ask).await
+    }
+
+    /// One round over some nodes, of which `at_once` are asked at first: the first answer that can be used, or why there is
+    /// none. The next one is asked as soon as one fails, or is slower than `hedge`. What is still on its way then is given up.
+    pub(crate) async fn first_of<'a, T>(
+        &self,
+        nodes: Vec<usize>,
+        at_once: usize,
+        hedge: Duration,
+        ask: &impl Fn(usize) -> BoxFuture<'a, Result<T, Failure>>,
+    ) -> Result<T, Vec<Failure>> {
+        let mut waiting = nodes.into_iter();
+        let (mut newest, mut running, mut failures) = (None, FuturesUnordered::new(), Vec::new());
+        let mut more = at_once.max(1);
         loop {
-            asked.extend(waiting.next().map(&ask));
-            match select(asked.next(), self.runtime.sleep(config.hedge)).await {
+            for node in waiting.by_ref().take(more) {
+                newest = Some(node);
+                running.push(ask(node));
+            }
+            more = 1;
+            match select(running.next(), self.runtime.sleep(hedge)).await {
                 Either::Left((Some(Ok(answer)), _)) => return Ok(answer),
                 Either::Left((Some(Err(failure)), _)) => failures.push(failure),
                 Either::Left((None, _)) => return Err(failures),
-                Either::Right(_) => {}
+                Either::Right(_) => newest.take().into_iter().for_each(|node| self.is_slow(node)),
             }
         }
     }

@@ -20,7 +20,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::StreamExt as _;
 use futures::future::{BoxFuture, Either, select, try_join_all};
-use futures::stream::{self, FuturesUnordered};
+use futures::stream;
 use pleach_types::api::GetRequest;
 use pleach_types::limits::{REPLY_RECORDS_SURE, SIGNED_REPLY_KEYS_MAX};
 use pleach_types::{BlockResult, Height, Key};
@@ -36,6 +36,9 @@ use crate::verifier::Snapshot;
 const KEYS_PER_READ: usize = 256;
 /// How often a read starts again because the height that its first part chose was forgotten before its last part.
 const READ_RESTARTS: u32 = 3;
+
+/// How often all nodes are tried where every one of them is out of reach: a few rounds tell a restart from an absence.
+pub(crate) const ROUNDS_ALONE: u32 = 4;
 
 /// Messages on their way at a time, once a height is chosen: each may bring megabytes.
 const PARTS_AT_ONCE: usize = 8;
@@ -397,7 +400,7 @@ impl Inner {
     ) -> Result<T, Error> {
         let mut looked = false;
         for round in 0.. {
-            let failures = match self.ask_all(able(), at_once, &attempt).await {
+            let failures = match self.nodes.first_of(able(), at_once, self.config.hedge, &attempt).await {
                 Ok(answer) => return Ok(answer),
                 Err(failures) => failures,
             };
@@ -410,43 +413,12 @@ impl Inner {
                     continue;
                 }
             }
-            // Refused connections come back at once; a few rounds tell a restart from an absence.
-            let hopeless = !failures.iter().any(may_recover) || (round >= 4 && failures.iter().all(is_unreachable));
-            if hopeless || self.nodes.runtime.now() >= deadline {
+            if are_hopeless(&failures, round) || self.nodes.runtime.now() >= deadline {
                 return Err(all_failed(failures));
             }
             self.nodes.pause(self.config.pause, round).await;
         }
         Err(Error::NoNodes)
-    }
-
-    /// One round over some nodes, of which `at_once` are asked at first: the first answer that can be used, or why there is
-    /// none. What is still on its way then is given up.
-    async fn ask_all<'a, T>(
-        &'a self,
-        nodes: Vec<usize>,
-        at_once: usize,
-        attempt: &impl Fn(usize) -> BoxFuture<'a, Result<T, Failure>>,
-    ) -> Result<T, Vec<Failure>> {
-        let mut waiting = nodes.into_iter();
-        let mut newest = None;
-        let mut running = FuturesUnordered::new();
-        let mut failures = Vec::new();
-        let mut more = at_once.max(1);
-        loop {
-            for node in waiting.by_ref().take(more) {
-                newest = Some(node);
-                running.push(attempt(node));
-            }
-            more = 1;
-            let patience = self.nodes.runtime.sleep(self.config.hedge);
-            match select(running.next(), patience).await {
-                Either::Left((Some(Ok(answer)), _)) => return Ok(answer),
-                Either::Left((Some(Err(failure)), _)) => failures.push(failure),
-                Either::Left((None, _)) => return Err(failures),
-                Either::Right(_) => newest.take().into_iter().for_each(|node| self.nodes.is_slow(node)),
-            }
-        }
     }
 }
 
@@ -476,6 +448,11 @@ pub(crate) fn fitting(failure: &Failure, request: &GetRequest) -> Option<usize> 
 fn is_forgotten(error: &Error) -> bool {
     let forgotten = |failure: &Failure| matches!(&failure.why, Fault::Transport(TransportError::Problem(problem)) if problem.code == FORGOTTEN);
     matches!(error, Error::Unavailable(failures) if failures.iter().any(forgotten))
+}
+
+/// Whether it makes no sense to ask again after so many rounds of this kind. Refused connections come back at once.
+pub(crate) fn are_hopeless(failures: &[Failure], round: u32) -> bool {
+    !failures.iter().any(may_recover) || (round >= ROUNDS_ALONE && failures.iter().all(is_unreachable))
 }
 
 pub(crate) fn may_recover(failure: &Failure) -> bool {

@@ -18,13 +18,10 @@ use pleach_types::{ClusterRecord, Committee, Decode as _, Encode as _, Identity,
 
 use crate::client::{Client, Inner};
 use crate::error::{Error, Failure, Falsehood, Fault, all_failed};
-use crate::read::is_unreachable;
+use crate::read::{ROUNDS_ALONE, is_unreachable};
 use crate::settle::{agreed, find_receipt};
 use crate::transport::TransportError;
 use crate::verified::{ReadOptions, Verified};
-
-/// How often all nodes are tried where every one of them is out of reach: a few rounds tell a restart from an absence.
-const ROUNDS_ALONE: u32 = 4;
 
 impl Client {
     /// The newest members that this client knows: those of genesis, until an answer is certified by others.
