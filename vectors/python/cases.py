@@ -857,6 +857,8 @@ def check_proof_file(case: Fields) -> None:
     records = [(each.number("height"), each.text("key"), each.optional_hex("value")) for each in shown.objects("records")]
     same("records", records, list(proven.records))
     same("receipts", shown.hex_list("receipts"), [receipt.encode() for receipt in proven.receipts])
+    absences = [(each.hex("identity"), each.number("first"), each.number("last")) for each in shown.objects("absences")]
+    same("absences", absences, list(proven.absences))
     convictions = shown.objects("convictions")
     same("convictions", len(convictions), len(proven.convictions))
     for expected, conviction in zip(convictions, proven.convictions):

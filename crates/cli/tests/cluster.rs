@@ -266,6 +266,18 @@ fn what_is_refused(cluster: &Cluster) {
     let ran = cluster.run(&["receipt", &unknown, "--expires", "1"]);
     assert_eq!(ran.code, Some(3), "{}", ran.stderr);
     assert!(ran.stdout.contains("no block from #1 to #1 holds request"), "{}", ran.stdout);
+    let ran = cluster.run(&["receipt", &unknown, "--expires", "2", "--proof", "never.pleach"]);
+    assert_eq!(ran.code, Some(3), "{}", ran.stderr);
+    assert!(ran.stderr.contains("kept in never.pleach"), "{}", ran.stderr);
+    let verified = cluster.run(&["verify", "never.pleach"]);
+    verified.succeeds();
+    let expected = format!("request {unknown}: no block from #1 to #2 holds it");
+    assert!(verified.stdout.contains(&expected), "{}", verified.stdout);
+    assert!(
+        verified.stdout.contains("whose last height is #2 was not executed and never will be"),
+        "{}",
+        verified.stdout
+    );
     cluster.run(&["receipt", &unknown, "--expires", "99999999"]).fails(9, &[&unknown, "not proved", "NOT_YET"]);
     assert_eq!((balance(cluster, "alice"), balance(cluster, "bob")), (951, 49));
 }

@@ -16,7 +16,6 @@ use pleach_types::limits::PROOF_FILE_STEPS_MAX;
 use pleach_types::{Genesis, Hash, Height, Identity, Key, KeyError, ProofFile, PublicKey, Receipt, Terms};
 use pleach_vm::Vm;
 
-use crate::absence::NeverExecuted;
 use crate::arguments;
 use crate::call::Call;
 use crate::error::{Error, Failure, Falsehood, Fault, Lie, all_failed};
@@ -390,17 +389,6 @@ impl Client {
     /// If no node gives an answer that verifies.
     pub async fn receipt(&self, identity: Identity, wait: Duration) -> Result<Option<Verified<Receipt>>, Error> {
         crate::settle::find_receipt(&self.inner, identity, wait).await
-    }
-
-    /// Proves that a request was not executed and never will be: that none of the heights whose blocks could hold it, up to
-    /// `expires`, has a receipt of it. [`Error::expires`] names that height: the `base` of the request and T. With another one the
-    /// proof is about other heights, and says nothing of those beyond.
-    ///
-    /// # Errors
-    /// What nodes say or show in the place of such a proof: `NOT_YET` while `expires` is not certified, `DECIDED` where there is a
-    /// receipt, `HEIGHT_FORGOTTEN` after so long that nodes have forgotten one of the heights.
-    pub async fn never_executed(&self, identity: Identity, expires: Height) -> Result<NeverExecuted, Error> {
-        crate::absence::never_executed(&self.inner, identity, expires).await
     }
 
     /// What each node says of itself, in the order of the transport. These are claims: nothing proves them.

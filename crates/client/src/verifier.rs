@@ -21,6 +21,7 @@ use pleach_types::{
     BlockResult, Encode as _, Genesis, Hash, Height, Identity, Key, NewestBlock, Nonce, ProofFile, PublicKey, Receipt,
     SignedReply,
 };
+use pleach_verify::absence::Absent;
 use pleach_verify::file::{FileError, judge};
 use pleach_verify::{FalseStatement, Misbehaviour, absence, decode, fork, history, receipt, records};
 
@@ -532,8 +533,8 @@ impl Verifier {
         Err(bad_receipt(identity, why))
     }
 
-    /// Checks that a request was executed in none of some heights, from `first` on. The last of them.
-    pub(crate) fn absence(&self, identity: Identity, first: Height, reply: &AbsenceReply) -> Result<Height, Falsehood> {
+    /// Checks that a request was executed in none of some heights, from `first` on.
+    pub(crate) fn absence(&self, identity: Identity, first: Height, reply: &AbsenceReply) -> Result<Absent, Falsehood> {
         if reply.identity != identity {
             return Err(Falsehood::OtherRequest { asked: identity, found: reply.identity });
         }

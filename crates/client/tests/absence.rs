@@ -11,6 +11,7 @@ use pleach_client::{Call, Client, Error, ErrorKind};
 use pleach_types::absence::AbsenceProof;
 use pleach_types::api::{AbsenceReply, Status};
 use pleach_types::*;
+use pleach_verify::file::{judge, read};
 use support::*;
 
 fn transfer(client: &Client) -> Call {
@@ -88,6 +89,30 @@ fn a_proof_comes_in_parts() {
         let late = cluster.time.run(client.never_executed(Hash([7; 32]), 5_000)).unwrap_err();
         assert_eq!((late.code(), late.kind()), ("NOT_YET", ErrorKind::Availability), "{late}");
     }
+}
+
+/// What was proved while nodes had the heights is proved to others when no node has them any more, under a newer head as well.
+#[test]
+fn absence_is_kept_in_a_file_that_needs_no_node() {
+    let cluster = Cluster::new(4, 64);
+    (0..100).for_each(|_| cluster.chain().append(Vec::new()));
+    let client = cluster.connect(1).unwrap();
+    let identity = Hash([7; 32]);
+    for expires in [10, 90] {
+        let (never, file) = cluster.time.run(client.prove_never_executed(identity, expires)).unwrap();
+        (0..5).for_each(|_| cluster.chain().append(Vec::new()));
+        let newer = cluster.time.run(client.renew(&file)).unwrap();
+        assert_ne!(newer.head, file.head);
+        for file in [file, newer] {
+            let proven = judge(&read(&file.encode().into()).unwrap(), &client.genesis().digest()).unwrap();
+            let [absent] = &proven.absences[..] else { panic!("one request") };
+            assert_eq!((absent.identity, &absent.heights), (identity, &never.heights));
+            assert!(absent.is_final(64));
+            assert_eq!(absent.is_final(65), expires < 64, "from the first block on there is nothing to leave out");
+        }
+    }
+    let late = cluster.time.run(client.prove_never_executed(identity, 5_000)).unwrap_err();
+    assert_eq!(late.code(), "NOT_YET", "{late}");
 }
 
 #[test]

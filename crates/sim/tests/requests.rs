@@ -205,7 +205,9 @@ fn absences(cluster: &Cluster, node: &Node, identities: &[Identity]) -> [u32; 3]
             match node.absence(identity, first, last.max(first)) {
                 Ok(reply) => {
                     let proved = pleach_verify::absence::proved(&anchor, identity, first, &reply.proof.0);
-                    assert_eq!(proved, Ok(reply.last));
+                    let heights =
+                        proved.map(|absent| absent.results.iter().map(|result| result.height).collect::<Vec<_>>());
+                    assert_eq!(heights, Ok((first..=reply.last).collect()));
                     assert!(reply.last <= newest && !within(reply.last), "{identity} is in #{receipt:?}");
                     tally[0] += 1;
                 }

@@ -55,6 +55,9 @@ pub const PROOF_FILE_OLDER_MAX: usize = 1_024;
 pub const PROOF_FILE_READS_MAX: usize = 64;
 /// Receipts of a proof file.
 pub const PROOF_FILE_RECEIPTS_MAX: usize = 1_024;
+/// Requests that a proof file shows to have no receipt; each in as many heights at most as a file has results: the older ones and the
+/// newest.
+pub const PROOF_FILE_ABSENCES_MAX: usize = 64;
 /// Evidence in a proof file: two cases against each of [`MEMBERS_MAX`] members.
 pub const PROOF_FILE_EVIDENCE_MAX: usize = 2 * MEMBERS_MAX;
 /// Hashes of the proof that a result is a part of a history: one for each bit of a height.

@@ -5,7 +5,7 @@
 //! ```text
 //! genesis digest -> genesis -> first members -> steps -> members in force -> head -> older results
 //!                                                                             |         |
-//!                                                                             +---------+-> records, receipts, evidence
+//!                                                                             +---------+-> records, receipts, absences, evidence
 //! ```
 //!
 //! The *head* is the one result that a certificate proves. All other heights are proved as parts of the history that it
@@ -28,10 +28,12 @@ use crate::genesis::Genesis;
 use crate::hash::Hash;
 use crate::key::Key;
 use crate::limits::{
-    HISTORY_PROOF_MAX, PROOF_FILE_BYTES_MAX, PROOF_FILE_EVIDENCE_MAX, PROOF_FILE_OLDER_MAX, PROOF_FILE_READS_MAX,
-    PROOF_FILE_RECEIPTS_MAX, PROOF_FILE_STEPS_MAX, READ_KEYS_MAX, REPLY_PROOF_BYTES_MAX, VALUE_BYTES_MAX,
+    ABSENCE_PATH_BYTES_MAX, HISTORY_PROOF_MAX, PROOF_FILE_ABSENCES_MAX, PROOF_FILE_BYTES_MAX, PROOF_FILE_EVIDENCE_MAX,
+    PROOF_FILE_OLDER_MAX, PROOF_FILE_READS_MAX, PROOF_FILE_RECEIPTS_MAX, PROOF_FILE_STEPS_MAX, READ_KEYS_MAX,
+    REPLY_PROOF_BYTES_MAX, VALUE_BYTES_MAX,
 };
 use crate::receipt::Receipt;
+use crate::request::Identity;
 use crate::succession::Step;
 
 /// What every proof file begins with, up to the number of its version.
@@ -54,6 +56,8 @@ pub struct ProofFile {
     pub reads: Vec<ReadAt>,
     /// Receipts, by identity.
     pub receipts: Vec<ReceiptAt>,
+    /// Requests that were executed in none of some heights, by identity.
+    pub absences: Vec<AbsentIn>,
     /// Evidence against members, by encoding.
     pub evidence: Vec<Evidence>,
     /// The proof of another result of a height whose result the file proves.
@@ -80,6 +84,18 @@ pub struct ReadAt {
     pub records: Vec<(Key, Option<Bytes>)>,
 }
 
+/// A request without a receipt in some heights in a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AbsentIn {
+    /// The request.
+    pub identity: Identity,
+    /// The first of the heights.
+    pub first: Height,
+    /// For each of them, the encoded tree proof that the identity is absent under the receipts root. The file proves their results
+    /// as it proves all others.
+    pub paths: Vec<Bytes>,
+}
+
 /// A receipt under the receipts root of its height.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReceiptAt {
@@ -100,6 +116,7 @@ impl ProofFile {
             older: Vec::new(),
             reads: Vec::new(),
             receipts: Vec::new(),
+            absences: Vec::new(),
             evidence: Vec::new(),
             fork: None,
         }
@@ -115,6 +132,7 @@ impl Encode for ProofFile {
         codec::put_list(out, &self.older);
         codec::put_list(out, &self.reads);
         codec::put_list(out, &self.receipts);
+        codec::put_list(out, &self.absences);
         codec::put_list(out, &self.evidence);
         codec::put_option(out, self.fork.as_ref(), |out, fork| fork.encode_to(out));
     }
@@ -133,12 +151,14 @@ impl Decode for ProofFile {
             older: reader.list("older results", PROOF_FILE_OLDER_MAX, OlderResult::decode_from)?,
             reads: reader.list("reads", PROOF_FILE_READS_MAX, ReadAt::decode_from)?,
             receipts: reader.list("receipts", PROOF_FILE_RECEIPTS_MAX, ReceiptAt::decode_from)?,
+            absences: reader.list("absences", PROOF_FILE_ABSENCES_MAX, AbsentIn::decode_from)?,
             evidence: reader.list("evidence", PROOF_FILE_EVIDENCE_MAX, Evidence::decode_from)?,
             fork: reader.option("fork", ResultProof::decode_from)?,
         };
         ascending("older results", &file.older, |older| older.result.height)?;
         ascending("reads", &file.reads, |read| read.height)?;
         ascending("receipts", &file.receipts, |at| at.receipt.identity)?;
+        ascending("absences", &file.absences, |absent| absent.identity)?;
         ascending("evidence", &file.evidence, Encode::encode)?;
         Ok(file)
     }
@@ -207,5 +227,25 @@ impl Encode for ReceiptAt {
 impl Decode for ReceiptAt {
     fn decode_from(reader: &mut Reader) -> Result<Self, DecodeError> {
         Ok(Self { receipt: Receipt::decode_from(reader)?, path: reader.bytes("path", REPLY_PROOF_BYTES_MAX)? })
+    }
+}
+
+impl Encode for AbsentIn {
+    fn encode_to(&self, out: &mut Vec<u8>) {
+        self.identity.encode_to(out);
+        out.extend_from_slice(&self.first.to_le_bytes());
+        codec::put_count(out, self.paths.len());
+        self.paths.iter().for_each(|path| codec::put_bytes(out, path));
+    }
+}
+
+impl Decode for AbsentIn {
+    fn decode_from(reader: &mut Reader) -> Result<Self, DecodeError> {
+        let path = |reader: &mut Reader| reader.bytes("path", ABSENCE_PATH_BYTES_MAX);
+        Ok(Self {
+            identity: Identity::decode_from(reader)?,
+            first: reader.u64("first height")?,
+            paths: reader.list("paths", PROOF_FILE_OLDER_MAX + 1, path)?,
+        })
     }
 }

@@ -1,18 +1,20 @@
 //! Proof files: everything that one proves, and why one proves nothing.
 //!
 //! ```text
-//! bytes -> ProofFile -> genesis is the pinned one -> steps -> head -> older results -> records, receipts, evidence -> Proven
+//! bytes -> ProofFile -> genesis is the pinned one -> steps -> head -> older results -> records, receipts, absences, evidence -> Proven
 //! ```
 //!
 //! A file holds as a whole or not at all: one part that does not hold refuses it, so that nobody reads true words
 //! beside false ones. What a file never proves is *when* something was, and that it is still so: no clock is part of it,
 //! and a newer height may differ.
 
+use std::ops::RangeInclusive;
+
 use bytes::Bytes;
 use pleach_types::certificate::{CertifiedResult, ResultProof};
 use pleach_types::codec::{Decode as _, Encode as _};
 use pleach_types::evidence::{Case, NotProven, Strength};
-use pleach_types::proof_file::{PROOF_FILE_HEADER, PROOF_FILE_NAME, ReadAt, ReceiptAt};
+use pleach_types::proof_file::{AbsentIn, PROOF_FILE_HEADER, PROOF_FILE_NAME, ReadAt, ReceiptAt};
 use pleach_types::{
     BlockResult, Committee, DecodeError, Evidence, Hash, Height, Identity, Key, Member, ProofFile, PublicKey, Receipt,
 };
@@ -20,7 +22,7 @@ use thiserror::Error;
 
 use crate::anchor::TrustAnchor;
 use crate::misbehaviour::{FalseStatement, Misbehaviour};
-use crate::{history, receipt, records};
+use crate::{absence, history, receipt, records};
 
 /// What a proof file proves. Only [`judge`] makes one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +44,8 @@ pub struct Proven {
     pub records: Vec<ProvenRecord>,
     /// Receipts.
     pub receipts: Vec<Receipt>,
+    /// Requests that were not executed in some heights.
+    pub absences: Vec<ProvenAbsence>,
     /// Members that are guilty.
     pub convictions: Vec<Conviction>,
     /// Two certified results of one height: more members lie than the cluster tolerates, and all else is proved of one of two histories.
@@ -75,6 +79,26 @@ pub struct ProvenRecord {
     pub key: Key,
     /// Its value, `None` where it is proved absent.
     pub value: Option<Bytes>,
+}
+
+/// A request that was executed in none of some heights, as a file proves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProvenAbsence {
+    /// The request.
+    pub identity: Identity,
+    /// The heights.
+    pub heights: RangeInclusive<Height>,
+}
+
+impl ProvenAbsence {
+    /// Whether these are all the heights in which a request may stand that stands in none after the last of them: it was never
+    /// executed then, and never will be. `window` is T, the heights for which a request may be executed.
+    #[must_use]
+    pub fn is_final(&self, window: u64) -> bool {
+        let (first, last) = (*self.heights.start(), *self.heights.end());
+        // Height 0 has no requests.
+        first <= last.saturating_sub(window).saturating_add(1)
+    }
 }
 
 /// A member that evidence convicts.
@@ -154,6 +178,16 @@ pub enum FileError {
         /// What is wrong.
         why: Box<FalseStatement>,
     },
+    /// A request is not shown to have no receipt.
+    #[error("that request {identity} was not executed at height {height} does not hold: its {why}")]
+    Absence {
+        /// The request.
+        identity: Identity,
+        /// The height.
+        height: Height,
+        /// What is wrong.
+        why: Box<FalseStatement>,
+    },
     /// Evidence convicts nobody.
     #[error("evidence {digest} convicts nobody: {why}")]
     Evidence {
@@ -194,6 +228,7 @@ impl FileError {
             Self::NoResult { .. } => "no_result",
             Self::Records { .. } => "records",
             Self::Receipt { .. } => "receipt",
+            Self::Absence { .. } => "absence",
             Self::Evidence { .. } => "evidence",
             Self::NoMember { .. } => "no_member",
             Self::Fork(_) => "fork",
@@ -232,15 +267,14 @@ pub fn judge(file: &ProofFile, genesis: &Hash) -> Result<Proven, FileError> {
     if found != *genesis {
         return Err(FileError::OtherGenesis { found, expected: *genesis });
     }
-    let states_nothing =
-        file.head.is_none() && file.reads.is_empty() && file.receipts.is_empty() && file.evidence.is_empty();
-    if states_nothing && file.fork.is_none() {
+    if states_nothing(file) {
         return Err(FileError::Empty);
     }
     let (anchor, sets) = succession(file)?;
     let results = Results::of(file, &anchor)?;
     let records = file.reads.iter().map(|read| check_read(read, &results)).collect::<Result<Vec<_>, _>>()?;
     let receipts = file.receipts.iter().map(|at| check_receipt(at, &results)).collect::<Result<_, _>>()?;
+    let absences = file.absences.iter().map(|absent| check_absence(absent, &results)).collect::<Result<_, _>>()?;
     let convictions = file.evidence.iter().map(|evidence| convict(evidence, genesis, &sets, &results));
     let convictions = convictions.collect::<Result<_, _>>()?;
     let fork = file.fork.as_ref().map(|proof| check_fork(proof, &anchor, &results)).transpose()?;
@@ -253,9 +287,15 @@ pub fn judge(file: &ProofFile, genesis: &Hash) -> Result<Proven, FileError> {
         older: results.older,
         records: records.into_iter().flatten().collect(),
         receipts,
+        absences,
         convictions,
         fork,
     })
+}
+
+fn states_nothing(file: &ProofFile) -> bool {
+    let parts = [file.reads.is_empty(), file.receipts.is_empty(), file.absences.is_empty(), file.evidence.is_empty()];
+    file.head.is_none() && file.fork.is_none() && parts == [true; 4]
 }
 
 /// The members in force after all steps, and all sets on the way.
@@ -323,6 +363,24 @@ fn check_receipt(at: &ReceiptAt, results: &Results) -> Result<Receipt, FileError
     let result = results.at("a receipt", height)?;
     let checked = receipt::under(result, identity, &at.path, &at.receipt.encode().into());
     checked.map_err(|why| FileError::Receipt { identity, why: why.statement })
+}
+
+fn check_absence(absent: &AbsentIn, results: &Results) -> Result<ProvenAbsence, FileError> {
+    let (identity, first) = (absent.identity, absent.first);
+    // Without a path it states nothing, and a reader would take what stands there for a statement.
+    let nothing = || FileError::Absence {
+        identity,
+        height: first,
+        why: Box::new(FalseStatement::Absence { identity, why: "it has no path" }),
+    };
+    let mut last = None;
+    for (height, path) in (first..=Height::MAX).zip(&absent.paths) {
+        let result = results.at("a request that was not executed", height)?;
+        let checked = absence::under(result, &identity, path);
+        checked.map_err(|why| FileError::Absence { identity, height, why: why.statement })?;
+        last = Some(height);
+    }
+    Ok(ProvenAbsence { identity, heights: first..=last.ok_or_else(nothing)? })
 }
 
 fn convict(

@@ -9,11 +9,11 @@ use bytes::Bytes;
 use pleach_types::evidence::{NotProven, Strength};
 use pleach_types::history::HistoryError;
 use pleach_types::limits::{PROOF_FILE_BYTES_MAX, PROOF_FILE_EVIDENCE_MAX, READ_KEYS_MAX};
-use pleach_types::proof_file::PROOF_FILE_HEADER;
-use pleach_types::{BlockResult, Decode, DecodeError, Encode, Evidence, Hash, ProofFile, Verdict};
-use pleach_verify::FalseStatement;
+use pleach_types::proof_file::{AbsentIn, PROOF_FILE_HEADER};
+use pleach_types::{Ballot, BlockResult, Decode, DecodeError, Encode, Evidence, Hash, ProofFile, Round, Verdict, Vote};
 use pleach_verify::file::{FileError, Proven, ProvenRecord, judge, read};
-use sample::{LAST, NEWEST, RECEIPTS, World, bytes, genesis_read, tree};
+use pleach_verify::{FalseStatement, TrustAnchor, fork};
+use sample::{ABSENT, LAST, NEWEST, RECEIPTS, World, bytes, genesis_read, tree};
 use support::{hash, key, secret};
 
 /// What a reader does who has nothing but the bytes and a digest.
@@ -43,7 +43,7 @@ fn a_newer_head_under_other_members_proves_all_that_is_older() {
     let world = World::new();
     let proven = judged(&world, &world.whole()).expect("it holds");
     assert_eq!((proven.steps, proven.committee.members().len()), (1, 5));
-    assert_eq!(proven.older.iter().map(|result| result.height).collect::<Vec<_>>(), [3, RECEIPTS, 20]);
+    assert_eq!(proven.older.iter().map(|result| result.height).collect::<Vec<_>>(), [3, 6, RECEIPTS, 8, 20]);
     let shown: Vec<_> = proven.records.iter().map(|r| (r.height, r.key.as_str())).collect();
     assert_eq!(shown, [(3, "bank/bob"), (3, "bank/nobody"), (NEWEST, "bank/alice"), (NEWEST, "bank/empty")]);
     assert_eq!(proven.receipts, [world.receipts[0].clone(), world.receipts[2].clone()]);
@@ -74,7 +74,13 @@ fn is_true(world: &World, proven: &Proven) -> bool {
         && proven.older.iter().all(known)
         && proven.records.iter().all(is_so)
         && proven.receipts.iter().all(|receipt| world.receipts.contains(receipt))
+        && proven.absences.iter().all(|absent| !absent.heights.contains(&RECEIPTS) || is_absent(absent.identity))
         && proven.convictions.iter().all(|c| [world.votes(), world.false_result(3)].contains(&c.evidence))
+}
+
+/// Whether a request is none of those that were executed.
+fn is_absent(identity: Hash) -> bool {
+    World::new().receipts.iter().all(|receipt| receipt.identity != identity)
 }
 
 /// Two certificates of one view, of n = 4 members of whom three make one: f + 1 of them have signed both.
@@ -248,6 +254,36 @@ fn what_does_not_follow_is_refused_where_it_does_not() {
     assert!(matches!(height, FileError::Receipt { .. }), "{height}");
     let height = with(&|file| file.receipts[1].receipt.height = 19);
     assert_eq!(height, FileError::NoResult { what: "a receipt", height: 19 });
+}
+
+#[test]
+fn that_a_request_was_not_executed_is_proven_and_nothing_else_passes_for_it() {
+    let world = World::new();
+    let proven = judged(&world, &world.whole()).expect("it holds");
+    let [absent] = &proven.absences[..] else { panic!("one request") };
+    assert_eq!((absent.identity, absent.heights.clone()), (world.absence().identity, ABSENT[0]..=ABSENT[2]));
+    // A request of T = 3 whose last height is the last one shown can stand nowhere else; of T = 4 it may stand one height before.
+    assert!(absent.is_final(3) && absent.is_final(1) && !absent.is_final(4));
+    let with = |change: &dyn Fn(&mut AbsentIn)| {
+        let mut file = world.whole();
+        change(&mut file.absences[0]);
+        refused(&world, &file, "it is changed")
+    };
+    let code = |error: &FileError| error.code();
+    assert_eq!(code(&with(&|absent| absent.paths.clear())), "absence", "it states nothing");
+    let executed = with(&|absent| {
+        absent.identity = world.receipts[0].identity;
+        let path = |height| if height == RECEIPTS { world.receipt(0).path } else { absent.paths[0].clone() };
+        absent.paths = ABSENT.map(path).into();
+    });
+    let why = FalseStatement::Absence { identity: world.receipts[0].identity, why: "it shows a receipt" };
+    let expected = FileError::Absence { identity: world.receipts[0].identity, height: RECEIPTS, why: Box::new(why) };
+    assert_eq!(executed, expected);
+    assert_eq!(code(&with(&|absent| absent.paths.swap(0, 1))), "absence", "a path of another height");
+    assert_eq!(code(&with(&|absent| absent.first += 1)), "absence", "the height before has other receipts");
+    let beyond = with(&|absent| absent.paths.push(absent.paths[0].clone()));
+    assert_eq!(beyond, FileError::NoResult { what: "a request that was not executed", height: 9 });
+    assert_eq!(code(&with(&|absent| absent.first = u64::MAX)), "no_result");
 }
 
 #[test]

@@ -32,6 +32,14 @@ def decode_absence_proof(data: bytes) -> AbsenceProof:
     return codec.decode_whole(data, read_absence_proof)
 
 
+def check_absent(identity: bytes, path: bytes, root: bytes) -> None:
+    """Whether a request has no receipt under a receipts root."""
+    shown = proofs.verify(path, root, proofs.ABSENCE_LIMITS)
+    says, _ = proofs.look_up(shown, plain_hash(identity))
+    if says != proofs.ABSENT:
+        raise Refused("not_absent", f"the proof says {says}")
+
+
 def check_absence_proof(proof: AbsenceProof, identity: bytes, first: int, trusted: Genesis) -> int:
     """Whether a request was executed in none of the heights from `first` on; gives the last of them."""
     headers = proof.results.headers
@@ -43,8 +51,5 @@ def check_absence_proof(proof: AbsenceProof, identity: bytes, first: int, truste
     for header, path in zip(headers, proof.paths):
         if header.result.height != header.height - 1:
             raise Refused("result_height")
-        shown = proofs.verify(path, header.result.receipts, proofs.ABSENCE_LIMITS)
-        says, _ = proofs.look_up(shown, plain_hash(identity))
-        if says != proofs.ABSENT:
-            raise Refused("not_absent", f"the proof says {says}")
+        check_absent(identity, path, header.result.receipts)
     return first + len(proof.paths) - 1

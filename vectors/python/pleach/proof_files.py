@@ -7,6 +7,7 @@ from typing import Callable, Optional, Sequence, TypeVar
 
 from . import codec, evidence, history, proofs, receipts
 from . import genesis as genesis_module
+from .absence import PATH_BYTES_MAX, check_absent
 from .blocks import Result, read_result
 from .certificates import ResultProof, Step, check_result_proof, check_step, read_result_proof
 from .codec import Reader, Refused, malformed
@@ -19,7 +20,7 @@ from .receipts import Receipt, read_receipt
 NAME, HEADER = b"pleach-proof/", b"pleach-proof/1\n"
 FILE_BYTES_MAX = 67_108_864
 STEPS_MAX = OLDER_MAX = RECEIPTS_MAX = KEYS_MAX = 1_024
-READS_MAX = 64
+READS_MAX = ABSENCES_MAX = 64
 EVIDENCE_MAX = 256
 SIBLINGS_MAX = 64
 PROOF_BYTES_MAX = 4_194_304
@@ -60,6 +61,16 @@ class ReceiptAt:
 
 
 @dataclass(frozen=True)
+class AbsentIn:
+    identity: bytes
+    first: int
+    paths: tuple[bytes, ...]
+
+    def encode(self) -> bytes:
+        return self.identity + codec.u64(self.first) + codec.sequence([codec.byte_string(path) for path in self.paths])
+
+
+@dataclass(frozen=True)
 class ProofFile:
     genesis: Genesis
     steps: tuple[Step, ...]
@@ -67,11 +78,12 @@ class ProofFile:
     older: tuple[Older, ...]
     reads: tuple[Read, ...]
     receipts: tuple[ReceiptAt, ...]
+    absences: tuple[AbsentIn, ...]
     evidence: tuple[Evidence, ...]
     fork: Optional[ResultProof]
 
     def encode(self) -> bytes:
-        lists = (self.older, self.reads, self.receipts, self.evidence)
+        lists = (self.older, self.reads, self.receipts, self.absences, self.evidence)
         return (
             HEADER
             + self.genesis.encode()
@@ -106,6 +118,12 @@ def read_receipt_at(reader: Reader) -> ReceiptAt:
     return ReceiptAt(read_receipt(reader), reader.byte_string(PROOF_BYTES_MAX))
 
 
+def read_absent_in(reader: Reader) -> AbsentIn:
+    identity, first = reader.hash(), reader.u64()
+    paths = reader.sequence(OLDER_MAX + 1, lambda: reader.byte_string(PATH_BYTES_MAX))
+    return AbsentIn(identity, first, tuple(paths))
+
+
 def read_evidence(reader: Reader) -> Evidence:
     return Evidence(reader.hash(), reader.hash(), evidence.read_case(reader))
 
@@ -123,6 +141,7 @@ def read_file(reader: Reader) -> ProofFile:
         older=items(OLDER_MAX, read_older),
         reads=items(READS_MAX, read_read),
         receipts=items(RECEIPTS_MAX, read_receipt_at),
+        absences=items(ABSENCES_MAX, read_absent_in),
         evidence=items(EVIDENCE_MAX, read_evidence),
         fork=reader.option(lambda: read_result_proof(reader)),
     )
@@ -131,6 +150,7 @@ def read_file(reader: Reader) -> ProofFile:
         [older.result.height.to_bytes(8, "big") for older in file.older],
         [read.height.to_bytes(8, "big") for read in file.reads],
         [at.receipt.identity for at in file.receipts],
+        [absent.identity for absent in file.absences],
         [each.encode() for each in file.evidence],
     ):
         if not codec.ascends_strictly(keys):
@@ -161,6 +181,7 @@ class Proven:
     older: tuple[Result, ...]
     records: tuple[tuple[int, str, Optional[bytes]], ...]
     receipts: tuple[Receipt, ...]
+    absences: tuple[tuple[bytes, int, int], ...]
     convictions: tuple[Conviction, ...]
     fork: Optional[tuple[Result, Result]]
 
@@ -185,7 +206,7 @@ def judge(file: ProofFile, genesis: bytes) -> Proven:
     """What the file proves under a genesis digest; refused with the name of the first part that does not hold."""
     if file.genesis.digest() != genesis:
         raise Refused("other_genesis")
-    if file.head is None and not (file.reads or file.receipts or file.evidence or file.fork):
+    if file.head is None and not (file.reads or file.receipts or file.absences or file.evidence or file.fork):
         raise Refused("empty")
     sets: list[tuple[Member, ...]] = [tuple(file.genesis.members)]
     epoch_blocks = file.genesis.governance.epoch_blocks
@@ -235,6 +256,14 @@ def judge(file: ProofFile, genesis: bytes) -> Proven:
     for receipt_at in file.receipts:
         receipt, result = receipt_at.receipt, result_at(receipt_at.receipt.height)
         under("receipt", lambda: receipts.check_receipt(receipt.identity, receipt.encode(), receipt_at.path, result))
+    absences = []
+    for absent in file.absences:
+        if not absent.paths:
+            raise Refused("absence", "no path")
+        for height, path in enumerate(absent.paths, absent.first):
+            root = result_at(height).receipts
+            under("absence", lambda: check_absent(absent.identity, path, root))
+        absences.append((absent.identity, absent.first, absent.first + len(absent.paths) - 1))
     convictions = []
     for each in file.evidence:
         truth = None
@@ -255,6 +284,7 @@ def judge(file: ProofFile, genesis: bytes) -> Proven:
         older=tuple(older.result for older in file.older),
         records=tuple(records),
         receipts=tuple(at.receipt for at in file.receipts),
+        absences=tuple(absences),
         convictions=tuple(convictions),
         fork=fork,
     )

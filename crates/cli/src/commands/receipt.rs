@@ -34,7 +34,7 @@ struct AbsentDocument {
 /// What was found.
 enum Found {
     Receipt(Box<Verified<Receipt>>, Option<Box<(NewFile, ProofFile)>>),
-    Absent(NeverExecuted),
+    Absent(NeverExecuted, Option<Box<(NewFile, ProofFile)>>),
     Nothing,
 }
 
@@ -45,32 +45,44 @@ pub fn run(global: &Global, output: Output, args: &Args) -> Result<Ending, CliEr
     let place = args.proof.as_deref().map(NewFile::at).transpose()?;
     let settings = Config { receipts: args.trust.into(), ..connection::settings(global.timeout) };
     let found = with_settings(global, settings, |client| async move { find(&client, args, wait, place).await })?;
-    let (receipt, file) = match found {
-        Found::Receipt(receipt, file) => (receipt, file),
-        Found::Absent(proved) => return print_absent(output, &proved),
-        Found::Nothing => return Err(CliError::NoReceipt { identity }),
-    };
     // What was found is printed whatever becomes of the file, and the file is written whoever reads the print.
-    let kept = file.map(|file| proof::write(output, file.0, &file.1)).transpose();
-    print(output, &receipt)?;
-    kept?;
-    Ok(Ending::of(&receipt))
+    let keep =
+        |file: Option<Box<(NewFile, ProofFile)>>| file.map(|file| proof::write(output, file.0, &file.1)).transpose();
+    match found {
+        Found::Receipt(receipt, file) => {
+            let kept = keep(file);
+            print(output, &receipt)?;
+            kept?;
+            Ok(Ending::of(&receipt))
+        }
+        Found::Absent(proved, file) => {
+            let kept = keep(file);
+            let ending = print_absent(output, &proved)?;
+            kept?;
+            Ok(ending)
+        }
+        Found::Nothing => Err(CliError::NoReceipt { identity }),
+    }
 }
 
 async fn find(client: &Client, args: &Args, wait: Duration, place: Option<NewFile>) -> Result<Found, CliError> {
     let identity = args.identity;
-    let found = match place {
-        Some(place) => {
-            let found = client.prove_receipt(identity, wait).await?;
-            found.map(|(receipt, file)| Found::Receipt(Box::new(receipt), Some(Box::new((place, file)))))
-        }
-        None => client.receipt(identity, wait).await?.map(|receipt| Found::Receipt(Box::new(receipt), None)),
+    let Some(place) = place else {
+        return match (client.receipt(identity, wait).await?, args.expires) {
+            (Some(receipt), _) => Ok(Found::Receipt(Box::new(receipt), None)),
+            (None, Some(expires)) => {
+                let proved = client.never_executed(identity, expires).await;
+                proved.map(|never| Found::Absent(never, None)).map_err(|why| CliError::NotProved { identity, why })
+            }
+            (None, None) => Ok(Found::Nothing),
+        };
     };
-    match (found, args.expires) {
-        (Some(found), _) => Ok(found),
+    match (client.prove_receipt(identity, wait).await?, args.expires) {
+        (Some((receipt, file)), _) => Ok(Found::Receipt(Box::new(receipt), Some(Box::new((place, file))))),
         (None, Some(expires)) => {
-            let proved = client.never_executed(identity, expires).await;
-            proved.map(Found::Absent).map_err(|why| CliError::NotProved { identity, why })
+            let proved = client.prove_never_executed(identity, expires).await;
+            let kept = proved.map(|(never, file)| Found::Absent(never, Some(Box::new((place, file)))));
+            kept.map_err(|why| CliError::NotProved { identity, why })
         }
         (None, None) => Ok(Found::Nothing),
     }

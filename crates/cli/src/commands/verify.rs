@@ -4,7 +4,7 @@ use pleach_node::config::read_genesis;
 use pleach_types::api::{ReceiptView, Value};
 use pleach_types::evidence::Strength;
 use pleach_types::{Hash, Height, Identity, Key, PublicKey, Receipt};
-use pleach_verify::file::{Conviction, Fork, Proven, ProvenRecord};
+use pleach_verify::file::{Conviction, Fork, Proven, ProvenAbsence, ProvenRecord};
 use serde::Serialize;
 
 use super::proof;
@@ -30,6 +30,7 @@ struct Document {
     older: Vec<ResultView>,
     records: Vec<RecordView>,
     receipts: Vec<ReceiptDocument>,
+    absences: Vec<AbsenceView>,
     convictions: Vec<ConvictionView>,
     /// Two certified results of one height.
     fork: Option<ForkView>,
@@ -70,6 +71,16 @@ struct ReceiptDocument {
     receipt: ReceiptView,
 }
 
+/// A request that was executed in none of some heights.
+#[derive(Serialize)]
+struct AbsenceView {
+    identity: Identity,
+    first: Height,
+    last: Height,
+    /// Whether these are all T heights up to the last one, so that a request which expires with it was never executed.
+    window: bool,
+}
+
 /// A conviction, for documents.
 #[derive(Serialize)]
 pub struct ConvictionView {
@@ -82,9 +93,10 @@ pub struct ConvictionView {
 
 /// Judges a file.
 pub fn run(global: &Global, output: Output, args: &Verify) -> Result<Ending, CliError> {
-    let proven = proof::judge(&args.file, &pinned(global, args)?)?;
-    let document = document(&proven);
-    output.data("pleach.verify/1", &document, || text(&proven))?;
+    let (file, proven) = proof::read(&args.file, &pinned(global, args)?)?;
+    let window = file.genesis.history;
+    let document = document(&proven, window);
+    output.data("pleach.verify/1", &document, || text(&proven, window))?;
     Ok(Ending::Done)
 }
 
@@ -101,7 +113,7 @@ fn pinned(global: &Global, args: &Verify) -> Result<Hash, CliError> {
     }
 }
 
-fn document(proven: &Proven) -> Document {
+fn document(proven: &Proven, window: u64) -> Document {
     let result = |result: &pleach_types::BlockResult| ResultView { height: result.height, root: result.root };
     let record = |record: &ProvenRecord| RecordView {
         height: record.height,
@@ -111,6 +123,12 @@ fn document(proven: &Proven) -> Document {
     };
     let receipt =
         |receipt: &Receipt| ReceiptDocument { identity: receipt.identity, receipt: ReceiptView::from(receipt) };
+    let absence = |absent: &ProvenAbsence| AbsenceView {
+        identity: absent.identity,
+        first: *absent.heights.start(),
+        last: *absent.heights.end(),
+        window: absent.is_final(window),
+    };
     Document {
         genesis: proven.genesis,
         cluster: proven.cluster.clone(),
@@ -121,13 +139,14 @@ fn document(proven: &Proven) -> Document {
         older: proven.older.iter().map(result).collect(),
         records: proven.records.iter().map(record).collect(),
         receipts: proven.receipts.iter().map(receipt).collect(),
+        absences: proven.absences.iter().map(absence).collect(),
         convictions: proven.convictions.iter().map(ConvictionView::of).collect(),
         fork: proven.fork.map(|fork| ForkView { height: fork.one.height, roots: [fork.one.root, fork.other.root] }),
         not_proved: NOT_PROVED,
     }
 }
 
-fn text(proven: &Proven) -> String {
+fn text(proven: &Proven, window: u64) -> String {
     let (members, faults) = (proven.committee.members().len(), proven.committee.faults());
     let mut lines = vec![format!("proved under genesis {} (cluster {})", proven.genesis, proven.cluster)];
     if let Some(head) = &proven.head {
@@ -146,6 +165,7 @@ fn text(proven: &Proven) -> String {
         });
     }
     lines.extend(proven.receipts.iter().map(receipt_text));
+    lines.extend(proven.absences.iter().map(|absent| absence_text(absent, window)));
     lines.extend(proven.convictions.iter().map(conviction_text));
     lines.extend(proven.fork.iter().map(|fork| fork_text(fork, proven.convictions.len())));
     lines.push("not proved".into());
@@ -172,6 +192,16 @@ fn receipt_text(receipt: &Receipt) -> String {
     let made = receipt.outputs().iter().map(|call| output_line(&call.output) + &events_text(&call.events));
     let made: String = made.collect::<String>().lines().map(|line| format!("\n  {line}")).collect();
     format!("  request {}: {}{made}", receipt.identity, receipt_words(receipt))
+}
+
+fn absence_text(absent: &ProvenAbsence, window: u64) -> String {
+    let (identity, first, last) = (absent.identity, absent.heights.start(), absent.heights.end());
+    let consequence = if absent.is_final(window) {
+        format!("A request whose last height is #{last} was not executed and never will be")
+    } else {
+        format!("A request may stand in any of {window} heights: these are not all")
+    };
+    format!("  request {identity}: no block from #{first} to #{last} holds it\n  {consequence}")
 }
 
 /// Who is guilty of what, in two lines.

@@ -7,7 +7,7 @@ use pleach_tree::Tree;
 use pleach_types::certificate::ResultProof;
 use pleach_types::evidence::SignedResult;
 use pleach_types::history::{Peaks, inclusion};
-use pleach_types::proof_file::{OlderResult, ReadAt, ReceiptAt};
+use pleach_types::proof_file::{AbsentIn, OlderResult, ReadAt, ReceiptAt};
 use pleach_types::receipt::receipts_tree;
 use pleach_types::succession::Step;
 use pleach_types::vote::Proposal;
@@ -66,6 +66,8 @@ pub fn tree(height: Height) -> Tree {
 
 /// The height of all receipts: that of the sample receipt would be above the newest one.
 pub const RECEIPTS: Height = 7;
+/// The heights in which a request of no receipt is shown to be absent.
+pub const ABSENT: [Height; 3] = [6, 7, 8];
 
 impl World {
     pub fn new() -> Self {
@@ -84,10 +86,11 @@ impl World {
     fn make_results(&mut self) {
         let (first, later) = (self.genesis.committee().expect("a set").digest(), self.later_set().digest());
         let (mut peaks, receipts) = (Peaks::default(), receipts_tree(&self.receipts).root().into());
+        let empty = receipts_tree(&[]).root().into();
         for height in 0..=NEWEST {
             let made = BlockResult {
                 root: tree(height).root().into(),
-                receipts: if height == RECEIPTS { receipts } else { hash(2) },
+                receipts: if height == RECEIPTS { receipts } else { empty },
                 history: peaks.root(),
                 members: if height < LAST { first } else { later },
                 next: later,
@@ -158,6 +161,16 @@ impl World {
         ReceiptAt { receipt, path }
     }
 
+    /// A request that has a receipt in none of [`ABSENT`].
+    pub fn absence(&self) -> AbsentIn {
+        let identity = hash(30);
+        let path = |height: &Height| {
+            let receipts = if *height == RECEIPTS { &self.receipts[..] } else { &[] };
+            receipts_tree(receipts).prove([identity.0]).encode().into()
+        };
+        AbsentIn { identity, first: ABSENT[0], paths: ABSENT.iter().map(path).collect() }
+    }
+
     /// Two votes of the second member of the first set.
     pub fn votes(&self) -> Evidence {
         let (genesis, round) = (self.genesis.digest(), Round { epoch: 0, view: 12 });
@@ -192,9 +205,10 @@ impl World {
         ProofFile {
             steps: vec![self.step()],
             head: Some(self.head(NEWEST)),
-            older: [3, RECEIPTS, 20].map(|height| self.older(height, NEWEST)).into(),
+            older: [3, 6, RECEIPTS, 8, 20].map(|height| self.older(height, NEWEST)).into(),
             reads: vec![self.read(3, &["bank/bob", "bank/nobody"]), self.read(NEWEST, &["bank/alice", "bank/empty"])],
             receipts: vec![self.receipt(0), self.receipt(2)],
+            absences: vec![self.absence()],
             evidence,
             ..self.empty()
         }

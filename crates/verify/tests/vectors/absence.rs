@@ -159,7 +159,7 @@ fn cases(genesis: &Genesis, trees: &[Tree], headers: &[Header]) -> Vec<Value> {
     let one = |name: &str, expected: &str, identity: Hash, first: Height, bytes: Vec<u8>| {
         let bytes = Bytes::from(bytes);
         let found = absence::proved(&anchor, &identity, first, &bytes);
-        let last = found.as_ref().ok().copied();
+        let last = found.as_ref().ok().and_then(|absent| absent.results.last()).map(|result| result.height);
         let found = found.map(drop).map_err(|why| why.statement.code());
         json!({
             "name": name, "identity": hash(identity), "first": first, "bytes": hex(&bytes), "last": last,

@@ -36,12 +36,16 @@ fn proven(proven: &Proven) -> Value {
             "strength": strength(conviction.strength),
         })
     });
+    let absences = proven.absences.iter().map(|absent| {
+        json!({ "identity": hash(absent.identity), "first": absent.heights.start(), "last": absent.heights.end() })
+    });
     json!({
         "members_digest": hash(proven.committee.digest()),
         "head": proven.head.map(|head| encoded(&head.result)),
         "older": proven.older.iter().map(encoded).collect::<Vec<_>>(),
         "records": records.collect::<Vec<_>>(),
         "receipts": proven.receipts.iter().map(encoded).collect::<Vec<_>>(),
+        "absences": absences.collect::<Vec<_>>(),
         "convictions": convictions.collect::<Vec<_>>(),
         "fork": proven.fork.iter().flat_map(|fork| [encoded(&fork.one), encoded(&fork.other)]).collect::<Vec<_>>(),
     })
@@ -120,6 +124,16 @@ fn contents() -> Vec<Case> {
         with("another receipt", "receipt", &|file| file.receipts[1].receipt.gas += 1),
         with("a receipt of another height", "receipt", &|file| file.receipts[1].receipt.height = 20),
         with("a receipt of a height that is not proved", "no_result", &|file| file.receipts[1].receipt.height = 19),
+        with("a request that was executed, said to be absent", "absence", &|file| {
+            file.absences[0].identity = world.receipts[0].identity;
+            file.absences[0].paths[1] = world.receipt(0).path;
+        }),
+        with("absence by the path of another height", "absence", &|file| file.absences[0].paths.swap(0, 1)),
+        with("absence without a path", "absence", &|file| file.absences[0].paths.clear()),
+        with("absence in a height that is not proved", "no_result", &|file| {
+            let path = file.absences[0].paths[0].clone();
+            file.absences[0].paths.push(path);
+        }),
         with("evidence against somebody else", "evidence", &|file| {
             file.evidence = vec![world.votes()];
             file.evidence[0].accused = world.keys[0].public();
