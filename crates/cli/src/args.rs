@@ -542,7 +542,7 @@ Examples:
 
 A call whose outcome is unknown names its request and the last height whose block may hold it. After that height --expires
 proves that it was not executed (exit code 3), so that it can be made again. Without that proof a second call may be executed
-beside the first.
+beside the first. With --proof the proof is kept, for whoever asks when the nodes have forgotten those blocks.
 
 Nodes remember the last blocks only.")]
 pub struct Receipt {
@@ -555,7 +555,7 @@ pub struct Receipt {
     /// The last height whose block may hold the request: without a receipt, prove that none up to there does.
     #[arg(long, value_name = "HEIGHT")]
     pub expires: Option<u64>,
-    /// Also write a file that proves the receipt to anybody who has the genesis digest; it must not exist yet.
+    /// Also write a file that proves the receipt, or that there is none, to anybody who has the genesis digest; it must not exist yet.
     #[arg(long, value_name = "FILE")]
     pub proof: Option<PathBuf>,
     /// What the receipt rests on at least.
@@ -612,15 +612,19 @@ pub struct EvidenceSave {
 Examples:
   pleach evidence save 3b1c…(64 digits) node-3.pleach && pleach complain node-3.pleach
   pleach complain evidence-5f0c…-0.pleach         what a command kept that was lied to
+  pleach complain fork-1204.evidence              two histories: shows them to every node, and names who signed both
 
 The file is checked here first. Anybody may complain, and it costs nothing: the evidence decides. A convicted member leaves
 at the end of the epoch while few enough were expelled without the owners; otherwise it stays until they decide.
 That a signed result was false can be judged for as long as the cluster remembers its height, the last T blocks.
 
-Exit code 0 says that the members are convicted by this, 4 that the cluster refuses it (one that was convicted before, or is no
+A file that shows a fork is shown to each node, which checks it: then it neither votes nor serves until people have decided which
+history goes on. It also looks through the votes that it has kept, for those of members who have signed both.
+
+Exit code 0 says that the members are convicted by this, or that nodes have stopped, 4 that the cluster refuses it (one that was convicted before, or is no
 member), 5 that the file proves nothing.")]
 pub struct Complain {
-    /// The file, as `evidence save` writes it.
+    /// The file: evidence as `evidence save` writes it, or a fork as commands keep it beside the profile.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 }

@@ -98,7 +98,7 @@ fn what_was_proved_is_proved_when_the_cluster_is_gone() {
     audits_are_repeated_until_told_to_stop(&cluster);
     a_fork_ends_every_command_and_is_kept(&cluster);
     cluster.run(&["evidence", "list", "-o", "json"]).succeeds();
-    cluster.nodes.clear();
+    a_fork_that_is_shown_to_the_nodes_stops_them(&mut cluster);
     let evidence = cluster.plant_evidence();
     cluster.run_nodes();
     evidence_is_listed_shown_and_kept(&cluster, &evidence);
@@ -362,6 +362,30 @@ fn a_fork_ends_every_command_and_is_kept(cluster: &Cluster) {
     assert!(words.succeeds().stdout.contains("fork proven at height"), "{}", words.stdout);
     let proven = cluster.run(&["verify", "records.pleach", "-o", "json"]).succeeds().json("pleach.verify/1");
     assert_eq!(proven["fork"], serde_json::Value::Null);
+}
+
+/// What a client has kept stops the nodes, and they name who has signed both histories. They go on once people have decided.
+fn a_fork_that_is_shown_to_the_nodes_stops_them(cluster: &mut Cluster) {
+    let names = std::fs::read_dir(cluster.folder.join("forked")).expect("a folder").flatten();
+    let mut names = names.map(|entry| entry.file_name().into_string().expect("text"));
+    let file = format!("forked/{}", names.find(|name| name.starts_with("fork-")).expect("it was kept"));
+    let shown = cluster.run(&["complain", &file, "-o", "json"]);
+    let document = shown.succeeds().json("pleach.complaint/1");
+    let nodes = document["nodes"].as_array().expect("nodes");
+    assert!(nodes.len() == 4 && nodes.iter().all(|node| node["stopped"] == true), "{}", shown.stdout);
+    let guilty = document["convictions"].as_array().map(Vec::len);
+    assert!(guilty >= Some(2), "f + 1 have signed both: {}", shown.stdout);
+    let again = cluster.run(&["complain", &file]);
+    let text = &again.succeeds().stdout;
+    assert!(text.contains("has stopped: it neither votes nor serves") && text.contains("voted twice"), "{text}");
+    cluster.run(&["get", "shop/.owner"]).fails(6, &["FORKED"]);
+    cluster.nodes.clear();
+    for node in 1..=4 {
+        for name in ["fork.evidence", "evidence.pleach"] {
+            let place = cluster.folder.join(&format!("net/node-{node}/data/{name}"));
+            std::fs::remove_file(&place).unwrap_or_else(|e| panic!("{}: {e}", place.display()));
+        }
+    }
 }
 
 /// A member that signs a false result is found, and convicted by the cluster.

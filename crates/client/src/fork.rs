@@ -124,6 +124,21 @@ impl Client {
         both.chain(seen).chain(shown).for_each(|certificate| guilty.compare(trusted.anchor(), certificate));
         Some(ProofFile { steps: trusted.steps_to(u64::MAX), evidence: guilty.evidence(), ..file })
     }
+
+    /// Shows a fork to all nodes, whichever history they are of. Each looks at the file itself; one that finds a fork neither votes nor
+    /// serves any more, and holds what it has against those who signed both histories ([`Client::evidence`]). For each node,
+    /// its address and the height of the fork, or why it sees none.
+    pub async fn show_fork(&self, file: &ProofFile) -> Vec<(String, Result<Height, Failure>)> {
+        let (nodes, bytes) = (&self.inner.nodes, Bytes::from(file.encode()));
+        let show = |node| {
+            let reply = nodes.transport.fork(node, bytes.clone());
+            async move {
+                let shown = nodes.reply(node, self.inner.config.read_timeout, reply).await;
+                (nodes.transport.address(node), shown.map(|reply| reply.height))
+            }
+        };
+        join_all(nodes.everybody().into_iter().map(show)).await
+    }
 }
 
 /// Certificates that hold, by their view, and who has signed two that exclude each other.

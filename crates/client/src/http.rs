@@ -12,8 +12,8 @@ use hyper::{Method, Request, Response, StatusCode, Uri, body::Incoming};
 use hyper_util::client::legacy::{Client as Pool, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use pleach_types::api::{
-    AbsenceReply, Blocks, EvidenceList, ExecuteReply, GetReply, GetRequest, HistoryReply, Members, NewestReply,
-    NewestRequest, Problem, ReceiptReply, Status, Succession,
+    AbsenceReply, Blocks, EvidenceList, ExecuteReply, ForkReply, GetReply, GetRequest, HistoryReply, Members,
+    NewestReply, NewestRequest, Problem, ReceiptReply, Status, Succession,
 };
 use pleach_types::limits::{GENESIS_BYTES_MAX, MEMBERS_MAX, REPLY_VALUES_MAX, STEP_BYTES_MAX, SUCCESSION_STEPS_MAX};
 use pleach_types::{Genesis, Height, Identity};
@@ -231,6 +231,13 @@ impl Transport for HttpTransport {
     fn receipt(&self, node: usize, identity: Identity, wait: Duration, certified: bool) -> Reply<'_, ReceiptReply> {
         let path = format!("/v1/receipts/{identity}?wait_ms={}&certified={certified}", wait.as_millis());
         self.fetch(node, path, REPLY_BYTES_MAX)
+    }
+
+    fn fork(&self, node: usize, file: Bytes) -> Reply<'_, ForkReply> {
+        async move {
+            self.send(node, Method::POST, "/v1/fork", "application/octet-stream", file, REPLY_BYTES_MAX).await
+        }
+        .boxed()
     }
 
     fn absence(&self, node: usize, identity: Identity, first: Height, last: Height) -> Reply<'_, AbsenceReply> {

@@ -10,8 +10,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::{BoxFuture, Either, select};
 use pleach_types::api::{
-    AbsenceReply, Blocks, EvidenceList, ExecuteReply, GetReply, GetRequest, HistoryReply, Members, NewestReply,
-    NewestRequest, Problem, ReceiptReply, Status, Succession,
+    AbsenceReply, Blocks, EvidenceList, ExecuteReply, ForkReply, GetReply, GetRequest, HistoryReply, Members,
+    NewestReply, NewestRequest, Problem, ReceiptReply, Status, Succession,
 };
 use pleach_types::{Genesis, Height, Identity};
 use thiserror::Error;
@@ -47,6 +47,9 @@ pub trait Transport: Send + Sync {
 
     /// `GET /v1/evidence`.
     fn evidence(&self, node: usize) -> Reply<'_, EvidenceList>;
+
+    /// `POST /v1/fork`: an encoded [`pleach_types::ProofFile`] that shows a fork.
+    fn fork(&self, node: usize, file: Bytes) -> Reply<'_, ForkReply>;
 
     /// `GET /v1/succession`: steps to other members, certified in epoch `after` or later.
     fn succession(&self, node: usize, after: u64) -> Reply<'_, Succession>;

@@ -23,7 +23,7 @@ use pleach_types::{Encode as _, Genesis, Height, ProofFile};
 use pleach_verify::file::{self, FileError};
 use pleach_verify::{decode, fork};
 use thiserror::Error;
-use tracing::error;
+use tracing::{error, warn};
 
 use crate::core::Node;
 use crate::evidence::EvidenceError;
@@ -161,13 +161,34 @@ impl Node {
         let proven = file::judge(&shown, &self.genesis_digest)?;
         let height = proven.fork.ok_or(NoFork::Same)?.one.height;
         let guilty = proven.convictions.len();
-        self.fork.keep(height, shown);
+        self.fork.keep(height, shown.clone());
         self.stop_voting();
         error!(height, guilty, "the cluster has forked: this node neither votes nor serves any more. {CURE}");
-        for conviction in proven.convictions {
-            self.evidence.add(conviction.evidence);
+        for evidence in proven.convictions.into_iter().map(|conviction| conviction.evidence) {
+            self.evidence.add(evidence);
         }
+        self.accuse(&shown);
         Ok(height)
+    }
+
+    /// Looks through what this node has for those who have signed something that excludes one of the certificates of a fork: to finalize
+    /// another block in the same view, or to nullify the view. The certificates alone name nobody where they are of different views.
+    fn accuse(&self, fork: &ProofFile) {
+        let anchor = self.members.anchor();
+        let own = lock(&self.history).certificates();
+        for certificate in [&fork.head, &fork.fork].into_iter().flatten().map(|proof| &proof.certificate) {
+            let round = fork::round(certificate);
+            let same_view = own.iter().filter(|own| fork::round(own) == round);
+            let mut evidence: Vec<_> = same_view.flat_map(|own| fork::culprits(&anchor, certificate, own)).collect();
+            if let Some(nullification) = self.network().and_then(|network| network.nullification(round)) {
+                evidence.extend(fork::culprits_of_nullified(&anchor, certificate, &nullification));
+            }
+            // All of it is of certificates that were checked; it is judged before it convicts, as all evidence is.
+            for evidence in evidence.into_iter().filter(|one| one.judge(&self.genesis_digest, None).is_ok()) {
+                warn!(accused = %evidence.accused, view = round.view, epoch = round.epoch, "a member has signed for both histories");
+                self.evidence.add(evidence);
+            }
+        }
     }
 
     /// The file that shows the fork between what is shown and what this node has, or between both that are shown.

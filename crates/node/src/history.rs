@@ -249,6 +249,11 @@ impl History {
         Some(entry.proof.get_or_init(|| proof.encode().into()).clone())
     }
 
+    /// The certificates of the heights that are remembered, as far as these have some of their own.
+    pub fn certificates(&self) -> Vec<Certificate> {
+        self.heights.values().filter_map(|entry| entry.certificate().cloned()).collect()
+    }
+
     /// The headers that carry the results of `count` heights from `first` on, under one certificate: more of them where the
     /// last has none of its own, fewer where so many headers lead to none. `None` while not even the first is certified.
     pub fn certified_headers(&self, first: Height, count: usize) -> Option<ResultProof> {

@@ -32,7 +32,7 @@ use crate::carried::{BODY_BYTES_MAX, BODY_WAIT, BodyError, Carried, FREE_BYTES, 
 use crate::config::NodeConfig;
 use crate::core::Node;
 use crate::door::Door;
-use crate::fork::{self, NoFork};
+use crate::fork;
 use crate::openapi;
 use crate::port::Peer;
 use crate::service::{BLOCKS_MAX, ServiceError};
@@ -427,16 +427,9 @@ async fn see_fork(State(shared): App, Extension(Peer(from)): Extension<Peer>, bo
     let body = shared.carried.receive(from, body).await?;
     let look = move || shared.node.see_fork(&body.bytes);
     let seen = tokio::task::spawn_blocking(look).await;
-    match seen.map_err(|e| ServiceError::Damaged(format!("the file could not be looked at: {e}")))? {
-        Ok(height) => Ok(Json(ForkReply { height }).into_response()),
-        Err(why) => {
-            let busy = why == NoFork::Busy;
-            let status = if busy { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::BAD_REQUEST };
-            let hint =
-                "send a proof file that holds two certified results of one height, or one that this node does not have";
-            Err(Failure(status, Problem::new(why.code(), why.to_string(), hint, busy)))
-        }
-    }
+    let seen = seen.map_err(|e| ServiceError::Damaged(format!("the file could not be looked at: {e}")))?;
+    let height = seen.map_err(ServiceError::from)?;
+    Ok(Json(ForkReply { height }).into_response())
 }
 
 async fn evidence(State(shared): App) -> impl IntoResponse {

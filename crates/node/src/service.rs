@@ -29,6 +29,7 @@ use std::sync::atomic::Ordering;
 use thiserror::Error;
 
 use crate::core::Node;
+use crate::fork::NoFork;
 use crate::history::{Final, Receipts};
 use crate::lock;
 
@@ -146,6 +147,9 @@ pub enum ServiceError {
         /// The height.
         height: Height,
     },
+    /// A file that is said to show a fork shows none, or another one is being looked at.
+    #[error(transparent)]
+    NoFork(#[from] NoFork),
     /// The height has been forgotten.
     #[error("height {height} is forgotten, the oldest is {oldest}")]
     Forgotten {
@@ -178,6 +182,7 @@ impl ServiceError {
             Self::NotYet { .. } => "NOT_YET",
             Self::NoProof { .. } => "HISTORY_FORGOTTEN",
             Self::Forgotten { .. } => "HEIGHT_FORGOTTEN",
+            Self::NoFork(why) => why.code(),
         }
     }
 
@@ -190,21 +195,23 @@ impl ServiceError {
             )
             | Self::System(_)
             | Self::Decided { .. } => 409,
+            Self::NoFork(NoFork::Busy)
+            | Self::Overloaded { .. }
+            | Self::NoRoom
+            | Self::NothingCertified
+            | Self::NewestUnknown
+            | Self::NotYet { .. } => 503,
             Self::Unacceptable(_)
             | Self::Void(_)
             | Self::KeyCount { .. }
             | Self::KeyOrder { .. }
             | Self::ReplyTooLarge { .. }
             | Self::SignedTooLarge { .. }
+            | Self::NoFork(_)
             | Self::BelowMinimum { .. } => 400,
             // Misdirected: another node can answer.
             Self::NotKept { .. } => 421,
             Self::Damaged(_) | Self::NotSigned(_) => 500,
-            Self::Overloaded { .. }
-            | Self::NoRoom
-            | Self::NothingCertified
-            | Self::NewestUnknown
-            | Self::NotYet { .. } => 503,
             Self::NoProof { .. } | Self::Forgotten { .. } => 410,
         }
     }
@@ -274,6 +281,10 @@ impl ServiceError {
             Self::NewestUnknown => ("ask another node: this one needs answers of the others, or the next block", true),
             Self::NotYet { .. } => ("ask again in a moment, or another node", true),
             Self::NoProof { .. } => ("ask another node", true),
+            Self::NoFork(why) => (
+                "send a proof file that holds two certified results of one height, or one that this node does not have",
+                *why == NoFork::Busy,
+            ),
             Self::Forgotten { .. } => ("leave out the height to read the newest", true),
         };
         let fits = match self {

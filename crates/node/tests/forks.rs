@@ -3,11 +3,13 @@
 
 mod common;
 
+use std::collections::BTreeSet;
+
 use common::{Answer, Cluster};
 use pleach_node::FORK_FILE;
-use pleach_types::api::GetReply;
+use pleach_types::api::{EvidenceList, GetReply};
 use pleach_types::certificate::ResultProof;
-use pleach_types::{Certificate, Decode as _, Encode as _, Genesis, Hash, Height, ProofFile, SecretKey};
+use pleach_types::{Certificate, Decode as _, Encode as _, Evidence, Genesis, Hash, Height, ProofFile, SecretKey};
 use pleach_verify::file::{judge, read};
 use serde_json::{Value, json};
 
@@ -139,4 +141,55 @@ fn a_node_that_is_shown_a_fork_neither_votes_nor_serves_until_people_have_decide
     std::fs::remove_file(&place).expect("the file");
     cluster.restart(0).expect("it starts");
     cluster.wait_until("voting", |node| node["voting"] == "open");
+}
+
+/// A view that node 0 has seen given up: that of a member which is down.
+fn nullified_view(cluster: &Cluster) -> u64 {
+    let view = |height| shown_by(cluster, 0, Some(height)).certificate.view;
+    let started = std::time::Instant::now();
+    let newest = || cluster.status(0)["certified_height"].as_u64().expect("a height");
+    let mut height = newest();
+    loop {
+        assert!(started.elapsed().as_secs() < 120, "one of four leads no view: {}", cluster.status(0));
+        if newest() < height + 1 {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        } else if view(height) + 1 < view(height + 1) {
+            return view(height) + 1;
+        } else {
+            height += 1;
+        }
+    }
+}
+
+/// The other history has its block in a view that this one has given up: no two certificates are of one view, and still those who signed
+/// for both are named, by the votes to nullify that this node has kept. Also by what it had on disk.
+#[test]
+fn a_fork_names_those_who_gave_up_the_view_in_which_they_have_voted() {
+    let mut cluster = Cluster::start();
+    cluster.wait_until_ready();
+    cluster.stop(3);
+    let view = nullified_view(&cluster);
+    let own = shown_by(&cluster, 0, None);
+    cluster.stop(0);
+    cluster.restart(0).expect("it starts again");
+    cluster.wait_until("it is back", |status| status["ready"] == true);
+    let genesis = cluster.node(0).genesis().clone();
+    let forged = {
+        let mut forged = own.clone();
+        forged.certificate.view = view;
+        other(&forged, &genesis, &[1, 2, 3])
+    };
+    let file = ProofFile { fork: Some(forged), ..ProofFile::new(genesis.clone()) };
+    assert_eq!(show(&cluster, &file).status, 200);
+    let kept = std::fs::read(cluster.config(0).node.data_dir.join(FORK_FILE)).expect("a file");
+    let kept = judge(&read(&kept.into()).expect("a proof file"), &genesis.digest()).expect("it holds");
+    assert_eq!(kept.convictions, [], "the certificates alone name nobody");
+    // Places 0, 1 and 2 were up, and gave the view up; 1, 2 and 3 have signed the other history.
+    let list: EvidenceList = serde_json::from_str(&cluster.get("/v1/evidence").body).expect("a list");
+    let evidence: Vec<_> =
+        list.evidence.iter().map(|one| Evidence::decode(&one.evidence.0).expect("evidence")).collect();
+    let accused: BTreeSet<_> = evidence.iter().map(|one| one.accused).collect();
+    let places = genesis.committee().expect("a committee");
+    assert_eq!(accused, [1, 2].map(|place| places.get(place).expect("a member").public_key).into());
+    assert!(evidence.iter().all(|one| one.judge(&genesis.digest(), None).is_ok()));
 }

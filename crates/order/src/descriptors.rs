@@ -4,6 +4,7 @@
 //! minutes after the start, when the journals have grown. So what it can need is added up before.
 
 use crate::node::{ARCHIVE_SECTION, PARTITIONS_HELD, RETAINED_VIEWS};
+use crate::nullified;
 use crate::running::HANDSHAKES;
 
 /// Views behind the retained ones whose votes are kept while nothing becomes final. A cluster that stands still for longer
@@ -24,5 +25,5 @@ pub fn descriptors(members: usize, heights: u64) -> u64 {
     let archive = FILES_OF_A_SECTION * (heights / ARCHIVE_SECTION + SECTIONS_BEYOND);
     // Two to each member: both may dial at once.
     let connections = 2 * members as u64 + u64::from(HANDSHAKES.get());
-    views + archive + PARTITIONS_HELD as u64 + connections + RUNTIME
+    views + archive + nullified::SECTIONS + PARTITIONS_HELD as u64 + connections + RUNTIME
 }

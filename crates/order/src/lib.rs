@@ -68,6 +68,7 @@ pub mod load;
 mod muster;
 mod network;
 mod node;
+mod nullified;
 mod running;
 mod scheme;
 mod signal;
@@ -91,7 +92,7 @@ pub use running::{Running, run};
 /// The engine's generic side, for the simulator only: the same code as [`run`], on another runtime and network.
 pub mod engine {
     pub use crate::block::{EngineBlock, engine_key, engine_public_key};
-    pub use crate::certificate::{EngineFinalization, Scheme, from_engine};
+    pub use crate::certificate::{EngineFinalization, Scheme, from_engine, vote_from_engine};
     pub use crate::given_up::given_up;
     pub use crate::node::{CHANNELS, Channels, Peers, Track, max_message_size, partitions, quota, start};
 }

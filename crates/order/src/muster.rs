@@ -56,6 +56,7 @@ use commonware_p2p::{Receiver, Recipients, Sender};
 use commonware_parallel::Sequential;
 use commonware_runtime::{Clock, IoBuf};
 use pleach_types::api::Voting;
+use pleach_types::certificate::Nullification;
 use pleach_types::codec::{self, Decode, DecodeError, Encode as _, Reader};
 use pleach_types::limits::MEMBERS_MAX;
 use pleach_types::newest::Stage;
@@ -72,6 +73,7 @@ use crate::certificate::{certificate_of, signature_from_engine};
 use crate::epochs::Schemes;
 use crate::guard::{Guard, Opening};
 use crate::leaders::{self, LeadersVotes};
+use crate::nullified::Nullified;
 use crate::scheme::{Scheme, proposal};
 use crate::signal::Signal;
 
@@ -122,6 +124,8 @@ pub(crate) struct Memory {
     strange: Arc<Signal>,
     /// Votes of leaders that the others are to hear of.
     leaders: Arc<LeadersVotes>,
+    /// The nullifications of long ago.
+    nullified: Nullified,
     /// Is told of evidence.
     app: Arc<dyn Application>,
 }
@@ -167,6 +171,7 @@ impl Memory {
             genesis,
             strange: Arc::default(),
             leaders: Arc::default(),
+            nullified: Nullified::default(),
             app,
         }
     }
@@ -281,6 +286,9 @@ impl Memory {
                 self.leaders.add(round, vote);
             }
         }
+        if let Certificate::Nullification(of) = certificate {
+            self.nullified.add(of);
+        }
         taken_apart(ballot, signatures).for_each(|cast| self.vote(round, Some(cast)));
     }
 
@@ -301,9 +309,15 @@ impl Memory {
         Rounds { decided: newest_of(seen.decided.as_ref()), newest: newest_of(seen.newest.as_ref()) }
     }
 
+    /// The nullifications of long ago.
+    pub(crate) const fn nullified(&self) -> &Nullified {
+        &self.nullified
+    }
+
     /// What this member can tell readers from.
     pub(crate) fn holdings(&self) -> Holdings {
-        Holdings { seen: Arc::clone(&self.seen), guard: Arc::clone(&self.guard) }
+        let (seen, guard, nullified) = (Arc::clone(&self.seen), Arc::clone(&self.guard), self.nullified.clone());
+        Holdings { seen, guard, nullified }
     }
 
     /// The guard is opened after this member's votes had been lost.
@@ -329,14 +343,20 @@ impl Memory {
     }
 }
 
-/// What a member holds of the newest blocks, for readers who ask.
+/// What a member holds of the newest blocks, for readers who ask; and of views that were given up, for whoever judges a fork.
 #[derive(Clone, Debug)]
 pub(crate) struct Holdings {
     seen: Arc<Mutex<Seen>>,
     guard: Arc<Guard>,
+    nullified: Nullified,
 }
 
 impl Holdings {
+    /// The nullification of a round, if this member has it still.
+    pub(crate) fn nullification(&self, round: Round) -> Option<Nullification> {
+        self.nullified.of(round)
+    }
+
     /// The newest notarizations and finalizations that this member holds, the newest first: the first whose block is known shows a
     /// reader what it may miss ([`pleach_types::newest`]). `None` while this member cannot know that it has not voted to
     /// finalize something newer:

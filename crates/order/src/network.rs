@@ -12,7 +12,9 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use commonware_cryptography::ed25519;
 use commonware_p2p::{Receiver, Recipients, Sender};
 use commonware_runtime::{Clock, IoBuf};
+use pleach_types::certificate::Nullification;
 use pleach_types::newest::Stage;
+use pleach_types::vote::Round;
 use pleach_types::{Certificate, PublicKey};
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -144,6 +146,13 @@ impl Network {
     #[must_use]
     pub fn newest_blocks(&self) -> Option<Vec<(Stage, Certificate)>> {
         self.holdings.get()?.newest_blocks()
+    }
+
+    /// The votes of a quorum to nullify a view, if this member has them still: it keeps the last ten thousand such views. A
+    /// fork is judged by them ([`pleach_types::certificate::Nullification`]).
+    #[must_use]
+    pub fn nullification(&self, round: Round) -> Option<Nullification> {
+        self.holdings.get()?.nullification(round)
     }
 
     /// Has this member sign no vote any more, until the process ends. It goes on to follow the order.

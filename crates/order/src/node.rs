@@ -64,6 +64,7 @@ const CACHE_SECTION: NonZeroU64 = NZU64!(256);
 /// What the name of every partition of votes starts with; the number of the epoch follows.
 pub(crate) const VOTES_PARTITION: &str = "votes-";
 const MARSHAL_PARTITION: &str = "marshal";
+pub(crate) const NULLIFICATIONS_PARTITION: &str = "nullifications";
 
 /// The member's partition of votes of an epoch, behind the storage's prefix.
 pub(crate) fn votes_partition(prefix: &str, epoch: u64) -> String {
@@ -72,7 +73,7 @@ pub(crate) fn votes_partition(prefix: &str, epoch: u64) -> String {
 
 /// Where a member's files are in its storage, each name behind the storage's prefix, but for those of an epoch: the
 /// engine's as of the version that is pinned.
-const PARTITIONS: [&str; 8] = [
+const PARTITIONS: [&str; 9] = [
     "blocks-keys",
     "blocks-metadata",
     "blocks-values",
@@ -81,6 +82,7 @@ const PARTITIONS: [&str; 8] = [
     "certificates-values",
     "marshal-application-metadata",
     "marshal-cache-metadata",
+    NULLIFICATIONS_PARTITION,
 ];
 
 /// The engine's cache of an epoch, behind `marshal-cache-cache-{epoch}-`.
@@ -302,6 +304,12 @@ where
         };
         entrance.enter(known, &members, None);
         let epoch = lengths.of(processed.max(has) + 1);
+        // Before the journal of votes, which has the newest of them as well.
+        let nullifications = memory.nullified();
+        let nullifications =
+            nullifications.open(context.child("nullifications"), &settings.storage_prefix, pages.clone()).await;
+        let _kept = nullifications
+            .map(|archive| context.child("nullified").spawn(move |_| async move { archive.keep().await }));
         if !lost {
             // Before anything is said to others, and before consensus reads it: from here on own votes bind. The next epoch may
             // have begun, and this one not be known to be over: its last block is acknowledged only then.

@@ -16,10 +16,10 @@ use commonware_consensus::simplex::types::Vote as EngineVote;
 use commonware_cryptography::blake3::Digest;
 use commonware_p2p::{Recipients, Sender as _};
 use commonware_runtime::{Clock as _, IoBuf, Runner as _, Supervisor as _};
-use pleach_order::engine::Scheme;
+use pleach_order::engine::{Scheme, vote_from_engine};
 use pleach_types::evidence::Strength;
 use pleach_types::vote::{Ballot, Proposal, Round, Vote};
-use pleach_types::{Evidence, Genesis, Hash, PublicKey, SecretKey, Signature};
+use pleach_types::{Evidence, Genesis, Hash, PublicKey, SecretKey};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
@@ -45,23 +45,12 @@ fn for_runs(scenario: impl Fn(u64)) {
     }
 }
 
-/// A vote in our form, with its round and its sender. It comes behind the number of its epoch.
+/// A vote in our form, with its round and its sender.
 fn ours(from: &commonware_cryptography::ed25519::PublicKey, bytes: &Bytes) -> Option<(PublicKey, Round, Vote)> {
-    let proposal = |of: &commonware_consensus::simplex::types::Proposal<Digest>| {
-        let block = Hash(of.payload.as_ref().try_into().expect("32 bytes"));
-        Proposal { parent_view: of.parent.get(), block }
-    };
-    let (epoch, bytes) = commonware_p2p::utils::mux::parse(bytes.clone().into()).ok()?;
-    let vote = EngineVote::<Scheme, Digest>::decode(bytes).ok()?;
-    let (round, ballot, attestation) = match &vote {
-        EngineVote::Notarize(of) => (of.proposal.round, Ballot::Notarize(proposal(&of.proposal)), &of.attestation),
-        EngineVote::Nullify(of) => (of.round, Ballot::Nullify, &of.attestation),
-        EngineVote::Finalize(of) => (of.proposal.round, Ballot::Finalize(proposal(&of.proposal)), &of.attestation),
-    };
-    let round = Round { epoch: round.epoch().get(), view: round.view().get() };
+    let (round, vote) = vote_from_engine(bytes)?;
+    let (epoch, _) = commonware_p2p::utils::mux::parse(bytes.clone().into()).ok()?;
     assert_eq!(round.epoch, epoch, "what is sent with an epoch is of that epoch");
-    let signature = Signature(attestation.signature.get()?.as_ref().try_into().ok()?);
-    Some((PublicKey(from.as_ref().try_into().ok()?), round, Vote { ballot, signature }))
+    Some((PublicKey(from.as_ref().try_into().ok()?), round, vote))
 }
 
 /// Gives all pairs of votes of one member and view to the judge. Returns how many votes there were.

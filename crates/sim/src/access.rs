@@ -13,8 +13,8 @@ use futures::future::{BoxFuture, Either, select};
 use pleach_client::{Reply, Runtime, Transport, TransportError};
 use pleach_node::{Node, ServiceError};
 use pleach_types::api::{
-    AbsenceReply, Base64, Blocks, EvidenceList, ExecuteReply, GetReply, GetRequest, HistoryReply, Members, NewestReply,
-    NewestRequest, ReceiptReply, Status, Succession,
+    AbsenceReply, Base64, Blocks, EvidenceList, ExecuteReply, ForkReply, GetReply, GetRequest, HistoryReply, Members,
+    NewestReply, NewestRequest, ReceiptReply, Status, Succession,
 };
 use pleach_types::{Genesis, Height, Identity};
 use rand::rngs::StdRng;
@@ -255,6 +255,11 @@ impl Transport for InProcess {
             let done = node.receipt_when_done(&identity, certified);
             Ok(self.wait(wait, done, || node.receipt(&identity)).await)
         };
+        self.ask(node, question).boxed()
+    }
+
+    fn fork(&self, node: usize, file: Bytes) -> Reply<'_, ForkReply> {
+        let question = move |node: Arc<Node>| async move { Ok(ForkReply { height: node.see_fork(&file)? }) };
         self.ask(node, question).boxed()
     }
 

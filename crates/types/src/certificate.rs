@@ -129,6 +129,19 @@ impl CertificateError {
     }
 }
 
+/// The votes of a quorum to nullify a view: it ended without a block, as far as they are concerned, and they do not finalize in it.
+///
+/// One alone proves nothing that a client needs. Beside a certificate of the same view it convicts those who signed both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nullification {
+    /// The view.
+    pub round: Round,
+    /// The members that voted, by place in the committee of the epoch, ascending.
+    pub signers: Vec<u8>,
+    /// Their signatures over [`Ballot::Nullify`].
+    pub signatures: Vec<Signature>,
+}
+
 impl Certificate {
     /// Checks that a quorum of the committee signed, in the cluster with this genesis digest.
     ///

@@ -2,11 +2,12 @@
 //!
 //! Two quorums share f + 1 members at least. Those who signed both certificates are guilty where both are of one view: votes to finalize
 //! two blocks in one view exclude each other. Where they are of different views, honest members may have signed both, and what convicts
-//! stands between: votes to notarize and to nullify of the views between them, which certificates alone do not show.
+//! stands between: the history with the later view needed a nullification of the earlier one, or a block of its own in it
+//! (DESIGN section 8). Members keep nullifications; those who signed to finalize and to nullify one view are guilty.
 
-use pleach_types::certificate::ResultProof;
+use pleach_types::certificate::{Nullification, ResultProof};
 use pleach_types::vote::{Proposal, Round, Vote};
-use pleach_types::{Ballot, Certificate, Encode, Evidence, Hash, ProofFile};
+use pleach_types::{Ballot, Certificate, Encode, Evidence, Hash, ProofFile, Signature};
 
 use crate::anchor::TrustAnchor;
 
@@ -21,21 +22,61 @@ pub fn file(file: ProofFile, anchor: &TrustAnchor, one: ResultProof, other: Resu
 /// Evidence against all who signed both of two certificates that hold, if no honest member signs both. In the order of files.
 #[must_use]
 pub fn culprits(anchor: &TrustAnchor, one: &Certificate, other: &Certificate) -> Vec<Evidence> {
-    let round = |certificate: &Certificate| Round { epoch: certificate.epoch, view: certificate.view };
-    let ballot = |certificate: &Certificate| {
-        Ballot::Finalize(Proposal { parent_view: certificate.parent_view, block: certificate.block })
-    };
-    if round(one) != round(other) || !ballot(one).excludes(&ballot(other)) {
+    if round(one) != round(other) {
         return Vec::new();
     }
-    let (genesis, committee): (Hash, _) = (anchor.genesis(), anchor.committee_of(one.epoch));
-    let vote = |certificate: &Certificate, signer: u8| {
-        let place = certificate.signers.iter().position(|other| *other == signer)?;
-        Some(Vote { ballot: ballot(certificate), signature: *certificate.signatures.get(place)? })
-    };
+    guilty_of_both(anchor, round(one), &Votes::to_finalize(one), &Votes::to_finalize(other))
+}
+
+/// Evidence against all who voted to finalize a block in a view, and to nullify that view. In the order of files.
+#[must_use]
+pub fn culprits_of_nullified(
+    anchor: &TrustAnchor,
+    certificate: &Certificate,
+    nullification: &Nullification,
+) -> Vec<Evidence> {
+    let Nullification { round: nullified, signers, signatures } = nullification;
+    if round(certificate) != *nullified {
+        return Vec::new();
+    }
+    let to_nullify = Votes { ballot: Ballot::Nullify, signers, signatures };
+    guilty_of_both(anchor, *nullified, &Votes::to_finalize(certificate), &to_nullify)
+}
+
+/// The round of a certificate.
+#[must_use]
+pub const fn round(certificate: &Certificate) -> Round {
+    Round { epoch: certificate.epoch, view: certificate.view }
+}
+
+/// Votes of many members, all of them for the same.
+struct Votes<'a> {
+    ballot: Ballot,
+    signers: &'a [u8],
+    signatures: &'a [Signature],
+}
+
+impl<'a> Votes<'a> {
+    fn to_finalize(certificate: &'a Certificate) -> Self {
+        let Certificate { parent_view, block, signers, signatures, .. } = certificate;
+        let ballot = Ballot::Finalize(Proposal { parent_view: *parent_view, block: *block });
+        Self { ballot, signers, signatures }
+    }
+
+    fn of(&self, signer: u8) -> Option<Vote> {
+        let place = self.signers.iter().position(|other| *other == signer)?;
+        Some(Vote { ballot: self.ballot, signature: *self.signatures.get(place)? })
+    }
+}
+
+fn guilty_of_both(anchor: &TrustAnchor, round: Round, one: &Votes, other: &Votes) -> Vec<Evidence> {
+    if !one.ballot.excludes(&other.ballot) {
+        return Vec::new();
+    }
+    let (genesis, committee): (Hash, _) = (anchor.genesis(), anchor.committee_of(round.epoch));
     let both = |signer: &u8| {
         let accused = committee.get(usize::from(*signer))?.public_key;
-        Some(Evidence::of_votes(genesis, accused, round(one), vote(one, *signer)?, vote(other, *signer)?))
+        Some(Evidence::of_votes(genesis, accused, round, one.of(*signer)?, other.of(*signer)?))
     };
     let mut evidence: Vec<_> = one.signers.iter().filter_map(both).collect();
     evidence.sort_by_key(Encode::encode);

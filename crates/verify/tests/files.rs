@@ -6,6 +6,7 @@ mod sample;
 mod support;
 
 use bytes::Bytes;
+use pleach_types::certificate::Nullification;
 use pleach_types::evidence::{NotProven, Strength};
 use pleach_types::history::HistoryError;
 use pleach_types::limits::{PROOF_FILE_BYTES_MAX, PROOF_FILE_EVIDENCE_MAX, READ_KEYS_MAX};
@@ -104,6 +105,31 @@ fn a_fork_is_proven_and_names_those_who_signed_both() {
     let anchor = pleach_verify::TrustAnchor::of(&world.genesis).expect("a genesis");
     assert_eq!(pleach_verify::fork::culprits(&anchor, &world.head(9).certificate, &later), []);
     assert_eq!(pleach_verify::fork::culprits(&anchor, &world.head(9).certificate, &world.head(9).certificate), []);
+}
+
+/// Votes to finalize in a view and to nullify it exclude each other, whoever collected them.
+#[test]
+fn who_finalized_and_gave_up_one_view_is_guilty() {
+    let world = World::new();
+    let (anchor, genesis) = (TrustAnchor::of(&world.genesis).expect("a genesis"), world.genesis.digest());
+    let certificate = world.head(9).certificate;
+    let nullified = |view: u64, signers: &[u8]| {
+        let round = Round { epoch: 0, view };
+        let sign = |n: &u8| Vote::sign(Ballot::Nullify, &genesis, round, &world.keys[usize::from(*n)]).signature;
+        Nullification { round, signers: signers.to_vec(), signatures: signers.iter().map(sign).collect() }
+    };
+    let culprits = |nullification| fork::culprits_of_nullified(&anchor, &certificate, &nullification);
+    let found = culprits(nullified(certificate.view, &[1, 2, 3]));
+    let mut named: Vec<_> = found.iter().map(|one| one.accused).collect();
+    let mut both = vec![world.keys[1].public(), world.keys[2].public()];
+    named.sort_unstable();
+    both.sort_unstable();
+    assert_eq!(named, both, "places 0, 1 and 2 have finalized; 1, 2 and 3 have given up");
+    assert!(found.iter().all(|one| one.judge(&genesis, None) == Ok(Strength::Absolute)));
+    assert_eq!(culprits(nullified(certificate.view + 1, &[1, 2, 3])), [], "of another view");
+    let mut short = nullified(certificate.view, &[1, 2, 3]);
+    short.signatures.truncate(1);
+    assert_eq!(culprits(short).len(), 1, "a list that is cut short accuses nobody whose vote is not there");
 }
 
 #[test]

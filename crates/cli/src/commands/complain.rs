@@ -1,4 +1,5 @@
-//! `pleach complain`: has the cluster convict members of what a file shows, and says what became of it.
+//! `pleach complain`: has the cluster convict members of what a file shows, and says what became of it. A file that shows a fork is for the
+//! nodes themselves: a cluster with two histories decides nothing any more.
 
 use std::time::Duration;
 
@@ -60,6 +61,9 @@ struct Outcome {
 /// Complains of all that a file shows.
 pub fn run(global: &Global, output: Output, args: &Complain) -> Result<Ending, CliError> {
     let (file, proven) = proof::read(&args.file, &Profile::genesis(global)?)?;
+    if let Some(fork) = &proven.fork {
+        return show_fork(global, output, &file, fork.one.height);
+    }
     let convictions = proven.convictions;
     if convictions.is_empty() {
         return Err(CliError::NoEvidenceInFile { path: args.file.clone() });
@@ -80,6 +84,62 @@ pub fn run(global: &Global, output: Output, args: &Complain) -> Result<Ending, C
         texts.iter().zip(&document.complaints).map(line).collect()
     })?;
     Ok(if all_convicted { Ending::Done } else { Ending::Refused })
+}
+
+#[derive(Serialize)]
+struct ForkDocument {
+    height: Height,
+    nodes: Vec<ForkShown>,
+    /// Who has signed both histories, as the nodes can show.
+    convictions: Vec<ConvictionView>,
+}
+
+/// What a node makes of a fork.
+#[derive(Serialize)]
+struct ForkShown {
+    node: String,
+    /// Whether it sees the fork: it neither votes nor serves then.
+    stopped: bool,
+    /// Why it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+/// Shows a fork to all nodes, and tells what they make of it and whom they can name.
+fn show_fork(global: &Global, output: Output, file: &ProofFile, height: Height) -> Result<Ending, CliError> {
+    let (shown, found) = with_cluster(global, |client| async move {
+        let shown = client.show_fork(file).await;
+        // They have looked through what they have signed themselves by now.
+        Ok((shown, client.evidence().await?))
+    })?;
+    let view = |(node, seen): (String, Result<Height, pleach_client::Failure>)| match seen {
+        Ok(_) => ForkShown { node, stopped: true, reason: None },
+        Err(failure) => ForkShown { node, stopped: false, reason: Some(failure.why.to_string()) },
+    };
+    let nodes: Vec<_> = shown.into_iter().map(view).collect();
+    let stopped = nodes.iter().any(|node| node.stopped);
+    let convictions = found.iter().map(|one| ConvictionView::of(&one.conviction)).collect();
+    let texts: Vec<_> = found.iter().map(|one| conviction_text(&one.conviction)).collect();
+    let document = ForkDocument { height, nodes, convictions };
+    output.data("pleach.complaint/1", &document, || fork_text(&document, &texts))?;
+    Ok(if stopped { Ending::Done } else { Ending::Refused })
+}
+
+fn fork_text(ForkDocument { height, nodes, .. }: &ForkDocument, convictions: &[String]) -> String {
+    let mut lines =
+        vec![format!("two histories are certified from height {height} on: no complaint can be decided any more")];
+    lines.extend(nodes.iter().map(|ForkShown { node, reason, .. }| match reason {
+        None => {
+            format!("  {node} has stopped: it neither votes nor serves until people have decided which history goes on")
+        }
+        Some(why) => format!("  {node} goes on: it {why}"),
+    }));
+    lines.push(match convictions.len() {
+        0 => "no node can name who has signed both (yet: pleach evidence list)".into(),
+        _ => "who has signed both, as the nodes can show (pleach evidence save keeps it):".into(),
+    });
+    lines.extend_from_slice(convictions);
+    lines.join("\n") + "\n"
 }
 
 impl ComplaintView {

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use futures::FutureExt as _;
 use pleach_client::{HttpTransport, Reply, Transport};
 use pleach_types::api::{
-    AbsenceReply, Blocks, EvidenceList, ExecuteReply, GetReply, GetRequest, HistoryReply, Members, NewestReply,
-    NewestRequest, ReceiptReply, SignedResultView, Status, Succession, Value,
+    AbsenceReply, Blocks, EvidenceList, ExecuteReply, ForkReply, GetReply, GetRequest, HistoryReply, Members,
+    NewestReply, NewestRequest, ReceiptReply, SignedResultView, Status, Succession, Value,
 };
 use pleach_types::{BlockResult, Decode as _, Encode as _, Genesis, Hash, Height, Identity, SecretKey};
 
@@ -91,6 +91,10 @@ impl Transport for Forger {
 
     fn receipt(&self, node: usize, identity: Identity, wait: Duration, certified: bool) -> Reply<'_, ReceiptReply> {
         self.nodes.receipt(node, identity, wait, certified)
+    }
+
+    fn fork(&self, node: usize, file: Bytes) -> Reply<'_, ForkReply> {
+        self.nodes.fork(node, file)
     }
 
     fn absence(&self, node: usize, identity: Identity, first: Height, last: Height) -> Reply<'_, AbsenceReply> {

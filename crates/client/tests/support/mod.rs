@@ -819,6 +819,16 @@ impl Transport for Cluster {
         .boxed()
     }
 
+    fn fork(&self, node: usize, file: Bytes) -> Reply<'_, ForkReply> {
+        async move {
+            self.arrive(node).await?;
+            let file = pleach_verify::file::read(&file).map_err(|_| problem("BAD_PROOF", false))?;
+            let height = file.fork.as_ref().and_then(|fork| Some(fork.stated()?.height));
+            height.map(|height| ForkReply { height }).ok_or_else(|| problem("NO_FORK", false))
+        }
+        .boxed()
+    }
+
     fn absence(&self, node: usize, identity: Identity, first: Height, last: Height) -> Reply<'_, AbsenceReply> {
         async move {
             let (manner, tip) = self.arrive(node).await?;
