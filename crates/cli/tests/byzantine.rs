@@ -87,6 +87,12 @@ fn a_silent_node_holds_no_reader_up_and_is_not_convicted() {
     convicts_nobody(Byzantine::Silent);
 }
 
+/// It cannot make reads old by what it says of the newest block, nor have readers wait for one that does not exist.
+#[test]
+fn an_old_block_shown_as_the_newest_holds_nobody_in_the_past_and_convicts_nobody() {
+    convicts_nobody(Byzantine::Newest);
+}
+
 #[test]
 fn two_histories_are_noticed_and_their_signer_is_expelled() {
     is_expelled(Byzantine::SplitView, "anybody's complaint");

@@ -532,6 +532,7 @@ impl Node {
         {
             return Err(ServiceError::NewestUnknown);
         }
+        let newest = self.manner.newest(self, newest);
         let signed = SignedNewest::sign(newest, &request.nonce, &self.genesis_digest, &self.secret);
         Ok(NewestReply { node: self.public_key(), newest: signed.encode().into() })
     }

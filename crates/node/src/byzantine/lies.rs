@@ -10,10 +10,13 @@ use futures::future::Either;
 use pleach_order::{Equivocation, Network};
 use pleach_tree::Tree;
 use pleach_types::api::{GetReply, GetRequest, SignedResultView, Value};
+use pleach_types::newest::{NewestBlock, Stage};
 use pleach_types::{BlockResult, ClusterRecord, Decode as _, Encode as _, Height, SignedReply};
 
 use super::{UnknownByzantine, nuisance};
 use crate::core::Node;
+use crate::history::Final;
+use crate::lock;
 use crate::transfer::wire::Answer;
 
 /// How a node breaks the rules.
@@ -33,6 +36,8 @@ pub enum Byzantine {
     Stale,
     /// It takes reads and never answers.
     Silent,
+    /// Asked for the newest block that it holds, it shows the oldest one that it has the votes for, or one that nobody voted for.
+    Newest,
     /// It signs one result to some, and one with another history to others.
     SplitView,
     /// It votes twice in a view.
@@ -57,6 +62,7 @@ impl Byzantine {
         Self::OtherKey,
         Self::Stale,
         Self::Silent,
+        Self::Newest,
         Self::SplitView,
         Self::Votes,
         Self::Proposals,
@@ -76,6 +82,7 @@ impl Byzantine {
             Self::OtherKey => "other-key",
             Self::Stale => "stale",
             Self::Silent => "silent",
+            Self::Newest => "newest",
             Self::SplitView => "split-view",
             Self::Votes => "votes",
             Self::Proposals => "proposals",
@@ -90,7 +97,14 @@ impl Byzantine {
     pub const fn lies_to_readers(self) -> bool {
         matches!(
             self,
-            Self::Value | Self::Proof | Self::Root | Self::Absence | Self::OtherKey | Self::Stale | Self::SplitView
+            Self::Value
+                | Self::Proof
+                | Self::Root
+                | Self::Absence
+                | Self::OtherKey
+                | Self::Stale
+                | Self::Newest
+                | Self::SplitView
         )
     }
 
@@ -105,6 +119,7 @@ impl Byzantine {
             Self::OtherKey => "answers reads with the proof of another record",
             Self::Stale => "answers reads with the oldest height that it can prove",
             Self::Silent => "takes reads and never answers",
+            Self::Newest => "shows old blocks as the newest, and blocks that nobody voted for",
             Self::SplitView => "signs one history for some, and another for others",
             Self::Votes => "votes for two blocks in each view",
             Self::Proposals => "proposes two blocks to two halves of the others",
@@ -219,6 +234,22 @@ impl Manner {
         reply
     }
 
+    /// What the node shows as the newest block that it holds.
+    pub(crate) fn newest(&self, node: &Node, newest: Option<NewestBlock>) -> Option<NewestBlock> {
+        if self.kind != Some(Byzantine::Newest) {
+            return newest;
+        }
+        // In turns: what passes for the truth of long ago, and what shows itself to be none.
+        let old = lock(&node.history).newest_first(Height::MAX).filter_map(|of| certified(of)).last();
+        if self.next().is_multiple_of(2) {
+            return old.or(newest);
+        }
+        newest.map(|mut newest| {
+            newest.header.height = newest.header.height.saturating_add(1_000);
+            newest
+        })
+    }
+
     /// Ends when the node has heard a question: never, if it wants to hear none.
     pub(crate) fn hears(&self) -> impl Future<Output = ()> + Send + use<> {
         if self.kind == Some(Byzantine::Silent) { Either::Left(pending()) } else { Either::Right(ready(())) }
@@ -256,6 +287,12 @@ impl Manner {
     }
 }
 
+/// A final block with the votes for it, if it has a certificate of its own.
+fn certified(of: &Final) -> Option<NewestBlock> {
+    let certificate = of.certificate()?.clone();
+    Some(NewestBlock { stage: Stage::Final, certificate, header: of.header.clone() })
+}
+
 /// A read of the record of the cluster.
 fn read_of(height: Option<Height>, known_height: Option<Height>) -> GetRequest {
     GetRequest { keys: vec![ClusterRecord::key()], height, known_height, ..GetRequest::default() }
@@ -263,6 +300,6 @@ fn read_of(height: Option<Height>, known_height: Option<Height>) -> GetRequest {
 
 /// A true answer about the oldest height that can still be read.
 fn stale(node: &Node, request: &GetRequest) -> Option<GetReply> {
-    let height = Some(crate::lock(&node.history).oldest_readable());
+    let height = Some(lock(&node.history).oldest_readable());
     node.true_reply(&GetRequest { height, min_height: None, known_height: None, ..request.clone() }).ok()
 }

@@ -40,6 +40,7 @@ mod honest {
     use pleach_order::Network;
     use pleach_types::BlockResult;
     use pleach_types::api::{GetReply, GetRequest, SignedResultView};
+    use pleach_types::newest::NewestBlock;
 
     use super::UnknownByzantine;
     use crate::core::Node;
@@ -108,6 +109,10 @@ mod honest {
 
         pub(crate) fn reply(&self, _: &Node, _: &GetRequest, reply: GetReply) -> GetReply {
             reply
+        }
+
+        pub(crate) fn newest(&self, _: &Node, newest: Option<NewestBlock>) -> Option<NewestBlock> {
+            newest
         }
 
         pub(crate) fn hears(&self) -> impl Future<Output = ()> + Send + use<> {
