@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use commonware_cryptography::ed25519;
-use commonware_p2p::simulated::{self, Control, Link, Manager, Receiver, Sender};
-use commonware_runtime::{Clock as _, Handle, Storage as _, Supervisor as _, deterministic};
+use commonware_p2p::simulated::{self, Control, Link, Manager, Sender};
+use commonware_runtime::{
+    Blob as _, Clock as _, Handle, ReadOptions, Storage as _, Supervisor as _, WriteOptions, deterministic,
+};
 use commonware_utils::{NZUsize, Probability};
 use pleach_client::{Client, Config, Error};
 use pleach_node::{Node, resume, settings};
@@ -24,6 +26,7 @@ use crate::access::{Distance, Doors, InProcess, SimulatedTime};
 use crate::bank;
 use crate::disk::Disk;
 use crate::ledger::{Conduct, Ledger, Observer};
+use crate::tap::{Tap, Tapped};
 
 type Context = deterministic::Context;
 
@@ -88,6 +91,15 @@ pub struct Cluster {
     voteless: Vec<Arc<AtomicBool>>,
     /// How members treat the others.
     conduct: Vec<Conduct>,
+    tap: Tap,
+}
+
+/// All that a member has stored, as it was when it was down.
+#[derive(Debug)]
+pub struct Stored {
+    disk: Disk,
+    /// By partition and name.
+    files: Vec<(String, Vec<u8>, Vec<u8>)>,
 }
 
 impl Cluster {
@@ -137,6 +149,7 @@ impl Cluster {
             lives,
             voteless,
             conduct,
+            tap: Tap::default(),
         };
         for member in 0..count {
             cluster.reconnect(member).await;
@@ -236,15 +249,14 @@ impl Cluster {
         self.doors.open(member, node);
     }
 
-    async fn channels(
-        &self,
-        member: usize,
-    ) -> Channels<Sender<ed25519::PublicKey, Context>, Receiver<ed25519::PublicKey>> {
+    async fn channels(&self, member: usize) -> Channels<Sender<ed25519::PublicKey, Context>, Tapped> {
         let control = self.oracle.control(self.key(member));
         let mut pairs = Vec::new();
         for channel in CHANNELS {
             let pair = control.register(channel, quota(&Bounds::of(&self.genesis.limits))).await;
-            pairs.push(pair.expect("the network is up"));
+            let (sender, inner) = pair.expect("the network is up");
+            let tap = (channel == CHANNELS[0]).then(|| self.tap.clone());
+            pairs.push((sender, Tapped { inner, tap }));
         }
         let Ok([votes, certificates, resolver, backfill, blocks, messages, views]) = <[_; 7]>::try_from(pairs) else {
             unreachable!("one pair for each of the seven channels")
@@ -293,10 +305,9 @@ impl Cluster {
     /// # Panics
     /// If the member runs: it has them open.
     pub async fn bytes_on_disk(&self, member: usize) -> (Vec<u64>, u64) {
-        let partitions = partitions(0..=self.ledger.height() / u64::from(self.genesis.governance.epoch_blocks) + 1);
+        let partitions = self.partitions_of(member);
         let mut bytes = vec![0; partitions.len()];
-        for (name, bytes) in partitions.iter().zip(&mut bytes) {
-            let partition = format!("{}{name}", self.storage_prefix(member));
+        for (partition, bytes) in partitions.into_iter().zip(&mut bytes) {
             let files = self.context.scan(&partition).await.unwrap_or_default();
             for file in files {
                 let (_, length) = self.context.open(&partition, &file).await.expect("a file that was just listed");
@@ -304,6 +315,52 @@ impl Cluster {
             }
         }
         (bytes, self.disks[member].len().expect("a disk in memory"))
+    }
+
+    /// All that a member has stored that is down.
+    ///
+    /// # Panics
+    /// If the member runs: it has its files open.
+    pub async fn stored(&self, member: usize) -> Stored {
+        let mut files = Vec::new();
+        for partition in self.partitions_of(member) {
+            for name in self.context.scan(&partition).await.unwrap_or_default() {
+                let (blob, length) = self.context.open(&partition, &name).await.expect("a file that was just listed");
+                let content = blob.read_at(0, length as usize, ReadOptions::DONT_CACHE).await.expect("it is as long");
+                files.push((partition.clone(), name, content.coalesce().as_ref().to_vec()));
+            }
+        }
+        Stored { disk: self.disks[member].image(), files }
+    }
+
+    /// Puts all that a member had stored back, as it was once. The member is down.
+    ///
+    /// # Panics
+    /// If the member runs.
+    pub async fn put_back(&mut self, member: usize, stored: &Stored) {
+        for partition in self.partitions_of(member) {
+            // There may be no such epoch.
+            let _ = self.context.remove(&partition, None).await;
+        }
+        for (partition, name, content) in &stored.files {
+            let (blob, _) = self.context.open(partition, name).await.expect("a new file");
+            blob.write_at(0, content.clone(), WriteOptions::default()).await.expect("there is room");
+            blob.sync().await.expect("a disk in memory");
+        }
+        self.disks[member] = stored.disk.image();
+    }
+
+    /// The partitions that a member may have, those of all epochs so far included.
+    fn partitions_of(&self, member: usize) -> Vec<String> {
+        let epochs = 0..=self.ledger.height() / u64::from(self.genesis.governance.epoch_blocks) + 1;
+        let prefix = self.storage_prefix(member);
+        partitions(epochs).into_iter().map(|name| format!("{prefix}{name}")).collect()
+    }
+
+    /// The votes that have arrived anywhere.
+    #[must_use]
+    pub const fn tap(&self) -> &Tap {
+        &self.tap
     }
 
     /// Whether a member that was wiped does not vote yet.

@@ -54,6 +54,13 @@ impl Disk {
         Self(Arc::new(Mutex::new(Content { current: image.clone(), durable: image, ..Content::default() })))
     }
 
+    /// Another disk with what reads see of this one, all of it durable.
+    #[must_use]
+    pub fn image(&self) -> Self {
+        let current = self.content().current.clone();
+        Self(Arc::new(Mutex::new(Content { durable: current.clone(), current, ..Content::default() })))
+    }
+
     fn content(&self) -> MutexGuard<'_, Content> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -12,6 +12,7 @@
 //! | [`oracle`] | a bank in a map: what should have become of every ordered request |
 //! | [`burden`] | what a faulty leader fills its blocks with |
 //! | [`bank`] | genesis, keys and calls of the bank that all scenarios use |
+//! | [`tap`] | the votes that members send, for a judge who looks for two that exclude each other |
 //! | [`scenario`] | load and faults of a seed, and the checks at the end |
 //!
 //! This crate is for tests only: nothing that is released depends on it.
@@ -24,5 +25,6 @@ mod disk;
 pub mod ledger;
 pub mod oracle;
 pub mod scenario;
+pub mod tap;
 
 pub use disk::Disk;
