@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use xtask::planted;
 use xtask::rules::{EXCEPTIONS, FILES, IMPURE, PINNED, RESERVED, RULES, Rule};
 use xtask::source::{contains_word, grouped_imports, product_lines, root, rust_files};
 
@@ -237,4 +238,29 @@ fn every_test_that_a_threat_names_exists() {
         .filter(|name| !sources.iter().any(|source| source.contains(&format!("fn {name}("))))
         .collect();
     assert_eq!(missing, Vec::<&str>::new(), "docs/threats.md names tests that do not exist");
+}
+
+/// A planted fault that does not fit the code any more finds nothing, and nobody would notice.
+#[test]
+fn planted_faults_fit_the_code_and_name_tests_that_there_are() {
+    let faults = planted::faults().unwrap_or_else(|e| panic!("{e}"));
+    let tests: String =
+        ["crates", "xtask"].iter().flat_map(|folder| rust_files(&root().join(folder))).map(read).collect();
+    let mut names = std::collections::BTreeSet::new();
+    for fault in &faults {
+        assert!(names.insert(&fault.name), "{} twice", fault.name);
+        let source = read(root().join(&fault.file));
+        let planted = fault.planted(&source).unwrap_or_else(|e| panic!("{e}"));
+        assert_ne!(planted, source, "{} changes nothing", fault.name);
+        let named = fault.test.iter().filter(|word| word.contains('_'));
+        for test in named {
+            assert!(tests.contains(&format!("fn {test}(")), "{}: there is no test {test}", fault.name);
+        }
+    }
+    assert!(faults.len() >= 20, "{} faults", faults.len());
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = path.as_ref();
+    std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
