@@ -1,0 +1,38 @@
+//! Tools of the repository: `cargo run -p xtask -- measure`.
+
+use std::process::ExitCode;
+
+use xtask::measure::{self, Options};
+use xtask::source::root;
+
+const HELP: &str = "\
+Tools of the repository.
+
+Usage: cargo run -p xtask -- <COMMAND>
+
+Commands:
+  measure  Prints figures about the source: functions without comments, names defined twice, circles between files
+
+`cargo run -p xtask -- measure --help` explains its options and how each figure is made.";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let result = match arguments.split_first().map(|(command, rest)| (command.as_str(), rest)) {
+        None | Some(("help" | "--help" | "-h", _)) => Ok(HELP.to_owned()),
+        Some(("measure", rest)) if rest.iter().any(|argument| argument == "--help" || argument == "-h") => {
+            Ok(measure::HELP.to_owned())
+        }
+        Some(("measure", rest)) => Options::parse(rest).and_then(|options| measure::report(&root(), &options)),
+        Some((other, _)) => Err(format!("there is no command {other:?}; `cargo run -p xtask -- --help` lists them")),
+    };
+    match result {
+        Ok(text) => {
+            println!("{}", text.trim_end());
+            ExitCode::SUCCESS
+        }
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::from(2)
+        }
+    }
+}
