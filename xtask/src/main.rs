@@ -1,8 +1,9 @@
-//! Tools of the repository: `cargo run -p xtask -- measure`.
+//! Tools of the repository: `cargo run -p xtask -- measure`, `cargo run -p xtask -- planted`.
 
 use std::process::ExitCode;
 
 use xtask::measure::{self, Options};
+use xtask::planted;
 use xtask::source::root;
 
 const HELP: &str = "\
@@ -12,8 +13,9 @@ Usage: cargo run -p xtask -- <COMMAND>
 
 Commands:
   measure  Prints figures about the source: functions without comments, names defined twice, circles between files
+  planted  Plants faults in a copy of the source, one after another, and runs the tests that must find them
 
-`cargo run -p xtask -- measure --help` explains its options and how each figure is made.";
+`cargo run -p xtask -- measure --help` explains its options and how each figure is made, `planted --help` what is planted.";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -23,6 +25,7 @@ fn main() -> ExitCode {
             Ok(measure::HELP.to_owned())
         }
         Some(("measure", rest)) => Options::parse(rest).and_then(|options| measure::report(&root(), &options)),
+        Some(("planted", rest)) => return plant(rest),
         Some((other, _)) => Err(format!("there is no command {other:?}; `cargo run -p xtask -- --help` lists them")),
     };
     match result {
@@ -30,6 +33,21 @@ fn main() -> ExitCode {
             println!("{}", text.trim_end());
             ExitCode::SUCCESS
         }
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn plant(arguments: &[String]) -> ExitCode {
+    if arguments.iter().any(|argument| argument == "--help" || argument == "-h") {
+        println!("{}", planted::HELP);
+        return ExitCode::SUCCESS;
+    }
+    match planted::plant(arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(message) => {
             eprintln!("error: {message}");
             ExitCode::from(2)

@@ -11,6 +11,17 @@ use std::process::{Command, Output};
 
 use crate::source::{root, rust_files};
 
+/// What the command does, for people.
+pub const HELP: &str = "\
+Plants faults in a copy of the source, one after another, and runs the tests that must find them.
+
+Usage: cargo run -p xtask -- planted [NAME ...]
+
+Without a name all faults of xtask/planted.toml are planted, which takes a build for each: an hour or two. The copy is in
+the target folder (`planted`), which stays as it is between runs; the source itself is never changed.
+
+Exit code 0 says that all were found, 1 that a test has missed one, or that one does not fit the code any more.";
+
 /// A fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
