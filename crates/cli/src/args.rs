@@ -110,6 +110,8 @@ pub enum Command {
     Get(Get),
     /// Call an operation: simulate, sign, send, wait for the proven outcome.
     Call(Call),
+    /// Send a request that `call --prepare` has written: executed once, however often it is sent.
+    Send(Send),
     /// Domains: prefixes of the key space with an owner and rules of their own.
     #[command(subcommand)]
     Domain(Domain),
@@ -462,6 +464,7 @@ Examples:
   pleach call bank/transfer alice bob 50 --as alice.key
   pleach call bank/transfer alice bob 50 --as alice.key --dry-run
   pleach call games/score --arguments-hex 0a00 --touch games/best
+  pleach call bank/transfer alice bob 50 --as alice.key --prepare payment.request    and then: pleach send payment.request
 
 Arguments are encoded as the operation itself describes them. The records that it touches are found by running
 it here, over proved records; --dry-run stops there and shows what would change.")]
@@ -481,6 +484,31 @@ pub struct Call {
     /// Name a record that the operation touches, where running it does not find it; may be repeated.
     #[arg(long, value_name = "KEY")]
     pub touch: Vec<Key>,
+    /// Sign the request and write it to a file that must not exist yet; send nothing. `pleach send` sends it.
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
+    pub prepare: Option<PathBuf>,
+}
+
+/// `pleach send`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Example:
+  pleach call bank/transfer alice bob 50 --as alice.key --prepare payment.request
+  pleach send payment.request
+
+The request has its name (ID) before anybody else can know of it, so whatever happens to this machine afterwards, what became of it can be
+found out. The same file may be sent again, by anybody and any number of times: it is executed at most once, and each
+time the answer is the same receipt. It is refused if a record that it touches has changed since it was prepared, and it
+expires: `call --prepare` says with which height.
+
+Exit code 4 says that it was refused, or is proved never to be executed; 9 that its outcome is not known (yet).")]
+pub struct Send {
+    /// The file, as `call --prepare` writes it.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// What the receipt rests on at least.
+    #[arg(long, value_enum, value_name = "LEVEL", default_value_t)]
+    pub trust: TrustArg,
 }
 
 /// How a call is signed and sent.

@@ -449,6 +449,12 @@ fn client_code(error: &ClientError) -> u8 {
     }
 }
 
+/// Whether a node says that it was shown a fork. That is its word alone.
+fn says_fork(failure: &pleach_client::Failure) -> bool {
+    use pleach_client::{Fault, TransportError};
+    matches!(&failure.why, Fault::Transport(TransportError::Problem(problem)) if problem.code == "FORKED")
+}
+
 fn client_cure(error: &ClientError) -> String {
     if let Some(identity) = error.pending() {
         let expires = error.expires().map(|height| format!(" --expires {height}")).unwrap_or_default();
@@ -459,6 +465,11 @@ fn client_cure(error: &ClientError) -> String {
         ClientError::Fork { .. } => {
             "rely on nothing that this cluster says, from that height on; tell its members and owners. Nobody but people can decide \
              which history goes on"
+                .into()
+        }
+        ClientError::NotFresh { failures, .. } | ClientError::Unavailable(failures) if failures.iter().any(says_fork) => {
+            "nodes say that the cluster has forked, which nobody but people can settle: pleach evidence list asks them who has signed both \
+             histories, and each keeps what shows the fork in its data folder"
                 .into()
         }
         ClientError::NotFresh { .. } => {

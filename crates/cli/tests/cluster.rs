@@ -261,6 +261,19 @@ fn what_is_refused(cluster: &Cluster) {
     call(&["bank/transfr", "alice"]).fails(3, &["bank/transfr", "absent", "check the spelling"]);
     call(&["bank/.owner", "alice"]).fails(2, &["bank/.owner", "--arguments-hex"]);
     assert_eq!(call(&["bank/.owner", "--arguments-hex", "00"]).code, Some(4), "an owner's key is no program");
+    // Signed and named first, sent later, and again.
+    let prepared =
+        call(&["bank/transfer", "alice", "bob", "1", "--as", "alice.key", "--prepare", "one.request", "-o", "json"]);
+    let named = prepared.succeeds().json("pleach.call/1");
+    assert_eq!((&named["sent"], balance(cluster, "alice")), (&false.into(), 951), "{named}");
+    let sent = cluster.run(&["send", "one.request", "-o", "json"]).succeeds().json("pleach.call/1");
+    assert_eq!((&sent["identity"], balance(cluster, "alice")), (&named["identity"], 950), "{sent}");
+    let again = cluster.run(&["send", "one.request", "-o", "json"]).succeeds().json("pleach.call/1");
+    assert_eq!((&again["receipt"], balance(cluster, "alice")), (&sent["receipt"], 950), "executed once: {again}");
+    call(&["bank/transfer", "alice", "bob", "1", "--as", "alice.key", "--prepare", "one.request"])
+        .fails(8, &["one.request", "exists already"]);
+    cluster.run(&["send", "alice.key"]).fails(2, &["no prepared request of this cluster"]);
+    cluster.run(&["call", "bank/transfer", "bob", "alice", "1", "--as", "bob.key"]).succeeds();
     let unknown = "00".repeat(32);
     cluster.run(&["receipt", &unknown]).fails(9, &[&unknown, "--wait", "--expires"]);
     let ran = cluster.run(&["receipt", &unknown, "--expires", "1"]);

@@ -378,7 +378,9 @@ fn a_fork_that_is_shown_to_the_nodes_stops_them(cluster: &mut Cluster) {
     let again = cluster.run(&["complain", &file]);
     let text = &again.succeeds().stdout;
     assert!(text.contains("has stopped: it neither votes nor serves") && text.contains("voted twice"), "{text}");
-    cluster.run(&["get", "shop/.owner"]).fails(6, &["FORKED"]);
+    cluster
+        .run(&["get", "shop/.owner"])
+        .fails(12, &["FORKED", "say that the cluster has forked", "pleach evidence list"]);
     cluster.nodes.clear();
     for node in 1..=4 {
         for name in ["fork.evidence", "evidence.pleach"] {

@@ -8,8 +8,9 @@ use pleach_types::codec::Encode;
 use pleach_types::{Event, Hash, Height, Key, PublicKey, Receipt, Refusal, Request, SecretKey, Verdict};
 use serde::Serialize;
 
-use crate::client::{Client, Inner};
+use crate::client::{Client, Code, Inner};
 use crate::error::{Error, RefusedBy, Retry};
+use crate::prepared::Prepared;
 use crate::settle::{Pursuit, Settled};
 use crate::simulate::{Plan, Simulation, Wanted, fresh_plan, plan};
 use crate::verified::Verified;
@@ -71,6 +72,10 @@ impl Retries {
 }
 
 impl Executed {
+    pub(crate) const fn new(receipt: Verified<Receipt>, retries: Retries, elapsed: Duration) -> Self {
+        Self { receipt, retries, elapsed }
+    }
+
     /// The receipt, and what it rests on.
     #[must_use]
     pub const fn receipt(&self) -> &Verified<Receipt> {
@@ -229,6 +234,22 @@ impl Call {
         over_limit("number of signers", self.keys.len(), pleach_types::limits::SIGNERS_MAX as u32)
     }
 
+    /// Runs the operation here and signs the request, and sends nothing: it can be named, kept, and sent later ([`Prepared`]).
+    ///
+    /// It declares what is so now. The longer it lies, the likelier are records that have changed meanwhile, for which the cluster
+    /// refuses it; and after T blocks it can be executed no more.
+    ///
+    /// # Errors
+    /// As [`Call::dry_run`]; [`Error::OverLimit`].
+    pub async fn prepare(self) -> Result<Prepared, Error> {
+        self.check_arguments()?;
+        let inner = &*self.client.inner;
+        let plan = fresh_plan(inner, &self.wanted).await?;
+        let plan = if self.even_if_refused { plan } else { plan.unless_refused(inner)? };
+        let (request, _) = self.sign(plan);
+        Prepared::new(self.client.clone(), request, self.timeout)
+    }
+
     async fn settle(
         &self,
         inner: &Inner,
@@ -236,13 +257,18 @@ impl Call {
         deadline: Duration,
         retries: &mut Retries,
     ) -> Result<Settled, Error> {
-        let Plan { snapshot, code, body, values, warm, .. } = plan;
-        let proof = snapshot.proof.restrict(body.proven_keys()).into_proof().encode();
-        let attached = (!warm).then(|| code.bytes.clone());
-        let request = Request::sign(body, &self.keys, proof.into(), values, vec![attached]);
+        let (request, code) = self.sign(plan);
         let encoded = Bytes::from(request.encode());
         over_limit("length of the request in bytes", encoded.len(), self.client.genesis().limits.request_bytes)?;
         Pursuit::new(inner, request, encoded, code, deadline, retries).settle().await
+    }
+
+    /// The request that a plan comes to, and the code of its operation.
+    fn sign(&self, plan: Plan) -> (Request, Code) {
+        let Plan { snapshot, code, body, values, warm, .. } = plan;
+        let proof = snapshot.proof.restrict(body.proven_keys()).into_proof().encode();
+        let attached = (!warm).then(|| code.bytes.clone());
+        (Request::sign(body, &self.keys, proof.into(), values, vec![attached]), code)
     }
 
     /// Whether a receipt only says that the request came too late, lacked a key, or declared too little gas.
@@ -265,7 +291,7 @@ impl Call {
     }
 }
 
-fn conclude(executed: Executed) -> Result<Executed, Error> {
+pub(crate) fn conclude(executed: Executed) -> Result<Executed, Error> {
     match &executed.receipt.verdict {
         Verdict::Applied(_) => Ok(executed),
         Verdict::Refused { refusal, .. } => {
@@ -275,7 +301,7 @@ fn conclude(executed: Executed) -> Result<Executed, Error> {
     }
 }
 
-fn over_limit(what: &'static str, actual: usize, limit: u32) -> Result<(), Error> {
+pub(crate) fn over_limit(what: &'static str, actual: usize, limit: u32) -> Result<(), Error> {
     let (actual, limit) = (actual as u64, u64::from(limit));
     if actual > limit { Err(Error::OverLimit { what, actual, limit }) } else { Ok(()) }
 }

@@ -128,6 +128,34 @@ pub enum Error {
         /// How long the client waited.
         waited: Duration,
     },
+    /// Nobody can tell any more what became of the request.
+    #[error(
+        "it cannot be proved any more whether request {identity} was executed: the nodes have forgotten blocks up to height {expires}, the \
+         last one that could hold it; look at the records that it would have changed"
+    )]
+    Forgotten {
+        /// The request.
+        identity: Identity,
+        /// The last height whose block could hold it.
+        expires: Height,
+    },
+    /// A prepared request came too late. That it was not executed and never will be is proved.
+    #[error(
+        "request {identity} was not executed and never will be: no block up to height {expires} holds it, and none above it may; \
+         prepare the call anew"
+    )]
+    Expired {
+        /// The request.
+        identity: Identity,
+        /// The last height whose block could hold it.
+        expires: Height,
+    },
+    /// Bytes are no request that could be sent.
+    #[error("these bytes are no prepared request of this cluster: {why}")]
+    NoRequest {
+        /// What is wrong with them.
+        why: String,
+    },
     /// The outcome of a request of the system is unknown.
     #[error(
         "no proven outcome of request {identity} within {} ms; it is not known whether it was decided, and it may still be: \
@@ -507,6 +535,9 @@ impl Error {
             Self::Unavailable(failures) => first_problem(failures).map_or("UNAVAILABLE", |problem| &problem.code),
             Self::NotFresh { .. } | Self::NoQuorum { .. } => "NO_QUORUM",
             Self::Timeout { .. } | Self::Undecided { .. } => "TIMEOUT",
+            Self::Forgotten { .. } => "FORGOTTEN",
+            Self::Expired { .. } => "EXPIRED",
+            Self::NoRequest { .. } => "NO_REQUEST",
             Self::UnknownRecord { .. } => "UNKNOWN_RECORD",
             Self::Overloaded { .. } => "OVERLOADED",
             Self::Refused { refusal, .. } => refusal.code(),
@@ -528,6 +559,7 @@ impl Error {
             | Self::BadAddress { .. }
             | Self::NoRuntime(_)
             | Self::UnknownRecord { .. }
+            | Self::NoRequest { .. }
             | Self::NoKeeper { .. }
             | Self::DiscoveryLimit { .. }
             | Self::FileTooLarge { .. }
@@ -545,15 +577,18 @@ impl Error {
             | Self::Undecided { .. }
             | Self::NoQuorum { .. }
             | Self::Overloaded { .. }
-            | Self::Rejected { .. } => ErrorKind::Unknown,
-            Self::Refused { .. } | Self::Declined { .. } | Self::RetriesExhausted { .. } => ErrorKind::Refused,
+            | Self::Rejected { .. }
+            | Self::Forgotten { .. } => ErrorKind::Unknown,
+            Self::Refused { .. } | Self::Declined { .. } | Self::RetriesExhausted { .. } | Self::Expired { .. } => {
+                ErrorKind::Refused
+            }
         }
     }
 
     /// Whether the same call may be made again: nothing was executed, and later it may be.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
-        matches!(self, Self::RetriesExhausted { .. })
+        matches!(self, Self::RetriesExhausted { .. } | Self::Expired { .. })
             || matches!(self.kind(), ErrorKind::Availability | ErrorKind::NoQuorum)
     }
 
@@ -625,6 +660,11 @@ impl Failure {
             Fault::Lie(Falsehood::SplitHistory { height }) => Some(*height),
             _ => None,
         }
+    }
+
+    /// Whether the node says that it has forgotten the height.
+    pub(crate) fn has_forgotten(&self) -> bool {
+        matches!(&self.why, Fault::Transport(TransportError::Problem(problem)) if problem.code == "HEIGHT_FORGOTTEN")
     }
 
     /// The lie, if that is what it was.

@@ -68,6 +68,7 @@ mod history;
 mod http;
 mod keepers;
 mod nodes;
+mod prepared;
 mod proofs;
 mod read;
 mod settle;
@@ -87,6 +88,7 @@ pub use error::{Error, ErrorKind, Failure, Falsehood, Fault, Lie, RefusedBy, Ret
 pub use evidence::Found;
 pub use fork::Fork;
 pub use http::{HttpTransport, TokioRuntime};
+pub use prepared::Prepared;
 pub use simulate::{Change, Simulation};
 pub use transport::{Reply, Runtime, Transport, TransportError};
 pub use verified::{Freshness, ReadOptions, Record, Trust, TrustLevel, Verified};

@@ -192,6 +192,8 @@ pub(crate) struct Pursuit<'a> {
     vouching: BTreeSet<usize>,
     /// The receipt, once what nodes showed proves it.
     settled: Option<Verified<Receipt>>,
+    /// Whether all nodes say that they have forgotten the heights whose blocks could hold the request.
+    forgotten: bool,
 }
 
 /// What a node made of a submitted request.
@@ -234,6 +236,7 @@ impl<'a> Pursuit<'a> {
             taken: false,
             vouching: BTreeSet::new(),
             settled: None,
+            forgotten: false,
         }
     }
 
@@ -256,6 +259,9 @@ impl<'a> Pursuit<'a> {
                     None => None,
                 },
             };
+            if self.forgotten && receipt.is_none() {
+                return Err(Error::Forgotten { identity: self.identity, expires: self.expires() });
+            }
             if let Some(receipt) = receipt {
                 self.note_warm(&receipt);
                 return Ok(Settled::Receipt(receipt));
@@ -478,6 +484,7 @@ impl<'a> Pursuit<'a> {
         let ask = |node| async move { client.end_at(node, identity, first..=last).await };
         let mut spare = client.nodes.order().into_iter();
         let mut asked: FuturesUnordered<_> = spare.by_ref().take(client.enough()).map(ask).collect();
+        let (mut forgetful, mut others) = (0, 0);
         while let Some(end) = asked.next().await {
             match end {
                 Ok(End::Absent) => return Some(Settled::Expired),
@@ -486,10 +493,14 @@ impl<'a> Pursuit<'a> {
                         return Some(Settled::Receipt(receipt));
                     }
                 }
-                Err(_) => {}
+                Err(failure) if failure.has_forgotten() => forgetful += 1,
+                Err(_) => others += 1,
             }
             asked.extend(spare.next().map(ask));
         }
+        // Nobody who was asked could be brought to remember: asking on is of no use. It is their word alone, and ends nothing
+        // but the waiting.
+        self.forgotten = others == 0 && forgetful >= client.enough();
         None
     }
 

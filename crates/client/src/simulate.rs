@@ -183,6 +183,11 @@ async fn plan_from(client: &Inner, wanted: &Wanted, least: Height) -> Result<Pla
     Err(search.limit(ROUNDS, last))
 }
 
+/// The code of an operation, from whatever one node has: what it is used for does not rest on it.
+pub(crate) async fn code_of(client: &Inner, operation: &Key) -> Result<Code, Error> {
+    Ok(read_records(client, operation, &BTreeSet::new(), 0).await?.1)
+}
+
 /// Reads the operation and `keys` at one height. The operation's code is fetched only if it is not at hand.
 async fn read_records(
     client: &Inner,

@@ -338,3 +338,81 @@ fn f_faulty_nodes_of_any_manner_change_nothing() {
         assert_eq!(*value, Some(amount(90)), "seed {seed}");
     }
 }
+
+/// A prepared call has its name before anybody hears of it, and whoever has the bytes brings about one execution, however often it is sent.
+#[test]
+fn a_prepared_call_is_executed_once_however_often_and_by_whom_it_is_sent() {
+    let cluster = Cluster::new(4, 64);
+    let client = cluster.connect(1).unwrap();
+    let prepared = cluster.time.run(transfer(&client, "1", "2", 30).prepare()).unwrap();
+    assert_eq!(sent_identities(&cluster).len(), 0, "nothing was sent");
+    assert_eq!(prepared.operation(), Some(&key("bank/transfer")));
+    let kept = prepared.bytes().clone();
+    assert_eq!(Request::decode(&kept).unwrap().body.identity(), prepared.identity());
+    let first = cluster.time.run(prepared.send()).unwrap();
+    assert_eq!(first.receipt().identity, prepared.identity());
+    // Another client, which knows nothing of all that: as after a crash.
+    let other = cluster.connect(2).unwrap();
+    let again = cluster.time.run(other.prepared(kept.clone()).unwrap().send()).unwrap();
+    assert_eq!(**again.receipt(), **first.receipt());
+    assert_eq!((sent_identities(&cluster).len(), cluster.chain().applied()), (1, 1));
+    let balance = cluster.time.run(other.get_one(&key("bank/accounts/2"))).unwrap();
+    assert_eq!(balance.into_value(), Some(amount(130)));
+}
+
+#[test]
+fn a_prepared_call_that_came_too_late_is_proved_never_to_be_executed() {
+    let cluster = Cluster::new(4, 4);
+    cluster.chain().busy = true;
+    let client = cluster.connect(1).unwrap();
+    let prepared = cluster.time.run(transfer(&client, "1", "2", 30).prepare()).unwrap();
+    while cluster.chain().tip().header.height <= prepared.expires() + 1 {
+        cluster.chain().append(Vec::new());
+    }
+    let error = cluster.time.run(prepared.send()).unwrap_err();
+    assert_eq!((error.code(), error.kind(), error.pending()), ("EXPIRED", ErrorKind::Refused, None), "{error}");
+    assert!(error.is_retryable() && cluster.chain().applied() == 0);
+}
+
+#[test]
+fn a_record_that_has_changed_since_refuses_a_prepared_call() {
+    let cluster = Cluster::new(4, 64);
+    let client = cluster.connect(1).unwrap();
+    let prepared = cluster.time.run(transfer(&client, "1", "2", 30).prepare()).unwrap();
+    cluster.time.run(transfer(&client, "2", "3", 1).send()).unwrap();
+    let error = cluster.time.run(prepared.send()).unwrap_err();
+    assert!(matches!(error, Error::Refused { by: RefusedBy::Cluster(_), .. }), "{error}");
+    assert_eq!(error.code(), "STALE_RECORD", "no other request is made in its place");
+}
+
+/// What has been forgotten is told from what is not known yet: there is nothing to wait for.
+#[test]
+fn a_request_whose_blocks_nodes_have_forgotten_is_said_to_be_forgotten() {
+    let cluster = Cluster::new(4, 4);
+    cluster.chain().busy = true;
+    let client = cluster.connect(1).unwrap();
+    let prepared = cluster.time.run(transfer(&client, "1", "2", 30).prepare()).unwrap();
+    while cluster.chain().tip().header.height <= prepared.expires() + 1 {
+        cluster.chain().append(Vec::new());
+    }
+    (0..4).for_each(|node| cluster.set(node, Manner { forgets: true, ..Manner::default() }));
+    let error = cluster.time.run(prepared.send()).unwrap_err();
+    assert_eq!((error.code(), error.kind()), ("FORGOTTEN", ErrorKind::Unknown), "{error}");
+    // One that remembers proves it.
+    cluster.set(2, Manner::default());
+    assert_eq!(cluster.time.run(prepared.send()).unwrap_err().code(), "EXPIRED");
+}
+
+#[test]
+fn bytes_that_are_no_request_of_this_cluster_are_refused_before_anything_is_sent() {
+    let cluster = Cluster::new(4, 64);
+    let client = cluster.connect(1).unwrap();
+    let kept = cluster.time.run(transfer(&client, "1", "2", 30).prepare()).unwrap().bytes().clone();
+    let mut elsewhere = Request::decode(&kept).unwrap();
+    elsewhere.body.genesis = Hash([9; 32]);
+    for bytes in [bytes::Bytes::new(), kept.slice(1..), kept.slice(..kept.len() - 1), elsewhere.encode().into()] {
+        let error = client.prepared(bytes).unwrap_err();
+        assert_eq!((error.code(), error.kind()), ("NO_REQUEST", ErrorKind::BadInput), "{error}");
+    }
+    assert_eq!(sent_identities(&cluster).len(), 0);
+}

@@ -172,7 +172,11 @@ fn a_fork_names_those_who_gave_up_the_view_in_which_they_have_voted() {
     let own = shown_by(&cluster, 0, None);
     cluster.stop(0);
     cluster.restart(0).expect("it starts again");
-    cluster.wait_until("it is back", |status| status["ready"] == true);
+    let started = std::time::Instant::now();
+    while cluster.status(0)["ready"] != true {
+        assert!(started.elapsed().as_secs() < 120, "it is back: {}", cluster.status(0));
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
     let genesis = cluster.node(0).genesis().clone();
     let forged = {
         let mut forged = own.clone();

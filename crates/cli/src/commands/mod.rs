@@ -71,6 +71,7 @@ pub fn run(cli: Cli) -> Result<Ending, CliError> {
         Command::Status => status::run(&global, output),
         Command::Get(args) => get::run(&global, output, &args),
         Command::Call(args) => call::run(&global, output, &args),
+        Command::Send(args) => call::send(&global, output, &args),
         Command::Domain(Domain::Create(args)) => domain::create(&global, output, &args),
         Command::Evidence(EvidenceCommand::List) => evidence::list(&global, output),
         Command::Evidence(EvidenceCommand::Show(args)) => evidence::show(&global, output, &args.what),

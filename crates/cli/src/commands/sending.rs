@@ -119,26 +119,50 @@ pub async fn carry_out(
     sending: &Sending,
     aborted: Option<String>,
 ) -> Result<Ending, CliError> {
-    let keys = files::read_keys(&sending.signers)?;
-    let call = keys.iter().fold(call, Call::sign_with).retries(sending.retries);
+    let (call, signers) = sign_with(call, sending)?;
     let outcome = if sending.dry_run {
         call.dry_run().await.map(|simulation| print_simulation(client, output, &simulation))
     } else {
         call.send().await.map(|executed| print_executed(output, &executed))
     };
+    let unsigned = || (signers == 0).then(|| UNSIGNED.to_owned());
+    conclude(output, outcome, aborted.or_else(unsigned))
+}
+
+/// The call as the options say that it is signed and tried, and how many sign.
+///
+/// # Errors
+/// If a key file cannot be used.
+pub fn sign_with(call: Call, sending: &Sending) -> Result<(Call, usize), CliError> {
+    let keys = files::read_keys(&sending.signers)?;
+    Ok((keys.iter().fold(call, Call::sign_with).retries(sending.retries), keys.len()))
+}
+
+/// What a command comes to whose call did, once what it came to is printed. A refusal is an answer, not a failure.
+///
+/// # Errors
+/// If there is no outcome, or it could not be printed.
+pub fn conclude(
+    output: Output,
+    outcome: Result<Result<(), CliError>, Error>,
+    aborted: Option<String>,
+) -> Result<Ending, CliError> {
     match outcome {
         Ok(printed) => printed.map(|()| Ending::Done),
         Err(Error::Refused { refusal, by }) => {
             print_refusal(output, &refusal, &by)?;
-            let unsigned = || keys.is_empty().then(|| UNSIGNED.to_owned());
-            advise(output, &refusal, aborted.or_else(unsigned));
+            advise(output, &refusal, aborted);
             Ok(Ending::Refused)
         }
         Err(e) => Err(e.into()),
     }
 }
 
-fn print_executed(output: Output, executed: &Executed) -> Result<(), CliError> {
+/// Prints what the cluster decided.
+///
+/// # Errors
+/// If that cannot be printed.
+pub fn print_executed(output: Output, executed: &Executed) -> Result<(), CliError> {
     let receipt = executed.receipt();
     let document = SentDocument {
         sent: true,

@@ -427,6 +427,8 @@ pub struct Manner {
     pub hides: bool,
     /// Never answers about receipts.
     pub mute: bool,
+    /// Has forgotten in which blocks requests stood, and in which they did not.
+    pub forgets: bool,
     /// Proves absence from at most so many heights in one answer.
     pub together: Option<u64>,
     /// Says that only so many records fit one answer.
@@ -834,6 +836,9 @@ impl Transport for Cluster {
             let (manner, tip) = self.arrive(node).await?;
             if manner.mute {
                 pending::<()>().await;
+            }
+            if manner.forgets {
+                return Err(problem("HEIGHT_FORGOTTEN", true));
             }
             let chain = self.chain();
             let honest = chain.absence(&identity, first..=last, tip, manner.together.unwrap_or(u64::MAX));
