@@ -132,7 +132,7 @@ pub const EXCEPTIONS: &[(&str, &str, &str)] = &[(
     "compiled code runs on a thread of its own for its stack; the outcome does not depend on it",
 )];
 
-/// Crates that may touch files, and what for (DESIGN section 9 leaves it to the store and the engine's journals).
+/// Crates that may touch files, and what for.
 pub const FILES: &[(&str, &str)] = &[
     ("store", "the database, its lock"),
     ("order", "the engine's journals; whether a member is new"),

@@ -1,7 +1,9 @@
 //! The repository holds its own rules.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
+use xtask::citations::{anchors, cited_files, cited_sections, cited_threats, links, named_threats, places, sections};
 use xtask::planted;
 use xtask::rules::{EXCEPTIONS, FILES, IMPURE, PINNED, RESERVED, RULES, Rule};
 use xtask::source::{contains_word, grouped_imports, product_lines, root, rust_files};
@@ -263,4 +265,131 @@ fn planted_faults_fit_the_code_and_name_tests_that_there_are() {
 fn read(path: impl AsRef<Path>) -> String {
     let path = path.as_ref();
     std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// The pages that stay true, each with its text.
+fn pages() -> Vec<(PathBuf, String)> {
+    let docs =
+        std::fs::read_dir(root().join("docs")).expect("docs/ is there").map(|entry| entry.expect("an entry").path());
+    let mut paths: Vec<_> = docs.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect();
+    let others = [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "vectors/README.md",
+        "crates/tree/README.md",
+    ];
+    paths.extend(others.map(|path| root().join(path)));
+    paths.sort();
+    paths.into_iter().map(|path| (path.clone(), std::fs::read_to_string(&path).expect("a page"))).collect()
+}
+
+/// All source of crates and of this one, tests included, each with its text; this file gives wrong examples and is left out.
+fn sources() -> Vec<(PathBuf, String)> {
+    let files = rust_files(&root().join("crates")).into_iter().chain(rust_files(&root().join("xtask")));
+    let files =
+        files.filter(|path| !path.ends_with("xtask/tests/tidy.rs") && !path.ends_with("xtask/src/citations.rs"));
+    files.map(|path| (path.clone(), std::fs::read_to_string(&path).expect("a source file"))).collect()
+}
+
+#[test]
+fn every_link_of_a_page_leads_somewhere() {
+    let mut missing = Vec::new();
+    for (path, text) in pages() {
+        for link in links(&text) {
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { path.clone() } else { path.with_file_name(file) };
+            let found = if anchor.is_empty() {
+                target.exists()
+            } else {
+                std::fs::read_to_string(&target).is_ok_and(|page| anchors(&page).contains(anchor))
+            };
+            if !found {
+                missing.push(format!("{}: {link}", path.display()));
+            }
+        }
+    }
+    assert_eq!(missing, [] as [String; 0], "links that lead nowhere");
+}
+
+#[test]
+fn every_page_is_in_the_index() {
+    let index = std::fs::read_to_string(root().join("docs/README.md")).expect("the index");
+    let listed: BTreeSet<&str> = links(&index).into_iter().collect();
+    for (path, _) in pages().iter().filter(|(path, _)| path.parent() == Some(&root().join("docs"))) {
+        let name = path.file_name().expect("a name").to_string_lossy();
+        assert!(name == "README.md" || listed.contains(&*name), "docs/README.md does not list {name}");
+    }
+}
+
+#[test]
+fn every_file_that_is_cited_exists() {
+    let mut missing = Vec::new();
+    let mut look = |path: &Path, text: &str, ending: &str| {
+        let beside = path.parent().expect("a folder");
+        for cited in cited_files(text, ending) {
+            // Files that people make ("member.md" of somebody) have no folder; pages and source are cited with theirs.
+            let ours = cited.contains('/') || cited.chars().next().is_some_and(char::is_uppercase);
+            if ours && !places(&root(), beside, cited).iter().any(|place| place.exists()) {
+                missing.push(format!("{}: {cited}", path.display()));
+            }
+        }
+    };
+    for (path, text) in sources() {
+        look(&path, &text, ".md");
+    }
+    for (path, text) in pages() {
+        look(&path, &text, ".md");
+        if path.ends_with("ARCHITECTURE.md") || path.ends_with("docs/design.md") || path.ends_with("docs/glossary.md") {
+            look(&path, &text, ".rs");
+        }
+    }
+    assert_eq!(missing, [] as [String; 0], "cited, and not there");
+}
+
+#[test]
+fn every_section_that_is_cited_exists() {
+    let page = std::fs::read_to_string(root().join("docs/design.md")).expect("the design");
+    let there = sections(&page);
+    assert!(there.len() >= 8, "{there:?}");
+    let mut cited = 0;
+    for (path, text) in sources() {
+        for section in cited_sections(&text, "docs/design.md") {
+            cited += 1;
+            assert!(there.contains(&section), "{}: docs/design.md has no section {section}", path.display());
+        }
+        let outside = text.lines().find(|line| line.contains("DESIGN"));
+        assert_eq!(outside, None, "{} cites a page that is not in the repository", path.display());
+    }
+    assert!(cited > 20, "only {cited} citations were found");
+}
+
+#[test]
+fn every_threat_that_is_cited_is_on_its_page() {
+    let page = std::fs::read_to_string(root().join("docs/threats.md")).expect("the page");
+    let named = named_threats(&page);
+    let mut cited = 0;
+    for (path, text) in sources().into_iter().chain(pages()) {
+        for threat in cited_threats(&text) {
+            cited += 1;
+            assert!(named.contains(&threat), "{}: docs/threats.md does not name threat {threat}", path.display());
+        }
+    }
+    assert!(cited > 30, "only {cited} citations were found");
+}
+
+#[test]
+fn citations_are_found_as_people_write_them() {
+    let text = "//! (docs/design.md\n//! section 7), docs/design.md sections 3 and 4. docs/design.md has section 9";
+    assert_eq!(cited_sections(text, "docs/design.md"), [7, 3, 4]);
+    assert_eq!(
+        cited_threats("Threats S1, S2 and M9; threat W5). Threats H1 to H3, threatened"),
+        ["S1", "S2", "M9", "W5", "H1", "H2", "H3"]
+    );
+    assert_eq!(cited_files("see `a/b.rs`, c.rs. (d/e.md)", ".rs"), ["a/b.rs", "c.rs"]);
+    assert_eq!(links("[a](b.md#c) [d](https://e) [f](#g)"), ["b.md#c", "#g"]);
+    let page = "# One\n```\n# no\n```\n## 2. Two, or `three`\n";
+    assert_eq!(anchors(page), BTreeSet::from(["one".to_owned(), "2-two-or-three".to_owned()]));
+    assert_eq!(sections(page), BTreeSet::from([2]));
 }

@@ -1,4 +1,4 @@
-//! Nodes with few file descriptors, which strangers would like to have (test N1 of docs/threats.md).
+//! Nodes with few file descriptors, which strangers would like to have (threat N1).
 #![allow(missing_docs)]
 #![cfg(target_os = "linux")]
 

@@ -1,4 +1,4 @@
-//! Fresh reads: nothing that anybody could prove when the read began is missing from what it shows (DESIGN section 7).
+//! Fresh reads: nothing that anybody could prove when the read began is missing from what it shows (docs/design.md section 7).
 //!
 //! A certified answer is true of its height, and heights stay certified: so a node that lags, or one that wants to deceive, can
 //! prove what was true a minute ago. A fresh read asks first how far the order has come:

@@ -1,7 +1,7 @@
 //! The ordering engine behind a small interface: blocks go in by vote, one chain of blocks comes out.
 //!
 //! The total order and its certificates are made by Commonware's *simplex* consensus, its *marshal* (durable,
-//! ordered delivery and backfill) and its authenticated peer-to-peer network (DESIGN section 6). This crate is
+//! ordered delivery and backfill) and its authenticated peer-to-peer network (docs/design.md section 6). This crate is
 //! the only product crate that names them. The rest of Pleach sees [`Application`], [`Network`], [`Config`],
 //! [`run`] and [`Running`]: plain types, no generics, no futures.
 //!

@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p pleach-paper --example window [RECORDS]` prints the table of that page. For each T and number
 //! of writes per block it fills a window and 62 blocks more (forgotten heights leave memory in pieces of 64, and one
-//! block later the first piece would), and prints what the tree holds, what DESIGN lets expect, what the
+//! block later the first piece would), and prints what the tree holds, what docs/design.md section 4 lets expect, what the
 //! formula of `pleach_paper::bytes` says, and what a counting allocator has handed out.
 
 use std::{alloc::System, collections::BTreeSet, env, error::Error};
@@ -113,8 +113,8 @@ fn freed(tree: HistoryTree) -> u64 {
     before - in_use()
 }
 
-/// The bytes of the proof of `written` random ones of `records` records at hashed positions, in expectation: DESIGN
-/// section 4 in numbers. A node of depth d is there if two records or more are below it, and one of them is written; a
+/// The bytes of the proof of `written` random ones of `records` records at hashed positions, in expectation:
+/// docs/design.md section 4 in numbers. A node of depth d is there if two records or more are below it, and one of them is written; a
 /// leaf, if the node above it is.
 fn expected_tree(records: f64, written: f64) -> f64 {
     let (share, others) = (written / records, records - 1.0);

@@ -5,7 +5,7 @@
 //! must do with the proofs alone, check them, graft them and commit.
 //!
 //! What passes between two operations is a height, and T counts heights. The thesis counts *successful* operations
-//! (4.3.5), we count blocks (DESIGN section 4), and a block passes whether its operations are accepted or not. Both are
+//! (4.3.5), we count blocks (docs/design.md section 4), and a block passes whether its operations are accepted or not. Both are
 //! measured: [`Time`].
 
 use std::collections::BTreeMap;

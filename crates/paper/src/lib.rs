@@ -4,9 +4,8 @@
 //! returns is a page with plots, tables and what they say, beside the thesis's own numbers. Nothing is measured in time:
 //! all of it is bytes and counts, so the same seed gives the same files, byte for byte, on every machine.
 //!
-//! DESIGN section 9 puts the thesis's figures into `crates/bench`, which nothing may depend on, and issue 4 wants them in
-//! the `pleach` program. So they are a crate of their own: pure (no files, clock or randomness; who calls it writes the
-//! files), with nothing but `pleach-tree` under it.
+//! It is a crate of its own because the `pleach` program runs it, and nothing may depend on `crates/bench`: pure (no files, clock or
+//! randomness; who calls it writes the files), with nothing but `pleach-tree` under it.
 //!
 //! ```
 //! let report = pleach_paper::run_with(1, &pleach_paper::Settings::quick(), |_| ());

@@ -1,4 +1,4 @@
-//! What the window may hold (DESIGN section 4): what the paths written in the last T heights need, whatever was read,
+//! What the window may hold (docs/design.md section 4): what the paths written in the last T heights need, whatever was read,
 //! and however large the values are.
 
 use std::collections::{BTreeMap, BTreeSet};

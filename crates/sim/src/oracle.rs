@@ -2,7 +2,7 @@
 //!
 //! The oracle takes the ordered blocks and nothing else. It keeps a plain map of records for every height,
 //! knows no proofs, no prefix tree, no windows that share structure, and runs the operations as Rust written here,
-//! not as WebAssembly. The rules are restated from DESIGN section 4 and the operations' own words.
+//! not as WebAssembly. The rules are restated from docs/design.md section 4 and the operations' own words.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! Members on two WebAssembly engines: which one runs an operation is a member's private matter (DESIGN section 5).
+//! Members on two WebAssembly engines: which one runs an operation is a member's private matter (docs/design.md section 5).
 #![cfg(target_arch = "x86_64")]
 
 use std::sync::Arc;

@@ -99,7 +99,7 @@ impl PreparedCall {
     }
 
     /// The first record that `now` holds differently from the proof: touched keys in their order, then the
-    /// operation. `None` if the request is compatible (DESIGN section 4).
+    /// operation. `None` if the request is compatible (docs/design.md section 4).
     ///
     /// What `tree` does not hold has not changed in the last T heights, of which the proof is one: the caller has
     /// checked that.

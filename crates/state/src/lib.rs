@@ -19,7 +19,7 @@
 //! 3. [`State::check`] compares it with the window: the identity was not ordered before, `base` is one of the
 //!    last T heights, and the proof hashes to the root of that height.
 //! 4. Every touched record, and the operation's, must still be what the proof says: absent in both or present
-//!    in both with the same digest (thesis 4.3.4, DESIGN section 4). A record that was changed and restored
+//!    in both with the same digest (thesis 4.3.4, docs/design.md section 4). A record that was changed and restored
 //!    counts as the same.
 //! 5. The operation's code is attached or *warm*: run in the last T blocks, and not crowded out since (`window`).
 //! 6. The [`Executor`] runs it with the gas that the request declares. Its writes stay within the touched keys and the

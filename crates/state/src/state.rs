@@ -26,7 +26,7 @@ use crate::window::{Remembered, Window, warm_code};
 /// Everything that the next block's execution depends on. Cloning shares everything.
 ///
 /// Of the records of its own prefixes a node keeps the digests here, and their values in its store; of all others, the
-/// digests of what the last T blocks wrote. Whatever it keeps, it decides every request like a node that keeps everything (DESIGN section 4).
+/// digests of what the last T blocks wrote. Whatever it keeps, it decides every request like a node that keeps everything (docs/design.md section 4).
 #[derive(Clone, Debug)]
 pub struct State {
     pub(crate) fixed: Arc<Fixed>,

@@ -1,5 +1,5 @@
 //! The durable partition of a node: its records, the window of the last heights, and where it stands, in one file
-//! (DESIGN section 7, thesis 4.3.5).
+//! (docs/design.md section 7, thesis 4.3.5).
 //!
 //! ```text
 //!            LOCK: one process                 every page, every row, every label
@@ -36,7 +36,7 @@
 //!
 //! # Why undo rows
 //!
-//! A certified height is a few blocks behind the newest one, and readers need its values (DESIGN section 7). The
+//! A certified height is a few blocks behind the newest one, and readers need its values (docs/design.md section 7). The
 //! choice was between all versions beside each other, ordered by path, and undo. With undo the newest records are
 //! a plain table: the start reads them in order, and a block costs one change per record there. What was replaced is
 //! appended under the block's height and cut off as a whole when the height leaves, so it costs the disk a few

@@ -233,7 +233,7 @@ fn oracle_counts(bytes: &[u8]) -> (usize, usize) {
     (order.iter().filter(|node| matches!(node, Node::Leaf(..))).count(), order.len())
 }
 
-/// Threats F1 and M1: the attacker owns a record whose leaf has for row (its path, label of a forged leaf),
+/// Threat M1: the attacker owns a record whose leaf has for row (its path, label of a forged leaf),
 /// as if finding such a value cost nothing. Read as an internal node, that row is a proof of the forgery.
 #[test]
 fn a_leaf_does_not_pass_for_an_internal_node() {
@@ -254,7 +254,7 @@ fn a_leaf_does_not_pass_for_an_internal_node() {
     }
 }
 
-/// Threats F1 and M1, for every length of a value: the attacker chooses key and value so that whatever 64 bytes of the
+/// Threat M1, for every length of a value: the attacker chooses key and value so that whatever 64 bytes of the
 /// record are taken for two labels, the second one is that of the record to be forged. Neither that nor the record's own
 /// row passes for an internal node; and of the forged key, all partitions say the same.
 #[test]

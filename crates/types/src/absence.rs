@@ -1,6 +1,6 @@
 //! That a request was executed in none of some heights: proof of what did not happen.
 //!
-//! A request may stand in the blocks of heights `base + 1` to `base + T` alone ([`crate::Body::base`], DESIGN section 4). The
+//! A request may stand in the blocks of heights `base + 1` to `base + T` alone ([`crate::Body::base`], docs/design.md section 4). The
 //! receipts root of each of them is certified, and a receipts tree proves absence as well as presence. So whoever has a
 //! proof of absence under each of these roots needs nobody's word that the request was never executed, and never will be.
 

@@ -2,7 +2,7 @@
 //!
 //! Block `h` carries, beside its requests, the *result* of its parent: what height `h - 1` came to. A node
 //! votes for a block only if that result is its own, so the certificate of block `h` certifies the root of
-//! height `h - 1` (DESIGN section 6). The result is a function of the block's ancestry alone.
+//! height `h - 1` (docs/design.md section 6). The result is a function of the block's ancestry alone.
 
 use bytes::Bytes;
 use pleach_tree::{Path, Tree};
@@ -38,7 +38,7 @@ pub struct BlockResult {
 }
 
 /// The digest of written paths, which are in ascending order. With the receipts and the code it is all that a
-/// height leaves in the window, so whoever knows a certified result needs nobody's word for a window (DESIGN section 7).
+/// height leaves in the window, so whoever knows a certified result needs nobody's word for a window (docs/design.md section 7).
 #[must_use]
 pub fn written_digest<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Hash {
     let bytes: Vec<u8> = paths.into_iter().flat_map(|path| *path.as_bytes()).collect();

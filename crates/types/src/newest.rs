@@ -1,4 +1,4 @@
-//! The newest block that a member knows of: what makes reads fresh (DESIGN section 7).
+//! The newest block that a member knows of: what makes reads fresh (docs/design.md section 7).
 //!
 //! A proved answer may be an old one: a certified height stays certified. To know that nothing newer could be proved to
 //! anybody, a reader asks n - f members for the newest block of which they hold a notarization or a finalization.

@@ -2,7 +2,7 @@
 //!
 //! In each view of an epoch a member signs at most these: a vote to *notarize* one proposal, and then either a vote to
 //! *nullify* the view or a vote to *finalize* the proposal. What is signed is the engine's own encoding, so a vote that a
-//! member sent to others is evidence as it stands (DESIGN section 8).
+//! member sent to others is evidence as it stands (docs/design.md section 8).
 //!
 //! Which votes of one view exclude each other is decided by [`Ballot::excludes`] and nowhere else: the judge of evidence
 //! uses it, and so must whatever guards a member's own key, or an honest member could convict itself.

@@ -16,7 +16,7 @@ use crate::misbehaviour::{FalseStatement, Misbehaviour, StepError};
 /// What statements are checked against: the cluster's name for ever, and its members from epoch to epoch.
 ///
 /// What is certified in an epoch is checked against the members that were in force then: with those of before, whoever got
-/// hold of keys that are no longer used could go on with another future (DESIGN section 6).
+/// hold of keys that are no longer used could go on with another future (docs/design.md section 6).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustAnchor {
     genesis: Hash,

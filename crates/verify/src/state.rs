@@ -2,7 +2,7 @@
 //!
 //! The newest result comes with a certificate; each entry of the window is checked against the result and the digest of
 //! the block that the header above it names; digests and sizes of code, receipts and written paths against the result
-//! of their height; records against the root. So nobody's word is taken for any of it (DESIGN section 7).
+//! of their height; records against the root. So nobody's word is taken for any of it (docs/design.md section 7).
 
 use bytes::Bytes;
 use pleach_tree::{Partition, Path, Prefix, ProofLimits, ValueDigest};

@@ -4,7 +4,7 @@
 //! module -> check -> rewrite (gas and stack counters) -> engine -> run with the host functions of pleach_v1 -> Outcome
 //! ```
 //!
-//! The outcome of an execution is a function of the execution alone (DESIGN section 5): the same on every node, engine,
+//! The outcome of an execution is a function of the execution alone (docs/design.md section 5): the same on every node, engine,
 //! machine and cache state. Nothing here reads a clock, a file or a socket.
 
 pub mod abi;

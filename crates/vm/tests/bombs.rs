@@ -149,7 +149,7 @@ fn sizes_are_limited() {
     assert!(matches!(refused(&large), InvalidOperation::TooLarge { limit: 262_144, .. }));
 }
 
-/// The shapes that made compilers work for seconds (operations.md 4.3).
+/// The shapes that made compilers work for seconds (docs/design.md section 5).
 #[test]
 fn compile_bombs_are_refused_or_counted() {
     // Nested loops: 28 KB took an optimizing compiler 26 s.

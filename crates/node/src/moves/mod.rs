@@ -1,4 +1,4 @@
-//! Records move to other members while blocks go on (DESIGN section 8).
+//! Records move to other members while blocks go on (docs/design.md section 8).
 //!
 //! Who keeps which prefix of the key space follows from the members ([`PartitionMap`]). As soon as it is decided that others
 //! come next, each member knows what it is to keep:

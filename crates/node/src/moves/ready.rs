@@ -1,4 +1,4 @@
-//! The word of a member on standby that it has what it is to keep (DESIGN section 8).
+//! The word of a member on standby that it has what it is to keep (docs/design.md section 8).
 //!
 //! A member on standby follows the order and adopts the prefixes that it would keep among the next members ([`super::plan`]). Once
 //! they are on its disk, it says so under its signature, with the root of a height of the window that it has come to itself. The

@@ -1,5 +1,5 @@
 //! Getting the state from others: for a member that is new on its disk, or too far behind to catch up block by block
-//! (DESIGN section 7).
+//! (docs/design.md section 7).
 //!
 //! ```text
 //!   fetching member                                    the others

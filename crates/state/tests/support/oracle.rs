@@ -1,4 +1,4 @@
-//! What a history comes to, computed naively from DESIGN sections 3 and 4: a plain map of records per height, and
+//! What a history comes to, computed naively from docs/design.md sections 3 and 4: a plain map of records per height, and
 //! roots by plain recursion. It shares no code with `pleach-tree` and `pleach-state`, nor the encodings and hashes
 //! of `pleach-types`: it is told what a request was made of and never sees its bytes.
 

@@ -1,5 +1,5 @@
 //! The second engine: wasmtime with Winch, its single-pass compiler. Never Cranelift: an optimizing compiler
-//! can be made to work for half a minute by 28 KB (operations.md 4.3).
+//! can be made to work for half a minute by 28 KB (docs/design.md section 5).
 //!
 //! It shares nothing with the interpreter but our own rewriting, so the tests that compare the two tell a
 //! mistake of either.

@@ -1,6 +1,6 @@
 //! A trial for a decision: a tree of digests in an arena, whose versions are overlays.
 //!
-//! The other layout that `reference/trees.md` names. Nodes and buckets lie in vectors and are linked by their numbers. One
+//! The other layout that the choice of the tree compared. Nodes and buckets lie in vectors and are linked by their numbers. One
 //! version, the base, is what stands there; every other one is an [`Overlay`] on its parent: a map from the numbers of
 //! nodes to what became of them. The oldest overlay is merged down into the base when it is final. What a version adds
 //! (nodes that are new, buckets that have other records) goes into free places of the arena at once, since nobody
