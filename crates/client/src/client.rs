@@ -1,4 +1,10 @@
 //! The client: verified reads, and the way to calls.
+//!
+//! [`Builder::connect`] pins the genesis: what comes from a node or from an earlier session has to have its digest. From then on all knowledge is in the
+//! `Verifier`, and only what it has checked gets in. `Nodes` knows who is slow or lied, `Keepers` who keeps what; neither is believed
+//! about anything else. Code and shapes are caches: a wrong entry costs a read, because the digest is compared under a proof before code runs.
+//!
+//! What was verified never goes back: each success raises the least height of later reads (`floor`).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -141,12 +147,14 @@ impl Builder {
         }
         let seed = self.seed.unwrap_or_else(rand::random);
         let nodes = Nodes::new(self.transport, self.runtime, seed);
+        // What an earlier session kept spares the question; it is checked against the pinned digest as what a node sends is.
         let genesis = match &self.known {
             Some(known) => known.genesis.clone(),
             None => fetch_genesis(&nodes, self.genesis, &self.config).await?,
         };
         let verifier = Verifier::of(genesis, &self.genesis)?;
         if let Some(head) = self.known.as_ref().map(|known| verifier.adopted(known)).transpose()?.flatten() {
+            // A client never goes back behind what it has seen, also not over the end of its process: a node could show it the past as the present.
             verifier.raise_floor(head.result().height);
         }
         let nodes = learn_addresses(nodes, verifier.trusted().committee().members().len(), &self.config).await;
@@ -205,6 +213,7 @@ async fn fetch_genesis(nodes: &Nodes, expected: Hash, config: &Config) -> Result
         Ok(genesis) => return Ok(genesis),
         Err(failures) => failures,
     };
+    // A wrong digest or a wrong address is the likeliest mistake of all: it is told before nodes that are merely away.
     let mismatch = failures.iter().find_map(|failure| match &failure.why {
         Fault::Lie(Falsehood::Genesis { found, .. }) => Some((failure.address.clone(), *found)),
         _ => None,

@@ -37,6 +37,7 @@ impl Client {
         for (node, answer) in answers.into_iter().enumerate() {
             match answer {
                 Ok(all) => all.into_iter().for_each(|one| {
+                    // It has been judged here, so who shows it does not matter: the same evidence from several nodes is one.
                     let digest = one.conviction.evidence.digest();
                     found.entry(digest).or_insert(one).nodes.push(self.address(node));
                 }),

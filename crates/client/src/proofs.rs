@@ -110,6 +110,7 @@ impl Inner {
             for node in self.nodes.order() {
                 match self.shown_by(node, identity, self.config.receipt_wait, true).await {
                     Ok(Shown::Certified { receipt, path }) => return Ok((receipt, path)),
+                    // f + 1 signatures are enough for this client. The file is for others, who may trust none of these members later.
                     Ok(Shown::Nothing(_) | Shown::Signed { .. }) => {}
                     Err(failure) => failures.push(failure),
                 }

@@ -228,6 +228,7 @@ impl Inner {
     /// left out if `height` is named.
     async fn read_parts(&self, keys: Vec<Key>, plan: &Plan) -> Result<(Snapshot, Vec<Key>), Error> {
         let mut bundles = VecDeque::from(self.bundles(keys, plan));
+        // One after the other until the first part is here, because it chooses the height; all others are read at that one, or they would not merge.
         let mut snapshot = loop {
             let Some(first) = bundles.pop_front() else { return Err(Error::NoNodes) };
             match self.read_bundle(first.clone(), plan).await? {
@@ -247,6 +248,7 @@ impl Inner {
                 match part {
                     Ok(Part::Whole(part)) => snapshot = joined(snapshot, part)?,
                     Ok(Part::TooLarge(fits)) => bundles.extend(bundle.split(fits)),
+                    // A named height is what was asked for; only a height that this read has chosen itself may be left for a newer one.
                     Err(error) if plan.height.is_none() && is_forgotten(&error) => late.extend(bundle.keys()),
                     Err(error) => return Err(error),
                 }
@@ -299,6 +301,7 @@ impl Inner {
             match select(answer, self.nodes.runtime.sleep(self.config.hedge)).await {
                 Either::Left((Ok(part), _)) => return Ok(part),
                 Either::Left((Err(_), _)) => {}
+                // Slow is no lie: it is asked later than others from now on, and nothing more.
                 Either::Right(_) => self.nodes.is_slow(node),
             }
         }

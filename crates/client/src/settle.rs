@@ -97,6 +97,7 @@ pub(crate) async fn find_receipt(
                 Err(failure) => failures.push(failure),
             }
         }
+        // Where there are two histories, a receipt of either is worth nothing.
         client.unforked()?;
         if client.nodes.runtime.now() >= deadline {
             let nobody = failures.len() >= client.nodes.named();
@@ -306,6 +307,7 @@ impl<'a> Pursuit<'a> {
         candidates.retain(|node| !self.holders.contains(node));
         let mut candidates = candidates.into_iter();
         loop {
+            // Counted anew each time: who rejected it, or did not answer, does not count as holding it, and the next node is asked in its place.
             let lacking = self.client.submit_to().saturating_sub(self.holders.len());
             let batch: Vec<_> = candidates.by_ref().take(lacking).collect();
             if batch.is_empty() {
@@ -348,6 +350,7 @@ impl<'a> Pursuit<'a> {
         let mut outcomes = Vec::new();
         let mut taken = !self.holders.is_empty();
         loop {
+            // Before anybody has taken it, a slow answer may be the only one. After that it delays nothing but its own node.
             let patience = if taken { client.config.hedge } else { client.config.reply_timeout + EXECUTE_WAIT };
             match select(running.next(), client.nodes.runtime.sleep(patience)).await {
                 Either::Left((Some((node, submission)), _)) => {
@@ -477,6 +480,7 @@ impl<'a> Pursuit<'a> {
     /// no use.
     async fn expired(&mut self) -> Option<Settled> {
         let (client, identity, last) = (self.client, self.identity, self.expires());
+        // Before a result of the last height is certified, a block may still hold it: no absence is the end.
         if self.newest_height().await? < last {
             return None;
         }

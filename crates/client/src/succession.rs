@@ -141,6 +141,8 @@ impl Inner {
     ) -> Result<T, Failure> {
         let mut checked = check(&self.verifier);
         if checked.as_ref().is_err_and(Falsehood::is_of_others) {
+            // Whoever names other members has to show the steps to them. Steps that do not follow may be a lie, or those of another history: before it is held
+            // against the node, steps that part from ours are looked for.
             if let Err(failure) = self.follow(node).await {
                 if failure.lie().is_some() {
                     self.look_for_other_steps(node).await;

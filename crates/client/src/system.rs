@@ -164,6 +164,7 @@ impl<'a> Errand<'a> {
         let mut candidates = candidates.into_iter();
         let mut failures = Vec::new();
         loop {
+            // Whoever declined does not hold it: the next node is asked in its place.
             let lacking = self.client.submit_to().saturating_sub(self.holders.len());
             let batch: Vec<_> = candidates.by_ref().take(lacking).collect();
             if batch.is_empty() {

@@ -1,4 +1,19 @@
-//! The node as the engine sees it.
+//! The node as the engine sees it: [`Node`] is the engine's [`Application`].
+//!
+//! What the engine calls, and what each call may look at:
+//!
+//! | call | looks at | does |
+//! | --- | --- | --- |
+//! | `propose` | the parent's state, the pool | takes what others have forwarded into the pool, chooses requests, puts the parent's result beside them |
+//! | `verify` | the block and its ancestry, *nothing else* | compares the result with its own; holds the requests to their bytes and the budget |
+//! | `finalized` | blocks in the order of heights, each once | executes, hands on to disk and history, then wakes who waits |
+//! | `received` | one message of another node | queues it: to check it here would hold up the network |
+//! | `work` | the queues, a clock for time-outs | answers and asks for states, complains, writes evidence |
+//!
+//! A block is executed by whoever needs its state first, a voter, the proposer of its child or the delivery, through `chain`, and once. If a quorum
+//! agrees on another result than this node's, the node stops (`check_against_quorum`): it is broken, and whatever it says would be false.
+//!
+//! `delivered` is held while a final block is taken in or a fetched state is put in the place of this one, so that neither sees the other half done.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -380,6 +395,7 @@ impl Node {
         let prepared = Arc::new(prepared.inspect_err(told).ok()?);
         let mut checked = lock(&self.checked);
         checked.push_back((digest, prepared.clone()));
+        // Proposals that never become final are never executed, so nothing else would take them out.
         if checked.len() > CHECKED_MAX {
             checked.pop_front();
         }
@@ -446,6 +462,7 @@ impl Node {
         fetched: impl FnOnce() -> Result<(State, Vec<WindowEntry>), Failure>,
     ) -> Result<(), Failure> {
         let mut delivered = lock(&self.delivered);
+        // Blocks on their way to the disk belong to the old state: written after the fetched one, they would not follow it.
         self.disk.settle()?;
         let (state, entries) = fetched()?;
         self.members.enter(&state, None);

@@ -200,10 +200,13 @@ impl Node {
         for proof in shown {
             let Some(stated) = proof.stated() else { continue };
             match self.own_proof(stated.height) {
+                // Keys of former members may have leaked: with them anybody could make another result of a height that is forgotten, and it must not stop
+                // the members of today.
                 None if stated.height <= newest => return Err(NoFork::Forgotten(stated.height)),
                 None => unknown.push(proof),
                 Some(own) if own.stated() == Some(stated) => {}
                 Some(own) => {
+                    // Only what a quorum has certified stops a node: anybody can state another result.
                     anchor.result_proof(&proof)?;
                     return Ok(fork::file(file(), &anchor, own, proof));
                 }

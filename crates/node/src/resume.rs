@@ -1,4 +1,10 @@
 //! From a store to a node that goes on where it stopped.
+//!
+//! 1. The store checks itself row by row, and hands over records and frame on the way.
+//! 2. The state is rebuilt from them, with the window's entries and the code that is warm; its root has to be that of the newest height.
+//! 3. The newest certificate of the window has to hold for it: the store's own checks show that it is as written, this that a quorum stands behind it.
+//!
+//! Blocks that the engine's archive has beyond that are executed again afterwards, by the engine's delivery.
 
 use std::collections::BTreeMap;
 

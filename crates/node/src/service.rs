@@ -630,6 +630,7 @@ impl Node {
             proof: Some(ReceiptProof {
                 receipt: Base64(encoded),
                 path: path.into(),
+                // Also without a certificate: f + 1 such signatures prove the outcome to a client one block earlier.
                 signed: self.signed(&entry),
                 certificate: certificate.map(Base64),
             }),

@@ -115,6 +115,7 @@ impl<E: Spawner> Delivery<E> {
                 }
                 None => {
                     warn!(height, "the archive does not have this block any more: waiting for a state from others");
+                    // From the application's height, not from where the archive begins: what lies between is in the state that came.
                     self.set_floor(&self.floor.next().await)?;
                     height = self.app.height() + 1;
                 }

@@ -196,6 +196,7 @@ impl<E: Spawner + Clock> EngineApplication<E> for Glue {
             return None;
         };
         let parent = ancestry.clone().next().await?;
+        // After the check above: a member that is behind declines at once, and does not first wait for requests that it could not order.
         self.pause(&runtime, parent.inner().block()).await;
         self.keep_pace(&runtime).await;
         *self.last_block() = Some(runtime.current());

@@ -635,9 +635,11 @@ impl<S: Sender<PublicKey = ed25519::PublicKey>> Exchange<S> {
         let (mut strange, signal) = (0, Arc::clone(&self.memory.strange));
         let leaders = Arc::clone(&self.memory.leaders);
         loop {
+            // On every turn, since an answer may have come, and time alone may have made the answers enough.
             self.conclude(&mut muster, context.current());
             self.tell_open();
             let told = leaders.added.get();
+            // A leader that proposed two blocks to two halves is found out only if somebody holds both of its votes (`leaders`).
             for (round, vote) in leaders.take() {
                 send(&mut self.sender, Recipients::All, leaders::encode(LEADER, round, &vote));
             }
@@ -649,6 +651,8 @@ impl<S: Sender<PublicKey = ed25519::PublicKey>> Exchange<S> {
                     self.take(&from, Bytes::from(message), &mut muster, &mut context);
                 },
                 () = signal.above(strange) => {
+                    // The first time it may be a folder that was put back, which asking again heals. After that only another process with the same key
+                    // explains it, and to go on would convict this member.
                     strange = signal.get();
                     if strange > u64::from(STRANGE_VOTES_MAX) {
                         return Some("another process signs with this member's key: stop it, and start this member again".into());
@@ -787,6 +791,7 @@ impl<S: Sender<PublicKey = ed25519::PublicKey>> Exchange<S> {
         }
         for (round, vote) in answer.votes {
             let lost = self.memory.is_lost(round, &vote);
+            // Before anything is concluded from it: whatever becomes of the muster, no vote that excludes this one is let out any more.
             self.memory.guard.remember(round, vote.ballot);
             if lost && !muster.lost {
                 muster.lost = true;

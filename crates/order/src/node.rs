@@ -420,6 +420,7 @@ where
         certificates: (S, R),
         resolver: (S, R),
     ) -> (Muxes<S>, GlobalSender<S>, Handle<()>) {
+        // `elsewhere` gets votes of epochs that no engine runs yet: others may begin the next epoch a moment earlier, and their first votes must not get lost.
         let (votes, votes_handle, elsewhere) =
             Muxer::builder(context.child("votes_by_epoch"), votes.0, votes.1).with_backup().build();
         let (certificates, certificates_handle, global) =
@@ -591,6 +592,7 @@ where
         settings: &Settings,
         pages: &CacheRef,
     ) -> (Archive<E>, Marshal, marshal::core::Floor) {
+        // One bound for what is read from the disk and what peers send: a block that could be taken and not be read again would stop the next start.
         let bound = BlockBound(settings.bounds.block_bytes);
         let certificates = archive_config(&settings.storage_prefix, "certificates", MEMBERS_MAX, pages);
         let certificates = prunable::Archive::init(context.child("certificates"), certificates)

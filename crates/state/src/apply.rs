@@ -1,4 +1,13 @@
-//! Applying a block.
+//! Applying a block: the only place where ordered requests change a state.
+//!
+//! 1. What the block will need of the tree is looked up together; no answer depends on that.
+//! 2. At the start of the last block of an epoch the next members and terms become those in force (`begin`).
+//! 3. Each request is decided alone, in order: *void* leaves nothing; *refused* leaves a receipt; *applied* changes the tree at once, so that
+//!    the requests after it are compared with what it wrote.
+//! 4. Labels are computed once, and the result names what it all came to: root, receipts, written paths, code (`finish`).
+//!
+//! The state before stays as it was: voters apply blocks that never become final. Nothing here may panic because of a request, nor depend on what this
+//! node keeps; where a proof could be wanting, [`prepare`](crate::prepare()) has refused the request before.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -157,6 +166,8 @@ impl<'a> Run<'a> {
         if let Some(stale) = prepared.first_stale(&self.tree) {
             return Ok(Decided::refused(None, Refusal::StaleRecord(stale.clone())));
         }
+        // What body and state decide comes before what the witness lacks. A stale request is refused for good, and must be so whether or not somebody has
+        // attached its code; were cold code looked at first, it would be void and could be sent again.
         let operation = &prepared.call().operation;
         let Some(code) = self.code(prepared)? else {
             return Ok(Decided::refused(CALL, Refusal::OperationAbsent(operation.clone())));
@@ -170,6 +181,7 @@ impl<'a> Run<'a> {
         if outcome.loaded {
             self.keep_warm(code);
         }
+        // The executor is not trusted with the bounds: writes outside of them would not be grafted here, and nodes would fork.
         let result = outcome.result.and_then(|effects| self.within_bounds(prepared, effects));
         Ok(Decided { gas: outcome.gas, result: result.map_err(|refusal| (CALL, refusal)) })
     }

@@ -410,6 +410,7 @@ fn check_all(unchecked: Vec<Unchecked>) -> Vec<Result<Prepared, Unacceptable>> {
             Read::System(system) => Err(system),
         });
     }
+    // All proofs in one call: the hash works on many rows at once, and one request has too few to fill it.
     let mut hashed = Proof::hash_many(proofs).into_iter();
     let check = |read| match read {
         Ok(decoded) => {

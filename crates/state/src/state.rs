@@ -236,6 +236,8 @@ impl State {
             let (size, found, expected) = (peaks.size(), peaks.root(), result.history);
             return Err(RestoreError::History { size, found, height, expected });
         }
+        // The tree holds this record's digest alone. Whoever supplies the bytes must not be able to name other members than the root does, so they are
+        // compared with the certified sets here, and with the digest in the tree below.
         let value = ValueDigest::of(cluster);
         let cluster = Cluster::new(ClusterRecord::decode_shared(cluster.clone())?)?;
         for (which, found, expected) in [
@@ -246,6 +248,7 @@ impl State {
                 return Err(RestoreError::Members { height, which, found, expected });
             }
         }
+        // A height left out would shorten the window without a trace: identities of that height could be executed twice.
         for pair in heights.windows(2) {
             let (below, above) = (pair[0].result.height, pair[1].result.height);
             if below.checked_add(1) != Some(above) {
@@ -264,6 +267,7 @@ impl State {
             window.push(WrittenHeight { root: result.root.into(), written: written.into() });
         }
         let tree = HistoryTree::from_parts(history, fixed.kept(kept), height, window, parts)?;
+        // `from_parts` has compared the root of all parts with that of the newest height, so what the tree holds here is certified.
         let held = tree.get(&fixed.cluster.1).ok().flatten();
         if held != Some(value) {
             return Err(RestoreError::OtherCluster { found: value.into(), held: held.map(Hash::from) });

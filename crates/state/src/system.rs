@@ -357,6 +357,7 @@ fn changed(record: &ClusterRecord, change: &Change) -> ClusterRecord {
             }
         }
         Change::Owners { owners, threshold } => (after.owners, after.threshold) = (owners.clone(), *threshold),
+        // Ordered for its event alone.
         Change::Checkpoint { .. } => {}
         Change::Terms(terms) => after.next_terms = *terms,
         Change::Pardon(key) => after.verdicts.retain(|verdict| verdict.key != *key),

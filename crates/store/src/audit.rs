@@ -102,6 +102,8 @@ pub(crate) fn audit(
         sizes: Sizes::default(),
     };
     (auditor.progress)(auditor.at);
+    // The order follows from what each check compares with: kept prefixes for the partition, the counts found there for the buckets, the window for
+    // the code.
     let (state, kept) = auditor.meta()?;
     let partition = auditor.partition([Table::Records, Table::Frame], kept.as_ref(), visit)?;
     auditor.buckets(&partition.buckets)?;
@@ -110,6 +112,7 @@ pub(crate) fn audit(
     auditor.code(&window)?;
     auditor.steps()?;
     if depth == Depth::Full {
+        // What a transfer left behind that was cut off. Nothing rests on it, so a start does not spend time on it.
         for table in Table::STAGED {
             auditor.rows(table, |_, _| Ok(()))?;
         }
@@ -147,6 +150,7 @@ pub(crate) fn staged(view: &View, kept: &Kept, progress: &mut dyn FnMut(Progress
         }
     })?;
     (auditor.progress)(auditor.at);
+    // Damage first: if the disk did not keep what was staged, it says nothing about whoever sent it.
     match auditor.damages.first.into_iter().next() {
         Some(damage) => Err(damage.into()),
         None => fits.map(|()| partition).map_err(Error::from),
@@ -259,6 +263,8 @@ impl Auditor<'_> {
             }
             Ok(())
         })?;
+        // Counts and sums are written with the records, so they tell a row that is missing, or is an older one with a checksum that holds. The rows
+        // themselves cannot.
         for (first_byte, (stored, found)) in stored.iter().zip(found).enumerate() {
             if stored != found {
                 self.damages.add(Damage::Bucket {
@@ -280,6 +286,7 @@ impl Auditor<'_> {
             let (height, path) =
                 decode_undo_key(&row.key).ok_or_else(|| invariant(Table::Undo, &row.key, "not a height and a path"))?;
             before_at(&row.key, &path, &row.content)?;
+            // Whoever reads at a height goes through all rows above it: one that does not belong there would change what is read.
             if !readable.as_ref().is_some_and(|readable| readable.contains(&height)) {
                 return Err(invariant(Table::Undo, &row.key, "the height is not in the window"));
             }
@@ -335,6 +342,7 @@ impl Auditor<'_> {
         if decode_height(&row.key) != Some(height) {
             return broken(format!("it is of height {height}"));
         }
+        // The first entry has nobody below it. Where it has to stand is what the state row says was dropped.
         let expected = match (last, state) {
             (Some(last), _) => last.result.height.saturating_add(1),
             (None, Some(state)) => state.keep.window,
@@ -357,6 +365,7 @@ impl Auditor<'_> {
         if entry.header.height != height {
             return broken(format!("it has the header of height {}", entry.header.height));
         }
+        // A tree for each height takes too long for a start. Receipts are proved under the result when they are handed out, so a false one convinces nobody.
         if self.depth == Depth::Full {
             let receipts = Hash::from(receipts_tree(&entry.receipts).root());
             if receipts != entry.result.receipts {
@@ -391,6 +400,7 @@ impl Auditor<'_> {
             };
             Ok(())
         })?;
+        // In both directions: a use that no entry lists would keep code for ever, and one that is missing would let code go while it is warm.
         let known: BTreeSet<_> = used.keys().chain(listed.keys()).collect();
         for digest in known.into_iter().filter(|digest| used.get(*digest) != listed.get(*digest)) {
             let why = format!("last use stored {:?}, the window says {:?}", used.get(digest), listed.get(digest));

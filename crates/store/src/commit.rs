@@ -1,4 +1,8 @@
 //! Writing a block.
+//!
+//! All that can be checked without the database is checked first ([`BlockWrite::check`]), so that a block that does not fit changes nothing. Then, in one
+//! transaction: records with their undo rows and the counts of their buckets, frame, window and code, steps, history, and what is dropped.
+//! The state row comes last ([`write_state`]): with it the transaction is this height and no other.
 
 use std::collections::BTreeMap;
 
@@ -49,6 +53,7 @@ impl WindowEntry {
         within("the number of receipts", self.receipts.len(), BLOCK_REQUESTS_MAX)?;
         within("the number of modules", self.code.len(), CODE_MAX)?;
         let (height, expected) = (self.result.height, self.result.written);
+        // Only the ascending order has the digest of the result; any other one is refused as if it had another digest.
         let ascending = self.written.is_sorted_by(|a, b| a < b);
         let found = if ascending { written_digest(&self.written) } else { Hash::default() };
         if found != expected {
@@ -110,6 +115,8 @@ impl BlockWrite {
             }
         }
         check_code(&self.code)?;
+        // A record that the block did not write would be in the partition and not under the certified root, and the next start would refuse the store.
+        // Better to refuse the block, while the store is sound.
         for (key, value) in &self.records {
             within("a value", value.as_ref().map_or(0, Bytes::len), VALUE_BYTES_MAX)?;
             let path = Path::of(key.as_bytes());
@@ -166,6 +173,7 @@ pub(crate) fn write(
     let keep = block.keep.after(before.keep, height);
     changes.sizes = before.sizes;
     let replaced = write_records(changes, records, buckets)?;
+    // Where nothing below this height is readable any more, there is nobody to undo it for.
     if keep.values < height {
         let mut undo = changes.rows(Table::Undo)?;
         for (path, content) in &replaced {
@@ -176,6 +184,7 @@ pub(crate) fn write(
     write_entry(changes, &block.entry, &block.code)?;
     write_steps(changes, &block.step)?;
     history::append(changes, &before.position, fine)?;
+    // In the same transaction: rows that a crash left behind would be looked at by no later block, and stay for ever.
     forget(changes, before.keep, keep)?;
     write_state(changes, position, keep)
 }
@@ -211,6 +220,7 @@ fn write_records(
     for (path, key, value) in records {
         let content = value.map(|value| encode_record(key, value));
         let before = rows.get(path.as_bytes())?;
+        // Written with the value that it had: an undo row would take room in the window for nothing.
         if before.as_ref().map(|(_, before)| before) == content.as_ref() {
             continue;
         }
@@ -320,6 +330,7 @@ fn forget_window(changes: &mut Changes<'_>, to: Height) -> Result<()> {
     for (digest, height) in cold {
         let mut used = changes.rows(Table::CodeUsed)?;
         let last = used.get(&digest.0)?.map(|(_, content)| last_use(&digest, &content)).transpose()?;
+        // A later height has run it too: then it stays until that one goes.
         if last.is_some_and(|last| last.height == height) {
             used.remove(&digest.0)?;
             drop(used);

@@ -52,9 +52,11 @@ pub(crate) fn check(device: &Device, genesis: Option<&Hash>) -> Result<(), OpenE
     let mut bytes = [0; SEALED];
     device.read(0, &mut bytes).map_err(io)?;
     let (fixed, seal) = bytes.split_at(FIXED);
+    // First of all, so that a file of something else is called that, and not a damaged store.
     if fixed[..16] != MAGIC[..] {
         return Err(damaged("this is not a store".into()));
     }
+    // Before the number of the format is believed: a flipped bit there would send people to look for a newer program.
     let recomputed = Seal::of_header(fixed);
     if seal != recomputed.0 {
         return Err(damaged(format!("its checksum is not {recomputed}")));

@@ -82,6 +82,7 @@ impl Going {
     /// The rows of what was kept `before` and is not any more. Reads all that lies under those prefixes.
     fn of(view: &View, before: &Kept, kept: &Kept) -> Result<Self> {
         let mut going = Self { records: Vec::new(), undo: Vec::new() };
+        // A prefix that is still covered as a whole has nothing that goes, and need not be read: that is most of the store.
         for prefix in before.prefixes().iter().filter(|prefix| !kept.covers(prefix)) {
             for row in view.table(Table::Records)?.from(prefix.first().as_bytes())? {
                 let path = record_path(&row?.key)?;

@@ -124,6 +124,7 @@ impl Staging {
             new.insert(found);
         }
         self.store.inner.db.write(|changes| {
+            // Within the transaction: a staging that was begun since has emptied these tables, and must not get the rows of this one.
             self.still()?;
             for (chunk, records) in checked {
                 let mut rows = changes.rows(Table::StagedRecords)?;
@@ -138,6 +139,7 @@ impl Staging {
             }
             Ok(())
         })?;
+        // Only once they are durable: chunks of a transaction that failed may be put again, and overlap nothing.
         staged.append(&mut new);
         Ok(())
     }
@@ -258,6 +260,7 @@ fn switch(
     keep: Keep,
     found: &Partition,
 ) -> Result<State> {
+    // These describe the partition that goes. Left in place, undo rows would make up values of heights that the new one never had.
     for table in [Table::Undo, Table::Window, Table::Code, Table::CodeUsed, Table::Buckets] {
         changes.clear(table)?;
     }

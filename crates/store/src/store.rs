@@ -1,4 +1,11 @@
 //! Opening a store, and the open store.
+//!
+//! There is one writer: [`Inner::writer`] is held from the first check to the last, so blocks, other prefixes and another partition come one after the
+//! other. Readers take no part in that. They go by what is *published*: the state of the last commit, the oldest readable height, and which heights
+//! changed what. A commit publishes what it is about to change before its transaction and takes that back if it fails; so a reader sees one height
+//! as a whole, or is told that it is gone.
+//!
+//! A write that fails retires the store (`database`): what reached the disk is only known after it has been opened again.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -208,7 +215,10 @@ impl Store {
         let blocks: Vec<_> = blocks.into_iter().map(|(block, position)| (block, position, block.by_path())).collect();
         let oldest = blocks.iter().fold(before.keep, |keep, (block, ..)| block.keep.after(keep, block.height())).values;
         let changed = blocks.iter().map(|(block, _, rows)| (block.height(), heads(rows.iter().map(|row| &row.0))));
+        // Before the transaction: a reader that begins in between must know already what these heights replace, or it would take their new rows for
+        // those of its own height.
         let announced = self.announce(changed.collect(), oldest);
+        // A copy: if the transaction fails, memory stays as the disk is.
         let mut buckets = writer.buckets.clone();
         let written = self.inner.db.write(|changes| {
             let mut state = State::clone(&before);
@@ -218,6 +228,7 @@ impl Store {
             }
             Ok(state)
         });
+        // Only once the blocks are durable: a mark ahead of the database is how a later start notices that the file is older than what was acknowledged.
         let written = written.and_then(|state| self.acknowledge(&mut writer, height).map(|()| state));
         let mut published = lock(&self.inner.published);
         match written {

@@ -267,16 +267,19 @@ impl<X: Clone + Send + Sync> Batch<X> {
                 Outcome::Pending => pending = true,
             }
         }
+        // A child that is pending is an internal node: more records are left than one bucket holds, and nothing contracts.
         if !pending {
             if let Some(contracted) = fork.contract(unlabelled, scope) {
                 self.jobs.cancel(job);
                 return contracted;
             }
+            // Nothing has changed after all: the node is given back as it was, so that versions of the tree share it.
             if unlabelled == [false; 2] && fork.row == before {
                 self.jobs.cancel(job);
                 return Outcome::Settled(Slot { label, link: fork.restore() });
             }
         }
+        // Only now: had the node contracted, these records would have moved up, and their labels been computed for nothing.
         for side in (0..2).filter(|&side| unlabelled[side]) {
             if let Link::Bucket(bucket) = &fork.links[side] {
                 self.jobs.label(bucket.records(), depth + 1, job.child(side));

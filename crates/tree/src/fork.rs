@@ -73,6 +73,7 @@ impl<X: Clone> Fork<X> {
             Link::Bucket(bucket) => Some(bucket.records().len()),
             Link::Stub | Link::Internal(_) => None,
         };
+        // A stub stands for two records at least, or it would be shown as a leaf: so whoever has pruned it contracts where all others do.
         let [left, right] = [count(&self.links[0])?, count(&self.links[1])?];
         match left + right {
             0 => Some(Outcome::Settled(Slot::default())),

@@ -166,6 +166,7 @@ impl<X> Jobs<X> {
         let (rows, mut parents) = (&mut self.rows, self.leaf_parents.drain(..));
         self.leaves.hash(|hash| give(rows, parents.next().expect("each leaf has a parent"), Label::leaf(hash)));
         drop(parents);
+        // Deepest first: a row is complete once both of its children have given their labels, and the rows of one depth are hashed together.
         let bounds = self.sort_deepest_first();
         for level in bounds.windows(2) {
             let (jobs, spare) = (&mut self.jobs, &mut self.spare);

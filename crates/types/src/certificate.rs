@@ -158,6 +158,7 @@ impl Certificate {
         genesis: &Hash,
         committee: &Committee,
     ) -> Result<(), CertificateError> {
+        // Counts and order come first: whatever cannot hold is refused before a signature is checked.
         let (found, needed) = (self.signers.len(), committee.quorum());
         if found < needed {
             return Err(CertificateError::TooFewSigners { found, needed });
@@ -165,6 +166,7 @@ impl Certificate {
         if self.signatures.len() != found {
             return Err(CertificateError::Count { signatures: self.signatures.len(), signers: found });
         }
+        // One member twice would make a quorum of fewer. A fixed order also leaves one encoding for one set of votes.
         if !self.signers.is_sorted_by(|a, b| a < b) {
             return Err(CertificateError::RepeatedSigner);
         }

@@ -181,6 +181,7 @@ impl Committee {
         if members.is_empty() || members.len() > MEMBERS_MAX {
             return Err(CommitteeError::Count(members.len()));
         }
+        // One order, so one digest, for one set: results name committees by it.
         if !members.is_sorted_by(|a, b| a.public_key < b.public_key) {
             return Err(CommitteeError::Order);
         }

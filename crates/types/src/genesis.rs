@@ -290,6 +290,7 @@ impl Governance {
         if owners.len() > OWNERS_MAX {
             return Err(format!("{} owners: a cluster has at most {OWNERS_MAX}", owners.len()));
         }
+        // Strictly: one owner twice would count twice towards the threshold.
         if !owners.is_sorted_by(|a, b| a < b) {
             return Err("owners must be in strictly ascending order of their keys".into());
         }

@@ -328,6 +328,7 @@ pub fn check_inclusion(
             Side::Right => node(&found, sibling),
         };
     }
+    // The length follows from height and size. A shorter path could pass an inner node off as a result.
     if climb.last != 0 {
         return Err(wrong);
     }

@@ -306,6 +306,7 @@ impl Limits {
                 return Err(format!("limit {name} is {value}: it must be from 1 to {most}"));
             }
         }
+        // Otherwise a request within all of its own limits could never be ordered.
         if self.block_weight < self.request_weight() {
             return Err(format!(
                 "limit block_weight is {}: the heaviest request must fit a block, it has {}",

@@ -182,6 +182,7 @@ impl TrustAnchor {
     pub fn signed_reply(&self, node: &PublicKey, reply: SignedReply) -> Result<(), Misbehaviour> {
         let bytes: Bytes = reply.encode().into();
         let wrong = |why| Err(Misbehaviour::new(&bytes, why));
+        // Before the signature: what is larger could not be brought before the cluster, so its signature would be no evidence.
         if bytes.len() > SIGNED_REPLY_BYTES_MAX {
             return wrong(FalseStatement::SignedTooLarge(bytes.len()));
         }

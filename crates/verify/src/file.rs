@@ -270,6 +270,8 @@ pub fn judge(file: &ProofFile, genesis: &Hash) -> Result<Proven, FileError> {
     if states_nothing(file) {
         return Err(FileError::Empty);
     }
+    // In this order, because each rests on the one before: genesis, members, results under their certificates, and only then what is proved under a
+    // result.
     let (anchor, sets) = succession(file)?;
     let results = Results::of(file, &anchor)?;
     let records = file.reads.iter().map(|read| check_read(read, &results)).collect::<Result<Vec<_>, _>>()?;

@@ -22,6 +22,7 @@ pub fn file(file: ProofFile, anchor: &TrustAnchor, one: ResultProof, other: Resu
 /// Evidence against all who signed both of two certificates that hold, if no honest member signs both. In the order of files.
 #[must_use]
 pub fn culprits(anchor: &TrustAnchor, one: &Certificate, other: &Certificate) -> Vec<Evidence> {
+    // Of two views an honest member may have signed both certificates: the later one after the earlier was nullified. So these name nobody.
     if round(one) != round(other) {
         return Vec::new();
     }

@@ -122,6 +122,7 @@ pub fn partition(
 ) -> Result<Partition, Misbehaviour> {
     let verified = proof_within(proof, root, limits)?;
     let partition = Partition::new(verified, [prefix]).map_err(|why| Misbehaviour::new(proof, why))?;
+    // Record by record, in the order of paths: one that is left out in the middle shows as another one, and at the end as one too many.
     let mut proved = partition.records();
     for (key, value) in records {
         let record = (key.path(), ValueDigest::of(value));

@@ -357,6 +357,7 @@ impl Checker {
     }
 
     fn limit(&mut self, payload: &Payload<'_>) -> Result<(), InvalidOperation> {
+        // Counts come before contents: a section is refused by its number of entries, before any of them is read.
         match payload {
             Payload::Version { encoding: Encoding::Component, range, .. } => Err(InvalidOperation::Invalid {
                 why: "this is a component".into(),

@@ -159,6 +159,7 @@ impl<'a> Meter<'a> {
     fn helper(&self, helper: Helper) -> Function {
         let mut out = Vec::new();
         match helper {
+            // One for every eight bytes: a copy moves many in the time of one instruction.
             Helper::Bytes => {
                 self.charge(
                     &mut out,

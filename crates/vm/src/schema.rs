@@ -221,6 +221,7 @@ impl Schema {
                     named = true;
                     found
                 }
+                // Behind a name the position says nothing any more, and to guess could move somebody else's money.
                 None if named => return Err(self.count(operation, words.len(), format!("{word:?} names no argument"))),
                 None => (position, word),
             };
@@ -320,6 +321,7 @@ impl Type {
             Self::Bytes => codec::put_bytes(out, &bytes(value.as_str().ok_or_else(wrong)?).ok_or_else(wrong)?),
             Self::Number(number) => {
                 let digits = match value {
+                    // As text too: many programs cannot write a JSON number above 2^53 without losing digits.
                     Value::String(digits) => digits.clone(),
                     Value::Number(number) if !number.is_f64() => number.to_string(),
                     _ => return Err(wrong()),

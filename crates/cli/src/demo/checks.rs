@@ -143,6 +143,7 @@ pub async fn each_node(
         };
         let own: Vec<usize> = (0..bank.accounts.len()).filter(|i| keeps(&bank.accounts[*i].key)).collect();
         let accounts: Vec<_> = own.iter().map(|i| &bank.accounts[*i]).collect();
+        // A client that knows this node's address alone, or another one could answer for it.
         let client = connect(&nodes.profile_of(node), PATIENCE).await?;
         let proved = bank.balances_of(&client, &accounts, Some(balances.height)).await?;
         for (i, balance) in own.into_iter().zip(&proved.balances) {

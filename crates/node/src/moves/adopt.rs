@@ -79,6 +79,7 @@ impl Node {
 
     /// Keeps what came from now on.
     pub(super) fn take_over(&self, mut came: Came) -> Result<(), CannotMove> {
+        // No block may be taken in meanwhile: what comes is joined to the newest state, and written under its height.
         let _delivered = lock(&self.delivered);
         self.disk.settle()?;
         {
@@ -86,6 +87,7 @@ impl Node {
             let recorder = recorder.as_ref().filter(|recorder| recorder.since <= came.height);
             let recorder = recorder.ok_or(CannotMove::NotRecorded(came.height))?;
             let came_under = |key: &Key| came.prefixes.iter().any(|prefix| prefix.contains(&key.path()));
+            // The records are those of an older height, and blocks went on: what these wrote there since is put over them.
             recorder.replay(came.height, &mut came.records, came_under);
         }
         let content = came.proof()?;

@@ -365,6 +365,7 @@ impl Asking {
         now: Duration,
     ) -> Option<(Item, Result<Bytes, Lie>)> {
         match answer {
+            // An answer about another height is one to a transfer that is over, and no lie.
             Answer::Gone { height, item } if height == of => self.gone(from, item, now),
             Answer::Part { height, item, offset, total, bytes } if height == of => {
                 match self.part(from, (item, offset, total), &bytes, now) {

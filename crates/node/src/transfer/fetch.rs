@@ -1,4 +1,18 @@
-//! The side that fetches.
+//! The side that fetches: one transfer at a time, driven by [`Node::work`](crate::Node), in the steps of the head of `transfer`.
+//!
+//! ```text
+//! stands still, or has lost its votes ─► offers ─► begin: window entries, peaks, edges and first chunks are wanted
+//!                                                    │ entries, newest first, each checked under the one above
+//!                                                    ▼
+//! blocks, from S + 1 on ◄─ arrive ◄─ finish ◄─ all entries are there: code and written paths are wanted too
+//! ```
+//!
+//! - A member that is behind by fewer heights than others keep goes on block by block, and begins nothing here. One whose votes are lost fetches
+//!   in any case: it may vote only above the round that `order` names, and needs the state there.
+//! - Each chunk tells where the next one of its prefix begins. So the records of one prefix come one after the other, those of several at once.
+//! - What does not hold costs its sender its part in this transfer (`blame`) and the transfer nothing. A transfer fails if nobody
+//!   is left who could have an item, or if the own store fails; what was staged is dropped, and the next one begins at a newer height.
+//! - `finish` makes the fetched state the stored one in one transaction; until then, the old one is served and a crash loses nothing.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -118,12 +132,14 @@ impl Node {
                 }
             }
         }
+        // After the answers, of which the last one may have made a transfer possible.
         if job.transfer.is_none() {
             self.consider(&mut job, now, network);
         }
         let Some(mut transfer) = job.transfer.take() else {
             return self.move_records(&mut job.moves, now, network);
         };
+        // A whole state brings all that a move of records would have: both would ask the same members for the same bytes.
         job.moves.give_up();
         let height = transfer.target.result.height;
         let ended = match transfer.go_on(self, now, network) {
@@ -137,6 +153,8 @@ impl Node {
         };
         *lock(&self.fetch.progress) = None;
         lock(&self.fetch.answers).owed.clear();
+        // How often in a row: each failure makes the next transfer try another one of the offers (`offers`), so that a liar whose offer is always the
+        // best cannot hold this member off for ever.
         job.failed = match ended {
             Ok(()) => 0,
             Err(why) => {
@@ -275,6 +293,7 @@ impl Transfer {
             .flat_map(|prefix| [Item::Edge(*prefix), Item::Chunk { within: *prefix, start: prefix.first() }]);
         info!(height, from = node.newest_height(), prefixes = kept.len(), "fetching the state from others");
         let mut asking = Asking::new(node.members.committee().faults(), &node.genesis.limits);
+        // What code is warm, and which proofs are needed, the entries tell: these are wanted once all entries are there (`plan_the_rest`).
         entries.chain([Item::Peaks]).chain(records).for_each(|item| asking.want(item));
         Ok(Self {
             target,
@@ -336,6 +355,7 @@ impl Transfer {
         let root = self.target.result.root;
         let taken = match item {
             Item::Entry(height) => {
+                // It can be checked only under the entry above it, which may not be here yet.
                 self.asking.hold(height, from, content);
                 return self.take_entries(node);
             }
@@ -372,6 +392,7 @@ impl Transfer {
     /// Checks entries from the newest down, as far as they are there.
     fn take_entries(&mut self, node: &Node) {
         loop {
+            // Each header names the result and the block below it, so the one certificate of the target certifies every entry in turn.
             let (height, result, block) = match self.entries.first_key_value() {
                 None => (self.target.result.height, self.target.result, self.target.block),
                 Some((height, _)) if *height == self.oldest => return,

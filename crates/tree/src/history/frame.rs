@@ -147,6 +147,7 @@ impl VerifiedProof {
                         frame.extend([FrameNode::record(path, digest)]);
                     }
                 }
+                // Below this stub are records that are to be kept, and it hides them.
                 Look::Stub(_) if !scope.is_outside() => return Err(NotHeld { path: at.first() }),
                 Look::Stub(label) => drop(frame.insert(at, FrameNode::Subtree(label))),
                 Look::Internal(children) => {

@@ -238,6 +238,7 @@ fn scan_tags(bytes: &[u8], limits: &ProofLimits) -> Result<(usize, Counts), Deco
         if node == announced {
             break;
         }
+        // Tags stand level by level, so the depth is known by counting and no stack grows with the input.
         if node == level_end {
             (level_end, depth) = (announced, depth + 1);
         }
@@ -248,6 +249,7 @@ fn scan_tags(bytes: &[u8], limits: &ProofLimits) -> Result<(usize, Counts), Deco
             Tag::Internal => announced += 2,
             Tag::Leaf | Tag::Stub | Tag::Empty => {}
         }
+        // As soon as they are announced: the limit bounds the work, however long the input is.
         if announced > max_nodes {
             return Err(DecodeError::TooManyNodes { announced, limit: max_nodes });
         }

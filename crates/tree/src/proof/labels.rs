@@ -65,6 +65,7 @@ pub(super) fn roots(proofs: &[Proof]) -> Vec<Label> {
         }
     }
     let (mut rows, mut labels) = (Vec::new(), Vec::new());
+    // All proofs climb together, one row of each at least in a turn: the hash is fast only where many rows are at hand.
     while !climbs.is_empty() {
         for (_, climb, ready) in &mut climbs {
             let first = rows.len();

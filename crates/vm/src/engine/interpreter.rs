@@ -39,6 +39,7 @@ struct Parts {
 impl Interpreter {
     pub(crate) fn new() -> Result<Self, String> {
         let mut config = Config::default();
+        // What our own check lets through and not more: a feature that an engine's next version turns on by itself would be on in one engine alone.
         config
             .wasm_mutable_global(true)
             .wasm_sign_extension(true)

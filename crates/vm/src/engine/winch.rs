@@ -134,6 +134,7 @@ impl Compiled {
             .build();
         let mut store = Store::new(self.ready.module().engine(), State { host, parts: None, limits });
         store.limiter(|state| &mut state.limits);
+        // A segment out of bounds, which no validator refuses: each engine has to call it the same, and no gas has been used.
         let Ok(instance) = self.ready.instantiate(&mut store) else {
             return Run::stillborn(store.into_data().host, budget);
         };
@@ -142,6 +143,7 @@ impl Compiled {
         };
         store.data_mut().parts = Some(parts);
         let returned = start(&mut store, &instance, parts, budget).is_ok();
+        // Read after a trap too: what was used until then is paid for, and the same on every engine.
         let gas = parts.gas.get(&mut store).i64().unwrap_or(0);
         let stack = parts.stack.get(&mut store).i32().unwrap_or(0);
         Run { host: store.into_data().host, returned, gas, stack }
