@@ -165,6 +165,8 @@ impl Client {
         let mut notes = Notes::default();
         let heads = inner.heads(&mut notes).await?;
         inner.look_at_what_was_trusted().await?;
+        // The newest of all: every other head has to be in *its* history. Members that lag are no liars, and two that show different histories cannot both
+        // be placed in one.
         let Some(newest) = heads.iter().max_by_key(|head| head.height()) else {
             return Err(all_failed(notes.failures));
         };
@@ -332,6 +334,7 @@ impl Inner {
         let height = older.result().height;
         match self.place(older.result(), &[], Some(newest.height())).await {
             Ok(_) => Ok(true),
+            // That a node does not show the way proves nothing against anybody: a finding, and no evidence. Two certified results do.
             Err(fork @ Error::Fork { .. }) => Err(fork),
             Err(why) => {
                 let newest = newest.height();

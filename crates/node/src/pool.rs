@@ -186,6 +186,7 @@ impl Pool {
         let costs = prepared.costs();
         match self.pooled.get(&identity) {
             Some((_, old)) if code(&old.prepared) || !code(&prepared) => return false,
+            // The same identity with code takes the place of the one without, whose room it may use.
             Some(_) => self.remove(&identity),
             None if !self.has_room_for(&prepared) => return false,
             None => {}

@@ -92,6 +92,8 @@ impl Inner {
         let enough = |drawn: &BTreeMap<_, Vec<Key>>| {
             drawn.len() >= prefixes && drawn.values().map(Vec::len).sum::<usize>() >= prefixes * share
         };
+        // Keys nobody has written, drawn at this moment: a member that dropped its records cannot prepare the answer, since the proof of absence takes
+        // what lies around it.
         for _ in 0..DRAWS_MAX {
             if enough(&drawn) {
                 break;
