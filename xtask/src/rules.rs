@@ -65,6 +65,7 @@ pub const RULES: &[Rule] = &[
         ],
         pure: false,
     },
+    Rule { folder: "testkit", may_use: &[], pure: false },
     Rule {
         folder: "sim",
         may_use: &[

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use pleach_state::{
     Applied, Decision, PastHeight, Prepared, PreparedBlock, State, prepare, prepare_all, prepare_block,
 };
+use pleach_testkit::{replay, seeds, usual};
 use pleach_tree::{Path, Proof};
 use pleach_types::*;
 use support::machines::{Other, layouts, own, past_height, restarted};
@@ -39,22 +40,6 @@ const OPERATIONS: [&str; 12] = [
 const KEYS: [&str; 5] = ["bank/a", "bank/a", "bank/b", "bank/c", "shop/a"];
 const MORE_KEYS: [&str; 8] =
     ["bank/op", "bank/op2", "shop/op", "bank/sub/a", "bank", "other/x", ".owner", "bank/.owner"];
-
-/// Says how to replay a failure.
-struct Replay {
-    history: u64,
-    seed: u64,
-}
-
-impl Drop for Replay {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let Self { history, seed } = self;
-            eprintln!("T = {history}, seed {seed}; to replay:");
-            eprintln!("PLEACH_SEED={seed} cargo test -p pleach-state --test histories history_{history}_blocks");
-        }
-    }
-}
 
 /// A request with what it was made of.
 #[derive(Clone)]
@@ -551,18 +536,14 @@ fn compare(applied: &Applied, expected: &Expected, block: &[Made]) {
 }
 
 fn histories(history: u64) {
-    let seeds: Vec<u64> = match std::env::var("PLEACH_SEED") {
-        Ok(seed) => vec![seed.parse().expect("PLEACH_SEED is a number")],
-        Err(_) => (1..=SEEDS).collect(),
-    };
     let mut reached = Coverage::default();
-    for &seed in &seeds {
-        let _replay = Replay { history, seed };
+    for seed in seeds(1..SEEDS + 1) {
+        let _replay = replay(seed);
         let mut world = World::new(seed, history);
         world.run(200);
         reached.add(world.oracle.coverage);
     }
-    if seeds.len() as u64 == SEEDS {
+    if usual() {
         reached.demand(history);
     }
 }

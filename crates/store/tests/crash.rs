@@ -7,6 +7,7 @@
 mod support;
 
 use pleach_store::{Error, Keep, OpenError, Store};
+use pleach_testkit::{replay, seeds};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use support::disk::{Disk, Fault};
@@ -155,12 +156,11 @@ fn no_power_cut_loses_an_acknowledged_block_or_leaves_half_of_one() {
     }
 }
 
-/// Longer runs by hand: `SEEDS=100..200 cargo test --release -p pleach-store --test crash -- many_seeds`.
+/// Other layouts of the disk. Each seed cuts the power some hundreds of times: `PLEACH_SEED=100 PLEACH_RUNS=100` in release, by hand.
 #[test]
-fn many_seeds() {
-    let Ok(seeds) = std::env::var("SEEDS") else { return };
-    let (from, to) = seeds.split_once("..").unwrap();
-    for seed in from.parse().unwrap()..to.parse::<u64>().unwrap() {
+fn no_power_cut_loses_a_block_in_other_layouts() {
+    for seed in seeds(100..101) {
+        let _replay = replay(seed);
         let workload = workload(seed, Layout { bits: seed as usize % 5, held: seed as usize % 16 });
         for at in 0..workload.ios {
             cut(&workload, at, seed);

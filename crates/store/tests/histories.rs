@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use pleach_store::{Error, Keep, Refused, fsck_on};
+use pleach_testkit::{replay, seeds};
 use pleach_types::Hash;
 use rand::Rng;
 use support::disk::Disk;
@@ -47,7 +48,7 @@ fn history(seed: u64) {
     let layout = LAYOUTS[seed as usize % LAYOUTS.len()];
     let mut world = World::new(seed, layout, [1, 3, 20, 60][seed as usize % 4]);
     world.large = seed.is_multiple_of(3);
-    let context = format!("seed {seed}: cargo test -p pleach-store --test histories -- one_seed with SEED={seed}");
+    let context = format!("seed {seed}");
     let disk = Disk::default();
     let (mut store, held) = start(disk.clone()).unwrap();
     assert!(held.is_empty() && store.position().is_none());
@@ -121,15 +122,9 @@ fn history(seed: u64) {
 
 #[test]
 fn stores_answer_like_a_map_per_height() {
-    for seed in 0..25 {
+    for seed in seeds(0..25) {
+        let _replay = replay(seed);
         history(seed);
-    }
-}
-
-#[test]
-fn one_seed() {
-    if let Ok(seed) = std::env::var("SEED") {
-        history(seed.parse().unwrap());
     }
 }
 

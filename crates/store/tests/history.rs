@@ -3,6 +3,7 @@
 mod support;
 
 use pleach_store::{COARSE_LEVEL, Keep, Store};
+use pleach_testkit::{replay, seeds};
 use pleach_types::BlockResult;
 use pleach_types::history::{check_consistency, check_inclusion, leaf};
 use support::disk::Disk;
@@ -76,7 +77,8 @@ fn results_on_their_way_to_the_store_count() {
 
 #[test]
 fn results_are_proved_as_long_as_they_should_be() {
-    for seed in 0..4 {
+    for seed in seeds(0..4) {
+        let _replay = replay(seed);
         let mut world = World::new(seed, Layout::ALL, 20);
         let disk = Disk::default();
         let (mut store, _) = support::start(disk.clone()).unwrap();

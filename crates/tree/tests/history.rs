@@ -16,6 +16,7 @@ use oracle::{
     aged::{Aged, Kept},
     bit, hash,
 };
+use pleach_testkit::{replay, seeds, usual};
 use pleach_tree::{
     DigestTree, Frame, FrameNode, HistoryTree, Incompatible, Label, Path, Prefix, Proof, ProofLimits, RestoreError,
     ValueDigest, VerifiedProof, WrittenHeight,
@@ -304,7 +305,8 @@ const SEEDS: std::ops::Range<u64> = 0..18;
 #[test]
 fn random_histories_are_exact_agree_are_complete_and_leak_nothing() {
     let (mut accepted, mut refused) = (0, 0);
-    for seed in SEEDS {
+    for seed in seeds(SEEDS) {
+        let _replay = replay(seed);
         let heights = [1, 2, 3, 4, 8, 64][seed as usize % 6];
         let mut world = World::new(seed, heights);
         for block in 0..if heights == 64 { 40 } else { 30 } {
@@ -322,12 +324,13 @@ fn random_histories_are_exact_agree_are_complete_and_leak_nothing() {
         accepted += world.accepted;
         refused += world.refused;
     }
-    assert!(accepted > 400 && refused > 400, "{accepted} accepted, {refused} refused");
+    assert!(!usual() || (accepted > 400 && refused > 400), "{accepted} accepted, {refused} refused");
 }
 
 #[test]
 fn what_a_tree_holds_it_proves_and_the_rest_it_says_it_lacks() {
-    for seed in 0..20 {
+    for seed in seeds(0..20) {
+        let _replay = replay(seed);
         let mut world = World::new(seed, 3);
         for block in 0..12 {
             world.block(2, &format!("seed {seed}, block {block}"));
@@ -359,7 +362,8 @@ fn what_a_tree_holds_it_proves_and_the_rest_it_says_it_lacks() {
 
 #[test]
 fn other_prefixes_are_kept_as_if_they_always_had_been() {
-    for seed in 0..24 {
+    for seed in seeds(0..24) {
+        let _replay = replay(seed);
         let mut world = World::new(seed, [1, 3, 8][seed as usize % 3]);
         for block in 0..20 {
             let context = format!("seed {seed}, block {block}");
@@ -430,7 +434,8 @@ fn content_of_another_tree_is_refused_and_changes_nothing() {
 /// Threat H7: the ages come from the written paths of the last T heights, and nowhere else.
 #[test]
 fn a_restored_tree_is_the_one_that_never_stopped() {
-    for seed in 0..24 {
+    for seed in seeds(0..24) {
+        let _replay = replay(seed);
         let heights = [1, 2, 5, 64][seed as usize % 4];
         let mut world = World::new(seed, heights);
         for block in 0..12 {
@@ -478,7 +483,8 @@ fn a_restored_tree_is_the_one_that_never_stopped() {
 /// Forks of one height, each with its own next one, do not see one another.
 #[test]
 fn forks_go_their_own_ways() {
-    for seed in 0..15 {
+    for seed in seeds(0..15) {
+        let _replay = replay(seed);
         let mut world = World::new(seed, 4);
         for block in 0..10 {
             let before: Vec<_> = world.views.iter().map(|view| (view.tree.clone(), view.tree.held())).collect();
