@@ -83,7 +83,8 @@ impl Going {
     fn of(view: &View, before: &Kept, kept: &Kept) -> Result<Self> {
         let mut going = Self { records: Vec::new(), undo: Vec::new() };
         // A prefix that is still covered as a whole has nothing that goes, and need not be read: that is most of the store.
-        for prefix in before.prefixes().iter().filter(|prefix| !kept.covers(prefix)) {
+        let left: Vec<_> = before.prefixes().iter().filter(|prefix| !kept.covers(prefix)).collect();
+        for prefix in &left {
             for row in view.table(Table::Records)?.from(prefix.first().as_bytes())? {
                 let path = record_path(&row?.key)?;
                 if !prefix.contains(&path) {
@@ -94,7 +95,8 @@ impl Going {
                 }
             }
         }
-        if going.records.is_empty() {
+        // That no record goes is no reason to stop: the last heights may have removed all of them, and what they replaced is still there.
+        if left.is_empty() {
             return Ok(going);
         }
         for row in view.table(Table::Undo)?.from(&[])? {

@@ -5,6 +5,7 @@ mod support;
 use std::collections::BTreeMap;
 
 use pleach_store::{Error, KEPT_MAX, Keep, Refused, Rekeep, fsck_on};
+use pleach_testkit::{replay, seeds, usual};
 use pleach_tree::{FrameNode, Path, Prefix};
 use pleach_types::Key;
 use pleach_types::limits::VALUE_BYTES_MAX;
@@ -27,7 +28,8 @@ fn change(world: &World, from: Layout, to: Layout) -> Rekeep {
 
 #[test]
 fn a_store_that_keeps_other_prefixes_is_as_if_it_always_had() {
-    for seed in 0..20 {
+    for seed in seeds(0..20) {
+        let _replay = replay(seed);
         let bits = [1, 3, 5][seed as usize % 3];
         let mut world = World::new(seed, Layout { bits, held: 1 }, 60);
         world.large = seed.is_multiple_of(4);
@@ -63,6 +65,31 @@ fn a_store_that_keeps_other_prefixes_is_as_if_it_always_had() {
         let report = fsck_on(disk, |_| {}).unwrap();
         assert!(report.is_sound(), "seed {seed}: {:?}", report.damages);
     }
+}
+
+/// What the last heights replaced goes with a prefix, also where none of its records is left.
+#[test]
+fn nothing_stays_of_a_prefix_whose_records_are_gone() {
+    let mut emptied = 0;
+    for seed in seeds(0..60) {
+        let _replay = replay(seed);
+        let mut world = World::new(seed, Layout { bits: 1, held: 2 }, 3);
+        let disk = Disk::default();
+        let (store, _) = start(disk.clone()).unwrap();
+        world.install(&store, 0, 0, 2);
+        for _ in 0..4 {
+            let height = world.next();
+            store.commit(&world.block(height, Keep { values: 0, window: 0 })).unwrap();
+        }
+        let (from, to) = (world.layout, Layout { bits: 1, held: 1 });
+        let goes = |height| from.part(&world.maps[&height]).keys().any(|key| !to.holds(&Path::of(key.as_bytes())));
+        emptied += u32::from((0..world.height()).any(goes) && !goes(world.height()));
+        store.rekeep(&change(&world, from, to)).unwrap();
+        store.close().unwrap();
+        let report = fsck_on(disk, |_| {}).unwrap();
+        assert!(report.is_sound(), "seed {seed}: {:?}", report.damages);
+    }
+    assert!(!usual() || emptied > 0, "no seed has emptied a prefix");
 }
 
 #[test]
