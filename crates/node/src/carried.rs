@@ -140,7 +140,8 @@ async fn collect(mut body: Body, mut held: Held) -> Result<Received, BodyError> 
         held.grow(counted(length) - counted(bytes.len())).map_err(|Full| BodyError::NoRoom)?;
         bytes.extend_from_slice(&data);
     }
-    Ok(Received { bytes: bytes.into(), _held: held })
+    // What waits may wait long, and a vector that grew has up to twice the room that it needs.
+    Ok(Received { bytes: bytes.into_boxed_slice().into(), _held: held })
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ use crate::lock;
 use crate::members::{Members, is_listed};
 use crate::metrics::Metrics;
 use crate::moves::Moves;
-use crate::pool::Pool;
+use crate::pool::{Decided, Forwarded, Full, Origin, Pool, Sender};
 use crate::resume::Resumed;
 use crate::service::ServiceError;
 use crate::transfer::wire::Message;
@@ -137,7 +137,7 @@ impl Node {
         let turns = counted(&members, &entries);
         let (history, tip) = remembered(&state, entries, keep);
         let committee = members.committee();
-        let pool = Mutex::new(Pool::new(&state.limits()));
+        let pool = Mutex::new(Pool::new(&state));
         let was_listed = was_listed(&state, &secret.public());
         let name = committee.member(&secret.public()).map_or_else(|| secret.public().short(), |m| m.name.clone());
         Self {
@@ -241,12 +241,12 @@ impl Node {
     /// # Errors
     /// Why the request would be void, or that the queue is full.
     pub fn submit(&self, request: &Bytes) -> Result<Identity, ServiceError> {
-        self.submit_all(std::slice::from_ref(request)).remove(0)
+        self.submit_all(&[(Origin::default(), request.clone())]).remove(0)
     }
 
-    /// As [`Node::submit`] for many requests, which are checked together; one verdict for each.
-    pub fn submit_all(&self, requests: &[Bytes]) -> Vec<Result<Identity, ServiceError>> {
-        let contents: Vec<_> = requests.iter().map(|request| ordered_digest(request)).collect();
+    /// As [`Node::submit`] for many requests of several clients, which are checked together; one verdict for each.
+    pub(crate) fn submit_all(&self, requests: &[(Origin, Bytes)]) -> Vec<Result<Identity, ServiceError>> {
+        let contents: Vec<_> = requests.iter().map(|(_, request)| ordered_digest(request)).collect();
         let mut verdicts: BTreeMap<Hash, Result<Identity, ServiceError>> = {
             let pool = lock(&self.pool);
             let known = contents.iter().filter_map(|content| Some((*content, Ok(pool.prepared(content)?.identity()))));
@@ -254,38 +254,40 @@ impl Node {
         };
         // Copies of one request are one.
         let (mut seen, mut unknown, mut unchecked) = (BTreeSet::new(), Vec::new(), Vec::new());
-        for (content, bytes) in contents.iter().zip(requests) {
+        for (content, (origin, bytes)) in contents.iter().zip(requests) {
             if verdicts.contains_key(content) || !seen.insert(*content) {
                 continue;
             }
-            match self.read(bytes) {
+            let sender = Sender { member: None, origin: *origin };
+            match self.read(bytes, sender) {
                 Ok(read) => {
-                    unknown.push((*content, bytes));
+                    unknown.push(Forwarded { content: *content, bytes: bytes.clone(), sender });
                     unchecked.push(read);
                 }
                 Err(refused) => drop(verdicts.insert(*content, Err(refused))),
             }
         }
         let state = self.state();
-        for ((content, bytes), prepared) in unknown.into_iter().zip(check_together(unchecked)) {
+        for (request, prepared) in unknown.into_iter().zip(check_together(unchecked)) {
+            let content = request.content;
             let prepared = prepared.map_err(ServiceError::Unacceptable);
-            let verdict = prepared.and_then(|prepared| self.admit(content, bytes, prepared, &state));
+            let verdict = prepared.and_then(|prepared| self.admit(request, prepared, &state));
             verdicts.insert(content, verdict);
         }
         contents.iter().map(|content| verdicts[content].clone()).collect()
     }
 
     /// Queues and forwards a request that was checked.
-    fn admit(&self, content: Hash, bytes: &Bytes, prepared: Prepared, state: &State) -> Result<Identity, ServiceError> {
-        let identity = prepared.identity();
-        match state.check(&prepared) {
-            Ok(()) => {}
+    fn admit(&self, request: Forwarded, prepared: Prepared, state: &State) -> Result<Identity, ServiceError> {
+        let (identity, bytes, origin) = (prepared.identity(), request.bytes.clone(), request.sender.origin);
+        let void = match state.check(&prepared) {
+            Ok(()) => None,
             // Sent again after it was ordered: its receipt is what the client wants. It must not wait in the
             // pool, which is a reason to build blocks.
             Err(Void::Duplicate { .. }) => return Ok(identity),
-            Err(void) if comes_soon(&void) => {}
+            Err(void) if comes_soon(&void) => Some(void),
             Err(void) => return Err(ServiceError::Void(void)),
-        }
+        };
         // Nobody pays for a request of the system, so one that would be refused does not get as far as a block.
         let refused = prepared.system().and_then(|system| state.foresee(system).ok().flatten());
         if let Some(refusal) = refused {
@@ -294,60 +296,70 @@ impl Node {
         {
             let mut pool = lock(&self.pool);
             // Ordered since the state was looked at: as above.
-            if pool.was_ordered(&content) {
+            if pool.was_ordered(&request.content) {
                 return Ok(identity);
             }
-            if !pool.has_room_for(&prepared) {
-                return Err(ServiceError::Overloaded { waiting: pool.len() });
-            }
-            if !pool.add(content, bytes.clone(), Arc::new(prepared)) {
-                return Ok(identity);
+            if let Some(void) = void {
+                if !pool.wait_ahead(request, Arc::new(prepared)) {
+                    return Err(ServiceError::Void(void));
+                }
+            } else {
+                pool.check_room_for(request.sender, &prepared).map_err(|full| self.overloaded(pool.len(), full))?;
+                if !pool.add(request, Arc::new(prepared)) {
+                    return Ok(identity);
+                }
             }
         }
         if let Some(network) = self.network.get() {
             // Lossy on purpose: this node has the request and will lead one day; the client may ask others.
-            let _ = network.broadcast(Message::request(bytes));
+            let _ = network.broadcast(Message::request(origin, &bytes));
             network.wake();
         }
         Ok(identity)
     }
 
+    /// There is no room: counts that.
+    pub(crate) fn overloaded(&self, waiting: usize, full: Full) -> ServiceError {
+        self.metrics.had_no_room(full);
+        ServiceError::Overloaded { waiting, full }
+    }
+
     /// Reads a request, and refuses it before anything that takes long if there is no room for it, or if it accuses nobody
     /// who could be convicted: anybody can make evidence against keys of their own. One that was decided before takes none.
-    fn read(&self, bytes: &Bytes) -> Result<Unchecked, ServiceError> {
+    fn read(&self, bytes: &Bytes, sender: Sender) -> Result<Unchecked, ServiceError> {
         let read =
             Unchecked::read(bytes, &self.state().limits(), &self.genesis_digest).map_err(ServiceError::Unacceptable)?;
         let pool = lock(&self.pool);
         let (waiting, waits) = (pool.len(), pool.contains(&read.identity()));
-        let has_room = pool.has_room(read.costs(), bytes.len());
+        let room = pool.check_room(sender, read.costs(), read.held());
         drop(pool);
         let heard = |evidence| self.state().may_be_accused(evidence).map_err(ServiceError::System);
-        let refused = match read.evidence().map_or(Ok(()), heard) {
+        let refused = match (read.evidence().map_or(Ok(()), heard), room) {
             _ if waits => return Ok(read),
-            Ok(()) if has_room => return Ok(read),
-            Ok(()) => ServiceError::Overloaded { waiting },
-            Err(refused) => refused,
+            (Ok(()), Ok(())) => return Ok(read),
+            (Ok(()), Err(full)) => Err(full),
+            (Err(refused), _) => Ok(refused),
         };
-        match lock(&self.history).place_of(&read.identity()) {
-            Some(_) => Ok(read),
-            None => Err(refused),
+        if lock(&self.history).place_of(&read.identity()).is_some() {
+            return Ok(read);
         }
+        Err(refused.unwrap_or_else(|full| self.overloaded(waiting, full)))
     }
 
     /// Takes out of the inbox what is to be checked at once: a part of what a block may weigh. A leader does this before it
     /// proposes, so whatever others have forwarded may not take longer than the others wait for the proposal.
-    fn take_inbox(&self) -> Vec<((Hash, Bytes), Unchecked)> {
+    fn take_inbox(&self) -> Vec<(Forwarded, Unchecked)> {
         let most = self.state().limits().block_weight / INBOX_PARTS;
         let (mut taken, mut weight) = (Vec::new(), 0);
         for _ in 0..INBOX_LOOKED_AT {
             if weight >= most {
                 break;
             }
-            let Some((content, bytes)) = lock(&self.pool).pop_inbox() else { break };
+            let Some(forwarded) = lock(&self.pool).pop_inbox() else { break };
             // What finds no room would be dropped after all the work: the one who sent it can send it again.
-            if let Ok(read) = self.read(&bytes) {
+            if let Ok(read) = self.read(&forwarded.bytes, forwarded.sender) {
                 weight += read.costs().weight;
-                taken.push(((content, bytes), read));
+                taken.push((forwarded, read));
             }
         }
         taken
@@ -355,19 +367,18 @@ impl Node {
 
     /// Checks what other members forwarded, many signatures at a time.
     fn drain_inbox(&self) {
-        let (contents, unchecked): (Vec<_>, Vec<_>) = self.take_inbox().into_iter().unzip();
+        let (forwarded, unchecked): (Vec<_>, Vec<_>) = self.take_inbox().into_iter().unzip();
         let prepared = check_together(unchecked);
         let state = self.state();
         let mut pool = lock(&self.pool);
-        for ((content, bytes), prepared) in contents.into_iter().zip(prepared) {
+        for (forwarded, prepared) in forwarded.into_iter().zip(prepared) {
             let Ok(prepared) = prepared else { continue };
             let refused = prepared.system().is_some_and(|system| !matches!(state.foresee(system), Ok(None)));
             match state.check(&prepared) {
                 _ if refused => {}
-                Err(void) if !comes_soon(&void) => {}
-                _ => {
-                    pool.add(content, bytes, Arc::new(prepared));
-                }
+                Ok(()) => drop(pool.add(forwarded, Arc::new(prepared))),
+                Err(void) if comes_soon(&void) => drop(pool.wait_ahead(forwarded, Arc::new(prepared))),
+                Err(_) => {}
             }
         }
     }
@@ -472,7 +483,7 @@ impl Node {
         *lock(&self.history) = history;
         self.chain.reset(tip);
         self.moves.skip();
-        lock(&self.pool).finalize(&state, [], Vec::new());
+        lock(&self.pool).finalize(&state, None, Vec::new());
         *delivered = height;
         drop(delivered);
         self.progress.notify_waiters();
@@ -632,7 +643,8 @@ impl Application for Node {
         let entry = Final::executed(&executed, certificate);
         self.disk.write(self.block_write(&executed, &entry, step));
         let identities: Vec<_> = executed.receipts().map(|receipt| receipt.identity).collect();
-        lock(&self.pool).finalize(executed.state(), identities.iter().copied(), executed.contents.clone());
+        let decided = executed.receipts().map(|receipt| Decided { identity: receipt.identity, gas: receipt.gas });
+        lock(&self.pool).finalize(executed.state(), decided, executed.contents.clone());
         let before = lock(&self.history).tip().map_or(0, |tip| tip.requests);
         self.metrics.finalized(&executed, before);
         self.metrics.took_turns(&turns, &self.members.committee());
@@ -719,9 +731,11 @@ impl Application for Node {
 
     fn received(&self, from: PublicKey, message: Bytes) {
         let tell: fn(&Network) = match Message::read(&message) {
-            Ok(Message::Request(request)) => {
-                let content = ordered_digest(&request);
-                lock(&self.pool).receive(content, request);
+            Ok(Message::Request { origin, request }) => {
+                let received = lock(&self.pool).receive((from, origin), ordered_digest(&request), &request);
+                if let Err(full) = received {
+                    self.metrics.had_no_room(full);
+                }
                 Network::wake
             }
             Ok(Message::Ask(ask)) => {

@@ -4,10 +4,12 @@
 //! signatures. Nobody waits for company: whoever comes first lets the connections that have something to say have their
 //! turn, and then all that have come by then are checked, once. On an idle node that is one.
 //!
-//! What waits is bounded, in number and in bytes, and who hangs up waits no more: neither can strangers pile up work that
-//! nobody wants. A forged signature makes the few that are checked with it be checked once more, one by one.
+//! What waits is bounded, in number and in bytes, with half of it for one address at most, and who hangs up waits no more: neither can
+//! strangers pile up work that nobody wants. A forged signature makes the few that are checked with it be checked once more, one by one.
 
 use std::collections::VecDeque;
+use std::hash::{BuildHasher as _, RandomState};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use axum::body::Bytes;
@@ -16,7 +18,9 @@ use tokio::sync::oneshot;
 
 use crate::core::Node;
 use crate::lock;
+use crate::pool::{Full, Measure, Origin, Part};
 use crate::service::ServiceError;
+use crate::share::{Held, Share, one_party};
 
 /// Requests that are checked together at most: with a signature each, a millisecond or two of one thread, which answers
 /// reads too.
@@ -34,40 +38,57 @@ type Verdict = Result<Identity, ServiceError>;
 pub struct Door {
     node: Arc<Node>,
     queue: Mutex<Queue>,
+    /// Tells addresses apart for the other members and does not tell them which they are.
+    origins: RandomState,
 }
 
-#[derive(Default)]
 struct Queue {
-    waiting: VecDeque<(Bytes, oneshot::Sender<Verdict>)>,
-    /// Bytes of those that wait.
-    bytes: usize,
+    waiting: VecDeque<Waiting>,
+    places: Arc<Share>,
+    bytes: Arc<Share>,
     /// Whether somebody is about to check them.
     attended: bool,
 }
 
+/// A request that waits for its check, and its part of the room.
+struct Waiting {
+    request: (Origin, Bytes),
+    verdict: oneshot::Sender<Verdict>,
+    _held: [Held; 2],
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        let [places, bytes] = [WAITING_MAX, WAITING_BYTES_MAX].map(|room| Share::new(room as u64));
+        Self { waiting: VecDeque::new(), places, bytes, attended: false }
+    }
+}
+
 impl Queue {
-    fn has_room(&self, bytes: usize) -> bool {
-        self.waiting.len() < WAITING_MAX && self.bytes + bytes <= WAITING_BYTES_MAX
-    }
-
-    fn push(&mut self, request: Bytes, verdict: oneshot::Sender<Verdict>) {
-        self.bytes += request.len();
-        self.waiting.push_back((request, verdict));
-    }
-
-    fn pop(&mut self) -> Option<(Bytes, oneshot::Sender<Verdict>)> {
-        let first = self.waiting.pop_front()?;
-        self.bytes -= first.0.len();
-        Some(first)
+    /// Lets a request wait.
+    ///
+    /// # Errors
+    /// Which bound is reached.
+    fn push(&mut self, from: IpAddr, request: (Origin, Bytes), verdict: oneshot::Sender<Verdict>) -> Result<(), Full> {
+        let take = |share: &Arc<Share>, amount, measure| {
+            share.take(from, amount).map_err(|_| {
+                let part = if share.taken() + amount > share.room() { Part::Whole } else { Part::Origin };
+                Full { measure, part }
+            })
+        };
+        let place = take(&self.places, 1, Measure::Requests)?;
+        let bytes = take(&self.bytes, request.1.len() as u64, Measure::Bytes)?;
+        self.waiting.push_back(Waiting { request, verdict, _held: [place, bytes] });
+        Ok(())
     }
 
     /// Takes out the next ones that are checked together, without those whose clients have hung up.
-    fn next(&mut self) -> (Vec<Bytes>, Vec<oneshot::Sender<Verdict>>) {
+    fn next(&mut self) -> (Vec<(Origin, Bytes)>, Vec<oneshot::Sender<Verdict>>) {
         let (mut requests, mut verdicts, mut bytes) = (Vec::new(), Vec::new(), 0);
         while requests.len() < TOGETHER_MAX && bytes < TOGETHER_BYTES {
-            let Some((request, verdict)) = self.pop() else { break };
+            let Some(Waiting { request, verdict, .. }) = self.waiting.pop_front() else { break };
             if !verdict.is_closed() {
-                bytes += request.len();
+                bytes += request.1.len();
                 requests.push(request);
                 verdicts.push(verdict);
             }
@@ -79,24 +100,24 @@ impl Queue {
 impl Door {
     /// The door of this node.
     pub fn new(node: Arc<Node>) -> Arc<Self> {
-        Arc::new(Self { node, queue: Mutex::default() })
+        Arc::new(Self { node, queue: Mutex::default(), origins: RandomState::new() })
     }
 
-    /// Takes a request in.
+    /// Takes a request in that comes from this address.
     ///
     /// # Errors
     /// As [`Node::submit`], or that too many wait here.
     ///
     /// # Panics
     /// If checking the requests that came together panicked.
-    pub async fn submit(self: &Arc<Self>, request: Bytes) -> Verdict {
+    pub async fn submit(self: &Arc<Self>, from: IpAddr, request: Bytes) -> Verdict {
         let (verdict, decided) = oneshot::channel();
+        let origin = Origin(self.origins.hash_one(one_party(from)));
         let attended = {
             let mut queue = lock(&self.queue);
-            if !queue.has_room(request.len()) {
-                return Err(ServiceError::Overloaded { waiting: queue.waiting.len() });
+            if let Err(full) = queue.push(from, (origin, request), verdict) {
+                return Err(self.node.overloaded(queue.waiting.len(), full));
             }
-            queue.push(request, verdict);
             std::mem::replace(&mut queue.attended, true)
         };
         if !attended {
@@ -142,15 +163,17 @@ impl Drop for Attendant {
 mod tests {
     use super::*;
 
+    const ONE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+    const OTHER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
+
+    fn push(queue: &mut Queue, from: IpAddr, length: usize) -> Result<oneshot::Receiver<Verdict>, Full> {
+        let (verdict, decided) = oneshot::channel();
+        queue.push(from, (Origin(1), Bytes::from(vec![0; length])), verdict).map(|()| decided)
+    }
+
     fn queue(lengths: &[usize]) -> (Queue, Vec<oneshot::Receiver<Verdict>>) {
         let mut queue = Queue::default();
-        let mut clients = Vec::new();
-        for length in lengths {
-            let (verdict, decided) = oneshot::channel();
-            assert!(queue.has_room(*length));
-            queue.push(Bytes::from(vec![0; *length]), verdict);
-            clients.push(decided);
-        }
+        let clients = lengths.iter().map(|length| push(&mut queue, ONE, *length).expect("there is room")).collect();
         (queue, clients)
     }
 
@@ -161,7 +184,7 @@ mod tests {
         assert_eq!(batches, [TOGETHER_MAX, TOGETHER_MAX, 1, 0]);
         let (mut large, _clients) = queue(&[TOGETHER_BYTES - 1, TOGETHER_BYTES, 1, 1]);
         let batches: Vec<_> = (0..3).map(|_| large.next().0.len()).collect();
-        assert_eq!((batches, large.bytes), (vec![2, 2, 0], 0));
+        assert_eq!((batches, large.bytes.taken()), (vec![2, 2, 0], 0));
     }
 
     #[test]
@@ -171,14 +194,17 @@ mod tests {
         drop(clients);
         assert_eq!(queue.next().0.len(), 2, "the others are not in the way");
         drop(last);
-        assert_eq!((queue.next().0.len(), queue.bytes), (0, 0));
+        assert_eq!((queue.next().0.len(), queue.bytes.taken(), queue.places.taken()), (0, 0, 0));
     }
 
     #[test]
-    fn what_waits_is_bounded_in_number_and_bytes() {
-        let (full, _clients) = queue(&[1; WAITING_MAX]);
-        assert!(!full.has_room(1));
-        let (full, _clients) = queue(&[WAITING_BYTES_MAX / 8; 8]);
-        assert!(!full.has_room(1) && full.has_room(0));
+    fn what_waits_is_bounded_in_number_and_bytes_with_half_for_one_address() {
+        let (mut many, _clients) = queue(&[1; WAITING_MAX / 2]);
+        assert_eq!(push(&mut many, ONE, 1).err().map(Full::names), Some(("requests", "origin")));
+        assert!(push(&mut many, OTHER, 1).is_ok(), "others have their half");
+        let (mut large, _clients) = queue(&[WAITING_BYTES_MAX / 8; 4]);
+        assert_eq!(push(&mut large, ONE, 1).err().map(Full::names), Some(("bytes", "origin")));
+        assert!(push(&mut large, OTHER, WAITING_BYTES_MAX / 2).is_ok());
+        assert!(push(&mut large, ONE, 0).is_ok());
     }
 }

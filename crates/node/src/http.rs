@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -321,7 +322,7 @@ async fn execute(
 ) -> Result<Response, Failure> {
     let patience = Patience::read(query)?;
     let body = shared.carried.receive(from, body).await?;
-    let identity = shared.submit(&headers, body).await?;
+    let identity = shared.submit(from, &headers, body).await?;
     let mut reply = ExecuteReply { identity, receipt: None };
     if !patience.wait.is_zero() {
         reply.receipt = Some(shared.receipt(&reply.identity, patience).await);
@@ -335,10 +336,10 @@ async fn execute(
 }
 
 impl Shared {
-    async fn submit(&self, headers: &HeaderMap, body: Received) -> Result<Hash, Failure> {
+    async fn submit(&self, from: IpAddr, headers: &HeaderMap, body: Received) -> Result<Hash, Failure> {
         let raw = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/octet-stream");
         let request = if raw { body.bytes.clone() } else { read_json::<ExecuteRequest>(&body.bytes)?.request.0 };
-        Ok(self.door.submit(request).await?)
+        Ok(self.door.submit(from, request).await?)
     }
 }
 

@@ -73,6 +73,7 @@ pub use evidence::{EvidenceError, FILE as EVIDENCE_FILE};
 pub use fork::{FILE as FORK_FILE, NoFork};
 pub use history::{READABLE_MIN, READABLE_WRITES_MAX};
 pub use pleach_order::{OrderError, declare_new, durable};
+pub use pool::{Full, Measure, Part};
 pub use resume::{ResumeError, Resumed, resume};
 pub use rotation::KeyFiles;
 pub use server::{RunningNode, StartError, settings, start, start_byzantine, start_without_writing, store_dir};

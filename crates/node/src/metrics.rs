@@ -17,6 +17,7 @@ use pleach_types::committee::Committee;
 use pleach_types::{PublicKey, Verdict};
 
 use crate::chain::Executed;
+use crate::pool::Full;
 use crate::turns::Turn;
 
 /// The labels of a decision.
@@ -44,6 +45,13 @@ struct GaveUp {
     reason: &'static str,
 }
 
+/// The labels of requests that found no room.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct NoRoom {
+    bound: &'static str,
+    part: &'static str,
+}
+
 /// The label of a member.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Named {
@@ -63,6 +71,8 @@ pub struct Metrics {
     led: Family<Named, Counter>,
     missed: Family<Named, Counter>,
     pending: Gauge,
+    waiting_bytes: Gauge,
+    no_room: Family<NoRoom, Counter>,
     certified: Gauge,
     stored: Family<Part, Gauge>,
     prefixes: Gauge,
@@ -106,6 +116,8 @@ impl Metrics {
             led: Family::default(),
             missed: Family::default(),
             pending: Gauge::default(),
+            waiting_bytes: Gauge::default(),
+            no_room: Family::default(),
             certified: Gauge::default(),
             stored: Family::default(),
             prefixes: Gauge::default(),
@@ -137,6 +149,10 @@ impl Metrics {
         let missed = "Views before these blocks that brought none, by who was to lead";
         registry.register("turns_missed", missed, metrics.missed.clone());
         registry.register("pending_requests", "Requests waiting to be ordered", metrics.pending.clone());
+        let waiting = "Memory that the requests take which wait to be ordered, about";
+        registry.register_with_unit("pending", waiting, Unit::Bytes, metrics.waiting_bytes.clone());
+        let no_room = "Requests refused at the port, or dropped if forwarded, since there was no room, by bound and whose part of it was full";
+        registry.register("requests_without_room", no_room, metrics.no_room.clone());
         registry.register_with_unit("stored", "Bytes on disk, by part", Unit::Bytes, metrics.stored.clone());
         registry.register("prefixes", "Prefixes of the key space that this node keeps", metrics.prefixes.clone());
         registry.register("prefix_copies", "Copies that there are to be of each prefix", metrics.copies.clone());
@@ -197,13 +213,26 @@ impl Metrics {
         }
     }
 
+    /// A request found no room.
+    pub fn had_no_room(&self, full: Full) {
+        let (bound, part) = full.names();
+        self.no_room.get_or_create(&NoRoom { bound, part }).inc();
+    }
+
     /// The cluster has forked, as this node was shown.
     pub fn has_forked(&self) {
         self.forked.set(1);
     }
 
     /// The text that Prometheus reads, with the gauges that are read off when asked.
-    pub fn encode(&self, pending: usize, certified: u64, storage: &Storage, lies: u64, evidence: usize) -> String {
+    pub fn encode(
+        &self,
+        (pending, bytes): (usize, u64),
+        certified: u64,
+        storage: &Storage,
+        lies: u64,
+        evidence: usize,
+    ) -> String {
         self.lies.set(signed(lies));
         self.evidence.set(signed(evidence as u64));
         let parts = [
@@ -220,6 +249,7 @@ impl Metrics {
         self.least_copies.set(signed(storage.least_copies));
         self.prefixes_below.set(signed(storage.prefixes_below));
         self.pending.set(signed(pending as u64));
+        self.waiting_bytes.set(signed(bytes));
         self.certified.set(signed(certified));
         let mut text = String::new();
         if let Err(e) = prometheus_client::encoding::text::encode(&mut text, &self.registry) {

@@ -32,6 +32,7 @@ use crate::core::Node;
 use crate::fork::NoFork;
 use crate::history::{Final, Receipts};
 use crate::lock;
+use crate::pool::Full;
 
 /// Blocks that one listing returns.
 pub const BLOCKS_MAX: usize = 100;
@@ -53,10 +54,12 @@ pub enum ServiceError {
     #[error("{0}")]
     System(SystemRefusal),
     /// Too many requests wait.
-    #[error("{waiting} requests wait to be ordered, this node takes no more")]
+    #[error("{waiting} requests wait to be ordered: {full}")]
     Overloaded {
         /// How many wait.
         waiting: usize,
+        /// Which bound is reached.
+        full: Full,
     },
     /// A read names too many keys.
     #[error("{found} keys: a read names at most {READ_KEYS_MAX}")]
@@ -769,7 +772,10 @@ impl Node {
     #[must_use]
     pub fn metrics_text(&self, storage: &Storage, given_up: &GivenUp) -> String {
         self.metrics.give_up(given_up, &self.members.committee());
-        let pending = lock(&self.pool).len();
+        let pending = {
+            let pool = lock(&self.pool);
+            (pool.len(), pool.held_bytes())
+        };
         let certified = lock(&self.history).certified().unwrap_or(0);
         if self.forked().is_some() {
             self.metrics.has_forked();

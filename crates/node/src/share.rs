@@ -78,7 +78,6 @@ impl Share {
     }
 
     /// How much is taken.
-    #[cfg(test)]
     pub fn taken(&self) -> u64 {
         lock(&self.taken).all
     }
@@ -136,7 +135,7 @@ impl Drop for Held {
 }
 
 /// What counts as one address: of version 6 the first half, since whoever has one has all that begin alike.
-fn one_party(address: IpAddr) -> IpAddr {
+pub fn one_party(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
         address => address,

@@ -23,8 +23,16 @@ pub struct PreparedCall {
     touched: Vec<Proven>,
     operation: Proven,
     length: usize,
+    held: usize,
     weight: u64,
 }
+
+/// Bytes of memory for each key beside its text: the key, its value's place, what the proof says of it, and what the allocator adds.
+const BYTES_OF_A_KEY: usize = size_of::<Key>() + size_of::<Option<Bytes>>() + size_of::<Proven>() + 16;
+/// Bytes of memory for each signer: key and signature.
+const BYTES_OF_A_SIGNER: usize = 32 + 64;
+/// Bytes of memory for what is allocated once: the request's lists, the shared bytes' counts, and the ends of the proof.
+const BYTES_BESIDE: usize = 1_024;
 
 /// What a proof says of one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,9 +125,22 @@ impl PreparedCall {
         self.request.code.first().and_then(Option::as_ref)
     }
 
+    /// The domain of its operation, with the slash at its end, as it was created: what the owner of a domain puts below other
+    /// slashes is of that domain. Empty for the operations of the system.
+    #[must_use]
+    pub fn domain(&self) -> &str {
+        let key = self.call().operation.as_str();
+        key.find('/').map_or("", |slash| &key[..=slash])
+    }
+
     /// Bytes of its encoding.
     pub(crate) const fn length(&self) -> usize {
         self.length
+    }
+
+    /// Bytes that it takes in memory.
+    pub(crate) const fn held(&self) -> usize {
+        self.held
     }
 }
 
@@ -129,6 +150,7 @@ pub(crate) struct Decoded {
     pub(crate) identity: Identity,
     pub(crate) request: Request,
     length: usize,
+    pub(crate) held: usize,
     pub(crate) weight: u64,
 }
 
@@ -141,19 +163,33 @@ pub(crate) fn decode(bytes: &Bytes, limits: &Limits, digest: &Hash) -> Result<(D
         Proof::decode(&request.proof, &request_proof()).map_err(|e| Unacceptable::ProofInvalid(e.to_string()))?;
     let keys = request.body.touched.len() + request.body.calls.len();
     let weight = weight(bytes.len(), request.signatures.len(), proof.node_count(), keys);
-    Ok((Decoded { identity: request.body.identity(), request, length: bytes.len(), weight }, proof))
+    let held = held(&request, bytes.len(), &proof);
+    Ok((Decoded { identity: request.body.identity(), request, length: bytes.len(), held, weight }, proof))
+}
+
+/// Bytes that a request takes in memory once it is prepared, its encoding included, on which its values, its code and its arguments
+/// lie. Whoever keeps many has to count this: a proof of many keys is decoded beside its encoding, and so is each key.
+///
+/// It is known before the proof is hashed. `crates/bench/tests/pool_memory.rs` holds it to what an allocator counts.
+fn held(request: &Request, length: usize, proof: &Proof) -> usize {
+    let body = &request.body;
+    let keys = body.touched.iter().chain(body.calls.iter().map(|call| &call.operation));
+    let keys: usize = keys.map(|key| key.as_str().len() + BYTES_OF_A_KEY).sum();
+    let signers = request.signatures.len() * BYTES_OF_A_SIGNER;
+    let proof = proof.encoded_len() + proof.node_count() + BYTES_BESIDE;
+    size_of::<PreparedCall>() + length + keys + signers + proof
 }
 
 impl Decoded {
     /// Checks what needs the proof. Whether its root was ever a root of this cluster is for the state to say.
     pub(crate) fn check(self, hashed: HashedProof) -> Result<PreparedCall, Unacceptable> {
-        let Self { identity, request, length, weight } = self;
+        let Self { identity, request, length, held, weight } = self;
         let root = hashed.root();
         let proof = hashed.against(root).map_err(|e| Unacceptable::ProofInvalid(e.to_string()))?;
         let touched = check_values(&request, &proof)?;
         let operation = decided(&proof, &request.body.calls[0].operation)?;
         check_code(&request, operation.digest)?;
-        let prepared = PreparedCall { identity, request, proof, touched, operation, length, weight };
+        let prepared = PreparedCall { identity, request, proof, touched, operation, length, held, weight };
         prepared.check_excess()?;
         Ok(prepared)
     }

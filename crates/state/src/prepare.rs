@@ -95,6 +95,15 @@ impl Prepared {
         }
     }
 
+    /// Bytes that it takes in memory, about and at most, its encoding included.
+    #[must_use]
+    pub const fn held(&self) -> usize {
+        match self {
+            Self::Client(call) => call.held(),
+            Self::System(system) => held_of_system(system.length()),
+        }
+    }
+
     /// Whether its encoding is empty: never.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
@@ -109,6 +118,11 @@ impl Prepared {
     fn complaints(&self) -> usize {
         usize::from(self.system().is_some_and(PreparedSystem::is_complaint))
     }
+}
+
+/// Bytes that a request of the system takes in memory: its encoding, and what it says beside that, which is not longer.
+const fn held_of_system(length: usize) -> usize {
+    size_of::<Prepared>() + 2 * length
 }
 
 /// The requests of a block, in their order: each of them acceptable, no identity twice, all together within the budget.
@@ -136,6 +150,12 @@ struct Share {
     bytes: usize,
     costs: Costs,
     complaints: usize,
+}
+
+impl Share {
+    fn of(request: &Prepared) -> Self {
+        Self { bytes: request.len(), costs: request.costs(), complaints: request.complaints() }
+    }
 }
 
 /// Why a block is invalid whatever the state.
@@ -201,13 +221,18 @@ impl PreparedBlock {
         &self.requests
     }
 
+    /// Whether the budget has room for a request.
+    #[must_use]
+    pub fn has_room_for(&self, request: &Prepared, limits: &Limits) -> bool {
+        self.spent.with(limits, Share::of(request)).is_ok()
+    }
+
     /// Adds a request, if it fits: the check of voters, by which leaders leave out what they would be refused for.
     ///
     /// # Errors
     /// [`BlockFault::OverBudget`], [`BlockFault::Twice`]: the block is as it was.
     pub fn push(&mut self, request: Arc<Prepared>, limits: &Limits) -> Result<(), BlockFault> {
-        let share = Share { bytes: request.len(), costs: request.costs(), complaints: request.complaints() };
-        let spent = self.spent.with(limits, share)?;
+        let spent = self.spent.with(limits, Share::of(&request))?;
         self.add(request)?;
         self.spent = spent;
         Ok(())
@@ -378,6 +403,15 @@ impl Unchecked {
         match &self.0 {
             Read::Client(decoded, _) => Costs { gas: decoded.request.body.gas, weight: decoded.weight },
             Read::System(system) => Costs { gas: 0, weight: system.weight() },
+        }
+    }
+
+    /// Bytes that it will take in memory, about and at most, its encoding included.
+    #[must_use]
+    pub const fn held(&self) -> usize {
+        match &self.0 {
+            Read::Client(decoded, _) => decoded.held,
+            Read::System(system) => held_of_system(system.length()),
         }
     }
 

@@ -46,7 +46,7 @@ def read_item(reader: Reader) -> dict[str, Any]:
 def read_message(reader: Reader) -> dict[str, Any]:
     kind = reader.u8()
     if kind == 0:
-        return {"kind": "request", "request": reader.take(reader.left()).hex()}
+        return {"kind": "request", "origin": reader.u64(), "request": reader.take(reader.left()).hex()}
     if kind == 1:
         return {"kind": "ask_offer", "since": reader.u64()}
     if kind == 2:

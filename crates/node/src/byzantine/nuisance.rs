@@ -7,6 +7,7 @@ use pleach_types::{Encode as _, Evidence, Hash, PublicKey, SecretKey, SystemRequ
 
 use super::lies::Manner;
 use crate::core::Node;
+use crate::pool::Origin;
 use crate::transfer::wire::Message;
 
 /// False complaints of one turn. There are some turns a second.
@@ -21,7 +22,7 @@ pub(super) fn complain(manner: &Manner, node: &Node, network: &Network) {
         for _ in 0..COMPLAINTS {
             let complaint = false_complaint(&node.genesis_digest, &node.secret, accused, manner.next());
             // Past the node's own checks, which would refuse it.
-            let _ = network.broadcast(Message::request(&complaint));
+            let _ = network.broadcast(Message::request(Origin::default(), &complaint));
         }
     }
 }
@@ -42,7 +43,7 @@ pub(super) fn flood(manner: &Manner, network: &Network) {
     for _ in 0..MESSAGES {
         let number = manner.next();
         let junk: Bytes = number.to_le_bytes().iter().copied().cycle().take(MESSAGE_BYTES).collect();
-        let message = if number.is_multiple_of(2) { junk } else { Message::request(&junk) };
+        let message = if number.is_multiple_of(2) { junk } else { Message::request(Origin(number), &junk) };
         let _ = network.broadcast(message);
     }
 }

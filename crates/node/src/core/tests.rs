@@ -29,8 +29,12 @@ fn dear(alone: &Alone, count: u8) -> Vec<Bytes> {
     (0..count).map(request).collect()
 }
 
+fn read(alone: &Alone, request: &Bytes) -> Result<Unchecked, ServiceError> {
+    alone.node.read(request, Sender::default())
+}
+
 fn forward(alone: &Alone, request: &Bytes) {
-    alone.node.received(PublicKey([9; 32]), Message::request(request));
+    alone.node.received(PublicKey([9; 32]), Message::request(Origin::default(), request));
 }
 
 fn proposed(alone: &Alone) -> usize {
@@ -45,7 +49,7 @@ fn a_leader_checks_a_part_of_a_block_of_what_was_forwarded_before_it_proposes() 
     let folder = Folder::new("inbox");
     let alone = Alone::new(&folder.0, |store| Disk::behind(store).0);
     let requests = dear(&alone, 140);
-    let weight = alone.node.read(&requests[0]).expect("well formed").costs().weight;
+    let weight = read(&alone, &requests[0]).expect("well formed").costs().weight;
     let part = (alone.node.genesis().limits.block_weight / INBOX_PARTS / weight) as usize + 1;
     assert!((10..100).contains(&part), "{part} of 140");
     requests.iter().for_each(|request| forward(&alone, request));
@@ -82,7 +86,7 @@ fn what_finds_no_room_is_refused_before_it_is_checked() {
     forged.signatures[3].0[40] ^= 1;
     let forged = Bytes::from(forged.encode());
     assert!(matches!(alone.node.execute(&forged), Err(ServiceError::Unacceptable(_))));
-    let costs = alone.node.read(&dear[0]).expect("well formed").costs();
+    let costs = read(&alone, &dear[0]).expect("well formed").costs();
     lock(&alone.node.pool).fill_class_of(costs);
     assert!(matches!(alone.node.execute(&forged), Err(ServiceError::Overloaded { .. })));
     assert!(matches!(alone.node.execute(&dear[0]), Err(ServiceError::Overloaded { .. })));
@@ -94,7 +98,7 @@ fn what_was_ordered_is_answered_although_there_is_no_room() {
     let mut alone = Alone::new(&folder.0, Disk::at_once);
     alone.block();
     let ordered = alone.parent.requests[0].clone();
-    let costs = alone.node.read(&ordered).expect("well formed").costs();
+    let costs = read(&alone, &ordered).expect("well formed").costs();
     lock(&alone.node.pool).fill_class_of(costs);
     let reply = alone.node.execute(&ordered).unwrap_or_else(|e| panic!("its receipt is what the client wants: {e}"));
     assert_eq!(reply.identity, Request::decode_shared(ordered).expect("well formed").body.identity());
@@ -154,4 +158,88 @@ fn who_accuses_a_stranger_is_refused_before_a_signature_is_checked() {
     let refused = |request: &SystemRequest| alone.node.execute(&request.encode().into()).map_err(|e| e.code());
     assert!(matches!(refused(&of_a_member), Err("NOT_PROVEN")));
     assert!(matches!(refused(&of_a_stranger), Err("NOT_A_MEMBER")));
+}
+
+/// A request whose `base` this node has not come to, with the proof of an empty tree: nobody can tell yet that it is false.
+fn ahead(alone: &Alone, base: Height, number: u64) -> Bytes {
+    let mut nonce = [0; 16];
+    nonce[..8].copy_from_slice(&number.to_le_bytes());
+    let body = Body {
+        genesis: alone.node.genesis().digest(),
+        calls: vec![Call { operation: key("bank/op"), arguments: Bytes::new() }],
+        gas: 1,
+        touched: Vec::new(),
+        base,
+        nonce,
+        signers: Vec::new(),
+    };
+    let proof = pleach_tree::Tree::new().prove(body.proven_keys()).encode().into();
+    Request::sign(body, &[], proof, Vec::new(), vec![None]).encode().into()
+}
+
+fn wants_block(alone: &Alone) -> bool {
+    alone.node.wants_block(&alone.parent)
+}
+
+/// The cheapest poison there was: 91 bytes that no block can ever hold kept an idle cluster busy for a window, and 20,000 of them kept
+/// everybody out of the pools.
+#[test]
+fn what_is_ahead_waits_apart_in_small_number_makes_no_blocks_and_is_looked_at_once() {
+    let folder = Folder::new("ahead");
+    let mut alone = Alone::new(&folder.0, Disk::at_once);
+    let refused: Vec<_> = (0..2_000).map(|n| alone.node.execute(&ahead(&alone, 3, n)).err()).collect();
+    let taken = refused.iter().take_while(|refused| refused.is_none()).count();
+    assert_eq!(taken, 64, "a quarter of those that may wait, for one address");
+    let code = refused.last().and_then(Option::as_ref).map(|refused| (refused.code(), refused.status()));
+    assert_eq!(code, Some(("PROOF_FROM_FUTURE", 409)));
+    // A member that invents origins has its part and no more, here all of it: the cluster has one member.
+    for n in 2_000..4_000 {
+        let message = Message::request(Origin(n), &ahead(&alone, 3, n));
+        alone.node.received(PublicKey([9; 32]), message);
+    }
+    while lock(&alone.node.pool).len() > 0 {
+        alone.node.drain_inbox();
+    }
+    assert!(!wants_block(&alone), "nothing waits that a block could hold");
+    let waits = alone.node.receipt(&Request::decode_shared(ahead(&alone, 3, 0)).expect("a request").body.identity());
+    assert_eq!(waits.state, pleach_types::api::RequestState::Pending);
+    // Others are not in the way, and when the height has come, all that was false is gone.
+    (0..3).for_each(|_| alone.block());
+    assert_eq!(lock(&alone.node.pool).held_bytes(), 0);
+}
+
+/// One whose proof is true is ordered once its height has come.
+#[test]
+fn what_was_ahead_and_is_true_is_ordered() {
+    let folders = [Folder::new("slow"), Folder::new("quick")];
+    let [mut slow, mut quick] = folders.each_ref().map(|folder| Alone::new(&folder.0, Disk::at_once));
+    quick.block();
+    let request = dear(&quick, 1).remove(0);
+    slow.node.execute(&request).unwrap_or_else(|e| panic!("it may be true: {e}"));
+    assert!(!wants_block(&slow));
+    slow.block();
+    assert!(
+        lock(&slow.node.pool).contains(&Request::decode_shared(request.clone()).expect("a request").body.identity())
+    );
+    let (leader, parent) = (slow.node.public_key(), slow.parent.digest());
+    let context = Context { epoch: 0, view: 2, parent_view: 1, leader, parent };
+    let block = slow.node.propose(&Proposal { context, height: 2 }, &[]).expect("a block");
+    assert_eq!(block.requests, [request]);
+}
+
+#[test]
+fn one_address_and_one_member_fill_their_parts_and_are_told_so() {
+    let folder = Folder::new("parts");
+    let alone = Alone::new(&folder.0, |store| Disk::behind(store).0);
+    let dear = dear(&alone, 2);
+    let costs = read(&alone, &dear[0]).expect("well formed").costs();
+    lock(&alone.node.pool).fill_class_of_port(costs, Origin(1));
+    let [first, second] = [1, 2].map(|origin| (Origin(origin), dear[origin as usize - 1].clone()));
+    let verdicts = alone.node.submit_all(&[first, second]);
+    let refused = verdicts[0].clone().expect_err("its part is full");
+    assert_eq!(refused.code(), "OVERLOADED");
+    assert!(refused.to_string().ends_with("fill too many blocks from one address"), "{refused}");
+    assert!(verdicts[1].is_ok(), "another address has its own: {:?}", verdicts[1]);
+    let text = alone.node.metrics_text(&pleach_types::api::Storage::default(), &pleach_order::GivenUp::default());
+    assert!(text.contains("pleach_requests_without_room_total{bound=\"class\",part=\"origin\"} 1"), "{text}");
 }

@@ -15,6 +15,8 @@ use pleach_types::{
 };
 use serde_json::{Value, json};
 
+use crate::pool::Origin;
+
 use super::wire::{Answer, Ask, Chunk, Item, Message};
 
 fn hex(bytes: impl AsRef<[u8]>) -> Value {
@@ -43,7 +45,10 @@ fn items() -> [(Item, Value); 6] {
 /// Each message, and what it says.
 fn messages() -> Vec<(Message, Value)> {
     let mut all = vec![
-        (Message::Request("a request".into()), json!({ "kind": "request", "request": hex("a request") })),
+        (
+            Message::Request { origin: Origin(7), request: "a request".into() },
+            json!({ "kind": "request", "origin": 7, "request": hex("a request") }),
+        ),
         (Message::Ask(Ask::Offer { since: 7 }), json!({ "kind": "ask_offer", "since": 7 })),
         (
             Message::Answer(Answer::Offer { steps: vec!["a step".into()], proof: "proof".into() }),

@@ -11,6 +11,7 @@ use pleach_types::limits::{
 use pleach_types::{Decode, Encode, Hash, Height, Key, Limits};
 
 use crate::members::STEPS_TOLD;
+use crate::pool::Origin;
 
 /// Bytes of a part of an item, at most.
 const PART_BYTES_MAX: usize = 256 << 10;
@@ -38,14 +39,19 @@ const OFFER_BYTES_MAX: usize = 64 << 10;
 const KEEPS_BYTES_MAX: usize = (1 << PARTITION_BITS_MAX) / 8;
 /// Records of a chunk, at most.
 const CHUNK_RECORDS_MAX: usize = 1 << 16;
+/// Bytes of a message beside the request that it brings: its kind, and the origin.
+const REQUEST_OVERHEAD: usize = 1 + size_of::<u64>();
 /// Bytes of a message beside the part that it brings, at most.
 pub(crate) const OVERHEAD: usize = 128;
 
 /// A message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Message {
-    /// An encoded request that a client sent to another member.
-    Request(Bytes),
+    /// An encoded request that a client sent to another member, and which of that member's clients it was.
+    Request {
+        origin: Origin,
+        request: Bytes,
+    },
     Ask(Ask),
     Answer(Answer),
     /// Which prefixes the sender keeps on its disk, one bit for each, the lowest bit of a byte first.
@@ -129,9 +135,10 @@ pub(crate) fn part_bytes(message: usize) -> usize {
 
 impl Message {
     /// A request as it is passed on. Cheaper than [`Encode`] by a copy.
-    pub(crate) fn request(request: &Bytes) -> Bytes {
-        let mut message = BytesMut::with_capacity(1 + request.len());
+    pub(crate) fn request(origin: Origin, request: &Bytes) -> Bytes {
+        let mut message = BytesMut::with_capacity(REQUEST_OVERHEAD + request.len());
         message.extend_from_slice(&[0]);
+        message.extend_from_slice(&origin.0.to_le_bytes());
         message.extend_from_slice(request);
         message.freeze()
     }
@@ -202,8 +209,9 @@ impl Decode for Item {
 impl Encode for Message {
     fn encode_to(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Request(request) => {
+            Self::Request { origin, request } => {
                 out.push(0);
+                out.extend_from_slice(&origin.0.to_le_bytes());
                 out.extend_from_slice(request);
             }
             Self::Ask(Ask::Offer { since }) => {
@@ -272,8 +280,11 @@ impl Decode for Message {
 impl Message {
     /// Reads a message. A request is not looked at: its bytes are what was signed.
     pub(crate) fn read(message: &Bytes) -> Result<Self, DecodeError> {
-        match message.first() {
-            Some(0) if message.len() <= REQUEST_BYTES_MAX + 1 => Ok(Self::Request(message.slice(1..))),
+        match message.split_first_chunk::<REQUEST_OVERHEAD>() {
+            Some(([0, origin @ ..], request)) if request.len() <= REQUEST_BYTES_MAX => Ok(Self::Request {
+                origin: Origin(u64::from_le_bytes(*origin)),
+                request: message.slice(REQUEST_OVERHEAD..),
+            }),
             _ => Self::decode_shared(message.clone()),
         }
     }
@@ -348,7 +359,10 @@ mod tests {
         }
         assert!(Message::read(&Bytes::new()).is_err());
         let request = Bytes::from_static(b"a request");
-        assert_eq!(Message::read(&Message::request(&request)), Ok(Message::Request(request)));
+        let origin = Origin(0x0102_0304_0506_0708);
+        let bytes = Message::request(origin, &request);
+        assert_eq!(Message::read(&bytes), Ok(Message::Request { origin, request }));
+        assert!(Message::read(&bytes.slice(..REQUEST_OVERHEAD - 1)).is_err());
     }
 
     #[test]

@@ -1,0 +1,387 @@
+//! Whose request comes next: by turns, not by age.
+//!
+//! Requests wait in lanes, and lanes in groups. Where anybody may create domains, a group is of one sender and a lane of one
+//! domain, so that a thousand domains of one stranger have one part of each block between them. Where the owners approve
+//! domains, these cannot be multiplied for nothing, while addresses can: then a group is of one domain and a lane of one sender.
+//!
+//! Each group, and each lane within its group, is charged with what its requests took of blocks, and whoever was charged
+//! least is next. Who comes anew, or again, begins beside the one that was charged least: nobody saves up turns. What counts is
+//! the gas that is declared, since a block has no room for others where it is declared and then not used; who uses less than
+//! a quarter of it is charged twice.
+//!
+//! Within a lane the oldest and the cheapest take turns: those who declare much do not shut out those who declare little,
+//! and the oldest comes first in its block, where it always fits.
+
+use std::cmp::Reverse;
+use std::collections::btree_map::Values;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+
+use pleach_types::Identity;
+
+use super::Sender;
+
+/// Requests of one group that a block has no room for and that are passed over before the group waits for the next block.
+pub const PASSED_OVER_MAX: usize = 64;
+/// Who uses less than one of so many parts of the gas that it declares is charged twice.
+const USED_PARTS: u64 = 4;
+
+/// What a group or a lane is of.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Party {
+    /// The system's own requests.
+    System,
+    /// Operations that the proof shows not to exist: one for all of them, since names cost nothing.
+    Nowhere,
+    /// A domain, with the slash at its end.
+    Domain(Box<str>),
+    /// By whom requests come.
+    Sender(Sender),
+}
+
+/// A lane: its group, and what it is of within that.
+pub type Lane = (Party, Party);
+
+/// Where a request waits.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// Its lane.
+    pub lane: &'a Lane,
+    /// When it came: later ones have higher numbers.
+    pub arrival: u64,
+    /// How much of a block it takes.
+    pub share: u64,
+}
+
+/// What came of offering a request to a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offered {
+    /// It is in the block.
+    Taken,
+    /// It belongs in no block now.
+    Unwanted,
+    /// The block has no room for it.
+    NoRoom,
+    /// The block has room for nothing.
+    BlockFull,
+}
+
+/// What some were charged, and who was charged least.
+#[derive(Debug)]
+struct Charges<T> {
+    of: BTreeMap<Party, (u64, T)>,
+    order: BTreeSet<(u64, Party)>,
+}
+
+impl<T> Default for Charges<T> {
+    fn default() -> Self {
+        Self { of: BTreeMap::new(), order: BTreeSet::new() }
+    }
+}
+
+impl<T: Default> Charges<T> {
+    /// A party, which begins beside the one that was charged least.
+    fn enter(&mut self, party: &Party) -> &mut T {
+        if !self.of.contains_key(party) {
+            let least = self.order.first().map_or(0, |(charged, _)| *charged);
+            self.order.insert((least, party.clone()));
+        }
+        let least = self.order.first().map_or(0, |(charged, _)| *charged);
+        &mut self.of.entry(party.clone()).or_insert_with(|| (least, T::default())).1
+    }
+
+    fn charge(&mut self, party: &Party, amount: u64) {
+        if let Some((charged, _)) = self.of.get_mut(party) {
+            self.order.remove(&(*charged, party.clone()));
+            *charged = charged.saturating_add(amount);
+            self.order.insert((*charged, party.clone()));
+        }
+    }
+
+    /// What each was charged, who was charged least first.
+    fn in_order(&self) -> impl Iterator<Item = (u64, &T)> {
+        self.order.iter().filter_map(|(charged, party)| self.of.get(party).map(|(_, what)| (*charged, what)))
+    }
+
+    fn leave(&mut self, party: &Party) {
+        if let Some((charged, _)) = self.of.remove(party) {
+            self.order.remove(&(charged, party.clone()));
+        }
+    }
+}
+
+/// The requests of one lane.
+#[derive(Debug, Default)]
+struct Queue {
+    by_age: BTreeMap<u64, Identity>,
+    /// By how much of a block each takes, and then by arrival.
+    by_share: BTreeMap<(u64, u64), Identity>,
+}
+
+/// All that waits, by lanes.
+#[derive(Debug, Default)]
+pub struct Lanes {
+    groups: Charges<Charges<Queue>>,
+}
+
+impl Lanes {
+    /// Lets a request wait in its lane.
+    pub fn insert(&mut self, place: Place<'_>, identity: Identity) {
+        let (group, party) = place.lane;
+        let queue = self.groups.enter(group).enter(party);
+        queue.by_age.insert(place.arrival, identity);
+        queue.by_share.insert((place.share, place.arrival), identity);
+    }
+
+    /// Takes a request out of its lane.
+    pub fn remove(&mut self, place: Place<'_>) {
+        let (group, party) = place.lane;
+        let Some((_, lanes)) = self.groups.of.get_mut(group) else { return };
+        let Some((_, queue)) = lanes.of.get_mut(party) else { return };
+        queue.by_age.remove(&place.arrival);
+        queue.by_share.remove(&(place.share, place.arrival));
+        if queue.by_age.is_empty() {
+            lanes.leave(party);
+        }
+        if lanes.of.is_empty() {
+            self.groups.leave(group);
+        }
+    }
+
+    /// Charges a lane for a request that a final block holds: `declared` gas, of which `used` was used.
+    pub fn charge(&mut self, place: Place<'_>, declared: u64, used: u64) {
+        let wasted = used < declared / USED_PARTS;
+        let amount = if wasted { place.share.saturating_mul(2) } else { place.share };
+        let (group, party) = place.lane;
+        self.groups.charge(group, amount);
+        if let Some((_, lanes)) = self.groups.of.get_mut(group) {
+            lanes.charge(party, amount);
+        }
+    }
+
+    /// Offers requests to a block, by turns, until there is no more to offer or the block is full. `offer` says what came of one,
+    /// and how much of the block it took.
+    pub fn offer(&self, mut offer: impl FnMut(&Identity) -> (Offered, u64)) {
+        let mut groups: Vec<_> = self.groups.in_order().map(|(_, lanes)| Group::of(lanes)).collect();
+        let mut turns: Heap = self.groups.in_order().map(|(charged, _)| charged).zip(0..).map(Reverse).collect();
+        while let Some(Reverse((charged, at))) = turns.pop() {
+            match groups[at].offer_one(&mut offer) {
+                None => {}
+                Some((Offered::BlockFull, _)) => return,
+                Some((_, taken)) => turns.push(Reverse((charged.saturating_add(taken), at))),
+            }
+        }
+    }
+}
+
+/// Places in a list, by what they were charged.
+type Heap = BinaryHeap<Reverse<(u64, usize)>>;
+
+/// A group while a block is filled.
+struct Group<'a> {
+    lanes: Vec<Turns<'a>>,
+    turns: Heap,
+    passed_over: usize,
+}
+
+impl<'a> Group<'a> {
+    fn of(lanes: &'a Charges<Queue>) -> Self {
+        let turns = lanes.in_order().map(|(charged, _)| charged).zip(0..).map(Reverse).collect();
+        Self { lanes: lanes.in_order().map(|(_, queue)| Turns::of(queue)).collect(), turns, passed_over: 0 }
+    }
+
+    /// Offers one request. `None` if the group has no more for this block.
+    fn offer_one(&mut self, offer: &mut impl FnMut(&Identity) -> (Offered, u64)) -> Option<(Offered, u64)> {
+        while self.passed_over < PASSED_OVER_MAX
+            && let Some(Reverse((charged, at))) = self.turns.pop()
+        {
+            let Some(identity) = self.lanes[at].next() else { continue };
+            let (offered, share) = offer(identity);
+            let taken = if offered == Offered::Taken { share } else { 0 };
+            let passed_over = offered == Offered::NoRoom;
+            self.passed_over += usize::from(passed_over);
+            if !passed_over || self.lanes[at].goes_on() {
+                self.turns.push(Reverse((charged.saturating_add(taken), at)));
+            }
+            return Some((offered, taken));
+        }
+        None
+    }
+}
+
+/// A lane while a block is filled: the oldest and the cheapest in turn.
+struct Turns<'a> {
+    /// `None` once one of them did not fit.
+    oldest: Option<Values<'a, u64, Identity>>,
+    cheapest: Values<'a, (u64, u64), Identity>,
+    /// Whether the last one was the oldest.
+    was_oldest: bool,
+    /// Those that have been offered.
+    met: BTreeSet<Identity>,
+}
+
+impl<'a> Turns<'a> {
+    fn of(queue: &'a Queue) -> Self {
+        let (oldest, cheapest) = (Some(queue.by_age.values()), queue.by_share.values());
+        Self { oldest, cheapest, was_oldest: false, met: BTreeSet::new() }
+    }
+
+    fn next(&mut self) -> Option<&'a Identity> {
+        let mut new = |identity: &&Identity| self.met.insert(**identity);
+        self.was_oldest = !self.was_oldest && self.oldest.is_some();
+        match &mut self.oldest {
+            Some(oldest) if self.was_oldest => oldest.find(&mut new),
+            _ => self.cheapest.find(&mut new),
+        }
+    }
+
+    /// Whether there may be others for the block although the last one did not fit: cheaper ones than the oldest, none than the
+    /// cheapest.
+    fn goes_on(&mut self) -> bool {
+        self.oldest = None;
+        self.was_oldest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pleach_types::Hash;
+
+    use super::super::Origin;
+    use super::*;
+
+    fn sender(number: u64) -> Party {
+        Party::Sender(Sender { member: None, origin: Origin(number) })
+    }
+
+    fn identity(number: u64) -> Identity {
+        let mut identity = Hash([0; 32]);
+        identity.0[..8].copy_from_slice(&number.to_be_bytes());
+        identity
+    }
+
+    struct Waiting {
+        lane: Lane,
+        arrival: u64,
+        share: u64,
+    }
+
+    impl Waiting {
+        const fn place(&self) -> Place<'_> {
+            Place { lane: &self.lane, arrival: self.arrival, share: self.share }
+        }
+    }
+
+    /// So many requests of each of these groups and lanes, of one share.
+    fn waiting(of: &[(u64, &str, u64)], share: u64) -> (Lanes, Vec<Waiting>) {
+        let (mut lanes, mut all) = (Lanes::default(), Vec::new());
+        for (group, domain, count) in of {
+            for _ in 0..*count {
+                let arrival = all.len() as u64;
+                let one = Waiting { lane: (sender(*group), Party::Domain((*domain).into())), arrival, share };
+                lanes.insert(one.place(), identity(arrival));
+                all.push(one);
+            }
+        }
+        (lanes, all)
+    }
+
+    /// The first `room` that are offered, all of them taken.
+    fn taken(lanes: &Lanes, share: u64, room: usize) -> Vec<Identity> {
+        let mut taken = Vec::new();
+        lanes.offer(|identity| {
+            if taken.len() == room {
+                return (Offered::BlockFull, 0);
+            }
+            taken.push(*identity);
+            (Offered::Taken, share)
+        });
+        taken
+    }
+
+    #[test]
+    fn groups_have_equal_parts_and_lanes_within_them() {
+        let (lanes, all) = waiting(&[(1, "a", 90), (1, "b", 90), (2, "c", 90), (3, "d", 5)], 10);
+        let mut counts = BTreeMap::new();
+        for identity in taken(&lanes, 10, 61) {
+            let one = &all[u64::from_be_bytes(*identity.0.first_chunk().expect("8 bytes")) as usize];
+            *counts.entry(one.lane.clone()).or_insert(0) += 1;
+        }
+        let of = |group, domain: &str| counts.get(&(sender(group), Party::Domain(domain.into()))).copied().unwrap_or(0);
+        let (a, b, c, d) = (of(1, "a"), of(1, "b"), of(2, "c"), of(3, "d"));
+        assert_eq!((a, b, c, d), (14, 14, 28, 5), "what one group does not need is for the others");
+    }
+
+    #[test]
+    fn who_comes_anew_has_no_turns_saved_up() {
+        let (mut lanes, all) = waiting(&[(1, "a", 100)], 10);
+        all.iter().take(50).for_each(|one| {
+            lanes.charge(one.place(), 0, 0);
+            lanes.remove(one.place());
+        });
+        for arrival in 100..200 {
+            let late = Waiting { lane: (sender(2), Party::Nowhere), arrival, share: 10 };
+            lanes.insert(late.place(), identity(arrival));
+        }
+        let block = taken(&lanes, 10, 20);
+        assert_eq!(block.iter().filter(|one| **one >= identity(100)).count(), 10);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_passed_over_so_often_and_no_more() {
+        let of: Vec<_> = (0..500).map(|n| format!("lane-{n}")).collect();
+        let of: Vec<_> = of.iter().map(|lane| (1, lane.as_str(), 1)).chain([(2, "other", 1)]).collect();
+        let (lanes, _) = waiting(&of, 10);
+        let mut offered = BTreeSet::new();
+        lanes.offer(|identity| {
+            offered.insert(*identity);
+            (Offered::NoRoom, 0)
+        });
+        assert_eq!(offered.len(), PASSED_OVER_MAX + 1);
+        assert!(offered.contains(&identity(500)), "another group is not held up");
+    }
+
+    /// Whatever comes and goes, each of those that wait is offered once, and nothing is left when all have gone.
+    #[test]
+    fn all_that_wait_are_offered_once() {
+        let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut draw = |below: u64| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            random % below
+        };
+        let (mut lanes, mut all) = (Lanes::default(), Vec::<Waiting>::new());
+        for arrival in 0..2_000 {
+            if draw(3) > 0 || all.is_empty() {
+                let lane = (sender(draw(5)), Party::Domain(draw(7).to_string().into()));
+                all.push(Waiting { lane, arrival, share: draw(100) });
+                let new = all.last().expect("one was pushed");
+                lanes.insert(new.place(), identity(arrival));
+            } else {
+                let gone = all.swap_remove(draw(all.len() as u64) as usize);
+                if draw(2) == 0 {
+                    lanes.charge(gone.place(), draw(100), draw(100));
+                }
+                lanes.remove(gone.place());
+            }
+            if arrival % 100 == 0 {
+                let mut offered = Vec::new();
+                lanes.offer(|identity| {
+                    offered.push(*identity);
+                    (Offered::Unwanted, 0)
+                });
+                offered.sort_unstable();
+                assert_eq!(
+                    offered,
+                    all.iter()
+                        .map(|one| identity(one.arrival))
+                        .collect::<BTreeSet<_>>()
+                        .into_iter()
+                        .collect::<Vec<_>>()
+                );
+            }
+        }
+        all.iter().for_each(|one| lanes.remove(one.place()));
+        assert!(lanes.groups.of.is_empty() && lanes.groups.order.is_empty());
+    }
+}

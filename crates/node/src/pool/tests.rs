@@ -1,0 +1,175 @@
+//! Who is served, as leaders see it: requests of a state with many domains, whose shares of a block are what counts.
+
+use pleach_state::prepare;
+use pleach_types::request::ordered_digest;
+use pleach_types::{Body, Call, Decode as _, Encode as _, Genesis, Governance, Key, Member, Request, SecretKey};
+
+use super::*;
+
+/// Domains that the stranger has, where he has many.
+const MANY: usize = 900;
+/// Honest clients, each with a domain of its own.
+const HONEST: usize = 16;
+/// Requests of this gas that fill a block.
+const SLOTS: u64 = 40;
+
+fn key(text: &str) -> Key {
+    Key::new(text).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// A cluster of four with an operation in each domain, and its pool.
+struct Bench {
+    state: State,
+    pool: Pool,
+    next: u64,
+}
+
+impl Bench {
+    fn new(domains: Domains) -> Self {
+        let mut secrets: Vec<_> = (1..=4).map(|n| SecretKey::from_seed([n; 32])).collect();
+        secrets.sort_by_key(SecretKey::public);
+        let members = secrets.iter().enumerate().map(|(n, s)| Member::new(format!("node-{n}"), s.public())).collect();
+        let names = (0..MANY).map(|n| format!("spam-{n}/op")).chain((0..HONEST).map(|n| format!("honest-{n}/op")));
+        let records = names.map(|name| (key(&name), Bytes::from_static(b"code"))).collect();
+        let owners = if domains == Domains::Approved { vec![secrets[0].public()] } else { Vec::new() };
+        let governance = Governance { threshold: owners.len() as u8, owners, domains, ..Governance::default() };
+        let genesis = Genesis { governance, ..Genesis::new("pool", members, records) };
+        let state = State::genesis(genesis).unwrap_or_else(|e| panic!("{e}"));
+        Self { pool: Pool::new(&state), state, next: 0 }
+    }
+
+    /// A request for the operation of a domain, so much gas declared.
+    fn request(&mut self, domain: &str, gas: u64) -> Bytes {
+        self.next += 1;
+        let mut nonce = [0; 16];
+        nonce[..8].copy_from_slice(&self.next.to_le_bytes());
+        let body = Body {
+            genesis: *self.state.genesis_digest(),
+            calls: vec![Call { operation: key(&format!("{domain}/op")), arguments: Bytes::new() }],
+            gas,
+            touched: Vec::new(),
+            base: self.state.height(),
+            nonce,
+            signers: Vec::new(),
+        };
+        let proof = self.state.prove(body.proven_keys()).expect("all is kept").encode().into();
+        Request::sign(body, &[], proof, Vec::new(), vec![Some(Bytes::from_static(b"code"))]).encode().into()
+    }
+
+    /// Lets a request wait; whether there was room.
+    fn add(&mut self, sender: Sender, domain: &str, gas: u64) -> bool {
+        let bytes = self.request(domain, gas);
+        let prepared = prepare(&bytes, &self.state.limits(), self.state.genesis_digest()).expect("it is in order");
+        self.pool.add(Forwarded { content: ordered_digest(&bytes), bytes, sender }, Arc::new(prepared))
+    }
+
+    fn slot(&self) -> u64 {
+        self.state.limits().block_gas / SLOTS
+    }
+
+    /// The domains of a block's requests, in their order; they leave the pool as if they had been executed and used so much gas.
+    fn block(&mut self, used: impl Fn(&str) -> u64) -> Vec<String> {
+        let selected = self.pool.select(&self.state);
+        let (mut domains, mut decided) = (Vec::new(), Vec::new());
+        for bytes in &selected {
+            let body = Request::decode_shared(bytes.clone()).expect("a request").body;
+            let domain = body.calls[0].operation.as_str().split('/').next().expect("a domain").to_owned();
+            decided.push(Decided { identity: body.identity(), gas: used(&domain) });
+            domains.push(domain);
+        }
+        self.pool.finalize(&self.state, decided, Vec::new());
+        domains
+    }
+}
+
+const fn client(origin: u64) -> Sender {
+    Sender { member: None, origin: Origin(origin) }
+}
+
+fn honest(domains: &[String]) -> usize {
+    domains.iter().filter(|domain| domain.starts_with("honest")).count()
+}
+
+#[test]
+fn a_thousand_domains_of_one_address_have_one_part_of_each_block() {
+    let mut bench = Bench::new(Domains::Open);
+    let slot = bench.slot();
+    // All that finds room, before anybody else comes.
+    let spam = (0..MANY).filter(|n| bench.add(client(1), &format!("spam-{n}"), slot)).count();
+    assert!(spam as u64 > 4 * SLOTS, "{spam} requests are no flood");
+    for n in 0..4 * HONEST {
+        assert!(bench.add(client(2), &format!("honest-{}", n % HONEST), slot), "there is room for others");
+    }
+    let block = bench.block(|_| u64::MAX);
+    assert_eq!(block.len() as u64, SLOTS);
+    assert!(2 * honest(&block) >= block.len(), "{} of {}", honest(&block), block.len());
+}
+
+#[test]
+fn with_approved_domains_a_thousand_addresses_have_the_part_of_one_domain() {
+    let mut bench = Bench::new(Domains::Approved);
+    let slot = bench.slot();
+    let spam = (0..1_000).filter(|n| bench.add(client(1_000 + n), "spam-0", slot)).count();
+    assert!(spam as u64 > 4 * SLOTS, "{spam} requests are no flood");
+    // Below its domain an owner makes what names it likes.
+    for n in 0..4 * HONEST {
+        assert!(bench.add(client(2), &format!("honest-{}", n % HONEST), slot), "there is room for others");
+    }
+    let block = bench.block(|_| u64::MAX);
+    assert!(10 * honest(&block) >= 9 * block.len(), "{} of {}", honest(&block), block.len());
+}
+
+#[test]
+fn who_declares_what_it_does_not_use_has_half_the_part() {
+    let mut bench = Bench::new(Domains::Approved);
+    let slot = bench.slot();
+    for n in 0..4 * SLOTS {
+        bench.add(client(n), "spam-0", slot);
+        bench.add(client(n), "honest-0", slot);
+    }
+    let used = |domain: &str| if domain.starts_with("honest") { slot / 4 } else { slot / 4 - 1 };
+    let blocks: Vec<_> = (0..3).flat_map(|_| bench.block(used)).collect();
+    let rate = honest(&blocks) as f64 / (blocks.len() - honest(&blocks)) as f64;
+    assert!((1.3..2.2).contains(&rate), "{rate}");
+}
+
+#[test]
+fn within_a_lane_cheap_requests_are_not_shut_out_and_the_oldest_comes_first() {
+    let mut bench = Bench::new(Domains::Open);
+    let (slot, most) = (bench.slot(), bench.state.limits().gas);
+    for _ in 0..8 {
+        assert!(bench.add(client(1), "spam-0", most), "there is room");
+    }
+    for n in 0..5 {
+        assert!(bench.add(client(1), "spam-0", slot + n), "there is room");
+    }
+    // One large one fills three quarters of a block: the cheap ones stand behind it.
+    let first = bench.pool.select(&bench.state);
+    let gas = |bytes: &Bytes| Request::decode_shared(bytes.clone()).expect("a request").body.gas;
+    assert_eq!(first.iter().map(gas).collect::<Vec<_>>(), [most, slot, slot + 1, slot + 2, slot + 3, slot + 4]);
+}
+
+#[test]
+fn what_is_pooled_is_counted_by_sender_and_all_of_it_comes_back() {
+    let mut bench = Bench::new(Domains::Open);
+    let (slot, limits) = (bench.slot(), bench.state.limits());
+    let mut taken = 0;
+    while bench.add(client(1), "spam-0", slot) {
+        taken += 1;
+    }
+    let most = SLOTS * BLOCKS_OF_A_CLASS / room::ORIGIN_PARTS;
+    assert!((most * 9 / 10..=most).contains(&taken), "{taken} of {most}");
+    let bytes = bench.request("spam-0", slot);
+    let prepared = prepare(&bytes, &limits, bench.state.genesis_digest()).expect("it is in order");
+    let full = bench.pool.check_room_for(client(1), &prepared).expect_err("no room");
+    assert_eq!(
+        (full.names(), full.to_string().as_str()),
+        (("class", "origin"), "those that take about the same part of a block fill too many blocks from one address",)
+    );
+    assert_eq!(bench.pool.check_room_for(client(2), &prepared), Ok(()));
+    while !bench.pool.is_empty() {
+        assert!(!bench.block(|_| u64::MAX).is_empty());
+    }
+    assert_eq!(bench.pool.held_bytes(), 0);
+    assert_eq!((bench.pool.pooled_bytes, bench.pool.pooled_gas, bench.pool.pooled_weight), (0, 0, 0));
+}
