@@ -3,8 +3,8 @@
 //! Both run on this machine, one after the other, several times in turn: what counts is the ratio, since absolute
 //! numbers change with the neighbours. See `--help`.
 
+mod attacks;
 mod cluster;
-mod flood;
 mod prepared;
 mod prices;
 mod recovery;
@@ -45,9 +45,9 @@ struct Options {
     /// Accounts of the bank
     #[arg(long, default_value_t = 10_000)]
     accounts: usize,
-    /// Seconds that each measurement counts
-    #[arg(long, default_value_t = 8)]
-    seconds: u64,
+    /// Seconds that each measurement counts [default: 8, and 60 for --attacks]
+    #[arg(long)]
+    seconds: Option<u64>,
     /// Times that the two are measured in turn
     #[arg(long, default_value_t = 2)]
     rounds: usize,
@@ -63,12 +63,13 @@ struct Options {
     /// Prints what the worst blocks of each kind cost a voter that the default limits allow, the dearest first, and ends
     #[arg(long)]
     worst: bool,
-    /// Floods the cluster of a profile with one kind of what is dearest for --seconds, beside one honest client, and ends
-    #[arg(long, value_name = "KIND", requires = "profile")]
-    flood: Option<flood::Kind>,
-    /// The profile of the cluster to flood, as `pleach init` writes it
-    #[arg(long, value_name = "FILE")]
-    profile: Option<std::path::PathBuf>,
+    /// Attacks clusters of four nodes, each in one of these ways, beside 16 honest clients, and ends with a table: all ways if none is named.
+    /// Needs the program `pleach` beside this one, built with the feature `byzantine` for what members do
+    #[arg(long, value_name = "KIND", num_args = 0..)]
+    attacks: Option<Vec<attacks::Attack>>,
+    /// The program that --attacks starts [default: `pleach` in the folder of this program]
+    #[arg(long, value_name = "FILE", requires = "attacks")]
+    pleach: Option<std::path::PathBuf>,
     /// Sends transfers that were proved and signed before, one for each two accounts, and so measures the nodes without the
     /// work of clients
     #[arg(long)]
@@ -83,8 +84,15 @@ struct Options {
     #[arg(long, value_name = "RECORDS")]
     start: Option<usize>,
     /// Prints one JSON document instead of text
-    #[arg(long, conflicts_with_all = ["stages", "prices", "tops", "worst", "flood", "prepared", "durable", "recovery", "start"])]
+    #[arg(long, conflicts_with_all = ["stages", "prices", "tops", "worst", "attacks", "prepared", "durable", "recovery", "start"])]
     json: bool,
+}
+
+impl Options {
+    /// Seconds that a measurement of throughput counts.
+    fn each(&self) -> u64 {
+        self.seconds.unwrap_or(8)
+    }
 }
 
 fn main() -> ExitCode {
@@ -135,7 +143,7 @@ fn run(options: &Options) -> Result<(), String> {
         print_start(&start::measure(records)?);
         return Ok(());
     }
-    if options.accounts < 2 || options.clients == 0 || options.seconds == 0 || options.rounds == 0 {
+    if options.accounts < 2 || options.clients == 0 || options.seconds == Some(0) || options.rounds == 0 {
         return Err("needs at least 2 accounts, 1 client, 1 second and 1 round".into());
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -144,14 +152,14 @@ fn run(options: &Options) -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|e| e.to_string())?;
-    if let (Some(kind), Some(profile)) = (options.flood, &options.profile) {
-        print_flood(kind, &runtime.block_on(flood::run(profile, kind, options.seconds))?);
-        return Ok(());
+    if let Some(attacks) = &options.attacks {
+        let time = Duration::from_secs(options.seconds.unwrap_or(60));
+        return runtime.block_on(attacks::run(options.pleach.as_deref(), attacks, time));
     }
     if let Some(records) = options.recovery {
         return print_recovery(&runtime.block_on(recovery::measure(records))?);
     }
-    let load = Load { clients: options.clients, accounts: options.accounts, seconds: options.seconds };
+    let load = Load { clients: options.clients, accounts: options.accounts, seconds: options.each() };
     if options.durable {
         return compare_writing(options, &runtime, load);
     }
@@ -245,15 +253,6 @@ fn print_recovery(found: &recovery::Recovery) -> Result<(), String> {
     Ok(())
 }
 
-fn print_flood(kind: flood::Kind, found: &flood::Flooded) {
-    let [p50, most] = [50, 100].map(|percent| found.quantile(percent).as_secs_f64() * 1e3);
-    println!("{kind:?}: {} requests taken, refused {:?}", found.taken, found.refused);
-    let [waiting, at_rest] = found.lost;
-    println!("{} blocks; views lost while requests waited: {waiting}, while none did: {at_rest}", found.blocks);
-    println!("views that the first node gave up: {:?}", found.given_up);
-    println!("honest calls: {} done, p50 {p50:.0} ms, max {most:.0} ms, failed {:?}", found.honest.len(), found.failed);
-}
-
 fn print_worst(rows: &[worst::Row]) {
     println!(
         "| kind | requests: applied, refused, void | gas | weight | kB | ms | ns a gas or weight | of the time-out | MB unwritten |"
@@ -294,7 +293,7 @@ fn engine_alone(options: &Options, payload_bytes: usize) -> Result<Measured, Str
         members: 4,
         payload_bytes,
         outstanding: options.outstanding,
-        duration: Duration::from_secs(options.seconds),
+        duration: Duration::from_secs(options.each()),
         folder: folder.path().to_path_buf(),
     };
     let (measured, cores) = cores_in_use(load.duration, || pleach_order::load::measure(&load));

@@ -1,6 +1,7 @@
 //! Nodes over HTTP/1.1: kept-alive connections, bounded answers, errors as types.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -50,6 +51,15 @@ impl HttpTransport {
     /// [`Error::NoNodes`] without an address, [`Error::BadAddress`] for one that is none. Nothing is connected
     /// yet.
     pub fn new<A: AsRef<str>>(addresses: &[A]) -> Result<Self, Error> {
+        Self::from_address(addresses, None)
+    }
+
+    /// As [`HttpTransport::new`], with connections that come from this address of the own machine. Nodes give each address a part
+    /// of what they have; a machine with several can say which one is meant.
+    ///
+    /// # Errors
+    /// As [`HttpTransport::new`]. An address that is not the machine's own is noticed when a node is asked: it is then unreachable.
+    pub fn from_address<A: AsRef<str>>(addresses: &[A], local: Option<IpAddr>) -> Result<Self, Error> {
         if addresses.is_empty() {
             return Err(Error::NoNodes);
         }
@@ -57,6 +67,7 @@ impl HttpTransport {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        connector.set_local_address(local);
         let mut builder = Pool::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE_TIMEOUT);
         Ok(Self { pool: builder.build(connector), nodes })

@@ -1,0 +1,227 @@
+//! Four nodes as processes of their own, and what they take of the machine.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use pleach_client::{HttpTransport, Transport as _};
+use pleach_types::Hash;
+use serde::Deserialize;
+
+/// Nodes of the cluster.
+const NODES: u16 = 4;
+/// The limit of descriptors that each node has: the usual one.
+pub const DESCRIPTORS: usize = 1_024;
+/// How long nodes may take to serve.
+const START_WAIT: Duration = Duration::from_secs(60);
+/// How often the machine is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How long an answer with counters may take.
+const COUNTERS_WAIT: Duration = Duration::from_secs(10);
+/// How often other ports are tried if some are taken.
+const PORTS_TRIED: usize = 100;
+
+/// What a client needs to know of a cluster: the file that `pleach init` writes.
+#[derive(Clone, Deserialize)]
+pub struct Profile {
+    /// The digest of its genesis.
+    pub genesis: Hash,
+    /// Where its nodes listen for clients.
+    pub nodes: Vec<String>,
+}
+
+/// The nodes. They end with this.
+pub struct Nodes {
+    /// How they are reached.
+    pub profile: Profile,
+    program: PathBuf,
+    folder: PathBuf,
+    transport: HttpTransport,
+    nodes: Vec<Node>,
+    memory: u64,
+    descriptors: usize,
+}
+
+struct Node {
+    folder: PathBuf,
+    child: Child,
+}
+
+impl Drop for Nodes {
+    fn drop(&mut self) {
+        for node in &mut self.nodes {
+            let _ = node.child.kill();
+            let _ = node.child.wait();
+        }
+    }
+}
+
+/// The first of so many ports in a row that were free a moment ago.
+fn free_row(count: u16) -> Result<u16, String> {
+    for _ in 0..PORTS_TRIED {
+        let first = 20_000 + rand::random::<u16>() % 10_000;
+        if (first..first + count).all(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()) {
+            return Ok(first);
+        }
+    }
+    Err(format!("no {count} free ports in a row between 20000 and 30000"))
+}
+
+impl Nodes {
+    /// Makes a cluster in a folder and starts its nodes; waits until all serve.
+    pub async fn start(program: &Path, folder: &Path) -> Result<Self, String> {
+        let net = folder.join("net");
+        let port = free_row(2 * NODES)?.to_string();
+        let mut init = Command::new(program);
+        init.args(["init", "--nodes", &NODES.to_string(), "--replicas", "2", "--base-port", &port, "--out"]).arg(&net);
+        let made = init.stdin(Stdio::null()).output().map_err(|e| format!("{}: {e}", program.display()))?;
+        if !made.status.success() {
+            return Err(format!("pleach init: {}", String::from_utf8_lossy(&made.stderr)));
+        }
+        let path = net.join("profile.toml");
+        let text = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        let profile: Profile = toml::from_str(&text).map_err(|e| format!("{}: {e}", path.display()))?;
+        let transport = HttpTransport::new(&profile.nodes).map_err(|e| e.to_string())?;
+        let mut nodes = Self {
+            profile,
+            program: program.to_owned(),
+            folder: folder.to_owned(),
+            transport,
+            nodes: Vec::new(),
+            memory: 0,
+            descriptors: 0,
+        };
+        for number in 1..=NODES {
+            let folder = net.join(format!("node-{number}"));
+            let child = nodes.spawn(&folder, None)?;
+            nodes.nodes.push(Node { folder, child });
+        }
+        for node in 0..nodes.nodes.len() {
+            nodes.wait_until_serving(node).await?;
+        }
+        Ok(nodes)
+    }
+
+    fn spawn(&self, folder: &Path, byzantine: Option<&str>) -> Result<Child, String> {
+        let log = folder.join("log");
+        let failed = |e: std::io::Error| format!("{}: {e}", log.display());
+        let log = File::options().create(true).append(true).open(&log).map_err(failed)?;
+        let mut start = Command::new("sh");
+        // The program raises its limit to the hard one: this is both.
+        start.arg("-c").arg(format!("ulimit -n {DESCRIPTORS}; exec \"$0\" \"$@\"")).arg(&self.program);
+        start.args(["start", "--exit-with-parent", "--config"]).arg(folder.join("pleach.toml"));
+        if let Some(kind) = byzantine {
+            start.args(["--byzantine", kind]);
+        }
+        let start = start.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log);
+        start.spawn().map_err(|e| format!("{}: {e}", self.program.display()))
+    }
+
+    async fn wait_until_serving(&mut self, node: usize) -> Result<(), String> {
+        let deadline = Instant::now() + START_WAIT;
+        while !matches!(self.transport.status(node).await, Ok(status) if status.ready) {
+            let name = node + 1;
+            if let Ok(Some(status)) = self.nodes[node].child.try_wait() {
+                let log = std::fs::read_to_string(self.nodes[node].folder.join("log")).unwrap_or_default();
+                let last: Vec<_> = log.lines().rev().take(5).collect();
+                let last = last.into_iter().rev().collect::<Vec<_>>().join("\n");
+                return Err(format!("node {name} has ended, {status}: {last}"));
+            }
+            if Instant::now() > deadline {
+                return Err(format!("node {name} does not serve within {} s", START_WAIT.as_secs()));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
+    /// Kills a node and starts it again; waits until it serves.
+    pub async fn restart(&mut self, node: usize) -> Result<(), String> {
+        self.replace(node, None).await
+    }
+
+    /// Kills a node and starts it again as one that breaks the rules in this way.
+    pub async fn turn(&mut self, node: usize, kind: &str) -> Result<(), String> {
+        self.replace(node, Some(kind)).await.map_err(|e| {
+            format!("{e}\nonly a program built with --features byzantine has members that break the rules")
+        })
+    }
+
+    async fn replace(&mut self, node: usize, byzantine: Option<&str>) -> Result<(), String> {
+        let old = &mut self.nodes[node];
+        old.child.kill().and_then(|()| old.child.wait()).map_err(|e| format!("node {}: {e}", node + 1))?;
+        let child = self.spawn(&self.nodes[node].folder, byzantine)?;
+        self.nodes[node].child = child;
+        self.wait_until_serving(node).await
+    }
+
+    /// Waits, and looks at what the nodes take meanwhile.
+    pub async fn watch_for(&mut self, time: Duration) {
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            for node in &self.nodes {
+                let process = PathBuf::from(format!("/proc/{}", node.child.id()));
+                self.memory = self.memory.max(peak_memory(&process));
+                let open = std::fs::read_dir(process.join("fd")).map_or(0, Iterator::count);
+                self.descriptors = self.descriptors.max(open);
+            }
+            tokio::time::sleep(LOOK_EVERY.min(end.saturating_duration_since(Instant::now()))).await;
+        }
+    }
+
+    /// The most memory and descriptors that a node was seen with.
+    pub const fn most(&self) -> (u64, usize) {
+        (self.memory, self.descriptors)
+    }
+
+    /// How many have ended by themselves.
+    pub fn dead(&mut self) -> usize {
+        self.nodes.iter_mut().map(|node| usize::from(!matches!(node.child.try_wait(), Ok(None)))).sum()
+    }
+
+    /// Bytes of all files of the cluster.
+    pub fn disk(&self) -> u64 {
+        let (mut bytes, mut ahead) = (0, vec![self.folder.clone()]);
+        while let Some(folder) = ahead.pop() {
+            // What goes away meanwhile does not count.
+            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+                match entry.metadata() {
+                    Ok(found) if found.is_dir() => ahead.push(entry.path()),
+                    Ok(found) => bytes += found.len(),
+                    Err(_) => {}
+                }
+            }
+        }
+        bytes
+    }
+
+    /// What a node counts, by name and labels.
+    pub fn counters(&self, node: usize) -> Result<BTreeMap<String, u64>, String> {
+        let address = authority(&self.profile.nodes[node]);
+        let failed = |e: std::io::Error| format!("{address}/metrics: {e}");
+        let mut stream = TcpStream::connect(address).map_err(failed)?;
+        stream.set_read_timeout(Some(COUNTERS_WAIT)).map_err(failed)?;
+        let mut text = String::new();
+        let asked = stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").and_then(|()| stream.read_to_string(&mut text));
+        asked.map_err(failed)?;
+        let counters = text.lines().filter_map(|line| line.rsplit_once(' '));
+        Ok(counters.filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?))).collect())
+    }
+}
+
+/// Host and port of an address.
+pub fn authority(address: &str) -> &str {
+    address.trim_start_matches("http://").trim_end_matches('/')
+}
+
+/// The most memory that a process had, in bytes; 0 where the system does not tell.
+fn peak_memory(process: &Path) -> u64 {
+    let status = std::fs::read_to_string(process.join("status")).unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = peak.and_then(|peak| peak.split_whitespace().next()?.parse::<u64>().ok());
+    kilobytes.unwrap_or(0) * 1_024
+}

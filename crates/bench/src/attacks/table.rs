@@ -1,0 +1,79 @@
+//! The table of attacks.
+
+use std::time::Duration;
+
+use super::nodes::DESCRIPTORS;
+use super::{Attack, Outcome};
+
+/// Of a hundred honest calls, how many are to be done.
+const ACCEPTED: f64 = 95.0;
+/// How many times longer than without the attack the slowest of a hundred calls may take.
+const TIMES_MAX: f64 = 3.0;
+/// Memory that a node may take.
+const MEMORY: u64 = 700_000_000;
+
+/// The head of the table.
+pub fn head() {
+    println!(
+        "| attack | of | calls done | % | p50 ms | times quiet | p99 ms | times quiet | MB | files | MB of disk | blocks | timed out | given up | \
+         restart s | verdict |"
+    );
+    println!(
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |"
+    );
+}
+
+/// Prints a row, and what the stranger did; says which bounds were exceeded.
+pub fn row(attack: Attack, outcome: &Outcome) -> Vec<&'static str> {
+    let (quiet, beside) = (&outcome.quiet, &outcome.beside);
+    let quantiles = [50, 99].map(|percent| {
+        let [alone, now] = [quiet, beside].map(|calls| calls.quantile(percent).as_secs_f64() * 1e3);
+        format!("{now:.0} | {:.1}", now / alone.max(0.001))
+    });
+    let exceeded = exceeded(outcome);
+    let verdict = if exceeded.is_empty() { "held".to_owned() } else { exceeded.join(", ") };
+    let seconds = |time: Option<Duration>| time.map_or("-".to_owned(), |time| format!("{:.1}", time.as_secs_f64()));
+    println!(
+        "| {} | {} | {} | {:.1} | {} | {} | {:.0} | {} | {:.0} | {} | {} | {} | {} | {verdict} |",
+        attack.name(),
+        attack.number(),
+        beside.done(),
+        beside.accepted(),
+        quantiles[0],
+        quantiles[1],
+        outcome.memory as f64 / 1e6,
+        outcome.descriptors,
+        outcome.disk / 1_000_000,
+        outcome.blocks,
+        outcome.timed_out,
+        outcome.given_up,
+        seconds(outcome.restart),
+    );
+    eprintln!(
+        "  quiet: {} calls, p50 {} ms, p99 {} ms, failed {:?}; beside: failed {:?}; {}; first call after {} s",
+        quiet.done(),
+        quiet.quantile(50).as_millis(),
+        quiet.quantile(99).as_millis(),
+        quiet.failed,
+        beside.failed,
+        outcome.sent,
+        seconds(outcome.after),
+    );
+    exceeded
+}
+
+/// Which bounds were exceeded.
+fn exceeded(outcome: &Outcome) -> Vec<&'static str> {
+    let p99 = |calls: &super::Calls| calls.quantile(99).as_secs_f64();
+    let slow = p99(&outcome.beside) > TIMES_MAX * p99(&outcome.quiet);
+    let bounds = [
+        ("acceptance", outcome.beside.done() == 0 || outcome.beside.accepted() < ACCEPTED),
+        ("p99", slow),
+        ("memory", outcome.memory > MEMORY),
+        ("files", outcome.descriptors >= DESCRIPTORS),
+        ("a node ended", outcome.dead > 0),
+        ("no call afterwards", outcome.after.is_none()),
+        ("no restart", outcome.restart.is_none()),
+    ];
+    bounds.into_iter().filter(|(_, exceeded)| *exceeded).map(|(what, _)| what).collect()
+}
