@@ -542,9 +542,10 @@ pub enum Domain {
 Examples:
   pleach key new bank.key && pleach domain create bank --owner bank.key
   pleach domain create playground --open
+  pleach domain create bank --owner bank.key --as owner-1.key --as owner-2.key    where the cluster's owners approve domains
 
 Only the owner can deploy operations to a domain and change its records by the base rule. In an open domain
-everybody can.")]
+everybody can. In a cluster made with init --approved-domains as many of its owners sign as a change of the members needs.")]
 pub struct DomainCreate {
     /// The domain: one part of a key, or a path under a domain.
     #[arg(value_name = "NAME")]
@@ -555,6 +556,9 @@ pub struct DomainCreate {
     /// No owner: everybody may change everything in it.
     #[arg(long, group = "who")]
     pub open: bool,
+    /// Also a name that others may take for another one: not all of ASCII, or with a blank at an end.
+    #[arg(long)]
+    pub any_name: bool,
     /// How to sign and send.
     #[command(flatten)]
     pub sending: Sending,

@@ -22,6 +22,7 @@ mod descriptions;
 mod errors;
 mod files;
 mod log;
+mod names;
 mod output;
 mod profile;
 mod session;

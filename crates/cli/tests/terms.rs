@@ -11,7 +11,7 @@ use common::{Folder, Process, Ran, base_port, eventually, run};
 const WAIT: Duration = Duration::from_secs(120);
 
 /// A cluster of four with one owner, whose epochs are short. The nodes write to `node-N.log`.
-fn cluster() -> (Folder, Vec<Process>) {
+fn cluster(more: &[&str]) -> (Folder, Vec<Process>) {
     let folder = Folder::new();
     for key in ["owner.key", "a.key"] {
         run(&folder, &["key", "new", key]).succeeds();
@@ -19,7 +19,7 @@ fn cluster() -> (Folder, Vec<Process>) {
     let owner = run(&folder, &["key", "show", "owner.key"]).succeeds().stdout.trim().to_owned();
     let port = base_port(4).to_string();
     let init = ["init", "--out", "net", "--base-port", &port, "--epoch-blocks", "16", "--owner", &owner];
-    run(&folder, &init).succeeds();
+    run(&folder, &[&init, more].concat()).succeeds();
     let start = |n: usize| Process::node(&folder, &format!("net/node-{n}/pleach.toml"), &format!("node-{n}.log"));
     let nodes = (1..=4).map(start).collect();
     eventually(WAIT, || on(&folder, &["status"]));
@@ -32,7 +32,7 @@ fn on(folder: &Folder, args: &[&str]) -> Ran {
 
 #[test]
 fn owners_change_the_terms_and_nodes_that_do_not_know_the_rules_stop() {
-    let (folder, mut nodes) = cluster();
+    let (folder, mut nodes) = cluster(&[]);
     let on = |args: &[&str]| on(&folder, args);
     let terms = |args: &[&str]| on(&[&["owner", "terms", "--owner", "owner.key"], args].concat());
     let list = || eventually(WAIT, || on(&["member", "list", "-o", "json"])).json("pleach.member-list/1");
@@ -88,7 +88,7 @@ fn owners_change_the_terms_and_nodes_that_do_not_know_the_rules_stop() {
 /// The owners vouch for a height. Clients that know of it believe no nodes that do not show it.
 #[test]
 fn owners_vouch_for_a_height_and_clients_hold_the_nodes_to_it() {
-    let (folder, _nodes) = cluster();
+    let (folder, _nodes) = cluster(&[]);
     on(&folder, &["domain", "create", "shop", "--owner", "a.key"]).succeeds();
     let vouched = on(&folder, &["owner", "checkpoint", "--owner", "owner.key", "--out", "net.checkpoint"]);
     let line = vouched.succeeds().stdout.lines().last().expect("a line").to_owned();
@@ -110,4 +110,22 @@ fn owners_vouch_for_a_height_and_clients_hold_the_nodes_to_it() {
     // Nothing that exists is overwritten, and nothing is ordered then.
     let again = on(&folder, &["owner", "checkpoint", "--owner", "owner.key", "--out", "net.checkpoint"]);
     again.fails(8, &["net.checkpoint"]);
+}
+
+#[test]
+fn where_domains_are_approved_the_owner_signs_and_names_that_look_alike_are_told() {
+    let (folder, _nodes) = cluster(&["--approved-domains"]);
+    let create = |args: &[&str]| on(&folder, &[&["domain", "create"], args].concat());
+    let stranger = create(&["bank", "--owner", "a.key"]);
+    assert_eq!(stranger.code, Some(4), "{}", stranger.stderr);
+    assert!(stranger.stdout.contains("NOT_APPROVED"), "{}", stranger.stdout);
+    assert!(stranger.stderr.contains("1 of them must sign, 0 did; add --as"), "{}", stranger.stderr);
+    create(&["bank", "--owner", "a.key", "--as", "owner.key"]).succeeds();
+
+    // With a Cyrillic letter it is another name.
+    create(&["b\u{430}nk", "--open", "--as", "owner.key"]).fails(2, &["U+0430", "--any-name"]);
+    create(&["b\u{430}nk", "--open", "--as", "owner.key", "--any-name"]).succeeds();
+    let shown = on(&folder, &["get", "b\u{430}nk/.owner"]);
+    shown.succeeds();
+    assert!(shown.stderr.contains("names that look alike are different names"), "{}", shown.stderr);
 }

@@ -13,6 +13,7 @@ use crate::args::{Call, Global, Send};
 use crate::connection;
 use crate::errors::{CliError, Ending};
 use crate::files::{self, NewFile};
+use crate::names;
 use crate::output::Output;
 
 /// A request that was signed and not sent.
@@ -53,6 +54,7 @@ async fn prepare(output: Output, call: pleach_client::Call, place: NewFile) -> R
 
 /// Encodes the arguments, then simulates or sends.
 pub fn run(global: &Global, output: Output, args: &Call) -> Result<Ending, CliError> {
+    names::show(output, std::slice::from_ref(&args.operation));
     let given = args.arguments_hex.as_deref().map(from_hex).transpose()?;
     let place = args.prepare.as_deref().map(NewFile::at).transpose()?;
     with_settings(global, settings(global, &args.sending), |client| async move {

@@ -8,11 +8,13 @@ use super::sending::{carry_out, settings};
 use super::with_settings;
 use crate::args::{DomainCreate, Global};
 use crate::errors::{CliError, Ending};
+use crate::names;
 use crate::output::Output;
 use crate::profile::{copyable, quoted};
 
 /// Creates a domain.
 pub fn create(global: &Global, output: Output, args: &DomainCreate) -> Result<Ending, CliError> {
+    names::check_new(&args.name, args.any_name)?;
     // Nobody is made the owner of what they did not ask for: the owner signs too.
     let owner = args.owner.as_deref().map(read_key).transpose()?;
     with_settings(global, settings(global, &args.sending), |client| async move {

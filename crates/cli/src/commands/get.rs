@@ -14,6 +14,7 @@ use crate::args::{Get, Global};
 use crate::connection;
 use crate::errors::{CliError, Ending};
 use crate::files::NewFile;
+use crate::names;
 use crate::output::{Output, table, value_text};
 use crate::row;
 
@@ -40,6 +41,7 @@ pub fn run(global: &Global, output: Output, args: &Get) -> Result<Ending, CliErr
         let what = format!("--raw writes one value, {} keys were given", args.keys.len());
         return Err(CliError::usage(what, "give one key, or leave out --raw"));
     }
+    names::show(output, &args.keys);
     let place = args.proof.as_deref().map(NewFile::at).transpose()?;
     let reads = ReadOptions { fresh: !args.stale_ok, trust: args.trust.into(), min_height: args.min_height };
     let settings = Config { signed_replies: args.signed, reads, ..connection::settings(global.timeout) };

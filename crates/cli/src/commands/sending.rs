@@ -304,6 +304,9 @@ fn advise(output: Output, refusal: &Refusal, aborted: Option<String>) {
         Refusal::Aborted { code: SIGNATURE, .. } => aborted.or_else(|| Some(MISSING.into())),
         Refusal::Aborted { .. } => aborted,
         Refusal::OperationAbsent(key) => Some(no_operation(key)),
+        Refusal::NotApproved { signed, needed } => Some(format!(
+            "this cluster's owners approve domains: {needed} of them must sign, {signed} did; add --as with the key file of each"
+        )),
         _ => None,
     };
     if let Some(advice) = advice {
