@@ -189,11 +189,11 @@ fn what_is_ahead_waits_apart_in_small_number_makes_no_blocks_and_is_looked_at_on
     let mut alone = Alone::new(&folder.0, Disk::at_once);
     let refused: Vec<_> = (0..2_000).map(|n| alone.node.execute(&ahead(&alone, 3, n)).err()).collect();
     let taken = refused.iter().take_while(|refused| refused.is_none()).count();
-    assert_eq!(taken, 64, "a quarter of those that may wait, for one address");
+    assert_eq!(taken, 512, "a quarter of those that may wait, for one address");
     let code = refused.last().and_then(Option::as_ref).map(|refused| (refused.code(), refused.status()));
     assert_eq!(code, Some(("PROOF_FROM_FUTURE", 409)));
     // A member that invents origins has its part and no more, here all of it: the cluster has one member.
-    for n in 2_000..4_000 {
+    for n in 2_000..5_000 {
         let message = Message::request(Origin(n), &ahead(&alone, 3, n));
         alone.node.received(PublicKey([9; 32]), message);
     }
