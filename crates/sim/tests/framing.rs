@@ -2,8 +2,7 @@
 //! are given to the judge, in all pairs.
 //!
 //! Members crash, lose power together, are cut off, lose everything, are put back to what they had stored before, and a new one is added;
-//! epochs end meanwhile. A failing seed is printed; `PLEACH_SEED=7 cargo test -p pleach-sim --test framing` runs it alone,
-//! `PLEACH_RUNS=2000` runs more.
+//! epochs end meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,6 +15,7 @@ use pleach_node::Node;
 use pleach_sim::access::Distance;
 use pleach_sim::bank;
 use pleach_sim::cluster::{Cluster, Weather, runner};
+use pleach_testkit::{replay, seeds};
 use pleach_types::api::GetRequest;
 use pleach_types::evidence::SignedResult;
 use pleach_types::reply::SignedReply;
@@ -37,18 +37,6 @@ const ACCOUNTS: usize = 8;
 /// Blocks of an epoch, by seed: most runs go through several, some stay in one.
 const EPOCHS: [u32; 3] = [16, 23, 1_024];
 const PATIENCE: Duration = Duration::from_secs(600);
-
-fn for_runs(scenario: impl Fn(u64)) {
-    let number = |name: &str| std::env::var(name).ok().map(|n| n.parse::<u64>().expect("a number"));
-    let seeds = match number("PLEACH_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("PLEACH_RUNS").unwrap_or(RUNS),
-    };
-    for seed in seeds {
-        println!("PLEACH_SEED={seed}");
-        scenario(seed);
-    }
-}
 
 fn owner() -> SecretKey {
     SecretKey::from_seed([71; 32])
@@ -182,7 +170,9 @@ async fn strike(cluster: &mut Cluster, rng: &mut StdRng) {
 
 #[test]
 fn nothing_that_honest_members_sign_convicts_any_of_them() {
-    for_runs(|seed| {
+    for seed in seeds(0..RUNS) {
+        println!("seed {seed}");
+        let _replay = replay(seed);
         runner(seed).start(async move |context: deterministic::Context| {
             let mut rng = StdRng::seed_from_u64(seed);
             let loss_percent = rng.random_range(0..6);
@@ -215,5 +205,5 @@ fn nothing_that_honest_members_sign_convicts_any_of_them() {
             let heard = (cluster.tap().votes(), words.results.len(), words.replies.len());
             assert!(heard.0 > 200 && heard.1 > 60 && heard.2 > 30, "too little was heard: {heard:?}");
         });
-    });
+    }
 }
