@@ -55,6 +55,8 @@ pub enum Attack {
     Void,
     /// One false signature among 16: refused at the door
     Forged,
+    /// Complaints about members that rest on forged votes: refused at the door
+    Complaints,
     /// Valid requests for an operation that does not exist
     Absent,
     /// Cheap requests in a thousand domains
@@ -94,7 +96,7 @@ impl Attack {
             Self::Absent | Self::Domains => "8",
             Self::Ahead | Self::Ground | Self::Records => "9",
             Self::Cold => "12",
-            Self::MemberFlood | Self::MemberComplaints => "14",
+            Self::MemberFlood | Self::MemberComplaints | Self::Complaints => "14",
             Self::MemberVotes | Self::MemberProposals | Self::MemberSilent | Self::MemberValue => "-",
         }
     }

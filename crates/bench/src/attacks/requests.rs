@@ -13,7 +13,11 @@ use futures::future::try_join_all;
 use pleach_client::{Client, HttpTransport, Transport as _, TransportError};
 use pleach_tree::Tree;
 use pleach_types::api::{GetReply, GetRequest};
-use pleach_types::{Body, Call, Encode as _, Genesis, Hash, Key, PartitionMap, Request, SecretKey};
+use pleach_types::vote::Proposal;
+use pleach_types::{
+    Ballot, Body, Call, Encode as _, Evidence, Genesis, Hash, Key, PartitionMap, Request, Round, SecretKey, Signature,
+    SystemRequest, Vote,
+};
 use tokio::task::JoinSet;
 
 use super::Attack;
@@ -250,7 +254,22 @@ impl Shared {
         }
     }
 
+    /// A complaint about a member that rests on forged votes, another one each time.
+    fn complaint(&self) -> Bytes {
+        let accused = self.genesis.members[rand::random::<u16>() as usize % self.genesis.members.len()].public_key;
+        let round = Round { epoch: 0, view: rand::random::<u32>().into() };
+        let vote = || Vote {
+            ballot: Ballot::Notarize(Proposal { parent_view: 1, block: Hash(rand::random()) }),
+            signature: Signature(std::array::from_fn(|_| rand::random())),
+        };
+        let evidence = Evidence::of_votes(self.digest, accused, round, vote(), vote());
+        SystemRequest::complain(evidence, None).encode().into()
+    }
+
     fn request(&self, reply: &GetReply, operation: usize, touched: Vec<Key>) -> Bytes {
+        if self.kind == Attack::Complaints {
+            return self.complaint();
+        }
         // Small modules are attached each time: it costs little, and they may turn cold.
         let (operation, code) = &self.operations[operation];
         let (gas, signers, arguments) = self.cost();
