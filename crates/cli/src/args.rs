@@ -55,14 +55,22 @@ Exit codes: 0 ok, 1 internal error, 2 usage or configuration, 3 key absent (prov
   7 not allowed, 8 local file, 9 unknown whether a request that was sent is executed: do not send another,
   10 an audit found proof that a member lied, 11 the cluster has forked: rely on nothing that it says,
   12 too few members answer for a read that misses nothing: --stale-ok reads what one node has,
-  13 a scenario of \"op test\" failed";
+  13 a scenario of \"op test\" failed, 14 the cluster works, and \"status\" says what somebody should look after";
+
+const STATUS_HELP: &str = "\
+The line that begins with \"proved\" is checked on this machine: a quorum of members has signed it. The table below it is what each node says
+of itself, and whoever lies may lie there too. Each line that begins with ! is something that somebody should look after, with what to do;
+docs/operators.md explains them all.
+
+Exit code 0 says that all is well, 14 that the cluster works and something should be looked after (a member is away, say), 6 that too few
+nodes work for anything to be decided.";
 
 /// What holds for every command.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
     /// A node's address (host:port); may be repeated. Wins over the profile's list.
-    #[arg(long = "node", value_name = "URL", env = "PLEACH_NODE", value_delimiter = ',', global = true)]
+    #[arg(long = "node", value_name = "URL", env = "PLEACH_NODE", value_delimiter = ',', value_parser = trimmed, global = true)]
     pub node_urls: Vec<String>,
     /// The digest of the cluster's genesis: what all trust rests on. Wins over the profile's.
     #[arg(long, value_name = "DIGEST", env = "PLEACH_GENESIS", global = true)]
@@ -104,7 +112,8 @@ pub enum Command {
     Init(Init),
     /// Run a node until it is told to stop.
     Start(Start),
-    /// How the nodes are doing.
+    /// How the nodes are doing, and what to look after.
+    #[command(after_help = STATUS_HELP)]
     Status,
     /// Read records: proved, or not printed.
     Get(Get),
@@ -472,7 +481,7 @@ pub struct Call {
     /// The operation's key.
     #[arg(value_name = "OPERATION")]
     pub operation: Key,
-    /// Its arguments.
+    /// Its arguments. @FILE takes what is in a file, - what is on standard input; @@ is a @.
     #[arg(value_name = "ARG", allow_negative_numbers = true)]
     pub arguments: Vec<String>,
     /// The encoded arguments, for an operation that does not describe its own.
@@ -547,7 +556,7 @@ Examples:
 Only the owner can deploy operations to a domain and change its records by the base rule. In an open domain
 everybody can. In a cluster made with init --approved-domains as many of its owners sign as a change of the members needs.")]
 pub struct DomainCreate {
-    /// The domain: one part of a key, or a path under a domain.
+    /// The domain: one part of a key, without a /.
     #[arg(value_name = "NAME")]
     pub name: Key,
     /// The owner's key file.
@@ -1046,6 +1055,11 @@ pub struct KeyFile {
     /// The file.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+}
+
+/// Whoever writes a list puts blanks behind its commas.
+fn trimmed(text: &str) -> Result<String, String> {
+    Ok(text.trim().to_owned())
 }
 
 /// Reads `500ms`, `10s`, `2m`, or a number of seconds.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -150,13 +151,25 @@ pub fn config_text(
             accept_loss,
             added,
         },
-        listen: Listen { public: own.public.clone(), peer: own.peer.clone() },
+        listen: Listen { public: listen_for(&own.public), peer: listen_for(&own.peer) },
         members: members.iter().map(addresses).collect(),
     };
     let text = toml::to_string(&config).map_err(|e| CliError::Internal(format!("configuration: {e}")))?;
     let head = "# One node of a cluster: pleach start --config FILE. Paths are relative to this folder.\n\
                 # [[member]] sections say where every member is reached; who they are is in the genesis.\n\n";
     Ok(head.to_owned() + &text)
+}
+
+/// Where a node listens that others reach at an address: at all of its machine's, since a machine behind NAT or in a container does not have the
+/// one that others use, and a name may lead to loopback on the very machine that it names. What is on loopback is for this machine only.
+fn listen_for(address: &str) -> String {
+    let Some((_, port)) = address.rsplit_once(':') else { return address.into() };
+    match address.parse::<SocketAddr>() {
+        Ok(found) if found.ip().is_loopback() => address.into(),
+        Ok(SocketAddr::V6(_)) => format!("[::]:{port}"),
+        Err(_) if address.starts_with("localhost:") => address.into(),
+        _ => format!("0.0.0.0:{port}"),
+    }
 }
 
 fn addresses(member: &MemberDescription) -> MemberAddresses {
@@ -180,4 +193,23 @@ fn rules() -> Result<BTreeMap<Key, Bytes>, CliError> {
         (key(ROOT_RULE)?, Bytes::from_static(pleach_vm::builtin::ROOT_RULE)),
         (key(BASE_RULE)?, Bytes::from_static(pleach_vm::builtin::BASE_RULE)),
     ]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_listens_on_all_addresses_unless_it_is_for_this_machine_only() {
+        for (reached, listens) in [
+            ("127.0.0.3:7470", "127.0.0.3:7470"),
+            ("[::1]:7470", "[::1]:7470"),
+            ("localhost:7470", "localhost:7470"),
+            ("10.0.0.1:7470", "0.0.0.0:7470"),
+            ("[2001:db8::7]:7470", "[::]:7470"),
+            ("acme.example:7470", "0.0.0.0:7470"),
+        ] {
+            assert_eq!(listen_for(reached), listens);
+        }
+    }
 }

@@ -34,6 +34,8 @@ pub enum Ending {
     Refused,
     /// Fewer nodes work than are needed.
     Unavailable,
+    /// The cluster works, and somebody should look after something; the data on standard output says after what.
+    Degraded,
     /// A step of the demo failed; standard error says which.
     Failed,
     /// A store is damaged; the data on standard output says where.
@@ -74,6 +76,7 @@ mod code {
     pub const FORK: u8 = 11;
     pub const NO_QUORUM: u8 = 12;
     pub const SCENARIO: u8 = 13;
+    pub const DEGRADED: u8 = 14;
 }
 
 impl From<Ending> for ExitCode {
@@ -83,6 +86,7 @@ impl From<Ending> for ExitCode {
             Ending::Absent => code::ABSENT,
             Ending::Refused => code::REFUSED,
             Ending::Unavailable => code::UNAVAILABLE,
+            Ending::Degraded => code::DEGRADED,
             Ending::Failed => code::INTERNAL,
             Ending::Damaged | Ending::Suspect => code::VERIFICATION,
             Ending::Proven => code::PROVEN,
@@ -381,6 +385,10 @@ impl CliError {
                 "name a node's folder, its data folder, or the folder store in it".into()
             }
             Self::Store { reason: OpenError::Locked { .. }, .. } => "stop the node first".into(),
+            Self::Config(ConfigError::Read { what: "key file", .. }) => {
+                "check the path; \"pleach key new FILE\" makes a new key, and a node's comes with \"pleach init\""
+                    .into()
+            }
             Self::Config(ConfigError::Read { .. }) => {
                 "check the path; \"pleach init\" makes all files of a node".into()
             }
@@ -409,8 +417,10 @@ fn start_code(error: &StartError) -> u8 {
     match error {
         StartError::Config(e) => config_code(e),
         StartError::Listen { .. } | StartError::Order(OrderError::Listen { .. }) => code::UNAVAILABLE,
-        StartError::Order(OrderError::Data { .. }) => code::LOCAL_FILE,
-        StartError::Http(_) => code::INTERNAL,
+        StartError::Order(OrderError::Data { .. } | OrderError::DiskFull { .. } | OrderError::NoDescriptors { .. }) => {
+            code::LOCAL_FILE
+        }
+        StartError::Order(OrderError::Stopped(_)) | StartError::Http(_) => code::INTERNAL,
         StartError::Resume { .. } | StartError::Evidence { .. } | StartError::Writer(_) => code::LOCAL_FILE,
         _ => code::USAGE,
     }

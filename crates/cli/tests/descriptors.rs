@@ -49,7 +49,7 @@ impl Cluster {
     }
 
     fn height(&self) -> u64 {
-        let status = eventually(WAIT, || self.run(&["status", "-o", "json"])).json("pleach.status/1");
+        let status = eventually(WAIT, || self.run(&["status", "-o", "json"])).json("pleach.status/2");
         let heights = status["nodes"].as_array().expect("nodes").iter().map(|node| node["status"]["height"].as_u64());
         heights.map(|height| height.expect("every node answers")).min().expect("nodes")
     }

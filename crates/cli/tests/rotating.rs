@@ -96,7 +96,7 @@ impl Cluster {
                 let nodes = status["nodes"].as_array().cloned().unwrap_or_default();
                 nodes.len() == 4 && nodes.iter().all(|node| node["state"] == "ok")
             };
-            if status.code == Some(0) && ok(status.json("pleach.status/1")) {
+            if status.code == Some(0) && ok(status.json("pleach.status/2")) {
                 return;
             }
             assert!(Instant::now() < deadline, "not all vote: {}{}", status.stdout, status.stderr);

@@ -19,7 +19,7 @@ use pleach_types::api::{Blocks, MemberView, Members, Status};
 use pleach_types::execution::Executor;
 use pleach_types::key::{BASE_RULE, ROOT_RULE};
 use pleach_types::limits::PROOF_FILE_STEPS_MAX;
-use pleach_types::{Genesis, Hash, Height, Identity, Key, KeyError, ProofFile, PublicKey, Receipt, Terms};
+use pleach_types::{BlockResult, Genesis, Hash, Height, Identity, Key, KeyError, ProofFile, PublicKey, Receipt, Terms};
 use pleach_vm::Vm;
 
 use crate::arguments;
@@ -406,6 +406,16 @@ impl Client {
         let limit = self.inner.config.reply_timeout;
         let ask = |node| nodes.reply(node, limit, nodes.transport.status(node));
         join_all((0..nodes.named()).map(ask)).await
+    }
+
+    /// The newest result that some node can show to be certified, checked. How much newer a height others have, it does not show.
+    ///
+    /// # Errors
+    /// If no node answers, or none can show one.
+    pub async fn certified(&self) -> Result<Option<BlockResult>, Error> {
+        let options = ReadOptions { fresh: false, trust: TrustLevel::Certified, min_height: None };
+        let height = self.get_with(&[], options).await?.height();
+        Ok(self.inner.verifier.result(height))
     }
 
     /// The address of a node of the transport, for messages.

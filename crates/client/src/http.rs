@@ -137,7 +137,7 @@ fn base_of(address: &str) -> Result<String, Error> {
     match uri.authority() {
         Some(authority) if authority.as_str().contains('@') => Err(bad("a user does not belong to it")),
         Some(authority) if authority.port_u16().is_some() => Ok(text),
-        _ => Err(bad("the port is missing")),
+        _ => Err(bad("a port from 0 to 65535 is missing")),
     }
 }
 

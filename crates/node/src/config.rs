@@ -288,8 +288,23 @@ fn check_private(_path: &Path) -> Result<(), String> {
     Ok(())
 }
 
+/// Bytes of a configuration, a genesis or a key file that are read: a genesis holds some megabytes, and whoever names a disk image by mistake
+/// should be told.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+/// What some editors put in front of a text.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 fn read(path: &Path, what: &'static str) -> Result<String, ConfigError> {
-    std::fs::read_to_string(path).map_err(|reason| ConfigError::Read { what, path: path.into(), reason })
+    use std::io::Read as _;
+    let failed = |reason| ConfigError::Read { what, path: path.into(), reason };
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(failed)?;
+    file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(failed)?;
+    if text.len() as u64 > FILE_BYTES_MAX {
+        let text = format!("it has more than {FILE_BYTES_MAX} bytes");
+        return Err(failed(std::io::Error::new(std::io::ErrorKind::FileTooLarge, text)));
+    }
+    Ok(text.strip_prefix(BYTE_ORDER_MARK).map_or_else(|| text.clone(), str::to_owned))
 }
 
 /// All addresses of a configuration, checked and found.
@@ -299,12 +314,13 @@ pub(crate) struct Places {
     pub(crate) public: SocketAddr,
     /// Where it listens for members.
     pub(crate) peer: SocketAddr,
-    /// Where the members of genesis are reached, in their order.
-    pub(crate) members: Vec<(PublicKey, SocketAddr)>,
+    /// Where the members of genesis are reached, in their order. A name is looked up when it is dialled: that of a member may lead nowhere,
+    /// or elsewhere later, and the others must not be kept from starting by that.
+    pub(crate) members: Vec<(PublicKey, String)>,
 }
 
 impl Places {
-    /// Checks and finds all addresses, before anything is made that a wrong one would leave behind.
+    /// Checks all addresses, and finds those where this node listens, before anything is made that a wrong one would leave behind.
     ///
     /// # Errors
     /// If genesis and the addresses do not name the same members, or the first address that is none.
@@ -317,7 +333,7 @@ impl Places {
             let field = |what| format!("[[member]] {:?} {what}", member.name);
             checked(&field("public"), &found.public, address::check_reachable)?;
             checked(&field("peer"), &found.peer, address::check_reachable)?;
-            members.push((member.public_key, resolve(&field("peer"), &found.peer)?));
+            members.push((member.public_key, found.peer.clone()));
         }
         let [public, peer] = [("[listen] public", &config.listen.public), ("[listen] peer", &config.listen.peer)];
         Ok(Self { public: resolve(public.0, public.1)?, peer: resolve(peer.0, peer.1)?, members })

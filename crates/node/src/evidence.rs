@@ -9,7 +9,7 @@
 //! work, a fifth of a second later at most; a crash in between loses what the engine will find again as long as the votes
 //! are in its journal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -112,6 +112,11 @@ impl Shelf {
     /// How many there are.
     pub fn len(&self) -> usize {
         lock(&self.0).evidence.len()
+    }
+
+    /// Whom it is against.
+    pub fn accused(&self) -> BTreeSet<PublicKey> {
+        lock(&self.0).evidence.keys().map(|(accused, _)| *accused).collect()
     }
 
     /// All of it, for clients.

@@ -21,8 +21,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use pleach_order::Running;
 use pleach_types::api::{
-    Base64, ExecuteReply, ExecuteRequest, ForkReply, GetRequest, NewestRequest, Problem, ReceiptReply, Storage,
-    Succession,
+    Base64, ExecuteReply, ExecuteRequest, ForkReply, GetRequest, NewestRequest, Problem, ReceiptReply, Succession,
 };
 use pleach_types::limits::{READ_KEYS_MAX, REQUEST_BYTES_MAX};
 use pleach_types::{Hash, Height};
@@ -34,9 +33,11 @@ use crate::config::NodeConfig;
 use crate::core::Node;
 use crate::door::Door;
 use crate::fork;
+use crate::health::{Facts, is_ready, judge};
 use crate::openapi;
 use crate::port::Peer;
 use crate::service::{BLOCKS_MAX, ServiceError};
+use crate::watch::Watch;
 
 /// The longest that a question may wait for its answer, in milliseconds.
 const WAIT_MS_MAX: u64 = 30_000;
@@ -53,6 +54,7 @@ const SMALL_READ_KEYS: usize = 16;
 struct Shared {
     node: Arc<Node>,
     engine: Arc<Running>,
+    watch: Arc<Watch>,
     door: Arc<Door>,
     config: NodeConfig,
     carried: Carried,
@@ -63,10 +65,16 @@ struct Shared {
 type App = State<Arc<Shared>>;
 
 impl Shared {
-    /// What the ordering engine's files take up.
-    async fn journal_bytes(&self) -> u64 {
-        let folder = pleach_order::journals(&self.config.node.data_dir);
-        tokio::task::spawn_blocking(move || bytes_below(folder)).await.unwrap_or(0)
+    /// What is so now, with what the ordering engine's files take up: it looks at the disk, so on a thread for it.
+    async fn facts(self: &Arc<Self>) -> Result<Facts, Failure> {
+        let shared = Arc::clone(self);
+        let look = move || {
+            let mut facts = shared.watch.facts();
+            facts.storage.journal_bytes = bytes_below(pleach_order::journals(&shared.config.node.data_dir));
+            facts
+        };
+        let looked = tokio::task::spawn_blocking(look).await;
+        Ok(looked.map_err(|e| ServiceError::Damaged(format!("the node could not be looked at: {e}")))?)
     }
 }
 
@@ -89,10 +97,15 @@ fn bytes_below(folder: PathBuf) -> u64 {
 ///
 /// # Errors
 /// If the genesis has no form in JSON.
-pub fn router(node: Arc<Node>, engine: Arc<Running>, config: NodeConfig) -> Result<Router, serde_json::Error> {
+pub fn router(
+    node: Arc<Node>,
+    engine: Arc<Running>,
+    watch: Arc<Watch>,
+    config: NodeConfig,
+) -> Result<Router, serde_json::Error> {
     let encoded = serde_json::to_vec(&node.genesis)?.into();
     let door = Door::new(node.clone());
-    let shared = Shared { door, carried: Carried::new(), node, engine, config, genesis: encoded };
+    let shared = Shared { door, carried: Carried::new(), node, engine, watch, config, genesis: encoded };
     let shared = Arc::new(shared);
     // What is so in one history of two is told to nobody.
     let of_one_history = Router::new()
@@ -177,7 +190,17 @@ impl From<BodyError> for Failure {
     }
 }
 
+/// Whether a body is the bytes themselves: media types are compared without case, and without what stands behind them.
+fn is_raw(content_type: &str) -> bool {
+    content_type.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/octet-stream"))
+}
+
+/// Reads the JSON of a question, which is an object: the library would take a list of its values as well, in an order that is nowhere written
+/// down.
 fn read_json<T: DeserializeOwned>(body: &Bytes) -> Result<T, Failure> {
+    if body.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|byte| *byte == b'[') {
+        return Err(bad_input("the body is a JSON array, an object is expected".into(), SEE_DOCUMENT));
+    }
     serde_json::from_slice(body).map_err(|e| bad_input(format!("the body is not the expected JSON: {e}"), SEE_DOCUMENT))
 }
 
@@ -231,11 +254,10 @@ async fn wrong_method(method: axum::http::Method, uri: axum::http::Uri) -> Failu
     Failure(StatusCode::METHOD_NOT_ALLOWED, Problem::new("WRONG_METHOD", detail, SEE_DOCUMENT, false))
 }
 
-async fn status(State(shared): App) -> impl IntoResponse {
-    let journal_bytes = shared.journal_bytes().await;
-    let mut status = shared.node.status();
-    status.storage.journal_bytes = journal_bytes;
-    Json(status)
+/// On a thread for it: it looks at the disk.
+async fn status(State(shared): App) -> Result<impl IntoResponse, Failure> {
+    let facts = shared.facts().await?;
+    Ok(Json(shared.node.status_of(&facts)))
 }
 
 async fn genesis(State(shared): App) -> impl IntoResponse {
@@ -246,27 +268,22 @@ async fn members(State(shared): App) -> impl IntoResponse {
     Json(shared.node.members(|name| shared.config.public_address(name)))
 }
 
-async fn metrics(State(shared): App) -> impl IntoResponse {
+async fn metrics(State(shared): App) -> Result<impl IntoResponse, Failure> {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    let storage = Storage { journal_bytes: shared.journal_bytes().await, ..shared.node.storage() };
-    ([(header::CONTENT_TYPE, kind)], shared.node.metrics_text(&storage, &shared.engine.given_up()))
+    let (facts, engine) = (shared.facts().await?, &shared.engine);
+    Ok(([(header::CONTENT_TYPE, kind)], shared.node.metrics_text(&facts, &engine.given_up(), &engine.troubles())))
 }
 
-async fn ready(State(shared): App) -> Response {
-    let status = shared.node.status();
-    if status.ready {
-        return Json(serde_json::json!({"ready": true})).into_response();
+/// Whether the node serves, and why not; what else is the case beside it.
+async fn ready(State(shared): App) -> Result<Response, Failure> {
+    let conditions = judge(&shared.facts().await?);
+    if is_ready(&conditions) {
+        return Ok(Json(serde_json::json!({"ready": true, "conditions": conditions})).into_response());
     }
-    let because = if let Some(height) = status.forked {
-        format!("the cluster has forked at height {height}: {}", fork::CURE)
-    } else if let Some(fetching) = status.fetching {
-        format!("this node fetches its records from others, {} bytes have come", fetching.bytes)
-    } else if status.certified_height == 0 {
-        "no height is certified yet: the cluster has just started, or too few members run".to_owned()
-    } else {
-        format!("this node executes its stored blocks again and has come to height {}", status.height)
-    };
-    (StatusCode::SERVICE_UNAVAILABLE, Json(serde_json::json!({"ready": false, "because": because}))).into_response()
+    // The worst comes first.
+    let because = conditions.first().map(|condition| format!("{}: {}", condition.text, condition.cure));
+    let said = serde_json::json!({"ready": false, "because": because, "conditions": conditions});
+    Ok((StatusCode::SERVICE_UNAVAILABLE, Json(said)).into_response())
 }
 
 /// An answer in JSON.
@@ -337,7 +354,7 @@ async fn execute(
 
 impl Shared {
     async fn submit(&self, from: IpAddr, headers: &HeaderMap, body: Received) -> Result<Hash, Failure> {
-        let raw = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/octet-stream");
+        let raw = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).is_some_and(is_raw);
         let request = if raw { body.bytes.clone() } else { read_json::<ExecuteRequest>(&body.bytes)?.request.0 };
         Ok(self.door.submit(from, request).await?)
     }

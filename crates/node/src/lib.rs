@@ -24,6 +24,7 @@
 //! | `service` | what clients can ask, without HTTP: the simulator calls it directly |
 //! | `http` | the service on a TCP port |
 //! | `port`, `share`, `carried` | what the port gives to strangers: connections, and bytes on their way |
+//! | `health`, `watch` | how the node is doing: the one judgement, and what it is made from |
 //! | `descriptors` | how many files may be open, and how many of them are for clients |
 //! | `config` | `pleach.toml` |
 //!
@@ -48,6 +49,7 @@ mod disk;
 mod door;
 mod evidence;
 mod fork;
+pub mod health;
 mod history;
 mod http;
 mod kept;
@@ -65,6 +67,7 @@ mod share;
 mod transfer;
 mod turns;
 mod waiters;
+mod watch;
 
 pub use config::{ConfigError, NodeConfig};
 pub use core::Node;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -10,13 +10,14 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
-use pleach_order::GivenUp;
+use pleach_order::{GivenUp, Trouble};
 use pleach_state::Decision;
-use pleach_types::api::Storage;
+use pleach_types::api::{Condition, Storage};
 use pleach_types::committee::Committee;
 use pleach_types::{PublicKey, Verdict};
 
 use crate::chain::Executed;
+use crate::health::{self, Facts};
 use crate::pool::Full;
 use crate::turns::Turn;
 
@@ -58,6 +59,21 @@ struct Named {
     member: String,
 }
 
+/// The label of a condition.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Met {
+    condition: &'static str,
+}
+
+/// The label of connections that failed.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Because {
+    reason: &'static str,
+}
+
+/// A gauge of what is no whole number.
+type Seconds = Gauge<f64, AtomicU64>;
+
 /// All metrics of a node.
 pub struct Metrics {
     registry: Registry,
@@ -82,6 +98,16 @@ pub struct Metrics {
     lies: Gauge,
     evidence: Gauge,
     forked: Gauge,
+    ready: Gauge,
+    conditions: Family<Met, Gauge>,
+    seen: Family<Named, Gauge>,
+    clocks: Family<Named, Seconds>,
+    failed: Family<Because, Counter>,
+    still: Seconds,
+    behind: Gauge,
+    disk_free: Gauge,
+    descriptors: Gauge,
+    descriptors_max: Gauge,
     /// Of the clients' port.
     pub connections: Connections,
 }
@@ -127,6 +153,16 @@ impl Metrics {
             lies: Gauge::default(),
             evidence: Gauge::default(),
             forked: Gauge::default(),
+            ready: Gauge::default(),
+            conditions: Family::default(),
+            seen: Family::default(),
+            clocks: Family::default(),
+            failed: Family::default(),
+            still: Seconds::default(),
+            behind: Gauge::default(),
+            disk_free: Gauge::default(),
+            descriptors: Gauge::default(),
+            descriptors_max: Gauge::default(),
             connections: Connections::default(),
             registry: Registry::default(),
         };
@@ -164,6 +200,7 @@ impl Metrics {
         registry.register("false_parts", lies, metrics.lies.clone());
         registry.register("evidence", "Evidence that this node holds against members", metrics.evidence.clone());
         registry.register("forked", "Whether this node was shown that the cluster has forked", metrics.forked.clone());
+        metrics.register_health(&mut registry);
         let Connections { open, refused } = metrics.connections.clone();
         registry.register("client_connections", "Connections of clients that are open", open);
         registry.register("client_connections_refused", "Connections of clients beyond their share", refused);
@@ -172,6 +209,28 @@ impl Metrics {
             drop(metrics.lost.get_or_create(&of));
         }
         Self { registry, ..metrics }
+    }
+
+    /// What [`health`] judges, and what it judges by.
+    fn register_health(&self, registry: &mut Registry) {
+        registry.register("ready", "Whether this node serves, as /readyz says", self.ready.clone());
+        let help = "Whether a condition is met that somebody should look after (docs/operators.md)";
+        registry.register("condition", help, self.conditions.clone());
+        registry.register("member_seen", "Whether another member is connected and says something", self.seen.clone());
+        let help = "By how much another member's clock was ahead of this machine's when they connected last";
+        registry.register_with_unit("member_clock_ahead", help, Unit::Seconds, self.clocks.clone());
+        let help = "Attempts to connect that failed, on either side, since the start, by why";
+        registry.register("member_connections_failed", help, self.failed.clone());
+        let help = "For how long no new height has been certified";
+        registry.register_with_unit("since_certified", help, Unit::Seconds, self.still.clone());
+        let help = "Heights known to be final that this node has not executed yet";
+        registry.register("heights_behind", help, self.behind.clone());
+        let help = "Free bytes on the disk that this node stores on; -1 where the system does not tell";
+        registry.register_with_unit("disk_free", help, Unit::Bytes, self.disk_free.clone());
+        let help = "Files that this process has open; -1 where the system does not tell";
+        registry.register("descriptors_open", help, self.descriptors.clone());
+        let help = "Files that this process may have open; -1 where the system does not tell";
+        registry.register("descriptors_max", help, self.descriptors_max.clone());
     }
 
     /// Counts a final block on a parent of so many requests.
@@ -219,22 +278,40 @@ impl Metrics {
         self.no_room.get_or_create(&NoRoom { bound, part }).inc();
     }
 
-    /// The cluster has forked, as this node was shown.
-    pub fn has_forked(&self) {
-        self.forked.set(1);
+    /// Takes over how the node is doing.
+    pub fn observe(&self, facts: &Facts, conditions: &[Condition], troubles: &BTreeMap<Trouble, u64>) {
+        self.ready.set(i64::from(health::is_ready(conditions)));
+        for name in health::NAMES {
+            let met = conditions.iter().any(|condition| condition.name == name);
+            self.conditions.get_or_create(&Met { condition: name }).set(i64::from(met));
+        }
+        // Those who have left are shown no more.
+        self.seen.clear();
+        self.clocks.clear();
+        for peer in &facts.peers {
+            let named = Named { member: peer.name.clone() };
+            self.seen.get_or_create(&named).set(i64::from(health::is_seen(peer)));
+            if let Some(ahead) = peer.clock_ahead_ms {
+                self.clocks.get_or_create(&named).set(ahead as f64 / 1_000.0);
+            }
+        }
+        for trouble in Trouble::ALL {
+            let counter = self.failed.get_or_create(&Because { reason: trouble.name() });
+            counter.inner().store(troubles.get(&trouble).copied().unwrap_or(0), Ordering::Relaxed);
+        }
+        self.still.set(facts.still.as_secs_f64());
+        self.behind.set(signed(facts.known_final.saturating_sub(facts.height)));
+        self.disk_free.set(facts.disk_free.map_or(-1, signed));
+        let (open, limit) = facts.descriptors.map_or((-1, -1), |(open, limit)| (signed(open), signed(limit)));
+        self.descriptors.set(open);
+        self.descriptors_max.set(limit);
+        self.forked.set(i64::from(facts.forked.is_some()));
+        self.evidence.set(signed(facts.evidence as u64));
+        self.certified.set(signed(facts.certified.unwrap_or(0)));
+        self.store(&facts.storage);
     }
 
-    /// The text that Prometheus reads, with the gauges that are read off when asked.
-    pub fn encode(
-        &self,
-        (pending, bytes): (usize, u64),
-        certified: u64,
-        storage: &Storage,
-        lies: u64,
-        evidence: usize,
-    ) -> String {
-        self.lies.set(signed(lies));
-        self.evidence.set(signed(evidence as u64));
+    fn store(&self, storage: &Storage) {
         let parts = [
             ("records", storage.record_bytes),
             ("window", storage.window_bytes),
@@ -248,9 +325,13 @@ impl Metrics {
         self.copies.set(signed(storage.copies));
         self.least_copies.set(signed(storage.least_copies));
         self.prefixes_below.set(signed(storage.prefixes_below));
+    }
+
+    /// The text that Prometheus reads, with the gauges that are read off when asked.
+    pub fn encode(&self, (pending, bytes): (usize, u64), lies: u64) -> String {
+        self.lies.set(signed(lies));
         self.pending.set(signed(pending as u64));
         self.waiting_bytes.set(signed(bytes));
-        self.certified.set(signed(certified));
         let mut text = String::new();
         if let Err(e) = prometheus_client::encoding::text::encode(&mut text, &self.registry) {
             let _ = write!(text, "# encoding failed: {e}");

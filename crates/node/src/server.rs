@@ -28,6 +28,7 @@ use crate::port::{self, Patience};
 use crate::resume::{ResumeError, Resumed, resume};
 use crate::rotation::InForceError;
 use crate::share::Share;
+use crate::watch::Watch;
 
 /// Rows of a store from which on its check shows how far it is.
 const ROWS_WORTH_A_LINE: u64 = 100_000;
@@ -117,10 +118,14 @@ impl From<InForceError> for StartError {
 /// A node that runs. Dropping it stops it.
 pub struct RunningNode {
     node: Arc<Node>,
+    /// Where it stores.
+    data: PathBuf,
     public: SocketAddr,
     engine: Arc<Running>,
     http: Option<HttpThread>,
     writer: Option<JoinHandle<()>>,
+    /// Ends the thread that tells the log how the node is doing.
+    watching: Option<std::sync::mpsc::Sender<()>>,
 }
 
 struct HttpThread {
@@ -186,9 +191,19 @@ fn start_with(
     let node = Arc::new(node.behaving(manner));
     let public = listener.local_addr().map_err(|e| StartError::Http(e.to_string()))?;
     let engine = Arc::new(pleach_order::run(order_config(config, &genesis, &node, &places), node.clone())?);
-    let http = serve(listener, &node, &engine, config, connections)?;
+    let watch = Arc::new(Watch::new(node.clone(), engine.clone(), config.node.data_dir.clone()));
+    let http = serve(listener, &node, &engine, &watch, config, connections)?;
     info!(node = %config.node.name, %public, genesis = %node.genesis_digest, connections, "node started");
-    Ok(RunningNode { node, public, engine, http: Some(http), writer })
+    let watching = Some(spawn_watch(watch)?);
+    let data = config.node.data_dir.clone();
+    Ok(RunningNode { node, data, public, engine, http: Some(http), writer, watching })
+}
+
+/// Has the log told how the node is doing. Nothing waits for this thread, and nothing ends with it: it only reports.
+fn spawn_watch(watch: Arc<Watch>) -> Result<std::sync::mpsc::Sender<()>, StartError> {
+    let (watching, stop) = std::sync::mpsc::channel();
+    let thread = std::thread::Builder::new().name("health".into()).spawn(move || watch.run(&stop));
+    thread.map(|_| watching).map_err(|e| StartError::Http(e.to_string()))
 }
 
 /// A cluster that can lose records to the faults that it tolerates runs only if whoever runs the node wants that.
@@ -258,7 +273,7 @@ fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
 fn order_config(config: &NodeConfig, genesis: &Genesis, node: &Node, places: &Places) -> pleach_order::Config {
     let addresses = genesis.members.iter().zip(&places.members).map(|(member, (key, address))| MemberAddress {
         key: *key,
-        address: *address,
+        address: address.clone(),
         stands_for: member.address.clone(),
     });
     pleach_order::Config {
@@ -310,6 +325,7 @@ fn serve(
     listener: TcpListener,
     node: &Arc<Node>,
     engine: &Arc<Running>,
+    watch: &Arc<Watch>,
     config: &NodeConfig,
     connections: u64,
 ) -> Result<HttpThread, StartError> {
@@ -320,8 +336,8 @@ fn serve(
         .enable_all()
         .build()
         .map_err(|e| StartError::Http(e.to_string()))?;
-    let router =
-        http::router(node.clone(), engine.clone(), config.clone()).map_err(|e| StartError::Http(e.to_string()))?;
+    let router = http::router(node.clone(), engine.clone(), watch.clone(), config.clone())
+        .map_err(|e| StartError::Http(e.to_string()))?;
     let (share, counts) = (Share::new(connections), node.metrics.connections.clone());
     let (stop, stopped) = oneshot::channel::<()>();
     let run = move || {
@@ -371,7 +387,11 @@ impl RunningNode {
         }
         let written = self.writer.as_ref().is_some_and(JoinHandle::is_finished);
         let why = || self.node.disk.failure().map_or("the writer has ended".into(), |error| error.to_string());
-        written.then(|| StartError::Writer(why()))
+        written.then(|| self.cannot_write(why()))
+    }
+
+    fn cannot_write(&self, why: String) -> StartError {
+        pleach_order::lacking(&why, &self.data).map_or(StartError::Writer(why), StartError::Order)
     }
 
     /// Stops the node and waits until ports and data folder are free.
@@ -380,6 +400,7 @@ impl RunningNode {
     /// If the engine, or another part of the node, had stopped by itself before.
     pub fn stop(mut self) -> Result<(), StartError> {
         let cut_short = self.thread_ended().map_or(Ok(()), Err);
+        self.watching.take();
         self.stop_http();
         self.engine.shutdown();
         let ended = self.engine.wait().map_err(StartError::Order);

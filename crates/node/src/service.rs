@@ -1,7 +1,7 @@
 //! What clients can ask of a node, whatever carries the question.
 
 use bytes::Bytes;
-use pleach_order::{GivenUp, Network};
+use pleach_order::{GivenUp, Network, Trouble};
 use pleach_state::State;
 use pleach_store::{Refused, Usage};
 use pleach_tree::ValueDigest;
@@ -19,17 +19,19 @@ use pleach_types::limits::{
 use pleach_types::reply::{SignedReply, Unanswered};
 use pleach_types::terms::RULES;
 use pleach_types::{
-    BlockResult, Encode, Hash, Header, Height, Identity, Key, NewestBlock, Signature, SignedNewest, SystemRefusal,
-    Unacceptable, Void,
+    BlockResult, Committee, Encode, Hash, Header, Height, Identity, Key, Member, NewestBlock, Signature, SignedNewest,
+    SystemRefusal, Unacceptable, Void,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use thiserror::Error;
 
 use crate::core::Node;
 use crate::fork::NoFork;
+use crate::health::{self, Facts};
 use crate::history::{Final, Receipts};
 use crate::lock;
 use crate::pool::Full;
@@ -301,38 +303,88 @@ impl ServiceError {
 }
 
 impl Node {
-    /// How the node is doing.
+    /// How the node is doing, without what only its process and its connections show.
     #[must_use]
     pub fn status(&self) -> Status {
+        self.status_of(&self.facts())
+    }
+
+    /// What this node knows of itself; its process and its connections are for [`watch`](crate::watch) to look at.
+    pub(crate) fn facts(&self) -> Facts {
+        // Before the lock: both look at the newest state themselves.
+        let (storage, committee) = (self.storage(), self.members.committee());
+        let forked = self.forked();
+        let fetching = self.fetch.progress().map(|(bytes, _)| bytes);
+        let voting = if forked.is_some() { Voting::Forked } else { *lock(&self.voting) };
+        let known_final = self.network().map_or(0, Network::newest_final);
+        let history = lock(&self.history);
+        let (tip, certified) = (history.tip(), history.certified());
+        let readable = certified.and_then(|height| history.get(height)).is_some_and(|entry| entry.state().is_some());
+        let rules_next = tip.and_then(|tip| Some(tip.state()?.cluster().next_terms.rules)).unwrap_or(RULES);
+        Facts {
+            up: Duration::ZERO,
+            ended: None,
+            forked,
+            fetching,
+            replayed: self.replayed.load(Ordering::Acquire),
+            height: tip.map_or(0, |tip| tip.header.height),
+            known_final,
+            certified,
+            readable,
+            still: Duration::ZERO,
+            voting,
+            is_member: committee.member(&self.public_key()).is_some(),
+            members: committee.members().len(),
+            quorum: committee.quorum(),
+            history: self.genesis.history,
+            peers: Vec::new(),
+            storage,
+            disk_free: None,
+            descriptors: None,
+            evidence: self.evidence.len(),
+            accused: self.accused(&committee),
+            rules_next,
+        }
+    }
+
+    /// The names of the members of a committee against whom this node holds evidence, by their present keys or those of before.
+    fn accused(&self, committee: &Committee) -> Vec<String> {
+        let accused = self.evidence.accused();
+        let is = |member: &&Member| {
+            [Some(member.public_key), member.previous].iter().flatten().any(|key| accused.contains(key))
+        };
+        committee.members().iter().filter(is).map(|member| member.name.clone()).collect()
+    }
+
+    /// How the node is doing, as its facts are judged.
+    pub(crate) fn status_of(&self, facts: &Facts) -> Status {
+        let conditions = health::judge(facts);
         let pending = lock(&self.pool).len() as u64;
         let fetching = self.fetch.progress().map(|(bytes, items)| Fetching { bytes, items_left: items as u64 });
-        // Before the lock: it looks at the newest state itself.
-        let storage = self.storage();
-        let forked = self.forked();
         let history = lock(&self.history);
-        let certified = history.certified().and_then(|height| history.get(height)).cloned();
-        let result = certified.map(|entry| entry.result);
-        let tip = history.tip().cloned();
-        let rules_next = tip.as_ref().and_then(|tip| Some(tip.state()?.cluster().next_terms.rules)).unwrap_or(RULES);
+        let result = facts.certified.and_then(|height| Some(history.get(height)?.result));
+        let records = history.tip().and_then(|tip| Some(tip.state()?.kept_records() as u64)).unwrap_or(0);
         Status {
             name: self.name.clone(),
             public_key: self.public_key(),
             version: env!("CARGO_PKG_VERSION").into(),
             cluster: self.genesis.name.clone(),
             genesis: self.genesis_digest,
-            height: tip.as_ref().map_or(0, |tip| tip.header.height),
+            height: facts.height,
             certified_height: result.map_or(0, |result| result.height),
             certified_root: result.map(|result| result.root).unwrap_or_default(),
             oldest_height: history.oldest_readable(),
-            records: tip.and_then(|tip| Some(tip.state()?.kept_records() as u64)).unwrap_or(0),
-            storage,
+            records,
+            storage: facts.storage,
             fetching,
             pending,
-            voting: if forked.is_some() { Voting::Forked } else { *lock(&self.voting) },
+            voting: facts.voting,
             rules_known: RULES,
-            rules_next,
-            forked,
-            ready: forked.is_none() && result.is_some() && fetching.is_none() && self.replayed.load(Ordering::Acquire),
+            rules_next: facts.rules_next,
+            forked: facts.forked,
+            ready: health::is_ready(&conditions),
+            conditions,
+            peers: facts.peers.clone(),
         }
     }
 
@@ -768,19 +820,16 @@ impl Node {
         self.evidence.list()
     }
 
-    /// The text that Prometheus reads, with what the node stores now, and the views that it voted to give up.
+    /// The text that Prometheus reads, with how the node is doing now, the views that it voted to give up, and the connections that failed.
     #[must_use]
-    pub fn metrics_text(&self, storage: &Storage, given_up: &GivenUp) -> String {
+    pub fn metrics_text(&self, facts: &Facts, given_up: &GivenUp, troubles: &BTreeMap<Trouble, u64>) -> String {
         self.metrics.give_up(given_up, &self.members.committee());
         let pending = {
             let pool = lock(&self.pool);
             (pool.len(), pool.held_bytes())
         };
-        let certified = lock(&self.history).certified().unwrap_or(0);
-        if self.forked().is_some() {
-            self.metrics.has_forked();
-        }
-        self.metrics.encode(pending, certified, storage, self.lies_noticed(), self.evidence.len())
+        self.metrics.observe(facts, &health::judge(facts), troubles);
+        self.metrics.encode(pending, self.lies_noticed())
     }
 }
 

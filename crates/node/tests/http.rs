@@ -145,8 +145,25 @@ fn every_documented_path_answers(cluster: &Cluster) {
         }
     }
     let metrics = cluster.get("/metrics").body;
-    let names =
-        ["height", "certified_height", "records", "pending_requests", "blocks_total", "lost_views_total", "evidence"];
+    let names = [
+        "height",
+        "certified_height",
+        "records",
+        "pending_requests",
+        "blocks_total",
+        "lost_views_total",
+        "evidence",
+        "ready 1",
+        "condition{condition=\"stalled\"} 0",
+        "member_seen{member=",
+        "member_clock_ahead_seconds{member=",
+        "member_connections_failed_total{reason=\"clocks\"} 0",
+        "since_certified_seconds",
+        "heights_behind 0",
+        "disk_free_bytes",
+        "descriptors_open",
+        "descriptors_max",
+    ];
     for name in names.map(|name| format!("pleach_{name}")) {
         assert!(metrics.contains(&name), "{name} is missing:\n{metrics}");
     }
@@ -171,6 +188,7 @@ fn answers_are_as_documented(cluster: &Cluster) {
     };
     for (schema, value) in [
         ("Status", cluster.status(0)),
+        ("Readiness", body(cluster.get("/readyz"))),
         ("Members", body(cluster.get("/v1/members"))),
         ("GetRequest", serde_json::to_value(&everything).expect("JSON")),
         ("GetReply", body(cluster.post_json("/v1/get", &read))),

@@ -8,9 +8,10 @@ mod compare;
 use bytes::Bytes;
 use common::openapi::misfit;
 use pleach_types::api::{
-    AbsenceReply, Base64, BlockView, Blocks, ExecuteReply, ExecuteRequest, Fetching, ForkReply, GetReply, GetRequest,
-    HistoryReply, MemberView, Members, NewestReply, NewestRequest, Problem, ReceiptProof, ReceiptReply, ReceiptView,
-    RecordView, RequestState, SignedResultView, Status, Storage, Turns, Value as Shown, Voting,
+    AbsenceReply, Base64, BlockView, Blocks, Condition, ExecuteReply, ExecuteRequest, Fetching, ForkReply, GetReply,
+    GetRequest, HistoryReply, MemberView, Members, NewestReply, NewestRequest, PeerView, Problem, ReceiptProof,
+    ReceiptReply, ReceiptView, RecordView, RequestState, Severity, SignedResultView, Status, Storage, Turns,
+    Value as Shown, Voting,
 };
 use pleach_types::{
     BlockResult, CallOutput, Encode as _, Event, Hash, Key, PublicKey, Receipt, Refusal, Signature, Verdict,
@@ -96,6 +97,33 @@ fn status(fetching: Option<Fetching>, voting: Voting) -> Status {
         rules_next: 1,
         forked: (voting == Voting::Forked).then_some(7),
         ready: fetching.is_none() && voting != Voting::Forked,
+        conditions: conditions(fetching.is_some()),
+        peers: vec![peer(true), peer(false)],
+    }
+}
+
+fn conditions(fetching: bool) -> Vec<Condition> {
+    let of = |name: &str, severity, member: Option<&str>| Condition {
+        name: name.into(),
+        severity,
+        member: member.map(str::to_owned),
+        text: "what is the case".into(),
+        cure: "what to do".into(),
+    };
+    let fetches = of("fetching", Severity::Failing, None);
+    let unseen = of("member_unseen", Severity::Warning, Some("node-3"));
+    if fetching { vec![fetches, unseen] } else { vec![unseen] }
+}
+
+fn peer(connected: bool) -> PeerView {
+    PeerView {
+        name: "node-3".into(),
+        public_key: PublicKey([3; 32]),
+        address: "node-3.example:7471".into(),
+        connected,
+        silent_ms: 250,
+        trouble: (!connected).then(|| "nobody answers".into()),
+        clock_ahead_ms: connected.then_some(-12),
     }
 }
 

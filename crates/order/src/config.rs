@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pleach_types::address::check_reachable;
 use pleach_types::limits::{BLOCK_BYTES_MAX, LENGTH_BYTES};
 use pleach_types::{Block, Committee, Encode, Hash, Limits, Member, PublicKey, SecretKey};
 use thiserror::Error;
@@ -21,8 +22,9 @@ const MESSAGES_PER_SECOND: u32 = 2_000;
 pub struct MemberAddress {
     /// The member's public key, as in genesis: its id, whatever its key is now.
     pub key: PublicKey,
-    /// Where the other members reach its peer-to-peer port. Connections from other addresses than these are refused.
-    pub address: SocketAddr,
+    /// Where the other members reach its peer-to-peer port, `host:port`. A name is looked up at each attempt to connect. Where a member's
+    /// own connections come from does not matter: it is known by its key.
+    pub address: String,
     /// The address in the member's own entry ([`pleach_types::Member::address`]) for which this one stands: once the entry
     /// says another one, the member has moved, and the entry counts.
     pub stands_for: String,
@@ -228,7 +230,7 @@ impl Config {
                 return Err(OrderError::MemberKey(key));
             }
             match self.addresses.iter().filter(|address| address.key == member.id).count() {
-                0 if member.address.parse::<SocketAddr>().is_err() => return Err(OrderError::NoAddress(key)),
+                0 if check_reachable(&member.address).is_err() => return Err(OrderError::NoAddress(key)),
                 0 | 1 => {}
                 _ => return Err(OrderError::MemberTwice(key)),
             }
@@ -347,6 +349,25 @@ pub enum OrderError {
     /// The application can go on no further, and says why and what to do.
     #[error("{0}")]
     Halted(String),
+    /// The disk is full: the engine stopped, or did not come up.
+    #[error(
+        "the disk under {} is full ({reason}). Nothing that this node has promised is lost: make room, and start it again",
+        .path.display()
+    )]
+    DiskFull {
+        /// The data folder.
+        path: PathBuf,
+        /// What failed.
+        reason: String,
+    },
+    /// The process may open no more files, or the system has none left.
+    #[error(
+        "no more files can be opened ({reason}). Nothing that this node has promised is lost: allow it more (ulimit -n, LimitNOFILE in a systemd unit), see what else uses them, and start it again"
+    )]
+    NoDescriptors {
+        /// What failed.
+        reason: String,
+    },
     /// The engine stopped by itself. It does so when the disk or the application fails, since going on could break promises.
     #[error("the ordering engine stopped: {0}. Restart the node; if it stops again, look at the disk first")]
     Stopped(String),

@@ -36,7 +36,7 @@ pub(crate) struct Progress {
     /// The height of the last block that the application has executed as final.
     pub(crate) delivered: Signal,
     /// The greatest height known to be final; its block may still be missing here.
-    pub(crate) tip: Signal,
+    pub(crate) tip: Arc<Signal>,
 }
 
 /// The engine's reports, into a queue. The engine itself bounds how many are not acknowledged.

@@ -63,8 +63,11 @@ mod folder;
 mod given_up;
 mod glue;
 mod guard;
+mod introduction;
 mod leaders;
+mod links;
 pub mod load;
+mod machine;
 mod muster;
 mod network;
 mod node;
@@ -86,8 +89,9 @@ pub use config::{Bounds, Config, MemberAddress, OrderError, Settings, Timeouts, 
 pub use descriptors::descriptors;
 pub use folder::{declare_new, hand_over, journals};
 pub use given_up::{GivenUp, Reason};
+pub use links::{Link, Trouble};
 pub use network::{Network, SendError};
-pub use running::{Running, run};
+pub use running::{Running, lacking, run};
 
 /// The engine's generic side, for the simulator only: the same code as [`run`], on another runtime and network.
 pub mod engine {

@@ -124,7 +124,7 @@ fn addresses(load: &Load, genesis: &Genesis) -> Result<Vec<MemberAddress>, Order
     let address = |(member, listener): (&Member, &TcpListener)| {
         Ok(MemberAddress {
             key: member.public_key,
-            address: listener.local_addr().map_err(refused)?,
+            address: listener.local_addr().map_err(refused)?.to_string(),
             stands_for: member.address.clone(),
         })
     };
@@ -138,7 +138,8 @@ fn config(
     secret: SecretKey,
 ) -> Result<Config, OrderError> {
     let own = secret.public();
-    let listen = addresses.iter().find(|member| member.key == own).expect("an address for each").address;
+    let listen = addresses.iter().find(|member| member.key == own).and_then(|member| member.address.parse().ok());
+    let listen = listen.expect("an address for each");
     let settings = Settings {
         secret,
         epoch_blocks: genesis.governance.epoch_blocks,

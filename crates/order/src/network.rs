@@ -15,7 +15,7 @@ use commonware_runtime::{Clock, IoBuf};
 use pleach_types::certificate::Nullification;
 use pleach_types::newest::Stage;
 use pleach_types::vote::Round;
-use pleach_types::{Certificate, PublicKey};
+use pleach_types::{Certificate, Height, PublicKey};
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tracing::debug;
@@ -65,6 +65,7 @@ pub struct Network {
     floor: Arc<Floor>,
     halted: Arc<AtomicBool>,
     holdings: Arc<OnceLock<Holdings>>,
+    tip: Arc<Signal>,
     bound: usize,
 }
 
@@ -101,8 +102,8 @@ impl Network {
     pub(crate) fn new(bound: u32, signals: &Signals) -> (Self, mpsc::Receiver<Outgoing>) {
         let (queue, outgoing) = mpsc::channel(QUEUE_MESSAGES);
         let waiting = Arc::new(tokio::sync::Semaphore::new(QUEUE_BYTES));
-        let Signals { wake, nudge, floor, halted, holdings } = signals.clone();
-        (Self { queue, waiting, wake, nudge, floor, halted, holdings, bound: bound as usize }, outgoing)
+        let Signals { wake, nudge, floor, halted, holdings, tip } = signals.clone();
+        (Self { queue, waiting, wake, nudge, floor, halted, holdings, tip, bound: bound as usize }, outgoing)
     }
 
     /// Sends a message to all other members.
@@ -155,6 +156,13 @@ impl Network {
         self.holdings.get()?.nullification(round)
     }
 
+    /// The greatest height that this member knows to be final: above what it has been given, while blocks are missing here. 0 before it knows of
+    /// any.
+    #[must_use]
+    pub fn newest_final(&self) -> Height {
+        self.tip.get()
+    }
+
     /// Has this member sign no vote any more, until the process ends. It goes on to follow the order.
     pub fn stop_voting(&self) {
         self.halted.store(true, Ordering::Release);
@@ -187,6 +195,8 @@ pub(crate) struct Signals {
     pub(crate) halted: Arc<AtomicBool>,
     /// What this member holds of the newest blocks, once it has begun.
     pub(crate) holdings: Arc<OnceLock<Holdings>>,
+    /// The greatest height known to be final.
+    pub(crate) tip: Arc<Signal>,
 }
 
 /// Sends what is queued, at most one frame per `pause`. It never ends: an application that drops its [`Network`] just has

@@ -344,7 +344,7 @@ where
             },
         );
         let broadcast = engine.start(channels.blocks);
-        let progress = Arc::new(Progress::default());
+        let progress = Arc::new(Progress { tip: Arc::clone(&signals.tip), ..Progress::default() });
         let (reports, finalized) = Reports::new(Arc::clone(&progress));
         let archive = actor.start(reports, buffer, resolver);
 

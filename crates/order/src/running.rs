@@ -1,22 +1,23 @@
 //! The engine on this machine: real sockets, real disk, its own threads.
 
-use std::net::{SocketAddr, TcpListener};
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use commonware_cryptography::{ChaCha20Poly1305, Signer as _, ed25519};
+use commonware_cryptography::{Signer as _, ed25519};
 use commonware_macros::select;
 use commonware_p2p::authenticated::lookup;
-use commonware_p2p::{Address, AddressableManager as _, AddressableTrackedPeers};
+use commonware_p2p::{Address, AddressableManager as _, AddressableTrackedPeers, Ingress};
 use commonware_runtime::{Metrics as _, Quota, Runner as _, Supervisor as _, tokio as runtime};
-use commonware_stream::cups::{self, Cups};
-use commonware_stream::sake::{self, Sake};
 use commonware_utils::ordered::Map;
-use commonware_utils::{NZU32, NZUsize};
+use commonware_utils::{Hostname, NZU32, NZUsize};
+use pleach_types::address::check_reachable;
 use pleach_types::vote::order_namespace;
-use pleach_types::{Committee, Member};
+use pleach_types::{Committee, Member, PublicKey};
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
@@ -25,7 +26,10 @@ use crate::block::{engine_key, engine_public_key};
 use crate::config::{Config, MemberAddress, OrderError, departed};
 use crate::epochs::Lengths;
 use crate::folder::{self, FolderLock, journals};
-use crate::node::{CHANNELS, Channels, Link, Peers, Track, introduce, max_message_size, quota, start_linked};
+use crate::introduction::Introduction;
+use crate::links::{Link, Links, Place, Trouble};
+use crate::machine::{Machine, label};
+use crate::node::{self, CHANNELS, Channels, Peers, Track, introduce, max_message_size, quota, start_linked};
 
 /// Threads that may block at a time: on the disk, or in the application.
 const BLOCKING_THREADS: usize = 64;
@@ -40,9 +44,15 @@ pub(crate) const HANDSHAKES: NonZeroU32 = NZU32!(256);
 /// Stack of the thread that drives the engine, in bytes.
 const STACK: usize = 8 << 20;
 
+/// Free bytes below which a write that failed without a reason failed because of that: less than what the engine writes at a time.
+const DISK_FULL_BYTES: u64 = 1 << 20;
+/// Characters of why something failed that an error repeats.
+const REASON_CHARS_MAX: usize = 300;
+
 /// A running engine. Dropping it asks the engine to stop, without waiting.
 pub struct Running {
     outcome: Arc<Outcome>,
+    links: Arc<Links>,
     metrics: Arc<Mutex<Option<runtime::Context>>>,
     stop: Mutex<Option<oneshot::Sender<()>>>,
 }
@@ -107,13 +117,17 @@ pub fn run(mut config: Config, app: Arc<dyn Application>) -> Result<Running, Ord
     let link = introduce(&*app, &config.settings.bounds);
     let outcome = Arc::new(Outcome::default());
     let metrics = Arc::new(Mutex::new(None));
+    let links = Links::new();
     let (stop, stopped) = oneshot::channel();
     let thread = std::thread::Builder::new().name("order".into()).stack_size(STACK).spawn({
         let mut ending =
             Ending { outcome: Arc::clone(&outcome), metrics: Arc::clone(&metrics), lock: Some(lock), result: None };
+        let links = Arc::clone(&links);
         move || {
-            let result = catch_unwind(AssertUnwindSafe(|| drive(&config, app, link, stopped, &ending.metrics)));
+            let driven = || drive(&config, app, link, stopped, &ending.metrics, &links);
+            let result = catch_unwind(AssertUnwindSafe(driven));
             let result = result.unwrap_or_else(|panic| Err(OrderError::Stopped(describe(&*panic))));
+            let result = result.map_err(|error| named(error, &config.data));
             ending.result = Some(result.clone());
             drop(ending);
             // After all that matters: a log may fail too.
@@ -123,7 +137,7 @@ pub fn run(mut config: Config, app: Arc<dyn Application>) -> Result<Running, Ord
         }
     });
     thread.map_err(|e| OrderError::Stopped(format!("no thread for the engine: {e}")))?;
-    Ok(Running { outcome, metrics, stop: Mutex::new(Some(stop)) })
+    Ok(Running { outcome, links, metrics, stop: Mutex::new(Some(stop)) })
 }
 
 impl Running {
@@ -156,6 +170,18 @@ impl Running {
         context.as_ref().map(|context| context.encode()).unwrap_or_default()
     }
 
+    /// How this member is connected with each other one, and with those on standby.
+    #[must_use]
+    pub fn links(&self) -> Vec<Link> {
+        self.links.view()
+    }
+
+    /// How many attempts to connect have failed since the start, on either side, by why.
+    #[must_use]
+    pub fn troubles(&self) -> BTreeMap<Trouble, u64> {
+        self.links.counts()
+    }
+
     /// How the engine ended, or `None` while it runs.
     #[must_use]
     pub fn ended(&self) -> Option<Result<(), OrderError>> {
@@ -179,9 +205,10 @@ impl Drop for Running {
 fn drive(
     config: &Config,
     app: Arc<dyn Application>,
-    link: Link,
+    link: node::Link,
     stopped: oneshot::Receiver<()>,
     metrics: &Mutex<Option<runtime::Context>>,
+    links: &Arc<Links>,
 ) -> Result<(), OrderError> {
     let runner = runtime::Config::new()
         .with_storage_directory(journals(&config.data))
@@ -190,7 +217,8 @@ fn drive(
         .with_catch_panics(false);
     runtime::Runner::new(runner).start(|context| async move {
         *metrics.lock().unwrap_or_else(PoisonError::into_inner) = Some(context.child("metrics"));
-        let (channels, peers) = connect(&context, config);
+        let context = Machine::new(context, Arc::clone(links));
+        let (channels, peers) = connect(&context, config, links);
         let node = start_linked(context.child("node"), channels, peers, config.settings.clone(), app, link);
         select! {
             result = node => result.unwrap_or_else(|e| Err(OrderError::Stopped(e.to_string()))),
@@ -204,20 +232,23 @@ fn drive(
 }
 
 type Key = ed25519::PublicKey;
-type Sender = lookup::Sender<Key, runtime::Context>;
+type Sender = lookup::Sender<Key, Machine>;
 type Receiver = lookup::Receiver<Key>;
 
 /// Opens the network between members: authenticated and encrypted, members only.
 fn connect(
-    context: &runtime::Context,
+    context: &Machine,
     config: &Config,
+    links: &Arc<Links>,
 ) -> (Channels<Sender, Receiver>, Peers<lookup::Oracle<Key>, lookup::Oracle<Key>>) {
-    let (mut network, oracle) = lookup::Network::new(context.child("network"), network_config(config));
+    let (mut network, oracle) = lookup::Network::new(context.child("network"), network_config(config, links));
     let track = Track(Arc::new({
-        let (oracle, known) = (oracle.clone(), config.addresses.clone());
+        let (oracle, known, links) = (oracle.clone(), config.addresses.clone(), Arc::clone(links));
         let (own, most) = (engine_key(&config.settings.secret).public_key(), config.settings.peers_max);
         move |epoch, members, standby| {
-            let peers = peers(&known, (&own, most), members, standby);
+            let (peers, places) = peers(&known, (&own, most), members, standby);
+            // First: whoever is dialled has to be found there.
+            links.expect(places);
             let _ = oracle.clone().track(epoch, peers);
         }
     }));
@@ -229,9 +260,10 @@ fn connect(
     (channels, Peers { provider: oracle.clone(), blocker: oracle, track })
 }
 
-/// The members of an epoch, and those on standby, as the network takes them: where their entries say that they are, or where the
-/// configuration says instead. Members are connected with; those on standby connect by themselves. So does a member that was
-/// down while its key changed, with the key that it had: it learns of the change as it catches up, and has no vote with that one.
+/// The members of an epoch, and those on standby, as the network takes them: under the names that stand for their keys. Beside that, where
+/// their entries say that they are, or where the configuration says instead. Members are connected with; those on standby connect by
+/// themselves. So does a member that was down while its key changed, with the key that it had: it learns of the change as it catches up, and has
+/// no vote with that one.
 ///
 /// The network takes `most` at a time, this node (`own`) included, and no more: the rest is left out, former keys first, then those
 /// on standby.
@@ -240,20 +272,27 @@ fn peers(
     (own, most): (&Key, usize),
     members: &Committee,
     standby: &[Member],
-) -> AddressableTrackedPeers<Key> {
-    let address = |member: &Member| {
+) -> (AddressableTrackedPeers<Key>, BTreeMap<PublicKey, Place>) {
+    let mut places = BTreeMap::new();
+    let mut address = |member: &Member| {
         // The configuration was written for the key of genesis.
         let known = known.iter().find(|of| of.key == member.id);
-        let stated: Option<SocketAddr> = member.address.parse().ok();
+        let stated = Some(&member.address).filter(|address| check_reachable(address).is_ok());
         // What the owners have made known to all of them counts before what this machine was told at its setup.
         let moved = known.is_some_and(|of| of.stands_for != member.address) && stated.is_some();
-        let address = known.filter(|_| !moved).map(|of| of.address).or(stated);
-        if address.is_none() {
+        let found = known.filter(|_| !moved).map(|of| &of.address).or(stated);
+        if found.is_none() {
             warn!(member = %member.name, address = member.address, "a member without an address of a peer-to-peer port");
         }
-        Some((engine_public_key(&member.public_key)?, Address::from(address?)))
+        let place = Place { name: member.name.clone(), address: found?.clone() };
+        let key = engine_public_key(&member.public_key)?;
+        let address = dialled(&member.public_key, &place)?;
+        if key != *own {
+            places.insert(member.public_key, place);
+        }
+        Some((key, address))
     };
-    let named = |list: &[Member]| list.iter().filter_map(address).collect::<Vec<_>>();
+    let mut named = |list: &[Member]| list.iter().filter_map(&mut address).collect::<Vec<_>>();
     let former = |member: &Member| Some(Member { public_key: member.previous?, ..member.clone() });
     let former: Vec<_> = members.members().iter().filter_map(former).collect();
     let (primary, secondary) = (named(members.members()), [named(standby), named(&former)].concat());
@@ -274,29 +313,30 @@ fn peers(
         Map::from_iter_dedup(list.into_iter().filter(fits))
     };
     let primary = fitting(primary);
-    AddressableTrackedPeers::new(primary, fitting(secondary))
+    (AddressableTrackedPeers::new(primary, fitting(secondary)), places)
 }
 
-type Handshake = Cups<Sake<ed25519::PrivateKey>, ChaCha20Poly1305>;
+/// What the network is to dial: the name that stands for the member's key, which [`Machine`] looks up, and the port. Connections may come
+/// from anywhere, so where they are expected from is not said.
+fn dialled(key: &PublicKey, place: &Place) -> Option<Address> {
+    let port = place.address.rsplit_once(':').and_then(|(_, port)| port.parse().ok())?;
+    let ingress = Ingress::Dns { host: Hostname::new(label(key)).ok()?, port };
+    Some(Address::Asymmetric { ingress, egress: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)) })
+}
 
-fn network_config(config: &Config) -> lookup::Config<Handshake> {
+fn network_config(config: &Config, links: &Arc<Links>) -> lookup::Config<Introduction> {
     let settings = &config.settings;
-    let sake = Sake {
-        signer: engine_key(&settings.secret),
-        // Members' clocks may differ by this much; further apart they cannot connect.
-        synchrony_bound: Duration::from_secs(5),
-        max_handshake_age: Duration::from_secs(10),
-        version: sake::Version::V1,
-    };
     let peers = NonZeroUsize::new(settings.peers_max).unwrap_or(NonZeroUsize::MIN);
     lookup::Config {
-        handshake: Cups::new(sake, cups::Version::V1),
+        handshake: Introduction::new(engine_key(&settings.secret), Arc::clone(links)),
         namespace: order_namespace(&settings.genesis_digest),
         listen: config.listen,
         // Members on one machine or in one data centre are the common case.
         allow_private_ips: true,
-        allow_dns: false,
-        bypass_ip_check: false,
+        allow_dns: true,
+        // A member is its key. Behind NAT, in containers and on machines with two addresses its connections come from somewhere else than
+        // where it is reached, and the check would keep it out without keeping anybody else from anything.
+        bypass_ip_check: true,
         max_message_size: max_message_size(settings.members_max, &settings.bounds),
         max_peers_per_set: peers,
         mailbox_size: NZUsize!(1_024),
@@ -322,6 +362,51 @@ fn probe(config: &Config) -> Result<(), OrderError> {
     TcpListener::bind(config.listen).map(drop).map_err(refused)
 }
 
+/// Names what the machine lacks, where that is why the engine stopped: it knows of no difference between a full disk and a broken one.
+fn named(error: OrderError, data: &Path) -> OrderError {
+    match error {
+        OrderError::Stopped(reason) => lacking(&reason, data).unwrap_or(OrderError::Stopped(reason)),
+        error => error,
+    }
+}
+
+/// What the machine lacks, if a failure is because of that: `reason` is what the failure says, `data` the folder that was to be written.
+///
+/// What the system said is in the text, or is lost on the way; then the disk itself is asked.
+#[must_use]
+pub fn lacking(reason: &str, data: &Path) -> Option<OrderError> {
+    let says = |texts: &[&str]| texts.iter().any(|text| reason.contains(text));
+    if says(&["No space left on device", "(os error 28)", "code: 28,", "StorageFull", "Disk quota exceeded"]) {
+        return Some(OrderError::DiskFull { path: data.into(), reason: short(reason) });
+    }
+    if says(&["Too many open files", "(os error 24)", "(os error 23)", "code: 24,", "code: 23,"]) {
+        return Some(OrderError::NoDescriptors { reason: short(reason) });
+    }
+    let full = says(&["WriteFailed", "write failed"]) && free_bytes(data).is_some_and(|free| free < DISK_FULL_BYTES);
+    full.then(|| OrderError::DiskFull { path: data.into(), reason: short(reason) })
+}
+
+/// As much of a reason as a line of the log holds: some are a structure of the engine's, printed in full.
+fn short(reason: &str) -> String {
+    let line = reason.lines().next().unwrap_or_default();
+    let mut short: String = line.chars().take(REASON_CHARS_MAX).collect();
+    if short.len() < line.len() {
+        short.push('…');
+    }
+    short
+}
+
+#[cfg(unix)]
+fn free_bytes(folder: &Path) -> Option<u64> {
+    let found = rustix::fs::statvfs(folder).ok()?;
+    Some(found.f_bavail.saturating_mul(found.f_frsize))
+}
+
+#[cfg(not(unix))]
+fn free_bytes(_folder: &Path) -> Option<u64> {
+    None
+}
+
 fn describe(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
@@ -333,6 +418,30 @@ mod tests {
     use pleach_types::SecretKey;
 
     use super::*;
+
+    #[test]
+    fn what_the_machine_lacks_is_named_and_what_it_does_not_is_not() {
+        let data = Path::new("/");
+        let of = |reason: &str| lacking(reason, data);
+        for full in [
+            "unable to append to journal: BlobSyncFailed(\"votes-0\", \"00\", Os { code: 28, kind: StorageFull, message: \"…\" })",
+            "the archive of certificates is damaged: blob open failed: a/b error: No space left on device (os error 28)",
+        ] {
+            let named = of(full).expect("a full disk");
+            assert!(matches!(named, OrderError::DiskFull { .. }) && !named.to_string().contains("Restart"), "{named}");
+        }
+        let none = of("BlobOpenFailed(votes-0, Too many open files (os error 24))").expect("no descriptors");
+        assert!(matches!(none, OrderError::NoDescriptors { .. }), "{none}");
+        // There is room, so that is not why.
+        for other in
+            ["WriteFailed", "final block 00b5 does not extend the final chain", "Input/output error (os error 5)"]
+        {
+            assert_eq!(of(other), None, "{other}");
+            assert_eq!(named(OrderError::Stopped(other.into()), data), OrderError::Stopped(other.into()));
+        }
+        let long = "x".repeat(10 * REASON_CHARS_MAX) + " No space left on device";
+        assert!(of(&long).expect("a full disk").to_string().len() < 2 * REASON_CHARS_MAX);
+    }
 
     fn member(n: u8) -> Member {
         let key = SecretKey::from_seed([n; 32]).public();
@@ -353,16 +462,19 @@ mod tests {
         let mut members: Vec<_> = (1..=3).map(member).chain([changed]).collect();
         members.sort_by_key(|member| member.public_key);
         let members = Committee::new(members).expect("a committee");
-        let place: SocketAddr = "10.0.0.4:4".parse().expect("an address");
         // Where it is reached was configured for the key of genesis.
-        let known = [MemberAddress { key: old.id, address: place, stands_for: old.address.clone() }];
+        let known = [MemberAddress { key: old.id, address: "acme.example:4".into(), stands_for: old.address.clone() }];
         let own = engine_keys(&[1]).remove(0);
-        let all = peers(&known, (&own, 8), &members, &[member(9)]);
+        let (all, places) = peers(&known, (&own, 8), &members, &[member(9)]);
         let [former, new] = [4, 5].map(|n| engine_keys(&[n]).remove(0));
-        assert_eq!(all.primary.get_value(&new), Some(&Address::from(place)));
-        assert_eq!(all.secondary.get_value(&former), Some(&Address::from(place)), "it has no vote");
+        assert!(all.primary.get_value(&new).is_some());
+        assert!(all.secondary.get_value(&former).is_some(), "it has no vote");
         assert!(all.primary.get_value(&former).is_none());
-        let tight = peers(&known, (&own, 5), &members, &[member(9)]);
+        for key in [old.public_key, member(5).public_key] {
+            assert_eq!(places[&key].address, "acme.example:4");
+        }
+        assert!(!places.contains_key(&member(1).public_key), "this member connects with no other one of its key");
+        let (tight, _) = peers(&known, (&own, 5), &members, &[member(9)]);
         assert_eq!(tight.secondary.keys().len(), 1);
         assert!(tight.secondary.get_value(&former).is_none(), "former keys are left out before those on standby");
     }
@@ -377,7 +489,7 @@ mod tests {
         for own in [1, 4, 8, 9, 20] {
             let own = engine_keys(&[own]).remove(0);
             for most in 1..9 {
-                let peers = peers(&[], (&own, most), &members, &standby);
+                let (peers, _) = peers(&[], (&own, most), &members, &standby);
                 let (primary, secondary) = (peers.primary.keys(), peers.secondary.keys());
                 let named = primary.iter().chain(secondary.iter()).any(|key| *key == own);
                 let places = primary.len() + secondary.len() + usize::from(!named);

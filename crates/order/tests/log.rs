@@ -49,7 +49,8 @@ fn the_end_of_an_engine_is_told_even_if_nothing_can_be_logged() {
     declare_new(&data).unwrap();
     let mut settings = settings(&genesis, 0, timeouts(Duration::from_millis(50)));
     settings.storage_prefix = String::new();
-    let addresses = vec![MemberAddress { key: secret(0).public(), address: listen, stands_for: String::new() }];
+    let addresses =
+        vec![MemberAddress { key: secret(0).public(), address: listen.to_string(), stands_for: String::new() }];
     let config = Config { settings, addresses, listen, data: data.clone(), workers: 1 };
 
     let chain = Chain::faulty(&genesis, Fault::Panic(5));

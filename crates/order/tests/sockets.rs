@@ -45,7 +45,11 @@ fn config(genesis: &Genesis, addresses: &[SocketAddr], folder: &Path, n: usize) 
     Config {
         settings,
         addresses: members
-            .map(|(n, address)| MemberAddress { key: secret(n).public(), address: *address, stands_for: String::new() })
+            .map(|(n, address)| MemberAddress {
+                key: secret(n).public(),
+                address: address.to_string(),
+                stands_for: String::new(),
+            })
             .collect(),
         listen: addresses[n],
         data,

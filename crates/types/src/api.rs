@@ -107,11 +107,62 @@ pub struct Status {
     pub rules_known: u32,
     /// The version of the rules that is decided for the next epoch.
     pub rules_next: u32,
-    /// Whether the node serves: it has caught up with what it stored.
+    /// Whether the node serves: none of the conditions is [`Severity::Failing`].
     pub ready: bool,
     /// The height of which two different results are certified, if the node was shown such: it does not serve then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forked: Option<Height>,
+    /// What whoever runs the node should know, the worst first. Nothing where all is well.
+    pub conditions: Vec<Condition>,
+    /// The other members, and how the node is connected with them.
+    pub peers: Vec<PeerView>,
+}
+
+/// Something about a node that whoever runs it should know, as the node judges it itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condition {
+    /// Its name, which stays the same: docs/operators.md says what each means.
+    pub name: String,
+    /// How bad it is.
+    pub severity: Severity,
+    /// The member that it is about, if it is about another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<String>,
+    /// What is the case.
+    pub text: String,
+    /// What to do.
+    pub cure: String,
+}
+
+/// How bad a [`Condition`] is, the worst first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// The node does not serve now.
+    Failing,
+    /// The node serves, and somebody should look after something.
+    Warning,
+}
+
+/// Another member, as a node is connected with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerView {
+    /// Its name.
+    pub name: String,
+    /// Its key.
+    pub public_key: PublicKey,
+    /// Where the node tries to reach it.
+    pub address: String,
+    /// Whether there is a connection, whoever opened it.
+    pub connected: bool,
+    /// For how many milliseconds nothing has come from it. A member that works says something every five seconds.
+    pub silent_ms: u64,
+    /// Why there is no connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+    /// By how many milliseconds its clock was ahead of the node's when they connected last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_ahead_ms: Option<i64>,
 }
 
 /// The answer to `POST /v1/fork`: the cluster has forked, and the node neither votes nor serves any more.

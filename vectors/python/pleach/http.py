@@ -22,6 +22,11 @@ def number(value: Any) -> None:
         raise wrong(f"{value!r} is no number")
 
 
+def signed_number(value: Any) -> None:
+    if type(value) is not int or not -(1 << 63) <= value < 1 << 63:
+        raise wrong(f"{value!r} is no signed number")
+
+
 def text(value: Any) -> None:
     if not isinstance(value, str):
         raise wrong(f"{value!r} is no text")
@@ -198,6 +203,20 @@ SCHEMAS: dict[str, Check] = {
         rules_next=number,
         ready=flag,
         forked_maybe=number,
+        conditions=list_of(
+            shape(name=text, severity=one_of("failing", "warning"), member_maybe=text, text=text, cure=text)
+        ),
+        peers=list_of(
+            shape(
+                name=text,
+                public_key=HASH,
+                address=text,
+                connected=flag,
+                silent_ms=number,
+                trouble_maybe=text,
+                clock_ahead_ms_maybe=signed_number,
+            )
+        ),
     ),
     "ForkReply": shape(height=number),
     "Members": shape(

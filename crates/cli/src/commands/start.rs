@@ -119,6 +119,16 @@ pub fn log_to_stderr() -> Result<Log, CliError> {
     // It would tell of its errors on standard error, and panic if it cannot.
     let subscriber = subscriber.log_internal_errors(false).with_ansi(io::stderr().is_terminal());
     subscriber.try_init().map_err(|e| CliError::Internal(format!("logging: {e}")))?;
+    // One line, where all else is: the engine ends by a panic also when a disk is full, and a page of stack is no help then. Whoever wants it
+    // sets RUST_BACKTRACE=full.
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let thread = std::thread::current();
+        tracing::error!(thread = thread.name(), "{}", panic.to_string().replace('\n', " "));
+        if std::env::var_os("RUST_BACKTRACE").is_some_and(|wanted| wanted == "full") {
+            usual(panic);
+        }
+    }));
     Ok(log)
 }
 

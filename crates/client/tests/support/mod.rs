@@ -678,6 +678,8 @@ impl Transport for Cluster {
                 pending: 0,
                 forked: None,
                 ready: true,
+                conditions: Vec::new(),
+                peers: Vec::new(),
             })
         }
         .boxed()

@@ -197,7 +197,7 @@ fn what_is_ahead_waits_apart_in_small_number_makes_no_blocks_and_is_looked_at_on
         let message = Message::request(Origin(n), &ahead(&alone, 3, n));
         alone.node.received(PublicKey([9; 32]), message);
     }
-    while lock(&alone.node.pool).len() > 0 {
+    while !lock(&alone.node.pool).is_empty() {
         alone.node.drain_inbox();
     }
     assert!(!wants_block(&alone), "nothing waits that a block could hold");
@@ -240,6 +240,6 @@ fn one_address_and_one_member_fill_their_parts_and_are_told_so() {
     assert_eq!(refused.code(), "OVERLOADED");
     assert!(refused.to_string().ends_with("fill too many blocks from one address"), "{refused}");
     assert!(verdicts[1].is_ok(), "another address has its own: {:?}", verdicts[1]);
-    let text = alone.node.metrics_text(&pleach_types::api::Storage::default(), &pleach_order::GivenUp::default());
+    let text = alone.node.metrics.encode((0, 0), 0);
     assert!(text.contains("pleach_requests_without_room_total{bound=\"class\",part=\"origin\"} 1"), "{text}");
 }

@@ -27,7 +27,7 @@ fn differs(document: &Value, schema: &Value, value: &Value) -> Option<String> {
         Some("object") => value.is_object(),
         Some("array") => value.is_array(),
         Some("string") => value.is_string(),
-        Some("integer") => value.is_u64(),
+        Some("integer") => value.is_u64() || value.is_i64(),
         Some("boolean") => value.is_boolean(),
         Some("null") => value.is_null(),
         other => panic!("no type of this document: {other:?} in {schema}"),
