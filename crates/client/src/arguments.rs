@@ -2,6 +2,13 @@
 //!
 //! Integers are little-endian and of fixed width; text, byte strings and lists stand behind a `u32` count; an
 //! option is a byte 0, or a byte 1 and the value; a public key is its 32 bytes.
+//!
+//! ```
+//! use pleach_client::arguments::Arguments;
+//!
+//! let arguments = Arguments::new().text("bob").u64(50).finish();
+//! assert_eq!(&arguments[..], b"\x03\0\0\0bob\x32\0\0\0\0\0\0\0");
+//! ```
 
 use bytes::Bytes;
 use pleach_types::limits::KEY_BYTES_MAX;

@@ -8,6 +8,36 @@
 //! domain-separated hashes and signatures ([`hash`], [`signature`]). Nothing here reads a clock, a file or a
 //! socket, and nothing here knows the ordering engine: a client that has only this crate and `pleach-tree`
 //! can check every answer of a node.
+//!
+//! # Example
+//!
+//! ```
+//! use pleach_tree::Tree;
+//! use pleach_types::{Body, Call, Decode, Encode, Hash, Key, Request, SecretKey};
+//!
+//! // A request to run an operation, proved at height 7 and signed.
+//! let alice = SecretKey::from_seed([1; 32]);
+//! let body = Body {
+//!     genesis: Hash([9; 32]),
+//!     calls: vec![Call { operation: Key::new("demo/hello")?, arguments: "hello".into() }],
+//!     gas: 100_000,
+//!     touched: vec![],
+//!     base: 7,
+//!     nonce: [0; 16],
+//!     signers: vec![alice.public()],
+//! };
+//! let proof = Tree::from([("demo/hello", "a module")]).prove(["demo/hello"]).encode();
+//! let request = Request::sign(body.clone(), &[alice], proof.into(), vec![], vec![None]);
+//!
+//! // One canonical encoding: it decodes to the same, and not with a byte more.
+//! let mut bytes = request.encode();
+//! assert_eq!(Request::decode(&bytes)?, request);
+//! bytes.push(0);
+//! assert!(Request::decode(&bytes).is_err());
+//! // The identity is that of the body alone: whoever wraps it anew makes no second request.
+//! assert_eq!(Request { code: vec![Some("a module".into())], ..request }.body.identity(), body.identity());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod absence;
 pub mod address;

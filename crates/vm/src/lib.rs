@@ -6,6 +6,47 @@
 //!
 //! The outcome of an execution is a function of the execution alone (docs/design.md section 5): the same on every node, engine,
 //! machine and cache state. Nothing here reads a clock, a file or a socket.
+//!
+//! # Example
+//!
+//! ```
+//! use bytes::Bytes;
+//! use pleach_types::execution::{Execution, Executor};
+//! use pleach_types::{Hash, Key, Limits};
+//! use pleach_vm::Vm;
+//!
+//! // An operation that says hello, and touches no record.
+//! let module = wat::parse_str(
+//!     r#"(module
+//!         (import "pleach_v1" "ret" (func $ret (param i32 i32)))
+//!         (memory (export "memory") 1)
+//!         (data (i32.const 0) "hello")
+//!         (func (export "pleach_run") (call $ret (i32.const 0) (i32.const 5))))"#,
+//! )?;
+//! pleach_vm::check(&module)?;
+//!
+//! let (limits, operation, none) = (Limits::default(), Key::new("demo/hello")?, Hash::default());
+//! let (code, arguments) = (Bytes::from(module), Bytes::new());
+//! let outcome = Vm::new(&limits)?.execute(&Execution {
+//!     genesis: &none,
+//!     limits: &limits,
+//!     operation: &operation,
+//!     code: &code,
+//!     code_digest: &none,
+//!     warm: true,
+//!     gas: 100_000,
+//!     call: 0,
+//!     touched: &[],
+//!     values: &[],
+//!     arguments: &arguments,
+//!     signers: &[],
+//!     identity: &none,
+//!     height: 1,
+//! });
+//! assert_eq!(&outcome.result?.output.output[..], b"hello");
+//! assert!(outcome.gas < 100_000);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod abi;
 pub mod builtin;
