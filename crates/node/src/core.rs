@@ -654,6 +654,10 @@ impl Application for Node {
             history.push(entry, self.disk.durable());
             history.certified_since(before).collect()
         };
+        // Where the node may stop behind this block, and must not come to it again when it is started anew.
+        if self.members.ends_epoch(executed.header.height) || self.cannot_go_on().is_some() {
+            self.disk.hand_on();
+        }
         drop(delivered);
         self.progress.notify_waiters();
         self.waiters.wake(identities.into_iter().chain(certified));

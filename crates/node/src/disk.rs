@@ -10,6 +10,12 @@
 //! whoever hands on one more waits until there is room. Nothing is lost by a crash in between, since the engine's archive holds every final block until the store has it ([`Disk::durable`]).
 //! So nobody waits for it either, and the blocks of half a second are written together: it takes the disk as long as one
 //! of them.
+//!
+//! The newest block is held back until the next one is final. A result is certified by the block that carries it, the next one, so a store that has
+//! the newest block has nothing certified to show after a start, until a quorum is there again. One that has the block before it starts with a certified
+//! state, and executes the newest block again from the archive. The last block of an epoch is not held back ([`Disk::hand_on`]), nor is one
+//! behind which the rules are unknown: a node that stops there must find it done when it is started again, or it would stop for it for ever.
+//!
 //! In a simulation the block is written at once, so that the same run is the same run twice.
 
 #[cfg(test)]
@@ -29,7 +35,7 @@ use pleach_types::Height;
 use crate::lock;
 
 /// Blocks that may wait to be written, beside those that are being written: the back-pressure of the disk on the order.
-const UNWRITTEN_MAX: usize = 16;
+const UNWRITTEN_MAX: usize = 15;
 /// Bytes of all blocks that are not written yet, those that are being written included. Blocks differ in size a thousand
 /// times, so that their number alone is no bound of memory. A block larger than this is written alone.
 pub const UNWRITTEN_BYTES_MAX: usize = 128 << 20;
@@ -38,8 +44,9 @@ const TOGETHER_MAX: usize = 16;
 /// Bytes that are enough for a transaction: with so many the writer waits for no more. A part of what may be unwritten, or
 /// it would wait for blocks that wait for it.
 const TOGETHER_BYTES: usize = UNWRITTEN_BYTES_MAX / 4;
-/// Blocks that are not written yet at most: those that wait, those that are being written, and the one that waits to wait.
-pub const UNWRITTEN_BLOCKS_MAX: usize = UNWRITTEN_MAX + TOGETHER_MAX + 1;
+/// Blocks that are not written yet at most: those that wait, those that are being written, the one that waits to wait, and the newest, which is
+/// held back.
+pub const UNWRITTEN_BLOCKS_MAX: usize = UNWRITTEN_MAX + TOGETHER_MAX + 2;
 /// How long the writer waits for more blocks to write with one.
 const TOGETHER: Duration = Duration::from_millis(500);
 
@@ -60,9 +67,24 @@ pub struct Disk {
 /// How blocks come to the store.
 enum Way {
     AtOnce,
-    /// `None` after the writer was stopped.
-    Behind(Mutex<Option<SyncSender<Order>>>),
+    Behind(Mutex<Queue>),
     Never,
+}
+
+/// The way to the writer.
+struct Queue {
+    /// `None` after the writer was stopped.
+    writer: Option<SyncSender<Order>>,
+    /// The newest block.
+    held: Option<Box<BlockWrite>>,
+}
+
+impl Queue {
+    /// Hands the newest block on, if it is held. Whether there is somebody to hand it to.
+    fn hand_on(&mut self) -> bool {
+        let Some(block) = self.held.take() else { return true };
+        self.writer.as_ref().is_some_and(|writer| writer.send(Order::Write(block)).is_ok())
+    }
 }
 
 /// What the writer is told.
@@ -131,7 +153,10 @@ impl Disk {
     fn behind_with_room(store: Store, room: usize) -> (Self, Writer) {
         let (sender, queue) = sync_channel(UNWRITTEN_MAX);
         let inner = Inner::new(store, room);
-        (Self { inner: inner.clone(), way: Way::Behind(Mutex::new(Some(sender))) }, Writer { inner, queue })
+        (
+            Self { inner: inner.clone(), way: Way::Behind(Mutex::new(Queue { writer: Some(sender), held: None })) },
+            Writer { inner, queue },
+        )
     }
 
     /// A disk to which nothing is ever written, for measuring what writing costs: all changes stay in memory, without a
@@ -153,7 +178,7 @@ impl Disk {
         self.inner.store.position().map_or(0, |position| position.height())
     }
 
-    /// Writes the next block, or hands it to the writer as soon as there is room for it.
+    /// Writes the next block; or holds it, and hands the one before it to the writer, as soon as there is room for both.
     ///
     /// # Panics
     /// If the store has failed. The engine stops then, as it does when its own disk fails: a node must not go on
@@ -161,29 +186,39 @@ impl Disk {
     pub fn write(&self, block: BlockWrite) {
         let changes = block.records.iter().map(|(key, value)| (key.path(), value.clone())).collect();
         let bytes = unwritten_bytes(&block);
-        if let Way::Behind(_) = &self.way {
-            self.inner.wait_for_room(bytes);
+        if let Way::Behind(queue) = &self.way {
+            // Before there is a wait for room, which only what is handed on can make.
+            let handed_on = lock(queue).hand_on();
+            let works = handed_on && self.inner.wait_for_room(bytes);
+            let why = || self.inner.failed.get().map_or("the writer has stopped".into(), ToString::to_string);
+            assert!(works, "the store cannot be written: {}", why());
         }
         lock(&self.inner.unwritten).insert(block.entry.result.height, Arc::new(changes), bytes);
         match &self.way {
             Way::Never => {}
             Way::AtOnce => self.inner.commit(std::slice::from_ref(&block)).unwrap_or_else(|e| panic!("{e}")),
-            Way::Behind(queue) => {
-                let sent = lock(queue).as_ref().is_some_and(|queue| queue.send(Order::Write(Box::new(block))).is_ok());
-                let why = || self.inner.failed.get().map_or("the writer has stopped".into(), ToString::to_string);
-                assert!(sent, "the store cannot be written: {}", why());
-            }
+            Way::Behind(queue) => lock(queue).held = Some(Box::new(block)),
         }
     }
 
-    /// Waits until everything is written.
+    /// Has the newest block written without waiting for the next one.
+    pub fn hand_on(&self) {
+        if let Way::Behind(queue) = &self.way {
+            // Where nobody writes any more, the next block learns of it.
+            lock(queue).hand_on();
+        }
+    }
+
+    /// Waits until everything is written, the newest block too.
     ///
     /// # Errors
     /// If the store has failed.
     pub fn settle(&self) -> Result<(), Error> {
         if let Way::Behind(queue) = &self.way {
+            let mut queue = lock(queue);
+            queue.hand_on();
             // If there is no room, there is so much to write that the writer waits for no more.
-            let _ = lock(queue).as_ref().map(|queue| queue.try_send(Order::Hurry));
+            let _ = queue.writer.as_ref().map(|writer| writer.try_send(Order::Hurry));
         }
         let mut unwritten = lock(&self.inner.unwritten);
         while !unwritten.heights.is_empty() {
@@ -201,10 +236,10 @@ impl Disk {
         self.inner.failed.get().cloned()
     }
 
-    /// Lets the writer end, once it has written what waits.
+    /// Lets the writer end, once it has written what waits. A newest block that is held back stays unwritten.
     pub fn stop_writer(&self) {
         if let Way::Behind(queue) = &self.way {
-            lock(queue).take();
+            lock(queue).writer.take();
         }
     }
 
@@ -272,13 +307,14 @@ impl Inner {
         })
     }
 
-    /// Waits until so many bytes more may be unwritten, or nobody writes any more: whoever hands the block on learns why.
-    /// Blocks come from one place, so that what has room now has room afterwards.
-    fn wait_for_room(&self, bytes: usize) {
+    /// Waits until so many bytes more may be unwritten, or nobody writes any more. Whether somebody does. Blocks come from one place, so that what
+    /// has room now has room afterwards.
+    fn wait_for_room(&self, bytes: usize) -> bool {
         let mut unwritten = lock(&self.unwritten);
         while !unwritten.has_room(bytes, self.room) && !self.ended.load(Ordering::Acquire) {
             unwritten = self.written.wait(unwritten).unwrap_or_else(PoisonError::into_inner);
         }
+        !self.ended.load(Ordering::Acquire)
     }
 
     fn commit(&self, blocks: &[BlockWrite]) -> Result<(), Error> {

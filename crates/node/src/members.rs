@@ -15,8 +15,8 @@ use pleach_tree::Path;
 use pleach_types::certificate::ResultProof;
 use pleach_types::succession::Step;
 use pleach_types::{
-    Certificate, ClusterRecord, Committee, Decode as _, Encode as _, Genesis, Header, Member, Partitioning, Placement,
-    PublicKey,
+    Certificate, ClusterRecord, Committee, Decode as _, Encode as _, Genesis, Header, Height, Member, Partitioning,
+    Placement, PublicKey,
 };
 use pleach_verify::{FalseStatement, Misbehaviour, StepError, TrustAnchor};
 use tracing::{error, info, warn};
@@ -125,9 +125,14 @@ impl Members {
         Ok(())
     }
 
+    /// Whether a height is the last of its epoch.
+    pub(crate) const fn ends_epoch(&self, height: Height) -> bool {
+        height % self.epoch_blocks == self.epoch_blocks - 1
+    }
+
     /// The step that the last block of an epoch makes, if others take over behind it: `after` is the state after it.
     pub(crate) fn step(&self, header: &Header, certificate: Option<&Certificate>, after: &State) -> Option<Step> {
-        let last = header.height % self.epoch_blocks == self.epoch_blocks - 1;
+        let last = self.ends_epoch(header.height);
         if !last || header.result.next == header.result.members {
             return None;
         }
