@@ -380,6 +380,18 @@ fn every_threat_that_is_cited_is_on_its_page() {
 }
 
 #[test]
+fn one_variable_replays_every_test() {
+    // Whoever reads it elsewhere has a rule of his own for it, or forgets to print the line.
+    for (path, text) in sources().into_iter().filter(|(path, _)| !path.starts_with(root().join("crates/testkit"))) {
+        for name in ["SEED", "SEEDS", "RUNS", "CASES", "SAMPLES"] {
+            let found = ["", "PLEACH_", "PLEACH_SIM_"].map(|prefix| format!("var(\"{prefix}{name}\")"));
+            let found = found.iter().find(|read| text.contains(*read));
+            assert_eq!(found, None, "{}: take seeds from pleach_testkit", path.display());
+        }
+    }
+}
+
+#[test]
 fn citations_are_found_as_people_write_them() {
     let text = "//! (docs/design.md\n//! section 7), docs/design.md sections 3 and 4. docs/design.md has section 9";
     assert_eq!(cited_sections(text, "docs/design.md"), [7, 3, 4]);

@@ -1,6 +1,6 @@
 //! One epoch after another: boundaries under loss, power cuts around them, members that are away over several.
 //!
-//! A failing seed is printed; `PLEACH_SEED=<seed> cargo test -p pleach-order --test epochs` runs that one alone.
+//! A failing seed is printed with the line that replays it.
 
 mod common;
 

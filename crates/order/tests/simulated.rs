@@ -1,6 +1,6 @@
 //! Whole clusters on the deterministic runtime and the simulated network: loss, delay, crashes, reproducible runs.
 //!
-//! A failing seed is printed; `PLEACH_SEED=<seed> cargo test -p pleach-order --test simulated` runs that one alone.
+//! A failing seed is printed with the line that replays it.
 
 mod common;
 

@@ -1,6 +1,6 @@
 //! Members that take long to execute a block, on the deterministic runtime: which of them lead, and what the others wait for.
 //!
-//! A failing seed is printed; `PLEACH_SEED=<seed> cargo test -p pleach-order --test slow` runs that one alone.
+//! A failing seed is printed with the line that replays it.
 
 mod common;
 

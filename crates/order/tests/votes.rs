@@ -1,7 +1,7 @@
 //! No honest member ever signs two votes that exclude each other, whatever is done to its disk.
 //!
 //! All votes that members receive are noted, and in the end all pairs of each member and view are given to the judge. A failing seed
-//! is printed; `PLEACH_SEED=<seed> cargo test -p pleach-order --test votes` runs that one alone, and `PLEACH_RUNS=2000` runs more of them.
+//! is printed with the line that replays it; `PLEACH_RUNS=2000` runs more of them.
 
 mod common;
 
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::cluster::{Cluster, Heard, link, request, runner};
+use common::cluster::{Cluster, Heard, for_seeds, link, request, runner};
 use common::{assert_agreement, secret, timeouts};
 use commonware_codec::{DecodeExt as _, Encode as _};
 use commonware_consensus::simplex::types::Vote as EngineVote;
@@ -30,19 +30,6 @@ const EPOCHS: [u32; 3] = [16, 23, 1_024];
 
 fn epoch_blocks(seed: u64) -> u32 {
     EPOCHS[seed as usize % EPOCHS.len()]
-}
-
-/// Runs a scenario with as many seeds as `PLEACH_RUNS` says, or with the one of `PLEACH_SEED`.
-fn for_runs(scenario: impl Fn(u64)) {
-    let number = |name: &str| std::env::var(name).ok().map(|n| n.parse::<u64>().expect("a number"));
-    let seeds = match number("PLEACH_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("PLEACH_RUNS").unwrap_or(RUNS),
-    };
-    for seed in seeds {
-        println!("PLEACH_SEED={seed}");
-        scenario(seed);
-    }
 }
 
 /// A vote in our form, with its round and its sender.
@@ -82,7 +69,7 @@ fn judge_all(heard: &Heard, genesis: &Genesis) -> usize {
 /// member is down meanwhile.
 #[test]
 fn a_member_whose_disk_is_put_back_never_contradicts_itself() {
-    for_runs(|seed| {
+    for_seeds(0..RUNS, |seed| {
         let heard = runner(seed).start(|context| async move {
             let mut rng = StdRng::seed_from_u64(seed);
             let idle = Duration::from_millis(rng.random_range(0..200));
@@ -128,7 +115,7 @@ fn a_member_whose_disk_is_put_back_never_contradicts_itself() {
 /// All members lose power in the middle of everything, with nothing restored: their journals bind them.
 #[test]
 fn members_that_lose_power_together_never_contradict_themselves() {
-    for_runs(|seed| {
+    for_seeds(0..RUNS, |seed| {
         let mut rng = StdRng::seed_from_u64(seed);
         let (first, second) = (rng.random_range(300..3_000), rng.random_range(300..3_000));
         let run = |cluster_for: u64, heard: Option<Heard>| {

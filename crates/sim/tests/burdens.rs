@@ -11,6 +11,7 @@ use pleach_sim::bank;
 use pleach_sim::burden::{Burden, SPIN, SPIN_KEY};
 use pleach_sim::cluster::{Cluster, Weather, runner};
 use pleach_sim::ledger::Conduct;
+use pleach_testkit::{replay, seeds};
 use pleach_types::{Genesis, Key, Limits, Partitioning};
 
 const ALL: [usize; 4] = [0, 1, 2, 3];
@@ -81,7 +82,8 @@ fn only_its_own_views_are_lost(cluster: &Cluster) {
 
 #[test]
 fn nobody_votes_for_an_invalid_block_and_it_costs_one_view() {
-    for seed in 0..3 {
+    for seed in seeds(0..3) {
+        let _replay = replay(seed);
         run(seed, Conduct::Invalid, async |cluster, client| {
             calls_meanwhile(cluster, client).await;
             only_its_own_views_are_lost(cluster);
@@ -95,7 +97,8 @@ fn nobody_votes_for_an_invalid_block_and_it_costs_one_view() {
 
 #[test]
 fn blocks_full_of_void_requests_are_within_the_budget_and_change_nothing() {
-    for seed in 10..12 {
+    for seed in seeds(10..12) {
+        let _replay = replay(seed);
         run(seed, Conduct::Burdens(Burden::Void), async |cluster, client| {
             calls_meanwhile(cluster, client).await;
             let burdens = cluster.ledger().burdens();
@@ -113,7 +116,8 @@ fn blocks_full_of_void_requests_are_within_the_budget_and_change_nothing() {
 
 #[test]
 fn the_worst_valid_blocks_are_executed_alike_and_honest_calls_with_them() {
-    for seed in 20..22 {
+    for seed in seeds(20..22) {
+        let _replay = replay(seed);
         run(seed, Conduct::Burdens(Burden::Worst), async |cluster, client| {
             calls_meanwhile(cluster, client).await;
             let burdens = cluster.ledger().burdens();
@@ -128,7 +132,8 @@ fn the_worst_valid_blocks_are_executed_alike_and_honest_calls_with_them() {
 /// Whatever clients and members send, what an honest leader proposes is valid: the ledger checks each of its blocks.
 #[test]
 fn honest_leaders_propose_valid_blocks_whatever_they_are_sent() {
-    for seed in 30..32 {
+    for seed in seeds(30..32) {
+        let _replay = replay(seed);
         run(seed, Conduct::Honest, async |cluster, client| {
             for round in 0..8_u64 {
                 for (n, burden) in Burden::INVALID.into_iter().chain([Burden::Void, Burden::Worst]).enumerate() {

@@ -7,6 +7,7 @@ use pleach_sim::bank;
 use pleach_sim::ledger::Violation;
 use pleach_sim::oracle::Difference;
 use pleach_sim::scenario::Scenario;
+use pleach_testkit::{replay, seed, seeds};
 use pleach_types::Height;
 use pleach_types::execution::{Execution, Executor, Outcome};
 
@@ -41,7 +42,8 @@ fn executors(generous: impl Fn(usize) -> bool) -> Vec<Arc<dyn Executor>> {
 /// One of four: it stops voting and stops itself, the others go on, and no client believes it.
 #[test]
 fn a_member_that_executes_wrongly_is_found_out_and_forks_nobody() {
-    for seed in 1..4 {
+    for seed in seeds(1..4) {
+        let _replay = replay(seed);
         let scenario = Scenario { faults: false, suspect: Some(2), ..Scenario::of_seed(seed) };
         let report = scenario.run_with(executors(|member| member == 2));
         println!("seed {seed}: {report}");
@@ -66,7 +68,9 @@ fn a_member_that_executes_wrongly_is_found_out_and_forks_nobody() {
 /// All four: they agree, so only the oracle can tell.
 #[test]
 fn members_that_all_execute_wrongly_are_found_out_by_the_oracle() {
-    let scenario = Scenario { faults: false, ..Scenario::of_seed(1) };
+    let seed = seed(1);
+    let _replay = replay(seed);
+    let scenario = Scenario { faults: false, ..Scenario::of_seed(seed) };
     let report = scenario.run_with(executors(|_| true));
     assert!(report.violations.is_empty(), "they agree\n{report}");
     assert!(report.differences.iter().any(|d| matches!(d, Difference::Root { .. })), "{report}");

@@ -1,56 +1,33 @@
 //! Four members under load with delay, loss, a crash and a partition: all promises hold, for every seed.
 //!
-//! `PLEACH_SIM_SEED=7 cargo test -p pleach-sim --test cluster one_seed -- --nocapture` replays one seed.
-//! `PLEACH_SIM_SEEDS=100..200` in the environment makes `twenty_seeds` run those instead.
+//! `PLEACH_SEED=7 cargo test -p pleach-sim --test cluster every_seed_keeps_all_promises` replays one seed; `PLEACH_SEED=100 PLEACH_RUNS=100` runs others.
 
-use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use pleach_sim::scenario::{Report, Scenario};
+use pleach_testkit::{replay, seeds};
 
 /// Runs at a time: a run is one thread.
 const THREADS: usize = 2;
 
-fn replay(seed: u64) -> String {
-    format!("PLEACH_SIM_SEED={seed} cargo test -p pleach-sim --test cluster one_seed -- --nocapture")
-}
-
 fn run(seed: u64) -> Report {
-    let scenario = Scenario::of_seed(seed);
-    match std::panic::catch_unwind(|| scenario.run()) {
-        Ok(report) => report,
-        // A panic inside the run (a node that cannot go on, a stall) must not hide which seed it was.
-        Err(panic) => {
-            println!("seed {seed} panicked\n{}", replay(seed));
-            std::panic::resume_unwind(panic)
-        }
-    }
+    Scenario::of_seed(seed).run()
 }
 
 /// The report of a seed that went well.
 fn good(seed: u64) -> Report {
+    let _replay = replay(seed);
     let report = run(seed);
     println!("seed {seed}: {report}");
-    assert!(report.faults().is_empty(), "seed {seed}: {report}\n{}", replay(seed));
+    assert!(report.faults().is_empty(), "seed {seed}: {report}");
     // A run in which little happens proves little.
-    assert!(report.told.get("proven receipts").is_some_and(|n| *n >= 10), "seed {seed}: {report}\n{}", replay(seed));
+    assert!(report.told.get("proven receipts").is_some_and(|n| *n >= 10), "seed {seed}: {report}");
     report
 }
 
-fn seeds() -> Range<u64> {
-    let Ok(named) = std::env::var("PLEACH_SIM_SEEDS") else { return 1..21 };
-    let (from, to) = named.split_once("..").expect("PLEACH_SIM_SEEDS is of the form 100..200");
-    from.parse().expect("a number")..to.parse().expect("a number")
-}
-
 #[test]
-fn one_seed() {
-    good(std::env::var("PLEACH_SIM_SEED").map_or(0, |seed| seed.parse().expect("PLEACH_SIM_SEED is a number")));
-}
-
-#[test]
-fn twenty_seeds() {
-    let seeds = seeds();
+fn every_seed_keeps_all_promises() {
+    let seeds = seeds(0..21);
     let next = AtomicU64::new(seeds.start);
     std::thread::scope(|scope| {
         for _ in 0..THREADS {

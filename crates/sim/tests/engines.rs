@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use pleach_sim::bank;
 use pleach_sim::scenario::Scenario;
+use pleach_testkit::{replay, seeds};
 use pleach_types::Limits;
 use pleach_types::execution::Executor;
 use pleach_vm::Vm;
@@ -13,7 +14,8 @@ use pleach_vm::Vm;
 /// be the one in which all interpret: receipts, with their gas, and roots are equal to the bit.
 #[test]
 fn members_on_two_engines_agree_to_the_bit() {
-    for seed in [3, 4] {
+    for seed in seeds(3..5) {
+        let _replay = replay(seed);
         let compiling: Arc<dyn Executor> = Arc::new(Vm::with_winch(&Limits::default()).expect("the second engine"));
         let executors = (0..4).map(|member| if member % 2 == 0 { compiling.clone() } else { bank::vm() }).collect();
         let scenario = Scenario::of_seed(seed);

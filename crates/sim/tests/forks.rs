@@ -1,7 +1,5 @@
 //! More members lie than the cluster tolerates: whole nodes that run twice with one key, once with each half of the others (twins).
 //! Both halves certify a history of their own. A client that sees both stops, and its file names twins alone, f + 1 of them at least.
-//!
-//! `PLEACH_SIM_SEED=7 cargo test -p pleach-sim --test forks` replays one seed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +15,7 @@ use pleach_verify::file::judge;
 const PATIENCE: Duration = Duration::from_secs(240);
 
 fn seed() -> u64 {
-    std::env::var("PLEACH_SIM_SEED").map_or(11, |seed| seed.parse().expect("PLEACH_SIM_SEED is a number"))
+    pleach_testkit::seed(11)
 }
 
 /// The cluster with these members up, which reach nobody else. It is one half of a cluster whose other half is another one.
@@ -66,6 +64,7 @@ async fn client_of_both(
 /// `honest` are the members that only one half reaches; `twins` run in both.
 fn twins(count: usize, honest: [&'static [usize]; 2], twins: &'static [usize]) {
     let faults = (count - 1) / 3;
+    let _replay = pleach_testkit::replay(seed());
     cluster::runner(seed()).start(|context| async move {
         let genesis = bank::genesis(count, 64, Partitioning::EVERYWHERE);
         let [first_up, second_up] = honest.map(|honest| [honest, twins].concat());

@@ -2,7 +2,7 @@
 //!
 //! A writer pays one coin after another into an account. Readers that know nothing but the genesis begin anew each time, from all
 //! nodes: what they read is at least what had been acknowledged when they began, and at most what had been begun when they
-//! ended. `PLEACH_SEED=7 cargo test -p pleach-sim --test fresh` replays a seed, and `PLEACH_RUNS=200` makes more runs.
+//! ended. `PLEACH_RUNS=200` makes more runs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,6 +15,7 @@ use pleach_sim::access::{Distance, Doors, InProcess, SimulatedTime};
 use pleach_sim::bank::{self, account_key};
 use pleach_sim::cluster::{Cluster, Weather, runner};
 use pleach_sim::oracle::balance_of;
+use pleach_testkit::{replay, seeds};
 use pleach_types::{Governance, Hash, Partitioning};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -124,20 +125,13 @@ fn run(seed: u64, fresh: bool) -> Seen {
     })
 }
 
-fn seeds() -> std::ops::Range<u64> {
-    let number = |name| std::env::var(name).ok().map(|text: String| text.parse::<u64>().expect("a number"));
-    match number("PLEACH_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("PLEACH_RUNS").unwrap_or(4),
-    }
-}
-
 #[test]
 fn a_read_misses_nothing_that_was_acknowledged_before_it_began() {
     let (mut reads, mut failed) = (0, 0);
-    for seed in seeds() {
+    for seed in seeds(0..4) {
+        let _replay = replay(seed);
         let seen = run(seed, true);
-        assert_eq!(seen.wrong.into_inner(), 0, "PLEACH_SEED={seed} cargo test -p pleach-sim --test fresh");
+        assert_eq!(seen.wrong.into_inner(), 0, "seed {seed}");
         reads += seen.reads.into_inner();
         failed += seen.failed.into_inner();
     }

@@ -11,6 +11,7 @@ use pleach_node::{Node, ServiceError};
 use pleach_sim::access::Distance;
 use pleach_sim::bank;
 use pleach_sim::cluster::{self, Cluster, Weather};
+use pleach_testkit::{replay, seeds};
 use pleach_types::system::Change;
 use pleach_types::vote::Proposal;
 use pleach_types::*;
@@ -93,13 +94,13 @@ fn two_votes(genesis: Hash, liar: &SecretKey) -> SystemRequest {
 }
 
 fn runner(seed: u64) -> deterministic::Runner {
-    println!("seed {seed}");
     cluster::runner(seed)
 }
 
 #[test]
 fn the_record_of_the_cluster_changes_everywhere_and_survives_restart_and_loss() {
-    for seed in 0..2 {
+    for seed in seeds(0..2) {
+        let _replay = replay(seed);
         runner(seed).start(|context| async move {
             let mut cluster = Cluster::started(&context, owned(ALL.len()), STORM).await;
             assert!(cluster.reach(&ALL, 2, PATIENCE).await, "the cluster starts");
@@ -192,7 +193,8 @@ const HONEST: [usize; 4] = [0, 1, 2, 4];
 /// that come back later follow, and whoever has the genesis alone learns of it.
 #[test]
 fn a_liar_is_expelled_at_the_end_of_the_epoch_and_the_others_go_on() {
-    for seed in 0..3 {
+    for seed in seeds(0..3) {
+        let _replay = replay(seed);
         runner(seed).start(|context| async move {
             let mut genesis = owned(FIVE.len());
             genesis.governance.epoch_blocks = BLOCKS;

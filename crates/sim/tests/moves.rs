@@ -11,6 +11,7 @@ use pleach_sim::access::Distance;
 use pleach_sim::bank;
 use pleach_sim::cluster::{Cluster, Weather, runner};
 use pleach_sim::ledger::Conduct;
+use pleach_testkit::{replay, seeds};
 use pleach_types::api::GetRequest;
 use pleach_types::system::Change;
 use pleach_types::*;
@@ -125,7 +126,6 @@ fn run(seed: u64, members: usize, replicas: u16, scenario: impl AsyncFnOnce(Clus
 
 /// As [`run`], with nodes beside that nobody has added yet.
 fn run_with_newcomers(seed: u64, members: usize, newcomers: usize, replicas: u16, scenario: impl AsyncFnOnce(Cluster)) {
-    println!("seed {seed}");
     runner(seed).start(async move |context: deterministic::Context| {
         let genesis = owned(members, replicas);
         let cluster = Cluster::with_newcomers(&context, genesis, newcomers, WEATHER).await;
@@ -153,7 +153,8 @@ fn load(context: &deterministic::Context, client: Client) {
 /// Seven members, three copies: two leave one after the other, and each time all copies are back.
 #[test]
 fn all_copies_are_back_after_members_have_left() {
-    for seed in 0..3 {
+    for seed in seeds(0..3) {
+        let _replay = replay(seed);
         run(seed, 7, 3, async |cluster| {
             let client = client(&cluster, 7, seed + 1).await;
             let mut left: Vec<usize> = (0..7).collect();
@@ -179,7 +180,8 @@ fn all_copies_are_back_after_members_have_left() {
 /// member is cut off meanwhile, stopped and wiped: it comes to rest like the others.
 #[test]
 fn a_drained_member_keeps_nothing_until_it_has_a_capacity_again() {
-    for seed in 0..3 {
+    for seed in seeds(0..3) {
+        let _replay = replay(seed);
         run(seed, 5, 2, async |mut cluster| {
             let all: Vec<usize> = (0..5).collect();
             let key = bank::member_secret(2).public();
@@ -210,7 +212,9 @@ fn a_drained_member_keeps_nothing_until_it_has_a_capacity_again() {
 /// other: no false record gets in, and all copies are back.
 #[test]
 fn a_lying_source_and_stopped_takers_lose_nothing() {
-    for (seed, conduct) in (0..).zip([Conduct::Spoils, Conduct::Drips, Conduct::Spoils]) {
+    let conducts = [Conduct::Spoils, Conduct::Drips];
+    for (seed, conduct) in seeds(0..3).map(|seed| (seed, conducts[seed as usize % 2])) {
+        let _replay = replay(seed);
         run(seed, 6, 3, async |mut cluster| {
             cluster.crash(1).await;
             cluster.corrupt(1, conduct);
@@ -262,7 +266,8 @@ fn names(members: &[Member], key: &PublicKey) -> bool {
 /// its part over, says so, and votes in an epoch after. Whoever knew the first members alone reads what it keeps.
 #[test]
 fn a_newcomer_takes_its_part_over_and_votes() {
-    for seed in 0..4 {
+    for seed in seeds(0..4) {
+        let _replay = replay(seed);
         run_with_newcomers(seed, 4, 1, 2, async |mut cluster| {
             let (old, all) = ([0, 1, 2, 3], [0, 1, 2, 3, 4]);
             let key = bank::member_secret(4).public();
@@ -309,7 +314,8 @@ fn a_newcomer_takes_its_part_over_and_votes() {
 /// was to take over, so each record has as many copies as before.
 #[test]
 fn a_newcomer_that_lies_about_what_it_keeps_costs_no_copy() {
-    for seed in 0..2 {
+    for seed in seeds(0..2) {
+        let _replay = replay(seed);
         run_with_newcomers(seed, 4, 1, 2, async |cluster| {
             let (old, key) = ([0, 1, 2, 3], bank::member_secret(4).public());
             let context = format!("seed {seed}");
@@ -342,7 +348,8 @@ fn a_newcomer_that_lies_about_what_it_keeps_costs_no_copy() {
 /// The owners add a member and take it out again: its node ends with the epoch, and says why.
 #[test]
 fn a_newcomer_that_is_taken_out_ends() {
-    for seed in 0..2 {
+    for seed in seeds(0..2) {
+        let _replay = replay(seed);
         run_with_newcomers(seed, 4, 1, 2, async |mut cluster| {
             let (old, key) = ([0, 1, 2, 3], bank::member_secret(4).public());
             ask(&cluster, &old, Change::Add(newcomer(4)));

@@ -14,6 +14,7 @@ use pleach_sim::bank::{self, account_key};
 use pleach_sim::cluster::{Cluster, Weather, runner};
 use pleach_sim::ledger::Conduct;
 use pleach_sim::oracle::Oracle;
+use pleach_testkit::{replay, seeds, usual};
 use pleach_types::api::GetRequest;
 use pleach_types::certificate::ResultProof;
 use pleach_types::{Decode as _, Encode as _, Partitioning, ProofFile};
@@ -74,8 +75,8 @@ async fn holds_what_it_should(cluster: &Cluster, member: usize) {
 
 #[test]
 fn a_member_whose_data_is_gone_gets_its_part_back_under_load_and_votes_again() {
-    for seed in 0..3 {
-        println!("seed {seed}");
+    for seed in seeds(0..3) {
+        let _replay = replay(seed);
         run(seed, 2, async |mut cluster, client| {
             transfers(&client, 10).await;
             cluster.wipe(3).await;
@@ -104,8 +105,8 @@ fn a_member_whose_data_is_gone_gets_its_part_back_under_load_and_votes_again() {
 
 #[test]
 fn a_lying_source_is_noticed_and_others_are_asked() {
-    for seed in 10..13 {
-        println!("seed {seed}");
+    for seed in seeds(10..13) {
+        let _replay = replay(seed);
         // Two copies bear one that is lost, or one that lies; three bear both.
         run(seed, 3, async |mut cluster, client| {
             cluster.crash(1).await;
@@ -129,8 +130,8 @@ fn a_lying_source_is_noticed_and_others_are_asked() {
 fn a_source_that_drips_does_not_keep_a_member_from_coming_back() {
     // Whether it is asked at all is for chance to say: with one of the seeds it must be.
     let asked = Arc::new(AtomicU64::new(0));
-    for seed in 40..44 {
-        println!("seed {seed}");
+    for seed in seeds(40..44) {
+        let _replay = replay(seed);
         let asked = asked.clone();
         run(seed, 3, async move |mut cluster, client| {
             // Where nothing is lost, drops come one after another without an end.
@@ -155,7 +156,7 @@ fn a_source_that_drips_does_not_keep_a_member_from_coming_back() {
             holds_what_it_should(&cluster, 3).await;
         });
     }
-    assert!(asked.load(Ordering::Relaxed) > 0, "the member that drips was asked");
+    assert!(!usual() || asked.load(Ordering::Relaxed) > 0, "the member that drips was asked");
 }
 
 #[test]

@@ -14,6 +14,7 @@ use pleach_sim::bank::{self, account_key, account_name, account_secret, key, own
 use pleach_sim::cluster::{Cluster, Weather, runner};
 use pleach_sim::oracle::Oracle;
 use pleach_store::{Options, Store};
+use pleach_testkit::{replay, seeds};
 use pleach_types::{
     Block, Body, Call, Context, Decode as _, Encode as _, Genesis, Hash, Height, Identity, Key, Partitioning, Receipt,
     Refusal, Request, Verdict,
@@ -69,8 +70,8 @@ fn checked(cluster: &Cluster) -> Oracle {
 }
 
 fn each_seed(scenario: impl Fn(u64)) {
-    for seed in 0..3 {
-        println!("seed {seed}");
+    for seed in seeds(0..3) {
+        let _replay = replay(seed);
         scenario(seed);
     }
 }

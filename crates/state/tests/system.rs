@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use pleach_state::{Decision, PastHeight, State, prepare};
+use pleach_testkit::{replay, seeds, usual};
 use pleach_types::evidence::SignedResult;
 use pleach_types::history::{inclusion, leaf};
 use pleach_types::reply::{Answer, Question, SignedReply};
@@ -31,18 +32,6 @@ const COPIES: u16 = 3;
 /// Keys of members, present and to come, and those of owners after them.
 const KEYS: u64 = 24;
 const OWNERS: u64 = 5;
-
-/// Says how to replay a failure.
-struct Replay(u64);
-
-impl Drop for Replay {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("seed {}; to replay:", self.0);
-            eprintln!("PLEACH_SEED={} cargo test -p pleach-state --test system random_changes", self.0);
-        }
-    }
-}
 
 fn cluster(members: u8) -> Genesis {
     let mut genesis = genesis("system", WINDOW);
@@ -585,20 +574,16 @@ fn seen(decision: &Decision) -> Outcome {
 
 #[test]
 fn random_changes_of_the_members_agree_with_the_oracle() {
-    let seeds: Vec<u64> = match std::env::var("PLEACH_SEED") {
-        Ok(seed) => vec![seed.parse().expect("PLEACH_SEED is a number")],
-        Err(_) => (1..=SEEDS).collect(),
-    };
     let mut reached = BTreeMap::<String, u64>::new();
-    for &seed in &seeds {
-        let _replay = Replay(seed);
+    for seed in seeds(1..SEEDS + 1) {
+        let _replay = replay(seed);
         let mut world = World::new(seed, 4 + (seed % 4) as u8);
         world.run();
         for (what, count) in world.reached {
             *reached.entry(what).or_default() += count;
         }
     }
-    if seeds.len() as u64 == SEEDS {
+    if usual() {
         demand(&reached);
     }
 }

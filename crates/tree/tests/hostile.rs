@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, thread};
 
 use bytes::Bytes;
 use oracle::{Node, Records, chain, hash, internal};
+use pleach_testkit::{replay, seeds};
 use pleach_tree::{DecodeError, Kind, Label, Path, Prefix, Proof, ProofLimits, Tree, ValueDigest};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
@@ -60,17 +61,13 @@ fn every_flipped_bit_is_noticed() {
     }
 }
 
-/// How many cases to try: this many each day, or as many as the variable says. The threat register asks for
-/// `PLEACH_FLIPPED_PROOFS=100000` and `PLEACH_RANDOM_PROOFS=1000000`, which take minutes in release.
-fn cases(variable: &str, each_day: u64) -> u64 {
-    std::env::var(variable).map_or(each_day, |text| text.parse().expect("a number"))
-}
-
-/// Threat M3, in volume: proofs of random keys of random trees, every bit of each.
+/// Threat M3, in volume: proofs of random keys of random trees, every bit of each. The threat register asks for `PLEACH_RUNS=100000` of
+/// them, which takes minutes in release.
 #[test]
 fn no_bit_of_random_proofs_is_ignored() {
-    let proofs = cases("PLEACH_FLIPPED_PROOFS", 200);
+    let proofs = seeds(0..200);
     let check = |seed: u64| {
+        let _replay = replay(seed);
         let mut rng = StdRng::seed_from_u64(seed);
         let (first, len) = (rng.random_range(0..1 << 30), rng.random_range(0..24));
         let tree: Tree = (first..first + len).map(|i| (key(i), key(i + 1))).collect();
@@ -87,7 +84,8 @@ fn no_bit_of_random_proofs_is_ignored() {
     };
     thread::scope(|scope| {
         for half in 0..2 {
-            scope.spawn(move || (0..proofs).filter(|seed| seed % 2 == half).for_each(check));
+            let proofs = proofs.clone();
+            scope.spawn(move || proofs.filter(|seed| seed % 2 == half).for_each(check));
         }
     });
 }
@@ -383,11 +381,12 @@ fn a_present_key_is_not_proved_absent() {
     }
 }
 
-/// Threat M4: whatever is accepted is what its decoded value encodes to (asserted in `decode`).
+/// Threat M4: whatever is accepted is what its decoded value encodes to (asserted in `decode`). The register asks for `PLEACH_RUNS=1000000`.
 #[test]
 fn random_bytes_are_refused_or_canonical() {
     let honest = tree(40).prove((0..6).map(key)).encode();
-    for seed in 0..cases("PLEACH_RANDOM_PROOFS", 20_000) {
+    for seed in seeds(0..20_000) {
+        let _replay = replay(seed);
         let mut rng = StdRng::seed_from_u64(seed);
         let mut bytes = honest.clone();
         for _ in 0..rng.random_range(1..4) {

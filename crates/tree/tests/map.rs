@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, thread};
 
 use bytes::Bytes;
 use oracle::{Records, hash};
+use pleach_testkit::{replay, seeds};
 use pleach_tree::{DigestTree, Kind, Label, Path, Tree, ValueDigest};
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
 
@@ -59,7 +60,8 @@ fn assert_same(tree: &Tree, model: &Model, universe: u32, context: &str) {
 
 #[test]
 fn random_histories_agree_with_the_oracle_and_leave_snapshots_alone() {
-    for seed in 0..60 {
+    for seed in seeds(0..60) {
+        let _replay = replay(seed);
         let mut rng = StdRng::seed_from_u64(seed);
         let universe = [1, 3, 10, 40, 200][seed as usize % 5];
         let (mut tree, mut model) = (Tree::new(), Model::new());
@@ -130,7 +132,8 @@ fn a_large_batch_in_any_order_and_in_any_parts_gives_the_same_tree() {
 /// where the parts begin, and onto many; with keys repeated and removed, and with a length known or not.
 #[test]
 fn batches_of_thousands_agree_with_the_oracle() {
-    for seed in 0..6 {
+    for seed in seeds(0..6) {
+        let _replay = replay(seed);
         let mut rng = StdRng::seed_from_u64(seed);
         let before: u32 = [0, 1, 3, 5, 200, 5_000][seed as usize];
         let (mut model, mut tree): (Model, Tree) = (records(0..before).collect(), records(0..before).collect());

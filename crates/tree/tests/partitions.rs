@@ -6,6 +6,7 @@ mod oracle;
 use std::collections::BTreeMap;
 
 use oracle::{Bytes32, Node, Records, bit, hash};
+use pleach_testkit::{replay, seeds, usual};
 use pleach_tree::{
     DigestTree, ExtendError, HistoryTree, Incomplete, Label, MergeError, Partition, Path, Prefix, Proof, ProofLimits,
     Tree, ValueDigest, VerifiedProof,
@@ -69,7 +70,8 @@ fn partition(tree: &DigestTree, prefixes: &[Prefix]) -> Partition {
 
 #[test]
 fn partitions_are_the_oracles_to_the_byte_and_merge_to_their_union() {
-    for seed in 0..150 {
+    for seed in seeds(0..150) {
+        let _replay = replay(seed);
         let mut rng = StdRng::seed_from_u64(seed);
         let records = random_records(&mut rng, [1, 3, 30, 200][seed as usize % 4]);
         let (tree, full) = (tree(&records), oracle::build(&records));
@@ -110,7 +112,8 @@ fn a_map_shows_the_same_partitions() {
 /// Threat M10: partitions of different trees do not merge, however little they differ.
 #[test]
 fn partitions_of_different_trees_do_not_merge() {
-    for seed in 0..50 {
+    for seed in seeds(0..50) {
+        let _replay = replay(seed);
         let mut rng = StdRng::seed_from_u64(seed);
         let mut records = random_records(&mut rng, 50);
         let before = tree(&records);
@@ -124,7 +127,8 @@ fn partitions_of_different_trees_do_not_merge() {
 
 #[test]
 fn chunks_cover_a_partition_once_and_keep_their_limit() {
-    for seed in 0..60 {
+    for seed in seeds(0..60) {
+        let _replay = replay(seed);
         let mut rng = StdRng::seed_from_u64(seed);
         let records = random_records(&mut rng, [0, 1, 40, 400][seed as usize % 4]);
         let tree = tree(&records);
@@ -196,7 +200,8 @@ fn algorithm_1(base: &Node, other: &Node, path: &Bytes32) -> Option<Node> {
 #[test]
 fn extension_is_the_thesis_s_and_takes_over_only_what_is_the_same() {
     let (mut extended, mut refused) = (0, 0);
-    for seed in 0..400 {
+    for seed in seeds(0..400) {
+        let _replay = replay(seed);
         let mut rng = StdRng::seed_from_u64(seed);
         let universe = [2, 6, 40][seed as usize % 3];
         let before = random_records(&mut rng, universe);
@@ -236,7 +241,7 @@ fn extension_is_the_thesis_s_and_takes_over_only_what_is_the_same() {
             }
         }
     }
-    assert!(extended > 100 && refused > 100, "{extended} extended, {refused} refused");
+    assert!(!usual() || (extended > 100 && refused > 100), "{extended} extended, {refused} refused");
 }
 
 fn proof_of(node: &Node) -> VerifiedProof {
@@ -274,7 +279,8 @@ fn extension_depends_on_the_base() {
 /// Theorem 1: for bases that are history-aware, observation 2 does not apply: extension agrees with compatibility.
 #[test]
 fn extension_of_history_trees_does_not_depend_on_what_they_keep() {
-    for seed in 0..60 {
+    for seed in seeds(0..60) {
+        let _replay = replay(seed);
         let mut rng = StdRng::seed_from_u64(seed);
         let mut records = random_records(&mut rng, 40);
         let base = records.clone();

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use oracle::{Records, hash};
+use pleach_testkit::{replay, seeds};
 use pleach_tree::{Label, MergeError, Path, Proof, ProofLimits, Tree, ValueDigest, VerifiedProof, VerifyError};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
@@ -34,7 +35,8 @@ fn verified(tree: &Tree, keys: &BTreeSet<Bytes>) -> VerifiedProof {
 
 #[test]
 fn proofs_are_the_oracles_to_the_byte_and_decide_what_they_show() {
-    for seed in 0..200 {
+    for seed in seeds(0..200) {
+        let _replay = replay(seed);
         let (mut rng, universe, tree, full) = world(seed);
         let keys = random_keys(&mut rng, universe);
         let paths: Vec<_> = keys.iter().map(|key| hash(key)).collect();
@@ -119,7 +121,8 @@ fn a_proof_is_refused_under_every_other_root() {
 #[test]
 fn many_proofs_are_hashed_as_each_alone() {
     assert_eq!(Proof::hash_many(Vec::new()), []);
-    for seed in 0..40 {
+    for seed in seeds(0..40) {
+        let _replay = replay(seed);
         let mut rng = StdRng::seed_from_u64(seed);
         let worlds: Vec<_> = (0..rng.random_range(1..20)).map(|_| world(rng.random_range(0..600))).collect();
         let claims: Vec<_> = worlds.iter().map(|(_, size, tree, _)| tree.prove(random_keys(&mut rng, *size))).collect();
@@ -138,7 +141,8 @@ fn many_proofs_are_hashed_as_each_alone() {
 
 #[test]
 fn a_restricted_proof_is_the_proof_of_fewer_keys() {
-    for seed in 0..200 {
+    for seed in seeds(0..200) {
+        let _replay = replay(seed);
         let (mut rng, universe, tree, _) = world(seed);
         let keys = random_keys(&mut rng, universe);
         let fewer: BTreeSet<_> = keys.iter().filter(|_| rng.random_bool(0.5)).cloned().collect();
@@ -157,7 +161,8 @@ fn a_restricted_proof_is_the_proof_of_fewer_keys() {
 
 #[test]
 fn merged_proofs_are_the_proof_of_all_keys() {
-    for seed in 0..200 {
+    for seed in seeds(0..200) {
+        let _replay = replay(seed);
         let (mut rng, universe, tree, _) = world(seed);
         let (some, others) = (random_keys(&mut rng, universe), random_keys(&mut rng, universe));
         let (left, right) = (verified(&tree, &some), verified(&tree, &others));

@@ -1,35 +1,23 @@
 //! Modules that nobody wrote, on both engines: equal outcome, gas, output and writes (threat W5).
 //!
-//! `PLEACH_SEED=7 PLEACH_CASES=1` replays what a failure prints; more cases make a longer night.
+//! `PLEACH_RUNS=100000` makes a longer night.
 
 mod common;
 
 use std::fmt::Write;
 
 use common::Case;
+use pleach_testkit::{replay, seeds};
 use pleach_types::PublicKey;
 use pleach_types::receipt::Refusal;
 use pleach_vm::check;
 use rand::rngs::StdRng;
 use rand::{Rng, RngCore, SeedableRng};
 
-fn seeds(default_cases: u64) -> std::ops::Range<u64> {
-    let number =
-        |name: &str, default: u64| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
-    let first = number("PLEACH_SEED", 0);
-    first..first + number("PLEACH_CASES", default_cases)
-}
-
 /// Runs a case; a disagreement tells how to replay it.
 fn compare(seed: u64, case: &Case) -> Result<(), Refusal> {
-    let outcome = std::panic::catch_unwind(|| case.run());
-    match outcome {
-        Ok(outcome) => outcome.result.map(drop),
-        Err(panic) => {
-            eprintln!("replay with PLEACH_SEED={seed} PLEACH_CASES=1");
-            std::panic::resume_unwind(panic)
-        }
-    }
+    let _replay = replay(seed);
+    case.run().result.map(drop)
 }
 
 fn smith(seed: u64) -> Vec<u8> {
@@ -79,7 +67,7 @@ fn smith(seed: u64) -> Vec<u8> {
 #[test]
 fn generated_modules_run_alike() {
     let (mut valid, mut finished) = (0, 0);
-    let seeds = seeds(300);
+    let seeds = seeds(0..300);
     let cases = seeds.end - seeds.start;
     for seed in seeds {
         let code = smith(seed);
@@ -296,7 +284,7 @@ impl Author {
 
 #[test]
 fn computations_come_out_alike_to_the_bit() {
-    let seeds = seeds(300);
+    let seeds = seeds(0..300);
     let cases = seeds.end - seeds.start;
     let finished = seeds.filter(|seed| compare(*seed, &Case::body(&Author::program(*seed))).is_ok()).count() as u64;
     assert!(cases < 100 || finished > cases / 4, "{finished} of {cases} finished");

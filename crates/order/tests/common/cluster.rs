@@ -15,6 +15,7 @@ use pleach_order::engine::{
     CHANNELS, Channels, Peers, Track, engine_public_key, max_message_size, partitions, quota, start,
 };
 use pleach_order::{Bounds, OrderError, Timeouts};
+use pleach_testkit::{replay, seeds};
 use pleach_types::{Genesis, Limits};
 
 use super::slow::Slow;
@@ -216,11 +217,10 @@ pub fn runner(seed: u64) -> deterministic::Runner {
     )
 }
 
-/// Runs a scenario with several seeds, or with the one of `PLEACH_SEED`.
-pub fn for_seeds(seeds: std::ops::Range<u64>, scenario: impl Fn(u64)) {
-    let only = std::env::var("PLEACH_SEED").ok().map(|seed| seed.parse::<u64>().expect("PLEACH_SEED is a number"));
-    for seed in only.map_or(seeds, |seed| seed..seed + 1) {
-        println!("seed {seed}");
+/// Runs a scenario with several seeds, or with those of the environment.
+pub fn for_seeds(usual: std::ops::Range<u64>, scenario: impl Fn(u64)) {
+    for seed in seeds(usual) {
+        let _replay = replay(seed);
         scenario(seed);
     }
 }

@@ -1,5 +1,6 @@
 //! Keys whose paths part late: threats M6 and M8.
 
+use pleach_testkit::{replay, seeds};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use super::{digest, oracle, plant};
@@ -65,7 +66,8 @@ fn a_full_comb_grows_and_shrinks() {
 
 #[test]
 fn random_histories_of_ground_paths_agree_with_the_oracle() {
-    for seed in 0..40 {
+    for seed in seeds(0..40) {
+        let _replay = replay(seed);
         let mut rng = StdRng::seed_from_u64(seed);
         let mut universe: Vec<[u8; 32]> = vec![rng.random()];
         for _ in 0..30 {

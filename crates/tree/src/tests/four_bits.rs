@@ -1,6 +1,7 @@
 //! What there is with paths of four bits, sampled: threat M2. With three bits everything is tried
 //! (`small_world`).
 
+use pleach_testkit::{replay, seeds, usual};
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedMutRandom};
 
 use super::{
@@ -46,7 +47,8 @@ fn lie(rng: &mut StdRng, honest: &Node) -> Node {
 #[test]
 fn sampled_trees_prove_what_they_hold_and_nothing_else() {
     let (mut refused, mut accepted) = (0, 0);
-    for seed in 0..6_000 {
+    for seed in seeds(0..6_000) {
+        let _replay = replay(seed);
         let mut rng = StdRng::seed_from_u64(seed);
         let (set, keys): (u16, u16) = (rng.random(), rng.random::<u16>() & rng.random::<u16>());
         let mut tree = Tree::new();
@@ -80,5 +82,5 @@ fn sampled_trees_prove_what_they_hold_and_nothing_else() {
             }
         }
     }
-    assert!(refused > 1_000 && accepted > 100, "{refused} refused, {accepted} accepted");
+    assert!(!usual() || (refused > 1_000 && accepted > 100), "{refused} refused, {accepted} accepted");
 }
