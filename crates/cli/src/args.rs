@@ -51,11 +51,11 @@ A cluster of your own:
   pleach --profile net/profile.toml status
 
 Exit codes: 0 ok, 1 internal error, 2 usage or configuration, 3 key absent (proved), 4 refused,
-  5 verification failed (somebody lied, or this is another cluster), 6 unavailable,
-  7 not allowed, 8 local file, 9 unknown whether a request that was sent is executed: do not send another,
-  10 an audit found proof that a member lied, 11 the cluster has forked: rely on nothing that it says,
-  12 too few members answer for a read that misses nothing: --stale-ok reads what one node has,
-  13 a scenario of \"op test\" failed, 14 the cluster works, and \"status\" says what somebody should look after";
+5 verification failed (somebody lied, or this is another cluster), 6 unavailable,
+7 not allowed, 8 local file, 9 unknown whether a request that was sent is executed: do not send another,
+10 an audit found proof that a member lied, 11 the cluster has forked: rely on nothing that it says,
+12 too few members answer for a read that misses nothing: --stale-ok reads what one node has,
+13 a scenario of \"op test\" failed, 14 the cluster works, and \"status\" says what somebody should look after";
 
 const STATUS_HELP: &str = "\
 The line that begins with \"proved\" is checked on this machine: a quorum of members has signed it. The table below it is what each node says

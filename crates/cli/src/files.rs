@@ -186,6 +186,8 @@ impl NewFolder {
     /// [`CliError::Exists`], or what the system says.
     pub fn at(place: &Path) -> Result<Self, CliError> {
         check_vacant(place)?;
+        // Whoever made a link to an empty folder means the folder.
+        let place = &fs::canonicalize(place).unwrap_or_else(|_| place.into());
         let name = place.file_name().ok_or_else(|| {
             CliError::usage(format!("{} is not a folder's name", place.display()), "name a new folder")
         })?;

@@ -3,6 +3,7 @@
 //! | module | duty |
 //! | --- | --- |
 //! | `args` | what can be written on the command line, and the help |
+//! | `line` | reading it: help that is wrapped once, variables that are empty, verbs that there are not |
 //! | `commands` | one file for each command |
 //! | `demo` | a throwaway cluster of child processes, what is done to it, and what is checked |
 //! | `cluster` | the files of a cluster: keys, genesis, configurations, profile |
@@ -21,23 +22,21 @@ mod demo;
 mod descriptions;
 mod errors;
 mod files;
+mod line;
 mod log;
 mod names;
 mod output;
 mod profile;
 mod session;
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
-use args::Cli;
 use errors::CliError;
 use output::{Output, visible};
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match line::parse() {
         Ok(cli) => cli,
         Err(e) => return usage(&e),
     };
@@ -50,8 +49,19 @@ fn main() -> ExitCode {
 
 /// Prints help or what is wrong with the command line. A closed pipe ends it quietly.
 fn usage(error: &clap::Error) -> ExitCode {
-    let _ = error.print();
-    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+    let printed = error.print();
+    if let Some(verb) = line::unknown_verb(error) {
+        let _ = writeln!(std::io::stderr(), "  → {}", line::instead_of(&verb));
+    }
+    match printed {
+        // Help that does not arrive is no help.
+        Err(reason) if !error.use_stderr() && reason.kind() != ErrorKind::BrokenPipe => {
+            let error = CliError::Stdout(reason);
+            let _ = writeln!(std::io::stderr(), "error: {error}");
+            ExitCode::from(error.exit_code())
+        }
+        _ => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2)),
+    }
 }
 
 /// Prints an error: what happened, then what to do.

@@ -1,10 +1,14 @@
 //! `pleach call`, and `pleach send` for what it has prepared.
 
+use std::io::{self, Read};
+use std::path::Path;
+
 use bytes::Bytes;
 use pleach_client::{Client, Config};
 use pleach_types::limits::REQUEST_BYTES_MAX;
 use pleach_types::{Height, Identity};
-use pleach_vm::schema::arguments_schema;
+use pleach_vm::Schema;
+use pleach_vm::schema::{Type, arguments_schema};
 use serde::Serialize;
 
 use super::sending::{carry_out, conclude, print_executed, settings, sign_with};
@@ -88,6 +92,71 @@ async fn encode(client: &Client, args: &Call) -> Result<Bytes, CliError> {
     let Some(schema) = arguments_schema(&code) else {
         return Err(CliError::NoSchema { operation: operation.clone() });
     };
-    let encoded = schema.encode_words(operation.as_str(), &args.arguments);
+    let words = from_files(&schema, &args.arguments, io::stdin())?;
+    let encoded = schema.encode_words(operation.as_str(), &words);
     encoded.map(Bytes::from).map_err(|why| CliError::Arguments { why, signature: format!("{operation}: {schema}") })
+}
+
+/// Puts contents of files in the place of the words that name one: `@FILE`, or `-` for standard input, also behind the name of an argument. What
+/// is to begin with `@` itself is written `@@`. Bytes are taken as they are; of a text the newline at its end is left out, which editors add.
+fn from_files(schema: &Schema, words: &[String], mut input: impl Read) -> Result<Vec<String>, CliError> {
+    let type_of = |name: &str| schema.arguments.iter().find(|(of, _)| of == name).map(|(_, ty)| ty);
+    let mut found = Vec::new();
+    for (position, word) in words.iter().enumerate() {
+        let named = word.split_once('=').and_then(|(name, value)| Some((format!("{name}="), value, type_of(name)?)));
+        let at = schema.arguments.get(position).map_or(&Type::Str, |(_, ty)| ty);
+        let (prefix, value, ty) = named.unwrap_or((String::new(), word, at));
+        let value = match value.strip_prefix('@') {
+            Some(literal) if literal.starts_with('@') => literal.to_owned(),
+            Some(path) => as_word(ty, path, files::read(Path::new(path), REQUEST_BYTES_MAX)?)?,
+            None if value == "-" => {
+                let mut bytes = Vec::new();
+                let read = input.by_ref().take(REQUEST_BYTES_MAX as u64).read_to_end(&mut bytes);
+                read.map_err(CliError::file("read", Path::new("standard input")))?;
+                as_word(ty, "-", bytes.into())?
+            }
+            None => value.to_owned(),
+        };
+        found.push(prefix + &value);
+    }
+    Ok(found)
+}
+
+fn as_word(ty: &Type, source: &str, content: Bytes) -> Result<String, CliError> {
+    if matches!(ty, Type::Bytes) {
+        return Ok(format!("0x{}", hex::encode(content)));
+    }
+    let text = String::from_utf8(content.into()).map_err(|_| {
+        CliError::usage(
+            format!("{source} holds no UTF-8 text, and this argument is none of bytes"),
+            "give a text, or an operation that takes bytes",
+        )
+    })?;
+    let text = text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text));
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_come_from_files_and_from_standard_input() {
+        let folder = std::env::temp_dir().join(format!("pleach-call-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let file = folder.join("text");
+        std::fs::write(&file, "two\nlines\n").expect("a file");
+        let schema: Schema = "name: str, value: bytes".parse().expect("a description");
+        let at = format!("@{}", file.display());
+        let read = |words: &[&str], input: &[u8]| {
+            from_files(&schema, &words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>(), input)
+        };
+        assert_eq!(read(&[&at, &at], b"").expect("files"), ["two\nlines", "0x74776f0a6c696e65730a"]);
+        assert_eq!(read(&[&format!("value={at}"), "name=-"], b"in\r\n").expect("files")[1], "name=in");
+        assert_eq!(read(&["@@x", "-"], b"\xff").expect("no file"), ["@x", "0xff"]);
+        assert_eq!(read(&["a=b", "-1"], b"").expect("no file"), ["a=b", "-1"], "a is no argument's name");
+        assert_eq!(read(&["@nowhere"], b"").expect_err("no such file").exit_code(), 8);
+        assert_eq!(read(&["-"], b"\xff").expect_err("no text").exit_code(), 2);
+        let _ = std::fs::remove_dir_all(folder);
+    }
 }

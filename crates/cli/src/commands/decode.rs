@@ -8,6 +8,9 @@ use pleach_vm::Schema;
 use pleach_vm::schema::Type;
 use serde_json::{Map, Value, json};
 
+/// Numbers of so many bytes at most are numbers in JSON, larger ones are their digits.
+const EXACT_BYTES: usize = 4;
+
 /// The fields of a value.
 ///
 /// # Errors
@@ -30,8 +33,9 @@ fn field(ty: &Type, reader: &mut Reader) -> Result<Value, DecodeError> {
         Type::Number(number) => {
             let bytes = (0..number.bytes).map(|_| reader.byte("number")).collect::<Result<Vec<_>, _>>()?;
             let digits = number.digits(&bytes);
-            // JSON's numbers have 64 bits at most; larger ones are their digits.
-            serde_json::from_str(&digits).ok().filter(|value: &Value| !value.is_f64()).unwrap_or(Value::String(digits))
+            // Most readers of JSON take its numbers for floating point and change those above 2^53 without a word. So what may be as large is its
+            // digits, whatever it is now: a program that reads the one should not fail at the other.
+            if number.bytes > EXACT_BYTES { Value::String(digits) } else { json!(digits.parse::<i64>().ok()) }
         }
         Type::Bool => json!(flag("bool", reader)?),
         Type::Key => json!(PublicKey(reader.array("key")?)),
@@ -83,6 +87,14 @@ mod tests {
         assert_eq!(fields("a: i8, b: u16", b"\xff\x00\x01").as_deref(), Ok("a=-1 b=256"));
         assert_eq!(fields("a: i128", &[0xff; 16]).as_deref(), Ok("a=-1"));
         assert_eq!(fields("a: u128", &[0xff; 16]).as_deref(), Ok("a=340282366920938463463374607431768211455"));
+        let exact = decode(
+            &"n: u64, m: u32".parse().expect("a description"),
+            &Bytes::from_static(b"\x01\0\0\0\0\0\x20\0\xff\xff\xff\xff"),
+        );
+        assert_eq!(
+            serde_json::to_string(&exact.expect("a value")).expect("JSON"),
+            r#"{"m":4294967295,"n":"9007199254740993"}"#
+        );
         assert_eq!(fields("t: (u8, u8, bool)", b"\x01\x02\0").as_deref(), Ok("t=[1,2,false]"));
         assert_eq!(fields("r: {b: u8, a: u8}", b"\x01\x02").as_deref(), Ok("r={\"a\":2,\"b\":1}"));
         assert!(fields("a: u64", b"\x02").is_err(), "cut short");
