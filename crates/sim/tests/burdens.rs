@@ -141,7 +141,7 @@ fn honest_leaders_propose_valid_blocks_whatever_they_are_sent() {
                     for request in burden.requests(&node, 100 * round + n as u64) {
                         let _ = node.execute(&request);
                         // A request stands behind a zero when members pass it on.
-                        let message = Bytes::from([&[0], &request[..]].concat());
+                        let message = Bytes::from([&[0; 9], &request[..]].concat());
                         node.received(bank::member_secret(FAULTY).public(), message);
                     }
                 }

@@ -3,7 +3,7 @@
 //! Two quorums share f + 1 members at least. Those who signed both certificates are guilty where both are of one view: votes to finalize
 //! two blocks in one view exclude each other. Where they are of different views, honest members may have signed both, and what convicts
 //! stands between: the history with the later view needed a nullification of the earlier one, or a block of its own in it
-//! (DESIGN section 8). Members keep nullifications; those who signed to finalize and to nullify one view are guilty.
+//! (docs/design.md section 8). Members keep nullifications; those who signed to finalize and to nullify one view are guilty.
 
 use pleach_types::certificate::{Nullification, ResultProof};
 use pleach_types::vote::{Proposal, Round, Vote};
