@@ -130,8 +130,9 @@ impl Answers {
 impl Inner {
     /// The height that a read has to reach to miss nothing.
     pub(crate) async fn cover(&self, deadline: Duration) -> Result<Cover<'_>, Error> {
+        let mut led_nowhere = BTreeSet::new();
         for round in 0.. {
-            let (answers, rest) = self.ask_newest().await;
+            let (answers, rest) = self.ask_newest(&led_nowhere).await;
             self.unforked()?;
             let trusted = self.verifier.trusted();
             match answers.outlook(&trusted) {
@@ -148,7 +149,9 @@ impl Inner {
                 }
                 Outlook::OtherMembers => self.follow_any(&answers.responders()).await,
                 Outlook::TooFew if self.follow_others(&answers).await => continue,
-                Outlook::TooFew => {}
+                // Members that have left say so for ever, and may be more than f: whoever led nowhere is not taken for a reason to stop
+                // listening again, or those who answer quickest would keep readers from all others.
+                Outlook::TooFew => led_nowhere.extend(answers.of_others.iter().map(|(node, ..)| *node)),
             }
             let alone = answers.failures.iter().all(|failure| is_unreachable(failure) || !may_recover(failure));
             let hopeless = alone && round >= ROUNDS_ALONE && !answers.failures.is_empty();
@@ -168,7 +171,8 @@ impl Inner {
             return;
         }
         let began = self.nodes.runtime.now();
-        let asked = std::pin::pin!(self.ask_newest());
+        let nobody = BTreeSet::new();
+        let asked = std::pin::pin!(self.ask_newest(&nobody));
         if let Either::Left(((_, rest), _)) = select(asked, self.nodes.runtime.sleep(self.config.hedge)).await {
             self.await_late(rest, self.nodes.runtime.now() - began).await;
         }
@@ -199,8 +203,9 @@ impl Inner {
         Error::NotFresh { answering: answers.heard(&trusted), members, quorum, failures: answers.failures.clone() }
     }
 
-    /// Asks all members at once, and waits for as many as it takes.
-    async fn ask_newest(&self) -> (Answers, Rest<'_>) {
+    /// Asks all members at once, and waits for as many as it takes: n - f of the members, or f + 1 nodes that speak of others and have not
+    /// led nowhere before.
+    async fn ask_newest(&self, led_nowhere: &BTreeSet<usize>) -> (Answers, Rest<'_>) {
         let mut answers = Answers::default();
         let ask = |node| async move { (node, self.newest_soon(node).await) }.boxed();
         let mut asked: Rest<'_> = self.nodes.everybody().into_iter().map(ask).collect();
@@ -212,8 +217,9 @@ impl Inner {
             }
             let trusted = self.verifier.trusted();
             let committee = trusted.committee();
-            // One of f + 1 is correct: then there are others, and what these say is of the past.
-            if answers.heard(&trusted) >= committee.quorum() || answers.of_others.len() > committee.faults() {
+            // One of f + 1 members is correct: then there are others, and what these say is of the past.
+            let of_others = answers.of_others.iter().filter(|(node, ..)| !led_nowhere.contains(node)).count();
+            if answers.heard(&trusted) >= committee.quorum() || of_others > committee.faults() {
                 break;
             }
         }
