@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,27 +69,13 @@ impl Shared {
         let shared = Arc::clone(self);
         let look = move || {
             let mut facts = shared.watch.facts();
-            facts.storage.journal_bytes = bytes_below(pleach_order::journals(&shared.config.node.data_dir));
+            facts.storage.journal_bytes =
+                pleach_order::bytes_below(pleach_order::journals(&shared.config.node.data_dir));
             facts
         };
         let looked = tokio::task::spawn_blocking(look).await;
         Ok(looked.map_err(|e| ServiceError::Damaged(format!("the node could not be looked at: {e}")))?)
     }
-}
-
-/// Bytes of all files below a folder. What goes away meanwhile does not count.
-fn bytes_below(folder: PathBuf) -> u64 {
-    let (mut bytes, mut ahead) = (0, vec![folder]);
-    while let Some(folder) = ahead.pop() {
-        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-            match entry.metadata() {
-                Ok(found) if found.is_dir() => ahead.push(entry.path()),
-                Ok(found) => bytes += found.len(),
-                Err(_) => {}
-            }
-        }
-    }
-    bytes
 }
 
 /// All routes. Requests carry their [`Peer`] as an extension.

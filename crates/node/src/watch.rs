@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use pleach_order::{Link, Running};
+use pleach_order::{Link, Running, free_bytes};
 use pleach_types::api::{Condition, PeerView, Severity};
 use tracing::{error, info, warn};
 
@@ -140,18 +140,6 @@ impl Told {
         changes.extend(before.into_values().map(|(condition, _)| Change::Over(condition)));
         changes
     }
-}
-
-/// Free bytes of the file system of a folder, for whoever is not root.
-#[cfg(unix)]
-fn free_bytes(folder: &std::path::Path) -> Option<u64> {
-    let found = rustix::fs::statvfs(folder).ok()?;
-    Some(found.f_bavail.saturating_mul(found.f_frsize))
-}
-
-#[cfg(not(unix))]
-fn free_bytes(_folder: &std::path::Path) -> Option<u64> {
-    None
 }
 
 /// Descriptors of this process that are open, and how many may be, where the system tells both.

@@ -24,6 +24,7 @@ use tracing::{error, info, warn};
 use crate::Application;
 use crate::block::{engine_key, engine_public_key};
 use crate::config::{Config, MemberAddress, OrderError, departed};
+use crate::disk::free_bytes;
 use crate::epochs::Lengths;
 use crate::folder::{self, FolderLock, journals};
 use crate::introduction::Introduction;
@@ -394,17 +395,6 @@ fn short(reason: &str) -> String {
         short.push('…');
     }
     short
-}
-
-#[cfg(unix)]
-fn free_bytes(folder: &Path) -> Option<u64> {
-    let found = rustix::fs::statvfs(folder).ok()?;
-    Some(found.f_bavail.saturating_mul(found.f_frsize))
-}
-
-#[cfg(not(unix))]
-fn free_bytes(_folder: &Path) -> Option<u64> {
-    None
 }
 
 fn describe(panic: &(dyn std::any::Any + Send)) -> String {

@@ -185,18 +185,7 @@ impl Nodes {
 
     /// Bytes of all files of the cluster.
     pub fn disk(&self) -> u64 {
-        let (mut bytes, mut ahead) = (0, vec![self.folder.clone()]);
-        while let Some(folder) = ahead.pop() {
-            // What goes away meanwhile does not count.
-            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-                match entry.metadata() {
-                    Ok(found) if found.is_dir() => ahead.push(entry.path()),
-                    Ok(found) => bytes += found.len(),
-                    Err(_) => {}
-                }
-            }
-        }
-        bytes
+        pleach_order::bytes_below(self.folder.clone())
     }
 
     /// What a node counts, by name and labels.
