@@ -44,7 +44,7 @@ pub(crate) enum Settled {
 
 /// Receipts that members vouched for on their own, until f + 1 vouch for the same.
 #[derive(Debug, Default)]
-struct Votes {
+pub(crate) struct Votes {
     by_result: BTreeMap<Vec<u8>, BTreeSet<PublicKey>>,
 }
 
@@ -62,7 +62,7 @@ impl Votes {
     }
 
     /// The receipt, if what a node shows settles it.
-    fn weigh(&mut self, client: &Inner, shown: Shown) -> Option<Verified<Receipt>> {
+    pub(crate) fn weigh(&mut self, client: &Inner, shown: Shown) -> Option<Verified<Receipt>> {
         let (receipt, trust) = match shown {
             Shown::Nothing(_) => return None,
             Shown::Certified { receipt, .. } => (receipt, Trust::Certified),
@@ -109,7 +109,7 @@ pub(crate) async fn find_receipt(
 }
 
 /// Long polls to several nodes at once.
-struct Watch<'a> {
+pub(crate) struct Watch<'a> {
     client: &'a Inner,
     identity: Identity,
     wait: Duration,
@@ -121,12 +121,12 @@ struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    fn new(client: &'a Inner, identity: Identity, wait: Duration, mut order: Vec<usize>) -> Self {
+    pub(crate) fn new(client: &'a Inner, identity: Identity, wait: Duration, mut order: Vec<usize>) -> Self {
         order.reverse();
         Self { client, identity, wait, spare: order, second: BTreeSet::new(), polls: FuturesUnordered::new() }
     }
 
-    fn start(&mut self, count: usize) {
+    pub(crate) fn start(&mut self, count: usize) {
         for _ in 0..count {
             if let Some(node) = self.spare.pop() {
                 self.poll(node);
@@ -157,7 +157,7 @@ impl<'a> Watch<'a> {
 
     /// The next answer. A node that fails is replaced by another; one that has executed the request without a
     /// certificate yet is asked once more, for the certificate.
-    async fn next(&mut self) -> Option<(usize, Result<Shown, Failure>)> {
+    pub(crate) async fn next(&mut self) -> Option<(usize, Result<Shown, Failure>)> {
         let (node, outcome) = self.polls.next().await?;
         match &outcome {
             Err(_) => self.start(1),

@@ -12,16 +12,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::join_all;
-use pleach_types::api::Problem;
+use pleach_types::api::{Problem, RequestState};
 use pleach_types::terms::RULES;
 use pleach_types::{ClusterRecord, Committee, Decode as _, Encode as _, Identity, Receipt, SystemRequest, Terms};
 
 use crate::client::{Client, Inner};
 use crate::error::{Error, Failure, Falsehood, Fault, all_failed};
 use crate::read::{ROUNDS_ALONE, is_unreachable};
-use crate::settle::{agreed, find_receipt};
+use crate::settle::{Votes, Watch, agreed};
 use crate::transport::TransportError;
 use crate::verified::{ReadOptions, Verified};
+use crate::verifier::Shown;
 
 impl Client {
     /// The newest members that this client knows: those of genesis, until an answer is certified by others.
@@ -114,16 +115,20 @@ struct Errand<'a> {
     client: &'a Inner,
     identity: Identity,
     encoded: Bytes,
-    /// Nodes that have taken it.
+    /// Nodes that have taken it and not forgotten it.
     holders: BTreeSet<usize>,
+    /// Whether any node ever took it: then it may still be decided.
+    taken: bool,
     /// Nodes that say that it would be refused, or is none.
     rejections: BTreeMap<usize, Problem>,
+    votes: Votes,
 }
 
 impl<'a> Errand<'a> {
     fn new(client: &'a Inner, request: &SystemRequest) -> Self {
         let (identity, encoded) = (request.identity(), request.encode().into());
-        Self { client, identity, encoded, holders: BTreeSet::new(), rejections: BTreeMap::new() }
+        let (holders, taken, rejections, votes) = Default::default();
+        Self { client, identity, encoded, holders, taken, rejections, votes }
     }
 
     async fn run(mut self) -> Result<Verified<Receipt>, Error> {
@@ -139,7 +144,7 @@ impl<'a> Errand<'a> {
                 return Ok(receipt);
             }
             let late = elapsed() >= client.config.call_timeout;
-            if self.holders.is_empty() && (late || (round >= ROUNDS_ALONE && failures.iter().all(is_unreachable))) {
+            if !self.taken && (late || (round >= ROUNDS_ALONE && failures.iter().all(is_unreachable))) {
                 return Err(all_failed(failures));
             }
             if late {
@@ -150,11 +155,27 @@ impl<'a> Errand<'a> {
         Err(Error::Undecided { identity, waited: elapsed() })
     }
 
-    async fn receipt(&self, wait: Duration) -> Option<Verified<Receipt>> {
+    /// Waits for a proven receipt, at nodes that hold the request first.
+    async fn receipt(&mut self, wait: Duration) -> Option<Verified<Receipt>> {
         if self.holders.is_empty() {
             return None;
         }
-        find_receipt(self.client, self.identity, wait).await.ok().flatten()
+        let mut order = self.client.nodes.order();
+        // Stable, so that the rest of the order stays.
+        order.sort_by_key(|node| !self.holders.contains(node));
+        let mut watch = Watch::new(self.client, self.identity, wait, order);
+        watch.start(self.client.enough());
+        while let Some((node, outcome)) = watch.next().await {
+            // Nodes drop what would be refused by now, without a word: another complaint has convicted the member, say. The request is
+            // handed to them again, so that they say why.
+            if matches!(outcome, Err(_) | Ok(Shown::Nothing(RequestState::Unknown))) {
+                self.holders.remove(&node);
+            }
+            if let Some(receipt) = outcome.ok().and_then(|shown| self.votes.weigh(self.client, shown)) {
+                return Some(receipt);
+            }
+        }
+        None
     }
 
     /// Has as many nodes take it as the client is set to, if there are that many. Why the others did not.
@@ -172,7 +193,11 @@ impl<'a> Errand<'a> {
             }
             for (node, outcome) in join_all(batch.into_iter().map(|node| self.hand_to(node))).await {
                 match outcome {
-                    Ok(()) => drop(self.holders.insert(node)),
+                    Ok(()) => {
+                        self.taken = true;
+                        self.rejections.remove(&node);
+                        self.holders.insert(node);
+                    }
                     Err(failure) => {
                         self.note(node, &failure);
                         failures.push(failure);

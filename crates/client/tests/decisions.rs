@@ -3,9 +3,10 @@
 
 mod support;
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use pleach_client::{Config, Error, ErrorKind};
+use pleach_client::{Config, Error, ErrorKind, Runtime as _};
 use pleach_types::evidence::SignedResult;
 use pleach_types::{BlockResult, Evidence, Hash, SystemRequest};
 use support::*;
@@ -53,6 +54,23 @@ fn refusals_end_it_where_no_node_takes_it() {
     let error = cluster.time.run(client.decide(&complaint(&cluster))).unwrap_err();
     assert!(matches!(error, Error::Declined { nodes: 4, .. }), "{error}");
     assert_eq!((error.code(), error.kind()), ("NOT_A_MEMBER", ErrorKind::Refused));
+}
+
+/// Nodes drop what would be refused by now: another one has complained of the same member, and was first.
+#[test]
+fn what_is_in_vain_after_all_nodes_took_it_is_said_by_them_when_they_are_asked_again() {
+    let cluster = Cluster::new(4, 64);
+    for node in 0..4 {
+        let refuses = Arc::new(Mutex::new((0, Some(problem("ALREADY_CONVICTED", false)))));
+        let from_then_on = refuses.clone();
+        let execute = Arc::new(move |_: &_, _: &mut _| from_then_on.lock().unwrap().0 = u32::MAX);
+        cluster.set(node, Manner { refuses, execute: Some(execute), ..Manner::drops(1) });
+    }
+    let client =
+        cluster.connect_with(1, Config { call_timeout: Duration::from_secs(60), ..Config::default() }).unwrap();
+    let error = cluster.time.run(client.decide(&complaint(&cluster))).unwrap_err();
+    assert_eq!((error.code(), error.kind()), ("ALREADY_CONVICTED", ErrorKind::Refused), "{error}");
+    assert!(cluster.time.now() < Duration::from_secs(30), "long before the time is over: {:?}", cluster.time.now());
 }
 
 #[test]
