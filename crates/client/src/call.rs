@@ -258,9 +258,8 @@ impl Call {
         retries: &mut Retries,
     ) -> Result<Settled, Error> {
         let (request, code) = self.sign(plan);
-        let encoded = Bytes::from(request.encode());
-        over_limit("length of the request in bytes", encoded.len(), self.client.genesis().limits.request_bytes)?;
-        Pursuit::new(inner, request, encoded, code, deadline, retries).settle().await
+        let encoded = encoded(&self.client, &request)?;
+        Pursuit::new(inner, request, encoded, Some(code), deadline, retries).settle().await
     }
 
     /// The request that a plan comes to, and the code of its operation.
@@ -299,6 +298,16 @@ pub(crate) fn conclude(executed: Executed) -> Result<Executed, Error> {
             Err(Error::Refused { refusal, by: RefusedBy::Cluster(Box::new(executed)) })
         }
     }
+}
+
+/// The bytes of a request that are sent.
+///
+/// # Errors
+/// [`Error::OverLimit`] if they are more than requests of this cluster may have.
+pub(crate) fn encoded(client: &Client, request: &Request) -> Result<Bytes, Error> {
+    let encoded = Bytes::from(request.encode());
+    over_limit("length of the request in bytes", encoded.len(), client.genesis().limits.request_bytes)?;
+    Ok(encoded)
 }
 
 pub(crate) fn over_limit(what: &'static str, actual: usize, limit: u32) -> Result<(), Error> {

@@ -16,14 +16,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use pleach_types::codec::{Decode as _, Encode as _};
+use pleach_types::codec::Decode as _;
 use pleach_types::{Height, Identity, Key, Request};
 
-use crate::call::{Executed, Retries, conclude, over_limit};
+use crate::call::{Executed, Retries, conclude, encoded};
 use crate::client::Client;
 use crate::error::Error;
 use crate::settle::{Pursuit, Settled};
-use crate::simulate::code_of;
 
 /// A call that is signed, and has been sent by nobody yet. See [`crate::Call::prepare`].
 #[derive(Clone, Debug)]
@@ -41,8 +40,7 @@ impl Prepared {
     /// # Errors
     /// [`Error::OverLimit`] if it is larger than requests of this cluster may be.
     pub(crate) fn new(client: Client, request: Request, timeout: Duration) -> Result<Self, Error> {
-        let encoded = Bytes::from(request.encode());
-        over_limit("length of the request in bytes", encoded.len(), client.genesis().limits.request_bytes)?;
+        let encoded = encoded(&client, &request)?;
         Ok(Self { client, request, encoded, timeout })
     }
 
@@ -84,11 +82,10 @@ impl Prepared {
     pub async fn send(&self) -> Result<Executed, Error> {
         let inner = &*self.client.inner;
         let (began, mut retries) = (inner.nodes.runtime.now(), Retries::default());
-        let operation = self.operation().ok_or_else(|| Error::NoRequest { why: "it calls no operation".into() })?;
-        let code = code_of(inner, operation).await?;
+        self.operation().ok_or_else(|| Error::NoRequest { why: "it calls no operation".into() })?;
         let deadline = began + self.timeout;
         let (request, encoded) = (self.request.clone(), self.encoded.clone());
-        let settled = Pursuit::new(inner, request, encoded, code, deadline, &mut retries).settle().await?;
+        let settled = Pursuit::new(inner, request, encoded, None, deadline, &mut retries).settle().await?;
         let elapsed = inner.nodes.runtime.now().saturating_sub(began);
         match settled {
             Settled::Receipt(receipt) => conclude(Executed::new(receipt, retries, elapsed)),

@@ -25,6 +25,7 @@ use crate::absence::End;
 use crate::call::Retries;
 use crate::client::{Code, Inner};
 use crate::error::{Error, Failure, Falsehood, Fault, all_failed};
+use crate::simulate::code_of;
 use crate::transport::TransportError;
 use crate::verified::{Trust, TrustLevel, Verified};
 use crate::verifier::Shown;
@@ -174,7 +175,8 @@ pub(crate) struct Pursuit<'a> {
     request: Request,
     encoded: Bytes,
     identity: Identity,
-    code: Code,
+    /// The code of its operation, if it is at hand: only a node that has it no more needs it.
+    code: Option<Code>,
     began: Duration,
     deadline: Duration,
     retries: &'a mut Retries,
@@ -211,12 +213,12 @@ enum Submission {
 }
 
 impl<'a> Pursuit<'a> {
-    /// `encoded` is the encoding of `request`.
+    /// `encoded` is the encoding of `request`; its `code` is read from the cluster when a node wants it, if it is not at hand.
     pub(crate) fn new(
         client: &'a Inner,
         request: Request,
         encoded: Bytes,
-        code: Code,
+        code: Option<Code>,
         deadline: Duration,
         retries: &'a mut Retries,
     ) -> Self {
@@ -296,8 +298,8 @@ impl<'a> Pursuit<'a> {
                     | Refusal::OutOfGas { .. }
             )
         };
-        if !receipt.refusal().is_some_and(unpaid) {
-            self.client.note_warm(self.code.digest, receipt.height);
+        if let Some(code) = self.code.as_ref().filter(|_| !receipt.refusal().is_some_and(unpaid)) {
+            self.client.note_warm(code.digest, receipt.height);
         }
     }
 
@@ -334,8 +336,18 @@ impl<'a> Pursuit<'a> {
             return;
         }
         if self.request.code[0].is_none() {
+            let code = match self.code.take() {
+                Some(code) => code,
+                // No end of the request: one liar can say that it wants code which is gone, while another node has taken the
+                // request. Who said so is asked again in the next round.
+                None => match code_of(self.client, &self.request.body.calls[0].operation).await {
+                    Ok(code) => code,
+                    Err(_) => return,
+                },
+            };
             self.retries.code_cold += 1;
-            self.request.code[0] = Some(self.code.bytes.clone());
+            self.request.code[0] = Some(code.bytes.clone());
+            self.code = Some(code);
             self.encoded = self.request.encode().into();
         }
         let outcomes = self.submit_to(&nodes).await;

@@ -2,11 +2,12 @@
 
 mod support;
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::join_all;
 use pleach_client::arguments::{Arguments, bank};
-use pleach_client::{Call, Client, Config, Error, ErrorKind, RefusedBy, Retry, Trust};
+use pleach_client::{Call, Client, Config, Error, ErrorKind, Prepared, RefusedBy, Retry, Trust};
 use pleach_types::*;
 use support::executor::COLD_GAS;
 use support::*;
@@ -360,15 +361,49 @@ fn a_prepared_call_is_executed_once_however_often_and_by_whom_it_is_sent() {
     assert_eq!(balance.into_value(), Some(amount(130)));
 }
 
+/// Who comes back after a crash need not know the operation's code any more, nor find it where it was.
 #[test]
-fn a_prepared_call_that_came_too_late_is_proved_never_to_be_executed() {
-    let cluster = Cluster::new(4, 4);
+fn a_prepared_call_that_was_executed_shows_its_receipt_after_its_operation_is_gone() {
+    let cluster = Cluster::new(4, 64);
+    let client = cluster.connect(1).unwrap();
+    // After this the code is warm at all nodes: what is prepared next goes without it.
+    cluster.time.run(transfer(&client, "3", "4", 1).send()).unwrap();
+    let prepared = cluster.time.run(transfer(&client, "1", "2", 30).prepare()).unwrap();
+    assert_eq!(Request::decode(prepared.bytes()).unwrap().code, [None]);
+    let first = cluster.time.run(prepared.send()).unwrap();
+    let gone = [key("bank/transfer")];
+    let removal =
+        Arguments::new().list(&gone, |all, key| all.text(key.as_str()).option(None, Arguments::bytes)).finish();
+    cluster.time.run(client.call(key("bank/put"), removal).send()).unwrap();
+    // Nodes answer for the newest certified height, one behind: so that it shows the removal.
+    (0..2).for_each(|_| cluster.chain().append(Vec::new()));
+    // Whichever node wants code that nobody has any more, the others show what became of the request.
+    for liar in 0..4 {
+        let cold = Arc::new(Mutex::new((u32::MAX, Some(problem("CODE_COLD", true)))));
+        (0..4).for_each(|node| cluster.set(node, Manner::default()));
+        cluster.set(liar, Manner { refuses: cold, ..Manner::default() });
+        let client = cluster.connect(liar as u64).unwrap();
+        assert_eq!(*cluster.time.run(client.get_one(&gone[0])).unwrap(), None);
+        let again = cluster.time.run(client.prepared(prepared.bytes().clone()).unwrap().send()).unwrap();
+        assert_eq!(**again.receipt(), **first.receipt());
+    }
+}
+
+/// A transfer that was prepared, and sent by nobody before it expired.
+fn came_too_late(cluster: &Cluster) -> Prepared {
     cluster.chain().busy = true;
     let client = cluster.connect(1).unwrap();
     let prepared = cluster.time.run(transfer(&client, "1", "2", 30).prepare()).unwrap();
     while cluster.chain().tip().header.height <= prepared.expires() + 1 {
         cluster.chain().append(Vec::new());
     }
+    prepared
+}
+
+#[test]
+fn a_prepared_call_that_came_too_late_is_proved_never_to_be_executed() {
+    let cluster = Cluster::new(4, 4);
+    let prepared = came_too_late(&cluster);
     let error = cluster.time.run(prepared.send()).unwrap_err();
     assert_eq!((error.code(), error.kind(), error.pending()), ("EXPIRED", ErrorKind::Refused, None), "{error}");
     assert!(error.is_retryable() && cluster.chain().applied() == 0);
@@ -389,12 +424,7 @@ fn a_record_that_has_changed_since_refuses_a_prepared_call() {
 #[test]
 fn a_request_whose_blocks_nodes_have_forgotten_is_said_to_be_forgotten() {
     let cluster = Cluster::new(4, 4);
-    cluster.chain().busy = true;
-    let client = cluster.connect(1).unwrap();
-    let prepared = cluster.time.run(transfer(&client, "1", "2", 30).prepare()).unwrap();
-    while cluster.chain().tip().header.height <= prepared.expires() + 1 {
-        cluster.chain().append(Vec::new());
-    }
+    let prepared = came_too_late(&cluster);
     (0..4).for_each(|node| cluster.set(node, Manner { forgets: true, ..Manner::default() }));
     let error = cluster.time.run(prepared.send()).unwrap_err();
     assert_eq!((error.code(), error.kind()), ("FORGOTTEN", ErrorKind::Unknown), "{error}");
