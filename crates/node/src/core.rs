@@ -598,8 +598,11 @@ impl Application for Node {
             || self.members.keeps_one_waiting(&self.state())
     }
 
-    fn fills_block(&self) -> bool {
-        lock(&self.pool).fills_block()
+    fn is_worth_a_block(&self, parent: &Block) -> bool {
+        let ordered = parent.requests.len();
+        // What a block orders leaves the pool when it is final.
+        let still = if self.state().height() < parent.header.height { ordered } else { 0 };
+        lock(&self.pool).is_worth_a_block(ordered, still)
     }
 
     fn propose(&self, proposal: &Proposal, missing: &[Arc<Block>]) -> Option<Block> {

@@ -36,9 +36,9 @@ pub struct MemberAddress {
 /// zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// The least time between two blocks, as long as what waits does not fill one. Votes, journals and wake-ups are paid
-    /// per block, so blocks of many requests are cheaper by far; and a request that finds the cluster at rest waits for
-    /// nothing. Zero proposes at once.
+    /// The least time between two blocks, as long as what waits is not worth one ([`crate::Application::is_worth_a_block`]).
+    /// Votes, journals and wake-ups are paid per block, so blocks of many requests are cheaper by far; and a request that
+    /// finds the cluster at rest waits for nothing. Zero proposes at once.
     pub pace: Duration,
     /// How long a leader with nothing to order waits before it proposes an empty block. Zero proposes at once.
     pub idle: Duration,

@@ -40,7 +40,7 @@ pub(crate) struct Glue {
     pub(crate) app: Arc<dyn Application>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) wake: Arc<Signal>,
-    /// The least time between two blocks that are not full.
+    /// The least time between two blocks, unless what waits is worth one sooner.
     pub(crate) pace: Duration,
     /// When this node last built a block or was asked about one.
     pub(crate) last_block: Arc<Mutex<Option<SystemTime>>>,
@@ -133,29 +133,35 @@ impl Glue {
 
     /// Waits until there is something to order, at most the idle time.
     async fn pause<E: Clock>(&self, clock: &E, parent: &Block) {
-        if self.idle.is_zero() {
-            return;
+        if !self.idle.is_zero() {
+            self.wait(clock, self.idle, || self.app.wants_block(parent)).await;
         }
-        let sleep = clock.sleep(self.idle);
+    }
+
+    /// Waits until the last block is as old as the pace asks for, or what waits is worth a block at once.
+    async fn keep_pace<E: Clock>(&self, clock: &E, parent: &Block) {
+        let due = (*self.last_block()).and_then(|last| last.checked_add(self.pace));
+        let left = due.and_then(|due| due.duration_since(clock.current()).ok());
+        if let Some(left) = left {
+            // A clock that was set back must not hold up the cluster: never longer than the pace.
+            self.wait(clock, left.min(self.pace), || self.app.is_worth_a_block(parent)).await;
+        }
+    }
+
+    /// Waits until `done`, which is asked at each wake-up, at most so long.
+    async fn wait<E: Clock>(&self, clock: &E, most: Duration, done: impl Fn() -> bool) {
+        let sleep = clock.sleep(most);
         futures::pin_mut!(sleep);
         loop {
+            // Before the question: what comes while it is answered wakes this up.
             let seen = self.wake.get();
-            if self.app.wants_block(parent) {
+            if done() {
                 return;
             }
             select! {
                 () = &mut sleep => return,
                 () = self.wake.above(seen) => {},
             }
-        }
-    }
-
-    /// Waits until the last block is as old as the pace asks for, or there is enough for a full one.
-    async fn keep_pace<E: Clock>(&self, clock: &E) {
-        let due = (*self.last_block()).and_then(|last| last.checked_add(self.pace));
-        if let Some(due) = due.filter(|due| *due > clock.current() && !self.app.fills_block()) {
-            // A clock that was set back must not hold up the cluster: never longer than the pace.
-            clock.sleep(due.duration_since(clock.current()).unwrap_or_default().min(self.pace)).await;
         }
     }
 
@@ -198,7 +204,7 @@ impl<E: Spawner + Clock> EngineApplication<E> for Glue {
         let parent = ancestry.clone().next().await?;
         // After the check above: a member that is behind declines at once, and does not first wait for requests that it could not order.
         self.pause(&runtime, parent.inner().block()).await;
-        self.keep_pace(&runtime).await;
+        self.keep_pace(&runtime, parent.inner().block()).await;
         *self.last_block() = Some(runtime.current());
 
         let height = parent.height().get().checked_add(1)?;

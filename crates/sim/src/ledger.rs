@@ -518,8 +518,8 @@ impl Application for Observer {
         self.node.wants_block(parent)
     }
 
-    fn fills_block(&self) -> bool {
-        self.node.fills_block()
+    fn is_worth_a_block(&self, parent: &Block) -> bool {
+        self.node.is_worth_a_block(parent)
     }
 
     fn propose(&self, proposal: &Proposal, missing: &[Arc<Block>]) -> Option<Block> {

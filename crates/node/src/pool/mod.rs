@@ -189,8 +189,18 @@ impl Pool {
         self.room.all(Measure::Bytes) + self.inbox.bytes() + self.ahead.held_bytes()
     }
 
+    /// Whether what waits is worth a block at once, after one that ordered `ordered` requests, of which `still` are among those that wait.
+    ///
+    /// It is if as many wait as the last block ordered: clients mostly have one request on its way and send the next when they know the
+    /// outcome, so all that can be waited for are back. One client waits for nobody; many share a block, which costs the nodes
+    /// the same for one request as for a hundred.
+    pub fn is_worth_a_block(&self, ordered: usize, still: usize) -> bool {
+        let new = self.len().saturating_sub(still);
+        (new > 0 && new >= ordered) || self.fills_block()
+    }
+
     /// Whether what waits would fill a block.
-    pub fn fills_block(&self) -> bool {
+    fn fills_block(&self) -> bool {
         let limits = &self.limits;
         let bytes = self.pooled_bytes as u64 + self.inbox.bytes();
         let full = self.len() >= limits.block_requests as usize || bytes >= u64::from(limits.block_bytes);

@@ -173,3 +173,20 @@ fn what_is_pooled_is_counted_by_sender_and_all_of_it_comes_back() {
     assert_eq!(bench.pool.held_bytes(), 0);
     assert_eq!((bench.pool.pooled_bytes, bench.pool.pooled_gas, bench.pool.pooled_weight), (0, 0, 0));
 }
+
+#[test]
+fn a_block_is_worth_it_once_as_many_wait_as_the_last_one_ordered() {
+    let mut bench = Bench::new(Domains::Open);
+    let slot = bench.slot();
+    assert!(!bench.pool.is_worth_a_block(0, 0), "nothing waits");
+    for waiting in 1..SLOTS as usize {
+        assert!(bench.add(client(waiting as u64), "honest-0", slot));
+        for ordered in 0..=SLOTS as usize {
+            assert_eq!(bench.pool.is_worth_a_block(ordered, 0), ordered <= waiting, "{waiting} after {ordered}");
+            // What the last block ordered waits until that is final, and is none of those that came since.
+            assert!(!bench.pool.is_worth_a_block(ordered, waiting), "nothing is new");
+        }
+    }
+    assert!(bench.add(client(0), "honest-0", slot));
+    assert!(bench.pool.is_worth_a_block(usize::MAX, 0), "they fill a block");
+}
