@@ -11,7 +11,7 @@ use bytes::Bytes;
 use pleach_client::{Client, Config, HttpTransport, TrustLevel, arguments::bank};
 use pleach_node::config::{Listen, MemberAddresses, NodeFiles, key_file_text};
 use pleach_node::{Node, NodeConfig, RunningNode};
-use pleach_types::{Body, Call, Encode as _, Genesis, Key, PublicKey, Request, SecretKey};
+use pleach_types::{Body, Call, Encode as _, Genesis, Hash, Key, PublicKey, Request, SecretKey};
 use rand::Rng as _;
 
 use crate::report::{Measured, processor_time};
@@ -47,12 +47,16 @@ pub struct Load {
     pub accounts: usize,
     /// How long transfers are counted.
     pub seconds: u64,
+    /// What the outcome of a transfer rests on.
+    pub receipts: TrustLevel,
 }
 
 /// A running cluster with a bank, and a client of it.
 pub struct Cluster {
     nodes: Vec<RunningNode>,
     client: Client,
+    digest: Hash,
+    transport: Arc<HttpTransport>,
     owner: SecretKey,
     /// The accounts' owners, by number. Each account has its own, as in life: signatures of few keys would be cheaper
     /// to check together.
@@ -71,12 +75,12 @@ impl Cluster {
         let nodes: Result<Vec<_>, _> = configs.iter().map(start).collect();
         let nodes = nodes.map_err(|e| e.to_string())?;
         let transport = Arc::new(HttpTransport::new(&addresses(&nodes)).map_err(|e| e.to_string())?);
-        let config = Config { submit_to: Some(1), receipts: TrustLevel::Certified, ..Config::default() };
-        let client =
-            Client::builder(genesis.digest(), transport).config(config).connect().await.map_err(|e| e.to_string())?;
+        let (digest, receipts) = (genesis.digest(), TrustLevel::Certified);
+        let client = connect(digest, transport.clone(), receipts).await?;
         let payer = |n: usize| SecretKey::from_seed(*blake3::hash(account(n).as_bytes()).as_bytes());
         let payers = Arc::new((0..accounts).map(payer).collect());
-        let cluster = Self { nodes, client, owner: SecretKey::from_seed([77; 32]), payers, _folder: folder };
+        let cluster =
+            Self { nodes, client, digest, transport, owner: SecretKey::from_seed([77; 32]), payers, _folder: folder };
         cluster.open_bank().await?;
         Ok(cluster)
     }
@@ -118,8 +122,9 @@ impl Cluster {
     /// Transfers at random for a while.
     pub async fn run(&self, load: Load) -> Result<ClusterRun, String> {
         let shared = Arc::new(Shared::default());
+        let client = connect(self.digest, self.transport.clone(), load.receipts).await?;
         let tasks: Vec<_> = (0..load.clients)
-            .map(|_| tokio::spawn(transfer_until_stopped(self.client.clone(), self.payers.clone(), shared.clone())))
+            .map(|_| tokio::spawn(transfer_until_stopped(client.clone(), self.payers.clone(), shared.clone())))
             .collect();
         // The first second warms caches, connections and compiled modules.
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -200,6 +205,11 @@ impl Cluster {
         let stop = || self.nodes.into_iter().try_for_each(|node| node.stop().map_err(|e| e.to_string()));
         tokio::task::spawn_blocking(stop).await.map_err(|e| e.to_string())?
     }
+}
+
+async fn connect(genesis: Hash, transport: Arc<HttpTransport>, receipts: TrustLevel) -> Result<Client, String> {
+    let config = Config { submit_to: Some(1), receipts, ..Config::default() };
+    Client::builder(genesis, transport).config(config).connect().await.map_err(|e| e.to_string())
 }
 
 /// Where nodes listen for clients.

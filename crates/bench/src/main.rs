@@ -5,6 +5,8 @@
 
 mod attacks;
 mod cluster;
+mod latency;
+mod nodes;
 mod prepared;
 mod prices;
 mod recovery;
@@ -20,6 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use pleach_client::TrustLevel;
 use serde_json::json;
 
 use cluster::{Cluster, ClusterRun, Load};
@@ -67,8 +70,12 @@ struct Options {
     /// Needs the program `pleach` beside this one, built with the feature `byzantine` for what members do
     #[arg(long, value_name = "KIND", num_args = 0..)]
     attacks: Option<Vec<attacks::Attack>>,
-    /// The program that --attacks starts [default: `pleach` in the folder of this program]
-    #[arg(long, value_name = "FILE", requires = "attacks")]
+    /// How long reads and calls take, in blocks of the engine alone, and with a member that is stopped, cut off or gone; ends with tables.
+    /// Needs the program `pleach` beside this one
+    #[arg(long)]
+    latency: bool,
+    /// The program that --attacks and --latency start [default: `pleach` in the folder of this program]
+    #[arg(long, value_name = "FILE")]
     pleach: Option<std::path::PathBuf>,
     /// Sends transfers that were proved and signed before, one for each two accounts, and so measures the nodes without the
     /// work of clients
@@ -84,7 +91,7 @@ struct Options {
     #[arg(long, value_name = "RECORDS")]
     start: Option<usize>,
     /// Prints one JSON document instead of text
-    #[arg(long, conflicts_with_all = ["stages", "prices", "tops", "worst", "attacks", "prepared", "durable", "recovery", "start"])]
+    #[arg(long, conflicts_with_all = ["stages", "prices", "tops", "worst", "attacks", "latency", "prepared", "durable", "recovery", "start"])]
     json: bool,
 }
 
@@ -159,7 +166,11 @@ fn run(options: &Options) -> Result<(), String> {
     if let Some(records) = options.recovery {
         return print_recovery(&runtime.block_on(recovery::measure(records))?);
     }
-    let load = Load { clients: options.clients, accounts: options.accounts, seconds: options.each() };
+    if options.latency {
+        return latency::run(&runtime, options.pleach.as_deref(), options.each());
+    }
+    let (clients, accounts, seconds) = (options.clients, options.accounts, options.each());
+    let load = Load { clients, accounts, seconds, receipts: TrustLevel::Certified };
     if options.durable {
         return compare_writing(options, &runtime, load);
     }

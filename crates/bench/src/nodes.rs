@@ -34,6 +34,22 @@ pub struct Profile {
     pub nodes: Vec<String>,
 }
 
+/// The program `pleach`: the one that is named, or the one that cargo puts where this program is.
+///
+/// # Errors
+/// If none is named and none is there.
+pub fn program(named: Option<&Path>) -> Result<PathBuf, String> {
+    if let Some(named) = named {
+        return Ok(named.to_owned());
+    }
+    let own = std::env::current_exe().map_err(|e| format!("where this program is: {e}"))?;
+    let program = own.with_file_name("pleach");
+    if program.is_file() {
+        return Ok(program);
+    }
+    Err(format!("there is no {}: build it with cargo build -p pleach-cli, or name it with --pleach", program.display()))
+}
+
 /// The nodes. They end with this.
 pub struct Nodes {
     /// How they are reached.
@@ -139,6 +155,38 @@ impl Nodes {
         Ok(())
     }
 
+    /// A command of the program, which knows the cluster.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg("--profile").arg(self.folder.join("net/profile.toml")).stdin(Stdio::null());
+        command
+    }
+
+    /// Stops a node where it is: its connections stay, and say nothing.
+    pub fn pause(&self, node: usize) -> Result<(), String> {
+        self.signal(node, "STOP")
+    }
+
+    /// Lets a node go on that was paused.
+    pub fn go_on(&self, node: usize) -> Result<(), String> {
+        self.signal(node, "CONT")
+    }
+
+    fn signal(&self, node: usize, signal: &str) -> Result<(), String> {
+        let pid = self.nodes[node].child.id().to_string();
+        let sent = Command::new("kill").args(["-s", signal, &pid]).status();
+        match sent {
+            Ok(status) if status.success() => Ok(()),
+            other => Err(format!("kill -s {signal} {pid}: {other:?}")),
+        }
+    }
+
+    /// Ends a node at once, as a machine does that loses its power: connections to it are refused.
+    pub fn kill(&mut self, node: usize) -> Result<(), String> {
+        let child = &mut self.nodes[node].child;
+        child.kill().and_then(|()| child.wait()).map(drop).map_err(|e| format!("node {}: {e}", node + 1))
+    }
+
     /// Kills a node and starts it again; waits until it serves.
     pub async fn restart(&mut self, node: usize) -> Result<(), String> {
         self.replace(node, None).await
@@ -152,8 +200,7 @@ impl Nodes {
     }
 
     async fn replace(&mut self, node: usize, byzantine: Option<&str>) -> Result<(), String> {
-        let old = &mut self.nodes[node];
-        old.child.kill().and_then(|()| old.child.wait()).map_err(|e| format!("node {}: {e}", node + 1))?;
+        self.kill(node)?;
         let child = self.spawn(&self.nodes[node].folder, byzantine)?;
         self.nodes[node].child = child;
         self.wait_until_serving(node).await

@@ -11,7 +11,7 @@ use pleach_client::{Client, Config, HttpTransport, TrustLevel};
 use pleach_types::Key;
 use tokio::task::JoinSet;
 
-use super::nodes::Profile;
+use crate::nodes::Profile;
 
 /// Calls that began within some time.
 #[derive(Clone, Debug, Default)]

@@ -5,20 +5,19 @@
 //! comparison, in the same run and on the same cores, and what the nodes take of the machine. Each of them and the stranger come from
 //! an address of their own on loopback, as they would from a network; attacks of a member are made by a node that breaks the rules.
 
-mod honest;
-mod nodes;
+pub mod honest;
 mod port;
 mod requests;
 mod table;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 
+use crate::nodes::{self, Nodes};
 use crate::setup::Folder;
 use honest::{Calls, Honest};
-use nodes::Nodes;
 
 /// Honest clients.
 const CLIENTS: u8 = 16;
@@ -149,10 +148,7 @@ pub struct Outcome {
 /// # Errors
 /// If a cluster cannot be started or attacked, or did not hold: the table says which bound was exceeded.
 pub async fn run(program: Option<&Path>, attacks: &[Attack], time: Duration) -> Result<(), String> {
-    let program = match program {
-        Some(program) => program.to_owned(),
-        None => beside_this_program()?,
-    };
+    let program = nodes::program(program)?;
     let all = Attack::value_variants();
     let attacks = if attacks.is_empty() { all } else { attacks };
     let mut failed = Vec::new();
@@ -171,16 +167,6 @@ pub async fn run(program: Option<&Path>, attacks: &[Attack], time: Duration) -> 
         }
     }
     if failed.is_empty() { Ok(()) } else { Err(format!("beyond their bounds: {}", failed.join("; "))) }
-}
-
-/// The program `pleach`, which cargo puts where this one is.
-fn beside_this_program() -> Result<PathBuf, String> {
-    let own = std::env::current_exe().map_err(|e| format!("where this program is: {e}"))?;
-    let program = own.with_file_name("pleach");
-    if program.is_file() {
-        return Ok(program);
-    }
-    Err(format!("there is no {}: build it with cargo build -p pleach-cli, or name it with --pleach", program.display()))
 }
 
 async fn one(program: &Path, attack: Attack, time: Duration) -> Result<Outcome, String> {

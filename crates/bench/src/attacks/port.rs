@@ -13,8 +13,8 @@ use tokio::task::JoinSet;
 
 use super::Attack;
 use super::honest::{client, key};
-use super::nodes::{Nodes, authority};
 use super::requests::STRANGER;
+use crate::nodes::{Nodes, authority};
 
 /// Connections to each node: what would be all that it can have.
 const CONNECTIONS: usize = 1_000;

@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 
 use super::Attack;
 use super::honest::{self, create, key};
-use super::nodes::Profile;
+use crate::nodes::Profile;
 use crate::worst::ground::Pairs;
 use crate::worst::modules;
 

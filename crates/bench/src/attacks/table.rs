@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::nodes::DESCRIPTORS;
 use super::{Attack, Outcome};
+use crate::nodes::DESCRIPTORS;
 
 /// Of a hundred honest calls, how many are to be done.
 const ACCEPTED: f64 = 95.0;
