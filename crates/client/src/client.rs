@@ -43,7 +43,8 @@ const SHAPE_BYTES_MAX: usize = 4 << 10;
 pub struct Config {
     /// How long one node may take for one answer. Long polls take this on top of their wait.
     pub reply_timeout: Duration,
-    /// How long a node may keep a read waiting before another one is asked too.
+    /// How long a node may keep a read waiting, at most, before another one is asked too. Once some answers have come it is as long as
+    /// they usually take and four times their deviation, where that is less.
     pub hedge: Duration,
     /// How many of the nodes that keep a record a read asks at once (thesis 4.3.2 asks all of them). The first answer that
     /// verifies counts, and the rest are given up. With 1 the next one is asked as soon as one fails, or after `hedge`: the
@@ -490,7 +491,7 @@ impl Inner {
         certified: bool,
     ) -> Result<Shown, Failure> {
         let reply = self.nodes.transport.receipt(node, identity, wait, certified);
-        let reply = self.nodes.reply(node, wait + self.config.reply_timeout, reply).await?;
+        let reply = self.nodes.long_reply(node, wait + self.config.reply_timeout, reply).await?;
         self.check(node, |verifier| verifier.receipt(node, identity, &reply)).await
     }
 

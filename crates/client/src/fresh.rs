@@ -320,7 +320,8 @@ impl Inner {
         loop {
             asked.extend(waiting.by_ref().take(more).map(|node| self.word_of(node, request)));
             more = 1;
-            let (by, result) = match select(asked.next(), self.nodes.runtime.sleep(self.config.hedge)).await {
+            let patience = self.nodes.patience(self.config.hedge);
+            let (by, result) = match select(asked.next(), self.nodes.runtime.sleep(patience)).await {
                 Either::Left((Some(Ok(Word::Certified(result))), _)) => {
                     return Ok(Ground { result, trust: Trust::Certified });
                 }

@@ -17,6 +17,10 @@ use crate::transport::{Reply, Runtime, Transport, TransportError, within};
 const COOLING: Duration = Duration::from_secs(2);
 /// How long a node stands behind those that were quicker.
 const LATER: Duration = Duration::from_millis(500);
+/// The least that a node may take for an answer before another one is asked too: less would ask two of them whenever a machine is busy.
+const PATIENCE_MIN: Duration = Duration::from_millis(25);
+/// How many times the usual deviation an answer may come later than usual before it counts as late (RFC 6298).
+const DEVIATIONS: u32 = 4;
 /// The longest pause between two attempts, give or take half of it.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// How often a pause is doubled: a millisecond is more than [`PAUSE_MAX`] then.
@@ -38,12 +42,37 @@ struct Memory {
     /// For each node: how often it lied, and until when it stands back.
     standing: Vec<(u32, Duration)>,
     lies: Vec<Lie>,
+    usual: Option<Usual>,
+}
+
+/// How long answers usually take, estimated as TCP estimates round trips (RFC 6298).
+#[derive(Clone, Copy, Debug)]
+struct Usual {
+    mean: Duration,
+    deviation: Duration,
+}
+
+impl Usual {
+    /// The estimate after another answer, which took so long.
+    fn after(before: Option<Self>, took: Duration) -> Self {
+        match before {
+            None => Self { mean: took, deviation: took / 2 },
+            Some(Self { mean, deviation }) => {
+                Self { mean: (mean * 7 + took) / 8, deviation: (deviation * 3 + mean.abs_diff(took)) / 4 }
+            }
+        }
+    }
+
+    /// How long to wait for an answer before it counts as late.
+    fn patience(self) -> Duration {
+        (self.mean + self.deviation * DEVIATIONS).max(PATIENCE_MIN)
+    }
 }
 
 impl Nodes {
     pub(crate) fn new(transport: Arc<dyn Transport>, runtime: Arc<dyn Runtime>, seed: [u8; 32]) -> Self {
         let standing = vec![(0, Duration::ZERO); transport.nodes()];
-        let memory = Memory { random: StdRng::from_seed(seed), standing, lies: Vec::new() };
+        let memory = Memory { random: StdRng::from_seed(seed), standing, lies: Vec::new(), usual: None };
         Self { named: transport.nodes(), transport, runtime, memory: Mutex::new(memory) }
     }
 
@@ -113,8 +142,15 @@ impl Nodes {
         self.first_of(self.order(), 1, hedge, &ask).await
     }
 
+    /// How long to wait for an answer before another node is asked too: what is late by the answers that came before, and `most` where
+    /// none has come yet.
+    pub(crate) fn patience(&self, most: Duration) -> Duration {
+        self.memory().usual.map_or(most, |usual| usual.patience().min(most))
+    }
+
     /// One round over some nodes, of which `at_once` are asked at first: the first answer that can be used, or why there is
-    /// none. The next one is asked as soon as one fails, or is slower than `hedge`. What is still on its way then is given up.
+    /// none. The next one is asked as soon as one fails, or is late ([`Nodes::patience`], of which `hedge` is the most). What is still on
+    /// its way when one can be used is given up.
     pub(crate) async fn first_of<'a, T>(
         &self,
         nodes: Vec<usize>,
@@ -124,24 +160,38 @@ impl Nodes {
     ) -> Result<T, Vec<Failure>> {
         let mut waiting = nodes.into_iter();
         let (mut newest, mut running, mut failures) = (None, FuturesUnordered::new(), Vec::new());
-        let mut more = at_once.max(1);
+        let (mut more, mut patience) = (at_once.max(1), self.patience(hedge));
         loop {
             for node in waiting.by_ref().take(more) {
                 newest = Some(node);
                 running.push(ask(node));
             }
             more = 1;
-            match select(running.next(), self.runtime.sleep(hedge)).await {
+            match select(running.next(), self.runtime.sleep(patience)).await {
                 Either::Left((Some(Ok(answer)), _)) => return Ok(answer),
                 Either::Left((Some(Err(failure)), _)) => failures.push(failure),
                 Either::Left((None, _)) => return Err(failures),
-                Either::Right(_) => newest.take().into_iter().for_each(|node| self.is_slow(node)),
+                Either::Right(_) => {
+                    newest.take().into_iter().for_each(|node| self.was_late(node, patience, hedge));
+                    // Where all are slower than usual, as they are under load, asking more and more of them makes it worse.
+                    patience = (patience * 2).min(hedge);
+                }
             }
         }
     }
 
-    /// A node's reply, if it comes within `limit`. What goes wrong is held against the node.
+    /// A node's reply, which it has at once, if it comes within `limit`. What goes wrong is held against the node.
     pub(crate) async fn reply<T>(&self, node: usize, limit: Duration, reply: Reply<'_, T>) -> Result<T, Failure> {
+        let began = self.runtime.now();
+        let reply = self.long_reply(node, limit, reply).await?;
+        let took = self.runtime.now().saturating_sub(began);
+        let mut memory = self.memory();
+        memory.usual = Some(Usual::after(memory.usual, took));
+        Ok(reply)
+    }
+
+    /// As [`Nodes::reply`], of a node that may have to wait for what it is asked for: how long it takes says nothing of the node.
+    pub(crate) async fn long_reply<T>(&self, node: usize, limit: Duration, reply: Reply<'_, T>) -> Result<T, Failure> {
         match within(&*self.runtime, limit, reply).await {
             Ok(reply) => Ok(reply),
             Err(e) => Err(self.failed(node, e)),
@@ -162,6 +212,11 @@ impl Nodes {
         if let Some(standing) = self.memory().standing.get_mut(node) {
             standing.1 = until;
         }
+    }
+
+    /// A node has not answered within `patience`, of which `most` is the most: being later than usual may mean nothing.
+    pub(crate) fn was_late(&self, node: usize, patience: Duration, most: Duration) {
+        if patience < most { self.is_later(node) } else { self.is_slow(node) }
     }
 
     /// Has a node stand behind those that have just answered the same question. That it comes later may mean nothing, so
@@ -204,5 +259,30 @@ impl Nodes {
 
     pub(crate) fn lies(&self) -> Vec<Lie> {
         self.memory().lies.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(time: u64) -> Duration {
+        Duration::from_millis(time)
+    }
+
+    /// Whatever answers took, a patience is at least what [`PATIENCE_MIN`] says, and after many that took the same hardly more than that.
+    #[test]
+    fn a_patience_follows_what_answers_take() {
+        let of = |all: &[u64]| all.iter().fold(None, |usual, took| Some(Usual::after(usual, ms(*took)))).unwrap();
+        assert_eq!(of(&[10]).patience(), ms(30), "one answer says little: three times what it took");
+        assert_eq!(of(&[2; 50]).patience(), PATIENCE_MIN);
+        assert!((ms(100)..ms(101)).contains(&of(&[100; 50]).patience()));
+        // What varies is waited for longer than what does not.
+        let (even, uneven) = (of(&[100; 64]), of(&[50, 150].repeat(32)));
+        assert!(uneven.patience() > even.patience() + ms(50));
+        // Answers that become slow are usual soon, and so are those that become quick again.
+        let slower = [[5; 20], [300; 20]].concat();
+        assert!(of(&slower).patience() > ms(300));
+        assert!(of(&[slower, vec![5; 60]].concat()).patience() < ms(30));
     }
 }

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pleach_client::arguments::bank;
-use pleach_client::{Client, Config, Error, ErrorKind, Falsehood, Freshness, ReadOptions, Trust, TrustLevel};
+use pleach_client::{
+    Client, Config, Error, ErrorKind, Falsehood, Freshness, ReadOptions, Runtime as _, Trust, TrustLevel,
+};
 use pleach_types::newest::Stage;
 use pleach_types::*;
 use support::*;
@@ -303,4 +305,24 @@ fn a_least_height_is_kept_and_a_certificate_is_had_where_it_is_asked_for() {
     let read = cluster.time.run(client.get_with(&account("2"), later)).unwrap();
     assert!(read.height() >= least);
     assert_eq!(client.lies(), []);
+}
+
+/// Who has seen how quick nodes are waits hardly longer than that for one that falls silent, whichever it is and whatever is read.
+#[test]
+fn a_member_that_falls_silent_costs_a_client_that_knows_the_others_little() {
+    for silent in 0..4 {
+        let cluster = Cluster::new(4, 64);
+        let client = cluster.connect_with(silent as u64, fresh()).unwrap();
+        let read = |name: &str| {
+            let began = cluster.time.now();
+            cluster.time.run(client.get(&account(name))).unwrap();
+            cluster.time.now() - began
+        };
+        for _ in 0..20 {
+            read("1");
+        }
+        cluster.set(silent, Manner { silent: true, ..Manner::default() });
+        let most = (0..20).map(|_| read("2")).max().unwrap();
+        assert!(most < Config::default().hedge / 4, "with node {silent} silent a read took {most:?}");
+    }
 }
