@@ -40,6 +40,9 @@ const READ_RESTARTS: u32 = 3;
 /// How often all nodes are tried where every one of them is out of reach: a few rounds tell a restart from an absence.
 pub(crate) const ROUNDS_ALONE: u32 = 4;
 
+/// How long after a receipt the next call may rest on its height: others change records too, and a later height is certified by then.
+const RECEIPT_IS_NEW: Duration = Duration::from_millis(200);
+
 /// Messages on their way at a time, once a height is chosen: each may bring megabytes.
 const PARTS_AT_ONCE: usize = 8;
 
@@ -194,6 +197,28 @@ impl Inner {
         self.read(keys, Plan { without_values, least, ..self.certified_plan(None) }).await
     }
 
+    /// As [`Inner::read_certified`], at the height of the newest receipt where that is not certified yet and members have vouched for what it
+    /// came to: a call that follows another one would else wait for the block that certifies that.
+    pub(crate) async fn read_for_call(
+        &self,
+        keys: Vec<Key>,
+        without_values: Vec<Key>,
+        least: Height,
+    ) -> Result<Snapshot, Error> {
+        let since = self.nodes.runtime.now().saturating_sub(RECEIPT_IS_NEW);
+        let ground = self.verifier.receipt_ground(since).filter(|ground| ground.result.height >= least);
+        if let Some(ground) = ground.filter(|_| self.config.reads.trust != TrustLevel::Certified) {
+            let plan = self.certified_plan(Some(ground.result.height));
+            let plan = Plan { without_values: without_values.clone(), ground: Some(ground), ..plan };
+            match self.read(keys.clone(), plan).await {
+                // Forgotten, or its keepers are away: another height may do.
+                Err(Error::Unavailable(_)) => {}
+                outcome => return outcome,
+            }
+        }
+        self.read_certified(keys, without_values, least).await
+    }
+
     /// Reads records at one height.
     async fn read(&self, keys: Vec<Key>, plan: Plan) -> Result<Snapshot, Error> {
         if plan.responders.is_empty() {
@@ -292,20 +317,33 @@ impl Inner {
         bundles
     }
 
-    /// Reads a bundle from its node; where that fails, each of its prefixes from any of its keepers.
+    /// Reads a bundle from its node; where that fails or is late, each of its prefixes from any of its keepers.
     async fn read_bundle(&self, bundle: Bundle, plan: &Plan) -> Result<Part, Error> {
         let one_is_asked = bundle.groups.len() > 1 && self.config.ask_at_once <= 1;
-        if let Some(node) = bundle.node.filter(|_| one_is_asked) {
-            let request = self.request(bundle.keys(), plan);
-            let answer = std::pin::pin!(self.read_part(node, &request, plan));
-            match select(answer, self.nodes.runtime.sleep(self.config.hedge)).await {
-                Either::Left((Ok(part), _)) => return Ok(part),
-                Either::Left((Err(_), _)) => {}
-                // Slow is no lie: it is asked later than others from now on, and nothing more.
-                Either::Right(_) => self.nodes.is_slow(node),
-            }
+        let Some(node) = bundle.node.filter(|_| one_is_asked) else {
+            return self.read_groups(bundle.groups, plan).await;
+        };
+        let request = self.request(bundle.keys(), plan);
+        let patience = self.nodes.patience(self.config.hedge);
+        let answer = std::pin::pin!(self.read_part(node, &request, plan));
+        let answer = match select(answer, self.nodes.runtime.sleep(patience)).await {
+            Either::Left((Ok(part), _)) => return Ok(part),
+            Either::Left((Err(_), _)) => return self.read_groups(bundle.groups, plan).await,
+            Either::Right((_, answer)) => answer,
+        };
+        // Slow is no lie: it is asked later than others from now on, and its answer is as good as theirs.
+        self.nodes.was_late(node, patience, self.config.hedge);
+        let others = std::pin::pin!(self.read_groups(bundle.groups, plan));
+        match select(answer, others).await {
+            Either::Left((Ok(part), _)) => Ok(part),
+            Either::Left((Err(_), others)) => others.await,
+            Either::Right((part, _)) => part,
         }
-        let mut groups = bundle.groups.into_iter();
+    }
+
+    /// Reads each of some prefixes from any of its keepers, all at one height.
+    async fn read_groups(&self, groups: Vec<(u32, Vec<Key>)>, plan: &Plan) -> Result<Part, Error> {
+        let mut groups = groups.into_iter();
         let Some((prefix, keys)) = groups.next() else { return Err(Error::NoNodes) };
         let first = self.read_group(prefix, keys, plan).await?;
         let Part::Whole(mut snapshot) = first else { return Ok(first) };

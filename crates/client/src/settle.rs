@@ -25,6 +25,7 @@ use crate::absence::End;
 use crate::call::Retries;
 use crate::client::{Code, Inner};
 use crate::error::{Error, Failure, Falsehood, Fault, all_failed};
+use crate::read::Ground;
 use crate::simulate::code_of;
 use crate::transport::TransportError;
 use crate::verified::{Trust, TrustLevel, Verified};
@@ -66,13 +67,19 @@ impl Votes {
     pub(crate) fn weigh(&mut self, client: &Inner, shown: Shown) -> Option<Verified<Receipt>> {
         let (receipt, trust) = match shown {
             Shown::Nothing(_) => return None,
-            Shown::Certified { receipt, .. } => (receipt, Trust::Certified),
-            Shown::Signed { by, result, receipt } => (receipt, self.add(client, by, &result)?),
+            Shown::Certified { receipt, .. } => {
+                client.verifier.raise_floor(receipt.height);
+                (receipt, Trust::Certified)
+            }
+            Shown::Signed { by, result, receipt } => {
+                let trust = self.add(client, by, &result)?;
+                // One member alone may have made up the height, and nothing could be read any more.
+                if trust != Trust::Signed(1) {
+                    client.verifier.stand_on(Ground { result: *result, trust }, client.nodes.runtime.now());
+                }
+                (receipt, trust)
+            }
         };
-        // One member alone may have made up the height, and nothing could be read any more.
-        if trust != Trust::Signed(1) {
-            client.verifier.raise_floor(receipt.height);
-        }
         let height = receipt.height;
         Some(Verified::new(receipt, height, trust))
     }
@@ -389,7 +396,7 @@ impl<'a> Pursuit<'a> {
         let nodes = &self.client.nodes;
         let limit = self.client.config.reply_timeout + EXECUTE_WAIT;
         let reply = nodes.transport.execute(node, self.encoded.clone(), EXECUTE_WAIT, self.client.certified_receipts());
-        let submission = match nodes.reply(node, limit, reply).await {
+        let submission = match nodes.long_reply(node, limit, reply).await {
             Ok(reply) => self.taken(node, reply).await,
             Err(Failure { why: Fault::Transport(TransportError::Problem(problem)), .. }) => classify(problem),
             Err(_) => Submission::Silent,

@@ -199,13 +199,13 @@ async fn read_records(
     all.insert(operation.clone());
     let all: Vec<_> = all.into_iter().collect();
     if let Some(code) = client.known_code(operation) {
-        let snapshot = client.read_certified(all.clone(), vec![operation.clone()], least).await?;
+        let snapshot = client.read_for_call(all.clone(), vec![operation.clone()], least).await?;
         // The bytes were left out of the read. If the record has changed since they were cached, only its digest shows it.
         if code_digest(&snapshot, operation)? == code.digest {
             return Ok((snapshot, code));
         }
     }
-    let snapshot = client.read_certified(all, Vec::new(), least).await?;
+    let snapshot = client.read_for_call(all, Vec::new(), least).await?;
     let digest = code_digest(&snapshot, operation)?;
     let bytes = snapshot.records.get(operation).and_then(|proved| proved.value.clone()).unwrap_or_default();
     let code = Code { digest, bytes };

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use pleach_tree::{ValueDigest, VerifiedProof};
@@ -53,6 +54,8 @@ pub(crate) struct Verifier {
     vouched: Mutex<BTreeSet<Vouched>>,
     /// The newest height that anything verified was true at.
     floor: AtomicU64,
+    /// What the height of the newest receipt came to that f + 1 members, and no certificate, vouched for; and when.
+    receipt_ground: Mutex<Option<(Ground, Duration)>>,
     /// Results that members have signed of heights whose certificates were not seen yet: compared once they are.
     on_trust: Mutex<BTreeMap<(Height, PublicKey), OnTrust>>,
     /// Signed results that were not the certified ones, until somebody takes note of them.
@@ -167,6 +170,7 @@ impl Verifier {
             fork: OnceLock::new(),
             vouched: Mutex::default(),
             floor: AtomicU64::new(0),
+            receipt_ground: Mutex::default(),
             on_trust: Mutex::default(),
             contradicted: Mutex::default(),
         })
@@ -200,6 +204,25 @@ impl Verifier {
 
     pub(crate) fn raise_floor(&self, height: Height) {
         self.floor.fetch_max(height, Ordering::AcqRel);
+    }
+
+    /// Keeps what the height of a receipt came to, for which f + 1 members have vouched `now`: one of them is correct, so nothing older need
+    /// be taken any more.
+    pub(crate) fn stand_on(&self, ground: Ground, now: Duration) {
+        self.raise_floor(ground.result.height);
+        let mut kept = self.receipt_ground.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.is_none_or(|(kept, _)| kept.result.height < ground.result.height) {
+            *kept = Some((ground, now));
+        }
+    }
+
+    /// What the newest height came to of which this client knows, where members have vouched for that since `since` and it has seen no
+    /// certificate yet.
+    pub(crate) fn receipt_ground(&self, since: Duration) -> Option<Ground> {
+        let kept = *self.receipt_ground.lock().unwrap_or_else(PoisonError::into_inner);
+        let (ground, at) = kept?;
+        let height = ground.result.height;
+        (at >= since && height == self.floor() && !self.knows(height)).then_some(ground)
     }
 
     /// The newest height whose certificate has been checked.

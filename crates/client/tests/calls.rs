@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use pleach_client::arguments::{Arguments, bank};
-use pleach_client::{Call, Client, Config, Error, ErrorKind, Prepared, RefusedBy, Retry, Trust};
+use pleach_client::{
+    Call, Client, Config, Error, ErrorKind, Prepared, ReadOptions, RefusedBy, Retry, Runtime as _, Trust, TrustLevel,
+};
 use pleach_types::*;
 use support::executor::COLD_GAS;
 use support::*;
@@ -86,6 +88,7 @@ fn code_is_attached_until_it_is_warm() {
     for _ in 0..5 {
         cluster.chain().append(Vec::new());
     }
+    cluster.time.run(cluster.time.sleep(Duration::from_secs(1)));
     cluster.time.run(transfer(&client, "5", "6", 1).send()).unwrap();
     assert_eq!(attached(&cluster), [true, true], "half a window later it may be cold soon");
     // Nodes that say that it is cold get the same request again, with the code.
@@ -386,6 +389,29 @@ fn a_prepared_call_that_was_executed_shows_its_receipt_after_its_operation_is_go
         assert_eq!(*cluster.time.run(client.get_one(&gone[0])).unwrap(), None);
         let again = cluster.time.run(client.prepared(prepared.bytes().clone()).unwrap().send()).unwrap();
         assert_eq!(**again.receipt(), **first.receipt());
+    }
+}
+
+/// Members have vouched for the height of a receipt, so a call that follows at once rests on it. Who wants certificates waits for them.
+#[test]
+fn a_call_that_follows_another_one_does_not_wait_for_a_certificate() {
+    for (trust, waits) in [(TrustLevel::Quorum, false), (TrustLevel::Certified, true)] {
+        let cluster = Cluster::new(4, 64);
+        let reads = ReadOptions { trust, ..Config::default().reads };
+        let client = cluster.connect_with(1, Config { reads, receipts: trust, ..Config::default() }).unwrap();
+        let mut waited = 0;
+        for n in 0..5 {
+            let executed = cluster.time.run(transfer(&client, "1", "2", 1).send()).unwrap();
+            let height = executed.receipt().height;
+            // Whichever nodes lag: what f + 1 vouch for is proved by any of them, and no other block stands behind it yet.
+            cluster.set(n % 4, Manner { lag: 1, ..Manner::default() });
+            let plan = cluster.time.run(transfer(&client, "1", "2", 1).prepare()).unwrap();
+            let base = Request::decode(plan.bytes()).unwrap().body.base;
+            assert!(base >= height, "a request at {base} after a receipt of {height}");
+            waited += usize::from(cluster.chain().tip().header.height > height);
+            cluster.set(n % 4, Manner::default());
+        }
+        assert_eq!(waited > 0, waits, "{waited} of 5 calls waited for a block with {trust:?}");
     }
 }
 
