@@ -1,10 +1,11 @@
 //! An operation that runs without WebAssembly meets what it meets on a node.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use pleach_op::native::{CallOutput, Database, Event, Limited, Refusal};
 use pleach_op::{PublicKey, Record, operation};
+use pleach_testkit::bank::{self, Ending};
 use pleach_types::execution::{Execution, Executor};
 use pleach_types::{Hash, Key, Limits};
 use pleach_vm::{Schema, Vm, arguments_schema, builtin};
@@ -47,6 +48,8 @@ fn database(operation: &str) -> Database {
 /// The module's run over the same database, as a client makes it: with each key that was missing, again.
 fn run_module(vm: &Vm, database: &mut Database, code: &'static [u8], arguments: &[u8]) -> Result<CallOutput, Refusal> {
     let code = Bytes::from_static(code);
+    let signers: BTreeSet<_> = database.signers.iter().map(|signer| pleach_types::PublicKey(signer.0)).collect();
+    let signers: Vec<_> = signers.into_iter().collect();
     let mut touched: BTreeSet<Key> =
         database.listed.iter().flatten().map(|listed| Key::new(listed.as_str()).unwrap()).collect();
     loop {
@@ -65,7 +68,7 @@ fn run_module(vm: &Vm, database: &mut Database, code: &'static [u8], arguments: 
                 .map(|k| database.records.get(k.as_str()).cloned().map(Into::into))
                 .collect::<Vec<_>>(),
             arguments: &arguments.to_vec().into(),
-            signers: &database.signers.iter().map(|signer| pleach_types::PublicKey(signer.0)).collect::<Vec<_>>(),
+            signers: &signers,
             identity: &Hash(database.identity),
             height: database.height,
         });
@@ -102,36 +105,40 @@ fn same(both: &Both, before: &Database, words: &[&str]) -> Result<CallOutput, Re
     ended
 }
 
+/// The calls that modules of all languages are held to, with the same endings.
 #[test]
 fn the_bank_does_without_webassembly_what_it_does_on_a_node() {
-    let bank = database(TRANSFER.name);
-    let mut codes = BTreeSet::new();
-    let long = "x".repeat(600);
-    for words in [
-        ["alice", "bob", "50"],
-        ["alice", "bob", "101"],
-        ["alice", "bob", "0"],
-        ["alice", "full", "1"],
-        ["bob", "alice", "1"],
-        ["alice", "alice", "1"],
-        ["nobody", "bob", "1"],
-        ["alice", "short", "1"],
-        ["a/b", "bob", "1"],
-        ["alice", "\u{7f}", "1"],
-        ["alice", &long, "1"],
-        // A part of a name by the SDK's rule, and no part of a key by the nodes'.
-        ["alice", "\u{200b}", "1"],
-    ] {
-        match same(&TRANSFER, &bank, &words) {
-            Err(Refusal::Aborted { code, .. }) => _ = codes.insert(code),
-            Err(refusal) => assert_eq!(refusal, Refusal::BadKey, "{words:?}"),
-            Ok(made) => assert_eq!(made.output.len(), 16),
-        }
+    let records: BTreeMap<_, _> = bank::records().into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
+    for bank::Transfer { words, signed, ending } in bank::transfers() {
+        let signers = bank::OTHERS.into_iter().chain(signed.then_some(bank::OWNER)).map(PublicKey).collect();
+        let listed = Some(bank::records().into_iter().map(|(key, _)| key).collect());
+        let before = Database {
+            records: records.clone(),
+            operation: TRANSFER.name.into(),
+            signers,
+            listed,
+            ..Database::default()
+        };
+        let ended = same(&TRANSFER, &before, &words.each_ref().map(String::as_str));
+        let seen = match ended {
+            Ok(made) => {
+                let balance = |at: usize| u64::from_le_bytes(made.output[at..at + 8].try_into().unwrap());
+                Ending::Paid(balance(0), balance(8))
+            }
+            Err(Refusal::Aborted { code, .. }) => Ending::Aborted(code),
+            Err(Refusal::UndeclaredKey(key)) => Ending::Undeclared(key.as_str().into()),
+            Err(Refusal::BadKey) => Ending::BadKey,
+            Err(other) => panic!("{words:?}: {other:?}"),
+        };
+        assert_eq!(seen, ending, "{words:?}");
     }
-    assert_eq!(codes.into_iter().collect::<Vec<_>>(), [3, 257, 259, 260, 262, 263, 264]);
 
-    let listed = Some(["bank/accounts/alice".to_owned()].into());
-    let missing = same(&TRANSFER, &Database { listed, ..bank }, &["alice", "bob", "1"]);
+    // As a client makes it: keys that are missing are found.
+    let signers = vec![PublicKey(bank::OWNER)];
+    let unlisted = Database { records, operation: TRANSFER.name.into(), signers, ..Database::default() };
+    assert!(same(&TRANSFER, &unlisted, &["alice", "bob", "1"]).is_ok());
+    let listed = Some([bank::account_key("alice")].into());
+    let missing = same(&TRANSFER, &Database { listed, ..unlisted }, &["alice", "bob", "1"]);
     assert_eq!(missing, Err(Refusal::UndeclaredKey(Key::new("bank/accounts/bob").unwrap())));
 }
 

@@ -13,6 +13,8 @@
 //! }
 //! ```
 
+pub mod bank;
+
 use std::ops::Range;
 
 /// The variable that says with which seed a test runs, alone or as the first of `PLEACH_RUNS`.
