@@ -542,6 +542,12 @@ pub struct Sending {
 pub enum Domain {
     /// Create a domain with the cluster's base rule in it.
     Create(DomainCreate),
+    /// Show who may change what is in a domain.
+    Show(DomainShow),
+    /// Give a domain to another owner.
+    Give(DomainGive),
+    /// Give the owner's power up for good: then nobody has it.
+    GiveUp(DomainGiveUp),
 }
 
 /// `pleach domain create`.
@@ -551,12 +557,17 @@ pub enum Domain {
 Examples:
   pleach key new bank.key && pleach domain create bank --owner bank.key
   pleach domain create playground --open
+  pleach domain create bank/branch --owner branch.key --as bank.key    within another one, whose owner signs
   pleach domain create bank --owner bank.key --as owner-1.key --as owner-2.key    where the cluster's owners approve domains
 
-Only the owner can deploy operations to a domain and change its records by the base rule. In an open domain
-everybody can. In a cluster made with init --approved-domains as many of its owners sign as a change of the members needs.")]
+The owner can deploy operations to the domain, put others in their place, and change and remove every record in it: a bank's owner
+can set every balance, whatever the bank's operations say. Who uses a domain trusts its owner, and the owners of those around it.
+\"pleach domain show\" says who they are, \"pleach domain give-up\" takes the power from everybody. In an open domain everybody has it.
+
+In a cluster made with init --approved-domains as many of its owners sign as a change of the members needs; not for domains within
+others.")]
 pub struct DomainCreate {
-    /// The domain: one part of a key, without a /.
+    /// The domain. With slashes in it, it stands within others.
     #[arg(value_name = "NAME")]
     pub name: Key,
     /// The owner's key file.
@@ -568,6 +579,62 @@ pub struct DomainCreate {
     /// Also a name that others may take for another one: not all of ASCII, or with a blank at an end.
     #[arg(long)]
     pub any_name: bool,
+    /// How to sign and send.
+    #[command(flatten)]
+    pub sending: Sending,
+}
+
+/// `pleach domain show`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pleach domain show bank
+  pleach domain show bank/branch       shows the domain around it too: its owner can change what is in the inner one
+
+What is shown is proved, as by get. Exit code 3: there is no such domain.")]
+pub struct DomainShow {
+    /// The domain.
+    #[arg(value_name = "NAME")]
+    pub name: Key,
+}
+
+/// `pleach domain give`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pleach key show new.key                                what the new owner sends: 64 digits, no secret
+  pleach domain give bank 5f0c…(64 digits) --as bank.key
+
+The new owner does not sign. A key that nobody has is an owner too: compare all 64 digits, for nobody can undo it.")]
+pub struct DomainGive {
+    /// The domain.
+    #[arg(value_name = "NAME")]
+    pub name: Key,
+    /// The new owner's public key, as \"pleach key show\" prints it.
+    #[arg(value_name = "PUBLIC KEY")]
+    pub owner: PublicKey,
+    /// How to sign and send.
+    #[command(flatten)]
+    pub sending: Sending,
+}
+
+/// `pleach domain give-up`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pleach domain give-up bank --for-good --as bank.key
+
+From then on nobody can deploy operations to the domain, put others in their place, or change its records but by the operations
+that are in it. Faults in them stay. Two powers stay as well: operations of the domain, and of those around it, may write every record
+in it, those that were deployed before and that nobody tells you of included; and the owners of domains around it keep theirs. Nobody
+can undo it.")]
+pub struct DomainGiveUp {
+    /// The domain.
+    #[arg(value_name = "NAME")]
+    pub name: Key,
+    /// That this is meant.
+    #[arg(long, required = true)]
+    pub for_good: bool,
     /// How to sign and send.
     #[command(flatten)]
     pub sending: Sending,

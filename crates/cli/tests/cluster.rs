@@ -53,6 +53,8 @@ fn a_bank_is_run_by_hand() {
     accounts(&cluster);
     transfers(&cluster);
     what_is_refused(&cluster);
+    domains_within_domains(&cluster);
+    domains_change_hands_and_end_in_nobodys(&cluster);
     the_largest_module(&cluster);
     the_tutorial(&cluster);
     other_clusters(&cluster);
@@ -87,7 +89,7 @@ fn a_domain_and_operations(cluster: &Cluster) {
     let again = again.json("pleach.call/1");
     assert_eq!((&again["sent"], &again["reason"]), (&false.into(), &"ABORTED".into()));
     let advice = cluster.run(&create).stderr;
-    assert!(advice.contains("another name") && advice.contains("pleach get bank/.owner"), "{advice}");
+    assert!(advice.contains("another name") && advice.contains("pleach domain show bank"), "{advice}");
     for (name, code) in [
         ("open", pleach_vm::builtin::BANK_OPEN),
         ("deposit", pleach_vm::builtin::BANK_DEPOSIT),
@@ -101,6 +103,93 @@ fn a_domain_and_operations(cluster: &Cluster) {
         assert!(stranger.stderr.contains("--as KEYFILE"), "{}", stranger.stderr);
         cluster.run(&["op", "deploy", &file, &key, "--as", "bank.key"]).succeeds();
     }
+}
+
+/// The cluster's answer is no, and says this.
+#[track_caller]
+fn is_refused(ran: &Ran, texts: &[&str]) {
+    assert_eq!(ran.code, Some(4), "stdout: {}\nstderr: {}", ran.stdout, ran.stderr);
+    for text in texts {
+        assert!(ran.stdout.contains(text) || ran.stderr.contains(text), "no {text:?} in {} {}", ran.stdout, ran.stderr);
+    }
+}
+
+/// The owner of the domain around it makes an inner one, and keeps its power; the inner owner gets none beyond.
+fn domains_within_domains(cluster: &Cluster) {
+    let inner = public(cluster, "branch.key");
+    let create =
+        |name: &str, signer: &str| cluster.run(&["domain", "create", name, "--owner", "branch.key", "--as", signer]);
+    is_refused(&create("bank/branch", "mallory.key"), &["the owner of the domain around it signs", "domain show bank"]);
+    create("nowhere/branch", "bank.key").fails(2, &["there is no domain nowhere", "domain create nowhere"]);
+    create("bank/.branch", "bank.key").fails(2, &["begins with a dot"]);
+    create("bank/branch", "bank.key").succeeds();
+    create("bank/branch", "bank.key").fails(2, &["the domain exists: bank/branch"]);
+
+    let shown = cluster.run(&["domain", "show", "bank/branch", "-o", "json"]);
+    let shown = shown.succeeds().json("pleach.domain/1");
+    assert_eq!(
+        shown["domains"][0],
+        serde_json::json!({"domain": "bank/branch", "owner": "key", "key": inner, "rule": "base"})
+    );
+    assert_eq!(shown["domains"][1]["domain"], "bank");
+    let said = cluster.run(&["domain", "show", "bank/branch"]).stderr;
+    assert!(said.contains("the owner of bank/ can change every record and operation under bank/branch/"), "{said}");
+
+    let deploy = |key: &str, signer: &str| cluster.run(&["op", "deploy", "transfer.wasm", key, "--as", signer]).code;
+    assert_eq!(deploy("bank/branch/transfer", "branch.key"), Some(0));
+    assert_eq!(deploy("bank/branch/transfer", "mallory.key"), Some(4));
+    assert_eq!(deploy("bank/other", "branch.key"), Some(4), "the inner owner has no power around it");
+    let change = r#"[["bank/branch/transfer", null]]"#;
+    cluster.run(&["call", "bank/.base_rule", change, "--as", "bank.key"]).succeeds();
+    assert_eq!(cluster.run(&["get", "bank/branch/transfer"]).code, Some(3), "the outer owner has it within");
+}
+
+fn domains_change_hands_and_end_in_nobodys(cluster: &Cluster) {
+    let next = public(cluster, "next.key");
+    let give = |owner: &str, signer: &str| cluster.run(&["domain", "give", "bank/branch", owner, "--as", signer]);
+    let give_up = |name: &str, signer: &str| cluster.run(&["domain", "give-up", name, "--for-good", "--as", signer]);
+    let set = |signer: &str| {
+        cluster.run(&["call", "bank/branch/.base_rule", r#"[["bank/branch/x", "x"]]"#, "--as", signer]).code
+    };
+    let owner =
+        || cluster.run(&["domain", "show", "bank/branch", "-o", "json"]).json("pleach.domain/1")["domains"][0].clone();
+
+    is_refused(&give(&next, "mallory.key"), &["the owner of now signs", "domain show bank/branch"]);
+    // A key of small order, one that is no point, and what stands for nobody.
+    let nobody = "6e6f626f6479206f776e73207468697320646f6d61696e20616e79206d6f7265";
+    for unsound in [&format!("01{}", "00".repeat(31)), &"02".repeat(32), nobody] {
+        give(unsound, "branch.key").fails(2, &["no key that somebody has"]);
+    }
+    give(&next, "branch.key").succeeds();
+    assert_eq!(owner()["key"], next.as_str());
+    assert_eq!((set("branch.key"), set("next.key")), (Some(4), Some(0)));
+
+    assert_eq!(
+        cluster.run(&["domain", "give-up", "bank/branch", "--as", "next.key"]).code,
+        Some(2),
+        "it must be meant"
+    );
+    is_refused(&give_up("bank/branch", "branch.key"), &["the owner of now signs"]);
+    let given_up = give_up("bank/branch", "next.key");
+    assert!(
+        given_up.succeeds().stderr.contains("whoever rules bank/ around it can still change"),
+        "{}",
+        given_up.stderr
+    );
+    assert_eq!((&owner()["owner"], set("next.key")), (&"nobody".into(), Some(4)));
+    is_refused(&give_up("bank/branch", "next.key"), &["the owner of now signs"]);
+    // Whoever put another rule in the place of the base rule may keep a power that the owner's record does not show.
+    cluster.run(&["domain", "create", "odd", "--owner", "next.key"]).succeeds();
+    cluster.run(&["op", "deploy", "transfer.wasm", "odd/.base_rule", "--as", "next.key"]).succeeds();
+    give_up("odd", "next.key").fails(2, &["not the cluster's base rule"]);
+    let odd = cluster.run(&["domain", "show", "odd"]);
+    assert!(odd.succeeds().stdout.contains("another operation") && odd.stderr.contains("look at it"), "{}", odd.stderr);
+
+    cluster.run(&["domain", "create", "playground", "--open"]).succeeds();
+    let open = cluster.run(&["domain", "show", "playground"]);
+    assert!(open.succeeds().stdout.contains("everybody: it is open"), "{}", open.stdout);
+    is_refused(&give_up("playground", "next.key"), &["nobody may change .owner"]);
+    assert_eq!(cluster.run(&["domain", "show", "nowhere"]).code, Some(3));
 }
 
 fn public(cluster: &Cluster, file: &str) -> String {

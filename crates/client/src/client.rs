@@ -386,10 +386,14 @@ impl Client {
     /// # Errors
     /// If the domain's name cannot be part of a key.
     pub fn change(&self, domain: &str, changes: &[(Key, Option<Bytes>)]) -> Result<Call, KeyError> {
-        let rule = Key::new(format!("{domain}/{BASE_RULE}"))?;
-        let call = self.call(rule, arguments::change_records(changes));
+        Ok(self.change_through(&Key::new(format!("{domain}/{BASE_RULE}"))?, changes))
+    }
+
+    /// The same through the base rule at a key.
+    pub(crate) fn change_through(&self, rule: &Key, changes: &[(Key, Option<Bytes>)]) -> Call {
+        let call = self.call(rule.clone(), arguments::change_records(changes));
         // Known beforehand, so that they need not be found one by one.
-        Ok(call.expecting(changes.iter().map(|(key, _)| key.clone())))
+        call.expecting(changes.iter().map(|(key, _)| key.clone()))
     }
 
     /// Waits up to `wait` for the proven receipt of a request: certified, or signed by f + 1 members. `None`

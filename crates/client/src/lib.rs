@@ -46,6 +46,7 @@
 //! | `settle` | from a signed request to its proven outcome |
 //! | `absence` | the proof that a request was not executed and never will be |
 //! | `system` | the record of the members, and requests that change it |
+//! | `domain` | whose a domain is, domains within domains, other owners |
 //! | `arguments` | arguments of operations |
 //!
 //! # What it trusts
@@ -60,6 +61,7 @@ mod audit;
 mod call;
 mod checkpoint;
 mod client;
+mod domain;
 mod error;
 mod evidence;
 mod fork;
@@ -84,6 +86,7 @@ pub use audit::{Audit, Audited, Finding, FindingKind};
 pub use call::{Call, Executed, Retries};
 pub use checkpoint::Checkpoint;
 pub use client::{Builder, Client, Config};
+pub use domain::{Domain, DomainName, NOBODY, Owner, Rule};
 pub use error::{Error, ErrorKind, Failure, Falsehood, Fault, Lie, RefusedBy, Retry};
 pub use evidence::Found;
 pub use fork::Fork;

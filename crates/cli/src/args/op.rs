@@ -228,7 +228,12 @@ pub struct OpGas {
 
 /// `pleach op deploy`.
 #[derive(Clone, Debug, Args)]
-#[command(after_help = "Example:\n  pleach op deploy bank_transfer.wasm bank/transfer --as bank.key")]
+#[command(after_help = "\
+Example:
+  pleach op deploy bank_transfer.wasm bank/transfer --as bank.key
+
+What is deployed later under the same key takes its place, the records stay. Who calls it trusts the owner of the domain for that:
+\"pleach domain show\" says who that is.")]
 pub struct OpDeploy {
     /// The module.
     #[arg(value_name = "FILE")]

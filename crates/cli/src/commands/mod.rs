@@ -38,8 +38,8 @@ use std::future::Future;
 use pleach_client::Error as ClientError;
 
 use crate::args::{
-    AuditCommand, BenchCommand, Cli, ClusterCommand, Command, Domain, EvidenceCommand, Global, KeyCommand,
-    MemberCommand, OwnerCommand,
+    AuditCommand, BenchCommand, Cli, ClusterCommand, Command, EvidenceCommand, Global, KeyCommand, MemberCommand,
+    OwnerCommand,
 };
 use crate::errors::{CliError, Ending};
 use crate::output::Output;
@@ -72,7 +72,7 @@ pub fn run(cli: Cli) -> Result<Ending, CliError> {
         Command::Get(args) => get::run(&global, output, &args),
         Command::Call(args) => call::run(&global, output, &args),
         Command::Send(args) => call::send(&global, output, &args),
-        Command::Domain(Domain::Create(args)) => domain::create(&global, output, &args),
+        Command::Domain(command) => domain::run(&global, output, &command),
         Command::Evidence(EvidenceCommand::List) => evidence::list(&global, output),
         Command::Evidence(EvidenceCommand::Show(args)) => evidence::show(&global, output, &args.what),
         Command::Evidence(EvidenceCommand::Save(args)) => evidence::save(&global, output, &args),
