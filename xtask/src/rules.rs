@@ -40,6 +40,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         folder: "cli",
         may_use: &[
+            "pleach-bank",
             "pleach-tree",
             "pleach-types",
             "pleach-verify",
@@ -54,6 +55,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         folder: "bench",
         may_use: &[
+            "pleach-bank",
             "pleach-types",
             "pleach-vm",
             "pleach-node",
@@ -65,10 +67,12 @@ pub const RULES: &[Rule] = &[
         ],
         pure: false,
     },
+    Rule { folder: "bank", may_use: &["pleach-types"], pure: true },
     Rule { folder: "testkit", may_use: &[], pure: false },
     Rule {
         folder: "sim",
         may_use: &[
+            "pleach-bank",
             "pleach-tree",
             "pleach-types",
             "pleach-verify",

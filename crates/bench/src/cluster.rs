@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use pleach_client::{Client, Config, HttpTransport, TrustLevel, arguments::bank};
+use pleach_bank as bank;
+use pleach_client::{Client, Config, HttpTransport, TrustLevel};
 use pleach_node::config::{Listen, MemberAddresses, NodeFiles, key_file_text};
 use pleach_node::{Node, NodeConfig, RunningNode};
 use pleach_types::{Body, Call, Encode as _, Genesis, Hash, Key, PublicKey, Request, SecretKey};

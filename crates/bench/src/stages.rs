@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use pleach_client::arguments::bank;
+use pleach_bank as bank;
 use pleach_state::{State, prepare, prepare_all, prepare_block};
 use pleach_types::execution::{Execution, Executor as _};
 use pleach_types::{Body, Call, Encode, Hash, Key, Request, SecretKey};

@@ -114,47 +114,14 @@ pub fn largest_change(limits: &Limits) -> usize {
     (limits.argument_bytes as usize).saturating_sub(around)
 }
 
-/// The bank's operations.
-pub mod bank {
-    use pleach_types::KeyError;
-
-    use super::{Arguments, Bytes, Key, PublicKey};
-
-    /// The key of an account's record in the bank of a domain. Named with [`crate::Call::expecting`], it saves
-    /// the client finding it.
-    ///
-    /// # Errors
-    /// If the names do not make a key.
-    pub fn account(domain: &str, name: &str) -> Result<Key, KeyError> {
-        Key::new(format!("{domain}/accounts/{name}"))
-    }
-
-    /// Arguments of `open`: new accounts with the keys of their owners.
-    #[must_use]
-    pub fn open(accounts: &[(&str, PublicKey)]) -> Bytes {
-        Arguments::new().list(accounts, |all, (name, key)| all.text(name).public_key(key)).finish()
-    }
-
-    /// Arguments of `deposit`: amounts to add to accounts, by the bank's owner.
-    #[must_use]
-    pub fn deposit(accounts: &[(&str, u64)]) -> Bytes {
-        Arguments::new().list(accounts, |all, (name, amount)| all.text(name).u64(*amount)).finish()
-    }
-
-    /// Arguments of `transfer`, signed by the payer.
-    #[must_use]
-    pub fn transfer(from: &str, to: &str, amount: u64) -> Bytes {
-        Arguments::new().text(from).text(to).u64(amount).finish()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn arguments_have_the_documented_layout() {
-        assert_eq!(bank::transfer("a", "bc", 258)[..], *b"\x01\0\0\0a\x02\0\0\0bc\x02\x01\0\0\0\0\0\0");
+        let transfer = Arguments::new().text("a").bytes(b"bc").u64(258).finish();
+        assert_eq!(transfer[..], *b"\x01\0\0\0a\x02\0\0\0bc\x02\x01\0\0\0\0\0\0");
         assert_eq!(create_domain("d", None)[..], *b"\x01\0\0\0d\0");
         let owned = create_domain("d", Some(&PublicKey([7; 32])));
         assert_eq!(owned[..6], *b"\x01\0\0\0d\x01");
@@ -162,7 +129,8 @@ mod tests {
         let key = Key::new("d/k").expect("a key");
         let changes = change_records(&[(key.clone(), Some(Bytes::from_static(b"v"))), (key, None)]);
         assert_eq!(changes[..], *b"\x02\0\0\0\x03\0\0\0d/k\x01\x01\0\0\0v\x03\0\0\0d/k\0");
-        let accounts = bank::open(&[("a", PublicKey([1; 32]))]);
+        let put = |all: Arguments, (name, key): &(&str, PublicKey)| all.text(name).public_key(key);
+        let accounts = Arguments::new().list(&[("a", PublicKey([1; 32]))], put).finish();
         assert_eq!(accounts[..9], *b"\x01\0\0\0\x01\0\0\0a");
         assert_eq!(accounts[9..], [1; 32]);
     }

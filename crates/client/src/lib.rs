@@ -6,7 +6,7 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use pleach_client::{Client, arguments::bank};
+//! use pleach_client::{Client, arguments::Arguments};
 //! use pleach_types::{Key, SecretKey};
 //!
 //! let genesis = "77b0c1…".parse()?; // from somebody you trust
@@ -15,8 +15,8 @@
 //! println!("{:?} at height {}, {}", *alice, alice.height(), alice.trust());
 //!
 //! let key = SecretKey::from_seed([7; 32]);
-//! let call = client.call(Key::new("bank/transfer")?, bank::transfer("alice", "bob", 50)).sign_with(&key);
-//! let executed = call.send().await?;
+//! let arguments = Arguments::new().text("alice").text("bob").u64(50);
+//! let executed = client.call(Key::new("bank/transfer")?, arguments).sign_with(&key).send().await?;
 //! println!("height {}, {}", executed.height(), executed.receipt().trust());
 //! # Ok(())
 //! # }

@@ -6,7 +6,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use pleach_client::arguments::bank;
+use pleach_bank as bank;
 use pleach_client::{Call, Client, Error, ErrorKind};
 use pleach_types::absence::AbsenceProof;
 use pleach_types::api::{AbsenceReply, Status};

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::join_all;
-use pleach_client::arguments::{Arguments, bank};
+use pleach_bank as bank;
+use pleach_client::arguments::Arguments;
 use pleach_client::{
     Call, Client, Config, Error, ErrorKind, Prepared, ReadOptions, RefusedBy, Retry, Runtime as _, Trust, TrustLevel,
 };

@@ -5,7 +5,7 @@ mod support;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use pleach_client::arguments::bank;
+use pleach_bank as bank;
 use pleach_client::{
     Client, Config, Error, ErrorKind, Falsehood, Freshness, ReadOptions, Runtime as _, Trust, TrustLevel,
 };

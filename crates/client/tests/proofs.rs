@@ -56,7 +56,7 @@ fn lies_do_not_come_into_a_file() {
             let client = cluster.connect(seed).unwrap();
             let (_, file) = cluster.time.run(client.prove(&[key("bank/accounts/1")])).unwrap();
             assert_eq!(proven(&cluster, &file).records[0].value, Some(amount(100)));
-            let call = client.call(key("bank/transfer"), pleach_client::arguments::bank::transfer("1", "2", 5));
+            let call = client.call(key("bank/transfer"), pleach_bank::transfer("1", "2", 5));
             let secret = pleach_types::SecretKey::from_seed([9; 32]);
             let sent = cluster.time.run(call.sign_with(&secret).send()).unwrap();
             let identity = sent.receipt().identity;
@@ -78,7 +78,7 @@ fn what_no_file_can_prove_is_said() {
     let nothing = cluster.time.run(client.prove_receipt(Hash([9; 32]), Duration::ZERO)).unwrap();
     assert!(nothing.is_none());
     // The last block is executed, and no other one comes to certify its result.
-    let call = client.call(key("bank/transfer"), pleach_client::arguments::bank::transfer("1", "2", 5));
+    let call = client.call(key("bank/transfer"), pleach_bank::transfer("1", "2", 5));
     let secret = pleach_types::SecretKey::from_seed([9; 32]);
     let sent = cluster.time.run(call.sign_with(&secret).send()).unwrap();
     let identity = sent.receipt().identity;

@@ -69,7 +69,7 @@ fn calls_go_on_over_a_change_and_count_signatures_of_one_set() {
     let client = cluster.connect(2).unwrap();
     read(&cluster, &client).unwrap();
     cluster.chain().change_all_members(1);
-    let arguments = pleach_client::arguments::bank::transfer("1", "2", 5);
+    let arguments = pleach_bank::transfer("1", "2", 5);
     let sent = cluster.time.run(client.call(key("bank/transfer"), arguments).sign_with(&signer()).send()).unwrap();
     assert!(matches!(sent.receipt().trust(), Trust::Signed(2) | Trust::Certified), "{:?}", sent.receipt().trust());
     assert_eq!(cluster.chain().balance("2"), 105);
@@ -229,7 +229,7 @@ fn evidence_against_later_members_convicts() {
 fn receipts_come_through_a_change() {
     let cluster = changing();
     let client = cluster.connect(10).unwrap();
-    let arguments = pleach_client::arguments::bank::transfer("1", "2", 5);
+    let arguments = pleach_bank::transfer("1", "2", 5);
     let sent = cluster.time.run(client.call(key("bank/transfer"), arguments).sign_with(&signer()).send()).unwrap();
     let identity = sent.receipt().identity;
     cluster.chain().change_all_members(1);

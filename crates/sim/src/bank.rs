@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use pleach_client::arguments::bank;
+use pleach_bank as bank;
 use pleach_client::{Call, Client, Error, ReadOptions, TrustLevel};
 use pleach_node::Node;
 use pleach_types::api::{GetRequest, RecordView};

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use commonware_runtime::{Runner as _, deterministic};
+use pleach_bank as arguments;
 use pleach_client::Config;
-use pleach_client::arguments::bank as arguments;
 use pleach_node::{Node, ServiceError, resume};
 use pleach_order::{Application as _, Proposal};
 use pleach_sim::access::Distance;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use pleach_client::arguments::bank;
+use pleach_bank as bank;
 use pleach_client::{Client, Verified};
 use pleach_node::config::key_file_text;
 use pleach_types::{Height, Key, SecretKey};

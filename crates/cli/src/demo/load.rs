@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use pleach_client::arguments::bank;
+use pleach_bank as bank;
 use pleach_client::{Client, Error, Executed, RefusedBy, Verified};
 use pleach_types::{Height, Identity, Receipt, Refusal, Verdict};
 use rand::rngs::StdRng;
