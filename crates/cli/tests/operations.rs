@@ -26,16 +26,29 @@ fn counter() -> Folder {
     folder
 }
 
+/// Whether what "op build" needs for C is here.
+fn c_is_here() -> bool {
+    let zig = |name: &str| Command::new(name).arg("version").output().is_ok_and(|ended| ended.status.success());
+    let here = is_here("clang") && is_here("wasm-ld") || zig("zig") || zig("python-zig");
+    if !here {
+        eprintln!("skipped: no clang with wasm-ld here, and no zig");
+    }
+    here
+}
+
 #[test]
-fn what_new_makes_in_c_builds_and_passes() {
-    if !(is_here("clang") && is_here("wasm-ld")) {
-        eprintln!("skipped: no clang with wasm-ld here");
+fn what_new_makes_in_c_builds_and_passes_and_does_so_as_cpp() {
+    if !c_is_here() {
         return;
     }
-    for template in ["counter", "bank"] {
+    for (template, cpp) in [("counter", false), ("bank", false), ("counter", true), ("bank", true)] {
         let folder = Folder::new();
         run(&folder, &["op", "new", "c", "made", "--template", template]).succeeds();
+        if cpp {
+            std::fs::rename(folder.join("made/made.c"), folder.join("made/made.cpp")).expect("a file");
+        }
         let built = run(&folder, &["op", "build", "made", "-o", "json"]);
+        assert_eq!(built.stderr.contains("-fno-exceptions"), cpp, "{}", built.stderr);
         let built = built.succeeds().json("pleach.op-check/1");
         assert_eq!((&built["file"], &built["warnings"]), (&"made/made.wasm".into(), &serde_json::json!([])));
         run(&folder, &["op", "test", "made"]).succeeds();

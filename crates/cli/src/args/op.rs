@@ -113,9 +113,10 @@ Examples:
   pleach op build count
   pleach op build count -- --offline        what stands after -- goes to the compiler
 
-A folder with a Cargo.toml is built by Cargo, one with an asconfig.json by asc, one with C files by clang; the command is shown. The module comes to stand in the
-folder, and is checked. It takes: for Rust a target of WebAssembly (rustup target add wasm32v1-none), for C clang with wasm-ld
-(Debian: apt-get install clang lld), as $CLANG if it is called otherwise; for AssemblyScript Node.js, and \"npm install\" in the folder.")]
+A folder with a Cargo.toml is built by Cargo, one with an asconfig.json by asc, one with files in C or C++ (.c, .cpp) by clang or Zig; the command is shown. The module
+comes to stand in the folder, and is checked. It takes: for Rust a target of WebAssembly (rustup target add wasm32v1-none); for C clang
+with wasm-ld (Debian: apt-get install clang lld), as $CLANG if it is called otherwise, or Zig (pip install ziglang); for AssemblyScript
+Node.js, and \"npm install\" in the folder.")]
 pub struct OpBuild {
     /// The operation's folder.
     #[arg(value_name = "DIR", default_value = ".")]

@@ -13,22 +13,19 @@ use crate::output::Output;
 const RUST_FLAGS: &str = "-Clink-arg=-zstack-size=16384 -Ctarget-feature=+bulk-memory";
 /// The target for operations, and one that does as well, without what compilers switch on there.
 const RUST_TARGETS: [(&str, &str); 2] = [("wasm32v1-none", ""), ("wasm32-unknown-unknown", " -Ctarget-cpu=mvp")];
-/// What clang needs to be told.
-const C_FLAGS: [&str; 8] = [
-    "--target=wasm32",
-    "-O2",
-    "-nostdlib",
-    "-mbulk-memory",
-    "-I.",
-    "-Wl,--no-entry",
-    "-Wl,--strip-debug",
-    "-Wl,-z,stack-size=16384",
-];
+/// What a compiler of C needs to be told, beside the target.
+const C_FLAGS: [&str; 7] =
+    ["-O2", "-nostdlib", "-mbulk-memory", "-I.", "-Wl,--no-entry", "-Wl,--strip-debug", "-Wl,-z,stack-size=16384"];
+
+/// What C++ needs besides: a module has nobody who would catch an exception.
+const CPP_FLAGS: [&str; 2] = ["-fno-exceptions", "-fno-rtti"];
+/// The endings of sources in C and in C++.
+const C_ENDINGS: [&str; 2] = [".c", ".cpp"];
 
 /// Builds the operation in a folder, and checks it.
 pub fn run(output: Output, args: &OpBuild) -> Result<Ending, CliError> {
     let folder = &args.folder;
-    let sources = files_in(folder, ".c")?;
+    let sources = files_in(folder, &C_ENDINGS)?;
     let module = if folder.join("Cargo.toml").is_file() {
         rust(output, folder, &args.rest)?
     } else if folder.join("asconfig.json").is_file() {
@@ -38,7 +35,7 @@ pub fn run(output: Output, args: &OpBuild) -> Result<Ending, CliError> {
     } else {
         return Err(CliError::usage(
             format!(
-                "{} has neither a Cargo.toml nor an asconfig.json nor a file that ends in .c: there is nothing to build",
+                "{} has neither a Cargo.toml nor an asconfig.json nor a file that ends in .c or .cpp: there is nothing to build",
                 folder.display()
             ),
             "make a folder that builds: pleach op new c count, or pleach op new rust count",
@@ -47,31 +44,54 @@ pub fn run(output: Output, args: &OpBuild) -> Result<Ending, CliError> {
     inspect::check(output, &module)
 }
 
-/// The files of a folder whose names end so, by name.
-fn files_in(folder: &Path, ending: &str) -> Result<Vec<String>, CliError> {
+/// The files of a folder whose names end like one of these, by name.
+fn files_in(folder: &Path, endings: &[&str]) -> Result<Vec<String>, CliError> {
     let failed = || CliError::file("look into", folder);
     let entries = std::fs::read_dir(folder).map_err(failed())?.collect::<Result<Vec<_>, _>>().map_err(failed())?;
     let names = entries.iter().map(|entry| entry.file_name().to_string_lossy().into_owned());
-    let mut names: Vec<_> = names.filter(|name| name.ends_with(ending)).collect();
+    let mut names: Vec<_> = names.filter(|name| endings.iter().any(|ending| name.ends_with(ending))).collect();
     names.sort();
     Ok(names)
 }
 
 fn c(output: Output, folder: &Path, sources: &[String], rest: &[String]) -> Result<PathBuf, CliError> {
-    let clang = std::env::var("CLANG").unwrap_or_else(|_| "clang".into());
-    let cure = "Debian: apt-get install clang lld; elsewhere LLVM with lld. $CLANG names a clang of another name";
-    let missing = |what: String| CliError::NoCompiler { what, cure: cure.into() };
-    let linker = ask(Command::new(&clang).args(["--target=wasm32", "-print-prog-name=wasm-ld"]).current_dir(folder));
-    let linker = linker.ok_or_else(|| missing(format!("no {clang}")))?;
-    if ask(Command::new(&linker).arg("--version")).is_none() {
-        return Err(missing(format!("{clang} has no linker for WebAssembly, wasm-ld")));
+    let mut command = c_compiler(folder)?;
+    command.args(C_FLAGS);
+    if sources.iter().any(|name| name.ends_with(".cpp")) {
+        command.args(CPP_FLAGS);
     }
     // Several files make one module, which is called after the first.
-    let module = sources[0].trim_end_matches(".c").to_owned() + ".wasm";
-    let mut command = Command::new(&clang);
-    command.args(C_FLAGS).args(sources).args(["-o", &module]).args(rest).current_dir(folder);
+    let first = &sources[0];
+    let name = C_ENDINGS.iter().find_map(|ending| first.strip_suffix(ending)).unwrap_or(first);
+    let module = format!("{name}.wasm");
+    command.args(sources).args(["-o", &module]).args(rest).current_dir(folder);
     carry_out(output, command, "")?;
     Ok(folder.join(module))
+}
+
+/// Clang with its linker for WebAssembly, or Zig, which has both in it: the one that is here, and told the target.
+fn c_compiler(folder: &Path) -> Result<Command, CliError> {
+    let named = std::env::var("CLANG").ok();
+    let clang = named.clone().unwrap_or_else(|| "clang".into());
+    let linker = ask(Command::new(&clang).args(["--target=wasm32", "-print-prog-name=wasm-ld"]).current_dir(folder));
+    if linker.as_ref().is_some_and(|linker| ask(Command::new(linker).arg("--version")).is_some()) {
+        let mut command = Command::new(clang);
+        command.arg("--target=wasm32");
+        return Ok(command);
+    }
+    // Whoever names a clang wants no other compiler. The second name is that of the package on PyPI.
+    let zigs: &[&str] = if named.is_some() { &[] } else { &["zig", "python-zig"] };
+    if let Some(zig) = zigs.iter().find(|zig| ask(Command::new(zig).arg("version")).is_some()) {
+        let mut command = Command::new(zig);
+        command.args(["cc", "-target", "wasm32-freestanding"]);
+        return Ok(command);
+    }
+    let what = match linker {
+        None => format!("no {clang}"),
+        Some(_) => format!("{clang} has no linker for WebAssembly, wasm-ld"),
+    };
+    let cure = "Debian: apt-get install clang lld; elsewhere LLVM with lld, or pip install ziglang. $CLANG names a clang of another name";
+    Err(CliError::NoCompiler { what, cure: cure.into() })
 }
 
 /// The SDK's flags stand in asconfig.json, which it has written.
@@ -88,7 +108,7 @@ fn assembly_script(output: Output, folder: &Path, rest: &[String]) -> Result<Pat
         let cure = "run \"npm install\" in that folder: its package.json names the compiler";
         return Err(missing(format!("no {COMPILER} in {}", folder.display()), cure));
     }
-    let sources = files_in(&folder.join("assembly"), ".ts")?;
+    let sources = files_in(&folder.join("assembly"), &[".ts"])?;
     let own: Vec<_> = sources.iter().filter(|name| *name != "pleach.ts").collect();
     let [source] = own[..] else {
         return Err(CliError::usage(
