@@ -123,6 +123,14 @@ pub(crate) fn heights_kept(genesis: &Genesis) -> u64 {
     genesis.history.saturating_mul(2).max(HEIGHTS_KEPT_MIN)
 }
 
+/// Translates all code that is warm in a state of which this node has not executed the blocks. Whoever runs warm code does not pay
+/// for that, so it must not wait until a block runs it: others wait for the vote then.
+fn translate_warm(executor: &dyn Executor, state: &State) {
+    for (digest, code) in state.warm_code() {
+        executor.prepare(&state.limits(), digest, code);
+    }
+}
+
 impl Node {
     /// A node that goes on where its store stopped. `disk` is made of the store in `resumed`.
     #[must_use]
@@ -130,10 +138,7 @@ impl Node {
         let Resumed { state, entries, members, .. } = resumed;
         let genesis = state.cluster_genesis().clone();
         let keep = heights_kept(&genesis);
-        // Whoever runs warm code does not pay for translating it, so that must not wait until a block runs it.
-        for (digest, code) in state.warm_code() {
-            executor.prepare(&genesis.limits, digest, code);
-        }
+        translate_warm(&*executor, &state);
         let turns = counted(&members, &entries);
         let (history, tip) = remembered(&state, entries, keep);
         let committee = members.committee();
@@ -476,6 +481,7 @@ impl Node {
         // Blocks on their way to the disk belong to the old state: written after the fetched one, they would not follow it.
         self.disk.settle()?;
         let (state, entries) = fetched()?;
+        translate_warm(&*self.executor, &state);
         self.members.enter(&state, None);
         *lock(&self.turns) = counted(&self.members, &entries);
         let (history, tip) = remembered(&state, entries, self.keep);

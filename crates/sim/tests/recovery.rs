@@ -1,10 +1,12 @@
 //! Members that lost everything, or are too far behind, come back with the help of others.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use commonware_runtime::Runner as _;
+use bytes::Bytes;
+use commonware_runtime::{Runner as _, Supervisor as _};
 use futures::join;
 use pleach_client::{Client, Config};
 use pleach_node::{NoFork, Node};
@@ -17,7 +19,8 @@ use pleach_sim::oracle::Oracle;
 use pleach_testkit::{replay, seeds, usual};
 use pleach_types::api::GetRequest;
 use pleach_types::certificate::ResultProof;
-use pleach_types::{Decode as _, Encode as _, Partitioning, ProofFile};
+use pleach_types::execution::{Execution, Executor, Outcome};
+use pleach_types::{Decode as _, Encode as _, Hash, Limits, Partitioning, ProofFile};
 
 const ALL: [usize; 4] = [0, 1, 2, 3];
 const ACCOUNTS: usize = 24;
@@ -192,6 +195,62 @@ fn a_member_that_is_too_far_behind_for_single_blocks_fetches_the_state() {
             let file = ProofFile { head: Some(own.clone()), fork, ..ProofFile::new(node.genesis().clone()) };
             assert_eq!(node.see_fork(&file.encode().into()), Err(NoFork::Forgotten(1)), "member {member}");
         }
+    });
+}
+
+/// A runtime that notes what it has to translate although nobody pays for it: code that is warm and that it has not seen.
+#[derive(Default)]
+struct Translations {
+    seen: Mutex<BTreeSet<Hash>>,
+    warm: AtomicU64,
+    unpaid: AtomicU64,
+}
+
+struct Watched(Arc<dyn Executor>, Arc<Translations>);
+
+impl Executor for Watched {
+    fn execute(&self, call: &Execution<'_>) -> Outcome {
+        let new = self.1.seen.lock().expect("no panic").insert(*call.code_digest);
+        self.1.warm.fetch_add(call.warm.into(), Ordering::Relaxed);
+        self.1.unpaid.fetch_add((call.warm && new).into(), Ordering::Relaxed);
+        self.0.execute(call)
+    }
+
+    fn prepare(&self, limits: &Limits, digest: &Hash, code: &Bytes) {
+        self.1.seen.lock().expect("no panic").insert(*digest);
+        self.0.prepare(limits, digest, code);
+    }
+}
+
+/// Others wait for the vote of a member while it executes: what nobody pays for it has to have done before.
+#[test]
+fn a_member_that_fetched_the_state_translates_no_warm_code_while_others_wait() {
+    runner(30).start(|context| async move {
+        let translations = Arc::new(Translations::default());
+        let genesis = bank::genesis(4, HISTORY, Partitioning { bits: 3, replicas: 4 });
+        let mut executors = ALL.map(|_| bank::vm()).to_vec();
+        executors[3] = Arc::new(Watched(bank::vm(), translations.clone()));
+        let secrets = ALL.map(bank::member_secret).to_vec();
+        let mut cluster = Cluster::new(context.child("cluster"), genesis, secrets, executors, None, STORM).await;
+        cluster.start_all().await;
+        assert!(cluster.reach(&ALL, 2, PATIENCE).await, "the cluster starts");
+        // It is away before the bank is founded, so its operations are new to it.
+        cluster.isolate(3).await;
+        let behind = node(&cluster, 3).height();
+        let client = cluster.client(vec![0, 1, 2], Distance::NEAR, Config::default(), bank::vm(), 30).await.unwrap();
+        bank::found(&client, ACCOUNTS, 1_000).await.unwrap();
+        assert!(cluster.reach(&[0, 1, 2], behind + 330, Duration::from_secs(600)).await, "the others go on");
+        assert!(transfers(&client, 5).await > 0);
+        cluster.reconnect(3).await;
+        // Somebody calls the operation all the time, so it is warm when the state is fetched and after.
+        while node(&cluster, 3).status().oldest_height <= behind {
+            assert!(transfers(&client, 5).await > 0);
+        }
+        assert!(transfers(&client, 20).await > 0);
+        level(&cluster, &ALL).await;
+        assert!(translations.warm.load(Ordering::Relaxed) > 0, "it has run warm code");
+        assert_eq!(translations.unpaid.load(Ordering::Relaxed), 0, "translated while others waited");
+        holds_what_it_should(&cluster, 3).await;
     });
 }
 

@@ -1,8 +1,10 @@
 //! Prepared programs, so that an operation that runs often is checked, rewritten and translated once.
 //!
 //! Whether a program is cached never shows in an outcome: what translating costs is charged where the *order* says that the
-//! code is not warm, on all nodes alike. The cache holds several times what may be warm at once (`limits.warm_code_bytes`),
-//! so that nothing warm has to be translated while others wait for a vote, unless the node has just started.
+//! code is not warm, on all nodes alike. Whoever runs warm code pays for no translating, so what is warm must not have to be translated
+//! while others wait for a vote. The cache holds several times what may be warm at once (`limits.warm_code_bytes`), in two parts: were
+//! modules counted in one, a few thousand tiny ones, run for next to nothing, would drive out all large ones, which one block could
+//! then run without paying. What is no operation is not remembered: it never becomes warm, and pays for being looked at each time.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,8 +13,11 @@ use pleach_types::Hash;
 
 use crate::engine::Program;
 
-/// Programs, valid or not, that the cache remembers.
-const ENTRIES: usize = 4_096;
+/// Bytes from which on a module counts by its bytes, and is in the cache as long as it is warm.
+const LARGE_BYTES: usize = 512;
+/// Smaller ones that the cache remembers. The requests of one block run at most as many others, and translating those takes less than what
+/// a block may take (`docs/limits.md`).
+const SMALL_PROGRAMS: usize = 4_096;
 
 /// Everything that a prepared program depends on (threat W6). The engine is fixed for the life of a cache, and
 /// structural limits belong to the cost table.
@@ -26,21 +31,6 @@ pub(crate) struct CacheKey {
     pub(crate) module_bytes: u32,
 }
 
-/// A program, or that the module is not an operation.
-#[derive(Clone)]
-pub(crate) enum Prepared {
-    /// Ready to run.
-    Ready(Arc<Ready>),
-    /// Refused by the check, before anything is paid for translating it.
-    Invalid,
-    /// Passed the check, but could not be translated. It costs what translating it does each time it is not warm, as the
-    /// first time did: whether a node has tried before must not show in a receipt.
-    Untranslatable {
-        /// As [`Ready::cold_gas`].
-        cold_gas: u64,
-    },
-}
-
 /// A program and what it costs before its first instruction.
 pub(crate) struct Ready {
     pub(crate) program: Arc<dyn Program>,
@@ -52,46 +42,70 @@ pub(crate) struct Ready {
     pub(crate) initialize: bool,
 }
 
-struct Entry {
-    prepared: Prepared,
-    bytes: usize,
-    used: u64,
-}
-
-/// Least recently used goes first.
+/// The programs of a node.
 pub(crate) struct Cache {
-    /// Bytes of source modules whose programs it holds. A translated module takes some times its source.
-    bytes_max: usize,
-    entries: BTreeMap<CacheKey, Entry>,
-    by_use: BTreeMap<u64, CacheKey>,
-    bytes: usize,
-    clock: u64,
+    large: Recent,
+    small: Recent,
 }
 
 impl Cache {
-    /// An empty cache for programs of so many bytes of source.
+    /// An empty cache for programs of so many bytes of source. A translated module takes some times its source.
     pub(crate) const fn new(bytes_max: usize) -> Self {
-        Self { bytes_max, entries: BTreeMap::new(), by_use: BTreeMap::new(), bytes: 0, clock: 0 }
+        Self { large: Recent::new(bytes_max), small: Recent::new(SMALL_PROGRAMS) }
     }
 
-    pub(crate) fn get(&mut self, key: &CacheKey) -> Option<Prepared> {
+    /// The part for modules of so many bytes, and what one of them takes of its room.
+    const fn part(&mut self, code_len: usize) -> (&mut Recent, usize) {
+        if code_len < LARGE_BYTES { (&mut self.small, 1) } else { (&mut self.large, code_len) }
+    }
+
+    /// The program of a module of so many bytes.
+    pub(crate) fn get(&mut self, key: &CacheKey, code_len: usize) -> Option<Arc<Ready>> {
+        self.part(code_len).0.get(key)
+    }
+
+    pub(crate) fn insert(&mut self, key: CacheKey, program: Arc<Ready>, code_len: usize) {
+        let (part, room) = self.part(code_len);
+        part.insert(key, program, room);
+    }
+}
+
+struct Entry {
+    program: Arc<Ready>,
+    room: usize,
+    used: u64,
+}
+
+/// What was used most recently, as much as there is room for.
+struct Recent {
+    room_max: usize,
+    entries: BTreeMap<CacheKey, Entry>,
+    by_use: BTreeMap<u64, CacheKey>,
+    room: usize,
+    clock: u64,
+}
+
+impl Recent {
+    const fn new(room_max: usize) -> Self {
+        Self { room_max, entries: BTreeMap::new(), by_use: BTreeMap::new(), room: 0, clock: 0 }
+    }
+
+    fn get(&mut self, key: &CacheKey) -> Option<Arc<Ready>> {
         let entry = self.entries.get_mut(key)?;
         self.by_use.remove(&entry.used);
         self.clock += 1;
         entry.used = self.clock;
         self.by_use.insert(self.clock, *key);
-        Some(entry.prepared.clone())
+        Some(entry.program.clone())
     }
 
-    pub(crate) fn insert(&mut self, key: CacheKey, prepared: Prepared, code_len: usize) {
-        // That a module is invalid takes no room of its own.
-        let bytes = if matches!(prepared, Prepared::Ready(_)) { code_len } else { 0 };
+    fn insert(&mut self, key: CacheKey, program: Arc<Ready>, room: usize) {
         self.remove(&key);
         self.clock += 1;
         self.by_use.insert(self.clock, key);
-        self.entries.insert(key, Entry { prepared, bytes, used: self.clock });
-        self.bytes += bytes;
-        while self.bytes > self.bytes_max || self.entries.len() > ENTRIES {
+        self.entries.insert(key, Entry { program, room, used: self.clock });
+        self.room += room;
+        while self.room > self.room_max {
             let Some((_, oldest)) = self.by_use.pop_first() else { break };
             self.remove(&oldest);
         }
@@ -100,7 +114,7 @@ impl Cache {
     fn remove(&mut self, key: &CacheKey) {
         if let Some(entry) = self.entries.remove(key) {
             self.by_use.remove(&entry.used);
-            self.bytes -= entry.bytes;
+            self.room -= entry.room;
         }
     }
 }
@@ -108,6 +122,20 @@ impl Cache {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::{Budget, Run};
+    use crate::host::Host;
+
+    struct Nothing;
+
+    impl Program for Nothing {
+        fn run(&self, host: Host, budget: Budget) -> Run {
+            Run::stillborn(host, budget)
+        }
+    }
+
+    fn program() -> Arc<Ready> {
+        Ready { program: Arc::new(Nothing), instance_gas: 0, cold_gas: 0, initialize: false }.into()
+    }
 
     fn key(n: usize) -> CacheKey {
         let mut code = [0; 32];
@@ -116,25 +144,37 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_entries_is_bounded_and_the_least_recently_used_goes_first() {
-        let mut cache = Cache::new(1 << 20);
-        for n in 0..ENTRIES {
-            cache.insert(key(n), Prepared::Invalid, 100);
+    fn each_part_is_bounded_and_the_least_recently_used_goes_first() {
+        for (room, len, most) in [(1 << 20, 1, SMALL_PROGRAMS), (10 * LARGE_BYTES, LARGE_BYTES, 10)] {
+            let mut cache = Cache::new(room);
+            (0..most).for_each(|n| cache.insert(key(n), program(), len));
+            assert!(cache.get(&key(0), len).is_some());
+            cache.insert(key(most), program(), len);
+            assert!(cache.get(&key(0), len).is_some(), "used a moment ago");
+            assert!(cache.get(&key(1), len).is_none(), "the oldest");
+            let part = cache.part(len).0;
+            assert_eq!((part.entries.len(), part.by_use.len()), (most, most));
         }
-        assert!(cache.get(&key(0)).is_some());
-        cache.insert(key(ENTRIES), Prepared::Invalid, 100);
-        assert!(cache.get(&key(0)).is_some(), "used a moment ago");
-        assert!(cache.get(&key(1)).is_none(), "the oldest");
-        assert_eq!((cache.entries.len(), cache.by_use.len()), (ENTRIES, ENTRIES));
+    }
+
+    /// As many small modules as one likes drive no large one out: that was a way to have all of what is warm translated anew in one
+    /// block, unpaid.
+    #[test]
+    fn small_modules_do_not_drive_out_large_ones() {
+        let module = 256 << 10;
+        let mut cache = Cache::new(32 * module);
+        (0..16).for_each(|n| cache.insert(key(n), program(), module));
+        (0..10 * SMALL_PROGRAMS).for_each(|n| cache.insert(key(100 + n), program(), n % LARGE_BYTES));
+        assert!((0..16).all(|n| cache.get(&key(n), module).is_some()));
     }
 
     #[test]
     fn every_part_of_the_key_counts() {
         let mut cache = Cache::new(1 << 20);
-        cache.insert(key(0), Prepared::Invalid, 1);
-        assert!(cache.get(&CacheKey { cost_table: 2, ..key(0) }).is_none());
-        assert!(cache.get(&CacheKey { module_bytes: 2, ..key(0) }).is_none());
-        assert!(cache.get(&key(1)).is_none());
-        assert!(cache.get(&key(0)).is_some());
+        cache.insert(key(0), program(), 1);
+        assert!(cache.get(&CacheKey { cost_table: 2, ..key(0) }, 1).is_none());
+        assert!(cache.get(&CacheKey { module_bytes: 2, ..key(0) }, 1).is_none());
+        assert!(cache.get(&key(1), 1).is_none());
+        assert!(cache.get(&key(0), 1).is_some());
     }
 }

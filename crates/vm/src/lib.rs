@@ -73,7 +73,7 @@ use thiserror::Error;
 pub use check::{InvalidOperation, ModuleInfo, check, check_within};
 pub use schema::{ArgumentError, Schema, arguments_schema};
 
-use cache::{Cache, CacheKey, Prepared, Ready};
+use cache::{Cache, CacheKey, Ready};
 use check::Checked;
 use cost::CostTable;
 use engine::interpreter::Interpreter;
@@ -150,33 +150,27 @@ impl Vm {
     ) -> Result<Arc<Ready>, Unprepared> {
         let key = CacheKey { code: *digest, cost_table: costs.version, module_bytes: limits.module_bytes };
         // No step under the lock can leave the cache half changed, so a panic elsewhere does not spoil it.
-        let cached = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(&key);
-        let (prepared, length) = match cached {
-            Some(Prepared::Ready(ready)) if paid(ready.cold_gas) => return Ok(ready),
-            Some(Prepared::Ready(_)) => return Err(Unprepared::Unpaid),
-            Some(Prepared::Untranslatable { cold_gas }) if !paid(cold_gas) => return Err(Unprepared::Unpaid),
-            Some(Prepared::Untranslatable { .. } | Prepared::Invalid) => return Err(Unprepared::Invalid),
-            None => match check::validate(code, limits.module_bytes as usize) {
-                Ok(checked) if !paid(costs.cold_functions(&checked.info)) => return Err(Unprepared::Unpaid),
-                Ok(checked) => (self.translate(code, &checked, costs), code.len()),
-                Err(_) => (Prepared::Invalid, 0),
-            },
-        };
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner).insert(key, prepared.clone(), length);
-        match prepared {
-            Prepared::Ready(ready) => Ok(ready),
-            Prepared::Untranslatable { .. } | Prepared::Invalid => Err(Unprepared::Invalid),
+        let cached = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(&key, code.len());
+        if let Some(ready) = cached {
+            return if paid(ready.cold_gas) { Ok(ready) } else { Err(Unprepared::Unpaid) };
         }
+        let checked = check::validate(code, limits.module_bytes as usize).map_err(|_| Unprepared::Invalid)?;
+        if !paid(costs.cold_functions(&checked.info)) {
+            return Err(Unprepared::Unpaid);
+        }
+        let ready = Arc::new(self.translate(code, &checked, costs).ok_or(Unprepared::Invalid)?);
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner).insert(key, ready.clone(), code.len());
+        Ok(ready)
     }
 
-    fn translate(&self, code: &[u8], checked: &Checked, costs: &CostTable) -> Prepared {
+    /// The program of a module that has passed the check; none if the engine cannot translate it. The check is stricter than every
+    /// engine: the tests hold them to it.
+    fn translate(&self, code: &[u8], checked: &Checked, costs: &CostTable) -> Option<Ready> {
         let info = &checked.info;
+        let rewritten = rewrite::instrument(code, checked, costs).ok()?;
+        let program = self.engine.compile(&rewritten).ok()?;
         let (instance_gas, cold_gas) = (costs.instance(info), costs.cold_functions(info));
-        let untranslatable = Prepared::Untranslatable { cold_gas };
-        let Ok(rewritten) = rewrite::instrument(code, checked, costs) else { return untranslatable };
-        // The check is stricter than every engine: the tests hold them to it.
-        let Ok(program) = self.engine.compile(&rewritten) else { return untranslatable };
-        Prepared::Ready(Ready { program, instance_gas, cold_gas, initialize: info.initialize }.into())
+        Some(Ready { program, instance_gas, cold_gas, initialize: info.initialize })
     }
 
     /// Runs an execution on a host that may note what happens.
@@ -264,7 +258,6 @@ impl Executor for Vm {
 
     fn prepare(&self, limits: &Limits, digest: &Hash, code: &Bytes) {
         if let Some(costs) = CostTable::of(limits.cost_table) {
-            // What is invalid is remembered as such too.
             drop(self.program((digest, code), limits, costs, |_| true));
         }
     }
@@ -332,7 +325,7 @@ mod tests {
         };
         let first = run(false);
         assert_eq!(first.result, Err(Refusal::OperationInvalid(operation.clone())));
-        assert_eq!(run(false), first, "now from the cache");
+        assert_eq!(run(false), first, "nothing is remembered of it");
         assert!(run(true).gas < first.gas, "warm code is paid for");
     }
 }
