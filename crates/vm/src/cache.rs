@@ -13,10 +13,11 @@ use pleach_types::Hash;
 
 use crate::engine::Program;
 
-/// Bytes from which on a module counts by its bytes, and is in the cache as long as it is warm.
-const LARGE_BYTES: usize = 512;
-/// Smaller ones that the cache remembers. The requests of one block run at most as many others, and translating those takes less than what
-/// a block may take (`docs/limits.md`).
+/// What translating a module costs, in gas, from which on it counts by its bytes and is in the cache as long as it is warm. By price, not by
+/// bytes: a module of 500 bytes may have a hundred functions, which take longer than the bytes.
+const LARGE_GAS: u64 = 30_000;
+/// Cheaper ones that the cache remembers. A block runs at most as many others as it has requests, and translating those takes less than
+/// what a block may take (`docs/limits.md`).
 const SMALL_PROGRAMS: usize = 4_096;
 
 /// Everything that a prepared program depends on (threat W6). The engine is fixed for the life of a cache, and
@@ -54,19 +55,17 @@ impl Cache {
         Self { large: Recent::new(bytes_max), small: Recent::new(SMALL_PROGRAMS) }
     }
 
-    /// The part for modules of so many bytes, and what one of them takes of its room.
-    const fn part(&mut self, code_len: usize) -> (&mut Recent, usize) {
-        if code_len < LARGE_BYTES { (&mut self.small, 1) } else { (&mut self.large, code_len) }
+    pub(crate) fn get(&mut self, key: &CacheKey) -> Option<Arc<Ready>> {
+        self.large.get(key).or_else(|| self.small.get(key))
     }
 
-    /// The program of a module of so many bytes.
-    pub(crate) fn get(&mut self, key: &CacheKey, code_len: usize) -> Option<Arc<Ready>> {
-        self.part(code_len).0.get(key)
-    }
-
-    pub(crate) fn insert(&mut self, key: CacheKey, program: Arc<Ready>, code_len: usize) {
-        let (part, room) = self.part(code_len);
-        part.insert(key, program, room);
+    /// Keeps the program of a module of so many bytes, which so much gas pays for translating.
+    pub(crate) fn insert(&mut self, key: CacheKey, program: Arc<Ready>, code_len: usize, gas: u64) {
+        if gas < LARGE_GAS {
+            self.small.insert(key, program, 1);
+        } else {
+            self.large.insert(key, program, code_len);
+        }
     }
 }
 
@@ -145,14 +144,14 @@ mod tests {
 
     #[test]
     fn each_part_is_bounded_and_the_least_recently_used_goes_first() {
-        for (room, len, most) in [(1 << 20, 1, SMALL_PROGRAMS), (10 * LARGE_BYTES, LARGE_BYTES, 10)] {
-            let mut cache = Cache::new(room);
-            (0..most).for_each(|n| cache.insert(key(n), program(), len));
-            assert!(cache.get(&key(0), len).is_some());
-            cache.insert(key(most), program(), len);
-            assert!(cache.get(&key(0), len).is_some(), "used a moment ago");
-            assert!(cache.get(&key(1), len).is_none(), "the oldest");
-            let part = cache.part(len).0;
+        for (gas, most) in [(LARGE_GAS - 1, SMALL_PROGRAMS), (LARGE_GAS, 10)] {
+            let mut cache = Cache::new(10 * 500);
+            (0..most).for_each(|n| cache.insert(key(n), program(), 500, gas));
+            assert!(cache.get(&key(0)).is_some());
+            cache.insert(key(most), program(), 500, gas);
+            assert!(cache.get(&key(0)).is_some(), "used a moment ago");
+            assert!(cache.get(&key(1)).is_none(), "the oldest");
+            let part = if gas < LARGE_GAS { &cache.small } else { &cache.large };
             assert_eq!((part.entries.len(), part.by_use.len()), (most, most));
         }
     }
@@ -163,18 +162,18 @@ mod tests {
     fn small_modules_do_not_drive_out_large_ones() {
         let module = 256 << 10;
         let mut cache = Cache::new(32 * module);
-        (0..16).for_each(|n| cache.insert(key(n), program(), module));
-        (0..10 * SMALL_PROGRAMS).for_each(|n| cache.insert(key(100 + n), program(), n % LARGE_BYTES));
-        assert!((0..16).all(|n| cache.get(&key(n), module).is_some()));
+        (0..16).for_each(|n| cache.insert(key(n), program(), module, 50 * module as u64));
+        (0..10 * SMALL_PROGRAMS).for_each(|n| cache.insert(key(100 + n), program(), 100, 5_000));
+        assert!((0..16).all(|n| cache.get(&key(n)).is_some()));
     }
 
     #[test]
     fn every_part_of_the_key_counts() {
         let mut cache = Cache::new(1 << 20);
-        cache.insert(key(0), program(), 1);
-        assert!(cache.get(&CacheKey { cost_table: 2, ..key(0) }, 1).is_none());
-        assert!(cache.get(&CacheKey { module_bytes: 2, ..key(0) }, 1).is_none());
-        assert!(cache.get(&key(1), 1).is_none());
-        assert!(cache.get(&key(0), 1).is_some());
+        cache.insert(key(0), program(), 1, 1);
+        assert!(cache.get(&CacheKey { cost_table: 2, ..key(0) }).is_none());
+        assert!(cache.get(&CacheKey { module_bytes: 2, ..key(0) }).is_none());
+        assert!(cache.get(&key(1)).is_none());
+        assert!(cache.get(&key(0)).is_some());
     }
 }

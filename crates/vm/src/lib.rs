@@ -150,7 +150,7 @@ impl Vm {
     ) -> Result<Arc<Ready>, Unprepared> {
         let key = CacheKey { code: *digest, cost_table: costs.version, module_bytes: limits.module_bytes };
         // No step under the lock can leave the cache half changed, so a panic elsewhere does not spoil it.
-        let cached = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(&key, code.len());
+        let cached = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(&key);
         if let Some(ready) = cached {
             return if paid(ready.cold_gas) { Ok(ready) } else { Err(Unprepared::Unpaid) };
         }
@@ -159,7 +159,8 @@ impl Vm {
             return Err(Unprepared::Unpaid);
         }
         let ready = Arc::new(self.translate(code, &checked, costs).ok_or(Unprepared::Invalid)?);
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner).insert(key, ready.clone(), code.len());
+        let price = costs.cold_byte * code.len() as u64 + ready.cold_gas;
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner).insert(key, ready.clone(), code.len(), price);
         Ok(ready)
     }
 
