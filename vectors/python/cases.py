@@ -301,6 +301,14 @@ def check_cluster_record(case: Fields) -> None:
             )
         )
         verdict.end()
+    absences = []
+    for absence in case.objects("absences"):
+        absences.append(
+            genesis.Absence(
+                id=absence.hex("id"), epochs=absence.number("epochs"), missed=absence.flag("missed")
+            )
+        )
+        absence.end()
     record = genesis.ClusterRecord(
         seq=case.number("seq"),
         members=lists["members"],
@@ -313,6 +321,7 @@ def check_cluster_record(case: Fields) -> None:
         verdicts=tuple(verdicts),
         terms=terms_of(case.object("terms")),
         next_terms=terms_of(case.object("next_terms")),
+        absences=tuple(absences),
     )
     same("encoding", data, record.encode())
     same("decoded", record, genesis.decode_cluster_record(data))

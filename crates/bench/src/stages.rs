@@ -118,7 +118,7 @@ pub fn measure() -> Result<Vec<(&'static str, Duration)>, String> {
     let known = prepared.into_iter().map(|prepared| Some(Arc::new(prepared))).collect();
     let block = prepare_block(&requests, known, &genesis.limits, &digest).map_err(|e| e.to_string())?;
     let started = Instant::now();
-    let applied = state.apply(&block, &vm);
+    let applied = state.apply(&block, &pleach_types::Block::genesis(&genesis).header.context, &vm);
     stages.push(("node: apply a block of 450, runs included", each(started)));
     if applied.changes.len() != ACCOUNTS {
         return Err(format!("{} of {ACCOUNTS} accounts were changed", applied.changes.len()));

@@ -143,7 +143,7 @@ impl Site {
             let bytes = self.request(n as u64, &order);
             let block =
                 prepare_block(&[bytes], Vec::new(), &self.genesis.limits, &self.digest).map_err(|e| e.to_string())?;
-            self.state = self.state.apply(&block, &self.vm).state;
+            self.state = self.state.apply(&block, &self.place(), &self.vm).state;
         }
         Ok(())
     }
@@ -204,16 +204,19 @@ impl Site {
     }
 
     fn encode(&self, requests: Vec<Bytes>) -> Bytes {
-        let parent = Block::genesis(&self.genesis);
-        let context = Context { epoch: 0, view: 1, parent_view: 0, ..parent.header.context };
-        Block::new(context, self.state.height() + 1, *self.state.result(), requests).encode().into()
+        Block::new(self.place(), self.state.height() + 1, *self.state.result(), requests).encode().into()
+    }
+
+    /// Where in the order each block stands; nothing here depends on it.
+    fn place(&self) -> Context {
+        Context { epoch: 0, view: 1, parent_view: 0, ..Block::genesis(&self.genesis).header.context }
     }
 
     /// What a voter does with the bytes of a block.
     fn decide(&self, bytes: &Bytes, vm: &Vm) -> Result<Applied, String> {
         let block = Block::decode_shared(bytes.clone()).map_err(|e| e.to_string())?;
         let prepared = prepare_block(&block.requests, Vec::new(), &self.genesis.limits, &self.digest);
-        let applied = self.state.apply(&prepared.map_err(|e| e.to_string())?, vm);
+        let applied = self.state.apply(&prepared.map_err(|e| e.to_string())?, &block.header.context, vm);
         std::hint::black_box((block.digest(), applied.state.result()));
         Ok(applied)
     }

@@ -362,6 +362,10 @@ pub struct Init {
     /// Only domains that as many owners have signed may be created [default: anybody creates domains]
     #[arg(long, requires = "owner")]
     pub approved_domains: bool,
+    /// A member that leads no block for so many epochs leaves, within the same cap as those that evidence takes out; owners may add it
+    /// again [default: never]
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub absent_epochs: u16,
     /// The cluster's name.
     #[arg(long, default_value = "pleach")]
     pub name: String,

@@ -175,7 +175,7 @@ fn the_record_is_listed(cluster: &Cluster) {
     assert_eq!(list["owners"].as_array().map(Vec::len), Some(3));
     assert_eq!(list["trust"], "certified");
     let words = cluster.run(&["member", "list"]);
-    for says in ["node-3", "in force", "2 of 3 owners must sign", "1 more may be expelled without the owners"] {
+    for says in ["node-3", "in force", "2 of 3 owners must sign", "1 more may leave without the owners"] {
         assert!(words.succeeds().stdout.contains(says), "no {says:?} in {}", words.stdout);
     }
 }

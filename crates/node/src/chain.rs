@@ -32,7 +32,8 @@ pub struct Executed {
 impl Executed {
     /// A block that was executed before the last start: its state, and nothing of its consequences.
     pub fn stored(entry: &WindowEntry, state: State) -> Self {
-        let applied = Applied { state, decisions: Vec::new(), receipts: Tree::new(), changes: BTreeMap::new() };
+        let (decisions, departed) = (Vec::new(), Vec::new());
+        let applied = Applied { state, decisions, receipts: Tree::new(), changes: BTreeMap::new(), departed };
         Self {
             header: entry.header.clone(),
             digest: entry.block(),

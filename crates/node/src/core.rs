@@ -424,7 +424,7 @@ impl Node {
         let digest = block.digest();
         // No block is executed twice.
         lock(&self.checked).retain(|(of, _)| *of != digest);
-        Some(state.apply(&prepared, &*self.executor))
+        Some(state.apply(&prepared, &block.header.context, &*self.executor))
     }
 
     fn reach(&self, digest: &Hash, missing: &[Arc<Block>]) -> Option<Arc<Executed>> {
@@ -643,6 +643,10 @@ impl Application for Node {
             panic!("final block {digest} does not extend the final chain");
         };
         self.chain.finalize(&executed);
+        for Member { name, public_key, .. } in &executed.applied.departed {
+            let epochs = self.state().cluster_genesis().governance.absent_epochs;
+            info!(member = %name, %public_key, epochs, "a member has led no block for so many epochs: it leaves with the next one");
+        }
         self.moves.note(&executed);
         // The state before names the members that certify this block.
         let turns = lock(&self.turns).note(&executed.header, self.state().committee());

@@ -14,12 +14,12 @@ use pleach_order::{GivenUp, Trouble};
 use pleach_state::Decision;
 use pleach_types::api::{Condition, Storage};
 use pleach_types::committee::Committee;
+use pleach_types::turns::Turn;
 use pleach_types::{PublicKey, Verdict};
 
 use crate::chain::Executed;
 use crate::health::{self, Facts};
 use crate::pool::Full;
-use crate::turns::Turn;
 
 /// The labels of a decision.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]

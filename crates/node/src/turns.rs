@@ -1,7 +1,6 @@
 //! Who led, and who missed its turn: from the headers of final blocks alone.
 //!
-//! Members take turns, one in each view. A final block says in which view it was proposed, and in which one its parent was; the views
-//! in between brought nothing, and who was to lead them follows from their numbers. So all that have executed the same
+//! What one block says of it is in [`pleach_types::turns`]: all that have executed the same
 //! heights count the same, and nobody has to be believed. A member that is slow, down or cut off misses its turns, and so does one whose
 //! proposals the others do not get, or refuse: it tells owners whom to look at, and convicts nobody.
 //!
@@ -9,17 +8,8 @@
 
 use std::collections::BTreeMap;
 
-use pleach_types::vote::Round;
+use pleach_types::turns::{Turn, turns};
 use pleach_types::{Committee, Header, Height, PublicKey};
-
-/// The turns of one member.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Turn {
-    /// Blocks that it led.
-    pub(crate) led: u64,
-    /// Views that it was to lead and that brought no block.
-    pub(crate) missed: u64,
-}
 
 /// The turns of all members in an epoch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,7 +33,7 @@ impl Turns {
 
     /// Counts a final block, and says what was counted. `members` are those of its epoch.
     pub(crate) fn note(&mut self, header: &Header, members: &Committee) -> BTreeMap<PublicKey, Turn> {
-        let of = turns(header, members);
+        let of = turns(&header.context, members);
         // Height 0 was led by nobody.
         if header.height == 0 {
             return BTreeMap::new();
@@ -66,29 +56,9 @@ impl Turns {
     }
 }
 
-/// The turns from a block's parent to the block.
-fn turns(header: &Header, members: &Committee) -> BTreeMap<PublicKey, Turn> {
-    let context = &header.context;
-    let mut turns: BTreeMap<PublicKey, Turn> = BTreeMap::new();
-    turns.entry(context.leader).or_default().led = 1;
-    let (all, size) = (members.members(), members.members().len() as u64);
-    let skipped = context.view.saturating_sub(context.parent_view).saturating_sub(1);
-    let (Some(rounds), Some(rest)) = (skipped.checked_div(size), skipped.checked_rem(size)) else { return turns };
-    // Of views without number each member has missed its part: what is counted one by one is less than one round.
-    for member in all.iter().filter(|_| rounds > 0) {
-        turns.entry(member.public_key).or_default().missed = rounds;
-    }
-    for view in (context.parent_view.saturating_add(1)..).take(usize::try_from(rest).unwrap_or(0)) {
-        let place = Round { epoch: context.epoch, view }.leader(all.len());
-        if let Some(member) = place.and_then(|place| all.get(place)) {
-            turns.entry(member.public_key).or_default().missed += 1;
-        }
-    }
-    turns
-}
-
 #[cfg(test)]
 mod tests {
+    use pleach_types::vote::Round;
     use pleach_types::{Block, BlockResult, Context, Hash, Member, SecretKey};
 
     use super::*;

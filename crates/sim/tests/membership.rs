@@ -238,3 +238,49 @@ async fn expulsion(cluster: &mut Cluster) {
         assert_eq!(anchor.committee().members(), convicted.members, "member {member}");
     }
 }
+
+/// A member that is down for two epochs is out with the end of the third, with nobody's help and without a verdict. Those that come back
+/// meanwhile count like the others, also where they get the state from them. A second one that goes down stays, until the owners act.
+#[test]
+fn a_member_that_is_down_for_long_leaves_and_the_next_one_stays() {
+    for seed in seeds(0..2) {
+        let _replay = replay(seed);
+        runner(seed).start(|context| async move {
+            // One may be down while another loses its disk.
+            let mut genesis = owned(SEVEN.len());
+            (genesis.governance.epoch_blocks, genesis.governance.absent_epochs) = (BLOCKS, 2);
+            let mut cluster = Cluster::started(&context, genesis, STORM).await;
+            assert!(cluster.reach(&SEVEN, 5, PATIENCE).await, "the cluster starts");
+            absence(&mut cluster).await;
+        });
+    }
+}
+
+const SEVEN: [usize; 7] = [0, 1, 2, 3, 4, 5, 6];
+/// Without member 3, and without member 4 behind the others.
+const OTHERS: [usize; 6] = [0, 1, 2, 5, 6, 4];
+
+async fn absence(cluster: &mut Cluster) {
+    let away = bank::member_secret(3).public();
+    cluster.crash(3).await;
+    // Within the second epoch that counts: what is known of the first is in the record alone.
+    assert!(cluster.reach(&OTHERS, u64::from(BLOCKS) * 5 / 2, PATIENCE).await, "the others go on");
+    cluster.wipe(2).await;
+    cluster.start(2).await;
+    assert!(cluster.reach(&OTHERS, u64::from(BLOCKS) * 5, PATIENCE).await, "they go on when one has lost its disk");
+    let left = record(cluster, &OTHERS).await;
+    assert!(left.members.iter().all(|member| member.public_key != away), "{left:?}");
+    assert_eq!((left.members.len(), left.unasked, left.verdicts.len()), (6, 1, 0));
+
+    cluster.crash(4).await;
+    let height = cluster.ledger().height();
+    assert!(cluster.reach(&OTHERS[..5], height + 4 * u64::from(BLOCKS), PATIENCE).await, "five of six go on");
+    let stays = record(cluster, &OTHERS[..5]).await;
+    assert_eq!((stays.next.len(), stays.unasked), (6, 1), "a record has two copies, so one leaves unasked");
+    assert!(stays.absences.iter().any(|absence| absence.epochs >= 2), "{:?}", stays.absences);
+    cluster.start(4).await;
+    let height = cluster.ledger().height() + u64::from(BLOCKS);
+    assert!(cluster.reach(&OTHERS, height, PATIENCE).await, "it is back");
+    let back = record(cluster, &OTHERS).await;
+    assert!(back.absences.iter().all(|absence| absence.epochs == 0), "{:?}", back.absences);
+}

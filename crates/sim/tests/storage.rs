@@ -102,7 +102,7 @@ impl Press {
         assert_eq!(block.requests.len(), requests.len());
         let certificate = self.certify(&block);
         let prepared = prepare_block(&block.requests, vec![], &self.genesis.limits, &self.genesis.digest()).unwrap();
-        let applied = self.full.apply(&prepared, &*bank::vm());
+        let applied = self.full.apply(&prepared, &block.header.context, &*bank::vm());
         for decision in &applied.decisions {
             let Decision::Receipt(receipt) = decision else { panic!("{decision:?}") };
             assert!(matches!(receipt.verdict, Verdict::Applied(_)), "{receipt:?}");

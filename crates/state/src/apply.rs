@@ -1,7 +1,8 @@
 //! Applying a block: the only place where ordered requests change a state.
 //!
 //! 1. What the block will need of the tree is looked up together; no answer depends on that.
-//! 2. At the start of the last block of an epoch the next members and terms become those in force (`begin`).
+//! 2. The block's place in the order says who led and who missed its turn; at the start of the last block of an epoch the next members and terms
+//!    become those in force (`begin`).
 //! 3. Each request is decided alone, in order: *void* leaves nothing; *refused* leaves a receipt; *applied* changes the tree at once, so that
 //!    the requests after it are compared with what it wrote.
 //! 4. Labels are computed once, and the result names what it all came to: root, receipts, written paths, code (`finish`).
@@ -9,6 +10,7 @@
 //! The state before stays as it was: voters apply blocks that never become final. Nothing here may panic because of a request, nor depend on what this
 //! node keeps; where a proof could be wanting, [`prepare`](crate::prepare()) has refused the request before.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -18,8 +20,11 @@ use pleach_types::block::{code_digest, written_digest};
 use pleach_types::execution::{Effects, Execution, Executor, Outcome};
 use pleach_types::limits::{EVENT_BYTES_MAX, EVENTS_MAX, OUTPUT_BYTES_MAX};
 use pleach_types::receipt::{Limited, receipts_tree};
-use pleach_types::{BlockResult, ClusterRecord, Encode, Event, Hash, Height, Key, Receipt, Refusal, Verdict, Void};
+use pleach_types::{
+    BlockResult, ClusterRecord, Context, Encode, Event, Hash, Height, Key, Member, Receipt, Refusal, Verdict, Void,
+};
 
+use crate::absence;
 use crate::call::PreparedCall;
 use crate::prepare::{Prepared, PreparedBlock};
 use crate::state::{Code, State};
@@ -46,18 +51,20 @@ pub struct Applied {
     pub receipts: Tree,
     /// Every record whose value differs from before the block; `None` where it is gone.
     pub changes: BTreeMap<Key, Option<Bytes>>,
+    /// The members that this height has taken out of the next set because they led nothing for too long.
+    pub departed: Vec<Member>,
 }
 
 impl State {
-    /// Executes the next block's requests in order.
+    /// Executes the next block's requests in order. `context` says where in the order the block stands; that it does, whoever orders blocks has checked.
     ///
     /// The work of labels is done once, at the end: within the block, later requests are compared with the
     /// records that earlier ones wrote.
     #[must_use]
-    pub fn apply(&self, block: &PreparedBlock, executor: &dyn Executor) -> Applied {
+    pub fn apply(&self, block: &PreparedBlock, context: &Context, executor: &dyn Executor) -> Applied {
         let mut run = Run::new(self, executor);
         run.tree.fetch(block.requests().iter().flat_map(|prepared| prepared.paths()));
-        run.begin();
+        run.begin(context);
         let decisions = block.requests().iter().enumerate().map(|(index, prepared)| run.decide(index, prepared));
         let decisions: Vec<_> = decisions.collect();
         run.finish(decisions)
@@ -75,6 +82,7 @@ struct Run<'a> {
     written: BTreeMap<Key, Option<Bytes>>,
     /// The record of the cluster, where this block has changed it.
     cluster: Option<ClusterRecord>,
+    departed: Vec<Member>,
     trace: BlockTrace,
 }
 
@@ -87,14 +95,25 @@ impl<'a> Run<'a> {
             tree: before.tree.clone(),
             written: BTreeMap::new(),
             cluster: None,
+            departed: Vec::new(),
             trace: BlockTrace::default(),
         }
     }
 
     /// What a height brings about before any of its requests.
-    fn begin(&mut self) {
-        let turned = system::at_start(self.record(), self.before.cluster_genesis(), self.height);
-        turned.into_iter().for_each(|record| self.set_record(record));
+    fn begin(&mut self, context: &Context) {
+        let (genesis, members) = (self.before.cluster_genesis(), self.before.committee());
+        let mut record = Cow::Borrowed(self.before.cluster());
+        absence::note(&mut record, context, members);
+        if let Some(turned) = system::at_start(&record, genesis, self.height) {
+            record = Cow::Owned(turned);
+        }
+        if system::ends_epoch(genesis, self.height) {
+            self.departed = absence::end_epoch(&mut record, genesis);
+        }
+        if let Cow::Owned(record) = record {
+            self.set_record(record);
+        }
     }
 
     /// The record of the cluster as it is now.
@@ -289,7 +308,7 @@ impl<'a> Run<'a> {
         let mut changes = self.written;
         changes.retain(|key, _| written.binary_search(&key.path()).is_ok());
         let state = State { fixed: before.fixed.clone(), cluster, tree, window, results, peaks, result };
-        Applied { state, decisions, receipts, changes }
+        Applied { state, decisions, receipts, changes, departed: self.departed }
     }
 }
 

@@ -36,7 +36,7 @@
 //! ```
 //! use pleach_state::{Decision, Executor, State, prepare_block};
 //! use pleach_types::execution::{Effects, Execution, Outcome};
-//! use pleach_types::{Body, Call, Encode, Genesis, Key, Member, Request, SecretKey, Verdict};
+//! use pleach_types::{Body, Call, Context, Encode, Genesis, Key, Member, Request, SecretKey, Verdict};
 //!
 //! /// Stands in for WebAssembly: writes the arguments to the first touched record.
 //! struct Put;
@@ -69,9 +69,14 @@
 //! // Nodes are given bytes, in an order that they have agreed on. The same ones in a later block are void.
 //! let block = [request.encode().into()];
 //! let block = prepare_block(&block, vec![], &state.limits(), state.genesis_digest())?;
-//! let applied = state.apply(&block, &Put);
+//! let place = |state: &State| {
+//!     let (view, parent_view) = (state.height() + 1, state.height());
+//!     let leader = state.committee().members()[0].public_key;
+//!     Context { epoch: 0, view, parent_view, leader, parent: *state.genesis_digest() }
+//! };
+//! let applied = state.apply(&block, &place(&state), &Put);
 //! assert!(matches!(&applied.decisions[0], Decision::Receipt(r) if matches!(r.verdict, Verdict::Applied(_))));
-//! let again = applied.state.apply(&block, &Put);
+//! let again = applied.state.apply(&block, &place(&applied.state), &Put);
 //! assert!(matches!(&again.decisions[0], Decision::Void(void) if void.code() == "DUPLICATE"));
 //! assert_eq!(applied.changes, [(greeting.clone(), Some("hello".into()))].into());
 //! assert!(state.prove([&greeting])?.verify(state.result().root.into())?.get(b"demo/greeting")?.is_none(), "as it was");
@@ -81,6 +86,7 @@
 //! Nothing here reads a clock, draws a random number or depends on the order of a hash map; nothing that a
 //! request contains may panic, since the same bytes would stop every node at once.
 
+mod absence;
 mod apply;
 mod call;
 mod prepare;

@@ -424,7 +424,8 @@ impl State {
         }
     }
 
-    /// What a request of the system, as the first of the next block, would be refused for, if it were.
+    /// What a request of the system, as the first of the next block, would be refused for, if it were. Who leaves for its absence with
+    /// the end of an epoch depends on who leads that block, and is not foreseen.
     ///
     /// # Errors
     /// Why it would be void.

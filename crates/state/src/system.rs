@@ -77,11 +77,15 @@ impl Granted {
 /// The record as a block of this height finds it, if that is another one: the last block of an epoch begins with the next
 /// members and terms in force, so that it is certified by the ones before and carried by one that they certify.
 pub(crate) fn at_start(record: &ClusterRecord, genesis: &Genesis, height: Height) -> Option<ClusterRecord> {
-    let length = u64::from(genesis.governance.epoch_blocks);
-    let last = height.checked_rem(length).is_some_and(|at| at == length - 1);
     let changes = record.members != record.next || record.terms != record.next_terms;
     let turned = || ClusterRecord { members: record.next.clone(), terms: record.next_terms, ..record.clone() };
-    (last && changes).then(turned)
+    (ends_epoch(genesis, height) && changes).then(turned)
+}
+
+/// Whether a height is the last one of its epoch.
+pub(crate) fn ends_epoch(genesis: &Genesis, height: Height) -> bool {
+    let length = u64::from(genesis.governance.epoch_blocks);
+    height.checked_rem(length).is_some_and(|at| at == length - 1)
 }
 
 /// Decides a request whose bytes are in order.
@@ -211,7 +215,7 @@ fn has(members: &[Member], key: &PublicKey) -> bool {
 ///
 /// The others copy what those who leave have kept, and how far they are the chain does not know. So the cap on members that leave
 /// without the owners holds over all epochs until the owners act; and the owners look at the copies before they do.
-fn keeps_data(record: &ClusterRecord, genesis: &Genesis) -> bool {
+pub(crate) fn keeps_data(record: &ClusterRecord, genesis: &Genesis) -> bool {
     let stay: BTreeSet<_> = record.next.iter().map(|member| member.id).collect();
     let storing = record.members.iter().filter(|member| member.capacity > 0);
     let copies = storing.clone().count().min(genesis.partitioning.replicas.into());

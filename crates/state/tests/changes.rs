@@ -14,7 +14,9 @@ use pleach_types::limits::{COMPLAINTS_MAX, SYSTEM_BYTES_MAX, WEIGHT_BYTE, WEIGHT
 use pleach_types::system::{Action, Change, ResultPath};
 use pleach_types::vote::Proposal;
 use pleach_types::*;
-use support::{Chain, Fate, Native, apply, genesis, is_applied, key, put, refusal, secret, unacceptable, void};
+use support::{
+    Chain, Fate, Native, apply, apply_at, genesis, is_applied, key, put, refusal, secret, unacceptable, void,
+};
 
 const EPOCH: u64 = 16;
 
@@ -417,4 +419,83 @@ fn operations_read_the_record_of_the_cluster_and_never_write_it() {
     system[0] = 1;
     let fate = support::acceptable(chain.state(), &[system.into()]).1.remove(0).expect("refused");
     assert!(matches!(unacceptable(fate), Unacceptable::Malformed(_)), "a client's request is none of the system");
+}
+
+fn of(members: u8, absent_epochs: u16) -> Genesis {
+    let mut genesis = owned();
+    genesis.members = (1..=members).map(|n| Member::new(format!("node-{n}"), secret(n).public())).collect();
+    genesis.members.sort_by_key(|member| member.public_key);
+    genesis.governance.absent_epochs = absent_epochs;
+    genesis
+}
+
+/// Executes empty blocks to the end of the epoch, in the views of those who are not down.
+fn epoch_without(state: &mut State, down: &[PublicKey]) {
+    let (epoch, mut parent) = ((state.height() + 1) / EPOCH, 0);
+    while (state.height() + 1) / EPOCH == epoch {
+        let members = state.committee().members().to_vec();
+        let leader = |view: u64| members[((epoch + view) % members.len() as u64) as usize].public_key;
+        let view = (parent + 1..).find(|view| !down.contains(&leader(*view))).expect("somebody leads");
+        let place = support::place(state, epoch, parent, view);
+        *state = apply_at(state, &place, &[], &Native).state;
+        parent = view;
+    }
+}
+
+#[test]
+fn who_leads_nothing_for_long_leaves_without_a_verdict() {
+    let mut state = State::genesis(of(5, 2)).unwrap();
+    let absent = state.committee().members()[2].public_key;
+    let listed = |state: &State| state.cluster().next.iter().any(|one| one.public_key == absent);
+    epoch_without(&mut state, &[absent]);
+    assert!(listed(&state), "one epoch is not two");
+    // Back for one epoch: it counts anew.
+    epoch_without(&mut state, &[]);
+    epoch_without(&mut state, &[absent]);
+    assert!(listed(&state));
+    epoch_without(&mut state, &[absent]);
+    assert!(!listed(&state) && state.committee().member(&absent).is_some(), "decided, and in force an epoch later");
+    assert_eq!((state.cluster().unasked, state.cluster().verdicts.len()), (1, 0));
+    // The owners have it back, which is an act of theirs.
+    let again = state.committee().member(&absent).unwrap().clone();
+    epoch_without(&mut state, &[absent]);
+    assert!(state.committee().member(&absent).is_none());
+    let add = change(&state, Change::Add(again));
+    assert!(is_applied(&one(&mut state, &add)));
+    assert_eq!((state.cluster().unasked, state.cluster().standby.len()), (0, 1));
+
+    // Where genesis does not say so, nobody leaves, and nothing is written for it.
+    let mut state = State::genesis(of(5, 0)).unwrap();
+    let before = state.cluster().clone();
+    (0..5).for_each(|_| epoch_without(&mut state, &[absent]));
+    assert_eq!(*state.cluster(), before);
+}
+
+#[test]
+fn no_more_leave_for_absence_than_may_be_faulty_nor_below_four() {
+    let leaves = |members: u8, down: usize, epochs: usize| {
+        let mut state = State::genesis(of(members, 1)).unwrap();
+        let down: Vec<_> = state.committee().keys().take(down).collect();
+        (0..epochs).for_each(|_| epoch_without(&mut state, &down));
+        usize::from(members) - state.cluster().next.len()
+    };
+    assert_eq!(leaves(4, 1, 6), 0, "three that stay tolerate nobody");
+    assert_eq!(leaves(5, 1, 6), 1);
+    assert_eq!(leaves(7, 2, 6), 2);
+    // More than f: they cannot all be down, or nothing would have been ordered.
+    assert_eq!(leaves(5, 2, 6), 0);
+    assert_eq!(leaves(7, 3, 6), 0);
+    // Of ten three may be faulty, and a record has three copies: the third stays until the owners act.
+    assert_eq!(leaves(10, 3, 6), 2);
+}
+
+/// With more members than an epoch has blocks some have no turn in it.
+#[test]
+fn an_epoch_without_a_turn_of_its_own_is_no_absence() {
+    let mut state = State::genesis(of(19, 1)).unwrap();
+    epoch_without(&mut state, &[]);
+    let (led, known) = (EPOCH as usize - 1, state.cluster().absences.len());
+    assert_eq!((known, led), (19, 15));
+    assert!(state.cluster().absences.iter().all(|absence| absence.epochs == 0));
+    assert_eq!(state.cluster().next.len(), 19);
 }

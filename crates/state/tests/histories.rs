@@ -20,7 +20,7 @@ use pleach_types::*;
 use support::machines::{Other, layouts, own, past_height, restarted};
 use support::oracle::{Block as Expected, Bounds, Coverage, Oracle, Records, Spec, Verdict as Judged};
 use support::random::Random;
-use support::{Native, Script, VALUE_BYTES, genesis, key, secret};
+use support::{Native, Script, VALUE_BYTES, genesis, in_turn, key, secret};
 
 const SEEDS: u64 = 4;
 const OPERATIONS: [&str; 12] = [
@@ -429,7 +429,7 @@ impl World {
         let state = self.states.last().expect("height 0");
         for bytes in block.iter().take(2) {
             if let Ok(prepared) = prepare(bytes, &state.limits(), state.genesis_digest()).map(Arc::new) {
-                let applied = state.apply(&filled(state, [prepared.clone()]), &Native);
+                let applied = state.apply(&filled(state, [prepared.clone()]), &in_turn(state), &Native);
                 match (state.check(&prepared), &applied.decisions[0]) {
                     (Ok(()), Decision::Receipt(_)) => {}
                     (Err(foretold), Decision::Void(void)) => assert_eq!(foretold, *void),
@@ -476,7 +476,7 @@ fn filled(state: &State, requests: impl IntoIterator<Item = Arc<Prepared>>) -> P
 /// A node that checked each request at its door.
 fn one_by_one(state: &State, block: &[Bytes]) -> Applied {
     let prepare = |bytes| prepare(bytes, &state.limits(), state.genesis_digest()).expect("acceptable");
-    state.apply(&filled(state, block.iter().map(prepare).map(Arc::new)), &Native)
+    state.apply(&filled(state, block.iter().map(prepare).map(Arc::new)), &in_turn(state), &Native)
 }
 
 /// A node that executed another block on the same parent first.
@@ -495,7 +495,8 @@ fn in_pieces(state: &State, block: &[Bytes]) -> Applied {
     let known =
         |(at, bytes)| (at % 2 == 0).then(|| Arc::new(prepare(bytes, &genesis.limits, digest).expect("acceptable")));
     let known = block.iter().enumerate().map(known).collect();
-    state.apply(&prepare_block(block, known, &genesis.limits, digest).expect("a valid block"), &Native)
+    let block = prepare_block(block, known, &genesis.limits, digest).expect("a valid block");
+    state.apply(&block, &in_turn(state), &Native)
 }
 
 /// Errors in words are for people: only what is decided is compared.

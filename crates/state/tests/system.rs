@@ -22,7 +22,7 @@ use support::machines::{Other, layouts, own, past_height, restarted};
 use support::members::{Ask, Members, Outcome, Owners, Person, Rules};
 use support::oracle::{Digest, records_root};
 use support::random::Random;
-use support::{Chain, Native, apply, genesis, key, nothing, put, secret};
+use support::{Chain, Native, apply_at, genesis, key, nothing, put, secret};
 
 const SEEDS: u64 = 6;
 const BLOCKS: u64 = 400;
@@ -33,7 +33,7 @@ const COPIES: u16 = 3;
 const KEYS: u64 = 24;
 const OWNERS: u64 = 5;
 
-fn cluster(members: u8) -> Genesis {
+fn cluster(members: u8, absent_epochs: u16) -> Genesis {
     let mut genesis = genesis("system", WINDOW);
     let member = |n: u8| Member::new(format!("node-{n}"), secret(n).public());
     genesis.members = (1..=members).map(member).collect();
@@ -47,6 +47,7 @@ fn cluster(members: u8) -> Genesis {
         epoch_blocks: EPOCH,
         members_max: 9,
         expulsions: 2,
+        absent_epochs,
         owners,
         threshold: 2,
         ..Governance::default()
@@ -82,6 +83,10 @@ struct World {
     past: Vec<PastHeight>,
     /// Requests of before, to be sent again.
     sent: Vec<(Ask, SystemRequest)>,
+    /// The epoch and the view of the newest block.
+    view: (u64, u64),
+    /// The ids of members that lead nothing for now.
+    down: BTreeSet<Digest>,
     reached: BTreeMap<String, u64>,
 }
 
@@ -109,7 +114,7 @@ fn member(person: &Person) -> Member {
 
 impl World {
     fn new(seed: u64, members: u8) -> Self {
-        let genesis = cluster(members);
+        let genesis = cluster(members, (seed % 3) as u16);
         let chain = Chain::of(genesis.clone());
         let people: BTreeMap<_, _> = genesis.members.iter().map(|m| (m.public_key.0, person(m))).collect();
         let governance = &genesis.governance;
@@ -122,6 +127,7 @@ impl World {
                 epoch: EPOCH.into(),
                 copies: COPIES.into(),
                 most: governance.members_max.into(),
+                absent: governance.absent_epochs,
                 heaviest: genesis.limits.request_weight(),
             },
             seq: 0,
@@ -135,6 +141,14 @@ impl World {
             verdicts: BTreeMap::new(),
             terms,
             next_terms: terms,
+            away: if governance.absent_epochs == 0 {
+                BTreeMap::new()
+            } else {
+                people.values().map(|one| (one.id, 0)).collect()
+            },
+            led: BTreeSet::new(),
+            missed: BTreeSet::new(),
+            departures: vec![],
             results: vec![chain.state().result().encode()],
             roots: vec![chain.state().result().root.0],
             ordered: BTreeMap::new(),
@@ -146,7 +160,17 @@ impl World {
             .map(|state| Other { values: own(&state, &values), state })
             .collect();
         let past = vec![past_height(chain.state(), &[])];
-        Self { random: Random::new(seed), chain, oracle, others, past, sent: vec![], reached: BTreeMap::new() }
+        Self {
+            random: Random::new(seed),
+            chain,
+            oracle,
+            others,
+            past,
+            sent: vec![],
+            view: (0, 0),
+            down: BTreeSet::new(),
+            reached: BTreeMap::new(),
+        }
     }
 
     fn genesis(&self) -> Hash {
@@ -158,6 +182,29 @@ impl World {
             let items = (0..self.random.below(5)).map(|_| self.item()).collect();
             self.execute(items);
         }
+    }
+
+    /// Where the next block stands: in the first view, or one of the first, whose leader is not down.
+    fn place(&mut self) -> Context {
+        let members: Vec<_> = self.oracle.now.values().map(|one| one.id).collect();
+        let height = self.oracle.results.len() as u64;
+        let epoch = height / u64::from(EPOCH);
+        if height.is_multiple_of(u64::from(EPOCH)) && self.random.one_in(2) {
+            // Mostly as many as may be down, or one more.
+            let count = self.random.below((members.len() as u64 + 5) / 3);
+            self.down = (0..count).map(|_| *self.random.pick(&members)).collect();
+        }
+        let parent_view = if self.view.0 == epoch { self.view.1 } else { 0 };
+        let skipped = match self.random.below(12) {
+            0 => 1,
+            1 => self.random.below(3 * members.len() as u64),
+            _ => 0,
+        };
+        let leader = |view: u64| members[((epoch + view) % members.len() as u64) as usize];
+        let up = |view: &u64| members.iter().all(|id| self.down.contains(id)) || !self.down.contains(&leader(*view));
+        let view = (parent_view + 1 + skipped..).find(up).expect("somebody's turn comes");
+        self.view = (epoch, view);
+        support::place(self.chain.state(), epoch, parent_view, view)
     }
 
     fn item(&mut self) -> Item {
@@ -439,10 +486,11 @@ impl World {
                 Item::Write(request) | Item::Read(request) => request.encode().into(),
             })
             .collect();
-        self.foretold(&bytes);
-        let applied = apply(self.chain.state(), &bytes, &Native);
+        let place = self.place();
+        self.foretold(&place, &bytes);
+        let applied = apply_at(self.chain.state(), &place, &bytes, &Native);
         assert_eq!(applied.decisions.len(), items.len(), "all of them may stand in a block");
-        self.judge(&items, &applied.decisions);
+        self.judge(&place, &items, &applied.decisions);
 
         let mut values = self.chain.values.last().expect("height 0").clone();
         support::change(&mut values, &applied.changes);
@@ -464,7 +512,7 @@ impl World {
             if (self.past.len() + node).is_multiple_of(5) {
                 machine.state = restarted(machine, &self.past[..self.past.len() - 1]);
             }
-            let other = apply(&machine.state, &bytes, &Native);
+            let other = apply_at(&machine.state, &place, &bytes, &Native);
             assert_eq!(other.decisions, applied.decisions, "node {}", node + 1);
             assert_eq!(other.state.result(), applied.state.result(), "node {}", node + 1);
             assert_eq!(other.changes, applied.changes, "node {}", node + 1);
@@ -480,14 +528,16 @@ impl World {
     }
 
     /// What each request would come to as the first of the block is foretold.
-    fn foretold(&self, bytes: &[Bytes]) {
+    fn foretold(&self, place: &Context, bytes: &[Bytes]) {
         let state = self.chain.state();
         for bytes in bytes.iter().take(2) {
             let prepared = prepare(bytes, &state.limits(), state.genesis_digest()).expect("acceptable");
-            let applied = apply(state, std::slice::from_ref(bytes), &Native);
+            let applied = apply_at(state, place, std::slice::from_ref(bytes), &Native);
             let Some(system) = prepared.system() else { continue };
             match (state.foresee(system), &applied.decisions[0]) {
                 (Err(foretold), Decision::Void(void)) => assert_eq!(foretold, *void),
+                // Who leaves for its absence with the end of an epoch depends on the leader of that block.
+                (Ok(_), Decision::Receipt(_)) if self.oracle.rules.absent > 0 && ends(applied.state.height()) => {}
                 (Ok(foretold), Decision::Receipt(receipt)) => {
                     assert_eq!(foretold.map(Refusal::System).as_ref(), receipt.refusal());
                 }
@@ -496,9 +546,12 @@ impl World {
         }
     }
 
-    fn judge(&mut self, items: &[Item], decisions: &[Decision]) {
+    fn judge(&mut self, place: &Context, items: &[Item], decisions: &[Decision]) {
         let before = self.oracle.value();
-        self.oracle.begin();
+        self.oracle.begin((place.epoch, place.parent_view, place.view));
+        for what in self.oracle.departures.drain(..) {
+            *self.reached.entry(format!("absent: {what}")).or_default() += 1;
+        }
         for (item, decision) in items.iter().zip(decisions) {
             let stale = |decision: &Decision, record: &str| {
                 let refusal = Refusal::StaleRecord(key(record));
@@ -551,6 +604,10 @@ impl World {
     }
 }
 
+fn ends(height: Height) -> bool {
+    (height + 1).is_multiple_of(EPOCH.into())
+}
+
 /// A decision in the oracle's words.
 fn seen(decision: &Decision) -> Outcome {
     let receipt = match decision {
@@ -597,6 +654,10 @@ fn demand(reached: &BTreeMap<String, u64>) {
         assert!(reached.contains_key(&granted), "never {granted}: {reached:#?}");
     }
     let codes = SystemRefusal::ALL.map(SystemRefusal::code);
+    let absent = ["left", "too many", "capped", "too few"].map(|what| format!("absent: {what}"));
+    for what in &absent {
+        assert!(reached.contains_key(what), "never {what}: {reached:#?}");
+    }
     let voids = ["NOT_PROVEN", "PATH_INVALID", "OWNER_SIGNATURE", "DUPLICATE"];
     let events =
         ["pleach/expelled", "pleach/convicted", "pleach/checkpoint", "read, stale: true", "read, stale: false"];

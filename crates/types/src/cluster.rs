@@ -38,6 +38,29 @@ pub struct ClusterRecord {
     pub terms: Terms,
     /// The terms of the next epoch.
     pub next_terms: Terms,
+    /// The members in force that have led no block of the present epoch so far, ascending by id. Empty where genesis says that
+    /// nobody leaves for that.
+    pub absences: Vec<Absence>,
+}
+
+/// How long a member has led no block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Absence {
+    /// The id of the member, which it keeps with another key.
+    pub id: PublicKey,
+    /// Whole epochs, one after the other, in which it missed turns and led nothing. An epoch in which it had no turn does not count, and ends
+    /// nothing.
+    pub epochs: u16,
+    /// Whether it has missed a turn in the present epoch.
+    pub missed: bool,
+}
+
+impl Absence {
+    /// Nothing is known of a member yet.
+    #[must_use]
+    pub const fn none(id: PublicKey) -> Self {
+        Self { id, epochs: 0, missed: false }
+    }
 }
 
 /// A member that evidence has convicted.
@@ -90,7 +113,21 @@ impl ClusterRecord {
             verdicts: Vec::new(),
             terms,
             next_terms: terms,
+            absences: Self::absences_of(genesis, &genesis.members, &[]),
         }
+    }
+
+    /// The absences that an epoch of these members begins with, given those that the one before has ended with.
+    #[must_use]
+    pub fn absences_of(genesis: &Genesis, members: &[Member], before: &[Absence]) -> Vec<Absence> {
+        if genesis.governance.absent_epochs == 0 {
+            return Vec::new();
+        }
+        let known = |id: &PublicKey| before.iter().find(|absence| absence.id == *id).copied();
+        let mut absences: Vec<_> =
+            members.iter().map(|member| known(&member.id).unwrap_or(Absence::none(member.id))).collect();
+        absences.sort_unstable_by_key(|absence| absence.id);
+        absences
     }
 
     /// The members that certify the next block.
@@ -121,6 +158,7 @@ impl Encode for ClusterRecord {
         codec::put_list(out, &self.verdicts);
         self.terms.encode_to(out);
         self.next_terms.encode_to(out);
+        codec::put_list(out, &self.absences);
     }
 }
 
@@ -138,6 +176,7 @@ impl Decode for ClusterRecord {
             verdicts: reader.list("verdicts", VERDICTS_MAX, ConvictedMember::decode_from)?,
             terms: Terms::decode_from(reader)?,
             next_terms: Terms::decode_from(reader)?,
+            absences: reader.list("absences", MEMBERS_MAX, Absence::decode_from)?,
         };
         let keys = |members: &[Member]| members.iter().map(|member| member.public_key).collect::<Vec<_>>();
         codec::ascending("members", &keys(&cluster.members))?;
@@ -145,6 +184,7 @@ impl Decode for ClusterRecord {
         codec::ascending("standby members", &keys(&cluster.standby))?;
         codec::ascending("owners", &cluster.owners)?;
         codec::ascending("verdicts", &cluster.verdicts.iter().map(|verdict| verdict.key).collect::<Vec<_>>())?;
+        codec::ascending("absences", &cluster.absences.iter().map(|absence| absence.id).collect::<Vec<_>>())?;
         Ok(cluster)
     }
 }
@@ -166,11 +206,33 @@ impl Decode for ConvictedMember {
             kind: reader.byte("evidence kind")?,
             evidence: Hash::decode_from(reader)?,
             height: reader.u64("verdict height")?,
-            removed: match reader.byte("removed")? {
-                0 => false,
-                1 => true,
-                tag => return Err(DecodeError::UnknownTag { field: "removed", tag }),
-            },
+            removed: flag(reader, "removed")?,
         })
+    }
+}
+
+impl Encode for Absence {
+    fn encode_to(&self, out: &mut Vec<u8>) {
+        self.id.encode_to(out);
+        out.extend_from_slice(&self.epochs.to_le_bytes());
+        out.push(self.missed.into());
+    }
+}
+
+impl Decode for Absence {
+    fn decode_from(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            id: PublicKey::decode_from(reader)?,
+            epochs: reader.u16("absent epochs")?,
+            missed: flag(reader, "missed")?,
+        })
+    }
+}
+
+fn flag(reader: &mut Reader, field: &'static str) -> Result<bool, DecodeError> {
+    match reader.byte(field)? {
+        0 => Ok(false),
+        1 => Ok(true),
+        tag => Err(DecodeError::UnknownTag { field, tag }),
     }
 }

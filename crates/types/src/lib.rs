@@ -66,6 +66,7 @@ pub mod signature;
 pub mod succession;
 pub mod system;
 pub mod terms;
+pub mod turns;
 pub mod void;
 pub mod vote;
 

@@ -415,6 +415,31 @@ def terms_of_height_0(genesis: Genesis) -> Terms:
 
 
 @dataclass(frozen=True)
+class Absence:
+    """A member that has led no block of the present epoch so far."""
+
+    id: bytes
+    epochs: int
+    missed: bool
+
+    def encode(self) -> bytes:
+        return codec.fixed(self.id, 32) + codec.u16(self.epochs) + codec.u8(self.missed)
+
+
+def read_absence(reader: Reader) -> Absence:
+    id, epochs, missed = reader.hash(), reader.u16(), reader.u8()
+    if missed > 1:
+        raise malformed(f"missed is {missed}")
+    return Absence(id, epochs, missed == 1)
+
+
+def absences_of_height_0(genesis: Genesis) -> tuple[Absence, ...]:
+    if genesis.governance.absent_epochs == 0:
+        return ()
+    return tuple(Absence(id, 0, False) for id in sorted(member.id for member in genesis.members))
+
+
+@dataclass(frozen=True)
 class ClusterRecord:
     seq: int
     members: tuple[Member, ...]
@@ -427,6 +452,7 @@ class ClusterRecord:
     verdicts: tuple[Verdict, ...]
     terms: Terms
     next_terms: Terms
+    absences: tuple[Absence, ...]
 
     def encode(self) -> bytes:
         return (
@@ -441,6 +467,7 @@ class ClusterRecord:
             + codec.sequence([verdict.encode() for verdict in self.verdicts])
             + self.terms.encode()
             + self.next_terms.encode()
+            + codec.sequence([absence.encode() for absence in self.absences])
         )
 
 
@@ -465,9 +492,12 @@ def decode_cluster_record(data: bytes) -> ClusterRecord:
             verdicts=tuple(reader.sequence(VERDICTS_MAX, lambda: read_verdict(reader))),
             terms=read_terms(reader),
             next_terms=read_terms(reader),
+            absences=tuple(reader.sequence(MEMBERS_MAX, lambda: read_absence(reader))),
         )
         if not codec.ascends_strictly([verdict.key for verdict in record.verdicts]):
             raise malformed("verdicts do not ascend strictly")
+        if not codec.ascends_strictly([absence.id for absence in record.absences]):
+            raise malformed("absences do not ascend strictly")
         return record
 
     return codec.decode_whole(data, read, codec.VALUE_BYTES_MAX)
@@ -486,6 +516,7 @@ def cluster_record_of_height_0(genesis: Genesis) -> ClusterRecord:
         verdicts=(),
         terms=terms_of_height_0(genesis),
         next_terms=terms_of_height_0(genesis),
+        absences=absences_of_height_0(genesis),
     )
 
 

@@ -105,8 +105,8 @@ fn governance(args: &Init) -> Result<Governance, CliError> {
     // All of them, unless fewer are asked for: nobody gives power away by leaving something out.
     let threshold = args.threshold.unwrap_or(u8::try_from(owners.len()).unwrap_or(u8::MAX));
     let domains = if args.approved_domains { Domains::Approved } else { Domains::Open };
-    let governance =
-        Governance { owners, threshold, domains, epoch_blocks: args.epoch_blocks, ..Governance::default() };
+    let Init { epoch_blocks, absent_epochs, .. } = *args;
+    let governance = Governance { owners, threshold, domains, epoch_blocks, absent_epochs, ..Governance::default() };
     // Too many members are refused with the genesis.
     let members = usize::from(args.nodes).min(MEMBERS_MAX);
     governance

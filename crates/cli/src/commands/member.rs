@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use pleach_client::{Client, Trust, Verified};
 use pleach_types::api::{ReceiptView, Status};
+use pleach_types::cluster::Absence;
 use pleach_types::limits::OWNERS_MAX;
 use pleach_types::system::Change;
 use pleach_types::{
@@ -36,8 +37,16 @@ struct ListDocument {
     threshold: u8,
     terms: Terms,
     next_terms: Terms,
-    /// How many members may still be expelled before the owners have to decide.
+    /// How many members may still leave without the owners, by evidence or for absence, before these have to decide.
     expulsions_left: u8,
+    absences: Vec<AbsenceView>,
+}
+
+/// A member that has led no block for whole epochs.
+#[derive(Serialize)]
+struct AbsenceView {
+    id: PublicKey,
+    epochs: u16,
 }
 
 #[derive(Serialize)]
@@ -390,7 +399,13 @@ fn document(record: &Verified<ClusterRecord>, copied: &BTreeMap<PublicKey, Copie
         terms: record.terms,
         next_terms: record.next_terms,
         expulsions_left: record.cap.saturating_sub(record.unasked),
+        absences: absent(record).map(|Absence { id, epochs, .. }| AbsenceView { id: *id, epochs: *epochs }).collect(),
     }
+}
+
+/// Members that have led no block for whole epochs, if genesis has such ones leave.
+fn absent(record: &ClusterRecord) -> impl Iterator<Item = &Absence> {
+    record.absences.iter().filter(|absence| absence.epochs > 0)
 }
 
 fn text(record: &Verified<ClusterRecord>, copied: &BTreeMap<PublicKey, Copied>) -> String {
@@ -421,13 +436,17 @@ fn text(record: &Verified<ClusterRecord>, copied: &BTreeMap<PublicKey, Copied>) 
         let then = if verdict.removed { "taken out for it" } else { "left to the owners" };
         text += &format!("{name} was convicted at #{}, {then}: evidence {}\n", verdict.height, verdict.evidence);
     }
+    for Absence { id, epochs, .. } in absent(record) {
+        let name = name_of(record, id).unwrap_or_else(|| id.to_string());
+        text += &format!("{name} has led no block for {epochs} epochs\n");
+    }
     text += &owners_text(record);
     text += &format!("terms: {}\n", terms_text(&record.terms));
     if record.next_terms != record.terms {
         text += &format!("terms of the next epoch: {}\n", terms_text(&record.next_terms));
     }
     let left = record.cap.saturating_sub(record.unasked);
-    text + &format!("{left} more may be expelled without the owners · at #{}, {}\n", record.height(), record.trust())
+    text + &format!("{left} more may leave without the owners · at #{}, {}\n", record.height(), record.trust())
 }
 
 fn terms_text(terms: &Terms) -> String {

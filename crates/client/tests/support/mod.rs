@@ -130,7 +130,7 @@ impl Chain {
             Context { epoch, view: height + 3, parent_view: height + 2, leader, parent: parent.header.digest() };
         let prepared =
             prepare_block(&requests, vec![], &self.tip().state.limits(), &self.digest).expect("a valid block");
-        let applied = parent.state.apply(&prepared, &Native);
+        let applied = parent.state.apply(&prepared, &context, &Native);
         let block = Block::new(context, height, *parent.state.result(), requests);
         let certificate = self.certify(&block.header, self.set(&block.header.result.members).quorum());
         let mut values = self.tip().values.clone();

@@ -90,6 +90,8 @@ pub struct Rules {
     pub epoch: u64,
     pub copies: usize,
     pub most: usize,
+    /// After how many epochs without a block a member leaves; 0 for never.
+    pub absent: u16,
     /// The weight of the heaviest request.
     pub heaviest: u64,
 }
@@ -108,6 +110,13 @@ pub struct Members {
     pub verdicts: BTreeMap<Digest, Conviction>,
     pub terms: Terms,
     pub next_terms: Terms,
+    /// By id, for how many epochs a member has led nothing.
+    pub away: BTreeMap<Digest, u16>,
+    /// Who has led in this epoch, and who has missed a turn.
+    pub led: BTreeSet<Digest>,
+    pub missed: BTreeSet<Digest>,
+    /// What came of absent members, in the words of the test.
+    pub departures: Vec<&'static str>,
     /// Encoded results, and roots, of all heights so far.
     pub results: Vec<Vec<u8>>,
     pub roots: Vec<Digest>,
@@ -168,6 +177,13 @@ impl Members {
             [terms.gas, terms.block_gas, terms.block_weight].iter().for_each(|limit| out.extend(limit.to_le_bytes()));
             out.push(terms.expulsions);
         }
+        let absent: Vec<_> = self.away.iter().filter(|(id, _)| !self.led.contains(*id)).collect();
+        out.extend(number32(absent.len()));
+        for (id, epochs) in absent {
+            out.extend(id);
+            out.extend(epochs.to_le_bytes());
+            out.push(self.missed.contains(id).into());
+        }
         out
     }
 
@@ -176,12 +192,71 @@ impl Members {
         [&self.now, &self.next].map(|people| hash(&[b"pleach/1/members        ", &list(people.values())]))
     }
 
-    /// What happens at the start of the block after the newest height.
-    pub fn begin(&mut self) {
+    /// What happens at the start of the block after the newest height, which stands in this view, its parent in that.
+    pub fn begin(&mut self, (epoch, parent_view, view): (u64, u64, u64)) {
         let height = self.results.len() as u64;
+        let turns: Vec<_> = self.now.values().map(|one| one.id).collect();
+        for of in parent_view + 1..=view {
+            let id = turns[((epoch + of) % turns.len() as u64) as usize];
+            if of == view {
+                self.led.insert(id)
+            } else {
+                self.missed.insert(id)
+            };
+        }
         if (height + 1).is_multiple_of(self.rules.epoch) {
+            let ended = self.now.clone();
             self.now = self.next.clone();
             self.terms = self.next_terms;
+            if self.rules.absent > 0 {
+                self.end_epoch(&ended);
+            }
+        }
+    }
+
+    fn end_epoch(&mut self, ended: &BTreeMap<Digest, Person>) {
+        let mut away = BTreeMap::new();
+        for one in self.now.values() {
+            let was = ended.values().any(|before| before.id == one.id);
+            let epochs = match self.away.get(&one.id) {
+                Some(_) if self.led.contains(&one.id) => 0,
+                Some(epochs) if was && self.missed.contains(&one.id) => epochs + 1,
+                Some(epochs) => *epochs,
+                None => 0,
+            };
+            away.insert(one.id, epochs);
+        }
+        (self.led, self.missed) = (BTreeSet::new(), BTreeSet::new());
+        let faulty = (self.now.len() - 1) / 3;
+        let late = away.values().filter(|epochs| **epochs > 0).count();
+        let long = |away: &BTreeMap<Digest, u16>| {
+            away.iter().filter(|(_, epochs)| **epochs >= self.rules.absent).map(|(id, _)| *id).collect::<Vec<_>>()
+        };
+        let mut leaving = long(&away);
+        leaving.sort_by_key(|id| (u16::MAX - away[id], *id));
+        self.away = away;
+        if late > faulty {
+            self.departures.extend(leaving.iter().map(|_| "too many"));
+            return;
+        }
+        for id in leaving {
+            let mut without = self.clone();
+            without.next.retain(|_, one| one.id != id);
+            let what = if without.next.len() == self.next.len() {
+                "gone"
+            } else if self.unasked >= self.cap {
+                "capped"
+            } else if without.next.len() < 4 {
+                "too few"
+            } else if without.loses_data() {
+                "last copy"
+            } else {
+                without.away.insert(id, 0);
+                without.unasked += 1;
+                *self = without;
+                "left"
+            };
+            self.departures.push(what);
         }
     }
 

@@ -206,9 +206,28 @@ pub fn acceptable(state: &State, requests: &[Bytes]) -> (PreparedBlock, Vec<Opti
     (block, fates)
 }
 
-/// Bytes to consequences, as a node does it with a block.
+/// Bytes to consequences, as a node does it with a block that comes in the first view after its parent's.
 pub fn apply(state: &State, requests: &[Bytes], executor: &dyn Executor) -> Applied {
-    state.apply(&acceptable(state, requests).0, executor)
+    apply_at(state, &in_turn(state), requests, executor)
+}
+
+/// The same with a block that stands elsewhere in the order.
+pub fn apply_at(state: &State, context: &Context, requests: &[Bytes], executor: &dyn Executor) -> Applied {
+    state.apply(&acceptable(state, requests).0, context, executor)
+}
+
+/// The place of the next block where each view brings one.
+pub fn in_turn(state: &State) -> Context {
+    let (height, length) = (state.height() + 1, u64::from(state.cluster_genesis().governance.epoch_blocks));
+    let (epoch, view) = (height / length, height % length + 1);
+    place(state, epoch, view - 1, view)
+}
+
+/// A place in the order, with the leader whose turn it is.
+pub fn place(state: &State, epoch: u64, parent_view: u64, view: u64) -> Context {
+    let members = state.committee().members();
+    let leader = members[((epoch + view) % members.len() as u64) as usize].public_key;
+    Context { epoch, view, parent_view, leader, parent: Hash::default() }
 }
 
 pub fn put(name: &str, value: &str) -> Script {

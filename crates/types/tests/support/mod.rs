@@ -79,8 +79,20 @@ pub fn cluster() -> ClusterRecord {
         unasked: 1,
         verdicts: vec![verdict],
         next_terms: Terms { rules: 2, gas: 1_000, expulsions: 0, ..Terms::genesis(&genesis) },
+        absences: absences(&genesis),
         ..ClusterRecord::genesis(&genesis)
     }
+}
+
+/// Two members that have led nothing yet, one of them for long.
+fn absences(genesis: &Genesis) -> Vec<cluster::Absence> {
+    let ids = genesis.members[1..3].iter().map(|member| member.id);
+    let mut absences: Vec<_> = ids
+        .zip([(0, true), (513, false)])
+        .map(|(id, (epochs, missed))| cluster::Absence { id, epochs, missed })
+        .collect();
+    absences.sort_unstable_by_key(|absence| absence.id);
+    absences
 }
 
 /// A request of the system of every kind, in order by its bytes; all signatures hold.

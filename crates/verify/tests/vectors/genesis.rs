@@ -42,6 +42,7 @@ fn record() -> Value {
     let verdicts = record.verdicts.iter().map(|v| {
         json!({ "key": hex(v.key.0), "kind": v.kind, "evidence": hash(v.evidence), "height": v.height, "removed": v.removed })
     });
+    let absences = record.absences.iter().map(|a| json!({ "id": hex(a.id.0), "epochs": a.epochs, "missed": a.missed }));
     json!({
         "bytes": encoded(&record),
         "seq": record.seq,
@@ -55,6 +56,7 @@ fn record() -> Value {
         "verdicts": verdicts.collect::<Vec<_>>(),
         "terms": terms(&record.terms),
         "next_terms": terms(&record.next_terms),
+        "absences": absences.collect::<Vec<_>>(),
     })
 }
 

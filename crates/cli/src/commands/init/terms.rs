@@ -16,6 +16,7 @@ pub struct Terms {
     faults_tolerated: usize,
     copies: usize,
     epoch_blocks: u32,
+    absent_epochs: u16,
     history: u64,
     owners: Vec<PublicKey>,
     threshold: u8,
@@ -34,6 +35,7 @@ impl Terms {
             faults_tolerated: pleach_types::committee::faults(genesis.members.len()),
             copies: genesis.copies(),
             epoch_blocks: governance.epoch_blocks,
+            absent_epochs: governance.absent_epochs,
             history: genesis.history,
             owners: governance.owners.clone(),
             threshold: governance.threshold,
@@ -50,6 +52,7 @@ impl Terms {
             row!["members", format!("{}, {} of them may be faulty", self.members.len(), self.faults_tolerated)],
             row!["copies", format!("{} of each record", self.copies)],
             row!["epoch", format!("{} blocks: members change at the end of one", self.epoch_blocks)],
+            row!["absent", self.absent_text()],
             row!["window", format!("{} blocks: no older proof is accepted", self.history)],
             row![
                 "domains",
@@ -62,6 +65,13 @@ impl Terms {
         let mut members = vec![row!["MEMBER", "CAPACITY", "FOR MEMBERS", "FOR CLIENTS", "PUBLIC KEY"]];
         members.extend(self.members.iter().map(|m| row![m.name, m.capacity, m.peer, m.public, m.public_key]));
         text + "\n" + &table(&members)
+    }
+
+    fn absent_text(&self) -> String {
+        match self.absent_epochs {
+            0 => "nobody leaves for leading no block".into(),
+            epochs => format!("who leads no block for {epochs} epochs leaves"),
+        }
     }
 
     fn owners_text(&self) -> String {
