@@ -51,7 +51,7 @@ A cluster of your own:
   pleach --profile net/profile.toml status
 
 Exit codes: 0 ok, 1 internal error, 2 usage or configuration, 3 key absent (proved), 4 refused,
-5 verification failed (somebody lied, or this is another cluster), 6 unavailable,
+5 verification failed (somebody lied, this is another cluster, or what is known is too old), 6 unavailable,
 7 not allowed, 8 local file, 9 unknown whether a request that was sent is executed: do not send another,
 10 an audit found proof that a member lied, 11 the cluster has forked: rely on nothing that it says,
 12 too few members answer for a read that misses nothing: --stale-ok reads what one node has,
@@ -82,6 +82,9 @@ pub struct Global {
     /// has to contain it.
     #[arg(long, value_name = "CHECKPOINT", env = "PLEACH_CHECKPOINT", global = true)]
     pub checkpoint: Option<String>,
+    /// After how many days without news of the cluster the profile's session is no longer enough, and a command wants a --checkpoint.
+    #[arg(long, value_name = "DAYS", env = "PLEACH_TRUST_DAYS", default_value_t = 90, global = true)]
+    pub trust_days: u32,
     /// How data is printed.
     #[arg(short, long, value_enum, value_name = "FORMAT", env = "PLEACH_OUTPUT", default_value_t, global = true)]
     pub output: Format,
@@ -359,13 +362,13 @@ pub struct Init {
     /// Blocks of an epoch: members change at the end of one. Under load 1,024 take about half a minute
     #[arg(long, value_name = "N", default_value_t = Governance::default().epoch_blocks)]
     pub epoch_blocks: u32,
-    /// Only domains that as many owners have signed may be created [default: anybody creates domains]
-    #[arg(long, requires = "owner")]
-    pub approved_domains: bool,
     /// A member that leads no block for so many epochs leaves, within the same cap as those that evidence takes out; owners may add it
     /// again [default: never]
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     pub absent_epochs: u16,
+    /// Only domains that as many owners have signed may be created [default: anybody creates domains]
+    #[arg(long, requires = "owner")]
+    pub approved_domains: bool,
     /// The cluster's name.
     #[arg(long, default_value = "pleach")]
     pub name: String,

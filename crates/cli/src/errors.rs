@@ -9,7 +9,7 @@ use pleach_node::OrderError;
 use pleach_node::{ConfigError, StartError};
 use pleach_store::OpenError;
 use pleach_types::genesis::GenesisError;
-use pleach_types::{Hash, Key, Receipt, Verdict};
+use pleach_types::{Hash, Height, Key, Receipt, Verdict};
 use pleach_verify::file::FileError;
 use pleach_vm::InvalidOperation;
 use pleach_vm::schema::ArgumentError;
@@ -249,6 +249,20 @@ pub enum CliError {
         /// Why not.
         reason: OpenError,
     },
+    /// What earlier commands knew of the cluster is too old to tell its history from a forged one.
+    #[error("{}", session_old(place, *days, *trust_days, *height, *vouched))]
+    SessionOld {
+        /// The file of the session.
+        place: PathBuf,
+        /// How many days ago it saw something new; `None` if its time is yet to come.
+        days: Option<u64>,
+        /// After how many it is too old.
+        trust_days: u32,
+        /// The newest height that it knows.
+        height: Height,
+        /// That of the checkpoint that was given.
+        vouched: Option<Height>,
+    },
     /// A proof file that proves nothing, or is none.
     #[error("{path} proves nothing: {why}", path = .path.display())]
     ProofFile {
@@ -310,6 +324,7 @@ impl CliError {
             Self::File { reason, .. } => file_code(reason),
             Self::Exists { .. } | Self::Module { .. } | Self::NotWasm { .. } => code::LOCAL_FILE,
             Self::Build { .. } | Self::NoCompiler { .. } => code::LOCAL_FILE,
+            Self::SessionOld { .. } => code::VERIFICATION,
             Self::ProofFile { why, .. } => proof_code(why).0,
             Self::Store { reason: OpenError::Damaged(_), .. } => code::VERIFICATION,
             Self::Store { .. } => code::LOCAL_FILE,
@@ -343,6 +358,7 @@ impl CliError {
             Self::NoEvidenceInFile { .. } => "NO_EVIDENCE",
             Self::TooFewOwners { .. } | Self::NoOwners => "TOO_FEW_OWNERS",
             Self::Step { .. } => "STEP_FAILED",
+            Self::SessionOld { .. } => "SESSION_OLD",
             Self::ProofFile { why, .. } => proof_code(why).1,
             Self::Store { .. } => "STORE",
             Self::Config(_) => "CONFIG",
@@ -378,6 +394,14 @@ impl CliError {
             Self::NoEvidenceInFile { .. } => "\"pleach verify FILE\" shows what it proves".into(),
             Self::TooFewOwners { .. } => "give a key file for each owner who signs: --owner A.key --owner B.key".into(),
             Self::NoOwners => "members leave by evidence alone: pleach complain FILE".into(),
+            Self::SessionOld { days, height, .. } => format!(
+                "ask somebody whom you trust, and who has followed the cluster since, for a checkpoint of a height above #{height}, and pass it \
+                 with --checkpoint (\"pleach owner checkpoint\" makes one). {}",
+                match days {
+                    Some(days) => format!("To believe the nodes all the same: --trust-days {}", days.saturating_add(1)),
+                    None => "If this machine's clock is wrong, set it; if it was wrong then, delete the session, which forgets what it knew".into(),
+                }
+            ),
             Self::ProofFile { why, .. } => proof_cure(why).into(),
             Self::NotWasm { .. } => "build the operation for target wasm32v1-none and give the .wasm file".into(),
             Self::Module { .. } => "\"pleach op check FILE\" runs the same check".into(),
@@ -399,6 +423,22 @@ impl CliError {
             _ => String::new(),
         }
     }
+}
+
+fn session_old(place: &Path, days: Option<u64>, trust_days: u32, height: Height, vouched: Option<Height>) -> String {
+    let age = match days {
+        Some(days) => {
+            format!("has seen nothing new for {days} days, which are more than --trust-days {trust_days} allows")
+        }
+        None => "is of a time that is yet to come, by this machine's clock, so its age is not known".into(),
+    };
+    let vouched = vouched.map_or(String::new(), |vouched| {
+        format!("; the checkpoint of #{vouched} is of no later height, and so in both histories")
+    });
+    format!(
+        "{} {age}: who were members after #{height} may have sold their keys since, and others could show another history from there on{vouched}",
+        place.display()
+    )
 }
 
 fn file_code(reason: &io::Error) -> u8 {

@@ -112,6 +112,62 @@ fn owners_vouch_for_a_height_and_clients_hold_the_nodes_to_it() {
     again.fails(8, &["net.checkpoint"]);
 }
 
+/// A client that was away for long: what it knows is not enough any more, whatever nodes show.
+#[test]
+fn a_session_that_is_too_old_wants_a_checkpoint_of_a_later_height() {
+    let (folder, _nodes) = cluster(&[]);
+    let session = folder.join("net/profile.session");
+    let get = |args: &[&str]| on(&folder, &[&["get", "shop/.owner"], args].concat());
+    on(&folder, &["domain", "create", "shop", "--owner", "a.key"]).succeeds();
+    let vouch = || {
+        let vouched = on(&folder, &["owner", "checkpoint", "--owner", "owner.key"]);
+        let line = vouched.succeeds().stdout.lines().last().expect("a line").to_owned();
+        line.rsplit(' ').next().expect("HEIGHT:HASH").to_owned()
+    };
+    let known = vouch();
+    get(&[]).succeeds();
+    // As if nothing had been seen since then.
+    let date = |days_ago: i64| {
+        let mut bytes = std::fs::read(&session).expect("a session");
+        let at = b"pleach-session/1\n".len();
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock").as_secs();
+        let seen = now.saturating_add_signed(-days_ago * 24 * 60 * 60);
+        bytes[at..at + 8].copy_from_slice(&seen.to_le_bytes());
+        std::fs::write(&session, bytes).expect("the session is written");
+    };
+    date(89);
+    get(&[]).succeeds();
+    date(91);
+    let old = ["91 days", "--trust-days 90", "--checkpoint", "pleach owner checkpoint"];
+    let before = std::fs::read(&session).expect("a session");
+    get(&[]).fails(5, &old);
+    get(&["--trust-days", "91"]).fails(5, &["91 days"]);
+    // One of a height that it knows says nothing of what came later.
+    get(&["--checkpoint", &known]).fails(5, &["is of no later height"]);
+    assert_eq!(std::fs::read(&session).expect("a session"), before, "nothing was asked, nothing is kept");
+    let json = get(&["-o", "json"]);
+    assert_eq!(json.code, Some(5));
+    assert!(json.stderr.contains("SESSION_OLD"), "{}", json.stderr);
+    // Somebody who has followed vouches for a later height, as soon as there is one.
+    let later = || {
+        std::fs::rename(&session, folder.join("kept")).expect("the session is put away");
+        let later = vouch();
+        std::fs::rename(folder.join("kept"), &session).expect("and put back");
+        later
+    };
+    eventually(WAIT, || get(&["--checkpoint", &later()]));
+    get(&[]).succeeds();
+    date(400);
+    get(&[]).fails(5, &["400 days"]);
+    // It is young again with the first height that it did not know.
+    eventually(WAIT, || {
+        get(&["--trust-days", "401"]).succeeds();
+        get(&[])
+    });
+    date(-3);
+    get(&[]).fails(5, &["yet to come", "clock"]);
+}
+
 #[test]
 fn where_domains_are_approved_the_owner_signs_and_names_that_look_alike_are_told() {
     let (folder, _nodes) = cluster(&["--approved-domains"]);

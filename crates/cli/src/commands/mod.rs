@@ -135,6 +135,8 @@ where
     let checkpoint = checkpoint::read(global, &profile)?;
     wait_for(async {
         let (mut session, output) = (Session::of(global, &profile.genesis), Output::new(global));
+        // Before anybody is asked: what nodes show afterwards could not be told from a forged future.
+        session.check_age(global.trust_days, checkpoint.as_ref())?;
         let client = connection::resume(&profile, settings, &mut session, output).await?;
         // Before anything that is shown counts.
         let vouched = match &checkpoint {
