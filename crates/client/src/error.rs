@@ -639,7 +639,11 @@ pub enum ErrorKind {
 }
 
 /// The outcome of asking several nodes that all failed.
-pub(crate) fn all_failed(failures: Vec<Failure>) -> Error {
+pub(crate) fn all_failed(mut failures: Vec<Failure>) -> Error {
+    // What the keepers themselves said, or did not, tells more than that others have asked them in vain.
+    if failures.iter().any(|failure| !failure.is_second_hand()) {
+        failures.retain(|failure| !failure.is_second_hand());
+    }
     if let Some(height) = failures.iter().find_map(Failure::fork) {
         return Error::Fork { height };
     }
@@ -660,6 +664,11 @@ impl Failure {
             Fault::Lie(Falsehood::SplitHistory { height }) => Some(*height),
             _ => None,
         }
+    }
+
+    /// Whether the node says that it was told nothing by those who keep a record.
+    fn is_second_hand(&self) -> bool {
+        matches!(&self.why, Fault::Transport(TransportError::Problem(problem)) if problem.code == "NO_KEEPER_ANSWERS")
     }
 
     /// Whether the node says that it has forgotten the height.

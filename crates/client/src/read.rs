@@ -6,6 +6,10 @@
 //! next one is asked as soon as one fails, lies or is slow, and the first answer that verifies counts. A client that is set
 //! to ask several at once ([`crate::Config::ask_at_once`]) asks each prefix's keepers for its keys alone.
 //!
+//! Where none of the keepers serves this client, f + 1 of the other nodes are asked to read the records *through* the members' own network: keepers
+//! cannot tell then who reads, so they cannot choose whom they do not serve. The answer is one of the node that was asked, and is
+//! checked like any other.
+//!
 //! A node whose answer would be too large says how many of the records fit one. Then the rest of them are asked for by as
 //! many at a time, at the same height. A node may lie about that, which makes more messages, but a bounded number of them: a
 //! part is at most half of what it is a part of, and one that any node can answer is not divided.
@@ -359,19 +363,29 @@ impl Inner {
     /// Reads keys of one prefix, from the first of its keepers whose answer verifies.
     async fn read_group(&self, prefix: u32, keys: Vec<Key>, plan: &Plan) -> Result<Part, Error> {
         let anybody = self.keepers.everywhere() || keys.is_empty();
+        let serves = |node: &usize| anybody || self.keepers.may_keep(prefix, *node);
         let able = || {
             let order = self.nodes.order();
-            let mut able = if anybody { order } else { self.keepers.keeping(prefix, &order) };
+            let mut able = if anybody { order.clone() } else { self.keepers.keeping(prefix, &order) };
             able.sort_by_key(|node| !plan.responders.contains(node));
+            // Behind all keepers. One of so many is correct.
+            let others = order.into_iter().filter(|node| !serves(node) && !self.keepers.has_left(*node));
+            able.extend(others.take(self.keepers.newest().members().faults() + 1));
             able
         };
-        if let Some(key) = keys.first().filter(|_| able().is_empty()) {
-            return Err(self.no_keeper(key.clone(), prefix));
-        }
-        let request = self.request(keys, plan);
+        let known = self.nodes.order().iter().any(serves);
+        let first = keys.first().cloned();
+        let direct = self.request(keys, plan);
+        let through = GetRequest { through: true, ..direct.clone() };
         let at_once = self.config.ask_at_once;
-        let attempt = |node| self.read_part(node, &request, plan).boxed();
+        let attempt = |node| {
+            let request = if serves(&node) { &direct } else { &through };
+            self.read_part(node, request, plan).boxed()
+        };
         let outcome = self.ask_among(&able, at_once, plan.deadline, attempt).await;
+        if let (Some(key), false, Err(Error::Unavailable(_) | Error::NoNodes)) = (first, known, &outcome) {
+            return Err(self.no_keeper(key, prefix));
+        }
         if outcome.is_err() && !anybody {
             // A node that was down at first may have come up, and now can say who it is.
             self.learn_members().await;
@@ -395,7 +409,7 @@ impl Inner {
         let without_values = keys.iter().filter(|key| left_out.contains(key)).cloned().collect();
         let executed = plan.on_trust || plan.ground.is_some();
         let (height, sign) = (plan.height, self.config.signed_replies);
-        GetRequest { keys, height, min_height, known_height, without_values, executed, sign }
+        GetRequest { keys, height, min_height, known_height, without_values, executed, sign, through: false }
     }
 
     /// Reads records from one node, or learns that they are too many for one answer.
@@ -479,7 +493,7 @@ fn joined(one: Snapshot, other: Snapshot) -> Result<Snapshot, Error> {
 /// and no more than half, which is two messages as well: so whoever lies makes a bounded number of messages.
 pub(crate) fn fitting(failure: &Failure, request: &GetRequest) -> Option<usize> {
     let Fault::Transport(TransportError::Problem(problem)) = &failure.why else { return None };
-    let (asked, sure) = (request.keys.len(), if request.sign { 1 } else { REPLY_RECORDS_SURE });
+    let (asked, sure) = (request.keys.len(), if request.sign || request.through { 1 } else { REPLY_RECORDS_SURE });
     let divisible = problem.code == TOO_LARGE && asked > sure;
     let fits = problem.fits.and_then(|fits| usize::try_from(fits).ok()).unwrap_or(asked / 2);
     divisible.then(|| fits.min(asked.div_ceil(2)).max(sure))

@@ -75,7 +75,7 @@ fn a_call_touches_records_of_several_keepers() {
 #[test]
 fn a_client_that_knows_no_keeper_of_a_record_is_told_who_they_are() {
     let cluster = cluster();
-    let only = cluster.with([Manner::default()]);
+    let only = cluster.with([Manner { lonely: true, ..Manner::default() }]);
     let client = only.connect(1).unwrap();
     let (mut kept, mut others) = (0, 0);
     for key in accounts() {
@@ -90,6 +90,46 @@ fn a_client_that_knows_no_keeper_of_a_record_is_told_who_they_are() {
         }
     }
     assert!(kept > 0 && others > 0, "{kept} kept, {others} not");
+}
+
+/// Each of the keepers of a record, in turn of every prefix, serves other members and not this client.
+#[test]
+fn what_keepers_do_not_serve_a_client_it_reads_through_other_members() {
+    for key in accounts() {
+        let cluster = cluster();
+        let keepers: Vec<usize> = (0..7).filter(|node| cluster.chain().keeps(*node, &key)).collect();
+        keepers.iter().for_each(|node| cluster.set(*node, Manner { shuns: true, ..Manner::default() }));
+        let client = cluster.connect(1).unwrap();
+        let read = cluster.time.run(client.get_one(&key)).unwrap();
+        assert_eq!(read.is_some(), key.as_str() != "bank/accounts/none", "{key}");
+        assert_eq!(client.lies(), [], "nobody is blamed");
+        // Others are asked where no keeper serves, and no earlier.
+        let tried = cluster.tried.lock().unwrap().clone();
+        let first = tried.iter().position(|node| !keepers.contains(node)).expect("another one");
+        assert!(keepers.iter().all(|keeper| tried[..first].contains(keeper)), "{tried:?}, kept by {keepers:?}");
+    }
+}
+
+/// One of f + 1 that are asked is correct, whoever lies to this client, and whoever does not help it.
+#[test]
+fn members_that_do_not_read_through_others_or_lie_hide_nothing() {
+    let lie = || Manner::get(|_, reply| reply.records.iter_mut().for_each(|record| record.value = None));
+    let faults =
+        [|| Manner { lonely: true, ..Manner::default() }, || Manner { silent: true, ..Manner::default() }, lie];
+    for fault in faults {
+        for account in [0, 7] {
+            let key = &accounts()[account];
+            let cluster = cluster();
+            let (keepers, others): (Vec<usize>, Vec<usize>) =
+                (0..7).partition(|node| cluster.chain().keeps(*node, key));
+            keepers.iter().for_each(|node| cluster.set(*node, Manner { shuns: true, ..Manner::default() }));
+            others[..2].iter().for_each(|node| cluster.set(*node, fault()));
+            for seed in 0..4 {
+                let client = cluster.connect(seed).unwrap();
+                assert!(cluster.time.run(client.get_one(key)).unwrap().is_some(), "seed {seed}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -50,9 +50,10 @@ use crate::members::{Members, is_listed};
 use crate::metrics::Metrics;
 use crate::moves::Moves;
 use crate::pool::{Decided, Forwarded, Full, Origin, Pool, Sender};
+use crate::read_through::ReadThrough;
 use crate::resume::Resumed;
 use crate::service::ServiceError;
-use crate::transfer::wire::Message;
+use crate::transfer::wire::{Answer, Ask, Message};
 use crate::transfer::{Failure, Fetch, Source};
 use crate::turns::Turns;
 use crate::waiters::Waiters;
@@ -105,6 +106,7 @@ pub struct Node {
     pub(crate) fork: Forked,
     /// States that others fetch from here.
     pub(crate) source: Source,
+    pub(crate) read_through: ReadThrough,
     /// A state that this node fetches from others.
     pub(crate) fetch: Fetch,
     /// Records that move to this node, and from it.
@@ -168,6 +170,7 @@ impl Node {
             evidence: Shelf::default(),
             fork: Forked::default(),
             source: Source::default(),
+            read_through: ReadThrough::default(),
             fetch: Fetch::default(),
             moves: Moves::default(),
             delivered: Mutex::new(0),
@@ -723,6 +726,7 @@ impl Application for Node {
         self.manner.work(self, network);
         self.complain();
         self.drain_inbox();
+        self.serve_members(network);
         for (from, ask) in self.source.questions() {
             if let Some(answer) = self.answer(&from, &ask) {
                 // What gets lost is asked for again.
@@ -755,9 +759,16 @@ impl Application for Node {
                 }
                 Network::wake
             }
+            Ok(Message::Ask(Ask::Read(read))) => {
+                self.read_through.ask(from, read);
+                Network::nudge
+            }
             Ok(Message::Ask(ask)) => {
                 self.source.ask(from, ask);
                 Network::nudge
+            }
+            Ok(Message::Answer(Answer::Read { number, found })) => {
+                return self.read_through.answer(from, number, found);
             }
             // Told again soon: nothing is done at once because of it.
             Ok(Message::Keeps(prefixes)) => return self.moves.hear(from, prefixes),

@@ -26,6 +26,7 @@ use pleach_types::limits::{READ_KEYS_MAX, REQUEST_BYTES_MAX};
 use pleach_types::{Hash, Height};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tracing::warn;
 
 use crate::carried::{BODY_BYTES_MAX, BODY_WAIT, BodyError, Carried, FREE_BYTES, Received};
 use crate::config::NodeConfig;
@@ -35,13 +36,18 @@ use crate::fork;
 use crate::health::{Facts, is_ready, judge};
 use crate::openapi;
 use crate::port::Peer;
+use crate::read_through::READS_AT_ONCE;
 use crate::service::{BLOCKS_MAX, ServiceError};
+use crate::share::{Full, Share};
+use crate::transfer::wire::Found;
 use crate::watch::Watch;
 
 /// The longest that a question may wait for its answer, in milliseconds.
 const WAIT_MS_MAX: u64 = 30_000;
 /// How long a read waits for a height that is not certified yet.
 const READ_WAIT: Duration = Duration::from_secs(1);
+/// How long a keeper may take for a read that is made for a client: as many of them as are asked fit into what a client waits for one answer.
+const KEEPER_WAIT: Duration = Duration::from_millis(600);
 /// Bytes of what an error says.
 const DETAIL_BYTES_MAX: usize = 1_024;
 /// Characters of what a stranger sent that an answer repeats.
@@ -57,6 +63,8 @@ struct Shared {
     door: Arc<Door>,
     config: NodeConfig,
     carried: Carried,
+    /// Reads that are made for clients of whom others keep the records.
+    through: Arc<Share>,
     /// The genesis in JSON: up to 22 MB, the same for everybody.
     genesis: Bytes,
 }
@@ -90,7 +98,16 @@ pub fn router(
 ) -> Result<Router, serde_json::Error> {
     let encoded = serde_json::to_vec(&node.genesis)?.into();
     let door = Door::new(node.clone());
-    let shared = Shared { door, carried: Carried::new(), node, engine, watch, config, genesis: encoded };
+    let shared = Shared {
+        door,
+        carried: Carried::new(),
+        through: Share::new(READS_AT_ONCE),
+        node,
+        engine,
+        watch,
+        config,
+        genesis: encoded,
+    };
     let shared = Arc::new(shared);
     // What is so in one history of two is told to nobody.
     let of_one_history = Router::new()
@@ -290,13 +307,56 @@ async fn read(State(shared): App, Extension(Peer(from)): Extension<Peer>, body: 
     if request.keys.len() <= SMALL_READ_KEYS {
         match shared.node.get_within(&request, FREE_BYTES) {
             Err(ServiceError::ReplyTooLarge { .. }) => {}
+            Err(ServiceError::NotKept { .. }) if request.through => return shared.read_through(from, request).await,
             reply => return Ok(json(StatusCode::OK, shared.carried.send(from, encode(&reply?)?)?)),
         }
     }
     let reserved = shared.carried.reserve(from, request.keys.len()).await?;
     // The thread has the room: it goes on when the client has hung up.
-    let make = move || Ok(reserved.send(encode(&shared.node.get(&request)?)?));
-    Ok(json(StatusCode::OK, in_thread(make).await?))
+    let through = request.through.then(|| request.clone());
+    let node = Arc::clone(&shared.node);
+    let make = move || Ok(reserved.send(encode(&node.get(&request)?)?));
+    match (in_thread(make).await, through) {
+        (Err(ServiceError::NotKept { .. }), Some(request)) => shared.read_through(from, request).await,
+        (made, _) => Ok(json(StatusCode::OK, made?)),
+    }
+}
+
+impl Shared {
+    /// Reads records for a client that this node does not keep. See [`crate::read_through`].
+    async fn read_through(self: &Arc<Self>, from: IpAddr, request: GetRequest) -> Result<Response, Failure> {
+        let _turn = self.through.take(from, 1).map_err(|Full| ServiceError::NoRoom)?;
+        let reserved = self.carried.reserve(from, request.keys.len()).await?;
+        let errand = Arc::new(self.node.errand(request)?);
+        let mut too_large = None;
+        for keeper in &errand.keepers {
+            let Some(mut asked) = self.node.ask_keeper(&errand, &keeper.public_key) else { continue };
+            match tokio::time::timeout(KEEPER_WAIT, asked.answer()).await {
+                Ok(Some(Found::Records { values, proof })) => {
+                    let (node, errand) = (Arc::clone(&self.node), Arc::clone(&errand));
+                    // A proof of megabytes is hashed.
+                    let look = tokio::task::spawn_blocking(move || node.found(&errand, values, proof)).await;
+                    match look.map_err(|e| ServiceError::Damaged(format!("the answer could not be made: {e}")))? {
+                        Ok(reply) => return Ok(json(StatusCode::OK, reserved.send(encode(&reply?)?))),
+                        Err(false_statement) => {
+                            warn!(keeper = %keeper.name, %false_statement, "a keeper's records do not hold")
+                        }
+                    }
+                }
+                Ok(Some(Found::TooLarge { fits })) => too_large = too_large.max(Some(fits)),
+                Ok(Some(Found::Nothing) | None) | Err(_) => {}
+            }
+        }
+        let keys = &errand.request.keys;
+        let Some(key) = keys.first().cloned() else { return Err(ServiceError::NothingCertified.into()) };
+        // One record always fits, so whoever says otherwise of one says what is false.
+        if let Some(fits) = too_large.filter(|_| keys.len() > 1) {
+            let fits = (fits as usize).clamp(1, keys.len() - 1);
+            return Err(ServiceError::ThroughTooLarge { keys: keys.len(), fits }.into());
+        }
+        let asked = errand.keepers.iter().map(|keeper| keeper.name.clone()).collect();
+        Err(ServiceError::NoKeeperAnswers { key, asked }.into())
+    }
 }
 
 /// What a reader asks n - f members before it reads.

@@ -18,6 +18,7 @@
 //! | `kept` | where both keep their file over restarts |
 //! | `disk` | the store: values at a height, and blocks on their way to it |
 //! | `transfer` | a state from others, for a member that lost its own or is too far behind, and for them |
+//! | `read_through` | records that others keep, for clients that those do not serve |
 //! | `resume` | from a store to a node that goes on where it stopped |
 //! | `rotation` | a member changes its key, and its node goes on with it |
 //! | `turns` | who led, and who missed its turn |
@@ -59,6 +60,7 @@ mod moves;
 mod openapi;
 mod pool;
 mod port;
+mod read_through;
 mod resume;
 mod rotation;
 mod server;

@@ -35,6 +35,7 @@ use crate::health::{self, Facts};
 use crate::history::{Final, Receipts};
 use crate::lock;
 use crate::pool::Full;
+use crate::transfer::wire::READ_THROUGH_KEYS_MAX;
 
 /// Blocks that one listing returns.
 pub const BLOCKS_MAX: usize = 100;
@@ -99,6 +100,16 @@ pub enum ServiceError {
         /// Bytes of the answer as it would be signed; 0 where it has not been made.
         bytes: usize,
     },
+    /// The answer is larger than one that comes from another member.
+    #[error(
+        "an answer through another member has at most {READ_THROUGH_KEYS_MAX} keys and one message, these {keys} are more: the first {fits} may fit"
+    )]
+    ThroughTooLarge {
+        /// How many records the read names.
+        keys: usize,
+        /// How many of them may fit, from the first one on.
+        fits: usize,
+    },
     /// The node's own answer does not answer the question: it signs none that would convict it.
     #[error("this node does not sign its own answer: {0}")]
     NotSigned(Unanswered),
@@ -120,6 +131,14 @@ pub enum ServiceError {
         key: Key,
         /// The names of the members that keep it.
         keepers: Vec<String>,
+    },
+    /// None of those who keep a record has answered this node.
+    #[error("record {key} is not kept here, and none of its keepers that were asked has sent it: {}", asked.join(", "))]
+    NoKeeperAnswers {
+        /// The first key.
+        key: Key,
+        /// The names of the members that were asked.
+        asked: Vec<String>,
     },
     /// What this node stores is not what it should be.
     #[error("this node cannot read its store: {0}")]
@@ -176,10 +195,13 @@ impl ServiceError {
             Self::Overloaded { .. } | Self::NoRoom => "OVERLOADED",
             Self::KeyCount { .. } => "KEY_COUNT",
             Self::KeyOrder { .. } => "KEY_ORDER",
-            Self::ReplyTooLarge { .. } | Self::SignedTooLarge { .. } => "REPLY_TOO_LARGE",
+            Self::ReplyTooLarge { .. } | Self::SignedTooLarge { .. } | Self::ThroughTooLarge { .. } => {
+                "REPLY_TOO_LARGE"
+            }
             Self::NotSigned(_) => "NOT_SIGNED",
             Self::BelowMinimum { .. } => "BELOW_MINIMUM",
             Self::NotKept { .. } => "NOT_KEPT",
+            Self::NoKeeperAnswers { .. } => "NO_KEEPER_ANSWERS",
             Self::Damaged(_) => "STORE_DAMAGED",
             Self::NothingCertified => "NOTHING_CERTIFIED",
             Self::NewestUnknown => "NEWEST_UNKNOWN",
@@ -203,6 +225,7 @@ impl ServiceError {
             Self::NoFork(NoFork::Busy)
             | Self::Overloaded { .. }
             | Self::NoRoom
+            | Self::NoKeeperAnswers { .. }
             | Self::NothingCertified
             | Self::NewestUnknown
             | Self::NotYet { .. } => 503,
@@ -212,6 +235,7 @@ impl ServiceError {
             | Self::KeyOrder { .. }
             | Self::ReplyTooLarge { .. }
             | Self::SignedTooLarge { .. }
+            | Self::ThroughTooLarge { .. }
             | Self::NoFork(_)
             | Self::BelowMinimum { .. } => 400,
             // Misdirected: another node can answer.
@@ -274,11 +298,12 @@ impl ServiceError {
             Self::Overloaded { .. } | Self::NoRoom => ("wait a moment, or send the request to another node", true),
             Self::KeyCount { .. } => ("split the read", false),
             Self::KeyOrder { .. } => ("sort the keys by their bytes, and name each once", false),
-            Self::ReplyTooLarge { .. } | Self::SignedTooLarge { .. } => {
+            Self::ReplyTooLarge { .. } | Self::SignedTooLarge { .. } | Self::ThroughTooLarge { .. } => {
                 ("split the read, and name the height of the first answer in the others", false)
             }
             Self::BelowMinimum { .. } => ("leave one of the two out", false),
             Self::NotKept { .. } => ("ask one of the members that keep it", false),
+            Self::NoKeeperAnswers { .. } => ("ask again in a moment, or another node", true),
             Self::Damaged(_) => ("ask another node; the operator should stop this one and run pleach fsck", false),
             Self::NotSigned(_) => ("ask another node, and report it: this is a fault in the program", false),
             Self::Decided { .. } => ("ask for its receipt", false),
@@ -293,7 +318,7 @@ impl ServiceError {
             Self::Forgotten { .. } => ("leave out the height to read the newest", true),
         };
         let fits = match self {
-            Self::ReplyTooLarge { fits, .. } => Some(*fits as u64),
+            Self::ReplyTooLarge { fits, .. } | Self::ThroughTooLarge { fits, .. } => Some(*fits as u64),
             // How long a proof is depends on each key; half of them is half as long, more or less.
             Self::SignedTooLarge { keys, .. } => Some((keys / 2).min(SIGNED_REPLY_KEYS_MAX) as u64),
             _ => None,
@@ -455,10 +480,7 @@ impl Node {
     }
 
     fn make_reply(&self, request: &GetRequest, bytes_max: usize) -> Result<GetReply, ServiceError> {
-        let (entry, certificate) = self.grounds(request)?;
-        if request.sign && request.keys.len() > SIGNED_REPLY_KEYS_MAX {
-            return Err(ServiceError::SignedTooLarge { keys: request.keys.len(), bytes: 0 });
-        }
+        let (entry, certificate) = self.grounds_to_sign(request)?;
         // The lock is released: proofs are made from a snapshot that nothing changes.
         let forgotten = || ServiceError::Forgotten { height: entry.result.height, oldest: entry.result.height + 1 };
         let state = entry.state().ok_or_else(forgotten)?;
@@ -476,16 +498,38 @@ impl Node {
             let fits = request.keys.iter().take_while(|key| key < next).count();
             return Err(ServiceError::ReplyTooLarge { keys: request.keys.len(), fits, next: (*next).clone() });
         }
-        let values: BTreeMap<_, _> = asked.into_iter().zip(values).collect();
-        let record = |key: &Key| RecordView {
+        let mut found: BTreeMap<_, _> = asked.into_iter().zip(values).collect();
+        let values = request.keys.iter().map(|key| found.remove(key).flatten()).collect();
+        self.reply_of(request, &entry, certificate, values, proof.encode().into())
+    }
+
+    /// The height that a read is to be answered at, as [`Node::grounds`] has it, if an answer to so many keys may be signed as it asks.
+    pub(crate) fn grounds_to_sign(&self, request: &GetRequest) -> Result<(Arc<Final>, Option<Bytes>), ServiceError> {
+        let grounds = self.grounds(request)?;
+        if request.sign && request.keys.len() > SIGNED_REPLY_KEYS_MAX {
+            return Err(ServiceError::SignedTooLarge { keys: request.keys.len(), bytes: 0 });
+        }
+        Ok(grounds)
+    }
+
+    /// The reply with these values, one for each key, under this node's signatures.
+    pub(crate) fn reply_of(
+        &self,
+        request: &GetRequest,
+        entry: &Final,
+        certificate: Option<Bytes>,
+        values: Vec<Option<Bytes>>,
+        proof: Bytes,
+    ) -> Result<GetReply, ServiceError> {
+        let record = |(key, value): (&Key, &Option<Bytes>)| RecordView {
             key: key.clone(),
-            value: values.get(key).and_then(Option::as_ref).map(Value::from),
+            value: value.as_ref().map(Value::from),
         };
         let mut reply = GetReply {
             height: entry.result.height,
-            signed: self.signed(&entry),
-            records: request.keys.iter().map(record).collect(),
-            proof: proof.encode().into(),
+            signed: self.signed(entry),
+            records: request.keys.iter().zip(&values).map(record).collect(),
+            proof: Base64(proof),
             certificate: certificate.map(Base64),
             signature: None,
         };

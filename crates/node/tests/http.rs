@@ -185,6 +185,7 @@ fn answers_are_as_documented(cluster: &Cluster) {
         without_values: vec![Key::new("a").expect("a key")],
         executed: true,
         sign: true,
+        through: true,
     };
     for (schema, value) in [
         ("Status", cluster.status(0)),

@@ -140,7 +140,16 @@ fn reads() -> Vec<Value> {
     let read = GetRequest { keys: vec![key("a")], ..GetRequest::default() };
     let [height, min_height, known_height] = [Some(7), Some(6), Some(5)];
     let (keys, without_values) = (vec![key("a"), key("b")], vec![key("b")]);
-    let all = GetRequest { keys, height, min_height, known_height, without_values, executed: true, sign: true };
+    let all = GetRequest {
+        keys,
+        height,
+        min_height,
+        known_height,
+        without_values,
+        executed: true,
+        sign: true,
+        through: true,
+    };
     let record = |text: &str, value: Option<&'static [u8]>| RecordView {
         key: key(text),
         value: value.map(|value| Shown::from(&Bytes::from_static(value))),

@@ -287,6 +287,9 @@ pub struct GetRequest {
     /// ([`crate::reply::SignedReply`]).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub sign: bool,
+    /// Whether a node that does not keep the records is to ask those who do, so that they do not see who reads.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub through: bool,
 }
 
 impl GetRequest {

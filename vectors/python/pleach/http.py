@@ -163,6 +163,7 @@ SCHEMAS: dict[str, Check] = {
         without_values_maybe=list_of(key),
         executed_maybe=flag,
         sign_maybe=flag,
+        through_maybe=flag,
     ),
     "GetReply": shape(
         height=number,

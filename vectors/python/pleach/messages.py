@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import blocks, certificates, codec, history, receipts
+from . import blocks, certificates, codec, history, keys, receipts
 from .codec import KEY_BYTES_MAX, VALUE_BYTES_MAX, Reader, malformed
 
 PART_BYTES_MAX = 262_144
@@ -13,6 +13,7 @@ KEEPS_BYTES_MAX = 512
 STEPS_MAX, STEP_BYTES_MAX = 8, 72 << 10
 ITEM_BYTES_MAX = 8_388_608
 CHUNK_RECORDS_MAX = 65_536
+READ_KEYS_MAX = 256
 REQUESTS_MAX = 4_096
 WRITTEN_MAX = 4_096 * 256
 
@@ -43,6 +44,19 @@ def read_item(reader: Reader) -> dict[str, Any]:
     raise malformed(f"item {kind}")
 
 
+def read_found(reader: Reader) -> Any:
+    kind = reader.u8()
+    if kind == 0:
+        value = lambda: reader.option(lambda: reader.byte_string(VALUE_BYTES_MAX).hex())
+        values = reader.sequence(READ_KEYS_MAX, value)
+        return {"values": values, "proof": reader.byte_string(ITEM_BYTES_MAX).hex()}
+    if kind == 1:
+        return "nothing"
+    if kind == 2:
+        return {"fits": reader.u32()}
+    raise malformed(f"found {kind}")
+
+
 def read_message(reader: Reader) -> dict[str, Any]:
     kind = reader.u8()
     if kind == 0:
@@ -68,6 +82,16 @@ def read_message(reader: Reader) -> dict[str, Any]:
     if kind == 6:
         kept = reader.byte_string(KEEPS_BYTES_MAX)
         return {"kind": "keeps", "prefixes": [n for n in range(8 * len(kept)) if kept[n // 8] >> n % 8 & 1]}
+    if kind == 7:
+        return {
+            "kind": "read",
+            "number": reader.u64(),
+            "height": reader.u64(),
+            "keys": reader.sequence(READ_KEYS_MAX, lambda: keys.read_key(reader)),
+            "without_values": reader.sequence(READ_KEYS_MAX, lambda: keys.read_key(reader)),
+        }
+    if kind == 8:
+        return {"kind": "found", "number": reader.u64(), "found": read_found(reader)}
     raise malformed(f"message {kind}")
 
 

@@ -437,6 +437,10 @@ pub struct Manner {
     pub get_of: Option<Arc<Mutex<Chain>>>,
     /// Says of every record that it does not keep it.
     pub lacks: bool,
+    /// Answers no reads of this client, while it serves other members.
+    pub shuns: bool,
+    /// Reads nothing through others.
+    pub lonely: bool,
     /// Changes its answers.
     pub get: Option<Twist<GetReply>>,
     /// How often it says that it does not know yet what is newest.
@@ -745,8 +749,20 @@ impl Transport for Cluster {
                 let TransportError::Problem(too_large) = problem("REPLY_TOO_LARGE", false) else { unreachable!() };
                 return Err(TransportError::Problem(Problem { fits: manner.fits, ..too_large }));
             }
+            if manner.shuns && !request.through {
+                return Err(problem("OVERLOADED", true));
+            }
             if !request.keys.iter().all(|key| chain.keeps(node, key) && !manner.lacks) {
-                return Err(problem("NOT_KEPT", false));
+                // Keepers serve other members, if they run.
+                let served = |keeper: usize| {
+                    let manners = self.manners.lock().unwrap();
+                    let runs = manners.get(keeper).is_none_or(|found| !found.dead && !found.lacks);
+                    runs && request.keys.iter().all(|key| chain.keeps(keeper, key))
+                };
+                let keeper = (0..chain.keys.len()).find(|keeper| request.through && served(*keeper));
+                if keeper.is_none() || manner.lonely {
+                    return Err(problem(if request.through { "NO_KEEPER_ANSWERS" } else { "NOT_KEPT" }, false));
+                }
             }
             let forgets = |height: Height| manner.remembers.is_some_and(|heights| height + heights < tip);
             if request.height.is_some_and(forgets) {

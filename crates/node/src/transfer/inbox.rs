@@ -6,7 +6,7 @@ use pleach_types::PublicKey;
 
 /// Messages that wait: those of one member keep out none of another.
 #[derive(Debug)]
-pub(super) struct Inbox<T>(BTreeMap<PublicKey, VecDeque<T>>);
+pub(crate) struct Inbox<T>(BTreeMap<PublicKey, VecDeque<T>>);
 
 impl<T> Default for Inbox<T> {
     fn default() -> Self {
@@ -16,7 +16,7 @@ impl<T> Default for Inbox<T> {
 
 impl<T> Inbox<T> {
     /// Adds a message of a member if fewer than `room` of its messages wait.
-    pub(super) fn push(&mut self, from: PublicKey, message: T, room: usize) {
+    pub(crate) fn push(&mut self, from: PublicKey, message: T, room: usize) {
         if room > 0 {
             let waiting = self.0.entry(from).or_default();
             if waiting.len() < room {
@@ -27,7 +27,7 @@ impl<T> Inbox<T> {
 
     /// All that waits, one message of each member in turn. What comes meanwhile waits for the next time, so whoever goes
     /// through the messages comes to an end however fast they arrive.
-    pub(super) fn take(&mut self) -> Vec<(PublicKey, T)> {
+    pub(crate) fn take(&mut self) -> Vec<(PublicKey, T)> {
         let mut all = Vec::new();
         while !self.0.is_empty() {
             self.0.retain(|from, waiting| {

@@ -36,7 +36,7 @@ mod adoption;
 mod asking;
 mod failure;
 mod fetch;
-mod inbox;
+pub(crate) mod inbox;
 mod offers;
 mod plan;
 mod source;

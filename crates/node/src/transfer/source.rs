@@ -111,11 +111,13 @@ impl Node {
 
     fn find_answer(&self, from: &PublicKey, ask: &Ask) -> Option<Answer> {
         let part_bytes = part_bytes(self.genesis.limits.request_bytes as usize);
-        match *ask {
+        match ask.clone() {
             Ask::Offer { since } => {
                 let steps = self.members.steps(since, STEPS_TOLD);
                 self.offer().map(|proof| Answer::Offer { steps, proof: proof.encode().into() })
             }
+            // Told apart when it comes, and answered by `read_through`.
+            Ask::Read(_) => None,
             Ask::Part { height, item, offset } => Some(match self.content(from, height, item) {
                 Some(content) => part(height, item, offset, &content, part_bytes),
                 None => Answer::Gone { height, item },

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::pool::Origin;
 
-use super::wire::{Answer, Ask, Chunk, Item, Message};
+use super::wire::{Answer, Ask, Chunk, Found, Item, Message, Read};
 
 fn hex(bytes: impl AsRef<[u8]>) -> Value {
     bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
@@ -56,6 +56,24 @@ fn messages() -> Vec<(Message, Value)> {
         ),
     ];
     all.push((Message::Keeps(vec![0b10, 0xf0]), json!({ "kind": "keeps", "prefixes": [1, 12, 13, 14, 15] })));
+    let keys = |names: &[&str]| names.iter().map(|name| Key::new(*name).expect("a key")).collect();
+    let read = Read { number: 1 << 40, height: 12, keys: keys(&["a/b", "c"]), without_values: keys(&["c"]) };
+    all.push((
+        Message::Ask(Ask::Read(read)),
+        json!({ "kind": "read", "number": 1_u64 << 40, "height": 12, "keys": ["a/b", "c"], "without_values": ["c"] }),
+    ));
+    let values = vec![Some("value".into()), None, Some(Bytes::new())];
+    for (found, said) in [
+        (
+            Found::Records { values, proof: "proof".into() },
+            json!({ "values": [hex("value"), null, ""], "proof": hex("proof") }),
+        ),
+        (Found::Nothing, json!("nothing")),
+        (Found::TooLarge { fits: 3 }, json!({ "fits": 3 })),
+    ] {
+        let message = Message::Answer(Answer::Read { number: 9, found });
+        all.push((message, json!({ "kind": "found", "number": 9, "found": said })));
+    }
     for (item, said) in items() {
         let part = Answer::Part { height: 1 << 40, item, offset: 5, total: 9, bytes: "part".into() };
         all.extend([
@@ -93,7 +111,9 @@ fn refused() -> Vec<(&'static str, Vec<u8>)> {
     };
     vec![
         ("nothing", Vec::new()),
-        ("no such message", vec![7]),
+        ("no such message", vec![9]),
+        ("a read of nothing found", vec![8, 1, 0, 0, 0, 0, 0, 0, 0, 3]),
+        ("257 keys", [&[7][..], &[0; 16], &257_u32.to_le_bytes()].concat()),
         ("no such item", [&ask[..9], &[6], &ask[10..]].concat()),
         ("cut", ask[..ask.len() - 1].to_vec()),
         ("continued", [&ask[..], &[0]].concat()),

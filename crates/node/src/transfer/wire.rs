@@ -41,6 +41,8 @@ const KEEPS_BYTES_MAX: usize = (1 << PARTITION_BITS_MAX) / 8;
 const CHUNK_RECORDS_MAX: usize = 1 << 16;
 /// Bytes of a message beside the request that it brings: its kind, and the origin.
 const REQUEST_OVERHEAD: usize = 1 + size_of::<u64>();
+/// Keys of a read for another member's client, at most: as many as clients ask for in one message.
+pub(crate) const READ_THROUGH_KEYS_MAX: usize = 256;
 /// Bytes of a message beside the part that it brings, at most.
 pub(crate) const OVERHEAD: usize = 128;
 
@@ -62,9 +64,38 @@ pub(crate) enum Message {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Ask {
     /// Which state can you hand out? The asker knows the members that are in force since this epoch.
-    Offer { since: u64 },
+    Offer {
+        since: u64,
+    },
     /// A part of an item of the state of this height.
-    Part { height: Height, item: Item, offset: u32 },
+    Part {
+        height: Height,
+        item: Item,
+        offset: u32,
+    },
+    Read(Read),
+}
+
+/// The records of a height, for a client of the asker. It is answered from what the member keeps, and never passed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Read {
+    /// By which the asker knows the answer.
+    pub number: u64,
+    pub height: Height,
+    pub keys: Vec<Key>,
+    /// Those of the keys whose values the client has.
+    pub without_values: Vec<Key>,
+}
+
+/// What becomes of a [`Read`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// One value for each key, none where there is no record or where it may be left out, and the proof of all of them.
+    Records { values: Vec<Option<Bytes>>, proof: Bytes },
+    /// Not from here: the height or a record is not here (any more, or yet).
+    Nothing,
+    /// More than one message holds. So many of the records may fit.
+    TooLarge { fits: u32 },
 }
 
 /// An answer.
@@ -77,6 +108,8 @@ pub(crate) enum Answer {
     Part { height: Height, item: Item, offset: u32, total: u32, bytes: Bytes },
     /// The item cannot be had here (any more, or yet).
     Gone { height: Height, item: Item },
+    /// What became of the read with this number.
+    Read { number: u64, found: Found },
 }
 
 /// Something that a state consists of.
@@ -248,7 +281,54 @@ impl Encode for Message {
                 out.push(6);
                 codec::put_bytes(out, prefixes);
             }
+            Self::Ask(Ask::Read(Read { number, height, keys, without_values })) => {
+                out.push(7);
+                out.extend_from_slice(&number.to_le_bytes());
+                out.extend_from_slice(&height.to_le_bytes());
+                codec::put_list(out, keys);
+                codec::put_list(out, without_values);
+            }
+            Self::Answer(Answer::Read { number, found }) => {
+                out.push(8);
+                out.extend_from_slice(&number.to_le_bytes());
+                found.encode_to(out);
+            }
         }
+    }
+}
+
+impl Encode for Found {
+    fn encode_to(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Records { values, proof } => {
+                out.push(0);
+                codec::put_count(out, values.len());
+                values.iter().for_each(|value| {
+                    codec::put_option(out, value.as_ref(), |out, value| codec::put_bytes(out, value))
+                });
+                codec::put_bytes(out, proof);
+            }
+            Self::Nothing => out.push(1),
+            Self::TooLarge { fits } => {
+                out.push(2);
+                out.extend_from_slice(&fits.to_le_bytes());
+            }
+        }
+    }
+}
+
+impl Decode for Found {
+    fn decode_from(reader: &mut Reader) -> Result<Self, DecodeError> {
+        let value = |r: &mut Reader| r.option("value", |r| r.bytes("value", VALUE_BYTES_MAX));
+        Ok(match reader.byte("what was found")? {
+            0 => Self::Records {
+                values: reader.list("values", READ_THROUGH_KEYS_MAX, value)?,
+                proof: reader.bytes("proof", ITEM_BYTES_MAX)?,
+            },
+            1 => Self::Nothing,
+            2 => Self::TooLarge { fits: reader.u32("records that fit")? },
+            tag => return Err(DecodeError::UnknownTag { field: "what was found", tag }),
+        })
     }
 }
 
@@ -272,6 +352,13 @@ impl Decode for Message {
             }
             5 => Self::Answer(Answer::Gone { height: reader.u64("height")?, item: Item::decode_from(reader)? }),
             6 => Self::Keeps(reader.bytes("prefixes", KEEPS_BYTES_MAX)?.to_vec()),
+            7 => Self::Ask(Ask::Read(Read {
+                number: reader.u64("number")?,
+                height: reader.u64("height")?,
+                keys: reader.list("keys", READ_THROUGH_KEYS_MAX, Key::decode_from)?,
+                without_values: reader.list("keys", READ_THROUGH_KEYS_MAX, Key::decode_from)?,
+            })),
+            8 => Self::Answer(Answer::Read { number: reader.u64("number")?, found: Found::decode_from(reader)? }),
             tag => return Err(DecodeError::UnknownTag { field: "message", tag }),
         })
     }
@@ -341,6 +428,12 @@ mod tests {
         let mut all: Vec<_> = items.into_iter().flat_map(of).collect();
         let offer = |steps| Message::Answer(Answer::Offer { steps, proof: "proof".into() });
         all.push(Message::Keeps(vec![0b101, 0xff]));
+        let keys = |names: &[&str]| names.iter().map(|name| Key::new(*name).unwrap()).collect();
+        let (keys, without_values) = (keys(&["a/b", "c"]), keys(&["c"]));
+        all.push(Message::Ask(Ask::Read(Read { number: 1 << 40, height: 12, keys, without_values })));
+        let values = vec![Some("value".into()), None, Some(Bytes::new())];
+        let found = [Found::Records { values, proof: "proof".into() }, Found::Nothing, Found::TooLarge { fits: 3 }];
+        all.extend(found.map(|found| Message::Answer(Answer::Read { number: 9, found })));
         all.extend([Message::Ask(Ask::Offer { since: 7 }), offer(vec![]), offer(vec!["step".into(), "other".into()])]);
         all
     }

@@ -171,7 +171,7 @@ fn write_configs(folder: &Path, genesis: &Genesis, secrets: &[SecretKey]) -> Vec
                 key_file,
                 genesis: file.clone(),
                 data_dir,
-                accept_loss: false,
+                accept_loss: !genesis.survives_faults(),
                 added: false,
             },
             listen: Listen { public: member.public.clone(), peer: member.peer.clone() },
