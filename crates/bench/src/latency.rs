@@ -40,7 +40,7 @@ const FILLERS_MAX: usize = 8_192;
 /// How long a connection may take before the listener counts as full.
 const FULL_AFTER: Duration = Duration::from_millis(500);
 /// Accounts of the bank.
-const ACCOUNTS: usize = 1_000;
+const ACCOUNTS: usize = 10_000;
 
 /// Measures, and prints tables for `docs/latency.md`.
 ///
