@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures::future::try_join_all;
+use futures::future::join_all;
 use pleach_client::{Client, HttpTransport, Transport as _, TransportError};
 use pleach_tree::Tree;
 use pleach_types::api::{GetReply, GetRequest};
@@ -172,12 +172,26 @@ impl Shared {
         Ok(())
     }
 
-    /// Makes many domains, whose base rules the node keeps: it is what is called.
+    /// Makes many domains, whose base rules the node keeps: it is what is called. One that fails is left, and another made in its place:
+    /// what became of it need not be known.
     async fn make_domains(&mut self, client: &Client) -> Result<(), String> {
+        let mut failed = 0;
         while self.operations.len() < DOMAINS {
             let names: Vec<_> = (0..DOMAINS_AT_ONCE).map(|_| self.kept_domain()).collect();
-            try_join_all(names.iter().map(|name| create(client, name))).await?;
-            self.operations.extend(names.iter().map(|name| (base_rule(name), None)));
+            let made = join_all(names.iter().map(|name| create(client, name))).await;
+            for (name, made) in names.iter().zip(made) {
+                match made {
+                    Ok(()) => self.operations.push((base_rule(name), None)),
+                    Err(why) if failed >= DOMAINS => return Err(why),
+                    Err(_) => {
+                        failed += 1;
+                        tokio::time::sleep(REFUSED_PAUSE).await;
+                    }
+                }
+            }
+        }
+        if failed > 0 {
+            eprintln!("{failed} more domains could not be made");
         }
         Ok(())
     }
