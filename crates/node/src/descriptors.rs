@@ -55,6 +55,7 @@ fn raised_limit() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::port::Patience;
 
     #[test]
     fn clients_get_half_of_what_is_left_and_a_node_without_room_for_them_does_not_start() {
@@ -63,6 +64,16 @@ mod tests {
         assert_eq!(divide(u64::MAX, 1_000).ok(), Some(CLIENTS_MAX));
         let refused = divide(999 + CLIENTS_MIN, 1_000).expect_err("one too few").to_string();
         assert!(refused.contains("1063") && refused.contains("1064") && refused.contains("ulimit -n"), "{refused}");
+    }
+
+    /// A client that asks several nodes gives up the questions that others have answered, and each keeps its connection for a moment: it must not
+    /// run out of its address's half of the connections by that.
+    #[test]
+    fn who_calls_a_hundred_times_a_second_stays_within_its_part_of_1024_descriptors() {
+        let clients = divide(1_024, pleach_order::descriptors(4 + PEERS_SPARE, 256) + OWN).expect("four members start");
+        let (calls, given_up) = (100.0, 3.0);
+        let held = calls * given_up * Patience::default().half_closed.as_secs_f64();
+        assert!(2.0 * held < clients as f64, "{held} connections of {clients}");
     }
 
     /// The usual limit of a Linux service or container is at least 1,024.

@@ -30,7 +30,7 @@ const HEAD_WAIT: Duration = Duration::from_secs(5);
 const IDLE_WAIT: Duration = Duration::from_secs(30);
 /// How long an answer may take for a client that has closed its side. It may be gone: a client that gives up a long poll, or asks another node
 /// beside a slow one, looks the same, and does so many times a second. Each of them keeps its connection for as long as this.
-const HALF_CLOSED_WAIT: Duration = Duration::from_millis(250);
+const HALF_CLOSED_WAIT: Duration = Duration::from_millis(100);
 /// How far a client that reads may fall behind [`RATE_MIN`].
 const STALL_MAX: Duration = Duration::from_secs(10);
 /// Bytes a second, two megabits: an answer of full size is gone within a minute and a half.
