@@ -666,14 +666,19 @@ impl Failure {
         }
     }
 
+    /// Whether the node refuses with this code.
+    pub(crate) fn says(&self, code: &str) -> bool {
+        matches!(&self.why, Fault::Transport(TransportError::Problem(problem)) if problem.code == code)
+    }
+
     /// Whether the node says that it was told nothing by those who keep a record.
     fn is_second_hand(&self) -> bool {
-        matches!(&self.why, Fault::Transport(TransportError::Problem(problem)) if problem.code == "NO_KEEPER_ANSWERS")
+        self.says("NO_KEEPER_ANSWERS")
     }
 
     /// Whether the node says that it has forgotten the height.
     pub(crate) fn has_forgotten(&self) -> bool {
-        matches!(&self.why, Fault::Transport(TransportError::Problem(problem)) if problem.code == "HEIGHT_FORGOTTEN")
+        self.says("HEIGHT_FORGOTTEN")
     }
 
     /// The lie, if that is what it was.

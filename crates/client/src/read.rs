@@ -19,6 +19,7 @@
 //! not show is read again.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -376,7 +377,8 @@ impl Inner {
         let known = self.nodes.order().iter().any(serves);
         let first = keys.first().cloned();
         let direct = self.request(keys, plan);
-        let through = GetRequest { through: true, ..direct.clone() };
+        // As a rule some keeper answers, and nobody is asked for this one.
+        let through = LazyLock::new(|| GetRequest { through: true, ..direct.clone() });
         let at_once = self.config.ask_at_once;
         let attempt = |node| {
             let request = if serves(&node) { &direct } else { &through };
@@ -501,8 +503,7 @@ pub(crate) fn fitting(failure: &Failure, request: &GetRequest) -> Option<usize> 
 
 /// Whether the nodes that were asked have forgotten the height.
 fn is_forgotten(error: &Error) -> bool {
-    let forgotten = |failure: &Failure| matches!(&failure.why, Fault::Transport(TransportError::Problem(problem)) if problem.code == FORGOTTEN);
-    matches!(error, Error::Unavailable(failures) if failures.iter().any(forgotten))
+    matches!(error, Error::Unavailable(failures) if failures.iter().any(Failure::has_forgotten))
 }
 
 /// Whether it makes no sense to ask again after so many rounds of this kind. Refused connections come back at once.
@@ -521,7 +522,7 @@ pub(crate) fn may_recover(failure: &Failure) -> bool {
 
 /// Whether a node says that others keep a record.
 pub(crate) fn is_not_kept(failure: &Failure) -> bool {
-    matches!(&failure.why, Fault::Transport(TransportError::Problem(problem)) if problem.code == "NOT_KEPT")
+    failure.says("NOT_KEPT")
 }
 
 /// Whether nothing answers at a node's address.
