@@ -118,7 +118,7 @@ fn strangers_with_many_idle_and_slow_connections_hold_nobody_up() {
     while !(0..2).all(|node| refused(&cluster, node) > 0) {
         assert!(Instant::now() < deadline, "nobody is refused");
     }
-    // Fifty heights with strangers at the door, and every call of an honest client succeeds meanwhile.
+    // Fifty heights with strangers at the port, and every call of an honest client succeeds meanwhile.
     let deadline = Instant::now() + 3 * WAIT;
     let mut calls = 0;
     while cluster.height() < before + 50 {

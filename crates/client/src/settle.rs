@@ -7,7 +7,7 @@
 //! nodes execute an identity at most once. A new request is made only after an end, so two requests of one call can never
 //! both be executed.
 //!
-//! Nothing is concluded from what is not signed: "unknown" and refusals at the door say only whom to ask next. Whoever
+//! Nothing is concluded from what is not signed: "unknown" and refusals at admission say only whom to ask next. Whoever
 //! stands between this client and the nodes, under all the addresses that it has, can delay the end and not forge it.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -551,7 +551,7 @@ impl<'a> Pursuit<'a> {
     }
 }
 
-/// What a problem at the door means for a request that this client made with care.
+/// What a refusal at admission means for a request that this client made with care.
 fn classify(problem: Problem) -> Submission {
     match problem.code.as_str() {
         "CODE_COLD" => Submission::WantsCode,

@@ -259,7 +259,7 @@ fn full_nodes_are_asked_again_and_said_to_be_full() {
     assert!(!full.is_retryable(), "one of them may have it ordered all the same");
 }
 
-/// Refusals at the door are nobody's proof: they say whom to ask next, and in the end that waiting is of no use.
+/// Refusals at admission are nobody's proof: they say whom to ask next, and in the end that waiting is of no use.
 #[test]
 fn nodes_that_reject_a_request_end_no_call_while_another_takes_it() {
     for seed in 0..8 {

@@ -28,10 +28,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tracing::warn;
 
+use crate::admission::Admission;
 use crate::carried::{BODY_BYTES_MAX, BODY_WAIT, BodyError, Carried, FREE_BYTES, Received};
 use crate::config::NodeConfig;
 use crate::core::Node;
-use crate::door::Door;
 use crate::fork;
 use crate::health::{Facts, is_ready, judge};
 use crate::openapi;
@@ -60,7 +60,7 @@ struct Shared {
     node: Arc<Node>,
     engine: Arc<Running>,
     watch: Arc<Watch>,
-    door: Arc<Door>,
+    admission: Arc<Admission>,
     config: NodeConfig,
     carried: Carried,
     /// Reads that are made for clients of whom others keep the records.
@@ -97,9 +97,9 @@ pub fn router(
     config: NodeConfig,
 ) -> Result<Router, serde_json::Error> {
     let encoded = serde_json::to_vec(&node.genesis)?.into();
-    let door = Door::new(node.clone());
+    let admission = Admission::new(node.clone());
     let shared = Shared {
-        door,
+        admission,
         carried: Carried::new(),
         through: Share::new(READS_AT_ONCE),
         node,
@@ -401,7 +401,7 @@ impl Shared {
     async fn submit(&self, from: IpAddr, headers: &HeaderMap, body: Received) -> Result<Hash, Failure> {
         let raw = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).is_some_and(is_raw);
         let request = if raw { body.bytes.clone() } else { read_json::<ExecuteRequest>(&body.bytes)?.request.0 };
-        Ok(self.door.submit(from, request).await?)
+        Ok(self.admission.submit(from, request).await?)
     }
 }
 

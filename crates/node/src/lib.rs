@@ -1,9 +1,9 @@
 //! A node: the ordering engine, the state machine and the HTTP port put together.
 //!
 //! ```text
-//!  HTTP ──► door ──► pool ──► propose ┐                 ┌► history ──► reads, receipts
-//!            ▲                        ├─ engine ─► chain┤
-//!  peers ──► inbox ──────► verify ────┘                 └► pool (forgets what was ordered)
+//!  HTTP ──► admission ► pool ► propose ┐                 ┌► history ──► reads, receipts
+//!               ▲                      ├─ engine ─► chain┤
+//!  peers ──► inbox ───────► verify ────┘                 └► pool (forgets what was ordered)
 //! ```
 //!
 //! | module | duty |
@@ -40,6 +40,7 @@
 //! are in the store, written behind execution, some blocks to a transaction. A restarted node checks its store, replays from
 //! the engine's archive what the store does not have yet, then catches up with the others.
 
+mod admission;
 pub mod byzantine;
 mod carried;
 mod chain;
@@ -47,7 +48,6 @@ pub mod config;
 mod core;
 mod descriptors;
 mod disk;
-mod door;
 mod evidence;
 mod fork;
 pub mod health;

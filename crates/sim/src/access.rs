@@ -40,11 +40,11 @@ impl Runtime for SimulatedTime {
     }
 }
 
-/// The nodes that are up, by member. Cheap to clone; clones are the same doors.
+/// The nodes that are up, by member. Cheap to clone; clones are the same ports.
 #[derive(Clone, Default)]
-pub struct Doors(Arc<Mutex<BTreeMap<usize, Door>>>);
+pub struct Ports(Arc<Mutex<BTreeMap<usize, Port>>>);
 
-struct Door {
+struct Port {
     node: Arc<Node>,
     down: Arc<Down>,
 }
@@ -76,26 +76,26 @@ impl Down {
     }
 }
 
-impl Doors {
-    fn doors(&self) -> MutexGuard<'_, BTreeMap<usize, Door>> {
+impl Ports {
+    fn ports(&self) -> MutexGuard<'_, BTreeMap<usize, Port>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Opens the door of a member.
+    /// Opens the port of a member.
     pub fn open(&self, member: usize, node: Arc<Node>) {
-        self.doors().insert(member, Door { node, down: Arc::default() });
+        self.ports().insert(member, Port { node, down: Arc::default() });
     }
 
     pub(crate) fn close(&self, member: usize) {
-        if let Some(door) = self.doors().remove(&member) {
-            door.down.happen();
+        if let Some(port) = self.ports().remove(&member) {
+            port.down.happen();
         }
     }
 
     /// The node of a member that is up, and what ends when it goes down.
     #[must_use]
     pub fn enter(&self, member: usize) -> Option<(Arc<Node>, Arc<Down>)> {
-        self.doors().get(&member).map(|door| (door.node.clone(), door.down.clone()))
+        self.ports().get(&member).map(|port| (port.node.clone(), port.down.clone()))
     }
 }
 
@@ -116,7 +116,7 @@ impl Distance {
 
 /// A client's way to some nodes. Every question and answer goes through JSON, as on the HTTP port.
 pub struct InProcess {
-    doors: Doors,
+    ports: Ports,
     time: SimulatedTime,
     members: Vec<usize>,
     distance: Distance,
@@ -134,8 +134,8 @@ struct Fate {
 impl InProcess {
     /// A way to the nodes of these members, in this order. Delays and losses are drawn from `seed`.
     #[must_use]
-    pub fn new(doors: Doors, time: SimulatedTime, members: Vec<usize>, distance: Distance, seed: u64) -> Self {
-        Self { doors, time, members, distance, random: Mutex::new(StdRng::seed_from_u64(seed)) }
+    pub fn new(ports: Ports, time: SimulatedTime, members: Vec<usize>, distance: Distance, seed: u64) -> Self {
+        Self { ports, time, members, distance, random: Mutex::new(StdRng::seed_from_u64(seed)) }
     }
 
     fn fate(&self) -> Fate {
@@ -159,7 +159,7 @@ impl InProcess {
             return Err(broke());
         }
         let refused = || TransportError::Unreachable("connection refused".into());
-        let (node, down) = self.members.get(node).and_then(|member| self.doors.enter(*member)).ok_or_else(refused)?;
+        let (node, down) = self.members.get(node).and_then(|member| self.ports.enter(*member)).ok_or_else(refused)?;
         let answer = pin!(question(node));
         let down = pin!(down.wait());
         let answer = match select(answer, down).await {

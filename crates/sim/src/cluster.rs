@@ -22,7 +22,7 @@ use pleach_types::{Genesis, Height, SecretKey};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
-use crate::access::{Distance, Doors, InProcess, SimulatedTime};
+use crate::access::{Distance, InProcess, Ports, SimulatedTime};
 use crate::bank;
 use crate::disk::Disk;
 use crate::ledger::{Conduct, Ledger, Observer};
@@ -80,7 +80,7 @@ pub struct Cluster {
     secrets: Vec<SecretKey>,
     executors: Vec<Arc<dyn Executor>>,
     ledger: Ledger,
-    doors: Doors,
+    ports: Ports,
     handles: Vec<Option<Handle<Result<(), OrderError>>>>,
     weather: Weather,
     cut_off: Vec<bool>,
@@ -130,7 +130,7 @@ impl Cluster {
         let ledger = Ledger::new(&genesis, suspect);
         let handles = secrets.iter().map(|_| None).collect();
         let cut_off = vec![true; count];
-        let doors = Doors::default();
+        let ports = Ports::default();
         let disks = (0..count).map(|_| Disk::default()).collect();
         let voteless = (0..count).map(|_| Arc::default()).collect();
         let (lives, conduct) = (vec![0; count], vec![Conduct::Honest; count]);
@@ -141,7 +141,7 @@ impl Cluster {
             secrets,
             executors,
             ledger,
-            doors,
+            ports,
             handles,
             weather,
             cut_off,
@@ -199,8 +199,8 @@ impl Cluster {
 
     /// Where the nodes are reached.
     #[must_use]
-    pub const fn doors(&self) -> &Doors {
-        &self.doors
+    pub const fn ports(&self) -> &Ports {
+        &self.ports
     }
 
     /// Keeps the files of all members, none of which has been started, apart from those of another cluster on the same runtime.
@@ -246,7 +246,7 @@ impl Cluster {
         let context = self.context.child("member").with_attribute("n", member);
         let observer = Observer::new(member, node.clone(), self.ledger.clone(), self.conduct[member]);
         self.handles[member] = Some(start(context, channels, peers, settings, Arc::new(observer)));
-        self.doors.open(member, node);
+        self.ports.open(member, node);
     }
 
     async fn channels(&self, member: usize) -> Channels<Sender<ed25519::PublicKey, Context>, Tapped> {
@@ -266,7 +266,7 @@ impl Cluster {
 
     /// Stops a member at once, as if its process were killed. Nothing of it is left but its storage.
     pub async fn crash(&mut self, member: usize) {
-        self.doors.close(member);
+        self.ports.close(member);
         if let Some(handle) = self.handles[member].take() {
             handle.abort();
             // How it ended does not matter: it was killed.
@@ -381,7 +381,7 @@ impl Cluster {
         match futures::future::select(handle, Box::pin(patience)).await {
             futures::future::Either::Left((outcome, _)) => {
                 self.handles[member] = None;
-                self.doors.close(member);
+                self.ports.close(member);
                 Some(format!("{outcome:?}"))
             }
             futures::future::Either::Right(_) => None,
@@ -444,7 +444,7 @@ impl Cluster {
         seed: u64,
     ) -> Result<Client, Error> {
         let time = SimulatedTime(Arc::new(self.context.child("client")));
-        let transport = InProcess::new(self.doors.clone(), time.clone(), members, distance, seed);
+        let transport = InProcess::new(self.ports.clone(), time.clone(), members, distance, seed);
         let mut bytes = [7; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         let builder = Client::builder(self.genesis.digest(), Arc::new(transport));

@@ -137,7 +137,7 @@ fn honest_leaders_propose_valid_blocks_whatever_they_are_sent() {
         run(seed, Conduct::Honest, async |cluster, client| {
             for round in 0..8_u64 {
                 for (n, burden) in Burden::INVALID.into_iter().chain([Burden::Void, Burden::Worst]).enumerate() {
-                    let (node, _) = cluster.doors().enter(n % 4).expect("the member is up");
+                    let (node, _) = cluster.ports().enter(n % 4).expect("the member is up");
                     for request in burden.requests(&node, 100 * round + n as u64) {
                         let _ = node.execute(&request);
                         // A request stands behind a zero when members pass it on.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use commonware_runtime::{Runner as _, Supervisor as _, deterministic};
 use pleach_client::{Client, Config, Error};
-use pleach_sim::access::{Distance, Doors, InProcess, SimulatedTime};
+use pleach_sim::access::{Distance, InProcess, Ports, SimulatedTime};
 use pleach_sim::bank;
 use pleach_sim::cluster::{self, Cluster, Weather};
 use pleach_types::{Encode as _, Genesis, Partitioning, PublicKey};
@@ -50,13 +50,13 @@ async fn client_of_both(
     genesis: &Genesis,
     members: &[(usize, usize)],
 ) -> Client {
-    let doors = Doors::default();
+    let ports = Ports::default();
     for (half, member) in members {
-        doors.open(*member, halves[*half].doors().enter(*member).expect("it is up").0);
+        ports.open(*member, halves[*half].ports().enter(*member).expect("it is up").0);
     }
     let time = SimulatedTime(Arc::new(context.child("client")));
     let members = members.iter().map(|(_, member)| *member).collect();
-    let transport = InProcess::new(doors, time.clone(), members, Distance::NEAR, seed());
+    let transport = InProcess::new(ports, time.clone(), members, Distance::NEAR, seed());
     let builder = Client::builder(genesis.digest(), Arc::new(transport));
     builder.runtime(Arc::new(time)).executor(bank::vm()).seed([5; 32]).connect().await.expect("a client")
 }
@@ -99,7 +99,7 @@ fn twins(count: usize, honest: [&'static [usize]; 2], twins: &'static [usize]) {
         // Every node that is shown it stops serving, whichever half it is of.
         let bytes = file.encode().into();
         for (half, member) in members {
-            let node = [&first, &second][half].doors().enter(member).expect("it is up").0;
+            let node = [&first, &second][half].ports().enter(member).expect("it is up").0;
             assert_eq!(node.see_fork(&bytes), Ok(height), "member {member}");
             assert!(!node.status().ready);
         }

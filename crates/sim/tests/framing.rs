@@ -59,7 +59,7 @@ impl Words {
     /// Asks each member that is up for each height that it can read, and has it sign its answers.
     fn hear(&mut self, cluster: &Cluster) {
         for member in 0..cluster.members() {
-            let Some((node, _)) = cluster.doors().enter(member) else { continue };
+            let Some((node, _)) = cluster.ports().enter(member) else { continue };
             let status = node.status();
             for height in status.oldest_height..=status.certified_height {
                 self.ask(&node, height);
@@ -116,7 +116,7 @@ fn load(context: &deterministic::Context, client: Client) {
 
 /// The owner asks for another member.
 fn add_newcomer(cluster: &Cluster) {
-    let (node, _) = cluster.doors().enter(0).expect("it is up");
+    let (node, _) = cluster.ports().enter(0).expect("it is up");
     let (state, key) = (node.state(), bank::member_secret(4).public());
     let record = state.cluster();
     let change = Change::Add(Member::new("node4".to_owned(), key));
@@ -174,7 +174,7 @@ async fn strike(cluster: &mut Cluster, rng: &mut StdRng) {
 /// cast them, and with a second one beside it nothing could be ordered.
 async fn all_vote(cluster: &Cluster, event: usize) {
     let votes =
-        |member: &usize| cluster.doors().enter(*member).is_some_and(|(node, _)| node.status().voting == Voting::Open);
+        |member: &usize| cluster.ports().enter(*member).is_some_and(|(node, _)| node.status().voting == Voting::Open);
     for _ in 0..6_000 {
         if MEMBERS.iter().all(votes) {
             return;
@@ -188,7 +188,7 @@ async fn all_vote(cluster: &Cluster, event: usize) {
 async fn standing(cluster: &mut Cluster) -> String {
     let mut all = Vec::new();
     for member in 0..cluster.members() {
-        let status = cluster.doors().enter(member).map(|(node, _)| node.status());
+        let status = cluster.ports().enter(member).map(|(node, _)| node.status());
         let ended = cluster.ended(member).await;
         all.push(match status {
             Some(of) => {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use commonware_runtime::{Runner as _, Supervisor as _, deterministic};
 use futures::join;
 use pleach_client::{Client, Config, ReadOptions, Runtime as _};
-use pleach_sim::access::{Distance, Doors, InProcess, SimulatedTime};
+use pleach_sim::access::{Distance, InProcess, Ports, SimulatedTime};
 use pleach_sim::bank::{self, account_key};
 use pleach_sim::cluster::{Cluster, Weather, runner};
 use pleach_sim::oracle::balance_of;
@@ -41,8 +41,8 @@ struct Counter {
     done: AtomicBool,
 }
 
-async fn reader(doors: &Doors, time: &SimulatedTime, genesis: Hash, fresh: bool, seed: u64) -> Option<Client> {
-    let transport = InProcess::new(doors.clone(), time.clone(), ALL.to_vec(), Distance::NEAR, seed);
+async fn reader(ports: &Ports, time: &SimulatedTime, genesis: Hash, fresh: bool, seed: u64) -> Option<Client> {
+    let transport = InProcess::new(ports.clone(), time.clone(), ALL.to_vec(), Distance::NEAR, seed);
     let config = Config { reads: ReadOptions { fresh, ..ReadOptions::default() }, ..Config::default() };
     let mut bytes = [3; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
@@ -60,12 +60,12 @@ async fn write(client: &Client, counter: &Counter) {
     counter.done.store(true, Ordering::SeqCst);
 }
 
-async fn read(doors: &Doors, time: &SimulatedTime, genesis: Hash, fresh: bool, seed: u64, counter: &Counter) -> Seen {
+async fn read(ports: &Ports, time: &SimulatedTime, genesis: Hash, fresh: bool, seed: u64, counter: &Counter) -> Seen {
     let (seen, mut random) = (Seen::default(), StdRng::seed_from_u64(seed));
     while !counter.done.load(Ordering::SeqCst) {
         time.sleep(Duration::from_millis(random.random_range(0..80))).await;
         let least = counter.acknowledged.load(Ordering::SeqCst);
-        let Some(client) = reader(doors, time, genesis, fresh, random.random()).await else { continue };
+        let Some(client) = reader(ports, time, genesis, fresh, random.random()).await else { continue };
         match client.get_one(&account_key(1)).await {
             Ok(value) => {
                 let most = counter.begun.load(Ordering::SeqCst);
@@ -114,11 +114,11 @@ fn run(seed: u64, fresh: bool) -> Seen {
         let client = cluster.client(ALL.to_vec(), Distance::NEAR, Config::default(), bank::vm(), seed).await;
         let client = client.expect("the nodes are up");
         bank::found(&client, 2, MONEY).await.expect("the bank is founded");
-        let (doors, digest) = (cluster.doors().clone(), cluster.genesis().digest());
+        let (ports, digest) = (cluster.ports().clone(), cluster.genesis().digest());
         let time = SimulatedTime(Arc::new(context.child("reader")));
         let counter =
             Counter { begun: AtomicU64::new(0), acknowledged: AtomicU64::new(0), done: AtomicBool::new(false) };
-        let reads = read(&doors, &time, digest, fresh, seed, &counter);
+        let reads = read(&ports, &time, digest, fresh, seed, &counter);
         let (_, seen, ()) = join!(write(&client, &counter), reads, trouble(&mut cluster, seed, &counter));
         assert_eq!(cluster.ledger().violations(), []);
         seen

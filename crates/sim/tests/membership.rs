@@ -33,7 +33,7 @@ fn owned(members: usize) -> Genesis {
 }
 
 fn node(cluster: &Cluster, member: usize) -> Arc<Node> {
-    cluster.doors().enter(member).expect("the member is up").0
+    cluster.ports().enter(member).expect("the member is up").0
 }
 
 fn submit(cluster: &Cluster, member: usize, request: &SystemRequest) -> Result<Identity, ServiceError> {

@@ -34,7 +34,7 @@ fn owned(members: usize, replicas: u16) -> Genesis {
 }
 
 fn node(cluster: &Cluster, member: usize) -> Arc<Node> {
-    cluster.doors().enter(member).expect("the member is up").0
+    cluster.ports().enter(member).expect("the member is up").0
 }
 
 /// Asks for a change by the owner.

@@ -52,7 +52,7 @@ async fn transfers(client: &Client, count: usize) -> usize {
 }
 
 fn node(cluster: &Cluster, member: usize) -> Arc<Node> {
-    cluster.doors().enter(member).expect("the member is up").0
+    cluster.ports().enter(member).expect("the member is up").0
 }
 
 async fn level(cluster: &Cluster, members: &[usize]) {

@@ -48,7 +48,7 @@ async fn everybody_is_level(cluster: &Cluster) {
 }
 
 fn node(cluster: &Cluster, member: usize) -> Arc<Node> {
-    cluster.doors().enter(member).expect("the member is up").0
+    cluster.ports().enter(member).expect("the member is up").0
 }
 
 /// Waits for a request's receipt in the ledger.

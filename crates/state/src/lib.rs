@@ -8,7 +8,7 @@
 //! 1. [`prepare`] looks at the bytes of a request alone: canonical encoding, limits, genesis, signatures, and that the
 //!    proof decides every touched key and the operation's, with the values that it is sent with, and nothing more; of a
 //!    complaint, that its evidence proves something. What fails is [unacceptable](pleach_types::void::Unacceptable). It
-//!    runs at the door of a node.
+//!    runs at the admission of a node.
 //! 2. [`prepare_block`] does the same for a block, and holds it to the budget of gas and weight: a block with one
 //!    unacceptable request is invalid, whatever the state, so a Byzantine proposer loses its view and nothing else happens.
 //!    There is no other way to [`State::apply`].

@@ -473,7 +473,7 @@ fn filled(state: &State, requests: impl IntoIterator<Item = Arc<Prepared>>) -> P
     block
 }
 
-/// A node that checked each request at its door.
+/// A node that checked each request at admission.
 fn one_by_one(state: &State, block: &[Bytes]) -> Applied {
     let prepare = |bytes| prepare(bytes, &state.limits(), state.genesis_digest()).expect("acceptable");
     state.apply(&filled(state, block.iter().map(prepare).map(Arc::new)), &in_turn(state), &Native)

@@ -93,7 +93,7 @@ impl Unacceptable {
 
 /// Why the state makes a request void. See the head of the module.
 ///
-/// Nodes refuse void requests at the door with these reasons; an ordered one is skipped by all nodes alike.
+/// Nodes refuse void requests at admission with these reasons; an ordered one is skipped by all nodes alike.
 #[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
 pub enum Void {
     /// The proof is older than the window.

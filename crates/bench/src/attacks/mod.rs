@@ -50,11 +50,11 @@ pub enum Attack {
     Ground,
     /// 16 signatures and a loop each
     Mixed,
-    /// Proofs of another tree with 16 signatures: refused at the door
+    /// Proofs of another tree with 16 signatures: refused at admission
     Void,
-    /// One false signature among 16: refused at the door
+    /// One false signature among 16: refused at admission
     Forged,
-    /// Complaints about members that rest on forged votes: refused at the door
+    /// Complaints about members that rest on forged votes: refused at admission
     Complaints,
     /// Valid requests for an operation that does not exist
     Absent,

@@ -32,10 +32,10 @@ const WAITING_MAX: usize = 4_096;
 /// Bytes of requests that wait at most.
 const WAITING_BYTES_MAX: usize = 32 << 20;
 
-type Verdict = Result<Identity, ServiceError>;
+type Admitted = Result<Identity, ServiceError>;
 
-/// The door of a node. See the head of the module.
-pub struct Door {
+/// Where a node admits requests. See the head of the module.
+pub struct Admission {
     node: Arc<Node>,
     queue: Mutex<Queue>,
     /// Tells addresses apart for the other members and does not tell them which they are.
@@ -47,20 +47,20 @@ struct Queue {
     places: Arc<Share>,
     bytes: Arc<Share>,
     /// Whether somebody is about to check them.
-    attended: bool,
+    checked: bool,
 }
 
 /// A request that waits for its check, and its part of the room.
 struct Waiting {
     request: (Origin, Bytes),
-    verdict: oneshot::Sender<Verdict>,
+    reply: oneshot::Sender<Admitted>,
     _held: [Held; 2],
 }
 
 impl Default for Queue {
     fn default() -> Self {
         let [places, bytes] = [WAITING_MAX, WAITING_BYTES_MAX].map(|room| Share::new(room as u64));
-        Self { waiting: VecDeque::new(), places, bytes, attended: false }
+        Self { waiting: VecDeque::new(), places, bytes, checked: false }
     }
 }
 
@@ -69,7 +69,7 @@ impl Queue {
     ///
     /// # Errors
     /// Which bound is reached.
-    fn push(&mut self, from: IpAddr, request: (Origin, Bytes), verdict: oneshot::Sender<Verdict>) -> Result<(), Full> {
+    fn push(&mut self, from: IpAddr, request: (Origin, Bytes), reply: oneshot::Sender<Admitted>) -> Result<(), Full> {
         let take = |share: &Arc<Share>, amount, measure| {
             share.take(from, amount).map_err(|_| {
                 let part = if share.taken() + amount > share.room() { Part::Whole } else { Part::Origin };
@@ -78,27 +78,27 @@ impl Queue {
         };
         let place = take(&self.places, 1, Measure::Requests)?;
         let bytes = take(&self.bytes, request.1.len() as u64, Measure::Bytes)?;
-        self.waiting.push_back(Waiting { request, verdict, _held: [place, bytes] });
+        self.waiting.push_back(Waiting { request, reply, _held: [place, bytes] });
         Ok(())
     }
 
     /// Takes out the next ones that are checked together, without those whose clients have hung up.
-    fn next(&mut self) -> (Vec<(Origin, Bytes)>, Vec<oneshot::Sender<Verdict>>) {
-        let (mut requests, mut verdicts, mut bytes) = (Vec::new(), Vec::new(), 0);
+    fn next(&mut self) -> (Vec<(Origin, Bytes)>, Vec<oneshot::Sender<Admitted>>) {
+        let (mut requests, mut replies, mut bytes) = (Vec::new(), Vec::new(), 0);
         while requests.len() < TOGETHER_MAX && bytes < TOGETHER_BYTES {
-            let Some(Waiting { request, verdict, .. }) = self.waiting.pop_front() else { break };
-            if !verdict.is_closed() {
+            let Some(Waiting { request, reply, .. }) = self.waiting.pop_front() else { break };
+            if !reply.is_closed() {
                 bytes += request.1.len();
                 requests.push(request);
-                verdicts.push(verdict);
+                replies.push(reply);
             }
         }
-        (requests, verdicts)
+        (requests, replies)
     }
 }
 
-impl Door {
-    /// The door of this node.
+impl Admission {
+    /// The admission of this node.
     pub fn new(node: Arc<Node>) -> Arc<Self> {
         Arc::new(Self { node, queue: Mutex::default(), origins: RandomState::new() })
     }
@@ -110,50 +110,50 @@ impl Door {
     ///
     /// # Panics
     /// If checking the requests that came together panicked.
-    pub async fn submit(self: &Arc<Self>, from: IpAddr, request: Bytes) -> Verdict {
-        let (verdict, decided) = oneshot::channel();
+    pub async fn submit(self: &Arc<Self>, from: IpAddr, request: Bytes) -> Admitted {
+        let (reply, decided) = oneshot::channel();
         let origin = Origin(self.origins.hash_one(one_party(from)));
-        let attended = {
+        let checked = {
             let mut queue = lock(&self.queue);
-            if let Err(full) = queue.push(from, (origin, request), verdict) {
+            if let Err(full) = queue.push(from, (origin, request), reply) {
                 return Err(self.node.overloaded(queue.waiting.len(), full));
             }
-            std::mem::replace(&mut queue.attended, true)
+            std::mem::replace(&mut queue.checked, true)
         };
-        if !attended {
+        if !checked {
             // A task of its own: the one that came first may hang up.
-            tokio::spawn(Attendant(self.clone()).attend());
+            tokio::spawn(Batch(self.clone()).check_waiting());
         }
         decided.await.expect("the check of requests panicked")
     }
 }
 
-/// Who checks what waits at the door.
-struct Attendant(Arc<Door>);
+/// The requests that are checked together next.
+struct Batch(Arc<Admission>);
 
-impl Attendant {
-    async fn attend(self) {
+impl Batch {
+    async fn check_waiting(self) {
         loop {
             tokio::task::yield_now().await;
-            let (requests, verdicts) = lock(&self.0.queue).next();
-            for (verdict, decision) in verdicts.into_iter().zip(self.0.node.submit_all(&requests)) {
+            let (requests, replies) = lock(&self.0.queue).next();
+            for (reply, decision) in replies.into_iter().zip(self.0.node.submit_all(&requests)) {
                 // Who has hung up does not want to know.
-                let _ = verdict.send(decision);
+                let _ = reply.send(decision);
             }
             let mut queue = lock(&self.0.queue);
             if queue.waiting.is_empty() {
-                queue.attended = false;
+                queue.checked = false;
                 return;
             }
         }
     }
 }
 
-impl Drop for Attendant {
-    /// After a panic the next one attends, and nobody waits for a verdict that will not come.
+impl Drop for Batch {
+    /// After a panic the next request starts a check, and nobody waits for a reply that will not come.
     fn drop(&mut self) {
         let mut queue = lock(&self.0.queue);
-        if queue.attended && std::thread::panicking() {
+        if queue.checked && std::thread::panicking() {
             *queue = Queue::default();
         }
     }
@@ -166,12 +166,12 @@ mod tests {
     const ONE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
     const OTHER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
 
-    fn push(queue: &mut Queue, from: IpAddr, length: usize) -> Result<oneshot::Receiver<Verdict>, Full> {
-        let (verdict, decided) = oneshot::channel();
-        queue.push(from, (Origin(1), Bytes::from(vec![0; length])), verdict).map(|()| decided)
+    fn push(queue: &mut Queue, from: IpAddr, length: usize) -> Result<oneshot::Receiver<Admitted>, Full> {
+        let (reply, decided) = oneshot::channel();
+        queue.push(from, (Origin(1), Bytes::from(vec![0; length])), reply).map(|()| decided)
     }
 
-    fn queue(lengths: &[usize]) -> (Queue, Vec<oneshot::Receiver<Verdict>>) {
+    fn queue(lengths: &[usize]) -> (Queue, Vec<oneshot::Receiver<Admitted>>) {
         let mut queue = Queue::default();
         let clients = lengths.iter().map(|length| push(&mut queue, ONE, *length).expect("there is room")).collect();
         (queue, clients)
