@@ -19,7 +19,7 @@ const BATCH: usize = 64;
 const AT_ONCE: usize = 8;
 /// How often a node is looked at.
 const LOOK: Duration = Duration::from_millis(5);
-const PATIENCE: Duration = Duration::from_secs(300);
+const RECOVERY_WAIT: Duration = Duration::from_secs(300);
 
 /// What was measured.
 pub struct Recovery {
@@ -46,7 +46,7 @@ pub async fn measure(records: usize) -> Result<Recovery, String> {
     let mut nodes = (0..4).map(start).collect::<Result<Vec<_>, _>>()?;
     let addresses: Vec<_> = nodes.iter().map(|node| node.public_address().to_string()).collect();
     let transport = HttpTransport::new(&addresses).map_err(|e| e.to_string())?;
-    let config = Config { call_timeout: PATIENCE, ..Config::default() };
+    let config = Config { call_timeout: RECOVERY_WAIT, ..Config::default() };
     let client = Client::builder(genesis.digest(), std::sync::Arc::new(transport)).config(config);
     let client = client.connect().await.map_err(|e| e.to_string())?;
     fill(&client, records).await?;
@@ -66,7 +66,7 @@ pub async fn measure(records: usize) -> Result<Recovery, String> {
         if status.ready && status.certified_height >= height {
             break;
         }
-        if began.elapsed() > PATIENCE {
+        if began.elapsed() > RECOVERY_WAIT {
             return Err(format!("the node is not back: {status:?}"));
         }
         tokio::time::sleep(LOOK).await;

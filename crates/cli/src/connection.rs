@@ -10,7 +10,7 @@ use crate::output::Output;
 use crate::profile::Profile;
 use crate::session::Session;
 
-/// How long one node may take for one answer, however patient the command is.
+/// How long one node may take for one answer, however long the command waits.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The settings of a client whose reads and calls take at most `timeout`.

@@ -38,7 +38,7 @@ const CODE_BYTES_KEPT: usize = 32 << 20;
 const SHAPES_KEPT: usize = 64;
 const SHAPE_BYTES_MAX: usize = 4 << 10;
 
-/// How patient a client is, and how wide it spreads.
+/// How long a client waits, and how wide it spreads.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// How long one node may take for one answer. Long polls take this on top of their wait.
@@ -462,8 +462,8 @@ impl Client {
     /// If no node answers.
     pub async fn blocks(&self, limit: u32, before: Option<Height>) -> Result<Blocks, Error> {
         let inner = &self.inner;
-        let (transport, patience) = (&inner.nodes.transport, inner.config.reply_timeout);
-        inner.ask(|node| inner.nodes.reply(node, patience, transport.blocks(node, limit, before)).boxed()).await
+        let (transport, wait) = (&inner.nodes.transport, inner.config.reply_timeout);
+        inner.ask(|node| inner.nodes.reply(node, wait, transport.blocks(node, limit, before)).boxed()).await
     }
 }
 

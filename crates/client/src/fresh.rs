@@ -320,8 +320,8 @@ impl Inner {
         loop {
             asked.extend(waiting.by_ref().take(more).map(|node| self.word_of(node, request)));
             more = 1;
-            let patience = self.nodes.patience(self.config.hedge);
-            let (by, result) = match select(asked.next(), self.nodes.runtime.sleep(patience)).await {
+            let wait = self.nodes.late_after(self.config.hedge);
+            let (by, result) = match select(asked.next(), self.nodes.runtime.sleep(wait)).await {
                 Either::Left((Some(Ok(Word::Certified(result))), _)) => {
                     return Ok(Ground { result, trust: Trust::Certified });
                 }

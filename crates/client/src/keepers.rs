@@ -157,7 +157,7 @@ impl Inner {
         let mut asked: FuturesUnordered<_> = self.keepers.unknown().into_iter().map(ask).collect();
         let mut some = false;
         loop {
-            match select(asked.next(), self.nodes.runtime.sleep(self.nodes.patience(self.config.hedge))).await {
+            match select(asked.next(), self.nodes.runtime.sleep(self.nodes.late_after(self.config.hedge))).await {
                 Either::Left((Some(answered), _)) => some |= answered,
                 Either::Left((None, _)) => return others,
                 // Those that are silent are asked in vain for what others keep, and that is all.

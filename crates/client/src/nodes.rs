@@ -18,7 +18,7 @@ const COOLING: Duration = Duration::from_secs(2);
 /// How long a node stands behind those that were quicker.
 const LATER: Duration = Duration::from_millis(500);
 /// The least that a node may take for an answer before another one is asked too: less would ask two of them whenever a machine is busy.
-const PATIENCE_MIN: Duration = Duration::from_millis(25);
+const LATE_AFTER_MIN: Duration = Duration::from_millis(25);
 /// How many times the usual deviation an answer may come later than usual before it counts as late (RFC 6298).
 const DEVIATIONS: u32 = 4;
 /// The longest pause between two attempts, give or take half of it.
@@ -64,8 +64,8 @@ impl Usual {
     }
 
     /// How long to wait for an answer before it counts as late.
-    fn patience(self) -> Duration {
-        (self.mean + self.deviation * DEVIATIONS).max(PATIENCE_MIN)
+    fn late_after(self) -> Duration {
+        (self.mean + self.deviation * DEVIATIONS).max(LATE_AFTER_MIN)
     }
 }
 
@@ -144,12 +144,12 @@ impl Nodes {
 
     /// How long to wait for an answer before another node is asked too: what is late by the answers that came before, and `most` where
     /// none has come yet.
-    pub(crate) fn patience(&self, most: Duration) -> Duration {
-        self.memory().usual.map_or(most, |usual| usual.patience().min(most))
+    pub(crate) fn late_after(&self, most: Duration) -> Duration {
+        self.memory().usual.map_or(most, |usual| usual.late_after().min(most))
     }
 
     /// One round over some nodes, of which `at_once` are asked at first: the first answer that can be used, or why there is
-    /// none. The next one is asked as soon as one fails, or is late ([`Nodes::patience`], of which `hedge` is the most). What is still on
+    /// none. The next one is asked as soon as one fails, or is late ([`Nodes::late_after`], of which `hedge` is the most). What is still on
     /// its way when one can be used is given up.
     pub(crate) async fn first_of<'a, T>(
         &self,
@@ -160,21 +160,21 @@ impl Nodes {
     ) -> Result<T, Vec<Failure>> {
         let mut waiting = nodes.into_iter();
         let (mut newest, mut running, mut failures) = (None, FuturesUnordered::new(), Vec::new());
-        let (mut more, mut patience) = (at_once.max(1), self.patience(hedge));
+        let (mut more, mut wait) = (at_once.max(1), self.late_after(hedge));
         loop {
             for node in waiting.by_ref().take(more) {
                 newest = Some(node);
                 running.push(ask(node));
             }
             more = 1;
-            match select(running.next(), self.runtime.sleep(patience)).await {
+            match select(running.next(), self.runtime.sleep(wait)).await {
                 Either::Left((Some(Ok(answer)), _)) => return Ok(answer),
                 Either::Left((Some(Err(failure)), _)) => failures.push(failure),
                 Either::Left((None, _)) => return Err(failures),
                 Either::Right(_) => {
-                    newest.take().into_iter().for_each(|node| self.was_late(node, patience, hedge));
+                    newest.take().into_iter().for_each(|node| self.was_late(node, wait, hedge));
                     // Where all are slower than usual, as they are under load, asking more and more of them makes it worse.
-                    patience = (patience * 2).min(hedge);
+                    wait = (wait * 2).min(hedge);
                 }
             }
         }
@@ -214,9 +214,9 @@ impl Nodes {
         }
     }
 
-    /// A node has not answered within `patience`, of which `most` is the most: being later than usual may mean nothing.
-    pub(crate) fn was_late(&self, node: usize, patience: Duration, most: Duration) {
-        if patience < most { self.is_later(node) } else { self.is_slow(node) }
+    /// A node has not answered within `wait`, of which `most` is the most: being later than usual may mean nothing.
+    pub(crate) fn was_late(&self, node: usize, wait: Duration, most: Duration) {
+        if wait < most { self.is_later(node) } else { self.is_slow(node) }
     }
 
     /// Has a node stand behind those that have just answered the same question. That it comes later may mean nothing, so
@@ -270,19 +270,19 @@ mod tests {
         Duration::from_millis(time)
     }
 
-    /// Whatever answers took, a patience is at least what [`PATIENCE_MIN`] says, and after many that took the same hardly more than that.
+    /// Whatever answers took, an answer is not late before what [`LATE_AFTER_MIN`] says, and after many that took the same hardly more than that.
     #[test]
-    fn a_patience_follows_what_answers_take() {
+    fn when_an_answer_is_late_follows_what_answers_take() {
         let of = |all: &[u64]| all.iter().fold(None, |usual, took| Some(Usual::after(usual, ms(*took)))).unwrap();
-        assert_eq!(of(&[10]).patience(), ms(30), "one answer says little: three times what it took");
-        assert_eq!(of(&[2; 50]).patience(), PATIENCE_MIN);
-        assert!((ms(100)..ms(101)).contains(&of(&[100; 50]).patience()));
+        assert_eq!(of(&[10]).late_after(), ms(30), "one answer says little: three times what it took");
+        assert_eq!(of(&[2; 50]).late_after(), LATE_AFTER_MIN);
+        assert!((ms(100)..ms(101)).contains(&of(&[100; 50]).late_after()));
         // What varies is waited for longer than what does not.
         let (even, uneven) = (of(&[100; 64]), of(&[50, 150].repeat(32)));
-        assert!(uneven.patience() > even.patience() + ms(50));
+        assert!(uneven.late_after() > even.late_after() + ms(50));
         // Answers that become slow are usual soon, and so are those that become quick again.
         let slower = [[5; 20], [300; 20]].concat();
-        assert!(of(&slower).patience() > ms(300));
-        assert!(of(&[slower, vec![5; 60]].concat()).patience() < ms(30));
+        assert!(of(&slower).late_after() > ms(300));
+        assert!(of(&[slower, vec![5; 60]].concat()).late_after() < ms(30));
     }
 }

@@ -329,15 +329,15 @@ impl Inner {
             return self.read_groups(bundle.groups, plan).await;
         };
         let request = self.request(bundle.keys(), plan);
-        let patience = self.nodes.patience(self.config.hedge);
+        let wait = self.nodes.late_after(self.config.hedge);
         let answer = std::pin::pin!(self.read_part(node, &request, plan));
-        let answer = match select(answer, self.nodes.runtime.sleep(patience)).await {
+        let answer = match select(answer, self.nodes.runtime.sleep(wait)).await {
             Either::Left((Ok(part), _)) => return Ok(part),
             Either::Left((Err(_), _)) => return self.read_groups(bundle.groups, plan).await,
             Either::Right((_, answer)) => answer,
         };
         // Slow is no lie: it is asked later than others from now on, and its answer is as good as theirs.
-        self.nodes.was_late(node, patience, self.config.hedge);
+        self.nodes.was_late(node, wait, self.config.hedge);
         let others = std::pin::pin!(self.read_groups(bundle.groups, plan));
         match select(answer, others).await {
             Either::Left((Ok(part), _)) => Ok(part),

@@ -153,10 +153,10 @@ impl<'a> Watch<'a> {
     /// matter in a moment, and a question that is given up while it waits costs its connection.
     fn poll_certified(&self, node: usize) {
         let (client, identity, wait) = (self.client, self.identity, self.wait);
-        let patience = client.nodes.runtime.sleep(client.config.hedge);
+        let pause = client.nodes.runtime.sleep(client.config.hedge);
         self.polls.push(
             async move {
-                patience.await;
+                pause.await;
                 (node, client.shown_by(node, identity, wait, true).await)
             }
             .boxed(),
@@ -370,8 +370,8 @@ impl<'a> Pursuit<'a> {
         let mut taken = !self.holders.is_empty();
         loop {
             // Before anybody has taken it, a slow answer may be the only one. After that it delays nothing but its own node.
-            let patience = if taken { client.config.hedge } else { client.config.reply_timeout + EXECUTE_WAIT };
-            match select(running.next(), client.nodes.runtime.sleep(patience)).await {
+            let wait = if taken { client.config.hedge } else { client.config.reply_timeout + EXECUTE_WAIT };
+            match select(running.next(), client.nodes.runtime.sleep(wait)).await {
                 Either::Left((Some((node, submission)), _)) => {
                     taken |= matches!(submission, Submission::Taken(_));
                     let proven = matches!(submission, Submission::Taken(Some(Shown::Certified { .. })));

@@ -55,7 +55,7 @@ fn raised_limit() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::port::Patience;
+    use crate::port::Deadlines;
 
     #[test]
     fn clients_get_half_of_what_is_left_and_a_node_without_room_for_them_does_not_start() {
@@ -72,7 +72,7 @@ mod tests {
     fn who_calls_a_hundred_times_a_second_stays_within_its_part_of_1024_descriptors() {
         let clients = divide(1_024, pleach_order::descriptors(4 + PEERS_SPARE, 256) + OWN).expect("four members start");
         let (calls, given_up) = (100.0, 3.0);
-        let held = calls * given_up * Patience::default().half_closed.as_secs_f64();
+        let held = calls * given_up * Deadlines::default().half_closed.as_secs_f64();
         assert!(2.0 * held < clients as f64, "{held} connections of {clients}");
     }
 

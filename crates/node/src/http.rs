@@ -382,12 +382,12 @@ async fn execute(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Failure> {
-    let patience = Patience::read(query)?;
+    let wait = Wait::read(query)?;
     let body = shared.carried.receive(from, body).await?;
     let identity = shared.submit(from, &headers, body).await?;
     let mut reply = ExecuteReply { identity, receipt: None };
-    if !patience.wait.is_zero() {
-        reply.receipt = Some(shared.receipt(&reply.identity, patience).await);
+    if !wait.limit.is_zero() {
+        reply.receipt = Some(shared.receipt(&reply.identity, wait).await);
     }
     let body = shared.carried.send(from, encode(&reply)?).or_else(|_| {
         // The request is taken, whether or not there is room for its receipt now.
@@ -407,17 +407,17 @@ impl Shared {
 
 /// How long a question waits for a receipt, and for which.
 #[derive(Clone, Copy)]
-struct Patience {
-    wait: Duration,
+struct Wait {
+    limit: Duration,
     certified: bool,
 }
 
-impl Patience {
+impl Wait {
     fn read(query: Pairs) -> Result<Self, Failure> {
         let query = Parameters::read(query, &["wait_ms", "certified"])?;
         let wait = query.value("wait_ms", "a number of milliseconds")?.unwrap_or(0);
         let certified = query.value("certified", "true or false")?.unwrap_or(false);
-        Ok(Self { wait: Duration::from_millis(WAIT_MS_MAX.min(wait)), certified })
+        Ok(Self { limit: Duration::from_millis(WAIT_MS_MAX.min(wait)), certified })
     }
 }
 
@@ -428,14 +428,14 @@ async fn receipt(
     query: Pairs,
 ) -> Result<Response, Failure> {
     let identity = read_part(identity, "an identity is what /v1/execute answered")?;
-    let reply = shared.receipt(&identity, Patience::read(query)?).await;
+    let reply = shared.receipt(&identity, Wait::read(query)?).await;
     Ok(json(StatusCode::OK, shared.carried.send(from, encode(&reply)?)?))
 }
 
 impl Shared {
     /// What became of a request, after waiting for it as long as the question says.
-    async fn receipt(&self, identity: &Hash, Patience { wait, certified }: Patience) -> ReceiptReply {
-        match tokio::time::timeout(wait, self.node.receipt_when_done(identity, certified)).await {
+    async fn receipt(&self, identity: &Hash, Wait { limit, certified }: Wait) -> ReceiptReply {
+        match tokio::time::timeout(limit, self.node.receipt_when_done(identity, certified)).await {
             Ok(reply) => reply,
             Err(_) => self.node.receipt(identity),
         }

@@ -24,7 +24,7 @@ use crate::disk::{Disk, Writer};
 use crate::evidence::{self, EvidenceError, Shelf};
 use crate::fork::{self, Forked};
 use crate::http;
-use crate::port::{self, Patience};
+use crate::port::{self, Deadlines};
 use crate::resume::{ResumeError, Resumed, resume};
 use crate::rotation::InForceError;
 use crate::share::Share;
@@ -348,7 +348,7 @@ fn serve(
             };
             // Not graceful: clients that wait in long polls must not hold up the end of the node.
             tokio::select! {
-                () = port::serve(listener, router, share, Patience::default(), counts) => {}
+                () = port::serve(listener, router, share, Deadlines::default(), counts) => {}
                 _ = stopped => {}
             }
         });

@@ -29,10 +29,10 @@ const PROPOSE_DEPTH_MAX: usize = 1_024;
 const LEAD_AFTER_MAX: u64 = 2;
 
 /// Ancestors that are collected before the walk slows down to give delivery time to overtake it.
-const PATIENT_DEPTH: usize = 64;
+const ANCESTOR_WAIT_DEPTH: usize = 64;
 
 /// How long a deep walk waits for progress before each further step.
-const PATIENCE: Duration = Duration::from_millis(200);
+const ANCESTOR_WAIT: Duration = Duration::from_millis(200);
 
 /// What the engine asks goes here.
 #[derive(Clone)]
@@ -98,15 +98,16 @@ impl Glue {
             // A node far behind would collect the whole chain here while delivery brings it too. Past a depth the walk
             // slows down, but never stops: whether it ends must not depend on what is final.
             let step = |depth: usize| async move {
-                if depth >= PATIENT_DEPTH {
+                if depth >= ANCESTOR_WAIT_DEPTH {
                     select! {
-                        () = clock.sleep(PATIENCE) => {},
+                        () = clock.sleep(ANCESTOR_WAIT) => {},
                         () = self.progress.tip.above(tip) => {},
                         () = self.progress.delivered.above(delivered) => {},
                     }
                 }
                 // Start again once there is something new: the walk is then shorter.
-                depth < PATIENT_DEPTH || (self.progress.tip.get() == tip && self.progress.delivered.get() == delivered)
+                depth < ANCESTOR_WAIT_DEPTH
+                    || (self.progress.tip.get() == tip && self.progress.delivered.get() == delivered)
             };
             match self.walk(ancestry.clone(), step).await {
                 Walk::Known(missing) => return missing,

@@ -72,7 +72,7 @@ fn a_leader_that_still_executes_its_final_parent_waits_and_gives_no_view_up() {
 
 #[test]
 fn a_leader_that_is_further_behind_declines_before_the_others_have_waited() {
-    let patience = timeouts(Duration::ZERO).leader;
+    let timeout = timeouts(Duration::ZERO).leader;
     for_seeds(0..3, |seed| {
         let alike = run(seed, FAST);
         for slow in [400, 600] {
@@ -81,7 +81,7 @@ fn a_leader_that_is_further_behind_declines_before_the_others_have_waited() {
             assert_eq!(run.why, [Reason::Declined], "where a member takes {slow} ms");
             let waited = run.took.saturating_sub(alike.took);
             let lost = u32::try_from(run.lost).unwrap();
-            assert!(waited < patience * lost / 4, "{lost} views were lost, and {waited:?} with them");
+            assert!(waited < timeout * lost / 4, "{lost} views were lost, and {waited:?} with them");
         }
     });
 }

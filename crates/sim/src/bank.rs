@@ -90,8 +90,8 @@ pub fn vm() -> Arc<dyn Executor> {
 /// If the cluster does not do it.
 pub async fn found(client: &Client, accounts: usize, money: u64) -> Result<(), Error> {
     let owner = owner_secret();
-    let patience = Duration::from_secs(120);
-    let send = async |call: Call| call.sign_with(&owner).timeout(patience).send().await;
+    let timeout = Duration::from_secs(120);
+    let send = async |call: Call| call.sign_with(&owner).timeout(timeout).send().await;
     send(client.create_domain(BANK, Some(&owner.public())).expect("a name")).await?;
     let operations =
         [("open", builtin::BANK_OPEN), ("deposit", builtin::BANK_DEPOSIT), ("transfer", builtin::BANK_TRANSFER)];

@@ -377,8 +377,8 @@ impl Cluster {
     /// Whether a member runs, or how it ended by itself.
     pub async fn ended(&mut self, member: usize) -> Option<String> {
         let handle = self.handles[member].as_mut()?;
-        let patience = self.context.sleep(LOOK);
-        match futures::future::select(handle, Box::pin(patience)).await {
+        let pause = self.context.sleep(LOOK);
+        match futures::future::select(handle, Box::pin(pause)).await {
             futures::future::Either::Left((outcome, _)) => {
                 self.handles[member] = None;
                 self.ports.close(member);

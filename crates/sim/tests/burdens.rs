@@ -17,7 +17,7 @@ use pleach_types::{Genesis, Key, Limits, Partitioning};
 const ALL: [usize; 4] = [0, 1, 2, 3];
 const HONEST: [usize; 3] = [1, 2, 3];
 const FAULTY: usize = 0;
-const PATIENCE: Duration = Duration::from_secs(120);
+const REACH_WAIT: Duration = Duration::from_secs(120);
 /// Blocks of the faulty leader that are waited for: each way of being invalid twice.
 const BLOCKS: usize = 2 * Burden::INVALID.len();
 
@@ -48,9 +48,9 @@ fn run(seed: u64, conduct: Conduct, scenario: impl AsyncFnOnce(&Cluster, &Client
         let mut cluster = Cluster::new(context, genesis(), secrets, executors, Some(FAULTY), Weather::CALM).await;
         cluster.corrupt(FAULTY, conduct);
         cluster.start_all().await;
-        assert!(cluster.reach(&HONEST, 2, PATIENCE).await, "the cluster starts");
+        assert!(cluster.reach(&HONEST, 2, REACH_WAIT).await, "the cluster starts");
         let client = cluster.client(HONEST.to_vec(), Distance::NEAR, Config::default(), bank::vm(), 1).await.unwrap();
-        client.create_domain("shop", None).unwrap().timeout(PATIENCE).send().await.unwrap();
+        client.create_domain("shop", None).unwrap().timeout(REACH_WAIT).send().await.unwrap();
         scenario(&cluster, &client).await;
         assert_eq!(cluster.ledger().violations(), []);
     });
@@ -60,7 +60,7 @@ fn run(seed: u64, conduct: Conduct, scenario: impl AsyncFnOnce(&Cluster, &Client
 async fn calls_meanwhile(cluster: &Cluster, client: &Client) {
     for n in 0_u32.. {
         let change = [(Key::new("shop/record").unwrap(), Some(Bytes::copy_from_slice(&n.to_le_bytes())))];
-        client.change("shop", &change).unwrap().timeout(PATIENCE).send().await.expect("an honest call is executed");
+        client.change("shop", &change).unwrap().timeout(REACH_WAIT).send().await.expect("an honest call is executed");
         let looked = cluster.ledger().burdens().values().filter(|(_, looked)| *looked == HONEST.len()).count();
         if looked >= BLOCKS {
             return;
@@ -146,7 +146,7 @@ fn honest_leaders_propose_valid_blocks_whatever_they_are_sent() {
                     }
                 }
                 let change = [(Key::new("shop/record").unwrap(), Some(Bytes::copy_from_slice(&round.to_le_bytes())))];
-                client.change("shop", &change).unwrap().timeout(PATIENCE).send().await.expect("an honest call");
+                client.change("shop", &change).unwrap().timeout(REACH_WAIT).send().await.expect("an honest call");
             }
             let heights = cluster.ledger().heights();
             let full = heights.values().map(|agreed| agreed.block.requests.len()).max();

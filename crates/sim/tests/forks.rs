@@ -12,7 +12,7 @@ use pleach_sim::cluster::{self, Cluster, Weather};
 use pleach_types::{Encode as _, Genesis, Partitioning, PublicKey};
 use pleach_verify::file::judge;
 
-const PATIENCE: Duration = Duration::from_secs(240);
+const REACH_WAIT: Duration = Duration::from_secs(240);
 
 fn seed() -> u64 {
     pleach_testkit::seed(11)
@@ -31,7 +31,7 @@ async fn half(context: &deterministic::Context, name: &'static str, genesis: &Ge
     for member in up {
         half.start(*member).await;
     }
-    assert!(half.reach(up, 2, PATIENCE).await, "the {name} half is a quorum");
+    assert!(half.reach(up, 2, REACH_WAIT).await, "the {name} half is a quorum");
     half
 }
 
@@ -75,7 +75,7 @@ fn twins(count: usize, honest: [&'static [usize]; 2], twins: &'static [usize]) {
         let other = change(&second, &second_up, "other").await;
         for (half, up) in [(&first, &first_up), (&second, &second_up)] {
             let goal = half.ledger().height() + 8;
-            assert!(half.reach(up, goal, PATIENCE).await, "it goes on");
+            assert!(half.reach(up, goal, REACH_WAIT).await, "it goes on");
             assert_eq!(half.ledger().violations(), []);
         }
         assert!(one.fork().is_none() && other.fork().is_none());

@@ -36,7 +36,7 @@ const HISTORY: u64 = 16;
 const ACCOUNTS: usize = 8;
 /// Blocks of an epoch, by seed: most runs go through several, some stay in one.
 const EPOCHS: [u32; 3] = [16, 23, 1_024];
-const PATIENCE: Duration = Duration::from_secs(600);
+const REACH_WAIT: Duration = Duration::from_secs(600);
 
 fn owner() -> SecretKey {
     SecretKey::from_seed([71; 32])
@@ -211,7 +211,7 @@ fn nothing_that_honest_members_sign_convicts_any_of_them() {
             let weather =
                 Weather { latency_ms: rng.random_range(2..20), jitter_ms: rng.random_range(0..8), loss_percent };
             let mut cluster = Cluster::with_newcomers(&context, genesis(seed), 1, weather).await;
-            assert!(cluster.reach(&MEMBERS, 2, PATIENCE).await, "the cluster starts");
+            assert!(cluster.reach(&MEMBERS, 2, REACH_WAIT).await, "the cluster starts");
             let client = cluster.client(MEMBERS.to_vec(), Distance::NEAR, Config::default(), bank::vm(), seed).await;
             let client = client.expect("a client");
             bank::found(&client, ACCOUNTS, 1_000).await.expect("a bank");
@@ -225,7 +225,7 @@ fn nothing_that_honest_members_sign_convicts_any_of_them() {
                 strike(&mut cluster, &mut rng).await;
                 words.hear(&cluster);
                 let goal = cluster.ledger().height() + 6;
-                let came = cluster.reach(&MEMBERS, goal, PATIENCE).await;
+                let came = cluster.reach(&MEMBERS, goal, REACH_WAIT).await;
                 assert!(
                     came,
                     "event {event}: all come to height {goal}, members stand {}",

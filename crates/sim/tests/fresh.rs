@@ -22,7 +22,7 @@ use rand::{Rng as _, SeedableRng as _};
 
 const ALL: [usize; 4] = [0, 1, 2, 3];
 const MONEY: u64 = 10_000;
-const PATIENCE: Duration = Duration::from_secs(240);
+const REACH_WAIT: Duration = Duration::from_secs(240);
 const WEATHER: Weather = Weather { latency_ms: 10, jitter_ms: 5, loss_percent: 1 };
 const COINS: u64 = 40;
 
@@ -53,7 +53,7 @@ async fn reader(ports: &Ports, time: &SimulatedTime, genesis: Hash, fresh: bool,
 async fn write(client: &Client, counter: &Counter) {
     for _ in 0..COINS {
         counter.begun.fetch_add(1, Ordering::SeqCst);
-        let sent = bank::transfer(client, 0, 1, 1).timeout(PATIENCE).send().await;
+        let sent = bank::transfer(client, 0, 1, 1).timeout(REACH_WAIT).send().await;
         sent.expect("the cluster orders whoever is cut off");
         counter.acknowledged.fetch_add(1, Ordering::SeqCst);
     }
@@ -99,7 +99,7 @@ async fn trouble(cluster: &mut Cluster, seed: u64, counter: &Counter) {
         }
         // The next one begins once the others have come level: more than one at a time is more than may be faulty.
         let goal = cluster.ledger().height() + 1;
-        assert!(cluster.reach(&ALL, goal, PATIENCE).await, "all come to height {goal}");
+        assert!(cluster.reach(&ALL, goal, REACH_WAIT).await, "all come to height {goal}");
     }
 }
 
@@ -110,7 +110,7 @@ fn run(seed: u64, fresh: bool) -> Seen {
         // Epochs end often, with the members that they had.
         genesis.governance = Governance { epoch_blocks: 32, ..genesis.governance };
         let mut cluster = Cluster::started(&context, genesis, WEATHER).await;
-        assert!(cluster.reach(&ALL, 2, PATIENCE).await, "the cluster starts");
+        assert!(cluster.reach(&ALL, 2, REACH_WAIT).await, "the cluster starts");
         let client = cluster.client(ALL.to_vec(), Distance::NEAR, Config::default(), bank::vm(), seed).await;
         let client = client.expect("the nodes are up");
         bank::found(&client, 2, MONEY).await.expect("the bank is founded");

@@ -19,7 +19,7 @@ use pleach_types::*;
 const ALL: [usize; 4] = [0, 1, 2, 3];
 const HISTORY: u64 = 16;
 const STORM: Weather = Weather { latency_ms: 15, jitter_ms: 5, loss_percent: 3 };
-const PATIENCE: Duration = Duration::from_secs(240);
+const REACH_WAIT: Duration = Duration::from_secs(240);
 
 fn owners() -> [SecretKey; 3] {
     [71, 72, 73].map(|n| SecretKey::from_seed([n; 32]))
@@ -52,7 +52,7 @@ fn change(cluster: &Cluster, change: Change) -> SystemRequest {
 async fn done(cluster: &Cluster, members: &[usize], identity: Identity) -> Receipt {
     for _ in 0..100 {
         let goal = cluster.ledger().height() + 1;
-        assert!(cluster.reach(members, goal, PATIENCE).await, "{members:?} come to height {goal}");
+        assert!(cluster.reach(members, goal, REACH_WAIT).await, "{members:?} come to height {goal}");
         let shown = |member: &usize| {
             let receipt = node(cluster, *member).receipt(&identity).proof?.receipt.0;
             Some(Receipt::decode(&receipt).expect("a receipt"))
@@ -69,7 +69,7 @@ async fn done(cluster: &Cluster, members: &[usize], identity: Identity) -> Recei
 /// The record that all of these members have, in their states and in their stores.
 async fn record(cluster: &Cluster, members: &[usize]) -> ClusterRecord {
     let goal = cluster.ledger().height() + 2;
-    assert!(cluster.reach(members, goal, PATIENCE).await, "{members:?} come to height {goal}");
+    assert!(cluster.reach(members, goal, REACH_WAIT).await, "{members:?} come to height {goal}");
     assert_eq!(cluster.ledger().violations(), []);
     let record = node(cluster, members[0]).state().cluster().clone();
     for member in members {
@@ -103,7 +103,7 @@ fn the_record_of_the_cluster_changes_everywhere_and_survives_restart_and_loss() 
         let _replay = replay(seed);
         runner(seed).start(|context| async move {
             let mut cluster = Cluster::started(&context, owned(ALL.len()), STORM).await;
-            assert!(cluster.reach(&ALL, 2, PATIENCE).await, "the cluster starts");
+            assert!(cluster.reach(&ALL, 2, REACH_WAIT).await, "the cluster starts");
             let client =
                 cluster.client(ALL.to_vec(), Distance::NEAR, Config::default(), bank::vm(), seed).await.unwrap();
             scenario(&mut cluster, &client).await;
@@ -173,7 +173,7 @@ async fn scenario(cluster: &mut Cluster, client: &Client) {
     // And goes on from there: it judges the next change like the others.
     // One that has just fetched a state may be as far behind as the others remember.
     let newest = cluster.ledger().height();
-    assert!(cluster.reach(&[2], newest, PATIENCE).await, "it comes to height {newest}");
+    assert!(cluster.reach(&[2], newest, REACH_WAIT).await, "it comes to height {newest}");
     let state = node(cluster, 2).state();
     let ready = SystemRequest::ready(genesis, state.height(), state.result().root, &newcomer);
     let identity = submit(cluster, 2, &ready).expect("it is taken");
@@ -199,7 +199,7 @@ fn a_liar_is_expelled_at_the_end_of_the_epoch_and_the_others_go_on() {
             let mut genesis = owned(FIVE.len());
             genesis.governance.epoch_blocks = BLOCKS;
             let mut cluster = Cluster::started(&context, genesis, STORM).await;
-            assert!(cluster.reach(&FIVE, u64::from(BLOCKS) + 5, PATIENCE).await, "the second epoch begins");
+            assert!(cluster.reach(&FIVE, u64::from(BLOCKS) + 5, REACH_WAIT).await, "the second epoch begins");
             expulsion(&mut cluster).await;
         });
     }
@@ -214,7 +214,7 @@ async fn expulsion(cluster: &mut Cluster) {
 
     // It is out of the order from the next epoch on.
     let next = (receipt.height / u64::from(BLOCKS) + 1) * u64::from(BLOCKS);
-    assert!(cluster.reach(&HONEST, next + 10, PATIENCE).await, "the others go on without it");
+    assert!(cluster.reach(&HONEST, next + 10, REACH_WAIT).await, "the others go on without it");
     let convicted = record(cluster, &HONEST).await;
     assert_eq!(convicted.members.len(), 4);
     assert!(convicted.members.iter().all(|member| member.public_key != liar.public()));
@@ -222,11 +222,11 @@ async fn expulsion(cluster: &mut Cluster) {
     // Whoever comes back is one of four now, whether it has its records or gets them from the others.
     cluster.crash(1).await;
     cluster.start(1).await;
-    assert!(cluster.reach(&HONEST, next + 50, PATIENCE).await, "one that was restarted follows");
+    assert!(cluster.reach(&HONEST, next + 50, REACH_WAIT).await, "one that was restarted follows");
     cluster.wipe(2).await;
     cluster.start(2).await;
     let height = cluster.ledger().height();
-    assert!(cluster.reach(&HONEST, height + 50, PATIENCE).await, "one that has lost everything follows");
+    assert!(cluster.reach(&HONEST, height + 50, REACH_WAIT).await, "one that has lost everything follows");
     assert_eq!(record(cluster, &HONEST).await, convicted);
 
     // The steps that any of them hands out lead from genesis to the new members.
@@ -250,7 +250,7 @@ fn a_member_that_is_down_for_long_leaves_and_the_next_one_stays() {
             let mut genesis = owned(SEVEN.len());
             (genesis.governance.epoch_blocks, genesis.governance.absent_epochs) = (BLOCKS, 2);
             let mut cluster = Cluster::started(&context, genesis, STORM).await;
-            assert!(cluster.reach(&SEVEN, 5, PATIENCE).await, "the cluster starts");
+            assert!(cluster.reach(&SEVEN, 5, REACH_WAIT).await, "the cluster starts");
             absence(&mut cluster).await;
         });
     }
@@ -264,23 +264,23 @@ async fn absence(cluster: &mut Cluster) {
     let away = bank::member_secret(3).public();
     cluster.crash(3).await;
     // Within the second epoch that counts: what is known of the first is in the record alone.
-    assert!(cluster.reach(&OTHERS, u64::from(BLOCKS) * 5 / 2, PATIENCE).await, "the others go on");
+    assert!(cluster.reach(&OTHERS, u64::from(BLOCKS) * 5 / 2, REACH_WAIT).await, "the others go on");
     cluster.wipe(2).await;
     cluster.start(2).await;
-    assert!(cluster.reach(&OTHERS, u64::from(BLOCKS) * 5, PATIENCE).await, "they go on when one has lost its disk");
+    assert!(cluster.reach(&OTHERS, u64::from(BLOCKS) * 5, REACH_WAIT).await, "they go on when one has lost its disk");
     let left = record(cluster, &OTHERS).await;
     assert!(left.members.iter().all(|member| member.public_key != away), "{left:?}");
     assert_eq!((left.members.len(), left.unasked, left.verdicts.len()), (6, 1, 0));
 
     cluster.crash(4).await;
     let height = cluster.ledger().height();
-    assert!(cluster.reach(&OTHERS[..5], height + 4 * u64::from(BLOCKS), PATIENCE).await, "five of six go on");
+    assert!(cluster.reach(&OTHERS[..5], height + 4 * u64::from(BLOCKS), REACH_WAIT).await, "five of six go on");
     let stays = record(cluster, &OTHERS[..5]).await;
     assert_eq!((stays.next.len(), stays.unasked), (6, 1), "a record has two copies, so one leaves unasked");
     assert!(stays.absences.iter().any(|absence| absence.epochs >= 2), "{:?}", stays.absences);
     cluster.start(4).await;
     let height = cluster.ledger().height() + u64::from(BLOCKS);
-    assert!(cluster.reach(&OTHERS, height, PATIENCE).await, "it is back");
+    assert!(cluster.reach(&OTHERS, height, REACH_WAIT).await, "it is back");
     let back = record(cluster, &OTHERS).await;
     assert!(back.absences.iter().all(|absence| absence.epochs == 0), "{:?}", back.absences);
 }

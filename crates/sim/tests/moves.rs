@@ -21,7 +21,7 @@ const BLOCKS: u32 = 32;
 const ACCOUNTS: usize = 40;
 const MONEY: u64 = 1_000;
 const WEATHER: Weather = Weather { latency_ms: 10, jitter_ms: 4, loss_percent: 2 };
-const PATIENCE: Duration = Duration::from_secs(240);
+const REACH_WAIT: Duration = Duration::from_secs(240);
 
 fn owner() -> SecretKey {
     SecretKey::from_seed([71; 32])
@@ -49,7 +49,7 @@ fn ask(cluster: &Cluster, members: &[usize], change: Change) {
 /// Waits until all that was asked for is in force: so many changes since genesis.
 async fn in_force(cluster: &Cluster, members: &[usize], changes: u64) {
     let goal = (cluster.ledger().height() / u64::from(BLOCKS) + 2) * u64::from(BLOCKS);
-    assert!(cluster.reach(members, goal, PATIENCE).await, "{members:?} come to height {goal}");
+    assert!(cluster.reach(members, goal, REACH_WAIT).await, "{members:?} come to height {goal}");
     assert_eq!(node(cluster, members[0]).state().cluster().seq, changes, "it was granted");
 }
 
@@ -71,7 +71,7 @@ async fn settled(cluster: &Cluster, members: &[usize], context: &str) {
         (state.tree().kept() == wanted && storage.prefixes_below == 0).then_some(storage)
     };
     let height = cluster.ledger().height();
-    assert!(cluster.reach(members, height, PATIENCE).await, "{context}: all come to height {height}");
+    assert!(cluster.reach(members, height, REACH_WAIT).await, "{context}: all come to height {height}");
     for _ in 0..600 {
         if members.iter().all(|member| done(member).is_some()) {
             return;
@@ -86,7 +86,7 @@ async fn settled(cluster: &Cluster, members: &[usize], context: &str) {
 async fn sum(cluster: &Cluster, members: &[usize], context: &str) -> u64 {
     // What was taken over is there from the height on at which it was.
     let goal = cluster.ledger().height() + 5;
-    assert!(cluster.reach(members, goal, PATIENCE).await, "{context}: all come to height {goal}");
+    assert!(cluster.reach(members, goal, REACH_WAIT).await, "{context}: all come to height {goal}");
     let height = members.iter().map(|member| node(cluster, *member).status().certified_height).min();
     let mut sum = 0;
     for account in 0..ACCOUNTS {
@@ -130,7 +130,7 @@ fn run_with_newcomers(seed: u64, members: usize, newcomers: usize, replicas: u16
         let genesis = owned(members, replicas);
         let cluster = Cluster::with_newcomers(&context, genesis, newcomers, WEATHER).await;
         let all: Vec<usize> = (0..members).collect();
-        assert!(cluster.reach(&all, 2, PATIENCE).await, "the cluster starts");
+        assert!(cluster.reach(&all, 2, REACH_WAIT).await, "the cluster starts");
         let client = client(&cluster, members, seed).await;
         bank::found(&client, ACCOUNTS, MONEY).await.expect("a bank");
         load(&context, client);
@@ -277,7 +277,7 @@ fn a_newcomer_takes_its_part_over_and_votes() {
             let late = seed % 2 == 0;
             if late {
                 let height = cluster.ledger().height();
-                assert!(cluster.reach(&old, height + 300, PATIENCE).await, "{context}: the members go on");
+                assert!(cluster.reach(&old, height + 300, REACH_WAIT).await, "{context}: the members go on");
             } else {
                 cluster.start(4).await;
             }
@@ -304,7 +304,7 @@ fn a_newcomer_takes_its_part_over_and_votes() {
             // Four of five make a quorum: without one of the others its vote is needed.
             cluster.isolate(0).await;
             let height = cluster.ledger().height();
-            assert!(cluster.reach(&all[1..], height + 10, PATIENCE).await, "{context}: it votes");
+            assert!(cluster.reach(&all[1..], height + 10, REACH_WAIT).await, "{context}: it votes");
             assert_eq!(cluster.ledger().violations(), []);
         });
     }
@@ -333,7 +333,7 @@ fn a_newcomer_that_lies_about_what_it_keeps_costs_no_copy() {
             say(height, root).expect("it is taken");
             until(&cluster, 0, "in force", |record| names(&record.members, &key)).await;
             let goal = cluster.ledger().height() + 2 * u64::from(BLOCKS);
-            assert!(cluster.reach(&old, goal, PATIENCE).await, "{context}: the four go on without it");
+            assert!(cluster.reach(&old, goal, REACH_WAIT).await, "{context}: the four go on without it");
             for account in 0..ACCOUNTS {
                 let path = bank::account_key(account).path();
                 let copies = old.iter().filter(|member| node(&cluster, **member).state().keeps(&path)).count();
@@ -367,7 +367,7 @@ fn a_newcomer_that_is_taken_out_ends() {
             let ended = ended.unwrap_or_else(|| panic!("seed {seed}: it goes on"));
             assert!(ended.contains("Removed"), "seed {seed}: {ended}");
             let goal = cluster.ledger().height() + 10;
-            assert!(cluster.reach(&old, goal, PATIENCE).await, "seed {seed}: the others go on");
+            assert!(cluster.reach(&old, goal, REACH_WAIT).await, "seed {seed}: the others go on");
             assert_eq!(cluster.ledger().violations(), []);
         });
     }

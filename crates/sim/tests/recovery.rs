@@ -26,14 +26,14 @@ const ALL: [usize; 4] = [0, 1, 2, 3];
 const ACCOUNTS: usize = 24;
 const HISTORY: u64 = 16;
 const STORM: Weather = Weather { latency_ms: 15, jitter_ms: 5, loss_percent: 3 };
-const PATIENCE: Duration = Duration::from_secs(240);
+const REACH_WAIT: Duration = Duration::from_secs(240);
 
 /// A bank on four members, each record on so many of them.
 fn run(seed: u64, copies: u16, scenario: impl AsyncFnOnce(Cluster, Client) + 'static) {
     runner(seed).start(|context| async move {
         let genesis = bank::genesis(4, HISTORY, Partitioning { bits: 3, replicas: copies });
         let cluster = Cluster::started(&context, genesis, STORM).await;
-        assert!(cluster.reach(&ALL, 2, PATIENCE).await, "the cluster starts");
+        assert!(cluster.reach(&ALL, 2, REACH_WAIT).await, "the cluster starts");
         let client = cluster.client(ALL.to_vec(), Distance::NEAR, Config::default(), bank::vm(), seed).await.unwrap();
         bank::found(&client, ACCOUNTS, 1_000).await.unwrap();
         scenario(cluster, client).await;
@@ -46,7 +46,7 @@ async fn transfers(client: &Client, count: usize) -> usize {
     for n in 0..count {
         let (from, to) = (n % ACCOUNTS, (n * 7 + 1) % ACCOUNTS);
         applied +=
-            usize::from(from != to && bank::transfer(client, from, to, 1).timeout(PATIENCE).send().await.is_ok());
+            usize::from(from != to && bank::transfer(client, from, to, 1).timeout(REACH_WAIT).send().await.is_ok());
     }
     applied
 }
@@ -57,7 +57,7 @@ fn node(cluster: &Cluster, member: usize) -> Arc<Node> {
 
 async fn level(cluster: &Cluster, members: &[usize]) {
     let goal = cluster.ledger().height() + 2;
-    assert!(cluster.reach(members, goal, PATIENCE).await, "{members:?} come to height {goal}");
+    assert!(cluster.reach(members, goal, REACH_WAIT).await, "{members:?} come to height {goal}");
 }
 
 /// The members agree with one another and with the oracle, and this one stores what it should.
@@ -233,7 +233,7 @@ fn a_member_that_fetched_the_state_translates_no_warm_code_while_others_wait() {
         let secrets = ALL.map(bank::member_secret).to_vec();
         let mut cluster = Cluster::new(context.child("cluster"), genesis, secrets, executors, None, STORM).await;
         cluster.start_all().await;
-        assert!(cluster.reach(&ALL, 2, PATIENCE).await, "the cluster starts");
+        assert!(cluster.reach(&ALL, 2, REACH_WAIT).await, "the cluster starts");
         // It is away before the bank is founded, so its operations are new to it.
         cluster.isolate(3).await;
         let behind = node(&cluster, 3).height();

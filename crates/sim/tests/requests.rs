@@ -24,12 +24,12 @@ use pleach_verify::TrustAnchor;
 
 const ALL: [usize; 4] = [0, 1, 2, 3];
 const STORM: Weather = Weather { latency_ms: 25, jitter_ms: 10, loss_percent: 5 };
-const PATIENCE: Duration = Duration::from_secs(120);
+const REACH_WAIT: Duration = Duration::from_secs(120);
 
 /// A cluster that is up, in bad weather.
 async fn cluster(context: &deterministic::Context) -> Cluster {
     let cluster = Cluster::started(context, bank::genesis(4, 64, Partitioning::EVERYWHERE), STORM).await;
-    assert!(cluster.reach(&ALL, 2, PATIENCE).await, "the cluster starts");
+    assert!(cluster.reach(&ALL, 2, REACH_WAIT).await, "the cluster starts");
     cluster
 }
 
@@ -44,7 +44,7 @@ async fn bank_cluster(context: &deterministic::Context) -> Cluster {
 
 async fn everybody_is_level(cluster: &Cluster) {
     let goal = cluster.ledger().height() + 2;
-    assert!(cluster.reach(&ALL, goal, PATIENCE).await, "everybody comes to height {goal}");
+    assert!(cluster.reach(&ALL, goal, REACH_WAIT).await, "everybody comes to height {goal}");
 }
 
 fn node(cluster: &Cluster, member: usize) -> Arc<Node> {
@@ -123,7 +123,7 @@ fn absence_and_old_results_are_proved_as_they_are_in_the_ledger() {
             // A short window: whoever fetches a state knows nothing of what is older.
             let genesis = bank::genesis(4, 8, Partitioning::EVERYWHERE);
             let mut cluster = Cluster::started(&context, genesis, STORM).await;
-            assert!(cluster.reach(&ALL, 2, PATIENCE).await, "the cluster starts");
+            assert!(cluster.reach(&ALL, 2, REACH_WAIT).await, "the cluster starts");
             let client =
                 cluster.client(ALL.to_vec(), Distance::NEAR, Config::default(), bank::vm(), seed).await.unwrap();
             bank::found(&client, 4, 1_000).await.unwrap();
@@ -140,7 +140,7 @@ fn absence_and_old_results_are_proved_as_they_are_in_the_ledger() {
                 }
                 let deposit = arguments::deposit(&[(&account_name(round % 4), 7)]);
                 let call = client.call(key("deposit"), deposit).sign_with(&owner_secret());
-                asked.push(call.timeout(PATIENCE).send().await.unwrap().receipt().identity);
+                asked.push(call.timeout(REACH_WAIT).send().await.unwrap().receipt().identity);
             }
             everybody_is_level(&cluster).await;
             let tally = ALL.map(|member| absences(&cluster, &node(&cluster, member), &asked));
@@ -381,7 +381,7 @@ fn a_power_cut_of_the_whole_cluster_loses_nothing_that_was_acknowledged() {
         deterministic::Runner::from(checkpoint).start(|context| async move {
             let cluster = cluster(&context).await;
             let goal = before.heights.len() as Height;
-            assert!(cluster.reach(&ALL, goal + 2, PATIENCE).await, "the cluster goes on from height {goal}");
+            assert!(cluster.reach(&ALL, goal + 2, REACH_WAIT).await, "the cluster goes on from height {goal}");
             let after = cluster.ledger().heights();
             let kept = before.heights.iter().zip(after.values()).all(|(before, after)| *before == after.digest);
             assert!(kept, "a final block was lost");

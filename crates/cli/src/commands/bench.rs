@@ -15,7 +15,7 @@ use crate::output::{Output, table, thousands};
 use crate::row;
 
 /// How long one call may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const READY_WAIT: Duration = Duration::from_secs(30);
 /// How long the clients work before anything is counted: connections and caches are cold.
 const WARM_UP: Duration = Duration::from_secs(2);
 
@@ -48,10 +48,10 @@ async fn measure(output: Output, args: &BenchLoad) -> Result<Document, CliError>
     let nodes = Nodes::start(folder.path(), args.nodes, 0).await?;
     let bank = Arc::new(Bank::new(args.accounts)?);
     output.talk(format_args!("{} nodes, {} accounts, {} clients; warming up", args.nodes, args.accounts, args.clients));
-    let client = connect(&nodes.profile(), PATIENCE).await?;
+    let client = connect(&nodes.profile(), READY_WAIT).await?;
     bank.create(&client).await?;
     bank.open_accounts(&client).await?;
-    let config = Config { call_timeout: PATIENCE, read_timeout: PATIENCE, ..Config::default() };
+    let config = Config { call_timeout: READY_WAIT, read_timeout: READY_WAIT, ..Config::default() };
     let profile = nodes.profile();
     let clients =
         futures::future::try_join_all((0..args.clients).map(|_| connect_with(&profile, config.clone()))).await?;

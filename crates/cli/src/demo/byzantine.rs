@@ -12,7 +12,7 @@ use pleach_types::Height;
 use super::liar::{self, Complaint, EXPULSION_WAIT, POLL, convict, nobody_met_the_lie, reads_are_right};
 use super::nodes::EPOCH_BLOCKS;
 use super::report::{Report, Shown, expect, seconds};
-use super::{CATCH_UP_WAIT, LIVE_EVERY, Load, Nodes, PATIENCE, Tour, checks};
+use super::{CATCH_UP_WAIT, LIVE_EVERY, Load, Nodes, READY_WAIT, Tour, checks};
 use crate::connection::connect_with;
 use crate::errors::CliError;
 use crate::output::thousands;
@@ -77,7 +77,7 @@ impl Tour<'_> {
         let shown =
             |height| Shown::that(format_args!("all balances come out right beside {name}, and add up (#{height})"));
         loop {
-            let config = Config { read_timeout: PATIENCE, ..Config::default() };
+            let config = Config { read_timeout: READY_WAIT, ..Config::default() };
             let reader = connect_with(&self.nodes.profile(), config).await?;
             match reads_are_right(&reader, client, &self.nodes, liar, &self.bank).await? {
                 (Some(lie), height) => {

@@ -6,7 +6,7 @@ use pleach_client::{Client, Transport as _};
 use pleach_types::api::Status;
 use pleach_types::{Genesis, Hash, Height, Key};
 
-use super::PATIENCE;
+use super::READY_WAIT;
 use super::bank::{Balances, Bank};
 use super::load::Tally;
 use super::nodes::Nodes;
@@ -74,7 +74,7 @@ pub async fn same_roots(nodes: &mut Nodes, least: Height) -> Result<(Height, Sho
 
 /// The root that a node has at a height.
 async fn root_at(nodes: &Nodes, node: usize, height: Height) -> Result<Hash, CliError> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + READY_WAIT;
     loop {
         let blocks = nodes.transport().blocks(node, 1, Some(height + 1)).await;
         let found =
@@ -144,7 +144,7 @@ pub async fn each_node(
         let own: Vec<usize> = (0..bank.accounts.len()).filter(|i| keeps(&bank.accounts[*i].key)).collect();
         let accounts: Vec<_> = own.iter().map(|i| &bank.accounts[*i]).collect();
         // A client that knows this node's address alone, or another one could answer for it.
-        let client = connect(&nodes.profile_of(node), PATIENCE).await?;
+        let client = connect(&nodes.profile_of(node), READY_WAIT).await?;
         let proved = bank.balances_of(&client, &accounts, Some(balances.height)).await?;
         for (i, balance) in own.into_iter().zip(&proved.balances) {
             let (name, account, expected) = (nodes.name(node), &bank.accounts[i].name, balances.balances[i]);

@@ -15,7 +15,7 @@ use pleach_types::{ClusterRecord, Decode as _, Encode as _, Evidence, Height, Sy
 use super::forger::Forger;
 use super::nodes::{EPOCH_BLOCKS, Nodes};
 use super::report::{Shown, expect, seconds};
-use super::{Bank, PATIENCE, checks};
+use super::{Bank, READY_WAIT, checks};
 use crate::cluster::KEY_FILE;
 use crate::commands::{EXPELLED, conviction_text, judge, receipt_words};
 use crate::errors::CliError;
@@ -56,7 +56,7 @@ pub async fn lies_to_a_client(
     let forger = Arc::new(Forger { nodes: HttpTransport::new(&profile.nodes)?, node, key, genesis });
     let deadline = Instant::now() + EXPULSION_WAIT;
     let (reader, lie, height) = loop {
-        let config = Config { read_timeout: PATIENCE, ..Config::default() };
+        let config = Config { read_timeout: READY_WAIT, ..Config::default() };
         let reader = Client::builder(genesis, forger.clone()).config(config).connect().await?;
         // Nobody transfers any more: what is read is what was read before.
         let read = reads_are_right(&reader, client, nodes, node, bank).await?;

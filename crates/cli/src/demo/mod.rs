@@ -48,7 +48,7 @@ pub use nodes::Nodes;
 use report::{Report, Shown, Step, expect, seconds};
 
 /// How long one call of the set-up may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const READY_WAIT: Duration = Duration::from_secs(30);
 /// How long a restarted node may take to catch up.
 const CATCH_UP_WAIT: Duration = Duration::from_secs(60);
 /// How often progress is shown on a terminal.
@@ -165,7 +165,7 @@ impl<'a> Tour<'a> {
             .step("the nodes start and serve", start_nodes(folder, args.nodes, byzantine::spare_copies(kind)))
             .await?;
         introduce(report, &nodes)?;
-        let client = connect(&nodes.profile(), PATIENCE).await?;
+        let client = connect(&nodes.profile(), READY_WAIT).await?;
         let bank = Arc::new(Bank::new(args.accounts)?);
         report.step("the bank is created", create_bank(&client, &bank)).await?;
         report.step("the accounts are opened and funded", open_accounts(&client, &bank)).await?;
@@ -201,7 +201,7 @@ impl<'a> Tour<'a> {
 
     async fn connect_clients(&self) -> Result<Vec<Client>, CliError> {
         let profile = self.nodes.profile();
-        let config = Config { call_timeout: PATIENCE, read_timeout: PATIENCE, ..Config::default() };
+        let config = Config { call_timeout: READY_WAIT, read_timeout: READY_WAIT, ..Config::default() };
         let connecting = (0..self.args.clients).map(|_| connect_with(&profile, config.clone()));
         futures::future::try_join_all(connecting).await
     }
@@ -264,7 +264,7 @@ impl<'a> Tour<'a> {
     /// Machines can be so busy with other things that the time which was asked for is not enough; only that nothing
     /// happens for very long is a failure.
     async fn watch_until_progress(&self, load: &Load, count: u64, height: Height, remark: &str) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + READY_WAIT;
         while Instant::now() < deadline {
             if load.counts().0 > count && self.nodes.newest_certified().await > height {
                 return;

@@ -24,7 +24,7 @@ use tracing::{debug, warn};
 use crate::metrics::Connections;
 use crate::share::{Held, Share};
 
-pub use paced::Patience;
+pub use paced::Deadlines;
 use paced::{Paced, Stage};
 
 /// Bytes of a request's head; also what is read ahead of a body.
@@ -46,7 +46,13 @@ const REFUSAL: &str = concat!(
 pub struct Peer(pub IpAddr);
 
 /// Serves connections until it is dropped.
-pub async fn serve(listener: TcpListener, router: Router, share: Arc<Share>, patience: Patience, counts: Connections) {
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    share: Arc<Share>,
+    deadlines: Deadlines,
+    counts: Connections,
+) {
     let mut refusals = Refusals { count: 0, told: None };
     loop {
         let (stream, peer) = match listener.accept().await {
@@ -60,7 +66,7 @@ pub async fn serve(listener: TcpListener, router: Router, share: Arc<Share>, pat
         match share.take(peer.0, 1) {
             Ok(held) => {
                 counts.open.inc();
-                tokio::spawn(count(counts.clone(), held, connection(stream, peer, router.clone(), patience)));
+                tokio::spawn(count(counts.clone(), held, connection(stream, peer, router.clone(), deadlines)));
             }
             Err(_) => {
                 counts.refused.inc();
@@ -92,10 +98,10 @@ async fn count(counts: Connections, held: Held, connection: impl Future<Output =
     connection.await;
 }
 
-async fn connection(stream: TcpStream, peer: Peer, router: Router, patience: Patience) {
+async fn connection(stream: TcpStream, peer: Peer, router: Router, deadlines: Deadlines) {
     let _ = stream.set_nodelay(true);
     let stage = Stage::new();
-    let stream = Paced::new(stream, stage.clone(), patience);
+    let stream = Paced::new(stream, stage.clone(), deadlines);
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         stage.works();

@@ -2,12 +2,12 @@
 //!
 //! | the client | and has |
 //! | --- | --- |
-//! | has connected, or has begun a request | [`Patience::head`] for the whole head, however many bytes come meanwhile |
-//! | rests between two requests | [`Patience::idle`] |
+//! | has connected, or has begun a request | [`Deadlines::head`] for the whole head, however many bytes come meanwhile |
+//! | rests between two requests | [`Deadlines::idle`] |
 //! | sends a body | what [`crate::carried`] gives it |
 //! | waits for its answer | what the answer takes |
-//! | reads its answer | [`Patience::stall`], and as long again for each [`Patience::rate`] bytes a second that it takes |
-//! | sends no more, but waits for its answer (`nc -N`) | [`Patience::half_closed`] |
+//! | reads its answer | [`Deadlines::stall`], and as long again for each [`Deadlines::rate`] bytes a second that it takes |
+//! | sends no more, but waits for its answer (`nc -N`) | [`Deadlines::half_closed`] |
 //!
 //! A client that has hung up looks like one that only sends no more, so it is waited for a little while, and then the
 //! answer that nobody waits for is given up.
@@ -38,7 +38,7 @@ const RATE_MIN: u64 = 256 << 10;
 
 /// How long clients may take for what.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct Deadlines {
     /// For a head, from the connection or from its first byte on.
     pub head: Duration,
     /// Between two requests. Longer than the client library keeps a connection, so that it is the client that hangs up:
@@ -52,7 +52,7 @@ pub struct Patience {
     pub rate: u64,
 }
 
-impl Default for Patience {
+impl Default for Deadlines {
     fn default() -> Self {
         Self { head: HEAD_WAIT, idle: IDLE_WAIT, half_closed: HALF_CLOSED_WAIT, stall: STALL_MAX, rate: RATE_MIN }
     }
@@ -94,7 +94,7 @@ impl Stage {
 pub struct Paced {
     stream: TcpStream,
     stage: Stage,
-    patience: Patience,
+    deadlines: Deadlines,
     /// By when something must be read, in the stage [`WAITS`], or the answer must be gone, for a client that sends no more.
     read_by: Instant,
     /// Whether a head has begun to come.
@@ -109,13 +109,13 @@ pub struct Paced {
 
 impl Paced {
     /// A stream whose client has just connected.
-    pub fn new(stream: TcpStream, stage: Stage, patience: Patience) -> Self {
-        let read_by = Instant::now() + patience.head;
+    pub fn new(stream: TcpStream, stage: Stage, deadlines: Deadlines) -> Self {
+        let read_by = Instant::now() + deadlines.head;
         let timer = || Box::pin(sleep_until(read_by));
         Self {
             stream,
             stage,
-            patience,
+            deadlines,
             read_by,
             begun: true,
             ended: false,
@@ -129,21 +129,21 @@ impl Paced {
     fn came(&mut self) {
         if self.stage.is(WAITS) && !self.begun {
             self.begun = true;
-            self.read_by = Instant::now() + self.patience.head;
+            self.read_by = Instant::now() + self.deadlines.head;
         }
     }
 
     /// The client took `bytes`: it may fall behind by no more than before, however fast it was.
     fn took(&mut self, bytes: usize) {
         if let Some(by) = self.write_by {
-            let earned = Duration::from_secs_f64(bytes as f64 / self.patience.rate as f64);
-            self.write_by = Some((by + earned).min(Instant::now() + self.patience.stall));
+            let earned = Duration::from_secs_f64(bytes as f64 / self.deadlines.rate as f64);
+            self.write_by = Some((by + earned).min(Instant::now() + self.deadlines.stall));
         }
     }
 
     /// Something waits to be read by the client.
     fn poll_stall(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        let by = *self.write_by.get_or_insert_with(|| Instant::now() + self.patience.stall);
+        let by = *self.write_by.get_or_insert_with(|| Instant::now() + self.deadlines.stall);
         ready!(poll_until(self.write_timer.as_mut(), by, cx));
         Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, "the client does not read its answer"))
     }
@@ -196,7 +196,7 @@ impl AsyncRead for Paced {
                 }
                 Poll::Ready(Ok(())) => {
                     paced.ended = true;
-                    paced.read_by = Instant::now() + paced.patience.half_closed;
+                    paced.read_by = Instant::now() + paced.deadlines.half_closed;
                 }
                 Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
                 Poll::Pending => {}
@@ -237,7 +237,7 @@ impl AsyncWrite for Paced {
             paced.stage.0.store(WAITS, Ordering::Release);
             paced.begun = false;
             if !paced.ended {
-                paced.read_by = Instant::now() + paced.patience.idle;
+                paced.read_by = Instant::now() + paced.deadlines.idle;
             }
             // Whoever wrote may not read again before something comes: let it look when the time is over.
             if poll_until(paced.read_timer.as_mut(), paced.read_by, cx).is_ready() {

@@ -1,4 +1,4 @@
-//! The port against clients that keep it waiting, with little patience and a small share.
+//! The port against clients that keep it waiting, with short deadlines and a small share.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,7 +15,7 @@ const SHORT: Duration = Duration::from_millis(200);
 /// When a test gives up.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-const PATIENT: Patience = Patience { head: LONG, idle: LONG, half_closed: LONG, stall: LONG, rate: 1 << 30 };
+const LENIENT: Deadlines = Deadlines { head: LONG, idle: LONG, half_closed: LONG, stall: LONG, rate: 1 << 30 };
 
 struct Port {
     address: std::net::SocketAddr,
@@ -24,11 +24,11 @@ struct Port {
 }
 
 impl Port {
-    async fn open(router: Router, room: u64, patience: Patience) -> Self {
+    async fn open(router: Router, room: u64, deadlines: Deadlines) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let (share, counts) = (Share::new(room), Connections::default());
-        tokio::spawn(serve(listener, router, share.clone(), patience, counts.clone()));
+        tokio::spawn(serve(listener, router, share.clone(), deadlines, counts.clone()));
         Self { address, share, counts }
     }
 
@@ -77,14 +77,14 @@ async fn ask(stream: &mut TcpStream) -> String {
 
 #[tokio::test]
 async fn a_client_that_says_nothing_is_not_waited_for() {
-    let port = Port::open(hello(), 8, Patience { head: SHORT, ..PATIENT }).await;
+    let port = Port::open(hello(), 8, Deadlines { head: SHORT, ..LENIENT }).await;
     assert_eq!(rest(&mut port.connect().await).await, "");
     port.wait_until_nobody_is_connected().await;
 }
 
 #[tokio::test]
 async fn a_head_that_comes_byte_by_byte_has_no_more_time_than_another() {
-    let port = Port::open(hello(), 8, Patience { head: SHORT, ..PATIENT }).await;
+    let port = Port::open(hello(), 8, Deadlines { head: SHORT, ..LENIENT }).await;
     let (mut from, mut to) = port.connect().await.into_split();
     let drip = async {
         // An endless head: only the port can end this.
@@ -102,7 +102,7 @@ async fn a_head_that_comes_byte_by_byte_has_no_more_time_than_another() {
 
 #[tokio::test]
 async fn a_connection_is_used_again_and_closed_when_it_rests_too_long() {
-    let port = Port::open(hello(), 8, Patience { idle: SHORT, ..PATIENT }).await;
+    let port = Port::open(hello(), 8, Deadlines { idle: SHORT, ..LENIENT }).await;
     let mut stream = port.connect().await;
     for _ in 0..3 {
         assert!(ask(&mut stream).await.starts_with("HTTP/1.1 200"));
@@ -114,7 +114,7 @@ async fn a_connection_is_used_again_and_closed_when_it_rests_too_long() {
 /// After an answer the head of the next request has a time limit again.
 #[tokio::test]
 async fn the_second_head_may_not_drip_either() {
-    let port = Port::open(hello(), 8, Patience { head: SHORT, ..PATIENT }).await;
+    let port = Port::open(hello(), 8, Deadlines { head: SHORT, ..LENIENT }).await;
     let mut stream = port.connect().await;
     ask(&mut stream).await;
     stream.write_all(b"GET").await.expect("it is open");
@@ -128,7 +128,7 @@ async fn a_client_that_closes_its_side_gets_its_answer() {
     let wait = go.clone();
     let slow = Router::new().route("/", get(move || async move { wait.notified().await }));
     let slow = slow.route("/now", get(|| async { "now" }));
-    let port = Port::open(slow, 8, PATIENT).await;
+    let port = Port::open(slow, 8, LENIENT).await;
     for path in ["/", "/now"] {
         let mut stream = port.connect().await;
         stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await.expect("it takes a request");
@@ -160,7 +160,7 @@ async fn the_answer_of_a_client_that_has_hung_up_is_given_up() {
             std::future::pending::<()>().await
         }),
     );
-    let port = Port::open(endless, 8, Patience { half_closed: SHORT, ..PATIENT }).await;
+    let port = Port::open(endless, 8, Deadlines { half_closed: SHORT, ..LENIENT }).await;
     let mut stream = port.connect().await;
     stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.expect("it takes a request");
     begun.notified().await;
@@ -172,7 +172,7 @@ async fn the_answer_of_a_client_that_has_hung_up_is_given_up() {
 #[tokio::test]
 async fn a_client_that_does_not_read_its_answer_is_not_waited_for() {
     let large = Router::new().route("/", get(|| async { vec![0; 64 << 20] }));
-    let port = Port::open(large, 8, Patience { stall: SHORT, ..PATIENT }).await;
+    let port = Port::open(large, 8, Deadlines { stall: SHORT, ..LENIENT }).await;
     let mut stream = port.connect().await;
     stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.expect("it takes a request");
     port.wait_until_connected(1).await;
@@ -182,7 +182,7 @@ async fn a_client_that_does_not_read_its_answer_is_not_waited_for() {
 
 #[tokio::test]
 async fn a_connection_beyond_the_share_is_refused_and_counted() {
-    let port = Port::open(hello(), 4, PATIENT).await;
+    let port = Port::open(hello(), 4, LENIENT).await;
     let mut one = port.connect().await;
     let mut two = port.connect().await;
     ask(&mut one).await;
@@ -213,7 +213,7 @@ async fn an_answer_is_counted_while_it_is_written() {
             crate::carried::counted(vec![0; 64 << 20], held)
         }),
     );
-    let port = Port::open(large, 8, PATIENT).await;
+    let port = Port::open(large, 8, LENIENT).await;
     let mut stream = port.connect().await;
     stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.expect("it takes a request");
     let mut some = vec![0; 1 << 20];
