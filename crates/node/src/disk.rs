@@ -364,7 +364,7 @@ impl Writer {
 impl Drop for Writer {
     /// Whoever waits for room must not wait for a writer that is gone.
     fn drop(&mut self) {
-        // Under the lock, or somebody who has just looked would begin to wait after the bell.
+        // Under the lock, or somebody who has just looked would begin to wait after the call that wakes him.
         let _unwritten = self.inner.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
         self.inner.ended.store(true, Ordering::Release);
         self.inner.written.notify_all();

@@ -1,7 +1,7 @@
 //! Who waits for which receipt.
 //!
 //! A block decides some hundred requests while thousands wait for theirs: to wake them all at every block would cost
-//! more than the block. So each request has its own bell, which exists while somebody waits for it.
+//! more than the block. So each request has a waiter of its own, which exists while somebody waits for it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -11,17 +11,17 @@ use tokio::sync::Notify;
 
 use crate::lock;
 
-/// The bells of requests that somebody waits for. Their number is bounded by the number of open questions.
+/// The waiters, by the request that somebody waits for. Their number is bounded by the number of open questions.
 #[derive(Debug, Default)]
-pub struct Waiters(Mutex<BTreeMap<Identity, Bell>>);
+pub struct Waiters(Mutex<BTreeMap<Identity, Waiter>>);
 
 #[derive(Debug, Default)]
-struct Bell {
+struct Waiter {
     notify: Arc<Notify>,
     listeners: usize,
 }
 
-/// One who waits. Its bell goes with the last of them.
+/// One who waits. Its waiter goes with the last of them.
 #[derive(Debug)]
 pub struct Waiting<'a> {
     waiters: &'a Waiters,
@@ -32,19 +32,19 @@ pub struct Waiting<'a> {
 impl Waiters {
     /// Begins to wait for news of a request. Wait on [`Waiting::notified`], then look.
     pub fn wait_for(&self, identity: Identity) -> Waiting<'_> {
-        let mut bells = lock(&self.0);
-        let bell = bells.entry(identity).or_default();
-        bell.listeners += 1;
-        Waiting { waiters: self, identity, notify: bell.notify.clone() }
+        let mut waiters = lock(&self.0);
+        let waiter = waiters.entry(identity).or_default();
+        waiter.listeners += 1;
+        Waiting { waiters: self, identity, notify: waiter.notify.clone() }
     }
 
     /// Wakes those who wait for these requests, in the order in which they came: a simulation must be the same run
     /// each time.
     pub fn wake(&self, identities: impl IntoIterator<Item = Identity>) {
-        let bells = lock(&self.0);
+        let waiters = lock(&self.0);
         for identity in identities {
-            if let Some(bell) = bells.get(&identity) {
-                bell.notify.notify_waiters();
+            if let Some(waiter) = waiters.get(&identity) {
+                waiter.notify.notify_waiters();
             }
         }
     }
@@ -59,11 +59,11 @@ impl Waiting<'_> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        let mut bells = lock(&self.waiters.0);
-        if let Some(bell) = bells.get_mut(&self.identity) {
-            bell.listeners = bell.listeners.saturating_sub(1);
-            if bell.listeners == 0 {
-                bells.remove(&self.identity);
+        let mut waiters = lock(&self.waiters.0);
+        if let Some(waiter) = waiters.get_mut(&self.identity) {
+            waiter.listeners = waiter.listeners.saturating_sub(1);
+            if waiter.listeners == 0 {
+                waiters.remove(&self.identity);
             }
         }
     }
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_those_who_wait_for_the_request_wake_and_no_bell_stays() {
+    fn only_those_who_wait_for_the_request_wake_and_no_waiter_stays() {
         let waiters = Waiters::default();
         let (one, two) = (Hash([1; 32]), Hash([2; 32]));
         {

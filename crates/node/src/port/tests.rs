@@ -151,12 +151,12 @@ impl Drop for Dropped {
 #[tokio::test]
 async fn the_answer_of_a_client_that_has_hung_up_is_given_up() {
     let (dropped, begun) = (Arc::new(AtomicBool::new(false)), Arc::new(Notify::new()));
-    let (flag, bell) = (dropped.clone(), begun.clone());
+    let (flag, notify) = (dropped.clone(), begun.clone());
     let endless = Router::new().route(
         "/",
         get(move || async move {
             let _dropped = Dropped(flag);
-            bell.notify_one();
+            notify.notify_one();
             std::future::pending::<()>().await
         }),
     );
