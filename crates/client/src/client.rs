@@ -243,7 +243,7 @@ pub(crate) struct Inner {
     pub(crate) keepers: Keepers,
     pub(crate) executor: Arc<dyn Executor>,
     pub(crate) config: Config,
-    code: Mutex<CodeShelf>,
+    code: Mutex<CodeCache>,
     /// Whether all nodes have been asked who they are.
     pub(crate) met: AtomicBool,
     /// The terms that were read last, and in which epoch.
@@ -252,7 +252,7 @@ pub(crate) struct Inner {
 
 /// Code of operations that was proved once.
 #[derive(Debug, Default)]
-struct CodeShelf {
+struct CodeCache {
     /// By the operation's key: the newest code seen there.
     code: BTreeMap<Key, Code>,
     /// By digest: the newest height at which nodes were seen to have the code at hand.
@@ -504,53 +504,53 @@ impl Inner {
         self.config.receipts == TrustLevel::Certified
     }
 
-    fn shelf(&self) -> MutexGuard<'_, CodeShelf> {
+    fn code_cache(&self) -> MutexGuard<'_, CodeCache> {
         self.code.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The newest code that was seen at an operation's key.
     pub(crate) fn known_code(&self, operation: &Key) -> Option<Code> {
-        self.shelf().code.get(operation).cloned()
+        self.code_cache().code.get(operation).cloned()
     }
 
     pub(crate) fn remember_code(&self, operation: &Key, code: &Code) {
-        let mut shelf = self.shelf();
-        shelf.code.insert(operation.clone(), code.clone());
-        while shelf.code.values().map(|code| code.bytes.len()).sum::<usize>() > CODE_BYTES_KEPT {
-            shelf.code.pop_first();
+        let mut cache = self.code_cache();
+        cache.code.insert(operation.clone(), code.clone());
+        while cache.code.values().map(|code| code.bytes.len()).sum::<usize>() > CODE_BYTES_KEPT {
+            cache.code.pop_first();
         }
     }
 
     /// A value that some record of this domain had.
     pub(crate) fn shape(&self, domain: &str) -> Option<Bytes> {
-        self.shelf().shapes.get(domain).cloned()
+        self.code_cache().shapes.get(domain).cloned()
     }
 
     pub(crate) fn remember_shape(&self, domain: &str, value: &Bytes) {
-        let mut shelf = self.shelf();
-        if value.len() <= SHAPE_BYTES_MAX && (shelf.shapes.len() < SHAPES_KEPT || shelf.shapes.contains_key(domain)) {
-            shelf.shapes.insert(domain.to_owned(), value.clone());
+        let mut cache = self.code_cache();
+        if value.len() <= SHAPE_BYTES_MAX && (cache.shapes.len() < SHAPES_KEPT || cache.shapes.contains_key(domain)) {
+            cache.shapes.insert(domain.to_owned(), value.clone());
         }
     }
 
     /// Notes that an ordered request ran this code at `height`.
     pub(crate) fn note_warm(&self, digest: Hash, height: Height) {
-        let mut shelf = self.shelf();
-        let seen = shelf.warm.entry(digest).or_insert(height);
+        let mut cache = self.code_cache();
+        let seen = cache.warm.entry(digest).or_insert(height);
         *seen = height.max(*seen);
         let oldest = height.saturating_sub(self.verifier.genesis().history);
-        shelf.warm.retain(|_, seen| *seen >= oldest);
+        cache.warm.retain(|_, seen| *seen >= oldest);
     }
 
     /// The code was not at hand after all.
     pub(crate) fn forget_warm(&self, digest: &Hash) {
-        self.shelf().warm.remove(digest);
+        self.code_cache().warm.remove(digest);
     }
 
     /// Whether nodes can be expected to have the code at hand for a request made now. Half a window is left
     /// for the request to be ordered.
     pub(crate) fn is_warm(&self, digest: &Hash) -> bool {
         let age = |seen: &Height| self.verifier.floor().saturating_sub(*seen);
-        self.shelf().warm.get(digest).is_some_and(|seen| age(seen) < self.verifier.genesis().history / 2)
+        self.code_cache().warm.get(digest).is_some_and(|seen| age(seen) < self.verifier.genesis().history / 2)
     }
 }

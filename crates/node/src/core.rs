@@ -42,7 +42,7 @@ use tracing::{debug, error, info};
 use crate::byzantine::Manner;
 use crate::chain::{Chain, Executed};
 use crate::disk::Disk;
-use crate::evidence::Shelf;
+use crate::evidence::EvidenceStore;
 use crate::fork::Forked;
 use crate::history::{Final, History};
 use crate::lock;
@@ -101,7 +101,7 @@ pub struct Node {
     /// Whether it keeps the rules.
     pub(crate) manner: Manner,
     /// What was found against members.
-    pub(crate) evidence: Shelf,
+    pub(crate) evidence: EvidenceStore,
     /// Whether it was shown that the cluster has forked.
     pub(crate) fork: Forked,
     /// States that others fetch from here.
@@ -167,7 +167,7 @@ impl Node {
             executor,
             network: OnceLock::new(),
             manner: Manner::honest(),
-            evidence: Shelf::default(),
+            evidence: EvidenceStore::default(),
             fork: Forked::default(),
             source: Source::default(),
             read_through: ReadThrough::default(),
@@ -190,7 +190,7 @@ impl Node {
     }
 
     /// This node with the evidence that it has kept.
-    pub(crate) fn with_evidence(self, evidence: Shelf) -> Self {
+    pub(crate) fn with_evidence(self, evidence: EvidenceStore) -> Self {
         Self { evidence, ..self }
     }
 

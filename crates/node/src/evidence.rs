@@ -41,7 +41,7 @@ pub enum EvidenceError {
 
 /// The evidence that a node holds.
 #[derive(Default)]
-pub struct Shelf(Mutex<Held>);
+pub struct EvidenceStore(Mutex<Held>);
 
 #[derive(Default)]
 struct Held {
@@ -54,7 +54,7 @@ struct Held {
     unwritten: bool,
 }
 
-impl Shelf {
+impl EvidenceStore {
     /// What is kept at a place; what comes will be kept there too.
     ///
     /// # Errors
@@ -155,7 +155,7 @@ mod tests {
         let mut secrets: Vec<_> = (0..4).map(secret).collect();
         secrets.sort_by_key(SecretKey::public);
         let member = |(n, key): (usize, &SecretKey)| Member::new(format!("node-{n}"), key.public());
-        Genesis::new("shelf", secrets.iter().enumerate().map(member).collect(), BTreeMap::new())
+        Genesis::new("evidence", secrets.iter().enumerate().map(member).collect(), BTreeMap::new())
     }
 
     fn votes(n: u16, view: u64) -> Evidence {
@@ -176,16 +176,16 @@ mod tests {
     #[test]
     fn evidence_is_kept_over_restarts_the_first_of_each_case() {
         let (folder, genesis) = (folder("kept"), genesis());
-        let shelf = Shelf::open(place(&folder), &genesis).unwrap();
-        shelf.write(&genesis, Vec::new);
+        let store = EvidenceStore::open(place(&folder), &genesis).unwrap();
+        store.write(&genesis, Vec::new);
         assert!(!place(&folder).exists(), "there is nothing to write");
-        assert!(shelf.add(votes(1, 7)));
-        assert!(!shelf.add(votes(1, 7)), "the same again");
-        assert!(!shelf.add(votes(1, 8)), "a second fault of the same kind");
-        assert!(shelf.add(votes(2, 8)));
-        shelf.write(&genesis, Vec::new);
-        let again = Shelf::open(place(&folder), &genesis).unwrap();
-        assert_eq!((again.list(), again.len()), (shelf.list(), 2));
+        assert!(store.add(votes(1, 7)));
+        assert!(!store.add(votes(1, 7)), "the same again");
+        assert!(!store.add(votes(1, 8)), "a second fault of the same kind");
+        assert!(store.add(votes(2, 8)));
+        store.write(&genesis, Vec::new);
+        let again = EvidenceStore::open(place(&folder), &genesis).unwrap();
+        assert_eq!((again.list(), again.len()), (store.list(), 2));
         assert!(!again.add(votes(1, 9)));
         std::fs::remove_dir_all(folder).unwrap();
     }
@@ -193,18 +193,18 @@ mod tests {
     #[test]
     fn a_changed_file_is_refused_and_not_written_over() {
         let (folder, genesis) = (folder("changed"), genesis());
-        let shelf = Shelf::open(place(&folder), &genesis).unwrap();
-        shelf.add(votes(1, 7));
-        shelf.write(&genesis, Vec::new);
+        let store = EvidenceStore::open(place(&folder), &genesis).unwrap();
+        store.add(votes(1, 7));
+        store.write(&genesis, Vec::new);
         let mut bytes = std::fs::read(place(&folder)).unwrap();
         // The last byte of the last signature; behind it stands only that there is no fork.
         let last = bytes.len() - 2;
         bytes[last] ^= 1;
         std::fs::write(place(&folder), &bytes).unwrap();
-        let refused = Shelf::open(place(&folder), &genesis).err().unwrap();
+        let refused = EvidenceStore::open(place(&folder), &genesis).err().unwrap();
         assert!(matches!(refused, EvidenceError::False(FileError::Evidence { .. })), "{refused}");
         std::fs::write(place(&folder), b"").unwrap();
-        let refused = Shelf::open(place(&folder), &genesis).err().unwrap();
+        let refused = EvidenceStore::open(place(&folder), &genesis).err().unwrap();
         assert!(matches!(refused, EvidenceError::False(FileError::OtherFile)), "{refused}");
         std::fs::remove_dir_all(folder).unwrap();
     }
@@ -212,17 +212,17 @@ mod tests {
     #[test]
     fn what_is_held_is_bounded_and_a_disk_that_is_full_loses_nothing() {
         let genesis = genesis();
-        let shelf = Shelf::default();
+        let store = EvidenceStore::default();
         let limit = u16::try_from(PROOF_FILE_EVIDENCE_MAX).unwrap();
-        assert!((0..limit).all(|n| shelf.add(votes(n, 7))));
-        assert!(!shelf.add(votes(limit, 7)));
+        assert!((0..limit).all(|n| store.add(votes(n, 7))));
+        assert!(!store.add(votes(limit, 7)));
         let folder = folder("full");
         let nowhere = folder.join("no/such/folder").join(FILE);
-        let shelf = Shelf::open(nowhere.clone(), &genesis).unwrap();
-        shelf.add(votes(1, 7));
-        shelf.write(&genesis, Vec::new);
+        let store = EvidenceStore::open(nowhere.clone(), &genesis).unwrap();
+        store.add(votes(1, 7));
+        store.write(&genesis, Vec::new);
         std::fs::create_dir_all(nowhere.parent().unwrap()).unwrap();
-        shelf.write(&genesis, Vec::new);
+        store.write(&genesis, Vec::new);
         assert!(nowhere.exists(), "it is tried again");
         std::fs::remove_dir_all(folder).unwrap();
     }

@@ -21,7 +21,7 @@ use crate::config::{ConfigError, NodeConfig, Places};
 use crate::core::Node;
 use crate::descriptors::share_of_clients;
 use crate::disk::{Disk, Writer};
-use crate::evidence::{self, EvidenceError, Shelf};
+use crate::evidence::{self, EvidenceError, EvidenceStore};
 use crate::fork::{self, Forked};
 use crate::http;
 use crate::port::{self, Deadlines};
@@ -243,9 +243,10 @@ fn open_store(config: &NodeConfig, genesis: &Genesis, secret: &SecretKey) -> Res
     Ok(resumed)
 }
 
-fn open_evidence(config: &NodeConfig, genesis: &Genesis) -> Result<Shelf, StartError> {
+fn open_evidence(config: &NodeConfig, genesis: &Genesis) -> Result<EvidenceStore, StartError> {
     let place = evidence::place(&config.node.data_dir);
-    Shelf::open(place.clone(), genesis).map_err(|reason| StartError::Evidence { place, reason: Box::new(reason) })
+    EvidenceStore::open(place.clone(), genesis)
+        .map_err(|reason| StartError::Evidence { place, reason: Box::new(reason) })
 }
 
 fn open_fork(config: &NodeConfig, genesis: &Genesis) -> Result<Forked, StartError> {
