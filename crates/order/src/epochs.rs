@@ -75,7 +75,7 @@ const NEXT_FROM: u64 = 16;
 /// acknowledged.
 const FORGET_AFTER: u64 = 64;
 /// Pause before a member that makes no progress asks for the last block of its epoch.
-const STANDSTILL: Duration = Duration::from_millis(500);
+const STALL_WAIT: Duration = Duration::from_millis(500);
 
 /// The heights of epochs.
 #[derive(Clone, Copy, Debug)]
@@ -364,7 +364,7 @@ where
                 },
                 // Until the next epoch is near, the end of this one comes with its blocks.
                 () = self.progress.tip.above(tip) => {},
-                () = self.context.sleep(STANDSTILL) => {
+                () = self.context.sleep(STALL_WAIT) => {
                     if next.is_some() && std::mem::replace(&mut seen, tip) == tip {
                         self.ask_all(epoch, last);
                     }
@@ -420,7 +420,7 @@ where
                 epoch, "the last block of the epoch before is not in the archive: asking the others for it"
             );
             self.ask_all(epoch, before);
-            self.context.sleep(STANDSTILL).await;
+            self.context.sleep(STALL_WAIT).await;
         }
     }
 

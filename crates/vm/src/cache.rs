@@ -128,7 +128,7 @@ mod tests {
 
     impl Program for Nothing {
         fn run(&self, host: Host, budget: Budget) -> Run {
-            Run::stillborn(host, budget)
+            Run::ended_before_start(host, budget)
         }
     }
 

@@ -47,7 +47,7 @@ use crate::resume::past;
 /// How often others are asked for offers.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// How long this member may stand still before it asks whether the others are far ahead.
-const STANDSTILL: Duration = Duration::from_secs(3);
+const STALL_WAIT: Duration = Duration::from_secs(3);
 /// How often the log tells how far a transfer is.
 const TELL: Duration = Duration::from_secs(2);
 
@@ -191,7 +191,7 @@ impl Node {
             job.seen = (height, now);
         }
         let rejoin = *lock(&self.fetch.rejoin);
-        let stands = now.saturating_sub(job.seen.1) >= STANDSTILL;
+        let stands = now.saturating_sub(job.seen.1) >= STALL_WAIT;
         if rejoin.is_none() && !stands {
             (job.asked, job.offers) = (None, Offers::default());
             return;

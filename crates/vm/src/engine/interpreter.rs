@@ -109,10 +109,10 @@ impl Program for Interpreted {
     fn run(&self, host: Host, budget: Budget) -> Run {
         let mut store = Store::new(self.linker.engine(), State { host, parts: None });
         let Ok(instance) = self.linker.instantiate_and_start(&mut store, &self.module) else {
-            return Run::stillborn(store.into_data().host, budget);
+            return Run::ended_before_start(store.into_data().host, budget);
         };
         let Some(parts) = parts(&store, &instance) else {
-            return Run::stillborn(store.into_data().host, budget);
+            return Run::ended_before_start(store.into_data().host, budget);
         };
         store.data_mut().parts = Some(parts);
         let returned = start(&mut store, &instance, parts, budget).is_ok();

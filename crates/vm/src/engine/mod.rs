@@ -49,7 +49,7 @@ pub(crate) struct Run {
 
 impl Run {
     /// A run that trapped before its instance was made: a segment beyond the end of memory or table.
-    pub(crate) const fn stillborn(host: Host, budget: Budget) -> Self {
+    pub(crate) const fn ended_before_start(host: Host, budget: Budget) -> Self {
         Self { host, returned: false, gas: budget.gas, stack: budget.stack }
     }
 }

@@ -136,10 +136,10 @@ impl Compiled {
         store.limiter(|state| &mut state.limits);
         // A segment out of bounds, which no validator refuses: each engine has to call it the same, and no gas has been used.
         let Ok(instance) = self.ready.instantiate(&mut store) else {
-            return Run::stillborn(store.into_data().host, budget);
+            return Run::ended_before_start(store.into_data().host, budget);
         };
         let Some(parts) = parts(&mut store, &instance) else {
-            return Run::stillborn(store.into_data().host, budget);
+            return Run::ended_before_start(store.into_data().host, budget);
         };
         store.data_mut().parts = Some(parts);
         let returned = start(&mut store, &instance, parts, budget).is_ok();
