@@ -61,11 +61,11 @@ type Changes = Arc<BTreeMap<Path, Option<Bytes>>>;
 /// A node's store. See the head of the module.
 pub struct Disk {
     inner: Arc<Inner>,
-    way: Way,
+    mode: WriteMode,
 }
 
 /// How blocks come to the store.
-enum Way {
+enum WriteMode {
     AtOnce,
     Behind(Mutex<Queue>),
     Never,
@@ -140,7 +140,7 @@ impl Disk {
     /// A disk that writes each block before it goes on.
     #[must_use]
     pub fn at_once(store: Store) -> Self {
-        Self { inner: Inner::new(store, UNWRITTEN_BYTES_MAX), way: Way::AtOnce }
+        Self { inner: Inner::new(store, UNWRITTEN_BYTES_MAX), mode: WriteMode::AtOnce }
     }
 
     /// A disk that writes behind, and its writer.
@@ -154,7 +154,10 @@ impl Disk {
         let (sender, queue) = sync_channel(UNWRITTEN_MAX);
         let inner = Inner::new(store, room);
         (
-            Self { inner: inner.clone(), way: Way::Behind(Mutex::new(Queue { writer: Some(sender), held: None })) },
+            Self {
+                inner: inner.clone(),
+                mode: WriteMode::Behind(Mutex::new(Queue { writer: Some(sender), held: None })),
+            },
             Writer { inner, queue },
         )
     }
@@ -163,7 +166,7 @@ impl Disk {
     /// bound, and a stop loses them.
     #[must_use]
     pub fn never(store: Store) -> Self {
-        Self { inner: Inner::new(store, UNWRITTEN_BYTES_MAX), way: Way::Never }
+        Self { inner: Inner::new(store, UNWRITTEN_BYTES_MAX), mode: WriteMode::Never }
     }
 
     /// The store.
@@ -186,7 +189,7 @@ impl Disk {
     pub fn write(&self, block: BlockWrite) {
         let changes = block.records.iter().map(|(key, value)| (key.path(), value.clone())).collect();
         let bytes = unwritten_bytes(&block);
-        if let Way::Behind(queue) = &self.way {
+        if let WriteMode::Behind(queue) = &self.mode {
             // Before there is a wait for room, which only what is handed on can make.
             let handed_on = lock(queue).hand_on();
             let works = handed_on && self.inner.wait_for_room(bytes);
@@ -194,16 +197,16 @@ impl Disk {
             assert!(works, "the store cannot be written: {}", why());
         }
         lock(&self.inner.unwritten).insert(block.entry.result.height, Arc::new(changes), bytes);
-        match &self.way {
-            Way::Never => {}
-            Way::AtOnce => self.inner.commit(std::slice::from_ref(&block)).unwrap_or_else(|e| panic!("{e}")),
-            Way::Behind(queue) => lock(queue).held = Some(Box::new(block)),
+        match &self.mode {
+            WriteMode::Never => {}
+            WriteMode::AtOnce => self.inner.commit(std::slice::from_ref(&block)).unwrap_or_else(|e| panic!("{e}")),
+            WriteMode::Behind(queue) => lock(queue).held = Some(Box::new(block)),
         }
     }
 
     /// Has the newest block written without waiting for the next one.
     pub fn hand_on(&self) {
-        if let Way::Behind(queue) = &self.way {
+        if let WriteMode::Behind(queue) = &self.mode {
             // Where nobody writes any more, the next block learns of it.
             lock(queue).hand_on();
         }
@@ -214,7 +217,7 @@ impl Disk {
     /// # Errors
     /// If the store has failed.
     pub fn settle(&self) -> Result<(), Error> {
-        if let Way::Behind(queue) = &self.way {
+        if let WriteMode::Behind(queue) = &self.mode {
             let mut queue = lock(queue);
             queue.hand_on();
             // If there is no room, there is so much to write that the writer waits for no more.
@@ -238,7 +241,7 @@ impl Disk {
 
     /// Lets the writer end, once it has written what waits. A newest block that is held back stays unwritten.
     pub fn stop_writer(&self) {
-        if let Way::Behind(queue) = &self.way {
+        if let WriteMode::Behind(queue) = &self.mode {
             lock(queue).writer.take();
         }
     }

@@ -116,10 +116,10 @@ pub(crate) fn terminal<'a, X>(mut link: &'a Link<X>, path: &Path) -> (&'a Link<X
     (link, depth)
 }
 
-/// The links where these paths end, or where `follow` stops, which is given each node on their ways with the number of
+/// The links where these paths end, or where `follow` stops, which is given each node on their descents with the number of
 /// the path and the depth.
 ///
-/// All are followed together, one step at a time: on one way each step waits for the one before, and on many ways
+/// All are followed together, one step at a time: on one way each step waits for the one before, and on many descents
 /// dozens wait at once. How many depends on how little there is to do in a step.
 #[inline(always)]
 pub(crate) fn ends<'a, X, P: Placed>(
@@ -130,25 +130,25 @@ pub(crate) fn ends<'a, X, P: Placed>(
 ) -> Vec<&'a Link<X>> {
     let mut ends = vec![root; paths.len()];
     // Where each way is, the next bits of its path and the number of that.
-    let way = |(number, path): (usize, &P)| (root, path.path().word(depth), number);
-    let mut ways: Vec<(&'a Link<X>, u64, usize)> = paths.iter().enumerate().map(way).collect();
+    let descent = |(number, path): (usize, &P)| (root, path.path().word(depth), number);
+    let mut descents: Vec<(&'a Link<X>, u64, usize)> = paths.iter().enumerate().map(descent).collect();
     let mut depth = depth;
-    while !ways.is_empty() {
+    while !descents.is_empty() {
         let mut going = 0;
-        for at in 0..ways.len() {
-            let (link, bits, number) = ways[at];
+        for at in 0..descents.len() {
+            let (link, bits, number) = descents[at];
             match link {
                 Link::Internal(node) if follow(node, number, depth) => {
-                    ways[going] = (&node.links[(bits >> 63) as usize], bits << 1, number);
+                    descents[going] = (&node.links[(bits >> 63) as usize], bits << 1, number);
                     going += 1;
                 }
                 end => ends[number] = end,
             }
         }
-        ways.truncate(going);
+        descents.truncate(going);
         depth += 1;
         if depth.is_multiple_of(64) {
-            ways.iter_mut().for_each(|(_, bits, number)| *bits = paths[*number].path().word(depth));
+            descents.iter_mut().for_each(|(_, bits, number)| *bits = paths[*number].path().word(depth));
         }
     }
     ends

@@ -230,13 +230,13 @@ impl<const COPY: bool> Tree<COPY> {
         self.records(link).iter().find(|record| record.0 == *path).map(|record| record.1)
     }
 
-    /// Reads all nodes and buckets on the ways of these edits, many at a time, so that they are near when they are visited.
+    /// Reads all nodes and buckets on the descents of these edits, many at a time, so that they are near when they are visited.
     fn fetch(&self, version: Version, edits: &[Edit]) {
         let (mut sum, link) = (0, self.top(version).1);
         for edits in edits.chunks(128) {
-            let mut ways: Vec<_> = edits.iter().map(|edit| (link, version, &edit.0)).collect();
+            let mut descents: Vec<_> = edits.iter().map(|edit| (link, version, &edit.0)).collect();
             for depth in 0..Path::BITS {
-                ways.retain_mut(|(link, version, path)| {
+                descents.retain_mut(|(link, version, path)| {
                     if link.kind() != Link::NODE {
                         let bytes = |record: &Record| record.0.as_bytes()[0] ^ record.1.as_bytes()[31];
                         sum ^= self.records(*link).iter().fold(0, |sum, record| sum ^ bytes(record));
@@ -247,7 +247,7 @@ impl<const COPY: bool> Tree<COPY> {
                     (*link, *version) = (node.links[usize::from(path.bit(depth))], newest);
                     true
                 });
-                if ways.is_empty() {
+                if descents.is_empty() {
                     break;
                 }
             }
