@@ -11,8 +11,8 @@ use serde::Serialize;
 use crate::client::{Client, Code, Inner};
 use crate::error::{Error, RefusedBy, Retry};
 use crate::prepared::Prepared;
-use crate::settle::{Pursuit, Settled};
 use crate::simulate::{Plan, Simulation, Wanted, fresh_plan, plan};
+use crate::submission::{Settled, Submission};
 use crate::verified::Verified;
 
 /// A call that is being prepared.
@@ -259,7 +259,7 @@ impl Call {
     ) -> Result<Settled, Error> {
         let (request, code) = self.sign(plan);
         let encoded = encoded(&self.client, &request)?;
-        Pursuit::new(inner, request, encoded, Some(code), deadline, retries).settle().await
+        Submission::new(inner, request, encoded, Some(code), deadline, retries).settle().await
     }
 
     /// The request that a plan comes to, and the code of its operation.

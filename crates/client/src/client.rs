@@ -402,7 +402,7 @@ impl Client {
     /// # Errors
     /// If no node gives an answer that verifies.
     pub async fn receipt(&self, identity: Identity, wait: Duration) -> Result<Option<Verified<Receipt>>, Error> {
-        crate::settle::find_receipt(&self.inner, identity, wait).await
+        crate::submission::find_receipt(&self.inner, identity, wait).await
     }
 
     /// What each node says of itself, in the order of the transport. These are claims: nothing proves them.

@@ -43,7 +43,7 @@
 //! | `client` | [`Client`]: what users hold |
 //! | `simulate` | local runs, and the discovery of touched keys |
 //! | `call` | [`Call`]: simulate, sign, settle, try again |
-//! | `settle` | from a signed request to its proven outcome |
+//! | `submission` | from a signed request to its proven outcome |
 //! | `absence` | the proof that a request was not executed and never will be |
 //! | `system` | the record of the members, and requests that change it |
 //! | `domain` | whose a domain is, domains within domains, other owners |
@@ -73,8 +73,8 @@ mod nodes;
 mod prepared;
 mod proofs;
 mod read;
-mod settle;
 mod simulate;
+mod submission;
 mod succession;
 mod system;
 mod transport;

@@ -22,7 +22,7 @@ use pleach_types::{Height, Identity, Key, Request};
 use crate::call::{Executed, Retries, conclude, encoded};
 use crate::client::Client;
 use crate::error::Error;
-use crate::settle::{Pursuit, Settled};
+use crate::submission::{Settled, Submission};
 
 /// A call that is signed, and has been sent by nobody yet. See [`crate::Call::prepare`].
 #[derive(Clone, Debug)]
@@ -85,7 +85,7 @@ impl Prepared {
         self.operation().ok_or_else(|| Error::NoRequest { why: "it calls no operation".into() })?;
         let deadline = began + self.timeout;
         let (request, encoded) = (self.request.clone(), self.encoded.clone());
-        let settled = Pursuit::new(inner, request, encoded, None, deadline, &mut retries).settle().await?;
+        let settled = Submission::new(inner, request, encoded, None, deadline, &mut retries).settle().await?;
         let elapsed = inner.nodes.runtime.now().saturating_sub(began);
         match settled {
             Settled::Receipt(receipt) => conclude(Executed::new(receipt, retries, elapsed)),

@@ -19,7 +19,7 @@ use pleach_types::{ClusterRecord, Committee, Decode as _, Encode as _, Identity,
 use crate::client::{Client, Inner};
 use crate::error::{Error, Failure, Falsehood, Fault, all_failed};
 use crate::read::{ROUNDS_ALONE, is_unreachable};
-use crate::settle::{Votes, Watch, agreed};
+use crate::submission::{Votes, Watch, agreed};
 use crate::transport::TransportError;
 use crate::verified::{ReadOptions, Verified};
 use crate::verifier::Shown;

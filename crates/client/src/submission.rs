@@ -177,7 +177,7 @@ impl<'a> Watch<'a> {
 }
 
 /// One signed request on its way to an end.
-pub(crate) struct Pursuit<'a> {
+pub(crate) struct Submission<'a> {
     client: &'a Inner,
     request: Request,
     encoded: Bytes,
@@ -207,7 +207,7 @@ pub(crate) struct Pursuit<'a> {
 }
 
 /// What a node made of a submitted request.
-enum Submission {
+enum Reception {
     /// It has it, and says what became of it if it knows in time.
     Taken(Option<Shown>),
     WantsCode,
@@ -219,7 +219,7 @@ enum Submission {
     Silent,
 }
 
-impl<'a> Pursuit<'a> {
+impl<'a> Submission<'a> {
     /// `encoded` is the encoding of `request`; its `code` is read from the cluster when a node wants it, if it is not at hand.
     pub(crate) fn new(
         client: &'a Inner,
@@ -326,11 +326,11 @@ impl<'a> Pursuit<'a> {
                 self.retries.resent += 1;
             }
             let mut cold = Vec::new();
-            for (node, submission) in self.submit_to(&batch).await {
-                if matches!(submission, Submission::WantsCode) {
+            for (node, reception) in self.submit_to(&batch).await {
+                if matches!(reception, Reception::WantsCode) {
                     cold.push(node);
                 } else {
-                    self.submitted(node, submission);
+                    self.submitted(node, reception);
                 }
             }
             self.submit_with_code(cold).await;
@@ -358,12 +358,12 @@ impl<'a> Pursuit<'a> {
             self.encoded = self.request.encode().into();
         }
         let outcomes = self.submit_to(&nodes).await;
-        outcomes.into_iter().for_each(|(node, submission)| self.submitted(node, submission));
+        outcomes.into_iter().for_each(|(node, reception)| self.submitted(node, reception));
     }
 
     /// Sends the request to some nodes at once. As soon as one has taken it, slow ones are not waited for; where one
     /// shows a certified receipt, none is.
-    async fn submit_to(&self, nodes: &[usize]) -> Vec<(usize, Submission)> {
+    async fn submit_to(&self, nodes: &[usize]) -> Vec<(usize, Reception)> {
         let client = self.client;
         let mut running: FuturesUnordered<_> = nodes.iter().map(|node| self.submit_one(*node)).collect();
         let mut outcomes = Vec::new();
@@ -372,10 +372,10 @@ impl<'a> Pursuit<'a> {
             // Before anybody has taken it, a slow answer may be the only one. After that it delays nothing but its own node.
             let wait = if taken { client.config.hedge } else { client.config.reply_timeout + EXECUTE_WAIT };
             match select(running.next(), client.nodes.runtime.sleep(wait)).await {
-                Either::Left((Some((node, submission)), _)) => {
-                    taken |= matches!(submission, Submission::Taken(_));
-                    let proven = matches!(submission, Submission::Taken(Some(Shown::Certified { .. })));
-                    outcomes.push((node, submission));
+                Either::Left((Some((node, reception)), _)) => {
+                    taken |= matches!(reception, Reception::Taken(_));
+                    let proven = matches!(reception, Reception::Taken(Some(Shown::Certified { .. })));
+                    outcomes.push((node, reception));
                     if proven {
                         return outcomes;
                     }
@@ -387,54 +387,54 @@ impl<'a> Pursuit<'a> {
         let answered: BTreeSet<_> = outcomes.iter().map(|(node, _)| *node).collect();
         for node in nodes.iter().filter(|node| !answered.contains(node)) {
             client.nodes.is_slow(*node);
-            outcomes.push((*node, Submission::Silent));
+            outcomes.push((*node, Reception::Silent));
         }
         outcomes
     }
 
-    async fn submit_one(&self, node: usize) -> (usize, Submission) {
+    async fn submit_one(&self, node: usize) -> (usize, Reception) {
         let nodes = &self.client.nodes;
         let limit = self.client.config.reply_timeout + EXECUTE_WAIT;
         let reply = nodes.transport.execute(node, self.encoded.clone(), EXECUTE_WAIT, self.client.certified_receipts());
-        let submission = match nodes.long_reply(node, limit, reply).await {
+        let reception = match nodes.long_reply(node, limit, reply).await {
             Ok(reply) => self.taken(node, reply).await,
             Err(Failure { why: Fault::Transport(TransportError::Problem(problem)), .. }) => classify(problem),
-            Err(_) => Submission::Silent,
+            Err(_) => Reception::Silent,
         };
-        (node, submission)
+        (node, reception)
     }
 
     /// What a node says that took the request.
-    async fn taken(&self, node: usize, reply: ExecuteReply) -> Submission {
+    async fn taken(&self, node: usize, reply: ExecuteReply) -> Reception {
         if reply.identity != self.identity {
             let lie = Falsehood::OtherRequest { asked: self.identity, found: reply.identity };
             self.client.nodes.lied(node, lie);
-            return Submission::Later;
+            return Reception::Later;
         }
-        let Some(shown) = reply.receipt else { return Submission::Taken(None) };
+        let Some(shown) = reply.receipt else { return Reception::Taken(None) };
         let shown = self.client.check(node, |verifier| verifier.receipt(node, self.identity, &shown)).await;
-        shown.map_or(Submission::Later, |shown| Submission::Taken(Some(shown)))
+        shown.map_or(Reception::Later, |shown| Reception::Taken(Some(shown)))
     }
 
     /// Notes a node's answer.
-    fn submitted(&mut self, node: usize, submission: Submission) {
+    fn submitted(&mut self, node: usize, reception: Reception) {
         self.failing.remove(&node);
-        match submission {
-            Submission::Taken(shown) => {
+        match reception {
+            Reception::Taken(shown) => {
                 self.taken = true;
                 self.holders.insert(node);
                 shown.into_iter().for_each(|shown| self.note(node, shown));
             }
-            Submission::Full(problem) => {
+            Reception::Full(problem) => {
                 self.retries.overloaded += 1;
                 self.overload = Some(problem);
             }
-            Submission::Rejected(problem) => {
+            Reception::Rejected(problem) => {
                 self.rejections.insert(node, problem);
             }
             // With its code attached a request cannot be cold: a node that says so is of no use.
-            Submission::WantsCode | Submission::Later => {}
-            Submission::Silent => {
+            Reception::WantsCode | Reception::Later => {}
+            Reception::Silent => {
                 self.failing.insert(node);
             }
         }
@@ -552,15 +552,15 @@ impl<'a> Pursuit<'a> {
 }
 
 /// What a refusal at admission means for a request that this client made with care.
-fn classify(problem: Problem) -> Submission {
+fn classify(problem: Problem) -> Reception {
     match problem.code.as_str() {
-        "CODE_COLD" => Submission::WantsCode,
-        "DUPLICATE" => Submission::Taken(None),
+        "CODE_COLD" => Reception::WantsCode,
+        "DUPLICATE" => Reception::Taken(None),
         // Also what an honest node says that has come further, or not as far, as the one that proved `base`.
-        "PROOF_TOO_OLD" | "PROOF_FROM_FUTURE" => Submission::Later,
-        "OVERLOADED" => Submission::Full(problem),
-        _ if problem.retryable => Submission::Later,
-        _ => Submission::Rejected(problem),
+        "PROOF_TOO_OLD" | "PROOF_FROM_FUTURE" => Reception::Later,
+        "OVERLOADED" => Reception::Full(problem),
+        _ if problem.retryable => Reception::Later,
+        _ => Reception::Rejected(problem),
     }
 }
 
