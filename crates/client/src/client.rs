@@ -4,7 +4,7 @@
 //! `Verifier`, and only what it has checked gets in. `Nodes` knows who is slow or lied, `Keepers` who keeps what; neither is believed
 //! about anything else. Code and shapes are caches: a wrong entry costs a read, because the digest is compared under a proof before code runs.
 //!
-//! What was verified never goes back: each success raises the least height of later reads (`floor`).
+//! What was verified never goes back: each success raises the least height of later reads (`min_height`).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -156,7 +156,7 @@ impl Builder {
         let verifier = Verifier::of(genesis, &self.genesis)?;
         if let Some(head) = self.known.as_ref().map(|known| verifier.adopted(known)).transpose()?.flatten() {
             // A client never goes back behind what it has seen, also not over the end of its process: a node could show it the past as the present.
-            verifier.raise_floor(head.result().height);
+            verifier.raise_min_height(head.result().height);
         }
         let nodes = learn_addresses(nodes, verifier.trusted().committee().members().len(), &self.config).await;
         let executor = match self.executor {
@@ -299,7 +299,7 @@ impl Client {
     /// The newest height at which anything was verified. No later read is below it.
     #[must_use]
     pub fn verified_height(&self) -> Height {
-        self.inner.verifier.floor()
+        self.inner.verifier.min_height()
     }
 
     /// The lies that nodes told this client so far, the first 256 of them. None was believed.
@@ -550,7 +550,7 @@ impl Inner {
     /// Whether nodes can be expected to have the code at hand for a request made now. Half a window is left
     /// for the request to be ordered.
     pub(crate) fn is_warm(&self, digest: &Hash) -> bool {
-        let age = |seen: &Height| self.verifier.floor().saturating_sub(*seen);
+        let age = |seen: &Height| self.verifier.min_height().saturating_sub(*seen);
         self.code_cache().warm.get(digest).is_some_and(|seen| age(seen) < self.verifier.genesis().history / 2)
     }
 }

@@ -163,7 +163,7 @@ impl Inner {
 
     /// Finds out what the height to read at came to, where that need not be certified.
     async fn grounded(&self, plan: Plan, options: ReadOptions) -> Result<Plan, Error> {
-        let least = plan.least.max(self.verifier.floor()).max(options.min_height.unwrap_or(0));
+        let least = plan.least.max(self.verifier.min_height()).max(options.min_height.unwrap_or(0));
         let plan = Plan { least, ..plan };
         if options.fresh && self.verifier.knows(least) {
             return Ok(plan.at(least));
@@ -182,7 +182,7 @@ impl Inner {
     pub(crate) fn certified_plan(&self, height: Option<Height>) -> Plan {
         Plan {
             height,
-            least: self.verifier.floor(),
+            least: self.verifier.min_height(),
             on_trust: false,
             ground: None,
             without_values: Vec::new(),
@@ -404,7 +404,7 @@ impl Inner {
         // Nodes want them in order; those of several prefixes are not yet.
         keys.sort_unstable();
         // A height that is named is the freshness that is asked for.
-        let min_height = plan.height.is_none().then(|| plan.least.max(self.verifier.floor()));
+        let min_height = plan.height.is_none().then(|| plan.least.max(self.verifier.min_height()));
         let known_height = Some(plan.height.unwrap_or_else(|| self.verifier.known_height()));
         let known_height = known_height.filter(|known| plan.ground.is_some() || self.verifier.knows(*known));
         let left_out: BTreeSet<_> = plan.without_values.iter().collect();

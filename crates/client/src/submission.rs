@@ -68,7 +68,7 @@ impl Votes {
         let (receipt, trust) = match shown {
             Shown::Nothing(_) => return None,
             Shown::Certified { receipt, .. } => {
-                client.verifier.raise_floor(receipt.height);
+                client.verifier.raise_min_height(receipt.height);
                 (receipt, Trust::Certified)
             }
             Shown::Signed { by, result, receipt } => {

@@ -53,7 +53,7 @@ pub(crate) struct Verifier {
     /// Signatures over results that were checked: all receipts of a height come under the same few.
     vouched: Mutex<BTreeSet<Vouched>>,
     /// The newest height that anything verified was true at.
-    floor: AtomicU64,
+    min_height: AtomicU64,
     /// What the height of the newest receipt came to that f + 1 members, and no certificate, vouched for; and when.
     receipt_ground: Mutex<Option<(Ground, Duration)>>,
     /// Results that members have signed of heights whose certificates were not seen yet: compared once they are.
@@ -169,7 +169,7 @@ impl Verifier {
             results: Mutex::new(Results::new(first)),
             fork: OnceLock::new(),
             vouched: Mutex::default(),
-            floor: AtomicU64::new(0),
+            min_height: AtomicU64::new(0),
             receipt_ground: Mutex::default(),
             on_trust: Mutex::default(),
             contradicted: Mutex::default(),
@@ -198,18 +198,18 @@ impl Verifier {
     }
 
     /// The height below which no answer is taken any more.
-    pub(crate) fn floor(&self) -> Height {
-        self.floor.load(Ordering::Acquire)
+    pub(crate) fn min_height(&self) -> Height {
+        self.min_height.load(Ordering::Acquire)
     }
 
-    pub(crate) fn raise_floor(&self, height: Height) {
-        self.floor.fetch_max(height, Ordering::AcqRel);
+    pub(crate) fn raise_min_height(&self, height: Height) {
+        self.min_height.fetch_max(height, Ordering::AcqRel);
     }
 
     /// Keeps what the height of a receipt came to, for which f + 1 members have vouched `now`: one of them is correct, so nothing older need
     /// be taken any more.
     pub(crate) fn stand_on(&self, ground: Ground, now: Duration) {
-        self.raise_floor(ground.result.height);
+        self.raise_min_height(ground.result.height);
         let mut kept = self.receipt_ground.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.is_none_or(|(kept, _)| kept.result.height < ground.result.height) {
             *kept = Some((ground, now));
@@ -222,7 +222,7 @@ impl Verifier {
         let kept = *self.receipt_ground.lock().unwrap_or_else(PoisonError::into_inner);
         let (ground, at) = kept?;
         let height = ground.result.height;
-        (at >= since && height == self.floor() && !self.knows(height)).then_some(ground)
+        (at >= since && height == self.min_height() && !self.knows(height)).then_some(ground)
     }
 
     /// The newest height whose certificate has been checked.
@@ -533,7 +533,7 @@ impl Verifier {
         let records = check_records(request, reply.records, &proof)?;
         // One member alone may have made up the height, and nothing could be read any more.
         if ground.trust != Trust::Signed(1) {
-            self.raise_floor(height);
+            self.raise_min_height(height);
         }
         Ok(Snapshot { height, trust: ground.trust, proof, records })
     }
@@ -588,7 +588,7 @@ impl Verifier {
         }
         let certified = self.certified(result.height, proof.certificate.as_ref())?;
         self.trusted().anchor().compare(&proof.signed.node, &signed, &certified)?;
-        self.raise_floor(result.height);
+        self.raise_min_height(result.height);
         Ok(Shown::Certified { receipt, path: proof.path.0.clone() })
     }
 

@@ -242,10 +242,10 @@ fn every_lie_about_records_is_noticed_and_the_truth_found() {
             let stranger = alone.connect(2).unwrap();
             refused(name, alone.time.run(stranger.get(&asked())), &stranger);
         }
-        let floor = client.verified_height();
+        let before = client.verified_height();
         (0..4).for_each(|node| cluster.set(node, manner.clone()));
         refused(name, cluster.time.run(client.get(&asked())), &client);
-        assert_eq!(client.verified_height(), floor, "{name}: a lie moved the client");
+        assert_eq!(client.verified_height(), before, "{name}: a lie moved the client");
         // With honest nodes beside it, the truth comes out, whoever is asked first.
         (1..4).for_each(|node| cluster.set(node, Manner::default()));
         for seed in 0..4 {

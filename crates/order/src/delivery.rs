@@ -23,7 +23,7 @@ use crate::block::EngineBlock;
 use crate::certificate::{Scheme, from_engine, to_engine};
 use crate::config::Voted;
 use crate::epochs::{Entrance, Root};
-use crate::network::Floor;
+use crate::network::StartPoint;
 use crate::signal::Signal;
 use crate::{Application, OrderError};
 
@@ -79,7 +79,7 @@ pub(crate) struct Delivery<E> {
     pub(crate) app: Arc<dyn Application>,
     pub(crate) marshal: Marshal,
     pub(crate) progress: Arc<Progress>,
-    pub(crate) floor: Arc<Floor>,
+    pub(crate) start_point: Arc<StartPoint>,
     /// Where the next epoch is announced.
     pub(crate) entrance: Entrance,
     /// The newest height from which the engine of this epoch could begin after a restart: nothing above it is dropped from the
@@ -116,7 +116,7 @@ impl<E: Spawner> Delivery<E> {
                 None => {
                     warn!(height, "the archive does not have this block any more: waiting for a state from others");
                     // From the application's height, not from where the archive begins: what lies between is in the state that came.
-                    self.set_floor(&self.floor.next().await)?;
+                    self.set_start_point(&self.start_point.next().await)?;
                     height = self.app.height() + 1;
                 }
             }
@@ -131,8 +131,8 @@ impl<E: Spawner> Delivery<E> {
     pub(crate) async fn run(self, mut finalized: Finalized) -> Result<(), OrderError> {
         loop {
             let next = select! {
-                certificate = self.floor.next() => {
-                    self.set_floor(&certificate)?;
+                certificate = self.start_point.next() => {
+                    self.set_start_point(&certificate)?;
                     continue;
                 },
                 next = finalized.recv() => next,
@@ -153,7 +153,7 @@ impl<E: Spawner> Delivery<E> {
     ///
     /// # Errors
     /// [`OrderError::Stopped`] if it is no certificate of these members.
-    pub(crate) fn set_floor(&self, certificate: &Certificate) -> Result<(), OrderError> {
+    pub(crate) fn set_start_point(&self, certificate: &Certificate) -> Result<(), OrderError> {
         let (has, epoch) = (self.app.height(), certificate.epoch);
         info!(height = has, epoch, view = certificate.view, "going on behind a state that came from others");
         self.may_go_on()?;
@@ -161,12 +161,12 @@ impl<E: Spawner> Delivery<E> {
         // The state says who certifies the block behind it, which the certificate is of.
         if self.entrance.lengths.of(has + 1) != epoch {
             return Err(OrderError::Stopped(format!(
-                "the application's floor is of epoch {epoch}, its height is {has}"
+                "the application's start point is of epoch {epoch}, its height is {has}"
             )));
         }
         let members = self.committee(epoch)?;
         let floor = to_engine(certificate, members.members().len())
-            .ok_or_else(|| OrderError::Stopped("the application's floor is no certificate".into()))?;
+            .ok_or_else(|| OrderError::Stopped("the application's start point has no valid certificate".into()))?;
         self.entrance.enter(epoch, &members, Some(Root::Finalized(floor.clone())));
         self.root.store(has + 1, Ordering::Relaxed);
         self.marshal.set_floor(floor);

@@ -227,7 +227,7 @@ pub trait Application: Send + Sync + 'static {
     fn work(&self, _now: Duration) {}
 
     /// This member's votes are lost ([`Votes::Lost`]), so it takes part only from a finalization of `round` or later on.
-    /// The application has to come by the state below such a block, and then call [`Network::set_floor`]; no block is
+    /// The application has to come by the state below such a block, and then call [`Network::set_start_point`]; no block is
     /// delivered before.
     fn rejoin(&self, _round: Round) {}
 

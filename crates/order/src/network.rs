@@ -62,7 +62,7 @@ pub struct Network {
     waiting: Arc<tokio::sync::Semaphore>,
     wake: Arc<Signal>,
     nudge: Arc<Signal>,
-    floor: Arc<Floor>,
+    start_point: Arc<StartPoint>,
     halted: Arc<AtomicBool>,
     holdings: Arc<OnceLock<Holdings>>,
     tip: Arc<Signal>,
@@ -71,13 +71,13 @@ pub struct Network {
 
 /// Where the application wants the order to go on, once it has come by the state there.
 #[derive(Debug, Default)]
-pub(crate) struct Floor {
+pub(crate) struct StartPoint {
     wanted: Mutex<Option<Certificate>>,
     changed: Signal,
 }
 
-impl Floor {
-    /// Waits for the next floor.
+impl StartPoint {
+    /// Waits for the next start point.
     pub(crate) async fn next(&self) -> Certificate {
         loop {
             let seen = self.changed.get();
@@ -102,8 +102,8 @@ impl Network {
     pub(crate) fn new(bound: u32, signals: &Signals) -> (Self, mpsc::Receiver<Outgoing>) {
         let (queue, outgoing) = mpsc::channel(QUEUE_MESSAGES);
         let waiting = Arc::new(tokio::sync::Semaphore::new(QUEUE_BYTES));
-        let Signals { wake, nudge, floor, halted, holdings, tip } = signals.clone();
-        (Self { queue, waiting, wake, nudge, floor, halted, holdings, tip, bound: bound as usize }, outgoing)
+        let Signals { wake, nudge, start_point, halted, holdings, tip } = signals.clone();
+        (Self { queue, waiting, wake, nudge, start_point, halted, holdings, tip, bound: bound as usize }, outgoing)
     }
 
     /// Sends a message to all other members.
@@ -135,9 +135,9 @@ impl Network {
 
     /// Says that the application has the state below this finalized block and wants the blocks from it on, not those
     /// that are missing before it. The application must have verified the certificate: the engine stops at a false one.
-    pub fn set_floor(&self, certificate: Certificate) {
-        *self.floor.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Some(certificate);
-        self.floor.changed.bump();
+    pub fn set_start_point(&self, certificate: Certificate) {
+        *self.start_point.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Some(certificate);
+        self.start_point.changed.bump();
     }
 
     /// The newest blocks of which this member holds the votes of a quorum, the newest first, none older than its newest vote to finalize:
@@ -190,7 +190,7 @@ pub(crate) struct Signals {
     /// There is work to do.
     pub(crate) nudge: Arc<Signal>,
     /// The order is to go on elsewhere.
-    pub(crate) floor: Arc<Floor>,
+    pub(crate) start_point: Arc<StartPoint>,
     /// No vote is to be signed any more.
     pub(crate) halted: Arc<AtomicBool>,
     /// What this member holds of the newest blocks, once it has begun.

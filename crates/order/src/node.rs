@@ -354,13 +354,13 @@ where
             app: Arc::clone(&app),
             marshal: marshal.clone(),
             progress: Arc::clone(&progress),
-            floor: Arc::clone(&signals.floor),
+            start_point: Arc::clone(&signals.start_point),
             entrance: entrance.clone(),
             root: AtomicU64::default(),
             voted: Mutex::new(settings.votes.voted().cloned()),
         };
         match &joined {
-            Some(certificate) => delivery.set_floor(certificate)?,
+            Some(certificate) => delivery.set_start_point(certificate)?,
             None => delivery.replay(processed).await?,
         }
         app.replayed();
@@ -551,7 +551,7 @@ where
         info!(epoch, view, "this member takes part again from this view on, once it has the state there");
         app.rejoin(round);
         loop {
-            let certificate = signals.floor.next().await;
+            let certificate = signals.start_point.next().await;
             if (Round { epoch: certificate.epoch, view: certificate.view }) >= round {
                 return Ok(certificate);
             }

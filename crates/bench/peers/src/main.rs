@@ -22,7 +22,7 @@
 //! The peers are built with `--features peers`. See `--help`.
 
 mod clock;
-mod floor;
+mod lower_bound;
 #[cfg(feature = "peers")]
 mod folder;
 mod heap;
@@ -51,7 +51,7 @@ use clock::Clock;
 use layouts::{Layout, Shared};
 use measure::{Plan, Sink};
 use records::Workload;
-use results::{FLOOR, Figures};
+use results::{LOWER_BOUND, Figures};
 use subject::Subject;
 use subjects::digests::Digests;
 use subjects::overlay;
@@ -247,7 +247,7 @@ fn measure_size(options: &Options, peers: &[Entry], records: usize) -> Result<Fi
         }
     }
     if wants("proofs") {
-        measure::floors(&workload, &mut |row, figure| figures.add(FLOOR, row, figure));
+        measure::lower_bounds(&workload, &mut |row, figure| figures.add(LOWER_BOUND, row, figure));
     }
     Ok(figures)
 }

@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use crate::clock::timed;
-use crate::floor::Paths;
+use crate::lower_bound::Paths;
 use crate::heap;
 use crate::records::{Workload, insertions, keys, removals};
 use crate::subject::Subject;
@@ -161,16 +161,16 @@ fn proofs<S: Subject>(tree: &mut S, workload: &mut Workload, sink: &mut Sink<'_>
     Ok(())
 }
 
-/// The floor for the proofs that `proofs` makes: the same keys, since the workload is the same.
-pub fn floors(workload: &Workload, sink: &mut Sink<'_>) {
+/// The lower bound for the proofs that `proofs` makes: the same keys, since the workload is the same.
+pub fn lower_bounds(workload: &Workload, sink: &mut Sink<'_>) {
     let mut workload = workload.clone();
     let paths = Paths::new(workload.records());
     for (count, repetitions, [_, _, bytes]) in PROOFS {
         if count > workload.len() {
             continue;
         }
-        let floors: Vec<_> = (0..repetitions).map(|_| paths.floor(&keys(&workload.sample(count)))).collect();
-        sink(bytes, mean(&floors));
+        let lower_bounds: Vec<_> = (0..repetitions).map(|_| paths.lower_bound(&keys(&workload.sample(count)))).collect();
+        sink(bytes, mean(&lower_bounds));
     }
 }
 

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use crate::measure::median;
 use crate::rows::{Bar, ROWS, Row};
 
-/// The subject that has the floors for figures: not a library.
-pub const FLOOR: &str = "floor";
+/// The subject that has the lower bounds for figures: not a library.
+pub const LOWER_BOUND: &str = "lower bound";
 
 /// Figures of all rounds at one size, by subject and row.
 #[derive(Default)]
@@ -38,7 +38,7 @@ impl Figures {
 
     /// The names of the libraries, in the order in which they were measured.
     pub fn names(&self) -> Vec<&str> {
-        self.subjects.iter().map(|(name, _)| name.as_str()).filter(|name| *name != FLOOR).collect()
+        self.subjects.iter().map(|(name, _)| name.as_str()).filter(|name| *name != LOWER_BOUND).collect()
     }
 
     /// The median of all rounds.
@@ -57,7 +57,7 @@ impl Figures {
             Bar::None => None,
             Bar::TimesBetter(times) => best.as_ref().map(|(_, figure)| figure / times),
             Bar::AtMost(figure) | Bar::AtLeast(figure) => Some(figure),
-            Bar::TimesFloor(times) => self.get(FLOOR, row.id).map(|figure| figure * times),
+            Bar::TimesLowerBound(times) => self.get(LOWER_BOUND, row.id).map(|figure| figure * times),
         };
         let is_met = |bar: f64| if matches!(row.bar, Bar::AtLeast(_)) { ours >= bar } else { ours <= bar };
         Some(Standing { ours, best, bar: bar.map(|bar| (bar, is_met(bar))) })

@@ -11,8 +11,8 @@ pub enum Bar {
     AtMost(f64),
     /// Ours is at least this.
     AtLeast(f64),
-    /// Ours is at most this many times the floor, which is computed from the records.
-    TimesFloor(f64),
+    /// Ours is at most this many times the lower bound, which is computed from the records.
+    TimesLowerBound(f64),
 }
 
 /// One line of the table. Less is better, except for a bar of `AtLeast`.
@@ -55,8 +55,8 @@ pub const ROWS: &[Row] = &[
     row("verify_1", "proofs", "verify 1 key", "µs", Bar::TimesBetter(1.0)),
     row("verify_10", "proofs", "verify 10 keys", "µs", Bar::TimesBetter(1.0)),
     row("verify_400", "proofs", "verify 400 keys", "µs", Bar::TimesBetter(3.0)),
-    row("bytes_1", "proofs", "proof of 1 key", "bytes", Bar::TimesFloor(1.05)),
-    row("bytes_10", "proofs", "proof of 10 keys", "bytes", Bar::TimesFloor(1.05)),
+    row("bytes_1", "proofs", "proof of 1 key", "bytes", Bar::TimesLowerBound(1.05)),
+    row("bytes_10", "proofs", "proof of 10 keys", "bytes", Bar::TimesLowerBound(1.05)),
     row("bytes_400", "proofs", "proof of 400 keys", "bytes", Bar::None),
     row("memory", "memory", "memory, all", "bytes/record", Bar::None),
     row("structure", "memory", "memory of digests and structure", "bytes/record", Bar::AtMost(130.0)),

@@ -43,7 +43,7 @@ fn asked(bar: Bar, figure: f64) -> String {
         Bar::None => String::new(),
         Bar::TimesBetter(times) if times <= 1.0 => "ahead".to_owned(),
         Bar::TimesBetter(times) => format!("{times} times"),
-        Bar::TimesFloor(times) => format!("{} = floor + {:.0} %", number(figure), (times - 1.0) * 100.0),
+        Bar::TimesLowerBound(times) => format!("{} = lower bound + {:.0} %", number(figure), (times - 1.0) * 100.0),
         Bar::AtLeast(_) => format!("at least {}", number(figure)),
         Bar::AtMost(_) => format!("at most {}", number(figure)),
     }

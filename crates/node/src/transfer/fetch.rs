@@ -240,11 +240,11 @@ impl Node {
     /// Puts a fetched state in the place of this member's own, and lets the order go on behind it.
     fn arrive(&self, transfer: Transfer, network: &Network) -> Result<(), Failure> {
         let height = transfer.target.result.height;
-        let (bytes, floor) = (transfer.bytes, transfer.target.certificate.clone());
+        let (bytes, start_point) = (transfer.bytes, transfer.target.certificate.clone());
         self.install(height, || transfer.finish(self))?;
         info!(height, bytes, "the state of this height was fetched from others");
         *lock(&self.fetch.rejoin) = None;
-        network.set_floor(floor);
+        network.set_start_point(start_point);
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! How short a proof can be.
 //!
-//! The floor for a set of keys: 32 bytes for each subtree of two records or more beside their paths, 64 for each record
+//! The lower bound for a set of keys: 32 bytes for each subtree of two records or more beside their paths, 64 for each record
 //! that is visible (the proved ones and single neighbours, as `docs/proof-format.md` says why), and one bit for each node.
 //! Computed from the sorted paths of all records, without the library.
 
@@ -25,8 +25,8 @@ impl Paths {
         Self(paths)
     }
 
-    /// The floor for a proof of these keys, in bytes.
-    pub fn floor(&self, keys: &[Key]) -> f64 {
+    /// The lower bound for a proof of these keys, in bytes.
+    pub fn lower_bound(&self, keys: &[Key]) -> f64 {
         let mut paths: Vec<_> = keys.iter().map(path).collect();
         paths.sort_unstable();
         let mut shown = Shown::default();
