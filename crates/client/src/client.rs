@@ -24,7 +24,7 @@ use pleach_vm::Vm;
 
 use crate::arguments;
 use crate::call::Call;
-use crate::error::{Error, Failure, Falsehood, Fault, Lie, all_failed};
+use crate::error::{Error, Failure, Fault, InvalidCause, Lie, all_failed};
 use crate::http::{HttpTransport, TokioRuntime};
 use crate::keepers::Keepers;
 use crate::nodes::Nodes;
@@ -207,7 +207,7 @@ async fn fetch_genesis(nodes: &Nodes, expected: Hash, config: &Config) -> Result
         let genesis = nodes.reply(node, config.read_timeout, nodes.transport.genesis(node)).await?;
         match genesis.digest() {
             found if found == expected => Ok(genesis),
-            found => Err(nodes.lied(node, Falsehood::Genesis { expected, found })),
+            found => Err(nodes.lied(node, InvalidCause::Genesis { expected, found })),
         }
     };
     let failures = match nodes.first(config.hedge, |node| fetch(node).boxed()).await {
@@ -216,7 +216,7 @@ async fn fetch_genesis(nodes: &Nodes, expected: Hash, config: &Config) -> Result
     };
     // A wrong digest or a wrong address is the likeliest mistake of all: it is told before nodes that are merely away.
     let mismatch = failures.iter().find_map(|failure| match &failure.why {
-        Fault::Lie(Falsehood::Genesis { found, .. }) => Some((failure.address.clone(), *found)),
+        Fault::Lie(InvalidCause::Genesis { found, .. }) => Some((failure.address.clone(), *found)),
         _ => None,
     });
     match mismatch {

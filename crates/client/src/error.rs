@@ -66,7 +66,7 @@ pub enum Error {
     },
     /// A file that was kept of this cluster does not hold.
     #[error("the file that was kept does not hold: {0}")]
-    KeptFile(Box<Falsehood>),
+    KeptFile(Box<InvalidCause>),
     /// Nodes answered, and none would do what was asked.
     #[error("no node could do this now: {}", list(.0))]
     Unavailable(Vec<Failure>),
@@ -361,12 +361,12 @@ pub struct Lie {
     /// Where it is.
     pub address: String,
     /// What is wrong with the answer.
-    pub what: Falsehood,
+    pub what: InvalidCause,
 }
 
 /// What is wrong with an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum Falsehood {
+pub enum InvalidCause {
     /// The genesis is another one.
     #[error("its genesis is {found}, expected {expected}")]
     Genesis {
@@ -447,7 +447,7 @@ pub enum Falsehood {
     Misbehaviour(#[from] Misbehaviour),
 }
 
-impl Falsehood {
+impl InvalidCause {
     /// Whether others vouch for the answer than the members that are known: later ones may.
     pub(crate) const fn is_of_others(&self) -> bool {
         let Self::Misbehaviour(misbehaviour) = self else { return false };
@@ -514,7 +514,7 @@ pub enum Fault {
     Transport(#[from] TransportError),
     /// The answer was false.
     #[error("lied: {0}")]
-    Lie(#[from] Falsehood),
+    Lie(#[from] InvalidCause),
 }
 
 impl Error {
@@ -661,7 +661,7 @@ impl Failure {
     /// The height of which the client knows two certified results.
     pub(crate) const fn fork(&self) -> Option<Height> {
         match &self.why {
-            Fault::Lie(Falsehood::SplitHistory { height }) => Some(*height),
+            Fault::Lie(InvalidCause::SplitHistory { height }) => Some(*height),
             _ => None,
         }
     }

@@ -10,7 +10,7 @@ use pleach_verify::decode;
 use pleach_verify::file::{Conviction, FileError, judge};
 
 use crate::client::{Client, Inner};
-use crate::error::{Error, Failure, Falsehood, all_failed};
+use crate::error::{Error, Failure, InvalidCause, all_failed};
 
 /// Evidence that was found, and that convicts.
 #[derive(Clone, Debug)]
@@ -92,13 +92,13 @@ impl Inner {
     }
 
     /// `None` where it cannot be judged: the nodes do not remember what was certified any more.
-    pub(crate) async fn judged(&self, bytes: &Bytes) -> Result<Option<Found>, Falsehood> {
+    pub(crate) async fn judged(&self, bytes: &Bytes) -> Result<Option<Found>, InvalidCause> {
         let evidence: Evidence = decode("evidence", bytes)?;
         let Ok(mut file) = self.file_at(evidence.needs().unwrap_or(0)).await else { return Ok(None) };
         // The accused may have become a member later than at the height that it has lied about.
         file.steps = self.verifier.trusted().steps_to(u64::MAX);
         file.evidence = vec![evidence];
-        let wrong = |why: FileError| Falsehood::Evidence(Box::new(why));
+        let wrong = |why: FileError| InvalidCause::Evidence(Box::new(why));
         let proven = judge(&file, &self.verifier.digest()).map_err(wrong)?;
         let conviction = proven.convictions.into_iter().next();
         Ok(conviction.map(|conviction| Found { conviction, file, nodes: Vec::new() }))

@@ -20,7 +20,7 @@ use pleach_verify::TrustAnchor;
 use pleach_verify::fork::culprits;
 
 use crate::client::{Client, Inner};
-use crate::error::{Error, Failure, Falsehood};
+use crate::error::{Error, Failure, InvalidCause};
 use crate::succession::{ROUNDS_MAX, Trusted};
 
 /// How many proved results are kept: each is a certificate that need not be sent and checked again.
@@ -184,11 +184,11 @@ impl Inner {
     /// What comes of asking a node once a fork has been seen.
     pub(crate) fn fork_at(&self, node: usize) -> Option<Failure> {
         let fork = self.verifier.fork()?;
-        Some(self.nodes.lied(node, Falsehood::SplitHistory { height: fork.height }))
+        Some(self.nodes.lied(node, InvalidCause::SplitHistory { height: fork.height }))
     }
 
     /// Whether what a node has signed falsely is the truth of another history: it has the certificate then.
-    pub(crate) async fn look_for_fork(&self, node: usize, what: &Falsehood) {
+    pub(crate) async fn look_for_fork(&self, node: usize, what: &InvalidCause) {
         let Some(height) = what.evidence().and_then(Evidence::needs) else { return };
         self.compare_at(node, height).await;
     }

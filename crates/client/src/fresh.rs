@@ -29,7 +29,7 @@ use pleach_types::api::{GetRequest, NewestReply, NewestRequest};
 use pleach_types::{Encode as _, Height, NewestBlock, Nonce, PublicKey};
 
 use crate::client::Inner;
-use crate::error::{Error, Failure, Falsehood, Fault, all_failed};
+use crate::error::{Error, Failure, Fault, InvalidCause, all_failed};
 use crate::nodes::Nodes;
 use crate::read::{Ground, ROUNDS_ALONE, are_hopeless, is_unreachable, may_recover};
 use crate::succession::Trusted;
@@ -248,7 +248,7 @@ impl Inner {
         let reply = self.nodes.reply(node, self.config.reply_timeout, reply).await?;
         let found = self.verifier.newest_block(&nonce, &reply);
         // Not by all nodes at once: the steps of one of them lead to the others.
-        if found.as_ref().is_err_and(Falsehood::is_of_others) {
+        if found.as_ref().is_err_and(InvalidCause::is_of_others) {
             return Ok(Said::OfOthers(nonce, reply));
         }
         // The votes of a quorum are checked once.

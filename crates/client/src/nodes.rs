@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 
-use crate::error::{Failure, Falsehood, Fault, Lie};
+use crate::error::{Failure, Fault, InvalidCause, Lie};
 use crate::transport::{Reply, Runtime, Transport, TransportError, within};
 
 /// How long a node that did not answer stands behind the others.
@@ -236,8 +236,8 @@ impl Nodes {
     }
 
     /// Writes down that a node lied.
-    pub(crate) fn lied(&self, node: usize, what: Falsehood) -> Failure {
-        let is_fork = matches!(what, Falsehood::SplitHistory { .. });
+    pub(crate) fn lied(&self, node: usize, what: InvalidCause) -> Failure {
+        let is_fork = matches!(what, InvalidCause::SplitHistory { .. });
         let failure = self.failure(node, what.into());
         if is_fork {
             // Whether this one has lied, or those before, nobody can tell.

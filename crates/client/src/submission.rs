@@ -24,7 +24,7 @@ use pleach_types::{BlockResult, Height, Identity, PublicKey, Receipt, Refusal, R
 use crate::absence::End;
 use crate::call::Retries;
 use crate::client::{Code, Inner};
-use crate::error::{Error, Failure, Falsehood, Fault, all_failed};
+use crate::error::{Error, Failure, Fault, InvalidCause, all_failed};
 use crate::read::Ground;
 use crate::simulate::code_of;
 use crate::transport::TransportError;
@@ -407,7 +407,7 @@ impl<'a> Submission<'a> {
     /// What a node says that took the request.
     async fn taken(&self, node: usize, reply: ExecuteReply) -> Reception {
         if reply.identity != self.identity {
-            let lie = Falsehood::OtherRequest { asked: self.identity, found: reply.identity };
+            let lie = InvalidCause::OtherRequest { asked: self.identity, found: reply.identity };
             self.client.nodes.lied(node, lie);
             return Reception::Later;
         }

@@ -19,7 +19,7 @@ use pleach_verify::file::FileError;
 use pleach_verify::{TrustAnchor, decode};
 
 use crate::client::Inner;
-use crate::error::{Failure, Falsehood};
+use crate::error::{Failure, InvalidCause};
 use crate::verifier::Verifier;
 
 /// How often a node is asked for further steps because of one of its answers.
@@ -75,10 +75,10 @@ impl Trusted {
     }
 
     /// The members that a proof file leads to.
-    pub(crate) fn of_file(file: &ProofFile) -> Result<Self, Falsehood> {
+    pub(crate) fn of_file(file: &ProofFile) -> Result<Self, InvalidCause> {
         let invalid =
             |why: GenesisError| FileError::from(DecodeError::Invalid { field: "genesis", why: why.to_string() });
-        let mut newest = Self::of(&file.genesis).map_err(|why| Falsehood::File(Box::new(invalid(why))))?;
+        let mut newest = Self::of(&file.genesis).map_err(|why| InvalidCause::File(Box::new(invalid(why))))?;
         // A file may hold more steps than an answer.
         for step in &file.steps {
             newest = newest.follow(&[Base64(step.encode().into())])?;
@@ -87,9 +87,9 @@ impl Trusted {
     }
 
     /// What this leads to by a node's steps.
-    pub(crate) fn follow(&self, steps: &[Base64]) -> Result<Self, Falsehood> {
+    pub(crate) fn follow(&self, steps: &[Base64]) -> Result<Self, InvalidCause> {
         if steps.len() > SUCCESSION_STEPS_MAX {
-            return Err(Falsehood::StepCount { found: steps.len() });
+            return Err(InvalidCause::StepCount { found: steps.len() });
         }
         let mut newest = self.clone();
         for Base64(bytes) in steps {
@@ -121,7 +121,7 @@ impl Inner {
     pub(crate) async fn check<T>(
         &self,
         node: usize,
-        check: impl Fn(&Verifier) -> Result<T, Falsehood>,
+        check: impl Fn(&Verifier) -> Result<T, InvalidCause>,
     ) -> Result<T, Failure> {
         // Where there are two histories, neither is chosen, whatever holds.
         if let Some(forked) = self.fork_at(node) {
@@ -137,10 +137,10 @@ impl Inner {
     async fn check_following<T>(
         &self,
         node: usize,
-        check: impl Fn(&Verifier) -> Result<T, Falsehood>,
+        check: impl Fn(&Verifier) -> Result<T, InvalidCause>,
     ) -> Result<T, Failure> {
         let mut checked = check(&self.verifier);
-        if checked.as_ref().is_err_and(Falsehood::is_of_others) {
+        if checked.as_ref().is_err_and(InvalidCause::is_of_others) {
             // Whoever names other members has to show the steps to them. Steps that do not follow may be a lie, or those of another history: before it is held
             // against the node, steps that part from ours are looked for.
             if let Err(failure) = self.follow(node).await {
@@ -164,7 +164,7 @@ impl Inner {
     }
 
     /// Notes a lie, unless it is known by now that there are two histories: then it may have been the truth of the other one.
-    fn held_against(&self, node: usize, what: Falsehood) -> Failure {
+    fn held_against(&self, node: usize, what: InvalidCause) -> Failure {
         self.fork_at(node).unwrap_or_else(|| self.nodes.lied(node, what))
     }
 

@@ -17,7 +17,7 @@ use pleach_types::terms::RULES;
 use pleach_types::{ClusterRecord, Committee, Decode as _, Encode as _, Identity, Receipt, SystemRequest, Terms};
 
 use crate::client::{Client, Inner};
-use crate::error::{Error, Failure, Falsehood, Fault, all_failed};
+use crate::error::{Error, Failure, Fault, InvalidCause, all_failed};
 use crate::read::{ROUNDS_ALONE, is_unreachable};
 use crate::submission::{Votes, Watch, agreed};
 use crate::transport::TransportError;
@@ -212,7 +212,7 @@ impl<'a> Errand<'a> {
         let reply = nodes.transport.execute(node, self.encoded.clone(), Duration::ZERO, false);
         let outcome = match nodes.reply(node, self.client.config.reply_timeout, reply).await {
             Ok(reply) if reply.identity == asked => Ok(()),
-            Ok(reply) => Err(nodes.lied(node, Falsehood::OtherRequest { asked, found: reply.identity })),
+            Ok(reply) => Err(nodes.lied(node, InvalidCause::OtherRequest { asked, found: reply.identity })),
             Err(failure) => Err(failure),
         };
         (node, outcome)

@@ -27,7 +27,7 @@ use pleach_verify::file::{FileError, judge};
 use pleach_verify::{FalseStatement, Misbehaviour, absence, decode, fork, history, receipt, records};
 
 use crate::checkpoint::Checkpoint;
-use crate::error::{Error, Falsehood};
+use crate::error::{Error, InvalidCause};
 use crate::fork::{Fork, Other, Results, both, states_other};
 use crate::history::Placed;
 use crate::read::Ground;
@@ -59,7 +59,7 @@ pub(crate) struct Verifier {
     /// Results that members have signed of heights whose certificates were not seen yet: compared once they are.
     on_trust: Mutex<BTreeMap<(Height, PublicKey), OnTrust>>,
     /// Signed results that were not the certified ones, until somebody takes note of them.
-    contradicted: Mutex<Vec<(usize, Falsehood)>>,
+    contradicted: Mutex<Vec<(usize, InvalidCause)>>,
 }
 
 /// A node's signature over the result of a height.
@@ -156,7 +156,7 @@ impl Verifier {
             return Ok(verifier);
         }
         let what = FileError::OtherGenesis { expected: *pinned, found: verifier.digest };
-        Err(Error::KeptFile(Box::new(Falsehood::File(Box::new(what)))))
+        Err(Error::KeptFile(Box::new(InvalidCause::File(Box::new(what)))))
     }
 
     /// Height 0 needs nobody's word: its root follows from the genesis.
@@ -246,29 +246,29 @@ impl Verifier {
     }
 
     /// The certified result of a height: known already, or proved by `certificate`.
-    fn certified(&self, height: Height, certificate: Option<&Base64>) -> Result<CertifiedResult, Falsehood> {
+    fn certified(&self, height: Height, certificate: Option<&Base64>) -> Result<CertifiedResult, InvalidCause> {
         let known = self.results().get(height).copied();
         match (known, certificate) {
             // A certificate that need not be there is looked at all the same: it may be that of another history.
             (Some(known), Some(certificate)) if !states_other(&known, certificate) => Ok(known),
             (Some(known), None) => Ok(known),
-            (None, None) => Err(Falsehood::NoCertificate(height)),
+            (None, None) => Err(InvalidCause::NoCertificate(height)),
             (_, Some(certificate)) => self.proof_of(height, certificate).map(|(certified, _)| certified),
         }
     }
 
     /// The proof of the result of a height, in an answer that was asked for it.
-    pub(crate) fn result_proof(&self, height: Height, reply: &GetReply) -> Result<ResultProof, Falsehood> {
-        let certificate = reply.certificate.as_ref().ok_or(Falsehood::NoCertificate(height))?;
+    pub(crate) fn result_proof(&self, height: Height, reply: &GetReply) -> Result<ResultProof, InvalidCause> {
+        let certificate = reply.certificate.as_ref().ok_or(InvalidCause::NoCertificate(height))?;
         self.proof_of(height, certificate).map(|(_, proof)| proof)
     }
 
     /// The result of a height, and the proof of it.
-    fn proof_of(&self, height: Height, certificate: &Base64) -> Result<(CertifiedResult, ResultProof), Falsehood> {
+    fn proof_of(&self, height: Height, certificate: &Base64) -> Result<(CertifiedResult, ResultProof), InvalidCause> {
         let (certified, proof) = self.trusted().anchor().result(&certificate.0)?;
         let found = certified.result().height;
         if found != height {
-            return Err(Falsehood::OtherHeight { asked: height, found });
+            return Err(InvalidCause::OtherHeight { asked: height, found });
         }
         self.remember(certified, &certificate.0)?;
         Ok((certified, proof))
@@ -282,9 +282,9 @@ impl Verifier {
         lower: &[Hash],
         size: Option<Height>,
         reply: &HistoryReply,
-    ) -> Result<Placed, Falsehood> {
+    ) -> Result<Placed, InvalidCause> {
         if let Some(asked) = size.filter(|asked| *asked != reply.size) {
-            return Err(Falsehood::OtherHeight { asked, found: reply.size });
+            return Err(InvalidCause::OtherHeight { asked, found: reply.size });
         }
         let (newer, proof) = self.proof_of(reply.size, &reply.certificate)?;
         let siblings = [lower, &reply.inclusion].concat();
@@ -296,7 +296,7 @@ impl Verifier {
     }
 
     /// Checks that a checkpoint is part of the history of a newer result.
-    pub(crate) fn holds(&self, checkpoint: &Checkpoint, reply: &HistoryReply) -> Result<(), Falsehood> {
+    pub(crate) fn holds(&self, checkpoint: &Checkpoint, reply: &HistoryReply) -> Result<(), InvalidCause> {
         let (newer, _) = self.proof_of(reply.size, &reply.certificate)?;
         Ok(history::contains_leaf(&newer, (checkpoint.height, &checkpoint.result), &reply.inclusion)?)
     }
@@ -317,7 +317,7 @@ impl Verifier {
     }
 
     /// Remembers what a proof has shown. Another result of the same height is a fork.
-    pub(crate) fn remember(&self, certified: CertifiedResult, proof: &Bytes) -> Result<(), Falsehood> {
+    pub(crate) fn remember(&self, certified: CertifiedResult, proof: &Bytes) -> Result<(), InvalidCause> {
         let trusted = self.trusted();
         let other = match self.results().note(certified, proof) {
             Err(other) => other,
@@ -337,7 +337,7 @@ impl Verifier {
             fork::file(file, trusted.anchor(), one, other)
         });
         let fork = self.fork.get_or_init(|| Fork { height, file });
-        Err(Falsehood::SplitHistory { height: fork.height })
+        Err(InvalidCause::SplitHistory { height: fork.height })
     }
 
     /// Notes what a member has signed of a height that is not known to be certified, so that it is compared once it is.
@@ -360,13 +360,13 @@ impl Verifier {
         let trusted = self.trusted();
         let false_ones = on_trust.into_iter().filter_map(|(by, OnTrust { node, signed })| {
             let why = trusted.anchor().compare(&by, &signed, certified).err()?;
-            Some((node, Falsehood::from(why)))
+            Some((node, InvalidCause::from(why)))
         });
         self.contradicted.lock().unwrap_or_else(PoisonError::into_inner).extend(false_ones);
     }
 
     /// Signed results that have turned out not to be the certified ones, with the nodes that showed them.
-    pub(crate) fn take_contradicted(&self) -> Vec<(usize, Falsehood)> {
+    pub(crate) fn take_contradicted(&self) -> Vec<(usize, InvalidCause)> {
         std::mem::take(&mut *self.contradicted.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -377,7 +377,7 @@ impl Verifier {
     }
 
     /// Checks what a member holds that was asked for the newest block.
-    pub(crate) fn newest_block(&self, nonce: &Nonce, reply: &NewestReply) -> Result<Option<NewestBlock>, Falsehood> {
+    pub(crate) fn newest_block(&self, nonce: &Nonce, reply: &NewestReply) -> Result<Option<NewestBlock>, InvalidCause> {
         Ok(self.trusted().anchor().newest(&reply.node, nonce, &reply.newest.0)?)
     }
 
@@ -392,7 +392,7 @@ impl Verifier {
     }
 
     /// Checks what a node says a height came to, where its word alone is asked for.
-    pub(crate) fn word(&self, node: usize, request: &GetRequest, reply: &GetReply) -> Result<Word, Falsehood> {
+    pub(crate) fn word(&self, node: usize, request: &GetRequest, reply: &GetReply) -> Result<Word, InvalidCause> {
         check_height(request, reply.height)?;
         let certified = match &reply.certificate {
             None if !self.knows(reply.height) => {
@@ -414,7 +414,7 @@ impl Verifier {
         request: &GetRequest,
         given: Option<&Ground>,
         reply: &GetReply,
-    ) -> Result<Ground, Falsehood> {
+    ) -> Result<Ground, InvalidCause> {
         let height = reply.height;
         let grounded = || {
             check_height(request, height)?;
@@ -440,7 +440,7 @@ impl Verifier {
 
     /// Checks that a node stands by what is certified. Nothing rests on its own word here; what it signs falsely is evidence
     /// against it.
-    fn stood_by(&self, shown: &SignedResultView, certified: &CertifiedResult) -> Result<(), Falsehood> {
+    fn stood_by(&self, shown: &SignedResultView, certified: &CertifiedResult) -> Result<(), InvalidCause> {
         let signed = self.signed_at(shown, certified.result().height)?;
         self.trusted().anchor().compare(&shown.node, &signed, certified)?;
         Ok(())
@@ -454,28 +454,28 @@ impl Verifier {
         given: Option<&Ground>,
         shown: &SignedResultView,
         height: Height,
-    ) -> Result<Ground, Falsehood> {
+    ) -> Result<Ground, InvalidCause> {
         let signed = self.signed_at(shown, height)?;
         self.take_on_trust(node, shown.node, signed);
         match given {
             // Who of them has signed what is false, the certificate will tell.
-            Some(ground) if ground.result != signed.result => Err(Falsehood::OtherResult { height }),
+            Some(ground) if ground.result != signed.result => Err(InvalidCause::OtherResult { height }),
             Some(ground) => Ok(*ground),
             None => Ok(Ground { result: signed.result, trust: Trust::Signed(1) }),
         }
     }
 
     /// The result of a height that a member signed.
-    fn signed_at(&self, shown: &SignedResultView, height: Height) -> Result<SignedResult, Falsehood> {
+    fn signed_at(&self, shown: &SignedResultView, height: Height) -> Result<SignedResult, InvalidCause> {
         let signed = self.signed(shown)?;
         let found = signed.result.height;
-        if found == height { Ok(signed) } else { Err(Falsehood::OtherHeight { asked: height, found }) }
+        if found == height { Ok(signed) } else { Err(InvalidCause::OtherHeight { asked: height, found }) }
     }
 
     /// The newest result that a node has, in an answer that was asked for no record: certified by a proof that is checked,
     /// whatever is known of its height, and signed by the node.
-    pub(crate) fn newest(&self, reply: &GetReply) -> Result<(CertifiedResult, ResultProof), Falsehood> {
-        let certificate = reply.certificate.as_ref().ok_or(Falsehood::NoCertificate(reply.height))?;
+    pub(crate) fn newest(&self, reply: &GetReply) -> Result<(CertifiedResult, ResultProof), InvalidCause> {
+        let certificate = reply.certificate.as_ref().ok_or(InvalidCause::NoCertificate(reply.height))?;
         let (certified, proof) = self.proof_of(reply.height, certificate)?;
         self.stood_by(&reply.signed, &certified)?;
         Ok((certified, proof))
@@ -483,11 +483,11 @@ impl Verifier {
 
     /// Takes over what a file of this cluster proves that was kept, if all of it holds: its members, unless later ones are known, and its
     /// newest result.
-    fn adopt(&self, file: &ProofFile) -> Result<Option<CertifiedResult>, Falsehood> {
-        let proven = judge(file, &self.digest).map_err(|why| Falsehood::File(Box::new(why)))?;
+    fn adopt(&self, file: &ProofFile) -> Result<Option<CertifiedResult>, InvalidCause> {
+        let proven = judge(file, &self.digest).map_err(|why| InvalidCause::File(Box::new(why)))?;
         if let Some(shown) = proven.fork {
             let fork = self.fork.get_or_init(|| Fork { height: shown.one.height, file: Some(file.clone()) });
-            return Err(Falsehood::SplitHistory { height: fork.height });
+            return Err(InvalidCause::SplitHistory { height: fork.height });
         }
         let trusted = Trusted::of_file(file)?;
         let Some(head) = &file.head else { return Ok(None) };
@@ -501,7 +501,7 @@ impl Verifier {
     /// As [`Verifier::adopt`], with the error that ends what the caller does.
     pub(crate) fn adopted(&self, file: &ProofFile) -> Result<Option<CertifiedResult>, Error> {
         self.adopt(file).map_err(|what| match what {
-            Falsehood::SplitHistory { height } => Error::Fork { height },
+            InvalidCause::SplitHistory { height } => Error::Fork { height },
             what => Error::KeptFile(Box::new(what)),
         })
     }
@@ -512,7 +512,7 @@ impl Verifier {
     }
 
     /// Checks the signature under question and answer, and that the one answers the other.
-    fn signed_whole(&self, request: &GetRequest, reply: &GetReply) -> Result<(), Falsehood> {
+    fn signed_whole(&self, request: &GetRequest, reply: &GetReply) -> Result<(), InvalidCause> {
         let stated = self.signed(&reply.signed)?;
         let unsigned = || Misbehaviour::new(&reply.proof.0, FalseStatement::NotSigned);
         let signature = reply.signature.ok_or_else(unsigned)?;
@@ -527,7 +527,7 @@ impl Verifier {
         request: &GetRequest,
         ground: &Ground,
         reply: GetReply,
-    ) -> Result<Snapshot, Falsehood> {
+    ) -> Result<Snapshot, InvalidCause> {
         let height = ground.result.height;
         let proof = records::proof(&reply.proof.0, &ground.result.root)?;
         let records = check_records(request, reply.records, &proof)?;
@@ -539,9 +539,9 @@ impl Verifier {
     }
 
     /// Checks what a node shows of the request with this identity.
-    pub(crate) fn receipt(&self, node: usize, identity: Identity, reply: &ReceiptReply) -> Result<Shown, Falsehood> {
+    pub(crate) fn receipt(&self, node: usize, identity: Identity, reply: &ReceiptReply) -> Result<Shown, InvalidCause> {
         if reply.identity != identity {
-            return Err(Falsehood::OtherRequest { asked: identity, found: reply.identity });
+            return Err(InvalidCause::OtherRequest { asked: identity, found: reply.identity });
         }
         let executed = matches!(reply.state, RequestState::Executed | RequestState::Certified);
         let why = match (&reply.proof, &reply.receipt) {
@@ -557,9 +557,14 @@ impl Verifier {
     }
 
     /// Checks that a request was executed in none of some heights, from `first` on.
-    pub(crate) fn absence(&self, identity: Identity, first: Height, reply: &AbsenceReply) -> Result<Absent, Falsehood> {
+    pub(crate) fn absence(
+        &self,
+        identity: Identity,
+        first: Height,
+        reply: &AbsenceReply,
+    ) -> Result<Absent, InvalidCause> {
         if reply.identity != identity {
-            return Err(Falsehood::OtherRequest { asked: identity, found: reply.identity });
+            return Err(InvalidCause::OtherRequest { asked: identity, found: reply.identity });
         }
         Ok(absence::proved(self.trusted().anchor(), &identity, first, &reply.proof.0)?)
     }
@@ -570,7 +575,7 @@ impl Verifier {
         state: RequestState,
         proof: &ReceiptProof,
         view: &ReceiptView,
-    ) -> Result<Shown, Falsehood> {
+    ) -> Result<Shown, InvalidCause> {
         let signed = self.signed(&proof.signed)?;
         let result = signed.result;
         let receipt = receipt::under(&result, identity, &proof.path.0, &proof.receipt.0)?;
@@ -581,7 +586,7 @@ impl Verifier {
         }
         if proof.certificate.is_none() {
             if state == RequestState::Certified {
-                return Err(Falsehood::NoCertificate(result.height));
+                return Err(InvalidCause::NoCertificate(result.height));
             }
             self.take_on_trust(node, proof.signed.node, signed);
             return Ok(Shown::Signed { by: proof.signed.node, result: result.into(), receipt });
@@ -593,7 +598,7 @@ impl Verifier {
     }
 
     /// The result that a member signed.
-    fn signed(&self, shown: &SignedResultView) -> Result<SignedResult, Falsehood> {
+    fn signed(&self, shown: &SignedResultView) -> Result<SignedResult, InvalidCause> {
         let signed = SignedResult { result: decode("result", &shown.result.0)?, signature: shown.signature };
         let statement = signed.result.statement(&self.digest()).digest;
         let vouched = (signed.result.height, shown.node, statement, shown.signature.0);
@@ -610,12 +615,12 @@ impl Verifier {
     }
 }
 
-fn check_height(request: &GetRequest, found: Height) -> Result<(), Falsehood> {
+fn check_height(request: &GetRequest, found: Height) -> Result<(), InvalidCause> {
     if let Some(asked) = request.height.filter(|asked| *asked != found) {
-        return Err(Falsehood::OtherHeight { asked, found });
+        return Err(InvalidCause::OtherHeight { asked, found });
     }
     match request.min_height.filter(|verified| found < *verified) {
-        Some(verified) => Err(Falsehood::WentBack { verified, found }),
+        Some(verified) => Err(InvalidCause::WentBack { verified, found }),
         None => Ok(()),
     }
 }
@@ -624,10 +629,10 @@ fn check_records(
     request: &GetRequest,
     records: Vec<RecordView>,
     proof: &VerifiedProof,
-) -> Result<BTreeMap<Key, Proved>, Falsehood> {
+) -> Result<BTreeMap<Key, Proved>, InvalidCause> {
     if records.len() != request.keys.len() {
         let asked = format!("{} records", request.keys.len());
-        return Err(Falsehood::OtherRecord { asked, found: records.len().to_string() });
+        return Err(InvalidCause::OtherRecord { asked, found: records.len().to_string() });
     }
     let pairs = request.keys.iter().zip(records);
     pairs.map(|(key, record)| Ok((key.clone(), check_record(request, key, record, proof)?))).collect()
@@ -638,9 +643,9 @@ fn check_record(
     key: &Key,
     record: RecordView,
     proof: &VerifiedProof,
-) -> Result<Proved, Falsehood> {
+) -> Result<Proved, InvalidCause> {
     if record.key != *key {
-        return Err(Falsehood::OtherRecord { asked: key.to_string(), found: record.key.to_string() });
+        return Err(InvalidCause::OtherRecord { asked: key.to_string(), found: record.key.to_string() });
     }
     let value = record.value.map(Bytes::from);
     let left_out = value.is_none() && request.without_values.contains(key);
@@ -648,6 +653,6 @@ fn check_record(
     Ok(Proved { digest, value })
 }
 
-fn bad_receipt(identity: Identity, why: &str) -> Falsehood {
-    Falsehood::Receipt { identity, why: why.into() }
+fn bad_receipt(identity: Identity, why: &str) -> InvalidCause {
+    InvalidCause::Receipt { identity, why: why.into() }
 }

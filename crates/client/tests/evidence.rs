@@ -4,7 +4,7 @@
 mod support;
 
 use bytes::Bytes;
-use pleach_client::{Error, Falsehood};
+use pleach_client::{Error, InvalidCause};
 use pleach_types::evidence::{SignedResult, Strength};
 use pleach_types::vote::{Ballot, Proposal, Round, Vote};
 use pleach_types::{BlockResult, Encode as _, Evidence, Hash, SecretKey};
@@ -97,7 +97,7 @@ fn garbage_is_not_shown_and_is_held_against_the_node() {
     let lies = client.lies();
     assert_eq!(lies.len(), garbage.len(), "{lies:?}");
     assert!(lies.iter().all(|lie| lie.node == 0));
-    let stranger_is_named = |lie: &pleach_client::Lie| matches!(&lie.what, Falsehood::Evidence(why) if matches!(**why, FileError::NoMember { .. }));
+    let stranger_is_named = |lie: &pleach_client::Lie| matches!(&lie.what, InvalidCause::Evidence(why) if matches!(**why, FileError::NoMember { .. }));
     assert_eq!(lies.iter().filter(|lie| stranger_is_named(lie)).count(), 1);
 }
 

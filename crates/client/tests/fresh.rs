@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pleach_bank as bank;
 use pleach_client::{
-    Client, Config, Error, ErrorKind, Falsehood, Freshness, ReadOptions, Runtime as _, Trust, TrustLevel,
+    Client, Config, Error, ErrorKind, Freshness, InvalidCause, ReadOptions, Runtime as _, Trust, TrustLevel,
 };
 use pleach_types::newest::Stage;
 use pleach_types::*;
@@ -266,7 +266,7 @@ fn one_members_word_is_quick_and_a_lie_is_found_out_and_convicts() {
     let proof = audit.proofs().next().expect("the lie is proved");
     assert_eq!(proof.conviction.evidence.accused, cluster.chain().keys[0].public());
     let lies = client.lies();
-    assert!(lies.iter().all(|lie| matches!(lie.what, Falsehood::Misbehaviour(_))), "{lies:?}");
+    assert!(lies.iter().all(|lie| matches!(lie.what, InvalidCause::Misbehaviour(_))), "{lies:?}");
 }
 
 /// f + 1 members vouch for a height before it is certified. One that contradicts them is not followed.

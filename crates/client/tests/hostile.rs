@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use pleach_client::{Client, Config, Error, Falsehood};
+use pleach_client::{Client, Config, Error, InvalidCause};
 use pleach_tree::Tree;
 use pleach_types::api::*;
 use pleach_types::certificate::ResultProof;
@@ -326,7 +326,7 @@ fn an_answer_that_is_to_be_signed_and_is_not_counts_for_nothing() {
         (0..4).for_each(|node| cluster.set(node, manner.clone()));
         let client = cluster.connect_with(1, signed.clone()).unwrap();
         let Error::Lied(lies) = cluster.time.run(client.get(&asked())).unwrap_err() else { panic!("{code}") };
-        let Falsehood::Misbehaviour(what) = &lies[0].what else { panic!("{code}: {:?}", lies[0].what) };
+        let InvalidCause::Misbehaviour(what) = &lies[0].what else { panic!("{code}: {:?}", lies[0].what) };
         assert_eq!(what.statement.code(), code);
         assert!(what.evidence().is_none());
         assert!(cluster.time.run(client.convictions()).is_empty());
@@ -387,7 +387,7 @@ fn a_reply_below_what_was_verified_is_refused_as_going_back() {
     let error = cluster.time.run(client.get(&asked())).unwrap_err();
     assert_eq!(error.code(), "WENT_BACK", "{error}");
     let Error::Lied(lies) = error else { panic!("{error}") };
-    assert!(matches!(lies[0].what, Falsehood::WentBack { .. }));
+    assert!(matches!(lies[0].what, InvalidCause::WentBack { .. }));
 }
 
 /// A lie in what proves a receipt.
@@ -589,6 +589,6 @@ fn a_node_that_takes_another_request_is_a_liar() {
         let client = cluster.connect(seed).unwrap();
         let change = pleach_client::arguments::change_records(&[(key("bank/accounts/1"), Some(amount(seed)))]);
         cluster.time.run(client.call(key("bank/put"), change).send()).unwrap();
-        assert!(client.lies().iter().all(|lie| matches!(lie.what, Falsehood::OtherRequest { .. })));
+        assert!(client.lies().iter().all(|lie| matches!(lie.what, InvalidCause::OtherRequest { .. })));
     }
 }

@@ -68,7 +68,7 @@ fn what_does_not_hold_is_refused() {
     let other = ProofFile { genesis: Genesis { name: "other".into(), ..session.genesis.clone() }, ..session };
     let error = resume(&cluster, other).err().unwrap();
     let Error::KeptFile(what) = &error else { panic!("{error}") };
-    let pleach_client::Falsehood::File(why) = &**what else { panic!("{error}") };
+    let pleach_client::InvalidCause::File(why) = &**what else { panic!("{error}") };
     assert!(matches!(**why, FileError::OtherGenesis { .. }), "{error}");
 }
 

@@ -6,7 +6,7 @@ mod support;
 use std::time::Duration;
 
 use bytes::Bytes;
-use pleach_client::{Error, Falsehood, Runtime as _, Trust};
+use pleach_client::{Error, InvalidCause, Runtime as _, Trust};
 use pleach_types::codec::{Decode as _, Encode as _};
 use pleach_types::evidence::SignedResult;
 use pleach_types::limits::{STEP_BYTES_MAX, SUCCESSION_STEPS_MAX};
@@ -186,7 +186,7 @@ fn the_members_that_are_known_never_go_back() {
         cluster.time.run(client.members()).unwrap();
         assert_eq!(client.committee(), newest);
     }
-    let names = |lie: &pleach_client::Lie| matches!(lie.what, Falsehood::Misbehaviour(_));
+    let names = |lie: &pleach_client::Lie| matches!(lie.what, InvalidCause::Misbehaviour(_));
     assert!(client.lies().iter().all(|lie| lie.node == 0 && names(lie)), "{:?}", client.lies());
 }
 
