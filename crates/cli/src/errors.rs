@@ -42,7 +42,7 @@ pub enum Ending {
     Damaged,
     /// An audit found something that is not as it should be, and that proves nothing to others.
     Suspect,
-    /// An audit found proof that a member lied.
+    /// An audit found proof that a member misbehaved.
     Proven,
     /// The cluster has forked.
     Forked,

@@ -165,7 +165,7 @@ impl Client {
         let mut notes = Notes::default();
         let heads = inner.heads(&mut notes).await?;
         inner.look_at_what_was_trusted().await?;
-        // The newest of all: every other head has to be in *its* history. Members that lag are no liars, and two that show different histories cannot both
+        // The newest of all: every other head has to be in *its* history. Members that lag do not misbehave, and two that show different histories cannot both
         // be placed in one.
         let Some(newest) = heads.iter().max_by_key(|head| head.height()) else {
             return Err(all_failed(notes.failures));
@@ -194,7 +194,7 @@ impl Client {
             keys,
             files,
             findings: inner.findings(&mut notes, kept).await?,
-            unreachable: notes.failures.into_iter().filter(|failure| failure.lie().is_none()).collect(),
+            unreachable: notes.failures.into_iter().filter(|failure| failure.invalid_reply().is_none()).collect(),
         })
     }
 }
@@ -218,8 +218,8 @@ impl Head {
 struct Notes {
     /// Nodes that gave no answer to the first question.
     failures: Vec<Failure>,
-    /// Lies, one of each kind of each node, with how often such were told.
-    lies: Vec<(Failure, u64)>,
+    /// Invalid replies, one of each kind of each node, with how often such were sent.
+    invalid: Vec<(Failure, u64)>,
     findings: Vec<Finding>,
 }
 
@@ -232,12 +232,12 @@ impl Notes {
         if let Some(height) = failure.fork() {
             return Err(Error::Fork { height });
         }
-        let Fault::Lie(what) = &failure.why else { return Ok(()) };
+        let Fault::Invalid(what) = &failure.why else { return Ok(()) };
         // One of each kind of each node: the words name the record, and there are many.
-        let alike = |known: &Failure| matches!(&known.why, Fault::Lie(other) if other.code() == what.code());
-        match self.lies.iter_mut().find(|(known, _)| known.node == failure.node && alike(known)) {
+        let alike = |known: &Failure| matches!(&known.why, Fault::Invalid(other) if other.code() == what.code());
+        match self.invalid.iter_mut().find(|(known, _)| known.node == failure.node && alike(known)) {
             Some((_, times)) => *times += 1,
-            None => self.lies.push((failure, 1)),
+            None => self.invalid.push((failure, 1)),
         }
         Ok(())
     }
@@ -371,9 +371,9 @@ impl Inner {
     async fn findings(&self, notes: &mut Notes, kept: &[ProofFile]) -> Result<Vec<Finding>, Error> {
         let mut findings = std::mem::take(&mut notes.findings);
         let mut proven = BTreeMap::new();
-        for (failure, times) in std::mem::take(&mut notes.lies) {
-            let Fault::Lie(lie) = &failure.why else { continue };
-            let found = match lie.evidence() {
+        for (failure, times) in std::mem::take(&mut notes.invalid) {
+            let Fault::Invalid(reply) = &failure.why else { continue };
+            let found = match reply.evidence() {
                 Some(evidence) => self.judged(&evidence.encode().into()).await.ok().flatten(),
                 None => None,
             };
@@ -393,12 +393,13 @@ impl Inner {
             }
         }
         // What nodes gave away against themselves before this audit.
-        for lie in self.nodes.lies() {
-            let Some(evidence) = lie.what.evidence().filter(|evidence| !proven.contains_key(&evidence.charge())) else {
+        for reply in self.nodes.invalid_replies() {
+            let Some(evidence) = reply.what.evidence().filter(|evidence| !proven.contains_key(&evidence.charge()))
+            else {
                 continue;
             };
             if let Ok(Some(mut found)) = self.judged(&evidence.encode().into()).await {
-                found.nodes.push(lie.address.clone());
+                found.nodes.push(reply.address.clone());
                 add(&mut proven, found, 1);
             }
         }
@@ -408,7 +409,7 @@ impl Inner {
     }
 }
 
-/// One of each case of each member: whoever lies in every answer must not fill a report.
+/// One of each case of each member: whoever sends nothing else must not fill a report.
 fn add(proven: &mut BTreeMap<(PublicKey, u8), Finding>, found: Found, times: u64) {
     let finding = proven.entry(found.conviction.evidence.charge()).or_insert_with(|| Finding {
         kind: FindingKind::Proven,

@@ -1,7 +1,7 @@
 //! The client: verified reads, and the way to calls.
 //!
 //! [`Builder::connect`] pins the genesis: what comes from a node or from an earlier session has to have its digest. From then on all knowledge is in the
-//! `Verifier`, and only what it has checked gets in. `Nodes` knows who is slow or lied, `Keepers` who keeps what; neither is believed
+//! `Verifier`, and only what it has checked gets in. `Nodes` knows who is slow or sent what does not hold, `Keepers` who keeps what; neither is believed
 //! about anything else. Code and shapes are caches: a wrong entry costs a read, because the digest is compared under a proof before code runs.
 //!
 //! What was verified never goes back: each success raises the least height of later reads (`min_height`).
@@ -24,7 +24,7 @@ use pleach_vm::Vm;
 
 use crate::arguments;
 use crate::call::Call;
-use crate::error::{Error, Failure, Fault, InvalidCause, Lie, all_failed};
+use crate::error::{Error, Failure, Fault, InvalidCause, InvalidReply, all_failed};
 use crate::http::{HttpTransport, TokioRuntime};
 use crate::keepers::Keepers;
 use crate::nodes::Nodes;
@@ -207,7 +207,7 @@ async fn fetch_genesis(nodes: &Nodes, expected: Hash, config: &Config) -> Result
         let genesis = nodes.reply(node, config.read_timeout, nodes.transport.genesis(node)).await?;
         match genesis.digest() {
             found if found == expected => Ok(genesis),
-            found => Err(nodes.lied(node, InvalidCause::Genesis { expected, found })),
+            found => Err(nodes.record_invalid(node, InvalidCause::Genesis { expected, found })),
         }
     };
     let failures = match nodes.first(config.hedge, |node| fetch(node).boxed()).await {
@@ -216,7 +216,7 @@ async fn fetch_genesis(nodes: &Nodes, expected: Hash, config: &Config) -> Result
     };
     // A wrong digest or a wrong address is the likeliest mistake of all: it is told before nodes that are merely away.
     let mismatch = failures.iter().find_map(|failure| match &failure.why {
-        Fault::Lie(InvalidCause::Genesis { found, .. }) => Some((failure.address.clone(), *found)),
+        Fault::Invalid(InvalidCause::Genesis { found, .. }) => Some((failure.address.clone(), *found)),
         _ => None,
     });
     match mismatch {
@@ -227,7 +227,7 @@ async fn fetch_genesis(nodes: &Nodes, expected: Hash, config: &Config) -> Result
 
 /// A client of one cluster, the one with the pinned genesis.
 ///
-/// Cloning is cheap, and clones share what they know: which heights are proved, which nodes lied, which code
+/// Cloning is cheap, and clones share what they know: which heights are proved, which nodes sent invalid replies, which code
 /// is at hand. Any number of tasks may use one client at once.
 ///
 /// Reads are monotonic over the whole client: once anything has been verified at a height (a read, or the
@@ -302,10 +302,10 @@ impl Client {
         self.inner.verifier.min_height()
     }
 
-    /// The lies that nodes told this client so far, the first 256 of them. None was believed.
+    /// The invalid replies that nodes sent this client so far, the first 256 of them. None was believed.
     #[must_use]
-    pub fn lies(&self) -> Vec<Lie> {
-        self.inner.nodes.lies()
+    pub fn invalid_replies(&self) -> Vec<InvalidReply> {
+        self.inner.nodes.invalid_replies()
     }
 
     /// Reads records at one height, none below what was verified before. They come back in the order of `keys`. By default nothing is

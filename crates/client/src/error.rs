@@ -49,15 +49,15 @@ pub enum Error {
     /// Operations of the cluster cannot be run here.
     #[error("this program cannot run operations of this cluster: {0}; a newer version may")]
     NoRuntime(String),
-    /// Every node that answered lied. Nothing that they said was used.
+    /// Every node that answered sent an invalid reply. Nothing that they said was used.
     #[error("no honest answer; {}; ask other nodes of the cluster", list(.0))]
-    Lied(Vec<Lie>),
+    InvalidReplies(Vec<InvalidReply>),
     /// No node gave an answer.
     #[error("no node could answer: {}; check the addresses and that the nodes run", list(.0))]
     Unreachable(Vec<Failure>),
     /// Two results of one height are certified. Nobody can tell which of the two histories is the cluster's, so none is chosen.
     #[error(
-        "the cluster has forked: two different results of height {height} are certified, so more of its members lie than it \
+        "the cluster has forked: two different results of height {height} are certified, so more of its members are Byzantine than it \
          tolerates, and nothing that they say can be relied on"
     )]
     Fork {
@@ -179,7 +179,7 @@ pub enum Error {
     },
     /// No node has taken the request for as long as the call may take.
     #[error(
-        "no node took request {identity} within {} ms ({problem}); try again with less load. A node that lied may \
+        "no node took request {identity} within {} ms ({problem}); try again with less load. A Byzantine node may \
          still have it executed up to height {expires}", .waited.as_millis()
     )]
     Overloaded {
@@ -202,7 +202,7 @@ pub enum Error {
     },
     /// No node took the request, and f + 1 say that it can never be executed. Nothing proves that.
     #[error(
-        "{nodes} nodes reject request {identity} and none takes it: {problem}. Should they lie, it may be executed up to \
+        "{nodes} nodes reject request {identity} and none takes it: {problem}. Should they be Byzantine, it may be executed up to \
          height {expires}"
     )]
     Rejected {
@@ -355,7 +355,7 @@ impl fmt::Display for Retry {
 /// A node's answer that a correct node does not give. It was thrown away.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{address}: {what}")]
-pub struct Lie {
+pub struct InvalidReply {
     /// The node's index in the transport.
     pub node: usize,
     /// Where it is.
@@ -512,9 +512,9 @@ pub enum Fault {
     /// There was no answer, or a refusal to answer.
     #[error("{0}")]
     Transport(#[from] TransportError),
-    /// The answer was false.
-    #[error("lied: {0}")]
-    Lie(#[from] InvalidCause),
+    /// The answer does not hold.
+    #[error("sent an invalid reply: {0}")]
+    Invalid(#[from] InvalidCause),
 }
 
 impl Error {
@@ -527,7 +527,7 @@ impl Error {
             Self::GenesisMismatch { .. } => "GENESIS_MISMATCH",
             Self::GenesisInvalid(_) => "GENESIS_INVALID",
             Self::NoRuntime(_) => "NO_RUNTIME",
-            Self::Lied(lies) => lies.first().map_or("LIED", |lie| lie.what.code()),
+            Self::InvalidReplies(replies) => replies.first().map_or("LIED", |reply| reply.what.code()),
             Self::Fork { .. } => "FORK",
             Self::KeptFile(what) => what.code(),
             Self::Unreachable(_) => "NODE_UNREACHABLE",
@@ -566,7 +566,7 @@ impl Error {
             | Self::OverLimit { .. } => ErrorKind::BadInput,
             Self::GenesisMismatch { .. }
             | Self::GenesisInvalid(_)
-            | Self::Lied(_)
+            | Self::InvalidReplies(_)
             | Self::KeptFile(_)
             | Self::OtherHistory { .. } => ErrorKind::Verification,
             Self::Fork { .. } => ErrorKind::Fork,
@@ -624,7 +624,7 @@ impl Error {
 pub enum ErrorKind {
     /// The caller asked for something that cannot be asked for. Nothing was sent.
     BadInput,
-    /// Somebody lied, or this is another cluster.
+    /// Somebody sent an invalid reply, or this is another cluster.
     Verification,
     /// The cluster has two histories: nothing of it can be relied on.
     Fork,
@@ -647,12 +647,12 @@ pub(crate) fn all_failed(mut failures: Vec<Failure>) -> Error {
     if let Some(height) = failures.iter().find_map(Failure::fork) {
         return Error::Fork { height };
     }
-    let lies: Vec<_> = failures.iter().filter_map(Failure::lie).collect();
+    let invalid: Vec<_> = failures.iter().filter_map(Failure::invalid_reply).collect();
     let unreachable = |failure: &Failure| {
         matches!(failure.why, Fault::Transport(TransportError::Unreachable(_) | TransportError::Timeout(_)))
     };
-    if !lies.is_empty() {
-        return Error::Lied(lies);
+    if !invalid.is_empty() {
+        return Error::InvalidReplies(invalid);
     }
     if failures.iter().all(unreachable) { Error::Unreachable(failures) } else { Error::Unavailable(failures) }
 }
@@ -661,7 +661,7 @@ impl Failure {
     /// The height of which the client knows two certified results.
     pub(crate) const fn fork(&self) -> Option<Height> {
         match &self.why {
-            Fault::Lie(InvalidCause::SplitHistory { height }) => Some(*height),
+            Fault::Invalid(InvalidCause::SplitHistory { height }) => Some(*height),
             _ => None,
         }
     }
@@ -681,11 +681,13 @@ impl Failure {
         self.says("HEIGHT_FORGOTTEN")
     }
 
-    /// The lie, if that is what it was.
+    /// The invalid reply, if that is what it was.
     #[must_use]
-    pub fn lie(&self) -> Option<Lie> {
+    pub fn invalid_reply(&self) -> Option<InvalidReply> {
         match &self.why {
-            Fault::Lie(what) => Some(Lie { node: self.node, address: self.address.clone(), what: what.clone() }),
+            Fault::Invalid(what) => {
+                Some(InvalidReply { node: self.node, address: self.address.clone(), what: what.clone() })
+            }
             Fault::Transport(_) => None,
         }
     }

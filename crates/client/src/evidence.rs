@@ -25,7 +25,7 @@ pub struct Found {
 
 impl Client {
     /// Asks every node for the evidence that it holds, and judges it. By digest, so that the order is nobody's choice; what a
-    /// node shows that convicts nobody is among the [`Client::lies`].
+    /// node shows that convicts nobody is among the [`Client::invalid_replies`].
     ///
     /// # Errors
     /// If no node answers.
@@ -57,15 +57,15 @@ impl Client {
     /// member. What they said was not used.
     pub async fn convictions(&self) -> Vec<Found> {
         let mut found = BTreeMap::new();
-        for lie in self.lies() {
-            let Some(evidence) = lie.what.evidence() else { continue };
+        for reply in self.invalid_replies() {
+            let Some(evidence) = reply.what.evidence() else { continue };
             let case = evidence.charge();
             if found.contains_key(&case) {
                 continue;
             }
             // It was compared with the certified result, so that is to be had, unless all nodes have gone since.
             if let Ok(Some(one)) = self.inner.judged(&evidence.encode().into()).await {
-                found.insert(case, Found { nodes: vec![lie.address.clone()], ..one });
+                found.insert(case, Found { nodes: vec![reply.address.clone()], ..one });
             }
         }
         found.into_values().collect()
@@ -85,7 +85,7 @@ impl Inner {
         for view in reply.evidence.iter().take(PROOF_FILE_EVIDENCE_MAX) {
             match self.judged(&view.evidence.0).await {
                 Ok(one) => found.extend(one),
-                Err(what) => drop(self.nodes.lied(node, what)),
+                Err(what) => drop(self.nodes.record_invalid(node, what)),
             }
         }
         Ok(found)
@@ -95,7 +95,7 @@ impl Inner {
     pub(crate) async fn judged(&self, bytes: &Bytes) -> Result<Option<Found>, InvalidCause> {
         let evidence: Evidence = decode("evidence", bytes)?;
         let Ok(mut file) = self.file_at(evidence.needs().unwrap_or(0)).await else { return Ok(None) };
-        // The accused may have become a member later than at the height that it has lied about.
+        // The accused may have become a member later than at the height that its false statement is about.
         file.steps = self.verifier.trusted().steps_to(u64::MAX);
         file.evidence = vec![evidence];
         let wrong = |why: FileError| InvalidCause::Evidence(Box::new(why));

@@ -1,12 +1,12 @@
 //! Forks: two certified results of one height.
 //!
-//! More members lie then than the cluster tolerates, and nobody can tell which of the two histories is the cluster's. So a client that has
+//! More members are Byzantine then than the cluster tolerates, and nobody can tell which of the two histories is the cluster's. So a client that has
 //! seen one believes nothing any more: each later question to the nodes ends with the same error. What shows the fork is
 //! kept, for people.
 //!
 //! Each answer with a certificate is compared with what is known of its height, and with the steps to other members, each of which is a
 //! certified result too. An answer without one says by its signed result alone that it is of another history: then its node is
-//! asked for the certificate, and a lie of one member is told from a fork.
+//! asked for the certificate, and misbehaviour of one member is told from a fork.
 
 use std::collections::BTreeMap;
 
@@ -184,7 +184,7 @@ impl Inner {
     /// What comes of asking a node once a fork has been seen.
     pub(crate) fn fork_at(&self, node: usize) -> Option<Failure> {
         let fork = self.verifier.fork()?;
-        Some(self.nodes.lied(node, InvalidCause::SplitHistory { height: fork.height }))
+        Some(self.nodes.record_invalid(node, InvalidCause::SplitHistory { height: fork.height }))
     }
 
     /// Whether what a node has signed falsely is the truth of another history: it has the certificate then.
@@ -203,7 +203,7 @@ impl Inner {
     /// Whether those who vouch for a node's answers are members of another history: its steps then part from ours somewhere, and
     /// the members of before have certified two results of that height. A fork is noted.
     ///
-    /// Only steps that hold are followed any further, so no single liar makes a client ask much.
+    /// Only steps that hold are followed any further, so no single node makes a client ask much.
     pub(crate) async fn look_for_other_steps(&self, node: usize) {
         let Some(theirs) = self.steps_of(node).await else { return };
         let ours = self.verifier.trusted();

@@ -52,7 +52,7 @@
 //! # What it trusts
 //!
 //! The pinned digest, its own machine, and that at most f members are faulty of each set that it has followed. Addresses are
-//! for finding nodes, and nothing follows from how many of them say the same. With f + 1 or more faulty members a certificate can lie; a client that sees two
+//! for finding nodes, and nothing follows from how many of them say the same. With f + 1 or more faulty members a certificate can be false; a client that sees two
 //! certified results of one height stops ([`Error::Fork`]).
 
 mod absence;
@@ -87,7 +87,7 @@ pub use call::{Call, Executed, Retries};
 pub use checkpoint::Checkpoint;
 pub use client::{Builder, Client, Config};
 pub use domain::{Domain, DomainName, NOBODY, Owner, Rule};
-pub use error::{Error, ErrorKind, Failure, Fault, InvalidCause, Lie, RefusedBy, Retry};
+pub use error::{Error, ErrorKind, Failure, Fault, InvalidCause, InvalidReply, RefusedBy, Retry};
 pub use evidence::Found;
 pub use fork::Fork;
 pub use http::{HttpTransport, TokioRuntime};

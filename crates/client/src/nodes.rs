@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 
-use crate::error::{Failure, Fault, InvalidCause, Lie};
+use crate::error::{Failure, Fault, InvalidCause, InvalidReply};
 use crate::transport::{Reply, Runtime, Transport, TransportError, within};
 
 /// How long a node that did not answer stands behind the others.
@@ -25,8 +25,8 @@ const DEVIATIONS: u32 = 4;
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// How often a pause is doubled: a millisecond is more than [`PAUSE_MAX`] then.
 const DOUBLINGS_MAX: u32 = 10;
-/// How many lies are remembered in words.
-const LIES_KEPT: usize = 256;
+/// How many invalid replies are remembered in words.
+const INVALID_REPLIES_KEPT: usize = 256;
 
 /// The nodes, and what this client has seen of them.
 pub(crate) struct Nodes {
@@ -39,9 +39,9 @@ pub(crate) struct Nodes {
 
 struct Memory {
     random: StdRng,
-    /// For each node: how often it lied, and until when it stands back.
+    /// For each node: how often its replies were invalid, and until when it stands back.
     standing: Vec<(u32, Duration)>,
-    lies: Vec<Lie>,
+    invalid_replies: Vec<InvalidReply>,
     usual: Option<Usual>,
 }
 
@@ -72,7 +72,7 @@ impl Usual {
 impl Nodes {
     pub(crate) fn new(transport: Arc<dyn Transport>, runtime: Arc<dyn Runtime>, seed: [u8; 32]) -> Self {
         let standing = vec![(0, Duration::ZERO); transport.nodes()];
-        let memory = Memory { random: StdRng::from_seed(seed), standing, lies: Vec::new(), usual: None };
+        let memory = Memory { random: StdRng::from_seed(seed), standing, invalid_replies: Vec::new(), usual: None };
         Self { named: transport.nodes(), transport, runtime, memory: Mutex::new(memory) }
     }
 
@@ -100,14 +100,14 @@ impl Nodes {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// All nodes that the client was given: first those in good standing, then those that did not answer lately, then liars; at random
+    /// All nodes that the client was given: first those in good standing, then those that did not answer lately, then those that sent invalid replies; at random
     /// among equals, so that clients spread their load.
     pub(crate) fn order(&self) -> Vec<usize> {
         let now = self.runtime.now();
         let mut memory = self.memory();
         let mut nodes: Vec<_> = (0..self.named).collect();
         nodes.shuffle(&mut memory.random);
-        nodes.sort_by_key(|node| memory.standing.get(*node).map(|(lies, until)| (*lies > 0, *until > now)));
+        nodes.sort_by_key(|node| memory.standing.get(*node).map(|(invalid, until)| (*invalid > 0, *until > now)));
         nodes
     }
 
@@ -235,20 +235,20 @@ impl Nodes {
         }
     }
 
-    /// Writes down that a node lied.
-    pub(crate) fn lied(&self, node: usize, what: InvalidCause) -> Failure {
+    /// Writes down that the reply of a node is invalid.
+    pub(crate) fn record_invalid(&self, node: usize, what: InvalidCause) -> Failure {
         let is_fork = matches!(what, InvalidCause::SplitHistory { .. });
         let failure = self.failure(node, what.into());
         if is_fork {
-            // Whether this one has lied, or those before, nobody can tell.
+            // Whether this one misbehaves, or those before, nobody can tell.
             return failure;
         }
         let mut memory = self.memory();
         if let Some(standing) = memory.standing.get_mut(node) {
             standing.0 = standing.0.saturating_add(1);
         }
-        if memory.lies.len() < LIES_KEPT {
-            memory.lies.extend(failure.lie());
+        if memory.invalid_replies.len() < INVALID_REPLIES_KEPT {
+            memory.invalid_replies.extend(failure.invalid_reply());
         }
         failure
     }
@@ -257,8 +257,8 @@ impl Nodes {
         Failure { node, address: self.transport.address(node), why }
     }
 
-    pub(crate) fn lies(&self) -> Vec<Lie> {
-        self.memory().lies.clone()
+    pub(crate) fn invalid_replies(&self) -> Vec<InvalidReply> {
+        self.memory().invalid_replies.clone()
     }
 }
 

@@ -3,7 +3,7 @@
 //! Where every node keeps everything, any node is asked for all keys. Where the key space is divided (thesis 4.3.2), each
 //! node is asked for the keys that it keeps, and no other: first one node, which chooses the height, then the others at
 //! that very height, so that the proofs have one root and merge. Among the keepers of a prefix the order is random; the
-//! next one is asked as soon as one fails, lies or is slow, and the first answer that verifies counts. A client that is set
+//! next one is asked as soon as one fails, sends what does not hold or is slow, and the first answer that verifies counts. A client that is set
 //! to ask several at once ([`crate::Config::ask_at_once`]) asks each prefix's keepers for its keys alone.
 //!
 //! Where none of the keepers serves this client, f + 1 of the other nodes are asked to read the records *through* the members' own network: keepers
@@ -11,7 +11,7 @@
 //! checked like any other.
 //!
 //! A node whose answer would be too large says how many of the records fit one. Then the rest of them are asked for by as
-//! many at a time, at the same height. A node may lie about that, which makes more messages, but a bounded number of them: a
+//! many at a time, at the same height. A node may say so falsely, which makes more messages, but a bounded number of them: a
 //! part is at most half of what it is a part of, and one that any node can answer is not divided.
 //!
 //! Where that height was forgotten before the last part was read, the rest is read at a newer one, and the first parts are
@@ -336,7 +336,7 @@ impl Inner {
             Either::Left((Err(_), _)) => return self.read_groups(bundle.groups, plan).await,
             Either::Right((_, answer)) => answer,
         };
-        // Slow is no lie: it is asked later than others from now on, and its answer is as good as theirs.
+        // Slow is not invalid: it is asked later than others from now on, and its answer is as good as theirs.
         self.nodes.was_late(node, wait, self.config.hedge);
         let others = std::pin::pin!(self.read_groups(bundle.groups, plan));
         match select(answer, others).await {
@@ -432,7 +432,7 @@ impl Inner {
         let reply = self.nodes.transport.get(node, request.clone());
         let reply = self.nodes.reply(node, self.config.reply_timeout, reply).await?;
         let ground = self.check(node, |verifier| verifier.ground(node, request, given, &reply)).await?;
-        self.verifier.snapshot(request, &ground, reply).map_err(|what| self.nodes.lied(node, what))
+        self.verifier.snapshot(request, &ground, reply).map_err(|what| self.nodes.record_invalid(node, what))
     }
 
     /// Asks nodes until one gives an answer that can be used: the next one as soon as one fails, or is slow.
@@ -492,7 +492,7 @@ fn joined(one: Snapshot, other: Snapshot) -> Result<Snapshot, Error> {
 }
 
 /// By how many of the records of a read to go on, if a node says that not all fit one answer. Never fewer than surely fit,
-/// and no more than half, which is two messages as well: so whoever lies makes a bounded number of messages.
+/// and no more than half, which is two messages as well: so whoever says so falsely makes a bounded number of messages.
 pub(crate) fn fitting(failure: &Failure, request: &GetRequest) -> Option<usize> {
     let Fault::Transport(TransportError::Problem(problem)) = &failure.why else { return None };
     let (asked, sure) = (request.keys.len(), if request.sign || request.through { 1 } else { REPLY_RECORDS_SURE });
@@ -516,7 +516,7 @@ pub(crate) fn may_recover(failure: &Failure) -> bool {
         // Forgotten heights do not come back; the caller may name another.
         Fault::Transport(TransportError::Problem(problem)) => problem.retryable && problem.code != FORGOTTEN,
         Fault::Transport(_) => true,
-        Fault::Lie(_) => false,
+        Fault::Invalid(_) => false,
     }
 }
 

@@ -345,7 +345,7 @@ impl<'a> Submission<'a> {
         if self.request.code[0].is_none() {
             let code = match self.code.take() {
                 Some(code) => code,
-                // No end of the request: one liar can say that it wants code which is gone, while another node has taken the
+                // No end of the request: one node can say falsely that it wants code which is gone, while another node has taken the
                 // request. Who said so is asked again in the next round.
                 None => match code_of(self.client, &self.request.body.calls[0].operation).await {
                     Ok(code) => code,
@@ -407,8 +407,8 @@ impl<'a> Submission<'a> {
     /// What a node says that took the request.
     async fn taken(&self, node: usize, reply: ExecuteReply) -> Reception {
         if reply.identity != self.identity {
-            let lie = InvalidCause::OtherRequest { asked: self.identity, found: reply.identity };
-            self.client.nodes.lied(node, lie);
+            let cause = InvalidCause::OtherRequest { asked: self.identity, found: reply.identity };
+            self.client.nodes.record_invalid(node, cause);
             return Reception::Later;
         }
         let Some(shown) = reply.receipt else { return Reception::Taken(None) };

@@ -129,7 +129,7 @@ impl Inner {
         }
         let found = self.check_following(node, check).await;
         for (node, what) in self.verifier.take_contradicted() {
-            self.nodes.lied(node, what);
+            self.nodes.record_invalid(node, what);
         }
         self.fork_at(node).map_or(found, Err)
     }
@@ -141,10 +141,10 @@ impl Inner {
     ) -> Result<T, Failure> {
         let mut checked = check(&self.verifier);
         if checked.as_ref().is_err_and(InvalidCause::is_of_others) {
-            // Whoever names other members has to show the steps to them. Steps that do not follow may be a lie, or those of another history: before it is held
+            // Whoever names other members has to show the steps to them. Steps that do not follow may be misbehaviour, or those of another history: before it is held
             // against the node, steps that part from ours are looked for.
             if let Err(failure) = self.follow(node).await {
-                if failure.lie().is_some() {
+                if failure.invalid_reply().is_some() {
                     self.look_for_other_steps(node).await;
                 }
                 return Err(failure);
@@ -163,9 +163,9 @@ impl Inner {
         Err(self.held_against(node, what))
     }
 
-    /// Notes a lie, unless it is known by now that there are two histories: then it may have been the truth of the other one.
+    /// Notes an invalid reply, unless it is known by now that there are two histories: then it may have been the truth of the other one.
     fn held_against(&self, node: usize, what: InvalidCause) -> Failure {
-        self.fork_at(node).unwrap_or_else(|| self.nodes.lied(node, what))
+        self.fork_at(node).unwrap_or_else(|| self.nodes.record_invalid(node, what))
     }
 
     /// Follows a node's steps to the newest members that it shows.
@@ -175,7 +175,7 @@ impl Inner {
             let known = self.verifier.trusted();
             let reply = self.nodes.transport.succession(node, known.since());
             let reply = self.nodes.reply(node, self.config.reply_timeout, reply).await?;
-            let newest = known.follow(&reply.steps).map_err(|what| self.nodes.lied(node, what))?;
+            let newest = known.follow(&reply.steps).map_err(|what| self.nodes.record_invalid(node, what))?;
             let more = reply.steps.len() == SUCCESSION_STEPS_MAX && newest.since() > known.since();
             self.verifier.trust(newest);
             if !more {

@@ -212,7 +212,7 @@ impl<'a> Errand<'a> {
         let reply = nodes.transport.execute(node, self.encoded.clone(), Duration::ZERO, false);
         let outcome = match nodes.reply(node, self.client.config.reply_timeout, reply).await {
             Ok(reply) if reply.identity == asked => Ok(()),
-            Ok(reply) => Err(nodes.lied(node, InvalidCause::OtherRequest { asked, found: reply.identity })),
+            Ok(reply) => Err(nodes.record_invalid(node, InvalidCause::OtherRequest { asked, found: reply.identity })),
             Err(failure) => Err(failure),
         };
         (node, outcome)

@@ -34,7 +34,7 @@ pub enum Trust {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TrustLevel {
-    /// One member's signed word, compared with the certificate once that is seen: the least exchanges. A lie is found out after
+    /// One member's signed word, compared with the certificate once that is seen: the least exchanges. A false one is found out after
     /// it was believed, and convicts its signer.
     First,
     /// f + 1 members have signed the same: one of them is correct. Or a certificate, where there is one.

@@ -46,7 +46,7 @@ fn a_transfer_is_found_signed_executed_and_proved() {
     let receipt = cluster.time.run(client.receipt(identity, Duration::from_secs(1))).unwrap().unwrap();
     assert_eq!(*receipt, **executed.receipt());
     assert_eq!(cluster.time.run(client.receipt(Hash([9; 32]), Duration::ZERO)).unwrap(), None);
-    assert!(client.lies().is_empty());
+    assert!(client.invalid_replies().is_empty());
 }
 
 /// The gas of this operation depends on the height and on the identity, which no client knows when it declares the gas:

@@ -30,7 +30,7 @@ fn a_checkpoint_is_found_in_the_true_history_whoever_the_members_are_by_now() {
     (0..3).for_each(|change| cluster.chain().change_all_members(change));
     let client = cluster.connect(2).unwrap();
     cluster.time.run(client.check_checkpoint(&checkpoint)).unwrap();
-    assert_eq!(client.lies(), []);
+    assert_eq!(client.invalid_replies(), []);
     let read = cluster.time.run(client.get_one(&key("bank/accounts/1"))).unwrap();
     assert!(read.height() > checkpoint.height);
 

@@ -44,7 +44,7 @@ fn what_convicts_is_found_once_with_all_who_hold_it() {
         let judged = judge(&one.file, &genesis).expect("the file holds");
         assert_eq!(judged.convictions, std::slice::from_ref(&one.conviction));
     }
-    assert!(client.lies().is_empty(), "{:?}", client.lies());
+    assert!(client.invalid_replies().is_empty(), "{:?}", client.invalid_replies());
 }
 
 /// A node that signs a false result into its answer convicts itself, whatever it answers later.
@@ -58,7 +58,7 @@ fn a_false_answer_that_is_signed_is_evidence() {
         for _ in 0..6 {
             cluster.time.run(client.get_one(&key("bank/accounts/1"))).unwrap();
         }
-        let lied = client.lies().len();
+        let lied = client.invalid_replies().len();
         lies += lied;
         let convicted = cluster.time.run(client.convictions());
         assert_eq!(convicted.len(), lied.min(1), "one of each case");
@@ -94,10 +94,10 @@ fn garbage_is_not_shown_and_is_held_against_the_node() {
     cluster.set(0, shows(&garbage));
     let client = cluster.connect(1).unwrap();
     assert_eq!(cluster.time.run(client.evidence()).unwrap().len(), 0);
-    let lies = client.lies();
+    let lies = client.invalid_replies();
     assert_eq!(lies.len(), garbage.len(), "{lies:?}");
     assert!(lies.iter().all(|lie| lie.node == 0));
-    let stranger_is_named = |lie: &pleach_client::Lie| matches!(&lie.what, InvalidCause::Evidence(why) if matches!(**why, FileError::NoMember { .. }));
+    let stranger_is_named = |lie: &pleach_client::InvalidReply| matches!(&lie.what, InvalidCause::Evidence(why) if matches!(**why, FileError::NoMember { .. }));
     assert_eq!(lies.iter().filter(|lie| stranger_is_named(lie)).count(), 1);
 }
 
@@ -114,7 +114,7 @@ fn honest_members_cannot_be_framed() {
     cluster.set(0, shows(&[truth]));
     let client = cluster.connect(1).unwrap();
     assert_eq!(cluster.time.run(client.evidence()).unwrap().len(), 0);
-    assert_eq!(client.lies().len(), 1);
+    assert_eq!(client.invalid_replies().len(), 1);
     for node in 0..4 {
         cluster.set(node, Manner { dead: true, ..Manner::default() });
     }

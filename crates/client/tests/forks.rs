@@ -66,7 +66,7 @@ fn assert_stopped(cluster: &Cluster, client: &Client, height: Height) {
     run(time.run(client.cluster()).map(drop));
     run(time.run(client.evidence()).map(drop));
     run(time.run(client.audit(None, &[])).map(drop));
-    assert!(client.lies().is_empty(), "who of them lied nobody can tell: {:?}", client.lies());
+    assert!(client.invalid_replies().is_empty(), "who of them lied nobody can tell: {:?}", client.invalid_replies());
 }
 
 #[test]

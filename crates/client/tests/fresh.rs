@@ -52,7 +52,7 @@ fn what_was_acknowledged_to_anybody_is_read_by_everybody_whoever_lags() {
             assert_eq!(balance(&read), 100 + round, "seed {seed}");
             assert_eq!(read.freshness(), Freshness::Linearizable { heard: 3 });
             assert!(matches!(read.trust(), Trust::Signed(2) | Trust::Certified));
-            assert_eq!(reader.lies(), []);
+            assert_eq!(reader.invalid_replies(), []);
             // What one node has may be old, and is said to be: else this test could not fail.
             let reader = cluster.connect(seed ^ 177).unwrap();
             let read = cluster.time.run(reader.get(&account("2"))).unwrap();
@@ -89,7 +89,7 @@ fn a_notarized_block_is_waited_for_and_one_that_holds_nothing_is_not() {
     (0..4).for_each(|node| cluster.set(node, Manner::newest(notarized)));
     let read = cluster.time.run(client.get(&account("2"))).unwrap();
     assert_eq!(balance(&read), 107);
-    assert_eq!(client.lies(), []);
+    assert_eq!(client.invalid_replies(), []);
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn false_answers_about_the_newest_block_are_refused_by_their_reason() {
         let client = cluster.connect_with(9, fresh()).unwrap();
         let error = cluster.time.run(client.get(&account("2"))).unwrap_err();
         assert_eq!(error.code(), "NO_QUORUM", "{name}: {error}");
-        let lies = client.lies();
+        let lies = client.invalid_replies();
         assert!(lies.iter().any(|lie| lie.node < 2 && lie.what.code() == code), "{name}: {lies:?}");
         assert!(lies.iter().all(|lie| lie.node < 2), "{name}: {lies:?}");
         // One of them changes nothing.
@@ -199,7 +199,7 @@ fn members_that_were_replaced_do_not_hold_a_reader_in_the_past() {
         let read = cluster.time.run(client.get(&account("2"))).unwrap();
         assert_eq!(balance(&read), 103);
         assert_ne!(client.committee(), before);
-        assert_eq!(client.lies(), []);
+        assert_eq!(client.invalid_replies(), []);
     }
 }
 
@@ -265,7 +265,7 @@ fn one_members_word_is_quick_and_a_lie_is_found_out_and_convicts() {
     let audit = cluster.time.run(client.audit(None, &[])).unwrap();
     let proof = audit.proofs().next().expect("the lie is proved");
     assert_eq!(proof.conviction.evidence.accused, cluster.chain().keys[0].public());
-    let lies = client.lies();
+    let lies = client.invalid_replies();
     assert!(lies.iter().all(|lie| matches!(lie.what, InvalidCause::Misbehaviour(_))), "{lies:?}");
 }
 
@@ -286,7 +286,7 @@ fn a_false_word_about_a_height_is_outvoted() {
         let client = cluster.connect_with(seed + 50, fresh()).unwrap();
         let read = cluster.time.run(client.get(&account("2"))).unwrap();
         assert_eq!(balance(&read), 105, "seed {seed}");
-        assert!(client.lies().iter().all(|lie| lie.node == liar), "{:?}", client.lies());
+        assert!(client.invalid_replies().iter().all(|lie| lie.node == liar), "{:?}", client.invalid_replies());
     }
 }
 
@@ -304,7 +304,7 @@ fn a_least_height_is_kept_and_a_certificate_is_had_where_it_is_asked_for() {
     let later = ReadOptions { min_height: Some(least), ..ReadOptions::default() };
     let read = cluster.time.run(client.get_with(&account("2"), later)).unwrap();
     assert!(read.height() >= least);
-    assert_eq!(client.lies(), []);
+    assert_eq!(client.invalid_replies(), []);
 }
 
 /// Who has seen how quick nodes are waits hardly longer than that for one that falls silent, whichever it is and whatever is read.

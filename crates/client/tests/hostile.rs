@@ -325,7 +325,7 @@ fn an_answer_that_is_to_be_signed_and_is_not_counts_for_nothing() {
     for (manner, code) in [(unsigned, "not_signed"), (forged, "bad_signature")] {
         (0..4).for_each(|node| cluster.set(node, manner.clone()));
         let client = cluster.connect_with(1, signed.clone()).unwrap();
-        let Error::Lied(lies) = cluster.time.run(client.get(&asked())).unwrap_err() else { panic!("{code}") };
+        let Error::InvalidReplies(lies) = cluster.time.run(client.get(&asked())).unwrap_err() else { panic!("{code}") };
         let InvalidCause::Misbehaviour(what) = &lies[0].what else { panic!("{code}: {:?}", lies[0].what) };
         assert_eq!(what.statement.code(), code);
         assert!(what.evidence().is_none());
@@ -342,13 +342,13 @@ fn a_read_of_many_keys_is_signed_in_parts() {
     let signed = Config { signed_replies: true, ..session() };
     let client = cluster.connect_with(2, signed).unwrap();
     assert_eq!(cluster.time.run(client.get(&keys)).unwrap().into_value(), plain);
-    assert!(client.lies().is_empty());
+    assert!(client.invalid_replies().is_empty());
 }
 
 fn refused<T: std::fmt::Debug>(name: &str, outcome: Result<T, Error>, client: &Client) {
     let error = outcome.expect_err(name);
-    assert!(matches!(error, Error::Lied(_)), "{name}: {error}");
-    assert!(!client.lies().is_empty(), "{name}");
+    assert!(matches!(error, Error::InvalidReplies(_)), "{name}: {error}");
+    assert!(!client.invalid_replies().is_empty(), "{name}");
 }
 
 #[test]
@@ -386,7 +386,7 @@ fn a_reply_below_what_was_verified_is_refused_as_going_back() {
     (0..4).for_each(|node| cluster.set(node, old.clone()));
     let error = cluster.time.run(client.get(&asked())).unwrap_err();
     assert_eq!(error.code(), "WENT_BACK", "{error}");
-    let Error::Lied(lies) = error else { panic!("{error}") };
+    let Error::InvalidReplies(lies) = error else { panic!("{error}") };
     assert!(matches!(lies[0].what, InvalidCause::WentBack { .. }));
 }
 
@@ -516,7 +516,7 @@ fn every_lie_about_receipts_is_noticed_and_the_truth_found() {
         let client = alone.connect(2).unwrap();
         let outcome = alone.time.run(client.receipt(identity, Duration::ZERO));
         let error = outcome.expect_err(name);
-        assert!(matches!(error, Error::Lied(_)), "{name}: {error}");
+        assert!(matches!(error, Error::InvalidReplies(_)), "{name}: {error}");
         cluster.set(0, manner);
         let client = cluster.connect(3).unwrap();
         let found = cluster.time.run(client.receipt(identity, Duration::from_secs(1))).unwrap();
@@ -589,6 +589,6 @@ fn a_node_that_takes_another_request_is_a_liar() {
         let client = cluster.connect(seed).unwrap();
         let change = pleach_client::arguments::change_records(&[(key("bank/accounts/1"), Some(amount(seed)))]);
         cluster.time.run(client.call(key("bank/put"), change).send()).unwrap();
-        assert!(client.lies().iter().all(|lie| matches!(lie.what, InvalidCause::OtherRequest { .. })));
+        assert!(client.invalid_replies().iter().all(|lie| matches!(lie.what, InvalidCause::OtherRequest { .. })));
     }
 }

@@ -21,7 +21,7 @@ fn reads_everything(cluster: &Cluster, seed: u64) {
         read.iter().filter(present).count(),
         cluster.chain().tip().values.keys().filter(|key| keys().contains(key)).count()
     );
-    assert!(client.lies().is_empty(), "{:?}", client.lies());
+    assert!(client.invalid_replies().is_empty(), "{:?}", client.invalid_replies());
 }
 
 #[test]

@@ -102,7 +102,7 @@ fn what_keepers_do_not_serve_a_client_it_reads_through_other_members() {
         let client = cluster.connect(1).unwrap();
         let read = cluster.time.run(client.get_one(&key)).unwrap();
         assert_eq!(read.is_some(), key.as_str() != "bank/accounts/none", "{key}");
-        assert_eq!(client.lies(), [], "nobody is blamed");
+        assert_eq!(client.invalid_replies(), [], "nobody is blamed");
         // Others are asked where no keeper serves, and no earlier.
         let tried = cluster.tried.lock().unwrap().clone();
         let first = tried.iter().position(|node| !keepers.contains(node)).expect("another one");

@@ -112,7 +112,7 @@ fn another_history_is_a_fork() {
         Err(error) => error,
         Ok(_) => read(&cluster, &later).unwrap_err(),
     };
-    assert!(matches!(error, Error::Fork { .. } | Error::Lied(_)), "{error}");
+    assert!(matches!(error, Error::Fork { .. } | Error::InvalidReplies(_)), "{error}");
     let audit = cluster.time.run(later.audit(None, &[])).unwrap_err();
     assert!(matches!(audit, Error::Fork { .. }), "{audit}");
 }

@@ -53,7 +53,7 @@ fn a_client_of_epoch_0_follows_ten_changes_of_all_members() {
         assert_eq!(client.committee().members(), members_of(&cluster));
         assert_ne!(client.committee().digest(), at_first.digest());
         assert_eq!(cluster.followed.lock().unwrap().len(), 1, "one node is asked, once");
-        assert_eq!(client.lies(), []);
+        assert_eq!(client.invalid_replies(), []);
         // What the earlier members have certified holds as before.
         let old = cluster.time.run(client.get_at(&[key("bank/accounts/1")], first)).unwrap();
         assert_eq!((old.height(), old.trust()), (first, Trust::Certified));
@@ -73,7 +73,7 @@ fn calls_go_on_over_a_change_and_count_signatures_of_one_set() {
     let sent = cluster.time.run(client.call(key("bank/transfer"), arguments).sign_with(&signer()).send()).unwrap();
     assert!(matches!(sent.receipt().trust(), Trust::Signed(2) | Trust::Certified), "{:?}", sent.receipt().trust());
     assert_eq!(cluster.chain().balance("2"), 105);
-    assert_eq!(client.lies(), []);
+    assert_eq!(client.invalid_replies(), []);
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn steps_that_do_not_follow_lead_nowhere() {
         let client = liar.connect(5).unwrap();
         let before = client.committee();
         let error = read(&liar, &client).expect_err(what);
-        assert!(matches!(error, Error::Lied(_)), "{what}: {error}");
+        assert!(matches!(error, Error::InvalidReplies(_)), "{what}: {error}");
         assert_eq!(error.code(), kind, "{what}: {error}");
         assert_eq!(client.committee(), before, "{what}: what does not follow as a whole is not followed");
         let mixed = cluster.with([hands_out(false_steps), Manner::default(), Manner::default(), Manner::default()]);
@@ -146,7 +146,7 @@ fn steps_that_do_not_follow_lead_nowhere() {
             let client = mixed.connect(seed).unwrap();
             read(&mixed, &client).unwrap_or_else(|e| panic!("{what}: {e}"));
             assert_eq!(client.committee().members(), members_of(&cluster), "{what}");
-            assert!(client.lies().iter().all(|lie| lie.node == 0), "{what}: {:?}", client.lies());
+            assert!(client.invalid_replies().iter().all(|lie| lie.node == 0), "{what}: {:?}", client.invalid_replies());
         }
     }
 }
@@ -164,7 +164,7 @@ fn a_loop_of_steps_ends() {
     let client = liar.connect(6).unwrap();
     liar.followed.lock().unwrap().clear();
     let error = read(&liar, &client).unwrap_err();
-    assert!(matches!(error, Error::Lied(_)), "{error}");
+    assert!(matches!(error, Error::InvalidReplies(_)), "{error}");
     // Twice to follow them, and twice from genesis on, to see whether they are those of another history.
     assert_eq!(liar.followed.lock().unwrap().len(), 4);
 }
@@ -186,8 +186,8 @@ fn the_members_that_are_known_never_go_back() {
         cluster.time.run(client.members()).unwrap();
         assert_eq!(client.committee(), newest);
     }
-    let names = |lie: &pleach_client::Lie| matches!(lie.what, InvalidCause::Misbehaviour(_));
-    assert!(client.lies().iter().all(|lie| lie.node == 0 && names(lie)), "{:?}", client.lies());
+    let names = |lie: &pleach_client::InvalidReply| matches!(lie.what, InvalidCause::Misbehaviour(_));
+    assert!(client.invalid_replies().iter().all(|lie| lie.node == 0 && names(lie)), "{:?}", client.invalid_replies());
 }
 
 /// Information about the members follows them too, before anything was read.
@@ -219,7 +219,7 @@ fn evidence_against_later_members_convicts() {
     cluster.set(0, Manner { evidence: vec![evidence.encode().into()], ..Manner::default() });
     let client = cluster.connect(9).unwrap();
     let found = cluster.time.run(client.evidence()).unwrap();
-    assert_eq!((found.len(), client.lies().len()), (1, 0), "{:?}", client.lies());
+    assert_eq!((found.len(), client.invalid_replies().len()), (1, 0), "{:?}", client.invalid_replies());
     assert_eq!(found[0].file.steps.len(), 1);
     assert!(judge(&found[0].file, &genesis).is_ok());
 }

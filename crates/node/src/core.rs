@@ -641,7 +641,7 @@ impl Application for Node {
         self.check_against_quorum(&block);
         let digest = block.digest();
         let Some(executed) = self.reach(&digest, &[block]) else {
-            // A final block that does not extend the final chain: more members lie than the cluster can
+            // A final block that does not extend the final chain: more members are Byzantine than the cluster can
             // bear, or this machine is broken. Going on could only spread it.
             panic!("final block {digest} does not extend the final chain");
         };

@@ -1,6 +1,6 @@
 //! Forks: what this node does when it is shown that the cluster has two histories.
 //!
-//! Two different results of one height are certified only if more members lie than the cluster tolerates. Then no answer of this node is worth
+//! Two different results of one height are certified only if more members are Byzantine than the cluster tolerates. Then no answer of this node is worth
 //! anything to whoever gets it, and a vote of it may make things worse: so it stops voting and serving, keeps what shows the fork
 //! ([`FILE`], a proof file), and says so until people have decided which history goes on. A restart changes nothing: the file is
 //! read again.

@@ -95,7 +95,7 @@ pub struct Metrics {
     copies: Gauge,
     least_copies: Gauge,
     prefixes_below: Gauge,
-    lies: Gauge,
+    invalid_parts: Gauge,
     evidence: Gauge,
     forked: Gauge,
     ready: Gauge,
@@ -150,7 +150,7 @@ impl Metrics {
             copies: Gauge::default(),
             least_copies: Gauge::default(),
             prefixes_below: Gauge::default(),
-            lies: Gauge::default(),
+            invalid_parts: Gauge::default(),
             evidence: Gauge::default(),
             forked: Gauge::default(),
             ready: Gauge::default(),
@@ -196,8 +196,8 @@ impl Metrics {
         registry.register("prefix_copies_least", least, metrics.least_copies.clone());
         let below = "Prefixes that have fewer copies than there are to be, as members have told";
         registry.register("prefixes_below_copies", below, metrics.prefixes_below.clone());
-        let lies = "Parts of a state that other members sent and that are not certified, since the start";
-        registry.register("false_parts", lies, metrics.lies.clone());
+        let invalid_parts = "Parts of a state that other members sent and that are not certified, since the start";
+        registry.register("false_parts", invalid_parts, metrics.invalid_parts.clone());
         registry.register("evidence", "Evidence that this node holds against members", metrics.evidence.clone());
         registry.register("forked", "Whether this node was shown that the cluster has forked", metrics.forked.clone());
         metrics.register_health(&mut registry);
@@ -328,8 +328,8 @@ impl Metrics {
     }
 
     /// The text that Prometheus reads, with the gauges that are read off when asked.
-    pub fn encode(&self, (pending, bytes): (usize, u64), lies: u64) -> String {
-        self.lies.set(signed(lies));
+    pub fn encode(&self, (pending, bytes): (usize, u64), invalid_parts: u64) -> String {
+        self.invalid_parts.set(signed(invalid_parts));
         self.pending.set(signed(pending as u64));
         self.waiting_bytes.set(signed(bytes));
         let mut text = String::new();

@@ -854,8 +854,8 @@ impl Node {
 
     /// How often another member sent, as part of a state, what is not certified.
     #[must_use]
-    pub fn lies_noticed(&self) -> u64 {
-        self.fetch.lies.load(Ordering::Relaxed)
+    pub fn invalid_parts(&self) -> u64 {
+        self.fetch.invalid_parts.load(Ordering::Relaxed)
     }
 
     /// What this node holds against members.
@@ -873,7 +873,7 @@ impl Node {
             (pool.len(), pool.held_bytes())
         };
         self.metrics.observe(facts, &health::judge(facts), troubles);
-        self.metrics.encode(pending, self.lies_noticed())
+        self.metrics.encode(pending, self.invalid_parts())
     }
 }
 

@@ -106,6 +106,6 @@ fn the_client_reads_all(cluster: &Cluster, records: &BTreeMap<Key, Bytes>) {
         for (record, (key, value)) in read.iter().zip(expected) {
             assert!(record.key == *key && record.value.as_ref() == Some(value), "{key} is another");
         }
-        assert_eq!(client.lies(), [], "honest nodes are not blamed");
+        assert_eq!(client.invalid_replies(), [], "honest nodes are not blamed");
     });
 }

@@ -114,7 +114,7 @@ fn a_client_that_keepers_refuse_reads_all(cluster: &Cluster) {
             for record in read.iter() {
                 assert_eq!(record.value.as_ref(), given().get(&record.key), "{}", record.key);
             }
-            assert_eq!(client.lies(), []);
+            assert_eq!(client.invalid_replies(), []);
         });
     }
 }

@@ -1,6 +1,6 @@
 //! The archive of nullifications: what names the members that have signed both of two histories.
 //!
-//! Two blocks that exclude each other are final only if more members lie than the cluster tolerates. Say one was finalized in view
+//! Two blocks that exclude each other are final only if more members are Byzantine than the cluster tolerates. Say one was finalized in view
 //! `v`. The first block of the other history in a view `w > v` needed a nullification of `v`: nobody correct votes for a block
 //! that skips a view without it. So a quorum has signed to finalize in `v`, and a quorum to nullify `v`; those in both, f + 1 at
 //! least, are guilty, and no correct member is among them (thesis goal G6; after LibraBFT's forensics, Sheng et al., 2021). The

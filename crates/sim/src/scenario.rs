@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use commonware_runtime::{Clock as _, Handle, Runner as _, Spawner as _, Supervisor as _, deterministic};
-use pleach_client::{Client, Config, Error, Executed, Lie, ReadOptions, RefusedBy};
+use pleach_client::{Client, Config, Error, Executed, InvalidReply, ReadOptions, RefusedBy};
 use pleach_types::execution::Executor;
 use pleach_types::{Encode as _, Hash, Height, Identity, Partitioning};
 use rand::rngs::StdRng;
@@ -168,7 +168,7 @@ pub struct Report {
     /// Where the cluster did something else than the oracle.
     pub differences: Vec<Difference>,
     /// What nodes told clients that cannot be true.
-    pub lies: Vec<Lie>,
+    pub invalid_replies: Vec<InvalidReply>,
     /// What else is wrong, in words: clients that were told something else than what happened, a cluster that does not
     /// recover.
     pub wrong: Vec<String>,
@@ -221,8 +221,8 @@ impl Report {
     pub fn faults(&self) -> Vec<String> {
         let violations = self.violations.iter().map(ToString::to_string);
         let differences = self.differences.iter().map(ToString::to_string);
-        let lies = self.lies.iter().map(|lie| format!("a node lied: {lie}"));
-        violations.chain(differences).chain(lies).chain(self.wrong.iter().cloned()).collect()
+        let invalid = self.invalid_replies.iter().map(|reply| format!("a node sent an invalid reply: {reply}"));
+        violations.chain(differences).chain(invalid).chain(self.wrong.iter().cloned()).collect()
     }
 }
 
@@ -420,7 +420,7 @@ impl Run {
         let violations = ledger.violations();
         self.wrong.extend(self.answers.iter().filter_map(|answer| check_answer(answer, &ledger)));
         self.wrong.extend(self.readings.iter().filter_map(|reading| check_reading(reading, &oracle)));
-        let lies = self.clients.iter().flat_map(Client::lies).collect();
+        let invalid_replies = self.clients.iter().flat_map(Client::invalid_replies).collect();
         let unexpected = stopped.iter().filter(|member| Some(**member) != self.scenario.suspect);
         self.wrong.extend(unexpected.map(|member| format!("node{member} stopped by itself")));
         let mut told = BTreeMap::new();
@@ -435,7 +435,7 @@ impl Run {
         Report {
             violations,
             differences,
-            lies,
+            invalid_replies,
             wrong: self.wrong,
             trace,
             stopped,

@@ -55,7 +55,7 @@ fn a_member_that_executes_wrongly_is_found_out_and_forks_nobody() {
         );
         assert_eq!(report.violations.len(), 1, "seed {seed}: nobody else is concerned\n{report}");
         assert_eq!(report.stopped, vec![2], "seed {seed}: {report}");
-        assert!(report.lies.iter().all(|lie| lie.address == "node2"), "seed {seed}: {report}");
+        assert!(report.invalid_replies.iter().all(|reply| reply.address == "node2"), "seed {seed}: {report}");
         assert!(report.differences.is_empty(), "seed {seed}: the other three did what the oracle does\n{report}");
         assert!(report.wrong.is_empty(), "seed {seed}: {report}");
         assert!(

@@ -1,4 +1,4 @@
-//! More members lie than the cluster tolerates: whole nodes that run twice with one key, once with each half of the others (twins).
+//! More members are Byzantine than the cluster tolerates: whole nodes that run twice with one key, once with each half of the others (twins).
 //! Both halves certify a history of their own. A client that sees both stops, and its file names twins alone, f + 1 of them at least.
 
 use std::sync::Arc;

@@ -222,9 +222,9 @@ fn a_lying_source_and_stopped_takers_lose_nothing() {
             let left = [0, 1, 2, 3, 5];
             ask(&cluster, &left, Change::Remove(bank::member_secret(4).public()));
             cluster.pass(Duration::from_millis(150 * (1 + seed))).await;
-            let mut lies = 0;
+            let mut noticed = 0;
             for member in [0, 2, 3, 5] {
-                lies += node(&cluster, member).lies_noticed();
+                noticed += node(&cluster, member).invalid_parts();
                 cluster.crash(member).await;
                 cluster.start(member).await;
                 cluster.pass(Duration::from_millis(100 * (1 + seed))).await;
@@ -232,9 +232,9 @@ fn a_lying_source_and_stopped_takers_lose_nothing() {
             in_force(&cluster, &left, 1).await;
             let context = format!("seed {seed}, {conduct:?}");
             settled(&cluster, &left, &context).await;
-            lies += left.iter().map(|member| node(&cluster, *member).lies_noticed()).sum::<u64>();
-            println!("{context}: {lies} lies were noticed");
-            assert!(lies > 0, "{context}: the liar was asked");
+            noticed += left.iter().map(|member| node(&cluster, *member).invalid_parts()).sum::<u64>();
+            println!("{context}: {noticed} invalid parts were noticed");
+            assert!(noticed > 0, "{context}: the liar was asked");
             assert_eq!(sum(&cluster, &left, &context).await, ACCOUNTS as u64 * MONEY, "{context}");
             assert_eq!(cluster.ledger().violations(), []);
         });

@@ -121,7 +121,7 @@ fn a_lying_source_is_noticed_and_others_are_asked() {
             cluster.start(2).await;
             let fetching = node(&cluster, 2);
             level(&cluster, &ALL).await;
-            assert!(fetching.lies_noticed() > 0, "the liar was asked");
+            assert!(fetching.invalid_parts() > 0, "the liar was asked");
             holds_what_it_should(&cluster, 2).await;
         });
     }
@@ -151,7 +151,7 @@ fn a_source_that_drips_does_not_keep_a_member_from_coming_back() {
             cluster.reconnect(3).await;
             let fetching = node(&cluster, 3);
             level(&cluster, &ALL).await;
-            asked.fetch_add(fetching.lies_noticed(), Ordering::Relaxed);
+            asked.fetch_add(fetching.invalid_parts(), Ordering::Relaxed);
             assert!(fetching.status().oldest_height > behind, "the state was fetched");
             cluster.crash(1).await;
             assert!(transfers(&client, 10).await > 0, "the cluster goes on without the member that drips");

@@ -251,7 +251,7 @@ impl ResultProof {
         let (Some(first), Some(last)) = (self.headers.first(), self.headers.last()) else {
             return Err(CertificateError::NoHeader);
         };
-        // Cheap checks first: signatures are the expensive part of a lie.
+        // Cheap checks first: signatures are the expensive part of what does not hold.
         let header = last.digest();
         if header != self.certificate.block {
             return Err(CertificateError::OtherBlock { certified: self.certificate.block, header });

@@ -244,7 +244,7 @@ impl Evidence {
         self.case.number()
     }
 
-    /// Whom it accuses of what: one evidence of each is enough, since whoever lies in every answer must not fill a disk or a report.
+    /// Whom it accuses of what: one evidence of each is enough, since whoever misbehaves in every answer must not fill a disk or a report.
     #[must_use]
     pub const fn charge(&self) -> (PublicKey, u8) {
         (self.accused, self.kind())

@@ -12,7 +12,7 @@
 //! commits to, so a file of any age can be carried over to a newer head, and there is one way to prove a height. Only what
 //! two signatures of one member prove, its own contradiction, needs no head.
 //!
-//! A file may hold a *fork* too: a second certified result of a height that it proves otherwise. Then more members have lied than the cluster
+//! A file may hold a *fork* too: a second certified result of a height that it proves otherwise. Then more members are Byzantine than the cluster
 //! tolerates, and what the rest of the file proves is proved of one of two histories.
 //!
 //! How a file is checked is in `pleach-verify`.

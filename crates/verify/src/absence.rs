@@ -31,7 +31,7 @@ pub struct Absent {
 pub fn proved(anchor: &TrustAnchor, identity: &Identity, first: Height, bytes: &Bytes) -> Result<Absent, Misbehaviour> {
     let wrong = |why| Err(Misbehaviour::new(bytes, FalseStatement::Absence { identity: *identity, why }));
     let AbsenceProof { results: proof, paths } = decode("absence proof", bytes)?;
-    // Cheap checks first, as everywhere: signatures are the expensive part of a lie.
+    // Cheap checks first, as everywhere: signatures are the expensive part of what does not hold.
     if proof.headers.first().and_then(|header| header.height.checked_sub(1)) != Some(first) {
         return wrong("it does not begin with the height that was asked for");
     }

@@ -48,7 +48,7 @@ pub struct Proven {
     pub absences: Vec<ProvenAbsence>,
     /// Members that are guilty.
     pub convictions: Vec<Conviction>,
-    /// Two certified results of one height: more members lie than the cluster tolerates, and all else is proved of one of two histories.
+    /// Two certified results of one height: more members are Byzantine than the cluster tolerates, and all else is proved of one of two histories.
     pub fork: Option<Fork>,
 }
 

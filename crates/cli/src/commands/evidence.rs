@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pleach_client::{Client, Found, Lie};
+use pleach_client::{Client, Found, InvalidReply};
 use pleach_types::{Encode as _, Hash, Height, ProofFile};
 use pleach_verify::file::Conviction;
 use serde::Serialize;
@@ -34,7 +34,7 @@ struct EvidenceView {
 
 /// Prints what all nodes hold.
 pub fn list(global: &Global, output: Output) -> Result<Ending, CliError> {
-    let (found, lies) = ask(global)?;
+    let (found, invalid) = ask(global)?;
     let view = |one: &Found| EvidenceView {
         conviction: ConvictionView::of(&one.conviction),
         nodes: Some(one.nodes.clone()),
@@ -45,7 +45,7 @@ pub fn list(global: &Global, output: Output) -> Result<Ending, CliError> {
     if found.is_empty() {
         output.talk("no node that answered holds evidence against a member");
     }
-    lies.iter().for_each(|lie| output.talk(format_args!("! {lie}")));
+    invalid.iter().for_each(|reply| output.talk(format_args!("! {reply}")));
     Ok(Ending::Done)
 }
 
@@ -108,7 +108,7 @@ pub async fn keep(client: &Client, folder: &Path, output: Output) {
 /// # Errors
 /// [`CliError::Exists`] if it was kept before, or if it cannot be written.
 pub fn keep_one(found: &Found, folder: &Path, output: Output) -> Result<(), CliError> {
-    // By accused and case, as nodes keep it: whoever lies in every answer must not fill a disk.
+    // By accused and case, as nodes keep it: whoever misbehaves in every answer must not fill a disk.
     let (accused, case) = found.conviction.evidence.charge();
     let path = folder.join(format!("evidence-{accused}-{case}.pleach"));
     proof::write(output, NewFile::at(&path)?, &found.file)
@@ -124,9 +124,9 @@ pub fn keep_fork(height: Height, file: Option<ProofFile>, folder: &Path, output:
     proof::write(output, NewFile::at(&path)?, &file.ok_or_else(lost)?)
 }
 
-/// What the nodes hold, and what they lied about.
-fn ask(global: &Global) -> Result<(Vec<Found>, Vec<Lie>), CliError> {
-    with_cluster(global, |client: Client| async move { Ok((client.evidence().await?, client.lies())) })
+/// What the nodes hold, and which of their replies were invalid.
+fn ask(global: &Global) -> Result<(Vec<Found>, Vec<InvalidReply>), CliError> {
+    with_cluster(global, |client: Client| async move { Ok((client.evidence().await?, client.invalid_replies())) })
 }
 
 fn find(global: &Global, digest: &Hash) -> Result<Found, CliError> {

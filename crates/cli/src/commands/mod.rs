@@ -152,7 +152,7 @@ where
             }
             Err(why) => Err(why),
         };
-        if let Err(CliError::Client(ClientError::Lied(_) | ClientError::NotFresh { .. })) = &outcome
+        if let Err(CliError::Client(ClientError::InvalidReplies(_) | ClientError::NotFresh { .. })) = &outcome
             && session.known().is_some()
             && let Some(other) = client.other_cluster().await
         {

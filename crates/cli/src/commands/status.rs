@@ -184,7 +184,7 @@ fn conditions(nodes: &[NodeView]) -> Vec<Said> {
 
 const UNEQUAL_ROOTS: &str = "unequal_roots";
 
-/// Two nodes that state different roots for one certified height: one of them lies or is broken, or the cluster has forked.
+/// Two nodes that state different roots for one certified height: one of them misbehaves or is broken, or the cluster has forked.
 fn unequal_roots(nodes: &[NodeView]) -> Option<Said> {
     let mut seen: BTreeMap<Height, (&str, Hash)> = BTreeMap::new();
     for status in nodes.iter().filter(|node| node.state != "other cluster").filter_map(|node| node.status.as_ref()) {

@@ -182,7 +182,7 @@ fn fork_text(fork: &Fork, guilty: usize) -> String {
         _ => format!("It names {guilty} members above"),
     };
     format!(
-        "  fork proven at height {}: roots {} and {} are both certified, so more members lie than the cluster tolerates.\n  \
+        "  fork proven at height {}: roots {} and {} are both certified, so more members are Byzantine than the cluster tolerates.\n  \
          All else in this file is so in one of two histories. {who}",
         one.height, one.root, other.root
     )

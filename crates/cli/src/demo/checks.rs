@@ -21,8 +21,8 @@ const AGREE_WAIT: Duration = Duration::from_secs(30);
 /// Every transfer has a proven outcome, and nothing worked that must not.
 pub fn outcomes(tally: &Tally) -> Result<Shown, CliError> {
     nothing_wrong(tally)?;
-    let lies = &tally.lies;
-    expect(lies.is_empty(), "every answer of a node verifies", lies.join("; "))?;
+    let invalid = &tally.invalid_replies;
+    expect(invalid.is_empty(), "every answer of a node verifies", invalid.join("; "))?;
     let millis = |percent| tally.percentile(percent) as f64 / 1_000.0;
     let shown = Shown::that(format_args!(
         "every transfer has a proven outcome: {} applied, {} refused",

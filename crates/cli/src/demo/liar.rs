@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pleach_client::{Client, Config, Found, HttpTransport, Lie};
+use pleach_client::{Client, Config, Found, HttpTransport, InvalidReply};
 use pleach_node::config::read_key;
 use pleach_types::cluster::ConvictedMember;
 use pleach_types::{ClusterRecord, Decode as _, Encode as _, Evidence, Height, SystemRequest, Verdict};
@@ -88,13 +88,13 @@ pub async fn reads_are_right(
     nodes: &Nodes,
     liar: usize,
     bank: &Bank,
-) -> Result<(Option<Lie>, Height), CliError> {
+) -> Result<(Option<InvalidReply>, Height), CliError> {
     let height = nodes.newest_certified().await;
     let (found, _) = checks::money(reader, bank, height).await?;
     let known = bank.balances(client, Some(height)).await?;
     let same = found.balances == known.balances;
     expect(same, "the balances that all prove", format_args!("{:?}", found.balances))?;
-    let lies = reader.lies();
+    let lies = reader.invalid_replies();
     if let Some(other) = lies.iter().find(|lie| lie.node != liar) {
         expect(false, format_args!("only {} lies", nodes.name(liar)), other)?;
     }

@@ -56,7 +56,7 @@ pub struct Tally {
     /// Attempts at what must not work, that worked.
     pub wrongly_applied: Vec<String>,
     /// Answers that were not true.
-    pub lies: Vec<String>,
+    pub invalid_replies: Vec<String>,
     /// From call to proven outcome, of those applied, in microseconds.
     pub micros: Vec<u64>,
     /// The highest block of a receipt.
@@ -213,8 +213,8 @@ impl Worker {
             let transfer = Transfer::random(&mut random, self.bank.accounts.len());
             self.transfer(&transfer).await;
         }
-        let lies = self.client.lies();
-        lock(&self.tally).lies.extend(lies.iter().map(ToString::to_string));
+        let invalid = self.client.invalid_replies();
+        lock(&self.tally).invalid_replies.extend(invalid.iter().map(ToString::to_string));
     }
 
     async fn transfer(&self, transfer: &Transfer) {

@@ -39,7 +39,7 @@ impl Inner {
     ) -> Result<(Height, usize), Error> {
         self.keepers.follow(self.verifier.trusted().committee());
         let placement = self.keepers.newest();
-        // As new as n - f of those that answered have come: else whoever is behind would be taken for a liar, or would decide it.
+        // As new as n - f of those that answered have come: else whoever is behind would be taken for a misbehaving member, or would decide it.
         let mut heights: Vec<_> = heads.iter().map(Head::height).filter(|height| placed.contains(height)).collect();
         heights.sort_unstable_by(|one, other| other.cmp(one));
         let at = heights.get(placement.members().quorum() - 1).or(heights.last()).copied().unwrap_or(0);

@@ -18,7 +18,7 @@
 //! and nobody's word is taken for anything.
 //!
 //! *Dropping.* Members tell each other, unasked and unsigned, which prefixes they keep on their disks ([`Copies`]). A prefix
-//! that a member need not keep goes only once all that are to keep it have told that they do. One that lies about it counts as the
+//! that a member need not keep goes only once all that are to keep it have told that they do. One that says so falsely counts as the
 //! faulty keeper that it is.
 //!
 //! Whoever adopts a prefix answers that it does not keep it until it does, and clients ask the others.
@@ -99,7 +99,7 @@ pub(crate) struct MoveJob {
 }
 
 impl MoveJob {
-    /// Takes an answer of another member. Returns how many lies it was: one or none.
+    /// Takes an answer of another member. Returns how many invalid parts it was: one or none.
     pub(crate) fn receive(&mut self, from: PublicKey, answer: Answer, now: Duration) -> u64 {
         self.adoption.as_mut().map_or(0, |adoption| adoption.receive(from, answer, now))
     }

@@ -18,7 +18,7 @@ pub struct Origin(pub u64);
 pub struct Sender {
     /// The member that forwarded it. `None` for this node's own port.
     pub member: Option<PublicKey>,
-    /// Which client of that node sent it. A member that lies here divides its own part of the room and nobody else's.
+    /// Which client of that node sent it. A member that states it falsely divides its own part of the room and nobody else's.
     pub origin: Origin,
 }
 

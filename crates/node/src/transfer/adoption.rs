@@ -75,11 +75,11 @@ impl Adoption {
         Ok(self.asking.left() == 0)
     }
 
-    /// Takes an answer. Returns how many lies it was: one or none.
+    /// Takes an answer. Returns how many invalid parts it was: one or none.
     pub(crate) fn receive(&mut self, from: PublicKey, answer: Answer, now: Duration) -> u64 {
         let (item, content) = match self.asking.answer(self.came.height, from, answer, now) {
             Some((item, Ok(content))) => (item, content),
-            Some((_, Err(lie))) => return self.blame(from, &lie),
+            Some((_, Err(cause))) => return self.exclude(from, &cause),
             None => return 0,
         };
         let Item::Chunk { within, start } = item else { return 0 };
@@ -98,13 +98,13 @@ impl Adoption {
                 }
                 0
             }
-            Err(lie) => self.blame(from, &lie),
+            Err(cause) => self.exclude(from, &cause),
         }
     }
 
-    fn blame(&mut self, liar: PublicKey, lie: &dyn std::fmt::Display) -> u64 {
-        warn!(member = %liar, prefix = ?self.within, %lie, "a member sent what is not certified; it is not asked again");
-        self.asking.blame(liar);
+    fn exclude(&mut self, sender: PublicKey, cause: &dyn std::fmt::Display) -> u64 {
+        warn!(member = %sender, prefix = ?self.within, %cause, "a member sent what is not certified; it is not asked again");
+        self.asking.exclude(sender);
         1
     }
 

@@ -1,7 +1,7 @@
 //! Whom a member asks for the items of a state, and for how long it waits. Nothing in here depends on what an item says.
 //!
 //! Nothing that one source says decides time or memory:
-//! - A part is full, or its sender lies. The length of an item is what the first part says; another one later is a lie.
+//! - A part is full, or its sender misbehaves. The length of an item is what the first part says; another one later is invalid.
 //! - How long a source may take depends on what it has *sent*, never on how much it says is to come. An item that is late, or
 //!   takes very long, is asked for elsewhere as well. A source that is often late is asked after the others.
 //! - An item longer than [`ITEM_BYTES_MAX`] can only be an entry of the window, which has the same length everywhere: the
@@ -17,7 +17,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use pleach_types::{Encode, Height, PublicKey};
 
-use super::failure::{Failure, Lie};
+use super::failure::{Failure, InvalidPart};
 use super::wire::{Answer, ENTRY_BYTES_MAX, ITEM_BYTES_MAX, Item, item_bytes_max, part_bytes};
 
 /// Items that are asked for at a time.
@@ -61,9 +61,9 @@ pub(super) struct Question {
 pub(super) enum Part {
     /// It was not asked for, or more is to come.
     Taken,
-    /// The item is whole. It is open until it is [`Asking::done`] or its sender is [`Asking::blame`]d.
+    /// The item is whole. It is open until it is [`Asking::done`] or its sender is excluded ([`Asking::exclude`]).
     Whole(Bytes),
-    Lie(Lie),
+    Invalid(InvalidPart),
 }
 
 /// The place of an item in line: entries from the newest down, since each certifies the next; then the others.
@@ -136,7 +136,7 @@ pub(super) struct Asking {
     open: BTreeMap<Rank, Open>,
     /// Entries that came before those above them, which tell whether they are true.
     early: BTreeMap<Height, (PublicKey, Bytes)>,
-    liars: BTreeSet<PublicKey>,
+    excluded: BTreeSet<PublicKey>,
     late: BTreeMap<PublicKey, u32>,
     questions: Vec<Question>,
 }
@@ -151,7 +151,7 @@ impl Asking {
             todo: BTreeSet::new(),
             open: BTreeMap::new(),
             early: BTreeMap::new(),
-            liars: BTreeSet::new(),
+            excluded: BTreeSet::new(),
             late: BTreeMap::new(),
             questions: Vec::new(),
         }
@@ -283,7 +283,7 @@ impl Asking {
         let count = sources.len().max(1);
         let Some(open) = self.open.get_mut(&rank) else { return Ok(None) };
         let refused = |key: &PublicKey| open.gone.get(key).is_some_and(|(times, _)| *times >= GONE_MAX);
-        let out = |key: &PublicKey| self.liars.contains(key) || refused(key);
+        let out = |key: &PublicKey| self.excluded.contains(key) || refused(key);
         // If all are silent, it is the network, and they are asked for as long as that takes. If some answer that they do not
         // have it, the silent ones must not keep this member waiting for it.
         let asks_max = if sources.iter().any(refused) { ASKS_MAX } else { u32::MAX };
@@ -320,9 +320,10 @@ impl Asking {
             // A question was repeated, and both were answered.
             return Part::Taken;
         }
-        if let Err(lie) = check(attempt.total, (offset, total), bytes.len(), part, item_bytes_max(&item, &self.limits))
+        if let Err(invalid) =
+            check(attempt.total, (offset, total), bytes.len(), part, item_bytes_max(&item, &self.limits))
         {
-            return Part::Lie(lie);
+            return Part::Invalid(invalid);
         }
         if attempt.total.is_none() {
             let room = reserved - attempt.reserved(part) + total <= budget;
@@ -355,7 +356,7 @@ impl Asking {
         Part::Taken
     }
 
-    /// Takes an answer: an item, if it is whole now, or what is a lie about it. `None` for one that was not asked for, or more is
+    /// Takes an answer: an item, if it is whole now, or what is invalid about it. `None` for one that was not asked for, or more is
     /// to come.
     pub(super) fn answer(
         &mut self,
@@ -363,15 +364,15 @@ impl Asking {
         from: PublicKey,
         answer: Answer,
         now: Duration,
-    ) -> Option<(Item, Result<Bytes, Lie>)> {
+    ) -> Option<(Item, Result<Bytes, InvalidPart>)> {
         match answer {
-            // An answer about another height is one to a transfer that is over, and no lie.
+            // An answer about another height is one to a transfer that is over, and not invalid.
             Answer::Gone { height, item } if height == of => self.gone(from, item, now),
             Answer::Part { height, item, offset, total, bytes } if height == of => {
                 match self.part(from, (item, offset, total), &bytes, now) {
                     Part::Taken => {}
                     Part::Whole(content) => return Some((item, Ok(content))),
-                    Part::Lie(lie) => return Some((item, Err(lie))),
+                    Part::Invalid(invalid) => return Some((item, Err(invalid))),
                 }
             }
             _ => {}
@@ -407,14 +408,14 @@ impl Asking {
         self.early.remove(&height)
     }
 
-    /// Does not ask a member again that lied, and forgets what it sent and what has not been checked.
-    pub(super) fn blame(&mut self, liar: PublicKey) {
-        self.liars.insert(liar);
+    /// Does not ask a member again that sent what is invalid, and forgets what it sent and what has not been checked.
+    pub(super) fn exclude(&mut self, sender: PublicKey) {
+        self.excluded.insert(sender);
         for open in self.open.values_mut() {
-            open.attempts.retain(|attempt| attempt.source != liar);
-            open.claims.remove(&liar);
+            open.attempts.retain(|attempt| attempt.source != sender);
+            open.claims.remove(&sender);
         }
-        let its: Vec<_> = self.early.extract_if(.., |_, (from, _)| *from == liar).map(|(height, _)| height).collect();
+        let its: Vec<_> = self.early.extract_if(.., |_, (from, _)| *from == sender).map(|(height, _)| height).collect();
         its.into_iter().for_each(|height| self.want(Item::Entry(height)));
     }
 }
@@ -426,15 +427,15 @@ fn check(
     bytes: usize,
     part: usize,
     most: usize,
-) -> Result<(), Lie> {
+) -> Result<(), InvalidPart> {
     if let Some(known) = known.filter(|known| *known != total) {
-        return Err(Lie::AnotherLength { known, total });
+        return Err(InvalidPart::AnotherLength { known, total });
     }
     if total > most {
-        return Err(Lie::TooLong { total, most });
+        return Err(InvalidPart::TooLong { total, most });
     }
     let due = part.min(total.saturating_sub(offset));
-    if bytes == due { Ok(()) } else { Err(Lie::NotFull { bytes, due }) }
+    if bytes == due { Ok(()) } else { Err(InvalidPart::NotFull { bytes, due }) }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::wire::Item;
 
 /// What another member sent is not what it should be: no honest member sends it.
 #[derive(Debug, PartialEq, Eq, Error)]
-pub(super) enum Lie {
+pub(super) enum InvalidPart {
     #[error("a part of {bytes} bytes, where {due} are due")]
     NotFull { bytes: usize, due: usize },
     #[error("an item of {total} bytes, where there may be {most}")]

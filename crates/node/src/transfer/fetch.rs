@@ -10,7 +10,7 @@
 //! - A member that is behind by fewer heights than others keep goes on block by block, and begins nothing here. One whose votes are lost fetches
 //!   in any case: it may vote only above the round that `order` names, and needs the state there.
 //! - Each chunk tells where the next one of its prefix begins. So the records of one prefix come one after the other, those of several at once.
-//! - What does not hold costs its sender its part in this transfer (`blame`) and the transfer nothing. A transfer fails if nobody
+//! - What does not hold costs its sender its part in this transfer (`exclude`) and the transfer nothing. A transfer fails if nobody
 //!   is left who could have an item, or if the own store fails; what was staged is dropped, and the next one begins at a newer height.
 //! - `finish` makes the fetched state the stored one in one transaction; until then, the old one is served and a crash loses nothing.
 
@@ -62,7 +62,7 @@ pub(crate) struct Fetch {
     /// Bytes of the items that have come and items that are left, while a transfer is going on.
     progress: Mutex<Option<(u64, usize)>>,
     /// Items that others sent and that were not what is certified.
-    pub(crate) lies: AtomicU64,
+    pub(crate) invalid_parts: AtomicU64,
 }
 
 /// Answers that wait. Only what was asked for gets in, so no member can keep out what another one answers.
@@ -121,14 +121,14 @@ impl Node {
             match answer {
                 Answer::Offer { steps, proof } => self.collect(&mut job, from, (&steps, &proof), now),
                 answer => {
-                    let lies = match &mut job.transfer {
+                    let invalid_parts = match &mut job.transfer {
                         Some(transfer) => {
                             transfer.receive(self, from, answer, now);
-                            std::mem::take(&mut transfer.lies)
+                            std::mem::take(&mut transfer.invalid_parts)
                         }
                         None => job.moves.receive(from, answer, now),
                     };
-                    self.fetch.lies.fetch_add(lies, Ordering::Relaxed);
+                    self.fetch.invalid_parts.fetch_add(invalid_parts, Ordering::Relaxed);
                 }
             }
         }
@@ -153,7 +153,7 @@ impl Node {
         };
         *lock(&self.fetch.progress) = None;
         lock(&self.fetch.answers).owed.clear();
-        // How often in a row: each failure makes the next transfer try another one of the offers (`offers`), so that a liar whose offer is always the
+        // How often in a row: each failure makes the next transfer try another one of the offers (`offers`), so that a member whose offer is always the
         // best cannot hold this member off for ever.
         job.failed = match ended {
             Ok(()) => 0,
@@ -277,7 +277,7 @@ struct Transfer {
     cluster: Option<Bytes>,
     bytes: u64,
     /// Items that were not what is certified, since last counted.
-    lies: u64,
+    invalid_parts: u64,
     told: Duration,
 }
 
@@ -309,7 +309,7 @@ impl Transfer {
             parts: BTreeMap::new(),
             cluster: None,
             bytes: 0,
-            lies: 0,
+            invalid_parts: 0,
             told: now,
             kept,
         })
@@ -339,16 +339,16 @@ impl Transfer {
                 self.bytes += content.len() as u64;
                 self.complete(node, from, item, content);
             }
-            Some((item, Err(lie))) => self.blame(from, item, &lie),
+            Some((item, Err(cause))) => self.exclude(from, item, &cause),
             None => {}
         }
     }
 
     /// Does not ask a member again that sent what no honest member sends.
-    fn blame(&mut self, liar: PublicKey, item: Item, lie: &dyn Display) {
-        self.lies += 1;
-        warn!(member = %liar, ?item, %lie, "a member sent what is not certified; it is not asked again");
-        self.asking.blame(liar);
+    fn exclude(&mut self, sender: PublicKey, item: Item, cause: &dyn Display) {
+        self.invalid_parts += 1;
+        warn!(member = %sender, ?item, %cause, "a member sent what is not certified; it is not asked again");
+        self.asking.exclude(sender);
     }
 
     fn complete(&mut self, node: &Node, from: PublicKey, item: Item, content: Bytes) {
@@ -374,7 +374,7 @@ impl Transfer {
         };
         match taken {
             Ok(()) => self.asking.done(item),
-            Err(lie) => self.blame(from, item, &lie),
+            Err(cause) => self.exclude(from, item, &cause),
         }
     }
 
@@ -401,9 +401,9 @@ impl Transfer {
             let Some((from, content)) = self.asking.take(height) else { return };
             match verify::entry(&content, &result, &block) {
                 Ok(entry) => drop(self.entries.insert(height, entry)),
-                Err(lie) => {
+                Err(cause) => {
                     self.asking.want(Item::Entry(height));
-                    return self.blame(from, Item::Entry(height), &lie);
+                    return self.exclude(from, Item::Entry(height), &cause);
                 }
             }
             if height == self.oldest {

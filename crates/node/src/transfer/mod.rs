@@ -18,10 +18,10 @@
 //! the root of S. What a peer says of ages is never asked (threat H7): the tree's dates follow from the written paths.
 //!
 //! Nothing that one source says decides time or memory, either. S is the greatest height that f + 1 members offer
-//! ([`offers`]). Items travel in parts; a part is full, `min(part, total - offset)` bytes, or its sender lies, and so does one
+//! ([`offers`]). Items travel in parts; a part is full, `min(part, total - offset)` bytes, or its sender misbehaves, and so does one
 //! that changes its mind about the total. A source has as much time as what it *has sent* justifies; then the item is asked for
 //! elsewhere as well, and who is often late is asked last. What is open fits into a budget; a total above 8 MiB is believed
-//! if f + 1 say it ([`asking`]). A member that lied is not asked again during the transfer. If those that should have an item
+//! if f + 1 say it ([`asking`]). A member that sent what is invalid is not asked again during the transfer. If those that should have an item
 //! do not have it, the transfer fails, and the next one begins at a newer height. Of what arrives, only what was asked for
 //! is queued, with room for each member ([`inbox`]).
 //!

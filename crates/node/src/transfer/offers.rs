@@ -1,9 +1,9 @@
 //! Which height to fetch, of those that others offer.
 //!
-//! A height that is offered is certified, so no liar invents one; but it may be one that the others have not written yet.
+//! A height that is offered is certified, so no Byzantine member invents one; but it may be one that the others have not written yet.
 //! Nodes hand out each of their last heights, so whoever offers a height is taken to hand out those just below it, too. The
 //! height is therefore the greatest one that f + 1 members offer or exceed: at least one of them is honest and has it.
-//! With f liars, wherever they stand, it lies between the greatest honest offer and the (f + 1)-th greatest one.
+//! With f Byzantine members, wherever they stand, it lies between the greatest honest offer and the (f + 1)-th greatest one.
 //!
 //! It may be that too few offer anything, or that what the honest ones have does not overlap: a member that has just
 //! fetched a state has nothing below it. Then the transfer fails, and each further one takes the next lower offer in turn, and
@@ -53,7 +53,7 @@ impl<T> Offers<T> {
     }
 
     /// The offer to take, once there is reason to decide; the others are forgotten then. `height` says how high an offer
-    /// that is of use is; `faults` are the liars to expect, `failed` the transfers that have failed.
+    /// that is of use is; `faults` are the Byzantine members to expect, `failed` the transfers that have failed.
     pub(super) fn decide(
         &mut self,
         now: Duration,
@@ -111,7 +111,7 @@ mod tests {
         assert!(some.wants(&PublicKey([0; 32])) && !some.wants(&PublicKey([0; 32])));
         some.add(PublicKey([0; 32]), 301, COLLECTED);
         assert_eq!(some.decide(COLLECTED, (1, 0), of_use), Some(301));
-        // Where nobody lies, one offer is enough.
+        // Where nobody misbehaves, one offer is enough.
         assert_eq!(offers(&[5]).decide(COLLECTED, (0, 0), any), Some(5));
     }
 

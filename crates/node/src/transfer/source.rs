@@ -154,7 +154,7 @@ impl Node {
                 // Only what this node keeps can be cut by prefix.
                 let (prefix, _) = state.tree().chunk(&within, &start, CHUNK_PROOF_BYTES).ok()??;
                 let content = self.chunk_content(state, prefix)?;
-                // What was dropped since then, or meanwhile, is not in the store any more: without it the content is a lie.
+                // What was dropped since then, or meanwhile, is not in the store any more: without it the content does not hold.
                 let kept = self.state().tree().kept().iter().any(|kept| kept.covers(&prefix));
                 kept.then_some(content)?
             }

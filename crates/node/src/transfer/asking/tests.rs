@@ -46,7 +46,7 @@ struct World {
     newest: Height,
     most: usize,
     asked: BTreeMap<PublicKey, usize>,
-    lies: Vec<(PublicKey, Option<Lie>)>,
+    invalid: Vec<(PublicKey, Option<InvalidPart>)>,
 }
 
 fn key(at: usize) -> PublicKey {
@@ -65,7 +65,7 @@ fn items(count: u64, entry: usize, other: usize) -> BTreeMap<Item, Bytes> {
 }
 
 impl World {
-    /// A member that fetches from these, of which so many may be liars.
+    /// A member that fetches from these, of which so many may be Byzantine.
     fn new(faults: usize, behaviours: &[Behaviour], items: BTreeMap<Item, Bytes>) -> Self {
         let mut asking = Asking::new(faults, &Limits::default());
         items.keys().for_each(|item| asking.want(*item));
@@ -82,7 +82,7 @@ impl World {
             newest: newest.unwrap_or(0),
             most: 0,
             asked: BTreeMap::new(),
-            lies: Vec::new(),
+            invalid: Vec::new(),
         }
     }
 
@@ -136,9 +136,9 @@ impl World {
     fn part(&mut self, from: PublicKey, item: Item, offset: u32, total: usize, bytes: Bytes) {
         match self.asking.part(from, (item, offset, total as u32), &bytes, self.now) {
             Part::Taken => {}
-            Part::Lie(lie) => {
-                self.lies.push((from, Some(lie)));
-                self.asking.blame(from);
+            Part::Invalid(invalid) => {
+                self.invalid.push((from, Some(invalid)));
+                self.asking.exclude(from);
             }
             Part::Whole(content) => match item {
                 Item::Entry(height) => {
@@ -168,8 +168,8 @@ impl World {
     }
 
     fn false_item(&mut self, from: PublicKey) {
-        self.lies.push((from, None));
-        self.asking.blame(from);
+        self.invalid.push((from, None));
+        self.asking.exclude(from);
     }
 }
 
@@ -184,18 +184,18 @@ fn a_part_that_is_not_full_ends_trust() {
     let took = world.run(seconds(20)).unwrap();
     // No more than is asked for at a time.
     assert!(world.asked[&key(0)] <= OPEN_MAX, "{:?}", world.asked);
-    assert_eq!(world.lies.len(), 1, "{:?} in {took:?}", world.lies);
+    assert_eq!(world.invalid.len(), 1, "{:?} in {took:?}", world.invalid);
     let mut world = World::new(1, &[Behaviour::Drips(MIB), Behaviour::Honest, Behaviour::Honest], items(40, MIB, MIB));
     world.run(seconds(20)).unwrap();
     let due = world.asking.part;
-    assert_eq!(world.lies, [(key(0), Some(Lie::NotFull { bytes: 1, due }))]);
+    assert_eq!(world.invalid, [(key(0), Some(InvalidPart::NotFull { bytes: 1, due }))]);
 }
 
 #[test]
 fn a_length_that_changes_ends_trust() {
     let mut world = World::new(1, &[Behaviour::Honest, Behaviour::Changes, Behaviour::Honest], items(40, MIB, MIB));
     world.run(seconds(20)).unwrap();
-    assert_eq!(world.lies, [(key(1), Some(Lie::AnotherLength { known: MIB, total: MIB + 1 }))]);
+    assert_eq!(world.invalid, [(key(1), Some(InvalidPart::AnotherLength { known: MIB, total: MIB + 1 }))]);
 }
 
 #[test]
@@ -207,16 +207,16 @@ fn what_one_source_says_of_a_length_takes_no_memory() {
         World::new(1, &[Behaviour::False(64 * MIB), Behaviour::Honest, Behaviour::Honest], items(64, MIB / 2, MIB / 2));
     world.run(seconds(60)).unwrap();
     assert!(world.most <= 2 * OPEN_MAX * MIB, "{} MiB are held", world.most / MIB);
-    // More than an entry may have is a lie at once.
+    // More than an entry may have is invalid at once.
     let mut world =
         World::new(1, &[Behaviour::False(most + 1), Behaviour::Honest, Behaviour::Honest], items(4, MIB, MIB));
     world.run(seconds(20)).unwrap();
-    assert!(matches!(world.lies[..], [(_, Some(Lie::TooLong { .. }))]), "{:?}", world.lies);
+    assert!(matches!(world.invalid[..], [(_, Some(InvalidPart::TooLong { .. }))]), "{:?}", world.invalid);
     // False items that are as long as items may be are noticed when they are whole, once.
     let mut world =
         World::new(1, &[Behaviour::False(2 * MIB), Behaviour::Honest, Behaviour::Honest], items(64, MIB / 2, MIB / 2));
     world.run(seconds(30)).unwrap();
-    assert_eq!(world.lies, [(key(0), None)]);
+    assert_eq!(world.invalid, [(key(0), None)]);
 }
 
 #[test]
@@ -231,7 +231,7 @@ fn all_that_is_open_fits_the_budget_and_large_items_come_one_after_another() {
         let took = world.run(seconds(1_200)).unwrap_or_else(|e| panic!("{behaviours:?}: {e}"));
         println!("{behaviours:?}: {took:?}, {} of {} bytes", world.most, world.asking.budget);
         assert!(world.most <= world.asking.budget, "{behaviours:?}: {} bytes", world.most);
-        assert_eq!(world.lies, []);
+        assert_eq!(world.invalid, []);
     }
 }
 
@@ -241,7 +241,7 @@ fn a_source_that_is_silent_or_stops_or_is_slow_costs_little_time() {
         let mut world = World::new(1, &[Behaviour::Honest, behaviour, Behaviour::Honest], items(100, MIB, MIB / 2));
         let took = world.run(seconds(30)).unwrap_or_else(|e| panic!("{behaviour:?}: {e}"));
         println!("{behaviour:?}: {took:?}, asked {:?}", world.asked);
-        assert_eq!(world.lies, []);
+        assert_eq!(world.invalid, []);
     }
 }
 
@@ -265,11 +265,11 @@ fn a_transfer_ends_if_those_that_answer_do_not_have_it_and_not_while_all_are_sil
 }
 
 #[test]
-fn messages_that_get_lost_are_asked_for_again_and_nobody_is_blamed() {
+fn messages_that_get_lost_are_asked_for_again_and_nobody_is_excluded() {
     let mut world = World::new(1, &[Behaviour::Honest; 3], items(40, MIB, MIB));
     world.loss = 10;
     world.run(seconds(120)).unwrap();
-    assert_eq!(world.lies, []);
+    assert_eq!(world.invalid, []);
 }
 
 /// Whatever f of 3f + 1 do, the others are enough, in bounded time and memory.
@@ -299,7 +299,7 @@ fn no_mixture_of_liars_takes_more_than_its_share() {
         let took = world.run(seconds(600)).unwrap_or_else(|e| panic!("seed {seed}, {behaviours:?}: {e}"));
         assert!(world.most <= world.asking.budget, "seed {seed}, {behaviours:?}: {} bytes", world.most);
         let honest = |key: &PublicKey| behaviours[key.0[0] as usize] == Behaviour::Honest;
-        assert!(!world.lies.iter().any(|(liar, _)| honest(liar)), "seed {seed}: {:?}", world.lies);
+        assert!(!world.invalid.iter().any(|(sender, _)| honest(sender)), "seed {seed}: {:?}", world.invalid);
         longest.set(longest.get().max(took));
     }
     println!("the longest took {:?}", longest.get());
