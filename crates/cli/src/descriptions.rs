@@ -30,8 +30,8 @@ struct Descriptions {
 /// # Errors
 /// If the file cannot be read, is none, or its member has not signed what it says.
 pub fn read(path: &Path) -> Result<MemberDescription, CliError> {
-    let cure = "name the member.toml that pleach member init has made";
-    let description = read_toml(path, "the description of a member", cure)?;
+    let hint = "name the member.toml that pleach member init has made";
+    let description = read_toml(path, "the description of a member", hint)?;
     check(path, &description)?;
     Ok(description)
 }
@@ -42,8 +42,8 @@ pub fn read(path: &Path) -> Result<MemberDescription, CliError> {
 /// # Errors
 /// If the file cannot be read, is none, or is not of the members of this genesis.
 pub fn read_all(path: &Path, genesis: &Genesis) -> Result<Vec<MemberDescription>, CliError> {
-    let cure = "name the folder that pleach init --member has made";
-    let Descriptions { members } = read_toml(path, "a list of members", cure)?;
+    let hint = "name the folder that pleach init --member has made";
+    let Descriptions { members } = read_toml(path, "a list of members", hint)?;
     // The numbers first: no more signatures are checked than there are members.
     let is_described = |member: &Member| members.iter().any(|described| described.member() == *member);
     if members.len() != genesis.members.len() || !genesis.members.iter().all(is_described) {
@@ -89,9 +89,9 @@ fn to_toml(head: &str, what: &impl Serialize) -> Result<String, CliError> {
     Ok(head.to_owned() + &text)
 }
 
-fn read_toml<T: DeserializeOwned>(path: &Path, what: &str, cure: &str) -> Result<T, CliError> {
+fn read_toml<T: DeserializeOwned>(path: &Path, what: &str, hint: &str) -> Result<T, CliError> {
     let bytes = files::read(path, DESCRIPTION_BYTES_MAX)?;
     let text = std::str::from_utf8(&bytes).map_err(|e| e.to_string());
     let parsed = text.and_then(from_toml);
-    parsed.map_err(|why| CliError::usage(format!("{} is not {what}: {why}", path.display()), cure))
+    parsed.map_err(|why| CliError::usage(format!("{} is not {what}: {why}", path.display()), hint))
 }

@@ -114,7 +114,7 @@ pub enum CliError {
         /// What is wrong, with the values.
         what: String,
         /// What to do.
-        cure: String,
+        hint: String,
     },
     /// Nothing says which cluster is meant.
     #[error("which cluster? {missing}")]
@@ -160,7 +160,7 @@ pub enum CliError {
         /// What is missing.
         what: String,
         /// How to get it.
-        cure: String,
+        hint: String,
     },
     /// A compiler did not do its work; it has said itself why.
     #[error("{command} did not succeed ({status})")]
@@ -298,8 +298,8 @@ pub enum CliError {
 
 impl CliError {
     /// A [`CliError::Usage`].
-    pub fn usage(what: impl Into<String>, cure: impl Into<String>) -> Self {
-        Self::Usage { what: what.into(), cure: cure.into() }
+    pub fn usage(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Usage { what: what.into(), hint: hint.into() }
     }
 
     /// Turns the system's error about a file into ours.
@@ -369,9 +369,9 @@ impl CliError {
     }
 
     /// What to do about it; empty where the message says it.
-    pub fn cure(&self) -> String {
+    pub fn hint(&self) -> String {
         match self {
-            Self::Usage { cure, .. } | Self::NoCompiler { cure, .. } => cure.clone(),
+            Self::Usage { hint, .. } | Self::NoCompiler { hint, .. } => hint.clone(),
             Self::NoCluster { .. } => "name it with --profile net/profile.toml, or with --node HOST:PORT and \
                 --genesis DIGEST (\"pleach init\" and \"pleach demo --keep\" print both)"
                 .into(),
@@ -402,7 +402,7 @@ impl CliError {
                     None => "If this machine's clock is wrong, set it; if it was wrong then, delete the session, which forgets what it knew".into(),
                 }
             ),
-            Self::ProofFile { why, .. } => proof_cure(why).into(),
+            Self::ProofFile { why, .. } => proof_hint(why).into(),
             Self::NotWasm { .. } => "build the operation for target wasm32v1-none and give the .wasm file".into(),
             Self::Module { .. } => "\"pleach op check FILE\" runs the same check".into(),
             Self::Store { reason: OpenError::Absent(_), .. } => {
@@ -419,7 +419,7 @@ impl CliError {
             Self::Config(ConfigError::Toml { .. }) => {
                 "see the file that \"pleach init\" writes for what is allowed".into()
             }
-            Self::Client(e) => client_cure(e),
+            Self::Client(e) => client_hint(e),
             _ => String::new(),
         }
     }
@@ -475,7 +475,7 @@ const fn proof_code(why: &FileError) -> (u8, &'static str) {
     }
 }
 
-const fn proof_cure(why: &FileError) -> &'static str {
+const fn proof_hint(why: &FileError) -> &'static str {
     match why {
         FileError::OtherFile => {
             "give a file that \"pleach get --proof\", \"receipt --proof\" or \"evidence save\" wrote"
@@ -505,7 +505,7 @@ fn says_fork(failure: &pleach_client::Failure) -> bool {
     matches!(&failure.why, Fault::Transport(TransportError::Problem(problem)) if problem.code == "FORKED")
 }
 
-fn client_cure(error: &ClientError) -> String {
+fn client_hint(error: &ClientError) -> String {
     if let Some(identity) = error.pending() {
         let expires = error.expires().map(|height| format!(" --expires {height}")).unwrap_or_default();
         return format!("pleach receipt {identity}{expires} --wait");

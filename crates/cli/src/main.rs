@@ -67,18 +67,18 @@ fn usage(error: &clap::Error) -> ExitCode {
 /// Prints an error: what happened, then what to do.
 fn report(output: Output, error: &CliError) -> ExitCode {
     let code = error.exit_code();
-    let (message, cure) = (error.to_string(), error.cure());
+    let (message, hint) = (error.to_string(), error.hint());
     let text = if matches!(error, CliError::PipeClosed) {
         String::new()
     } else if output.is_json() {
         let document = serde_json::json!({
-            "schema": "pleach.error/1", "code": error.code(), "message": message, "cure": cure, "exit_code": code,
+            "schema": "pleach.error/1", "code": error.code(), "message": message, "cure": hint, "exit_code": code,
         });
         format!("{document}\n")
-    } else if cure.is_empty() {
+    } else if hint.is_empty() {
         format!("error: {}\n", visible(&message))
     } else {
-        format!("error: {}\n  → {}\n", visible(&message), visible(&cure))
+        format!("error: {}\n  → {}\n", visible(&message), visible(&hint))
     };
     // Whoever closed standard error does not want to know.
     let _ = std::io::stderr().write_all(text.as_bytes());

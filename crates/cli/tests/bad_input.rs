@@ -1,4 +1,4 @@
-//! Bad input: each gets its exit code and a message with the value and the cure, and changes nothing.
+//! Bad input: each gets its exit code and a message with the value and the hint, and changes nothing.
 #![allow(missing_docs)]
 
 mod common;
@@ -170,7 +170,7 @@ fn a_node_says_what_is_wrong_with_its_files() {
 }
 
 #[test]
-fn a_port_in_use_is_named_with_the_cure() {
+fn a_port_in_use_is_named_with_the_hint() {
     let folder = Folder::new();
     let port = base_port(4);
     run(&folder, &["init", "--out", "net", "--base-port", &port.to_string()]).succeeds();

@@ -34,7 +34,7 @@ use crate::lock;
 pub const FILE: &str = "fork.evidence";
 
 /// What to do about a fork, for people.
-pub const CURE: &str = "rely on nothing that this cluster says from that height on, and compare fork.evidence in the data folders of all members: \
+pub const HINT: &str = "rely on nothing that this cluster says from that height on, and compare fork.evidence in the data folders of all members: \
      people have to decide which history goes on. A node starts to vote again once that file is moved away";
 
 /// Why what is shown is no fork.
@@ -104,7 +104,7 @@ impl Forked {
             let _ = forked.height.set(height);
             error!(
                 height,
-                "the cluster has forked, as this node was shown before: it neither votes nor serves. {CURE}"
+                "the cluster has forked, as this node was shown before: it neither votes nor serves. {HINT}"
             );
         }
         Ok(forked)
@@ -163,7 +163,7 @@ impl Node {
         let guilty = proven.convictions.len();
         self.fork.keep(height, shown.clone());
         self.stop_voting();
-        error!(height, guilty, "the cluster has forked: this node neither votes nor serves any more. {CURE}");
+        error!(height, guilty, "the cluster has forked: this node neither votes nor serves any more. {HINT}");
         for evidence in proven.convictions.into_iter().map(|conviction| conviction.evidence) {
             self.evidence.add(evidence);
         }

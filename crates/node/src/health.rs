@@ -116,12 +116,12 @@ pub fn judge(facts: &Facts) -> Vec<Condition> {
     found
 }
 
-fn failing(name: &str, text: impl Into<String>, cure: impl Into<String>) -> Condition {
-    Condition { name: name.into(), severity: Severity::Failing, member: None, text: text.into(), cure: cure.into() }
+fn failing(name: &str, text: impl Into<String>, hint: impl Into<String>) -> Condition {
+    Condition { name: name.into(), severity: Severity::Failing, member: None, text: text.into(), hint: hint.into() }
 }
 
-fn warning(name: &str, text: impl Into<String>, cure: impl Into<String>) -> Condition {
-    Condition { severity: Severity::Warning, ..failing(name, text, cure) }
+fn warning(name: &str, text: impl Into<String>, hint: impl Into<String>) -> Condition {
+    Condition { severity: Severity::Warning, ..failing(name, text, hint) }
 }
 
 /// Whether the node gets on. What explains the rest is said alone: a node that fetches its state has certified nothing new either.
@@ -131,7 +131,7 @@ fn own_progress(facts: &Facts) -> Vec<Condition> {
     }
     if let Some(height) = facts.forked {
         let text = format!("the cluster has forked at height {height}: two different results of it are certified");
-        return vec![failing("forked", text, crate::fork::CURE)];
+        return vec![failing("forked", text, crate::fork::HINT)];
     }
     let mut found = Vec::new();
     if let Some(bytes) = facts.fetching {
@@ -157,8 +157,8 @@ fn certified_progress(facts: &Facts) -> Option<Condition> {
             "no height has been certified for more than {} s, the newest is {certified}",
             STILL_AFTER.as_secs()
         );
-        let cure = "see which members are away: a quorum of them must reach each other. Reads of what one node has (--stale-ok) still work";
-        return Some(failing("stalled", text, cure));
+        let hint = "see which members are away: a quorum of them must reach each other. Reads of what one node has (--stale-ok) still work";
+        return Some(failing("stalled", text, hint));
     }
     if !facts.readable {
         let text = format!("the newest certified height {certified} cannot be read here since the start");
@@ -169,8 +169,8 @@ fn certified_progress(facts: &Facts) -> Option<Condition> {
         return None;
     }
     let text = format!("this node has executed height {}, {behind} below the newest final one", facts.height);
-    let cure = "wait: it catches up by itself. If it does not, this machine or its disk is too slow";
-    Some(if behind >= facts.history { failing("behind", text, cure) } else { warning("behind", text, cure) })
+    let hint = "wait: it catches up by itself. If it does not, this machine or its disk is too slow";
+    Some(if behind >= facts.history { failing("behind", text, hint) } else { warning("behind", text, hint) })
 }
 
 fn votes(facts: &Facts) -> Option<Condition> {
@@ -232,8 +232,8 @@ fn member_unseen(peer: &PeerView) -> Condition {
         Some(trouble) => format!("{name} is not connected: {trouble}"),
         None => format!("{name} is not connected: no attempt has come to an end yet"),
     };
-    let cure = format!("see whether {name} runs, and whether {} can be reached from here", peer.address);
-    Condition { member: Some(name.clone()), ..warning("member_unseen", text, cure) }
+    let hint = format!("see whether {name} runs, and whether {} can be reached from here", peer.address);
+    Condition { member: Some(name.clone()), ..warning("member_unseen", text, hint) }
 }
 
 /// Clocks decide nothing, but people compare logs by them, and far apart members do not connect.
@@ -281,8 +281,8 @@ fn machine(facts: &Facts) -> Vec<Condition> {
     let Storage { prefixes_below: below, all_prefixes: all, copies, least_copies: least, .. } = facts.storage;
     if below > 0 && facts.up >= START_GRACE {
         let text = format!("{below} of {all} prefixes have fewer than {copies} copies, one has {least}");
-        let cure = "remove no further member before this is gone: records are being copied, or members that keep them are away";
-        found.push(warning("copies_missing", text, cure));
+        let hint = "remove no further member before this is gone: records are being copied, or members that keep them are away";
+        found.push(warning("copies_missing", text, hint));
     }
     // What is held against those who have left is kept for ever, and asks nothing of anybody.
     if !facts.accused.is_empty() {
@@ -460,7 +460,7 @@ mod tests {
     fn whoever_is_not_there_is_named_with_the_reason() {
         let down = judge(&away(1, well()));
         let down = down.iter().find(|condition| condition.member.as_deref() == Some("node-2")).expect("node-2 is told");
-        assert!(down.text.contains("connection refused") && down.cure.contains("node-2.example:7471"), "{down:?}");
+        assert!(down.text.contains("connection refused") && down.hint.contains("node-2.example:7471"), "{down:?}");
         let mut silent = well();
         silent.peers[1].silent_ms = 15_000;
         let told = judge(&silent);

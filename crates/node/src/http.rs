@@ -283,7 +283,7 @@ async fn ready(State(shared): App) -> Result<Response, Failure> {
         return Ok(Json(serde_json::json!({"ready": true, "conditions": conditions})).into_response());
     }
     // The worst comes first.
-    let because = conditions.first().map(|condition| format!("{}: {}", condition.text, condition.cure));
+    let because = conditions.first().map(|condition| format!("{}: {}", condition.text, condition.hint));
     let said = serde_json::json!({"ready": false, "because": because, "conditions": conditions});
     Ok((StatusCode::SERVICE_UNAVAILABLE, Json(said)).into_response())
 }
@@ -482,7 +482,7 @@ async fn history(
 async fn unless_forked(State(shared): App, request: Request, next: Next) -> Response {
     let Some(height) = shared.node.forked() else { return next.run(request).await };
     let detail = format!("the cluster has forked: two different results of height {height} are certified");
-    Failure(StatusCode::SERVICE_UNAVAILABLE, Problem::new("FORKED", detail, fork::CURE, false)).into_response()
+    Failure(StatusCode::SERVICE_UNAVAILABLE, Problem::new("FORKED", detail, fork::HINT, false)).into_response()
 }
 
 /// Looks at a file that is said to show a fork. By a thread for it: signatures are checked.

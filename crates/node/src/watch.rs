@@ -86,9 +86,9 @@ impl Watch {
             match change {
                 Change::Over(of) => info!(condition = of.name, "no longer so: {}", of.text),
                 Change::So(of) if of.severity == Severity::Failing => {
-                    error!(condition = of.name, cure = of.cure, "{}", of.text);
+                    error!(condition = of.name, hint = of.hint, "{}", of.text);
                 }
-                Change::So(of) => warn!(condition = of.name, cure = of.cure, "{}", of.text),
+                Change::So(of) => warn!(condition = of.name, hint = of.hint, "{}", of.text),
             }
         }
     }
@@ -165,7 +165,7 @@ mod tests {
             severity: Severity::Warning,
             member: member.map(str::to_owned),
             text: text.into(),
-            cure: String::new(),
+            hint: String::new(),
         }
     }
 

@@ -108,7 +108,7 @@ fn conditions(fetching: bool) -> Vec<Condition> {
         severity,
         member: member.map(str::to_owned),
         text: "what is the case".into(),
-        cure: "what to do".into(),
+        hint: "what to do".into(),
     };
     let fetches = of("fetching", Severity::Failing, None);
     let unseen = of("member_unseen", Severity::Warning, Some("node-3"));

@@ -97,7 +97,7 @@ const STRANGE_VOTES_MAX: u32 = 1;
 const CERTIFICATE_BYTES_MAX: usize = 256 + MEMBERS_MAX * 66;
 
 /// What whoever runs a member can do that never ran.
-const NEW_MEMBER_CURE: &str = ". If this member never ran before, stop it and start it once with --new-member; never do so with a member that has run";
+const NEW_MEMBER_HINT: &str = ". If this member never ran before, stop it and start it once with --new-member; never do so with a member that has run";
 
 /// Bytes of what ties an answer to its question.
 const NONCE_BYTES: usize = 8;
@@ -693,11 +693,11 @@ impl<S: Sender<PublicKey = ed25519::PublicKey>> Exchange<S> {
         send(&mut self.sender, Recipients::All, muster.question());
         muster.asked = muster.asked.wrapping_add(1);
         if muster.asked.is_multiple_of(TELL_EVERY) {
-            let cure = if muster.may_be_new { NEW_MEMBER_CURE } else { "" };
+            let hint = if muster.may_be_new { NEW_MEMBER_HINT } else { "" };
             warn!(
                 answers = muster.answers.len(),
                 needed = muster.needed(members, muster.since + WAIT_FOR_ALL),
-                "not voting yet: too few members have said which views are over{cure}"
+                "not voting yet: too few members have said which views are over{hint}"
             );
         }
     }

@@ -131,7 +131,8 @@ pub struct Condition {
     /// What is the case.
     pub text: String,
     /// What to do.
-    pub cure: String,
+    #[serde(rename = "cure")]
+    pub hint: String,
 }
 
 /// How bad a [`Condition`] is, the worst first.

@@ -88,7 +88,7 @@ pub enum InvalidOperation {
         limit: usize,
     },
     /// The bytes are not a valid module with the features that are allowed.
-    #[error("not a valid module: {why}{} (at byte {offset:#x}){}", At(.function), Cure(.cure))]
+    #[error("not a valid module: {why}{} (at byte {offset:#x}){}", At(.function), Hint(.hint))]
     Invalid {
         /// What is wrong, in the validator's words.
         why: String,
@@ -97,7 +97,7 @@ pub enum InvalidOperation {
         /// Where in the module.
         offset: u64,
         /// What may help.
-        cure: Option<&'static str>,
+        hint: Option<&'static str>,
     },
     /// Something is larger than any operation needs.
     #[error("{what}: {actual}, the limit is {limit}{}", At(.function))]
@@ -112,14 +112,14 @@ pub enum InvalidOperation {
         function: Option<u32>,
     },
     /// An import that the host does not have.
-    #[error("import {module}.{name} is not part of {}{}", abi::NAMESPACE, Cure(.cure))]
+    #[error("import {module}.{name} is not part of {}{}", abi::NAMESPACE, Hint(.hint))]
     UnknownImport {
         /// The namespace.
         module: String,
         /// The name.
         name: String,
         /// What may help.
-        cure: Option<&'static str>,
+        hint: Option<&'static str>,
     },
     /// An import of another type than the host's.
     #[error("import {}.{name} has type {found}, it must have type {expected}", abi::NAMESPACE)]
@@ -132,14 +132,14 @@ pub enum InvalidOperation {
         found: String,
     },
     /// An export that every operation needs.
-    #[error("there is no export {name:?} ({shape}){}", Cure(.cure))]
+    #[error("there is no export {name:?} ({shape}){}", Hint(.hint))]
     MissingExport {
         /// The name.
         name: &'static str,
         /// What it must be.
         shape: &'static str,
         /// What may help.
-        cure: Option<&'static str>,
+        hint: Option<&'static str>,
     },
     /// An export is of another kind or type than it must be.
     #[error("export {name:?} must be {shape}")]
@@ -167,11 +167,11 @@ impl fmt::Display for At<'_> {
 }
 
 /// "; do this", or nothing.
-struct Cure<'a>(&'a Option<&'static str>);
+struct Hint<'a>(&'a Option<&'static str>);
 
-impl fmt::Display for Cure<'_> {
+impl fmt::Display for Hint<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.map_or(Ok(()), |cure| write!(f, "; {cure}"))
+        self.0.map_or(Ok(()), |hint| write!(f, "; {hint}"))
     }
 }
 
@@ -205,7 +205,7 @@ pub struct ModuleInfo {
 }
 
 impl ModuleInfo {
-    /// What is allowed and hardly meant so, with the cure; empty for a module that is well built.
+    /// What is allowed and hardly meant so, with the hint; empty for a module that is well built.
     #[must_use]
     pub fn advice(&self) -> Vec<String> {
         let mut advice = Vec::new();
@@ -230,12 +230,12 @@ impl ModuleInfo {
                 self.other_custom_bytes
             ));
         }
-        let cure = "callers must pass argument bytes; describe them: pleach op describe FILE 'name: str, amount: u64'";
+        let hint = "callers must pass argument bytes; describe them: pleach op describe FILE 'name: str, amount: u64'";
         match self.arguments.as_deref().map(str::parse::<Schema>) {
             Some(Ok(_)) => {}
-            Some(Err(why)) => advice.push(format!("the description of the arguments cannot be read ({why}): {cure}")),
-            None if self.described => advice.push(format!("the description of the arguments is not text: {cure}")),
-            None => advice.push(format!("there is no section {}: {cure}", abi::ARGUMENTS_SECTION)),
+            Some(Err(why)) => advice.push(format!("the description of the arguments cannot be read ({why}): {hint}")),
+            None if self.described => advice.push(format!("the description of the arguments is not text: {hint}")),
+            None => advice.push(format!("there is no section {}: {hint}", abi::ARGUMENTS_SECTION)),
         }
         advice
     }
@@ -363,7 +363,7 @@ impl Checker {
                 why: "this is a component".into(),
                 function: None,
                 offset: range.start,
-                cure: Some("build a core module (target wasm32v1-none)"),
+                hint: Some("build a core module (target wasm32v1-none)"),
             }),
             Payload::TypeSection(s) => at_most("function types", s.count(), limits::TYPES),
             Payload::ImportSection(s) => at_most("imports", s.count(), limits::IMPORTS),
@@ -460,7 +460,7 @@ impl Checker {
             return Err(InvalidOperation::UnknownImport {
                 module: module.into(),
                 name: name.into(),
-                cure: import_cure(module),
+                hint: import_hint(module),
             });
         };
         // Valid modules have no type index out of range; the empty type then fails the comparison.
@@ -567,11 +567,11 @@ impl Checker {
             return Err(InvalidOperation::MissingExport {
                 name: abi::RUN,
                 shape: "a function of type () -> ()",
-                cure: Some("in Rust, use pleach_op::operation!"),
+                hint: Some("in Rust, use pleach_op::operation!"),
             });
         }
         if !self.exports.memory {
-            return Err(InvalidOperation::MissingExport { name: abi::MEMORY, shape: "the memory", cure: None });
+            return Err(InvalidOperation::MissingExport { name: abi::MEMORY, shape: "the memory", hint: None });
         }
         Ok(Checked { info: self.info, frames: self.frames })
     }
@@ -630,12 +630,12 @@ fn shape_text(parameters: &[ValType], results: &[ValType]) -> String {
 
 pub(crate) fn invalid(error: &BinaryReaderError, function: Option<u32>) -> InvalidOperation {
     let why = error.message().to_owned();
-    InvalidOperation::Invalid { cure: feature_cure(&why), why, function, offset: error.offset() }
+    InvalidOperation::Invalid { hint: feature_hint(&why), why, function, offset: error.offset() }
 }
 
 /// What to do about the features that compilers like to use unasked.
-fn feature_cure(why: &str) -> Option<&'static str> {
-    let cures = [
+fn feature_hint(why: &str) -> Option<&'static str> {
+    let hints = [
         ("SIMD", "rebuild with -C target-feature=-simd128 (clang: -mno-simd128)"),
         ("threads", "rebuild without atomics: -C target-feature=-atomics"),
         ("multi-value", "rebuild for wasm32v1-none, or with -C target-feature=-multivalue"),
@@ -644,10 +644,10 @@ fn feature_cure(why: &str) -> Option<&'static str> {
         ("exceptions", "rebuild with panic = \"abort\" (C++: -fno-exceptions)"),
         ("magic", "this is not WebAssembly; build with: operations/build, or cargo build --target wasm32v1-none"),
     ];
-    cures.iter().find(|(feature, _)| why.contains(feature)).map(|(_, cure)| *cure)
+    hints.iter().find(|(feature, _)| why.contains(feature)).map(|(_, hint)| *hint)
 }
 
-fn import_cure(module: &str) -> Option<&'static str> {
+fn import_hint(module: &str) -> Option<&'static str> {
     match module {
         "wasi_snapshot_preview1" | "wasi_unstable" => Some(
             "operations have no files, clock or randomness: build for wasm32v1-none, or without a standard library",

@@ -81,7 +81,7 @@ fn exports_have_the_shape_of_the_abi() {
 }
 
 #[test]
-fn features_beyond_the_list_are_refused_with_a_cure() {
+fn features_beyond_the_list_are_refused_with_a_hint() {
     for (more, word) in [
         ("(func (drop (v128.const i64x2 0 0)))", "SIMD"),
         ("(func (result i32 i32) (i32.const 0) (i32.const 0))", "multi-value"),

@@ -230,8 +230,8 @@ fn decided(genesis: &Genesis, conviction: &Conviction, receipt: &Verified<Receip
             ("expelled", None, format!("convicted: {name} leaves at the end of the epoch, after height {last}"))
         }
         Verdict::Applied(_) => {
-            let cure = format!("pleach member remove {name} --owner KEYFILE");
-            ("convicted", None, format!("convicted: {name} stays until the owners decide ({cure})"))
+            let hint = format!("pleach member remove {name} --owner KEYFILE");
+            ("convicted", None, format!("convicted: {name} stays until the owners decide ({hint})"))
         }
     };
     let message =

@@ -346,8 +346,8 @@ fn is_called(member: &Member, what: &str) -> bool {
 
 fn nobody(what: &str, which: &str, all: impl Iterator<Item = String>) -> CliError {
     let all = all.collect::<Vec<_>>().join(", ");
-    let cure = if all.is_empty() { "nobody is".to_owned() } else { format!("name one of {all}, or its public key") };
-    CliError::usage(format!("nobody who is {which} is called {what:?}"), cure)
+    let hint = if all.is_empty() { "nobody is".to_owned() } else { format!("name one of {all}, or its public key") };
+    CliError::usage(format!("nobody who is {which} is called {what:?}"), hint)
 }
 
 /// The name of whoever has a key, or had it.

@@ -77,7 +77,7 @@ fn check(record: &ClusterRecord, terms: &Terms, genesis: &Genesis) -> Result<(),
 /// Checks that each node says that its program knows the rules: the others would stop. It is their word, and keeps an owner from a
 /// mistake.
 async fn check_programs(client: &Client, rules: u32) -> Result<(), CliError> {
-    let cure = "start the nodes with newer programs first; --force changes the rules in any case";
+    let hint = "start the nodes with newer programs first; --force changes the rules in any case";
     for status in client.statuses().await {
         match status {
             Ok(status) if status.rules_known >= rules => {}
@@ -86,9 +86,9 @@ async fn check_programs(client: &Client, rules: u32) -> Result<(), CliError> {
                 let what = format!(
                     "{name} runs version {version}, which knows the rules up to version {known}, and would stop"
                 );
-                return Err(CliError::usage(what, cure));
+                return Err(CliError::usage(what, hint));
             }
-            Err(why) => return Err(CliError::usage(format!("a node does not say which rules it knows: {why}"), cure)),
+            Err(why) => return Err(CliError::usage(format!("a node does not say which rules it knows: {why}"), hint)),
         }
     }
     Ok(())

@@ -55,7 +55,7 @@ pub fn run(output: Output, args: &Start) -> Result<Ending, CliError> {
 /// If there is none: in what is handed out there is none at all.
 pub fn byzantine(name: &str) -> Result<Byzantine, CliError> {
     name.parse().map_err(|why: UnknownByzantine| {
-        let cure = match &why {
+        let hint = match &why {
             UnknownByzantine::NotBuilt => {
                 format!("build one that has: cargo run --release --features byzantine -- demo --byzantine {name}")
             }
@@ -64,7 +64,7 @@ pub fn byzantine(name: &str) -> Result<Byzantine, CliError> {
                 format!("choose one of {}", kinds.join(", "))
             }
         };
-        CliError::usage(format!("--byzantine {name}: {why}"), cure)
+        CliError::usage(format!("--byzantine {name}: {why}"), hint)
     })
 }
 

@@ -192,9 +192,9 @@ fn unequal_roots(nodes: &[NodeView]) -> Option<Said> {
         let (first, other) = *seen.entry(height).or_insert((&status.name, root));
         if other != root {
             let text = format!("{first} and {} state different roots of height {height}", status.name);
-            let cure = "rely on nothing that they say before you know which is wrong: pleach audit once compares what they can prove";
+            let hint = "rely on nothing that they say before you know which is wrong: pleach audit once compares what they can prove";
             let (name, severity) = (UNEQUAL_ROOTS.into(), Severity::Failing);
-            let condition = Condition { name, severity, member: None, text, cure: cure.into() };
+            let condition = Condition { name, severity, member: None, text, hint: hint.into() };
             return Some(Said { by: Vec::new(), condition });
         }
     }
@@ -278,9 +278,9 @@ fn talk(output: Output, document: &Document) {
             output.talk(format_args!("! {name}{error}"));
         }
     }
-    for Said { by, condition: Condition { text, cure, .. } } in &document.conditions {
+    for Said { by, condition: Condition { text, hint, .. } } in &document.conditions {
         let by = if by.is_empty() { String::new() } else { format!("{}: ", by.join(", ")) };
-        output.talk(format_args!("! {by}{text}\n    → {cure}"));
+        output.talk(format_args!("! {by}{text}\n    → {hint}"));
     }
     match document.health {
         Health::Healthy => {}
@@ -335,7 +335,7 @@ pub mod tests {
     }
 
     fn condition(name: &str, severity: Severity) -> Condition {
-        Condition { name: name.into(), severity, member: None, text: name.into(), cure: "a cure".into() }
+        Condition { name: name.into(), severity, member: None, text: name.into(), hint: "a hint".into() }
     }
 
     fn view(name: &str, state: &'static str, status: Status) -> NodeView {

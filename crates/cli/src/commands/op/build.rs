@@ -90,14 +90,14 @@ fn c_compiler(folder: &Path) -> Result<Command, CliError> {
         None => format!("no {clang}"),
         Some(_) => format!("{clang} has no linker for WebAssembly, wasm-ld"),
     };
-    let cure = "Debian: apt-get install clang lld; elsewhere LLVM with lld, or pip install ziglang. $CLANG names a clang of another name";
-    Err(CliError::NoCompiler { what, cure: cure.into() })
+    let hint = "Debian: apt-get install clang lld; elsewhere LLVM with lld, or pip install ziglang. $CLANG names a clang of another name";
+    Err(CliError::NoCompiler { what, hint: hint.into() })
 }
 
 /// The SDK's flags stand in asconfig.json, which it has written.
 fn assembly_script(output: Output, folder: &Path, rest: &[String]) -> Result<PathBuf, CliError> {
     const COMPILER: &str = "node_modules/assemblyscript/bin/asc.js";
-    let missing = |what: String, cure: &str| CliError::NoCompiler { what, cure: cure.into() };
+    let missing = |what: String, hint: &str| CliError::NoCompiler { what, hint: hint.into() };
     if ask(Command::new("node").arg("--version")).is_none() {
         return Err(missing(
             "no node".into(),
@@ -105,8 +105,8 @@ fn assembly_script(output: Output, folder: &Path, rest: &[String]) -> Result<Pat
         ));
     }
     if !folder.join(COMPILER).is_file() {
-        let cure = "run \"npm install\" in that folder: its package.json names the compiler";
-        return Err(missing(format!("no {COMPILER} in {}", folder.display()), cure));
+        let hint = "run \"npm install\" in that folder: its package.json names the compiler";
+        return Err(missing(format!("no {COMPILER} in {}", folder.display()), hint));
     }
     let sources = files_in(&folder.join("assembly"), &[".ts"])?;
     let own: Vec<_> = sources.iter().filter(|name| *name != "pleach.ts").collect();
@@ -124,7 +124,7 @@ fn assembly_script(output: Output, folder: &Path, rest: &[String]) -> Result<Pat
 }
 
 fn rust(output: Output, folder: &Path, rest: &[String]) -> Result<PathBuf, CliError> {
-    let missing = |what: &str, cure: &str| CliError::NoCompiler { what: what.into(), cure: cure.into() };
+    let missing = |what: &str, hint: &str| CliError::NoCompiler { what: what.into(), hint: hint.into() };
     let sysroot = ask(Command::new("rustc").args(["--print", "sysroot"]).current_dir(folder))
         .ok_or_else(|| missing("no rustc", "get Rust from https://rustup.rs"))?;
     let has = |target: &str| Path::new(&sysroot).join("lib/rustlib").join(target).join("lib").is_dir();

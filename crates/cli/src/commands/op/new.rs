@@ -141,7 +141,7 @@ enum Repository {
 impl Repository {
     /// What is named; or the repository in which this is called, or in which the program was built.
     fn find(named: Option<&str>) -> Result<Self, CliError> {
-        const CURE: &str = "name the repository of Pleach: --repository DIR, or its address";
+        const HINT: &str = "name the repository of Pleach: --repository DIR, or its address";
         if let Some(named) = named {
             if named.contains("://") || named.starts_with("git@") {
                 return Ok(Self::Git(named.into()));
@@ -150,13 +150,13 @@ impl Repository {
             return if is_repository(&folder) {
                 Ok(Self::Folder(folder))
             } else {
-                Err(CliError::usage(format!("{named} has no crates/op with the crate pleach-op"), CURE))
+                Err(CliError::usage(format!("{named} has no crates/op with the crate pleach-op"), HINT))
             };
         }
         let places = [std::env::current_dir().ok(), std::env::current_exe().ok()];
         let found = places.iter().flatten().flat_map(|place| place.ancestors()).find(|folder| is_repository(folder));
         let missing =
-            || CliError::usage("an operation in Rust depends on the crate pleach-op, and it is not around here", CURE);
+            || CliError::usage("an operation in Rust depends on the crate pleach-op, and it is not around here", HINT);
         found.map(|folder| Self::Folder(folder.into())).ok_or_else(missing)
     }
 

@@ -25,7 +25,7 @@ const FILE: &str = "scenarios.toml";
 /// Bytes of a file with scenarios.
 const SCENARIO_FILE_BYTES_MAX: usize = 4 << 20;
 /// What to do about a file that is none.
-const CURE: &str = "\"pleach op test --help\" shows the format";
+const HINT: &str = "\"pleach op test --help\" shows the format";
 
 /// An operation, and what it is to do.
 #[derive(Debug)]
@@ -209,7 +209,7 @@ impl Scenarios {
     pub fn read(path: &Path) -> Result<Self, CliError> {
         let path = if path.is_dir() { path.join(FILE) } else { path.to_owned() };
         let bytes = files::read(&path, SCENARIO_FILE_BYTES_MAX)?;
-        let wrong = |why: String| CliError::usage(format!("{}: {why}", path.display()), CURE);
+        let wrong = |why: String| CliError::usage(format!("{}: {why}", path.display()), HINT);
         let text = std::str::from_utf8(&bytes).map_err(|_| wrong("this is not text, so no scenarios".into()))?;
         let file: FileText = from_toml(text).map_err(wrong)?;
         if file.scenarios.is_empty() {

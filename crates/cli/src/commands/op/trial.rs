@@ -194,8 +194,8 @@ fn read_snapshot(path: &Path) -> Result<Option<BTreeMap<String, u64>>, CliError>
     let bytes = files::read(path, SNAPSHOT_BYTES_MAX)?;
     let text = std::str::from_utf8(&bytes).map_err(|e| e.to_string());
     let figures = text.and_then(from_toml).map_err(|why| {
-        let cure = "name a file that \"pleach op gas --snapshot\" has written, or a new one";
-        CliError::usage(format!("{} has no figures of gas: {why}", path.display()), cure)
+        let hint = "name a file that \"pleach op gas --snapshot\" has written, or a new one";
+        CliError::usage(format!("{} has no figures of gas: {why}", path.display()), hint)
     });
     figures.map(Some)
 }
