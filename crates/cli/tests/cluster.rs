@@ -88,8 +88,8 @@ fn a_domain_and_operations(cluster: &Cluster) {
     assert_eq!(again.code, Some(4));
     let again = again.json("pleach.call/1");
     assert_eq!((&again["sent"], &again["reason"]), (&false.into(), &"ABORTED".into()));
-    let advice = cluster.run(&create).stderr;
-    assert!(advice.contains("another name") && advice.contains("pleach domain show bank"), "{advice}");
+    let hint = cluster.run(&create).stderr;
+    assert!(hint.contains("another name") && hint.contains("pleach domain show bank"), "{hint}");
     for (name, code) in [
         ("open", pleach_vm::builtin::BANK_OPEN),
         ("deposit", pleach_vm::builtin::BANK_DEPOSIT),

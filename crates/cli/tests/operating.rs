@@ -200,7 +200,7 @@ fn a_cluster_whose_members_were_not_declared_new_can_be_told_later() {
         fs::remove_dir_all(cluster.data(node)).expect("a data folder");
         cluster.start(node, Log::File, &[]);
     }
-    wait("advice", || (0..4).all(|node| cluster.log(node).contains("start it once with --new-member")));
+    wait("a hint", || (0..4).all(|node| cluster.log(node).contains("start it once with --new-member")));
     for node in 0..4 {
         assert_eq!(cluster.stop(node), Some(0));
         assert!(cluster.owner(node).contains("votes unknown"), "{}", cluster.owner(node));

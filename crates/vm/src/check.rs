@@ -207,25 +207,25 @@ pub struct ModuleInfo {
 impl ModuleInfo {
     /// What is allowed and hardly meant so, with the hint; empty for a module that is well built.
     #[must_use]
-    pub fn advice(&self) -> Vec<String> {
-        let mut advice = Vec::new();
+    pub fn hints(&self) -> Vec<String> {
+        let mut hints = Vec::new();
         if let Some(export) = self.exports.iter().find(|export| CONSTRUCTORS.contains(&export.as_str()))
             && !self.initialize
         {
-            advice.push(format!(
+            hints.push(format!(
                 "nobody calls the export {export:?}, so constructors and top-level code do not run: export that function as {:?}",
                 abi::INITIALIZE
             ));
         }
         if self.initial_pages > limits::ADVISED_PAGES {
-            advice.push(format!(
+            hints.push(format!(
                 "the memory starts with {} pages ({} gas each time it runs); most compilers reserve 1 MiB of stack: link with -zstack-size=16384",
                 self.initial_pages,
                 self.initial_pages * crate::cost::V1.page
             ));
         }
         if self.other_custom_bytes > limits::ADVISED_CUSTOM_BYTES {
-            advice.push(format!(
+            hints.push(format!(
                 "{} bytes are names and debugging information, stored and paid for as code: strip them (Rust: strip = \"symbols\"; clang: -Wl,--strip-all)",
                 self.other_custom_bytes
             ));
@@ -233,11 +233,11 @@ impl ModuleInfo {
         let hint = "callers must pass argument bytes; describe them: pleach op describe FILE 'name: str, amount: u64'";
         match self.arguments.as_deref().map(str::parse::<Schema>) {
             Some(Ok(_)) => {}
-            Some(Err(why)) => advice.push(format!("the description of the arguments cannot be read ({why}): {hint}")),
-            None if self.described => advice.push(format!("the description of the arguments is not text: {hint}")),
-            None => advice.push(format!("there is no section {}: {hint}", abi::ARGUMENTS_SECTION)),
+            Some(Err(why)) => hints.push(format!("the description of the arguments cannot be read ({why}): {hint}")),
+            None if self.described => hints.push(format!("the description of the arguments is not text: {hint}")),
+            None => hints.push(format!("there is no section {}: {hint}", abi::ARGUMENTS_SECTION)),
         }
-        advice
+        hints
     }
 }
 

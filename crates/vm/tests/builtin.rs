@@ -38,7 +38,7 @@ fn the_committed_modules_are_those_of_the_digests() {
 fn they_pass_the_check_and_describe_their_arguments() {
     for (name, code, arguments) in ALL {
         let info = check(code).unwrap_or_else(|e| panic!("{name}: {e}"));
-        assert_eq!(info.advice(), Vec::<String>::new(), "{name}");
+        assert_eq!(info.hints(), Vec::<String>::new(), "{name}");
         assert!(info.bytes < 10_000, "{name} has {} bytes", info.bytes);
         assert_eq!(arguments_schema(code).unwrap().to_string(), arguments, "{name}");
         // No machine's paths in bytes that everybody holds.

@@ -475,7 +475,7 @@ fn hints_for_what_is_slow() {
     let info =
         check(&wat::parse_str("(module (memory (export \"memory\") 17) (func (export \"pleach_run\")))").unwrap())
             .unwrap();
-    assert!(info.advice().iter().any(|hint| hint.contains("-zstack-size=16384")), "{:?}", info.advice());
+    assert!(info.hints().iter().any(|hint| hint.contains("-zstack-size=16384")), "{:?}", info.hints());
     assert_eq!(Hash::default().0, [0; 32]);
     assert!(matches!(check(b"hello"), Err(InvalidOperation::Invalid { .. })));
 }

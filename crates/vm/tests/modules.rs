@@ -16,17 +16,17 @@ fn module(inside: &str) -> Vec<u8> {
     wat::parse_str(&text).unwrap_or_else(|e| panic!("{e}\n{text}"))
 }
 
-fn advice(inside: &str) -> Vec<String> {
-    check(&module(inside)).unwrap().advice()
+fn hints(inside: &str) -> Vec<String> {
+    check(&module(inside)).unwrap().hints()
 }
 
 #[test]
 fn what_is_hardly_meant_so_is_said() {
     let described = "(@custom \"pleach.args\" \"a: u64\")";
-    assert_eq!(advice(described), Vec::<String>::new());
+    assert_eq!(hints(described), Vec::<String>::new());
     let one = |inside: &str, text: &str| {
-        let advice = advice(inside);
-        assert!(advice.len() == 1 && advice[0].contains(text), "{inside}: {advice:?}");
+        let hints = hints(inside);
+        assert!(hints.len() == 1 && hints[0].contains(text), "{inside}: {hints:?}");
     };
     one("", "no section pleach.args");
     one("(@custom \"pleach.args\" \"a: u65\")", "at byte 3");
@@ -36,7 +36,7 @@ fn what_is_hardly_meant_so_is_said() {
     for constructor in ["__wasm_call_ctors", "_start"] {
         one(&format!("{described} (export \"{constructor}\" (func $run))"), constructor);
         let called = format!("{described} (export \"{constructor}\" (func $run)) (export \"_initialize\" (func $run))");
-        assert_eq!(advice(&called), Vec::<String>::new());
+        assert_eq!(hints(&called), Vec::<String>::new());
     }
     let names = "x".repeat(1_025);
     one(&format!("{described} (@custom \"name.of.mine\" \"{names}\")"), "strip them");
@@ -63,7 +63,7 @@ fn a_description_takes_the_place_of_another_and_changes_nothing_else() {
     let described = describe(&two, &schema).unwrap();
     assert_eq!(arguments_schema(&described), Some(schema.clone()));
     assert!(described.windows(4).any(|bytes| bytes == b"kept"));
-    assert_eq!(check(&described).unwrap().advice(), Vec::<String>::new());
+    assert_eq!(check(&described).unwrap().hints(), Vec::<String>::new());
     assert!(describe(b"no module", &schema).is_err());
 }
 

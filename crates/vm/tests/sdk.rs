@@ -30,7 +30,7 @@ fn the_committed_modules_are_those_of_the_digests() {
 fn they_pass_the_check_without_advice_and_describe_their_arguments() {
     for (name, code) in TRANSFERS {
         let info = check(code).unwrap_or_else(|e| panic!("{name}: {e}"));
-        assert_eq!(info.advice(), Vec::<String>::new(), "{name}");
+        assert_eq!(info.hints(), Vec::<String>::new(), "{name}");
         assert_eq!(arguments_schema(code), arguments_schema(builtin::BANK_TRANSFER), "{name}");
         assert!(info.bytes < 10_000, "{name} has {} bytes", info.bytes);
     }

@@ -41,7 +41,7 @@ fn create(global: &Global, output: Output, args: &DomainCreate) -> Result<Ending
     with_settings(global, settings(global, &args.sending), |client| async move {
         let call = creation(&client, &name, owner.as_ref().map(SecretKey::public)).await?;
         let call = owner.iter().fold(call, Call::sign_with);
-        let advice = match name.outer() {
+        let hint = match name.outer() {
             None => {
                 format!("choose another name; whose a domain is: pleach domain show {}", quoted(args.name.as_str()))
             }
@@ -50,7 +50,7 @@ fn create(global: &Global, output: Output, args: &DomainCreate) -> Result<Ending
                 quoted(outer.key().as_str())
             ),
         };
-        let ending = carry_out(&client, output, call, &args.sending, Some(advice)).await?;
+        let ending = carry_out(&client, output, call, &args.sending, Some(hint)).await?;
         if ending == Ending::Done && !args.sending.dry_run {
             explain(output, args);
         }

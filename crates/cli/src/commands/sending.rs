@@ -151,7 +151,7 @@ pub fn conclude(
         Ok(printed) => printed.map(|()| Ending::Done),
         Err(Error::Refused { refusal, by }) => {
             print_refusal(output, &refusal, &by)?;
-            advise(output, &refusal, aborted);
+            print_hints(output, &refusal, aborted);
             Ok(Ending::Refused)
         }
         Err(e) => Err(e.into()),
@@ -299,8 +299,8 @@ fn print_refusal(output: Output, refusal: &Refusal, by: &RefusedBy) -> Result<()
     })
 }
 
-fn advise(output: Output, refusal: &Refusal, aborted: Option<String>) {
-    let advice = match refusal {
+fn print_hints(output: Output, refusal: &Refusal, aborted: Option<String>) {
+    let hint = match refusal {
         Refusal::Aborted { code: SIGNATURE, .. } => aborted.or_else(|| Some(MISSING.into())),
         Refusal::Aborted { .. } => aborted,
         Refusal::OperationAbsent(key) => Some(no_operation(key)),
@@ -309,7 +309,7 @@ fn advise(output: Output, refusal: &Refusal, aborted: Option<String>) {
         )),
         _ => None,
     };
-    if let Some(advice) = advice {
-        output.talk(format_args!("  → {advice}"));
+    if let Some(hint) = hint {
+        output.talk(format_args!("  → {hint}"));
     }
 }

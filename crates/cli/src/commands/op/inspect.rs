@@ -44,7 +44,7 @@ impl<'a> ModuleDocument<'a> {
             initial_pages: info.initial_pages,
             // A module whose description is missing still runs; it must be called with encoded arguments.
             arguments: arguments_schema(code).map(|schema| schema.to_string()),
-            warnings: info.advice(),
+            warnings: info.hints(),
         }
     }
 
