@@ -264,9 +264,9 @@ impl Site {
             certificate: None,
         };
         let code = state.newest_code().map(|(digest, code)| (*digest, code.clone())).collect();
-        let frame = state.tree().frame_changes(self.state.tree());
+        let outline = state.tree().outline_changes(self.state.tree());
         let write =
-            BlockWrite { entry, records: changes, frame, code, keep: Keep { values: 0, window: 0 }, step: None };
+            BlockWrite { entry, records: changes, outline, code, keep: Keep { values: 0, window: 0 }, step: None };
         Ok((fates, pleach_node::unwritten_bytes(&write) + bytes.len()))
     }
 }

@@ -466,7 +466,7 @@ impl Node {
         BlockWrite {
             entry: entry.entry(written, state.newest_used().to_vec()),
             records: kept.map(|(key, value)| (key.clone(), value.clone())).collect(),
-            frame: state.tree().frame_changes(before.tree()),
+            outline: state.tree().outline_changes(before.tree()),
             code,
             keep: Keep { values, window },
             step,

@@ -50,7 +50,7 @@ pub const UNWRITTEN_BLOCKS_MAX: usize = UNWRITTEN_MAX + TOGETHER_MAX + 2;
 /// How long the writer waits for more blocks to write with one.
 const TOGETHER: Duration = Duration::from_millis(500);
 
-/// Bytes of memory for a receipt, module or node of the frame, beside its own.
+/// Bytes of memory for a receipt, module or node of the outline, beside its own.
 const ITEM_BYTES: usize = 200;
 /// The same for a record: its rows here and in the block, and its place in the tree.
 const RECORD_BYTES: usize = 400;
@@ -383,6 +383,6 @@ pub fn unwritten_bytes(block: &BlockWrite) -> usize {
     // As they are, in the block's own list and in the node's, and encoded.
     let receipts = block.entry.receipts.iter().map(|receipt| 2 * ITEM_BYTES + 2 * receipt.encoded_len());
     let code = block.code.values().map(|code| ITEM_BYTES + code.len());
-    let others = block.entry.written.len() * size_of::<Path>() + block.frame.len() * ITEM_BYTES;
+    let others = block.entry.written.len() * size_of::<Path>() + block.outline.len() * ITEM_BYTES;
     records.chain(receipts).chain(code).sum::<usize>() + others
 }

@@ -1,6 +1,6 @@
 //! From a store to a node that goes on where it stopped.
 //!
-//! 1. The store checks itself row by row, and hands over records and frame on the way.
+//! 1. The store checks itself row by row, and hands over records and outline on the way.
 //! 2. The state is rebuilt from them, with the window's entries and the code that is warm; its root has to be that of the newest height.
 //! 3. The newest certificate of the window has to hold for it: the store's own checks show that it is as written, this that a quorum stands behind it.
 //!
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use pleach_state::{PastHeight, State};
 use pleach_store::{Arrival, Error, Held, OpenError, Opened, Progress, StagedChunk, Store, Target, WindowEntry};
-use pleach_tree::{FrameNode, Path, Prefix, ValueDigest};
+use pleach_tree::{OutlineNode, Path, Prefix, ValueDigest};
 use pleach_types::certificate::{CertificateError, ResultProof};
 use pleach_types::genesis::GenesisError;
 use pleach_types::{Block, ClusterRecord, Encode, Genesis, Height, Key, PublicKey};
@@ -88,7 +88,7 @@ pub fn resume(
     key: &PublicKey,
     progress: impl FnMut(Progress),
 ) -> Result<Resumed, ResumeError> {
-    let (mut parts, mut cluster): (BTreeMap<Prefix, FrameNode>, _) = (BTreeMap::new(), None);
+    let (mut parts, mut cluster): (BTreeMap<Prefix, OutlineNode>, _) = (BTreeMap::new(), None);
     let place = ClusterRecord::key().path();
     let take = |held: &[Held]| {
         parts.extend(held.iter().map(part));
@@ -111,28 +111,28 @@ pub fn resume(
     Ok(Resumed { store, state, entries, members })
 }
 
-fn part(held: &Held) -> (Prefix, FrameNode) {
+fn part(held: &Held) -> (Prefix, OutlineNode) {
     match held {
-        Held::Record { path, digest, .. } => FrameNode::record(*path, *digest),
-        Held::Frame { at, node } => (*at, *node),
+        Held::Record { path, digest, .. } => OutlineNode::record(*path, *digest),
+        Held::Outline { at, node } => (*at, *node),
     }
 }
 
 fn value_at(place: &Path, held: &Held) -> Option<Bytes> {
     match held {
         Held::Record { path, value, .. } if path == place => Some(value.clone()),
-        Held::Record { .. } | Held::Frame { .. } => None,
+        Held::Record { .. } | Held::Outline { .. } => None,
     }
 }
 
 /// Puts height 0 into an empty store.
-fn install(store: &Store, genesis: &Genesis, key: &PublicKey) -> Result<BTreeMap<Prefix, FrameNode>, ResumeError> {
+fn install(store: &Store, genesis: &Genesis, key: &PublicKey) -> Result<BTreeMap<Prefix, OutlineNode>, ResumeError> {
     let state = State::of_member(genesis.clone(), key)?;
     let mut records = genesis.all_records();
     records.retain(|key, _| state.keeps(&key.path()));
-    let frame = state.tree().frame();
-    let leaf = |(key, value): (&Key, &Bytes)| FrameNode::record(key.path(), ValueDigest::of(value));
-    let parts = records.iter().map(leaf).chain(frame.clone()).collect();
+    let outline = state.tree().outline();
+    let leaf = |(key, value): (&Key, &Bytes)| OutlineNode::record(key.path(), ValueDigest::of(value));
+    let parts = records.iter().map(leaf).chain(outline.clone()).collect();
     let entry = WindowEntry {
         result: *state.result(),
         header: Block::genesis(genesis).header,
@@ -143,7 +143,7 @@ fn install(store: &Store, genesis: &Genesis, key: &PublicKey) -> Result<BTreeMap
         certificate: None,
     };
     let staging = store.stage(Target { height: 0, root: state.result().root })?;
-    staging.put(&StagedChunk { prefix: Prefix::ALL, records, frame })?;
+    staging.put(&StagedChunk { prefix: Prefix::ALL, records, outline })?;
     let (kept, peaks) = (state.tree().kept().to_vec(), state.peaks().clone());
     staging.finish(&Arrival { kept, window: vec![entry], code: BTreeMap::new(), peaks, steps: Vec::new() }, |_| {})?;
     Ok(parts)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use pleach_tree::{
-    FrameNode, HistoryTree, KeepError, NotHeld, Path, Prefix, Proof, ValueDigest, VerifiedProof, WrittenHeight,
+    HistoryTree, KeepError, NotHeld, OutlineNode, Path, Prefix, Proof, ValueDigest, VerifiedProof, WrittenHeight,
 };
 use pleach_types::committee::CommitteeError;
 use pleach_types::genesis::GenesisError;
@@ -120,7 +120,7 @@ pub enum RestoreError {
         /// How many were given, if any.
         found: Option<usize>,
     },
-    /// Records, frame and window contradict each other.
+    /// Records, outline and window contradict each other.
     #[error(transparent)]
     Tree(#[from] pleach_tree::RestoreError),
 }
@@ -212,7 +212,7 @@ impl State {
 
     /// A state as it was, from what a store kept of it.
     ///
-    /// `cluster` is the value of the record `.cluster`; `parts` are the kept records as leaves and the frame, in the order of their places
+    /// `cluster` is the value of the record `.cluster`; `parts` are the kept records as leaves and the outline, in the order of their places
     /// ([`HistoryTree::from_parts`]); `peaks` stand for the results of all heights before the state's; `heights` are those
     /// of the window, the oldest first, the last one the state's own; `code` has the bytes of what they used and is warm
     /// still, by digest, which the caller has compared.
@@ -227,7 +227,7 @@ impl State {
         peaks: Peaks,
         heights: Vec<PastHeight>,
         code: &BTreeMap<Hash, Bytes>,
-        parts: impl IntoIterator<Item = (Prefix, FrameNode)>,
+        parts: impl IntoIterator<Item = (Prefix, OutlineNode)>,
     ) -> Result<Self, RestoreError> {
         let fixed = Fixed::new(genesis)?;
         let result = heights.last().ok_or(RestoreError::NoHeights)?.result;

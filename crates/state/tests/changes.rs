@@ -9,7 +9,7 @@ use bytes::Bytes;
 use pleach_state::{
     BlockFault, Decision, PastHeight, Prepared, PreparedBlock, RestoreError, State, prepare, prepare_block,
 };
-use pleach_tree::{FrameNode, Path, Prefix, ValueDigest};
+use pleach_tree::{OutlineNode, Path, Prefix, ValueDigest};
 use pleach_types::limits::{COMPLAINTS_MAX, SYSTEM_BYTES_MAX, WEIGHT_BYTE, WEIGHT_REQUEST, WEIGHT_SIGNATURE_ALONE};
 use pleach_types::system::{Action, Change, ResultPath};
 use pleach_types::vote::Proposal;
@@ -313,7 +313,7 @@ fn restored(
     cluster: &Bytes,
     values: &BTreeMap<Key, Bytes>,
 ) -> Result<State, RestoreError> {
-    let leaf = |(key, value): (&Key, &Bytes)| FrameNode::record(key.path(), ValueDigest::of(value));
+    let leaf = |(key, value): (&Key, &Bytes)| OutlineNode::record(key.path(), ValueDigest::of(value));
     let parts: BTreeMap<_, _> = values.iter().map(leaf).collect();
     let (genesis, peaks) = (state.cluster_genesis().clone(), state.peaks().clone());
     State::restore(genesis, [Prefix::ALL], cluster, peaks, past.to_vec(), &BTreeMap::new(), parts)

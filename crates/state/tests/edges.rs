@@ -6,7 +6,7 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 
 use pleach_state::{PastHeight, RestoreError, State};
-use pleach_tree::{FrameNode, HEIGHT_MAX, Prefix, ValueDigest};
+use pleach_tree::{HEIGHT_MAX, OutlineNode, Prefix, ValueDigest};
 use pleach_types::history::Peaks;
 use pleach_types::{BlockResult, ClusterRecord, Decode as _, Genesis, Height};
 use support::genesis;
@@ -21,7 +21,7 @@ fn restore(genesis: &Genesis, heights: impl IntoIterator<Item = Height>) -> Resu
     };
     let records = genesis.all_records();
     let leaf =
-        |(key, value): (&pleach_types::Key, &bytes::Bytes)| FrameNode::record(key.path(), ValueDigest::of(value));
+        |(key, value): (&pleach_types::Key, &bytes::Bytes)| OutlineNode::record(key.path(), ValueDigest::of(value));
     let parts: BTreeMap<_, _> = records.iter().map(leaf).collect();
     let heights: Vec<_> = heights.into_iter().map(past).collect();
     let peaks = peaks(heights.last().expect("a height").result.height);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use pleach_state::{BlockFault, Decision, PastHeight, PreparedBlock, RestoreError, State, prepare_block};
-use pleach_tree::{FrameNode, Prefix, Proof, ProofLimits, ValueDigest};
+use pleach_tree::{OutlineNode, Prefix, Proof, ProofLimits, ValueDigest};
 use pleach_types::certificate::ResultProof;
 use pleach_types::*;
 use support::*;
@@ -140,7 +140,7 @@ fn a_state_without_the_bytes_of_warm_code_is_not_restored() {
     for later in 0..4 {
         let state = chain.state().clone();
         let restored = |code: &[(Hash, Bytes)]| {
-            let leaf = |(key, value): (&Key, &Bytes)| FrameNode::record(key.path(), ValueDigest::of(value));
+            let leaf = |(key, value): (&Key, &Bytes)| OutlineNode::record(key.path(), ValueDigest::of(value));
             let parts: BTreeMap<_, _> = chain.values.last().unwrap().iter().map(leaf).collect();
             let genesis = state.cluster_genesis().clone();
             let code = code.iter().cloned().collect();

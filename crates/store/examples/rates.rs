@@ -75,7 +75,7 @@ impl Bench {
                 records.insert(self.keys[at].1.clone(), value);
                 at += 1;
             }
-            staging.put(&StagedChunk { prefix, records, frame: BTreeMap::new() })?;
+            staging.put(&StagedChunk { prefix, records, outline: BTreeMap::new() })?;
         }
         report("staged", self.keys.len(), start.elapsed());
         let start = Instant::now();
@@ -110,7 +110,7 @@ impl Bench {
         BlockWrite {
             entry: self.last.clone(),
             records,
-            frame: BTreeMap::new(),
+            outline: BTreeMap::new(),
             code: BTreeMap::new(),
             keep: Keep { values: oldest, window: oldest },
             step: None,
@@ -195,7 +195,7 @@ fn start(folder: &Folder, root: Option<Hash>) -> Outcome<Store> {
             let begin = Instant::now();
             digests.extend(batch.iter().filter_map(|held| match held {
                 Held::Record { path, digest, .. } => Some((*path, *digest)),
-                Held::Frame { .. } => None,
+                Held::Outline { .. } => None,
             }));
             if digests.len() >= 100_000 {
                 tree.extend(digests.drain(..));

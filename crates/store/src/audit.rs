@@ -82,7 +82,7 @@ pub(crate) struct Audit {
     pub(crate) rows: u64,
 }
 
-/// Reads everything. Records and frame are given to `visit` in the order of paths.
+/// Reads everything. Records and outline are given to `visit` in the order of paths.
 pub(crate) fn audit(
     view: &View,
     depth: Depth,
@@ -105,7 +105,7 @@ pub(crate) fn audit(
     // The order follows from what each check compares with: kept prefixes for the partition, the counts found there for the buckets, the window for
     // the code.
     let (state, kept) = auditor.meta()?;
-    let partition = auditor.partition([Table::Records, Table::Frame], kept.as_ref(), visit)?;
+    let partition = auditor.partition([Table::Records, Table::Outline], kept.as_ref(), visit)?;
     auditor.buckets(&partition.buckets)?;
     let changed = auditor.undo(state.as_ref(), kept.as_ref())?;
     let window = auditor.window(state.as_ref())?;
@@ -134,7 +134,7 @@ pub(crate) fn audit_copy(copy: Db, depth: Depth, progress: &mut dyn FnMut(Progre
 /// Walks a staged partition, without an audit of the rest. Damage is an error, and so is what does not fit the kept
 /// prefixes.
 pub(crate) fn staged(view: &View, kept: &Kept, progress: &mut dyn FnMut(Progress)) -> Result<Partition> {
-    let total = view.table(Table::StagedRecords)?.len()? + view.table(Table::StagedFrame)?.len()?;
+    let total = view.table(Table::StagedRecords)?.len()? + view.table(Table::StagedOutline)?.len()?;
     let mut auditor = Auditor {
         view,
         depth: Depth::Start,
@@ -214,7 +214,7 @@ impl Auditor<'_> {
         Ok((state, kept))
     }
 
-    /// Records and frame, merged in the order of paths. What does not fit the kept prefixes is damage.
+    /// Records and outline, merged in the order of paths. What does not fit the kept prefixes is damage.
     fn partition(
         &mut self,
         tables: [Table; 2],
@@ -222,19 +222,24 @@ impl Auditor<'_> {
         visit: &mut dyn FnMut(&[Held]),
     ) -> Result<Partition> {
         let damages_before = self.damages.count;
-        let (Some(records), Some(frame)) = (self.start(tables[0])?, self.start(tables[1])?) else {
+        let (Some(records), Some(outline)) = (self.start(tables[0])?, self.start(tables[1])?) else {
             let none = Tally::default();
-            return Ok(Partition { root: None, buckets: vec![Bucket::default(); BUCKETS], records: none, frame: none });
+            return Ok(Partition {
+                root: None,
+                buckets: vec![Bucket::default(); BUCKETS],
+                records: none,
+                outline: none,
+            });
         };
-        let (mut records, mut frame) = (records.peekable(), frame.peekable());
+        let (mut records, mut outline) = (records.peekable(), outline.peekable());
         let mut fold = Fold::new(visit);
-        // Frame rows begin with their path, so the keys of both tables compare as their first paths do. What
+        // Outline rows begin with their path, so the keys of both tables compare as their first paths do. What
         // can't be read comes first, to be noted.
-        while let Some(table) = next_of(&mut records, &mut frame, tables) {
-            let row = if table == tables[0] { records.next() } else { frame.next() };
+        while let Some(table) = next_of(&mut records, &mut outline, tables) {
+            let row = if table == tables[0] { records.next() } else { outline.next() };
             let Some(Some(row)) = row.map(|row| self.damages.note(row)).transpose()? else { continue };
             self.count(table, &row);
-            let held = if table == tables[0] { fold.record(&row) } else { fold.frame(&row) };
+            let held = if table == tables[0] { fold.record(&row) } else { fold.outline(&row) };
             if let (Ok(held), Some(kept)) = (&held, kept)
                 && let Err(refused) = kept.check(held)
             {
@@ -464,14 +469,14 @@ impl Auditor<'_> {
 }
 
 /// Whose row comes next.
-fn next_of(records: &mut Peekable<ViewRows>, frame: &mut Peekable<ViewRows>, tables: [Table; 2]) -> Option<Table> {
+fn next_of(records: &mut Peekable<ViewRows>, outline: &mut Peekable<ViewRows>, tables: [Table; 2]) -> Option<Table> {
     fn key(row: &Result<Row>) -> Option<&[u8]> {
         row.as_ref().ok().map(|row| row.key.as_slice())
     }
-    match (records.peek().map(key), frame.peek().map(key)) {
+    match (records.peek().map(key), outline.peek().map(key)) {
         (None, None) => None,
         (Some(_), None) => Some(tables[0]),
         (None, Some(_)) => Some(tables[1]),
-        (Some(record), Some(frame)) => Some(if record <= frame { tables[0] } else { tables[1] }),
+        (Some(record), Some(outline)) => Some(if record <= outline { tables[0] } else { tables[1] }),
     }
 }

@@ -14,15 +14,15 @@ pub(crate) type Device = Arc<dyn StorageBackend>;
 
 /// What the database sees: the device from behind the header on.
 #[derive(Debug)]
-pub(crate) struct Framed(pub(crate) Device);
+pub(crate) struct BehindHeader(pub(crate) Device);
 
-impl Framed {
+impl BehindHeader {
     fn shift(offset: u64) -> Result<u64, io::Error> {
         offset.checked_add(HEADER_BYTES).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))
     }
 }
 
-impl StorageBackend for Framed {
+impl StorageBackend for BehindHeader {
     fn len(&self) -> Result<u64, io::Error> {
         Ok(self.0.len()?.saturating_sub(HEADER_BYTES))
     }

@@ -1,13 +1,13 @@
 //! Writing a block.
 //!
 //! All that can be checked without the database is checked first ([`BlockWrite::check`]), so that a block that does not fit changes nothing. Then, in one
-//! transaction: records with their undo rows and the counts of their buckets, frame, window and code, steps, history, and what is dropped.
+//! transaction: records with their undo rows and the counts of their buckets, outline, window and code, steps, history, and what is dropped.
 //! The state row comes last ([`write_state`]): with it the transaction is this height and no other.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use pleach_tree::{FrameNode, Path, Prefix, ValueDigest};
+use pleach_tree::{OutlineNode, Path, Prefix, ValueDigest};
 use pleach_types::block::{code_digest, written_digest};
 use pleach_types::codec::Encode;
 use pleach_types::limits::{BLOCK_REQUESTS_MAX, MODULE_BYTES_MAX, VALUE_BYTES_MAX};
@@ -16,13 +16,13 @@ use pleach_types::{BlockResult, Hash, Height, Key, UsedCode};
 
 use crate::database::{Changes, Rows};
 use crate::error::{Damage, Error, Refused};
-use crate::frame;
 use crate::history;
 use crate::kept::Kept;
 use crate::layout::{
-    Bucket, CODE_MAX, Keep, LastUse, Position, State, WRITTEN_MAX, WindowEntry, decoded, encode_frame, encode_record,
+    Bucket, CODE_MAX, Keep, LastUse, Position, State, WRITTEN_MAX, WindowEntry, decoded, encode_outline, encode_record,
     encode_undo,
 };
+use crate::prefix_key;
 use crate::seal::Seal;
 use crate::table::{STATE, Table, invariant, prefix_key, undo_key};
 
@@ -36,8 +36,8 @@ pub struct BlockWrite {
     /// The changed records that this node keeps: new value, or `None` where the record is gone. Each one's path is
     /// among the written paths and under a kept prefix.
     pub records: BTreeMap<Key, Option<Bytes>>,
-    /// The changes of the frame: the new node, or `None` where there is none any more.
-    pub frame: BTreeMap<Prefix, Option<FrameNode>>,
+    /// The changes of the outline: the new node, or `None` where there is none any more.
+    pub outline: BTreeMap<Prefix, Option<OutlineNode>>,
     /// Bytes of code that the entry lists. What is stored already need not be given again, nor what is not warm.
     pub code: BTreeMap<Hash, Bytes>,
     /// What is still needed after this block. A store never goes back behind what it has dropped.
@@ -108,10 +108,10 @@ impl BlockWrite {
         self.entry.check_link(&before.result, &before.block)?;
         let position = self.position(before);
         position.check()?;
-        for (at, node) in &self.frame {
+        for (at, node) in &self.outline {
             if let Some(node) = node {
-                frame::check(node, at)?;
-                kept.check_frame(at)?;
+                prefix_key::check(node, at)?;
+                kept.check_outline(at)?;
             }
         }
         check_code(&self.code)?;
@@ -180,7 +180,7 @@ pub(crate) fn write(
             undo.put(&undo_key(height, path), content)?;
         }
     }
-    write_frame(changes, &block.frame)?;
+    write_outline(changes, &block.outline)?;
     write_entry(changes, &block.entry, &block.code)?;
     write_steps(changes, &block.step)?;
     history::append(changes, &before.position, fine)?;
@@ -189,12 +189,12 @@ pub(crate) fn write(
     write_state(changes, position, keep)
 }
 
-/// Makes the changes of the frame.
-pub(crate) fn write_frame(changes: &mut Changes<'_>, frame: &BTreeMap<Prefix, Option<FrameNode>>) -> Result<()> {
-    let mut rows = changes.rows(Table::Frame)?;
-    for (at, node) in frame {
+/// Makes the changes of the outline.
+pub(crate) fn write_outline(changes: &mut Changes<'_>, outline: &BTreeMap<Prefix, Option<OutlineNode>>) -> Result<()> {
+    let mut rows = changes.rows(Table::Outline)?;
+    for (at, node) in outline {
         match node {
-            Some(node) => rows.put(&prefix_key(at), &encode_frame(node)).map(drop)?,
+            Some(node) => rows.put(&prefix_key(at), &encode_outline(node)).map(drop)?,
             None => rows.remove(&prefix_key(at)).map(drop)?,
         }
     }

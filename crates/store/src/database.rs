@@ -14,7 +14,7 @@ use redb::{
     ReadableTableMetadata, WriteTransaction,
 };
 
-use crate::backend::{Device, Framed};
+use crate::backend::{BehindHeader, Device};
 use crate::error::{Damage, Error};
 use crate::layout::{Sizes, Tally};
 use crate::seal::{Seal, seal, unseal};
@@ -66,7 +66,7 @@ impl Db {
         let database = guard(|| {
             let mut builder = Builder::new();
             builder.set_cache_size(cache_bytes).set_check_integrity_on_open(checked);
-            builder.create_with_backend(Framed(device.clone())).map_err(failure)
+            builder.create_with_backend(BehindHeader(device.clone())).map_err(failure)
         })?;
         Ok(Self { device, database: RwLock::new(Some(database)), retired: OnceLock::new() })
     }

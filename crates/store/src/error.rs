@@ -8,7 +8,7 @@ use pleach_types::history::Subtree;
 use pleach_types::{Hash, Height, Key};
 use thiserror::Error;
 
-use crate::frame::name;
+use crate::prefix_key::name;
 use crate::seal::Seal;
 
 /// Why a store does not open.
@@ -176,13 +176,13 @@ pub enum Refused {
         /// The limit.
         limit: usize,
     },
-    /// A label in the frame does not stand for a subtree.
-    #[error("the frame's label at {} is not that of two records or more", name(.0))]
-    FrameLabel(Prefix),
-    /// A node of the frame lies under a prefix that this node keeps, or around one: there it has the records.
-    #[error("the frame's node at {} overlaps a prefix that is kept here", name(.0))]
-    FrameKept(Prefix),
-    /// A chunk holds a record or a frame node outside of its prefix.
+    /// A label in the outline does not stand for a subtree.
+    #[error("the outline's label at {} is not that of two records or more", name(.0))]
+    OutlineLabel(Prefix),
+    /// A node of the outline lies under a prefix that this node keeps, or around one: there it has the records.
+    #[error("the outline's node at {} overlaps a prefix that is kept here", name(.0))]
+    OutlineKept(Prefix),
+    /// A chunk holds a record or an outline node outside of its prefix.
     #[error("the chunk of {} holds {}", name(prefix), name(found))]
     OutsideChunk {
         /// The chunk's prefix.
@@ -214,7 +214,7 @@ pub enum Refused {
         /// The stored height.
         stored: Height,
     },
-    /// The staged records and frame do not have the root that was announced.
+    /// The staged records and outline do not have the root that was announced.
     #[error("the staged partition has root {found}, {expected} was announced")]
     StagedRoot {
         /// The root of what is staged.
@@ -254,7 +254,7 @@ pub enum Damage {
         /// The invariant, with what was stored and what was recomputed.
         why: String,
     },
-    /// The records and the frame do not have the stored root, although each row is as it was written: some row is
+    /// The records and the outline do not have the stored root, although each row is as it was written: some row is
     /// missing, or an old one has come back.
     #[error("height {height}: root stored {stored}, recomputed {recomputed}")]
     Root {
@@ -316,7 +316,7 @@ pub enum Place {
         path: Path,
     },
     /// A node outside of the partition.
-    Frame(Prefix),
+    Outline(Prefix),
     /// What a height left in the window.
     Window(Height),
     /// Code, by its digest.
@@ -335,7 +335,7 @@ impl fmt::Display for Place {
             Self::Record { key: Some(key), .. } => write!(f, "record {key}"),
             Self::Record { path, key: None } => write!(f, "record at path {path}"),
             Self::Undo { height, path } => write!(f, "record at path {path} before height {height}"),
-            Self::Frame(prefix) => write!(f, "frame at {}", name(prefix)),
+            Self::Outline(prefix) => write!(f, "outline at {}", name(prefix)),
             Self::Window(height) => write!(f, "window of height {height}"),
             Self::Code(digest) => write!(f, "code {digest}"),
             Self::Step(epoch) => write!(f, "step to other members from epoch {epoch}"),

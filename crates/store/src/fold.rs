@@ -1,13 +1,13 @@
 //! A partition on its way from the disk: each row read, folded into the root, and handed over.
 
 use bytes::Bytes;
-use pleach_tree::{FrameNode, Path, Prefix, ValueDigest};
+use pleach_tree::{OutlineNode, Path, Prefix, ValueDigest};
 use pleach_types::{Hash, Key};
 
 use crate::database::Row;
 use crate::error::Error;
 use crate::label::Folder;
-use crate::layout::{Bucket, Tally, decode_frame};
+use crate::layout::{Bucket, Tally, decode_outline};
 use crate::read::{record_at, record_path};
 use crate::seal::SEAL_BYTES;
 use crate::table::{Table, decode_prefix, invariant, prefix_key};
@@ -35,21 +35,21 @@ pub enum Held {
         digest: ValueDigest,
     },
     /// A part of the tree that is not held.
-    Frame {
+    Outline {
         /// Where it stands.
         at: Prefix,
         /// What is known of it.
-        node: FrameNode,
+        node: OutlineNode,
     },
 }
 
-/// The root of records and frame, and what was counted on the way.
+/// The root of records and outline, and what was counted on the way.
 pub(crate) struct Partition {
     /// `None` if parts overlap or a row is damaged.
     pub(crate) root: Option<Hash>,
     pub(crate) buckets: Vec<Bucket>,
     pub(crate) records: Tally,
-    pub(crate) frame: Tally,
+    pub(crate) outline: Tally,
 }
 
 /// A partition being folded into its root and handed over.
@@ -64,7 +64,8 @@ pub(crate) struct Fold<'a> {
 impl<'a> Fold<'a> {
     pub(crate) fn new(visit: &'a mut dyn FnMut(&[Held])) -> Self {
         let none = Tally::default();
-        let partition = Partition { root: None, buckets: vec![Bucket::default(); BUCKETS], records: none, frame: none };
+        let partition =
+            Partition { root: None, buckets: vec![Bucket::default(); BUCKETS], records: none, outline: none };
         Self { visit, batch: Vec::new(), batch_bytes: 0, folder: Folder::default(), partition }
     }
 
@@ -79,19 +80,19 @@ impl<'a> Fold<'a> {
         Ok(Held::Record { path, key: record.key, value: record.value, digest })
     }
 
-    pub(crate) fn frame(&mut self, row: &Row) -> Result<Held> {
-        let at = decode_prefix(&row.key).ok_or_else(|| invariant(Table::Frame, &row.key, "not a prefix"))?;
-        let node = decode_frame(&at, &row.content).map_err(|why| invariant(Table::Frame, &row.key, why))?;
-        tally(&mut self.partition.frame, row);
-        Ok(Held::Frame { at, node })
+    pub(crate) fn outline(&mut self, row: &Row) -> Result<Held> {
+        let at = decode_prefix(&row.key).ok_or_else(|| invariant(Table::Outline, &row.key, "not a prefix"))?;
+        let node = decode_outline(&at, &row.content).map_err(|why| invariant(Table::Outline, &row.key, why))?;
+        tally(&mut self.partition.outline, row);
+        Ok(Held::Outline { at, node })
     }
 
     pub(crate) fn add(&mut self, held: Held) -> Result<()> {
         let added = match &held {
             Held::Record { path, digest, .. } => self.folder.record(path, digest),
-            Held::Frame { at, node } => self.folder.frame(at, node),
+            Held::Outline { at, node } => self.folder.outline(at, node),
         };
-        added.map_err(|overlap| invariant(Table::Frame, &prefix_key(&overlap.0), "it overlaps what is before it"))?;
+        added.map_err(|overlap| invariant(Table::Outline, &prefix_key(&overlap.0), "it overlaps what is before it"))?;
         if let Held::Record { key, value, .. } = &held {
             self.batch_bytes += key.as_bytes().len() + value.len();
         }

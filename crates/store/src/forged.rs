@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use pleach_tree::{FrameNode, Prefix, Tree, ValueDigest};
+use pleach_tree::{OutlineNode, Prefix, Tree, ValueDigest};
 use pleach_types::codec::{Decode, Encode};
 use pleach_types::history::Peaks;
 use pleach_types::{Block, BlockResult, Context, Hash, Key, PublicKey};
@@ -47,8 +47,8 @@ fn store(device: &Device) -> Store {
     crate::header::create(device, &GENESIS).unwrap();
     let store = open(device).unwrap();
     let staging = store.stage(Target { height: 0, root }).unwrap();
-    let frame = [FrameNode::record(other.path(), ValueDigest::of(b"value"))].into();
-    staging.put(&StagedChunk { prefix: Prefix::ALL, records: [(own, "value".into())].into(), frame }).unwrap();
+    let outline = [OutlineNode::record(other.path(), ValueDigest::of(b"value"))].into();
+    staging.put(&StagedChunk { prefix: Prefix::ALL, records: [(own, "value".into())].into(), outline }).unwrap();
     let kept = Prefix::ALL.halves().unwrap()[..1].to_vec();
     let arrival =
         Arrival { kept, window: vec![entry], code: BTreeMap::new(), peaks: Peaks::default(), steps: Vec::new() };
@@ -99,11 +99,11 @@ fn a_record_outside_of_the_kept_prefixes_is_found() {
 }
 
 #[test]
-fn a_leaf_of_the_frame_that_passes_for_a_kept_record_is_found() {
+fn a_leaf_of_the_outline_that_passes_for_a_kept_record_is_found() {
     let all = Kept::new(vec![Prefix::ALL]).unwrap();
     let damages = found(|changes| put(changes, Table::Meta, KEPT, &all.encode()));
-    let at = FrameNode::record(keys()[1].path(), ValueDigest::of(b"value")).0;
-    assert!(is(&damages, &Place::Frame(at), "overlaps a prefix that is kept"), "{damages:?}");
+    let at = OutlineNode::record(keys()[1].path(), ValueDigest::of(b"value")).0;
+    assert!(is(&damages, &Place::Outline(at), "overlaps a prefix that is kept"), "{damages:?}");
 }
 
 #[test]

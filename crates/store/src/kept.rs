@@ -10,7 +10,7 @@ use pleach_types::limits::PARTITION_BITS_MAX;
 use crate::commit::within;
 use crate::error::Refused;
 use crate::fold::Held;
-use crate::frame::overlap;
+use crate::prefix_key::overlap;
 use crate::table::{decode_prefix, prefix_key};
 
 /// Prefixes that a node keeps, at most: all those of a partition map, the one record that every member keeps, and those that a
@@ -37,21 +37,21 @@ impl Kept {
         &self.0
     }
 
-    /// Checks that something that a node holds is where it may be. A leaf of the frame under a kept prefix would be taken
+    /// Checks that something that a node holds is where it may be. A leaf of the outline under a kept prefix would be taken
     /// for a record whose value is there.
     pub(crate) fn check(&self, held: &Held) -> Result<(), Refused> {
         match held {
             Held::Record { path, key, .. } if !self.holds(path) => Err(Refused::NotKept(key.clone())),
-            Held::Frame { at, .. } => self.check_frame(at),
+            Held::Outline { at, .. } => self.check_outline(at),
             Held::Record { .. } => Ok(()),
         }
     }
 
-    /// Checks that a node of the frame lies outside.
-    pub(crate) fn check_frame(&self, at: &Prefix) -> Result<(), Refused> {
+    /// Checks that a node of the outline lies outside.
+    pub(crate) fn check_outline(&self, at: &Prefix) -> Result<(), Refused> {
         let behind = self.0.partition_point(|prefix| prefix.first() <= at.first());
         let around = [behind.checked_sub(1), Some(behind)].into_iter().flatten().filter_map(|near| self.0.get(near));
-        if around.into_iter().any(|prefix| overlap(prefix, at)) { Err(Refused::FrameKept(*at)) } else { Ok(()) }
+        if around.into_iter().any(|prefix| overlap(prefix, at)) { Err(Refused::OutlineKept(*at)) } else { Ok(()) }
     }
 
     /// Whether every record under a prefix is kept because of a single one of these.
@@ -112,7 +112,7 @@ mod tests {
                 for bits in 0..=Path::BITS {
                     let at = Prefix::new(path, bits);
                     let inside = prefixes.iter().any(|prefix| prefix.covers(&at) || at.covers(prefix));
-                    assert_eq!(kept.check_frame(&at).is_err(), inside, "{at:?}");
+                    assert_eq!(kept.check_outline(&at).is_err(), inside, "{at:?}");
                     assert_eq!(kept.covers(&at), prefixes.iter().any(|prefix| prefix.covers(&at)), "{at:?}");
                 }
             }

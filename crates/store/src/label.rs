@@ -5,9 +5,9 @@
 //! cleared, an internal node exactly where two keys or more share the prefix. A start thereby needs no memory for
 //! the records it checks, and a fault in one of the two programs does not pass for agreement.
 
-use pleach_tree::{FrameNode, Label, Path, Prefix, ValueDigest};
+use pleach_tree::{Label, OutlineNode, Path, Prefix, ValueDigest};
 
-use crate::frame::{last, whole};
+use crate::prefix_key::{last, whole};
 
 const KIND_BIT: u8 = 0x80;
 
@@ -76,11 +76,11 @@ impl Folder {
         self.add(whole(*path), Part { label: leaf_label(path, digest), path: *path, depth: None })
     }
 
-    /// Adds a node of the frame.
-    pub(crate) fn frame(&mut self, at: &Prefix, node: &FrameNode) -> Result<(), Overlap> {
+    /// Adds a node of the outline.
+    pub(crate) fn outline(&mut self, at: &Prefix, node: &OutlineNode) -> Result<(), Overlap> {
         match node {
-            FrameNode::Leaf(digest) => self.record(&at.first(), digest),
-            FrameNode::Subtree(label) => {
+            OutlineNode::Leaf(digest) => self.record(&at.first(), digest),
+            OutlineNode::Subtree(label) => {
                 self.add(*at, Part { label: *label, path: at.first(), depth: Some(at.bits()) })
             }
         }
@@ -167,9 +167,9 @@ mod tests {
                     }
                     let (last, _) = part.last.take().unwrap();
                     let label = part.close(last, bits).lift(bits).label;
-                    folder.frame(&prefix, &FrameNode::Subtree(label)).unwrap();
+                    folder.outline(&prefix, &OutlineNode::Subtree(label)).unwrap();
                 } else {
-                    folder.frame(&whole(*path), &FrameNode::Leaf(ValueDigest::of(value))).unwrap();
+                    folder.outline(&whole(*path), &OutlineNode::Leaf(ValueDigest::of(value))).unwrap();
                 }
                 rest = &rest[inside..];
             }
@@ -180,9 +180,9 @@ mod tests {
     #[test]
     fn overlapping_parts_have_no_root() {
         let records = records(2);
-        let subtree = FrameNode::Subtree(Label::from_bytes([1; 32]));
+        let subtree = OutlineNode::Subtree(Label::from_bytes([1; 32]));
         let mut folder = Folder::default();
-        folder.frame(&Prefix::ALL, &subtree).unwrap();
+        folder.outline(&Prefix::ALL, &subtree).unwrap();
         let inside = whole(records[0].0);
         assert_eq!(folder.record(&records[0].0, &ValueDigest::of(b"")), Err(Overlap(inside)));
         let mut folder = Folder::default();

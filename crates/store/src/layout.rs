@@ -17,14 +17,14 @@
 //! Contents use the canonical encoding of `pleach-types`. Each stands behind its checksum (`seal`).
 
 use bytes::Bytes;
-use pleach_tree::{FrameNode, Path, Prefix, ValueDigest};
+use pleach_tree::{OutlineNode, Path, Prefix, ValueDigest};
 use pleach_types::codec::{self, DecodeError, Reader};
 use pleach_types::history::Peaks;
 use pleach_types::limits::{BLOCK_REQUESTS_MAX, KEY_BYTES_MAX, TOUCHED_MAX, VALUE_BYTES_MAX};
 use pleach_types::{BlockResult, Certificate, Decode, Encode, Hash, Header, Height, Key, Receipt, UsedCode};
 
 use crate::error::{Damage, Refused};
-use crate::frame;
+use crate::prefix_key;
 use crate::table::{Table, invariant};
 
 /// Paths that one block may write.
@@ -96,21 +96,21 @@ pub(crate) fn decode_undo(path: &Path, content: &Bytes) -> Result<Before, String
     }
 }
 
-pub(crate) fn encode_frame(node: &FrameNode) -> Vec<u8> {
+pub(crate) fn encode_outline(node: &OutlineNode) -> Vec<u8> {
     match node {
-        FrameNode::Subtree(label) => [&[0], &label.as_bytes()[..]].concat(),
-        FrameNode::Leaf(digest) => [&[1], &digest.as_bytes()[..]].concat(),
+        OutlineNode::Subtree(label) => [&[0], &label.as_bytes()[..]].concat(),
+        OutlineNode::Leaf(digest) => [&[1], &digest.as_bytes()[..]].concat(),
     }
 }
 
-pub(crate) fn decode_frame(at: &Prefix, content: &[u8]) -> Result<FrameNode, String> {
+pub(crate) fn decode_outline(at: &Prefix, content: &[u8]) -> Result<OutlineNode, String> {
     let bytes = |rest: &[u8]| <[u8; 32]>::try_from(rest).map_err(|_| "not 32 bytes behind the tag".to_owned());
     let node = match content.split_first() {
-        Some((0, rest)) => FrameNode::Subtree(bytes(rest)?.into()),
-        Some((1, rest)) => FrameNode::Leaf(ValueDigest::from_bytes(bytes(rest)?)),
+        Some((0, rest)) => OutlineNode::Subtree(bytes(rest)?.into()),
+        Some((1, rest)) => OutlineNode::Leaf(ValueDigest::from_bytes(bytes(rest)?)),
         _ => return Err("neither a subtree nor a leaf".into()),
     };
-    frame::check(&node, at).map_err(|e| e.to_string())?;
+    prefix_key::check(&node, at).map_err(|e| e.to_string())?;
     Ok(node)
 }
 
@@ -265,7 +265,7 @@ pub struct Tally {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sizes {
     pub(crate) records: Tally,
-    pub(crate) frame: Tally,
+    pub(crate) outline: Tally,
     pub(crate) undo: Tally,
     pub(crate) window: Tally,
     pub(crate) code: Tally,
@@ -275,7 +275,7 @@ impl Sizes {
     pub(crate) fn get_mut(&mut self, table: Table) -> Option<&mut Tally> {
         match table {
             Table::Records => Some(&mut self.records),
-            Table::Frame => Some(&mut self.frame),
+            Table::Outline => Some(&mut self.outline),
             Table::Undo => Some(&mut self.undo),
             Table::Window => Some(&mut self.window),
             Table::Code => Some(&mut self.code),
@@ -284,11 +284,11 @@ impl Sizes {
     }
 
     fn all(&self) -> [&Tally; 5] {
-        [&self.records, &self.frame, &self.undo, &self.window, &self.code]
+        [&self.records, &self.outline, &self.undo, &self.window, &self.code]
     }
 
     fn all_mut(&mut self) -> [&mut Tally; 5] {
-        [&mut self.records, &mut self.frame, &mut self.undo, &mut self.window, &mut self.code]
+        [&mut self.records, &mut self.outline, &mut self.undo, &mut self.window, &mut self.code]
     }
 }
 

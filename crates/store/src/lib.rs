@@ -16,8 +16,8 @@
 //!
 //! - The newest *records* of the partition, by path. Values are on the disk; in memory are the pages of the cache
 //!   ([`Options::cache_bytes`]) and eight bytes for each change of the readable heights.
-//! - The *frame*: what is known of the rest of the tree, so that the whole root can be recomputed
-//!   ([`FrameNode`](pleach_tree::FrameNode)).
+//! - The *outline*: what is known of the rest of the tree, so that the whole root can be recomputed
+//!   ([`OutlineNode`](pleach_tree::OutlineNode)).
 //!   A node that holds everything has none.
 //! - *Undo rows*: what each block of the readable heights replaced. They make [`Store::at`] answer for every
 //!   height from [`Keep::values`] on.
@@ -50,7 +50,7 @@
 //!
 //! 1. check each block: it follows, its digests are right, what it changes it wrote and this node keeps;
 //! 2. tell readers what is about to change and which heights go, so that nobody reads a height by halves;
-//! 3. in one transaction: records and undo rows, frame, window, code, what is dropped, and the state row with position,
+//! 3. in one transaction: records and undo rows, outline, window, code, what is dropped, and the state row with position,
 //!    the oldest heights and all sizes;
 //! 4. make it durable. The database writes new pages beside the old ones, syncs, then switches to them, and syncs
 //!    again (two phases: a commit never rests on a checksum alone, which an author of values could aim at);
@@ -68,7 +68,7 @@
 //! [`Store::open`] takes the lock and looks at the header; only then does the database see the file, and compares the
 //! checksum of every page. [`Opened::check`] reads everything in the order of paths, compares every row's own checksum
 //! (`seal`), recomputes the labels up to the root in the memory of one path (`label`), compares it with the stored
-//! root, and hands records and frame over so that a tree is built on the way. There is no other way to a [`Store`].
+//! root, and hands records and outline over so that a tree is built on the way. There is no other way to a [`Store`].
 //! The root that is compared is the stored one; that it is certified is for the caller to check.
 //!
 //! What differs is named ([`Damage`]): a changed record by its key with both checksums; a missing or old one by the
@@ -114,7 +114,7 @@
 //! let store = Store::open(&folder, &genesis, &Options::default())?.check(|_| {}, |_| {})?;
 //! let staging = store.stage(Target { height: 0, root: tree.root().into() })?;
 //! let records = BTreeMap::from([(alice.clone(), "5".into())]);
-//! staging.put(&StagedChunk { prefix: Prefix::ALL, records, frame: BTreeMap::new() })?;
+//! staging.put(&StagedChunk { prefix: Prefix::ALL, records, outline: BTreeMap::new() })?;
 //! let first = entry(&tree, None, vec![]);
 //! let (kept, window) = (vec![Prefix::ALL], vec![first.clone()]);
 //! staging.finish(&Arrival { kept, window, code: BTreeMap::new(), peaks: Peaks::default(), steps: Vec::new() }, |_| {})?;
@@ -124,7 +124,7 @@
 //! store.commit(&BlockWrite {
 //!     entry: entry(&tree, Some(&first), vec![Path::of(b"bank/alice")]),
 //!     records: BTreeMap::from([(alice, Some("9".into()))]),
-//!     frame: BTreeMap::new(),
+//!     outline: BTreeMap::new(),
 //!     code: BTreeMap::new(),
 //!     keep: Keep { values: 0, window: 0 },
 //!     step: None,
@@ -160,7 +160,6 @@ mod error;
 mod fold;
 #[cfg(test)]
 mod forged;
-mod frame;
 mod fsck;
 mod header;
 mod history;
@@ -168,6 +167,7 @@ mod kept;
 mod label;
 mod layout;
 mod lock;
+mod prefix_key;
 mod read;
 mod rekeep;
 mod seal;

@@ -16,8 +16,8 @@ use pleach_types::Height;
 
 use crate::database::{View, ViewRows, ViewTable};
 use crate::error::{Damage, Error};
-use crate::frame::last;
 use crate::layout::{Before, Record, decode_record, decode_undo};
+use crate::prefix_key::last;
 use crate::table::{Table, decode_undo_key, invariant, undo_key};
 
 type Result<T, E = Error> = std::result::Result<T, E>;

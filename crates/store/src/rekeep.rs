@@ -11,17 +11,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use pleach_tree::{FrameNode, Path, Prefix};
+use pleach_tree::{OutlineNode, Path, Prefix};
 use pleach_types::codec::Encode;
 use pleach_types::limits::VALUE_BYTES_MAX;
 use pleach_types::{Height, Key};
 
-use crate::commit::{within, write_buckets, write_frame, write_record, write_state};
+use crate::commit::{within, write_buckets, write_outline, write_record, write_state};
 use crate::database::{Changes, View, lock};
 use crate::error::{Error, Refused};
-use crate::frame;
 use crate::kept::Kept;
 use crate::layout::{Bucket, encode_record};
+use crate::prefix_key;
 use crate::read::record_path;
 use crate::store::Store;
 use crate::table::{KEPT, Table, decode_undo_key, invariant};
@@ -38,8 +38,8 @@ pub struct Rekeep {
     pub kept: Vec<Prefix>,
     /// The records that come: all that are under the prefixes that were not kept before.
     pub records: BTreeMap<Key, Bytes>,
-    /// The changes of the frame, as in [`BlockWrite::frame`](crate::BlockWrite::frame).
-    pub frame: BTreeMap<Prefix, Option<FrameNode>>,
+    /// The changes of the outline, as in [`BlockWrite::outline`](crate::BlockWrite::outline).
+    pub outline: BTreeMap<Prefix, Option<OutlineNode>>,
 }
 
 /// Records that come, in the order of their paths.
@@ -52,10 +52,10 @@ impl Rekeep {
             return Err(Refused::OtherHeight { found: self.height, stored });
         }
         let kept = Kept::new(self.kept.clone())?;
-        for (at, node) in &self.frame {
+        for (at, node) in &self.outline {
             if let Some(node) = node {
-                frame::check(node, at)?;
-                kept.check_frame(at)?;
+                prefix_key::check(node, at)?;
+                kept.check_outline(at)?;
             }
         }
         let mut records = Vec::with_capacity(self.records.len());
@@ -132,7 +132,7 @@ impl Store {
         let state = self.inner.db.write(|changes| {
             changes.sizes = before.sizes;
             move_records(changes, &going, &records, &mut buckets)?;
-            write_frame(changes, &change.frame)?;
+            write_outline(changes, &change.outline)?;
             changes.rows(Table::Meta)?.put(KEPT, &kept.encode())?;
             write_state(changes, before.position.clone(), before.keep)
         })?;

@@ -15,7 +15,7 @@ use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use pleach_tree::{FrameNode, Path, Prefix};
+use pleach_tree::{OutlineNode, Path, Prefix};
 use pleach_types::codec::Encode;
 use pleach_types::history::Peaks;
 use pleach_types::limits::VALUE_BYTES_MAX;
@@ -27,10 +27,10 @@ use crate::commit::{check_code, within, write_entry, write_state, write_steps};
 use crate::database::{Changes, lock};
 use crate::error::{Damage, Error, Place, Refused};
 use crate::fold::Partition;
-use crate::frame::{self, overlap, whole};
 use crate::history;
 use crate::kept::Kept;
-use crate::layout::{Bucket, Keep, Position, Sizes, State, WindowEntry, encode_frame, encode_record};
+use crate::layout::{Bucket, Keep, Position, Sizes, State, WindowEntry, encode_outline, encode_record};
+use crate::prefix_key::{self, overlap, whole};
 use crate::store::Store;
 use crate::table::{KEPT, Table, prefix_key};
 
@@ -53,7 +53,7 @@ pub struct StagedChunk {
     /// The records under it that this node will hold.
     pub records: BTreeMap<Key, Bytes>,
     /// What is known of the rest under it.
-    pub frame: BTreeMap<Prefix, FrameNode>,
+    pub outline: BTreeMap<Prefix, OutlineNode>,
 }
 
 /// What goes with a staged partition: what it consists of, where it stands, and the window up to it.
@@ -61,7 +61,7 @@ pub struct StagedChunk {
 pub struct Arrival {
     /// The prefixes whose records this node keeps from now on, in ascending order and none within another, at most
     /// [`KEPT_MAX`](crate::KEPT_MAX). Every record that was staged or that a block will change is under one of them,
-    /// and nothing of the frame is.
+    /// and nothing of the outline is.
     pub kept: Vec<Prefix>,
     /// The entries of the window, oldest first and without a gap. The last one's height and root are those of the
     /// target.
@@ -132,9 +132,9 @@ impl Staging {
                     rows.put(path.as_bytes(), &encode_record(key, value))?;
                 }
                 drop(rows);
-                let mut rows = changes.rows(Table::StagedFrame)?;
-                for (at, node) in &chunk.frame {
-                    rows.put(&prefix_key(at), &encode_frame(node))?;
+                let mut rows = changes.rows(Table::StagedOutline)?;
+                for (at, node) in &chunk.outline {
+                    rows.put(&prefix_key(at), &encode_outline(node))?;
                 }
             }
             Ok(())
@@ -163,8 +163,8 @@ impl Staging {
             self.still()?;
             // Rows are only ever added: as many as were looked at are those that were looked at.
             let records = changes.rows(Table::StagedRecords)?.len()?;
-            let frame = changes.rows(Table::StagedFrame)?.len()?;
-            if (records, frame) != (found.records.rows, found.frame.rows) {
+            let outline = changes.rows(Table::StagedOutline)?.len()?;
+            if (records, outline) != (found.records.rows, found.outline.rows) {
                 return Err(Refused::StagingOver.into());
             }
             let stored = before.map(|state| state.position.height());
@@ -188,7 +188,7 @@ impl Staging {
         self.still()?;
         match audit::staged(&view, kept, progress) {
             // What overlaps was staged so; its row is as it was written.
-            Err(Error::Damaged(Damage::Invariant { place: Place::Frame(at), .. })) => {
+            Err(Error::Damaged(Damage::Invariant { place: Place::Outline(at), .. })) => {
                 Err(Refused::StagedOverlap(at).into())
             }
             found => found,
@@ -216,8 +216,8 @@ impl StagedChunk {
             }
             records.push((path, key, value));
         }
-        for (at, node) in &self.frame {
-            frame::check(node, at)?;
+        for (at, node) in &self.outline {
+            prefix_key::check(node, at)?;
             if !self.prefix.covers(at) {
                 return Err(outside(*at));
             }
@@ -265,8 +265,8 @@ fn switch(
         changes.clear(table)?;
     }
     changes.replace(Table::Records, Table::StagedRecords)?;
-    changes.replace(Table::Frame, Table::StagedFrame)?;
-    changes.sizes = Sizes { records: found.records, frame: found.frame, ..Sizes::default() };
+    changes.replace(Table::Outline, Table::StagedOutline)?;
+    changes.sizes = Sizes { records: found.records, outline: found.outline, ..Sizes::default() };
     let mut rows = changes.rows(Table::Buckets)?;
     for (first_byte, bucket) in found.buckets.iter().enumerate().filter(|(_, bucket)| **bucket != Bucket::default()) {
         rows.put(&[first_byte as u8], &bucket.encode())?;

@@ -109,7 +109,7 @@ pub(crate) struct Published {
 pub struct Usage {
     /// The newest records.
     pub records: Tally,
-    /// What the window adds: replaced values, written paths, receipts, code, and the frame.
+    /// What the window adds: replaced values, written paths, receipts, code, and the outline.
     pub window: Tally,
     /// Bytes of the file.
     pub file_bytes: u64,
@@ -182,7 +182,7 @@ impl Store {
     /// [`Error::Failed`].
     pub fn usage(&self) -> Result<Usage> {
         let sizes = lock(&self.inner.published).state.as_ref().map(|state| state.sizes).unwrap_or_default();
-        let window = [sizes.undo, sizes.window, sizes.code, sizes.frame]
+        let window = [sizes.undo, sizes.window, sizes.code, sizes.outline]
             .into_iter()
             .fold(Tally::default(), |sum, tally| Tally { rows: sum.rows + tally.rows, bytes: sum.bytes + tally.bytes });
         let file_bytes = self.inner.db.file_bytes()?;
@@ -412,8 +412,8 @@ impl Opened {
     }
 
     /// Reads everything in the order of paths, recomputes each label up to the root, and compares: each row with
-    /// its checksum, records with the counts of their buckets, records and frame with the stored root, the window
-    /// with its digests. Records and frame are handed to `visit` in batches as they come, at most about a megabyte
+    /// its checksum, records with the counts of their buckets, records and outline with the stored root, the window
+    /// with its digests. Records and outline are handed to `visit` in batches as they come, at most about a megabyte
     /// each, so that a tree can be built on the way; it must not be used before this has returned `Ok`.
     ///
     /// The caller compares the stored root with one that it trusts: here it is only the one that was stored.

@@ -16,7 +16,7 @@ pub(crate) enum Table {
     Meta,
     Records,
     Buckets,
-    Frame,
+    Outline,
     Undo,
     Window,
     Code,
@@ -24,7 +24,7 @@ pub(crate) enum Table {
     Steps,
     History,
     StagedRecords,
-    StagedFrame,
+    StagedOutline,
 }
 
 impl Table {
@@ -32,7 +32,7 @@ impl Table {
         Self::Meta,
         Self::Records,
         Self::Buckets,
-        Self::Frame,
+        Self::Outline,
         Self::Undo,
         Self::Window,
         Self::Code,
@@ -40,18 +40,18 @@ impl Table {
         Self::Steps,
         Self::History,
         Self::StagedRecords,
-        Self::StagedFrame,
+        Self::StagedOutline,
     ];
 
     /// Those that hold a partition on its way in.
-    pub(crate) const STAGED: [Self; 2] = [Self::StagedRecords, Self::StagedFrame];
+    pub(crate) const STAGED: [Self; 2] = [Self::StagedRecords, Self::StagedOutline];
 
     const fn name(self) -> &'static str {
         match self {
             Self::Meta => "meta",
             Self::Records => "records",
             Self::Buckets => "buckets",
-            Self::Frame => "frame",
+            Self::Outline => "frame",
             Self::Undo => "undo",
             Self::Window => "window",
             Self::Code => "code",
@@ -59,7 +59,7 @@ impl Table {
             Self::Steps => "steps",
             Self::History => "history",
             Self::StagedRecords => "staged_records",
-            Self::StagedFrame => "staged_frame",
+            Self::StagedOutline => "staged_frame",
         }
     }
 
@@ -74,7 +74,7 @@ impl Table {
             Self::Meta => b"pleach/1/store/meta             ",
             Self::Records | Self::StagedRecords => b"pleach/1/store/records          ",
             Self::Buckets => b"pleach/1/store/buckets          ",
-            Self::Frame | Self::StagedFrame => b"pleach/1/store/frame            ",
+            Self::Outline | Self::StagedOutline => b"pleach/1/store/frame            ",
             Self::Undo => b"pleach/1/store/undo             ",
             Self::Window => b"pleach/1/store/window           ",
             Self::Code => b"pleach/1/store/code             ",
@@ -97,7 +97,7 @@ impl Table {
                 let key = split_record(content).and_then(|(key, _)| Key::from_bytes(key).ok());
                 Place::Record { path, key: key.filter(|key| Path::of(key.as_bytes()) == path) }
             }
-            Self::Frame | Self::StagedFrame => Place::Frame(decode_prefix(key)?),
+            Self::Outline | Self::StagedOutline => Place::Outline(decode_prefix(key)?),
             Self::Undo => {
                 let (height, path) = decode_undo_key(key)?;
                 Place::Undo { height, path }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use pleach_store::{Arrival, BlockWrite, Error, KEPT_MAX, Keep, Refused, Target};
-use pleach_tree::{FrameNode, Label, Path, Prefix};
+use pleach_tree::{Label, OutlineNode, Path, Prefix};
 use pleach_types::block::{code_digest, written_digest};
 use pleach_types::history::Peaks;
 use pleach_types::limits::MODULE_BYTES_MAX;
@@ -47,7 +47,7 @@ fn blocks_that_break_a_rule_change_nothing() {
     };
     let module = Bytes::from_static(b"a module");
     let digest = support::digest(&module);
-    let stub = FrameNode::Subtree(Label::EMPTY);
+    let stub = OutlineNode::Subtree(Label::EMPTY);
     let breaks: Vec<(&str, Spoil<BlockWrite>)> = vec![
         ("NotNext", Box::new(|b| b.entry.result.height = 2)),
         ("NotNext", Box::new(|b| b.entry.result.height = 0)),
@@ -78,13 +78,13 @@ fn blocks_that_break_a_rule_change_nothing() {
         ),
         ("TooLarge", Box::new(move |b| list(b, vec![used(digest, MODULE_BYTES_MAX as u32 + 1)]))),
         (
-            "FrameKept",
+            "OutlineKept",
             Box::new(|b| {
-                let leaf = FrameNode::Leaf(pleach_tree::ValueDigest::of(b"not here"));
-                b.frame = [(Prefix::new(Path::from_bytes([0; 32]), Path::BITS), Some(leaf))].into();
+                let leaf = OutlineNode::Leaf(pleach_tree::ValueDigest::of(b"not here"));
+                b.outline = [(Prefix::new(Path::from_bytes([0; 32]), Path::BITS), Some(leaf))].into();
             }),
         ),
-        ("FrameLabel", Box::new(move |b| b.frame = [(Prefix::ALL, Some(stub))].into())),
+        ("OutlineLabel", Box::new(move |b| b.outline = [(Prefix::ALL, Some(stub))].into())),
     ];
     for (name, spoil) in breaks {
         let mut bad = good.clone();
@@ -156,11 +156,11 @@ fn partitions_that_do_not_fit_together_are_refused_and_the_stored_one_stays() {
         staging.put(chunk).unwrap();
     }
     assert!(matches!(refused(staging.put(&chunks[1])), Refused::ChunkOverlap { .. }));
-    let wide = pleach_store::StagedChunk { prefix: Prefix::ALL, records: BTreeMap::new(), frame: BTreeMap::new() };
+    let wide = pleach_store::StagedChunk { prefix: Prefix::ALL, records: BTreeMap::new(), outline: BTreeMap::new() };
     assert!(matches!(refused(staging.put(&wide)), Refused::ChunkOverlap { .. }));
     let mut outside = chunks[0].clone();
     outside.records.extend(chunks[1].records.clone());
-    outside.frame.extend(chunks[1].frame.clone());
+    outside.outline.extend(chunks[1].outline.clone());
     assert!(matches!(refused(staging.put(&outside)), Refused::OutsideChunk { .. }));
     assert!(matches!(refused(staging.finish(&arrival, |_| {})), Refused::StagedRoot { .. }));
     let staging = store.stage(target).unwrap();
@@ -184,7 +184,7 @@ fn partitions_that_do_not_fit_together_are_refused_and_the_stored_one_stays() {
         // What was staged does not belong to this node by its own word.
         ("NotKept", Box::new(|a| a.kept.truncate(1))),
         ("NotKept", Box::new(|a| a.kept.clear())),
-        ("FrameKept", Box::new(|a| a.kept.push(Prefix::new(Path::from_bytes([0xff; 32]), 1)))),
+        ("OutlineKept", Box::new(|a| a.kept.push(Prefix::new(Path::from_bytes([0xff; 32]), 1)))),
         ("Code(", Box::new(|a| drop(a.code.insert(Hash([9; 32]), Bytes::new())))),
     ];
     for (name, spoil) in breaks {

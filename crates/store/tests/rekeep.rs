@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use pleach_store::{Error, KEPT_MAX, Keep, Refused, Rekeep, fsck_on};
 use pleach_testkit::{replay, seeds, usual};
-use pleach_tree::{FrameNode, Path, Prefix};
+use pleach_tree::{OutlineNode, Path, Prefix};
 use pleach_types::Key;
 use pleach_types::limits::VALUE_BYTES_MAX;
 use rand::Rng;
@@ -17,13 +17,13 @@ use support::{Layout, World, start};
 fn change(world: &World, from: Layout, to: Layout) -> Rekeep {
     let height = world.height();
     let map = &world.maps[&height];
-    let (old, new) = (from.frame(map), to.frame(map));
-    let mut frame: BTreeMap<Prefix, Option<FrameNode>> =
+    let (old, new) = (from.outline(map), to.outline(map));
+    let mut outline: BTreeMap<Prefix, Option<OutlineNode>> =
         old.keys().filter(|at| !new.contains_key(at)).map(|at| (*at, None)).collect();
-    frame.extend(new.into_iter().map(|(at, node)| (at, Some(node))));
+    outline.extend(new.into_iter().map(|(at, node)| (at, Some(node))));
     let comes = |key: &Key| !from.holds(&Path::of(key.as_bytes()));
     let records = to.part(map).into_iter().filter(|(key, _)| comes(key)).collect();
-    Rekeep { height, kept: to.kept(), records, frame }
+    Rekeep { height, kept: to.kept(), records, outline }
 }
 
 #[test]
@@ -118,9 +118,9 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
     let long = vec![0; VALUE_BYTES_MAX + 1];
     let held = good.records.keys().next().unwrap().clone();
     assert!(matches!(with(&|c| drop(c.records.insert(held.clone(), long.clone().into()))), Refused::TooLarge { .. }));
-    let leaf = FrameNode::Leaf(pleach_tree::ValueDigest::of(b"x"));
+    let leaf = OutlineNode::Leaf(pleach_tree::ValueDigest::of(b"x"));
     let inside = Prefix::new(to.kept()[1].first(), Path::BITS);
-    assert_eq!(with(&|c| c.frame.extend([(inside, Some(leaf))])), Refused::FrameKept(inside));
+    assert_eq!(with(&|c| c.outline.extend([(inside, Some(leaf))])), Refused::OutlineKept(inside));
     assert_eq!(store.kept(), from.kept());
     world.compare(&store, Keep::default(), "after what was refused");
     store.rekeep(&good).unwrap();

@@ -42,7 +42,7 @@ mod tree;
 
 pub use digests::DigestTree;
 pub use history::{
-    Frame, FrameNode, HEIGHT_MAX, HeldCounts, HistoryTree, Incompatible, KeepError, NotHeld, RestoreError,
+    HEIGHT_MAX, HeldCounts, HistoryTree, Incompatible, KeepError, NotHeld, Outline, OutlineNode, RestoreError,
     WrittenHeight,
 };
 pub use iter::Iter;

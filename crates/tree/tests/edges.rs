@@ -1,7 +1,7 @@
 //! Heights, and numbers of heights, at the edge of 64 bits: nobody's number may end the program or make it turn for ever.
 
 use pleach_tree::{
-    DigestTree, FrameNode, HEIGHT_MAX, HistoryTree, Incompatible, Path, Prefix, RestoreError, ValueDigest,
+    DigestTree, HEIGHT_MAX, HistoryTree, Incompatible, OutlineNode, Path, Prefix, RestoreError, ValueDigest,
     WrittenHeight,
 };
 
@@ -46,8 +46,10 @@ fn a_tree_is_restored_up_to_the_greatest_height_and_goes_on() {
         let content = tree.held().verify(tree.root()).expect("a proof of this root");
         let parts = |tree: &HistoryTree| -> Vec<_> {
             let records = (1..=3u64).map(|height| Path::of(&height.to_le_bytes()));
-            let mut parts: Vec<_> =
-                records.map(|path| FrameNode::record(path, ValueDigest::of(b"value"))).chain(tree.frame()).collect();
+            let mut parts: Vec<_> = records
+                .map(|path| OutlineNode::record(path, ValueDigest::of(b"value")))
+                .chain(tree.outline())
+                .collect();
             parts.sort_by_key(|(at, _)| *at);
             parts
         };

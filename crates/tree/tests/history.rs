@@ -18,7 +18,7 @@ use oracle::{
 };
 use pleach_testkit::{replay, seeds, usual};
 use pleach_tree::{
-    DigestTree, Frame, FrameNode, HistoryTree, Incompatible, Label, Path, Prefix, Proof, ProofLimits, RestoreError,
+    DigestTree, HistoryTree, Incompatible, Label, Outline, OutlineNode, Path, Prefix, Proof, ProofLimits, RestoreError,
     ValueDigest, VerifiedProof, WrittenHeight,
 };
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
@@ -71,27 +71,31 @@ struct View {
     kept: Vec<Kept>,
     tree: HistoryTree,
     aged: Aged,
-    /// The tree after the last height, and its frame, kept up with nothing but changes.
-    before: (HistoryTree, Frame),
+    /// The tree after the last height, and its outline, kept up with nothing but changes.
+    before: (HistoryTree, Outline),
 }
 
 impl View {
-    /// What changes of the frame lead to is the frame, and it is that of the proof of what must be held.
-    fn follow_frame(&mut self, shown: &Node, context: &str) {
-        let (before, frame) = &mut self.before;
+    /// What changes of the outline lead to is the outline, and it is that of the proof of what must be held.
+    fn follow_outline(&mut self, shown: &Node, context: &str) {
+        let (before, outline) = &mut self.before;
         if before.kept() == self.tree.kept() {
-            for (at, node) in self.tree.frame_changes(before) {
+            for (at, node) in self.tree.outline_changes(before) {
                 let known = match node {
-                    Some(node) => frame.insert(at, node) != Some(node),
-                    None => frame.remove(&at).is_some(),
+                    Some(node) => outline.insert(at, node) != Some(node),
+                    None => outline.remove(&at).is_some(),
                 };
                 assert!(known, "{context}: a change at {at:?} that changes nothing");
             }
         } else {
-            *frame = self.tree.frame();
+            *outline = self.tree.outline();
         }
-        assert_eq!(*frame, self.tree.frame(), "{context}: changes of the frame");
-        assert_eq!(Ok(&*frame), proof(shown).frame(View::prefixes(&self.kept)).as_ref(), "{context}: frame of a proof");
+        assert_eq!(*outline, self.tree.outline(), "{context}: changes of the outline");
+        assert_eq!(
+            Ok(&*outline),
+            proof(shown).outline(View::prefixes(&self.kept)).as_ref(),
+            "{context}: outline of a proof"
+        );
         *before = self.tree.clone();
     }
 
@@ -169,7 +173,7 @@ impl World {
         for path in &self.universe {
             aged = aged.prune(path, 0, self.heights as i64, &kept, 0);
         }
-        let before = (tree.clone(), tree.frame());
+        let before = (tree.clone(), tree.outline());
         View { kept, tree, aged, before }
     }
 
@@ -278,7 +282,7 @@ impl World {
             let shown = view.tree.held().encode();
             let closed = held(&full, &mut Vec::new(), &view.kept, &lately);
             assert_eq!(shown, oracle::encode(&closed), "{context}: closed form");
-            view.follow_frame(&closed, &context);
+            view.follow_outline(&closed, &context);
             assert_eq!(shown, oracle::encode(&view.aged.shown()), "{context}: the thesis's ages");
             let owned = self.records.keys().filter(|p| View::prefixes(&view.kept).iter().any(|k| k.contains(&path(p))));
             assert_eq!(view.tree.held_counts().owned_records, owned.count(), "{context}");
@@ -375,18 +379,18 @@ fn other_prefixes_are_kept_as_if_they_always_had_been() {
             let content = proof(&held(&then, &mut Vec::new(), &kept, &[]));
             let number = world.rng.random_range(0..world.views.len());
             let view = &mut world.views[number];
-            let (before, frame) = (view.tree.held(), view.tree.frame());
+            let (before, outline) = (view.tree.held(), view.tree.outline());
             let earlier = view.tree.clone();
             let lacks = view.tree.clone().set_kept(View::prefixes(&kept), None).is_err();
             view.tree.set_kept(View::prefixes(&kept), Some(&content)).unwrap_or_else(|e| panic!("{context}: {e}"));
-            let mut changed = frame;
-            for (at, node) in view.tree.frame_changes(&earlier) {
+            let mut changed = outline;
+            for (at, node) in view.tree.outline_changes(&earlier) {
                 match node {
                     Some(node) => drop(changed.insert(at, node)),
                     None => drop(changed.remove(&at).expect("it was there")),
                 }
             }
-            assert_eq!(changed, view.tree.frame(), "{context}");
+            assert_eq!(changed, view.tree.outline(), "{context}");
             // The thesis's rules say nothing of it: build what they would have led to.
             let mut aged = Aged::build(&world.history[0], i64::MIN / 2);
             for (now, pair) in (1..).zip(world.history.windows(2)) {
@@ -454,10 +458,10 @@ fn a_restored_tree_is_the_one_that_never_stopped() {
             let kept = View::prefixes(&view.kept);
             let keeps = |p: &Bytes32| kept.iter().any(|prefix| prefix.contains(&path(p)));
             let leaf = |(p, digest): (&Bytes32, &Bytes32)| {
-                (Prefix::new(path(p), Path::BITS), FrameNode::Leaf(ValueDigest::from_bytes(*digest)))
+                (Prefix::new(path(p), Path::BITS), OutlineNode::Leaf(ValueDigest::from_bytes(*digest)))
             };
             let records = world.records.iter().filter(|(p, _)| keeps(p)).map(leaf);
-            let parts: BTreeMap<_, _> = records.chain(view.tree.frame()).collect();
+            let parts: BTreeMap<_, _> = records.chain(view.tree.outline()).collect();
             let of_parts = |parts| HistoryTree::from_parts(heights, kept.clone(), height, window.clone(), parts);
             let again = of_parts(parts.clone()).unwrap_or_else(|e| panic!("seed {seed}, view {number}: {e}"));
             assert_eq!((again.held(), again.window()), (view.tree.held(), view.tree.window()), "seed {seed}");
@@ -767,16 +771,16 @@ fn the_deepest_history_goes_on_on_a_small_stack() {
     thread.join().expect("512 KiB of stack are enough");
 }
 
-/// Threat: a stored or sent frame that contradicts itself.
+/// Threat: a stored or sent outline that contradicts itself.
 #[test]
 fn parts_that_do_not_fit_together_are_refused() {
     let full: DigestTree = (0..40u8).map(|i| (Path::of(&[i]), ValueDigest::of(&[i]))).collect();
     let [left, right] = Prefix::ALL.halves().expect("there are bits left");
     let tree = HistoryTree::from_full(&full, 3, [left]);
-    let leaf = |(path, digest)| (Prefix::new(path, Path::BITS), FrameNode::Leaf(digest));
+    let leaf = |(path, digest)| (Prefix::new(path, Path::BITS), OutlineNode::Leaf(digest));
     let records: Vec<_> = full.iter().filter(|(path, _)| left.contains(path)).map(leaf).collect();
-    let rest = tree.frame()[&right];
-    let parts = |extra: &[(Prefix, FrameNode)]| [&records[..], &[(right, rest)], extra].concat();
+    let rest = tree.outline()[&right];
+    let parts = |extra: &[(Prefix, OutlineNode)]| [&records[..], &[(right, rest)], extra].concat();
     let of_parts = |parts| HistoryTree::from_parts(3, [left], 0, tree.window(), parts);
     let misplaced = |parts: Vec<_>, at| match of_parts(parts) {
         Err(RestoreError::Misplaced { at: found }) => assert_eq!(found, at),
@@ -790,10 +794,10 @@ fn parts_that_do_not_fit_together_are_refused() {
     misplaced(parts(&[records[0]]), records[0].0);
     let whole = Prefix::new(right.next().unwrap_or(right.first()), Path::BITS);
     misplaced([&records[..], &[(whole, rest)]].concat(), whole);
-    misplaced([&records[..], &[(right, FrameNode::Leaf(ValueDigest::of(b"x")))]].concat(), right);
-    misplaced([&records[..], &[(right, FrameNode::Subtree(Label::EMPTY))]].concat(), right);
+    misplaced([&records[..], &[(right, OutlineNode::Leaf(ValueDigest::of(b"x")))]].concat(), right);
+    misplaced([&records[..], &[(right, OutlineNode::Subtree(Label::EMPTY))]].concat(), right);
     assert!(matches!(of_parts(records.clone()), Err(RestoreError::Root { .. })), "a subtree is missing");
     let coarse =
-        HistoryTree::from_parts(3, [left], 0, tree.window(), vec![(Prefix::ALL, FrameNode::Subtree(full.root()))]);
+        HistoryTree::from_parts(3, [left], 0, tree.window(), vec![(Prefix::ALL, OutlineNode::Subtree(full.root()))]);
     assert!(matches!(coarse, Err(RestoreError::NotHeld(_))), "the kept records are missing");
 }

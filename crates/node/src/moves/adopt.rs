@@ -114,7 +114,7 @@ impl Node {
             height: before.height(),
             kept: after.tree().kept().to_vec(),
             records,
-            frame: after.tree().frame_changes(before.tree()),
+            outline: after.tree().outline_changes(before.tree()),
         };
         // The newest final block shares its tree with the history.
         let also = |state: &State| match state.height() == after.height() {

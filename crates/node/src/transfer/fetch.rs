@@ -24,7 +24,7 @@ use bytes::Bytes;
 use pleach_order::Network;
 use pleach_state::{State, warm_code};
 use pleach_store::{Arrival, StagedChunk, Staging, Target, WindowEntry};
-use pleach_tree::{FrameNode, Partition, Path, Prefix, VerifiedProof};
+use pleach_tree::{OutlineNode, Partition, Path, Prefix, VerifiedProof};
 use pleach_types::history::Peaks;
 use pleach_types::vote::Round;
 use pleach_types::{Certificate, ClusterRecord, Encode, Genesis, Hash, Height, PublicKey};
@@ -272,7 +272,7 @@ struct Transfer {
     written: Vec<Vec<Path>>,
     proofs: Vec<VerifiedProof>,
     /// The tree's leaves of the kept records.
-    parts: BTreeMap<Prefix, FrameNode>,
+    parts: BTreeMap<Prefix, OutlineNode>,
     /// The value of the record of the cluster, which is among them.
     cluster: Option<Bytes>,
     bytes: u64,
@@ -381,7 +381,7 @@ impl Transfer {
     fn take_chunk(&mut self, chunk: &StagedChunk, proved: &Partition, within: &Prefix) {
         // That is no fault of who sent it.
         self.failed = self.staging.put(chunk).err().map(Failure::Store).or(self.failed.take());
-        self.parts.extend(proved.records().map(|(path, digest)| FrameNode::record(path, digest)));
+        self.parts.extend(proved.records().map(|(path, digest)| OutlineNode::record(path, digest)));
         let cluster = chunk.records.get(&ClusterRecord::key());
         self.cluster = cluster.cloned().or(self.cluster.take());
         if let Some(start) = chunk.prefix.next().filter(|next| within.contains(next)) {
@@ -424,20 +424,20 @@ impl Transfer {
     /// Stages what stands around the kept prefixes, and makes the fetched state the stored one.
     fn finish(mut self, node: &Node) -> Result<(State, Vec<WindowEntry>), Failure> {
         let proofs = std::mem::take(&mut self.proofs);
-        let frame = match verify::merged(proofs)? {
-            Some(proof) => proof.frame(self.kept.iter().copied())?,
+        let outline = match verify::merged(proofs)? {
+            Some(proof) => proof.outline(self.kept.iter().copied())?,
             // Nothing is kept and nothing was written: the root is all there is.
             None => {
-                [(Prefix::ALL, FrameNode::Subtree(pleach_tree::Label::from_bytes(self.target.result.root.0)))].into()
+                [(Prefix::ALL, OutlineNode::Subtree(pleach_tree::Label::from_bytes(self.target.result.root.0)))].into()
             }
         };
         let around = complement(&self.kept).into_iter().map(|prefix| {
-            let within = frame.iter().filter(|(at, _)| prefix.covers(at)).map(|(at, node)| (*at, *node)).collect();
-            StagedChunk { prefix, records: BTreeMap::new(), frame: within }
+            let within = outline.iter().filter(|(at, _)| prefix.covers(at)).map(|(at, node)| (*at, *node)).collect();
+            StagedChunk { prefix, records: BTreeMap::new(), outline: within }
         });
         // Together: a single kept record, such as the cluster's, has hundreds of prefixes around it.
         self.staging.put_all(&around.collect::<Vec<_>>())?;
-        self.parts.extend(frame);
+        self.parts.extend(outline);
         let (past, kept, peaks) = (past(self.entries.values()), self.kept, self.peaks);
         let genesis = node.genesis.clone();
         // The kept records are all there; without it the restoration fails, as it does with another one.

@@ -44,7 +44,7 @@ pub(super) fn chunk(
         return Err(Misbehaviour::new(encoded, statement));
     }
     let proved = state::partition(&proof, root, &ITEM_PROOF, prefix, &records)?;
-    Ok((StagedChunk { prefix, records: records.into_iter().collect(), frame: Default::default() }, proved))
+    Ok((StagedChunk { prefix, records: records.into_iter().collect(), outline: Default::default() }, proved))
 }
 
 /// Puts proofs of one root together, two at a time, so that each is copied a logarithmic number of times.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use pleach_state::{Decision, PastHeight, State};
-use pleach_tree::{FrameNode, Path, Prefix, ValueDigest};
+use pleach_tree::{OutlineNode, Path, Prefix, ValueDigest};
 use pleach_types::{ClusterRecord, Genesis, Key};
 
 use super::random::Random;
@@ -33,13 +33,13 @@ pub fn past_height(state: &State, decisions: &[Decision]) -> PastHeight {
     }
 }
 
-/// The machine as a store gives it back: its records, the frame, and the heights of the window.
+/// The machine as a store gives it back: its records, the outline, and the heights of the window.
 pub fn restarted(machine: &Other, past: &[PastHeight]) -> State {
     let genesis: Genesis = machine.state.cluster_genesis().clone();
     let history = genesis.history;
     let leaf =
-        |(key, value): (&Key, &Bytes)| (Prefix::new(key.path(), Path::BITS), FrameNode::Leaf(ValueDigest::of(value)));
-    let parts: BTreeMap<_, _> = machine.values.iter().map(leaf).chain(machine.state.tree().frame()).collect();
+        |(key, value): (&Key, &Bytes)| (Prefix::new(key.path(), Path::BITS), OutlineNode::Leaf(ValueDigest::of(value)));
+    let parts: BTreeMap<_, _> = machine.values.iter().map(leaf).chain(machine.state.tree().outline()).collect();
     // Stores keep more heights than the last T, but need not have the bytes of code that is not warm any more.
     let last = |heights: u64| &past[past.len().saturating_sub(heights as usize)..];
     let warm: BTreeMap<_, _> = machine.state.warm_code().map(|(digest, code)| (*digest, code.clone())).collect();

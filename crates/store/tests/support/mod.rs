@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use pleach_store::{Arrival, BlockWrite, Held, Keep, StagedChunk, Store, Target, WindowEntry};
-use pleach_tree::{FrameNode, Label, Path, Prefix, ValueDigest};
+use pleach_tree::{Label, OutlineNode, Path, Prefix, ValueDigest};
 use pleach_types::block::{code_digest, written_digest};
 use pleach_types::history::Peaks;
 use pleach_types::{
@@ -84,25 +84,25 @@ impl Layout {
     }
 
     /// What a node knows of the rest: subtrees at the prefixes, and leaves where there is but one.
-    pub fn frame(&self, map: &Map) -> BTreeMap<Prefix, FrameNode> {
+    pub fn outline(&self, map: &Map) -> BTreeMap<Prefix, OutlineNode> {
         let leaves = leaves(map);
         let mut groups: BTreeMap<Prefix, Vec<_>> = BTreeMap::new();
         for (path, digest) in leaves.into_iter().filter(|(path, _)| !self.holds(path)) {
             groups.entry(Prefix::new(path, self.bits)).or_default().push((path, digest));
         }
         let node = |(prefix, leaves): (Prefix, Vec<(Path, ValueDigest)>)| match leaves[..] {
-            [(path, digest)] => (Prefix::new(path, Path::BITS), FrameNode::Leaf(digest)),
-            _ => (prefix, FrameNode::Subtree(label(&leaves, self.bits))),
+            [(path, digest)] => (Prefix::new(path, Path::BITS), OutlineNode::Leaf(digest)),
+            _ => (prefix, OutlineNode::Subtree(label(&leaves, self.bits))),
         };
         groups.into_iter().map(node).collect()
     }
 
     /// The prefixes that cut the key space, as chunks of a transfer.
     pub fn chunks(&self, map: &Map, bits: usize) -> Vec<StagedChunk> {
-        let (part, frame) = (self.part(map), self.frame(map));
+        let (part, outline) = (self.part(map), self.outline(map));
         let number = |path: &Path| Prefix::new(*path, bits.min(self.bits));
         let mut prefixes: BTreeSet<Prefix> = part.keys().map(|key| number(&Path::of(key.as_bytes()))).collect();
-        prefixes.extend(frame.keys().map(|at| number(&at.first())));
+        prefixes.extend(outline.keys().map(|at| number(&at.first())));
         let chunk = |prefix: Prefix| StagedChunk {
             prefix,
             records: part
@@ -110,7 +110,7 @@ impl Layout {
                 .filter(|(key, _)| prefix.contains(&Path::of(key.as_bytes())))
                 .map(|(key, value)| (key.clone(), value.clone()))
                 .collect(),
-            frame: frame.iter().filter(|(at, _)| prefix.covers(at)).map(|(at, node)| (*at, *node)).collect(),
+            outline: outline.iter().filter(|(at, _)| prefix.covers(at)).map(|(at, node)| (*at, *node)).collect(),
         };
         prefixes.into_iter().map(chunk).collect()
     }
@@ -246,10 +246,10 @@ impl World {
                 records.insert(key.clone(), after.get(&key).cloned());
             }
         }
-        let (old, new) = (self.layout.frame(before), self.layout.frame(after));
-        let mut frame: BTreeMap<_, _> = old.keys().filter(|at| !new.contains_key(at)).map(|at| (*at, None)).collect();
-        frame.extend(new.iter().filter(|(at, node)| old.get(at) != Some(node)).map(|(at, node)| (*at, Some(*node))));
-        BlockWrite { code: self.code_of(&entry), entry, records, frame, keep, step: None }
+        let (old, new) = (self.layout.outline(before), self.layout.outline(after));
+        let mut outline: BTreeMap<_, _> = old.keys().filter(|at| !new.contains_key(at)).map(|at| (*at, None)).collect();
+        outline.extend(new.iter().filter(|(at, node)| old.get(at) != Some(node)).map(|(at, node)| (*at, Some(*node))));
+        BlockWrite { code: self.code_of(&entry), entry, records, outline, keep, step: None }
     }
 
     fn code_of(&self, entry: &WindowEntry) -> BTreeMap<Hash, Bytes> {
@@ -281,7 +281,7 @@ impl World {
         staging.finish(arrival, |_| {}).unwrap();
     }
 
-    /// What a start must hand over at a height: records and frame in the order of paths.
+    /// What a start must hand over at a height: records and outline in the order of paths.
     pub fn held(&self, height: Height) -> Vec<Held> {
         let map = &self.maps[&height];
         let mut held: Vec<_> = self
@@ -293,7 +293,7 @@ impl World {
                 (path, Held::Record { path, key, value, digest })
             })
             .collect();
-        held.extend(self.layout.frame(map).into_iter().map(|(at, node)| (at.first(), Held::Frame { at, node })));
+        held.extend(self.layout.outline(map).into_iter().map(|(at, node)| (at.first(), Held::Outline { at, node })));
         held.sort_by_key(|(path, _)| *path);
         held.into_iter().map(|(_, held)| held).collect()
     }

@@ -15,7 +15,7 @@
 
 mod agenda;
 mod error;
-mod frame;
+mod outline;
 mod prune;
 mod shape;
 mod window;
@@ -42,7 +42,7 @@ use crate::{
 
 pub use self::{
     error::{Incompatible, KeepError, NotHeld, RestoreError},
-    frame::{Frame, FrameNode},
+    outline::{Outline, OutlineNode},
     window::{HEIGHT_MAX, WrittenHeight},
 };
 

@@ -1,14 +1,14 @@
 //! What a node knows of the tree outside of its partition.
 //!
 //! A root is that of the whole tree. A node that holds a part can only recompute it with the labels around: the
-//! *frame*. It lists, without overlap among themselves or with the records, subtrees of which only the label
-//! is known and leaves of which only the value's digest is known. Whatever neither a record nor the frame covers
-//! is empty. A node that holds everything has an empty frame.
+//! *outline*. It lists, without overlap among themselves or with the records, subtrees of which only the label
+//! is known and leaves of which only the value's digest is known. Whatever neither a record nor the outline covers
+//! is empty. A node that holds everything has an empty outline.
 //!
-//! Nothing in the frame changes unless what it stands for is written or is cut down to a label, so a block adds
+//! Nothing in the outline changes unless what it stands for is written or is cut down to a label, so a block adds
 //! and removes a few rows, and never has to rewrite the labels near the root.
 
-use pleach_tree::{FrameNode, Path, Prefix};
+use pleach_tree::{OutlineNode, Path, Prefix};
 
 use crate::error::Refused;
 
@@ -39,9 +39,9 @@ pub(crate) fn name(prefix: &Prefix) -> String {
     format!("{}/{}", &path[..2 * prefix.bits().div_ceil(8)], prefix.bits())
 }
 
-/// Checks that a node of the frame can stand at `at`.
-pub(crate) fn check(node: &FrameNode, at: &Prefix) -> Result<(), Refused> {
-    if node.fits(at) { Ok(()) } else { Err(Refused::FrameLabel(*at)) }
+/// Checks that a node of the outline can stand at `at`.
+pub(crate) fn check(node: &OutlineNode, at: &Prefix) -> Result<(), Refused> {
+    if node.fits(at) { Ok(()) } else { Err(Refused::OutlineLabel(*at)) }
 }
 
 #[cfg(test)]

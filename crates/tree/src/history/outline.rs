@@ -1,8 +1,8 @@
-//! The frame: what a history tree holds outside of its kept prefixes, as a list that can be stored and sent.
+//! The outline: what a history tree holds outside of its kept prefixes, as a list that can be stored and sent.
 //!
 //! A root is that of the whole tree, so whoever keeps a part of the records needs what stands around them to compute
-//! it. The frame lists that without overlap: subtrees of which the label alone is held, and leaves of which the value's
-//! digest is held. Whatever neither a kept record nor the frame covers is empty. Nothing in it changes unless what it
+//! it. The outline lists that without overlap: subtrees of which the label alone is held, and leaves of which the value's
+//! digest is held. Whatever neither a kept record nor the outline covers is empty. Nothing in it changes unless what it
 //! stands for is written, grafted or forgotten, so a height changes a few entries and never the labels near the root,
 //! which are not in it.
 
@@ -19,16 +19,16 @@ use crate::{
     proof::{Look, VerifiedProof, View},
 };
 
-/// An entry of a frame. See [`HistoryTree::frame`].
+/// An entry of an outline. See [`HistoryTree::outline`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum FrameNode {
+pub enum OutlineNode {
     /// Two records or more, at their common prefix of this length: the label of their subtree.
     Subtree(Label),
     /// One record, at the prefix of all its bits: the digest of its value.
     Leaf(ValueDigest),
 }
 
-impl FrameNode {
+impl OutlineNode {
     /// The entry of one record, with its place.
     pub fn record(path: Path, digest: ValueDigest) -> (Prefix, Self) {
         (Prefix::new(path, Path::BITS), Self::Leaf(digest))
@@ -45,39 +45,39 @@ impl FrameNode {
 }
 
 /// Entries by place. The order is that of paths.
-pub type Frame = BTreeMap<Prefix, FrameNode>;
+pub type Outline = BTreeMap<Prefix, OutlineNode>;
 
 impl HistoryTree {
     /// What is held outside of the kept prefixes, at the newest height.
     ///
     /// ```
-    /// use pleach_tree::{DigestTree, FrameNode, HistoryTree, Path, Prefix, ValueDigest};
+    /// use pleach_tree::{DigestTree, OutlineNode, HistoryTree, Path, Prefix, ValueDigest};
     ///
     /// let full: DigestTree = (0..100u8).map(|i| (Path::of(&[i]), ValueDigest::of(b"x"))).collect();
     /// let [left, right] = Prefix::ALL.halves().expect("there are bits left");
     /// let tree = HistoryTree::from_full(&full, 10, [left]);
     ///
-    /// let frame = tree.frame();
-    /// assert!(matches!(frame[&right], FrameNode::Subtree(_)));
+    /// let outline = tree.outline();
+    /// assert!(matches!(outline[&right], OutlineNode::Subtree(_)));
     /// // With its records, which are kept elsewhere, that is all that a restart needs.
     /// let records = full.iter().filter(|(path, _)| left.contains(path));
-    /// let parts = records.map(|(path, digest)| FrameNode::record(path, digest)).chain(frame);
+    /// let parts = records.map(|(path, digest)| OutlineNode::record(path, digest)).chain(outline);
     /// let again = HistoryTree::from_parts(10, [left], 0, tree.window(), parts)?;
     /// assert_eq!(again.held(), tree.held());
     /// # Ok::<(), pleach_tree::RestoreError>(())
     /// ```
-    pub fn frame(&self) -> Frame {
-        let mut frame = Frame::new();
-        list(Place::root(&self.root, &self.kept), &self.kept, &mut frame);
-        frame
+    pub fn outline(&self) -> Outline {
+        let mut outline = Outline::new();
+        list(Place::root(&self.root, &self.kept), &self.kept, &mut outline);
+        outline
     }
 
-    /// How the frame differs from that of `before`: new and changed entries, and `None` for those that are gone.
+    /// How the outline differs from that of `before`: new and changed entries, and `None` for those that are gone.
     ///
     /// It takes as long as what changed between the two, if `self` came from a clone of `before`, since what both share
     /// is passed over. The two may keep other prefixes.
-    pub fn frame_changes(&self, before: &Self) -> BTreeMap<Prefix, Option<FrameNode>> {
-        let (mut gone, mut new) = (Frame::new(), Frame::new());
+    pub fn outline_changes(&self, before: &Self) -> BTreeMap<Prefix, Option<OutlineNode>> {
+        let (mut gone, mut new) = (Outline::new(), Outline::new());
         let mut ahead = vec![(Place::root(&before.root, &before.kept), Place::root(&self.root, &self.kept))];
         while let Some((old, now)) = ahead.pop() {
             match (old.link, now.link) {
@@ -100,7 +100,7 @@ impl HistoryTree {
     }
 
     /// A tree as it stood, as [`HistoryTree::restore`] makes it, from its parts in the order of their places: the kept
-    /// records as leaves, and the frame.
+    /// records as leaves, and the outline.
     ///
     /// # Errors
     ///
@@ -115,7 +115,7 @@ impl HistoryTree {
         kept: impl IntoIterator<Item = Prefix>,
         height: u64,
         window: Vec<WrittenHeight>,
-        parts: impl IntoIterator<Item = (Prefix, FrameNode)>,
+        parts: impl IntoIterator<Item = (Prefix, OutlineNode)>,
     ) -> Result<Self, RestoreError> {
         let window = Window::checked(heights, height, window)?;
         let parts: Vec<_> = parts.into_iter().collect();
@@ -127,15 +127,15 @@ impl HistoryTree {
 }
 
 impl VerifiedProof {
-    /// What this proof shows outside of `kept`: the frame of whoever keeps these prefixes, if the proof is that of
+    /// What this proof shows outside of `kept`: the outline of whoever keeps these prefixes, if the proof is that of
     /// the paths written in the last T heights and of one path under each of the prefixes.
     ///
     /// # Errors
     ///
     /// If what it leaves out reaches into one of the prefixes from above.
-    pub fn frame(&self, kept: impl IntoIterator<Item = Prefix>) -> Result<Frame, NotHeld> {
+    pub fn outline(&self, kept: impl IntoIterator<Item = Prefix>) -> Result<Outline, NotHeld> {
         let kept = disjoint(kept);
-        let mut frame = Frame::new();
+        let mut outline = Outline::new();
         let mut ahead = vec![(self.top(), Scope::root(&kept), Prefix::ALL)];
         while let Some((view, scope, at)) = ahead.pop() {
             match view.look(at.bits()) {
@@ -144,12 +144,12 @@ impl VerifiedProof {
                 Look::Leaf(row) => {
                     let (path, digest) = (Path::from_bytes(half(&row, 0)), ValueDigest::from_bytes(half(&row, 1)));
                     if !any_contains(&kept, &path) {
-                        frame.extend([FrameNode::record(path, digest)]);
+                        outline.extend([OutlineNode::record(path, digest)]);
                     }
                 }
                 // Below this stub are records that are to be kept, and it hides them.
                 Look::Stub(_) if !scope.is_outside() => return Err(NotHeld { path: at.first() }),
-                Look::Stub(label) => drop(frame.insert(at, FrameNode::Subtree(label))),
+                Look::Stub(label) => drop(outline.insert(at, OutlineNode::Subtree(label))),
                 Look::Internal(children) => {
                     let halves = at.halves().expect("no internal node is at the last bit");
                     let below = children.into_iter().zip(scope.children(at.bits())).zip(halves);
@@ -157,7 +157,7 @@ impl VerifiedProof {
                 }
             }
         }
-        Ok(frame)
+        Ok(outline)
     }
 }
 
@@ -191,27 +191,27 @@ impl<'a> Place<'a> {
 }
 
 /// Lists everything outside of the kept prefixes, from a position on.
-fn list(from: Place<'_>, kept: &[Prefix], frame: &mut Frame) {
+fn list(from: Place<'_>, kept: &[Prefix], outline: &mut Outline) {
     let mut ahead = vec![from];
     while let Some(place) = ahead.pop() {
         match place.link {
             _ if place.scope.is_inside() => {}
             Link::Empty => {}
-            Link::Stub => drop(frame.insert(place.at, FrameNode::Subtree(place.label))),
-            Link::Bucket(bucket) => list_bucket(bucket, kept, frame),
+            Link::Stub => drop(outline.insert(place.at, OutlineNode::Subtree(place.label))),
+            Link::Bucket(bucket) => list_bucket(bucket, kept, outline),
             Link::Internal(_) => ahead.extend(place.below()),
         }
     }
 }
 
-fn list_bucket(bucket: &Bucket<()>, kept: &[Prefix], frame: &mut Frame) {
+fn list_bucket(bucket: &Bucket<()>, kept: &[Prefix], outline: &mut Outline) {
     let outside = bucket.records().iter().filter(|record| !any_contains(kept, &record.path));
-    frame.extend(outside.map(|record| FrameNode::record(record.path, record.digest)));
+    outline.extend(outside.map(|record| OutlineNode::record(record.path, record.digest)));
 }
 
 /// Checks that parts are in order, apart, and of a kind that can stand where they do.
-fn check(parts: &[(Prefix, FrameNode)]) -> Result<(), RestoreError> {
-    let misplaced = |(at, _): &(Prefix, FrameNode)| RestoreError::Misplaced { at: *at };
+fn check(parts: &[(Prefix, OutlineNode)]) -> Result<(), RestoreError> {
+    let misplaced = |(at, _): &(Prefix, OutlineNode)| RestoreError::Misplaced { at: *at };
     // A prefix sorts before all that it covers.
     if let Some(pair) = parts.windows(2).find(|pair| pair[0].0 >= pair[1].0 || pair[0].0.covers(&pair[1].0)) {
         return Err(misplaced(&pair[1]));
@@ -221,7 +221,7 @@ fn check(parts: &[(Prefix, FrameNode)]) -> Result<(), RestoreError> {
 
 /// Sorted parts below a position, and its depth. They are apart, so more than one make an internal node.
 #[derive(Clone, Copy)]
-struct Parts<'a>(&'a [(Prefix, FrameNode)], usize);
+struct Parts<'a>(&'a [(Prefix, OutlineNode)], usize);
 
 impl Parts<'_> {
     fn split(self, depth: usize) -> [Self; 2] {
@@ -246,8 +246,8 @@ impl View for Parts<'_> {
     fn look(self, depth: usize) -> Look<Row, [Self; 2]> {
         match self.0 {
             [] => Look::Empty,
-            [(at, FrameNode::Leaf(digest))] => Look::Leaf(row(at.first().as_bytes(), digest.as_bytes())),
-            [(at, FrameNode::Subtree(label))] if at.bits() == depth => Look::Stub(*label),
+            [(at, OutlineNode::Leaf(digest))] => Look::Leaf(row(at.first().as_bytes(), digest.as_bytes())),
+            [(at, OutlineNode::Subtree(label))] if at.bits() == depth => Look::Stub(*label),
             _ => Look::Internal(self.split(depth)),
         }
     }
