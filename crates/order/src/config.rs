@@ -188,7 +188,7 @@ impl Settings {
         let genesis = self.genesis.encode().len();
         let Bounds { block_bytes, message_bytes, messages_per_second } = self.bounds;
         let fits = genesis <= block_bytes as usize && block_bytes as usize <= BLOCK_BYTES_MAX;
-        // The network's own frames must hold either, far below the 4 GiB of its length field.
+        // The network's own packets must hold either, far below the 4 GiB of its length field.
         let sent = (1..=BLOCK_BYTES_MAX).contains(&(message_bytes as usize));
         if fits && sent && messages_per_second > 0 && self.genesis.header.height == 0 && self.epoch_blocks > 1 {
             return Ok(());

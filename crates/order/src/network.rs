@@ -1,8 +1,8 @@
 //! Messages of the application between members: bounded, batched, lossy.
 //!
-//! They travel on a channel of their own beside the engine's. A frame on that channel is one or more messages,
-//! each behind its length as a little-endian `u32`. Messages wait in a bounded queue; while one frame is on its way out,
-//! the next collects what arrives, so many small messages cost few frames.
+//! They travel on a channel of their own beside the engine's. A packet on that channel is one or more messages,
+//! each behind its length as a little-endian `u32`. Messages wait in a bounded queue; while one packet is on its way out,
+//! the next collects what arrives, so many small messages cost few packets.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -199,35 +199,35 @@ pub(crate) struct Signals {
     pub(crate) tip: Arc<Signal>,
 }
 
-/// Sends what is queued, at most one frame per `pause`. It never ends: an application that drops its [`Network`] just has
+/// Sends what is queued, at most one packet per `pause`. It never ends: an application that drops its [`Network`] just has
 /// nothing more to say.
-pub(crate) async fn send_frames(
+pub(crate) async fn send_packets(
     clock: impl Clock,
     mut queue: mpsc::Receiver<Outgoing>,
     mut sender: impl Sender<PublicKey = ed25519::PublicKey>,
-    frame_bytes: usize,
+    packet_bytes: usize,
     pause: Duration,
 ) {
     let mut next = queue.recv().await;
     while let Some(first) = next.take() {
         let to = first.to;
-        let mut frame = BytesMut::with_capacity(LENGTH_BYTES + first.message.len());
-        put_message(&mut frame, &first.message);
+        let mut packet = BytesMut::with_capacity(LENGTH_BYTES + first.message.len());
+        put_message(&mut packet, &first.message);
         // What waits for the same receiver and fits goes along.
         while let Ok(more) = queue.try_recv() {
-            if more.to != to || frame.len() + LENGTH_BYTES + more.message.len() > frame_bytes {
+            if more.to != to || packet.len() + LENGTH_BYTES + more.message.len() > packet_bytes {
                 next = Some(more);
                 break;
             }
-            put_message(&mut frame, &more.message);
+            put_message(&mut packet, &more.message);
         }
         let recipients = match to {
             None => Some(Recipients::All),
             Some(key) => engine_public_key(&key).map(Recipients::One),
         };
         if let Some(recipients) = recipients {
-            let _ = sender.send(recipients, IoBuf::from(frame.freeze()), false);
-            // Frames above the quota would be lost: better to let the next one grow.
+            let _ = sender.send(recipients, IoBuf::from(packet.freeze()), false);
+            // Packets above the quota would be lost: better to let the next one grow.
             clock.sleep(pause).await;
         }
         if next.is_none() {
@@ -238,35 +238,35 @@ pub(crate) async fn send_frames(
 }
 
 /// Hands what arrives to the application, until the network closes.
-pub(crate) async fn receive_frames(
+pub(crate) async fn receive_packets(
     mut receiver: impl Receiver<PublicKey = ed25519::PublicKey>,
     app: Arc<dyn Application>,
 ) {
-    while let Ok((from, frame)) = receiver.recv().await {
+    while let Ok((from, packet)) = receiver.recv().await {
         // The network lets members in alone.
         let from = public_key_from_engine(&from);
-        let mut rest = Bytes::from(frame);
+        let mut rest = Bytes::from(packet);
         while let Some(message) = take_message(&mut rest) {
             app.received(from, message);
         }
         if !rest.is_empty() {
-            debug!(%from, bytes = rest.len(), "frame ends within a message");
+            debug!(%from, bytes = rest.len(), "packet ends within a message");
         }
     }
 }
 
-/// The most bytes of a frame: a longest message, or several shorter ones.
-pub(crate) const fn frame_bytes_max(message_bytes: u32) -> usize {
+/// The most bytes of a packet: a longest message, or several shorter ones.
+pub(crate) const fn packet_bytes_max(message_bytes: u32) -> usize {
     LENGTH_BYTES + message_bytes as usize
 }
 
-fn put_message(frame: &mut BytesMut, message: &Bytes) {
+fn put_message(packet: &mut BytesMut, message: &Bytes) {
     // At most the bound on messages, a u32.
-    frame.put_u32_le(message.len() as u32);
-    frame.put_slice(message);
+    packet.put_u32_le(message.len() as u32);
+    packet.put_slice(message);
 }
 
-/// The next message of a frame. `None` at its end, and if what is left is no message.
+/// The next message of a packet. `None` at its end, and if what is left is no message.
 fn take_message(rest: &mut Bytes) -> Option<Bytes> {
     let length = *rest.first_chunk::<LENGTH_BYTES>()?;
     let end = LENGTH_BYTES.checked_add(u32::from_le_bytes(length) as usize)?;
@@ -281,11 +281,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn frames_hold_messages_of_any_length() {
+    fn packets_hold_messages_of_any_length() {
         let messages = [Bytes::new(), Bytes::from_static(b"a"), Bytes::from(vec![7; 70_000])];
-        let mut frame = BytesMut::new();
-        messages.iter().for_each(|message| put_message(&mut frame, message));
-        let mut rest = frame.freeze();
+        let mut packet = BytesMut::new();
+        messages.iter().for_each(|message| put_message(&mut packet, message));
+        let mut rest = packet.freeze();
         for message in &messages {
             assert_eq!(take_message(&mut rest).as_ref(), Some(message));
         }
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_from_a_liar_yield_nothing() {
+    fn packets_from_a_byzantine_member_yield_nothing() {
         for bytes in [&[][..], &[1], &[1, 0, 0, 0], &[0xff, 0xff, 0xff, 0xff, 1], &[2, 0, 0, 0, 1]] {
             let mut rest = Bytes::copy_from_slice(bytes);
             assert_eq!(take_message(&mut rest), None);

@@ -51,7 +51,7 @@ use crate::epochs::{Driver, Entrance, Lengths, Muxes, Schemes, own_key};
 use crate::glue::Glue;
 use crate::guard::Guard;
 use crate::muster::{Exchange, LostVotes, Memory};
-use crate::network::{Network, Outgoing, Signals, frame_bytes_max, receive_frames, send_frames};
+use crate::network::{Network, Outgoing, Signals, packet_bytes_max, receive_packets, send_packets};
 use crate::signal::Signal;
 
 /// The network channels of a member, by number.
@@ -242,7 +242,7 @@ pub fn max_message_size(members: usize, bounds: &Bounds) -> u32 {
     // Votes and certificates travel behind the number of their epoch.
     let votes = prefixed(simplex::max_payload_size::<Scheme, Digest>(members));
     let blocks = marshal::max_payload_size::<Standard<EngineBlock>, Scheme>(members, &BlockBound(bounds.block_bytes));
-    commonware_p2p::max_message_size(&[votes, blocks, frame_bytes_max(bounds.message_bytes)])
+    commonware_p2p::max_message_size(&[votes, blocks, packet_bytes_max(bounds.message_bytes)])
 }
 
 /// The quota of every channel, per peer.
@@ -283,7 +283,7 @@ where
         let who = (settings.secret.public(), Arc::clone(&app));
         let entrance = Entrance::new(lengths, schemes.clone(), memory.clone(), track, who);
 
-        let frames = Self::start_messages(&context, channels.messages, outgoing, &settings, Arc::clone(&app));
+        let packets = Self::start_messages(&context, channels.messages, outgoing, &settings, Arc::clone(&app));
         let work = Self::start_work(&context, Arc::clone(&app), Arc::clone(&signals.nudge));
         let votes = (byzantine::votes(channels.votes.0, &settings, &schemes, &*app), channels.votes.1);
         let (muxes, global, mut muxed) = Self::start_muxes(&context, votes, channels.certificates, channels.resolver);
@@ -389,7 +389,7 @@ where
             _ = archive => "the archive",
             _ = &mut muxed => "the network",
             _ = broadcast => "the exchange of blocks",
-            _ = frames => "the exchange of messages",
+            _ = packets => "the exchange of messages",
             _ = work => "the application's work",
             ended = &mut views => return Err(OrderError::Stopped(match ended {
                 Ok(Some(why)) => why,
@@ -448,14 +448,14 @@ where
         settings: &Settings,
         app: Arc<dyn Application>,
     ) -> Handle<()> {
-        let frame_bytes = frame_bytes_max(settings.bounds.message_bytes);
-        // A little below the quota, so that no frame is lost to it.
+        let packet_bytes = packet_bytes_max(settings.bounds.message_bytes);
+        // A little below the quota, so that no packet is lost to it.
         let pause = Duration::from_secs(1) / settings.bounds.messages_per_second * 5 / 4;
         context.child("messages").spawn(move |context| async move {
-            let incoming = context.child("incoming").spawn(move |_| receive_frames(receiver, app));
+            let incoming = context.child("incoming").spawn(move |_| receive_packets(receiver, app));
             let outgoing = context
                 .child("outgoing")
-                .spawn(move |context| send_frames(context, outgoing, sender, frame_bytes, pause));
+                .spawn(move |context| send_packets(context, outgoing, sender, packet_bytes, pause));
             select! {
                 _ = incoming => {},
                 _ = outgoing => {},

@@ -62,7 +62,7 @@ impl Inbox {
         let sender = Sender { member: Some(member), origin };
         self.room.check(sender, &demand(bytes.len()), parts)?;
         self.room.take(sender, &demand(bytes.len()));
-        // A copy: these bytes are a part of a frame that may be megabytes, and would keep all of it in memory.
+        // A copy: these bytes are a part of a packet that may be megabytes, and would keep all of it in memory.
         let forwarded = Forwarded { content, bytes: Bytes::copy_from_slice(bytes), sender };
         self.contents.insert(content, (member, self.next));
         self.waiting.entry(member).or_default().insert(self.next, forwarded);
@@ -145,10 +145,10 @@ mod tests {
     }
 
     #[test]
-    fn a_small_request_does_not_keep_its_frame() {
-        let frame = Bytes::from(vec![7; 1 << 20]);
+    fn a_small_request_does_not_keep_its_packet() {
+        let packet = Bytes::from(vec![7; 1 << 20]);
         let mut inbox = Inbox::default();
-        inbox.push((member(1), Origin(0)), content(1, 0), &frame.slice(100..110), 2).expect("room");
-        assert!(frame.is_unique(), "the frame stays in memory");
+        inbox.push((member(1), Origin(0)), content(1, 0), &packet.slice(100..110), 2).expect("room");
+        assert!(packet.is_unique(), "the packet stays in memory");
     }
 }
