@@ -246,12 +246,12 @@ impl ModuleInfo {
 pub(crate) struct Checked {
     pub(crate) info: ModuleInfo,
     /// Of each defined function: stack slots that one activation may take, wrapped in its result type.
-    pub(crate) frames: Vec<Frame>,
+    pub(crate) activations: Vec<Activation>,
 }
 
 /// The size of one activation of a function.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Frame {
+pub(crate) struct Activation {
     /// Parameters.
     pub(crate) parameters: u32,
     /// Local variables beyond the parameters.
@@ -260,7 +260,7 @@ pub(crate) struct Frame {
     pub(crate) operands: u32,
     /// Type of the result.
     pub(crate) result: Option<ValType>,
-    /// Instructions that push a value which is known before it runs: an interpreter may lay such values out in each frame.
+    /// Instructions that push a value which is known before it runs: an interpreter may lay such values out in each activation.
     pub(crate) constants: u32,
     /// Whether it calls none of the operation's own functions. The host's do not call back.
     pub(crate) leaf: bool,
@@ -314,7 +314,7 @@ struct Checker {
     validator: Validator,
     allocations: FuncValidatorAllocations,
     info: ModuleInfo,
-    frames: Vec<Frame>,
+    activations: Vec<Activation>,
     types: Vec<FuncType>,
     /// Type index of every function, imported ones first.
     functions: Vec<u32>,
@@ -335,7 +335,7 @@ impl Checker {
             validator: Validator::new_with_features(FEATURES),
             allocations: FuncValidatorAllocations::default(),
             info: ModuleInfo { bytes, ..ModuleInfo::default() },
-            frames: Vec::new(),
+            activations: Vec::new(),
             types: Vec::new(),
             functions: Vec::new(),
             exports: Exports::default(),
@@ -509,11 +509,11 @@ impl Checker {
         let range = body.range();
         at_most_in("bytes of a function's body", range.end - range.start, limits::BODY_BYTES, index)?;
         let mut validator = to_validate.into_validator(std::mem::take(&mut self.allocations));
-        let frame = self.body(&mut validator, body, index).map_err(|e| match e {
+        let activation = self.body(&mut validator, body, index).map_err(|e| match e {
             Problem::Operation(problem) => problem,
             Problem::Reader(e) => invalid(&e, Some(index)),
         })?;
-        self.frames.push(frame);
+        self.activations.push(activation);
         self.allocations = validator.into_allocations();
         Ok(())
     }
@@ -523,7 +523,7 @@ impl Checker {
         validator: &mut wasmparser::FuncValidator<ValidatorResources>,
         body: &FunctionBody<'_>,
         index: u32,
-    ) -> Result<Frame, Problem> {
+    ) -> Result<Activation, Problem> {
         let mut locals = 0u64;
         let mut reader = body.get_locals_reader()?;
         for _ in 0..reader.get_count() {
@@ -551,7 +551,7 @@ impl Checker {
             at_most_in("blocks within blocks", validator.control_stack_height().into(), limits::NESTING.into(), index)?;
         }
         let ty = self.functions.get(index as usize).and_then(|ty| self.types.get(*ty as usize));
-        Ok(Frame {
+        Ok(Activation {
             parameters: ty.map_or(0, |ty| ty.params().len() as u32),
             // At most `limits::LOCALS`.
             locals: locals as u32,
@@ -573,7 +573,7 @@ impl Checker {
         if !self.exports.memory {
             return Err(InvalidOperation::MissingExport { name: abi::MEMORY, shape: "the memory", hint: None });
         }
-        Ok(Checked { info: self.info, frames: self.frames })
+        Ok(Checked { info: self.info, activations: self.activations })
     }
 }
 

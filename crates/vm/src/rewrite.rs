@@ -5,12 +5,12 @@
 //!
 //! - *gas*: at the start of each straight run of instructions its whole price is taken off; if the counter is
 //!   then negative, the operation traps. Runs end wherever control can leave or join.
-//! - *stack*: each function takes its frame off on entry and gives it back on every way out; if the counter is
+//! - *stack*: each function takes its activation off on entry and gives it back on every way out; if the counter is
 //!   negative, the operation traps. A function that calls none of the operation's own is not counted: only one
 //!   of them is active at a time, and every engine has room for that beside what the counter allows.
 //!
 //! Entering a function costs more the more local variables and constants it has, in gas and in slots: engines set up the
-//! former, and the interpreter copies the latter into each frame.
+//! former, and the interpreter copies the latter into each activation.
 //!
 //! The gas counter becomes global 0, and the operation's own globals move up by one: it is by far the most used variable,
 //! and interpreters keep the first global, which is the stack pointer in what compilers emit, at hand.
@@ -31,14 +31,14 @@ use wasmparser::{
 };
 
 use crate::abi;
-use crate::check::{Checked, Frame, limits};
+use crate::check::{Activation, Checked, limits};
 use crate::cost::CostTable;
 
 /// The global that counts gas. The operation's own globals follow it.
 const GAS: u32 = 0;
 
 /// Slots that any activation takes, beyond its variables and operands: return address and the like.
-const FRAME_SLOTS: u32 = 4;
+const ACTIVATION_SLOTS: u32 = 4;
 
 /// Constants of a function that count as one more local variable: copying them takes an interpreter a fraction of what a
 /// variable does.
@@ -51,7 +51,7 @@ const CONSTANTS_PER_SLOT: u32 = 8;
 pub(crate) fn instrument(code: &[u8], checked: &Checked, costs: &CostTable) -> Result<Vec<u8>, BinaryReaderError> {
     let mut rewriter = Rewriter {
         code,
-        frames: &checked.frames,
+        activations: &checked.activations,
         next: 0,
         meter: Meter::new(checked, costs),
         bodies: CodeSection::new(),
@@ -223,7 +223,7 @@ fn pages_price(costs: &CostTable) -> [Instruction<'static>; 9] {
 
 struct Rewriter<'a> {
     code: &'a [u8],
-    frames: &'a [Frame],
+    activations: &'a [Activation],
     next: usize,
     meter: Meter<'a>,
     bodies: CodeSection,
@@ -330,12 +330,12 @@ impl Rewriter<'_> {
     }
 
     fn function(&mut self, body: &FunctionBody<'_>) -> Result<(), BinaryReaderError> {
-        // The check made one frame for each body.
-        let frame = self.frames[self.next];
+        // The check made one activation for each body.
+        let activation = self.activations[self.next];
         self.next += 1;
-        let rewritten = rewrite_body(self.code, body, frame, &self.meter)?;
+        let rewritten = rewrite_body(self.code, body, activation, &self.meter)?;
         self.bodies.raw(&rewritten);
-        if self.next == self.frames.len() {
+        if self.next == self.activations.len() {
             for helper in Helper::ALL {
                 self.bodies.function(&self.meter.helper(helper));
             }
@@ -349,34 +349,35 @@ impl Rewriter<'_> {
 fn rewrite_body(
     code: &[u8],
     body: &FunctionBody<'_>,
-    frame: Frame,
+    activation: Activation,
     meter: &Meter<'_>,
 ) -> Result<Vec<u8>, BinaryReaderError> {
     let operators = body.get_operators_reader()?;
     let locals = body.range().start as usize..operators.original_position() as usize;
     // At most 4 + 32 + 512 + 1024 + 4096.
-    let constants = frame.constants / CONSTANTS_PER_SLOT;
-    let slots = (FRAME_SLOTS + frame.parameters + frame.locals + frame.operands + constants).cast_signed();
+    let constants = activation.constants / CONSTANTS_PER_SLOT;
+    let slots =
+        (ACTIVATION_SLOTS + activation.parameters + activation.locals + activation.operands + constants).cast_signed();
 
     let mut out = code[locals].to_vec();
-    if !frame.leaf {
+    if !activation.leaf {
         meter.enter(&mut out, slots);
     }
     // Inside a block of the function's type, a jump to the function's own label arrives at the block's end,
-    // where the frame is given back. Jumps keep their depths.
-    let result = frame.result.map_or(BlockType::Empty, |ty| BlockType::Result(value_type(ty)));
+    // where the activation is given back. Jumps keep their depths.
+    let result = activation.result.map_or(BlockType::Empty, |ty| BlockType::Result(value_type(ty)));
     encode(&mut out, &[Instruction::Block(result)]);
     let mut segments = Segments {
         code,
         meter,
         out,
         run: Vec::new(),
-        cost: meter.costs.local * u64::from(frame.locals + constants),
+        cost: meter.costs.local * u64::from(activation.locals + constants),
         depth: 0,
     };
     segments.walk(operators)?;
     let mut out = segments.out;
-    if !frame.leaf {
+    if !activation.leaf {
         meter.leave(&mut out, slots);
     }
     encode(&mut out, &[Instruction::End]);

@@ -305,7 +305,7 @@ fn programs_that_engines_got_wrong() {
 }
 
 #[test]
-fn wide_frames_end_where_the_counter_says() {
+fn wide_activations_end_where_the_counter_says() {
     // Variables and operands as many as allowed, in functions that call themselves.
     for (locals, operands) in [(512, 0), (0, 1_000), (512, 1_000), (1, 100), (100, 1)] {
         let text = format!(

@@ -31,7 +31,7 @@ fn an_endless_loop_ends_with_all_gas_used() {
 fn recursion_ends_where_the_counter_says() {
     let case = Case::wat("(module (memory (export \"memory\") 1) (func $f (export \"pleach_run\") (call $f)))");
     assert_eq!(case.refusal(), Refusal::StackOverflow);
-    // A frame without variables and operands takes four slots: 16384 of them fit, the next does not.
+    // An activation without variables and operands takes four slots: 16384 of them fit, the next does not.
     let depth = |depth: u32| {
         Case::wat(&format!(
             "(module (memory (export \"memory\") 1) (global $n (mut i32) (i32.const {depth}))
@@ -68,7 +68,7 @@ fn recursion_through_the_table_and_in_turns_ends_there_too() {
     }
 }
 
-/// The interpreter has a cell for each constant in each frame, and fills it at each call: ten thousand constants that are never
+/// The interpreter has a cell for each constant in each activation, and fills it at each call: ten thousand constants that are never
 /// reached would otherwise make a call take microseconds for a handful of gas, and end a recursion on one engine alone.
 #[test]
 fn constants_are_paid_for_by_every_call() {
@@ -127,7 +127,7 @@ fn the_deepest_recursion_has_room_for_the_largest_function_that_calls_no_other()
 }
 
 #[test]
-fn frames_are_given_back_on_every_way_out() {
+fn activations_are_given_back_on_every_way_out() {
     for body in [
         "",
         "return",

@@ -10,11 +10,11 @@ use crate::abi;
 use crate::host::{Host, Stop};
 
 /// Cells, of 8 bytes, of the interpreter's own stack. The rewritten counter ends first:
-/// [`crate::check::limits::STACK_SLOTS`] slots take at most eight cells each, for a frame has a cell for each constant; and
+/// [`crate::check::limits::STACK_SLOTS`] slots take at most eight cells each, for an activation has a cell for each constant; and
 /// a function that is not counted has fewer than 2^16.
 const STACK_CELLS: usize = 1 << 20;
-/// Calls within calls. The counter ends first: a frame takes at least four slots.
-const FRAMES: usize = 65_536;
+/// Calls within calls. The counter ends first: an activation takes at least four slots.
+const ACTIVATIONS: usize = 65_536;
 
 /// The interpreter.
 pub(crate) struct Interpreter {
@@ -53,7 +53,7 @@ impl Interpreter {
             .ignore_custom_sections(true)
             .compilation_mode(CompilationMode::Eager)
             .set_max_stack_height(STACK_CELLS)
-            .set_max_recursion_depth(FRAMES);
+            .set_max_recursion_depth(ACTIVATIONS);
         let engine = wasmi::Engine::new(&config);
         let linker = Arc::new(link(&engine).map_err(|e| e.to_string())?);
         Ok(Self { engine, linker })
