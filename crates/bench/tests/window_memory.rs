@@ -38,7 +38,7 @@ fn in_use() -> u64 {
 }
 
 /// The bytes of a full window and of the versions that can be read, in a node that keeps none of the records. That is the
-/// dearest: inside its own prefixes a node has buckets, outside one dated node for each step of a path.
+/// dearest: inside its own prefixes a node has leaf groups, outside one dated node for each step of a path.
 fn bytes(heights: u64, writes: u64, group: u64) -> u64 {
     let base = |number: u64| Path::of(&[number.to_le_bytes(), [9; 8]].concat());
     let mut full: DigestTree = (0..RECORDS).map(|number| (base(number), ValueDigest::of(b"old"))).collect();

@@ -131,5 +131,5 @@ fn expected_tree(records: f64, written: f64) -> f64 {
         leaves += records * (alone - (1.0 - share) * unwritten);
     }
     nodes * tree_in_memory(&Held { nodes: 1, ..Held::default() }) as f64
-        + leaves * tree_in_memory(&Held { buckets: 1, foreign: 1, ..Held::default() }) as f64
+        + leaves * tree_in_memory(&Held { groups: 1, foreign: 1, ..Held::default() }) as f64
 }

@@ -16,7 +16,7 @@
 //! | a height of the window (ours) | 32 for the root + 32 for each written path |
 //! | a kept prefix (ours) | 34 |
 //!
-//! **In memory.** What our nodes, buckets and window lists ask an allocator for, with everything that the thesis's count
+//! **In memory.** What our nodes, leaf groups and window lists ask an allocator for, with everything that the thesis's count
 //! leaves out, and key and value of each own record as they are. `examples/window.rs` compares this to what a counting
 //! allocator sees.
 
@@ -45,7 +45,7 @@ const LENGTH: u64 = 8;
 const SHARED: u64 = 16;
 /// A node: two links of two words, a date, and the labels of both children.
 const NODE: u64 = SHARED + 2 * 16 + 8 + 2 * HASH;
-/// A record in a bucket.
+/// A record in a leaf group.
 const RECORD: u64 = 2 * HASH;
 /// A height in the window: its root, and a link to its list.
 const HEIGHT: u64 = HASH + 16;
@@ -89,9 +89,9 @@ impl Counted<'_> {
     }
 }
 
-/// The bytes of a tree's nodes and buckets. The labels of stubs are in the nodes above them.
+/// The bytes of a tree's nodes and leaf groups. The labels of stubs are in the nodes above them.
 pub fn tree_in_memory(held: &Held) -> u64 {
-    held.nodes * NODE + held.buckets * SHARED + (held.owned.len() as u64 + held.foreign) * RECORD
+    held.nodes * NODE + held.groups * SHARED + (held.owned.len() as u64 + held.foreign) * RECORD
 }
 
 /// The bytes of a window's roots and lists of written paths.

@@ -6,17 +6,17 @@
 use pleach_tree::{HistoryTree, Path, Prefix};
 
 /// As many records in one place share an allocation, where a tree keeps all that is below a position.
-const BUCKET_RECORDS_MAX: u64 = 4;
+const LEAF_GROUP_RECORDS_MAX: u64 = 4;
 
 /// What a history tree holds, counted.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Held {
     /// Positions over two records or more whose children are held.
     pub internals: u64,
-    /// Those of them that are nodes in memory: below a kept prefix, few records are one bucket without nodes.
+    /// Those of them that are nodes in memory: below a kept prefix, few records are one leaf group without nodes.
     pub nodes: u64,
-    /// Buckets: one to four records below a kept prefix, or one record elsewhere.
-    pub buckets: u64,
+    /// Leaf groups: one to four records below a kept prefix, or one record elsewhere.
+    pub groups: u64,
     /// Subtrees of which the label alone is held.
     pub stubs: u64,
     /// Positions without a record.
@@ -82,15 +82,15 @@ impl Held {
         for node in (0..positions.len()).rev().filter(|node| children[*node] > 0) {
             below[node] = below[children[node]] + below[children[node] + 1];
         }
-        // A bucket is what stands below a node without being one.
+        // A leaf group is what stands below a node without being one.
         let is_node = |node: usize| {
             let (tag, position) = &positions[node];
-            *tag == Tag::Internal && (below[node] > BUCKET_RECORDS_MAX || !covered(tree.kept(), position))
+            *tag == Tag::Internal && (below[node] > LEAF_GROUP_RECORDS_MAX || !covered(tree.kept(), position))
         };
         let nodes: Vec<usize> = (0..positions.len()).filter(|node| is_node(*node)).collect();
-        let is_bucket = |node: &usize| !is_node(*node) && !matches!(positions[*node].0, Tag::Empty | Tag::Stub);
+        let is_group = |node: &usize| !is_node(*node) && !matches!(positions[*node].0, Tag::Empty | Tag::Stub);
         let ends = nodes.iter().flat_map(|node| [children[*node], children[*node] + 1]);
-        held.buckets = std::iter::once(0).chain(ends).filter(is_bucket).count() as u64;
+        held.groups = std::iter::once(0).chain(ends).filter(is_group).count() as u64;
         held.nodes = nodes.len() as u64;
         held
     }
@@ -139,16 +139,16 @@ mod tests {
                     true => held.owned.push(record),
                     false => held.foreign += 1,
                 }
-                held.buckets += u64::from(alone);
+                held.groups += u64::from(alone);
             }
             _ if !near && !written.iter().any(|path| position.contains(path)) => held.stubs += 1,
             _ => {
-                let bucket = inside && records.len() <= 4;
+                let group = inside && records.len() <= 4;
                 held.internals += 1;
-                held.nodes += u64::from(!bucket);
-                held.buckets += u64::from(bucket && alone);
+                held.nodes += u64::from(!group);
+                held.groups += u64::from(group && alone);
                 for half in position.halves().into_iter().flatten() {
-                    count(&records, half, kept, written, !bucket, held);
+                    count(&records, half, kept, written, !group, held);
                 }
             }
         }

@@ -89,7 +89,11 @@ fn method(report: &Report, html: &mut String) {
         ("inner node", "4 + 1 for each child", "120: links, labels of both children, date, counts of references"),
         ("empty node", "0", "0"),
         ("stub (placeholder)", "4 + 32", "0: the label is in the node above"),
-        ("own record", "4 + 8 + key + 8 + value", "64 + key + value, and 16 for each bucket of one to four records"),
+        (
+            "own record",
+            "4 + 8 + key + 8 + value",
+            "64 + key + value, and 16 for each leaf group of one to four records",
+        ),
         ("foreign record", "4 + 64: path and digest of the value", "64 + 16"),
         ("height of the window", "32 + 32 for each written path", "64 + 32 for each written path"),
         ("kept prefix", "34", "34"),

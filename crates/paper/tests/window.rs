@@ -34,7 +34,7 @@ fn nodes_on(path: &Path, records: &BTreeMap<Path, u64>) -> u64 {
 fn the_window_holds_no_more_than_the_written_paths_need() {
     let bytes = |held: Held| tree_in_memory(&held);
     let node = bytes(Held { nodes: 1, ..Held::default() });
-    let leaf = bytes(Held { buckets: 1, foreign: 1, ..Held::default() });
+    let leaf = bytes(Held { groups: 1, foreign: 1, ..Held::default() });
     for number in 0..60 {
         let mut case = Case(number);
         let universe = 20 + case.below(300);

@@ -1,8 +1,8 @@
 //! A batch of changes on its way into the tree.
 //!
 //! A batch is sorted by path and split down the tree, so every node on any of its paths is visited once. What comes
-//! back up decides the shape first: a node left with few enough records becomes a bucket, and that needs no hash. Nodes
-//! that stay and changed, and the nodes inside buckets that changed, become [jobs](crate::jobs), which are hashed level
+//! back up decides the shape first: a node left with few enough records becomes a leaf group, and that needs no hash. Nodes
+//! that stay and changed, and the nodes inside leaf groups that changed, become [jobs](crate::jobs), which are hashed level
 //! by level from the deepest upward, each level as one group of independent rows.
 //!
 //! A batch of very many changes is worked on in parts, each with its jobs, that fit the nearer caches. Recursion is
@@ -11,12 +11,12 @@
 use std::{mem, sync::Arc};
 
 use crate::{
-    bucket::{self, BUCKET_RECORDS_MAX, Bucket},
     edit::{self, Edit, Work, fetch, lefts},
     fork::{Fork, Outcome},
     hash,
     jobs::{self, Jobs},
     label::Label,
+    leaf_group::{self, LEAF_GROUP_RECORDS_MAX, LeafGroup},
     node::{Internal, Link, Slot},
     parallel,
     path::Path,
@@ -27,10 +27,10 @@ use crate::{
 const PART_EDITS: usize = 128;
 
 impl Scope<'_> {
-    /// The most records that stand in a bucket here. Outside of what is kept, single nodes are pruned, and so every
+    /// The most records that stand in a leaf group here. Outside of what is kept, single nodes are pruned, and so every
     /// node has to be there.
-    pub(crate) fn bucket_max(self) -> usize {
-        if self.is_inside() { BUCKET_RECORDS_MAX } else { 1 }
+    pub(crate) fn group_max(self) -> usize {
+        if self.is_inside() { LEAF_GROUP_RECORDS_MAX } else { 1 }
     }
 }
 
@@ -77,10 +77,10 @@ impl<X: Clone + Send + Sync> Batch<X> {
         self.written.take().unwrap_or_default()
     }
 
-    fn note(&mut self, bucket: Option<&Bucket<X>>, edits: &[Edit<X>]) {
+    fn note(&mut self, group: Option<&LeafGroup<X>>, edits: &[Edit<X>]) {
         let Some(written) = &mut self.written else { return };
         for edit in edits {
-            let old = bucket.and_then(|bucket| bucket.find(&edit.path)).map(|record| record.digest);
+            let old = group.and_then(|group| group.find(&edit.path)).map(|record| record.digest);
             let new = edit.extra.is_some().then_some(edit.digest);
             if old != new {
                 let added = isize::from(new.is_some()) - isize::from(old.is_some());
@@ -104,8 +104,8 @@ impl<X: Clone + Send + Sync> Batch<X> {
             work if work.len() == 0 => return slot,
             Work::Sorted([edit]) => return self.single(slot, edit, depth, scope),
             Work::Sorted(edits) => {
-                // Parts of a batch that falls on a bucket could not tell its records from changes.
-                let whole = self.written.is_some() && matches!(slot.link, Link::Bucket(_));
+                // Parts of a batch that falls on a leaf group could not tell its records from changes.
+                let whole = self.written.is_some() && matches!(slot.link, Link::LeafGroup(_));
                 if edits.len() <= PART_EDITS || whole {
                     return self.part(slot, edits, depth, scope);
                 }
@@ -116,18 +116,18 @@ impl<X: Clone + Send + Sync> Batch<X> {
         match slot.link {
             Link::Internal(node) => self.apply_below(Fork::open(node), work, depth, scope),
             Link::Empty => self.apply_below(Fork::new(), work, depth, scope),
-            Link::Bucket(bucket) => {
-                self.added -= bucket.records().len() as isize;
+            Link::LeafGroup(group) => {
+                self.added -= group.records().len() as isize;
                 match work {
                     Work::Sorted(edits) => {
-                        let mut edits = merge(Some(bucket), edits);
+                        let mut edits = merge(Some(group), edits);
                         self.apply_below(Fork::new(), Work::Sorted(&mut edits), depth, scope)
                     }
                     Work::Spread(parts) => {
                         // Before all others of the same path, so that these count.
                         let bits = depth as u32 + parts.len().ilog2();
                         let mask = parts.len() - 1;
-                        bucket.each(|record| {
+                        group.each(|record| {
                             parts[record.path.head(bits) & mask].insert(0, Edit::set(record));
                         });
                         self.apply_below(Fork::new(), Work::Spread(parts), depth, scope)
@@ -195,8 +195,8 @@ impl<X: Clone + Send + Sync> Batch<X> {
         if let Some(contracted) = fork.contract([false; 2], scope) {
             return match contracted {
                 Outcome::Settled(slot) => slot,
-                Outcome::Bucket(bucket) => {
-                    Slot { label: bucket::label(bucket.records(), depth), link: Link::Bucket(bucket) }
+                Outcome::LeafGroup(group) => {
+                    Slot { label: leaf_group::label(group.records(), depth), link: Link::LeafGroup(group) }
                 }
                 Outcome::Pending => unreachable!("what contracts is no node"),
             };
@@ -213,9 +213,9 @@ impl<X: Clone + Send + Sync> Batch<X> {
         let stem = self.jobs.start();
         match self.change(slot, edits, depth, scope, stem) {
             Outcome::Settled(slot) => slot,
-            Outcome::Bucket(bucket) => {
-                self.jobs.label(bucket.records(), depth, stem);
-                self.jobs.settle(Link::Bucket(bucket), self.height)
+            Outcome::LeafGroup(group) => {
+                self.jobs.label(group.records(), depth, stem);
+                self.jobs.settle(Link::LeafGroup(group), self.height)
             }
             Outcome::Pending => self.jobs.settle(Link::Empty, self.height),
         }
@@ -236,7 +236,7 @@ impl<X: Clone + Send + Sync> Batch<X> {
         match slot.link {
             Link::Internal(node) => self.descend(slot.label, node, edits, depth, scope, parent),
             Link::Empty => self.fill(None, slot.label, edits, depth, scope, parent),
-            Link::Bucket(bucket) => self.fill(Some(bucket), slot.label, edits, depth, scope, parent),
+            Link::LeafGroup(group) => self.fill(Some(group), slot.label, edits, depth, scope, parent),
             Link::Stub => behind_stub(),
         }
     }
@@ -260,14 +260,14 @@ impl<X: Clone + Send + Sync> Batch<X> {
             let scope = scope.children(depth)[side];
             match self.change(fork.take(side), edits, depth + 1, scope, job.child(side)) {
                 Outcome::Settled(slot) => fork.put(side, slot),
-                Outcome::Bucket(bucket) => {
-                    fork.links[side] = Link::Bucket(bucket);
+                Outcome::LeafGroup(group) => {
+                    fork.links[side] = Link::LeafGroup(group);
                     unlabelled[side] = true;
                 }
                 Outcome::Pending => pending = true,
             }
         }
-        // A child that is pending is an internal node: more records are left than one bucket holds, and nothing contracts.
+        // A child that is pending is an internal node: more records are left than one leaf group holds, and nothing contracts.
         if !pending {
             if let Some(contracted) = fork.contract(unlabelled, scope) {
                 self.jobs.cancel(job);
@@ -281,39 +281,39 @@ impl<X: Clone + Send + Sync> Batch<X> {
         }
         // Only now: had the node contracted, these records would have moved up, and their labels been computed for nothing.
         for side in (0..2).filter(|&side| unlabelled[side]) {
-            if let Link::Bucket(bucket) = &fork.links[side] {
-                self.jobs.label(bucket.records(), depth + 1, job.child(side));
+            if let Link::LeafGroup(group) = &fork.links[side] {
+                self.jobs.label(group.records(), depth + 1, job.child(side));
             }
         }
         self.jobs.set(job, fork.owner, fork.row, fork.links);
         Outcome::Pending
     }
 
-    /// Changes what is at most one bucket.
+    /// Changes what is at most one leaf group.
     fn fill(
         &mut self,
-        bucket: Option<Bucket<X>>,
+        group: Option<LeafGroup<X>>,
         label: Label,
         edits: &mut [Edit<X>],
         depth: usize,
         scope: Scope<'_>,
         parent: u32,
     ) -> Outcome<X> {
-        self.note(bucket.as_ref(), edits);
-        match (bucket, edits) {
+        self.note(group.as_ref(), edits);
+        match (group, edits) {
             (None, edits) if edits.iter().all(|edit| edit.extra.is_some()) => {
                 self.added += edits.len() as isize;
                 self.build(edits, depth, scope, parent)
             }
-            (Some(mut bucket), edits) if edits.iter().all(|edit| keeps_paths(&bucket, edit)) => {
-                if replace(&mut bucket, edits) {
-                    return Outcome::Bucket(bucket);
+            (Some(mut group), edits) if edits.iter().all(|edit| keeps_paths(&group, edit)) => {
+                if replace(&mut group, edits) {
+                    return Outcome::LeafGroup(group);
                 }
-                Outcome::Settled(Slot { label, link: Link::Bucket(bucket) })
+                Outcome::Settled(Slot { label, link: Link::LeafGroup(group) })
             }
-            (bucket, edits) => {
-                let before = bucket.as_ref().map_or(0, |bucket| bucket.records().len());
-                let mut records = merge(bucket, edits);
+            (group, edits) => {
+                let before = group.as_ref().map_or(0, |group| group.records().len());
+                let mut records = merge(group, edits);
                 self.added += records.len() as isize - before as isize;
                 self.build(&mut records, depth, scope, parent)
             }
@@ -324,8 +324,8 @@ impl<X: Clone + Send + Sync> Batch<X> {
     fn build(&mut self, records: &mut [Edit<X>], depth: usize, scope: Scope<'_>, parent: u32) -> Outcome<X> {
         match records.len() {
             0 => return Outcome::Settled(Slot::default()),
-            count if count <= scope.bucket_max() => {
-                return Outcome::Bucket(Bucket::of(count, records.iter_mut().filter_map(Edit::take)));
+            count if count <= scope.group_max() => {
+                return Outcome::LeafGroup(LeafGroup::of(count, records.iter_mut().filter_map(Edit::take)));
             }
             _ => {}
         }
@@ -336,9 +336,9 @@ impl<X: Clone + Send + Sync> Batch<X> {
         for (side, records) in [left, right].into_iter().enumerate() {
             match self.build(records, depth + 1, scope.children(depth)[side], job.child(side)) {
                 Outcome::Settled(slot) => fork.put(side, slot),
-                Outcome::Bucket(bucket) => {
-                    self.jobs.label(bucket.records(), depth + 1, job.child(side));
-                    fork.links[side] = Link::Bucket(bucket);
+                Outcome::LeafGroup(group) => {
+                    self.jobs.label(group.records(), depth + 1, job.child(side));
+                    fork.links[side] = Link::LeafGroup(group);
                 }
                 Outcome::Pending => {}
             }
@@ -354,15 +354,15 @@ fn behind_stub() -> ! {
 }
 
 /// Whether the set of paths stays as it is: a record replaced, or none removed.
-fn keeps_paths<X>(bucket: &Bucket<X>, edit: &Edit<X>) -> bool {
-    bucket.find(&edit.path).is_some() == edit.extra.is_some()
+fn keeps_paths<X>(group: &LeafGroup<X>, edit: &Edit<X>) -> bool {
+    group.find(&edit.path).is_some() == edit.extra.is_some()
 }
 
 /// Replaces the records that are set. Returns whether the label is another one now.
-fn replace<X: Clone>(bucket: &mut Bucket<X>, edits: &mut [Edit<X>]) -> bool {
+fn replace<X: Clone>(group: &mut LeafGroup<X>, edits: &mut [Edit<X>]) -> bool {
     let mut changed = false;
     for new in edits.iter_mut().filter_map(Edit::take) {
-        if let Some(old) = bucket.records_mut().iter_mut().find(|old| old.path == new.path) {
+        if let Some(old) = group.records_mut().iter_mut().find(|old| old.path == new.path) {
             changed |= old.digest != new.digest;
             *old = new;
         }
@@ -370,13 +370,13 @@ fn replace<X: Clone>(bucket: &mut Bucket<X>, edits: &mut [Edit<X>]) -> bool {
     changed
 }
 
-/// The records of a bucket after some edits, as edits that remove nothing.
-fn merge<X: Clone>(bucket: Option<Bucket<X>>, edits: &mut [Edit<X>]) -> Vec<Edit<X>> {
-    let old = bucket.as_ref().map_or(0, |bucket| bucket.records().len());
+/// The records of a leaf group after some edits, as edits that remove nothing.
+fn merge<X: Clone>(group: Option<LeafGroup<X>>, edits: &mut [Edit<X>]) -> Vec<Edit<X>> {
+    let old = group.as_ref().map_or(0, |group| group.records().len());
     let mut merged = Vec::with_capacity(old + edits.len());
     let mut edits = edits.iter_mut().peekable();
-    if let Some(bucket) = bucket {
-        bucket.each(|record| {
+    if let Some(group) = group {
+        group.each(|record| {
             while let Some(edit) = edits.next_if(|edit| edit.path < record.path) {
                 merged.extend(edit.take().map(Edit::set));
             }

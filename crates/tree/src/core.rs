@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::{
     batch::Batch,
-    bucket::Bucket,
     edit::{self, Edit, Work},
     jobs::Jobs,
+    leaf_group::LeafGroup,
     node::{Internal, Link, Record, Slot, terminal},
     path::Path,
     prefix::Scope,
@@ -132,7 +132,7 @@ impl<X> Drop for Core<X> {
 impl<X> Core<X> {
     pub(crate) fn find(&self, path: &Path) -> Option<&Record<X>> {
         match terminal(&self.root.link, path) {
-            (Link::Bucket(bucket), _) => bucket.find(path),
+            (Link::LeafGroup(group), _) => group.find(path),
             _ => None,
         }
     }
@@ -151,10 +151,10 @@ fn bare<X>(link: &Link<X>) -> Link<()> {
     match link {
         Link::Empty => Link::Empty,
         Link::Stub => Link::Stub,
-        Link::Bucket(bucket) => {
-            let records = bucket.records();
+        Link::LeafGroup(group) => {
+            let records = group.records();
             let bare = |record: &Record<X>| Record { path: record.path, digest: record.digest, extra: () };
-            Link::Bucket(Bucket::of(records.len(), records.iter().map(bare)))
+            Link::LeafGroup(LeafGroup::of(records.len(), records.iter().map(bare)))
         }
         Link::Internal(node) => {
             let links = [bare(&node.links[0]), bare(&node.links[1])];

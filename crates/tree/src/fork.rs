@@ -3,10 +3,10 @@
 use std::{mem, sync::Arc};
 
 use crate::{
-    bucket::Bucket,
     hash::Row,
     jobs::Owner,
     label::Label,
+    leaf_group::LeafGroup,
     node::{Internal, Link, Slot, half, set_half},
     prefix::Scope,
 };
@@ -15,8 +15,8 @@ use crate::{
 pub(crate) enum Outcome<X> {
     /// It has its label.
     Settled(Slot<X>),
-    /// A bucket without a label yet.
-    Bucket(Bucket<X>),
+    /// A leaf group without a label yet.
+    LeafGroup(LeafGroup<X>),
     /// A node among the jobs.
     Pending,
 }
@@ -70,7 +70,7 @@ impl<X: Clone> Fork<X> {
     pub(crate) fn contract(&mut self, unlabelled: [bool; 2], scope: Scope<'_>) -> Option<Outcome<X>> {
         let count = |link: &Link<X>| match link {
             Link::Empty => Some(0),
-            Link::Bucket(bucket) => Some(bucket.records().len()),
+            Link::LeafGroup(group) => Some(group.records().len()),
             Link::Stub | Link::Internal(_) => None,
         };
         // A stub stands for two records at least, or it would be shown as a leaf: so whoever has pruned it contracts where all others do.
@@ -81,18 +81,18 @@ impl<X: Clone> Fork<X> {
                 let side = right;
                 let slot = self.take(side);
                 match slot.link {
-                    Link::Bucket(bucket) if unlabelled[side] => Some(Outcome::Bucket(bucket)),
+                    Link::LeafGroup(group) if unlabelled[side] => Some(Outcome::LeafGroup(group)),
                     _ => Some(Outcome::Settled(slot)),
                 }
             }
-            count if count <= scope.bucket_max() => {
+            count if count <= scope.group_max() => {
                 let mut records = Vec::with_capacity(count);
                 for link in &mut self.links {
-                    if let Link::Bucket(bucket) = mem::take(link) {
-                        bucket.each(|record| records.push(record));
+                    if let Link::LeafGroup(group) = mem::take(link) {
+                        group.each(|record| records.push(record));
                     }
                 }
-                Some(Outcome::Bucket(Bucket::of(count, records.into_iter())))
+                Some(Outcome::LeafGroup(LeafGroup::of(count, records.into_iter())))
             }
             _ => None,
         }

@@ -46,18 +46,18 @@ impl std::fmt::Debug for Iter<'_> {
 pub(crate) struct Records<'a, X> {
     /// Subtrees still to be walked, the next one last: at most one for each level.
     ahead: Vec<&'a Link<X>>,
-    bucket: std::slice::Iter<'a, Record<X>>,
+    group: std::slice::Iter<'a, Record<X>>,
 }
 
 impl<X> Clone for Records<'_, X> {
     fn clone(&self) -> Self {
-        Self { ahead: self.ahead.clone(), bucket: self.bucket.clone() }
+        Self { ahead: self.ahead.clone(), group: self.group.clone() }
     }
 }
 
 impl<'a, X> Records<'a, X> {
     pub(crate) fn new(link: &'a Link<X>) -> Self {
-        Self { ahead: vec![link], bucket: [].iter() }
+        Self { ahead: vec![link], group: [].iter() }
     }
 }
 
@@ -66,13 +66,13 @@ impl<'a, X> Iterator for Records<'a, X> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if let Some(record) = self.bucket.next() {
+            if let Some(record) = self.group.next() {
                 return Some(record);
             }
             match self.ahead.pop()? {
                 Link::Empty | Link::Stub => {}
                 Link::Internal(node) => self.ahead.extend(node.links.iter().rev()),
-                Link::Bucket(bucket) => self.bucket = bucket.records().iter(),
+                Link::LeafGroup(group) => self.group = group.records().iter(),
             }
         }
     }

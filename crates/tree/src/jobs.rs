@@ -3,15 +3,15 @@
 use std::{mem, sync::Arc};
 
 use crate::{
-    bucket,
     hash::{Row, Rows},
     label::Label,
+    leaf_group,
     node::{Internal, Link, Record, Slot, half, set_half},
 };
 
 /// Where a node comes from.
 pub(crate) enum Owner<X> {
-    /// A node inside a bucket, of which only the label counts.
+    /// A node inside a leaf group, of which only the label counts.
     Inner,
     /// There was none.
     New,
@@ -143,7 +143,7 @@ impl<X> Jobs<X> {
         *self.rows.row(id.0 as usize) = row;
     }
 
-    /// Adds what the label of these records, in a bucket at `depth`, is made of.
+    /// Adds what the label of these records, in a leaf group at `depth`, is made of.
     pub(crate) fn label(&mut self, records: &[Record<X>], depth: usize, parent: u32) {
         match records {
             [] => {}
@@ -153,7 +153,7 @@ impl<X> Jobs<X> {
             }
             records => {
                 let job = self.open(depth, parent);
-                for (side, records) in bucket::split(records, depth).into_iter().enumerate() {
+                for (side, records) in leaf_group::split(records, depth).into_iter().enumerate() {
                     self.label(records, depth + 1, job.child(side));
                 }
             }

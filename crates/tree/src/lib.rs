@@ -8,7 +8,7 @@
 //! | `label` | the 32 bytes that stand for a subtree, and the kind bit in them |
 //! | `hash` | BLAKE3 of many 64-byte rows at a time |
 //! | `prefix` | parts of the key space, and what a position is to them |
-//! | `node`, `bucket` | nodes in memory, shared between versions of the tree |
+//! | `node`, `leaf_group` | nodes in memory, shared between versions of the tree |
 //! | `edit` | changes sorted by path |
 //! | `batch`, `fork`, `jobs` | how a batch of changes reaches the nodes, and when labels are computed |
 //! | `parallel` | the only place that knows of threads, with the feature `parallel` |
@@ -21,7 +21,6 @@
 //! labels and the same proof bytes on every machine.
 
 mod batch;
-mod bucket;
 mod core;
 mod digests;
 mod edit;
@@ -31,6 +30,7 @@ mod history;
 mod iter;
 mod jobs;
 mod label;
+mod leaf_group;
 mod node;
 mod parallel;
 mod path;

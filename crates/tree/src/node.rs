@@ -4,16 +4,16 @@
 //! that others share and edits the rest in place. A node's label is held by its parent: the two labels a node holds
 //! are the very row its own label is the hash of, and neither a proof nor a rehash touches the memory of a sibling.
 //!
-//! Single records would cost more in nodes than in themselves, so a subtree of few records is one [`Bucket`]. The nodes
-//! inside a bucket are not stored; where their labels are needed they are computed again.
+//! Single records would cost more in nodes than in themselves, so a subtree of few records is one [`LeafGroup`]. The nodes
+//! inside a leaf group are not stored; where their labels are needed they are computed again.
 
 use std::{mem, sync::Arc};
 
 use crate::{
-    bucket::Bucket,
     edit::Placed,
     hash::Row,
     label::{Label, ValueDigest},
+    leaf_group::LeafGroup,
     path::Path,
 };
 
@@ -26,7 +26,7 @@ pub(crate) enum Link<X> {
     /// Two keys or more have this prefix, and what they are is not held here.
     Stub,
     /// The records with this prefix.
-    Bucket(Bucket<X>),
+    LeafGroup(LeafGroup<X>),
     /// A node over two records or more.
     Internal(Arc<Internal<X>>),
 }
@@ -39,18 +39,18 @@ impl<X> Link<X> {
             Self::Internal(node) => {
                 usize::from(node.row[0] ^ node.row[63]) ^ usize::from(matches!(node.links[0], Self::Empty))
             }
-            Self::Bucket(bucket) => {
+            Self::LeafGroup(group) => {
                 let first_and_last = |record: &Record<X>| record.path.as_bytes()[0] ^ record.digest.as_bytes()[31];
-                bucket.records().iter().fold(0, |sum, record| sum ^ usize::from(first_and_last(record)))
+                group.records().iter().fold(0, |sum, record| sum ^ usize::from(first_and_last(record)))
             }
         }
     }
 
-    /// How many links lead to the same node or bucket.
+    /// How many links lead to the same node or leaf group.
     pub(crate) fn owners(&self) -> usize {
         match self {
             Self::Empty | Self::Stub => 0,
-            Self::Bucket(bucket) => bucket.owners(),
+            Self::LeafGroup(group) => group.owners(),
             Self::Internal(node) => Arc::strong_count(node),
         }
     }
@@ -106,7 +106,7 @@ impl<X> Slot<X> {
     }
 }
 
-/// The link where `path` ends: empty, a stub or a bucket, and its depth.
+/// The link where `path` ends: empty, a stub or a leaf group, and its depth.
 pub(crate) fn terminal<'a, X>(mut link: &'a Link<X>, path: &Path) -> (&'a Link<X>, usize) {
     let mut depth = 0;
     while let Link::Internal(node) = link {

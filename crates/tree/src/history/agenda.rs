@@ -110,7 +110,7 @@ impl Agenda {
 pub(super) fn content(end: &Link<()>, path: &Path) -> Option<Content> {
     match end {
         Link::Empty => Some(None),
-        Link::Bucket(bucket) => Some(bucket.find(path).map(|record| record.digest)),
+        Link::LeafGroup(group) => Some(group.find(path).map(|record| record.digest)),
         Link::Stub | Link::Internal(_) => None,
     }
 }

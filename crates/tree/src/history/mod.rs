@@ -411,9 +411,9 @@ impl HistoryTree {
                 _ if scope.is_inside() => {}
                 Link::Empty => {}
                 Link::Stub => counts.stubs += 1,
-                Link::Bucket(bucket) => {
+                Link::LeafGroup(group) => {
                     let elsewhere = |record: &&Record<()>| !any_contains(&self.kept, &record.path);
-                    counts.window_records += bucket.records().iter().filter(elsewhere).count();
+                    counts.window_records += group.records().iter().filter(elsewhere).count();
                 }
                 Link::Internal(node) => {
                     counts.window_nodes += usize::from(scope.is_outside());

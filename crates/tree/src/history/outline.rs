@@ -10,9 +10,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{HistoryTree, NotHeld, RestoreError, Window, WrittenHeight};
 use crate::{
-    bucket::Bucket,
     hash::{self, Row},
     label::{Kind, Label, ValueDigest},
+    leaf_group::LeafGroup,
     node::{Link, Slot, half, row},
     path::Path,
     prefix::{Prefix, Scope, any_contains, disjoint},
@@ -198,14 +198,14 @@ fn list(from: Place<'_>, kept: &[Prefix], outline: &mut Outline) {
             _ if place.scope.is_inside() => {}
             Link::Empty => {}
             Link::Stub => drop(outline.insert(place.at, OutlineNode::Subtree(place.label))),
-            Link::Bucket(bucket) => list_bucket(bucket, kept, outline),
+            Link::LeafGroup(group) => list_group(group, kept, outline),
             Link::Internal(_) => ahead.extend(place.below()),
         }
     }
 }
 
-fn list_bucket(bucket: &Bucket<()>, kept: &[Prefix], outline: &mut Outline) {
-    let outside = bucket.records().iter().filter(|record| !any_contains(kept, &record.path));
+fn list_group(group: &LeafGroup<()>, kept: &[Prefix], outline: &mut Outline) {
+    let outside = group.records().iter().filter(|record| !any_contains(kept, &record.path));
     outline.extend(outside.map(|record| OutlineNode::record(record.path, record.digest)));
 }
 

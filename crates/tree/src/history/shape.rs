@@ -7,11 +7,11 @@ use std::sync::Arc;
 use super::NotHeld;
 use crate::{
     batch::Batch,
-    bucket::Bucket,
     edit::{Edit, Placed, Work, lefts},
     hash,
     jobs::Jobs,
     label::{Label, ValueDigest},
+    leaf_group::LeafGroup,
     node::{Internal, Link, Record, Slot, half, set_half},
     path::Path,
     prefix::Scope,
@@ -72,7 +72,7 @@ impl Shaper {
         self.batch.finish()
     }
 
-    /// Everything inside of the kept prefixes, in buckets; the proof of the written paths outside.
+    /// Everything inside of the kept prefixes, in leaf groups; the proof of the written paths outside.
     pub(super) fn shape<V: View>(&mut self, root: V, scope: Scope<'_>, dated: Dated<'_>) -> Result<Slot<()>, NotHeld> {
         self.shape_at(root, scope, dated, 0, Path::ZERO)
     }
@@ -198,7 +198,7 @@ fn grow(
 ) -> Result<(), NotHeld> {
     let Some(first) = paths.first() else { return Ok(()) };
     match link {
-        Link::Empty | Link::Bucket(_) => Ok(()),
+        Link::Empty | Link::LeafGroup(_) => Ok(()),
         Link::Internal(node) => {
             // Where the proof's tree has a leaf, ours has changed since, and has no stub further down.
             let below = proof.and_then(|proof| match proof.look(depth) {
@@ -223,7 +223,7 @@ fn grow(
 fn attach(link: &mut Link<()>, paths: &[Path], depth: usize, scions: &mut impl Iterator<Item = Link<()>>) {
     match link {
         _ if paths.is_empty() => {}
-        Link::Empty | Link::Bucket(_) => {}
+        Link::Empty | Link::LeafGroup(_) => {}
         Link::Stub => *link = scions.next().expect("each stub on a path has its scion"),
         Link::Internal(node) => {
             let (left, right) = paths.split_at(lefts(paths, depth));
@@ -259,8 +259,8 @@ fn over(touched: u64, mut child: impl FnMut(usize) -> Result<Slot<()>, NotHeld>)
 }
 
 fn leaf(row: &hash::Row) -> Slot<()> {
-    let bucket = Bucket::of(1, std::iter::once(record(row)));
-    Slot { label: Label::leaf(hash::one(row)), link: Link::Bucket(bucket) }
+    let group = LeafGroup::of(1, std::iter::once(record(row)));
+    Slot { label: Label::leaf(hash::one(row)), link: Link::LeafGroup(group) }
 }
 
 fn record(row: &hash::Row) -> Record<()> {

@@ -8,9 +8,9 @@ use super::{
     shape::{Shape, Tag},
 };
 use crate::{
-    bucket::{self, Bucket},
     hash::{self, Row},
     label::Label,
+    leaf_group::{self, LeafGroup},
     node::{Internal, Link, Record, Slot, row},
     path::Path,
     prefix::{Prefix, Scope},
@@ -53,7 +53,7 @@ pub(crate) trait View: Copy {
 pub(crate) enum TreeView<'a, X> {
     /// One that has its label.
     Link(&'a [u8; 32], &'a Link<X>),
-    /// One inside a bucket, and its depth.
+    /// One inside a leaf group, and its depth.
     Records(&'a [Record<X>], u16),
 }
 
@@ -80,7 +80,7 @@ impl<'a, X> TreeView<'a, X> {
             [record] => Look::Leaf(record.row()),
             records => {
                 let child = |records| Self::Records(records, depth as u16 + 1);
-                Look::Internal(bucket::split(records, depth).map(child))
+                Look::Internal(leaf_group::split(records, depth).map(child))
             }
         }
     }
@@ -90,13 +90,13 @@ impl<X> View for TreeView<'_, X> {
     fn label(self) -> Label {
         match self {
             Self::Link(label, _) => Label::from_bytes(*label),
-            Self::Records(records, depth) => bucket::label(records, usize::from(depth)),
+            Self::Records(records, depth) => leaf_group::label(records, usize::from(depth)),
         }
     }
 
     fn fetch(self, all: bool) -> usize {
         match self {
-            Self::Link(_, link @ Link::Bucket(Bucket::One(_))) => link.fetch(),
+            Self::Link(_, link @ Link::LeafGroup(LeafGroup::One(_))) => link.fetch(),
             Self::Link(_, link) if all => link.fetch(),
             Self::Link(..) | Self::Records(..) => 0,
         }
@@ -105,7 +105,7 @@ impl<X> View for TreeView<'_, X> {
     fn look(self, depth: usize) -> Look<Row, [Self; 2]> {
         match self {
             Self::Records(records, _) => Self::records(records, depth),
-            Self::Link(_, Link::Bucket(bucket)) => Self::records(bucket.records(), depth),
+            Self::Link(_, Link::LeafGroup(group)) => Self::records(group.records(), depth),
             Self::Link(_, Link::Internal(node)) => Look::Internal([Self::child(node, 0), Self::child(node, 1)]),
             Self::Link(_, Link::Empty) => Look::Empty,
             Self::Link(label, Link::Stub) => Look::Stub(Label::from_bytes(*label)),

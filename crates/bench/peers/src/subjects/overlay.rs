@@ -1,9 +1,9 @@
 //! A trial for a decision: a tree of digests in an arena, whose versions are overlays.
 //!
-//! The other layout that the choice of the tree compared. Nodes and buckets lie in vectors and are linked by their numbers. One
+//! The other layout that the choice of the tree compared. Nodes and leaf groups lie in vectors and are linked by their numbers. One
 //! version, the base, is what stands there; every other one is an [`Overlay`] on its parent: a map from the numbers of
 //! nodes to what became of them. The oldest overlay is merged down into the base when it is final. What a version adds
-//! (nodes that are new, buckets that have other records) goes into free places of the arena at once, since nobody
+//! (nodes that are new, leaf groups that have other records) goes into free places of the arena at once, since nobody
 //! else has links there; it takes note of them, and of the places that it needs no more, so that either is given back
 //! when it is dropped or merged. Nothing is counted by reference but the children of versions.
 //!
@@ -36,12 +36,12 @@ type Record = (Path, ValueDigest);
 /// A path with the digest that its record gets, or `None` to remove it.
 pub type Edit = (Path, Option<ValueDigest>);
 
-/// The most records in a bucket.
-const BUCKET_MAX: usize = 4;
+/// The most records in a leaf group.
+const LEAF_GROUP_MAX: usize = 4;
 /// The memory for so many jobs is kept from one batch to the next.
 const JOBS_KEPT: usize = 1 << 16;
 
-/// What stands at a position. Three bits say what: 0 nothing, 1 to 4 a bucket of so many records, 5 a node. The others
+/// What stands at a position. Three bits say what: 0 nothing, 1 to 4 a leaf group of so many records, 5 a node. The others
 /// are its number among its like.
 #[derive(Clone, Copy, PartialEq)]
 struct Link(u32);
@@ -156,7 +156,7 @@ impl Version {
 /// With `COPY`, its overlays are empty and its nodes are copied.
 pub struct Tree<const COPY: bool> {
     nodes: Places<Node>,
-    buckets: [Places<Record>; BUCKET_MAX],
+    groups: [Places<Record>; LEAF_GROUP_MAX],
     root: (Label, Link),
     children: usize,
     overlays: Vec<Option<Overlay>>,
@@ -168,7 +168,7 @@ impl<const COPY: bool> Tree<COPY> {
     pub fn new() -> Self {
         Self {
             nodes: Places::new(1),
-            buckets: [1, 2, 3, 4].map(Places::new),
+            groups: [1, 2, 3, 4].map(Places::new),
             root: ([0; 32], Link::EMPTY),
             children: 0,
             overlays: Vec::new(),
@@ -212,10 +212,10 @@ impl<const COPY: bool> Tree<COPY> {
         (&self.nodes.all[number], version)
     }
 
-    fn records(&self, bucket: Link) -> &[Record] {
-        match bucket.kind() {
+    fn records(&self, group: Link) -> &[Record] {
+        match group.kind() {
             0 => &[],
-            count => self.buckets[count - 1].get(bucket.number()),
+            count => self.groups[count - 1].get(group.number()),
         }
     }
 
@@ -230,7 +230,7 @@ impl<const COPY: bool> Tree<COPY> {
         self.records(link).iter().find(|record| record.0 == *path).map(|record| record.1)
     }
 
-    /// Reads all nodes and buckets on the descents of these edits, many at a time, so that they are near when they are visited.
+    /// Reads all nodes and leaf groups on the descents of these edits, many at a time, so that they are near when they are visited.
     fn fetch(&self, version: Version, edits: &[Edit]) {
         let (mut sum, link) = (0, self.top(version).1);
         for edits in edits.chunks(128) {
@@ -270,7 +270,7 @@ impl<const COPY: bool> Tree<COPY> {
                 half(batch.jobs.rows.row(0), 0).copy_from_slice(&label);
                 link
             }
-            Outcome::Bucket(link) => {
+            Outcome::LeafGroup(link) => {
                 batch.label(link, 0, stem);
                 link
             }
@@ -330,7 +330,7 @@ impl<const COPY: bool> Tree<COPY> {
         for link in links {
             match link.kind() {
                 Link::NODE => self.nodes.free.push(link.number() as u32),
-                count => self.buckets[count - 1].free.push(link.number() as u32),
+                count => self.groups[count - 1].free.push(link.number() as u32),
             }
         }
     }
@@ -359,8 +359,8 @@ impl<const COPY: bool> Tree<COPY> {
 
     /// Bytes of the arena in use, and all that it has.
     pub fn arena(&self) -> (usize, usize) {
-        let sum = |nodes: usize, buckets: fn(&Places<Record>) -> usize| {
-            nodes + self.buckets.iter().map(buckets).sum::<usize>()
+        let sum = |nodes: usize, groups: fn(&Places<Record>) -> usize| {
+            nodes + self.groups.iter().map(groups).sum::<usize>()
         };
         (sum(self.nodes.used(), Places::used), sum(self.nodes.room(), Places::room))
     }
@@ -370,8 +370,8 @@ impl<const COPY: bool> Tree<COPY> {
 enum Outcome {
     /// It has its label.
     Settled(Label, Link),
-    /// A bucket without a label yet.
-    Bucket(Link),
+    /// A leaf group without a label yet.
+    LeafGroup(Link),
     /// A node among the jobs.
     Pending(Link),
 }
@@ -433,25 +433,25 @@ impl<const COPY: bool> Batch<'_, COPY> {
                     *half(&mut node.row, side) = label;
                     node.links[side] = link;
                 }
-                Outcome::Bucket(link) => (node.links[side], unlabelled[side]) = (link, true),
+                Outcome::LeafGroup(link) => (node.links[side], unlabelled[side]) = (link, true),
                 Outcome::Pending(link) => (node.links[side], pending) = (link, true),
             }
         }
         let [left, right] = node.links;
-        if !pending && left.kind() + right.kind() <= BUCKET_MAX {
+        if !pending && left.kind() + right.kind() <= LEAF_GROUP_MAX {
             self.cancel();
             self.replace(link);
             return match [left.kind(), right.kind()] {
                 [0, 0] => Outcome::Settled([0; 32], Link::EMPTY),
                 [0, 1] if !unlabelled[1] => Outcome::Settled(*half(&mut node.row, 1), right),
                 [1, 0] if !unlabelled[0] => Outcome::Settled(*half(&mut node.row, 0), left),
-                [0, _] => Outcome::Bucket(right),
-                [_, 0] => Outcome::Bucket(left),
+                [0, _] => Outcome::LeafGroup(right),
+                [_, 0] => Outcome::LeafGroup(left),
                 _ => {
                     let records = [self.tree.records(left), self.tree.records(right)].concat();
                     self.replace(left);
                     self.replace(right);
-                    Outcome::Bucket(self.bucket(&records))
+                    Outcome::LeafGroup(self.group(&records))
                 }
             };
         }
@@ -487,8 +487,8 @@ impl<const COPY: bool> Batch<'_, COPY> {
         (link, number as u32)
     }
 
-    fn bucket(&mut self, records: &[Record]) -> Link {
-        let link = Link::new(records.len(), self.tree.buckets[records.len() - 1].put(records));
+    fn group(&mut self, records: &[Record]) -> Link {
+        let link = Link::new(records.len(), self.tree.groups[records.len() - 1].put(records));
         self.added.push(link);
         link
     }
@@ -497,7 +497,7 @@ impl<const COPY: bool> Batch<'_, COPY> {
     fn build(&mut self, records: &[Record], depth: usize, parent: u32) -> Outcome {
         match records.len() {
             0 => return Outcome::Settled([0; 32], Link::EMPTY),
-            1..=BUCKET_MAX => return Outcome::Bucket(self.bucket(records)),
+            1..=LEAF_GROUP_MAX => return Outcome::LeafGroup(self.group(records)),
             _ => {}
         }
         let (link, place) = self.place();
@@ -506,7 +506,7 @@ impl<const COPY: bool> Batch<'_, COPY> {
             let child = job << 1 | side as u32;
             self.jobs.all[job as usize].links[side] = match self.build(records, depth + 1, child) {
                 Outcome::Settled(_, link) | Outcome::Pending(link) => link,
-                Outcome::Bucket(link) => {
+                Outcome::LeafGroup(link) => {
                     self.label(link, depth + 1, child);
                     link
                 }
@@ -515,10 +515,10 @@ impl<const COPY: bool> Batch<'_, COPY> {
         Outcome::Pending(link)
     }
 
-    fn label(&mut self, bucket: Link, depth: usize, parent: u32) {
-        let mut records = [(Path::from([0; 32]), ValueDigest::from([0; 32])); BUCKET_MAX];
-        let records = &mut records[..bucket.kind()];
-        records.copy_from_slice(self.tree.records(bucket));
+    fn label(&mut self, group: Link, depth: usize, parent: u32) {
+        let mut records = [(Path::from([0; 32]), ValueDigest::from([0; 32])); LEAF_GROUP_MAX];
+        let records = &mut records[..group.kind()];
+        records.copy_from_slice(self.tree.records(group));
         self.label_records(records, depth, parent);
     }
 
@@ -547,7 +547,7 @@ struct Job {
     depth: u32,
     /// The number of the parent's job and the side.
     parent: u32,
-    /// The number of the node and whether it is new; none for a node inside a bucket.
+    /// The number of the node and whether it is new; none for a node inside a leaf group.
     place: Option<(u32, bool)>,
     links: [Link; 2],
 }

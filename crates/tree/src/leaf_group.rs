@@ -9,21 +9,21 @@ use crate::{
     path::Path,
 };
 
-/// The most records in a bucket. More save memory (fewer nodes above) and cost time (all labels inside are computed
+/// The most records in a leaf group. More save memory (fewer nodes above) and cost time (all labels inside are computed
 /// again when one record changes).
-pub(crate) const BUCKET_RECORDS_MAX: usize = 4;
+pub(crate) const LEAF_GROUP_RECORDS_MAX: usize = 4;
 
-/// One to [`BUCKET_RECORDS_MAX`] records that share a prefix, sorted by path.
+/// One to [`LEAF_GROUP_RECORDS_MAX`] records that share a prefix, sorted by path.
 ///
-/// One variant for each size keeps a link at two words, and a bucket without a count or room to spare.
-pub(crate) enum Bucket<X> {
+/// One variant for each size keeps a link at two words, and a leaf group without a count or room to spare.
+pub(crate) enum LeafGroup<X> {
     One(Arc<[Record<X>; 1]>),
     Two(Arc<[Record<X>; 2]>),
     Three(Arc<[Record<X>; 3]>),
     Four(Arc<[Record<X>; 4]>),
 }
 
-impl<X> Clone for Bucket<X> {
+impl<X> Clone for LeafGroup<X> {
     fn clone(&self) -> Self {
         match self {
             Self::One(records) => Self::One(Arc::clone(records)),
@@ -34,7 +34,7 @@ impl<X> Clone for Bucket<X> {
     }
 }
 
-impl<X> Bucket<X> {
+impl<X> LeafGroup<X> {
     pub(crate) fn records(&self) -> &[Record<X>] {
         match self {
             Self::One(records) => &records[..],
@@ -59,11 +59,11 @@ impl<X> Bucket<X> {
         self.records().iter().find(|record| record.path == *path)
     }
 
-    /// A bucket of `count` records, which `records` must give in path order.
+    /// A leaf group of `count` records, which `records` must give in path order.
     ///
     /// # Panics
     ///
-    /// If there are fewer, or if so many have no place in a bucket.
+    /// If there are fewer, or if so many have no place in a leaf group.
     pub(crate) fn of(count: usize, mut records: impl Iterator<Item = Record<X>>) -> Self {
         fn fill<X, const N: usize>(records: &mut impl Iterator<Item = Record<X>>) -> Arc<[Record<X>; N]> {
             Arc::new(std::array::from_fn(|_| records.next().expect("as many records as were announced")))
@@ -73,12 +73,12 @@ impl<X> Bucket<X> {
             2 => Self::Two(fill(&mut records)),
             3 => Self::Three(fill(&mut records)),
             4 => Self::Four(fill(&mut records)),
-            count => panic!("{count} records in a bucket"),
+            count => panic!("{count} records in a leaf group"),
         }
     }
 }
 
-impl<X: Clone> Bucket<X> {
+impl<X: Clone> LeafGroup<X> {
     /// The records to be changed in place, copied first if others share them.
     pub(crate) fn records_mut(&mut self) -> &mut [Record<X>] {
         match self {
@@ -108,7 +108,7 @@ impl<X: Clone> Bucket<X> {
 
 /// The label of the subtree at `depth` that holds exactly these records, one hash after the other.
 ///
-/// Recursion ends where paths do. It is for single labels; batches hash many buckets together.
+/// Recursion ends where paths do. It is for single labels; batches hash many leaf groups together.
 pub(crate) fn label<X>(records: &[Record<X>], depth: usize) -> Label {
     match records {
         [] => Label::EMPTY,
