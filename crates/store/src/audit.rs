@@ -12,10 +12,10 @@ use pleach_types::{Hash, Height};
 
 use crate::database::{Db, Row, View, ViewRows};
 use crate::error::{DAMAGES_MAX, Damage, Error};
-use crate::fold::{BUCKETS, Fold, Held, Partition};
+use crate::fold::{COUNTS, Fold, Held, Partition};
 use crate::history;
 use crate::kept::Kept;
-use crate::layout::{Bucket, LastUse, Sizes, State, Tally, WindowEntry, decoded};
+use crate::layout::{Count, LastUse, Sizes, State, Tally, WindowEntry, decoded};
 use crate::read::{Changed, before_at, head};
 use crate::seal::SEAL_BYTES;
 use crate::table::{KEPT, STATE, Table, decode_height, decode_undo_key, invariant, subtree_key};
@@ -76,7 +76,7 @@ pub(crate) struct Audit {
     pub(crate) damages: Damages,
     pub(crate) state: Option<State>,
     pub(crate) kept: Option<Kept>,
-    pub(crate) buckets: Vec<Bucket>,
+    pub(crate) counts: Vec<Count>,
     pub(crate) changed: Changed,
     /// Rows read.
     pub(crate) rows: u64,
@@ -102,11 +102,11 @@ pub(crate) fn audit(
         sizes: Sizes::default(),
     };
     (auditor.progress)(auditor.at);
-    // The order follows from what each check compares with: kept prefixes for the partition, the counts found there for the buckets, the window for
+    // The order follows from what each check compares with: kept prefixes for the partition, the records found there for the counts, the window for
     // the code.
     let (state, kept) = auditor.meta()?;
     let partition = auditor.partition([Table::Records, Table::Outline], kept.as_ref(), visit)?;
-    auditor.buckets(&partition.buckets)?;
+    auditor.counts(&partition.counts)?;
     let changed = auditor.undo(state.as_ref(), kept.as_ref())?;
     let window = auditor.window(state.as_ref())?;
     auditor.code(&window)?;
@@ -121,7 +121,7 @@ pub(crate) fn audit(
     auditor.close(state.as_ref(), partition.root);
     (auditor.progress)(auditor.at);
     let Auditor { damages, at, .. } = auditor;
-    Ok(Audit { damages, state, kept, buckets: partition.buckets, changed, rows: at.done })
+    Ok(Audit { damages, state, kept, counts: partition.counts, changed, rows: at.done })
 }
 
 /// As [`audit`], of a copy that nobody will use any more: it is not closed.
@@ -224,12 +224,7 @@ impl Auditor<'_> {
         let damages_before = self.damages.count;
         let (Some(records), Some(outline)) = (self.start(tables[0])?, self.start(tables[1])?) else {
             let none = Tally::default();
-            return Ok(Partition {
-                root: None,
-                buckets: vec![Bucket::default(); BUCKETS],
-                records: none,
-                outline: none,
-            });
+            return Ok(Partition { root: None, counts: vec![Count::default(); COUNTS], records: none, outline: none });
         };
         let (mut records, mut outline) = (records.peekable(), outline.peekable());
         let mut fold = Fold::new(visit);
@@ -258,13 +253,13 @@ impl Auditor<'_> {
         Ok(partition)
     }
 
-    fn buckets(&mut self, found: &[Bucket]) -> Result<()> {
-        let mut stored = vec![Bucket::default(); BUCKETS];
-        self.rows(Table::Buckets, |_, row| {
-            let bucket = Bucket::decode(&row.content);
-            match (row.key.as_slice(), bucket) {
-                ([byte], Some(bucket)) => stored[usize::from(*byte)] = bucket,
-                _ => return Err(invariant(Table::Buckets, &row.key, "not a bucket")),
+    fn counts(&mut self, found: &[Count]) -> Result<()> {
+        let mut stored = vec![Count::default(); COUNTS];
+        self.rows(Table::Counts, |_, row| {
+            let count = Count::decode(&row.content);
+            match (row.key.as_slice(), count) {
+                ([byte], Some(count)) => stored[usize::from(*byte)] = count,
+                _ => return Err(invariant(Table::Counts, &row.key, "not a count")),
             }
             Ok(())
         })?;
@@ -272,7 +267,7 @@ impl Auditor<'_> {
         // themselves cannot.
         for (first_byte, (stored, found)) in stored.iter().zip(found).enumerate() {
             if stored != found {
-                self.damages.add(Damage::Bucket {
+                self.damages.add(Damage::Count {
                     first_byte: first_byte as u8,
                     stored: stored.records,
                     stored_sum: stored.sum,

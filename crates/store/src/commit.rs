@@ -1,7 +1,7 @@
 //! Writing a block.
 //!
 //! All that can be checked without the database is checked first ([`BlockWrite::check`]), so that a block that does not fit changes nothing. Then, in one
-//! transaction: records with their undo rows and the counts of their buckets, outline, window and code, steps, history, and what is dropped.
+//! transaction: records with their undo rows and the counts under each first byte, outline, window and code, steps, history, and what is dropped.
 //! The state row comes last ([`write_state`]): with it the transaction is this height and no other.
 
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ use crate::error::{Damage, Error, Refused};
 use crate::history;
 use crate::kept::Kept;
 use crate::layout::{
-    Bucket, CODE_MAX, Keep, LastUse, Position, State, WRITTEN_MAX, WindowEntry, decoded, encode_outline, encode_record,
+    CODE_MAX, Count, Keep, LastUse, Position, State, WRITTEN_MAX, WindowEntry, decoded, encode_outline, encode_record,
     encode_undo,
 };
 use crate::prefix_key;
@@ -166,13 +166,13 @@ pub(crate) fn write(
     position: Position,
     records: &[(Path, &Key, Option<&Bytes>)],
     before: &State,
-    buckets: &mut [Bucket],
+    counts: &mut [Count],
     fine: u64,
 ) -> Result<State> {
     let height = block.entry.result.height;
     let keep = block.keep.after(before.keep, height);
     changes.sizes = before.sizes;
-    let replaced = write_records(changes, records, buckets)?;
+    let replaced = write_records(changes, records, counts)?;
     // Where nothing below this height is readable any more, there is nobody to undo it for.
     if keep.values < height {
         let mut undo = changes.rows(Table::Undo)?;
@@ -212,10 +212,10 @@ pub(crate) fn write_state(changes: &mut Changes<'_>, position: Position, keep: K
 fn write_records(
     changes: &mut Changes<'_>,
     records: &[(Path, &Key, Option<&Bytes>)],
-    buckets: &mut [Bucket],
+    counts: &mut [Count],
 ) -> Result<Vec<(Path, Vec<u8>)>> {
     let mut replaced = Vec::new();
-    let mut touched = [false; crate::fold::BUCKETS];
+    let mut touched = [false; crate::fold::COUNTS];
     let mut rows = changes.rows(Table::Records)?;
     for (path, key, value) in records {
         let content = value.map(|value| encode_record(key, value));
@@ -227,42 +227,42 @@ fn write_records(
         let first_byte = usize::from(path.as_bytes()[0]);
         touched[first_byte] = true;
         let seal = before.as_ref().map(|(seal, _)| seal);
-        write_record(&mut rows, &mut buckets[first_byte], path, seal, content.as_deref())?;
+        write_record(&mut rows, &mut counts[first_byte], path, seal, content.as_deref())?;
         replaced.push((*path, encode_undo(key, before.as_ref().map(|(_, before)| before.as_slice()))));
     }
     drop(rows);
-    write_buckets(changes, buckets, &touched)?;
+    write_counts(changes, counts, &touched)?;
     Ok(replaced)
 }
 
-/// Writes or removes the row of a record, and counts it in its bucket. `before` is the checksum of the row that is there.
+/// Writes or removes the row of a record, and counts it under its first byte. `before` is the checksum of the row that is there.
 pub(crate) fn write_record(
     rows: &mut Rows<'_>,
-    bucket: &mut Bucket,
+    count: &mut Count,
     path: &Path,
     before: Option<&Seal>,
     content: Option<&[u8]>,
 ) -> Result<()> {
     if let Some(seal) = before {
-        bucket.records = bucket.records.wrapping_sub(1);
-        bucket.sum = bucket.sum.wrapping_sub(seal.number());
+        count.records = count.records.wrapping_sub(1);
+        count.sum = count.sum.wrapping_sub(seal.number());
     }
     match content {
         Some(content) => {
             let seal = rows.put(path.as_bytes(), content)?;
-            bucket.records = bucket.records.wrapping_add(1);
-            bucket.sum = bucket.sum.wrapping_add(seal.number());
+            count.records = count.records.wrapping_add(1);
+            count.sum = count.sum.wrapping_add(seal.number());
         }
         None => drop(rows.remove(path.as_bytes())?),
     }
     Ok(())
 }
 
-/// Writes those buckets that were touched.
-pub(crate) fn write_buckets(changes: &mut Changes<'_>, buckets: &[Bucket], touched: &[bool]) -> Result<()> {
-    let mut rows = changes.rows(Table::Buckets)?;
-    for (first_byte, (bucket, _)) in buckets.iter().zip(touched).enumerate().filter(|(_, (_, touched))| **touched) {
-        rows.put(&[first_byte as u8], &bucket.encode())?;
+/// Writes those counts that were touched.
+pub(crate) fn write_counts(changes: &mut Changes<'_>, counts: &[Count], touched: &[bool]) -> Result<()> {
+    let mut rows = changes.rows(Table::Counts)?;
+    for (first_byte, (count, _)) in counts.iter().zip(touched).enumerate().filter(|(_, (_, touched))| **touched) {
+        rows.put(&[first_byte as u8], &count.encode())?;
     }
     Ok(())
 }

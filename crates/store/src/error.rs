@@ -270,7 +270,7 @@ pub enum Damage {
         "records under paths {first_byte:02x}..: {stored} stored with sum {stored_sum:032x}, {found} found with sum \
          {found_sum:032x}"
     )]
-    Bucket {
+    Count {
         /// The first byte of the paths.
         first_byte: u8,
         /// How many there should be.

@@ -7,15 +7,15 @@ use pleach_types::{Hash, Key};
 use crate::database::Row;
 use crate::error::Error;
 use crate::label::Folder;
-use crate::layout::{Bucket, Tally, decode_outline};
+use crate::layout::{Count, Tally, decode_outline};
 use crate::read::{record_at, record_path};
 use crate::seal::SEAL_BYTES;
 use crate::table::{Table, decode_prefix, invariant, prefix_key};
 
 type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Buckets of records: one for each first byte of a path.
-pub(crate) const BUCKETS: usize = 256;
+/// Counts of records: one for each first byte of a path.
+pub(crate) const COUNTS: usize = 256;
 /// Items handed over at a time, at most.
 const BATCH_ITEMS: usize = 1_024;
 /// Bytes of keys and values handed over at a time: about, since an item is not cut.
@@ -47,7 +47,7 @@ pub enum Held {
 pub(crate) struct Partition {
     /// `None` if parts overlap or a row is damaged.
     pub(crate) root: Option<Hash>,
-    pub(crate) buckets: Vec<Bucket>,
+    pub(crate) counts: Vec<Count>,
     pub(crate) records: Tally,
     pub(crate) outline: Tally,
 }
@@ -64,17 +64,16 @@ pub(crate) struct Fold<'a> {
 impl<'a> Fold<'a> {
     pub(crate) fn new(visit: &'a mut dyn FnMut(&[Held])) -> Self {
         let none = Tally::default();
-        let partition =
-            Partition { root: None, buckets: vec![Bucket::default(); BUCKETS], records: none, outline: none };
+        let partition = Partition { root: None, counts: vec![Count::default(); COUNTS], records: none, outline: none };
         Self { visit, batch: Vec::new(), batch_bytes: 0, folder: Folder::default(), partition }
     }
 
     pub(crate) fn record(&mut self, row: &Row) -> Result<Held> {
         let path = record_path(&row.key)?;
         let record = record_at(&path, &row.content)?;
-        let bucket = &mut self.partition.buckets[usize::from(row.key[0])];
-        bucket.records += 1;
-        bucket.sum = bucket.sum.wrapping_add(row.seal.number());
+        let count = &mut self.partition.counts[usize::from(row.key[0])];
+        count.records += 1;
+        count.sum = count.sum.wrapping_add(row.seal.number());
         tally(&mut self.partition.records, row);
         let digest = ValueDigest::of(&record.value);
         Ok(Held::Record { path, key: record.key, value: record.value, digest })

@@ -326,15 +326,15 @@ impl Decode for State {
     }
 }
 
-/// The row of a bucket.
+/// The row of a count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Bucket {
+pub(crate) struct Count {
     pub(crate) records: u64,
     /// The sum of the records' checksums, modulo 2^128: it does not depend on the order of changes.
     pub(crate) sum: u128,
 }
 
-impl Bucket {
+impl Count {
     pub(crate) fn encode(&self) -> [u8; 24] {
         let mut content = [0; 24];
         content[..8].copy_from_slice(&self.records.to_le_bytes());

@@ -72,7 +72,7 @@
 //! The root that is compared is the stored one; that it is certified is for the caller to check.
 //!
 //! What differs is named ([`Damage`]): a changed record by its key with both checksums; a missing or old one by the
-//! first byte of its path, from the counts and sums of buckets. A damaged store is refused. It is not repaired here: a
+//! first byte of its path, from the counts and sums of records. A damaged store is refused. It is not repaired here: a
 //! node repairs by fetching its partition again. [`fsck`] does the same offline, looks further, and writes nothing.
 //!
 //! redb reports most corruption as an error and panics on some. Its own check at the opening meets almost all of it;

@@ -16,11 +16,11 @@ use pleach_types::codec::Encode;
 use pleach_types::limits::VALUE_BYTES_MAX;
 use pleach_types::{Height, Key};
 
-use crate::commit::{within, write_buckets, write_outline, write_record, write_state};
+use crate::commit::{within, write_counts, write_outline, write_record, write_state};
 use crate::database::{Changes, View, lock};
 use crate::error::{Error, Refused};
 use crate::kept::Kept;
-use crate::layout::{Bucket, encode_record};
+use crate::layout::{Count, encode_record};
 use crate::prefix_key;
 use crate::read::record_path;
 use crate::store::Store;
@@ -128,15 +128,15 @@ impl Store {
         let (kept, records) = change.check(before.position.height())?;
         // Nobody else writes.
         let going = Going::of(&self.inner.db.read()?, &kept_before, &kept)?;
-        let mut buckets = writer.buckets.clone();
+        let mut counts = writer.counts.clone();
         let state = self.inner.db.write(|changes| {
             changes.sizes = before.sizes;
-            move_records(changes, &going, &records, &mut buckets)?;
+            move_records(changes, &going, &records, &mut counts)?;
             write_outline(changes, &change.outline)?;
             changes.rows(Table::Meta)?.put(KEPT, &kept.encode())?;
             write_state(changes, before.position.clone(), before.keep)
         })?;
-        writer.buckets = buckets;
+        writer.counts = counts;
         let mut published = lock(&self.inner.published);
         (published.state, published.kept) = (Some(Arc::new(state)), Arc::new(kept));
         Ok(())
@@ -147,14 +147,14 @@ fn move_records(
     changes: &mut Changes<'_>,
     going: &Going,
     coming: &[(Path, &Key, &Bytes)],
-    buckets: &mut [Bucket],
+    counts: &mut [Count],
 ) -> Result<()> {
     let mut undo = changes.rows(Table::Undo)?;
     for key in &going.undo {
         undo.remove(key)?;
     }
     drop(undo);
-    let mut touched = [false; crate::fold::BUCKETS];
+    let mut touched = [false; crate::fold::COUNTS];
     let mut rows = changes.rows(Table::Records)?;
     let went = going.records.iter().map(|path| (path, None));
     let came = coming.iter().map(|(path, key, value)| (path, Some(encode_record(key, value))));
@@ -162,8 +162,8 @@ fn move_records(
         let first_byte = usize::from(path.as_bytes()[0]);
         touched[first_byte] = true;
         let before = rows.get(path.as_bytes())?.map(|(seal, _)| seal);
-        write_record(&mut rows, &mut buckets[first_byte], path, before.as_ref(), content.as_deref())?;
+        write_record(&mut rows, &mut counts[first_byte], path, before.as_ref(), content.as_deref())?;
     }
     drop(rows);
-    write_buckets(changes, buckets, &touched)
+    write_counts(changes, counts, &touched)
 }

@@ -29,7 +29,7 @@ use crate::error::{Damage, Error, Place, Refused};
 use crate::fold::Partition;
 use crate::history;
 use crate::kept::Kept;
-use crate::layout::{Bucket, Keep, Position, Sizes, State, WindowEntry, encode_outline, encode_record};
+use crate::layout::{Count, Keep, Position, Sizes, State, WindowEntry, encode_outline, encode_record};
 use crate::prefix_key::{self, overlap, whole};
 use crate::store::Store;
 use crate::table::{KEPT, Table, prefix_key};
@@ -173,7 +173,7 @@ impl Staging {
             }
             changes.rows(Table::Meta)?.put(KEPT, &kept.encode())?;
             let state = switch(changes, arrival, position, keep, &found)?;
-            Ok((state, found.buckets))
+            Ok((state, found.counts))
         })
     }
 
@@ -261,15 +261,15 @@ fn switch(
     found: &Partition,
 ) -> Result<State> {
     // These describe the partition that goes. Left in place, undo rows would make up values of heights that the new one never had.
-    for table in [Table::Undo, Table::Window, Table::Code, Table::CodeUsed, Table::Buckets] {
+    for table in [Table::Undo, Table::Window, Table::Code, Table::CodeUsed, Table::Counts] {
         changes.clear(table)?;
     }
     changes.replace(Table::Records, Table::StagedRecords)?;
     changes.replace(Table::Outline, Table::StagedOutline)?;
     changes.sizes = Sizes { records: found.records, outline: found.outline, ..Sizes::default() };
-    let mut rows = changes.rows(Table::Buckets)?;
-    for (first_byte, bucket) in found.buckets.iter().enumerate().filter(|(_, bucket)| **bucket != Bucket::default()) {
-        rows.put(&[first_byte as u8], &bucket.encode())?;
+    let mut rows = changes.rows(Table::Counts)?;
+    for (first_byte, count) in found.counts.iter().enumerate().filter(|(_, count)| **count != Count::default()) {
+        rows.put(&[first_byte as u8], &count.encode())?;
     }
     drop(rows);
     for entry in &arrival.window {

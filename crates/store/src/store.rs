@@ -28,7 +28,7 @@ use crate::fold::Held;
 use crate::header::{self, Marks};
 use crate::history::{self, HistoryProofs};
 use crate::kept::Kept;
-use crate::layout::{Bucket, Keep, Position, State, Tally, WindowEntry, decoded};
+use crate::layout::{Count, Keep, Position, State, Tally, WindowEntry, decoded};
 use crate::lock::Lock;
 use crate::read::{Changed, Snapshot, heads};
 use crate::staging::{Staging, Target};
@@ -91,7 +91,7 @@ pub(crate) struct Inner {
 /// What only the one that writes needs.
 pub(crate) struct Writer {
     marks: Marks,
-    pub(crate) buckets: Vec<Bucket>,
+    pub(crate) counts: Vec<Count>,
 }
 
 /// What readers start from.
@@ -219,12 +219,11 @@ impl Store {
         // those of its own height.
         let announced = self.announce(changed.collect(), oldest);
         // A copy: if the transaction fails, memory stays as the disk is.
-        let mut buckets = writer.buckets.clone();
+        let mut counts = writer.counts.clone();
         let written = self.inner.db.write(|changes| {
             let mut state = State::clone(&before);
             for (block, position, records) in &blocks {
-                state =
-                    commit::write(changes, block, position.clone(), records, &state, &mut buckets, self.inner.fine)?;
+                state = commit::write(changes, block, position.clone(), records, &state, &mut counts, self.inner.fine)?;
             }
             Ok(state)
         });
@@ -233,7 +232,7 @@ impl Store {
         let mut published = lock(&self.inner.published);
         match written {
             Ok(state) => {
-                writer.buckets = buckets;
+                writer.counts = counts;
                 published.changed = pruned(&published.changed, oldest);
                 published.state = Some(Arc::new(state));
                 Ok(())
@@ -364,7 +363,7 @@ impl Store {
         &self,
         height: Height,
         kept: Kept,
-        change: impl FnOnce(&mut crate::database::Changes<'_>, Option<&State>) -> Result<(State, Vec<Bucket>)>,
+        change: impl FnOnce(&mut crate::database::Changes<'_>, Option<&State>) -> Result<(State, Vec<Count>)>,
     ) -> Result<()> {
         let mut writer = lock(&self.inner.writer);
         let before = lock(&self.inner.published).state.clone();
@@ -374,8 +373,8 @@ impl Store {
         let written = written.and_then(|new| self.acknowledge(&mut writer, height).map(|()| new));
         let mut published = lock(&self.inner.published);
         match written {
-            Ok((state, buckets)) => {
-                writer.buckets = buckets;
+            Ok((state, counts)) => {
+                writer.counts = counts;
                 published.changed = Changed::default();
                 published.state = Some(Arc::new(state));
                 published.kept = Arc::new(kept);
@@ -412,7 +411,7 @@ impl Opened {
     }
 
     /// Reads everything in the order of paths, recomputes each label up to the root, and compares: each row with
-    /// its checksum, records with the counts of their buckets, records and outline with the stored root, the window
+    /// its checksum, records with the counts under each first byte, records and outline with the stored root, the window
     /// with its digests. Records and outline are handed to `visit` in batches as they come, at most about a megabyte
     /// each, so that a tree can be built on the way; it must not be used before this has returned `Ok`.
     ///
@@ -428,7 +427,7 @@ impl Opened {
         let oldest = found.state.as_ref().map_or(0, |state| state.keep.values);
         let kept = Arc::new(found.kept.unwrap_or_default());
         let published = Published { state: found.state.map(Arc::new), kept, oldest, changed: found.changed };
-        let writer = Writer { marks: self.marks, buckets: found.buckets };
+        let writer = Writer { marks: self.marks, counts: found.counts };
         let inner = Inner {
             db: self.db,
             writer: Mutex::new(writer),

@@ -15,7 +15,7 @@ use crate::layout::split_record;
 pub(crate) enum Table {
     Meta,
     Records,
-    Buckets,
+    Counts,
     Outline,
     Undo,
     Window,
@@ -31,7 +31,7 @@ impl Table {
     pub(crate) const ALL: [Self; 12] = [
         Self::Meta,
         Self::Records,
-        Self::Buckets,
+        Self::Counts,
         Self::Outline,
         Self::Undo,
         Self::Window,
@@ -50,7 +50,7 @@ impl Table {
         match self {
             Self::Meta => "meta",
             Self::Records => "records",
-            Self::Buckets => "buckets",
+            Self::Counts => "buckets",
             Self::Outline => "frame",
             Self::Undo => "undo",
             Self::Window => "window",
@@ -73,7 +73,7 @@ impl Table {
         match self {
             Self::Meta => b"pleach/1/store/meta             ",
             Self::Records | Self::StagedRecords => b"pleach/1/store/records          ",
-            Self::Buckets => b"pleach/1/store/buckets          ",
+            Self::Counts => b"pleach/1/store/buckets          ",
             Self::Outline | Self::StagedOutline => b"pleach/1/store/frame            ",
             Self::Undo => b"pleach/1/store/undo             ",
             Self::Window => b"pleach/1/store/window           ",
@@ -107,7 +107,7 @@ impl Table {
             Self::Steps => Place::Step(decode_height(key)?),
             Self::History => Place::History(decode_subtree(key)?),
             Self::Meta => Place::Meta(String::from_utf8(key.to_vec()).ok()?),
-            Self::Buckets => return None,
+            Self::Counts => return None,
         })
     }
 }
