@@ -13,9 +13,9 @@
 //! the height is committed. Only paths about to change are grafted, since a node that no written path leads to would
 //! never be forgotten.
 
-mod agenda;
 mod error;
 mod outline;
+mod pending;
 mod prune;
 mod shape;
 mod window;
@@ -23,7 +23,7 @@ mod window;
 use std::{fmt, sync::Arc};
 
 use self::{
-    agenda::{Agenda, Content, content},
+    pending::{Content, Pending, content},
     prune::prune,
     shape::{Dated, Shaper, graft},
     window::Window,
@@ -79,7 +79,7 @@ pub struct HistoryTree {
     kept: Arc<[Prefix]>,
     window: Window,
     /// Changes since the last commit, whose paths are grafted; and what was looked up for others.
-    agenda: Agenda,
+    pending: Pending,
     /// Records under the kept prefixes.
     owned: usize,
     workshop: Workshop<()>,
@@ -148,7 +148,7 @@ impl HistoryTree {
         let root = shaper.shape(view, Scope::root(&kept), Dated::of(&dates))?;
         let owned = shaper.owned();
         workshop.give_back(shaper.finish());
-        Ok(Self { root, kept, window, agenda: Agenda::default(), owned, workshop })
+        Ok(Self { root, kept, window, pending: Pending::default(), owned, workshop })
     }
 
     /// The root of the newest height.
@@ -197,7 +197,7 @@ impl HistoryTree {
     ///
     /// If that is not held here. Then it has not changed in the last T heights.
     pub fn get(&self, path: &Path) -> Result<Option<ValueDigest>, NotHeld> {
-        match self.agenda.now(path) {
+        match self.pending.now(path) {
             Some(content) => Ok(content),
             None => self.committed(path),
         }
@@ -214,7 +214,7 @@ impl HistoryTree {
     /// remembered until the height is committed or other paths are announced.
     pub fn fetch(&mut self, paths: impl IntoIterator<Item = Path>) {
         let paths: Vec<Path> = paths.into_iter().collect();
-        self.agenda.announce(&paths, &self.root.link);
+        self.pending.announce(&paths, &self.root.link);
     }
 
     /// Whether every `touched` record is now what `proof`, of height `base`, says it is: absent in both, or present
@@ -265,13 +265,13 @@ impl HistoryTree {
             missing.dedup();
             graft(&mut self.root, proof.top(), &missing)?;
         }
-        changes.into_iter().for_each(|(path, content)| self.agenda.set(path, content));
+        changes.into_iter().for_each(|(path, content)| self.pending.set(path, content));
         Ok(())
     }
 
     /// Whether a change at `path` needs a proof.
     fn lacks(&self, path: &Path) -> bool {
-        self.agenda.before(path).is_none() && !any_contains(&self.kept, path) && self.committed(path).is_err()
+        self.pending.before(path).is_none() && !any_contains(&self.kept, path) && self.committed(path).is_err()
     }
 
     /// Changes records that are held here, without a proof.
@@ -288,7 +288,7 @@ impl HistoryTree {
         if let Some(path) = missing {
             return Err(NotHeld { path });
         }
-        changes.into_iter().for_each(|(path, content)| self.agenda.set(path, content));
+        changes.into_iter().for_each(|(path, content)| self.pending.set(path, content));
         Ok(())
     }
 
@@ -300,7 +300,7 @@ impl HistoryTree {
     ///
     /// If the height is `u64::MAX`. No tree begins above [`HEIGHT_MAX`], so none comes there.
     pub fn commit(&mut self) -> Label {
-        let mut edits = self.agenda.finish();
+        let mut edits = self.pending.finish();
         let mut idle: Vec<Path> = edits.iter().map(|edit| edit.path).collect();
         let kept = Arc::clone(&self.kept);
         let scope = Scope::root(&kept);
@@ -383,7 +383,7 @@ impl HistoryTree {
         let kept: Arc<[Prefix]> = disjoint(kept).into();
         let mut dates = self.window.dates();
         // What is grafted and not committed yet has to stay, as old as it is.
-        dates.extend(self.agenda.changes().into_iter().map(|(path, _)| (path, 0)));
+        dates.extend(self.pending.changes().into_iter().map(|(path, _)| (path, 0)));
         dates.sort_unstable();
         let mut shaper = Shaper::new(self.workshop.take());
         let scopes = [Scope::root(&self.kept), Scope::root(&kept)];
@@ -398,7 +398,7 @@ impl HistoryTree {
         self.root = root;
         (self.kept, self.owned) = (kept, self.owned + came - went);
         // What was looked up may be held no longer.
-        self.agenda.withdraw();
+        self.pending.withdraw();
         Ok(())
     }
 

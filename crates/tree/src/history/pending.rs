@@ -20,7 +20,7 @@ pub(super) type Content = Option<ValueDigest>;
 
 /// The paths that a height was announced to work on, and its changes so far.
 #[derive(Clone, Default)]
-pub(super) struct Agenda {
+pub(super) struct Pending {
     /// The announced paths, sorted.
     items: Vec<Item>,
     /// Where the items begin whose paths begin with the same bits, by these bits; and where the last ones end. Paths
@@ -39,7 +39,7 @@ struct Item {
     change: Option<Content>,
 }
 
-impl Agenda {
+impl Pending {
     /// Looks these paths up in the tree as it is without the changes so far, which stay.
     pub(super) fn announce(&mut self, paths: &[Path], root: &Link<()>) {
         self.withdraw();
