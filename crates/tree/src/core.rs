@@ -73,28 +73,28 @@ pub(crate) use face;
 pub(crate) struct Core<X> {
     pub(crate) root: Slot<X>,
     pub(crate) len: usize,
-    pub(crate) workshop: Workshop<X>,
+    pub(crate) scratch: Scratch<X>,
 }
 
 /// The memory in which batches work, kept from one to the next: some hundred kilobytes that an allocator would return
 /// to the system and fetch again each time. All versions of a tree share it; one that finds it in use takes new.
-pub(crate) struct Workshop<X> {
+pub(crate) struct Scratch<X> {
     jobs: Arc<Mutex<Option<Jobs<X>>>>,
 }
 
-impl<X> Clone for Workshop<X> {
+impl<X> Clone for Scratch<X> {
     fn clone(&self) -> Self {
         Self { jobs: Arc::clone(&self.jobs) }
     }
 }
 
-impl<X> Default for Workshop<X> {
+impl<X> Default for Scratch<X> {
     fn default() -> Self {
         Self { jobs: Arc::default() }
     }
 }
 
-impl<X> Workshop<X> {
+impl<X> Scratch<X> {
     pub(crate) fn take(&self) -> Jobs<X> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_else(Jobs::new)
     }
@@ -119,13 +119,13 @@ impl<X> Workshop<X> {
 
 impl<X> Default for Core<X> {
     fn default() -> Self {
-        Self { root: Slot::default(), len: 0, workshop: Workshop::default() }
+        Self { root: Slot::default(), len: 0, scratch: Scratch::default() }
     }
 }
 
 impl<X> Drop for Core<X> {
     fn drop(&mut self) {
-        self.workshop.dismantle(self.root.take().link);
+        self.scratch.dismantle(self.root.take().link);
     }
 }
 
@@ -142,7 +142,7 @@ impl<X> Core<X> {
     /// The same tree with bare records.
     pub(crate) fn digests(&self) -> Core<()> {
         let root = Slot { label: self.root.label, link: bare(&self.root.link) };
-        Core { root, len: self.len, workshop: Workshop::default() }
+        Core { root, len: self.len, scratch: Scratch::default() }
     }
 }
 
@@ -171,11 +171,11 @@ impl<X: Clone + Send + Sync> Core<X> {
         edit: impl Fn(T) -> Edit<X> + Send + Sync,
     ) {
         let mut edits = edit::spread(changes.into_iter(), edit);
-        let mut batch = Batch::new(self.workshop.take(), 0);
+        let mut batch = Batch::new(self.scratch.take(), 0);
         let work = Work::Spread(&mut edits);
         batch.share(work.len());
         self.root = batch.apply(self.root.take(), work, 0, Scope::Inside);
         self.len = self.len.checked_add_signed(batch.added).expect("as many records as there are");
-        self.workshop.give_back(batch.finish());
+        self.scratch.give_back(batch.finish());
     }
 }

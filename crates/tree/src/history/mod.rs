@@ -30,7 +30,7 @@ use self::{
 };
 use crate::{
     batch::Batch,
-    core::Workshop,
+    core::Scratch,
     digests::DigestTree,
     edit::Work,
     label::{Label, ValueDigest},
@@ -82,7 +82,7 @@ pub struct HistoryTree {
     pending: Pending,
     /// Records under the kept prefixes.
     owned: usize,
-    workshop: Workshop<()>,
+    scratch: Scratch<()>,
 }
 
 impl HistoryTree {
@@ -142,13 +142,13 @@ impl HistoryTree {
         kept: impl IntoIterator<Item = Prefix>,
     ) -> Result<Self, NotHeld> {
         let kept: Arc<[Prefix]> = disjoint(kept).into();
-        let workshop = Workshop::default();
-        let mut shaper = Shaper::new(workshop.take());
+        let scratch = Scratch::default();
+        let mut shaper = Shaper::new(scratch.take());
         let dates = window.dates();
         let root = shaper.shape(view, Scope::root(&kept), Dated::of(&dates))?;
         let owned = shaper.owned();
-        workshop.give_back(shaper.finish());
-        Ok(Self { root, kept, window, pending: Pending::default(), owned, workshop })
+        scratch.give_back(shaper.finish());
+        Ok(Self { root, kept, window, pending: Pending::default(), owned, scratch })
     }
 
     /// The root of the newest height.
@@ -304,12 +304,12 @@ impl HistoryTree {
         let mut idle: Vec<Path> = edits.iter().map(|edit| edit.path).collect();
         let kept = Arc::clone(&self.kept);
         let scope = Scope::root(&kept);
-        let mut batch = Batch::new(self.workshop.take(), self.height() + 1);
+        let mut batch = Batch::new(self.scratch.take(), self.height() + 1);
         batch.take_note();
         batch.share(edits.len());
         self.root = batch.apply(self.root.take(), Work::Sorted(&mut edits), 0, scope);
         let changed = batch.noted();
-        self.workshop.give_back(batch.finish());
+        self.scratch.give_back(batch.finish());
         let owned = changed.iter().filter(|record| any_contains(&kept, &record.path)).map(|record| record.added).sum();
         self.owned = self.owned.checked_add_signed(owned).expect("as many records as there are");
         // Both are sorted.
@@ -385,11 +385,11 @@ impl HistoryTree {
         // What is grafted and not committed yet has to stay, as old as it is.
         dates.extend(self.pending.changes().into_iter().map(|(path, _)| (path, 0)));
         dates.sort_unstable();
-        let mut shaper = Shaper::new(self.workshop.take());
+        let mut shaper = Shaper::new(self.scratch.take());
         let scopes = [Scope::root(&self.kept), Scope::root(&kept)];
         let shaped = shaper.reshape(&self.root, content.map(VerifiedProof::top), scopes, Dated::of(&dates));
         let (came, went) = (shaper.owned(), shaper.left());
-        self.workshop.give_back(shaper.finish());
+        self.scratch.give_back(shaper.finish());
         let root = shaped.map_err(KeepError::NotHeld)?;
         // Each label of what came from the content is computed from its records. So this is all there is to compare.
         if root.label != self.root.label {
@@ -427,7 +427,7 @@ impl HistoryTree {
 
 impl Drop for HistoryTree {
     fn drop(&mut self) {
-        self.workshop.dismantle(self.root.take().link);
+        self.scratch.dismantle(self.root.take().link);
     }
 }
 
