@@ -73,9 +73,9 @@ fn a_member_whose_disk_is_put_back_never_contradicts_itself() {
         let heard = runner(seed).start(|context| async move {
             let mut rng = StdRng::seed_from_u64(seed);
             let idle = Duration::from_millis(rng.random_range(0..200));
-            let weather = link(rng.random_range(2..30), rng.random_range(0..10), rng.random_range(0..15));
+            let conditions = link(rng.random_range(2..30), rng.random_range(0..10), rng.random_range(0..15));
             let blocks = epoch_blocks(seed);
-            let mut cluster = Cluster::with_epochs(context.child("cluster"), blocks, weather, timeouts(idle)).await;
+            let mut cluster = Cluster::with_epochs(context.child("cluster"), blocks, conditions, timeouts(idle)).await;
             cluster.start_all().await;
             cluster.reach(2).await;
             for turn in 0..3 {

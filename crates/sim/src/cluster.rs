@@ -50,7 +50,7 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// The network between two members, one way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Weather {
+pub struct Conditions {
     /// The mean delay in milliseconds.
     pub latency_ms: u64,
     /// The deviation of the delay in milliseconds.
@@ -59,7 +59,7 @@ pub struct Weather {
     pub loss_percent: u64,
 }
 
-impl Weather {
+impl Conditions {
     /// A calm network: a few milliseconds and no loss.
     pub const CALM: Self = Self { latency_ms: 5, jitter_ms: 1, loss_percent: 0 };
 
@@ -82,7 +82,7 @@ pub struct Cluster {
     ledger: Ledger,
     ports: Ports,
     handles: Vec<Option<Handle<Result<(), OrderError>>>>,
-    weather: Weather,
+    conditions: Conditions,
     cut_off: Vec<bool>,
     disks: Vec<Disk>,
     /// How often each member lost everything: its files of before are out of reach.
@@ -114,7 +114,7 @@ impl Cluster {
         secrets: Vec<SecretKey>,
         executors: Vec<Arc<dyn Executor>>,
         suspect: Option<usize>,
-        weather: Weather,
+        conditions: Conditions,
     ) -> Self {
         let count = secrets.len();
         assert!(count >= genesis.members.len() && count == executors.len(), "one secret and executor per node");
@@ -143,7 +143,7 @@ impl Cluster {
             ledger,
             ports,
             handles,
-            weather,
+            conditions,
             cut_off,
             disks,
             lives,
@@ -161,8 +161,8 @@ impl Cluster {
     ///
     /// # Panics
     /// If the genesis has other members.
-    pub async fn started(context: &Context, genesis: Genesis, weather: Weather) -> Self {
-        Self::with_newcomers(context, genesis, 0, weather).await
+    pub async fn started(context: &Context, genesis: Genesis, conditions: Conditions) -> Self {
+        Self::with_newcomers(context, genesis, 0, conditions).await
     }
 
     /// As [`Cluster::started`], with so many more nodes that the genesis does not name and that are not started: they are numbered
@@ -170,11 +170,11 @@ impl Cluster {
     ///
     /// # Panics
     /// As [`Cluster::started`].
-    pub async fn with_newcomers(context: &Context, genesis: Genesis, newcomers: usize, weather: Weather) -> Self {
+    pub async fn with_newcomers(context: &Context, genesis: Genesis, newcomers: usize, conditions: Conditions) -> Self {
         let members = 0..genesis.members.len() + newcomers;
         let secrets = members.clone().map(bank::member_secret).collect();
         let executors = members.map(|_| bank::vm()).collect();
-        let mut cluster = Self::new(context.child("cluster"), genesis, secrets, executors, None, weather).await;
+        let mut cluster = Self::new(context.child("cluster"), genesis, secrets, executors, None, conditions).await;
         cluster.start_all().await;
         cluster
     }
@@ -410,13 +410,13 @@ impl Cluster {
     }
 
     async fn link(&self, from: usize, to: usize) {
-        let link = self.weather.link();
+        let link = self.conditions.link();
         self.oracle.add_link(self.key(from), self.key(to), link).await.expect("both are members, and not linked");
     }
 
-    /// Changes the weather on all links between members that are not cut off.
-    pub async fn change_weather(&mut self, weather: Weather) {
-        self.weather = weather;
+    /// Changes the conditions on all links between members that are not cut off.
+    pub async fn change_conditions(&mut self, conditions: Conditions) {
+        self.conditions = conditions;
         for from in 0..self.members() {
             for to in (0..self.members()).filter(|to| *to != from) {
                 if !self.cut_off[from] && !self.cut_off[to] {

@@ -16,7 +16,7 @@ use rand::{Rng as _, SeedableRng as _};
 
 use crate::access::Distance;
 use crate::bank;
-use crate::cluster::{Cluster, Weather};
+use crate::cluster::{Cluster, Conditions};
 use crate::ledger::{Ledger, Violation};
 use crate::oracle::{Difference, Oracle, balance_of};
 
@@ -91,7 +91,7 @@ impl Scenario {
 /// What chance decided beforehand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Plan {
-    weather: Weather,
+    conditions: Conditions,
     distance: Distance,
     steps: Vec<(Duration, Fault)>,
 }
@@ -110,7 +110,7 @@ impl Plan {
     fn draw(scenario: &Scenario) -> Self {
         let mut random = StdRng::seed_from_u64(scenario.seed ^ 0x9e37_79b9_7f4a_7c15);
         let latency_ms = random.random_range(2..=60);
-        let weather = Weather {
+        let conditions = Conditions {
             latency_ms,
             jitter_ms: random.random_range(0..=latency_ms / 2),
             loss_percent: random.random_range(0..=10),
@@ -121,7 +121,7 @@ impl Plan {
         };
         let rounds = if scenario.faults { ROUNDS } else { 0 };
         let steps = (0..rounds).flat_map(|_| Self::round(&mut random, scenario.members)).collect();
-        Self { weather, distance, steps }
+        Self { conditions, distance, steps }
     }
 
     /// One member crashes and comes back, and one is cut off and comes back.
@@ -250,7 +250,8 @@ impl Run {
         let genesis = bank::genesis(scenario.members, scenario.history, scenario.partitioning);
         let secrets = (0..scenario.members).map(bank::member_secret).collect();
         let cluster =
-            Cluster::new(context.child("cluster"), genesis, secrets, executors, scenario.suspect, plan.weather).await;
+            Cluster::new(context.child("cluster"), genesis, secrets, executors, scenario.suspect, plan.conditions)
+                .await;
         let (client_vm, wrong, answers, readings, clients) = (bank::vm(), vec![], vec![], vec![], vec![]);
         let distance = plan.distance;
         Self { context, scenario, plan, cluster, client_vm, distance, wrong, answers, readings, clients }
@@ -310,7 +311,7 @@ impl Run {
         }
         self.break_things().await;
         stop.store(true, Ordering::Relaxed);
-        self.cluster.change_weather(Weather::CALM).await;
+        self.cluster.change_conditions(Conditions::CALM).await;
         for teller in tellers {
             match teller.await {
                 Ok((answers, readings)) => {

@@ -9,7 +9,7 @@ use pleach_order::Application as _;
 use pleach_sim::access::Distance;
 use pleach_sim::bank;
 use pleach_sim::burden::{Burden, SPIN, SPIN_KEY};
-use pleach_sim::cluster::{Cluster, Weather, runner};
+use pleach_sim::cluster::{Cluster, Conditions, runner};
 use pleach_sim::ledger::Conduct;
 use pleach_testkit::{replay, seeds};
 use pleach_types::{Genesis, Key, Limits, Partitioning};
@@ -45,7 +45,7 @@ fn run(seed: u64, conduct: Conduct, scenario: impl AsyncFnOnce(&Cluster, &Client
         let secrets = ALL.map(bank::member_secret).to_vec();
         let executors = ALL.map(|_| bank::vm()).to_vec();
         let context = context.child("cluster");
-        let mut cluster = Cluster::new(context, genesis(), secrets, executors, Some(FAULTY), Weather::CALM).await;
+        let mut cluster = Cluster::new(context, genesis(), secrets, executors, Some(FAULTY), Conditions::CALM).await;
         cluster.corrupt(FAULTY, conduct);
         cluster.start_all().await;
         assert!(cluster.reach(&HONEST, 2, REACH_WAIT).await, "the cluster starts");

@@ -8,7 +8,7 @@ use commonware_runtime::{Runner as _, Supervisor as _, deterministic};
 use pleach_client::{Client, Config, Error};
 use pleach_sim::access::{Distance, InProcess, Ports, SimulatedTime};
 use pleach_sim::bank;
-use pleach_sim::cluster::{self, Cluster, Weather};
+use pleach_sim::cluster::{self, Cluster, Conditions};
 use pleach_types::{Encode as _, Genesis, Partitioning, PublicKey};
 use pleach_verify::file::judge;
 
@@ -23,7 +23,7 @@ async fn half(context: &deterministic::Context, name: &'static str, genesis: &Ge
     let members = 0..genesis.members.len();
     let secrets = members.clone().map(bank::member_secret).collect();
     let executors = members.map(|_| bank::vm()).collect();
-    let made = Cluster::new(context.child(name), genesis.clone(), secrets, executors, None, Weather::CALM);
+    let made = Cluster::new(context.child(name), genesis.clone(), secrets, executors, None, Conditions::CALM);
     let mut half = made.await;
     if name == "second" {
         half.set_apart();

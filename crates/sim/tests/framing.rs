@@ -14,7 +14,7 @@ use pleach_client::{Client, Config};
 use pleach_node::Node;
 use pleach_sim::access::Distance;
 use pleach_sim::bank;
-use pleach_sim::cluster::{Cluster, Weather, runner};
+use pleach_sim::cluster::{Cluster, Conditions, runner};
 use pleach_testkit::{replay, seeds};
 use pleach_types::api::{GetRequest, Voting};
 use pleach_types::evidence::SignedResult;
@@ -208,9 +208,9 @@ fn nothing_that_honest_members_sign_convicts_any_of_them() {
         runner(seed).start(async move |context: deterministic::Context| {
             let mut rng = StdRng::seed_from_u64(seed);
             let loss_percent = rng.random_range(0..6);
-            let weather =
-                Weather { latency_ms: rng.random_range(2..20), jitter_ms: rng.random_range(0..8), loss_percent };
-            let mut cluster = Cluster::with_newcomers(&context, genesis(seed), 1, weather).await;
+            let conditions =
+                Conditions { latency_ms: rng.random_range(2..20), jitter_ms: rng.random_range(0..8), loss_percent };
+            let mut cluster = Cluster::with_newcomers(&context, genesis(seed), 1, conditions).await;
             assert!(cluster.reach(&MEMBERS, 2, REACH_WAIT).await, "the cluster starts");
             let client = cluster.client(MEMBERS.to_vec(), Distance::NEAR, Config::default(), bank::vm(), seed).await;
             let client = client.expect("a client");

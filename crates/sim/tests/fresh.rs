@@ -13,7 +13,7 @@ use futures::join;
 use pleach_client::{Client, Config, ReadOptions, Runtime as _};
 use pleach_sim::access::{Distance, InProcess, Ports, SimulatedTime};
 use pleach_sim::bank::{self, account_key};
-use pleach_sim::cluster::{Cluster, Weather, runner};
+use pleach_sim::cluster::{Cluster, Conditions, runner};
 use pleach_sim::oracle::balance_of;
 use pleach_testkit::{replay, seeds};
 use pleach_types::{Governance, Hash, Partitioning};
@@ -23,7 +23,7 @@ use rand::{Rng as _, SeedableRng as _};
 const ALL: [usize; 4] = [0, 1, 2, 3];
 const MONEY: u64 = 10_000;
 const REACH_WAIT: Duration = Duration::from_secs(240);
-const WEATHER: Weather = Weather { latency_ms: 10, jitter_ms: 5, loss_percent: 1 };
+const CONDITIONS: Conditions = Conditions { latency_ms: 10, jitter_ms: 5, loss_percent: 1 };
 const COINS: u64 = 40;
 
 /// What a run came to.
@@ -109,7 +109,7 @@ fn run(seed: u64, fresh: bool) -> Seen {
         let mut genesis = bank::genesis(4, 64, partitioning);
         // Epochs end often, with the members that they had.
         genesis.governance = Governance { epoch_blocks: 32, ..genesis.governance };
-        let mut cluster = Cluster::started(&context, genesis, WEATHER).await;
+        let mut cluster = Cluster::started(&context, genesis, CONDITIONS).await;
         assert!(cluster.reach(&ALL, 2, REACH_WAIT).await, "the cluster starts");
         let client = cluster.client(ALL.to_vec(), Distance::NEAR, Config::default(), bank::vm(), seed).await;
         let client = client.expect("the nodes are up");

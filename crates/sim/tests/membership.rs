@@ -10,7 +10,7 @@ use pleach_client::{Client, Config};
 use pleach_node::{Node, ServiceError};
 use pleach_sim::access::Distance;
 use pleach_sim::bank;
-use pleach_sim::cluster::{self, Cluster, Weather};
+use pleach_sim::cluster::{self, Cluster, Conditions};
 use pleach_testkit::{replay, seeds};
 use pleach_types::system::Change;
 use pleach_types::vote::Proposal;
@@ -18,7 +18,7 @@ use pleach_types::*;
 
 const ALL: [usize; 4] = [0, 1, 2, 3];
 const HISTORY: u64 = 16;
-const STORM: Weather = Weather { latency_ms: 15, jitter_ms: 5, loss_percent: 3 };
+const STORM: Conditions = Conditions { latency_ms: 15, jitter_ms: 5, loss_percent: 3 };
 const REACH_WAIT: Duration = Duration::from_secs(240);
 
 fn owners() -> [SecretKey; 3] {

@@ -9,7 +9,7 @@ use pleach_client::{Client, Config};
 use pleach_node::Node;
 use pleach_sim::access::Distance;
 use pleach_sim::bank;
-use pleach_sim::cluster::{Cluster, Weather, runner};
+use pleach_sim::cluster::{Cluster, Conditions, runner};
 use pleach_sim::ledger::Conduct;
 use pleach_testkit::{replay, seeds};
 use pleach_types::api::GetRequest;
@@ -20,7 +20,7 @@ const HISTORY: u64 = 32;
 const BLOCKS: u32 = 32;
 const ACCOUNTS: usize = 40;
 const MONEY: u64 = 1_000;
-const WEATHER: Weather = Weather { latency_ms: 10, jitter_ms: 4, loss_percent: 2 };
+const CONDITIONS: Conditions = Conditions { latency_ms: 10, jitter_ms: 4, loss_percent: 2 };
 const REACH_WAIT: Duration = Duration::from_secs(240);
 
 fn owner() -> SecretKey {
@@ -128,7 +128,7 @@ fn run(seed: u64, members: usize, replicas: u16, scenario: impl AsyncFnOnce(Clus
 fn run_with_newcomers(seed: u64, members: usize, newcomers: usize, replicas: u16, scenario: impl AsyncFnOnce(Cluster)) {
     runner(seed).start(async move |context: deterministic::Context| {
         let genesis = owned(members, replicas);
-        let cluster = Cluster::with_newcomers(&context, genesis, newcomers, WEATHER).await;
+        let cluster = Cluster::with_newcomers(&context, genesis, newcomers, CONDITIONS).await;
         let all: Vec<usize> = (0..members).collect();
         assert!(cluster.reach(&all, 2, REACH_WAIT).await, "the cluster starts");
         let client = client(&cluster, members, seed).await;

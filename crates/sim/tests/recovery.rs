@@ -13,7 +13,7 @@ use pleach_node::{NoFork, Node};
 use pleach_order::Application as _;
 use pleach_sim::access::Distance;
 use pleach_sim::bank::{self, account_key};
-use pleach_sim::cluster::{Cluster, Weather, runner};
+use pleach_sim::cluster::{Cluster, Conditions, runner};
 use pleach_sim::ledger::Conduct;
 use pleach_sim::oracle::Oracle;
 use pleach_testkit::{replay, seeds, usual};
@@ -25,7 +25,7 @@ use pleach_types::{Decode as _, Encode as _, Hash, Limits, Partitioning, ProofFi
 const ALL: [usize; 4] = [0, 1, 2, 3];
 const ACCOUNTS: usize = 24;
 const HISTORY: u64 = 16;
-const STORM: Weather = Weather { latency_ms: 15, jitter_ms: 5, loss_percent: 3 };
+const STORM: Conditions = Conditions { latency_ms: 15, jitter_ms: 5, loss_percent: 3 };
 const REACH_WAIT: Duration = Duration::from_secs(240);
 
 /// A bank on four members, each record on so many of them.
@@ -138,7 +138,7 @@ fn a_source_that_drips_does_not_keep_a_member_from_coming_back() {
         let asked = asked.clone();
         run(seed, 3, async move |mut cluster, client| {
             // Where nothing is lost, drops come one after another without an end.
-            cluster.change_weather(Weather::CALM).await;
+            cluster.change_conditions(Conditions::CALM).await;
             cluster.crash(1).await;
             cluster.corrupt(1, Conduct::Drips);
             cluster.start(1).await;

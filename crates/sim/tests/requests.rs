@@ -11,7 +11,7 @@ use pleach_node::{Node, ServiceError, resume};
 use pleach_order::{Application as _, Proposal};
 use pleach_sim::access::Distance;
 use pleach_sim::bank::{self, account_key, account_name, account_secret, key, owner_secret};
-use pleach_sim::cluster::{Cluster, Weather, runner};
+use pleach_sim::cluster::{Cluster, Conditions, runner};
 use pleach_sim::oracle::Oracle;
 use pleach_store::{Options, Store};
 use pleach_testkit::{replay, seeds};
@@ -23,10 +23,10 @@ use pleach_types::{
 use pleach_verify::TrustAnchor;
 
 const ALL: [usize; 4] = [0, 1, 2, 3];
-const STORM: Weather = Weather { latency_ms: 25, jitter_ms: 10, loss_percent: 5 };
+const STORM: Conditions = Conditions { latency_ms: 25, jitter_ms: 10, loss_percent: 5 };
 const REACH_WAIT: Duration = Duration::from_secs(120);
 
-/// A cluster that is up, in bad weather.
+/// A cluster that is up, on a bad network.
 async fn cluster(context: &deterministic::Context) -> Cluster {
     let cluster = Cluster::started(context, bank::genesis(4, 64, Partitioning::EVERYWHERE), STORM).await;
     assert!(cluster.reach(&ALL, 2, REACH_WAIT).await, "the cluster starts");
