@@ -270,7 +270,7 @@ fn print_worst(rows: &[worst::Row]) {
     );
     println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
     for row in rows {
-        let [applied, refused, void] = row.fates;
+        let [applied, refused, void] = row.outcomes;
         let nanoseconds = row.time.as_secs_f64() * 1e9 / (row.gas + row.weight).max(1) as f64;
         println!(
             "| {} | {}: {applied}, {refused}, {void} | {:.1} M | {:.1} M | {:.0} | {:.1} | {nanoseconds:.2} | {:.1} % | {:.1} |",

@@ -47,7 +47,7 @@ pub struct Row {
     /// The least time of a voter.
     pub time: Duration,
     /// How many requests were applied, refused, void.
-    pub fates: [usize; 3],
+    pub outcomes: [usize; 3],
     /// Bytes that the block takes as long as it is not written, as a node counts them, and its own.
     pub unwritten: usize,
 }
@@ -234,22 +234,22 @@ impl Site {
             time = time.min(started.elapsed());
             drop(applied);
         }
-        let (fates, unwritten) = self.outcome(&bytes)?;
+        let (outcomes, unwritten) = self.outcome(&bytes)?;
         let costs = requests.iter().map(|bytes| prepare(bytes, &self.genesis.limits, &self.digest));
         let costs: Vec<_> = costs
             .map(|one| one.map(|one| (one.gas(), one.weight())))
             .collect::<Result<_, _>>()
             .map_err(|e| e.to_string())?;
         let (gas, weight) = costs.iter().fold((0, 0), |(gas, weight), one| (gas + one.0, weight + one.1));
-        Ok(Row { kind, requests: requests.len(), gas, weight, bytes: bytes.len(), time, fates, unwritten })
+        Ok(Row { kind, requests: requests.len(), gas, weight, bytes: bytes.len(), time, outcomes, unwritten })
     }
 
     /// What became of the requests, and how much memory a node counts for the block as long as it is not written.
     fn outcome(&self, bytes: &Bytes) -> Result<([usize; 3], usize), String> {
         let Applied { state, decisions, changes, .. } = self.decide(bytes, &self.vm)?;
         let block = Block::decode_shared(bytes.clone()).map_err(|e| e.to_string())?;
-        let mut fates = [0; 3];
-        decisions.iter().for_each(|decision| fates[fate(decision)] += 1);
+        let mut outcomes = [0; 3];
+        decisions.iter().for_each(|decision| outcomes[outcome_of(decision)] += 1);
         let receipt = |decision: Decision| match decision {
             Decision::Receipt(receipt) => Some(receipt),
             Decision::Void(_) => None,
@@ -267,11 +267,11 @@ impl Site {
         let outline = state.tree().outline_changes(self.state.tree());
         let write =
             BlockWrite { entry, records: changes, outline, code, keep: Keep { values: 0, window: 0 }, step: None };
-        Ok((fates, pleach_node::unwritten_bytes(&write) + bytes.len()))
+        Ok((outcomes, pleach_node::unwritten_bytes(&write) + bytes.len()))
     }
 }
 
-fn fate(decision: &Decision) -> usize {
+fn outcome_of(decision: &Decision) -> usize {
     match decision {
         Decision::Receipt(receipt) if matches!(receipt.verdict, Verdict::Applied(_)) => 0,
         Decision::Receipt(_) => 1,

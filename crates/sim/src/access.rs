@@ -101,7 +101,7 @@ impl Ports {
 
 /// What lies between clients and nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Distance {
+pub struct Link {
     /// The longest that a message takes in one direction.
     pub latency: Duration,
     /// How many of a thousand questions are lost on their way, and how many of a thousand answers. A lost
@@ -109,7 +109,7 @@ pub struct Distance {
     pub lost_per_mille: u32,
 }
 
-impl Distance {
+impl Link {
     /// Near, and nothing is lost.
     pub const NEAR: Self = Self { latency: Duration::from_millis(2), lost_per_mille: 0 };
 }
@@ -119,12 +119,12 @@ pub struct InProcess {
     ports: Ports,
     time: SimulatedTime,
     members: Vec<usize>,
-    distance: Distance,
+    link: Link,
     random: Mutex<StdRng>,
 }
 
 /// What becomes of one question on its way.
-struct Fate {
+struct Delivery {
     there: Duration,
     back: Duration,
     question_lost: bool,
@@ -134,17 +134,17 @@ struct Fate {
 impl InProcess {
     /// A way to the nodes of these members, in this order. Delays and losses are drawn from `seed`.
     #[must_use]
-    pub fn new(ports: Ports, time: SimulatedTime, members: Vec<usize>, distance: Distance, seed: u64) -> Self {
-        Self { ports, time, members, distance, random: Mutex::new(StdRng::seed_from_u64(seed)) }
+    pub fn new(ports: Ports, time: SimulatedTime, members: Vec<usize>, link: Link, seed: u64) -> Self {
+        Self { ports, time, members, link, random: Mutex::new(StdRng::seed_from_u64(seed)) }
     }
 
-    fn fate(&self) -> Fate {
+    fn delivery(&self) -> Delivery {
         let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
-        let longest = self.distance.latency.as_micros() as u64;
+        let longest = self.link.latency.as_micros() as u64;
         let mut draw = || (Duration::from_micros(random.random_range(0..=longest)), random.random_range(0..1_000));
         let ((there, question), (back, answer)) = (draw(), draw());
-        let lost = self.distance.lost_per_mille;
-        Fate { there, back, question_lost: question < lost, answer_lost: answer < lost }
+        let lost = self.link.lost_per_mille;
+        Delivery { there, back, question_lost: question < lost, answer_lost: answer < lost }
     }
 
     async fn ask<T, F>(&self, node: usize, question: impl FnOnce(Arc<Node>) -> F) -> Result<T, TransportError>
@@ -153,9 +153,9 @@ impl InProcess {
         F: Future<Output = Result<T, ServiceError>>,
     {
         let broke = || TransportError::Unreachable("the connection broke".into());
-        let fate = self.fate();
-        self.time.sleep(fate.there).await;
-        if fate.question_lost {
+        let delivery = self.delivery();
+        self.time.sleep(delivery.there).await;
+        if delivery.question_lost {
             return Err(broke());
         }
         let refused = || TransportError::Unreachable("connection refused".into());
@@ -166,8 +166,8 @@ impl InProcess {
             Either::Left((answer, _)) => answer,
             Either::Right(_) => return Err(broke()),
         };
-        self.time.sleep(fate.back).await;
-        if fate.answer_lost {
+        self.time.sleep(delivery.back).await;
+        if delivery.answer_lost {
             return Err(broke());
         }
         match answer {

@@ -22,7 +22,7 @@ use pleach_types::{Genesis, Height, SecretKey};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
-use crate::access::{Distance, InProcess, Ports, SimulatedTime};
+use crate::access::{self, InProcess, Ports, SimulatedTime};
 use crate::bank;
 use crate::disk::Disk;
 use crate::ledger::{Conduct, Ledger, Observer};
@@ -438,13 +438,13 @@ impl Cluster {
     pub async fn client(
         &self,
         members: Vec<usize>,
-        distance: Distance,
+        link: access::Link,
         config: Config,
         executor: Arc<dyn Executor>,
         seed: u64,
     ) -> Result<Client, Error> {
         let time = SimulatedTime(Arc::new(self.context.child("client")));
-        let transport = InProcess::new(self.ports.clone(), time.clone(), members, distance, seed);
+        let transport = InProcess::new(self.ports.clone(), time.clone(), members, link, seed);
         let mut bytes = [7; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         let builder = Client::builder(self.genesis.digest(), Arc::new(transport));

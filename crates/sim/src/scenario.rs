@@ -14,7 +14,7 @@ use pleach_types::{Encode as _, Hash, Height, Identity, Partitioning};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
-use crate::access::Distance;
+use crate::access::Link;
 use crate::bank;
 use crate::cluster::{Cluster, Conditions};
 use crate::ledger::{Ledger, Violation};
@@ -92,7 +92,7 @@ impl Scenario {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Plan {
     conditions: Conditions,
-    distance: Distance,
+    link: Link,
     steps: Vec<(Duration, Fault)>,
 }
 
@@ -115,13 +115,13 @@ impl Plan {
             jitter_ms: random.random_range(0..=latency_ms / 2),
             loss_percent: random.random_range(0..=10),
         };
-        let distance = Distance {
+        let link = Link {
             latency: Duration::from_millis(random.random_range(1..=40)),
             lost_per_mille: random.random_range(0..=30),
         };
         let rounds = if scenario.faults { ROUNDS } else { 0 };
         let steps = (0..rounds).flat_map(|_| Self::round(&mut random, scenario.members)).collect();
-        Self { conditions, distance, steps }
+        Self { conditions, link, steps }
     }
 
     /// One member crashes and comes back, and one is cut off and comes back.
@@ -233,7 +233,7 @@ struct Run {
     plan: Plan,
     cluster: Cluster,
     client_vm: Arc<dyn Executor>,
-    distance: Distance,
+    link: Link,
     wrong: Vec<String>,
     answers: Vec<Answer>,
     readings: Vec<Reading>,
@@ -253,8 +253,8 @@ impl Run {
             Cluster::new(context.child("cluster"), genesis, secrets, executors, scenario.suspect, plan.conditions)
                 .await;
         let (client_vm, wrong, answers, readings, clients) = (bank::vm(), vec![], vec![], vec![], vec![]);
-        let distance = plan.distance;
-        Self { context, scenario, plan, cluster, client_vm, distance, wrong, answers, readings, clients }
+        let link = plan.link;
+        Self { context, scenario, plan, cluster, client_vm, link, wrong, answers, readings, clients }
     }
 
     async fn finish(mut self) -> Report {
@@ -287,7 +287,7 @@ impl Run {
         let mut outcome = Err(Error::NoNodes);
         for _ in 0..20 {
             let (members, config) = (members.clone(), config.clone());
-            outcome = self.cluster.client(members, self.distance, config, executor.clone(), seed).await;
+            outcome = self.cluster.client(members, self.link, config, executor.clone(), seed).await;
             match &outcome {
                 Ok(client) => {
                     self.clients.push(client.clone());
@@ -342,7 +342,7 @@ impl Run {
 
     /// Faults have stopped: everybody comes to one height, and every node takes fresh writes.
     async fn calm(&mut self) {
-        self.distance = Distance::NEAR;
+        self.link = Link::NEAR;
         let correct = |member: &usize| Some(*member) != self.scenario.suspect;
         let everybody: Vec<_> = (0..self.scenario.members).filter(correct).collect();
         let goal = self.cluster.ledger().height() + 2;

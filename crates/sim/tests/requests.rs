@@ -9,7 +9,7 @@ use pleach_bank as arguments;
 use pleach_client::Config;
 use pleach_node::{Node, ServiceError, resume};
 use pleach_order::{Application as _, Proposal};
-use pleach_sim::access::Distance;
+use pleach_sim::access::Link;
 use pleach_sim::bank::{self, account_key, account_name, account_secret, key, owner_secret};
 use pleach_sim::cluster::{Cluster, Conditions, runner};
 use pleach_sim::oracle::Oracle;
@@ -36,7 +36,7 @@ async fn cluster(context: &deterministic::Context) -> Cluster {
 /// As [`cluster`], with a bank of four accounts with 1,000 each.
 async fn bank_cluster(context: &deterministic::Context) -> Cluster {
     let cluster = cluster(context).await;
-    let client = cluster.client(ALL.to_vec(), Distance::NEAR, Config::default(), bank::vm(), 1).await.unwrap();
+    let client = cluster.client(ALL.to_vec(), Link::NEAR, Config::default(), bank::vm(), 1).await.unwrap();
     bank::found(&client, 4, 1_000).await.unwrap();
     everybody_is_level(&cluster).await;
     cluster
@@ -124,8 +124,7 @@ fn absence_and_old_results_are_proved_as_they_are_in_the_ledger() {
             let genesis = bank::genesis(4, 8, Partitioning::EVERYWHERE);
             let mut cluster = Cluster::started(&context, genesis, STORM).await;
             assert!(cluster.reach(&ALL, 2, REACH_WAIT).await, "the cluster starts");
-            let client =
-                cluster.client(ALL.to_vec(), Distance::NEAR, Config::default(), bank::vm(), seed).await.unwrap();
+            let client = cluster.client(ALL.to_vec(), Link::NEAR, Config::default(), bank::vm(), seed).await.unwrap();
             bank::found(&client, 4, 1_000).await.unwrap();
             let mut asked: Vec<Identity> = (0..3).map(|n| Hash([n; 32])).collect();
             for round in 0..12 {
@@ -358,7 +357,7 @@ struct Before {
 
 async fn until_the_power_fails(context: deterministic::Context) -> Before {
     let cluster = bank_cluster(&context).await;
-    let client = cluster.client(ALL.to_vec(), Distance::NEAR, Config::default(), bank::vm(), 2).await.unwrap();
+    let client = cluster.client(ALL.to_vec(), Link::NEAR, Config::default(), bank::vm(), 2).await.unwrap();
     let mut acknowledged = Vec::new();
     for n in 0..12 {
         let executed = bank::transfer(&client, n % 4, (n + 1) % 4, 5).send().await.unwrap();
@@ -389,7 +388,7 @@ fn a_power_cut_of_the_whole_cluster_loses_nothing_that_was_acknowledged() {
                 assert_eq!(cluster.ledger().receipt(identity), Some((*height, Bytes::from(bytes.clone()))));
             }
             checked(&cluster);
-            let client = cluster.client(ALL.to_vec(), Distance::NEAR, Config::default(), bank::vm(), 3).await.unwrap();
+            let client = cluster.client(ALL.to_vec(), Link::NEAR, Config::default(), bank::vm(), 3).await.unwrap();
             bank::transfer(&client, 1, 3, 5).send().await.expect("a fresh write");
             checked(&cluster);
         });

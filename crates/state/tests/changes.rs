@@ -15,7 +15,7 @@ use pleach_types::system::{Action, Change, ResultPath};
 use pleach_types::vote::Proposal;
 use pleach_types::*;
 use support::{
-    Chain, Fate, Native, apply, apply_at, genesis, is_applied, key, put, refusal, secret, unacceptable, void,
+    Chain, Native, RequestOutcome, apply, apply_at, genesis, is_applied, key, put, refusal, secret, unacceptable, void,
 };
 
 const EPOCH: u64 = 16;
@@ -47,21 +47,21 @@ fn two_votes(genesis: Hash, liar: &SecretKey, view: u64) -> SystemRequest {
 }
 
 /// Executes a block of these requests, all of which may stand in one.
-fn block(state: &mut State, requests: &[SystemRequest]) -> Vec<Fate> {
+fn block(state: &mut State, requests: &[SystemRequest]) -> Vec<RequestOutcome> {
     let bytes: Vec<Bytes> = requests.iter().map(|request| request.encode().into()).collect();
     let applied = apply(state, &bytes, &Native);
     assert_eq!(applied.decisions.len(), requests.len());
     *state = applied.state;
-    applied.decisions.into_iter().map(Fate::Decided).collect()
+    applied.decisions.into_iter().map(RequestOutcome::Decided).collect()
 }
 
-fn one(state: &mut State, request: &SystemRequest) -> Fate {
+fn one(state: &mut State, request: &SystemRequest) -> RequestOutcome {
     block(state, std::slice::from_ref(request)).remove(0)
 }
 
 #[track_caller]
-fn code(fate: Fate) -> SystemRefusal {
-    match refusal(fate) {
+fn code(outcome: RequestOutcome) -> SystemRefusal {
+    match refusal(outcome) {
         Refusal::System(refusal) => refusal,
         other => panic!("{other:?}"),
     }
@@ -192,8 +192,8 @@ fn terms_are_in_force_with_the_last_block_of_an_epoch() {
     // A version that is in force does not go back; one that is decided may be taken back until then.
     for (rules, expected) in [(1, false), (3, true), (2, true)] {
         let ask = change(&state, Change::Terms(Terms { rules, ..lower }));
-        let fate = one(&mut state, &ask);
-        assert_eq!(is_applied(&fate), expected, "version {rules}");
+        let outcome = one(&mut state, &ask);
+        assert_eq!(is_applied(&outcome), expected, "version {rules}");
     }
     assert!(state.terms().are_known() == (terms::RULES >= 2));
     let ask = change(&state, Change::Terms(lower));
@@ -248,8 +248,8 @@ fn a_liar_that_takes_another_key_is_convicted_with_all_of_its_keys() {
         block(&mut state, &[]);
     }
     assert_eq!(state.committee().member(&secret(31).public()), Some(&rotated));
-    let fate = one(&mut state, &two_votes(digest, &secret(1), 3));
-    assert!(is_applied(&fate));
+    let outcome = one(&mut state, &two_votes(digest, &secret(1), 3));
+    assert!(is_applied(&outcome));
     let convicted: Vec<_> = state.cluster().verdicts.iter().map(|verdict| verdict.key).collect();
     let mut keys = vec![secret(1).public(), secret(31).public()];
     keys.sort_unstable();
@@ -301,7 +301,8 @@ fn new_owners_decide_from_the_next_request_on() {
     let owners = Change::Owners { owners: vec![secret(24).public()], threshold: 1 };
     let owners = change(chain.state(), owners);
     let bytes = [before.encode(), owners.encode(), after.encode(), new.encode()].map(Bytes::from);
-    let decisions: Vec<_> = apply(chain.state(), &bytes, &Native).decisions.into_iter().map(Fate::Decided).collect();
+    let decisions: Vec<_> =
+        apply(chain.state(), &bytes, &Native).decisions.into_iter().map(RequestOutcome::Decided).collect();
     assert!(is_applied(&decisions[0]) && is_applied(&decisions[1]) && is_applied(&decisions[3]), "{decisions:?}");
     assert_eq!(refusal(decisions[2].clone()), Refusal::NotApproved { signed: 0, needed: 1 });
 }
@@ -417,8 +418,8 @@ fn operations_read_the_record_of_the_cluster_and_never_write_it() {
     let odd = chain.request("bank/op", &["bank/a"], put("bank/a", "B"));
     let mut system = odd.encode();
     system[0] = 1;
-    let fate = support::acceptable(chain.state(), &[system.into()]).1.remove(0).expect("refused");
-    assert!(matches!(unacceptable(fate), Unacceptable::Malformed(_)), "a client's request is none of the system");
+    let outcome = support::acceptable(chain.state(), &[system.into()]).1.remove(0).expect("refused");
+    assert!(matches!(unacceptable(outcome), Unacceptable::Malformed(_)), "a client's request is none of the system");
 }
 
 fn of(members: u8, absent_epochs: u16) -> Genesis {

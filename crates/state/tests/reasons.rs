@@ -42,7 +42,7 @@ fn unacceptables() -> Vec<Unacceptable> {
         let applied = apply(chain.state(), &bytes, &Native);
         assert!(applied.decisions.is_empty() && applied.receipts.is_empty() && applied.changes.is_empty());
         let fault = prepare_block(&bytes, vec![], &chain.state().limits(), chain.state().genesis_digest());
-        let Fate::Unacceptable(why) = acceptable(chain.state(), &bytes).1.remove(0).expect("refused") else {
+        let RequestOutcome::Unacceptable(why) = acceptable(chain.state(), &bytes).1.remove(0).expect("refused") else {
             panic!("twice")
         };
         assert_eq!(fault.expect_err("invalid"), BlockFault::Request { index: 0, why: why.clone() });
@@ -95,7 +95,7 @@ fn voids() -> Vec<Void> {
     let mut all = Vec::new();
     let mut run = |chain: &mut Chain, request: &dyn Encode| {
         let applied = apply(chain.state(), &[request.encode().into()], &Native);
-        all.push(void(Fate::Decided(applied.decisions[0].clone())));
+        all.push(void(RequestOutcome::Decided(applied.decisions[0].clone())));
         assert!(applied.receipts.is_empty() && applied.changes.is_empty(), "a void request left something");
         assert_eq!(applied.state.tree().root(), chain.state().tree().root());
     };
@@ -237,7 +237,7 @@ fn every_refusal_of_the_state_machine_is_reached() {
     all.push(refusal(chain.one(&create)));
     let stranger = SystemRequest::ready(*chain.state().genesis_digest(), 0, chain.state().result().root, &secret(99));
     let applied = apply(chain.state(), &[stranger.encode().into()], &Native);
-    all.push(refusal(Fate::Decided(applied.decisions[0].clone())));
+    all.push(refusal(RequestOutcome::Decided(applied.decisions[0].clone())));
     let reached: BTreeSet<_> = all.iter().filter_map(decided_by_state).collect();
     assert_eq!(reached, (0..9).collect(), "{all:#?}");
 }
@@ -301,7 +301,7 @@ fn an_executor_that_breaks_its_bounds_changes_nothing() {
         let request = chain.request("bank/op", &["bank/a", "shop/a", ".owner"], nothing());
         let root = chain.state().result().root;
         let applied = chain.apply(&[request], &Fixed(effects));
-        assert_eq!(refusal(Fate::Decided(applied.decisions[0].clone())), expected);
+        assert_eq!(refusal(RequestOutcome::Decided(applied.decisions[0].clone())), expected);
         assert_eq!(applied.state.result().root, root);
         assert!(applied.changes.is_empty());
     }
@@ -321,6 +321,6 @@ fn effects_at_their_bounds_are_made() {
     let request = chain.request("bank/op", &["bank/a"], nothing());
     let applied = chain.apply(&[request], &Fixed(full));
     let Decision::Receipt(receipt) = &applied.decisions[0] else { panic!("void") };
-    assert!(is_applied(&Fate::Decided(applied.decisions[0].clone())), "{:?}", receipt.verdict);
+    assert!(is_applied(&RequestOutcome::Decided(applied.decisions[0].clone())), "{:?}", receipt.verdict);
     assert_eq!(Receipt::decode(&receipt.encode()).as_ref(), Ok(receipt), "what state makes, clients can decode");
 }

@@ -168,7 +168,7 @@ fn a_state_without_the_bytes_of_warm_code_is_not_restored() {
 
 impl Chain {
     /// Sends a request again, with a new proof where the old one has expired with T = 1.
-    fn apply_if_fresh(&mut self, request: &Request) -> Fate {
+    fn apply_if_fresh(&mut self, request: &Request) -> RequestOutcome {
         let fresh = self.request_at(self.height(), "bank/op", &["bank/a"], nothing());
         let age = self.height() - request.body.base;
         if age < self.state().cluster_genesis().history { self.one(request) } else { self.one(&fresh) }
@@ -243,7 +243,11 @@ fn an_identity_is_executed_once() {
             if later == 0 {
                 let outcomes = chain.block(&[request.clone(), request.clone(), request]);
                 assert!(is_applied(&outcomes[0]));
-                assert_eq!(outcomes[1..], [Fate::Twice, Fate::Twice], "a block has no identity twice");
+                assert_eq!(
+                    outcomes[1..],
+                    [RequestOutcome::Twice, RequestOutcome::Twice],
+                    "a block has no identity twice"
+                );
                 continue;
             }
             assert!(is_applied(&chain.one(&request)));
@@ -277,7 +281,7 @@ fn no_witness_burns_an_identity() {
         spoil(&mut spoilt);
         assert_eq!(spoilt.body.identity(), good.body.identity());
         let outcomes = [chain.one(&spoilt), chain.one(&good)];
-        let burnt = matches!(&outcomes[0], Fate::Decided(Decision::Receipt(_)) | Fate::Twice);
+        let burnt = matches!(&outcomes[0], RequestOutcome::Decided(Decision::Receipt(_)) | RequestOutcome::Twice);
         assert!(!burnt, "{what}: {:?}", outcomes[0]);
         assert!(is_applied(&outcomes[1]), "{what}: {:?}", outcomes[1]);
     }
@@ -293,7 +297,7 @@ fn one_bad_signature_spoils_no_other_request() {
     let outcomes = chain.block(&requests);
     for (index, outcome) in outcomes.iter().enumerate() {
         match outcome {
-            Fate::Unacceptable(Unacceptable::BadSignature) => assert!([1, 4].contains(&index)),
+            RequestOutcome::Unacceptable(Unacceptable::BadSignature) => assert!([1, 4].contains(&index)),
             outcome => assert!(is_applied(outcome) && ![1, 4].contains(&index)),
         }
     }
@@ -311,10 +315,10 @@ fn forged_signatures_are_told_from_good_ones_in_any_pattern() {
             request.signatures[0].0[9] ^= u8::from(forged(n));
             request.encode().into()
         });
-        let fates = acceptable(chain.state(), &bytes.collect::<Vec<_>>()).1;
-        for (n, fate) in fates.into_iter().enumerate() {
-            let expected = forged(n).then_some(Fate::Unacceptable(Unacceptable::BadSignature));
-            assert_eq!(fate, expected, "request {n} of pattern {pattern:b}");
+        let outcomes = acceptable(chain.state(), &bytes.collect::<Vec<_>>()).1;
+        for (n, outcome) in outcomes.into_iter().enumerate() {
+            let expected = forged(n).then_some(RequestOutcome::Unacceptable(Unacceptable::BadSignature));
+            assert_eq!(outcome, expected, "request {n} of pattern {pattern:b}");
         }
     }
 }

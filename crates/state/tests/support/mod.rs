@@ -126,14 +126,14 @@ impl Chain {
     }
 
     /// Executes a block of these requests.
-    pub fn block(&mut self, requests: &[Request]) -> Vec<Fate> {
+    pub fn block(&mut self, requests: &[Request]) -> Vec<RequestOutcome> {
         let bytes: Vec<_> = requests.iter().map(|request| Bytes::from(request.encode())).collect();
-        let (_, mut fates) = acceptable(self.state(), &bytes);
+        let (_, mut outcomes) = acceptable(self.state(), &bytes);
         let mut decided = self.apply(requests, &Native).decisions.into_iter();
-        for fate in fates.iter_mut().filter(|fate| fate.is_none()) {
-            *fate = decided.next().map(Fate::Decided);
+        for outcome in outcomes.iter_mut().filter(|outcome| outcome.is_none()) {
+            *outcome = decided.next().map(RequestOutcome::Decided);
         }
-        fates.into_iter().flatten().collect()
+        outcomes.into_iter().flatten().collect()
     }
 
     /// Executes a block of those of the requests that may stand in it.
@@ -148,7 +148,7 @@ impl Chain {
     }
 
     /// Executes a block of one request.
-    pub fn one(&mut self, request: &Request) -> Fate {
+    pub fn one(&mut self, request: &Request) -> RequestOutcome {
         self.block(std::slice::from_ref(request)).remove(0)
     }
 
@@ -181,7 +181,7 @@ pub fn change(values: &mut BTreeMap<Key, Bytes>, changes: &BTreeMap<Key, Option<
 
 /// What becomes of a request that is offered to a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum RequestOutcome {
     /// It stands in the block.
     Decided(Decision),
     /// Its bytes keep it out.
@@ -191,19 +191,19 @@ pub enum Fate {
 }
 
 /// The block of those requests that may stand in one, as a leader makes it, and what became of the others.
-pub fn acceptable(state: &State, requests: &[Bytes]) -> (PreparedBlock, Vec<Option<Fate>>) {
+pub fn acceptable(state: &State, requests: &[Bytes]) -> (PreparedBlock, Vec<Option<RequestOutcome>>) {
     let mut block = PreparedBlock::default();
     let prepared = prepare_all(requests, &state.limits(), state.genesis_digest());
     let add = |prepared: Result<Prepared, Unacceptable>| match prepared {
-        Err(why) => Some(Fate::Unacceptable(why)),
+        Err(why) => Some(RequestOutcome::Unacceptable(why)),
         Ok(prepared) => match block.push(Arc::new(prepared), &state.cluster_genesis().limits) {
             Ok(()) => None,
-            Err(BlockFault::Twice(_)) => Some(Fate::Twice),
+            Err(BlockFault::Twice(_)) => Some(RequestOutcome::Twice),
             Err(fault) => panic!("{fault}"),
         },
     };
-    let fates = prepared.into_iter().map(add).collect();
-    (block, fates)
+    let outcomes = prepared.into_iter().map(add).collect();
+    (block, outcomes)
 }
 
 /// Bytes to consequences, as a node does it with a block that comes in the first view after its parent's.
@@ -242,30 +242,32 @@ pub fn nothing() -> Script {
     Script { writes: BTreeMap::new(), abort: None }
 }
 
-pub fn is_applied(fate: &Fate) -> bool {
-    matches!(fate, Fate::Decided(Decision::Receipt(Receipt { verdict: Verdict::Applied(_), .. })))
+pub fn is_applied(outcome: &RequestOutcome) -> bool {
+    matches!(outcome, RequestOutcome::Decided(Decision::Receipt(Receipt { verdict: Verdict::Applied(_), .. })))
 }
 
 #[track_caller]
-pub fn refusal(fate: Fate) -> Refusal {
-    match fate {
-        Fate::Decided(Decision::Receipt(Receipt { verdict: Verdict::Refused { refusal, .. }, .. })) => refusal,
+pub fn refusal(outcome: RequestOutcome) -> Refusal {
+    match outcome {
+        RequestOutcome::Decided(Decision::Receipt(Receipt { verdict: Verdict::Refused { refusal, .. }, .. })) => {
+            refusal
+        }
         other => panic!("not refused: {other:?}"),
     }
 }
 
 #[track_caller]
-pub fn void(fate: Fate) -> Void {
-    match fate {
-        Fate::Decided(Decision::Void(void)) => void,
+pub fn void(outcome: RequestOutcome) -> Void {
+    match outcome {
+        RequestOutcome::Decided(Decision::Void(void)) => void,
         other => panic!("not void: {other:?}"),
     }
 }
 
 #[track_caller]
-pub fn unacceptable(fate: Fate) -> Unacceptable {
-    match fate {
-        Fate::Unacceptable(why) => why,
+pub fn unacceptable(outcome: RequestOutcome) -> Unacceptable {
+    match outcome {
+        RequestOutcome::Unacceptable(why) => why,
         other => panic!("acceptable: {other:?}"),
     }
 }
