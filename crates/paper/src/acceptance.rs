@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use pleach_tree::{HistoryTree, Path, Tree, ValueDigest, VerifiedProof};
 
-use crate::{dice::Dice, occupancy::Occupancy};
+use crate::{occupancy::Occupancy, rng::Rng};
 
 /// Operations that are under way at the same time.
 pub const REQUESTS: u64 = 100;
@@ -90,8 +90,8 @@ pub fn run(records: u64, heights: &[u64], seed: u64, repetitions: u64, mut progr
         answers: 0,
     };
     for repetition in 0..repetitions {
-        let mut dice = Dice::new(seed, &format!("picks/{records}/{repetition}"));
-        let picks: Vec<u64> = (0..REQUESTS).map(|_| dice.below(records)).collect();
+        let mut rng = Rng::new(seed, &format!("picks/{records}/{repetition}"));
+        let picks: Vec<u64> = (0..REQUESTS).map(|_| rng.below(records)).collect();
         let prove = |record: &u64| map.prove([record.to_string()]).verify(map.root()).expect("a proof of this map");
         let picks: Vec<_> = picks.iter().map(|record| (*record, prove(record))).collect();
         for place in 0..heights.len() {
@@ -160,8 +160,8 @@ mod tests {
         for records in [10, 100, 1000] {
             let map: Tree = (0..records).map(|record: u64| (record.to_string().into(), "0".into())).collect();
             let mut history = HistoryTree::from_full(&map.digests(), 1, []);
-            let mut dice = Dice::new(records, "one block");
-            let picks: Vec<u64> = (0..REQUESTS).map(|_| dice.below(records)).collect();
+            let mut rng = Rng::new(records, "one block");
+            let picks: Vec<u64> = (0..REQUESTS).map(|_| rng.below(records)).collect();
             let mut accepted = 0;
             for (number, record) in (1..).zip(&picks) {
                 let proof = map.prove([record.to_string()]).verify(map.root()).expect("a proof of this map");

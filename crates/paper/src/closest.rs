@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 use pleach_tree::{Path, Prefix};
 
-use crate::dice::Dice;
+use crate::rng::Rng;
 
 /// Two identifiers that agree on more bits than that are drawn again: to keep apart two nodes that part at depth d can
 /// take 2^d prefixes.
@@ -27,9 +27,9 @@ pub enum Rule {
 }
 
 /// Random identifiers of so many nodes.
-pub fn identifiers(dice: &mut Dice, nodes: usize) -> Vec<Path> {
+pub fn identifiers(rng: &mut Rng, nodes: usize) -> Vec<Path> {
     loop {
-        let identifiers: Vec<Path> = (0..nodes).map(|_| dice.path()).collect();
+        let identifiers: Vec<Path> = (0..nodes).map(|_| rng.path()).collect();
         let others = |me: usize| (0..nodes).filter(move |other| *other != me);
         if (0..nodes).all(|me| others(me).all(|o| shared_bits(&identifiers[me], &identifiers[o]) <= SHARED_BITS_MAX)) {
             return identifiers;
@@ -80,10 +80,10 @@ mod tests {
     #[test]
     fn prefixes_are_those_of_the_closest_nodes() {
         for seed in 0..40 {
-            let mut dice = Dice::new(seed, "closest");
+            let mut rng = Rng::new(seed, "closest");
             let nodes = 1 + seed as usize % 9;
-            let identifiers = identifiers(&mut dice, nodes);
-            for path in (0..200).map(|_| dice.path()).chain(identifiers.clone()) {
+            let identifiers = identifiers(&mut rng, nodes);
+            for path in (0..200).map(|_| rng.path()).chain(identifiers.clone()) {
                 let keeps = |me, rule| kept(&identifiers, me, rule).iter().any(|prefix| prefix.contains(&path));
                 let least = (0..nodes).min_by_key(|node| distance(&identifiers[*node], &path)).expect("a node");
                 let most = (0..nodes).map(|node| shared_bits(&identifiers[node], &path)).max().expect("a node");

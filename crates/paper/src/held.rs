@@ -124,7 +124,7 @@ mod tests {
     use pleach_tree::{DigestTree, ValueDigest};
 
     use super::*;
-    use crate::dice::Dice;
+    use crate::rng::Rng;
 
     /// Counts what has to be held by its definition: everything under the kept prefixes, and the proof of what was
     /// written, with the leaves beside it.
@@ -157,17 +157,16 @@ mod tests {
     #[test]
     fn a_tree_is_counted_as_its_definition_says() {
         for seed in 0..60 {
-            let mut dice = Dice::new(seed, "held");
-            let records: Vec<Path> = (0..dice.below(120)).map(|_| dice.path()).collect();
-            let kept: Vec<Prefix> =
-                (0..dice.below(4)).map(|_| Prefix::new(dice.path(), dice.below(6) as usize)).collect();
+            let mut rng = Rng::new(seed, "held");
+            let records: Vec<Path> = (0..rng.below(120)).map(|_| rng.path()).collect();
+            let kept: Vec<Prefix> = (0..rng.below(4)).map(|_| Prefix::new(rng.path(), rng.below(6) as usize)).collect();
             let digest = |number: u64| ValueDigest::of(&number.to_le_bytes());
             let mut full: DigestTree = records.iter().map(|path| (*path, digest(0))).collect();
             let mut tree = HistoryTree::from_full(&full, 3, kept.clone());
             let mut window = Vec::new();
             for height in 1..8 {
                 let written: BTreeSet<Path> =
-                    (0..dice.below(6)).filter_map(|_| records.get(dice.below(120) as usize).copied()).collect();
+                    (0..rng.below(6)).filter_map(|_| records.get(rng.below(120) as usize).copied()).collect();
                 let proof = full.prove(written.iter().copied()).verify(full.root()).expect("of this tree");
                 let changes: Vec<_> = written.iter().map(|path| (*path, Some(digest(height)))).collect();
                 tree.apply(&proof, changes.clone()).expect("proved");

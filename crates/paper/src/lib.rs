@@ -19,7 +19,7 @@
 //!
 //! | module | what it does |
 //! | --- | --- |
-//! | `dice` | draws from the seed |
+//! | `rng` | draws from the seed |
 //! | `closest` | which node keeps which prefixes |
 //! | `memory` | figures 6.1 to 6.3: the workload, node by node |
 //! | `held`, `bytes` | what a tree holds, and how many bytes that is |
@@ -35,7 +35,6 @@
 mod acceptance;
 mod bytes;
 mod closest;
-mod dice;
 mod figures;
 mod fixed;
 mod held;
@@ -43,6 +42,7 @@ mod memory;
 mod occupancy;
 mod page;
 mod plot;
+mod rng;
 mod summary;
 mod tables;
 mod thesis;

@@ -13,9 +13,9 @@ use pleach_tree::{DigestTree, HistoryTree, Path, Prefix, ValueDigest, VerifiedPr
 use crate::{
     bytes::{Bytes, Counted},
     closest::{Rule, identifiers, kept},
-    dice::Dice,
     fixed::{mean, per_mille},
     held::Held,
+    rng::Rng,
 };
 
 /// Records at the beginning.
@@ -147,8 +147,8 @@ impl Node {
 ///
 /// If the nodes' trees do not agree with the full map: then there is an error in the tree.
 pub fn run(experiment: &Experiment, seed: u64, draw: u64, rule: Rule, every: bool) -> Course {
-    let mut dice = Dice::new(seed, &format!("nodes/{}/{draw}", experiment.nodes));
-    let identifiers = identifiers(&mut dice, experiment.nodes);
+    let mut rng = Rng::new(seed, &format!("nodes/{}/{draw}", experiment.nodes));
+    let identifiers = identifiers(&mut rng, experiment.nodes);
     let parts = (0..experiment.nodes).map(|me| kept(&identifiers, me, rule));
     let mut nodes: Vec<Node> =
         parts.chain([vec![Prefix::ALL]]).map(|kept| Node::new(experiment.heights, kept)).collect();

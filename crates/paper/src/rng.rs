@@ -3,13 +3,13 @@
 use pleach_tree::Path;
 
 /// Draws by hashing seed, purpose and a counter: the same on every machine and with every version of every library.
-pub struct Dice {
+pub struct Rng {
     purpose: String,
     drawn: u64,
 }
 
-impl Dice {
-    /// Dice for one purpose. Other purposes of the same seed draw other numbers.
+impl Rng {
+    /// Draws for one purpose. Other purposes of the same seed draw other numbers.
     pub fn new(seed: u64, purpose: &str) -> Self {
         Self { purpose: format!("pleach-paper/{seed}/{purpose}"), drawn: 0 }
     }
@@ -41,13 +41,13 @@ impl Dice {
 
 #[cfg(test)]
 mod tests {
-    use super::Dice;
+    use super::Rng;
 
     #[test]
     fn draws_depend_on_seed_and_purpose_and_cover_their_range() {
         let draw = |seed, purpose: &str| {
-            let mut dice = Dice::new(seed, purpose);
-            (0..200).map(|_| dice.below(7)).collect::<Vec<_>>()
+            let mut rng = Rng::new(seed, purpose);
+            (0..200).map(|_| rng.below(7)).collect::<Vec<_>>()
         };
         assert_eq!(draw(1, "a"), draw(1, "a"));
         assert_ne!(draw(1, "a"), draw(2, "a"));
