@@ -34,7 +34,7 @@ pub struct Start {
 }
 
 /// A cluster of one member whose blocks are made here, without the engine: it is the start that is measured.
-struct Press {
+struct Setup {
     genesis: Genesis,
     secret: SecretKey,
     node: Node,
@@ -44,13 +44,13 @@ struct Press {
 /// Writes `records` records of 32 bytes through a node's blocks, and starts the node again.
 pub fn measure(records: usize) -> Result<Start, String> {
     let folder = Folder::new("start")?;
-    let mut press = Press::new(&folder)?;
+    let mut setup = Setup::new(&folder)?;
     let keys: Result<Vec<_>, _> = (0..records).map(|n| Key::new(format!("store/record-{n:09}"))).collect();
     let keys = keys.map_err(|e| e.to_string())?;
     for block in keys.chunks(BATCH * REQUESTS) {
-        press.block(block)?;
+        setup.block(block)?;
     }
-    let Press { genesis, secret, node, .. } = press;
+    let Setup { genesis, secret, node, .. } = setup;
     let written = node.state().kept_records();
     drop(node);
     let began = Instant::now();
@@ -76,7 +76,7 @@ fn node_on(resumed: Resumed, genesis: &Genesis, secret: SecretKey) -> Result<Nod
     Ok(Node::new(secret, Arc::new(vm), resumed, disk))
 }
 
-impl Press {
+impl Setup {
     fn new(folder: &Folder) -> Result<Self, String> {
         let (mut genesis, mut secrets) = setup::genesis(1);
         genesis.history = 16;

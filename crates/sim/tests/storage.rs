@@ -22,7 +22,7 @@ const VALUE_BYTES: usize = 1_024;
 const BATCH: usize = 8;
 
 /// A cluster whose blocks are made here.
-struct Press {
+struct Setup {
     genesis: Genesis,
     /// In the order of the genesis.
     secrets: Vec<SecretKey>,
@@ -34,7 +34,7 @@ struct Press {
     nonce: u64,
 }
 
-impl Press {
+impl Setup {
     fn new(members: usize, partitioning: Partitioning) -> Self {
         let mut genesis = bank::genesis(members, HISTORY, partitioning);
         // An open domain: whoever likes changes its records.
@@ -155,17 +155,17 @@ impl Press {
 #[test]
 fn the_average_node_stores_its_share() {
     for members in [4, 8, 16] {
-        let mut press = Press::new(members, Partitioning { bits: 8, replicas: 2 });
-        press.write(1_200, 1);
+        let mut setup = Setup::new(members, Partitioning { bits: 8, replicas: 2 });
+        setup.write(1_200, 1);
         // Again: what is replaced must go.
-        press.write(1_200, 2);
-        let loaded: u64 = press.nodes.iter().map(|node| node.storage().window_bytes).sum();
+        setup.write(1_200, 2);
+        let loaded: u64 = setup.nodes.iter().map(|node| node.storage().window_bytes).sum();
         // Values of old heights are readable for longer than T, so that clients can finish.
         for _ in 0..256 + HISTORY {
-            press.block(vec![]);
+            setup.block(vec![]);
         }
-        let full: usize = press.values.iter().map(|(key, value)| key.as_bytes().len() + value.len()).sum();
-        let stored: Vec<_> = press.nodes.iter().map(|node| node.storage()).collect();
+        let full: usize = setup.values.iter().map(|(key, value)| key.as_bytes().len() + value.len()).sum();
+        let stored: Vec<_> = setup.nodes.iter().map(|node| node.storage()).collect();
         let records: u64 = stored.iter().map(|storage| storage.record_bytes).sum();
         let share = records as f64 / members as f64 / full as f64;
         let allowed = 1.15 * 2.0 / members as f64;
@@ -178,14 +178,14 @@ fn the_average_node_stores_its_share() {
             window < loaded && window <= empty,
             "{members} members: the window shrinks from {loaded} to {window} bytes"
         );
-        for node in &press.nodes {
+        for node in &setup.nodes {
             let state = node.state();
-            for (key, value) in &press.values {
+            for (key, value) in &setup.values {
                 let expected = state.keeps(&key.path()).then_some(value);
                 assert_eq!(node.value(key).ok().flatten().as_ref(), expected, "{key}");
             }
             // Nothing was written lately, so its tree is the proof of its prefixes.
-            let closed = press.full.tree().partition(state.tree().kept().to_vec()).unwrap();
+            let closed = setup.full.tree().partition(state.tree().kept().to_vec()).unwrap();
             assert_eq!(state.tree().held().encode(), closed.encode());
         }
     }
@@ -194,9 +194,9 @@ fn the_average_node_stores_its_share() {
 /// A node that took another member's data folder for its own would run without the records that it is asked for.
 #[test]
 fn a_store_keeps_the_prefixes_that_it_has_whoever_goes_on_with_it() {
-    let press = Press::new(6, Partitioning { bits: 4, replicas: 2 });
-    let [own, other] = [0, 1].map(|member: usize| press.secrets[member].public());
-    let (genesis, disk) = (&press.genesis, pleach_sim::Disk::default());
+    let setup = Setup::new(6, Partitioning { bits: 4, replicas: 2 });
+    let [own, other] = [0, 1].map(|member: usize| setup.secrets[member].public());
+    let (genesis, disk) = (&setup.genesis, pleach_sim::Disk::default());
     let resumed = |key: &pleach_types::PublicKey| {
         let opened = Store::open_on(disk.clone(), &genesis.digest(), &Options::default()).unwrap();
         resume(opened, genesis, key, |_| {})
