@@ -23,7 +23,7 @@ use crate::pool::Full;
 
 /// The labels of a decision.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Outcome {
+struct DecisionLabels {
     verdict: &'static str,
     reason: &'static str,
 }
@@ -79,7 +79,7 @@ pub struct Metrics {
     registry: Registry,
     height: Gauge,
     records: Gauge,
-    requests: Family<Outcome, Counter>,
+    requests: Family<DecisionLabels, Counter>,
     gas: Counter,
     blocks: Counter,
     lost: Family<Lost, Counter>,
@@ -340,12 +340,12 @@ impl Metrics {
     }
 }
 
-fn outcome(decision: &Decision) -> Outcome {
+fn outcome(decision: &Decision) -> DecisionLabels {
     match decision {
-        Decision::Void(void) => Outcome { verdict: "void", reason: void.code() },
+        Decision::Void(void) => DecisionLabels { verdict: "void", reason: void.code() },
         Decision::Receipt(receipt) => match &receipt.verdict {
-            Verdict::Applied { .. } => Outcome { verdict: "applied", reason: "" },
-            Verdict::Refused { refusal, .. } => Outcome { verdict: "refused", reason: refusal.code() },
+            Verdict::Applied { .. } => DecisionLabels { verdict: "applied", reason: "" },
+            Verdict::Refused { refusal, .. } => DecisionLabels { verdict: "refused", reason: refusal.code() },
         },
     }
 }

@@ -52,7 +52,7 @@ const REASON_CHARS_MAX: usize = 300;
 
 /// A running engine. Dropping it asks the engine to stop, without waiting.
 pub struct Running {
-    outcome: Arc<Outcome>,
+    outcome: Arc<Stopped>,
     links: Arc<Links>,
     metrics: Arc<Mutex<Option<runtime::Context>>>,
     stop: Mutex<Option<oneshot::Sender<()>>>,
@@ -60,7 +60,7 @@ pub struct Running {
 
 /// How the engine ended, once it has.
 #[derive(Debug, Default)]
-struct Outcome {
+struct Stopped {
     result: Mutex<Option<Result<(), OrderError>>>,
     ended: Condvar,
 }
@@ -68,7 +68,7 @@ struct Outcome {
 /// Tells how the engine ended when it is dropped, so that it is told whatever happens in the engine's thread: a member that
 /// is dead and not known to be would not be started again.
 struct Ending {
-    outcome: Arc<Outcome>,
+    outcome: Arc<Stopped>,
     metrics: Arc<Mutex<Option<runtime::Context>>>,
     lock: Option<FolderLock>,
     /// `None` if the thread is ended by a panic of its own.
@@ -116,7 +116,7 @@ pub fn run(mut config: Config, app: Arc<dyn Application>) -> Result<Running, Ord
     probe(&config)?;
 
     let link = introduce(&*app, &config.settings.bounds);
-    let outcome = Arc::new(Outcome::default());
+    let outcome = Arc::new(Stopped::default());
     let metrics = Arc::new(Mutex::new(None));
     let links = Links::new();
     let (stop, stopped) = oneshot::channel();

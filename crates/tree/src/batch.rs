@@ -12,7 +12,7 @@ use std::{mem, sync::Arc};
 
 use crate::{
     edit::{self, Edit, Work, fetch, lefts},
-    fork::{Fork, Outcome},
+    fork::{Fork, Forked},
     hash,
     jobs::{self, Jobs},
     label::Label,
@@ -194,11 +194,11 @@ impl<X: Clone + Send + Sync> Batch<X> {
     fn join(&mut self, mut fork: Fork<X>, depth: usize, scope: Scope<'_>) -> Slot<X> {
         if let Some(contracted) = fork.contract([false; 2], scope) {
             return match contracted {
-                Outcome::Settled(slot) => slot,
-                Outcome::LeafGroup(group) => {
+                Forked::Settled(slot) => slot,
+                Forked::LeafGroup(group) => {
                     Slot { label: leaf_group::label(group.records(), depth), link: Link::LeafGroup(group) }
                 }
-                Outcome::Pending => unreachable!("what contracts is no node"),
+                Forked::Pending => unreachable!("what contracts is no node"),
             };
         }
         let label = Label::internal(hash::one(&fork.row));
@@ -212,12 +212,12 @@ impl<X: Clone + Send + Sync> Batch<X> {
         }
         let stem = self.jobs.start();
         match self.change(slot, edits, depth, scope, stem) {
-            Outcome::Settled(slot) => slot,
-            Outcome::LeafGroup(group) => {
+            Forked::Settled(slot) => slot,
+            Forked::LeafGroup(group) => {
                 self.jobs.label(group.records(), depth, stem);
                 self.jobs.settle(Link::LeafGroup(group), self.height)
             }
-            Outcome::Pending => self.jobs.settle(Link::Empty, self.height),
+            Forked::Pending => self.jobs.settle(Link::Empty, self.height),
         }
     }
 
@@ -229,9 +229,9 @@ impl<X: Clone + Send + Sync> Batch<X> {
         depth: usize,
         scope: Scope<'_>,
         parent: u32,
-    ) -> Outcome<X> {
+    ) -> Forked<X> {
         if edits.is_empty() {
-            return Outcome::Settled(slot);
+            return Forked::Settled(slot);
         }
         match slot.link {
             Link::Internal(node) => self.descend(slot.label, node, edits, depth, scope, parent),
@@ -249,7 +249,7 @@ impl<X: Clone + Send + Sync> Batch<X> {
         depth: usize,
         scope: Scope<'_>,
         parent: u32,
-    ) -> Outcome<X> {
+    ) -> Forked<X> {
         let mut fork = Fork::open(node);
         let before = fork.row;
         let job = self.jobs.open(depth, parent);
@@ -259,12 +259,12 @@ impl<X: Clone + Send + Sync> Batch<X> {
         for (side, edits) in [left, right].into_iter().enumerate().filter(|(_, edits)| !edits.is_empty()) {
             let scope = scope.children(depth)[side];
             match self.change(fork.take(side), edits, depth + 1, scope, job.child(side)) {
-                Outcome::Settled(slot) => fork.put(side, slot),
-                Outcome::LeafGroup(group) => {
+                Forked::Settled(slot) => fork.put(side, slot),
+                Forked::LeafGroup(group) => {
                     fork.links[side] = Link::LeafGroup(group);
                     unlabelled[side] = true;
                 }
-                Outcome::Pending => pending = true,
+                Forked::Pending => pending = true,
             }
         }
         // A child that is pending is an internal node: more records are left than one leaf group holds, and nothing contracts.
@@ -276,7 +276,7 @@ impl<X: Clone + Send + Sync> Batch<X> {
             // Nothing has changed after all: the node is given back as it was, so that versions of the tree share it.
             if unlabelled == [false; 2] && fork.row == before {
                 self.jobs.cancel(job);
-                return Outcome::Settled(Slot { label, link: fork.restore() });
+                return Forked::Settled(Slot { label, link: fork.restore() });
             }
         }
         // Only now: had the node contracted, these records would have moved up, and their labels been computed for nothing.
@@ -286,7 +286,7 @@ impl<X: Clone + Send + Sync> Batch<X> {
             }
         }
         self.jobs.set(job, fork.owner, fork.row, fork.links);
-        Outcome::Pending
+        Forked::Pending
     }
 
     /// Changes what is at most one leaf group.
@@ -298,7 +298,7 @@ impl<X: Clone + Send + Sync> Batch<X> {
         depth: usize,
         scope: Scope<'_>,
         parent: u32,
-    ) -> Outcome<X> {
+    ) -> Forked<X> {
         self.note(group.as_ref(), edits);
         match (group, edits) {
             (None, edits) if edits.iter().all(|edit| edit.extra.is_some()) => {
@@ -307,9 +307,9 @@ impl<X: Clone + Send + Sync> Batch<X> {
             }
             (Some(mut group), edits) if edits.iter().all(|edit| keeps_paths(&group, edit)) => {
                 if replace(&mut group, edits) {
-                    return Outcome::LeafGroup(group);
+                    return Forked::LeafGroup(group);
                 }
-                Outcome::Settled(Slot { label, link: Link::LeafGroup(group) })
+                Forked::Settled(Slot { label, link: Link::LeafGroup(group) })
             }
             (group, edits) => {
                 let before = group.as_ref().map_or(0, |group| group.records().len());
@@ -321,11 +321,11 @@ impl<X: Clone + Send + Sync> Batch<X> {
     }
 
     /// Makes the subtree of these records, which are edits that remove nothing.
-    fn build(&mut self, records: &mut [Edit<X>], depth: usize, scope: Scope<'_>, parent: u32) -> Outcome<X> {
+    fn build(&mut self, records: &mut [Edit<X>], depth: usize, scope: Scope<'_>, parent: u32) -> Forked<X> {
         match records.len() {
-            0 => return Outcome::Settled(Slot::default()),
+            0 => return Forked::Settled(Slot::default()),
             count if count <= scope.group_max() => {
-                return Outcome::LeafGroup(LeafGroup::of(count, records.iter_mut().filter_map(Edit::take)));
+                return Forked::LeafGroup(LeafGroup::of(count, records.iter_mut().filter_map(Edit::take)));
             }
             _ => {}
         }
@@ -335,16 +335,16 @@ impl<X: Clone + Send + Sync> Batch<X> {
         let (left, right) = records.split_at_mut(middle);
         for (side, records) in [left, right].into_iter().enumerate() {
             match self.build(records, depth + 1, scope.children(depth)[side], job.child(side)) {
-                Outcome::Settled(slot) => fork.put(side, slot),
-                Outcome::LeafGroup(group) => {
+                Forked::Settled(slot) => fork.put(side, slot),
+                Forked::LeafGroup(group) => {
                     self.jobs.label(group.records(), depth + 1, job.child(side));
                     fork.links[side] = Link::LeafGroup(group);
                 }
-                Outcome::Pending => {}
+                Forked::Pending => {}
             }
         }
         self.jobs.set(job, fork.owner, fork.row, fork.links);
-        Outcome::Pending
+        Forked::Pending
     }
 }
 

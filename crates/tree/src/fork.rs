@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// What became of a position.
-pub(crate) enum Outcome<X> {
+pub(crate) enum Forked<X> {
     /// It has its label.
     Settled(Slot<X>),
     /// A leaf group without a label yet.
@@ -67,7 +67,7 @@ impl<X: Clone> Fork<X> {
     }
 
     /// What stands in this node's place if few enough records are left under it.
-    pub(crate) fn contract(&mut self, unlabelled: [bool; 2], scope: Scope<'_>) -> Option<Outcome<X>> {
+    pub(crate) fn contract(&mut self, unlabelled: [bool; 2], scope: Scope<'_>) -> Option<Forked<X>> {
         let count = |link: &Link<X>| match link {
             Link::Empty => Some(0),
             Link::LeafGroup(group) => Some(group.records().len()),
@@ -76,13 +76,13 @@ impl<X: Clone> Fork<X> {
         // A stub stands for two records at least, or it would be shown as a leaf: so whoever has pruned it contracts where all others do.
         let [left, right] = [count(&self.links[0])?, count(&self.links[1])?];
         match left + right {
-            0 => Some(Outcome::Settled(Slot::default())),
+            0 => Some(Forked::Settled(Slot::default())),
             1 => {
                 let side = right;
                 let slot = self.take(side);
                 match slot.link {
-                    Link::LeafGroup(group) if unlabelled[side] => Some(Outcome::LeafGroup(group)),
-                    _ => Some(Outcome::Settled(slot)),
+                    Link::LeafGroup(group) if unlabelled[side] => Some(Forked::LeafGroup(group)),
+                    _ => Some(Forked::Settled(slot)),
                 }
             }
             count if count <= scope.group_max() => {
@@ -92,7 +92,7 @@ impl<X: Clone> Fork<X> {
                         group.each(|record| records.push(record));
                     }
                 }
-                Some(Outcome::LeafGroup(LeafGroup::of(count, records.into_iter())))
+                Some(Forked::LeafGroup(LeafGroup::of(count, records.into_iter())))
             }
             _ => None,
         }

@@ -40,12 +40,12 @@ pub struct ComplaintView {
     /// Whether it was sent: not if the proven record of the cluster answers it.
     sent: bool,
     #[serde(flatten)]
-    outcome: Outcome,
+    outcome: ComplaintResult,
 }
 
 /// What became of a complaint.
 #[derive(Serialize)]
-struct Outcome {
+struct ComplaintResult {
     outcome: &'static str,
     /// The height that decided it, if one has.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -171,7 +171,12 @@ pub async fn complain(client: &Client, conviction: &Conviction, file: &ProofFile
 
 /// Has the cluster decide it. Old results are proved under the newest height of one node: another may not have come to it, or, where the
 /// window is short, have forgotten it already. Then the path is made anew.
-async fn send(client: &Client, conviction: &Conviction, file: &ProofFile, newest: Height) -> Result<Outcome, CliError> {
+async fn send(
+    client: &Client,
+    conviction: &Conviction,
+    file: &ProofFile,
+    newest: Height,
+) -> Result<ComplaintResult, CliError> {
     for attempt in 1.. {
         let path = path(client, conviction, file, newest).await?;
         match client.decide(&SystemRequest::complain(conviction.evidence.clone(), path)).await {
@@ -207,11 +212,11 @@ async fn path(
     }
 }
 
-fn convicted_before(record: &Verified<ClusterRecord>, verdict: &ConvictedMember) -> Outcome {
+fn convicted_before(record: &Verified<ClusterRecord>, verdict: &ConvictedMember) -> ComplaintResult {
     let stays = record.next.iter().any(|member| member.public_key == verdict.key);
     let consequence = if stays { "the owners have not removed it" } else { "it is not among the next members" };
     let message = format!("convicted before, at #{}: {consequence}; nothing was sent", verdict.height);
-    Outcome {
+    ComplaintResult {
         outcome: "convicted_before",
         height: Some(verdict.height),
         trust: Some(record.trust()),
@@ -220,7 +225,7 @@ fn convicted_before(record: &Verified<ClusterRecord>, verdict: &ConvictedMember)
     }
 }
 
-fn decided(genesis: &Genesis, conviction: &Conviction, receipt: &Verified<Receipt>) -> Outcome {
+fn decided(genesis: &Genesis, conviction: &Conviction, receipt: &Verified<Receipt>) -> ComplaintResult {
     let (height, name) = (receipt.height, &conviction.member.name);
     let events = || receipt.outputs().iter().flat_map(|call| &call.events);
     let (outcome, reason, message) = match &receipt.verdict {
@@ -236,7 +241,7 @@ fn decided(genesis: &Genesis, conviction: &Conviction, receipt: &Verified<Receip
     };
     let message =
         format!("{message} · decided at #{height}, request {}, receipt {}", receipt.identity, receipt.trust());
-    Outcome { outcome, height: Some(height), trust: Some(receipt.trust()), reason, message }
+    ComplaintResult { outcome, height: Some(height), trust: Some(receipt.trust()), reason, message }
 }
 
 fn reason_of(refusal: &pleach_types::Refusal) -> String {
@@ -247,12 +252,12 @@ fn reason_of(refusal: &pleach_types::Refusal) -> String {
 }
 
 /// What f + 1 nodes say that take no complaint which would be refused.
-fn rejected(problem: Problem) -> Outcome {
+fn rejected(problem: Problem) -> ComplaintResult {
     let Problem { code, detail, .. } = problem;
     let message = match code.as_str() {
         "NOT_A_MEMBER" => "it is no member any more: there is nobody to convict".into(),
         "ALREADY_CONVICTED" => "the member was convicted before".into(),
         _ => format!("the nodes do not take it: {detail}"),
     };
-    Outcome { outcome: "refused", height: None, trust: None, reason: Some(code), message }
+    ComplaintResult { outcome: "refused", height: None, trust: None, reason: Some(code), message }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 
 use super::metrics::{Tally, serve};
-use super::report::{Outcome, finding_text};
+use super::report::{AuditResult, finding_text};
 use super::{Complaint, HeadFile, complain_of, read_all};
 use crate::args::{AuditRun, Global};
 use crate::commands::evidence::{keep_fork, keep_one};
@@ -76,7 +76,7 @@ async fn audit_until_told(mut auditor: Auditor, output: Output, args: &AuditRun)
             name = &mut told => return stopped(name, ending),
             outcome = auditor.audit() => outcome,
         };
-        if outcome == Outcome::Fork {
+        if outcome == AuditResult::Fork {
             ending = Ending::Forked;
             // Whatever is said from now on, no audit can make it good.
             return stopped(told.await, ending);
@@ -109,17 +109,17 @@ struct Auditor {
 
 impl Auditor {
     /// One audit, and what follows from it.
-    async fn audit(&mut self) -> Outcome {
+    async fn audit(&mut self) -> AuditResult {
         let (outcome, audit) = match self.look().await {
-            Ok(audit) => (Outcome::of(&audit), Some(audit)),
+            Ok(audit) => (AuditResult::of(&audit), Some(audit)),
             Err(CliError::Client(fork @ Error::Fork { .. })) => {
                 tracing::error!("{fork}. No audit goes on; stop this one once you have seen it");
                 self.keep_fork().await;
-                (Outcome::Fork, None)
+                (AuditResult::Fork, None)
             }
             Err(error) => {
                 tracing::error!(%error, "there was no audit");
-                (Outcome::Failed, None)
+                (AuditResult::Failed, None)
             }
         };
         self.tally.audited(outcome, audit.as_ref());
@@ -154,7 +154,7 @@ impl Auditor {
     }
 
     /// Says what was found, keeps what convicts, and complains of it where it is told to.
-    async fn report(&self, outcome: Outcome, audit: &Audit) {
+    async fn report(&self, outcome: AuditResult, audit: &Audit) {
         let (height, answering, members) = (audit.height, audit.members.len(), audit.of);
         tracing::info!(outcome = outcome.code(), height, answering, members, keys = audit.keys, "audited");
         audit.unreachable.iter().for_each(|failure| tracing::warn!("not audited: {failure}"));

@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-use super::report::Outcome;
+use super::report::AuditResult;
 
 /// Connections at a time.
 const CONNECTIONS_MAX: usize = 16;
@@ -32,7 +32,7 @@ pub struct Tally(Arc<Mutex<Counts>>);
 
 #[derive(Default)]
 struct Counts {
-    audits: BTreeMap<Outcome, u64>,
+    audits: BTreeMap<AuditResult, u64>,
     findings: BTreeMap<FindingKind, u64>,
     good: Option<(Height, Instant)>,
     answering: usize,
@@ -46,7 +46,7 @@ impl Tally {
     }
 
     /// Counts an audit.
-    pub fn audited(&self, outcome: Outcome, audit: Option<&Audit>) {
+    pub fn audited(&self, outcome: AuditResult, audit: Option<&Audit>) {
         let mut counts = self.counts();
         *counts.audits.entry(outcome).or_default() += 1;
         counts.answering = 0;
@@ -55,7 +55,7 @@ impl Tally {
         for finding in &audit.findings {
             *counts.findings.entry(finding.kind).or_default() += finding.times;
         }
-        if outcome == Outcome::Clean {
+        if outcome == AuditResult::Clean {
             counts.good = Some((audit.height, Instant::now()));
         }
     }
@@ -71,8 +71,8 @@ impl Tally {
                 let _ = writeln!(text, "{name}{labels} {value}");
             }
         };
-        let of = |outcome: Outcome| counts.audits.get(&outcome).copied().unwrap_or(0);
-        let audits = Outcome::ALL.map(|outcome| (format!("{{outcome=\"{}\"}}", outcome.code()), of(outcome)));
+        let of = |outcome: AuditResult| counts.audits.get(&outcome).copied().unwrap_or(0);
+        let audits = AuditResult::ALL.map(|outcome| (format!("{{outcome=\"{}\"}}", outcome.code()), of(outcome)));
         family("pleach_audits_total", "counter", "Audits, by how they ended.", audits.into());
         let of = |kind: FindingKind| counts.findings.get(&kind).copied().unwrap_or(0);
         let findings = FindingKind::ALL.map(|kind| (format!("{{kind=\"{}\"}}", kind.code()), of(kind)));
@@ -80,7 +80,7 @@ impl Tally {
         let alone = |value: usize| vec![(String::new(), value as u64)];
         family("pleach_audit_answering", "gauge", "Members that answered the last audit.", alone(counts.answering));
         family("pleach_audit_members", "gauge", "Members at the last audit.", alone(counts.members));
-        let forked = counts.audits.contains_key(&Outcome::Fork);
+        let forked = counts.audits.contains_key(&AuditResult::Fork);
         family("pleach_audit_forked", "gauge", "Whether the cluster has forked.", alone(forked.into()));
         // Before the first good one there is none, which an alert has to see too.
         if let Some((height, at)) = counts.good {

@@ -13,7 +13,7 @@ use pleach_types::limits::PROOF_FILE_BYTES_MAX;
 use pleach_types::{Encode as _, Hash, ProofFile};
 use pleach_verify::file;
 
-use self::report::Outcome;
+use self::report::AuditResult;
 use super::complain::{ComplaintView, complain};
 use super::with_cluster;
 use crate::args::{AuditOnce, Global};
@@ -35,7 +35,7 @@ pub fn once(global: &Global, output: Output, args: &AuditOnce) -> Result<Ending,
     })?;
     head.renew(&audit)?;
     report::print(output, &audit, &complaints, &head)?;
-    Ok(Outcome::of(&audit).ending())
+    Ok(AuditResult::of(&audit).ending())
 }
 
 /// The file with the newest result of the last audit.

@@ -12,7 +12,7 @@ use crate::row;
 
 /// How an audit ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Outcome {
+pub enum AuditResult {
     /// Everything that was looked at is as it should be.
     Clean,
     /// So far it is, and fewer members answered than make a certificate.
@@ -27,7 +27,7 @@ pub enum Outcome {
     Failed,
 }
 
-impl Outcome {
+impl AuditResult {
     pub const ALL: [Self; 6] = [Self::Clean, Self::Weaker, Self::Suspect, Self::Proven, Self::Fork, Self::Failed];
 
     pub fn of(audit: &Audit) -> Self {
@@ -137,7 +137,7 @@ fn document<'a>(audit: &'a Audit, complaints: &'a [Complaint], head: &HeadFile) 
         error: one.outcome.as_ref().err().map(ToString::to_string),
     };
     Document {
-        outcome: Outcome::of(audit).code(),
+        outcome: AuditResult::of(audit).code(),
         height: audit.height,
         continued: audit.continued,
         head: head.0.display().to_string(),
