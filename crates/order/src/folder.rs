@@ -182,7 +182,7 @@ enum Mark {
 
 /// What a member is at its start.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum State {
+enum VotesState {
     /// It never voted.
     First,
     /// Its votes are there, as `owner` says.
@@ -193,24 +193,26 @@ enum State {
 }
 
 impl Found {
-    fn judge(self) -> State {
+    fn judge(self) -> VotesState {
         match self.claim {
             Some(claim @ (Claim::New(life) | Claim::Kept(life))) => match self.mark {
-                Mark::Missing => State::Lost("the journals are gone, or others were put in their place"),
+                Mark::Missing => VotesState::Lost("the journals are gone, or others were put in their place"),
                 Mark::Own(found) if found == life => match claim {
-                    Claim::New(_) if !self.partition => State::Lost("the votes are gone from the journals"),
-                    Claim::Kept(_) if !self.votes => State::Lost("the votes are gone from the journals"),
-                    _ => State::Stands(claim),
+                    Claim::New(_) if !self.partition => VotesState::Lost("the votes are gone from the journals"),
+                    Claim::Kept(_) if !self.votes => VotesState::Lost("the votes are gone from the journals"),
+                    _ => VotesState::Stands(claim),
                 },
-                Mark::Own(_) => State::Lost("the journals are of another life of this member"),
-                Mark::Foreign => State::Lost("the journals are another member's, or another cluster's"),
+                Mark::Own(_) => VotesState::Lost("the journals are of another life of this member"),
+                Mark::Foreign => VotesState::Lost("the journals are another member's, or another cluster's"),
             },
-            Some(Claim::Lost) => State::Lost("it has not voted again since they were lost"),
+            Some(Claim::Lost) => VotesState::Lost("it has not voted again since they were lost"),
             // Nobody votes before `owner` is written, so these votes are older.
-            None if self.votes => State::Lost("the owner file is gone, so nothing says whether the journals are whole"),
-            Some(Claim::Unknown) if self.votes => State::Lost("it stopped while it came back"),
-            None | Some(Claim::Unknown) if self.note => State::First,
-            None | Some(Claim::Unknown) => State::Unknown,
+            None if self.votes => {
+                VotesState::Lost("the owner file is gone, so nothing says whether the journals are whole")
+            }
+            Some(Claim::Unknown) if self.votes => VotesState::Lost("it stopped while it came back"),
+            None | Some(Claim::Unknown) if self.note => VotesState::First,
+            None | Some(Claim::Unknown) => VotesState::Unknown,
         }
     }
 }
@@ -253,8 +255,8 @@ pub(crate) fn lock(data: &Path, member: &str, alone: bool) -> Result<(FolderLock
     let found = folder.look()?;
     let state = found.judge();
     match state {
-        State::Lost(reason) if alone => return Err(OrderError::LostAlone { path: data.into(), reason }),
-        State::Unknown if alone => return Err(OrderError::Alone(data.into())),
+        VotesState::Lost(reason) if alone => return Err(OrderError::LostAlone { path: data.into(), reason }),
+        VotesState::Unknown if alone => return Err(OrderError::Alone(data.into())),
         _ => {}
     }
     let votes = folder.enter(found, state).map_err(unusable)?;
@@ -314,30 +316,30 @@ impl Folder {
     }
 
     /// Writes down what the member is from now on. The order of the writes is that of the head of this module.
-    fn enter(&self, found: Found, state: State) -> io::Result<Votes> {
+    fn enter(&self, found: Found, state: VotesState) -> io::Result<Votes> {
         let votes = match state {
-            State::First => {
+            VotesState::First => {
                 self.set_aside(found.mark)?;
                 let life = self.begin_life()?;
                 self.claim(Claim::New(life))?;
                 Votes::New(self.voted(life))
             }
-            State::Stands(claim @ Claim::New(life)) => {
+            VotesState::Stands(claim @ Claim::New(life)) => {
                 self.claim(claim)?;
                 Votes::New(self.voted(life))
             }
-            State::Stands(claim) => {
+            VotesState::Stands(claim) => {
                 self.claim(claim)?;
                 self.clean();
                 Votes::Kept
             }
-            State::Unknown => {
+            VotesState::Unknown => {
                 info!(data = %self.data.display(), "this data folder holds nothing of this member, and nothing says that it is new");
                 self.claim(Claim::Unknown)?;
                 self.set_aside(found.mark)?;
                 Votes::Unknown(self.voted(self.begin_life()?))
             }
-            State::Lost(reason) => {
+            VotesState::Lost(reason) => {
                 warn!(
                     data = %self.data.display(),
                     reason,

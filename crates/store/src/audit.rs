@@ -15,7 +15,7 @@ use crate::error::{DAMAGES_MAX, Damage, Error};
 use crate::fold::{COUNTS, Fold, Held, Partition};
 use crate::history;
 use crate::kept::Kept;
-use crate::layout::{Count, LastUse, Sizes, State, Tally, WindowEntry, decoded};
+use crate::layout::{Count, LastUse, Sizes, StateRow, Tally, WindowEntry, decoded};
 use crate::read::{Changed, before_at, head};
 use crate::seal::SEAL_BYTES;
 use crate::table::{KEPT, STATE, Table, decode_height, decode_undo_key, invariant, subtree_key};
@@ -74,7 +74,7 @@ impl Damages {
 /// What an audit found.
 pub(crate) struct Audit {
     pub(crate) damages: Damages,
-    pub(crate) state: Option<State>,
+    pub(crate) state: Option<StateRow>,
     pub(crate) kept: Option<Kept>,
     pub(crate) counts: Vec<Count>,
     pub(crate) changed: Changed,
@@ -197,7 +197,7 @@ impl Auditor<'_> {
         self.damages.note(rows)
     }
 
-    fn meta(&mut self) -> Result<(Option<State>, Option<Kept>)> {
+    fn meta(&mut self) -> Result<(Option<StateRow>, Option<Kept>)> {
         let (mut state, mut kept, before) = (None, None, self.damages.count);
         self.rows(Table::Meta, |_, row| {
             match row.key.as_slice() {
@@ -279,7 +279,7 @@ impl Auditor<'_> {
         Ok(())
     }
 
-    fn undo(&mut self, state: Option<&State>, kept: Option<&Kept>) -> Result<Changed> {
+    fn undo(&mut self, state: Option<&StateRow>, kept: Option<&Kept>) -> Result<Changed> {
         let readable = state.map(|state| state.keep.values.saturating_add(1)..=state.position.height());
         let mut heads: BTreeMap<Height, Vec<u64>> = BTreeMap::new();
         self.rows(Table::Undo, |_, row| {
@@ -304,7 +304,7 @@ impl Auditor<'_> {
     }
 
     /// The window's entries. Returns the last height that ran each code.
-    fn window(&mut self, state: Option<&State>) -> Result<BTreeMap<Hash, LastUse>> {
+    fn window(&mut self, state: Option<&StateRow>) -> Result<BTreeMap<Hash, LastUse>> {
         let mut code: BTreeMap<Hash, LastUse> = BTreeMap::new();
         let mut last: Option<WindowEntry> = None;
         self.rows(Table::Window, |auditor, row| {
@@ -335,7 +335,7 @@ impl Auditor<'_> {
         row: &Row,
         entry: &WindowEntry,
         last: Option<&WindowEntry>,
-        state: Option<&State>,
+        state: Option<&StateRow>,
     ) -> Result<(), Damage> {
         let broken = |why: String| Err(invariant(Table::Window, &row.key, why));
         let height = entry.result.height;
@@ -422,7 +422,7 @@ impl Auditor<'_> {
     }
 
     /// What each row says follows from those of the level below, as far as they are there; the highest ones are the peaks.
-    fn history(&mut self, state: Option<&State>) -> Result<()> {
+    fn history(&mut self, state: Option<&StateRow>) -> Result<()> {
         let Some(state) = state else { return self.rows(Table::History, |_, _| Ok(())) };
         let (view, position) = (self.view, &state.position);
         let Some(rows) = self.start(Table::History)? else { return Ok(()) };
@@ -444,7 +444,7 @@ impl Auditor<'_> {
     }
 
     /// The root and the sizes, which need everything else.
-    fn close(&mut self, state: Option<&State>, root: Option<Hash>) {
+    fn close(&mut self, state: Option<&StateRow>, root: Option<Hash>) {
         let Some(state) = state else {
             if self.sizes != Sizes::default() {
                 self.damages.add(invariant(Table::Meta, STATE, "there are rows, but no state"));

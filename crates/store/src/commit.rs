@@ -19,8 +19,8 @@ use crate::error::{Damage, Error, Refused};
 use crate::history;
 use crate::kept::Kept;
 use crate::layout::{
-    CODE_MAX, Count, Keep, LastUse, Position, State, WRITTEN_MAX, WindowEntry, decoded, encode_outline, encode_record,
-    encode_undo,
+    CODE_MAX, Count, Keep, LastUse, Position, StateRow, WRITTEN_MAX, WindowEntry, decoded, encode_outline,
+    encode_record, encode_undo,
 };
 use crate::prefix_key;
 use crate::seal::Seal;
@@ -165,10 +165,10 @@ pub(crate) fn write(
     block: &BlockWrite,
     position: Position,
     records: &[(Path, &Key, Option<&Bytes>)],
-    before: &State,
+    before: &StateRow,
     counts: &mut [Count],
     fine: u64,
-) -> Result<State> {
+) -> Result<StateRow> {
     let height = block.entry.result.height;
     let keep = block.keep.after(before.keep, height);
     changes.sizes = before.sizes;
@@ -202,8 +202,8 @@ pub(crate) fn write_outline(changes: &mut Changes<'_>, outline: &BTreeMap<Prefix
 }
 
 /// Writes the row that makes the transaction this commit and no other.
-pub(crate) fn write_state(changes: &mut Changes<'_>, position: Position, keep: Keep) -> Result<State> {
-    let state = State { position, keep, sizes: changes.sizes };
+pub(crate) fn write_state(changes: &mut Changes<'_>, position: Position, keep: Keep) -> Result<StateRow> {
+    let state = StateRow { position, keep, sizes: changes.sizes };
     changes.rows(Table::Meta)?.put(STATE, &state.encode())?;
     Ok(state)
 }

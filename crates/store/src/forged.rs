@@ -15,7 +15,7 @@ use crate::backend::Device;
 use crate::database::Changes;
 use crate::error::{Damage, OpenError, Place};
 use crate::kept::Kept;
-use crate::layout::{LastUse, State, WindowEntry};
+use crate::layout::{LastUse, StateRow, WindowEntry};
 use crate::staging::{Arrival, StagedChunk, Target};
 use crate::store::{Options, Store, open_device};
 use crate::table::{KEPT, STATE, Table};
@@ -119,7 +119,7 @@ fn missing_and_broken_kept_prefixes_are_found() {
 fn a_position_with_the_history_of_other_results_is_found() {
     let damages = found(|changes| {
         let (_, content) = changes.rows(Table::Meta).unwrap().get(STATE).unwrap().unwrap();
-        let mut state = State::decode(&content).unwrap();
+        let mut state = StateRow::decode(&content).unwrap();
         state.position.peaks.push(&BlockResult::default());
         put(changes, Table::Meta, STATE, &state.encode());
     });

@@ -11,7 +11,7 @@
 //! | `steps` | epoch | how the members changed at its end |
 //! | `history` | level, place (`u64`) | the root of a complete subtree of the history of results |
 //! | `buckets` | first byte of a path | how many records there are under it, and the sum of their checksums |
-//! | `meta` | name | `state`: [`State`]; `kept`: the kept prefixes, ascending |
+//! | `meta` | name | `state`: [`StateRow`]; `kept`: the kept prefixes, ascending |
 //! | `staged_*` | as above | a partition on its way in |
 //!
 //! Contents use the canonical encoding of `pleach-types`. Each stands behind its checksum (`seal`).
@@ -294,13 +294,13 @@ impl Sizes {
 
 /// The row `state`: it makes a commit what it is, and changes with each.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct State {
+pub(crate) struct StateRow {
     pub(crate) position: Position,
     pub(crate) keep: Keep,
     pub(crate) sizes: Sizes,
 }
 
-impl Encode for State {
+impl Encode for StateRow {
     fn encode_to(&self, out: &mut Vec<u8>) {
         self.position.encode_to(out);
         for height in [self.keep.values, self.keep.window] {
@@ -313,7 +313,7 @@ impl Encode for State {
     }
 }
 
-impl Decode for State {
+impl Decode for StateRow {
     fn decode_from(reader: &mut Reader) -> Result<Self, DecodeError> {
         let position = Position::decode_from(reader)?;
         let mut height = |field| reader.u64(field);

@@ -29,7 +29,7 @@ use crate::error::{Damage, Error, Place, Refused};
 use crate::fold::Partition;
 use crate::history;
 use crate::kept::Kept;
-use crate::layout::{Count, Keep, Position, Sizes, State, WindowEntry, encode_outline, encode_record};
+use crate::layout::{Count, Keep, Position, Sizes, StateRow, WindowEntry, encode_outline, encode_record};
 use crate::prefix_key::{self, overlap, whole};
 use crate::store::Store;
 use crate::table::{KEPT, Table, prefix_key};
@@ -259,7 +259,7 @@ fn switch(
     position: Position,
     keep: Keep,
     found: &Partition,
-) -> Result<State> {
+) -> Result<StateRow> {
     // These describe the partition that goes. Left in place, undo rows would make up values of heights that the new one never had.
     for table in [Table::Undo, Table::Window, Table::Code, Table::CodeUsed, Table::Counts] {
         changes.clear(table)?;

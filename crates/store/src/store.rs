@@ -28,7 +28,7 @@ use crate::fold::Held;
 use crate::header::{self, Marks};
 use crate::history::{self, HistoryProofs};
 use crate::kept::Kept;
-use crate::layout::{Count, Keep, Position, State, Tally, WindowEntry, decoded};
+use crate::layout::{Count, Keep, Position, StateRow, Tally, WindowEntry, decoded};
 use crate::lock::Lock;
 use crate::read::{Changed, Snapshot, heads};
 use crate::staging::{Staging, Target};
@@ -96,7 +96,7 @@ pub(crate) struct Writer {
 
 /// What readers start from.
 pub(crate) struct Published {
-    pub(crate) state: Option<Arc<State>>,
+    pub(crate) state: Option<Arc<StateRow>>,
     pub(crate) kept: Arc<Kept>,
     /// The oldest readable height. Moves before the commit that drops what lies below it.
     oldest: Height,
@@ -221,7 +221,7 @@ impl Store {
         // A copy: if the transaction fails, memory stays as the disk is.
         let mut counts = writer.counts.clone();
         let written = self.inner.db.write(|changes| {
-            let mut state = State::clone(&before);
+            let mut state = StateRow::clone(&before);
             for (block, position, records) in &blocks {
                 state = commit::write(changes, block, position.clone(), records, &state, &mut counts, self.inner.fine)?;
             }
@@ -363,7 +363,7 @@ impl Store {
         &self,
         height: Height,
         kept: Kept,
-        change: impl FnOnce(&mut crate::database::Changes<'_>, Option<&State>) -> Result<(State, Vec<Count>)>,
+        change: impl FnOnce(&mut crate::database::Changes<'_>, Option<&StateRow>) -> Result<(StateRow, Vec<Count>)>,
     ) -> Result<()> {
         let mut writer = lock(&self.inner.writer);
         let before = lock(&self.inner.published).state.clone();
@@ -522,7 +522,7 @@ pub(crate) fn open_device(
     }
 }
 
-fn read_state(db: &Db) -> Result<Option<State>> {
+fn read_state(db: &Db) -> Result<Option<StateRow>> {
     let content = db.read()?.get(Table::Meta, STATE)?;
     Ok(content.map(|content| decoded(Table::Meta, STATE, &content)).transpose()?)
 }

@@ -11,17 +11,17 @@ use crate::host::{Host, Stop};
 use crate::{abi, check, rewrite};
 
 /// For [`abi::host_functions`]: defines `panicking`, which makes a linker of host functions that each charge 7 gas and panic. The
-/// two engines' names are alike, so where this is used decides of which engine it is: by its `Linker`, `Caller`, `Error`, `State` and `enter`,
+/// two engines' names are alike, so where this is used decides of which engine it is: by its `Linker`, `Caller`, `Error`, `RunState` and `enter`,
 /// and by `Translator`, its engine.
 macro_rules! define_panicking {
     ($($name:ident($($parameter:ident),*) -> $result:tt;)*) => {
         #[allow(unused_variables, reason = "a panic needs no arguments")]
-        fn panicking(engine: &Translator) -> Result<Linker<State>, Error> {
+        fn panicking(engine: &Translator) -> Result<Linker<RunState>, Error> {
             let mut linker = Linker::new(engine);
             $(linker.func_wrap(
                 abi::NAMESPACE,
                 stringify!($name),
-                |caller: Caller<'_, State> $(, $parameter: u32)*| -> Result<$result, Error> {
+                |caller: Caller<'_, RunState> $(, $parameter: u32)*| -> Result<$result, Error> {
                     enter(caller, stringify!($name), |host, _| {
                         host.gas -= 7;
                         panic!("a fault of the host, made for a test")

@@ -19,11 +19,11 @@ const ACTIVATIONS: usize = 65_536;
 /// The interpreter.
 pub(crate) struct Interpreter {
     engine: wasmi::Engine,
-    linker: Arc<Linker<State>>,
+    linker: Arc<Linker<RunState>>,
 }
 
 /// What a store carries.
-struct State {
+struct RunState {
     host: Host,
     parts: Option<Parts>,
 }
@@ -69,12 +69,12 @@ impl Engine for Interpreter {
 
 macro_rules! define_all {
     ($($name:ident($($parameter:ident),*) -> $result:tt;)*) => {
-        fn link(engine: &wasmi::Engine) -> Result<Linker<State>, Error> {
+        fn link(engine: &wasmi::Engine) -> Result<Linker<RunState>, Error> {
             let mut linker = Linker::new(engine);
             $(linker.func_wrap(
                 abi::NAMESPACE,
                 stringify!($name),
-                |caller: Caller<'_, State> $(, $parameter: u32)*| -> Result<$result, Error> {
+                |caller: Caller<'_, RunState> $(, $parameter: u32)*| -> Result<$result, Error> {
                     enter(caller, stringify!($name), |host, memory| host.$name(memory $(, $parameter)*))
                 },
             )?;)*
@@ -86,7 +86,7 @@ abi::host_functions!(define_all);
 
 /// Brings the gas counter over, works, and brings it back, also when the work is refused half-way.
 fn enter<R>(
-    mut caller: Caller<'_, State>,
+    mut caller: Caller<'_, RunState>,
     name: &'static str,
     work: impl FnOnce(&mut Host, &mut [u8]) -> Result<R, Stop>,
 ) -> Result<R, Error> {
@@ -102,12 +102,12 @@ fn enter<R>(
 
 struct Interpreted {
     module: Module,
-    linker: Arc<Linker<State>>,
+    linker: Arc<Linker<RunState>>,
 }
 
 impl Program for Interpreted {
     fn run(&self, host: Host, budget: Budget) -> Run {
-        let mut store = Store::new(self.linker.engine(), State { host, parts: None });
+        let mut store = Store::new(self.linker.engine(), RunState { host, parts: None });
         let Ok(instance) = self.linker.instantiate_and_start(&mut store, &self.module) else {
             return Run::ended_before_start(store.into_data().host, budget);
         };
@@ -122,7 +122,7 @@ impl Program for Interpreted {
     }
 }
 
-fn parts(store: &Store<State>, instance: &Instance) -> Option<Parts> {
+fn parts(store: &Store<RunState>, instance: &Instance) -> Option<Parts> {
     Some(Parts {
         memory: instance.get_memory(store, abi::MEMORY)?,
         gas: instance.get_global(store, abi::GAS)?,
@@ -130,7 +130,7 @@ fn parts(store: &Store<State>, instance: &Instance) -> Option<Parts> {
     })
 }
 
-fn start(store: &mut Store<State>, instance: &Instance, parts: Parts, budget: Budget) -> Result<(), Error> {
+fn start(store: &mut Store<RunState>, instance: &Instance, parts: Parts, budget: Budget) -> Result<(), Error> {
     parts.gas.set(&mut *store, Val::I64(budget.gas))?;
     parts.stack.set(&mut *store, Val::I32(budget.stack))?;
     if budget.initialize {

@@ -23,11 +23,11 @@ const THREAD_STACK_BYTES: usize = 24 << 20;
 
 /// The compiler.
 pub(crate) struct Winch {
-    linker: Linker<State>,
+    linker: Linker<RunState>,
 }
 
 /// What a store carries.
-struct State {
+struct RunState {
     host: Host,
     parts: Option<Parts>,
     limits: StoreLimits,
@@ -74,12 +74,12 @@ impl Engine for Winch {
 
 macro_rules! define_all {
     ($($name:ident($($parameter:ident),*) -> $result:tt;)*) => {
-        fn link(engine: &wasmtime::Engine) -> Result<Linker<State>, Error> {
+        fn link(engine: &wasmtime::Engine) -> Result<Linker<RunState>, Error> {
             let mut linker = Linker::new(engine);
             $(linker.func_wrap(
                 abi::NAMESPACE,
                 stringify!($name),
-                |caller: Caller<'_, State> $(, $parameter: u32)*| -> Result<$result, Error> {
+                |caller: Caller<'_, RunState> $(, $parameter: u32)*| -> Result<$result, Error> {
                     enter(caller, stringify!($name), |host, memory| host.$name(memory $(, $parameter)*))
                 },
             )?;)*
@@ -91,7 +91,7 @@ abi::host_functions!(define_all);
 
 /// As in the interpreter: the gas counter goes over and comes back, also when the work is refused half-way.
 fn enter<R>(
-    mut caller: Caller<'_, State>,
+    mut caller: Caller<'_, RunState>,
     name: &'static str,
     work: impl FnOnce(&mut Host, &mut [u8]) -> Result<R, Stop>,
 ) -> Result<R, Error> {
@@ -105,7 +105,7 @@ fn enter<R>(
 }
 
 struct Compiled {
-    ready: InstancePre<State>,
+    ready: InstancePre<RunState>,
 }
 
 impl Program for Compiled {
@@ -132,7 +132,7 @@ impl Compiled {
             .memories(1)
             .tables(1)
             .build();
-        let mut store = Store::new(self.ready.module().engine(), State { host, parts: None, limits });
+        let mut store = Store::new(self.ready.module().engine(), RunState { host, parts: None, limits });
         store.limiter(|state| &mut state.limits);
         // A segment out of bounds, which no validator refuses: each engine has to call it the same, and no gas has been used.
         let Ok(instance) = self.ready.instantiate(&mut store) else {
@@ -150,7 +150,7 @@ impl Compiled {
     }
 }
 
-fn parts(store: &mut Store<State>, instance: &Instance) -> Option<Parts> {
+fn parts(store: &mut Store<RunState>, instance: &Instance) -> Option<Parts> {
     Some(Parts {
         memory: instance.get_memory(&mut *store, abi::MEMORY)?,
         gas: instance.get_global(&mut *store, abi::GAS)?,
@@ -158,7 +158,7 @@ fn parts(store: &mut Store<State>, instance: &Instance) -> Option<Parts> {
     })
 }
 
-fn start(store: &mut Store<State>, instance: &Instance, parts: Parts, budget: Budget) -> Result<(), Error> {
+fn start(store: &mut Store<RunState>, instance: &Instance, parts: Parts, budget: Budget) -> Result<(), Error> {
     parts.gas.set(&mut *store, Val::I64(budget.gas))?;
     parts.stack.set(&mut *store, Val::I32(budget.stack))?;
     if budget.initialize {
