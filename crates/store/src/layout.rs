@@ -34,7 +34,7 @@ pub const CODE_MAX: usize = BLOCK_REQUESTS_MAX;
 
 /// A record as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
+pub struct StoredRecord {
     /// Its key.
     pub key: Key,
     /// Its value.
@@ -57,7 +57,7 @@ pub(crate) fn split_record(content: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// Reads a record back, its value shared with the row. Its key must be that of the path.
-pub(crate) fn decode_record(path: &Path, content: &Bytes) -> Result<Record, String> {
+pub(crate) fn decode_record(path: &Path, content: &Bytes) -> Result<StoredRecord, String> {
     let (key, value) = split_record(content).ok_or("ends inside the key")?;
     if key.len() > KEY_BYTES_MAX || value.len() > VALUE_BYTES_MAX {
         return Err(format!("a key of {} and a value of {} bytes", key.len(), value.len()));
@@ -67,7 +67,7 @@ pub(crate) fn decode_record(path: &Path, content: &Bytes) -> Result<Record, Stri
     if found != *path {
         return Err(format!("the key has path {found}"));
     }
-    Ok(Record { key, value: content.slice_ref(value) })
+    Ok(StoredRecord { key, value: content.slice_ref(value) })
 }
 
 /// What a record was before a height changed it.
@@ -88,7 +88,7 @@ pub(crate) fn encode_undo(key: &Key, before: Option<&[u8]>) -> Vec<u8> {
 
 pub(crate) fn decode_undo(path: &Path, content: &Bytes) -> Result<Before, String> {
     let (tag, record) = content.split_first().ok_or("no content")?;
-    let Record { key, value } = decode_record(path, &content.slice_ref(record))?;
+    let StoredRecord { key, value } = decode_record(path, &content.slice_ref(record))?;
     match (tag, value.is_empty()) {
         (0, true) => Ok(Before { key, value: None }),
         (1, _) => Ok(Before { key, value: Some(value) }),

@@ -182,7 +182,7 @@ pub use fold::Held;
 pub use fsck::{Report, fsck, fsck_on};
 pub use history::{COARSE_LEVEL, HistoryProofs};
 pub use kept::KEPT_MAX;
-pub use layout::{CODE_MAX, Keep, Position, Record, Tally, WRITTEN_MAX, WindowEntry};
+pub use layout::{CODE_MAX, Keep, Position, StoredRecord, Tally, WRITTEN_MAX, WindowEntry};
 pub use read::{Chunk, Snapshot};
 pub use redb::StorageBackend;
 pub use rekeep::Rekeep;

@@ -16,7 +16,7 @@ use pleach_types::Height;
 
 use crate::database::{View, ViewRows, ViewTable};
 use crate::error::{Damage, Error};
-use crate::layout::{Before, Record, decode_record, decode_undo};
+use crate::layout::{Before, StoredRecord, decode_record, decode_undo};
 use crate::prefix_key::last;
 use crate::table::{Table, decode_undo_key, invariant, undo_key};
 
@@ -49,7 +49,7 @@ pub struct Snapshot {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chunk {
     /// The records with their paths, in ascending order.
-    pub records: Vec<(Path, Record)>,
+    pub records: Vec<(Path, StoredRecord)>,
     /// Whether more follow: ask again after the last one.
     pub more: bool,
 }
@@ -72,9 +72,9 @@ impl Snapshot {
     ///
     /// # Errors
     /// [`Error::Damaged`], [`Error::Failed`].
-    pub fn value(&self, path: &Path) -> Result<Option<Record>> {
+    pub fn value(&self, path: &Path) -> Result<Option<StoredRecord>> {
         if let Some(before) = self.before(path)? {
-            return Ok(before.value.map(|value| Record { key: before.key, value }));
+            return Ok(before.value.map(|value| StoredRecord { key: before.key, value }));
         }
         let content = self.records.get(path.as_bytes())?;
         content.map(|content| record_at(path, &content)).transpose()
@@ -84,7 +84,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// As [`Snapshot::value`].
-    pub fn values<'a>(&self, paths: impl IntoIterator<Item = &'a Path>) -> Result<Vec<Option<Record>>> {
+    pub fn values<'a>(&self, paths: impl IntoIterator<Item = &'a Path>) -> Result<Vec<Option<StoredRecord>>> {
         paths.into_iter().map(|path| self.value(path)).collect()
     }
 
@@ -154,16 +154,16 @@ impl Snapshot {
         Ok(found)
     }
 
-    fn undone(&self, height: Height, path: &Path) -> Result<Option<Record>> {
+    fn undone(&self, height: Height, path: &Path) -> Result<Option<StoredRecord>> {
         let key = undo_key(height, path);
         let Some(content) = self.undo.get(&key)? else {
             return Err(invariant(Table::Undo, &key, "the row is gone").into());
         };
         let before = before_at(&key, path, &content)?;
-        Ok(before.value.map(|value| Record { key: before.key, value }))
+        Ok(before.value.map(|value| StoredRecord { key: before.key, value }))
     }
 
-    fn newest(&self, from: &Path) -> Result<impl Iterator<Item = Result<(Path, Record)>> + use<>> {
+    fn newest(&self, from: &Path) -> Result<impl Iterator<Item = Result<(Path, StoredRecord)>> + use<>> {
         let rows: ViewRows = self.records.from(from.as_bytes())?;
         Ok(rows.map(|row| {
             let row = row?;
@@ -184,7 +184,7 @@ pub(crate) fn record_path(key: &[u8]) -> Result<Path, Damage> {
     path.map_err(|_| invariant(Table::Records, key, format!("a path of {} bytes", key.len())))
 }
 
-pub(crate) fn record_at(path: &Path, content: &Bytes) -> Result<Record> {
+pub(crate) fn record_at(path: &Path, content: &Bytes) -> Result<StoredRecord> {
     decode_record(path, content).map_err(|why| invariant(Table::Records, path.as_bytes(), why).into())
 }
 

@@ -7,7 +7,7 @@ use crate::{
     edit::{self, Edit, Work},
     jobs::Jobs,
     leaf_group::LeafGroup,
-    node::{Internal, Link, Record, Slot, terminal},
+    node::{Entry, Internal, Link, Slot, terminal},
     path::Path,
     prefix::Scope,
 };
@@ -130,7 +130,7 @@ impl<X> Drop for Core<X> {
 }
 
 impl<X> Core<X> {
-    pub(crate) fn find(&self, path: &Path) -> Option<&Record<X>> {
+    pub(crate) fn find(&self, path: &Path) -> Option<&Entry<X>> {
         match terminal(&self.root.link, path) {
             (Link::LeafGroup(group), _) => group.find(path),
             _ => None,
@@ -153,7 +153,7 @@ fn bare<X>(link: &Link<X>) -> Link<()> {
         Link::Stub => Link::Stub,
         Link::LeafGroup(group) => {
             let records = group.records();
-            let bare = |record: &Record<X>| Record { path: record.path, digest: record.digest, extra: () };
+            let bare = |record: &Entry<X>| Entry { path: record.path, digest: record.digest, extra: () };
             Link::LeafGroup(LeafGroup::of(records.len(), records.iter().map(bare)))
         }
         Link::Internal(node) => {

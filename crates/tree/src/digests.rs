@@ -5,7 +5,7 @@ use crate::{
     edit::Edit,
     iter::Records,
     label::{Label, ValueDigest},
-    node::Record,
+    node::Entry,
     path::Path,
     prefix::{Prefix, disjoint},
     proof::{self, Proof, TreeView},
@@ -78,6 +78,6 @@ impl DigestTree {
 pub(crate) fn edit((path, digest): (Path, Option<ValueDigest>)) -> Edit<()> {
     match digest {
         None => Edit::remove(path),
-        Some(digest) => Edit::set(Record { path, digest, extra: () }),
+        Some(digest) => Edit::set(Entry { path, digest, extra: () }),
     }
 }

@@ -4,7 +4,7 @@ use std::{mem, sync::Arc};
 
 use crate::{
     label::ValueDigest,
-    node::{Link, Record, ends},
+    node::{Entry, Link, ends},
     parallel,
     path::Path,
 };
@@ -19,7 +19,7 @@ pub(crate) struct Edit<X> {
 }
 
 impl<X> Edit<X> {
-    pub(crate) fn set(record: Record<X>) -> Self {
+    pub(crate) fn set(record: Entry<X>) -> Self {
         Self { path: record.path, digest: record.digest, extra: Some(record.extra) }
     }
 
@@ -28,8 +28,8 @@ impl<X> Edit<X> {
     }
 
     /// Takes the new record out, leaving a removal.
-    pub(crate) fn take(&mut self) -> Option<Record<X>> {
-        Some(Record { path: self.path, digest: self.digest, extra: self.extra.take()? })
+    pub(crate) fn take(&mut self) -> Option<Entry<X>> {
+        Some(Entry { path: self.path, digest: self.digest, extra: self.extra.take()? })
     }
 }
 

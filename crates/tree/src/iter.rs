@@ -3,19 +3,19 @@
 use bytes::Bytes;
 
 use crate::{
-    node::{Link, Record},
-    tree::Entry,
+    node::{Entry, Link},
+    tree::KeyValue,
 };
 
 /// The records of a tree in path order, as `(key, value)`. Made by [`Tree::iter`](crate::Tree::iter).
 #[derive(Clone)]
 pub struct Iter<'a> {
-    records: Records<'a, Entry>,
+    records: Records<'a, KeyValue>,
     left: usize,
 }
 
 impl<'a> Iter<'a> {
-    pub(crate) fn new(root: &'a Link<Entry>, len: usize) -> Self {
+    pub(crate) fn new(root: &'a Link<KeyValue>, len: usize) -> Self {
         Self { records: Records::new(root), left: len }
     }
 }
@@ -46,7 +46,7 @@ impl std::fmt::Debug for Iter<'_> {
 pub(crate) struct Records<'a, X> {
     /// Subtrees still to be walked, the next one last: at most one for each level.
     ahead: Vec<&'a Link<X>>,
-    group: std::slice::Iter<'a, Record<X>>,
+    group: std::slice::Iter<'a, Entry<X>>,
 }
 
 impl<X> Clone for Records<'_, X> {
@@ -62,7 +62,7 @@ impl<'a, X> Records<'a, X> {
 }
 
 impl<'a, X> Iterator for Records<'a, X> {
-    type Item = &'a Record<X>;
+    type Item = &'a Entry<X>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {

@@ -6,7 +6,7 @@ use crate::{
     hash::{Row, Rows},
     label::Label,
     leaf_group,
-    node::{Internal, Link, Record, Slot, half, set_half},
+    node::{Entry, Internal, Link, Slot, half, set_half},
 };
 
 /// Where a node comes from.
@@ -144,7 +144,7 @@ impl<X> Jobs<X> {
     }
 
     /// Adds what the label of these records, in a leaf group at `depth`, is made of.
-    pub(crate) fn label(&mut self, records: &[Record<X>], depth: usize, parent: u32) {
+    pub(crate) fn label(&mut self, records: &[Entry<X>], depth: usize, parent: u32) {
         match records {
             [] => {}
             [record] => {

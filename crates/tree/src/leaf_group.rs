@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     hash,
     label::Label,
-    node::{Record, set_half},
+    node::{Entry, set_half},
     path::Path,
 };
 
@@ -17,10 +17,10 @@ pub(crate) const LEAF_GROUP_RECORDS_MAX: usize = 4;
 ///
 /// One variant for each size keeps a link at two words, and a leaf group without a count or room to spare.
 pub(crate) enum LeafGroup<X> {
-    One(Arc<[Record<X>; 1]>),
-    Two(Arc<[Record<X>; 2]>),
-    Three(Arc<[Record<X>; 3]>),
-    Four(Arc<[Record<X>; 4]>),
+    One(Arc<[Entry<X>; 1]>),
+    Two(Arc<[Entry<X>; 2]>),
+    Three(Arc<[Entry<X>; 3]>),
+    Four(Arc<[Entry<X>; 4]>),
 }
 
 impl<X> Clone for LeafGroup<X> {
@@ -35,7 +35,7 @@ impl<X> Clone for LeafGroup<X> {
 }
 
 impl<X> LeafGroup<X> {
-    pub(crate) fn records(&self) -> &[Record<X>] {
+    pub(crate) fn records(&self) -> &[Entry<X>] {
         match self {
             Self::One(records) => &records[..],
             Self::Two(records) => &records[..],
@@ -55,7 +55,7 @@ impl<X> LeafGroup<X> {
     }
 
     /// The record with this path.
-    pub(crate) fn find(&self, path: &Path) -> Option<&Record<X>> {
+    pub(crate) fn find(&self, path: &Path) -> Option<&Entry<X>> {
         self.records().iter().find(|record| record.path == *path)
     }
 
@@ -64,8 +64,8 @@ impl<X> LeafGroup<X> {
     /// # Panics
     ///
     /// If there are fewer, or if so many have no place in a leaf group.
-    pub(crate) fn of(count: usize, mut records: impl Iterator<Item = Record<X>>) -> Self {
-        fn fill<X, const N: usize>(records: &mut impl Iterator<Item = Record<X>>) -> Arc<[Record<X>; N]> {
+    pub(crate) fn of(count: usize, mut records: impl Iterator<Item = Entry<X>>) -> Self {
+        fn fill<X, const N: usize>(records: &mut impl Iterator<Item = Entry<X>>) -> Arc<[Entry<X>; N]> {
             Arc::new(std::array::from_fn(|_| records.next().expect("as many records as were announced")))
         }
         match count {
@@ -80,7 +80,7 @@ impl<X> LeafGroup<X> {
 
 impl<X: Clone> LeafGroup<X> {
     /// The records to be changed in place, copied first if others share them.
-    pub(crate) fn records_mut(&mut self) -> &mut [Record<X>] {
+    pub(crate) fn records_mut(&mut self) -> &mut [Entry<X>] {
         match self {
             Self::One(records) => &mut Arc::make_mut(records)[..],
             Self::Two(records) => &mut Arc::make_mut(records)[..],
@@ -90,8 +90,8 @@ impl<X: Clone> LeafGroup<X> {
     }
 
     /// Calls `take` with each record, moved out if nobody shares them.
-    pub(crate) fn each(self, take: impl FnMut(Record<X>)) {
-        fn each<X: Clone, const N: usize>(records: Arc<[Record<X>; N]>, take: impl FnMut(Record<X>)) {
+    pub(crate) fn each(self, take: impl FnMut(Entry<X>)) {
+        fn each<X: Clone, const N: usize>(records: Arc<[Entry<X>; N]>, take: impl FnMut(Entry<X>)) {
             match Arc::try_unwrap(records) {
                 Ok(records) => records.into_iter().for_each(take),
                 Err(shared) => shared.iter().cloned().for_each(take),
@@ -109,7 +109,7 @@ impl<X: Clone> LeafGroup<X> {
 /// The label of the subtree at `depth` that holds exactly these records, one hash after the other.
 ///
 /// Recursion ends where paths do. It is for single labels; batches hash many leaf groups together.
-pub(crate) fn label<X>(records: &[Record<X>], depth: usize) -> Label {
+pub(crate) fn label<X>(records: &[Entry<X>], depth: usize) -> Label {
     match records {
         [] => Label::EMPTY,
         [record] => Label::leaf(hash::one(&record.row())),
@@ -124,7 +124,7 @@ pub(crate) fn label<X>(records: &[Record<X>], depth: usize) -> Label {
 }
 
 /// Cuts the records at a position of `depth` into those going left and those going right.
-pub(crate) fn split<X>(records: &[Record<X>], depth: usize) -> [&[Record<X>]; 2] {
+pub(crate) fn split<X>(records: &[Entry<X>], depth: usize) -> [&[Entry<X>]; 2] {
     let (left, right) = records.split_at(records.iter().take_while(|record| !record.path.bit(depth)).count());
     [left, right]
 }

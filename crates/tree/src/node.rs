@@ -40,7 +40,7 @@ impl<X> Link<X> {
                 usize::from(node.row[0] ^ node.row[63]) ^ usize::from(matches!(node.links[0], Self::Empty))
             }
             Self::LeafGroup(group) => {
-                let first_and_last = |record: &Record<X>| record.path.as_bytes()[0] ^ record.digest.as_bytes()[31];
+                let first_and_last = |record: &Entry<X>| record.path.as_bytes()[0] ^ record.digest.as_bytes()[31];
                 group.records().iter().fold(0, |sum, record| sum ^ usize::from(first_and_last(record)))
             }
         }
@@ -58,13 +58,13 @@ impl<X> Link<X> {
 
 /// A record.
 #[derive(Clone)]
-pub(crate) struct Record<X> {
+pub(crate) struct Entry<X> {
     pub(crate) path: Path,
     pub(crate) digest: ValueDigest,
     pub(crate) extra: X,
 }
 
-impl<X> Record<X> {
+impl<X> Entry<X> {
     /// `path || value digest`, the preimage of the leaf's label.
     pub(crate) fn row(&self) -> Row {
         row(self.path.as_bytes(), self.digest.as_bytes())

@@ -8,7 +8,7 @@ use crate::{
     edit::Edit,
     iter::Iter,
     label::{Label, ValueDigest},
-    node::Record,
+    node::Entry,
     path::Path,
     prefix::{Prefix, disjoint},
     proof::{self, Proof},
@@ -27,12 +27,12 @@ use crate::{
 /// Two trees are equal if their roots are.
 #[derive(Clone, Default)]
 pub struct Tree {
-    core: Core<Entry>,
+    core: Core<KeyValue>,
 }
 
 /// What a record of a map has beside path and digest.
 #[derive(Clone)]
-pub(crate) struct Entry {
+pub(crate) struct KeyValue {
     pub(crate) key: Bytes,
     pub(crate) value: Bytes,
 }
@@ -149,10 +149,10 @@ impl Tree {
     }
 }
 
-fn edit((path, key, value): (Path, Bytes, Option<Bytes>)) -> Edit<Entry> {
+fn edit((path, key, value): (Path, Bytes, Option<Bytes>)) -> Edit<KeyValue> {
     match value {
         None => Edit::remove(path),
-        Some(value) => Edit::set(Record { path, digest: ValueDigest::of(&value), extra: Entry { key, value } }),
+        Some(value) => Edit::set(Entry { path, digest: ValueDigest::of(&value), extra: KeyValue { key, value } }),
     }
 }
 

@@ -34,7 +34,7 @@ impl From<HostMisuse> for Stop {
 
 /// A touched record.
 #[derive(Debug)]
-struct Record {
+struct OpenRecord {
     key: Key,
     before: Option<Bytes>,
     now: Option<Bytes>,
@@ -55,7 +55,7 @@ pub(crate) struct Host {
     call: u32,
     value_limit: u64,
     records_limit: u64,
-    records: Vec<Record>,
+    records: Vec<OpenRecord>,
     record_bytes: u64,
     arguments: Bytes,
     signers: Vec<PublicKey>,
@@ -69,8 +69,8 @@ pub(crate) struct Host {
 impl Host {
     /// Takes over what the operation may see.
     pub(crate) fn new(call: &Execution<'_>, costs: &'static CostTable) -> Self {
-        let records: Vec<Record> = (call.touched.iter().zip(call.values))
-            .map(|(key, value)| Record { key: key.clone(), before: value.clone(), now: value.clone() })
+        let records: Vec<OpenRecord> = (call.touched.iter().zip(call.values))
+            .map(|(key, value)| OpenRecord { key: key.clone(), before: value.clone(), now: value.clone() })
             .collect();
         Self {
             gas: 0,
@@ -179,12 +179,12 @@ impl Host {
         Ok(taken)
     }
 
-    fn record(&mut self, handle: u32) -> Result<&mut Record, Stop> {
+    fn record(&mut self, handle: u32) -> Result<&mut OpenRecord, Stop> {
         self.records.get_mut(handle as usize).ok_or(Stop::from(HostMisuse::Handle))
     }
 
     /// The system-wide rule of thesis 4.3.1, checked at once so that the operation's author sees where.
-    fn writable(&mut self, handle: u32) -> Result<&mut Record, Stop> {
+    fn writable(&mut self, handle: u32) -> Result<&mut OpenRecord, Stop> {
         let operation = self.operation.clone();
         let record = self.record(handle)?;
         if operation.may_write(&record.key) {

@@ -34,7 +34,7 @@ use crate::{
     digests::DigestTree,
     edit::Work,
     label::{Label, ValueDigest},
-    node::{Link, Record, Slot, terminal},
+    node::{Entry, Link, Slot, terminal},
     path::Path,
     prefix::{Prefix, Scope, any_contains, disjoint},
     proof::{self, Proof, TreeView, VerifiedProof},
@@ -412,7 +412,7 @@ impl HistoryTree {
                 Link::Empty => {}
                 Link::Stub => counts.stubs += 1,
                 Link::LeafGroup(group) => {
-                    let elsewhere = |record: &&Record<()>| !any_contains(&self.kept, &record.path);
+                    let elsewhere = |record: &&Entry<()>| !any_contains(&self.kept, &record.path);
                     counts.window_records += group.records().iter().filter(elsewhere).count();
                 }
                 Link::Internal(node) => {

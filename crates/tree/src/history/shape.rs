@@ -12,7 +12,7 @@ use crate::{
     jobs::Jobs,
     label::{Label, ValueDigest},
     leaf_group::LeafGroup,
-    node::{Internal, Link, Record, Slot, half, set_half},
+    node::{Entry, Internal, Link, Slot, half, set_half},
     path::Path,
     prefix::Scope,
     proof::{Cursor, Look, TreeView, View},
@@ -263,9 +263,9 @@ fn leaf(row: &hash::Row) -> Slot<()> {
     Slot { label: Label::leaf(hash::one(row)), link: Link::LeafGroup(group) }
 }
 
-fn record(row: &hash::Row) -> Record<()> {
+fn record(row: &hash::Row) -> Entry<()> {
     let (path, digest) = (Path::from_bytes(half(row, 0)), ValueDigest::from_bytes(half(row, 1)));
-    Record { path, digest, extra: () }
+    Entry { path, digest, extra: () }
 }
 
 /// A tree, and where it has stubs, a proof of the same tree.

@@ -11,7 +11,7 @@ use crate::{
     hash::{self, Row},
     label::Label,
     leaf_group::{self, LeafGroup},
-    node::{Internal, Link, Record, Slot, row},
+    node::{Entry, Internal, Link, Slot, row},
     path::Path,
     prefix::{Prefix, Scope},
 };
@@ -54,7 +54,7 @@ pub(crate) enum TreeView<'a, X> {
     /// One that has its label.
     Link(&'a [u8; 32], &'a Link<X>),
     /// One inside a leaf group, and its depth.
-    Records(&'a [Record<X>], u16),
+    Records(&'a [Entry<X>], u16),
 }
 
 impl<X> Copy for TreeView<'_, X> {}
@@ -74,7 +74,7 @@ impl<'a, X> TreeView<'a, X> {
         Self::Link(&parent.row.as_chunks().0[side], &parent.links[side])
     }
 
-    fn records(records: &'a [Record<X>], depth: usize) -> Look<Row, [Self; 2]> {
+    fn records(records: &'a [Entry<X>], depth: usize) -> Look<Row, [Self; 2]> {
         match records {
             [] => Look::Empty,
             [record] => Look::Leaf(record.row()),
