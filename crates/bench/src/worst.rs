@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use pleach_order::Timeouts;
-use pleach_state::{Applied, Decision, PreparedBlock, State, prepare, prepare_block};
+use pleach_state::{Applied, Decided, PreparedBlock, State, prepare, prepare_block};
 use pleach_store::{BlockWrite, Keep, WindowEntry};
 use pleach_types::{
-    Block, Body, Call, Context, Decode as _, Encode as _, Genesis, Hash, Key, Request, SecretKey, Verdict,
+    Block, Body, Call, Context, Decision, Decode as _, Encode as _, Genesis, Hash, Key, Request, SecretKey,
 };
 use pleach_vm::Vm;
 
@@ -198,7 +198,7 @@ impl Site {
         let order = Order { gas: self.genesis.limits.gas, ..order.clone() };
         let applied = self.decide(&self.encode(vec![self.request(0, &order)]), &self.vm)?;
         match applied.decisions.first() {
-            Some(Decision::Receipt(receipt)) => Ok(receipt.gas),
+            Some(Decided::Receipt(receipt)) => Ok(receipt.gas),
             other => Err(format!("{} has no receipt: {other:?}", order.operation)),
         }
     }
@@ -250,9 +250,9 @@ impl Site {
         let block = Block::decode_shared(bytes.clone()).map_err(|e| e.to_string())?;
         let mut outcomes = [0; 3];
         decisions.iter().for_each(|decision| outcomes[outcome_of(decision)] += 1);
-        let receipt = |decision: Decision| match decision {
-            Decision::Receipt(receipt) => Some(receipt),
-            Decision::Void(_) => None,
+        let receipt = |decision: Decided| match decision {
+            Decided::Receipt(receipt) => Some(receipt),
+            Decided::Void(_) => None,
         };
         let entry = WindowEntry {
             result: *state.result(),
@@ -271,11 +271,11 @@ impl Site {
     }
 }
 
-fn outcome_of(decision: &Decision) -> usize {
+fn outcome_of(decision: &Decided) -> usize {
     match decision {
-        Decision::Receipt(receipt) if matches!(receipt.verdict, Verdict::Applied(_)) => 0,
-        Decision::Receipt(_) => 1,
-        Decision::Void(_) => 2,
+        Decided::Receipt(receipt) if matches!(receipt.decision, Decision::Applied(_)) => 0,
+        Decided::Receipt(_) => 1,
+        Decided::Void(_) => 2,
     }
 }
 

@@ -9,7 +9,7 @@ use pleach_node::OrderError;
 use pleach_node::{ConfigError, StartError};
 use pleach_store::OpenError;
 use pleach_types::genesis::GenesisError;
-use pleach_types::{Hash, Height, Key, Receipt, Verdict};
+use pleach_types::{Decision, Hash, Height, Key, Receipt};
 use pleach_verify::file::FileError;
 use pleach_vm::InvalidOperation;
 use pleach_vm::schema::ArgumentError;
@@ -53,9 +53,9 @@ pub enum Ending {
 impl Ending {
     /// How a command ends that found this receipt.
     pub fn of(receipt: &Receipt) -> Self {
-        match receipt.verdict {
-            Verdict::Applied(_) => Self::Done,
-            Verdict::Refused { .. } => Self::Refused,
+        match receipt.decision {
+            Decision::Applied(_) => Self::Done,
+            Decision::Refused { .. } => Self::Refused,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pleach_types::codec::Encode;
-use pleach_types::{Event, Hash, Height, Key, PublicKey, Receipt, Refusal, Request, SecretKey, Verdict};
+use pleach_types::{Decision, Event, Hash, Height, Key, PublicKey, Receipt, Refusal, Request, SecretKey};
 use serde::Serialize;
 
 use crate::client::{Client, Code, Inner};
@@ -163,7 +163,7 @@ impl Call {
         self
     }
 
-    /// Sends the request even if the local run is refused, so that the cluster's own verdict is seen.
+    /// Sends the request even if the local run is refused, so that the cluster's own decision is seen.
     pub const fn even_if_refused(mut self) -> Self {
         self.even_if_refused = true;
         self
@@ -291,9 +291,9 @@ impl Call {
 }
 
 pub(crate) fn conclude(executed: Executed) -> Result<Executed, Error> {
-    match &executed.receipt.verdict {
-        Verdict::Applied(_) => Ok(executed),
-        Verdict::Refused { refusal, .. } => {
+    match &executed.receipt.decision {
+        Decision::Applied(_) => Ok(executed),
+        Decision::Refused { refusal, .. } => {
             let refusal = refusal.clone();
             Err(Error::Refused { refusal, by: RefusedBy::Cluster(Box::new(executed)) })
         }

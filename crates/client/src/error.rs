@@ -192,7 +192,7 @@ pub enum Error {
         /// What a node said.
         problem: Box<Problem>,
     },
-    /// The operation does not do this: the cluster's verdict, or what the client's own run of it came to.
+    /// The operation does not do this: the cluster's decision, or what the client's own run of it came to.
     #[error("refused: {refusal} ({by})")]
     Refused {
         /// Why.

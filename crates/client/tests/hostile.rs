@@ -483,7 +483,7 @@ fn certified_receipt_lies() -> Vec<(&'static str, ReceiptLie)> {
 /// A block in which the request was refused, signed by the liar.
 fn forge_receipt(chain: &Chain, shown: &mut ReceiptProof) {
     let mut receipt = Receipt::decode(&shown.receipt.0).unwrap();
-    receipt.verdict = Verdict::Refused { call: Some(0), refusal: Refusal::Trap };
+    receipt.decision = Decision::Refused { call: Some(0), refusal: Refusal::Trap };
     let mut tree = Tree::new();
     tree.insert(Bytes::copy_from_slice(&receipt.identity.0), receipt.encode());
     shown.receipt = receipt.encode().into();
@@ -522,7 +522,7 @@ fn every_lie_about_receipts_is_noticed_and_the_truth_found() {
         let found = cluster.time.run(client.receipt(identity, Duration::from_secs(1))).unwrap();
         let found = found.unwrap_or_else(|| panic!("{name}: not found"));
         assert_eq!(found.identity, identity, "{name}");
-        assert!(matches!(found.verdict, Verdict::Applied { .. }), "{name}");
+        assert!(matches!(found.decision, Decision::Applied { .. }), "{name}");
     }
 }
 
@@ -541,7 +541,7 @@ fn f_members_that_agree_on_a_false_receipt_convince_nobody() {
     cluster.set(0, manner);
     let client = cluster.connect(2).unwrap();
     let found = cluster.time.run(client.receipt(identity, Duration::from_secs(1))).unwrap().unwrap();
-    assert!(matches!(found.verdict, Verdict::Applied { .. }));
+    assert!(matches!(found.decision, Decision::Applied { .. }));
 }
 
 #[test]

@@ -11,11 +11,11 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use pleach_order::{GivenUp, Trouble};
-use pleach_state::Decision;
+use pleach_state::Decided;
 use pleach_types::api::{Condition, Storage};
 use pleach_types::committee::Committee;
 use pleach_types::turns::Turn;
-use pleach_types::{PublicKey, Verdict};
+use pleach_types::{Decision, PublicKey};
 
 use crate::chain::Executed;
 use crate::health::{self, Facts};
@@ -247,7 +247,7 @@ impl Metrics {
         self.records.set(signed(executed.state().kept_records() as u64));
         for decision in &executed.applied.decisions {
             self.requests.get_or_create(&outcome(decision)).inc();
-            if let Decision::Receipt(receipt) = decision {
+            if let Decided::Receipt(receipt) = decision {
                 self.gas.inc_by(receipt.gas);
             }
         }
@@ -340,12 +340,12 @@ impl Metrics {
     }
 }
 
-fn outcome(decision: &Decision) -> DecisionLabels {
+fn outcome(decision: &Decided) -> DecisionLabels {
     match decision {
-        Decision::Void(void) => DecisionLabels { verdict: "void", reason: void.code() },
-        Decision::Receipt(receipt) => match &receipt.verdict {
-            Verdict::Applied { .. } => DecisionLabels { verdict: "applied", reason: "" },
-            Verdict::Refused { refusal, .. } => DecisionLabels { verdict: "refused", reason: refusal.code() },
+        Decided::Void(void) => DecisionLabels { verdict: "void", reason: void.code() },
+        Decided::Receipt(receipt) => match &receipt.decision {
+            Decision::Applied { .. } => DecisionLabels { verdict: "applied", reason: "" },
+            Decision::Refused { refusal, .. } => DecisionLabels { verdict: "refused", reason: refusal.code() },
         },
     }
 }

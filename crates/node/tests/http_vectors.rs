@@ -14,7 +14,7 @@ use pleach_types::api::{
     Value as Shown, Voting,
 };
 use pleach_types::{
-    BlockResult, CallOutput, Encode as _, Event, Hash, Key, PublicKey, Receipt, Refusal, Signature, Verdict,
+    BlockResult, CallOutput, Decision, Encode as _, Event, Hash, Key, PublicKey, Receipt, Refusal, Signature,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -33,18 +33,18 @@ fn signed() -> SignedResultView {
     SignedResultView { result: result.encode().into(), node: PublicKey([2; 32]), signature: Signature([3; 64]) }
 }
 
-fn receipt(verdict: Verdict) -> Receipt {
-    Receipt { identity: Hash([9; 32]), height: 7, index: 3, gas: 12_345, verdict }
+fn receipt(decision: Decision) -> Receipt {
+    Receipt { identity: Hash([9; 32]), height: 7, index: 3, gas: 12_345, decision }
 }
 
 fn applied() -> Receipt {
     let event = |topic: &'static [u8], data: &'static [u8]| Event { topic: topic.into(), data: data.into() };
     let events = vec![event(b"transfer", b"alice bob 5"), event(b"", b"\0\xff")];
-    receipt(Verdict::Applied(vec![CallOutput { output: Bytes::from_static(b"ok"), events }, CallOutput::default()]))
+    receipt(Decision::Applied(vec![CallOutput { output: Bytes::from_static(b"ok"), events }, CallOutput::default()]))
 }
 
 fn refused() -> Receipt {
-    receipt(Verdict::Refused { call: Some(0), refusal: Refusal::Aborted { code: 5, message: "not enough".into() } })
+    receipt(Decision::Refused { call: Some(0), refusal: Refusal::Aborted { code: 5, message: "not enough".into() } })
 }
 
 fn proof_of(receipt: &Receipt, certificate: Option<Base64>) -> ReceiptProof {

@@ -60,7 +60,7 @@ use crate::{
 pub use crate::{
     bytes::{tree_in_memory, window_in_memory},
     held::Held,
-    summary::{Row, Summary, Verdict},
+    summary::{Comparison, Row, Summary},
 };
 
 /// How much is run.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::{Report, figures, fixed::grouped, plot, summary::Verdict, words};
+use crate::{Report, figures, fixed::grouped, plot, summary::Comparison, words};
 
 const STYLE: &str = "\
 :root{color-scheme:light dark}\
@@ -71,13 +71,13 @@ fn summary(report: &Report, html: &mut String) {
     *html += "<h2>The thesis beside ours</h2>\n<div class=\"wide\"><table>\n<tr><th>figure</th><th>what</th><th>thesis</th>\
               <th>ours</th><th>verdict</th></tr>\n";
     for row in report.summary().rows {
-        let class = match row.verdict {
-            Verdict::Broken => " class=\"bad\"",
-            Verdict::Same | Verdict::Less => " class=\"good\"",
+        let class = match row.comparison {
+            Comparison::Broken => " class=\"bad\"",
+            Comparison::Same | Comparison::Less => " class=\"good\"",
             _ => "",
         };
         let cells = [row.figure, &row.what, &row.thesis, &row.ours].map(|cell| format!("<td>{}</td>", escaped(cell)));
-        let _ = writeln!(html, "<tr>{}<td{class}>{}</td></tr>", cells.concat(), row.verdict.name());
+        let _ = writeln!(html, "<tr>{}<td{class}>{}</td></tr>", cells.concat(), row.comparison.name());
     }
     *html += "</table></div>\n<p>Empty cells: the thesis has no such number. Shares are of a node that keeps everything, in \
               the same count. <em>corrected</em>: the thesis's own numbers contradict each other, and the page says which is \

@@ -13,7 +13,7 @@ use crate::{
 
 /// What a row says of the thesis's figure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Verdict {
+pub enum Comparison {
     /// Ours is the same, or the same within its spread.
     Same,
     /// Ours needs less.
@@ -30,7 +30,7 @@ pub enum Verdict {
     Broken,
 }
 
-impl Verdict {
+impl Comparison {
     /// One or two words.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -66,7 +66,7 @@ pub struct Row {
     /// What was found here.
     pub ours: String,
     /// How the two compare.
-    pub verdict: Verdict,
+    pub comparison: Comparison,
 }
 
 /// All comparisons. It is written as a table for a terminal.
@@ -80,7 +80,7 @@ impl Summary {
     /// Whether everything that had to hold does.
     #[must_use]
     pub fn holds(&self) -> bool {
-        self.rows.iter().all(|row| row.verdict != Verdict::Broken)
+        self.rows.iter().all(|row| row.comparison != Comparison::Broken)
     }
 }
 
@@ -93,7 +93,7 @@ impl fmt::Display for Summary {
                 row.what.clone(),
                 row.thesis.clone(),
                 row.ours.clone(),
-                row.verdict.name().to_owned(),
+                row.comparison.name().to_owned(),
             ]
         };
         let rows: Vec<[String; 5]> =
@@ -128,8 +128,8 @@ fn share(course: &Course, count: impl Fn(&Sample) -> Bytes) -> String {
 }
 
 /// Makes the rows of a figure.
-fn rows_of(figure: &'static str) -> impl Fn(&str, String, String, Verdict) -> Row {
-    move |what, thesis, ours, verdict| Row { figure, what: what.to_owned(), thesis, ours, verdict }
+fn rows_of(figure: &'static str) -> impl Fn(&str, String, String, Comparison) -> Row {
+    move |what, thesis, ours, comparison| Row { figure, what: what.to_owned(), thesis, ours, comparison }
 }
 
 /// Figures 6.1 and 6.2.
@@ -144,38 +144,38 @@ fn partitioned(result: &MemoryResult) -> Vec<Row> {
             "average node's data, of the full tree",
             format!("{} of 32 kB ({})", kilobytes(thesis.average), percent(thesis.share)),
             share(course, |sample| sample.thesis),
-            Verdict::of(course.share(|sample| sample.thesis), thesis.share),
+            Comparison::of(course.share(|sample| sample.thesis), thesis.share),
         ),
         row(
             "that share over all draws of identifiers",
             String::new(),
             format!("{} ({} to {})", percent(shares.mean), percent(shares.least), percent(shares.most)),
-            Verdict::of(shares.most, thesis.share),
+            Comparison::of(shares.most, thesis.share),
         ),
         row(
             "with the prototype's rule, ties kept by all",
             percent(thesis.share),
             format!("{} ({} to {})", percent(ties.mean), percent(ties.least), percent(ties.most)),
-            Verdict::Added,
+            Comparison::Added,
         ),
-        row("the same in memory, labels included", String::new(), share(course, |s| s.memory), Verdict::Added),
+        row("the same in memory, labels included", String::new(), share(course, |s| s.memory), Comparison::Added),
         row(
             "operation at which the rest is forgotten",
             "4".into(),
             name(drop),
-            if drop == Some(experiment.heights) { Verdict::Same } else { Verdict::Broken },
+            if drop == Some(experiment.heights) { Comparison::Same } else { Comparison::Broken },
         ),
         row(
             "overhead before that",
             kilobytes(thesis.overhead[0]),
             kilobytes(overhead(1)),
-            Verdict::of(overhead(1), thesis.overhead[0]),
+            Comparison::of(overhead(1), thesis.overhead[0]),
         ),
         row(
             "overhead after that",
             kilobytes(thesis.overhead[last - 1]),
             kilobytes(overhead(last)),
-            Verdict::of(overhead(last), thesis.overhead[last - 1]),
+            Comparison::of(overhead(last), thesis.overhead[last - 1]),
         ),
     ]
 }
@@ -194,19 +194,19 @@ fn selective(result: &MemoryResult, longer: &Course) -> Vec<Row> {
             "10 kB value at its owner",
             format!("+{}", kilobytes(owner)),
             format!("+{}", kilobytes(own)),
-            Verdict::Same,
+            Comparison::Same,
         ),
         row(
             "the same at each other node",
             format!("+{}", kilobytes(theirs)),
             format!("+{}", kilobytes(others)),
-            Verdict::of(others, theirs),
+            Comparison::of(others, theirs),
         ),
         row(
             "operation at which the others forget it",
             "9 (T = 3 in the caption, 4 in the text)".into(),
             format!("{} with T = 3, {} with T = 4", ends[0], ends[1]),
-            if ends == as_it_should { Verdict::Correction } else { Verdict::Broken },
+            if ends == as_it_should { Comparison::Correction } else { Comparison::Broken },
         ),
     ]
 }
@@ -221,16 +221,16 @@ fn accepted(result: &AcceptanceResult) -> Vec<Row> {
     let formula = 1000 - thesis.collisions;
     // The thesis's percent against its own formula, to a percent.
     let agrees = (thesis.plateau * 10).abs_diff(formula) < 10;
-    let verdict = match (close, agrees) {
-        (false, _) => Verdict::Broken,
-        (true, true) => Verdict::Same,
-        (true, false) => Verdict::Correction,
+    let comparison = match (close, agrees) {
+        (false, _) => Comparison::Broken,
+        (true, true) => Comparison::Same,
+        (true, false) => Comparison::Correction,
     };
     let mut rows = vec![row(
         "plateau",
         format!("{} % (its formula: {})", thesis.plateau, percent(formula)),
         format!("{} % (exact: {} %)", plateau.map_or_else(String::new, spread), decimals(exact.expected(100), 2)),
-        verdict,
+        comparison,
     )];
     for heights in [40, 80] {
         let at =
@@ -240,14 +240,14 @@ fn accepted(result: &AcceptanceResult) -> Vec<Row> {
             &format!("accepted with T = {heights}"),
             format!("{theirs} %"),
             format!("{} % (thesis's time: {} %)", at(&measured.blocks), at(&measured.thesis)),
-            Verdict::Departure,
+            Comparison::Departure,
         ));
     }
     rows.push(row(
         "answers unlike those of the naive map",
         String::new(),
         format!("{} of {}", measured.disagreements, grouped(measured.answers)),
-        if measured.disagreements == 0 { Verdict::Same } else { Verdict::Broken },
+        if measured.disagreements == 0 { Comparison::Same } else { Comparison::Broken },
     ));
     rows
 }

@@ -79,7 +79,7 @@ fn summary(summary: &Summary) -> String {
     let mut csv = String::from("figure,what,thesis,ours,verdict\n");
     let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
     for row in &summary.rows {
-        let cells = [row.figure, &row.what, &row.thesis, &row.ours, row.verdict.name()].map(quoted);
+        let cells = [row.figure, &row.what, &row.thesis, &row.ours, row.comparison.name()].map(quoted);
         let _ = writeln!(csv, "{}", cells.join(","));
     }
     csv

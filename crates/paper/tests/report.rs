@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use pleach_paper::{Report, Settings, Verdict};
+use pleach_paper::{Comparison, Report, Settings};
 
 fn quick() -> &'static Report {
     static REPORT: OnceLock<Report> = OnceLock::new();
@@ -22,7 +22,7 @@ fn our_average_node_holds_less_than_the_thesis_says() {
             };
             let rows: Vec<_> = summary.rows.iter().filter(of_average).collect();
             assert_eq!(rows.len(), 2);
-            assert!(rows.iter().all(|row| row.verdict == Verdict::Less), "seed {seed}: {rows:#?}");
+            assert!(rows.iter().all(|row| row.comparison == Comparison::Less), "seed {seed}: {rows:#?}");
         }
     }
 }

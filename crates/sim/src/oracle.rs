@@ -10,7 +10,7 @@ use bytes::Bytes;
 use pleach_tree::{Tree, ValueDigest};
 use pleach_types::codec::Reader;
 use pleach_types::{
-    Body, Decode as _, DecodeError, Genesis, Hash, Height, Identity, Key, PublicKey, Receipt, Request, Verdict,
+    Body, Decision, Decode as _, DecodeError, Genesis, Hash, Height, Identity, Key, PublicKey, Receipt, Request,
 };
 use thiserror::Error;
 
@@ -40,7 +40,7 @@ pub enum Expected {
 pub enum Difference {
     /// A request came to something else.
     #[error("height {height}, request {index} ({operation}): expected {expected:?}, found {found}")]
-    Verdict {
+    Decision {
         /// The height.
         height: Height,
         /// The place in the block.
@@ -130,7 +130,7 @@ impl Oracle {
             if found != name(&expected) {
                 let operation = Request::decode_shared(bytes.clone()).map(|r| r.body.calls[0].operation.to_string());
                 let operation = operation.unwrap_or_else(|e| e.to_string());
-                differences.push(Difference::Verdict { height, index, operation, expected, found });
+                differences.push(Difference::Decision { height, index, operation, expected, found });
             }
         }
         differences.extend(self.check_root(height, agreed.result.root));
@@ -151,7 +151,7 @@ impl Oracle {
         (found != deposited).then_some(Difference::Sum { height, found, deposited })
     }
 
-    /// What became of requests, by verdict and reason, as the cluster's receipts say. A void request has none.
+    /// What became of requests, by decision and reason, as the cluster's receipts say. A void request has none.
     #[must_use]
     pub const fn tally(&self) -> &BTreeMap<String, u64> {
         &self.tally
@@ -418,11 +418,11 @@ pub fn balance_of(value: &Bytes) -> Option<u64> {
 }
 
 fn outcome(receipt: Option<&Bytes>) -> String {
-    match receipt.map(|bytes| Receipt::decode(bytes).map(|receipt| receipt.verdict)) {
+    match receipt.map(|bytes| Receipt::decode(bytes).map(|receipt| receipt.decision)) {
         None => "void".into(),
         Some(Err(e)) => format!("a receipt that does not decode: {e}"),
-        Some(Ok(Verdict::Applied(_))) => "applied".into(),
-        Some(Ok(Verdict::Refused { refusal, .. })) => format!("refused: {}", refusal.code()),
+        Some(Ok(Decision::Applied(_))) => "applied".into(),
+        Some(Ok(Decision::Refused { refusal, .. })) => format!("refused: {}", refusal.code()),
     }
 }
 

@@ -17,8 +17,8 @@ use pleach_store::{Options, Store};
 use pleach_testkit::{replay, seeds};
 use pleach_types::api::RequestState;
 use pleach_types::{
-    Block, Body, Call, Context, Decode as _, Encode as _, Genesis, Hash, Height, Identity, Key, Partitioning, Receipt,
-    Refusal, Request, Verdict,
+    Block, Body, Call, Context, Decision, Decode as _, Encode as _, Genesis, Hash, Height, Identity, Key, Partitioning,
+    Receipt, Refusal, Request,
 };
 use pleach_verify::TrustAnchor;
 
@@ -100,15 +100,15 @@ fn of_two_that_create_a_record_from_the_same_absent_proof_exactly_one_succeeds()
             nodes[1].execute(&three.encode().into()).unwrap();
             let third = receipt(&cluster, three.body.identity()).await;
 
-            let verdicts = [&first.verdict, &second.verdict, &third.verdict];
-            let applied = verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Applied(_))).count();
-            let stale = Verdict::Refused { call: None, refusal: Refusal::StaleRecord(new.clone()) };
-            let refused = verdicts.iter().filter(|verdict| ***verdict == stale).count();
-            assert_eq!((applied, refused), (1, 2), "{verdicts:?}");
-            assert_eq!(third.verdict, stale);
+            let decisions = [&first.decision, &second.decision, &third.decision];
+            let applied = decisions.iter().filter(|decision| matches!(decision, Decision::Applied(_))).count();
+            let stale = Decision::Refused { call: None, refusal: Refusal::StaleRecord(new.clone()) };
+            let refused = decisions.iter().filter(|decision| ***decision == stale).count();
+            assert_eq!((applied, refused), (1, 2), "{decisions:?}");
+            assert_eq!(third.decision, stale);
             everybody_is_level(&cluster).await;
             let oracle = checked(&cluster);
-            let winner = if first.verdict == stale { 1 } else { 0 };
+            let winner = if first.decision == stale { 1 } else { 0 };
             let value = oracle.record_at(oracle.height(), &new).expect("the account is there");
             assert_eq!(value[..32], account_secret(winner).public().0);
         });
@@ -253,7 +253,7 @@ fn the_same_request_sent_to_all_nodes_twice_is_executed_once() {
                     let _ = node(&cluster, member).execute(&bare);
                 }
                 let receipt = receipt(&cluster, identity).await;
-                assert!(matches!(receipt.verdict, Verdict::Applied(_)), "round {round}: {receipt:?}");
+                assert!(matches!(receipt.decision, Decision::Applied(_)), "round {round}: {receipt:?}");
                 everybody_is_level(&cluster).await;
             }
             let oracle = checked(&cluster);

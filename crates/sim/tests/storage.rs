@@ -8,12 +8,12 @@ use pleach_client::arguments::change_records;
 use pleach_node::{Disk, Node, resume};
 use pleach_order::{Application as _, Proposal};
 use pleach_sim::bank;
-use pleach_state::{Decision, State, prepare_block};
+use pleach_state::{Decided, State, prepare_block};
 use pleach_store::{Options, Store};
 use pleach_types::committee::quorum;
 use pleach_types::key::BASE_RULE;
 use pleach_types::{
-    Block, Body, Call, Certificate, Context, Encode as _, Genesis, Key, Partitioning, Request, SecretKey, Verdict,
+    Block, Body, Call, Certificate, Context, Decision, Encode as _, Genesis, Key, Partitioning, Request, SecretKey,
 };
 
 const HISTORY: u64 = 16;
@@ -104,8 +104,8 @@ impl Setup {
         let prepared = prepare_block(&block.requests, vec![], &self.genesis.limits, &self.genesis.digest()).unwrap();
         let applied = self.full.apply(&prepared, &block.header.context, &*bank::vm());
         for decision in &applied.decisions {
-            let Decision::Receipt(receipt) = decision else { panic!("{decision:?}") };
-            assert!(matches!(receipt.verdict, Verdict::Applied(_)), "{receipt:?}");
+            let Decided::Receipt(receipt) = decision else { panic!("{decision:?}") };
+            assert!(matches!(receipt.decision, Decision::Applied(_)), "{receipt:?}");
         }
         for (key, value) in applied.changes {
             match value {

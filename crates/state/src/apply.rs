@@ -21,7 +21,7 @@ use pleach_types::execution::{Effects, Execution, Executor, Outcome};
 use pleach_types::limits::{EVENT_BYTES_MAX, EVENTS_MAX, OUTPUT_BYTES_MAX};
 use pleach_types::receipt::{Limited, receipts_tree};
 use pleach_types::{
-    BlockResult, ClusterRecord, Context, Encode, Event, Hash, Height, Key, Member, Receipt, Refusal, Verdict, Void,
+    BlockResult, ClusterRecord, Context, Decision, Encode, Event, Hash, Height, Key, Member, Receipt, Refusal, Void,
 };
 
 use crate::absence;
@@ -33,7 +33,7 @@ use crate::window::BlockTrace;
 
 /// What became of one request of a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Decision {
+pub enum Decided {
     /// Applied or refused, with a receipt.
     Receipt(Receipt),
     /// Skipped, without a receipt.
@@ -46,7 +46,7 @@ pub struct Applied {
     /// The state after the block; its result is what the next block must carry.
     pub state: State,
     /// What became of each request, in their order.
-    pub decisions: Vec<Decision>,
+    pub decisions: Vec<Decided>,
     /// The receipts, from identity to encoded receipt. Its root is part of the result.
     pub receipts: Tree,
     /// Every record whose value differs from before the block; `None` where it is gone.
@@ -131,70 +131,70 @@ impl<'a> Run<'a> {
         self.cluster = Some(record);
     }
 
-    fn decide(&mut self, index: usize, prepared: &Prepared) -> Decision {
+    fn decide(&mut self, index: usize, prepared: &Prepared) -> Decided {
         let decided = match prepared {
             Prepared::Client(call) => self.run_call(call),
             Prepared::System(system) => self.run_system(system),
         };
         match decided {
-            Err(void) => Decision::Void(void),
-            Ok((gas, verdict)) => {
+            Err(void) => Decided::Void(void),
+            Ok((gas, decision)) => {
                 let identity = prepared.identity();
                 self.trace.identities.insert(identity);
                 // Blocks hold far fewer than 2^32 requests.
                 let index = u32::try_from(index).unwrap_or(u32::MAX);
-                Decision::Receipt(Receipt { identity, height: self.height, index, gas, verdict })
+                Decided::Receipt(Receipt { identity, height: self.height, index, gas, decision })
             }
         }
     }
 
     /// Nobody pays for a request of the system: what it may cost is bounded by its bytes.
-    fn run_system(&mut self, prepared: &PreparedSystem) -> Result<(u64, Verdict), Void> {
+    fn run_system(&mut self, prepared: &PreparedSystem) -> Result<(u64, Decision), Void> {
         self.before.check_new(&prepared.identity())?;
         let ground = self.before.ground();
         Ok(match system::decide(self.record(), ground, prepared.request())? {
             Ok(Granted { record, output }) => {
                 self.set_record(record);
-                (0, Verdict::Applied(vec![output]))
+                (0, Decision::Applied(vec![output]))
             }
-            Err(refusal) => (0, Verdict::Refused { call: None, refusal: Refusal::System(refusal) }),
+            Err(refusal) => (0, Decision::Refused { call: None, refusal: Refusal::System(refusal) }),
         })
     }
 
-    fn run_call(&mut self, prepared: &PreparedCall) -> Result<(u64, Verdict), Void> {
-        let Decided { gas, result } = self.execute(prepared)?;
-        let verdict = match result {
+    fn run_call(&mut self, prepared: &PreparedCall) -> Result<(u64, Decision), Void> {
+        let CallResult { gas, result } = self.execute(prepared)?;
+        let decision = match result {
             Ok(effects) => self.commit(prepared, effects),
-            Err((call, refusal)) => Verdict::Refused { call, refusal },
+            Err((call, refusal)) => Decision::Refused { call, refusal },
         };
-        Ok((gas, verdict))
+        Ok((gas, decision))
     }
 
-    fn commit(&mut self, prepared: &PreparedCall, effects: Effects) -> Verdict {
+    fn commit(&mut self, prepared: &PreparedCall, effects: Effects) -> Decision {
         let digest = |value: &Option<Bytes>| value.as_deref().map(ValueDigest::of);
         let changes = effects.writes.iter().filter_map(|(key, value)| Some((prepared.path_of(key)?, digest(value))));
         // What is written is touched (`broken_bound`), and so decided by the proof, whose records are the current
         // ones (`first_stale`). Going on otherwise would be a fork.
         self.tree.apply(prepared.proof(), changes).expect("the proof decides what is written");
         self.written.extend(effects.writes);
-        Verdict::Applied(vec![effects.output])
+        Decision::Applied(vec![effects.output])
     }
 
-    fn execute(&mut self, prepared: &PreparedCall) -> Result<Decided, Void> {
+    fn execute(&mut self, prepared: &PreparedCall) -> Result<CallResult, Void> {
         self.before.check_window(prepared)?;
         if let Some(stale) = prepared.first_stale(&self.tree) {
-            return Ok(Decided::refused(None, Refusal::StaleRecord(stale.clone())));
+            return Ok(CallResult::refused(None, Refusal::StaleRecord(stale.clone())));
         }
         // What body and state decide comes before what the witness lacks. A stale request is refused for good, and must be so whether or not somebody has
         // attached its code; were cold code looked at first, it would be void and could be sent again.
         let operation = &prepared.call().operation;
         let Some(code) = self.code(prepared)? else {
-            return Ok(Decided::refused(CALL, Refusal::OperationAbsent(operation.clone())));
+            return Ok(CallResult::refused(CALL, Refusal::OperationAbsent(operation.clone())));
         };
         let governance = &self.before.cluster_genesis().governance;
         let owners = (&self.record().owners[..], self.record().threshold);
         if let Err(refusal) = governance.approves(operation, &prepared.request().body.signers, owners) {
-            return Ok(Decided::refused(CALL, refusal));
+            return Ok(CallResult::refused(CALL, refusal));
         }
         let outcome = self.run(prepared, &code);
         if outcome.loaded {
@@ -202,7 +202,7 @@ impl<'a> Run<'a> {
         }
         // The executor is not trusted with the bounds: writes outside of them would not be grafted here, and nodes would fork.
         let result = outcome.result.and_then(|effects| self.within_bounds(prepared, effects));
-        Ok(Decided { gas: outcome.gas, result: result.map_err(|refusal| (CALL, refusal)) })
+        Ok(CallResult { gas: outcome.gas, result: result.map_err(|refusal| (CALL, refusal)) })
     }
 
     /// Only an execution that has paid for its code makes it warm. What is attached and not run does not: a stranger
@@ -277,14 +277,14 @@ impl<'a> Run<'a> {
         (bytes > EVENT_BYTES_MAX).then_some(exceeded(Limited::Events, EVENT_BYTES_MAX as u64))
     }
 
-    fn finish(self, decisions: Vec<Decision>) -> Applied {
+    fn finish(self, decisions: Vec<Decided>) -> Applied {
         let (before, mut tree) = (self.before, self.tree);
         let root = tree.commit().into();
         // Restored within the block is not changed: the window counts what differs between heights.
         let written = tree.written(self.height).unwrap_or_default();
         let receipts = receipts_tree(decisions.iter().filter_map(|decision| match decision {
-            Decision::Receipt(receipt) => Some(receipt),
-            Decision::Void(_) => None,
+            Decided::Receipt(receipt) => Some(receipt),
+            Decided::Void(_) => None,
         }));
         let window = before.window.push(self.trace);
         let cluster = self.cluster.map_or_else(
@@ -316,13 +316,13 @@ impl<'a> Run<'a> {
 const CALL: Option<u8> = Some(0);
 
 /// What becomes of a request that is not void.
-struct Decided {
+struct CallResult {
     gas: u64,
     /// The effects; or the call that was refused, and why.
     result: Result<Effects, (Option<u8>, Refusal)>,
 }
 
-impl Decided {
+impl CallResult {
     /// Refused before anything ran.
     const fn refused(call: Option<u8>, refusal: Refusal) -> Self {
         Self { gas: 0, result: Err((call, refusal)) }

@@ -10,7 +10,7 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use pleach_state::{Decision, PastHeight, State, prepare};
+use pleach_state::{Decided, PastHeight, State, prepare};
 use pleach_testkit::{replay, seeds, usual};
 use pleach_types::evidence::SignedResult;
 use pleach_types::history::{inclusion, leaf};
@@ -535,10 +535,10 @@ impl World {
             let applied = apply_at(state, place, std::slice::from_ref(bytes), &Native);
             let Some(system) = prepared.system() else { continue };
             match (state.foresee(system), &applied.decisions[0]) {
-                (Err(foretold), Decision::Void(void)) => assert_eq!(foretold, *void),
+                (Err(foretold), Decided::Void(void)) => assert_eq!(foretold, *void),
                 // Who leaves for its absence with the end of an epoch depends on the leader of that block.
-                (Ok(_), Decision::Receipt(_)) if self.oracle.rules.absent > 0 && ends(applied.state.height()) => {}
-                (Ok(foretold), Decision::Receipt(receipt)) => {
+                (Ok(_), Decided::Receipt(_)) if self.oracle.rules.absent > 0 && ends(applied.state.height()) => {}
+                (Ok(foretold), Decided::Receipt(receipt)) => {
                     assert_eq!(foretold.map(Refusal::System).as_ref(), receipt.refusal());
                 }
                 (foretold, decision) => panic!("foretold {foretold:?}, it is {decision:?}"),
@@ -546,16 +546,16 @@ impl World {
         }
     }
 
-    fn judge(&mut self, place: &Context, items: &[Item], decisions: &[Decision]) {
+    fn judge(&mut self, place: &Context, items: &[Item], decisions: &[Decided]) {
         let before = self.oracle.value();
         self.oracle.begin((place.epoch, place.parent_view, place.view));
         for what in self.oracle.departures.drain(..) {
             *self.reached.entry(format!("absent: {what}")).or_default() += 1;
         }
         for (item, decision) in items.iter().zip(decisions) {
-            let stale = |decision: &Decision, record: &str| {
+            let stale = |decision: &Decided, record: &str| {
                 let refusal = Refusal::StaleRecord(key(record));
-                matches!(decision, Decision::Receipt(receipt) if receipt.refusal() == Some(&refusal))
+                matches!(decision, Decided::Receipt(receipt) if receipt.refusal() == Some(&refusal))
             };
             match item {
                 Item::System(ask, request) => {
@@ -565,7 +565,7 @@ impl World {
                 }
                 Item::Write(..) => {
                     assert!(
-                        matches!(decision, Decision::Receipt(receipt) if receipt.refusal().is_none()),
+                        matches!(decision, Decided::Receipt(receipt) if receipt.refusal().is_none()),
                         "{decision:?}"
                     );
                 }
@@ -609,15 +609,15 @@ fn ends(height: Height) -> bool {
 }
 
 /// A decision in the oracle's words.
-fn seen(decision: &Decision) -> Outcome {
+fn seen(decision: &Decided) -> Outcome {
     let receipt = match decision {
-        Decision::Void(void) => return Outcome::Void(void.code()),
-        Decision::Receipt(receipt) => receipt,
+        Decided::Void(void) => return Outcome::Void(void.code()),
+        Decided::Receipt(receipt) => receipt,
     };
     assert_eq!(receipt.gas, 0, "nobody pays");
-    match &receipt.verdict {
-        Verdict::Refused { call: None, refusal: Refusal::System(refusal) } => Outcome::Refused(refusal.code()),
-        Verdict::Applied(outputs) => {
+    match &receipt.decision {
+        Decision::Refused { call: None, refusal: Refusal::System(refusal) } => Outcome::Refused(refusal.code()),
+        Decision::Applied(outputs) => {
             let [CallOutput { output, events }] = &outputs[..] else { panic!("{outputs:?}") };
             let known = ["pleach/expelled", "pleach/convicted", "pleach/checkpoint"];
             let event =
@@ -625,7 +625,7 @@ fn seen(decision: &Decision) -> Outcome {
             assert!(events.len() <= 1);
             Outcome::Granted(events.first().map(event), output.to_vec())
         }
-        verdict @ Verdict::Refused { .. } => panic!("{verdict:?}"),
+        decision @ Decision::Refused { .. } => panic!("{decision:?}"),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::Height;
 use crate::block::BlockResult;
 use crate::hash::Hash;
 use crate::key::Key;
-use crate::receipt::{CallOutput, Event, Receipt, Verdict};
+use crate::receipt::{CallOutput, Decision, Event, Receipt};
 use crate::reply::{Answer, Question};
 use crate::request::{Identity, Nonce};
 use crate::signature::{PublicKey, Signature};
@@ -520,9 +520,9 @@ impl From<&Receipt> for ReceiptView {
             call: None,
             calls: receipt.outputs().iter().map(CallView::from).collect(),
         };
-        match &receipt.verdict {
-            Verdict::Applied(_) => view,
-            Verdict::Refused { call, refusal } => Self {
+        match &receipt.decision {
+            Decision::Applied(_) => view,
+            Decision::Refused { call, refusal } => Self {
                 verdict: "refused".into(),
                 call: *call,
                 reason: Some(refusal.code().into()),

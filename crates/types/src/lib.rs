@@ -85,7 +85,7 @@ pub use newest::{NewestBlock, SignedNewest};
 pub use partition::{PartitionMap, Partitioning};
 pub use placement::Placement;
 pub use proof_file::ProofFile;
-pub use receipt::{CallOutput, Event, Receipt, Refusal, SystemRefusal, Verdict};
+pub use receipt::{CallOutput, Decision, Event, Receipt, Refusal, SystemRefusal};
 pub use reply::SignedReply;
 pub use request::{Body, Call, Identity, Nonce, Request};
 pub use signature::{PublicKey, SecretKey, Signature};

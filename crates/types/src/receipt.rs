@@ -28,7 +28,7 @@ pub struct Receipt {
     /// Gas used.
     pub gas: u64,
     /// Applied or refused.
-    pub verdict: Verdict,
+    pub decision: Decision,
 }
 
 /// The tree of a block's receipts, from identity to encoded receipt. Its root is part of the block's result.
@@ -42,7 +42,7 @@ pub fn receipts_tree<'a>(receipts: impl IntoIterator<Item = &'a Receipt>) -> Tre
 
 /// Applied or refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Decision {
     /// The operations ran and their changes were made: what each of the calls returned and announced, in their order.
     Applied(Vec<CallOutput>),
     /// Nothing was changed.
@@ -295,12 +295,12 @@ impl Encode for Receipt {
         out.extend_from_slice(&self.height.to_le_bytes());
         out.extend_from_slice(&self.index.to_le_bytes());
         out.extend_from_slice(&self.gas.to_le_bytes());
-        match &self.verdict {
-            Verdict::Applied(calls) => {
+        match &self.decision {
+            Decision::Applied(calls) => {
                 out.push(0);
                 codec::put_list(out, calls);
             }
-            Verdict::Refused { call, refusal } => {
+            Decision::Refused { call, refusal } => {
                 out.push(1);
                 codec::put_option(out, *call, |out, call| out.push(call));
                 refusal.encode_to(out);
@@ -316,9 +316,9 @@ impl Decode for Receipt {
             height: reader.u64("height")?,
             index: reader.u32("index")?,
             gas: reader.u64("gas")?,
-            verdict: match reader.byte("verdict")? {
-                0 => Verdict::Applied(reader.list("calls", CALLS_MAX, CallOutput::decode_from)?),
-                1 => Verdict::Refused {
+            decision: match reader.byte("verdict")? {
+                0 => Decision::Applied(reader.list("calls", CALLS_MAX, CallOutput::decode_from)?),
+                1 => Decision::Refused {
                     call: reader.option("call", |r| r.byte("call"))?,
                     refusal: Refusal::decode_from(reader)?,
                 },
@@ -336,27 +336,27 @@ impl Receipt {
         let event = |event: &Event| 8 + event.len();
         let call = |call: &CallOutput| 8 + call.output.len() + call.events.iter().map(event).sum::<usize>();
         FIXED
-            + match &self.verdict {
-                Verdict::Applied(calls) => 4 + calls.iter().map(call).sum::<usize>(),
-                Verdict::Refused { call, refusal } => 1 + usize::from(call.is_some()) + refusal.encode().len(),
+            + match &self.decision {
+                Decision::Applied(calls) => 4 + calls.iter().map(call).sum::<usize>(),
+                Decision::Refused { call, refusal } => 1 + usize::from(call.is_some()) + refusal.encode().len(),
             }
     }
 
     /// What each call returned and announced; nothing if the request was refused.
     #[must_use]
     pub fn outputs(&self) -> &[CallOutput] {
-        match &self.verdict {
-            Verdict::Applied(calls) => calls,
-            Verdict::Refused { .. } => &[],
+        match &self.decision {
+            Decision::Applied(calls) => calls,
+            Decision::Refused { .. } => &[],
         }
     }
 
     /// Why the request was refused, if it was.
     #[must_use]
     pub const fn refusal(&self) -> Option<&Refusal> {
-        match &self.verdict {
-            Verdict::Applied(_) => None,
-            Verdict::Refused { refusal, .. } => Some(refusal),
+        match &self.decision {
+            Decision::Applied(_) => None,
+            Decision::Refused { refusal, .. } => Some(refusal),
         }
     }
 }

@@ -52,9 +52,9 @@ fn encodings() -> Vec<(String, Vec<u8>)> {
         }
     }
     for (n, receipt) in receipts().iter().enumerate() {
-        let code = match &receipt.verdict {
-            Verdict::Applied(_) => "APPLIED",
-            Verdict::Refused { refusal, .. } => refusal.code(),
+        let code = match &receipt.decision {
+            Decision::Applied(_) => "APPLIED",
+            Decision::Refused { refusal, .. } => refusal.code(),
         };
         all.push((format!("receipt {n} {code}"), receipt.encode()));
     }

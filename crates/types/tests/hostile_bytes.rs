@@ -177,7 +177,7 @@ fn the_events_of_a_receipt_share_one_limit() {
     let event = |len: usize| Event { topic: Bytes::new(), data: vec![0; len].into() };
     let receipt = |events| {
         let call = CallOutput { output: Bytes::new(), events };
-        Receipt { verdict: Verdict::Applied(vec![call]), ..applied() }
+        Receipt { decision: Decision::Applied(vec![call]), ..applied() }
     };
     let full = receipt(vec![event(EVENT_BYTES_MAX - 1), event(1)]);
     assert_eq!(Receipt::decode(&full.encode()), Ok(full));

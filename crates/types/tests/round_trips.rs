@@ -92,13 +92,13 @@ fn refusals() -> impl Strategy<Value = Refusal> {
 
 fn some_receipts() -> impl Strategy<Value = Receipt> {
     let events = vec((bytes(9), bytes(30)).prop_map(|(topic, data)| Event { topic, data }), 0..5);
-    let verdict = prop_oneof![
+    let decision = prop_oneof![
         vec((bytes(40), events).prop_map(|(output, events)| CallOutput { output, events }), 0..3)
-            .prop_map(Verdict::Applied),
-        (any::<Option<u8>>(), refusals()).prop_map(|(call, refusal)| Verdict::Refused { call, refusal }),
+            .prop_map(Decision::Applied),
+        (any::<Option<u8>>(), refusals()).prop_map(|(call, refusal)| Decision::Refused { call, refusal }),
     ];
-    (hashes(), any::<u64>(), any::<u32>(), any::<u64>(), verdict)
-        .prop_map(|(identity, height, index, gas, verdict)| Receipt { identity, height, index, gas, verdict })
+    (hashes(), any::<u64>(), any::<u32>(), any::<u64>(), decision)
+        .prop_map(|(identity, height, index, gas, decision)| Receipt { identity, height, index, gas, decision })
 }
 
 fn results() -> impl Strategy<Value = BlockResult> {

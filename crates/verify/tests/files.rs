@@ -11,7 +11,9 @@ use pleach_types::evidence::{NotProven, Strength};
 use pleach_types::history::HistoryError;
 use pleach_types::limits::{PROOF_FILE_BYTES_MAX, PROOF_FILE_EVIDENCE_MAX, READ_KEYS_MAX};
 use pleach_types::proof_file::{AbsentIn, PROOF_FILE_HEADER};
-use pleach_types::{Ballot, BlockResult, Decode, DecodeError, Encode, Evidence, Hash, ProofFile, Round, Verdict, Vote};
+use pleach_types::{
+    Ballot, BlockResult, Decision, Decode, DecodeError, Encode, Evidence, Hash, ProofFile, Round, Vote,
+};
 use pleach_verify::file::{FileError, Proven, ProvenRecord, judge, read};
 use pleach_verify::{FalseStatement, TrustAnchor, fork};
 use sample::{ABSENT, LAST, NEWEST, RECEIPTS, World, bytes, genesis_read, tree};
@@ -48,7 +50,7 @@ fn a_newer_head_under_other_members_proves_all_that_is_older() {
     let shown: Vec<_> = proven.records.iter().map(|r| (r.height, r.key.as_str())).collect();
     assert_eq!(shown, [(3, "bank/bob"), (3, "bank/nobody"), (NEWEST, "bank/alice"), (NEWEST, "bank/empty")]);
     assert_eq!(proven.receipts, [world.receipts[0].clone(), world.receipts[2].clone()]);
-    assert!(matches!(proven.receipts[0].verdict, Verdict::Applied(_)));
+    assert!(matches!(proven.receipts[0].decision, Decision::Applied(_)));
     let convicted = |strength| proven.convictions.iter().find(|c| c.strength == strength).expect("a conviction");
     assert_eq!(convicted(Strength::Absolute).member.public_key, world.keys[1].public());
     assert!(convicted(Strength::Absolute).deed().contains("in view 12 of epoch 0"));

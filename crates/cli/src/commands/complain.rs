@@ -7,7 +7,7 @@ use pleach_client::{Client, Error, Trust, Verified};
 use pleach_types::api::Problem;
 use pleach_types::cluster::ConvictedMember;
 use pleach_types::system::ResultPath;
-use pleach_types::{ClusterRecord, Genesis, Height, Identity, ProofFile, Receipt, SystemRequest, Verdict};
+use pleach_types::{ClusterRecord, Decision, Genesis, Height, Identity, ProofFile, Receipt, SystemRequest};
 use pleach_verify::file::Conviction;
 use serde::Serialize;
 
@@ -228,13 +228,13 @@ fn convicted_before(record: &Verified<ClusterRecord>, verdict: &ConvictedMember)
 fn decided(genesis: &Genesis, conviction: &Conviction, receipt: &Verified<Receipt>) -> ComplaintResult {
     let (height, name) = (receipt.height, &conviction.member.name);
     let events = || receipt.outputs().iter().flat_map(|call| &call.events);
-    let (outcome, reason, message) = match &receipt.verdict {
-        Verdict::Refused { refusal, .. } => ("refused", Some(reason_of(refusal)), refusal.to_string()),
-        Verdict::Applied(_) if events().any(|event| event.topic == EXPELLED) => {
+    let (outcome, reason, message) = match &receipt.decision {
+        Decision::Refused { refusal, .. } => ("refused", Some(reason_of(refusal)), refusal.to_string()),
+        Decision::Applied(_) if events().any(|event| event.topic == EXPELLED) => {
             let last = member::last_height(genesis, height);
             ("expelled", None, format!("convicted: {name} leaves at the end of the epoch, after height {last}"))
         }
-        Verdict::Applied(_) => {
+        Decision::Applied(_) => {
             let hint = format!("pleach member remove {name} --owner KEYFILE");
             ("convicted", None, format!("convicted: {name} stays until the owners decide ({hint})"))
         }

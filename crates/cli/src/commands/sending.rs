@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use pleach_client::{Call, Change, Client, Config, Error, Executed, RefusedBy, Retries, Simulation, Trust, Verified};
 use pleach_types::api::{ReceiptView, Value};
 use pleach_types::execution::{HostCalls, Trace};
-use pleach_types::{Event, Height, Identity, Key, Receipt, Refusal, Verdict};
+use pleach_types::{Decision, Event, Height, Identity, Key, Receipt, Refusal};
 use serde::Serialize;
 
 use crate::args::{Global, Sending};
@@ -189,9 +189,9 @@ pub fn receipt_line(receipt: &Verified<Receipt>) -> String {
 /// What became of a request, and where.
 pub fn receipt_words(receipt: &Receipt) -> String {
     let height = receipt.height;
-    match &receipt.verdict {
-        Verdict::Applied(_) => format!("applied at #{height}"),
-        Verdict::Refused { refusal, .. } => format!("refused at #{height} · {} {refusal}", refusal.code()),
+    match &receipt.decision {
+        Decision::Applied(_) => format!("applied at #{height}"),
+        Decision::Refused { refusal, .. } => format!("refused at #{height} · {} {refusal}", refusal.code()),
     }
 }
 

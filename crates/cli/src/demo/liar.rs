@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use pleach_client::{Client, Config, Found, HttpTransport, InvalidReply};
 use pleach_node::config::read_key;
 use pleach_types::cluster::ConvictedMember;
-use pleach_types::{ClusterRecord, Decode as _, Encode as _, Evidence, Height, SystemRequest, Verdict};
+use pleach_types::{ClusterRecord, Decision, Decode as _, Encode as _, Evidence, Height, SystemRequest};
 
 use super::forger::Forger;
 use super::nodes::{EPOCH_BLOCKS, Nodes};
@@ -145,7 +145,7 @@ pub async fn is_expelled(
 ) -> Result<(Height, Shown), CliError> {
     if complaint == Complaint::Ours {
         let receipt = client.decide(&SystemRequest::complain(liar.evidence.clone(), None)).await?;
-        let applied = matches!(receipt.verdict, Verdict::Applied(_));
+        let applied = matches!(receipt.decision, Decision::Applied(_));
         let told = receipt.outputs().iter().flat_map(|call| &call.events).any(|event| event.topic == EXPELLED);
         expect(applied && told, format_args!("{} is expelled", liar.name), receipt_words(&receipt))?;
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use pleach_bank as bank;
 use pleach_client::{Client, Error, Executed, RefusedBy, Verified};
-use pleach_types::{Height, Identity, Receipt, Refusal, Verdict};
+use pleach_types::{Decision, Height, Identity, Receipt, Refusal};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use tokio::task::JoinSet;
@@ -263,8 +263,8 @@ impl Worker {
         let receipt = self.client.receipt(identity, RECEIPT_WAIT).await;
         let mut tally = lock(&self.tally);
         match receipt.ok().flatten().map(Verified::into_value) {
-            Some(Receipt { verdict: Verdict::Applied(_), height, .. }) => tally.apply(transfer, height),
-            Some(Receipt { verdict: Verdict::Refused { refusal, .. }, .. }) => {
+            Some(Receipt { decision: Decision::Applied(_), height, .. }) => tally.apply(transfer, height),
+            Some(Receipt { decision: Decision::Refused { refusal, .. }, .. }) => {
                 tally.refused.entry(refusal.code().into()).or_insert_with(|| (0, refusal.to_string())).0 += 1;
             }
             None => tally.unresolved.push(identity),

@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::{FutureExt as _, pending};
 use pleach_client::{Client, Config, Error, ReadOptions, Reply, Runtime as _, Transport, TransportError};
-use pleach_state::{Decision, State, prepare, prepare_block};
+use pleach_state::{Decided, State, prepare, prepare_block};
 use pleach_tree::Tree;
 use pleach_types::absence::AbsenceProof;
 use pleach_types::api::*;
@@ -40,7 +40,7 @@ pub struct Entry {
     pub state: State,
     pub values: BTreeMap<Key, Bytes>,
     pub receipts: Tree,
-    pub decisions: Vec<Decision>,
+    pub decisions: Vec<Decided>,
 }
 
 /// What all honest nodes know.
@@ -386,8 +386,8 @@ impl Chain {
         let decisions = self.entries.iter().flat_map(|entry| &entry.decisions);
         decisions
             .filter_map(|decision| match decision {
-                Decision::Receipt(receipt) => Some(receipt.clone()),
-                Decision::Void(_) => None,
+                Decided::Receipt(receipt) => Some(receipt.clone()),
+                Decided::Void(_) => None,
             })
             .collect()
     }

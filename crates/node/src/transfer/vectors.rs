@@ -9,7 +9,7 @@ use pleach_store::WindowEntry;
 use pleach_tree::{Path, Prefix};
 use pleach_types::certificate::Certificate;
 use pleach_types::history::Peaks;
-use pleach_types::receipt::{Refusal, Verdict};
+use pleach_types::receipt::{Decision, Refusal};
 use pleach_types::{
     BlockResult, Context, Decode as _, Encode, Hash, Header, Key, PublicKey, Receipt, Signature, UsedCode,
 };
@@ -129,8 +129,8 @@ fn entry(certificate: Option<Certificate>) -> WindowEntry {
     let result = BlockResult { height: 7, root: Hash([1; 32]), ..BlockResult::default() };
     let context = Context { epoch: 0, view: 9, parent_view: 8, leader: PublicKey([2; 32]), parent: Hash([3; 32]) };
     let header = Header { context, height: 7, body: Hash([4; 32]), result: BlockResult { height: 6, ..result } };
-    let refusal = Verdict::Refused { call: None, refusal: Refusal::StaleRecord(Key::new("a/b").expect("a key")) };
-    let receipt = Receipt { identity: Hash([5; 32]), height: 7, index: 1, gas: 10, verdict: refusal };
+    let refusal = Decision::Refused { call: None, refusal: Refusal::StaleRecord(Key::new("a/b").expect("a key")) };
+    let receipt = Receipt { identity: Hash([5; 32]), height: 7, index: 1, gas: 10, decision: refusal };
     let code = vec![UsedCode { digest: Hash([6; 32]), bytes: 99 }];
     WindowEntry {
         result,

@@ -53,7 +53,7 @@ pub struct Bounds {
 
 /// What a request comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Decision {
     Applied(Vec<u8>),
     Stale(String),
     OperationAbsent(String),
@@ -72,7 +72,7 @@ pub struct Block {
     pub root: Digest,
     pub receipts_root: Digest,
     pub written: Digest,
-    pub verdicts: Vec<Verdict>,
+    pub verdicts: Vec<Decision>,
     /// Encoded receipts by identity.
     pub receipts: BTreeMap<Digest, Vec<u8>>,
     pub changes: BTreeMap<String, Option<Vec<u8>>>,
@@ -310,7 +310,7 @@ impl Oracle {
             let verdict = self.judge(spec, height, &mut now, &warm);
             let identity = spec.identity();
             match &verdict {
-                Verdict::Void(_) => drop(self.rejected.insert(identity)),
+                Decision::Void(_) => drop(self.rejected.insert(identity)),
                 _ => {
                     assert!(
                         receipts.insert(identity, receipt(spec, height, index, self.last_gas, &verdict)).is_none(),
@@ -342,29 +342,29 @@ impl Oracle {
         block
     }
 
-    fn judge(&mut self, spec: &Spec, height: u64, now: &mut Records, warm: &BTreeSet<Digest>) -> Verdict {
+    fn judge(&mut self, spec: &Spec, height: u64, now: &mut Records, warm: &BTreeSet<Digest>) -> Decision {
         self.last_gas = 0;
         if let Some(age) = (height - 1).checked_sub(spec.base) {
             *self.coverage.ages.entry(age).or_default() += 1;
         }
         if let Some(void) = self.outside_window(spec, height) {
-            return Verdict::Void(void);
+            return Decision::Void(void);
         }
         self.cover_proof(spec, now);
         let code = spec.proof_of.get(&spec.operation).cloned();
         for key in spec.touched.iter().chain([&spec.operation]) {
             if spec.proof_of.get(key) != now.get(key) {
-                return Verdict::Stale(key.clone());
+                return Decision::Stale(key.clone());
             }
         }
-        let Some(code) = code else { return Verdict::OperationAbsent(spec.operation.clone()) };
+        let Some(code) = code else { return Decision::OperationAbsent(spec.operation.clone()) };
         let digest = hash(&[&code]);
         let age = self.code_used.get(&digest).map(|(last, _)| height - last);
         let is_warm = warm.contains(&digest) || age == Some(0);
         if !is_warm && spec.code.is_none() {
             self.coverage.cold_after_the_end += u64::from(age == Some(self.bounds.history + 1));
             self.coverage.crowded_out += u64::from(age.is_some_and(|age| age <= self.bounds.history));
-            return Verdict::Void(Void::CodeCold(name(&spec.operation)));
+            return Decision::Void(Void::CodeCold(name(&spec.operation)));
         }
         self.coverage.warm_at_the_end += u64::from(is_warm && age == Some(self.bounds.history));
         let loading = if is_warm { 0 } else { code.len() as u64 };
@@ -375,10 +375,10 @@ impl Oracle {
         }
         if self.last_gas > spec.gas {
             self.last_gas = spec.gas;
-            return Verdict::OutOfGas(spec.gas);
+            return Decision::OutOfGas(spec.gas);
         }
         let verdict = self.run(spec, &code, height);
-        if matches!(verdict, Verdict::Applied(_)) {
+        if matches!(verdict, Decision::Applied(_)) {
             self.cover_restored(spec, now);
             for (key, value) in &spec.writes {
                 if now.get(key) != value.as_ref() {
@@ -412,26 +412,26 @@ impl Oracle {
         wrong.then_some(Void::RootMismatch { base: spec.base, root, found })
     }
 
-    fn run(&self, spec: &Spec, code: &[u8], height: u64) -> Verdict {
+    fn run(&self, spec: &Spec, code: &[u8], height: u64) -> Decision {
         if !code.starts_with(b"code:") {
-            return Verdict::OperationInvalid(spec.operation.clone());
+            return Decision::OperationInvalid(spec.operation.clone());
         }
         if let Some(code) = spec.abort {
-            return Verdict::Aborted(code);
+            return Decision::Aborted(code);
         }
         for (key, value) in &spec.writes {
             if !spec.touched.contains(key) {
-                return Verdict::Undeclared(key.clone());
+                return Decision::Undeclared(key.clone());
             }
             if !in_domain(&spec.operation, key) {
-                return Verdict::OutsideDomain(spec.operation.clone(), key.clone());
+                return Decision::OutsideDomain(spec.operation.clone(), key.clone());
             }
             if value.as_ref().is_some_and(|value| value.len() as u64 > self.bounds.value) {
-                return Verdict::ValueTooLarge(self.bounds.value);
+                return Decision::ValueTooLarge(self.bounds.value);
             }
         }
         let values: Vec<_> = spec.values.iter().map(Option::as_deref).collect();
-        Verdict::Applied(output(code, &values, &spec.arguments, spec.signers.len(), &spec.identity(), height))
+        Decision::Applied(output(code, &values, &spec.arguments, spec.signers.len(), &spec.identity(), height))
     }
 
     /// The reference value of every record is "A".
@@ -458,7 +458,7 @@ fn in_domain(operation: &str, key: &str) -> bool {
     !key.starts_with('.') && parts.len() > folder.len() && parts.iter().zip(&folder).all(|(a, b)| a == b)
 }
 
-fn receipt(spec: &Spec, height: u64, index: usize, gas: u64, verdict: &Verdict) -> Vec<u8> {
+fn receipt(spec: &Spec, height: u64, index: usize, gas: u64, verdict: &Decision) -> Vec<u8> {
     let mut out = spec.identity().to_vec();
     out.extend(height.to_le_bytes());
     out.extend((index as u32).to_le_bytes());
@@ -471,48 +471,48 @@ fn receipt(spec: &Spec, height: u64, index: usize, gas: u64, verdict: &Verdict) 
         keys.iter().for_each(|key| put(out, key.as_bytes()));
     };
     match verdict {
-        Verdict::Applied(output) => {
+        Decision::Applied(output) => {
             out.push(0);
             out.extend(1_u32.to_le_bytes());
             put(&mut out, output);
             out.extend([0; 4]);
         }
-        Verdict::Stale(key) => refused(&mut out, 0, &[key]),
-        Verdict::OperationAbsent(key) => refused(&mut out, 1, &[key]),
-        Verdict::OperationInvalid(key) => refused(&mut out, 2, &[key]),
-        Verdict::Aborted(code) => {
+        Decision::Stale(key) => refused(&mut out, 0, &[key]),
+        Decision::OperationAbsent(key) => refused(&mut out, 1, &[key]),
+        Decision::OperationInvalid(key) => refused(&mut out, 2, &[key]),
+        Decision::Aborted(code) => {
             refused(&mut out, 3, &[]);
             out.extend(code.to_le_bytes());
             put(&mut out, b"as told");
         }
-        Verdict::OutOfGas(limit) => {
+        Decision::OutOfGas(limit) => {
             refused(&mut out, 4, &[]);
             out.extend(limit.to_le_bytes());
         }
-        Verdict::Undeclared(key) => refused(&mut out, 7, &[key]),
-        Verdict::OutsideDomain(operation, key) => refused(&mut out, 9, &[operation, key]),
-        Verdict::ValueTooLarge(limit) => {
+        Decision::Undeclared(key) => refused(&mut out, 7, &[key]),
+        Decision::OutsideDomain(operation, key) => refused(&mut out, 9, &[operation, key]),
+        Decision::ValueTooLarge(limit) => {
             refused(&mut out, 11, &[]);
             out.push(0);
             out.extend(limit.to_le_bytes());
         }
-        Verdict::Void(void) => unreachable!("a void request has no receipt: {void}"),
+        Decision::Void(void) => unreachable!("a void request has no receipt: {void}"),
     }
     out
 }
 
-fn reason(verdict: &Verdict) -> String {
+fn reason(verdict: &Decision) -> String {
     let text = match verdict {
-        Verdict::Void(void) => void.code(),
-        Verdict::Applied(_) => "applied",
-        Verdict::Stale(_) => "stale",
-        Verdict::OperationAbsent(_) => "operation_absent",
-        Verdict::OperationInvalid(_) => "operation_invalid",
-        Verdict::Aborted(_) => "aborted",
-        Verdict::Undeclared(_) => "undeclared",
-        Verdict::OutsideDomain(..) => "outside_domain",
-        Verdict::ValueTooLarge(_) => "value_too_large",
-        Verdict::OutOfGas(_) => "out_of_gas",
+        Decision::Void(void) => void.code(),
+        Decision::Applied(_) => "applied",
+        Decision::Stale(_) => "stale",
+        Decision::OperationAbsent(_) => "operation_absent",
+        Decision::OperationInvalid(_) => "operation_invalid",
+        Decision::Aborted(_) => "aborted",
+        Decision::Undeclared(_) => "undeclared",
+        Decision::OutsideDomain(..) => "outside_domain",
+        Decision::ValueTooLarge(_) => "value_too_large",
+        Decision::OutOfGas(_) => "out_of_gas",
     };
     text.into()
 }

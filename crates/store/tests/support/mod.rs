@@ -12,7 +12,7 @@ use pleach_tree::{Label, OutlineNode, Path, Prefix, ValueDigest};
 use pleach_types::block::{code_digest, written_digest};
 use pleach_types::history::Peaks;
 use pleach_types::{
-    Block, BlockResult, CallOutput, Context, Encode, Hash, Height, Key, PublicKey, Receipt, Refusal, UsedCode, Verdict,
+    Block, BlockResult, CallOutput, Context, Decision, Encode, Hash, Height, Key, PublicKey, Receipt, Refusal, UsedCode,
 };
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -226,12 +226,12 @@ impl World {
     }
 
     fn receipt(&mut self, height: Height, index: u32) -> Receipt {
-        let verdict = if self.rng.random_bool(0.5) {
-            Verdict::Applied(vec![CallOutput { output: "out".into(), events: vec![] }])
+        let decision = if self.rng.random_bool(0.5) {
+            Decision::Applied(vec![CallOutput { output: "out".into(), events: vec![] }])
         } else {
-            Verdict::Refused { call: Some(0), refusal: Refusal::Trap }
+            Decision::Refused { call: Some(0), refusal: Refusal::Trap }
         };
-        Receipt { identity: Hash(self.rng.random()), height, index, gas: 7, verdict }
+        Receipt { identity: Hash(self.rng.random()), height, index, gas: 7, decision }
     }
 
     /// The block of a height in the store's terms.

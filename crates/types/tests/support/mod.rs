@@ -221,14 +221,14 @@ pub fn applied() -> Receipt {
     let event = |topic: &'static str, data: &'static str| Event { topic: topic.into(), data: data.into() };
     let events = vec![event("transfer", "alice bob 5"), event("", "")];
     let first = CallOutput { output: Bytes::from_static(b"ok"), events };
-    let verdict = Verdict::Applied(vec![first, CallOutput::default()]);
-    Receipt { identity: hash(9), height: 77, index: 3, gas: 12_345, verdict }
+    let decision = Decision::Applied(vec![first, CallOutput::default()]);
+    Receipt { identity: hash(9), height: 77, index: 3, gas: 12_345, decision }
 }
 
 pub fn receipts() -> Vec<Receipt> {
     let refused = |(place, refusal): (usize, Refusal)| {
         let call = (place > 0).then_some(place as u8);
-        Receipt { verdict: Verdict::Refused { call, refusal }, ..applied() }
+        Receipt { decision: Decision::Refused { call, refusal }, ..applied() }
     };
     std::iter::once(applied()).chain(refusals().into_iter().enumerate().map(refused)).collect()
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use pleach_types::receipt::receipts_tree;
-use pleach_types::{BlockResult, Encode, Hash, Receipt, Verdict};
+use pleach_types::{BlockResult, Decision, Encode, Hash, Receipt};
 use pleach_verify::receipt;
 use serde_json::{Value, json};
 
@@ -18,15 +18,15 @@ fn one(receipt: &Receipt) -> Value {
         "bytes": encoded(receipt), "identity": hash(receipt.identity), "height": receipt.height,
         "index": receipt.index, "gas": receipt.gas,
     });
-    match &receipt.verdict {
-        Verdict::Applied(calls) => {
+    match &receipt.decision {
+        Decision::Applied(calls) => {
             let event = |event: &pleach_types::Event| json!({ "topic": hex(&event.topic), "data": hex(&event.data) });
             case["applied"] = calls
                 .iter()
                 .map(|call| json!({ "output": hex(&call.output), "events": call.events.iter().map(event).collect::<Vec<_>>() }))
                 .collect();
         }
-        Verdict::Refused { call, refusal } => {
+        Decision::Refused { call, refusal } => {
             case["refused"] = json!({ "call": call, "code": refusal.code(), "refusal": encoded(refusal) });
         }
     }
