@@ -222,7 +222,7 @@ fn code_digest(snapshot: &Snapshot, operation: &Key) -> Result<Hash, Error> {
 }
 
 /// Keeps one value of each domain, so that later calls guess well from their first run on.
-fn remember_shapes(client: &Inner, run: &Run) {
+fn remember_shapes(client: &Inner, run: &LocalRun) {
     for (key, value) in run.body.touched.iter().zip(&run.values) {
         if let Some(value) = value.as_ref().filter(|_| *key != run.body.calls[0].operation) {
             client.remember_shape(key.domain(), value);
@@ -269,13 +269,13 @@ struct Search<'a> {
 }
 
 /// One run.
-struct Run {
+struct LocalRun {
     body: Body,
     values: Vec<Option<Bytes>>,
     outcome: Outcome,
 }
 
-impl Run {
+impl LocalRun {
     fn into_plan(self, snapshot: Snapshot, code: Code, warm: bool) -> Plan {
         Plan { snapshot, code, body: self.body, values: self.values, warm, outcome: self.outcome }
     }
@@ -283,7 +283,7 @@ impl Run {
 
 enum Found {
     /// The operation came to an end over records that were read.
-    Outcome(Box<Run>),
+    Outcome(Box<LocalRun>),
     /// It opened a record that was not read.
     Missing(BTreeMap<Key, Option<Bytes>>, Key),
 }
@@ -332,7 +332,7 @@ impl Search<'_> {
 
     /// The run as the request will declare it. The gas is part of the identity, on which the gas may depend: so it is run
     /// again until what it takes is within what it declares, which the margin makes the first attempt as a rule.
-    fn declare(&mut self, view: &View<'_>, run: Run, warm: bool) -> Result<Run, Error> {
+    fn declare(&mut self, view: &View<'_>, run: LocalRun, warm: bool) -> Result<LocalRun, Error> {
         let limit = self.client.gas_limit();
         let touched: BTreeMap<_, _> = run.body.touched.iter().cloned().zip(run.values.iter().cloned()).collect();
         self.warm = warm;
@@ -356,7 +356,7 @@ impl Search<'_> {
         if actual > limit { Err(Error::OverLimit { what: "number of touched records", actual, limit }) } else { Ok(()) }
     }
 
-    fn run(&mut self, view: &View<'_>, touched: &BTreeMap<Key, Option<Bytes>>) -> Result<Run, Error> {
+    fn run(&mut self, view: &View<'_>, touched: &BTreeMap<Key, Option<Bytes>>) -> Result<LocalRun, Error> {
         let genesis = self.client.verifier.genesis();
         if self.gas > self.client.gas_limit().saturating_mul(SEARCH_RUNS) {
             let last = touched.keys().next_back().unwrap_or(&self.wanted.operation).clone();
@@ -383,7 +383,7 @@ impl Search<'_> {
             }
         };
         self.gas = self.gas.saturating_add(outcome.gas.max(RUN_GAS_MIN));
-        Ok(Run { body, values, outcome })
+        Ok(LocalRun { body, values, outcome })
     }
 
     fn limit(&self, rounds: u32, last: Key) -> Error {
@@ -420,7 +420,7 @@ fn execution<'a>(
 }
 
 /// The key that the run lacked, if that is how it ended.
-fn undeclared(run: &Run, touched: &BTreeMap<Key, Option<Bytes>>) -> Option<Key> {
+fn undeclared(run: &LocalRun, touched: &BTreeMap<Key, Option<Bytes>>) -> Option<Key> {
     match &run.outcome.result {
         Err(Refusal::UndeclaredKey(key)) if !touched.contains_key(key) => Some(key.clone()),
         _ => None,

@@ -62,7 +62,7 @@ impl State {
     /// records that earlier ones wrote.
     #[must_use]
     pub fn apply(&self, block: &PreparedBlock, context: &Context, executor: &dyn Executor) -> Applied {
-        let mut run = Run::new(self, executor);
+        let mut run = BlockRun::new(self, executor);
         run.tree.fetch(block.requests().iter().flat_map(|prepared| prepared.paths()));
         run.begin(context);
         let decisions = block.requests().iter().enumerate().map(|(index, prepared)| run.decide(index, prepared));
@@ -72,7 +72,7 @@ impl State {
 }
 
 /// One block being executed.
-struct Run<'a> {
+struct BlockRun<'a> {
     before: &'a State,
     executor: &'a dyn Executor,
     height: Height,
@@ -86,7 +86,7 @@ struct Run<'a> {
     trace: BlockTrace,
 }
 
-impl<'a> Run<'a> {
+impl<'a> BlockRun<'a> {
     fn new(before: &'a State, executor: &'a dyn Executor) -> Self {
         Self {
             before,

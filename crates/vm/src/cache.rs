@@ -121,14 +121,14 @@ impl Recent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{Budget, Run};
+    use crate::engine::{Budget, EngineRun};
     use crate::host::Host;
 
     struct Nothing;
 
     impl Program for Nothing {
-        fn run(&self, host: Host, budget: Budget) -> Run {
-            Run::ended_before_start(host, budget)
+        fn run(&self, host: Host, budget: Budget) -> EngineRun {
+            EngineRun::ended_before_start(host, budget)
         }
     }
 

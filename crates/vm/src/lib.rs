@@ -77,7 +77,7 @@ use cache::{Cache, CacheKey, Ready};
 use check::Checked;
 use cost::CostTable;
 use engine::interpreter::Interpreter;
-use engine::{Budget, Engine, Run};
+use engine::{Budget, Engine, EngineRun};
 use host::{Host, Stop};
 
 /// How many times as much code as may be warm is kept translated: forks of blocks that are not final yet may each have
@@ -271,7 +271,7 @@ impl std::fmt::Debug for Vm {
 }
 
 /// What a run came to. The counters decide before the engine's own words do: those differ between engines.
-fn settle(limit: u64, run: Run) -> Outcome {
+fn settle(limit: u64, run: EngineRun) -> Outcome {
     let Ok(left) = u64::try_from(run.gas) else {
         return Outcome { gas: limit, loaded: true, result: Err(Refusal::OutOfGas { limit }) };
     };

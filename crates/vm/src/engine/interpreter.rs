@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use wasmi::{Caller, CompilationMode, Config, Error, Global, Instance, Linker, Memory, Module, Store, Val};
 
-use super::{Budget, Engine, Program, Run};
+use super::{Budget, Engine, EngineRun, Program};
 use crate::abi;
 use crate::host::{Host, Stop};
 
@@ -106,19 +106,19 @@ struct Interpreted {
 }
 
 impl Program for Interpreted {
-    fn run(&self, host: Host, budget: Budget) -> Run {
+    fn run(&self, host: Host, budget: Budget) -> EngineRun {
         let mut store = Store::new(self.linker.engine(), RunState { host, parts: None });
         let Ok(instance) = self.linker.instantiate_and_start(&mut store, &self.module) else {
-            return Run::ended_before_start(store.into_data().host, budget);
+            return EngineRun::ended_before_start(store.into_data().host, budget);
         };
         let Some(parts) = parts(&store, &instance) else {
-            return Run::ended_before_start(store.into_data().host, budget);
+            return EngineRun::ended_before_start(store.into_data().host, budget);
         };
         store.data_mut().parts = Some(parts);
         let returned = start(&mut store, &instance, parts, budget).is_ok();
         let gas = parts.gas.get(&store).i64().unwrap_or(0);
         let stack = parts.stack.get(&store).i32().unwrap_or(0);
-        Run { host: store.into_data().host, returned, gas, stack }
+        EngineRun { host: store.into_data().host, returned, gas, stack }
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) trait Engine: Send + Sync {
 /// A translated module, ready to run any number of times.
 pub(crate) trait Program: Send + Sync {
     /// Makes a fresh instance and runs it to its end, within the budget.
-    fn run(&self, host: Host, budget: Budget) -> Run;
+    fn run(&self, host: Host, budget: Budget) -> EngineRun;
 }
 
 /// What the counters start with.
@@ -36,7 +36,7 @@ pub(crate) struct Budget {
 
 /// A finished run.
 #[derive(Debug)]
-pub(crate) struct Run {
+pub(crate) struct EngineRun {
     /// The host's side, with what the operation did to it.
     pub(crate) host: Host,
     /// Whether it returned; else it trapped, or the host stopped it.
@@ -47,7 +47,7 @@ pub(crate) struct Run {
     pub(crate) stack: i32,
 }
 
-impl Run {
+impl EngineRun {
     /// A run that trapped before its instance was made: a segment beyond the end of memory or table.
     pub(crate) const fn ended_before_start(host: Host, budget: Budget) -> Self {
         Self { host, returned: false, gas: budget.gas, stack: budget.stack }

@@ -11,7 +11,7 @@ use wasmtime::{
     StoreLimitsBuilder, Strategy, Val,
 };
 
-use super::{Budget, Engine, Program, Run};
+use super::{Budget, Engine, EngineRun, Program};
 use crate::abi;
 use crate::check::limits;
 use crate::host::{Host, Stop};
@@ -109,7 +109,7 @@ struct Compiled {
 }
 
 impl Program for Compiled {
-    fn run(&self, host: Host, budget: Budget) -> Run {
+    fn run(&self, host: Host, budget: Budget) -> EngineRun {
         // Compiled code uses the native stack, and whoever calls may have little of it.
         std::thread::scope(|scope| {
             let thread = std::thread::Builder::new().stack_size(THREAD_STACK_BYTES);
@@ -124,7 +124,7 @@ impl Program for Compiled {
 }
 
 impl Compiled {
-    fn run_here(&self, host: Host, budget: Budget) -> Run {
+    fn run_here(&self, host: Host, budget: Budget) -> EngineRun {
         let limits = StoreLimitsBuilder::new()
             .memory_size((limits::PAGES * limits::PAGE_BYTES) as usize)
             .table_elements(limits::TABLE_ELEMENTS as usize)
@@ -136,17 +136,17 @@ impl Compiled {
         store.limiter(|state| &mut state.limits);
         // A segment out of bounds, which no validator refuses: each engine has to call it the same, and no gas has been used.
         let Ok(instance) = self.ready.instantiate(&mut store) else {
-            return Run::ended_before_start(store.into_data().host, budget);
+            return EngineRun::ended_before_start(store.into_data().host, budget);
         };
         let Some(parts) = parts(&mut store, &instance) else {
-            return Run::ended_before_start(store.into_data().host, budget);
+            return EngineRun::ended_before_start(store.into_data().host, budget);
         };
         store.data_mut().parts = Some(parts);
         let returned = start(&mut store, &instance, parts, budget).is_ok();
         // Read after a trap too: what was used until then is paid for, and the same on every engine.
         let gas = parts.gas.get(&mut store).i64().unwrap_or(0);
         let stack = parts.stack.get(&mut store).i32().unwrap_or(0);
-        Run { host: store.into_data().host, returned, gas, stack }
+        EngineRun { host: store.into_data().host, returned, gas, stack }
     }
 }
 
