@@ -232,7 +232,7 @@ where
     P: Provider<PublicKey = ed25519::PublicKey>,
     B: Blocker<PublicKey = ed25519::PublicKey> + Sync,
 {
-    context.spawn(move |context| Node { context, channels, peers, settings, app, link }.run())
+    context.spawn(move |context| Engine { context, channels, peers, settings, app, link }.run())
 }
 
 /// The largest message that a member sends: the bound that the network must be given.
@@ -252,7 +252,7 @@ pub fn quota(bounds: &Bounds) -> Quota {
 }
 
 /// What a member is put together from.
-struct Node<E, S, R, P, B> {
+struct Engine<E, S, R, P, B> {
     context: E,
     channels: Channels<S, R>,
     peers: Peers<P, B>,
@@ -261,7 +261,7 @@ struct Node<E, S, R, P, B> {
     link: Link,
 }
 
-impl<E, S, R, P, B> Node<E, S, R, P, B>
+impl<E, S, R, P, B> Engine<E, S, R, P, B>
 where
     E: Spawner + Clock + Metrics + Storage + CryptoRng,
     S: Sender<PublicKey = ed25519::PublicKey>,
@@ -405,7 +405,7 @@ type Certificates<E> = prunable::Archive<EightCap, E, Digest, EngineFinalization
 type Blocks<E> = prunable::Archive<EightCap, E, Digest, <Standard<EngineBlock> as Variant>::StoredBlock>;
 type Archive<E> = Actor<E, Standard<EngineBlock>, Schemes, Certificates<E>, Blocks<E>, FixedEpocher, Sequential>;
 
-impl<E, S, R, P, B> Node<E, S, R, P, B>
+impl<E, S, R, P, B> Engine<E, S, R, P, B>
 where
     E: Spawner + Clock + Metrics + Storage + CryptoRng,
     S: Sender<PublicKey = ed25519::PublicKey>,

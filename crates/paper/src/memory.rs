@@ -83,7 +83,7 @@ impl Course {
 }
 
 /// A node: its part of the tree, and the values of the records in it.
-struct Node {
+struct SampleNode {
     tree: HistoryTree,
     /// Key and value by path.
     values: BTreeMap<Path, (String, Vec<u8>)>,
@@ -106,7 +106,7 @@ impl Write {
     }
 }
 
-impl Node {
+impl SampleNode {
     fn new(heights: u64, kept: Vec<Prefix>) -> Self {
         Self { tree: HistoryTree::new(heights, kept), values: BTreeMap::new() }
     }
@@ -150,8 +150,8 @@ pub fn run(experiment: &Experiment, seed: u64, draw: u64, rule: Rule, every: boo
     let mut rng = Rng::new(seed, &format!("nodes/{}/{draw}", experiment.nodes));
     let identifiers = identifiers(&mut rng, experiment.nodes);
     let parts = (0..experiment.nodes).map(|me| kept(&identifiers, me, rule));
-    let mut nodes: Vec<Node> =
-        parts.chain([vec![Prefix::ALL]]).map(|kept| Node::new(experiment.heights, kept)).collect();
+    let mut nodes: Vec<SampleNode> =
+        parts.chain([vec![Prefix::ALL]]).map(|kept| SampleNode::new(experiment.heights, kept)).collect();
     let heavy = (experiment.heavy).then(|| heavy_record(&nodes));
     let mut map = DigestTree::new();
     // Height 0 wrote nothing.
@@ -183,7 +183,7 @@ pub fn run(experiment: &Experiment, seed: u64, draw: u64, rule: Rule, every: boo
 }
 
 /// The third node and a record of its own; record 1 and its owner, should the third have none.
-fn heavy_record(nodes: &[Node]) -> (usize, u64) {
+fn heavy_record(nodes: &[SampleNode]) -> (usize, u64) {
     let keeps = |node: usize, record: u64| nodes[node].keeps(&Write::number(record, 0).path());
     let own = (1..RECORDS).find(|record| keeps(HEAVY_NODE, *record)).map(|record| (HEAVY_NODE, record));
     own.or_else(|| (0..nodes.len()).find(|node| keeps(*node, 1)).map(|node| (node, 1)))
