@@ -1,7 +1,7 @@
 //! The figures of the report, as plots.
 
 use crate::{
-    AcceptanceResult, MemoryResult, Report,
+    AcceptanceResult, Evaluation, MemoryResult,
     acceptance::Point,
     bytes::Bytes,
     fixed::{decimals, deviation, grouped, mean},
@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// All plots with the names of their files, in the order of the report.
-pub fn plots(report: &Report) -> Vec<(&'static str, Plot)> {
+pub fn plots(report: &Evaluation) -> Vec<(&'static str, Plot)> {
     let [first, second, third] = &report.memory;
     let [fourth, fifth] = &report.acceptance;
     vec![

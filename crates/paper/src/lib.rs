@@ -1,6 +1,6 @@
 //! The evaluation of the thesis (chapter 6, figures 6.1 to 6.5), run again on Pleach's own tree.
 //!
-//! [`run`] does the thesis's experiments with real history trees, proofs, checks and commits; the [`Report`] that it
+//! [`run`] does the thesis's experiments with real history trees, proofs, checks and commits; the [`Evaluation`] that it
 //! returns is a page with plots, tables and what they say, beside the thesis's own numbers. Nothing is measured in time:
 //! all of it is bytes and counts, so the same seed gives the same files, byte for byte, on every machine.
 //!
@@ -119,7 +119,7 @@ struct AcceptanceResult {
 }
 
 /// What was found.
-pub struct Report {
+pub struct Evaluation {
     seed: u64,
     settings: Settings,
     /// Figures 6.1 to 6.3.
@@ -132,7 +132,7 @@ pub struct Report {
 
 /// Runs everything as it is meant. The same seed gives the same report. `progress` is called after each step.
 #[must_use]
-pub fn run(seed: u64, progress: impl FnMut(Step)) -> Report {
+pub fn run(seed: u64, progress: impl FnMut(Step)) -> Evaluation {
     run_with(seed, &Settings::full(), progress)
 }
 
@@ -143,7 +143,7 @@ pub fn run(seed: u64, progress: impl FnMut(Step)) -> Report {
 /// If `settings` have no T, one of 0, or a disorder of them; or if trees, maps and proofs of the same records do not agree: an error in the tree, not
 /// a result.
 #[must_use]
-pub fn run_with(seed: u64, settings: &Settings, mut progress: impl FnMut(Step)) -> Report {
+pub fn run_with(seed: u64, settings: &Settings, mut progress: impl FnMut(Step)) -> Evaluation {
     assert!(!settings.heights.is_empty() && settings.heights.is_sorted(), "T in ascending order");
     let memory = [
         (memory::FIGURE_1, &thesis::FIGURE_1),
@@ -168,10 +168,10 @@ pub fn run_with(seed: u64, settings: &Settings, mut progress: impl FnMut(Step)) 
         let measured = acceptance::run(records, &settings.heights, seed, settings.repetitions, step);
         AcceptanceResult { figure, thesis, measured }
     });
-    Report { seed, settings: settings.clone(), memory, longer, acceptance }
+    Evaluation { seed, settings: settings.clone(), memory, longer, acceptance }
 }
 
-impl Report {
+impl Evaluation {
     /// The thesis's numbers beside ours, for a terminal.
     #[must_use]
     pub fn summary(&self) -> Summary {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::{Report, figures, fixed::grouped, plot, summary::Comparison, words};
+use crate::{Evaluation, figures, fixed::grouped, plot, summary::Comparison, words};
 
 const STYLE: &str = "\
 :root{color-scheme:light dark}\
@@ -23,7 +23,7 @@ fn escaped(text: &str) -> String {
 }
 
 /// The page.
-pub fn page(report: &Report) -> String {
+pub fn page(report: &Evaluation) -> String {
     let mut html = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
@@ -57,7 +57,7 @@ pub fn page(report: &Report) -> String {
     html + "</body>\n</html>\n"
 }
 
-fn introduction(report: &Report, html: &mut String) {
+fn introduction(report: &Evaluation, html: &mut String) {
     let _ = writeln!(
         html,
         "<p>Chapter 6 of M. Vidigueira, <em>From Broadcast to Database</em> (EPFL, 2020), with history trees, proofs, checks \
@@ -67,7 +67,7 @@ fn introduction(report: &Report, html: &mut String) {
     );
 }
 
-fn summary(report: &Report, html: &mut String) {
+fn summary(report: &Evaluation, html: &mut String) {
     *html += "<h2>The thesis beside ours</h2>\n<div class=\"wide\"><table>\n<tr><th>figure</th><th>what</th><th>thesis</th>\
               <th>ours</th><th>verdict</th></tr>\n";
     for row in report.summary().rows {
@@ -84,7 +84,7 @@ fn summary(report: &Report, html: &mut String) {
               right. <em>by design</em>: ours is another on purpose.</p>\n";
 }
 
-fn method(report: &Report, html: &mut String) {
+fn method(report: &Evaluation, html: &mut String) {
     let counts = [
         ("inner node", "4 + 1 for each child", "120: links, labels of both children, date, counts of references"),
         ("empty node", "0", "0"),

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::{
-    AcceptanceResult, MemoryResult, Report,
+    AcceptanceResult, Evaluation, MemoryResult,
     acceptance::{Point, REQUESTS},
     bytes::Bytes,
     fixed::{decimals, deviation, grouped, kilobytes, mean, percent},
@@ -109,7 +109,7 @@ impl fmt::Display for Summary {
 }
 
 /// All rows.
-pub fn summary(report: &Report) -> Summary {
+pub fn summary(report: &Evaluation) -> Summary {
     let [first, second, third] = &report.memory;
     let mut rows = Vec::new();
     for result in [first, second] {

@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 
 use crate::{
-    AcceptanceResult, MemoryResult, Report,
+    AcceptanceResult, Evaluation, MemoryResult,
     acceptance::Point,
     fixed::{decimals, deviation, mean},
     summary::Summary,
 };
 
 /// All tables with the names of their files.
-pub fn tables(report: &Report) -> Vec<(&'static str, String)> {
+pub fn tables(report: &Evaluation) -> Vec<(&'static str, String)> {
     let [first, second, third] = &report.memory;
     let [fourth, fifth] = &report.acceptance;
     vec![

@@ -1,7 +1,7 @@
 //! What each figure confirms, and where and why ours differs, with the numbers of the report at hand.
 
 use crate::{
-    AcceptanceResult, MemoryResult, Report,
+    AcceptanceResult, Evaluation, MemoryResult,
     acceptance::{Point, REQUESTS},
     fixed::{decimals, grouped, kilobytes, mean, percent},
     memory::{Course, HEAVY_BYTES},
@@ -18,7 +18,7 @@ pub struct Words {
 }
 
 /// The words to all figures, in their order.
-pub fn words(report: &Report) -> Vec<Words> {
+pub fn words(report: &Evaluation) -> Vec<Words> {
     let [first, second, third] = &report.memory;
     let [fourth, fifth] = &report.acceptance;
     vec![

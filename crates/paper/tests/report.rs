@@ -2,10 +2,10 @@
 
 use std::sync::OnceLock;
 
-use pleach_paper::{Comparison, Report, Settings};
+use pleach_paper::{Comparison, Evaluation, Settings};
 
-fn quick() -> &'static Report {
-    static REPORT: OnceLock<Report> = OnceLock::new();
+fn quick() -> &'static Evaluation {
+    static REPORT: OnceLock<Evaluation> = OnceLock::new();
     REPORT.get_or_init(|| pleach_paper::run_with(1, &Settings::quick(), |_| ()))
 }
 

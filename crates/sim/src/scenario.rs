@@ -67,14 +67,14 @@ impl Scenario {
 
     /// Runs it to its end.
     #[must_use]
-    pub fn run(&self) -> Report {
+    pub fn run(&self) -> ScenarioReport {
         let executors = (0..self.members).map(|_| bank::vm()).collect();
         self.run_with(executors)
     }
 
     /// As [`Scenario::run`], with a runtime of operations for each member.
     #[must_use]
-    pub fn run_with(&self, executors: Vec<Arc<dyn Executor>>) -> Report {
+    pub fn run_with(&self, executors: Vec<Arc<dyn Executor>>) -> ScenarioReport {
         let config = deterministic::Config::new()
             .with_seed(self.seed)
             .with_timeout(Some(RUN_LIMIT))
@@ -162,7 +162,7 @@ type Reading = (Height, BTreeMap<String, u64>);
 
 /// What came of a run.
 #[derive(Clone, Debug)]
-pub struct Report {
+pub struct ScenarioReport {
     /// What members did that they must not do.
     pub violations: Vec<Violation>,
     /// Where the cluster did something else than the oracle.
@@ -199,7 +199,7 @@ pub struct Trace {
     pub ledger: Hash,
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for ScenarioReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Trace { height, root, .. } = &self.trace;
         write!(
@@ -215,7 +215,7 @@ impl fmt::Display for Report {
     }
 }
 
-impl Report {
+impl ScenarioReport {
     /// Everything that is wrong, in words. Empty if all promises were kept.
     #[must_use]
     pub fn faults(&self) -> Vec<String> {
@@ -257,7 +257,7 @@ impl Run {
         Self { context, scenario, plan, cluster, client_vm, link, wrong, answers, readings, clients }
     }
 
-    async fn finish(mut self) -> Report {
+    async fn finish(mut self) -> ScenarioReport {
         let began = self.context.current();
         self.cluster.start_all().await;
         match self.client(0, (0..self.scenario.members).collect()).await {
@@ -413,7 +413,7 @@ impl Run {
     }
 
     /// Every check that needs the whole history.
-    fn report(mut self, simulated: Duration, stopped: Vec<usize>) -> Report {
+    fn report(mut self, simulated: Duration, stopped: Vec<usize>) -> ScenarioReport {
         let ledger = self.cluster.ledger().clone();
         let heights = ledger.heights();
         let mut oracle = Oracle::new(self.cluster.genesis());
@@ -433,7 +433,7 @@ impl Run {
         let auditor = self.context.auditor().state();
         let trace = Trace { auditor, height: ledger.height(), root, ledger: ledger.digest() };
         let plan = format!("{:?}", self.plan);
-        Report {
+        ScenarioReport {
             violations,
             differences,
             invalid_replies,

@@ -4,18 +4,18 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use pleach_sim::scenario::{Report, Scenario};
+use pleach_sim::scenario::{Scenario, ScenarioReport};
 use pleach_testkit::{replay, seeds};
 
 /// Runs at a time: a run is one thread.
 const THREADS: usize = 2;
 
-fn run(seed: u64) -> Report {
+fn run(seed: u64) -> ScenarioReport {
     Scenario::of_seed(seed).run()
 }
 
 /// The report of a seed that went well.
-fn good(seed: u64) -> Report {
+fn good(seed: u64) -> ScenarioReport {
     let _replay = replay(seed);
     let report = run(seed);
     println!("seed {seed}: {report}");

@@ -15,7 +15,7 @@ use crate::store::{FILE, Options, device};
 
 /// What a check found.
 #[derive(Clone, Debug)]
-pub struct Report {
+pub struct FsckReport {
     /// Where the store stands: `None` if it holds no partition, or if that can't be read.
     pub position: Option<Position>,
     /// The records that were counted when they were written.
@@ -34,7 +34,7 @@ pub struct Report {
 /// # Errors
 /// Why it could not be read at all, [`OpenError::Locked`] if it is open. Damage is not an error but in the report,
 /// unless it is in the file's header.
-pub fn fsck(dir: &Path, progress: impl FnMut(Progress)) -> Result<Report, OpenError> {
+pub fn fsck(dir: &Path, progress: impl FnMut(Progress)) -> Result<FsckReport, OpenError> {
     let _lock = Lock::take_silently(dir)?;
     let path = dir.join(FILE);
     if !path.exists() {
@@ -48,16 +48,16 @@ pub fn fsck(dir: &Path, progress: impl FnMut(Progress)) -> Result<Report, OpenEr
 ///
 /// # Errors
 /// As [`fsck`].
-pub fn fsck_on(device: impl redb::StorageBackend, progress: impl FnMut(Progress)) -> Result<Report, OpenError> {
+pub fn fsck_on(device: impl redb::StorageBackend, progress: impl FnMut(Progress)) -> Result<FsckReport, OpenError> {
     fsck_device(&(Arc::new(device) as Device), progress)
 }
 
-fn fsck_device(device: &Device, mut progress: impl FnMut(Progress)) -> Result<Report, OpenError> {
+fn fsck_device(device: &Device, mut progress: impl FnMut(Progress)) -> Result<FsckReport, OpenError> {
     header::check(device, None)?;
     let io = |source| OpenError::Io { what: "reading the marks".into(), source };
     let (_, acknowledged) = Marks::read(device).map_err(io)?;
     let mut report =
-        Report { position: None, records: Tally::default(), rows: 0, damages: Vec::new(), damage_count: 0 };
+        FsckReport { position: None, records: Tally::default(), rows: 0, damages: Vec::new(), damage_count: 0 };
     // The database's own check may repair what it finds; the audit must see the file as it is.
     match open(device, true) {
         Ok(db) => db.abandon(),
@@ -86,7 +86,7 @@ fn open(device: &Device, checked: bool) -> Result<Db, Error> {
     Db::open(Arc::new(overlay), Options::default().cache_bytes, checked)
 }
 
-impl Report {
+impl FsckReport {
     /// Whether nothing is damaged.
     #[must_use]
     pub const fn is_sound(&self) -> bool {

@@ -179,7 +179,7 @@ pub use audit::Progress;
 pub use commit::BlockWrite;
 pub use error::{DAMAGES_MAX, Damage, Error, OpenError, Place, Refused};
 pub use fold::Held;
-pub use fsck::{Report, fsck, fsck_on};
+pub use fsck::{FsckReport, fsck, fsck_on};
 pub use history::{COARSE_LEVEL, HistoryProofs};
 pub use kept::KEPT_MAX;
 pub use layout::{CODE_MAX, Keep, Position, StoredRecord, Tally, WRITTEN_MAX, WindowEntry};

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use pleach_store::{Progress, Report};
+use pleach_store::{FsckReport, Progress};
 use pleach_types::{Hash, Height};
 use serde::Serialize;
 
@@ -51,7 +51,7 @@ fn store_below(dir: &Path) -> PathBuf {
     inner.into_iter().find(|inner| inner.is_dir()).unwrap_or_else(|| dir.to_path_buf())
 }
 
-fn document(dir: &Path, report: &Report) -> Document {
+fn document(dir: &Path, report: &FsckReport) -> Document {
     let result = report.position.as_ref().map(|position| position.result);
     Document {
         store: copyable(dir),

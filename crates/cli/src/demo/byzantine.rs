@@ -11,7 +11,7 @@ use pleach_types::Height;
 
 use super::liar::{self, Complaint, EXPULSION_WAIT, POLL, convict, nobody_met_the_lie, reads_are_right};
 use super::nodes::EPOCH_BLOCKS;
-use super::report::{Report, Shown, expect, seconds};
+use super::report::{DemoReport, Shown, expect, seconds};
 use super::{CATCH_UP_WAIT, LIVE_EVERY, Load, Nodes, READY_WAIT, Tour, checks};
 use crate::connection::connect_with;
 use crate::errors::CliError;
@@ -31,7 +31,7 @@ impl Tour<'_> {
         &mut self,
         client: &Client,
         kind: Byzantine,
-        report: &mut Report,
+        report: &mut DemoReport,
     ) -> Result<(), CliError> {
         let node = self.nodes.len() - 2;
         let title = "a node is started again as one that breaks the rules";

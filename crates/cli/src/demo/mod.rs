@@ -45,7 +45,7 @@ pub use folder::Folder;
 use liar::Complaint;
 pub use load::{Load, Tally};
 pub use nodes::Nodes;
-use report::{Report, Shown, Step, expect, seconds};
+use report::{DemoReport, Shown, Step, expect, seconds};
 
 /// How long one call of the set-up may take.
 const READY_WAIT: Duration = Duration::from_secs(30);
@@ -115,7 +115,7 @@ pub async fn run(output: Output, args: &Demo) -> Result<Ending, CliError> {
 
 async fn tour(output: Output, args: &Demo, kind: Option<Byzantine>) -> Result<Ending, CliError> {
     let mut folder = Folder::new(args.keep.as_ref().and_then(Option::as_deref))?;
-    let mut report = Report::new(output);
+    let mut report = DemoReport::new(output);
     match Tour::steps(output, args, kind, &folder, &mut report).await {
         Ok(mut tour) => {
             let kept = args.keep.is_some().then(|| tour.leave_running(&mut folder)).transpose()?;
@@ -155,7 +155,7 @@ impl<'a> Tour<'a> {
         args: &'a Demo,
         kind: Option<Byzantine>,
         folder: &Folder,
-        report: &mut Report,
+        report: &mut DemoReport,
     ) -> Result<Self, CliError> {
         report.line(format_args!(
             "pleach {} demo · a throwaway cluster on this machine, every node a process of its own\n",
@@ -184,7 +184,7 @@ impl<'a> Tour<'a> {
     }
 
     /// The clients work throughout; meanwhile a node dies and comes back.
-    async fn run_load(&mut self, report: &mut Report) -> Result<(), CliError> {
+    async fn run_load(&mut self, report: &mut DemoReport) -> Result<(), CliError> {
         let third = Duration::from_secs(u64::from(self.args.seconds)) / 3;
         let clients = self.connect_clients().await?;
         let load = Load::start(clients, &self.bank);
@@ -298,7 +298,7 @@ impl<'a> Tour<'a> {
         self.output.live("");
     }
 
-    async fn run_checks(&mut self, client: &Client, report: &mut Report) -> Result<(), CliError> {
+    async fn run_checks(&mut self, client: &Client, report: &mut DemoReport) -> Result<(), CliError> {
         let height =
             report.step("all nodes agree on a root", checks::same_roots(&mut self.nodes, self.tally.height)).await?;
         let title = "every balance is proved, and no money was made or lost";
@@ -310,7 +310,7 @@ impl<'a> Tour<'a> {
         report.step("every node stores its part", checks::storage(&self.nodes)).await
     }
 
-    async fn run_liar(&mut self, client: &Client, report: &mut Report) -> Result<(), CliError> {
+    async fn run_liar(&mut self, client: &Client, report: &mut DemoReport) -> Result<(), CliError> {
         let node = self.nodes.len() - 2;
         let title = "a member that lies to a client is found out and convicted by its signature";
         let liar = report.step(title, liar::lies_to_a_client(client, &self.nodes, node, &self.bank)).await?;
@@ -320,7 +320,7 @@ impl<'a> Tour<'a> {
         report.step(title, liar::its_records_are_copied(client, &self.nodes, &liar, &self.bank)).await
     }
 
-    fn conclude(&self, report: &Report, kept: Option<&Kept>) -> Result<(), CliError> {
+    fn conclude(&self, report: &DemoReport, kept: Option<&Kept>) -> Result<(), CliError> {
         let (steps, took) = (report.steps().len(), seconds(report.elapsed()));
         report.line(format_args!("\n{steps} of {steps} steps passed in {took}."))?;
         if !self.output.is_json() {
@@ -370,7 +370,7 @@ async fn start_nodes(folder: &Folder, count: u16, spare: u16) -> Result<(Nodes, 
     Ok((nodes, shown))
 }
 
-fn introduce(report: &Report, nodes: &Nodes) -> Result<(), CliError> {
+fn introduce(report: &DemoReport, nodes: &Nodes) -> Result<(), CliError> {
     let mut rows = vec![row!["       NODE", "FOR CLIENTS", "FOR MEMBERS", "PROCESS"]];
     rows.extend(
         nodes.table().into_iter().map(|[name, public, peer, id]| row![format!("       {name}"), public, peer, id]),

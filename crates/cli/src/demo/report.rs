@@ -10,7 +10,7 @@ use crate::output::{Output, visible};
 
 /// Prints steps as they end, and remembers them.
 #[derive(Debug)]
-pub struct Report {
+pub struct DemoReport {
     output: Output,
     began: Instant,
     steps: Vec<Step>,
@@ -57,7 +57,7 @@ impl Shown {
     }
 }
 
-impl Report {
+impl DemoReport {
     /// No steps yet.
     pub fn new(output: Output) -> Self {
         Self { output, began: Instant::now(), steps: Vec::new() }
