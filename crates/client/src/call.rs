@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::client::{Client, Code, Inner};
 use crate::error::{Error, RefusedBy, Retry};
 use crate::prepared::Prepared;
-use crate::simulate::{Plan, Simulation, Wanted, fresh_plan, plan};
+use crate::simulate::{DiscoveryPlan, Simulation, Wanted, fresh_plan, plan};
 use crate::submission::{Settled, Submission};
 use crate::verified::Verified;
 
@@ -253,7 +253,7 @@ impl Call {
     async fn settle(
         &self,
         inner: &Inner,
-        plan: Plan,
+        plan: DiscoveryPlan,
         deadline: Duration,
         retries: &mut Retries,
     ) -> Result<Settled, Error> {
@@ -263,8 +263,8 @@ impl Call {
     }
 
     /// The request that a plan comes to, and the code of its operation.
-    fn sign(&self, plan: Plan) -> (Request, Code) {
-        let Plan { snapshot, code, body, values, warm, .. } = plan;
+    fn sign(&self, plan: DiscoveryPlan) -> (Request, Code) {
+        let DiscoveryPlan { snapshot, code, body, values, warm, .. } = plan;
         let proof = snapshot.proof.restrict(body.proven_keys()).into_proof().encode();
         let attached = (!warm).then(|| code.bytes.clone());
         (Request::sign(body, &self.keys, proof.into(), values, vec![attached]), code)

@@ -98,7 +98,7 @@ pub(crate) struct Ground {
 
 /// Where and until when a read is made.
 #[derive(Clone, Debug)]
-pub(crate) struct Plan {
+pub(crate) struct ReadPlan {
     /// The height to read at; the newest that is certified where the first node is asked, if there is none.
     height: Option<Height>,
     /// The least height that will do then.
@@ -115,7 +115,7 @@ pub(crate) struct Plan {
     deadline: Duration,
 }
 
-impl Plan {
+impl ReadPlan {
     fn at(&self, height: Height) -> Self {
         Self { height: Some(height), ..self.clone() }
     }
@@ -141,10 +141,10 @@ impl Inner {
         loop {
             let (outcome, freshness) = if options.fresh {
                 let Cover { height, heard, responders, rest } = self.cover(deadline).await?;
-                let plan = Plan { least: height, responders, deadline, ..self.certified_plan(None) };
+                let plan = ReadPlan { least: height, responders, deadline, ..self.certified_plan(None) };
                 (beside(&self.nodes, self.read_by(keys, plan, options), rest).await, Freshness::Linearizable { heard })
             } else {
-                let plan = Plan { deadline, ..self.certified_plan(None) };
+                let plan = ReadPlan { deadline, ..self.certified_plan(None) };
                 (self.read_by(keys, plan, options).await, Freshness::Session)
             };
             match outcome {
@@ -156,31 +156,31 @@ impl Inner {
     }
 
     /// Reads records at the height that a plan leads to, or above.
-    async fn read_by(&self, keys: &[Key], plan: Plan, options: ReadOptions) -> Result<Snapshot, Error> {
+    async fn read_by(&self, keys: &[Key], plan: ReadPlan, options: ReadOptions) -> Result<Snapshot, Error> {
         let plan = self.grounded(plan, options).await?;
         self.read(unique(keys), plan).await
     }
 
     /// Finds out what the height to read at came to, where that need not be certified.
-    async fn grounded(&self, plan: Plan, options: ReadOptions) -> Result<Plan, Error> {
+    async fn grounded(&self, plan: ReadPlan, options: ReadOptions) -> Result<ReadPlan, Error> {
         let least = plan.least.max(self.verifier.min_height()).max(options.min_height.unwrap_or(0));
-        let plan = Plan { least, ..plan };
+        let plan = ReadPlan { least, ..plan };
         if options.fresh && self.verifier.knows(least) {
             return Ok(plan.at(least));
         }
         Ok(match options.trust {
-            TrustLevel::First => Plan { on_trust: true, ..plan },
+            TrustLevel::First => ReadPlan { on_trust: true, ..plan },
             TrustLevel::Quorum if options.fresh => {
                 let ground = self.vouched(least, &plan.responders, plan.deadline).await?;
-                Plan { ground: Some(ground), ..plan.at(least) }
+                ReadPlan { ground: Some(ground), ..plan.at(least) }
             }
             TrustLevel::Quorum | TrustLevel::Certified => plan,
         })
     }
 
     /// A read at a certified height: the one that is named, or the newest of the node that is asked first.
-    pub(crate) fn certified_plan(&self, height: Option<Height>) -> Plan {
-        Plan {
+    pub(crate) fn certified_plan(&self, height: Option<Height>) -> ReadPlan {
+        ReadPlan {
             height,
             least: self.verifier.min_height(),
             on_trust: false,
@@ -199,7 +199,7 @@ impl Inner {
         without_values: Vec<Key>,
         least: Height,
     ) -> Result<Snapshot, Error> {
-        self.read(keys, Plan { without_values, least, ..self.certified_plan(None) }).await
+        self.read(keys, ReadPlan { without_values, least, ..self.certified_plan(None) }).await
     }
 
     /// As [`Inner::read_certified`], at the height of the newest receipt where that is not certified yet and members have vouched for what it
@@ -214,7 +214,7 @@ impl Inner {
         let ground = self.verifier.receipt_ground(since).filter(|ground| ground.result.height >= least);
         if let Some(ground) = ground.filter(|_| self.config.reads.trust != TrustLevel::Certified) {
             let plan = self.certified_plan(Some(ground.result.height));
-            let plan = Plan { without_values: without_values.clone(), ground: Some(ground), ..plan };
+            let plan = ReadPlan { without_values: without_values.clone(), ground: Some(ground), ..plan };
             match self.read(keys.clone(), plan).await {
                 // Forgotten, or its keepers are away: another height may do.
                 Err(Error::Unavailable(_)) => {}
@@ -225,7 +225,7 @@ impl Inner {
     }
 
     /// Reads records at one height.
-    async fn read(&self, keys: Vec<Key>, plan: Plan) -> Result<Snapshot, Error> {
+    async fn read(&self, keys: Vec<Key>, plan: ReadPlan) -> Result<Snapshot, Error> {
         if plan.responders.is_empty() {
             self.meet().await;
         }
@@ -238,7 +238,7 @@ impl Inner {
         }
     }
 
-    async fn read_once(&self, keys: Vec<Key>, plan: &Plan) -> Result<Snapshot, Error> {
+    async fn read_once(&self, keys: Vec<Key>, plan: &ReadPlan) -> Result<Snapshot, Error> {
         let (snapshot, late) = self.read_parts(keys, plan).await?;
         if late.is_empty() {
             return Ok(snapshot);
@@ -256,7 +256,7 @@ impl Inner {
 
     /// Reads what it can at one height, and returns beside it the keys whose keepers had forgotten that height. None are
     /// left out if `height` is named.
-    async fn read_parts(&self, keys: Vec<Key>, plan: &Plan) -> Result<(Snapshot, Vec<Key>), Error> {
+    async fn read_parts(&self, keys: Vec<Key>, plan: &ReadPlan) -> Result<(Snapshot, Vec<Key>), Error> {
         let mut bundles = VecDeque::from(self.bundles(keys, plan));
         // One after the other until the first part is here, because it chooses the height; all others are read at that one, or they would not merge.
         let mut snapshot = loop {
@@ -288,7 +288,7 @@ impl Inner {
     }
 
     /// Divides keys among nodes in random order, each being asked for all that it keeps. At least one bundle.
-    fn bundles(&self, keys: Vec<Key>, plan: &Plan) -> Vec<Bundle> {
+    fn bundles(&self, keys: Vec<Key>, plan: &ReadPlan) -> Vec<Bundle> {
         let most = if self.config.signed_replies { SIGNED_REPLY_KEYS_MAX } else { KEYS_PER_READ };
         if self.keepers.everywhere() || keys.is_empty() {
             let whole = |keys: &[Key]| Bundle { node: None, groups: vec![(0, keys.to_vec())] };
@@ -323,7 +323,7 @@ impl Inner {
     }
 
     /// Reads a bundle from its node; where that fails or is late, each of its prefixes from any of its keepers.
-    async fn read_bundle(&self, bundle: Bundle, plan: &Plan) -> Result<Part, Error> {
+    async fn read_bundle(&self, bundle: Bundle, plan: &ReadPlan) -> Result<Part, Error> {
         let one_is_asked = bundle.groups.len() > 1 && self.config.ask_at_once <= 1;
         let Some(node) = bundle.node.filter(|_| one_is_asked) else {
             return self.read_groups(bundle.groups, plan).await;
@@ -347,7 +347,7 @@ impl Inner {
     }
 
     /// Reads each of some prefixes from any of its keepers, all at one height.
-    async fn read_groups(&self, groups: Vec<(u32, Vec<Key>)>, plan: &Plan) -> Result<Part, Error> {
+    async fn read_groups(&self, groups: Vec<(u32, Vec<Key>)>, plan: &ReadPlan) -> Result<Part, Error> {
         let mut groups = groups.into_iter();
         let Some((prefix, keys)) = groups.next() else { return Err(Error::NoNodes) };
         let first = self.read_group(prefix, keys, plan).await?;
@@ -362,7 +362,7 @@ impl Inner {
     }
 
     /// Reads keys of one prefix, from the first of its keepers whose answer verifies.
-    async fn read_group(&self, prefix: u32, keys: Vec<Key>, plan: &Plan) -> Result<Part, Error> {
+    async fn read_group(&self, prefix: u32, keys: Vec<Key>, plan: &ReadPlan) -> Result<Part, Error> {
         let anybody = self.keepers.everywhere() || keys.is_empty();
         let serves = |node: &usize| anybody || self.keepers.may_keep(prefix, *node);
         let able = || {
@@ -400,7 +400,7 @@ impl Inner {
         Error::NoKeeper { key, keepers, nodes: self.nodes.named() }
     }
 
-    pub(crate) fn request(&self, mut keys: Vec<Key>, plan: &Plan) -> GetRequest {
+    pub(crate) fn request(&self, mut keys: Vec<Key>, plan: &ReadPlan) -> GetRequest {
         // Nodes want them in order; those of several prefixes are not yet.
         keys.sort_unstable();
         // A height that is named is the freshness that is asked for.
@@ -415,7 +415,7 @@ impl Inner {
     }
 
     /// Reads records from one node, or learns that they are too many for one answer.
-    async fn read_part(&self, node: usize, request: &GetRequest, plan: &Plan) -> Result<Part, Failure> {
+    async fn read_part(&self, node: usize, request: &GetRequest, plan: &ReadPlan) -> Result<Part, Failure> {
         match self.read_from(node, request, plan.ground.as_ref()).await {
             Ok(snapshot) => Ok(Part::Whole(snapshot)),
             Err(failure) => fitting(&failure, request).map(Part::TooLarge).ok_or(failure),

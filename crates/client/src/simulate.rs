@@ -78,7 +78,7 @@ pub(crate) struct Wanted {
 
 /// A run whose records are all proved at one height.
 #[derive(Clone, Debug)]
-pub(crate) struct Plan {
+pub(crate) struct DiscoveryPlan {
     pub(crate) snapshot: Snapshot,
     pub(crate) code: Code,
     /// Complete but for nothing: signing adds no field.
@@ -90,7 +90,7 @@ pub(crate) struct Plan {
     pub(crate) outcome: Outcome,
 }
 
-impl Plan {
+impl DiscoveryPlan {
     /// What the run would do.
     ///
     /// # Errors
@@ -129,7 +129,7 @@ impl Plan {
 ///
 /// A request is made from whatever one node has: the cluster itself finds out whether that is old. A refusal is the caller's answer,
 /// and nobody looks at it again; so one that rests on records that may be old is only believed if newer ones say the same.
-pub(crate) async fn plan(client: &Inner, wanted: &Wanted) -> Result<Plan, Error> {
+pub(crate) async fn plan(client: &Inner, wanted: &Wanted) -> Result<DiscoveryPlan, Error> {
     let found = plan_from(client, wanted, 0).await;
     let refused_at = match &found {
         Ok(plan) if plan.outcome.result.is_err() => plan.snapshot.height,
@@ -144,7 +144,7 @@ pub(crate) async fn plan(client: &Inner, wanted: &Wanted) -> Result<Plan, Error>
 
 /// As [`plan`], over records of which nothing is missing that anybody could prove when this began, if enough members say what is
 /// newest.
-pub(crate) async fn fresh_plan(client: &Inner, wanted: &Wanted) -> Result<Plan, Error> {
+pub(crate) async fn fresh_plan(client: &Inner, wanted: &Wanted) -> Result<DiscoveryPlan, Error> {
     let least = newest(client).await.unwrap_or(0);
     plan_from(client, wanted, least).await
 }
@@ -159,7 +159,7 @@ async fn newest(client: &Inner) -> Option<Height> {
 }
 
 /// As [`plan`], from a height on.
-async fn plan_from(client: &Inner, wanted: &Wanted, least: Height) -> Result<Plan, Error> {
+async fn plan_from(client: &Inner, wanted: &Wanted, least: Height) -> Result<DiscoveryPlan, Error> {
     let mut read: BTreeSet<Key> = wanted.declared.union(&wanted.expected).cloned().collect();
     let mut search = Search { client, wanted, nonce: client.nodes.nonce(), gas: 0, declared: 0, warm: true };
     let mut last = wanted.operation.clone();
@@ -276,8 +276,8 @@ struct LocalRun {
 }
 
 impl LocalRun {
-    fn into_plan(self, snapshot: Snapshot, code: Code, warm: bool) -> Plan {
-        Plan { snapshot, code, body: self.body, values: self.values, warm, outcome: self.outcome }
+    fn into_plan(self, snapshot: Snapshot, code: Code, warm: bool) -> DiscoveryPlan {
+        DiscoveryPlan { snapshot, code, body: self.body, values: self.values, warm, outcome: self.outcome }
     }
 }
 

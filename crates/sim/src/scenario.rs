@@ -82,7 +82,7 @@ impl Scenario {
             .with_catch_panics(self.suspect.is_some());
         let scenario = self.clone();
         deterministic::Runner::new(config).start(|context| async move {
-            let plan = Plan::draw(&scenario);
+            let plan = FaultPlan::draw(&scenario);
             Run::new(context, scenario, plan, executors).await.finish().await
         })
     }
@@ -90,7 +90,7 @@ impl Scenario {
 
 /// What chance decided beforehand.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Plan {
+struct FaultPlan {
     conditions: Conditions,
     link: Link,
     steps: Vec<(Duration, Fault)>,
@@ -106,7 +106,7 @@ enum Fault {
     Nothing,
 }
 
-impl Plan {
+impl FaultPlan {
     fn draw(scenario: &Scenario) -> Self {
         let mut random = StdRng::seed_from_u64(scenario.seed ^ 0x9e37_79b9_7f4a_7c15);
         let latency_ms = random.random_range(2..=60);
@@ -230,7 +230,7 @@ impl ScenarioReport {
 struct Run {
     context: deterministic::Context,
     scenario: Scenario,
-    plan: Plan,
+    plan: FaultPlan,
     cluster: Cluster,
     client_vm: Arc<dyn Executor>,
     link: Link,
@@ -244,7 +244,7 @@ impl Run {
     async fn new(
         context: deterministic::Context,
         scenario: Scenario,
-        plan: Plan,
+        plan: FaultPlan,
         executors: Vec<Arc<dyn Executor>>,
     ) -> Self {
         let genesis = bank::genesis(scenario.members, scenario.history, scenario.partitioning);

@@ -50,7 +50,7 @@ use crate::transfer::wire::{Answer, Message};
 
 use adopt::{CannotMove, PART_BYTES_MAX, PART_BYTES_MIN};
 use copies::Copies;
-use plan::{Plan, held};
+use plan::{MovePlan, held};
 use recorder::Recorder;
 
 /// How often a member tells the others what it keeps, beside whenever that changes.
@@ -63,7 +63,7 @@ const DROP_BYTES: usize = 16 << 20;
 /// What a node has to do with records that move.
 #[derive(Debug, Default)]
 pub(crate) struct Moves {
-    plan: Mutex<Option<Arc<Plan>>>,
+    plan: Mutex<Option<Arc<MovePlan>>>,
     /// What others have told.
     copies: Mutex<Copies>,
     /// Changes under the prefixes that are to be adopted.
@@ -125,12 +125,12 @@ impl Moves {
     }
 
     /// What a node with this key is to keep.
-    fn plan(&self, state: &State, own: &PublicKey) -> Arc<Plan> {
+    fn plan(&self, state: &State, own: &PublicKey) -> Arc<MovePlan> {
         let mut plan = lock(&self.plan);
         if let Some(plan) = plan.as_ref().filter(|plan| plan.is_of(state)) {
             return plan.clone();
         }
-        let new = Arc::new(Plan::new(state, own));
+        let new = Arc::new(MovePlan::new(state, own));
         *plan = Some(new.clone());
         new
     }

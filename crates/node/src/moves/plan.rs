@@ -10,7 +10,7 @@ use crate::members::is_on_standby;
 
 /// What a member is to keep, by the members in force, the next ones, and those on standby.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(super) struct MovePlan {
     own: PublicKey,
     standby: bool,
     /// By the members in force, and by the next ones.
@@ -18,7 +18,7 @@ pub(super) struct Plan {
     wanted: BTreeSet<u32>,
 }
 
-impl Plan {
+impl MovePlan {
     pub(super) fn new(state: &State, own: &PublicKey) -> Self {
         let place = |members: &Committee| Placement::new(members.clone(), state.cluster_genesis().partitioning);
         let (placements, joined) = ([state.committee(), state.next_committee()].map(place), with_standby(state, own));
