@@ -46,11 +46,11 @@ pub(crate) enum Settled {
 
 /// Receipts that members vouched for on their own, until f + 1 vouch for the same.
 #[derive(Debug, Default)]
-pub(crate) struct Votes {
+pub(crate) struct Attestations {
     by_result: BTreeMap<Vec<u8>, BTreeSet<PublicKey>>,
 }
 
-impl Votes {
+impl Attestations {
     /// Counts a member's word for a result. The receipts tree under a result has one receipt for an identity,
     /// so members that agree on the result agree on the receipt.
     fn add(&mut self, client: &Inner, by: PublicKey, result: &BlockResult) -> Option<Trust> {
@@ -92,14 +92,14 @@ pub(crate) async fn find_receipt(
     wait: Duration,
 ) -> Result<Option<Verified<Receipt>>, Error> {
     let deadline = client.nodes.runtime.now() + wait;
-    let mut votes = Votes::default();
+    let mut attestations = Attestations::default();
     for round in 0.. {
         let left = deadline.saturating_sub(client.nodes.runtime.now());
         let mut watch = Watch::new(client, identity, left.min(client.config.receipt_wait), client.nodes.order());
         watch.start(client.nodes.named());
         let mut failures = Vec::new();
         while let Some((_, outcome)) = watch.next().await {
-            match outcome.map(|shown| votes.weigh(client, shown)) {
+            match outcome.map(|shown| attestations.weigh(client, shown)) {
                 Ok(Some(receipt)) => return Ok(Some(receipt)),
                 Ok(None) => {}
                 Err(failure) => failures.push(failure),
@@ -187,7 +187,7 @@ pub(crate) struct Submission<'a> {
     began: Duration,
     deadline: Duration,
     retries: &'a mut Retries,
-    votes: Votes,
+    attestations: Attestations,
     /// Nodes that have taken the request and not forgotten it.
     holders: BTreeSet<usize>,
     /// Nodes that say that the request can never be executed.
@@ -238,7 +238,7 @@ impl<'a> Submission<'a> {
             began: client.nodes.runtime.now(),
             deadline,
             retries,
-            votes: Votes::default(),
+            attestations: Attestations::default(),
             holders: BTreeSet::new(),
             rejections: BTreeMap::new(),
             failing: BTreeSet::new(),
@@ -463,7 +463,7 @@ impl<'a> Submission<'a> {
             }
             Shown::Nothing(_) | Shown::Certified { .. } => {}
         }
-        if let Some(receipt) = self.votes.weigh(self.client, shown) {
+        if let Some(receipt) = self.attestations.weigh(self.client, shown) {
             self.settled = Some(receipt);
         }
     }
@@ -512,7 +512,7 @@ impl<'a> Submission<'a> {
             match end {
                 Ok(End::Absent) => return Some(Settled::Expired),
                 Ok(End::Shown(shown)) => {
-                    if let Some(receipt) = self.votes.weigh(client, *shown) {
+                    if let Some(receipt) = self.attestations.weigh(client, *shown) {
                         return Some(Settled::Receipt(receipt));
                     }
                 }

@@ -19,7 +19,7 @@ use pleach_types::{ClusterRecord, Committee, Decode as _, Encode as _, Identity,
 use crate::client::{Client, Inner};
 use crate::error::{Error, Failure, Fault, InvalidCause, all_failed};
 use crate::read::{ROUNDS_ALONE, is_unreachable};
-use crate::submission::{Votes, Watch, agreed};
+use crate::submission::{Attestations, Watch, agreed};
 use crate::transport::TransportError;
 use crate::verified::{ReadOptions, Verified};
 use crate::verifier::Shown;
@@ -121,7 +121,7 @@ struct Errand<'a> {
     taken: bool,
     /// Nodes that say that it would be refused, or is none.
     rejections: BTreeMap<usize, Problem>,
-    votes: Votes,
+    votes: Attestations,
 }
 
 impl<'a> Errand<'a> {

@@ -9,7 +9,7 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 use tracing::info;
 
-use pleach_order::{Bounds, MemberAddress, OrderError, Running, Settings, Timeouts, Votes};
+use pleach_order::{Bounds, MemberAddress, OrderError, Running, Settings, Timeouts, VotesFound};
 use pleach_state::State;
 use pleach_store::{Options, Progress, Store};
 use pleach_types::committee::faults;
@@ -314,7 +314,7 @@ pub fn settings(genesis: &Genesis, node: &Node) -> Settings {
         members_max: genesis.governance.members_max.into(),
         peers_max: peers_max(genesis, &node.state()),
         storage_prefix: String::new(),
-        votes: Votes::Kept,
+        votes: VotesFound::Kept,
         genesis_digest: node.genesis_digest,
         genesis: Block::genesis(genesis),
         timeouts: Timeouts::default(),

@@ -108,7 +108,7 @@ impl Bounds {
 
 /// Whether this member knows what it has voted for.
 #[derive(Clone, Debug, Default)]
-pub enum Votes {
+pub enum VotesFound {
     /// It never voted.
     New(Voted),
     /// They are in its journals.
@@ -120,7 +120,7 @@ pub enum Votes {
     Unknown(Voted),
 }
 
-impl Votes {
+impl VotesFound {
     /// Whether the member has to find out from which view on it may vote.
     #[must_use]
     pub const fn are_lost(&self) -> bool {
@@ -171,7 +171,7 @@ pub struct Settings {
     /// share one storage, as they do in a simulation.
     pub storage_prefix: String,
     /// Whether this member knows what it has voted for.
-    pub votes: Votes,
+    pub votes: VotesFound,
 }
 
 impl Settings {

@@ -33,7 +33,7 @@ use pleach_types::{Hash, PublicKey};
 use rand::RngCore as _;
 use tracing::{info, warn};
 
-use crate::config::{OrderError, Voted, Votes};
+use crate::config::{OrderError, Voted, VotesFound};
 use crate::durable;
 use crate::node::VOTES_PARTITION;
 
@@ -249,7 +249,7 @@ struct Folder {
 /// # Errors
 /// If the folder cannot be used, is another's, or has lost the votes of a member that has no others to ask. Then nothing
 /// is changed in it.
-pub(crate) fn lock(data: &Path, member: &str, alone: bool) -> Result<(FolderLock, Votes), OrderError> {
+pub(crate) fn lock(data: &Path, member: &str, alone: bool) -> Result<(FolderLock, VotesFound), OrderError> {
     let (unusable, lock) = (unusable(data), take(data)?);
     let folder = Folder { data: data.into(), member: member.into() };
     let found = folder.look()?;
@@ -316,28 +316,28 @@ impl Folder {
     }
 
     /// Writes down what the member is from now on. The order of the writes is that of the head of this module.
-    fn enter(&self, found: Found, state: VotesState) -> io::Result<Votes> {
+    fn enter(&self, found: Found, state: VotesState) -> io::Result<VotesFound> {
         let votes = match state {
             VotesState::First => {
                 self.set_aside(found.mark)?;
                 let life = self.begin_life()?;
                 self.claim(Claim::New(life))?;
-                Votes::New(self.voted(life))
+                VotesFound::New(self.voted(life))
             }
             VotesState::Stands(claim @ Claim::New(life)) => {
                 self.claim(claim)?;
-                Votes::New(self.voted(life))
+                VotesFound::New(self.voted(life))
             }
             VotesState::Stands(claim) => {
                 self.claim(claim)?;
                 self.clean();
-                Votes::Kept
+                VotesFound::Kept
             }
             VotesState::Unknown => {
                 info!(data = %self.data.display(), "this data folder holds nothing of this member, and nothing says that it is new");
                 self.claim(Claim::Unknown)?;
                 self.set_aside(found.mark)?;
-                Votes::Unknown(self.voted(self.begin_life()?))
+                VotesFound::Unknown(self.voted(self.begin_life()?))
             }
             VotesState::Lost(reason) => {
                 warn!(
@@ -350,7 +350,7 @@ impl Folder {
                 }
                 self.claim(Claim::Lost)?;
                 self.set_aside(found.mark)?;
-                Votes::Lost(self.voted(self.begin_life()?))
+                VotesFound::Lost(self.voted(self.begin_life()?))
             }
         };
         // At last: before `owner` says more than the note does, the note is what makes the member new.

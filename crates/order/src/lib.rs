@@ -86,7 +86,7 @@ use std::time::Duration;
 
 #[cfg(feature = "byzantine")]
 pub use byzantine::Equivocation;
-pub use config::{Bounds, Config, MemberAddress, OrderError, Settings, Timeouts, Voted, Votes};
+pub use config::{Bounds, Config, MemberAddress, OrderError, Settings, Timeouts, Voted, VotesFound};
 pub use descriptors::descriptors;
 pub use disk::{bytes_below, free_bytes};
 pub use folder::{declare_new, hand_over, journals};
@@ -226,7 +226,7 @@ pub trait Application: Send + Sync + 'static {
     /// second and soon after [`Network::nudge`], never twice at once. `now` is the time since the engine started.
     fn work(&self, _now: Duration) {}
 
-    /// This member's votes are lost ([`Votes::Lost`]), so it takes part only from a finalization of `round` or later on.
+    /// This member's votes are lost ([`VotesFound::Lost`]), so it takes part only from a finalization of `round` or later on.
     /// The application has to come by the state below such a block, and then call [`Network::set_start_point`]; no block is
     /// delivered before.
     fn rejoin(&self, _round: Round) {}

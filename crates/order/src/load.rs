@@ -16,7 +16,7 @@ use pleach_types::{
 };
 
 use crate::{
-    Application, Bounds, Config, MemberAddress, Network, OrderError, Proposal, Running, Settings, Timeouts, Votes,
+    Application, Bounds, Config, MemberAddress, Network, OrderError, Proposal, Running, Settings, Timeouts, VotesFound,
     declare_new, run,
 };
 
@@ -151,7 +151,7 @@ fn config(
         timeouts: Timeouts { pace: Duration::ZERO, ..Timeouts::default() },
         bounds: Bounds::of(&genesis.limits),
         storage_prefix: String::new(),
-        votes: Votes::Kept,
+        votes: VotesFound::Kept,
     };
     let data = load.folder.join(own.short());
     declare_new(&data)?;

@@ -45,7 +45,7 @@ use crate::Application;
 use crate::block::{BlockBound, EngineBlock, engine_key};
 use crate::byzantine::{self, VoteSender};
 use crate::certificate::{EngineFinalization, Scheme};
-use crate::config::{Bounds, OrderError, Settings, Timeouts, Votes};
+use crate::config::{Bounds, OrderError, Settings, Timeouts, VotesFound};
 use crate::delivery::{Delivery, Marshal, Progress, Reports};
 use crate::epochs::{Driver, Entrance, Lengths, Muxes, Schemes, own_key};
 use crate::glue::Glue;
@@ -523,7 +523,7 @@ where
     ) -> (Handle<Option<String>>, Option<oneshot::Receiver<Round>>) {
         let (lost, wanted) = if settings.votes.are_lost() {
             let (safe, wanted) = oneshot::channel();
-            (Some(LostVotes { may_be_new: matches!(settings.votes, Votes::Unknown(_)), safe }), Some(wanted))
+            (Some(LostVotes { may_be_new: matches!(settings.votes, VotesFound::Unknown(_)), safe }), Some(wanted))
         } else {
             (None, None)
         };

@@ -15,7 +15,7 @@ use pleach_node::{Node, resume, settings};
 use pleach_order::engine::{
     CHANNELS, Channels, Peers, Track, engine_public_key, max_message_size, partitions, quota, start,
 };
-use pleach_order::{Bounds, OrderError, Voted, Votes};
+use pleach_order::{Bounds, OrderError, Voted, VotesFound};
 use pleach_store::{Options, StorageBackend as _, Store};
 use pleach_types::execution::Executor;
 use pleach_types::{Genesis, Height, SecretKey};
@@ -233,7 +233,7 @@ impl Cluster {
         settings.storage_prefix = self.storage_prefix(member);
         let voteless = self.voteless[member].clone();
         if voteless.load(Ordering::Acquire) {
-            settings.votes = Votes::Lost(Voted(Arc::new(move || voteless.store(false, Ordering::Release))));
+            settings.votes = VotesFound::Lost(Voted(Arc::new(move || voteless.store(false, Ordering::Release))));
         }
         settings.check().expect("settings are consistent");
         let channels = self.channels(member).await;

@@ -63,17 +63,17 @@ impl Drop for Data {
 /// A member that runs, as far as its folder is concerned.
 struct Started<'a> {
     data: &'a Data,
-    votes: Votes,
+    votes: VotesFound,
     _lock: FolderLock,
 }
 
 impl Started<'_> {
     fn kind(&self) -> &'static str {
         match self.votes {
-            Votes::New(_) => "new",
-            Votes::Kept => "kept",
-            Votes::Lost(_) => "lost",
-            Votes::Unknown(_) => "unknown",
+            VotesFound::New(_) => "new",
+            VotesFound::Kept => "kept",
+            VotesFound::Lost(_) => "lost",
+            VotesFound::Unknown(_) => "unknown",
         }
     }
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use pleach_order::{Application, Bounds, Network, Proposal, Settings, Timeouts, Votes};
+use pleach_order::{Application, Bounds, Network, Proposal, Settings, Timeouts, VotesFound};
 use pleach_types::hash::Domain;
 use pleach_types::vote::Round;
 use pleach_types::{
@@ -44,7 +44,7 @@ pub fn settings(genesis: &Genesis, n: usize, timeouts: Timeouts) -> Settings {
         timeouts,
         bounds: Bounds::of(&genesis.limits),
         storage_prefix: format!("node{n}-"),
-        votes: Votes::Kept,
+        votes: VotesFound::Kept,
     }
 }
 
