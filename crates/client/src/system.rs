@@ -121,14 +121,14 @@ struct Errand<'a> {
     taken: bool,
     /// Nodes that say that it would be refused, or is none.
     rejections: BTreeMap<usize, Problem>,
-    votes: Attestations,
+    attestations: Attestations,
 }
 
 impl<'a> Errand<'a> {
     fn new(client: &'a Inner, request: &SystemRequest) -> Self {
         let (identity, encoded) = (request.identity(), request.encode().into());
-        let (holders, taken, rejections, votes) = Default::default();
-        Self { client, identity, encoded, holders, taken, rejections, votes }
+        let (holders, taken, rejections, attestations) = Default::default();
+        Self { client, identity, encoded, holders, taken, rejections, attestations }
     }
 
     async fn run(mut self) -> Result<Verified<Receipt>, Error> {
@@ -171,7 +171,7 @@ impl<'a> Errand<'a> {
             if matches!(outcome, Err(_) | Ok(Shown::Nothing(RequestState::Unknown))) {
                 self.holders.remove(&node);
             }
-            if let Some(receipt) = outcome.ok().and_then(|shown| self.votes.weigh(self.client, shown)) {
+            if let Some(receipt) = outcome.ok().and_then(|shown| self.attestations.weigh(self.client, shown)) {
                 return Some(receipt);
             }
         }

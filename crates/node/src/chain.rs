@@ -16,7 +16,7 @@ use crate::lock;
 
 /// A block and what it came to.
 #[derive(Debug)]
-pub struct Executed {
+pub struct ExecutedBlock {
     /// The block's header.
     pub header: Header,
     /// Its digest.
@@ -29,7 +29,7 @@ pub struct Executed {
     pub applied: Applied,
 }
 
-impl Executed {
+impl ExecutedBlock {
     /// A block that was executed before the last start: its state, and nothing of its consequences.
     pub fn stored(entry: &WindowEntry, state: State) -> Self {
         let (decisions, departed) = (Vec::new(), Vec::new());
@@ -65,18 +65,18 @@ impl Executed {
 /// The states.
 #[derive(Debug)]
 pub struct Chain {
-    executed: Mutex<BTreeMap<Hash, Arc<Executed>>>,
+    executed: Mutex<BTreeMap<Hash, Arc<ExecutedBlock>>>,
     turn: Mutex<()>,
 }
 
 impl Chain {
     /// A chain that knows one final block alone.
-    pub fn new(tip: Arc<Executed>) -> Self {
+    pub fn new(tip: Arc<ExecutedBlock>) -> Self {
         Self { executed: Mutex::new(BTreeMap::from([(tip.digest, tip)])), turn: Mutex::new(()) }
     }
 
     /// The block with this digest, if it was executed and not yet left behind.
-    pub fn get(&self, digest: &Hash) -> Option<Arc<Executed>> {
+    pub fn get(&self, digest: &Hash) -> Option<Arc<ExecutedBlock>> {
         lock(&self.executed).get(digest).cloned()
     }
 
@@ -87,7 +87,7 @@ impl Chain {
         digest: &Hash,
         missing: &[Arc<Block>],
         execute: impl Fn(&State, &Block) -> Option<Applied>,
-    ) -> Option<Arc<Executed>> {
+    ) -> Option<Arc<ExecutedBlock>> {
         let _turn = lock(&self.turn);
         for block in missing {
             let own = block.digest();
@@ -103,7 +103,7 @@ impl Chain {
             let requests = u32::try_from(block.requests.len()).unwrap_or(u32::MAX);
             let contents = block.digests().to_vec();
             let executed =
-                Arc::new(Executed { header: block.header.clone(), digest: own, requests, contents, applied });
+                Arc::new(ExecutedBlock { header: block.header.clone(), digest: own, requests, contents, applied });
             lock(&self.executed).insert(own, executed);
         }
         self.get(digest)
@@ -124,7 +124,7 @@ impl Chain {
         let changed = before.into_iter().map(|(digest, block)| {
             let applied = Applied { state: change(block.state())?, ..block.applied.clone() };
             let (header, contents) = (block.header.clone(), block.contents.clone());
-            Ok((digest, Arc::new(Executed { header, digest, requests: block.requests, contents, applied })))
+            Ok((digest, Arc::new(ExecutedBlock { header, digest, requests: block.requests, contents, applied })))
         });
         let changed = changed.collect::<Result<_, C>>()?;
         then()?;
@@ -133,13 +133,13 @@ impl Chain {
     }
 
     /// Forgets all blocks but this final one, which a state that came from others belongs to.
-    pub fn reset(&self, tip: Arc<Executed>) {
+    pub fn reset(&self, tip: Arc<ExecutedBlock>) {
         let _turn = lock(&self.turn);
         *lock(&self.executed) = BTreeMap::from([(tip.digest, tip)]);
     }
 
     /// Forgets every block that cannot have the final block `tip` among its ancestors, by height.
-    pub fn finalize(&self, tip: &Executed) {
+    pub fn finalize(&self, tip: &ExecutedBlock) {
         let height = tip.height();
         lock(&self.executed).retain(|digest, block| block.height() > height || *digest == tip.digest);
     }

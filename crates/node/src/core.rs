@@ -40,7 +40,7 @@ use tokio::sync::Notify;
 use tracing::{debug, error, info};
 
 use crate::byzantine::Manner;
-use crate::chain::{Chain, Executed};
+use crate::chain::{Chain, ExecutedBlock};
 use crate::disk::Disk;
 use crate::evidence::EvidenceStore;
 use crate::fork::Forked;
@@ -430,7 +430,7 @@ impl Node {
         Some(state.apply(&prepared, &block.header.context, &*self.executor))
     }
 
-    fn reach(&self, digest: &Hash, missing: &[Arc<Block>]) -> Option<Arc<Executed>> {
+    fn reach(&self, digest: &Hash, missing: &[Arc<Block>]) -> Option<Arc<ExecutedBlock>> {
         self.chain.reach(digest, missing, |state, block| self.apply(state, block))
     }
 
@@ -454,7 +454,7 @@ impl Node {
     }
 
     /// What the store is to remember of a block.
-    fn block_write(&self, executed: &Executed, entry: &Final, step: Option<Step>) -> BlockWrite {
+    fn block_write(&self, executed: &ExecutedBlock, entry: &Final, step: Option<Step>) -> BlockWrite {
         let (state, before, height) = (executed.state(), self.state(), executed.height());
         let written = state.tree().written(height).unwrap_or_default().to_vec();
         let kept = executed.applied.changes.iter().filter(|(key, _)| state.keeps(&key.path()));
@@ -552,12 +552,12 @@ fn counted(members: &Members, entries: &[WindowEntry]) -> Turns {
 }
 
 /// The last heights as a store remembers them, and their newest block.
-fn remembered(state: &State, mut entries: Vec<WindowEntry>, keep: u64) -> (History, Arc<Executed>) {
+fn remembered(state: &State, mut entries: Vec<WindowEntry>, keep: u64) -> (History, Arc<ExecutedBlock>) {
     let mut history = History::new(keep);
     let newest = entries.pop().expect("a state that was restored has its own height");
     let height = newest.result.height;
     entries.into_iter().for_each(|entry| history.push(Final::stored(entry, None), height));
-    let tip = Arc::new(Executed::stored(&newest, state.clone()));
+    let tip = Arc::new(ExecutedBlock::stored(&newest, state.clone()));
     history.push(Final::stored(newest, Some(state.clone())), height);
     (history, tip)
 }

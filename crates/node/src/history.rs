@@ -16,7 +16,7 @@ use pleach_types::limits::HEADER_CHAIN_MAX;
 use pleach_types::receipt::receipts_tree;
 use pleach_types::{BlockResult, Certificate, Encode, Hash, Header, Height, Identity, Receipt, Signature, UsedCode};
 
-use crate::chain::Executed;
+use crate::chain::ExecutedBlock;
 use crate::lock;
 
 /// A final height that is still remembered.
@@ -274,7 +274,7 @@ impl History {
 
 impl Final {
     /// A block that was just executed.
-    pub fn executed(executed: &Executed, certificate: Option<Certificate>) -> Self {
+    pub fn executed(executed: &ExecutedBlock, certificate: Option<Certificate>) -> Self {
         let receipts = Receipts::new(executed.receipts().cloned().collect(), executed.applied.receipts.clone());
         let (header, result, state) = (&executed.header, *executed.state().result(), Some(executed.state().clone()));
         let of_block =

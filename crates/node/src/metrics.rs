@@ -17,7 +17,7 @@ use pleach_types::committee::Committee;
 use pleach_types::turns::Turn;
 use pleach_types::{Decision, PublicKey};
 
-use crate::chain::Executed;
+use crate::chain::ExecutedBlock;
 use crate::health::{self, Facts};
 use crate::pool::Full;
 
@@ -237,7 +237,7 @@ impl Metrics {
     ///
     /// Views in between brought no block. Requests waited in them if the block has some; or if its parent has, since
     /// clients wait for their results, which this block certifies.
-    pub fn finalized(&self, executed: &Executed, before: u32) {
+    pub fn finalized(&self, executed: &ExecutedBlock, before: u32) {
         self.blocks.inc();
         let context = &executed.header.context;
         let lost = context.view.saturating_sub(context.parent_view).saturating_sub(1);

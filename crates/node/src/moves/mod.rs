@@ -42,7 +42,7 @@ use pleach_tree::{Path, Prefix};
 use pleach_types::{Encode, PartitionMap, Placement, PublicKey};
 use tracing::{info, warn};
 
-use crate::chain::Executed;
+use crate::chain::ExecutedBlock;
 use crate::core::Node;
 use crate::lock;
 use crate::transfer::Adoption;
@@ -112,7 +112,7 @@ impl MoveJob {
 
 impl Moves {
     /// Notes down what a final block changed, as far as that is going to be kept.
-    pub(crate) fn note(&self, executed: &Executed) {
+    pub(crate) fn note(&self, executed: &ExecutedBlock) {
         let mut recorder = lock(&self.recorder);
         if recorder.as_mut().is_some_and(|recorder| !recorder.note(executed.height(), &executed.applied.changes)) {
             *recorder = None;
