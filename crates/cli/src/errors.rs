@@ -501,8 +501,8 @@ fn client_code(error: &ClientError) -> u8 {
 
 /// Whether a node says that it was shown a fork. That is its word alone.
 fn says_fork(failure: &pleach_client::Failure) -> bool {
-    use pleach_client::{Fault, TransportError};
-    matches!(&failure.why, Fault::Transport(TransportError::Problem(problem)) if problem.code == "FORKED")
+    use pleach_client::{ReplyFault, TransportError};
+    matches!(&failure.why, ReplyFault::Transport(TransportError::Problem(problem)) if problem.code == "FORKED")
 }
 
 fn client_hint(error: &ClientError) -> String {

@@ -27,7 +27,7 @@ use pleach_types::certificate::{CertifiedResult, ResultProof};
 use pleach_types::{Encode as _, Height, ProofFile, PublicKey};
 
 use crate::client::{Client, Inner};
-use crate::error::{Error, Failure, Fault, all_failed};
+use crate::error::{Error, Failure, ReplyFault, all_failed};
 use crate::evidence::Found;
 
 /// What an audit came to.
@@ -232,9 +232,9 @@ impl Notes {
         if let Some(height) = failure.fork() {
             return Err(Error::Fork { height });
         }
-        let Fault::Invalid(what) = &failure.why else { return Ok(()) };
+        let ReplyFault::Invalid(what) = &failure.why else { return Ok(()) };
         // One of each kind of each node: the words name the record, and there are many.
-        let alike = |known: &Failure| matches!(&known.why, Fault::Invalid(other) if other.code() == what.code());
+        let alike = |known: &Failure| matches!(&known.why, ReplyFault::Invalid(other) if other.code() == what.code());
         match self.invalid.iter_mut().find(|(known, _)| known.node == failure.node && alike(known)) {
             Some((_, times)) => *times += 1,
             None => self.invalid.push((failure, 1)),
@@ -372,7 +372,7 @@ impl Inner {
         let mut findings = std::mem::take(&mut notes.findings);
         let mut proven = BTreeMap::new();
         for (failure, times) in std::mem::take(&mut notes.invalid) {
-            let Fault::Invalid(reply) = &failure.why else { continue };
+            let ReplyFault::Invalid(reply) = &failure.why else { continue };
             let found = match reply.evidence() {
                 Some(evidence) => self.judged(&evidence.encode().into()).await.ok().flatten(),
                 None => None,

@@ -24,7 +24,7 @@ use pleach_vm::Vm;
 
 use crate::arguments;
 use crate::call::Call;
-use crate::error::{Error, Failure, Fault, InvalidCause, InvalidReply, all_failed};
+use crate::error::{Error, Failure, InvalidCause, InvalidReply, ReplyFault, all_failed};
 use crate::http::{HttpTransport, TokioRuntime};
 use crate::keepers::Keepers;
 use crate::nodes::Nodes;
@@ -216,7 +216,7 @@ async fn fetch_genesis(nodes: &Nodes, expected: Hash, config: &Config) -> Result
     };
     // A wrong digest or a wrong address is the likeliest mistake of all: it is told before nodes that are merely away.
     let mismatch = failures.iter().find_map(|failure| match &failure.why {
-        Fault::Invalid(InvalidCause::Genesis { found, .. }) => Some((failure.address.clone(), *found)),
+        ReplyFault::Invalid(InvalidCause::Genesis { found, .. }) => Some((failure.address.clone(), *found)),
         _ => None,
     });
     match mismatch {

@@ -503,12 +503,12 @@ pub struct Failure {
     /// Where it is.
     pub address: String,
     /// What happened.
-    pub why: Fault,
+    pub why: ReplyFault,
 }
 
 /// What happened at one node.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum Fault {
+pub enum ReplyFault {
     /// There was no answer, or a refusal to answer.
     #[error("{0}")]
     Transport(#[from] TransportError),
@@ -649,7 +649,7 @@ pub(crate) fn all_failed(mut failures: Vec<Failure>) -> Error {
     }
     let invalid: Vec<_> = failures.iter().filter_map(Failure::invalid_reply).collect();
     let unreachable = |failure: &Failure| {
-        matches!(failure.why, Fault::Transport(TransportError::Unreachable(_) | TransportError::Timeout(_)))
+        matches!(failure.why, ReplyFault::Transport(TransportError::Unreachable(_) | TransportError::Timeout(_)))
     };
     if !invalid.is_empty() {
         return Error::InvalidReplies(invalid);
@@ -661,14 +661,14 @@ impl Failure {
     /// The height of which the client knows two certified results.
     pub(crate) const fn fork(&self) -> Option<Height> {
         match &self.why {
-            Fault::Invalid(InvalidCause::SplitHistory { height }) => Some(*height),
+            ReplyFault::Invalid(InvalidCause::SplitHistory { height }) => Some(*height),
             _ => None,
         }
     }
 
     /// Whether the node refuses with this code.
     pub(crate) fn says(&self, code: &str) -> bool {
-        matches!(&self.why, Fault::Transport(TransportError::Problem(problem)) if problem.code == code)
+        matches!(&self.why, ReplyFault::Transport(TransportError::Problem(problem)) if problem.code == code)
     }
 
     /// Whether the node says that it was told nothing by those who keep a record.
@@ -685,17 +685,17 @@ impl Failure {
     #[must_use]
     pub fn invalid_reply(&self) -> Option<InvalidReply> {
         match &self.why {
-            Fault::Invalid(what) => {
+            ReplyFault::Invalid(what) => {
                 Some(InvalidReply { node: self.node, address: self.address.clone(), what: what.clone() })
             }
-            Fault::Transport(_) => None,
+            ReplyFault::Transport(_) => None,
         }
     }
 }
 
 fn first_problem(failures: &[Failure]) -> Option<&Problem> {
     failures.iter().find_map(|failure| match &failure.why {
-        Fault::Transport(TransportError::Problem(problem)) => Some(problem),
+        ReplyFault::Transport(TransportError::Problem(problem)) => Some(problem),
         _ => None,
     })
 }

@@ -29,7 +29,7 @@ use pleach_types::api::{GetRequest, NewestReply, NewestRequest};
 use pleach_types::{Encode as _, Height, NewestBlock, Nonce, PublicKey};
 
 use crate::client::Inner;
-use crate::error::{Error, Failure, Fault, InvalidCause, all_failed};
+use crate::error::{Error, Failure, InvalidCause, ReplyFault, all_failed};
 use crate::nodes::Nodes;
 use crate::read::{Ground, ROUNDS_ALONE, are_hopeless, is_unreachable, may_recover};
 use crate::succession::Trusted;
@@ -354,5 +354,5 @@ impl Inner {
 
 /// Whether a node says that it may answer in a moment.
 fn asks_to_wait(failure: &Failure) -> bool {
-    matches!(&failure.why, Fault::Transport(TransportError::Problem(problem)) if problem.retryable)
+    matches!(&failure.why, ReplyFault::Transport(TransportError::Problem(problem)) if problem.retryable)
 }

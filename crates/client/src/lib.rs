@@ -87,7 +87,7 @@ pub use call::{Call, Executed, Retries};
 pub use checkpoint::Checkpoint;
 pub use client::{Builder, Client, Config};
 pub use domain::{Domain, DomainName, NOBODY, Owner, Rule};
-pub use error::{Error, ErrorKind, Failure, Fault, InvalidCause, InvalidReply, RefusedBy, Retry};
+pub use error::{Error, ErrorKind, Failure, InvalidCause, InvalidReply, RefusedBy, ReplyFault, Retry};
 pub use evidence::Found;
 pub use fork::Fork;
 pub use http::{HttpTransport, TokioRuntime};

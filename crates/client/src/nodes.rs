@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 
-use crate::error::{Failure, Fault, InvalidCause, InvalidReply};
+use crate::error::{Failure, InvalidCause, InvalidReply, ReplyFault};
 use crate::transport::{Reply, Runtime, Transport, TransportError, within};
 
 /// How long a node that did not answer stands behind the others.
@@ -253,7 +253,7 @@ impl Nodes {
         failure
     }
 
-    fn failure(&self, node: usize, why: Fault) -> Failure {
+    fn failure(&self, node: usize, why: ReplyFault) -> Failure {
         Failure { node, address: self.transport.address(node), why }
     }
 

@@ -31,7 +31,7 @@ use pleach_types::limits::{REPLY_RECORDS_SURE, SIGNED_REPLY_KEYS_MAX};
 use pleach_types::{BlockResult, Height, Key};
 
 use crate::client::Inner;
-use crate::error::{Error, Failure, Fault, all_failed};
+use crate::error::{Error, Failure, ReplyFault, all_failed};
 use crate::fresh::{Cover, beside};
 use crate::transport::TransportError;
 use crate::verified::{Freshness, ReadOptions, Record, Trust, TrustLevel, Verified};
@@ -494,7 +494,7 @@ fn joined(one: Snapshot, other: Snapshot) -> Result<Snapshot, Error> {
 /// By how many of the records of a read to go on, if a node says that not all fit one answer. Never fewer than surely fit,
 /// and no more than half, which is two messages as well: so whoever says so falsely makes a bounded number of messages.
 pub(crate) fn fitting(failure: &Failure, request: &GetRequest) -> Option<usize> {
-    let Fault::Transport(TransportError::Problem(problem)) = &failure.why else { return None };
+    let ReplyFault::Transport(TransportError::Problem(problem)) = &failure.why else { return None };
     let (asked, sure) = (request.keys.len(), if request.sign || request.through { 1 } else { REPLY_RECORDS_SURE });
     let divisible = problem.code == TOO_LARGE && asked > sure;
     let fits = problem.fits.and_then(|fits| usize::try_from(fits).ok()).unwrap_or(asked / 2);
@@ -514,9 +514,9 @@ pub(crate) fn are_hopeless(failures: &[Failure], round: u32) -> bool {
 pub(crate) fn may_recover(failure: &Failure) -> bool {
     match &failure.why {
         // Forgotten heights do not come back; the caller may name another.
-        Fault::Transport(TransportError::Problem(problem)) => problem.retryable && problem.code != FORGOTTEN,
-        Fault::Transport(_) => true,
-        Fault::Invalid(_) => false,
+        ReplyFault::Transport(TransportError::Problem(problem)) => problem.retryable && problem.code != FORGOTTEN,
+        ReplyFault::Transport(_) => true,
+        ReplyFault::Invalid(_) => false,
     }
 }
 
@@ -527,5 +527,5 @@ pub(crate) fn is_not_kept(failure: &Failure) -> bool {
 
 /// Whether nothing answers at a node's address.
 pub(crate) fn is_unreachable(failure: &Failure) -> bool {
-    matches!(failure.why, Fault::Transport(TransportError::Unreachable(_)))
+    matches!(failure.why, ReplyFault::Transport(TransportError::Unreachable(_)))
 }

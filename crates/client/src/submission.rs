@@ -24,7 +24,7 @@ use pleach_types::{BlockResult, Height, Identity, PublicKey, Receipt, Refusal, R
 use crate::absence::End;
 use crate::call::Retries;
 use crate::client::{Code, Inner};
-use crate::error::{Error, Failure, Fault, InvalidCause, all_failed};
+use crate::error::{Error, Failure, InvalidCause, ReplyFault, all_failed};
 use crate::read::Ground;
 use crate::simulate::code_of;
 use crate::transport::TransportError;
@@ -398,7 +398,7 @@ impl<'a> Submission<'a> {
         let reply = nodes.transport.execute(node, self.encoded.clone(), EXECUTE_WAIT, self.client.certified_receipts());
         let reception = match nodes.long_reply(node, limit, reply).await {
             Ok(reply) => self.taken(node, reply).await,
-            Err(Failure { why: Fault::Transport(TransportError::Problem(problem)), .. }) => classify(problem),
+            Err(Failure { why: ReplyFault::Transport(TransportError::Problem(problem)), .. }) => classify(problem),
             Err(_) => Reception::Silent,
         };
         (node, reception)

@@ -17,7 +17,7 @@ use pleach_types::terms::RULES;
 use pleach_types::{ClusterRecord, Committee, Decode as _, Encode as _, Identity, Receipt, SystemRequest, Terms};
 
 use crate::client::{Client, Inner};
-use crate::error::{Error, Failure, Fault, InvalidCause, all_failed};
+use crate::error::{Error, Failure, InvalidCause, ReplyFault, all_failed};
 use crate::read::{ROUNDS_ALONE, is_unreachable};
 use crate::submission::{Attestations, Watch, agreed};
 use crate::transport::TransportError;
@@ -219,7 +219,7 @@ impl<'a> Errand<'a> {
     }
 
     fn note(&mut self, node: usize, failure: &Failure) {
-        if let Fault::Transport(TransportError::Problem(problem)) = &failure.why
+        if let ReplyFault::Transport(TransportError::Problem(problem)) = &failure.why
             && !problem.retryable
         {
             self.rejections.insert(node, problem.clone());

@@ -93,12 +93,12 @@ impl Scenario {
 struct FaultPlan {
     conditions: Conditions,
     link: Link,
-    steps: Vec<(Duration, Fault)>,
+    steps: Vec<(Duration, InjectedFault)>,
 }
 
 /// One step of what goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fault {
+enum InjectedFault {
     Crash(usize),
     Restart(usize),
     Isolate(usize),
@@ -125,21 +125,21 @@ impl FaultPlan {
     }
 
     /// One member crashes and comes back, and one is cut off and comes back.
-    fn round(random: &mut StdRng, members: usize) -> [(Duration, Fault); 5] {
+    fn round(random: &mut StdRng, members: usize) -> [(Duration, InjectedFault); 5] {
         let (crashed, isolated) = (random.random_range(0..members), random.random_range(0..members));
         // In one round of four the faults overlap: then more members are missing than the cluster can bear for a
         // while, and it must go on afterwards.
         let overlap = random.random_range(0..4) == 0;
         let mut pause = |from: u64, to: u64| Duration::from_millis(random.random_range(from..=to));
-        let (restart, isolate) = (Fault::Restart(crashed), Fault::Isolate(isolated));
+        let (restart, isolate) = (InjectedFault::Restart(crashed), InjectedFault::Isolate(isolated));
         let (second, third) = if overlap { (isolate, restart) } else { (restart, isolate) };
         [
-            (pause(500, 4_000), Fault::Crash(crashed)),
+            (pause(500, 4_000), InjectedFault::Crash(crashed)),
             (pause(1_000, 8_000), second),
             (pause(0, 3_000), third),
-            (pause(1_000, 8_000), Fault::Reconnect(isolated)),
+            (pause(1_000, 8_000), InjectedFault::Reconnect(isolated)),
             // What came back has to live for a moment while the load is still on.
-            (pause(500, 2_000), Fault::Nothing),
+            (pause(500, 2_000), InjectedFault::Nothing),
         ]
     }
 }
@@ -328,11 +328,11 @@ impl Run {
         for (pause, fault) in self.plan.steps.clone() {
             self.cluster.pass(pause).await;
             match fault {
-                Fault::Crash(member) => self.cluster.crash(member).await,
-                Fault::Restart(member) => self.cluster.start(member).await,
-                Fault::Isolate(member) => self.cluster.isolate(member).await,
-                Fault::Reconnect(member) => self.cluster.reconnect(member).await,
-                Fault::Nothing => {}
+                InjectedFault::Crash(member) => self.cluster.crash(member).await,
+                InjectedFault::Restart(member) => self.cluster.start(member).await,
+                InjectedFault::Isolate(member) => self.cluster.isolate(member).await,
+                InjectedFault::Reconnect(member) => self.cluster.reconnect(member).await,
+                InjectedFault::Nothing => {}
             }
         }
         if self.plan.steps.is_empty() {
