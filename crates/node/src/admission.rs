@@ -20,7 +20,7 @@ use crate::core::Node;
 use crate::lock;
 use crate::pool::{Full, Measure, Origin, Part};
 use crate::service::ServiceError;
-use crate::share::{Held, Share, one_party};
+use crate::share::{Lease, Share, one_party};
 
 /// Requests that are checked together at most: with a signature each, a millisecond or two of one thread, which answers
 /// reads too.
@@ -54,7 +54,7 @@ struct Queue {
 struct Waiting {
     request: (Origin, Bytes),
     reply: oneshot::Sender<Admitted>,
-    _held: [Held; 2],
+    _held: [Lease; 2],
 }
 
 impl Default for Queue {

@@ -14,7 +14,7 @@ use http_body_util::BodyExt as _;
 use pleach_types::limits::{REPLY_VALUES_MAX, REQUEST_BYTES_MAX, VALUE_BYTES_MAX};
 
 use crate::service::ServiceError;
-use crate::share::{Full, Held, Share};
+use crate::share::{Full, Lease, Share};
 
 /// Bytes of a question or of an answer that are not counted.
 pub const FREE_BYTES: usize = 16 << 10;
@@ -44,7 +44,7 @@ pub struct Carried {
 pub struct Received {
     /// Its bytes.
     pub bytes: Bytes,
-    _held: Held,
+    _held: Lease,
 }
 
 /// Why a body does not come.
@@ -61,7 +61,7 @@ pub enum BodyError {
 }
 
 /// Room for the answer to a read.
-pub struct Reserved(Held);
+pub struct Reserved(Lease);
 
 impl Carried {
     /// Nothing is on its way.
@@ -114,8 +114,8 @@ impl Reserved {
 }
 
 /// Bytes that are counted until the last of them is dropped, which is when the socket has taken it.
-pub fn counted(body: Vec<u8>, held: Held) -> Bytes {
-    struct Counted(Box<[u8]>, #[allow(dead_code, reason = "what counts is when it is dropped")] Held);
+pub fn counted(body: Vec<u8>, held: Lease) -> Bytes {
+    struct Counted(Box<[u8]>, #[allow(dead_code, reason = "what counts is when it is dropped")] Lease);
     impl AsRef<[u8]> for Counted {
         fn as_ref(&self) -> &[u8] {
             &self.0
@@ -125,7 +125,7 @@ pub fn counted(body: Vec<u8>, held: Held) -> Bytes {
     Bytes::from_owner(Counted(body.into_boxed_slice(), held))
 }
 
-async fn collect(mut body: Body, mut held: Held) -> Result<Received, BodyError> {
+async fn collect(mut body: Body, mut held: Lease) -> Result<Received, BodyError> {
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|e| BodyError::Broken(e.to_string()))?;

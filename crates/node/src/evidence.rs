@@ -41,10 +41,10 @@ pub enum EvidenceError {
 
 /// The evidence that a node holds.
 #[derive(Default)]
-pub struct EvidenceStore(Mutex<Held>);
+pub struct EvidenceStore(Mutex<HeldEvidence>);
 
 #[derive(Default)]
-struct Held {
+struct HeldEvidence {
     /// By accused and case.
     evidence: BTreeMap<(PublicKey, u8), Evidence>,
     kept: KeptFile,
@@ -61,7 +61,7 @@ impl EvidenceStore {
     /// If it cannot be read, or is not what a node of this cluster has kept.
     pub fn open(place: PathBuf, genesis: &Genesis) -> Result<Self, EvidenceError> {
         let (kept, found) = KeptFile::open(place, genesis)?;
-        let mut held = Held { kept, ..Held::default() };
+        let mut held = HeldEvidence { kept, ..HeldEvidence::default() };
         if let Some((file, _)) = found {
             held.fresh.clone_from(&file.evidence);
             held.evidence.extend(file.evidence.into_iter().map(|evidence| (evidence.charge(), evidence)));
@@ -100,7 +100,7 @@ impl EvidenceStore {
         if !held.unwritten {
             return;
         }
-        let Held { evidence, kept, .. } = &mut *held;
+        let HeldEvidence { evidence, kept, .. } = &mut *held;
         let written = kept.write("evidence", || {
             let mut evidence: Vec<_> = evidence.values().cloned().collect();
             evidence.sort_by_cached_key(pleach_types::Encode::encode);

@@ -43,16 +43,16 @@ impl Share {
         self.room
     }
 
-    /// Takes nothing yet, for an address. [`Held::grow`] takes.
-    pub fn open(self: &Arc<Self>, from: IpAddr) -> Held {
-        Held { share: self.clone(), from: one_party(from), amount: 0 }
+    /// Takes nothing yet, for an address. [`Lease::grow`] takes.
+    pub fn open(self: &Arc<Self>, from: IpAddr) -> Lease {
+        Lease { share: self.clone(), from: one_party(from), amount: 0 }
     }
 
     /// Takes an amount for an address.
     ///
     /// # Errors
     /// If it is not free.
-    pub fn take(self: &Arc<Self>, from: IpAddr, amount: u64) -> Result<Held, Full> {
+    pub fn take(self: &Arc<Self>, from: IpAddr, amount: u64) -> Result<Lease, Full> {
         let mut held = self.open(from);
         held.grow(amount)?;
         Ok(held)
@@ -62,7 +62,7 @@ impl Share {
     ///
     /// # Errors
     /// If it did not become free in time.
-    pub async fn take_within(self: &Arc<Self>, from: IpAddr, amount: u64, wait: Duration) -> Result<Held, Full> {
+    pub async fn take_within(self: &Arc<Self>, from: IpAddr, amount: u64, wait: Duration) -> Result<Lease, Full> {
         let take = async {
             loop {
                 // Enrol before looking: what is freed after the look then wakes this task.
@@ -84,13 +84,13 @@ impl Share {
 }
 
 /// What somebody holds of a share. It goes back when this is dropped.
-pub struct Held {
+pub struct Lease {
     share: Arc<Share>,
     from: IpAddr,
     amount: u64,
 }
 
-impl Held {
+impl Lease {
     /// Takes so much more.
     ///
     /// # Errors
@@ -128,7 +128,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for Lease {
     fn drop(&mut self) {
         self.shrink(0);
     }

@@ -27,13 +27,13 @@ const REMEMBERED_VIEWS: u64 = 512;
 /// Decides what the own key may sign.
 #[derive(Debug, Default)]
 pub struct Guard {
-    held: Mutex<Held>,
+    held: Mutex<HeldVotes>,
     /// Whether nothing is admitted any more: the application wants no vote of this member.
     halted: Arc<AtomicBool>,
 }
 
 #[derive(Debug, Default)]
-struct Held {
+struct HeldVotes {
     /// Where votes are admitted; `None` while it is shut.
     opening: Option<Opening>,
     /// The votes of this member, by round.
@@ -94,7 +94,7 @@ impl Guard {
     }
 
     /// Nothing is ever left half done under the lock.
-    fn held(&self) -> MutexGuard<'_, Held> {
+    fn held(&self) -> MutexGuard<'_, HeldVotes> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -163,7 +163,7 @@ impl Guard {
     }
 }
 
-impl Held {
+impl HeldVotes {
     fn is_forgotten(&self, round: Round) -> bool {
         self.forgotten.is_some_and(|forgotten| round <= forgotten)
     }

@@ -7,7 +7,7 @@
 
 use std::{alloc::System, collections::BTreeSet, env, error::Error};
 
-use pleach_paper::{Held, tree_in_memory, window_in_memory};
+use pleach_paper::{HeldNodes, tree_in_memory, window_in_memory};
 use pleach_tree::{DigestTree, HeldCounts, HistoryTree, Path, Prefix, ValueDigest};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
@@ -95,7 +95,7 @@ fn measure(records: u64, heights: u64, writes: u64, kept: Option<Prefix>) -> Res
     let recent: BTreeSet<Path> = written.iter().rev().take(heights as usize).flatten().copied().collect();
     let bare = HistoryTree::from_full(&full, heights, kept);
     let lists = window_in_memory(&counts, heights);
-    let formula = tree_in_memory(&Held::of(&tree)) + lists - tree_in_memory(&Held::of(&bare));
+    let formula = tree_in_memory(&HeldNodes::of(&tree)) + lists - tree_in_memory(&HeldNodes::of(&bare));
     let held = tree.held_counts();
     let heap = freed(tree).saturating_sub(freed(bare));
     let share = if kept.is_some() { 0.75 } else { 1.0 };
@@ -130,6 +130,6 @@ fn expected_tree(records: f64, written: f64) -> f64 {
         let unwritten = none(part / 2.0 * (1.0 + share), others) - none(part, others);
         leaves += records * (alone - (1.0 - share) * unwritten);
     }
-    nodes * tree_in_memory(&Held { nodes: 1, ..Held::default() }) as f64
-        + leaves * tree_in_memory(&Held { groups: 1, foreign: 1, ..Held::default() }) as f64
+    nodes * tree_in_memory(&HeldNodes { nodes: 1, ..HeldNodes::default() }) as f64
+        + leaves * tree_in_memory(&HeldNodes { groups: 1, foreign: 1, ..HeldNodes::default() }) as f64
 }

@@ -20,7 +20,7 @@
 //! leaves out, and key and value of each own record as they are. `examples/window.rs` compares this to what a counting
 //! allocator sees.
 
-use crate::held::Held;
+use crate::held::HeldNodes;
 
 /// Bytes at one node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -55,7 +55,7 @@ const PIECE_HEIGHTS: u64 = 64;
 /// What is counted of a node.
 pub struct Counted<'a> {
     /// What its tree holds.
-    pub held: &'a Held,
+    pub held: &'a HeldNodes,
     /// Bytes of the keys of its own records.
     pub keys: u64,
     /// Bytes of the values of its own records.
@@ -90,7 +90,7 @@ impl Counted<'_> {
 }
 
 /// The bytes of a tree's nodes and leaf groups. The labels of stubs are in the nodes above them.
-pub fn tree_in_memory(held: &Held) -> u64 {
+pub fn tree_in_memory(held: &HeldNodes) -> u64 {
     held.nodes * NODE + held.groups * SHARED + (held.owned.len() as u64 + held.foreign) * RECORD
 }
 

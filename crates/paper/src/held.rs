@@ -10,7 +10,7 @@ const LEAF_GROUP_RECORDS_MAX: u64 = 4;
 
 /// What a history tree holds, counted.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Held {
+pub struct HeldNodes {
     /// Positions over two records or more whose children are held.
     pub internals: u64,
     /// Those of them that are nodes in memory: below a kept prefix, few records are one leaf group without nodes.
@@ -47,7 +47,7 @@ impl Tag {
     }
 }
 
-impl Held {
+impl HeldNodes {
     /// Counts what `tree` holds at its newest height.
     pub fn of(tree: &HistoryTree) -> Self {
         let bytes = tree.held().encode();
@@ -128,7 +128,7 @@ mod tests {
 
     /// Counts what has to be held by its definition: everything under the kept prefixes, and the proof of what was
     /// written, with the leaves beside it.
-    fn count(records: &[Path], position: Prefix, kept: &[Prefix], written: &[Path], alone: bool, held: &mut Held) {
+    fn count(records: &[Path], position: Prefix, kept: &[Prefix], written: &[Path], alone: bool, held: &mut HeldNodes) {
         let records: Vec<Path> = records.iter().filter(|path| position.contains(path)).copied().collect();
         let inside = kept.iter().any(|prefix| prefix.covers(&position));
         let near = kept.iter().any(|p| p.covers(&position) || position.covers(p));
@@ -174,9 +174,9 @@ mod tests {
                 assert_eq!(tree.commit(), full.root());
                 window.push(written);
                 let recent: Vec<Path> = window.iter().rev().take(3).flatten().copied().collect();
-                let mut expected = Held::default();
+                let mut expected = HeldNodes::default();
                 count(&records, Prefix::ALL, tree.kept(), &recent, true, &mut expected);
-                let mut actual = Held::of(&tree);
+                let mut actual = HeldNodes::of(&tree);
                 expected.owned.sort_unstable();
                 actual.owned.sort_unstable();
                 assert_eq!(actual, expected, "seed {seed}, height {height}");

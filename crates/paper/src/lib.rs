@@ -59,7 +59,7 @@ use crate::{
 
 pub use crate::{
     bytes::{tree_in_memory, window_in_memory},
-    held::Held,
+    held::HeldNodes,
     summary::{Comparison, Row, Summary},
 };
 

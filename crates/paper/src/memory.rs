@@ -14,7 +14,7 @@ use crate::{
     bytes::{Bytes, Counted},
     closest::{Rule, identifiers, kept},
     fixed::{mean, per_mille},
-    held::Held,
+    held::HeldNodes,
     rng::Rng,
 };
 
@@ -129,7 +129,7 @@ impl SampleNode {
 
     fn sample(&self, written: &[u64]) -> Sample {
         let counted = Counted {
-            held: &Held::of(&self.tree),
+            held: &HeldNodes::of(&self.tree),
             keys: self.values.values().map(|(key, _)| key.len() as u64).sum(),
             values: self.values.values().map(|(_, value)| value.len() as u64).sum(),
             prefixes: self.tree.kept().len() as u64,

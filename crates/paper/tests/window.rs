@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pleach_paper::{Held, tree_in_memory, window_in_memory};
+use pleach_paper::{HeldNodes, tree_in_memory, window_in_memory};
 use pleach_tree::{DigestTree, HistoryTree, Path, Prefix, ValueDigest};
 
 /// A generator for tests: the whole case follows from its number.
@@ -32,9 +32,9 @@ fn nodes_on(path: &Path, records: &BTreeMap<Path, u64>) -> u64 {
 
 #[test]
 fn the_window_holds_no_more_than_the_written_paths_need() {
-    let bytes = |held: Held| tree_in_memory(&held);
-    let node = bytes(Held { nodes: 1, ..Held::default() });
-    let leaf = bytes(Held { groups: 1, foreign: 1, ..Held::default() });
+    let bytes = |held: HeldNodes| tree_in_memory(&held);
+    let node = bytes(HeldNodes { nodes: 1, ..HeldNodes::default() });
+    let leaf = bytes(HeldNodes { groups: 1, foreign: 1, ..HeldNodes::default() });
     for number in 0..60 {
         let mut case = Case(number);
         let universe = 20 + case.below(300);
@@ -78,7 +78,7 @@ fn the_window_holds_no_more_than_the_written_paths_need() {
                 let ends = counts.window_records as u64 + counts.stubs as u64;
                 assert!(ends <= most + 1 + above, "{replay}");
             }
-            let held = tree_in_memory(&Held::of(&trees[0]));
+            let held = tree_in_memory(&HeldNodes::of(&trees[0]));
             assert!(held <= most * (node + leaf) + leaf, "case {number}, height {height}: {held} bytes");
             assert!(window_in_memory(&counts, heights) >= 32 * recent.len() as u64);
         }

@@ -22,7 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tracing::{debug, warn};
 
 use crate::metrics::Connections;
-use crate::share::{Held, Share};
+use crate::share::{Lease, Share};
 
 pub use paced::Deadlines;
 use paced::{Paced, Stage};
@@ -87,8 +87,8 @@ fn refuse(stream: TcpStream) {
 }
 
 /// Gives back what a connection took, however it ends.
-async fn count(counts: Connections, held: Held, connection: impl Future<Output = ()>) {
-    struct Open(Connections, #[allow(dead_code, reason = "what counts is when it is dropped")] Held);
+async fn count(counts: Connections, held: Lease, connection: impl Future<Output = ()>) {
+    struct Open(Connections, #[allow(dead_code, reason = "what counts is when it is dropped")] Lease);
     impl Drop for Open {
         fn drop(&mut self) {
             self.0.open.dec();
