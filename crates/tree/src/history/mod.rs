@@ -26,7 +26,7 @@ use self::{
     pending::{Content, Pending, content},
     prune::prune,
     shape::{Dated, Shaper, graft},
-    window::Window,
+    window::DatedPaths,
 };
 use crate::{
     batch::Batch,
@@ -77,7 +77,7 @@ pub struct HistoryTree {
     root: Slot<()>,
     /// Sorted and disjoint.
     kept: Arc<[Prefix]>,
-    window: Window,
+    window: DatedPaths,
     /// Changes since the last commit, whose paths are grafted; and what was looked up for others.
     pending: Pending,
     /// Records under the kept prefixes.
@@ -104,7 +104,7 @@ impl HistoryTree {
     ///
     /// If `heights` is 0.
     pub fn from_full(full: &DigestTree, heights: u64, kept: impl IntoIterator<Item = Prefix>) -> Self {
-        let window = Window::start(heights, full.root());
+        let window = DatedPaths::start(heights, full.root());
         Self::shaped(TreeView::new(&full.core.root), window, kept).expect("a full tree holds everything")
     }
 
@@ -129,7 +129,7 @@ impl HistoryTree {
         window: Vec<WrittenHeight>,
         content: &VerifiedProof,
     ) -> Result<Self, RestoreError> {
-        let window = Window::checked(heights, height, window)?;
+        let window = DatedPaths::checked(heights, height, window)?;
         if content.root() != window.root() {
             return Err(RestoreError::Root { content: content.root(), window: window.root() });
         }
@@ -138,7 +138,7 @@ impl HistoryTree {
 
     fn shaped<V: proof::View>(
         view: V,
-        window: Window,
+        window: DatedPaths,
         kept: impl IntoIterator<Item = Prefix>,
     ) -> Result<Self, NotHeld> {
         let kept: Arc<[Prefix]> = disjoint(kept).into();

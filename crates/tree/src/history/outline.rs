@@ -8,7 +8,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{HistoryTree, NotHeld, RestoreError, Window, WrittenHeight};
+use super::{DatedPaths, HistoryTree, NotHeld, RestoreError, WrittenHeight};
 use crate::{
     hash::{self, Row},
     label::{Kind, Label, ValueDigest},
@@ -117,7 +117,7 @@ impl HistoryTree {
         window: Vec<WrittenHeight>,
         parts: impl IntoIterator<Item = (Prefix, OutlineNode)>,
     ) -> Result<Self, RestoreError> {
-        let window = Window::checked(heights, height, window)?;
+        let window = DatedPaths::checked(heights, height, window)?;
         let parts: Vec<_> = parts.into_iter().collect();
         check(&parts)?;
         let tree = Self::shaped(Parts(&parts, 0), window, kept).map_err(RestoreError::NotHeld)?;

@@ -27,7 +27,7 @@ const PIECE: usize = 64;
 
 /// The last T heights.
 #[derive(Clone)]
-pub(super) struct Window {
+pub(super) struct DatedPaths {
     /// T.
     heights: u64,
     /// The newest height.
@@ -38,7 +38,7 @@ pub(super) struct Window {
     pieces: VecDeque<Arc<Vec<WrittenHeight>>>,
 }
 
-impl Window {
+impl DatedPaths {
     /// Height 0.
     ///
     /// # Panics
