@@ -11,7 +11,7 @@ use pleach_types::succession::Step;
 use pleach_types::{Hash, Height};
 
 use crate::database::{Db, Row, View, ViewRows};
-use crate::error::{DAMAGES_MAX, Damage, Error};
+use crate::error::{DAMAGES_MAX, Damage, Error, Result};
 use crate::fold::{COUNTS, Fold, Held, Partition};
 use crate::history;
 use crate::kept::Kept;
@@ -19,8 +19,6 @@ use crate::layout::{Count, LastUse, Sizes, StateRow, Tally, WindowEntry, decoded
 use crate::read::{Changed, before_at, head};
 use crate::seal::SEAL_BYTES;
 use crate::table::{KEPT, STATE, Table, decode_height, decode_undo_key, invariant, subtree_key};
-
-type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Rows between two reports of progress.
 const PROGRESS_ROWS: u64 = 4_096;

@@ -15,7 +15,7 @@ use pleach_types::succession::Step;
 use pleach_types::{BlockResult, Hash, Height, Key, UsedCode};
 
 use crate::database::{Changes, Rows};
-use crate::error::{Damage, Error, Refused};
+use crate::error::{Damage, Refused, Result};
 use crate::history;
 use crate::kept::Kept;
 use crate::layout::{
@@ -25,8 +25,6 @@ use crate::layout::{
 use crate::prefix_key;
 use crate::seal::Seal;
 use crate::table::{STATE, Table, invariant, prefix_key, undo_key};
-
-type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What one block changes, in the store's terms. All of it becomes durable together, or nothing does.
 #[derive(Clone, Debug)]

@@ -15,12 +15,10 @@ use redb::{
 };
 
 use crate::backend::{BehindHeader, Device};
-use crate::error::{Damage, Error};
+use crate::error::{Damage, Error, Result};
 use crate::layout::{Sizes, Tally};
 use crate::seal::{Seal, seal, unseal};
 use crate::table::Table;
-
-type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Calls into the database. A panic becomes an error.
 ///

@@ -57,6 +57,9 @@ pub enum OpenError {
 /// Damages that an error or a report lists, at most. The count in a report goes on.
 pub const DAMAGES_MAX: usize = 64;
 
+/// What an open store answers, or why it did not do what it was asked.
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
+
 /// Why an open store did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Error {

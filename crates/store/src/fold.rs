@@ -5,14 +5,12 @@ use pleach_tree::{OutlineNode, Path, Prefix, ValueDigest};
 use pleach_types::{Hash, Key};
 
 use crate::database::Row;
-use crate::error::Error;
+use crate::error::Result;
 use crate::label::Folder;
 use crate::layout::{Count, Tally, decode_outline};
 use crate::read::{record_at, record_path};
 use crate::seal::SEAL_BYTES;
 use crate::table::{Table, decode_prefix, invariant, prefix_key};
-
-type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Counts of records: one for each first byte of a path.
 pub(crate) const COUNTS: usize = 256;

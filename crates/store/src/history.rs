@@ -15,11 +15,9 @@ use pleach_types::history::{Subtree, consistency, inclusion_above, node, root_of
 use pleach_types::{BlockResult, Hash, Height};
 
 use crate::database::{Changes, View};
-use crate::error::{Damage, Error};
+use crate::error::{Damage, Result};
 use crate::layout::Position;
 use crate::table::{Table, decode_subtree, invariant, subtree_key};
-
-type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// The lowest level of which all subtrees are kept for ever.
 pub const COARSE_LEVEL: u8 = 12;

@@ -15,12 +15,10 @@ use pleach_tree::{Path, Prefix};
 use pleach_types::Height;
 
 use crate::database::{View, ViewRows, ViewTable};
-use crate::error::{Damage, Error};
+use crate::error::{Damage, Result};
 use crate::layout::{Before, StoredRecord, decode_record, decode_undo};
 use crate::prefix_key::last;
 use crate::table::{Table, decode_undo_key, invariant, undo_key};
-
-type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Which heights changed which paths, as far as undo rows reach. May name more than there are.
 pub(crate) type Changed = Arc<BTreeMap<Height, Arc<[u64]>>>;
@@ -71,7 +69,7 @@ impl Snapshot {
     /// on the database since; a server that has the value's digest in its tree compares that as well.
     ///
     /// # Errors
-    /// [`Error::Damaged`], [`Error::Failed`].
+    /// [`crate::Error::Damaged`], [`crate::Error::Failed`].
     pub fn value(&self, path: &Path) -> Result<Option<StoredRecord>> {
         if let Some(before) = self.before(path)? {
             return Ok(before.value.map(|value| StoredRecord { key: before.key, value }));

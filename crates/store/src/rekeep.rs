@@ -18,15 +18,13 @@ use pleach_types::{Height, Key};
 
 use crate::commit::{within, write_counts, write_outline, write_record, write_state};
 use crate::database::{Changes, View, lock};
-use crate::error::{Error, Refused};
+use crate::error::{Refused, Result};
 use crate::kept::Kept;
 use crate::layout::{Count, encode_record};
 use crate::prefix_key;
 use crate::read::record_path;
 use crate::store::Store;
 use crate::table::{KEPT, Table, decode_undo_key, invariant};
-
-type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Which prefixes are kept from now on, and what changes with them.
 #[derive(Clone, Debug)]
@@ -117,8 +115,8 @@ impl Store {
     /// Time and memory grow with what comes and goes: whoever takes over much does it in parts.
     ///
     /// # Errors
-    /// [`Error::Refused`] if the change breaks a rule or is of another height than the stored one: nothing has changed.
-    /// [`Error::Damaged`], [`Error::Failed`].
+    /// [`crate::Error::Refused`] if the change breaks a rule or is of another height than the stored one: nothing has changed.
+    /// [`crate::Error::Damaged`], [`crate::Error::Failed`].
     pub fn rekeep(&self, change: &Rekeep) -> Result<()> {
         let mut writer = lock(&self.inner.writer);
         let (before, kept_before) = {

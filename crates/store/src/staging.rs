@@ -25,7 +25,7 @@ use pleach_types::{Hash, Height, Key};
 use crate::audit::{self, Progress};
 use crate::commit::{check_code, within, write_entry, write_state, write_steps};
 use crate::database::{Changes, lock};
-use crate::error::{Damage, Error, Place, Refused};
+use crate::error::{Damage, Error, Place, Refused, Result};
 use crate::fold::Partition;
 use crate::history;
 use crate::kept::Kept;
@@ -33,8 +33,6 @@ use crate::layout::{Count, Keep, Position, Sizes, StateRow, WindowEntry, encode_
 use crate::prefix_key::{self, overlap, whole};
 use crate::store::Store;
 use crate::table::{KEPT, Table, prefix_key};
-
-type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What is being staged: the records of one height.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -23,7 +23,7 @@ use crate::audit::{Depth, Progress, audit, audit_copy};
 use crate::backend::{Device, Overlay};
 use crate::commit::{self, BlockWrite};
 use crate::database::{Db, lock};
-use crate::error::{Damage, Error, OpenError, Refused};
+use crate::error::{Damage, Error, OpenError, Refused, Result};
 use crate::fold::Held;
 use crate::header::{self, Marks};
 use crate::history::{self, HistoryProofs};
@@ -33,8 +33,6 @@ use crate::lock::Lock;
 use crate::read::{Changed, Snapshot, heads};
 use crate::staging::{Staging, Target};
 use crate::table::{STATE, Table, decode_height, invariant};
-
-type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// The file in the store's folder.
 pub(crate) const FILE: &str = "store.pleach";
