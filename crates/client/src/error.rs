@@ -431,7 +431,7 @@ pub enum InvalidCause {
         why: String,
     },
     /// Evidence that it shows convicts nobody.
-    #[error("what it shows as evidence is none: {0}")]
+    #[error("the evidence it sent does not hold: {0}")]
     Evidence(Box<FileError>),
     /// It sends more steps to other members than one answer may hold.
     #[error("it sent {found} steps to other members, one answer holds at most {SUCCESSION_STEPS_MAX}")]

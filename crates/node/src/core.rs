@@ -776,7 +776,7 @@ impl Application for Node {
                 self.fetch.answer(from, answer);
                 Network::nudge
             }
-            Err(error) => return debug!(%from, %error, "a message that is none"),
+            Err(error) => return debug!(%from, %error, "ignored a message that does not decode"),
         };
         if let Some(network) = self.network.get() {
             tell(network);

@@ -117,7 +117,7 @@ impl Members {
             let epoch = next.since().saturating_sub(1);
             // Nothing is gained by one that changes nothing, and a liar could hand out one for each epoch.
             if next.since() > trust.anchor.since() {
-                info!(epoch, members = next.committee().members().len(), "others have told of other members");
+                info!(epoch, members = next.committee().members().len(), "other nodes showed a newer committee");
                 trust.steps.insert(epoch, step.clone());
                 trust.anchor = next;
             }

@@ -346,7 +346,7 @@ impl Folder {
                     "this member's votes are lost: it must not vote before no vote that it may have cast can contradict it"
                 );
                 if found.note {
-                    warn!("that it is a new member is ignored: it has voted from this data folder");
+                    warn!("ignored --new-member: this member has voted from this data folder");
                 }
                 self.claim(Claim::Lost)?;
                 self.set_aside(found.mark)?;

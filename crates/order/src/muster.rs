@@ -776,9 +776,9 @@ impl<S: Sender<PublicKey = ed25519::PublicKey>> Exchange<S> {
             }
             Some((&LEADER, _)) if self.schemes.has(from) => match leaders::decode(message.slice(1..)) {
                 Ok((round, vote)) => self.memory.told(round, vote),
-                Err(why) => debug!(%from, %why, "the vote of a leader that is none"),
+                Err(why) => debug!(%from, %why, "ignored a leader's vote that does not hold"),
             },
-            _ => debug!(%from, "neither a question nor an answer, nor a leader's vote"),
+            _ => debug!(%from, "ignored a message that does not decode"),
         }
     }
 

@@ -225,7 +225,7 @@ impl Node {
         }
         // The offer may be certified by members of whom this one has not heard.
         if let Err(why) = self.members.follow(steps) {
-            return warn!(%from, "the members that it tells of do not follow: its {why}");
+            return warn!(%from, "ignored an offer: its steps to newer members do not follow: its {why}");
         }
         // Of f + 1 that offer a height one is honest only if all are members: those on standby are in the network as well.
         if self.members.committee().member(&from).is_none() {
@@ -233,7 +233,7 @@ impl Node {
         }
         match state::offer(&self.members.anchor(), proof) {
             Ok(target) => job.offers.add(from, target, now),
-            Err(why) => warn!(%from, "the offer of a state does not hold: its {why}"),
+            Err(why) => warn!(%from, "ignored an offer of state that does not hold: its {why}"),
         }
     }
 
