@@ -6,7 +6,7 @@
 //! | --- | --- | --- |
 //! | `propose` | the parent's state, the pool | takes what others have forwarded into the pool, chooses requests, puts the parent's result beside them |
 //! | `verify` | the block and its ancestry, *nothing else* | compares the result with its own; holds the requests to their bytes and the budget |
-//! | `finalized` | blocks in the order of heights, each once | executes, hands on to disk and history, then wakes who waits |
+//! | `finalized` | blocks in the order of heights, each once | executes, hands on to disk and recent heights, then wakes who waits |
 //! | `received` | one message of another node | queues it: to check it here would hold up the network |
 //! | `work` | the queues, a clock for time-outs | answers and asks for states, complains, writes evidence |
 //!
@@ -44,13 +44,13 @@ use crate::chain::{Chain, ExecutedBlock};
 use crate::disk::Disk;
 use crate::evidence::EvidenceStore;
 use crate::fork::Forked;
-use crate::history::{Final, History};
 use crate::lock;
 use crate::members::{Members, is_listed};
 use crate::metrics::Metrics;
 use crate::moves::Moves;
 use crate::pool::{Decided, Forwarded, Full, Origin, Pool, Sender};
 use crate::read_through::ReadThrough;
+use crate::recent_heights::{Final, RecentHeights};
 use crate::resume::Resumed;
 use crate::service::ServiceError;
 use crate::transfer::wire::{Answer, Ask, Message};
@@ -79,7 +79,7 @@ pub struct Node {
     pub(crate) secret: SecretKey,
     /// Whether this node's key was a member's, or one's on standby, by any state of this node that is known.
     was_listed: AtomicBool,
-    pub(crate) history: Mutex<History>,
+    pub(crate) recent: Mutex<RecentHeights>,
     pub(crate) pool: Mutex<Pool>,
     /// Wakes whoever waits for another height. Not a `watch` channel, which wakes in random order: the same run of a
     /// simulation must be the same run twice.
@@ -142,7 +142,7 @@ impl Node {
         let keep = heights_kept(&genesis);
         translate_warm(&*executor, &state);
         let turns = counted(&members, &entries);
-        let (history, tip) = remembered(&state, entries, keep);
+        let (recent, tip) = remembered(&state, entries, keep);
         let committee = members.committee();
         let pool = Mutex::new(Pool::new(&state));
         let was_listed = was_listed(&state, &secret.public());
@@ -154,7 +154,7 @@ impl Node {
             genesis,
             secret,
             was_listed: AtomicBool::new(was_listed),
-            history: Mutex::new(history),
+            recent: Mutex::new(recent),
             pool,
             progress: Notify::new(),
             waiters: Waiters::default(),
@@ -239,7 +239,7 @@ impl Node {
     /// Never: the newest height is always there.
     #[must_use]
     pub fn state(&self) -> State {
-        let tip = lock(&self.history).tip().and_then(|tip| tip.state());
+        let tip = lock(&self.recent).tip().and_then(|tip| tip.state());
         tip.expect("the newest height has its state")
     }
 
@@ -348,7 +348,7 @@ impl Node {
             (Ok(()), Err(full)) => Err(full),
             (Err(refused), _) => Ok(refused),
         };
-        if lock(&self.history).place_of(&read.identity()).is_some() {
+        if lock(&self.recent).place_of(&read.identity()).is_some() {
             return Ok(read);
         }
         Err(refused.unwrap_or_else(|full| self.overloaded(waiting, full)))
@@ -487,9 +487,9 @@ impl Node {
         translate_warm(&*self.executor, &state);
         self.members.enter(&state, None);
         *lock(&self.turns) = counted(&self.members, &entries);
-        let (history, tip) = remembered(&state, entries, self.keep);
+        let (recent, tip) = remembered(&state, entries, self.keep);
         self.note_standing(&state);
-        *lock(&self.history) = history;
+        *lock(&self.recent) = recent;
         self.chain.reset(tip);
         self.moves.skip();
         lock(&self.pool).finalize(&state, None, Vec::new());
@@ -525,7 +525,7 @@ impl Node {
     }
 
     pub(crate) fn newest_height(&self) -> Height {
-        lock(&self.history).tip().map_or(0, |tip| tip.header.height)
+        lock(&self.recent).tip().map_or(0, |tip| tip.header.height)
     }
 
     pub(crate) fn kept_prefixes(&self) -> Vec<Prefix> {
@@ -552,14 +552,14 @@ fn counted(members: &Members, entries: &[WindowEntry]) -> Turns {
 }
 
 /// The last heights as a store remembers them, and their newest block.
-fn remembered(state: &State, mut entries: Vec<WindowEntry>, keep: u64) -> (History, Arc<ExecutedBlock>) {
-    let mut history = History::new(keep);
+fn remembered(state: &State, mut entries: Vec<WindowEntry>, keep: u64) -> (RecentHeights, Arc<ExecutedBlock>) {
+    let mut recent = RecentHeights::new(keep);
     let newest = entries.pop().expect("a state that was restored has its own height");
     let height = newest.result.height;
-    entries.into_iter().for_each(|entry| history.push(Final::stored(entry, None), height));
+    entries.into_iter().for_each(|entry| recent.push(Final::stored(entry, None), height));
     let tip = Arc::new(ExecutedBlock::stored(&newest, state.clone()));
-    history.push(Final::stored(newest, Some(state.clone())), height);
-    (history, tip)
+    recent.push(Final::stored(newest, Some(state.clone())), height);
+    (recent, tip)
 }
 
 /// Whether a request is void only because its `base` is a little ahead of this node. What lies far ahead would
@@ -661,14 +661,14 @@ impl Application for Node {
         let identities: Vec<_> = executed.receipts().map(|receipt| receipt.identity).collect();
         let decided = executed.receipts().map(|receipt| Decided { identity: receipt.identity, gas: receipt.gas });
         lock(&self.pool).finalize(executed.state(), decided, executed.contents.clone());
-        let before = lock(&self.history).tip().map_or(0, |tip| tip.requests);
+        let before = lock(&self.recent).tip().map_or(0, |tip| tip.requests);
         self.metrics.finalized(&executed, before);
         self.metrics.took_turns(&turns, &self.members.committee());
         let certified: Vec<_> = {
-            let mut history = lock(&self.history);
-            let before = history.certified();
-            history.push(entry, self.disk.durable());
-            history.certified_since(before).collect()
+            let mut recent = lock(&self.recent);
+            let before = recent.certified();
+            recent.push(entry, self.disk.durable());
+            recent.certified_since(before).collect()
         };
         // Where the node may stop behind this block, and must not come to it again when it is started anew.
         if self.members.ends_epoch(executed.header.height) || self.cannot_go_on().is_some() {

@@ -1,7 +1,7 @@
 //! A node: the ordering engine, the state machine and the HTTP port put together.
 //!
 //! ```text
-//!  HTTP ──► admission ► pool ► propose ┐                 ┌► history ──► reads, receipts
+//!  HTTP ──► admission ► pool ► propose ┐                 ┌► recent heights ──► reads, receipts
 //!               ▲                      ├─ engine ─► chain┤
 //!  peers ──► inbox ───────► verify ────┘                 └► pool (forgets what was ordered)
 //! ```
@@ -11,7 +11,7 @@
 //! | [`core`](Node) | the node as the engine's [`Application`](pleach_order::Application): votes, executes, delivers |
 //! | `chain` | states of blocks that are not final yet, as forks of one persistent state |
 //! | `pool` | requests that wait to be ordered |
-//! | `history` | final heights: snapshots for reads, receipts, certificates |
+//! | `recent_heights` | final heights: snapshots for reads, receipts, certificates |
 //! | [`byzantine`] | nodes that lie, in builds for tests alone |
 //! | `evidence` | what was found against members |
 //! | `fork` | what this node does when it is shown that the cluster has forked |
@@ -34,7 +34,7 @@
 //! is the only place where a real runtime appears.
 //!
 //! Whether the node votes for a block depends on the block and its ancestry alone (`Node::verify`); its pool, its
-//! history and its clients never matter there.
+//! recent heights and its clients never matter there.
 //!
 //! In memory are the tree's digests of the node's own prefixes and of the window, and the last heights' receipts. Values
 //! are in the store, written behind execution, some blocks to a transaction. A restarted node checks its store, replays from
@@ -51,7 +51,6 @@ mod disk;
 mod evidence;
 mod fork;
 pub mod health;
-mod history;
 mod http;
 mod kept;
 mod members;
@@ -61,6 +60,7 @@ mod openapi;
 mod pool;
 mod port;
 mod read_through;
+mod recent_heights;
 mod resume;
 mod rotation;
 mod server;
@@ -76,9 +76,9 @@ pub use core::Node;
 pub use disk::{Disk, UNWRITTEN_BLOCKS_MAX, UNWRITTEN_BYTES_MAX, Writer, unwritten_bytes};
 pub use evidence::{EvidenceError, FILE as EVIDENCE_FILE};
 pub use fork::{FILE as FORK_FILE, NoFork};
-pub use history::{READABLE_MIN, READABLE_WRITES_MAX};
 pub use pleach_order::{OrderError, declare_new, durable};
 pub use pool::{Full, Measure, Part};
+pub use recent_heights::{READABLE_MIN, READABLE_WRITES_MAX};
 pub use resume::{ResumeError, Resumed, resume};
 pub use rotation::KeyFiles;
 pub use server::{RunningNode, StartError, settings, start, start_byzantine, start_without_writing, store_dir};

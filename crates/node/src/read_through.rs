@@ -29,8 +29,8 @@ use pleach_verify::{FalseStatement, Misbehaviour, records};
 use tracing::debug;
 
 use crate::core::Node;
-use crate::history::Final;
 use crate::lock;
+use crate::recent_heights::Final;
 use crate::service::ServiceError;
 use crate::transfer::inbox::Inbox;
 use crate::transfer::wire::{Answer, Ask, Found, Message, READ_THROUGH_KEYS_MAX, Read};

@@ -32,9 +32,9 @@ use thiserror::Error;
 use crate::core::Node;
 use crate::fork::NoFork;
 use crate::health::{self, Facts};
-use crate::history::{Final, Receipts};
 use crate::lock;
 use crate::pool::Full;
+use crate::recent_heights::{Final, Receipts};
 use crate::transfer::wire::READ_THROUGH_KEYS_MAX;
 
 /// Blocks that one listing returns.
@@ -342,9 +342,9 @@ impl Node {
         let fetching = self.fetch.progress().map(|(bytes, _)| bytes);
         let voting = if forked.is_some() { Voting::Forked } else { *lock(&self.voting) };
         let known_final = self.network().map_or(0, Network::newest_final);
-        let history = lock(&self.history);
-        let (tip, certified) = (history.tip(), history.certified());
-        let readable = certified.and_then(|height| history.get(height)).is_some_and(|entry| entry.state().is_some());
+        let recent = lock(&self.recent);
+        let (tip, certified) = (recent.tip(), recent.certified());
+        let readable = certified.and_then(|height| recent.get(height)).is_some_and(|entry| entry.state().is_some());
         let rules_next = tip.and_then(|tip| Some(tip.state()?.cluster().next_terms.rules)).unwrap_or(RULES);
         Facts {
             up: Duration::ZERO,
@@ -386,9 +386,9 @@ impl Node {
         let conditions = health::judge(facts);
         let pending = lock(&self.pool).len() as u64;
         let fetching = self.fetch.progress().map(|(bytes, items)| Fetching { bytes, items_left: items as u64 });
-        let history = lock(&self.history);
-        let result = facts.certified.and_then(|height| Some(history.get(height)?.result));
-        let records = history.tip().and_then(|tip| Some(tip.state()?.kept_records() as u64)).unwrap_or(0);
+        let recent = lock(&self.recent);
+        let result = facts.certified.and_then(|height| Some(recent.get(height)?.result));
+        let records = recent.tip().and_then(|tip| Some(tip.state()?.kept_records() as u64)).unwrap_or(0);
         Status {
             name: self.name.clone(),
             public_key: self.public_key(),
@@ -398,7 +398,7 @@ impl Node {
             height: facts.height,
             certified_height: result.map_or(0, |result| result.height),
             certified_root: result.map(|result| result.root).unwrap_or_default(),
-            oldest_height: history.oldest_readable(),
+            oldest_height: recent.oldest_readable(),
             records,
             storage: facts.storage,
             fetching,
@@ -627,8 +627,7 @@ impl Node {
             Some(NewestBlock { stage: *stage, certificate: certificate.clone(), header })
         });
         // A member whose state came from others, and which has heard of no vote since, holds none either.
-        if newest.is_none() && (!held.is_empty() || lock(&self.history).tip().is_some_and(|tip| tip.header.height > 0))
-        {
+        if newest.is_none() && (!held.is_empty() || lock(&self.recent).tip().is_some_and(|tip| tip.header.height > 0)) {
             return Err(ServiceError::NewestUnknown);
         }
         let newest = self.manner.newest(self, newest);
@@ -642,8 +641,8 @@ impl Node {
             return Some(executed.header.clone());
         }
         // What became final is left behind there.
-        let history = lock(&self.history);
-        history
+        let recent = lock(&self.recent);
+        recent
             .newest_first(Height::MAX)
             .take(FINAL_LOOKED_AT)
             .find(|of| of.digest == *block)
@@ -653,9 +652,9 @@ impl Node {
     /// The height that a read is to be answered at, and the proof of its result where the question needs one.
     fn grounds(&self, request: &GetRequest) -> Result<(Arc<Final>, Option<Bytes>), ServiceError> {
         check_read(request)?;
-        let history = lock(&self.history);
-        let certified = history.certified();
-        let newest = if request.executed { history.tip().map(|tip| tip.header.height) } else { certified };
+        let recent = lock(&self.recent);
+        let certified = recent.certified();
+        let newest = if request.executed { recent.tip().map(|tip| tip.header.height) } else { certified };
         let newest = newest.ok_or(ServiceError::NothingCertified)?;
         let height = request.height.unwrap_or(newest);
         // A height that is named is not below the least one.
@@ -663,12 +662,12 @@ impl Node {
         if wanted > newest {
             return Err(ServiceError::NotYet { height: wanted, newest });
         }
-        let forgotten = || ServiceError::Forgotten { height, oldest: history.oldest_readable() };
-        let entry = history.get(height).cloned().ok_or_else(forgotten)?;
+        let forgotten = || ServiceError::Forgotten { height, oldest: recent.oldest_readable() };
+        let entry = recent.get(height).cloned().ok_or_else(forgotten)?;
         if request.known_height == Some(height) {
             return Ok((entry, None));
         }
-        let proof = history.result_proof(height);
+        let proof = recent.result_proof(height);
         if proof.is_none() && !request.executed {
             return Err(ServiceError::NotYet { height, newest });
         }
@@ -711,9 +710,9 @@ impl Node {
     #[must_use]
     pub fn receipt(&self, identity: &Identity) -> ReceiptReply {
         let found = {
-            let history = lock(&self.history);
-            let place = history.place_of(identity);
-            place.and_then(|(height, index)| Some((history.get(height)?.clone(), index, history.result_proof(height))))
+            let recent = lock(&self.recent);
+            let place = recent.place_of(identity);
+            place.and_then(|(height, index)| Some((recent.get(height)?.clone(), index, recent.result_proof(height))))
         };
         let nothing = |state| ReceiptReply { identity: *identity, state, receipt: None, proof: None };
         let Some((entry, index, certificate)) = found else {
@@ -782,15 +781,15 @@ impl Node {
 
     /// The headers that certify the results of heights from `first` on, and these heights: as many as one answer proves.
     fn headers_of(&self, first: Height, last: Height) -> Result<(ResultProof, Vec<Arc<Final>>), ServiceError> {
-        let history = lock(&self.history);
-        let newest = history.certified().ok_or(ServiceError::NothingCertified)?;
-        if first < history.oldest() {
-            return Err(ServiceError::Forgotten { height: first, oldest: history.oldest() });
+        let recent = lock(&self.recent);
+        let newest = recent.certified().ok_or(ServiceError::NothingCertified)?;
+        if first < recent.oldest() {
+            return Err(ServiceError::Forgotten { height: first, oldest: recent.oldest() });
         }
         let wanted = last.saturating_sub(first).saturating_add(1).min(ABSENCE_HEIGHTS_MAX as u64) as usize;
-        let results = history.certified_headers(first, wanted).ok_or(ServiceError::NotYet { height: first, newest })?;
+        let results = recent.certified_headers(first, wanted).ok_or(ServiceError::NotYet { height: first, newest })?;
         let heights = results.headers.iter().take(wanted).map(|header| header.result.height);
-        let entries = heights.map_while(|height| history.get(height).cloned()).collect();
+        let entries = heights.map_while(|height| recent.get(height).cloned()).collect();
         Ok((results, entries))
     }
 
@@ -802,21 +801,21 @@ impl Node {
     /// remembered; [`ServiceError::NoProof`] if this node does not have what the proof takes.
     pub fn history(&self, height: Height, size: Option<Height>) -> Result<HistoryReply, ServiceError> {
         let (size, certificate) = {
-            let history = lock(&self.history);
-            let newest = history.certified().ok_or(ServiceError::NothingCertified)?;
+            let recent = lock(&self.recent);
+            let newest = recent.certified().ok_or(ServiceError::NothingCertified)?;
             let size = size.unwrap_or(newest);
             if height >= size || size > newest {
                 return Err(ServiceError::NotYet { height: height.max(size), newest });
             }
-            if history.get(size).is_none() {
-                return Err(ServiceError::Forgotten { height: size, oldest: history.oldest() });
+            if recent.get(size).is_none() {
+                return Err(ServiceError::Forgotten { height: size, oldest: recent.oldest() });
             }
-            (size, history.result_proof(size).ok_or(ServiceError::NotYet { height: size, newest })?)
+            (size, recent.result_proof(size).ok_or(ServiceError::NotYet { height: size, newest })?)
         };
         // The store is some blocks behind what is final.
         let proofs = self.disk.store().prove_history(height, size, |from| {
-            let history = lock(&self.history);
-            (from..size).map_while(|height| Some(history.get(height)?.result)).collect()
+            let recent = lock(&self.recent);
+            (from..size).map_while(|height| Some(recent.get(height)?.result)).collect()
         });
         let proofs = proofs.map_err(|e| ServiceError::Damaged(e.to_string()))?;
         let proofs = proofs.ok_or(ServiceError::NoProof { height })?;
@@ -833,8 +832,8 @@ impl Node {
     /// Final blocks below `before` (the newest where it is left out), newest first, at most 100.
     #[must_use]
     pub fn blocks(&self, before: Option<Height>, limit: usize) -> Blocks {
-        let history = lock(&self.history);
-        let blocks = history.newest_first(before.unwrap_or(Height::MAX)).take(limit.min(BLOCKS_MAX));
+        let recent = lock(&self.recent);
+        let blocks = recent.newest_first(before.unwrap_or(Height::MAX)).take(limit.min(BLOCKS_MAX));
         Blocks { blocks: blocks.map(|entry| view(entry)).collect() }
     }
 
@@ -843,12 +842,12 @@ impl Node {
     /// # Errors
     /// If it is not there (any more, or yet).
     pub fn block(&self, height: Height) -> Result<BlockView, ServiceError> {
-        let history = lock(&self.history);
-        let newest = history.tip().map_or(0, |tip| tip.header.height);
-        match history.get(height) {
+        let recent = lock(&self.recent);
+        let newest = recent.tip().map_or(0, |tip| tip.header.height);
+        match recent.get(height) {
             Some(entry) => Ok(view(entry)),
             None if height > newest => Err(ServiceError::NotYet { height, newest }),
-            None => Err(ServiceError::Forgotten { height, oldest: history.oldest() }),
+            None => Err(ServiceError::Forgotten { height, oldest: recent.oldest() }),
         }
     }
 

@@ -63,17 +63,17 @@ impl Node {
     /// the one from which changes are noted down.
     pub(super) fn begin_adoption(&self, from: (Prefix, Path), enough: usize) -> Option<Adoption> {
         let mut recorder = lock(&self.moves.recorder);
-        let history = lock(&self.history);
-        let newest = history.certified()?.min(self.disk.durable());
+        let recent = lock(&self.recent);
+        let newest = recent.certified()?.min(self.disk.durable());
         let recorder = recorder.as_mut().filter(|recorder| recorder.since <= newest)?;
         // The height of the part before, while it is well remembered: those that are asked have it at hand, and may not have
         // written the newest one yet.
         let known = recorder.asked.filter(|asked| newest.saturating_sub(*asked) <= self.genesis.history / AGE_PARTS);
         let height = known.unwrap_or(newest);
-        let of: (Height, Hash) = (height, history.get(height)?.result.root);
+        let of: (Height, Hash) = (height, recent.get(height)?.result.root);
         recorder.asked = Some(height);
         recorder.forget(height);
-        drop(history);
+        drop(recent);
         Some(Adoption::begin(self, of, from, enough))
     }
 
@@ -116,13 +116,13 @@ impl Node {
             records,
             outline: after.tree().outline_changes(before.tree()),
         };
-        // The newest final block shares its tree with the history.
+        // The newest final block shares its tree with the recent heights.
         let also = |state: &State| match state.height() == after.height() {
             true => Ok(after.clone()),
             false => state.with_kept(kept.iter().copied(), content),
         };
         self.chain.rekeep(also, || self.disk.store().rekeep(&change).map_err(CannotMove::from))?;
-        if let Some(tip) = lock(&self.history).tip() {
+        if let Some(tip) = lock(&self.recent).tip() {
             tip.set_state(after);
         }
         Ok(())

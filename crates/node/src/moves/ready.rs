@@ -38,11 +38,11 @@ impl Node {
             return;
         }
         let known = {
-            let history = lock(&self.history);
+            let recent = lock(&self.recent);
             // A member that is a little behind would drop what names a height that it has not come to.
             let back = self.genesis.history / BACK_PARTS;
-            let height = history.certified().map(|height| height.min(self.disk.durable()).saturating_sub(back));
-            height.and_then(|height| Some((height, history.get(height)?.result.root)))
+            let height = recent.certified().map(|height| height.min(self.disk.durable()).saturating_sub(back));
+            height.and_then(|height| Some((height, recent.get(height)?.result.root)))
         };
         let Some((height, root)) = known else { return };
         *said = Some(now);

@@ -128,11 +128,11 @@ impl Node {
     /// The newest height whose state is here, durable, and certified by the very next block.
     fn offer(&self) -> Option<ResultProof> {
         let durable = self.disk.durable();
-        let history = lock(&self.history);
-        let newest = history.certified()?.min(durable);
-        let mut heights = (history.oldest_readable()..=newest).rev();
+        let recent = lock(&self.recent);
+        let newest = recent.certified()?.min(durable);
+        let mut heights = (recent.oldest_readable()..=newest).rev();
         heights.find_map(|height| {
-            let (entry, next) = (history.get(height)?, history.get(height + 1)?);
+            let (entry, next) = (recent.get(height)?, recent.get(height + 1)?);
             let certificate = next.certificate().cloned().filter(|_| entry.state().is_some())?;
             Some(ResultProof { headers: vec![next.header.clone()], certificate })
         })
@@ -166,9 +166,9 @@ impl Node {
     /// The state of a height, which stays from now on for as long as it is asked for.
     fn pinned(&self, by: &PublicKey, height: Height) -> Option<Pin> {
         let (newest, recent) = {
-            let history = lock(&self.history);
-            let newest = history.tip()?.header.height;
-            (newest, history.get(height).and_then(|entry| entry.state()))
+            let recent = lock(&self.recent);
+            let newest = recent.tip()?.header.height;
+            (newest, recent.get(height).and_then(|entry| entry.state()))
         };
         if let Some(pin) = self.source.pinned(by, height, newest) {
             return Some(pin);

@@ -104,7 +104,7 @@ pub const READABLE_MIN: u64 = 16;
 
 /// The last final heights.
 #[derive(Debug)]
-pub struct History {
+pub struct RecentHeights {
     heights: BTreeMap<Height, Arc<Final>>,
     /// Where each request was decided: the height, and the place in its block.
     receipts: BTreeMap<Identity, (Height, u32)>,
@@ -120,8 +120,8 @@ pub struct History {
     readable_writes: usize,
 }
 
-impl History {
-    /// An empty history, which will keep `keep` heights.
+impl RecentHeights {
+    /// None yet; there will be the last `keep` heights.
     pub const fn new(keep: u64) -> Self {
         Self {
             heights: BTreeMap::new(),
@@ -336,7 +336,7 @@ impl Final {
         lock(&self.receipts).clone()
     }
 
-    /// The height as the store should remember it: before it is handed on to the history, with its receipts.
+    /// The height as the store should remember it: before it is handed on to the recent heights, with its receipts.
     pub fn entry(&self, written: Vec<Path>, code: Vec<UsedCode>) -> WindowEntry {
         WindowEntry {
             result: self.result,
@@ -373,18 +373,18 @@ mod tests {
     #[test]
     fn heights_that_wrote_much_are_readable_for_a_shorter_time() {
         let members = vec![Member::new("node", SecretKey::from_seed([1; 32]).public())];
-        let state = State::genesis(Genesis::new("history", members, BTreeMap::new())).unwrap();
+        let state = State::genesis(Genesis::new("recent", members, BTreeMap::new())).unwrap();
         for (written, readable) in [(0, 256), (1_000, 42), (20_000, READABLE_MIN), (READABLE_WRITES_MAX, READABLE_MIN)]
         {
-            let mut history = History::new(256);
+            let mut recent = RecentHeights::new(256);
             for number in 1..=300 {
-                history.push(height(&state, number, written), number);
+                recent.push(height(&state, number, written), number);
             }
-            assert_eq!(history.heights.len(), 256, "receipts are kept for as long as ever");
-            assert_eq!(300 - history.oldest_readable() + 1, readable, "{written} records a height");
-            let kept = history.heights.values().filter(|entry| entry.state().is_some()).count() as u64;
+            assert_eq!(recent.heights.len(), 256, "receipts are kept for as long as ever");
+            assert_eq!(300 - recent.oldest_readable() + 1, readable, "{written} records a height");
+            let kept = recent.heights.values().filter(|entry| entry.state().is_some()).count() as u64;
             assert_eq!(kept, readable);
-            assert_eq!(history.readable_writes, written * readable as usize);
+            assert_eq!(recent.readable_writes, written * readable as usize);
         }
     }
 }
