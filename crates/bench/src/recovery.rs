@@ -40,7 +40,7 @@ pub async fn measure(records: usize) -> Result<Recovery, String> {
     let folder = Folder::new("recovery")?;
     let (mut genesis, secrets) = setup::genesis(4);
     genesis.partitioning = Partitioning { bits: 6, replicas: 2 };
-    genesis.history = 64;
+    genesis.window = 64;
     let configs = write_configs(&folder, &genesis, &secrets)?;
     let start = |n: usize| pleach_node::start(&configs[n]).map_err(|e| e.to_string());
     let mut nodes = (0..4).map(start).collect::<Result<Vec<_>, _>>()?;

@@ -22,7 +22,7 @@ pub fn genesis(members: u8) -> (Genesis, Vec<SecretKey>) {
     let rules = [(ROOT_RULE, pleach_vm::builtin::ROOT_RULE), (BASE_RULE, pleach_vm::builtin::BASE_RULE)];
     let records: BTreeMap<_, _> =
         rules.into_iter().map(|(key, code)| (Key::new(key).expect("a system key"), Bytes::from_static(code))).collect();
-    (Genesis { history: 512, ..Genesis::new("bench", members, records) }, secrets)
+    (Genesis { window: 512, ..Genesis::new("bench", members, records) }, secrets)
 }
 
 /// Ports that were free a moment ago.

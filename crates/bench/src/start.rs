@@ -79,7 +79,7 @@ fn node_on(resumed: Resumed, genesis: &Genesis, secret: SecretKey) -> Result<Nod
 impl Setup {
     fn new(folder: &Folder) -> Result<Self, String> {
         let (mut genesis, mut secrets) = setup::genesis(1);
-        genesis.history = 16;
+        genesis.window = 16;
         let key = |name: &str| Key::new(name).map_err(|e| e.to_string());
         // An open domain: whoever likes changes its records.
         genesis.records.insert(key("store/.owner")?, Bytes::new());

@@ -66,7 +66,7 @@ fn bytes(heights: u64, writes: u64, group: u64) -> u64 {
 #[test]
 fn the_window_and_what_can_be_read_of_the_worst_blocks_fit_the_memory_that_is_stated() {
     let member = Member::new("node", SecretKey::from_seed([1; 32]).public());
-    let heights = Genesis::new("window", vec![member], Default::default()).history;
+    let heights = Genesis::new("window", vec![member], Default::default()).window;
     let writes = Limits::default().block_gas / (V1.write + V1.host + V1.record);
     // Blocks that write less have more versions, each of which copies the upper nodes anew.
     let kinds = [

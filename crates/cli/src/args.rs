@@ -342,8 +342,8 @@ pub struct Init {
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
     /// The window T in blocks: how old a proof may be when its request is executed.
-    #[arg(long, default_value_t = 64, value_name = "T")]
-    pub history: u64,
+    #[arg(long = "history", default_value_t = 64, value_name = "T")]
+    pub window: u64,
     /// How many nodes keep each record: more than f survive any f faults [default: all nodes]
     #[arg(long, value_name = "K")]
     pub replicas: Option<u16>,

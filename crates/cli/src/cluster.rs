@@ -36,7 +36,7 @@ pub struct ClusterPlan {
     /// What tells it from others of the same members; drawn at random where none is named.
     pub salt: Option<[u8; 16]>,
     /// The window T in blocks.
-    pub history: u64,
+    pub window: u64,
     /// How the key space is divided among them.
     pub partitioning: Partitioning,
     /// How members come and go.
@@ -104,7 +104,7 @@ impl ClusterPlan {
         members.sort_by_key(|member| member.public_key);
         let genesis = Genesis {
             salt: self.salt.map_or_else(files::random, Ok)?,
-            history: self.history,
+            window: self.window,
             partitioning: self.partitioning,
             governance: self.governance.clone(),
             ..Genesis::new(&self.name, members, rules()?)

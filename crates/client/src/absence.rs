@@ -80,7 +80,7 @@ impl Inner {
     }
 
     async fn absent(&self, identity: Identity, expires: Height) -> Result<(NeverExecuted, Absent), Error> {
-        let window = self.verifier.genesis().history;
+        let window = self.verifier.genesis().window;
         // Height 0 has no requests.
         let heights = expires.saturating_sub(window).saturating_add(1)..=expires;
         let absent = self.ask(|node| self.absence_by(node, identity, heights.clone()).boxed()).await?;

@@ -538,7 +538,7 @@ impl Inner {
         let mut cache = self.code_cache();
         let seen = cache.warm.entry(digest).or_insert(height);
         *seen = height.max(*seen);
-        let oldest = height.saturating_sub(self.verifier.genesis().history);
+        let oldest = height.saturating_sub(self.verifier.genesis().window);
         cache.warm.retain(|_, seen| *seen >= oldest);
     }
 
@@ -551,6 +551,6 @@ impl Inner {
     /// for the request to be ordered.
     pub(crate) fn is_warm(&self, digest: &Hash) -> bool {
         let age = |seen: &Height| self.verifier.min_height().saturating_sub(*seen);
-        self.code_cache().warm.get(digest).is_some_and(|seen| age(seen) < self.verifier.genesis().history / 2)
+        self.code_cache().warm.get(digest).is_some_and(|seen| age(seen) < self.verifier.genesis().window / 2)
     }
 }

@@ -53,7 +53,7 @@ impl Prepared {
     /// The last height whose block may hold the request. Once it is certified, [`Client::never_executed`] can prove that none does.
     #[must_use]
     pub fn expires(&self) -> Height {
-        self.request.body.base.saturating_add(self.client.genesis().history)
+        self.request.body.base.saturating_add(self.client.genesis().window)
     }
 
     /// The operation that is called.

@@ -252,7 +252,7 @@ impl<'a> Submission<'a> {
 
     /// The last height whose block may hold the request.
     fn expires(&self) -> Height {
-        self.request.body.base.saturating_add(self.client.verifier.genesis().history)
+        self.request.body.base.saturating_add(self.client.verifier.genesis().window)
     }
 
     /// Sends the request, and sends it again, until it has come to an end.

@@ -551,7 +551,7 @@ fn the_pinned_genesis_decides_who_is_believed() {
     let lies: [fn(&mut Genesis); 5] = [
         |g| g.name.push('x'),
         |g| g.members[0].public_key.0[0] ^= 1,
-        |g| g.history += 1,
+        |g| g.window += 1,
         |g| g.limits.gas += 1,
         |g| drop(g.records.pop_first()),
     ];

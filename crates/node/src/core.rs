@@ -122,7 +122,7 @@ pub struct Node {
 /// How many heights a node remembers: twice the window, since a client must have the time to learn that its request was
 /// never executed.
 pub(crate) fn heights_kept(genesis: &Genesis) -> u64 {
-    genesis.history.saturating_mul(2).max(HEIGHTS_KEPT_MIN)
+    genesis.window.saturating_mul(2).max(HEIGHTS_KEPT_MIN)
 }
 
 /// Translates all code that is warm in a state of which this node has not executed the blocks. Whoever runs warm code does not pay
@@ -462,7 +462,7 @@ impl Node {
         let pin = self.source.oldest_pin().unwrap_or(height);
         let oldest = height.saturating_sub(self.keep - 1);
         let values = oldest.min(pin);
-        let window = oldest.min((pin + 1).saturating_sub(self.genesis.history));
+        let window = oldest.min((pin + 1).saturating_sub(self.genesis.window));
         BlockWrite {
             entry: entry.entry(written, state.newest_used().to_vec()),
             records: kept.map(|(key, value)| (key.clone(), value.clone())).collect(),

@@ -79,8 +79,7 @@ mod tests {
     /// The usual limit of a Linux service or container is at least 1,024.
     #[test]
     fn a_small_cluster_starts_with_1024_descriptors_and_a_long_window_needs_more() {
-        let needed =
-            |members, history: u64| pleach_order::descriptors(members, history.saturating_mul(2).max(256)) + OWN;
+        let needed = |members, window: u64| pleach_order::descriptors(members, window.saturating_mul(2).max(256)) + OWN;
         assert!(divide(1_024, needed(4, 64)).is_ok());
         assert!(divide(1_024, needed(10, 64)).is_ok());
         assert!(divide(1_024, needed(4, 65_536)).is_err());

@@ -84,7 +84,7 @@ pub struct Facts {
     /// How many of them make a quorum.
     pub quorum: usize,
     /// The window: a node that is further behind answers with proofs that nobody accepts.
-    pub history: u64,
+    pub window: u64,
     /// The other members, as far as the node has connections at all.
     pub peers: Vec<PeerView>,
     /// What is stored, and copied.
@@ -170,7 +170,7 @@ fn certified_progress(facts: &Facts) -> Option<Condition> {
     }
     let text = format!("this node has executed height {}, {behind} below the newest final one", facts.height);
     let hint = "wait: it catches up by itself. If it does not, this machine or its disk is too slow";
-    Some(if behind >= facts.history { failing("behind", text, hint) } else { warning("behind", text, hint) })
+    Some(if behind >= facts.window { failing("behind", text, hint) } else { warning("behind", text, hint) })
 }
 
 fn votes(facts: &Facts) -> Option<Condition> {
@@ -354,7 +354,7 @@ mod tests {
             is_member: true,
             members: 4,
             quorum: 3,
-            history: 64,
+            window: 64,
             peers: (2..=4).map(peer).collect(),
             storage: Storage::default(),
             disk_free: Some(DISK_LOW_BYTES),

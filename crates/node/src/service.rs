@@ -361,7 +361,7 @@ impl Node {
             is_member: committee.member(&self.public_key()).is_some(),
             members: committee.members().len(),
             quorum: committee.quorum(),
-            history: self.genesis.history,
+            window: self.genesis.window,
             peers: Vec::new(),
             storage,
             disk_free: None,

@@ -64,13 +64,13 @@ pub const GAS: u64 = 2_000_000;
 /// # Panics
 /// If the genesis breaks a rule.
 #[must_use]
-pub fn genesis(count: usize, history: u64, partitioning: Partitioning) -> Genesis {
+pub fn genesis(count: usize, window: u64, partitioning: Partitioning) -> Genesis {
     let member = |n| Member::new(format!("node{n}"), member_secret(n).public());
     let mut members: Vec<_> = (0..count).map(member).collect();
     members.sort_by_key(|member| member.public_key);
     let rule = |name: &str, code| (Key::new(name).expect("a key"), Bytes::from_static(code));
     let records = BTreeMap::from([rule(ROOT_RULE, builtin::ROOT_RULE), rule(BASE_RULE, builtin::BASE_RULE)]);
-    let genesis = Genesis { history, partitioning, ..Genesis::new("simulated", members, records) };
+    let genesis = Genesis { window, partitioning, ..Genesis::new("simulated", members, records) };
     genesis.check().expect("a genesis");
     genesis
 }

@@ -80,7 +80,7 @@ pub enum Difference {
 #[derive(Clone, Debug)]
 pub struct Oracle {
     genesis: Hash,
-    history: u64,
+    window: u64,
     height: Height,
     records: Records,
     past: BTreeMap<Height, Records>,
@@ -102,7 +102,7 @@ impl Oracle {
         let records: Records = first.into_iter().map(|(key, value)| (key.to_string(), value)).collect();
         Self {
             genesis: genesis.digest(),
-            history: genesis.history,
+            window: genesis.window,
             height: 0,
             past: BTreeMap::from([(0, records.clone())]),
             records,
@@ -220,7 +220,7 @@ impl Oracle {
 
     /// Whether the code was run in the last T blocks, this one included. All code of a bank fits the room for warm code.
     fn is_warm(&self, digest: &ValueDigest) -> bool {
-        self.warm.get(digest).is_some_and(|used| self.height - used <= self.history)
+        self.warm.get(digest).is_some_and(|used| self.height - used <= self.window)
     }
 
     /// What the bytes show to be wrong: no correct member votes for a block with such a request.
@@ -241,7 +241,7 @@ impl Oracle {
         }
         // Counted from the height before this block, as a proof is.
         let Some(age) = (self.height - 1).checked_sub(request.body.base) else { return Err("PROOF_FROM_FUTURE") };
-        if age >= self.history {
+        if age >= self.window {
             return Err("PROOF_TOO_OLD");
         }
         let Some(then) = self.past.get(&request.body.base) else { return Err("PROOF_TOO_OLD") };

@@ -39,7 +39,7 @@ pub struct Scenario {
     /// Members.
     pub members: usize,
     /// The window T in blocks.
-    pub history: u64,
+    pub window: u64,
     /// Who keeps what.
     pub partitioning: Partitioning,
     /// Accounts: few, so that transfers collide.
@@ -57,12 +57,12 @@ impl Scenario {
     #[must_use]
     pub const fn of_seed(seed: u64) -> Self {
         // A short window where much is pruned, so that it is pruned often.
-        let (partitioning, history) = if seed.is_multiple_of(2) {
+        let (partitioning, window) = if seed.is_multiple_of(2) {
             (Partitioning { bits: 4, replicas: 2 }, 16)
         } else {
             (Partitioning::EVERYWHERE, 64)
         };
-        Self { seed, members: 4, history, partitioning, accounts: 12, clients: 6, faults: true, suspect: None }
+        Self { seed, members: 4, window, partitioning, accounts: 12, clients: 6, faults: true, suspect: None }
     }
 
     /// Runs it to its end.
@@ -247,7 +247,7 @@ impl Run {
         plan: FaultPlan,
         executors: Vec<Arc<dyn Executor>>,
     ) -> Self {
-        let genesis = bank::genesis(scenario.members, scenario.history, scenario.partitioning);
+        let genesis = bank::genesis(scenario.members, scenario.window, scenario.partitioning);
         let secrets = (0..scenario.members).map(bank::member_secret).collect();
         let cluster =
             Cluster::new(context.child("cluster"), genesis, secrets, executors, scenario.suspect, plan.conditions)

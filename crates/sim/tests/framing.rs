@@ -32,7 +32,7 @@ const RUNS: u64 = 20;
 /// What happens in a run, one thing after another.
 const EVENTS: usize = 6;
 const MEMBERS: [usize; 4] = [0, 1, 2, 3];
-const HISTORY: u64 = 16;
+const WINDOW: u64 = 16;
 const ACCOUNTS: usize = 8;
 /// Blocks of an epoch, by seed: most runs go through several, some stay in one.
 const EPOCHS: [u32; 3] = [16, 23, 1_024];
@@ -45,7 +45,7 @@ fn owner() -> SecretKey {
 fn genesis(seed: u64) -> Genesis {
     let epoch_blocks = EPOCHS[seed as usize % EPOCHS.len()];
     let governance = Governance { owners: vec![owner().public()], threshold: 1, epoch_blocks, ..Governance::default() };
-    Genesis { governance, ..bank::genesis(4, HISTORY, Partitioning { bits: 3, replicas: 2 }) }
+    Genesis { governance, ..bank::genesis(4, WINDOW, Partitioning { bits: 3, replicas: 2 }) }
 }
 
 /// What members have signed for those who asked.

@@ -17,7 +17,7 @@ use pleach_types::vote::Proposal;
 use pleach_types::*;
 
 const ALL: [usize; 4] = [0, 1, 2, 3];
-const HISTORY: u64 = 16;
+const WINDOW: u64 = 16;
 const STORM: Conditions = Conditions { latency_ms: 15, jitter_ms: 5, loss_percent: 3 };
 const REACH_WAIT: Duration = Duration::from_secs(240);
 
@@ -29,7 +29,7 @@ fn owned(members: usize) -> Genesis {
     let mut owners: Vec<_> = owners().iter().map(SecretKey::public).collect();
     owners.sort_unstable();
     let governance = Governance { owners, threshold: 2, ..Governance::default() };
-    Genesis { governance, ..bank::genesis(members, HISTORY, Partitioning { bits: 3, replicas: 2 }) }
+    Genesis { governance, ..bank::genesis(members, WINDOW, Partitioning { bits: 3, replicas: 2 }) }
 }
 
 fn node(cluster: &Cluster, member: usize) -> Arc<Node> {

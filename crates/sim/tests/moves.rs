@@ -16,7 +16,7 @@ use pleach_types::api::GetRequest;
 use pleach_types::system::Change;
 use pleach_types::*;
 
-const HISTORY: u64 = 32;
+const WINDOW: u64 = 32;
 const BLOCKS: u32 = 32;
 const ACCOUNTS: usize = 40;
 const MONEY: u64 = 1_000;
@@ -30,7 +30,7 @@ fn owner() -> SecretKey {
 fn owned(members: usize, replicas: u16) -> Genesis {
     let governance =
         Governance { owners: vec![owner().public()], threshold: 1, epoch_blocks: BLOCKS, ..Governance::default() };
-    Genesis { governance, ..bank::genesis(members, HISTORY, Partitioning { bits: 4, replicas }) }
+    Genesis { governance, ..bank::genesis(members, WINDOW, Partitioning { bits: 4, replicas }) }
 }
 
 fn node(cluster: &Cluster, member: usize) -> Arc<Node> {

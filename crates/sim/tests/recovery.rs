@@ -24,14 +24,14 @@ use pleach_types::{Decode as _, Encode as _, Hash, Limits, Partitioning, ProofFi
 
 const ALL: [usize; 4] = [0, 1, 2, 3];
 const ACCOUNTS: usize = 24;
-const HISTORY: u64 = 16;
+const WINDOW: u64 = 16;
 const STORM: Conditions = Conditions { latency_ms: 15, jitter_ms: 5, loss_percent: 3 };
 const REACH_WAIT: Duration = Duration::from_secs(240);
 
 /// A bank on four members, each record on so many of them.
 fn run(seed: u64, copies: u16, scenario: impl AsyncFnOnce(Cluster, Client) + 'static) {
     runner(seed).start(|context| async move {
-        let genesis = bank::genesis(4, HISTORY, Partitioning { bits: 3, replicas: copies });
+        let genesis = bank::genesis(4, WINDOW, Partitioning { bits: 3, replicas: copies });
         let cluster = Cluster::started(&context, genesis, STORM).await;
         assert!(cluster.reach(&ALL, 2, REACH_WAIT).await, "the cluster starts");
         let client = cluster.client(ALL.to_vec(), Link::NEAR, Config::default(), bank::vm(), seed).await.unwrap();
@@ -227,7 +227,7 @@ impl Executor for Watched {
 fn a_member_that_fetched_the_state_translates_no_warm_code_while_others_wait() {
     runner(30).start(|context| async move {
         let translations = Arc::new(Translations::default());
-        let genesis = bank::genesis(4, HISTORY, Partitioning { bits: 3, replicas: 4 });
+        let genesis = bank::genesis(4, WINDOW, Partitioning { bits: 3, replicas: 4 });
         let mut executors = ALL.map(|_| bank::vm()).to_vec();
         executors[3] = Arc::new(Watched(bank::vm(), translations.clone()));
         let secrets = ALL.map(bank::member_secret).to_vec();

@@ -217,7 +217,7 @@ fn absences(cluster: &Cluster, node: &Node, identities: &[Identity]) -> [u32; 3]
                     tally[1] += 1;
                 }
                 Err(ServiceError::Forgotten { height, .. }) => {
-                    assert!(height < newest.saturating_sub(cluster.genesis().history), "#{height} is in the window");
+                    assert!(height < newest.saturating_sub(cluster.genesis().window), "#{height} is in the window");
                     tally[2] += 1;
                 }
                 Err(ServiceError::NotYet { height, .. }) => assert!(height > newest, "#{height} is certified"),

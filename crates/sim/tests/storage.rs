@@ -16,7 +16,7 @@ use pleach_types::{
     Block, Body, Call, Certificate, Context, Decision, Encode as _, Genesis, Key, Partitioning, Request, SecretKey,
 };
 
-const HISTORY: u64 = 16;
+const WINDOW: u64 = 16;
 const VALUE_BYTES: usize = 1_024;
 /// Records that one request writes.
 const BATCH: usize = 8;
@@ -36,7 +36,7 @@ struct Setup {
 
 impl Setup {
     fn new(members: usize, partitioning: Partitioning) -> Self {
-        let mut genesis = bank::genesis(members, HISTORY, partitioning);
+        let mut genesis = bank::genesis(members, WINDOW, partitioning);
         // An open domain: whoever likes changes its records.
         genesis.records.insert(Key::new("shop/.owner").unwrap(), Bytes::new());
         let rule = Key::new(format!("shop/{BASE_RULE}")).unwrap();
@@ -161,7 +161,7 @@ fn the_average_node_stores_its_share() {
         setup.write(1_200, 2);
         let loaded: u64 = setup.nodes.iter().map(|node| node.storage().window_bytes).sum();
         // Values of old heights are readable for longer than T, so that clients can finish.
-        for _ in 0..256 + HISTORY {
+        for _ in 0..256 + WINDOW {
             setup.block(vec![]);
         }
         let full: usize = setup.values.iter().map(|(key, value)| key.as_bytes().len() + value.len()).sum();

@@ -10,20 +10,20 @@ use rpds::RedBlackTreeMapSync;
 #[derive(Clone, Debug)]
 pub(crate) struct Results {
     /// T: how many are remembered.
-    history: u64,
+    window: u64,
     results: RedBlackTreeMapSync<Height, Arc<BlockResult>>,
 }
 
 impl Results {
-    /// None yet, and never more than those of `history` heights.
-    pub(crate) fn new(history: u64) -> Self {
-        Self { history, results: RedBlackTreeMapSync::new_sync() }
+    /// None yet, and never more than those of `window` heights.
+    pub(crate) fn new(window: u64) -> Self {
+        Self { window, results: RedBlackTreeMapSync::new_sync() }
     }
 
     /// Adds the result of the next height, and forgets the one that is T heights older.
     pub(crate) fn push(&mut self, result: &BlockResult) {
         self.results.insert_mut(result.height, Arc::new(*result));
-        if let Some(expired) = result.height.checked_sub(self.history) {
+        if let Some(expired) = result.height.checked_sub(self.window) {
             self.results.remove_mut(&expired);
         }
     }

@@ -202,10 +202,10 @@ impl State {
     pub fn keeping(genesis: Genesis, kept: impl IntoIterator<Item = Prefix>) -> Result<Self, GenesisError> {
         let fixed = Fixed::new(genesis)?;
         let cluster = Arc::new(Cluster::new(ClusterRecord::genesis(&fixed.genesis))?);
-        let tree = HistoryTree::from_full(&fixed.genesis.tree(), fixed.genesis.history, fixed.kept(kept));
+        let tree = HistoryTree::from_full(&fixed.genesis.tree(), fixed.genesis.window, fixed.kept(kept));
         let result = BlockResult::genesis(tree.root().into(), cluster.committee.digest());
-        let window = Window::genesis(fixed.genesis.history, fixed.genesis.limits.warm_code_bytes.into());
-        let mut results = Results::new(fixed.genesis.history);
+        let window = Window::genesis(fixed.genesis.window, fixed.genesis.limits.warm_code_bytes.into());
+        let mut results = Results::new(fixed.genesis.window);
         results.push(&result);
         Ok(Self { fixed, cluster, tree, window, results, peaks: Peaks::default(), result })
     }
@@ -255,10 +255,10 @@ impl State {
                 return Err(RestoreError::Gap { below, above });
             }
         }
-        let history = fixed.genesis.history;
-        let oldest = Window::oldest(history, height);
+        let length = fixed.genesis.window;
+        let oldest = Window::oldest(length, height);
         let code = warm_bytes(&fixed.genesis, height, &heights, code)?;
-        let (mut window, mut traces, mut results) = (Vec::new(), BTreeMap::new(), Results::new(history));
+        let (mut window, mut traces, mut results) = (Vec::new(), BTreeMap::new(), Results::new(length));
         for PastHeight { result, written, identities, code } in heights {
             if result.height >= oldest {
                 results.push(&result);
@@ -266,14 +266,14 @@ impl State {
             }
             window.push(WrittenHeight { root: result.root.into(), written: written.into() });
         }
-        let tree = HistoryTree::from_parts(history, fixed.kept(kept), height, window, parts)?;
+        let tree = HistoryTree::from_parts(length, fixed.kept(kept), height, window, parts)?;
         // `from_parts` has compared the root of all parts with that of the newest height, so what the tree holds here is certified.
         let held = tree.get(&fixed.cluster.1).ok().flatten();
         if held != Some(value) {
             return Err(RestoreError::OtherCluster { found: value.into(), held: held.map(Hash::from) });
         }
         let warm_bytes = fixed.genesis.limits.warm_code_bytes.into();
-        let window = Window::restore(history, warm_bytes, height, traces, code);
+        let window = Window::restore(length, warm_bytes, height, traces, code);
         Ok(Self { fixed, cluster: Arc::new(cluster), tree, window, results, peaks, result })
     }
 
@@ -457,7 +457,7 @@ impl State {
         let (base, newest) = (prepared.request().body.base, self.height());
         let Some(age) = newest.checked_sub(base) else { return Err(Void::ProofFromFuture { base, newest }) };
         let root = self.tree.recent_root(base).map(Hash::from);
-        let root = root.ok_or(Void::ProofTooOld { age, history: self.fixed.genesis.history })?;
+        let root = root.ok_or(Void::ProofTooOld { age, window: self.fixed.genesis.window })?;
         let found = prepared.proof_root();
         if root == found { Ok(()) } else { Err(Void::RootMismatch { base, root, found }) }
     }

@@ -45,7 +45,7 @@ pub struct Remembered {
 #[derive(Clone, Debug)]
 pub struct Window {
     /// T: how many blocks are remembered.
-    history: u64,
+    heights: u64,
     newest: Height,
     traces: RedBlackTreeMapSync<Height, Arc<Remembered>>,
     identities: RedBlackTreeMapSync<Identity, Height>,
@@ -110,7 +110,7 @@ pub fn warm_code<'a>(
     newest: Height,
     used: impl IntoIterator<Item = (Height, &'a [UsedCode])>,
 ) -> BTreeMap<Hash, (Height, u32)> {
-    let oldest = Window::oldest(genesis.history, newest);
+    let oldest = Window::oldest(genesis.window, newest);
     let mut warm = WarmSet::new(genesis.limits.warm_code_bytes.into());
     for (height, used) in used.into_iter().filter(|(height, _)| *height >= oldest) {
         warm.ran(height, used);
@@ -120,9 +120,9 @@ pub fn warm_code<'a>(
 
 impl Window {
     /// The window of height 0.
-    pub fn genesis(history: u64, warm_bytes_max: u64) -> Self {
+    pub fn genesis(heights: u64, warm_bytes_max: u64) -> Self {
         Self {
-            history,
+            heights,
             newest: 0,
             traces: RedBlackTreeMapSync::new_sync(),
             identities: RedBlackTreeMapSync::new_sync(),
@@ -132,20 +132,20 @@ impl Window {
     }
 
     /// The first of the last T heights up to `newest`: what lies before it is forgotten.
-    pub const fn oldest(history: u64, newest: Height) -> Height {
-        newest.saturating_add(1).saturating_sub(history)
+    pub const fn oldest(heights: u64, newest: Height) -> Height {
+        newest.saturating_add(1).saturating_sub(heights)
     }
 
     /// The window after these heights, none of which is before [`Window::oldest`] of `newest`, the last one. `code` has
     /// the bytes of the code that is warm then ([`warm_code`]).
     pub fn restore(
-        history: u64,
+        heights: u64,
         warm_bytes_max: u64,
         newest: Height,
         traces: BTreeMap<Height, Remembered>,
         code: impl IntoIterator<Item = (Hash, Bytes)>,
     ) -> Self {
-        let mut window = Self::genesis(history, warm_bytes_max);
+        let mut window = Self::genesis(heights, warm_bytes_max);
         window.newest = newest;
         for (height, trace) in traces {
             window.remember(height, trace);
@@ -195,7 +195,7 @@ impl Window {
         trace.code.into_iter().for_each(|(digest, code)| next.code.insert_mut(digest, code));
         // Takes away again what there is no room for.
         next.remember(next.newest, Remembered { identities: trace.identities, code: used });
-        if let Some(expired) = next.newest.checked_sub(self.history) {
+        if let Some(expired) = next.newest.checked_sub(self.heights) {
             next.forget(expired);
         }
         next

@@ -49,7 +49,7 @@ struct Made {
 
 struct World {
     random: Random,
-    history: u64,
+    window: u64,
     oracle: Oracle,
     /// States of node 0 by height, to cut proofs from.
     states: Vec<State>,
@@ -63,15 +63,15 @@ struct World {
 }
 
 impl World {
-    fn new(seed: u64, history: u64) -> Self {
-        let state = State::genesis(genesis("test", history)).expect("a good genesis");
+    fn new(seed: u64, window: u64) -> Self {
+        let state = State::genesis(genesis("test", window)).expect("a good genesis");
         let mut records = Records::new();
-        let values = genesis("test", history).all_records();
+        let values = genesis("test", window).all_records();
         for (key, value) in &values {
             records.insert(key.as_str().to_owned(), value.to_vec());
         }
         let bounds = Bounds {
-            history,
+            window,
             gas: support::GAS,
             warm: support::WARM_CODE_BYTES.into(),
             touched: support::TOUCHED.into(),
@@ -82,27 +82,27 @@ impl World {
         let oracle = Oracle::new(state.genesis_digest().0, bounds, records);
         assert_eq!(state.result().root.0, oracle.roots[0]);
         let others = layouts(&mut Random::new(!seed))
-            .map(|kept| State::keeping(genesis("test", history), kept).expect("a good genesis"))
+            .map(|kept| State::keeping(genesis("test", window), kept).expect("a good genesis"))
             .map(|state| Other { values: own(&state, &values), state });
         let past = vec![past_height(&state, &[])];
         Self {
-            random: Random::new(seed ^ history << 32),
-            history,
+            random: Random::new(seed ^ window << 32),
+            window,
             oracle,
             states: vec![state],
             others,
             past,
             sent: VecDeque::new(),
-            sweep: seed * history / SEEDS,
+            sweep: seed * window / SEEDS,
         }
     }
 
     fn run(&mut self, blocks: u64) {
-        self.pause(self.history + 2);
+        self.pause(self.window + 2);
         for _ in 0..blocks {
             let paused = self.random.one_in(20);
             if paused {
-                let around = self.history - 1 + self.random.below(3);
+                let around = self.window - 1 + self.random.below(3);
                 self.pause(around);
             }
             let block = self.make_block(paused);
@@ -154,10 +154,10 @@ impl World {
         let newest = self.oracle.newest();
         let age = match self.random.below(6) {
             0 | 1 => 0,
-            2 => self.history - 1 + self.random.below(3),
+            2 => self.window - 1 + self.random.below(3),
             3 | 4 => self.random.below(4),
             _ => {
-                self.sweep = (self.sweep + 1) % (self.history + 2);
+                self.sweep = (self.sweep + 1) % (self.window + 2);
                 self.sweep
             }
         };
@@ -194,7 +194,7 @@ impl World {
     fn restore(&mut self) -> Vec<Made> {
         let (newest, records) = (self.oracle.newest() as usize, &self.oracle.records);
         let now = &records[newest];
-        let earlier = (1..(self.history as usize).min(newest)).find(|age| {
+        let earlier = (1..(self.window as usize).min(newest)).find(|age| {
             let then = &records[newest - age];
             then.get("bank/a") != now.get("bank/a") && then.get("bank/op") == now.get("bank/op")
         });
@@ -534,16 +534,16 @@ fn compare(applied: &Applied, expected: &Expected, block: &[Made]) {
     assert_eq!(changes, expected.changes);
 }
 
-fn histories(history: u64) {
+fn histories(window: u64) {
     let mut reached = Coverage::default();
     for seed in seeds(1..SEEDS + 1) {
         let _replay = replay(seed);
-        let mut world = World::new(seed, history);
+        let mut world = World::new(seed, window);
         world.run(200);
         reached.add(world.oracle.coverage);
     }
     if usual() {
-        reached.demand(history);
+        reached.demand(window);
     }
 }
 
@@ -567,13 +567,13 @@ impl Coverage {
     }
 
     /// Fails if the histories left out what they are there to try.
-    fn demand(&self, history: u64) {
+    fn demand(&self, window: u64) {
         for (local, row) in self.combinations.iter().enumerate() {
             for (proof, count) in row.iter().enumerate() {
                 assert!(*count > 0, "never locally {local}, in the proof {proof} (absent, same, different): {self:?}");
             }
         }
-        for age in 0..=history + 1 {
+        for age in 0..=window + 1 {
             assert!(self.ages.contains_key(&age), "no proof of age {age}: {self:?}");
         }
         let all = "applied stale operation_absent operation_invalid aborted undeclared outside_domain value_too_large \
@@ -585,13 +585,13 @@ impl Coverage {
         }
         for (count, what) in [
             // With T = 1 nobody can change a value and restore it: the second change proves what the first made.
-            (if history > 1 { self.restored } else { 1 }, "restored values"),
+            (if window > 1 { self.restored } else { 1 }, "restored values"),
             (self.removed, "removals"),
             (self.survived, "identities that a void twin did not burn"),
             (self.warm_at_the_end, "code in its last warm block"),
             (self.cold_after_the_end, "code in its first cold block"),
             // With T = 1 the code of one block must not fit.
-            (if history > 1 { self.crowded_out } else { 1 }, "code that other code crowded out"),
+            (if window > 1 { self.crowded_out } else { 1 }, "code that other code crowded out"),
         ] {
             assert!(count > 0, "no {what}: {self:?}");
         }
@@ -599,31 +599,31 @@ impl Coverage {
 }
 
 #[test]
-fn history_1_blocks() {
+fn window_1_blocks() {
     histories(1);
 }
 
 #[test]
-fn history_2_blocks() {
+fn window_2_blocks() {
     histories(2);
 }
 
 #[test]
-fn history_3_blocks() {
+fn window_3_blocks() {
     histories(3);
 }
 
 #[test]
-fn history_4_blocks() {
+fn window_4_blocks() {
     histories(4);
 }
 
 #[test]
-fn history_8_blocks() {
+fn window_8_blocks() {
     histories(8);
 }
 
 #[test]
-fn history_64_blocks() {
+fn window_64_blocks() {
     histories(64);
 }

@@ -11,7 +11,7 @@ use pleach_types::certificate::ResultProof;
 use pleach_types::*;
 use support::*;
 
-const HISTORIES: [u64; 6] = [1, 2, 3, 4, 8, 64];
+const WINDOWS: [u64; 6] = [1, 2, 3, 4, 8, 64];
 
 #[test]
 fn of_two_creators_of_a_record_one_succeeds() {
@@ -68,17 +68,17 @@ fn a_value_restored_within_the_window_counts_as_the_same() {
 
 #[test]
 fn proofs_live_for_fewer_than_t_blocks() {
-    for history in HISTORIES {
-        for age in 0..=history + 1 {
-            let mut chain = Chain::new(history);
+    for window in WINDOWS {
+        for age in 0..=window + 1 {
+            let mut chain = Chain::new(window);
             chain.idle(3);
             let request = chain.request("bank/op", &["bank/a"], nothing());
             chain.idle(age);
             let decision = chain.one(&request);
-            if age < history {
-                assert!(is_applied(&decision), "T = {history}, age {age}: {decision:?}");
+            if age < window {
+                assert!(is_applied(&decision), "T = {window}, age {age}: {decision:?}");
             } else {
-                assert_eq!(void(decision), Void::ProofTooOld { age, history });
+                assert_eq!(void(decision), Void::ProofTooOld { age, window });
             }
         }
     }
@@ -99,24 +99,24 @@ fn proofs_of_heights_to_come_are_void() {
 
 #[test]
 fn code_is_warm_for_t_blocks_after_its_use() {
-    for history in HISTORIES {
-        for later in [1, history, history + 1] {
-            let mut chain = Chain::new(history);
+    for window in WINDOWS {
+        for later in [1, window, window + 1] {
+            let mut chain = Chain::new(window);
             let carrying = chain.request("bank/op", &["bank/a"], nothing());
             assert!(is_applied(&chain.one(&carrying)));
             chain.idle(later - 1);
             let mut bare = chain.request("bank/op", &["bank/a"], nothing());
             bare.code = vec![None];
             let decision = chain.one(&bare);
-            if later <= history {
-                assert!(is_applied(&decision), "T = {history}, {later} blocks later: {decision:?}");
+            if later <= window {
+                assert!(is_applied(&decision), "T = {window}, {later} blocks later: {decision:?}");
                 // Running it is use too: the window starts anew.
-                chain.idle(history - 1);
+                chain.idle(window - 1);
                 let mut again = chain.request("bank/op", &["bank/a"], nothing());
                 again.code = vec![None];
-                assert!(is_applied(&chain.one(&again)), "T = {history}, {later} blocks later, then T");
+                assert!(is_applied(&chain.one(&again)), "T = {window}, {later} blocks later, then T");
             } else {
-                assert_eq!(void(decision), Void::CodeCold(key("bank/op")), "T = {history}");
+                assert_eq!(void(decision), Void::CodeCold(key("bank/op")), "T = {window}");
                 let mut attached = bare;
                 attached.code = vec![Some(bytes("code:bank"))];
                 assert!(is_applied(&chain.apply_if_fresh(&attached)), "the client attaches it, same identity");
@@ -171,7 +171,7 @@ impl Chain {
     fn apply_if_fresh(&mut self, request: &Request) -> RequestOutcome {
         let fresh = self.request_at(self.height(), "bank/op", &["bank/a"], nothing());
         let age = self.height() - request.body.base;
-        if age < self.state().cluster_genesis().history { self.one(request) } else { self.one(&fresh) }
+        if age < self.state().cluster_genesis().window { self.one(request) } else { self.one(&fresh) }
     }
 }
 
@@ -235,9 +235,9 @@ fn code_that_was_not_run_for_longest_makes_room() {
 
 #[test]
 fn an_identity_is_executed_once() {
-    for history in HISTORIES {
-        for later in [0, 1, history - 1, history, history + 1, 2 * history] {
-            let mut chain = Chain::new(history);
+    for window in WINDOWS {
+        for later in [0, 1, window - 1, window, window + 1, 2 * window] {
+            let mut chain = Chain::new(window);
             let request = chain.request("bank/op", &["bank/a"], nothing());
             let height = chain.height() + 1;
             if later == 0 {
@@ -253,9 +253,8 @@ fn an_identity_is_executed_once() {
             assert!(is_applied(&chain.one(&request)));
             chain.idle(later - 1);
             let age = later;
-            let expected =
-                if later <= history { Void::Duplicate { height } } else { Void::ProofTooOld { age, history } };
-            assert_eq!(void(chain.one(&request)), expected, "T = {history}, {later} blocks later");
+            let expected = if later <= window { Void::Duplicate { height } } else { Void::ProofTooOld { age, window } };
+            assert_eq!(void(chain.one(&request)), expected, "T = {window}, {later} blocks later");
         }
     }
 }

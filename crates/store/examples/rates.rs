@@ -24,7 +24,7 @@ use rand::{Rng, RngCore, SeedableRng};
 const GENESIS: Hash = Hash([3; 32]);
 /// Bits of the prefixes by which the partition is loaded.
 const CHUNK_BITS: usize = 5;
-const HISTORY: Height = 8;
+const WINDOW: Height = 8;
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
@@ -106,7 +106,7 @@ impl Bench {
         let (root, history) = (self.tree.root().into(), self.peaks.root());
         let result = BlockResult { height, root, history, written: written_digest(&written), ..self.last.result };
         self.last = entry(result, Some(&self.last), written.into_iter().collect());
-        let oldest = height.saturating_sub(HISTORY);
+        let oldest = height.saturating_sub(WINDOW);
         BlockWrite {
             entry: self.last.clone(),
             records,
@@ -132,7 +132,7 @@ impl Bench {
     }
 
     fn reads(&mut self, store: &Store, count: usize) -> Outcome {
-        for behind in [0, 2, HISTORY] {
+        for behind in [0, 2, WINDOW] {
             let snapshot = store.at(self.last.result.height.saturating_sub(behind))?;
             let start = Instant::now();
             for _ in 0..count {

@@ -14,15 +14,15 @@ use crate::committee::{Committee, CommitteeError, Member, faults};
 use crate::hash::{Domain, Hash};
 use crate::key::{CLUSTER, Key, ROOT_RULE};
 use crate::limits::{
-    EPOCH_BLOCKS_DEFAULT, EPOCH_BLOCKS_MAX, EPOCH_BLOCKS_MIN, GENESIS_BYTES_MAX, GENESIS_RECORDS_MAX, HISTORY_MAX,
-    Limits, MEMBERS_MAX, NAME_BYTES_MAX, OWNERS_MAX, PARTITION_BITS_MAX, VALUE_BYTES_MAX,
+    EPOCH_BLOCKS_DEFAULT, EPOCH_BLOCKS_MAX, EPOCH_BLOCKS_MIN, GENESIS_BYTES_MAX, GENESIS_RECORDS_MAX, Limits,
+    MEMBERS_MAX, NAME_BYTES_MAX, OWNERS_MAX, PARTITION_BITS_MAX, VALUE_BYTES_MAX, WINDOW_MAX,
 };
 use crate::partition::{PartitionMap, Partitioning};
 use crate::receipt::Refusal;
 use crate::signature::PublicKey;
 
 /// The window of a cluster that asks for no other, in blocks.
-pub const HISTORY_DEFAULT: u64 = 64;
+pub const WINDOW_DEFAULT: u64 = 64;
 
 /// What a cluster starts from. Two clusters with different genesis share no message.
 ///
@@ -40,7 +40,8 @@ pub struct Genesis {
     /// The members, in strictly ascending order of their keys.
     pub members: Vec<Member>,
     /// The window T in blocks: a proof of `base` is accepted while fewer than T blocks came after it.
-    pub history: u64,
+    #[serde(rename = "history")]
+    pub window: u64,
     /// How the key space is divided among the members.
     pub partitioning: Partitioning,
     /// How members come and go.
@@ -107,8 +108,8 @@ pub enum GenesisError {
     #[error("cluster name {0:?} must have from 1 to {NAME_BYTES_MAX} bytes")]
     Name(String),
     /// The window is out of range.
-    #[error("history is {0}: it must be from 1 to {HISTORY_MAX} blocks")]
-    History(u64),
+    #[error("window is {0}: it must be from 1 to {WINDOW_MAX} blocks")]
+    Window(u64),
     /// The key space is cut too finely.
     #[error("{0} partition bits: a key space is cut by at most {PARTITION_BITS_MAX} bits")]
     PartitionBits(u8),
@@ -153,7 +154,7 @@ impl Genesis {
             name: name.into(),
             salt: [0; 16],
             members,
-            history: HISTORY_DEFAULT,
+            window: WINDOW_DEFAULT,
             partitioning: Partitioning::EVERYWHERE,
             governance: Governance::default(),
             limits: Limits::default(),
@@ -170,8 +171,8 @@ impl Genesis {
             return Err(GenesisError::Name(self.name.clone()));
         }
         self.committee()?;
-        if self.history == 0 || self.history > HISTORY_MAX {
-            return Err(GenesisError::History(self.history));
+        if self.window == 0 || self.window > WINDOW_MAX {
+            return Err(GenesisError::Window(self.window));
         }
         self.check_partitioning()?;
         self.governance.check(self.members.len()).map_err(GenesisError::Governance)?;
@@ -368,7 +369,7 @@ impl Encode for Genesis {
         codec::put_bytes(out, self.name.as_bytes());
         out.extend_from_slice(&self.salt);
         codec::put_list(out, &self.members);
-        out.extend_from_slice(&self.history.to_le_bytes());
+        out.extend_from_slice(&self.window.to_le_bytes());
         self.partitioning.encode_to(out);
         self.governance.encode_to(out);
         self.limits.encode_to(out);
@@ -385,7 +386,7 @@ impl Decode for Genesis {
         let name = reader.string("cluster name", NAME_BYTES_MAX)?;
         let salt = reader.array("salt")?;
         let members = reader.list("members", MEMBERS_MAX, Member::decode_from)?;
-        let history = reader.u64("history")?;
+        let window = reader.u64("window")?;
         let partitioning = Partitioning::decode_from(reader)?;
         let governance = Governance::decode_from(reader)?;
         let limits = Limits::decode_from(reader)?;
@@ -398,7 +399,7 @@ impl Decode for Genesis {
             });
         }
         let records = records.into_iter().collect();
-        let genesis = Self { name, salt, members, history, partitioning, governance, limits, records };
+        let genesis = Self { name, salt, members, window, partitioning, governance, limits, records };
         genesis.check().map_err(|e| DecodeError::Invalid { field: "genesis", why: e.to_string() })?;
         Ok(genesis)
     }

@@ -133,7 +133,7 @@ pub const ABSENCE_PATH_BYTES_MAX: usize = 32 << 10;
 /// Bits of the prefixes into which the key space may be cut: 4,096 prefixes serve any number of members.
 pub const PARTITION_BITS_MAX: u8 = 12;
 /// The longest window, in blocks.
-pub const HISTORY_MAX: u64 = 65_536;
+pub const WINDOW_MAX: u64 = 65_536;
 /// Gas that one request may declare.
 pub const GAS_MAX: u64 = 100_000_000;
 /// Gas that the requests of a block may declare together.

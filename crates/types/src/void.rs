@@ -97,12 +97,12 @@ impl Unacceptable {
 #[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
 pub enum Void {
     /// The proof is older than the window.
-    #[error("the proof is {age} blocks old, this cluster accepts fewer than {history}; read again")]
+    #[error("the proof is {age} blocks old, this cluster accepts fewer than {window}; read again")]
     ProofTooOld {
         /// Blocks since `base`.
         age: u64,
         /// The window T.
-        history: u64,
+        window: u64,
     },
     /// The proof is of a height that does not exist yet.
     #[error("the proof is of height {base}, the newest is {newest}")]

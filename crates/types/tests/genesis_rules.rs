@@ -28,8 +28,8 @@ fn each_rule_has_its_error() {
     assert_eq!(refused(|g| g.members = genesis("", 129).members), CommitteeError::Count(129).into());
     assert_eq!(refused(|g| g.members.swap(0, 1)), CommitteeError::Order.into());
     assert_eq!(refused(|g| g.members[1].name = "node-1".into()), CommitteeError::NameTwice("node-1".into()).into());
-    assert_eq!(refused(|g| g.history = 0), GenesisError::History(0));
-    assert_eq!(refused(|g| g.history = HISTORY_MAX + 1), GenesisError::History(HISTORY_MAX + 1));
+    assert_eq!(refused(|g| g.window = 0), GenesisError::Window(0));
+    assert_eq!(refused(|g| g.window = WINDOW_MAX + 1), GenesisError::Window(WINDOW_MAX + 1));
     assert!(matches!(refused(|g| g.limits.gas = 0), GenesisError::Limits(_)));
     let many = (0..=GENESIS_RECORDS_MAX).map(|n| (key(&format!("r{n}")), Bytes::new())).collect();
     assert_eq!(refused(|g| g.records = many), GenesisError::RecordCount(GENESIS_RECORDS_MAX + 1));
@@ -55,7 +55,7 @@ fn any_difference_is_another_cluster() {
     let digest = genesis("sample", 4).digest();
     assert_ne!(genesis("sampel", 4).digest(), digest);
     assert_ne!(genesis("sample", 5).digest(), digest);
-    assert_ne!(Genesis { history: 63, ..genesis("sample", 4) }.digest(), digest);
+    assert_ne!(Genesis { window: 63, ..genesis("sample", 4) }.digest(), digest);
     assert_ne!(Genesis { partitioning: Partitioning::EVERYWHERE, ..genesis("sample", 4) }.digest(), digest);
     assert_ne!(Genesis { salt: [1; 16], ..genesis("sample", 4) }.digest(), digest);
     let governance = Governance { absent_epochs: 1, ..Governance::default() };

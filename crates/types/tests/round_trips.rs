@@ -139,9 +139,9 @@ fn certificates() -> impl Strategy<Value = Certificate> {
 
 fn genesis_documents() -> impl Strategy<Value = Genesis> {
     let records = btree_map(keys().prop_filter("reserved", |key| key.as_str() != ".cluster"), bytes(40), 0..6);
-    ("[a-zé]{1,30}", 1..20_u8, 1..=limits::HISTORY_MAX, 1..=limits::TOUCHED_MAX as u32, records).prop_map(
-        |(name, members, history, touched, records)| Genesis {
-            history,
+    ("[a-zé]{1,30}", 1..20_u8, 1..=limits::WINDOW_MAX, 1..=limits::TOUCHED_MAX as u32, records).prop_map(
+        |(name, members, window, touched, records)| Genesis {
+            window,
             limits: Limits { touched, ..Limits::default() },
             records,
             ..genesis(&name, members)

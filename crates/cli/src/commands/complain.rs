@@ -199,7 +199,7 @@ async fn path(
     file: &ProofFile,
     newest: Height,
 ) -> Result<Option<ResultPath>, CliError> {
-    let window = client.genesis().history;
+    let window = client.genesis().window;
     let Some(height) = conviction.evidence.needs().filter(|height| height.saturating_add(window) <= newest) else {
         return Ok(None);
     };

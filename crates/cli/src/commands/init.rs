@@ -70,7 +70,7 @@ fn plan(args: &Init) -> Result<ClusterPlan, CliError> {
     Ok(ClusterPlan {
         name: args.name.clone(),
         salt: args.salt,
-        history: args.history,
+        window: args.window,
         partitioning: partitioning(args)?,
         governance: governance(args)?,
         accept_loss: args.accept_loss,

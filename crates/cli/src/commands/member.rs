@@ -283,7 +283,7 @@ pub(super) fn change(
         check_owners(&record, &keys)?;
         let meant = meant(&record)?;
         // As long as a call: it must not lie about and be made when nobody thinks of it any more.
-        let until = record.height().saturating_add(client.genesis().history);
+        let until = record.height().saturating_add(client.genesis().window);
         let numbers = (record.seq.saturating_add(1), until);
         let request =
             SystemRequest::change(client.genesis_digest(), numbers, meant.change.clone(), &record.owners, &keys);

@@ -103,7 +103,7 @@ pub fn run(global: &Global, output: Output, args: &MemberRotate) -> Result<Endin
             Standing::InForce | Standing::Nobody => {}
         }
         // As a change of the owners: it must not lie about.
-        let until = record.height().saturating_add(client.genesis().history);
+        let until = record.height().saturating_add(client.genesis().window);
         let request = SystemRequest::rotate(client.genesis_digest(), until, &keys.current, next);
         let receipt = client.decide(&request).await?;
         match receipt.refusal() {

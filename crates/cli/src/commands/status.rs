@@ -126,7 +126,7 @@ fn document(
                 let lag = newest.saturating_sub(status.height);
                 let is_member = client.committee().member(&status.public_key).is_some();
                 let state =
-                    if ours(&&status) { state_of(&status, lag >= genesis.history, is_member) } else { "other cluster" };
+                    if ours(&&status) { state_of(&status, lag >= genesis.window, is_member) } else { "other cluster" };
                 NodeView {
                     address,
                     name: Some(status.name.clone()),

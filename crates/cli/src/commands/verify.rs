@@ -94,7 +94,7 @@ pub struct ConvictionView {
 /// Judges a file.
 pub fn run(global: &Global, output: Output, args: &Verify) -> Result<Ending, CliError> {
     let (file, proven) = proof::read(&args.file, &pinned(global, args)?)?;
-    let window = file.genesis.history;
+    let window = file.genesis.window;
     let document = document(&proven, window);
     output.data("pleach.verify/1", &document, || text(&proven, window))?;
     Ok(Ending::Done)

@@ -39,7 +39,7 @@ const POLL: Duration = Duration::from_millis(50);
 /// The key space of the cluster is cut into 2^this prefixes.
 const PREFIX_BITS: u8 = 6;
 /// The window of the cluster, in blocks.
-const HISTORY: u64 = 64;
+const WINDOW: u64 = 64;
 /// Blocks of an epoch: so few that nobody waits long for a member to leave.
 pub const EPOCH_BLOCKS: u32 = 64;
 
@@ -100,7 +100,7 @@ impl Nodes {
         let plan = ClusterPlan {
             name: "demo".into(),
             salt: None,
-            history: HISTORY,
+            window: WINDOW,
             partitioning,
             governance: Governance { epoch_blocks: EPOCH_BLOCKS, ..Governance::default() },
             accept_loss: false,

@@ -63,7 +63,7 @@ pub struct Chain {
     pub overtaking: bool,
 }
 
-pub fn genesis(members: u8, history: u64, name: &str) -> (Genesis, Vec<SecretKey>) {
+pub fn genesis(members: u8, window: u64, name: &str) -> (Genesis, Vec<SecretKey>) {
     let mut keys: Vec<_> = (0..members).map(|n| SecretKey::from_seed([n + 1; 32])).collect();
     keys.sort_by_key(SecretKey::public);
     let member = |(n, key): (usize, &SecretKey)| Member::new(format!("node-{n}"), key.public());
@@ -75,16 +75,16 @@ pub fn genesis(members: u8, history: u64, name: &str) -> (Genesis, Vec<SecretKey
     for n in 0..20 {
         records.insert(key(&format!("bank/accounts/{n}")), amount(100));
     }
-    (Genesis { history, ..Genesis::new(name, members, records) }, keys)
+    (Genesis { window, ..Genesis::new(name, members, records) }, keys)
 }
 
 impl Chain {
-    pub fn new(members: u8, history: u64, name: &str) -> Self {
-        Self::partitioned(members, history, name, Partitioning::EVERYWHERE)
+    pub fn new(members: u8, window: u64, name: &str) -> Self {
+        Self::partitioned(members, window, name, Partitioning::EVERYWHERE)
     }
 
-    pub fn partitioned(members: u8, history: u64, name: &str, partitioning: Partitioning) -> Self {
-        let (genesis, keys) = genesis(members, history, name);
+    pub fn partitioned(members: u8, window: u64, name: &str, partitioning: Partitioning) -> Self {
+        let (genesis, keys) = genesis(members, window, name);
         Self::of(Genesis { partitioning, ..genesis }, keys)
     }
 
@@ -507,12 +507,12 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    pub fn new(members: u8, history: u64) -> Self {
-        Self::partitioned(members, history, Partitioning::EVERYWHERE)
+    pub fn new(members: u8, window: u64) -> Self {
+        Self::partitioned(members, window, Partitioning::EVERYWHERE)
     }
 
-    pub fn partitioned(members: u8, history: u64, partitioning: Partitioning) -> Self {
-        Self::of(Chain::partitioned(members, history, "test", partitioning))
+    pub fn partitioned(members: u8, window: u64, partitioning: Partitioning) -> Self {
+        Self::of(Chain::partitioned(members, window, "test", partitioning))
     }
 
     /// A cluster whose members can change every 16 blocks.

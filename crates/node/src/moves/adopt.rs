@@ -68,7 +68,7 @@ impl Node {
         let recorder = recorder.as_mut().filter(|recorder| recorder.since <= newest)?;
         // The height of the part before, while it is well remembered: those that are asked have it at hand, and may not have
         // written the newest one yet.
-        let known = recorder.asked.filter(|asked| newest.saturating_sub(*asked) <= self.genesis.history / AGE_PARTS);
+        let known = recorder.asked.filter(|asked| newest.saturating_sub(*asked) <= self.genesis.window / AGE_PARTS);
         let height = known.unwrap_or(newest);
         let of: (Height, Hash) = (height, recent.get(height)?.result.root);
         recorder.asked = Some(height);

@@ -40,7 +40,7 @@ impl Node {
         let known = {
             let recent = lock(&self.recent);
             // A member that is a little behind would drop what names a height that it has not come to.
-            let back = self.genesis.history / BACK_PARTS;
+            let back = self.genesis.window / BACK_PARTS;
             let height = recent.certified().map(|height| height.min(self.disk.durable()).saturating_sub(back));
             height.and_then(|height| Some((height, recent.get(height)?.result.root)))
         };

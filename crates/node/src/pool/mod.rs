@@ -407,7 +407,7 @@ impl Pool {
         late.iter().for_each(|identity| self.remove(identity));
 
         while let Some((base, identity)) = self.by_base.first().copied() {
-            if state.height().saturating_sub(base) < state.cluster_genesis().history {
+            if state.height().saturating_sub(base) < state.cluster_genesis().window {
                 break;
             }
             self.remove(&identity);

@@ -285,7 +285,7 @@ impl Transfer {
     fn begin(node: &Node, target: Offer, now: Duration) -> Result<Self, Failure> {
         let kept = node.kept_prefixes();
         let height = target.result.height;
-        let oldest = oldest(height, node.genesis.history);
+        let oldest = oldest(height, node.genesis.window);
         let staging = node.disk.store().stage(Target { height, root: target.result.root })?;
         let entries = (oldest..=height).map(Item::Entry);
         let records = kept

@@ -9,9 +9,9 @@ use pleach_types::Height;
 /// Written paths that are proved together.
 const GROUP_PATHS: usize = 2_048;
 
-/// The first height of the window of `history` heights that ends with `height`.
-pub(super) const fn oldest(height: Height, history: u64) -> Height {
-    (height + 1).saturating_sub(history)
+/// The first height of the window of `window` heights that ends with `height`.
+pub(super) const fn oldest(height: Height, window: u64) -> Height {
+    (height + 1).saturating_sub(window)
 }
 
 /// The written paths of a window, each once, in order, in groups.

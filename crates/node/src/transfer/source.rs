@@ -178,7 +178,7 @@ impl Node {
     }
 
     fn entry_content(&self, height: Height, of: Height) -> Option<Bytes> {
-        if of > height || of < oldest(height, self.genesis.history) {
+        if of > height || of < oldest(height, self.genesis.window) {
             return None;
         }
         let mut entry = self.disk.store().window(of).ok()??;
@@ -188,7 +188,7 @@ impl Node {
     }
 
     fn written_content(&self, Pin { state, groups: sorted, .. }: &Pin, group: u32) -> Option<Bytes> {
-        let heights = oldest(state.height(), self.genesis.history)..=state.height();
+        let heights = oldest(state.height(), self.genesis.window)..=state.height();
         let written = || heights.filter_map(|height| state.tree().written(height)).flatten();
         let paths = sorted.get_or_init(|| groups(written())).get(group as usize)?;
         Some(state.tree().prove(paths.iter().copied()).ok()?.encode().into())

@@ -36,14 +36,14 @@ pub fn past_height(state: &State, decisions: &[Decided]) -> PastHeight {
 /// The machine as a store gives it back: its records, the outline, and the heights of the window.
 pub fn restarted(machine: &Other, past: &[PastHeight]) -> State {
     let genesis: Genesis = machine.state.cluster_genesis().clone();
-    let history = genesis.history;
+    let heights = genesis.window;
     let leaf =
         |(key, value): (&Key, &Bytes)| (Prefix::new(key.path(), Path::BITS), OutlineNode::Leaf(ValueDigest::of(value)));
     let parts: BTreeMap<_, _> = machine.values.iter().map(leaf).chain(machine.state.tree().outline()).collect();
     // Stores keep more heights than the last T, but need not have the bytes of code that is not warm any more.
     let last = |heights: u64| &past[past.len().saturating_sub(heights as usize)..];
     let warm: BTreeMap<_, _> = machine.state.warm_code().map(|(digest, code)| (*digest, code.clone())).collect();
-    let window = last(history + 2).to_vec();
+    let window = last(heights + 2).to_vec();
     let kept = machine.state.tree().kept().to_vec();
     let peaks = machine.state.peaks().clone();
     let cluster = &machine.values[&ClusterRecord::key()];

@@ -43,7 +43,7 @@ pub fn secret(n: u8) -> SecretKey {
 }
 
 /// A genesis with two banks' operations, one of them with a record more.
-pub fn genesis(name: &str, history: u64) -> Genesis {
+pub fn genesis(name: &str, window: u64) -> Genesis {
     let mut members: Vec<_> = (1..=4).map(|n| (secret(n).public(), n)).collect();
     members.sort();
     let records = [
@@ -68,7 +68,7 @@ pub fn genesis(name: &str, history: u64) -> Genesis {
         ..Limits::default()
     };
     let records = records.map(|(name, value)| (key(name), bytes(value))).into();
-    Genesis { history, limits, ..Genesis::new(name, members, records) }
+    Genesis { window, limits, ..Genesis::new(name, members, records) }
 }
 
 /// One node's state, with the states of all heights so that proofs of any age can be made.
@@ -80,8 +80,8 @@ pub struct Chain {
 }
 
 impl Chain {
-    pub fn new(history: u64) -> Self {
-        Self::of(genesis("test", history))
+    pub fn new(window: u64) -> Self {
+        Self::of(genesis("test", window))
     }
 
     pub fn of(genesis: Genesis) -> Self {

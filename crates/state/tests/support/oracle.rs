@@ -41,7 +41,7 @@ pub struct Spec {
 /// Limits of the cluster that histories can reach.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    pub history: u64,
+    pub window: u64,
     pub gas: u64,
     /// Bytes of all warm code.
     pub warm: u64,
@@ -287,7 +287,7 @@ impl Oracle {
     /// The code that is warm before the next block: of all that was run in the last T, the last run first, as much as fits.
     fn warm(&self) -> BTreeSet<Digest> {
         let next = self.newest() + 1;
-        let recent = self.code_used.iter().filter(|(_, (last, _))| next - last <= self.bounds.history);
+        let recent = self.code_used.iter().filter(|(_, (last, _))| next - last <= self.bounds.window);
         let mut by_use: Vec<_> = recent.map(|(digest, (last, bytes))| (*last, *digest, *bytes)).collect();
         by_use.sort_unstable();
         let mut room = self.bounds.warm;
@@ -362,11 +362,11 @@ impl Oracle {
         let age = self.code_used.get(&digest).map(|(last, _)| height - last);
         let is_warm = warm.contains(&digest) || age == Some(0);
         if !is_warm && spec.code.is_none() {
-            self.coverage.cold_after_the_end += u64::from(age == Some(self.bounds.history + 1));
-            self.coverage.crowded_out += u64::from(age.is_some_and(|age| age <= self.bounds.history));
+            self.coverage.cold_after_the_end += u64::from(age == Some(self.bounds.window + 1));
+            self.coverage.crowded_out += u64::from(age.is_some_and(|age| age <= self.bounds.window));
             return Decision::Void(Void::CodeCold(name(&spec.operation)));
         }
-        self.coverage.warm_at_the_end += u64::from(is_warm && age == Some(self.bounds.history));
+        self.coverage.warm_at_the_end += u64::from(is_warm && age == Some(self.bounds.window));
         let loading = if is_warm { 0 } else { code.len() as u64 };
         let is_code = code.starts_with(b"code:");
         self.last_gas = if is_code { loading + 1 + spec.arguments.len() as u64 } else { loading };
@@ -394,18 +394,18 @@ impl Oracle {
     }
 
     fn outside_window(&self, spec: &Spec, height: u64) -> Option<Void> {
-        let (newest, history) = (height - 1, self.bounds.history);
+        let (newest, window) = (height - 1, self.bounds.window);
         match self.ordered.get(&spec.identity()) {
             // This very block, or one of the last T.
-            Some(at) if height - at <= history => return Some(Void::Duplicate { height: *at }),
+            Some(at) if height - at <= window => return Some(Void::Duplicate { height: *at }),
             _ => {}
         }
         if spec.base > newest {
             return Some(Void::ProofFromFuture { base: spec.base, newest });
         }
         let age = newest - spec.base;
-        if age >= history {
-            return Some(Void::ProofTooOld { age, history });
+        if age >= window {
+            return Some(Void::ProofTooOld { age, window });
         }
         let wrong = records_root(&spec.proof_of) != self.roots[spec.base as usize];
         let (root, found) = (Hash(self.roots[spec.base as usize]), Hash(records_root(&spec.proof_of)));

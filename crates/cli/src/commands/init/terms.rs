@@ -17,7 +17,8 @@ pub struct Terms {
     copies: usize,
     epoch_blocks: u32,
     absent_epochs: u16,
-    history: u64,
+    #[serde(rename = "history")]
+    window: u64,
     owners: Vec<PublicKey>,
     threshold: u8,
     domains: Domains,
@@ -36,7 +37,7 @@ impl Terms {
             copies: genesis.copies(),
             epoch_blocks: governance.epoch_blocks,
             absent_epochs: governance.absent_epochs,
-            history: genesis.history,
+            window: genesis.window,
             owners: governance.owners.clone(),
             threshold: governance.threshold,
             domains: governance.domains,
@@ -53,7 +54,7 @@ impl Terms {
             row!["copies", format!("{} of each record", self.copies)],
             row!["epoch", format!("{} blocks: members change at the end of one", self.epoch_blocks)],
             row!["absent", self.absent_text()],
-            row!["window", format!("{} blocks: no older proof is accepted", self.history)],
+            row!["window", format!("{} blocks: no older proof is accepted", self.window)],
             row![
                 "domains",
                 if self.domains == Domains::Open { "anybody creates them" } else { "the owners approve them" }
