@@ -645,7 +645,7 @@ def rules_of_genesis() -> None:
     same("read again", good, genesis.genesis_of_document(document))
     must_be_refused("another name", lambda: genesis.genesis_of_document({**document, "more": 1}))
     must_be_refused("no salt", lambda: genesis.genesis_of_document({k: v for k, v in document.items() if k != "salt"}))
-    must_be_refused("bits true", lambda: genesis.genesis_of_document({**document, "history": True}))
+    must_be_refused("bits true", lambda: genesis.genesis_of_document({**document, "window": True}))
 
 
 def rules_of_decoders() -> None:

@@ -312,7 +312,7 @@ fn salt(text: &str) -> Result<[u8; 16], String> {
 #[command(after_help = "\
 Examples:
   pleach init --out net
-  pleach init --nodes 7 --out net --name ledger --history 256
+  pleach init --nodes 7 --out net --name ledger --window 256
   pleach init --nodes 7 --replicas 3 --out net      each node keeps about 3/7 of the records
   pleach init --out net --host 10.0.0.1,10.0.0.2,10.0.0.3,10.0.0.4
   pleach init --out net --owner $(pleach key show a.key)
@@ -342,7 +342,7 @@ pub struct Init {
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
     /// The window T in blocks: how old a proof may be when its request is executed.
-    #[arg(long = "history", default_value_t = 64, value_name = "T")]
+    #[arg(long, default_value_t = 64, value_name = "T")]
     pub window: u64,
     /// How many nodes keep each record: more than f survive any f faults [default: all nodes]
     #[arg(long, value_name = "K")]

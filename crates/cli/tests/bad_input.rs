@@ -120,7 +120,7 @@ fn clusters_that_cannot_be_are_refused_before_anything_is_written() {
         (&["--replicas", "2", "--prefix-bits", "13"], &["13", "0..=12"]),
         (&["--nodes", "0"], &["at least 1 node"]),
         (&["--nodes", "200"], &["200 members", "128"]),
-        (&["--history", "0"], &["history is 0", "from 1 to"]),
+        (&["--window", "0"], &["window is 0", "from 1 to"]),
         (&["--name", ""], &["cluster name"]),
         (&["--base-port", "65530"], &["65530", "ports end at 65535"]),
         (&["--host", "a,b"], &["2 hosts for 4 nodes"]),
@@ -165,8 +165,8 @@ fn a_node_says_what_is_wrong_with_its_files() {
     folder
         .write("net/node-1/other.toml", &config.replace("name = \"node-1\"\nkey_file", "name = \"node-2\"\nkey_file"));
     start("net/node-1/other.toml").fails(2, &["node-2", "does not list under that name"]);
-    folder.write("net/genesis.json", &read("net/genesis.json").replace("\"history\": 64", "\"history\": 0"));
-    start("net/node-1/pleach.toml").fails(2, &["genesis.json", "history is 0"]);
+    folder.write("net/genesis.json", &read("net/genesis.json").replace("\"window\": 64", "\"window\": 0"));
+    start("net/node-1/pleach.toml").fails(2, &["genesis.json", "window is 0"]);
 }
 
 #[test]

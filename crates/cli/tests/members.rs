@@ -41,7 +41,7 @@ impl Cluster {
         let owners: Vec<_> = ["a.key", "b.key", "c.key"].map(|name| new_key(&folder, name)).into();
         new_key(&folder, "stranger.key");
         let port = base_port(4).to_string();
-        let mut args = vec!["init", "--out", "net", "--base-port", &port, "--threshold", "2", "--history", "32"];
+        let mut args = vec!["init", "--out", "net", "--base-port", &port, "--threshold", "2", "--window", "32"];
         args.extend(owners.iter().flat_map(|owner| ["--owner", owner]));
         args.extend(more);
         run(&folder, &args).succeeds();

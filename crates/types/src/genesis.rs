@@ -40,7 +40,6 @@ pub struct Genesis {
     /// The members, in strictly ascending order of their keys.
     pub members: Vec<Member>,
     /// The window T in blocks: a proof of `base` is accepted while fewer than T blocks came after it.
-    #[serde(rename = "history")]
     pub window: u64,
     /// How the key space is divided among the members.
     pub partitioning: Partitioning,

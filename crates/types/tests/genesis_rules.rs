@@ -133,9 +133,9 @@ fn json_is_exact_and_closed() {
     let genesis = rich_genesis();
     let json = serde_json::to_string(&genesis).expect("it serializes");
     assert_eq!(serde_json::from_str::<Genesis>(&json).expect("it parses"), genesis);
-    let unknown = json.replacen("\"history\"", "\"histroy\":1,\"history\"", 1);
+    let unknown = json.replacen("\"window\"", "\"windwo\":1,\"window\"", 1);
     let error = serde_json::from_str::<Genesis>(&unknown).expect_err("unknown field").to_string();
-    assert!(error.contains("histroy"), "{error}");
+    assert!(error.contains("windwo"), "{error}");
     let bad = json.replacen("\"empty\":\"\"", "\"empty\":\"*\"", 1);
     let error = serde_json::from_str::<Genesis>(&bad).expect_err("not base64").to_string();
     assert!(error.contains("record empty"), "{error}");

@@ -302,7 +302,7 @@ def governance_of_document(document: Any) -> Governance:
 
 def genesis_of_document(document: Any) -> Genesis:
     """Reads the JSON form and checks the rules. The caller compares the digest."""
-    names = ["name", "salt", "members", "history", "partitioning", "governance", "limits", "records"]
+    names = ["name", "salt", "members", "window", "partitioning", "governance", "limits", "records"]
     entry = take_names(document, names)
     demand(isinstance(entry["members"], list), "members are no list")
     partitioning = take_names(entry["partitioning"], ["bits", "replicas"])
@@ -313,7 +313,7 @@ def genesis_of_document(document: Any) -> Genesis:
         name=string(entry["name"]),
         salt=hex_bytes(entry["salt"], 16),
         members=tuple(member_of_document(member) for member in entry["members"]),
-        window=number(entry["history"], 64),
+        window=number(entry["window"], 64),
         bits=number(partitioning["bits"], 8),
         replicas=number(partitioning["replicas"], 16),
         governance=governance_of_document(entry["governance"]),
@@ -343,7 +343,7 @@ def document_of_genesis(genesis: Genesis) -> dict[str, Any]:
         "name": genesis.name,
         "salt": genesis.salt.hex(),
         "members": [document_of_member(member) for member in genesis.members],
-        "history": genesis.window,
+        "window": genesis.window,
         "partitioning": {"bits": genesis.bits, "replicas": genesis.replicas},
         "governance": {
             "epoch_blocks": governance.epoch_blocks,

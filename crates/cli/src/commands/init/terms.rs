@@ -17,7 +17,6 @@ pub struct Terms {
     copies: usize,
     epoch_blocks: u32,
     absent_epochs: u16,
-    #[serde(rename = "history")]
     window: u64,
     owners: Vec<PublicKey>,
     threshold: u8,
