@@ -417,7 +417,7 @@ pub enum TrustArg {
     /// The same result signed by f + 1 members, of whom one is correct
     #[default]
     Quorum,
-    /// One member's signed word: the quickest. A lie is found out later
+    /// One member's signed word: the quickest. A false one is found out later
     First,
 }
 

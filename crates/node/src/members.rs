@@ -115,7 +115,7 @@ impl Members {
                 next => next?,
             };
             let epoch = next.since().saturating_sub(1);
-            // Nothing is gained by one that changes nothing, and a liar could hand out one for each epoch.
+            // Nothing is gained by one that changes nothing, and a Byzantine node could hand out one for each epoch.
             if next.since() > trust.anchor.since() {
                 info!(epoch, members = next.committee().members().len(), "other nodes showed a newer committee");
                 trust.steps.insert(epoch, step.clone());

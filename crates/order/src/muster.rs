@@ -1,6 +1,6 @@
 //! How a member finds out, at every start, in which rounds it may vote. A *round* is a view of an epoch.
 //!
-//! A member that signs two votes of one view that exclude each other is a liar to all others, and evidence against it stands
+//! A member that signs two votes of one view that exclude each other misbehaves in the eyes of all others, and evidence against it stands
 //! for ever. Its journal says what it has signed, if the journal is the one that it wrote last. Whether it is, the
 //! member cannot see for itself: a folder that was put back from an older copy looks like any other. So it asks the others:
 //!
@@ -21,7 +21,7 @@
 //!    member stops.
 //!
 //! An answer from an epoch whose members this member does not know yet counts for nothing: it follows the others, to
-//! where it knows them, or the application hears of them ([`Application::newest_members`]), and asks again. A liar that claims to be
+//! where it knows them, or the application hears of them ([`Application::newest_members`]), and asks again. A Byzantine member that claims to be
 //! far ahead is one that does not answer.
 //!
 //! Why `v + 2` is enough: let `w` be the last view that it voted in. It entered `w` with a certificate of `w - 1`, for which
@@ -33,7 +33,7 @@
 //! reach *and* nothing was decided since. More answers would cost the order: fewer than n - f members could not order
 //! anything, so nobody waits longer for these answers than for that.
 //!
-//! A member answers only once it has read its journal: before, it has forgotten what it had seen. A liar cannot make it
+//! A member answers only once it has read its journal: before, it has forgotten what it had seen. A Byzantine member cannot make it
 //! wait for ever, since a certificate is needed for a great view and this member's own signature for a vote; nor make it
 //! open too early, since the greatest view counts.
 

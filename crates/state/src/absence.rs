@@ -6,12 +6,12 @@
 //!
 //! What is in the way of whoever would have others leave:
 //!
-//! - One block within all those epochs, and the count begins anew. A liar that spoils most turns of whoever comes after it wins nothing.
+//! - One block within all those epochs, and the count begins anew. A Byzantine member that spoils most turns of whoever comes after it wins nothing.
 //! - An epoch without a turn of the member does not count: with few blocks and many members there are such.
 //! - Where more members have led nothing of late than may be faulty, nobody leaves. So many cannot be down, since the others alone could
 //!   not have ordered the blocks: something else is wrong, and people look at it.
 //! - Members that leave like this and those that leave by evidence count against one cap, over all epochs, until the owners act.
-//! - Nobody leaves where fewer than [`STAY_MIN`] would stay. Those would tolerate no faulty member, so that a single liar could vouch for what is false; and
+//! - Nobody leaves where fewer than [`STAY_MIN`] would stay. Those would tolerate no faulty member, so that a single Byzantine one could vouch for what is false; and
 //!   all of them would have to vote, as they have to beside the absent one: nothing would be won.
 //! - It is decided at the end of an epoch and in force an epoch later: the others have that long to copy what it kept.
 

@@ -138,7 +138,7 @@ pub(crate) struct Accused {
 /// Looks for the member that evidence is about.
 ///
 /// # Errors
-/// If it is nobody, or has been convicted. A verdict that takes nobody out stands in the way of no evidence that does: else a liar would have
+/// If it is nobody, or has been convicted. A verdict that takes nobody out stands in the way of no evidence that does: else a Byzantine member would have
 /// itself convicted of the lesser fault, and stay whatever it does afterwards.
 pub(crate) fn accused(record: &ClusterRecord, evidence: &Evidence) -> Result<Accused, SystemRefusal> {
     let key = &evidence.accused;

@@ -330,7 +330,7 @@ fn check_owners(record: &ClusterRecord, keys: &[SecretKey]) -> Result<(), CliErr
 }
 
 /// Checks that no node knows of a prefix with fewer copies than there are to be. What nodes say of that is unsigned: it keeps an owner
-/// from a mistake, not from a liar.
+/// from a mistake, not from a Byzantine node.
 async fn check_copies(client: &Client) -> Result<(), CliError> {
     let statuses = client.statuses().await;
     let Some(short) = copies_missing(statuses.iter().flatten()) else { return Ok(()) };
