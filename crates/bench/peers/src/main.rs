@@ -22,12 +22,12 @@
 //! The peers are built with `--features peers`. See `--help`.
 
 mod clock;
-mod lower_bound;
 #[cfg(feature = "peers")]
 mod folder;
 mod heap;
 mod history;
 mod layouts;
+mod lower_bound;
 mod measure;
 mod plot;
 mod records;
@@ -51,7 +51,7 @@ use clock::Clock;
 use layouts::{Layout, Shared};
 use measure::{Plan, Sink};
 use records::Workload;
-use results::{LOWER_BOUND, Figures};
+use results::{Figures, LOWER_BOUND};
 use subject::Subject;
 use subjects::digests::Digests;
 use subjects::overlay;

@@ -7,8 +7,8 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use crate::clock::timed;
-use crate::lower_bound::Paths;
 use crate::heap;
+use crate::lower_bound::Paths;
 use crate::records::{Workload, insertions, keys, removals};
 use crate::subject::Subject;
 
@@ -169,7 +169,8 @@ pub fn lower_bounds(workload: &Workload, sink: &mut Sink<'_>) {
         if count > workload.len() {
             continue;
         }
-        let lower_bounds: Vec<_> = (0..repetitions).map(|_| paths.lower_bound(&keys(&workload.sample(count)))).collect();
+        let lower_bounds: Vec<_> =
+            (0..repetitions).map(|_| paths.lower_bound(&keys(&workload.sample(count)))).collect();
         sink(bytes, mean(&lower_bounds));
     }
 }

@@ -359,9 +359,8 @@ impl<const COPY: bool> Tree<COPY> {
 
     /// Bytes of the arena in use, and all that it has.
     pub fn arena(&self) -> (usize, usize) {
-        let sum = |nodes: usize, groups: fn(&Places<Record>) -> usize| {
-            nodes + self.groups.iter().map(groups).sum::<usize>()
-        };
+        let sum =
+            |nodes: usize, groups: fn(&Places<Record>) -> usize| nodes + self.groups.iter().map(groups).sum::<usize>();
         (sum(self.nodes.used(), Places::used), sum(self.nodes.room(), Places::room))
     }
 }
