@@ -34,7 +34,11 @@ fn read(alone: &Alone, request: &Bytes) -> Result<Unchecked, ServiceError> {
 }
 
 fn forward(alone: &Alone, request: &Bytes) {
-    alone.node.received(PublicKey([9; 32]), Message::request(Origin::default(), request));
+    forward_from(alone, 9, request);
+}
+
+fn forward_from(alone: &Alone, member: u8, request: &Bytes) {
+    alone.node.received(PublicKey([member; 32]), Message::request(Origin::default(), request));
 }
 
 fn proposed(alone: &Alone) -> usize {
@@ -52,7 +56,8 @@ fn a_leader_checks_a_part_of_a_block_of_what_was_forwarded_before_it_proposes() 
     let weight = read(&alone, &requests[0]).expect("well formed").costs().weight;
     let part = (alone.node.genesis().limits.block_weight / INBOX_PARTS / weight) as usize + 1;
     assert!((10..100).contains(&part), "{part} of 140");
-    requests.iter().for_each(|request| forward(&alone, request));
+    // One sender has a quarter of the block.
+    requests.iter().zip((1..=4).cycle()).for_each(|(request, member)| forward_from(&alone, member, request));
     for turn in 1..=4 {
         assert_eq!(
             proposed(&alone),

@@ -11,12 +11,16 @@
 //!
 //! Within a lane the oldest and the cheapest take turns: those who declare much do not shut out those who declare little,
 //! and the oldest comes first in its block, where it always fits.
+//!
+//! In three of four blocks a group has a quarter of the block at most, whether or not others wait ([`room_of_a_group`]). Everybody waits for
+//! as long as a block takes, so one who fills each of them delays all others, who come one request at a time and never fill
+//! one. In the fourth a group may have all that others leave, so that what takes more than a quarter has its turn as well.
 
 use std::cmp::Reverse;
 use std::collections::btree_map::Values;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
-use pleach_types::Identity;
+use pleach_types::{Height, Identity};
 
 use super::Sender;
 
@@ -24,6 +28,18 @@ use super::Sender;
 pub const PASSED_OVER_MAX: usize = 64;
 /// Who uses less than one of so many parts of the gas that it declares is charged twice.
 const USED_PARTS: u64 = 4;
+
+/// The parts of a block of which a group has one at most, but in blocks where it may have them all.
+const GROUP_PARTS: u64 = 4;
+/// Of so many heights that follow each other, one is of a block that one group may fill.
+const WIDE_EVERY: u64 = 4;
+
+/// How much of the block of a height one group may take, where `whole` is the block.
+///
+/// It depends on the height alone: whoever leads, what takes more than a quarter waits for so many blocks at most.
+pub const fn room_of_a_group(height: Height, whole: u64) -> u64 {
+    if height.is_multiple_of(WIDE_EVERY) { whole } else { whole / GROUP_PARTS }
+}
 
 /// What a group or a lane is of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -158,10 +174,10 @@ impl Lanes {
         }
     }
 
-    /// Offers requests to a block, by turns, until there is no more to offer or the block is full. `offer` says what came of one,
-    /// and how much of the block it took.
-    pub fn offer(&self, mut offer: impl FnMut(&Identity) -> (Offered, u64)) {
-        let mut groups: Vec<_> = self.groups.in_order().map(|(_, lanes)| Group::of(lanes)).collect();
+    /// Offers requests to a block, by turns, until there is no more to offer or the block is full. Each group may take `room` of the
+    /// block. `offer` is told how much of that is left, and says what came of a request, and how much of the block it took.
+    pub fn offer(&self, room: u64, mut offer: impl FnMut(&Identity, u64) -> (Offered, u64)) {
+        let mut groups: Vec<_> = self.groups.in_order().map(|(_, lanes)| Group::of(lanes, room)).collect();
         let mut turns: Heap = self.groups.in_order().map(|(charged, _)| charged).zip(0..).map(Reverse).collect();
         while let Some(Reverse((charged, at))) = turns.pop() {
             match groups[at].offer_one(&mut offer) {
@@ -181,22 +197,25 @@ struct Group<'a> {
     lanes: Vec<Turns<'a>>,
     turns: Heap,
     passed_over: usize,
+    /// How much of the block it may still take.
+    room: u64,
 }
 
 impl<'a> Group<'a> {
-    fn of(lanes: &'a Charges<Queue>) -> Self {
+    fn of(lanes: &'a Charges<Queue>, room: u64) -> Self {
         let turns = lanes.in_order().map(|(charged, _)| charged).zip(0..).map(Reverse).collect();
-        Self { lanes: lanes.in_order().map(|(_, queue)| Turns::of(queue)).collect(), turns, passed_over: 0 }
+        Self { lanes: lanes.in_order().map(|(_, queue)| Turns::of(queue)).collect(), turns, passed_over: 0, room }
     }
 
     /// Offers one request. `None` if the group has no more for this block.
-    fn offer_one(&mut self, offer: &mut impl FnMut(&Identity) -> (Offered, u64)) -> Option<(Offered, u64)> {
+    fn offer_one(&mut self, offer: &mut impl FnMut(&Identity, u64) -> (Offered, u64)) -> Option<(Offered, u64)> {
         while self.passed_over < PASSED_OVER_MAX
             && let Some(Reverse((charged, at))) = self.turns.pop()
         {
             let Some(identity) = self.lanes[at].next() else { continue };
-            let (offered, share) = offer(identity);
+            let (offered, share) = offer(identity, self.room);
             let taken = if offered == Offered::Taken { share } else { 0 };
+            self.room = self.room.saturating_sub(taken);
             let passed_over = offered == Offered::NoRoom;
             self.passed_over += usize::from(passed_over);
             if !passed_over || self.lanes[at].goes_on() {
@@ -288,7 +307,7 @@ mod tests {
     /// The first `room` that are offered, all of them taken.
     fn taken(lanes: &Lanes, share: u64, room: usize) -> Vec<Identity> {
         let mut taken = Vec::new();
-        lanes.offer(|identity| {
+        lanes.offer(u64::MAX, |identity, _| {
             if taken.len() == room {
                 return (Offered::BlockFull, 0);
             }
@@ -332,7 +351,7 @@ mod tests {
         let of: Vec<_> = of.iter().map(|lane| (1, lane.as_str(), 1)).chain([(2, "other", 1)]).collect();
         let (lanes, _) = waiting(&of, 10);
         let mut offered = BTreeSet::new();
-        lanes.offer(|identity| {
+        lanes.offer(u64::MAX, |identity, _| {
             offered.insert(*identity);
             (Offered::NoRoom, 0)
         });
@@ -366,7 +385,7 @@ mod tests {
             }
             if arrival % 100 == 0 {
                 let mut offered = Vec::new();
-                lanes.offer(|identity| {
+                lanes.offer(u64::MAX, |identity, _| {
                     offered.push(*identity);
                     (Offered::Unwanted, 0)
                 });

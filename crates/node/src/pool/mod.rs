@@ -29,7 +29,7 @@ pub use self::room::{Full, Measure, Origin, Part, Sender};
 
 use self::ahead::Ahead;
 use self::inbox::Inbox;
-use self::lanes::{Lane, Lanes, Offered, Party, Place};
+use self::lanes::{Lane, Lanes, Offered, Party, Place, room_of_a_group};
 use self::room::{Demand, Room};
 
 /// Requests that may wait, checked or not.
@@ -315,20 +315,25 @@ impl Pool {
         true
     }
 
-    /// Requests for a block on top of `state`, as many as the budget of a block holds, by turns ([`lanes`]).
+    /// Requests for a block on top of `state`, as many as the budget of a block and the room of each group hold, by turns ([`lanes`]).
     ///
     /// What does not fit is passed over for others that do, but not for ever: whoever has been served least is first in the next
     /// block, and what is first fits an empty block.
     pub fn select(&self, state: &State) -> Vec<Bytes> {
+        self.choose(state, room_of_a_group(state.height().saturating_add(1), WHOLE))
+    }
+
+    /// As [`Pool::select`], where each group may take `room` of the block.
+    fn choose(&self, state: &State, room: u64) -> Vec<Bytes> {
         let limits = &state.limits();
         let (mut block, mut selected) = (PreparedBlock::default(), Vec::new());
-        self.lanes.offer(|identity| {
+        self.lanes.offer(room, |identity, room| {
             let Some(pooled) = self.pooled.get(identity) else { return (Offered::Unwanted, 0) };
             if selected.len() >= limits.block_requests as usize {
                 return (Offered::BlockFull, 0);
             }
             // Cheaper than to look up whether its records are what they were.
-            if !block.has_room_for(&pooled.prepared, limits) {
+            if pooled.share > room || !block.has_room_for(&pooled.prepared, limits) {
                 return (Offered::NoRoom, 0);
             }
             if !is_wanted(state, &pooled.prepared) {

@@ -67,9 +67,15 @@ impl Bench {
         self.state.limits().block_gas / SLOTS
     }
 
-    /// The domains of a block's requests, in their order; they leave the pool as if they had been executed and used so much gas.
+    /// The domains of a block's requests, in their order; they leave the pool as if they had been executed and used so much gas. A
+    /// group may fill it.
     fn block(&mut self, used: impl Fn(&str) -> u64) -> Vec<String> {
-        let selected = self.pool.select(&self.state);
+        self.block_with(WHOLE, used)
+    }
+
+    /// As [`Bench::block`], where a group may take so much.
+    fn block_with(&mut self, room: u64, used: impl Fn(&str) -> u64) -> Vec<String> {
+        let selected = self.pool.choose(&self.state, room);
         let (mut domains, mut decided) = (Vec::new(), Vec::new());
         for bytes in &selected {
             let body = Request::decode_shared(bytes.clone()).expect("a request").body;
@@ -144,9 +150,38 @@ fn within_a_lane_cheap_requests_are_not_shut_out_and_the_oldest_comes_first() {
         assert!(bench.add(client(1), "spam-0", slot + n), "there is room");
     }
     // One large one fills three quarters of a block: the cheap ones stand behind it.
-    let first = bench.pool.select(&bench.state);
+    let first = bench.pool.choose(&bench.state, WHOLE);
     let gas = |bytes: &Bytes| Request::decode_shared(bytes.clone()).expect("a request").body.gas;
     assert_eq!(first.iter().map(gas).collect::<Vec<_>>(), [most, slot, slot + 1, slot + 2, slot + 3, slot + 4]);
+}
+
+#[test]
+fn one_address_fills_one_block_in_four_and_takes_a_quarter_of_the_others() {
+    let mut bench = Bench::new(Domains::Open);
+    let (slot, most) = (bench.slot(), bench.state.limits().gas);
+    for n in 0..4 * SLOTS {
+        assert!(bench.add(client(1), "spam-0", slot), "there is room");
+        assert!(n > 0 || bench.add(client(2), "spam-1", most), "there is room");
+        assert!(bench.add(client(3 + n % 4), &format!("honest-{}", n % 4), slot), "there is room");
+    }
+    let (mut small, mut large) = (Vec::new(), Vec::new());
+    for height in 1..=4 {
+        // Some of those that send little, and not always all that would fill a block.
+        let block = bench.block_with(room_of_a_group(height, WHOLE), |_| u64::MAX);
+        let of = |name: &str| block.iter().filter(|domain| *domain == name).count() as u64;
+        small.push(of("spam-0"));
+        large.push(of("spam-1"));
+        assert!((0..4).all(|n| of(&format!("honest-{n}")) <= SLOTS), "{block:?}");
+    }
+    assert!(small[..3].iter().all(|count| *count <= SLOTS / 4), "{small:?}");
+    assert_eq!(large, [0, 0, 0, 1], "what takes more than a quarter waits for the fourth");
+    while bench.pool.pooled.values().any(|pooled| pooled.lane.1 != Party::Domain("spam-0/".into())) {
+        bench.block(|_| u64::MAX);
+    }
+    let alone: Vec<_> =
+        (5..=8).map(|height| bench.block_with(room_of_a_group(height, WHOLE), |_| u64::MAX).len() as u64).collect();
+    assert_eq!(alone[..3], [SLOTS / 4; 3], "not more where nobody else waits: whoever comes next waits for the block");
+    assert!(alone[3] > SLOTS / 4, "{alone:?}");
 }
 
 #[test]
