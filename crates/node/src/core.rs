@@ -109,6 +109,8 @@ pub struct Node {
     pub(crate) read_through: ReadThrough,
     /// A state that this node fetches from others.
     pub(crate) fetch: Fetch,
+    /// Where the order goes on, if the state came from others and the node was stopped before the engine had a block above it.
+    start_above: Mutex<Option<Certificate>>,
     /// Records that move to this node, and from it.
     pub(crate) moves: Moves,
     /// Held while a block is delivered or a fetched state is put in: the height up to which blocks are not needed.
@@ -137,7 +139,7 @@ impl Node {
     /// A node that goes on where its store stopped. `disk` is made of the store in `resumed`.
     #[must_use]
     pub fn new(secret: SecretKey, executor: Arc<dyn Executor>, resumed: Resumed, disk: Disk) -> Self {
-        let Resumed { state, entries, members, .. } = resumed;
+        let Resumed { state, entries, members, above, .. } = resumed;
         let genesis = state.cluster_genesis().clone();
         let keep = heights_kept(&genesis);
         translate_warm(&*executor, &state);
@@ -172,6 +174,7 @@ impl Node {
             source: Source::default(),
             read_through: ReadThrough::default(),
             fetch: Fetch::default(),
+            start_above: Mutex::new(above),
             moves: Moves::default(),
             delivered: Mutex::new(0),
             keep,
@@ -581,6 +584,10 @@ impl Application for Node {
     }
 
     fn start(&self, network: Network) {
+        // The archive has nothing above a state that has just come from others, and would ask the others for blocks from long ago.
+        if let Some(above) = lock(&self.start_above).take() {
+            network.set_start_point(above);
+        }
         // The engine starts an application once.
         let _ = self.network.set(network);
         if self.forked().is_some() {

@@ -4,7 +4,8 @@
 //! 2. The state is rebuilt from them, with the window's entries and the code that is warm; its root has to be that of the newest height.
 //! 3. The newest certificate of the window has to hold for it: the store's own checks show that it is as written, this that a quorum stands behind it.
 //!
-//! Blocks that the engine's archive has beyond that are executed again afterwards, by the engine's delivery.
+//! Blocks that the engine's archive has beyond that are executed again afterwards, by the engine's delivery. A state that came from others
+//! brings the certificate of the block above it: the engine goes on from there, also where the node was stopped before the engine had that block.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +15,7 @@ use pleach_store::{Arrival, Error, Held, OpenError, Opened, Progress, StagedChun
 use pleach_tree::{OutlineNode, Path, Prefix, ValueDigest};
 use pleach_types::certificate::{CertificateError, ResultProof};
 use pleach_types::genesis::GenesisError;
-use pleach_types::{Block, ClusterRecord, Encode, Genesis, Height, Key, PublicKey};
+use pleach_types::{Block, Certificate, ClusterRecord, Encode, Genesis, Height, Key, PublicKey};
 use pleach_verify::TrustAnchor;
 use thiserror::Error;
 
@@ -58,6 +59,8 @@ pub struct Resumed {
     pub(crate) entries: Vec<WindowEntry>,
     /// Who the members are, and how they came to be.
     pub(crate) members: Members,
+    /// The certificate of the block above, if the state came from others and nothing was executed since: the order goes on from there.
+    pub(crate) above: Option<Certificate>,
 }
 
 impl Resumed {
@@ -108,7 +111,13 @@ pub fn resume(
     let state = State::restore(genesis.clone(), kept, &cluster, peaks, past(&entries), &code, parts)?;
     let members = Members::new(genesis, &state, store.steps()?);
     check_certificate(&entries, &members.anchor())?;
-    Ok(Resumed { store, state, entries, members })
+    let above = store.above();
+    if let Some(certificate) = &above {
+        let height = state.height().saturating_add(1);
+        let verified = certificate.verify(state.genesis_digest(), state.committee());
+        verified.map_err(|why| ResumeError::Certificate { height, why })?;
+    }
+    Ok(Resumed { store, state, entries, members, above })
 }
 
 fn part(held: &Held) -> (Prefix, OutlineNode) {
@@ -145,7 +154,10 @@ fn install(store: &Store, genesis: &Genesis, key: &PublicKey) -> Result<BTreeMap
     let staging = store.stage(Target { height: 0, root: state.result().root })?;
     staging.put(&StagedChunk { prefix: Prefix::ALL, records, outline })?;
     let (kept, peaks) = (state.tree().kept().to_vec(), state.peaks().clone());
-    staging.finish(&Arrival { kept, window: vec![entry], code: BTreeMap::new(), peaks, steps: Vec::new() }, |_| {})?;
+    staging.finish(
+        &Arrival { kept, window: vec![entry], code: BTreeMap::new(), peaks, steps: Vec::new(), above: None },
+        |_| {},
+    )?;
     Ok(parts)
 }
 

@@ -51,6 +51,7 @@ use commonware_runtime::buffer::paged::CacheRef;
 use commonware_runtime::{Clock, Handle, Metrics, Spawner, Storage};
 use commonware_utils::ordered::Set;
 use commonware_utils::vec::NonEmptyVec;
+use pleach_types::vote::Round;
 use pleach_types::{Committee, Height, PublicKey};
 use rand_core::CryptoRng;
 use tracing::{debug, info, warn};
@@ -336,7 +337,8 @@ where
             Some(lanes) if lanes.epoch == epoch => lanes,
             _ => self.muxes.register(epoch).await?,
         };
-        let root = self.root(epoch).await;
+        // Another state came meanwhile, of a later epoch.
+        let Some(root) = self.root(epoch).await else { return Ok(None) };
         info!(epoch, members = scheme.members(), votes = scheme.is_member(), "taking part in the order");
         let mut engine = self.start(epoch, (*scheme).clone(), root, lanes);
         let (last, mut next, mut seen) = (self.entrance.lengths.last(epoch), None, 0);
@@ -391,36 +393,52 @@ where
     }
 
     /// Where the engine of an epoch begins: at the newest final block of the epoch that has a certificate, or at the last
-    /// block of the epoch before.
-    async fn root(&self, epoch: u64) -> Root {
+    /// block of the epoch before. `None` once a later epoch is entered.
+    async fn root(&self, epoch: u64) -> Option<Root> {
         let root = self.entrance.root_of(epoch);
-        if let Some(root @ Floor::Finalized(_)) = root {
+        if let Some(Floor::Finalized(_)) = root {
             return root;
         }
         let before = self.entrance.lengths.before(epoch);
         let delivered = self.progress.delivered.get();
         for height in (before.map_or(1, |before| before + 1)..=delivered).rev() {
             match self.marshal.get_finalization(EngineHeight::new(height)).await {
-                Some(found) => return Floor::Finalized(found),
+                Some(found) => return Some(Floor::Finalized(found)),
                 None if self.marshal.get_info(EngineHeight::new(height)).await.is_none() => break,
                 None => {}
             }
         }
-        if let Some(root) = root {
+        if root.is_some() {
             return root;
         }
-        let Some(before) = before else { return Floor::Genesis(self.genesis) };
-        // Delivery keeps it until the epoch has a certificate of its own; a crash may have lost it on the way to the disk.
+        let Some(before) = before else { return Some(Floor::Genesis(self.genesis)) };
+        if let Some((_, digest)) = self.marshal.get_info(EngineHeight::new(before)).await {
+            return Some(Floor::Genesis(digest));
+        }
+        self.root_of_a_state(epoch).await
+    }
+
+    /// Where the engine of an epoch begins of which the archive has nothing. Delivery keeps the last block of the epoch before until the
+    /// epoch has a certificate of its own. So either the application's state came from others, and says in a moment where to begin;
+    /// or the archive was lost, and nothing leads on from that state: its blocks, if the others have them still, are certified by members of an epoch that
+    /// this node has never entered. Then another state has to come. `None` once a later epoch is entered.
+    async fn root_of_a_state(&self, epoch: u64) -> Option<Root> {
+        let mut asked = false;
         loop {
-            if let Some((_, digest)) = self.marshal.get_info(EngineHeight::new(before)).await {
-                return Floor::Genesis(digest);
+            if let Some(root) = self.entrance.root_of(epoch) {
+                return Some(root);
             }
-            warn!(
-                height = before,
-                epoch, "the last block of the epoch before is not in the archive: asking the others for it"
-            );
-            self.ask_all(epoch, before);
-            self.context.sleep(STALL_WAIT).await;
+            select! {
+                () = self.entrance.entered.epoch.above(epoch) => return None,
+                () = self.context.sleep(STALL_WAIT) => {},
+            }
+            if !std::mem::replace(&mut asked, true) {
+                warn!(
+                    epoch,
+                    "the archive has no block of this epoch, nor the last one of the epoch before: a state has to come from the others"
+                );
+                self.entrance.app.rejoin(Round { epoch, view: 0 });
+            }
         }
     }
 

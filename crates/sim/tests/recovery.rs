@@ -20,7 +20,7 @@ use pleach_testkit::{replay, seeds, usual};
 use pleach_types::api::GetRequest;
 use pleach_types::certificate::ResultProof;
 use pleach_types::execution::{Execution, Executor, Outcome};
-use pleach_types::{Decode as _, Encode as _, Hash, Limits, Partitioning, ProofFile};
+use pleach_types::{Decode as _, Encode as _, Genesis, Governance, Hash, Limits, Partitioning, ProofFile};
 
 const ALL: [usize; 4] = [0, 1, 2, 3];
 const ACCOUNTS: usize = 24;
@@ -30,8 +30,15 @@ const REACH_WAIT: Duration = Duration::from_secs(240);
 
 /// A bank on four members, each record on so many of them.
 fn run(seed: u64, copies: u16, scenario: impl AsyncFnOnce(Cluster, Client) + 'static) {
-    runner(seed).start(|context| async move {
+    run_in_epochs(seed, copies, Governance::default().epoch_blocks, scenario);
+}
+
+/// As [`run`], with epochs of so many blocks.
+fn run_in_epochs(seed: u64, copies: u16, epoch_blocks: u32, scenario: impl AsyncFnOnce(Cluster, Client) + 'static) {
+    runner(seed).start(move |context| async move {
+        let governance = Governance { epoch_blocks, ..Governance::default() };
         let genesis = bank::genesis(4, WINDOW, Partitioning { bits: 3, replicas: copies });
+        let genesis = Genesis { governance, ..genesis };
         let cluster = Cluster::started(&context, genesis, STORM).await;
         assert!(cluster.reach(&ALL, 2, REACH_WAIT).await, "the cluster starts");
         let client = cluster.client(ALL.to_vec(), Link::NEAR, Config::default(), bank::vm(), seed).await.unwrap();
@@ -160,6 +167,43 @@ fn a_source_that_drips_does_not_keep_a_member_from_coming_back() {
         });
     }
     assert!(!usual() || asked.load(Ordering::Relaxed) > 0, "the member that drips was asked");
+}
+
+/// The blocks between what its archive has and the state that came are nowhere any more. It was stopped before its archive had a
+/// block above that state: it goes on from there, and needs no other state.
+#[test]
+fn a_member_that_is_stopped_right_behind_a_state_that_came_goes_on_from_it() {
+    for seed in seeds(70..76) {
+        let _replay = replay(seed);
+        // Within an epoch, and over the ends of several.
+        let epoch_blocks = if seed.is_multiple_of(2) { 1_024 } else { 32 };
+        run_in_epochs(seed, 2, epoch_blocks, async move |mut cluster, _| {
+            cluster.isolate(3).await;
+            let behind = node(&cluster, 3).height();
+            let goal = behind + 330;
+            assert!(cluster.reach(&[0, 1, 2], goal, Duration::from_secs(600)).await, "the others go on");
+            cluster.reconnect(3).await;
+            while node(&cluster, 3).height() < behind + 100 {
+                cluster.pass(Duration::from_millis(1)).await;
+            }
+            let came = node(&cluster, 3).height();
+            cluster.pass(Duration::from_millis(seed % 3 * 15)).await;
+            cluster.crash(3).await;
+            cluster.start(3).await;
+            let (mut height, goal) = (came, cluster.ledger().height() + 2);
+            for _ in 0..60_000 {
+                cluster.pass(Duration::from_millis(1)).await;
+                let next = node(&cluster, 3).height();
+                assert!(next < height + WINDOW, "from {height} to {next}: another state has come");
+                height = next;
+                if height >= goal {
+                    break;
+                }
+            }
+            assert!(height >= goal, "a minute behind {came} it is at {height} of {goal}");
+            holds_what_it_should(&cluster, 3).await;
+        });
+    }
 }
 
 #[test]

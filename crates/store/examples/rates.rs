@@ -81,7 +81,7 @@ impl Bench {
         let start = Instant::now();
         let (kept, window) = (vec![Prefix::ALL], vec![self.last.clone()]);
         staging.finish(
-            &Arrival { kept, window, code: BTreeMap::new(), peaks: self.peaks.clone(), steps: Vec::new() },
+            &Arrival { kept, window, code: BTreeMap::new(), peaks: self.peaks.clone(), steps: Vec::new(), above: None },
             |_| {},
         )?;
         report("checked and switched", self.keys.len(), start.elapsed());

@@ -12,7 +12,7 @@ use pleach_types::block::{code_digest, written_digest};
 use pleach_types::codec::Encode;
 use pleach_types::limits::{BLOCK_REQUESTS_MAX, MODULE_BYTES_MAX, VALUE_BYTES_MAX};
 use pleach_types::succession::Step;
-use pleach_types::{BlockResult, Hash, Height, Key, UsedCode};
+use pleach_types::{BlockResult, Certificate, Hash, Height, Key, UsedCode};
 
 use crate::database::{Changes, Rows};
 use crate::error::{Damage, Refused, Result};
@@ -184,7 +184,7 @@ pub(crate) fn write(
     history::append(changes, &before.position, fine)?;
     // In the same transaction: rows that a crash left behind would be looked at by no later block, and stay for ever.
     forget(changes, before.keep, keep)?;
-    write_state(changes, position, keep)
+    write_state(changes, position, keep, None)
 }
 
 /// Makes the changes of the outline.
@@ -200,8 +200,13 @@ pub(crate) fn write_outline(changes: &mut Changes<'_>, outline: &BTreeMap<Prefix
 }
 
 /// Writes the row that makes the transaction this commit and no other.
-pub(crate) fn write_state(changes: &mut Changes<'_>, position: Position, keep: Keep) -> Result<StateRow> {
-    let state = StateRow { position, keep, sizes: changes.sizes };
+pub(crate) fn write_state(
+    changes: &mut Changes<'_>,
+    position: Position,
+    keep: Keep,
+    above: Option<Certificate>,
+) -> Result<StateRow> {
+    let state = StateRow { position, keep, sizes: changes.sizes, above };
     changes.rows(Table::Meta)?.put(STATE, &state.encode())?;
     Ok(state)
 }

@@ -50,8 +50,14 @@ fn store(device: &Device) -> Store {
     let outline = [OutlineNode::record(other.path(), ValueDigest::of(b"value"))].into();
     staging.put(&StagedChunk { prefix: Prefix::ALL, records: [(own, "value".into())].into(), outline }).unwrap();
     let kept = Prefix::ALL.halves().unwrap()[..1].to_vec();
-    let arrival =
-        Arrival { kept, window: vec![entry], code: BTreeMap::new(), peaks: Peaks::default(), steps: Vec::new() };
+    let arrival = Arrival {
+        kept,
+        window: vec![entry],
+        code: BTreeMap::new(),
+        peaks: Peaks::default(),
+        steps: Vec::new(),
+        above: None,
+    };
     staging.finish(&arrival, |_| {}).unwrap();
     store
 }

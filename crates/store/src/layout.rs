@@ -298,6 +298,8 @@ pub(crate) struct StateRow {
     pub(crate) position: Position,
     pub(crate) keep: Keep,
     pub(crate) sizes: Sizes,
+    /// The certificate of the block above, where the partition came from others and no block was written since.
+    pub(crate) above: Option<Certificate>,
 }
 
 impl Encode for StateRow {
@@ -310,6 +312,7 @@ impl Encode for StateRow {
             out.extend_from_slice(&tally.rows.to_le_bytes());
             out.extend_from_slice(&tally.bytes.to_le_bytes());
         }
+        codec::put_option(out, self.above.as_ref(), |out, certificate| certificate.encode_to(out));
     }
 }
 
@@ -322,7 +325,8 @@ impl Decode for StateRow {
         for tally in sizes.all_mut() {
             *tally = Tally { rows: height("rows")?, bytes: height("bytes")? };
         }
-        Ok(Self { position, keep, sizes })
+        let above = reader.option("certificate of the block above", Certificate::decode_from)?;
+        Ok(Self { position, keep, sizes, above })
     }
 }
 

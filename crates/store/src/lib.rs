@@ -117,7 +117,7 @@
 //! staging.put(&StagedChunk { prefix: Prefix::ALL, records, outline: BTreeMap::new() })?;
 //! let first = entry(&tree, None, vec![]);
 //! let (kept, window) = (vec![Prefix::ALL], vec![first.clone()]);
-//! staging.finish(&Arrival { kept, window, code: BTreeMap::new(), peaks: Peaks::default(), steps: Vec::new() }, |_| {})?;
+//! staging.finish(&Arrival { kept, window, code: BTreeMap::new(), peaks: Peaks::default(), steps: Vec::new(), above: None }, |_| {})?;
 //!
 //! // A block.
 //! tree.insert("bank/alice", "9");

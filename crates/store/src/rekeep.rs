@@ -132,7 +132,7 @@ impl Store {
             move_records(changes, &going, &records, &mut counts)?;
             write_outline(changes, &change.outline)?;
             changes.rows(Table::Meta)?.put(KEPT, &kept.encode())?;
-            write_state(changes, before.position.clone(), before.keep)
+            write_state(changes, before.position.clone(), before.keep, before.above.clone())
         })?;
         writer.counts = counts;
         let mut published = lock(&self.inner.published);

@@ -20,7 +20,7 @@ use pleach_types::codec::Encode;
 use pleach_types::history::Peaks;
 use pleach_types::limits::VALUE_BYTES_MAX;
 use pleach_types::succession::Step;
-use pleach_types::{Hash, Height, Key};
+use pleach_types::{Certificate, Hash, Height, Key};
 
 use crate::audit::{self, Progress};
 use crate::commit::{check_code, within, write_entry, write_state, write_steps};
@@ -70,6 +70,9 @@ pub struct Arrival {
     pub peaks: Peaks,
     /// The steps to other members up to the target's epoch, as far as they are not stored.
     pub steps: Vec<Step>,
+    /// The certificate of the block above the target's height, if it is known: whoever stops before it has that block goes on from
+    /// there ([`Store::above`]).
+    pub above: Option<Certificate>,
 }
 
 /// A partition on its way in.
@@ -275,7 +278,7 @@ fn switch(
     }
     write_steps(changes, &arrival.steps)?;
     history::arrive(changes, &position)?;
-    write_state(changes, position, keep)
+    write_state(changes, position, keep, arrival.above.clone())
 }
 
 fn clear(changes: &mut Changes<'_>) -> Result<()> {

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use pleach_tree::Prefix;
-use pleach_types::{BlockResult, Hash, Height};
+use pleach_types::{BlockResult, Certificate, Hash, Height};
 use redb::StorageBackend;
 use redb::backends::FileBackend;
 
@@ -165,6 +165,15 @@ impl Store {
     #[must_use]
     pub fn keep(&self) -> Option<Keep> {
         lock(&self.inner.published).state.as_ref().map(|state| state.keep)
+    }
+
+    /// The certificate of the block above the newest height, if the partition came from others with it ([`Arrival::above`]) and no block
+    /// was written since. It is as it was handed in: whoever uses it checks it.
+    ///
+    /// [`Arrival::above`]: crate::Arrival::above
+    #[must_use]
+    pub fn above(&self) -> Option<Certificate> {
+        lock(&self.inner.published).state.as_ref().and_then(|state| state.above.clone())
     }
 
     /// The prefixes whose records are kept, in ascending order and none within another; none while the store holds no

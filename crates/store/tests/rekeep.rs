@@ -11,7 +11,7 @@ use pleach_types::Key;
 use pleach_types::limits::VALUE_BYTES_MAX;
 use rand::Rng;
 use support::disk::Disk;
-use support::{Layout, World, start};
+use support::{Layout, World, above, start};
 
 /// The change from one layout to another at the newest height.
 fn change(world: &World, from: Layout, to: Layout) -> Rekeep {
@@ -36,6 +36,7 @@ fn a_store_that_keeps_other_prefixes_is_as_if_it_always_had() {
         let disk = Disk::default();
         let (mut store, _) = start(disk.clone()).unwrap();
         world.install(&store, 0, 0, 2);
+        let mut expected = Some(above(0));
         for step in 0..40 {
             let context = format!("seed {seed}, step {step}");
             match world.rng.random_range(0..4) {
@@ -54,8 +55,10 @@ fn a_store_that_keeps_other_prefixes_is_as_if_it_always_had() {
                     let height = world.next();
                     let oldest = height.saturating_sub(world.rng.random_range(0..6));
                     store.commit(&world.block(height, Keep { values: oldest, window: oldest })).unwrap();
+                    expected = None;
                 }
             }
+            assert_eq!(store.above(), expected, "{context}: until there is a block above what arrived");
             assert_eq!(store.kept(), world.layout.kept(), "{context}");
             world.compare_height(&store, world.height(), &context);
             let part = world.layout.part(&world.maps[&world.height()]);

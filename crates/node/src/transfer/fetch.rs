@@ -445,8 +445,8 @@ impl Transfer {
         let own = kept.iter().copied();
         let state = State::restore(genesis, own, &cluster, peaks.clone(), past, &self.code, self.parts)?;
         let entries: Vec<_> = self.entries.into_values().collect();
-        let arrival =
-            Arrival { kept, window: entries.clone(), code: self.code, peaks, steps: node.members.all_steps() };
+        let (window, steps, above) = (entries.clone(), node.members.all_steps(), Some(self.target.certificate));
+        let arrival = Arrival { kept, window, code: self.code, peaks, steps, above };
         self.staging.finish(&arrival, |_| {})?;
         Ok((state, entries))
     }

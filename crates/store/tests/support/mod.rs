@@ -12,7 +12,8 @@ use pleach_tree::{Label, OutlineNode, Path, Prefix, ValueDigest};
 use pleach_types::block::{code_digest, written_digest};
 use pleach_types::history::Peaks;
 use pleach_types::{
-    Block, BlockResult, CallOutput, Context, Decision, Encode, Hash, Height, Key, PublicKey, Receipt, Refusal, UsedCode,
+    Block, BlockResult, CallOutput, Certificate, Context, Decision, Encode, Hash, Height, Key, PublicKey, Receipt,
+    Refusal, Signature, UsedCode,
 };
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -133,6 +134,12 @@ pub struct World {
 
 pub fn key(number: u32) -> Key {
     Key::new(format!("bank/{number}")).unwrap()
+}
+
+/// What comes with a partition of a height: a store does not look into it.
+pub fn above(height: Height) -> Certificate {
+    let signatures = vec![Signature([7; 64]); 3];
+    Certificate { epoch: 1, view: height, parent_view: 0, block: GENESIS, signers: vec![0, 1, 3], signatures }
 }
 
 pub fn digest(code: &Bytes) -> Hash {
@@ -265,7 +272,8 @@ impl World {
     pub fn arrival(&self, first: Height, height: Height) -> Arrival {
         let window: Vec<_> = self.entries.range(first..=height).map(|(_, entry)| entry.clone()).collect();
         let code = window.iter().flat_map(|entry| self.code_of(entry)).collect();
-        Arrival { kept: self.layout.kept(), window, code, peaks: self.peaks[&height].clone(), steps: Vec::new() }
+        let (kept, peaks) = (self.layout.kept(), self.peaks[&height].clone());
+        Arrival { kept, window, code, peaks, steps: Vec::new(), above: Some(above(height)) }
     }
 
     /// Puts the partition of a height into a store.
