@@ -36,9 +36,10 @@ pub struct MemberAddress {
 /// zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// The least time between two blocks, as long as what waits is not worth one ([`crate::Application::is_worth_a_block`]).
-    /// Votes, journals and wake-ups are paid per block, so blocks of many requests are cheaper by far; and a request that
-    /// finds the cluster at rest waits for nothing. Zero proposes at once.
+    /// The longest time from one block to the next while something is to be ordered. A leader waits for as long as the last block took to
+    /// be certified, within this, unless what waits is worth a block sooner ([`crate::Application::is_worth_a_block`]): votes,
+    /// journals and wake-ups are paid per block, so blocks of many requests are cheaper by far. A request that finds the
+    /// cluster at rest waits for nothing. Zero proposes at once.
     pub pace: Duration,
     /// How long a leader with nothing to order waits before it proposes an empty block. Zero proposes at once.
     pub idle: Duration,

@@ -40,7 +40,7 @@ pub(crate) struct Glue {
     pub(crate) app: Arc<dyn Application>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) wake: Arc<Signal>,
-    /// The least time between two blocks, unless what waits is worth one sooner.
+    /// The most that is waited from one block to the next while something is to be ordered.
     pub(crate) pace: Duration,
     /// When this node last built a block or was asked about one.
     pub(crate) last_block: Arc<Mutex<Option<SystemTime>>>,
@@ -139,13 +139,16 @@ impl Glue {
         }
     }
 
-    /// Waits until the last block is as old as the pace asks for, or what waits is worth a block at once.
-    async fn keep_pace<E: Clock>(&self, clock: &E, parent: &Block) {
-        let due = (*self.last_block()).and_then(|last| last.checked_add(self.pace));
-        let left = due.and_then(|due| due.duration_since(clock.current()).ok());
+    /// Waits until the next block is due, or what waits is worth one at once. The last one took until `asked` to be certified, when the engine
+    /// asked this node to lead: the next is due after as long again, so that blocks take half of the time at most.
+    async fn keep_pace<E: Clock>(&self, clock: &E, parent: &Block, asked: SystemTime) {
+        let Some(last) = *self.last_block() else { return };
+        // A clock that was set back must not hold up the cluster: never longer than the pace.
+        let took = asked.duration_since(last).unwrap_or_default();
+        let pace = took.saturating_mul(2).min(self.pace);
+        let left = last.checked_add(pace).and_then(|due| due.duration_since(clock.current()).ok());
         if let Some(left) = left {
-            // A clock that was set back must not hold up the cluster: never longer than the pace.
-            self.wait(clock, left.min(self.pace), || self.app.is_worth_a_block(parent)).await;
+            self.wait(clock, left.min(pace), || self.app.is_worth_a_block(parent)).await;
         }
     }
 
@@ -198,6 +201,7 @@ impl<E: Spawner + Clock> EngineApplication<E> for Glue {
         ancestry: impl Ancestry<EngineBlock>,
         (): (),
     ) -> Option<Digested<EngineBlock>> {
+        let asked = runtime.current();
         let Some(missing) = self.led(ancestry.clone()).await else {
             warn!(view = context.round.view().get(), "declined to lead: this node is behind");
             return None;
@@ -205,7 +209,7 @@ impl<E: Spawner + Clock> EngineApplication<E> for Glue {
         let parent = ancestry.clone().next().await?;
         // After the check above: a member that is behind declines at once, and does not first wait for requests that it could not order.
         self.pause(&runtime, parent.inner().block()).await;
-        self.keep_pace(&runtime, parent.inner().block()).await;
+        self.keep_pace(&runtime, parent.inner().block(), asked).await;
         *self.last_block() = Some(runtime.current());
 
         let height = parent.height().get().checked_add(1)?;

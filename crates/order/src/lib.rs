@@ -188,8 +188,8 @@ pub trait Application: Send + Sync + 'static {
     /// must be cheap: it is asked again at every wake-up.
     fn wants_block(&self, parent: &Block) -> bool;
 
-    /// Whether what waits to be ordered is worth a block on `parent` at once: then the leader builds it without waiting for
-    /// [`Timeouts::pace`]. It must be cheap: it is asked again at every wake-up.
+    /// Whether what waits to be ordered is worth a block on `parent` at once: then the leader builds it without keeping the
+    /// [pace](Timeouts::pace). It must be cheap: it is asked again at every wake-up.
     fn is_worth_a_block(&self, _parent: &Block) -> bool {
         false
     }
