@@ -9,7 +9,7 @@
 //! A block is written behind its execution: what is not on the disk yet is in memory, and bounded in blocks and in bytes:
 //! whoever hands on one more waits until there is room. Nothing is lost by a crash in between, since the engine's archive holds every final block until the store has it ([`Disk::durable`]).
 //! So nobody waits for it either, and the blocks of half a second are written together: it takes the disk as long as one
-//! of them.
+//! of them. Where they are empty, as they are while the cluster rests, those of five seconds are: nothing else is to be written then.
 //!
 //! The newest block is held back until the next one is final. A result is certified by the block that carries it, the next one, so a store that has
 //! the newest block has nothing certified to show after a start, until a quorum is there again. One that has the block before it starts with a certified
@@ -49,6 +49,8 @@ const TOGETHER_BYTES: usize = UNWRITTEN_BYTES_MAX / 4;
 pub const UNWRITTEN_BLOCKS_MAX: usize = UNWRITTEN_MAX + TOGETHER_MAX + 2;
 /// How long the writer waits for more blocks to write with one.
 const TOGETHER: Duration = Duration::from_millis(500);
+/// How long it waits as long as all of them are empty. A crash costs no more than executing them again.
+const EMPTY_TOGETHER: Duration = Duration::from_secs(5);
 
 /// Bytes of memory for a receipt, module or node of the outline, beside its own.
 const ITEM_BYTES: usize = 200;
@@ -348,12 +350,14 @@ impl Writer {
 
     /// The blocks that come within a moment after one; no more come once the disk's owner stops the writer.
     fn together(&self, first: BlockWrite) -> Vec<BlockWrite> {
-        let until = Instant::now() + TOGETHER;
+        let wait = |block: &BlockWrite| if block.entry.requests == 0 { EMPTY_TOGETHER } else { TOGETHER };
+        let mut until = Instant::now() + wait(&first);
         let mut bytes = unwritten_bytes(&first);
         let mut blocks = vec![first];
         while blocks.len() < TOGETHER_MAX && bytes < TOGETHER_BYTES {
             match self.queue.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(Order::Write(block)) => {
+                    until = until.min(Instant::now() + wait(&block));
                     bytes += unwritten_bytes(&block);
                     blocks.push(*block);
                 }
