@@ -13,7 +13,7 @@ use axum::body::{Body, Bytes, HttpBody as _};
 use http_body_util::BodyExt as _;
 use pleach_types::limits::{REPLY_VALUES_MAX, REQUEST_BYTES_MAX, VALUE_BYTES_MAX};
 
-use crate::service::ServiceError;
+use crate::service_error::ServiceError;
 use crate::share::{Full, Lease, Share};
 
 /// Bytes of a question or of an answer that are not counted.

@@ -15,44 +15,43 @@
 //!
 //! `delivered` is held while a final block is taken in or a fetched state is put in the place of this one, so that neither sees the other half done.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use pleach_order::{Application, Network, Proposal};
-use pleach_state::{
-    Applied, BlockFault, Executor, Prepared, PreparedBlock, State, Unchecked, check_together, prepare_block,
-};
+use pleach_state::{Executor, Prepared, State};
 use pleach_store::{BlockWrite, Keep, WindowEntry};
 use pleach_tree::Prefix;
 use pleach_types::api::Voting;
-use pleach_types::request::ordered_digest;
 use pleach_types::succession::Step;
 use pleach_types::terms::RULES;
 use pleach_types::vote::Round;
 use pleach_types::{
     Block, Certificate, Committee, Encode, Evidence, Genesis, Hash, Height, Identity, Member, PublicKey, SecretKey,
-    SystemRequest, Void,
+    SystemRequest,
 };
 use tokio::sync::Notify;
 use tracing::{debug, error, info};
 
+use crate::admission::{Admission, Admitted, Ground};
 use crate::byzantine::Manner;
-use crate::chain::{Chain, ExecutedBlock};
+use crate::chain::ExecutedBlock;
 use crate::disk::Disk;
 use crate::evidence::EvidenceStore;
+use crate::execution::Execution;
 use crate::fork::Forked;
 use crate::lock;
 use crate::members::{Members, is_listed};
 use crate::metrics::Metrics;
 use crate::moves::Moves;
-use crate::pool::{Decided, Forwarded, Full, Origin, Pool, Sender};
+use crate::pool::{Decided, Full, Origin};
 use crate::read_through::ReadThrough;
 use crate::recent_heights::{Final, RecentHeights};
 use crate::resume::Resumed;
-use crate::service::ServiceError;
+use crate::service_error::ServiceError;
 use crate::transfer::wire::{Answer, Ask, Message};
 use crate::transfer::{Failure, Fetch, Source};
 use crate::turns::Turns;
@@ -60,14 +59,6 @@ use crate::waiters::Waiters;
 
 /// Heights that are kept for reads beside the window of the state machine.
 const HEIGHTS_KEPT_MIN: u64 = 256;
-/// How far a request's `base` may be ahead of this node: the client read from a faster one.
-const BASE_AHEAD_MAX: u64 = 64;
-/// What is checked of the inbox at a time weighs this part of a block, or one request more.
-const INBOX_PARTS: u64 = 4;
-/// Requests of the inbox that are looked at at a time, those that find no room or cannot be read included.
-const INBOX_LOOKED_AT: usize = 2_048;
-/// Blocks that are kept as they were checked, until they are executed. One at a time is proposed; some never become final.
-const CHECKED_MAX: usize = 8;
 
 /// One member of a cluster, without the runtime that drives it.
 pub struct Node {
@@ -80,7 +71,8 @@ pub struct Node {
     /// Whether this node's key was a member's, or one's on standby, by any state of this node that is known.
     was_listed: AtomicBool,
     pub(crate) recent: Mutex<RecentHeights>,
-    pub(crate) pool: Mutex<Pool>,
+    /// Requests before they are ordered.
+    pub(crate) admission: Admission,
     /// Wakes whoever waits for another height. Not a `watch` channel, which wakes in random order: the same run of a
     /// simulation must be the same run twice.
     pub(crate) progress: Notify,
@@ -93,10 +85,8 @@ pub struct Node {
     /// Whether this node votes, as the order says.
     pub(crate) voting: Mutex<Voting>,
     pub(crate) disk: Disk,
-    pub(crate) chain: Chain,
-    /// Blocks that are valid by their bytes and were not executed since, the oldest first.
-    checked: Mutex<VecDeque<(Hash, Arc<PreparedBlock>)>>,
-    executor: Arc<dyn Executor>,
+    /// Blocks, and the states after them.
+    pub(crate) execution: Execution,
     network: OnceLock<Network>,
     /// Whether it keeps the rules.
     pub(crate) manner: Manner,
@@ -127,14 +117,6 @@ pub(crate) fn heights_kept(genesis: &Genesis) -> u64 {
     genesis.window.saturating_mul(2).max(HEIGHTS_KEPT_MIN)
 }
 
-/// Translates all code that is warm in a state of which this node has not executed the blocks. Whoever runs warm code does not pay
-/// for that, so it must not wait until a block runs it: others wait for the vote then.
-fn translate_warm(executor: &dyn Executor, state: &State) {
-    for (digest, code) in state.warm_code() {
-        executor.prepare(&state.limits(), digest, code);
-    }
-}
-
 impl Node {
     /// A node that goes on where its store stopped. `disk` is made of the store in `resumed`.
     #[must_use]
@@ -142,31 +124,29 @@ impl Node {
         let Resumed { state, entries, members, above, .. } = resumed;
         let genesis = state.cluster_genesis().clone();
         let keep = heights_kept(&genesis);
-        translate_warm(&*executor, &state);
         let turns = counted(&members, &entries);
         let (recent, tip) = remembered(&state, entries, keep);
         let committee = members.committee();
-        let pool = Mutex::new(Pool::new(&state));
+        let admission = Admission::new(&state);
+        let genesis_digest = *state.genesis_digest();
         let was_listed = was_listed(&state, &secret.public());
         let name = committee.member(&secret.public()).map_or_else(|| secret.public().short(), |m| m.name.clone());
         Self {
             name,
-            genesis_digest: *state.genesis_digest(),
+            genesis_digest,
             members,
             genesis,
             secret,
             was_listed: AtomicBool::new(was_listed),
             recent: Mutex::new(recent),
-            pool,
+            admission,
             progress: Notify::new(),
             waiters: Waiters::default(),
             metrics: Metrics::new(),
             replayed: AtomicBool::new(false),
             voting: Mutex::default(),
             disk,
-            chain: Chain::new(tip),
-            checked: Mutex::default(),
-            executor,
+            execution: Execution::new(genesis_digest, executor, tip),
             network: OnceLock::new(),
             manner: Manner::honest(),
             evidence: EvidenceStore::default(),
@@ -255,205 +235,52 @@ impl Node {
         self.submit_all(&[(Origin::default(), request.clone())]).remove(0)
     }
 
-    /// As [`Node::submit`] for many requests of several clients, which are checked together; one verdict for each.
+    /// As [`Node::submit`] for many requests of several clients, which are checked together; one decision for each.
     pub(crate) fn submit_all(&self, requests: &[(Origin, Bytes)]) -> Vec<Result<Identity, ServiceError>> {
-        let contents: Vec<_> = requests.iter().map(|(_, request)| ordered_digest(request)).collect();
-        let mut verdicts: BTreeMap<Hash, Result<Identity, ServiceError>> = {
-            let pool = lock(&self.pool);
-            let known = contents.iter().filter_map(|content| Some((*content, Ok(pool.prepared(content)?.identity()))));
-            known.collect()
+        let decisions = self.with_ground(|ground| self.admission.submit(requests, ground));
+        let told = |(decision, (origin, bytes)): (Result<Admitted, ServiceError>, &(Origin, Bytes))| {
+            let admitted = decision.inspect_err(|refused| self.count_refused(refused))?;
+            if admitted.news
+                && let Some(network) = self.network.get()
+            {
+                // Lossy on purpose: this node has the request and will lead one day; the client may ask others.
+                let _ = network.broadcast(Message::request(*origin, bytes));
+                network.wake();
+            }
+            Ok(admitted.identity)
         };
-        // Copies of one request are one.
-        let (mut seen, mut unknown, mut unchecked) = (BTreeSet::new(), Vec::new(), Vec::new());
-        for (content, (origin, bytes)) in contents.iter().zip(requests) {
-            if verdicts.contains_key(content) || !seen.insert(*content) {
-                continue;
-            }
-            let sender = Sender { member: None, origin: *origin };
-            match self.read(bytes, sender) {
-                Ok(read) => {
-                    unknown.push(Forwarded { content: *content, bytes: bytes.clone(), sender });
-                    unchecked.push(read);
-                }
-                Err(refused) => drop(verdicts.insert(*content, Err(refused))),
-            }
-        }
-        let state = self.state();
-        for (request, prepared) in unknown.into_iter().zip(check_together(unchecked)) {
-            let content = request.content;
-            let prepared = prepared.map_err(ServiceError::Unacceptable);
-            let verdict = prepared.and_then(|prepared| self.admit(request, prepared, &state));
-            verdicts.insert(content, verdict);
-        }
-        contents.iter().map(|content| verdicts[content].clone()).collect()
+        decisions.into_iter().zip(requests).map(told).collect()
     }
 
-    /// Queues and forwards a request that was checked.
-    fn admit(&self, request: Forwarded, prepared: Prepared, state: &State) -> Result<Identity, ServiceError> {
-        let (identity, bytes, origin) = (prepared.identity(), request.bytes.clone(), request.sender.origin);
-        let void = match state.check(&prepared) {
-            Ok(()) => None,
-            // Sent again after it was ordered: its receipt is what the client wants. It must not wait in the
-            // pool, which is a reason to build blocks.
-            Err(Void::Duplicate { .. }) => return Ok(identity),
-            Err(void) if comes_soon(&void) => Some(void),
-            Err(void) => return Err(ServiceError::Void(void)),
-        };
-        // Nobody pays for a request of the system, so one that would be refused does not get as far as a block.
-        let refused = prepared.system().and_then(|system| state.foresee(system).ok().flatten());
-        if let Some(refusal) = refused {
-            return Err(ServiceError::System(refusal));
+    /// Checks what other members forwarded: a part of what a block may weigh.
+    fn drain_inbox(&self) {
+        for full in self.with_ground(|ground| self.admission.drain(ground)) {
+            self.metrics.had_no_room(full);
         }
-        {
-            let mut pool = lock(&self.pool);
-            // Ordered since the state was looked at: as above.
-            if pool.was_ordered(&request.content) {
-                return Ok(identity);
-            }
-            if let Some(void) = void {
-                if !pool.wait_ahead(request, Arc::new(prepared)) {
-                    return Err(ServiceError::Void(void));
-                }
-            } else {
-                pool.check_room_for(request.sender, &prepared).map_err(|full| self.overloaded(pool.len(), full))?;
-                if !pool.add(request, Arc::new(prepared)) {
-                    return Ok(identity);
-                }
-            }
+    }
+
+    /// What admission is shown of this node now.
+    fn with_ground<T>(&self, look: impl FnOnce(Ground<'_>) -> T) -> T {
+        let state = self.state();
+        let was_decided = |identity: &Identity| lock(&self.recent).place_of(identity).is_some();
+        look(Ground { state: &state, was_decided: &was_decided })
+    }
+
+    fn count_refused(&self, refused: &ServiceError) {
+        if let ServiceError::Overloaded { full, .. } = refused {
+            self.metrics.had_no_room(*full);
         }
-        if let Some(network) = self.network.get() {
-            // Lossy on purpose: this node has the request and will lead one day; the client may ask others.
-            let _ = network.broadcast(Message::request(origin, &bytes));
-            network.wake();
-        }
-        Ok(identity)
+    }
+
+    /// What execution asks of admission: the checked forms of requests.
+    fn known(&self) -> impl Fn(&[Hash]) -> Vec<Option<Arc<Prepared>>> {
+        |contents| self.admission.prepared(contents)
     }
 
     /// There is no room: counts that.
     pub(crate) fn overloaded(&self, waiting: usize, full: Full) -> ServiceError {
         self.metrics.had_no_room(full);
         ServiceError::Overloaded { waiting, full }
-    }
-
-    /// Reads a request, and refuses it before anything that takes long if there is no room for it, or if it accuses nobody
-    /// who could be convicted: anybody can make evidence against keys of their own. One that was decided before takes none.
-    fn read(&self, bytes: &Bytes, sender: Sender) -> Result<Unchecked, ServiceError> {
-        let read =
-            Unchecked::read(bytes, &self.state().limits(), &self.genesis_digest).map_err(ServiceError::Unacceptable)?;
-        let pool = lock(&self.pool);
-        let (waiting, waits) = (pool.len(), pool.contains(&read.identity()));
-        let room = pool.check_room(sender, read.costs(), read.held());
-        drop(pool);
-        let heard = |evidence| self.state().may_be_accused(evidence).map_err(ServiceError::System);
-        let refused = match (read.evidence().map_or(Ok(()), heard), room) {
-            _ if waits => return Ok(read),
-            (Ok(()), Ok(())) => return Ok(read),
-            (Ok(()), Err(full)) => Err(full),
-            (Err(refused), _) => Ok(refused),
-        };
-        if lock(&self.recent).place_of(&read.identity()).is_some() {
-            return Ok(read);
-        }
-        Err(refused.unwrap_or_else(|full| self.overloaded(waiting, full)))
-    }
-
-    /// Takes out of the inbox what is to be checked at once: a part of what a block may weigh. A leader does this before it
-    /// proposes, so whatever others have forwarded may not take longer than the others wait for the proposal.
-    fn take_inbox(&self) -> Vec<(Forwarded, Unchecked)> {
-        let most = self.state().limits().block_weight / INBOX_PARTS;
-        let (mut taken, mut weight) = (Vec::new(), 0);
-        for _ in 0..INBOX_LOOKED_AT {
-            if weight >= most {
-                break;
-            }
-            let Some(forwarded) = lock(&self.pool).pop_inbox() else { break };
-            // What finds no room would be dropped after all the work: the one who sent it can send it again.
-            if let Ok(read) = self.read(&forwarded.bytes, forwarded.sender) {
-                weight += read.costs().weight;
-                taken.push((forwarded, read));
-            }
-        }
-        taken
-    }
-
-    /// Checks what other members forwarded, many signatures at a time.
-    fn drain_inbox(&self) {
-        let (forwarded, unchecked): (Vec<_>, Vec<_>) = self.take_inbox().into_iter().unzip();
-        let prepared = check_together(unchecked);
-        let state = self.state();
-        let mut pool = lock(&self.pool);
-        for (forwarded, prepared) in forwarded.into_iter().zip(prepared) {
-            let Ok(prepared) = prepared else { continue };
-            let refused = prepared.system().is_some_and(|system| !matches!(state.foresee(system), Ok(None)));
-            match state.check(&prepared) {
-                _ if refused => {}
-                Ok(()) => drop(pool.add(forwarded, Arc::new(prepared))),
-                Err(void) if comes_soon(&void) => drop(pool.wait_ahead(forwarded, Arc::new(prepared))),
-                Err(_) => {}
-            }
-        }
-    }
-
-    /// The requests of a block in their checked form: from the pool where they wait there, together otherwise. `None` if the
-    /// block is invalid by its bytes: such a block does nothing but cost its leader the view.
-    ///
-    /// A block is checked when it is proposed and executed when the next one builds on it, so what came of the check is
-    /// kept in between.
-    fn prepare_block(&self, parent: &State, block: &Block) -> Option<Arc<PreparedBlock>> {
-        let digest = block.digest();
-        let of = |checked: &&(Hash, Arc<PreparedBlock>)| checked.0 == digest;
-        if let Some((_, prepared)) = lock(&self.checked).iter().find(of) {
-            return Some(prepared.clone());
-        }
-        let known = {
-            let pool = lock(&self.pool);
-            block.digests().iter().map(|content| pool.prepared(content)).collect()
-        };
-        let prepared = prepare_block(&block.requests, known, &parent.limits(), &self.genesis_digest);
-        let told = |fault: &BlockFault| {
-            let (height, leader) = (block.header.height, block.header.context.leader);
-            debug!(height, %leader, %fault, "a proposed block is invalid");
-        };
-        let prepared = Arc::new(prepared.inspect_err(told).ok()?);
-        let mut checked = lock(&self.checked);
-        checked.push_back((digest, prepared.clone()));
-        // Proposals that never become final are never executed, so nothing else would take them out.
-        if checked.len() > CHECKED_MAX {
-            checked.pop_front();
-        }
-        Some(prepared)
-    }
-
-    /// What a block comes to, if it is valid by its bytes.
-    fn apply(&self, state: &State, block: &Block) -> Option<Applied> {
-        let prepared = self.prepare_block(state, block)?;
-        let digest = block.digest();
-        // No block is executed twice.
-        lock(&self.checked).retain(|(of, _)| *of != digest);
-        Some(state.apply(&prepared, &block.header.context, &*self.executor))
-    }
-
-    fn reach(&self, digest: &Hash, missing: &[Arc<Block>]) -> Option<Arc<ExecutedBlock>> {
-        self.chain.reach(digest, missing, |state, block| self.apply(state, block))
-    }
-
-    /// Stops this node if a quorum has agreed on another result of the block's parent than this node came to.
-    ///
-    /// Such a node votes for nothing any more, and whatever it answers is refused by clients. Silence is more use.
-    ///
-    /// # Panics
-    /// If the results differ: the engine stops as it does when a disk fails.
-    fn check_against_quorum(&self, block: &Block) {
-        let Some(parent) = self.chain.get(&block.header.context.parent) else { return };
-        let (agreed, own) = (&block.header.result, parent.state().result());
-        assert!(
-            agreed == own,
-            "execution of height {} went wrong here: a quorum came to root {}, this node to {}. Its memory, disk or \
-             program is broken; replace what is, then start it again",
-            agreed.height,
-            agreed.root,
-            own.root,
-        );
     }
 
     /// What the store is to remember of a block.
@@ -487,15 +314,15 @@ impl Node {
         // Blocks on their way to the disk belong to the old state: written after the fetched one, they would not follow it.
         self.disk.settle()?;
         let (state, entries) = fetched()?;
-        translate_warm(&*self.executor, &state);
+        self.execution.translate_warm(&state);
         self.members.enter(&state, None);
         *lock(&self.turns) = counted(&self.members, &entries);
         let (recent, tip) = remembered(&state, entries, self.keep);
         self.note_standing(&state);
         *lock(&self.recent) = recent;
-        self.chain.reset(tip);
+        self.execution.reset(tip);
         self.moves.skip();
-        lock(&self.pool).finalize(&state, None, Vec::new());
+        self.admission.pool().finalize(&state, None, Vec::new());
         *delivered = height;
         drop(delivered);
         self.progress.notify_waiters();
@@ -565,12 +392,6 @@ fn remembered(state: &State, mut entries: Vec<WindowEntry>, keep: u64) -> (Recen
     (recent, tip)
 }
 
-/// Whether a request is void only because its `base` is a little ahead of this node. What lies far ahead would
-/// wait, and keep others out, for ever.
-fn comes_soon(void: &Void) -> bool {
-    matches!(void, Void::ProofFromFuture { base, newest } if *base <= newest.saturating_add(BASE_AHEAD_MAX))
-}
-
 impl Application for Node {
     fn height(&self) -> Height {
         self.newest_height()
@@ -600,7 +421,7 @@ impl Application for Node {
     }
 
     fn knows(&self, block: &Hash) -> bool {
-        self.chain.get(block).is_some()
+        self.execution.chain.get(block).is_some()
     }
 
     fn wants_block(&self, parent: &Block) -> bool {
@@ -608,7 +429,7 @@ impl Application for Node {
         // The same where somebody on standby waits for the network to let it in.
         let result = &parent.header.result;
         !parent.requests.is_empty()
-            || !lock(&self.pool).is_empty()
+            || !self.admission.pool().is_empty()
             || result.members != result.next
             || self.state().cluster().terms != self.state().cluster().next_terms
             || self.members.keeps_one_waiting(&self.state())
@@ -618,26 +439,18 @@ impl Application for Node {
         let ordered = parent.requests.len();
         // What a block orders leaves the pool when it is final.
         let still = if self.state().height() < parent.header.height { ordered } else { 0 };
-        lock(&self.pool).is_worth_a_block(ordered, still)
+        self.admission.pool().is_worth_a_block(ordered, still)
     }
 
     fn propose(&self, proposal: &Proposal, missing: &[Arc<Block>]) -> Option<Block> {
-        let parent = self.reach(&proposal.context.parent, missing)?;
-        if !parent.state().terms().are_known() {
-            return None;
-        }
+        let parent = self.execution.ground(&proposal.context.parent, missing, &self.known())?;
         self.drain_inbox();
-        let requests = lock(&self.pool).select(parent.state());
+        let requests = self.admission.pool().select(parent.state());
         Some(Block::new(proposal.context, proposal.height, *parent.state().result(), requests))
     }
 
     fn verify(&self, block: &Arc<Block>, missing: &[Arc<Block>]) -> bool {
-        let Some(parent) = self.reach(&block.header.context.parent, missing) else { return false };
-        // The cheaper part first: a leader with another result is refused for nothing else.
-        let parent = parent.state();
-        *parent.result() == block.header.result
-            && parent.terms().are_known()
-            && self.prepare_block(parent, block).is_some()
+        self.execution.is_valid(block, missing, &self.known())
     }
 
     fn finalized(&self, block: Arc<Block>, certificate: Option<Certificate>) {
@@ -645,14 +458,14 @@ impl Application for Node {
         if block.header.height <= *delivered {
             return;
         }
-        self.check_against_quorum(&block);
+        self.execution.check_against_quorum(&block);
         let digest = block.digest();
-        let Some(executed) = self.reach(&digest, &[block]) else {
+        let Some(executed) = self.execution.reach(&digest, &[block], &self.known()) else {
             // A final block that does not extend the final chain: more members are Byzantine than the cluster can
             // bear, or this machine is broken. Going on could only spread it.
             panic!("final block {digest} does not extend the final chain");
         };
-        self.chain.finalize(&executed);
+        self.execution.chain.finalize(&executed);
         for Member { name, public_key, .. } in &executed.applied.departed {
             let epochs = self.state().cluster_genesis().governance.absent_epochs;
             info!(member = %name, %public_key, epochs, "a member has led no block for so many epochs: it leaves with the next one");
@@ -667,7 +480,7 @@ impl Application for Node {
         self.disk.write(self.block_write(&executed, &entry, step));
         let identities: Vec<_> = executed.receipts().map(|receipt| receipt.identity).collect();
         let decided = executed.receipts().map(|receipt| Decided { identity: receipt.identity, gas: receipt.gas });
-        lock(&self.pool).finalize(executed.state(), decided, executed.contents.clone());
+        self.admission.pool().finalize(executed.state(), decided, executed.contents.clone());
         let before = lock(&self.recent).tip().map_or(0, |tip| tip.requests);
         self.metrics.finalized(&executed, before);
         self.metrics.took_turns(&turns, &self.members.committee());
@@ -760,8 +573,7 @@ impl Application for Node {
     fn received(&self, from: PublicKey, message: Bytes) {
         let tell: fn(&Network) = match Message::read(&message) {
             Ok(Message::Request { origin, request }) => {
-                let received = lock(&self.pool).receive((from, origin), ordered_digest(&request), &request);
-                if let Err(full) = received {
+                if let Err(full) = self.admission.receive((from, origin), &request) {
                     self.metrics.had_no_room(full);
                 }
                 Network::wake

@@ -23,21 +23,22 @@ use pleach_types::api::{
     Base64, ExecuteReply, ExecuteRequest, ForkReply, GetRequest, NewestRequest, Problem, ReceiptReply, Succession,
 };
 use pleach_types::limits::{READ_KEYS_MAX, REQUEST_BYTES_MAX};
-use pleach_types::{Hash, Height};
+use pleach_types::{Hash, Height, Void};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tracing::warn;
 
-use crate::admission::Admission;
+use crate::admission::batches::Batches;
 use crate::carried::{BODY_BYTES_MAX, BODY_WAIT, BodyError, Carried, FREE_BYTES, Received};
 use crate::config::NodeConfig;
 use crate::core::Node;
-use crate::fork;
+use crate::fork::{self, NoFork};
 use crate::health::{Facts, is_ready, judge};
 use crate::openapi;
 use crate::port::Peer;
 use crate::read_through::READS_AT_ONCE;
-use crate::service::{BLOCKS_MAX, ServiceError};
+use crate::service::BLOCKS_MAX;
+use crate::service_error::ServiceError;
 use crate::share::{Full, Share};
 use crate::transfer::wire::Found;
 use crate::watch::Watch;
@@ -60,7 +61,7 @@ struct Shared {
     node: Arc<Node>,
     engine: Arc<Running>,
     watch: Arc<Watch>,
-    admission: Arc<Admission>,
+    batches: Arc<Batches>,
     config: NodeConfig,
     carried: Carried,
     /// Reads that are made for clients of whom others keep the records.
@@ -97,9 +98,9 @@ pub fn router(
     config: NodeConfig,
 ) -> Result<Router, serde_json::Error> {
     let encoded = serde_json::to_vec(&node.genesis)?.into();
-    let admission = Admission::new(node.clone());
+    let batches = Batches::new(node.clone());
     let shared = Shared {
-        admission,
+        batches,
         carried: Carried::new(),
         through: Share::new(READS_AT_ONCE),
         node,
@@ -150,7 +151,7 @@ impl IntoResponse for Failure {
 
 impl From<ServiceError> for Failure {
     fn from(error: ServiceError) -> Self {
-        Self(StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), error.problem())
+        Self(StatusCode::from_u16(status_of(&error)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), error.problem())
     }
 }
 
@@ -401,7 +402,7 @@ impl Shared {
     async fn submit(&self, from: IpAddr, headers: &HeaderMap, body: Received) -> Result<Hash, Failure> {
         let raw = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).is_some_and(is_raw);
         let request = if raw { body.bytes.clone() } else { read_json::<ExecuteRequest>(&body.bytes)?.request.0 };
-        Ok(self.admission.submit(from, request).await?)
+        Ok(self.batches.submit(from, request).await?)
     }
 }
 
@@ -519,4 +520,35 @@ async fn blocks(State(shared): App, query: Pairs) -> Result<Response, Failure> {
 
 async fn block(State(shared): App, height: Result<Path<String>, PathRejection>) -> Result<Response, Failure> {
     Ok(Json(shared.node.block(read_part(height, "a height is a whole number")?)?).into_response())
+}
+
+/// The HTTP status of an error.
+const fn status_of(error: &ServiceError) -> u16 {
+    match error {
+        ServiceError::Void(
+            Void::ProofTooOld { .. } | Void::ProofFromFuture { .. } | Void::CodeCold(_) | Void::Duplicate { .. },
+        )
+        | ServiceError::System(_)
+        | ServiceError::Decided { .. } => 409,
+        ServiceError::NoFork(NoFork::Busy)
+        | ServiceError::Overloaded { .. }
+        | ServiceError::NoRoom
+        | ServiceError::NoKeeperAnswers { .. }
+        | ServiceError::NothingCertified
+        | ServiceError::NewestUnknown
+        | ServiceError::NotYet { .. } => 503,
+        ServiceError::Unacceptable(_)
+        | ServiceError::Void(_)
+        | ServiceError::KeyCount { .. }
+        | ServiceError::KeyOrder { .. }
+        | ServiceError::ReplyTooLarge { .. }
+        | ServiceError::SignedTooLarge { .. }
+        | ServiceError::ThroughTooLarge { .. }
+        | ServiceError::NoFork(_)
+        | ServiceError::BelowMinimum { .. } => 400,
+        // Misdirected: another node can answer.
+        ServiceError::NotKept { .. } => 421,
+        ServiceError::Damaged(_) | ServiceError::NotSigned(_) => 500,
+        ServiceError::NoProof { .. } | ServiceError::Forgotten { .. } => 410,
+    }
 }

@@ -8,9 +8,9 @@
 //!
 //! | module | duty |
 //! | --- | --- |
-//! | [`core`](Node) | the node as the engine's [`Application`](pleach_order::Application): votes, executes, delivers |
-//! | `chain` | states of blocks that are not final yet, as forks of one persistent state |
-//! | `pool` | requests that wait to be ordered |
+//! | [`core`](Node) | the node as the engine's [`Application`](pleach_order::Application): ties the parts together |
+//! | `admission`, `pool` | requests before they are ordered: how they come in and are checked, and how they wait. Knows a state, and no network |
+//! | `execution`, `chain` | from blocks to states, and what this node may vote for; the states of blocks that are not final yet, as forks of one persistent state |
 //! | `recent_heights` | final heights: snapshots for reads, receipts, certificates |
 //! | [`byzantine`] | nodes that lie, in builds for tests alone |
 //! | `evidence` | what was found against members |
@@ -22,7 +22,7 @@
 //! | `resume` | from a store to a node that goes on where it stopped |
 //! | `rotation` | a member changes its key, and its node goes on with it |
 //! | `turns` | who led, and who missed its turn |
-//! | `service` | what clients can ask, without HTTP: the simulator calls it directly |
+//! | `service`, `service_error` | what clients can ask, without HTTP: the simulator calls it directly; and why it is not answered |
 //! | `http` | the service on a TCP port |
 //! | `port`, `share`, `carried` | what the port gives to strangers: connections, and bytes on their way |
 //! | `health`, `watch` | how the node is doing: the one judgement, and what it is made from |
@@ -33,7 +33,7 @@
 //! deterministic simulation. (It writes evidence where [`start`] has given it a place; a simulation gives none.) [`start`]
 //! is the only place where a real runtime appears.
 //!
-//! Whether the node votes for a block depends on the block and its ancestry alone (`Node::verify`); its pool, its
+//! Whether the node votes for a block depends on the block and its ancestry alone (`execution`); its pool, its
 //! recent heights and its clients never matter there.
 //!
 //! In memory are the tree's digests of the node's own prefixes and of the window, and the last heights' receipts. Values
@@ -49,6 +49,7 @@ mod core;
 mod descriptors;
 mod disk;
 mod evidence;
+mod execution;
 mod fork;
 pub mod health;
 mod http;
@@ -65,6 +66,7 @@ mod resume;
 mod rotation;
 mod server;
 mod service;
+mod service_error;
 mod share;
 mod transfer;
 mod turns;
@@ -82,7 +84,7 @@ pub use recent_heights::{READABLE_MIN, READABLE_WRITES_MAX};
 pub use resume::{ResumeError, Resumed, resume};
 pub use rotation::KeyFiles;
 pub use server::{RunningNode, StartError, settings, start, start_byzantine, start_without_writing, store_dir};
-pub use service::ServiceError;
+pub use service_error::ServiceError;
 
 /// Locks a mutex of ours.
 ///

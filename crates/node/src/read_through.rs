@@ -31,7 +31,7 @@ use tracing::debug;
 use crate::core::Node;
 use crate::lock;
 use crate::recent_heights::Final;
-use crate::service::ServiceError;
+use crate::service_error::ServiceError;
 use crate::transfer::inbox::Inbox;
 use crate::transfer::wire::{Answer, Ask, Found, Message, READ_THROUGH_KEYS_MAX, Read};
 

@@ -8,34 +8,30 @@ use pleach_tree::ValueDigest;
 use pleach_types::absence::AbsenceProof;
 use pleach_types::api::{
     AbsenceReply, Base64, BlockView, Blocks, EvidenceList, ExecuteReply, Fetching, GetReply, GetRequest, HistoryReply,
-    MemberView, Members, NewestReply, NewestRequest, Problem, ReceiptProof, ReceiptReply, ReceiptView, RecordView,
-    RequestState, SignedResultView, Status, Storage, Turns, Value, Voting,
+    MemberView, Members, NewestReply, NewestRequest, ReceiptProof, ReceiptReply, ReceiptView, RecordView, RequestState,
+    SignedResultView, Status, Storage, Turns, Value, Voting,
 };
 use pleach_types::certificate::ResultProof;
 use pleach_types::limits::{
     ABSENCE_HEIGHTS_MAX, READ_KEYS_MAX, REPLY_VALUES_MAX, SIGNED_REPLY_BYTES_MAX, SIGNED_REPLY_KEYS_MAX,
     SUCCESSION_STEPS_MAX,
 };
-use pleach_types::reply::{SignedReply, Unanswered};
+use pleach_types::reply::SignedReply;
 use pleach_types::terms::RULES;
 use pleach_types::{
     BlockResult, Committee, Encode, Hash, Header, Height, Identity, Key, Member, NewestBlock, Signature, SignedNewest,
-    SystemRefusal, Unacceptable, Void,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use thiserror::Error;
 
 use crate::core::Node;
-use crate::fork::NoFork;
 use crate::health::{self, Facts};
 use crate::lock;
-use crate::pool::Full;
 use crate::recent_heights::{Final, Receipts};
-use crate::transfer::wire::READ_THROUGH_KEYS_MAX;
+use crate::service_error::ServiceError;
 
 /// Blocks that one listing returns.
 pub const BLOCKS_MAX: usize = 100;
@@ -43,289 +39,6 @@ pub const BLOCKS_MAX: usize = 100;
 const FINAL_LOOKED_AT: usize = 16;
 /// Bytes of receipts that are read to prove that a request has none, before the answer ends with the heights so far.
 const ABSENCE_RECEIPTS_BYTES_MAX: usize = 16 << 20;
-
-/// Why a node does not answer a question.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum ServiceError {
-    /// The request can stand in no block.
-    #[error("{0}")]
-    Unacceptable(Unacceptable),
-    /// The request would have no effect.
-    #[error("{0}")]
-    Void(Void),
-    /// The request of the system would be refused.
-    #[error("{0}")]
-    System(SystemRefusal),
-    /// Too many requests wait.
-    #[error("{waiting} requests wait to be ordered: {full}")]
-    Overloaded {
-        /// How many wait.
-        waiting: usize,
-        /// Which bound is reached.
-        full: Full,
-    },
-    /// A read names too many keys.
-    #[error("{found} keys: a read names at most {READ_KEYS_MAX}")]
-    KeyCount {
-        /// How many it names.
-        found: usize,
-    },
-    /// The keys of a read do not ascend strictly.
-    #[error("{field}: {key} does not come after the key before it")]
-    KeyOrder {
-        /// The list.
-        field: &'static str,
-        /// The first key that is out of order, or there twice.
-        key: Key,
-    },
-    /// The values that a read asks for are more than one answer holds.
-    #[error(
-        "the values of these {keys} records are more than {REPLY_VALUES_MAX} bytes: the first {fits} fit, {next} does not any more"
-    )]
-    ReplyTooLarge {
-        /// How many records the read names.
-        keys: usize,
-        /// How many of them fit, from the first one on.
-        fits: usize,
-        /// The first key that does not.
-        next: Key,
-    },
-    /// The answer that is to be signed is larger than one that can be evidence.
-    #[error(
-        "a signed answer has at most {SIGNED_REPLY_KEYS_MAX} keys and {SIGNED_REPLY_BYTES_MAX} bytes, this one {keys} and {bytes}"
-    )]
-    SignedTooLarge {
-        /// Keys that the read names.
-        keys: usize,
-        /// Bytes of the answer as it would be signed; 0 where it has not been made.
-        bytes: usize,
-    },
-    /// The answer is larger than one that comes from another member.
-    #[error(
-        "an answer through another member has at most {READ_THROUGH_KEYS_MAX} keys and one message, these {keys} are more: the first {fits} may fit"
-    )]
-    ThroughTooLarge {
-        /// How many records the read names.
-        keys: usize,
-        /// How many of them may fit, from the first one on.
-        fits: usize,
-    },
-    /// The node's own answer does not answer the question: it signs none that would convict it.
-    #[error("this node does not sign its own answer: {0}")]
-    NotSigned(Unanswered),
-    /// A read names a height, and asks for a higher one at least.
-    #[error("height {height} is below min_height {min_height}")]
-    BelowMinimum {
-        /// The height.
-        height: Height,
-        /// The least height.
-        min_height: Height,
-    },
-    /// What is on its way to clients takes up the room for it.
-    #[error("answers and bodies that are on their way take up the room that this node has for them")]
-    NoRoom,
-    /// This node does not keep the record.
-    #[error("record {key} is not kept here but by {}", keepers.join(", "))]
-    NotKept {
-        /// The first such key.
-        key: Key,
-        /// The names of the members that keep it.
-        keepers: Vec<String>,
-    },
-    /// None of those who keep a record has answered this node.
-    #[error("record {key} is not kept here, and none of its keepers that were asked has sent it: {}", asked.join(", "))]
-    NoKeeperAnswers {
-        /// The first key.
-        key: Key,
-        /// The names of the members that were asked.
-        asked: Vec<String>,
-    },
-    /// What this node stores is not what it should be.
-    #[error("this node cannot read its store: {0}")]
-    Damaged(String),
-    /// No height is certified yet.
-    #[error("no height is certified yet")]
-    NothingCertified,
-    /// This node cannot know yet what the newest block is for which it has voted.
-    #[error("this node has started, and does not know yet what it voted for last")]
-    NewestUnknown,
-    /// The request has a receipt: there is no proof that it has none.
-    #[error("request {identity} is not absent: it was decided at height {height}")]
-    Decided {
-        /// The request.
-        identity: Identity,
-        /// The height of its block.
-        height: Height,
-    },
-    /// The height is not certified yet.
-    #[error("height {height} is not certified yet, the newest is {newest}")]
-    NotYet {
-        /// The height asked for.
-        height: Height,
-        /// The newest certified one.
-        newest: Height,
-    },
-    /// The history is not there down to the height.
-    #[error("this node does not know the history around height {height}: it has fetched its state since")]
-    NoProof {
-        /// The height.
-        height: Height,
-    },
-    /// A file that is said to show a fork shows none, or another one is being looked at.
-    #[error(transparent)]
-    NoFork(#[from] NoFork),
-    /// The height has been forgotten.
-    #[error("height {height} is forgotten, the oldest is {oldest}")]
-    Forgotten {
-        /// The height asked for.
-        height: Height,
-        /// The oldest that is remembered.
-        oldest: Height,
-    },
-}
-
-impl ServiceError {
-    /// The stable code by which people and programs know the error.
-    #[must_use]
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::Unacceptable(why) => why.code(),
-            Self::Void(void) => void.code(),
-            Self::System(refusal) => refusal.code(),
-            Self::Overloaded { .. } | Self::NoRoom => "OVERLOADED",
-            Self::KeyCount { .. } => "KEY_COUNT",
-            Self::KeyOrder { .. } => "KEY_ORDER",
-            Self::ReplyTooLarge { .. } | Self::SignedTooLarge { .. } | Self::ThroughTooLarge { .. } => {
-                "REPLY_TOO_LARGE"
-            }
-            Self::NotSigned(_) => "NOT_SIGNED",
-            Self::BelowMinimum { .. } => "BELOW_MINIMUM",
-            Self::NotKept { .. } => "NOT_KEPT",
-            Self::NoKeeperAnswers { .. } => "NO_KEEPER_ANSWERS",
-            Self::Damaged(_) => "STORE_DAMAGED",
-            Self::NothingCertified => "NOTHING_CERTIFIED",
-            Self::NewestUnknown => "NEWEST_UNKNOWN",
-            Self::Decided { .. } => "DECIDED",
-            Self::NotYet { .. } => "NOT_YET",
-            Self::NoProof { .. } => "HISTORY_FORGOTTEN",
-            Self::Forgotten { .. } => "HEIGHT_FORGOTTEN",
-            Self::NoFork(why) => why.code(),
-        }
-    }
-
-    /// The HTTP status.
-    #[must_use]
-    pub const fn status(&self) -> u16 {
-        match self {
-            Self::Void(
-                Void::ProofTooOld { .. } | Void::ProofFromFuture { .. } | Void::CodeCold(_) | Void::Duplicate { .. },
-            )
-            | Self::System(_)
-            | Self::Decided { .. } => 409,
-            Self::NoFork(NoFork::Busy)
-            | Self::Overloaded { .. }
-            | Self::NoRoom
-            | Self::NoKeeperAnswers { .. }
-            | Self::NothingCertified
-            | Self::NewestUnknown
-            | Self::NotYet { .. } => 503,
-            Self::Unacceptable(_)
-            | Self::Void(_)
-            | Self::KeyCount { .. }
-            | Self::KeyOrder { .. }
-            | Self::ReplyTooLarge { .. }
-            | Self::SignedTooLarge { .. }
-            | Self::ThroughTooLarge { .. }
-            | Self::NoFork(_)
-            | Self::BelowMinimum { .. } => 400,
-            // Misdirected: another node can answer.
-            Self::NotKept { .. } => 421,
-            Self::Damaged(_) | Self::NotSigned(_) => 500,
-            Self::NoProof { .. } | Self::Forgotten { .. } => 410,
-        }
-    }
-
-    /// The error for clients.
-    #[must_use]
-    pub fn problem(&self) -> Problem {
-        let (hint, retryable) = match self {
-            Self::Void(Void::CodeCold(_)) => ("attach the operation's code and send the request again", true),
-            Self::Void(Void::ProofTooOld { .. }) => ("read the records again and make a new request", true),
-            Self::Void(Void::ProofFromFuture { .. }) => ("this node is behind: send the request to another", true),
-            Self::Unacceptable(Unacceptable::WrongGenesis { .. }) => {
-                ("check that the client's profile is of this cluster", false)
-            }
-            Self::Void(Void::Duplicate { .. }) => ("ask for the request's receipt", false),
-            Self::Unacceptable(Unacceptable::Malformed(_)) => {
-                ("encode the request as docs/protocol.md says, or use the client library of this version", false)
-            }
-            Self::Unacceptable(Unacceptable::OverLimit { .. }) => {
-                ("split the request; /v1/genesis has the limits", false)
-            }
-            Self::Unacceptable(Unacceptable::BadSignature) => (
-                "each of the body's signers signs the request's identity; sign what is sent, after its last change",
-                false,
-            ),
-            Self::Unacceptable(Unacceptable::ProofInvalid(_)) => {
-                ("attach the proof that /v1/get gave at that height, as it was", false)
-            }
-            Self::Unacceptable(Unacceptable::ProofExcessive { .. }) => {
-                ("cut the proof to the operation and the touched records before attaching it", false)
-            }
-            Self::Unacceptable(Unacceptable::NotProven(_)) | Self::Void(Void::NotProven(_)) => {
-                ("pleach verify says the same of the evidence; nothing is to be done", false)
-            }
-            Self::Void(Void::PathInvalid(_)) => {
-                ("prove the result under the history of one of the cluster's last heights", false)
-            }
-            Self::Void(Void::OwnerSignature { .. }) => {
-                ("read .cluster: who the owners are, and in which order; let each sign what is sent", false)
-            }
-            Self::System(SystemRefusal::NotReady) => ("this node may be behind: try again, with a newer height", true),
-            Self::System(_) => ("read .cluster: it has the members, the owners, seq and the verdicts", false),
-            Self::Void(Void::RootMismatch { .. }) => {
-                ("attach the proof that /v1/get gave at that height; a node that lags may be wrong: try another", false)
-            }
-            Self::Unacceptable(Unacceptable::KeyNotProven(_)) => {
-                ("read the operation and all touched records in one /v1/get, and attach that proof", false)
-            }
-            Self::Unacceptable(Unacceptable::ValueMismatch(_)) => {
-                ("attach the values of the read that the proof is of", false)
-            }
-            Self::Unacceptable(Unacceptable::CodeMismatch(_)) => {
-                ("attach the value of the operation's record, or leave the code out", false)
-            }
-            Self::Overloaded { .. } | Self::NoRoom => ("wait a moment, or send the request to another node", true),
-            Self::KeyCount { .. } => ("split the read", false),
-            Self::KeyOrder { .. } => ("sort the keys by their bytes, and name each once", false),
-            Self::ReplyTooLarge { .. } | Self::SignedTooLarge { .. } | Self::ThroughTooLarge { .. } => {
-                ("split the read, and name the height of the first answer in the others", false)
-            }
-            Self::BelowMinimum { .. } => ("leave one of the two out", false),
-            Self::NotKept { .. } => ("ask one of the members that keep it", false),
-            Self::NoKeeperAnswers { .. } => ("ask again in a moment, or another node", true),
-            Self::Damaged(_) => ("ask another node; the operator should stop this one and run pleach fsck", false),
-            Self::NotSigned(_) => ("ask another node, and report it: this is a fault in the program", false),
-            Self::Decided { .. } => ("ask for its receipt", false),
-            Self::NothingCertified => ("the cluster has just started, or too few members run: see /v1/status", true),
-            Self::NewestUnknown => ("ask another node: this one needs answers of the others, or the next block", true),
-            Self::NotYet { .. } => ("ask again in a moment, or another node", true),
-            Self::NoProof { .. } => ("ask another node", true),
-            Self::NoFork(why) => (
-                "send a proof file that holds two certified results of one height, or one that this node does not have",
-                *why == NoFork::Busy,
-            ),
-            Self::Forgotten { .. } => ("leave out the height to read the newest", true),
-        };
-        let fits = match self {
-            Self::ReplyTooLarge { fits, .. } | Self::ThroughTooLarge { fits, .. } => Some(*fits as u64),
-            // How long a proof is depends on each key; half of them is half as long, more or less.
-            Self::SignedTooLarge { keys, .. } => Some((keys / 2).min(SIGNED_REPLY_KEYS_MAX) as u64),
-            _ => None,
-        };
-        Problem { fits, ..Problem::new(self.code(), self.to_string(), hint, retryable) }
-    }
-}
 
 impl Node {
     /// How the node is doing, without what only its process and its connections show.
@@ -384,7 +97,7 @@ impl Node {
     /// How the node is doing, as its facts are judged.
     pub(crate) fn status_of(&self, facts: &Facts) -> Status {
         let conditions = health::judge(facts);
-        let pending = lock(&self.pool).len() as u64;
+        let pending = self.admission.pool().len() as u64;
         let fetching = self.fetch.progress().map(|(bytes, items)| Fetching { bytes, items_left: items as u64 });
         let recent = lock(&self.recent);
         let result = facts.certified.and_then(|height| Some(recent.get(height)?.result));
@@ -637,7 +350,7 @@ impl Node {
 
     /// The header of a block that was executed, final or not.
     fn header_of(&self, block: &Hash) -> Option<Header> {
-        if let Some(executed) = self.chain.get(block) {
+        if let Some(executed) = self.execution.chain.get(block) {
             return Some(executed.header.clone());
         }
         // What became final is left behind there.
@@ -716,7 +429,7 @@ impl Node {
         };
         let nothing = |state| ReceiptReply { identity: *identity, state, receipt: None, proof: None };
         let Some((entry, index, certificate)) = found else {
-            let waits = lock(&self.pool).contains(identity);
+            let waits = self.admission.pool().contains(identity);
             return nothing(if waits { RequestState::Pending } else { RequestState::Unknown });
         };
         let Some(receipts) = self.receipts(&entry) else { return nothing(RequestState::Unknown) };
@@ -868,7 +581,7 @@ impl Node {
     pub fn metrics_text(&self, facts: &Facts, given_up: &GivenUp, troubles: &BTreeMap<Trouble, u64>) -> String {
         self.metrics.give_up(given_up, &self.members.committee());
         let pending = {
-            let pool = lock(&self.pool);
+            let pool = self.admission.pool();
             (pool.len(), pool.held_bytes())
         };
         self.metrics.observe(facts, &health::judge(facts), troubles);

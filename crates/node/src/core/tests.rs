@@ -1,9 +1,9 @@
-//! What a leader does with what others have forwarded before it proposes.
+//! Requests on their way through a whole node: admission, blocks, and what is counted. The parts have tests of their own.
 
+use pleach_state::{Costs, Unchecked};
 use pleach_types::limits::SIGNERS_MAX;
 use pleach_types::{
-    Ballot, Body, Call, Context, Decode as _, Evidence, PublicKey, Request, Round, SystemRequest, Vote, evidence,
-    limits, system, vote,
+    Ballot, Body, Call, Context, Decode as _, Evidence, PublicKey, Request, Round, SystemRequest, Vote, limits, vote,
 };
 
 use super::*;
@@ -29,72 +29,13 @@ fn dear(alone: &Alone, count: u8) -> Vec<Bytes> {
     (0..count).map(request).collect()
 }
 
-fn read(alone: &Alone, request: &Bytes) -> Result<Unchecked, ServiceError> {
-    alone.node.read(request, Sender::default())
-}
-
 fn forward(alone: &Alone, request: &Bytes) {
-    forward_from(alone, 9, request);
+    alone.node.received(PublicKey([9; 32]), Message::request(Origin::default(), request));
 }
 
-fn forward_from(alone: &Alone, member: u8, request: &Bytes) {
-    alone.node.received(PublicKey([member; 32]), Message::request(Origin::default(), request));
-}
-
-fn proposed(alone: &Alone) -> usize {
-    let (leader, parent) = (alone.node.public_key(), alone.parent.digest());
-    let context = Context { epoch: 0, view: 1, parent_view: 0, leader, parent };
-    let block = alone.node.propose(&Proposal { context, height: 1 }, &[]).expect("a block");
-    block.requests.len()
-}
-
-#[test]
-fn a_leader_checks_a_part_of_a_block_of_what_was_forwarded_before_it_proposes() {
-    let folder = Folder::new("inbox");
-    let alone = Alone::new(&folder.0, |store| Disk::behind(store).0);
-    let requests = dear(&alone, 140);
-    let weight = read(&alone, &requests[0]).expect("well formed").costs().weight;
-    let part = (alone.node.genesis().limits.block_weight / INBOX_PARTS / weight) as usize + 1;
-    assert!((10..100).contains(&part), "{part} of 140");
-    // One sender has a quarter of the block.
-    requests.iter().zip((1..=4).cycle()).for_each(|(request, member)| forward_from(&alone, member, request));
-    for turn in 1..=4 {
-        assert_eq!(
-            proposed(&alone),
-            (turn * part).min(140),
-            "no more than a part of a block at a time, and nothing is lost"
-        );
-    }
-}
-
-#[test]
-fn what_cannot_be_read_is_thrown_away_unchecked_and_never_in_the_way() {
-    let folder = Folder::new("junk");
-    let alone = Alone::new(&folder.0, |store| Disk::behind(store).0);
-    for n in 0..INBOX_LOOKED_AT as u32 + 500 {
-        forward(&alone, &Bytes::copy_from_slice(&n.to_le_bytes()));
-    }
-    let good = dear(&alone, 1);
-    forward(&alone, &good[0]);
-    let ahead = proposed(&alone) + proposed(&alone);
-    assert!(ahead >= 1, "two looks are enough for all that waits");
-    assert!(lock(&alone.node.pool).pop_inbox().is_none());
-}
-
-#[test]
-fn what_finds_no_room_is_refused_before_it_is_checked() {
-    let folder = Folder::new("room");
-    let alone = Alone::new(&folder.0, |store| Disk::behind(store).0);
-    let dear = dear(&alone, 2);
-    // A false signature would be found by the check.
-    let mut forged = Request::decode_shared(dear[1].clone()).expect("well formed");
-    forged.signatures[3].0[40] ^= 1;
-    let forged = Bytes::from(forged.encode());
-    assert!(matches!(alone.node.execute(&forged), Err(ServiceError::Unacceptable(_))));
-    let costs = read(&alone, &dear[0]).expect("well formed").costs();
-    lock(&alone.node.pool).fill_class_of(costs);
-    assert!(matches!(alone.node.execute(&forged), Err(ServiceError::Overloaded { .. })));
-    assert!(matches!(alone.node.execute(&dear[0]), Err(ServiceError::Overloaded { .. })));
+fn costs(alone: &Alone, request: &Bytes) -> Costs {
+    let (limits, genesis) = (alone.node.state().limits(), alone.node.genesis().digest());
+    Unchecked::read(request, &limits, &genesis).expect("well formed").costs()
 }
 
 #[test]
@@ -103,8 +44,8 @@ fn what_was_ordered_is_answered_although_there_is_no_room() {
     let mut alone = Alone::new(&folder.0, Disk::at_once);
     alone.block();
     let ordered = alone.parent.requests[0].clone();
-    let costs = read(&alone, &ordered).expect("well formed").costs();
-    lock(&alone.node.pool).fill_class_of(costs);
+    let costs = costs(&alone, &ordered);
+    alone.node.admission.pool().fill_class_of(costs);
     let reply = alone.node.execute(&ordered).unwrap_or_else(|e| panic!("its receipt is what the client wants: {e}"));
     assert_eq!(reply.identity, Request::decode_shared(ordered).expect("well formed").body.identity());
 }
@@ -143,26 +84,9 @@ fn complaints_wait_in_small_number_and_none_is_left_when_the_member_is_convicted
     alone.parent = (*block).clone();
     alone.node.finalized(block, None);
     assert_eq!(alone.node.state().cluster().verdicts.len(), 1);
-    assert!(lock(&alone.node.pool).is_empty(), "what would be refused does not wait");
-    let late = alone.node.execute(&complaint(&alone, 99)).map_err(|e| (e.code(), e.status()));
-    assert_eq!(late.map(|reply| reply.identity), Err(("ALREADY_CONVICTED", 409)));
-}
-
-/// Evidence against keys that are nobody's costs a look at the members, and no check of a signature.
-#[test]
-fn who_accuses_a_stranger_is_refused_before_a_signature_is_checked() {
-    let folder = Folder::new("stranger");
-    let alone = Alone::new(&folder.0, Disk::at_once);
-    let mut of_a_member = SystemRequest::decode_shared(complaint(&alone, 1)).expect("well formed");
-    let system::Action::Complain(complaint) = &mut of_a_member.action else { panic!("a complaint") };
-    let evidence::Case::Votes { first, .. } = &mut complaint.evidence.case else { panic!("votes") };
-    first.signature.0[40] ^= 1;
-    let mut of_a_stranger = of_a_member.clone();
-    let system::Action::Complain(complaint) = &mut of_a_stranger.action else { panic!("a complaint") };
-    complaint.evidence.accused = PublicKey([9; 32]);
-    let refused = |request: &SystemRequest| alone.node.execute(&request.encode().into()).map_err(|e| e.code());
-    assert!(matches!(refused(&of_a_member), Err("NOT_PROVEN")));
-    assert!(matches!(refused(&of_a_stranger), Err("NOT_A_MEMBER")));
+    assert!(alone.node.admission.pool().is_empty(), "what would be refused does not wait");
+    let late = alone.node.execute(&complaint(&alone, 99)).map_err(|e| e.code());
+    assert_eq!(late.map(|reply| reply.identity), Err("ALREADY_CONVICTED"));
 }
 
 /// A request whose `base` this node has not come to, with the proof of an empty tree: nobody can tell yet that it is false.
@@ -195,14 +119,14 @@ fn what_is_ahead_waits_apart_in_small_number_makes_no_blocks_and_is_looked_at_on
     let refused: Vec<_> = (0..2_000).map(|n| alone.node.execute(&ahead(&alone, 3, n)).err()).collect();
     let taken = refused.iter().take_while(|refused| refused.is_none()).count();
     assert_eq!(taken, 512, "a quarter of those that may wait, for one address");
-    let code = refused.last().and_then(Option::as_ref).map(|refused| (refused.code(), refused.status()));
-    assert_eq!(code, Some(("PROOF_FROM_FUTURE", 409)));
+    let code = refused.last().and_then(Option::as_ref).map(|refused| refused.code());
+    assert_eq!(code, Some("PROOF_FROM_FUTURE"));
     // A member that invents origins has its part and no more, here all of it: the cluster has one member.
     for n in 2_000..5_000 {
         let message = Message::request(Origin(n), &ahead(&alone, 3, n));
         alone.node.received(PublicKey([9; 32]), message);
     }
-    while !lock(&alone.node.pool).is_empty() {
+    while !alone.node.admission.pool().is_empty() {
         alone.node.drain_inbox();
     }
     assert!(!wants_block(&alone), "nothing waits that a block could hold");
@@ -210,7 +134,7 @@ fn what_is_ahead_waits_apart_in_small_number_makes_no_blocks_and_is_looked_at_on
     assert_eq!(waits.state, pleach_types::api::RequestState::Pending);
     // Others are not in the way, and when the height has come, all that was false is gone.
     (0..3).for_each(|_| alone.block());
-    assert_eq!(lock(&alone.node.pool).held_bytes(), 0);
+    assert_eq!(alone.node.admission.pool().held_bytes(), 0);
 }
 
 /// One whose proof is true is ordered once its height has come.
@@ -224,7 +148,10 @@ fn what_was_ahead_and_is_true_is_ordered() {
     assert!(!wants_block(&slow));
     slow.block();
     assert!(
-        lock(&slow.node.pool).contains(&Request::decode_shared(request.clone()).expect("a request").body.identity())
+        slow.node
+            .admission
+            .pool()
+            .contains(&Request::decode_shared(request.clone()).expect("a request").body.identity())
     );
     let (leader, parent) = (slow.node.public_key(), slow.parent.digest());
     let context = Context { epoch: 0, view: 2, parent_view: 1, leader, parent };
@@ -237,8 +164,8 @@ fn one_address_and_one_member_fill_their_parts_and_are_told_so() {
     let folder = Folder::new("parts");
     let alone = Alone::new(&folder.0, |store| Disk::behind(store).0);
     let dear = dear(&alone, 2);
-    let costs = read(&alone, &dear[0]).expect("well formed").costs();
-    lock(&alone.node.pool).fill_class_of_port(costs, Origin(1));
+    let costs = costs(&alone, &dear[0]);
+    alone.node.admission.pool().fill_class_of_port(costs, Origin(1));
     let [first, second] = [1, 2].map(|origin| (Origin(origin), dear[origin as usize - 1].clone()));
     let verdicts = alone.node.submit_all(&[first, second]);
     let refused = verdicts[0].clone().expect_err("its part is full");

@@ -121,7 +121,7 @@ impl Node {
             true => Ok(after.clone()),
             false => state.with_kept(kept.iter().copied(), content),
         };
-        self.chain.rekeep(also, || self.disk.store().rekeep(&change).map_err(CannotMove::from))?;
+        self.execution.chain.rekeep(also, || self.disk.store().rekeep(&change).map_err(CannotMove::from))?;
         if let Some(tip) = lock(&self.recent).tip() {
             tip.set_state(after);
         }

@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use crate::core::Node;
 use crate::lock;
 use crate::pool::{Full, Measure, Origin, Part};
-use crate::service::ServiceError;
+use crate::service_error::ServiceError;
 use crate::share::{Lease, Share, one_party};
 
 /// Requests that are checked together at most: with a signature each, a millisecond or two of one thread, which answers
@@ -32,10 +32,10 @@ const WAITING_MAX: usize = 4_096;
 /// Bytes of requests that wait at most.
 const WAITING_BYTES_MAX: usize = 32 << 20;
 
-type Admitted = Result<Identity, ServiceError>;
+type Decision = Result<Identity, ServiceError>;
 
 /// Where a node admits requests. See the head of the module.
-pub struct Admission {
+pub struct Batches {
     node: Arc<Node>,
     queue: Mutex<Queue>,
     /// Tells addresses apart for the other members and does not tell them which they are.
@@ -53,7 +53,7 @@ struct Queue {
 /// A request that waits for its check, and its part of the room.
 struct Waiting {
     request: (Origin, Bytes),
-    reply: oneshot::Sender<Admitted>,
+    reply: oneshot::Sender<Decision>,
     _held: [Lease; 2],
 }
 
@@ -69,7 +69,7 @@ impl Queue {
     ///
     /// # Errors
     /// Which bound is reached.
-    fn push(&mut self, from: IpAddr, request: (Origin, Bytes), reply: oneshot::Sender<Admitted>) -> Result<(), Full> {
+    fn push(&mut self, from: IpAddr, request: (Origin, Bytes), reply: oneshot::Sender<Decision>) -> Result<(), Full> {
         let take = |share: &Arc<Share>, amount, measure| {
             share.take(from, amount).map_err(|_| {
                 let part = if share.taken() + amount > share.room() { Part::Whole } else { Part::Origin };
@@ -83,7 +83,7 @@ impl Queue {
     }
 
     /// Takes out the next ones that are checked together, without those whose clients have hung up.
-    fn next(&mut self) -> (Vec<(Origin, Bytes)>, Vec<oneshot::Sender<Admitted>>) {
+    fn next(&mut self) -> (Vec<(Origin, Bytes)>, Vec<oneshot::Sender<Decision>>) {
         let (mut requests, mut replies, mut bytes) = (Vec::new(), Vec::new(), 0);
         while requests.len() < TOGETHER_MAX && bytes < TOGETHER_BYTES {
             let Some(Waiting { request, reply, .. }) = self.waiting.pop_front() else { break };
@@ -97,7 +97,7 @@ impl Queue {
     }
 }
 
-impl Admission {
+impl Batches {
     /// The admission of this node.
     pub fn new(node: Arc<Node>) -> Arc<Self> {
         Arc::new(Self { node, queue: Mutex::default(), origins: RandomState::new() })
@@ -110,7 +110,7 @@ impl Admission {
     ///
     /// # Panics
     /// If checking the requests that came together panicked.
-    pub async fn submit(self: &Arc<Self>, from: IpAddr, request: Bytes) -> Admitted {
+    pub async fn submit(self: &Arc<Self>, from: IpAddr, request: Bytes) -> Decision {
         let (reply, decided) = oneshot::channel();
         let origin = Origin(self.origins.hash_one(one_party(from)));
         let checked = {
@@ -129,7 +129,7 @@ impl Admission {
 }
 
 /// The requests that are checked together next.
-struct Batch(Arc<Admission>);
+struct Batch(Arc<Batches>);
 
 impl Batch {
     async fn check_waiting(self) {
@@ -166,12 +166,12 @@ mod tests {
     const ONE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
     const OTHER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
 
-    fn push(queue: &mut Queue, from: IpAddr, length: usize) -> Result<oneshot::Receiver<Admitted>, Full> {
+    fn push(queue: &mut Queue, from: IpAddr, length: usize) -> Result<oneshot::Receiver<Decision>, Full> {
         let (reply, decided) = oneshot::channel();
         queue.push(from, (Origin(1), Bytes::from(vec![0; length])), reply).map(|()| decided)
     }
 
-    fn queue(lengths: &[usize]) -> (Queue, Vec<oneshot::Receiver<Admitted>>) {
+    fn queue(lengths: &[usize]) -> (Queue, Vec<oneshot::Receiver<Decision>>) {
         let mut queue = Queue::default();
         let clients = lengths.iter().map(|length| push(&mut queue, ONE, *length).expect("there is room")).collect();
         (queue, clients)

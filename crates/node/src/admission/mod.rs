@@ -1,0 +1,206 @@
+//! What a node does with a request before it is ordered: bounds, checks, and the pool.
+//!
+//! ```text
+//!   clients ──► batches ──► submit ─┐ read: bounds,        checks, many          place: in the pool, ahead
+//!                                   ├ room, who is ─────►  signatures  ────────► of this node, or nowhere
+//!   members ──► inbox ────► drain ──┘ accused              at a time
+//! ```
+//!
+//! Both ways in end in one [`place`](Admission::place), so that what a node takes does not depend on who has brought it. Admission looks at its
+//! pool and at what it is shown ([`Ground`]): a state, and what was decided lately. It sends nothing: what others are to be told is returned
+//! ([`Admitted::news`]).
+
+pub mod batches;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::Bytes;
+use pleach_state::{Prepared, State, Unchecked, check_together};
+use pleach_types::request::ordered_digest;
+use pleach_types::{Hash, Identity, PublicKey, Void};
+
+use crate::lock;
+use crate::pool::{Forwarded, Full, Origin, Pool, Sender};
+use crate::service_error::ServiceError;
+
+/// How far a request's `base` may be ahead of this node: the client read from a faster one.
+const BASE_AHEAD_MAX: u64 = 64;
+/// What is checked of the inbox at a time weighs this part of a block, or one request more.
+pub(crate) const INBOX_PARTS: u64 = 4;
+/// Requests of the inbox that are looked at at a time, those that find no room or cannot be read included.
+pub(crate) const INBOX_LOOKED_AT: usize = 2_048;
+
+/// What admission is shown of the rest of the node.
+#[derive(Clone, Copy)]
+pub(crate) struct Ground<'a> {
+    /// The state of the newest final block.
+    pub(crate) state: &'a State,
+    /// Whether one of the last heights decided a request.
+    pub(crate) was_decided: &'a dyn Fn(&Identity) -> bool,
+}
+
+/// A request that was taken, or has been before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Admitted {
+    pub(crate) identity: Identity,
+    /// Whether it is new here: others are to be told of it then, and a leader that waits is woken.
+    pub(crate) news: bool,
+}
+
+/// Why a request is not taken, with everything that a count of such requests asks for.
+type Refused = ServiceError;
+
+/// Requests before they are ordered. See the head of the module.
+pub(crate) struct Admission {
+    /// The digest of the cluster's genesis.
+    genesis: Hash,
+    pool: Mutex<Pool>,
+}
+
+impl Admission {
+    /// Nothing waits yet, at a node that has come to this state.
+    pub(crate) fn new(state: &State) -> Self {
+        Self { genesis: *state.genesis_digest(), pool: Mutex::new(Pool::new(state)) }
+    }
+
+    /// What waits.
+    pub(crate) fn pool(&self) -> MutexGuard<'_, Pool> {
+        lock(&self.pool)
+    }
+
+    /// The checked forms of requests with these contents, where they wait here.
+    pub(crate) fn prepared(&self, contents: &[Hash]) -> Vec<Option<Arc<Prepared>>> {
+        let pool = self.pool();
+        contents.iter().map(|content| pool.prepared(content)).collect()
+    }
+
+    /// Takes requests of several clients, which are checked together: what became of each.
+    pub(crate) fn submit(&self, requests: &[(Origin, Bytes)], ground: Ground<'_>) -> Vec<Result<Admitted, Refused>> {
+        let contents: Vec<_> = requests.iter().map(|(_, request)| ordered_digest(request)).collect();
+        let known = contents.iter().zip(self.prepared(&contents));
+        let waits = |prepared: Arc<Prepared>| Ok(Admitted { identity: prepared.identity(), news: false });
+        let mut decisions: BTreeMap<Hash, Result<Admitted, Refused>> =
+            known.filter_map(|(content, prepared)| Some((*content, waits(prepared?)))).collect();
+        // Copies of one request are one.
+        let (mut seen, mut unknown, mut unchecked) = (BTreeSet::new(), Vec::new(), Vec::new());
+        for (content, (origin, bytes)) in contents.iter().zip(requests) {
+            if decisions.contains_key(content) || !seen.insert(*content) {
+                continue;
+            }
+            let sender = Sender { member: None, origin: *origin };
+            match self.read(bytes, sender, ground) {
+                Ok(read) => {
+                    unknown.push(Forwarded { content: *content, bytes: bytes.clone(), sender });
+                    unchecked.push(read);
+                }
+                Err(refused) => drop(decisions.insert(*content, Err(refused))),
+            }
+        }
+        for (request, prepared) in unknown.into_iter().zip(check_together(unchecked)) {
+            let content = request.content;
+            let prepared = prepared.map_err(ServiceError::Unacceptable);
+            let decision = prepared.and_then(|prepared| self.place(request, prepared, ground.state));
+            decisions.insert(content, decision);
+        }
+        contents.iter().map(|content| decisions[content].clone()).collect()
+    }
+
+    /// Queues bytes that another member forwarded. Cheap.
+    ///
+    /// # Errors
+    /// Which bound is reached.
+    pub(crate) fn receive(&self, from: (PublicKey, Origin), request: &Bytes) -> Result<(), Full> {
+        self.pool().receive(from, ordered_digest(request), request)
+    }
+
+    /// Checks what other members forwarded, many signatures at a time: a part of what a block may weigh. Returns what found no room.
+    ///
+    /// A leader does this before it proposes, so whatever others have forwarded may not take longer than the others wait for the proposal.
+    pub(crate) fn drain(&self, ground: Ground<'_>) -> Vec<Full> {
+        let most = ground.state.limits().block_weight / INBOX_PARTS;
+        let (mut forwarded, mut unchecked, mut without_room, mut weight) = (Vec::new(), Vec::new(), Vec::new(), 0);
+        for _ in 0..INBOX_LOOKED_AT {
+            if weight >= most {
+                break;
+            }
+            let Some(one) = self.pool().pop_inbox() else { break };
+            // What finds no room would be dropped after all the work: the one who sent it can send it again.
+            match self.read(&one.bytes, one.sender, ground) {
+                Ok(read) => {
+                    weight += read.costs().weight;
+                    forwarded.push(one);
+                    unchecked.push(read);
+                }
+                Err(ServiceError::Overloaded { full, .. }) => without_room.push(full),
+                Err(_) => {}
+            }
+        }
+        for (one, prepared) in forwarded.into_iter().zip(check_together(unchecked)) {
+            // Nobody waits to be told why one is not taken.
+            if let Ok(prepared) = prepared {
+                let _ = self.place(one, prepared, ground.state);
+            }
+        }
+        without_room
+    }
+
+    /// Reads a request, and refuses it before anything that takes long if there is no room for it, or if it accuses nobody
+    /// who could be convicted: anybody can make evidence against keys of their own. One that was decided before takes none.
+    fn read(&self, bytes: &Bytes, sender: Sender, ground: Ground<'_>) -> Result<Unchecked, Refused> {
+        let read = Unchecked::read(bytes, &ground.state.limits(), &self.genesis).map_err(ServiceError::Unacceptable)?;
+        let (waiting, waits, room) = {
+            let pool = self.pool();
+            (pool.len(), pool.contains(&read.identity()), pool.check_room(sender, read.costs(), read.held()))
+        };
+        let heard = |evidence| ground.state.may_be_accused(evidence).map_err(ServiceError::System);
+        let refused = match (read.evidence().map_or(Ok(()), heard), room) {
+            _ if waits => return Ok(read),
+            (Ok(()), Ok(())) => return Ok(read),
+            (Ok(()), Err(full)) => ServiceError::Overloaded { waiting, full },
+            (Err(refused), _) => refused,
+        };
+        if (ground.was_decided)(&read.identity()) { Ok(read) } else { Err(refused) }
+    }
+
+    /// Puts a request that was checked where it belongs. It is news if it waits here from now on.
+    fn place(&self, request: Forwarded, prepared: Prepared, state: &State) -> Result<Admitted, Refused> {
+        let identity = prepared.identity();
+        let known = Ok(Admitted { identity, news: false });
+        let ahead = match state.check(&prepared) {
+            Ok(()) => None,
+            // Sent again after it was ordered: its receipt is what the client wants. It must not wait in the
+            // pool, which is a reason to build blocks.
+            Err(Void::Duplicate { .. }) => return known,
+            Err(void) if comes_soon(&void) => Some(void),
+            Err(void) => return Err(ServiceError::Void(void)),
+        };
+        // Nobody pays for a request of the system, so one that would be refused does not get as far as a block.
+        let refused = prepared.system().and_then(|system| state.foresee(system).ok().flatten());
+        if let Some(refusal) = refused {
+            return Err(ServiceError::System(refusal));
+        }
+        let mut pool = self.pool();
+        // Ordered since the state was looked at: as above.
+        if pool.was_ordered(&request.content) {
+            return known;
+        }
+        if let Some(void) = ahead {
+            let waits = pool.wait_ahead(request, Arc::new(prepared));
+            return if waits { Ok(Admitted { identity, news: true }) } else { Err(ServiceError::Void(void)) };
+        }
+        let waiting = pool.len();
+        pool.check_room_for(request.sender, &prepared).map_err(|full| ServiceError::Overloaded { waiting, full })?;
+        let news = pool.add(request, Arc::new(prepared));
+        Ok(Admitted { identity, news })
+    }
+}
+
+/// Whether a request is void only because its `base` is a little ahead of this node. What lies far ahead would
+/// wait, and keep others out, for ever.
+fn comes_soon(void: &Void) -> bool {
+    matches!(void, Void::ProofFromFuture { base, newest } if *base <= newest.saturating_add(BASE_AHEAD_MAX))
+}

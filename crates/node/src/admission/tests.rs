@@ -1,0 +1,219 @@
+//! Admission alone: no network, no disk, no blocks.
+
+use std::collections::BTreeSet;
+
+use pleach_types::limits::SIGNERS_MAX;
+use pleach_types::{
+    Ballot, Body, Call, Decode as _, Encode as _, Evidence, Genesis, Height, Key, Member, Request, Round, SecretKey,
+    SystemRequest, Vote, evidence, system, vote,
+};
+
+use super::*;
+
+/// Requests with all signatures that fit a block, and some more.
+const DEAR: u8 = 140;
+
+fn key(text: &str) -> Key {
+    Key::new(text).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// A cluster of one member with an operation, and what its admission has been told of decisions.
+struct Bench {
+    state: State,
+    secret: SecretKey,
+    admission: Admission,
+    decided: BTreeSet<Identity>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let secret = SecretKey::from_seed([1; 32]);
+        let records = [(key("bank/op"), Bytes::from_static(b"code"))].into();
+        let genesis = Genesis::new("one", vec![Member::new("node-1", secret.public())], records);
+        let state = State::genesis(genesis).unwrap_or_else(|e| panic!("{e}"));
+        Self { admission: Admission::new(&state), state, secret, decided: BTreeSet::new() }
+    }
+
+    /// A request with these signers, whose proof is of a height.
+    fn request(&self, number: u8, signers: &[SecretKey], base: Height) -> Bytes {
+        let body = Body {
+            genesis: *self.state.genesis_digest(),
+            calls: vec![Call { operation: key("bank/op"), arguments: Bytes::new() }],
+            gas: 1,
+            touched: Vec::new(),
+            base,
+            nonce: [number; 16],
+            signers: Vec::new(),
+        };
+        let proof = self.state.prove(body.proven_keys()).expect("all is kept").encode().into();
+        Request::sign(body, signers, proof, Vec::new(), vec![Some(Bytes::from_static(b"code"))]).encode().into()
+    }
+
+    /// With as many signatures as there may be: dear to check.
+    fn dear(&self, number: u8) -> Bytes {
+        let keys: Vec<_> = (0..SIGNERS_MAX as u8).map(|n| SecretKey::from_seed([n; 32])).collect();
+        self.request(number, &keys, 0)
+    }
+
+    /// Two votes of the member, in a view that makes them another complaint each.
+    fn complaint(&self, view: u64) -> SystemRequest {
+        let (genesis, round) = (*self.state.genesis_digest(), Round { epoch: 0, view });
+        let of = |n| Ballot::Notarize(vote::Proposal { parent_view: 0, block: Hash([n; 32]) });
+        let [one, other] = [1, 2].map(|n| Vote::sign(of(n), &genesis, round, &self.secret));
+        SystemRequest::complain(Evidence::of_votes(genesis, self.secret.public(), round, one, other), None)
+    }
+
+    fn with_ground<T>(&self, look: impl FnOnce(Ground<'_>) -> T) -> T {
+        look(Ground { state: &self.state, was_decided: &|identity| self.decided.contains(identity) })
+    }
+
+    fn submit(&self, request: &Bytes) -> Result<Admitted, &'static str> {
+        let requests = [(Origin::default(), request.clone())];
+        self.with_ground(|ground| self.admission.submit(&requests, ground)).remove(0).map_err(|refused| refused.code())
+    }
+
+    fn forward(&self, member: u8, request: &Bytes) {
+        let _ = self.admission.receive((PublicKey([member; 32]), Origin::default()), request);
+    }
+
+    fn drain(&self) -> Vec<Full> {
+        self.with_ground(|ground| self.admission.drain(ground))
+    }
+
+    fn fill_class_of(&self, request: &Bytes) {
+        let read = Unchecked::read(request, &self.state.limits(), self.state.genesis_digest()).expect("well formed");
+        self.admission.pool().fill_class_of(read.costs());
+    }
+}
+
+/// Changes one bit of a signature, which only its check finds.
+fn forged(request: &Bytes) -> Bytes {
+    let mut forged = Request::decode_shared(request.clone()).expect("well formed");
+    forged.signatures[3].0[40] ^= 1;
+    forged.encode().into()
+}
+
+/// What a node takes does not depend on who brings it: a client, or another member.
+#[test]
+fn both_ways_in_take_the_same() {
+    let bench = Bench::new();
+    let good: Vec<_> = (0..3).map(|n| bench.dear(n)).collect();
+    let complaint = Bytes::from(bench.complaint(1).encode());
+    let kinds = [
+        ("good", good[0].clone()),
+        ("forged", forged(&good[1])),
+        ("no request", Bytes::from_static(b"nothing of the kind")),
+        ("ahead", bench.request(7, &[], 3)),
+        ("far ahead", bench.request(8, &[], BASE_AHEAD_MAX + 1)),
+        ("complaint", complaint),
+    ];
+    let mut taken = Vec::new();
+    for (kind, request) in kinds {
+        let (client, member) = (Bench::new(), Bench::new());
+        let submitted = client.submit(&request);
+        member.forward(1, &request);
+        assert_eq!(member.drain(), []);
+        let waits = [&client, &member].map(|bench| bench.admission.prepared(&[ordered_digest(&request)])[0].is_some());
+        assert_eq!(waits[0], waits[1], "{kind}");
+        assert_eq!(
+            submitted.is_ok_and(|admitted| admitted.news),
+            waits[0],
+            "{kind}: others are told of what waits here"
+        );
+        if waits[0] {
+            taken.push(kind);
+        }
+    }
+    assert_eq!(taken, ["good", "ahead", "complaint"]);
+}
+
+#[test]
+fn what_waits_already_is_no_news() {
+    let bench = Bench::new();
+    let request = bench.dear(0);
+    let first = bench.submit(&request).unwrap_or_else(|code| panic!("{code}"));
+    let again = bench.submit(&request).unwrap_or_else(|code| panic!("{code}"));
+    assert_eq!((first.news, again.news, first.identity), (true, false, again.identity));
+    let twice = [(Origin(1), bench.dear(1)), (Origin(2), bench.dear(1))];
+    let decisions = bench.with_ground(|ground| bench.admission.submit(&twice, ground));
+    assert_eq!(decisions[0], decisions[1], "copies that come together are one");
+    assert_eq!(bench.admission.pool().len(), 2);
+}
+
+#[test]
+fn a_part_of_a_block_of_what_was_forwarded_is_checked_at_a_time() {
+    let bench = Bench::new();
+    let requests: Vec<_> = (0..DEAR).map(|n| bench.dear(n)).collect();
+    let weight = Unchecked::read(&requests[0], &bench.state.limits(), bench.state.genesis_digest())
+        .expect("well formed")
+        .costs()
+        .weight;
+    let part = (bench.state.limits().block_weight / INBOX_PARTS / weight) as usize + 1;
+    assert!((10..100).contains(&part), "{part} of {DEAR}");
+    requests.iter().for_each(|request| bench.forward(1, request));
+    for turn in 1..=4 {
+        bench.drain();
+        let checked =
+            bench.admission.prepared(&requests.iter().map(|request| ordered_digest(request)).collect::<Vec<_>>());
+        let checked = checked.iter().flatten().count();
+        assert_eq!(checked, (turn * part).min(DEAR.into()), "no more at a time, and nothing is lost");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_thrown_away_unchecked_and_never_in_the_way() {
+    let bench = Bench::new();
+    for n in 0..INBOX_LOOKED_AT as u32 + 500 {
+        bench.forward(1, &Bytes::copy_from_slice(&n.to_le_bytes()));
+    }
+    let good = bench.dear(0);
+    bench.forward(1, &good);
+    (0..2).for_each(|_| drop(bench.drain()));
+    assert!(bench.admission.prepared(&[ordered_digest(&good)])[0].is_some(), "two looks are enough for all that waits");
+    assert!(bench.admission.pool().pop_inbox().is_none());
+}
+
+#[test]
+fn what_finds_no_room_is_refused_before_it_is_checked() {
+    let bench = Bench::new();
+    let request = bench.dear(0);
+    // A false signature would be found by the check.
+    let forged = forged(&bench.dear(1));
+    assert_eq!(bench.submit(&forged), Err("BAD_SIGNATURE"));
+    bench.fill_class_of(&request);
+    assert_eq!(bench.submit(&forged), Err("OVERLOADED"));
+    assert_eq!(bench.submit(&request), Err("OVERLOADED"));
+    bench.forward(1, &request);
+    assert_eq!(bench.drain().len(), 1, "what members forward in vain is told, to be counted");
+}
+
+#[test]
+fn what_was_decided_is_checked_although_there_is_no_room() {
+    let mut bench = Bench::new();
+    let request = bench.dear(0);
+    bench.fill_class_of(&request);
+    assert_eq!(bench.submit(&request), Err("OVERLOADED"));
+    bench.decided.insert(Request::decode_shared(request.clone()).expect("well formed").body.identity());
+    // What is decided by a state that this one has not come to is still looked at: there is room for none.
+    assert_eq!(bench.submit(&request), Err("OVERLOADED"), "it is in no block that this state knows");
+    assert_eq!(
+        bench.submit(&forged(&request)),
+        Err("BAD_SIGNATURE"),
+        "and it is checked, for its receipt is asked for"
+    );
+}
+
+/// Evidence against keys that are nobody's costs a look at the members, and no check of a signature.
+#[test]
+fn who_accuses_a_stranger_is_refused_before_a_signature_is_checked() {
+    let bench = Bench::new();
+    let mut of_a_member = bench.complaint(1);
+    let system::Action::Complain(complaint) = &mut of_a_member.action else { panic!("a complaint") };
+    let evidence::Case::Votes { first, .. } = &mut complaint.evidence.case else { panic!("votes") };
+    first.signature.0[40] ^= 1;
+    let mut of_a_stranger = of_a_member.clone();
+    let system::Action::Complain(complaint) = &mut of_a_stranger.action else { panic!("a complaint") };
+    complaint.evidence.accused = PublicKey([9; 32]);
+    assert_eq!(bench.submit(&of_a_member.encode().into()), Err("NOT_PROVEN"));
+    assert_eq!(bench.submit(&of_a_stranger.encode().into()), Err("NOT_A_MEMBER"));
+}
