@@ -15,7 +15,6 @@
 //!
 //! `delivered` is held while a final block is taken in or a fetched state is put in the place of this one, so that neither sees the other half done.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -23,25 +22,23 @@ use std::time::Duration;
 use bytes::Bytes;
 use pleach_order::{Application, Network, Proposal};
 use pleach_state::{Executor, Prepared, State};
-use pleach_store::{BlockWrite, Keep, WindowEntry};
+use pleach_store::WindowEntry;
 use pleach_tree::Prefix;
 use pleach_types::api::Voting;
-use pleach_types::succession::Step;
 use pleach_types::terms::RULES;
 use pleach_types::vote::Round;
 use pleach_types::{
     Block, Certificate, Committee, Encode, Evidence, Genesis, Hash, Height, Identity, Member, PublicKey, SecretKey,
     SystemRequest,
 };
-use tokio::sync::Notify;
 use tracing::{debug, error, info};
 
 use crate::admission::{Admission, Admitted, Ground};
 use crate::byzantine::Manner;
-use crate::chain::ExecutedBlock;
 use crate::disk::Disk;
 use crate::evidence::EvidenceStore;
 use crate::execution::Execution;
+use crate::finality::Finality;
 use crate::fork::Forked;
 use crate::lock;
 use crate::members::{Members, is_listed};
@@ -49,16 +46,12 @@ use crate::metrics::Metrics;
 use crate::moves::Moves;
 use crate::pool::{Decided, Full, Origin};
 use crate::read_through::ReadThrough;
-use crate::recent_heights::{Final, RecentHeights};
+use crate::recent_heights::Final;
 use crate::resume::Resumed;
 use crate::service_error::ServiceError;
 use crate::transfer::wire::{Answer, Ask, Message};
 use crate::transfer::{Failure, Fetch, Source};
 use crate::turns::Turns;
-use crate::waiters::Waiters;
-
-/// Heights that are kept for reads beside the window of the state machine.
-const HEIGHTS_KEPT_MIN: u64 = 256;
 
 /// One member of a cluster, without the runtime that drives it.
 pub struct Node {
@@ -70,21 +63,16 @@ pub struct Node {
     pub(crate) secret: SecretKey,
     /// Whether this node's key was a member's, or one's on standby, by any state of this node that is known.
     was_listed: AtomicBool,
-    pub(crate) recent: Mutex<RecentHeights>,
     /// Requests before they are ordered.
     pub(crate) admission: Admission,
-    /// Wakes whoever waits for another height. Not a `watch` channel, which wakes in random order: the same run of a
-    /// simulation must be the same run twice.
-    pub(crate) progress: Notify,
-    /// Wakes whoever waits for a receipt.
-    pub(crate) waiters: Waiters,
     pub(crate) metrics: Metrics,
     /// Whether the blocks of the archive have been executed again: what is served before is older than what this
     /// node has shown already.
     pub(crate) replayed: AtomicBool,
     /// Whether this node votes, as the order says.
     pub(crate) voting: Mutex<Voting>,
-    pub(crate) disk: Disk,
+    /// Final blocks.
+    pub(crate) finality: Finality,
     /// Blocks, and the states after them.
     pub(crate) execution: Execution,
     network: OnceLock<Network>,
@@ -103,18 +91,8 @@ pub struct Node {
     start_above: Mutex<Option<Certificate>>,
     /// Records that move to this node, and from it.
     pub(crate) moves: Moves,
-    /// Held while a block is delivered or a fetched state is put in: the height up to which blocks are not needed.
-    pub(crate) delivered: Mutex<Height>,
-    /// How many heights are remembered.
-    pub(crate) keep: u64,
     /// Who led in this epoch.
     pub(crate) turns: Mutex<Turns>,
-}
-
-/// How many heights a node remembers: twice the window, since a client must have the time to learn that its request was
-/// never executed.
-pub(crate) fn heights_kept(genesis: &Genesis) -> u64 {
-    genesis.window.saturating_mul(2).max(HEIGHTS_KEPT_MIN)
 }
 
 impl Node {
@@ -123,9 +101,8 @@ impl Node {
     pub fn new(secret: SecretKey, executor: Arc<dyn Executor>, resumed: Resumed, disk: Disk) -> Self {
         let Resumed { state, entries, members, above, .. } = resumed;
         let genesis = state.cluster_genesis().clone();
-        let keep = heights_kept(&genesis);
         let turns = counted(&members, &entries);
-        let (recent, tip) = remembered(&state, entries, keep);
+        let (finality, tip) = Finality::new(&state, entries, disk);
         let committee = members.committee();
         let admission = Admission::new(&state);
         let genesis_digest = *state.genesis_digest();
@@ -138,14 +115,11 @@ impl Node {
             genesis,
             secret,
             was_listed: AtomicBool::new(was_listed),
-            recent: Mutex::new(recent),
             admission,
-            progress: Notify::new(),
-            waiters: Waiters::default(),
             metrics: Metrics::new(),
             replayed: AtomicBool::new(false),
             voting: Mutex::default(),
-            disk,
+            finality,
             execution: Execution::new(genesis_digest, executor, tip),
             network: OnceLock::new(),
             manner: Manner::honest(),
@@ -156,8 +130,6 @@ impl Node {
             fetch: Fetch::default(),
             start_above: Mutex::new(above),
             moves: Moves::default(),
-            delivered: Mutex::new(0),
-            keep,
             turns: Mutex::new(turns),
         }
     }
@@ -222,8 +194,7 @@ impl Node {
     /// Never: the newest height is always there.
     #[must_use]
     pub fn state(&self) -> State {
-        let tip = lock(&self.recent).tip().and_then(|tip| tip.state());
-        tip.expect("the newest height has its state")
+        self.finality.state()
     }
 
     /// Takes a request from a client: checks it, queues it, and forwards it to the other members, so that it
@@ -262,7 +233,7 @@ impl Node {
     /// What admission is shown of this node now.
     fn with_ground<T>(&self, look: impl FnOnce(Ground<'_>) -> T) -> T {
         let state = self.state();
-        let was_decided = |identity: &Identity| lock(&self.recent).place_of(identity).is_some();
+        let was_decided = |identity: &Identity| lock(&self.finality.recent).place_of(identity).is_some();
         look(Ground { state: &state, was_decided: &was_decided })
     }
 
@@ -283,26 +254,6 @@ impl Node {
         ServiceError::Overloaded { waiting, full }
     }
 
-    /// What the store is to remember of a block.
-    fn block_write(&self, executed: &ExecutedBlock, entry: &Final, step: Option<Step>) -> BlockWrite {
-        let (state, before, height) = (executed.state(), self.state(), executed.height());
-        let written = state.tree().written(height).unwrap_or_default().to_vec();
-        let kept = executed.applied.changes.iter().filter(|(key, _)| state.keeps(&key.path()));
-        let code: BTreeMap<_, _> = state.newest_code().map(|(digest, code)| (*digest, code.clone())).collect();
-        let pin = self.source.oldest_pin().unwrap_or(height);
-        let oldest = height.saturating_sub(self.keep - 1);
-        let values = oldest.min(pin);
-        let window = oldest.min((pin + 1).saturating_sub(self.genesis.window));
-        BlockWrite {
-            entry: entry.entry(written, state.newest_used().to_vec()),
-            records: kept.map(|(key, value)| (key.clone(), value.clone())).collect(),
-            outline: state.tree().outline_changes(before.tree()),
-            code,
-            keep: Keep { values, window },
-            step,
-        }
-    }
-
     /// Puts a state that came from others in the place of this node's own, once `fetched` has made it the stored one.
     /// Blocks up to its height are not executed any more.
     pub(crate) fn install(
@@ -310,22 +261,20 @@ impl Node {
         height: Height,
         fetched: impl FnOnce() -> Result<(State, Vec<WindowEntry>), Failure>,
     ) -> Result<(), Failure> {
-        let mut delivered = lock(&self.delivered);
+        let mut delivered = lock(&self.finality.delivered);
         // Blocks on their way to the disk belong to the old state: written after the fetched one, they would not follow it.
-        self.disk.settle()?;
+        self.finality.disk.settle()?;
         let (state, entries) = fetched()?;
         self.execution.translate_warm(&state);
         self.members.enter(&state, None);
         *lock(&self.turns) = counted(&self.members, &entries);
-        let (recent, tip) = remembered(&state, entries, self.keep);
         self.note_standing(&state);
-        *lock(&self.recent) = recent;
-        self.execution.reset(tip);
+        self.execution.reset(self.finality.reset(&state, entries));
         self.moves.skip();
         self.admission.pool().finalize(&state, None, Vec::new());
         *delivered = height;
         drop(delivered);
-        self.progress.notify_waiters();
+        self.finality.tell(None);
         Ok(())
     }
 
@@ -355,7 +304,7 @@ impl Node {
     }
 
     pub(crate) fn newest_height(&self) -> Height {
-        lock(&self.recent).tip().map_or(0, |tip| tip.header.height)
+        self.finality.newest_height()
     }
 
     pub(crate) fn kept_prefixes(&self) -> Vec<Prefix> {
@@ -381,17 +330,6 @@ fn counted(members: &Members, entries: &[WindowEntry]) -> Turns {
     Turns::of(entries.iter().map(|entry| &entry.header), members.anchor().committee_of(epoch))
 }
 
-/// The last heights as a store remembers them, and their newest block.
-fn remembered(state: &State, mut entries: Vec<WindowEntry>, keep: u64) -> (RecentHeights, Arc<ExecutedBlock>) {
-    let mut recent = RecentHeights::new(keep);
-    let newest = entries.pop().expect("a state that was restored has its own height");
-    let height = newest.result.height;
-    entries.into_iter().for_each(|entry| recent.push(Final::stored(entry, None), height));
-    let tip = Arc::new(ExecutedBlock::stored(&newest, state.clone()));
-    recent.push(Final::stored(newest, Some(state.clone())), height);
-    (recent, tip)
-}
-
 impl Application for Node {
     fn height(&self) -> Height {
         self.newest_height()
@@ -400,7 +338,7 @@ impl Application for Node {
     fn needed_from(&self) -> Height {
         // As far back as a member may lag and still catch up block by block; or as far as one that fetches a state that is
         // older has to come from there.
-        let lagging = self.disk.durable().saturating_sub(self.keep);
+        let lagging = self.finality.needed_from();
         self.source.oldest_pin().map_or(lagging, |pin| lagging.min(pin))
     }
 
@@ -454,7 +392,7 @@ impl Application for Node {
     }
 
     fn finalized(&self, block: Arc<Block>, certificate: Option<Certificate>) {
-        let delivered = lock(&self.delivered);
+        let delivered = lock(&self.finality.delivered);
         if block.header.height <= *delivered {
             return;
         }
@@ -477,26 +415,20 @@ impl Application for Node {
         self.members.enter(executed.state(), step.as_ref());
         self.note_standing(executed.state());
         let entry = Final::executed(&executed, certificate);
-        self.disk.write(self.block_write(&executed, &entry, step));
+        self.finality.take(&executed, &entry, step, self.source.oldest_pin());
         let identities: Vec<_> = executed.receipts().map(|receipt| receipt.identity).collect();
         let decided = executed.receipts().map(|receipt| Decided { identity: receipt.identity, gas: receipt.gas });
         self.admission.pool().finalize(executed.state(), decided, executed.contents.clone());
-        let before = lock(&self.recent).tip().map_or(0, |tip| tip.requests);
+        let before = lock(&self.finality.recent).tip().map_or(0, |tip| tip.requests);
         self.metrics.finalized(&executed, before);
         self.metrics.took_turns(&turns, &self.members.committee());
-        let certified: Vec<_> = {
-            let mut recent = lock(&self.recent);
-            let before = recent.certified();
-            recent.push(entry, self.disk.durable());
-            recent.certified_since(before).collect()
-        };
+        let certified = self.finality.seen(entry);
         // Where the node may stop behind this block, and must not come to it again when it is started anew.
         if self.members.ends_epoch(executed.header.height) || self.cannot_go_on().is_some() {
-            self.disk.hand_on();
+            self.finality.disk.hand_on();
         }
         drop(delivered);
-        self.progress.notify_waiters();
-        self.waiters.wake(identities.into_iter().chain(certified));
+        self.finality.tell(identities.into_iter().chain(certified));
     }
 
     fn committee(&self, epoch: u64) -> Option<Committee> {

@@ -5,7 +5,7 @@
 
 use pleach_types::Genesis;
 
-use crate::core::heights_kept;
+use crate::finality::heights_kept;
 use crate::server::{PEERS_SPARE, StartError};
 
 /// Connections of clients that a node without room for them does not start.

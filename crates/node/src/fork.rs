@@ -175,7 +175,7 @@ impl Node {
     /// another block in the same view, or to nullify the view. The certificates alone name nobody where they are of different views.
     fn accuse(&self, fork: &ProofFile) {
         let anchor = self.members.anchor();
-        let own = lock(&self.recent).certificates();
+        let own = lock(&self.finality.recent).certificates();
         for certificate in [&fork.head, &fork.fork].into_iter().flatten().map(|proof| &proof.certificate) {
             let round = fork::round(certificate);
             let same_view = own.iter().filter(|own| fork::round(own) == round);
@@ -195,7 +195,7 @@ impl Node {
     fn fork_of(&self, shown: Vec<ResultProof>) -> Result<ProofFile, NoFork> {
         let anchor = self.members.anchor();
         let file = || ProofFile { steps: self.members.all_steps(), ..ProofFile::new(self.genesis.clone()) };
-        let newest = lock(&self.recent).certified().unwrap_or(0);
+        let newest = lock(&self.finality.recent).certified().unwrap_or(0);
         let mut unknown = Vec::new();
         for proof in shown {
             let Some(stated) = proof.stated() else { continue };
@@ -226,7 +226,7 @@ impl Node {
 
     /// What proves the result that this node has of a height, as far as it remembers.
     fn own_proof(&self, height: Height) -> Option<ResultProof> {
-        let proof = lock(&self.recent).result_proof(height)?;
+        let proof = lock(&self.finality.recent).result_proof(height)?;
         decode("certificate", &proof).ok()
     }
 }

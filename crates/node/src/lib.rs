@@ -11,7 +11,7 @@
 //! | [`core`](Node) | the node as the engine's [`Application`](pleach_order::Application): ties the parts together |
 //! | `admission`, `pool` | requests before they are ordered: how they come in and are checked, and how they wait. Knows a state, and no network |
 //! | `execution`, `chain` | from blocks to states, and what this node may vote for; the states of blocks that are not final yet, as forks of one persistent state |
-//! | `recent_heights` | final heights: snapshots for reads, receipts, certificates |
+//! | `finality`, `recent_heights`, `waiters` | final blocks: snapshots for reads, receipts, certificates, what of them is on the disk, and who waits for news |
 //! | [`byzantine`] | nodes that lie, in builds for tests alone |
 //! | `evidence` | what was found against members |
 //! | `fork` | what this node does when it is shown that the cluster has forked |
@@ -50,6 +50,7 @@ mod descriptors;
 mod disk;
 mod evidence;
 mod execution;
+mod finality;
 mod fork;
 pub mod health;
 mod http;

@@ -387,7 +387,7 @@ impl RunningNode {
             return Some(StartError::Http("the log says why".into()));
         }
         let written = self.writer.as_ref().is_some_and(JoinHandle::is_finished);
-        let why = || self.node.disk.failure().map_or("the writer has ended".into(), |error| error.to_string());
+        let why = || self.node.finality.disk.failure().map_or("the writer has ended".into(), |error| error.to_string());
         written.then(|| self.cannot_write(why()))
     }
 
@@ -406,11 +406,11 @@ impl RunningNode {
         self.engine.shutdown();
         let ended = self.engine.wait().map_err(StartError::Order);
         self.node.evidence.write(&self.node.genesis, || self.node.members.all_steps());
-        self.node.disk.stop_writer();
+        self.node.finality.disk.stop_writer();
         if let Some(writer) = self.writer.take() {
             let _ = writer.join();
         }
-        if let Err(error) = self.node.disk.close() {
+        if let Err(error) = self.node.finality.disk.close() {
             tracing::warn!(%error, "closing the store");
         }
         ended.and(cut_short)

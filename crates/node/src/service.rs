@@ -55,7 +55,7 @@ impl Node {
         let fetching = self.fetch.progress().map(|(bytes, _)| bytes);
         let voting = if forked.is_some() { Voting::Forked } else { *lock(&self.voting) };
         let known_final = self.network().map_or(0, Network::newest_final);
-        let recent = lock(&self.recent);
+        let recent = lock(&self.finality.recent);
         let (tip, certified) = (recent.tip(), recent.certified());
         let readable = certified.and_then(|height| recent.get(height)).is_some_and(|entry| entry.state().is_some());
         let rules_next = tip.and_then(|tip| Some(tip.state()?.cluster().next_terms.rules)).unwrap_or(RULES);
@@ -99,7 +99,7 @@ impl Node {
         let conditions = health::judge(facts);
         let pending = self.admission.pool().len() as u64;
         let fetching = self.fetch.progress().map(|(bytes, items)| Fetching { bytes, items_left: items as u64 });
-        let recent = lock(&self.recent);
+        let recent = lock(&self.finality.recent);
         let result = facts.certified.and_then(|height| Some(recent.get(height)?.result));
         let records = recent.tip().and_then(|tip| Some(tip.state()?.kept_records() as u64)).unwrap_or(0);
         Status {
@@ -129,7 +129,7 @@ impl Node {
     /// What the store takes up; the ordering engine's journals are beside it, and for whoever knows its folder to measure.
     #[must_use]
     pub fn storage(&self) -> Storage {
-        let usage = self.disk.usage().ok();
+        let usage = self.finality.disk.usage().ok();
         let copies = self.copies();
         let bytes = |of: fn(&Usage) -> u64| usage.as_ref().map_or(0, of);
         Storage {
@@ -281,7 +281,7 @@ impl Node {
     /// are proved.
     fn values(&self, state: &State, keys: &[&Key], bytes_max: usize) -> Result<Vec<Option<Bytes>>, ServiceError> {
         let paths: Vec<_> = keys.iter().map(|key| key.path()).collect();
-        let values = self.disk.values(state.height(), &paths, bytes_max).map_err(|e| match e {
+        let values = self.finality.disk.values(state.height(), &paths, bytes_max).map_err(|e| match e {
             pleach_store::Error::Refused(Refused::NotReadable { height, oldest, .. }) => {
                 ServiceError::Forgotten { height, oldest }
             }
@@ -317,7 +317,7 @@ impl Node {
         if let Some(receipts) = entry.receipts() {
             return Some(receipts);
         }
-        let stored = self.disk.store().window(entry.result.height);
+        let stored = self.finality.disk.store().window(entry.result.height);
         let stored =
             stored.inspect_err(|error| tracing::warn!(%error, "receipts cannot be read from the store")).ok()??;
         Some(Arc::new(Receipts::of(stored.receipts)))
@@ -340,7 +340,9 @@ impl Node {
             Some(NewestBlock { stage: *stage, certificate: certificate.clone(), header })
         });
         // A member whose state came from others, and which has heard of no vote since, holds none either.
-        if newest.is_none() && (!held.is_empty() || lock(&self.recent).tip().is_some_and(|tip| tip.header.height > 0)) {
+        if newest.is_none()
+            && (!held.is_empty() || lock(&self.finality.recent).tip().is_some_and(|tip| tip.header.height > 0))
+        {
             return Err(ServiceError::NewestUnknown);
         }
         let newest = self.manner.newest(self, newest);
@@ -354,7 +356,7 @@ impl Node {
             return Some(executed.header.clone());
         }
         // What became final is left behind there.
-        let recent = lock(&self.recent);
+        let recent = lock(&self.finality.recent);
         recent
             .newest_first(Height::MAX)
             .take(FINAL_LOOKED_AT)
@@ -365,7 +367,7 @@ impl Node {
     /// The height that a read is to be answered at, and the proof of its result where the question needs one.
     fn grounds(&self, request: &GetRequest) -> Result<(Arc<Final>, Option<Bytes>), ServiceError> {
         check_read(request)?;
-        let recent = lock(&self.recent);
+        let recent = lock(&self.finality.recent);
         let certified = recent.certified();
         let newest = if request.executed { recent.tip().map(|tip| tip.header.height) } else { certified };
         let newest = newest.ok_or(ServiceError::NothingCertified)?;
@@ -402,7 +404,7 @@ impl Node {
     pub(crate) async fn until_there(&self, request: &GetRequest) {
         loop {
             // Enrol before looking: what changes after the look then wakes this task.
-            let mut changed = pin!(self.progress.notified());
+            let mut changed = pin!(self.finality.progress.notified());
             changed.as_mut().enable();
             match self.grounds(request) {
                 Err(ServiceError::NotYet { .. } | ServiceError::NothingCertified) => changed.await,
@@ -423,7 +425,7 @@ impl Node {
     #[must_use]
     pub fn receipt(&self, identity: &Identity) -> ReceiptReply {
         let found = {
-            let recent = lock(&self.recent);
+            let recent = lock(&self.finality.recent);
             let place = recent.place_of(identity);
             place.and_then(|(height, index)| Some((recent.get(height)?.clone(), index, recent.result_proof(height))))
         };
@@ -455,7 +457,7 @@ impl Node {
             RequestState::Executed => !certified,
             RequestState::Pending | RequestState::Unknown => false,
         };
-        let waiting = self.waiters.wait_for(*identity);
+        let waiting = self.finality.waiters.wait_for(*identity);
         loop {
             let mut changed = pin!(waiting.notified());
             changed.as_mut().enable();
@@ -494,7 +496,7 @@ impl Node {
 
     /// The headers that certify the results of heights from `first` on, and these heights: as many as one answer proves.
     fn headers_of(&self, first: Height, last: Height) -> Result<(ResultProof, Vec<Arc<Final>>), ServiceError> {
-        let recent = lock(&self.recent);
+        let recent = lock(&self.finality.recent);
         let newest = recent.certified().ok_or(ServiceError::NothingCertified)?;
         if first < recent.oldest() {
             return Err(ServiceError::Forgotten { height: first, oldest: recent.oldest() });
@@ -514,7 +516,7 @@ impl Node {
     /// remembered; [`ServiceError::NoProof`] if this node does not have what the proof takes.
     pub fn history(&self, height: Height, size: Option<Height>) -> Result<HistoryReply, ServiceError> {
         let (size, certificate) = {
-            let recent = lock(&self.recent);
+            let recent = lock(&self.finality.recent);
             let newest = recent.certified().ok_or(ServiceError::NothingCertified)?;
             let size = size.unwrap_or(newest);
             if height >= size || size > newest {
@@ -526,8 +528,8 @@ impl Node {
             (size, recent.result_proof(size).ok_or(ServiceError::NotYet { height: size, newest })?)
         };
         // The store is some blocks behind what is final.
-        let proofs = self.disk.store().prove_history(height, size, |from| {
-            let recent = lock(&self.recent);
+        let proofs = self.finality.disk.store().prove_history(height, size, |from| {
+            let recent = lock(&self.finality.recent);
             (from..size).map_while(|height| Some(recent.get(height)?.result)).collect()
         });
         let proofs = proofs.map_err(|e| ServiceError::Damaged(e.to_string()))?;
@@ -545,7 +547,7 @@ impl Node {
     /// Final blocks below `before` (the newest where it is left out), newest first, at most 100.
     #[must_use]
     pub fn blocks(&self, before: Option<Height>, limit: usize) -> Blocks {
-        let recent = lock(&self.recent);
+        let recent = lock(&self.finality.recent);
         let blocks = recent.newest_first(before.unwrap_or(Height::MAX)).take(limit.min(BLOCKS_MAX));
         Blocks { blocks: blocks.map(|entry| view(entry)).collect() }
     }
@@ -555,7 +557,7 @@ impl Node {
     /// # Errors
     /// If it is not there (any more, or yet).
     pub fn block(&self, height: Height) -> Result<BlockView, ServiceError> {
-        let recent = lock(&self.recent);
+        let recent = lock(&self.finality.recent);
         let newest = recent.tip().map_or(0, |tip| tip.header.height);
         match recent.get(height) {
             Some(entry) => Ok(view(entry)),

@@ -66,7 +66,7 @@ impl Watch {
             Ok(()) => "the ordering engine was stopped".to_owned(),
             Err(why) => why.to_string(),
         });
-        engine.or_else(|| self.node.disk.failure().map(|why| format!("the store cannot be written: {why}")))
+        engine.or_else(|| self.node.finality.disk.failure().map(|why| format!("the store cannot be written: {why}")))
     }
 
     /// Tells the log what has changed, until the other end of the channel is gone.

@@ -240,7 +240,7 @@ impl Manner {
             return newest;
         }
         // In turns: what passes for the truth of long ago, and what shows itself to be none.
-        let old = lock(&node.recent).newest_first(Height::MAX).filter_map(|of| certified(of)).last();
+        let old = lock(&node.finality.recent).newest_first(Height::MAX).filter_map(|of| certified(of)).last();
         if self.next().is_multiple_of(2) {
             return old.or(newest);
         }
@@ -300,6 +300,6 @@ fn read_of(height: Option<Height>, known_height: Option<Height>) -> GetRequest {
 
 /// A true answer about the oldest height that can still be read.
 fn stale(node: &Node, request: &GetRequest) -> Option<GetReply> {
-    let height = Some(lock(&node.recent).oldest_readable());
+    let height = Some(lock(&node.finality.recent).oldest_readable());
     node.true_reply(&GetRequest { height, min_height: None, known_height: None, ..request.clone() }).ok()
 }

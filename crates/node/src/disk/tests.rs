@@ -105,7 +105,7 @@ fn blocks_that_are_not_written_yet_are_bounded_in_bytes() {
     let maker = std::thread::spawn(move || {
         for _ in 0..6 {
             alone.block();
-            tell.send(lock(&alone.node.disk.inner.unwritten).bytes).expect("somebody listens");
+            tell.send(lock(&alone.node.finality.disk.inner.unwritten).bytes).expect("somebody listens");
         }
         alone
     });
@@ -119,9 +119,9 @@ fn blocks_that_are_not_written_yet_are_bounded_in_bytes() {
     let bytes: Vec<usize> = told.iter().collect();
     assert!(bytes.len() == 4 && bytes.iter().all(|bytes| *bytes <= ROOM), "{bytes:?}");
     let alone = maker.join().expect("it made its blocks");
-    alone.node.disk.settle().expect("the store works");
-    assert_eq!((alone.node.disk.durable(), lock(&inner.unwritten).bytes), (6, 0));
-    alone.node.disk.stop_writer();
+    alone.node.finality.disk.settle().expect("the store works");
+    assert_eq!((alone.node.finality.disk.durable(), lock(&inner.unwritten).bytes), (6, 0));
+    alone.node.finality.disk.stop_writer();
     writing.join().expect("no panic").expect("the store works");
 }
 
@@ -134,8 +134,8 @@ fn a_block_larger_than_all_room_is_written_alone() {
         disk
     });
     (0..3).for_each(|_| alone.block());
-    alone.node.disk.settle().expect("the store works");
-    assert_eq!(alone.node.disk.durable(), 3);
+    alone.node.finality.disk.settle().expect("the store works");
+    assert_eq!(alone.node.finality.disk.durable(), 3);
 }
 
 #[test]

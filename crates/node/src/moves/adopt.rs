@@ -50,7 +50,7 @@ impl Node {
     /// be asked for at once then.
     pub(super) fn record_under(&self, missing: &[(Prefix, Path)]) {
         // No block is executed meanwhile: all behind the newest height are noted down.
-        let _delivered = lock(&self.delivered);
+        let _delivered = lock(&self.finality.delivered);
         let mut recorder = lock(&self.moves.recorder);
         let covers = |recorder: &Recorder| missing.iter().all(|(prefix, _)| recorder.prefixes.contains(prefix));
         if !recorder.as_ref().is_some_and(covers) {
@@ -63,8 +63,8 @@ impl Node {
     /// the one from which changes are noted down.
     pub(super) fn begin_adoption(&self, from: (Prefix, Path), enough: usize) -> Option<Adoption> {
         let mut recorder = lock(&self.moves.recorder);
-        let recent = lock(&self.recent);
-        let newest = recent.certified()?.min(self.disk.durable());
+        let recent = lock(&self.finality.recent);
+        let newest = recent.certified()?.min(self.finality.disk.durable());
         let recorder = recorder.as_mut().filter(|recorder| recorder.since <= newest)?;
         // The height of the part before, while it is well remembered: those that are asked have it at hand, and may not have
         // written the newest one yet.
@@ -80,8 +80,8 @@ impl Node {
     /// Keeps what came from now on.
     pub(super) fn take_over(&self, mut came: Came) -> Result<(), CannotMove> {
         // No block may be taken in meanwhile: what comes is joined to the newest state, and written under its height.
-        let _delivered = lock(&self.delivered);
-        self.disk.settle()?;
+        let _delivered = lock(&self.finality.delivered);
+        self.finality.disk.settle()?;
         {
             let recorder = lock(&self.moves.recorder);
             let recorder = recorder.as_ref().filter(|recorder| recorder.since <= came.height);
@@ -121,8 +121,8 @@ impl Node {
             true => Ok(after.clone()),
             false => state.with_kept(kept.iter().copied(), content),
         };
-        self.execution.chain.rekeep(also, || self.disk.store().rekeep(&change).map_err(CannotMove::from))?;
-        if let Some(tip) = lock(&self.recent).tip() {
+        self.execution.chain.rekeep(also, || self.finality.disk.store().rekeep(&change).map_err(CannotMove::from))?;
+        if let Some(tip) = lock(&self.finality.recent).tip() {
             tip.set_state(after);
         }
         Ok(())

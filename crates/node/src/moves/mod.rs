@@ -249,10 +249,10 @@ impl Node {
 
     /// Drops some of the records under a prefix that others keep: so many that it does not take long.
     fn drop_some(&self, mut prefix: Prefix) -> Result<(), CannotMove> {
-        let _delivered = lock(&self.delivered);
-        self.disk.settle()?;
+        let _delivered = lock(&self.finality.delivered);
+        self.finality.disk.settle()?;
         let before = self.state();
-        let snapshot = self.disk.store().at(before.height())?;
+        let snapshot = self.finality.disk.store().at(before.height())?;
         while snapshot.chunk(&prefix, None, DROP_BYTES)?.more
             && let Some([first, _]) = prefix.halves()
         {

@@ -38,10 +38,10 @@ impl Node {
             return;
         }
         let known = {
-            let recent = lock(&self.recent);
+            let recent = lock(&self.finality.recent);
             // A member that is a little behind would drop what names a height that it has not come to.
             let back = self.genesis.window / BACK_PARTS;
-            let height = recent.certified().map(|height| height.min(self.disk.durable()).saturating_sub(back));
+            let height = recent.certified().map(|height| height.min(self.finality.disk.durable()).saturating_sub(back));
             height.and_then(|height| Some((height, recent.get(height)?.result.root)))
         };
         let Some((height, root)) = known else { return };

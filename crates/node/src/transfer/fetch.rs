@@ -207,7 +207,7 @@ impl Node {
                 Round { epoch, view } >= round && target.result.height >= height
             }
             // Others keep the blocks of that many heights for those that lag.
-            None => target.result.height > height.saturating_add(self.keep),
+            None => target.result.height > height.saturating_add(self.finality.keep),
         };
         let height_of = |target: &Offer| wanted(target).then_some(target.result.height);
         if let Some(target) = job.offers.decide(now, (self.members.committee().faults(), job.failed), height_of) {
@@ -286,7 +286,7 @@ impl Transfer {
         let kept = node.kept_prefixes();
         let height = target.result.height;
         let oldest = oldest(height, node.genesis.window);
-        let staging = node.disk.store().stage(Target { height, root: target.result.root })?;
+        let staging = node.finality.disk.store().stage(Target { height, root: target.result.root })?;
         let entries = (oldest..=height).map(Item::Entry);
         let records = kept
             .iter()

@@ -127,8 +127,8 @@ impl Node {
 
     /// The newest height whose state is here, durable, and certified by the very next block.
     fn offer(&self) -> Option<ResultProof> {
-        let durable = self.disk.durable();
-        let recent = lock(&self.recent);
+        let durable = self.finality.disk.durable();
+        let recent = lock(&self.finality.recent);
         let newest = recent.certified()?.min(durable);
         let mut heights = (recent.oldest_readable()..=newest).rev();
         heights.find_map(|height| {
@@ -146,7 +146,7 @@ impl Node {
         }
         let bytes = match item {
             Item::Entry(of) => self.entry_content(height, of)?,
-            Item::Code(digest) => self.disk.store().code(&digest).ok()??,
+            Item::Code(digest) => self.finality.disk.store().code(&digest).ok()??,
             Item::Peaks => state.peaks().encode().into(),
             Item::Written(group) => self.written_content(&pin, group)?,
             Item::Edge(prefix) => state.tree().prove([prefix.first()]).ok()?.encode().into(),
@@ -166,14 +166,14 @@ impl Node {
     /// The state of a height, which stays from now on for as long as it is asked for.
     fn pinned(&self, by: &PublicKey, height: Height) -> Option<Pin> {
         let (newest, recent) = {
-            let recent = lock(&self.recent);
+            let recent = lock(&self.finality.recent);
             let newest = recent.tip()?.header.height;
             (newest, recent.get(height).and_then(|entry| entry.state()))
         };
         if let Some(pin) = self.source.pinned(by, height, newest) {
             return Some(pin);
         }
-        let state = recent.filter(|_| height <= self.disk.durable())?;
+        let state = recent.filter(|_| height <= self.finality.disk.durable())?;
         Some(self.source.pin(*by, state, newest))
     }
 
@@ -181,7 +181,7 @@ impl Node {
         if of > height || of < oldest(height, self.genesis.window) {
             return None;
         }
-        let mut entry = self.disk.store().window(of).ok()??;
+        let mut entry = self.finality.disk.store().window(of).ok()??;
         // Not every member has the same one, and the last one of all is what counts.
         entry.certificate = None;
         Some(entry.encode().into())
@@ -196,7 +196,7 @@ impl Node {
 
     /// The records under a prefix, or under a longer one that begins at the same path if they are too many.
     fn chunk_content(&self, state: &State, mut prefix: Prefix) -> Option<Bytes> {
-        let snapshot = self.disk.store().at(state.height()).ok()?;
+        let snapshot = self.finality.disk.store().at(state.height()).ok()?;
         let records = loop {
             let chunk = snapshot.chunk(&prefix, None, CHUNK_BYTES).ok()?;
             match prefix.halves() {
