@@ -12,7 +12,7 @@ use pleach_types::limits::PARTITION_BITS_MAX;
 use pleach_types::{Governance, Hash, Key, PublicKey};
 use pleach_vm::Schema;
 
-pub use op::{Language, Op, OpBuild, OpDeploy, OpDescribe, OpGas, OpNew, OpTest, Template};
+pub use op::{Language, Op, OpBuild, OpDeploy, OpDescribe, OpGas, OpList, OpNew, OpTest, Template};
 
 /// Nodes of a demo or a measurement: they share this machine.
 const TRIAL_NODES_MAX: i64 = 16;

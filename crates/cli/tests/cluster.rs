@@ -50,6 +50,7 @@ fn a_bank_is_run_by_hand() {
     let cluster = Cluster::start();
     reads_are_proved(&cluster);
     a_domain_and_operations(&cluster);
+    operations_are_listed(&cluster);
     accounts(&cluster);
     transfers(&cluster);
     what_is_refused(&cluster);
@@ -105,6 +106,49 @@ fn a_domain_and_operations(cluster: &Cluster) {
     }
 }
 
+/// What the domain lists is what was deployed, as it stands there; what is no list is left alone and said.
+fn operations_are_listed(cluster: &Cluster) {
+    let list = |domain: &str| cluster.run(&["op", "list", domain, "-o", "json"]);
+    let bank = list("bank").succeeds().json("pleach.op-list/1");
+    let names: Vec<_> = bank["operations"].as_array().expect("a list").iter().map(|of| &of["operation"]).collect();
+    assert_eq!(names, ["bank/deposit", "bank/open", "bank/transfer"]);
+    let transfer = run(&cluster.folder, &["op", "check", "transfer.wasm", "-o", "json"]);
+    let transfer = transfer.succeeds().json("pleach.op-check/1");
+    for field in ["digest", "bytes", "arguments"] {
+        assert_eq!(bank["operations"][2][field], transfer[field], "{field}");
+    }
+    let shown = cluster.run(&["op", "list", "bank"]);
+    assert!(shown.succeeds().stdout.contains("from: str, to: str, amount: u64"), "{}", shown.stdout);
+    assert!(shown.stderr.contains("there may be others"), "{}", shown.stderr);
+
+    let none = list("nowhere");
+    assert_eq!((none.code, &none.json("pleach.op-list/1")["listed"]), (Some(3), &false.into()));
+    assert!(none.stderr.contains("pleach domain show nowhere"), "{}", none.stderr);
+    let set = |changes: &str| cluster.run(&["call", "bank/.base_rule", changes, "--as", "bank.key"]).succeeds().code;
+    let deploy = |key: &str, more: &[&str]| {
+        cluster.run(&[&["op", "deploy", "open.wasm", key, "--as", "bank.key"], more].concat())
+    };
+    deploy("bank/hidden", &["--unlisted"]).succeeds();
+    assert_eq!(list("bank").json("pleach.op-list/1")["operations"], bank["operations"]);
+    // What stands there decides, not the list: nothing, and what is no module.
+    set(r#"[["bank/hidden", null], ["bank/.operations", "transfer\nhidden\nstrange"], ["bank/strange", "PNG"]]"#);
+    let operations = list("bank").succeeds().json("pleach.op-list/1")["operations"].clone();
+    assert_eq!(operations[0], serde_json::json!({"operation": "bank/hidden", "present": false}));
+    assert!(operations[1]["invalid"].as_str().is_some_and(|why| why.contains("module")), "{}", operations[1]);
+    let shown = cluster.run(&["op", "list", "bank"]).stdout;
+    assert!(shown.contains("(absent)") && shown.contains("no operation: "), "{shown}");
+    set(r#"[["bank/.operations", "transfer\n\u001b[2J"]]"#);
+    list("bank").fails(2, &["bank/.operations is no list of operations", "line 2", "pleach get bank/.operations"]);
+    let left = deploy("bank/open", &[]);
+    assert!(left.succeeds().stderr.contains("bank/open is not entered in bank/.operations: line 2"), "{}", left.stderr);
+    // And back to what it was.
+    set(r#"[["bank/.operations", "deposit\nopen"], ["bank/strange", null]]"#);
+    let dry = cluster.run(&["op", "deploy", "transfer.wasm", "bank/transfer", "--as", "bank.key", "--dry-run"]);
+    assert!(dry.succeeds().stdout.contains("~  bank/.operations"), "{}", dry.stdout);
+    cluster.run(&["op", "deploy", "transfer.wasm", "bank/transfer", "--as", "bank.key"]).succeeds();
+    assert_eq!(list("bank").json("pleach.op-list/1")["operations"], bank["operations"]);
+}
+
 /// The cluster's answer is no, and says this.
 #[track_caller]
 fn is_refused(ran: &Ran, texts: &[&str]) {
@@ -142,6 +186,8 @@ fn domains_within_domains(cluster: &Cluster) {
     let change = r#"[["bank/branch/transfer", null]]"#;
     cluster.run(&["call", "bank/.base_rule", change, "--as", "bank.key"]).succeeds();
     assert_eq!(cluster.run(&["get", "bank/branch/transfer"]).code, Some(3), "the outer owner has it within");
+    let listed = cluster.run(&["op", "list", "bank/branch"]);
+    assert!(listed.succeeds().stdout.contains("bank/branch/transfer  -  "), "{}", listed.stdout);
 }
 
 fn domains_change_hands_and_end_in_nobodys(cluster: &Cluster) {
@@ -348,6 +394,10 @@ fn what_is_refused(cluster: &Cluster) {
     assert_eq!(ran.code, Some(4));
     assert!(ran.stderr.contains("--as KEYFILE"), "a missing signer is told how to sign: {}", ran.stderr);
     assert_eq!(call(&["bank/transfer", "alice", "bob", "5", "--as", "bob.key"]).code, Some(4));
+    // Bytes that are no arguments: it is not the signature that is missing.
+    let ran = call(&["bank/transfer", "--arguments-hex", "00"]);
+    is_refused(&ran, &["with code 1", "takes other arguments"]);
+    assert!(!ran.stderr.contains("--as KEYFILE"), "{}", ran.stderr);
     call(&["bank/transfer", "alice", "bob", "-5", "--as", "alice.key"])
         .fails(2, &["argument amount", "-5", "u64", "from: str, to: str, amount: u64"]);
     call(&["bank/transfer", "alice", "bob"]).fails(2, &["needs from, to, amount; got 2", "amount missing"]);

@@ -47,6 +47,7 @@
 //! | `absence` | the proof that a request was not executed and never will be |
 //! | `system` | the record of the members, and requests that change it |
 //! | `domain` | whose a domain is, domains within domains, other owners |
+//! | `operations` | what operations a domain lists |
 //! | `arguments` | arguments of operations |
 //!
 //! # What it trusts
@@ -70,6 +71,7 @@ mod history;
 mod http;
 mod keepers;
 mod nodes;
+mod operations;
 mod prepared;
 mod proofs;
 mod read;
@@ -91,6 +93,7 @@ pub use error::{Error, ErrorKind, Failure, InvalidCause, InvalidReply, RefusedBy
 pub use evidence::Found;
 pub use fork::Fork;
 pub use http::{HttpTransport, TokioRuntime};
+pub use operations::{NotListed, OPERATIONS_MAX, Operations};
 pub use prepared::Prepared;
 pub use simulate::{Change, Simulation};
 pub use transport::{Reply, Runtime, Transport, TransportError};

@@ -19,6 +19,8 @@ pub const ROOT_RULE: &str = ".root_rule";
 pub const BASE_RULE: &str = ".base_rule";
 /// The name of the record of a domain that holds its owner's public key; empty in an open domain.
 pub const OWNER: &str = ".owner";
+/// The name of the record of a domain that lists its operations, for people: no node reads it.
+pub const OPERATIONS: &str = ".operations";
 /// The record of the members and of what was decided about them ([`crate::cluster::ClusterRecord`]).
 pub const CLUSTER: &str = ".cluster";
 

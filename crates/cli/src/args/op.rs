@@ -33,8 +33,7 @@ is written on a command line, in JSON and in the TOML of scenarios:
   (T, U, …)                  a JSON array of as many, [\"a\", 1]
   {a: T, b: U, …}            a JSON object with these names, {\"a\": 1, \"b\": 2}; in TOML a table
 
-Nobody lists the operations of a domain: nodes answer for keys that are named and prove each answer, and a list could be cut
-short without anybody noticing. Keep note of the keys that you deploy to.")]
+\"op deploy\" enters what it deploys in a record of the domain, DOMAIN/.operations, which \"op list\" reads.")]
 pub enum Op {
     /// Make the folder of a new operation, which builds and passes its scenarios as it stands.
     New(OpNew),
@@ -50,6 +49,8 @@ pub enum Op {
     Test(OpTest),
     /// What the scenarios cost, in gas.
     Gas(OpGas),
+    /// The operations that a domain lists, and what stands there.
+    List(OpList),
     /// Check a module, then store it under a key with the domain's base rule.
     Deploy(OpDeploy),
 }
@@ -231,9 +232,31 @@ pub struct OpGas {
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Example:
+/// `pleach op list`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pleach op list bank
+  pleach op list bank/branch -o json
+
+The digest is that of \"pleach op check\": equal digests are equal modules. Exit code 3: the domain has no list.
+
+Nodes answer for keys that are named; a list that a node put together could be cut short without anybody noticing. So the
+domain keeps one itself, the record DOMAIN/.operations, a name each line, and what stands in it is proved like any record. \"op deploy\"
+enters what it deploys, unless it is told --unlisted. Nodes do not look at the list: an operation that was stored otherwise,
+or at the same moment as another, can be called without standing in it, and one that was removed is shown as absent. Whoever can write
+the domain can write the list:
+  pleach call bank/.base_rule '[[\"bank/.operations\", \"open\"]]' --as bank.key")]
+pub struct OpList {
+    /// The domain.
+    #[arg(value_name = "DOMAIN")]
+    pub domain: Key,
+}
+
   pleach op deploy bank_transfer.wasm bank/transfer --as bank.key
 
-What is deployed later under the same key takes its place, the records stay. Who calls it trusts the owner of the domain for that:
+What is deployed later under the same key takes its place, the records stay. A new operation is entered in the record DOMAIN/.operations too,
+for \"pleach op list\". Who calls it trusts the owner of the domain for that:
 \"pleach domain show\" says who that is.")]
 pub struct OpDeploy {
     /// The module.
@@ -246,3 +269,6 @@ pub struct OpDeploy {
     #[command(flatten)]
     pub sending: Sending,
 }
+    /// Do not enter it in the domain's list of operations.
+    #[arg(long)]
+    pub unlisted: bool,

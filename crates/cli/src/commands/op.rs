@@ -4,10 +4,12 @@
 //! | --- | --- |
 //! | `new`, `build` | the folder of an operation, and its module |
 //! | `inspect` | what a module is: `check`, `info`, `describe` |
+//! | `list` | what a domain lists |
 //! | `scenario`, `trial` | scenarios as files, and their runs: `test`, `gas` |
 
 mod build;
 mod inspect;
+mod list;
 mod new;
 mod scenario;
 mod trial;
@@ -37,6 +39,7 @@ pub fn run(global: &Global, output: Output, command: &Op) -> Result<Ending, CliE
         Op::Describe(args) => inspect::describe(output, args),
         Op::Test(args) => trial::test(output, args),
         Op::Gas(args) => trial::gas(output, args),
+        Op::List(args) => list::run(global, output, args),
         Op::Deploy(args) => deploy(global, output, args),
     }
 }
@@ -48,7 +51,10 @@ fn deploy(global: &Global, output: Output, args: &OpDeploy) -> Result<Ending, Cl
     read_module(&args.file, &Limits::default())?;
     with_settings(global, settings(global, &args.sending), |client| async move {
         let (code, _) = read_module(&args.file, &client.genesis().limits)?;
-        let changes = [(args.key.clone(), Some(code))];
+        let mut changes = vec![(args.key.clone(), Some(code))];
+        if !args.unlisted {
+            changes.extend(list::entry(&client, output, &domain, &changes[0]).await?);
+        }
         let call =
             client.change(&domain, &changes).map_err(|e| CliError::usage(e.to_string(), "choose a shorter key"))?;
         carry_out(&client, output, call, &args.sending, None).await

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use pleach_bank as bank;
-use pleach_client::{Client, Verified};
+use pleach_client::{Client, DomainName, Operations, Verified};
 use pleach_node::config::key_file_text;
 use pleach_types::{Height, Key, SecretKey};
 
@@ -61,6 +61,16 @@ impl Balances {
     }
 }
 
+/// The domain's list of these operations, for `pleach op list`.
+fn listed(changes: &[(Key, Option<Bytes>)]) -> Result<Option<(Key, Option<Bytes>)>, CliError> {
+    let domain = DomainName::new(DOMAIN).map_err(|e| CliError::Internal(e.to_string()))?;
+    let mut list = Operations::none(domain.key().clone());
+    for (key, _) in changes {
+        list.enter(key).map_err(|e| CliError::Internal(e.to_string()))?;
+    }
+    Ok(domain.operations().map(|record| (record, Some(list.encode()))))
+}
+
 impl Bank {
     /// A bank with fresh keys that exists nowhere yet.
     ///
@@ -91,7 +101,8 @@ impl Bank {
         let change = |(name, code): &(&str, &'static [u8])| {
             Ok((key(&format!("{DOMAIN}/{name}"))?, Some(Bytes::from_static(code))))
         };
-        let changes = modules.iter().map(change).collect::<Result<Vec<_>, CliError>>()?;
+        let mut changes = modules.iter().map(change).collect::<Result<Vec<_>, CliError>>()?;
+        changes.extend(listed(&changes)?);
         let deploy = client.change(DOMAIN, &changes).map_err(|e| CliError::Internal(e.to_string()))?;
         Ok(deploy.sign_with(&self.owner).send().await?.height())
     }
