@@ -63,7 +63,8 @@ pub mod codes {
     pub const ARGUMENTS: u32 = 1;
     /// The operation panicked: an index out of range, an overflow, a failed `unwrap`.
     pub const PANIC: u32 = 2;
-    /// The message with which [`PANIC`] comes: the panic's own text would be larger than most operations.
+    /// The message with which [`PANIC`] comes, but for builds with debug assertions, where it has the panic's place and text: what
+    /// writes those is larger than most operations.
     pub(crate) const PANICKED: &str = "the operation panicked";
     /// A required signature is not there.
     pub const SIGNATURE: u32 = 3;

@@ -43,7 +43,41 @@ unsafe impl GlobalAlloc for Bump {
 #[global_allocator]
 static ALLOCATOR: Bump = Bump { next: UnsafeCell::new(0) };
 
+#[cfg(not(debug_assertions))]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo) -> ! {
     crate::abort(crate::codes::PANIC, crate::codes::PANICKED)
+}
+
+/// Only in a build for debugging: what it takes to format the place and the text is larger than most operations.
+#[cfg(debug_assertions)]
+#[panic_handler]
+fn panic(info: &core::panic::PanicInfo) -> ! {
+    use core::fmt::Write as _;
+
+    let mut told = Told { bytes: [0; 512], len: 0 };
+    // It takes all that it is given.
+    let _ = match info.location() {
+        Some(place) => write!(told, "panicked at {place}: {}", info.message()),
+        None => write!(told, "panicked: {}", info.message()),
+    };
+    crate::sys::abort(crate::codes::PANIC, &told.bytes[..told.len])
+}
+
+/// The beginning of a text, in no memory that would have to be asked for: the panic may be about that.
+#[cfg(debug_assertions)]
+struct Told {
+    bytes: [u8; 512],
+    len: usize,
+}
+
+#[cfg(debug_assertions)]
+impl core::fmt::Write for Told {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        let room = &mut self.bytes[self.len..];
+        let taken = text.len().min(room.len());
+        room[..taken].copy_from_slice(&text.as_bytes()[..taken]);
+        self.len += taken;
+        Ok(())
+    }
 }

@@ -72,9 +72,15 @@ export function fail(code: u32, message: Bytes): void {
   unreachable();
 }
 
-// Where the language gives up: an index out of range, a failed assertion. asc is told so with --use abort=…
+// Where the language gives up: an index out of range, a failed assertion. asconfig.json tells asc so.
 export function panicked(message: usize, file: usize, line: u32, column: u32): void {
   fail(CODE_PANIC, Bytes.of("the operation panicked"));
+}
+
+// The same in a build for debugging, which says where: "pleach op build --debug" takes it in the place of the other (asconfig.json).
+export function panicked_at(message: usize, file: usize, line: u32, column: u32): void {
+  const where = (file ? changetype<string>(file) : "") + ":" + line.toString() + ":" + column.toString();
+  fail(CODE_PANIC, Bytes.of("panicked at " + where + ": " + (message ? changetype<string>(message) : "")));
 }
 
 // Reads arguments one after the other, in the order of their description. Whatever is wrong ends the operation.

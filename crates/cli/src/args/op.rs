@@ -112,6 +112,7 @@ pub struct OpNew {
 Examples:
   pleach op build
   pleach op build count
+  pleach op build --debug                   a panic then says where, in Rust and AssemblyScript; not for deploying
   pleach op build count -- --offline        what stands after -- goes to the compiler
 
 A folder with a Cargo.toml is built by Cargo, one with an asconfig.json by asc, one with files in C or C++ (.c, .cpp) by clang or Zig; the command is shown. The module
@@ -122,6 +123,9 @@ pub struct OpBuild {
     /// The operation's folder.
     #[arg(value_name = "DIR", default_value = ".")]
     pub folder: PathBuf,
+    /// Have a panic say its place and text in the message of the abort: larger and dearer, so not for deploying. C has no panics.
+    #[arg(long)]
+    pub debug: bool,
     /// For the compiler.
     #[arg(last = true, value_name = "ARG")]
     pub rest: Vec<String>,
@@ -184,7 +188,7 @@ A file of scenarios:
   refused = \"ABORTED\"                           with code = 301 and message = \"…\" if it aborts
   code = 301
 
-Besides: returns = … is what the operation returns (output = 'payer: u64, payee: u64' at the top is its form),
+Besides: output = … is what the operation returns (output = 'payer: u64, payee: u64' at the top is its form),
 events = [{ topic = \"…\", data = \"…\" }] what it announces, logs = [\"…\"] what it logs, listed = [KEY, …] the records that the
 request lists (otherwise those that the operation opens). A record is a table of its fields, or the only one; without a form it
 is text, or \"0x…\"; { hex = \"…\" } always is its bytes. \"@alice\" stands for the key of somebody by that name, anywhere.";
@@ -228,10 +232,6 @@ pub struct OpGas {
     pub update: bool,
 }
 
-/// `pleach op deploy`.
-#[derive(Clone, Debug, Args)]
-#[command(after_help = "\
-Example:
 /// `pleach op list`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
@@ -253,6 +253,10 @@ pub struct OpList {
     pub domain: Key,
 }
 
+/// `pleach op deploy`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Example:
   pleach op deploy bank_transfer.wasm bank/transfer --as bank.key
 
 What is deployed later under the same key takes its place, the records stay. A new operation is entered in the record DOMAIN/.operations too,
@@ -265,10 +269,10 @@ pub struct OpDeploy {
     /// Where to store it; what stands before the last "/" is the domain that it may write.
     #[arg(value_name = "KEY")]
     pub key: Key,
+    /// Do not enter it in the domain's list of operations.
+    #[arg(long)]
+    pub unlisted: bool,
     /// How to sign and send.
     #[command(flatten)]
     pub sending: Sending,
 }
-    /// Do not enter it in the domain's list of operations.
-    #[arg(long)]
-    pub unlisted: bool,

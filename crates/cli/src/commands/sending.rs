@@ -15,6 +15,15 @@ use crate::files;
 use crate::output::{Output, table, thousands, value_text};
 use crate::row;
 
+/// The code by which operations abort whose arguments are not what they take, if they use the SDK (`pleach_op::codes::ARGUMENTS`).
+const ARGUMENTS: u32 = 1;
+/// What is wrong where an operation aborts with it: what was sent is what the description says.
+const OTHERS: &str =
+    "the operation takes other arguments than were encoded: pleach op info FILE shows what its module says of them";
+/// The code by which operations abort that panic (`pleach_op::codes::PANIC`).
+const PANIC: u32 = 2;
+/// What to do where an operation aborts with it.
+const FAULT: &str = "that is a fault of the operation: one of \"pleach op build --debug\" says where";
 /// The code by which operations abort that miss a signature, if they use the SDK (`pleach_op::codes::SIGNATURE`).
 const SIGNATURE: u32 = 3;
 /// What is wrong where an operation aborts with it.
@@ -301,6 +310,9 @@ fn print_refusal(output: Output, refusal: &Refusal, by: &RefusedBy) -> Result<()
 
 fn print_hints(output: Output, refusal: &Refusal, aborted: Option<String>) {
     let hint = match refusal {
+        // Whatever else may be missing, it is not that.
+        Refusal::Aborted { code: ARGUMENTS, .. } => Some(OTHERS.into()),
+        Refusal::Aborted { code: PANIC, .. } => Some(FAULT.into()),
         Refusal::Aborted { code: SIGNATURE, .. } => aborted.or_else(|| Some(MISSING.into())),
         Refusal::Aborted { .. } => aborted,
         Refusal::OperationAbsent(key) => Some(no_operation(key)),

@@ -27,9 +27,9 @@ pub fn run(output: Output, args: &OpBuild) -> Result<Ending, CliError> {
     let folder = &args.folder;
     let sources = files_in(folder, &C_ENDINGS)?;
     let module = if folder.join("Cargo.toml").is_file() {
-        rust(output, folder, &args.rest)?
+        rust(output, folder, args)?
     } else if folder.join("asconfig.json").is_file() {
-        assembly_script(output, folder, &args.rest)?
+        assembly_script(output, folder, args)?
     } else if !sources.is_empty() {
         c(output, folder, &sources, &args.rest)?
     } else {
@@ -71,7 +71,7 @@ fn c(output: Output, folder: &Path, sources: &[String], rest: &[String]) -> Resu
 
 /// Clang with its linker for WebAssembly, or Zig, which has both in it: the one that is here, and told the target.
 fn c_compiler(folder: &Path) -> Result<Command, CliError> {
-    let named = std::env::var("CLANG").ok();
+    let named = std::env::var("CLANG").ok().filter(|name| !name.is_empty());
     let clang = named.clone().unwrap_or_else(|| "clang".into());
     let linker = ask(Command::new(&clang).args(["--target=wasm32", "-print-prog-name=wasm-ld"]).current_dir(folder));
     if linker.as_ref().is_some_and(|linker| ask(Command::new(linker).arg("--version")).is_some()) {
@@ -95,7 +95,7 @@ fn c_compiler(folder: &Path) -> Result<Command, CliError> {
 }
 
 /// The SDK's flags stand in asconfig.json, which it has written.
-fn assembly_script(output: Output, folder: &Path, rest: &[String]) -> Result<PathBuf, CliError> {
+fn assembly_script(output: Output, folder: &Path, args: &OpBuild) -> Result<PathBuf, CliError> {
     const COMPILER: &str = "node_modules/assemblyscript/bin/asc.js";
     let missing = |what: String, hint: &str| CliError::NoCompiler { what, hint: hint.into() };
     if ask(Command::new("node").arg("--version")).is_none() {
@@ -118,12 +118,16 @@ fn assembly_script(output: Output, folder: &Path, rest: &[String]) -> Result<Pat
     };
     let module = source.trim_end_matches(".ts").to_owned() + ".wasm";
     let mut command = Command::new("node");
-    command.args([COMPILER, &format!("assembly/{source}"), "-o", &module]).args(rest).current_dir(folder);
+    command.args([COMPILER, &format!("assembly/{source}"), "-o", &module]);
+    if args.debug {
+        command.args(["--target", "debug"]);
+    }
+    command.args(&args.rest).current_dir(folder);
     carry_out(output, command, "")?;
     Ok(folder.join(module))
 }
 
-fn rust(output: Output, folder: &Path, rest: &[String]) -> Result<PathBuf, CliError> {
+fn rust(output: Output, folder: &Path, args: &OpBuild) -> Result<PathBuf, CliError> {
     let missing = |what: &str, hint: &str| CliError::NoCompiler { what: what.into(), hint: hint.into() };
     let sysroot = ask(Command::new("rustc").args(["--print", "sysroot"]).current_dir(folder))
         .ok_or_else(|| missing("no rustc", "get Rust from https://rustup.rs"))?;
@@ -136,7 +140,12 @@ fn rust(output: Output, folder: &Path, rest: &[String]) -> Result<PathBuf, CliEr
     // On the command line: a target in .cargo/config.toml would have `cargo test` build for WebAssembly too.
     let flags = format!("{RUST_FLAGS}{more}");
     let mut command = Command::new("cargo");
-    command.args(["build", "--release", "--target", target]).args(rest).env("RUSTFLAGS", &flags).current_dir(folder);
+    command.args(["build", "--release", "--target", target]);
+    if args.debug {
+        // With it the crate pleach-op tells of panics; the dev profile makes modules that are too large for the limits.
+        command.args(["--config", "profile.release.debug-assertions=true"]);
+    }
+    command.args(&args.rest).env("RUSTFLAGS", &flags).current_dir(folder);
     carry_out(output, command, &format!("RUSTFLAGS=\"{flags}\" "))?;
     let file = format!("{}.wasm", name.replace('-', "_"));
     let (from, to) = (built.join(target).join("release").join(&file), folder.join(&file));
