@@ -5,6 +5,7 @@
 
 mod attacks;
 mod cluster;
+mod languages;
 mod latency;
 mod nodes;
 mod prepared;
@@ -60,6 +61,9 @@ struct Options {
     /// Prints what each kind of work takes for its gas, the dearest first, and ends
     #[arg(long)]
     prices: bool,
+    /// Prints what the bank's transfer costs in each language that has an SDK, and ends
+    #[arg(long)]
+    languages: bool,
     /// Prints what a request would save if its proof left out the top of the tree, and ends
     #[arg(long)]
     tops: bool,
@@ -91,7 +95,7 @@ struct Options {
     #[arg(long, value_name = "RECORDS")]
     start: Option<usize>,
     /// Prints one JSON document instead of text
-    #[arg(long, conflicts_with_all = ["stages", "prices", "tops", "worst", "attacks", "latency", "prepared", "durable", "recovery", "start"])]
+    #[arg(long, conflicts_with_all = ["stages", "prices", "languages", "tops", "worst", "attacks", "latency", "prepared", "durable", "recovery", "start"])]
     json: bool,
 }
 
@@ -135,6 +139,12 @@ fn run(options: &Options) -> Result<(), String> {
     if options.prices {
         for (name, time, gas) in prices::measure()? {
             println!("{:>8.2} ns each gas   {name}", time.as_secs_f64() * 1e9 / gas.max(1) as f64);
+        }
+        return Ok(());
+    }
+    if options.languages {
+        for languages::Cost { language, bytes, gas, time } in languages::measure()? {
+            println!("{language:<15} {bytes:>5} bytes {gas:>6} gas {:>6.1} µs", time.as_secs_f64() * 1e6);
         }
         return Ok(());
     }
