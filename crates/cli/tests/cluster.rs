@@ -141,6 +141,9 @@ fn operations_are_listed(cluster: &Cluster) {
     list("bank").fails(2, &["bank/.operations is no list of operations", "line 2", "pleach get bank/.operations"]);
     let left = deploy("bank/open", &[]);
     assert!(left.succeeds().stderr.contains("bank/open is not entered in bank/.operations: line 2"), "{}", left.stderr);
+    set(r#"[["bank/.operations", ""]]"#);
+    let empty = list("bank").succeeds().json("pleach.op-list/1");
+    assert_eq!((&empty["listed"], &empty["operations"]), (&true.into(), &serde_json::json!([])));
     // And back to what it was.
     set(r#"[["bank/.operations", "deposit\nopen"], ["bank/strange", null]]"#);
     let dry = cluster.run(&["op", "deploy", "transfer.wasm", "bank/transfer", "--as", "bank.key", "--dry-run"]);

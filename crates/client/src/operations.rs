@@ -9,13 +9,13 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use pleach_types::Key;
 use pleach_types::key::OPERATIONS;
-use pleach_types::limits::READ_KEYS_MAX;
 use thiserror::Error;
 
 use crate::domain::DomainName;
 
-/// Operations that a list may have: as many as one read.
-pub const OPERATIONS_MAX: usize = READ_KEYS_MAX;
+/// Operations that a list may have. Whoever reads what stands at their keys may get a value of the largest size for each, 128 MiB in all by
+/// the default limits, and the list is somebody else's.
+pub const OPERATIONS_MAX: usize = 128;
 
 /// The operations that a domain lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
