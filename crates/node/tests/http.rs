@@ -1,5 +1,5 @@
 //! Four real nodes on loopback sockets, asked over plain HTTP: every path answers, and bad input gets an error that
-//! names the value and the cure, and changes nothing.
+//! names the value and the hint, and changes nothing.
 
 mod common;
 

@@ -27,7 +27,7 @@ fn the_committed_modules_are_those_of_the_digests() {
 }
 
 #[test]
-fn they_pass_the_check_without_advice_and_describe_their_arguments() {
+fn they_pass_the_check_without_hints_and_describe_their_arguments() {
     for (name, code) in TRANSFERS {
         let info = check(code).unwrap_or_else(|e| panic!("{name}: {e}"));
         assert_eq!(info.hints(), Vec::<String>::new(), "{name}");
