@@ -662,6 +662,7 @@ impl<S: Sender<PublicKey = ed25519::PublicKey>> Exchange<S> {
                     );
                     let mut again = self.begin(&mut context, None);
                     again.lost = true;
+                    (self.voting)(Voting::Lost);
                     muster = Some(again);
                 },
                 () = leaders.added.above(told) => {},
@@ -949,6 +950,29 @@ mod tests {
         (7..60).for_each(|view| memory.certificate(&notarization(view)));
         let held = shown(&memory).expect("newer ones");
         assert_eq!((held.len(), held[0]), (HELD, (Stage::Notarized, 59)));
+    }
+
+    /// What a member knows itself may be an older copy, so it is none of those that have answered. A block that is notarized and lost must
+    /// stay nullifiable: above that it opens only if its own votes are lost.
+    #[test]
+    fn others_alone_count_and_what_is_only_notarized_does_not() {
+        let (began, known) = (SystemTime::UNIX_EPOCH, Rounds { decided: at(5), newest: at(7) });
+        let opening = |answers: usize, members, waited, lost| {
+            let mut muster = Muster::new(1, began, None);
+            muster.lost = lost;
+            muster.answers = (1..=answers).map(|n| (SecretKey::from_seed([n as u8; 32]).public(), known)).collect();
+            muster.opening(known, members, began + waited)
+        };
+        for (members, at_first, later, lost) in [(1, 0, 0, 0), (4, 3, 2, 3), (7, 6, 4, 5), (10, 9, 6, 7)] {
+            for answers in 0..members {
+                let opens = |waited, lost| opening(answers, members, waited, lost).is_some();
+                assert_eq!(opens(Duration::ZERO, false), answers >= at_first, "{answers} of {members} at once");
+                assert_eq!(opens(WAIT_FOR_ALL, false), answers >= later, "{answers} of {members} later");
+                assert_eq!(opens(WAIT_FOR_ALL, true), answers >= lost, "{answers} of {members}, votes lost");
+            }
+        }
+        assert_eq!(opening(3, 4, Duration::ZERO, false), Some(Opening { above: at(5), next_above: 0 }));
+        assert_eq!(opening(3, 4, Duration::ZERO, true), Some(Opening { above: at(7 + MARGIN), next_above: MARGIN }));
     }
 
     /// It may have voted to finalize in any round that the guard does not admit: only what is final above them covers that.
