@@ -1,8 +1,9 @@
 //! Nodes of a real cluster are killed at random moments under load, and some lose all their data with it, or their journals,
 //! or get an older copy of their folder back: nothing that was acknowledged is lost, and no node votes against itself.
 //!
-//! `PLEACH_KILLS=200 cargo test -p pleach-cli --test kills` runs it for longer than the short version of every day;
-//! `PLEACH_SEED` repeats the choice of nodes and moments.
+//! `PLEACH_KILLS=200 cargo test -p pleach-cli --test kills` runs it for longer than the short version of every day: a quarter of the kills each does
+//! nothing to the data, deletes the journals, puts an older copy back, and deletes everything. The same number is that of the times that two
+//! copies of a folder run at once. `PLEACH_SEED` repeats the choice of nodes and moments.
 #![allow(missing_docs)]
 
 mod common;
@@ -22,10 +23,23 @@ use rand::{Rng as _, SeedableRng as _};
 
 /// Kills of the short version.
 const KILLS: usize = 8;
+/// Times that two copies run at once, of the short version.
+const COPIES: usize = 3;
+/// The longest that both are up, and that one starts before the other.
+const BOTH_MAX: Duration = Duration::from_secs(4);
+const BEFORE_MAX: Duration = Duration::from_millis(1_500);
 /// What is done to the data of a killed node, in turn.
 const HARM: [Harm; 4] = [Harm::None, Harm::Journals, Harm::PutBack, Harm::Everything];
 /// What every node's log says of a member that has signed two votes that exclude each other.
 const CONTRADICTION: &str = "signed two votes that exclude each other";
+/// What a node's log says that learns of votes of its own that are not in its journal, from others and by itself; and why it ends
+/// if that is not over.
+const NOTICED: &str = "another member holds a vote of this one that its journal lacks";
+const NOTICED_LATER: &str = "a vote of this member turned up that its journal lacks";
+const ANOTHER_PROCESS: &str = "another process signs with this member's key";
+const MEMBERS: usize = 4;
+/// The name of what runs on a copy of a node's folder.
+const COPY: &str = "copy";
 const WRITERS: usize = 4;
 /// How long anything may take on a busy machine.
 const WAIT: Duration = Duration::from_secs(120);
@@ -56,12 +70,16 @@ struct Cluster {
     nodes: Vec<Node>,
     addresses: Vec<String>,
     genesis: Hash,
+    /// Two ports that no node has, this and the next.
+    spare: u16,
 }
 
 impl Cluster {
     fn start() -> Self {
         let folder = Folder::new();
-        let port = base_port(4).to_string();
+        // The last one is for a copy of a node's folder.
+        let base = base_port(MEMBERS as u16 + 1);
+        let (port, spare) = (base.to_string(), base + 10 * MEMBERS as u16);
         // Each node keeps half of the records: what one forgets, only one other has.
         let init = ["init", "--out", "net", "--base-port", &port, "--replicas", "2", "-o", "json"];
         let made = run(&folder, &init);
@@ -76,7 +94,7 @@ impl Cluster {
         let profile = std::fs::read_to_string(folder.join("net/profile.toml")).expect("a profile");
         let addresses = profile.split('"').filter(|text| text.starts_with("127.")).map(str::to_owned).collect();
         let genesis = text(&made["genesis"]).parse().expect("a digest");
-        let mut cluster = Self { folder, nodes, addresses, genesis };
+        let mut cluster = Self { folder, nodes, addresses, genesis, spare };
         (0..cluster.nodes.len()).for_each(|node| cluster.start_node(node));
         let status = ["status", "--profile", "net/profile.toml"];
         eventually(WAIT, || run(&cluster.folder, &status));
@@ -97,10 +115,31 @@ impl Cluster {
         self.folder.join("net").join(&self.nodes[node].name).join("data")
     }
 
+    /// Copies the folder of a node that is down, with its configuration and its key. The copy listens where nobody else does.
+    /// It is the node behind all others.
+    fn copy_node(&mut self, node: usize) {
+        let folder = self.folder.join("net").join(COPY);
+        // There may be one of the time before.
+        let _ = std::fs::remove_dir_all(&folder);
+        copy(&self.folder.join("net").join(&self.nodes[node].name), &folder);
+        let config = folder.join("pleach.toml");
+        let mut text: toml::Table = std::fs::read_to_string(&config).expect("a configuration").parse().expect("TOML");
+        for (which, port) in [("public", self.spare), ("peer", self.spare + 1)] {
+            text["listen"][which] = format!("127.0.0.1:{port}").into();
+        }
+        std::fs::write(&config, text.to_string()).expect("a file");
+        let copy = Node { name: COPY.into(), config: format!("net/{COPY}/pleach.toml"), process: None };
+        self.nodes.truncate(MEMBERS);
+        self.nodes.push(copy);
+    }
+
+    fn log(&self, node: usize) -> String {
+        std::fs::read_to_string(self.folder.join(&format!("{}.log", self.nodes[node].name))).expect("a log")
+    }
+
     /// What the logs of all nodes say of a member that voted against itself.
     fn contradictions(&self) -> Vec<String> {
-        let logs = self.nodes.iter().map(|node| self.folder.join(&format!("{}.log", node.name)));
-        let text: String = logs.map(|log| std::fs::read_to_string(log).expect("a log")).collect();
+        let text: String = (0..self.nodes.len()).map(|node| self.log(node)).collect();
         text.lines().filter(|line| line.contains(CONTRADICTION)).map(str::to_owned).collect()
     }
 
@@ -118,6 +157,43 @@ impl Cluster {
 
     fn transport(&self) -> HttpTransport {
         HttpTransport::new(&self.addresses).expect("addresses")
+    }
+}
+
+/// Writers at work.
+struct Load {
+    client: Client,
+    stop: Arc<AtomicBool>,
+    done: Arc<Mutex<Vec<(Key, Bytes)>>>,
+    writers: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Load {
+    async fn begin(cluster: &Cluster) -> Self {
+        let client = Client::open(cluster.genesis, &cluster.addresses).await.expect("a cluster");
+        client.create_domain("kills", None).expect("a name").send().await.expect("a domain");
+        let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
+        let begin = |n| tokio::spawn(write(client.clone(), n, stop.clone(), done.clone()));
+        let writers = (0..WRITERS).map(begin).collect();
+        Self { client, stop, done, writers }
+    }
+
+    /// Looks for everything that was acknowledged: that is more than so many writes. Returns how many.
+    async fn end(self, least: usize) -> usize {
+        self.stop.store(true, Ordering::Relaxed);
+        for writer in self.writers {
+            writer.await.expect("a writer");
+        }
+        let done = std::mem::take(&mut *self.done.lock().expect("no writer panics"));
+        assert!(done.len() > least, "only {} writes were acknowledged", done.len());
+        let keys: Vec<_> = done.iter().map(|(key, _)| key.clone()).collect();
+        for (keys, expected) in keys.chunks(200).zip(done.chunks(200)) {
+            let records = self.client.get(keys).await.expect("a read");
+            for (record, (key, value)) in records.iter().zip(expected) {
+                assert_eq!((&record.key, record.value.as_ref()), (key, Some(value)), "an acknowledged write is lost");
+            }
+        }
+        done.len()
     }
 }
 
@@ -194,12 +270,8 @@ async fn nothing_acknowledged_is_lost() {
     let mut random = StdRng::seed_from_u64(seed);
     let mut cluster = Cluster::start();
     let transport = cluster.transport();
-    let client = Client::open(cluster.genesis, &cluster.addresses).await.expect("a cluster");
-    client.create_domain("kills", None).expect("a name").send().await.expect("a domain");
-
-    let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
-    let writers: Vec<_> =
-        (0..WRITERS).map(|n| tokio::spawn(write(client.clone(), n, stop.clone(), done.clone()))).collect();
+    let load = Load::begin(&cluster).await;
+    let done = load.done.clone();
     for kill in 1..=kills {
         let node = random.random_range(0..cluster.nodes.len());
         tokio::time::sleep(random.random_range(Duration::ZERO..UP_MAX)).await;
@@ -230,20 +302,7 @@ async fn nothing_acknowledged_is_lost() {
         cluster.start_node(node);
         caught_up(&mut cluster, &transport, node, newest).await;
     }
-    stop.store(true, Ordering::Relaxed);
-    for writer in writers {
-        writer.await.expect("a writer");
-    }
-
-    let done = std::mem::take(&mut *done.lock().expect("no writer panics"));
-    assert!(done.len() > kills, "only {} writes were acknowledged", done.len());
-    let keys: Vec<_> = done.iter().map(|(key, _)| key.clone()).collect();
-    for (keys, expected) in keys.chunks(200).zip(done.chunks(200)) {
-        let records = client.get(keys).await.expect("a read");
-        for (record, (key, value)) in records.iter().zip(expected) {
-            assert_eq!((&record.key, record.value.as_ref()), (key, Some(value)), "an acknowledged write is lost");
-        }
-    }
+    let acknowledged = load.end(kills).await;
     let height = newest_certified(&transport).await;
     let mut roots = Vec::new();
     for node in 0..cluster.nodes.len() {
@@ -254,5 +313,71 @@ async fn nothing_acknowledged_is_lost() {
     }
     assert!(roots.iter().all(|root| *root == roots[0]), "roots at height {height}: {roots:?}");
     assert_eq!(cluster.contradictions(), Vec::<String>::new());
-    println!("{kills} kills, {} acknowledged writes, all there; height {height}, root {}", done.len(), roots[0]);
+    println!("{kills} kills, {acknowledged} acknowledged writes, all there; height {height}, root {}", roots[0]);
+}
+
+/// A node's folder is copied, and both run at once with one key. Others connect with the one or the other: none of them signs a vote that
+/// excludes one of the other, and when one has ended the other serves and votes. One that stopped because it saw the other is
+/// started again first, as whatever supervises it would.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_copies_of_a_node_at_once_never_vote_against_each_other() {
+    let seed = pleach_testkit::seed(rand::random());
+    let rounds = std::env::var("PLEACH_KILLS").map_or(COPIES, |kills| kills.parse().expect("PLEACH_KILLS is a number"));
+    let _replay = pleach_testkit::replay(seed);
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut cluster = Cluster::start();
+    let mut addresses = cluster.addresses.clone();
+    addresses.push(format!("127.0.0.1:{}", cluster.spare));
+    let transport = HttpTransport::new(&addresses).expect("addresses");
+    let load = Load::begin(&cluster).await;
+    let (mut noticed, mut stopped) = (0, 0);
+    for round in 1..=rounds {
+        let node = random.random_range(0..MEMBERS);
+        tokio::time::sleep(random.random_range(Duration::ZERO..UP_MAX)).await;
+        cluster.kill(node);
+        cluster.copy_node(node);
+        let said = [node, MEMBERS].map(|of| if of == node { cluster.log(of).len() } else { 0 });
+        let both = if random.random() { [node, MEMBERS] } else { [MEMBERS, node] };
+        cluster.start_node(both[0]);
+        if random.random() {
+            tokio::time::sleep(random.random_range(Duration::ZERO..BEFORE_MAX)).await;
+        }
+        cluster.start_node(both[1]);
+        tokio::time::sleep(random.random_range(BOTH_MAX / 8..BOTH_MAX)).await;
+        let [ends, stays] = if random.random() { both } else { [both[1], both[0]] };
+        let acknowledged = load.done.lock().expect("no writer panics").len();
+        cluster.kill(ends);
+        if let Err(why) = cluster.still_runs(stays) {
+            assert!(why.contains(ANOTHER_PROCESS), "{why}");
+            stopped += 1;
+            cluster.start_node(stays);
+        }
+        goes_on(&load.done, acknowledged).await;
+        let newest = newest_certified(&transport).await;
+        caught_up(&mut cluster, &transport, stays, newest).await;
+        let logs: String =
+            [node, MEMBERS].into_iter().zip(said).map(|(of, said)| cluster.log(of).split_off(said)).collect();
+        noticed += usize::from([NOTICED, NOTICED_LATER].iter().any(|line| logs.contains(line)));
+        println!("copies {round}: {}, of which {} stays", cluster.nodes[node].name, cluster.nodes[stays].name);
+        if stays == MEMBERS {
+            // Whoever gave the folder its new place goes on with it.
+            cluster.kill(stays);
+            let data = cluster.data(node);
+            std::fs::remove_dir_all(&data).expect("a node has a data folder");
+            std::fs::rename(cluster.data(MEMBERS), &data).expect("the copy is there");
+            cluster.start_node(node);
+            caught_up(&mut cluster, &transport, node, newest).await;
+        }
+        assert_eq!(cluster.contradictions(), Vec::<String>::new());
+        std::fs::remove_file(cluster.folder.join(&format!("{COPY}.log"))).expect("a log");
+        cluster.nodes.truncate(MEMBERS);
+    }
+    let acknowledged = load.end(rounds).await;
+    for node in 0..MEMBERS {
+        let evidence = transport.evidence(node).await.expect("a list");
+        assert!(evidence.evidence.is_empty(), "node {node} holds {evidence:?}");
+    }
+    println!(
+        "two copies {rounds} times, noticed {noticed} times, {stopped} stopped; {acknowledged} acknowledged writes"
+    );
 }
