@@ -18,6 +18,8 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, TryFutureExt as _};
 use pleach_order::Running;
 use pleach_types::api::{
     Base64, ExecuteReply, ExecuteRequest, ForkReply, GetRequest, NewestRequest, Problem, ReceiptReply, Succession,
@@ -26,7 +28,6 @@ use pleach_types::limits::{READ_KEYS_MAX, REQUEST_BYTES_MAX};
 use pleach_types::{Hash, Height, Void};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tracing::warn;
 
 use crate::admission::batches::Batches;
 use crate::carried::{BODY_BYTES_MAX, BODY_WAIT, BodyError, Carried, FREE_BYTES, Received};
@@ -36,19 +37,16 @@ use crate::fork::{self, NoFork};
 use crate::health::{Facts, is_ready, judge};
 use crate::openapi;
 use crate::port::Peer;
-use crate::read_through::READS_AT_ONCE;
+use crate::read_through::{Checked, Errands, READS_AT_ONCE};
 use crate::service::BLOCKS_MAX;
 use crate::service_error::ServiceError;
 use crate::share::{Full, Share};
-use crate::transfer::wire::Found;
 use crate::watch::Watch;
 
 /// The longest that a question may wait for its answer, in milliseconds.
 const WAIT_MS_MAX: u64 = 30_000;
 /// How long a read waits for a height that is not certified yet.
 const READ_WAIT: Duration = Duration::from_secs(1);
-/// How long a keeper may take for a read that is made for a client: as many of them as are asked fit into what a client waits for one answer.
-const KEEPER_WAIT: Duration = Duration::from_millis(600);
 /// Bytes of what an error says.
 const DETAIL_BYTES_MAX: usize = 1_024;
 /// Characters of what a stranger sent that an answer repeats.
@@ -328,35 +326,23 @@ impl Shared {
     async fn read_through(self: &Arc<Self>, from: IpAddr, request: GetRequest) -> Result<Response, Failure> {
         let _turn = self.through.take(from, 1).map_err(|Full| ServiceError::NoRoom)?;
         let reserved = self.carried.reserve(from, request.keys.len()).await?;
-        let errand = Arc::new(self.node.errand(request)?);
-        let mut too_large = None;
-        for keeper in &errand.keepers {
-            let Some(mut asked) = self.node.ask_keeper(&errand, &keeper.public_key) else { continue };
-            match tokio::time::timeout(KEEPER_WAIT, asked.answer()).await {
-                Ok(Some(Found::Records { values, proof })) => {
-                    let (node, errand) = (Arc::clone(&self.node), Arc::clone(&errand));
-                    // A proof of megabytes is hashed.
-                    let look = tokio::task::spawn_blocking(move || node.found(&errand, values, proof)).await;
-                    match look.map_err(|e| ServiceError::Damaged(format!("the answer could not be made: {e}")))? {
-                        Ok(reply) => return Ok(json(StatusCode::OK, reserved.send(encode(&reply?)?))),
-                        Err(false_statement) => {
-                            warn!(keeper = %keeper.name, %false_statement, "a keeper's records do not hold")
-                        }
-                    }
-                }
-                Ok(Some(Found::TooLarge { fits })) => too_large = too_large.max(Some(fits)),
-                Ok(Some(Found::Nothing) | None) | Err(_) => {}
-            }
-        }
-        let keys = &errand.request.keys;
-        let Some(key) = keys.first().cloned() else { return Err(ServiceError::NothingCertified.into()) };
-        // One record always fits, so whoever says otherwise of one says what is false.
-        if let Some(fits) = too_large.filter(|_| keys.len() > 1) {
-            let fits = (fits as usize).clamp(1, keys.len() - 1);
-            return Err(ServiceError::ThroughTooLarge { keys: keys.len(), fits }.into());
-        }
-        let asked = errand.keepers.iter().map(|keeper| keeper.name.clone()).collect();
-        Err(ServiceError::NoKeeperAnswers { key, asked }.into())
+        let reply = self.node.read_for(request, &Threads).await?;
+        Ok(json(StatusCode::OK, reserved.send(encode(&reply)?)))
+    }
+}
+
+/// How reads for clients wait and check here.
+struct Threads;
+
+impl Errands for Threads {
+    fn pause(&self, time: Duration) -> BoxFuture<'_, ()> {
+        tokio::time::sleep(time).boxed()
+    }
+
+    fn check(&self, check: Box<dyn FnOnce() -> Checked + Send>) -> BoxFuture<'_, Result<Checked, ServiceError>> {
+        // A proof of megabytes is hashed.
+        let checked = tokio::task::spawn_blocking(check);
+        checked.map_err(|e| ServiceError::Damaged(format!("the answer could not be made: {e}"))).boxed()
     }
 }
 

@@ -81,6 +81,7 @@ pub use evidence::{EvidenceError, FILE as EVIDENCE_FILE};
 pub use fork::{FILE as FORK_FILE, NoFork};
 pub use pleach_order::{OrderError, declare_new, durable};
 pub use pool::{Full, Measure, Part};
+pub use read_through::{Checked, Errands};
 pub use recent_heights::{READABLE_MIN, READABLE_WRITES_MAX};
 pub use resume::{ResumeError, Resumed, resume};
 pub use rotation::KeyFiles;

@@ -17,16 +17,19 @@
 //! question of another member is answered from the own store alone, so none is ever passed on twice.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::channel::oneshot;
+use futures::future::{BoxFuture, Either, select};
 use pleach_order::Network;
 use pleach_types::api::{GetReply, GetRequest};
 use pleach_types::{Encode as _, Hash, Member, PublicKey};
 use pleach_verify::{FalseStatement, Misbehaviour, records};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::core::Node;
 use crate::lock;
@@ -39,6 +42,8 @@ use crate::transfer::wire::{Answer, Ask, Found, Message, READ_THROUGH_KEYS_MAX, 
 pub const READS_AT_ONCE: u64 = 32;
 /// Keepers that are asked for one read.
 pub const KEEPERS_ASKED_MAX: usize = 4;
+/// How long a keeper may take for a read that is made for a client: as many of them as are asked fit into what a client waits for one answer.
+const KEEPER_WAIT: Duration = Duration::from_millis(600);
 /// Questions of one member that wait to be answered here.
 const READS_WAITING_MAX: usize = 8;
 /// Bytes of values in an answer to another member, at most.
@@ -71,8 +76,22 @@ impl ReadThrough {
     }
 }
 
+/// What a keeper's answer came to: the node's own answer for the client, or what is false in it.
+pub type Checked = Result<Result<GetReply, ServiceError>, Misbehaviour>;
+
+/// What reads for clients need of whoever serves these: a clock, and somewhere to check what has come.
+pub trait Errands: Sync {
+    /// Ends after this time.
+    fn pause(&self, time: Duration) -> BoxFuture<'_, ()>;
+    /// Checks an answer, which may take milliseconds, where nobody else waits for that.
+    ///
+    /// # Errors
+    /// If it could not be checked.
+    fn check(&self, check: Box<dyn FnOnce() -> Checked + Send>) -> BoxFuture<'_, Result<Checked, ServiceError>>;
+}
+
 /// A question that is on its way; when it is dropped, its answer is no longer waited for.
-pub(crate) struct Asked {
+struct Asked {
     node: Arc<Node>,
     number: u64,
     answer: oneshot::Receiver<Found>,
@@ -80,7 +99,7 @@ pub(crate) struct Asked {
 
 impl Asked {
     /// What the keeper has found. `None` if there is no answer to wait for.
-    pub(crate) async fn answer(&mut self) -> Option<Found> {
+    async fn answer(&mut self) -> Option<Found> {
         (&mut self.answer).await.ok()
     }
 }
@@ -92,19 +111,60 @@ impl Drop for Asked {
 }
 
 /// A read that others are asked for: at which height, and who keeps the records.
-pub(crate) struct Errand {
-    pub(crate) request: GetRequest,
+struct Errand {
+    request: GetRequest,
     entry: Arc<Final>,
     certificate: Option<Bytes>,
-    pub(crate) keepers: Vec<Member>,
+    keepers: Vec<Member>,
 }
 
 impl Node {
+    /// Reads records for a client that this node does not keep: asks one of their keepers after the other, until what one has sent holds.
+    ///
+    /// # Errors
+    /// As [`Node::get`], where the keys or the height will not do; and if no keeper answers, or the answer would be too large.
+    pub async fn read_for(
+        self: &Arc<Self>,
+        request: GetRequest,
+        errands: &impl Errands,
+    ) -> Result<GetReply, ServiceError> {
+        let errand = Arc::new(self.errand(request)?);
+        let mut too_large = None;
+        for keeper in &errand.keepers {
+            let Some(mut asked) = self.ask_keeper(&errand, &keeper.public_key) else { continue };
+            let Either::Left((answer, _)) = select(pin!(asked.answer()), errands.pause(KEEPER_WAIT)).await else {
+                continue;
+            };
+            match answer {
+                Some(Found::Records { values, proof }) => {
+                    let (node, errand) = (Arc::clone(self), Arc::clone(&errand));
+                    match errands.check(Box::new(move || node.found(&errand, values, proof))).await? {
+                        Ok(reply) => return reply,
+                        Err(false_statement) => {
+                            warn!(keeper = %keeper.name, %false_statement, "a keeper's records do not hold")
+                        }
+                    }
+                }
+                Some(Found::TooLarge { fits }) => too_large = too_large.max(Some(fits)),
+                Some(Found::Nothing) | None => {}
+            }
+        }
+        let keys = &errand.request.keys;
+        let Some(key) = keys.first().cloned() else { return Err(ServiceError::NothingCertified) };
+        // One record always fits, so whoever says otherwise of one says what is false.
+        if let Some(fits) = too_large.filter(|_| keys.len() > 1) {
+            let fits = (fits as usize).clamp(1, keys.len() - 1);
+            return Err(ServiceError::ThroughTooLarge { keys: keys.len(), fits });
+        }
+        let asked = errand.keepers.iter().map(|keeper| keeper.name.clone()).collect();
+        Err(ServiceError::NoKeeperAnswers { key, asked })
+    }
+
     /// What is to be asked for a client's read of records that this node does not keep.
     ///
     /// # Errors
     /// As [`Node::get`], where the keys or the height will not do.
-    pub(crate) fn errand(&self, request: GetRequest) -> Result<Errand, ServiceError> {
+    fn errand(&self, request: GetRequest) -> Result<Errand, ServiceError> {
         if request.keys.len() > READ_THROUGH_KEYS_MAX {
             return Err(ServiceError::ThroughTooLarge { keys: request.keys.len(), fits: READ_THROUGH_KEYS_MAX });
         }
@@ -122,7 +182,7 @@ impl Node {
     }
 
     /// Asks a keeper. `None` if there is no way to it now.
-    pub(crate) fn ask_keeper(self: &Arc<Self>, errand: &Errand, keeper: &PublicKey) -> Option<Asked> {
+    fn ask_keeper(self: &Arc<Self>, errand: &Errand, keeper: &PublicKey) -> Option<Asked> {
         let number = self.read_through.numbers.fetch_add(1, Ordering::Relaxed);
         let GetRequest { keys, without_values, .. } = errand.request.clone();
         let ask = Ask::Read(Read { number, height: errand.entry.result.height, keys, without_values });
@@ -138,12 +198,7 @@ impl Node {
     ///
     /// # Errors
     /// If what the keeper has sent is not what the root of the height bears out.
-    pub(crate) fn found(
-        &self,
-        errand: &Errand,
-        values: Vec<Option<Bytes>>,
-        proof: Bytes,
-    ) -> Result<Result<GetReply, ServiceError>, Misbehaviour> {
+    fn found(&self, errand: &Errand, values: Vec<Option<Bytes>>, proof: Bytes) -> Checked {
         let Errand { request, entry, certificate, .. } = errand;
         check(&entry.result.root, request, &values, &proof)?;
         Ok(self.reply_of(request, entry, certificate.clone(), values, proof))

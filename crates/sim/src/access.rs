@@ -9,12 +9,12 @@ use std::time::{Duration, UNIX_EPOCH};
 use bytes::Bytes;
 use commonware_runtime::{Clock as _, deterministic};
 use futures::FutureExt as _;
-use futures::future::{BoxFuture, Either, select};
+use futures::future::{self, BoxFuture, Either, select};
 use pleach_client::{Reply, Runtime, Transport, TransportError};
-use pleach_node::{Node, ServiceError};
+use pleach_node::{Checked, Errands, Node, ServiceError};
 use pleach_types::api::{
     AbsenceReply, Base64, Blocks, EvidenceList, ExecuteReply, ForkReply, GetReply, GetRequest, HistoryReply, Members,
-    NewestReply, NewestRequest, ReceiptReply, Status, Succession,
+    NewestReply, NewestRequest, ReceiptReply, Status, Succession, Value,
 };
 use pleach_types::{Genesis, Height, Identity};
 use rand::rngs::StdRng;
@@ -37,6 +37,17 @@ impl Runtime for SimulatedTime {
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
         self.0.sleep(duration).boxed()
+    }
+}
+
+impl Errands for SimulatedTime {
+    fn pause(&self, time: Duration) -> BoxFuture<'_, ()> {
+        self.0.sleep(time).boxed()
+    }
+
+    fn check(&self, check: Box<dyn FnOnce() -> Checked + Send>) -> BoxFuture<'_, Result<Checked, ServiceError>> {
+        // At once: another thread would make each run of a seed another one.
+        future::ready(Ok(check())).boxed()
     }
 }
 
@@ -114,6 +125,19 @@ impl Link {
     pub const NEAR: Self = Self { latency: Duration::from_millis(2), lost_per_mille: 0 };
 }
 
+/// How a node treats the one client that it has picked out, by its address. Others it serves as it should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Treatment {
+    /// It takes no connection.
+    Refuses,
+    /// It takes questions, and never answers.
+    IsSilent,
+    /// It puts other values into its answers.
+    Lies,
+    /// It reads nothing for the client that it does not keep.
+    HelpsNot,
+}
+
 /// A client's way to some nodes. Every question and answer goes through JSON, as on the HTTP port.
 pub struct InProcess {
     ports: Ports,
@@ -121,6 +145,7 @@ pub struct InProcess {
     members: Vec<usize>,
     link: Link,
     random: Mutex<StdRng>,
+    treated: BTreeMap<usize, Treatment>,
 }
 
 /// What becomes of one question on its way.
@@ -135,7 +160,19 @@ impl InProcess {
     /// A way to the nodes of these members, in this order. Delays and losses are drawn from `seed`.
     #[must_use]
     pub fn new(ports: Ports, time: SimulatedTime, members: Vec<usize>, link: Link, seed: u64) -> Self {
-        Self { ports, time, members, link, random: Mutex::new(StdRng::seed_from_u64(seed)) }
+        let (random, treated) = (Mutex::new(StdRng::seed_from_u64(seed)), BTreeMap::new());
+        Self { ports, time, members, link, random, treated }
+    }
+
+    /// The way of a client that some members treat otherwise than others.
+    #[must_use]
+    pub fn treated(mut self, by: BTreeMap<usize, Treatment>) -> Self {
+        self.treated = by;
+        self
+    }
+
+    fn treatment(&self, node: usize) -> Option<Treatment> {
+        self.treated.get(self.members.get(node)?).copied()
     }
 
     fn delivery(&self) -> Delivery {
@@ -159,6 +196,11 @@ impl InProcess {
             return Err(broke());
         }
         let refused = || TransportError::Unreachable("connection refused".into());
+        match self.treatment(node) {
+            Some(Treatment::Refuses) => return Err(refused()),
+            Some(Treatment::IsSilent) => return future::pending().await,
+            Some(Treatment::Lies | Treatment::HelpsNot) | None => {}
+        }
         let (node, down) = self.members.get(node).and_then(|member| self.ports.enter(*member)).ok_or_else(refused)?;
         let answer = pin!(question(node));
         let down = pin!(down.wait());
@@ -183,6 +225,14 @@ impl InProcess {
             Either::Right(_) => now(),
         }
     }
+}
+
+/// What a liar in the middle makes of a true answer.
+fn with_other_values(mut reply: GetReply) -> GetReply {
+    for record in &mut reply.records {
+        record.value = Some(Value::Text("made up".into()));
+    }
+    reply
 }
 
 fn through_json<T: Serialize + DeserializeOwned>(reply: &T) -> Result<T, TransportError> {
@@ -227,8 +277,16 @@ impl Transport for InProcess {
     }
 
     fn get(&self, node: usize, request: GetRequest) -> Reply<'_, GetReply> {
+        let treatment = self.treatment(node);
         let question = move |node: Arc<Node>| async move {
-            self.wait(READ_WAIT, node.get_when_there(&request), || node.get(&request)).await
+            let read = self.wait(READ_WAIT, node.get_when_there(&request), || node.get(&request)).await;
+            let helps = request.through && treatment != Some(Treatment::HelpsNot);
+            let reply = match read {
+                Err(ServiceError::NotKept { .. }) if helps => node.read_for(request, &self.time).await,
+                read => read,
+            };
+            let lies = treatment == Some(Treatment::Lies);
+            reply.map(|reply| if lies { with_other_values(reply) } else { reply })
         };
         self.ask(node, question).boxed()
     }

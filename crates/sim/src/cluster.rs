@@ -1,11 +1,12 @@
 //! A cluster of real nodes on the deterministic runtime and the simulated network.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use commonware_cryptography::ed25519;
-use commonware_p2p::simulated::{self, Control, Link, Manager, Sender};
+use commonware_p2p::simulated::{self, Control, Link, Manager};
 use commonware_runtime::{
     Blob as _, Clock as _, Handle, ReadOptions, Storage as _, Supervisor as _, WriteOptions, deterministic,
 };
@@ -19,13 +20,14 @@ use pleach_order::{Bounds, OrderError, Voted, VotesFound};
 use pleach_store::{Options, StorageBackend as _, Store};
 use pleach_types::execution::Executor;
 use pleach_types::{Genesis, Height, SecretKey};
-use rand::SeedableRng as _;
 use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng as _};
 
-use crate::access::{self, InProcess, Ports, SimulatedTime};
+use crate::access::{self, InProcess, Ports, SimulatedTime, Treatment};
 use crate::bank;
 use crate::disk::Disk;
 use crate::ledger::{Conduct, Ledger, Observer};
+use crate::lines::{Ear, Lines, Wired};
 use crate::tap::{Tap, Tapped};
 
 type Context = deterministic::Context;
@@ -92,6 +94,8 @@ pub struct Cluster {
     /// How members treat the others.
     conduct: Vec<Conduct>,
     tap: Tap,
+    /// The connections of members whose key another node has as well, by their numbers.
+    lines: BTreeMap<usize, Lines>,
 }
 
 /// All that a member has stored, as it was when it was down.
@@ -104,7 +108,8 @@ pub struct Stored {
 
 impl Cluster {
     /// A cluster of `secrets.len()` nodes, none of them up yet: those of genesis come first, and the rest are nobody's members until the
-    /// owners add them. `executors` has one runtime of operations for each, so that one of them, the `suspect`, can be a broken one.
+    /// owners add them, or have the key of one that came before: then both are processes of one member, whose folder was copied.
+    /// `executors` has one runtime of operations for each, so that one of them, the `suspect`, can be a broken one.
     ///
     /// # Panics
     /// If genesis and secrets do not belong together.
@@ -124,7 +129,7 @@ impl Cluster {
             disconnect_on_block: true,
             tracked_peer_sets: NZUsize!(1),
         };
-        let keys = secrets.iter().map(engine_key);
+        let keys: BTreeSet<_> = secrets.iter().map(engine_key).collect();
         let (network, oracle) = simulated::Network::new_with_peers(context.child("network"), config, keys).await;
         network.start();
         let ledger = Ledger::new(&genesis, suspect);
@@ -150,7 +155,9 @@ impl Cluster {
             voteless,
             conduct,
             tap: Tap::default(),
+            lines: BTreeMap::new(),
         };
+        cluster.share_lines();
         for member in 0..count {
             cluster.reconnect(member).await;
         }
@@ -177,6 +184,53 @@ impl Cluster {
         let mut cluster = Self::new(context.child("cluster"), genesis, secrets, executors, None, conditions).await;
         cluster.start_all().await;
         cluster
+    }
+
+    /// As [`Cluster::started`], with one more node, numbered behind the members, that has the key of member `of`. It is not started.
+    ///
+    /// # Panics
+    /// As [`Cluster::started`].
+    pub async fn with_a_copy(context: &Context, genesis: Genesis, of: usize, conditions: Conditions) -> Self {
+        let members = (0..genesis.members.len()).chain([of]);
+        let secrets: Vec<_> = members.map(bank::member_secret).collect();
+        let executors = secrets.iter().map(|_| bank::vm()).collect();
+        let mut cluster = Self::new(context.child("cluster"), genesis, secrets, executors, None, conditions).await;
+        cluster.start_all().await;
+        cluster
+    }
+
+    /// Nodes with one key have their connections together.
+    fn share_lines(&mut self) {
+        for member in 0..self.members() {
+            let Some(first) = (0..member).find(|first| self.key(*first) == self.key(member)) else { continue };
+            let keys: BTreeSet<_> = (0..self.members()).map(|other| self.key(other)).collect();
+            let own = self.key(member);
+            let others = keys.into_iter().filter(|key| *key != own);
+            let lines = self.lines.entry(first).or_insert_with(|| Lines::new(others)).clone();
+            self.lines.insert(member, lines);
+        }
+    }
+
+    /// Whether a node that came before has the same key.
+    fn is_a_copy(&self, member: usize) -> bool {
+        (0..member).any(|first| self.key(first) == self.key(member))
+    }
+
+    /// The connections of a key that two nodes have break, and are made anew by one or the other.
+    ///
+    /// # Panics
+    /// If the member's key is its own.
+    pub fn draw_lines(&self, member: usize, rng: &mut impl Rng) {
+        self.lines[&member].draw(rng);
+    }
+
+    /// With how many others a node is connected whose key another one has as well.
+    ///
+    /// # Panics
+    /// If the member's key is its own.
+    #[must_use]
+    pub fn connected(&self, member: usize) -> usize {
+        self.lines[&member].of(member)
     }
 
     /// How many nodes there are, up or not, newcomers included.
@@ -247,14 +301,32 @@ impl Cluster {
         let observer = Observer::new(member, node.clone(), self.ledger.clone(), self.conduct[member]);
         self.handles[member] = Some(start(context, channels, peers, settings, Arc::new(observer)));
         self.ports.open(member, node);
+        if let Some(lines) = self.lines.get(&member) {
+            lines.up(member);
+        }
     }
 
-    async fn channels(&self, member: usize) -> Channels<Sender<ed25519::PublicKey, Context>, Tapped> {
+    async fn channels(&self, member: usize) -> Channels<Wired, Tapped> {
         let control = self.oracle.control(self.key(member));
+        let lines = self.lines.get(&member);
+        let is_open = lines.is_some_and(Lines::is_open);
         let mut pairs = Vec::new();
         for channel in CHANNELS {
-            let pair = control.register(channel, quota(&Bounds::of(&self.genesis.limits))).await;
-            let (sender, inner) = pair.expect("the network is up");
+            let quota = quota(&Bounds::of(&self.genesis.limits));
+            let (sender, inner) = match lines {
+                None => {
+                    let (inner, receiver) = control.register(channel, quota).await.expect("the network is up");
+                    (Wired { inner, lines: None }, Ear::Network(receiver))
+                }
+                Some(lines) => {
+                    if !is_open {
+                        let pair = control.register(channel, quota).await.expect("the network is up");
+                        lines.open(&self.context, channel, pair);
+                    }
+                    let (sender, inbox) = lines.pair(member, channel);
+                    (sender, Ear::Shared(inbox))
+                }
+            };
             let tap = (channel == CHANNELS[0]).then(|| self.tap.clone());
             pairs.push((sender, Tapped { inner, tap }));
         }
@@ -266,7 +338,7 @@ impl Cluster {
 
     /// Stops a member at once, as if its process were killed. Nothing of it is left but its storage.
     pub async fn crash(&mut self, member: usize) {
-        self.ports.close(member);
+        self.close(member);
         if let Some(handle) = self.handles[member].take() {
             handle.abort();
             // How it ended does not matter: it was killed.
@@ -278,6 +350,14 @@ impl Cluster {
         self.disks[member] = self.disks[member].cut_power(&mut rng);
         // Its tasks are dropped when the runtime next comes to them.
         self.context.sleep(Duration::from_millis(10)).await;
+    }
+
+    /// Nobody reaches a member any more.
+    fn close(&self, member: usize) {
+        self.ports.close(member);
+        if let Some(lines) = self.lines.get(&member) {
+            lines.down(member);
+        }
     }
 
     /// Stops a member at once and deletes everything that it has stored.
@@ -333,6 +413,19 @@ impl Cluster {
         Stored { disk: self.disks[member].image(), files }
     }
 
+    /// Copies all that a member has stored into the place of another, as an operator copies a folder. Both are down.
+    ///
+    /// # Panics
+    /// If one of them runs.
+    pub async fn copy(&mut self, from: usize, to: usize) {
+        let mut stored = self.stored(from).await;
+        let (old, new) = (self.storage_prefix(from), self.storage_prefix(to));
+        for (partition, ..) in &mut stored.files {
+            *partition = partition.replacen(&old, &new, 1);
+        }
+        self.put_back(to, &stored).await;
+    }
+
     /// Puts all that a member had stored back, as it was once. The member is down.
     ///
     /// # Panics
@@ -381,7 +474,7 @@ impl Cluster {
         match futures::future::select(handle, Box::pin(pause)).await {
             futures::future::Either::Left((outcome, _)) => {
                 self.handles[member] = None;
-                self.ports.close(member);
+                self.close(member);
                 Some(format!("{outcome:?}"))
             }
             futures::future::Either::Right(_) => None,
@@ -391,6 +484,9 @@ impl Cluster {
     /// Cuts a member off from all others. Clients still reach it.
     pub async fn isolate(&mut self, member: usize) {
         self.cut_off[member] = true;
+        if self.is_a_copy(member) {
+            return;
+        }
         for other in (0..self.members()).filter(|other| *other != member) {
             // Two that are cut off have no link to remove.
             let _ = self.oracle.remove_link(self.key(member), self.key(other)).await;
@@ -401,7 +497,11 @@ impl Cluster {
     /// Links a member that was cut off to all others that are not.
     pub async fn reconnect(&mut self, member: usize) {
         self.cut_off[member] = false;
-        for other in (0..self.members()).filter(|other| *other != member) {
+        if self.is_a_copy(member) {
+            // It has the links of whose copy it is.
+            return;
+        }
+        for other in (0..self.members()).filter(|other| *other != member && !self.is_a_copy(*other)) {
             if !self.cut_off[other] {
                 self.link(member, other).await;
                 self.link(other, member).await;
@@ -417,8 +517,9 @@ impl Cluster {
     /// Changes the conditions on all links between members that are not cut off.
     pub async fn change_conditions(&mut self, conditions: Conditions) {
         self.conditions = conditions;
-        for from in 0..self.members() {
-            for to in (0..self.members()).filter(|to| *to != from) {
+        let keys: Vec<usize> = (0..self.members()).filter(|member| !self.is_a_copy(*member)).collect();
+        for from in keys.clone() {
+            for to in keys.iter().copied().filter(|to| *to != from) {
                 if !self.cut_off[from] && !self.cut_off[to] {
                     let _ = self.oracle.remove_link(self.key(from), self.key(to)).await;
                     self.link(from, to).await;
@@ -443,8 +544,34 @@ impl Cluster {
         executor: Arc<dyn Executor>,
         seed: u64,
     ) -> Result<Client, Error> {
-        let time = SimulatedTime(Arc::new(self.context.child("client")));
+        let time = self.time();
         let transport = InProcess::new(self.ports.clone(), time.clone(), members, link, seed);
+        self.connect(transport, time, config, executor, seed).await
+    }
+
+    /// A client that knows all members, some of which treat it otherwise than others.
+    ///
+    /// # Errors
+    /// If no node answers.
+    pub async fn treated_client(&self, by: BTreeMap<usize, Treatment>, seed: u64) -> Result<Client, Error> {
+        let (time, members) = (self.time(), (0..self.genesis.members.len()).collect());
+        let transport = InProcess::new(self.ports.clone(), time.clone(), members, access::Link::NEAR, seed).treated(by);
+        self.connect(transport, time, Config::default(), bank::vm(), seed).await
+    }
+
+    /// The clock of a new client.
+    fn time(&self) -> SimulatedTime {
+        SimulatedTime(Arc::new(self.context.child("client")))
+    }
+
+    async fn connect(
+        &self,
+        transport: InProcess,
+        time: SimulatedTime,
+        config: Config,
+        executor: Arc<dyn Executor>,
+        seed: u64,
+    ) -> Result<Client, Error> {
         let mut bytes = [7; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         let builder = Client::builder(self.genesis.digest(), Arc::new(transport));

@@ -13,13 +13,15 @@ use bytes::Bytes;
 use pleach_node::Node;
 use pleach_order::{Application, Network, Proposal};
 use pleach_state::{BlockFault, prepare_block};
-use pleach_types::api::Voting;
+use pleach_types::api::{GetRequest, Voting};
 use pleach_types::certificate::CertificateError;
+use pleach_types::codec::{self, Reader};
 use pleach_types::hash::Domain;
+use pleach_types::limits::READ_KEYS_MAX;
 use pleach_types::vote::Round;
 use pleach_types::{
     Block, BlockResult, Certificate, Committee, Decode as _, Encode as _, Evidence, Genesis, Hash, Height, Identity,
-    Member, PublicKey, Receipt, Request, SystemRequest,
+    Key, Member, PublicKey, Receipt, Request, SystemRequest,
 };
 use pleach_verify::TrustAnchor;
 use thiserror::Error;
@@ -415,6 +417,10 @@ pub enum Conduct {
     Spoils,
     /// A part is one byte, `DRIP` after the question, of an item that is said to be as large as the largest.
     Drips,
+    /// Members that read for a client are sent made-up values under the true proof.
+    Misleads,
+    /// Members that read for a client are not answered.
+    IsMute,
     /// Its blocks are invalid, each in the next one of all ways.
     Invalid,
     /// Its blocks are valid, and as dear as blocks may be.
@@ -473,7 +479,7 @@ impl Observer {
         }
         let answer = self.node.answer_message(from, message)?;
         match self.conduct {
-            Conduct::Honest | Conduct::Invalid | Conduct::Burdens(_) => None,
+            Conduct::Honest | Conduct::Misleads | Conduct::IsMute | Conduct::Invalid | Conduct::Burdens(_) => None,
             Conduct::Spoils => {
                 let mut answer = answer.to_vec();
                 // The end is content, whatever is asked for.
@@ -481,6 +487,22 @@ impl Observer {
                 Some(answer.into())
             }
             Conduct::Drips => one_byte_of(&answer),
+        }
+    }
+
+    /// What a member that is not honest does with another one's question for records, instead of answering it. Whether it was one.
+    fn misleads(&self, from: &PublicKey, message: &Bytes) -> bool {
+        let Some((number, request)) = read_of(message) else { return false };
+        match self.conduct {
+            Conduct::IsMute => true,
+            Conduct::Misleads => {
+                let reply = self.node.get(&request);
+                if let (Ok(reply), Some(network)) = (reply, self.network.get()) {
+                    let _ = network.send(*from, made_up(number, reply.records.len(), &reply.proof.0));
+                }
+                true
+            }
+            _ => false,
         }
     }
 
@@ -528,7 +550,7 @@ impl Application for Observer {
         let burden = match self.conduct {
             Conduct::Invalid => Burden::INVALID[self.ledger.burdens().len() % Burden::INVALID.len()],
             Conduct::Burdens(burden) => burden,
-            Conduct::Honest | Conduct::Spoils | Conduct::Drips => {
+            Conduct::Honest | Conduct::Spoils | Conduct::Drips | Conduct::Misleads | Conduct::IsMute => {
                 self.ledger.check_proposal(self.member, &block, self.node.genesis());
                 return Some(block);
             }
@@ -603,6 +625,9 @@ impl Application for Observer {
     }
 
     fn received(&self, from: PublicKey, message: Bytes) {
+        if self.misleads(&from, &message) {
+            return;
+        }
         let Some(answer) = self.false_answer(&from, &message) else { return self.node.received(from, message) };
         if self.conduct == Conduct::Drips {
             self.dripping().push(Drip { since: None, to: from, answer });
@@ -610,6 +635,29 @@ impl Application for Observer {
             let _ = network.send(from, answer);
         }
     }
+}
+
+/// The number and the records of a question that a member asks for a client. `None` if it is another message. The form is that of
+/// `docs/protocol.md`, as below.
+fn read_of(message: &Bytes) -> Option<(u64, GetRequest)> {
+    const READ: u8 = 7;
+    let mut reader = Reader::new(message.clone());
+    let tag = reader.byte("message").ok()?;
+    let (number, height) = (reader.u64("number").ok()?, reader.u64("height").ok()?);
+    let keys = (tag == READ).then(|| reader.list("keys", READ_KEYS_MAX, Key::decode_from).ok())??;
+    Some((number, GetRequest { keys, height: Some(height), executed: true, ..GetRequest::default() }))
+}
+
+/// The answer to a question for so many records, with values that nobody has written and a proof of the true ones.
+fn made_up(number: u64, records: usize, proof: &Bytes) -> Bytes {
+    const FOUND: u8 = 8;
+    let mut answer = [&[FOUND][..], &number.to_le_bytes(), &[0]].concat();
+    codec::put_count(&mut answer, records);
+    for _ in 0..records {
+        codec::put_option(&mut answer, Some(b"made up"), |out, value| codec::put_bytes(out, value));
+    }
+    codec::put_bytes(&mut answer, proof);
+    answer.into()
 }
 
 /// An answer with a part of an item, cut down to the part's first byte, with the greatest length that its item may claim.

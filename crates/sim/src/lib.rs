@@ -12,6 +12,7 @@
 //! | [`oracle`] | a bank in a map: what should have become of every ordered request |
 //! | [`burden`] | what a faulty leader fills its blocks with |
 //! | [`bank`] | genesis, keys and calls of the bank that all scenarios use |
+//! | `lines` | whom each of two processes with one key reaches |
 //! | [`tap`] | the votes that members send, for a judge who looks for two that exclude each other |
 //! | [`scenario`] | load and faults of a seed, and the checks at the end |
 //!
@@ -23,6 +24,7 @@ pub mod burden;
 pub mod cluster;
 mod disk;
 pub mod ledger;
+mod lines;
 pub mod oracle;
 pub mod scenario;
 pub mod tap;

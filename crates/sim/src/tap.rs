@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use commonware_cryptography::ed25519;
 use commonware_p2p::Message;
-use commonware_p2p::simulated::Receiver;
 use commonware_runtime::IoBuf;
 use pleach_order::engine::vote_from_engine;
 use pleach_types::vote::Round;
 use pleach_types::{Evidence, Hash, PublicKey, Vote};
+
+use crate::lines::Ear;
 
 /// All votes that have arrived anywhere, by who sent them and by round. Clones are the same one.
 #[derive(Clone, Debug, Default)]
@@ -55,12 +56,12 @@ impl Tap {
 /// A receiver whose messages are noted, where they are votes.
 #[derive(Debug)]
 pub struct Tapped {
-    pub(crate) inner: Receiver<ed25519::PublicKey>,
+    pub(crate) inner: Ear,
     pub(crate) tap: Option<Tap>,
 }
 
 impl commonware_p2p::Receiver for Tapped {
-    type Error = <Receiver<ed25519::PublicKey> as commonware_p2p::Receiver>::Error;
+    type Error = commonware_p2p::simulated::Error;
     type PublicKey = ed25519::PublicKey;
 
     async fn recv(&mut self) -> Result<Message<ed25519::PublicKey>, Self::Error> {

@@ -1,0 +1,169 @@
+//! A member's folder was copied, and both copies run: two processes with one key, under load. Each of the others is connected with one of
+//! the two, so no more than one hears as many as it needs before it votes: they sign no two votes that exclude each other. When
+//! one of them ends the other takes its connections over, and votes by itself.
+//!
+//! What this rests on is that no connection goes from one to the other while both run. If connections break and are made anew by the other
+//! process, both may have heard enough: `a_copy_to_which_connections_go_over` shows that such a member can be convicted.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use commonware_runtime::{Runner as _, Spawner as _, Supervisor as _, deterministic};
+use pleach_client::{Client, Config};
+use pleach_sim::access::Link;
+use pleach_sim::bank;
+use pleach_sim::cluster::{Cluster, Conditions, runner};
+use pleach_testkit::{replay, seeds};
+use pleach_types::api::Voting;
+use pleach_types::{Genesis, Governance, Partitioning};
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom as _;
+use rand::{Rng as _, SeedableRng as _};
+
+/// Runs in CI.
+const RUNS: u64 = 8;
+const MEMBERS: [usize; 4] = [0, 1, 2, 3];
+/// The node that runs on a copy of a member's folder.
+const COPY: usize = 4;
+const ACCOUNTS: usize = 8;
+const WINDOW: u64 = 16;
+/// Blocks of an epoch, by seed.
+const EPOCHS: [u32; 2] = [23, 1_024];
+const REACH_WAIT: Duration = Duration::from_secs(600);
+const LOOK: Duration = Duration::from_millis(100);
+
+fn genesis(seed: u64) -> Genesis {
+    let epoch_blocks = EPOCHS[seed as usize % EPOCHS.len()];
+    let governance = Governance { epoch_blocks, ..Governance::default() };
+    Genesis { governance, ..bank::genesis(4, WINDOW, Partitioning { bits: 3, replicas: 2 }) }
+}
+
+/// Transfers without end.
+fn load(context: &deterministic::Context, client: Client) {
+    context.child("load").spawn(move |_| async move {
+        for turn in 0.. {
+            let (from, to) = (turn % ACCOUNTS, (turn * 3 + 1) % ACCOUNTS);
+            if from != to {
+                let _ = bank::transfer(&client, from, to, 1).send().await;
+            }
+        }
+    });
+}
+
+fn voting(cluster: &Cluster, member: usize) -> Option<Voting> {
+    cluster.ports().enter(member).map(|(node, _)| node.status().voting)
+}
+
+async fn all_vote(cluster: &Cluster, members: &[usize]) -> bool {
+    for _ in 0..6_000 {
+        if members.iter().all(|member| voting(cluster, *member) == Some(Voting::Open)) {
+            return true;
+        }
+        cluster.pass(LOOK).await;
+    }
+    false
+}
+
+/// What the two processes did while both were up.
+struct Both {
+    /// Looks at which both voted.
+    voted: usize,
+    /// Those that ended by themselves, and why.
+    ended: Vec<String>,
+}
+
+/// A member is stopped, its folder is copied, and both run; then one of them ends. `change` is done to their connections every 100 ms.
+async fn run(
+    context: &deterministic::Context,
+    seed: u64,
+    change: impl Fn(&Cluster, usize, &mut StdRng),
+) -> (Cluster, Both) {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let member = rng.random_range(0..MEMBERS.len());
+    let (latency_ms, jitter_ms) = (rng.random_range(2..20), rng.random_range(0..8));
+    let conditions = Conditions { latency_ms, jitter_ms, loss_percent: 0 };
+    let mut cluster = Cluster::with_a_copy(context, genesis(seed), member, conditions).await;
+    assert!(cluster.reach(&MEMBERS, 2, REACH_WAIT).await, "the cluster starts");
+    let client = cluster.client(MEMBERS.to_vec(), Link::NEAR, Config::default(), bank::vm(), seed).await;
+    let client = client.expect("a client");
+    bank::found(&client, ACCOUNTS, 1_000).await.expect("a bank");
+    load(context, client);
+    cluster.pass(Duration::from_millis(rng.random_range(0..3_000))).await;
+    cluster.crash(member).await;
+    cluster.copy(member, COPY).await;
+    let mut order = [member, COPY];
+    order.shuffle(&mut rng);
+    cluster.start(order[0]).await;
+    if rng.random() {
+        cluster.pass(Duration::from_millis(rng.random_range(0..5_000))).await;
+        cluster.start(order[1]).await;
+    } else {
+        // Both at once: who connects with whom is chance.
+        cluster.start(order[1]).await;
+        cluster.draw_lines(member, &mut rng);
+    }
+    let mut both = Both { voted: 0, ended: Vec::new() };
+    for _ in 0..rng.random_range(30..100) {
+        cluster.pass(LOOK).await;
+        change(&cluster, member, &mut rng);
+        for one in order {
+            both.ended.extend(cluster.ended(one).await);
+        }
+        let voting = order.map(|one| voting(&cluster, one));
+        both.voted += usize::from(voting.iter().all(|voting| *voting == Some(Voting::Open)));
+    }
+    order.shuffle(&mut rng);
+    let [ends, stays] = order;
+    cluster.crash(ends).await;
+    let all: Vec<usize> = MEMBERS.into_iter().filter(|one| *one != member).chain([stays]).collect();
+    // Who is convicted is expelled, and comes nowhere any more.
+    if both.ended.is_empty() && cluster.tap().convicted(&cluster.genesis().digest()).is_empty() {
+        assert!(all_vote(&cluster, &all).await, "whoever stays votes");
+        let goal = cluster.ledger().height() + 6;
+        assert!(cluster.reach(&all, goal, REACH_WAIT).await, "all come to height {goal}");
+        // Without its votes there is no quorum now.
+        cluster.crash(all[0]).await;
+        let goal = cluster.ledger().height() + 6;
+        assert!(cluster.reach(&all[1..], goal, REACH_WAIT).await, "{stays} votes: the rest comes to height {goal}");
+    }
+    (cluster, both)
+}
+
+#[test]
+fn two_processes_with_one_key_never_vote_against_each_other() {
+    for seed in seeds(0..RUNS) {
+        let _replay = replay(seed);
+        runner(seed).start(async move |context: deterministic::Context| {
+            let (cluster, both) = run(&context, seed, |_, _, _| ()).await;
+            assert_eq!(cluster.ledger().violations(), []);
+            assert_eq!(cluster.tap().convicted(&cluster.genesis().digest()), BTreeSet::new());
+            assert_eq!((both.voted, both.ended), (0, vec![]), "never do both vote, and neither ends");
+        });
+    }
+}
+
+/// Not kept yet: see the head of the file.
+#[test]
+#[ignore = "fails: two processes between which connections change hands may both vote, and be convicted"]
+fn a_copy_to_which_connections_go_over() {
+    for seed in seeds(0..RUNS) {
+        let _replay = replay(seed);
+        runner(seed).start(async move |context: deterministic::Context| {
+            let change = |cluster: &Cluster, member, rng: &mut StdRng| {
+                if rng.random_range(0..30) == 0 {
+                    cluster.draw_lines(member, rng);
+                }
+            };
+            let (cluster, both) = run(&context, seed, change).await;
+            let convicted = cluster.tap().convicted(&cluster.genesis().digest());
+            println!(
+                "seed {seed}: {} convicted, {} looks at which both voted, {:?}",
+                convicted.len(),
+                both.voted,
+                both.ended
+            );
+            assert_eq!(convicted, BTreeSet::new());
+            assert_eq!(cluster.ledger().violations(), []);
+        });
+    }
+}
