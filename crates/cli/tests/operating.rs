@@ -213,7 +213,7 @@ fn a_cluster_whose_members_were_not_declared_new_can_be_told_later() {
     assert_eq!(cluster.stop(2), Some(0));
     fs::remove_dir_all(cluster.data(2).join("journals")).expect("journals");
     cluster.start(2, Log::File, &["--new-member"]);
-    wait("word of the loss", || cluster.log(2).contains("that it is a new member is ignored"));
+    wait("word of the loss", || cluster.log(2).contains("ignored --new-member: this member has voted"));
     cluster.wait_healthy();
 }
 
