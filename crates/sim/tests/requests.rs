@@ -342,11 +342,22 @@ fn dear_requests_that_fill_the_pool_leave_room_for_cheap_ones() {
     let cheap = request(bank::GAS, 200);
     node.execute(&cheap).expect("there is room for what is cheap");
     let leader = bank::member_secret(0).public();
-    let parent = Block::genesis(node.genesis()).digest();
-    let context = Context { epoch: 0, view: 1, parent_view: 0, leader, parent };
-    let block = node.propose(&Proposal { context, height: 1 }, &[]).expect("a block");
-    assert!(block.requests.contains(&cheap), "the cheap one does not wait");
-    assert_eq!(block.requests[0], request(limits.gas, 0), "nor does the oldest");
+    let mut parent = Block::genesis(node.genesis()).digest();
+    for height in 1..=4 {
+        let context = Context { epoch: 0, view: height, parent_view: height - 1, leader, parent };
+        let block = node.propose(&Proposal { context, height }, &[]).expect("a block");
+        match height {
+            1 => assert_eq!(block.requests, [cheap.clone()], "the cheap one does not wait"),
+            4 => assert_eq!(
+                block.requests,
+                [request(limits.gas, 0)],
+                "nor the oldest, once one address may fill a block"
+            ),
+            _ => assert!(block.requests.is_empty(), "{} at height {height}", block.requests.len()),
+        }
+        parent = block.digest();
+        node.finalized(Arc::new(block), None);
+    }
 }
 
 /// What a client holds in its hands when the power fails.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use pleach_client::arguments::change_records;
 use pleach_node::{Disk, Node, resume};
-use pleach_order::{Application as _, Proposal};
+use pleach_order::Application as _;
 use pleach_sim::bank;
 use pleach_state::{Decided, State, prepare_block};
 use pleach_store::{Options, Store};
@@ -95,11 +95,7 @@ impl Setup {
             leader: self.secrets[0].public(),
             parent: self.parent.digest(),
         };
-        for request in &requests {
-            self.nodes[0].execute(request).unwrap();
-        }
-        let block = self.nodes[0].propose(&Proposal { context, height }, &[]).expect("a block");
-        assert_eq!(block.requests.len(), requests.len());
+        let block = Block::new(context, height, *self.full.result(), requests);
         let certificate = self.certify(&block);
         let prepared = prepare_block(&block.requests, vec![], &self.genesis.limits, &self.genesis.digest()).unwrap();
         let applied = self.full.apply(&prepared, &block.header.context, &*bank::vm());

@@ -99,10 +99,10 @@ fn a_block_is_executed_once_whoever_needs_its_state() {
     assert!(bench.execution.is_valid(&block, &[], &nothing_known));
     assert_eq!(bench.runs(), 0, "voters check a block by its bytes, and execute what it stands on");
     let digest = block.digest();
-    let executed = bench.execution.reach(&digest, &[block.clone()], &nothing_known).expect("it is valid");
+    let executed = bench.execution.reach(&digest, std::slice::from_ref(&block), &nothing_known).expect("it is valid");
     assert_eq!((bench.runs(), executed.state().height(), executed.receipts().count()), (1, 1, 1));
     for _ in 0..3 {
-        let again = bench.execution.reach(&digest, &[block.clone()], &nothing_known).expect("it is there");
+        let again = bench.execution.reach(&digest, std::slice::from_ref(&block), &nothing_known).expect("it is there");
         assert_eq!(again.state().result(), executed.state().result());
     }
     assert_eq!(bench.runs(), 1);
