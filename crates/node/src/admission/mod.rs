@@ -12,9 +12,6 @@
 
 pub mod batches;
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -204,3 +201,6 @@ impl Admission {
 fn comes_soon(void: &Void) -> bool {
     matches!(void, Void::ProofFromFuture { base, newest } if *base <= newest.saturating_add(BASE_AHEAD_MAX))
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,9 +3,6 @@
 //! A block is checked by its bytes when it is proposed, and executed when somebody needs the state after it: the proposer of its child, a
 //! voter, or the delivery of the final block, whoever is first ([`chain`](crate::chain)). What came of the check is kept in between.
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
@@ -123,3 +120,6 @@ impl Execution {
         );
     }
 }
+
+#[cfg(test)]
+mod tests;
