@@ -347,7 +347,7 @@ fn dear_requests_that_fill_the_pool_leave_room_for_cheap_ones() {
         let context = Context { epoch: 0, view: height, parent_view: height - 1, leader, parent };
         let block = node.propose(&Proposal { context, height }, &[]).expect("a block");
         match height {
-            1 => assert_eq!(block.requests, [cheap.clone()], "the cheap one does not wait"),
+            1 => assert_eq!(block.requests, std::slice::from_ref(&cheap), "the cheap one does not wait"),
             4 => assert_eq!(
                 block.requests,
                 [request(limits.gas, 0)],
