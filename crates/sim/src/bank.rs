@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use commonware_runtime::{Spawner as _, Supervisor as _, deterministic};
 use pleach_bank as bank;
 use pleach_client::{Call, Client, Error, ReadOptions, TrustLevel};
 use pleach_node::Node;
@@ -116,6 +117,23 @@ pub fn transfer(client: &Client, from: usize, to: usize, amount: u64) -> Call {
         .call(key("transfer"), arguments)
         .expecting([account_key(from), account_key(to)])
         .sign_with(&account_secret(from))
+}
+
+/// Transfers between the accounts that `pair` names for each turn, one after another without end. Those that fail do so because too many
+/// members are away.
+pub fn transfer_without_end(
+    context: &deterministic::Context,
+    client: Client,
+    pair: impl Fn(usize) -> (usize, usize) + Send + 'static,
+) {
+    context.child("load").spawn(move |_| async move {
+        for turn in 0.. {
+            let (from, to) = pair(turn);
+            if from != to {
+                let _ = transfer(&client, from, to, 1).send().await;
+            }
+        }
+    });
 }
 
 /// A signed request made from what `node` proves now, without a client: the same bytes as often as one likes.

@@ -8,8 +8,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use commonware_runtime::{Runner as _, Spawner as _, Supervisor as _, deterministic};
-use pleach_client::{Client, Config};
+use commonware_runtime::{Runner as _, deterministic};
+use pleach_client::Config;
 use pleach_sim::access::Link;
 use pleach_sim::bank;
 use pleach_sim::cluster::{Cluster, Conditions, runner};
@@ -36,18 +36,6 @@ fn genesis(seed: u64) -> Genesis {
     let epoch_blocks = EPOCHS[seed as usize % EPOCHS.len()];
     let governance = Governance { epoch_blocks, ..Governance::default() };
     Genesis { governance, ..bank::genesis(4, WINDOW, Partitioning { bits: 3, replicas: 2 }) }
-}
-
-/// Transfers without end.
-fn load(context: &deterministic::Context, client: Client) {
-    context.child("load").spawn(move |_| async move {
-        for turn in 0.. {
-            let (from, to) = (turn % ACCOUNTS, (turn * 3 + 1) % ACCOUNTS);
-            if from != to {
-                let _ = bank::transfer(&client, from, to, 1).send().await;
-            }
-        }
-    });
 }
 
 fn voting(cluster: &Cluster, member: usize) -> Option<Voting> {
@@ -87,7 +75,7 @@ async fn run(
     let client = cluster.client(MEMBERS.to_vec(), Link::NEAR, Config::default(), bank::vm(), seed).await;
     let client = client.expect("a client");
     bank::found(&client, ACCOUNTS, 1_000).await.expect("a bank");
-    load(context, client);
+    bank::transfer_without_end(context, client, |turn| (turn % ACCOUNTS, (turn * 3 + 1) % ACCOUNTS));
     cluster.pass(Duration::from_millis(rng.random_range(0..3_000))).await;
     cluster.crash(member).await;
     cluster.copy(member, COPY).await;

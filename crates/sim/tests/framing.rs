@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use commonware_runtime::{Runner as _, Spawner as _, Supervisor as _, deterministic};
-use pleach_client::{Client, Config};
+use commonware_runtime::{Runner as _, deterministic};
+use pleach_client::Config;
 use pleach_node::Node;
 use pleach_sim::access::Link;
 use pleach_sim::bank;
@@ -100,18 +100,6 @@ impl Words {
         let guilty = charges.into_iter().filter(|(evidence, truth)| evidence.judge(genesis, *truth).is_ok());
         guilty.map(|(evidence, _)| evidence.accused).collect()
     }
-}
-
-/// Transfers without end. Those that fail do so because too many members are away.
-fn load(context: &deterministic::Context, client: Client) {
-    context.child("load").spawn(move |_| async move {
-        for turn in 0.. {
-            let (from, to) = (turn % ACCOUNTS, (turn * 3 + 1) % ACCOUNTS);
-            if from != to {
-                let _ = bank::transfer(&client, from, to, 1).send().await;
-            }
-        }
-    });
 }
 
 /// The owner asks for another member.
@@ -215,7 +203,7 @@ fn nothing_that_honest_members_sign_convicts_any_of_them() {
             let client = cluster.client(MEMBERS.to_vec(), Link::NEAR, Config::default(), bank::vm(), seed).await;
             let client = client.expect("a client");
             bank::found(&client, ACCOUNTS, 1_000).await.expect("a bank");
-            load(&context, client);
+            bank::transfer_without_end(&context, client, |turn| (turn % ACCOUNTS, (turn * 3 + 1) % ACCOUNTS));
             let mut words = Words::default();
             for event in 0..EVENTS {
                 if event == 2 && seed.is_multiple_of(3) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use commonware_runtime::{Runner as _, Spawner as _, Supervisor as _, deterministic};
+use commonware_runtime::{Runner as _, deterministic};
 use pleach_client::{Client, Config};
 use pleach_node::Node;
 use pleach_sim::access::Link;
@@ -133,20 +133,8 @@ fn run_with_newcomers(seed: u64, members: usize, newcomers: usize, replicas: u16
         assert!(cluster.reach(&all, 2, REACH_WAIT).await, "the cluster starts");
         let client = client(&cluster, members, seed).await;
         bank::found(&client, ACCOUNTS, MONEY).await.expect("a bank");
-        load(&context, client);
+        bank::transfer_without_end(&context, client, |turn| (turn * 7 % ACCOUNTS, (turn * 11 + 1) % ACCOUNTS));
         scenario(cluster).await;
-    });
-}
-
-/// Transfers one after the other, for as long as the simulation runs.
-fn load(context: &deterministic::Context, client: Client) {
-    context.child("load").spawn(move |_| async move {
-        for turn in 0.. {
-            let (from, to) = (turn * 7 % ACCOUNTS, (turn * 11 + 1) % ACCOUNTS);
-            if from != to {
-                let _ = bank::transfer(&client, from, to, 1).send().await;
-            }
-        }
     });
 }
 
