@@ -103,7 +103,13 @@ impl Admission {
             let decision = prepared.and_then(|prepared| self.place(request, prepared, ground.state));
             decisions.insert(content, decision);
         }
-        contents.iter().map(|content| decisions[content].clone()).collect()
+        // Others are told of a request once, however many copies of it came together.
+        let mut told = BTreeSet::new();
+        let decision = |content: &Hash| {
+            let first = told.insert(*content);
+            decisions[content].clone().map(|admitted| Admitted { news: admitted.news && first, ..admitted })
+        };
+        contents.iter().map(decision).collect()
     }
 
     /// Queues bytes that another member forwarded. Cheap.
