@@ -120,7 +120,7 @@ impl Node {
             replayed: AtomicBool::new(false),
             voting: Mutex::default(),
             finality,
-            execution: Execution::new(genesis_digest, executor, tip),
+            execution: Execution::new(executor, tip),
             network: OnceLock::new(),
             manner: Manner::honest(),
             evidence: EvidenceStore::default(),
@@ -269,7 +269,7 @@ impl Node {
         self.members.enter(&state, None);
         *lock(&self.turns) = counted(&self.members, &entries);
         self.note_standing(&state);
-        self.execution.reset(self.finality.reset(&state, entries));
+        self.execution.chain.reset(self.finality.reset(&state, entries));
         self.moves.skip();
         self.admission.pool().finalize(&state, None, Vec::new());
         *delivered = height;

@@ -44,19 +44,16 @@ pub(crate) struct Finality {
     pub(crate) delivered: Mutex<Height>,
     /// How many heights are remembered.
     pub(crate) keep: u64,
-    /// T.
-    window: u64,
 }
 
 impl Finality {
     /// The last heights as a store remembers them, which ends at this state. Returns their newest block beside it.
     pub(crate) fn new(state: &State, entries: Vec<WindowEntry>, disk: Disk) -> (Self, Arc<ExecutedBlock>) {
-        let genesis = state.cluster_genesis();
-        let (keep, window) = (heights_kept(genesis), genesis.window);
+        let keep = heights_kept(state.cluster_genesis());
         let (recent, tip) = remembered(state, entries, keep);
         let recent = Mutex::new(recent);
         let (progress, waiters, delivered) = (Notify::new(), Waiters::default(), Mutex::new(0));
-        (Self { recent, disk, progress, waiters, delivered, keep, window }, tip)
+        (Self { recent, disk, progress, waiters, delivered, keep }, tip)
     }
 
     /// Goes on from another state, which came from others. Returns its block.
@@ -94,7 +91,7 @@ impl Finality {
         let pin = pin.unwrap_or(height);
         let oldest = height.saturating_sub(self.keep - 1);
         let values = oldest.min(pin);
-        let window = oldest.min((pin + 1).saturating_sub(self.window));
+        let window = oldest.min((pin + 1).saturating_sub(state.cluster_genesis().window));
         self.disk.write(BlockWrite {
             entry: entry.entry(written, state.newest_used().to_vec()),
             records: kept.map(|(key, value)| (key.clone(), value.clone())).collect(),

@@ -48,20 +48,15 @@ pub(crate) struct Admitted {
     pub(crate) news: bool,
 }
 
-/// Why a request is not taken, with everything that a count of such requests asks for.
-type Refused = ServiceError;
-
 /// Requests before they are ordered. See the head of the module.
 pub(crate) struct Admission {
-    /// The digest of the cluster's genesis.
-    genesis: Hash,
     pool: Mutex<Pool>,
 }
 
 impl Admission {
     /// Nothing waits yet, at a node that has come to this state.
     pub(crate) fn new(state: &State) -> Self {
-        Self { genesis: *state.genesis_digest(), pool: Mutex::new(Pool::new(state)) }
+        Self { pool: Mutex::new(Pool::new(state)) }
     }
 
     /// What waits.
@@ -76,11 +71,15 @@ impl Admission {
     }
 
     /// Takes requests of several clients, which are checked together: what became of each.
-    pub(crate) fn submit(&self, requests: &[(Origin, Bytes)], ground: Ground<'_>) -> Vec<Result<Admitted, Refused>> {
+    pub(crate) fn submit(
+        &self,
+        requests: &[(Origin, Bytes)],
+        ground: Ground<'_>,
+    ) -> Vec<Result<Admitted, ServiceError>> {
         let contents: Vec<_> = requests.iter().map(|(_, request)| ordered_digest(request)).collect();
         let known = contents.iter().zip(self.prepared(&contents));
         let waits = |prepared: Arc<Prepared>| Ok(Admitted { identity: prepared.identity(), news: false });
-        let mut decisions: BTreeMap<Hash, Result<Admitted, Refused>> =
+        let mut decisions: BTreeMap<Hash, Result<Admitted, ServiceError>> =
             known.filter_map(|(content, prepared)| Some((*content, waits(prepared?)))).collect();
         // Copies of one request are one.
         let (mut seen, mut unknown, mut unchecked) = (BTreeSet::new(), Vec::new(), Vec::new());
@@ -153,8 +152,9 @@ impl Admission {
 
     /// Reads a request, and refuses it before anything that takes long if there is no room for it, or if it accuses nobody
     /// who could be convicted: anybody can make evidence against keys of their own. One that was decided before takes none.
-    fn read(&self, bytes: &Bytes, sender: Sender, ground: Ground<'_>) -> Result<Unchecked, Refused> {
-        let read = Unchecked::read(bytes, &ground.state.limits(), &self.genesis).map_err(ServiceError::Unacceptable)?;
+    fn read(&self, bytes: &Bytes, sender: Sender, ground: Ground<'_>) -> Result<Unchecked, ServiceError> {
+        let read = Unchecked::read(bytes, &ground.state.limits(), ground.state.genesis_digest())
+            .map_err(ServiceError::Unacceptable)?;
         let (waiting, waits, room) = {
             let pool = self.pool();
             (pool.len(), pool.contains(&read.identity()), pool.check_room(sender, read.costs(), read.held()))
@@ -170,7 +170,7 @@ impl Admission {
     }
 
     /// Puts a request that was checked where it belongs. It is news if it waits here from now on.
-    fn place(&self, request: Forwarded, prepared: Prepared, state: &State) -> Result<Admitted, Refused> {
+    fn place(&self, request: Forwarded, prepared: Prepared, state: &State) -> Result<Admitted, ServiceError> {
         let identity = prepared.identity();
         let known = Ok(Admitted { identity, news: false });
         let ahead = match state.check(&prepared) {

@@ -4,18 +4,15 @@ use std::collections::BTreeSet;
 
 use pleach_types::limits::SIGNERS_MAX;
 use pleach_types::{
-    Ballot, Body, Call, Decode as _, Encode as _, Evidence, Genesis, Height, Key, Member, Request, Round, SecretKey,
+    Ballot, Body, Call, Decode as _, Encode as _, Evidence, Genesis, Height, Member, Request, Round, SecretKey,
     SystemRequest, Vote, evidence, system, vote,
 };
 
 use super::*;
+use crate::disk::tests::key;
 
 /// Requests with all signatures that fit a block, and some more.
 const DEAR: u8 = 140;
-
-fn key(text: &str) -> Key {
-    Key::new(text).unwrap_or_else(|e| panic!("{e}"))
-}
 
 /// A cluster of one member with an operation, and what its admission has been told of decisions.
 struct Bench {

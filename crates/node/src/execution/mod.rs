@@ -21,8 +21,6 @@ pub(crate) type Known<'a> = &'a dyn Fn(&[Hash]) -> Vec<Option<Arc<Prepared>>>;
 
 /// The states of blocks, and how they come about. See the head of the module.
 pub(crate) struct Execution {
-    /// The digest of the cluster's genesis.
-    genesis: Hash,
     executor: Arc<dyn Executor>,
     /// The states of blocks that may still become final.
     pub(crate) chain: Chain,
@@ -32,15 +30,10 @@ pub(crate) struct Execution {
 
 impl Execution {
     /// Goes on from this block, whose state is there. All code that is warm in it is translated first.
-    pub(crate) fn new(genesis: Hash, executor: Arc<dyn Executor>, tip: Arc<ExecutedBlock>) -> Self {
-        let execution = Self { genesis, executor, chain: Chain::new(tip.clone()), checked: Mutex::default() };
+    pub(crate) fn new(executor: Arc<dyn Executor>, tip: Arc<ExecutedBlock>) -> Self {
+        let execution = Self { executor, chain: Chain::new(tip.clone()), checked: Mutex::default() };
         execution.translate_warm(tip.state());
         execution
-    }
-
-    /// Goes on from another block, whose state came from others. [`Self::translate_warm`] has to come first.
-    pub(crate) fn reset(&self, tip: Arc<ExecutedBlock>) {
-        self.chain.reset(tip);
     }
 
     /// Translates all code that is warm in a state of which this node has not executed the blocks. Whoever runs warm code does not pay
@@ -77,7 +70,8 @@ impl Execution {
         if let Some((_, prepared)) = lock(&self.checked).iter().find(of) {
             return Some(prepared.clone());
         }
-        let prepared = prepare_block(&block.requests, known(block.digests()), &parent.limits(), &self.genesis);
+        let prepared =
+            prepare_block(&block.requests, known(block.digests()), &parent.limits(), parent.genesis_digest());
         let told = |fault: &BlockFault| {
             let (height, leader) = (block.header.height, block.header.context.leader);
             debug!(height, %leader, %fault, "a proposed block is invalid");

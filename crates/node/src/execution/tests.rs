@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use pleach_types::execution::{Effects, Execution as Call_, Outcome};
-use pleach_types::{Body, Call, Context, Encode as _, Genesis, Key, Limits, Member, Request, SecretKey};
+use pleach_types::{Body, Call, Context, Encode as _, Genesis, Limits, Member, Request, SecretKey};
 
 use super::*;
+use crate::disk::tests::key;
 
 /// Counts how often it is asked to run something, and to translate.
 #[derive(Default)]
@@ -26,10 +27,6 @@ impl Executor for Counts {
     }
 }
 
-fn key(text: &str) -> Key {
-    Key::new(text).unwrap_or_else(|e| panic!("{e}"))
-}
-
 struct Bench {
     state: State,
     genesis: Block,
@@ -44,7 +41,7 @@ impl Bench {
         let genesis = Genesis::new("one", vec![member], records);
         let (block, counts) = (Block::genesis(&genesis), Arc::new(Counts::default()));
         let state = State::genesis(genesis).unwrap_or_else(|e| panic!("{e}"));
-        let execution = Execution::new(*state.genesis_digest(), counts.clone(), tip(&block, &state));
+        let execution = Execution::new(counts.clone(), tip(&block, &state));
         Self { state, genesis: block, counts, execution }
     }
 
