@@ -44,7 +44,7 @@ use crate::lock;
 use crate::members::{Members, is_listed};
 use crate::metrics::Metrics;
 use crate::moves::Moves;
-use crate::pool::{Decided, Full, Origin};
+use crate::pool::{Decided, Full, Origin, Sender};
 use crate::read_through::ReadThrough;
 use crate::recent_heights::Final;
 use crate::resume::Resumed;
@@ -203,19 +203,19 @@ impl Node {
     /// # Errors
     /// Why the request would be void, or that the queue is full.
     pub fn submit(&self, request: &Bytes) -> Result<Identity, ServiceError> {
-        self.submit_all(&[(Origin::default(), request.clone())]).remove(0)
+        self.submit_all(&[(Sender::default(), request.clone())]).remove(0)
     }
 
-    /// As [`Node::submit`] for many requests of several clients, which are checked together; one decision for each.
-    pub(crate) fn submit_all(&self, requests: &[(Origin, Bytes)]) -> Vec<Result<Identity, ServiceError>> {
+    /// As [`Node::submit`] for many requests of several senders, which are checked together; one decision for each.
+    pub(crate) fn submit_all(&self, requests: &[(Sender, Bytes)]) -> Vec<Result<Identity, ServiceError>> {
         let decisions = self.with_ground(|ground| self.admission.submit(requests, ground));
-        let told = |(decision, (origin, bytes)): (Result<Admitted, ServiceError>, &(Origin, Bytes))| {
+        let told = |(decision, (sender, bytes)): (Result<Admitted, ServiceError>, &(Sender, Bytes))| {
             let admitted = decision.inspect_err(|refused| self.count_refused(refused))?;
             if admitted.news
                 && let Some(network) = self.network.get()
             {
                 // Lossy on purpose: this node has the request and will lead one day; the client may ask others.
-                let _ = network.broadcast(Message::request(*origin, bytes));
+                let _ = network.broadcast(Message::request(sender.origin, bytes));
                 network.wake();
             }
             Ok(admitted.identity)
@@ -287,7 +287,9 @@ impl Node {
         for evidence in self.evidence.fresh() {
             let (accused, digest) = (evidence.accused, evidence.digest());
             let complaint = Bytes::from(SystemRequest::complain(evidence.clone(), None).encode());
-            match self.submit(&complaint) {
+            // As a member: no number of strangers uses up the room and the judgements for what this node has found itself.
+            let own = Sender { member: Some(self.public_key()), origin: Origin::default() };
+            match self.submit_all(&[(own, complaint)]).remove(0) {
                 Ok(_) => info!(%accused, %digest, "a complaint about a member is on its way into the order"),
                 Err(ServiceError::Overloaded { .. }) => self.evidence.untold(evidence),
                 // Others were quicker, or it is no member any more.
@@ -475,6 +477,7 @@ impl Application for Node {
         self.evidence.write(&self.genesis, || self.members.all_steps());
         self.fork.write();
         let Some(network) = self.network.get() else { return };
+        self.admission.at(now);
         self.manner.work(self, network);
         self.complain();
         self.drain_inbox();

@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::body::Bytes;
 use pleach_types::Identity;
@@ -18,7 +19,7 @@ use tokio::sync::oneshot;
 
 use crate::core::Node;
 use crate::lock;
-use crate::pool::{Full, Measure, Origin, Part};
+use crate::pool::{Full, Measure, Origin, Part, Sender};
 use crate::service_error::ServiceError;
 use crate::share::{Lease, Share, one_party};
 
@@ -31,6 +32,10 @@ const TOGETHER_BYTES: usize = 1 << 20;
 const WAITING_MAX: usize = 4_096;
 /// Bytes of requests that wait at most.
 const WAITING_BYTES_MAX: usize = 32 << 20;
+
+/// How long somebody waits for the answer that no more complaints are judged in this second. Connections are bounded for each address, and
+/// with them what it sends meanwhile.
+const JUDGED_LATER: Duration = Duration::from_secs(1);
 
 type Decision = Result<Identity, ServiceError>;
 
@@ -52,7 +57,7 @@ struct Queue {
 
 /// A request that waits for its check, and its part of the room.
 struct Waiting {
-    request: (Origin, Bytes),
+    request: (Sender, Bytes),
     reply: oneshot::Sender<Decision>,
     _held: [Lease; 2],
 }
@@ -69,7 +74,7 @@ impl Queue {
     ///
     /// # Errors
     /// Which bound is reached.
-    fn push(&mut self, from: IpAddr, request: (Origin, Bytes), reply: oneshot::Sender<Decision>) -> Result<(), Full> {
+    fn push(&mut self, from: IpAddr, request: (Sender, Bytes), reply: oneshot::Sender<Decision>) -> Result<(), Full> {
         let take = |share: &Arc<Share>, amount, measure| {
             share.take(from, amount).map_err(|_| {
                 let part = if share.taken() + amount > share.room() { Part::Whole } else { Part::Origin };
@@ -83,7 +88,7 @@ impl Queue {
     }
 
     /// Takes out the next ones that are checked together, without those whose clients have hung up.
-    fn next(&mut self) -> (Vec<(Origin, Bytes)>, Vec<oneshot::Sender<Decision>>) {
+    fn next(&mut self) -> (Vec<(Sender, Bytes)>, Vec<oneshot::Sender<Decision>>) {
         let (mut requests, mut replies, mut bytes) = (Vec::new(), Vec::new(), 0);
         while requests.len() < TOGETHER_MAX && bytes < TOGETHER_BYTES {
             let Some(Waiting { request, reply, .. }) = self.waiting.pop_front() else { break };
@@ -112,10 +117,10 @@ impl Batches {
     /// If checking the requests that came together panicked.
     pub async fn submit(self: &Arc<Self>, from: IpAddr, request: Bytes) -> Decision {
         let (reply, decided) = oneshot::channel();
-        let origin = Origin(self.origins.hash_one(one_party(from)));
+        let sender = Sender { member: None, origin: Origin(self.origins.hash_one(one_party(from))) };
         let checked = {
             let mut queue = lock(&self.queue);
-            if let Err(full) = queue.push(from, (origin, request), reply) {
+            if let Err(full) = queue.push(from, (sender, request), reply) {
                 return Err(self.node.overloaded(queue.waiting.len(), full));
             }
             std::mem::replace(&mut queue.checked, true)
@@ -124,7 +129,12 @@ impl Batches {
             // A task of its own: the one that came first may hang up.
             tokio::spawn(Batch(self.clone()).check_waiting());
         }
-        decided.await.expect("the check of requests panicked")
+        let decision = decided.await.expect("the check of requests panicked");
+        // Junk by the tens of thousands costs more to read than to judge, and who is refused at once sends more at once.
+        if let Err(ServiceError::Overloaded { full: Full { measure: Measure::Judgements, .. }, .. }) = decision {
+            tokio::time::sleep(JUDGED_LATER).await;
+        }
+        decision
     }
 }
 
@@ -168,7 +178,7 @@ mod tests {
 
     fn push(queue: &mut Queue, from: IpAddr, length: usize) -> Result<oneshot::Receiver<Decision>, Full> {
         let (reply, decided) = oneshot::channel();
-        queue.push(from, (Origin(1), Bytes::from(vec![0; length])), reply).map(|()| decided)
+        queue.push(from, (Sender::default(), Bytes::from(vec![0; length])), reply).map(|()| decided)
     }
 
     fn queue(lengths: &[usize]) -> (Queue, Vec<oneshot::Receiver<Decision>>) {

@@ -11,15 +11,18 @@
 //! ([`Admitted::news`]).
 
 pub mod batches;
+mod judgements;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use bytes::Bytes;
 use pleach_state::{Prepared, State, Unchecked, check_together};
 use pleach_types::request::ordered_digest;
 use pleach_types::{Hash, Identity, PublicKey, Void};
 
+use self::judgements::Judgements;
 use crate::lock;
 use crate::pool::{Forwarded, Full, Origin, Pool, Sender};
 use crate::service_error::ServiceError;
@@ -51,17 +54,23 @@ pub(crate) struct Admitted {
 /// Requests before they are ordered. See the head of the module.
 pub(crate) struct Admission {
     pool: Mutex<Pool>,
+    judgements: Mutex<Judgements>,
 }
 
 impl Admission {
     /// Nothing waits yet, at a node that has come to this state.
     pub(crate) fn new(state: &State) -> Self {
-        Self { pool: Mutex::new(Pool::new(state)) }
+        Self { pool: Mutex::new(Pool::new(state)), judgements: Mutex::default() }
     }
 
     /// What waits.
     pub(crate) fn pool(&self) -> MutexGuard<'_, Pool> {
         lock(&self.pool)
+    }
+
+    /// The time that the node has been running, by which complaints are judged ([`judgements`]).
+    pub(crate) fn at(&self, now: Duration) {
+        lock(&self.judgements).at(now);
     }
 
     /// The checked forms of requests with these contents, where they wait here.
@@ -70,10 +79,10 @@ impl Admission {
         contents.iter().map(|content| pool.prepared(content)).collect()
     }
 
-    /// Takes requests of several clients, which are checked together: what became of each.
+    /// Takes requests that came in by this node's own port, or that it has made: they are checked together. What became of each.
     pub(crate) fn submit(
         &self,
-        requests: &[(Origin, Bytes)],
+        requests: &[(Sender, Bytes)],
         ground: Ground<'_>,
     ) -> Vec<Result<Admitted, ServiceError>> {
         let contents: Vec<_> = requests.iter().map(|(_, request)| ordered_digest(request)).collect();
@@ -83,14 +92,13 @@ impl Admission {
             known.filter_map(|(content, prepared)| Some((*content, waits(prepared?)))).collect();
         // Copies of one request are one.
         let (mut seen, mut unknown, mut unchecked) = (BTreeSet::new(), Vec::new(), Vec::new());
-        for (content, (origin, bytes)) in contents.iter().zip(requests) {
+        for (content, (sender, bytes)) in contents.iter().zip(requests) {
             if decisions.contains_key(content) || !seen.insert(*content) {
                 continue;
             }
-            let sender = Sender { member: None, origin: *origin };
-            match self.read(bytes, sender, ground) {
+            match self.read(bytes, *sender, ground) {
                 Ok(read) => {
-                    unknown.push(Forwarded { content: *content, bytes: bytes.clone(), sender });
+                    unknown.push(Forwarded { content: *content, bytes: bytes.clone(), sender: *sender });
                     unchecked.push(read);
                 }
                 Err(refused) => drop(decisions.insert(*content, Err(refused))),
@@ -151,22 +159,29 @@ impl Admission {
     }
 
     /// Reads a request, and refuses it before anything that takes long if there is no room for it, or if it accuses nobody
-    /// who could be convicted: anybody can make evidence against keys of their own. One that was decided before takes none.
+    /// who could be convicted: anybody can make evidence against keys of their own. One that was decided before takes no room.
     fn read(&self, bytes: &Bytes, sender: Sender, ground: Ground<'_>) -> Result<Unchecked, ServiceError> {
         let read = Unchecked::read(bytes, &ground.state.limits(), ground.state.genesis_digest())
             .map_err(ServiceError::Unacceptable)?;
-        let (waiting, waits, room) = {
+        let (waiting, waits, room, parts) = {
             let pool = self.pool();
-            (pool.len(), pool.contains(&read.identity()), pool.check_room(sender, read.costs(), read.held()))
+            let room = pool.check_room(sender, read.costs(), read.held());
+            (pool.len(), pool.contains(&read.identity()), room, pool.parts())
         };
+        let overloaded = |full| ServiceError::Overloaded { waiting, full };
         let heard = |evidence| ground.state.may_be_accused(evidence).map_err(ServiceError::System);
-        let refused = match (read.evidence().map_or(Ok(()), heard), room) {
-            _ if waits => return Ok(read),
-            (Ok(()), Ok(())) => return Ok(read),
-            (Ok(()), Err(full)) => ServiceError::Overloaded { waiting, full },
-            (Err(refused), _) => refused,
-        };
-        if (ground.was_decided)(&read.identity()) { Ok(read) } else { Err(refused) }
+        let taken = read.evidence().map_or(Ok(()), heard).and(room.map_err(overloaded));
+        if let Err(refused) = taken
+            && !waits
+            && !(ground.was_decided)(&read.identity())
+        {
+            return Err(refused);
+        }
+        // Last, and for those too that wait or were decided: the same evidence can be sent in any number of other bytes.
+        if read.evidence().is_some() {
+            lock(&self.judgements).take(sender, parts).map_err(overloaded)?;
+        }
+        Ok(read)
     }
 
     /// Puts a request that was checked where it belongs. It is news if it waits here from now on.

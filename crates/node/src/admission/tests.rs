@@ -60,12 +60,25 @@ impl Bench {
         SystemRequest::complain(Evidence::of_votes(genesis, self.secret.public(), round, one, other), None)
     }
 
+    /// A complaint whose evidence is found to prove nothing by its signatures alone.
+    fn junk(&self, view: u64) -> SystemRequest {
+        let mut complaint = self.complaint(view);
+        let system::Action::Complain(junk) = &mut complaint.action else { panic!("a complaint") };
+        let evidence::Case::Votes { first, .. } = &mut junk.evidence.case else { panic!("votes") };
+        first.signature.0[40] ^= 1;
+        complaint
+    }
+
     fn with_ground<T>(&self, look: impl FnOnce(Ground<'_>) -> T) -> T {
         look(Ground { state: &self.state, was_decided: &|identity| self.decided.contains(identity) })
     }
 
     fn submit(&self, request: &Bytes) -> Result<Admitted, &'static str> {
-        let requests = [(Origin::default(), request.clone())];
+        self.submit_from(Sender::default(), request)
+    }
+
+    fn submit_from(&self, sender: Sender, request: &Bytes) -> Result<Admitted, &'static str> {
+        let requests = [(sender, request.clone())];
         self.with_ground(|ground| self.admission.submit(&requests, ground)).remove(0).map_err(|refused| refused.code())
     }
 
@@ -131,7 +144,8 @@ fn what_waits_already_is_no_news() {
     let first = bench.submit(&request).unwrap_or_else(|code| panic!("{code}"));
     let again = bench.submit(&request).unwrap_or_else(|code| panic!("{code}"));
     assert_eq!((first.news, again.news, first.identity), (true, false, again.identity));
-    let twice = [(Origin(1), bench.dear(1)), (Origin(2), bench.dear(1))];
+    let of = |origin| Sender { member: None, origin: Origin(origin) };
+    let twice = [(of(1), bench.dear(1)), (of(2), bench.dear(1))];
     let decisions = bench.with_ground(|ground| bench.admission.submit(&twice, ground));
     let [Ok(one), Ok(other)] = &decisions[..] else { panic!("{decisions:?}") };
     assert_eq!(
@@ -209,13 +223,43 @@ fn what_was_decided_is_checked_although_there_is_no_room() {
 #[test]
 fn who_accuses_a_stranger_is_refused_before_a_signature_is_checked() {
     let bench = Bench::new();
-    let mut of_a_member = bench.complaint(1);
-    let system::Action::Complain(complaint) = &mut of_a_member.action else { panic!("a complaint") };
-    let evidence::Case::Votes { first, .. } = &mut complaint.evidence.case else { panic!("votes") };
-    first.signature.0[40] ^= 1;
+    let of_a_member = bench.junk(1);
     let mut of_a_stranger = of_a_member.clone();
     let system::Action::Complain(complaint) = &mut of_a_stranger.action else { panic!("a complaint") };
     complaint.evidence.accused = PublicKey([9; 32]);
     assert_eq!(bench.submit(&of_a_member.encode().into()), Err("NOT_PROVEN"));
     assert_eq!(bench.submit(&of_a_stranger.encode().into()), Err("NOT_A_MEMBER"));
+}
+
+/// Junk about a member costs a check of signatures, and its sender nothing.
+#[test]
+fn junk_complaints_are_judged_in_small_number_and_leave_some_judgements_to_members() {
+    let bench = Bench::new();
+    let of = |origin| Sender { member: None, origin: Origin(origin) };
+    let judged = |origin: u64, most: u64| {
+        (0..most)
+            .take_while(|n| bench.submit_from(of(origin), &bench.junk(1 + n).encode().into()) == Err("NOT_PROVEN"))
+            .count()
+    };
+    let all: usize = (0..50).map(|origin| judged(origin, 200)).sum();
+    assert_eq!((all, judged(51, 1)), (100, 0), "addresses without number do not help");
+    let good = Bytes::from(bench.complaint(9).encode());
+    assert_eq!(bench.submit_from(of(52), &good), Err("OVERLOADED"), "nobody knows that it is none of them");
+    bench.forward(1, &good);
+    assert_eq!(bench.drain(), []);
+    assert!(bench.admission.prepared(&[ordered_digest(&good)])[0].is_some(), "what a member found is heard");
+    bench.admission.at(Duration::from_secs(1));
+    assert_eq!(judged(53, 1), 1);
+}
+
+/// One that was decided is looked at although there is no room, for its receipt is asked for: but no more often than others.
+#[test]
+fn a_complaint_that_was_decided_is_judged_no_more_often_than_others() {
+    let mut bench = Bench::new();
+    let junk = bench.junk(1);
+    bench.decided.insert(junk.identity());
+    let junk = Bytes::from(junk.encode());
+    let refused: Vec<_> = (0..60).filter_map(|_| bench.submit(&junk).err()).collect();
+    assert_eq!(refused.iter().filter(|code| **code == "NOT_PROVEN").count(), 25);
+    assert_eq!(refused.last(), Some(&"OVERLOADED"));
 }

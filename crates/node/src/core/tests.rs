@@ -65,7 +65,9 @@ fn complaint(alone: &Alone, view: u64) -> Bytes {
 fn complaints_wait_in_small_number_and_none_is_left_when_the_member_is_convicted() {
     let folder = Folder::new("complaints");
     let mut alone = Alone::new(&folder.0, Disk::at_once);
-    let taken = |n| alone.node.execute(&complaint(&alone, n)).map_err(|e| e.code());
+    // Each from another address, of which one may send a few in a second.
+    let sender = |n| Sender { member: None, origin: Origin(n) };
+    let taken = |n| alone.node.submit_all(&[(sender(n), complaint(&alone, n))]).remove(0).map_err(|e| e.code());
     let verdicts: Vec<_> = (0..40).map(taken).collect();
     let (some, others) = verdicts.split_at(32);
     assert!(some.iter().all(Result::is_ok), "{some:?}");
@@ -87,6 +89,31 @@ fn complaints_wait_in_small_number_and_none_is_left_when_the_member_is_convicted
     assert!(alone.node.admission.pool().is_empty(), "what would be refused does not wait");
     let late = alone.node.execute(&complaint(&alone, 99)).map_err(|e| e.code());
     assert_eq!(late.map(|reply| reply.identity), Err("ALREADY_CONVICTED"));
+}
+
+/// Otherwise junk costs a node more than its judge: to read it.
+#[test]
+fn who_sends_more_complaints_than_are_judged_waits_for_the_answer() {
+    let folder = Folder::new("junk");
+    let alone = Alone::new(&folder.0, Disk::at_once);
+    let complaints: Vec<_> = (0..200).map(|n| complaint(&alone, n)).collect();
+    let batches = crate::admission::batches::Batches::new(Arc::new(alone.node));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    runtime.block_on(async {
+        let address = std::net::Ipv4Addr::LOCALHOST.into();
+        let began = std::time::Instant::now();
+        let mut taken = 0;
+        for complaint in complaints {
+            match batches.submit(address, complaint).await {
+                Ok(_) => taken += 1,
+                Err(refused) => {
+                    assert_eq!((taken, refused.code()), (25, "OVERLOADED"));
+                    return assert!(began.elapsed() >= std::time::Duration::from_secs(1));
+                }
+            }
+        }
+        panic!("none of them is refused");
+    });
 }
 
 /// A request whose `base` this node has not come to, with the proof of an empty tree: nobody can tell yet that it is false.
@@ -166,7 +193,7 @@ fn one_address_and_one_member_fill_their_parts_and_are_told_so() {
     let dear = dear(&alone, 2);
     let costs = costs(&alone, &dear[0]);
     alone.node.admission.pool().fill_class_of_port(costs, Origin(1));
-    let [first, second] = [1, 2].map(|origin| (Origin(origin), dear[origin as usize - 1].clone()));
+    let [first, second] = [1, 2].map(|n| (Sender { member: None, origin: Origin(n) }, dear[n as usize - 1].clone()));
     let verdicts = alone.node.submit_all(&[first, second]);
     let refused = verdicts[0].clone().expect_err("its part is full");
     assert_eq!(refused.code(), "OVERLOADED");

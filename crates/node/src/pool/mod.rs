@@ -25,12 +25,12 @@ use pleach_state::{Costs, Prepared, PreparedBlock, State};
 use pleach_types::{Domains, Hash, Height, Identity, Limits, PublicKey};
 
 pub use self::inbox::Forwarded;
-pub use self::room::{Full, Measure, Origin, Part, Sender};
+pub use self::room::{Full, Measure, Origin, Part, Room, Sender};
 
 use self::ahead::Ahead;
 use self::inbox::Inbox;
 use self::lanes::{Lane, Lanes, Offered, Party, Place, room_of_a_group};
-use self::room::{Demand, Room};
+use self::room::Demand;
 
 /// Requests that may wait, checked or not.
 pub const POOL_REQUESTS_MAX: usize = 16_384;
@@ -214,6 +214,11 @@ impl Pool {
     /// Which bound is reached.
     pub fn check_room(&self, sender: Sender, costs: Costs, held: usize) -> Result<(), Full> {
         self.room.check(sender, &demand(share(costs, &self.limits), held), self.parts)
+    }
+
+    /// One member has one of so many parts of what is there for all.
+    pub const fn parts(&self) -> u64 {
+        self.parts
     }
 
     /// As [`Pool::check_room`], and whether one of its kind does, the system's or a client's.

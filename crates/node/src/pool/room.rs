@@ -34,6 +34,8 @@ pub enum Measure {
     Bytes,
     /// How much of blocks those take together that take about the same part of one, by its logarithm.
     Class(u32),
+    /// Complaints that are judged in a second.
+    Judgements,
 }
 
 /// Why there is no room: which bound is reached, and whose.
@@ -63,6 +65,7 @@ impl Full {
             Measure::Requests => "requests",
             Measure::Bytes => "bytes",
             Measure::Class(_) => "class",
+            Measure::Judgements => "judgements",
         };
         let part = match self.part {
             Part::Whole => "node",
@@ -79,6 +82,7 @@ impl std::fmt::Display for Full {
             Measure::Requests => "this node takes no more",
             Measure::Bytes => "they take all the memory that this node has for them",
             Measure::Class(_) => "those that take about the same part of a block fill too many blocks",
+            Measure::Judgements => "no more complaints are judged in this second",
         })?;
         f.write_str(match self.part {
             Part::Whole => "",
