@@ -315,6 +315,7 @@ pub fn settings(genesis: &Genesis, node: &Node) -> Settings {
         peers_max: peers_max(genesis, &node.state()),
         storage_prefix: String::new(),
         votes: VotesFound::Kept,
+        place: 0,
         genesis_digest: node.genesis_digest,
         genesis: Block::genesis(genesis),
         timeouts: Timeouts::default(),

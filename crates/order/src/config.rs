@@ -173,6 +173,9 @@ pub struct Settings {
     pub storage_prefix: String,
     /// Whether this member knows what it has voted for.
     pub votes: VotesFound,
+    /// Where this member's data is: the same at each start in one folder on one machine, another one for a copy of it. The others tell by it a
+    /// member that was started again from two processes with one key.
+    pub place: u64,
 }
 
 impl Settings {

@@ -25,6 +25,7 @@
 //! What this cannot see: that the whole folder, or the journals of the same life, are an older copy.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -54,6 +55,29 @@ const FILE_BYTES_MAX: u64 = 1_024;
 #[must_use]
 pub fn journals(data: &Path) -> PathBuf {
     data.join("journals")
+}
+
+/// Where a data folder is: the same at each start, another for a copy of it, on this machine or elsewhere. Whoever restores files into the folder, or
+/// renames it, leaves it the same.
+pub(crate) fn place(data: &Path) -> u64 {
+    // What tells machines apart that have the same numbers for their files, where it is there.
+    let machine = ["/etc/machine-id", "/proc/sys/kernel/hostname"].map(|path| fs::read(path).unwrap_or_default());
+    let mut hasher = DefaultHasher::new();
+    (machine, inode(data)).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The numbers by which the system knows a folder.
+#[cfg(unix)]
+fn inode(data: &Path) -> (u64, u64) {
+    use std::os::unix::fs::MetadataExt as _;
+    fs::metadata(data).map_or((0, 0), |found| (found.dev(), found.ino()))
+}
+
+/// The folder's full name, where it has no numbers.
+#[cfg(not(unix))]
+fn inode(data: &Path) -> Option<PathBuf> {
+    fs::canonicalize(data).ok()
 }
 
 /// Says that the member whose data will be in this folder never ran. Whoever makes a member calls this once, before its

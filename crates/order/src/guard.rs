@@ -11,6 +11,13 @@
 //!   that excludes one of them. The predicate is the judge's own ([`Ballot::excludes`]), so what the guard admits cannot
 //!   be evidence.
 //!
+//! The engine writes a vote to nullify a view into its journal at its first attempt, and sends it at each later one: it takes for granted
+//! that the first has been signed. So an attempt that is refused while the guard is shut is noted elsewhere (`refused`) before a later one is
+//! admitted. Otherwise that vote would be in no journal, and after the next start nothing would keep the member from voting
+//! to finalize in the same view.
+//!
+//! It admits nothing outside of this process's *tenure* either (`tenure`): another process may run with the same key.
+//!
 //! It admits nothing at all once the application wants no vote of this member any more: after it was shown that the cluster has forked.
 //!
 //! An abstention is always safe, and the engine is made for it: it is what a slow member does.
@@ -18,28 +25,51 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use pleach_types::vote::{Ballot, Round};
 
+use crate::signal::Signal;
+
 /// Views whose own votes are remembered. Twice as many as the engine keeps votes for: it signs nothing in older ones.
 const REMEMBERED_VIEWS: u64 = 512;
+/// Views of which it is remembered that a vote to nullify them was refused. In older ones nothing is admitted.
+pub(crate) const REFUSED_KEPT: usize = 32;
 
 /// Decides what the own key may sign.
 #[derive(Debug, Default)]
 pub struct Guard {
     held: Mutex<HeldVotes>,
+    /// Counts the views that were added to [`HeldVotes::refused`].
+    refusals: Signal,
+    /// Tells the time, by which tenure ends. Without it there is no end.
+    clock: Option<Clock>,
     /// Whether nothing is admitted any more: the application wants no vote of this member.
     halted: Arc<AtomicBool>,
+}
+
+/// Tells the time, until the engine ends.
+#[derive(Clone)]
+pub(crate) struct Clock(pub(crate) Arc<dyn Fn() -> Option<SystemTime> + Send + Sync>);
+
+impl std::fmt::Debug for Clock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Clock")
+    }
 }
 
 #[derive(Debug, Default)]
 struct HeldVotes {
     /// Where votes are admitted; `None` while it is shut.
     opening: Option<Opening>,
+    /// When this process's tenure ends; `None` before it has had any.
+    tenure: Option<SystemTime>,
     /// The votes of this member, by round.
     votes: BTreeMap<Round, Vec<Ballot>>,
     /// The newest round whose votes were forgotten: nothing is admitted up to there.
     forgotten: Option<Round>,
+    /// Where a vote to nullify was refused because the guard was shut, and whether that is noted on disk.
+    refused: BTreeMap<Round, bool>,
 }
 
 /// Where votes are admitted.
@@ -88,9 +118,17 @@ impl Opening {
 }
 
 impl Guard {
-    /// A guard that admits nothing once this is set.
-    pub(crate) fn until(halted: Arc<AtomicBool>) -> Self {
-        Self { halted, ..Self::default() }
+    /// A guard that admits nothing once this is set, and nothing before [`Guard::hold`] and after the end of tenure.
+    pub(crate) fn until(halted: Arc<AtomicBool>, clock: Clock) -> Self {
+        Self { halted, clock: Some(clock), ..Self::default() }
+    }
+
+    /// Where votes are admitted now.
+    fn opening_in(&self, held: &HeldVotes) -> Option<Opening> {
+        // The clock is read for each vote: a process that was frozen goes on in the middle of anything.
+        let Some(clock) = &self.clock else { return held.opening };
+        let in_tenure = (clock.0)().is_some_and(|now| held.tenure.is_some_and(|end| now < end));
+        held.opening.filter(|_| in_tenure)
     }
 
     /// Nothing is ever left half done under the lock.
@@ -104,16 +142,46 @@ impl Guard {
             return false;
         }
         let mut held = self.held();
-        if !held.opening.is_some_and(|opening| opening.admits(round)) || held.is_forgotten(round) {
+        let opening = self.opening_in(&held);
+        if !opening.is_some_and(|opening| opening.admits(round)) || held.is_forgotten(round) {
             // What was signed before may be signed again: it is the same bytes, and says nothing new.
-            return held.knows(round, &ballot);
+            let known = held.knows(round, &ballot);
+            if !known && ballot == Ballot::Nullify && opening.is_none() && held.refuse(round) {
+                drop(held);
+                self.refusals.bump();
+            }
+            return known;
         }
         let before = held.votes.get(&round).map_or(&[][..], Vec::as_slice);
         if before.iter().any(|signed| signed.excludes(&ballot)) {
             return false;
         }
+        // The engine takes this for a later attempt, and does not write it down.
+        if ballot == Ballot::Nullify && held.refused.get(&round) == Some(&false) {
+            return false;
+        }
         held.remember(round, ballot);
         true
+    }
+
+    /// Grows with each view in which a vote to nullify is refused for the first time.
+    pub(crate) const fn refusals(&self) -> &Signal {
+        &self.refusals
+    }
+
+    /// The rounds in which a vote to nullify was refused.
+    pub(crate) fn refused(&self) -> Vec<Round> {
+        self.held().refused.keys().copied().collect()
+    }
+
+    /// It is on disk that this member may have voted to nullify in these rounds.
+    pub(crate) fn noted(&self, rounds: &[Round]) {
+        let mut held = self.held();
+        for round in rounds {
+            if let Some(noted) = held.refused.get_mut(round) {
+                *noted = true;
+            }
+        }
     }
 
     /// A vote of this member that the journal, or somebody else, holds.
@@ -152,14 +220,19 @@ impl Guard {
         }
     }
 
+    /// This process's tenure ends then.
+    pub(crate) fn hold(&self, until: SystemTime) {
+        self.held().tenure = Some(until);
+    }
+
     /// Admits nothing until it is opened again.
     pub(crate) fn shut(&self) {
         self.held().opening = None;
     }
 
-    /// Where votes are admitted; `None` while it is shut.
+    /// Where votes are admitted; `None` while it is shut, and out of tenure.
     pub(crate) fn opening(&self) -> Option<Opening> {
-        self.held().opening
+        self.opening_in(&self.held())
     }
 }
 
@@ -170,6 +243,29 @@ impl HeldVotes {
 
     fn knows(&self, round: Round, ballot: &Ballot) -> bool {
         self.votes.get(&round).is_some_and(|votes| votes.contains(ballot))
+    }
+
+    /// Whether it is news that a vote to nullify was refused there.
+    fn refuse(&mut self, round: Round) -> bool {
+        if self.is_forgotten(round) || self.refused.contains_key(&round) {
+            return false;
+        }
+        self.refused.insert(round, false);
+        if self.refused.len() > REFUSED_KEPT
+            && let Some((oldest, _)) = self.refused.pop_first()
+        {
+            self.forget(oldest);
+        }
+        true
+    }
+
+    /// Nothing is admitted up to there any more.
+    fn forget(&mut self, forgotten: Round) {
+        if self.forgotten.is_none_or(|before| forgotten > before) {
+            self.forgotten = Some(forgotten);
+            self.votes.retain(|round, _| *round > forgotten);
+            self.refused.retain(|round, _| *round > forgotten);
+        }
     }
 
     fn remember(&mut self, round: Round, ballot: Ballot) {
@@ -183,11 +279,7 @@ impl HeldVotes {
         let Some(newest) = self.votes.last_key_value().map(|(round, _)| *round) else { return };
         // Until an epoch is that long, the votes of the ones before are kept as well.
         let Some(view) = newest.view.checked_sub(REMEMBERED_VIEWS) else { return };
-        let forgotten = Round { view, ..newest };
-        if self.forgotten.is_none_or(|before| forgotten > before) {
-            self.forgotten = Some(forgotten);
-            self.votes.retain(|round, _| *round > forgotten);
-        }
+        self.forget(Round { view, ..newest });
     }
 }
 
@@ -256,6 +348,57 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_admitted_out_of_tenure_whatever_has_noticed_its_end() {
+        let seconds = Arc::new(std::sync::atomic::AtomicU64::new(0));
+        let at = |seconds| SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+        let clock = {
+            let seconds = Arc::clone(&seconds);
+            Clock(Arc::new(move || Some(at(seconds.load(Ordering::Relaxed)))))
+        };
+        let guard = Guard::until(Arc::default(), clock);
+        guard.open(above(0));
+        assert!(!guard.admits(round(7), Ballot::Finalize(proposal(1))), "nobody has granted any");
+        guard.hold(at(8));
+        assert!(guard.admits(round(7), Ballot::Finalize(proposal(1))));
+        seconds.store(8, Ordering::Relaxed);
+        assert_eq!(guard.opening(), None);
+        assert!(!guard.admits(round(8), Ballot::Nullify));
+        assert_eq!(guard.refused(), [round(8)], "the engine takes it for a vote that it has sent");
+        guard.hold(at(12));
+        assert_eq!(guard.opening(), Some(above(0)));
+        assert!(!guard.admits(round(8), Ballot::Nullify));
+        guard.noted(&guard.refused());
+        assert!(guard.admits(round(8), Ballot::Nullify));
+    }
+
+    #[test]
+    fn a_vote_that_was_refused_is_admitted_once_that_is_noted() {
+        let guard = Guard::default();
+        assert!(!guard.admits(round(7), Ballot::Nullify));
+        assert!(!guard.admits(round(7), Ballot::Nullify));
+        assert!(!guard.admits(round(8), Ballot::Finalize(proposal(1))));
+        assert_eq!((guard.refused(), guard.refusals().get()), (vec![round(7)], 1));
+        guard.open(above(6));
+        assert!(!guard.admits(round(7), Ballot::Nullify), "it would be in no journal");
+        assert!(guard.admits(round(8), Ballot::Nullify), "a first attempt is written down");
+        guard.noted(&[round(7)]);
+        assert!(guard.admits(round(7), Ballot::Nullify));
+        assert!(!guard.admits(round(7), Ballot::Finalize(proposal(1))));
+    }
+
+    #[test]
+    fn where_too_many_were_refused_nothing_is_admitted_any_more() {
+        let guard = Guard::default();
+        let last = REFUSED_KEPT as u64 + 3;
+        (1..=last).for_each(|view| assert!(!guard.admits(round(view), Ballot::Nullify)));
+        assert_eq!(guard.refused(), (4..=last).map(round).collect::<Vec<_>>());
+        guard.open(above(0));
+        assert!(!guard.admits(round(3), Ballot::Nullify));
+        guard.noted(&guard.refused());
+        assert!(guard.admits(round(4), Ballot::Nullify));
+    }
+
+    #[test]
     fn a_guard_is_shut_until_it_is_opened_and_then_above_a_view() {
         let guard = Guard::default();
         assert!(!guard.admits(round(7), Ballot::Nullify));
@@ -273,7 +416,7 @@ mod tests {
     #[test]
     fn nothing_is_admitted_once_the_application_wants_no_vote() {
         let halted = Arc::new(AtomicBool::new(false));
-        let guard = Guard::until(Arc::clone(&halted));
+        let guard = Guard { halted: Arc::clone(&halted), ..Guard::default() };
         guard.open(above(0));
         assert!(guard.admits(round(7), Ballot::Nullify));
         halted.store(true, Ordering::Release);

@@ -73,9 +73,11 @@ mod muster;
 mod network;
 mod node;
 mod nullified;
+mod refused;
 mod running;
 mod scheme;
 mod signal;
+mod tenure;
 
 use bytes::Bytes;
 use pleach_types::api::Voting;

@@ -152,6 +152,7 @@ fn config(
         bounds: Bounds::of(&genesis.limits),
         storage_prefix: String::new(),
         votes: VotesFound::Kept,
+        place: 0,
     };
     let data = load.folder.join(own.short());
     declare_new(&data)?;

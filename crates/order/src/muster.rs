@@ -33,6 +33,9 @@
 //! reach *and* nothing was decided since. More answers would cost the order: fewer than n - f members could not order
 //! anything, so nobody waits longer for these answers than for that.
 //!
+//! Whom it asks must have granted this process tenure (`tenure`): of two processes with one key, one is answered. While fewer than n - f - 1 have,
+//! for a moment only, the guard is shut and the member asks again, as in 1.
+//!
 //! A member answers only once it has read its journal: before, it has forgotten what it had seen. A Byzantine member cannot make it
 //! wait for ever, since a certificate is needed for a great view and this member's own signature for a vote; nor make it
 //! open too early, since the greatest view counts.
@@ -76,13 +79,12 @@ use crate::leaders::{self, LeadersVotes};
 use crate::nullified::Nullified;
 use crate::scheme::{Scheme, proposal};
 use crate::signal::Signal;
+use crate::tenure::{HELD_FOR, Holders, Process, RENEW_EVERY, TENURE, Tenure};
 
 /// Pause before those who have not answered are asked again.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 /// How long a member waits for the answers of all others before n - f - 1 are enough.
 const WAIT_FOR_ALL: Duration = Duration::from_secs(2);
-/// Pause of a member that asks nothing.
-const AT_REST: Duration = Duration::from_secs(60);
 /// Pause before a member that asks is answered again: an answer may be long, and a question costs its sender nothing.
 const ANSWER_AGAIN: Duration = Duration::from_millis(50);
 /// Questions after which the log says what is missing.
@@ -110,6 +112,14 @@ const ASK: u8 = 0;
 const ANSWER: u8 = 1;
 /// The vote of the leader of a view that was given up (`leaders`).
 const LEADER: u8 = 2;
+/// A process asks for tenure (`tenure`).
+const TENURE_ASKED: u8 = 3;
+/// It is granted.
+const TENURE_GRANTED: u8 = 4;
+/// Another process has it.
+const TENURE_HELD: u8 = 5;
+/// Pause before it is said again that another process has this member's tenure.
+const TELL_HELD_AGAIN: Duration = Duration::from_secs(60);
 
 type EngineCertificate = Certificate<Scheme, Digest>;
 
@@ -577,8 +587,9 @@ impl Muster {
         }
     }
 
-    fn question(&self) -> Vec<u8> {
-        [&[ASK][..], &self.nonce.to_le_bytes()].concat()
+    /// The question of this process.
+    fn question(&self, process: Process) -> Vec<u8> {
+        [&[ASK][..], &self.nonce.to_le_bytes(), &process.number.to_le_bytes()].concat()
     }
 
     /// How many answers are needed now, in a cluster of so many members.
@@ -620,6 +631,14 @@ pub(crate) struct Exchange<S: Sender> {
     pub(crate) answered: BTreeMap<PublicKey, SystemTime>,
     /// Whether the guard is open, for rounds to which consensus has not come.
     pub(crate) abstains: bool,
+    /// This process's tenure.
+    pub(crate) tenure: Tenure,
+    /// Until when it reaches, once the guard has been opened.
+    pub(crate) held_until: Option<SystemTime>,
+    /// Whom this member has granted tenure.
+    pub(crate) holders: Holders,
+    /// When it was last said that another process has this member's tenure.
+    pub(crate) told_held: Option<SystemTime>,
 }
 
 impl<S: Sender<PublicKey = ed25519::PublicKey>> Exchange<S> {
@@ -635,6 +654,15 @@ impl<S: Sender<PublicKey = ed25519::PublicKey>> Exchange<S> {
         let (mut strange, signal) = (0, Arc::clone(&self.memory.strange));
         let leaders = Arc::clone(&self.memory.leaders);
         loop {
+            if muster.is_none() && !self.keeps_tenure(context.current()) {
+                warn!(
+                    seconds = TENURE.as_secs(),
+                    "too few of the others have been heard from: this member votes no more until they have said again which views are over"
+                );
+                self.memory.guard.shut();
+                muster = Some(self.begin(&mut context, None));
+            }
+            self.ask_for_tenure(context.current());
             // On every turn, since an answer may have come, and time alone may have made the answers enough.
             self.conclude(&mut muster, context.current());
             self.tell_open();
@@ -644,7 +672,7 @@ impl<S: Sender<PublicKey = ed25519::PublicKey>> Exchange<S> {
                 send(&mut self.sender, Recipients::All, leaders::encode(LEADER, round, &vote));
             }
             let waits = muster.is_some() || self.abstains;
-            let pause = context.sleep(if waits { ASK_AGAIN } else { AT_REST });
+            let pause = context.sleep(if waits { ASK_AGAIN } else { RENEW_EVERY });
             select! {
                 arrived = receiver.recv() => {
                     let Ok((from, message)) = arrived else { return None };
@@ -666,23 +694,74 @@ impl<S: Sender<PublicKey = ed25519::PublicKey>> Exchange<S> {
                     muster = Some(again);
                 },
                 () = leaders.added.above(told) => {},
-                () = pause => self.ask_again(&mut muster),
+                () = pause => self.ask_again(&mut muster, context.current()),
             }
         }
     }
 
     fn begin<E: Clock + CryptoRng>(&mut self, context: &mut E, lost: Option<LostVotes>) -> Muster {
         let muster = Muster::new(context.next_u64(), context.current(), lost);
-        self.abstains = false;
+        (self.abstains, self.held_until) = (false, None);
         if muster.lost {
             info!("this member's votes are lost: asking the others which views are over");
         }
         (self.voting)(if muster.lost { Voting::Lost } else { Voting::Asking });
-        send(&mut self.sender, Recipients::All, muster.question());
+        // First, since only a process that has tenure is answered.
+        self.ask_for_tenure(context.current());
+        send(&mut self.sender, Recipients::All, muster.question(self.tenure.process));
         muster
     }
 
-    fn ask_again(&mut self, muster: &mut Option<Muster>) {
+    /// Until when enough of the others have granted this process tenure.
+    fn tenure_until(&self, now: SystemTime) -> Option<SystemTime> {
+        let members = self.schemes.members();
+        let others = members.saturating_sub(1);
+        self.tenure_of(others - pleach_types::committee::faults(members).min(others), now)
+    }
+
+    /// Until when so many of the others have.
+    fn tenure_of(&self, needed: usize, now: SystemTime) -> Option<SystemTime> {
+        self.tenure.until(needed, |by| self.schemes.has(by), now)
+    }
+
+    /// Whether this process has had tenure without a break since its guard was opened. If so, it goes on.
+    fn keeps_tenure(&mut self, now: SystemTime) -> bool {
+        // What ran out before it was renewed is lost: another process may have had it in between.
+        let held = self.held_until.is_some_and(|until| now < until);
+        let Some(until) = self.tenure_until(now).filter(|_| held) else { return false };
+        self.held_until = Some(until);
+        self.memory.guard.hold(until);
+        true
+    }
+
+    fn ask_for_tenure(&mut self, now: SystemTime) {
+        // A member that musters wants an answer of each, and none of those answers it that have not granted it tenure.
+        let all = self.schemes.members().saturating_sub(1);
+        let enough = if self.held_until.is_some() { self.tenure_until(now) } else { self.tenure_of(all, now) };
+        let enough = enough.is_some();
+        if let Some(number) = self.tenure.ask(ASK_AGAIN, enough, now) {
+            let question = [&[TENURE_ASKED][..], &number.to_le_bytes(), &self.tenure.process.encode()].concat();
+            send(&mut self.sender, Recipients::All, question);
+        }
+    }
+
+    /// Another member says that another process has this member's tenure.
+    fn is_held(&mut self, by: &ed25519::PublicKey, now: SystemTime) {
+        let told =
+            self.told_held.is_some_and(|told| now.duration_since(told).is_ok_and(|since| since < TELL_HELD_AGAIN));
+        if !told {
+            self.told_held = Some(now);
+            error!(
+                member = %public_key_from_engine(by),
+                seconds = HELD_FOR.as_secs(),
+                "another member says that another process runs with this member's key, from another folder or machine. This one does not vote while too many hear the other one, nor for some seconds after: stop one of the two"
+            );
+        }
+    }
+
+    fn ask_again(&mut self, muster: &mut Option<Muster>, now: SystemTime) {
+        // First, as in `begin`.
+        self.ask_for_tenure(now);
         let Some(muster) = muster else { return };
         if let Some((since, members)) = self.memory.app.newest_members()
             && since > self.memory.epoch()
@@ -691,7 +770,7 @@ impl<S: Sender<PublicKey = ed25519::PublicKey>> Exchange<S> {
             self.memory.enter(since, members.keys().collect());
         }
         let members = self.schemes.members();
-        send(&mut self.sender, Recipients::All, muster.question());
+        send(&mut self.sender, Recipients::All, muster.question(self.tenure.process));
         muster.asked = muster.asked.wrapping_add(1);
         if muster.asked.is_multiple_of(TELL_EVERY) {
             let hint = if muster.may_be_new { NEW_MEMBER_HINT } else { "" };
@@ -706,7 +785,13 @@ impl<S: Sender<PublicKey = ed25519::PublicKey>> Exchange<S> {
     /// Opens the guard once enough have answered.
     fn conclude(&mut self, muster: &mut Option<Muster>, now: SystemTime) {
         let members = self.schemes.members();
+        if let Some(muster) = muster {
+            // Whose grant has run out may have answered another process since.
+            let current: BTreeSet<_> = self.tenure.current(now).map(public_key_from_engine).collect();
+            muster.answers.retain(|by, _| current.contains(by));
+        }
         let Some(opening) = muster.as_ref().and_then(|m| m.opening(self.memory.rounds(), members, now)) else { return };
+        let Some(until) = self.tenure_until(now) else { return };
         let Some(Muster { decided, safe, answers, lost, .. }) = muster.take() else { return };
         if let Some(certificate) = decided {
             let (epoch, bytes) = (round_of(&certificate).epoch, IoBuf::from(certificate.encode()));
@@ -716,6 +801,8 @@ impl<S: Sender<PublicKey = ed25519::PublicKey>> Exchange<S> {
             self.memory.opens_after_loss();
         }
         self.memory.guard.open(opening);
+        self.memory.guard.hold(until);
+        self.held_until = Some(until);
         let above = opening.above;
         info!(epoch = above.epoch, view = above.view, answers = answers.len(), "this member votes above this view");
         self.abstains = true;
@@ -744,7 +831,30 @@ impl<S: Sender<PublicKey = ed25519::PublicKey>> Exchange<S> {
         let now = context.current();
         let sender = public_key_from_engine(from);
         match message.split_first() {
-            Some((&ASK, nonce)) if nonce.len() == NONCE_BYTES => {
+            Some((&TENURE_ASKED, rest)) => {
+                let Some((number, process)) = rest.split_first_chunk::<NONCE_BYTES>() else { return };
+                let Some(process) = Process::decode(process) else { return };
+                let granted = self.holders.grant(from, process, now);
+                let answer = [&[if granted { TENURE_GRANTED } else { TENURE_HELD }][..], number].concat();
+                send(&mut self.sender, Recipients::One(from.clone()), answer);
+            }
+            Some((&TENURE_GRANTED, number)) => {
+                let Ok(number) = number.try_into() else { return };
+                let ran_out = self.tenure.granted(from, u64::from_le_bytes(number), now);
+                // Another process may have voted in between: what was answered before is not what is true now.
+                if let Some(muster) = muster
+                    && ran_out
+                {
+                    muster.answers.remove(&sender);
+                }
+            }
+            Some((&TENURE_HELD, _)) if self.schemes.has(from) => self.is_held(from, now),
+            Some((&ASK, rest)) if rest.len() == 2 * NONCE_BYTES => {
+                let (nonce, number) = rest.split_at(NONCE_BYTES);
+                let number = number.try_into().map_or(0, u64::from_le_bytes);
+                if !self.holders.has(from, number, now) {
+                    return;
+                }
                 let last = self.answered.get(&sender);
                 if last.is_some_and(|last| now.duration_since(*last).unwrap_or_default() < ANSWER_AGAIN) {
                     return;

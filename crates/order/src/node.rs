@@ -49,10 +49,12 @@ use crate::config::{Bounds, OrderError, Settings, Timeouts, VotesFound};
 use crate::delivery::{Delivery, Marshal, Progress, Reports};
 use crate::epochs::{Driver, Entrance, Lengths, Muxes, Schemes, own_key};
 use crate::glue::Glue;
-use crate::guard::Guard;
+use crate::guard::{self, Guard};
 use crate::muster::{Exchange, LostVotes, Memory};
 use crate::network::{Network, Outgoing, Signals, packet_bytes_max, receive_packets, send_packets};
+use crate::refused::Refused;
 use crate::signal::Signal;
+use crate::tenure::{Holders, Process, Tenure};
 
 /// The network channels of a member, by number.
 pub const CHANNELS: [u64; 7] = [0, 1, 2, 3, 4, 5, 6];
@@ -65,6 +67,7 @@ const CACHE_SECTION: NonZeroU64 = NZU64!(256);
 pub(crate) const VOTES_PARTITION: &str = "votes-";
 const MARSHAL_PARTITION: &str = "marshal";
 pub(crate) const NULLIFICATIONS_PARTITION: &str = "nullifications";
+pub(crate) const REFUSED_PARTITION: &str = "refused";
 
 /// The member's partition of votes of an epoch, behind the storage's prefix.
 pub(crate) fn votes_partition(prefix: &str, epoch: u64) -> String {
@@ -73,7 +76,7 @@ pub(crate) fn votes_partition(prefix: &str, epoch: u64) -> String {
 
 /// Where a member's files are in its storage, each name behind the storage's prefix, but for those of an epoch: the
 /// engine's as of the version that is pinned.
-const PARTITIONS: [&str; 9] = [
+const PARTITIONS: [&str; 10] = [
     "blocks-keys",
     "blocks-metadata",
     "blocks-values",
@@ -83,6 +86,7 @@ const PARTITIONS: [&str; 9] = [
     "marshal-application-metadata",
     "marshal-cache-metadata",
     NULLIFICATIONS_PARTITION,
+    REFUSED_PARTITION,
 ];
 
 /// The engine's cache of an epoch, behind `marshal-cache-cache-{epoch}-`.
@@ -273,10 +277,15 @@ where
         let Self { context, channels, peers, settings, app, link: Link { outgoing, signals } } = self;
         let lengths = Lengths::new(settings.epoch_blocks);
         let own = own_key(&settings);
-        let guard = Arc::new(Guard::until(Arc::clone(&signals.halted)));
+        // The guard outlives the engine, in the hands of the application; what it holds of the runtime would keep the folder's files open.
+        let clock = Arc::new(context.child("tenure"));
+        let now = Arc::downgrade(&clock);
+        let now = guard::Clock(Arc::new(move || now.upgrade().map(|clock| clock.current())));
+        let guard = Arc::new(Guard::until(Arc::clone(&signals.halted), now));
         let namespace = order_namespace(&settings.genesis_digest);
         let schemes = Schemes::new(namespace, engine_key(&settings.secret), Arc::clone(&guard));
-        let memory = Memory::new(settings.genesis_digest, settings.secret.public(), guard, Arc::clone(&app));
+        let memory =
+            Memory::new(settings.genesis_digest, settings.secret.public(), Arc::clone(&guard), Arc::clone(&app));
         // Whoever is asked before the journal has been read says so.
         let _ = signals.holdings.set(memory.holdings());
         let track = peers.track.clone();
@@ -310,6 +319,9 @@ where
             nullifications.open(context.child("nullifications"), &settings.storage_prefix, pages.clone()).await;
         let _kept = nullifications
             .map(|archive| context.child("nullified").spawn(move |_| async move { archive.keep().await }));
+        // As its journal binds this member, so does what is noted beside it.
+        let refused = Refused::read(context.child("refused"), &settings.storage_prefix, guard).await;
+        let _noted = context.child("noting").spawn(move |_| refused.keep());
         if !lost {
             // Before anything is said to others, and before consensus reads it: from here on own votes bind. The next epoch may
             // have begun, and this one not be known to be over: its last block is acknowledged only then.
@@ -536,6 +548,10 @@ where
             voting: Box::new(move |state| app.voting(state)),
             answered: BTreeMap::new(),
             abstains: false,
+            tenure: Tenure::new(Process { number: context.child("process").next_u64(), place: settings.place }),
+            held_until: None,
+            holders: Holders::default(),
+            told_held: None,
         };
         (context.child("views").spawn(move |context| exchange.run(context, receiver, lost)), wanted)
     }

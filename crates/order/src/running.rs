@@ -113,6 +113,7 @@ pub fn run(mut config: Config, app: Arc<dyn Application>) -> Result<Running, Ord
     let alone = members.members().len() == 1 && members.member(&config.settings.secret.public()).is_some();
     let (lock, votes) = folder::lock(&config.data, &member, alone)?;
     config.settings.votes = votes;
+    config.settings.place = folder::place(&config.data);
     probe(&config)?;
 
     let link = introduce(&*app, &config.settings.bounds);

@@ -17,6 +17,7 @@ use commonware_cryptography::blake3::Digest;
 use commonware_p2p::{Recipients, Sender as _};
 use commonware_runtime::{Clock as _, IoBuf, Runner as _, Supervisor as _};
 use pleach_order::engine::{Scheme, vote_from_engine};
+use pleach_types::api::Voting;
 use pleach_types::evidence::Strength;
 use pleach_types::vote::{Ballot, Proposal, Round, Vote};
 use pleach_types::{Evidence, Genesis, Hash, PublicKey, SecretKey};
@@ -112,6 +113,41 @@ fn a_member_whose_disk_is_put_back_never_contradicts_itself() {
     });
 }
 
+/// Milliseconds of a run that a member's disk is put back to, each once. A vote is sent once it is synced, and takes longer than that to bring about
+/// the next one: each sync that matters is the last of one of them.
+const POINTS: u64 = 1_200;
+
+/// The disk of a member is put back to *each* point of a run; there are two runs. A seed is a run and a point: `PLEACH_RUNS=2400` takes all.
+#[test]
+fn a_member_that_is_put_back_to_any_point_never_contradicts_itself() {
+    for_seeds(0..16, |seed| {
+        // Steps apart, so that a few seeds are of all parts of the run, and prime, so that many are of each.
+        let (run, point) = (seed % 2, seed / 2 * 149 % POINTS);
+        let (heard, genesis) = runner(run).start(|context| async move {
+            let member = run as usize + 1;
+            let link = link(5, 3, 5);
+            let mut cluster = Cluster::with_epochs(context.child("cluster"), 16, link, timeouts(Duration::ZERO)).await;
+            cluster.start_all().await;
+            cluster.reach(2).await;
+            (0..20).for_each(|n| cluster.chains[n % 4].submit(request(n)));
+            context.sleep(Duration::from_millis(point)).await;
+            cluster.crash(member).await;
+            let earlier = cluster.files(member).await;
+            cluster.start(member).await;
+            context.sleep(Duration::from_millis(POINTS - point + 300)).await;
+            cluster.crash(member).await;
+            // What is on its way arrives.
+            context.sleep(Duration::from_millis(300)).await;
+            cluster.put_back(member, &earlier).await;
+            cluster.start(member).await;
+            let height = cluster.chains.iter().map(|chain| chain.height()).max().unwrap();
+            cluster.reach(height + 5).await;
+            (cluster.heard, cluster.genesis)
+        });
+        judge_all(&heard, &genesis);
+    });
+}
+
 /// All members lose power in the middle of everything, with nothing restored: their journals bind them.
 #[test]
 fn members_that_lose_power_together_never_contradict_themselves() {
@@ -160,6 +196,48 @@ fn a_member_that_was_put_back_votes_again() {
         cluster.reach(height + 20).await;
         judge_all(&cluster.heard, &cluster.genesis);
     });
+}
+
+/// At a start the guard is shut until the others have answered, and a view may run out meanwhile. The engine takes that for its first vote to
+/// nullify the view, and journals none of the later ones.
+#[test]
+fn a_vote_that_was_refused_at_first_is_known_after_a_restart() {
+    let sent = (0..6).filter(|seed| {
+        runner(*seed).start(|context| async move {
+            let mut cluster = Cluster::new(context.child("cluster"), 4, link(5, 1, 0), timeouts(Duration::ZERO)).await;
+            for n in 0..3 {
+                cluster.start(n).await;
+            }
+            cluster.reach(5).await;
+            cluster.crash(2).await;
+            // Without it there is no quorum. The fourth does not answer, so it waits before it votes.
+            context.sleep(Duration::from_secs(1)).await;
+            let before = cluster.heard.lock().unwrap().len();
+            cluster.start(2).await;
+            let own = PublicKey(secret(2).public().0);
+            let nullified = |heard: &Heard| {
+                let heard = heard.lock().unwrap();
+                let votes = heard[before..].iter().filter_map(|(from, bytes)| ours(from, bytes));
+                votes.into_iter().any(|(from, _, vote)| from == own && vote.ballot == Ballot::Nullify)
+            };
+            // It is stopped before it can hear that the view is over.
+            let mut waited = 0;
+            while !nullified(&cluster.heard) && waited < 8_000 {
+                context.sleep(Duration::from_millis(1)).await;
+                waited += 1;
+            }
+            let sent = waited < 8_000;
+            cluster.crash(2).await;
+            cluster.start(2).await;
+            let height = cluster.chains[0].height();
+            cluster.reach(height + 5).await;
+            let told = cluster.chains[2].voting();
+            assert!(!told.contains(&Voting::Lost), "seed {seed}: it knows all votes that it has sent: {told:?}");
+            judge_all(&cluster.heard, &cluster.genesis);
+            sent
+        })
+    });
+    assert!(sent.count() > 0, "in no run was a view nullified that way");
 }
 
 /// A vote to notarize another block in the place of the one in `vote`, signed with the key of the member.

@@ -285,6 +285,7 @@ impl Cluster {
         let node = Arc::new(Node::new(secret, executor, resumed, disk));
         let mut settings = settings(&self.genesis, &node);
         settings.storage_prefix = self.storage_prefix(member);
+        settings.place = member as u64;
         let voteless = self.voteless[member].clone();
         if voteless.load(Ordering::Acquire) {
             settings.votes = VotesFound::Lost(Voted(Arc::new(move || voteless.store(false, Ordering::Release))));

@@ -1,9 +1,6 @@
 //! A member's folder was copied, and both copies run: two processes with one key, under load. Each of the others is connected with one of
-//! the two, so no more than one hears as many as it needs before it votes: they sign no two votes that exclude each other. When
-//! one of them ends the other takes its connections over, and votes by itself.
-//!
-//! What this rests on is that no connection goes from one to the other while both run. If connections break and are made anew by the other
-//! process, both may have heard enough: `a_copy_to_which_connections_go_over` shows that such a member can be convicted.
+//! the two, and in half of the runs connections go over from one to the other all the time. The others let one of the two vote
+//! (`order::tenure`), so they sign no two votes that exclude each other; when one of them ends the other votes by itself.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -21,7 +18,7 @@ use rand::seq::SliceRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 
 /// Runs in CI.
-const RUNS: u64 = 8;
+const RUNS: u64 = 10;
 const MEMBERS: [usize; 4] = [0, 1, 2, 3];
 /// The node that runs on a copy of a member's folder.
 const COPY: usize = 4;
@@ -91,7 +88,7 @@ async fn run(
         cluster.draw_lines(member, &mut rng);
     }
     let mut both = Both { voted: 0, ended: Vec::new() };
-    for _ in 0..rng.random_range(30..100) {
+    for _ in 0..rng.random_range(30..300) {
         cluster.pass(LOOK).await;
         change(&cluster, member, &mut rng);
         for one in order {
@@ -122,36 +119,15 @@ fn two_processes_with_one_key_never_vote_against_each_other() {
     for seed in seeds(0..RUNS) {
         let _replay = replay(seed);
         runner(seed).start(async move |context: deterministic::Context| {
-            let (cluster, both) = run(&context, seed, |_, _, _| ()).await;
-            assert_eq!(cluster.ledger().violations(), []);
-            assert_eq!(cluster.tap().convicted(&cluster.genesis().digest()), BTreeSet::new());
-            assert_eq!((both.voted, both.ended), (0, vec![]), "never do both vote, and neither ends");
-        });
-    }
-}
-
-/// Not kept yet: see the head of the file.
-#[test]
-#[ignore = "fails: two processes between which connections change hands may both vote, and be convicted"]
-fn a_copy_to_which_connections_go_over() {
-    for seed in seeds(0..RUNS) {
-        let _replay = replay(seed);
-        runner(seed).start(async move |context: deterministic::Context| {
-            let change = |cluster: &Cluster, member, rng: &mut StdRng| {
-                if rng.random_range(0..30) == 0 {
+            let go_over = |cluster: &Cluster, member, rng: &mut StdRng| {
+                if seed % 2 == 0 && rng.random_range(0..30) == 0 {
                     cluster.draw_lines(member, rng);
                 }
             };
-            let (cluster, both) = run(&context, seed, change).await;
-            let convicted = cluster.tap().convicted(&cluster.genesis().digest());
-            println!(
-                "seed {seed}: {} convicted, {} looks at which both voted, {:?}",
-                convicted.len(),
-                both.voted,
-                both.ended
-            );
-            assert_eq!(convicted, BTreeSet::new());
+            let (cluster, both) = run(&context, seed, go_over).await;
             assert_eq!(cluster.ledger().violations(), []);
+            assert_eq!(cluster.tap().convicted(&cluster.genesis().digest()), BTreeSet::new());
+            assert_eq!((both.voted, both.ended), (0, vec![]), "never do both vote, and neither ends");
         });
     }
 }

@@ -168,6 +168,19 @@ fn votes_are_lost_if_either_side_of_the_promise_is_gone() {
 }
 
 #[test]
+fn a_copy_of_a_folder_is_another_place_and_what_is_put_back_or_renamed_is_not() {
+    let (data, copied, moved) = (Data::voted("place"), Data::new("place-copy"), Data::new("place-moved"));
+    let before = place(&data.0);
+    copy(&data.0, &copied.0);
+    assert_ne!(place(&copied.0), before);
+    fs::remove_dir_all(data.journals()).unwrap();
+    copy(&copied.0, &data.0);
+    assert_eq!(place(&data.0), before);
+    fs::rename(&data.0, &moved.0).unwrap();
+    assert_eq!(place(&moved.0), before);
+}
+
+#[test]
 fn journals_of_an_earlier_life_are_not_taken_for_those_of_this_one() {
     let data = Data::voted("earlier");
     let away = data.0.join("away");

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pleach_order::{Application, Bounds, Network, Proposal, Settings, Timeouts, VotesFound};
+use pleach_types::api::Voting;
 use pleach_types::hash::Domain;
 use pleach_types::vote::Round;
 use pleach_types::{
@@ -45,6 +46,7 @@ pub fn settings(genesis: &Genesis, n: usize, timeouts: Timeouts) -> Settings {
         bounds: Bounds::of(&genesis.limits),
         storage_prefix: format!("node{n}-"),
         votes: VotesFound::Kept,
+        place: n as u64,
     }
 }
 
@@ -92,6 +94,8 @@ struct State {
     evidence: Vec<Evidence>,
     /// From which round on it may vote, if its votes are lost and that is known.
     rejoins: Option<Round>,
+    /// How it was said to stand with voting.
+    voting: Vec<Voting>,
     /// Blocks whose execution `verify` or `propose` had to catch up with.
     caught_up: usize,
 }
@@ -163,6 +167,10 @@ impl Chain {
         self.state.lock().unwrap().evidence.clone()
     }
 
+    pub fn voting(&self) -> Vec<Voting> {
+        self.state.lock().unwrap().voting.clone()
+    }
+
     pub fn rejoins(&self) -> Option<Round> {
         self.state.lock().unwrap().rejoins
     }
@@ -230,6 +238,10 @@ impl Application for Chain {
 
     fn rejoin(&self, round: Round) {
         self.state.lock().unwrap().rejoins = Some(round);
+    }
+
+    fn voting(&self, voting: Voting) {
+        self.state.lock().unwrap().voting.push(voting);
     }
 
     fn evidence(&self, evidence: Evidence) {

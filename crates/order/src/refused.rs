@@ -1,0 +1,79 @@
+//! A note on disk of views which this member may have voted to nullify although its journal does not say so.
+//!
+//! The engine journals such a vote at its first attempt alone. Where the guard refused that one, because it was shut, a later attempt is
+//! sent without a trace. So the guard admits none before this note is synced (see [`guard`](crate::guard)), and what is noted counts as voted
+//! after the next start. A member that wrote the note and never sent the vote abstains in that view, which is always safe.
+//!
+//! It is written in the views that run out between a start and its muster, a handful: never while all goes well.
+
+use std::sync::Arc;
+
+use commonware_storage::Context;
+use commonware_storage::metadata::{Config, Error, Metadata};
+use commonware_utils::sequence::U64;
+use pleach_types::vote::{Ballot, Round};
+use tracing::error;
+
+use crate::guard::{Guard, REFUSED_KEPT};
+use crate::node::REFUSED_PARTITION;
+
+/// The note: the views, by epoch.
+pub(crate) struct Refused<E: Context> {
+    metadata: Metadata<E, U64, Vec<u64>>,
+    guard: Arc<Guard>,
+}
+
+impl<E: Context> Refused<E> {
+    /// Reads the note, and has the guard remember what it says. Before anything could vote.
+    ///
+    /// # Panics
+    /// If it is damaged: there is no safe way on.
+    pub(crate) async fn read(context: E, prefix: &str, guard: Arc<Guard>) -> Self {
+        let config =
+            Config { partition: format!("{prefix}{REFUSED_PARTITION}"), codec_config: ((0..=REFUSED_KEPT).into(), ()) };
+        let metadata = Metadata::init(context, config).await;
+        let metadata = metadata.unwrap_or_else(|e| panic!("the note of refused votes is damaged: {e}"));
+        let noted = Self { metadata, guard };
+        noted.rounds().into_iter().for_each(|round| noted.guard.remember(round, Ballot::Nullify));
+        noted
+    }
+
+    fn rounds(&self) -> Vec<Round> {
+        let of = |epoch: &U64| {
+            let views = self.metadata.get(epoch).into_iter().flatten();
+            views.map(|view| Round { epoch: epoch.into(), view: *view }).collect::<Vec<_>>()
+        };
+        self.metadata.keys().flat_map(of).collect()
+    }
+
+    /// Notes what the guard refuses, until the member ends. After a failure nothing is noted any more, so that those votes stay refused.
+    pub(crate) async fn keep(mut self) {
+        loop {
+            let seen = self.guard.refusals().get();
+            let rounds = self.guard.refused();
+            if !rounds.is_empty() {
+                let guard = Arc::clone(&self.guard);
+                match self.write(&rounds).await {
+                    Ok(written) => self = written,
+                    Err(error) => {
+                        return error!(%error, "cannot note that a vote was refused: this member abstains in such views");
+                    }
+                }
+                guard.noted(&rounds);
+            }
+            let guard = Arc::clone(&self.guard);
+            guard.refusals().above(seen).await;
+        }
+    }
+
+    /// What is written takes the place of what was: the guard keeps nothing older, and admits nothing there.
+    async fn write(mut self, rounds: &[Round]) -> Result<Self, Error> {
+        self.metadata.clear();
+        for Round { epoch, view } in rounds {
+            let epoch = U64::new(*epoch);
+            let views = self.metadata.get(&epoch).cloned().unwrap_or_default();
+            self.metadata.put(epoch, [views, vec![*view]].concat());
+        }
+        Ok(Self { metadata: self.metadata.sync().await?, ..self })
+    }
+}
