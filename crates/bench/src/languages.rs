@@ -15,9 +15,10 @@ const OWNER: PublicKey = PublicKey([1; 32]);
 const SIGNERS: [PublicKey; 3] = [PublicKey([0; 32]), OWNER, PublicKey([2; 32])];
 
 /// The modules. That in Rust is one of the cluster's own.
-const MODULES: [(&str, &[u8]); 3] = [
+const MODULES: [(&str, &[u8]); 4] = [
     ("Rust", builtin::BANK_TRANSFER),
     ("C", include_bytes!("../../../sdk/built/c_transfer.wasm")),
+    ("C++", include_bytes!("../../../sdk/built/cpp_transfer.wasm")),
     ("AssemblyScript", include_bytes!("../../../sdk/built/as_transfer.wasm")),
 ];
 

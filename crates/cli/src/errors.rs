@@ -20,6 +20,12 @@ use crate::profile::quoted;
 /// What to do where an operation is not there.
 pub fn no_operation(operation: &Key) -> String {
     let key = quoted(operation.as_str());
+    // Every domain has its rule: nobody is to deploy one by hand to get a domain.
+    if let Some(domain) = operation.as_str().strip_suffix("/.base_rule") {
+        let outer = domain.rsplit_once('/').map_or("", |_| " --as KEYFILE (the owner of the domain around it signs)");
+        let domain = quoted(domain);
+        return format!("there is no such domain yet: pleach domain create {domain} --owner KEYFILE{outer}");
+    }
     format!("check the spelling, or deploy it: pleach op deploy FILE.wasm {key} --as KEYFILE")
 }
 
@@ -404,7 +410,7 @@ impl CliError {
             ),
             Self::ProofFile { why, .. } => proof_hint(why).into(),
             Self::NotWasm { .. } => "build the operation for target wasm32v1-none and give the .wasm file".into(),
-            Self::Module { .. } => "\"pleach op check FILE\" runs the same check".into(),
+            Self::Module { .. } => "docs/operations.md has what goes wrong, docs/abi.md all that a module needs".into(),
             Self::Store { reason: OpenError::Absent(_), .. } => {
                 "name a node's folder, its data folder, or the folder store in it".into()
             }

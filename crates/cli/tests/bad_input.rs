@@ -193,8 +193,8 @@ fn files_that_are_no_operations_are_told_from_those_that_are() {
     std::fs::write(folder.join("good.wasm"), pleach_vm::builtin::BANK_TRANSFER).expect("a file");
     run(&folder, &["op", "check", "photo.wasm"]).fails(8, &["photo.wasm", "89 50 4e 47", "PNG", "wasm32v1-none"]);
     run(&folder, &["op", "check", "empty.wasm"]).fails(8, &["empty.wasm", "the file is empty"]);
-    run(&folder, &["op", "check", "cut.wasm"]).fails(8, &["cut.wasm is not an operation"]);
-    run(&folder, &["op", "check", "bare.wasm"]).fails(8, &["bare.wasm is not an operation"]);
+    run(&folder, &["op", "check", "cut.wasm"]).fails(8, &["cut.wasm is not an operation", "docs/abi.md"]);
+    run(&folder, &["op", "check", "bare.wasm"]).fails(8, &["bare.wasm is not an operation", "PLEACH_RUN"]);
     run(&folder, &["op", "check", "none.wasm"]).fails(8, &["none.wasm", "check the path"]);
     let good = run(&folder, &["op", "check", "good.wasm", "-o", "json"]);
     assert_eq!(good.succeeds().json("pleach.op-check/1")["arguments"], "from: str, to: str, amount: u64");

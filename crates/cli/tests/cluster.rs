@@ -168,6 +168,12 @@ fn domains_within_domains(cluster: &Cluster) {
         |name: &str, signer: &str| cluster.run(&["domain", "create", name, "--owner", "branch.key", "--as", signer]);
     is_refused(&create("bank/branch", "mallory.key"), &["the owner of the domain around it signs", "domain show bank"]);
     create("nowhere/branch", "bank.key").fails(2, &["there is no domain nowhere", "domain create nowhere"]);
+    let early = |key: &str| cluster.run(&["op", "deploy", "transfer.wasm", key, "--as", "bank.key"]);
+    is_refused(&early("nowhere/pay"), &["no such domain yet: pleach domain create nowhere --owner KEYFILE\n"]);
+    is_refused(
+        &early("bank/branch/pay"),
+        &["domain create bank/branch --owner KEYFILE --as KEYFILE (the owner of the"],
+    );
     create("bank/.branch", "bank.key").fails(2, &["begins with a dot"]);
     create("bank/branch", "bank.key").succeeds();
     create("bank/branch", "bank.key").fails(2, &["the domain exists: bank/branch"]);
@@ -342,6 +348,10 @@ fn in_assemblyscript(cluster: &Cluster) {
 /// The page's commands as they stand, on this cluster in the place of the demo's, in the languages whose compilers are here.
 fn the_tutorial(cluster: &Cluster) {
     assert_eq!(commands("A cluster").len(), 2, "these are what this cluster stands in for");
+    let all = |language: &str| 2 + commands(language).len() + commands("Into the cluster").len();
+    let (c, script, rust) = (all("In C"), all("In AssemblyScript"), all("In Rust"));
+    let said = format!("it is {c} commands in C, {script} in AssemblyScript and {rust} in Rust");
+    assert!(TUTORIAL.contains(&said), "the page must say: {said}");
     // What is downloaded is not fetched here; the template's own tests run with those of pleach-op.
     let offline = |line: &&str| !line.starts_with("rustup ") && *line != "cargo test";
     let rust: Vec<_> = commands("In Rust").into_iter().filter(offline).collect();
@@ -362,6 +372,18 @@ fn the_tutorial(cluster: &Cluster) {
     let deployed = [&["cp ../in-c/count/count.wasm ."], &commands("Into the cluster")[..]].concat();
     let called = in_a_shell(cluster, "into-the-cluster", &deployed);
     assert!(called.succeeds().stdout.trim_end().ends_with("count=2"), "{}", called.stdout);
+    // What was made in other languages takes its place, and counts on in the records that stay.
+    for language in ["in-rust", "in-assemblyscript"] {
+        if !cluster.folder.join(language).join("count/count.wasm").is_file() {
+            continue;
+        }
+        let deploy =
+            format!("pleach op deploy ../{language}/count/count.wasm counting/count --as ../into-the-cluster/me.key");
+        let call = format!("pleach call counting/count {language} 2 --as ../into-the-cluster/me.key");
+        let get = format!("pleach get counting/counters/{language} --decode 'count: u64'");
+        let counted = in_a_shell(cluster, &format!("{language}-deployed"), &[&deploy, &call, &call, &get]);
+        assert!(counted.succeeds().stdout.trim_end().ends_with("count=2"), "{language}: {}", counted.stdout);
+    }
     let third = in_a_shell(cluster, "third", &["pleach call counting/count visits 2 --as ../into-the-cluster/me.key"]);
     assert_eq!(third.code, Some(4), "{}", third.stderr);
     let said = third.stdout.lines().next().expect("a line");

@@ -139,6 +139,10 @@ pub(crate) mod sys {
         ask(|host| host.rec_open(key))
     }
 
+    pub fn rec_count() -> u32 {
+        ask(NativeHost::rec_count)
+    }
+
     pub fn rec_key(handle: u32, dst: &mut [u8]) -> usize {
         ask(|host| host.rec_key(handle, dst))
     }

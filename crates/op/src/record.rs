@@ -29,6 +29,12 @@ impl Record {
         Self::open(&key)
     }
 
+    /// All records that the request lists, ascending by key: those of the caller's choice, so an operation that goes by them has to say
+    /// which it takes. Where a client finds the keys by running the operation, they are those that it opens.
+    pub fn listed() -> impl Iterator<Item = Self> {
+        (0..sys::rec_count()).map(|handle| Self { handle })
+    }
+
     /// The value; none where the record is absent.
     #[must_use]
     pub fn get(&self) -> Option<Vec<u8>> {

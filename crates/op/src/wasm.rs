@@ -5,6 +5,7 @@ mod raw {
     unsafe extern "C" {
         pub fn args_read(dst: *mut u8, cap: usize) -> usize;
         pub fn rec_open(key: *const u8, len: usize) -> u32;
+        pub fn rec_count() -> u32;
         pub fn rec_key(handle: u32, dst: *mut u8, cap: usize) -> usize;
         pub fn rec_get(handle: u32, dst: *mut u8, cap: usize) -> usize;
         pub fn rec_put(handle: u32, ptr: *const u8, len: usize);
@@ -37,6 +38,11 @@ pub fn args_read(dst: &mut [u8]) -> usize {
 pub fn rec_open(key: &[u8]) -> u32 {
     // SAFETY: see above.
     unsafe { raw::rec_open(key.as_ptr(), key.len()) }
+}
+
+pub fn rec_count() -> u32 {
+    // SAFETY: no memory is involved.
+    unsafe { raw::rec_count() }
 }
 
 pub fn rec_key(handle: u32, dst: &mut [u8]) -> usize {

@@ -6,8 +6,9 @@ use bytes::Bytes;
 use pleach_op::native::{CallOutput, Database, Event, Limited, Refusal};
 use pleach_op::{PublicKey, Record, operation};
 use pleach_testkit::bank::{self, Ending};
+use pleach_testkit::tour;
 use pleach_types::execution::{Execution, Executor};
-use pleach_types::{Hash, Key, Limits};
+use pleach_types::{Hash, Key, Limits, SecretKey};
 use pleach_vm::{Schema, Vm, arguments_schema, builtin};
 
 /// One operation, once as source and once as the committed module.
@@ -20,6 +21,11 @@ struct Both {
 const TRANSFER: Both =
     Both { name: "bank/transfer", native: bank_transfer::pleach_run, module: builtin::BANK_TRANSFER };
 const BASE_RULE: Both = Both { name: "bank/.base_rule", native: base_rule::pleach_run, module: builtin::BASE_RULE };
+const TOUR: Both = Both {
+    name: tour::OPERATION,
+    native: sdk_tour::pleach_run,
+    module: include_bytes!("../../../operations/built/sdk_tour.wasm"),
+};
 const ROOT_RULE: Both = Both { name: ".root_rule", native: root_rule::pleach_run, module: builtin::ROOT_RULE };
 
 fn account(owner: u8, balance: u64) -> Vec<u8> {
@@ -140,6 +146,45 @@ fn the_bank_does_without_webassembly_what_it_does_on_a_node() {
     let listed = Some([bank::account_key("alice")].into());
     let missing = same(&TRANSFER, &Database { listed, ..unlisted }, &["alice", "bob", "1"]);
     assert_eq!(missing, Err(Refusal::UndeclaredKey(Key::new("bank/accounts/bob").unwrap())));
+}
+
+/// Whatever the SDK can do, and what has to come of it in every language.
+#[test]
+fn the_tour_of_the_sdk_is_without_webassembly_what_it_is_on_a_node() {
+    let secret = SecretKey::from_seed([5; 32]);
+    let signature = secret.sign_bytes(tour::SIGNED.as_bytes());
+    let digest = |bytes: &[u8]| *blake3::hash(bytes).as_bytes();
+    let before = Database {
+        records: tour::records().into_iter().filter_map(|(key, value)| Some((key, value?))).collect(),
+        operation: TOUR.name.into(),
+        signers: tour::SIGNERS.map(PublicKey).into(),
+        height: tour::HEIGHT,
+        genesis: tour::GENESIS,
+        identity: tour::IDENTITY,
+        call: tour::CALL,
+        listed: Some(tour::records().into_iter().map(|(key, _)| key).collect()),
+        ..Database::default()
+    };
+    for tour::Visit { words, ending } in tour::visits(digest, &(secret.public().0, signature.0)) {
+        let words: Vec<_> = words.iter().map(String::as_str).collect();
+        let seen = match same(&TOUR, &before, &words) {
+            // What is written is held to what the module writes, and that to the table by the conformance suite.
+            Ok(made) => Ok((
+                made.output.to_vec(),
+                made.events.iter().map(|event| (event.topic.to_vec(), event.data.to_vec())).collect(),
+            )),
+            Err(Refusal::Aborted { code, message }) => Err(tour::Ending::Aborted(code, message)),
+            Err(Refusal::DomainViolation { key, .. }) => Err(tour::Ending::NotItsDomain(key.as_str().into())),
+            Err(Refusal::UndeclaredKey(key)) => Err(tour::Ending::Undeclared(key.as_str().into())),
+            Err(Refusal::BadKey) => Err(tour::Ending::BadKey),
+            Err(other) => panic!("{words:?}: {other:?}"),
+        };
+        let expected = match ending {
+            tour::Ending::Applied { output, events, .. } => Ok((output, events)),
+            other => Err(other),
+        };
+        assert_eq!(seen, expected, "{words:?}");
+    }
 }
 
 #[test]

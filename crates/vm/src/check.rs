@@ -567,7 +567,7 @@ impl Checker {
             return Err(InvalidOperation::MissingExport {
                 name: abi::RUN,
                 shape: "a function of type () -> ()",
-                hint: Some("in Rust, use pleach_op::operation!"),
+                hint: Some("in Rust operation!, in C PLEACH_RUN, in AssemblyScript export function pleach_run"),
             });
         }
         if !self.exports.memory {

@@ -63,6 +63,14 @@ impl NativeHost {
         self.call("rec_open", |host| host.rec_open(&mut key.to_vec(), 0, length(key)))
     }
 
+    /// `rec_count`.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn rec_count(&mut self) -> Result<u32, Refusal> {
+        self.call("rec_count", |host| host.rec_count(&mut []))
+    }
+
     /// `rec_key`: copies what fits, and returns the whole length.
     ///
     /// # Errors

@@ -1,5 +1,5 @@
 //! The conformance suite: small modules, one for each function of the host and each of its edges, with what has to come of each, on both
-//! engines; and the operations that were made with the SDKs, on the same bank.
+//! engines; and the operations that were made with the SDKs: on the same bank, and on a tour of all that an SDK can do.
 //!
 //! Three things are held beyond the outcome that a case states: what each function takes is what `docs/abi.md` says, at one gas less
 //! every case is out of gas, and the gas of every case stands in `conformance/gas.txt`, which debug and release builds of both engines
@@ -14,6 +14,8 @@ mod functions;
 mod modules;
 #[path = "conformance/script.rs"]
 mod script;
+#[path = "conformance/tour.rs"]
+mod tour;
 #[path = "conformance/transfers.rs"]
 mod transfers;
 
@@ -31,7 +33,7 @@ const PAGE: &str = include_str!("../../../docs/abi.md");
 const GAS: &str = "tests/conformance/gas.txt";
 
 fn suite() -> Vec<Conform> {
-    [functions::all(), edges::all(), modules::all(), transfers::all()].concat()
+    [functions::all(), edges::all(), modules::all(), transfers::all(), tour::all()].concat()
 }
 
 /// How a case ended, in a word.
@@ -103,6 +105,17 @@ fn at_one_gas_less_every_case_is_out_of_gas() {
         let short = Case { gas: Some(whole.gas - 1), ..case }.run();
         let expected = Refusal::OutOfGas { limit: whole.gas - 1 };
         assert_eq!((short.gas, short.result), (whole.gas - 1, Err(expected)), "{name}: with one less");
+    }
+}
+
+/// Whatever the host can do, each SDK can, and the suite has it do so.
+#[test]
+fn every_sdk_calls_every_function() {
+    let all: BTreeSet<_> = IMPORTS.iter().map(|import| import.name).collect();
+    for (language, _) in tour::MODULES {
+        let visits = tour::all().into_iter().filter(|conform| conform.name.ends_with(&format!(" in {language}")));
+        let called: BTreeSet<_> = visits.flat_map(|conform| conform.case.trace().host.into_keys()).collect();
+        assert_eq!(called, all, "{language}");
     }
 }
 

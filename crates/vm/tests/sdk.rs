@@ -11,9 +11,16 @@ use pleach_types::receipt::Refusal;
 use pleach_vm::{arguments_schema, builtin, check};
 use sha2::Digest;
 
-const TRANSFERS: [(&str, &[u8]); 2] = [
+const TRANSFERS: [(&str, &[u8]); 3] = [
     ("as_transfer", include_bytes!("../../../sdk/built/as_transfer.wasm")),
     ("c_transfer", include_bytes!("../../../sdk/built/c_transfer.wasm")),
+    ("cpp_transfer", include_bytes!("../../../sdk/built/cpp_transfer.wasm")),
+];
+/// What each SDK is held to the host by; `conformance.rs` runs them.
+const TOURS: [(&str, &[u8]); 3] = [
+    ("as_tour", include_bytes!("../../../sdk/built/as_tour.wasm")),
+    ("c_tour", include_bytes!("../../../sdk/built/c_tour.wasm")),
+    ("cpp_tour", include_bytes!("../../../sdk/built/cpp_tour.wasm")),
 ];
 /// Bytes of arguments for which the module in C has room; the others take what they need.
 const ROOM: usize = 2_048;
@@ -21,9 +28,10 @@ const ROOM: usize = 2_048;
 #[test]
 fn the_committed_modules_are_those_of_the_digests() {
     let digests = include_str!("../../../sdk/built/DIGESTS").lines().filter(|line| !line.starts_with('#'));
-    let actual =
-        TRANSFERS.iter().map(|(name, code)| format!("{}  {name}.wasm", hex::encode(sha2::Sha256::digest(code))));
-    assert!(digests.eq(actual));
+    let digest = |(name, code): &(&str, &[u8])| format!("{}  {name}.wasm", hex::encode(sha2::Sha256::digest(code)));
+    let actual: std::collections::BTreeSet<_> =
+        TRANSFERS.iter().chain(&TOURS).map(|module| (module.0, digest(module))).collect();
+    assert_eq!(digests.collect::<Vec<_>>(), actual.into_iter().map(|(_, line)| line).collect::<Vec<_>>());
 }
 
 #[test]
@@ -63,9 +71,12 @@ fn arguments_that_are_cut_or_too_long_are_refused_as_such() {
 #[test]
 fn the_table_of_languages_is_right() {
     let page = include_str!("../../../docs/operations.md");
-    for (language, code) in
-        [("Rust", builtin::BANK_TRANSFER), ("C", TRANSFERS[1].1), ("AssemblyScript", TRANSFERS[0].1)]
-    {
+    for (language, code) in [
+        ("Rust", builtin::BANK_TRANSFER),
+        ("C", TRANSFERS[1].1),
+        ("C++", TRANSFERS[2].1),
+        ("AssemblyScript", TRANSFERS[0].1),
+    ] {
         let mut case = call(code, &["alice", "bob", "50"]);
         case.records.retain(|name, _| *name == key("bank/accounts/alice") || *name == key("bank/accounts/bob"));
         let row = format!("| {language} | {} | {} |", code.len(), case.run().gas);

@@ -28,7 +28,7 @@ is written on a command line, in JSON and in the TOML of scenarios:
   i8 i16 i32 i64 i128        the same, with - in front if it is negative
   bool                       true, false
   key                        64 hexadecimal digits
-  option<T>                  none (JSON: null; TOML: { none = true }), or the value
+  option<T>                  none (JSON: null; TOML: { none = true }), or the value; the text \"none\" takes --arguments-hex
   list<T>                    a JSON array, [\"a\", \"b\"]
   (T, U, …)                  a JSON array of as many, [\"a\", 1]
   {a: T, b: U, …}            a JSON object with these names, {\"a\": 1, \"b\": 2}; in TOML a table

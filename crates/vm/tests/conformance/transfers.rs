@@ -11,9 +11,10 @@ use crate::common::{Case, key};
 use crate::script::{Conform, Ends};
 
 /// The modules, and what aborts of calls end with is compared with the first.
-const MODULES: [(&str, &[u8]); 3] = [
+const MODULES: [(&str, &[u8]); 4] = [
     ("Rust", builtin::BANK_TRANSFER),
     ("C", include_bytes!("../../../../sdk/built/c_transfer.wasm")),
+    ("C++", include_bytes!("../../../../sdk/built/cpp_transfer.wasm")),
     ("AssemblyScript", include_bytes!("../../../../sdk/built/as_transfer.wasm")),
 ];
 
