@@ -53,6 +53,7 @@ pub mod execution;
 pub mod genesis;
 pub mod hash;
 mod height;
+mod height_zero;
 pub mod history;
 pub mod key;
 pub mod limits;
