@@ -13,11 +13,11 @@ use pleach_types::proof_file::{AbsentIn, OlderResult};
 use pleach_types::{BlockResult, Encode as _, Height, Identity, ProofFile};
 use pleach_verify::absence::Absent;
 
-use crate::client::{Client, Inner};
+use crate::client::Client;
 use crate::error::{Error, Failure};
-use crate::history::Placed;
+use crate::inner::Inner;
 use crate::proofs::within;
-use crate::verifier::Shown;
+use crate::verifier::{Placed, Shown};
 
 /// Old results that are looked up at a time.
 const RESULTS_AT_ONCE: usize = 16;

@@ -26,9 +26,10 @@ use futures::future::join_all;
 use pleach_types::certificate::{CertifiedResult, ResultProof};
 use pleach_types::{Encode as _, Height, ProofFile, PublicKey};
 
-use crate::client::{Client, Inner};
+use crate::client::Client;
 use crate::error::{Error, Failure, ReplyFault, all_failed};
 use crate::evidence::Found;
+use crate::inner::Inner;
 
 /// What an audit came to.
 #[derive(Clone, Debug)]

@@ -13,8 +13,8 @@ use pleach_verify::file::FileError;
 use pleach_verify::{FalseStatement, Misbehaviour};
 use thiserror::Error;
 
-use crate::call::Executed;
 use crate::checkpoint::Checkpoint;
+use crate::executed::Executed;
 use crate::transport::TransportError;
 
 /// Why the client could not do what it was asked to do.

@@ -9,8 +9,9 @@ use pleach_types::{Encode as _, Evidence, Hash, ProofFile};
 use pleach_verify::decode;
 use pleach_verify::file::{Conviction, FileError, judge};
 
-use crate::client::{Client, Inner};
+use crate::client::Client;
 use crate::error::{Error, Failure, InvalidCause, all_failed};
+use crate::inner::Inner;
 
 /// Evidence that was found, and that convicts.
 #[derive(Clone, Debug)]

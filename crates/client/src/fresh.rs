@@ -28,14 +28,14 @@ use futures::stream::FuturesUnordered;
 use pleach_types::api::{GetRequest, NewestReply, NewestRequest};
 use pleach_types::{Encode as _, Height, NewestBlock, Nonce, PublicKey};
 
-use crate::client::Inner;
 use crate::error::{Error, Failure, InvalidCause, ReplyFault, all_failed};
+use crate::failures::{ROUNDS_ALONE, are_hopeless, is_unreachable, may_recover};
+use crate::inner::Inner;
 use crate::nodes::Nodes;
-use crate::read::{Ground, ROUNDS_ALONE, are_hopeless, is_unreachable, may_recover};
-use crate::succession::Trusted;
 use crate::transport::TransportError;
+use crate::trusted::Trusted;
 use crate::verified::Trust;
-use crate::verifier::Word;
+use crate::verifier::{Ground, Word};
 
 /// Questions to which nobody waits for the answers any more.
 pub(crate) type Rest<'a> = FuturesUnordered<BoxFuture<'a, (usize, Result<Said, Failure>)>>;

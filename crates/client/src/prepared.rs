@@ -19,9 +19,11 @@ use bytes::Bytes;
 use pleach_types::codec::Decode as _;
 use pleach_types::{Height, Identity, Key, Request};
 
-use crate::call::{Executed, Retries, conclude, encoded};
+use crate::call::{Call, conclude, encoded};
 use crate::client::Client;
 use crate::error::Error;
+use crate::executed::{Executed, Retries};
+use crate::simulate::fresh_plan;
 use crate::submission::{Settled, Submission};
 
 /// A call that is signed, and has been sent by nobody yet. See [`crate::Call::prepare`].
@@ -91,6 +93,24 @@ impl Prepared {
             Settled::Receipt(receipt) => conclude(Executed::new(receipt, retries, elapsed)),
             Settled::Expired => Err(Error::Expired { identity: self.identity(), expires: self.expires() }),
         }
+    }
+}
+
+impl Call {
+    /// Runs the operation here and signs the request, and sends nothing: it can be named, kept, and sent later ([`Prepared`]).
+    ///
+    /// It declares what is so now. The longer it lies, the likelier are records that have changed meanwhile, for which the cluster
+    /// refuses it; and after T blocks it can be executed no more.
+    ///
+    /// # Errors
+    /// As [`Call::dry_run`]; [`Error::OverLimit`].
+    pub async fn prepare(self) -> Result<Prepared, Error> {
+        self.check_arguments()?;
+        let inner = &*self.client.inner;
+        let plan = fresh_plan(inner, &self.wanted).await?;
+        let plan = if self.even_if_refused { plan } else { plan.unless_refused(inner)? };
+        let (request, _) = self.sign(plan);
+        Prepared::new(self.client.clone(), request, self.timeout)
     }
 }
 

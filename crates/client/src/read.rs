@@ -28,22 +28,20 @@ use futures::future::{BoxFuture, Either, select, try_join_all};
 use futures::stream;
 use pleach_types::api::GetRequest;
 use pleach_types::limits::{REPLY_RECORDS_SURE, SIGNED_REPLY_KEYS_MAX};
-use pleach_types::{BlockResult, Height, Key};
+use pleach_types::{Height, Key};
 
-use crate::client::Inner;
 use crate::error::{Error, Failure, ReplyFault, all_failed};
+use crate::failures::{are_hopeless, is_forgotten, is_not_kept};
 use crate::fresh::{Cover, beside};
+use crate::inner::Inner;
 use crate::transport::TransportError;
-use crate::verified::{Freshness, ReadOptions, Record, Trust, TrustLevel, Verified};
-use crate::verifier::Snapshot;
+use crate::verified::{Freshness, ReadOptions, Record, TrustLevel, Verified};
+use crate::verifier::{Ground, Snapshot};
 
 /// Keys asked for in one message. More are read in several, all at the same height.
 const KEYS_PER_READ: usize = 256;
 /// How often a read starts again because the height that its first part chose was forgotten before its last part.
 const READ_RESTARTS: u32 = 3;
-
-/// How often all nodes are tried where every one of them is out of reach: a few rounds tell a restart from an absence.
-pub(crate) const ROUNDS_ALONE: u32 = 4;
 
 /// How long after a receipt the next call may rest on its height: others change records too, and a later height is certified by then.
 const RECEIPT_IS_NEW: Duration = Duration::from_millis(200);
@@ -53,9 +51,6 @@ const PARTS_AT_ONCE: usize = 8;
 
 /// What nodes say when the records do not fit one answer.
 const TOO_LARGE: &str = "REPLY_TOO_LARGE";
-/// What nodes say of a height that they do not remember.
-const FORGOTTEN: &str = "HEIGHT_FORGOTTEN";
-
 /// What came of asking for some keys.
 enum Part {
     /// The records.
@@ -85,15 +80,6 @@ impl Bundle {
         });
         parts.collect()
     }
-}
-
-/// What a height came to, and what that rests on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ground {
-    /// The result.
-    pub(crate) result: BlockResult,
-    /// Who vouches for it.
-    pub(crate) trust: Trust,
 }
 
 /// Where and until when a read is made.
@@ -499,33 +485,4 @@ pub(crate) fn fitting(failure: &Failure, request: &GetRequest) -> Option<usize> 
     let divisible = problem.code == TOO_LARGE && asked > sure;
     let fits = problem.fits.and_then(|fits| usize::try_from(fits).ok()).unwrap_or(asked / 2);
     divisible.then(|| fits.min(asked.div_ceil(2)).max(sure))
-}
-
-/// Whether the nodes that were asked have forgotten the height.
-fn is_forgotten(error: &Error) -> bool {
-    matches!(error, Error::Unavailable(failures) if failures.iter().any(Failure::has_forgotten))
-}
-
-/// Whether it makes no sense to ask again after so many rounds of this kind. Refused connections come back at once.
-pub(crate) fn are_hopeless(failures: &[Failure], round: u32) -> bool {
-    !failures.iter().any(may_recover) || (round >= ROUNDS_ALONE && failures.iter().all(is_unreachable))
-}
-
-pub(crate) fn may_recover(failure: &Failure) -> bool {
-    match &failure.why {
-        // Forgotten heights do not come back; the caller may name another.
-        ReplyFault::Transport(TransportError::Problem(problem)) => problem.retryable && problem.code != FORGOTTEN,
-        ReplyFault::Transport(_) => true,
-        ReplyFault::Invalid(_) => false,
-    }
-}
-
-/// Whether a node says that others keep a record.
-pub(crate) fn is_not_kept(failure: &Failure) -> bool {
-    failure.says("NOT_KEPT")
-}
-
-/// Whether nothing answers at a node's address.
-pub(crate) fn is_unreachable(failure: &Failure) -> bool {
-    matches!(failure.why, ReplyFault::Transport(TransportError::Unreachable(_)))
 }

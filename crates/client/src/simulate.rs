@@ -14,8 +14,8 @@ use bytes::Bytes;
 use pleach_types::execution::{Execution, Outcome, Trace};
 use pleach_types::{Body, Call, Event, Hash, Height, Key, Nonce, PublicKey, Refusal};
 
-use crate::client::{Code, Inner};
 use crate::error::{Error, RefusedBy};
+use crate::inner::{Code, Inner};
 use crate::verifier::Snapshot;
 
 /// How often the client reads anew because an operation asks for more records.

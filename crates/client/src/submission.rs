@@ -22,14 +22,14 @@ use pleach_types::codec::Encode;
 use pleach_types::{BlockResult, Height, Identity, PublicKey, Receipt, Refusal, Request};
 
 use crate::absence::End;
-use crate::call::Retries;
-use crate::client::{Code, Inner};
+use crate::client::Client;
 use crate::error::{Error, Failure, InvalidCause, ReplyFault, all_failed};
-use crate::read::Ground;
+use crate::executed::Retries;
+use crate::inner::{Code, Inner};
 use crate::simulate::code_of;
 use crate::transport::TransportError;
 use crate::verified::{Trust, TrustLevel, Verified};
-use crate::verifier::Shown;
+use crate::verifier::{Ground, Shown};
 
 /// How long a node that takes a request is asked to wait for its receipt before it answers: long enough for the
 /// next blocks, short enough for a dead node to be noticed.
@@ -114,6 +114,17 @@ pub(crate) async fn find_receipt(
         client.nodes.pause(client.config.pause, round).await;
     }
     Ok(None)
+}
+
+impl Client {
+    /// Waits up to `wait` for the proven receipt of a request: certified, or signed by f + 1 members. `None`
+    /// if no node shows one.
+    ///
+    /// # Errors
+    /// If no node gives an answer that verifies.
+    pub async fn receipt(&self, identity: Identity, wait: Duration) -> Result<Option<Verified<Receipt>>, Error> {
+        find_receipt(&self.inner, identity, wait).await
+    }
 }
 
 /// Long polls to several nodes at once.

@@ -16,9 +16,10 @@ use pleach_types::api::{Problem, RequestState};
 use pleach_types::terms::RULES;
 use pleach_types::{ClusterRecord, Committee, Decode as _, Encode as _, Identity, Receipt, SystemRequest, Terms};
 
-use crate::client::{Client, Inner};
+use crate::client::Client;
 use crate::error::{Error, Failure, InvalidCause, ReplyFault, all_failed};
-use crate::read::{ROUNDS_ALONE, is_unreachable};
+use crate::failures::{ROUNDS_ALONE, is_unreachable};
+use crate::inner::Inner;
 use crate::submission::{Attestations, Watch, agreed};
 use crate::transport::TransportError;
 use crate::verified::{ReadOptions, Verified};

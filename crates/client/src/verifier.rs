@@ -28,10 +28,8 @@ use pleach_verify::{FalseStatement, Misbehaviour, absence, decode, fork, history
 
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, InvalidCause};
-use crate::fork::{Fork, Other, Results, both, states_other};
-use crate::history::Placed;
-use crate::read::Ground;
-use crate::succession::Trusted;
+use crate::results::{Fork, Other, Results, both, states_other};
+use crate::trusted::Trusted;
 use crate::verified::{Record, Trust, Verified};
 
 /// How many signatures over results are kept as checked.
@@ -119,6 +117,23 @@ pub(crate) struct Proved {
     pub(crate) digest: Option<ValueDigest>,
     /// Its value; `None` where it is absent, or where the node was allowed to leave it out.
     pub(crate) value: Option<Bytes>,
+}
+
+/// What a height came to, and what that rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ground {
+    /// The result.
+    pub(crate) result: BlockResult,
+    /// Who vouches for it.
+    pub(crate) trust: Trust,
+}
+
+/// A newer result, and the place of an older one in the history that it commits to.
+pub(crate) struct Placed {
+    pub(crate) newer: ResultProof,
+    /// The height of the newer result.
+    pub(crate) size: Height,
+    pub(crate) siblings: Vec<Hash>,
 }
 
 /// What a node shows of a request.

@@ -9,9 +9,10 @@ use pleach_types::api::GetRequest;
 use pleach_types::{Height, Key, ProofFile, PublicKey};
 
 use super::{Audited, Finding, FindingKind, Head, Notes};
-use crate::client::Inner;
 use crate::error::{Error, Failure};
-use crate::read::{fitting, is_not_kept};
+use crate::failures::is_not_kept;
+use crate::inner::Inner;
+use crate::read::fitting;
 
 /// Prefixes of which records are compared in one audit, drawn anew each time.
 const PREFIXES_AUDITED_MAX: usize = 64;
