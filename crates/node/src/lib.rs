@@ -55,6 +55,7 @@ mod fork;
 pub mod health;
 mod http;
 mod kept;
+mod lock;
 mod members;
 mod metrics;
 mod moves;
@@ -69,6 +70,7 @@ mod server;
 mod service;
 mod service_error;
 mod share;
+mod start_error;
 mod transfer;
 mod turns;
 mod waiters;
@@ -77,22 +79,16 @@ mod watch;
 pub use config::{ConfigError, NodeConfig};
 pub use core::Node;
 pub use disk::{Disk, UNWRITTEN_BLOCKS_MAX, UNWRITTEN_BYTES_MAX, Writer, unwritten_bytes};
-pub use evidence::{EvidenceError, FILE as EVIDENCE_FILE};
+pub use evidence::FILE as EVIDENCE_FILE;
 pub use fork::{FILE as FORK_FILE, NoFork};
+pub use kept::EvidenceError;
+use lock::lock;
 pub use pleach_order::{OrderError, declare_new, durable};
 pub use pool::{Full, Measure, Part};
-pub use read_through::{Checked, Errands};
+pub use read_through::errand::{Checked, Errands};
 pub use recent_heights::{READABLE_MIN, READABLE_WRITES_MAX};
 pub use resume::{ResumeError, Resumed, resume};
 pub use rotation::KeyFiles;
-pub use server::{RunningNode, StartError, settings, start, start_byzantine, start_without_writing, store_dir};
+pub use server::{RunningNode, settings, start, start_byzantine, start_without_writing, store_dir};
 pub use service_error::ServiceError;
-
-/// Locks a mutex of ours.
-///
-/// # Panics
-/// If another thread panicked while it held the lock: what it guards may be half changed, and a node that goes on
-/// with that could vote for something false.
-fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().expect("another thread panicked while changing this")
-}
+pub use start_error::StartError;

@@ -30,14 +30,8 @@ pub use self::room::{Full, Measure, Origin, Part, Sender};
 use self::ahead::Ahead;
 use self::inbox::Inbox;
 use self::lanes::{Lane, Lanes, Offered, Party, Place, room_of_a_group};
-use self::room::{Demand, Room};
+use self::room::{Demand, INDEX_BYTES, POOL_BYTES_MAX, POOL_REQUESTS_MAX, Room};
 
-/// Requests that may wait, checked or not.
-pub const POOL_REQUESTS_MAX: usize = 16_384;
-/// Bytes that requests which wait may take in memory, in each stage: what they were sent as, and their decoded form beside it.
-pub const POOL_BYTES_MAX: usize = 128 << 20;
-/// Bytes that one request takes in the pool's own lists, at most.
-pub const INDEX_BYTES: usize = 1_024;
 /// What all of a block is, in the units of [`Pooled::share`].
 const WHOLE: u64 = 1 << 20;
 /// Blocks that those requests may fill which take about the same part of one (up to twice as much as others): with the usual

@@ -22,6 +22,12 @@ pub struct Sender {
     pub origin: Origin,
 }
 
+/// Requests that may wait, checked or not.
+pub const POOL_REQUESTS_MAX: usize = 16_384;
+/// Bytes that requests which wait may take in memory, in each stage: what they were sent as, and their decoded form beside it.
+pub const POOL_BYTES_MAX: usize = 128 << 20;
+/// Bytes that one request takes in the pool's own lists, at most.
+pub const INDEX_BYTES: usize = 1_024;
 /// Of the room of this node's port, or of another member, one origin has one part of so many.
 pub const ORIGIN_PARTS: u64 = 4;
 

@@ -126,7 +126,7 @@ struct Open {
 
 /// The items that are still to come.
 #[derive(Debug)]
-pub(super) struct Asking {
+pub(crate) struct Asking {
     faults: usize,
     /// Bytes of a full part.
     part: usize,
@@ -142,7 +142,7 @@ pub(super) struct Asking {
 }
 
 impl Asking {
-    pub(super) fn new(faults: usize, limits: &pleach_types::Limits) -> Self {
+    pub(crate) fn new(faults: usize, limits: &pleach_types::Limits) -> Self {
         Self {
             faults,
             part: part_bytes(limits.request_bytes as usize),
