@@ -15,7 +15,7 @@ use pleach_vm::InvalidOperation;
 use pleach_vm::schema::ArgumentError;
 use thiserror::Error;
 
-use crate::profile::quoted;
+use crate::quoting::quoted;
 
 /// What to do where an operation is not there.
 pub fn no_operation(operation: &Key) -> String {

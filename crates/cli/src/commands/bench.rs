@@ -11,8 +11,7 @@ use crate::args::BenchLoad;
 use crate::connection::{connect, connect_with};
 use crate::demo::{Bank, Folder, Load, Nodes, Tally};
 use crate::errors::{CliError, Ending};
-use crate::output::{Output, table, thousands};
-use crate::row;
+use crate::output::{Output, row, table, thousands};
 
 /// How long one call may take.
 const READY_WAIT: Duration = Duration::from_secs(30);

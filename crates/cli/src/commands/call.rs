@@ -11,8 +11,8 @@ use pleach_vm::Schema;
 use pleach_vm::schema::{Type, arguments_schema};
 use serde::Serialize;
 
+use super::connected::with_settings;
 use super::sending::{carry_out, conclude, print_executed, settings, sign_with};
-use super::with_settings;
 use crate::args::{Call, Global, Send};
 use crate::connection;
 use crate::errors::{CliError, Ending};

@@ -11,8 +11,9 @@ use pleach_types::{ClusterRecord, Decision, Genesis, Height, Identity, ProofFile
 use pleach_verify::file::Conviction;
 use serde::Serialize;
 
+use super::connected::with_cluster;
 use super::verify::{ConvictionView, conviction_text};
-use super::{member, proof, with_cluster};
+use super::{member, proof};
 use crate::args::{Complain, Global};
 use crate::errors::{CliError, Ending};
 use crate::output::Output;

@@ -5,14 +5,14 @@ use pleach_node::config::read_key;
 use pleach_types::{Height, Key, PublicKey, SecretKey};
 use serde::Serialize;
 
+use super::connected::{with_cluster, with_settings};
 use super::sending::{carry_out, settings};
-use super::{with_cluster, with_settings};
 use crate::args::{Domain as Command, DomainCreate, DomainGive, DomainGiveUp, DomainShow, Global};
 use crate::errors::{CliError, Ending};
 use crate::names;
-use crate::output::{Output, table};
-use crate::profile::{copyable, quoted};
-use crate::row;
+use crate::output::{Output, row, table};
+use crate::profile::copyable;
+use crate::quoting::quoted;
 
 /// Does what the command says.
 pub fn run(global: &Global, output: Output, command: &Command) -> Result<Ending, CliError> {

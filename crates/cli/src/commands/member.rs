@@ -14,15 +14,14 @@ use pleach_types::{
 };
 use serde::Serialize;
 
+use super::connected::with_cluster;
 use super::sending::receipt_line;
 use super::status::copies_missing;
-use super::with_cluster;
 use crate::args::{Global, MemberAdd, MemberCapacity, MemberChange, MemberMove, MemberRemove, OwnerSet};
 use crate::descriptions;
 use crate::errors::{CliError, Ending};
 use crate::files;
-use crate::output::{Output, table};
-use crate::row;
+use crate::output::{Output, row, table};
 
 #[derive(Serialize)]
 struct ListDocument {

@@ -3,11 +3,10 @@
 use pleach_types::api::{MemberView, Turns};
 use serde::Serialize;
 
-use super::with_cluster;
+use super::connected::with_cluster;
 use crate::args::Global;
 use crate::errors::{CliError, Ending};
-use crate::output::{Output, table};
-use crate::row;
+use crate::output::{Output, row, table};
 
 #[derive(Serialize)]
 struct Document {

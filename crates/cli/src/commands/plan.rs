@@ -7,13 +7,12 @@ use pleach_types::committee::faults;
 use pleach_types::{Genesis, Hash, PartitionMap};
 use serde::Serialize;
 
-use super::wait_for;
+use super::connected::wait_for;
 use crate::args::{ClusterPlanArgs, Global};
 use crate::connection;
 use crate::errors::{CliError, Ending};
-use crate::output::{Output, table};
+use crate::output::{Output, row, table};
 use crate::profile::Profile;
-use crate::row;
 
 /// Sets of members whose loss is looked at one by one. There are more in clusters of dozens.
 const SETS_MAX: usize = 100_000;

@@ -6,9 +6,9 @@ use pleach_types::api::ReceiptView;
 use pleach_types::{ClusterRecord, Height, PublicKey, SystemRequest};
 use serde::Serialize;
 
+use super::connected::with_cluster;
 use super::member::last_height;
 use super::sending::receipt_line;
-use super::with_cluster;
 use crate::args::{Global, MemberRotate};
 use crate::errors::{CliError, Ending};
 use crate::files;

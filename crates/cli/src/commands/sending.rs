@@ -12,8 +12,7 @@ use crate::args::{Global, Sending};
 use crate::connection;
 use crate::errors::{CliError, Ending, no_operation};
 use crate::files;
-use crate::output::{Output, table, thousands, value_text};
-use crate::row;
+use crate::output::{Output, row, table, thousands, value_text};
 
 /// The code by which operations abort whose arguments are not what they take, if they use the SDK (`pleach_op::codes::ARGUMENTS`).
 const ARGUMENTS: u32 = 1;

@@ -8,11 +8,10 @@ use pleach_types::api::{Condition, Members, Severity, Status, Storage, Voting};
 use pleach_types::{Hash, Height};
 use serde::Serialize;
 
-use super::with_cluster;
+use super::connected::with_cluster;
 use crate::args::Global;
 use crate::errors::{CliError, Ending};
-use crate::output::{Output, bytes, table};
-use crate::row;
+use crate::output::{Output, bytes, row, table};
 
 /// How long a proof of the newest height is waited for, beside what the nodes say.
 const PROOF_WAIT: Duration = Duration::from_secs(2);

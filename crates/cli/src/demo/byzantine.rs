@@ -9,10 +9,12 @@ use pleach_client::{Client, Config};
 use pleach_node::byzantine::Byzantine;
 use pleach_types::Height;
 
+use super::checks;
 use super::liar::{self, Complaint, EXPULSION_WAIT, POLL, convict, nobody_met_the_lie, reads_are_right};
-use super::nodes::EPOCH_BLOCKS;
+use super::load::Load;
+use super::nodes::{CATCH_UP_WAIT, EPOCH_BLOCKS, Nodes, READY_WAIT};
 use super::report::{DemoReport, Shown, expect, seconds};
-use super::{CATCH_UP_WAIT, LIVE_EVERY, Load, Nodes, READY_WAIT, Tour, checks};
+use super::tour::{LIVE_EVERY, Tour};
 use crate::connection::connect_with;
 use crate::errors::CliError;
 use crate::output::thousands;

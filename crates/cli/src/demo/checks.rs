@@ -6,10 +6,9 @@ use pleach_client::{Client, Transport as _};
 use pleach_types::api::Status;
 use pleach_types::{Genesis, Hash, Height, Key};
 
-use super::READY_WAIT;
 use super::bank::{Balances, Bank};
 use super::load::Tally;
-use super::nodes::Nodes;
+use super::nodes::{Nodes, READY_WAIT};
 use super::report::{Shown, expect};
 use crate::connection::connect;
 use crate::errors::CliError;

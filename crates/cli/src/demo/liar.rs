@@ -12,10 +12,11 @@ use pleach_node::config::read_key;
 use pleach_types::cluster::ConvictedMember;
 use pleach_types::{ClusterRecord, Decision, Decode as _, Encode as _, Evidence, Height, SystemRequest};
 
+use super::bank::Bank;
+use super::checks;
 use super::forger::Forger;
-use super::nodes::{EPOCH_BLOCKS, Nodes};
+use super::nodes::{EPOCH_BLOCKS, Nodes, READY_WAIT};
 use super::report::{Shown, expect, seconds};
-use super::{Bank, READY_WAIT, checks};
 use crate::cluster::KEY_FILE;
 use crate::commands::{EXPELLED, conviction_text, judge, receipt_words};
 use crate::errors::CliError;

@@ -7,13 +7,14 @@ use pleach_types::ProofFile;
 use serde::Serialize;
 use tokio::net::TcpListener;
 
+use super::kept::{Complaint, HeadFile, complain_of, read_all};
 use super::metrics::{Tally, serve};
 use super::report::{AuditResult, finding_text};
-use super::{Complaint, HeadFile, complain_of, read_all};
 use crate::args::{AuditRun, Global};
-use crate::commands::evidence::{keep_fork, keep_one};
+use crate::commands::connected::wait_for;
+use crate::commands::convictions::{keep_fork, keep_one};
+use crate::commands::signal;
 use crate::commands::start::log_to_stderr;
-use crate::commands::{signal, wait_for};
 use crate::connection;
 use crate::errors::{CliError, Ending};
 use crate::output::Output;

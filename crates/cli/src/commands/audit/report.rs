@@ -4,11 +4,10 @@ use pleach_client::{Audit, Audited, Finding};
 use pleach_types::{Hash, Height, PublicKey};
 use serde::Serialize;
 
-use super::{Complaint, HeadFile};
+use super::kept::{Complaint, HeadFile};
 use crate::commands::complain::ComplaintView;
 use crate::errors::{CliError, Ending};
-use crate::output::{Output, table, thousands};
-use crate::row;
+use crate::output::{Output, row, table, thousands};
 
 /// How an audit ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -14,7 +14,7 @@ use pleach_node::config::{read_genesis, read_key};
 use pleach_types::{Genesis, Hash, MemberDescription, PublicKey};
 use serde::Serialize;
 
-use super::plan;
+use super::plan::plan;
 use super::terms::Terms;
 use crate::args::{Global, Init, MemberInit, MemberJoin};
 use crate::cluster::{

@@ -3,8 +3,7 @@
 use pleach_types::{Domains, Genesis, Hash, MemberDescription, PublicKey};
 use serde::Serialize;
 
-use crate::output::table;
-use crate::row;
+use crate::output::{row, table};
 
 /// The terms of a genesis, as far as they are about members, and what the members say of themselves.
 #[derive(Serialize)]

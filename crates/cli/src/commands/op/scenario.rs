@@ -14,7 +14,7 @@ use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-use super::read_module;
+use super::module::read_module;
 use crate::commands::decode;
 use crate::errors::CliError;
 use crate::files;

@@ -18,8 +18,7 @@ use crate::args::{OpGas, OpTest};
 use crate::commands::sending::{HostView, events_text, host_view, logs};
 use crate::errors::{CliError, Ending};
 use crate::files;
-use crate::output::{Output, table, thousands};
-use crate::row;
+use crate::output::{Output, row, table, thousands};
 
 /// Bytes of a file with figures of gas.
 const SNAPSHOT_BYTES_MAX: usize = 1 << 20;
