@@ -290,6 +290,7 @@ pub fn write_configs(folder: &Folder, genesis: &Genesis, secrets: &[SecretKey]) 
         write(&key_file, &key_file_text(secret))?;
         make_private(&key_file)?;
         let data_dir = folder.path().join(&member.name);
+        // As `pleach init` does: an empty data folder that is not declared new is that of a member whose votes are lost.
         pleach_node::declare_new(&data_dir).map_err(|e| e.to_string())?;
         configs.push(NodeConfig {
             node: NodeFiles {

@@ -261,6 +261,7 @@ async fn after_an_end(program: &Path) -> Result<(), String> {
     while callers.join_next().await.is_some() {}
     let mut at = std::mem::take(&mut *done.at.lock().unwrap_or_else(PoisonError::into_inner));
     at.sort_unstable();
+    // Gaps, not latencies: a call that waits through the change of leader is one, whatever the number of clients.
     let gap = |range: &dyn Fn(&Instant) -> bool| {
         let pairs = at.windows(2).filter(|pair| range(&pair[1]));
         pairs.map(|pair| pair[1].duration_since(pair[0])).max().unwrap_or_default()

@@ -346,6 +346,7 @@ fn cores_in_use<T>(counted: Duration, work: impl FnOnce() -> T) -> (T, Option<f6
         let end = Instant::now();
         over.store(true, Ordering::Relaxed);
         let looks = looking.join().expect("it only looks");
+        // Counted back from the end, since nobody here knows how long starting and warming up took.
         let middle = |(at, _): &&(Instant, Duration)| {
             let left = end.saturating_duration_since(*at);
             (counted.mul_f64(0.2)..counted.mul_f64(0.8)).contains(&left)

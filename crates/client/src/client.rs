@@ -305,6 +305,7 @@ impl Client {
         let claimed = inner.ask(|node| inner.members_of(node).boxed()).await?;
         let trusted = inner.verifier.trusted();
         let committee = trusted.committee();
+        // Who is a member comes from the proved set alone: whom a node names beside it does not get in.
         let view = |member: &pleach_types::Member| {
             let claimed = claimed.members.iter().find(|view| view.public_key == member.public_key);
             MemberView {

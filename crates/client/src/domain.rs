@@ -118,6 +118,7 @@ impl Client {
         let names: Vec<_> = std::iter::successors(Some(name.clone()), DomainName::outer).collect();
         let records = names.iter().flat_map(|name| [name.owner.clone(), name.rule.clone()]);
         let wanted: Vec<Key> = records.chain([name.template.clone()]).collect();
+        // All in one read: owners of different heights might never have had that power together.
         let read = self.get(&wanted).await?;
         Ok(read.map(|records| {
             let value = |key: &Key| records.iter().find(|r: &&Record| r.key == *key).and_then(|r| r.value.as_ref());

@@ -166,6 +166,7 @@ async fn plan_from(client: &Inner, wanted: &Wanted, least: Height) -> Result<Dis
     for _ in 0..ROUNDS {
         let (snapshot, code) = read_records(client, &wanted.operation, &read, least).await?;
         client.learn_terms().await?;
+        // Each round runs from its beginning: all that it rests on is of the height of this snapshot.
         let view = View { snapshot: &snapshot, code: &code, operation: &wanted.operation };
         match search.run_known(&view)? {
             Found::Outcome(run) => {
@@ -415,6 +416,7 @@ fn execution<'a>(
         arguments: &call.arguments,
         signers: &body.signers,
         identity,
+        // The earliest height that it may be executed at; a later one can cost more, for which the margin is.
         height: body.base.saturating_add(1),
     }
 }

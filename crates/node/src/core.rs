@@ -86,6 +86,7 @@ impl Node {
         let committee = members.committee();
         let admission = Admission::new(&state);
         let genesis_digest = *state.genesis_digest();
+        // By what is stored: whether it was a member before decides whether it goes on where no state names it (`follows`).
         let was_listed = was_listed(&state, &secret.public());
         let name = committee.member(&secret.public()).map_or_else(|| secret.public().short(), |m| m.name.clone());
         Self {

@@ -448,6 +448,7 @@ async fn absence(
     if last < first {
         return Err(bad_input(format!("last={last} is below first={first}"), "name the heights in ascending order"));
     }
+    // Before the work, not after: whoever asks for much in vain must not have it done.
     let reserved = shared.carried.reserve(from, SMALL_READ_KEYS).await?;
     let make = move || Ok(reserved.send(encode(&shared.node.absence(&identity, first, last)?)?));
     Ok(json(StatusCode::OK, in_thread(make).await?))

@@ -61,6 +61,7 @@ impl NodeConfig {
         let keys = KeyFiles::read(&self.node.key_file)?;
         let (key, id) = (keys.current.public(), keys.id());
         let named = |m: &Member| (m.public_key == id, m.name == self.node.name);
+        // Either of the two in genesis is a mistake: the owners would add a member under a key or a name that is taken.
         if self.node.added {
             let named = genesis.members.iter().any(|m| named(m) != (false, false));
             let twice = || ConfigError::AddedTwice { name: self.node.name.clone(), genesis: genesis.digest() };

@@ -99,6 +99,7 @@ impl Node {
         let conditions = health::judge(facts);
         let pending = self.admission.pool().len() as u64;
         let fetching = self.fetch.progress().map(|(bytes, items)| Fetching { bytes, items_left: items as u64 });
+        // Held until all is read, so that root, heights and counts are of one moment.
         let recent = lock(&self.finality.recent);
         let result = facts.certified.and_then(|height| Some(recent.get(height)?.result));
         let records = recent.tip().and_then(|tip| Some(tip.state()?.kept_records() as u64)).unwrap_or(0);
@@ -246,6 +247,7 @@ impl Node {
             certificate: certificate.map(Base64),
             signature: None,
         };
+        // Last, since it covers all that stands above.
         if request.sign {
             reply.signature = Some(self.sign_reply(request, &reply, &entry.result)?);
         }

@@ -401,6 +401,7 @@ where
         }
         let before = self.entrance.lengths.before(epoch);
         let delivered = self.progress.delivered.get();
+        // From the newest down, as far as this epoch has blocks here: not each has a certificate of its own.
         for height in (before.map_or(1, |before| before + 1)..=delivered).rev() {
             match self.marshal.get_finalization(EngineHeight::new(height)).await {
                 Some(found) => return Some(Floor::Finalized(found)),
@@ -412,6 +413,7 @@ where
             return root;
         }
         let Some(before) = before else { return Some(Floor::Genesis(self.genesis)) };
+        // The epoch has no block with a certificate of its own yet, so its parent is the last block of the epoch before.
         if let Some((_, digest)) = self.marshal.get_info(EngineHeight::new(before)).await {
             return Some(Floor::Genesis(digest));
         }

@@ -80,6 +80,7 @@ impl Upgrader for Introduction {
         I: Stream,
         O: Sink,
     {
+        // What the library says of a failure does not tell by how much two clocks differ: what was heard does.
         let (stream, ear) = Heard::new(stream, 0);
         let attempt = Attempt::at(&self.links, public_key_from_engine(&peer));
         let made = self.library.dial(WallClock(context), namespace, max_message_size, peer, stream, sink).await;
@@ -186,6 +187,7 @@ fn explain(error: &sake::Error, side: Side, ahead: Option<i64>) -> (Trouble, Str
             let text = "the handshake is not signed for this cluster by its key: compare the genesis digests, and the key files, of both";
             (Trouble::Signature, text.into())
         }
+        // Whoever listens says nothing before it knows the caller, so to the caller all of its reasons look alike.
         sake::Error::Frame(_) if side == Side::Dialled => {
             let text = "it ends the connection in the handshake: it has another genesis, does not know this node's key, or has \
                 another key itself. Its own log says more";

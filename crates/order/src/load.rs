@@ -82,6 +82,7 @@ pub fn measure(load: &Load) -> Result<Measured, OrderError> {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
+    // The first blocks pay for connections and cold caches: what is measured begins once they are behind.
     std::thread::sleep(Duration::from_secs(1));
     let blocks = cluster[0].1.lock().height;
     cluster.iter().for_each(|(_, app)| app.lock().latencies.clear());

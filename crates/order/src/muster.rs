@@ -690,6 +690,7 @@ impl<S: Sender<PublicKey = ed25519::PublicKey>> Exchange<S> {
             self.schemes.enter(since, &members);
             self.memory.enter(since, members.keys().collect());
         }
+        // A member that was away for epochs asks those of today: former members may be gone for ever.
         let members = self.schemes.members();
         send(&mut self.sender, Recipients::All, muster.question());
         muster.asked = muster.asked.wrapping_add(1);

@@ -521,6 +521,7 @@ where
         settings: &Settings,
         app: &Arc<dyn Application>,
     ) -> (Handle<Option<String>>, Option<oneshot::Receiver<Round>>) {
+        // All others answer questions as well, and vote at once: only whoever has lost its votes has to wait for answers.
         let (lost, wanted) = if settings.votes.are_lost() {
             let (safe, wanted) = oneshot::channel();
             (Some(LostVotes { may_be_new: matches!(settings.votes, VotesFound::Unknown(_)), safe }), Some(wanted))

@@ -198,12 +198,14 @@ impl InProcess {
         let refused = || TransportError::Unreachable("connection refused".into());
         match self.treatment(node) {
             Some(Treatment::Refuses) => return Err(refused()),
+            // Not an error: a client has to notice by its own clock.
             Some(Treatment::IsSilent) => return future::pending().await,
             Some(Treatment::Lies | Treatment::HelpsNot) | None => {}
         }
         let (node, down) = self.members.get(node).and_then(|member| self.ports.enter(*member)).ok_or_else(refused)?;
         let answer = pin!(question(node));
         let down = pin!(down.wait());
+        // A node that crashes while it answers breaks the connection, whatever it has done by then.
         let answer = match select(answer, down).await {
             Either::Left((answer, _)) => answer,
             Either::Right(_) => return Err(broke()),

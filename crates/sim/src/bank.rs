@@ -156,6 +156,7 @@ pub fn request(
     keys_read.sort();
     let read = GetRequest { keys: keys_read, ..GetRequest::default() };
     let reply = node.get(&read).expect("something is certified");
+    // The code travels apart from the touched values, although it was read with them.
     let (code, values): (Vec<_>, Vec<_>) = reply.records.into_iter().partition(|record| record.key == *operation);
     let value = |record: RecordView| record.value.map(Bytes::from);
     let (code, values) = (code.into_iter().find_map(value), values.into_iter().map(value).collect());

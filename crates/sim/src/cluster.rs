@@ -134,6 +134,7 @@ impl Cluster {
         network.start();
         let ledger = Ledger::new(&genesis, suspect);
         let handles = secrets.iter().map(|_| None).collect();
+        // Nobody is linked yet: reconnecting below makes the links, each once.
         let cut_off = vec![true; count];
         let ports = Ports::default();
         let disks = (0..count).map(|_| Disk::default()).collect();
@@ -318,6 +319,7 @@ impl Cluster {
                     let (inner, receiver) = control.register(channel, quota).await.expect("the network is up");
                     (Wired { inner, lines: None }, Ear::Network(receiver))
                 }
+                // Two processes of one key: the network knows the key once, so what comes to it is handed to both.
                 Some(lines) => {
                     if !is_open {
                         let pair = control.register(channel, quota).await.expect("the network is up");

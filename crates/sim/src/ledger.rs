@@ -333,6 +333,7 @@ impl Ledger {
             agreed.certified |= certified;
             let differences = differences(agreed, &account);
             records.violations.extend(differences);
+        // A broken member must not be the one by which all others are judged.
         } else if self.suspect == Some(account.member) {
             records.waiting.insert(height, account);
         } else {
@@ -380,6 +381,7 @@ impl Records {
         }
         for receipt in receipts.iter().flatten() {
             let Ok(Receipt { identity, .. }) = Receipt::decode(receipt) else { continue };
+            // Over all heights, not only the window: that an identity is executed once rests on proofs that expire in time.
             if let Some(first) = self.executed.insert(identity, height) {
                 self.violations.push(Violation::ExecutedTwice { identity, first, second: height });
             }

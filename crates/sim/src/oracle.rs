@@ -197,6 +197,7 @@ impl Oracle {
         let touched = request.body.touched.iter().zip(&request.values);
         let stale = touched.into_iter().any(|(key, value)| self.records.get(key.as_str()) != value.as_ref());
         let code = self.records.get(operation).cloned();
+        // The operation is read like any record: what stood there at the base has to stand there still.
         let code_then = self.past.get(&request.body.base).and_then(|then| then.get(operation));
         let stale = stale || code.as_ref() != code_then;
         if !stale && let Some(code) = &code {
@@ -208,6 +209,7 @@ impl Oracle {
                 self.ordered.insert(identity);
                 return Expected::Refused("OUT_OF_GAS");
             }
+            // Whatever becomes of it from here on, it has paid for its code.
             self.warm.insert(digest, self.height);
         }
         self.ordered.insert(identity);

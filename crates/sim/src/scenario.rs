@@ -311,6 +311,7 @@ impl Run {
         }
         self.break_things().await;
         stop.store(true, Ordering::Relaxed);
+        // Before the clients are waited for: a call under way ends only once nodes answer again.
         self.cluster.change_conditions(Conditions::CALM).await;
         for teller in tellers {
             match teller.await {
@@ -422,6 +423,7 @@ impl Run {
         self.wrong.extend(self.answers.iter().filter_map(|answer| check_answer(answer, &ledger)));
         self.wrong.extend(self.readings.iter().filter_map(|reading| check_reading(reading, &oracle)));
         let invalid_replies = self.clients.iter().flat_map(Client::invalid_replies).collect();
+        // The suspect may notice that it is broken, and stop; nobody else has a reason to.
         let unexpected = stopped.iter().filter(|member| Some(**member) != self.scenario.suspect);
         self.wrong.extend(unexpected.map(|member| format!("node{member} stopped by itself")));
         let mut told = BTreeMap::new();

@@ -254,6 +254,7 @@ impl<'a> BlockRun<'a> {
         let (touched, operation) = (&prepared.request().body.touched, &prepared.call().operation);
         let exceeded = |what, limit| Refusal::LimitExceeded { what, limit };
         let limit = u64::from(self.before.cluster_genesis().limits.value_bytes);
+        // Whatever executor ran: the state trusts none of them to have kept the bounds, since what it writes stays.
         let refusal = |(key, value): (&Key, &Option<Bytes>)| {
             if touched.binary_search(key).is_err() {
                 return Some(Refusal::UndeclaredKey(key.clone()));

@@ -310,6 +310,7 @@ impl Auditor<'_> {
             auditor.entry(row, &entry, last.as_ref(), state)?;
             for used in &entry.code {
                 let last = LastUse { height: entry.result.height, bytes: used.bytes };
+                // The lengths are part of what blocks have committed to: two of them for one digest, and the room for warm code would be counted wrongly.
                 if let Some(before) = code.insert(used.digest, last).filter(|before| before.bytes != used.bytes) {
                     let why = format!("code {} of {} bytes, {} before", used.digest, used.bytes, before.bytes);
                     auditor.damages.add(invariant(Table::Window, &row.key, why));
@@ -320,6 +321,7 @@ impl Auditor<'_> {
         })?;
         let stored = state.map(|state| (&state.position.result, &state.position.block));
         let newest = last.as_ref().map(|entry| (entry.result, entry.block()));
+        // A window that ends elsewhere is of another moment than the records.
         if stored != newest.as_ref().map(|(result, block)| (result, block)) {
             let why = "it does not end with the stored position".to_owned();
             let height = state.map_or(0, |state| state.position.height());
@@ -430,6 +432,7 @@ impl Auditor<'_> {
             let checked = history::check(view, position, &row.key, &row.content);
             self.damages.note(checked)?;
         }
+        // Each row follows from those below it, so all could be false together: the peaks tie them to the stored position.
         for (subtree, peak) in position.peaks.subtrees() {
             let key = subtree_key(subtree);
             let stored = view.get(Table::History, &key);

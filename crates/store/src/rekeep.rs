@@ -46,6 +46,7 @@ type Coming<'a> = Vec<(Path, &'a Key, &'a Bytes)>;
 impl Rekeep {
     /// Checks everything that does not need the database. Returns what is kept, and the records that come.
     fn check(&self, stored: Height) -> Result<(Kept, Coming<'_>), Refused> {
+        // Records of another height, joined to those of this one, would be under no root at all.
         if self.height != stored {
             return Err(Refused::OtherHeight { found: self.height, stored });
         }
@@ -65,6 +66,7 @@ impl Rekeep {
             }
             records.push((path, key, value));
         }
+        // By path, in which the table is ordered: pages are written one after the other, and each once.
         records.sort_unstable_by_key(|(path, ..)| *path);
         Ok((kept, records))
     }
@@ -148,6 +150,7 @@ fn move_records(
     counts: &mut [Count],
 ) -> Result<()> {
     let mut undo = changes.rows(Table::Undo)?;
+    // With their records: what these rows would restore is under no prefix that is kept.
     for key in &going.undo {
         undo.remove(key)?;
     }

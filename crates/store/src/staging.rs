@@ -212,6 +212,7 @@ impl StagedChunk {
         for (key, value) in &self.records {
             within("a value", value.len(), VALUE_BYTES_MAX)?;
             let path = Path::of(key.as_bytes());
+            // What stands outside could overwrite a record of a chunk that was checked before.
             if !self.prefix.contains(&path) {
                 return Err(outside(whole(path)));
             }
@@ -237,6 +238,7 @@ impl Arrival {
         let ends = (last.result.height, last.result.root) == (target.height, target.root);
         let follows =
             self.window.windows(2).all(|pair| pair[0].result.height.checked_add(1) == Some(pair[1].result.height));
+        // Without a gap and up to the target, or a restart could not tell which code is warm and which requests were executed.
         if !(ends && follows) {
             return Err(gap);
         }

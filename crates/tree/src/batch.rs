@@ -305,6 +305,7 @@ impl<X: Clone + Send + Sync> Batch<X> {
                 self.added += edits.len() as isize;
                 self.build(edits, depth, scope, parent)
             }
+            // The commonest case by far: values change and paths do not, so the group keeps its form and its place.
             (Some(mut group), edits) if edits.iter().all(|edit| keeps_paths(&group, edit)) => {
                 if replace(&mut group, edits) {
                     return Forked::LeafGroup(group);
@@ -336,6 +337,7 @@ impl<X: Clone + Send + Sync> Batch<X> {
         for (side, records) in [left, right].into_iter().enumerate() {
             match self.build(records, depth + 1, scope.children(depth)[side], job.child(side)) {
                 Forked::Settled(slot) => fork.put(side, slot),
+                // Labels are not computed here but handed to the jobs, which hash many at a time side by side.
                 Forked::LeafGroup(group) => {
                     self.jobs.label(group.records(), depth + 1, job.child(side));
                     fork.links[side] = Link::LeafGroup(group);

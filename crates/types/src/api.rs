@@ -526,6 +526,7 @@ impl From<&Receipt> for ReceiptView {
                 verdict: "refused".into(),
                 call: *call,
                 reason: Some(refusal.code().into()),
+                // For people alone: programs and proofs go by the code, since nodes of other versions have other words.
                 message: Some(refusal.to_string()),
                 ..view
             },

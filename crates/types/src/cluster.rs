@@ -175,6 +175,7 @@ impl Decode for ClusterRecord {
             next_terms: Terms::decode_from(reader)?,
             absences: reader.list("absences", MEMBERS_MAX, Absence::decode_from)?,
         };
+        // One order for each set, so that a record has one encoding; a key that stands twice would count twice towards a quorum.
         let keys = |members: &[Member]| members.iter().map(|member| member.public_key).collect::<Vec<_>>();
         codec::ascending("members", &keys(&cluster.members))?;
         codec::ascending("next members", &keys(&cluster.next))?;

@@ -360,6 +360,7 @@ impl Decode for Genesis {
         let limits = Limits::decode_from(reader)?;
         let records = reader
             .list("records", GENESIS_RECORDS_MAX, |r| Ok((Key::decode_from(r)?, r.bytes("value", VALUE_BYTES_MAX)?)))?;
+        // The map below would accept any order, and two encodings of one genesis would be two clusters.
         if !records.is_sorted_by(|a, b| a.0 < b.0) {
             return Err(DecodeError::NotCanonical {
                 field: "records",

@@ -341,6 +341,7 @@ impl Change {
             Self::Rotate { old, new, by_old, by_new } => {
                 old.encode_to(out);
                 new.encode_to(out);
+                // A signer can make any number of signatures of one change: were they part of its identity, it would have many.
                 if witness == Witness::Kept {
                     by_old.encode_to(out);
                     by_new.encode_to(out);
@@ -383,6 +384,7 @@ impl SystemRequest {
     fn put(&self, out: &mut Vec<u8>, witness: Witness) {
         out.extend_from_slice(&[SYSTEM, self.action.tag()]);
         self.genesis.encode_to(out);
+        // Left out of the identity: signatures, and the path to a result, of which there can be others for the same request.
         let kept = witness == Witness::Kept;
         match &self.action {
             Action::Complain(Complaint { evidence, path }) => {
@@ -526,6 +528,7 @@ impl Decode for Change {
                 by_new: Signature::decode_from(reader)?,
             },
             7 => Self::Terms(Terms::decode_from(reader)?),
+            // Not skipped: a member of an older version must not vote for a block whose changes it does not understand.
             tag => return Err(DecodeError::UnknownTag { field: "change", tag }),
         })
     }

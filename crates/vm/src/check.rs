@@ -230,6 +230,7 @@ impl ModuleInfo {
                 self.other_custom_bytes
             ));
         }
+        // An operation without a description runs as any other: only people and tools miss it.
         let hint = "callers must pass argument bytes; describe them: pleach op describe FILE 'name: str, amount: u64'";
         match self.arguments.as_deref().map(str::parse::<Schema>) {
             Some(Ok(_)) => {}

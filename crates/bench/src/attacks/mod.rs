@@ -157,6 +157,7 @@ pub async fn run(program: Option<&Path>, attacks: &[Attack], time: Duration) -> 
         eprintln!("{} of {}: {}", number + 1, attacks.len(), attack.name());
         let exceeded = match one(&program, *attack, time).await {
             Ok(outcome) => table::row(*attack, &outcome),
+            // The next ones run all the same: each has a cluster of its own.
             Err(why) => {
                 eprintln!("{}: {why}", attack.name());
                 vec!["not run"]

@@ -55,6 +55,7 @@ async fn measure(output: Output, args: &BenchLoad) -> Result<Document, CliError>
     let clients =
         futures::future::try_join_all((0..args.clients).map(|_| connect_with(&profile, config.clone()))).await?;
     let load = Load::start(clients, &bank);
+    // Caches are cold and code is sent with each call until then: it would be counted as the cluster's own slowness.
     tokio::time::sleep(WARM_UP).await;
     let (warm, height, began) = (load.tally(), nodes.newest_certified().await, Instant::now());
     output.talk(format_args!("measuring for {} s", args.seconds));

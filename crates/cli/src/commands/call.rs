@@ -107,6 +107,7 @@ fn from_files(schema: &Schema, words: &[String], mut input: impl Read) -> Result
         let at = schema.arguments.get(position).map_or(&Type::Str, |(_, ty)| ty);
         let (prefix, value, ty) = named.unwrap_or((String::new(), word, at));
         let value = match value.strip_prefix('@') {
+            // Before any path, so that each text can be written, also one that begins as a path does.
             Some(literal) if literal.starts_with('@') => literal.to_owned(),
             Some(path) => as_word(ty, path, files::read(Path::new(path), REQUEST_BYTES_MAX)?)?,
             None if value == "-" => {

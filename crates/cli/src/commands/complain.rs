@@ -62,6 +62,7 @@ struct ComplaintResult {
 /// Complains of all that a file shows.
 pub fn run(global: &Global, output: Output, args: &Complain) -> Result<Ending, CliError> {
     let (file, proven) = proof::read(&args.file, &Profile::genesis(global)?)?;
+    // No complaint: nobody is left who could decide about members of a cluster that has two histories. People have to.
     if let Some(fork) = &proven.fork {
         return show_fork(global, output, &file, fork.one.height);
     }

@@ -13,6 +13,7 @@ use crate::output::Output;
 /// Keeps what nodes said that convicts them, and what shows a fork, in files beside the profile. That it cannot is said, and spoils
 /// nothing: what the command was asked for has been proved or refused without them.
 pub async fn keep(client: &Client, folder: &Path, output: Output) {
+    // Alone: what members have signed falsely may be the truth of the other history.
     if let Some(fork) = client.fork() {
         match keep_fork(fork.height, client.fork_file().await, folder, output) {
             Err(CliError::Exists { path }) => {

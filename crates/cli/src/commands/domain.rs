@@ -127,6 +127,7 @@ impl From<&Domain> for DomainView {
 
 /// Shows whose a domain is, and what that means for whoever uses it.
 fn show(global: &Global, output: Output, args: &DomainShow) -> Result<Ending, CliError> {
+    // Before anybody is asked: a name that looks like another one is a trap even if no such domain exists.
     names::show(output, std::slice::from_ref(&args.name));
     let name = name_of(&args.name)?;
     let domains = with_cluster(global, |client| async move { Ok(client.domains(&name).await?) })?;
@@ -172,6 +173,7 @@ fn power(domains: &[Domain]) -> Vec<String> {
         let name = &domain.name;
         let all = format!("every record and operation under {inner}/");
         match (domain.rule, domain.owner) {
+            // Whoever wrote another rule may have left the owner no power, or given it to others: only the operation itself says.
             (Rule::Other, _) => Some(format!("the operation {name}/.base_rule says who can change {all}: look at it")),
             (Rule::Base, Some(Owner::Key(_))) => {
                 Some(format!("the owner of {name}/ can change {all}, as if there were no operations"))

@@ -44,6 +44,7 @@ pub fn run(output: Output, args: &Init) -> Result<Ending, CliError> {
         return join::run(output, args);
     }
     let (plan, members) = (plan(args)?, places(args)?);
+    // Written beside its place and moved there whole: half a cluster must not look like one.
     let folder = NewFolder::at(&args.out)?;
     let files = plan.write(folder.path(), &members)?;
     let place = folder.finish()?;

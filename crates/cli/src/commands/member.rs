@@ -236,6 +236,7 @@ pub fn set_owners(global: &Global, output: Output, args: &OwnerSet) -> Result<En
     if let Some(pair) = owners.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(CliError::usage(format!("{} is named twice", pair[0]), "name each owner once"));
     }
+    // Nodes refuse it too, but only after the present owners have all signed.
     if let Some(key) = owners.iter().find(|key| !key.is_sound()) {
         return Err(CliError::usage(
             format!("{key} is no point of the curve, or of small order: anybody could sign for it"),

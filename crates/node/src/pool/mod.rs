@@ -350,6 +350,7 @@ impl Pool {
         for content in &contents {
             drop(self.inbox.remove(content));
         }
+        // Its lane is charged for what it declared in vain too, or declaring too much would cost nothing.
         for Decided { identity, gas } in decided {
             if let Some(pooled) = self.pooled.get(&identity) {
                 self.lanes.charge(pooled.place(), pooled.prepared.gas(), gas);
@@ -360,6 +361,7 @@ impl Pool {
         self.measure_by(state.limits());
         self.remember(state.height(), contents);
         self.expire(state);
+        // Last, when what was ordered and what has expired has made room.
         for (forwarded, prepared) in self.ahead.come_to(state.height()) {
             if !self.ordered.contains(&forwarded.content) && is_wanted(state, &prepared) {
                 self.add(forwarded, prepared);

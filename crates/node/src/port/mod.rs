@@ -57,6 +57,7 @@ pub async fn serve(
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok((stream, address)) => (stream, Peer(address.ip())),
+            // No end of the port: as a rule there are too few descriptors, and a connection that closes gives one back.
             Err(error) => {
                 debug!(%error, "a connection was not accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -68,6 +69,7 @@ pub async fn serve(
                 counts.open.inc();
                 tokio::spawn(count(counts.clone(), held, connection(stream, peer, router.clone(), deadlines)));
             }
+            // Told and closed at once, since a stranger that is left waiting keeps a descriptor as well.
             Err(_) => {
                 counts.refused.inc();
                 refuse(stream);

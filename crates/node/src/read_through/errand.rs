@@ -171,6 +171,7 @@ impl Node {
             executed: true,
             ..GetRequest::default()
         };
+        // An answer is one message of the members' network, which carries no more than a request of a client.
         let room = self.genesis.limits.request_bytes as usize;
         match self.get_within(&request, VALUES_BYTES_MAX.min(room)) {
             Ok(reply) => {
@@ -181,6 +182,7 @@ impl Node {
                 if bytes + BESIDE_BYTES > room { halves } else { Found::Records { values, proof } }
             }
             Err(ServiceError::ReplyTooLarge { fits, .. }) => Found::TooLarge { fits: fits as u32 },
+            // No reason goes out: the asker asks the next keeper, whatever it was.
             Err(why) => {
                 debug!(%why, "records that a member asks for are not here");
                 Found::Nothing

@@ -340,6 +340,7 @@ impl Decode for Message {
                 let (height, item) = (reader.u64("height")?, Item::decode_from(reader)?);
                 Self::Ask(Ask::Part { height, item, offset: reader.u32("offset")? })
             }
+            // Bounded one by one, since anybody in the network may send them: a list of steps as long as it likes would be decoded for each.
             3 => Self::Answer(Answer::Offer {
                 steps: reader.list("steps", STEPS_TOLD, |r| r.bytes("step", STEP_BYTES_MAX))?,
                 proof: reader.bytes("offer", OFFER_BYTES_MAX)?,

@@ -123,6 +123,7 @@ impl<S: Sender> CheckedSender for Checked<'_, S> {
                 sent
             }
             Equivocation::Proposals => {
+                // Each half must get one of the two alone: whoever had both could prove the lie before it had done any harm.
                 let (some, others) = everybody.split_at(everybody.len() / 2);
                 self.again.send(Recipients::Some(some.to_vec()), lie, priority);
                 self.again.send(Recipients::Some(others.to_vec()), message, priority);

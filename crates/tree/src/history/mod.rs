@@ -408,6 +408,7 @@ impl HistoryTree {
         let mut ahead = vec![(&self.root.link, Scope::root(&self.kept), 0)];
         while let Some((link, scope, depth)) = ahead.pop() {
             match link {
+                // Kept prefixes are counted as they change (`owned`): walking over them would take as long as the whole store is large.
                 _ if scope.is_inside() => {}
                 Link::Empty => {}
                 Link::Stub => counts.stubs += 1,

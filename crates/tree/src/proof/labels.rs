@@ -140,6 +140,7 @@ impl<'a> Climb<'a> {
         while self.pairs > 0 {
             let (left, right) = self.shape.pair(self.pairs - 1);
             let needed = usize::from(left == Tag::Internal) + usize::from(right == Tag::Internal);
+            // Labels are used up from the end, so the right half is taken now, and the pair waits for its left one.
             if needed > ready.len() {
                 if right != Tag::Internal || !ready.is_empty() {
                     self.right = Some(*self.take(right, &mut ready));

@@ -114,6 +114,7 @@ pub async fn serve(listener: TcpListener, tally: Tally) {
 async fn answer(mut stream: TcpStream, tally: &Tally) -> io::Result<()> {
     let mut question = Vec::new();
     while !question.windows(4).any(|end| end == b"\r\n\r\n") {
+        // Whoever reaches the port is a stranger: no answer is better than memory for whatever it sends.
         if question.len() >= QUESTION_BYTES_MAX || stream.read_buf(&mut question).await? == 0 {
             return Ok(());
         }

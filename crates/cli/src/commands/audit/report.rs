@@ -186,6 +186,7 @@ fn text(audit: &Audit, complaints: &[Complaint]) -> String {
     lines.push(match audit.continued {
         None => "the first audit: later ones go on from this height".into(),
         Some(true) => "the head of the last audit is a part of this history".into(),
+        // Not yet an accusation: members may just have forgotten so old a height.
         Some(false) => "the head of the last audit is NOT shown to be a part of this history: it is kept".to_owned(),
     });
     if audit.files > 0 {

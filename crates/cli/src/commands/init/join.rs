@@ -136,6 +136,7 @@ pub fn member_join(global: &Global, output: Output, args: &MemberJoin) -> Result
     let members = descriptions::read_all(&args.cluster.join(MEMBERS_FILE), &genesis)?;
     check_is_same(&own, &members, &args.cluster)?;
     check_loss(&genesis, args.accept_loss)?;
+    // Refused before the terms are shown: whoever reads them has nothing left to wait for but its own consent.
     let files = node_files(&own, &genesis, &members, args)?;
     let terms = Terms::of(&genesis, &members);
     let these = if args.added { "is to be added to these members" } else { "is to be one of these members" };
@@ -245,6 +246,7 @@ fn explain_joined(output: Output, args: &MemberJoin, config: Option<&str>) {
 }
 
 fn check_is_in(own: &MemberDescription, genesis: &Genesis, file: &Path) -> Result<(), CliError> {
+    // By key or by name: whoever makes the cluster could otherwise give this member's name to a key of its own.
     let found = genesis.members.iter().find(|member| member.public_key == own.public_key || member.name == own.name);
     match found {
         Some(member) if *member == own.member() => Ok(()),
