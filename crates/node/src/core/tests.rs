@@ -1,5 +1,6 @@
 //! Requests on their way through a whole node: admission, blocks, and what is counted. The parts have tests of their own.
 
+use pleach_order::Application as _;
 use pleach_state::{Costs, Unchecked};
 use pleach_types::limits::SIGNERS_MAX;
 use pleach_types::{
@@ -7,25 +8,13 @@ use pleach_types::{
 };
 
 use super::*;
-use crate::disk::tests::{Alone, Folder, key};
+use crate::disk::tests::{Alone, Folder, body, key, signed};
 
 /// Requests with as many signatures as there may be: dear to check.
 fn dear(alone: &Alone, count: u8) -> Vec<Bytes> {
     let state = alone.node.state();
     let keys: Vec<_> = (0..SIGNERS_MAX as u8).map(|n| SecretKey::from_seed([n; 32])).collect();
-    let request = |n: u8| {
-        let body = Body {
-            genesis: alone.node.genesis().digest(),
-            calls: vec![Call { operation: key("bank/op"), arguments: Bytes::new() }],
-            gas: 1,
-            touched: Vec::new(),
-            base: state.height(),
-            nonce: [n; 16],
-            signers: Vec::new(),
-        };
-        let proof = state.prove(body.proven_keys()).expect("all is kept").encode().into();
-        Request::sign(body, &keys, proof, Vec::new(), vec![Some(Bytes::from_static(b"code"))]).encode().into()
-    };
+    let request = |n: u8| signed(&state, body(&state, n), &keys);
     (0..count).map(request).collect()
 }
 
