@@ -41,7 +41,7 @@ pub struct ClusterRun {
 
 /// What a run is given.
 #[derive(Clone, Copy, Debug)]
-pub struct Load {
+pub struct RunLoad {
     /// Clients that transfer at the same time.
     pub clients: usize,
     /// Accounts of the bank.
@@ -121,7 +121,7 @@ impl Cluster {
     }
 
     /// Transfers at random for a while.
-    pub async fn run(&self, load: Load) -> Result<ClusterRun, String> {
+    pub async fn run(&self, load: RunLoad) -> Result<ClusterRun, String> {
         let shared = Arc::new(Shared::default());
         let client = connect(self.digest, self.transport.clone(), load.receipts).await?;
         let tasks: Vec<_> = (0..load.clients)

@@ -500,7 +500,7 @@ fn client_code(error: &ClientError) -> u8 {
 }
 
 /// Whether a node says that it was shown a fork. That is its word alone.
-fn says_fork(failure: &pleach_client::Failure) -> bool {
+fn says_fork(failure: &pleach_client::NodeFailure) -> bool {
     use pleach_client::{ReplyFault, TransportError};
     matches!(&failure.why, ReplyFault::Transport(TransportError::Problem(problem)) if problem.code == "FORKED")
 }

@@ -12,14 +12,14 @@ use crate::arguments;
 use crate::client::Client;
 use crate::error::{Error, RefusedBy, Retry};
 use crate::executed::{Executed, Retries};
-use crate::inner::{Code, Inner};
+use crate::inner::{CachedCode, Inner};
 use crate::simulate::{DiscoveryPlan, Simulation, Wanted, fresh_plan, plan};
 use crate::submission::{Settled, Submission};
 
 /// A call that is being prepared.
 #[derive(Clone, Debug)]
 #[must_use = "a call does nothing before it is sent"]
-pub struct Call {
+pub struct CallBuilder {
     pub(crate) client: Client,
     pub(crate) wanted: Wanted,
     keys: Vec<SecretKey>,
@@ -39,7 +39,7 @@ impl Retries {
     }
 }
 
-impl Call {
+impl CallBuilder {
     pub(crate) fn new(client: Client, operation: Key, arguments: Bytes) -> Self {
         let wanted = Wanted {
             operation,
@@ -173,7 +173,7 @@ impl Call {
     }
 
     /// The request that a plan comes to, and the code of its operation.
-    pub(crate) fn sign(&self, plan: DiscoveryPlan) -> (Request, Code) {
+    pub(crate) fn sign(&self, plan: DiscoveryPlan) -> (Request, CachedCode) {
         let DiscoveryPlan { snapshot, code, body, values, warm, .. } = plan;
         let proof = snapshot.proof.restrict(body.proven_keys()).into_proof().encode();
         let attached = (!warm).then(|| code.bytes.clone());
@@ -201,16 +201,16 @@ impl Call {
 }
 
 impl Client {
-    /// Prepares a call of the operation stored at `operation`. Nothing is sent before [`Call::send`].
-    pub fn call(&self, operation: Key, arguments: impl Into<Bytes>) -> Call {
-        Call::new(self.clone(), operation, arguments.into())
+    /// Prepares a call of the operation stored at `operation`. Nothing is sent before [`CallBuilder::send`].
+    pub fn call(&self, operation: Key, arguments: impl Into<Bytes>) -> CallBuilder {
+        CallBuilder::new(self.clone(), operation, arguments.into())
     }
 
     /// Prepares the creation of a domain, open to everybody if it has no owner.
     ///
     /// # Errors
     /// If the name cannot be part of a key.
-    pub fn create_domain(&self, name: &str, owner: Option<&PublicKey>) -> Result<Call, KeyError> {
+    pub fn create_domain(&self, name: &str, owner: Option<&PublicKey>) -> Result<CallBuilder, KeyError> {
         Key::new(format!("{name}/{BASE_RULE}"))?;
         Ok(self.call(Key::new(ROOT_RULE)?, arguments::create_domain(name, owner)))
     }
@@ -221,12 +221,12 @@ impl Client {
     ///
     /// # Errors
     /// If the domain's name cannot be part of a key.
-    pub fn change(&self, domain: &str, changes: &[(Key, Option<Bytes>)]) -> Result<Call, KeyError> {
+    pub fn change(&self, domain: &str, changes: &[(Key, Option<Bytes>)]) -> Result<CallBuilder, KeyError> {
         Ok(self.change_through(&Key::new(format!("{domain}/{BASE_RULE}"))?, changes))
     }
 
     /// The same through the base rule at a key.
-    pub(crate) fn change_through(&self, rule: &Key, changes: &[(Key, Option<Bytes>)]) -> Call {
+    pub(crate) fn change_through(&self, rule: &Key, changes: &[(Key, Option<Bytes>)]) -> CallBuilder {
         let call = self.call(rule.clone(), arguments::change_records(changes));
         // Known beforehand, so that they need not be found one by one.
         call.expecting(changes.iter().map(|(key, _)| key.clone()))

@@ -14,14 +14,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::join_all;
-use pleach_types::api::{Blocks, MemberView, Members, Status};
+use pleach_types::api::{Blocks, MemberView, MembersView, Status};
 use pleach_types::execution::Executor;
 use pleach_types::limits::PROOF_FILE_STEPS_MAX;
 use pleach_types::{BlockResult, Genesis, Hash, Height, Identity, Key, ProofFile};
 use pleach_vm::Vm;
 
 use crate::config::Config;
-use crate::error::{Error, Failure, InvalidCause, InvalidReply, ReplyFault, all_failed};
+use crate::error::{Error, InvalidCause, InvalidReply, NodeFailure, ReplyFault, all_failed};
 use crate::http::{HttpTransport, TokioRuntime};
 use crate::inner::Inner;
 use crate::keepers::Keepers;
@@ -273,7 +273,7 @@ impl Client {
     }
 
     /// What each node says of itself, in the order of the transport. These are claims: nothing proves them.
-    pub async fn statuses(&self) -> Vec<Result<Status, Failure>> {
+    pub async fn statuses(&self) -> Vec<Result<Status, NodeFailure>> {
         let nodes = &self.inner.nodes;
         let limit = self.inner.config.reply_timeout;
         let ask = |node| nodes.reply(node, limit, nodes.transport.status(node));
@@ -300,7 +300,7 @@ impl Client {
     ///
     /// # Errors
     /// If no node answers.
-    pub async fn members(&self) -> Result<Members, Error> {
+    pub async fn members(&self) -> Result<MembersView, Error> {
         let inner = &self.inner;
         let claimed = inner.ask(|node| inner.members_of(node).boxed()).await?;
         let trusted = inner.verifier.trusted();
@@ -316,7 +316,7 @@ impl Client {
                 missed: claimed.map_or(0, |view| view.missed),
             }
         };
-        Ok(Members {
+        Ok(MembersView {
             members: committee.members().iter().map(view).collect(),
             faults_tolerated: committee.faults() as u64,
             quorum: committee.quorum() as u64,
@@ -347,7 +347,7 @@ impl fmt::Debug for Client {
 
 impl Inner {
     /// Who the members are to a node, whose steps are followed to the newest ones.
-    async fn members_of(&self, node: usize) -> Result<Members, Failure> {
+    async fn members_of(&self, node: usize) -> Result<MembersView, NodeFailure> {
         let claimed = self.nodes.transport.members(node);
         let claimed = self.nodes.reply(node, self.config.reply_timeout, claimed).await?;
         self.follow(node).await?;
@@ -361,7 +361,7 @@ impl Inner {
         identity: Identity,
         wait: Duration,
         certified: bool,
-    ) -> Result<Shown, Failure> {
+    ) -> Result<Shown, NodeFailure> {
         let reply = self.nodes.transport.receipt(node, identity, wait, certified);
         let reply = self.nodes.long_reply(node, wait + self.config.reply_timeout, reply).await?;
         self.check(node, |verifier| verifier.receipt(node, identity, &reply)).await

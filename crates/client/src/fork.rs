@@ -20,9 +20,9 @@ use pleach_verify::TrustAnchor;
 use pleach_verify::fork::culprits;
 
 use crate::client::Client;
-use crate::error::{Error, Failure, InvalidCause};
+use crate::error::{Error, InvalidCause, NodeFailure};
 use crate::inner::Inner;
-use crate::results::Fork;
+use crate::results::SeenFork;
 use crate::succession::ROUNDS_MAX;
 use crate::trusted::Trusted;
 
@@ -32,7 +32,7 @@ const HEIGHTS_LOOKED_AT_MAX: usize = 16;
 impl Client {
     /// The fork that this client has seen, if it has. Then it believes nothing any more.
     #[must_use]
-    pub fn fork(&self) -> Option<&Fork> {
+    pub fn fork(&self) -> Option<&SeenFork> {
         self.inner.verifier.fork()
     }
 
@@ -56,7 +56,7 @@ impl Client {
     /// Shows a fork to all nodes, whichever history they are of. Each looks at the file itself; one that finds a fork neither votes nor
     /// serves any more, and holds what it has against those who signed both histories ([`Client::evidence`]). For each node,
     /// its address and the height of the fork, or why it sees none.
-    pub async fn show_fork(&self, file: &ProofFile) -> Vec<(String, Result<Height, Failure>)> {
+    pub async fn show_fork(&self, file: &ProofFile) -> Vec<(String, Result<Height, NodeFailure>)> {
         let (nodes, bytes) = (&self.inner.nodes, Bytes::from(file.encode()));
         let show = |node| {
             let reply = nodes.transport.fork(node, bytes.clone());
@@ -110,7 +110,7 @@ impl Inner {
     }
 
     /// What comes of asking a node once a fork has been seen.
-    pub(crate) fn fork_at(&self, node: usize) -> Option<Failure> {
+    pub(crate) fn fork_at(&self, node: usize) -> Option<NodeFailure> {
         let fork = self.verifier.fork()?;
         Some(self.nodes.record_invalid(node, InvalidCause::SplitHistory { height: fork.height }))
     }
@@ -152,7 +152,7 @@ impl Inner {
     }
 
     /// What a node shows of a height, or of the newest one that it has, with the certificate and without records.
-    pub(crate) async fn certificate_from(&self, node: usize, height: Option<Height>) -> Result<GetReply, Failure> {
+    pub(crate) async fn certificate_from(&self, node: usize, height: Option<Height>) -> Result<GetReply, NodeFailure> {
         // No known height: the certificate is what is asked for.
         let request = GetRequest { height, ..GetRequest::default() };
         let reply = self.nodes.transport.get(node, request);

@@ -18,12 +18,12 @@ use pleach_types::{BlockResult, Encode as _, Hash, Height, ProofFile};
 
 use crate::checkpoint::Checkpoint;
 use crate::client::Client;
-use crate::error::{Error, Failure};
+use crate::error::{Error, NodeFailure};
 use crate::inner::Inner;
 use crate::proofs::within;
 use crate::transport::TransportError;
 use crate::verified::{ReadOptions, TrustLevel, Verified};
-use crate::verifier::Placed;
+use crate::verifier::PlacedResult;
 
 impl Client {
     /// A file that proves what `file` proves, under the newest certificate that nodes have proofs for. `file` has been judged
@@ -36,7 +36,7 @@ impl Client {
         let Some(head) = file.head.as_ref().and_then(|head| head.stated()) else { return Ok(file.clone()) };
         within("older results", file.older.len() + 1, PROOF_FILE_OLDER_MAX)?;
         let inner = &self.inner;
-        let Placed { newer, size, siblings } = inner.place(head, &[], None).await?;
+        let PlacedResult { newer, size, siblings } = inner.place(head, &[], None).await?;
         let mut older = vec![OlderResult { result: *head, siblings }];
         for OlderResult { result, siblings } in &file.older {
             let siblings = inner.place(result, siblings, Some(size)).await?.siblings;
@@ -55,7 +55,7 @@ impl Client {
     /// # Errors
     /// As [`Client::renew`].
     pub async fn result_path(&self, result: &BlockResult, siblings: &[Hash]) -> Result<ResultPath, Error> {
-        let Placed { size, siblings, .. } = self.inner.place(result, siblings, None).await?;
+        let PlacedResult { size, siblings, .. } = self.inner.place(result, siblings, None).await?;
         Ok(ResultPath { base: size, proven: *result, siblings })
     }
 
@@ -97,7 +97,7 @@ impl Inner {
         older: &BlockResult,
         kept: &[Hash],
         size: Option<Height>,
-    ) -> Result<Placed, Error> {
+    ) -> Result<PlacedResult, Error> {
         self.ask(|node| self.placed_by(node, *older, kept.to_vec(), size).boxed()).await
     }
 
@@ -107,7 +107,7 @@ impl Inner {
         older: BlockResult,
         kept: Vec<Hash>,
         size: Option<Height>,
-    ) -> Result<Placed, Failure> {
+    ) -> Result<PlacedResult, NodeFailure> {
         let reply = self.nodes.transport.history(node, older.height, size);
         let reply = self.nodes.reply(node, self.config.reply_timeout, reply).await?;
         let Some(lower) = kept.get(..usize::from(reply.left_out)) else {
@@ -115,12 +115,12 @@ impl Inner {
                 format!("the first {} hashes of the proof of height {} are gone", reply.left_out, older.height);
             let problem = Problem::new("HISTORY_FORGOTTEN", detail, "another node may have them", true);
             let address = self.nodes.transport.address(node);
-            return Err(Failure { node, address, why: TransportError::Problem(problem).into() });
+            return Err(NodeFailure { node, address, why: TransportError::Problem(problem).into() });
         };
         self.check(node, |verifier| verifier.placed(&older, lower, size, &reply)).await
     }
 
-    async fn checkpoint_by(&self, node: usize, asked: Checkpoint) -> Result<(), Failure> {
+    async fn checkpoint_by(&self, node: usize, asked: Checkpoint) -> Result<(), NodeFailure> {
         let reply = self.nodes.transport.history(node, asked.height, None);
         let reply = self.nodes.reply(node, self.config.reply_timeout, reply).await?;
         if reply.left_out > 0 {
@@ -128,7 +128,7 @@ impl Inner {
                 format!("the first {} hashes of the proof of height {} are gone", reply.left_out, asked.height);
             let problem = Problem::new("HISTORY_FORGOTTEN", detail, "ask the owners for a newer checkpoint", true);
             let address = self.nodes.transport.address(node);
-            return Err(Failure { node, address, why: TransportError::Problem(problem).into() });
+            return Err(NodeFailure { node, address, why: TransportError::Problem(problem).into() });
         }
         self.check(node, |verifier| verifier.holds(&asked, &reply)).await
     }

@@ -37,7 +37,7 @@ pub(crate) struct Inner {
 #[derive(Debug, Default)]
 pub(crate) struct CodeCache {
     /// By the operation's key: the newest code seen there.
-    code: BTreeMap<Key, Code>,
+    code: BTreeMap<Key, CachedCode>,
     /// By digest: the newest height at which nodes were seen to have the code at hand.
     warm: BTreeMap<Hash, Height>,
     /// By domain: a value that some record there had. Only guesses rest on it.
@@ -46,7 +46,7 @@ pub(crate) struct CodeCache {
 
 /// An operation's code.
 #[derive(Clone, Debug)]
-pub(crate) struct Code {
+pub(crate) struct CachedCode {
     pub(crate) digest: Hash,
     pub(crate) bytes: Bytes,
 }
@@ -62,11 +62,11 @@ impl Inner {
     }
 
     /// The newest code that was seen at an operation's key.
-    pub(crate) fn known_code(&self, operation: &Key) -> Option<Code> {
+    pub(crate) fn known_code(&self, operation: &Key) -> Option<CachedCode> {
         self.code_cache().code.get(operation).cloned()
     }
 
-    pub(crate) fn remember_code(&self, operation: &Key, code: &Code) {
+    pub(crate) fn remember_code(&self, operation: &Key, code: &CachedCode) {
         let mut cache = self.code_cache();
         cache.code.insert(operation.clone(), code.clone());
         while cache.code.values().map(|code| code.bytes.len()).sum::<usize>() > CODE_BYTES_KEPT {

@@ -51,8 +51,8 @@
 //! | `absence` | the proof that a request was not executed and never will be |
 //! | `submission` | from a signed request to its proven outcome |
 //! | `arguments` | arguments of operations |
-//! | `call` | [`Call`]: simulate, sign, settle, try again |
-//! | `prepared` | [`Prepared`]: signed and named before it is sent |
+//! | `call` | [`CallBuilder`]: simulate, sign, settle, try again |
+//! | `prepared` | [`SignedCall`]: signed and named before it is sent |
 //! | `evidence` | what nodes hold against members, judged here |
 //! | `audit` | whether what members show is one history, and theirs |
 //! | `system` | the record of the members, and requests that change it |
@@ -100,18 +100,18 @@ mod verifier;
 
 pub use absence::NeverExecuted;
 pub use audit::{Audit, Audited, Finding, FindingKind};
-pub use call::Call;
+pub use call::CallBuilder;
 pub use checkpoint::Checkpoint;
 pub use client::{Builder, Client};
 pub use config::Config;
-pub use domain::{Domain, DomainName, NOBODY, Owner, Rule};
-pub use error::{Error, ErrorKind, Failure, InvalidCause, InvalidReply, RefusedBy, ReplyFault, Retry};
-pub use evidence::Found;
+pub use domain::{Domain, DomainName, DomainOwner, DomainRule, NOBODY};
+pub use error::{Error, ErrorKind, InvalidCause, InvalidReply, NodeFailure, RefusedBy, ReplyFault, Retry};
+pub use evidence::FoundEvidence;
 pub use executed::{Executed, Retries};
 pub use http::{HttpTransport, TokioRuntime};
 pub use operations::{NotListed, OPERATIONS_MAX, Operations};
-pub use prepared::Prepared;
-pub use results::Fork;
-pub use simulate::{Change, Simulation};
+pub use prepared::SignedCall;
+pub use results::SeenFork;
+pub use simulate::{RecordChange, Simulation};
 pub use transport::{Reply, Runtime, Transport, TransportError};
 pub use verified::{Freshness, ReadOptions, Record, Trust, TrustLevel, Verified};

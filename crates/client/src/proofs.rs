@@ -10,7 +10,7 @@ use pleach_types::proof_file::{ReadAt, ReceiptAt};
 use pleach_types::{Encode as _, Height, Identity, Key, ProofFile, Receipt};
 
 use crate::client::Client;
-use crate::error::{Error, Failure, all_failed};
+use crate::error::{Error, NodeFailure, all_failed};
 use crate::inner::Inner;
 use crate::read::unique;
 use crate::verified::{ReadOptions, Record, Trust, TrustLevel, Verified};
@@ -89,7 +89,7 @@ impl Inner {
         self.ask(|node| self.head_from(node, height).boxed()).await.map(Some)
     }
 
-    pub(crate) async fn head_from(&self, node: usize, height: Height) -> Result<ResultProof, Failure> {
+    pub(crate) async fn head_from(&self, node: usize, height: Height) -> Result<ResultProof, NodeFailure> {
         let reply = self.certificate_from(node, Some(height)).await?;
         self.check(node, |verifier| verifier.result_proof(height, &reply)).await
     }

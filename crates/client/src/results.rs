@@ -14,7 +14,7 @@ const PROOF_BYTES_KEPT: usize = 8 << 20;
 
 /// Two certified results of one height.
 #[derive(Clone, Debug)]
-pub struct Fork {
+pub struct SeenFork {
     /// The height.
     pub height: Height,
     /// The file that shows it to anybody who has the genesis digest. `None` where the proof of one of the two is not kept any more.
@@ -23,7 +23,7 @@ pub struct Fork {
 
 /// Certified results by height, and what proves them.
 #[derive(Debug)]
-pub(crate) struct Results {
+pub(crate) struct CertifiedResults {
     results: BTreeMap<Height, CertifiedResult>,
     proofs: BTreeMap<Height, Bytes>,
     proof_bytes: usize,
@@ -34,7 +34,7 @@ pub(crate) struct Other {
     pub(crate) proof: Option<Bytes>,
 }
 
-impl Results {
+impl CertifiedResults {
     /// Height 0 needs no proof.
     pub(crate) fn new(genesis: CertifiedResult) -> Self {
         Self { results: BTreeMap::from([(0, genesis)]), proofs: BTreeMap::new(), proof_bytes: 0 }

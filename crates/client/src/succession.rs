@@ -12,7 +12,7 @@ use futures::future::{Either, join_all, select};
 use futures::stream::FuturesUnordered;
 use pleach_types::limits::{PROOF_FILE_STEPS_MAX, SUCCESSION_STEPS_MAX};
 
-use crate::error::{Failure, InvalidCause};
+use crate::error::{InvalidCause, NodeFailure};
 use crate::inner::Inner;
 use crate::verifier::Verifier;
 
@@ -26,7 +26,7 @@ impl Inner {
         &self,
         node: usize,
         check: impl Fn(&Verifier) -> Result<T, InvalidCause>,
-    ) -> Result<T, Failure> {
+    ) -> Result<T, NodeFailure> {
         // Where there are two histories, neither is chosen, whatever holds.
         if let Some(forked) = self.fork_at(node) {
             return Err(forked);
@@ -42,7 +42,7 @@ impl Inner {
         &self,
         node: usize,
         check: impl Fn(&Verifier) -> Result<T, InvalidCause>,
-    ) -> Result<T, Failure> {
+    ) -> Result<T, NodeFailure> {
         let mut checked = check(&self.verifier);
         if checked.as_ref().is_err_and(InvalidCause::is_of_others) {
             // Whoever names other members has to show the steps to them. Steps that do not follow may be misbehaviour, or those of another history: before it is held
@@ -68,12 +68,12 @@ impl Inner {
     }
 
     /// Notes an invalid reply, unless it is known by now that there are two histories: then it may have been the truth of the other one.
-    fn held_against(&self, node: usize, what: InvalidCause) -> Failure {
+    fn held_against(&self, node: usize, what: InvalidCause) -> NodeFailure {
         self.fork_at(node).unwrap_or_else(|| self.nodes.record_invalid(node, what))
     }
 
     /// Follows a node's steps to the newest members that it shows.
-    pub(crate) async fn follow(&self, node: usize) -> Result<(), Failure> {
+    pub(crate) async fn follow(&self, node: usize) -> Result<(), NodeFailure> {
         for _ in 0..ROUNDS_MAX {
             // While the answer is on its way, other tasks may get to know later members. Its steps go on from these.
             let known = self.verifier.trusted();

@@ -30,8 +30,8 @@ use crate::read_through::ReadThrough;
 use crate::resume::Resumed;
 use crate::service_error::ServiceError;
 use crate::transfer::wire::Message;
-use crate::transfer::{Failure, Fetch, Source};
-use crate::turns::Turns;
+use crate::transfer::{Fetch, Source, TransferFailure};
+use crate::turns::LeaderTurns;
 
 /// One member of a cluster, without the runtime that drives it.
 pub struct Node {
@@ -72,7 +72,7 @@ pub struct Node {
     /// Records that move to this node, and from it.
     pub(crate) moves: Moves,
     /// Who led in this epoch.
-    pub(crate) turns: Mutex<Turns>,
+    pub(crate) turns: Mutex<LeaderTurns>,
 }
 
 impl Node {
@@ -240,8 +240,8 @@ impl Node {
     pub(crate) fn install(
         &self,
         height: Height,
-        fetched: impl FnOnce() -> Result<(State, Vec<WindowEntry>), Failure>,
-    ) -> Result<(), Failure> {
+        fetched: impl FnOnce() -> Result<(State, Vec<WindowEntry>), TransferFailure>,
+    ) -> Result<(), TransferFailure> {
         let mut delivered = lock(&self.finality.delivered);
         // Blocks on their way to the disk belong to the old state: written after the fetched one, they would not follow it.
         self.finality.disk.settle()?;
@@ -288,9 +288,9 @@ fn was_listed(state: &State, key: &PublicKey) -> bool {
 }
 
 /// Who led in the newest epoch, as far as a store remembers it.
-fn counted(members: &Members, entries: &[WindowEntry]) -> Turns {
+fn counted(members: &Members, entries: &[WindowEntry]) -> LeaderTurns {
     let epoch = entries.last().map_or(0, |entry| entry.header.context.epoch);
-    Turns::of(entries.iter().map(|entry| &entry.header), members.anchor().committee_of(epoch))
+    LeaderTurns::of(entries.iter().map(|entry| &entry.header), members.anchor().committee_of(epoch))
 }
 
 #[cfg(test)]

@@ -77,13 +77,13 @@ impl NoFork {
 #[derive(Default)]
 pub struct Forked {
     height: OnceLock<Height>,
-    kept: Mutex<Kept>,
+    kept: Mutex<KeptFork>,
     /// Held while a file is checked.
     checking: Mutex<()>,
 }
 
 #[derive(Default)]
-struct Kept {
+struct KeptFork {
     file: KeptFile,
     /// What is not written yet.
     unwritten: Option<ProofFile>,
@@ -96,7 +96,7 @@ impl Forked {
     /// If it cannot be read, or does not show a fork of this cluster.
     pub fn open(place: PathBuf, genesis: &Genesis) -> Result<Self, EvidenceError> {
         let (file, found) = KeptFile::open(place, genesis)?;
-        let forked = Self { kept: Mutex::new(Kept { file, unwritten: None }), ..Self::default() };
+        let forked = Self { kept: Mutex::new(KeptFork { file, unwritten: None }), ..Self::default() };
         if let Some((_, proven)) = found {
             let height = proven.fork.ok_or(FileError::Empty)?.one.height;
             let _ = forked.height.set(height);

@@ -8,7 +8,7 @@
 //!
 //! | module | duty |
 //! | --- | --- |
-//! | [`core`](Node) | the node as the engine's [`Application`](pleach_order::Application): ties the parts together |
+//! | [`core`](Node) | holds the parts and ties them together; above them all, the node as the engine's [`Application`](pleach_order::Application) |
 //! | `admission`, `pool` | requests before they are ordered: how they come in and are checked, and how they wait. Knows a state, and no network |
 //! | `execution`, `chain` | from blocks to states, and what this node may vote for; the states of blocks that are not final yet, as forks of one persistent state |
 //! | `finality`, `recent_heights`, `waiters` | final blocks: snapshots for reads, receipts, certificates, what of them is on the disk, and who waits for news |
@@ -27,7 +27,10 @@
 //! | `port`, `share`, `carried` | what the port gives to strangers: connections, and bytes on their way |
 //! | `health`, `watch` | how the node is doing: the one judgement, and what it is made from |
 //! | `descriptors` | how many files may be open, and how many of them are for clients |
-//! | `config` | `pleach.toml` |
+//! | `config`, `start_error` | `pleach.toml`; why a node does not start |
+//!
+//! A part is below `core`, which holds it. What the node does with a part and others stands above `core` (`impl Node`), in a file of its own where
+//! it is much: `fork/shown`, `read_through/errand`, `transfer/fetch/work`, `transfer/source/answers`, `moves/work`, `byzantine/*/told`.
 //!
 //! [`Node`] reads no clock, spawns no thread and touches no file, so the same code runs on real sockets and in the engine's
 //! deterministic simulation. (It writes evidence where [`start`] has given it a place; a simulation gives none.) [`start`]
@@ -85,7 +88,7 @@ pub use kept::EvidenceError;
 use lock::lock;
 pub use pleach_order::{OrderError, declare_new, durable};
 pub use pool::{Full, Measure, Part};
-pub use read_through::errand::{Checked, Errands};
+pub use read_through::errand::{CheckedReply, Errands};
 pub use recent_heights::{READABLE_MIN, READABLE_WRITES_MAX};
 pub use resume::{ResumeError, Resumed, resume};
 pub use rotation::KeyFiles;

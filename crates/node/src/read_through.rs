@@ -27,8 +27,8 @@ use futures::channel::oneshot;
 use pleach_types::PublicKey;
 
 use crate::lock;
-use crate::transfer::inbox::Inbox;
-use crate::transfer::wire::{Found, Read};
+use crate::transfer::inbox::MemberInbox;
+use crate::transfer::wire::{FoundRecords, MemberRead};
 
 /// Reads that are made through this node at a time.
 pub const READS_AT_ONCE: u64 = 32;
@@ -46,19 +46,19 @@ const BESIDE_BYTES: usize = 4_096;
 /// Questions of others that wait, and own ones that are on their way.
 #[derive(Debug, Default)]
 pub(crate) struct ReadThrough {
-    asked: Mutex<Inbox<Read>>,
-    waiting: Mutex<BTreeMap<u64, (PublicKey, oneshot::Sender<Found>)>>,
+    asked: Mutex<MemberInbox<MemberRead>>,
+    waiting: Mutex<BTreeMap<u64, (PublicKey, oneshot::Sender<FoundRecords>)>>,
     numbers: AtomicU64,
 }
 
 impl ReadThrough {
     /// Queues a question of another member. Cheap.
-    pub(crate) fn ask(&self, from: PublicKey, read: Read) {
+    pub(crate) fn ask(&self, from: PublicKey, read: MemberRead) {
         lock(&self.asked).push(from, read, READS_WAITING_MAX);
     }
 
     /// Hands an answer to whoever waits for it. What nobody has asked this member is dropped.
-    pub(crate) fn answer(&self, from: PublicKey, number: u64, found: Found) {
+    pub(crate) fn answer(&self, from: PublicKey, number: u64, found: FoundRecords) {
         let mut waiting = lock(&self.waiting);
         if waiting.get(&number).is_some_and(|(keeper, _)| *keeper == from)
             && let Some((_, waits)) = waiting.remove(&number)

@@ -8,8 +8,8 @@ use pleach_tree::ValueDigest;
 use pleach_types::absence::AbsenceProof;
 use pleach_types::api::{
     AbsenceReply, Base64, BlockView, Blocks, EvidenceList, ExecuteReply, Fetching, GetReply, GetRequest, HistoryReply,
-    MemberView, Members, NewestReply, NewestRequest, ReceiptProof, ReceiptReply, ReceiptView, RecordView, RequestState,
-    SignedResultView, Status, Storage, Turns, Value, Voting,
+    MemberView, MembersView, NewestReply, NewestRequest, ReceiptProof, ReceiptReply, ReceiptView, RecordView,
+    RequestState, SignedResultView, Status, Storage, TurnsView, Value, Voting,
 };
 use pleach_types::certificate::ResultProof;
 use pleach_types::limits::{
@@ -155,7 +155,7 @@ impl Node {
 
     /// Who the cluster is. `http` tells where a member's HTTP port is, by name.
     #[must_use]
-    pub fn members(&self, http: impl Fn(&str) -> Option<String>) -> Members {
+    pub fn members(&self, http: impl Fn(&str) -> Option<String>) -> MembersView {
         let turns = lock(&self.turns).clone();
         let view = |member: &pleach_types::Member| MemberView {
             name: member.name.clone(),
@@ -165,11 +165,11 @@ impl Node {
             missed: turns.by(&member.public_key).missed,
         };
         let members = self.members.committee();
-        Members {
+        MembersView {
             members: members.members().iter().map(view).collect(),
             faults_tolerated: members.faults() as u64,
             quorum: members.quorum() as u64,
-            turns: Turns { epoch: turns.epoch, from: turns.from, to: turns.to },
+            turns: TurnsView { epoch: turns.epoch, from: turns.from, to: turns.to },
         }
     }
 

@@ -17,7 +17,7 @@ use pleach_types::limits::VALUE_BYTES_MAX;
 use pleach_types::{Height, Key};
 
 use crate::commit::{within, write_counts, write_outline, write_record, write_state};
-use crate::database::{Changes, View, lock};
+use crate::database::{Changes, CommittedView, lock};
 use crate::error::{Refused, Result};
 use crate::kept::Kept;
 use crate::layout::{Count, encode_record};
@@ -80,7 +80,7 @@ struct Going {
 
 impl Going {
     /// The rows of what was kept `before` and is not any more. Reads all that lies under those prefixes.
-    fn of(view: &View, before: &Kept, kept: &Kept) -> Result<Self> {
+    fn of(view: &CommittedView, before: &Kept, kept: &Kept) -> Result<Self> {
         let mut going = Self { records: Vec::new(), undo: Vec::new() };
         // A prefix that is still covered as a whole has nothing that goes, and need not be read: that is most of the store.
         let left: Vec<_> = before.prefixes().iter().filter(|prefix| !kept.covers(prefix)).collect();

@@ -114,7 +114,7 @@ fn show_fork(global: &Global, output: Output, file: &ProofFile, height: Height) 
         // They have looked through what they have signed themselves by now.
         Ok((shown, client.evidence().await?))
     })?;
-    let view = |(node, seen): (String, Result<Height, pleach_client::Failure>)| match seen {
+    let view = |(node, seen): (String, Result<Height, pleach_client::NodeFailure>)| match seen {
         Ok(_) => ForkShown { node, stopped: true, reason: None },
         Err(failure) => ForkShown { node, stopped: false, reason: Some(failure.why.to_string()) },
     };

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pleach_client::{Client, Found};
+use pleach_client::{Client, FoundEvidence};
 use pleach_types::{Height, ProofFile};
 
 use super::proof;
@@ -25,7 +25,7 @@ pub async fn keep(client: &Client, folder: &Path, output: Output) {
         return;
     }
     for found in client.convictions().await {
-        let Found { conviction, nodes, .. } = &found;
+        let FoundEvidence { conviction, nodes, .. } = &found;
         let member = format!("{} at {}", conviction.member.name, nodes.join(", "));
         output.talk(format_args!("! {member} is guilty: it {}. What it said was not used", conviction.deed()));
         match keep_one(&found, folder, output) {
@@ -40,7 +40,7 @@ pub async fn keep(client: &Client, folder: &Path, output: Output) {
 ///
 /// # Errors
 /// [`CliError::Exists`] if it was kept before, or if it cannot be written.
-pub fn keep_one(found: &Found, folder: &Path, output: Output) -> Result<(), CliError> {
+pub fn keep_one(found: &FoundEvidence, folder: &Path, output: Output) -> Result<(), CliError> {
     // By accused and case, as nodes keep it: whoever misbehaves in every answer must not fill a disk.
     let (accused, case) = found.conviction.evidence.charge();
     let path = folder.join(format!("evidence-{accused}-{case}.pleach"));

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pleach_client::{Client, Found, InvalidReply};
+use pleach_client::{Client, FoundEvidence, InvalidReply};
 use pleach_types::{Encode as _, Hash};
 use pleach_verify::file::Conviction;
 use serde::Serialize;
@@ -36,7 +36,7 @@ struct EvidenceView {
 /// Prints what all nodes hold.
 pub fn list(global: &Global, output: Output) -> Result<Ending, CliError> {
     let (found, invalid) = ask(global)?;
-    let view = |one: &Found| EvidenceView {
+    let view = |one: &FoundEvidence| EvidenceView {
         conviction: ConvictionView::of(&one.conviction),
         nodes: Some(one.nodes.clone()),
         hex: None,
@@ -80,17 +80,17 @@ pub fn save(global: &Global, output: Output, args: &EvidenceSave) -> Result<Endi
 }
 
 /// What the nodes hold, and which of their replies were invalid.
-fn ask(global: &Global) -> Result<(Vec<Found>, Vec<InvalidReply>), CliError> {
+fn ask(global: &Global) -> Result<(Vec<FoundEvidence>, Vec<InvalidReply>), CliError> {
     with_cluster(global, |client: Client| async move { Ok((client.evidence().await?, client.invalid_replies())) })
 }
 
-fn find(global: &Global, digest: &Hash) -> Result<Found, CliError> {
+fn find(global: &Global, digest: &Hash) -> Result<FoundEvidence, CliError> {
     let (found, _) = ask(global)?;
     let found = found.into_iter().find(|one| one.conviction.evidence.digest() == *digest);
     found.ok_or(CliError::NoEvidence { digest: *digest })
 }
 
-fn line(found: &Found) -> String {
+fn line(found: &FoundEvidence) -> String {
     format!("{}  held by {}\n", text(&found.conviction), found.nodes.join(", "))
 }
 

@@ -38,12 +38,12 @@ struct ListDocument {
     next_terms: Terms,
     /// How many members may still leave without the owners, by evidence or for absence, before these have to decide.
     expulsions_left: u8,
-    absences: Vec<AbsenceView>,
+    absences: Vec<AbsentMemberView>,
 }
 
 /// A member that has led no block for whole epochs.
 #[derive(Serialize)]
-struct AbsenceView {
+struct AbsentMemberView {
     id: PublicKey,
     epochs: u16,
 }
@@ -399,7 +399,9 @@ fn document(record: &Verified<ClusterRecord>, copied: &BTreeMap<PublicKey, Copie
         terms: record.terms,
         next_terms: record.next_terms,
         expulsions_left: record.cap.saturating_sub(record.unasked),
-        absences: absent(record).map(|Absence { id, epochs, .. }| AbsenceView { id: *id, epochs: *epochs }).collect(),
+        absences: absent(record)
+            .map(|Absence { id, epochs, .. }| AbsentMemberView { id: *id, epochs: *epochs })
+            .collect(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `pleach members`: the newest members that a node can show, and where they listen.
 
-use pleach_types::api::{MemberView, Turns};
+use pleach_types::api::{MemberView, TurnsView};
 use serde::Serialize;
 
 use super::connected::with_cluster;
@@ -13,7 +13,7 @@ struct Document {
     members: Vec<MemberView>,
     faults_tolerated: u64,
     quorum: u64,
-    turns: Turns,
+    turns: TurnsView,
 }
 
 /// Prints the members.

@@ -41,11 +41,11 @@ use crate::errors::{CliError, Ending};
 use crate::output::{Output, row, table, thousands};
 
 pub use bank::Bank;
-pub use folder::Folder;
-pub use load::{Load, Tally};
+pub use folder::DemoFolder;
+pub use load::{ClientLoad, TransferTally};
 pub use nodes::Nodes;
 use nodes::READY_WAIT;
-use report::{DemoReport, Shown, Step, expect, seconds};
+use report::{DemoReport, DemoStep, StepShown, expect, seconds};
 use tour::Tour;
 
 #[derive(Serialize)]
@@ -56,16 +56,16 @@ struct Document<'a> {
     accounts: usize,
     clients: u32,
     applied: u64,
-    refused: Vec<Refused>,
-    steps: &'a [Step],
+    refused: Vec<RefusedCount>,
+    steps: &'a [DemoStep],
     milliseconds: u64,
     /// With `--keep`: what goes on.
-    kept: Option<&'a Kept>,
+    kept: Option<&'a KeptCluster>,
 }
 
 /// A cluster that goes on after the demo.
 #[derive(Serialize)]
-struct Kept {
+struct KeptCluster {
     /// Everything of it.
     folder: PathBuf,
     /// The profile by which clients find it.
@@ -79,12 +79,12 @@ struct Kept {
 #[derive(Serialize)]
 struct FailedDocument<'a> {
     passed: bool,
-    steps: &'a [Step],
+    steps: &'a [DemoStep],
     logs: String,
 }
 
 #[derive(Serialize)]
-struct Refused {
+struct RefusedCount {
     reason: String,
     count: u64,
 }
@@ -106,7 +106,7 @@ pub async fn run(output: Output, args: &Demo) -> Result<Ending, CliError> {
 }
 
 async fn tour(output: Output, args: &Demo, kind: Option<Byzantine>) -> Result<Ending, CliError> {
-    let mut folder = Folder::new(args.keep.as_ref().and_then(Option::as_deref))?;
+    let mut folder = DemoFolder::new(args.keep.as_ref().and_then(Option::as_deref))?;
     let mut report = DemoReport::new(output);
     match Tour::steps(output, args, kind, &folder, &mut report).await {
         Ok(mut tour) => {
@@ -137,7 +137,7 @@ impl<'a> Tour<'a> {
         output: Output,
         args: &'a Demo,
         kind: Option<Byzantine>,
-        folder: &Folder,
+        folder: &DemoFolder,
         report: &mut DemoReport,
     ) -> Result<Self, CliError> {
         report.line(format_args!(
@@ -152,7 +152,7 @@ impl<'a> Tour<'a> {
         let bank = Arc::new(Bank::new(args.accounts)?);
         report.step("the bank is created", create_bank(&client, &bank)).await?;
         report.step("the accounts are opened and funded", open_accounts(&client, &bank)).await?;
-        let mut tour = Self { output, args, nodes, bank, tally: Tally::default() };
+        let mut tour = Self { output, args, nodes, bank, tally: TransferTally::default() };
         if let Some(kind) = kind {
             tour.run_byzantine(&client, kind, report).await?;
             return Ok(tour);
@@ -166,14 +166,17 @@ impl<'a> Tour<'a> {
         Ok(tour)
     }
 
-    fn conclude(&self, report: &DemoReport, kept: Option<&Kept>) -> Result<(), CliError> {
+    fn conclude(&self, report: &DemoReport, kept: Option<&KeptCluster>) -> Result<(), CliError> {
         let (steps, took) = (report.steps().len(), seconds(report.elapsed()));
         report.line(format_args!("\n{steps} of {steps} steps passed in {took}."))?;
         if !self.output.is_json() {
             return Ok(());
         }
-        let refused =
-            self.tally.refused.iter().map(|(reason, (count, _))| Refused { reason: reason.clone(), count: *count });
+        let refused = self
+            .tally
+            .refused
+            .iter()
+            .map(|(reason, (count, _))| RefusedCount { reason: reason.clone(), count: *count });
         let document = Document {
             passed: true,
             genesis: self.nodes.genesis,
@@ -190,10 +193,10 @@ impl<'a> Tour<'a> {
     }
 
     /// Writes the keys for people and lets the nodes go on.
-    fn leave_running(&mut self, folder: &mut Folder) -> Result<Kept, CliError> {
+    fn leave_running(&mut self, folder: &mut DemoFolder) -> Result<KeptCluster, CliError> {
         folder.keep();
         let keys = self.bank.write_keys(folder.path())?.into_iter().collect();
-        Ok(Kept {
+        Ok(KeptCluster {
             folder: folder.path().into(),
             profile: folder.path().join(crate::cluster::PROFILE_FILE),
             processes: self.nodes.leave_running()?,
@@ -202,9 +205,9 @@ impl<'a> Tour<'a> {
     }
 }
 
-async fn start_nodes(folder: &Folder, count: u16, spare: u16) -> Result<(Nodes, Shown), CliError> {
+async fn start_nodes(folder: &DemoFolder, count: u16, spare: u16) -> Result<(Nodes, StepShown), CliError> {
     let nodes = Nodes::start(folder.path(), count, spare).await?;
-    let shown = Shown::that(format_args!("{count} nodes serve genesis {}", nodes.genesis.short()));
+    let shown = StepShown::that(format_args!("{count} nodes serve genesis {}", nodes.genesis.short()));
     Ok((nodes, shown))
 }
 
@@ -222,11 +225,11 @@ fn introduce(report: &DemoReport, nodes: &Nodes) -> Result<(), CliError> {
     ))
 }
 
-async fn create_bank(client: &Client, bank: &Bank) -> Result<((), Shown), CliError> {
+async fn create_bank(client: &Client, bank: &Bank) -> Result<((), StepShown), CliError> {
     let height = bank.create(client).await?;
     Ok((
         (),
-        Shown::that(format_args!(
+        StepShown::that(format_args!(
             "domain {}/ belongs to key {}, with operations open, deposit and transfer (#{height})",
             bank::DOMAIN,
             bank.owner.public().short()
@@ -234,7 +237,7 @@ async fn create_bank(client: &Client, bank: &Bank) -> Result<((), Shown), CliErr
     ))
 }
 
-async fn open_accounts(client: &Client, bank: &Bank) -> Result<((), Shown), CliError> {
+async fn open_accounts(client: &Client, bank: &Bank) -> Result<((), StepShown), CliError> {
     let requests = bank.open_accounts(client).await?;
     let balances = bank.balances(client, None).await?;
     let wrong = balances.balances.iter().position(|balance| *balance != bank::FUNDS);
@@ -245,14 +248,14 @@ async fn open_accounts(client: &Client, bank: &Bank) -> Result<((), Shown), CliE
     let (accounts, each) = (thousands(bank.accounts.len() as u64), thousands(bank::FUNDS));
     Ok((
         (),
-        Shown::that(format_args!(
+        StepShown::that(format_args!(
             "{accounts} accounts opened with {each} each by {requests} requests, all read back with proofs (#{})",
             balances.height
         )),
     ))
 }
 
-fn how_to_talk(kept: &Kept) -> String {
+fn how_to_talk(kept: &KeptCluster) -> String {
     use crate::profile::copyable;
     let program = std::env::current_exe().map_or_else(|_| "pleach".into(), |path| copyable(&path));
     // A shell looks for a bare name elsewhere.

@@ -7,9 +7,9 @@ use pleach_client::{Client, Config};
 use pleach_types::Height;
 
 use super::bank::Bank;
-use super::load::{Load, Tally};
+use super::load::{ClientLoad, TransferTally};
 use super::nodes::{CATCH_UP_WAIT, Nodes, READY_WAIT};
-use super::report::{DemoReport, Shown, expect, seconds};
+use super::report::{DemoReport, StepShown, expect, seconds};
 use super::{checks, liar};
 use crate::args::Demo;
 use crate::connection::connect_with;
@@ -27,7 +27,7 @@ pub(super) struct Tour<'a> {
     pub(super) args: &'a Demo,
     pub(super) nodes: Nodes,
     pub(super) bank: Arc<Bank>,
-    pub(super) tally: Tally,
+    pub(super) tally: TransferTally,
 }
 
 impl Tour<'_> {
@@ -35,7 +35,7 @@ impl Tour<'_> {
     pub(super) async fn run_load(&mut self, report: &mut DemoReport) -> Result<(), CliError> {
         let third = Duration::from_secs(u64::from(self.args.seconds)) / 3;
         let clients = self.connect_clients().await?;
-        let load = Load::start(clients, &self.bank);
+        let load = ClientLoad::start(clients, &self.bank);
         let title = "clients transfer at random";
         report.step(title, self.watch_first_third(&load, third)).await?;
         let victim = self.nodes.len() - 1;
@@ -54,7 +54,7 @@ impl Tour<'_> {
         futures::future::try_join_all(connecting).await
     }
 
-    async fn watch_first_third(&self, load: &Load, time: Duration) -> Result<((), Shown), CliError> {
+    async fn watch_first_third(&self, load: &ClientLoad, time: Duration) -> Result<((), StepShown), CliError> {
         self.watch(load, time, "").await;
         self.watch_until_progress(load, 0, 0, "").await;
         let (applied, refused) = load.counts();
@@ -62,14 +62,14 @@ impl Tour<'_> {
         let (clients, applied) = (self.args.clients, thousands(applied));
         Ok((
             (),
-            Shown::that(format_args!(
+            StepShown::that(format_args!(
                 "{clients} clients transfer at random: {applied} transfers applied and proved in the first {}",
                 seconds(load.began.elapsed())
             )),
         ))
     }
 
-    async fn kill(&mut self, load: &Load, victim: usize, time: Duration) -> Result<((), Shown), CliError> {
+    async fn kill(&mut self, load: &ClientLoad, victim: usize, time: Duration) -> Result<((), StepShown), CliError> {
         let name = self.nodes.name(victim).to_owned();
         self.nodes.kill(victim)?;
         let (before, height) = (load.counts().0, self.nodes.newest_certified().await);
@@ -82,7 +82,7 @@ impl Tour<'_> {
         let applied = thousands(applied);
         Ok((
             (),
-            Shown::that(format_args!(
+            StepShown::that(format_args!(
                 "kill -9 {name}: the other {} go on, {applied} transfers in {} without it (#{height} → #{newest})",
                 self.nodes.len() - 1,
                 seconds(began.elapsed())
@@ -90,7 +90,7 @@ impl Tour<'_> {
         ))
     }
 
-    async fn restart(&mut self, load: &Load, victim: usize, time: Duration) -> Result<((), Shown), CliError> {
+    async fn restart(&mut self, load: &ClientLoad, victim: usize, time: Duration) -> Result<((), StepShown), CliError> {
         let name = self.nodes.name(victim).to_owned();
         let began = Instant::now();
         let height = self.nodes.newest_certified().await;
@@ -100,7 +100,7 @@ impl Tour<'_> {
         self.watch(load, time.saturating_sub(took), "").await;
         Ok((
             (),
-            Shown::that(format_args!(
+            StepShown::that(format_args!(
                 "{name} started again: it checked its store and caught up to #{} while the cluster went on, in {}",
                 status.certified_height,
                 seconds(took)
@@ -111,7 +111,7 @@ impl Tour<'_> {
     /// Goes on until more than `count` transfers are applied in all, and a height above `height` is certified.
     /// Machines can be so busy with other things that the time which was asked for is not enough; only that nothing
     /// happens for very long is a failure.
-    pub(super) async fn watch_until_progress(&self, load: &Load, count: u64, height: Height, remark: &str) {
+    pub(super) async fn watch_until_progress(&self, load: &ClientLoad, count: u64, height: Height, remark: &str) {
         let deadline = Instant::now() + READY_WAIT;
         while Instant::now() < deadline {
             if load.counts().0 > count && self.nodes.newest_certified().await > height {
@@ -122,7 +122,7 @@ impl Tour<'_> {
     }
 
     /// Shows progress for some time.
-    pub(super) async fn watch(&self, load: &Load, time: Duration, remark: &str) {
+    pub(super) async fn watch(&self, load: &ClientLoad, time: Duration, remark: &str) {
         let every = if self.output.is_live() { LIVE_EVERY } else { SAY_EVERY };
         let deadline = Instant::now() + time;
         let mut last = (Instant::now(), load.counts().0);
@@ -163,7 +163,7 @@ impl Tour<'_> {
         let title = "a member that lies to a client is found out and convicted by its signature";
         let liar = report.step(title, liar::lies_to_a_client(client, &self.nodes, node, &self.bank)).await?;
         let title = "the liar is expelled with the next epoch";
-        report.step(title, liar::is_expelled(client, &mut self.nodes, &liar, liar::Complaint::Ours)).await?;
+        report.step(title, liar::is_expelled(client, &mut self.nodes, &liar, liar::Complainant::Ours)).await?;
         let title = "its records are copied to the others, and no money was lost";
         report.step(title, liar::its_records_are_copied(client, &self.nodes, &liar, &self.bank)).await
     }
@@ -177,7 +177,7 @@ fn rate(last: &mut (Instant, u64), applied: u64) -> String {
     if since > 0.0 { format!("{:.0}", new as f64 / since) } else { "-".into() }
 }
 
-async fn finish_load(load: Load) -> Result<(Tally, Shown), CliError> {
+async fn finish_load(load: ClientLoad) -> Result<(TransferTally, StepShown), CliError> {
     let tally = load.finish().await?;
     let shown = checks::outcomes(&tally)?;
     Ok((tally, shown))

@@ -20,7 +20,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use pleach_order::{Application, Network, Proposal};
+use pleach_order::{Application, Network, ProposalRequest};
 use pleach_types::api::Voting;
 use pleach_types::terms::RULES;
 use pleach_types::vote::Round;
@@ -85,7 +85,7 @@ impl Application for Node {
         self.admission.pool().is_worth_a_block(ordered, still)
     }
 
-    fn propose(&self, proposal: &Proposal, missing: &[Arc<Block>]) -> Option<Block> {
+    fn propose(&self, proposal: &ProposalRequest, missing: &[Arc<Block>]) -> Option<Block> {
         let parent = self.execution.ground(&proposal.context.parent, missing, &self.known())?;
         self.drain_inbox();
         let requests = self.admission.pool().select(parent.state());

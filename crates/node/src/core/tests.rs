@@ -1,6 +1,6 @@
 //! Requests on their way through a whole node: admission, blocks, and what is counted. The parts have tests of their own.
 
-use pleach_order::Application as _;
+use pleach_order::{Application as _, ProposalRequest};
 use pleach_state::{Costs, Unchecked};
 use pleach_types::limits::SIGNERS_MAX;
 use pleach_types::{
@@ -66,7 +66,7 @@ fn complaints_wait_in_small_number_and_none_is_left_when_the_member_is_convicted
 
     let (leader, parent) = (alone.node.public_key(), alone.parent.digest());
     let context = Context { epoch: 0, view: 1, parent_view: 0, leader, parent };
-    let block = Arc::new(alone.node.propose(&Proposal { context, height: 1 }, &[]).expect("a block"));
+    let block = Arc::new(alone.node.propose(&ProposalRequest { context, height: 1 }, &[]).expect("a block"));
     assert_eq!(block.requests.len(), limits::COMPLAINTS_MAX + 1);
     assert!(block.requests.contains(&client[0]), "clients are not kept out");
     assert!(alone.node.verify(&block, &[]));
@@ -144,7 +144,7 @@ fn what_was_ahead_and_is_true_is_ordered() {
     );
     let (leader, parent) = (slow.node.public_key(), slow.parent.digest());
     let context = Context { epoch: 0, view: 2, parent_view: 1, leader, parent };
-    let block = slow.node.propose(&Proposal { context, height: 2 }, &[]).expect("a block");
+    let block = slow.node.propose(&ProposalRequest { context, height: 2 }, &[]).expect("a block");
     assert_eq!(block.requests, [request]);
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::mpsc;
 
-use pleach_order::{Application as _, Proposal};
+use pleach_order::{Application as _, ProposalRequest};
 use pleach_state::State;
 use pleach_store::Options;
 use pleach_types::execution::{Effects, Execution, Executor, Outcome};
@@ -80,7 +80,7 @@ impl Alone {
         self.node.execute(&request).unwrap_or_else(|e| panic!("{e}"));
         let (leader, parent) = (self.node.public_key(), self.parent.digest());
         let context = Context { epoch: 0, view: height, parent_view: height - 1, leader, parent };
-        let block = self.node.propose(&Proposal { context, height }, &[]).expect("a block");
+        let block = self.node.propose(&ProposalRequest { context, height }, &[]).expect("a block");
         assert_eq!(block.requests.len(), 1);
         self.parent = block.clone();
         self.node.finalized(Arc::new(block), None);

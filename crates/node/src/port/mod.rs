@@ -25,7 +25,7 @@ use crate::metrics::Connections;
 use crate::share::{Lease, Share};
 
 pub use paced::Deadlines;
-use paced::{Paced, Stage};
+use paced::{ConnectionStage, Paced};
 
 /// Bytes of a request's head; also what is read ahead of a body.
 const HEAD_BYTES_MAX: usize = 64 << 10;
@@ -102,7 +102,7 @@ async fn count(counts: Connections, held: Lease, connection: impl Future<Output 
 
 async fn connection(stream: TcpStream, peer: Peer, router: Router, deadlines: Deadlines) {
     let _ = stream.set_nodelay(true);
-    let stage = Stage::new();
+    let stage = ConnectionStage::new();
     let stream = Paced::new(stream, stage.clone(), deadlines);
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {

@@ -19,10 +19,10 @@ use crate::core::Node;
 use crate::lock;
 use crate::recent_heights::Final;
 use crate::service_error::ServiceError;
-use crate::transfer::wire::{Answer, Ask, Found, Message, READ_THROUGH_KEYS_MAX, Read};
+use crate::transfer::wire::{Answer, Ask, FoundRecords, MemberRead, Message, READ_THROUGH_KEYS_MAX};
 
 /// What a keeper's answer came to: the node's own answer for the client, or what is false in it.
-pub type Checked = Result<Result<GetReply, ServiceError>, Misbehaviour>;
+pub type CheckedReply = Result<Result<GetReply, ServiceError>, Misbehaviour>;
 
 /// What reads for clients need of whoever serves these: a clock, and somewhere to check what has come.
 pub trait Errands: Sync {
@@ -32,19 +32,22 @@ pub trait Errands: Sync {
     ///
     /// # Errors
     /// If it could not be checked.
-    fn check(&self, check: Box<dyn FnOnce() -> Checked + Send>) -> BoxFuture<'_, Result<Checked, ServiceError>>;
+    fn check(
+        &self,
+        check: Box<dyn FnOnce() -> CheckedReply + Send>,
+    ) -> BoxFuture<'_, Result<CheckedReply, ServiceError>>;
 }
 
 /// A question that is on its way; when it is dropped, its answer is no longer waited for.
 struct Asked {
     node: Arc<Node>,
     number: u64,
-    answer: oneshot::Receiver<Found>,
+    answer: oneshot::Receiver<FoundRecords>,
 }
 
 impl Asked {
     /// What the keeper has found. `None` if there is no answer to wait for.
-    async fn answer(&mut self) -> Option<Found> {
+    async fn answer(&mut self) -> Option<FoundRecords> {
         (&mut self.answer).await.ok()
     }
 }
@@ -81,7 +84,7 @@ impl Node {
                 continue;
             };
             match answer {
-                Some(Found::Records { values, proof }) => {
+                Some(FoundRecords::Records { values, proof }) => {
                     let (node, errand) = (Arc::clone(self), Arc::clone(&errand));
                     match errands.check(Box::new(move || node.found(&errand, values, proof))).await? {
                         Ok(reply) => return reply,
@@ -90,8 +93,8 @@ impl Node {
                         }
                     }
                 }
-                Some(Found::TooLarge { fits }) => too_large = too_large.max(Some(fits)),
-                Some(Found::Nothing) | None => {}
+                Some(FoundRecords::TooLarge { fits }) => too_large = too_large.max(Some(fits)),
+                Some(FoundRecords::Nothing) | None => {}
             }
         }
         let keys = &errand.request.keys;
@@ -130,7 +133,7 @@ impl Node {
     fn ask_keeper(self: &Arc<Self>, errand: &Errand, keeper: &PublicKey) -> Option<Asked> {
         let number = self.read_through.numbers.fetch_add(1, Ordering::Relaxed);
         let GetRequest { keys, without_values, .. } = errand.request.clone();
-        let ask = Ask::Read(Read { number, height: errand.entry.result.height, keys, without_values });
+        let ask = Ask::Read(MemberRead { number, height: errand.entry.result.height, keys, without_values });
         let (sender, answer) = oneshot::channel();
         lock(&self.read_through.waiting).insert(number, (*keeper, sender));
         // From here on it is taken out again, whatever comes of it.
@@ -143,7 +146,7 @@ impl Node {
     ///
     /// # Errors
     /// If what the keeper has sent is not what the root of the height bears out.
-    fn found(&self, errand: &Errand, values: Vec<Option<Bytes>>, proof: Bytes) -> Checked {
+    fn found(&self, errand: &Errand, values: Vec<Option<Bytes>>, proof: Bytes) -> CheckedReply {
         let Errand { request, entry, certificate, .. } = errand;
         check(&entry.result.root, request, &values, &proof)?;
         Ok(self.reply_of(request, entry, certificate.clone(), values, proof))
@@ -155,14 +158,14 @@ impl Node {
         for (from, read) in asked {
             let number = read.number;
             // What nobody doubts alone, as for clients.
-            let found = if self.forked().is_some() { Found::Nothing } else { self.find(read) };
+            let found = if self.forked().is_some() { FoundRecords::Nothing } else { self.find(read) };
             let _ = network.send(from, Message::Answer(Answer::Read { number, found }).encode().into());
         }
     }
 
     /// What this node has of a read, and no other.
-    fn find(&self, Read { height, keys, without_values, .. }: Read) -> Found {
-        let halves = Found::TooLarge { fits: (keys.len() / 2) as u32 };
+    fn find(&self, MemberRead { height, keys, without_values, .. }: MemberRead) -> FoundRecords {
+        let halves = FoundRecords::TooLarge { fits: (keys.len() / 2) as u32 };
         let request = GetRequest {
             keys,
             without_values,
@@ -179,13 +182,13 @@ impl Node {
                 let values: Vec<Option<Bytes>> =
                     reply.records.into_iter().map(|record| record.value.map(Bytes::from)).collect();
                 let bytes = values.iter().flatten().map(Bytes::len).sum::<usize>() + 8 * values.len() + proof.len();
-                if bytes + BESIDE_BYTES > room { halves } else { Found::Records { values, proof } }
+                if bytes + BESIDE_BYTES > room { halves } else { FoundRecords::Records { values, proof } }
             }
-            Err(ServiceError::ReplyTooLarge { fits, .. }) => Found::TooLarge { fits: fits as u32 },
+            Err(ServiceError::ReplyTooLarge { fits, .. }) => FoundRecords::TooLarge { fits: fits as u32 },
             // No reason goes out: the asker asks the next keeper, whatever it was.
             Err(why) => {
                 debug!(%why, "records that a member asks for are not here");
-                Found::Nothing
+                FoundRecords::Nothing
             }
         }
     }
@@ -273,19 +276,19 @@ mod tests {
         let [keeper, other] = [PublicKey([1; 32]), PublicKey([2; 32])];
         let (sender, mut answer) = oneshot::channel();
         lock(&through.waiting).insert(7, (keeper, sender));
-        through.answer(other, 7, Found::TooLarge { fits: 1 });
-        through.answer(keeper, 8, Found::TooLarge { fits: 2 });
+        through.answer(other, 7, FoundRecords::TooLarge { fits: 1 });
+        through.answer(keeper, 8, FoundRecords::TooLarge { fits: 2 });
         assert_eq!(answer.try_recv(), Ok(None), "nothing was asked of the one, and not this of the other");
-        through.answer(keeper, 7, Found::Nothing);
-        through.answer(keeper, 7, Found::TooLarge { fits: 3 });
-        assert_eq!(answer.try_recv(), Ok(Some(Found::Nothing)));
+        through.answer(keeper, 7, FoundRecords::Nothing);
+        through.answer(keeper, 7, FoundRecords::TooLarge { fits: 3 });
+        assert_eq!(answer.try_recv(), Ok(Some(FoundRecords::Nothing)));
         assert!(lock(&through.waiting).is_empty());
     }
 
     #[test]
     fn questions_of_one_member_keep_out_none_of_another() {
         let through = ReadThrough::default();
-        let read = |number| Read { number, height: 1, keys: Vec::new(), without_values: Vec::new() };
+        let read = |number| MemberRead { number, height: 1, keys: Vec::new(), without_values: Vec::new() };
         (0..100).for_each(|number| through.ask(PublicKey([1; 32]), read(number)));
         through.ask(PublicKey([2; 32]), read(7));
         let asked = lock(&through.asked).take();

@@ -12,7 +12,7 @@ use pleach_types::{Hash, Height, Key, PublicKey};
 use tracing::warn;
 
 use super::asking::Asking;
-use super::failure::Failure;
+use super::failure::TransferFailure;
 use super::verify;
 use super::wire::{Answer, Item};
 
@@ -69,8 +69,8 @@ impl Adoption {
     /// If nobody can be asked any more.
     pub(crate) fn go_on(
         &mut self,
-        ask: impl FnOnce(&mut Asking, Height) -> Result<(), Failure>,
-    ) -> Result<bool, Failure> {
+        ask: impl FnOnce(&mut Asking, Height) -> Result<(), TransferFailure>,
+    ) -> Result<bool, TransferFailure> {
         ask(&mut self.asking, self.came.height)?;
         Ok(self.asking.left() == 0)
     }

@@ -30,8 +30,8 @@ use pleach_types::{Hash, Height, PublicKey};
 use pleach_verify::state::Offer;
 
 use super::asking::Asking;
-use super::failure::Failure;
-use super::inbox::Inbox;
+use super::failure::TransferFailure;
+use super::inbox::MemberInbox;
 use super::offers::Offers;
 use super::wire::Answer;
 use crate::lock;
@@ -49,7 +49,7 @@ const TELL: Duration = Duration::from_secs(2);
 pub(crate) struct Fetch {
     answers: Mutex<Answers>,
     /// Taken by whoever works, one at a time.
-    job: Mutex<Job>,
+    job: Mutex<FetchJob>,
     /// The least view of a certificate to go on from: set if this member's votes are lost.
     rejoin: Mutex<Option<Round>>,
     /// Bytes of the items that have come and items that are left, while a transfer is going on.
@@ -61,21 +61,21 @@ pub(crate) struct Fetch {
 /// Answers that wait. Only what was asked for gets in, so no member can keep out what another one answers.
 #[derive(Default)]
 struct Answers {
-    offers: Inbox<Answer>,
-    parts: Inbox<Answer>,
+    offers: MemberInbox<Answer>,
+    parts: MemberInbox<Answer>,
     /// How many parts each member owes.
     owed: BTreeMap<PublicKey, usize>,
 }
 
 #[derive(Default)]
-struct Job {
+struct FetchJob {
     /// The height at which this member was seen last, and since when.
     seen: (Height, Duration),
     asked: Option<Duration>,
     offers: Offers<Offer>,
     /// Transfers that have failed since one was complete.
     failed: usize,
-    transfer: Option<Box<Transfer>>,
+    transfer: Option<Box<StateTransfer>>,
     /// Single prefixes that move.
     moves: MoveJob,
 }
@@ -107,14 +107,14 @@ impl Fetch {
 }
 
 /// A state on its way.
-struct Transfer {
+struct StateTransfer {
     target: Offer,
     oldest: Height,
     kept: Vec<Prefix>,
     staging: Staging,
     asking: Asking,
     /// Why this member's own store cannot take what came.
-    failed: Option<Failure>,
+    failed: Option<TransferFailure>,
     /// Checked entries, without a gap up to the target.
     entries: BTreeMap<Height, WindowEntry>,
     code: BTreeMap<Hash, Bytes>,

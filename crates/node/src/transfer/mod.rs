@@ -47,6 +47,6 @@ pub(crate) mod wire;
 
 pub(crate) use adoption::{Adoption, Came};
 pub(crate) use asking::Asking;
-pub(crate) use failure::Failure;
+pub(crate) use failure::TransferFailure;
 pub(crate) use fetch::Fetch;
 pub(crate) use source::Source;

@@ -10,7 +10,7 @@ use pleach_state::State;
 use pleach_tree::Path;
 use pleach_types::{Height, PublicKey};
 
-use super::inbox::Inbox;
+use super::inbox::MemberInbox;
 use super::wire::{Ask, Item};
 use crate::lock;
 
@@ -30,7 +30,7 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// States that others fetch, and their questions.
 #[derive(Debug, Default)]
 pub(crate) struct Source {
-    asks: Mutex<Inbox<Ask>>,
+    asks: Mutex<MemberInbox<Ask>>,
     /// One for each member at most, the last one that it asked for. Each holds back the disk's and the tree's memory of
     /// the heights since.
     pins: Mutex<BTreeMap<PublicKey, Pin>>,

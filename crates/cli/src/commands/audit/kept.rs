@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use pleach_client::{Audit, Client, Found};
+use pleach_client::{Audit, Client, FoundEvidence};
 use pleach_node::durable;
 use pleach_types::limits::PROOF_FILE_BYTES_MAX;
 use pleach_types::{Encode as _, Hash, ProofFile};
@@ -50,17 +50,17 @@ fn read(path: &Path) -> Result<ProofFile, CliError> {
 }
 
 /// A complaint, and what became of it.
-pub struct Complaint {
+pub struct MadeComplaint {
     pub evidence: Hash,
     pub outcome: Result<ComplaintView, CliError>,
 }
 
 /// Complains of all that was found. That it cannot must not hide what was found.
-pub async fn complain_of(client: &Client, found: impl Iterator<Item = &Found>) -> Vec<Complaint> {
+pub async fn complain_of(client: &Client, found: impl Iterator<Item = &FoundEvidence>) -> Vec<MadeComplaint> {
     let mut complaints = Vec::new();
-    for Found { conviction, file, .. } in found {
+    for FoundEvidence { conviction, file, .. } in found {
         let outcome = complain(client, conviction, file).await;
-        complaints.push(Complaint { evidence: conviction.evidence.digest(), outcome });
+        complaints.push(MadeComplaint { evidence: conviction.evidence.digest(), outcome });
     }
     complaints
 }

@@ -4,7 +4,7 @@ use pleach_client::{Audit, Audited, Finding};
 use pleach_types::{Hash, Height, PublicKey};
 use serde::Serialize;
 
-use super::kept::{Complaint, HeadFile};
+use super::kept::{HeadFile, MadeComplaint};
 use crate::commands::complain::ComplaintView;
 use crate::errors::{CliError, Ending};
 use crate::output::{Output, row, table, thousands};
@@ -116,12 +116,12 @@ struct ComplaintDocument<'a> {
 ///
 /// # Errors
 /// If standard output does not take it.
-pub fn print(output: Output, audit: &Audit, complaints: &[Complaint], head: &HeadFile) -> Result<(), CliError> {
+pub fn print(output: Output, audit: &Audit, complaints: &[MadeComplaint], head: &HeadFile) -> Result<(), CliError> {
     let document = document(audit, complaints, head);
     output.data("pleach.audit/1", &document, || text(audit, complaints))
 }
 
-fn document<'a>(audit: &'a Audit, complaints: &'a [Complaint], head: &HeadFile) -> Document<'a> {
+fn document<'a>(audit: &'a Audit, complaints: &'a [MadeComplaint], head: &HeadFile) -> Document<'a> {
     let audited = |one: &'a Audited| AuditedView {
         member: &one.name,
         public_key: one.public_key,
@@ -130,7 +130,7 @@ fn document<'a>(audit: &'a Audit, complaints: &'a [Complaint], head: &HeadFile) 
         asked: one.asked,
         proved: one.proved,
     };
-    let complaint = |one: &'a Complaint| ComplaintDocument {
+    let complaint = |one: &'a MadeComplaint| ComplaintDocument {
         evidence: one.evidence,
         outcome: one.outcome.as_ref().ok(),
         error: one.outcome.as_ref().err().map(ToString::to_string),
@@ -164,7 +164,7 @@ fn finding(finding: &Finding) -> FindingView<'_> {
     }
 }
 
-fn text(audit: &Audit, complaints: &[Complaint]) -> String {
+fn text(audit: &Audit, complaints: &[MadeComplaint]) -> String {
     let (answering, of) = (audit.members.len(), audit.of);
     let mut lines = vec![format!("height {} · {answering} of {of} members answered", thousands(audit.height))];
     if !audit.is_full() {
@@ -193,7 +193,7 @@ fn text(audit: &Audit, complaints: &[Complaint]) -> String {
         lines.push(format!("{} files are parts of this history", audit.files));
     }
     lines.extend(audit.findings.iter().map(finding_text));
-    for Complaint { evidence, outcome } in complaints {
+    for MadeComplaint { evidence, outcome } in complaints {
         let became = match outcome {
             Ok(view) => view.message().to_owned(),
             Err(e) => format!("not known: {e}"),

@@ -15,7 +15,7 @@ use pleach_types::{Genesis, Hash, MemberDescription, PublicKey};
 use serde::Serialize;
 
 use super::plan::plan;
-use super::terms::Terms;
+use super::terms::GenesisTerms;
 use crate::args::{Global, Init, MemberInit, MemberJoin};
 use crate::cluster::{
     CONFIG_FILE, GENESIS_FILE, KEY_FILE, PROFILE_FILE, Standing, config_text, genesis_text, write_key,
@@ -39,11 +39,11 @@ struct Joined {
     /// Absent where nothing was written.
     config: Option<String>,
     #[serde(flatten)]
-    terms: Terms,
+    terms: GenesisTerms,
 }
 
 #[derive(Serialize)]
-struct Made {
+struct MadeByMembers {
     genesis: Hash,
     folder: String,
     profile: String,
@@ -99,7 +99,7 @@ pub fn run(output: Output, args: &Init) -> Result<Ending, CliError> {
     let made = plan.write_public(folder.path(), &members)?;
     let place = folder.finish()?;
     let (net, profile) = (copyable(&place), copyable(&place.join(PROFILE_FILE)));
-    let document = Made {
+    let document = MadeByMembers {
         genesis: made.genesis,
         folder: net.clone(),
         profile: profile.clone(),
@@ -138,7 +138,7 @@ pub fn member_join(global: &Global, output: Output, args: &MemberJoin) -> Result
     check_loss(&genesis, args.accept_loss)?;
     // Refused before the terms are shown: whoever reads them has nothing left to wait for but its own consent.
     let files = node_files(&own, &genesis, &members, args)?;
-    let terms = Terms::of(&genesis, &members);
+    let terms = GenesisTerms::of(&genesis, &members);
     let these = if args.added { "is to be added to these members" } else { "is to be one of these members" };
     output.talk(format_args!("{} {these}, on these terms:\n\n{}", own.name, terms.text()));
     let config = if args.dry_run {

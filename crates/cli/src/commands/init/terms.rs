@@ -7,7 +7,7 @@ use crate::output::{row, table};
 
 /// The terms of a genesis, as far as they are about members, and what the members say of themselves.
 #[derive(Serialize)]
-pub struct Terms {
+pub struct GenesisTerms {
     genesis: Hash,
     cluster: String,
     salt: String,
@@ -22,7 +22,7 @@ pub struct Terms {
     domains: Domains,
 }
 
-impl Terms {
+impl GenesisTerms {
     /// The terms of a genesis whose members these are.
     pub fn of(genesis: &Genesis, members: &[MemberDescription]) -> Self {
         let governance = &genesis.governance;

@@ -17,12 +17,12 @@ use pleach_verify::state::Offer;
 use pleach_verify::{records, state};
 use tracing::{info, warn};
 
-use super::{ASK_AGAIN, Job, STALL_WAIT, TELL, Transfer};
+use super::{ASK_AGAIN, FetchJob, STALL_WAIT, StateTransfer, TELL};
 use crate::core::Node;
 use crate::lock;
 use crate::resume::past;
 use crate::transfer::asking::{Asking, Question};
-use crate::transfer::failure::Failure;
+use crate::transfer::failure::TransferFailure;
 use crate::transfer::offers::Offers;
 use crate::transfer::plan::{complement, groups, oldest};
 use crate::transfer::verify;
@@ -58,12 +58,12 @@ impl Node {
         job.moves.give_up();
         let height = transfer.target.result.height;
         let ended = match transfer.go_on(self, now, network) {
-            Ok(Step::More) => {
+            Ok(FetchStep::More) => {
                 *lock(&self.fetch.progress) = Some((transfer.bytes, transfer.asking.left()));
                 job.transfer = Some(transfer);
                 return;
             }
-            Ok(Step::Done) => self.arrive(*transfer, network),
+            Ok(FetchStep::Done) => self.arrive(*transfer, network),
             Err(why) => Err(why),
         };
         *lock(&self.fetch.progress) = None;
@@ -89,7 +89,7 @@ impl Node {
         height: Height,
         now: Duration,
         network: &Network,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), TransferFailure> {
         asking.go_on(now, |item| sources(self, item))?;
         // First, or a quick answer finds no room.
         lock(&self.fetch.answers).owed = asking.owed();
@@ -100,7 +100,7 @@ impl Node {
     }
 
     /// Asks for offers if this member stands still or has lost its votes, and takes the best one.
-    fn consider(&self, job: &mut Job, now: Duration, network: &Network) {
+    fn consider(&self, job: &mut FetchJob, now: Duration, network: &Network) {
         let height = self.newest_height();
         if job.seen.0 != height {
             job.seen = (height, now);
@@ -126,14 +126,14 @@ impl Node {
         };
         let height_of = |target: &Offer| wanted(target).then_some(target.result.height);
         if let Some(target) = job.offers.decide(now, (self.members.committee().faults(), job.failed), height_of) {
-            match Transfer::begin(self, target, now) {
+            match StateTransfer::begin(self, target, now) {
                 Ok(transfer) => job.transfer = Some(Box::new(transfer)),
                 Err(error) => warn!(%error, "a transfer of state cannot begin"),
             }
         }
     }
 
-    fn collect(&self, job: &mut Job, from: PublicKey, (steps, proof): (&[Bytes], &Bytes), now: Duration) {
+    fn collect(&self, job: &mut FetchJob, from: PublicKey, (steps, proof): (&[Bytes], &Bytes), now: Duration) {
         // Signatures are only checked for what was asked for.
         if job.asked.is_none() || job.transfer.is_some() || !job.offers.wants(&from) {
             return;
@@ -153,7 +153,7 @@ impl Node {
     }
 
     /// Puts a fetched state in the place of this member's own, and lets the order go on behind it.
-    fn arrive(&self, transfer: Transfer, network: &Network) -> Result<(), Failure> {
+    fn arrive(&self, transfer: StateTransfer, network: &Network) -> Result<(), TransferFailure> {
         let height = transfer.target.result.height;
         let (bytes, start_point) = (transfer.bytes, transfer.target.certificate.clone());
         self.install(height, || transfer.finish(self))?;
@@ -164,13 +164,13 @@ impl Node {
     }
 }
 
-enum Step {
+enum FetchStep {
     More,
     Done,
 }
 
-impl Transfer {
-    fn begin(node: &Node, target: Offer, now: Duration) -> Result<Self, Failure> {
+impl StateTransfer {
+    fn begin(node: &Node, target: Offer, now: Duration) -> Result<Self, TransferFailure> {
         let kept = node.kept_prefixes();
         let height = target.result.height;
         let oldest = oldest(height, node.genesis.window);
@@ -207,7 +207,7 @@ impl Transfer {
     ///
     /// # Errors
     /// If nobody can be asked for an item any more, or the own store fails.
-    fn go_on(&mut self, node: &Node, now: Duration, network: &Network) -> Result<Step, Failure> {
+    fn go_on(&mut self, node: &Node, now: Duration, network: &Network) -> Result<FetchStep, TransferFailure> {
         if let Some(failed) = self.failed.take() {
             return Err(failed);
         }
@@ -218,7 +218,7 @@ impl Transfer {
             self.told = now;
             info!(height, bytes = self.bytes, items, "fetching the state from others");
         }
-        Ok(if items == 0 { Step::Done } else { Step::More })
+        Ok(if items == 0 { FetchStep::Done } else { FetchStep::More })
     }
 
     fn receive(&mut self, node: &Node, from: PublicKey, answer: Answer, now: Duration) {
@@ -268,7 +268,7 @@ impl Transfer {
 
     fn take_chunk(&mut self, chunk: &StagedChunk, proved: &Partition, within: &Prefix) {
         // That is no fault of who sent it.
-        self.failed = self.staging.put(chunk).err().map(Failure::Store).or(self.failed.take());
+        self.failed = self.staging.put(chunk).err().map(TransferFailure::Store).or(self.failed.take());
         self.parts.extend(proved.records().map(|(path, digest)| OutlineNode::record(path, digest)));
         let cluster = chunk.records.get(&ClusterRecord::key());
         self.cluster = cluster.cloned().or(self.cluster.take());
@@ -310,7 +310,7 @@ impl Transfer {
     }
 
     /// Stages what stands around the kept prefixes, and makes the fetched state the stored one.
-    fn finish(mut self, node: &Node) -> Result<(State, Vec<WindowEntry>), Failure> {
+    fn finish(mut self, node: &Node) -> Result<(State, Vec<WindowEntry>), TransferFailure> {
         let proofs = std::mem::take(&mut self.proofs);
         let outline = match verify::merged(proofs)? {
             Some(proof) => proof.outline(self.kept.iter().copied())?,

@@ -11,7 +11,7 @@ use crate::core::Node;
 use crate::lock;
 use crate::members::STEPS_TOLD;
 use crate::transfer::plan::{groups, oldest};
-use crate::transfer::wire::{Answer, Ask, Chunk, Item, part_bytes};
+use crate::transfer::wire::{Answer, Ask, ChunkContent, Item, part_bytes};
 
 impl Node {
     /// Answers a question of another member.
@@ -120,7 +120,7 @@ impl Node {
         };
         let proof = state.tree().partition([prefix]).ok()?.encode().into();
         let records = records.into_iter().map(|(_, record)| (record.key, record.value)).collect();
-        Some(Chunk { prefix, proof, records }.encode().into())
+        Some(ChunkContent { prefix, proof, records }.encode().into())
     }
 }
 
