@@ -41,7 +41,7 @@ pub struct ClusterRun {
 
 /// What a run is given.
 #[derive(Clone, Copy, Debug)]
-pub struct Load {
+pub struct RunLoad {
     /// Clients that transfer at the same time.
     pub clients: usize,
     /// Accounts of the bank.
@@ -121,7 +121,7 @@ impl Cluster {
     }
 
     /// Transfers at random for a while.
-    pub async fn run(&self, load: Load) -> Result<ClusterRun, String> {
+    pub async fn run(&self, load: RunLoad) -> Result<ClusterRun, String> {
         let shared = Arc::new(Shared::default());
         let client = connect(self.digest, self.transport.clone(), load.receipts).await?;
         let tasks: Vec<_> = (0..load.clients)
@@ -290,6 +290,7 @@ pub fn write_configs(folder: &Folder, genesis: &Genesis, secrets: &[SecretKey]) 
         write(&key_file, &key_file_text(secret))?;
         make_private(&key_file)?;
         let data_dir = folder.path().join(&member.name);
+        // As `pleach init` does: an empty data folder that is not declared new is that of a member whose votes are lost.
         pleach_node::declare_new(&data_dir).map_err(|e| e.to_string())?;
         configs.push(NodeConfig {
             node: NodeFiles {

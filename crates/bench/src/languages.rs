@@ -23,7 +23,7 @@ const MODULES: [(&str, &[u8]); 4] = [
 ];
 
 /// What a transfer costs in a language.
-pub struct Cost {
+pub struct LanguageCost {
     pub language: &'static str,
     pub bytes: usize,
     pub gas: u64,
@@ -32,11 +32,11 @@ pub struct Cost {
 }
 
 /// Runs all of them.
-pub fn measure() -> Result<Vec<Cost>, String> {
+pub fn measure() -> Result<Vec<LanguageCost>, String> {
     MODULES.iter().map(|&(language, code)| cost(language, &Bytes::from_static(code))).collect()
 }
 
-fn cost(language: &'static str, code: &Bytes) -> Result<Cost, String> {
+fn cost(language: &'static str, code: &Bytes) -> Result<LanguageCost, String> {
     let limits = Limits::default();
     let vm = Vm::new(&limits).map_err(|e| e.to_string())?;
     let key = |name: &str| Key::new(name).map_err(|e| e.to_string());
@@ -74,5 +74,5 @@ fn cost(language: &'static str, code: &Bytes) -> Result<Cost, String> {
     for _ in 0..RUNS {
         least = least.min(execute()?.0);
     }
-    Ok(Cost { language, bytes: code.len(), gas, time: least })
+    Ok(LanguageCost { language, bytes: code.len(), gas, time: least })
 }

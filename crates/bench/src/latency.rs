@@ -20,7 +20,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
 use crate::attacks::honest::{self, key};
-use crate::cluster::{Cluster, ClusterRun, Load};
+use crate::cluster::{Cluster, ClusterRun, RunLoad};
 use crate::nodes::{self, Nodes, authority};
 use crate::setup::Folder;
 
@@ -69,7 +69,7 @@ fn in_blocks(runtime: &Runtime, seconds: u64) -> Result<(), String> {
             (64, TrustLevel::Certified, "64 clients, certified"),
         ] {
             eprintln!("{name}: {seconds} s");
-            runs.push((name, cluster.run(Load { clients, accounts: ACCOUNTS, seconds, receipts }).await?));
+            runs.push((name, cluster.run(RunLoad { clients, accounts: ACCOUNTS, seconds, receipts }).await?));
         }
         let bytes = runs.first().map_or(0, |(_, run)| run.request_bytes);
         cluster.stop().await?;
@@ -114,7 +114,7 @@ fn ms(time: Duration) -> f64 {
 
 /// How the member fares while commands are run.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
+enum MemberState {
     Well,
     Stopped,
     CutOff,
@@ -130,25 +130,25 @@ async fn of_commands(program: &Path) -> Result<(), String> {
     println!("| one of four members | `get` p50 ms | slowest | failed | `call` p50 ms | slowest | failed |");
     println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: |");
     for (state, name) in [
-        (State::Well, "is well"),
-        (State::Stopped, "is stopped"),
-        (State::CutOff, "is cut off"),
-        (State::Gone, "is gone"),
+        (MemberState::Well, "is well"),
+        (MemberState::Stopped, "is stopped"),
+        (MemberState::CutOff, "is cut off"),
+        (MemberState::Gone, "is gone"),
     ] {
         eprintln!("{COMMANDS} of each command while one of four {name}");
         // The first command after a change is not one of those that are counted: the session is made with the cluster whole.
         run_one(&nodes, &["get", record.as_str()])?;
         let mut held = Vec::new();
         match state {
-            State::Well => {}
-            State::Stopped => nodes.pause(MEMBER)?,
-            State::CutOff => {
+            MemberState::Well => {}
+            MemberState::Stopped => nodes.pause(MEMBER)?,
+            MemberState::CutOff => {
                 nodes.kill(MEMBER)?;
                 held = swallow(&nodes.profile.nodes[MEMBER])?;
             }
-            State::Gone => nodes.kill(MEMBER)?,
+            MemberState::Gone => nodes.kill(MEMBER)?,
         }
-        if state != State::Well {
+        if state != MemberState::Well {
             tokio::time::sleep(PASSED_OVER).await;
         }
         let get = run_many(&nodes, |_| vec!["get".into(), record.as_str().into()])?;
@@ -159,7 +159,7 @@ async fn of_commands(program: &Path) -> Result<(), String> {
         })?;
         println!("| {name} | {get} | {call} |");
         drop(held);
-        if state == State::Stopped {
+        if state == MemberState::Stopped {
             nodes.go_on(MEMBER)?;
         }
         nodes.restart(MEMBER).await?;
@@ -261,6 +261,7 @@ async fn after_an_end(program: &Path) -> Result<(), String> {
     while callers.join_next().await.is_some() {}
     let mut at = std::mem::take(&mut *done.at.lock().unwrap_or_else(PoisonError::into_inner));
     at.sort_unstable();
+    // Gaps, not latencies: a call that waits through the change of leader is one, whatever the number of clients.
     let gap = |range: &dyn Fn(&Instant) -> bool| {
         let pairs = at.windows(2).filter(|pair| range(&pair[1]));
         pairs.map(|pair| pair[1].duration_since(pair[0])).max().unwrap_or_default()

@@ -26,7 +26,7 @@ use clap::Parser;
 use pleach_client::TrustLevel;
 use serde_json::json;
 
-use cluster::{Cluster, ClusterRun, Load};
+use cluster::{Cluster, ClusterRun, RunLoad};
 use report::{Measured, processor_time};
 use setup::Folder;
 
@@ -143,7 +143,7 @@ fn run(options: &Options) -> Result<(), String> {
         return Ok(());
     }
     if options.languages {
-        for languages::Cost { language, bytes, gas, time } in languages::measure()? {
+        for languages::LanguageCost { language, bytes, gas, time } in languages::measure()? {
             println!("{language:<15} {bytes:>5} bytes {gas:>6} gas {:>6.1} µs", time.as_secs_f64() * 1e6);
         }
         return Ok(());
@@ -180,7 +180,7 @@ fn run(options: &Options) -> Result<(), String> {
         return latency::run(&runtime, options.pleach.as_deref(), options.each());
     }
     let (clients, accounts, seconds) = (options.clients, options.accounts, options.each());
-    let load = Load { clients, accounts, seconds, receipts: TrustLevel::Certified };
+    let load = RunLoad { clients, accounts, seconds, receipts: TrustLevel::Certified };
     if options.durable {
         return compare_writing(options, &runtime, load);
     }
@@ -212,7 +212,7 @@ fn run(options: &Options) -> Result<(), String> {
     Ok(())
 }
 
-fn run_cluster(runtime: &tokio::runtime::Runtime, load: Load, writing: bool) -> Result<ClusterRun, String> {
+fn run_cluster(runtime: &tokio::runtime::Runtime, load: RunLoad, writing: bool) -> Result<ClusterRun, String> {
     runtime.block_on(async {
         let cluster = Cluster::start(load.accounts, writing).await?;
         let run = cluster.run(load).await?;
@@ -227,7 +227,7 @@ fn print_engine(engine: &Measured, payload_bytes: usize, ratio: f64) {
 }
 
 /// Prepared transfers beside the engine alone.
-fn compare_prepared(options: &Options, runtime: &tokio::runtime::Runtime, load: Load) -> Result<(), String> {
+fn compare_prepared(options: &Options, runtime: &tokio::runtime::Runtime, load: RunLoad) -> Result<(), String> {
     for round in 1..=options.rounds {
         eprintln!("round {round} of {}: opening {} accounts", options.rounds, options.accounts);
         let run = runtime.block_on(async {
@@ -248,7 +248,7 @@ fn compare_prepared(options: &Options, runtime: &tokio::runtime::Runtime, load: 
 }
 
 /// Transfers with nodes that write to their stores beside transfers with nodes that do not.
-fn compare_writing(options: &Options, runtime: &tokio::runtime::Runtime, load: Load) -> Result<(), String> {
+fn compare_writing(options: &Options, runtime: &tokio::runtime::Runtime, load: RunLoad) -> Result<(), String> {
     let mut ratios = Vec::new();
     for round in 1..=options.rounds {
         eprintln!("round {round} of {}", options.rounds);
@@ -274,7 +274,7 @@ fn print_recovery(found: &recovery::Recovery) -> Result<(), String> {
     Ok(())
 }
 
-fn print_worst(rows: &[worst::Row]) {
+fn print_worst(rows: &[worst::KindRow]) {
     println!(
         "| kind | requests: applied, refused, void | gas | weight | kB | ms | ns a gas or weight | of the time-out | MB unwritten |"
     );
@@ -346,6 +346,7 @@ fn cores_in_use<T>(counted: Duration, work: impl FnOnce() -> T) -> (T, Option<f6
         let end = Instant::now();
         over.store(true, Ordering::Relaxed);
         let looks = looking.join().expect("it only looks");
+        // Counted back from the end, since nobody here knows how long starting and warming up took.
         let middle = |(at, _): &&(Instant, Duration)| {
             let left = end.saturating_duration_since(*at);
             (counted.mul_f64(0.2)..counted.mul_f64(0.8)).contains(&left)

@@ -57,12 +57,12 @@ pub struct Nodes {
     program: PathBuf,
     folder: PathBuf,
     transport: HttpTransport,
-    nodes: Vec<Node>,
+    nodes: Vec<NodeProcess>,
     memory: u64,
     descriptors: usize,
 }
 
-struct Node {
+struct NodeProcess {
     folder: PathBuf,
     child: Child,
 }
@@ -114,7 +114,7 @@ impl Nodes {
         for number in 1..=NODES {
             let folder = net.join(format!("node-{number}"));
             let child = nodes.spawn(&folder, None)?;
-            nodes.nodes.push(Node { folder, child });
+            nodes.nodes.push(NodeProcess { folder, child });
         }
         for node in 0..nodes.nodes.len() {
             nodes.wait_until_serving(node).await?;

@@ -46,11 +46,13 @@ pub async fn run(cluster: &Cluster, clients: usize) -> Result<PreparedRun, Strin
     let request_bytes = requests.iter().skip(1).map(Bytes::len).sum::<usize>() / (requests.len() - 1).max(1);
     let transport = Arc::new(HttpTransport::new(&cluster.addresses()).map_err(|e| e.to_string())?);
     let warm = requests.first().ok_or("needs at least 2 accounts")?;
+    // Alone and first: it brings the code, which the others are made without.
     send(&transport, 0, warm).await.map_err(|e| format!("the first transfer: {e}"))?;
     let height = cluster.height();
     let next = Arc::new(AtomicUsize::new(1));
     let clients: Vec<_> =
         (0..clients).map(|n| tokio::spawn(send_all(transport.clone(), n, requests.clone(), next.clone()))).collect();
+    // Neither the beginning, when the pool fills, nor the end, when clients run out of requests.
     let (first, last) = (requests.len() / 10, requests.len() * 9 / 10);
     reached(&next, first).await;
     let (started, cpu) = (Instant::now(), processor_time());

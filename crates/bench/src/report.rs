@@ -20,16 +20,22 @@ pub struct Measured {
     pub cpu_each: Option<Duration>,
 }
 
+/// The time that so many of a hundred did not exceed, of times in ascending order.
+pub fn quantile(sorted: &[Duration], percent: usize) -> Duration {
+    // The nearest-rank definition: the smallest value that at least this share is not above.
+    let rank = (sorted.len() * percent).div_ceil(100).max(1);
+    sorted.get(rank - 1).copied().unwrap_or_default()
+}
+
 impl Measured {
     /// Sums up.
     pub fn new(mut latencies: Vec<Duration>, elapsed: Duration, cpu: Option<Duration>) -> Self {
         let cpu_each = cpu.map(|cpu| cpu / u32::try_from(latencies.len().max(1)).unwrap_or(u32::MAX));
         latencies.sort_unstable();
-        let quantile = |percent: usize| latencies.get(latencies.len().saturating_sub(1) * percent / 100).copied();
         Self {
             per_second: latencies.len() as f64 / elapsed.as_secs_f64(),
-            p50: quantile(50).unwrap_or_default(),
-            p99: quantile(99).unwrap_or_default(),
+            p50: quantile(&latencies, 50),
+            p99: quantile(&latencies, 99),
             finished: latencies.len(),
             cpu_each,
         }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use pleach_client::arguments::change_records;
 use pleach_node::{Disk, Node, Resumed, resume};
-use pleach_order::{Application as _, Proposal};
+use pleach_order::{Application as _, ProposalRequest};
 use pleach_store::{Opened, Options, Store};
 use pleach_types::key::BASE_RULE;
 use pleach_types::{Block, Body, Call, Certificate, Context, Encode as _, Genesis, Key, Request, SecretKey};
@@ -102,7 +102,7 @@ impl Setup {
         let height = self.parent.header.height + 1;
         let leader = self.secret.public();
         let context = Context { epoch: 0, view: height, parent_view: height - 1, leader, parent: self.parent.digest() };
-        let block = self.node.propose(&Proposal { context, height }, &[]).ok_or("the node proposes no block")?;
+        let block = self.node.propose(&ProposalRequest { context, height }, &[]).ok_or("the node proposes no block")?;
         let certificate = self.certify(&block);
         self.parent = block.clone();
         self.node.finalized(Arc::new(block), Some(certificate));

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use pleach_order::Timeouts;
-use pleach_state::{Applied, Decided, PreparedBlock, State, prepare, prepare_block};
+use pleach_state::{Applied, OrderedOutcome, PreparedBlock, State, prepare, prepare_block};
 use pleach_store::{BlockWrite, Keep, WindowEntry};
 use pleach_types::{
     Block, Body, Call, Context, Decision, Decode as _, Encode as _, Genesis, Hash, Key, Request, SecretKey,
@@ -33,7 +33,7 @@ const SMALL_GAS: u64 = 10_000;
 
 /// What one kind of block came to.
 #[derive(Clone, Debug)]
-pub struct Row {
+pub struct KindRow {
     /// The kind.
     pub kind: &'static str,
     /// Requests of the block.
@@ -52,7 +52,7 @@ pub struct Row {
     pub unwritten: usize,
 }
 
-impl Row {
+impl KindRow {
     /// The part of the certification time-out that a voter needs for the block.
     #[must_use]
     pub fn share(&self) -> f64 {
@@ -87,7 +87,7 @@ struct Order {
 }
 
 /// Builds and measures every kind.
-pub fn measure() -> Result<Vec<Row>, String> {
+pub fn measure() -> Result<Vec<KindRow>, String> {
     let site = Site::new()?;
     let mut rows = Vec::new();
     for (kind, cold, blocks) in site.kinds()? {
@@ -198,7 +198,7 @@ impl Site {
         let order = Order { gas: self.genesis.limits.gas, ..order.clone() };
         let applied = self.decide(&self.encode(vec![self.request(0, &order)]), &self.vm)?;
         match applied.decisions.first() {
-            Some(Decided::Receipt(receipt)) => Ok(receipt.gas),
+            Some(OrderedOutcome::Receipt(receipt)) => Ok(receipt.gas),
             other => Err(format!("{} has no receipt: {other:?}", order.operation)),
         }
     }
@@ -221,7 +221,7 @@ impl Site {
         Ok(applied)
     }
 
-    fn measure(&self, kind: &'static str, cold: bool, requests: &[Bytes]) -> Result<Row, String> {
+    fn measure(&self, kind: &'static str, cold: bool, requests: &[Bytes]) -> Result<KindRow, String> {
         let bytes = self.encode(requests.to_vec());
         let fresh = || Vm::new(&self.genesis.limits).map_err(|e| e.to_string());
         let mut time = Duration::MAX;
@@ -241,7 +241,7 @@ impl Site {
             .collect::<Result<_, _>>()
             .map_err(|e| e.to_string())?;
         let (gas, weight) = costs.iter().fold((0, 0), |(gas, weight), one| (gas + one.0, weight + one.1));
-        Ok(Row { kind, requests: requests.len(), gas, weight, bytes: bytes.len(), time, outcomes, unwritten })
+        Ok(KindRow { kind, requests: requests.len(), gas, weight, bytes: bytes.len(), time, outcomes, unwritten })
     }
 
     /// What became of the requests, and how much memory a node counts for the block as long as it is not written.
@@ -250,9 +250,9 @@ impl Site {
         let block = Block::decode_shared(bytes.clone()).map_err(|e| e.to_string())?;
         let mut outcomes = [0; 3];
         decisions.iter().for_each(|decision| outcomes[outcome_of(decision)] += 1);
-        let receipt = |decision: Decided| match decision {
-            Decided::Receipt(receipt) => Some(receipt),
-            Decided::Void(_) => None,
+        let receipt = |decision: OrderedOutcome| match decision {
+            OrderedOutcome::Receipt(receipt) => Some(receipt),
+            OrderedOutcome::Void(_) => None,
         };
         let entry = WindowEntry {
             result: *state.result(),
@@ -271,26 +271,26 @@ impl Site {
     }
 }
 
-fn outcome_of(decision: &Decided) -> usize {
+fn outcome_of(decision: &OrderedOutcome) -> usize {
     match decision {
-        Decided::Receipt(receipt) if matches!(receipt.decision, Decision::Applied(_)) => 0,
-        Decided::Receipt(_) => 1,
-        Decided::Void(_) => 2,
+        OrderedOutcome::Receipt(receipt) if matches!(receipt.decision, Decision::Applied(_)) => 0,
+        OrderedOutcome::Receipt(_) => 1,
+        OrderedOutcome::Void(_) => 2,
     }
 }
 
-type Kind = (&'static str, bool, Vec<Bytes>);
+type BlockKind = (&'static str, bool, Vec<Bytes>);
 
 impl Site {
     /// Every kind: its name, whether its modules are cold, and its requests.
-    fn kinds(&self) -> Result<Vec<Kind>, String> {
+    fn kinds(&self) -> Result<Vec<BlockKind>, String> {
         let mut kinds = self.of_gas()?;
         kinds.extend(self.of_weight());
         kinds.extend(self.of_both()?);
         Ok(kinds)
     }
 
-    fn of_gas(&self) -> Result<Vec<Kind>, String> {
+    fn of_gas(&self) -> Result<Vec<BlockKind>, String> {
         let limits = &self.genesis.limits;
         let order = |operation: &str, gas| Order { operation: operation.into(), gas, ..Order::default() };
         let spin = |gas: u64| move |_: usize| Some(order("spin", gas));
@@ -333,7 +333,7 @@ impl Site {
         Ok(kinds)
     }
 
-    fn of_weight(&self) -> Vec<Kind> {
+    fn of_weight(&self) -> Vec<BlockKind> {
         let small = Order { operation: "nothing".into(), gas: SMALL_GAS, ..Order::default() };
         let void = |order: &Order| Order { void: true, ..order.clone() };
         let signed = Order { signers: SIGNATURES, ..small.clone() };
@@ -357,7 +357,7 @@ impl Site {
         ]
     }
 
-    fn of_both(&self) -> Result<Vec<Kind>, String> {
+    fn of_both(&self) -> Result<Vec<BlockKind>, String> {
         let order =
             |operation: &str| Order { operation: operation.into(), arguments: numbers(1, 0), ..Order::default() };
         let signed = Order { signers: SIGNATURES, ..order("spin") };

@@ -1,18 +1,19 @@
 //! The command line: what can be written, and the help that teaches it.
 
 mod op;
+mod sending;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use pleach_client::TrustLevel;
 use pleach_types::limits::PARTITION_BITS_MAX;
 use pleach_types::{Governance, Hash, Key, PublicKey};
 use pleach_vm::Schema;
 
 pub use op::{Language, Op, OpBuild, OpDeploy, OpDescribe, OpGas, OpList, OpNew, OpTest, Template};
+pub use sending::{Sending, TrustArg};
 
 /// Nodes of a demo or a measurement: they share this machine.
 const TRIAL_NODES_MAX: i64 = 16;
@@ -409,28 +410,6 @@ pub struct Start {
     pub byzantine: Option<String>,
 }
 
-/// What an answer rests on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum TrustArg {
-    /// A certificate of n - f members, which convinces others too; a block later
-    Certified,
-    /// The same result signed by f + 1 members, of whom one is correct
-    #[default]
-    Quorum,
-    /// One member's signed word: the quickest. A false one is found out later
-    First,
-}
-
-impl From<TrustArg> for TrustLevel {
-    fn from(level: TrustArg) -> Self {
-        match level {
-            TrustArg::Certified => Self::Certified,
-            TrustArg::Quorum => Self::Quorum,
-            TrustArg::First => Self::First,
-        }
-    }
-}
-
 /// `pleach get`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
@@ -522,23 +501,6 @@ pub struct Send {
     /// The file, as `call --prepare` writes it.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// What the receipt rests on at least.
-    #[arg(long, value_enum, value_name = "LEVEL", default_value_t)]
-    pub trust: TrustArg,
-}
-
-/// How a call is signed and sent.
-#[derive(Clone, Debug, Args)]
-pub struct Sending {
-    /// A key file that signs; may be repeated.
-    #[arg(long = "as", value_name = "KEYFILE")]
-    pub signers: Vec<PathBuf>,
-    /// Run it here and show what would change; send nothing.
-    #[arg(long)]
-    pub dry_run: bool,
-    /// How often to try again when somebody else changed a record in between.
-    #[arg(long, default_value_t = 8, value_name = "N")]
-    pub retries: u32,
     /// What the receipt rests on at least.
     #[arg(long, value_enum, value_name = "LEVEL", default_value_t)]
     pub trust: TrustArg,

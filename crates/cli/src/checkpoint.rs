@@ -33,6 +33,7 @@ pub fn read(global: &Global, profile: &Profile) -> Result<Option<Checkpoint>, Cl
     let error = |why: String| {
         CliError::usage(format!("--checkpoint {text}: {why}"), "name HEIGHT:HASH, or a file with a checkpoint")
     };
+    // The text first: no file that happens to have such a name may stand in for what somebody has vouched for.
     let why_not = match text.parse() {
         Ok(checkpoint) => return Ok(Some(checkpoint)),
         Err(why) => why,

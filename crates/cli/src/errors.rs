@@ -15,7 +15,7 @@ use pleach_vm::InvalidOperation;
 use pleach_vm::schema::ArgumentError;
 use thiserror::Error;
 
-use crate::profile::quoted;
+use crate::quoting::quoted;
 
 /// What to do where an operation is not there.
 pub fn no_operation(operation: &Key) -> String {
@@ -506,7 +506,7 @@ fn client_code(error: &ClientError) -> u8 {
 }
 
 /// Whether a node says that it was shown a fork. That is its word alone.
-fn says_fork(failure: &pleach_client::Failure) -> bool {
+fn says_fork(failure: &pleach_client::NodeFailure) -> bool {
     use pleach_client::{ReplyFault, TransportError};
     matches!(&failure.why, ReplyFault::Transport(TransportError::Problem(problem)) if problem.code == "FORKED")
 }

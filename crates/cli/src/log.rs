@@ -19,7 +19,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Pause before the end of the program looks again whether there is room in the queue.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
-enum Job {
+enum LogJob {
     Line(Vec<u8>),
     /// Is answered once all lines before it are written.
     Settle(Sender<()>),
@@ -28,7 +28,7 @@ enum Job {
 /// Where lines are handed in.
 #[derive(Clone)]
 pub struct Log {
-    queue: SyncSender<Job>,
+    queue: SyncSender<LogJob>,
     lost: Arc<AtomicU64>,
 }
 
@@ -49,7 +49,7 @@ impl Log {
     pub fn settle(&self) {
         let end = Instant::now() + LAST_WORDS;
         let (done, settled) = channel();
-        let mut settle = Job::Settle(done);
+        let mut settle = LogJob::Settle(done);
         // The queue may be full: then most of what was logged is still to be written.
         while let Err(TrySendError::Full(again)) = self.queue.try_send(settle) {
             if Instant::now() >= end {
@@ -63,11 +63,11 @@ impl Log {
 }
 
 /// Writes lines as long as somebody may log. Says, as soon as it can, how many are missing.
-fn write(jobs: &Receiver<Job>, mut target: impl Write, lost: &AtomicU64) {
+fn write(jobs: &Receiver<LogJob>, mut target: impl Write, lost: &AtomicU64) {
     for job in jobs {
         match job {
-            Job::Settle(done) => drop(done.send(())),
-            Job::Line(line) => {
+            LogJob::Settle(done) => drop(done.send(())),
+            LogJob::Line(line) => {
                 let missing = lost.swap(0, Ordering::Relaxed);
                 let note = if missing > 0 {
                     format!("({missing} lines of the log are missing here)\n")
@@ -85,7 +85,7 @@ fn write(jobs: &Receiver<Job>, mut target: impl Write, lost: &AtomicU64) {
 impl Write for Log {
     /// One line: it is written as a whole or not at all.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if self.queue.try_send(Job::Line(line.to_vec())).is_err() {
+        if self.queue.try_send(LogJob::Line(line.to_vec())).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
         Ok(line.len())
@@ -164,7 +164,7 @@ mod tests {
         }
         drop(stands_still);
         // There is room again only once the thread has gone on.
-        while log.queue.try_send(Job::Line(b"last\n".to_vec())).is_err() {
+        while log.queue.try_send(LogJob::Line(b"last\n".to_vec())).is_err() {
             std::thread::yield_now();
         }
         log.settle();

@@ -27,6 +27,7 @@ mod log;
 mod names;
 mod output;
 mod profile;
+mod quoting;
 mod session;
 
 use std::io::{ErrorKind, Write as _};

@@ -154,10 +154,10 @@ pub fn table(rows: &[Vec<String>]) -> String {
 }
 
 /// A row of a table.
-#[macro_export]
 macro_rules! row {
     ($($cell:expr),* $(,)?) => { vec![$($cell.to_string()),*] };
 }
+pub(crate) use row;
 
 /// A number with its thousands set apart.
 pub fn thousands(number: u64) -> String {

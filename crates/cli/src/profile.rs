@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::args::Global;
 use crate::errors::CliError;
 use crate::files;
+use crate::quoting::quoted;
 
 /// The profile that is read without being named.
 const DEFAULT: &str = "pleach-profile.toml";
@@ -116,12 +117,6 @@ fn missing(what: &str, global: &Global) -> String {
 pub fn copyable(path: &Path) -> String {
     let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::new());
     quoted(&path.strip_prefix(&here).unwrap_or(path).to_string_lossy())
-}
-
-/// How an argument is written in a command that people copy: in quotes where a shell would read it otherwise.
-pub fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "/._-+:@".contains(c);
-    if !text.is_empty() && text.chars().all(plain) { text.into() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 #[cfg(test)]

@@ -27,11 +27,11 @@ use crate::profile::Profile;
 /// The session of a profile.
 pub struct Session {
     place: Option<PathBuf>,
-    known: Option<Known>,
+    known: Option<KnownSession>,
 }
 
 /// What the file of a session says.
-struct Known {
+struct KnownSession {
     /// When something new was seen last, in seconds since 1970.
     seen: u64,
     file: ProofFile,
@@ -45,7 +45,7 @@ const DAY: u64 = 24 * 60 * 60;
 /// How far ahead of this machine's clock a session may be dated: what is further was written while one of the two was wrong.
 const AHEAD_TOLERATED: u64 = DAY;
 
-impl Known {
+impl KnownSession {
     fn decode(bytes: &Bytes) -> Option<Self> {
         let (seen, file) = bytes.strip_prefix(MAGIC)?.split_first_chunk()?;
         let file = ProofFile::decode_shared(bytes.slice_ref(file)).ok()?;
@@ -75,7 +75,7 @@ impl Session {
     pub fn of(global: &Global, genesis: &Hash) -> Self {
         let place = Profile::place(global).map(|profile| profile.with_extension("session"));
         let read = place.as_ref().and_then(|place| files::read(place, PROOF_FILE_BYTES_MAX).ok());
-        let known = read.and_then(|bytes| Known::decode(&bytes));
+        let known = read.and_then(|bytes| KnownSession::decode(&bytes));
         // A profile that was made anew is of another cluster.
         Self { place, known: known.filter(|known| known.file.genesis.digest() == *genesis) }
     }
@@ -115,7 +115,7 @@ impl Session {
         if after <= before || client.fork().is_some() {
             return;
         }
-        let bytes = Known::encode(now(), &session);
+        let bytes = KnownSession::encode(now(), &session);
         // Another command may do the same at this moment: each has its own file until it is whole.
         let partial = place.with_extension(format!("session-{}", std::process::id()));
         let kept = bytes.len() <= PROOF_FILE_BYTES_MAX
@@ -160,7 +160,7 @@ mod tests {
         for bytes in
             [&b""[..], b"pleach-session/1\n", b"pleach-session/1\n1234567", b"pleach-session/1\n12345678x", b"x"]
         {
-            assert!(Known::decode(&Bytes::copy_from_slice(bytes)).is_none(), "{bytes:?}");
+            assert!(KnownSession::decode(&Bytes::copy_from_slice(bytes)).is_none(), "{bytes:?}");
         }
     }
 }

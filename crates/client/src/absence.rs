@@ -13,11 +13,11 @@ use pleach_types::proof_file::{AbsentIn, OlderResult};
 use pleach_types::{BlockResult, Encode as _, Height, Identity, ProofFile};
 use pleach_verify::absence::Absent;
 
-use crate::client::{Client, Inner};
-use crate::error::{Error, Failure};
-use crate::history::Placed;
+use crate::client::Client;
+use crate::error::{Error, NodeFailure};
+use crate::inner::Inner;
 use crate::proofs::within;
-use crate::verifier::Shown;
+use crate::verifier::{PlacedResult, Shown};
 
 /// Old results that are looked up at a time.
 const RESULTS_AT_ONCE: usize = 16;
@@ -47,7 +47,7 @@ impl Inner {
         node: usize,
         identity: Identity,
         heights: RangeInclusive<Height>,
-    ) -> Result<End, Failure> {
+    ) -> Result<End, NodeFailure> {
         let shown = self.shown_by(node, identity, Duration::ZERO, false).await?;
         if !matches!(shown, Shown::Nothing(_)) {
             return Ok(End::Shown(Box::new(shown)));
@@ -61,7 +61,7 @@ impl Inner {
         node: usize,
         identity: Identity,
         heights: RangeInclusive<Height>,
-    ) -> Result<Absent, Failure> {
+    ) -> Result<Absent, NodeFailure> {
         let (mut next, last) = heights.into_inner();
         let mut all = Absent { results: Vec::new(), paths: Vec::new() };
         while next <= last {
@@ -91,7 +91,7 @@ impl Inner {
     async fn file_of(&self, results: &[BlockResult]) -> Result<ProofFile, Error> {
         within("heights", results.len(), PROOF_FILE_OLDER_MAX)?;
         let Some((last, before)) = results.split_last() else { return self.file_under(None) };
-        let Placed { newer, size, siblings } = self.place(last, &[], None).await?;
+        let PlacedResult { newer, size, siblings } = self.place(last, &[], None).await?;
         let place = |result: BlockResult| async move {
             let siblings = self.place(&result, &[], Some(size)).await?.siblings;
             Ok::<_, Error>(OlderResult { result, siblings })

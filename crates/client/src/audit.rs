@@ -26,9 +26,10 @@ use futures::future::join_all;
 use pleach_types::certificate::{CertifiedResult, ResultProof};
 use pleach_types::{Encode as _, Height, ProofFile, PublicKey};
 
-use crate::client::{Client, Inner};
-use crate::error::{Error, Failure, ReplyFault, all_failed};
-use crate::evidence::Found;
+use crate::client::Client;
+use crate::error::{Error, NodeFailure, ReplyFault, all_failed};
+use crate::evidence::FoundEvidence;
+use crate::inner::Inner;
 
 /// What an audit came to.
 #[derive(Clone, Debug)]
@@ -47,7 +48,7 @@ pub struct Audit {
     /// How many of them have to answer, n - f: with fewer, the audit is weaker than what a certificate says.
     pub needed: usize,
     /// Nodes that did not answer, with the reason.
-    pub unreachable: Vec<Failure>,
+    pub unreachable: Vec<NodeFailure>,
     /// The height at which records were compared.
     pub compared_at: Height,
     /// How many different records were asked for.
@@ -89,7 +90,7 @@ pub struct Finding {
     /// How often it was found.
     pub times: u64,
     /// What convicts the member, where it has signed what is false.
-    pub proof: Option<Box<Found>>,
+    pub proof: Option<Box<FoundEvidence>>,
 }
 
 /// The kinds of findings.
@@ -138,7 +139,7 @@ impl Audit {
     }
 
     /// What convicts members.
-    pub fn proofs(&self) -> impl Iterator<Item = &Found> {
+    pub fn proofs(&self) -> impl Iterator<Item = &FoundEvidence> {
         self.findings.iter().filter_map(|finding| finding.proof.as_deref())
     }
 
@@ -200,14 +201,14 @@ impl Client {
 }
 
 /// The newest result that a node showed.
-struct Head {
+struct NodeHead {
     node: usize,
     key: PublicKey,
     certified: CertifiedResult,
     proof: ResultProof,
 }
 
-impl Head {
+impl NodeHead {
     const fn height(&self) -> Height {
         self.certified.result().height
     }
@@ -217,9 +218,9 @@ impl Head {
 #[derive(Default)]
 struct Notes {
     /// Nodes that gave no answer to the first question.
-    failures: Vec<Failure>,
+    failures: Vec<NodeFailure>,
     /// Invalid replies, one of each kind of each node, with how often such were sent.
-    invalid: Vec<(Failure, u64)>,
+    invalid: Vec<(NodeFailure, u64)>,
     findings: Vec<Finding>,
 }
 
@@ -228,13 +229,14 @@ impl Notes {
     ///
     /// # Errors
     /// [`Error::Fork`].
-    fn failed(&mut self, failure: Failure) -> Result<(), Error> {
+    fn failed(&mut self, failure: NodeFailure) -> Result<(), Error> {
         if let Some(height) = failure.fork() {
             return Err(Error::Fork { height });
         }
         let ReplyFault::Invalid(what) = &failure.why else { return Ok(()) };
         // One of each kind of each node: the words name the record, and there are many.
-        let alike = |known: &Failure| matches!(&known.why, ReplyFault::Invalid(other) if other.code() == what.code());
+        let alike =
+            |known: &NodeFailure| matches!(&known.why, ReplyFault::Invalid(other) if other.code() == what.code());
         match self.invalid.iter_mut().find(|(known, _)| known.node == failure.node && alike(known)) {
             Some((_, times)) => *times += 1,
             None => self.invalid.push((failure, 1)),
@@ -259,7 +261,7 @@ impl Inner {
     }
 
     /// The newest certified result of each node.
-    async fn heads(&self, notes: &mut Notes) -> Result<Vec<Head>, Error> {
+    async fn heads(&self, notes: &mut Notes) -> Result<Vec<NodeHead>, Error> {
         let answers = join_all((0..self.nodes.named()).map(|node| self.head_of(node))).await;
         let mut heads = Vec::new();
         for answer in answers {
@@ -274,14 +276,19 @@ impl Inner {
         Ok(heads)
     }
 
-    async fn head_of(&self, node: usize) -> Result<Head, Failure> {
+    async fn head_of(&self, node: usize) -> Result<NodeHead, NodeFailure> {
         let reply = self.certificate_from(node, None).await?;
         let (certified, proof) = self.check(node, |verifier| verifier.newest(&reply)).await?;
-        Ok(Head { node, key: reply.signed.node, certified, proof })
+        Ok(NodeHead { node, key: reply.signed.node, certified, proof })
     }
 
     /// Checks that each head is a part of the newest one's history. The heights of those that are, ascending.
-    async fn place_heads(&self, heads: &[Head], newest: &Head, notes: &mut Notes) -> Result<BTreeSet<Height>, Error> {
+    async fn place_heads(
+        &self,
+        heads: &[NodeHead],
+        newest: &NodeHead,
+        notes: &mut Notes,
+    ) -> Result<BTreeSet<Height>, Error> {
         let mut placed = BTreeSet::from([newest.height()]);
         for head in heads {
             // What is certified twice for one height has been noticed when it came.
@@ -303,7 +310,7 @@ impl Inner {
     async fn place_kept(
         &self,
         kept: &CertifiedResult,
-        newest: &Head,
+        newest: &NodeHead,
         what: &str,
         notes: &mut Notes,
     ) -> Result<bool, Error> {
@@ -327,7 +334,7 @@ impl Inner {
     async fn is_placed(
         &self,
         older: &CertifiedResult,
-        newest: &Head,
+        newest: &NodeHead,
         what: &str,
         notes: &mut Notes,
     ) -> Result<bool, Error> {
@@ -350,9 +357,9 @@ impl Inner {
     }
 
     /// The members that answered.
-    fn audited(&self, heads: &[Head]) -> BTreeMap<PublicKey, Audited> {
+    fn audited(&self, heads: &[NodeHead]) -> BTreeMap<PublicKey, Audited> {
         let trusted = self.verifier.trusted();
-        let view = |head: &Head| {
+        let view = |head: &NodeHead| {
             let member = trusted.committee().member(&head.key)?;
             let audited = Audited {
                 name: member.name.clone(),
@@ -410,7 +417,7 @@ impl Inner {
 }
 
 /// One of each case of each member: whoever sends nothing else must not fill a report.
-fn add(proven: &mut BTreeMap<(PublicKey, u8), Finding>, found: Found, times: u64) {
+fn add(proven: &mut BTreeMap<(PublicKey, u8), Finding>, found: FoundEvidence, times: u64) {
     let finding = proven.entry(found.conviction.evidence.charge()).or_insert_with(|| Finding {
         kind: FindingKind::Proven,
         member: Some(found.conviction.member.name.clone()),

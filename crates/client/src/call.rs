@@ -5,62 +5,30 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pleach_types::codec::Encode;
-use pleach_types::{Decision, Event, Hash, Height, Key, PublicKey, Receipt, Refusal, Request, SecretKey};
-use serde::Serialize;
+use pleach_types::key::{BASE_RULE, ROOT_RULE};
+use pleach_types::{Decision, Hash, Key, KeyError, PublicKey, Receipt, Refusal, Request, SecretKey};
 
-use crate::client::{Client, Code, Inner};
+use crate::arguments;
+use crate::client::Client;
 use crate::error::{Error, RefusedBy, Retry};
-use crate::prepared::Prepared;
+use crate::executed::{Executed, Retries};
+use crate::inner::{CachedCode, Inner};
 use crate::simulate::{DiscoveryPlan, Simulation, Wanted, fresh_plan, plan};
 use crate::submission::{Settled, Submission};
-use crate::verified::Verified;
 
 /// A call that is being prepared.
 #[derive(Clone, Debug)]
 #[must_use = "a call does nothing before it is sent"]
-pub struct Call {
-    client: Client,
-    wanted: Wanted,
+pub struct CallBuilder {
+    pub(crate) client: Client,
+    pub(crate) wanted: Wanted,
     keys: Vec<SecretKey>,
     retries: u32,
-    timeout: Duration,
-    even_if_refused: bool,
-}
-
-/// A call that the cluster decided, with the proof of it.
-#[derive(Clone, Debug)]
-pub struct Executed {
-    receipt: Verified<Receipt>,
-    retries: Retries,
-    elapsed: Duration,
-}
-
-/// How often a call was tried again, by reason.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Retries {
-    /// New requests because a record had changed.
-    pub stale_record: u32,
-    /// New requests because the operation opened a record that the local run had not.
-    pub undeclared_key: u32,
-    /// New requests because the last one declared too little gas.
-    pub out_of_gas: u32,
-    /// New requests because the window passed before the last one was executed.
-    pub expired: u32,
-    /// The same request sent again with its code.
-    pub code_cold: u32,
-    /// The same request refused by a node that had no room.
-    pub overloaded: u32,
-    /// The same request sent again because no node knew of it any more, or a node failed to take it.
-    pub resent: u32,
+    pub(crate) timeout: Duration,
+    pub(crate) even_if_refused: bool,
 }
 
 impl Retries {
-    /// How many requests were signed beyond the first.
-    #[must_use]
-    pub const fn new_requests(&self) -> u32 {
-        self.stale_record + self.undeclared_key + self.out_of_gas + self.expired
-    }
-
     fn count(&mut self, retry: &Retry) {
         match retry {
             Retry::StaleRecord(_) => self.stale_record += 1,
@@ -71,49 +39,7 @@ impl Retries {
     }
 }
 
-impl Executed {
-    pub(crate) const fn new(receipt: Verified<Receipt>, retries: Retries, elapsed: Duration) -> Self {
-        Self { receipt, retries, elapsed }
-    }
-
-    /// The receipt, and what it rests on.
-    #[must_use]
-    pub const fn receipt(&self) -> &Verified<Receipt> {
-        &self.receipt
-    }
-
-    /// What the operation returned; empty if it was refused.
-    #[must_use]
-    pub fn output(&self) -> &[u8] {
-        self.receipt.outputs().first().map_or(&[], |call| &call.output)
-    }
-
-    /// What the operation announced; nothing if it was refused.
-    #[must_use]
-    pub fn events(&self) -> &[Event] {
-        self.receipt.outputs().first().map_or(&[], |call| &call.events)
-    }
-
-    /// The height of the block that holds the request.
-    #[must_use]
-    pub const fn height(&self) -> Height {
-        self.receipt.height()
-    }
-
-    /// How often the client tried again, by reason.
-    #[must_use]
-    pub const fn retries(&self) -> Retries {
-        self.retries
-    }
-
-    /// How long the call took, retries included.
-    #[must_use]
-    pub const fn elapsed(&self) -> Duration {
-        self.elapsed
-    }
-}
-
-impl Call {
+impl CallBuilder {
     pub(crate) fn new(client: Client, operation: Key, arguments: Bytes) -> Self {
         let wanted = Wanted {
             operation,
@@ -210,7 +136,7 @@ impl Call {
                 Settled::Expired => Retry::Expired,
                 Settled::Receipt(receipt) => match self.overtaken(inner, &receipt, declared, code) {
                     Some(retry) => retry,
-                    None => return conclude(Executed { receipt, retries, elapsed }),
+                    None => return conclude(Executed::new(receipt, retries, elapsed)),
                 },
             };
             if attempt >= self.retries || elapsed >= self.timeout {
@@ -225,29 +151,13 @@ impl Call {
         Err(Error::RetriesExhausted { operation, attempts: u32::MAX, waited, last: Retry::Expired })
     }
 
-    fn check_arguments(&self) -> Result<(), Error> {
+    pub(crate) fn check_arguments(&self) -> Result<(), Error> {
         let limit = self.client.genesis().limits.argument_bytes;
         over_limit("length of the arguments in bytes", self.wanted.arguments.len(), limit)?;
         let limits = &self.client.genesis().limits;
         over_limit("number of records to touch", self.wanted.declared.len(), limits.touched)?;
         over_limit("number of records to read", self.wanted.expected.len(), limits.touched)?;
         over_limit("number of signers", self.keys.len(), pleach_types::limits::SIGNERS_MAX as u32)
-    }
-
-    /// Runs the operation here and signs the request, and sends nothing: it can be named, kept, and sent later ([`Prepared`]).
-    ///
-    /// It declares what is so now. The longer it lies, the likelier are records that have changed meanwhile, for which the cluster
-    /// refuses it; and after T blocks it can be executed no more.
-    ///
-    /// # Errors
-    /// As [`Call::dry_run`]; [`Error::OverLimit`].
-    pub async fn prepare(self) -> Result<Prepared, Error> {
-        self.check_arguments()?;
-        let inner = &*self.client.inner;
-        let plan = fresh_plan(inner, &self.wanted).await?;
-        let plan = if self.even_if_refused { plan } else { plan.unless_refused(inner)? };
-        let (request, _) = self.sign(plan);
-        Prepared::new(self.client.clone(), request, self.timeout)
     }
 
     async fn settle(
@@ -263,7 +173,7 @@ impl Call {
     }
 
     /// The request that a plan comes to, and the code of its operation.
-    fn sign(&self, plan: DiscoveryPlan) -> (Request, Code) {
+    pub(crate) fn sign(&self, plan: DiscoveryPlan) -> (Request, CachedCode) {
         let DiscoveryPlan { snapshot, code, body, values, warm, .. } = plan;
         let proof = snapshot.proof.restrict(body.proven_keys()).into_proof().encode();
         let attached = (!warm).then(|| code.bytes.clone());
@@ -290,8 +200,41 @@ impl Call {
     }
 }
 
+impl Client {
+    /// Prepares a call of the operation stored at `operation`. Nothing is sent before [`CallBuilder::send`].
+    pub fn call(&self, operation: Key, arguments: impl Into<Bytes>) -> CallBuilder {
+        CallBuilder::new(self.clone(), operation, arguments.into())
+    }
+
+    /// Prepares the creation of a domain, open to everybody if it has no owner.
+    ///
+    /// # Errors
+    /// If the name cannot be part of a key.
+    pub fn create_domain(&self, name: &str, owner: Option<&PublicKey>) -> Result<CallBuilder, KeyError> {
+        Key::new(format!("{name}/{BASE_RULE}"))?;
+        Ok(self.call(Key::new(ROOT_RULE)?, arguments::create_domain(name, owner)))
+    }
+
+    /// Prepares changes of records of a domain through its base rule: new values, or `None` to remove. This
+    /// is also how operations are deployed: their code is the value. An owned domain wants its owner's
+    /// signature.
+    ///
+    /// # Errors
+    /// If the domain's name cannot be part of a key.
+    pub fn change(&self, domain: &str, changes: &[(Key, Option<Bytes>)]) -> Result<CallBuilder, KeyError> {
+        Ok(self.change_through(&Key::new(format!("{domain}/{BASE_RULE}"))?, changes))
+    }
+
+    /// The same through the base rule at a key.
+    pub(crate) fn change_through(&self, rule: &Key, changes: &[(Key, Option<Bytes>)]) -> CallBuilder {
+        let call = self.call(rule.clone(), arguments::change_records(changes));
+        // Known beforehand, so that they need not be found one by one.
+        call.expecting(changes.iter().map(|(key, _)| key.clone()))
+    }
+}
+
 pub(crate) fn conclude(executed: Executed) -> Result<Executed, Error> {
-    match &executed.receipt.decision {
+    match &executed.receipt().decision {
         Decision::Applied(_) => Ok(executed),
         Decision::Refused { refusal, .. } => {
             let refusal = refusal.clone();

@@ -6,91 +6,29 @@
 //!
 //! What was verified never goes back: each success raises the least height of later reads (`min_height`).
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::join_all;
-use pleach_types::api::{Blocks, MemberView, Members, Status};
+use pleach_types::api::{Blocks, MemberView, MembersView, Status};
 use pleach_types::execution::Executor;
-use pleach_types::key::{BASE_RULE, ROOT_RULE};
 use pleach_types::limits::PROOF_FILE_STEPS_MAX;
-use pleach_types::{BlockResult, Genesis, Hash, Height, Identity, Key, KeyError, ProofFile, PublicKey, Receipt, Terms};
+use pleach_types::{BlockResult, Genesis, Hash, Height, Identity, Key, ProofFile};
 use pleach_vm::Vm;
 
-use crate::arguments;
-use crate::call::Call;
-use crate::error::{Error, Failure, InvalidCause, InvalidReply, ReplyFault, all_failed};
+use crate::config::Config;
+use crate::error::{Error, InvalidCause, InvalidReply, NodeFailure, ReplyFault, all_failed};
 use crate::http::{HttpTransport, TokioRuntime};
+use crate::inner::Inner;
 use crate::keepers::Keepers;
 use crate::nodes::Nodes;
 use crate::transport::{Runtime, Transport};
 use crate::verified::{ReadOptions, Record, TrustLevel, Verified};
 use crate::verifier::{Shown, Verifier};
-
-/// Bytes of operations' code that are kept, so that it is not fetched for every call.
-const CODE_BYTES_KEPT: usize = 32 << 20;
-/// Values that are kept to guess by, and bytes of one.
-const SHAPES_KEPT: usize = 64;
-const SHAPE_BYTES_MAX: usize = 4 << 10;
-
-/// How long a client waits, and how wide it spreads.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// How long one node may take for one answer. Long polls take this on top of their wait.
-    pub reply_timeout: Duration,
-    /// How long a node may keep a read waiting, at most, before another one is asked too. Once some answers have come it is as long as
-    /// they usually take and four times their deviation, where that is less.
-    pub hedge: Duration,
-    /// How many of the nodes that keep a record a read asks at once (thesis 4.3.2 asks all of them). The first answer that
-    /// verifies counts, and the rest are given up. With 1 the next one is asked as soon as one fails, or after `hedge`: the
-    /// least work for the nodes. With f + 1, no f silent nodes make a read wait.
-    pub ask_at_once: usize,
-    /// How long a read may take, with all nodes tried again and again.
-    pub read_timeout: Duration,
-    /// How long a call may take with all its retries.
-    pub call_timeout: Duration,
-    /// How long a node is asked to wait for a receipt before it says that there is none yet.
-    pub receipt_wait: Duration,
-    /// The first pause between attempts; each further one is twice as long, up to a second.
-    pub pause: Duration,
-    /// To how many nodes a request is sent at once; f + 1 if `None`, so that one of them is correct.
-    pub submit_to: Option<usize>,
-    /// What reads are like that say nothing else ([`Client::get_with`]).
-    pub reads: ReadOptions,
-    /// What a receipt rests on at least. A certified one comes from one node, where f + 1 have to show the same otherwise: it
-    /// takes one block longer, and half the questions.
-    pub receipts: TrustLevel,
-    /// Whether nodes are asked to sign their whole answers to reads, so that one that does not answer what was asked convicts
-    /// its node ([`Client::convictions`]). Such an answer is never used, signed or not; without a signature it leaves no proof.
-    /// It costs a node some 0.1 ms, and an answer holds few keys.
-    pub signed_replies: bool,
-    /// How many new requests a call may make after its first one was overtaken.
-    pub retries: u32,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            reply_timeout: Duration::from_secs(3),
-            hedge: Duration::from_millis(400),
-            ask_at_once: 1,
-            read_timeout: Duration::from_secs(10),
-            call_timeout: Duration::from_secs(30),
-            receipt_wait: Duration::from_secs(2),
-            pause: Duration::from_millis(10),
-            submit_to: None,
-            reads: ReadOptions::default(),
-            receipts: TrustLevel::default(),
-            signed_replies: false,
-            retries: 16,
-        }
-    }
-}
 
 /// Everything that a client is made of. [`Builder::connect`] makes it one.
 #[must_use]
@@ -237,37 +175,6 @@ pub struct Client {
     pub(crate) inner: Arc<Inner>,
 }
 
-pub(crate) struct Inner {
-    pub(crate) verifier: Verifier,
-    pub(crate) nodes: Nodes,
-    pub(crate) keepers: Keepers,
-    pub(crate) executor: Arc<dyn Executor>,
-    pub(crate) config: Config,
-    code: Mutex<CodeCache>,
-    /// Whether all nodes have been asked who they are.
-    pub(crate) met: AtomicBool,
-    /// The terms that were read last, and in which epoch.
-    pub(crate) terms: Mutex<Option<(u64, Terms)>>,
-}
-
-/// Code of operations that was proved once.
-#[derive(Debug, Default)]
-struct CodeCache {
-    /// By the operation's key: the newest code seen there.
-    code: BTreeMap<Key, Code>,
-    /// By digest: the newest height at which nodes were seen to have the code at hand.
-    warm: BTreeMap<Hash, Height>,
-    /// By domain: a value that some record there had. Only guesses rest on it.
-    shapes: BTreeMap<String, Bytes>,
-}
-
-/// An operation's code.
-#[derive(Clone, Debug)]
-pub(crate) struct Code {
-    pub(crate) digest: Hash,
-    pub(crate) bytes: Bytes,
-}
-
 impl Client {
     /// Connects to the cluster with this genesis digest over HTTP, with the defaults. Needs a tokio runtime
     /// around it. The digest is what everything rests on: take it from somebody you trust, not from a node.
@@ -365,48 +272,8 @@ impl Client {
         Some(Error::GenesisMismatch { address: self.address(*node), expected, found: status.genesis })
     }
 
-    /// Prepares a call of the operation stored at `operation`. Nothing is sent before [`Call::send`].
-    pub fn call(&self, operation: Key, arguments: impl Into<Bytes>) -> Call {
-        Call::new(self.clone(), operation, arguments.into())
-    }
-
-    /// Prepares the creation of a domain, open to everybody if it has no owner.
-    ///
-    /// # Errors
-    /// If the name cannot be part of a key.
-    pub fn create_domain(&self, name: &str, owner: Option<&PublicKey>) -> Result<Call, KeyError> {
-        Key::new(format!("{name}/{BASE_RULE}"))?;
-        Ok(self.call(Key::new(ROOT_RULE)?, arguments::create_domain(name, owner)))
-    }
-
-    /// Prepares changes of records of a domain through its base rule: new values, or `None` to remove. This
-    /// is also how operations are deployed: their code is the value. An owned domain wants its owner's
-    /// signature.
-    ///
-    /// # Errors
-    /// If the domain's name cannot be part of a key.
-    pub fn change(&self, domain: &str, changes: &[(Key, Option<Bytes>)]) -> Result<Call, KeyError> {
-        Ok(self.change_through(&Key::new(format!("{domain}/{BASE_RULE}"))?, changes))
-    }
-
-    /// The same through the base rule at a key.
-    pub(crate) fn change_through(&self, rule: &Key, changes: &[(Key, Option<Bytes>)]) -> Call {
-        let call = self.call(rule.clone(), arguments::change_records(changes));
-        // Known beforehand, so that they need not be found one by one.
-        call.expecting(changes.iter().map(|(key, _)| key.clone()))
-    }
-
-    /// Waits up to `wait` for the proven receipt of a request: certified, or signed by f + 1 members. `None`
-    /// if no node shows one.
-    ///
-    /// # Errors
-    /// If no node gives an answer that verifies.
-    pub async fn receipt(&self, identity: Identity, wait: Duration) -> Result<Option<Verified<Receipt>>, Error> {
-        crate::submission::find_receipt(&self.inner, identity, wait).await
-    }
-
     /// What each node says of itself, in the order of the transport. These are claims: nothing proves them.
-    pub async fn statuses(&self) -> Vec<Result<Status, Failure>> {
+    pub async fn statuses(&self) -> Vec<Result<Status, NodeFailure>> {
         let nodes = &self.inner.nodes;
         let limit = self.inner.config.reply_timeout;
         let ask = |node| nodes.reply(node, limit, nodes.transport.status(node));
@@ -433,11 +300,12 @@ impl Client {
     ///
     /// # Errors
     /// If no node answers.
-    pub async fn members(&self) -> Result<Members, Error> {
+    pub async fn members(&self) -> Result<MembersView, Error> {
         let inner = &self.inner;
         let claimed = inner.ask(|node| inner.members_of(node).boxed()).await?;
         let trusted = inner.verifier.trusted();
         let committee = trusted.committee();
+        // Who is a member comes from the proved set alone: whom a node names beside it does not get in.
         let view = |member: &pleach_types::Member| {
             let claimed = claimed.members.iter().find(|view| view.public_key == member.public_key);
             MemberView {
@@ -448,7 +316,7 @@ impl Client {
                 missed: claimed.map_or(0, |view| view.missed),
             }
         };
-        Ok(Members {
+        Ok(MembersView {
             members: committee.members().iter().map(view).collect(),
             faults_tolerated: committee.faults() as u64,
             quorum: committee.quorum() as u64,
@@ -479,7 +347,7 @@ impl fmt::Debug for Client {
 
 impl Inner {
     /// Who the members are to a node, whose steps are followed to the newest ones.
-    async fn members_of(&self, node: usize) -> Result<Members, Failure> {
+    async fn members_of(&self, node: usize) -> Result<MembersView, NodeFailure> {
         let claimed = self.nodes.transport.members(node);
         let claimed = self.nodes.reply(node, self.config.reply_timeout, claimed).await?;
         self.follow(node).await?;
@@ -493,64 +361,9 @@ impl Inner {
         identity: Identity,
         wait: Duration,
         certified: bool,
-    ) -> Result<Shown, Failure> {
+    ) -> Result<Shown, NodeFailure> {
         let reply = self.nodes.transport.receipt(node, identity, wait, certified);
         let reply = self.nodes.long_reply(node, wait + self.config.reply_timeout, reply).await?;
         self.check(node, |verifier| verifier.receipt(node, identity, &reply)).await
-    }
-
-    /// Whether a receipt has to be certified.
-    pub(crate) fn certified_receipts(&self) -> bool {
-        self.config.receipts == TrustLevel::Certified
-    }
-
-    fn code_cache(&self) -> MutexGuard<'_, CodeCache> {
-        self.code.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The newest code that was seen at an operation's key.
-    pub(crate) fn known_code(&self, operation: &Key) -> Option<Code> {
-        self.code_cache().code.get(operation).cloned()
-    }
-
-    pub(crate) fn remember_code(&self, operation: &Key, code: &Code) {
-        let mut cache = self.code_cache();
-        cache.code.insert(operation.clone(), code.clone());
-        while cache.code.values().map(|code| code.bytes.len()).sum::<usize>() > CODE_BYTES_KEPT {
-            cache.code.pop_first();
-        }
-    }
-
-    /// A value that some record of this domain had.
-    pub(crate) fn shape(&self, domain: &str) -> Option<Bytes> {
-        self.code_cache().shapes.get(domain).cloned()
-    }
-
-    pub(crate) fn remember_shape(&self, domain: &str, value: &Bytes) {
-        let mut cache = self.code_cache();
-        if value.len() <= SHAPE_BYTES_MAX && (cache.shapes.len() < SHAPES_KEPT || cache.shapes.contains_key(domain)) {
-            cache.shapes.insert(domain.to_owned(), value.clone());
-        }
-    }
-
-    /// Notes that an ordered request ran this code at `height`.
-    pub(crate) fn note_warm(&self, digest: Hash, height: Height) {
-        let mut cache = self.code_cache();
-        let seen = cache.warm.entry(digest).or_insert(height);
-        *seen = height.max(*seen);
-        let oldest = height.saturating_sub(self.verifier.genesis().window);
-        cache.warm.retain(|_, seen| *seen >= oldest);
-    }
-
-    /// The code was not at hand after all.
-    pub(crate) fn forget_warm(&self, digest: &Hash) {
-        self.code_cache().warm.remove(digest);
-    }
-
-    /// Whether nodes can be expected to have the code at hand for a request made now. Half a window is left
-    /// for the request to be ordered.
-    pub(crate) fn is_warm(&self, digest: &Hash) -> bool {
-        let age = |seen: &Height| self.verifier.min_height().saturating_sub(*seen);
-        self.code_cache().warm.get(digest).is_some_and(|seen| age(seen) < self.verifier.genesis().window / 2)
     }
 }

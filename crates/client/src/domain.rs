@@ -6,7 +6,7 @@ use bytes::Bytes;
 use pleach_types::key::{BASE_RULE, OWNER};
 use pleach_types::{Key, KeyError, PublicKey};
 
-use crate::call::Call;
+use crate::call::CallBuilder;
 use crate::client::Client;
 use crate::error::Error;
 use crate::verified::{Record, Verified};
@@ -17,7 +17,7 @@ pub const NOBODY: PublicKey = PublicKey(*b"nobody owns this domain any more");
 
 /// Who may change the records of a domain by its base rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Owner {
+pub enum DomainOwner {
     /// Whoever signs with this key.
     Key(PublicKey),
     /// Everybody: the domain is open.
@@ -28,7 +28,7 @@ pub enum Owner {
     Invalid,
 }
 
-impl Owner {
+impl DomainOwner {
     fn of(value: &[u8]) -> Self {
         match <[u8; 32]>::try_from(value).map(PublicKey) {
             Ok(NOBODY) => Self::Nobody,
@@ -41,7 +41,7 @@ impl Owner {
 
 /// What rules a domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rule {
+pub enum DomainRule {
     /// The cluster's base rule, whose owner is the one that is named.
     Base,
     /// Another operation, which may let anybody change anything.
@@ -96,16 +96,16 @@ pub struct Domain {
     /// Its name.
     pub name: Key,
     /// Who rules it by the base rule; none if there is no record that says so.
-    pub owner: Option<Owner>,
+    pub owner: Option<DomainOwner>,
     /// By what it is ruled.
-    pub rule: Rule,
+    pub rule: DomainRule,
 }
 
 impl Domain {
     /// Whether there is such a domain: the root rule, or the owner of the domain around it, has made it.
     #[must_use]
     pub const fn exists(&self) -> bool {
-        self.owner.is_some() || !matches!(self.rule, Rule::None)
+        self.owner.is_some() || !matches!(self.rule, DomainRule::None)
     }
 }
 
@@ -118,16 +118,17 @@ impl Client {
         let names: Vec<_> = std::iter::successors(Some(name.clone()), DomainName::outer).collect();
         let records = names.iter().flat_map(|name| [name.owner.clone(), name.rule.clone()]);
         let wanted: Vec<Key> = records.chain([name.template.clone()]).collect();
+        // All in one read: owners of different heights might never have had that power together.
         let read = self.get(&wanted).await?;
         Ok(read.map(|records| {
             let value = |key: &Key| records.iter().find(|r: &&Record| r.key == *key).and_then(|r| r.value.as_ref());
             let base = value(&name.template);
             let domain = |name: DomainName| Domain {
-                owner: value(&name.owner).map(|owner| Owner::of(owner)),
+                owner: value(&name.owner).map(|owner| DomainOwner::of(owner)),
                 rule: match value(&name.rule) {
-                    None => Rule::None,
-                    rule if rule == base => Rule::Base,
-                    Some(_) => Rule::Other,
+                    None => DomainRule::None,
+                    rule if rule == base => DomainRule::Base,
+                    Some(_) => DomainRule::Other,
                 },
                 name: name.name,
             };
@@ -146,14 +147,14 @@ impl Client {
         outer: &DomainName,
         name: &DomainName,
         owner: Option<&PublicKey>,
-    ) -> Result<Call, Error> {
+    ) -> Result<CallBuilder, Error> {
         let rule = self.get_one(&name.template).await?.into_value();
         let owner = owner.map_or_else(Bytes::new, |key| Bytes::copy_from_slice(&key.0));
         Ok(self.change_through(&outer.rule, &[(name.rule.clone(), rule), (name.owner.clone(), Some(owner))]))
     }
 
     /// Prepares another owner of a domain, or [`NOBODY`], for good. The owner of now has to sign.
-    pub fn give_domain(&self, name: &DomainName, owner: &PublicKey) -> Call {
+    pub fn give_domain(&self, name: &DomainName, owner: &PublicKey) -> CallBuilder {
         let value = Bytes::copy_from_slice(&owner.0);
         self.change_through(&name.rule, &[(name.owner.clone(), Some(value))])
     }
@@ -179,11 +180,11 @@ mod tests {
 
     #[test]
     fn owners_are_told_apart() {
-        assert_eq!(Owner::of(&[7; 32]), Owner::Key(PublicKey([7; 32])));
-        assert_eq!(Owner::of(b""), Owner::Everybody);
-        assert_eq!(Owner::of(&NOBODY.0), Owner::Nobody);
-        assert_eq!(Owner::of(&[7; 31]), Owner::Invalid);
-        assert_eq!(Owner::of(&[7; 33]), Owner::Invalid);
+        assert_eq!(DomainOwner::of(&[7; 32]), DomainOwner::Key(PublicKey([7; 32])));
+        assert_eq!(DomainOwner::of(b""), DomainOwner::Everybody);
+        assert_eq!(DomainOwner::of(&NOBODY.0), DomainOwner::Nobody);
+        assert_eq!(DomainOwner::of(&[7; 31]), DomainOwner::Invalid);
+        assert_eq!(DomainOwner::of(&[7; 33]), DomainOwner::Invalid);
     }
 
     #[test]

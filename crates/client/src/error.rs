@@ -13,8 +13,8 @@ use pleach_verify::file::FileError;
 use pleach_verify::{FalseStatement, Misbehaviour};
 use thiserror::Error;
 
-use crate::call::Executed;
 use crate::checkpoint::Checkpoint;
+use crate::executed::Executed;
 use crate::transport::TransportError;
 
 /// Why the client could not do what it was asked to do.
@@ -54,7 +54,7 @@ pub enum Error {
     InvalidReplies(Vec<InvalidReply>),
     /// No node gave an answer.
     #[error("no node could answer: {}; check the addresses and that the nodes run", list(.0))]
-    Unreachable(Vec<Failure>),
+    Unreachable(Vec<NodeFailure>),
     /// Two results of one height are certified. Nobody can tell which of the two histories is the cluster's, so none is chosen.
     #[error(
         "the cluster has forked: two different results of height {height} are certified, so more of its members are Byzantine than it \
@@ -69,7 +69,7 @@ pub enum Error {
     KeptFile(Box<InvalidCause>),
     /// Nodes answered, and none would do what was asked.
     #[error("no node could do this now: {}", list(.0))]
-    Unavailable(Vec<Failure>),
+    Unavailable(Vec<NodeFailure>),
     /// None of the nodes whose addresses the client was given keeps a record.
     #[error(
         "none of the {nodes} nodes given keeps record {key}; it is kept by {}: add the address of one of them",
@@ -96,7 +96,7 @@ pub enum Error {
         /// How many must answer.
         quorum: usize,
         /// Why others did not.
-        failures: Vec<Failure>,
+        failures: Vec<NodeFailure>,
     },
     /// The call timed out, and too few nodes answer to order anything.
     #[error(
@@ -497,7 +497,7 @@ const fn code_of(statement: &FalseStatement) -> &'static str {
 /// Why one node's answer could not be used.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{address} {why}")]
-pub struct Failure {
+pub struct NodeFailure {
     /// The node's index in the transport.
     pub node: usize,
     /// Where it is.
@@ -639,16 +639,16 @@ pub enum ErrorKind {
 }
 
 /// The outcome of asking several nodes that all failed.
-pub(crate) fn all_failed(mut failures: Vec<Failure>) -> Error {
+pub(crate) fn all_failed(mut failures: Vec<NodeFailure>) -> Error {
     // What the keepers themselves said, or did not, tells more than that others have asked them in vain.
     if failures.iter().any(|failure| !failure.is_second_hand()) {
         failures.retain(|failure| !failure.is_second_hand());
     }
-    if let Some(height) = failures.iter().find_map(Failure::fork) {
+    if let Some(height) = failures.iter().find_map(NodeFailure::fork) {
         return Error::Fork { height };
     }
-    let invalid: Vec<_> = failures.iter().filter_map(Failure::invalid_reply).collect();
-    let unreachable = |failure: &Failure| {
+    let invalid: Vec<_> = failures.iter().filter_map(NodeFailure::invalid_reply).collect();
+    let unreachable = |failure: &NodeFailure| {
         matches!(failure.why, ReplyFault::Transport(TransportError::Unreachable(_) | TransportError::Timeout(_)))
     };
     if !invalid.is_empty() {
@@ -657,7 +657,7 @@ pub(crate) fn all_failed(mut failures: Vec<Failure>) -> Error {
     if failures.iter().all(unreachable) { Error::Unreachable(failures) } else { Error::Unavailable(failures) }
 }
 
-impl Failure {
+impl NodeFailure {
     /// The height of which the client knows two certified results.
     pub(crate) const fn fork(&self) -> Option<Height> {
         match &self.why {
@@ -693,7 +693,7 @@ impl Failure {
     }
 }
 
-fn first_problem(failures: &[Failure]) -> Option<&Problem> {
+fn first_problem(failures: &[NodeFailure]) -> Option<&Problem> {
     failures.iter().find_map(|failure| match &failure.why {
         ReplyFault::Transport(TransportError::Problem(problem)) => Some(problem),
         _ => None,

@@ -9,12 +9,13 @@ use pleach_types::{Encode as _, Evidence, Hash, ProofFile};
 use pleach_verify::decode;
 use pleach_verify::file::{Conviction, FileError, judge};
 
-use crate::client::{Client, Inner};
-use crate::error::{Error, Failure, InvalidCause, all_failed};
+use crate::client::Client;
+use crate::error::{Error, InvalidCause, NodeFailure, all_failed};
+use crate::inner::Inner;
 
 /// Evidence that was found, and that convicts.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct FoundEvidence {
     /// Who is guilty of what.
     pub conviction: Conviction,
     /// The file that shows it to anybody who has the genesis digest.
@@ -29,11 +30,11 @@ impl Client {
     ///
     /// # Errors
     /// If no node answers.
-    pub async fn evidence(&self) -> Result<Vec<Found>, Error> {
+    pub async fn evidence(&self) -> Result<Vec<FoundEvidence>, Error> {
         let inner = &self.inner;
         let nodes = 0..inner.nodes.named();
         let answers = join_all(nodes.map(|node| inner.evidence_of(node))).await;
-        let (mut found, mut failures) = (BTreeMap::<Hash, Found>::new(), Vec::new());
+        let (mut found, mut failures) = (BTreeMap::<Hash, FoundEvidence>::new(), Vec::new());
         for (node, answer) in answers.into_iter().enumerate() {
             match answer {
                 Ok(all) => all.into_iter().for_each(|one| {
@@ -55,7 +56,7 @@ impl Client {
 impl Client {
     /// The evidence that nodes have given against themselves in their answers to this client: the first of each case of each
     /// member. What they said was not used.
-    pub async fn convictions(&self) -> Vec<Found> {
+    pub async fn convictions(&self) -> Vec<FoundEvidence> {
         let mut found = BTreeMap::new();
         for reply in self.invalid_replies() {
             let Some(evidence) = reply.what.evidence() else { continue };
@@ -65,7 +66,7 @@ impl Client {
             }
             // It was compared with the certified result, so that is to be had, unless all nodes have gone since.
             if let Ok(Some(one)) = self.inner.judged(&evidence.encode().into()).await {
-                found.insert(case, Found { nodes: vec![reply.address.clone()], ..one });
+                found.insert(case, FoundEvidence { nodes: vec![reply.address.clone()], ..one });
             }
         }
         found.into_values().collect()
@@ -74,7 +75,7 @@ impl Client {
 
 impl Inner {
     /// What one node holds, as far as it convicts.
-    async fn evidence_of(&self, node: usize) -> Result<Vec<Found>, Failure> {
+    async fn evidence_of(&self, node: usize) -> Result<Vec<FoundEvidence>, NodeFailure> {
         let reply = self.nodes.transport.evidence(node);
         let reply = self.nodes.reply(node, self.config.reply_timeout, reply).await?;
         if !reply.evidence.is_empty() {
@@ -92,7 +93,7 @@ impl Inner {
     }
 
     /// `None` where it cannot be judged: the nodes do not remember what was certified any more.
-    pub(crate) async fn judged(&self, bytes: &Bytes) -> Result<Option<Found>, InvalidCause> {
+    pub(crate) async fn judged(&self, bytes: &Bytes) -> Result<Option<FoundEvidence>, InvalidCause> {
         let evidence: Evidence = decode("evidence", bytes)?;
         let Ok(mut file) = self.file_at(evidence.needs().unwrap_or(0)).await else { return Ok(None) };
         // The accused may have become a member later than at the height that its false statement is about.
@@ -101,6 +102,6 @@ impl Inner {
         let wrong = |why: FileError| InvalidCause::Evidence(Box::new(why));
         let proven = judge(&file, &self.verifier.digest()).map_err(wrong)?;
         let conviction = proven.convictions.into_iter().next();
-        Ok(conviction.map(|conviction| Found { conviction, file, nodes: Vec::new() }))
+        Ok(conviction.map(|conviction| FoundEvidence { conviction, file, nodes: Vec::new() }))
     }
 }

@@ -12,99 +12,27 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use futures::future::join_all;
-use pleach_types::api::{Base64, GetReply};
-use pleach_types::certificate::{CertifiedResult, ResultProof};
+use pleach_types::api::{Base64, GetReply, GetRequest};
+use pleach_types::certificate::ResultProof;
 use pleach_types::limits::PROOF_FILE_EVIDENCE_MAX;
 use pleach_types::{Certificate, Encode as _, Evidence, Height, ProofFile, PublicKey, Round};
 use pleach_verify::TrustAnchor;
 use pleach_verify::fork::culprits;
 
-use crate::client::{Client, Inner};
-use crate::error::{Error, Failure, InvalidCause};
-use crate::succession::{ROUNDS_MAX, Trusted};
-
-/// How many proved results are kept: each is a certificate that need not be sent and checked again.
-const RESULTS_KEPT: usize = 1_024;
-/// Bytes of the proofs of these results that are kept: a fork is shown by two of them.
-const PROOF_BYTES_KEPT: usize = 8 << 20;
+use crate::client::Client;
+use crate::error::{Error, InvalidCause, NodeFailure};
+use crate::inner::Inner;
+use crate::results::SeenFork;
+use crate::succession::ROUNDS_MAX;
+use crate::trusted::Trusted;
 
 /// Heights next to a fork whose certificates are asked for, to find members that signed two of one view.
 const HEIGHTS_LOOKED_AT_MAX: usize = 16;
 
-/// Two certified results of one height.
-#[derive(Clone, Debug)]
-pub struct Fork {
-    /// The height.
-    pub height: Height,
-    /// The file that shows it to anybody who has the genesis digest. `None` where the proof of one of the two is not kept any more.
-    pub file: Option<ProofFile>,
-}
-
-/// Certified results by height, and what proves them.
-#[derive(Debug)]
-pub(crate) struct Results {
-    results: BTreeMap<Height, CertifiedResult>,
-    proofs: BTreeMap<Height, Bytes>,
-    proof_bytes: usize,
-}
-
-/// Another certified result of a height, with its encoded proof where that is kept.
-pub(crate) struct Other {
-    pub(crate) proof: Option<Bytes>,
-}
-
-impl Results {
-    /// Height 0 needs no proof.
-    pub(crate) fn new(genesis: CertifiedResult) -> Self {
-        Self { results: BTreeMap::from([(0, genesis)]), proofs: BTreeMap::new(), proof_bytes: 0 }
-    }
-
-    pub(crate) fn get(&self, height: Height) -> Option<&CertifiedResult> {
-        self.results.get(&height)
-    }
-
-    pub(crate) fn newest(&self) -> Height {
-        self.results.last_key_value().map_or(0, |(height, _)| *height)
-    }
-
-    /// The proofs that are kept, decoded.
-    pub(crate) fn proofs(&self) -> Vec<ResultProof> {
-        self.proofs.values().filter_map(|proof| pleach_verify::decode("certificate", proof).ok()).collect()
-    }
-
-    /// The proof of the newest result of which it is kept.
-    pub(crate) fn newest_proof(&self) -> Option<ResultProof> {
-        pleach_verify::decode("certificate", self.proofs.last_key_value()?.1).ok()
-    }
-
-    /// Remembers what a proof has shown.
-    ///
-    /// # Errors
-    /// What is known of its height, if that is another result.
-    pub(crate) fn note(&mut self, certified: CertifiedResult, proof: &Bytes) -> Result<(), Other> {
-        let height = certified.result().height;
-        if let Some(known) = self.results.get(&height) {
-            let proof = || self.proofs.get(&height).cloned();
-            return if *known == certified { Ok(()) } else { Err(Other { proof: proof() }) };
-        }
-        self.results.insert(height, certified);
-        self.proof_bytes += proof.len();
-        self.proofs.insert(height, proof.clone());
-        if self.results.len() > RESULTS_KEPT {
-            self.results.pop_first();
-        }
-        while self.results.len() < self.proofs.len() || self.proof_bytes > PROOF_BYTES_KEPT {
-            let Some((_, dropped)) = self.proofs.pop_first() else { break };
-            self.proof_bytes -= dropped.len();
-        }
-        Ok(())
-    }
-}
-
 impl Client {
     /// The fork that this client has seen, if it has. Then it believes nothing any more.
     #[must_use]
-    pub fn fork(&self) -> Option<&Fork> {
+    pub fn fork(&self) -> Option<&SeenFork> {
         self.inner.verifier.fork()
     }
 
@@ -128,7 +56,7 @@ impl Client {
     /// Shows a fork to all nodes, whichever history they are of. Each looks at the file itself; one that finds a fork neither votes nor
     /// serves any more, and holds what it has against those who signed both histories ([`Client::evidence`]). For each node,
     /// its address and the height of the fork, or why it sees none.
-    pub async fn show_fork(&self, file: &ProofFile) -> Vec<(String, Result<Height, Failure>)> {
+    pub async fn show_fork(&self, file: &ProofFile) -> Vec<(String, Result<Height, NodeFailure>)> {
         let (nodes, bytes) = (&self.inner.nodes, Bytes::from(file.encode()));
         let show = |node| {
             let reply = nodes.transport.fork(node, bytes.clone());
@@ -182,7 +110,7 @@ impl Inner {
     }
 
     /// What comes of asking a node once a fork has been seen.
-    pub(crate) fn fork_at(&self, node: usize) -> Option<Failure> {
+    pub(crate) fn fork_at(&self, node: usize) -> Option<NodeFailure> {
         let fork = self.verifier.fork()?;
         Some(self.nodes.record_invalid(node, InvalidCause::SplitHistory { height: fork.height }))
     }
@@ -223,6 +151,14 @@ impl Inner {
         }
     }
 
+    /// What a node shows of a height, or of the newest one that it has, with the certificate and without records.
+    pub(crate) async fn certificate_from(&self, node: usize, height: Option<Height>) -> Result<GetReply, NodeFailure> {
+        // No known height: the certificate is what is asked for.
+        let request = GetRequest { height, ..GetRequest::default() };
+        let reply = self.nodes.transport.get(node, request);
+        self.nodes.reply(node, self.config.reply_timeout, reply).await
+    }
+
     /// The certificates that a node has of some heights from one on, as far as they hold.
     async fn certificates_from(&self, node: usize, first: Height) -> Vec<Certificate> {
         let trusted = self.verifier.trusted();
@@ -255,15 +191,4 @@ impl Inner {
         }
         Some(theirs)
     }
-}
-
-/// Two encoded proofs of results, read.
-pub(crate) fn both(one: &Bytes, other: &Bytes) -> Option<(ResultProof, ResultProof)> {
-    Some((pleach_verify::decode("certificate", one).ok()?, pleach_verify::decode("certificate", other).ok()?))
-}
-
-/// Whether an answer states another result than the one that is known, which is cheap to see.
-pub(crate) fn states_other(known: &CertifiedResult, certificate: &Base64) -> bool {
-    let proof = pleach_verify::decode::<ResultProof>("certificate", &certificate.0);
-    proof.is_ok_and(|proof| proof.stated().is_some_and(|stated| stated != known.result()))
 }

@@ -28,17 +28,17 @@ use futures::stream::FuturesUnordered;
 use pleach_types::api::{GetRequest, NewestReply, NewestRequest};
 use pleach_types::{Encode as _, Height, NewestBlock, Nonce, PublicKey};
 
-use crate::client::Inner;
-use crate::error::{Error, Failure, InvalidCause, ReplyFault, all_failed};
+use crate::error::{Error, InvalidCause, NodeFailure, ReplyFault, all_failed};
+use crate::failures::{ROUNDS_ALONE, are_hopeless, is_unreachable, may_recover};
+use crate::inner::Inner;
 use crate::nodes::Nodes;
-use crate::read::{Ground, ROUNDS_ALONE, are_hopeless, is_unreachable, may_recover};
-use crate::succession::Trusted;
 use crate::transport::TransportError;
+use crate::trusted::Trusted;
 use crate::verified::Trust;
-use crate::verifier::Word;
+use crate::verifier::{MemberWord, ReadGround};
 
 /// Questions to which nobody waits for the answers any more.
-pub(crate) type Rest<'a> = FuturesUnordered<BoxFuture<'a, (usize, Result<Said, Failure>)>>;
+pub(crate) type Rest<'a> = FuturesUnordered<BoxFuture<'a, (usize, Result<Said, NodeFailure>)>>;
 
 /// How long a node may be later than the others, at least.
 const MOMENT: Duration = Duration::from_millis(20);
@@ -58,7 +58,7 @@ pub(crate) struct Cover<'a> {
 /// The outcome of `work`. Meanwhile late answers to questions may still come: a question that is given up costs its connection, and as a rule
 /// these answers are a moment behind.
 pub(crate) async fn beside<T>(nodes: &Nodes, work: impl Future<Output = T>, rest: Rest<'_>) -> T {
-    let note = |(node, answer): (usize, Result<_, Failure>)| {
+    let note = |(node, answer): (usize, Result<_, NodeFailure>)| {
         if answer.is_ok() {
             nodes.has_answered(node);
         }
@@ -73,11 +73,11 @@ pub(crate) async fn beside<T>(nodes: &Nodes, work: impl Future<Output = T>, rest
 
 /// What the members answered.
 #[derive(Default)]
-struct Answers {
+struct NewestAnswers {
     by_member: BTreeMap<PublicKey, (usize, Option<Box<NewestBlock>>)>,
     /// Nodes that show what others certify than the members that are known, with question and answer.
     of_others: Vec<(usize, Nonce, NewestReply)>,
-    failures: Vec<Failure>,
+    failures: Vec<NodeFailure>,
 }
 
 /// What one node answered.
@@ -96,7 +96,7 @@ enum Outlook {
     TooFew,
 }
 
-impl Answers {
+impl NewestAnswers {
     /// How many of these members have answered.
     fn heard(&self, trusted: &Trusted) -> usize {
         self.by_member.keys().filter(|key| trusted.committee().member(key).is_some()).count()
@@ -197,7 +197,7 @@ impl Inner {
         late.into_iter().for_each(|node| self.nodes.is_later(node));
     }
 
-    fn not_fresh(&self, answers: &Answers) -> Error {
+    fn not_fresh(&self, answers: &NewestAnswers) -> Error {
         let trusted = self.verifier.trusted();
         let (members, quorum) = (trusted.committee().members().len(), trusted.committee().quorum());
         Error::NotFresh { answering: answers.heard(&trusted), members, quorum, failures: answers.failures.clone() }
@@ -205,8 +205,8 @@ impl Inner {
 
     /// Asks all members at once, and waits for as many as it takes: n - f of the members, or f + 1 nodes that speak of others and have not
     /// led nowhere before.
-    async fn ask_newest(&self, led_nowhere: &BTreeSet<usize>) -> (Answers, Rest<'_>) {
-        let mut answers = Answers::default();
+    async fn ask_newest(&self, led_nowhere: &BTreeSet<usize>) -> (NewestAnswers, Rest<'_>) {
+        let mut answers = NewestAnswers::default();
         let ask = |node| async move { (node, self.newest_soon(node).await) }.boxed();
         let mut asked: Rest<'_> = self.nodes.everybody().into_iter().map(ask).collect();
         while let Some((node, answer)) = asked.next().await {
@@ -228,7 +228,7 @@ impl Inner {
 
     /// What a node holds, once it can say so. A member that is just voting is silent about it for some milliseconds: nobody must wait for one
     /// that does not answer at all because of that.
-    async fn newest_soon(&self, node: usize) -> Result<Said, Failure> {
+    async fn newest_soon(&self, node: usize) -> Result<Said, NodeFailure> {
         let until = self.nodes.runtime.now() + self.config.reply_timeout;
         let mut attempt = 0;
         loop {
@@ -242,7 +242,7 @@ impl Inner {
         }
     }
 
-    async fn newest_at(&self, node: usize) -> Result<Said, Failure> {
+    async fn newest_at(&self, node: usize) -> Result<Said, NodeFailure> {
         let nonce = self.nodes.nonce();
         let reply = self.nodes.transport.newest(node, NewestRequest { nonce });
         let reply = self.nodes.reply(node, self.config.reply_timeout, reply).await?;
@@ -259,7 +259,7 @@ impl Inner {
 
     /// Goes on to other members, where nodes show what those certify. Whether there are such; what does not lead there is held
     /// against its node.
-    async fn follow_others(&self, answers: &Answers) -> bool {
+    async fn follow_others(&self, answers: &NewestAnswers) -> bool {
         let since = self.verifier.trusted().since();
         for (node, nonce, reply) in &answers.of_others {
             let _ = self.check(*node, |verifier| verifier.newest_block(nonce, reply)).await;
@@ -293,7 +293,12 @@ impl Inner {
 
     /// What a height came to, by the word of f + 1 members, of whom one is correct; or certified, where that is shown. `first` are the
     /// nodes that are asked before all others.
-    pub(crate) async fn vouched(&self, height: Height, first: &[usize], deadline: Duration) -> Result<Ground, Error> {
+    pub(crate) async fn vouched(
+        &self,
+        height: Height,
+        first: &[usize],
+        deadline: Duration,
+    ) -> Result<ReadGround, Error> {
         let request = GetRequest { height: Some(height), executed: true, ..GetRequest::default() };
         for round in 0.. {
             let mut nodes = self.nodes.everybody();
@@ -313,7 +318,7 @@ impl Inner {
     }
 
     /// One round: f + 1 nodes at first, another one for each that fails, contradicts the others or is slow.
-    async fn vouched_among(&self, nodes: Vec<usize>, request: &GetRequest) -> Result<Ground, Vec<Failure>> {
+    async fn vouched_among(&self, nodes: Vec<usize>, request: &GetRequest) -> Result<ReadGround, Vec<NodeFailure>> {
         let (mut waiting, mut asked) = (nodes.into_iter(), FuturesUnordered::new());
         let mut by_result: BTreeMap<Vec<u8>, BTreeSet<PublicKey>> = BTreeMap::new();
         let (mut failures, mut more) = (Vec::new(), self.enough());
@@ -322,10 +327,10 @@ impl Inner {
             more = 1;
             let wait = self.nodes.late_after(self.config.hedge);
             let (by, result) = match select(asked.next(), self.nodes.runtime.sleep(wait)).await {
-                Either::Left((Some(Ok(Word::Certified(result))), _)) => {
-                    return Ok(Ground { result, trust: Trust::Certified });
+                Either::Left((Some(Ok(MemberWord::Certified(result))), _)) => {
+                    return Ok(ReadGround { result, trust: Trust::Certified });
                 }
-                Either::Left((Some(Ok(Word::Signed { by, result })), _)) => (by, result),
+                Either::Left((Some(Ok(MemberWord::Signed { by, result })), _)) => (by, result),
                 Either::Left((Some(Err(failure)), _)) => {
                     failures.push(failure);
                     continue;
@@ -336,7 +341,7 @@ impl Inner {
             let signers = by_result.entry(result.encode()).or_default();
             signers.insert(by);
             if let Some(count) = self.verifier.trusted().vouching(result.height, signers) {
-                return Ok(Ground { result, trust: Trust::Signed(count) });
+                return Ok(ReadGround { result, trust: Trust::Signed(count) });
             }
             // As a rule those that were asked agree: then nobody else need be asked before they have answered.
             if by_result.len() == 1 && !asked.is_empty() {
@@ -345,7 +350,7 @@ impl Inner {
         }
     }
 
-    async fn word_of(&self, node: usize, request: &GetRequest) -> Result<Word, Failure> {
+    async fn word_of(&self, node: usize, request: &GetRequest) -> Result<MemberWord, NodeFailure> {
         let reply = self.nodes.transport.get(node, request.clone());
         let reply = self.nodes.reply(node, self.config.reply_timeout, reply).await?;
         self.check(node, |verifier| verifier.word(node, request, &reply)).await
@@ -353,6 +358,6 @@ impl Inner {
 }
 
 /// Whether a node says that it may answer in a moment.
-fn asks_to_wait(failure: &Failure) -> bool {
+fn asks_to_wait(failure: &NodeFailure) -> bool {
     matches!(&failure.why, ReplyFault::Transport(TransportError::Problem(problem)) if problem.retryable)
 }

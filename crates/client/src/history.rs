@@ -10,24 +10,20 @@
 
 use futures::FutureExt as _;
 use pleach_types::api::Problem;
-use pleach_types::certificate::ResultProof;
+use pleach_types::history::leaf;
 use pleach_types::limits::{PROOF_FILE_BYTES_MAX, PROOF_FILE_OLDER_MAX};
 use pleach_types::proof_file::OlderResult;
 use pleach_types::system::ResultPath;
 use pleach_types::{BlockResult, Encode as _, Hash, Height, ProofFile};
 
-use crate::client::{Client, Inner};
-use crate::error::{Error, Failure};
+use crate::checkpoint::Checkpoint;
+use crate::client::Client;
+use crate::error::{Error, NodeFailure};
+use crate::inner::Inner;
 use crate::proofs::within;
 use crate::transport::TransportError;
-
-/// A newer result, and the place of an older one in the history that it commits to.
-pub(crate) struct Placed {
-    pub(crate) newer: ResultProof,
-    /// The height of the newer result.
-    pub(crate) size: Height,
-    pub(crate) siblings: Vec<Hash>,
-}
+use crate::verified::{ReadOptions, TrustLevel, Verified};
+use crate::verifier::PlacedResult;
 
 impl Client {
     /// A file that proves what `file` proves, under the newest certificate that nodes have proofs for. `file` has been judged
@@ -40,7 +36,7 @@ impl Client {
         let Some(head) = file.head.as_ref().and_then(|head| head.stated()) else { return Ok(file.clone()) };
         within("older results", file.older.len() + 1, PROOF_FILE_OLDER_MAX)?;
         let inner = &self.inner;
-        let Placed { newer, size, siblings } = inner.place(head, &[], None).await?;
+        let PlacedResult { newer, size, siblings } = inner.place(head, &[], None).await?;
         let mut older = vec![OlderResult { result: *head, siblings }];
         for OlderResult { result, siblings } in &file.older {
             let siblings = inner.place(result, siblings, Some(size)).await?.siblings;
@@ -59,8 +55,38 @@ impl Client {
     /// # Errors
     /// As [`Client::renew`].
     pub async fn result_path(&self, result: &BlockResult, siblings: &[Hash]) -> Result<ResultPath, Error> {
-        let Placed { size, siblings, .. } = self.inner.place(result, siblings, None).await?;
+        let PlacedResult { size, siblings, .. } = self.inner.place(result, siblings, None).await?;
         Ok(ResultPath { base: size, proven: *result, siblings })
+    }
+
+    /// A checkpoint of the newest height that is certified: for somebody who vouches for it.
+    ///
+    /// # Errors
+    /// As [`Client::get`]; [`Error::NotCertified`] if what was read is not certified.
+    pub async fn newest_checkpoint(&self) -> Result<Verified<Checkpoint>, Error> {
+        // Signatures of f + 1 members convince who has asked them, and the owners vouch to others.
+        let certified = ReadOptions { trust: TrustLevel::Certified, ..ReadOptions::default() };
+        let read = self.get_with(&[], certified).await?;
+        let (height, trust) = (read.height(), read.trust());
+        let result = self.inner.verifier.result(height);
+        let waited = std::time::Duration::ZERO;
+        let result = leaf(&result.ok_or(Error::NotCertified { height, waited })?);
+        Ok(Verified::new(Checkpoint { height, result }, height, trust))
+    }
+
+    /// Checks that a checkpoint is part of the history that the members certify who are known, and that nodes show it to be.
+    ///
+    /// # Errors
+    /// [`Error::OtherHistory`] if no node shows it, with what they show or say in its place. It may be that they have not come so far yet,
+    /// or have forgotten so old a height; until one shows it, nothing that they show should be believed.
+    pub async fn check_checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), Error> {
+        let (inner, asked) = (&self.inner, *checkpoint);
+        let shown = inner.ask(|node| inner.checkpoint_by(node, asked).boxed()).await;
+        match shown {
+            Ok(()) => Ok(()),
+            fork @ Err(Error::Fork { .. }) => fork,
+            Err(why) => Err(Error::OtherHistory { checkpoint: asked, why: Box::new(why) }),
+        }
     }
 }
 
@@ -71,7 +97,7 @@ impl Inner {
         older: &BlockResult,
         kept: &[Hash],
         size: Option<Height>,
-    ) -> Result<Placed, Error> {
+    ) -> Result<PlacedResult, Error> {
         self.ask(|node| self.placed_by(node, *older, kept.to_vec(), size).boxed()).await
     }
 
@@ -81,7 +107,7 @@ impl Inner {
         older: BlockResult,
         kept: Vec<Hash>,
         size: Option<Height>,
-    ) -> Result<Placed, Failure> {
+    ) -> Result<PlacedResult, NodeFailure> {
         let reply = self.nodes.transport.history(node, older.height, size);
         let reply = self.nodes.reply(node, self.config.reply_timeout, reply).await?;
         let Some(lower) = kept.get(..usize::from(reply.left_out)) else {
@@ -89,8 +115,21 @@ impl Inner {
                 format!("the first {} hashes of the proof of height {} are gone", reply.left_out, older.height);
             let problem = Problem::new("HISTORY_FORGOTTEN", detail, "another node may have them", true);
             let address = self.nodes.transport.address(node);
-            return Err(Failure { node, address, why: TransportError::Problem(problem).into() });
+            return Err(NodeFailure { node, address, why: TransportError::Problem(problem).into() });
         };
         self.check(node, |verifier| verifier.placed(&older, lower, size, &reply)).await
+    }
+
+    async fn checkpoint_by(&self, node: usize, asked: Checkpoint) -> Result<(), NodeFailure> {
+        let reply = self.nodes.transport.history(node, asked.height, None);
+        let reply = self.nodes.reply(node, self.config.reply_timeout, reply).await?;
+        if reply.left_out > 0 {
+            let detail =
+                format!("the first {} hashes of the proof of height {} are gone", reply.left_out, asked.height);
+            let problem = Problem::new("HISTORY_FORGOTTEN", detail, "ask the owners for a newer checkpoint", true);
+            let address = self.nodes.transport.address(node);
+            return Err(NodeFailure { node, address, why: TransportError::Problem(problem).into() });
+        }
+        self.check(node, |verifier| verifier.holds(&asked, &reply)).await
     }
 }

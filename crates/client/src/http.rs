@@ -13,7 +13,7 @@ use hyper::{Method, Request, Response, StatusCode, Uri, body::Incoming};
 use hyper_util::client::legacy::{Client as Pool, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use pleach_types::api::{
-    AbsenceReply, Blocks, EvidenceList, ExecuteReply, ForkReply, GetReply, GetRequest, HistoryReply, Members,
+    AbsenceReply, Blocks, EvidenceList, ExecuteReply, ForkReply, GetReply, GetRequest, HistoryReply, MembersView,
     NewestReply, NewestRequest, Problem, ReceiptReply, Status, Succession,
 };
 use pleach_types::limits::{GENESIS_BYTES_MAX, MEMBERS_MAX, REPLY_VALUES_MAX, STEP_BYTES_MAX, SUCCESSION_STEPS_MAX};
@@ -208,7 +208,7 @@ impl Transport for HttpTransport {
         self.fetch(node, "/v1/status".into(), REPLY_BYTES_MAX)
     }
 
-    fn members(&self, node: usize) -> Reply<'_, Members> {
+    fn members(&self, node: usize) -> Reply<'_, MembersView> {
         self.fetch(node, "/v1/members".into(), REPLY_BYTES_MAX)
     }
 

@@ -8,12 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures::StreamExt as _;
-use futures::future::{Either, join_all, select};
-use futures::stream::FuturesUnordered;
 use pleach_types::{Committee, Key, Partitioning, Placement, PublicKey};
-
-use crate::client::Inner;
 
 /// Sets of members whose maps are remembered: the newest one, and those from which records may still be on their way.
 const MAPS_KEPT: usize = 3;
@@ -131,39 +126,5 @@ impl Keepers {
         let mut able: Vec<_> = nodes.iter().filter_map(|node| Some((self.rank(prefix, *node)?, *node))).collect();
         able.sort_by_key(|(rank, node)| (self.has_left(*node), *rank));
         able.into_iter().map(|(_, node)| node).collect()
-    }
-}
-
-impl Inner {
-    /// Asks all nodes how the members have changed. Whether this client now knows of others than before.
-    pub(crate) async fn catch_up(&self) -> bool {
-        let nodes = 0..self.nodes.named();
-        join_all(nodes.map(|node| self.follow(node))).await;
-        self.learn_members().await
-    }
-
-    /// Asks the nodes who they are, where it matters and they have not said so yet. Whether the newest members are others than those
-    /// whose map was used before.
-    pub(crate) async fn learn_members(&self) -> bool {
-        let others = self.keepers.follow(self.verifier.trusted().committee());
-        if self.keepers.everywhere() {
-            return others;
-        }
-        let ask = |node| async move {
-            let status = self.nodes.transport.status(node);
-            let status = self.nodes.reply(node, self.config.reply_timeout, status).await;
-            status.map(|status| self.keepers.learn(node, &status.public_key)).is_ok()
-        };
-        let mut asked: FuturesUnordered<_> = self.keepers.unknown().into_iter().map(ask).collect();
-        let mut some = false;
-        loop {
-            match select(asked.next(), self.nodes.runtime.sleep(self.nodes.late_after(self.config.hedge))).await {
-                Either::Left((Some(answered), _)) => some |= answered,
-                Either::Left((None, _)) => return others,
-                // Those that are silent are asked in vain for what others keep, and that is all.
-                Either::Right(_) if some => return others,
-                Either::Right(_) => {}
-            }
-        }
     }
 }

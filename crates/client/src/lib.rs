@@ -24,31 +24,40 @@
 //!
 //! # Layout
 //!
+//! From below: a module names those above it in this table, never those below it.
+//!
 //! | module | what it does |
 //! | --- | --- |
 //! | `transport` | [`Transport`] and [`Runtime`]: all that is asked of the world |
+//! | `verified` | what comes out: values, with what they rest on |
+//! | `checkpoint` | a height for which somebody vouches |
+//! | `executed` | [`Executed`]: what the cluster decided of a call |
+//! | `error`, `failures` | what can go wrong, and whether to ask again then |
 //! | `http` | [`HttpTransport`], [`TokioRuntime`]: the world of sockets |
-//! | `succession` | from the members of genesis to the newest ones |
-//! | `verifier` | answers become facts here, and only here |
 //! | `nodes` | which node to ask next |
 //! | `keepers` | which node keeps which records |
-//! | `evidence` | what nodes hold against members, judged here |
-//! | `audit` | whether what members show is one history, and theirs |
+//! | `trusted` | the members that are known, from those of genesis to the newest ones |
+//! | `results` | what heights came to, and what shows two of one |
+//! | `verifier` | answers become facts here, and only here |
+//! | `inner` | all of this, as the clones of a client share it |
+//! | `succession` | each answer is checked, and its members are followed first |
+//! | `fresh` | which height a read has to reach to miss nothing |
+//! | `read` | reads at one height, from whoever keeps what |
+//! | `simulate` | local runs, and the discovery of touched keys |
+//! | `client` | [`Client`]: what users hold |
 //! | `fork` | two histories: believed is none |
 //! | `proofs` | proof files, for others and for later |
-//! | `history` | old results under new certificates |
-//! | `fresh` | which height a read has to reach to miss nothing |
-//! | `checkpoint` | a height for which somebody vouches, in the history that is shown |
-//! | `read` | reads at one height, from whoever keeps what |
-//! | `client` | [`Client`]: what users hold |
-//! | `simulate` | local runs, and the discovery of touched keys |
-//! | `call` | [`Call`]: simulate, sign, settle, try again |
-//! | `submission` | from a signed request to its proven outcome |
+//! | `history` | old results under new certificates, and checkpoints in their history |
 //! | `absence` | the proof that a request was not executed and never will be |
+//! | `submission` | from a signed request to its proven outcome |
+//! | `arguments` | arguments of operations |
+//! | `call` | [`CallBuilder`]: simulate, sign, settle, try again |
+//! | `prepared` | [`SignedCall`]: signed and named before it is sent |
+//! | `evidence` | what nodes hold against members, judged here |
+//! | `audit` | whether what members show is one history, and theirs |
 //! | `system` | the record of the members, and requests that change it |
 //! | `domain` | whose a domain is, domains within domains, other owners |
 //! | `operations` | what operations a domain lists |
-//! | `arguments` | arguments of operations |
 //!
 //! # What it trusts
 //!
@@ -62,39 +71,47 @@ mod audit;
 mod call;
 mod checkpoint;
 mod client;
+mod config;
 mod domain;
 mod error;
 mod evidence;
+mod executed;
+mod failures;
 mod fork;
 mod fresh;
 mod history;
 mod http;
+mod inner;
 mod keepers;
 mod nodes;
 mod operations;
 mod prepared;
 mod proofs;
 mod read;
+mod results;
 mod simulate;
 mod submission;
 mod succession;
 mod system;
 mod transport;
+mod trusted;
 mod verified;
 mod verifier;
 
 pub use absence::NeverExecuted;
 pub use audit::{Audit, Audited, Finding, FindingKind};
-pub use call::{Call, Executed, Retries};
+pub use call::CallBuilder;
 pub use checkpoint::Checkpoint;
-pub use client::{Builder, Client, Config};
-pub use domain::{Domain, DomainName, NOBODY, Owner, Rule};
-pub use error::{Error, ErrorKind, Failure, InvalidCause, InvalidReply, RefusedBy, ReplyFault, Retry};
-pub use evidence::Found;
-pub use fork::Fork;
+pub use client::{Builder, Client};
+pub use config::Config;
+pub use domain::{Domain, DomainName, DomainOwner, DomainRule, NOBODY};
+pub use error::{Error, ErrorKind, InvalidCause, InvalidReply, NodeFailure, RefusedBy, ReplyFault, Retry};
+pub use evidence::FoundEvidence;
+pub use executed::{Executed, Retries};
 pub use http::{HttpTransport, TokioRuntime};
 pub use operations::{NotListed, OPERATIONS_MAX, Operations};
-pub use prepared::Prepared;
-pub use simulate::{Change, Simulation};
+pub use prepared::SignedCall;
+pub use results::SeenFork;
+pub use simulate::{RecordChange, Simulation};
 pub use transport::{Reply, Runtime, Transport, TransportError};
 pub use verified::{Freshness, ReadOptions, Record, Trust, TrustLevel, Verified};

@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 
-use crate::error::{Failure, InvalidCause, InvalidReply, ReplyFault};
+use crate::error::{InvalidCause, InvalidReply, NodeFailure, ReplyFault};
 use crate::transport::{Reply, Runtime, Transport, TransportError, within};
 
 /// How long a node that did not answer stands behind the others.
@@ -34,10 +34,10 @@ pub(crate) struct Nodes {
     pub(crate) runtime: Arc<dyn Runtime>,
     /// How many of them the client was given. The others are asked what they sign alone, and for nothing that they keep.
     named: usize,
-    memory: Mutex<Memory>,
+    memory: Mutex<NodeMemory>,
 }
 
-struct Memory {
+struct NodeMemory {
     random: StdRng,
     /// For each node: how often its replies were invalid, and until when it stands back.
     standing: Vec<(u32, Duration)>,
@@ -72,7 +72,7 @@ impl Usual {
 impl Nodes {
     pub(crate) fn new(transport: Arc<dyn Transport>, runtime: Arc<dyn Runtime>, seed: [u8; 32]) -> Self {
         let standing = vec![(0, Duration::ZERO); transport.nodes()];
-        let memory = Memory { random: StdRng::from_seed(seed), standing, invalid_replies: Vec::new(), usual: None };
+        let memory = NodeMemory { random: StdRng::from_seed(seed), standing, invalid_replies: Vec::new(), usual: None };
         Self { named: transport.nodes(), transport, runtime, memory: Mutex::new(memory) }
     }
 
@@ -96,7 +96,7 @@ impl Nodes {
     }
 
     /// Nothing is ever left half done under the lock, so a panic elsewhere does not spoil it.
-    fn memory(&self) -> MutexGuard<'_, Memory> {
+    fn memory(&self) -> MutexGuard<'_, NodeMemory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -137,8 +137,8 @@ impl Nodes {
     pub(crate) async fn first<'a, T>(
         &self,
         hedge: Duration,
-        ask: impl Fn(usize) -> BoxFuture<'a, Result<T, Failure>>,
-    ) -> Result<T, Vec<Failure>> {
+        ask: impl Fn(usize) -> BoxFuture<'a, Result<T, NodeFailure>>,
+    ) -> Result<T, Vec<NodeFailure>> {
         self.first_of(self.order(), 1, hedge, &ask).await
     }
 
@@ -156,8 +156,8 @@ impl Nodes {
         nodes: Vec<usize>,
         at_once: usize,
         hedge: Duration,
-        ask: &impl Fn(usize) -> BoxFuture<'a, Result<T, Failure>>,
-    ) -> Result<T, Vec<Failure>> {
+        ask: &impl Fn(usize) -> BoxFuture<'a, Result<T, NodeFailure>>,
+    ) -> Result<T, Vec<NodeFailure>> {
         let mut waiting = nodes.into_iter();
         let (mut newest, mut running, mut failures) = (None, FuturesUnordered::new(), Vec::new());
         let (mut more, mut wait) = (at_once.max(1), self.late_after(hedge));
@@ -181,7 +181,7 @@ impl Nodes {
     }
 
     /// A node's reply, which it has at once, if it comes within `limit`. What goes wrong is held against the node.
-    pub(crate) async fn reply<T>(&self, node: usize, limit: Duration, reply: Reply<'_, T>) -> Result<T, Failure> {
+    pub(crate) async fn reply<T>(&self, node: usize, limit: Duration, reply: Reply<'_, T>) -> Result<T, NodeFailure> {
         let began = self.runtime.now();
         let reply = self.long_reply(node, limit, reply).await?;
         let took = self.runtime.now().saturating_sub(began);
@@ -191,14 +191,19 @@ impl Nodes {
     }
 
     /// As [`Nodes::reply`], of a node that may have to wait for what it is asked for: how long it takes says nothing of the node.
-    pub(crate) async fn long_reply<T>(&self, node: usize, limit: Duration, reply: Reply<'_, T>) -> Result<T, Failure> {
+    pub(crate) async fn long_reply<T>(
+        &self,
+        node: usize,
+        limit: Duration,
+        reply: Reply<'_, T>,
+    ) -> Result<T, NodeFailure> {
         match within(&*self.runtime, limit, reply).await {
             Ok(reply) => Ok(reply),
             Err(e) => Err(self.failed(node, e)),
         }
     }
 
-    fn failed(&self, node: usize, error: TransportError) -> Failure {
+    fn failed(&self, node: usize, error: TransportError) -> NodeFailure {
         // A node that says no is alive: it need not stand back.
         if !matches!(error, TransportError::Problem(_)) {
             self.is_slow(node);
@@ -236,7 +241,7 @@ impl Nodes {
     }
 
     /// Writes down that the reply of a node is invalid.
-    pub(crate) fn record_invalid(&self, node: usize, what: InvalidCause) -> Failure {
+    pub(crate) fn record_invalid(&self, node: usize, what: InvalidCause) -> NodeFailure {
         let is_fork = matches!(what, InvalidCause::SplitHistory { .. });
         let failure = self.failure(node, what.into());
         if is_fork {
@@ -253,8 +258,8 @@ impl Nodes {
         failure
     }
 
-    fn failure(&self, node: usize, why: ReplyFault) -> Failure {
-        Failure { node, address: self.transport.address(node), why }
+    fn failure(&self, node: usize, why: ReplyFault) -> NodeFailure {
+        NodeFailure { node, address: self.transport.address(node), why }
     }
 
     pub(crate) fn invalid_replies(&self) -> Vec<InvalidReply> {

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt as _;
-use pleach_types::api::{GetReply, GetRequest};
 use pleach_types::certificate::ResultProof;
 use pleach_types::limits::{PROOF_FILE_BYTES_MAX, PROOF_FILE_STEPS_MAX, READ_KEYS_MAX, REPLY_PROOF_BYTES_MAX};
 use pleach_types::proof_file::{ReadAt, ReceiptAt};
 use pleach_types::{Encode as _, Height, Identity, Key, ProofFile, Receipt};
 
-use crate::client::{Client, Inner};
-use crate::error::{Error, Failure, all_failed};
+use crate::client::Client;
+use crate::error::{Error, NodeFailure, all_failed};
+use crate::inner::Inner;
 use crate::read::unique;
 use crate::verified::{ReadOptions, Record, Trust, TrustLevel, Verified};
 use crate::verifier::Shown;
@@ -89,17 +89,9 @@ impl Inner {
         self.ask(|node| self.head_from(node, height).boxed()).await.map(Some)
     }
 
-    pub(crate) async fn head_from(&self, node: usize, height: Height) -> Result<ResultProof, Failure> {
+    pub(crate) async fn head_from(&self, node: usize, height: Height) -> Result<ResultProof, NodeFailure> {
         let reply = self.certificate_from(node, Some(height)).await?;
         self.check(node, |verifier| verifier.result_proof(height, &reply)).await
-    }
-
-    /// What a node shows of a height, or of the newest one that it has, with the certificate and without records.
-    pub(crate) async fn certificate_from(&self, node: usize, height: Option<Height>) -> Result<GetReply, Failure> {
-        // No known height: the certificate is what is asked for.
-        let request = GetRequest { height, ..GetRequest::default() };
-        let reply = self.nodes.transport.get(node, request);
-        self.nodes.reply(node, self.config.reply_timeout, reply).await
     }
 
     /// The certified receipt of a request that was executed at `height`, and its encoded path.

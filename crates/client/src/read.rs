@@ -28,22 +28,20 @@ use futures::future::{BoxFuture, Either, select, try_join_all};
 use futures::stream;
 use pleach_types::api::GetRequest;
 use pleach_types::limits::{REPLY_RECORDS_SURE, SIGNED_REPLY_KEYS_MAX};
-use pleach_types::{BlockResult, Height, Key};
+use pleach_types::{Height, Key};
 
-use crate::client::Inner;
-use crate::error::{Error, Failure, ReplyFault, all_failed};
+use crate::error::{Error, NodeFailure, ReplyFault, all_failed};
+use crate::failures::{are_hopeless, is_forgotten, is_not_kept};
 use crate::fresh::{Cover, beside};
+use crate::inner::Inner;
 use crate::transport::TransportError;
-use crate::verified::{Freshness, ReadOptions, Record, Trust, TrustLevel, Verified};
-use crate::verifier::Snapshot;
+use crate::verified::{Freshness, ReadOptions, Record, TrustLevel, Verified};
+use crate::verifier::{ProvedSnapshot, ReadGround};
 
 /// Keys asked for in one message. More are read in several, all at the same height.
 const KEYS_PER_READ: usize = 256;
 /// How often a read starts again because the height that its first part chose was forgotten before its last part.
 const READ_RESTARTS: u32 = 3;
-
-/// How often all nodes are tried where every one of them is out of reach: a few rounds tell a restart from an absence.
-pub(crate) const ROUNDS_ALONE: u32 = 4;
 
 /// How long after a receipt the next call may rest on its height: others change records too, and a later height is certified by then.
 const RECEIPT_IS_NEW: Duration = Duration::from_millis(200);
@@ -53,13 +51,10 @@ const PARTS_AT_ONCE: usize = 8;
 
 /// What nodes say when the records do not fit one answer.
 const TOO_LARGE: &str = "REPLY_TOO_LARGE";
-/// What nodes say of a height that they do not remember.
-const FORGOTTEN: &str = "HEIGHT_FORGOTTEN";
-
 /// What came of asking for some keys.
-enum Part {
+enum ReadPart {
     /// The records.
-    Whole(Snapshot),
+    Whole(ProvedSnapshot),
     /// Nothing: only so many of them fit one answer.
     TooLarge(usize),
 }
@@ -87,15 +82,6 @@ impl Bundle {
     }
 }
 
-/// What a height came to, and what that rests on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ground {
-    /// The result.
-    pub(crate) result: BlockResult,
-    /// Who vouches for it.
-    pub(crate) trust: Trust,
-}
-
 /// Where and until when a read is made.
 #[derive(Clone, Debug)]
 pub(crate) struct ReadPlan {
@@ -106,7 +92,7 @@ pub(crate) struct ReadPlan {
     /// Whether each node's word is enough for what the height came to.
     on_trust: bool,
     /// What the height came to, where members have vouched for that and it need not be certified.
-    ground: Option<Ground>,
+    ground: Option<ReadGround>,
     /// Records of which the digests alone are asked for.
     without_values: Vec<Key>,
     /// Nodes that have just answered, and are asked before others.
@@ -135,7 +121,11 @@ impl Inner {
     }
 
     /// Reads records as the caller wants it.
-    pub(crate) async fn read_as(&self, keys: &[Key], options: ReadOptions) -> Result<(Snapshot, Freshness), Error> {
+    pub(crate) async fn read_as(
+        &self,
+        keys: &[Key],
+        options: ReadOptions,
+    ) -> Result<(ProvedSnapshot, Freshness), Error> {
         let deadline = self.nodes.runtime.now() + self.config.read_timeout;
         let mut restarts = 0;
         loop {
@@ -156,7 +146,7 @@ impl Inner {
     }
 
     /// Reads records at the height that a plan leads to, or above.
-    async fn read_by(&self, keys: &[Key], plan: ReadPlan, options: ReadOptions) -> Result<Snapshot, Error> {
+    async fn read_by(&self, keys: &[Key], plan: ReadPlan, options: ReadOptions) -> Result<ProvedSnapshot, Error> {
         let plan = self.grounded(plan, options).await?;
         self.read(unique(keys), plan).await
     }
@@ -198,7 +188,7 @@ impl Inner {
         keys: Vec<Key>,
         without_values: Vec<Key>,
         least: Height,
-    ) -> Result<Snapshot, Error> {
+    ) -> Result<ProvedSnapshot, Error> {
         self.read(keys, ReadPlan { without_values, least, ..self.certified_plan(None) }).await
     }
 
@@ -209,7 +199,7 @@ impl Inner {
         keys: Vec<Key>,
         without_values: Vec<Key>,
         least: Height,
-    ) -> Result<Snapshot, Error> {
+    ) -> Result<ProvedSnapshot, Error> {
         let since = self.nodes.runtime.now().saturating_sub(RECEIPT_IS_NEW);
         let ground = self.verifier.receipt_ground(since).filter(|ground| ground.result.height >= least);
         if let Some(ground) = ground.filter(|_| self.config.reads.trust != TrustLevel::Certified) {
@@ -225,7 +215,7 @@ impl Inner {
     }
 
     /// Reads records at one height.
-    async fn read(&self, keys: Vec<Key>, plan: ReadPlan) -> Result<Snapshot, Error> {
+    async fn read(&self, keys: Vec<Key>, plan: ReadPlan) -> Result<ProvedSnapshot, Error> {
         if plan.responders.is_empty() {
             self.meet().await;
         }
@@ -238,7 +228,7 @@ impl Inner {
         }
     }
 
-    async fn read_once(&self, keys: Vec<Key>, plan: &ReadPlan) -> Result<Snapshot, Error> {
+    async fn read_once(&self, keys: Vec<Key>, plan: &ReadPlan) -> Result<ProvedSnapshot, Error> {
         let (snapshot, late) = self.read_parts(keys, plan).await?;
         if late.is_empty() {
             return Ok(snapshot);
@@ -256,14 +246,16 @@ impl Inner {
 
     /// Reads what it can at one height, and returns beside it the keys whose keepers had forgotten that height. None are
     /// left out if `height` is named.
-    async fn read_parts(&self, keys: Vec<Key>, plan: &ReadPlan) -> Result<(Snapshot, Vec<Key>), Error> {
+    async fn read_parts(&self, keys: Vec<Key>, plan: &ReadPlan) -> Result<(ProvedSnapshot, Vec<Key>), Error> {
         let mut bundles = VecDeque::from(self.bundles(keys, plan));
         // One after the other until the first part is here, because it chooses the height; all others are read at that one, or they would not merge.
         let mut snapshot = loop {
             let Some(first) = bundles.pop_front() else { return Err(Error::NoNodes) };
             match self.read_bundle(first.clone(), plan).await? {
-                Part::Whole(snapshot) => break snapshot,
-                Part::TooLarge(fits) => first.split(fits).into_iter().rev().for_each(|part| bundles.push_front(part)),
+                ReadPart::Whole(snapshot) => break snapshot,
+                ReadPart::TooLarge(fits) => {
+                    first.split(fits).into_iter().rev().for_each(|part| bundles.push_front(part))
+                }
             }
         };
         let at = &plan.at(snapshot.height);
@@ -276,8 +268,8 @@ impl Inner {
             let mut parts = stream::iter(std::mem::take(&mut bundles)).map(part).buffer_unordered(PARTS_AT_ONCE);
             while let Some((bundle, part)) = parts.next().await {
                 match part {
-                    Ok(Part::Whole(part)) => snapshot = joined(snapshot, part)?,
-                    Ok(Part::TooLarge(fits)) => bundles.extend(bundle.split(fits)),
+                    Ok(ReadPart::Whole(part)) => snapshot = joined(snapshot, part)?,
+                    Ok(ReadPart::TooLarge(fits)) => bundles.extend(bundle.split(fits)),
                     // A named height is what was asked for; only a height that this read has chosen itself may be left for a newer one.
                     Err(error) if plan.height.is_none() && is_forgotten(&error) => late.extend(bundle.keys()),
                     Err(error) => return Err(error),
@@ -323,7 +315,7 @@ impl Inner {
     }
 
     /// Reads a bundle from its node; where that fails or is late, each of its prefixes from any of its keepers.
-    async fn read_bundle(&self, bundle: Bundle, plan: &ReadPlan) -> Result<Part, Error> {
+    async fn read_bundle(&self, bundle: Bundle, plan: &ReadPlan) -> Result<ReadPart, Error> {
         let one_is_asked = bundle.groups.len() > 1 && self.config.ask_at_once <= 1;
         let Some(node) = bundle.node.filter(|_| one_is_asked) else {
             return self.read_groups(bundle.groups, plan).await;
@@ -347,22 +339,22 @@ impl Inner {
     }
 
     /// Reads each of some prefixes from any of its keepers, all at one height.
-    async fn read_groups(&self, groups: Vec<(u32, Vec<Key>)>, plan: &ReadPlan) -> Result<Part, Error> {
+    async fn read_groups(&self, groups: Vec<(u32, Vec<Key>)>, plan: &ReadPlan) -> Result<ReadPart, Error> {
         let mut groups = groups.into_iter();
         let Some((prefix, keys)) = groups.next() else { return Err(Error::NoNodes) };
         let first = self.read_group(prefix, keys, plan).await?;
-        let Part::Whole(mut snapshot) = first else { return Ok(first) };
+        let ReadPart::Whole(mut snapshot) = first else { return Ok(first) };
         let at = &plan.at(snapshot.height);
         let rest = groups.map(|(prefix, keys)| self.read_group(prefix, keys, at));
         for part in try_join_all(rest).await? {
-            let Part::Whole(part) = part else { return Ok(part) };
+            let ReadPart::Whole(part) = part else { return Ok(part) };
             snapshot = joined(snapshot, part)?;
         }
-        Ok(Part::Whole(snapshot))
+        Ok(ReadPart::Whole(snapshot))
     }
 
     /// Reads keys of one prefix, from the first of its keepers whose answer verifies.
-    async fn read_group(&self, prefix: u32, keys: Vec<Key>, plan: &ReadPlan) -> Result<Part, Error> {
+    async fn read_group(&self, prefix: u32, keys: Vec<Key>, plan: &ReadPlan) -> Result<ReadPart, Error> {
         let anybody = self.keepers.everywhere() || keys.is_empty();
         let serves = |node: &usize| anybody || self.keepers.may_keep(prefix, *node);
         let able = || {
@@ -415,10 +407,10 @@ impl Inner {
     }
 
     /// Reads records from one node, or learns that they are too many for one answer.
-    async fn read_part(&self, node: usize, request: &GetRequest, plan: &ReadPlan) -> Result<Part, Failure> {
+    async fn read_part(&self, node: usize, request: &GetRequest, plan: &ReadPlan) -> Result<ReadPart, NodeFailure> {
         match self.read_from(node, request, plan.ground.as_ref()).await {
-            Ok(snapshot) => Ok(Part::Whole(snapshot)),
-            Err(failure) => fitting(&failure, request).map(Part::TooLarge).ok_or(failure),
+            Ok(snapshot) => Ok(ReadPart::Whole(snapshot)),
+            Err(failure) => fitting(&failure, request).map(ReadPart::TooLarge).ok_or(failure),
         }
     }
 
@@ -427,8 +419,8 @@ impl Inner {
         &self,
         node: usize,
         request: &GetRequest,
-        given: Option<&Ground>,
-    ) -> Result<Snapshot, Failure> {
+        given: Option<&ReadGround>,
+    ) -> Result<ProvedSnapshot, NodeFailure> {
         let reply = self.nodes.transport.get(node, request.clone());
         let reply = self.nodes.reply(node, self.config.reply_timeout, reply).await?;
         let ground = self.check(node, |verifier| verifier.ground(node, request, given, &reply)).await?;
@@ -441,7 +433,7 @@ impl Inner {
     /// they are tried again, until [`crate::Config::read_timeout`] has passed.
     pub(crate) async fn ask<'a, T>(
         &'a self,
-        attempt: impl Fn(usize) -> BoxFuture<'a, Result<T, Failure>>,
+        attempt: impl Fn(usize) -> BoxFuture<'a, Result<T, NodeFailure>>,
     ) -> Result<T, Error> {
         let deadline = self.nodes.runtime.now() + self.config.read_timeout;
         self.ask_among(&|| self.nodes.order(), 1, deadline, attempt).await
@@ -453,7 +445,7 @@ impl Inner {
         able: &(dyn Fn() -> Vec<usize> + Send + Sync),
         at_once: usize,
         deadline: Duration,
-        attempt: impl Fn(usize) -> BoxFuture<'a, Result<T, Failure>>,
+        attempt: impl Fn(usize) -> BoxFuture<'a, Result<T, NodeFailure>>,
     ) -> Result<T, Error> {
         let mut looked = false;
         for round in 0.. {
@@ -487,45 +479,16 @@ pub(crate) fn unique(keys: &[Key]) -> Vec<Key> {
 }
 
 /// Both parts of a read. Each was verified against the root of the height that was asked for, so they have one root.
-fn joined(one: Snapshot, other: Snapshot) -> Result<Snapshot, Error> {
+fn joined(one: ProvedSnapshot, other: ProvedSnapshot) -> Result<ProvedSnapshot, Error> {
     one.join(other).ok_or_else(|| Error::Unavailable(Vec::new()))
 }
 
 /// By how many of the records of a read to go on, if a node says that not all fit one answer. Never fewer than surely fit,
 /// and no more than half, which is two messages as well: so whoever says so falsely makes a bounded number of messages.
-pub(crate) fn fitting(failure: &Failure, request: &GetRequest) -> Option<usize> {
+pub(crate) fn fitting(failure: &NodeFailure, request: &GetRequest) -> Option<usize> {
     let ReplyFault::Transport(TransportError::Problem(problem)) = &failure.why else { return None };
     let (asked, sure) = (request.keys.len(), if request.sign || request.through { 1 } else { REPLY_RECORDS_SURE });
     let divisible = problem.code == TOO_LARGE && asked > sure;
     let fits = problem.fits.and_then(|fits| usize::try_from(fits).ok()).unwrap_or(asked / 2);
     divisible.then(|| fits.min(asked.div_ceil(2)).max(sure))
-}
-
-/// Whether the nodes that were asked have forgotten the height.
-fn is_forgotten(error: &Error) -> bool {
-    matches!(error, Error::Unavailable(failures) if failures.iter().any(Failure::has_forgotten))
-}
-
-/// Whether it makes no sense to ask again after so many rounds of this kind. Refused connections come back at once.
-pub(crate) fn are_hopeless(failures: &[Failure], round: u32) -> bool {
-    !failures.iter().any(may_recover) || (round >= ROUNDS_ALONE && failures.iter().all(is_unreachable))
-}
-
-pub(crate) fn may_recover(failure: &Failure) -> bool {
-    match &failure.why {
-        // Forgotten heights do not come back; the caller may name another.
-        ReplyFault::Transport(TransportError::Problem(problem)) => problem.retryable && problem.code != FORGOTTEN,
-        ReplyFault::Transport(_) => true,
-        ReplyFault::Invalid(_) => false,
-    }
-}
-
-/// Whether a node says that others keep a record.
-pub(crate) fn is_not_kept(failure: &Failure) -> bool {
-    failure.says("NOT_KEPT")
-}
-
-/// Whether nothing answers at a node's address.
-pub(crate) fn is_unreachable(failure: &Failure) -> bool {
-    matches!(failure.why, ReplyFault::Transport(TransportError::Unreachable(_)))
 }

@@ -14,9 +14,9 @@ use bytes::Bytes;
 use pleach_types::execution::{Execution, Outcome, Trace};
 use pleach_types::{Body, Call, Event, Hash, Height, Key, Nonce, PublicKey, Refusal};
 
-use crate::client::{Code, Inner};
 use crate::error::{Error, RefusedBy};
-use crate::verifier::Snapshot;
+use crate::inner::{CachedCode, Inner};
+use crate::verifier::ProvedSnapshot;
 
 /// How often the client reads anew because an operation asks for more records.
 const ROUNDS: u32 = 16;
@@ -43,7 +43,7 @@ pub struct Simulation {
     /// The records that it touches, in ascending order.
     pub touched: Vec<Key>,
     /// The records that it changes, in ascending order of keys.
-    pub changes: Vec<Change>,
+    pub changes: Vec<RecordChange>,
     /// The digest of the operation's code.
     pub code: Hash,
     /// What no receipt would show: what the operation logs, and what the host's functions take.
@@ -52,7 +52,7 @@ pub struct Simulation {
 
 /// A record before and after.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct RecordChange {
     /// The key.
     pub key: Key,
     /// The proved value; `None` where there is no record.
@@ -79,8 +79,8 @@ pub(crate) struct Wanted {
 /// A run whose records are all proved at one height.
 #[derive(Clone, Debug)]
 pub(crate) struct DiscoveryPlan {
-    pub(crate) snapshot: Snapshot,
-    pub(crate) code: Code,
+    pub(crate) snapshot: ProvedSnapshot,
+    pub(crate) code: CachedCode,
     /// Complete but for nothing: signing adds no field.
     pub(crate) body: Body,
     /// The values of the body's touched keys.
@@ -101,7 +101,7 @@ impl DiscoveryPlan {
         let effects = plan.outcome.result.unwrap_or_default();
         let before = |key: &Key| plan.values.get(plan.body.touched.binary_search(key).ok()?)?.clone();
         let changes =
-            effects.writes.into_iter().map(|(key, after)| Change { before: before(&key), key, after }).collect();
+            effects.writes.into_iter().map(|(key, after)| RecordChange { before: before(&key), key, after }).collect();
         let (output, events, touched) = (effects.output.output, effects.output.events, plan.body.touched);
         Ok(Simulation { height, gas, output, events, touched, changes, code: plan.code.digest, trace })
     }
@@ -166,15 +166,16 @@ async fn plan_from(client: &Inner, wanted: &Wanted, least: Height) -> Result<Dis
     for _ in 0..ROUNDS {
         let (snapshot, code) = read_records(client, &wanted.operation, &read, least).await?;
         client.learn_terms().await?;
-        let view = View { snapshot: &snapshot, code: &code, operation: &wanted.operation };
+        // Each round runs from its beginning: all that it rests on is of the height of this snapshot.
+        let view = SnapshotView { snapshot: &snapshot, code: &code, operation: &wanted.operation };
         match search.run_known(&view)? {
-            Found::Outcome(run) => {
+            KnownRun::Outcome(run) => {
                 let warm = client.is_warm(&code.digest);
                 let run = search.declare(&view, *run, warm)?;
                 remember_shapes(client, &run);
                 return Ok(run.into_plan(snapshot.clone(), code, warm));
             }
-            Found::Missing(run, key) => {
+            KnownRun::Missing(run, key) => {
                 last = key.clone();
                 read.extend(search.guess_further(&view, run, key)?);
             }
@@ -184,7 +185,7 @@ async fn plan_from(client: &Inner, wanted: &Wanted, least: Height) -> Result<Dis
 }
 
 /// The code of an operation, from whatever one node has: what it is used for does not rest on it.
-pub(crate) async fn code_of(client: &Inner, operation: &Key) -> Result<Code, Error> {
+pub(crate) async fn code_of(client: &Inner, operation: &Key) -> Result<CachedCode, Error> {
     Ok(read_records(client, operation, &BTreeSet::new(), 0).await?.1)
 }
 
@@ -194,7 +195,7 @@ async fn read_records(
     operation: &Key,
     keys: &BTreeSet<Key>,
     least: Height,
-) -> Result<(Snapshot, Code), Error> {
+) -> Result<(ProvedSnapshot, CachedCode), Error> {
     let mut all = keys.clone();
     all.insert(operation.clone());
     let all: Vec<_> = all.into_iter().collect();
@@ -208,12 +209,12 @@ async fn read_records(
     let snapshot = client.read_for_call(all, Vec::new(), least).await?;
     let digest = code_digest(&snapshot, operation)?;
     let bytes = snapshot.records.get(operation).and_then(|proved| proved.value.clone()).unwrap_or_default();
-    let code = Code { digest, bytes };
+    let code = CachedCode { digest, bytes };
     client.remember_code(operation, &code);
     Ok((snapshot, code))
 }
 
-fn code_digest(snapshot: &Snapshot, operation: &Key) -> Result<Hash, Error> {
+fn code_digest(snapshot: &ProvedSnapshot, operation: &Key) -> Result<Hash, Error> {
     let digest = snapshot.records.get(operation).and_then(|proved| proved.digest);
     digest.map(Hash::from).ok_or_else(|| Error::Refused {
         refusal: Refusal::OperationAbsent(operation.clone()),
@@ -231,13 +232,13 @@ fn remember_shapes(client: &Inner, run: &LocalRun) {
 }
 
 /// The records of a snapshot, with the code in its place even if it was not sent again.
-struct View<'a> {
-    snapshot: &'a Snapshot,
-    code: &'a Code,
+struct SnapshotView<'a> {
+    snapshot: &'a ProvedSnapshot,
+    code: &'a CachedCode,
     operation: &'a Key,
 }
 
-impl View<'_> {
+impl SnapshotView<'_> {
     /// The value of a record that was read.
     fn value(&self, key: &Key) -> Option<Option<Bytes>> {
         let proved = self.snapshot.records.get(key)?;
@@ -276,12 +277,12 @@ struct LocalRun {
 }
 
 impl LocalRun {
-    fn into_plan(self, snapshot: Snapshot, code: Code, warm: bool) -> DiscoveryPlan {
+    fn into_plan(self, snapshot: ProvedSnapshot, code: CachedCode, warm: bool) -> DiscoveryPlan {
         DiscoveryPlan { snapshot, code, body: self.body, values: self.values, warm, outcome: self.outcome }
     }
 }
 
-enum Found {
+enum KnownRun {
     /// The operation came to an end over records that were read.
     Outcome(Box<LocalRun>),
     /// It opened a record that was not read.
@@ -291,15 +292,15 @@ enum Found {
 impl Search<'_> {
     /// Runs with what was read, declaring what the operation opens and nothing else: a key that is declared
     /// without need makes the request collide with others'.
-    fn run_known(&mut self, view: &View<'_>) -> Result<Found, Error> {
+    fn run_known(&mut self, view: &SnapshotView<'_>) -> Result<KnownRun, Error> {
         let declared = self.wanted.declared.iter();
         let mut touched: BTreeMap<_, _> = declared.map(|key| (key.clone(), view.value(key).flatten())).collect();
         loop {
             let run = self.run(view, &touched)?;
-            let Some(key) = undeclared(&run, &touched) else { return Ok(Found::Outcome(Box::new(run))) };
+            let Some(key) = undeclared(&run, &touched) else { return Ok(KnownRun::Outcome(Box::new(run))) };
             match view.value(&key) {
                 Some(value) => self.touch(&mut touched, key, value)?,
-                None => return Ok(Found::Missing(touched, key)),
+                None => return Ok(KnownRun::Missing(touched, key)),
             }
         }
     }
@@ -308,7 +309,7 @@ impl Search<'_> {
     /// open with the true values too: a few rounds of reading are saved.
     fn guess_further(
         &mut self,
-        view: &View<'_>,
+        view: &SnapshotView<'_>,
         mut touched: BTreeMap<Key, Option<Bytes>>,
         mut key: Key,
     ) -> Result<Vec<Key>, Error> {
@@ -332,7 +333,7 @@ impl Search<'_> {
 
     /// The run as the request will declare it. The gas is part of the identity, on which the gas may depend: so it is run
     /// again until what it takes is within what it declares, which the margin makes the first attempt as a rule.
-    fn declare(&mut self, view: &View<'_>, run: LocalRun, warm: bool) -> Result<LocalRun, Error> {
+    fn declare(&mut self, view: &SnapshotView<'_>, run: LocalRun, warm: bool) -> Result<LocalRun, Error> {
         let limit = self.client.gas_limit();
         let touched: BTreeMap<_, _> = run.body.touched.iter().cloned().zip(run.values.iter().cloned()).collect();
         self.warm = warm;
@@ -356,7 +357,7 @@ impl Search<'_> {
         if actual > limit { Err(Error::OverLimit { what: "number of touched records", actual, limit }) } else { Ok(()) }
     }
 
-    fn run(&mut self, view: &View<'_>, touched: &BTreeMap<Key, Option<Bytes>>) -> Result<LocalRun, Error> {
+    fn run(&mut self, view: &SnapshotView<'_>, touched: &BTreeMap<Key, Option<Bytes>>) -> Result<LocalRun, Error> {
         let genesis = self.client.verifier.genesis();
         if self.gas > self.client.gas_limit().saturating_mul(SEARCH_RUNS) {
             let last = touched.keys().next_back().unwrap_or(&self.wanted.operation).clone();
@@ -396,7 +397,7 @@ fn execution<'a>(
     client: &'a Inner,
     body: &'a Body,
     call: &'a Call,
-    code: &'a Code,
+    code: &'a CachedCode,
     values: &'a [Option<Bytes>],
     warm: bool,
     identity: &'a Hash,
@@ -415,6 +416,7 @@ fn execution<'a>(
         arguments: &call.arguments,
         signers: &body.signers,
         identity,
+        // The earliest height that it may be executed at; a later one can cost more, for which the margin is.
         height: body.base.saturating_add(1),
     }
 }

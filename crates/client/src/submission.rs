@@ -22,14 +22,14 @@ use pleach_types::codec::Encode;
 use pleach_types::{BlockResult, Height, Identity, PublicKey, Receipt, Refusal, Request};
 
 use crate::absence::End;
-use crate::call::Retries;
-use crate::client::{Code, Inner};
-use crate::error::{Error, Failure, InvalidCause, ReplyFault, all_failed};
-use crate::read::Ground;
+use crate::client::Client;
+use crate::error::{Error, InvalidCause, NodeFailure, ReplyFault, all_failed};
+use crate::executed::Retries;
+use crate::inner::{CachedCode, Inner};
 use crate::simulate::code_of;
 use crate::transport::TransportError;
 use crate::verified::{Trust, TrustLevel, Verified};
-use crate::verifier::Shown;
+use crate::verifier::{ReadGround, Shown};
 
 /// How long a node that takes a request is asked to wait for its receipt before it answers: long enough for the
 /// next blocks, short enough for a dead node to be noticed.
@@ -75,7 +75,7 @@ impl Attestations {
                 let trust = self.add(client, by, &result)?;
                 // One member alone may have made up the height, and nothing could be read any more.
                 if trust != Trust::Signed(1) {
-                    client.verifier.stand_on(Ground { result: *result, trust }, client.nodes.runtime.now());
+                    client.verifier.stand_on(ReadGround { result: *result, trust }, client.nodes.runtime.now());
                 }
                 (receipt, trust)
             }
@@ -95,7 +95,7 @@ pub(crate) async fn find_receipt(
     let mut attestations = Attestations::default();
     for round in 0.. {
         let left = deadline.saturating_sub(client.nodes.runtime.now());
-        let mut watch = Watch::new(client, identity, left.min(client.config.receipt_wait), client.nodes.order());
+        let mut watch = ReceiptWatch::new(client, identity, left.min(client.config.receipt_wait), client.nodes.order());
         watch.start(client.nodes.named());
         let mut failures = Vec::new();
         while let Some((_, outcome)) = watch.next().await {
@@ -116,8 +116,19 @@ pub(crate) async fn find_receipt(
     Ok(None)
 }
 
+impl Client {
+    /// Waits up to `wait` for the proven receipt of a request: certified, or signed by f + 1 members. `None`
+    /// if no node shows one.
+    ///
+    /// # Errors
+    /// If no node gives an answer that verifies.
+    pub async fn receipt(&self, identity: Identity, wait: Duration) -> Result<Option<Verified<Receipt>>, Error> {
+        find_receipt(&self.inner, identity, wait).await
+    }
+}
+
 /// Long polls to several nodes at once.
-pub(crate) struct Watch<'a> {
+pub(crate) struct ReceiptWatch<'a> {
     client: &'a Inner,
     identity: Identity,
     wait: Duration,
@@ -125,10 +136,10 @@ pub(crate) struct Watch<'a> {
     spare: Vec<usize>,
     /// Nodes that have been asked to wait for the certificate.
     second: BTreeSet<usize>,
-    polls: FuturesUnordered<BoxFuture<'a, (usize, Result<Shown, Failure>)>>,
+    polls: FuturesUnordered<BoxFuture<'a, (usize, Result<Shown, NodeFailure>)>>,
 }
 
-impl<'a> Watch<'a> {
+impl<'a> ReceiptWatch<'a> {
     pub(crate) fn new(client: &'a Inner, identity: Identity, wait: Duration, mut order: Vec<usize>) -> Self {
         order.reverse();
         Self { client, identity, wait, spare: order, second: BTreeSet::new(), polls: FuturesUnordered::new() }
@@ -165,7 +176,7 @@ impl<'a> Watch<'a> {
 
     /// The next answer. A node that fails is replaced by another; one that has executed the request without a
     /// certificate yet is asked once more, for the certificate.
-    pub(crate) async fn next(&mut self) -> Option<(usize, Result<Shown, Failure>)> {
+    pub(crate) async fn next(&mut self) -> Option<(usize, Result<Shown, NodeFailure>)> {
         let (node, outcome) = self.polls.next().await?;
         match &outcome {
             Err(_) => self.start(1),
@@ -183,7 +194,7 @@ pub(crate) struct Submission<'a> {
     encoded: Bytes,
     identity: Identity,
     /// The code of its operation, if it is at hand: only a node that has it no more needs it.
-    code: Option<Code>,
+    code: Option<CachedCode>,
     began: Duration,
     deadline: Duration,
     retries: &'a mut Retries,
@@ -225,7 +236,7 @@ impl<'a> Submission<'a> {
         client: &'a Inner,
         request: Request,
         encoded: Bytes,
-        code: Option<Code>,
+        code: Option<CachedCode>,
         deadline: Duration,
         retries: &'a mut Retries,
     ) -> Self {
@@ -398,7 +409,7 @@ impl<'a> Submission<'a> {
         let reply = nodes.transport.execute(node, self.encoded.clone(), EXECUTE_WAIT, self.client.certified_receipts());
         let reception = match nodes.long_reply(node, limit, reply).await {
             Ok(reply) => self.taken(node, reply).await,
-            Err(Failure { why: ReplyFault::Transport(TransportError::Problem(problem)), .. }) => classify(problem),
+            Err(NodeFailure { why: ReplyFault::Transport(TransportError::Problem(problem)), .. }) => classify(problem),
             Err(_) => Reception::Silent,
         };
         (node, reception)
@@ -477,7 +488,7 @@ impl<'a> Submission<'a> {
         let mut order = self.client.nodes.order();
         // Stable, so that the rest of the order stays.
         order.sort_by_key(|node| (self.vouching.contains(node), !self.holders.contains(node)));
-        let mut watch = Watch::new(self.client, self.identity, left.min(self.client.config.receipt_wait), order);
+        let mut watch = ReceiptWatch::new(self.client, self.identity, left.min(self.client.config.receipt_wait), order);
         watch.start(self.client.enough().saturating_sub(self.vouching.len()).max(1));
         while let Some((node, outcome)) = watch.next().await {
             let Ok(shown) = outcome else {

@@ -1,119 +1,23 @@
 //! Following the members from epoch to epoch.
 //!
 //! A client begins with the members that genesis names. What later ones have certified it checks once it has followed the
-//! *steps* that lead to them: each set is certified by the one before ([`TrustAnchor::follow`]). Any node may hand them out,
+//! *steps* that lead to them: each set is certified by the one before ([`pleach_verify::TrustAnchor::follow`]). Any node may hand them out,
 //! since they prove themselves; so the node is asked whose answer others vouch for, and only when such an answer is there.
 //!
 //! The members that are known never go back, and what a node makes a client do is bounded: so many steps in an answer, so
 //! many answers for one that does not verify.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-
-use pleach_types::api::Base64;
-use pleach_types::genesis::GenesisError;
+use futures::StreamExt as _;
+use futures::future::{Either, join_all, select};
+use futures::stream::FuturesUnordered;
 use pleach_types::limits::{PROOF_FILE_STEPS_MAX, SUCCESSION_STEPS_MAX};
-use pleach_types::succession::Step;
-use pleach_types::{BlockResult, Committee, DecodeError, Encode as _, Genesis, Height, ProofFile, PublicKey};
-use pleach_verify::file::FileError;
-use pleach_verify::{TrustAnchor, decode};
 
-use crate::client::Inner;
-use crate::error::{Failure, InvalidCause};
+use crate::error::{InvalidCause, NodeFailure};
+use crate::inner::Inner;
 use crate::verifier::Verifier;
 
 /// How often a node is asked for further steps because of one of its answers.
 pub(crate) const ROUNDS_MAX: usize = PROOF_FILE_STEPS_MAX / SUCCESSION_STEPS_MAX;
-
-/// The members from genesis to the newest ones that are known, and what shows that they are.
-#[derive(Clone, Debug)]
-pub(crate) struct Trusted {
-    anchor: TrustAnchor,
-    /// The steps that led to the newest members, by epoch: proof files need them.
-    steps: Vec<Arc<Step>>,
-}
-
-impl Trusted {
-    pub(crate) fn of(genesis: &Genesis) -> Result<Self, GenesisError> {
-        Ok(Self { anchor: TrustAnchor::of(genesis)?, steps: Vec::new() })
-    }
-
-    /// What statements are checked against.
-    pub(crate) const fn anchor(&self) -> &TrustAnchor {
-        &self.anchor
-    }
-
-    /// The newest members.
-    pub(crate) const fn committee(&self) -> &Committee {
-        self.anchor.committee()
-    }
-
-    /// The first epoch of the newest members.
-    pub(crate) const fn since(&self) -> u64 {
-        self.anchor.since()
-    }
-
-    /// The steps to the members that certify in an epoch.
-    pub(crate) fn steps_to(&self, epoch: u64) -> Vec<Step> {
-        let before = self.steps.iter().take_while(|step| step.proof.certificate.epoch < epoch);
-        before.map(|step| Step::clone(step)).collect()
-    }
-
-    /// The step that carries another result of the same height.
-    pub(crate) fn step_other_than(&self, result: &BlockResult) -> Option<&Step> {
-        let carried = |step: &&Arc<Step>| step.proof.stated().map(|stated| (stated.height, stated != result));
-        self.steps.iter().find(|step| carried(step) == Some((result.height, true))).map(|step| &**step)
-    }
-
-    /// The first step of each of the two that the other has not in its place; none where both are the same.
-    pub(crate) fn parting(&self, other: &Self) -> Vec<Arc<Step>> {
-        let longest = self.steps.len().max(other.steps.len());
-        let parted = (0..longest).map(|at| (self.steps.get(at), other.steps.get(at))).find(|(one, other)| {
-            !one.zip(*other).is_some_and(|(one, other)| one.proof.stated() == other.proof.stated())
-        });
-        parted.into_iter().flat_map(|(one, other)| [one, other]).flatten().cloned().collect()
-    }
-
-    /// The members that a proof file leads to.
-    pub(crate) fn of_file(file: &ProofFile) -> Result<Self, InvalidCause> {
-        let invalid =
-            |why: GenesisError| FileError::from(DecodeError::Invalid { field: "genesis", why: why.to_string() });
-        let mut newest = Self::of(&file.genesis).map_err(|why| InvalidCause::File(Box::new(invalid(why))))?;
-        // A file may hold more steps than an answer.
-        for step in &file.steps {
-            newest = newest.follow(&[Base64(step.encode().into())])?;
-        }
-        Ok(newest)
-    }
-
-    /// What this leads to by a node's steps.
-    pub(crate) fn follow(&self, steps: &[Base64]) -> Result<Self, InvalidCause> {
-        if steps.len() > SUCCESSION_STEPS_MAX {
-            return Err(InvalidCause::StepCount { found: steps.len() });
-        }
-        let mut newest = self.clone();
-        for Base64(bytes) in steps {
-            let anchor = newest.anchor.follow(bytes)?;
-            // True, and of no use: an epoch after which the members stayed.
-            if anchor.since() == newest.since() {
-                continue;
-            }
-            newest.steps.push(Arc::new(decode("step", bytes)?));
-            newest.anchor = anchor;
-        }
-        Ok(newest)
-    }
-
-    /// How many of those who signed the result of a height count, if they are enough for one of them to be correct. They are
-    /// counted in one set alone, the one of that height or the newest: f of each may be faulty, and with two sets two f.
-    pub(crate) fn vouching(&self, height: Height, signers: &BTreeSet<PublicKey>) -> Option<usize> {
-        let then = self.anchor.committee_of(self.anchor.epoch_of(height));
-        [then, self.committee()].into_iter().find_map(|members| {
-            let count = signers.iter().filter(|signer| members.member(signer).is_some()).count();
-            (count > members.faults()).then_some(count)
-        })
-    }
-}
 
 impl Inner {
     /// Checks what a node answered. Where others vouch for it than the members that are known, the node's steps are followed
@@ -122,7 +26,7 @@ impl Inner {
         &self,
         node: usize,
         check: impl Fn(&Verifier) -> Result<T, InvalidCause>,
-    ) -> Result<T, Failure> {
+    ) -> Result<T, NodeFailure> {
         // Where there are two histories, neither is chosen, whatever holds.
         if let Some(forked) = self.fork_at(node) {
             return Err(forked);
@@ -138,7 +42,7 @@ impl Inner {
         &self,
         node: usize,
         check: impl Fn(&Verifier) -> Result<T, InvalidCause>,
-    ) -> Result<T, Failure> {
+    ) -> Result<T, NodeFailure> {
         let mut checked = check(&self.verifier);
         if checked.as_ref().is_err_and(InvalidCause::is_of_others) {
             // Whoever names other members has to show the steps to them. Steps that do not follow may be misbehaviour, or those of another history: before it is held
@@ -164,12 +68,12 @@ impl Inner {
     }
 
     /// Notes an invalid reply, unless it is known by now that there are two histories: then it may have been the truth of the other one.
-    fn held_against(&self, node: usize, what: InvalidCause) -> Failure {
+    fn held_against(&self, node: usize, what: InvalidCause) -> NodeFailure {
         self.fork_at(node).unwrap_or_else(|| self.nodes.record_invalid(node, what))
     }
 
     /// Follows a node's steps to the newest members that it shows.
-    pub(crate) async fn follow(&self, node: usize) -> Result<(), Failure> {
+    pub(crate) async fn follow(&self, node: usize) -> Result<(), NodeFailure> {
         for _ in 0..ROUNDS_MAX {
             // While the answer is on its way, other tasks may get to know later members. Its steps go on from these.
             let known = self.verifier.trusted();
@@ -185,6 +89,38 @@ impl Inner {
         Ok(())
     }
 
+    /// Asks all nodes how the members have changed. Whether this client now knows of others than before.
+    pub(crate) async fn catch_up(&self) -> bool {
+        let nodes = 0..self.nodes.named();
+        join_all(nodes.map(|node| self.follow(node))).await;
+        self.learn_members().await
+    }
+
+    /// Asks the nodes who they are, where it matters and they have not said so yet. Whether the newest members are others than those
+    /// whose map was used before.
+    pub(crate) async fn learn_members(&self) -> bool {
+        let others = self.keepers.follow(self.verifier.trusted().committee());
+        if self.keepers.everywhere() {
+            return others;
+        }
+        let ask = |node| async move {
+            let status = self.nodes.transport.status(node);
+            let status = self.nodes.reply(node, self.config.reply_timeout, status).await;
+            status.map(|status| self.keepers.learn(node, &status.public_key)).is_ok()
+        };
+        let mut asked: FuturesUnordered<_> = self.keepers.unknown().into_iter().map(ask).collect();
+        let mut some = false;
+        loop {
+            match select(asked.next(), self.nodes.runtime.sleep(self.nodes.late_after(self.config.hedge))).await {
+                Either::Left((Some(answered), _)) => some |= answered,
+                Either::Left((None, _)) => return others,
+                // Those that are silent are asked in vain for what others keep, and that is all.
+                Either::Right(_) if some => return others,
+                Either::Right(_) => {}
+            }
+        }
+    }
+
     /// How many nodes are sure to be more than those that may be faulty.
     pub(crate) fn enough(&self) -> usize {
         self.verifier.trusted().committee().faults() + 1
@@ -193,46 +129,5 @@ impl Inner {
     /// To how many nodes a request is sent at once.
     pub(crate) fn submit_to(&self) -> usize {
         self.config.submit_to.unwrap_or_else(|| self.enough()).max(1)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use pleach_types::{Member, SecretKey};
-
-    use super::*;
-
-    fn set(first: u8) -> Committee {
-        let mut keys: Vec<_> = (first..first + 4).map(|n| SecretKey::from_seed([n; 32]).public()).collect();
-        keys.sort_unstable();
-        let members = keys.into_iter().enumerate().map(|(n, key)| Member::new(format!("n{n}"), key)).collect();
-        Committee::new(members).expect("a set")
-    }
-
-    /// Of each set one member may be faulty, and both may say the same.
-    #[test]
-    fn signatures_count_within_one_set_alone() {
-        let (first, later) = (set(1), set(11));
-        let mut genesis = Genesis::new("test", first.members().to_vec(), BTreeMap::new());
-        genesis.governance.epoch_blocks = 16;
-        let anchor = TrustAnchor::of(&genesis).expect("a genesis").with(3, later.clone());
-        let trusted = Trusted { anchor, steps: Vec::new() };
-        let signers = |sets: &[(&Committee, usize)]| {
-            sets.iter().flat_map(|(set, count)| set.keys().take(*count).collect::<Vec<_>>()).collect()
-        };
-        let one_of_each: BTreeSet<_> = signers(&[(&first, 1), (&later, 1)]);
-        for height in [1, 47, 48, 100] {
-            assert_eq!(trusted.vouching(height, &one_of_each), None, "height {height}");
-            assert_eq!(
-                trusted.vouching(height, &signers(&[(&later, 2)])),
-                Some(2),
-                "later members serve old heights too"
-            );
-        }
-        let early = signers(&[(&first, 2), (&later, 1)]);
-        assert_eq!(trusted.vouching(47, &early), Some(2));
-        assert_eq!(trusted.vouching(48, &early), None, "they have nothing to say any more");
     }
 }

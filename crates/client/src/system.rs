@@ -16,10 +16,11 @@ use pleach_types::api::{Problem, RequestState};
 use pleach_types::terms::RULES;
 use pleach_types::{ClusterRecord, Committee, Decode as _, Encode as _, Identity, Receipt, SystemRequest, Terms};
 
-use crate::client::{Client, Inner};
-use crate::error::{Error, Failure, InvalidCause, ReplyFault, all_failed};
-use crate::read::{ROUNDS_ALONE, is_unreachable};
-use crate::submission::{Attestations, Watch, agreed};
+use crate::client::Client;
+use crate::error::{Error, InvalidCause, NodeFailure, ReplyFault, all_failed};
+use crate::failures::{ROUNDS_ALONE, is_unreachable};
+use crate::inner::Inner;
+use crate::submission::{Attestations, ReceiptWatch, agreed};
 use crate::transport::TransportError;
 use crate::verified::{ReadOptions, Verified};
 use crate::verifier::Shown;
@@ -63,7 +64,7 @@ impl Client {
     /// [`Error::Declined`] if f + 1 nodes say that it would be refused, or is none, and no node takes it; [`Error::Undecided`] where no outcome is
     /// proved within [`crate::Config::call_timeout`]; if no node takes it, why.
     pub async fn decide(&self, request: &SystemRequest) -> Result<Verified<Receipt>, Error> {
-        Errand::new(&self.inner, request).run().await
+        SystemErrand::new(&self.inner, request).run().await
     }
 }
 
@@ -111,7 +112,7 @@ impl Inner {
 }
 
 /// A request of the system on its way to an end.
-struct Errand<'a> {
+struct SystemErrand<'a> {
     client: &'a Inner,
     identity: Identity,
     encoded: Bytes,
@@ -124,7 +125,7 @@ struct Errand<'a> {
     attestations: Attestations,
 }
 
-impl<'a> Errand<'a> {
+impl<'a> SystemErrand<'a> {
     fn new(client: &'a Inner, request: &SystemRequest) -> Self {
         let (identity, encoded) = (request.identity(), request.encode().into());
         let (holders, taken, rejections, attestations) = Default::default();
@@ -163,7 +164,7 @@ impl<'a> Errand<'a> {
         let mut order = self.client.nodes.order();
         // Stable, so that the rest of the order stays.
         order.sort_by_key(|node| !self.holders.contains(node));
-        let mut watch = Watch::new(self.client, self.identity, wait, order);
+        let mut watch = ReceiptWatch::new(self.client, self.identity, wait, order);
         watch.start(self.client.enough());
         while let Some((node, outcome)) = watch.next().await {
             // Nodes drop what would be refused by now, without a word: another complaint has convicted the member, say. The request is
@@ -179,7 +180,7 @@ impl<'a> Errand<'a> {
     }
 
     /// Has as many nodes take it as the client is set to, if there are that many. Why the others did not.
-    async fn hand_out(&mut self) -> Result<Vec<Failure>, Error> {
+    async fn hand_out(&mut self) -> Result<Vec<NodeFailure>, Error> {
         let mut candidates = self.client.nodes.order();
         candidates.retain(|node| !self.holders.contains(node));
         let mut candidates = candidates.into_iter();
@@ -207,7 +208,7 @@ impl<'a> Errand<'a> {
         }
     }
 
-    async fn hand_to(&self, node: usize) -> (usize, Result<(), Failure>) {
+    async fn hand_to(&self, node: usize) -> (usize, Result<(), NodeFailure>) {
         let (nodes, asked) = (&self.client.nodes, self.identity);
         let reply = nodes.transport.execute(node, self.encoded.clone(), Duration::ZERO, false);
         let outcome = match nodes.reply(node, self.client.config.reply_timeout, reply).await {
@@ -218,7 +219,7 @@ impl<'a> Errand<'a> {
         (node, outcome)
     }
 
-    fn note(&mut self, node: usize, failure: &Failure) {
+    fn note(&mut self, node: usize, failure: &NodeFailure) {
         if let ReplyFault::Transport(TransportError::Problem(problem)) = &failure.why
             && !problem.retryable
         {

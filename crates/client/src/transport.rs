@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::{BoxFuture, Either, select};
 use pleach_types::api::{
-    AbsenceReply, Blocks, EvidenceList, ExecuteReply, ForkReply, GetReply, GetRequest, HistoryReply, Members,
+    AbsenceReply, Blocks, EvidenceList, ExecuteReply, ForkReply, GetReply, GetRequest, HistoryReply, MembersView,
     NewestReply, NewestRequest, Problem, ReceiptReply, Status, Succession,
 };
 use pleach_types::{Genesis, Height, Identity};
@@ -43,7 +43,7 @@ pub trait Transport: Send + Sync {
     fn status(&self, node: usize) -> Reply<'_, Status>;
 
     /// `GET /v1/members`.
-    fn members(&self, node: usize) -> Reply<'_, Members>;
+    fn members(&self, node: usize) -> Reply<'_, MembersView>;
 
     /// `GET /v1/evidence`.
     fn evidence(&self, node: usize) -> Reply<'_, EvidenceList>;

@@ -28,10 +28,8 @@ use pleach_verify::{FalseStatement, Misbehaviour, absence, decode, fork, history
 
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, InvalidCause};
-use crate::fork::{Fork, Other, Results, both, states_other};
-use crate::history::Placed;
-use crate::read::Ground;
-use crate::succession::Trusted;
+use crate::results::{CertifiedResults, Other, SeenFork, both, states_other};
+use crate::trusted::Trusted;
 use crate::verified::{Record, Trust, Verified};
 
 /// How many signatures over results are kept as checked.
@@ -47,15 +45,15 @@ pub(crate) struct Verifier {
     /// The members that are known; they never go back.
     trusted: Mutex<Arc<Trusted>>,
     /// Certified results by height.
-    results: Mutex<Results>,
+    results: Mutex<CertifiedResults>,
     /// The first two of one height, if there are any.
-    fork: OnceLock<Fork>,
+    fork: OnceLock<SeenFork>,
     /// Signatures over results that were checked: all receipts of a height come under the same few.
     vouched: Mutex<BTreeSet<Vouched>>,
     /// The newest height that anything verified was true at.
     min_height: AtomicU64,
     /// What the height of the newest receipt came to that f + 1 members, and no certificate, vouched for; and when.
-    receipt_ground: Mutex<Option<(Ground, Duration)>>,
+    receipt_ground: Mutex<Option<(ReadGround, Duration)>>,
     /// Results that members have signed of heights whose certificates were not seen yet: compared once they are.
     on_trust: Mutex<BTreeMap<(Height, PublicKey), OnTrust>>,
     /// Signed results that were not the certified ones, until somebody takes note of them.
@@ -67,7 +65,7 @@ type Vouched = (Height, PublicKey, Hash, [u8; 64]);
 
 /// Records proved at one height.
 #[derive(Clone, Debug)]
-pub(crate) struct Snapshot {
+pub(crate) struct ProvedSnapshot {
     pub(crate) height: Height,
     /// What the root rests on.
     pub(crate) trust: Trust,
@@ -75,7 +73,7 @@ pub(crate) struct Snapshot {
     pub(crate) records: BTreeMap<Key, Proved>,
 }
 
-impl Snapshot {
+impl ProvedSnapshot {
     /// The records of these keys, in their order.
     pub(crate) fn values_of(&self, keys: &[Key]) -> Verified<Vec<Record>> {
         let value = |key: &Key| self.records.get(key).and_then(|proved| proved.value.clone());
@@ -121,6 +119,23 @@ pub(crate) struct Proved {
     pub(crate) value: Option<Bytes>,
 }
 
+/// What a height came to, and what that rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ReadGround {
+    /// The result.
+    pub(crate) result: BlockResult,
+    /// Who vouches for it.
+    pub(crate) trust: Trust,
+}
+
+/// A newer result, and the place of an older one in the history that it commits to.
+pub(crate) struct PlacedResult {
+    pub(crate) newer: ResultProof,
+    /// The height of the newer result.
+    pub(crate) size: Height,
+    pub(crate) siblings: Vec<Hash>,
+}
+
 /// What a node shows of a request.
 #[derive(Clone, Debug)]
 pub(crate) enum Shown {
@@ -134,7 +149,7 @@ pub(crate) enum Shown {
 
 /// What one node says a height came to.
 #[derive(Clone, Debug)]
-pub(crate) enum Word {
+pub(crate) enum MemberWord {
     /// A result that this member signed.
     Signed { by: PublicKey, result: BlockResult },
     /// A certified result.
@@ -166,7 +181,7 @@ impl Verifier {
             digest: trusted.anchor().genesis(),
             trusted: Mutex::new(Arc::new(trusted)),
             genesis,
-            results: Mutex::new(Results::new(first)),
+            results: Mutex::new(CertifiedResults::new(first)),
             fork: OnceLock::new(),
             vouched: Mutex::default(),
             min_height: AtomicU64::new(0),
@@ -208,7 +223,7 @@ impl Verifier {
 
     /// Keeps what the height of a receipt came to, for which f + 1 members have vouched `now`: one of them is correct, so nothing older need
     /// be taken any more.
-    pub(crate) fn stand_on(&self, ground: Ground, now: Duration) {
+    pub(crate) fn stand_on(&self, ground: ReadGround, now: Duration) {
         self.raise_min_height(ground.result.height);
         let mut kept = self.receipt_ground.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.is_none_or(|(kept, _)| kept.result.height < ground.result.height) {
@@ -218,7 +233,7 @@ impl Verifier {
 
     /// What the newest height came to of which this client knows, where members have vouched for that since `since` and it has seen no
     /// certificate yet.
-    pub(crate) fn receipt_ground(&self, since: Duration) -> Option<Ground> {
+    pub(crate) fn receipt_ground(&self, since: Duration) -> Option<ReadGround> {
         let kept = *self.receipt_ground.lock().unwrap_or_else(PoisonError::into_inner);
         let (ground, at) = kept?;
         let height = ground.result.height;
@@ -236,7 +251,7 @@ impl Verifier {
     }
 
     /// Nothing is ever left half done under the lock, so a panic elsewhere does not spoil it.
-    fn results(&self) -> MutexGuard<'_, Results> {
+    fn results(&self) -> MutexGuard<'_, CertifiedResults> {
         self.results.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -282,7 +297,7 @@ impl Verifier {
         lower: &[Hash],
         size: Option<Height>,
         reply: &HistoryReply,
-    ) -> Result<Placed, InvalidCause> {
+    ) -> Result<PlacedResult, InvalidCause> {
         if let Some(asked) = size.filter(|asked| *asked != reply.size) {
             return Err(InvalidCause::OtherHeight { asked, found: reply.size });
         }
@@ -292,7 +307,7 @@ impl Verifier {
         if let Some(consistency) = &reply.consistency {
             history::continues(older, &newer, consistency)?;
         }
-        Ok(Placed { newer: proof, size: reply.size, siblings })
+        Ok(PlacedResult { newer: proof, size: reply.size, siblings })
     }
 
     /// Checks that a checkpoint is part of the history of a newer result.
@@ -307,7 +322,7 @@ impl Verifier {
     }
 
     /// The fork that has been seen.
-    pub(crate) fn fork(&self) -> Option<&Fork> {
+    pub(crate) fn fork(&self) -> Option<&SeenFork> {
         self.fork.get()
     }
 
@@ -336,7 +351,7 @@ impl Verifier {
             let file = ProofFile { steps, ..ProofFile::new(self.genesis.clone()) };
             fork::file(file, trusted.anchor(), one, other)
         });
-        let fork = self.fork.get_or_init(|| Fork { height, file });
+        let fork = self.fork.get_or_init(|| SeenFork { height, file });
         Err(InvalidCause::SplitHistory { height: fork.height })
     }
 
@@ -392,18 +407,18 @@ impl Verifier {
     }
 
     /// Checks what a node says a height came to, where its word alone is asked for.
-    pub(crate) fn word(&self, node: usize, request: &GetRequest, reply: &GetReply) -> Result<Word, InvalidCause> {
+    pub(crate) fn word(&self, node: usize, request: &GetRequest, reply: &GetReply) -> Result<MemberWord, InvalidCause> {
         check_height(request, reply.height)?;
         let certified = match &reply.certificate {
             None if !self.knows(reply.height) => {
                 let signed = self.signed_at(&reply.signed, reply.height)?;
                 self.take_on_trust(node, reply.signed.node, signed);
-                return Ok(Word::Signed { by: reply.signed.node, result: signed.result });
+                return Ok(MemberWord::Signed { by: reply.signed.node, result: signed.result });
             }
             certificate => self.certified(reply.height, certificate.as_ref())?,
         };
         self.stood_by(&reply.signed, &certified)?;
-        Ok(Word::Certified(*certified.result()))
+        Ok(MemberWord::Certified(*certified.result()))
     }
 
     /// Checks what an answer to `request` rests on: the result of its height, certified, or the one that members have vouched for.
@@ -412,9 +427,9 @@ impl Verifier {
         &self,
         node: usize,
         request: &GetRequest,
-        given: Option<&Ground>,
+        given: Option<&ReadGround>,
         reply: &GetReply,
-    ) -> Result<Ground, InvalidCause> {
+    ) -> Result<ReadGround, InvalidCause> {
         let height = reply.height;
         let grounded = || {
             check_height(request, height)?;
@@ -424,7 +439,7 @@ impl Verifier {
             }
             let certified = self.certified(height, reply.certificate.as_ref())?;
             self.stood_by(&reply.signed, &certified)?;
-            Ok(Ground { result: *certified.result(), trust: Trust::Certified })
+            Ok(ReadGround { result: *certified.result(), trust: Trust::Certified })
         };
         if !request.sign {
             return grounded();
@@ -451,17 +466,17 @@ impl Verifier {
     fn ground_on_trust(
         &self,
         node: usize,
-        given: Option<&Ground>,
+        given: Option<&ReadGround>,
         shown: &SignedResultView,
         height: Height,
-    ) -> Result<Ground, InvalidCause> {
+    ) -> Result<ReadGround, InvalidCause> {
         let signed = self.signed_at(shown, height)?;
         self.take_on_trust(node, shown.node, signed);
         match given {
             // Who of them has signed what is false, the certificate will tell.
             Some(ground) if ground.result != signed.result => Err(InvalidCause::OtherResult { height }),
             Some(ground) => Ok(*ground),
-            None => Ok(Ground { result: signed.result, trust: Trust::Signed(1) }),
+            None => Ok(ReadGround { result: signed.result, trust: Trust::Signed(1) }),
         }
     }
 
@@ -486,7 +501,7 @@ impl Verifier {
     fn adopt(&self, file: &ProofFile) -> Result<Option<CertifiedResult>, InvalidCause> {
         let proven = judge(file, &self.digest).map_err(|why| InvalidCause::File(Box::new(why)))?;
         if let Some(shown) = proven.fork {
-            let fork = self.fork.get_or_init(|| Fork { height: shown.one.height, file: Some(file.clone()) });
+            let fork = self.fork.get_or_init(|| SeenFork { height: shown.one.height, file: Some(file.clone()) });
             return Err(InvalidCause::SplitHistory { height: fork.height });
         }
         let trusted = Trusted::of_file(file)?;
@@ -525,9 +540,9 @@ impl Verifier {
     pub(crate) fn snapshot(
         &self,
         request: &GetRequest,
-        ground: &Ground,
+        ground: &ReadGround,
         reply: GetReply,
-    ) -> Result<Snapshot, InvalidCause> {
+    ) -> Result<ProvedSnapshot, InvalidCause> {
         let height = ground.result.height;
         let proof = records::proof(&reply.proof.0, &ground.result.root)?;
         let records = check_records(request, reply.records, &proof)?;
@@ -535,7 +550,7 @@ impl Verifier {
         if ground.trust != Trust::Signed(1) {
             self.raise_min_height(height);
         }
-        Ok(Snapshot { height, trust: ground.trust, proof, records })
+        Ok(ProvedSnapshot { height, trust: ground.trust, proof, records })
     }
 
     /// Checks what a node shows of the request with this identity.

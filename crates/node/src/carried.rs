@@ -14,7 +14,7 @@ use http_body_util::BodyExt as _;
 use pleach_types::limits::{REPLY_VALUES_MAX, REQUEST_BYTES_MAX, VALUE_BYTES_MAX};
 
 use crate::service_error::ServiceError;
-use crate::share::{Full, Lease, Share};
+use crate::share::{Lease, NoShare, Share};
 
 /// Bytes of a question or of an answer that are not counted.
 pub const FREE_BYTES: usize = 16 << 10;
@@ -88,7 +88,7 @@ impl Carried {
     pub async fn reserve(&self, from: IpAddr, keys: usize) -> Result<Reserved, ServiceError> {
         let bytes = keys.saturating_mul(READ_BYTES_OF_A_KEY).saturating_add(READ_BYTES_BESIDE).min(READ_BYTES_MAX);
         let held = self.replies.take_within(from, bytes as u64, ROOM_WAIT).await;
-        held.map(Reserved).map_err(|Full| ServiceError::NoRoom)
+        held.map(Reserved).map_err(|NoShare| ServiceError::NoRoom)
     }
 
     /// An answer that is made already. It does not wait for room, since it takes it up while it does.
@@ -99,7 +99,7 @@ impl Carried {
         if body.len() <= FREE_BYTES {
             return Ok(body.into());
         }
-        let held = self.replies.take(from, body.len() as u64).map_err(|Full| ServiceError::NoRoom)?;
+        let held = self.replies.take(from, body.len() as u64).map_err(|NoShare| ServiceError::NoRoom)?;
         Ok(counted(body, held))
     }
 }
@@ -137,7 +137,7 @@ async fn collect(mut body: Body, mut held: Lease) -> Result<Received, BodyError>
         }
         let counted = |length: usize| length.saturating_sub(FREE_BYTES) as u64;
         // As it comes, not as it is announced: to hold room, a stranger has to send.
-        held.grow(counted(length) - counted(bytes.len())).map_err(|Full| BodyError::NoRoom)?;
+        held.grow(counted(length) - counted(bytes.len())).map_err(|NoShare| BodyError::NoRoom)?;
         bytes.extend_from_slice(&data);
     }
     // What waits may wait long, and a vector that grew has up to twice the room that it needs.

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use pleach_state::{Applied, Decided, State};
+use pleach_state::{Applied, OrderedOutcome, State};
 use pleach_store::WindowEntry;
 use pleach_tree::Tree;
 use pleach_types::{Block, Hash, Header, Height, Receipt};
@@ -56,8 +56,8 @@ impl ExecutedBlock {
     /// The receipts, in the order of the requests.
     pub fn receipts(&self) -> impl Iterator<Item = &Receipt> {
         self.applied.decisions.iter().filter_map(|decision| match decision {
-            Decided::Receipt(receipt) => Some(receipt),
-            Decided::Void(_) => None,
+            OrderedOutcome::Receipt(receipt) => Some(receipt),
+            OrderedOutcome::Void(_) => None,
         })
     }
 }

@@ -7,9 +7,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use pleach_types::address::{self, AddressError};
-use pleach_types::{Genesis, Hash, Member, PublicKey, SecretKey};
-
-use crate::rotation::KeyFiles;
+use pleach_types::{Genesis, Hash, PublicKey, SecretKey};
 
 /// Everything in `pleach.toml`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,33 +164,6 @@ impl NodeConfig {
     /// If it cannot be read or breaks a rule.
     pub fn read_genesis(&self) -> Result<Genesis, ConfigError> {
         read_genesis(&self.node.genesis)
-    }
-
-    /// Reads the node's keys, and checks that genesis lists the member's first one under the node's name; or neither of them, if the
-    /// node is [`added`](NodeFiles::added).
-    ///
-    /// # Errors
-    /// If they cannot be read or are not this member's.
-    pub fn read_keys(&self, genesis: &Genesis) -> Result<KeyFiles, ConfigError> {
-        let keys = KeyFiles::read(&self.node.key_file)?;
-        let (key, id) = (keys.current.public(), keys.id());
-        let named = |m: &Member| (m.public_key == id, m.name == self.node.name);
-        if self.node.added {
-            let named = genesis.members.iter().any(|m| named(m) != (false, false));
-            let twice = || ConfigError::AddedTwice { name: self.node.name.clone(), genesis: genesis.digest() };
-            return if named { Err(twice()) } else { Ok(keys) };
-        }
-        if genesis.members.iter().any(|m| named(m) == (true, true)) {
-            return Ok(keys);
-        }
-        let members: Vec<_> =
-            genesis.members.iter().map(|m| format!("{} ({})", m.name, m.public_key.short())).collect();
-        Err(ConfigError::NotAMember {
-            name: self.node.name.clone(),
-            key: key.short(),
-            genesis: genesis.digest(),
-            members: members.join(", "),
-        })
     }
 
     /// The addresses for clients, by member name.

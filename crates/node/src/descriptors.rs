@@ -6,8 +6,10 @@
 use pleach_types::Genesis;
 
 use crate::finality::heights_kept;
-use crate::server::{PEERS_SPARE, StartError};
+use crate::start_error::StartError;
 
+/// Members and members on standby that a node has room to connect with from its start on, beside those that there are then.
+pub(crate) const PEERS_SPARE: usize = 4;
 /// Connections of clients that a node without room for them does not start.
 const CLIENTS_MIN: u64 = 64;
 /// Connections of clients at most, whatever the limit is: each takes some 10 kB of memory, and up to 100 kB while it says

@@ -58,7 +58,7 @@ const ITEM_BYTES: usize = 200;
 const RECORD_BYTES: usize = 400;
 
 /// What a block changed of the kept records.
-type Changes = Arc<BTreeMap<Path, Option<Bytes>>>;
+type BlockChanges = Arc<BTreeMap<Path, Option<Bytes>>>;
 
 /// A node's store. See the head of the module.
 pub struct Disk {
@@ -69,28 +69,28 @@ pub struct Disk {
 /// How blocks come to the store.
 enum WriteMode {
     AtOnce,
-    Behind(Mutex<Queue>),
+    Behind(Mutex<WriterQueue>),
     Never,
 }
 
 /// The way to the writer.
-struct Queue {
+struct WriterQueue {
     /// `None` after the writer was stopped.
-    writer: Option<SyncSender<Order>>,
+    writer: Option<SyncSender<WriterOrder>>,
     /// The newest block.
     held: Option<Box<BlockWrite>>,
 }
 
-impl Queue {
+impl WriterQueue {
     /// Hands the newest block on, if it is held. Whether there is somebody to hand it to.
     fn hand_on(&mut self) -> bool {
         let Some(block) = self.held.take() else { return true };
-        self.writer.as_ref().is_some_and(|writer| writer.send(Order::Write(block)).is_ok())
+        self.writer.as_ref().is_some_and(|writer| writer.send(WriterOrder::Write(block)).is_ok())
     }
 }
 
 /// What the writer is told.
-enum Order {
+enum WriterOrder {
     Write(Box<BlockWrite>),
     /// Somebody waits for all that was handed on: to wait for more would hold the order up.
     Hurry,
@@ -111,13 +111,13 @@ struct Inner {
 /// Blocks that are not on the disk yet.
 #[derive(Default)]
 struct Unwritten {
-    heights: BTreeMap<Height, (Changes, usize)>,
+    heights: BTreeMap<Height, (BlockChanges, usize)>,
     /// Bytes of all of them.
     bytes: usize,
 }
 
 impl Unwritten {
-    fn insert(&mut self, height: Height, changes: Changes, bytes: usize) {
+    fn insert(&mut self, height: Height, changes: BlockChanges, bytes: usize) {
         self.heights.insert(height, (changes, bytes));
         self.bytes += bytes;
     }
@@ -135,7 +135,7 @@ impl Unwritten {
 /// The other end of a [`Disk`] that writes behind: it must [run](Writer::run) on a thread of its own.
 pub struct Writer {
     inner: Arc<Inner>,
-    queue: Receiver<Order>,
+    queue: Receiver<WriterOrder>,
 }
 
 impl Disk {
@@ -158,7 +158,7 @@ impl Disk {
         (
             Self {
                 inner: inner.clone(),
-                mode: WriteMode::Behind(Mutex::new(Queue { writer: Some(sender), held: None })),
+                mode: WriteMode::Behind(Mutex::new(WriterQueue { writer: Some(sender), held: None })),
             },
             Writer { inner, queue },
         )
@@ -223,7 +223,7 @@ impl Disk {
             let mut queue = lock(queue);
             queue.hand_on();
             // If there is no room, there is so much to write that the writer waits for no more.
-            let _ = queue.writer.as_ref().map(|writer| writer.try_send(Order::Hurry));
+            let _ = queue.writer.as_ref().map(|writer| writer.try_send(WriterOrder::Hurry));
         }
         let mut unwritten = lock(&self.inner.unwritten);
         while !unwritten.heights.is_empty() {
@@ -338,7 +338,7 @@ impl Writer {
     /// Why the store failed. The owner learns of it with the next block.
     pub fn run(self) -> Result<(), Error> {
         while let Ok(order) = self.queue.recv() {
-            let Order::Write(first) = order else { continue };
+            let WriterOrder::Write(first) = order else { continue };
             if let Err(error) = self.inner.commit(&self.together(*first)) {
                 let _ = self.inner.failed.set(error.clone());
                 self.inner.written.notify_all();
@@ -356,12 +356,12 @@ impl Writer {
         let mut blocks = vec![first];
         while blocks.len() < TOGETHER_MAX && bytes < TOGETHER_BYTES {
             match self.queue.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(Order::Write(block)) => {
+                Ok(WriterOrder::Write(block)) => {
                     until = until.min(Instant::now() + wait(&block));
                     bytes += unwritten_bytes(&block);
                     blocks.push(*block);
                 }
-                Ok(Order::Hurry) | Err(_) => break,
+                Ok(WriterOrder::Hurry) | Err(_) => break,
             }
         }
         blocks

@@ -10,7 +10,6 @@
 //! are in its journal.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -18,26 +17,13 @@ use pleach_types::api::{Base64, EvidenceList, EvidenceView};
 use pleach_types::limits::PROOF_FILE_EVIDENCE_MAX;
 use pleach_types::succession::Step;
 use pleach_types::{Encode as _, Evidence, Genesis, ProofFile, PublicKey};
-use pleach_verify::file::FileError;
-use thiserror::Error;
 use tracing::info;
 
-use crate::kept::KeptFile;
+use crate::kept::{EvidenceError, KeptFile};
 use crate::lock;
 
 /// The file in a node's data folder that holds the evidence.
 pub const FILE: &str = "evidence.pleach";
-
-/// Why kept evidence cannot be gone on with.
-#[derive(Debug, Error)]
-pub enum EvidenceError {
-    /// What the system says.
-    #[error("{0}")]
-    Io(#[from] io::Error),
-    /// It does not hold.
-    #[error("it proves nothing: {0}")]
-    False(#[from] FileError),
-}
 
 /// The evidence that a node holds.
 #[derive(Default)]
@@ -142,6 +128,7 @@ mod tests {
 
     use pleach_types::vote::Proposal;
     use pleach_types::{Ballot, Hash, Member, Round, SecretKey, Vote};
+    use pleach_verify::file::FileError;
 
     use super::*;
 

@@ -126,6 +126,7 @@ fn warning(name: &str, text: impl Into<String>, hint: impl Into<String>) -> Cond
 
 /// Whether the node gets on. What explains the rest is said alone: a node that fetches its state has certified nothing new either.
 fn own_progress(facts: &Facts) -> Vec<Condition> {
+    // The gravest first, and alone: an operator who reads three causes looks after the wrong one.
     if let Some(why) = &facts.ended {
         return vec![failing("ended", format!("a part of the node has ended: {why}"), "start the node again")];
     }
@@ -164,6 +165,7 @@ fn certified_progress(facts: &Facts) -> Option<Condition> {
         let text = format!("the newest certified height {certified} cannot be read here since the start");
         return Some(failing("unreadable", text, "wait for one more block: it takes a quorum of members"));
     }
+    // Within a window its reads are still good for requests, which may rest on heights that old: a warning.
     let behind = facts.known_final.saturating_sub(facts.height);
     if behind < BEHIND_AFTER {
         return None;
@@ -212,6 +214,7 @@ fn company(facts: &Facts) -> Vec<Condition> {
             text,
             "look at this machine's network first: the line of each member says what was tried",
         ));
+    // A warning alone: others may see each other all the same, and the fault be in this machine's network.
     } else if seen < quorum {
         let text = format!("{seen} of {members} members are seen here, and {quorum} are needed to decide anything");
         found.push(warning("too_few_seen", text, "start the members that do not run, or let them reach each other"));

@@ -37,10 +37,11 @@ use crate::fork::{self, NoFork};
 use crate::health::{Facts, is_ready, judge};
 use crate::openapi;
 use crate::port::Peer;
-use crate::read_through::{Checked, Errands, READS_AT_ONCE};
+use crate::read_through::READS_AT_ONCE;
+use crate::read_through::errand::{CheckedReply, Errands};
 use crate::service::BLOCKS_MAX;
 use crate::service_error::ServiceError;
-use crate::share::{Full, Share};
+use crate::share::{NoShare, Share};
 use crate::watch::Watch;
 
 /// The longest that a question may wait for its answer, in milliseconds.
@@ -72,7 +73,7 @@ type App = State<Arc<Shared>>;
 
 impl Shared {
     /// What is so now, with what the ordering engine's files take up: it looks at the disk, so on a thread for it.
-    async fn facts(self: &Arc<Self>) -> Result<Facts, Failure> {
+    async fn facts(self: &Arc<Self>) -> Result<Facts, HttpFailure> {
         let shared = Arc::clone(self);
         let look = move || {
             let mut facts = shared.watch.facts();
@@ -136,9 +137,9 @@ pub fn router(
 }
 
 /// An error on its way out.
-struct Failure(StatusCode, Problem);
+struct HttpFailure(StatusCode, Problem);
 
-impl IntoResponse for Failure {
+impl IntoResponse for HttpFailure {
     fn into_response(self) -> Response {
         let mut response = (self.0, Json(self.1)).into_response();
         let problem = header::HeaderValue::from_static("application/problem+json");
@@ -147,25 +148,25 @@ impl IntoResponse for Failure {
     }
 }
 
-impl From<ServiceError> for Failure {
+impl From<ServiceError> for HttpFailure {
     fn from(error: ServiceError) -> Self {
         Self(StatusCode::from_u16(status_of(&error)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), error.problem())
     }
 }
 
-fn bad_input(detail: String, hint: &str) -> Failure {
+fn bad_input(detail: String, hint: &str) -> HttpFailure {
     // What others say of an input may repeat all of it.
     let detail = if detail.len() > DETAIL_BYTES_MAX {
         detail.chars().take(DETAIL_BYTES_MAX / char::MAX.len_utf8()).collect()
     } else {
         detail
     };
-    Failure(StatusCode::BAD_REQUEST, Problem::new("BAD_INPUT", detail, hint, false))
+    HttpFailure(StatusCode::BAD_REQUEST, Problem::new("BAD_INPUT", detail, hint, false))
 }
 
 const SEE_DOCUMENT: &str = "/openapi.json describes every path, parameter and body";
 
-impl From<BodyError> for Failure {
+impl From<BodyError> for HttpFailure {
     fn from(error: BodyError) -> Self {
         let (status, code, detail, hint) = match error {
             BodyError::NoRoom => return ServiceError::NoRoom.into(),
@@ -198,7 +199,7 @@ fn is_raw(content_type: &str) -> bool {
 
 /// Reads the JSON of a question, which is an object: the library would take a list of its values as well, in an order that is nowhere written
 /// down.
-fn read_json<T: DeserializeOwned>(body: &Bytes) -> Result<T, Failure> {
+fn read_json<T: DeserializeOwned>(body: &Bytes) -> Result<T, HttpFailure> {
     if body.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|byte| *byte == b'[') {
         return Err(bad_input("the body is a JSON array, an object is expected".into(), SEE_DOCUMENT));
     }
@@ -206,18 +207,21 @@ fn read_json<T: DeserializeOwned>(body: &Bytes) -> Result<T, Failure> {
 }
 
 /// A part of the path, by the words that say what it should be.
-fn read_part<T: FromStr<Err: Display>>(part: Result<Path<String>, PathRejection>, what: &str) -> Result<T, Failure> {
+fn read_part<T: FromStr<Err: Display>>(
+    part: Result<Path<String>, PathRejection>,
+    what: &str,
+) -> Result<T, HttpFailure> {
     let Path(text) = part.map_err(|e| bad_input(e.body_text(), what))?;
     text.parse().map_err(|e| bad_input(format!("{:?}: {e}", shortened(&text)), what))
 }
 
-type Pairs = Result<Query<Vec<(String, String)>>, QueryRejection>;
+type QueryPairs = Result<Query<Vec<(String, String)>>, QueryRejection>;
 
 /// What a question has behind its `?`, of the names that it may have.
 struct Parameters(BTreeMap<String, String>);
 
 impl Parameters {
-    fn read(query: Pairs, known: &[&str]) -> Result<Self, Failure> {
+    fn read(query: QueryPairs, known: &[&str]) -> Result<Self, HttpFailure> {
         let Query(pairs) = query.map_err(|e| bad_input(e.body_text(), SEE_DOCUMENT))?;
         let mut found = BTreeMap::new();
         for (name, value) in pairs {
@@ -233,7 +237,7 @@ impl Parameters {
     }
 
     /// A value, by the words that say what it should be.
-    fn value<T: FromStr>(&self, name: &str, what: &str) -> Result<Option<T>, Failure> {
+    fn value<T: FromStr>(&self, name: &str, what: &str) -> Result<Option<T>, HttpFailure> {
         let Some(text) = self.0.get(name) else { return Ok(None) };
         let detail = || format!("{name}={:?} is not {what}", shortened(text));
         text.parse().map(Some).map_err(|_| bad_input(detail(), SEE_DOCUMENT))
@@ -245,18 +249,18 @@ fn shortened(text: &str) -> String {
     text.chars().take(REPEATED_CHARS_MAX).collect()
 }
 
-async fn unknown_path(uri: axum::http::Uri) -> Failure {
+async fn unknown_path(uri: axum::http::Uri) -> HttpFailure {
     let detail = format!("there is no {}", shortened(uri.path()));
-    Failure(StatusCode::NOT_FOUND, Problem::new("UNKNOWN_PATH", detail, SEE_DOCUMENT, false))
+    HttpFailure(StatusCode::NOT_FOUND, Problem::new("UNKNOWN_PATH", detail, SEE_DOCUMENT, false))
 }
 
-async fn wrong_method(method: axum::http::Method, uri: axum::http::Uri) -> Failure {
+async fn wrong_method(method: axum::http::Method, uri: axum::http::Uri) -> HttpFailure {
     let detail = format!("{} does not take {method}", shortened(uri.path()));
-    Failure(StatusCode::METHOD_NOT_ALLOWED, Problem::new("WRONG_METHOD", detail, SEE_DOCUMENT, false))
+    HttpFailure(StatusCode::METHOD_NOT_ALLOWED, Problem::new("WRONG_METHOD", detail, SEE_DOCUMENT, false))
 }
 
 /// On a thread for it: it looks at the disk.
-async fn status(State(shared): App) -> Result<impl IntoResponse, Failure> {
+async fn status(State(shared): App) -> Result<impl IntoResponse, HttpFailure> {
     let facts = shared.facts().await?;
     Ok(Json(shared.node.status_of(&facts)))
 }
@@ -269,14 +273,14 @@ async fn members(State(shared): App) -> impl IntoResponse {
     Json(shared.node.members(|name| shared.config.public_address(name)))
 }
 
-async fn metrics(State(shared): App) -> Result<impl IntoResponse, Failure> {
+async fn metrics(State(shared): App) -> Result<impl IntoResponse, HttpFailure> {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     let (facts, engine) = (shared.facts().await?, &shared.engine);
     Ok(([(header::CONTENT_TYPE, kind)], shared.node.metrics_text(&facts, &engine.given_up(), &engine.troubles())))
 }
 
 /// Whether the node serves, and why not; what else is the case beside it.
-async fn ready(State(shared): App) -> Result<Response, Failure> {
+async fn ready(State(shared): App) -> Result<Response, HttpFailure> {
     let conditions = judge(&shared.facts().await?);
     if is_ready(&conditions) {
         return Ok(Json(serde_json::json!({"ready": true, "conditions": conditions})).into_response());
@@ -296,7 +300,7 @@ fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, ServiceError> {
     serde_json::to_vec(value).map_err(|e| ServiceError::Damaged(format!("an answer has no form in JSON: {e}")))
 }
 
-async fn read(State(shared): App, Extension(Peer(from)): Extension<Peer>, body: Body) -> Result<Response, Failure> {
+async fn read(State(shared): App, Extension(Peer(from)): Extension<Peer>, body: Body) -> Result<Response, HttpFailure> {
     let body = shared.carried.receive(from, body).await?;
     let request: GetRequest = read_json(&body.bytes)?;
     drop(body);
@@ -323,8 +327,8 @@ async fn read(State(shared): App, Extension(Peer(from)): Extension<Peer>, body: 
 
 impl Shared {
     /// Reads records for a client that this node does not keep. See [`crate::read_through`].
-    async fn read_through(self: &Arc<Self>, from: IpAddr, request: GetRequest) -> Result<Response, Failure> {
-        let _turn = self.through.take(from, 1).map_err(|Full| ServiceError::NoRoom)?;
+    async fn read_through(self: &Arc<Self>, from: IpAddr, request: GetRequest) -> Result<Response, HttpFailure> {
+        let _turn = self.through.take(from, 1).map_err(|NoShare| ServiceError::NoRoom)?;
         let reserved = self.carried.reserve(from, request.keys.len()).await?;
         let reply = self.node.read_for(request, &Threads).await?;
         Ok(json(StatusCode::OK, reserved.send(encode(&reply)?)))
@@ -339,7 +343,10 @@ impl Errands for Threads {
         tokio::time::sleep(time).boxed()
     }
 
-    fn check(&self, check: Box<dyn FnOnce() -> Checked + Send>) -> BoxFuture<'_, Result<Checked, ServiceError>> {
+    fn check(
+        &self,
+        check: Box<dyn FnOnce() -> CheckedReply + Send>,
+    ) -> BoxFuture<'_, Result<CheckedReply, ServiceError>> {
         // A proof of megabytes is hashed.
         let checked = tokio::task::spawn_blocking(check);
         checked.map_err(|e| ServiceError::Damaged(format!("the answer could not be made: {e}"))).boxed()
@@ -347,7 +354,11 @@ impl Errands for Threads {
 }
 
 /// What a reader asks n - f members before it reads.
-async fn newest(State(shared): App, Extension(Peer(from)): Extension<Peer>, body: Body) -> Result<Response, Failure> {
+async fn newest(
+    State(shared): App,
+    Extension(Peer(from)): Extension<Peer>,
+    body: Body,
+) -> Result<Response, HttpFailure> {
     let body = shared.carried.receive(from, body).await?;
     let request: NewestRequest = read_json(&body.bytes)?;
     drop(body);
@@ -365,10 +376,10 @@ async fn in_thread(make: impl FnOnce() -> Result<Bytes, ServiceError> + Send + '
 async fn execute(
     State(shared): App,
     Extension(Peer(from)): Extension<Peer>,
-    query: Pairs,
+    query: QueryPairs,
     headers: HeaderMap,
     body: Body,
-) -> Result<Response, Failure> {
+) -> Result<Response, HttpFailure> {
     let wait = Wait::read(query)?;
     let body = shared.carried.receive(from, body).await?;
     let identity = shared.submit(from, &headers, body).await?;
@@ -385,7 +396,7 @@ async fn execute(
 }
 
 impl Shared {
-    async fn submit(&self, from: IpAddr, headers: &HeaderMap, body: Received) -> Result<Hash, Failure> {
+    async fn submit(&self, from: IpAddr, headers: &HeaderMap, body: Received) -> Result<Hash, HttpFailure> {
         let raw = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).is_some_and(is_raw);
         let request = if raw { body.bytes.clone() } else { read_json::<ExecuteRequest>(&body.bytes)?.request.0 };
         Ok(self.batches.submit(from, request).await?)
@@ -400,7 +411,7 @@ struct Wait {
 }
 
 impl Wait {
-    fn read(query: Pairs) -> Result<Self, Failure> {
+    fn read(query: QueryPairs) -> Result<Self, HttpFailure> {
         let query = Parameters::read(query, &["wait_ms", "certified"])?;
         let wait = query.value("wait_ms", "a number of milliseconds")?.unwrap_or(0);
         let certified = query.value("certified", "true or false")?.unwrap_or(false);
@@ -412,8 +423,8 @@ async fn receipt(
     State(shared): App,
     Extension(Peer(from)): Extension<Peer>,
     identity: Result<Path<String>, PathRejection>,
-    query: Pairs,
-) -> Result<Response, Failure> {
+    query: QueryPairs,
+) -> Result<Response, HttpFailure> {
     let identity = read_part(identity, "an identity is what /v1/execute answered")?;
     let reply = shared.receipt(&identity, Wait::read(query)?).await;
     Ok(json(StatusCode::OK, shared.carried.send(from, encode(&reply)?)?))
@@ -435,8 +446,8 @@ async fn absence(
     State(shared): App,
     Extension(Peer(from)): Extension<Peer>,
     identity: Result<Path<String>, PathRejection>,
-    query: Pairs,
-) -> Result<Response, Failure> {
+    query: QueryPairs,
+) -> Result<Response, HttpFailure> {
     let identity = read_part(identity, "an identity is what /v1/execute answered")?;
     let query = Parameters::read(query, &["first", "last"])?;
     let height = |name| {
@@ -447,6 +458,7 @@ async fn absence(
     if last < first {
         return Err(bad_input(format!("last={last} is below first={first}"), "name the heights in ascending order"));
     }
+    // Before the work, not after: whoever asks for much in vain must not have it done.
     let reserved = shared.carried.reserve(from, SMALL_READ_KEYS).await?;
     let make = move || Ok(reserved.send(encode(&shared.node.absence(&identity, first, last)?)?));
     Ok(json(StatusCode::OK, in_thread(make).await?))
@@ -456,8 +468,8 @@ async fn absence(
 async fn history(
     State(shared): App,
     height: Result<Path<String>, PathRejection>,
-    query: Pairs,
-) -> Result<Response, Failure> {
+    query: QueryPairs,
+) -> Result<Response, HttpFailure> {
     let height = read_part(height, "a height is a whole number")?;
     let size = Parameters::read(query, &["size"])?.value("size", "a height")?;
     // Some hundred rows are read, so it is made by a thread for it. The answer is small.
@@ -469,11 +481,15 @@ async fn history(
 async fn unless_forked(State(shared): App, request: Request, next: Next) -> Response {
     let Some(height) = shared.node.forked() else { return next.run(request).await };
     let detail = format!("the cluster has forked: two different results of height {height} are certified");
-    Failure(StatusCode::SERVICE_UNAVAILABLE, Problem::new("FORKED", detail, fork::HINT, false)).into_response()
+    HttpFailure(StatusCode::SERVICE_UNAVAILABLE, Problem::new("FORKED", detail, fork::HINT, false)).into_response()
 }
 
 /// Looks at a file that is said to show a fork. By a thread for it: signatures are checked.
-async fn see_fork(State(shared): App, Extension(Peer(from)): Extension<Peer>, body: Body) -> Result<Response, Failure> {
+async fn see_fork(
+    State(shared): App,
+    Extension(Peer(from)): Extension<Peer>,
+    body: Body,
+) -> Result<Response, HttpFailure> {
     let body = shared.carried.receive(from, body).await?;
     let look = move || shared.node.see_fork(&body.bytes);
     let seen = tokio::task::spawn_blocking(look).await;
@@ -490,21 +506,21 @@ async fn evidence(State(shared): App) -> impl IntoResponse {
 async fn succession(
     State(shared): App,
     Extension(Peer(from)): Extension<Peer>,
-    query: Pairs,
-) -> Result<Response, Failure> {
+    query: QueryPairs,
+) -> Result<Response, HttpFailure> {
     let after = Parameters::read(query, &["after"])?.value("after", "the number of an epoch")?;
     let steps = shared.node.steps(after.unwrap_or(0)).into_iter().map(Base64).collect();
     // Steps of a large cluster are megabytes: they count as what is on its way to this client.
     Ok(json(StatusCode::OK, shared.carried.send(from, encode(&Succession { steps })?)?))
 }
 
-async fn blocks(State(shared): App, query: Pairs) -> Result<Response, Failure> {
+async fn blocks(State(shared): App, query: QueryPairs) -> Result<Response, HttpFailure> {
     let query = Parameters::read(query, &["before", "limit"])?;
     let (before, limit) = (query.value("before", "a height")?, query.value("limit", "a number of blocks")?);
     Ok(Json(shared.node.blocks(before, limit.unwrap_or(BLOCKS_MAX))).into_response())
 }
 
-async fn block(State(shared): App, height: Result<Path<String>, PathRejection>) -> Result<Response, Failure> {
+async fn block(State(shared): App, height: Result<Path<String>, PathRejection>) -> Result<Response, HttpFailure> {
     Ok(Json(shared.node.block(read_part(height, "a height is a whole number")?)?).into_response())
 }
 

@@ -1,15 +1,26 @@
 //! A proof file that a node keeps in its data folder over restarts: judged when it is read, replaced as a whole when it is written.
 
+use std::io;
 use std::path::PathBuf;
 
 use bytes::Bytes;
 use pleach_order::durable;
 use pleach_types::limits::PROOF_FILE_BYTES_MAX;
 use pleach_types::{Genesis, ProofFile};
-use pleach_verify::file::{self, Proven};
+use pleach_verify::file::{self, FileError, Proven};
+use thiserror::Error;
 use tracing::error;
 
-use crate::evidence::EvidenceError;
+/// Why kept evidence cannot be gone on with.
+#[derive(Debug, Error)]
+pub enum EvidenceError {
+    /// What the system says.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// It does not hold.
+    #[error("it proves nothing: {0}")]
+    False(#[from] FileError),
+}
 
 /// Where a proof file is kept.
 #[derive(Default)]

@@ -8,7 +8,7 @@
 //!
 //! | module | duty |
 //! | --- | --- |
-//! | [`core`](Node) | the node as the engine's [`Application`](pleach_order::Application): ties the parts together |
+//! | [`core`](Node) | holds the parts and ties them together; above them all, the node as the engine's [`Application`](pleach_order::Application) |
 //! | `admission`, `pool` | requests before they are ordered: how they come in and are checked, and how they wait. Knows a state, and no network |
 //! | `execution`, `chain` | from blocks to states, and what this node may vote for; the states of blocks that are not final yet, as forks of one persistent state |
 //! | `finality`, `recent_heights`, `waiters` | final blocks: snapshots for reads, receipts, certificates, what of them is on the disk, and who waits for news |
@@ -27,7 +27,10 @@
 //! | `port`, `share`, `carried` | what the port gives to strangers: connections, and bytes on their way |
 //! | `health`, `watch` | how the node is doing: the one judgement, and what it is made from |
 //! | `descriptors` | how many files may be open, and how many of them are for clients |
-//! | `config` | `pleach.toml` |
+//! | `config`, `start_error` | `pleach.toml`; why a node does not start |
+//!
+//! A part is below `core`, which holds it. What the node does with a part and others stands above `core` (`impl Node`), in a file of its own where
+//! it is much: `fork/shown`, `read_through/errand`, `transfer/fetch/work`, `transfer/source/answers`, `moves/work`, `byzantine/*/told`.
 //!
 //! [`Node`] reads no clock, spawns no thread and touches no file, so the same code runs on real sockets and in the engine's
 //! deterministic simulation. (It writes evidence where [`start`] has given it a place; a simulation gives none.) [`start`]
@@ -55,6 +58,7 @@ mod fork;
 pub mod health;
 mod http;
 mod kept;
+mod lock;
 mod members;
 mod metrics;
 mod moves;
@@ -69,6 +73,7 @@ mod server;
 mod service;
 mod service_error;
 mod share;
+mod start_error;
 mod transfer;
 mod turns;
 mod waiters;
@@ -77,22 +82,16 @@ mod watch;
 pub use config::{ConfigError, NodeConfig};
 pub use core::Node;
 pub use disk::{Disk, UNWRITTEN_BLOCKS_MAX, UNWRITTEN_BYTES_MAX, Writer, unwritten_bytes};
-pub use evidence::{EvidenceError, FILE as EVIDENCE_FILE};
+pub use evidence::FILE as EVIDENCE_FILE;
 pub use fork::{FILE as FORK_FILE, NoFork};
+pub use kept::EvidenceError;
+use lock::lock;
 pub use pleach_order::{OrderError, declare_new, durable};
 pub use pool::{Full, Measure, Part};
-pub use read_through::{Checked, Errands};
+pub use read_through::errand::{CheckedReply, Errands};
 pub use recent_heights::{READABLE_MIN, READABLE_WRITES_MAX};
 pub use resume::{ResumeError, Resumed, resume};
 pub use rotation::KeyFiles;
-pub use server::{RunningNode, StartError, settings, start, start_byzantine, start_without_writing, store_dir};
+pub use server::{RunningNode, settings, start, start_byzantine, start_without_writing, store_dir};
 pub use service_error::ServiceError;
-
-/// Locks a mutex of ours.
-///
-/// # Panics
-/// If another thread panicked while it held the lock: what it guards may be half changed, and a node that goes on
-/// with that could vote for something false.
-fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().expect("another thread panicked while changing this")
-}
+pub use start_error::StartError;

@@ -30,14 +30,14 @@ pub(crate) const STEPS_TOLD: usize = 8;
 pub(crate) struct Members {
     partitioning: Partitioning,
     epoch_blocks: u64,
-    trust: Mutex<Trust>,
+    trust: Mutex<TrustedSteps>,
     placed: Mutex<Arc<Placement>>,
     /// Those beside the members that the network was told of, and the epoch at whose beginning, or at a start within it.
     guests: Mutex<(u64, Vec<Member>)>,
 }
 
 #[derive(Debug)]
-struct Trust {
+struct TrustedSteps {
     anchor: TrustAnchor,
     /// Encoded, by the epoch at whose end they were made.
     steps: BTreeMap<u64, Bytes>,
@@ -59,7 +59,7 @@ impl Members {
         }
         let epoch_blocks = u64::from(genesis.governance.epoch_blocks);
         let placed = Mutex::new(Arc::new(Placement::new(anchor.committee().clone(), genesis.partitioning)));
-        let trust = Mutex::new(Trust { anchor, steps });
+        let trust = Mutex::new(TrustedSteps { anchor, steps });
         // As the network is told of them at the start.
         let guests = Mutex::new(((state.height() + 1) / epoch_blocks, guests(state.cluster())));
         let members = Self { partitioning: genesis.partitioning, epoch_blocks, trust, placed, guests };

@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use pleach_order::{GivenUp, Trouble};
-use pleach_state::Decided;
+use pleach_state::OrderedOutcome;
 use pleach_types::api::{Condition, Storage};
 use pleach_types::committee::Committee;
 use pleach_types::turns::Turn;
@@ -90,7 +90,7 @@ pub struct Metrics {
     waiting_bytes: Gauge,
     no_room: Family<NoRoom, Counter>,
     certified: Gauge,
-    stored: Family<Part, Gauge>,
+    stored: Family<StoragePart, Gauge>,
     prefixes: Gauge,
     copies: Gauge,
     least_copies: Gauge,
@@ -123,7 +123,7 @@ pub struct Connections {
 
 /// A part of what is stored.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Part {
+struct StoragePart {
     part: &'static str,
 }
 
@@ -247,7 +247,7 @@ impl Metrics {
         self.records.set(signed(executed.state().kept_records() as u64));
         for decision in &executed.applied.decisions {
             self.requests.get_or_create(&outcome(decision)).inc();
-            if let Decided::Receipt(receipt) = decision {
+            if let OrderedOutcome::Receipt(receipt) = decision {
                 self.gas.inc_by(receipt.gas);
             }
         }
@@ -319,7 +319,7 @@ impl Metrics {
             ("other", storage.other_bytes),
         ];
         for (part, bytes) in parts {
-            self.stored.get_or_create(&Part { part }).set(signed(bytes));
+            self.stored.get_or_create(&StoragePart { part }).set(signed(bytes));
         }
         self.prefixes.set(signed(storage.prefixes));
         self.copies.set(signed(storage.copies));
@@ -340,10 +340,10 @@ impl Metrics {
     }
 }
 
-fn outcome(decision: &Decided) -> DecisionLabels {
+fn outcome(decision: &OrderedOutcome) -> DecisionLabels {
     match decision {
-        Decided::Void(void) => DecisionLabels { verdict: "void", reason: void.code() },
-        Decided::Receipt(receipt) => match &receipt.decision {
+        OrderedOutcome::Void(void) => DecisionLabels { verdict: "void", reason: void.code() },
+        OrderedOutcome::Receipt(receipt) => match &receipt.decision {
             Decision::Applied { .. } => DecisionLabels { verdict: "applied", reason: "" },
             Decision::Refused { refusal, .. } => DecisionLabels { verdict: "refused", reason: refusal.code() },
         },

@@ -151,6 +151,7 @@ fn install(store: &Store, genesis: &Genesis, key: &PublicKey) -> Result<BTreeMap
         code: vec![],
         certificate: None,
     };
+    // As a state from others arrives: whole or not at all. A crash here leaves an empty store, and the next start begins anew.
     let staging = store.stage(Target { height: 0, root: state.result().root })?;
     staging.put(&StagedChunk { prefix: Prefix::ALL, records, outline })?;
     let (kept, peaks) = (state.tree().kept().to_vec(), state.peaks().clone());

@@ -31,10 +31,10 @@ use std::{fs, io};
 
 use pleach_order::{OrderError, durable, hand_over};
 use pleach_state::State;
-use pleach_types::{PublicKey, SecretKey};
+use pleach_types::{Genesis, Member, PublicKey, SecretKey};
 use tracing::info;
 
-use crate::config::{ConfigError, key_file_text, read_key};
+use crate::config::{ConfigError, NodeConfig, key_file_text, read_key};
 
 /// A file with the id of a member is one line of 64 digits.
 const ID_BYTES: u64 = 80;
@@ -49,6 +49,36 @@ pub struct KeyFiles {
     pub next: Option<SecretKey>,
     /// The member's first key, if it has changed it.
     first: Option<PublicKey>,
+}
+
+impl NodeConfig {
+    /// Reads the node's keys, and checks that genesis lists the member's first one under the node's name; or neither of them, if the
+    /// node is [`added`](crate::config::NodeFiles::added).
+    ///
+    /// # Errors
+    /// If they cannot be read or are not this member's.
+    pub fn read_keys(&self, genesis: &Genesis) -> Result<KeyFiles, ConfigError> {
+        let keys = KeyFiles::read(&self.node.key_file)?;
+        let (key, id) = (keys.current.public(), keys.id());
+        let named = |m: &Member| (m.public_key == id, m.name == self.node.name);
+        // Either of the two in genesis is a mistake: the owners would add a member under a key or a name that is taken.
+        if self.node.added {
+            let named = genesis.members.iter().any(|m| named(m) != (false, false));
+            let twice = || ConfigError::AddedTwice { name: self.node.name.clone(), genesis: genesis.digest() };
+            return if named { Err(twice()) } else { Ok(keys) };
+        }
+        if genesis.members.iter().any(|m| named(m) == (true, true)) {
+            return Ok(keys);
+        }
+        let members: Vec<_> =
+            genesis.members.iter().map(|m| format!("{} ({})", m.name, m.public_key.short())).collect();
+        Err(ConfigError::NotAMember {
+            name: self.node.name.clone(),
+            key: key.short(),
+            genesis: genesis.digest(),
+            members: members.join(", "),
+        })
+    }
 }
 
 impl KeyFiles {

@@ -5,11 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use thiserror::Error;
 use tokio::sync::oneshot;
 use tracing::info;
 
-use pleach_order::{Bounds, MemberAddress, OrderError, Running, Settings, Timeouts, VotesFound};
+use pleach_order::{Bounds, MemberAddress, Running, Settings, Timeouts, VotesFound};
 use pleach_state::State;
 use pleach_store::{Options, Progress, Store};
 use pleach_types::committee::faults;
@@ -17,17 +16,17 @@ use pleach_types::{Block, Genesis, SecretKey};
 use pleach_vm::Vm;
 
 use crate::byzantine::{Byzantine, Manner};
-use crate::config::{ConfigError, NodeConfig, Places};
+use crate::config::{NodeConfig, Places};
 use crate::core::Node;
-use crate::descriptors::share_of_clients;
+use crate::descriptors::{PEERS_SPARE, share_of_clients};
 use crate::disk::{Disk, Writer};
-use crate::evidence::{self, EvidenceError, EvidenceStore};
+use crate::evidence::{self, EvidenceStore};
 use crate::fork::{self, Forked};
 use crate::http;
 use crate::port::{self, Deadlines};
 use crate::resume::{ResumeError, Resumed, resume};
-use crate::rotation::InForceError;
 use crate::share::Share;
+use crate::start_error::StartError;
 use crate::watch::Watch;
 
 /// Rows of a store from which on its check shows how far it is.
@@ -36,84 +35,6 @@ const ROWS_WORTH_A_LINE: u64 = 100_000;
 const THREADS_MAX: usize = 4;
 /// Threads of the HTTP port that may block: on the disk, or with the JSON of a large answer. Each may have a folder open.
 const BLOCKING_THREADS: usize = 8;
-
-/// Why a node does not start, or has stopped.
-#[derive(Debug, Error)]
-pub enum StartError {
-    /// The configuration, the genesis or the key.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// Records could be lost to tolerated faults, and nobody said that this is wanted.
-    #[error(
-        "this cluster keeps {copies} copies of each record and tolerates {faults} faulty nodes, which could lose records for ever. If that is wanted, set accept_loss = true under [node]"
-    )]
-    Loss {
-        /// Copies of each record.
-        copies: usize,
-        /// Faults that are tolerated.
-        faults: usize,
-    },
-    /// The ordering engine.
-    #[error(transparent)]
-    Order(#[from] OrderError),
-    /// The port for clients.
-    #[error(
-        "cannot listen for clients on {address}: {reason}. Stop what uses the port, or set another one in [listen] public"
-    )]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// What the system says.
-        reason: String,
-    },
-    /// The store cannot be gone on with.
-    #[error("{}: {reason}", .dir.display())]
-    Resume {
-        /// The store's folder.
-        dir: PathBuf,
-        /// What is wrong with it.
-        reason: Box<ResumeError>,
-    },
-    /// The evidence against members that this node has kept is damaged.
-    #[error(
-        "the evidence that this node has kept in {} cannot be used: {reason}. Put the file aside, where it can be looked at, and start the node again: it goes on without what is in it",
-        .place.display()
-    )]
-    Evidence {
-        /// The file.
-        place: PathBuf,
-        /// What is wrong with it.
-        reason: Box<EvidenceError>,
-    },
-    /// The runtime of operations does not know the genesis's cost table.
-    #[error("{0}. This program cannot take part in this cluster: use the version that the other members run")]
-    Vm(String),
-    /// The process may open too few files.
-    #[error(
-        "this process may have {limit} files open, and a node of this cluster may come to need {needed}: the engine keeps its journals open, and clients need connections. Allow more: ulimit -n {needed} in the shell that starts it, LimitNOFILE={needed} in a systemd unit, or --ulimit nofile={needed} for a container"
-    )]
-    Descriptors {
-        /// The limit, after it was raised as far as the system allows.
-        limit: u64,
-        /// What may be needed.
-        needed: u64,
-    },
-    /// The HTTP server stopped by itself.
-    #[error("the HTTP server stopped: {0}")]
-    Http(String),
-    /// What writes the store stopped by itself.
-    #[error("the store cannot be written: {0}. Restart the node; if it stops again, look at the disk first")]
-    Writer(String),
-}
-
-impl From<InForceError> for StartError {
-    fn from(error: InForceError) -> Self {
-        match error {
-            InForceError::Files(error) => error.into(),
-            InForceError::Folder(error) => error.into(),
-        }
-    }
-}
 
 /// A node that runs. Dropping it stops it.
 pub struct RunningNode {
@@ -292,9 +213,6 @@ fn threads() -> usize {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     (cores / 2).clamp(1, THREADS_MAX)
 }
-
-/// Members and members on standby that a node has room to connect with from its start on, beside those that there are then.
-pub(crate) const PEERS_SPARE: usize = 4;
 
 /// Members, with the keys that they have had before, and members on standby that this node has room to connect with. Not as many as genesis allows, since each takes memory
 /// from the start on. A node that has fetched the state of others knows of as many as were there before it began.

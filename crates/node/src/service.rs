@@ -8,8 +8,8 @@ use pleach_tree::ValueDigest;
 use pleach_types::absence::AbsenceProof;
 use pleach_types::api::{
     AbsenceReply, Base64, BlockView, Blocks, EvidenceList, ExecuteReply, Fetching, GetReply, GetRequest, HistoryReply,
-    MemberView, Members, NewestReply, NewestRequest, ReceiptProof, ReceiptReply, ReceiptView, RecordView, RequestState,
-    SignedResultView, Status, Storage, Turns, Value, Voting,
+    MemberView, MembersView, NewestReply, NewestRequest, ReceiptProof, ReceiptReply, ReceiptView, RecordView,
+    RequestState, SignedResultView, Status, Storage, TurnsView, Value, Voting,
 };
 use pleach_types::certificate::ResultProof;
 use pleach_types::limits::{
@@ -99,6 +99,7 @@ impl Node {
         let conditions = health::judge(facts);
         let pending = self.admission.pool().len() as u64;
         let fetching = self.fetch.progress().map(|(bytes, items)| Fetching { bytes, items_left: items as u64 });
+        // Held until all is read, so that root, heights and counts are of one moment.
         let recent = lock(&self.finality.recent);
         let result = facts.certified.and_then(|height| Some(recent.get(height)?.result));
         let records = recent.tip().and_then(|tip| Some(tip.state()?.kept_records() as u64)).unwrap_or(0);
@@ -154,7 +155,7 @@ impl Node {
 
     /// Who the cluster is. `http` tells where a member's HTTP port is, by name.
     #[must_use]
-    pub fn members(&self, http: impl Fn(&str) -> Option<String>) -> Members {
+    pub fn members(&self, http: impl Fn(&str) -> Option<String>) -> MembersView {
         let turns = lock(&self.turns).clone();
         let view = |member: &pleach_types::Member| MemberView {
             name: member.name.clone(),
@@ -164,11 +165,11 @@ impl Node {
             missed: turns.by(&member.public_key).missed,
         };
         let members = self.members.committee();
-        Members {
+        MembersView {
             members: members.members().iter().map(view).collect(),
             faults_tolerated: members.faults() as u64,
             quorum: members.quorum() as u64,
-            turns: Turns { epoch: turns.epoch, from: turns.from, to: turns.to },
+            turns: TurnsView { epoch: turns.epoch, from: turns.from, to: turns.to },
         }
     }
 
@@ -246,6 +247,7 @@ impl Node {
             certificate: certificate.map(Base64),
             signature: None,
         };
+        // Last, since it covers all that stands above.
         if request.sign {
             reply.signature = Some(self.sign_reply(request, &reply, &entry.result)?);
         }

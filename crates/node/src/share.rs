@@ -30,7 +30,7 @@ struct Taken {
 
 /// There is no more, or no more for this address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Full;
+pub struct NoShare;
 
 impl Share {
     /// A share of this size, all of it free.
@@ -52,7 +52,7 @@ impl Share {
     ///
     /// # Errors
     /// If it is not free.
-    pub fn take(self: &Arc<Self>, from: IpAddr, amount: u64) -> Result<Lease, Full> {
+    pub fn take(self: &Arc<Self>, from: IpAddr, amount: u64) -> Result<Lease, NoShare> {
         let mut held = self.open(from);
         held.grow(amount)?;
         Ok(held)
@@ -62,7 +62,7 @@ impl Share {
     ///
     /// # Errors
     /// If it did not become free in time.
-    pub async fn take_within(self: &Arc<Self>, from: IpAddr, amount: u64, wait: Duration) -> Result<Lease, Full> {
+    pub async fn take_within(self: &Arc<Self>, from: IpAddr, amount: u64, wait: Duration) -> Result<Lease, NoShare> {
         let take = async {
             loop {
                 // Enrol before looking: what is freed after the look then wakes this task.
@@ -70,11 +70,11 @@ impl Share {
                 freed.as_mut().enable();
                 match self.take(from, amount) {
                     Ok(held) => return held,
-                    Err(Full) => freed.await,
+                    Err(NoShare) => freed.await,
                 }
             }
         };
-        tokio::time::timeout(wait, take).await.map_err(|_| Full)
+        tokio::time::timeout(wait, take).await.map_err(|_| NoShare)
     }
 
     /// How much is taken.
@@ -95,12 +95,12 @@ impl Lease {
     ///
     /// # Errors
     /// If it is not free; what was held before is held still.
-    pub fn grow(&mut self, more: u64) -> Result<(), Full> {
+    pub fn grow(&mut self, more: u64) -> Result<(), NoShare> {
         let mut taken = lock(&self.share.taken);
         let of_address = taken.by.get(&self.from).copied().unwrap_or(0).saturating_add(more);
         let all = taken.all.saturating_add(more);
         if all > self.share.room || of_address > self.share.room.div_ceil(2) {
-            return Err(Full);
+            return Err(NoShare);
         }
         if more > 0 {
             taken.all = all;
@@ -170,7 +170,7 @@ mod tests {
     fn what_cannot_grow_keeps_what_it_has() {
         let share = Share::new(10);
         let mut held = share.take(ONE, 4).expect("there is room");
-        assert_eq!((held.grow(2), held.grow(u64::MAX)), (Err(Full), Err(Full)));
+        assert_eq!((held.grow(2), held.grow(u64::MAX)), (Err(NoShare), Err(NoShare)));
         assert_eq!(share.taken(), 4);
         held.shrink(7);
         assert_eq!(share.taken(), 4, "to shrink to more does nothing");

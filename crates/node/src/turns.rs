@@ -13,14 +13,14 @@ use pleach_types::{Committee, Header, Height, PublicKey};
 
 /// The turns of all members in an epoch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Turns {
+pub(crate) struct LeaderTurns {
     pub(crate) epoch: u64,
     pub(crate) from: Height,
     pub(crate) to: Height,
     counts: BTreeMap<PublicKey, Turn>,
 }
 
-impl Turns {
+impl LeaderTurns {
     /// What these headers say, the oldest first, of the epoch of the last one, whose members are these.
     pub(crate) fn of<'a>(headers: impl Iterator<Item = &'a Header> + Clone, members: &Committee) -> Self {
         let mut turns = Self::default();
@@ -86,7 +86,7 @@ mod tests {
             (5, u64::MAX, vec![4, 6]),
         ] {
             let members = members(count);
-            let (mut turns, mut parent, mut naive) = (Turns::default(), 0, BTreeMap::<PublicKey, Turn>::new());
+            let (mut turns, mut parent, mut naive) = (LeaderTurns::default(), 0, BTreeMap::<PublicKey, Turn>::new());
             for (height, view) in (20..).zip(&views) {
                 turns.note(&header(&members, height, epoch, (parent, *view)), &members);
                 for between in parent + 1..=*view {
@@ -113,22 +113,22 @@ mod tests {
         let all: Vec<_> = [(14, 0, (13, 14)), (15, 0, (14, 17)), (16, 1, (0, 3)), (17, 1, (3, 4)), (18, 1, (4, 9))]
             .map(|(height, epoch, views)| header(&members, height, epoch, views))
             .into();
-        let mut lived = Turns::default();
+        let mut lived = LeaderTurns::default();
         all.iter().for_each(|header| drop(lived.note(header, &members)));
         assert_eq!((lived.epoch, lived.from, lived.to), (1, 16, 18));
-        assert_eq!(Turns::of(all.iter(), &members), lived);
-        let late = Turns::of(all[3..].iter(), &members);
+        assert_eq!(LeaderTurns::of(all.iter(), &members), lived);
+        let late = LeaderTurns::of(all[3..].iter(), &members);
         assert_eq!((late.from, late.to), (17, 18));
         // After a gap, as a fetched state leaves one, it begins behind the gap.
         lived.note(&header(&members, 30, 1, (20, 21)), &members);
         assert_eq!((lived.from, lived.to), (30, 30));
-        assert_eq!(Turns::of(all[..0].iter(), &members), Turns::default());
+        assert_eq!(LeaderTurns::of(all[..0].iter(), &members), LeaderTurns::default());
     }
 
     #[test]
     fn a_jump_over_views_without_number_costs_no_time() {
         let members = members(4);
-        let mut turns = Turns::default();
+        let mut turns = LeaderTurns::default();
         turns.note(&header(&members, 9, 0, (1, u64::MAX)), &members);
         let missed: u128 = members.keys().map(|key| u128::from(turns.by(&key).missed)).sum();
         assert_eq!(missed, u128::from(u64::MAX) - 2);

@@ -23,19 +23,19 @@ struct Waiter {
 
 /// One who waits. Its waiter goes with the last of them.
 #[derive(Debug)]
-pub struct Waiting<'a> {
+pub struct WaitGuard<'a> {
     waiters: &'a Waiters,
     identity: Identity,
     notify: Arc<Notify>,
 }
 
 impl Waiters {
-    /// Begins to wait for news of a request. Wait on [`Waiting::notified`], then look.
-    pub fn wait_for(&self, identity: Identity) -> Waiting<'_> {
+    /// Begins to wait for news of a request. Wait on [`WaitGuard::notified`], then look.
+    pub fn wait_for(&self, identity: Identity) -> WaitGuard<'_> {
         let mut waiters = lock(&self.0);
         let waiter = waiters.entry(identity).or_default();
         waiter.listeners += 1;
-        Waiting { waiters: self, identity, notify: waiter.notify.clone() }
+        WaitGuard { waiters: self, identity, notify: waiter.notify.clone() }
     }
 
     /// Wakes those who wait for these requests, in the order in which they came: a simulation must be the same run
@@ -50,14 +50,14 @@ impl Waiters {
     }
 }
 
-impl Waiting<'_> {
+impl WaitGuard<'_> {
     /// Ends when there is news. Enrol (`enable`) before looking: what happens after the look then is not missed.
     pub fn notified(&self) -> tokio::sync::futures::Notified<'_> {
         self.notify.notified()
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitGuard<'_> {
     fn drop(&mut self) {
         let mut waiters = lock(&self.waiters.0);
         if let Some(waiter) = waiters.get_mut(&self.identity) {

@@ -32,7 +32,7 @@ pub struct Watch {
     data: PathBuf,
     started: Instant,
     pulse: Mutex<Pulse>,
-    told: Mutex<Told>,
+    told: Mutex<ToldConditions>,
 }
 
 impl Watch {
@@ -84,11 +84,11 @@ impl Watch {
         }
         for change in lock(&self.told).changes(conditions, facts.up) {
             match change {
-                Change::Over(of) => info!(condition = of.name, "no longer so: {}", of.text),
-                Change::So(of) if of.severity == Severity::Failing => {
+                ConditionChange::Over(of) => info!(condition = of.name, "no longer so: {}", of.text),
+                ConditionChange::So(of) if of.severity == Severity::Failing => {
                     error!(condition = of.name, hint = of.hint, "{}", of.text);
                 }
-                Change::So(of) => warn!(condition = of.name, hint = of.hint, "{}", of.text),
+                ConditionChange::So(of) => warn!(condition = of.name, hint = of.hint, "{}", of.text),
             }
         }
     }
@@ -111,19 +111,19 @@ type Subject = (String, Option<String>);
 
 /// What the log has been told.
 #[derive(Debug, Default)]
-struct Told(BTreeMap<Subject, (Condition, Duration)>);
+struct ToldConditions(BTreeMap<Subject, (Condition, Duration)>);
 
 /// What the log is to be told.
 #[derive(Debug, PartialEq, Eq)]
-enum Change {
+enum ConditionChange {
     So(Condition),
     Over(Condition),
 }
 
-impl Told {
+impl ToldConditions {
     /// What is new, is said in other words, or is over. One line for each when it begins and when it ends; where only the words change, as
     /// they do when a member is down for another reason than before, a line a minute.
-    fn changes(&mut self, conditions: Vec<Condition>, now: Duration) -> Vec<Change> {
+    fn changes(&mut self, conditions: Vec<Condition>, now: Duration) -> Vec<ConditionChange> {
         let mut before = std::mem::take(&mut self.0);
         let mut changes = Vec::new();
         for condition in conditions {
@@ -131,13 +131,13 @@ impl Told {
             let entry = match before.remove(&subject) {
                 Some((told, at)) if told == condition || now.saturating_sub(at) < TOLD_AGAIN => (told, at),
                 _ => {
-                    changes.push(Change::So(condition.clone()));
+                    changes.push(ConditionChange::So(condition.clone()));
                     (condition, now)
                 }
             };
             self.0.insert(subject, entry);
         }
-        changes.extend(before.into_values().map(|(condition, _)| Change::Over(condition)));
+        changes.extend(before.into_values().map(|(condition, _)| ConditionChange::Over(condition)));
         changes
     }
 }
@@ -171,21 +171,25 @@ mod tests {
 
     #[test]
     fn the_log_is_told_when_something_begins_and_ends_and_seldom_of_other_words() {
-        let (mut told, at) = (Told::default(), Duration::from_secs);
+        let (mut told, at) = (ToldConditions::default(), Duration::from_secs);
         let (refused, closed) = (condition(Some("a"), "refused"), condition(Some("a"), "closed"));
         let other = condition(Some("b"), "refused");
-        assert_eq!(told.changes(vec![refused.clone()], at(1)), [Change::So(refused.clone())]);
+        assert_eq!(told.changes(vec![refused.clone()], at(1)), [ConditionChange::So(refused.clone())]);
         assert_eq!(told.changes(vec![refused.clone()], at(40)), []);
         // Another member is another thing; other words about the first are told once a minute has passed since its line.
-        assert_eq!(told.changes(vec![closed.clone(), other.clone()], at(50)), [Change::So(other.clone())]);
-        assert_eq!(told.changes(vec![closed.clone(), other.clone()], at(61)), [Change::So(closed.clone())]);
+        assert_eq!(told.changes(vec![closed.clone(), other.clone()], at(50)), [ConditionChange::So(other.clone())]);
+        assert_eq!(told.changes(vec![closed.clone(), other.clone()], at(61)), [ConditionChange::So(closed.clone())]);
         assert_eq!(
             told.changes(vec![other.clone()], at(62)),
-            [Change::Over(closed)],
+            [ConditionChange::Over(closed)],
             "in the words that it was told in last"
         );
-        assert_eq!(told.changes(vec![], at(63)), [Change::Over(other)]);
-        assert_eq!(told.changes(vec![refused.clone()], at(64)), [Change::So(refused)], "it is told when it comes back");
+        assert_eq!(told.changes(vec![], at(63)), [ConditionChange::Over(other)]);
+        assert_eq!(
+            told.changes(vec![refused.clone()], at(64)),
+            [ConditionChange::So(refused)],
+            "it is told when it comes back"
+        );
     }
 
     #[cfg(target_os = "linux")]

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use common::openapi::misfit;
 use pleach_types::api::{
     AbsenceReply, Base64, BlockView, Blocks, Condition, ExecuteReply, ExecuteRequest, Fetching, ForkReply, GetReply,
-    GetRequest, HistoryReply, MemberView, Members, NewestReply, NewestRequest, PeerView, Problem, ReceiptProof,
-    ReceiptReply, ReceiptView, RecordView, RequestState, Severity, SignedResultView, Status, Storage, Turns,
+    GetRequest, HistoryReply, MemberView, MembersView, NewestReply, NewestRequest, PeerView, Problem, ReceiptProof,
+    ReceiptReply, ReceiptView, RecordView, RequestState, Severity, SignedResultView, Status, Storage, TurnsView,
     Value as Shown, Voting,
 };
 use pleach_types::{
@@ -235,7 +235,7 @@ fn views() -> Vec<Value> {
         example("ForkReply", &ForkReply { height: 7 }),
         example(
             "Members",
-            &Members { members, faults_tolerated: 1, quorum: 3, turns: Turns { epoch: 2, from: 32, to: 41 } },
+            &MembersView { members, faults_tolerated: 1, quorum: 3, turns: TurnsView { epoch: 2, from: 32, to: 41 } },
         ),
         example("Blocks", &Blocks { blocks: vec![block.clone()] }),
         example("Block", &block),

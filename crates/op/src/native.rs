@@ -101,6 +101,7 @@ impl Database {
             identity: &Hash(self.identity),
             height: self.height,
         })?;
+        // The operation is a plain function and calls the host as in a module, by imports: there is no argument to hand it over in.
         RUNNING.set(Some(host));
         let ended = catch_unwind(AssertUnwindSafe(|| operation()));
         let host = RUNNING.take().expect("the host stays until the end of the run");

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use pleach_op::native::{CallOutput, Database, Event, Limited, Refusal};
 use pleach_op::{PublicKey, Record, operation};
-use pleach_testkit::bank::{self, Ending};
+use pleach_testkit::bank::{self, CallEnding};
 use pleach_testkit::tour;
 use pleach_types::execution::{Execution, Executor};
 use pleach_types::{Hash, Key, Limits, SecretKey};
@@ -129,11 +129,11 @@ fn the_bank_does_without_webassembly_what_it_does_on_a_node() {
         let seen = match ended {
             Ok(made) => {
                 let balance = |at: usize| u64::from_le_bytes(made.output[at..at + 8].try_into().unwrap());
-                Ending::Paid(balance(0), balance(8))
+                CallEnding::Paid(balance(0), balance(8))
             }
-            Err(Refusal::Aborted { code, .. }) => Ending::Aborted(code),
-            Err(Refusal::UndeclaredKey(key)) => Ending::Undeclared(key.as_str().into()),
-            Err(Refusal::BadKey) => Ending::BadKey,
+            Err(Refusal::Aborted { code, .. }) => CallEnding::Aborted(code),
+            Err(Refusal::UndeclaredKey(key)) => CallEnding::Undeclared(key.as_str().into()),
+            Err(Refusal::BadKey) => CallEnding::BadKey,
             Err(other) => panic!("{words:?}: {other:?}"),
         };
         assert_eq!(seen, ending, "{words:?}");

@@ -29,11 +29,11 @@ pub(crate) struct VoteBook {
     members: BTreeMap<u64, Vec<PublicKey>>,
     certified: Round,
     /// By round and place of the voter, at most one of each kind.
-    votes: BTreeMap<(Round, usize), Votes>,
+    votes: BTreeMap<(Round, usize), ViewVotes>,
 }
 
 /// To notarize, to nullify, to finalize.
-type Votes = [Option<Vote>; 3];
+type ViewVotes = [Option<Vote>; 3];
 
 const fn kind(ballot: &Ballot) -> usize {
     match ballot {

@@ -32,7 +32,7 @@ pub(crate) type Marshal = Mailbox<Scheme, Standard<EngineBlock>>;
 
 /// How far this node is.
 #[derive(Debug, Default)]
-pub(crate) struct Progress {
+pub(crate) struct DeliveryProgress {
     /// The height of the last block that the application has executed as final.
     pub(crate) delivered: Signal,
     /// The greatest height known to be final; its block may still be missing here.
@@ -43,14 +43,14 @@ pub(crate) struct Progress {
 #[derive(Clone, Debug)]
 pub(crate) struct Reports {
     queue: mpsc::UnboundedSender<(Digested<EngineBlock>, Exact)>,
-    progress: Arc<Progress>,
+    progress: Arc<DeliveryProgress>,
 }
 
 /// The other end of [`Reports`].
 pub(crate) type Finalized = mpsc::UnboundedReceiver<(Digested<EngineBlock>, Exact)>;
 
 impl Reports {
-    pub(crate) fn new(progress: Arc<Progress>) -> (Self, Finalized) {
+    pub(crate) fn new(progress: Arc<DeliveryProgress>) -> (Self, Finalized) {
         let (queue, finalized) = mpsc::unbounded_channel();
         (Self { queue, progress }, finalized)
     }
@@ -78,7 +78,7 @@ pub(crate) struct Delivery<E> {
     pub(crate) context: E,
     pub(crate) app: Arc<dyn Application>,
     pub(crate) marshal: Marshal,
-    pub(crate) progress: Arc<Progress>,
+    pub(crate) progress: Arc<DeliveryProgress>,
     pub(crate) start_point: Arc<StartPoint>,
     /// Where the next epoch is announced.
     pub(crate) entrance: Entrance,

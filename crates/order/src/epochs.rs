@@ -60,7 +60,7 @@ use crate::Application;
 use crate::block::{EngineBlock, engine_key, engine_public_key};
 use crate::byzantine::VoteSender;
 use crate::config::{self, OrderError, Settings};
-use crate::delivery::{Marshal, Progress};
+use crate::delivery::{DeliveryProgress, Marshal};
 use crate::glue::Glue;
 use crate::guard::Guard;
 use crate::muster::{Memory, Witness};
@@ -268,7 +268,7 @@ pub(crate) struct Muxes<S: Sender> {
 type Pair<S> = (SubSender<S>, SubReceiver<ed25519::PublicKey>);
 
 /// The channels of one epoch.
-struct Lanes<S: Sender> {
+struct EpochChannels<S: Sender> {
     epoch: u64,
     votes: Pair<VoteSender<S>>,
     certificates: Pair<S>,
@@ -276,9 +276,9 @@ struct Lanes<S: Sender> {
 }
 
 impl<S: Sender<PublicKey = ed25519::PublicKey>> Muxes<S> {
-    async fn register(&mut self, epoch: u64) -> Result<Lanes<S>, OrderError> {
+    async fn register(&mut self, epoch: u64) -> Result<EpochChannels<S>, OrderError> {
         let closed = |e| OrderError::Stopped(format!("the network cannot carry epoch {epoch}: {e}"));
-        Ok(Lanes {
+        Ok(EpochChannels {
             epoch,
             votes: self.votes.register(epoch).await.map_err(closed)?,
             certificates: self.certificates.register(epoch).await.map_err(closed)?,
@@ -302,7 +302,7 @@ where
     pub(crate) marshal: Marshal,
     pub(crate) deferred: Consensus<E>,
     pub(crate) blocker: B,
-    pub(crate) progress: Arc<Progress>,
+    pub(crate) progress: Arc<DeliveryProgress>,
     pub(crate) pages: CacheRef,
     /// The digest of the genesis block.
     pub(crate) genesis: Digest,
@@ -327,7 +327,11 @@ where
     }
 
     /// Runs the engine of an epoch until a later one is entered. Returns the channels of the next epoch, if they were opened.
-    async fn epoch(&mut self, epoch: u64, lanes: Option<Lanes<S>>) -> Result<Option<Lanes<S>>, OrderError> {
+    async fn epoch(
+        &mut self,
+        epoch: u64,
+        lanes: Option<EpochChannels<S>>,
+    ) -> Result<Option<EpochChannels<S>>, OrderError> {
         // Without the key it follows, and signs nothing.
         let takes_part = |scheme: &Arc<Scheme>| scheme.is_member() || self.entrance.app.follows();
         let Some(scheme) = self.entrance.schemes.of(epoch).filter(takes_part) else {
@@ -401,6 +405,7 @@ where
         }
         let before = self.entrance.lengths.before(epoch);
         let delivered = self.progress.delivered.get();
+        // From the newest down, as far as this epoch has blocks here: not each has a certificate of its own.
         for height in (before.map_or(1, |before| before + 1)..=delivered).rev() {
             match self.marshal.get_finalization(EngineHeight::new(height)).await {
                 Some(found) => return Some(Floor::Finalized(found)),
@@ -412,6 +417,7 @@ where
             return root;
         }
         let Some(before) = before else { return Some(Floor::Genesis(self.genesis)) };
+        // The epoch has no block with a certificate of its own yet, so its parent is the last block of the epoch before.
         if let Some((_, digest)) = self.marshal.get_info(EngineHeight::new(before)).await {
             return Some(Floor::Genesis(digest));
         }
@@ -451,7 +457,7 @@ where
         }
     }
 
-    fn start(&self, epoch: u64, scheme: Scheme, root: Root, lanes: Lanes<S>) -> Handle<()> {
+    fn start(&self, epoch: u64, scheme: Scheme, root: Root, lanes: EpochChannels<S>) -> Handle<()> {
         let Settings { timeouts, storage_prefix, .. } = &self.settings;
         let config = simplex::Config {
             scheme,

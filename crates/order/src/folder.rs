@@ -105,7 +105,7 @@ pub(crate) fn owner_line(key: &PublicKey, genesis: &Hash) -> String {
 /// If the folder cannot be written, is in use, or is neither's.
 pub fn hand_over(data: &Path, genesis: &Hash, old: &PublicKey, new: &PublicKey) -> Result<(), OrderError> {
     let (unusable, _lock) = (unusable(data), take(data)?);
-    let [before, after] = [old, new].map(|key| Folder { data: data.into(), member: owner_line(key, genesis) });
+    let [before, after] = [old, new].map(|key| DataFolder { data: data.into(), member: owner_line(key, genesis) });
     let owner = read(&data.join(OWNER)).map_err(unusable)?.unwrap_or_default();
     if owner.is_empty() || owner.starts_with(&after.member) {
         return Ok(());
@@ -182,7 +182,7 @@ impl Claim {
 
 /// What is found in a data folder.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Found {
+struct FoundFolder {
     /// What `owner` says, if it is there.
     claim: Option<Claim>,
     /// Whether somebody says that the member is new.
@@ -216,7 +216,7 @@ enum VotesState {
     Lost(&'static str),
 }
 
-impl Found {
+impl FoundFolder {
     fn judge(self) -> VotesState {
         match self.claim {
             Some(claim @ (Claim::New(life) | Claim::Kept(life))) => match self.mark {
@@ -260,7 +260,7 @@ fn partitions_of_votes(journals: &Path) -> io::Result<(bool, bool)> {
 
 /// A data folder, and whose it should be.
 #[derive(Clone)]
-struct Folder {
+struct DataFolder {
     data: PathBuf,
     member: String,
 }
@@ -275,7 +275,7 @@ struct Folder {
 /// is changed in it.
 pub(crate) fn lock(data: &Path, member: &str, alone: bool) -> Result<(FolderLock, VotesFound), OrderError> {
     let (unusable, lock) = (unusable(data), take(data)?);
-    let folder = Folder { data: data.into(), member: member.into() };
+    let folder = DataFolder { data: data.into(), member: member.into() };
     let found = folder.look()?;
     let state = found.judge();
     match state {
@@ -311,8 +311,8 @@ impl Drop for FolderLock {
     }
 }
 
-impl Folder {
-    fn look(&self) -> Result<Found, OrderError> {
+impl DataFolder {
+    fn look(&self) -> Result<FoundFolder, OrderError> {
         let unusable = unusable(&self.data);
         let journals = journals(&self.data);
         let owner = read(&self.data.join(OWNER)).map_err(unusable)?.unwrap_or_default();
@@ -324,7 +324,7 @@ impl Folder {
         let mark = self.mark().map_err(unusable)?;
         let (partition, votes) = partitions_of_votes(&journals).map_err(unusable)?;
         let note = self.data.join(NEW_MEMBER).try_exists().map_err(unusable)?;
-        Ok(Found { claim, note, mark, partition, votes })
+        Ok(FoundFolder { claim, note, mark, partition, votes })
     }
 
     /// Whose the journals are.
@@ -340,7 +340,7 @@ impl Folder {
     }
 
     /// Writes down what the member is from now on. The order of the writes is that of the head of this module.
-    fn enter(&self, found: Found, state: VotesState) -> io::Result<VotesFound> {
+    fn enter(&self, found: FoundFolder, state: VotesState) -> io::Result<VotesFound> {
         let votes = match state {
             VotesState::First => {
                 self.set_aside(found.mark)?;

@@ -15,9 +15,9 @@ use tracing::{error, warn};
 
 use crate::block::{EngineBlock, EngineContext, context_from_engine, hash_from_engine};
 use crate::certificate::Scheme;
-use crate::delivery::Progress;
+use crate::delivery::DeliveryProgress;
 use crate::signal::Signal;
-use crate::{Application, Proposal};
+use crate::{Application, ProposalRequest};
 
 /// Ancestors that a leader collects at most before it builds: a bound on memory. It is far above what a correct cluster
 /// ever has certified and not final; were it small, a cluster that restarts with more of them would have no leader.
@@ -38,7 +38,7 @@ const ANCESTOR_WAIT: Duration = Duration::from_millis(200);
 #[derive(Clone)]
 pub(crate) struct Glue {
     pub(crate) app: Arc<dyn Application>,
-    pub(crate) progress: Arc<Progress>,
+    pub(crate) progress: Arc<DeliveryProgress>,
     pub(crate) wake: Arc<Signal>,
     /// The most that is waited from one block to the next while something is to be ordered.
     pub(crate) pace: Duration,
@@ -175,7 +175,7 @@ impl Glue {
     }
 
     /// Checks what the application built: a faulty block must not leave this node, it would only cost a view.
-    fn check(&self, proposal: &Proposal, block: Block) -> Option<EngineBlock> {
+    fn check(&self, proposal: &ProposalRequest, block: Block) -> Option<EngineBlock> {
         if block.header.context != proposal.context || block.header.height != proposal.height {
             error!(asked = ?proposal, built = ?block.header, "the application built a block for another place");
             return None;
@@ -213,7 +213,7 @@ impl<E: Spawner + Clock> EngineApplication<E> for Glue {
         *self.last_block() = Some(runtime.current());
 
         let height = parent.height().get().checked_add(1)?;
-        let proposal = Proposal { context: context_from_engine(&context), height };
+        let proposal = ProposalRequest { context: context_from_engine(&context), height };
         let app = Arc::clone(&self.app);
         let build = runtime.child("build").shared(true).spawn({
             let proposal = proposal.clone();

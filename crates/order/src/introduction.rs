@@ -32,7 +32,8 @@ const START_BYTES: usize = 64;
 /// Bytes of a key in front of a dialler's first message, and of the length before it.
 const PRELUDE_BYTES: usize = 1 + 32;
 
-type Key = ed25519::PublicKey;
+/// A member's key, as the network's library has it.
+pub(crate) type EngineKey = ed25519::PublicKey;
 type Library = Cups<Sake<ed25519::PrivateKey>, ChaCha20Poly1305>;
 
 /// The handshake of members, with an eye on how it ends.
@@ -57,12 +58,12 @@ impl Introduction {
 impl Upgrader for Introduction {
     const MAX_SIZE: u32 = <Library as Upgrader>::MAX_SIZE;
 
-    type PublicKey = Key;
+    type PublicKey = EngineKey;
     type Error = sake::Error;
     type Sender<I: Stream, O: Sink> = <Library as Upgrader>::Sender<Heard<I>, O>;
     type Receiver<I: Stream, O: Sink> = <Library as Upgrader>::Receiver<Heard<I>, O>;
 
-    fn public_key(&self) -> Key {
+    fn public_key(&self) -> EngineKey {
         self.library.handshake.signer.public_key()
     }
 
@@ -71,7 +72,7 @@ impl Upgrader for Introduction {
         context: C,
         namespace: &[u8],
         max_message_size: u32,
-        peer: Key,
+        peer: EngineKey,
         stream: I,
         sink: O,
     ) -> Result<(Self::Sender<I, O>, Self::Receiver<I, O>), Self::Error>
@@ -80,10 +81,11 @@ impl Upgrader for Introduction {
         I: Stream,
         O: Sink,
     {
+        // What the library says of a failure does not tell by how much two clocks differ: what was heard does.
         let (stream, ear) = Heard::new(stream, 0);
         let attempt = Attempt::at(&self.links, public_key_from_engine(&peer));
         let made = self.library.dial(WallClock(context), namespace, max_message_size, peer, stream, sink).await;
-        attempt.over(made.as_ref().err(), Side::Dialled, &ear);
+        attempt.over(made.as_ref().err(), HandshakeSide::Dialled, &ear);
         made
     }
 
@@ -95,18 +97,18 @@ impl Upgrader for Introduction {
         bouncer: B,
         stream: I,
         sink: O,
-    ) -> Result<(Key, Self::Sender<I, O>, Self::Receiver<I, O>), Self::Error>
+    ) -> Result<(EngineKey, Self::Sender<I, O>, Self::Receiver<I, O>), Self::Error>
     where
         C: Clock + CryptoRng,
         I: Stream,
         O: Sink,
-        B: FnOnce(Key) -> F + Send,
+        B: FnOnce(EngineKey) -> F + Send,
         F: Future<Output = bool> + Send,
     {
         let (stream, ear) = Heard::new(stream, PRELUDE_BYTES);
         let claimed = Arc::new(OnceLock::new());
         let noted = Arc::clone(&claimed);
-        let bouncer = |key: Key| {
+        let bouncer = |key: EngineKey| {
             let claim = public_key_from_engine(&key);
             let may = bouncer(key);
             let links = Arc::clone(&self.links);
@@ -123,7 +125,7 @@ impl Upgrader for Introduction {
         let made = self.library.listen(WallClock(context), namespace, max_message_size, bouncer, stream, sink).await;
         // Whoever ended the connection before it named a key is nobody.
         if let Some(attempt) = Arc::into_inner(claimed).and_then(OnceLock::into_inner) {
-            attempt.over(made.as_ref().err(), Side::Answered, &ear);
+            attempt.over(made.as_ref().err(), HandshakeSide::Answered, &ear);
         }
         made
     }
@@ -131,7 +133,7 @@ impl Upgrader for Introduction {
 
 /// Which side of a handshake this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Side {
+enum HandshakeSide {
     Dialled,
     Answered,
 }
@@ -149,7 +151,7 @@ impl Attempt {
     }
 
     /// Notes how the handshake ended.
-    fn over(mut self, error: Option<&sake::Error>, side: Side, ear: &Arc<Ear>) {
+    fn over(mut self, error: Option<&sake::Error>, side: HandshakeSide, ear: &Arc<Ear>) {
         self.over = true;
         let ahead = ear.stated_ms().map(|stated| ahead_ms(stated, now_ms()));
         match error {
@@ -172,7 +174,7 @@ impl Drop for Attempt {
 }
 
 /// What a failed handshake means, for whoever runs the node.
-fn explain(error: &sake::Error, side: Side, ahead: Option<i64>) -> (Trouble, String) {
+fn explain(error: &sake::Error, side: HandshakeSide, ahead: Option<i64>) -> (Trouble, String) {
     match error {
         sake::Error::HandshakeError(HandshakeError::InvalidTimestamp(..)) => {
             let apart = ahead.map_or("too far".into(), difference);
@@ -186,7 +188,8 @@ fn explain(error: &sake::Error, side: Side, ahead: Option<i64>) -> (Trouble, Str
             let text = "the handshake is not signed for this cluster by its key: compare the genesis digests, and the key files, of both";
             (Trouble::Signature, text.into())
         }
-        sake::Error::Frame(_) if side == Side::Dialled => {
+        // Whoever listens says nothing before it knows the caller, so to the caller all of its reasons look alike.
+        sake::Error::Frame(_) if side == HandshakeSide::Dialled => {
             let text = "it ends the connection in the handshake: it has another genesis, does not know this node's key, or has \
                 another key itself. Its own log says more";
             (Trouble::Closed, text.into())
@@ -325,7 +328,7 @@ mod tests {
 
     use super::*;
     use crate::block::engine_key;
-    use crate::links::{Link, Place};
+    use crate::links::{Link, MemberPlace};
     use pleach_types::SecretKey;
 
     const DIALLER: u8 = 1;
@@ -338,7 +341,7 @@ mod tests {
 
     fn links(of: u8) -> Arc<Links> {
         let links = Links::new();
-        let place = Place { name: format!("node-{of}"), address: "a.example:1".into() };
+        let place = MemberPlace { name: format!("node-{of}"), address: "a.example:1".into() };
         links.expect(BTreeMap::from([(secret(of).public(), place)]));
         links
     }
@@ -356,7 +359,7 @@ mod tests {
     /// Has both sides make a handshake, and tells how it ended on each; the listener's end of the connection stays open.
     fn shake<U>(dialler: U, listener: Introduction, namespaces: [&'static [u8]; 2]) -> Made<Introduction>
     where
-        U: Upgrader<PublicKey = Key, Error = sake::Error>,
+        U: Upgrader<PublicKey = EngineKey, Error = sake::Error>,
     {
         deterministic::Runner::default().start(|context| async move {
             let (dialler_sink, listener_stream) = Channel::init();

@@ -107,7 +107,7 @@ pub mod engine {
 
 /// What a leader is asked to build on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Proposal {
+pub struct ProposalRequest {
     /// The context that the block's header must carry unchanged. `context.parent` is the parent's digest.
     pub context: Context,
     /// The height of the block to build: the parent's plus one.
@@ -204,7 +204,7 @@ pub trait Application: Send + Sync + 'static {
     ///
     /// `None` declines, and the next member leads at once: better than building late. The length of `missing` alone must
     /// not be a reason: if every member declines for it after a power cut, nobody ever leads.
-    fn propose(&self, proposal: &Proposal, missing: &[Arc<Block>]) -> Option<Block>;
+    fn propose(&self, proposal: &ProposalRequest, missing: &[Arc<Block>]) -> Option<Block>;
 
     /// Whether `block` is valid: well formed for its height and limits, and its result is that of its parent.
     /// The verdict is permanent and depends on the block and its ancestry alone.

@@ -94,7 +94,7 @@ pub struct Link {
 
 /// A member as the network is told of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct MemberPlace {
     pub(crate) name: String,
     pub(crate) address: String,
 }
@@ -103,14 +103,14 @@ pub(crate) struct Place {
 #[derive(Debug)]
 pub(crate) struct Links {
     started: Instant,
-    entries: Mutex<BTreeMap<PublicKey, Entry>>,
+    entries: Mutex<BTreeMap<PublicKey, LinkEntry>>,
     counts: Mutex<BTreeMap<Trouble, u64>>,
     strangers: Mutex<Strangers>,
 }
 
 #[derive(Debug)]
-struct Entry {
-    place: Place,
+struct LinkEntry {
+    place: MemberPlace,
     /// Connections that are open: two for a moment, when both have dialled.
     open: usize,
     /// When something came from it last, in milliseconds since the start. Shared, so that no lock is taken for each message.
@@ -142,11 +142,11 @@ impl Links {
     }
 
     /// Replaces the list of those to be connected with. What is known of those that stay is kept.
-    pub(crate) fn expect(&self, places: BTreeMap<PublicKey, Place>) {
+    pub(crate) fn expect(&self, places: BTreeMap<PublicKey, MemberPlace>) {
         let mut entries = self.entries();
         let mut before = std::mem::take(&mut *entries);
         for (key, place) in places {
-            let mut entry = before.remove(&key).unwrap_or_else(|| Entry::new(place.clone(), self.now()));
+            let mut entry = before.remove(&key).unwrap_or_else(|| LinkEntry::new(place.clone(), self.now()));
             if entry.place.address != place.address {
                 (entry.found, entry.word) = (Vec::new(), None);
             }
@@ -158,7 +158,7 @@ impl Links {
     /// What is known of each.
     pub(crate) fn view(&self) -> Vec<Link> {
         let now = self.now();
-        let view = |(key, entry): (&PublicKey, &Entry)| Link {
+        let view = |(key, entry): (&PublicKey, &LinkEntry)| Link {
             member: *key,
             name: entry.place.name.clone(),
             address: entry.place.address.clone(),
@@ -208,7 +208,7 @@ impl Links {
 
     /// Whether it is worth asking the system why this address cannot be reached: whoever is there has not been told of lately.
     pub(crate) fn wants_word(&self, address: &SocketAddr) -> bool {
-        let stale = |entry: &&Entry| entry.word.is_none_or(|told| told.elapsed() >= WORD_LASTS);
+        let stale = |entry: &&LinkEntry| entry.word.is_none_or(|told| told.elapsed() >= WORD_LASTS);
         self.entries().values().filter(|entry| entry.found.contains(address)).any(|entry| stale(&entry))
     }
 
@@ -293,13 +293,13 @@ impl Links {
         *self.counts.lock().unwrap_or_else(PoisonError::into_inner).entry(trouble).or_default() += 1;
     }
 
-    fn entries(&self) -> MutexGuard<'_, BTreeMap<PublicKey, Entry>> {
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<PublicKey, LinkEntry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Entry {
-    fn new(place: Place, now: u64) -> Self {
+impl LinkEntry {
+    fn new(place: MemberPlace, now: u64) -> Self {
         let heard = Arc::new(AtomicU64::new(now));
         Self {
             place,
@@ -361,8 +361,8 @@ mod tests {
         links
     }
 
-    fn places(members: &[(u8, &str)]) -> BTreeMap<PublicKey, Place> {
-        let place = |n: &u8, address: &str| Place { name: format!("node-{n}"), address: address.into() };
+    fn places(members: &[(u8, &str)]) -> BTreeMap<PublicKey, MemberPlace> {
+        let place = |n: &u8, address: &str| MemberPlace { name: format!("node-{n}"), address: address.into() };
         members.iter().map(|(n, address)| (key(*n), place(n, address))).collect()
     }
 

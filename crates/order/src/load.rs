@@ -16,8 +16,8 @@ use pleach_types::{
 };
 
 use crate::{
-    Application, Bounds, Config, MemberAddress, Network, OrderError, Proposal, Running, Settings, Timeouts, VotesFound,
-    declare_new, run,
+    Application, Bounds, Config, MemberAddress, Network, OrderError, ProposalRequest, Running, Settings, Timeouts,
+    VotesFound, declare_new, run,
 };
 
 /// Bytes of a payload's number and of its member's, which stand in front of it.
@@ -40,7 +40,7 @@ pub struct Load {
 
 /// What was measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Measured {
+pub struct LoadResult {
     /// Payloads ordered: final at the member that they were given to.
     pub payloads: usize,
     /// Blocks that became final.
@@ -60,7 +60,7 @@ pub struct Measured {
 ///
 /// # Panics
 /// If `members` is not 1 to 64, or `payload_bytes` below 10.
-pub fn measure(load: &Load) -> Result<Measured, OrderError> {
+pub fn measure(load: &Load) -> Result<LoadResult, OrderError> {
     assert!((1..=64).contains(&load.members), "{} members", load.members);
     assert!(load.payload_bytes >= NUMBER_BYTES, "{} bytes hold no number", load.payload_bytes);
     let limits = Limits::default();
@@ -69,8 +69,9 @@ pub fn measure(load: &Load) -> Result<Measured, OrderError> {
     let committee = genesis.committee().expect("members made here are a committee");
     let mut cluster = Vec::new();
     for (n, member) in addresses.iter().enumerate() {
-        let pool = Pool::new(n as u16, load, &limits);
-        let app = Arc::new(Source { pool: Mutex::new(pool), network: OnceLock::new(), committee: committee.clone() });
+        let pool = LoadPool::new(n as u16, load, &limits);
+        let app =
+            Arc::new(LoadSource { pool: Mutex::new(pool), network: OnceLock::new(), committee: committee.clone() });
         let config = config(load, &genesis, &addresses, secret(&member.key, load.members))?;
         cluster.push((run(config, Arc::clone(&app) as Arc<dyn Application>)?, app));
     }
@@ -82,6 +83,7 @@ pub fn measure(load: &Load) -> Result<Measured, OrderError> {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
+    // The first blocks pay for connections and cold caches: what is measured begins once they are behind.
     std::thread::sleep(Duration::from_secs(1));
     let blocks = cluster[0].1.lock().height;
     cluster.iter().for_each(|(_, app)| app.lock().latencies.clear());
@@ -97,10 +99,10 @@ pub fn measure(load: &Load) -> Result<Measured, OrderError> {
     }
     latencies.sort_unstable();
     let quantile = |percent: usize| latencies.get(latencies.len() * percent / 100).copied().unwrap_or_default();
-    Ok(Measured { payloads: latencies.len(), blocks, elapsed, latency_p50: quantile(50), latency_p99: quantile(99) })
+    Ok(LoadResult { payloads: latencies.len(), blocks, elapsed, latency_p50: quantile(50), latency_p99: quantile(99) })
 }
 
-fn check(cluster: &[(Running, Arc<Source>)]) -> Result<(), OrderError> {
+fn check(cluster: &[(Running, Arc<LoadSource>)]) -> Result<(), OrderError> {
     cluster.iter().find_map(|(running, _)| running.ended()).unwrap_or(Ok(()))
 }
 
@@ -160,14 +162,14 @@ fn config(
 }
 
 /// An application that orders payloads and executes none.
-struct Source {
-    pool: Mutex<Pool>,
+struct LoadSource {
+    pool: Mutex<LoadPool>,
     /// Kept, since the engine ends with the application's interest in it.
     network: OnceLock<Network>,
     committee: Committee,
 }
 
-struct Pool {
+struct LoadPool {
     member: u16,
     next: u64,
     payload_bytes: usize,
@@ -182,13 +184,13 @@ struct Pool {
     height: Height,
 }
 
-impl Source {
-    fn lock(&self) -> MutexGuard<'_, Pool> {
+impl LoadSource {
+    fn lock(&self) -> MutexGuard<'_, LoadPool> {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Pool {
+impl LoadPool {
     fn new(member: u16, load: &Load, limits: &Limits) -> Self {
         let mut pool = Self {
             member,
@@ -225,7 +227,7 @@ impl Pool {
     }
 }
 
-impl Application for Source {
+impl Application for LoadSource {
     fn start(&self, network: Network) {
         let _ = self.network.set(network);
     }
@@ -242,7 +244,7 @@ impl Application for Source {
         !parent.requests.is_empty() || !self.lock().waiting.is_empty()
     }
 
-    fn propose(&self, proposal: &Proposal, _: &[Arc<Block>]) -> Option<Block> {
+    fn propose(&self, proposal: &ProposalRequest, _: &[Arc<Block>]) -> Option<Block> {
         let mut pool = self.lock();
         let fit = (pool.block_bytes / (pool.payload_bytes + 4)).min(pool.block_requests).min(pool.waiting.len());
         let requests: Vec<_> = pool.waiting.drain(..fit).collect();

@@ -31,18 +31,18 @@ const CONNECT_WAIT: Duration = Duration::from_secs(3);
 /// The context of everything that runs in the engine on this machine.
 pub(crate) struct Machine {
     inner: runtime::Context,
-    time: Time,
+    time: TimeOfDay,
     links: Arc<Links>,
 }
 
 /// A time of day that was right once, and goes on evenly from there.
 #[derive(Clone, Copy, Debug)]
-struct Time {
+struct TimeOfDay {
     of_day: SystemTime,
     then: Instant,
 }
 
-impl Time {
+impl TimeOfDay {
     fn from_now_on() -> Self {
         Self { of_day: SystemTime::now(), then: Instant::now() }
     }
@@ -54,7 +54,7 @@ impl Time {
 
 impl Machine {
     pub(crate) fn new(inner: runtime::Context, links: Arc<Links>) -> Self {
-        Self { inner, time: Time::from_now_on(), links }
+        Self { inner, time: TimeOfDay::from_now_on(), links }
     }
 
     fn around(&self, inner: runtime::Context) -> Self {

@@ -500,7 +500,7 @@ enum BadAnswer {
 }
 
 /// What another member answers, checked.
-struct Answer {
+struct CheckedAnswer {
     decided: Option<EngineCertificate>,
     newest: Round,
     /// Votes of this member.
@@ -509,7 +509,7 @@ struct Answer {
 
 impl Memory {
     /// Reads an answer and checks what it shows: certificates, and this member's own signatures.
-    fn check(&self, answer: Bytes, schemes: &Schemes, rng: &mut impl CryptoRng) -> Result<Answer, BadAnswer> {
+    fn check(&self, answer: Bytes, schemes: &Schemes, rng: &mut impl CryptoRng) -> Result<CheckedAnswer, BadAnswer> {
         let mut reader = Reader::new(answer);
         let mut certificate = |field| -> Result<Option<EngineCertificate>, BadAnswer> {
             let bytes = reader.bytes(field, CERTIFICATE_BYTES_MAX)?;
@@ -542,7 +542,7 @@ impl Memory {
             return Err(invalid("votes", "one is not this member's").into());
         }
         let newest = newest_of(newest.as_ref()).max(newest_of(decided.as_ref()));
-        Ok(Answer { newest, decided, votes })
+        Ok(CheckedAnswer { newest, decided, votes })
     }
 }
 
@@ -769,6 +769,7 @@ impl<S: Sender<PublicKey = ed25519::PublicKey>> Exchange<S> {
             self.schemes.enter(since, &members);
             self.memory.enter(since, members.keys().collect());
         }
+        // A member that was away for epochs asks those of today: former members may be gone for ever.
         let members = self.schemes.members();
         send(&mut self.sender, Recipients::All, muster.question(self.tenure.process));
         muster.asked = muster.asked.wrapping_add(1);
@@ -893,7 +894,7 @@ impl<S: Sender<PublicKey = ed25519::PublicKey>> Exchange<S> {
         }
     }
 
-    fn count(&self, muster: &mut Muster, from: PublicKey, answer: Answer) {
+    fn count(&self, muster: &mut Muster, from: PublicKey, answer: CheckedAnswer) {
         let decided = newest_of(answer.decided.as_ref());
         muster.answers.insert(from, Rounds { decided, newest: answer.newest });
         let known = muster.decided.as_ref().map_or(self.memory.rounds().decided, round_of);
@@ -987,7 +988,7 @@ mod tests {
             None
         }
 
-        fn propose(&self, _: &crate::Proposal, _: &[Arc<Block>]) -> Option<Block> {
+        fn propose(&self, _: &crate::ProposalRequest, _: &[Arc<Block>]) -> Option<Block> {
             None
         }
 

@@ -46,7 +46,7 @@ use crate::block::{BlockBound, EngineBlock, engine_key};
 use crate::byzantine::{self, VoteSender};
 use crate::certificate::{EngineFinalization, Scheme};
 use crate::config::{Bounds, OrderError, Settings, Timeouts, VotesFound};
-use crate::delivery::{Delivery, Marshal, Progress, Reports};
+use crate::delivery::{Delivery, DeliveryProgress, Marshal, Reports};
 use crate::epochs::{Driver, Entrance, Lengths, Muxes, Schemes, own_key};
 use crate::glue::Glue;
 use crate::guard::{self, Guard};
@@ -184,17 +184,17 @@ impl std::fmt::Debug for Track {
 
 /// The engine's end of the [`Network`] that an application was given.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub(crate) struct NetworkEnd {
     outgoing: mpsc::Receiver<Outgoing>,
     signals: Signals,
 }
 
 /// Gives the application its [`Network`].
-pub(crate) fn introduce(app: &dyn Application, bounds: &Bounds) -> Link {
+pub(crate) fn introduce(app: &dyn Application, bounds: &Bounds) -> NetworkEnd {
     let signals = Signals::default();
     let (network, outgoing) = Network::new(bounds.message_bytes, &signals);
     app.start(network);
-    Link { outgoing, signals }
+    NetworkEnd { outgoing, signals }
 }
 
 /// Starts a member. [`Application::start`] is called before this returns. The handle resolves when the member stops,
@@ -227,7 +227,7 @@ pub(crate) fn start_linked<E, S, R, P, B>(
     peers: Peers<P, B>,
     settings: Settings,
     app: Arc<dyn Application>,
-    link: Link,
+    link: NetworkEnd,
 ) -> Handle<Result<(), OrderError>>
 where
     E: Spawner + Clock + Metrics + Storage + CryptoRng,
@@ -236,7 +236,7 @@ where
     P: Provider<PublicKey = ed25519::PublicKey>,
     B: Blocker<PublicKey = ed25519::PublicKey> + Sync,
 {
-    context.spawn(move |context| Engine { context, channels, peers, settings, app, link }.run())
+    context.spawn(move |context| EngineParts { context, channels, peers, settings, app, link }.run())
 }
 
 /// The largest message that a member sends: the bound that the network must be given.
@@ -256,16 +256,16 @@ pub fn quota(bounds: &Bounds) -> Quota {
 }
 
 /// What a member is put together from.
-struct Engine<E, S, R, P, B> {
+struct EngineParts<E, S, R, P, B> {
     context: E,
     channels: Channels<S, R>,
     peers: Peers<P, B>,
     settings: Settings,
     app: Arc<dyn Application>,
-    link: Link,
+    link: NetworkEnd,
 }
 
-impl<E, S, R, P, B> Engine<E, S, R, P, B>
+impl<E, S, R, P, B> EngineParts<E, S, R, P, B>
 where
     E: Spawner + Clock + Metrics + Storage + CryptoRng,
     S: Sender<PublicKey = ed25519::PublicKey>,
@@ -274,7 +274,7 @@ where
     B: Blocker<PublicKey = ed25519::PublicKey> + Sync,
 {
     async fn run(self) -> Result<(), OrderError> {
-        let Self { context, channels, peers, settings, app, link: Link { outgoing, signals } } = self;
+        let Self { context, channels, peers, settings, app, link: NetworkEnd { outgoing, signals } } = self;
         let lengths = Lengths::new(settings.epoch_blocks);
         let own = own_key(&settings);
         // The guard outlives the engine, in the hands of the application; what it holds of the runtime would keep the folder's files open.
@@ -356,7 +356,7 @@ where
             },
         );
         let broadcast = engine.start(channels.blocks);
-        let progress = Arc::new(Progress { tip: Arc::clone(&signals.tip), ..Progress::default() });
+        let progress = Arc::new(DeliveryProgress { tip: Arc::clone(&signals.tip), ..DeliveryProgress::default() });
         let (reports, finalized) = Reports::new(Arc::clone(&progress));
         let archive = actor.start(reports, buffer, resolver);
 
@@ -414,10 +414,10 @@ where
 
 /// The archive's types, spelled out once.
 type Certificates<E> = prunable::Archive<EightCap, E, Digest, EngineFinalization>;
-type Blocks<E> = prunable::Archive<EightCap, E, Digest, <Standard<EngineBlock> as Variant>::StoredBlock>;
-type Archive<E> = Actor<E, Standard<EngineBlock>, Schemes, Certificates<E>, Blocks<E>, FixedEpocher, Sequential>;
+type BlockArchive<E> = prunable::Archive<EightCap, E, Digest, <Standard<EngineBlock> as Variant>::StoredBlock>;
+type Archive<E> = Actor<E, Standard<EngineBlock>, Schemes, Certificates<E>, BlockArchive<E>, FixedEpocher, Sequential>;
 
-impl<E, S, R, P, B> Engine<E, S, R, P, B>
+impl<E, S, R, P, B> EngineParts<E, S, R, P, B>
 where
     E: Spawner + Clock + Metrics + Storage + CryptoRng,
     S: Sender<PublicKey = ed25519::PublicKey>,
@@ -533,6 +533,7 @@ where
         settings: &Settings,
         app: &Arc<dyn Application>,
     ) -> (Handle<Option<String>>, Option<oneshot::Receiver<Round>>) {
+        // All others answer questions as well, and vote at once: only whoever has lost its votes has to wait for answers.
         let (lost, wanted) = if settings.votes.are_lost() {
             let (safe, wanted) = oneshot::channel();
             (Some(LostVotes { may_be_new: matches!(settings.votes, VotesFound::Unknown(_)), safe }), Some(wanted))

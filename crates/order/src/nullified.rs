@@ -50,19 +50,19 @@ pub(crate) struct Nullified(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    kept: Mutex<Kept>,
+    kept: Mutex<KeptNullified>,
     added: Signal,
 }
 
 #[derive(Debug, Default)]
-struct Kept {
+struct KeptNullified {
     by_round: BTreeMap<Round, Nullification>,
     bytes: usize,
     /// What the journal does not have yet, the oldest first.
     unwritten: VecDeque<EngineNullification<Scheme>>,
 }
 
-impl Kept {
+impl KeptNullified {
     /// Whether it was not there.
     fn add(&mut self, of: &EngineNullification<Scheme>) -> bool {
         let round = round_from_engine(of.round);
@@ -87,7 +87,7 @@ fn bytes_of(of: &Nullification) -> usize {
 
 impl Nullified {
     /// Nothing is ever left half done under the lock.
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn kept(&self) -> MutexGuard<'_, KeptNullified> {
         self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -121,7 +121,7 @@ impl Nullified {
         context: E,
         prefix: &str,
         pages: CacheRef,
-    ) -> Option<Archive<E>> {
+    ) -> Option<NullifiedArchive<E>> {
         let config = Config {
             partition: format!("{prefix}{NULLIFICATIONS_PARTITION}"),
             compression: None,
@@ -132,7 +132,11 @@ impl Nullified {
         self.read(context, config).await.inspect_err(unusable).ok()
     }
 
-    async fn read<E: Storage + Metrics>(&self, context: E, config: Config<usize>) -> Result<Archive<E>, Error> {
+    async fn read<E: Storage + Metrics>(
+        &self,
+        context: E,
+        config: Config<usize>,
+    ) -> Result<NullifiedArchive<E>, Error> {
         let journal = Journal::init(context, config).await?;
         let mut next = 0;
         let mut replay = journal.replay(0, 0, REPLAY_BUFFER, ReadOptions::DONT_CACHE).await?;
@@ -141,7 +145,7 @@ impl Nullified {
             next = next.max(section * SECTION) + 1;
             self.kept().add(&of);
         }
-        Ok(Archive { nullified: self.clone(), journal: replay.finish()?, next })
+        Ok(NullifiedArchive { nullified: self.clone(), journal: replay.finish()?, next })
     }
 }
 
@@ -153,14 +157,14 @@ fn unusable(error: &Error) {
 }
 
 /// The archive on disk.
-pub(crate) struct Archive<E: Storage + Metrics> {
+pub(crate) struct NullifiedArchive<E: Storage + Metrics> {
     nullified: Nullified,
     journal: Journal<E, EngineNullification<Scheme>>,
     /// How many have been written, ever.
     next: u64,
 }
 
-impl<E: Storage + Metrics> Archive<E> {
+impl<E: Storage + Metrics> NullifiedArchive<E> {
     /// Writes what is added. It ends only if the disk fails.
     pub(crate) async fn keep(self) {
         let Err(error) = self.write().await;

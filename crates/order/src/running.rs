@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use commonware_cryptography::{Signer as _, ed25519};
+use commonware_cryptography::Signer as _;
 use commonware_macros::select;
 use commonware_p2p::authenticated::lookup;
 use commonware_p2p::{Address, AddressableManager as _, AddressableTrackedPeers, Ingress};
@@ -27,8 +27,8 @@ use crate::config::{Config, MemberAddress, OrderError, departed};
 use crate::disk::free_bytes;
 use crate::epochs::Lengths;
 use crate::folder::{self, FolderLock, journals};
-use crate::introduction::Introduction;
-use crate::links::{Link, Links, Place, Trouble};
+use crate::introduction::{EngineKey, Introduction};
+use crate::links::{Link, Links, MemberPlace, Trouble};
 use crate::machine::{Machine, label};
 use crate::node::{self, CHANNELS, Channels, Peers, Track, introduce, max_message_size, quota, start_linked};
 
@@ -67,7 +67,7 @@ struct Stopped {
 
 /// Tells how the engine ended when it is dropped, so that it is told whatever happens in the engine's thread: a member that
 /// is dead and not known to be would not be started again.
-struct Ending {
+struct EndTeller {
     outcome: Arc<Stopped>,
     metrics: Arc<Mutex<Option<runtime::Context>>>,
     lock: Option<FolderLock>,
@@ -75,7 +75,7 @@ struct Ending {
     result: Option<Result<(), OrderError>>,
 }
 
-impl Drop for Ending {
+impl Drop for EndTeller {
     fn drop(&mut self) {
         // The runtime's own lock on the journals lives as long as any of its contexts.
         self.metrics.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -123,7 +123,7 @@ pub fn run(mut config: Config, app: Arc<dyn Application>) -> Result<Running, Ord
     let (stop, stopped) = oneshot::channel();
     let thread = std::thread::Builder::new().name("order".into()).stack_size(STACK).spawn({
         let mut ending =
-            Ending { outcome: Arc::clone(&outcome), metrics: Arc::clone(&metrics), lock: Some(lock), result: None };
+            EndTeller { outcome: Arc::clone(&outcome), metrics: Arc::clone(&metrics), lock: Some(lock), result: None };
         let links = Arc::clone(&links);
         move || {
             let driven = || drive(&config, app, link, stopped, &ending.metrics, &links);
@@ -207,7 +207,7 @@ impl Drop for Running {
 fn drive(
     config: &Config,
     app: Arc<dyn Application>,
-    link: node::Link,
+    link: node::NetworkEnd,
     stopped: oneshot::Receiver<()>,
     metrics: &Mutex<Option<runtime::Context>>,
     links: &Arc<Links>,
@@ -233,16 +233,15 @@ fn drive(
     })
 }
 
-type Key = ed25519::PublicKey;
-type Sender = lookup::Sender<Key, Machine>;
-type Receiver = lookup::Receiver<Key>;
+type LookupSender = lookup::Sender<EngineKey, Machine>;
+type Receiver = lookup::Receiver<EngineKey>;
 
 /// Opens the network between members: authenticated and encrypted, members only.
 fn connect(
     context: &Machine,
     config: &Config,
     links: &Arc<Links>,
-) -> (Channels<Sender, Receiver>, Peers<lookup::Oracle<Key>, lookup::Oracle<Key>>) {
+) -> (Channels<LookupSender, Receiver>, Peers<lookup::Oracle<EngineKey>, lookup::Oracle<EngineKey>>) {
     let (mut network, oracle) = lookup::Network::new(context.child("network"), network_config(config, links));
     let track = Track(Arc::new({
         let (oracle, known, links) = (oracle.clone(), config.addresses.clone(), Arc::clone(links));
@@ -271,10 +270,10 @@ fn connect(
 /// on standby.
 fn peers(
     known: &[MemberAddress],
-    (own, most): (&Key, usize),
+    (own, most): (&EngineKey, usize),
     members: &Committee,
     standby: &[Member],
-) -> (AddressableTrackedPeers<Key>, BTreeMap<PublicKey, Place>) {
+) -> (AddressableTrackedPeers<EngineKey>, BTreeMap<PublicKey, MemberPlace>) {
     let mut places = BTreeMap::new();
     let mut address = |member: &Member| {
         // The configuration was written for the key of genesis.
@@ -286,7 +285,7 @@ fn peers(
         if found.is_none() {
             warn!(member = %member.name, address = member.address, "a member without an address of a peer-to-peer port");
         }
-        let place = Place { name: member.name.clone(), address: found?.clone() };
+        let place = MemberPlace { name: member.name.clone(), address: found?.clone() };
         let key = engine_public_key(&member.public_key)?;
         let address = dialled(&member.public_key, &place)?;
         if key != *own {
@@ -303,8 +302,8 @@ fn peers(
     if primary.iter().chain(&secondary).filter(|(key, _)| key != own).count() > room {
         warn!(most, "there are more members than this node can connect with: restart it, and it makes room for all");
     }
-    let mut fitting = |list: Vec<(Key, Address)>| {
-        let fits = |(key, _): &(Key, Address)| {
+    let mut fitting = |list: Vec<(EngineKey, Address)>| {
+        let fits = |(key, _): &(EngineKey, Address)| {
             if key == own {
                 return true;
             }
@@ -320,7 +319,7 @@ fn peers(
 
 /// What the network is to dial: the name that stands for the member's key, which [`Machine`] looks up, and the port. Connections may come
 /// from anywhere, so where they are expected from is not said.
-fn dialled(key: &PublicKey, place: &Place) -> Option<Address> {
+fn dialled(key: &PublicKey, place: &MemberPlace) -> Option<Address> {
     let port = place.address.rsplit_once(':').and_then(|(_, port)| port.parse().ok())?;
     let ingress = Ingress::Dns { host: Hostname::new(label(key)).ok()?, port };
     Some(Address::Asymmetric { ingress, egress: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)) })
@@ -439,7 +438,7 @@ mod tests {
         Member { address: format!("127.0.0.1:{n}"), ..Member::new(format!("node-{n}"), key) }
     }
 
-    fn engine_keys(numbers: &[u8]) -> Vec<Key> {
+    fn engine_keys(numbers: &[u8]) -> Vec<EngineKey> {
         let mut keys: Vec<_> =
             numbers.iter().map(|n| engine_public_key(&member(*n).public_key).expect("a valid key")).collect();
         keys.sort();

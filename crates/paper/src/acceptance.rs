@@ -53,7 +53,7 @@ pub struct Acceptance {
 }
 
 /// The picks of one repetition, with proofs.
-struct Round {
+struct PickRound {
     history: HistoryTree,
     /// Record and proof.
     picks: Vec<(u64, VerifiedProof)>,
@@ -96,7 +96,7 @@ pub fn run(records: u64, heights: &[u64], seed: u64, repetitions: u64, mut progr
         let picks: Vec<_> = picks.iter().map(|record| (*record, prove(record))).collect();
         for place in 0..heights.len() {
             let history = HistoryTree::from_full(&map.digests(), heights[place], []);
-            let mut round = Round { history, picks: picks.clone() };
+            let mut round = PickRound { history, picks: picks.clone() };
             for time in [Time::Blocks, Time::Accepted] {
                 let answers = round.play(time);
                 let expected = naive(&picks, heights[place], time);
@@ -112,7 +112,7 @@ pub fn run(records: u64, heights: &[u64], seed: u64, repetitions: u64, mut progr
     figure
 }
 
-impl Round {
+impl PickRound {
     /// Who is accepted.
     fn play(&mut self, time: Time) -> Vec<bool> {
         let mut history = self.history.clone();
@@ -181,7 +181,7 @@ mod tests {
         let map: Tree = (0..3_u64).map(|record| (record.to_string().into(), "0".into())).collect();
         let prove = |record: u64| map.prove([record.to_string()]).verify(map.root()).expect("a proof of this map");
         let picks: Vec<_> = [0, 0, 1, 2].map(|record| (record, prove(record))).into();
-        let mut round = Round { history: HistoryTree::from_full(&map.digests(), 2, []), picks: picks.clone() };
+        let mut round = PickRound { history: HistoryTree::from_full(&map.digests(), 2, []), picks: picks.clone() };
         for (time, accepted) in
             [(Time::Blocks, [true, false, false, false]), (Time::Accepted, [true, false, true, false])]
         {

@@ -60,7 +60,7 @@ use crate::{
 pub use crate::{
     bytes::{tree_in_memory, window_in_memory},
     held::HeldNodes,
-    summary::{Comparison, Row, Summary},
+    summary::{Comparison, Summary, SummaryRow},
 };
 
 /// How much is run.
@@ -91,7 +91,7 @@ impl Settings {
 
 /// Something that has been done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Step {
+pub struct StepDone {
     /// The number of the figure, like `6.1`.
     pub figure: &'static str,
     /// Parts of it that are done.
@@ -132,7 +132,7 @@ pub struct Evaluation {
 
 /// Runs everything as it is meant. The same seed gives the same report. `progress` is called after each step.
 #[must_use]
-pub fn run(seed: u64, progress: impl FnMut(Step)) -> Evaluation {
+pub fn run(seed: u64, progress: impl FnMut(StepDone)) -> Evaluation {
     run_with(seed, &Settings::full(), progress)
 }
 
@@ -143,7 +143,7 @@ pub fn run(seed: u64, progress: impl FnMut(Step)) -> Evaluation {
 /// If `settings` have no T, one of 0, or a disorder of them; or if trees, maps and proofs of the same records do not agree: an error in the tree, not
 /// a result.
 #[must_use]
-pub fn run_with(seed: u64, settings: &Settings, mut progress: impl FnMut(Step)) -> Evaluation {
+pub fn run_with(seed: u64, settings: &Settings, mut progress: impl FnMut(StepDone)) -> Evaluation {
     assert!(!settings.heights.is_empty() && settings.heights.is_sorted(), "T in ascending order");
     let memory = [
         (memory::FIGURE_1, &thesis::FIGURE_1),
@@ -151,7 +151,7 @@ pub fn run_with(seed: u64, settings: &Settings, mut progress: impl FnMut(Step)) 
         (memory::FIGURE_3, &thesis::FIGURE_3),
     ];
     let memory = memory.map(|(experiment, thesis)| {
-        let step = |done| Step { figure: experiment.figure, done, of: 3 };
+        let step = |done| StepDone { figure: experiment.figure, done, of: 3 };
         let course = memory::run(&experiment, seed, 0, Rule::Closest, true);
         progress(step(1));
         let shares = memory::shares(&experiment, seed, settings.draws, Rule::Closest);
@@ -164,7 +164,7 @@ pub fn run_with(seed: u64, settings: &Settings, mut progress: impl FnMut(Step)) 
     let acceptance = [("6.4", 100, &thesis::FIGURE_4), ("6.5", 1000, &thesis::FIGURE_5)];
     let acceptance = acceptance.map(|(figure, records, thesis)| {
         let of = settings.repetitions;
-        let step = |done| progress(Step { figure, done, of });
+        let step = |done| progress(StepDone { figure, done, of });
         let measured = acceptance::run(records, &settings.heights, seed, settings.repetitions, step);
         AcceptanceResult { figure, thesis, measured }
     });

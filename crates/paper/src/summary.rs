@@ -56,7 +56,7 @@ impl Comparison {
 
 /// One comparison.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Row {
+pub struct SummaryRow {
     /// The number of the figure, like `6.1`.
     pub figure: &'static str,
     /// What is compared.
@@ -73,7 +73,7 @@ pub struct Row {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Summary {
     /// In the order of the figures.
-    pub rows: Vec<Row>,
+    pub rows: Vec<SummaryRow>,
 }
 
 impl Summary {
@@ -87,7 +87,7 @@ impl Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let heads = ["figure", "what", "thesis", "ours", "verdict"];
-        let cells = |row: &Row| {
+        let cells = |row: &SummaryRow| {
             [
                 row.figure.to_owned(),
                 row.what.clone(),
@@ -128,12 +128,12 @@ fn share(course: &Course, count: impl Fn(&Sample) -> Bytes) -> String {
 }
 
 /// Makes the rows of a figure.
-fn rows_of(figure: &'static str) -> impl Fn(&str, String, String, Comparison) -> Row {
-    move |what, thesis, ours, comparison| Row { figure, what: what.to_owned(), thesis, ours, comparison }
+fn rows_of(figure: &'static str) -> impl Fn(&str, String, String, Comparison) -> SummaryRow {
+    move |what, thesis, ours, comparison| SummaryRow { figure, what: what.to_owned(), thesis, ours, comparison }
 }
 
 /// Figures 6.1 and 6.2.
-fn partitioned(result: &MemoryResult) -> Vec<Row> {
+fn partitioned(result: &MemoryResult) -> Vec<SummaryRow> {
     let MemoryResult { experiment, thesis, course, shares, ties } = result;
     let row = rows_of(experiment.figure);
     let drop = forgotten_at(course);
@@ -181,7 +181,7 @@ fn partitioned(result: &MemoryResult) -> Vec<Row> {
 }
 
 /// Figure 6.3.
-fn selective(result: &MemoryResult, longer: &Course) -> Vec<Row> {
+fn selective(result: &MemoryResult, longer: &Course) -> Vec<SummaryRow> {
     let MemoryResult { experiment, thesis, course, .. } = result;
     let row = rows_of(experiment.figure);
     let theirs = thesis.nodes.iter().enumerate().filter(|(node, _)| *node != 2).map(|(_, node)| node[4] - node[3]);
@@ -212,7 +212,7 @@ fn selective(result: &MemoryResult, longer: &Course) -> Vec<Row> {
 }
 
 /// Figures 6.4 and 6.5.
-fn accepted(result: &AcceptanceResult) -> Vec<Row> {
+fn accepted(result: &AcceptanceResult) -> Vec<SummaryRow> {
     let AcceptanceResult { figure, thesis, measured } = result;
     let row = rows_of(figure);
     let exact = Occupancy::new(measured.records, REQUESTS);

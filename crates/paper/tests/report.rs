@@ -17,7 +17,7 @@ fn our_average_node_holds_less_than_the_thesis_says() {
         let settings = Settings { draws: 8, repetitions: 1, heights: vec![140] };
         let summary = pleach_paper::run_with(seed, &settings, |_| ()).summary();
         for figure in ["6.1", "6.2"] {
-            let of_average = |row: &&pleach_paper::Row| {
+            let of_average = |row: &&pleach_paper::SummaryRow| {
                 row.figure == figure && (row.what.starts_with("average node") || row.what.contains("over all draws"))
             };
             let rows: Vec<_> = summary.rows.iter().filter(of_average).collect();

@@ -11,10 +11,10 @@ use commonware_runtime::{Clock as _, deterministic};
 use futures::FutureExt as _;
 use futures::future::{self, BoxFuture, Either, select};
 use pleach_client::{Reply, Runtime, Transport, TransportError};
-use pleach_node::{Checked, Errands, Node, ServiceError};
+use pleach_node::{CheckedReply, Errands, Node, ServiceError};
 use pleach_types::api::{
-    AbsenceReply, Base64, Blocks, EvidenceList, ExecuteReply, ForkReply, GetReply, GetRequest, HistoryReply, Members,
-    NewestReply, NewestRequest, ReceiptReply, Status, Succession, Value,
+    AbsenceReply, Base64, Blocks, EvidenceList, ExecuteReply, ForkReply, GetReply, GetRequest, HistoryReply,
+    MembersView, NewestReply, NewestRequest, ReceiptReply, Status, Succession, Value,
 };
 use pleach_types::{Genesis, Height, Identity};
 use rand::rngs::StdRng;
@@ -45,7 +45,10 @@ impl Errands for SimulatedTime {
         self.0.sleep(time).boxed()
     }
 
-    fn check(&self, check: Box<dyn FnOnce() -> Checked + Send>) -> BoxFuture<'_, Result<Checked, ServiceError>> {
+    fn check(
+        &self,
+        check: Box<dyn FnOnce() -> CheckedReply + Send>,
+    ) -> BoxFuture<'_, Result<CheckedReply, ServiceError>> {
         // At once: another thread would make each run of a seed another one.
         future::ready(Ok(check())).boxed()
     }
@@ -112,7 +115,7 @@ impl Ports {
 
 /// What lies between clients and nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Link {
+pub struct ClientLink {
     /// The longest that a message takes in one direction.
     pub latency: Duration,
     /// How many of a thousand questions are lost on their way, and how many of a thousand answers. A lost
@@ -120,7 +123,7 @@ pub struct Link {
     pub lost_per_mille: u32,
 }
 
-impl Link {
+impl ClientLink {
     /// Near, and nothing is lost.
     pub const NEAR: Self = Self { latency: Duration::from_millis(2), lost_per_mille: 0 };
 }
@@ -143,13 +146,13 @@ pub struct InProcess {
     ports: Ports,
     time: SimulatedTime,
     members: Vec<usize>,
-    link: Link,
+    link: ClientLink,
     random: Mutex<StdRng>,
     treated: BTreeMap<usize, Treatment>,
 }
 
 /// What becomes of one question on its way.
-struct Delivery {
+struct QuestionDelivery {
     there: Duration,
     back: Duration,
     question_lost: bool,
@@ -159,7 +162,7 @@ struct Delivery {
 impl InProcess {
     /// A way to the nodes of these members, in this order. Delays and losses are drawn from `seed`.
     #[must_use]
-    pub fn new(ports: Ports, time: SimulatedTime, members: Vec<usize>, link: Link, seed: u64) -> Self {
+    pub fn new(ports: Ports, time: SimulatedTime, members: Vec<usize>, link: ClientLink, seed: u64) -> Self {
         let (random, treated) = (Mutex::new(StdRng::seed_from_u64(seed)), BTreeMap::new());
         Self { ports, time, members, link, random, treated }
     }
@@ -175,13 +178,13 @@ impl InProcess {
         self.treated.get(self.members.get(node)?).copied()
     }
 
-    fn delivery(&self) -> Delivery {
+    fn delivery(&self) -> QuestionDelivery {
         let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
         let longest = self.link.latency.as_micros() as u64;
         let mut draw = || (Duration::from_micros(random.random_range(0..=longest)), random.random_range(0..1_000));
         let ((there, question), (back, answer)) = (draw(), draw());
         let lost = self.link.lost_per_mille;
-        Delivery { there, back, question_lost: question < lost, answer_lost: answer < lost }
+        QuestionDelivery { there, back, question_lost: question < lost, answer_lost: answer < lost }
     }
 
     async fn ask<T, F>(&self, node: usize, question: impl FnOnce(Arc<Node>) -> F) -> Result<T, TransportError>
@@ -198,12 +201,14 @@ impl InProcess {
         let refused = || TransportError::Unreachable("connection refused".into());
         match self.treatment(node) {
             Some(Treatment::Refuses) => return Err(refused()),
+            // Not an error: a client has to notice by its own clock.
             Some(Treatment::IsSilent) => return future::pending().await,
             Some(Treatment::Lies | Treatment::HelpsNot) | None => {}
         }
         let (node, down) = self.members.get(node).and_then(|member| self.ports.enter(*member)).ok_or_else(refused)?;
         let answer = pin!(question(node));
         let down = pin!(down.wait());
+        // A node that crashes while it answers breaks the connection, whatever it has done by then.
         let answer = match select(answer, down).await {
             Either::Left((answer, _)) => answer,
             Either::Right(_) => return Err(broke()),
@@ -257,7 +262,7 @@ impl Transport for InProcess {
         self.ask(node, |node| async move { Ok(node.status()) }).boxed()
     }
 
-    fn members(&self, node: usize) -> Reply<'_, Members> {
+    fn members(&self, node: usize) -> Reply<'_, MembersView> {
         self.ask(node, |node| async move { Ok(node.members(|_| None)) }).boxed()
     }
 

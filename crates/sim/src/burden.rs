@@ -49,9 +49,9 @@ impl Burden {
     pub fn requests(self, node: &Node, number: u64) -> Vec<Bytes> {
         let limits = &node.genesis().limits;
         let most = limits.block_requests as usize;
-        let of = |count: usize, part: Part| (0..count).map(|n| part.request(node, number, n)).collect::<Vec<_>>();
+        let of = |count: usize, part: Extra| (0..count).map(|n| part.request(node, number, n)).collect::<Vec<_>>();
         let encoded = |requests: Vec<Request>| requests.iter().map(|request| request.encode().into()).collect();
-        let (small, signed) = (Part::default(), Part { signers: 16, ..Part::default() });
+        let (small, signed) = (Extra::default(), Extra { signers: 16, ..Extra::default() });
         match self {
             Self::Garbage => vec![vec![0xff; limits.request_bytes as usize].into()],
             Self::FalseSignature => {
@@ -81,7 +81,7 @@ impl Burden {
             Self::Gas => {
                 let share = limits.block_gas / 2;
                 let parts =
-                    [Part { gas: Some(share), ..small }, Part { gas: Some(limits.block_gas - share + 1), ..small }];
+                    [Extra { gas: Some(share), ..small }, Extra { gas: Some(limits.block_gas - share + 1), ..small }];
                 encoded(parts.iter().enumerate().map(|(n, part)| part.request(node, number, n)).collect())
             }
             Self::Weight => encoded(heavy(node, number, limits)),
@@ -93,7 +93,7 @@ impl Burden {
             Self::Worst => {
                 let count = within_weight(node, number, signed, limits).len() as u64;
                 let gas = Some((limits.block_gas / count).min(limits.gas));
-                encoded(within_weight(node, number, Part { gas, ..signed }, limits))
+                encoded(within_weight(node, number, Extra { gas, ..signed }, limits))
             }
         }
     }
@@ -101,13 +101,13 @@ impl Burden {
 
 /// What a request has beside what all have.
 #[derive(Clone, Copy, Debug, Default)]
-struct Part {
+struct Extra {
     gas: Option<u64>,
     signers: u8,
     filler: usize,
 }
 
-impl Part {
+impl Extra {
     const fn filled(self, filler: u64) -> Self {
         Self { filler: filler as usize, ..self }
     }
@@ -137,7 +137,7 @@ fn weight(node: &Node, request: &Request) -> u64 {
 }
 
 /// As many requests as have room in the weight of a block.
-fn within_weight(node: &Node, number: u64, part: Part, limits: &Limits) -> Vec<Request> {
+fn within_weight(node: &Node, number: u64, part: Extra, limits: &Limits) -> Vec<Request> {
     let one = weight(node, &part.request(node, number, 0));
     let count = (limits.block_weight / one).min(u64::from(limits.block_requests));
     (0..count as usize).map(|n| part.request(node, number, n)).collect()
@@ -145,7 +145,7 @@ fn within_weight(node: &Node, number: u64, part: Part, limits: &Limits) -> Vec<R
 
 /// Requests that are too heavy together by less than a byte weighs.
 fn heavy(node: &Node, number: u64, limits: &Limits) -> Vec<Request> {
-    let part = Part { signers: 16, ..Part::default() };
+    let part = Extra { signers: 16, ..Extra::default() };
     let mut requests = within_weight(node, number, part, limits);
     let weight_of = |requests: &[Request]| requests.iter().map(|request| weight(node, request)).sum::<u64>();
     let missing = limits.block_weight - weight_of(&requests);

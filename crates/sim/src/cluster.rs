@@ -25,12 +25,12 @@ use rand::{Rng, SeedableRng as _};
 
 use crate::access::{self, InProcess, Ports, SimulatedTime, Treatment};
 use crate::bank;
-use crate::disk::Disk;
+use crate::disk::SimDisk;
 use crate::ledger::{Conduct, Ledger, Observer};
-use crate::lines::{Ear, Lines, Wired};
+use crate::lines::{LineEar, Lines, Wired};
 use crate::tap::{Tap, Tapped};
 
-type Context = deterministic::Context;
+type SimContext = deterministic::Context;
 
 /// Simulated time after which a run is given up.
 const LIMIT: Duration = Duration::from_secs(3_600);
@@ -76,8 +76,8 @@ impl Conditions {
 
 /// A cluster of which any member may be down or cut off. What a member has stored survives its crashes.
 pub struct Cluster {
-    context: Context,
-    oracle: simulated::Oracle<ed25519::PublicKey, Context>,
+    context: SimContext,
+    oracle: simulated::Oracle<ed25519::PublicKey, SimContext>,
     genesis: Genesis,
     secrets: Vec<SecretKey>,
     executors: Vec<Arc<dyn Executor>>,
@@ -86,7 +86,7 @@ pub struct Cluster {
     handles: Vec<Option<Handle<Result<(), OrderError>>>>,
     conditions: Conditions,
     cut_off: Vec<bool>,
-    disks: Vec<Disk>,
+    disks: Vec<SimDisk>,
     /// How often each member lost everything: its files of before are out of reach.
     lives: Vec<u32>,
     /// Members that lost their votes and do not vote yet.
@@ -101,7 +101,7 @@ pub struct Cluster {
 /// All that a member has stored, as it was when it was down.
 #[derive(Debug)]
 pub struct Stored {
-    disk: Disk,
+    disk: SimDisk,
     /// By partition and name.
     files: Vec<(String, Vec<u8>, Vec<u8>)>,
 }
@@ -114,7 +114,7 @@ impl Cluster {
     /// # Panics
     /// If genesis and secrets do not belong together.
     pub async fn new(
-        context: Context,
+        context: SimContext,
         genesis: Genesis,
         secrets: Vec<SecretKey>,
         executors: Vec<Arc<dyn Executor>>,
@@ -134,9 +134,10 @@ impl Cluster {
         network.start();
         let ledger = Ledger::new(&genesis, suspect);
         let handles = secrets.iter().map(|_| None).collect();
+        // Nobody is linked yet: reconnecting below makes the links, each once.
         let cut_off = vec![true; count];
         let ports = Ports::default();
-        let disks = (0..count).map(|_| Disk::default()).collect();
+        let disks = (0..count).map(|_| SimDisk::default()).collect();
         let voteless = (0..count).map(|_| Arc::default()).collect();
         let (lives, conduct) = (vec![0; count], vec![Conduct::Honest; count]);
         let mut cluster = Self {
@@ -168,7 +169,7 @@ impl Cluster {
     ///
     /// # Panics
     /// If the genesis has other members.
-    pub async fn started(context: &Context, genesis: Genesis, conditions: Conditions) -> Self {
+    pub async fn started(context: &SimContext, genesis: Genesis, conditions: Conditions) -> Self {
         Self::with_newcomers(context, genesis, 0, conditions).await
     }
 
@@ -177,7 +178,12 @@ impl Cluster {
     ///
     /// # Panics
     /// As [`Cluster::started`].
-    pub async fn with_newcomers(context: &Context, genesis: Genesis, newcomers: usize, conditions: Conditions) -> Self {
+    pub async fn with_newcomers(
+        context: &SimContext,
+        genesis: Genesis,
+        newcomers: usize,
+        conditions: Conditions,
+    ) -> Self {
         let members = 0..genesis.members.len() + newcomers;
         let secrets = members.clone().map(bank::member_secret).collect();
         let executors = members.map(|_| bank::vm()).collect();
@@ -190,7 +196,7 @@ impl Cluster {
     ///
     /// # Panics
     /// As [`Cluster::started`].
-    pub async fn with_a_copy(context: &Context, genesis: Genesis, of: usize, conditions: Conditions) -> Self {
+    pub async fn with_a_copy(context: &SimContext, genesis: Genesis, of: usize, conditions: Conditions) -> Self {
         let members = (0..genesis.members.len()).chain([of]);
         let secrets: Vec<_> = members.map(bank::member_secret).collect();
         let executors = secrets.iter().map(|_| bank::vm()).collect();
@@ -292,7 +298,7 @@ impl Cluster {
         }
         settings.check().expect("settings are consistent");
         let channels = self.channels(member).await;
-        let peers: Peers<Manager<_, Context>, Control<_, Context>> = Peers {
+        let peers: Peers<Manager<_, SimContext>, Control<_, SimContext>> = Peers {
             provider: self.oracle.manager(),
             blocker: self.oracle.control(self.key(member)),
             // All members are known to the network from the start.
@@ -317,15 +323,16 @@ impl Cluster {
             let (sender, inner) = match lines {
                 None => {
                     let (inner, receiver) = control.register(channel, quota).await.expect("the network is up");
-                    (Wired { inner, lines: None }, Ear::Network(receiver))
+                    (Wired { inner, lines: None }, LineEar::Network(receiver))
                 }
+                // Two processes of one key: the network knows the key once, so what comes to it is handed to both.
                 Some(lines) => {
                     if !is_open {
                         let pair = control.register(channel, quota).await.expect("the network is up");
                         lines.open(&self.context, channel, pair);
                     }
                     let (sender, inbox) = lines.pair(member, channel);
-                    (sender, Ear::Shared(inbox))
+                    (sender, LineEar::Shared(inbox))
                 }
             };
             let tap = (channel == CHANNELS[0]).then(|| self.tap.clone());
@@ -364,7 +371,7 @@ impl Cluster {
     /// Stops a member at once and deletes everything that it has stored.
     pub async fn wipe(&mut self, member: usize) {
         self.crash(member).await;
-        self.disks[member] = Disk::default();
+        self.disks[member] = SimDisk::default();
         self.lives[member] += 1;
         self.voteless[member].store(true, Ordering::Release);
     }
@@ -372,7 +379,7 @@ impl Cluster {
     /// Stops a member at once and deletes its store. Its journals stay, and its votes with them.
     pub async fn lose_store(&mut self, member: usize) {
         self.crash(member).await;
-        self.disks[member] = Disk::default();
+        self.disks[member] = SimDisk::default();
     }
 
     /// What the names of a member's files start with: another one in each life, so that none are left of the last.
@@ -543,7 +550,7 @@ impl Cluster {
     pub async fn client(
         &self,
         members: Vec<usize>,
-        link: access::Link,
+        link: access::ClientLink,
         config: Config,
         executor: Arc<dyn Executor>,
         seed: u64,
@@ -559,7 +566,8 @@ impl Cluster {
     /// If no node answers.
     pub async fn treated_client(&self, by: BTreeMap<usize, Treatment>, seed: u64) -> Result<Client, Error> {
         let (time, members) = (self.time(), (0..self.genesis.members.len()).collect());
-        let transport = InProcess::new(self.ports.clone(), time.clone(), members, access::Link::NEAR, seed).treated(by);
+        let transport =
+            InProcess::new(self.ports.clone(), time.clone(), members, access::ClientLink::NEAR, seed).treated(by);
         self.connect(transport, time, Config::default(), bank::vm(), seed).await
     }
 

@@ -12,28 +12,28 @@ use rand::Rng;
 const SECTOR: usize = 512;
 
 #[derive(Debug)]
-enum Pending {
+enum PendingWrite {
     Write(usize, Vec<u8>),
     Length(usize),
 }
 
 #[derive(Debug, Default)]
-struct Content {
+struct DiskContent {
     /// What a power cut leaves at least.
     durable: Vec<u8>,
     /// What reads see.
     current: Vec<u8>,
     /// What was done since the last sync, oldest first.
-    pending: Vec<Pending>,
+    pending: Vec<PendingWrite>,
     /// Nothing works any more: the process that had this disk was killed.
     dark: bool,
 }
 
 /// A disk; clones are the same one.
 #[derive(Clone, Debug, Default)]
-pub struct Disk(Arc<Mutex<Content>>);
+pub struct SimDisk(Arc<Mutex<DiskContent>>);
 
-impl Disk {
+impl SimDisk {
     /// Cuts the power, and returns the disk as the next start finds it: what was synced, and of the rest what `rng` lets
     /// through. The old one fails from now on, so that a process that is being dropped writes no more.
     pub fn cut_power(&self, rng: &mut impl Rng) -> Self {
@@ -42,37 +42,37 @@ impl Disk {
         let mut image = std::mem::take(&mut content.durable);
         for pending in std::mem::take(&mut content.pending) {
             match pending {
-                Pending::Length(len) if rng.random_bool(0.5) => image.resize(len, 0),
-                Pending::Length(_) => {}
-                Pending::Write(offset, data) => {
+                PendingWrite::Length(len) if rng.random_bool(0.5) => image.resize(len, 0),
+                PendingWrite::Length(_) => {}
+                PendingWrite::Write(offset, data) => {
                     for (number, sector) in data.chunks(SECTOR).enumerate().filter(|_| rng.random_bool(0.5)) {
                         put(&mut image, offset + number * SECTOR, sector);
                     }
                 }
             }
         }
-        Self(Arc::new(Mutex::new(Content { current: image.clone(), durable: image, ..Content::default() })))
+        Self(Arc::new(Mutex::new(DiskContent { current: image.clone(), durable: image, ..DiskContent::default() })))
     }
 
     /// Another disk with what reads see of this one, all of it durable.
     #[must_use]
     pub fn image(&self) -> Self {
         let current = self.content().current.clone();
-        Self(Arc::new(Mutex::new(Content { durable: current.clone(), current, ..Content::default() })))
+        Self(Arc::new(Mutex::new(DiskContent { durable: current.clone(), current, ..DiskContent::default() })))
     }
 
-    fn content(&self) -> MutexGuard<'_, Content> {
+    fn content(&self) -> MutexGuard<'_, DiskContent> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change(&self, pending: Pending) -> io::Result<()> {
+    fn change(&self, pending: PendingWrite) -> io::Result<()> {
         let mut content = self.content();
         if content.dark {
             return Err(io::Error::other("the power is off"));
         }
         match &pending {
-            Pending::Length(len) => content.current.resize(*len, 0),
-            Pending::Write(offset, data) => put(&mut content.current, *offset, data),
+            PendingWrite::Length(len) => content.current.resize(*len, 0),
+            PendingWrite::Write(offset, data) => put(&mut content.current, *offset, data),
         }
         content.pending.push(pending);
         Ok(())
@@ -86,7 +86,7 @@ fn put(image: &mut Vec<u8>, at: usize, data: &[u8]) {
     image[at..at + data.len()].copy_from_slice(data);
 }
 
-impl StorageBackend for Disk {
+impl StorageBackend for SimDisk {
     fn len(&self) -> io::Result<u64> {
         Ok(self.content().current.len() as u64)
     }
@@ -100,11 +100,11 @@ impl StorageBackend for Disk {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.change(Pending::Length(len as usize))
+        self.change(PendingWrite::Length(len as usize))
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.change(Pending::Write(offset as usize, data.to_vec()))
+        self.change(PendingWrite::Write(offset as usize, data.to_vec()))
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -114,8 +114,8 @@ impl StorageBackend for Disk {
         }
         for pending in std::mem::take(&mut content.pending) {
             match pending {
-                Pending::Length(len) => content.durable.resize(len, 0),
-                Pending::Write(offset, data) => put(&mut content.durable, offset, &data),
+                PendingWrite::Length(len) => content.durable.resize(len, 0),
+                PendingWrite::Write(offset, data) => put(&mut content.durable, offset, &data),
             }
         }
         Ok(())

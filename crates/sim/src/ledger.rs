@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pleach_node::Node;
-use pleach_order::{Application, Network, Proposal};
+use pleach_order::{Application, Network, ProposalRequest};
 use pleach_state::{BlockFault, prepare_block};
 use pleach_types::api::{GetRequest, Voting};
 use pleach_types::certificate::CertificateError;
@@ -170,7 +170,7 @@ pub struct Agreed {
 
 /// What one member says of one height.
 #[derive(Debug)]
-struct Account {
+struct HeightAccount {
     member: usize,
     block: Arc<Block>,
     certificate: Option<Certificate>,
@@ -179,13 +179,13 @@ struct Account {
 }
 
 #[derive(Debug, Default)]
-struct Records {
+struct LedgerRecords {
     heights: BTreeMap<Height, Agreed>,
     executed: BTreeMap<Identity, Height>,
     /// The height that each member has come to since it was last started.
     reached: BTreeMap<usize, Height>,
     /// What the suspect did at heights that nobody else has come to yet.
-    waiting: BTreeMap<Height, Account>,
+    waiting: BTreeMap<Height, HeightAccount>,
     /// Blocks of faulty leaders: what they are filled with, and how many members looked at them.
     burdens: BTreeMap<Hash, (Burden, usize)>,
     violations: Vec<Violation>,
@@ -196,7 +196,7 @@ struct Records {
 pub struct Ledger {
     anchor: Arc<Mutex<TrustAnchor>>,
     suspect: Option<usize>,
-    records: Arc<Mutex<Records>>,
+    records: Arc<Mutex<LedgerRecords>>,
 }
 
 impl Ledger {
@@ -229,7 +229,7 @@ impl Ledger {
     }
 
     /// Nothing is left half done under the lock, so a panic of a member that is to fail does not spoil it.
-    fn records(&self) -> MutexGuard<'_, Records> {
+    fn records(&self) -> MutexGuard<'_, LedgerRecords> {
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -319,7 +319,7 @@ impl Ledger {
         self.records().reached.insert(member, height);
     }
 
-    fn record(&self, account: Account) {
+    fn record(&self, account: HeightAccount) {
         let height = account.block.header.height;
         let mut records = self.records();
         let after = records.reached.insert(account.member, height).unwrap_or(0);
@@ -333,6 +333,7 @@ impl Ledger {
             agreed.certified |= certified;
             let differences = differences(agreed, &account);
             records.violations.extend(differences);
+        // A broken member must not be the one by which all others are judged.
         } else if self.suspect == Some(account.member) {
             records.waiting.insert(height, account);
         } else {
@@ -341,7 +342,7 @@ impl Ledger {
     }
 
     /// Certificates are checked here with the code that clients use, against genesis alone.
-    fn check_certificate(&self, account: &Account) -> Option<Violation> {
+    fn check_certificate(&self, account: &HeightAccount) -> Option<Violation> {
         let certificate = account.certificate.as_ref()?;
         let why = self.anchor().certificate(certificate).err();
         let (of, member) = (certificate.block, account.member);
@@ -368,10 +369,10 @@ impl Violation {
     }
 }
 
-impl Records {
+impl LedgerRecords {
     /// The first member to come to a height.
-    fn first(&mut self, account: Account, certified: bool) {
-        let Account { member, block, result, receipts, .. } = account;
+    fn first(&mut self, account: HeightAccount, certified: bool) {
+        let HeightAccount { member, block, result, receipts, .. } = account;
         let height = block.header.height;
         let parent = self.heights.get(&(height - 1)).map(|parent| parent.result);
         if let Some(computed) = parent.filter(|computed| *computed != block.header.result) {
@@ -380,6 +381,7 @@ impl Records {
         }
         for receipt in receipts.iter().flatten() {
             let Ok(Receipt { identity, .. }) = Receipt::decode(receipt) else { continue };
+            // Over all heights, not only the window: that an identity is executed once rests on proofs that expire in time.
             if let Some(first) = self.executed.insert(identity, height) {
                 self.violations.push(Violation::ExecutedTwice { identity, first, second: height });
             }
@@ -393,7 +395,7 @@ impl Records {
     }
 }
 
-fn differences(agreed: &Agreed, account: &Account) -> Option<Violation> {
+fn differences(agreed: &Agreed, account: &HeightAccount) -> Option<Violation> {
     let (height, member, other) = (account.block.header.height, account.member, agreed.first);
     let found = account.block.digest();
     if found != agreed.digest {
@@ -544,7 +546,7 @@ impl Application for Observer {
         self.node.is_worth_a_block(parent)
     }
 
-    fn propose(&self, proposal: &Proposal, missing: &[Arc<Block>]) -> Option<Block> {
+    fn propose(&self, proposal: &ProposalRequest, missing: &[Arc<Block>]) -> Option<Block> {
         let block = self.node.propose(proposal, missing)?;
         let view = proposal.context.view;
         let burden = match self.conduct {
@@ -583,7 +585,7 @@ impl Application for Observer {
         let requests = block.requests.iter().enumerate();
         let receipts = requests.map(|(index, request)| self.receipt(height, index, request)).collect();
         let result = *self.node.state().result();
-        self.ledger.record(Account { member: self.member, block, certificate, result, receipts });
+        self.ledger.record(HeightAccount { member: self.member, block, certificate, result, receipts });
     }
 
     fn committee(&self, epoch: u64) -> Option<Committee> {

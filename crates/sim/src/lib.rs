@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | [`cluster`] | members on the deterministic runtime: start, crash, cut off, bring back |
 //! | [`access`] | the client's [`Transport`](pleach_client::Transport) and clock, without sockets |
-//! | [`Disk`] | the disk of a member's store, which loses and tears what was not synced when the power goes |
+//! | [`SimDisk`] | the disk of a member's store, which loses and tears what was not synced when the power goes |
 //! | [`ledger`] | what each member is seen to do, compared with all others at every height |
 //! | [`oracle`] | a bank in a map: what should have become of every ordered request |
 //! | [`burden`] | what a faulty leader fills its blocks with |
@@ -29,4 +29,4 @@ pub mod oracle;
 pub mod scenario;
 pub mod tap;
 
-pub use disk::Disk;
+pub use disk::SimDisk;

@@ -17,8 +17,8 @@ use futures::StreamExt as _;
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use rand::Rng;
 
-type Key = ed25519::PublicKey;
-type NetworkSender = simulated::Sender<Key, deterministic::Context>;
+type PeerKey = ed25519::PublicKey;
+type NetworkSender = simulated::Sender<PeerKey, deterministic::Context>;
 
 /// Messages that may wait for a process, as it is told; what lies behind is unbounded, as the simulated network is.
 const INBOX: NonZeroUsize = NZUsize!(1_024);
@@ -30,16 +30,16 @@ pub(crate) struct Lines(Arc<Mutex<Inner>>);
 #[derive(Debug)]
 struct Inner {
     /// The other members, and the process that each is connected with.
-    held: BTreeMap<Key, Option<usize>>,
+    held: BTreeMap<PeerKey, Option<usize>>,
     up: BTreeSet<usize>,
-    inboxes: BTreeMap<(usize, Channel), UnboundedSender<Message<Key>>>,
+    inboxes: BTreeMap<(usize, Channel), UnboundedSender<Message<PeerKey>>>,
     /// The way out; empty until the first process starts.
     senders: BTreeMap<Channel, NetworkSender>,
 }
 
 impl Lines {
     /// A key that nobody is connected with, beside these members.
-    pub(crate) fn new(others: impl IntoIterator<Item = Key>) -> Self {
+    pub(crate) fn new(others: impl IntoIterator<Item = PeerKey>) -> Self {
         let held = others.into_iter().map(|other| (other, None)).collect();
         let (up, inboxes, senders) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
         Self(Arc::new(Mutex::new(Inner { held, up, inboxes, senders })))
@@ -59,7 +59,7 @@ impl Lines {
         &self,
         context: &deterministic::Context,
         channel: Channel,
-        (sender, mut receiver): (NetworkSender, NetworkReceiver<Key>),
+        (sender, mut receiver): (NetworkSender, NetworkReceiver<PeerKey>),
     ) {
         self.inner().senders.insert(channel, sender);
         let lines = self.clone();
@@ -70,7 +70,7 @@ impl Lines {
         });
     }
 
-    fn deliver(&self, channel: Channel, message: Message<Key>) {
+    fn deliver(&self, channel: Channel, message: Message<PeerKey>) {
         let inner = self.inner();
         let holder = inner.held.get(&message.0).copied().flatten();
         if let Some(inbox) = holder.and_then(|holder| inner.inboxes.get(&(holder, channel))) {
@@ -80,12 +80,12 @@ impl Lines {
     }
 
     /// The ends of a process that starts.
-    pub(crate) fn pair(&self, process: usize, channel: Channel) -> (Wired, Inbox) {
+    pub(crate) fn pair(&self, process: usize, channel: Channel) -> (Wired, LineInbox) {
         let (inbox, arrived) = unbounded();
         let mut inner = self.inner();
         inner.inboxes.insert((process, channel), inbox);
         let sender = inner.senders.get(&channel).expect("the key is in the network").clone();
-        (Wired { inner: sender, lines: Some((self.clone(), process)) }, Inbox(arrived))
+        (Wired { inner: sender, lines: Some((self.clone(), process)) }, LineInbox(arrived))
     }
 
     /// A process is up: it has the lines that nobody has.
@@ -117,9 +117,9 @@ impl Lines {
         self.inner().held.values().filter(|holder| **holder == Some(process)).count()
     }
 
-    fn reached(&self, process: usize, recipients: Recipients<Key>) -> Recipients<Key> {
+    fn reached(&self, process: usize, recipients: Recipients<PeerKey>) -> Recipients<PeerKey> {
         let inner = self.inner();
-        let reaches = |key: &Key| inner.held.get(key).is_some_and(|holder| *holder == Some(process));
+        let reaches = |key: &PeerKey| inner.held.get(key).is_some_and(|holder| *holder == Some(process));
         let keys = match recipients {
             Recipients::All => inner.held.keys().cloned().collect(),
             Recipients::Some(keys) => keys,
@@ -138,10 +138,10 @@ pub struct Wired {
 }
 
 impl LimitedSender for Wired {
-    type PublicKey = Key;
+    type PublicKey = PeerKey;
     type Checked<'a> = <NetworkSender as LimitedSender>::Checked<'a>;
 
-    fn check(&mut self, recipients: Recipients<Key>) -> Result<Self::Checked<'_>, SystemTime> {
+    fn check(&mut self, recipients: Recipients<PeerKey>) -> Result<Self::Checked<'_>, SystemTime> {
         let recipients = match &self.lines {
             Some((lines, process)) => lines.reached(*process, recipients),
             None => recipients,
@@ -152,25 +152,25 @@ impl LimitedSender for Wired {
 
 /// What arrives for one of two processes.
 #[derive(Debug)]
-pub(crate) struct Inbox(UnboundedReceiver<Message<Key>>);
+pub(crate) struct LineInbox(UnboundedReceiver<Message<PeerKey>>);
 
 /// Where a process hears the others.
 #[derive(Debug)]
-pub(crate) enum Ear {
+pub(crate) enum LineEar {
     /// It is alone with its key.
-    Network(NetworkReceiver<Key>),
+    Network(NetworkReceiver<PeerKey>),
     /// Another process may have the same one.
-    Shared(Inbox),
+    Shared(LineInbox),
 }
 
-impl Receiver for Ear {
+impl Receiver for LineEar {
     type Error = simulated::Error;
-    type PublicKey = Key;
+    type PublicKey = PeerKey;
 
-    async fn recv(&mut self) -> Result<Message<Key>, simulated::Error> {
+    async fn recv(&mut self) -> Result<Message<PeerKey>, simulated::Error> {
         match self {
             Self::Network(receiver) => receiver.recv().await,
-            Self::Shared(Inbox(arrived)) => arrived.next().await.ok_or(simulated::Error::NetworkClosed),
+            Self::Shared(LineInbox(arrived)) => arrived.next().await.ok_or(simulated::Error::NetworkClosed),
         }
     }
 

@@ -20,7 +20,7 @@ use crate::ledger::Agreed;
 pub const BANK: &str = "bank";
 
 /// All records of a height.
-type Records = BTreeMap<String, Bytes>;
+type RecordMap = BTreeMap<String, Bytes>;
 
 /// What should have become of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,8 +82,8 @@ pub struct Oracle {
     genesis: Hash,
     window: u64,
     height: Height,
-    records: Records,
-    past: BTreeMap<Height, Records>,
+    records: RecordMap,
+    past: BTreeMap<Height, RecordMap>,
     ordered: BTreeSet<Identity>,
     /// When the code of each digest was last run.
     warm: BTreeMap<ValueDigest, Height>,
@@ -99,7 +99,7 @@ impl Oracle {
     #[must_use]
     pub fn new(genesis: &Genesis) -> Self {
         let first = genesis.all_records();
-        let records: Records = first.into_iter().map(|(key, value)| (key.to_string(), value)).collect();
+        let records: RecordMap = first.into_iter().map(|(key, value)| (key.to_string(), value)).collect();
         Self {
             genesis: genesis.digest(),
             window: genesis.window,
@@ -197,6 +197,7 @@ impl Oracle {
         let touched = request.body.touched.iter().zip(&request.values);
         let stale = touched.into_iter().any(|(key, value)| self.records.get(key.as_str()) != value.as_ref());
         let code = self.records.get(operation).cloned();
+        // The operation is read like any record: what stood there at the base has to stand there still.
         let code_then = self.past.get(&request.body.base).and_then(|then| then.get(operation));
         let stale = stale || code.as_ref() != code_then;
         if !stale && let Some(code) = &code {
@@ -208,6 +209,7 @@ impl Oracle {
                 self.ordered.insert(identity);
                 return Expected::Refused("OUT_OF_GAS");
             }
+            // Whatever becomes of it from here on, it has paid for its code.
             self.warm.insert(digest, self.height);
         }
         self.ordered.insert(identity);
@@ -250,10 +252,10 @@ impl Oracle {
     }
 
     fn run(&mut self, request: &Request) -> Expected {
-        let mut call = Running { oracle: &*self, request, writes: Records::new(), deposited: 0 };
+        let mut call = RunningCall { oracle: &*self, request, writes: RecordMap::new(), deposited: 0 };
         match call.run() {
             Ok(()) => {
-                let Running { writes, deposited, .. } = call;
+                let RunningCall { writes, deposited, .. } = call;
                 self.records.extend(writes);
                 self.deposited += deposited;
                 Expected::Applied
@@ -264,10 +266,10 @@ impl Oracle {
 }
 
 /// An operation at work.
-struct Running<'a> {
+struct RunningCall<'a> {
     oracle: &'a Oracle,
     request: &'a Request,
-    writes: Records,
+    writes: RecordMap,
     deposited: u64,
 }
 
@@ -275,10 +277,10 @@ struct Running<'a> {
 const OUT_OF_GAS: &str = "refused: OUT_OF_GAS";
 const ABORTED: &str = "ABORTED";
 const UNDECLARED: &str = "UNDECLARED_KEY";
-type Refused = Result<(), &'static str>;
+type RunResult = Result<(), &'static str>;
 
-impl Running<'_> {
-    fn run(&mut self) -> Refused {
+impl RunningCall<'_> {
+    fn run(&mut self) -> RunResult {
         let call = &self.request.body.calls[0];
         let arguments = &mut Reader::new(call.arguments.clone());
         let outcome = match call.operation.as_str() {
@@ -302,7 +304,7 @@ impl Running<'_> {
         Some(self.writes.get(key).or_else(|| self.oracle.records.get(key)).cloned())
     }
 
-    fn create_domain(&mut self, arguments: &mut Reader) -> Result<Refused, DecodeError> {
+    fn create_domain(&mut self, arguments: &mut Reader) -> Result<RunResult, DecodeError> {
         let name = arguments.string("name", 512)?;
         let owner = arguments.option("owner", PublicKey::decode_from)?;
         if owner.is_some_and(|owner| !self.signed_by(&owner)) {
@@ -328,7 +330,7 @@ impl Running<'_> {
     }
 
     /// Only deployments occur in the scenarios: the owner writes operations.
-    fn change(&mut self, arguments: &mut Reader) -> Result<Refused, DecodeError> {
+    fn change(&mut self, arguments: &mut Reader) -> Result<RunResult, DecodeError> {
         let item = |r: &mut Reader| Ok((r.string("key", 512)?, r.option("value", |r| r.bytes("value", 1 << 20))?));
         let changes = arguments.list("changes", 256, item)?;
         match self.owner_signed() {
@@ -345,7 +347,7 @@ impl Running<'_> {
         Ok(Ok(()))
     }
 
-    fn open(&mut self, arguments: &mut Reader) -> Result<Refused, DecodeError> {
+    fn open(&mut self, arguments: &mut Reader) -> Result<RunResult, DecodeError> {
         let item = |r: &mut Reader| Ok((r.string("name", 512)?, PublicKey::decode_from(r)?));
         for (name, owner) in arguments.list("accounts", 256, item)? {
             match self.get(&path(&name)) {
@@ -357,7 +359,7 @@ impl Running<'_> {
         Ok(Ok(()))
     }
 
-    fn deposit(&mut self, arguments: &mut Reader) -> Result<Refused, DecodeError> {
+    fn deposit(&mut self, arguments: &mut Reader) -> Result<RunResult, DecodeError> {
         let payments = arguments.list("accounts", 256, |r| Ok((r.string("name", 512)?, r.u64("amount")?)))?;
         match self.owner_signed() {
             None => return Ok(Err(UNDECLARED)),
@@ -374,7 +376,7 @@ impl Running<'_> {
         Ok(Ok(()))
     }
 
-    fn transfer(&mut self, arguments: &mut Reader) -> Result<Refused, DecodeError> {
+    fn transfer(&mut self, arguments: &mut Reader) -> Result<RunResult, DecodeError> {
         let (from, to) = (arguments.string("from", 512)?, arguments.string("to", 512)?);
         let amount = arguments.u64("amount")?;
         if amount == 0 || from == to {

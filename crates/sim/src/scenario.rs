@@ -14,7 +14,7 @@ use pleach_types::{Encode as _, Hash, Height, Identity, Partitioning};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
-use crate::access::Link;
+use crate::access::ClientLink;
 use crate::bank;
 use crate::cluster::{Cluster, Conditions};
 use crate::ledger::{Ledger, Violation};
@@ -92,7 +92,7 @@ impl Scenario {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct FaultPlan {
     conditions: Conditions,
-    link: Link,
+    link: ClientLink,
     steps: Vec<(Duration, InjectedFault)>,
 }
 
@@ -115,7 +115,7 @@ impl FaultPlan {
             jitter_ms: random.random_range(0..=latency_ms / 2),
             loss_percent: random.random_range(0..=10),
         };
-        let link = Link {
+        let link = ClientLink {
             latency: Duration::from_millis(random.random_range(1..=40)),
             lost_per_mille: random.random_range(0..=30),
         };
@@ -146,7 +146,7 @@ impl FaultPlan {
 
 /// What a client was told.
 #[derive(Clone, Debug)]
-enum Answer {
+enum ClientAnswer {
     /// A proven receipt.
     Receipt(Identity, Height, Bytes),
     /// Refused by the client's own run of the operation; nothing was sent.
@@ -173,7 +173,7 @@ pub struct ScenarioReport {
     /// recover.
     pub wrong: Vec<String>,
     /// What identifies the run: equal for equal seeds.
-    pub trace: Trace,
+    pub trace: RunTrace,
     /// Members that had stopped by themselves at the end.
     pub stopped: Vec<usize>,
     /// How many requests were ordered, by outcome; from the receipts.
@@ -188,7 +188,7 @@ pub struct ScenarioReport {
 
 /// What a run came to, in few bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trace {
+pub struct RunTrace {
     /// The runtime's digest of every event: tasks, messages, random numbers, storage.
     pub auditor: String,
     /// The greatest height.
@@ -201,7 +201,7 @@ pub struct Trace {
 
 impl fmt::Display for ScenarioReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Trace { height, root, .. } = &self.trace;
+        let RunTrace { height, root, .. } = &self.trace;
         write!(
             f,
             "height {height}, root {}, {} s simulated, ordered {:?}, clients were told {:?}; {}",
@@ -233,9 +233,9 @@ struct Run {
     plan: FaultPlan,
     cluster: Cluster,
     client_vm: Arc<dyn Executor>,
-    link: Link,
+    link: ClientLink,
     wrong: Vec<String>,
-    answers: Vec<Answer>,
+    answers: Vec<ClientAnswer>,
     readings: Vec<Reading>,
     clients: Vec<Client>,
 }
@@ -311,6 +311,7 @@ impl Run {
         }
         self.break_things().await;
         stop.store(true, Ordering::Relaxed);
+        // Before the clients are waited for: a call under way ends only once nodes answer again.
         self.cluster.change_conditions(Conditions::CALM).await;
         for teller in tellers {
             match teller.await {
@@ -342,7 +343,7 @@ impl Run {
 
     /// Faults have stopped: everybody comes to one height, and every node takes fresh writes.
     async fn calm(&mut self) {
-        self.link = Link::NEAR;
+        self.link = ClientLink::NEAR;
         let correct = |member: &usize| Some(*member) != self.scenario.suspect;
         let everybody: Vec<_> = (0..self.scenario.members).filter(correct).collect();
         let goal = self.cluster.ledger().height() + 2;
@@ -374,7 +375,7 @@ impl Run {
         let answer = told(bank::transfer(&client, from, to, 1).timeout(CALM_LIMIT).send().await);
         match &answer {
             // An account may have run dry; then the refusal is the answer.
-            Answer::Receipt(..) | Answer::Early(_) => {}
+            ClientAnswer::Receipt(..) | ClientAnswer::Early(_) => {}
             other => {
                 self.wrong.push(format!("after calm, a client of node{member} answered a transfer with {other:?}"))
             }
@@ -394,7 +395,7 @@ impl Run {
     }
 
     /// A client at work: transfers, and now and then a look at all accounts.
-    fn teller(&self, number: u64, client: Client, stop: Arc<AtomicBool>) -> Handle<(Vec<Answer>, Vec<Reading>)> {
+    fn teller(&self, number: u64, client: Client, stop: Arc<AtomicBool>) -> Handle<(Vec<ClientAnswer>, Vec<Reading>)> {
         let accounts = self.scenario.accounts;
         let mut random = StdRng::seed_from_u64(self.scenario.seed.wrapping_mul(31).wrapping_add(number));
         self.context.child("teller").with_attribute("n", number).spawn(move |context| async move {
@@ -422,6 +423,7 @@ impl Run {
         self.wrong.extend(self.answers.iter().filter_map(|answer| check_answer(answer, &ledger)));
         self.wrong.extend(self.readings.iter().filter_map(|reading| check_reading(reading, &oracle)));
         let invalid_replies = self.clients.iter().flat_map(Client::invalid_replies).collect();
+        // The suspect may notice that it is broken, and stop; nobody else has a reason to.
         let unexpected = stopped.iter().filter(|member| Some(**member) != self.scenario.suspect);
         self.wrong.extend(unexpected.map(|member| format!("node{member} stopped by itself")));
         let mut told = BTreeMap::new();
@@ -431,7 +433,7 @@ impl Run {
         told.insert("verified reads of all accounts".into(), self.readings.len() as u64);
         let root = heights.values().next_back().map_or_else(Hash::default, |agreed| agreed.result.root);
         let auditor = self.context.auditor().state();
-        let trace = Trace { auditor, height: ledger.height(), root, ledger: ledger.digest() };
+        let trace = RunTrace { auditor, height: ledger.height(), root, ledger: ledger.digest() };
         let plan = format!("{:?}", self.plan);
         ScenarioReport {
             violations,
@@ -459,18 +461,18 @@ async fn one_transfer(client: &Client, random: &mut StdRng, accounts: usize) -> 
     call.send().await
 }
 
-fn told(outcome: Result<Executed, Error>) -> Answer {
+fn told(outcome: Result<Executed, Error>) -> ClientAnswer {
     let receipt = |executed: &Executed| {
         let receipt = executed.receipt();
-        Answer::Receipt(receipt.identity, receipt.height(), receipt.encode().into())
+        ClientAnswer::Receipt(receipt.identity, receipt.height(), receipt.encode().into())
     };
     match outcome {
         Ok(executed) => receipt(&executed),
         Err(Error::Refused { by: RefusedBy::Cluster(executed), .. }) => receipt(&executed),
-        Err(Error::Refused { refusal, .. }) => Answer::Early(refusal.code().into()),
+        Err(Error::Refused { refusal, .. }) => ClientAnswer::Early(refusal.code().into()),
         Err(e) => match e.pending() {
-            Some(identity) => Answer::Open(identity),
-            None => Answer::Error(e.to_string()),
+            Some(identity) => ClientAnswer::Open(identity),
+            None => ClientAnswer::Error(e.to_string()),
         },
     }
 }
@@ -485,19 +487,19 @@ async fn read(client: &Client, accounts: usize) -> Result<Reading, Error> {
     Ok((height, records.iter().enumerate().filter_map(balance).collect()))
 }
 
-fn kind(answer: &Answer, ledger: &Ledger) -> String {
+fn kind(answer: &ClientAnswer, ledger: &Ledger) -> String {
     match answer {
-        Answer::Receipt(..) => "proven receipts".into(),
-        Answer::Early(code) => format!("refused before it was sent: {code}"),
-        Answer::Open(identity) if ledger.receipt(identity).is_some() => "outcome unknown, was executed".into(),
-        Answer::Open(_) => "outcome unknown, was not executed".into(),
-        Answer::Error(e) => format!("error: {e}"),
+        ClientAnswer::Receipt(..) => "proven receipts".into(),
+        ClientAnswer::Early(code) => format!("refused before it was sent: {code}"),
+        ClientAnswer::Open(identity) if ledger.receipt(identity).is_some() => "outcome unknown, was executed".into(),
+        ClientAnswer::Open(_) => "outcome unknown, was not executed".into(),
+        ClientAnswer::Error(e) => format!("error: {e}"),
     }
 }
 
 /// What clients were told is in the history, byte for byte.
-fn check_answer(answer: &Answer, ledger: &Ledger) -> Option<String> {
-    let Answer::Receipt(identity, height, bytes) = answer else { return None };
+fn check_answer(answer: &ClientAnswer, ledger: &Ledger) -> Option<String> {
+    let ClientAnswer::Receipt(identity, height, bytes) = answer else { return None };
     match ledger.receipt(identity) {
         Some((found, agreed)) if found == *height && agreed == *bytes => None,
         Some((found, _)) => {

@@ -11,13 +11,13 @@ use pleach_order::engine::vote_from_engine;
 use pleach_types::vote::Round;
 use pleach_types::{Evidence, Hash, PublicKey, Vote};
 
-use crate::lines::Ear;
+use crate::lines::LineEar;
 
 /// All votes that have arrived anywhere, by who sent them and by round. Clones are the same one.
 #[derive(Clone, Debug, Default)]
-pub struct Tap(Arc<Mutex<Votes>>);
+pub struct Tap(Arc<Mutex<TappedVotes>>);
 
-type Votes = BTreeMap<(PublicKey, Round), Vec<Vote>>;
+type TappedVotes = BTreeMap<(PublicKey, Round), Vec<Vote>>;
 
 impl Tap {
     fn note(&self, from: &ed25519::PublicKey, message: &IoBuf) {
@@ -56,7 +56,7 @@ impl Tap {
 /// A receiver whose messages are noted, where they are votes.
 #[derive(Debug)]
 pub struct Tapped {
-    pub(crate) inner: Ear,
+    pub(crate) inner: LineEar,
     pub(crate) tap: Option<Tap>,
 }
 

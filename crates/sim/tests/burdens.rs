@@ -6,7 +6,7 @@ use bytes::Bytes;
 use commonware_runtime::{Runner as _, Supervisor as _};
 use pleach_client::{Client, Config};
 use pleach_order::Application as _;
-use pleach_sim::access::Link;
+use pleach_sim::access::ClientLink;
 use pleach_sim::bank;
 use pleach_sim::burden::{Burden, SPIN, SPIN_KEY};
 use pleach_sim::cluster::{Cluster, Conditions, runner};
@@ -49,7 +49,7 @@ fn run(seed: u64, conduct: Conduct, scenario: impl AsyncFnOnce(&Cluster, &Client
         cluster.corrupt(FAULTY, conduct);
         cluster.start_all().await;
         assert!(cluster.reach(&HONEST, 2, REACH_WAIT).await, "the cluster starts");
-        let client = cluster.client(HONEST.to_vec(), Link::NEAR, Config::default(), bank::vm(), 1).await.unwrap();
+        let client = cluster.client(HONEST.to_vec(), ClientLink::NEAR, Config::default(), bank::vm(), 1).await.unwrap();
         client.create_domain("shop", None).unwrap().timeout(REACH_WAIT).send().await.unwrap();
         scenario(&cluster, &client).await;
         assert_eq!(cluster.ledger().violations(), []);

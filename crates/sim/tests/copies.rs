@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use commonware_runtime::{Runner as _, deterministic};
 use pleach_client::Config;
-use pleach_sim::access::Link;
+use pleach_sim::access::ClientLink;
 use pleach_sim::bank;
 use pleach_sim::cluster::{Cluster, Conditions, runner};
 use pleach_testkit::{replay, seeds};
@@ -69,7 +69,7 @@ async fn run(
     let conditions = Conditions { latency_ms, jitter_ms, loss_percent: 0 };
     let mut cluster = Cluster::with_a_copy(context, genesis(seed), member, conditions).await;
     assert!(cluster.reach(&MEMBERS, 2, REACH_WAIT).await, "the cluster starts");
-    let client = cluster.client(MEMBERS.to_vec(), Link::NEAR, Config::default(), bank::vm(), seed).await;
+    let client = cluster.client(MEMBERS.to_vec(), ClientLink::NEAR, Config::default(), bank::vm(), seed).await;
     let client = client.expect("a client");
     bank::found(&client, ACCOUNTS, 1_000).await.expect("a bank");
     bank::transfer_without_end(context, client, |turn| (turn % ACCOUNTS, (turn * 3 + 1) % ACCOUNTS));

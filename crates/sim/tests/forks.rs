@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use commonware_runtime::{Runner as _, Supervisor as _, deterministic};
 use pleach_client::{Client, Config, Error};
-use pleach_sim::access::{InProcess, Link, Ports, SimulatedTime};
+use pleach_sim::access::{ClientLink, InProcess, Ports, SimulatedTime};
 use pleach_sim::bank;
 use pleach_sim::cluster::{self, Cluster, Conditions};
 use pleach_types::{Encode as _, Genesis, Partitioning, PublicKey};
@@ -37,7 +37,7 @@ async fn half(context: &deterministic::Context, name: &'static str, genesis: &Ge
 
 /// Orders something in a half that the other one does not order.
 async fn change(half: &Cluster, up: &[usize], domain: &str) -> Client {
-    let client = half.client(up.to_vec(), Link::NEAR, Config::default(), bank::vm(), seed()).await;
+    let client = half.client(up.to_vec(), ClientLink::NEAR, Config::default(), bank::vm(), seed()).await;
     let client = client.expect("a client");
     client.create_domain(domain, None).expect("a name").send().await.expect("a new domain");
     client
@@ -56,7 +56,7 @@ async fn client_of_both(
     }
     let time = SimulatedTime(Arc::new(context.child("client")));
     let members = members.iter().map(|(_, member)| *member).collect();
-    let transport = InProcess::new(ports, time.clone(), members, Link::NEAR, seed());
+    let transport = InProcess::new(ports, time.clone(), members, ClientLink::NEAR, seed());
     let builder = Client::builder(genesis.digest(), Arc::new(transport));
     builder.runtime(Arc::new(time)).executor(bank::vm()).seed([5; 32]).connect().await.expect("a client")
 }

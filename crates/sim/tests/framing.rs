@@ -12,7 +12,7 @@ use bytes::Bytes;
 use commonware_runtime::{Runner as _, deterministic};
 use pleach_client::Config;
 use pleach_node::Node;
-use pleach_sim::access::Link;
+use pleach_sim::access::ClientLink;
 use pleach_sim::bank;
 use pleach_sim::cluster::{Cluster, Conditions, runner};
 use pleach_testkit::{replay, seeds};
@@ -200,7 +200,7 @@ fn nothing_that_honest_members_sign_convicts_any_of_them() {
                 Conditions { latency_ms: rng.random_range(2..20), jitter_ms: rng.random_range(0..8), loss_percent };
             let mut cluster = Cluster::with_newcomers(&context, genesis(seed), 1, conditions).await;
             assert!(cluster.reach(&MEMBERS, 2, REACH_WAIT).await, "the cluster starts");
-            let client = cluster.client(MEMBERS.to_vec(), Link::NEAR, Config::default(), bank::vm(), seed).await;
+            let client = cluster.client(MEMBERS.to_vec(), ClientLink::NEAR, Config::default(), bank::vm(), seed).await;
             let client = client.expect("a client");
             bank::found(&client, ACCOUNTS, 1_000).await.expect("a bank");
             bank::transfer_without_end(&context, client, |turn| (turn % ACCOUNTS, (turn * 3 + 1) % ACCOUNTS));

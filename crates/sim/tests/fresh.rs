@@ -11,7 +11,7 @@ use std::time::Duration;
 use commonware_runtime::{Runner as _, Supervisor as _, deterministic};
 use futures::join;
 use pleach_client::{Client, Config, ReadOptions, Runtime as _};
-use pleach_sim::access::{InProcess, Link, Ports, SimulatedTime};
+use pleach_sim::access::{ClientLink, InProcess, Ports, SimulatedTime};
 use pleach_sim::bank::{self, account_key};
 use pleach_sim::cluster::{Cluster, Conditions, runner};
 use pleach_sim::oracle::balance_of;
@@ -42,7 +42,7 @@ struct Counter {
 }
 
 async fn reader(ports: &Ports, time: &SimulatedTime, genesis: Hash, fresh: bool, seed: u64) -> Option<Client> {
-    let transport = InProcess::new(ports.clone(), time.clone(), ALL.to_vec(), Link::NEAR, seed);
+    let transport = InProcess::new(ports.clone(), time.clone(), ALL.to_vec(), ClientLink::NEAR, seed);
     let config = Config { reads: ReadOptions { fresh, ..ReadOptions::default() }, ..Config::default() };
     let mut bytes = [3; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
@@ -111,7 +111,7 @@ fn run(seed: u64, fresh: bool) -> Seen {
         genesis.governance = Governance { epoch_blocks: 32, ..genesis.governance };
         let mut cluster = Cluster::started(&context, genesis, CONDITIONS).await;
         assert!(cluster.reach(&ALL, 2, REACH_WAIT).await, "the cluster starts");
-        let client = cluster.client(ALL.to_vec(), Link::NEAR, Config::default(), bank::vm(), seed).await;
+        let client = cluster.client(ALL.to_vec(), ClientLink::NEAR, Config::default(), bank::vm(), seed).await;
         let client = client.expect("the nodes are up");
         bank::found(&client, 2, MONEY).await.expect("the bank is founded");
         let (ports, digest) = (cluster.ports().clone(), cluster.genesis().digest());

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use commonware_runtime::{Runner as _, deterministic};
 use pleach_client::{Client, Config};
 use pleach_node::{Node, ServiceError};
-use pleach_sim::access::Link;
+use pleach_sim::access::ClientLink;
 use pleach_sim::bank;
 use pleach_sim::cluster::{self, Cluster, Conditions};
 use pleach_testkit::{replay, seeds};
@@ -104,7 +104,8 @@ fn the_record_of_the_cluster_changes_everywhere_and_survives_restart_and_loss() 
         runner(seed).start(|context| async move {
             let mut cluster = Cluster::started(&context, owned(ALL.len()), STORM).await;
             assert!(cluster.reach(&ALL, 2, REACH_WAIT).await, "the cluster starts");
-            let client = cluster.client(ALL.to_vec(), Link::NEAR, Config::default(), bank::vm(), seed).await.unwrap();
+            let client =
+                cluster.client(ALL.to_vec(), ClientLink::NEAR, Config::default(), bank::vm(), seed).await.unwrap();
             scenario(&mut cluster, &client).await;
         });
     }

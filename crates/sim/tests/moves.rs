@@ -7,7 +7,7 @@ use bytes::Bytes;
 use commonware_runtime::{Runner as _, deterministic};
 use pleach_client::{Client, Config};
 use pleach_node::Node;
-use pleach_sim::access::Link;
+use pleach_sim::access::ClientLink;
 use pleach_sim::bank;
 use pleach_sim::cluster::{Cluster, Conditions, runner};
 use pleach_sim::ledger::Conduct;
@@ -116,7 +116,7 @@ async fn sum(cluster: &Cluster, members: &[usize], context: &str) -> u64 {
 
 async fn client(cluster: &Cluster, members: usize, seed: u64) -> Client {
     let all = (0..members).collect();
-    cluster.client(all, Link::NEAR, Config::default(), bank::vm(), seed).await.expect("a client")
+    cluster.client(all, ClientLink::NEAR, Config::default(), bank::vm(), seed).await.expect("a client")
 }
 
 /// Runs a cluster of so many members, each record on so many of them, with a bank that is under load.

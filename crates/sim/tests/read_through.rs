@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use commonware_runtime::{Clock as _, Runner as _, deterministic};
 use pleach_client::{Client, Config};
-use pleach_sim::access::{Link, Treatment};
+use pleach_sim::access::{ClientLink, Treatment};
 use pleach_sim::bank::{self, account_key};
 use pleach_sim::cluster::{Cluster, Conditions, runner};
 use pleach_sim::ledger::Conduct;
@@ -32,7 +32,7 @@ fn run(seed: u64, scenario: impl AsyncFnOnce(&deterministic::Context, Cluster) +
         let genesis = bank::genesis(ALL.len(), WINDOW, Partitioning { bits: 3, replicas: COPIES });
         let cluster = Cluster::started(&context, genesis, STORM).await;
         assert!(cluster.reach(&ALL, 2, REACH_WAIT).await, "the cluster starts");
-        let founder = cluster.client(ALL.to_vec(), Link::NEAR, Config::default(), bank::vm(), seed).await;
+        let founder = cluster.client(ALL.to_vec(), ClientLink::NEAR, Config::default(), bank::vm(), seed).await;
         bank::found(&founder.expect("a client"), ACCOUNTS, 1_000).await.expect("a bank");
         scenario(&context, cluster).await;
     });

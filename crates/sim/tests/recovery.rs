@@ -11,7 +11,7 @@ use futures::join;
 use pleach_client::{Client, Config};
 use pleach_node::{NoFork, Node};
 use pleach_order::Application as _;
-use pleach_sim::access::Link;
+use pleach_sim::access::ClientLink;
 use pleach_sim::bank::{self, account_key};
 use pleach_sim::cluster::{Cluster, Conditions, runner};
 use pleach_sim::ledger::Conduct;
@@ -41,7 +41,7 @@ fn run_in_epochs(seed: u64, copies: u16, epoch_blocks: u32, scenario: impl Async
         let genesis = Genesis { governance, ..genesis };
         let cluster = Cluster::started(&context, genesis, STORM).await;
         assert!(cluster.reach(&ALL, 2, REACH_WAIT).await, "the cluster starts");
-        let client = cluster.client(ALL.to_vec(), Link::NEAR, Config::default(), bank::vm(), seed).await.unwrap();
+        let client = cluster.client(ALL.to_vec(), ClientLink::NEAR, Config::default(), bank::vm(), seed).await.unwrap();
         bank::found(&client, ACCOUNTS, 1_000).await.unwrap();
         scenario(cluster, client).await;
     });
@@ -281,7 +281,7 @@ fn a_member_that_fetched_the_state_translates_no_warm_code_while_others_wait() {
         // It is away before the bank is founded, so its operations are new to it.
         cluster.isolate(3).await;
         let behind = node(&cluster, 3).height();
-        let client = cluster.client(vec![0, 1, 2], Link::NEAR, Config::default(), bank::vm(), 30).await.unwrap();
+        let client = cluster.client(vec![0, 1, 2], ClientLink::NEAR, Config::default(), bank::vm(), 30).await.unwrap();
         bank::found(&client, ACCOUNTS, 1_000).await.unwrap();
         assert!(cluster.reach(&[0, 1, 2], behind + 330, Duration::from_secs(600)).await, "the others go on");
         assert!(transfers(&client, 5).await > 0);

@@ -8,8 +8,8 @@ use commonware_runtime::{Runner as _, deterministic};
 use pleach_bank as arguments;
 use pleach_client::Config;
 use pleach_node::{Node, ServiceError, resume};
-use pleach_order::{Application as _, Proposal};
-use pleach_sim::access::Link;
+use pleach_order::{Application as _, ProposalRequest};
+use pleach_sim::access::ClientLink;
 use pleach_sim::bank::{self, account_key, account_name, account_secret, key, owner_secret};
 use pleach_sim::cluster::{Cluster, Conditions, runner};
 use pleach_sim::oracle::Oracle;
@@ -36,7 +36,7 @@ async fn cluster(context: &deterministic::Context) -> Cluster {
 /// As [`cluster`], with a bank of four accounts with 1,000 each.
 async fn bank_cluster(context: &deterministic::Context) -> Cluster {
     let cluster = cluster(context).await;
-    let client = cluster.client(ALL.to_vec(), Link::NEAR, Config::default(), bank::vm(), 1).await.unwrap();
+    let client = cluster.client(ALL.to_vec(), ClientLink::NEAR, Config::default(), bank::vm(), 1).await.unwrap();
     bank::found(&client, 4, 1_000).await.unwrap();
     everybody_is_level(&cluster).await;
     cluster
@@ -124,7 +124,8 @@ fn absence_and_old_results_are_proved_as_they_are_in_the_ledger() {
             let genesis = bank::genesis(4, 8, Partitioning::EVERYWHERE);
             let mut cluster = Cluster::started(&context, genesis, STORM).await;
             assert!(cluster.reach(&ALL, 2, REACH_WAIT).await, "the cluster starts");
-            let client = cluster.client(ALL.to_vec(), Link::NEAR, Config::default(), bank::vm(), seed).await.unwrap();
+            let client =
+                cluster.client(ALL.to_vec(), ClientLink::NEAR, Config::default(), bank::vm(), seed).await.unwrap();
             bank::found(&client, 4, 1_000).await.unwrap();
             let mut asked: Vec<Identity> = (0..3).map(|n| Hash([n; 32])).collect();
             for round in 0..12 {
@@ -268,7 +269,7 @@ fn the_same_request_sent_to_all_nodes_twice_is_executed_once() {
 /// The first member, on an empty disk of its own, without the others.
 fn alone(genesis: &Genesis) -> Node {
     let secret = bank::member_secret(0);
-    let opened = Store::open_on(pleach_sim::Disk::default(), &genesis.digest(), &Options::default()).unwrap();
+    let opened = Store::open_on(pleach_sim::SimDisk::default(), &genesis.digest(), &Options::default()).unwrap();
     let resumed = resume(opened, genesis, &secret.public(), |_| {}).unwrap();
     let disk = pleach_node::Disk::at_once(resumed.store.clone());
     Node::new(secret, bank::vm(), resumed, disk)
@@ -307,7 +308,7 @@ fn a_member_cannot_fill_the_queues_of_others_with_requests_of_the_future() {
     let leader = bank::member_secret(0).public();
     let parent = Block::genesis(node.genesis()).digest();
     let context = Context { epoch: 0, view: 1, parent_view: 0, leader, parent };
-    let block = node.propose(&Proposal { context, height: 1 }, &[]).expect("a block");
+    let block = node.propose(&ProposalRequest { context, height: 1 }, &[]).expect("a block");
     assert_eq!(block.requests.len(), 1, "the one that can be executed now");
     assert_eq!(node.status().pending, 1, "that one; what waits for its height is no reason to build blocks");
     let waits = |identity| node.receipt(identity).state == RequestState::Pending;
@@ -345,7 +346,7 @@ fn dear_requests_that_fill_the_pool_leave_room_for_cheap_ones() {
     let mut parent = Block::genesis(node.genesis()).digest();
     for height in 1..=4 {
         let context = Context { epoch: 0, view: height, parent_view: height - 1, leader, parent };
-        let block = node.propose(&Proposal { context, height }, &[]).expect("a block");
+        let block = node.propose(&ProposalRequest { context, height }, &[]).expect("a block");
         match height {
             1 => assert_eq!(block.requests, std::slice::from_ref(&cheap), "the cheap one does not wait"),
             4 => assert_eq!(
@@ -368,7 +369,7 @@ struct Before {
 
 async fn until_the_power_fails(context: deterministic::Context) -> Before {
     let cluster = bank_cluster(&context).await;
-    let client = cluster.client(ALL.to_vec(), Link::NEAR, Config::default(), bank::vm(), 2).await.unwrap();
+    let client = cluster.client(ALL.to_vec(), ClientLink::NEAR, Config::default(), bank::vm(), 2).await.unwrap();
     let mut acknowledged = Vec::new();
     for n in 0..12 {
         let executed = bank::transfer(&client, n % 4, (n + 1) % 4, 5).send().await.unwrap();
@@ -399,7 +400,8 @@ fn a_power_cut_of_the_whole_cluster_loses_nothing_that_was_acknowledged() {
                 assert_eq!(cluster.ledger().receipt(identity), Some((*height, Bytes::from(bytes.clone()))));
             }
             checked(&cluster);
-            let client = cluster.client(ALL.to_vec(), Link::NEAR, Config::default(), bank::vm(), 3).await.unwrap();
+            let client =
+                cluster.client(ALL.to_vec(), ClientLink::NEAR, Config::default(), bank::vm(), 3).await.unwrap();
             bank::transfer(&client, 1, 3, 5).send().await.expect("a fresh write");
             checked(&cluster);
         });

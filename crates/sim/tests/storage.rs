@@ -8,7 +8,7 @@ use pleach_client::arguments::change_records;
 use pleach_node::{Disk, Node, resume};
 use pleach_order::Application as _;
 use pleach_sim::bank;
-use pleach_state::{Decided, State, prepare_block};
+use pleach_state::{OrderedOutcome, State, prepare_block};
 use pleach_store::{Options, Store};
 use pleach_types::committee::quorum;
 use pleach_types::key::BASE_RULE;
@@ -44,7 +44,8 @@ impl Setup {
         let mut secrets: Vec<_> = (0..members).map(bank::member_secret).collect();
         secrets.sort_by_key(SecretKey::public);
         let node = |secret: &SecretKey| {
-            let opened = Store::open_on(pleach_sim::Disk::default(), &genesis.digest(), &Options::default()).unwrap();
+            let opened =
+                Store::open_on(pleach_sim::SimDisk::default(), &genesis.digest(), &Options::default()).unwrap();
             let resumed = resume(opened, &genesis, &secret.public(), |_| {}).unwrap();
             let disk = Disk::at_once(resumed.store.clone());
             Node::new(secret.clone(), bank::vm(), resumed, disk)
@@ -100,7 +101,7 @@ impl Setup {
         let prepared = prepare_block(&block.requests, vec![], &self.genesis.limits, &self.genesis.digest()).unwrap();
         let applied = self.full.apply(&prepared, &block.header.context, &*bank::vm());
         for decision in &applied.decisions {
-            let Decided::Receipt(receipt) = decision else { panic!("{decision:?}") };
+            let OrderedOutcome::Receipt(receipt) = decision else { panic!("{decision:?}") };
             assert!(matches!(receipt.decision, Decision::Applied(_)), "{receipt:?}");
         }
         for (key, value) in applied.changes {
@@ -192,7 +193,7 @@ fn the_average_node_stores_its_share() {
 fn a_store_keeps_the_prefixes_that_it_has_whoever_goes_on_with_it() {
     let setup = Setup::new(6, Partitioning { bits: 4, replicas: 2 });
     let [own, other] = [0, 1].map(|member: usize| setup.secrets[member].public());
-    let (genesis, disk) = (&setup.genesis, pleach_sim::Disk::default());
+    let (genesis, disk) = (&setup.genesis, pleach_sim::SimDisk::default());
     let resumed = |key: &pleach_types::PublicKey| {
         let opened = Store::open_on(disk.clone(), &genesis.digest(), &Options::default()).unwrap();
         resume(opened, genesis, key, |_| {})

@@ -28,12 +28,12 @@ use crate::absence;
 use crate::call::PreparedCall;
 use crate::prepare::{Prepared, PreparedBlock};
 use crate::state::{Code, State};
-use crate::system::{self, Cluster, Granted, PreparedSystem};
+use crate::system::{self, ClusterState, Granted, PreparedSystem};
 use crate::window::BlockTrace;
 
 /// What became of one request of a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Decided {
+pub enum OrderedOutcome {
     /// Applied or refused, with a receipt.
     Receipt(Receipt),
     /// Skipped, without a receipt.
@@ -46,7 +46,7 @@ pub struct Applied {
     /// The state after the block; its result is what the next block must carry.
     pub state: State,
     /// What became of each request, in their order.
-    pub decisions: Vec<Decided>,
+    pub decisions: Vec<OrderedOutcome>,
     /// The receipts, from identity to encoded receipt. Its root is part of the result.
     pub receipts: Tree,
     /// Every record whose value differs from before the block; `None` where it is gone.
@@ -131,19 +131,19 @@ impl<'a> BlockRun<'a> {
         self.cluster = Some(record);
     }
 
-    fn decide(&mut self, index: usize, prepared: &Prepared) -> Decided {
+    fn decide(&mut self, index: usize, prepared: &Prepared) -> OrderedOutcome {
         let decided = match prepared {
             Prepared::Client(call) => self.run_call(call),
             Prepared::System(system) => self.run_system(system),
         };
         match decided {
-            Err(void) => Decided::Void(void),
+            Err(void) => OrderedOutcome::Void(void),
             Ok((gas, decision)) => {
                 let identity = prepared.identity();
                 self.trace.identities.insert(identity);
                 // Blocks hold far fewer than 2^32 requests.
                 let index = u32::try_from(index).unwrap_or(u32::MAX);
-                Decided::Receipt(Receipt { identity, height: self.height, index, gas, decision })
+                OrderedOutcome::Receipt(Receipt { identity, height: self.height, index, gas, decision })
             }
         }
     }
@@ -254,6 +254,7 @@ impl<'a> BlockRun<'a> {
         let (touched, operation) = (&prepared.request().body.touched, &prepared.call().operation);
         let exceeded = |what, limit| Refusal::LimitExceeded { what, limit };
         let limit = u64::from(self.before.cluster_genesis().limits.value_bytes);
+        // Whatever executor ran: the state trusts none of them to have kept the bounds, since what it writes stays.
         let refusal = |(key, value): (&Key, &Option<Bytes>)| {
             if touched.binary_search(key).is_err() {
                 return Some(Refusal::UndeclaredKey(key.clone()));
@@ -277,19 +278,19 @@ impl<'a> BlockRun<'a> {
         (bytes > EVENT_BYTES_MAX).then_some(exceeded(Limited::Events, EVENT_BYTES_MAX as u64))
     }
 
-    fn finish(self, decisions: Vec<Decided>) -> Applied {
+    fn finish(self, decisions: Vec<OrderedOutcome>) -> Applied {
         let (before, mut tree) = (self.before, self.tree);
         let root = tree.commit().into();
         // Restored within the block is not changed: the window counts what differs between heights.
         let written = tree.written(self.height).unwrap_or_default();
         let receipts = receipts_tree(decisions.iter().filter_map(|decision| match decision {
-            Decided::Receipt(receipt) => Some(receipt),
-            Decided::Void(_) => None,
+            OrderedOutcome::Receipt(receipt) => Some(receipt),
+            OrderedOutcome::Void(_) => None,
         }));
         let window = before.window.push(self.trace);
         let cluster = self.cluster.map_or_else(
             || before.cluster.clone(),
-            |record| Arc::new(Cluster::new(record).expect("the rules leave nothing but sets of members")),
+            |record| Arc::new(ClusterState::new(record).expect("the rules leave nothing but sets of members")),
         );
         let mut peaks = before.peaks.clone();
         peaks.push(&before.result);

@@ -20,15 +20,15 @@ pub struct PreparedCall {
     request: Request,
     identity: Identity,
     proof: VerifiedProof,
-    touched: Vec<Proven>,
-    operation: Proven,
+    touched: Vec<WitnessedRecord>,
+    operation: WitnessedRecord,
     length: usize,
     held: usize,
     weight: u64,
 }
 
 /// Bytes of memory for each key beside its text: the key, its value's place, what the proof says of it, and what the allocator adds.
-const BYTES_OF_A_KEY: usize = size_of::<Key>() + size_of::<Option<Bytes>>() + size_of::<Proven>() + 16;
+const BYTES_OF_A_KEY: usize = size_of::<Key>() + size_of::<Option<Bytes>>() + size_of::<WitnessedRecord>() + 16;
 /// Bytes of memory for each signer: key and signature.
 const BYTES_OF_A_SIGNER: usize = 32 + 64;
 /// Bytes of memory for what is allocated once: the request's lists, the shared bytes' counts, and the ends of the proof.
@@ -36,7 +36,7 @@ const BYTES_BESIDE: usize = 1_024;
 
 /// What a proof says of one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Proven {
+pub(crate) struct WitnessedRecord {
     /// Where it stands.
     pub(crate) path: Path,
     /// The digest of its value; `None` if there is no record.
@@ -222,13 +222,13 @@ fn check_limits(request: &Request, limits: &Limits) -> Result<(), Unacceptable> 
     within("bytes of all values", values, limits.record_bytes)
 }
 
-fn decided(proof: &VerifiedProof, key: &Key) -> Result<Proven, Unacceptable> {
+fn decided(proof: &VerifiedProof, key: &Key) -> Result<WitnessedRecord, Unacceptable> {
     let path = key.path();
     let digest = proof.get_path(&path).map_err(|_| Unacceptable::KeyNotProven(key.clone()))?;
-    Ok(Proven { path, digest })
+    Ok(WitnessedRecord { path, digest })
 }
 
-fn check_values(request: &Request, proof: &VerifiedProof) -> Result<Vec<Proven>, Unacceptable> {
+fn check_values(request: &Request, proof: &VerifiedProof) -> Result<Vec<WitnessedRecord>, Unacceptable> {
     let pairs = request.body.touched.iter().zip(&request.values);
     pairs
         .map(|(key, value)| {

@@ -95,7 +95,7 @@ mod state;
 mod system;
 mod window;
 
-pub use apply::{Applied, Decided};
+pub use apply::{Applied, OrderedOutcome};
 pub use call::PreparedCall;
 pub use pleach_types::execution::Executor;
 pub use prepare::{

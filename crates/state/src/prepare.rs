@@ -146,13 +146,13 @@ struct Spent {
 
 /// What one request takes of a block.
 #[derive(Clone, Copy)]
-struct Share {
+struct BlockShare {
     bytes: usize,
     costs: Costs,
     complaints: usize,
 }
 
-impl Share {
+impl BlockShare {
     fn of(request: &Prepared) -> Self {
         Self { bytes: request.len(), costs: request.costs(), complaints: request.complaints() }
     }
@@ -189,7 +189,7 @@ impl Spent {
     ///
     /// # Errors
     /// [`BlockFault::OverBudget`].
-    fn with(self, limits: &Limits, share: Share) -> Result<Self, BlockFault> {
+    fn with(self, limits: &Limits, share: BlockShare) -> Result<Self, BlockFault> {
         let spent = Self {
             requests: self.requests + 1,
             bytes: self.bytes.saturating_add(share.bytes),
@@ -224,7 +224,7 @@ impl PreparedBlock {
     /// Whether the budget has room for a request.
     #[must_use]
     pub fn has_room_for(&self, request: &Prepared, limits: &Limits) -> bool {
-        self.spent.with(limits, Share::of(request)).is_ok()
+        self.spent.with(limits, BlockShare::of(request)).is_ok()
     }
 
     /// Adds a request, if it fits: the check of voters, by which leaders leave out what they would be refused for.
@@ -232,7 +232,7 @@ impl PreparedBlock {
     /// # Errors
     /// [`BlockFault::OverBudget`], [`BlockFault::Twice`]: the block is as it was.
     pub fn push(&mut self, request: Arc<Prepared>, limits: &Limits) -> Result<(), BlockFault> {
-        let spent = self.spent.with(limits, Share::of(&request))?;
+        let spent = self.spent.with(limits, BlockShare::of(&request))?;
         self.add(request)?;
         self.spent = spent;
         Ok(())
@@ -299,7 +299,10 @@ pub fn prepare_block(
             Some(known) => (known.costs(), known.complaints()),
             None => {
                 // Number and bytes before anything is decoded.
-                spent.with(limits, Share { bytes: bytes.len(), costs: Costs { gas: 0, weight: 0 }, complaints: 0 })?;
+                spent.with(
+                    limits,
+                    BlockShare { bytes: bytes.len(), costs: Costs { gas: 0, weight: 0 }, complaints: 0 },
+                )?;
                 let read = Unchecked::read(bytes, limits, digest).map_err(|why| at(index, why))?;
                 let share = (read.costs(), read.complaints());
                 places.push(index);
@@ -307,7 +310,7 @@ pub fn prepare_block(
                 share
             }
         };
-        spent = spent.with(limits, Share { bytes: bytes.len(), costs, complaints })?;
+        spent = spent.with(limits, BlockShare { bytes: bytes.len(), costs, complaints })?;
     }
     for (index, checked) in places.iter().zip(check_all(fresh)) {
         known[*index] = Some(Arc::new(checked.map_err(|why| at(*index, why))?));

@@ -8,13 +8,13 @@ use rpds::RedBlackTreeMapSync;
 
 /// The results of the newest heights. See the head of the module.
 #[derive(Clone, Debug)]
-pub(crate) struct Results {
+pub(crate) struct ResultHistory {
     /// T: how many are remembered.
     window: u64,
     results: RedBlackTreeMapSync<Height, Arc<BlockResult>>,
 }
 
-impl Results {
+impl ResultHistory {
     /// None yet, and never more than those of `window` heights.
     pub(crate) fn new(window: u64) -> Self {
         Self { window, results: RedBlackTreeMapSync::new_sync() }

@@ -19,8 +19,8 @@ use thiserror::Error;
 
 use crate::call::PreparedCall;
 use crate::prepare::Prepared;
-use crate::results::Results;
-use crate::system::{self, Cluster, Ground, PreparedSystem};
+use crate::results::ResultHistory;
+use crate::system::{self, ClusterState, DecisionGround, PreparedSystem};
 use crate::window::{Remembered, Window, warm_code};
 
 /// Everything that the next block's execution depends on. Cloning shares everything.
@@ -30,11 +30,11 @@ use crate::window::{Remembered, Window, warm_code};
 #[derive(Clone, Debug)]
 pub struct State {
     pub(crate) fixed: Arc<Fixed>,
-    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) cluster: Arc<ClusterState>,
     pub(crate) tree: HistoryTree,
     pub(crate) window: Window,
     /// The results of the last T heights, that of `result` included.
-    pub(crate) results: Results,
+    pub(crate) results: ResultHistory,
     /// The results of all heights below that of `result`.
     pub(crate) peaks: Peaks,
     pub(crate) result: BlockResult,
@@ -201,11 +201,11 @@ impl State {
     /// If the genesis breaks a rule.
     pub fn keeping(genesis: Genesis, kept: impl IntoIterator<Item = Prefix>) -> Result<Self, GenesisError> {
         let fixed = Fixed::new(genesis)?;
-        let cluster = Arc::new(Cluster::new(ClusterRecord::genesis(&fixed.genesis))?);
+        let cluster = Arc::new(ClusterState::new(ClusterRecord::genesis(&fixed.genesis))?);
         let tree = HistoryTree::from_full(&fixed.genesis.tree(), fixed.genesis.window, fixed.kept(kept));
         let result = BlockResult::genesis(tree.root().into(), cluster.committee.digest());
         let window = Window::genesis(fixed.genesis.window, fixed.genesis.limits.warm_code_bytes.into());
-        let mut results = Results::new(fixed.genesis.window);
+        let mut results = ResultHistory::new(fixed.genesis.window);
         results.push(&result);
         Ok(Self { fixed, cluster, tree, window, results, peaks: Peaks::default(), result })
     }
@@ -239,7 +239,7 @@ impl State {
         // The tree holds this record's digest alone. Whoever supplies the bytes must not be able to name other members than the root does, so they are
         // compared with the certified sets here, and with the digest in the tree below.
         let value = ValueDigest::of(cluster);
-        let cluster = Cluster::new(ClusterRecord::decode_shared(cluster.clone())?)?;
+        let cluster = ClusterState::new(ClusterRecord::decode_shared(cluster.clone())?)?;
         for (which, found, expected) in [
             ("members", result.members, cluster.committee.digest()),
             ("next members", result.next, cluster.next.digest()),
@@ -258,7 +258,7 @@ impl State {
         let length = fixed.genesis.window;
         let oldest = Window::oldest(length, height);
         let code = warm_bytes(&fixed.genesis, height, &heights, code)?;
-        let (mut window, mut traces, mut results) = (Vec::new(), BTreeMap::new(), Results::new(length));
+        let (mut window, mut traces, mut results) = (Vec::new(), BTreeMap::new(), ResultHistory::new(length));
         for PastHeight { result, written, identities, code } in heights {
             if result.height >= oldest {
                 results.push(&result);
@@ -360,8 +360,8 @@ impl State {
     }
 
     /// What requests of the system in the next block are decided by.
-    pub(crate) fn ground(&self) -> Ground<'_> {
-        Ground {
+    pub(crate) fn ground(&self) -> DecisionGround<'_> {
+        DecisionGround {
             genesis: self.cluster_genesis(),
             digest: self.genesis_digest(),
             height: self.height() + 1,

@@ -25,7 +25,7 @@ use pleach_types::{
     SystemRefusal, Void,
 };
 
-use crate::results::Results;
+use crate::results::ResultHistory;
 
 pub use prepared::PreparedSystem;
 
@@ -38,13 +38,13 @@ pub const CHECKPOINT: &[u8] = b"pleach/checkpoint";
 
 /// The record of the cluster, with the committees that it names.
 #[derive(Debug)]
-pub(crate) struct Cluster {
+pub(crate) struct ClusterState {
     pub(crate) record: ClusterRecord,
     pub(crate) committee: Committee,
     pub(crate) next: Committee,
 }
 
-impl Cluster {
+impl ClusterState {
     pub(crate) fn new(record: ClusterRecord) -> Result<Self, CommitteeError> {
         Ok(Self { committee: record.committee()?, next: record.next_committee()?, record })
     }
@@ -52,13 +52,13 @@ impl Cluster {
 
 /// What a request is decided by, beside the record.
 #[derive(Clone, Copy)]
-pub(crate) struct Ground<'a> {
+pub(crate) struct DecisionGround<'a> {
     pub(crate) genesis: &'a Genesis,
     pub(crate) digest: &'a Hash,
     /// The height of the block that holds it.
     pub(crate) height: Height,
     /// The results of the heights before.
-    pub(crate) results: &'a Results,
+    pub(crate) results: &'a ResultHistory,
 }
 
 /// What a granted request leads to.
@@ -94,7 +94,7 @@ pub(crate) fn ends_epoch(genesis: &Genesis, height: Height) -> bool {
 /// Why it is void.
 pub(crate) fn decide(
     record: &ClusterRecord,
-    ground: Ground<'_>,
+    ground: DecisionGround<'_>,
     request: &SystemRequest,
 ) -> Result<Result<Granted, SystemRefusal>, Void> {
     match &request.action {
@@ -112,7 +112,7 @@ pub(crate) fn decide(
 
 /// Compares a stated result with the chain's own memory, or with what is proved to be part of it. All other evidence was
 /// judged with the bytes of the request.
-fn check_complaint(ground: Ground<'_>, Complaint { evidence, path }: &Complaint) -> Result<(), Void> {
+fn check_complaint(ground: DecisionGround<'_>, Complaint { evidence, path }: &Complaint) -> Result<(), Void> {
     let Some(height) = evidence.needs() else { return Ok(()) };
     let certified: Option<&BlockResult> = match (ground.results.get(height), path) {
         (Some(own), _) => Some(own),
@@ -153,7 +153,7 @@ pub(crate) fn accused(record: &ClusterRecord, evidence: &Evidence) -> Result<Acc
 }
 
 /// Convicts whom proven evidence accuses, and takes it out of the next set while that may happen without the owners.
-fn convict(record: &ClusterRecord, ground: Ground<'_>, evidence: &Evidence) -> Result<Granted, SystemRefusal> {
+fn convict(record: &ClusterRecord, ground: DecisionGround<'_>, evidence: &Evidence) -> Result<Granted, SystemRefusal> {
     let Accused { id, keys } = accused(record, evidence)?;
     // What it was convicted of before is the lesser.
     let mut heard = record.clone();
@@ -237,7 +237,7 @@ fn keys_of(member: &Member) -> impl Iterator<Item = PublicKey> {
 }
 
 /// Checks that owners have signed where the request says so. A stranger could have put other signatures there.
-fn check_owners(record: &ClusterRecord, ground: Ground<'_>, signed: &SignedChange) -> Result<(), Void> {
+fn check_owners(record: &ClusterRecord, ground: DecisionGround<'_>, signed: &SignedChange) -> Result<(), Void> {
     let statement = signed.statement(ground.digest);
     let forged = signed.signatures.iter().find(|OwnerSignature { owner, signature }| {
         !record.owners.get(usize::from(*owner)).is_some_and(|key| key.verify(&statement, signature))
@@ -245,7 +245,7 @@ fn check_owners(record: &ClusterRecord, ground: Ground<'_>, signed: &SignedChang
     forged.map_or(Ok(()), |forged| Err(Void::OwnerSignature { owner: forged.owner }))
 }
 
-fn change(record: &ClusterRecord, ground: Ground<'_>, signed: &SignedChange) -> Result<Granted, SystemRefusal> {
+fn change(record: &ClusterRecord, ground: DecisionGround<'_>, signed: &SignedChange) -> Result<Granted, SystemRefusal> {
     let theirs = !matches!(signed.change, Change::Rotate { .. });
     if !is_about_a_member(record, &signed.change) {
         return Err(SystemRefusal::NotAMember);
@@ -327,7 +327,7 @@ fn is_taken(record: &ClusterRecord, change: &Change) -> bool {
 }
 
 /// Whether the owners vouch for a result that is none, or not the one that this cluster remembers.
-fn contradicts(ground: Ground<'_>, change: &Change) -> bool {
+fn contradicts(ground: DecisionGround<'_>, change: &Change) -> bool {
     match change {
         Change::Checkpoint { height, result } => {
             *height >= ground.height || ground.results.get(*height).is_some_and(|own| leaf(own) != *result)
@@ -382,7 +382,7 @@ fn insert(members: &mut Vec<Member>, member: Member) {
 }
 
 /// Lets a member on standby into the next set.
-fn ready(record: &ClusterRecord, ground: Ground<'_>, ready: &Ready) -> Result<ClusterRecord, SystemRefusal> {
+fn ready(record: &ClusterRecord, ground: DecisionGround<'_>, ready: &Ready) -> Result<ClusterRecord, SystemRefusal> {
     let place = record.standby.binary_search_by_key(&ready.key, |member| member.public_key);
     let place = place.map_err(|_| SystemRefusal::NotAMember)?;
     if is_convicted(record, &ready.key) {

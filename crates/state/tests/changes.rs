@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use pleach_state::{
-    BlockFault, Decided, PastHeight, Prepared, PreparedBlock, RestoreError, State, prepare, prepare_block,
+    BlockFault, OrderedOutcome, PastHeight, Prepared, PreparedBlock, RestoreError, State, prepare, prepare_block,
 };
 use pleach_tree::{OutlineNode, Path, Prefix, ValueDigest};
 use pleach_types::limits::{COMPLAINTS_MAX, SYSTEM_BYTES_MAX, WEIGHT_BYTE, WEIGHT_REQUEST, WEIGHT_SIGNATURE_ALONE};
@@ -398,7 +398,7 @@ fn no_flipped_bit_of_a_request_is_granted() {
             assert_eq!(granted, unbound, "bit {bit} of {good:?}");
             let applied = apply(state, &[changed.into()], &Native);
             assert_eq!(
-                matches!(&applied.decisions[0], Decided::Receipt(receipt) if receipt.refusal().is_none()),
+                matches!(&applied.decisions[0], OrderedOutcome::Receipt(receipt) if receipt.refusal().is_none()),
                 granted
             );
         }

@@ -11,7 +11,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use pleach_state::{Applied, Decided, PastHeight, Prepared, PreparedBlock, State, prepare, prepare_all, prepare_block};
+use pleach_state::{
+    Applied, OrderedOutcome, PastHeight, Prepared, PreparedBlock, State, prepare, prepare_all, prepare_block,
+};
 use pleach_testkit::{replay, seeds, usual};
 use pleach_tree::{Path, Proof};
 use pleach_types::*;
@@ -429,8 +431,8 @@ impl World {
             if let Ok(prepared) = prepare(bytes, &state.limits(), state.genesis_digest()).map(Arc::new) {
                 let applied = state.apply(&filled(state, [prepared.clone()]), &in_turn(state), &Native);
                 match (state.check(&prepared), &applied.decisions[0]) {
-                    (Ok(()), Decided::Receipt(_)) => {}
-                    (Err(foretold), Decided::Void(void)) => assert_eq!(foretold, *void),
+                    (Ok(()), OrderedOutcome::Receipt(_)) => {}
+                    (Err(foretold), OrderedOutcome::Void(void)) => assert_eq!(foretold, *void),
                     (foretold, decision) => panic!("check: {foretold:?}, apply: {decision:?}"),
                 }
             }
@@ -512,10 +514,10 @@ fn compare(applied: &Applied, expected: &Expected, block: &[Made]) {
     for (index, (decision, judged)) in applied.decisions.iter().zip(&expected.verdicts).enumerate() {
         let spec = &block[index].spec;
         match (decision, judged) {
-            (Decided::Void(void), Judged::Void(expected)) => {
+            (OrderedOutcome::Void(void), Judged::Void(expected)) => {
                 assert_eq!(void, expected, "{index}: {spec:#?}")
             }
-            (Decided::Receipt(receipt), judged) if !matches!(judged, Judged::Void(_)) => {
+            (OrderedOutcome::Receipt(receipt), judged) if !matches!(judged, Judged::Void(_)) => {
                 assert_eq!(receipt.identity, block[index].request.body.identity());
                 let encoded = &expected.receipts[&receipt.identity.0];
                 assert_eq!(receipt.encode(), *encoded, "{index}: {receipt:?} is not {judged:?}");

@@ -6,7 +6,7 @@ mod support;
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use pleach_state::{BlockFault, Decided, prepare_block};
+use pleach_state::{BlockFault, OrderedOutcome, prepare_block};
 use pleach_types::execution::{Effects, Execution, Executor, Outcome};
 use pleach_types::receipt::{HostMisuse, Limited};
 use pleach_types::*;
@@ -259,7 +259,7 @@ fn refusals_of_the_executor_become_receipts() {
         let request = chain.request("bank/op", &["bank/a"], nothing());
         let root = chain.state().result().root;
         let applied = chain.apply(std::slice::from_ref(&request), &Refusing(refusal.clone()));
-        let Decided::Receipt(receipt) = &applied.decisions[0] else { panic!("void") };
+        let OrderedOutcome::Receipt(receipt) = &applied.decisions[0] else { panic!("void") };
         assert_eq!(receipt.decision, Decision::Refused { call: Some(0), refusal });
         assert_eq!(receipt.gas, 3);
         assert_eq!(applied.state.result().root, root, "a refused operation changed something");
@@ -320,7 +320,7 @@ fn effects_at_their_bounds_are_made() {
     let mut chain = Chain::new(2);
     let request = chain.request("bank/op", &["bank/a"], nothing());
     let applied = chain.apply(&[request], &Fixed(full));
-    let Decided::Receipt(receipt) = &applied.decisions[0] else { panic!("void") };
+    let OrderedOutcome::Receipt(receipt) = &applied.decisions[0] else { panic!("void") };
     assert!(is_applied(&RequestOutcome::Decided(applied.decisions[0].clone())), "{:?}", receipt.decision);
     assert_eq!(Receipt::decode(&receipt.encode()).as_ref(), Ok(receipt), "what state makes, clients can decode");
 }

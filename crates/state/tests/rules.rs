@@ -5,7 +5,7 @@ mod support;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use pleach_state::{BlockFault, Decided, PastHeight, PreparedBlock, RestoreError, State, prepare_block};
+use pleach_state::{BlockFault, OrderedOutcome, PastHeight, PreparedBlock, RestoreError, State, prepare_block};
 use pleach_tree::{OutlineNode, Prefix, Proof, ProofLimits, ValueDigest};
 use pleach_types::certificate::ResultProof;
 use pleach_types::*;
@@ -207,7 +207,7 @@ fn only_an_execution_that_pays_for_its_code_makes_it_warm() {
     let (warm, second) = (bare(&mut chain), bare(&mut chain));
     let applied = chain.apply(&[warm, second], &Native);
     for decision in &applied.decisions {
-        let Decided::Receipt(receipt) = decision else { panic!("{decision:?}") };
+        let OrderedOutcome::Receipt(receipt) = decision else { panic!("{decision:?}") };
         assert_eq!(receipt.gas, 1 + nothing().encode().len() as u64);
     }
 }
@@ -280,7 +280,7 @@ fn no_witness_burns_an_identity() {
         spoil(&mut spoilt);
         assert_eq!(spoilt.body.identity(), good.body.identity());
         let outcomes = [chain.one(&spoilt), chain.one(&good)];
-        let burnt = matches!(&outcomes[0], RequestOutcome::Decided(Decided::Receipt(_)) | RequestOutcome::Twice);
+        let burnt = matches!(&outcomes[0], RequestOutcome::Decided(OrderedOutcome::Receipt(_)) | RequestOutcome::Twice);
         assert!(!burnt, "{what}: {:?}", outcomes[0]);
         assert!(is_applied(&outcomes[1]), "{what}: {:?}", outcomes[1]);
     }
@@ -447,7 +447,7 @@ fn receipts(name: &str) -> Receipts {
     let proved = (1..=3).map(|height| {
         let request = chain.request("bank/op", &["bank/a"], put("bank/a", &format!("{name} {height}")));
         let applied = chain.apply(&[request], &Native);
-        let Decided::Receipt(receipt) = &applied.decisions[0] else { panic!("void") };
+        let OrderedOutcome::Receipt(receipt) = &applied.decisions[0] else { panic!("void") };
         let path = applied.receipts.prove([receipt.identity.0]).encode();
         (receipt.identity, receipt.encode(), path, certified(chain.state()))
     });

@@ -10,11 +10,11 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use pleach_state::{Decided, PastHeight, State, prepare};
+use pleach_state::{OrderedOutcome, PastHeight, State, prepare};
 use pleach_testkit::{replay, seeds, usual};
 use pleach_types::evidence::SignedResult;
 use pleach_types::history::{inclusion, leaf};
-use pleach_types::reply::{Answer, Question, SignedReply};
+use pleach_types::reply::{ReplyAnswer, ReplyQuestion, SignedReply};
 use pleach_types::system::{Action, Change, ResultPath};
 use pleach_types::vote::Proposal;
 use pleach_types::*;
@@ -434,14 +434,14 @@ impl World {
             }
             3 => {
                 // No value for a key that is there, and no proof.
-                let question = Question {
+                let question = ReplyQuestion {
                     keys: vec![key("bank/a")],
                     without_values: vec![],
                     height: Some(view),
                     min_height: None,
                 };
                 let result = BlockResult { height: view, ..BlockResult::default() };
-                let answer = Answer { result, values: vec![None], proof: Bytes::new() };
+                let answer = ReplyAnswer { result, values: vec![None], proof: Bytes::new() };
                 Evidence::of_reply(genesis, secret.public(), SignedReply::sign(question, answer, &genesis, secret))
             }
             _ => {
@@ -535,10 +535,11 @@ impl World {
             let applied = apply_at(state, place, std::slice::from_ref(bytes), &Native);
             let Some(system) = prepared.system() else { continue };
             match (state.foresee(system), &applied.decisions[0]) {
-                (Err(foretold), Decided::Void(void)) => assert_eq!(foretold, *void),
+                (Err(foretold), OrderedOutcome::Void(void)) => assert_eq!(foretold, *void),
                 // Who leaves for its absence with the end of an epoch depends on the leader of that block.
-                (Ok(_), Decided::Receipt(_)) if self.oracle.rules.absent > 0 && ends(applied.state.height()) => {}
-                (Ok(foretold), Decided::Receipt(receipt)) => {
+                (Ok(_), OrderedOutcome::Receipt(_)) if self.oracle.rules.absent > 0 && ends(applied.state.height()) => {
+                }
+                (Ok(foretold), OrderedOutcome::Receipt(receipt)) => {
                     assert_eq!(foretold.map(Refusal::System).as_ref(), receipt.refusal());
                 }
                 (foretold, decision) => panic!("foretold {foretold:?}, it is {decision:?}"),
@@ -546,16 +547,16 @@ impl World {
         }
     }
 
-    fn judge(&mut self, place: &Context, items: &[Item], decisions: &[Decided]) {
+    fn judge(&mut self, place: &Context, items: &[Item], decisions: &[OrderedOutcome]) {
         let before = self.oracle.value();
         self.oracle.begin((place.epoch, place.parent_view, place.view));
         for what in self.oracle.departures.drain(..) {
             *self.reached.entry(format!("absent: {what}")).or_default() += 1;
         }
         for (item, decision) in items.iter().zip(decisions) {
-            let stale = |decision: &Decided, record: &str| {
+            let stale = |decision: &OrderedOutcome, record: &str| {
                 let refusal = Refusal::StaleRecord(key(record));
-                matches!(decision, Decided::Receipt(receipt) if receipt.refusal() == Some(&refusal))
+                matches!(decision, OrderedOutcome::Receipt(receipt) if receipt.refusal() == Some(&refusal))
             };
             match item {
                 Item::System(ask, request) => {
@@ -565,7 +566,7 @@ impl World {
                 }
                 Item::Write(..) => {
                     assert!(
-                        matches!(decision, Decided::Receipt(receipt) if receipt.refusal().is_none()),
+                        matches!(decision, OrderedOutcome::Receipt(receipt) if receipt.refusal().is_none()),
                         "{decision:?}"
                     );
                 }
@@ -609,10 +610,10 @@ fn ends(height: Height) -> bool {
 }
 
 /// A decision in the oracle's words.
-fn seen(decision: &Decided) -> Outcome {
+fn seen(decision: &OrderedOutcome) -> Outcome {
     let receipt = match decision {
-        Decided::Void(void) => return Outcome::Void(void.code()),
-        Decided::Receipt(receipt) => receipt,
+        OrderedOutcome::Void(void) => return Outcome::Void(void.code()),
+        OrderedOutcome::Receipt(receipt) => receipt,
     };
     assert_eq!(receipt.gas, 0, "nobody pays");
     match &receipt.decision {

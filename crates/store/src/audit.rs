@@ -10,9 +10,9 @@ use pleach_types::receipt::receipts_tree;
 use pleach_types::succession::Step;
 use pleach_types::{Hash, Height};
 
-use crate::database::{Db, Row, View, ViewRows};
+use crate::database::{CommittedView, Db, Row, ViewRows};
 use crate::error::{DAMAGES_MAX, Damage, Error, Result};
-use crate::fold::{COUNTS, Fold, Held, Partition};
+use crate::fold::{COUNTS, Fold, FoldedPartition, Held};
 use crate::history;
 use crate::kept::Kept;
 use crate::layout::{Count, LastUse, Sizes, StateRow, Tally, WindowEntry, decoded};
@@ -70,7 +70,7 @@ impl Damages {
 }
 
 /// What an audit found.
-pub(crate) struct Audit {
+pub(crate) struct CheckFindings {
     pub(crate) damages: Damages,
     pub(crate) state: Option<StateRow>,
     pub(crate) kept: Option<Kept>,
@@ -82,16 +82,16 @@ pub(crate) struct Audit {
 
 /// Reads everything. Records and outline are given to `visit` in the order of paths.
 pub(crate) fn audit(
-    view: &View,
+    view: &CommittedView,
     depth: Depth,
     visit: &mut dyn FnMut(&[Held]),
     progress: &mut dyn FnMut(Progress),
-) -> Result<Audit> {
+) -> Result<CheckFindings> {
     let mut total = 0;
     for table in Table::ALL {
         total += view.table(table)?.len()?;
     }
-    let mut auditor = Auditor {
+    let mut auditor = StoreChecker {
         view,
         depth,
         progress,
@@ -118,12 +118,12 @@ pub(crate) fn audit(
     }
     auditor.close(state.as_ref(), partition.root);
     (auditor.progress)(auditor.at);
-    let Auditor { damages, at, .. } = auditor;
-    Ok(Audit { damages, state, kept, counts: partition.counts, changed, rows: at.done })
+    let StoreChecker { damages, at, .. } = auditor;
+    Ok(CheckFindings { damages, state, kept, counts: partition.counts, changed, rows: at.done })
 }
 
 /// As [`audit`], of a copy that nobody will use any more: it is not closed.
-pub(crate) fn audit_copy(copy: Db, depth: Depth, progress: &mut dyn FnMut(Progress)) -> Result<Audit> {
+pub(crate) fn audit_copy(copy: Db, depth: Depth, progress: &mut dyn FnMut(Progress)) -> Result<CheckFindings> {
     let found = copy.read().and_then(|view| audit(&view, depth, &mut |_| {}, progress));
     copy.abandon();
     found
@@ -131,9 +131,9 @@ pub(crate) fn audit_copy(copy: Db, depth: Depth, progress: &mut dyn FnMut(Progre
 
 /// Walks a staged partition, without an audit of the rest. Damage is an error, and so is what does not fit the kept
 /// prefixes.
-pub(crate) fn staged(view: &View, kept: &Kept, progress: &mut dyn FnMut(Progress)) -> Result<Partition> {
+pub(crate) fn staged(view: &CommittedView, kept: &Kept, progress: &mut dyn FnMut(Progress)) -> Result<FoldedPartition> {
     let total = view.table(Table::StagedRecords)?.len()? + view.table(Table::StagedOutline)?.len()?;
-    let mut auditor = Auditor {
+    let mut auditor = StoreChecker {
         view,
         depth: Depth::Start,
         progress,
@@ -155,8 +155,8 @@ pub(crate) fn staged(view: &View, kept: &Kept, progress: &mut dyn FnMut(Progress
     }
 }
 
-struct Auditor<'a> {
-    view: &'a View,
+struct StoreChecker<'a> {
+    view: &'a CommittedView,
     depth: Depth,
     progress: &'a mut dyn FnMut(Progress),
     at: Progress,
@@ -165,7 +165,7 @@ struct Auditor<'a> {
     sizes: Sizes,
 }
 
-impl Auditor<'_> {
+impl StoreChecker<'_> {
     fn count(&mut self, table: Table, row: &Row) {
         if let Some(tally) = self.sizes.get_mut(table) {
             tally.rows += 1;
@@ -218,11 +218,16 @@ impl Auditor<'_> {
         tables: [Table; 2],
         kept: Option<&Kept>,
         visit: &mut dyn FnMut(&[Held]),
-    ) -> Result<Partition> {
+    ) -> Result<FoldedPartition> {
         let damages_before = self.damages.count;
         let (Some(records), Some(outline)) = (self.start(tables[0])?, self.start(tables[1])?) else {
             let none = Tally::default();
-            return Ok(Partition { root: None, counts: vec![Count::default(); COUNTS], records: none, outline: none });
+            return Ok(FoldedPartition {
+                root: None,
+                counts: vec![Count::default(); COUNTS],
+                records: none,
+                outline: none,
+            });
         };
         let (mut records, mut outline) = (records.peekable(), outline.peekable());
         let mut fold = Fold::new(visit);
@@ -310,6 +315,7 @@ impl Auditor<'_> {
             auditor.entry(row, &entry, last.as_ref(), state)?;
             for used in &entry.code {
                 let last = LastUse { height: entry.result.height, bytes: used.bytes };
+                // The lengths are part of what blocks have committed to: two of them for one digest, and the room for warm code would be counted wrongly.
                 if let Some(before) = code.insert(used.digest, last).filter(|before| before.bytes != used.bytes) {
                     let why = format!("code {} of {} bytes, {} before", used.digest, used.bytes, before.bytes);
                     auditor.damages.add(invariant(Table::Window, &row.key, why));
@@ -320,6 +326,7 @@ impl Auditor<'_> {
         })?;
         let stored = state.map(|state| (&state.position.result, &state.position.block));
         let newest = last.as_ref().map(|entry| (entry.result, entry.block()));
+        // A window that ends elsewhere is of another moment than the records.
         if stored != newest.as_ref().map(|(result, block)| (result, block)) {
             let why = "it does not end with the stored position".to_owned();
             let height = state.map_or(0, |state| state.position.height());
@@ -430,6 +437,7 @@ impl Auditor<'_> {
             let checked = history::check(view, position, &row.key, &row.content);
             self.damages.note(checked)?;
         }
+        // Each row follows from those below it, so all could be false together: the peaks tie them to the stored position.
         for (subtree, peak) in position.peaks.subtrees() {
             let key = subtree_key(subtree);
             let stored = view.get(Table::History, &key);

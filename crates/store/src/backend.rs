@@ -55,11 +55,11 @@ const PAGE: u64 = 4096;
 #[derive(Debug)]
 pub(crate) struct Overlay {
     base: Device,
-    written: Mutex<Written>,
+    written: Mutex<OverlayPages>,
 }
 
 #[derive(Debug)]
-struct Written {
+struct OverlayPages {
     len: u64,
     /// How much of the base still shows: what was cut off and grown again is zeros.
     visible: u64,
@@ -69,7 +69,7 @@ struct Written {
 impl Overlay {
     pub(crate) fn new(base: Device) -> Result<Self, io::Error> {
         let len = base.len()?;
-        Ok(Self { base, written: Mutex::new(Written { len, visible: len, pages: BTreeMap::new() }) })
+        Ok(Self { base, written: Mutex::new(OverlayPages { len, visible: len, pages: BTreeMap::new() }) })
     }
 
     fn read_base(&self, visible: u64, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {

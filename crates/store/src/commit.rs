@@ -246,6 +246,7 @@ pub(crate) fn write_record(
     before: Option<&Seal>,
     content: Option<&[u8]>,
 ) -> Result<()> {
+    // Sums of checksums that wrap: so one write changes a count without any other row being read, and the start check can compare it.
     if let Some(seal) = before {
         count.records = count.records.wrapping_sub(1);
         count.sum = count.sum.wrapping_sub(seal.number());

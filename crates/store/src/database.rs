@@ -82,11 +82,11 @@ impl Db {
     }
 
     /// A view of the last commit that no later one changes.
-    pub(crate) fn read(&self) -> Result<View> {
+    pub(crate) fn read(&self) -> Result<CommittedView> {
         self.usable()?;
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
         let database = database.as_ref().ok_or_else(closed)?;
-        guard(|| Ok(View { transaction: Arc::new(database.begin_read().map_err(failure)?) }))
+        guard(|| Ok(CommittedView { transaction: Arc::new(database.begin_read().map_err(failure)?) }))
     }
 
     /// Runs `change` in one transaction and makes it durable. If `change` refuses, nothing has happened; if the
@@ -160,11 +160,11 @@ pub(crate) struct Row {
 
 /// The database as one commit left it.
 #[derive(Clone)]
-pub(crate) struct View {
+pub(crate) struct CommittedView {
     transaction: Arc<ReadTransaction>,
 }
 
-impl View {
+impl CommittedView {
     /// A table of this view.
     pub(crate) fn table(&self, table: Table) -> Result<ViewTable> {
         guard(|| match self.transaction.open_table(table.definition()) {

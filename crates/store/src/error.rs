@@ -243,7 +243,7 @@ pub enum Damage {
     #[error("{place}: stored with checksum {stored}, its content has {recomputed}")]
     Row {
         /// The row.
-        place: Place,
+        place: RowPlace,
         /// The checksum in the row.
         stored: Seal,
         /// The checksum of the content.
@@ -253,7 +253,7 @@ pub enum Damage {
     #[error("{place}: {why}")]
     Invariant {
         /// The row.
-        place: Place,
+        place: RowPlace,
         /// The invariant, with what was stored and what was recomputed.
         why: String,
     },
@@ -303,7 +303,7 @@ pub enum Damage {
 
 /// A row, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum RowPlace {
     /// A record.
     Record {
         /// Its path.
@@ -332,7 +332,7 @@ pub enum Place {
     Meta(String),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for RowPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Record { key: Some(key), .. } => write!(f, "record {key}"),

@@ -6,7 +6,7 @@ use pleach_types::{Hash, Key};
 
 use crate::database::Row;
 use crate::error::Result;
-use crate::label::Folder;
+use crate::label::RootFold;
 use crate::layout::{Count, Tally, decode_outline};
 use crate::read::{record_at, record_path};
 use crate::seal::SEAL_BYTES;
@@ -42,7 +42,7 @@ pub enum Held {
 }
 
 /// The root of records and outline, and what was counted on the way.
-pub(crate) struct Partition {
+pub(crate) struct FoldedPartition {
     /// `None` if parts overlap or a row is damaged.
     pub(crate) root: Option<Hash>,
     pub(crate) counts: Vec<Count>,
@@ -55,15 +55,16 @@ pub(crate) struct Fold<'a> {
     visit: &'a mut dyn FnMut(&[Held]),
     batch: Vec<Held>,
     batch_bytes: usize,
-    folder: Folder,
-    partition: Partition,
+    folder: RootFold,
+    partition: FoldedPartition,
 }
 
 impl<'a> Fold<'a> {
     pub(crate) fn new(visit: &'a mut dyn FnMut(&[Held])) -> Self {
         let none = Tally::default();
-        let partition = Partition { root: None, counts: vec![Count::default(); COUNTS], records: none, outline: none };
-        Self { visit, batch: Vec::new(), batch_bytes: 0, folder: Folder::default(), partition }
+        let partition =
+            FoldedPartition { root: None, counts: vec![Count::default(); COUNTS], records: none, outline: none };
+        Self { visit, batch: Vec::new(), batch_bytes: 0, folder: RootFold::default(), partition }
     }
 
     pub(crate) fn record(&mut self, row: &Row) -> Result<Held> {
@@ -108,7 +109,7 @@ impl<'a> Fold<'a> {
         self.batch_bytes = 0;
     }
 
-    pub(crate) fn finish(mut self) -> Partition {
+    pub(crate) fn finish(mut self) -> FoldedPartition {
         self.hand_over();
         self.partition.root = Some(self.folder.finish().into());
         self.partition

@@ -13,7 +13,7 @@ use redb::backends::InMemoryBackend;
 
 use crate::backend::Device;
 use crate::database::Changes;
-use crate::error::{Damage, OpenError, Place};
+use crate::error::{Damage, OpenError, RowPlace};
 use crate::kept::Kept;
 use crate::layout::{LastUse, StateRow, WindowEntry};
 use crate::staging::{Arrival, StagedChunk, Target};
@@ -90,7 +90,7 @@ fn put(changes: &mut Changes<'_>, table: Table, key: &[u8], content: &[u8]) {
     changes.rows(table).unwrap().put(key, content).unwrap();
 }
 
-fn is(damages: &[Damage], expected: &Place, why: &str) -> bool {
+fn is(damages: &[Damage], expected: &RowPlace, why: &str) -> bool {
     let found = |damage: &Damage| matches!(damage, Damage::Invariant { place, why: of } if place == expected && of.contains(why));
     damages.iter().any(found)
 }
@@ -100,7 +100,7 @@ fn a_record_outside_of_the_kept_prefixes_is_found() {
     let upper = Kept::new(Prefix::ALL.halves().unwrap()[1..].to_vec()).unwrap();
     let damages = found(|changes| put(changes, Table::Meta, KEPT, &upper.encode()));
     let key = keys()[0].clone();
-    let place = Place::Record { path: key.path(), key: Some(key) };
+    let place = RowPlace::Record { path: key.path(), key: Some(key) };
     assert!(is(&damages, &place, "no prefix that is kept"), "{damages:?}");
 }
 
@@ -109,12 +109,12 @@ fn a_leaf_of_the_outline_that_passes_for_a_kept_record_is_found() {
     let all = Kept::new(vec![Prefix::ALL]).unwrap();
     let damages = found(|changes| put(changes, Table::Meta, KEPT, &all.encode()));
     let at = OutlineNode::record(keys()[1].path(), ValueDigest::of(b"value")).0;
-    assert!(is(&damages, &Place::Outline(at), "overlaps a prefix that is kept"), "{damages:?}");
+    assert!(is(&damages, &RowPlace::Outline(at), "overlaps a prefix that is kept"), "{damages:?}");
 }
 
 #[test]
 fn missing_and_broken_kept_prefixes_are_found() {
-    let place = Place::Meta("kept".into());
+    let place = RowPlace::Meta("kept".into());
     let damages = found(|changes| assert!(changes.rows(Table::Meta).unwrap().remove(KEPT).unwrap()));
     assert!(is(&damages, &place, "where there is a state"), "{damages:?}");
     let damages = found(|changes| put(changes, Table::Meta, KEPT, &u32::MAX.to_le_bytes()));
@@ -129,7 +129,7 @@ fn a_position_with_the_history_of_other_results_is_found() {
         state.position.peaks.push(&BlockResult::default());
         put(changes, Table::Meta, STATE, &state.encode());
     });
-    assert!(is(&damages, &Place::Meta("state".into()), "a history of 1 results"), "{damages:?}");
+    assert!(is(&damages, &RowPlace::Meta("state".into()), "a history of 1 results"), "{damages:?}");
 }
 
 #[test]
@@ -137,10 +137,10 @@ fn code_that_the_window_does_not_list_is_found() {
     let code = Bytes::from_static(b"code");
     let digest = Hash::from(ValueDigest::of(&code));
     let damages = found(|changes| put(changes, Table::Code, &digest.0, &code));
-    assert!(is(&damages, &Place::Code(digest), "no height of the window lists it"), "{damages:?}");
+    assert!(is(&damages, &RowPlace::Code(digest), "no height of the window lists it"), "{damages:?}");
     let last = LastUse { height: 0, bytes: 4 };
     let damages = found(|changes| put(changes, Table::CodeUsed, &digest.0, &last.encode()));
-    assert!(is(&damages, &Place::Code(digest), "the window says None"), "{damages:?}");
+    assert!(is(&damages, &RowPlace::Code(digest), "the window says None"), "{damages:?}");
     let damages = found(|changes| put(changes, Table::Code, &digest.0, b"other"));
-    assert!(is(&damages, &Place::Code(digest), "recomputed"), "{damages:?}");
+    assert!(is(&damages, &RowPlace::Code(digest), "recomputed"), "{damages:?}");
 }

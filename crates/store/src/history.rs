@@ -14,7 +14,7 @@ use std::ops::Range;
 use pleach_types::history::{Subtree, consistency, inclusion_above, node, root_of};
 use pleach_types::{BlockResult, Hash, Height};
 
-use crate::database::{Changes, View};
+use crate::database::{Changes, CommittedView};
 use crate::error::{Damage, Result};
 use crate::layout::Position;
 use crate::table::{Table, decode_subtree, invariant, subtree_key};
@@ -68,7 +68,7 @@ pub struct HistoryProofs {
 /// Proves the result of a height, and the history before it, under the history of the first `size` results. `newer` are those from
 /// the height of `position` on, which are appended to what is stored. `None` where that is not what it takes.
 pub(crate) fn prove(
-    view: &View,
+    view: &CommittedView,
     position: &Position,
     newer: &[BlockResult],
     height: Height,
@@ -100,7 +100,7 @@ pub(crate) fn prove(
     }
 }
 
-fn read(view: &View, subtree: Subtree) -> Result<Option<Hash>> {
+fn read(view: &CommittedView, subtree: Subtree) -> Result<Option<Hash>> {
     let key = subtree_key(subtree);
     let content = view.get(Table::History, &key)?;
     Ok(content.map(|content| decode(&key, &content)).transpose()?)
@@ -111,7 +111,7 @@ fn decode(key: &[u8], content: &[u8]) -> Result<Hash, Damage> {
 }
 
 /// Checks a row: that it is of results before the store's height, and the root of its halves where these are there.
-pub(crate) fn check(view: &View, position: &Position, key: &[u8], content: &[u8]) -> Result<()> {
+pub(crate) fn check(view: &CommittedView, position: &Position, key: &[u8], content: &[u8]) -> Result<()> {
     let broken = |why: &str| Err(invariant(Table::History, key, why).into());
     let Some(subtree) = decode_subtree(key) else { return broken("not a level and a place") };
     let root = decode(key, content)?;

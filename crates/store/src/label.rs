@@ -31,7 +31,7 @@ fn row(left: &[u8; 32], right: &[u8; 32]) -> [u8; 64] {
 }
 
 /// A finished part of the tree.
-struct Part {
+struct TreePart {
     label: Label,
     /// Some path in it.
     path: Path,
@@ -39,7 +39,7 @@ struct Part {
     depth: Option<usize>,
 }
 
-impl Part {
+impl TreePart {
     /// Puts internal nodes with one empty side on top, up to `depth`. A leaf needs none.
     fn lift(mut self, depth: usize) -> Self {
         while let Some(above) = self.depth.filter(|at| *at > depth).map(|at| at - 1) {
@@ -59,21 +59,21 @@ impl Part {
 
 /// Computes a root. Parts are given in ascending order.
 #[derive(Default)]
-pub(crate) struct Folder {
+pub(crate) struct RootFold {
     /// Parts that wait for what is right of them, each with the depth at which it branches off from the next.
     /// Those depths ascend, so there are never more than bits in a path.
-    waiting: Vec<(Part, usize)>,
-    last: Option<(Part, Prefix)>,
+    waiting: Vec<(TreePart, usize)>,
+    last: Option<(TreePart, Prefix)>,
 }
 
 /// A part begins before the one before it ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Overlap(pub(crate) Prefix);
 
-impl Folder {
+impl RootFold {
     /// Adds a record.
     pub(crate) fn record(&mut self, path: &Path, digest: &ValueDigest) -> Result<(), Overlap> {
-        self.add(whole(*path), Part { label: leaf_label(path, digest), path: *path, depth: None })
+        self.add(whole(*path), TreePart { label: leaf_label(path, digest), path: *path, depth: None })
     }
 
     /// Adds a node of the outline.
@@ -81,12 +81,12 @@ impl Folder {
         match node {
             OutlineNode::Leaf(digest) => self.record(&at.first(), digest),
             OutlineNode::Subtree(label) => {
-                self.add(*at, Part { label: *label, path: at.first(), depth: Some(at.bits()) })
+                self.add(*at, TreePart { label: *label, path: at.first(), depth: Some(at.bits()) })
             }
         }
     }
 
-    fn add(&mut self, at: Prefix, part: Part) -> Result<(), Overlap> {
+    fn add(&mut self, at: Prefix, part: TreePart) -> Result<(), Overlap> {
         if let Some((left, before)) = self.last.take() {
             if at.first() <= last(&before) {
                 return Err(Overlap(at));
@@ -100,9 +100,9 @@ impl Folder {
     }
 
     /// Joins everything that branches off at `depth` or deeper to the part right of it.
-    fn close(&mut self, mut right: Part, depth: usize) -> Part {
+    fn close(&mut self, mut right: TreePart, depth: usize) -> TreePart {
         while let Some((left, branch)) = self.waiting.pop_if(|(_, branch)| *branch >= depth) {
-            right = Part::join(left, right, branch);
+            right = TreePart::join(left, right, branch);
         }
         right
     }
@@ -133,7 +133,7 @@ mod tests {
     }
 
     fn root_of(parts: &[(Path, Bytes, Bytes)]) -> Label {
-        let mut folder = Folder::default();
+        let mut folder = RootFold::default();
         for (path, _, value) in parts {
             folder.record(path, &ValueDigest::of(value)).unwrap();
         }
@@ -154,14 +154,14 @@ mod tests {
         let records = records(500);
         let root = root_of(&records);
         for bits in 1..8 {
-            let mut folder = Folder::default();
+            let mut folder = RootFold::default();
             let mut rest = &records[..];
             while let Some((path, _, value)) = rest.first() {
                 let prefix = Prefix::new(*path, bits);
                 let inside = rest.partition_point(|(path, ..)| prefix.contains(path));
                 if inside > 1 {
                     // Deep enough that only what is under the prefix is lifted to it.
-                    let mut part = Folder::default();
+                    let mut part = RootFold::default();
                     for (path, _, value) in &rest[..inside] {
                         part.record(path, &ValueDigest::of(value)).unwrap();
                     }
@@ -181,11 +181,11 @@ mod tests {
     fn overlapping_parts_have_no_root() {
         let records = records(2);
         let subtree = OutlineNode::Subtree(Label::from_bytes([1; 32]));
-        let mut folder = Folder::default();
+        let mut folder = RootFold::default();
         folder.outline(&Prefix::ALL, &subtree).unwrap();
         let inside = whole(records[0].0);
         assert_eq!(folder.record(&records[0].0, &ValueDigest::of(b"")), Err(Overlap(inside)));
-        let mut folder = Folder::default();
+        let mut folder = RootFold::default();
         folder.record(&records[0].0, &ValueDigest::of(b"")).unwrap();
         assert_eq!(folder.record(&records[0].0, &ValueDigest::of(b"")), Err(Overlap(inside)));
     }

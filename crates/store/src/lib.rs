@@ -177,7 +177,7 @@ mod table;
 
 pub use audit::Progress;
 pub use commit::BlockWrite;
-pub use error::{DAMAGES_MAX, Damage, Error, OpenError, Place, Refused};
+pub use error::{DAMAGES_MAX, Damage, Error, OpenError, Refused, RowPlace};
 pub use fold::Held;
 pub use fsck::{FsckReport, fsck, fsck_on};
 pub use history::{COARSE_LEVEL, HistoryProofs};

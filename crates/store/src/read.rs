@@ -14,7 +14,7 @@ use bytes::Bytes;
 use pleach_tree::{Path, Prefix};
 use pleach_types::Height;
 
-use crate::database::{View, ViewRows, ViewTable};
+use crate::database::{CommittedView, ViewRows, ViewTable};
 use crate::error::{Damage, Result};
 use crate::layout::{Before, StoredRecord, decode_record, decode_undo};
 use crate::prefix_key::last;
@@ -53,7 +53,7 @@ pub struct Chunk {
 }
 
 impl Snapshot {
-    pub(crate) fn new(view: &View, height: Height, changed: Changed) -> Result<Self> {
+    pub(crate) fn new(view: &CommittedView, height: Height, changed: Changed) -> Result<Self> {
         Ok(Self { height, changed, records: view.table(Table::Records)?, undo: view.table(Table::Undo)? })
     }
 

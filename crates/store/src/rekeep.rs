@@ -17,7 +17,7 @@ use pleach_types::limits::VALUE_BYTES_MAX;
 use pleach_types::{Height, Key};
 
 use crate::commit::{within, write_counts, write_outline, write_record, write_state};
-use crate::database::{Changes, View, lock};
+use crate::database::{Changes, CommittedView, lock};
 use crate::error::{Refused, Result};
 use crate::kept::Kept;
 use crate::layout::{Count, encode_record};
@@ -46,6 +46,7 @@ type Coming<'a> = Vec<(Path, &'a Key, &'a Bytes)>;
 impl Rekeep {
     /// Checks everything that does not need the database. Returns what is kept, and the records that come.
     fn check(&self, stored: Height) -> Result<(Kept, Coming<'_>), Refused> {
+        // Records of another height, joined to those of this one, would be under no root at all.
         if self.height != stored {
             return Err(Refused::OtherHeight { found: self.height, stored });
         }
@@ -65,6 +66,7 @@ impl Rekeep {
             }
             records.push((path, key, value));
         }
+        // By path, in which the table is ordered: pages are written one after the other, and each once.
         records.sort_unstable_by_key(|(path, ..)| *path);
         Ok((kept, records))
     }
@@ -78,7 +80,7 @@ struct Going {
 
 impl Going {
     /// The rows of what was kept `before` and is not any more. Reads all that lies under those prefixes.
-    fn of(view: &View, before: &Kept, kept: &Kept) -> Result<Self> {
+    fn of(view: &CommittedView, before: &Kept, kept: &Kept) -> Result<Self> {
         let mut going = Self { records: Vec::new(), undo: Vec::new() };
         // A prefix that is still covered as a whole has nothing that goes, and need not be read: that is most of the store.
         let left: Vec<_> = before.prefixes().iter().filter(|prefix| !kept.covers(prefix)).collect();
@@ -148,6 +150,7 @@ fn move_records(
     counts: &mut [Count],
 ) -> Result<()> {
     let mut undo = changes.rows(Table::Undo)?;
+    // With their records: what these rows would restore is under no prefix that is kept.
     for key in &going.undo {
         undo.remove(key)?;
     }

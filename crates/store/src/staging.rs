@@ -25,8 +25,8 @@ use pleach_types::{Certificate, Hash, Height, Key};
 use crate::audit::{self, Progress};
 use crate::commit::{check_code, within, write_entry, write_state, write_steps};
 use crate::database::{Changes, lock};
-use crate::error::{Damage, Error, Place, Refused, Result};
-use crate::fold::Partition;
+use crate::error::{Damage, Error, Refused, Result, RowPlace};
+use crate::fold::FoldedPartition;
 use crate::history;
 use crate::kept::Kept;
 use crate::layout::{Count, Keep, Position, Sizes, StateRow, WindowEntry, encode_outline, encode_record};
@@ -184,12 +184,12 @@ impl Staging {
         if newest == self.number { Ok(()) } else { Err(Refused::StagingOver) }
     }
 
-    fn recompute(&self, kept: &Kept, progress: &mut dyn FnMut(Progress)) -> Result<Partition> {
+    fn recompute(&self, kept: &Kept, progress: &mut dyn FnMut(Progress)) -> Result<FoldedPartition> {
         let view = self.store.inner.db.read()?;
         self.still()?;
         match audit::staged(&view, kept, progress) {
             // What overlaps was staged so; its row is as it was written.
-            Err(Error::Damaged(Damage::Invariant { place: Place::Outline(at), .. })) => {
+            Err(Error::Damaged(Damage::Invariant { place: RowPlace::Outline(at), .. })) => {
                 Err(Refused::StagedOverlap(at).into())
             }
             found => found,
@@ -212,6 +212,7 @@ impl StagedChunk {
         for (key, value) in &self.records {
             within("a value", value.len(), VALUE_BYTES_MAX)?;
             let path = Path::of(key.as_bytes());
+            // What stands outside could overwrite a record of a chunk that was checked before.
             if !self.prefix.contains(&path) {
                 return Err(outside(whole(path)));
             }
@@ -237,6 +238,7 @@ impl Arrival {
         let ends = (last.result.height, last.result.root) == (target.height, target.root);
         let follows =
             self.window.windows(2).all(|pair| pair[0].result.height.checked_add(1) == Some(pair[1].result.height));
+        // Without a gap and up to the target, or a restart could not tell which code is warm and which requests were executed.
         if !(ends && follows) {
             return Err(gap);
         }
@@ -259,7 +261,7 @@ fn switch(
     arrival: &Arrival,
     position: Position,
     keep: Keep,
-    found: &Partition,
+    found: &FoldedPartition,
 ) -> Result<StateRow> {
     // These describe the partition that goes. Left in place, undo rows would make up values of heights that the new one never had.
     for table in [Table::Undo, Table::Window, Table::Code, Table::CodeUsed, Table::Counts] {

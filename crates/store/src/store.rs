@@ -76,7 +76,7 @@ pub struct Store {
 
 pub(crate) struct Inner {
     pub(crate) db: Db,
-    pub(crate) writer: Mutex<Writer>,
+    pub(crate) writer: Mutex<WriterState>,
     pub(crate) published: Mutex<Published>,
     /// How many stagings were begun: only the last one of them goes on. Changes within transactions alone.
     pub(crate) stagings: AtomicU64,
@@ -87,7 +87,7 @@ pub(crate) struct Inner {
 }
 
 /// What only the one that writes needs.
-pub(crate) struct Writer {
+pub(crate) struct WriterState {
     marks: Marks,
     pub(crate) counts: Vec<Count>,
 }
@@ -261,7 +261,7 @@ impl Store {
     }
 
     /// Notes in the header that a height is durable.
-    fn acknowledge(&self, writer: &mut Writer, height: Height) -> Result<()> {
+    fn acknowledge(&self, writer: &mut WriterState, height: Height) -> Result<()> {
         let noted = writer.marks.write(&self.inner.db.device, height);
         noted.map_err(|e| {
             let error = Error::Failed(e.to_string());
@@ -434,7 +434,7 @@ impl Opened {
         let oldest = found.state.as_ref().map_or(0, |state| state.keep.values);
         let kept = Arc::new(found.kept.unwrap_or_default());
         let published = Published { state: found.state.map(Arc::new), kept, oldest, changed: found.changed };
-        let writer = Writer { marks: self.marks, counts: found.counts };
+        let writer = WriterState { marks: self.marks, counts: found.counts };
         let inner = Inner {
             db: self.db,
             writer: Mutex::new(writer),

@@ -7,7 +7,7 @@ use pleach_types::history::Subtree;
 use pleach_types::{Hash, Height, Key};
 use redb::TableDefinition;
 
-use crate::error::{Damage, Place};
+use crate::error::{Damage, RowPlace};
 use crate::layout::split_record;
 
 /// The tables.
@@ -85,28 +85,28 @@ impl Table {
     }
 
     /// A row's name for people. The content may be damaged, and a key that is not of the table is given as bytes.
-    pub(crate) fn place(self, key: &[u8], content: &[u8]) -> Place {
-        self.known_place(key, content).unwrap_or_else(|| Place::Meta(format!("{} {key:02x?}", self.name())))
+    pub(crate) fn place(self, key: &[u8], content: &[u8]) -> RowPlace {
+        self.known_place(key, content).unwrap_or_else(|| RowPlace::Meta(format!("{} {key:02x?}", self.name())))
     }
 
-    fn known_place(self, key: &[u8], content: &[u8]) -> Option<Place> {
+    fn known_place(self, key: &[u8], content: &[u8]) -> Option<RowPlace> {
         Some(match self {
             Self::Records | Self::StagedRecords => {
                 let path = Path::from_bytes(key.try_into().ok()?);
                 // The key in the row names the record only if it is still the one that belongs here.
                 let key = split_record(content).and_then(|(key, _)| Key::from_bytes(key).ok());
-                Place::Record { path, key: key.filter(|key| Path::of(key.as_bytes()) == path) }
+                RowPlace::Record { path, key: key.filter(|key| Path::of(key.as_bytes()) == path) }
             }
-            Self::Outline | Self::StagedOutline => Place::Outline(decode_prefix(key)?),
+            Self::Outline | Self::StagedOutline => RowPlace::Outline(decode_prefix(key)?),
             Self::Undo => {
                 let (height, path) = decode_undo_key(key)?;
-                Place::Undo { height, path }
+                RowPlace::Undo { height, path }
             }
-            Self::Window => Place::Window(decode_height(key)?),
-            Self::Code | Self::CodeUsed => Place::Code(Hash(key.try_into().ok()?)),
-            Self::Steps => Place::Step(decode_height(key)?),
-            Self::History => Place::History(decode_subtree(key)?),
-            Self::Meta => Place::Meta(String::from_utf8(key.to_vec()).ok()?),
+            Self::Window => RowPlace::Window(decode_height(key)?),
+            Self::Code | Self::CodeUsed => RowPlace::Code(Hash(key.try_into().ok()?)),
+            Self::Steps => RowPlace::Step(decode_height(key)?),
+            Self::History => RowPlace::History(decode_subtree(key)?),
+            Self::Meta => RowPlace::Meta(String::from_utf8(key.to_vec()).ok()?),
             Self::Counts => return None,
         })
     }

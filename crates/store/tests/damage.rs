@@ -5,7 +5,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use pleach_store::{Damage, Keep, OpenError, Place, fsck_on};
+use pleach_store::{Damage, Keep, OpenError, RowPlace, fsck_on};
 use pleach_testkit::{replay, seeds, usual};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -149,7 +149,7 @@ fn a_damaged_record_is_named_by_its_key_with_both_checksums() {
         named += damages
             .iter()
             .filter(|damage| {
-                matches!(damage, Damage::Row { place: Place::Record { key: Some(found), .. }, stored, recomputed }
+                matches!(damage, Damage::Row { place: RowPlace::Record { key: Some(found), .. }, stored, recomputed }
                 if found == key && stored != recomputed)
             })
             .count();

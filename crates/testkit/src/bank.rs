@@ -3,7 +3,7 @@
 
 /// How a call ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub enum CallEnding {
     /// The payer's and the payee's balances after it, which are its output too.
     Paid(u64, u64),
     /// Aborted by the operation with this code.
@@ -22,7 +22,7 @@ pub struct Transfer {
     /// Whether the owner of all accounts, [`OWNER`], signs. Others do in any case.
     pub signed: bool,
     /// What has to come of it.
-    pub ending: Ending,
+    pub ending: CallEnding,
 }
 
 /// The public key to which all accounts belong.
@@ -63,7 +63,7 @@ pub fn records() -> Vec<(String, Option<Vec<u8>>)> {
 /// All calls. Every code that the operation aborts with is among them.
 #[must_use]
 pub fn transfers() -> Vec<Transfer> {
-    use Ending::{Aborted, BadKey, Paid, Undeclared};
+    use CallEnding::{Aborted, BadKey, Paid, Undeclared};
     let long = "x".repeat(600);
     let signed = [
         (["alice", "bob", "50"], Paid(50, 55)),
@@ -94,7 +94,7 @@ pub fn transfers() -> Vec<Transfer> {
     ];
     let unsigned = [(["alice", "bob", "1"], Aborted(3)), (["full", "alice", "1"], Aborted(3))];
     let call = |signed| {
-        move |(words, ending): ([&str; 3], Ending)| Transfer { words: words.map(str::to_owned), signed, ending }
+        move |(words, ending): ([&str; 3], CallEnding)| Transfer { words: words.map(str::to_owned), signed, ending }
     };
     signed.into_iter().map(call(true)).chain(unsigned.into_iter().map(call(false))).collect()
 }

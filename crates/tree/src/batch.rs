@@ -12,7 +12,7 @@ use std::{mem, sync::Arc};
 
 use crate::{
     edit::{self, Edit, Work, fetch, lefts},
-    fork::{Fork, Forked},
+    fork::{SplitNode, SplitState},
     hash,
     jobs::{self, Jobs},
     label::Label,
@@ -35,7 +35,7 @@ impl Scope<'_> {
 }
 
 /// Changes under way.
-pub(crate) struct Batch<X> {
+pub(crate) struct EditBatch<X> {
     jobs: Jobs<X>,
     height: u64,
     /// More edits than this are worked on by several threads; none if it is 0.
@@ -53,7 +53,7 @@ pub(crate) struct Written {
     pub(crate) added: isize,
 }
 
-impl<X: Clone + Send + Sync> Batch<X> {
+impl<X: Clone + Send + Sync> EditBatch<X> {
     /// Nothing yet. The nodes to be changed will be dated `height`.
     pub(crate) fn new(jobs: Jobs<X>, height: u64) -> Self {
         Self { jobs, height, grain: 0, added: 0, written: None }
@@ -114,14 +114,14 @@ impl<X: Clone + Send + Sync> Batch<X> {
             spread => spread,
         };
         match slot.link {
-            Link::Internal(node) => self.apply_below(Fork::open(node), work, depth, scope),
-            Link::Empty => self.apply_below(Fork::new(), work, depth, scope),
+            Link::Internal(node) => self.apply_below(SplitNode::open(node), work, depth, scope),
+            Link::Empty => self.apply_below(SplitNode::new(), work, depth, scope),
             Link::LeafGroup(group) => {
                 self.added -= group.records().len() as isize;
                 match work {
                     Work::Sorted(edits) => {
                         let mut edits = merge(Some(group), edits);
-                        self.apply_below(Fork::new(), Work::Sorted(&mut edits), depth, scope)
+                        self.apply_below(SplitNode::new(), Work::Sorted(&mut edits), depth, scope)
                     }
                     Work::Spread(parts) => {
                         // Before all others of the same path, so that these count.
@@ -130,7 +130,7 @@ impl<X: Clone + Send + Sync> Batch<X> {
                         group.each(|record| {
                             parts[record.path.head(bits) & mask].insert(0, Edit::set(record));
                         });
-                        self.apply_below(Fork::new(), Work::Spread(parts), depth, scope)
+                        self.apply_below(SplitNode::new(), Work::Spread(parts), depth, scope)
                     }
                 }
             }
@@ -138,7 +138,7 @@ impl<X: Clone + Send + Sync> Batch<X> {
         }
     }
 
-    fn apply_below(&mut self, mut fork: Fork<X>, work: Work<'_, X>, depth: usize, scope: Scope<'_>) -> Slot<X> {
+    fn apply_below(&mut self, mut fork: SplitNode<X>, work: Work<'_, X>, depth: usize, scope: Scope<'_>) -> Slot<X> {
         let parallel = self.grain > 0 && work.len() > self.grain;
         let [left, right] = work.split(depth);
         let ([one, other], [left_scope, right_scope]) = ([fork.take(0), fork.take(1)], scope.children(depth));
@@ -164,7 +164,7 @@ impl<X: Clone + Send + Sync> Batch<X> {
             return self.part(slot, std::slice::from_mut(edit), depth, scope);
         };
         let side = usize::from(edit.path.bit(depth));
-        let mut fork = Fork::open(node);
+        let mut fork = SplitNode::open(node);
         let child = fork.take(side);
         let before = child.label;
         let child = self.single(child, edit, depth + 1, scope.children(depth)[side]);
@@ -191,14 +191,14 @@ impl<X: Clone + Send + Sync> Batch<X> {
     }
 
     /// The position over two children that have their labels.
-    fn join(&mut self, mut fork: Fork<X>, depth: usize, scope: Scope<'_>) -> Slot<X> {
+    fn join(&mut self, mut fork: SplitNode<X>, depth: usize, scope: Scope<'_>) -> Slot<X> {
         if let Some(contracted) = fork.contract([false; 2], scope) {
             return match contracted {
-                Forked::Settled(slot) => slot,
-                Forked::LeafGroup(group) => {
+                SplitState::Settled(slot) => slot,
+                SplitState::LeafGroup(group) => {
                     Slot { label: leaf_group::label(group.records(), depth), link: Link::LeafGroup(group) }
                 }
-                Forked::Pending => unreachable!("what contracts is no node"),
+                SplitState::Pending => unreachable!("what contracts is no node"),
             };
         }
         let label = Label::internal(hash::one(&fork.row));
@@ -212,12 +212,12 @@ impl<X: Clone + Send + Sync> Batch<X> {
         }
         let stem = self.jobs.start();
         match self.change(slot, edits, depth, scope, stem) {
-            Forked::Settled(slot) => slot,
-            Forked::LeafGroup(group) => {
+            SplitState::Settled(slot) => slot,
+            SplitState::LeafGroup(group) => {
                 self.jobs.label(group.records(), depth, stem);
                 self.jobs.settle(Link::LeafGroup(group), self.height)
             }
-            Forked::Pending => self.jobs.settle(Link::Empty, self.height),
+            SplitState::Pending => self.jobs.settle(Link::Empty, self.height),
         }
     }
 
@@ -229,9 +229,9 @@ impl<X: Clone + Send + Sync> Batch<X> {
         depth: usize,
         scope: Scope<'_>,
         parent: u32,
-    ) -> Forked<X> {
+    ) -> SplitState<X> {
         if edits.is_empty() {
-            return Forked::Settled(slot);
+            return SplitState::Settled(slot);
         }
         match slot.link {
             Link::Internal(node) => self.descend(slot.label, node, edits, depth, scope, parent),
@@ -249,8 +249,8 @@ impl<X: Clone + Send + Sync> Batch<X> {
         depth: usize,
         scope: Scope<'_>,
         parent: u32,
-    ) -> Forked<X> {
-        let mut fork = Fork::open(node);
+    ) -> SplitState<X> {
+        let mut fork = SplitNode::open(node);
         let before = fork.row;
         let job = self.jobs.open(depth, parent);
         let middle = lefts(edits, depth);
@@ -259,12 +259,12 @@ impl<X: Clone + Send + Sync> Batch<X> {
         for (side, edits) in [left, right].into_iter().enumerate().filter(|(_, edits)| !edits.is_empty()) {
             let scope = scope.children(depth)[side];
             match self.change(fork.take(side), edits, depth + 1, scope, job.child(side)) {
-                Forked::Settled(slot) => fork.put(side, slot),
-                Forked::LeafGroup(group) => {
+                SplitState::Settled(slot) => fork.put(side, slot),
+                SplitState::LeafGroup(group) => {
                     fork.links[side] = Link::LeafGroup(group);
                     unlabelled[side] = true;
                 }
-                Forked::Pending => pending = true,
+                SplitState::Pending => pending = true,
             }
         }
         // A child that is pending is an internal node: more records are left than one leaf group holds, and nothing contracts.
@@ -276,7 +276,7 @@ impl<X: Clone + Send + Sync> Batch<X> {
             // Nothing has changed after all: the node is given back as it was, so that versions of the tree share it.
             if unlabelled == [false; 2] && fork.row == before {
                 self.jobs.cancel(job);
-                return Forked::Settled(Slot { label, link: fork.restore() });
+                return SplitState::Settled(Slot { label, link: fork.restore() });
             }
         }
         // Only now: had the node contracted, these records would have moved up, and their labels been computed for nothing.
@@ -286,7 +286,7 @@ impl<X: Clone + Send + Sync> Batch<X> {
             }
         }
         self.jobs.set(job, fork.owner, fork.row, fork.links);
-        Forked::Pending
+        SplitState::Pending
     }
 
     /// Changes what is at most one leaf group.
@@ -298,18 +298,19 @@ impl<X: Clone + Send + Sync> Batch<X> {
         depth: usize,
         scope: Scope<'_>,
         parent: u32,
-    ) -> Forked<X> {
+    ) -> SplitState<X> {
         self.note(group.as_ref(), edits);
         match (group, edits) {
             (None, edits) if edits.iter().all(|edit| edit.extra.is_some()) => {
                 self.added += edits.len() as isize;
                 self.build(edits, depth, scope, parent)
             }
+            // The commonest case by far: values change and paths do not, so the group keeps its form and its place.
             (Some(mut group), edits) if edits.iter().all(|edit| keeps_paths(&group, edit)) => {
                 if replace(&mut group, edits) {
-                    return Forked::LeafGroup(group);
+                    return SplitState::LeafGroup(group);
                 }
-                Forked::Settled(Slot { label, link: Link::LeafGroup(group) })
+                SplitState::Settled(Slot { label, link: Link::LeafGroup(group) })
             }
             (group, edits) => {
                 let before = group.as_ref().map_or(0, |group| group.records().len());
@@ -321,30 +322,31 @@ impl<X: Clone + Send + Sync> Batch<X> {
     }
 
     /// Makes the subtree of these records, which are edits that remove nothing.
-    fn build(&mut self, records: &mut [Edit<X>], depth: usize, scope: Scope<'_>, parent: u32) -> Forked<X> {
+    fn build(&mut self, records: &mut [Edit<X>], depth: usize, scope: Scope<'_>, parent: u32) -> SplitState<X> {
         match records.len() {
-            0 => return Forked::Settled(Slot::default()),
+            0 => return SplitState::Settled(Slot::default()),
             count if count <= scope.group_max() => {
-                return Forked::LeafGroup(LeafGroup::of(count, records.iter_mut().filter_map(Edit::take)));
+                return SplitState::LeafGroup(LeafGroup::of(count, records.iter_mut().filter_map(Edit::take)));
             }
             _ => {}
         }
         let job = self.jobs.open(depth, parent);
-        let mut fork = Fork::new();
+        let mut fork = SplitNode::new();
         let middle = lefts(records, depth);
         let (left, right) = records.split_at_mut(middle);
         for (side, records) in [left, right].into_iter().enumerate() {
             match self.build(records, depth + 1, scope.children(depth)[side], job.child(side)) {
-                Forked::Settled(slot) => fork.put(side, slot),
-                Forked::LeafGroup(group) => {
+                SplitState::Settled(slot) => fork.put(side, slot),
+                // Labels are not computed here but handed to the jobs, which hash many at a time side by side.
+                SplitState::LeafGroup(group) => {
                     self.jobs.label(group.records(), depth + 1, job.child(side));
                     fork.links[side] = Link::LeafGroup(group);
                 }
-                Forked::Pending => {}
+                SplitState::Pending => {}
             }
         }
         self.jobs.set(job, fork.owner, fork.row, fork.links);
-        Forked::Pending
+        SplitState::Pending
     }
 }
 

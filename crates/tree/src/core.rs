@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::{
-    batch::Batch,
+    batch::EditBatch,
     edit::{self, Edit, Work},
     jobs::Jobs,
     leaf_group::LeafGroup,
@@ -171,7 +171,7 @@ impl<X: Clone + Send + Sync> Core<X> {
         edit: impl Fn(T) -> Edit<X> + Send + Sync,
     ) {
         let mut edits = edit::spread(changes.into_iter(), edit);
-        let mut batch = Batch::new(self.scratch.take(), 0);
+        let mut batch = EditBatch::new(self.scratch.take(), 0);
         let work = Work::Spread(&mut edits);
         batch.share(work.len());
         self.root = batch.apply(self.root.take(), work, 0, Scope::Inside);

@@ -3,7 +3,7 @@
 use std::{mem, sync::Arc};
 
 use crate::{
-    hash::Row,
+    hash::Preimage,
     jobs::Owner,
     label::Label,
     leaf_group::LeafGroup,
@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// What became of a position.
-pub(crate) enum Forked<X> {
+pub(crate) enum SplitState<X> {
     /// It has its label.
     Settled(Slot<X>),
     /// A leaf group without a label yet.
@@ -22,13 +22,13 @@ pub(crate) enum Forked<X> {
 }
 
 /// A node taken apart.
-pub(crate) struct Fork<X> {
+pub(crate) struct SplitNode<X> {
     pub(crate) owner: Owner<X>,
-    pub(crate) row: Row,
+    pub(crate) row: Preimage,
     pub(crate) links: [Link<X>; 2],
 }
 
-impl<X: Clone> Fork<X> {
+impl<X: Clone> SplitNode<X> {
     pub(crate) fn new() -> Self {
         Self { owner: Owner::New, row: [0; 64], links: [Link::Empty, Link::Empty] }
     }
@@ -67,7 +67,7 @@ impl<X: Clone> Fork<X> {
     }
 
     /// What stands in this node's place if few enough records are left under it.
-    pub(crate) fn contract(&mut self, unlabelled: [bool; 2], scope: Scope<'_>) -> Option<Forked<X>> {
+    pub(crate) fn contract(&mut self, unlabelled: [bool; 2], scope: Scope<'_>) -> Option<SplitState<X>> {
         let count = |link: &Link<X>| match link {
             Link::Empty => Some(0),
             Link::LeafGroup(group) => Some(group.records().len()),
@@ -76,13 +76,13 @@ impl<X: Clone> Fork<X> {
         // A stub stands for two records at least, or it would be shown as a leaf: so whoever has pruned it contracts where all others do.
         let [left, right] = [count(&self.links[0])?, count(&self.links[1])?];
         match left + right {
-            0 => Some(Forked::Settled(Slot::default())),
+            0 => Some(SplitState::Settled(Slot::default())),
             1 => {
                 let side = right;
                 let slot = self.take(side);
                 match slot.link {
-                    Link::LeafGroup(group) if unlabelled[side] => Some(Forked::LeafGroup(group)),
-                    _ => Some(Forked::Settled(slot)),
+                    Link::LeafGroup(group) if unlabelled[side] => Some(SplitState::LeafGroup(group)),
+                    _ => Some(SplitState::Settled(slot)),
                 }
             }
             count if count <= scope.group_max() => {
@@ -92,7 +92,7 @@ impl<X: Clone> Fork<X> {
                         group.each(|record| records.push(record));
                     }
                 }
-                Some(Forked::LeafGroup(LeafGroup::of(count, records.into_iter())))
+                Some(SplitState::LeafGroup(LeafGroup::of(count, records.into_iter())))
             }
             _ => None,
         }

@@ -12,7 +12,7 @@ use blake3::{
 };
 
 /// The preimage of a label: two halves of 32 bytes.
-pub(crate) type Row = [u8; 64];
+pub(crate) type Preimage = [u8; 64];
 
 /// Rows given to the vector code in one call: two times the widest unit (16 lanes), so that the fixed cost of a call
 /// is shared.
@@ -31,19 +31,19 @@ const IV: [u32; 8] =
 /// The vector code loads whole vectors where it needs sixteen bytes, so it reads up to 48 bytes behind some of its
 /// inputs. For the library's own inputs, parts of one long message, there is always more behind them; behind a row
 /// somewhere on the heap there may be no memory at all. Here there is: the next row, or a spare one behind the last.
-pub(crate) struct Rows {
+pub(crate) struct Preimages {
     /// The rows, and the spare one.
-    rows: Vec<Row>,
+    rows: Vec<Preimage>,
 }
 
-impl Default for Rows {
+impl Default for Preimages {
     fn default() -> Self {
         Self { rows: vec![[0; 64]] }
     }
 }
 
-impl Rows {
-    pub(crate) fn push(&mut self, row: &Row) {
+impl Preimages {
+    pub(crate) fn push(&mut self, row: &Preimage) {
         // The spare one takes the row, and a new one takes its place.
         let last = self.rows.len() - 1;
         self.rows[last] = *row;
@@ -55,7 +55,7 @@ impl Rows {
     }
 
     /// The row with this number.
-    pub(crate) fn row(&mut self, number: usize) -> &mut Row {
+    pub(crate) fn row(&mut self, number: usize) -> &mut Preimage {
         &mut self.rows[number]
     }
 
@@ -81,12 +81,12 @@ impl Rows {
 }
 
 /// Rows that are hashed together where they lie.
-pub(crate) struct Lanes<'a> {
-    rows: [&'a Row; GROUP],
+pub(crate) struct HashLanes<'a> {
+    rows: [&'a Preimage; GROUP],
     len: usize,
 }
 
-impl<'a> Lanes<'a> {
+impl<'a> HashLanes<'a> {
     pub(crate) fn new() -> Self {
         Self { rows: [&[0; 64]; GROUP], len: 0 }
     }
@@ -126,7 +126,7 @@ impl<'a> Lanes<'a> {
 
 /// Calls `emit` with the BLAKE3 hash of each of these rows, in order. The last one is not hashed: it is there to be
 /// read behind the others.
-pub(crate) fn all_but_last(rows: &[Row], mut emit: impl FnMut([u8; 32])) {
+pub(crate) fn all_but_last(rows: &[Preimage], mut emit: impl FnMut([u8; 32])) {
     let platform = Platform::detect();
     match rows {
         [] | [_] => {}
@@ -144,7 +144,7 @@ pub(crate) fn all_but_last(rows: &[Row], mut emit: impl FnMut([u8; 32])) {
 
 /// Fills `hashes`, at most a group of them, with those of the rows that have the given numbers. The last row is there
 /// to be read behind the others.
-fn several(platform: Platform, rows: &[Row], number: impl Fn(usize) -> usize, hashes: &mut [[u8; 32]]) {
+fn several(platform: Platform, rows: &[Preimage], number: impl Fn(usize) -> usize, hashes: &mut [[u8; 32]]) {
     let (_, rows) = rows.split_last().expect("there is a row to spare");
     let mut inputs = [&rows[number(0)]; GROUP];
     let inputs = &mut inputs[..hashes.len()];
@@ -153,7 +153,7 @@ fn several(platform: Platform, rows: &[Row], number: impl Fn(usize) -> usize, ha
 }
 
 /// Fills `hashes` with those of the rows, behind each of which there is memory.
-fn hash_many(platform: Platform, rows: &[&Row], hashes: &mut [[u8; 32]]) {
+fn hash_many(platform: Platform, rows: &[&Preimage], hashes: &mut [[u8; 32]]) {
     let out = hashes.as_flattened_mut();
     platform.hash_many(rows, &IV, 0, IncrementCounter::No, ROOT, CHUNK_START, CHUNK_END, out);
 }
@@ -167,13 +167,13 @@ impl Single {
     }
 
     /// The BLAKE3 hash of the row.
-    pub(crate) fn hash(&self, row: &Row) -> [u8; 32] {
+    pub(crate) fn hash(&self, row: &Preimage) -> [u8; 32] {
         compress(self.0, row, 64)
     }
 }
 
 /// The BLAKE3 hash of one row, which may lie anywhere: this code reads nothing behind it.
-pub(crate) fn one(row: &Row) -> [u8; 32] {
+pub(crate) fn one(row: &Preimage) -> [u8; 32] {
     compress(Platform::detect(), row, 64)
 }
 
@@ -189,7 +189,7 @@ pub(crate) fn bytes(bytes: &[u8]) -> [u8; 32] {
 }
 
 /// The hash of a message of one block, of which `len` bytes count.
-fn compress(platform: Platform, block: &Row, len: u8) -> [u8; 32] {
+fn compress(platform: Platform, block: &Preimage, len: u8) -> [u8; 32] {
     let mut words = IV;
     platform.compress_in_place(&mut words, block, len, 0, CHUNK_START | CHUNK_END | ROOT);
     le_bytes_from_words_32(&words)
@@ -218,8 +218,8 @@ mod tests {
         }
     }
 
-    fn hashes(inputs: &[Row]) -> Vec<[u8; 32]> {
-        let (mut rows, mut hashes) = (Rows::default(), Vec::new());
+    fn hashes(inputs: &[Preimage]) -> Vec<[u8; 32]> {
+        let (mut rows, mut hashes) = (Preimages::default(), Vec::new());
         inputs.iter().for_each(|row| rows.push(row));
         rows.hash(|hash| hashes.push(hash));
         hashes
@@ -227,11 +227,12 @@ mod tests {
 
     #[test]
     fn equals_the_plain_hash_for_every_group_size() {
-        let inputs: Vec<Row> = (0..200u32).map(|i| std::array::from_fn(|j| (i * 31 + j as u32 * 7) as u8)).collect();
+        let inputs: Vec<Preimage> =
+            (0..200u32).map(|i| std::array::from_fn(|j| (i * 31 + j as u32 * 7) as u8)).collect();
         for count in 0..=inputs.len() {
             let plain: Vec<_> = inputs[..count].iter().map(|row| *blake3::hash(row).as_bytes()).collect();
             assert_eq!(hashes(&inputs[..count]), plain, "{count} rows");
-            let mut rows = Rows::default();
+            let mut rows = Preimages::default();
             inputs.iter().for_each(|row| rows.push(row));
             let picked: Vec<_> = (0..count as u32).map(|i| (i * 7 + count as u32) % 200).collect();
             let mut at = 0;

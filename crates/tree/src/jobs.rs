@@ -3,7 +3,7 @@
 use std::{mem, sync::Arc};
 
 use crate::{
-    hash::{Row, Rows},
+    hash::{Preimage, Preimages},
     label::Label,
     leaf_group,
     node::{Entry, Internal, Link, Slot, half, set_half},
@@ -44,9 +44,9 @@ struct Job<X> {
 /// The first job is the stem: no node, but the parent of the subtree's root, so that the root is a child like others.
 /// The row of each job is in `rows` under the same number.
 pub(crate) struct Jobs<X> {
-    rows: Rows,
+    rows: Preimages,
     jobs: Vec<Job<X>>,
-    leaves: Rows,
+    leaves: Preimages,
     /// Whose child each leaf is.
     leaf_parents: Vec<u32>,
     /// Numbers of jobs, those of the deepest nodes first.
@@ -65,7 +65,7 @@ const SPARE_NODES_MAX: usize = 1 << 15;
 
 impl<X> Spare<X> {
     /// A link to a node of these parts.
-    pub(crate) fn node(&mut self, links: [Link<X>; 2], touched: u64, row: &Row) -> Link<X> {
+    pub(crate) fn node(&mut self, links: [Link<X>; 2], touched: u64, row: &Preimage) -> Link<X> {
         if let Some(mut node) = self.nodes.pop()
             && let Some(inner) = Arc::get_mut(&mut node)
         {
@@ -109,7 +109,7 @@ impl<X> Jobs<X> {
     pub(crate) fn new() -> Self {
         let (jobs, leaf_parents, order) = (Vec::new(), Vec::new(), Vec::new());
         let spare = Spare { nodes: Vec::new() };
-        Self { rows: Rows::default(), jobs, leaves: Rows::default(), leaf_parents, order, spare }
+        Self { rows: Preimages::default(), jobs, leaves: Preimages::default(), leaf_parents, order, spare }
     }
 
     /// Begins a subtree. Returns how its root names its parent.
@@ -137,7 +137,7 @@ impl<X> Jobs<X> {
     }
 
     /// Gives what the node has beside those children that are jobs or wait among the leaves.
-    pub(crate) fn set(&mut self, id: JobId, owner: Owner<X>, row: Row, links: [Link<X>; 2]) {
+    pub(crate) fn set(&mut self, id: JobId, owner: Owner<X>, row: Preimage, links: [Link<X>; 2]) {
         let job = &mut self.jobs[id.0 as usize];
         (job.owner, job.links) = (owner, links);
         *self.rows.row(id.0 as usize) = row;
@@ -207,12 +207,18 @@ impl<X> Jobs<X> {
 }
 
 /// Writes a child's label into its parent's row.
-fn give(rows: &mut Rows, parent: u32, label: Label) {
+fn give(rows: &mut Preimages, parent: u32, label: Label) {
     set_half(rows.row(parent as usize >> 1), parent as usize & 1, label.as_bytes());
 }
 
 /// A node of these parts.
-pub(crate) fn node<X>(owner: Owner<X>, row: &Row, links: [Link<X>; 2], touched: u64, spare: &mut Spare<X>) -> Link<X> {
+pub(crate) fn node<X>(
+    owner: Owner<X>,
+    row: &Preimage,
+    links: [Link<X>; 2],
+    touched: u64,
+    spare: &mut Spare<X>,
+) -> Link<X> {
     match owner {
         Owner::Alone(mut node) => match Arc::get_mut(&mut node) {
             Some(inner) => {

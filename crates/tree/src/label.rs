@@ -52,7 +52,7 @@ pub(crate) use bytes32;
 
 /// What a label stands for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
-pub enum Kind {
+pub enum LabelKind {
     /// No key has this prefix.
     Empty,
     /// Exactly one key has this prefix.
@@ -84,11 +84,11 @@ impl Label {
     pub const EMPTY: Self = Self([0; 32]);
 
     /// What this label stands for.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> LabelKind {
         match self {
-            _ if *self == Self::EMPTY => Kind::Empty,
-            _ if self.0[0] & KIND_BIT != 0 => Kind::Leaf,
-            _ => Kind::Internal,
+            _ if *self == Self::EMPTY => LabelKind::Empty,
+            _ if self.0[0] & KIND_BIT != 0 => LabelKind::Leaf,
+            _ => LabelKind::Internal,
         }
     }
 

@@ -46,7 +46,7 @@ pub use history::{
     WrittenHeight,
 };
 pub use iter::Iter;
-pub use label::{Kind, Label, ValueDigest};
+pub use label::{Label, LabelKind, ValueDigest};
 pub use path::Path;
 pub use prefix::Prefix;
 pub use proof::{

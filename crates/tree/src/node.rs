@@ -11,7 +11,7 @@ use std::{mem, sync::Arc};
 
 use crate::{
     edit::Placed,
-    hash::Row,
+    hash::Preimage,
     label::{Label, ValueDigest},
     leaf_group::LeafGroup,
     path::Path,
@@ -66,7 +66,7 @@ pub(crate) struct Entry<X> {
 
 impl<X> Entry<X> {
     /// `path || value digest`, the preimage of the leaf's label.
-    pub(crate) fn row(&self) -> Row {
+    pub(crate) fn row(&self) -> Preimage {
         row(self.path.as_bytes(), self.digest.as_bytes())
     }
 }
@@ -78,7 +78,7 @@ pub(crate) struct Internal<X> {
     /// The height of the last change below, where a history is kept.
     pub(crate) touched: u64,
     /// The labels of the two children, the preimage of the node's own label.
-    pub(crate) row: Row,
+    pub(crate) row: Preimage,
 }
 
 impl<X> Internal<X> {
@@ -155,7 +155,7 @@ pub(crate) fn ends<'a, X, P: Placed>(
 }
 
 /// A row of two halves.
-pub(crate) fn row(left: &[u8; 32], right: &[u8; 32]) -> Row {
+pub(crate) fn row(left: &[u8; 32], right: &[u8; 32]) -> Preimage {
     let mut row = [0; 64];
     row[..32].copy_from_slice(left);
     row[32..].copy_from_slice(right);
@@ -163,10 +163,10 @@ pub(crate) fn row(left: &[u8; 32], right: &[u8; 32]) -> Row {
 }
 
 /// One 32-byte half of a row.
-pub(crate) fn half(row: &Row, side: usize) -> [u8; 32] {
+pub(crate) fn half(row: &Preimage, side: usize) -> [u8; 32] {
     row.as_chunks().0[side]
 }
 
-pub(crate) fn set_half(row: &mut Row, side: usize, bytes: &[u8; 32]) {
+pub(crate) fn set_half(row: &mut Preimage, side: usize, bytes: &[u8; 32]) {
     row[32 * side..][..32].copy_from_slice(bytes);
 }

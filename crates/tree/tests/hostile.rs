@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, thread};
 use bytes::Bytes;
 use oracle::{Node, Records, chain, hash, internal};
 use pleach_testkit::{replay, seeds};
-use pleach_tree::{DecodeError, Kind, Label, Path, Prefix, Proof, ProofLimits, Tree, ValueDigest};
+use pleach_tree::{DecodeError, Label, LabelKind, Path, Prefix, Proof, ProofLimits, Tree, ValueDigest};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 const LIMITS: ProofLimits = ProofLimits { max_bytes: 1 << 24, max_leaves: 1 << 20, max_nodes: 1 << 26 };
@@ -337,7 +337,10 @@ fn a_label_is_of_one_kind() {
         let halves: [[u8; 32]; 2] = [rng.random(), rng.random()];
         let leaf = Label::from_bytes(oracle::label(&Node::Leaf(halves[0], halves[1])));
         let inner = Label::from_bytes(oracle::label(&internal(Node::Stub(halves[0]), Node::Stub(halves[1]))));
-        assert_eq!([leaf.kind(), inner.kind(), Label::EMPTY.kind()], [Kind::Leaf, Kind::Internal, Kind::Empty]);
+        assert_eq!(
+            [leaf.kind(), inner.kind(), Label::EMPTY.kind()],
+            [LabelKind::Leaf, LabelKind::Internal, LabelKind::Empty]
+        );
         assert_ne!(leaf, inner, "one preimage, two kinds");
     }
 }

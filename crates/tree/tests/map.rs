@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, thread};
 use bytes::Bytes;
 use oracle::{Records, hash};
 use pleach_testkit::{replay, seeds};
-use pleach_tree::{DigestTree, Kind, Label, Path, Tree, ValueDigest};
+use pleach_tree::{DigestTree, Label, LabelKind, Path, Tree, ValueDigest};
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
 
 type Model = BTreeMap<Bytes, Bytes>;
@@ -206,7 +206,7 @@ fn roots_tell_their_kind() {
             kind
         })
         .collect();
-    assert_eq!(kinds, [Kind::Empty, Kind::Leaf, Kind::Internal]);
+    assert_eq!(kinds, [LabelKind::Empty, LabelKind::Leaf, LabelKind::Internal]);
     assert_eq!(Tree::new().root(), Label::EMPTY);
 }
 

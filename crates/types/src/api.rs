@@ -15,7 +15,7 @@ use crate::block::BlockResult;
 use crate::hash::Hash;
 use crate::key::Key;
 use crate::receipt::{CallOutput, Decision, Event, Receipt};
-use crate::reply::{Answer, Question};
+use crate::reply::{ReplyAnswer, ReplyQuestion};
 use crate::request::{Identity, Nonce};
 use crate::signature::{PublicKey, Signature};
 
@@ -223,7 +223,7 @@ pub struct Fetching {
 
 /// `GET /v1/members`: who the cluster is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Members {
+pub struct MembersView {
     /// All members.
     pub members: Vec<MemberView>,
     /// How many of them may be faulty.
@@ -231,13 +231,13 @@ pub struct Members {
     /// How many make a certificate.
     pub quorum: u64,
     /// Over which heights turns were counted.
-    pub turns: Turns,
+    pub turns: TurnsView,
 }
 
 /// The heights over which a node has counted who led: those of the present epoch, from where on it has executed or stored them.
 /// Whoever has counted the same heights has counted the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Turns {
+pub struct TurnsView {
     /// The epoch.
     pub epoch: u64,
     /// The first height.
@@ -296,8 +296,8 @@ pub struct GetRequest {
 impl GetRequest {
     /// What is asked, as far as a signature under the answer is about it.
     #[must_use]
-    pub fn question(&self) -> Question {
-        Question {
+    pub fn question(&self) -> ReplyQuestion {
+        ReplyQuestion {
             keys: self.keys.clone(),
             without_values: self.without_values.clone(),
             height: self.height,
@@ -330,13 +330,13 @@ pub struct GetReply {
 impl GetReply {
     /// What is answered, as far as a signature is about it; `result` is the one in [`GetReply::signed`].
     #[must_use]
-    pub fn answer(&self, result: BlockResult) -> Answer {
+    pub fn answer(&self, result: BlockResult) -> ReplyAnswer {
         let digest = |value: &Value| match value {
             Value::Text(text) => ValueDigest::of(text.as_bytes()),
             Value::Base64(bytes) => ValueDigest::of(&bytes.0),
         };
         let values = self.records.iter().map(|record| record.value.as_ref().map(digest).map(Hash::from));
-        Answer { result, values: values.collect(), proof: self.proof.0.clone() }
+        ReplyAnswer { result, values: values.collect(), proof: self.proof.0.clone() }
     }
 }
 
@@ -526,6 +526,7 @@ impl From<&Receipt> for ReceiptView {
                 verdict: "refused".into(),
                 call: *call,
                 reason: Some(refusal.code().into()),
+                // For people alone: programs and proofs go by the code, since nodes of other versions have other words.
                 message: Some(refusal.to_string()),
                 ..view
             },

@@ -5,13 +5,12 @@
 //! height `h - 1` (docs/design.md section 6). The result is a function of the block's ancestry alone.
 
 use bytes::Bytes;
-use pleach_tree::{Path, Tree};
+use pleach_tree::Path;
 
 use crate::Height;
 use crate::codec::{self, Decode, DecodeError, Encode, Reader};
 use crate::genesis::Genesis;
 use crate::hash::{Domain, Hash};
-use crate::history::Peaks;
 use crate::limits::{BLOCK_BYTES_MAX, BLOCK_REQUESTS_MAX, MODULE_BYTES_MAX, REQUEST_BYTES_MAX};
 use crate::request::ordered_digest;
 use crate::signature::{PublicKey, Statement};
@@ -87,21 +86,6 @@ pub fn code_digest<'a>(code: impl IntoIterator<Item = &'a UsedCode>) -> Hash {
 }
 
 impl BlockResult {
-    /// The result of height 0, which ordered nothing, with the root of its records and the first members.
-    #[must_use]
-    pub fn genesis(root: Hash, members: Hash) -> Self {
-        Self {
-            height: 0,
-            root,
-            receipts: Tree::new().root().into(),
-            written: written_digest([]),
-            code: code_digest([]),
-            history: Peaks::default().root(),
-            members,
-            next: members,
-        }
-    }
-
     /// What a node signs to vouch for this result on its own, before a certificate exists.
     #[must_use]
     pub fn statement(&self, genesis: &Hash) -> Statement {

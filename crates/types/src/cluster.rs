@@ -8,7 +8,7 @@ use crate::codec::{self, Decode, DecodeError, Encode, Reader};
 use crate::committee::{Committee, CommitteeError, Member, faults};
 use crate::genesis::Genesis;
 use crate::hash::Hash;
-use crate::key::{CLUSTER, Key};
+use crate::key::Key;
 use crate::limits::{MEMBERS_MAX, OWNERS_MAX, VERDICTS_MAX};
 use crate::signature::PublicKey;
 use crate::terms::Terms;
@@ -89,12 +89,9 @@ pub fn expulsion_cap(genesis: &Genesis, terms: &Terms, members: usize) -> u8 {
 
 impl ClusterRecord {
     /// The key of the record.
-    ///
-    /// # Panics
-    /// Never: the name is a valid key.
     #[must_use]
     pub fn key() -> Key {
-        Key::new(CLUSTER).expect("a valid key")
+        Key::cluster()
     }
 
     /// What the record says at height 0.
@@ -178,6 +175,7 @@ impl Decode for ClusterRecord {
             next_terms: Terms::decode_from(reader)?,
             absences: reader.list("absences", MEMBERS_MAX, Absence::decode_from)?,
         };
+        // One order for each set, so that a record has one encoding; a key that stands twice would count twice towards a quorum.
         let keys = |members: &[Member]| members.iter().map(|member| member.public_key).collect::<Vec<_>>();
         codec::ascending("members", &keys(&cluster.members))?;
         codec::ascending("next members", &keys(&cluster.next))?;

@@ -14,7 +14,6 @@ use crate::codec::{self, Decode, DecodeError, Encode, Reader};
 use crate::hash::{Domain, Hash};
 use crate::key::Key;
 use crate::limits::{ADDRESS_BYTES_MAX, MEMBERS_MAX, NAME_BYTES_MAX};
-use crate::partition::{PartitionMap, Partitioning};
 use crate::signature::PublicKey;
 
 /// A member of a cluster: a node that orders, executes and stores.
@@ -248,12 +247,6 @@ impl Committee {
     /// The members' keys, ascending.
     pub fn keys(&self) -> impl ExactSizeIterator<Item = PublicKey> + '_ {
         self.members.iter().map(|member| member.public_key)
-    }
-
-    /// Which members keep which prefix of the key space.
-    #[must_use]
-    pub fn partition_map(&self, partitioning: Partitioning) -> PartitionMap {
-        PartitionMap::new(partitioning, &self.members)
     }
 }
 

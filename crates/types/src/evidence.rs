@@ -381,7 +381,7 @@ impl Decode for Evidence {
 mod tests {
     use super::*;
     use crate::key::Key;
-    use crate::reply::{Answer, Question};
+    use crate::reply::{ReplyAnswer, ReplyQuestion};
     use crate::vote::Proposal;
 
     const GENESIS: Hash = Hash([7; 32]);
@@ -417,14 +417,14 @@ mod tests {
         let records = vec![(b"a", b"1"), (b"b", b"2")];
         let records = records.into_iter().map(|(key, value)| (key.as_slice().into(), value.as_slice().into()));
         let tree: pleach_tree::Tree = records.collect();
-        let question = Question {
+        let question = ReplyQuestion {
             keys: vec![Key::new("a").unwrap()],
             without_values: Vec::new(),
             height: Some(9),
             min_height: None,
         };
         let result = BlockResult { height: 9, root: tree.root().into(), ..BlockResult::default() };
-        let answer = Answer { result, values: vec![None], proof: tree.prove([b"a"]).encode().into() };
+        let answer = ReplyAnswer { result, values: vec![None], proof: tree.prove([b"a"]).encode().into() };
         Evidence::of_reply(GENESIS, secret().public(), SignedReply::sign(question, answer, &GENESIS, &secret()))
     }
 

@@ -3,12 +3,9 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use pleach_tree::{DigestTree, ValueDigest};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::block::BlockResult;
-use crate::cluster::ClusterRecord;
 use crate::codec::{self, Decode, DecodeError, Encode, Reader};
 use crate::committee::{Committee, CommitteeError, Member, faults};
 use crate::hash::{Domain, Hash};
@@ -244,34 +241,6 @@ impl Genesis {
     pub fn digest(&self) -> Hash {
         Hash::of(Domain::Genesis, &self.encode())
     }
-
-    /// All records of height 0: the first records and that of the cluster.
-    #[must_use]
-    pub fn all_records(&self) -> BTreeMap<Key, Bytes> {
-        let mut records = self.records.clone();
-        records.insert(ClusterRecord::key(), Bytes::from(ClusterRecord::genesis(self).encode()));
-        records
-    }
-
-    /// The tree of [`Genesis::all_records`].
-    #[must_use]
-    pub fn tree(&self) -> DigestTree {
-        self.all_records().iter().map(|(key, value)| (key.path(), ValueDigest::of(value))).collect()
-    }
-
-    /// The root of [`Genesis::tree`].
-    #[must_use]
-    pub fn root(&self) -> Hash {
-        self.tree().root().into()
-    }
-
-    /// What height 0 came to: it needs nobody's word.
-    ///
-    /// # Errors
-    /// If the members are no committee.
-    pub fn result(&self) -> Result<BlockResult, GenesisError> {
-        Ok(BlockResult::genesis(self.root(), self.committee()?.digest()))
-    }
 }
 
 impl Governance {
@@ -391,6 +360,7 @@ impl Decode for Genesis {
         let limits = Limits::decode_from(reader)?;
         let records = reader
             .list("records", GENESIS_RECORDS_MAX, |r| Ok((Key::decode_from(r)?, r.bytes("value", VALUE_BYTES_MAX)?)))?;
+        // The map below would accept any order, and two encodings of one genesis would be two clusters.
         if !records.is_sorted_by(|a, b| a.0 < b.0) {
             return Err(DecodeError::NotCanonical {
                 field: "records",

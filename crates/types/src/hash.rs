@@ -89,6 +89,7 @@ impl Domain {
     /// The tag that stands in front of what is hashed or signed, 24 bytes for every domain.
     #[must_use]
     pub const fn tag(self) -> &'static [u8; 24] {
+        // All of one length: a tag that were the beginning of another one could make the two domains meet.
         match self {
             Self::Genesis => b"pleach/1/genesis        ",
             Self::RequestBody => b"pleach/1/request-body   ",

@@ -101,6 +101,15 @@ impl Key {
         Ok(Self(text.into_boxed_str()))
     }
 
+    /// The key of [`CLUSTER`].
+    ///
+    /// # Panics
+    /// Never: the name is a valid key.
+    #[must_use]
+    pub fn cluster() -> Self {
+        Self::new(CLUSTER).expect("a valid key")
+    }
+
     /// As [`Key::new`], for bytes that may not even be text.
     ///
     /// # Errors

@@ -52,6 +52,8 @@ pub mod evidence;
 pub mod execution;
 pub mod genesis;
 pub mod hash;
+mod height;
+mod height_zero;
 pub mod history;
 pub mod key;
 pub mod limits;
@@ -79,6 +81,7 @@ pub use description::MemberDescription;
 pub use evidence::Evidence;
 pub use genesis::{Domains, Genesis, Governance};
 pub use hash::Hash;
+pub use height::Height;
 pub use key::{Key, KeyError};
 pub use limits::Limits;
 pub use newest::{NewestBlock, SignedNewest};
@@ -93,8 +96,3 @@ pub use system::SystemRequest;
 pub use terms::Terms;
 pub use void::{Unacceptable, Void};
 pub use vote::{Ballot, Round, Vote};
-
-/// A block height: the number of blocks before it. Genesis has height 0.
-///
-/// Time in Pleach is the block height (docs/design.md section 4); the thesis counts operations (4.3.4).
-pub type Height = u64;

@@ -380,6 +380,7 @@ impl Decode for Limits {
             block_gas: reader.u64("block_gas")?,
             block_weight: reader.u64("block_weight")?,
         };
+        // Whoever decodes a genesis uses its limits for what it decodes next.
         limits.check().map_err(|why| DecodeError::Invalid { field: "limits", why })?;
         Ok(limits)
     }

@@ -14,10 +14,10 @@
 use pleach_tree::{Path, Prefix};
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::ClusterRecord;
 use crate::codec::{Decode, DecodeError, Encode, Reader};
-use crate::committee::Member;
+use crate::committee::{Committee, Member};
 use crate::hash::Domain;
+use crate::key::Key;
 use crate::limits::PARTITION_BITS_MAX;
 use crate::signature::PublicKey;
 
@@ -61,7 +61,7 @@ impl PartitionMap {
             bits,
             keepers,
             all: (0u16..).zip(members).map(|(place, _)| place).collect(),
-            cluster: ClusterRecord::key().path(),
+            cluster: Key::cluster().path(),
         }
     }
 
@@ -127,6 +127,14 @@ impl PartitionMap {
     pub fn kept_by(&self, member: u16) -> impl Iterator<Item = PrefixNumber> {
         let prefixes = (0u32..).zip(&self.keepers);
         prefixes.filter(move |(_, keepers)| keepers.contains(&member)).map(|(prefix, _)| prefix)
+    }
+}
+
+impl Committee {
+    /// Which members keep which prefix of the key space.
+    #[must_use]
+    pub fn partition_map(&self, partitioning: Partitioning) -> PartitionMap {
+        PartitionMap::new(partitioning, self.members())
     }
 }
 
@@ -289,7 +297,7 @@ mod tests {
     fn all_members_keep_the_record_of_the_cluster() {
         let members = members(&[1; 9]);
         let map = map(5, 2, &members);
-        let cluster = ClusterRecord::key().path();
+        let cluster = Key::cluster().path();
         assert_eq!(map.keepers_of(&cluster), (0..9).collect::<Vec<u16>>());
         let other = Path::of(b"bank/alice");
         assert_eq!(map.keepers_of(&other), map.keepers(map.prefix_of(&other)));

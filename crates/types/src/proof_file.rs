@@ -155,6 +155,7 @@ impl Decode for ProofFile {
             evidence: reader.list("evidence", PROOF_FILE_EVIDENCE_MAX, Evidence::decode_from)?,
             fork: reader.option("fork", ResultProof::decode_from)?,
         };
+        // Strictly, so that one file has one encoding, and nothing is judged twice.
         ascending("older results", &file.older, |older| older.result.height)?;
         ascending("reads", &file.reads, |read| read.height)?;
         ascending("receipts", &file.receipts, |at| at.receipt.identity)?;

@@ -431,6 +431,7 @@ impl Encode for Refusal {
                 operation.encode_to(out);
                 key.encode_to(out);
             }
+            // By number, never by their words: receipts are hashed, and words may be improved.
             Self::HostMisuse(misuse) => out.push(*misuse as u8),
             Self::LimitExceeded { what, limit } => {
                 out.push(*what as u8);

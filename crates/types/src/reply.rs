@@ -27,7 +27,7 @@ use crate::signature::{PublicKey, SecretKey, Signature, Statement};
 
 /// What a client asked, as far as a signature is about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Question {
+pub struct ReplyQuestion {
     /// The records, in strictly ascending order.
     pub keys: Vec<Key>,
     /// Those of them whose values may be left out, in strictly ascending order.
@@ -40,7 +40,7 @@ pub struct Question {
 
 /// What a node answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct ReplyAnswer {
     /// What the height that was read came to.
     pub result: BlockResult,
     /// For each key that was asked for, the digest of the value that the node sent; none where it sent no value.
@@ -53,9 +53,9 @@ pub struct Answer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedReply {
     /// What was asked.
-    pub question: Question,
+    pub question: ReplyQuestion,
     /// What was answered.
-    pub answer: Answer,
+    pub answer: ReplyAnswer,
     /// The node's signature over [`SignedReply::statement`].
     pub signature: Signature,
 }
@@ -109,7 +109,7 @@ pub enum Unanswered {
 impl SignedReply {
     /// Signs an answer, whatever it says: whoever signs in earnest has [checked](SignedReply::check) it.
     #[must_use]
-    pub fn sign(question: Question, answer: Answer, genesis: &Hash, key: &SecretKey) -> Self {
+    pub fn sign(question: ReplyQuestion, answer: ReplyAnswer, genesis: &Hash, key: &SecretKey) -> Self {
         let mut reply = Self { question, answer, signature: Signature([0; 64]) };
         reply.signature = key.sign(&reply.statement(genesis));
         reply
@@ -206,8 +206,8 @@ impl Decode for SignedReply {
         })?;
         let proof = reader.bytes("proof", SIGNED_REPLY_BYTES_MAX)?;
         let signature = Signature::decode_from(reader)?;
-        let question = Question { keys, without_values, height, min_height };
-        Ok(Self { question, answer: Answer { result, values, proof }, signature })
+        let question = ReplyQuestion { keys, without_values, height, min_height };
+        Ok(Self { question, answer: ReplyAnswer { result, values, proof }, signature })
     }
 
     fn decode_shared(bytes: Bytes) -> Result<Self, DecodeError> {
@@ -246,16 +246,16 @@ mod tests {
             let value = tree.get(key.as_bytes()).filter(|_| !without_values.contains(key));
             value.map(|value| ValueDigest::of(value).into())
         };
-        let answer = Answer {
+        let answer = ReplyAnswer {
             result: BlockResult { height, root: tree.root().into(), ..BlockResult::default() },
             values: keys.iter().map(value).collect(),
             proof: tree.prove(&keys).encode().into(),
         };
-        let question = Question { keys, without_values, height: None, min_height: None };
+        let question = ReplyQuestion { keys, without_values, height: None, min_height: None };
         sign(question, answer)
     }
 
-    fn sign(question: Question, answer: Answer) -> SignedReply {
+    fn sign(question: ReplyQuestion, answer: ReplyAnswer) -> SignedReply {
         SignedReply::sign(question, answer, &Hash([7; 32]), &SecretKey::from_seed([1; 32]))
     }
 
@@ -303,7 +303,7 @@ mod tests {
         assert!(matches!(with(|reply| reply.answer.result.root.0[0] ^= 1), Err(Unanswered::OtherRoot { .. })));
         let wide = answered(200, &[0, 1, 2], &[2], 5);
         let proof = tree(200).prove([key(100).as_bytes()]).encode().into();
-        let others = SignedReply { answer: Answer { proof, ..wide.answer.clone() }, ..wide }.check();
+        let others = SignedReply { answer: ReplyAnswer { proof, ..wide.answer.clone() }, ..wide }.check();
         assert!(matches!(others, Err(Unanswered::NotDecided(_))), "{others:?}");
         let hidden = with(|reply| reply.answer.values[0] = None);
         assert_eq!(hidden, Err(Unanswered::OtherValue(key(0))));

@@ -206,7 +206,7 @@ impl SystemRequest {
     #[must_use]
     pub fn identity(&self) -> Identity {
         let mut bytes = Vec::new();
-        self.put(&mut bytes, Witness::Left);
+        self.put(&mut bytes, WithWitness::Left);
         Hash::of(Domain::SystemRequest, &bytes)
     }
 
@@ -269,7 +269,7 @@ impl SignedChange {
         let mut bytes = genesis.encode();
         bytes.extend_from_slice(&self.seq.to_le_bytes());
         bytes.extend_from_slice(&self.until.to_le_bytes());
-        self.change.put(&mut bytes, Witness::Kept);
+        self.change.put(&mut bytes, WithWitness::Kept);
         Statement { domain: Domain::OwnerSignature, digest: Hash::of(Domain::OwnerSignature, &bytes) }
     }
 
@@ -319,7 +319,7 @@ impl Change {
         }
     }
 
-    fn put(&self, out: &mut Vec<u8>, witness: Witness) {
+    fn put(&self, out: &mut Vec<u8>, witness: WithWitness) {
         out.push(self.tag());
         match self {
             Self::Add(member) => member.encode_to(out),
@@ -341,7 +341,8 @@ impl Change {
             Self::Rotate { old, new, by_old, by_new } => {
                 old.encode_to(out);
                 new.encode_to(out);
-                if witness == Witness::Kept {
+                // A signer can make any number of signatures of one change: were they part of its identity, it would have many.
+                if witness == WithWitness::Kept {
                     by_old.encode_to(out);
                     by_new.encode_to(out);
                 }
@@ -374,16 +375,17 @@ fn invalid(field: &'static str, why: &str) -> DecodeError {
 
 /// Whether what the identity does not bind is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Witness {
+enum WithWitness {
     Kept,
     Left,
 }
 
 impl SystemRequest {
-    fn put(&self, out: &mut Vec<u8>, witness: Witness) {
+    fn put(&self, out: &mut Vec<u8>, witness: WithWitness) {
         out.extend_from_slice(&[SYSTEM, self.action.tag()]);
         self.genesis.encode_to(out);
-        let kept = witness == Witness::Kept;
+        // Left out of the identity: signatures, and the path to a result, of which there can be others for the same request.
+        let kept = witness == WithWitness::Kept;
         match &self.action {
             Action::Complain(Complaint { evidence, path }) => {
                 codec::put_bytes(out, &evidence.encode());
@@ -427,7 +429,7 @@ impl Action {
 
 impl Encode for SystemRequest {
     fn encode_to(&self, out: &mut Vec<u8>) {
-        self.put(out, Witness::Kept);
+        self.put(out, WithWitness::Kept);
     }
 }
 
@@ -526,6 +528,7 @@ impl Decode for Change {
                 by_new: Signature::decode_from(reader)?,
             },
             7 => Self::Terms(Terms::decode_from(reader)?),
+            // Not skipped: a member of an older version must not vote for a block whose changes it does not understand.
             tag => return Err(DecodeError::UnknownTag { field: "change", tag }),
         })
     }

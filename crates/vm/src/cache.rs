@@ -33,7 +33,7 @@ pub(crate) struct CacheKey {
 }
 
 /// A program and what it costs before its first instruction.
-pub(crate) struct Ready {
+pub(crate) struct ReadyProgram {
     pub(crate) program: Arc<dyn Program>,
     /// What an instance is made of, in gas.
     pub(crate) instance_gas: u64,
@@ -55,12 +55,12 @@ impl Cache {
         Self { large: Recent::new(bytes_max), small: Recent::new(SMALL_PROGRAMS) }
     }
 
-    pub(crate) fn get(&mut self, key: &CacheKey) -> Option<Arc<Ready>> {
+    pub(crate) fn get(&mut self, key: &CacheKey) -> Option<Arc<ReadyProgram>> {
         self.large.get(key).or_else(|| self.small.get(key))
     }
 
     /// Keeps the program of a module of so many bytes, which so much gas pays for translating.
-    pub(crate) fn insert(&mut self, key: CacheKey, program: Arc<Ready>, code_len: usize, gas: u64) {
+    pub(crate) fn insert(&mut self, key: CacheKey, program: Arc<ReadyProgram>, code_len: usize, gas: u64) {
         if gas < LARGE_GAS {
             self.small.insert(key, program, 1);
         } else {
@@ -69,8 +69,8 @@ impl Cache {
     }
 }
 
-struct Entry {
-    program: Arc<Ready>,
+struct CacheEntry {
+    program: Arc<ReadyProgram>,
     room: usize,
     used: u64,
 }
@@ -78,7 +78,7 @@ struct Entry {
 /// What was used most recently, as much as there is room for.
 struct Recent {
     room_max: usize,
-    entries: BTreeMap<CacheKey, Entry>,
+    entries: BTreeMap<CacheKey, CacheEntry>,
     by_use: BTreeMap<u64, CacheKey>,
     room: usize,
     clock: u64,
@@ -89,7 +89,7 @@ impl Recent {
         Self { room_max, entries: BTreeMap::new(), by_use: BTreeMap::new(), room: 0, clock: 0 }
     }
 
-    fn get(&mut self, key: &CacheKey) -> Option<Arc<Ready>> {
+    fn get(&mut self, key: &CacheKey) -> Option<Arc<ReadyProgram>> {
         let entry = self.entries.get_mut(key)?;
         self.by_use.remove(&entry.used);
         self.clock += 1;
@@ -98,11 +98,11 @@ impl Recent {
         Some(entry.program.clone())
     }
 
-    fn insert(&mut self, key: CacheKey, program: Arc<Ready>, room: usize) {
+    fn insert(&mut self, key: CacheKey, program: Arc<ReadyProgram>, room: usize) {
         self.remove(&key);
         self.clock += 1;
         self.by_use.insert(self.clock, key);
-        self.entries.insert(key, Entry { program, room, used: self.clock });
+        self.entries.insert(key, CacheEntry { program, room, used: self.clock });
         self.room += room;
         while self.room > self.room_max {
             let Some((_, oldest)) = self.by_use.pop_first() else { break };
@@ -132,8 +132,8 @@ mod tests {
         }
     }
 
-    fn program() -> Arc<Ready> {
-        Ready { program: Arc::new(Nothing), instance_gas: 0, cold_gas: 0, initialize: false }.into()
+    fn program() -> Arc<ReadyProgram> {
+        ReadyProgram { program: Arc::new(Nothing), instance_gas: 0, cold_gas: 0, initialize: false }.into()
     }
 
     fn key(n: usize) -> CacheKey {

@@ -230,6 +230,7 @@ impl ModuleInfo {
                 self.other_custom_bytes
             ));
         }
+        // An operation without a description runs as any other: only people and tools miss it.
         let hint = "callers must pass argument bytes; describe them: pleach op describe FILE 'name: str, amount: u64'";
         match self.arguments.as_deref().map(str::parse::<Schema>) {
             Some(Ok(_)) => {}
@@ -351,8 +352,8 @@ impl Checker {
             return self.function(to_validate, &body);
         }
         self.shape(payload).map_err(|e| match e {
-            Problem::Operation(problem) => problem,
-            Problem::Reader(e) => invalid(&e, None),
+            CheckProblem::Operation(problem) => problem,
+            CheckProblem::Reader(e) => invalid(&e, None),
         })
     }
 
@@ -384,7 +385,7 @@ impl Checker {
     }
 
     /// What a section must look like beyond being valid.
-    fn shape(&mut self, payload: &Payload<'_>) -> Result<(), Problem> {
+    fn shape(&mut self, payload: &Payload<'_>) -> Result<(), CheckProblem> {
         self.info.instance_bytes += instance_bytes(payload);
         match payload {
             Payload::TypeSection(section) => {
@@ -510,8 +511,8 @@ impl Checker {
         at_most_in("bytes of a function's body", range.end - range.start, limits::BODY_BYTES, index)?;
         let mut validator = to_validate.into_validator(std::mem::take(&mut self.allocations));
         let activation = self.body(&mut validator, body, index).map_err(|e| match e {
-            Problem::Operation(problem) => problem,
-            Problem::Reader(e) => invalid(&e, Some(index)),
+            CheckProblem::Operation(problem) => problem,
+            CheckProblem::Reader(e) => invalid(&e, Some(index)),
         })?;
         self.activations.push(activation);
         self.allocations = validator.into_allocations();
@@ -523,7 +524,7 @@ impl Checker {
         validator: &mut wasmparser::FuncValidator<ValidatorResources>,
         body: &FunctionBody<'_>,
         index: u32,
-    ) -> Result<Activation, Problem> {
+    ) -> Result<Activation, CheckProblem> {
         let mut locals = 0u64;
         let mut reader = body.get_locals_reader()?;
         for _ in 0..reader.get_count() {
@@ -591,18 +592,18 @@ const fn is_constant(operator: &Operator<'_>) -> bool {
 }
 
 /// Ours, or the parser's.
-enum Problem {
+enum CheckProblem {
     Operation(InvalidOperation),
     Reader(BinaryReaderError),
 }
 
-impl From<InvalidOperation> for Problem {
+impl From<InvalidOperation> for CheckProblem {
     fn from(problem: InvalidOperation) -> Self {
         Self::Operation(problem)
     }
 }
 
-impl From<BinaryReaderError> for Problem {
+impl From<BinaryReaderError> for CheckProblem {
     fn from(e: BinaryReaderError) -> Self {
         Self::Reader(e)
     }

@@ -83,6 +83,7 @@ impl Host {
             call: call.call,
             value_limit: call.limits.value_bytes.into(),
             records_limit: call.limits.record_bytes.into(),
+            // What is there from the beginning counts: the limit is on what all records of a run hold, not on what it adds.
             record_bytes: records.iter().map(|r| length(&r.now)).sum(),
             records,
             arguments: call.arguments.clone(),

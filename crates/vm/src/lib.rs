@@ -73,7 +73,7 @@ use thiserror::Error;
 pub use check::{InvalidOperation, ModuleInfo, check, check_within};
 pub use schema::{ArgumentError, Schema, arguments_schema};
 
-use cache::{Cache, CacheKey, Ready};
+use cache::{Cache, CacheKey, ReadyProgram};
 use check::Checked;
 use cost::CostTable;
 use engine::interpreter::Interpreter;
@@ -147,7 +147,7 @@ impl Vm {
         limits: &Limits,
         costs: &CostTable,
         mut paid: impl FnMut(u64) -> bool,
-    ) -> Result<Arc<Ready>, Unprepared> {
+    ) -> Result<Arc<ReadyProgram>, Unprepared> {
         let key = CacheKey { code: *digest, cost_table: costs.version, module_bytes: limits.module_bytes };
         // No step under the lock can leave the cache half changed, so a panic elsewhere does not spoil it.
         let cached = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(&key);
@@ -166,12 +166,12 @@ impl Vm {
 
     /// The program of a module that has passed the check; none if the engine cannot translate it. The check is stricter than every
     /// engine: the tests hold them to it.
-    fn translate(&self, code: &[u8], checked: &Checked, costs: &CostTable) -> Option<Ready> {
+    fn translate(&self, code: &[u8], checked: &Checked, costs: &CostTable) -> Option<ReadyProgram> {
         let info = &checked.info;
         let rewritten = rewrite::instrument(code, checked, costs).ok()?;
         let program = self.engine.compile(&rewritten).ok()?;
         let (instance_gas, cold_gas) = (costs.instance(info), costs.cold_functions(info));
-        Some(Ready { program, instance_gas, cold_gas, initialize: info.initialize })
+        Some(ReadyProgram { program, instance_gas, cold_gas, initialize: info.initialize })
     }
 
     /// Runs an execution on a host that may note what happens.
@@ -203,7 +203,7 @@ impl Vm {
         costs: &'static CostTable,
         host: &Host,
         gas: &mut Tank,
-    ) -> Result<(Arc<Ready>, Budget), (bool, Refusal)> {
+    ) -> Result<(Arc<ReadyProgram>, Budget), (bool, Refusal)> {
         let failed = |refusal| (execution.warm, refusal);
         gas.take(costs.execution + costs.record * execution.touched.len() as u64).map_err(failed)?;
         // Whether the code is warm is for the order to say: what this node has in its cache must not show.

@@ -485,6 +485,7 @@ impl<'a> Parser<'a> {
     }
 
     fn ty(&mut self, depth: usize) -> Result<Type, SchemaError> {
+        // Descriptions come from strangers' modules: without a bound a few bytes of brackets would end the stack.
         let Some(depth) = depth.checked_sub(1) else { return Err(self.fail("a type that is less nested")) };
         if self.rest().starts_with('(') {
             return self.tuple(depth);

@@ -12,6 +12,7 @@ use pleach_types::Key;
 use tokio::task::JoinSet;
 
 use crate::nodes::Profile;
+use crate::report::quantile;
 
 /// Calls that began within some time.
 #[derive(Clone, Debug, Default)]
@@ -38,9 +39,7 @@ impl Calls {
     pub fn quantile(&self, percent: usize) -> Duration {
         let mut sorted = self.done.clone();
         sorted.sort_unstable();
-        // The nearest-rank definition: the smallest value that at least this share is not above.
-        let rank = (sorted.len() * percent).div_ceil(100).max(1);
-        sorted.get(rank - 1).copied().unwrap_or_default()
+        quantile(&sorted, percent)
     }
 }
 

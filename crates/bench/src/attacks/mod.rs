@@ -120,7 +120,7 @@ impl Attack {
 
 /// What an attack came to.
 #[derive(Debug, Default)]
-pub struct Outcome {
+pub struct AttackOutcome {
     /// The honest clients' calls without the attack, and beside it.
     quiet: Calls,
     beside: Calls,
@@ -157,6 +157,7 @@ pub async fn run(program: Option<&Path>, attacks: &[Attack], time: Duration) -> 
         eprintln!("{} of {}: {}", number + 1, attacks.len(), attack.name());
         let exceeded = match one(&program, *attack, time).await {
             Ok(outcome) => table::row(*attack, &outcome),
+            // The next ones run all the same: each has a cluster of its own.
             Err(why) => {
                 eprintln!("{}: {why}", attack.name());
                 vec!["not run"]
@@ -169,13 +170,13 @@ pub async fn run(program: Option<&Path>, attacks: &[Attack], time: Duration) -> 
     if failed.is_empty() { Ok(()) } else { Err(format!("beyond their bounds: {}", failed.join("; "))) }
 }
 
-async fn one(program: &Path, attack: Attack, time: Duration) -> Result<Outcome, String> {
+async fn one(program: &Path, attack: Attack, time: Duration) -> Result<AttackOutcome, String> {
     let folder = Folder::new("attack")?;
     let mut nodes = Nodes::start(program, folder.path()).await?;
     let mut honest = Honest::start(&nodes.profile, CLIENTS).await?;
     // What the stranger needs is made before anything is measured.
     let mut stranger = Stranger::prepare(&nodes, attack).await?;
-    let mut outcome = Outcome::default();
+    let mut outcome = AttackOutcome::default();
     honest.begin();
     nodes.watch_for((time / QUIET_PARTS).min(QUIET_MAX)).await;
     outcome.quiet = honest.begin();

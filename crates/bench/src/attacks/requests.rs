@@ -335,6 +335,7 @@ async fn send_all(flood: Arc<Shared>, sender: usize) {
         let key = flood.operations[operation].0.clone();
         let touched = flood.records(&key);
         let lasts = touched.is_empty() && flood.operations.len() == 1;
+        // A proof is used again while it may be: the stranger's machine is to wait for the nodes, and not for its own reads.
         let fresh = known.take().filter(|(since, _)| lasts && since.elapsed() < PROOF_AGE);
         let (since, reply) = match fresh {
             Some(known) => known,

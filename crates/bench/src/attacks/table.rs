@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Attack, Outcome};
+use super::{Attack, AttackOutcome};
 use crate::nodes::DESCRIPTORS;
 
 /// Of a hundred honest calls, how many are to be done.
@@ -24,7 +24,7 @@ pub fn head() {
 }
 
 /// Prints a row, and what the stranger did; says which bounds were exceeded.
-pub fn row(attack: Attack, outcome: &Outcome) -> Vec<&'static str> {
+pub fn row(attack: Attack, outcome: &AttackOutcome) -> Vec<&'static str> {
     let (quiet, beside) = (&outcome.quiet, &outcome.beside);
     let quantiles = [50, 99].map(|percent| {
         let [alone, now] = [quiet, beside].map(|calls| calls.quantile(percent).as_secs_f64() * 1e3);
@@ -63,7 +63,7 @@ pub fn row(attack: Attack, outcome: &Outcome) -> Vec<&'static str> {
 }
 
 /// Which bounds were exceeded.
-fn exceeded(outcome: &Outcome) -> Vec<&'static str> {
+fn exceeded(outcome: &AttackOutcome) -> Vec<&'static str> {
     let p99 = |calls: &super::Calls| calls.quantile(99).as_secs_f64();
     let slow = p99(&outcome.beside) > TIMES_MAX * p99(&outcome.quiet);
     let bounds = [

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use pleach_types::Key;
 use pleach_vm::Schema;
 
-use super::Sending;
+use super::sending::Sending;
 
 /// `pleach op`.
 #[derive(Debug, Subcommand)]

@@ -9,10 +9,9 @@ use serde::Serialize;
 use super::start::signal;
 use crate::args::BenchLoad;
 use crate::connection::{connect, connect_with};
-use crate::demo::{Bank, Folder, Load, Nodes, Tally};
+use crate::demo::{Bank, ClientLoad, DemoFolder, Nodes, TransferTally};
 use crate::errors::{CliError, Ending};
-use crate::output::{Output, table, thousands};
-use crate::row;
+use crate::output::{Output, row, table, thousands};
 
 /// How long one call may take.
 const READY_WAIT: Duration = Duration::from_secs(30);
@@ -44,7 +43,7 @@ pub async fn run(output: Output, args: &BenchLoad) -> Result<Ending, CliError> {
 }
 
 async fn measure(output: Output, args: &BenchLoad) -> Result<Document, CliError> {
-    let folder = Folder::new(None)?;
+    let folder = DemoFolder::new(None)?;
     let nodes = Nodes::start(folder.path(), args.nodes, 0).await?;
     let bank = Arc::new(Bank::new(args.accounts)?);
     output.talk(format_args!("{} nodes, {} accounts, {} clients; warming up", args.nodes, args.accounts, args.clients));
@@ -55,7 +54,8 @@ async fn measure(output: Output, args: &BenchLoad) -> Result<Document, CliError>
     let profile = nodes.profile();
     let clients =
         futures::future::try_join_all((0..args.clients).map(|_| connect_with(&profile, config.clone()))).await?;
-    let load = Load::start(clients, &bank);
+    let load = ClientLoad::start(clients, &bank);
+    // Caches are cold and code is sent with each call until then: it would be counted as the cluster's own slowness.
     tokio::time::sleep(WARM_UP).await;
     let (warm, height, began) = (load.tally(), nodes.newest_certified().await, Instant::now());
     output.talk(format_args!("measuring for {} s", args.seconds));
@@ -66,7 +66,13 @@ async fn measure(output: Output, args: &BenchLoad) -> Result<Document, CliError>
     Ok(document(args, &warm, measured, took, blocks))
 }
 
-fn document(args: &BenchLoad, warm: &Tally, mut measured: Tally, took: Duration, blocks: u64) -> Document {
+fn document(
+    args: &BenchLoad,
+    warm: &TransferTally,
+    mut measured: TransferTally,
+    took: Duration,
+    blocks: u64,
+) -> Document {
     // Samples are in the order in which they were proved.
     measured.micros.drain(..warm.micros.len());
     let (seconds, applied) = (took.as_secs_f64(), measured.applied - warm.applied);

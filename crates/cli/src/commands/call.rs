@@ -11,8 +11,8 @@ use pleach_vm::Schema;
 use pleach_vm::schema::{Type, arguments_schema};
 use serde::Serialize;
 
+use super::connected::with_settings;
 use super::sending::{carry_out, conclude, print_executed, settings, sign_with};
-use super::with_settings;
 use crate::args::{Call, Global, Send};
 use crate::connection;
 use crate::errors::{CliError, Ending};
@@ -40,7 +40,7 @@ pub fn send(global: &Global, output: Output, args: &Send) -> Result<Ending, CliE
 }
 
 /// Signs a call and writes the request to its place.
-async fn prepare(output: Output, call: pleach_client::Call, place: NewFile) -> Result<Ending, CliError> {
+async fn prepare(output: Output, call: pleach_client::CallBuilder, place: NewFile) -> Result<Ending, CliError> {
     let prepared = call.prepare().await?;
     let (identity, expires) = (prepared.identity(), prepared.expires());
     let path = place.path().to_owned();
@@ -107,6 +107,7 @@ fn from_files(schema: &Schema, words: &[String], mut input: impl Read) -> Result
         let at = schema.arguments.get(position).map_or(&Type::Str, |(_, ty)| ty);
         let (prefix, value, ty) = named.unwrap_or((String::new(), word, at));
         let value = match value.strip_prefix('@') {
+            // Before any path, so that each text can be written, also one that begins as a path does.
             Some(literal) if literal.starts_with('@') => literal.to_owned(),
             Some(path) => as_word(ty, path, files::read(Path::new(path), REQUEST_BYTES_MAX)?)?,
             None if value == "-" => {

@@ -11,8 +11,9 @@ use pleach_types::{ClusterRecord, Decision, Genesis, Height, Identity, ProofFile
 use pleach_verify::file::Conviction;
 use serde::Serialize;
 
+use super::connected::with_cluster;
 use super::verify::{ConvictionView, conviction_text};
-use super::{member, proof, with_cluster};
+use super::{member, proof};
 use crate::args::{Complain, Global};
 use crate::errors::{CliError, Ending};
 use crate::output::Output;
@@ -61,6 +62,7 @@ struct ComplaintResult {
 /// Complains of all that a file shows.
 pub fn run(global: &Global, output: Output, args: &Complain) -> Result<Ending, CliError> {
     let (file, proven) = proof::read(&args.file, &Profile::genesis(global)?)?;
+    // No complaint: nobody is left who could decide about members of a cluster that has two histories. People have to.
     if let Some(fork) = &proven.fork {
         return show_fork(global, output, &file, fork.one.height);
     }
@@ -112,7 +114,7 @@ fn show_fork(global: &Global, output: Output, file: &ProofFile, height: Height) 
         // They have looked through what they have signed themselves by now.
         Ok((shown, client.evidence().await?))
     })?;
-    let view = |(node, seen): (String, Result<Height, pleach_client::Failure>)| match seen {
+    let view = |(node, seen): (String, Result<Height, pleach_client::NodeFailure>)| match seen {
         Ok(_) => ForkShown { node, stopped: true, reason: None },
         Err(failure) => ForkShown { node, stopped: false, reason: Some(failure.why.to_string()) },
     };

@@ -1,18 +1,18 @@
 //! `pleach domain`: prefixes of the key space, and whose they are.
 
-use pleach_client::{Call, Client, Domain, DomainName, NOBODY, Owner, Rule, Trust};
+use pleach_client::{CallBuilder, Client, Domain, DomainName, DomainOwner, DomainRule, NOBODY, Trust};
 use pleach_node::config::read_key;
 use pleach_types::{Height, Key, PublicKey, SecretKey};
 use serde::Serialize;
 
+use super::connected::{with_cluster, with_settings};
 use super::sending::{carry_out, settings};
-use super::{with_cluster, with_settings};
 use crate::args::{Domain as Command, DomainCreate, DomainGive, DomainGiveUp, DomainShow, Global};
 use crate::errors::{CliError, Ending};
 use crate::names;
-use crate::output::{Output, table};
-use crate::profile::{copyable, quoted};
-use crate::row;
+use crate::output::{Output, row, table};
+use crate::profile::copyable;
+use crate::quoting::quoted;
 
 /// Does what the command says.
 pub fn run(global: &Global, output: Output, command: &Command) -> Result<Ending, CliError> {
@@ -40,7 +40,7 @@ fn create(global: &Global, output: Output, args: &DomainCreate) -> Result<Ending
     let owner = args.owner.as_deref().map(read_key).transpose()?;
     with_settings(global, settings(global, &args.sending), |client| async move {
         let call = creation(&client, &name, owner.as_ref().map(SecretKey::public)).await?;
-        let call = owner.iter().fold(call, Call::sign_with);
+        let call = owner.iter().fold(call, CallBuilder::sign_with);
         let hint = match name.outer() {
             None => {
                 format!("choose another name; whose a domain is: pleach domain show {}", quoted(args.name.as_str()))
@@ -58,7 +58,7 @@ fn create(global: &Global, output: Output, args: &DomainCreate) -> Result<Ending
     })
 }
 
-async fn creation(client: &Client, name: &DomainName, owner: Option<PublicKey>) -> Result<Call, CliError> {
+async fn creation(client: &Client, name: &DomainName, owner: Option<PublicKey>) -> Result<CallBuilder, CliError> {
     let Some(outer) = name.outer() else {
         let call = client.create_domain(name.key().as_str(), owner.as_ref());
         return call.map_err(|e| CliError::usage(e.to_string(), "choose a shorter name"));
@@ -110,16 +110,16 @@ struct DomainView {
 impl From<&Domain> for DomainView {
     fn from(domain: &Domain) -> Self {
         let (owner, key) = match domain.owner {
-            Some(Owner::Key(key)) => ("key", Some(key)),
-            Some(Owner::Everybody) => ("everybody", None),
-            Some(Owner::Nobody) => ("nobody", None),
-            Some(Owner::Invalid) => ("invalid", None),
+            Some(DomainOwner::Key(key)) => ("key", Some(key)),
+            Some(DomainOwner::Everybody) => ("everybody", None),
+            Some(DomainOwner::Nobody) => ("nobody", None),
+            Some(DomainOwner::Invalid) => ("invalid", None),
             None => ("none", None),
         };
         let rule = match domain.rule {
-            Rule::Base => "base",
-            Rule::Other => "other",
-            Rule::None => "none",
+            DomainRule::Base => "base",
+            DomainRule::Other => "other",
+            DomainRule::None => "none",
         };
         Self { domain: domain.name.clone(), owner, key, rule }
     }
@@ -127,6 +127,7 @@ impl From<&Domain> for DomainView {
 
 /// Shows whose a domain is, and what that means for whoever uses it.
 fn show(global: &Global, output: Output, args: &DomainShow) -> Result<Ending, CliError> {
+    // Before anybody is asked: a name that looks like another one is a trap even if no such domain exists.
     names::show(output, std::slice::from_ref(&args.name));
     let name = name_of(&args.name)?;
     let domains = with_cluster(global, |client| async move { Ok(client.domains(&name).await?) })?;
@@ -149,19 +150,19 @@ fn show(global: &Global, output: Output, args: &DomainShow) -> Result<Ending, Cl
 
 fn owner_text(domain: &Domain) -> String {
     match domain.owner {
-        Some(Owner::Key(key)) => key.to_string(),
-        Some(Owner::Everybody) => "everybody: it is open".into(),
-        Some(Owner::Nobody) => "nobody: it was given up".into(),
-        Some(Owner::Invalid) => "what is no key".into(),
+        Some(DomainOwner::Key(key)) => key.to_string(),
+        Some(DomainOwner::Everybody) => "everybody: it is open".into(),
+        Some(DomainOwner::Nobody) => "nobody: it was given up".into(),
+        Some(DomainOwner::Invalid) => "what is no key".into(),
         None => "-".into(),
     }
 }
 
 const fn rule_text(domain: &Domain) -> &'static str {
     match domain.rule {
-        Rule::Base => "the cluster's base rule",
-        Rule::Other => "another operation",
-        Rule::None => "-",
+        DomainRule::Base => "the cluster's base rule",
+        DomainRule::Other => "another operation",
+        DomainRule::None => "-",
     }
 }
 
@@ -172,11 +173,14 @@ fn power(domains: &[Domain]) -> Vec<String> {
         let name = &domain.name;
         let all = format!("every record and operation under {inner}/");
         match (domain.rule, domain.owner) {
-            (Rule::Other, _) => Some(format!("the operation {name}/.base_rule says who can change {all}: look at it")),
-            (Rule::Base, Some(Owner::Key(_))) => {
+            // Whoever wrote another rule may have left the owner no power, or given it to others: only the operation itself says.
+            (DomainRule::Other, _) => {
+                Some(format!("the operation {name}/.base_rule says who can change {all}: look at it"))
+            }
+            (DomainRule::Base, Some(DomainOwner::Key(_))) => {
                 Some(format!("the owner of {name}/ can change {all}, as if there were no operations"))
             }
-            (Rule::Base, Some(Owner::Everybody)) => {
+            (DomainRule::Base, Some(DomainOwner::Everybody)) => {
                 Some(format!("everybody can change {all}, but for who rules {name}/"))
             }
             _ => None,
@@ -218,7 +222,7 @@ fn give_up(global: &Global, output: Output, args: &DomainGiveUp) -> Result<Endin
     with_settings(global, settings(global, &args.sending), |client| async move {
         let domains = client.domains(&name).await?;
         // Another rule need not ask who the owner is: the record would say what is not so.
-        if domains.first().is_some_and(|domain| matches!(domain.rule, Rule::Other)) {
+        if domains.first().is_some_and(|domain| matches!(domain.rule, DomainRule::Other)) {
             let what = format!(
                 "{}/.base_rule is not the cluster's base rule: nobody can say what it makes of an owner",
                 args.name

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use pleach_client::{Client, Found, InvalidReply};
-use pleach_types::{Encode as _, Hash, Height, ProofFile};
+use pleach_client::{Client, FoundEvidence, InvalidReply};
+use pleach_types::{Encode as _, Hash};
 use pleach_verify::file::Conviction;
 use serde::Serialize;
 
+use super::connected::with_cluster;
+use super::proof;
 use super::verify::{ConvictionView, conviction_text};
-use super::{proof, with_cluster};
 use crate::args::{EvidenceSave, Global};
 use crate::errors::{CliError, Ending};
 use crate::files::NewFile;
@@ -35,7 +36,7 @@ struct EvidenceView {
 /// Prints what all nodes hold.
 pub fn list(global: &Global, output: Output) -> Result<Ending, CliError> {
     let (found, invalid) = ask(global)?;
-    let view = |one: &Found| EvidenceView {
+    let view = |one: &FoundEvidence| EvidenceView {
         conviction: ConvictionView::of(&one.conviction),
         nodes: Some(one.nodes.clone()),
         hex: None,
@@ -78,64 +79,18 @@ pub fn save(global: &Global, output: Output, args: &EvidenceSave) -> Result<Endi
     Ok(Ending::Done)
 }
 
-/// Keeps what nodes said that convicts them, and what shows a fork, in files beside the profile. That it cannot is said, and spoils
-/// nothing: what the command was asked for has been proved or refused without them.
-pub async fn keep(client: &Client, folder: &Path, output: Output) {
-    if let Some(fork) = client.fork() {
-        match keep_fork(fork.height, client.fork_file().await, folder, output) {
-            Err(CliError::Exists { path }) => {
-                output.talk(format_args!("! the fork was kept before in {}", path.display()))
-            }
-            Err(e) => output.talk(format_args!("! what shows the fork is lost: {e}")),
-            Ok(()) => {}
-        }
-        return;
-    }
-    for found in client.convictions().await {
-        let Found { conviction, nodes, .. } = &found;
-        let member = format!("{} at {}", conviction.member.name, nodes.join(", "));
-        output.talk(format_args!("! {member} is guilty: it {}. What it said was not used", conviction.deed()));
-        match keep_one(&found, folder, output) {
-            Err(CliError::Exists { path }) => output.talk(format_args!("  → kept before in {}", path.display())),
-            Err(e) => output.talk(format_args!("  → the evidence is lost: {e}")),
-            Ok(()) => {}
-        }
-    }
-}
-
-/// Keeps evidence in a file of a folder.
-///
-/// # Errors
-/// [`CliError::Exists`] if it was kept before, or if it cannot be written.
-pub fn keep_one(found: &Found, folder: &Path, output: Output) -> Result<(), CliError> {
-    // By accused and case, as nodes keep it: whoever misbehaves in every answer must not fill a disk.
-    let (accused, case) = found.conviction.evidence.charge();
-    let path = folder.join(format!("evidence-{accused}-{case}.pleach"));
-    proof::write(output, NewFile::at(&path)?, &found.file)
-}
-
-/// Keeps what shows a fork in a file of a folder.
-///
-/// # Errors
-/// [`CliError::Exists`] if one of this height was kept before, or if it cannot be written.
-pub fn keep_fork(height: Height, file: Option<ProofFile>, folder: &Path, output: Output) -> Result<(), CliError> {
-    let lost = || CliError::Internal("one of the two certificates is not at hand any more".into());
-    let path = folder.join(format!("fork-{height}.evidence"));
-    proof::write(output, NewFile::at(&path)?, &file.ok_or_else(lost)?)
-}
-
 /// What the nodes hold, and which of their replies were invalid.
-fn ask(global: &Global) -> Result<(Vec<Found>, Vec<InvalidReply>), CliError> {
+fn ask(global: &Global) -> Result<(Vec<FoundEvidence>, Vec<InvalidReply>), CliError> {
     with_cluster(global, |client: Client| async move { Ok((client.evidence().await?, client.invalid_replies())) })
 }
 
-fn find(global: &Global, digest: &Hash) -> Result<Found, CliError> {
+fn find(global: &Global, digest: &Hash) -> Result<FoundEvidence, CliError> {
     let (found, _) = ask(global)?;
     let found = found.into_iter().find(|one| one.conviction.evidence.digest() == *digest);
     found.ok_or(CliError::NoEvidence { digest: *digest })
 }
 
-fn line(found: &Found) -> String {
+fn line(found: &FoundEvidence) -> String {
     format!("{}  held by {}\n", text(&found.conviction), found.nodes.join(", "))
 }
 

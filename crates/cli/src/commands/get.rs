@@ -9,14 +9,14 @@ use pleach_vm::Schema;
 use serde::Serialize;
 use serde_json::Map;
 
-use super::{decode, proof, with_settings};
+use super::connected::with_settings;
+use super::{decode, proof};
 use crate::args::{Get, Global};
 use crate::connection;
 use crate::errors::{CliError, Ending};
 use crate::files::NewFile;
 use crate::names;
-use crate::output::{Output, table, value_text};
-use crate::row;
+use crate::output::{Output, row, table, value_text};
 
 #[derive(Serialize)]
 struct Document {

@@ -14,15 +14,14 @@ use pleach_types::{
 };
 use serde::Serialize;
 
+use super::connected::with_cluster;
 use super::sending::receipt_line;
 use super::status::copies_missing;
-use super::with_cluster;
 use crate::args::{Global, MemberAdd, MemberCapacity, MemberChange, MemberMove, MemberRemove, OwnerSet};
 use crate::descriptions;
 use crate::errors::{CliError, Ending};
 use crate::files;
-use crate::output::{Output, table};
-use crate::row;
+use crate::output::{Output, row, table};
 
 #[derive(Serialize)]
 struct ListDocument {
@@ -39,12 +38,12 @@ struct ListDocument {
     next_terms: Terms,
     /// How many members may still leave without the owners, by evidence or for absence, before these have to decide.
     expulsions_left: u8,
-    absences: Vec<AbsenceView>,
+    absences: Vec<AbsentMemberView>,
 }
 
 /// A member that has led no block for whole epochs.
 #[derive(Serialize)]
-struct AbsenceView {
+struct AbsentMemberView {
     id: PublicKey,
     epochs: u16,
 }
@@ -237,6 +236,7 @@ pub fn set_owners(global: &Global, output: Output, args: &OwnerSet) -> Result<En
     if let Some(pair) = owners.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(CliError::usage(format!("{} is named twice", pair[0]), "name each owner once"));
     }
+    // Nodes refuse it too, but only after the present owners have all signed.
     if let Some(key) = owners.iter().find(|key| !key.is_sound()) {
         return Err(CliError::usage(
             format!("{key} is no point of the curve, or of small order: anybody could sign for it"),
@@ -399,7 +399,9 @@ fn document(record: &Verified<ClusterRecord>, copied: &BTreeMap<PublicKey, Copie
         terms: record.terms,
         next_terms: record.next_terms,
         expulsions_left: record.cap.saturating_sub(record.unasked),
-        absences: absent(record).map(|Absence { id, epochs, .. }| AbsenceView { id: *id, epochs: *epochs }).collect(),
+        absences: absent(record)
+            .map(|Absence { id, epochs, .. }| AbsentMemberView { id: *id, epochs: *epochs })
+            .collect(),
     }
 }
 

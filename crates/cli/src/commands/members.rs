@@ -1,20 +1,19 @@
 //! `pleach members`: the newest members that a node can show, and where they listen.
 
-use pleach_types::api::{MemberView, Turns};
+use pleach_types::api::{MemberView, TurnsView};
 use serde::Serialize;
 
-use super::with_cluster;
+use super::connected::with_cluster;
 use crate::args::Global;
 use crate::errors::{CliError, Ending};
-use crate::output::{Output, table};
-use crate::row;
+use crate::output::{Output, row, table};
 
 #[derive(Serialize)]
 struct Document {
     members: Vec<MemberView>,
     faults_tolerated: u64,
     quorum: u64,
-    turns: Turns,
+    turns: TurnsView,
 }
 
 /// Prints the members.

@@ -5,8 +5,8 @@ use pleach_client::{Checkpoint, Client};
 use pleach_types::system::Change;
 use pleach_types::{ClusterRecord, Genesis, Terms};
 
+use super::connected::with_cluster;
 use super::member::{Meant, change, last_height};
-use super::with_cluster;
 use crate::args::{Global, OwnerCheckpoint, OwnerTerms};
 use crate::checkpoint::text;
 use crate::errors::{CliError, Ending};

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use pleach_paper::Step;
+use pleach_paper::StepDone;
 use serde::Serialize;
 
 use crate::args::BenchPaper;
@@ -22,7 +22,7 @@ struct Document {
 /// Writes the report into a new folder.
 pub fn run(output: Output, args: &BenchPaper) -> Result<Ending, CliError> {
     let folder = NewFolder::at(&args.out)?;
-    let report = pleach_paper::run(args.seed, |Step { figure, done, of }| {
+    let report = pleach_paper::run(args.seed, |StepDone { figure, done, of }| {
         output.live(&format!("figure {figure}: {done} of {of}"));
         if done == of && !output.is_live() {
             output.talk(format_args!("figure {figure} is done"));

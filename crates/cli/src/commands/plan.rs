@@ -7,13 +7,12 @@ use pleach_types::committee::faults;
 use pleach_types::{Genesis, Hash, PartitionMap};
 use serde::Serialize;
 
-use super::wait_for;
+use super::connected::wait_for;
 use crate::args::{ClusterPlanArgs, Global};
 use crate::connection;
 use crate::errors::{CliError, Ending};
-use crate::output::{Output, table};
+use crate::output::{Output, row, table};
 use crate::profile::Profile;
-use crate::row;
 
 /// Sets of members whose loss is looked at one by one. There are more in clusters of dozens.
 const SETS_MAX: usize = 100_000;
@@ -22,7 +21,7 @@ const SETS_MAX: usize = 100_000;
 struct Document {
     cluster: String,
     genesis: Hash,
-    members: Vec<Share>,
+    members: Vec<PlanShare>,
     prefixes: u32,
     prefix_bits: u8,
     copies: usize,
@@ -33,11 +32,11 @@ struct Document {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     by: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    map: Option<Vec<Row>>,
+    map: Option<Vec<PlanRow>>,
 }
 
 #[derive(Serialize)]
-struct Share {
+struct PlanShare {
     name: String,
     capacity: u32,
     prefixes: u32,
@@ -46,7 +45,7 @@ struct Share {
 }
 
 #[derive(Serialize)]
-struct Row {
+struct PlanRow {
     prefix: String,
     keepers: Vec<String>,
 }
@@ -75,13 +74,13 @@ fn document(genesis: &Genesis, with_map: bool) -> Document {
     let share = |(place, member): (u16, &pleach_types::Member)| {
         let prefixes = map.kept_by(place).count() as u32;
         let percent = f64::from(prefixes) * 100.0 / f64::from(all);
-        Share { name: member.name.clone(), capacity: member.capacity, prefixes, percent }
+        PlanShare { name: member.name.clone(), capacity: member.capacity, prefixes, percent }
     };
     let mut members: Vec<_> = (0u16..).zip(&genesis.members).map(share).collect();
     members.sort_by(|a, b| a.name.cmp(&b.name));
     let worst = worst(&map, genesis);
     let name = |place: &u16| genesis.members[usize::from(*place)].name.clone();
-    let row = |prefix| Row { prefix: bits(&map, prefix), keepers: map.keepers(prefix).iter().map(name).collect() };
+    let row = |prefix| PlanRow { prefix: bits(&map, prefix), keepers: map.keepers(prefix).iter().map(name).collect() };
     Document {
         cluster: genesis.name.clone(),
         genesis: genesis.digest(),

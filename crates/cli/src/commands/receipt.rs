@@ -7,8 +7,9 @@ use pleach_types::api::ReceiptView;
 use pleach_types::{Height, Identity, ProofFile, Receipt};
 use serde::Serialize;
 
+use super::connected::with_settings;
+use super::proof;
 use super::sending::receipt_line;
-use super::{proof, with_settings};
 use crate::args::{Global, Receipt as Args};
 use crate::connection;
 use crate::errors::{CliError, Ending};

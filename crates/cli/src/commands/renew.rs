@@ -3,7 +3,8 @@
 use pleach_types::Height;
 use serde::Serialize;
 
-use super::{proof, with_cluster};
+use super::connected::with_cluster;
+use super::proof;
 use crate::args::{Global, Renew};
 use crate::errors::{CliError, Ending};
 use crate::files::NewFile;

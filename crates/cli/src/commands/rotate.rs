@@ -6,9 +6,9 @@ use pleach_types::api::ReceiptView;
 use pleach_types::{ClusterRecord, Height, PublicKey, SystemRequest};
 use serde::Serialize;
 
+use super::connected::with_cluster;
 use super::member::last_height;
 use super::sending::receipt_line;
-use super::with_cluster;
 use crate::args::{Global, MemberRotate};
 use crate::errors::{CliError, Ending};
 use crate::files;
@@ -28,7 +28,7 @@ struct RotationDocument {
 
 /// How far a member is with its new key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
+enum RotationStanding {
     /// It may ask for it.
     InForce,
     /// It is decided.
@@ -39,7 +39,7 @@ enum Standing {
     Nobody,
 }
 
-impl Standing {
+impl RotationStanding {
     fn of(record: &ClusterRecord, keys: &KeyFiles) -> Self {
         let has = |members: &[pleach_types::Member], key: &PublicKey| members.iter().any(|of| of.public_key == *key);
         let (old, new) = (keys.current.public(), keys.next.as_ref().map(|key| key.public()));
@@ -66,8 +66,8 @@ pub fn run(global: &Global, output: Output, args: &MemberRotate) -> Result<Endin
             ));
         }
         let record = client.cluster().await?;
-        let standing = Standing::of(&record, &keys);
-        if standing == Standing::Nobody {
+        let standing = RotationStanding::of(&record, &keys);
+        if standing == RotationStanding::Nobody {
             return Err(CliError::usage(
                 format!(
                     "{name} has the key {}, which is not one of a member in force that stays",
@@ -90,17 +90,17 @@ pub fn run(global: &Global, output: Output, args: &MemberRotate) -> Result<Endin
             message: String::new(),
         };
         match standing {
-            Standing::Done => {
+            RotationStanding::Done => {
                 document.message = format!("{name} has this key already: its node takes it as soon as it comes there");
                 return Ok((document, None));
             }
-            Standing::Decided => {
+            RotationStanding::Decided => {
                 let last = last_height(client.genesis(), record.height());
                 document.last_height = Some(last);
                 document.message = decided(&name, last);
                 return Ok((document, None));
             }
-            Standing::InForce | Standing::Nobody => {}
+            RotationStanding::InForce | RotationStanding::Nobody => {}
         }
         // As a change of the owners: it must not lie about.
         let until = record.height().saturating_add(client.genesis().window);

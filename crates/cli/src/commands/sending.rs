@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use pleach_client::{Call, Change, Client, Config, Error, Executed, RefusedBy, Retries, Simulation, Trust, Verified};
+use pleach_client::{
+    CallBuilder, Client, Config, Error, Executed, RecordChange, RefusedBy, Retries, Simulation, Trust, Verified,
+};
 use pleach_types::api::{ReceiptView, Value};
 use pleach_types::execution::{HostCalls, Trace};
 use pleach_types::{Decision, Event, Height, Identity, Key, Receipt, Refusal};
@@ -12,8 +14,7 @@ use crate::args::{Global, Sending};
 use crate::connection;
 use crate::errors::{CliError, Ending, no_operation};
 use crate::files;
-use crate::output::{Output, table, thousands, value_text};
-use crate::row;
+use crate::output::{Output, row, table, thousands, value_text};
 
 /// The code by which operations abort whose arguments are not what they take, if they use the SDK (`pleach_op::codes::ARGUMENTS`).
 const ARGUMENTS: u32 = 1;
@@ -124,7 +125,7 @@ pub fn settings(global: &Global, sending: &Sending) -> Config {
 pub async fn carry_out(
     client: &Client,
     output: Output,
-    call: Call,
+    call: CallBuilder,
     sending: &Sending,
     aborted: Option<String>,
 ) -> Result<Ending, CliError> {
@@ -142,9 +143,9 @@ pub async fn carry_out(
 ///
 /// # Errors
 /// If a key file cannot be used.
-pub fn sign_with(call: Call, sending: &Sending) -> Result<(Call, usize), CliError> {
+pub fn sign_with(call: CallBuilder, sending: &Sending) -> Result<(CallBuilder, usize), CliError> {
     let keys = files::read_keys(&sending.signers)?;
-    Ok((keys.iter().fold(call, Call::sign_with).retries(sending.retries), keys.len()))
+    Ok((keys.iter().fold(call, CallBuilder::sign_with).retries(sending.retries), keys.len()))
 }
 
 /// What a command comes to whose call did, once what it came to is printed. A refusal is an answer, not a failure.
@@ -226,7 +227,7 @@ pub fn events_text(events: &[Event]) -> String {
 }
 
 fn print_simulation(client: &Client, output: Output, simulation: &Simulation) -> Result<(), CliError> {
-    let view = |change: &Change| ChangeView {
+    let view = |change: &RecordChange| ChangeView {
         key: change.key.clone(),
         before: change.before.as_ref().map(Value::from),
         after: change.after.as_ref().map(Value::from),
@@ -272,13 +273,13 @@ fn trace_text(trace: &Trace) -> String {
     logged + &table(&parts.into_iter().map(row).collect::<Vec<_>>())
 }
 
-fn changes_text(changes: &[Change]) -> String {
-    let sign = |change: &Change| match (&change.before, &change.after) {
+fn changes_text(changes: &[RecordChange]) -> String {
+    let sign = |change: &RecordChange| match (&change.before, &change.after) {
         (None, _) => "+",
         (_, None) => "-",
         _ => "~",
     };
-    let row = |c: &Change| {
+    let row = |c: &RecordChange| {
         let (before, after) = (value_text(c.before.as_ref()), value_text(c.after.as_ref()));
         row![format!("  {}", sign(c)), c.key, format!("{before} → {after}")]
     };

@@ -33,7 +33,7 @@ struct Started {
 }
 
 /// Why a node stops.
-enum Stop {
+enum StopReason {
     Signal(&'static str),
     ParentGone,
     NodeEnded,
@@ -84,7 +84,7 @@ fn run_node(output: Output, args: &Start, config: &NodeConfig, kind: Option<Byza
     loop {
         let stop = ends.wait(&node);
         let rotated = matches!(node.ended(), Some(Err(StartError::Order(OrderError::Rotated { .. }))));
-        if rotated && matches!(stop, Stop::NodeEnded) {
+        if rotated && matches!(stop, StopReason::NodeEnded) {
             tracing::info!("this member has another key from this epoch on: starting again with it");
             // It ends by that very error. What it came to is on the disk then, and says which key is in force: without the file of
             // that one the start fails.
@@ -93,9 +93,11 @@ fn run_node(output: Output, args: &Start, config: &NodeConfig, kind: Option<Byza
             continue;
         }
         match stop {
-            Stop::Signal(name) => tracing::info!("{name}: stopping"),
-            Stop::ParentGone => tracing::info!("standard input ended: whoever started this node has gone, stopping"),
-            Stop::NodeEnded => tracing::error!("a part of the node has ended by itself, stopping"),
+            StopReason::Signal(name) => tracing::info!("{name}: stopping"),
+            StopReason::ParentGone => {
+                tracing::info!("standard input ended: whoever started this node has gone, stopping")
+            }
+            StopReason::NodeEnded => tracing::error!("a part of the node has ended by itself, stopping"),
         }
         stop_node(node)?;
         return Ok(Ending::Done);
@@ -165,13 +167,13 @@ impl Ends {
     }
 
     /// Waits for a signal, the parent's end or the node's.
-    fn wait(&mut self, node: &RunningNode) -> Stop {
+    fn wait(&mut self, node: &RunningNode) -> StopReason {
         let Self { runtime, signal, parent } = self;
         runtime.block_on(async {
             tokio::select! {
-                name = signal => Stop::Signal(name),
-                () = parent_gone(parent) => Stop::ParentGone,
-                () = node_ended(node) => Stop::NodeEnded,
+                name = signal => StopReason::Signal(name),
+                () = parent_gone(parent) => StopReason::ParentGone,
+                () = node_ended(node) => StopReason::NodeEnded,
             }
         })
     }

@@ -3,16 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use pleach_client::{Client, Failure};
-use pleach_types::api::{Condition, Members, Severity, Status, Storage, Voting};
+use pleach_client::{Client, NodeFailure};
+use pleach_types::api::{Condition, MembersView, Severity, Status, Storage, Voting};
 use pleach_types::{Hash, Height};
 use serde::Serialize;
 
-use super::with_cluster;
+use super::connected::with_cluster;
 use crate::args::Global;
 use crate::errors::{CliError, Ending};
-use crate::output::{Output, bytes, table};
-use crate::row;
+use crate::output::{Output, bytes, row, table};
 
 /// How long a proof of the newest height is waited for, beside what the nodes say.
 const PROOF_WAIT: Duration = Duration::from_secs(2);
@@ -26,9 +25,9 @@ struct Document {
     health: Health,
     /// The newest height that a quorum has signed, as far as the nodes asked can show one: checked, not believed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    proved: Option<Proved>,
+    proved: Option<ProvedStatus>,
     /// What is the case, and which nodes say so.
-    conditions: Vec<Said>,
+    conditions: Vec<SaidCondition>,
     nodes: Vec<NodeView>,
 }
 
@@ -45,14 +44,14 @@ enum Health {
 }
 
 #[derive(Clone, Copy, Serialize)]
-struct Proved {
+struct ProvedStatus {
     height: Height,
     root: Hash,
 }
 
 /// A condition, and who says that it is so: nobody's name is there where this command has found it out.
 #[derive(Serialize)]
-struct Said {
+struct SaidCondition {
     by: Vec<String>,
     #[serde(flatten)]
     condition: Condition,
@@ -93,16 +92,16 @@ pub fn run(global: &Global, output: Output) -> Result<Ending, CliError> {
 }
 
 /// The newest height that a node can show to be certified. That no node can is worth a line, and not a long wait.
-async fn proved(client: &Client) -> Option<Proved> {
+async fn proved(client: &Client) -> Option<ProvedStatus> {
     let shown = tokio::time::timeout(PROOF_WAIT, client.certified()).await.ok()?;
-    shown.ok()?.map(|result| Proved { height: result.height, root: result.root })
+    shown.ok()?.map(|result| ProvedStatus { height: result.height, root: result.root })
 }
 
 fn document(
     client: &Client,
-    statuses: Vec<Result<Status, Failure>>,
-    known: Option<&Members>,
-    proved: Option<Proved>,
+    statuses: Vec<Result<Status, NodeFailure>>,
+    known: Option<&MembersView>,
+    proved: Option<ProvedStatus>,
 ) -> Document {
     let genesis = client.genesis();
     let ours = |status: &&Status| status.genesis == client.genesis_digest();
@@ -111,7 +110,7 @@ fn document(
         let members = known.into_iter().flat_map(|known| &known.members);
         members.into_iter().find(|member| member.http.as_deref() == Some(address)).map(|member| member.name.clone())
     };
-    let view = |(node, status): (usize, Result<Status, Failure>)| {
+    let view = |(node, status): (usize, Result<Status, NodeFailure>)| {
         let address = client.address(node);
         match status {
             Err(failure) => NodeView {
@@ -155,7 +154,7 @@ fn document(
     }
 }
 
-fn health(nodes: &[NodeView], conditions: &[Said], needed: usize) -> Health {
+fn health(nodes: &[NodeView], conditions: &[SaidCondition], needed: usize) -> Health {
     let working = nodes.iter().filter(|node| node.state == "ok").count();
     let forked = conditions.iter().any(|said| said.condition.name == UNEQUAL_ROOTS);
     match () {
@@ -168,13 +167,13 @@ fn health(nodes: &[NodeView], conditions: &[Said], needed: usize) -> Health {
 }
 
 /// What nodes say beside their state, the worst first. What several say in the same words is said once.
-fn conditions(nodes: &[NodeView]) -> Vec<Said> {
-    let mut found: Vec<Said> = unequal_roots(nodes).into_iter().collect();
+fn conditions(nodes: &[NodeView]) -> Vec<SaidCondition> {
+    let mut found: Vec<SaidCondition> = unequal_roots(nodes).into_iter().collect();
     for status in nodes.iter().filter_map(|node| node.status.as_ref()) {
         for condition in &status.conditions {
             match found.iter_mut().find(|said| said.condition == *condition) {
                 Some(said) => said.by.push(status.name.clone()),
-                None => found.push(Said { by: vec![status.name.clone()], condition: condition.clone() }),
+                None => found.push(SaidCondition { by: vec![status.name.clone()], condition: condition.clone() }),
             }
         }
     }
@@ -185,7 +184,7 @@ fn conditions(nodes: &[NodeView]) -> Vec<Said> {
 const UNEQUAL_ROOTS: &str = "unequal_roots";
 
 /// Two nodes that state different roots for one certified height: one of them misbehaves or is broken, or the cluster has forked.
-fn unequal_roots(nodes: &[NodeView]) -> Option<Said> {
+fn unequal_roots(nodes: &[NodeView]) -> Option<SaidCondition> {
     let mut seen: BTreeMap<Height, (&str, Hash)> = BTreeMap::new();
     for status in nodes.iter().filter(|node| node.state != "other cluster").filter_map(|node| node.status.as_ref()) {
         let (height, root) = (status.certified_height, status.certified_root);
@@ -195,7 +194,7 @@ fn unequal_roots(nodes: &[NodeView]) -> Option<Said> {
             let hint = "rely on nothing that they say before you know which is wrong: pleach audit once compares what they can prove";
             let (name, severity) = (UNEQUAL_ROOTS.into(), Severity::Failing);
             let condition = Condition { name, severity, member: None, text, hint: hint.into() };
-            return Some(Said { by: Vec::new(), condition });
+            return Some(SaidCondition { by: Vec::new(), condition });
         }
     }
     None
@@ -260,7 +259,7 @@ fn text(document: &Document) -> String {
         document.genesis.short()
     );
     let proved = match &document.proved {
-        Some(Proved { height, root }) => format!(
+        Some(ProvedStatus { height, root }) => format!(
             "proved: #{height} has root {}, which {quorum} members have signed · the rest is what each node says of itself\n",
             root.short()
         ),
@@ -278,7 +277,7 @@ fn talk(output: Output, document: &Document) {
             output.talk(format_args!("! {name}{error}"));
         }
     }
-    for Said { by, condition: Condition { text, hint, .. } } in &document.conditions {
+    for SaidCondition { by, condition: Condition { text, hint, .. } } in &document.conditions {
         let by = if by.is_empty() { String::new() } else { format!("{}: ", by.join(", ")) };
         output.talk(format_args!("! {by}{text}\n    → {hint}"));
     }
@@ -386,7 +385,8 @@ pub mod tests {
     fn a_cluster_is_healthy_only_if_nobody_has_anything_to_say() {
         let status = status_of(PublicKey([1; 32]));
         let (ok, down) = (|| view("a", "ok", status.clone()), || view("d", "down", status.clone()));
-        let away = || vec![Said { by: vec!["a".into()], condition: condition("member_unseen", Severity::Warning) }];
+        let away =
+            || vec![SaidCondition { by: vec!["a".into()], condition: condition("member_unseen", Severity::Warning) }];
         assert_eq!(health(&[ok(), ok(), ok(), ok()], &[], 3), Health::Healthy);
         assert_eq!(health(&[ok(), ok(), ok(), ok()], &away(), 3), Health::Degraded);
         assert_eq!(health(&[ok(), ok(), ok(), down()], &[], 3), Health::Degraded);

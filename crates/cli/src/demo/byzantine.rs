@@ -9,10 +9,12 @@ use pleach_client::{Client, Config};
 use pleach_node::byzantine::Byzantine;
 use pleach_types::Height;
 
-use super::liar::{self, Complaint, EXPULSION_WAIT, POLL, convict, nobody_met_the_lie, reads_are_right};
-use super::nodes::EPOCH_BLOCKS;
-use super::report::{DemoReport, Shown, expect, seconds};
-use super::{CATCH_UP_WAIT, LIVE_EVERY, Load, Nodes, READY_WAIT, Tour, checks};
+use super::checks;
+use super::liar::{self, Complainant, EXPULSION_WAIT, POLL, convict, nobody_met_the_lie, reads_are_right};
+use super::load::ClientLoad;
+use super::nodes::{CATCH_UP_WAIT, EPOCH_BLOCKS, Nodes, READY_WAIT};
+use super::report::{DemoReport, StepShown, expect, seconds};
+use super::tour::{LIVE_EVERY, Tour};
 use crate::connection::connect_with;
 use crate::errors::CliError;
 use crate::output::thousands;
@@ -36,7 +38,7 @@ impl Tour<'_> {
         let node = self.nodes.len() - 2;
         let title = "a node is started again as one that breaks the rules";
         let began = report.step(title, turn(&mut self.nodes, node, kind)).await?;
-        let load = Load::start(self.connect_clients().await?, &self.bank);
+        let load = ClientLoad::start(self.connect_clients().await?, &self.bank);
         self.watch_until_progress(&load, 0, began, "").await;
         let title = "what clients read is right";
         let reader = report.step(title, self.read_beside(client, node, kind)).await?;
@@ -50,13 +52,13 @@ impl Tour<'_> {
             report.step(title, finish(load)).await?;
             return report.step("nobody is convicted", nobody_is_convicted(client, &self.nodes, began)).await;
         }
-        let complaint = if reader.is_some() { Complaint::Ours } else { Complaint::Theirs };
+        let complaint = if reader.is_some() { Complainant::Ours } else { Complainant::Theirs };
         let found = find(client, reader.as_ref()).await?;
         let title = "the liar is convicted by its signatures";
         let liar = report.step(title, async {
             let (liar, details) = convict(client, &self.nodes, node, found)?;
             let title = format!("what {} signed convicts it", self.nodes.name(node));
-            Ok((liar, Shown::that(title).details(details)))
+            Ok((liar, StepShown::that(title).details(details)))
         });
         let liar = liar.await?;
         let title = "the liar is expelled with the next epoch";
@@ -72,10 +74,10 @@ impl Tour<'_> {
         client: &Client,
         liar: usize,
         kind: Byzantine,
-    ) -> Result<(Option<Client>, Shown), CliError> {
+    ) -> Result<(Option<Client>, StepShown), CliError> {
         let (name, deadline) = (self.nodes.name(liar), Instant::now() + EXPULSION_WAIT);
         let shown =
-            |height| Shown::that(format_args!("all balances come out right beside {name}, and add up (#{height})"));
+            |height| StepShown::that(format_args!("all balances come out right beside {name}, and add up (#{height})"));
         loop {
             let config = Config { read_timeout: READY_WAIT, ..Config::default() };
             let reader = connect_with(&self.nodes.profile(), config).await?;
@@ -106,7 +108,7 @@ impl Tour<'_> {
     }
 
     /// Lets the clients work until an epoch has gone by: whoever could be expelled would be out by then.
-    async fn watch_an_epoch(&self, load: &Load, began: Height) -> Result<(), CliError> {
+    async fn watch_an_epoch(&self, load: &ClientLoad, began: Height) -> Result<(), CliError> {
         let (goal, deadline) = (began + u64::from(EPOCH_BLOCKS) + 1, Instant::now() + EXPULSION_WAIT);
         while self.nodes.newest_certified().await < goal {
             if Instant::now() > deadline {
@@ -120,16 +122,19 @@ impl Tour<'_> {
 }
 
 /// The height at which the node is what it will be.
-async fn turn(nodes: &mut Nodes, node: usize, kind: Byzantine) -> Result<(Height, Shown), CliError> {
+async fn turn(nodes: &mut Nodes, node: usize, kind: Byzantine) -> Result<(Height, StepShown), CliError> {
     nodes.turn(node, kind)?;
     nodes.wait_for_height(node, 1, CATCH_UP_WAIT).await?;
     let height = nodes.newest_certified().await;
     let name = nodes.name(node);
-    Ok((height, Shown::that(format_args!("{name} is started again, and from now on it {} (#{height})", kind.deed()))))
+    Ok((
+        height,
+        StepShown::that(format_args!("{name} is started again, and from now on it {} (#{height})", kind.deed())),
+    ))
 }
 
 /// Evidence: what the liar has signed for a client, or what the members have seen of its votes.
-async fn find(client: &Client, reader: Option<&Client>) -> Result<Option<pleach_client::Found>, CliError> {
+async fn find(client: &Client, reader: Option<&Client>) -> Result<Option<pleach_client::FoundEvidence>, CliError> {
     if let Some(reader) = reader {
         return Ok(reader.convictions().await.into_iter().next());
     }
@@ -145,7 +150,7 @@ async fn find(client: &Client, reader: Option<&Client>) -> Result<Option<pleach_
 
 /// The last node loses all that it has stored, and comes back: again until it has come upon a false part, since nobody decides whom it
 /// asks for what.
-async fn come_back(nodes: &mut Nodes) -> Result<((), Shown), CliError> {
+async fn come_back(nodes: &mut Nodes) -> Result<((), StepShown), CliError> {
     let (node, deadline) = (nodes.len() - 1, Instant::now() + EXPULSION_WAIT);
     loop {
         let began = Instant::now();
@@ -161,7 +166,7 @@ async fn come_back(nodes: &mut Nodes) -> Result<((), Shown), CliError> {
             parts => {
                 return Ok((
                     (),
-                    Shown::that(format_args!(
+                    StepShown::that(format_args!(
                         "{name} loses its disk, and has its {} records again after {}: it noticed {parts} false parts",
                         thousands(status.records),
                         seconds(began.elapsed())
@@ -172,21 +177,21 @@ async fn come_back(nodes: &mut Nodes) -> Result<((), Shown), CliError> {
     }
 }
 
-async fn finish(load: Load) -> Result<((), Shown), CliError> {
+async fn finish(load: ClientLoad) -> Result<((), StepShown), CliError> {
     let tally = load.finish().await?;
     checks::nothing_wrong(&tally)?;
     expect(tally.applied > 0, "transfers are applied", 0)?;
     let (applied, refused) = (thousands(tally.applied), thousands(tally.refused()));
     Ok((
         (),
-        Shown::that(format_args!(
+        StepShown::that(format_args!(
             "every transfer beside the liar has a proven outcome: {applied} applied, {refused} refused"
         )),
     ))
 }
 
 /// An epoch later nobody is convicted, and all are members.
-async fn nobody_is_convicted(client: &Client, nodes: &Nodes, began: Height) -> Result<((), Shown), CliError> {
+async fn nobody_is_convicted(client: &Client, nodes: &Nodes, began: Height) -> Result<((), StepShown), CliError> {
     let record = client.cluster().await?;
     let (verdicts, members) = (record.verdicts.len(), record.members.len());
     expect(verdicts == 0 && members == nodes.len(), "no verdict, all are members", format_args!("{record:?}"))?;
@@ -194,7 +199,7 @@ async fn nobody_is_convicted(client: &Client, nodes: &Nodes, began: Height) -> R
     expect(held == 0, "no evidence against anybody", held)?;
     Ok((
         (),
-        Shown::that(format_args!(
+        StepShown::that(format_args!(
             "this leaves no proof, and convicts nobody: no verdict from #{began} to #{}, all {members} are members",
             record.height()
         )),

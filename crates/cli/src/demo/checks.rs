@@ -6,11 +6,10 @@ use pleach_client::{Client, Transport as _};
 use pleach_types::api::Status;
 use pleach_types::{Genesis, Hash, Height, Key};
 
-use super::READY_WAIT;
 use super::bank::{Balances, Bank};
-use super::load::Tally;
-use super::nodes::Nodes;
-use super::report::{Shown, expect};
+use super::load::TransferTally;
+use super::nodes::{Nodes, READY_WAIT};
+use super::report::{StepShown, expect};
 use crate::connection::connect;
 use crate::errors::CliError;
 use crate::output::{bytes, thousands};
@@ -19,12 +18,12 @@ use crate::output::{bytes, thousands};
 const AGREE_WAIT: Duration = Duration::from_secs(30);
 
 /// Every transfer has a proven outcome, and nothing worked that must not.
-pub fn outcomes(tally: &Tally) -> Result<Shown, CliError> {
+pub fn outcomes(tally: &TransferTally) -> Result<StepShown, CliError> {
     nothing_wrong(tally)?;
     let invalid = &tally.invalid_replies;
     expect(invalid.is_empty(), "every answer of a node verifies", invalid.join("; "))?;
     let millis = |percent| tally.percentile(percent) as f64 / 1_000.0;
-    let shown = Shown::that(format_args!(
+    let shown = StepShown::that(format_args!(
         "every transfer has a proven outcome: {} applied, {} refused",
         thousands(tally.applied),
         thousands(tally.refused())
@@ -43,7 +42,7 @@ pub fn outcomes(tally: &Tally) -> Result<Shown, CliError> {
 }
 
 /// Every transfer has a proven outcome, and nothing worked that must not, whatever nodes said.
-pub fn nothing_wrong(tally: &Tally) -> Result<(), CliError> {
+pub fn nothing_wrong(tally: &TransferTally) -> Result<(), CliError> {
     let unresolved = &tally.unresolved;
     expect(unresolved.is_empty(), "a proven outcome for every transfer", format_args!("none for {unresolved:?}"))?;
     let wrongly = &tally.wrongly_applied;
@@ -52,7 +51,7 @@ pub fn nothing_wrong(tally: &Tally) -> Result<(), CliError> {
 
 /// All nodes have the same root at one certified height, the newest that any of them has. Receipts are proved by
 /// f + 1 signatures before their block's result is certified: `least` is the height of the last receipt.
-pub async fn same_roots(nodes: &mut Nodes, least: Height) -> Result<(Height, Shown), CliError> {
+pub async fn same_roots(nodes: &mut Nodes, least: Height) -> Result<(Height, StepShown), CliError> {
     let height = nodes.newest_certified().await.max(least);
     for node in 0..nodes.len() {
         nodes.wait_for_height(node, height, AGREE_WAIT).await?;
@@ -64,7 +63,7 @@ pub async fn same_roots(nodes: &mut Nodes, least: Height) -> Result<(Height, Sho
     let first = roots[0].1;
     let seen: Vec<_> = roots.iter().map(|(name, root)| format!("{name} {root}")).collect();
     expect(roots.iter().all(|(_, root)| *root == first), format_args!("one root at #{height}"), seen.join(", "))?;
-    let shown = Shown::that(format_args!(
+    let shown = StepShown::that(format_args!(
         "all {} nodes have root {} at certified height #{height}",
         nodes.len(),
         first.short()
@@ -94,19 +93,19 @@ async fn root_at(nodes: &Nodes, node: usize, height: Height) -> Result<Hash, Cli
 }
 
 /// The balances, each proved, add up to what was paid in.
-pub async fn money(client: &Client, bank: &Bank, height: Height) -> Result<(Balances, Shown), CliError> {
+pub async fn money(client: &Client, bank: &Bank, height: Height) -> Result<(Balances, StepShown), CliError> {
     let balances = bank.balances(client, Some(height)).await?;
     let (sum, money) = (balances.sum(), bank.money());
     expect(sum == money, format_args!("the balances add up to {money}"), sum)?;
     let count = thousands(balances.balances.len() as u64);
-    let shown = Shown::that(format_args!(
+    let shown = StepShown::that(format_args!(
         "{count} balances read with proofs and verified at #{height}: they add up to {money}, as before"
     ));
     Ok((balances, shown))
 }
 
 /// Each balance is what it was, plus and minus what the proven receipts say.
-pub async fn ledger(bank: &Bank, balances: &Balances, tally: &Tally) -> Result<((), Shown), CliError> {
+pub async fn ledger(bank: &Bank, balances: &Balances, tally: &TransferTally) -> Result<((), StepShown), CliError> {
     for (i, (account, balance)) in bank.accounts.iter().zip(&balances.balances).enumerate() {
         let expected = i128::from(super::bank::FUNDS) + tally.gains.get(&i).copied().unwrap_or(0);
         let seen = i128::from(*balance);
@@ -119,7 +118,7 @@ pub async fn ledger(bank: &Bank, balances: &Balances, tally: &Tally) -> Result<(
     let applied = thousands(tally.applied);
     Ok((
         (),
-        Shown::that(format_args!(
+        StepShown::that(format_args!(
             "each balance is what the {applied} receipts make it: nothing lost, nothing executed twice"
         )),
     ))
@@ -132,7 +131,7 @@ pub async fn each_node(
     bank: &Bank,
     balances: &Balances,
     genesis: &Genesis,
-) -> Result<((), Shown), CliError> {
+) -> Result<((), StepShown), CliError> {
     let map = genesis.partition_map();
     let mut copies = vec![0_usize; bank.accounts.len()];
     for node in 0..nodes.len() {
@@ -166,11 +165,11 @@ pub async fn each_node(
         nodes.len(),
         balances.height
     );
-    Ok(((), Shown::that(shown)))
+    Ok(((), StepShown::that(shown)))
 }
 
 /// Each node stores its part of the records, and the parts make as many copies as there are to be.
-pub async fn storage(nodes: &Nodes) -> Result<((), Shown), CliError> {
+pub async fn storage(nodes: &Nodes) -> Result<((), StepShown), CliError> {
     let mut told = Vec::new();
     for node in 0..nodes.len() {
         let status = nodes.status(node).await.ok_or_else(|| CliError::Step {
@@ -188,7 +187,7 @@ pub async fn storage(nodes: &Nodes) -> Result<((), Shown), CliError> {
     let (full, stored) =
         (sum(|status| status.storage.record_bytes) / copies, sum(|status| status.storage.record_bytes));
     let average = stored / nodes.len() as u64;
-    let shown = Shown::that(format_args!(
+    let shown = StepShown::that(format_args!(
         "each node stores its part: {} of records on average, where a full copy has {} ({} %)",
         bytes(average),
         bytes(full),

@@ -9,12 +9,12 @@ use crate::errors::CliError;
 
 /// A folder that is removed when it goes out of scope, unless it is kept.
 #[derive(Debug)]
-pub struct Folder {
+pub struct DemoFolder {
     path: PathBuf,
     keep: bool,
 }
 
-impl Folder {
+impl DemoFolder {
     /// A new private folder: in the temporary directory, or at `place`, which must not exist yet or be empty.
     ///
     /// # Errors
@@ -53,7 +53,7 @@ fn create_private(path: &Path) -> Result<(), CliError> {
     builder.create(path).map_err(CliError::file("create", path))
 }
 
-impl Drop for Folder {
+impl Drop for DemoFolder {
     fn drop(&mut self) {
         if !self.keep {
             let _ = fs::remove_dir_all(&self.path);

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::FutureExt as _;
 use pleach_client::{HttpTransport, Reply, Transport};
 use pleach_types::api::{
-    AbsenceReply, Blocks, EvidenceList, ExecuteReply, ForkReply, GetReply, GetRequest, HistoryReply, Members,
+    AbsenceReply, Blocks, EvidenceList, ExecuteReply, ForkReply, GetReply, GetRequest, HistoryReply, MembersView,
     NewestReply, NewestRequest, ReceiptReply, SignedResultView, Status, Succession, Value,
 };
 use pleach_types::{BlockResult, Decode as _, Encode as _, Genesis, Hash, Height, Identity, SecretKey};
@@ -57,7 +57,7 @@ impl Transport for Forger {
         self.nodes.status(node)
     }
 
-    fn members(&self, node: usize) -> Reply<'_, Members> {
+    fn members(&self, node: usize) -> Reply<'_, MembersView> {
         self.nodes.members(node)
     }
 

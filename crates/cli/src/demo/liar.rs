@@ -7,15 +7,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pleach_client::{Client, Config, Found, HttpTransport, InvalidReply};
+use pleach_client::{Client, Config, FoundEvidence, HttpTransport, InvalidReply};
 use pleach_node::config::read_key;
 use pleach_types::cluster::ConvictedMember;
 use pleach_types::{ClusterRecord, Decision, Decode as _, Encode as _, Evidence, Height, SystemRequest};
 
+use super::bank::Bank;
+use super::checks;
 use super::forger::Forger;
-use super::nodes::{EPOCH_BLOCKS, Nodes};
-use super::report::{Shown, expect, seconds};
-use super::{Bank, READY_WAIT, checks};
+use super::nodes::{EPOCH_BLOCKS, Nodes, READY_WAIT};
+use super::report::{StepShown, expect, seconds};
 use crate::cluster::KEY_FILE;
 use crate::commands::{EXPELLED, conviction_text, judge, receipt_words};
 use crate::errors::CliError;
@@ -36,7 +37,7 @@ pub struct Liar {
 
 /// Who puts the evidence before the members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Complaint {
+pub enum Complainant {
     /// The demo, as anybody may.
     Ours,
     /// The members themselves, who have seen what it did. They talk to it no more.
@@ -50,7 +51,7 @@ pub async fn lies_to_a_client(
     nodes: &Nodes,
     node: usize,
     bank: &Bank,
-) -> Result<(Liar, Shown), CliError> {
+) -> Result<(Liar, StepShown), CliError> {
     let (genesis, profile) = (client.genesis_digest(), nodes.profile());
     let key = read_key(&nodes.folder(node).join(KEY_FILE))?;
     let forger = Arc::new(Forger { nodes: HttpTransport::new(&profile.nodes)?, node, key, genesis });
@@ -69,7 +70,7 @@ pub async fn lies_to_a_client(
     };
     let found = reader.convictions().await.into_iter().next();
     let (liar, details) = convict(client, nodes, node, found)?;
-    let shown = Shown::that(format_args!(
+    let shown = StepShown::that(format_args!(
         "{} lies about every balance, and signs it: all {} come out right (#{height}), from the others",
         liar.name,
         bank.accounts.len()
@@ -111,7 +112,7 @@ pub fn convict(
     client: &Client,
     nodes: &Nodes,
     node: usize,
-    found: Option<Found>,
+    found: Option<FoundEvidence>,
 ) -> Result<(Liar, Vec<String>), CliError> {
     let name = nodes.name(node).to_owned();
     let expected = format!("evidence against {name}");
@@ -141,9 +142,9 @@ pub async fn is_expelled(
     client: &Client,
     nodes: &mut Nodes,
     liar: &Liar,
-    complaint: Complaint,
-) -> Result<(Height, Shown), CliError> {
-    if complaint == Complaint::Ours {
+    complaint: Complainant,
+) -> Result<(Height, StepShown), CliError> {
+    if complaint == Complainant::Ours {
         let receipt = client.decide(&SystemRequest::complain(liar.evidence.clone(), None)).await?;
         let applied = matches!(receipt.decision, Decision::Applied(_));
         let told = receipt.outputs().iter().flat_map(|call| &call.events).any(|event| event.topic == EXPELLED);
@@ -155,19 +156,19 @@ pub async fn is_expelled(
     let left = record.members.len();
     expect(left + 1 == nodes.len(), format_args!("{} members are left", nodes.len() - 1), left)?;
     let ended = match complaint {
-        Complaint::Ours => {
+        Complainant::Ours => {
             format!("its process has ended (exit code {})", nodes.wait_for_end(liar.node, EXPULSION_WAIT).await?)
         }
-        Complaint::Theirs => {
+        Complainant::Theirs => {
             nodes.kill(liar.node)?;
             "nobody talks to it, and its process is ended".into()
         }
     };
     let who = match complaint {
-        Complaint::Ours => "anybody's complaint",
-        Complaint::Theirs => "the members' own complaint",
+        Complainant::Ours => "anybody's complaint",
+        Complainant::Theirs => "the members' own complaint",
     };
-    let shown = Shown::that(format_args!(
+    let shown = StepShown::that(format_args!(
         "{who} expels {}: convicted at #{}, {left} members at #{out} (at #{} at the latest); {ended}",
         liar.name,
         verdict.height,
@@ -236,7 +237,7 @@ pub async fn its_records_are_copied(
     nodes: &Nodes,
     liar: &Liar,
     bank: &Bank,
-) -> Result<((), Shown), CliError> {
+) -> Result<((), StepShown), CliError> {
     let (began, deadline) = (Instant::now(), Instant::now() + EXPULSION_WAIT);
     let (copies, all) = loop {
         let statuses = futures::future::join_all((0..nodes.len()).map(|node| nodes.status(node))).await;
@@ -265,7 +266,7 @@ pub async fn its_records_are_copied(
     };
     Ok((
         (),
-        Shown::that(format_args!(
+        StepShown::that(format_args!(
             "all {all} prefixes have {copies} copies again after {}, without {}; the balances add up as before (#{})",
             seconds(took),
             liar.name,

@@ -31,7 +31,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// What a transfer tries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Attempt {
+pub enum TransferAttempt {
     /// To move money that may be there, as its holder.
     Honest,
     /// To move more than there can be.
@@ -42,7 +42,7 @@ pub enum Attempt {
 
 /// What became of all transfers so far.
 #[derive(Clone, Debug, Default)]
-pub struct Tally {
+pub struct TransferTally {
     /// Applied, with a proven receipt.
     pub applied: u64,
     /// Refused, by reason: how often, and one message.
@@ -65,7 +65,7 @@ pub struct Tally {
     pub gains: BTreeMap<usize, i128>,
 }
 
-impl Tally {
+impl TransferTally {
     /// How many were refused.
     pub fn refused(&self) -> u64 {
         self.refused.values().map(|(count, _)| count).sum()
@@ -109,10 +109,10 @@ impl Tally {
         }
     }
 
-    fn apply(&mut self, transfer: &Transfer, height: Height) {
+    fn apply(&mut self, transfer: &DemoTransfer, height: Height) {
         self.applied += 1;
         self.height = self.height.max(height);
-        if transfer.attempt != Attempt::Honest {
+        if transfer.attempt != TransferAttempt::Honest {
             self.wrongly_applied.push(format!("{transfer:?}"));
         }
         *self.gains.entry(transfer.from).or_default() -= i128::from(transfer.amount);
@@ -122,27 +122,27 @@ impl Tally {
 
 /// One transfer.
 #[derive(Clone, Debug)]
-struct Transfer {
-    attempt: Attempt,
+struct DemoTransfer {
+    attempt: TransferAttempt,
     from: usize,
     to: usize,
     signer: usize,
     amount: u64,
 }
 
-impl Transfer {
+impl DemoTransfer {
     fn random(random: &mut StdRng, accounts: usize) -> Self {
         let from = random.random_range(0..accounts);
         let other = (from + random.random_range(1..accounts)) % accounts;
         let amount = random.random_range(1..=AMOUNT_MAX);
-        let honest = Self { attempt: Attempt::Honest, from, to: other, signer: from, amount };
+        let honest = Self { attempt: TransferAttempt::Honest, from, to: other, signer: from, amount };
         match random.random_range(0..100) {
             n if n < OVERDRAFTS => {
                 // More than all money there is, whoever gets it.
                 let amount = FUNDS * accounts as u64 + amount;
-                Self { attempt: Attempt::Overdraft, amount, ..honest }
+                Self { attempt: TransferAttempt::Overdraft, amount, ..honest }
             }
-            n if n < OVERDRAFTS + FORGERIES => Self { attempt: Attempt::Forgery, signer: other, ..honest },
+            n if n < OVERDRAFTS + FORGERIES => Self { attempt: TransferAttempt::Forgery, signer: other, ..honest },
             _ => honest,
         }
     }
@@ -150,15 +150,15 @@ impl Transfer {
 
 /// Clients at work.
 #[derive(Debug)]
-pub struct Load {
-    tally: Arc<Mutex<Tally>>,
+pub struct ClientLoad {
+    tally: Arc<Mutex<TransferTally>>,
     stop: Arc<AtomicBool>,
     workers: JoinSet<()>,
     /// When they began.
     pub began: Instant,
 }
 
-impl Load {
+impl ClientLoad {
     /// Sets the clients to work.
     pub fn start(clients: Vec<Client>, bank: &Arc<Bank>) -> Self {
         let (tally, stop) = (Arc::new(Mutex::default()), Arc::new(AtomicBool::new(false)));
@@ -171,7 +171,7 @@ impl Load {
     }
 
     /// What became of the transfers so far.
-    pub fn tally(&self) -> Tally {
+    pub fn tally(&self) -> TransferTally {
         lock(&self.tally).clone()
     }
 
@@ -185,7 +185,7 @@ impl Load {
     ///
     /// # Errors
     /// If a client panicked.
-    pub async fn finish(mut self) -> Result<Tally, CliError> {
+    pub async fn finish(mut self) -> Result<TransferTally, CliError> {
         self.stop.store(true, Ordering::Relaxed);
         while let Some(ended) = self.workers.join_next().await {
             ended.map_err(|e| CliError::Internal(format!("a client of the demo: {e}")))?;
@@ -195,14 +195,14 @@ impl Load {
 }
 
 /// A tally is never left half changed, so another worker's panic, which `finish` reports, does not spoil it.
-fn lock(tally: &Mutex<Tally>) -> std::sync::MutexGuard<'_, Tally> {
+fn lock(tally: &Mutex<TransferTally>) -> std::sync::MutexGuard<'_, TransferTally> {
     tally.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Worker {
     client: Client,
     bank: Arc<Bank>,
-    tally: Arc<Mutex<Tally>>,
+    tally: Arc<Mutex<TransferTally>>,
     stop: Arc<AtomicBool>,
 }
 
@@ -210,14 +210,14 @@ impl Worker {
     async fn run(self) {
         let mut random = StdRng::from_rng(&mut rand::rng());
         while !self.stop.load(Ordering::Relaxed) {
-            let transfer = Transfer::random(&mut random, self.bank.accounts.len());
+            let transfer = DemoTransfer::random(&mut random, self.bank.accounts.len());
             self.transfer(&transfer).await;
         }
         let invalid = self.client.invalid_replies();
         lock(&self.tally).invalid_replies.extend(invalid.iter().map(ToString::to_string));
     }
 
-    async fn transfer(&self, transfer: &Transfer) {
+    async fn transfer(&self, transfer: &DemoTransfer) {
         let began = Instant::now();
         let accounts = &self.bank.accounts;
         let (from, to) = (&accounts[transfer.from], &accounts[transfer.to]);
@@ -225,7 +225,7 @@ impl Worker {
         let call = self.client.call(self.bank.transfer.clone(), arguments);
         let call = call.sign_with(&accounts[transfer.signer].holder).touching([from.key.clone(), to.key.clone()]);
         // What must not work is sent all the same: the cluster is to refuse it, not this client.
-        let call = if transfer.attempt == Attempt::Honest { call } else { call.even_if_refused() };
+        let call = if transfer.attempt == TransferAttempt::Honest { call } else { call.even_if_refused() };
         let outcome = call.send().await;
         let pending = self.count(transfer, outcome, began.elapsed());
         match pending {
@@ -235,7 +235,7 @@ impl Worker {
         }
     }
 
-    fn count(&self, transfer: &Transfer, outcome: Result<Executed, Error>, took: Duration) -> Next {
+    fn count(&self, transfer: &DemoTransfer, outcome: Result<Executed, Error>, took: Duration) -> Next {
         let mut tally = lock(&self.tally);
         match outcome {
             Ok(executed) => {
@@ -259,7 +259,7 @@ impl Worker {
     }
 
     /// Finds out what became of a request whose call gave up.
-    async fn resolve(&self, transfer: &Transfer, identity: Identity) {
+    async fn resolve(&self, transfer: &DemoTransfer, identity: Identity) {
         let receipt = self.client.receipt(identity, RECEIPT_WAIT).await;
         let mut tally = lock(&self.tally);
         match receipt.ok().flatten().map(Verified::into_value) {
@@ -284,10 +284,10 @@ mod tests {
 
     #[test]
     fn percentiles_are_nearest_ranks() {
-        let tally = Tally { micros: (1..=200).rev().collect(), ..Tally::default() };
+        let tally = TransferTally { micros: (1..=200).rev().collect(), ..TransferTally::default() };
         assert_eq!((tally.percentile(50), tally.percentile(99), tally.percentile(100)), (100, 198, 200));
-        assert_eq!(Tally::default().percentile(99), 0);
-        assert_eq!(Tally { micros: vec![7], ..Tally::default() }.percentile(50), 7);
+        assert_eq!(TransferTally::default().percentile(99), 0);
+        assert_eq!(TransferTally { micros: vec![7], ..TransferTally::default() }.percentile(50), 7);
     }
 
     #[test]
@@ -295,10 +295,10 @@ mod tests {
         let mut random = StdRng::seed_from_u64(1);
         for accounts in [2, 3, 1_000] {
             for _ in 0..2_000 {
-                let transfer = Transfer::random(&mut random, accounts);
+                let transfer = DemoTransfer::random(&mut random, accounts);
                 assert!(transfer.from != transfer.to && transfer.from < accounts && transfer.to < accounts);
-                assert_eq!(transfer.attempt == Attempt::Forgery, transfer.signer != transfer.from);
-                assert_eq!(transfer.attempt == Attempt::Overdraft, transfer.amount > FUNDS * accounts as u64);
+                assert_eq!(transfer.attempt == TransferAttempt::Forgery, transfer.signer != transfer.from);
+                assert_eq!(transfer.attempt == TransferAttempt::Overdraft, transfer.amount > FUNDS * accounts as u64);
             }
         }
     }

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `nodes` | child processes of this program, one for each node |
 //! | `bank` | the bank and its accounts |
+//! | `tour` | what is done, step by step |
 //! | `load` | clients that transfer, and what became of every transfer |
 //! | `checks` | what must hold at the end |
 //! | `forger` | what lies to a client with a node's key |
@@ -22,39 +23,30 @@ mod load;
 mod nodes;
 mod ports;
 mod report;
+mod tour;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use pleach_client::{Client, Config};
+use pleach_client::Client;
 use pleach_node::byzantine::Byzantine;
-use pleach_types::{Hash, Height};
+use pleach_types::Hash;
 use serde::Serialize;
 
 use crate::args::Demo;
 use crate::commands::signal;
-use crate::connection::{connect, connect_with};
+use crate::connection::connect;
 use crate::errors::{CliError, Ending};
-use crate::output::{Output, table, thousands};
-use crate::row;
+use crate::output::{Output, row, table, thousands};
 
 pub use bank::Bank;
-pub use folder::Folder;
-use liar::Complaint;
-pub use load::{Load, Tally};
+pub use folder::DemoFolder;
+pub use load::{ClientLoad, TransferTally};
 pub use nodes::Nodes;
-use report::{DemoReport, Shown, Step, expect, seconds};
-
-/// How long one call of the set-up may take.
-const READY_WAIT: Duration = Duration::from_secs(30);
-/// How long a restarted node may take to catch up.
-const CATCH_UP_WAIT: Duration = Duration::from_secs(60);
-/// How often progress is shown on a terminal.
-const LIVE_EVERY: Duration = Duration::from_millis(100);
-/// How often progress is said elsewhere.
-const SAY_EVERY: Duration = Duration::from_secs(2);
+use nodes::READY_WAIT;
+use report::{DemoReport, DemoStep, StepShown, expect, seconds};
+use tour::Tour;
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -64,16 +56,16 @@ struct Document<'a> {
     accounts: usize,
     clients: u32,
     applied: u64,
-    refused: Vec<Refused>,
-    steps: &'a [Step],
+    refused: Vec<RefusedCount>,
+    steps: &'a [DemoStep],
     milliseconds: u64,
     /// With `--keep`: what goes on.
-    kept: Option<&'a Kept>,
+    kept: Option<&'a KeptCluster>,
 }
 
 /// A cluster that goes on after the demo.
 #[derive(Serialize)]
-struct Kept {
+struct KeptCluster {
     /// Everything of it.
     folder: PathBuf,
     /// The profile by which clients find it.
@@ -87,12 +79,12 @@ struct Kept {
 #[derive(Serialize)]
 struct FailedDocument<'a> {
     passed: bool,
-    steps: &'a [Step],
+    steps: &'a [DemoStep],
     logs: String,
 }
 
 #[derive(Serialize)]
-struct Refused {
+struct RefusedCount {
     reason: String,
     count: u64,
 }
@@ -114,7 +106,7 @@ pub async fn run(output: Output, args: &Demo) -> Result<Ending, CliError> {
 }
 
 async fn tour(output: Output, args: &Demo, kind: Option<Byzantine>) -> Result<Ending, CliError> {
-    let mut folder = Folder::new(args.keep.as_ref().and_then(Option::as_deref))?;
+    let mut folder = DemoFolder::new(args.keep.as_ref().and_then(Option::as_deref))?;
     let mut report = DemoReport::new(output);
     match Tour::steps(output, args, kind, &folder, &mut report).await {
         Ok(mut tour) => {
@@ -140,21 +132,12 @@ async fn tour(output: Output, args: &Demo, kind: Option<Byzantine>) -> Result<En
     }
 }
 
-/// What the steps share.
-struct Tour<'a> {
-    output: Output,
-    args: &'a Demo,
-    nodes: Nodes,
-    bank: Arc<Bank>,
-    tally: Tally,
-}
-
 impl<'a> Tour<'a> {
     async fn steps(
         output: Output,
         args: &'a Demo,
         kind: Option<Byzantine>,
-        folder: &Folder,
+        folder: &DemoFolder,
         report: &mut DemoReport,
     ) -> Result<Self, CliError> {
         report.line(format_args!(
@@ -169,7 +152,7 @@ impl<'a> Tour<'a> {
         let bank = Arc::new(Bank::new(args.accounts)?);
         report.step("the bank is created", create_bank(&client, &bank)).await?;
         report.step("the accounts are opened and funded", open_accounts(&client, &bank)).await?;
-        let mut tour = Self { output, args, nodes, bank, tally: Tally::default() };
+        let mut tour = Self { output, args, nodes, bank, tally: TransferTally::default() };
         if let Some(kind) = kind {
             tour.run_byzantine(&client, kind, report).await?;
             return Ok(tour);
@@ -183,151 +166,17 @@ impl<'a> Tour<'a> {
         Ok(tour)
     }
 
-    /// The clients work throughout; meanwhile a node dies and comes back.
-    async fn run_load(&mut self, report: &mut DemoReport) -> Result<(), CliError> {
-        let third = Duration::from_secs(u64::from(self.args.seconds)) / 3;
-        let clients = self.connect_clients().await?;
-        let load = Load::start(clients, &self.bank);
-        let title = "clients transfer at random";
-        report.step(title, self.watch_first_third(&load, third)).await?;
-        let victim = self.nodes.len() - 1;
-        let title = "a node is killed, the rest go on";
-        report.step(title, self.kill(&load, victim, third)).await?;
-        let title = "the killed node is started again and catches up";
-        report.step(title, self.restart(&load, victim, third)).await?;
-        self.tally = report.step("every transfer has a proven outcome", finish_load(load)).await?;
-        Ok(())
-    }
-
-    async fn connect_clients(&self) -> Result<Vec<Client>, CliError> {
-        let profile = self.nodes.profile();
-        let config = Config { call_timeout: READY_WAIT, read_timeout: READY_WAIT, ..Config::default() };
-        let connecting = (0..self.args.clients).map(|_| connect_with(&profile, config.clone()));
-        futures::future::try_join_all(connecting).await
-    }
-
-    async fn watch_first_third(&self, load: &Load, time: Duration) -> Result<((), Shown), CliError> {
-        self.watch(load, time, "").await;
-        self.watch_until_progress(load, 0, 0, "").await;
-        let (applied, refused) = load.counts();
-        expect(applied > 0, "transfers are applied", format_args!("0 applied, {refused} refused"))?;
-        let (clients, applied) = (self.args.clients, thousands(applied));
-        Ok((
-            (),
-            Shown::that(format_args!(
-                "{clients} clients transfer at random: {applied} transfers applied and proved in the first {}",
-                seconds(load.began.elapsed())
-            )),
-        ))
-    }
-
-    async fn kill(&mut self, load: &Load, victim: usize, time: Duration) -> Result<((), Shown), CliError> {
-        let name = self.nodes.name(victim).to_owned();
-        self.nodes.kill(victim)?;
-        let (before, height) = (load.counts().0, self.nodes.newest_certified().await);
-        let (began, remark) = (Instant::now(), format!(" · {name} is dead"));
-        self.watch(load, time, &remark).await;
-        self.watch_until_progress(load, before, height, &remark).await;
-        let (applied, newest) = (load.counts().0 - before, self.nodes.newest_certified().await);
-        let seen = format!("{applied} transfers applied, certified height from #{height} to #{newest}");
-        expect(applied > 0 && newest > height, format_args!("the cluster goes on without {name}"), &seen)?;
-        let applied = thousands(applied);
-        Ok((
-            (),
-            Shown::that(format_args!(
-                "kill -9 {name}: the other {} go on, {applied} transfers in {} without it (#{height} → #{newest})",
-                self.nodes.len() - 1,
-                seconds(began.elapsed())
-            )),
-        ))
-    }
-
-    async fn restart(&mut self, load: &Load, victim: usize, time: Duration) -> Result<((), Shown), CliError> {
-        let name = self.nodes.name(victim).to_owned();
-        let began = Instant::now();
-        let height = self.nodes.newest_certified().await;
-        self.nodes.restart(victim)?;
-        let status = self.nodes.wait_for_height(victim, height, CATCH_UP_WAIT).await?;
-        let took = began.elapsed();
-        self.watch(load, time.saturating_sub(took), "").await;
-        Ok((
-            (),
-            Shown::that(format_args!(
-                "{name} started again: it checked its store and caught up to #{} while the cluster went on, in {}",
-                status.certified_height,
-                seconds(took)
-            )),
-        ))
-    }
-
-    /// Goes on until more than `count` transfers are applied in all, and a height above `height` is certified.
-    /// Machines can be so busy with other things that the time which was asked for is not enough; only that nothing
-    /// happens for very long is a failure.
-    async fn watch_until_progress(&self, load: &Load, count: u64, height: Height, remark: &str) {
-        let deadline = Instant::now() + READY_WAIT;
-        while Instant::now() < deadline {
-            if load.counts().0 > count && self.nodes.newest_certified().await > height {
-                return;
-            }
-            self.watch(load, LIVE_EVERY, remark).await;
-        }
-    }
-
-    /// Shows progress for some time.
-    async fn watch(&self, load: &Load, time: Duration, remark: &str) {
-        let every = if self.output.is_live() { LIVE_EVERY } else { SAY_EVERY };
-        let deadline = Instant::now() + time;
-        let mut last = (Instant::now(), load.counts().0);
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            tokio::time::sleep(every.min(left)).await;
-            // Elsewhere than on a terminal every line stays: none for a rest of the time.
-            if left < every {
-                break;
-            }
-            let (applied, refused) = load.counts();
-            let (elapsed, rate) = (load.began.elapsed(), rate(&mut last, applied));
-            let text = format!(
-                "       {} · {} applied · {rate}/s · {} refused{remark}",
-                seconds(elapsed),
-                thousands(applied),
-                thousands(refused)
-            );
-            if self.output.is_live() { self.output.live(&text) } else { self.output.talk(text) }
-        }
-        self.output.live("");
-    }
-
-    async fn run_checks(&mut self, client: &Client, report: &mut DemoReport) -> Result<(), CliError> {
-        let height =
-            report.step("all nodes agree on a root", checks::same_roots(&mut self.nodes, self.tally.height)).await?;
-        let title = "every balance is proved, and no money was made or lost";
-        let balances = report.step(title, checks::money(client, &self.bank, height)).await?;
-        let title = "the receipts explain every balance";
-        report.step(title, checks::ledger(&self.bank, &balances, &self.tally)).await?;
-        let title = "every node alone proves the balances that it keeps";
-        report.step(title, checks::each_node(&self.nodes, &self.bank, &balances, client.genesis())).await?;
-        report.step("every node stores its part", checks::storage(&self.nodes)).await
-    }
-
-    async fn run_liar(&mut self, client: &Client, report: &mut DemoReport) -> Result<(), CliError> {
-        let node = self.nodes.len() - 2;
-        let title = "a member that lies to a client is found out and convicted by its signature";
-        let liar = report.step(title, liar::lies_to_a_client(client, &self.nodes, node, &self.bank)).await?;
-        let title = "the liar is expelled with the next epoch";
-        report.step(title, liar::is_expelled(client, &mut self.nodes, &liar, Complaint::Ours)).await?;
-        let title = "its records are copied to the others, and no money was lost";
-        report.step(title, liar::its_records_are_copied(client, &self.nodes, &liar, &self.bank)).await
-    }
-
-    fn conclude(&self, report: &DemoReport, kept: Option<&Kept>) -> Result<(), CliError> {
+    fn conclude(&self, report: &DemoReport, kept: Option<&KeptCluster>) -> Result<(), CliError> {
         let (steps, took) = (report.steps().len(), seconds(report.elapsed()));
         report.line(format_args!("\n{steps} of {steps} steps passed in {took}."))?;
         if !self.output.is_json() {
             return Ok(());
         }
-        let refused =
-            self.tally.refused.iter().map(|(reason, (count, _))| Refused { reason: reason.clone(), count: *count });
+        let refused = self
+            .tally
+            .refused
+            .iter()
+            .map(|(reason, (count, _))| RefusedCount { reason: reason.clone(), count: *count });
         let document = Document {
             passed: true,
             genesis: self.nodes.genesis,
@@ -344,10 +193,10 @@ impl<'a> Tour<'a> {
     }
 
     /// Writes the keys for people and lets the nodes go on.
-    fn leave_running(&mut self, folder: &mut Folder) -> Result<Kept, CliError> {
+    fn leave_running(&mut self, folder: &mut DemoFolder) -> Result<KeptCluster, CliError> {
         folder.keep();
         let keys = self.bank.write_keys(folder.path())?.into_iter().collect();
-        Ok(Kept {
+        Ok(KeptCluster {
             folder: folder.path().into(),
             profile: folder.path().join(crate::cluster::PROFILE_FILE),
             processes: self.nodes.leave_running()?,
@@ -356,17 +205,9 @@ impl<'a> Tour<'a> {
     }
 }
 
-/// Transfers per second since the last look.
-fn rate(last: &mut (Instant, u64), applied: u64) -> String {
-    let since = last.0.elapsed().as_secs_f64();
-    let new = applied.saturating_sub(last.1);
-    *last = (Instant::now(), applied);
-    if since > 0.0 { format!("{:.0}", new as f64 / since) } else { "-".into() }
-}
-
-async fn start_nodes(folder: &Folder, count: u16, spare: u16) -> Result<(Nodes, Shown), CliError> {
+async fn start_nodes(folder: &DemoFolder, count: u16, spare: u16) -> Result<(Nodes, StepShown), CliError> {
     let nodes = Nodes::start(folder.path(), count, spare).await?;
-    let shown = Shown::that(format_args!("{count} nodes serve genesis {}", nodes.genesis.short()));
+    let shown = StepShown::that(format_args!("{count} nodes serve genesis {}", nodes.genesis.short()));
     Ok((nodes, shown))
 }
 
@@ -384,11 +225,11 @@ fn introduce(report: &DemoReport, nodes: &Nodes) -> Result<(), CliError> {
     ))
 }
 
-async fn create_bank(client: &Client, bank: &Bank) -> Result<((), Shown), CliError> {
+async fn create_bank(client: &Client, bank: &Bank) -> Result<((), StepShown), CliError> {
     let height = bank.create(client).await?;
     Ok((
         (),
-        Shown::that(format_args!(
+        StepShown::that(format_args!(
             "domain {}/ belongs to key {}, with operations open, deposit and transfer (#{height})",
             bank::DOMAIN,
             bank.owner.public().short()
@@ -396,7 +237,7 @@ async fn create_bank(client: &Client, bank: &Bank) -> Result<((), Shown), CliErr
     ))
 }
 
-async fn open_accounts(client: &Client, bank: &Bank) -> Result<((), Shown), CliError> {
+async fn open_accounts(client: &Client, bank: &Bank) -> Result<((), StepShown), CliError> {
     let requests = bank.open_accounts(client).await?;
     let balances = bank.balances(client, None).await?;
     let wrong = balances.balances.iter().position(|balance| *balance != bank::FUNDS);
@@ -407,20 +248,14 @@ async fn open_accounts(client: &Client, bank: &Bank) -> Result<((), Shown), CliE
     let (accounts, each) = (thousands(bank.accounts.len() as u64), thousands(bank::FUNDS));
     Ok((
         (),
-        Shown::that(format_args!(
+        StepShown::that(format_args!(
             "{accounts} accounts opened with {each} each by {requests} requests, all read back with proofs (#{})",
             balances.height
         )),
     ))
 }
 
-async fn finish_load(load: Load) -> Result<(Tally, Shown), CliError> {
-    let tally = load.finish().await?;
-    let shown = checks::outcomes(&tally)?;
-    Ok((tally, shown))
-}
-
-fn how_to_talk(kept: &Kept) -> String {
+fn how_to_talk(kept: &KeptCluster) -> String {
     use crate::profile::copyable;
     let program = std::env::current_exe().map_or_else(|_| "pleach".into(), |path| copyable(&path));
     // A shell looks for a bare name elsewhere.

@@ -22,6 +22,10 @@ use crate::commands::DETACH;
 use crate::errors::CliError;
 use crate::profile::Profile;
 
+/// How long one call of the set-up may take.
+pub const READY_WAIT: Duration = Duration::from_secs(30);
+/// How long a restarted node may take to catch up.
+pub const CATCH_UP_WAIT: Duration = Duration::from_secs(60);
 /// How long a node may take to say what it is at.
 const STATUS_WAIT: Duration = Duration::from_secs(1);
 /// Lines of a log that an error repeats.

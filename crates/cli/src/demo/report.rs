@@ -13,12 +13,12 @@ use crate::output::{Output, visible};
 pub struct DemoReport {
     output: Output,
     began: Instant,
-    steps: Vec<Step>,
+    steps: Vec<DemoStep>,
 }
 
 /// One step that has ended.
 #[derive(Clone, Debug, Serialize)]
-pub struct Step {
+pub struct DemoStep {
     /// From 1 on.
     pub number: usize,
     /// Whether what it asserts is so.
@@ -33,12 +33,12 @@ pub struct Step {
 
 /// What a step found to be so.
 #[derive(Clone, Debug, Default)]
-pub struct Shown {
+pub struct StepShown {
     asserts: String,
     details: Vec<String>,
 }
 
-impl Shown {
+impl StepShown {
     /// A statement that has been checked.
     pub fn that(asserts: impl Display) -> Self {
         Self { asserts: asserts.to_string(), details: Vec::new() }
@@ -83,7 +83,7 @@ impl DemoReport {
     pub async fn step<T>(
         &mut self,
         title: &str,
-        work: impl Future<Output = Result<(T, Shown), CliError>>,
+        work: impl Future<Output = Result<(T, StepShown), CliError>>,
     ) -> Result<T, CliError> {
         let (began, number) = (Instant::now(), self.steps.len() + 1);
         let outcome = work.await;
@@ -92,15 +92,15 @@ impl DemoReport {
             Ok((value, shown)) => (true, shown, Ok(value)),
             // Nobody reads on, so there is nobody to tell.
             Err(CliError::PipeClosed) => return Err(CliError::PipeClosed),
-            Err(e) => (false, Shown::that(title).detail(&e), Err(e)),
+            Err(e) => (false, StepShown::that(title).detail(&e), Err(e)),
         };
-        let step = Step { number, passed, asserts: shown.asserts, details: shown.details, milliseconds };
+        let step = DemoStep { number, passed, asserts: shown.asserts, details: shown.details, milliseconds };
         self.print(&step)?;
         self.steps.push(step);
         outcome
     }
 
-    fn print(&self, step: &Step) -> Result<(), CliError> {
+    fn print(&self, step: &DemoStep) -> Result<(), CliError> {
         let mark = if step.passed { '✓' } else { '✗' };
         let took = seconds(Duration::from_millis(step.milliseconds));
         self.line(format_args!("{:2} {mark} {}  [{took}]", step.number, step.asserts))?;
@@ -108,7 +108,7 @@ impl DemoReport {
     }
 
     /// All steps so far.
-    pub fn steps(&self) -> &[Step] {
+    pub fn steps(&self) -> &[DemoStep] {
         &self.steps
     }
 

@@ -8,10 +8,11 @@ use futures::stream;
 use pleach_types::api::GetRequest;
 use pleach_types::{Height, Key, ProofFile, PublicKey};
 
-use super::{Audited, Finding, FindingKind, Head, Notes};
-use crate::client::Inner;
-use crate::error::{Error, Failure};
-use crate::read::{fitting, is_not_kept};
+use super::{Audited, Finding, FindingKind, NodeHead, Notes};
+use crate::error::{Error, NodeFailure};
+use crate::failures::is_not_kept;
+use crate::inner::Inner;
+use crate::read::fitting;
 
 /// Prefixes of which records are compared in one audit, drawn anew each time.
 const PREFIXES_AUDITED_MAX: usize = 64;
@@ -31,7 +32,7 @@ impl Inner {
     /// Each answer is proved under the one certified root of that height: two that hold are equal.
     pub(super) async fn compare(
         &self,
-        heads: &[Head],
+        heads: &[NodeHead],
         placed: BTreeSet<Height>,
         kept: &[ProofFile],
         audited: &mut BTreeMap<PublicKey, Audited>,
@@ -40,7 +41,7 @@ impl Inner {
         self.keepers.follow(self.verifier.trusted().committee());
         let placement = self.keepers.newest();
         // As new as n - f of those that answered have come: else whoever is behind would be taken for a misbehaving member, or would decide it.
-        let mut heights: Vec<_> = heads.iter().map(Head::height).filter(|height| placed.contains(height)).collect();
+        let mut heights: Vec<_> = heads.iter().map(NodeHead::height).filter(|height| placed.contains(height)).collect();
         heights.sort_unstable_by(|one, other| other.cmp(one));
         let at = heights.get(placement.members().quorum() - 1).or(heights.last()).copied().unwrap_or(0);
         let known = kept.iter().flat_map(|file| &file.reads).flat_map(|read| &read.records).map(|(key, _)| key.clone());
@@ -59,7 +60,7 @@ impl Inner {
         }
         let ask = |(node, key, keys)| async move { (key, self.shown(node, keys, at).await) };
         let mut answers = stream::iter(questions).map(ask).buffer_unordered(QUESTIONS_AT_ONCE);
-        let mut not_kept: BTreeMap<PublicKey, (u64, Failure)> = BTreeMap::new();
+        let mut not_kept: BTreeMap<PublicKey, (u64, NodeFailure)> = BTreeMap::new();
         while let Some((key, answer)) = answers.next().await {
             if let Some(member) = audited.get_mut(&key) {
                 member.proved += answer.proved;
@@ -119,11 +120,11 @@ impl Inner {
     }
 
     /// Has a node prove records at a height, one by one where it does not have all of them.
-    async fn shown(&self, node: usize, keys: Vec<Key>, height: Height) -> Shown {
-        let mut shown = Shown::default();
+    async fn shown(&self, node: usize, keys: Vec<Key>, height: Height) -> NodeShown {
+        let mut shown = NodeShown::default();
         let request = |keys| GetRequest { sign: true, ..self.request(keys, &self.certified_plan(Some(height))) };
         let whole = request(keys.clone());
-        let in_parts = |failure: &Failure| is_not_kept(failure) || fitting(failure, &whole).is_some();
+        let in_parts = |failure: &NodeFailure| is_not_kept(failure) || fitting(failure, &whole).is_some();
         match self.read_from(node, &whole, None).await {
             Ok(_) => shown.proved = keys.len(),
             Err(failure) if keys.len() > 1 && in_parts(&failure) => {
@@ -142,7 +143,7 @@ impl Inner {
 
 /// What came of asking one node for records.
 #[derive(Default)]
-struct Shown {
+struct NodeShown {
     proved: usize,
-    failures: Vec<Failure>,
+    failures: Vec<NodeFailure>,
 }

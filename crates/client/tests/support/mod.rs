@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::{FutureExt as _, pending};
 use pleach_client::{Client, Config, Error, ReadOptions, Reply, Runtime as _, Transport, TransportError};
-use pleach_state::{Decided, State, prepare, prepare_block};
+use pleach_state::{OrderedOutcome, State, prepare, prepare_block};
 use pleach_tree::Tree;
 use pleach_types::absence::AbsenceProof;
 use pleach_types::api::*;
@@ -40,7 +40,7 @@ pub struct Entry {
     pub state: State,
     pub values: BTreeMap<Key, Bytes>,
     pub receipts: Tree,
-    pub decisions: Vec<Decided>,
+    pub decisions: Vec<OrderedOutcome>,
 }
 
 /// What all honest nodes know.
@@ -386,8 +386,8 @@ impl Chain {
         let decisions = self.entries.iter().flat_map(|entry| &entry.decisions);
         decisions
             .filter_map(|decision| match decision {
-                Decided::Receipt(receipt) => Some(receipt.clone()),
-                Decided::Void(_) => None,
+                OrderedOutcome::Receipt(receipt) => Some(receipt.clone()),
+                OrderedOutcome::Void(_) => None,
             })
             .collect()
     }
@@ -689,7 +689,7 @@ impl Transport for Cluster {
         .boxed()
     }
 
-    fn members(&self, node: usize) -> Reply<'_, Members> {
+    fn members(&self, node: usize) -> Reply<'_, MembersView> {
         async move {
             self.arrive(node).await?;
             let view = |key: &SecretKey| MemberView {
@@ -700,7 +700,7 @@ impl Transport for Cluster {
                 missed: 0,
             };
             let members = self.chain().keys.iter().map(view).collect();
-            Ok(Members { members, faults_tolerated: 99, quorum: 0, turns: Default::default() })
+            Ok(MembersView { members, faults_tolerated: 99, quorum: 0, turns: Default::default() })
         }
         .boxed()
     }

@@ -37,7 +37,7 @@ const WAITING_BYTES_MAX: usize = 32 << 20;
 /// with them what it sends meanwhile.
 const JUDGED_LATER: Duration = Duration::from_secs(1);
 
-type Decision = Result<Identity, ServiceError>;
+type SubmitResult = Result<Identity, ServiceError>;
 
 /// Where a node admits requests. See the head of the module.
 pub struct Batches {
@@ -58,7 +58,7 @@ struct Queue {
 /// A request that waits for its check, and its part of the room.
 struct Waiting {
     request: (Sender, Bytes),
-    reply: oneshot::Sender<Decision>,
+    reply: oneshot::Sender<SubmitResult>,
     _held: [Lease; 2],
 }
 
@@ -74,7 +74,12 @@ impl Queue {
     ///
     /// # Errors
     /// Which bound is reached.
-    fn push(&mut self, from: IpAddr, request: (Sender, Bytes), reply: oneshot::Sender<Decision>) -> Result<(), Full> {
+    fn push(
+        &mut self,
+        from: IpAddr,
+        request: (Sender, Bytes),
+        reply: oneshot::Sender<SubmitResult>,
+    ) -> Result<(), Full> {
         let take = |share: &Arc<Share>, amount, measure| {
             share.take(from, amount).map_err(|_| {
                 let part = if share.taken() + amount > share.room() { Part::Whole } else { Part::Origin };
@@ -88,7 +93,7 @@ impl Queue {
     }
 
     /// Takes out the next ones that are checked together, without those whose clients have hung up.
-    fn next(&mut self) -> (Vec<(Sender, Bytes)>, Vec<oneshot::Sender<Decision>>) {
+    fn next(&mut self) -> (Vec<(Sender, Bytes)>, Vec<oneshot::Sender<SubmitResult>>) {
         let (mut requests, mut replies, mut bytes) = (Vec::new(), Vec::new(), 0);
         while requests.len() < TOGETHER_MAX && bytes < TOGETHER_BYTES {
             let Some(Waiting { request, reply, .. }) = self.waiting.pop_front() else { break };
@@ -115,7 +120,7 @@ impl Batches {
     ///
     /// # Panics
     /// If checking the requests that came together panicked.
-    pub async fn submit(self: &Arc<Self>, from: IpAddr, request: Bytes) -> Decision {
+    pub async fn submit(self: &Arc<Self>, from: IpAddr, request: Bytes) -> SubmitResult {
         let (reply, decided) = oneshot::channel();
         let sender = Sender { member: None, origin: Origin(self.origins.hash_one(one_party(from))) };
         let checked = {
@@ -176,12 +181,12 @@ mod tests {
     const ONE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
     const OTHER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
 
-    fn push(queue: &mut Queue, from: IpAddr, length: usize) -> Result<oneshot::Receiver<Decision>, Full> {
+    fn push(queue: &mut Queue, from: IpAddr, length: usize) -> Result<oneshot::Receiver<SubmitResult>, Full> {
         let (reply, decided) = oneshot::channel();
         queue.push(from, (Sender::default(), Bytes::from(vec![0; length])), reply).map(|()| decided)
     }
 
-    fn queue(lengths: &[usize]) -> (Queue, Vec<oneshot::Receiver<Decision>>) {
+    fn queue(lengths: &[usize]) -> (Queue, Vec<oneshot::Receiver<SubmitResult>>) {
         let mut queue = Queue::default();
         let clients = lengths.iter().map(|length| push(&mut queue, ONE, *length).expect("there is room")).collect();
         (queue, clients)

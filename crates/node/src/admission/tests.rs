@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use pleach_types::limits::SIGNERS_MAX;
 use pleach_types::{
-    Ballot, Body, Call, Decode as _, Encode as _, Evidence, Genesis, Height, Member, Request, Round, SecretKey,
+    Ballot, Body, Decode as _, Encode as _, Evidence, Genesis, Height, Member, Request, Round, SecretKey,
     SystemRequest, Vote, evidence, system, vote,
 };
 
 use super::*;
-use crate::disk::tests::key;
+use crate::disk::tests::{body, key, signed};
 
 /// Requests with all signatures that fit a block, and some more.
 const DEAR: u8 = 140;
@@ -33,17 +33,7 @@ impl Bench {
 
     /// A request with these signers, whose proof is of a height.
     fn request(&self, number: u8, signers: &[SecretKey], base: Height) -> Bytes {
-        let body = Body {
-            genesis: *self.state.genesis_digest(),
-            calls: vec![Call { operation: key("bank/op"), arguments: Bytes::new() }],
-            gas: 1,
-            touched: Vec::new(),
-            base,
-            nonce: [number; 16],
-            signers: Vec::new(),
-        };
-        let proof = self.state.prove(body.proven_keys()).expect("all is kept").encode().into();
-        Request::sign(body, signers, proof, Vec::new(), vec![Some(Bytes::from_static(b"code"))]).encode().into()
+        signed(&self.state, Body { base, ..body(&self.state, number) }, signers)
     }
 
     /// With as many signatures as there may be: dear to check.

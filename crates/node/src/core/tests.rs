@@ -1,5 +1,6 @@
 //! Requests on their way through a whole node: admission, blocks, and what is counted. The parts have tests of their own.
 
+use pleach_order::{Application as _, ProposalRequest};
 use pleach_state::{Costs, Unchecked};
 use pleach_types::limits::SIGNERS_MAX;
 use pleach_types::{
@@ -7,25 +8,13 @@ use pleach_types::{
 };
 
 use super::*;
-use crate::disk::tests::{Alone, Folder, key};
+use crate::disk::tests::{Alone, Folder, body, key, signed};
 
 /// Requests with as many signatures as there may be: dear to check.
 fn dear(alone: &Alone, count: u8) -> Vec<Bytes> {
     let state = alone.node.state();
     let keys: Vec<_> = (0..SIGNERS_MAX as u8).map(|n| SecretKey::from_seed([n; 32])).collect();
-    let request = |n: u8| {
-        let body = Body {
-            genesis: alone.node.genesis().digest(),
-            calls: vec![Call { operation: key("bank/op"), arguments: Bytes::new() }],
-            gas: 1,
-            touched: Vec::new(),
-            base: state.height(),
-            nonce: [n; 16],
-            signers: Vec::new(),
-        };
-        let proof = state.prove(body.proven_keys()).expect("all is kept").encode().into();
-        Request::sign(body, &keys, proof, Vec::new(), vec![Some(Bytes::from_static(b"code"))]).encode().into()
-    };
+    let request = |n: u8| signed(&state, body(&state, n), &keys);
     (0..count).map(request).collect()
 }
 
@@ -79,7 +68,7 @@ fn complaints_wait_in_small_number_and_none_is_left_when_the_member_is_convicted
 
     let (leader, parent) = (alone.node.public_key(), alone.parent.digest());
     let context = Context { epoch: 0, view: 1, parent_view: 0, leader, parent };
-    let block = Arc::new(alone.node.propose(&Proposal { context, height: 1 }, &[]).expect("a block"));
+    let block = Arc::new(alone.node.propose(&ProposalRequest { context, height: 1 }, &[]).expect("a block"));
     assert_eq!(block.requests.len(), limits::COMPLAINTS_MAX + 1);
     assert!(block.requests.contains(&client[0]), "clients are not kept out");
     assert!(alone.node.verify(&block, &[]));
@@ -182,7 +171,7 @@ fn what_was_ahead_and_is_true_is_ordered() {
     );
     let (leader, parent) = (slow.node.public_key(), slow.parent.digest());
     let context = Context { epoch: 0, view: 2, parent_view: 1, leader, parent };
-    let block = slow.node.propose(&Proposal { context, height: 2 }, &[]).expect("a block");
+    let block = slow.node.propose(&ProposalRequest { context, height: 2 }, &[]).expect("a block");
     assert_eq!(block.requests, [request]);
 }
 

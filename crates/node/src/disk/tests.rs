@@ -2,7 +2,8 @@
 
 use std::sync::mpsc;
 
-use pleach_order::{Application as _, Proposal};
+use pleach_order::{Application as _, ProposalRequest};
+use pleach_state::State;
 use pleach_store::Options;
 use pleach_types::execution::{Effects, Execution, Executor, Outcome};
 use pleach_types::{Block, Body, Call, Context, Encode as _, Genesis, Hash, Key, Limits, Member, Request, SecretKey};
@@ -32,6 +33,26 @@ pub(crate) fn key(text: &str) -> Key {
     Key::new(text).unwrap_or_else(|e| panic!("{e}"))
 }
 
+/// A call of `bank/op` on a state, without arguments or records; `number` tells such calls apart.
+pub(crate) fn body(state: &State, number: u8) -> Body {
+    Body {
+        genesis: *state.genesis_digest(),
+        calls: vec![Call { operation: key("bank/op"), arguments: Bytes::new() }],
+        gas: 1,
+        touched: Vec::new(),
+        base: state.height(),
+        nonce: [number; 16],
+        signers: Vec::new(),
+    }
+}
+
+/// The encoded request with this body, which brings its code; none of the touched records is there.
+pub(crate) fn signed(state: &State, body: Body, signers: &[SecretKey]) -> Bytes {
+    let proof = state.prove(body.proven_keys()).expect("all is kept").encode().into();
+    let (values, code) = (vec![None; body.touched.len()], vec![Some(Bytes::from_static(b"code"))]);
+    Request::sign(body, signers, proof, values, code).encode().into()
+}
+
 /// A cluster of one member, whose blocks are made here.
 pub(crate) struct Alone {
     pub(crate) node: Node,
@@ -54,22 +75,12 @@ impl Alone {
     /// Makes a block with one request, and hands it to the node as final.
     pub(crate) fn block(&mut self) {
         let (state, height) = (self.node.state(), self.parent.header.height + 1);
-        let body = Body {
-            genesis: self.node.genesis().digest(),
-            calls: vec![Call { operation: key("bank/op"), arguments: Bytes::new() }],
-            gas: 1,
-            touched: vec![key(&format!("bank/{height}"))],
-            base: state.height(),
-            nonce: [height as u8; 16],
-            signers: Vec::new(),
-        };
-        let proof = state.prove(body.proven_keys()).expect("all is kept").encode().into();
-        let code = Some(Bytes::from_static(b"code"));
-        let request = Request::sign(body, &[], proof, vec![None], vec![code]).encode().into();
+        let touched = vec![key(&format!("bank/{height}"))];
+        let request = signed(&state, Body { touched, ..body(&state, height as u8) }, &[]);
         self.node.execute(&request).unwrap_or_else(|e| panic!("{e}"));
         let (leader, parent) = (self.node.public_key(), self.parent.digest());
         let context = Context { epoch: 0, view: height, parent_view: height - 1, leader, parent };
-        let block = self.node.propose(&Proposal { context, height }, &[]).expect("a block");
+        let block = self.node.propose(&ProposalRequest { context, height }, &[]).expect("a block");
         assert_eq!(block.requests.len(), 1);
         self.parent = block.clone();
         self.node.finalized(Arc::new(block), None);

@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use pleach_types::execution::{Effects, Execution as Call_, Outcome};
-use pleach_types::{Body, Call, Context, Encode as _, Genesis, Limits, Member, Request, SecretKey};
+use pleach_types::{Context, Genesis, Limits, Member, SecretKey};
 
 use super::*;
-use crate::disk::tests::key;
+use crate::disk::tests::{body, key, signed};
 
 /// Counts how often it is asked to run something, and to translate.
 #[derive(Default)]
@@ -47,18 +47,7 @@ impl Bench {
 
     /// A block with one request on genesis; `number` tells such blocks apart.
     fn block(&self, number: u8) -> Arc<Block> {
-        let body = Body {
-            genesis: *self.state.genesis_digest(),
-            calls: vec![Call { operation: key("bank/op"), arguments: Bytes::new() }],
-            gas: 1,
-            touched: Vec::new(),
-            base: 0,
-            nonce: [number; 16],
-            signers: Vec::new(),
-        };
-        let proof = self.state.prove(body.proven_keys()).expect("all is kept").encode().into();
-        let code = vec![Some(Bytes::from_static(b"code"))];
-        let request = Request::sign(body, &[], proof, Vec::new(), code).encode().into();
+        let request = signed(&self.state, body(&self.state, number), &[]);
         self.holding(vec![request])
     }
 

@@ -14,7 +14,7 @@ use super::plan::joined;
 use super::recorder::Recorder;
 use crate::core::Node;
 use crate::lock;
-use crate::transfer::{Adoption, Came};
+use crate::transfer::{Adoption, Asking, Came};
 
 /// Bytes of records that are adopted at a time, at least and at most: what a node holds in memory, and how long it is held up.
 pub(super) const PART_BYTES_MIN: usize = 1 << 20;
@@ -74,7 +74,8 @@ impl Node {
         recorder.asked = Some(height);
         recorder.forget(height);
         drop(recent);
-        Some(Adoption::begin(self, of, from, enough))
+        let asking = Asking::new(self.members.committee().faults(), &self.genesis.limits);
+        Some(Adoption::begin(asking, of, from, enough))
     }
 
     /// Keeps what came from now on.

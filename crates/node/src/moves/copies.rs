@@ -13,10 +13,10 @@ const LATELY: Duration = Duration::from_secs(30);
 
 /// What each member has told last. Only those that the network lets in can tell anything, so they are as few as members.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Copies(BTreeMap<PublicKey, Told>);
+pub(super) struct Copies(BTreeMap<PublicKey, ToldCopies>);
 
 #[derive(Clone, Debug)]
-struct Told {
+struct ToldCopies {
     prefixes: Vec<u8>,
     /// When it was looked at first. It comes in where there is no clock.
     at: Option<Duration>,
@@ -24,7 +24,7 @@ struct Told {
 
 impl Copies {
     pub(super) fn hear(&mut self, from: PublicKey, prefixes: Vec<u8>) {
-        self.0.insert(from, Told { prefixes, at: None });
+        self.0.insert(from, ToldCopies { prefixes, at: None });
     }
 
     /// Dates what was heard since the last time.
@@ -44,8 +44,9 @@ impl Copies {
 
     /// Whether a member has told lately that it keeps a prefix: one that is silent may have lost its disk.
     pub(super) fn says_lately(&self, member: &PublicKey, number: u32, now: Duration) -> bool {
-        let lately =
-            |told: &Told| held(&told.prefixes, number) && told.at.is_some_and(|at| now.saturating_sub(at) <= LATELY);
+        let lately = |told: &ToldCopies| {
+            held(&told.prefixes, number) && told.at.is_some_and(|at| now.saturating_sub(at) <= LATELY)
+        };
         self.0.get(member).is_some_and(lately)
     }
 }

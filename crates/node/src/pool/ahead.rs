@@ -11,8 +11,8 @@ use std::sync::Arc;
 use pleach_state::Prepared;
 use pleach_types::{Hash, Height, Identity};
 
-use super::Forwarded;
-use super::room::{Demand, Measure, Room};
+use super::inbox::Forwarded;
+use super::room::{Demand, INDEX_BYTES, Measure, Room};
 
 /// Requests that may wait for a height.
 const AHEAD_MAX: usize = 2_048;
@@ -31,7 +31,7 @@ pub struct Ahead {
 }
 
 fn demand(prepared: &Prepared) -> [Demand; 2] {
-    let held = (prepared.held() + super::INDEX_BYTES) as u64;
+    let held = (prepared.held() + INDEX_BYTES) as u64;
     [(Measure::Requests, 1, AHEAD_MAX as u64), (Measure::Bytes, held, AHEAD_BYTES_MAX as u64)]
 }
 

@@ -7,8 +7,7 @@ use std::ops::Bound;
 use bytes::Bytes;
 use pleach_types::{Hash, PublicKey};
 
-use super::room::{Demand, Full, Measure, Origin, Room, Sender};
-use super::{INDEX_BYTES, POOL_BYTES_MAX, POOL_REQUESTS_MAX};
+use super::room::{Demand, Full, INDEX_BYTES, Measure, Origin, POOL_BYTES_MAX, POOL_REQUESTS_MAX, Room, Sender};
 
 /// A request that was forwarded.
 #[derive(Clone, Debug)]

@@ -30,14 +30,8 @@ pub use self::room::{Full, Measure, Origin, Part, Room, Sender};
 use self::ahead::Ahead;
 use self::inbox::Inbox;
 use self::lanes::{Lane, Lanes, Offered, Party, Place, room_of_a_group};
-use self::room::Demand;
+use self::room::{Demand, INDEX_BYTES, POOL_BYTES_MAX, POOL_REQUESTS_MAX};
 
-/// Requests that may wait, checked or not.
-pub const POOL_REQUESTS_MAX: usize = 16_384;
-/// Bytes that requests which wait may take in memory, in each stage: what they were sent as, and their decoded form beside it.
-pub const POOL_BYTES_MAX: usize = 128 << 20;
-/// Bytes that one request takes in the pool's own lists, at most.
-pub const INDEX_BYTES: usize = 1_024;
 /// What all of a block is, in the units of [`Pooled::share`].
 const WHOLE: u64 = 1 << 20;
 /// Blocks that those requests may fill which take about the same part of one (up to twice as much as others): with the usual
@@ -361,6 +355,7 @@ impl Pool {
         for content in &contents {
             drop(self.inbox.remove(content));
         }
+        // Its lane is charged for what it declared in vain too, or declaring too much would cost nothing.
         for Decided { identity, gas } in decided {
             if let Some(pooled) = self.pooled.get(&identity) {
                 self.lanes.charge(pooled.place(), pooled.prepared.gas(), gas);
@@ -371,6 +366,7 @@ impl Pool {
         self.measure_by(state.limits());
         self.remember(state.height(), contents);
         self.expire(state);
+        // Last, when what was ordered and what has expired has made room.
         for (forwarded, prepared) in self.ahead.come_to(state.height()) {
             if !self.ordered.contains(&forwarded.content) && is_wanted(state, &prepared) {
                 self.add(forwarded, prepared);

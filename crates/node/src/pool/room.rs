@@ -22,6 +22,12 @@ pub struct Sender {
     pub origin: Origin,
 }
 
+/// Requests that may wait, checked or not.
+pub const POOL_REQUESTS_MAX: usize = 16_384;
+/// Bytes that requests which wait may take in memory, in each stage: what they were sent as, and their decoded form beside it.
+pub const POOL_BYTES_MAX: usize = 128 << 20;
+/// Bytes that one request takes in the pool's own lists, at most.
+pub const INDEX_BYTES: usize = 1_024;
 /// Of the room of this node's port, or of another member, one origin has one part of so many.
 pub const ORIGIN_PARTS: u64 = 4;
 
@@ -93,7 +99,7 @@ impl std::fmt::Display for Full {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Party {
+enum RoomParty {
     All,
     Member(PublicKey),
     Origin(Sender),
@@ -105,7 +111,7 @@ pub type Demand = (Measure, u64, u64);
 /// What is taken.
 #[derive(Debug, Default)]
 pub struct Room {
-    taken: BTreeMap<(Measure, Party), u64>,
+    taken: BTreeMap<(Measure, RoomParty), u64>,
 }
 
 impl Room {
@@ -154,19 +160,19 @@ impl Room {
 
     /// How much all have taken of a measure.
     pub fn all(&self, measure: Measure) -> u64 {
-        self.taken(measure, Party::All)
+        self.taken(measure, RoomParty::All)
     }
 
-    fn taken(&self, measure: Measure, party: Party) -> u64 {
+    fn taken(&self, measure: Measure, party: RoomParty) -> u64 {
         self.taken.get(&(measure, party)).copied().unwrap_or(0)
     }
 }
 
 /// Who shares in what a sender takes, and how much each may have.
-fn parties(sender: Sender, whole: u64, member: u64) -> impl Iterator<Item = (Part, Party, u64)> {
-    let of_member = sender.member.map(|key| (Part::Member, Party::Member(key), member));
-    let all = [(Part::Whole, Party::All, whole)].into_iter().chain(of_member);
-    all.chain([(Part::Origin, Party::Origin(sender), member / ORIGIN_PARTS)])
+fn parties(sender: Sender, whole: u64, member: u64) -> impl Iterator<Item = (Part, RoomParty, u64)> {
+    let of_member = sender.member.map(|key| (Part::Member, RoomParty::Member(key), member));
+    let all = [(Part::Whole, RoomParty::All, whole)].into_iter().chain(of_member);
+    all.chain([(Part::Origin, RoomParty::Origin(sender), member / ORIGIN_PARTS)])
 }
 
 #[cfg(test)]

@@ -2,9 +2,10 @@
 
 use pleach_state::prepare;
 use pleach_types::request::ordered_digest;
-use pleach_types::{Body, Call, Decode as _, Encode as _, Genesis, Governance, Key, Member, Request, SecretKey};
+use pleach_types::{Body, Call, Decode as _, Genesis, Governance, Member, Request, SecretKey};
 
 use super::*;
+use crate::disk::tests::{body, key, signed};
 
 /// Domains that the stranger has, where he has many.
 const MANY: usize = 900;
@@ -12,10 +13,6 @@ const MANY: usize = 900;
 const HONEST: usize = 16;
 /// Requests of this gas that fill a block.
 const SLOTS: u64 = 40;
-
-fn key(text: &str) -> Key {
-    Key::new(text).unwrap_or_else(|e| panic!("{e}"))
-}
 
 /// A cluster of four with an operation in each domain, and its pool.
 struct Bench {
@@ -43,17 +40,8 @@ impl Bench {
         self.next += 1;
         let mut nonce = [0; 16];
         nonce[..8].copy_from_slice(&self.next.to_le_bytes());
-        let body = Body {
-            genesis: *self.state.genesis_digest(),
-            calls: vec![Call { operation: key(&format!("{domain}/op")), arguments: Bytes::new() }],
-            gas,
-            touched: Vec::new(),
-            base: self.state.height(),
-            nonce,
-            signers: Vec::new(),
-        };
-        let proof = self.state.prove(body.proven_keys()).expect("all is kept").encode().into();
-        Request::sign(body, &[], proof, Vec::new(), vec![Some(Bytes::from_static(b"code"))]).encode().into()
+        let calls = vec![Call { operation: key(&format!("{domain}/op")), arguments: Bytes::new() }];
+        signed(&self.state, Body { calls, gas, nonce, ..body(&self.state, 0) }, &[])
     }
 
     /// Lets a request wait; whether there was room.

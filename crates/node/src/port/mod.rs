@@ -25,7 +25,7 @@ use crate::metrics::Connections;
 use crate::share::{Lease, Share};
 
 pub use paced::Deadlines;
-use paced::{Paced, Stage};
+use paced::{ConnectionStage, Paced};
 
 /// Bytes of a request's head; also what is read ahead of a body.
 const HEAD_BYTES_MAX: usize = 64 << 10;
@@ -57,6 +57,7 @@ pub async fn serve(
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok((stream, address)) => (stream, Peer(address.ip())),
+            // No end of the port: as a rule there are too few descriptors, and a connection that closes gives one back.
             Err(error) => {
                 debug!(%error, "a connection was not accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -68,6 +69,7 @@ pub async fn serve(
                 counts.open.inc();
                 tokio::spawn(count(counts.clone(), held, connection(stream, peer, router.clone(), deadlines)));
             }
+            // Told and closed at once, since a stranger that is left waiting keeps a descriptor as well.
             Err(_) => {
                 counts.refused.inc();
                 refuse(stream);
@@ -100,7 +102,7 @@ async fn count(counts: Connections, held: Lease, connection: impl Future<Output 
 
 async fn connection(stream: TcpStream, peer: Peer, router: Router, deadlines: Deadlines) {
     let _ = stream.set_nodelay(true);
-    let stage = Stage::new();
+    let stage = ConnectionStage::new();
     let stream = Paced::new(stream, stage.clone(), deadlines);
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {

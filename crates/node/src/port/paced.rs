@@ -60,7 +60,7 @@ impl Default for Deadlines {
 
 /// What a connection is doing, told by the service and the stream to each other.
 #[derive(Clone)]
-pub struct Stage(Arc<AtomicU8>);
+pub struct ConnectionStage(Arc<AtomicU8>);
 
 /// A request is awaited, or its head is coming.
 const WAITS: u8 = 0;
@@ -69,7 +69,7 @@ const WORKS: u8 = 1;
 /// The answer is made, and not yet written.
 const ANSWERS: u8 = 2;
 
-impl Stage {
+impl ConnectionStage {
     /// That of a new connection.
     pub fn new() -> Self {
         Self(Arc::new(AtomicU8::new(WAITS)))
@@ -93,7 +93,7 @@ impl Stage {
 /// A stream with time limits. See the head of the module.
 pub struct Paced {
     stream: TcpStream,
-    stage: Stage,
+    stage: ConnectionStage,
     deadlines: Deadlines,
     /// By when something must be read, in the stage [`WAITS`], or the answer must be gone, for a client that sends no more.
     read_by: Instant,
@@ -109,7 +109,7 @@ pub struct Paced {
 
 impl Paced {
     /// A stream whose client has just connected.
-    pub fn new(stream: TcpStream, stage: Stage, deadlines: Deadlines) -> Self {
+    pub fn new(stream: TcpStream, stage: ConnectionStage, deadlines: Deadlines) -> Self {
         let read_by = Instant::now() + deadlines.head;
         let timer = || Box::pin(sleep_until(read_by));
         Self {

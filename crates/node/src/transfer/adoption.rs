@@ -7,16 +7,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use pleach_order::Network;
 use pleach_tree::{MergeError, Path, Prefix, VerifiedProof};
 use pleach_types::{Hash, Height, Key, PublicKey};
 use tracing::warn;
 
 use super::asking::Asking;
-use super::failure::Failure;
+use super::failure::TransferFailure;
 use super::verify;
 use super::wire::{Answer, Item};
-use crate::core::Node;
 
 /// Records on their way.
 #[derive(Debug)]
@@ -56,22 +54,24 @@ impl Adoption {
     /// Begins to ask for the records from `start` on within a prefix, of a height that this node has executed, until there are
     /// `enough` bytes of them.
     pub(crate) fn begin(
-        node: &Node,
+        mut asking: Asking,
         (height, root): (Height, Hash),
         (within, start): (Prefix, Path),
         enough: usize,
     ) -> Self {
-        let mut asking = Asking::new(node.members.committee().faults(), &node.genesis.limits);
         asking.want(Item::Chunk { within, start });
         Self { root, within, enough, asking, came: Came { height, ..Came::default() } }
     }
 
-    /// Asks for what is due. Returns whether everything is there.
+    /// Has `ask` ask for what is due. Returns whether everything is there.
     ///
     /// # Errors
     /// If nobody can be asked any more.
-    pub(crate) fn go_on(&mut self, node: &Node, now: Duration, network: &Network) -> Result<bool, Failure> {
-        node.ask_for(&mut self.asking, self.came.height, now, network)?;
+    pub(crate) fn go_on(
+        &mut self,
+        ask: impl FnOnce(&mut Asking, Height) -> Result<(), TransferFailure>,
+    ) -> Result<bool, TransferFailure> {
+        ask(&mut self.asking, self.came.height)?;
         Ok(self.asking.left() == 0)
     }
 

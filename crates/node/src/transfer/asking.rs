@@ -17,7 +17,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use pleach_types::{Encode, Height, PublicKey};
 
-use super::failure::{Failure, InvalidPart};
+use super::failure::{InvalidPart, TransferFailure};
 use super::wire::{Answer, ENTRY_BYTES_MAX, ITEM_BYTES_MAX, Item, item_bytes_max, part_bytes};
 
 /// Items that are asked for at a time.
@@ -58,7 +58,7 @@ pub(super) struct Question {
 
 /// What came of a part.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum Arrived {
     /// It was not asked for, or more is to come.
     Taken,
     /// The item is whole. It is open until it is [`Asking::done`] or its sender is excluded ([`Asking::exclude`]).
@@ -81,7 +81,7 @@ impl Rank {
 
 /// A source that was asked for an item.
 #[derive(Debug)]
-struct Attempt {
+struct AskedSource {
     source: PublicKey,
     began: Duration,
     /// When the question for the part that is due was sent.
@@ -92,7 +92,7 @@ struct Attempt {
     late: bool,
 }
 
-impl Attempt {
+impl AskedSource {
     fn is_late(&self, now: Duration) -> bool {
         let sent = Duration::from_millis(self.content.len() as u64 * 1_000 / RATE_MIN);
         now.saturating_sub(self.began) >= (BASE + sent) * self.rounds
@@ -109,8 +109,8 @@ impl Attempt {
 
 /// An item that is asked for.
 #[derive(Debug, Default)]
-struct Open {
-    attempts: Vec<Attempt>,
+struct OpenItem {
+    attempts: Vec<AskedSource>,
     begun: u32,
     /// How often each source was asked.
     asked: BTreeMap<PublicKey, u32>,
@@ -126,14 +126,14 @@ struct Open {
 
 /// The items that are still to come.
 #[derive(Debug)]
-pub(super) struct Asking {
+pub(crate) struct Asking {
     faults: usize,
     /// Bytes of a full part.
     part: usize,
     budget: usize,
     limits: pleach_types::Limits,
     todo: BTreeSet<Rank>,
-    open: BTreeMap<Rank, Open>,
+    open: BTreeMap<Rank, OpenItem>,
     /// Entries that came before those above them, which tell whether they are true.
     early: BTreeMap<Height, (PublicKey, Bytes)>,
     excluded: BTreeSet<PublicKey>,
@@ -142,7 +142,7 @@ pub(super) struct Asking {
 }
 
 impl Asking {
-    pub(super) fn new(faults: usize, limits: &pleach_types::Limits) -> Self {
+    pub(crate) fn new(faults: usize, limits: &pleach_types::Limits) -> Self {
         Self {
             faults,
             part: part_bytes(limits.request_bytes as usize),
@@ -184,12 +184,16 @@ impl Asking {
     ///
     /// # Errors
     /// If nobody can be asked for an item any more.
-    pub(super) fn go_on(&mut self, now: Duration, sources: impl Fn(&Item) -> Vec<PublicKey>) -> Result<(), Failure> {
+    pub(super) fn go_on(
+        &mut self,
+        now: Duration,
+        sources: impl Fn(&Item) -> Vec<PublicKey>,
+    ) -> Result<(), TransferFailure> {
         while let Some(first) = self.todo.first().copied()
             && (self.open.len() < OPEN_MAX || self.open.keys().next().is_some_and(|open| first < *open))
         {
             self.todo.pop_first();
-            self.open.insert(first, Open::default());
+            self.open.insert(first, OpenItem::default());
         }
         let mut another_waits = false;
         for rank in self.open.keys().copied().collect::<Vec<_>>() {
@@ -221,9 +225,9 @@ impl Asking {
     }
 
     /// Begins another attempt if none goes well.
-    fn ask_if_due(&mut self, rank: Rank, now: Duration, sources: &[PublicKey]) -> Result<(), Failure> {
+    fn ask_if_due(&mut self, rank: Rank, now: Duration, sources: &[PublicKey]) -> Result<(), TransferFailure> {
         let open = &self.open[&rank];
-        let slow = |attempt: &Attempt| now.saturating_sub(attempt.began) >= HEDGE;
+        let slow = |attempt: &AskedSource| now.saturating_sub(attempt.began) >= HEDGE;
         let enough = match &open.attempts[..] {
             [one] => !one.late && !slow(one),
             attempts => attempts.iter().any(|attempt| !attempt.late),
@@ -243,7 +247,7 @@ impl Asking {
         open.begun += 1;
         let rounds = open.begun.div_ceil(sources.len().max(1) as u32).min(ROUNDS_MAX);
         let (total, content) = (None, BytesMut::new());
-        open.attempts.push(Attempt { source, began: now, asked: now, rounds, total, content, late: false });
+        open.attempts.push(AskedSource { source, began: now, asked: now, rounds, total, content, late: false });
         self.questions.push(Question { to: source, item: rank.1, offset: 0 });
         Ok(())
     }
@@ -276,7 +280,12 @@ impl Asking {
     }
 
     /// Whom to ask next: each in turn, those that are often late after the others. `None` for nobody yet.
-    fn source(&mut self, rank: Rank, now: Duration, sources: &[PublicKey]) -> Result<Option<PublicKey>, Failure> {
+    fn source(
+        &mut self,
+        rank: Rank,
+        now: Duration,
+        sources: &[PublicKey],
+    ) -> Result<Option<PublicKey>, TransferFailure> {
         // Different items begin with different members.
         let spread =
             rank.1.encode().iter().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add((*byte).into()));
@@ -291,7 +300,7 @@ impl Asking {
         let usable: Vec<_> = sources.iter().filter(|key| !out(key) && times(key) < asks_max).collect();
         let busy = |key: &PublicKey| open.attempts.iter().any(|attempt| attempt.source == *key && !attempt.late);
         if usable.is_empty() && open.attempts.iter().all(|attempt| attempt.late) {
-            return Err(Failure::Nobody { item: rank.1, sources: sources.len() });
+            return Err(TransferFailure::Nobody { item: rank.1, sources: sources.len() });
         }
         let paused = |key: &PublicKey| open.gone.get(key).is_some_and(|(_, again)| now < *again);
         let free = (0..usable.len()).filter(|at| !busy(usable[*at]) && !paused(usable[*at]));
@@ -309,21 +318,21 @@ impl Asking {
         (item, offset, total): (Item, u32, u32),
         bytes: &Bytes,
         now: Duration,
-    ) -> Part {
+    ) -> Arrived {
         let rank = Rank::of(item);
         let (reserved, part, budget) = (self.reserved(), self.part, self.budget);
-        let Some(open) = self.open.get_mut(&rank) else { return Part::Taken };
-        let Some(at) = open.attempts.iter().position(|attempt| attempt.source == from) else { return Part::Taken };
+        let Some(open) = self.open.get_mut(&rank) else { return Arrived::Taken };
+        let Some(at) = open.attempts.iter().position(|attempt| attempt.source == from) else { return Arrived::Taken };
         let attempt = &mut open.attempts[at];
         let (offset, total) = (offset as usize, total as usize);
         if attempt.content.len() != offset {
             // A question was repeated, and both were answered.
-            return Part::Taken;
+            return Arrived::Taken;
         }
         if let Err(invalid) =
             check(attempt.total, (offset, total), bytes.len(), part, item_bytes_max(&item, &self.limits))
         {
-            return Part::Invalid(invalid);
+            return Arrived::Invalid(invalid);
         }
         if attempt.total.is_none() {
             let room = reserved - attempt.reserved(part) + total <= budget;
@@ -333,13 +342,13 @@ impl Asking {
             let agreed = open.claims.values().filter(|claimed| **claimed == total).count() > self.faults;
             if total > ITEM_BYTES_MAX && !agreed && !open.asked_all {
                 open.attempts.remove(at);
-                return Part::Taken;
+                return Arrived::Taken;
             }
             if !room {
                 open.attempts.remove(at);
                 let goes_on = open.attempts.iter().any(|attempt| !attempt.late);
                 open.waits_for = Some(total).filter(|_| !goes_on);
-                return Part::Taken;
+                return Arrived::Taken;
             }
             open.waits_for = None;
         }
@@ -350,10 +359,10 @@ impl Asking {
         attempt.content.extend_from_slice(bytes);
         attempt.asked = now;
         if attempt.content.len() == total {
-            return Part::Whole(open.attempts.remove(at).content.freeze());
+            return Arrived::Whole(open.attempts.remove(at).content.freeze());
         }
         self.questions.push(Question { to: from, item, offset: attempt.content.len() as u32 });
-        Part::Taken
+        Arrived::Taken
     }
 
     /// Takes an answer: an item, if it is whole now, or what is invalid about it. `None` for one that was not asked for, or more is
@@ -370,9 +379,9 @@ impl Asking {
             Answer::Gone { height, item } if height == of => self.gone(from, item, now),
             Answer::Part { height, item, offset, total, bytes } if height == of => {
                 match self.part(from, (item, offset, total), &bytes, now) {
-                    Part::Taken => {}
-                    Part::Whole(content) => return Some((item, Ok(content))),
-                    Part::Invalid(invalid) => return Some((item, Err(invalid))),
+                    Arrived::Taken => {}
+                    Arrived::Whole(content) => return Some((item, Ok(content))),
+                    Arrived::Invalid(invalid) => return Some((item, Err(invalid))),
                 }
             }
             _ => {}

@@ -23,7 +23,7 @@ pub(super) enum InvalidPart {
 
 /// Why a transfer ends without a state. The next one begins at a newer height.
 #[derive(Debug, Error)]
-pub(crate) enum Failure {
+pub(crate) enum TransferFailure {
     #[error("none of {sources} members that should have it gives {item:?}")]
     Nobody { item: Item, sources: usize },
     #[error(transparent)]

@@ -14,35 +14,28 @@
 //!   is left who could have an item, or if the own store fails; what was staged is dropped, and the next one begins at a newer height.
 //! - `finish` makes the fetched state the stored one in one transaction; until then, the old one is served and a crash loses nothing.
 
+mod work;
+
 use std::collections::BTreeMap;
-use std::fmt::Display;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use bytes::Bytes;
-use pleach_order::Network;
-use pleach_state::{State, warm_code};
-use pleach_store::{Arrival, StagedChunk, Staging, Target, WindowEntry};
-use pleach_tree::{OutlineNode, Partition, Path, Prefix, VerifiedProof};
+use pleach_store::{Staging, WindowEntry};
+use pleach_tree::{OutlineNode, Path, Prefix, VerifiedProof};
 use pleach_types::history::Peaks;
 use pleach_types::vote::Round;
-use pleach_types::{Certificate, ClusterRecord, Encode, Genesis, Hash, Height, PublicKey};
+use pleach_types::{Hash, Height, PublicKey};
 use pleach_verify::state::Offer;
-use pleach_verify::{records, state};
-use tracing::{info, warn};
 
-use super::asking::{Asking, Question};
-use super::failure::Failure;
-use super::inbox::Inbox;
+use super::asking::Asking;
+use super::failure::TransferFailure;
+use super::inbox::MemberInbox;
 use super::offers::Offers;
-use super::plan::{complement, groups, oldest};
-use super::verify;
-use super::wire::{Answer, Ask, Item, Message};
-use crate::core::Node;
+use super::wire::Answer;
 use crate::lock;
 use crate::moves::MoveJob;
-use crate::resume::past;
 
 /// How often others are asked for offers.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -56,7 +49,7 @@ const TELL: Duration = Duration::from_secs(2);
 pub(crate) struct Fetch {
     answers: Mutex<Answers>,
     /// Taken by whoever works, one at a time.
-    job: Mutex<Job>,
+    job: Mutex<FetchJob>,
     /// The least view of a certificate to go on from: set if this member's votes are lost.
     rejoin: Mutex<Option<Round>>,
     /// Bytes of the items that have come and items that are left, while a transfer is going on.
@@ -68,21 +61,21 @@ pub(crate) struct Fetch {
 /// Answers that wait. Only what was asked for gets in, so no member can keep out what another one answers.
 #[derive(Default)]
 struct Answers {
-    offers: Inbox<Answer>,
-    parts: Inbox<Answer>,
+    offers: MemberInbox<Answer>,
+    parts: MemberInbox<Answer>,
     /// How many parts each member owes.
     owed: BTreeMap<PublicKey, usize>,
 }
 
 #[derive(Default)]
-struct Job {
+struct FetchJob {
     /// The height at which this member was seen last, and since when.
     seen: (Height, Duration),
     asked: Option<Duration>,
     offers: Offers<Offer>,
     /// Transfers that have failed since one was complete.
     failed: usize,
-    transfer: Option<Box<Transfer>>,
+    transfer: Option<Box<StateTransfer>>,
     /// Single prefixes that move.
     moves: MoveJob,
 }
@@ -113,156 +106,15 @@ impl Fetch {
     }
 }
 
-impl Node {
-    /// Looks whether a state must be fetched, and goes on with fetching it.
-    pub(crate) fn fetch(&self, now: Duration, network: &Network) {
-        let mut job = lock(&self.fetch.job);
-        for (from, answer) in self.fetch.answers() {
-            match answer {
-                Answer::Offer { steps, proof } => self.collect(&mut job, from, (&steps, &proof), now),
-                answer => {
-                    let invalid_parts = match &mut job.transfer {
-                        Some(transfer) => {
-                            transfer.receive(self, from, answer, now);
-                            std::mem::take(&mut transfer.invalid_parts)
-                        }
-                        None => job.moves.receive(from, answer, now),
-                    };
-                    self.fetch.invalid_parts.fetch_add(invalid_parts, Ordering::Relaxed);
-                }
-            }
-        }
-        // After the answers, of which the last one may have made a transfer possible.
-        if job.transfer.is_none() {
-            self.consider(&mut job, now, network);
-        }
-        let Some(mut transfer) = job.transfer.take() else {
-            return self.move_records(&mut job.moves, now, network);
-        };
-        // A whole state brings all that a move of records would have: both would ask the same members for the same bytes.
-        job.moves.give_up();
-        let height = transfer.target.result.height;
-        let ended = match transfer.go_on(self, now, network) {
-            Ok(Step::More) => {
-                *lock(&self.fetch.progress) = Some((transfer.bytes, transfer.asking.left()));
-                job.transfer = Some(transfer);
-                return;
-            }
-            Ok(Step::Done) => self.arrive(*transfer, network),
-            Err(why) => Err(why),
-        };
-        *lock(&self.fetch.progress) = None;
-        lock(&self.fetch.answers).owed.clear();
-        // How often in a row: each failure makes the next transfer try another one of the offers (`offers`), so that a member whose offer is always the
-        // best cannot hold this member off for ever.
-        job.failed = match ended {
-            Ok(()) => 0,
-            Err(why) => {
-                warn!(height, %why, "a transfer of state begins anew");
-                job.failed.wrapping_add(1)
-            }
-        };
-    }
-
-    /// Asks for what is due of the state of a height.
-    ///
-    /// # Errors
-    /// If nobody can be asked for an item any more.
-    pub(super) fn ask_for(
-        &self,
-        asking: &mut Asking,
-        height: Height,
-        now: Duration,
-        network: &Network,
-    ) -> Result<(), Failure> {
-        asking.go_on(now, |item| sources(self, item))?;
-        // First, or a quick answer finds no room.
-        lock(&self.fetch.answers).owed = asking.owed();
-        for Question { to, item, offset } in asking.questions() {
-            let _ = network.send(to, Message::Ask(Ask::Part { height, item, offset }).encode().into());
-        }
-        Ok(())
-    }
-
-    /// Asks for offers if this member stands still or has lost its votes, and takes the best one.
-    fn consider(&self, job: &mut Job, now: Duration, network: &Network) {
-        let height = self.newest_height();
-        if job.seen.0 != height {
-            job.seen = (height, now);
-        }
-        let rejoin = *lock(&self.fetch.rejoin);
-        let stands = now.saturating_sub(job.seen.1) >= STALL_WAIT;
-        if rejoin.is_none() && !stands {
-            (job.asked, job.offers) = (None, Offers::default());
-            return;
-        }
-        if job.asked.is_none_or(|asked| now.saturating_sub(asked) >= ASK_AGAIN) {
-            job.asked = Some(now);
-            job.offers.asked();
-            let _ = network.broadcast(Message::Ask(Ask::Offer { since: self.members.since() }).encode().into());
-        }
-        let wanted = |target: &Offer| match rejoin {
-            Some(round) => {
-                let Certificate { epoch, view, .. } = target.certificate;
-                Round { epoch, view } >= round && target.result.height >= height
-            }
-            // Others keep the blocks of that many heights for those that lag.
-            None => target.result.height > height.saturating_add(self.finality.keep),
-        };
-        let height_of = |target: &Offer| wanted(target).then_some(target.result.height);
-        if let Some(target) = job.offers.decide(now, (self.members.committee().faults(), job.failed), height_of) {
-            match Transfer::begin(self, target, now) {
-                Ok(transfer) => job.transfer = Some(Box::new(transfer)),
-                Err(error) => warn!(%error, "a transfer of state cannot begin"),
-            }
-        }
-    }
-
-    fn collect(&self, job: &mut Job, from: PublicKey, (steps, proof): (&[Bytes], &Bytes), now: Duration) {
-        // Signatures are only checked for what was asked for.
-        if job.asked.is_none() || job.transfer.is_some() || !job.offers.wants(&from) {
-            return;
-        }
-        // The offer may be certified by members of whom this one has not heard.
-        if let Err(why) = self.members.follow(steps) {
-            return warn!(%from, "ignored an offer: its steps to newer members do not follow: its {why}");
-        }
-        // Of f + 1 that offer a height one is honest only if all are members: those on standby are in the network as well.
-        if self.members.committee().member(&from).is_none() {
-            return;
-        }
-        match state::offer(&self.members.anchor(), proof) {
-            Ok(target) => job.offers.add(from, target, now),
-            Err(why) => warn!(%from, "ignored an offer of state that does not hold: its {why}"),
-        }
-    }
-
-    /// Puts a fetched state in the place of this member's own, and lets the order go on behind it.
-    fn arrive(&self, transfer: Transfer, network: &Network) -> Result<(), Failure> {
-        let height = transfer.target.result.height;
-        let (bytes, start_point) = (transfer.bytes, transfer.target.certificate.clone());
-        self.install(height, || transfer.finish(self))?;
-        info!(height, bytes, "the state of this height was fetched from others");
-        *lock(&self.fetch.rejoin) = None;
-        network.set_start_point(start_point);
-        Ok(())
-    }
-}
-
-enum Step {
-    More,
-    Done,
-}
-
 /// A state on its way.
-struct Transfer {
+struct StateTransfer {
     target: Offer,
     oldest: Height,
     kept: Vec<Prefix>,
     staging: Staging,
     asking: Asking,
     /// Why this member's own store cannot take what came.
-    failed: Option<Failure>,
+    failed: Option<TransferFailure>,
     /// Checked entries, without a gap up to the target.
     entries: BTreeMap<Height, WindowEntry>,
     code: BTreeMap<Hash, Bytes>,
@@ -279,183 +131,4 @@ struct Transfer {
     /// Items that were not what is certified, since last counted.
     invalid_parts: u64,
     told: Duration,
-}
-
-impl Transfer {
-    fn begin(node: &Node, target: Offer, now: Duration) -> Result<Self, Failure> {
-        let kept = node.kept_prefixes();
-        let height = target.result.height;
-        let oldest = oldest(height, node.genesis.window);
-        let staging = node.finality.disk.store().stage(Target { height, root: target.result.root })?;
-        let entries = (oldest..=height).map(Item::Entry);
-        let records = kept
-            .iter()
-            .flat_map(|prefix| [Item::Edge(*prefix), Item::Chunk { within: *prefix, start: prefix.first() }]);
-        info!(height, from = node.newest_height(), prefixes = kept.len(), "fetching the state from others");
-        let mut asking = Asking::new(node.members.committee().faults(), &node.genesis.limits);
-        // What code is warm, and which proofs are needed, the entries tell: these are wanted once all entries are there (`plan_the_rest`).
-        entries.chain([Item::Peaks]).chain(records).for_each(|item| asking.want(item));
-        Ok(Self {
-            target,
-            oldest,
-            staging,
-            asking,
-            failed: None,
-            entries: BTreeMap::new(),
-            code: BTreeMap::new(),
-            peaks: Peaks::default(),
-            written: Vec::new(),
-            proofs: Vec::new(),
-            parts: BTreeMap::new(),
-            cluster: None,
-            bytes: 0,
-            invalid_parts: 0,
-            told: now,
-            kept,
-        })
-    }
-
-    /// Asks for what is due.
-    ///
-    /// # Errors
-    /// If nobody can be asked for an item any more, or the own store fails.
-    fn go_on(&mut self, node: &Node, now: Duration, network: &Network) -> Result<Step, Failure> {
-        if let Some(failed) = self.failed.take() {
-            return Err(failed);
-        }
-        let height = self.target.result.height;
-        node.ask_for(&mut self.asking, height, now, network)?;
-        let items = self.asking.left();
-        if now.saturating_sub(self.told) >= TELL {
-            self.told = now;
-            info!(height, bytes = self.bytes, items, "fetching the state from others");
-        }
-        Ok(if items == 0 { Step::Done } else { Step::More })
-    }
-
-    fn receive(&mut self, node: &Node, from: PublicKey, answer: Answer, now: Duration) {
-        match self.asking.answer(self.target.result.height, from, answer, now) {
-            Some((item, Ok(content))) => {
-                self.bytes += content.len() as u64;
-                self.complete(node, from, item, content);
-            }
-            Some((item, Err(cause))) => self.exclude(from, item, &cause),
-            None => {}
-        }
-    }
-
-    /// Does not ask a member again that sent what no honest member sends.
-    fn exclude(&mut self, sender: PublicKey, item: Item, cause: &dyn Display) {
-        self.invalid_parts += 1;
-        warn!(member = %sender, ?item, %cause, "a member sent what is not certified; it is not asked again");
-        self.asking.exclude(sender);
-    }
-
-    fn complete(&mut self, node: &Node, from: PublicKey, item: Item, content: Bytes) {
-        let root = self.target.result.root;
-        let taken = match item {
-            Item::Entry(height) => {
-                // It can be checked only under the entry above it, which may not be here yet.
-                self.asking.hold(height, from, content);
-                return self.take_entries(node);
-            }
-            Item::Code(digest) => state::code(&content, &digest).map(|()| {
-                self.code.insert(digest, content);
-            }),
-            Item::Written(group) => {
-                let paths = self.written.get(group as usize).map_or(&[][..], Vec::as_slice);
-                records::paths(&content, &root, &verify::ITEM_PROOF, paths).map(|proof| self.proofs.push(proof))
-            }
-            Item::Edge(prefix) => records::paths(&content, &root, &verify::ITEM_PROOF, &[prefix.first()])
-                .map(|proof| self.proofs.push(proof)),
-            Item::Peaks => state::peaks(&content, &self.target.result).map(|peaks| self.peaks = peaks),
-            Item::Chunk { within, start } => verify::chunk(&content, &root, (&within, &start))
-                .map(|(chunk, proved)| self.take_chunk(&chunk, &proved, &within)),
-        };
-        match taken {
-            Ok(()) => self.asking.done(item),
-            Err(cause) => self.exclude(from, item, &cause),
-        }
-    }
-
-    fn take_chunk(&mut self, chunk: &StagedChunk, proved: &Partition, within: &Prefix) {
-        // That is no fault of who sent it.
-        self.failed = self.staging.put(chunk).err().map(Failure::Store).or(self.failed.take());
-        self.parts.extend(proved.records().map(|(path, digest)| OutlineNode::record(path, digest)));
-        let cluster = chunk.records.get(&ClusterRecord::key());
-        self.cluster = cluster.cloned().or(self.cluster.take());
-        if let Some(start) = chunk.prefix.next().filter(|next| within.contains(next)) {
-            self.asking.want(Item::Chunk { within: *within, start });
-        }
-    }
-
-    /// Checks entries from the newest down, as far as they are there.
-    fn take_entries(&mut self, node: &Node) {
-        loop {
-            // Each header names the result and the block below it, so the one certificate of the target certifies every entry in turn.
-            let (height, result, block) = match self.entries.first_key_value() {
-                None => (self.target.result.height, self.target.result, self.target.block),
-                Some((height, _)) if *height == self.oldest => return,
-                Some((height, above)) => (height - 1, above.header.result, above.header.context.parent),
-            };
-            let Some((from, content)) = self.asking.take(height) else { return };
-            match verify::entry(&content, &result, &block) {
-                Ok(entry) => drop(self.entries.insert(height, entry)),
-                Err(cause) => {
-                    self.asking.want(Item::Entry(height));
-                    return self.exclude(from, Item::Entry(height), &cause);
-                }
-            }
-            if height == self.oldest {
-                self.plan_the_rest(&node.genesis);
-            }
-        }
-    }
-
-    /// All entries are there: they tell what code is warm and what was written.
-    fn plan_the_rest(&mut self, genesis: &Genesis) {
-        let used = self.entries.iter().map(|(height, entry)| (*height, &entry.code[..]));
-        let code = warm_code(genesis, self.target.result.height, used);
-        self.written = groups(self.entries.values().flat_map(|entry| &entry.written));
-        let written = (0..self.written.len()).map(|group| Item::Written(group as u32));
-        code.into_keys().map(Item::Code).chain(written).for_each(|item| self.asking.want(item));
-    }
-
-    /// Stages what stands around the kept prefixes, and makes the fetched state the stored one.
-    fn finish(mut self, node: &Node) -> Result<(State, Vec<WindowEntry>), Failure> {
-        let proofs = std::mem::take(&mut self.proofs);
-        let outline = match verify::merged(proofs)? {
-            Some(proof) => proof.outline(self.kept.iter().copied())?,
-            // Nothing is kept and nothing was written: the root is all there is.
-            None => {
-                [(Prefix::ALL, OutlineNode::Subtree(pleach_tree::Label::from_bytes(self.target.result.root.0)))].into()
-            }
-        };
-        let around = complement(&self.kept).into_iter().map(|prefix| {
-            let within = outline.iter().filter(|(at, _)| prefix.covers(at)).map(|(at, node)| (*at, *node)).collect();
-            StagedChunk { prefix, records: BTreeMap::new(), outline: within }
-        });
-        // Together: a single kept record, such as the cluster's, has hundreds of prefixes around it.
-        self.staging.put_all(&around.collect::<Vec<_>>())?;
-        self.parts.extend(outline);
-        let (past, kept, peaks) = (past(self.entries.values()), self.kept, self.peaks);
-        let genesis = node.genesis.clone();
-        // The kept records are all there; without it the restoration fails, as it does with another one.
-        let cluster = self.cluster.unwrap_or_default();
-        let own = kept.iter().copied();
-        let state = State::restore(genesis, own, &cluster, peaks.clone(), past, &self.code, self.parts)?;
-        let entries: Vec<_> = self.entries.into_values().collect();
-        let (window, steps, above) = (entries.clone(), node.members.all_steps(), Some(self.target.certificate));
-        let arrival = Arrival { kept, window, code: self.code, peaks, steps, above };
-        self.staging.finish(&arrival, |_| {})?;
-        Ok((state, entries))
-    }
-}
-
-/// The members that should have an item.
-fn sources(node: &Node, item: &Item) -> Vec<PublicKey> {
-    match item {
-        Item::Edge(prefix) | Item::Chunk { within: prefix, .. } => node.holders(&prefix.first()),
-        Item::Entry(_) | Item::Code(_) | Item::Written(_) | Item::Peaks => node.others(),
-    }
 }

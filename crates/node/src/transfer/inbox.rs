@@ -6,15 +6,15 @@ use pleach_types::PublicKey;
 
 /// Messages that wait: those of one member keep out none of another.
 #[derive(Debug)]
-pub(crate) struct Inbox<T>(BTreeMap<PublicKey, VecDeque<T>>);
+pub(crate) struct MemberInbox<T>(BTreeMap<PublicKey, VecDeque<T>>);
 
-impl<T> Default for Inbox<T> {
+impl<T> Default for MemberInbox<T> {
     fn default() -> Self {
         Self(BTreeMap::new())
     }
 }
 
-impl<T> Inbox<T> {
+impl<T> MemberInbox<T> {
     /// Adds a message of a member if fewer than `room` of its messages wait.
     pub(crate) fn push(&mut self, from: PublicKey, message: T, room: usize) {
         if room > 0 {
@@ -46,7 +46,7 @@ mod tests {
     #[test]
     fn a_member_that_floods_keeps_out_nobody_else_and_goes_in_turn() {
         let [loud, quiet] = [PublicKey([1; 32]), PublicKey([2; 32])];
-        let mut inbox = Inbox::default();
+        let mut inbox = MemberInbox::default();
         (0..1_000).for_each(|n| inbox.push(loud, n, 3));
         inbox.push(quiet, 7, 3);
         assert_eq!(inbox.take(), [(loud, 0), (quiet, 7), (loud, 1), (loud, 2)]);

@@ -46,6 +46,7 @@ mod verify;
 pub(crate) mod wire;
 
 pub(crate) use adoption::{Adoption, Came};
-pub(crate) use failure::Failure;
+pub(crate) use asking::Asking;
+pub(crate) use failure::TransferFailure;
 pub(crate) use fetch::Fetch;
 pub(crate) use source::Source;

@@ -64,6 +64,7 @@ impl<T> Offers<T> {
         if waited < COLLECT {
             return None;
         }
+        // An offer may have been of use when it came, and be passed by this member's own height since.
         self.offers.retain(|_, offer| height(offer).is_some());
         if self.offers.is_empty() {
             self.first = None;
@@ -74,6 +75,8 @@ impl<T> Offers<T> {
         self.first = None;
         let mut useful: Vec<_> = std::mem::take(&mut self.offers).into_values().collect();
         useful.sort_by_key(|offer| std::cmp::Reverse(height(offer)));
+        // The highest f may be of Byzantine members that offer what nobody else has; the next one has been reached by a correct member.
+        // After a failure it is another one, or a member that hands out nothing could hold this one off for ever.
         let above = if useful.len() > faults { faults } else { 0 };
         let at = above + failed % (useful.len() - above);
         Some(useful.swap_remove(at))

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::pool::Origin;
 
-use super::wire::{Answer, Ask, Chunk, Found, Item, Message, Read};
+use super::wire::{Answer, Ask, ChunkContent, FoundRecords, Item, MemberRead, Message};
 
 fn hex(bytes: impl AsRef<[u8]>) -> Value {
     bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
@@ -57,7 +57,7 @@ fn messages() -> Vec<(Message, Value)> {
     ];
     all.push((Message::Keeps(vec![0b10, 0xf0]), json!({ "kind": "keeps", "prefixes": [1, 12, 13, 14, 15] })));
     let keys = |names: &[&str]| names.iter().map(|name| Key::new(*name).expect("a key")).collect();
-    let read = Read { number: 1 << 40, height: 12, keys: keys(&["a/b", "c"]), without_values: keys(&["c"]) };
+    let read = MemberRead { number: 1 << 40, height: 12, keys: keys(&["a/b", "c"]), without_values: keys(&["c"]) };
     all.push((
         Message::Ask(Ask::Read(read)),
         json!({ "kind": "read", "number": 1_u64 << 40, "height": 12, "keys": ["a/b", "c"], "without_values": ["c"] }),
@@ -65,11 +65,11 @@ fn messages() -> Vec<(Message, Value)> {
     let values = vec![Some("value".into()), None, Some(Bytes::new())];
     for (found, said) in [
         (
-            Found::Records { values, proof: "proof".into() },
+            FoundRecords::Records { values, proof: "proof".into() },
             json!({ "values": [hex("value"), null, ""], "proof": hex("proof") }),
         ),
-        (Found::Nothing, json!("nothing")),
-        (Found::TooLarge { fits: 3 }, json!({ "fits": 3 })),
+        (FoundRecords::Nothing, json!("nothing")),
+        (FoundRecords::TooLarge { fits: 3 }, json!({ "fits": 3 })),
     ] {
         let message = Message::Answer(Answer::Read { number: 9, found });
         all.push((message, json!({ "kind": "found", "number": 9, "found": said })));
@@ -155,10 +155,10 @@ fn contents() -> Vec<(&'static str, Vec<u8>)> {
     };
     let prefix = Prefix::new(Path::of(b"a/b"), 3);
     let records = vec![(Key::new("a/b").expect("a key"), Bytes::from_static(b"value"))];
-    let chunk = Chunk { prefix, proof: "proof".into(), records };
-    let empty = Chunk { prefix: Prefix::new(Path::of(b""), 0), proof: Bytes::new(), records: Vec::new() };
+    let chunk = ChunkContent { prefix, proof: "proof".into(), records };
+    let empty = ChunkContent { prefix: Prefix::new(Path::of(b""), 0), proof: Bytes::new(), records: Vec::new() };
     for chunk in [&chunk, &empty] {
-        assert_eq!(Chunk::decode(&chunk.encode()).as_ref(), Ok(chunk));
+        assert_eq!(ChunkContent::decode(&chunk.encode()).as_ref(), Ok(chunk));
     }
     let mut peaks = Peaks::default();
     (0..5).for_each(|height| peaks.push(&BlockResult { height, ..BlockResult::default() }));

@@ -7,7 +7,7 @@ use pleach_types::{BlockResult, Hash};
 use pleach_verify::state::{self, PastHeight};
 use pleach_verify::{FalseStatement, Misbehaviour, decode};
 
-use super::wire::{Chunk, ITEM_BYTES_MAX};
+use super::wire::{ChunkContent, ITEM_BYTES_MAX};
 
 /// The limits of a proof that is an item of a transfer: what fits in the item, a stub or a leaf for every few bytes.
 pub(super) const ITEM_PROOF: ProofLimits =
@@ -38,7 +38,7 @@ pub(super) fn chunk(
     root: &Hash,
     (within, start): (&Prefix, &Path),
 ) -> Result<(StagedChunk, Partition), Misbehaviour> {
-    let Chunk { prefix, proof, records } = decode("chunk", encoded)?;
+    let ChunkContent { prefix, proof, records } = decode("chunk", encoded)?;
     if !within.covers(&prefix) || prefix.first() != *start {
         let statement = FalseStatement::Elsewhere { prefix, start: *start, within: *within };
         return Err(Misbehaviour::new(encoded, statement));

@@ -73,12 +73,12 @@ pub(crate) enum Ask {
         item: Item,
         offset: u32,
     },
-    Read(Read),
+    Read(MemberRead),
 }
 
 /// The records of a height, for a client of the asker. It is answered from what the member keeps, and never passed on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Read {
+pub(crate) struct MemberRead {
     /// By which the asker knows the answer.
     pub number: u64,
     pub height: Height,
@@ -87,9 +87,9 @@ pub(crate) struct Read {
     pub without_values: Vec<Key>,
 }
 
-/// What becomes of a [`Read`].
+/// What becomes of a [`MemberRead`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
+pub(crate) enum FoundRecords {
     /// One value for each key, none where there is no record or where it may be left out, and the proof of all of them.
     Records { values: Vec<Option<Bytes>>, proof: Bytes },
     /// Not from here: the height or a record is not here (any more, or yet).
@@ -109,7 +109,7 @@ pub(crate) enum Answer {
     /// The item cannot be had here (any more, or yet).
     Gone { height: Height, item: Item },
     /// What became of the read with this number.
-    Read { number: u64, found: Found },
+    Read { number: u64, found: FoundRecords },
 }
 
 /// Something that a state consists of.
@@ -131,7 +131,7 @@ pub(crate) enum Item {
 
 /// The content of [`Item::Chunk`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Chunk {
+pub(crate) struct ChunkContent {
     /// The prefix that it covers.
     pub prefix: Prefix,
     /// The encoded proof of everything under it.
@@ -281,7 +281,7 @@ impl Encode for Message {
                 out.push(6);
                 codec::put_bytes(out, prefixes);
             }
-            Self::Ask(Ask::Read(Read { number, height, keys, without_values })) => {
+            Self::Ask(Ask::Read(MemberRead { number, height, keys, without_values })) => {
                 out.push(7);
                 out.extend_from_slice(&number.to_le_bytes());
                 out.extend_from_slice(&height.to_le_bytes());
@@ -297,7 +297,7 @@ impl Encode for Message {
     }
 }
 
-impl Encode for Found {
+impl Encode for FoundRecords {
     fn encode_to(&self, out: &mut Vec<u8>) {
         match self {
             Self::Records { values, proof } => {
@@ -317,7 +317,7 @@ impl Encode for Found {
     }
 }
 
-impl Decode for Found {
+impl Decode for FoundRecords {
     fn decode_from(reader: &mut Reader) -> Result<Self, DecodeError> {
         let value = |r: &mut Reader| r.option("value", |r| r.bytes("value", VALUE_BYTES_MAX));
         Ok(match reader.byte("what was found")? {
@@ -340,6 +340,7 @@ impl Decode for Message {
                 let (height, item) = (reader.u64("height")?, Item::decode_from(reader)?);
                 Self::Ask(Ask::Part { height, item, offset: reader.u32("offset")? })
             }
+            // Bounded one by one, since anybody in the network may send them: a list of steps as long as it likes would be decoded for each.
             3 => Self::Answer(Answer::Offer {
                 steps: reader.list("steps", STEPS_TOLD, |r| r.bytes("step", STEP_BYTES_MAX))?,
                 proof: reader.bytes("offer", OFFER_BYTES_MAX)?,
@@ -352,13 +353,15 @@ impl Decode for Message {
             }
             5 => Self::Answer(Answer::Gone { height: reader.u64("height")?, item: Item::decode_from(reader)? }),
             6 => Self::Keeps(reader.bytes("prefixes", KEEPS_BYTES_MAX)?.to_vec()),
-            7 => Self::Ask(Ask::Read(Read {
+            7 => Self::Ask(Ask::Read(MemberRead {
                 number: reader.u64("number")?,
                 height: reader.u64("height")?,
                 keys: reader.list("keys", READ_THROUGH_KEYS_MAX, Key::decode_from)?,
                 without_values: reader.list("keys", READ_THROUGH_KEYS_MAX, Key::decode_from)?,
             })),
-            8 => Self::Answer(Answer::Read { number: reader.u64("number")?, found: Found::decode_from(reader)? }),
+            8 => {
+                Self::Answer(Answer::Read { number: reader.u64("number")?, found: FoundRecords::decode_from(reader)? })
+            }
             tag => return Err(DecodeError::UnknownTag { field: "message", tag }),
         })
     }
@@ -377,7 +380,7 @@ impl Message {
     }
 }
 
-impl Encode for Chunk {
+impl Encode for ChunkContent {
     fn encode_to(&self, out: &mut Vec<u8>) {
         put_prefix(out, &self.prefix);
         codec::put_bytes(out, &self.proof);
@@ -389,7 +392,7 @@ impl Encode for Chunk {
     }
 }
 
-impl Decode for Chunk {
+impl Decode for ChunkContent {
     fn decode_from(reader: &mut Reader) -> Result<Self, DecodeError> {
         let record = |reader: &mut Reader| {
             let key = reader.bytes("key", KEY_BYTES_MAX)?;
@@ -430,9 +433,13 @@ mod tests {
         all.push(Message::Keeps(vec![0b101, 0xff]));
         let keys = |names: &[&str]| names.iter().map(|name| Key::new(*name).unwrap()).collect();
         let (keys, without_values) = (keys(&["a/b", "c"]), keys(&["c"]));
-        all.push(Message::Ask(Ask::Read(Read { number: 1 << 40, height: 12, keys, without_values })));
+        all.push(Message::Ask(Ask::Read(MemberRead { number: 1 << 40, height: 12, keys, without_values })));
         let values = vec![Some("value".into()), None, Some(Bytes::new())];
-        let found = [Found::Records { values, proof: "proof".into() }, Found::Nothing, Found::TooLarge { fits: 3 }];
+        let found = [
+            FoundRecords::Records { values, proof: "proof".into() },
+            FoundRecords::Nothing,
+            FoundRecords::TooLarge { fits: 3 },
+        ];
         all.extend(found.map(|found| Message::Answer(Answer::Read { number: 9, found })));
         all.extend([Message::Ask(Ask::Offer { since: 7 }), offer(vec![]), offer(vec!["step".into(), "other".into()])]);
         all
@@ -468,13 +475,16 @@ mod tests {
         let mut long = good;
         long[33..35].copy_from_slice(&257_u16.to_le_bytes());
         assert!(matches!(Item::decode(&long), Err(DecodeError::TooLarge { .. })));
-        let chunk =
-            Chunk { prefix: within, proof: "proof".into(), records: vec![(Key::new("a/b").unwrap(), "v".into())] };
+        let chunk = ChunkContent {
+            prefix: within,
+            proof: "proof".into(),
+            records: vec![(Key::new("a/b").unwrap(), "v".into())],
+        };
         let bytes = chunk.encode();
-        assert_eq!(Chunk::decode(&bytes), Ok(chunk));
+        assert_eq!(ChunkContent::decode(&bytes), Ok(chunk));
         let mut many = bytes;
         let count = 34 + 4 + 5;
         many[count..count + 4].copy_from_slice(&u32::MAX.to_le_bytes());
-        assert!(matches!(Chunk::decode(&many), Err(DecodeError::TooLarge { .. })));
+        assert!(matches!(ChunkContent::decode(&many), Err(DecodeError::TooLarge { .. })));
     }
 }

@@ -34,7 +34,7 @@ pub enum Equivocation {
 }
 
 /// What the contradictions are made with.
-struct Liar {
+struct Contradictor {
     manner: Equivocation,
     genesis: Hash,
     key: SecretKey,
@@ -45,12 +45,12 @@ struct Liar {
 #[derive(Clone)]
 pub(crate) struct VoteSender<S> {
     sender: S,
-    liar: Option<Arc<Liar>>,
+    liar: Option<Arc<Contradictor>>,
 }
 
 /// The way out of this member's votes.
 pub(crate) fn votes<S>(sender: S, settings: &Settings, schemes: &Schemes, app: &dyn Application) -> VoteSender<S> {
-    let liar = |manner| Liar {
+    let liar = |manner| Contradictor {
         manner,
         genesis: settings.genesis_digest,
         key: settings.secret.clone(),
@@ -59,7 +59,7 @@ pub(crate) fn votes<S>(sender: S, settings: &Settings, schemes: &Schemes, app: &
     VoteSender { sender, liar: app.equivocates().map(liar).map(Arc::new) }
 }
 
-impl Liar {
+impl Contradictor {
     /// A vote that contradicts the one in a message, as a message. `None` if that is no vote to notarize, or not one to lie about.
     fn contradict(&self, message: &Bytes) -> Option<IoBufs> {
         let (epoch, vote) = mux::parse(IoBuf::from(message.clone())).ok()?;
@@ -88,22 +88,22 @@ impl Liar {
 
 impl<S: Sender> LimitedSender for VoteSender<S> {
     type PublicKey = S::PublicKey;
-    type Checked<'a> = Checked<'a, S>;
+    type Checked<'a> = SplitVote<'a, S>;
 
-    fn check(&mut self, recipients: Recipients<S::PublicKey>) -> Result<Checked<'_, S>, SystemTime> {
+    fn check(&mut self, recipients: Recipients<S::PublicKey>) -> Result<SplitVote<'_, S>, SystemTime> {
         let (again, liar) = (self.sender.clone(), self.liar.clone());
-        Ok(Checked { checked: self.sender.check(recipients)?, again, liar })
+        Ok(SplitVote { checked: self.sender.check(recipients)?, again, liar })
     }
 }
 
 /// A vote on its way to some of the others.
-pub(crate) struct Checked<'a, S: Sender + 'a> {
+pub(crate) struct SplitVote<'a, S: Sender + 'a> {
     checked: S::Checked<'a>,
     again: S,
-    liar: Option<Arc<Liar>>,
+    liar: Option<Arc<Contradictor>>,
 }
 
-impl<S: Sender> CheckedSender for Checked<'_, S> {
+impl<S: Sender> CheckedSender for SplitVote<'_, S> {
     type PublicKey = S::PublicKey;
 
     fn recipients(&self) -> Vec<S::PublicKey> {
@@ -123,6 +123,7 @@ impl<S: Sender> CheckedSender for Checked<'_, S> {
                 sent
             }
             Equivocation::Proposals => {
+                // Each half must get one of the two alone: whoever had both could prove the lie before it had done any harm.
                 let (some, others) = everybody.split_at(everybody.len() / 2);
                 self.again.send(Recipients::Some(some.to_vec()), lie, priority);
                 self.again.send(Recipients::Some(others.to_vec()), message, priority);

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use pleach_order::{Application, Bounds, Network, Proposal, Settings, Timeouts, VotesFound};
+use pleach_order::{Application, Bounds, Network, ProposalRequest, Settings, Timeouts, VotesFound};
 use pleach_types::api::Voting;
 use pleach_types::hash::Domain;
 use pleach_types::vote::Round;
@@ -202,7 +202,7 @@ impl Application for Chain {
         !parent.requests.is_empty() || !self.state.lock().unwrap().pool.is_empty()
     }
 
-    fn propose(&self, proposal: &Proposal, missing: &[Arc<Block>]) -> Option<Block> {
+    fn propose(&self, proposal: &ProposalRequest, missing: &[Arc<Block>]) -> Option<Block> {
         let mut state = self.state.lock().unwrap();
         state.caught_up += missing.len();
         missing.iter().for_each(|block| state.execute(block, self.fault));

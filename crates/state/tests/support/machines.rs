@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use pleach_state::{Decided, PastHeight, State};
+use pleach_state::{OrderedOutcome, PastHeight, State};
 use pleach_tree::{OutlineNode, Path, Prefix, ValueDigest};
 use pleach_types::{ClusterRecord, Genesis, Key};
 
@@ -20,10 +20,10 @@ pub fn own(state: &State, values: &BTreeMap<Key, Bytes>) -> BTreeMap<Key, Bytes>
     values.iter().filter(|(key, _)| state.keeps(&key.path())).map(|(k, v)| (k.clone(), v.clone())).collect()
 }
 
-pub fn past_height(state: &State, decisions: &[Decided]) -> PastHeight {
-    let identity = |decision: &Decided| match decision {
-        Decided::Receipt(receipt) => Some(receipt.identity),
-        Decided::Void(_) => None,
+pub fn past_height(state: &State, decisions: &[OrderedOutcome]) -> PastHeight {
+    let identity = |decision: &OrderedOutcome| match decision {
+        OrderedOutcome::Receipt(receipt) => Some(receipt.identity),
+        OrderedOutcome::Void(_) => None,
     };
     PastHeight {
         result: *state.result(),

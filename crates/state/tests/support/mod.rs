@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use pleach_state::{Applied, BlockFault, Decided, Prepared, PreparedBlock, State, prepare, prepare_all};
+use pleach_state::{Applied, BlockFault, OrderedOutcome, Prepared, PreparedBlock, State, prepare, prepare_all};
 use pleach_types::execution::Executor;
 use pleach_types::*;
 
@@ -183,7 +183,7 @@ pub fn change(values: &mut BTreeMap<Key, Bytes>, changes: &BTreeMap<Key, Option<
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RequestOutcome {
     /// It stands in the block.
-    Decided(Decided),
+    Decided(OrderedOutcome),
     /// Its bytes keep it out.
     Unacceptable(Unacceptable),
     /// Another one with its identity stands there already.
@@ -243,15 +243,16 @@ pub fn nothing() -> Script {
 }
 
 pub fn is_applied(outcome: &RequestOutcome) -> bool {
-    matches!(outcome, RequestOutcome::Decided(Decided::Receipt(Receipt { decision: Decision::Applied(_), .. })))
+    matches!(outcome, RequestOutcome::Decided(OrderedOutcome::Receipt(Receipt { decision: Decision::Applied(_), .. })))
 }
 
 #[track_caller]
 pub fn refusal(outcome: RequestOutcome) -> Refusal {
     match outcome {
-        RequestOutcome::Decided(Decided::Receipt(Receipt { decision: Decision::Refused { refusal, .. }, .. })) => {
-            refusal
-        }
+        RequestOutcome::Decided(OrderedOutcome::Receipt(Receipt {
+            decision: Decision::Refused { refusal, .. },
+            ..
+        })) => refusal,
         other => panic!("not refused: {other:?}"),
     }
 }
@@ -259,7 +260,7 @@ pub fn refusal(outcome: RequestOutcome) -> Refusal {
 #[track_caller]
 pub fn void(outcome: RequestOutcome) -> Void {
     match outcome {
-        RequestOutcome::Decided(Decided::Void(void)) => void,
+        RequestOutcome::Decided(OrderedOutcome::Void(void)) => void,
         other => panic!("not void: {other:?}"),
     }
 }

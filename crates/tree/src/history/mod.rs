@@ -29,7 +29,7 @@ use self::{
     window::DatedPaths,
 };
 use crate::{
-    batch::Batch,
+    batch::EditBatch,
     core::Scratch,
     digests::DigestTree,
     edit::Work,
@@ -304,7 +304,7 @@ impl HistoryTree {
         let mut idle: Vec<Path> = edits.iter().map(|edit| edit.path).collect();
         let kept = Arc::clone(&self.kept);
         let scope = Scope::root(&kept);
-        let mut batch = Batch::new(self.scratch.take(), self.height() + 1);
+        let mut batch = EditBatch::new(self.scratch.take(), self.height() + 1);
         batch.take_note();
         batch.share(edits.len());
         self.root = batch.apply(self.root.take(), Work::Sorted(&mut edits), 0, scope);
@@ -408,6 +408,7 @@ impl HistoryTree {
         let mut ahead = vec![(&self.root.link, Scope::root(&self.kept), 0)];
         while let Some((link, scope, depth)) = ahead.pop() {
             match link {
+                // Kept prefixes are counted as they change (`owned`): walking over them would take as long as the whole store is large.
                 _ if scope.is_inside() => {}
                 Link::Empty => {}
                 Link::Stub => counts.stubs += 1,

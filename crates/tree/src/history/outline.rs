@@ -10,8 +10,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{DatedPaths, HistoryTree, NotHeld, RestoreError, WrittenHeight};
 use crate::{
-    hash::{self, Row},
-    label::{Kind, Label, ValueDigest},
+    hash::{self, Preimage},
+    label::{Label, LabelKind, ValueDigest},
     leaf_group::LeafGroup,
     node::{Link, Slot, half, row},
     path::Path,
@@ -38,7 +38,7 @@ impl OutlineNode {
     /// whole path.
     pub fn fits(&self, at: &Prefix) -> bool {
         match self {
-            Self::Subtree(label) => label.kind() == Kind::Internal && at.bits() < Path::BITS,
+            Self::Subtree(label) => label.kind() == LabelKind::Internal && at.bits() < Path::BITS,
             Self::Leaf(_) => at.bits() == Path::BITS,
         }
     }
@@ -68,7 +68,7 @@ impl HistoryTree {
     /// ```
     pub fn outline(&self) -> Outline {
         let mut outline = Outline::new();
-        list(Place::root(&self.root, &self.kept), &self.kept, &mut outline);
+        list(TreePlace::root(&self.root, &self.kept), &self.kept, &mut outline);
         outline
     }
 
@@ -78,7 +78,7 @@ impl HistoryTree {
     /// is passed over. The two may keep other prefixes.
     pub fn outline_changes(&self, before: &Self) -> BTreeMap<Prefix, Option<OutlineNode>> {
         let (mut gone, mut new) = (Outline::new(), Outline::new());
-        let mut ahead = vec![(Place::root(&before.root, &before.kept), Place::root(&self.root, &self.kept))];
+        let mut ahead = vec![(TreePlace::root(&before.root, &before.kept), TreePlace::root(&self.root, &self.kept))];
         while let Some((old, now)) = ahead.pop() {
             match (old.link, now.link) {
                 _ if old.scope.is_inside() && now.scope.is_inside() => {}
@@ -120,7 +120,7 @@ impl HistoryTree {
         let window = DatedPaths::checked(heights, height, window)?;
         let parts: Vec<_> = parts.into_iter().collect();
         check(&parts)?;
-        let tree = Self::shaped(Parts(&parts, 0), window, kept).map_err(RestoreError::NotHeld)?;
+        let tree = Self::shaped(PartsBelow(&parts, 0), window, kept).map_err(RestoreError::NotHeld)?;
         let (content, window) = (tree.root.label, tree.window.root());
         if content == window { Ok(tree) } else { Err(RestoreError::Root { content, window }) }
     }
@@ -163,14 +163,14 @@ impl VerifiedProof {
 
 /// A position in a history tree.
 #[derive(Clone, Copy)]
-struct Place<'a> {
+struct TreePlace<'a> {
     label: Label,
     link: &'a Link<()>,
     scope: Scope<'a>,
     at: Prefix,
 }
 
-impl<'a> Place<'a> {
+impl<'a> TreePlace<'a> {
     fn root(root: &'a Slot<()>, kept: &'a [Prefix]) -> Self {
         Self { label: root.label, link: &root.link, scope: Scope::root(kept), at: Prefix::ALL }
     }
@@ -191,7 +191,7 @@ impl<'a> Place<'a> {
 }
 
 /// Lists everything outside of the kept prefixes, from a position on.
-fn list(from: Place<'_>, kept: &[Prefix], outline: &mut Outline) {
+fn list(from: TreePlace<'_>, kept: &[Prefix], outline: &mut Outline) {
     let mut ahead = vec![from];
     while let Some(place) = ahead.pop() {
         match place.link {
@@ -221,16 +221,16 @@ fn check(parts: &[(Prefix, OutlineNode)]) -> Result<(), RestoreError> {
 
 /// Sorted parts below a position, and its depth. They are apart, so more than one make an internal node.
 #[derive(Clone, Copy)]
-struct Parts<'a>(&'a [(Prefix, OutlineNode)], usize);
+struct PartsBelow<'a>(&'a [(Prefix, OutlineNode)], usize);
 
-impl Parts<'_> {
+impl PartsBelow<'_> {
     fn split(self, depth: usize) -> [Self; 2] {
         let (left, right) = self.0.split_at(self.0.partition_point(|(at, _)| !at.first().bit(depth)));
         [Self(left, depth + 1), Self(right, depth + 1)]
     }
 }
 
-impl View for Parts<'_> {
+impl View for PartsBelow<'_> {
     /// Recursion is bounded by the length of a path.
     fn label(self) -> Label {
         match self.look(self.1) {
@@ -243,7 +243,7 @@ impl View for Parts<'_> {
         }
     }
 
-    fn look(self, depth: usize) -> Look<Row, [Self; 2]> {
+    fn look(self, depth: usize) -> Look<Preimage, [Self; 2]> {
         match self.0 {
             [] => Look::Empty,
             [(at, OutlineNode::Leaf(digest))] => Look::Leaf(row(at.first().as_bytes(), digest.as_bytes())),

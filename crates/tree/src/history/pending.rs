@@ -22,7 +22,7 @@ pub(super) type Content = Option<ValueDigest>;
 #[derive(Clone, Default)]
 pub(super) struct Pending {
     /// The announced paths, sorted.
-    items: Vec<Item>,
+    items: Vec<PendingItem>,
     /// Where the items begin whose paths begin with the same bits, by these bits; and where the last ones end. Paths
     /// are spread evenly, so there are few of each; where somebody has ground many alike they are still sorted.
     starts: Vec<usize>,
@@ -31,7 +31,7 @@ pub(super) struct Pending {
 }
 
 #[derive(Clone)]
-struct Item {
+struct PendingItem {
     path: Path,
     /// What stood there when the height began, if that was held.
     before: Option<Content>,
@@ -51,7 +51,7 @@ impl Pending {
         self.starts = starts(&paths, bits);
         // What is changed is going to be read as a whole, and what is far away is better read at once.
         let ends = fetch(root, &paths, 0);
-        let item = |(path, end)| Item { path, before: content(end, &path), change: self.others.remove(&path) };
+        let item = |(path, end)| PendingItem { path, before: content(end, &path), change: self.others.remove(&path) };
         self.items = paths.into_iter().zip(ends).map(item).collect();
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::NotHeld;
 use crate::{
-    batch::Batch,
+    batch::EditBatch,
     edit::{Edit, Placed, Work, lefts},
     hash,
     jobs::Jobs,
@@ -46,7 +46,7 @@ impl<'a> Dated<'a> {
 
 /// Shapes what a view shows as a history tree holds it.
 pub(super) struct Shaper {
-    batch: Batch<()>,
+    batch: EditBatch<()>,
     /// The records under kept prefixes so far.
     owned: usize,
     /// The records that were under kept prefixes where others are kept now.
@@ -55,7 +55,7 @@ pub(super) struct Shaper {
 
 impl Shaper {
     pub(super) fn new(jobs: Jobs<()>) -> Self {
-        Self { batch: Batch::new(jobs, 0), owned: 0, left: 0 }
+        Self { batch: EditBatch::new(jobs, 0), owned: 0, left: 0 }
     }
 
     /// The records under kept prefixes that have been shaped.
@@ -86,13 +86,13 @@ impl Shaper {
         scopes: [Scope<'_>; 2],
         dated: Dated<'_>,
     ) -> Result<Slot<()>, NotHeld> {
-        self.reshape_at((root.label, &root.link), Joint::new(root, content), scopes, dated, (0, Path::ZERO))
+        self.reshape_at((root.label, &root.link), JointTree::new(root, content), scopes, dated, (0, Path::ZERO))
     }
 
     fn reshape_at(
         &mut self,
         (label, link): (Label, &Link<()>),
-        view: Joint<'_>,
+        view: JointTree<'_>,
         [old, new]: [Scope<'_>; 2],
         dated: Dated<'_>,
         (depth, prefix): (usize, Path),
@@ -258,35 +258,35 @@ fn over(touched: u64, mut child: impl FnMut(usize) -> Result<Slot<()>, NotHeld>)
     Ok(Slot { label: Label::internal(hash::one(&node.row)), link: Link::Internal(Arc::new(node)) })
 }
 
-fn leaf(row: &hash::Row) -> Slot<()> {
+fn leaf(row: &hash::Preimage) -> Slot<()> {
     let group = LeafGroup::of(1, std::iter::once(record(row)));
     Slot { label: Label::leaf(hash::one(row)), link: Link::LeafGroup(group) }
 }
 
-fn record(row: &hash::Row) -> Entry<()> {
+fn record(row: &hash::Preimage) -> Entry<()> {
     let (path, digest) = (Path::from_bytes(half(row, 0)), ValueDigest::from_bytes(half(row, 1)));
     Entry { path, digest, extra: () }
 }
 
 /// A tree, and where it has stubs, a proof of the same tree.
 #[derive(Clone, Copy)]
-pub(super) enum Joint<'a> {
+pub(super) enum JointTree<'a> {
     Both(TreeView<'a, ()>, Option<Cursor<'a>>),
     Proof(Cursor<'a>),
 }
 
-impl<'a> Joint<'a> {
+impl<'a> JointTree<'a> {
     /// The two have the same root.
     pub(super) fn new(root: &'a Slot<()>, proof: Option<Cursor<'a>>) -> Self {
         Self::Both(TreeView::new(root), proof)
     }
 
-    fn of_proof(look: Look<hash::Row, [Cursor<'a>; 2]>) -> Look<hash::Row, [Self; 2]> {
+    fn of_proof(look: Look<hash::Preimage, [Cursor<'a>; 2]>) -> Look<hash::Preimage, [Self; 2]> {
         look.map(|children| children.map(Self::Proof))
     }
 }
 
-impl View for Joint<'_> {
+impl View for JointTree<'_> {
     fn label(self) -> Label {
         match self {
             Self::Both(tree, _) => tree.label(),
@@ -294,7 +294,7 @@ impl View for Joint<'_> {
         }
     }
 
-    fn look(self, depth: usize) -> Look<hash::Row, [Self; 2]> {
+    fn look(self, depth: usize) -> Look<hash::Preimage, [Self; 2]> {
         match self {
             Self::Proof(proof) => Self::of_proof(proof.look(depth)),
             Self::Both(tree, proof) => match (tree.look(depth), proof.map(|proof| proof.look(depth))) {

@@ -8,7 +8,7 @@ use super::{
     shape::{Shape, Tag},
 };
 use crate::{
-    hash::{self, Row},
+    hash::{self, Preimage},
     label::Label,
     leaf_group::{self, LeafGroup},
     node::{Entry, Internal, Link, Slot, row},
@@ -46,7 +46,7 @@ pub(crate) trait View: Copy {
         0
     }
     /// What stands here, at `depth`.
-    fn look(self, depth: usize) -> Look<Row, [Self; 2]>;
+    fn look(self, depth: usize) -> Look<Preimage, [Self; 2]>;
 }
 
 /// A position in a tree.
@@ -74,7 +74,7 @@ impl<'a, X> TreeView<'a, X> {
         Self::Link(&parent.row.as_chunks().0[side], &parent.links[side])
     }
 
-    fn records(records: &'a [Entry<X>], depth: usize) -> Look<Row, [Self; 2]> {
+    fn records(records: &'a [Entry<X>], depth: usize) -> Look<Preimage, [Self; 2]> {
         match records {
             [] => Look::Empty,
             [record] => Look::Leaf(record.row()),
@@ -102,7 +102,7 @@ impl<X> View for TreeView<'_, X> {
         }
     }
 
-    fn look(self, depth: usize) -> Look<Row, [Self; 2]> {
+    fn look(self, depth: usize) -> Look<Preimage, [Self; 2]> {
         match self {
             Self::Records(records, _) => Self::records(records, depth),
             Self::Link(_, Link::LeafGroup(group)) => Self::records(group.records(), depth),
@@ -126,7 +126,7 @@ impl View for Labelled<'_> {
         Label::from_bytes(self.labels[self.cursor.node])
     }
 
-    fn look(self, depth: usize) -> Look<Row, [Self; 2]> {
+    fn look(self, depth: usize) -> Look<Preimage, [Self; 2]> {
         self.cursor.look(depth).map(|children| children.map(|cursor| Self { cursor, ..self }))
     }
 }
@@ -144,7 +144,7 @@ impl View for Cursor<'_> {
         }
     }
 
-    fn look(self, _: usize) -> Look<Row, [Self; 2]> {
+    fn look(self, _: usize) -> Look<Preimage, [Self; 2]> {
         let Self { proof, node } = self;
         match proof.shape.tag(node) {
             Tag::Empty => Look::Empty,

@@ -11,7 +11,7 @@ use super::{
     shape::{Counts, Shape, Tag},
 };
 use crate::{
-    label::{Kind, Label},
+    label::{Label, LabelKind},
     node::half,
     path::Path,
 };
@@ -403,9 +403,9 @@ fn check_payload(proof: &Proof) -> Result<(), DecodeError> {
 
 fn check_stub(node: usize, label: Label) -> Result<(), DecodeError> {
     match label.kind() {
-        Kind::Internal => Ok(()),
-        Kind::Empty => Err(DecodeError::EmptyStub { node }),
-        Kind::Leaf => Err(DecodeError::LeafStub { node }),
+        LabelKind::Internal => Ok(()),
+        LabelKind::Empty => Err(DecodeError::EmptyStub { node }),
+        LabelKind::Leaf => Err(DecodeError::LeafStub { node }),
     }
 }
 

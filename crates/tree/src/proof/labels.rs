@@ -11,7 +11,7 @@ use super::{
     shape::{Shape, Tag},
 };
 use crate::{
-    hash::{self, Lanes, Row, Single},
+    hash::{self, HashLanes, Preimage, Single},
     label::Label,
     node::{self, set_half},
 };
@@ -84,7 +84,7 @@ pub(super) fn roots(proofs: &[Proof]) -> Vec<Label> {
 /// The labels of all leaves, in the order of their payloads.
 fn leaves(proofs: &[Proof]) -> Vec<Hash> {
     let count = proofs.iter().map(|proof| proof.shape.total().leaves as usize).sum();
-    let (mut labels, mut lanes) = (Vec::with_capacity(count), Lanes::new());
+    let (mut labels, mut lanes) = (Vec::with_capacity(count), HashLanes::new());
     let mut emit = |hash| labels.push(Label::leaf(hash).into());
     for proof in proofs {
         proof.shape.leaf_payloads(|at| lanes.push(&proof.payload, at, &mut emit));
@@ -94,7 +94,7 @@ fn leaves(proofs: &[Proof]) -> Vec<Hash> {
 }
 
 /// Hashes all rows, and forgets them.
-fn hash_rows(rows: &mut Vec<Row>, labels: &mut Vec<Hash>) {
+fn hash_rows(rows: &mut Vec<Preimage>, labels: &mut Vec<Hash>) {
     labels.clear();
     if let [row] = &rows[..] {
         labels.push(Label::internal(hash::one(row)).into());
@@ -131,7 +131,7 @@ impl<'a> Climb<'a> {
     }
 
     /// Makes rows of pairs, as far as labels allow. `ready` are the labels of the rows that were made the last time.
-    fn place(&mut self, ready: &[Hash], rows: &mut Vec<Row>) {
+    fn place(&mut self, ready: &[Hash], rows: &mut Vec<Preimage>) {
         let mut ready = ready;
         if let Some(right) = self.right.take() {
             rows.push(node::row(self.take(Tag::Internal, &mut ready), &right));
@@ -140,6 +140,7 @@ impl<'a> Climb<'a> {
         while self.pairs > 0 {
             let (left, right) = self.shape.pair(self.pairs - 1);
             let needed = usize::from(left == Tag::Internal) + usize::from(right == Tag::Internal);
+            // Labels are used up from the end, so the right half is taken now, and the pair waits for its left one.
             if needed > ready.len() {
                 if right != Tag::Internal || !ready.is_empty() {
                     self.right = Some(*self.take(right, &mut ready));
@@ -190,7 +191,7 @@ impl<'a> Climb<'a> {
     /// where each hash waits for the one before. Returns the last label.
     fn alone(&mut self, label: Hash) -> Hash {
         let (single, mut label) = (Single::new(), label);
-        let mut row: Row = [0; 64];
+        let mut row: Preimage = [0; 64];
         if let Some(right) = self.right.take() {
             label = Label::internal(single.hash(&node::row(&label, &right))).into();
             self.pairs -= 1;

@@ -17,7 +17,7 @@ use self::{
     shape::{Level, Shape, Tag},
 };
 use crate::{
-    hash::Row,
+    hash::Preimage,
     label::{Label, ValueDigest},
     node::half,
     path::Path,
@@ -139,7 +139,7 @@ impl Proof {
     }
 
     /// The nodes of a level, read one after the other.
-    fn nodes(&self, level: &Level) -> impl Iterator<Item = Look<&Row, ()>> {
+    fn nodes(&self, level: &Level) -> impl Iterator<Item = Look<&Preimage, ()>> {
         let mut payload = &self.payload[level.payload..];
         level.nodes.clone().map(move |node| match self.shape.tag(node) {
             Tag::Empty => Look::Empty,
@@ -194,7 +194,7 @@ impl Proof {
         match self.shape.tag(node) {
             Tag::Empty => Ok(None),
             Tag::Leaf => {
-                let row: &Row = next(&mut self.payload_from(node));
+                let row: &Preimage = next(&mut self.payload_from(node));
                 let is_its_own = row[..32] == *path.as_bytes();
                 Ok(is_its_own.then(|| ValueDigest::from_bytes(half(row, 1))))
             }

@@ -4,7 +4,7 @@ use pleach_testkit::{replay, seeds};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use super::{digest, oracle, plant};
-use crate::{Kind, Label, Path, Proof, ProofLimits, Tree};
+use crate::{Label, LabelKind, Path, Proof, ProofLimits, Tree};
 
 /// `path` with the bit at `depth` turned over.
 fn parting_at(path: [u8; 32], depth: usize) -> [u8; 32] {
@@ -42,7 +42,7 @@ fn two_keys_may_part_at_any_depth() {
         plant(&mut one_by_one, [(one, Some(1))]);
         assert_eq!(one_by_one, tree, "depth {depth}");
         plant(&mut tree, [(other, None)]);
-        assert_eq!(tree.root().kind(), Kind::Leaf, "depth {depth}: the neighbour moves up all the way");
+        assert_eq!(tree.root().kind(), LabelKind::Leaf, "depth {depth}: the neighbour moves up all the way");
         plant(&mut tree, [(one, None), (other, None)]);
         assert_eq!(tree.root(), Label::EMPTY, "depth {depth}");
     }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use pleach_tree::{Tree, ValueDigest};
 use pleach_types::evidence::SignedResult;
-use pleach_types::reply::{Answer, Question};
+use pleach_types::reply::{ReplyAnswer, ReplyQuestion};
 use pleach_types::vote::{Ballot, Proposal};
 use pleach_types::{BlockResult, Evidence, Hash, Key, Round, SecretKey, SignedReply, Vote};
 use serde_json::{Value, json};
@@ -70,23 +70,23 @@ pub fn all() -> Value {
 }
 
 /// A question for a record that is there and one that is not.
-fn question() -> Question {
+fn question() -> ReplyQuestion {
     let keys = ["key 1", "nobody"].map(|key| Key::new(key).expect("a key")).to_vec();
-    Question { without_values: vec![keys[0].clone()], keys, height: Some(9), min_height: Some(8) }
+    ReplyQuestion { without_values: vec![keys[0].clone()], keys, height: Some(9), min_height: Some(8) }
 }
 
 /// The true answer of height 9 to it.
-fn answer() -> Answer {
+fn answer() -> ReplyAnswer {
     let records = (0..9).map(|n| (Bytes::from(format!("key {n}")), Bytes::from(format!("value {n}"))));
     let tree: Tree = records.collect();
     let result = BlockResult { root: tree.root().into(), ..result(9) };
     let values = vec![Some(ValueDigest::of(b"value 1").into()), None];
-    Answer { result, values, proof: tree.prove(&question().keys).encode().into() }
+    ReplyAnswer { result, values, proof: tree.prove(&question().keys).encode().into() }
 }
 
 /// Signed answers: the true one, and one for each reason why one does not answer.
 fn replies(genesis: Hash, key: &SecretKey) -> Vec<(&'static str, &'static str, Hash, Evidence, Option<BlockResult>)> {
-    let reply = |change: fn(&mut Question, &mut Answer)| {
+    let reply = |change: fn(&mut ReplyQuestion, &mut ReplyAnswer)| {
         let (mut question, mut answer) = (question(), answer());
         change(&mut question, &mut answer);
         Evidence::of_reply(genesis, key.public(), SignedReply::sign(question, answer, &genesis, key))

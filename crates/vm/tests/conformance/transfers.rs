@@ -2,7 +2,7 @@
 //! modules, the others are examples of their SDKs.
 
 use bytes::Bytes;
-use pleach_testkit::bank::{self, Ending, Transfer};
+use pleach_testkit::bank::{self, CallEnding, Transfer};
 use pleach_types::PublicKey;
 use pleach_types::receipt::Refusal;
 use pleach_vm::{arguments_schema, builtin};
@@ -30,7 +30,7 @@ fn case(code: &'static [u8], call: &Transfer) -> Case {
 fn ends(call: &Transfer) -> Ends {
     let [payer, payee, _] = &call.words;
     match &call.ending {
-        Ending::Paid(left, gained) => {
+        CallEnding::Paid(left, gained) => {
             let write = |name: &str, balance: u64| (key(&bank::account_key(name)), Some(bank::account(balance).into()));
             Ends::Applied {
                 output: [left.to_le_bytes(), gained.to_le_bytes()].concat().into(),
@@ -38,14 +38,14 @@ fn ends(call: &Transfer) -> Ends {
                 events: Vec::new(),
             }
         }
-        Ending::Aborted(expected) => match case(MODULES[0].1, call).refusal() {
+        CallEnding::Aborted(expected) => match case(MODULES[0].1, call).refusal() {
             Refusal::Aborted { code, message } if code == *expected => {
                 Ends::Refused(Refusal::Aborted { code, message })
             }
             other => panic!("{:?}: {other:?} in place of code {expected}", call.words),
         },
-        Ending::Undeclared(name) => Ends::Refused(Refusal::UndeclaredKey(key(name))),
-        Ending::BadKey => Ends::Refused(Refusal::BadKey),
+        CallEnding::Undeclared(name) => Ends::Refused(Refusal::UndeclaredKey(key(name))),
+        CallEnding::BadKey => Ends::Refused(Refusal::BadKey),
     }
 }
 

@@ -29,7 +29,7 @@ use pleach_tree::{Path, ValueDigest};
 #[path = "../../../../tree/src/hash.rs"]
 mod hash;
 
-use hash::{Row, Rows};
+use hash::{Preimage, Preimages};
 
 type Label = [u8; 32];
 type Record = (Path, ValueDigest);
@@ -67,7 +67,7 @@ impl Link {
 /// The labels of two children, and where they are.
 #[derive(Clone, Copy)]
 struct Node {
-    row: Row,
+    row: Preimage,
     links: [Link; 2],
 }
 
@@ -555,8 +555,8 @@ struct Job {
 #[derive(Default)]
 struct Jobs {
     all: Vec<Job>,
-    rows: Rows,
-    leaves: Rows,
+    rows: Preimages,
+    leaves: Preimages,
     leaf_parents: Vec<u32>,
     levels: Vec<Vec<u32>>,
 }
@@ -596,7 +596,7 @@ fn internal(mut hash: Label) -> Label {
     hash
 }
 
-fn half(row: &mut Row, side: usize) -> &mut [u8; 32] {
+fn half(row: &mut Preimage, side: usize) -> &mut [u8; 32] {
     &mut row.as_chunks_mut().0[side]
 }
 

@@ -7,20 +7,21 @@ use pleach_types::ProofFile;
 use serde::Serialize;
 use tokio::net::TcpListener;
 
-use super::metrics::{Tally, serve};
+use super::kept::{HeadFile, MadeComplaint, complain_of, read_all};
+use super::metrics::{AuditTally, serve};
 use super::report::{AuditResult, finding_text};
-use super::{Complaint, HeadFile, complain_of, read_all};
 use crate::args::{AuditRun, Global};
-use crate::commands::evidence::{keep_fork, keep_one};
+use crate::commands::connected::wait_for;
+use crate::commands::convictions::{keep_fork, keep_one};
+use crate::commands::signal;
 use crate::commands::start::log_to_stderr;
-use crate::commands::{signal, wait_for};
 use crate::connection;
 use crate::errors::{CliError, Ending};
 use crate::output::Output;
 use crate::profile::Profile;
 
 #[derive(Serialize)]
-struct Started {
+struct AuditStarted {
     /// Where metrics are served, if they are.
     listen: Option<String>,
     every_ms: u64,
@@ -37,7 +38,7 @@ pub fn run(global: &Global, output: Output, args: &AuditRun) -> Result<Ending, C
         global: global.clone(),
         complains: args.once.complain,
         output: output.without_talk(),
-        tally: Tally::default(),
+        tally: AuditTally::default(),
         client: None,
     };
     let log = log_to_stderr()?;
@@ -65,7 +66,7 @@ async fn audit_until_told(mut auditor: Auditor, output: Output, args: &AuditRun)
         }
     };
     let every_ms = u64::try_from(args.every.as_millis()).unwrap_or(u64::MAX);
-    let started = Started { listen, every_ms, process: std::process::id() };
+    let started = AuditStarted { listen, every_ms, process: std::process::id() };
     output.data("pleach.audit-run/1", &started, || match &started.listen {
         Some(listen) => format!("metrics at http://{listen}/metrics\n"),
         None => String::new(),
@@ -102,7 +103,7 @@ struct Auditor {
     folder: PathBuf,
     complains: bool,
     output: Output,
-    tally: Tally,
+    tally: AuditTally,
     /// It knows what it has verified; made once the cluster can be reached.
     client: Option<Client>,
 }
@@ -167,7 +168,7 @@ impl Auditor {
             }
         }
         let Some(client) = self.client.as_ref().filter(|_| self.complains) else { return };
-        for Complaint { evidence, outcome } in complain_of(client, audit.proofs()).await {
+        for MadeComplaint { evidence, outcome } in complain_of(client, audit.proofs()).await {
             match outcome {
                 Ok(view) => tracing::info!(%evidence, "complained: {}", view.message()),
                 Err(error) => tracing::error!(%evidence, %error, "what became of the complaint is not known"),

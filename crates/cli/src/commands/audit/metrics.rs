@@ -28,10 +28,10 @@ const AGAIN: Duration = Duration::from_millis(100);
 
 /// What audits came to so far.
 #[derive(Clone, Default)]
-pub struct Tally(Arc<Mutex<Counts>>);
+pub struct AuditTally(Arc<Mutex<AuditCounts>>);
 
 #[derive(Default)]
-struct Counts {
+struct AuditCounts {
     audits: BTreeMap<AuditResult, u64>,
     findings: BTreeMap<FindingKind, u64>,
     good: Option<(Height, Instant)>,
@@ -39,9 +39,9 @@ struct Counts {
     members: usize,
 }
 
-impl Tally {
+impl AuditTally {
     /// Nothing is ever left half done under the lock, so a panic elsewhere does not spoil it.
-    fn counts(&self) -> MutexGuard<'_, Counts> {
+    fn counts(&self) -> MutexGuard<'_, AuditCounts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -94,7 +94,7 @@ impl Tally {
 }
 
 /// Answers whoever asks, for ever.
-pub async fn serve(listener: TcpListener, tally: Tally) {
+pub async fn serve(listener: TcpListener, tally: AuditTally) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok((stream, _)) = listener.accept().await else {
@@ -111,9 +111,10 @@ pub async fn serve(listener: TcpListener, tally: Tally) {
     }
 }
 
-async fn answer(mut stream: TcpStream, tally: &Tally) -> io::Result<()> {
+async fn answer(mut stream: TcpStream, tally: &AuditTally) -> io::Result<()> {
     let mut question = Vec::new();
     while !question.windows(4).any(|end| end == b"\r\n\r\n") {
+        // Whoever reaches the port is a stranger: no answer is better than memory for whatever it sends.
         if question.len() >= QUESTION_BYTES_MAX || stream.read_buf(&mut question).await? == 0 {
             return Ok(());
         }

@@ -4,11 +4,10 @@ use pleach_client::{Audit, Audited, Finding};
 use pleach_types::{Hash, Height, PublicKey};
 use serde::Serialize;
 
-use super::{Complaint, HeadFile};
+use super::kept::{HeadFile, MadeComplaint};
 use crate::commands::complain::ComplaintView;
 use crate::errors::{CliError, Ending};
-use crate::output::{Output, table, thousands};
-use crate::row;
+use crate::output::{Output, row, table, thousands};
 
 /// How an audit ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -117,12 +116,12 @@ struct ComplaintDocument<'a> {
 ///
 /// # Errors
 /// If standard output does not take it.
-pub fn print(output: Output, audit: &Audit, complaints: &[Complaint], head: &HeadFile) -> Result<(), CliError> {
+pub fn print(output: Output, audit: &Audit, complaints: &[MadeComplaint], head: &HeadFile) -> Result<(), CliError> {
     let document = document(audit, complaints, head);
     output.data("pleach.audit/1", &document, || text(audit, complaints))
 }
 
-fn document<'a>(audit: &'a Audit, complaints: &'a [Complaint], head: &HeadFile) -> Document<'a> {
+fn document<'a>(audit: &'a Audit, complaints: &'a [MadeComplaint], head: &HeadFile) -> Document<'a> {
     let audited = |one: &'a Audited| AuditedView {
         member: &one.name,
         public_key: one.public_key,
@@ -131,7 +130,7 @@ fn document<'a>(audit: &'a Audit, complaints: &'a [Complaint], head: &HeadFile) 
         asked: one.asked,
         proved: one.proved,
     };
-    let complaint = |one: &'a Complaint| ComplaintDocument {
+    let complaint = |one: &'a MadeComplaint| ComplaintDocument {
         evidence: one.evidence,
         outcome: one.outcome.as_ref().ok(),
         error: one.outcome.as_ref().err().map(ToString::to_string),
@@ -165,7 +164,7 @@ fn finding(finding: &Finding) -> FindingView<'_> {
     }
 }
 
-fn text(audit: &Audit, complaints: &[Complaint]) -> String {
+fn text(audit: &Audit, complaints: &[MadeComplaint]) -> String {
     let (answering, of) = (audit.members.len(), audit.of);
     let mut lines = vec![format!("height {} · {answering} of {of} members answered", thousands(audit.height))];
     if !audit.is_full() {
@@ -187,13 +186,14 @@ fn text(audit: &Audit, complaints: &[Complaint]) -> String {
     lines.push(match audit.continued {
         None => "the first audit: later ones go on from this height".into(),
         Some(true) => "the head of the last audit is a part of this history".into(),
+        // Not yet an accusation: members may just have forgotten so old a height.
         Some(false) => "the head of the last audit is NOT shown to be a part of this history: it is kept".to_owned(),
     });
     if audit.files > 0 {
         lines.push(format!("{} files are parts of this history", audit.files));
     }
     lines.extend(audit.findings.iter().map(finding_text));
-    for Complaint { evidence, outcome } in complaints {
+    for MadeComplaint { evidence, outcome } in complaints {
         let became = match outcome {
             Ok(view) => view.message().to_owned(),
             Err(e) => format!("not known: {e}"),

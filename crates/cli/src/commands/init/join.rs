@@ -14,8 +14,8 @@ use pleach_node::config::{read_genesis, read_key};
 use pleach_types::{Genesis, Hash, MemberDescription, PublicKey};
 use serde::Serialize;
 
-use super::plan;
-use super::terms::Terms;
+use super::plan::plan;
+use super::terms::GenesisTerms;
 use crate::args::{Global, Init, MemberInit, MemberJoin};
 use crate::cluster::{
     CONFIG_FILE, GENESIS_FILE, KEY_FILE, PROFILE_FILE, Standing, config_text, genesis_text, write_key,
@@ -39,11 +39,11 @@ struct Joined {
     /// Absent where nothing was written.
     config: Option<String>,
     #[serde(flatten)]
-    terms: Terms,
+    terms: GenesisTerms,
 }
 
 #[derive(Serialize)]
-struct Made {
+struct MadeByMembers {
     genesis: Hash,
     folder: String,
     profile: String,
@@ -99,7 +99,7 @@ pub fn run(output: Output, args: &Init) -> Result<Ending, CliError> {
     let made = plan.write_public(folder.path(), &members)?;
     let place = folder.finish()?;
     let (net, profile) = (copyable(&place), copyable(&place.join(PROFILE_FILE)));
-    let document = Made {
+    let document = MadeByMembers {
         genesis: made.genesis,
         folder: net.clone(),
         profile: profile.clone(),
@@ -136,8 +136,9 @@ pub fn member_join(global: &Global, output: Output, args: &MemberJoin) -> Result
     let members = descriptions::read_all(&args.cluster.join(MEMBERS_FILE), &genesis)?;
     check_is_same(&own, &members, &args.cluster)?;
     check_loss(&genesis, args.accept_loss)?;
+    // Refused before the terms are shown: whoever reads them has nothing left to wait for but its own consent.
     let files = node_files(&own, &genesis, &members, args)?;
-    let terms = Terms::of(&genesis, &members);
+    let terms = GenesisTerms::of(&genesis, &members);
     let these = if args.added { "is to be added to these members" } else { "is to be one of these members" };
     output.talk(format_args!("{} {these}, on these terms:\n\n{}", own.name, terms.text()));
     let config = if args.dry_run {
@@ -245,6 +246,7 @@ fn explain_joined(output: Output, args: &MemberJoin, config: Option<&str>) {
 }
 
 fn check_is_in(own: &MemberDescription, genesis: &Genesis, file: &Path) -> Result<(), CliError> {
+    // By key or by name: whoever makes the cluster could otherwise give this member's name to a key of its own.
     let found = genesis.members.iter().find(|member| member.public_key == own.public_key || member.name == own.name);
     match found {
         Some(member) if *member == own.member() => Ok(()),

@@ -3,12 +3,11 @@
 use pleach_types::{Domains, Genesis, Hash, MemberDescription, PublicKey};
 use serde::Serialize;
 
-use crate::output::table;
-use crate::row;
+use crate::output::{row, table};
 
 /// The terms of a genesis, as far as they are about members, and what the members say of themselves.
 #[derive(Serialize)]
-pub struct Terms {
+pub struct GenesisTerms {
     genesis: Hash,
     cluster: String,
     salt: String,
@@ -23,7 +22,7 @@ pub struct Terms {
     domains: Domains,
 }
 
-impl Terms {
+impl GenesisTerms {
     /// The terms of a genesis whose members these are.
     pub fn of(genesis: &Genesis, members: &[MemberDescription]) -> Self {
         let governance = &genesis.governance;

@@ -41,6 +41,7 @@ pub fn run(output: Output, args: &OpBuild) -> Result<Ending, CliError> {
             "make a folder that builds: pleach op new c count, or pleach op new rust count",
         ));
     };
+    // At once: a compiler is content with much that nodes refuse.
     inspect::check(output, &module)
 }
 

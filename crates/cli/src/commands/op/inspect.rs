@@ -10,12 +10,11 @@ use pleach_vm::ModuleInfo;
 use pleach_vm::schema::{arguments_schema, describe as described};
 use serde::Serialize;
 
-use super::{check_bytes, read_module};
+use super::module::{check_bytes, read_module};
 use crate::args::OpDescribe;
 use crate::errors::{CliError, Ending};
 use crate::files::NewFile;
-use crate::output::{Output, table, thousands};
-use crate::row;
+use crate::output::{Output, row, table, thousands};
 
 /// What a module is.
 #[derive(Serialize)]

@@ -9,12 +9,11 @@ use pleach_vm::schema::arguments_schema;
 use serde::Serialize;
 
 use crate::args::{Global, OpList};
-use crate::commands::with_cluster;
+use crate::commands::connected::with_cluster;
 use crate::errors::{CliError, Ending};
 use crate::names;
-use crate::output::{Output, table, thousands};
-use crate::profile::quoted;
-use crate::row;
+use crate::output::{Output, row, table, thousands};
+use crate::quoting::quoted;
 
 #[derive(Serialize)]
 struct Document {

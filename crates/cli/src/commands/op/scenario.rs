@@ -14,7 +14,7 @@ use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-use super::read_module;
+use super::module::read_module;
 use crate::commands::decode;
 use crate::errors::CliError;
 use crate::files;
@@ -39,12 +39,12 @@ pub struct Scenarios {
     /// The forms of records and output.
     pub forms: Forms,
     /// The scenarios, in the file's order.
-    pub list: Vec<Scenario>,
+    pub list: Vec<OpScenario>,
 }
 
 /// One scenario.
 #[derive(Debug)]
-pub struct Scenario {
+pub struct OpScenario {
     /// What it is called.
     pub name: String,
     /// The height of the block.
@@ -58,7 +58,7 @@ pub struct Scenario {
     /// The records before.
     pub before: BTreeMap<Key, Bytes>,
     /// What is to come of it.
-    pub expected: Expected,
+    pub expected: ExpectedEnd,
     /// The output, if that is said.
     pub output: Option<Bytes>,
     /// The events, if they are said.
@@ -69,7 +69,7 @@ pub struct Scenario {
 
 /// What is to come of a scenario.
 #[derive(Debug)]
-pub enum Expected {
+pub enum ExpectedEnd {
     /// These records change, to these values or none, and no other.
     Changes(BTreeMap<Key, Option<Bytes>>),
     /// It is refused.
@@ -112,16 +112,16 @@ struct ScenarioText {
     height: Height,
     #[serde(default)]
     signers: Vec<String>,
-    arguments: Option<Written>,
+    arguments: Option<FileValue>,
     arguments_hex: Option<String>,
     listed: Option<BTreeSet<Key>>,
     #[serde(default)]
-    records: BTreeMap<Key, Written>,
-    after: Option<BTreeMap<Key, Written>>,
+    records: BTreeMap<Key, FileValue>,
+    after: Option<BTreeMap<Key, FileValue>>,
     refused: Option<String>,
     code: Option<u32>,
     message: Option<String>,
-    output: Option<Written>,
+    output: Option<FileValue>,
     events: Option<Vec<EventText>>,
     logs: Option<Vec<String>>,
 }
@@ -135,9 +135,9 @@ struct EventText {
 }
 
 /// A value of the file, as JSON has it. Numbers that are too large for JSON are their digits, as text.
-struct Written(Value);
+struct FileValue(Value);
 
-impl<'de> Deserialize<'de> for Written {
+impl<'de> Deserialize<'de> for FileValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(WrittenVisitor)
     }
@@ -146,54 +146,54 @@ impl<'de> Deserialize<'de> for Written {
 struct WrittenVisitor;
 
 impl<'de> Visitor<'de> for WrittenVisitor {
-    type Value = Written;
+    type Value = FileValue;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("text, a number, true, false, an array or a table")
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Written, E> {
-        Ok(Written(json!(value)))
+    fn visit_bool<E>(self, value: bool) -> Result<FileValue, E> {
+        Ok(FileValue(json!(value)))
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Written, E> {
-        Ok(Written(json!(value)))
+    fn visit_i64<E>(self, value: i64) -> Result<FileValue, E> {
+        Ok(FileValue(json!(value)))
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<Written, E> {
-        Ok(Written(json!(value)))
+    fn visit_u64<E>(self, value: u64) -> Result<FileValue, E> {
+        Ok(FileValue(json!(value)))
     }
 
-    fn visit_i128<E>(self, value: i128) -> Result<Written, E> {
-        Ok(Written(json!(value.to_string())))
+    fn visit_i128<E>(self, value: i128) -> Result<FileValue, E> {
+        Ok(FileValue(json!(value.to_string())))
     }
 
-    fn visit_u128<E>(self, value: u128) -> Result<Written, E> {
-        Ok(Written(json!(value.to_string())))
+    fn visit_u128<E>(self, value: u128) -> Result<FileValue, E> {
+        Ok(FileValue(json!(value.to_string())))
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Written, E> {
-        Ok(Written(json!(value)))
+    fn visit_f64<E>(self, value: f64) -> Result<FileValue, E> {
+        Ok(FileValue(json!(value)))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Written, E> {
-        Ok(Written(json!(value)))
+    fn visit_str<E>(self, value: &str) -> Result<FileValue, E> {
+        Ok(FileValue(json!(value)))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Written, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<FileValue, A::Error> {
         let mut values = Vec::new();
-        while let Some(Written(value)) = items.next_element()? {
+        while let Some(FileValue(value)) = items.next_element()? {
             values.push(value);
         }
-        Ok(Written(Value::Array(values)))
+        Ok(FileValue(Value::Array(values)))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Written, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<FileValue, A::Error> {
         let mut values = serde_json::Map::new();
-        while let Some((name, Written(value))) = fields.next_entry::<String, Written>()? {
+        while let Some((name, FileValue(value))) = fields.next_entry::<String, FileValue>()? {
             values.insert(name, value);
         }
-        Ok(Written(Value::Object(values)))
+        Ok(FileValue(Value::Object(values)))
     }
 }
 
@@ -223,7 +223,7 @@ impl Scenarios {
         let module = path.parent().unwrap_or(Path::new("")).join(&file.module);
         let (code, _) = read_module(&module, &Limits::default())?;
         let forms = Forms::new(file.forms, file.output).map_err(wrong)?;
-        let context = Context { operation: &file.operation, schema: arguments_schema(&code), forms: &forms };
+        let context = ScenarioContext { operation: &file.operation, schema: arguments_schema(&code), forms: &forms };
         let read = |text: ScenarioText| {
             let name = text.name.clone();
             context.scenario(text).map_err(|why| wrong(format!("scenario {name:?}: {why}")))
@@ -265,36 +265,36 @@ fn shown(form: Option<&Schema>, value: Option<&Bytes>) -> String {
 }
 
 /// What the values of a scenario are read with.
-struct Context<'a> {
+struct ScenarioContext<'a> {
     operation: &'a Key,
     schema: Option<Schema>,
     forms: &'a Forms,
 }
 
-impl Context<'_> {
-    fn scenario(&self, text: ScenarioText) -> Result<Scenario, String> {
+impl ScenarioContext<'_> {
+    fn scenario(&self, text: ScenarioText) -> Result<OpScenario, String> {
         let aborts = text.code.is_some() || text.message.is_some();
         let expected = match (text.after, text.refused) {
             (Some(after), None) if !aborts => {
-                let change = |(key, Written(value)): (Key, Written)| Ok((key.clone(), self.record(&key, value)?));
-                Expected::Changes(after.into_iter().map(change).collect::<Result<_, String>>()?)
+                let change = |(key, FileValue(value)): (Key, FileValue)| Ok((key.clone(), self.record(&key, value)?));
+                ExpectedEnd::Changes(after.into_iter().map(change).collect::<Result<_, String>>()?)
             }
-            (None, Some(reason)) => Expected::Refused { reason, code: text.code, message: text.message },
+            (None, Some(reason)) => ExpectedEnd::Refused { reason, code: text.code, message: text.message },
             (None, None) if aborts => return Err("code and message belong to refused = \"ABORTED\"".into()),
             (None, None) => return Err("what is to come of it? Give after = { … } or refused = \"…\"".into()),
             (Some(_), None) => return Err("code and message belong to refused, not to after".into()),
             (Some(_), Some(_)) => return Err("either after or refused: what is refused changes nothing".into()),
         };
         let record =
-            |(key, Written(value)): (Key, Written)| Ok(self.record(&key, value)?.map(|value| (key.clone(), value)));
+            |(key, FileValue(value)): (Key, FileValue)| Ok(self.record(&key, value)?.map(|value| (key.clone(), value)));
         let before = text.records.into_iter().map(record).filter_map(Result::transpose);
         let signers = text.signers.iter().map(|signer| signer_of(signer)).collect::<Result<BTreeSet<_>, String>>()?;
         let output =
-            text.output.map(|Written(value)| value_of("output", self.forms.output.as_ref(), value)).transpose()?;
+            text.output.map(|FileValue(value)| value_of("output", self.forms.output.as_ref(), value)).transpose()?;
         let event = |event: EventText| Ok(Event { topic: bytes_of(&event.topic)?, data: bytes_of(&event.data)? });
         let events = text.events.map(|events| events.into_iter().map(event).collect::<Result<_, String>>());
-        Ok(Scenario {
-            arguments: self.arguments(text.arguments.map(|Written(value)| value), text.arguments_hex)?,
+        Ok(OpScenario {
+            arguments: self.arguments(text.arguments.map(|FileValue(value)| value), text.arguments_hex)?,
             before: before.collect::<Result<_, String>>()?,
             name: text.name,
             height: text.height,

@@ -13,13 +13,12 @@ use pleach_types::{Hash, Key, Limits, Refusal};
 use pleach_vm::Vm;
 use serde::Serialize;
 
-use super::scenario::{Expected, Forms, Scenario, Scenarios};
+use super::scenario::{ExpectedEnd, Forms, OpScenario, Scenarios};
 use crate::args::{OpGas, OpTest};
 use crate::commands::sending::{HostView, events_text, host_view, logs};
 use crate::errors::{CliError, Ending};
 use crate::files;
-use crate::output::{Output, table, thousands};
-use crate::row;
+use crate::output::{Output, row, table, thousands};
 
 /// Bytes of a file with figures of gas.
 const SNAPSHOT_BYTES_MAX: usize = 1 << 20;
@@ -40,7 +39,7 @@ struct Tried {
     ok: bool,
     gas: u64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    differences: Vec<Difference>,
+    differences: Vec<TrialDifference>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     logs: Vec<String>,
     #[serde(skip)]
@@ -49,7 +48,7 @@ struct Tried {
 
 /// Something that is not as the scenario says.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-struct Difference {
+struct TrialDifference {
     what: String,
     expected: String,
     seen: String,
@@ -85,7 +84,7 @@ pub fn test(output: Output, args: &OpTest) -> Result<Ending, CliError> {
 fn tried_text(tried: &Tried) -> String {
     let verdict = if tried.ok { "ok" } else { "failed" };
     let mut text = format!("{verdict:<6}  {}\n", tried.name);
-    for Difference { what, expected, seen } in &tried.differences {
+    for TrialDifference { what, expected, seen } in &tried.differences {
         let _ = writeln!(text, "  {what}\n    expected  {expected}\n    seen      {seen}");
     }
     if !tried.ok {
@@ -227,7 +226,7 @@ impl<'a> Trial<'a> {
     }
 
     /// Runs a scenario on all engines.
-    fn run(&self, scenario: &Scenario) -> Result<Tried, CliError> {
+    fn run(&self, scenario: &OpScenario) -> Result<Tried, CliError> {
         let mut ran = self.engines.iter().map(|(name, vm)| (name, self.run_on(vm, scenario, true)));
         let (first, (outcome, trace)) = ran.next().ok_or_else(|| CliError::Internal("there is no engine".into()))?;
         for (other, (outcome_of_other, _)) in ran {
@@ -251,12 +250,12 @@ impl<'a> Trial<'a> {
     }
 
     /// What a run takes besides if nobody has paid for translating the code.
-    fn cold(&self, scenario: &Scenario) -> u64 {
+    fn cold(&self, scenario: &OpScenario) -> u64 {
         let gas = |warm| self.engines.first().map_or(0, |(_, vm)| self.run_on(vm, scenario, warm).0.gas);
         gas(false).saturating_sub(gas(true))
     }
 
-    fn run_on(&self, vm: &Vm, scenario: &Scenario, warm: bool) -> (Outcome, Trace) {
+    fn run_on(&self, vm: &Vm, scenario: &OpScenario, warm: bool) -> (Outcome, Trace) {
         let mut listed = scenario.listed.clone().unwrap_or_default();
         let most = if scenario.listed.is_some() { 0 } else { self.limits.touched as usize };
         let mut last = None;
@@ -287,20 +286,20 @@ impl<'a> Trial<'a> {
 }
 
 /// Everything that is not as the scenario says.
-fn differences(scenario: &Scenario, forms: &Forms, outcome: &Outcome, logs: &[String]) -> Vec<Difference> {
+fn differences(scenario: &OpScenario, forms: &Forms, outcome: &Outcome, logs: &[String]) -> Vec<TrialDifference> {
     let mut found = match (&scenario.expected, &outcome.result) {
-        (Expected::Changes(changes), Ok(effects)) => {
+        (ExpectedEnd::Changes(changes), Ok(effects)) => {
             let mut found = record_differences(scenario, forms, changes, effects);
             found.extend(output_differences(scenario, forms, effects));
             found
         }
-        (Expected::Refused { reason, code, message }, Err(refusal)) => {
+        (ExpectedEnd::Refused { reason, code, message }, Err(refusal)) => {
             refusal_differences(reason, *code, message.as_deref(), refusal)
         }
-        (Expected::Changes(_), Err(refusal)) => {
+        (ExpectedEnd::Changes(_), Err(refusal)) => {
             vec![difference("outcome", "applied", format!("refused {} {refusal}", refusal.code()))]
         }
-        (Expected::Refused { reason, .. }, Ok(_)) => {
+        (ExpectedEnd::Refused { reason, .. }, Ok(_)) => {
             vec![difference("outcome", format!("refused {reason}"), "applied")]
         }
     };
@@ -311,11 +310,11 @@ fn differences(scenario: &Scenario, forms: &Forms, outcome: &Outcome, logs: &[St
 }
 
 fn record_differences(
-    scenario: &Scenario,
+    scenario: &OpScenario,
     forms: &Forms,
     changes: &BTreeMap<Key, Option<Bytes>>,
     effects: &Effects,
-) -> Vec<Difference> {
+) -> Vec<TrialDifference> {
     let before = |key: &Key| scenario.before.get(key).cloned();
     let keys: std::collections::BTreeSet<_> = changes.keys().chain(effects.writes.keys()).collect();
     let differs = keys.into_iter().filter_map(|key| {
@@ -329,7 +328,7 @@ fn record_differences(
     differs.collect()
 }
 
-fn output_differences(scenario: &Scenario, forms: &Forms, effects: &Effects) -> Vec<Difference> {
+fn output_differences(scenario: &OpScenario, forms: &Forms, effects: &Effects) -> Vec<TrialDifference> {
     let mut found = Vec::new();
     if let Some(expected) = scenario.output.as_ref().filter(|expected| **expected != effects.output.output) {
         found.push(difference("output", forms.output(expected), forms.output(&effects.output.output)));
@@ -341,7 +340,12 @@ fn output_differences(scenario: &Scenario, forms: &Forms, effects: &Effects) -> 
     found
 }
 
-fn refusal_differences(reason: &str, code: Option<u32>, message: Option<&str>, refusal: &Refusal) -> Vec<Difference> {
+fn refusal_differences(
+    reason: &str,
+    code: Option<u32>,
+    message: Option<&str>,
+    refusal: &Refusal,
+) -> Vec<TrialDifference> {
     let (seen_code, seen_message) = match refusal {
         Refusal::Aborted { code, message } => (Some(*code), Some(message.as_str())),
         _ => (None, None),
@@ -357,6 +361,6 @@ fn refusal_differences(reason: &str, code: Option<u32>, message: Option<&str>, r
     vec![difference("refusal", format!("{reason}{code}{message}"), format!("{} {refusal}", refusal.code()))]
 }
 
-fn difference(what: impl Into<String>, expected: impl Into<String>, seen: impl Into<String>) -> Difference {
-    Difference { what: what.into(), expected: expected.into(), seen: seen.into() }
+fn difference(what: impl Into<String>, expected: impl Into<String>, seen: impl Into<String>) -> TrialDifference {
+    TrialDifference { what: what.into(), expected: expected.into(), seen: seen.into() }
 }

@@ -135,12 +135,12 @@ impl World {
 
     fn part(&mut self, from: PublicKey, item: Item, offset: u32, total: usize, bytes: Bytes) {
         match self.asking.part(from, (item, offset, total as u32), &bytes, self.now) {
-            Part::Taken => {}
-            Part::Invalid(invalid) => {
+            Arrived::Taken => {}
+            Arrived::Invalid(invalid) => {
                 self.invalid.push((from, Some(invalid)));
                 self.asking.exclude(from);
             }
-            Part::Whole(content) => match item {
+            Arrived::Whole(content) => match item {
                 Item::Entry(height) => {
                     self.asking.hold(height, from, content);
                     self.take_entries();
