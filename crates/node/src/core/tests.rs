@@ -9,6 +9,7 @@ use pleach_types::{
 
 use super::*;
 use crate::disk::tests::{Alone, Folder, body, key, signed};
+use crate::pool::Origin;
 
 /// Requests with as many signatures as there may be: dear to check.
 fn dear(alone: &Alone, count: u8) -> Vec<Bytes> {
