@@ -19,7 +19,7 @@ use crate::submission::{Settled, Submission};
 /// A call that is being prepared.
 #[derive(Clone, Debug)]
 #[must_use = "a call does nothing before it is sent"]
-pub struct CallBuilder {
+pub struct Call {
     pub(crate) client: Client,
     pub(crate) wanted: Wanted,
     keys: Vec<SecretKey>,
@@ -39,7 +39,7 @@ impl Retries {
     }
 }
 
-impl CallBuilder {
+impl Call {
     pub(crate) fn new(client: Client, operation: Key, arguments: Bytes) -> Self {
         let wanted = Wanted {
             operation,
@@ -201,16 +201,16 @@ impl CallBuilder {
 }
 
 impl Client {
-    /// Prepares a call of the operation stored at `operation`. Nothing is sent before [`CallBuilder::send`].
-    pub fn call(&self, operation: Key, arguments: impl Into<Bytes>) -> CallBuilder {
-        CallBuilder::new(self.clone(), operation, arguments.into())
+    /// Prepares a call of the operation stored at `operation`. Nothing is sent before [`Call::send`].
+    pub fn call(&self, operation: Key, arguments: impl Into<Bytes>) -> Call {
+        Call::new(self.clone(), operation, arguments.into())
     }
 
     /// Prepares the creation of a domain, open to everybody if it has no owner.
     ///
     /// # Errors
     /// If the name cannot be part of a key.
-    pub fn create_domain(&self, name: &str, owner: Option<&PublicKey>) -> Result<CallBuilder, KeyError> {
+    pub fn create_domain(&self, name: &str, owner: Option<&PublicKey>) -> Result<Call, KeyError> {
         Key::new(format!("{name}/{BASE_RULE}"))?;
         Ok(self.call(Key::new(ROOT_RULE)?, arguments::create_domain(name, owner)))
     }
@@ -221,12 +221,12 @@ impl Client {
     ///
     /// # Errors
     /// If the domain's name cannot be part of a key.
-    pub fn change(&self, domain: &str, changes: &[(Key, Option<Bytes>)]) -> Result<CallBuilder, KeyError> {
+    pub fn change(&self, domain: &str, changes: &[(Key, Option<Bytes>)]) -> Result<Call, KeyError> {
         Ok(self.change_through(&Key::new(format!("{domain}/{BASE_RULE}"))?, changes))
     }
 
     /// The same through the base rule at a key.
-    pub(crate) fn change_through(&self, rule: &Key, changes: &[(Key, Option<Bytes>)]) -> CallBuilder {
+    pub(crate) fn change_through(&self, rule: &Key, changes: &[(Key, Option<Bytes>)]) -> Call {
         let call = self.call(rule.clone(), arguments::change_records(changes));
         // Known beforehand, so that they need not be found one by one.
         call.expecting(changes.iter().map(|(key, _)| key.clone()))

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use pleach_types::key::{BASE_RULE, OWNER};
 use pleach_types::{Key, KeyError, PublicKey};
 
-use crate::call::CallBuilder;
+use crate::call::Call;
 use crate::client::Client;
 use crate::error::Error;
 use crate::verified::{Record, Verified};
@@ -147,14 +147,14 @@ impl Client {
         outer: &DomainName,
         name: &DomainName,
         owner: Option<&PublicKey>,
-    ) -> Result<CallBuilder, Error> {
+    ) -> Result<Call, Error> {
         let rule = self.get_one(&name.template).await?.into_value();
         let owner = owner.map_or_else(Bytes::new, |key| Bytes::copy_from_slice(&key.0));
         Ok(self.change_through(&outer.rule, &[(name.rule.clone(), rule), (name.owner.clone(), Some(owner))]))
     }
 
     /// Prepares another owner of a domain, or [`NOBODY`], for good. The owner of now has to sign.
-    pub fn give_domain(&self, name: &DomainName, owner: &PublicKey) -> CallBuilder {
+    pub fn give_domain(&self, name: &DomainName, owner: &PublicKey) -> Call {
         let value = Bytes::copy_from_slice(&owner.0);
         self.change_through(&name.rule, &[(name.owner.clone(), Some(value))])
     }

@@ -51,8 +51,8 @@
 //! | `absence` | the proof that a request was not executed and never will be |
 //! | `submission` | from a signed request to its proven outcome |
 //! | `arguments` | arguments of operations |
-//! | `call` | [`CallBuilder`]: simulate, sign, settle, try again |
-//! | `prepared` | [`SignedCall`]: signed and named before it is sent |
+//! | `call` | [`Call`]: simulate, sign, settle, try again |
+//! | `prepared` | [`Prepared`]: signed and named before it is sent |
 //! | `evidence` | what nodes hold against members, judged here |
 //! | `audit` | whether what members show is one history, and theirs |
 //! | `system` | the record of the members, and requests that change it |
@@ -100,7 +100,7 @@ mod verifier;
 
 pub use absence::NeverExecuted;
 pub use audit::{Audit, Audited, Finding, FindingKind};
-pub use call::CallBuilder;
+pub use call::Call;
 pub use checkpoint::Checkpoint;
 pub use client::{Builder, Client};
 pub use config::Config;
@@ -110,7 +110,7 @@ pub use evidence::FoundEvidence;
 pub use executed::{Executed, Retries};
 pub use http::{HttpTransport, TokioRuntime};
 pub use operations::{NotListed, OPERATIONS_MAX, Operations};
-pub use prepared::SignedCall;
+pub use prepared::Prepared;
 pub use results::SeenFork;
 pub use simulate::{RecordChange, Simulation};
 pub use transport::{Reply, Runtime, Transport, TransportError};

@@ -19,25 +19,25 @@ use bytes::Bytes;
 use pleach_types::codec::Decode as _;
 use pleach_types::{Height, Identity, Key, Request};
 
-use crate::call::{CallBuilder, conclude, encoded};
+use crate::call::{Call, conclude, encoded};
 use crate::client::Client;
 use crate::error::Error;
 use crate::executed::{Executed, Retries};
 use crate::simulate::fresh_plan;
 use crate::submission::{Settled, Submission};
 
-/// A call that is signed, and has been sent by nobody yet. See [`crate::CallBuilder::prepare`].
+/// A call that is signed, and has been sent by nobody yet. See [`crate::Call::prepare`].
 #[derive(Clone, Debug)]
 #[must_use = "a prepared call does nothing before it is sent"]
-pub struct SignedCall {
+pub struct Prepared {
     client: Client,
     request: Request,
     encoded: Bytes,
     timeout: Duration,
 }
 
-impl SignedCall {
-    /// A request that [`crate::CallBuilder::prepare`] has made.
+impl Prepared {
+    /// A request that [`crate::Call::prepare`] has made.
     ///
     /// # Errors
     /// [`Error::OverLimit`] if it is larger than requests of this cluster may be.
@@ -80,7 +80,7 @@ impl SignedCall {
     ///
     /// # Errors
     /// [`Error::Refused`] with the cluster's refusal; [`Error::Expired`] if it was not executed and never will be, which is proved;
-    /// [`Error::Forgotten`] if the nodes do not remember any more; otherwise as [`crate::CallBuilder::send`], and the same one may be sent again.
+    /// [`Error::Forgotten`] if the nodes do not remember any more; otherwise as [`crate::Call::send`], and the same one may be sent again.
     pub async fn send(&self) -> Result<Executed, Error> {
         let inner = &*self.client.inner;
         let (began, mut retries) = (inner.nodes.runtime.now(), Retries::default());
@@ -96,30 +96,30 @@ impl SignedCall {
     }
 }
 
-impl CallBuilder {
-    /// Runs the operation here and signs the request, and sends nothing: it can be named, kept, and sent later ([`SignedCall`]).
+impl Call {
+    /// Runs the operation here and signs the request, and sends nothing: it can be named, kept, and sent later ([`Prepared`]).
     ///
     /// It declares what is so now. The longer it lies, the likelier are records that have changed meanwhile, for which the cluster
     /// refuses it; and after T blocks it can be executed no more.
     ///
     /// # Errors
-    /// As [`CallBuilder::dry_run`]; [`Error::OverLimit`].
-    pub async fn prepare(self) -> Result<SignedCall, Error> {
+    /// As [`Call::dry_run`]; [`Error::OverLimit`].
+    pub async fn prepare(self) -> Result<Prepared, Error> {
         self.check_arguments()?;
         let inner = &*self.client.inner;
         let plan = fresh_plan(inner, &self.wanted).await?;
         let plan = if self.even_if_refused { plan } else { plan.unless_refused(inner)? };
         let (request, _) = self.sign(plan);
-        SignedCall::new(self.client.clone(), request, self.timeout)
+        Prepared::new(self.client.clone(), request, self.timeout)
     }
 }
 
 impl Client {
-    /// A call that was prepared before, from its [`SignedCall::bytes`].
+    /// A call that was prepared before, from its [`Prepared::bytes`].
     ///
     /// # Errors
     /// [`Error::NoRequest`] if these bytes are no request of this cluster.
-    pub fn prepared(&self, bytes: Bytes) -> Result<SignedCall, Error> {
+    pub fn prepared(&self, bytes: Bytes) -> Result<Prepared, Error> {
         let no_request = |why: String| Error::NoRequest { why };
         let request = Request::decode_shared(bytes).map_err(|e| no_request(e.to_string()))?;
         let (found, own) = (request.body.genesis, self.genesis().digest());
@@ -129,6 +129,6 @@ impl Client {
         if request.code.len() != request.body.calls.len() {
             return Err(no_request("it has not a place for the code of each call".into()));
         }
-        SignedCall::new(self.clone(), request, self.inner.config.call_timeout)
+        Prepared::new(self.clone(), request, self.inner.config.call_timeout)
     }
 }

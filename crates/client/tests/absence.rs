@@ -7,14 +7,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use pleach_bank as bank;
-use pleach_client::{CallBuilder, Client, Error, ErrorKind};
+use pleach_client::{Call, Client, Error, ErrorKind};
 use pleach_types::absence::AbsenceProof;
 use pleach_types::api::{AbsenceReply, Status};
 use pleach_types::*;
 use pleach_verify::file::{judge, read};
 use support::*;
 
-fn transfer(client: &Client) -> CallBuilder {
+fn transfer(client: &Client) -> Call {
     let key = SecretKey::from_seed([99; 32]);
     client.call(support::key("bank/transfer"), bank::transfer("1", "2", 10)).sign_with(&key)
 }

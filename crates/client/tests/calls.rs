@@ -9,14 +9,13 @@ use futures::future::join_all;
 use pleach_bank as bank;
 use pleach_client::arguments::Arguments;
 use pleach_client::{
-    CallBuilder, Client, Config, Error, ErrorKind, ReadOptions, RefusedBy, Retry, Runtime as _, SignedCall, Trust,
-    TrustLevel,
+    Call, Client, Config, Error, ErrorKind, Prepared, ReadOptions, RefusedBy, Retry, Runtime as _, Trust, TrustLevel,
 };
 use pleach_types::*;
 use support::executor::COLD_GAS;
 use support::*;
 
-fn transfer(client: &Client, from: &str, to: &str, amount: u64) -> CallBuilder {
+fn transfer(client: &Client, from: &str, to: &str, amount: u64) -> Call {
     let key = SecretKey::from_seed([99; 32]);
     client.call(support::key("bank/transfer"), bank::transfer(from, to, amount)).sign_with(&key)
 }
@@ -418,7 +417,7 @@ fn a_call_that_follows_another_one_does_not_wait_for_a_certificate() {
 }
 
 /// A transfer that was prepared, and sent by nobody before it expired.
-fn came_too_late(cluster: &Cluster) -> SignedCall {
+fn came_too_late(cluster: &Cluster) -> Prepared {
     cluster.chain().busy = true;
     let client = cluster.connect(1).unwrap();
     let prepared = cluster.time.run(transfer(&client, "1", "2", 30).prepare()).unwrap();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use commonware_runtime::{Spawner as _, Supervisor as _, deterministic};
 use pleach_bank as bank;
-use pleach_client::{CallBuilder, Client, Error, ReadOptions, TrustLevel};
+use pleach_client::{Call, Client, Error, ReadOptions, TrustLevel};
 use pleach_node::Node;
 use pleach_types::api::{GetRequest, RecordView};
 use pleach_types::execution::Executor;
@@ -92,7 +92,7 @@ pub fn vm() -> Arc<dyn Executor> {
 pub async fn found(client: &Client, accounts: usize, money: u64) -> Result<(), Error> {
     let owner = owner_secret();
     let timeout = Duration::from_secs(120);
-    let send = async |call: CallBuilder| call.sign_with(&owner).timeout(timeout).send().await;
+    let send = async |call: Call| call.sign_with(&owner).timeout(timeout).send().await;
     send(client.create_domain(BANK, Some(&owner.public())).expect("a name")).await?;
     let operations =
         [("open", builtin::BANK_OPEN), ("deposit", builtin::BANK_DEPOSIT), ("transfer", builtin::BANK_TRANSFER)];
@@ -111,7 +111,7 @@ pub async fn found(client: &Client, accounts: usize, money: u64) -> Result<(), E
 }
 
 /// A transfer, signed by the payer.
-pub fn transfer(client: &Client, from: usize, to: usize, amount: u64) -> CallBuilder {
+pub fn transfer(client: &Client, from: usize, to: usize, amount: u64) -> Call {
     let arguments = bank::transfer(&account_name(from), &account_name(to), amount);
     client
         .call(key("transfer"), arguments)

@@ -10,7 +10,7 @@ pub const SHARED: &[(&str, &str)] = &[
     ("Byzantine", "with the feature `byzantine`, and without it; one of the two is compiled"),
     (
         "Call",
-        "an operation with its arguments, as the protocol has it, beside the arguments of `pleach call`, which only `cli` sees",
+        "an operation with its arguments, as the protocol has it; what a client makes of one; the arguments of `pleach call`, which only `cli` sees",
     ),
     (
         "Climb",
@@ -50,6 +50,10 @@ pub const SHARED: &[(&str, &str)] = &[
     (
         "PastHeight",
         "one height of the window in two layers: borrowed, as `verify` checks what came, and owned, as `state` restores it",
+    ),
+    (
+        "Prepared",
+        "what is ready for its next step, where it begins: a client's call for sending, a node's request for a block",
     ),
     ("Profile", "one file, `profile.toml`: `cli` writes it, and `bench`, which does not depend on it, reads it"),
     ("PublicKey", "`op` is compiled into modules, which have nothing of the host"),

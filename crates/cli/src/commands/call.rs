@@ -40,7 +40,7 @@ pub fn send(global: &Global, output: Output, args: &Send) -> Result<Ending, CliE
 }
 
 /// Signs a call and writes the request to its place.
-async fn prepare(output: Output, call: pleach_client::CallBuilder, place: NewFile) -> Result<Ending, CliError> {
+async fn prepare(output: Output, call: pleach_client::Call, place: NewFile) -> Result<Ending, CliError> {
     let prepared = call.prepare().await?;
     let (identity, expires) = (prepared.identity(), prepared.expires());
     let path = place.path().to_owned();

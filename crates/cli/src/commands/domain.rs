@@ -1,6 +1,6 @@
 //! `pleach domain`: prefixes of the key space, and whose they are.
 
-use pleach_client::{CallBuilder, Client, Domain, DomainName, DomainOwner, DomainRule, NOBODY, Trust};
+use pleach_client::{Call, Client, Domain, DomainName, DomainOwner, DomainRule, NOBODY, Trust};
 use pleach_node::config::read_key;
 use pleach_types::{Height, Key, PublicKey, SecretKey};
 use serde::Serialize;
@@ -40,7 +40,7 @@ fn create(global: &Global, output: Output, args: &DomainCreate) -> Result<Ending
     let owner = args.owner.as_deref().map(read_key).transpose()?;
     with_settings(global, settings(global, &args.sending), |client| async move {
         let call = creation(&client, &name, owner.as_ref().map(SecretKey::public)).await?;
-        let call = owner.iter().fold(call, CallBuilder::sign_with);
+        let call = owner.iter().fold(call, Call::sign_with);
         let hint = match name.outer() {
             None => {
                 format!("choose another name; whose a domain is: pleach domain show {}", quoted(args.name.as_str()))
@@ -58,7 +58,7 @@ fn create(global: &Global, output: Output, args: &DomainCreate) -> Result<Ending
     })
 }
 
-async fn creation(client: &Client, name: &DomainName, owner: Option<PublicKey>) -> Result<CallBuilder, CliError> {
+async fn creation(client: &Client, name: &DomainName, owner: Option<PublicKey>) -> Result<Call, CliError> {
     let Some(outer) = name.outer() else {
         let call = client.create_domain(name.key().as_str(), owner.as_ref());
         return call.map_err(|e| CliError::usage(e.to_string(), "choose a shorter name"));

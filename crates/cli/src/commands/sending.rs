@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use pleach_client::{
-    CallBuilder, Client, Config, Error, Executed, RecordChange, RefusedBy, Retries, Simulation, Trust, Verified,
+    Call, Client, Config, Error, Executed, RecordChange, RefusedBy, Retries, Simulation, Trust, Verified,
 };
 use pleach_types::api::{ReceiptView, Value};
 use pleach_types::execution::{HostCalls, Trace};
@@ -125,7 +125,7 @@ pub fn settings(global: &Global, sending: &Sending) -> Config {
 pub async fn carry_out(
     client: &Client,
     output: Output,
-    call: CallBuilder,
+    call: Call,
     sending: &Sending,
     aborted: Option<String>,
 ) -> Result<Ending, CliError> {
@@ -143,9 +143,9 @@ pub async fn carry_out(
 ///
 /// # Errors
 /// If a key file cannot be used.
-pub fn sign_with(call: CallBuilder, sending: &Sending) -> Result<(CallBuilder, usize), CliError> {
+pub fn sign_with(call: Call, sending: &Sending) -> Result<(Call, usize), CliError> {
     let keys = files::read_keys(&sending.signers)?;
-    Ok((keys.iter().fold(call, CallBuilder::sign_with).retries(sending.retries), keys.len()))
+    Ok((keys.iter().fold(call, Call::sign_with).retries(sending.retries), keys.len()))
 }
 
 /// What a command comes to whose call did, once what it came to is printed. A refusal is an answer, not a failure.
