@@ -754,7 +754,7 @@ impl<S: Sender<PublicKey = ed25519::PublicKey>> Exchange<S> {
             error!(
                 member = %public_key_from_engine(by),
                 seconds = HELD_FOR.as_secs(),
-                "another member says that another process runs with this member's key, from another folder or machine. This one does not vote while too many hear the other one, nor for some seconds after: stop one of the two"
+                "a process with this member's key runs elsewhere, or did until just now: another member has heard it within so many seconds. This one does not vote before it has been silent for that long. If it still runs, stop one of the two; if this member was moved, nothing is to be done"
             );
         }
     }

@@ -20,6 +20,7 @@ mod tour;
 mod transfers;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
 
 use common::Case;
 use pleach_types::execution::Outcome;
@@ -137,6 +138,31 @@ fn gas_is_what_it_was() {
         assert_eq!(made, committed, "{GAS} has another figure: receipts of old blocks would change");
     }
     assert!(made == committed, "{GAS} has other cases than the suite");
+}
+
+/// What is around the process decides nothing: language, log level, time zone, what the allocator leaves in memory, and where it runs.
+#[test]
+fn gas_is_what_it_was_in_every_environment() {
+    let program = std::env::current_exe().expect("this program has a path");
+    let environments: [&[(&str, &str)]; 10] = [
+        &[],
+        &[("LC_ALL", "C")],
+        &[("LANG", "tr_TR.UTF-8"), ("LC_ALL", "tr_TR.UTF-8")],
+        &[("LANG", "ar_SA.UTF-8"), ("LC_NUMERIC", "de_DE.UTF-8")],
+        &[("RUST_LOG", "trace")],
+        &[("RUST_BACKTRACE", "full")],
+        &[("TZ", "Pacific/Kiritimati")],
+        &[("MALLOC_PERTURB_", "165")],
+        &[("MALLOC_ARENA_MAX", "1"), ("RUST_MIN_STACK", "33554432")],
+        &[("HOME", "/nonexistent"), ("TMPDIR", "/nonexistent"), ("RUST_TEST_THREADS", "1")],
+    ];
+    for variables in environments {
+        let mut command = Command::new(&program);
+        command.args(["gas_is_what_it_was", "--exact"]).env_clear().envs(variables.iter().copied());
+        let ended = command.current_dir("/").output().expect("this program runs once more");
+        let said = String::from_utf8_lossy(&ended.stdout);
+        assert!(ended.status.success() && said.contains("1 passed"), "{variables:?}: {said}");
+    }
 }
 
 #[test]
