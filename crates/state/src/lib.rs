@@ -34,7 +34,7 @@
 //! # Example
 //!
 //! ```
-//! use pleach_state::{Decided, Executor, State, prepare_block};
+//! use pleach_state::{Executor, OrderedOutcome, State, prepare_block};
 //! use pleach_types::execution::{Effects, Execution, Outcome};
 //! use pleach_types::{Body, Call, Context, Encode, Genesis, Key, Member, Request, SecretKey, Decision};
 //!
@@ -75,9 +75,9 @@
 //!     Context { epoch: 0, view, parent_view, leader, parent: *state.genesis_digest() }
 //! };
 //! let applied = state.apply(&block, &place(&state), &Put);
-//! assert!(matches!(&applied.decisions[0], Decided::Receipt(r) if matches!(r.decision, Decision::Applied(_))));
+//! assert!(matches!(&applied.decisions[0], OrderedOutcome::Receipt(r) if matches!(r.decision, Decision::Applied(_))));
 //! let again = applied.state.apply(&block, &place(&applied.state), &Put);
-//! assert!(matches!(&again.decisions[0], Decided::Void(void) if void.code() == "DUPLICATE"));
+//! assert!(matches!(&again.decisions[0], OrderedOutcome::Void(void) if void.code() == "DUPLICATE"));
 //! assert_eq!(applied.changes, [(greeting.clone(), Some("hello".into()))].into());
 //! assert!(state.prove([&greeting])?.verify(state.result().root.into())?.get(b"demo/greeting")?.is_none(), "as it was");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
