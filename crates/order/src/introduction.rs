@@ -190,8 +190,8 @@ fn explain(error: &sake::Error, side: HandshakeSide, ahead: Option<i64>) -> (Tro
         }
         // Whoever listens says nothing before it knows the caller, so to the caller all of its reasons look alike.
         sake::Error::Frame(_) if side == HandshakeSide::Dialled => {
-            let text = "it ends the connection in the handshake: it has another genesis, does not know this node's key, or has \
-                another key itself. Its own log says more";
+            let text = "it ends the connection in the handshake: it has another genesis, does not know this node's key, has \
+                another key itself, or is connected with another process that has this node's key. Its own log says more";
             (Trouble::Closed, text.into())
         }
         sake::Error::Frame(_) => (Trouble::Closed, "it ended the connection in the handshake".into()),
