@@ -4,12 +4,11 @@ use std::collections::BTreeSet;
 
 use pleach_types::limits::SIGNERS_MAX;
 use pleach_types::{
-    Ballot, Body, Decode as _, Encode as _, Evidence, Genesis, Height, Member, Request, Round, SecretKey,
-    SystemRequest, Vote, evidence, system, vote,
+    Body, Decode as _, Encode as _, Genesis, Height, Member, Request, SecretKey, SystemRequest, evidence, system,
 };
 
 use super::*;
-use crate::disk::tests::{body, key, signed};
+use crate::disk::tests::{body, complaint, key, signed};
 
 /// Requests with all signatures that fit a block, and some more.
 const DEAR: u8 = 140;
@@ -42,12 +41,9 @@ impl Bench {
         self.request(number, &keys, 0)
     }
 
-    /// Two votes of the member, in a view that makes them another complaint each.
+    /// About the member, another one in each view.
     fn complaint(&self, view: u64) -> SystemRequest {
-        let (genesis, round) = (*self.state.genesis_digest(), Round { epoch: 0, view });
-        let of = |n| Ballot::Notarize(vote::Proposal { parent_view: 0, block: Hash([n; 32]) });
-        let [one, other] = [1, 2].map(|n| Vote::sign(of(n), &genesis, round, &self.secret));
-        SystemRequest::complain(Evidence::of_votes(genesis, self.secret.public(), round, one, other), None)
+        complaint(*self.state.genesis_digest(), &self.secret, view)
     }
 
     /// A complaint whose evidence is found to prove nothing by its signatures alone.

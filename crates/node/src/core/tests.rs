@@ -3,12 +3,10 @@
 use pleach_order::{Application as _, ProposalRequest};
 use pleach_state::{Costs, Unchecked};
 use pleach_types::limits::SIGNERS_MAX;
-use pleach_types::{
-    Ballot, Body, Call, Context, Decode as _, Evidence, PublicKey, Request, Round, SystemRequest, Vote, limits, vote,
-};
+use pleach_types::{Body, Call, Context, Decode as _, PublicKey, Request, limits};
 
 use super::*;
-use crate::disk::tests::{Alone, Folder, body, key, signed};
+use crate::disk::tests::{self, Alone, Folder, body, key, signed};
 use crate::pool::Origin;
 
 /// Requests with as many signatures as there may be: dear to check.
@@ -42,12 +40,7 @@ fn what_was_ordered_is_answered_although_there_is_no_room() {
 
 /// Two votes of the node's own member, in a view that makes them another complaint each.
 fn complaint(alone: &Alone, view: u64) -> Bytes {
-    let (genesis, key) = (alone.node.genesis().digest(), &alone.node.secret);
-    let round = Round { epoch: 0, view };
-    let of = |n| Ballot::Notarize(vote::Proposal { parent_view: 0, block: Hash([n; 32]) });
-    let [one, other] = [1, 2].map(|n| Vote::sign(of(n), &genesis, round, key));
-    let evidence = Evidence::of_votes(genesis, key.public(), round, one, other);
-    SystemRequest::complain(evidence, None).encode().into()
+    tests::complaint(alone.node.genesis().digest(), &alone.node.secret, view).encode().into()
 }
 
 /// A member that wants to fill blocks and pools can make any number of complaints about itself.

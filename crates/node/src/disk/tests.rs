@@ -6,7 +6,10 @@ use pleach_order::{Application as _, ProposalRequest};
 use pleach_state::State;
 use pleach_store::Options;
 use pleach_types::execution::{Effects, Execution, Executor, Outcome};
-use pleach_types::{Block, Body, Call, Context, Encode as _, Genesis, Hash, Key, Limits, Member, Request, SecretKey};
+use pleach_types::{
+    Ballot, Block, Body, Call, Context, Encode as _, Evidence, Genesis, Hash, Key, Limits, Member, Request, Round,
+    SecretKey, SystemRequest, Vote, vote,
+};
 
 use super::*;
 use crate::{Node, resume};
@@ -51,6 +54,14 @@ pub(crate) fn signed(state: &State, body: Body, signers: &[SecretKey]) -> Bytes 
     let proof = state.prove(body.proven_keys()).expect("all is kept").encode().into();
     let (values, code) = (vec![None; body.touched.len()], vec![Some(Bytes::from_static(b"code"))]);
     Request::sign(body, signers, proof, values, code).encode().into()
+}
+
+/// Two votes of a member that exclude each other, in a view that makes them another complaint each.
+pub(crate) fn complaint(genesis: Hash, member: &SecretKey, view: u64) -> SystemRequest {
+    let round = Round { epoch: 0, view };
+    let of = |n| Ballot::Notarize(vote::Proposal { parent_view: 0, block: Hash([n; 32]) });
+    let [one, other] = [1, 2].map(|n| Vote::sign(of(n), &genesis, round, member));
+    SystemRequest::complain(Evidence::of_votes(genesis, member.public(), round, one, other), None)
 }
 
 /// A cluster of one member, whose blocks are made here.
