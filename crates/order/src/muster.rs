@@ -61,6 +61,7 @@ use commonware_runtime::{Clock, IoBuf};
 use pleach_types::api::Voting;
 use pleach_types::certificate::Nullification;
 use pleach_types::codec::{self, Decode, DecodeError, Encode as _, Reader};
+use pleach_types::committee::faults;
 use pleach_types::limits::MEMBERS_MAX;
 use pleach_types::newest::Stage;
 use pleach_types::vote::{Ballot, Round, Vote};
@@ -554,6 +555,16 @@ pub(crate) struct LostVotes {
     pub(crate) safe: oneshot::Sender<Round>,
 }
 
+/// How many others there are, in a cluster of so many members.
+const fn others(members: usize) -> usize {
+    members.saturating_sub(1)
+}
+
+/// How many of them are a quorum together with this member: n - f - 1.
+fn others_of_a_quorum(members: usize) -> usize {
+    others(members).saturating_sub(faults(members))
+}
+
 /// A muster in progress.
 struct Muster {
     /// Stands in the questions and in their answers: what others said to an earlier question may be outdated.
@@ -594,12 +605,12 @@ impl Muster {
 
     /// How many answers are needed now, in a cluster of so many members.
     fn needed(&self, members: usize, now: SystemTime) -> usize {
-        let (others, faults) = (members.saturating_sub(1), pleach_types::committee::faults(members));
+        let others = others(members);
         let waited = now.duration_since(self.since).unwrap_or_default();
         match () {
-            () if self.lost => (2 * faults + 1).min(others),
+            () if self.lost => (2 * faults(members) + 1).min(others),
             () if waited < WAIT_FOR_ALL => others,
-            () => others - faults.min(others),
+            () => others_of_a_quorum(members),
         }
     }
 
@@ -714,9 +725,7 @@ impl<S: Sender<PublicKey = ed25519::PublicKey>> Exchange<S> {
 
     /// Until when enough of the others have granted this process tenure.
     fn tenure_until(&self, now: SystemTime) -> Option<SystemTime> {
-        let members = self.schemes.members();
-        let others = members.saturating_sub(1);
-        self.tenure_of(others - pleach_types::committee::faults(members).min(others), now)
+        self.tenure_of(others_of_a_quorum(self.schemes.members()), now)
     }
 
     /// Until when so many of the others have.
@@ -736,9 +745,7 @@ impl<S: Sender<PublicKey = ed25519::PublicKey>> Exchange<S> {
 
     fn ask_for_tenure(&mut self, now: SystemTime) {
         // A member that musters wants an answer of each, and none of those answers it that have not granted it tenure.
-        let all = self.schemes.members().saturating_sub(1);
-        let enough = if self.held_until.is_some() { self.tenure_until(now) } else { self.tenure_of(all, now) };
-        let enough = enough.is_some();
+        let enough = self.held_until.is_some() || self.tenure_of(others(self.schemes.members()), now).is_some();
         if let Some(number) = self.tenure.ask(ASK_AGAIN, enough, now) {
             let question = [&[TENURE_ASKED][..], &number.to_le_bytes(), &self.tenure.process.encode()].concat();
             send(&mut self.sender, Recipients::All, question);

@@ -6,10 +6,11 @@
 //!
 //! It is written in the views that run out between a start and its muster, a handful: never while all goes well.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use commonware_storage::Context;
-use commonware_storage::metadata::{Config, Error, Metadata};
+use commonware_storage::metadata::{Config, Metadata};
 use commonware_utils::sequence::U64;
 use pleach_types::vote::{Ballot, Round};
 use tracing::error;
@@ -47,33 +48,30 @@ impl<E: Context> Refused<E> {
     }
 
     /// Notes what the guard refuses, until the member ends. After a failure nothing is noted any more, so that those votes stay refused.
-    pub(crate) async fn keep(mut self) {
+    pub(crate) async fn keep(self) {
+        let Self { mut metadata, guard } = self;
         loop {
-            let seen = self.guard.refusals().get();
-            let rounds = self.guard.refused();
+            let seen = guard.refusals().get();
+            let rounds = guard.refused();
             if !rounds.is_empty() {
-                let guard = Arc::clone(&self.guard);
-                match self.write(&rounds).await {
-                    Ok(written) => self = written,
+                // It takes the place of what was noted before: the guard keeps nothing older, and admits nothing there.
+                metadata.clear();
+                by_epoch(&rounds).into_iter().for_each(|(epoch, views)| drop(metadata.put(U64::new(epoch), views)));
+                metadata = match metadata.sync().await {
+                    Ok(written) => written,
                     Err(error) => {
                         return error!(%error, "cannot note that a vote was refused: this member abstains in such views");
                     }
-                }
+                };
                 guard.noted(&rounds);
             }
-            let guard = Arc::clone(&self.guard);
             guard.refusals().above(seen).await;
         }
     }
+}
 
-    /// What is written takes the place of what was: the guard keeps nothing older, and admits nothing there.
-    async fn write(mut self, rounds: &[Round]) -> Result<Self, Error> {
-        self.metadata.clear();
-        for Round { epoch, view } in rounds {
-            let epoch = U64::new(*epoch);
-            let views = self.metadata.get(&epoch).cloned().unwrap_or_default();
-            self.metadata.put(epoch, [views, vec![*view]].concat());
-        }
-        Ok(Self { metadata: self.metadata.sync().await?, ..self })
-    }
+fn by_epoch(rounds: &[Round]) -> BTreeMap<u64, Vec<u64>> {
+    let mut views: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+    rounds.iter().for_each(|round| views.entry(round.epoch).or_default().push(round.view));
+    views
 }
