@@ -12,9 +12,11 @@
 //! Within a lane the oldest and the cheapest take turns: those who declare much do not shut out those who declare little,
 //! and the oldest comes first in its block, where it always fits.
 //!
-//! In three of four blocks a group has a quarter of the block at most, whether or not others wait ([`room_of_a_group`]). Everybody waits for
-//! as long as a block takes, so one who fills each of them delays all others, who come one request at a time and never fill
-//! one. In the fourth a group may have all that others leave, so that what takes more than a quarter has its turn as well.
+//! Everybody waits for as long as a block takes, so one who fills each of them delays all others, who come one request at a time and
+//! never fill one. So a block is not filled, whether or not others wait ([`Portions`]): each group has a small part of it, and beyond these
+//! all groups together have a quarter. Together, since one stranger is one group at each node that he sends to, and with several addresses as
+//! many more: a node does not tell others who its clients are, and if it did, they could not believe it. A larger request
+//! than that has its turn in every fourth block, one of them at a time, before all others.
 
 use std::cmp::Reverse;
 use std::collections::btree_map::Values;
@@ -29,16 +31,36 @@ pub const PASSED_OVER_MAX: usize = 64;
 /// Who uses less than one of so many parts of the gas that it declares is charged twice.
 const USED_PARTS: u64 = 4;
 
-/// The parts of a block of which a group has one at most, but in blocks where it may have them all.
-const GROUP_PARTS: u64 = 4;
-/// Of so many heights that follow each other, one is of a block that one group may fill.
-const WIDE_EVERY: u64 = 4;
+/// Each group has one of so many parts of a block for itself.
+const EACH_PARTS: u64 = 64;
+/// What groups take beyond their own parts is one of so many parts of a block, for all of them together.
+const SHARED_PARTS: u64 = 4;
+/// Of so many heights that follow each other, one is of a block that a large request may begin.
+const LARGE_EVERY: u64 = 4;
 
-/// How much of the block of a height one group may take, where `whole` is the block.
-///
-/// It depends on the height alone: whoever leads, what takes more than a quarter waits for so many blocks at most.
-pub const fn room_of_a_group(height: Height, whole: u64) -> u64 {
-    if height.is_multiple_of(WIDE_EVERY) { whole } else { whole / GROUP_PARTS }
+/// How much of a block goes to whom. The unit is that of [`Place::share`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Portions {
+    /// What each group may take, whatever others take.
+    pub each: u64,
+    /// What groups may take beyond that, all of them together.
+    pub shared: u64,
+    /// Whether one request may come first that is larger than both.
+    pub large: bool,
+}
+
+impl Portions {
+    /// Those of the block of a height, where `whole` is the block.
+    ///
+    /// They depend on the height alone: whoever leads, a large request waits for so many blocks at most until one of them has its turn.
+    pub const fn at(height: Height, whole: u64) -> Self {
+        Self { each: whole / EACH_PARTS, shared: whole / SHARED_PARTS, large: height.is_multiple_of(LARGE_EVERY) }
+    }
+
+    /// The largest request that is not a large one.
+    const fn usual(self) -> u64 {
+        self.each.saturating_add(self.shared)
+    }
 }
 
 /// What a group or a lane is of.
@@ -133,6 +155,14 @@ struct Queue {
     by_share: BTreeMap<(u64, u64), Identity>,
 }
 
+impl Queue {
+    /// The oldest of those that take more than this.
+    fn oldest_above(&self, share: u64) -> Option<&Identity> {
+        let larger = self.by_share.range((share.saturating_add(1), 0)..);
+        larger.min_by_key(|((_, arrival), _)| *arrival).map(|(_, identity)| identity)
+    }
+}
+
 /// All that waits, by lanes.
 #[derive(Debug, Default)]
 pub struct Lanes {
@@ -174,16 +204,33 @@ impl Lanes {
         }
     }
 
-    /// Offers requests to a block, by turns, until there is no more to offer or the block is full. Each group may take `room` of the
-    /// block. `offer` is told how much of that is left, and says what came of a request, and how much of the block it took.
-    pub fn offer(&self, room: u64, mut offer: impl FnMut(&Identity, u64) -> (Offered, u64)) {
-        let mut groups: Vec<_> = self.groups.in_order().map(|(_, lanes)| Group::of(lanes, room)).collect();
+    /// Offers requests to a block, by turns, until there is no more to offer or the block is full, so that each group takes no more than
+    /// these portions. `offer` is told how much a request may take, and says what came of it, and how much it took.
+    pub fn offer(&self, portions: Portions, mut offer: impl FnMut(&Identity, u64) -> (Offered, u64)) {
+        if portions.large {
+            self.offer_a_large_one(portions.usual(), &mut offer);
+        }
+        let mut shared = portions.shared;
+        let mut groups: Vec<_> = self.groups.in_order().map(|(_, lanes)| Group::of(lanes, portions.each)).collect();
         let mut turns: Heap = self.groups.in_order().map(|(charged, _)| charged).zip(0..).map(Reverse).collect();
         while let Some(Reverse((charged, at))) = turns.pop() {
-            match groups[at].offer_one(&mut offer) {
+            match groups[at].offer_one(&mut shared, &mut offer) {
                 None => {}
                 Some((Offered::BlockFull, _)) => return,
                 Some((_, taken)) => turns.push(Reverse((charged.saturating_add(taken), at))),
+            }
+        }
+    }
+
+    /// Offers the oldest request that takes more than is usual, of the lane that was charged least among those that have one.
+    ///
+    /// It comes first: behind others the largest would never find room. That one is enough to give all their turn, since
+    /// whoever has had it is charged for it.
+    fn offer_a_large_one(&self, usual: u64, offer: &mut impl FnMut(&Identity, u64) -> (Offered, u64)) {
+        let queues = self.groups.in_order().flat_map(|(_, lanes)| lanes.in_order()).map(|(_, queue)| queue);
+        for identity in queues.filter_map(|queue| queue.oldest_above(usual)).take(PASSED_OVER_MAX) {
+            if offer(identity, u64::MAX).0 != Offered::Unwanted {
+                return;
             }
         }
     }
@@ -197,25 +244,31 @@ struct Group<'a> {
     lanes: Vec<Turns<'a>>,
     turns: Heap,
     passed_over: usize,
-    /// How much of the block it may still take.
-    room: u64,
+    /// What is left of its own part of the block.
+    own: u64,
 }
 
 impl<'a> Group<'a> {
-    fn of(lanes: &'a Charges<Queue>, room: u64) -> Self {
+    fn of(lanes: &'a Charges<Queue>, own: u64) -> Self {
         let turns = lanes.in_order().map(|(charged, _)| charged).zip(0..).map(Reverse).collect();
-        Self { lanes: lanes.in_order().map(|(_, queue)| Turns::of(queue)).collect(), turns, passed_over: 0, room }
+        Self { lanes: lanes.in_order().map(|(_, queue)| Turns::of(queue)).collect(), turns, passed_over: 0, own }
     }
 
-    /// Offers one request. `None` if the group has no more for this block.
-    fn offer_one(&mut self, offer: &mut impl FnMut(&Identity, u64) -> (Offered, u64)) -> Option<(Offered, u64)> {
+    /// Offers one request, for what is left of the group's own part and of what is shared. `None` if the group has no more for this block.
+    fn offer_one(
+        &mut self,
+        shared: &mut u64,
+        offer: &mut impl FnMut(&Identity, u64) -> (Offered, u64),
+    ) -> Option<(Offered, u64)> {
         while self.passed_over < PASSED_OVER_MAX
             && let Some(Reverse((charged, at))) = self.turns.pop()
         {
             let Some(identity) = self.lanes[at].next() else { continue };
-            let (offered, share) = offer(identity, self.room);
+            let (offered, share) = offer(identity, self.own.saturating_add(*shared));
             let taken = if offered == Offered::Taken { share } else { 0 };
-            self.room = self.room.saturating_sub(taken);
+            let of_own = taken.min(self.own);
+            self.own -= of_own;
+            *shared = shared.saturating_sub(taken - of_own);
             let passed_over = offered == Offered::NoRoom;
             self.passed_over += usize::from(passed_over);
             if !passed_over || self.lanes[at].goes_on() {
@@ -268,6 +321,9 @@ mod tests {
     use super::super::Origin;
     use super::*;
 
+    /// Whatever a group wants of a block.
+    const ALL: Portions = Portions { each: u64::MAX, shared: 0, large: false };
+
     fn sender(number: u64) -> Party {
         Party::Sender(Sender { member: None, origin: Origin(number) })
     }
@@ -307,7 +363,7 @@ mod tests {
     /// The first `room` that are offered, all of them taken.
     fn taken(lanes: &Lanes, share: u64, room: usize) -> Vec<Identity> {
         let mut taken = Vec::new();
-        lanes.offer(u64::MAX, |identity, _| {
+        lanes.offer(ALL, |identity, _| {
             if taken.len() == room {
                 return (Offered::BlockFull, 0);
             }
@@ -328,6 +384,51 @@ mod tests {
         let of = |group, domain: &str| counts.get(&(sender(group), Party::Domain(domain.into()))).copied().unwrap_or(0);
         let (a, b, c, d) = (of(1, "a"), of(1, "b"), of(2, "c"), of(3, "d"));
         assert_eq!((a, b, c, d), (14, 14, 28, 5), "what one group does not need is for the others");
+    }
+
+    /// A block of 64 parts of 10, with requests that take 1 each unless it is said: what was taken of each group, in order.
+    fn portions_taken(waiting: &[(u64, u64, u64)], large: bool) -> Vec<(u64, u64)> {
+        let (mut lanes, mut shares, mut arrival) = (Lanes::default(), BTreeMap::new(), 0);
+        for (group, count, share) in waiting {
+            for _ in 0..*count {
+                let one = Waiting { lane: (sender(*group), Party::Nowhere), arrival, share: *share };
+                lanes.insert(one.place(), identity(arrival));
+                shares.insert(identity(arrival), (*group, *share));
+                arrival += 1;
+            }
+        }
+        let mut taken = Vec::new();
+        lanes.offer(Portions { large, ..Portions::at(1, 640) }, |identity, room| {
+            let (group, share) = shares[identity];
+            if share > room {
+                return (Offered::NoRoom, 0);
+            }
+            taken.push((group, share));
+            (Offered::Taken, share)
+        });
+        taken
+    }
+
+    #[test]
+    fn groups_have_their_own_parts_and_a_quarter_together() {
+        let count = |taken: &[(u64, u64)], group| taken.iter().filter(|(of, _)| *of == group).count();
+        let alone = portions_taken(&[(1, 1_000, 1)], false);
+        assert_eq!(alone.len(), 10 + 160, "also where nobody else waits");
+        let four = portions_taken(&[(1, 1_000, 1), (2, 1_000, 1), (3, 1_000, 1), (4, 1_000, 1)], false);
+        assert_eq!((1..=4).map(|group| count(&four, group)).collect::<Vec<_>>(), [50; 4]);
+        let few = portions_taken(&[(1, 1_000, 1), (2, 9, 1), (3, 1, 160), (4, 10, 1)], false);
+        assert_eq!((2..=4).map(|group| count(&few, group)).collect::<Vec<_>>(), [9, 1, 10], "each has its turn");
+        assert_eq!(count(&few, 1), 10 + 10, "what the third has left of the quarter, beside its own part");
+    }
+
+    #[test]
+    fn one_large_request_comes_first_where_one_may() {
+        let waiting = [(1, 500, 1), (1, 3, 600), (2, 2, 171), (3, 1, 1)];
+        assert!(portions_taken(&waiting, false).iter().all(|(_, share)| *share == 1));
+        let taken = portions_taken(&waiting, true);
+        assert_eq!(taken[0], (1, 600), "of the lane that was charged least");
+        assert_eq!(taken.iter().filter(|(_, share)| *share > 1).count(), 1, "one at a time");
+        assert!(taken.contains(&(3, 1)), "others have what it leaves");
     }
 
     #[test]
@@ -351,7 +452,7 @@ mod tests {
         let of: Vec<_> = of.iter().map(|lane| (1, lane.as_str(), 1)).chain([(2, "other", 1)]).collect();
         let (lanes, _) = waiting(&of, 10);
         let mut offered = BTreeSet::new();
-        lanes.offer(u64::MAX, |identity, _| {
+        lanes.offer(ALL, |identity, _| {
             offered.insert(*identity);
             (Offered::NoRoom, 0)
         });
@@ -385,7 +486,7 @@ mod tests {
             }
             if arrival % 100 == 0 {
                 let mut offered = Vec::new();
-                lanes.offer(u64::MAX, |identity, _| {
+                lanes.offer(ALL, |identity, _| {
                     offered.push(*identity);
                     (Offered::Unwanted, 0)
                 });

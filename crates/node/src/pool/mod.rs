@@ -29,7 +29,7 @@ pub use self::room::{Full, Measure, Origin, Part, Room, Sender};
 
 use self::ahead::Ahead;
 use self::inbox::Inbox;
-use self::lanes::{Lane, Lanes, Offered, Party, Place, room_of_a_group};
+use self::lanes::{Lane, Lanes, Offered, Party, Place, Portions};
 use self::room::{Demand, INDEX_BYTES, POOL_BYTES_MAX, POOL_REQUESTS_MAX};
 
 /// What all of a block is, in the units of [`Pooled::share`].
@@ -314,19 +314,19 @@ impl Pool {
         true
     }
 
-    /// Requests for a block on top of `state`, as many as the budget of a block and the room of each group hold, by turns ([`lanes`]).
+    /// Requests for a block on top of `state`, as many as the budget of a block and each group's portion of it hold, by turns ([`lanes`]).
     ///
     /// What does not fit is passed over for others that do, but not for ever: whoever has been served least is first in the next
     /// block, and what is first fits an empty block.
     pub fn select(&self, state: &State) -> Vec<Bytes> {
-        self.choose(state, room_of_a_group(state.height().saturating_add(1), WHOLE))
+        self.choose(state, Portions::at(state.height().saturating_add(1), WHOLE))
     }
 
-    /// As [`Pool::select`], where each group may take `room` of the block.
-    fn choose(&self, state: &State, room: u64) -> Vec<Bytes> {
+    /// As [`Pool::select`], with these portions.
+    fn choose(&self, state: &State, portions: Portions) -> Vec<Bytes> {
         let limits = &state.limits();
         let (mut block, mut selected) = (PreparedBlock::default(), Vec::new());
-        self.lanes.offer(room, |identity, room| {
+        self.lanes.offer(portions, |identity, room| {
             let Some(pooled) = self.pooled.get(identity) else { return (Offered::Unwanted, 0) };
             if selected.len() >= limits.block_requests as usize {
                 return (Offered::BlockFull, 0);

@@ -13,6 +13,8 @@ const MANY: usize = 900;
 const HONEST: usize = 16;
 /// Requests of this gas that fill a block.
 const SLOTS: u64 = 40;
+/// Whatever a group wants of a block.
+const ALL: Portions = Portions { each: WHOLE, shared: 0, large: false };
 
 /// A cluster of four with an operation in each domain, and its pool.
 struct Bench {
@@ -58,12 +60,12 @@ impl Bench {
     /// The domains of a block's requests, in their order; they leave the pool as if they had been executed and used so much gas. A
     /// group may fill it.
     fn block(&mut self, used: impl Fn(&str) -> u64) -> Vec<String> {
-        self.block_with(WHOLE, used)
+        self.block_with(ALL, used)
     }
 
-    /// As [`Bench::block`], where a group may take so much.
-    fn block_with(&mut self, room: u64, used: impl Fn(&str) -> u64) -> Vec<String> {
-        let selected = self.pool.choose(&self.state, room);
+    /// As [`Bench::block`], with these portions.
+    fn block_with(&mut self, portions: Portions, used: impl Fn(&str) -> u64) -> Vec<String> {
+        let selected = self.pool.choose(&self.state, portions);
         let (mut domains, mut decided) = (Vec::new(), Vec::new());
         for bytes in &selected {
             let body = Request::decode_shared(bytes.clone()).expect("a request").body;
@@ -138,38 +140,38 @@ fn within_a_lane_cheap_requests_are_not_shut_out_and_the_oldest_comes_first() {
         assert!(bench.add(client(1), "spam-0", slot + n), "there is room");
     }
     // One large one fills three quarters of a block: the cheap ones stand behind it.
-    let first = bench.pool.choose(&bench.state, WHOLE);
+    let first = bench.pool.choose(&bench.state, ALL);
     let gas = |bytes: &Bytes| Request::decode_shared(bytes.clone()).expect("a request").body.gas;
     assert_eq!(first.iter().map(gas).collect::<Vec<_>>(), [most, slot, slot + 1, slot + 2, slot + 3, slot + 4]);
 }
 
+/// One stranger who sends to each of four nodes is four senders here.
 #[test]
-fn one_address_fills_one_block_in_four_and_takes_a_quarter_of_the_others() {
+fn one_stranger_at_every_node_takes_a_quarter_of_a_block_beside_the_parts_of_four() {
     let mut bench = Bench::new(Domains::Open);
-    let (slot, most) = (bench.slot(), bench.state.limits().gas);
-    for n in 0..4 * SLOTS {
-        assert!(bench.add(client(1), "spam-0", slot), "there is room");
-        assert!(n > 0 || bench.add(client(2), "spam-1", most), "there is room");
-        assert!(bench.add(client(3 + n % 4), &format!("honest-{}", n % 4), slot), "there is room");
+    let (slot, most) = (bench.slot() / 8, bench.state.limits().gas);
+    let own = SLOTS * 8 / 64;
+    let member = |n: u8| Sender { member: Some(PublicKey([n; 32])), origin: Origin(u64::from(n)) };
+    let strangers = [client(1), member(1), member(2), member(3)];
+    for n in 0..16 * SLOTS {
+        for (at, stranger) in strangers.iter().enumerate() {
+            assert!(bench.add(*stranger, &format!("spam-{at}"), slot), "there is room");
+        }
+        assert!(n > 0 || bench.add(client(2), "spam-9", most), "there is room");
     }
-    let (mut small, mut large) = (Vec::new(), Vec::new());
+    let mut large = Vec::new();
     for height in 1..=4 {
-        // Some of those that send little, and not always all that would fill a block.
-        let block = bench.block_with(room_of_a_group(height, WHOLE), |_| u64::MAX);
-        let of = |name: &str| block.iter().filter(|domain| *domain == name).count() as u64;
-        small.push(of("spam-0"));
-        large.push(of("spam-1"));
-        assert!((0..4).all(|n| of(&format!("honest-{n}")) <= SLOTS), "{block:?}");
+        for n in 0..HONEST {
+            assert!(bench.add(client(100 + n as u64), &format!("honest-{n}"), slot), "there is room");
+        }
+        let block = bench.block_with(Portions::at(height, WHOLE), |_| u64::MAX);
+        assert_eq!(honest(&block), HONEST, "who sends one at a time is in the next block");
+        let is_large = |domain: &&String| *domain == "spam-9";
+        large.push(block.iter().filter(is_large).count());
+        let bulk = (block.len() - honest(&block)) as u64 - large[large.len() - 1] as u64;
+        assert!(bulk <= SLOTS * 8 / 4 + 4 * own, "{bulk} at height {height}");
     }
-    assert!(small[..3].iter().all(|count| *count <= SLOTS / 4), "{small:?}");
     assert_eq!(large, [0, 0, 0, 1], "what takes more than a quarter waits for the fourth");
-    while bench.pool.pooled.values().any(|pooled| pooled.lane.1 != Party::Domain("spam-0/".into())) {
-        bench.block(|_| u64::MAX);
-    }
-    let alone: Vec<_> =
-        (5..=8).map(|height| bench.block_with(room_of_a_group(height, WHOLE), |_| u64::MAX).len() as u64).collect();
-    assert_eq!(alone[..3], [SLOTS / 4; 3], "not more where nobody else waits: whoever comes next waits for the block");
-    assert!(alone[3] > SLOTS / 4, "{alone:?}");
 }
 
 #[test]
