@@ -14,7 +14,7 @@
 //! The newest block is held back until the next one is final. A result is certified by the block that carries it, the next one, so a store that has
 //! the newest block has nothing certified to show after a start, until a quorum is there again. One that has the block before it starts with a certified
 //! state, and executes the newest block again from the archive. The last block of an epoch is not held back ([`Disk::hand_on`]), nor is one
-//! behind which the rules are unknown: a node that stops there must find it done when it is started again, or it would stop for it for ever.
+//! after which rules apply that this program does not know: a node that stops there must find it done when it is started again, or it would stop for it for ever.
 //!
 //! In a simulation the block is written at once, so that the same run is the same run twice.
 

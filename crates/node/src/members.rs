@@ -67,7 +67,7 @@ impl Members {
         members
     }
 
-    /// The epoch that a state leads to: that of the block behind it.
+    /// The epoch that a state leads to: that of the next block.
     fn epoch_behind(&self, state: &State) -> u64 {
         (state.height() + 1) / self.epoch_blocks
     }
@@ -130,7 +130,7 @@ impl Members {
         height % self.epoch_blocks == self.epoch_blocks - 1
     }
 
-    /// The step that the last block of an epoch makes, if others take over behind it: `after` is the state after it.
+    /// The step that the last block of an epoch makes, if others take over after it: `after` is the state after it.
     pub(crate) fn step(&self, header: &Header, certificate: Option<&Certificate>, after: &State) -> Option<Step> {
         let last = self.ends_epoch(header.height);
         if !last || header.result.next == header.result.members {

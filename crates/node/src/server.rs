@@ -55,7 +55,7 @@ struct HttpThread {
 }
 
 /// Starts a node. It returns when both ports and the data folder are secured and the store has been checked, which takes
-/// about a second for each 200,000 records; catching up goes on behind.
+/// about a second for each 200,000 records; catching up goes on in the background.
 ///
 /// # Errors
 /// If the configuration, the genesis, the key, a port or the data folder cannot be used, the process may have too few files

@@ -168,7 +168,7 @@ impl Claim {
         }
     }
 
-    /// What stands behind the member's name. Whatever is not understood says nothing that could be relied on.
+    /// What stands after the member's name. Whatever is not understood says nothing that could be relied on.
     fn parse(text: &str) -> Self {
         let life = |kind| text.strip_prefix(kind).and_then(|rest| Life::parse(rest.strip_suffix('\n')?));
         match (life("\nvotes new, life "), life("\nvotes kept, life ")) {

@@ -174,7 +174,7 @@ impl Cluster {
     }
 
     /// As [`Cluster::started`], with so many more nodes that the genesis does not name and that are not started: they are numbered
-    /// behind the members.
+    /// after the members.
     ///
     /// # Panics
     /// As [`Cluster::started`].
@@ -192,7 +192,7 @@ impl Cluster {
         cluster
     }
 
-    /// As [`Cluster::started`], with one more node, numbered behind the members, that has the key of member `of`. It is not started.
+    /// As [`Cluster::started`], with one more node, numbered after the members, that has the key of member `of`. It is not started.
     ///
     /// # Panics
     /// As [`Cluster::started`].

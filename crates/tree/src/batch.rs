@@ -352,7 +352,7 @@ impl<X: Clone + Send + Sync> EditBatch<X> {
 
 /// A history tree grafts what it changes first, and a full tree has no stubs.
 fn behind_stub() -> ! {
-    unreachable!("a change behind a stub")
+    unreachable!("a change below a stub")
 }
 
 /// Whether the set of paths stays as it is: a record replaced, or none removed.

@@ -128,7 +128,7 @@ impl Application for Node {
         self.metrics.finalized(&executed, before);
         self.metrics.took_turns(&turns, &self.members.committee());
         let certified = self.finality.seen(entry);
-        // Where the node may stop behind this block, and must not come to it again when it is started anew.
+        // The node may stop after this block, and must not come to it again when it is started anew: it is on the disk first.
         if self.members.ends_epoch(executed.header.height) || self.cannot_go_on().is_some() {
             self.finality.disk.hand_on();
         }

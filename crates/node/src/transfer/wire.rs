@@ -193,7 +193,7 @@ fn prefix(reader: &mut Reader) -> Result<Prefix, DecodeError> {
     if prefix.first() == first {
         return Ok(prefix);
     }
-    Err(DecodeError::NotCanonical { field: "prefix", why: "bits behind its end" })
+    Err(DecodeError::NotCanonical { field: "prefix", why: "bits after its end" })
 }
 
 impl Encode for Item {

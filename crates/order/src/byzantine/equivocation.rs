@@ -1,6 +1,6 @@
 //! A member that votes against its own votes.
 //!
-//! Its engine is the product's, and its guard too: what is added is signed behind both, on the way out, as a program of a dishonest
+//! Its engine is the product's, and its guard too: what is added is signed where neither of them sees it, on the way out, as a program of a dishonest
 //! operator would. The block of the second vote does not exist, so nobody can come to execute it.
 
 use std::sync::Arc;

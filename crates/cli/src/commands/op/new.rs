@@ -160,7 +160,7 @@ impl Repository {
         found.map(|folder| Self::Folder(folder.into())).ok_or_else(missing)
     }
 
-    /// What stands behind `pleach-op =`.
+    /// What stands after `pleach-op =`.
     fn dependency(&self) -> String {
         let (key, value) = match self {
             Self::Folder(folder) => ("path", folder.join("crates/op").display().to_string()),

@@ -152,7 +152,7 @@ impl Node {
         }
     }
 
-    /// Puts a fetched state in the place of this member's own, and lets the order go on behind it.
+    /// Puts a fetched state in the place of this member's own, and lets the order go on from the next block.
     fn arrive(&self, transfer: StateTransfer, network: &Network) -> Result<(), TransferFailure> {
         let height = transfer.target.result.height;
         let (bytes, start_point) = (transfer.bytes, transfer.target.certificate.clone());
