@@ -124,7 +124,7 @@ fn start_with(
 fn spawn_watch(watch: Arc<Watch>) -> Result<std::sync::mpsc::Sender<()>, StartError> {
     let (watching, stop) = std::sync::mpsc::channel();
     let thread = std::thread::Builder::new().name("health".into()).spawn(move || watch.run(&stop));
-    thread.map(|_| watching).map_err(|e| StartError::Http(e.to_string()))
+    thread.map(|_| watching).map_err(StartError::thread("health"))
 }
 
 /// A cluster that can lose records to the faults that it tolerates runs only if whoever runs the node wants that.
@@ -181,7 +181,7 @@ fn spawn_writer(writer: Writer) -> Result<JoinHandle<()>, StartError> {
             tracing::error!(%error, "the store cannot be written");
         }
     };
-    std::thread::Builder::new().name("store".into()).spawn(run).map_err(|e| StartError::Http(e.to_string()))
+    std::thread::Builder::new().name("store".into()).spawn(run).map_err(StartError::thread("store"))
 }
 
 /// The clients' port is taken first: it is the one that people mistype.
@@ -274,8 +274,7 @@ fn serve(
         });
         runtime.shutdown_background();
     };
-    let thread =
-        std::thread::Builder::new().name("http".into()).spawn(run).map_err(|e| StartError::Http(e.to_string()))?;
+    let thread = std::thread::Builder::new().name("http".into()).spawn(run).map_err(StartError::thread("http"))?;
     Ok(HttpThread { stop, thread })
 }
 
