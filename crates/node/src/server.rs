@@ -178,7 +178,7 @@ fn open_fork(config: &NodeConfig, genesis: &Genesis) -> Result<Forked, StartErro
 fn spawn_writer(writer: Writer) -> Result<JoinHandle<()>, StartError> {
     let run = move || {
         if let Err(error) = writer.run() {
-            tracing::error!(%error, "the store cannot be written");
+            tracing::error!(%error, "the store cannot be written: this node stops");
         }
     };
     std::thread::Builder::new().name("store".into()).spawn(run).map_err(StartError::thread("store"))
@@ -264,7 +264,7 @@ fn serve(
         runtime.block_on(async move {
             let listener = match tokio::net::TcpListener::from_std(listener) {
                 Ok(listener) => listener,
-                Err(e) => return tracing::error!("HTTP port: {e}"),
+                Err(e) => return tracing::error!("the port for clients cannot be served, so this node stops: {e}"),
             };
             // Not graceful: clients that wait in long polls must not hold up the end of the node.
             tokio::select! {
@@ -329,7 +329,7 @@ impl RunningNode {
             let _ = writer.join();
         }
         if let Err(error) = self.node.finality.disk.close() {
-            tracing::warn!(%error, "closing the store");
+            tracing::warn!(%error, "the store was not closed in order: the next start recovers it first");
         }
         ended.and(cut_short)
     }

@@ -573,7 +573,7 @@ where
                 return Ok(certificate);
             }
             let Certificate { epoch, view, .. } = certificate;
-            warn!(epoch, view, needed = ?round, "cannot start from the fetched state: its view is not above the last one in which this member may have voted");
+            warn!(epoch, view, needed = ?round, "waiting for a newer state: the view of the fetched one is not above the last one in which this member may have voted");
         }
     }
 

@@ -283,7 +283,7 @@ fn peers(
         let moved = known.is_some_and(|of| of.stands_for != member.address) && stated.is_some();
         let found = known.filter(|_| !moved).map(|of| &of.address).or(stated);
         if found.is_none() {
-            warn!(member = %member.name, address = member.address, "a member without an address of a peer-to-peer port");
+            warn!(member = %member.name, address = member.address, "no peer-to-peer address of this member is known that can be used: this node has no connection with it");
         }
         let place = MemberPlace { name: member.name.clone(), address: found?.clone() };
         let key = engine_public_key(&member.public_key)?;
