@@ -89,7 +89,7 @@ impl Node {
                     match errands.check(Box::new(move || node.found(&errand, values, proof))).await? {
                         Ok(reply) => return reply,
                         Err(false_statement) => {
-                            warn!(keeper = %keeper.name, %false_statement, "a keeper's records do not hold")
+                            warn!(keeper = %keeper.name, %false_statement, "a keeper's records do not verify")
                         }
                     }
                 }

@@ -140,7 +140,7 @@ impl Node {
         }
         // The offer may be certified by members of whom this one has not heard.
         if let Err(why) = self.members.follow(steps) {
-            return warn!(%from, "ignored an offer: its steps to newer members do not follow: its {why}");
+            return warn!(%from, "ignored an offer of state: its steps to newer members do not verify: its {why}");
         }
         // Of f + 1 that offer a height one is honest only if all are members: those on standby are in the network as well.
         if self.members.committee().member(&from).is_none() {
@@ -148,7 +148,7 @@ impl Node {
         }
         match state::offer(&self.members.anchor(), proof) {
             Ok(target) => job.offers.add(from, target, now),
-            Err(why) => warn!(%from, "ignored an offer of state that does not hold: its {why}"),
+            Err(why) => warn!(%from, "ignored an offer of state that does not verify: its {why}"),
         }
     }
 
