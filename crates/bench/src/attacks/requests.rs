@@ -334,9 +334,10 @@ async fn send_all(flood: Arc<Shared>, sender: usize) {
         let operation = turn % flood.operations.len();
         let key = flood.operations[operation].0.clone();
         let touched = flood.records(&key);
-        let lasts = touched.is_empty() && flood.operations.len() == 1;
+        // Of one operation that touches nothing, the proof serves the next request too: no record that it shows changes.
+        let reusable = touched.is_empty() && flood.operations.len() == 1;
         // A proof is used again while it may be: the stranger's machine is to wait for the nodes, and not for its own reads.
-        let fresh = known.take().filter(|(since, _)| lasts && since.elapsed() < PROOF_AGE);
+        let fresh = known.take().filter(|(since, _)| reusable && since.elapsed() < PROOF_AGE);
         let (since, reply) = match fresh {
             Some(known) => known,
             None => {

@@ -304,6 +304,8 @@ impl Asking {
         }
         let paused = |key: &PublicKey| open.gone.get(key).is_some_and(|(_, again)| now < *again);
         let free = (0..usable.len()).filter(|at| !busy(usable[*at]) && !paused(usable[*at]));
+        // First whom this item was asked of the fewest times; of those, whoever is late the least; of those, the next one after where
+        // this item begins.
         let order = |at: &usize| {
             let late = self.late.get(usable[*at]).map_or(0, |times| times / LATE_MAX);
             (times(usable[*at]), late, (*at + count - spread % count) % count)
