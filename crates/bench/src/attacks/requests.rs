@@ -166,7 +166,7 @@ impl Shared {
             let change =
                 client.change("flood", &[(operation.clone(), Some(code.clone()))]).map_err(|e| e.to_string())?;
             change.send().await.map_err(|e| format!("operation {operation}: {e}"))?;
-            // The code becomes warm by a call of which the rest of the flood is like.
+            // Kept: each request brings the code with it.
             self.operations.push((operation, Some(code)));
         }
         Ok(())
@@ -284,7 +284,7 @@ impl Shared {
         if self.kind == Attack::Complaints {
             return self.complaint();
         }
-        // Small modules are attached each time: it costs little, and they may turn cold.
+        // The code is attached each time: a small module costs little, and may turn cold between two requests; the others are to be cold.
         let (operation, code) = &self.operations[operation];
         let (gas, signers, arguments) = self.cost();
         let values = touched.iter().map(|_| None).collect();

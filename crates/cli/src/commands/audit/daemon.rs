@@ -48,7 +48,7 @@ pub fn run(global: &Global, output: Output, args: &AuditRun) -> Result<Ending, C
 }
 
 async fn audit_until_told(mut auditor: Auditor, output: Output, args: &AuditRun) -> Result<Ending, CliError> {
-    // Watched from the first moment on.
+    // Before all else: whoever ends the program while its port is taken must not have to do it twice.
     let mut told = std::pin::pin!(signal()?);
     let listen = match &args.listen {
         None => None,
@@ -79,7 +79,7 @@ async fn audit_until_told(mut auditor: Auditor, output: Output, args: &AuditRun)
         };
         if outcome == AuditResult::Fork {
             ending = Ending::Forked;
-            // Whatever is said from now on, no audit can make it good.
+            // No audit means anything after a fork. The program stays, so that its metrics go on saying it until somebody has looked.
             return stopped(told.await, ending);
         }
         tokio::select! {

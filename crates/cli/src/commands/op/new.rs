@@ -47,7 +47,7 @@ struct Document {
 pub fn run(output: Output, args: &OpNew) -> Result<Ending, CliError> {
     check_name(&args.name)?;
     let place = args.out.clone().unwrap_or_else(|| PathBuf::from(&args.name));
-    // Found before anything is written.
+    // Before the folder is made: what cannot be found leaves no half of one.
     let made = match args.language {
         Language::C => c(args),
         Language::As => assembly_script(args),
