@@ -414,6 +414,7 @@ impl DataFolder {
             }
             durable::create_folder(&aside)?;
             let place = aside.join(&name);
+            // What was set aside before under this name gives way. If it cannot, the next line fails and says so.
             let _ = fs::remove_dir_all(&place);
             fs::rename(journals.join(&name), place)?;
             warn!(from = ?name, to = %aside.display(), "a journal that is not known to be this member's was set aside");

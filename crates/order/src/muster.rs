@@ -234,6 +234,7 @@ impl Memory {
     fn recall(&self, round: Round, cast: Option<Cast>) {
         if let Some(cast) = cast {
             self.guard.remember(round, cast.vote.ballot);
+            // Against itself no member looks for evidence.
             let _ = self.seen().book.see(round, cast.place, cast.vote);
         }
     }

@@ -101,7 +101,7 @@ pub fn run(mut config: Config, app: Arc<dyn Application>) -> Result<Running, Ord
     let unknown = || OrderError::Stopped(format!("the application does not know the members of epoch {epoch}"));
     let members = app.committee(epoch).ok_or_else(unknown)?;
     config.check(&members, app.follows()).map_err(|why| match why {
-        // It has the state in which it was still a member, or one of later.
+        // A state of this node has named it once, so its key was taken out or changed since: that says more.
         OrderError::NotAMember(member) if epoch > 0 => departed(member, epoch, &members),
         why => why,
     })?;
@@ -351,7 +351,7 @@ fn network_config(config: &Config, links: &Arc<Links>) -> lookup::Config<Introdu
         allowed_handshake_rate_per_subnet: Quota::per_second(NZU32!(512)),
         ping_frequency: Duration::from_secs(5),
         dial_frequency: DIAL,
-        // This epoch's and the next one's: mailboxes are sized by it.
+        // This epoch's members and the next one's. The network sizes its mailboxes by this number.
         tracked_peer_sets: NZUsize!(2),
         block_duration: SHUT_OUT,
     }

@@ -509,7 +509,7 @@ impl Cluster {
     pub async fn reconnect(&mut self, member: usize) {
         self.cut_off[member] = false;
         if self.is_a_copy(member) {
-            // It has the links of whose copy it is.
+            // A copy has the links of the member that it is a copy of.
             return;
         }
         for other in (0..self.members()).filter(|other| *other != member && !self.is_a_copy(*other)) {

@@ -298,7 +298,7 @@ pub fn prepare_block(
         let (costs, complaints) = match known {
             Some(known) => (known.costs(), known.complaints()),
             None => {
-                // Number and bytes before anything is decoded.
+                // Number and bytes have to be in budget before anything is decoded; nothing is spent here yet.
                 spent.with(
                     limits,
                     BlockShare { bytes: bytes.len(), costs: Costs { gas: 0, weight: 0 }, complaints: 0 },

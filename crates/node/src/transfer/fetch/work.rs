@@ -128,7 +128,7 @@ impl Node {
         if let Some(target) = job.offers.decide(now, (self.members.committee().faults(), job.failed), height_of) {
             match StateTransfer::begin(self, target, now) {
                 Ok(transfer) => job.transfer = Some(Box::new(transfer)),
-                Err(error) => warn!(%error, "a transfer of state cannot begin"),
+                Err(error) => warn!(%error, "a transfer of state cannot begin; it is tried again"),
             }
         }
     }
@@ -243,7 +243,7 @@ impl StateTransfer {
         let root = self.target.result.root;
         let taken = match item {
             Item::Entry(height) => {
-                // It can be checked only under the entry above it, which may not be here yet.
+                // An entry can be checked only under the one above it, which may not be here yet.
                 self.asking.hold(height, from, content);
                 return self.take_entries(node);
             }
@@ -267,7 +267,7 @@ impl StateTransfer {
     }
 
     fn take_chunk(&mut self, chunk: &StagedChunk, proved: &Partition, within: &Prefix) {
-        // That is no fault of who sent it.
+        // A store that takes no chunk is no fault of the sender: the transfer ends, and nobody is excluded.
         self.failed = self.staging.put(chunk).err().map(TransferFailure::Store).or(self.failed.take());
         self.parts.extend(proved.records().map(|(path, digest)| OutlineNode::record(path, digest)));
         let cluster = chunk.records.get(&ClusterRecord::key());

@@ -96,7 +96,8 @@ impl Node {
             return None;
         }
         let mut entry = self.finality.disk.store().window(of).ok()??;
-        // Not every member has the same one, and the last one of all is what counts.
+        // Members have different certificates of one height, and an item has to be the same from all of them. What certifies them all is the
+        // certificate of the newest.
         entry.certificate = None;
         Some(entry.encode().into())
     }
