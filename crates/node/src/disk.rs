@@ -384,7 +384,7 @@ impl Drop for Writer {
 pub fn unwritten_bytes(block: &BlockWrite) -> usize {
     let length = |value: &Option<Bytes>| value.as_ref().map_or(0, Bytes::len);
     let records = block.records.iter().map(|(key, value)| RECORD_BYTES + key.as_bytes().len() + length(value));
-    // As they are, in the block's own list and in the node's, and encoded.
+    // Receipts count as they are, in the block's own list and in the node's, and as they are encoded.
     let receipts = block.entry.receipts.iter().map(|receipt| 2 * ITEM_BYTES + 2 * receipt.encoded_len());
     let code = block.code.values().map(|code| ITEM_BYTES + code.len());
     let others = block.entry.written.len() * size_of::<Path>() + block.outline.len() * ITEM_BYTES;

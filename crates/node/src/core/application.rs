@@ -41,8 +41,8 @@ impl Application for Node {
     }
 
     fn needed_from(&self) -> Height {
-        // As far back as a member may lag and still catch up block by block; or as far as one that fetches a state that is
-        // older has to come from there.
+        // Two kinds of members need old blocks: those that lag and catch up block by block, and those that fetch a state that is older still,
+        // and have to come from there.
         let lagging = self.finality.needed_from();
         self.source.oldest_pin().map_or(lagging, |pin| lagging.min(pin))
     }

@@ -157,7 +157,7 @@ impl Node {
         let asked = lock(&self.read_through.asked).take();
         for (from, read) in asked {
             let number = read.number;
-            // What nobody doubts alone, as for clients.
+            // A node that has seen a fork hands out nothing to members either: one of two histories is not to be passed on as the truth.
             let found = if self.forked().is_some() { FoundRecords::Nothing } else { self.find(read) };
             let _ = network.send(from, Message::Answer(Answer::Read { number, found }).encode().into());
         }

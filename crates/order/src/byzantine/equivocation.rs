@@ -73,7 +73,7 @@ impl Contradictor {
         let signed = Vote::sign(Ballot::Notarize(other), &self.genesis, round, &self.key);
         of.proposal.payload = engine_digest(&other.block);
         of.attestation.signature = Signature::decode(Bytes::copy_from_slice(&signed.signature.0)).ok()?.into();
-        // Behind the number of its epoch, as it stood in the message.
+        // After the number of its epoch, as it stood in the message.
         let message = [&UInt(epoch).encode()[..], &EngineVote::Notarize(of).encode()].concat();
         Some(IoBuf::from(message).into())
     }

@@ -328,7 +328,8 @@ impl StateTransfer {
         self.parts.extend(outline);
         let (past, kept, peaks) = (past(self.entries.values()), self.kept, self.peaks);
         let genesis = node.genesis.clone();
-        // The kept records are all there; without it the restoration fails, as it does with another one.
+        // All kept records have come, and everybody keeps the record of the cluster: a state without it is refused by the next step, as
+        // an empty value is no such record.
         let cluster = self.cluster.unwrap_or_default();
         let own = kept.iter().copied();
         let state = State::restore(genesis, own, &cluster, peaks.clone(), past, &self.code, self.parts)?;

@@ -17,7 +17,7 @@ impl Node {
     /// Answers a question of another member.
     pub(crate) fn answer(&self, from: &PublicKey, ask: &Ask) -> Option<Answer> {
         if self.forked().is_some() {
-            // Whoever fetches a state is to have one of which nobody doubts.
+            // Whoever fetches a state is not to get that of one of two histories.
             return None;
         }
         self.find_answer(from, ask).map(|answer| self.manner.hand_out(answer))
