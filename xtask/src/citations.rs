@@ -43,6 +43,26 @@ pub fn cited_files<'a>(text: &'a str, ending: &str) -> Vec<&'a str> {
     words.filter(|word| word.len() > ending.len() && word.ends_with(ending)).collect()
 }
 
+/// The names that a text cites with the source file where they are (`` `consider` in `node/src/fetch.rs` ``, or several before one
+/// file), each with that file. Of a path the last part counts.
+#[must_use]
+pub fn cited_names(text: &str) -> Vec<(&str, &str)> {
+    let is_name =
+        |code: &str| !code.is_empty() && code.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | ':'));
+    let (mut found, mut names) = (Vec::new(), Vec::new());
+    // Between two marks stands code, and prose between two pieces of code.
+    let pieces: Vec<_> = text.split('`').collect();
+    for (before, code) in pieces.chunks_exact(2).map(|pair| (pair[0], pair[1])) {
+        match before {
+            " in " if code.ends_with(".rs") => found.extend(names.drain(..).map(|name| (name, code))),
+            ", " | " and " => {}
+            _ => names.clear(),
+        }
+        names.extend(code.rsplit("::").next().filter(|name| is_name(name)));
+    }
+    found
+}
+
 /// The sections that a text cites of a page: `page section 6`, or `page sections 3 and 4`, over the ends of lines.
 #[must_use]
 pub fn cited_sections(text: &str, page: &str) -> Vec<u32> {

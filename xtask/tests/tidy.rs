@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use xtask::citations::{anchors, cited_files, cited_sections, cited_threats, links, named_threats, places, sections};
+use xtask::citations::{
+    anchors, cited_files, cited_names, cited_sections, cited_threats, links, named_threats, places, sections,
+};
 use xtask::planted;
 use xtask::rules::{EXCEPTIONS, FILES, IMPURE, PINNED, RESERVED, RULES, Rule};
 use xtask::source::{contains_word, grouped_imports, product_lines, root, rust_files};
@@ -348,6 +350,25 @@ fn every_file_that_is_cited_exists() {
     assert_eq!(missing, [] as [String; 0], "cited, and not there");
 }
 
+/// A function that moved leads whoever looks for it to a file without it.
+#[test]
+fn every_name_that_is_cited_is_in_its_file() {
+    let (mut wrong, mut cited) = (Vec::new(), 0);
+    for (path, text) in pages().into_iter().chain(sources()) {
+        let beside = path.parent().expect("a folder");
+        for (name, file) in cited_names(&text) {
+            cited += 1;
+            let places = places(&root(), beside, file);
+            let there = places.iter().find(|place| place.exists()).map(read);
+            if !there.is_some_and(|source| contains_word(&source, name)) {
+                wrong.push(format!("{}: {name} in {file}", path.display()));
+            }
+        }
+    }
+    assert_eq!(wrong, [] as [String; 0], "cited, and not in the file");
+    assert!(cited > 5, "only {cited} citations were found");
+}
+
 #[test]
 fn every_section_that_is_cited_exists() {
     let page = std::fs::read_to_string(root().join("docs/design.md")).expect("the design");
@@ -400,6 +421,8 @@ fn citations_are_found_as_people_write_them() {
         ["S1", "S2", "M9", "W5", "H1", "H2", "H3"]
     );
     assert_eq!(cited_files("see `a/b.rs`, c.rs. (d/e.md)", ".rs"), ["a/b.rs", "c.rs"]);
+    let named = cited_names("is `a` in `b/c.rs`, `D` and `e::F` in `g.rs`; `h`, in `i.rs` and `j` in `k.md`");
+    assert_eq!(named, [("a", "b/c.rs"), ("D", "g.rs"), ("F", "g.rs")]);
     assert_eq!(links("[a](b.md#c) [d](https://e) [f](#g)"), ["b.md#c", "#g"]);
     let page = "# One\n```\n# no\n```\n## 2. Two, or `three`\n";
     assert_eq!(anchors(page), BTreeSet::from(["one".to_owned(), "2-two-or-three".to_owned()]));

@@ -136,7 +136,7 @@ async fn of_commands(program: &Path) -> Result<(), String> {
         (MemberState::Gone, "is gone"),
     ] {
         eprintln!("{COMMANDS} of each command while one of four {name}");
-        // The first command after a change is not one of those that are counted: the session is made with the cluster whole.
+        // A command that is not counted, while the cluster is whole: it makes the session, for which none of the others is to pay.
         run_one(&nodes, &["get", record.as_str()])?;
         let mut held = Vec::new();
         match state {

@@ -52,7 +52,7 @@ fn execute(vm: &Vm, code: &Bytes, warm: bool) -> Result<u64, String> {
         identity: &digest,
         height: 1,
     };
-    // Else the optimizer may find that nobody looks at what is measured.
+    // Without this the optimizer may leave out what is measured, since nobody looks at it.
     Ok(std::hint::black_box(vm.execute(&execution)).gas)
 }
 

@@ -66,7 +66,7 @@ impl std::fmt::Display for Measured {
 
 /// Processor time of this program so far, where the system tells it in `/proc` (Linux), to a hundredth of a second.
 pub fn processor_time() -> Option<Duration> {
-    // Kernel interface: user and system time are fields 14 and 15, in hundredths of a second, behind a name that may
+    // Kernel interface: user and system time are fields 14 and 15, in hundredths of a second, after a name that may
     // hold spaces and ends with a parenthesis.
     let text = std::fs::read_to_string("/proc/self/stat").ok()?;
     let mut fields = text.rsplit_once(')')?.1.split_whitespace().skip(11);

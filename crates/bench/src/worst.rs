@@ -226,7 +226,7 @@ impl Site {
         let fresh = || Vm::new(&self.genesis.limits).map_err(|e| e.to_string());
         let mut time = Duration::MAX;
         for _ in 0..RUNS {
-            // Whoever has translated the modules already is faster; a voter that has not is the worst.
+            // A machine that has translated the modules already is faster; the worst voter is one that has not.
             let other = if cold { Some(fresh()?) } else { None };
             let vm = other.as_ref().unwrap_or(&self.vm);
             let started = Instant::now();

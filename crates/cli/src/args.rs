@@ -1093,7 +1093,7 @@ pub struct KeyFile {
     pub file: PathBuf,
 }
 
-/// Whoever writes a list puts blanks behind its commas.
+/// Whoever writes a list puts blanks after its commas.
 fn trimmed(text: &str) -> Result<String, String> {
     Ok(text.trim().to_owned())
 }

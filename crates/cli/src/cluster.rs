@@ -97,7 +97,7 @@ impl ClusterPlan {
     }
 
     fn genesis(&self, described: &[MemberDescription]) -> Result<Genesis, CliError> {
-        // The addresses that are given on the command line too.
+        // Descriptions are checked once more: their addresses may come from the command line, and not from a file that was read.
         let wrong = |why| CliError::usage(format!("{why}"), "name what the other members and clients can reach");
         described.iter().try_for_each(|member| member.check().map_err(wrong))?;
         let mut members: Vec<_> = described.iter().map(MemberDescription::member).collect();

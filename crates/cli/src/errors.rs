@@ -466,7 +466,7 @@ fn start_code(error: &StartError) -> u8 {
         StartError::Order(OrderError::Data { .. } | OrderError::DiskFull { .. } | OrderError::NoDescriptors { .. }) => {
             code::LOCAL_FILE
         }
-        StartError::Order(OrderError::Stopped(_)) | StartError::Http(_) => code::INTERNAL,
+        StartError::Order(OrderError::Stopped(_)) | StartError::Http(_) | StartError::Thread { .. } => code::INTERNAL,
         StartError::Resume { .. } | StartError::Evidence { .. } | StartError::Writer(_) => code::LOCAL_FILE,
         _ => code::USAGE,
     }

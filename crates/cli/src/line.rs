@@ -99,7 +99,7 @@ fn reflowed(mut command: Command) -> Command {
 }
 
 /// Joins lines that the source has broken. A line that begins with a blank is laid out on purpose (examples, tables), and so is what stands before
-/// it behind a colon.
+/// it after a colon.
 fn paragraphs(text: &StyledStr) -> String {
     let mut joined = String::new();
     let mut goes_on = false;

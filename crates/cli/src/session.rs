@@ -104,7 +104,7 @@ impl Session {
     /// Begins anew: what was kept does not hold.
     pub fn forget(&mut self, output: Output, why: &pleach_client::Error) {
         if let (Some(place), true) = (&self.place, self.known.take().is_some()) {
-            output.talk(format_args!("! {} does not hold and is made anew: {why}", place.display()));
+            output.talk(format_args!("! {} does not verify and is made anew: {why}", place.display()));
         }
     }
 

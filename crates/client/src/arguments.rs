@@ -1,6 +1,6 @@
 //! Arguments of operations, in the layout that `pleach-op` reads.
 //!
-//! Integers are little-endian and of fixed width; text, byte strings and lists stand behind a `u32` count; an
+//! Integers are little-endian and of fixed width; text, byte strings and lists stand after a `u32` count; an
 //! option is a byte 0, or a byte 1 and the value; a public key is its 32 bytes.
 //!
 //! ```

@@ -295,10 +295,7 @@ impl Inner {
             if placed.contains(&head.height()) {
                 continue;
             }
-            // Whoever has the other history shows what it has of that height, as long as it remembers it: then there is proof.
-            if let Err(failure) = self.head_from(newest.node, head.height()).await {
-                notes.failed(failure)?;
-            }
+            self.look_for_a_fork(newest, head.height(), notes).await?;
             if self.is_placed(&head.certified, newest, "the newest result of a member", notes).await? {
                 placed.insert(head.height());
             }
@@ -321,16 +318,24 @@ impl Inner {
             notes.find(FindingKind::WentBack, why);
             return Ok(false);
         }
-        // Two results of one height are noticed when the second one comes.
+        // Another result of this very height would have been noticed when the newest head came.
         if height == newest.height() || height == 0 {
             return Ok(true);
         }
-        if let Err(failure) = self.head_from(newest.node, height).await {
-            notes.failed(failure)?;
-        }
+        self.look_for_a_fork(newest, height, notes).await?;
         self.is_placed(kept, newest, what, notes).await
     }
 
+    /// Has the node of the newest head show its own result of a height, as long as it remembers it. A second certified result of one
+    /// height is noticed as it comes, so nothing is done with the answer: if this node has another history, there is proof of the fork now.
+    async fn look_for_a_fork(&self, newest: &NodeHead, height: Height, notes: &mut Notes) -> Result<(), Error> {
+        match self.head_from(newest.node, height).await {
+            Ok(_) => Ok(()),
+            Err(failure) => notes.failed(failure),
+        }
+    }
+
+    /// Whether an older result is shown to be a part of the newest one's history. A finding says so where it is not.
     async fn is_placed(
         &self,
         older: &CertifiedResult,

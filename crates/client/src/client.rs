@@ -93,7 +93,7 @@ impl Builder {
         };
         let verifier = Verifier::of(genesis, &self.genesis)?;
         if let Some(head) = self.known.as_ref().map(|known| verifier.adopted(known)).transpose()?.flatten() {
-            // A client never goes back behind what it has seen, also not over the end of its process: a node could show it the past as the present.
+            // A client never goes back to before what it has seen, not even when its process has ended and begins anew: a node could show it the past as the present.
             verifier.raise_min_height(head.result().height);
         }
         let nodes = learn_addresses(nodes, verifier.trusted().committee().members().len(), &self.config).await;
@@ -124,7 +124,7 @@ impl fmt::Debug for Builder {
     }
 }
 
-/// The nodes, and behind them those of other members, at the addresses that one node tells, where fewer are named than there are members.
+/// The nodes, and after them those of other members, at the addresses that one node tells, where fewer are named than there are members.
 /// Nothing rests on these addresses: whoever is there has to prove what it says.
 async fn learn_addresses(nodes: Nodes, members: usize, config: &Config) -> Nodes {
     if nodes.named() >= members {

@@ -65,7 +65,7 @@ pub enum Error {
         height: Height,
     },
     /// A file that was kept of this cluster does not hold.
-    #[error("the file that was kept does not hold: {0}")]
+    #[error("the file that was kept does not verify: {0}")]
     KeptFile(Box<InvalidCause>),
     /// Nodes answered, and none would do what was asked.
     #[error("no node could do this now: {}", list(.0))]
@@ -400,7 +400,7 @@ pub enum InvalidCause {
         found: Height,
     },
     /// It signs another result of a height than the members that vouch for it.
-    #[error("it signs another result of height {height} than the members that were asked what it came to")]
+    #[error("it signs another result of height {height} than the members who were asked for that result")]
     OtherResult {
         /// The height.
         height: Height,
@@ -423,7 +423,7 @@ pub enum InvalidCause {
         found: Identity,
     },
     /// A receipt is not what its proof shows, or contradicts what stands beside it.
-    #[error("its receipt of request {identity} does not hold: {why}")]
+    #[error("its receipt of request {identity} does not verify: {why}")]
     Receipt {
         /// The request.
         identity: Identity,
@@ -431,7 +431,7 @@ pub enum InvalidCause {
         why: String,
     },
     /// Evidence that it shows convicts nobody.
-    #[error("the evidence it sent does not hold: {0}")]
+    #[error("the evidence it sent does not verify: {0}")]
     Evidence(Box<FileError>),
     /// It sends more steps to other members than one answer may hold.
     #[error("it sent {found} steps to other members, one answer holds at most {SUCCESSION_STEPS_MAX}")]

@@ -124,6 +124,7 @@ impl Inner {
     /// Compares what is known of a height with what a node can prove of it. A fork is noted.
     async fn compare_at(&self, node: usize, height: Height) {
         if let Ok(reply) = self.certificate_from(node, Some(height)).await {
+            // A second result is noted as it is checked; whatever else comes of it says nothing about a fork.
             let _ = self.verifier.result_proof(height, &reply);
         }
     }

@@ -118,7 +118,7 @@ impl NewestAnswers {
         // The step that leads to these members shows that the last block of the epoch before theirs is final.
         let before = trusted.since().saturating_mul(u64::from(blocks)).saturating_sub(1);
         let height = shown.max(before);
-        // Else the members after that block may have gone on where those that were asked know nothing of.
+        // Otherwise the members of a later epoch may have gone on, of which those that were asked know nothing.
         let theirs = newest.is_none_or(|newest| newest.next_members(blocks) == trusted.committee().digest());
         if trusted.since() > epoch || theirs {
             return Outlook::Covered(height, newest.cloned());
@@ -262,6 +262,7 @@ impl Inner {
     async fn follow_others(&self, answers: &NewestAnswers) -> bool {
         let since = self.verifier.trusted().since();
         for (node, nonce, reply) in &answers.of_others {
+            // What counts is whether it led on: a reply that does not verify is noted by the check.
             let _ = self.check(*node, |verifier| verifier.newest_block(nonce, reply)).await;
             if self.goes_on(since) {
                 return true;

@@ -76,7 +76,7 @@ impl Nodes {
         Self { named: transport.nodes(), transport, runtime, memory: Mutex::new(memory) }
     }
 
-    /// These nodes, and more behind them: all that is in `transport`.
+    /// These nodes, and more after them: all that is in `transport`.
     pub(crate) fn with(mut self, transport: Arc<dyn Transport>) -> Self {
         self.memory().standing.resize(transport.nodes(), (0, Duration::ZERO));
         self.transport = transport;

@@ -361,7 +361,7 @@ impl Inner {
             let order = self.nodes.order();
             let mut able = if anybody { order.clone() } else { self.keepers.keeping(prefix, &order) };
             able.sort_by_key(|node| !plan.responders.contains(node));
-            // Behind all keepers. One of so many is correct.
+            // After all keepers. One of so many is correct.
             let others = order.into_iter().filter(|node| !serves(node) && !self.keepers.has_left(*node));
             able.extend(others.take(self.keepers.newest().members().faults() + 1));
             able

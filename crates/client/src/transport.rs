@@ -30,7 +30,7 @@ pub trait Transport: Send + Sync {
     /// Where a node is, for messages to people.
     fn address(&self, node: usize) -> String;
 
-    /// These nodes, and behind them those at other addresses, as members tell them. `None` where nothing is known of addresses.
+    /// These nodes, and after them those at other addresses, as members tell them. `None` where nothing is known of addresses.
     fn with(&self, addresses: &[String]) -> Option<Arc<dyn Transport>> {
         let _ = addresses;
         None

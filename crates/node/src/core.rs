@@ -242,16 +242,20 @@ impl Node {
         height: Height,
         fetched: impl FnOnce() -> Result<(State, Vec<WindowEntry>), TransferFailure>,
     ) -> Result<(), TransferFailure> {
+        // No block is taken in meanwhile: it would be of one of two states.
         let mut delivered = lock(&self.finality.delivered);
         // Blocks on their way to the disk belong to the old state: written after the fetched one, they would not follow it.
         self.finality.disk.settle()?;
         let (state, entries) = fetched()?;
+        // Before blocks can come: none of them may wait for a translation.
         self.execution.translate_warm(&state);
+        // Before whatever asks who the members are: their turns, and all that goes on from here.
         self.members.enter(&state, None);
         *lock(&self.turns) = counted(&self.members, &entries);
         self.note_standing(&state);
         self.execution.chain.reset(self.finality.reset(&state, entries));
         self.moves.skip();
+        // What the blocks in between ordered is not known: of the pool's requests go those that are too old now.
         self.admission.pool().finalize(&state, None, Vec::new());
         *delivered = height;
         drop(delivered);

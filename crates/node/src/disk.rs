@@ -14,7 +14,7 @@
 //! The newest block is held back until the next one is final. A result is certified by the block that carries it, the next one, so a store that has
 //! the newest block has nothing certified to show after a start, until a quorum is there again. One that has the block before it starts with a certified
 //! state, and executes the newest block again from the archive. The last block of an epoch is not held back ([`Disk::hand_on`]), nor is one
-//! behind which the rules are unknown: a node that stops there must find it done when it is started again, or it would stop for it for ever.
+//! after which rules apply that this program does not know: a node that stops there must find it done when it is started again, or it would stop for it for ever.
 //!
 //! In a simulation the block is written at once, so that the same run is the same run twice.
 
@@ -384,7 +384,7 @@ impl Drop for Writer {
 pub fn unwritten_bytes(block: &BlockWrite) -> usize {
     let length = |value: &Option<Bytes>| value.as_ref().map_or(0, Bytes::len);
     let records = block.records.iter().map(|(key, value)| RECORD_BYTES + key.as_bytes().len() + length(value));
-    // As they are, in the block's own list and in the node's, and encoded.
+    // Receipts count as they are, in the block's own list and in the node's, and as they are encoded.
     let receipts = block.entry.receipts.iter().map(|receipt| 2 * ITEM_BYTES + 2 * receipt.encoded_len());
     let code = block.code.values().map(|code| ITEM_BYTES + code.len());
     let others = block.entry.written.len() * size_of::<Path>() + block.outline.len() * ITEM_BYTES;

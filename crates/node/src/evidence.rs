@@ -184,7 +184,7 @@ mod tests {
         store.add(votes(1, 7));
         store.write(&genesis, Vec::new);
         let mut bytes = std::fs::read(place(&folder)).unwrap();
-        // The last byte of the last signature; behind it stands only that there is no fork.
+        // The last byte of the last signature; after it stands only that there is no fork.
         let last = bytes.len() - 2;
         bytes[last] ^= 1;
         std::fs::write(place(&folder), &bytes).unwrap();

@@ -42,7 +42,7 @@ pub enum NoFork {
     #[error("the file cannot be used: {0}")]
     File(#[from] FileError),
     /// A certificate in it does not hold.
-    #[error("a certificate in the file does not hold for the members that this node knows: {0}")]
+    #[error("a certificate in the file does not verify by the members that this node knows: {0}")]
     Certificate(#[from] CertificateError),
     /// All that it shows is what this node has.
     #[error("the file shows no two different results of one height")]
@@ -51,7 +51,7 @@ pub enum NoFork {
     #[error("this node has not come to height {0}: show both results of the height")]
     Unknown(Height),
     /// It shows results of a height that this node has forgotten.
-    #[error("height {0} is over for long: old keys that have leaked could make such a file")]
+    #[error("height {0} is long past: old keys that have leaked could make such a file")]
     Forgotten(Height),
     /// Another one is being checked.
     #[error("this node is checking another file")]

@@ -192,7 +192,7 @@ impl From<BodyError> for HttpFailure {
     }
 }
 
-/// Whether a body is the bytes themselves: media types are compared without case, and without what stands behind them.
+/// Whether a body is the bytes themselves: media types are compared without case, and without what stands after them.
 fn is_raw(content_type: &str) -> bool {
     content_type.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/octet-stream"))
 }
@@ -217,7 +217,7 @@ fn read_part<T: FromStr<Err: Display>>(
 
 type QueryPairs = Result<Query<Vec<(String, String)>>, QueryRejection>;
 
-/// What a question has behind its `?`, of the names that it may have.
+/// What a question has after its `?`, of the names that it may have.
 struct Parameters(BTreeMap<String, String>);
 
 impl Parameters {

@@ -53,8 +53,10 @@ impl Members {
         for (epoch, step) in &steps {
             match anchor.follow(step) {
                 Ok(next) => anchor = next,
-                // The state names the members in any case; clients that are further behind cannot follow from here.
-                Err(why) => error!(epoch, %why, "a stored step to other members does not follow"),
+                // A start goes on: the state names the members in any case.
+                Err(why) => {
+                    error!(epoch, %why, "the stored step from this epoch's members to the next does not verify: clients that know only older members cannot follow them here")
+                }
             }
         }
         let epoch_blocks = u64::from(genesis.governance.epoch_blocks);
@@ -67,8 +69,8 @@ impl Members {
         members
     }
 
-    /// The epoch that a state leads to: that of the block behind it.
-    fn epoch_behind(&self, state: &State) -> u64 {
+    /// The epoch that a state leads to: that of the next block.
+    fn epoch_after(&self, state: &State) -> u64 {
         (state.height() + 1) / self.epoch_blocks
     }
 
@@ -89,7 +91,7 @@ impl Members {
 
     /// The members of an epoch, if this is the state from which they follow: the one before a block of the epoch.
     pub(crate) fn of(&self, epoch: u64, state: &State) -> Option<Committee> {
-        (self.epoch_behind(state) == epoch).then(|| state.committee().clone())
+        (self.epoch_after(state) == epoch).then(|| state.committee().clone())
     }
 
     /// The steps from epochs from this one on, the oldest first, at most so many.
@@ -130,14 +132,17 @@ impl Members {
         height % self.epoch_blocks == self.epoch_blocks - 1
     }
 
-    /// The step that the last block of an epoch makes, if others take over behind it: `after` is the state after it.
+    /// The step that the last block of an epoch makes, if others take over after it: `after` is the state after it.
     pub(crate) fn step(&self, header: &Header, certificate: Option<&Certificate>, after: &State) -> Option<Step> {
         let last = self.ends_epoch(header.height);
         if !last || header.result.next == header.result.members {
             return None;
         }
         let Some(certificate) = certificate.cloned() else {
-            warn!(height = header.height, "no certificate of the last block of an epoch: nobody can follow from here");
+            warn!(
+                height = header.height,
+                "no certificate of the last block of an epoch is at hand: this node has no step to the next members to show"
+            );
             return None;
         };
         let proof = ResultProof { headers: vec![header.clone()], certificate };
@@ -146,7 +151,7 @@ impl Members {
 
     /// Takes the members that a state of this node's own names, and the step to them, if the last block made one.
     pub(crate) fn enter(&self, state: &State, step: Option<&Step>) {
-        let (epoch, members) = (self.epoch_behind(state), state.committee());
+        let (epoch, members) = (self.epoch_after(state), state.committee());
         let mut known = lock(&self.guests);
         if known.0 != epoch {
             *known = (epoch, guests(state.cluster()));

@@ -93,24 +93,26 @@ pub fn resume(
 ) -> Result<Resumed, ResumeError> {
     let (mut parts, mut cluster): (BTreeMap<Prefix, OutlineNode>, _) = (BTreeMap::new(), None);
     let place = ClusterRecord::key().path();
+    // The check hands over each row once, some at a time: the state is made of them without a second pass over the disk.
     let take = |held: &[Held]| {
         parts.extend(held.iter().map(part));
         cluster = held.iter().find_map(|held| value_at(&place, held)).or(cluster.take());
     };
     let store = opened.check(take, progress)?;
     if store.position().is_none() {
-        parts = install(&store, genesis, key)?;
+        parts = put_genesis(&store, genesis, key)?;
         cluster = Some(ClusterRecord::genesis(genesis).encode().into());
     }
     let kept = store.kept();
     let entries = entries(&store)?;
     let peaks = store.position().map(|position| position.peaks).unwrap_or_default();
     let code = store.warm()?.into_iter().map(|(digest, (_, code))| (digest, code)).collect();
-    // Without it the restoration fails, as it does with another one.
+    // A store without the record of the cluster is refused by the next step: an empty value is no such record.
     let cluster = cluster.unwrap_or_default();
     let state = State::restore(genesis.clone(), kept, &cluster, peaks, past(&entries), &code, parts)?;
     let members = Members::new(genesis, &state, store.steps()?);
     check_certificate(&entries, &members.anchor())?;
+    // It certifies the state's own height, and no block of the window carries it yet.
     let above = store.above();
     if let Some(certificate) = &above {
         let height = state.height().saturating_add(1);
@@ -135,7 +137,11 @@ fn value_at(place: &Path, held: &Held) -> Option<Bytes> {
 }
 
 /// Puts height 0 into an empty store.
-fn install(store: &Store, genesis: &Genesis, key: &PublicKey) -> Result<BTreeMap<Prefix, OutlineNode>, ResumeError> {
+fn put_genesis(
+    store: &Store,
+    genesis: &Genesis,
+    key: &PublicKey,
+) -> Result<BTreeMap<Prefix, OutlineNode>, ResumeError> {
     let state = State::of_member(genesis.clone(), key)?;
     let mut records = genesis.all_records();
     records.retain(|key, _| state.keeps(&key.path()));

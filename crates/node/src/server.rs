@@ -55,7 +55,7 @@ struct HttpThread {
 }
 
 /// Starts a node. It returns when both ports and the data folder are secured and the store has been checked, which takes
-/// about a second for each 200,000 records; catching up goes on behind.
+/// about a second for each 200,000 records; catching up goes on in the background.
 ///
 /// # Errors
 /// If the configuration, the genesis, the key, a port or the data folder cannot be used, the process may have too few files
@@ -124,7 +124,7 @@ fn start_with(
 fn spawn_watch(watch: Arc<Watch>) -> Result<std::sync::mpsc::Sender<()>, StartError> {
     let (watching, stop) = std::sync::mpsc::channel();
     let thread = std::thread::Builder::new().name("health".into()).spawn(move || watch.run(&stop));
-    thread.map(|_| watching).map_err(|e| StartError::Http(e.to_string()))
+    thread.map(|_| watching).map_err(StartError::thread("health"))
 }
 
 /// A cluster that can lose records to the faults that it tolerates runs only if whoever runs the node wants that.
@@ -178,10 +178,10 @@ fn open_fork(config: &NodeConfig, genesis: &Genesis) -> Result<Forked, StartErro
 fn spawn_writer(writer: Writer) -> Result<JoinHandle<()>, StartError> {
     let run = move || {
         if let Err(error) = writer.run() {
-            tracing::error!(%error, "the store cannot be written");
+            tracing::error!(%error, "the store cannot be written: this node stops");
         }
     };
-    std::thread::Builder::new().name("store".into()).spawn(run).map_err(|e| StartError::Http(e.to_string()))
+    std::thread::Builder::new().name("store".into()).spawn(run).map_err(StartError::thread("store"))
 }
 
 /// The clients' port is taken first: it is the one that people mistype.
@@ -264,7 +264,7 @@ fn serve(
         runtime.block_on(async move {
             let listener = match tokio::net::TcpListener::from_std(listener) {
                 Ok(listener) => listener,
-                Err(e) => return tracing::error!("HTTP port: {e}"),
+                Err(e) => return tracing::error!("the port for clients cannot be served, so this node stops: {e}"),
             };
             // Not graceful: clients that wait in long polls must not hold up the end of the node.
             tokio::select! {
@@ -274,8 +274,7 @@ fn serve(
         });
         runtime.shutdown_background();
     };
-    let thread =
-        std::thread::Builder::new().name("http".into()).spawn(run).map_err(|e| StartError::Http(e.to_string()))?;
+    let thread = std::thread::Builder::new().name("http".into()).spawn(run).map_err(StartError::thread("http"))?;
     Ok(HttpThread { stop, thread })
 }
 
@@ -330,7 +329,7 @@ impl RunningNode {
             let _ = writer.join();
         }
         if let Err(error) = self.node.finality.disk.close() {
-            tracing::warn!(%error, "closing the store");
+            tracing::warn!(%error, "the store was not closed in order: the next start recovers it first");
         }
         ended.and(cut_short)
     }

@@ -72,12 +72,29 @@ pub enum StartError {
         /// What may be needed.
         needed: u64,
     },
-    /// The HTTP server stopped by itself.
-    #[error("the HTTP server stopped: {0}")]
+    /// The HTTP server did not start, or stopped by itself.
+    #[error("the HTTP server does not run: {0}")]
     Http(String),
     /// What writes the store stopped by itself.
     #[error("the store cannot be written: {0}. Restart the node; if it stops again, look at the disk first")]
     Writer(String),
+    /// The system gives no thread for a part of the node.
+    #[error(
+        "no thread can be started for {part}: {reason}. Allow the process more threads or memory, and start it again"
+    )]
+    Thread {
+        /// The thread's name, which is the part's.
+        part: &'static str,
+        /// What the system says.
+        reason: String,
+    },
+}
+
+impl StartError {
+    /// What becomes of the system's error where the thread of this part cannot be started.
+    pub(crate) fn thread(part: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+        move |e| Self::Thread { part, reason: e.to_string() }
+    }
 }
 
 impl From<InForceError> for StartError {

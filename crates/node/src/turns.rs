@@ -119,7 +119,7 @@ mod tests {
         assert_eq!(LeaderTurns::of(all.iter(), &members), lived);
         let late = LeaderTurns::of(all[3..].iter(), &members);
         assert_eq!((late.from, late.to), (17, 18));
-        // After a gap, as a fetched state leaves one, it begins behind the gap.
+        // After a gap, as a fetched state leaves one, it begins after the gap.
         lived.note(&header(&members, 30, 1, (20, 21)), &members);
         assert_eq!((lived.from, lived.to), (30, 30));
         assert_eq!(LeaderTurns::of(all[..0].iter(), &members), LeaderTurns::default());

@@ -56,7 +56,7 @@ fn panic(info: &core::panic::PanicInfo) -> ! {
     use core::fmt::Write as _;
 
     let mut told = Told { bytes: [0; 512], len: 0 };
-    // It takes all that it is given.
+    // Writing there never fails: what has no room is left out.
     let _ = match info.location() {
         Some(place) => write!(told, "panicked at {place}: {}", info.message()),
         None => write!(told, "panicked: {}", info.message()),

@@ -17,7 +17,7 @@ pub(crate) type EngineContext = SimplexContext<Digest, ed25519::PublicKey>;
 /// The most bytes that the length in front of a block takes: a varint of 32 bits.
 const LENGTH_BYTES_MAX: usize = 5;
 
-/// A block as the engine handles it: [`Block`] behind a length, with its leader's key parsed.
+/// A block as the engine handles it: [`Block`] after its length, with its leader's key parsed.
 ///
 /// The canonical encoding is that of [`Block`], which refuses any other; its digest commits to all of it.
 #[derive(Clone, Debug, PartialEq, Eq)]

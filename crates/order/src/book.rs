@@ -74,7 +74,8 @@ impl VoteBook {
             Some(0) => (view.saturating_sub(VIEWS_BELOW)..=view.saturating_add(VIEWS_ABOVE)).contains(&round.view),
             Some(1) => round.view <= VIEWS_ABOVE,
             Some(_) => false,
-            // They come late, or are the last ones of a journal; the ones of long ago are no longer kept.
+            // Votes of an epoch before come late, or are the last ones of a journal. They count while the new epoch is young, as votes of
+            // few views ago do.
             None => view < VIEWS_BELOW,
         }
     }

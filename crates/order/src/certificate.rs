@@ -48,7 +48,7 @@ pub(crate) fn signatures_of(certificate: &Signatures) -> Option<(Vec<u8>, Vec<Si
     Some((signers.collect::<Option<_>>()?, signatures.collect::<Option<_>>()?))
 }
 
-/// Reads a vote as members send it, behind the number of its epoch. `None` if it is none. Whose it is, and whether the signature is good, is for
+/// Reads a vote as members send it, after the number of its epoch. `None` if it is none. Whose it is, and whether the signature is good, is for
 /// the reader to check.
 #[must_use]
 pub fn vote_from_engine(bytes: &Bytes) -> Option<(Round, Vote)> {

@@ -270,7 +270,7 @@ pub enum OrderError {
     },
     /// This member has another key.
     #[error(
-        "the key of this member is {new} from epoch {epoch} on, and {old} votes no more. Put the file of the new key beside that of the old one, with .new behind its name, and start the node again"
+        "the key of this member is {new} from epoch {epoch} on, and {old} votes no more. Put the file of the new key beside that of the old one, with .new at the end of its name, and start the node again"
     )]
     Rotated {
         /// The key that it had.

@@ -94,7 +94,7 @@ impl<E: Spawner> Delivery<E> {
     /// stop, as far as it does not have them.
     ///
     /// If the archive begins later, because the application lost what it had, this waits until the application has
-    /// come by a state from others, and goes on behind that.
+    /// come by a state from others, and goes on with the block after that.
     ///
     /// # Errors
     /// [`OrderError::Stopped`] if that state is not one that these members certified.
@@ -155,10 +155,15 @@ impl<E: Spawner> Delivery<E> {
     /// [`OrderError::Stopped`] if it is no certificate of these members.
     pub(crate) fn set_start_point(&self, certificate: &Certificate) -> Result<(), OrderError> {
         let (has, epoch) = (self.app.height(), certificate.epoch);
-        info!(height = has, epoch, view = certificate.view, "going on behind a state that came from others");
+        info!(
+            height = has,
+            epoch,
+            view = certificate.view,
+            "a state came from others: going on with the block after it"
+        );
         self.may_go_on()?;
         self.progress.delivered.raise(has);
-        // The state says who certifies the block behind it, which the certificate is of.
+        // The state says who certifies the block after it, which the certificate is of.
         if self.entrance.lengths.of(has + 1) != epoch {
             return Err(OrderError::Stopped(format!(
                 "the application's start point is of epoch {epoch}, its height is {has}"
@@ -173,7 +178,7 @@ impl<E: Spawner> Delivery<E> {
         Ok(())
     }
 
-    /// Whether the application can execute the block behind what it has.
+    /// Whether the application can execute the block after what it has.
     fn may_go_on(&self) -> Result<(), OrderError> {
         self.app.cannot_go_on().map_or(Ok(()), |why| Err(OrderError::Halted(why)))
     }
@@ -212,7 +217,7 @@ impl<E: Spawner> Delivery<E> {
         let lengths = self.entrance.lengths;
         let next = lengths.of(height.get() + 1);
         if next > lengths.of(height.get()) {
-            // Before the block counts as delivered: whoever sees that finds the members of the epoch behind it.
+            // Before the block counts as delivered: whoever sees that finds the members of the epoch after it.
             self.enter(next, Some(Root::Genesis(digest)))?;
         } else {
             self.entrance.memory.goes_on(Round { epoch, view });

@@ -7,7 +7,7 @@ use crate::node::{ARCHIVE_SECTION, PARTITIONS_HELD, RETAINED_VIEWS};
 use crate::nullified;
 use crate::running::HANDSHAKES;
 
-/// Views behind the retained ones whose votes are kept while nothing becomes final. A cluster that stands still for longer
+/// Views beside the retained ones whose votes are kept while nothing becomes final. A cluster that stands still for longer
 /// needs one file more for each view.
 const VIEWS_NOT_FINAL: u64 = 128;
 /// Sections of the archive beyond the heights that are kept: the last one, and what is kept for members that fetch a state.

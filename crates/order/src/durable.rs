@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// Puts `content` in the place of the file at `path`, or creates it. If it returns without an error, no crash takes that
 /// away. A file that has this content already is not written.
 ///
-/// Until it is on disk, the new content stands in a file beside it, which has the same name with `.new` behind.
+/// Until it is on disk, the new content stands in a file beside it, which has the same name with `.new` at its end.
 ///
 /// # Errors
 /// What the system says. The file is then what it was before; or it is new, but a power failure may undo that.

@@ -5,14 +5,14 @@
 //! and it would answer "no" to a block that the others finalize.
 //!
 //! 1. The leaders of epoch `e` build up to its last block, `L`, and propose `L` again until it is final: nothing that stands
-//!    behind `L` in epoch `e` could survive.
+//!    above `L` in epoch `e` could survive.
 //! 2. `L` is executed ([`crate::delivery`]). The application names the members of epoch `e + 1`
 //!    ([`Application::committee`](crate::Application::committee)); their scheme is made known to the archive, and their addresses to
 //!    the network, before anything of that epoch is looked at.
 //! 3. The engine of epoch `e` is ended, and that of `e + 1` started on `L`, with a journal of its own. Views begin at 1 anew; the
 //!    guard and the book of votes go on, since they count in rounds (`guard`, `book`).
 //!
-//! Votes, certificates and requests for certificates travel behind the number of their epoch. What arrives for the next epoch
+//! Votes, certificates and requests for certificates travel after the number of their epoch. What arrives for the next epoch
 //! near the end of this one is kept: others may be there a moment earlier, and their first votes would be lost.
 //!
 //! A member that lags gets nothing more of its own epoch, since the others have left it. So whatever arrives from later epochs
@@ -346,7 +346,8 @@ where
         info!(epoch, members = scheme.members(), votes = scheme.is_member(), "taking part in the order");
         let mut engine = self.start(epoch, (*scheme).clone(), root, lanes);
         let (last, mut next, mut seen) = (self.entrance.lengths.last(epoch), None, 0);
-        // Its end is known on the disk by then, so a crash leads back behind it; and the others have left it.
+        // The votes of the epoch before are removed from that height on: the disk says by then that it is over, so that no crash leads back
+        // into it; and the others have left it.
         let mut before = epoch.checked_sub(1).map(|before| (before, self.entrance.lengths.last(before) + FORGET_AFTER));
         loop {
             let tip = self.progress.tip.get();

@@ -168,7 +168,7 @@ impl Claim {
         }
     }
 
-    /// What stands behind the member's name. Whatever is not understood says nothing that could be relied on.
+    /// What stands after the member's name. Whatever is not understood says nothing that could be relied on.
     fn parse(text: &str) -> Self {
         let life = |kind| text.strip_prefix(kind).and_then(|rest| Life::parse(rest.strip_suffix('\n')?));
         match (life("\nvotes new, life "), life("\nvotes kept, life ")) {
@@ -367,7 +367,7 @@ impl DataFolder {
                 warn!(
                     data = %self.data.display(),
                     reason,
-                    "this member's votes are lost: it must not vote before no vote that it may have cast can contradict it"
+                    "this member's votes are lost: it votes again only in views above all those in which it may have voted"
                 );
                 if found.note {
                     warn!("ignored --new-member: this member has voted from this data folder");
@@ -414,9 +414,10 @@ impl DataFolder {
             }
             durable::create_folder(&aside)?;
             let place = aside.join(&name);
+            // What was set aside before under this name gives way. If it cannot, the next line fails and says so.
             let _ = fs::remove_dir_all(&place);
             fs::rename(journals.join(&name), place)?;
-            warn!(from = ?name, to = %aside.display(), "set aside: not known to be this member's");
+            warn!(from = ?name, to = %aside.display(), "a journal that is not known to be this member's was set aside");
         }
         durable::sync_folder_of(&aside)
     }
@@ -437,7 +438,7 @@ impl DataFolder {
     fn voted(&self, life: Life) -> Voted {
         let folder = self.clone();
         Voted(Arc::new(move || match folder.claim(Claim::Kept(life)) {
-            Ok(()) => info!("this member votes, and has noted it"),
+            Ok(()) => info!("this member has voted: its data folder says from now on that votes must be there"),
             Err(error) => {
                 warn!(%error, "the data folder cannot be written: the next start may take the votes for lost")
             }

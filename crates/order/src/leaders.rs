@@ -44,7 +44,7 @@ impl LeadersVotes {
     }
 }
 
-/// The message, behind the byte that says what it is.
+/// The message, after the byte that says what it is.
 pub(crate) fn encode(kind: u8, round: Round, vote: &Vote) -> Vec<u8> {
     let mut message = vec![kind];
     round.encode_to(&mut message);
@@ -52,7 +52,7 @@ pub(crate) fn encode(kind: u8, round: Round, vote: &Vote) -> Vec<u8> {
     message
 }
 
-/// Reads what stands behind that byte.
+/// Reads what stands after that byte.
 pub(crate) fn decode(message: bytes::Bytes) -> Result<(Round, Vote), DecodeError> {
     let mut reader = Reader::new(message);
     let told = (Round::decode_from(&mut reader)?, Vote::decode_from(&mut reader)?);

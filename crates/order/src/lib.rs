@@ -127,13 +127,13 @@ pub trait Application: Send + Sync + 'static {
     /// [`Application::height`] and [`Application::committee`].
     fn start(&self, network: Network);
 
-    /// The newest height whose block the application has already, from an earlier run: delivery goes on behind it. Asked
+    /// The newest height whose block the application has already, from an earlier run: delivery goes on with the next. Asked
     /// once, at the start.
     fn height(&self) -> Height {
         0
     }
 
-    /// The members of an epoch, if the state of this application says who they are: asked for the epoch of the height behind
+    /// The members of an epoch, if the state of this application says who they are: asked for the epoch of the height after
     /// [`Application::height`] at the start and when the application has fetched a state, and for the next epoch when the last
     /// block of one has been [`Application::finalized`]. All correct members must answer alike.
     fn committee(&self, epoch: u64) -> Option<Committee>;
@@ -145,7 +145,7 @@ pub trait Application: Send + Sync + 'static {
         Vec::new()
     }
 
-    /// Why this application can execute no block behind [`Application::height`], if that is so: the engine ends with
+    /// Why this application can execute no block above [`Application::height`], if that is so: the engine ends with
     /// [`OrderError::Halted`] then, before it delivers another one. Asked at the start and after each block.
     fn cannot_go_on(&self) -> Option<String> {
         None
@@ -214,7 +214,7 @@ pub trait Application: Send + Sync + 'static {
     fn verify(&self, block: &Arc<Block>, missing: &[Arc<Block>]) -> bool;
 
     /// The next finalized block, in height order without gaps, each height once per process: at start those of the node's own
-    /// archive from the one behind [`Application::height`] on, then live ones. The next is delivered only after this returns.
+    /// archive from the one after [`Application::height`] on, then live ones. The next is delivered only after this returns.
     ///
     /// `certificate` is the finalization of this very block. It is `None` if the block became final through a
     /// descendant: then the descendant's certificate and the digests that link them are the proof.

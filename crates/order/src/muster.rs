@@ -234,6 +234,7 @@ impl Memory {
     fn recall(&self, round: Round, cast: Option<Cast>) {
         if let Some(cast) = cast {
             self.guard.remember(round, cast.vote.ballot);
+            // Against itself no member looks for evidence.
             let _ = self.seen().book.see(round, cast.place, cast.vote);
         }
     }
@@ -572,7 +573,7 @@ struct Muster {
     since: SystemTime,
     asked: u32,
     answers: BTreeMap<PublicKey, Rounds>,
-    /// Members whose answers do not hold: they are not listened to any more, so that checking costs one answer each.
+    /// Members whose answers do not verify: they are not listened to any more, so that checking costs one answer each.
     refused: BTreeSet<PublicKey>,
     /// The certificate of the greatest decided round that was shown.
     decided: Option<EngineCertificate>,
@@ -761,7 +762,7 @@ impl<S: Sender<PublicKey = ed25519::PublicKey>> Exchange<S> {
             error!(
                 member = %public_key_from_engine(by),
                 seconds = HELD_FOR.as_secs(),
-                "a process with this member's key runs elsewhere, or did until just now: another member has heard it within so many seconds. This one does not vote before it has been silent for that long. If it still runs, stop one of the two; if this member was moved, nothing is to be done"
+                "a process with this member's key runs elsewhere, or did until just now: another member has heard it within so many seconds. This process votes once the other one has been silent for that long. If the other one still runs, stop one of the two; if this member was moved, nothing is to be done"
             );
         }
     }
@@ -888,14 +889,14 @@ impl<S: Sender<PublicKey = ed25519::PublicKey>> Exchange<S> {
                         debug!(member = %sender, %why, "an answer that does not count yet")
                     }
                     Err(why) => {
-                        warn!(member = %sender, %why, "a member's answer about votes and views does not hold");
+                        warn!(member = %sender, %why, "a member's answer about votes and views does not verify: the member is not listened to until it is asked anew");
                         muster.refused.insert(sender);
                     }
                 }
             }
             Some((&LEADER, _)) if self.schemes.has(from) => match leaders::decode(message.slice(1..)) {
                 Ok((round, vote)) => self.memory.told(round, vote),
-                Err(why) => debug!(%from, %why, "ignored a leader's vote that does not hold"),
+                Err(why) => debug!(%from, %why, "ignored a leader's vote that does not verify"),
             },
             _ => debug!(%from, "ignored a message that does not decode"),
         }
@@ -919,7 +920,7 @@ impl<S: Sender<PublicKey = ed25519::PublicKey>> Exchange<S> {
                     epoch = round.epoch,
                     view = round.view,
                     member = %from,
-                    "another member holds a vote of this one that its journal lacks: its data folder was put back from an older copy, or another process runs with its key. It does not vote before more of the others have told which views are over; nothing else is to be done, but for the other process to be stopped"
+                    "another member holds a vote of this one that its journal lacks: its data folder was put back from an older copy, or another process runs with its key. It votes again once more of the others have told which views are over. If another process runs with its key, stop that one; else nothing is to be done"
                 );
             }
         }

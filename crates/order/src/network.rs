@@ -1,7 +1,7 @@
 //! Messages of the application between members: bounded, batched, lossy.
 //!
 //! They travel on a channel of their own beside the engine's. A packet on that channel is one or more messages,
-//! each behind its length as a little-endian `u32`. Messages wait in a bounded queue; while one packet is on its way out,
+//! each after its length as a little-endian `u32`. Messages wait in a bounded queue; while one packet is on its way out,
 //! the next collects what arrives, so many small messages cost few packets.
 
 use std::sync::atomic::{AtomicBool, Ordering};

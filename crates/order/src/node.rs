@@ -69,12 +69,12 @@ const MARSHAL_PARTITION: &str = "marshal";
 pub(crate) const NULLIFICATIONS_PARTITION: &str = "nullifications";
 pub(crate) const REFUSED_PARTITION: &str = "refused";
 
-/// The member's partition of votes of an epoch, behind the storage's prefix.
+/// The member's partition of votes of an epoch, after the storage's prefix.
 pub(crate) fn votes_partition(prefix: &str, epoch: u64) -> String {
     format!("{prefix}{VOTES_PARTITION}{epoch}")
 }
 
-/// Where a member's files are in its storage, each name behind the storage's prefix, but for those of an epoch: the
+/// Where a member's files are in its storage, each name after the storage's prefix, but for those of an epoch: the
 /// engine's as of the version that is pinned.
 const PARTITIONS: [&str; 10] = [
     "blocks-keys",
@@ -89,7 +89,7 @@ const PARTITIONS: [&str; 10] = [
     REFUSED_PARTITION,
 ];
 
-/// The engine's cache of an epoch, behind `marshal-cache-cache-{epoch}-`.
+/// The engine's cache of an epoch, after `marshal-cache-cache-{epoch}-`.
 const CACHE_PARTITIONS: [&str; 11] = [
     "certified-metadata",
     "finalizations-key",
@@ -104,7 +104,7 @@ const CACHE_PARTITIONS: [&str; 11] = [
     "verified-value",
 ];
 
-/// Where a member's files are that has been in these epochs, each name behind the storage's prefix; those of the epochs come
+/// Where a member's files are that has been in these epochs, each name after the storage's prefix; those of the epochs come
 /// last.
 #[must_use]
 pub fn partitions(epochs: std::ops::RangeInclusive<u64>) -> Vec<String> {
@@ -126,7 +126,7 @@ pub(crate) const WRITE_BUFFER: NonZeroUsize = NZUsize!(256 * 1024);
 pub(crate) const REPLAY_BUFFER: NonZeroUsize = NZUsize!(1024 * 1024);
 /// Entries of a mailbox inside the engine.
 pub(crate) const MAILBOX: NonZeroUsize = NZUsize!(1_024);
-/// Views for which votes and blocks are kept behind the newest final one, for members that lag.
+/// Views below the newest final one for which votes and blocks are kept, for members that lag.
 pub(crate) const RETAINED_VIEWS: ViewDelta = ViewDelta::new(256);
 /// Blocks of one sender that wait for their votes.
 const BLOCKS_PER_SENDER: usize = 8;
@@ -243,7 +243,7 @@ where
 #[must_use]
 pub fn max_message_size(members: usize, bounds: &Bounds) -> u32 {
     let members = u32::try_from(members).unwrap_or(u32::MAX);
-    // Votes and certificates travel behind the number of their epoch.
+    // Votes and certificates travel after the number of their epoch.
     let votes = prefixed(simplex::max_payload_size::<Scheme, Digest>(members));
     let blocks = marshal::max_payload_size::<Standard<EngineBlock>, Scheme>(members, &BlockBound(bounds.block_bytes));
     commonware_p2p::max_message_size(&[votes, blocks, packet_bytes_max(bounds.message_bytes)])
@@ -573,7 +573,7 @@ where
                 return Ok(certificate);
             }
             let Certificate { epoch, view, .. } = certificate;
-            warn!(epoch, view, needed = ?round, "cannot start from the fetched state: its view is not above the last one in which this member may have voted");
+            warn!(epoch, view, needed = ?round, "waiting for a newer state: the view of the fetched one is not above the last one in which this member may have voted");
         }
     }
 

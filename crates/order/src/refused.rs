@@ -54,7 +54,7 @@ impl<E: Context> Refused<E> {
             let seen = guard.refusals().get();
             let rounds = guard.refused();
             if !rounds.is_empty() {
-                // It takes the place of what was noted before: the guard keeps nothing older, and admits nothing there.
+                // Written anew as a whole: of what was noted before, the guard has dropped only views in which it admits no vote any more.
                 metadata.clear();
                 by_epoch(&rounds).into_iter().for_each(|(epoch, views)| drop(metadata.put(U64::new(epoch), views)));
                 metadata = match metadata.sync().await {

@@ -101,7 +101,7 @@ pub fn run(mut config: Config, app: Arc<dyn Application>) -> Result<Running, Ord
     let unknown = || OrderError::Stopped(format!("the application does not know the members of epoch {epoch}"));
     let members = app.committee(epoch).ok_or_else(unknown)?;
     config.check(&members, app.follows()).map_err(|why| match why {
-        // It has the state in which it was still a member, or one of later.
+        // A state of this node has named it once, so its key was taken out or changed since: that says more.
         OrderError::NotAMember(member) if epoch > 0 => departed(member, epoch, &members),
         why => why,
     })?;
@@ -283,7 +283,7 @@ fn peers(
         let moved = known.is_some_and(|of| of.stands_for != member.address) && stated.is_some();
         let found = known.filter(|_| !moved).map(|of| &of.address).or(stated);
         if found.is_none() {
-            warn!(member = %member.name, address = member.address, "a member without an address of a peer-to-peer port");
+            warn!(member = %member.name, address = member.address, "no peer-to-peer address of this member is known that can be used: this node has no connection with it");
         }
         let place = MemberPlace { name: member.name.clone(), address: found?.clone() };
         let key = engine_public_key(&member.public_key)?;
@@ -351,7 +351,7 @@ fn network_config(config: &Config, links: &Arc<Links>) -> lookup::Config<Introdu
         allowed_handshake_rate_per_subnet: Quota::per_second(NZU32!(512)),
         ping_frequency: Duration::from_secs(5),
         dial_frequency: DIAL,
-        // This epoch's and the next one's: mailboxes are sized by it.
+        // This epoch's members and the next one's. The network sizes its mailboxes by this number.
         tracked_peer_sets: NZUsize!(2),
         block_duration: SHUT_OUT,
     }

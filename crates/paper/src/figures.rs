@@ -78,7 +78,7 @@ fn in_memory(result: &MemoryResult) -> Plot {
     plot(result, title(result, "in memory"), courses(&result.course, |sample| sample.memory))
 }
 
-/// Hundredths of a percent.
+/// One percent: shares are in hundredths of a percent.
 const PERCENT: u64 = 100;
 
 fn acceptance(result: &AcceptanceResult) -> Plot {
@@ -97,7 +97,9 @@ fn acceptance(result: &AcceptanceResult) -> Plot {
     let (blocks, accepted) = (&result.measured.blocks, &result.measured.thesis);
     let records = result.measured.records;
     let plateau = Occupancy::new(records, crate::acceptance::REQUESTS).expected(PERCENT);
-    let end = blocks.iter().map(|point| point.heights).max().unwrap_or(1).max(140);
+    // The axis reaches as far as the thesis's own, also where less was measured.
+    let theirs = result.thesis.accepted.iter().map(|(heights, _)| *heights);
+    let end = blocks.iter().map(|point| point.heights).chain(theirs).max().unwrap_or(1);
     let thesis = result.thesis.accepted.iter().map(|(heights, accepted)| (*heights, accepted * PERCENT));
     let series = vec![
         Series::new("thesis, one run for each T", THESIS, Style::Marks, thesis.collect()),

@@ -174,7 +174,7 @@ impl Cluster {
     }
 
     /// As [`Cluster::started`], with so many more nodes that the genesis does not name and that are not started: they are numbered
-    /// behind the members.
+    /// after the members.
     ///
     /// # Panics
     /// As [`Cluster::started`].
@@ -192,7 +192,7 @@ impl Cluster {
         cluster
     }
 
-    /// As [`Cluster::started`], with one more node, numbered behind the members, that has the key of member `of`. It is not started.
+    /// As [`Cluster::started`], with one more node, numbered after the members, that has the key of member `of`. It is not started.
     ///
     /// # Panics
     /// As [`Cluster::started`].
@@ -509,7 +509,7 @@ impl Cluster {
     pub async fn reconnect(&mut self, member: usize) {
         self.cut_off[member] = false;
         if self.is_a_copy(member) {
-            // It has the links of whose copy it is.
+            // A copy has the links of the member that it is a copy of.
             return;
         }
         for other in (0..self.members()).filter(|other| *other != member && !self.is_a_copy(*other)) {

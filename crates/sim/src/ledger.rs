@@ -675,7 +675,7 @@ fn one_byte_of(answer: &[u8]) -> Option<Bytes> {
         4 => (66, 8 << 20),
         _ => (0, 8 + 64 * 32),
     };
-    // Message, height, item, offset; then the length of the item, and the part behind its own length.
+    // Message, height, item, offset; then the length of the item, and the part after its own length.
     let head = 1 + 8 + 1 + item + 4;
     // Where the item ends, something made up follows: there is no end to it.
     let byte = answer.get(head + 4 + 4).copied().unwrap_or(0);

@@ -20,7 +20,8 @@ use rand::Rng;
 type PeerKey = ed25519::PublicKey;
 type NetworkSender = simulated::Sender<PeerKey, deterministic::Context>;
 
-/// Messages that may wait for a process, as it is told; what lies behind is unbounded, as the simulated network is.
+/// Messages that may wait for a process, as the engine is told. The channel through which they come has no bound, as the simulated
+/// network has none.
 const INBOX: NonZeroUsize = NZUsize!(1_024);
 
 /// The connections of one key. Clones are the same ones.

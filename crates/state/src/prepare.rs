@@ -201,7 +201,7 @@ impl Spent {
             ("number of requests", spent.requests as u64, limits.block_requests.into()),
             ("bytes", spent.bytes as u64, limits.block_bytes.into()),
             ("declared gas", spent.gas, limits.block_gas),
-            // One that was checked under other terms.
+            // Known requests were checked under the terms of then, which may have allowed more.
             ("declared gas of a request", share.costs.gas, limits.gas),
             ("weight", spent.weight, limits.block_weight),
             ("number of complaints", spent.complaints as u64, COMPLAINTS_MAX as u64),
@@ -298,7 +298,7 @@ pub fn prepare_block(
         let (costs, complaints) = match known {
             Some(known) => (known.costs(), known.complaints()),
             None => {
-                // Number and bytes before anything is decoded.
+                // Number and bytes have to be in budget before anything is decoded; nothing is spent here yet.
                 spent.with(
                     limits,
                     BlockShare { bytes: bytes.len(), costs: Costs { gas: 0, weight: 0 }, complaints: 0 },

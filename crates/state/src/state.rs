@@ -60,7 +60,7 @@ pub enum RestoreError {
     #[error(transparent)]
     Genesis(#[from] GenesisError),
     /// There is not even the state's own height.
-    #[error("no height of the window is there")]
+    #[error("the window has no height, not even the state's own")]
     NoHeights,
     /// Two heights of the window do not follow each other.
     #[error("height {above} of the window does not follow height {below}")]
@@ -83,10 +83,10 @@ pub enum RestoreError {
         expected: Hash,
     },
     /// The value given for the record of the cluster is none.
-    #[error("the record of the cluster: {0}")]
+    #[error("the record of the cluster does not decode: {0}")]
     Cluster(#[from] DecodeError),
     /// The record of the cluster names no members that can be.
-    #[error("the record of the cluster: {0}")]
+    #[error("the record of the cluster names members that cannot be: {0}")]
     Committee(#[from] CommitteeError),
     /// The record of the cluster is not the one in the tree.
     #[error("the record of the cluster has digest {found}, the tree has {}", held.map_or("none".into(), |held| held.to_string()))]

@@ -190,7 +190,7 @@ fn event(topic: &'static [u8], data: Vec<u8>) -> Event {
     Event { topic: topic.into(), data: data.into() }
 }
 
-/// All entries of members, those in force behind those to come.
+/// All entries of members: those to come, then those in force, then those on standby.
 fn everybody(record: &ClusterRecord) -> impl Iterator<Item = &Member> {
     record.next.iter().chain(&record.members).chain(&record.standby)
 }

@@ -1,4 +1,4 @@
-//! The bytes under the database: behind the file's own header, and, for whoever must not write, under a copy in
+//! The bytes under the database: after the file's own header, and, for whoever must not write, under a copy in
 //! memory.
 
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use crate::header::HEADER_BYTES;
 /// A file or what stands in for one, shared between the database and the header.
 pub(crate) type Device = Arc<dyn StorageBackend>;
 
-/// What the database sees: the device from behind the header on.
+/// What the database sees: the device from the end of the header on.
 #[derive(Debug)]
 pub(crate) struct BehindHeader(pub(crate) Device);
 

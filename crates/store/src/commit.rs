@@ -38,7 +38,7 @@ pub struct BlockWrite {
     pub outline: BTreeMap<Prefix, Option<OutlineNode>>,
     /// Bytes of code that the entry lists. What is stored already need not be given again, nor what is not warm.
     pub code: BTreeMap<Hash, Bytes>,
-    /// What is still needed after this block. A store never goes back behind what it has dropped.
+    /// What is still needed after this block. A store never shows again what it has dropped.
     pub keep: Keep,
     /// The step to other members, if the block is the last of an epoch and they change. Steps are kept for ever.
     pub step: Option<Step>,

@@ -218,7 +218,7 @@ impl ViewTable {
     }
 }
 
-/// A walk over rows. A damaged row is an error, and the walk goes on behind it; a failure of the database ends it.
+/// A walk over rows. A damaged row is an error, and the walk goes on after it; a failure of the database ends it.
 pub(crate) struct ViewRows {
     table: Table,
     range: Option<OwnedRange<&'static [u8], &'static [u8]>>,

@@ -210,7 +210,7 @@ pub enum Refused {
         stored: Height,
     },
     /// Other prefixes are to be kept of another height than the stored one.
-    #[error("other prefixes are to be kept of height {found}, the store has {stored}")]
+    #[error("the change of the kept prefixes is of height {found}, the store has {stored}")]
     OtherHeight {
         /// The height of the change.
         found: Height,

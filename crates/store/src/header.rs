@@ -21,7 +21,7 @@ pub(crate) const FORMAT: u32 = 3;
 pub(crate) const HEADER_BYTES: u64 = 4096;
 
 const MAGIC: &[u8; 16] = b"pleach store\0\0\0\0";
-/// Magic, format, genesis: what the checksum behind them covers. Later formats keep this part.
+/// Magic, format, genesis: what the checksum after them covers. Later formats keep this part.
 const FIXED: usize = 64;
 const SEALED: usize = FIXED + 16;
 /// Marks lie in sectors of their own, so that a torn write spoils one at most.

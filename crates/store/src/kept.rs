@@ -26,7 +26,7 @@ pub(crate) struct Kept(Vec<Prefix>);
 impl Kept {
     pub(crate) fn new(prefixes: Vec<Prefix>) -> Result<Self, Refused> {
         within("the number of kept prefixes", prefixes.len(), KEPT_MAX)?;
-        // In ascending order, whatever lies within a prefix comes right behind it.
+        // In ascending order, whatever lies within a prefix comes right after it.
         match prefixes.windows(2).find(|pair| pair[0] >= pair[1] || overlap(&pair[0], &pair[1])) {
             Some(pair) => Err(Refused::KeptOrder(pair[1])),
             None => Ok(Self(prefixes)),
@@ -49,8 +49,8 @@ impl Kept {
 
     /// Checks that a node of the outline lies outside.
     pub(crate) fn check_outline(&self, at: &Prefix) -> Result<(), Refused> {
-        let behind = self.0.partition_point(|prefix| prefix.first() <= at.first());
-        let around = [behind.checked_sub(1), Some(behind)].into_iter().flatten().filter_map(|near| self.0.get(near));
+        let after = self.0.partition_point(|prefix| prefix.first() <= at.first());
+        let around = [after.checked_sub(1), Some(after)].into_iter().flatten().filter_map(|near| self.0.get(near));
         if around.into_iter().any(|prefix| overlap(prefix, at)) { Err(Refused::OutlineKept(*at)) } else { Ok(()) }
     }
 
@@ -64,10 +64,10 @@ impl Kept {
         self.before(path).is_some_and(|prefix| prefix.contains(path))
     }
 
-    /// The last one that does not begin behind a path: the only one that can have it.
+    /// The last one that does not begin after a path: the only one that can have it.
     fn before(&self, path: &Path) -> Option<&Prefix> {
-        let behind = self.0.partition_point(|prefix| prefix.first() <= *path);
-        self.0.get(behind.checked_sub(1)?)
+        let after = self.0.partition_point(|prefix| prefix.first() <= *path);
+        self.0.get(after.checked_sub(1)?)
     }
 }
 

@@ -14,7 +14,7 @@
 //! | `meta` | name | `state`: [`StateRow`]; `kept`: the kept prefixes, ascending |
 //! | `staged_*` | as above | a partition on its way in |
 //!
-//! Contents use the canonical encoding of `pleach-types`. Each stands behind its checksum (`seal`).
+//! Contents use the canonical encoding of `pleach-types`. Each stands after its checksum (`seal`).
 
 use bytes::Bytes;
 use pleach_tree::{OutlineNode, Path, Prefix, ValueDigest};
@@ -104,7 +104,7 @@ pub(crate) fn encode_outline(node: &OutlineNode) -> Vec<u8> {
 }
 
 pub(crate) fn decode_outline(at: &Prefix, content: &[u8]) -> Result<OutlineNode, String> {
-    let bytes = |rest: &[u8]| <[u8; 32]>::try_from(rest).map_err(|_| "not 32 bytes behind the tag".to_owned());
+    let bytes = |rest: &[u8]| <[u8; 32]>::try_from(rest).map_err(|_| "not 32 bytes after the tag".to_owned());
     let node = match content.split_first() {
         Some((0, rest)) => OutlineNode::Subtree(bytes(rest)?.into()),
         Some((1, rest)) => OutlineNode::Leaf(ValueDigest::from_bytes(bytes(rest)?)),

@@ -58,7 +58,7 @@
 //!    commit. A database that is behind its marks has been damaged, not interrupted (`header`);
 //! 6. return.
 //!
-//! A crash before the switch leaves the block before, one behind it the last of the blocks; nothing else can be found
+//! A crash before the switch leaves the store as before the first block, one after it as after the last; nothing else can be found
 //! (`tests/crash.rs` cuts the power at every I/O, and again while recovering). When a write fails in any way the
 //! store is retired: it takes no more writes and gives out nothing, because what reached the disk is only known after
 //! it has been opened again.

@@ -199,7 +199,7 @@ impl Staging {
 
 /// The one of some prefixes, none within another, that overlaps this one.
 fn overlapped(staged: &BTreeSet<Prefix>, prefix: &Prefix) -> Option<Prefix> {
-    // In ascending order, what covers a prefix comes right before it, and what it covers right behind.
+    // In ascending order, what covers a prefix comes right before it, and what it covers right after.
     let around = [staged.range(..=prefix).next_back(), staged.range(prefix..).next()];
     around.into_iter().flatten().find(|staged| overlap(staged, prefix)).copied()
 }

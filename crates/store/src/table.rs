@@ -182,6 +182,6 @@ mod tests {
         let mut loose = prefix_key(&Prefix::new(path, Path::BITS));
         loose[33] = 3;
         loose[32] = 0;
-        assert_eq!(decode_prefix(&loose), None, "bits behind the prefix");
+        assert_eq!(decode_prefix(&loose), None, "bits after the prefix");
     }
 }

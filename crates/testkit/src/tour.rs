@@ -58,9 +58,9 @@ pub fn records() -> Vec<(String, Option<Vec<u8>>)> {
 }
 
 /// A call of one thing, with words for text, bytes and key; the other arguments are nothing.
-fn visit(what: &str, text: &str, more: &str, key: &str, ending: Ending) -> Visit {
+fn visit(what: &str, text: &str, bytes: &str, key: &str, ending: Ending) -> Visit {
     let numbers = ["false", "0", "0", "0", "18446744073709551615", "0", "0", "0", "0", "none", "[]"];
-    let words = [what, text, more, key].into_iter().chain(numbers).map(str::to_owned).collect();
+    let words = [what, text, bytes, key].into_iter().chain(numbers).map(str::to_owned).collect();
     Visit { words, ending }
 }
 
@@ -90,11 +90,12 @@ fn writes(output: &[u8], key: &str, value: Option<&[u8]>) -> Ending {
     Ending::Applied { output: output.to_vec(), writes, events: Vec::new() }
 }
 
-/// All calls. `digest` is BLAKE3, and `signature` a key with its signature over [`SIGNED`], which the caller has.
+/// All calls of the tour, each with what has to come of it. `digest` is BLAKE3, and `signature` a key with its signature over [`SIGNED`],
+/// which the caller has.
 #[must_use]
 pub fn visits(digest: impl Fn(&[u8]) -> [u8; 32], (key, signature): &([u8; 32], [u8; 64])) -> Vec<Visit> {
     let nobody = hex(&[1; 32]);
-    let plain = |what: &str, text: &str, more: &str, ending: Ending| visit(what, text, more, &nobody, ending);
+    let plain = |what: &str, text: &str, bytes: &str, ending: Ending| visit(what, text, bytes, &nobody, ending);
     let context = [
         OPERATION.as_bytes(),
         b"bank/",

@@ -104,7 +104,7 @@ impl<X: Clone + Send + Sync> EditBatch<X> {
             work if work.len() == 0 => return slot,
             Work::Sorted([edit]) => return self.single(slot, edit, depth, scope),
             Work::Sorted(edits) => {
-                // Parts of a batch that falls on a leaf group could not tell its records from changes.
+                // Above a leaf group a batch is not cut: its parts would get the group's records among their edits, and note them as written.
                 let whole = self.written.is_some() && matches!(slot.link, Link::LeafGroup(_));
                 if edits.len() <= PART_EDITS || whole {
                     return self.part(slot, edits, depth, scope);
@@ -124,7 +124,8 @@ impl<X: Clone + Send + Sync> EditBatch<X> {
                         self.apply_below(SplitNode::new(), Work::Sorted(&mut edits), depth, scope)
                     }
                     Work::Spread(parts) => {
-                        // Before all others of the same path, so that these count.
+                        // Of several edits of one path the last one counts, and a record is older than any edit.
+                        // A part has the edits whose paths go on from here with the bits of its number.
                         let bits = depth as u32 + parts.len().ilog2();
                         let mask = parts.len() - 1;
                         group.each(|record| {
@@ -134,7 +135,7 @@ impl<X: Clone + Send + Sync> EditBatch<X> {
                     }
                 }
             }
-            Link::Stub => behind_stub(),
+            Link::Stub => below_stub(),
         }
     }
 
@@ -237,7 +238,7 @@ impl<X: Clone + Send + Sync> EditBatch<X> {
             Link::Internal(node) => self.descend(slot.label, node, edits, depth, scope, parent),
             Link::Empty => self.fill(None, slot.label, edits, depth, scope, parent),
             Link::LeafGroup(group) => self.fill(Some(group), slot.label, edits, depth, scope, parent),
-            Link::Stub => behind_stub(),
+            Link::Stub => below_stub(),
         }
     }
 
@@ -351,8 +352,8 @@ impl<X: Clone + Send + Sync> EditBatch<X> {
 }
 
 /// A history tree grafts what it changes first, and a full tree has no stubs.
-fn behind_stub() -> ! {
-    unreachable!("a change behind a stub")
+fn below_stub() -> ! {
+    unreachable!("a change below a stub")
 }
 
 /// Whether the set of paths stays as it is: a record replaced, or none removed.

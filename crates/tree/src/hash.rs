@@ -28,9 +28,9 @@ const IV: [u32; 8] =
 
 /// Rows to be hashed together, side by side.
 ///
-/// The vector code loads whole vectors where it needs sixteen bytes, so it reads up to 48 bytes behind some of its
-/// inputs. For the library's own inputs, parts of one long message, there is always more behind them; behind a row
-/// somewhere on the heap there may be no memory at all. Here there is: the next row, or a spare one behind the last.
+/// The vector code loads whole vectors where it needs sixteen bytes, so it reads up to 48 bytes after the end of some of its
+/// inputs. For the library's own inputs, parts of one long message, there is always more after them; after a row
+/// somewhere on the heap there may be no memory at all. Here there is: the next row, or a spare one after the last.
 pub(crate) struct Preimages {
     /// The rows, and the spare one.
     rows: Vec<Preimage>,
@@ -91,15 +91,15 @@ impl<'a> HashLanes<'a> {
         Self { rows: [&[0; 64]; GROUP], len: 0 }
     }
 
-    /// Adds the row that begins at `at` of `bytes`, behind which there are 64 bytes more to be read. Calls `emit` with
+    /// Adds the row that begins at `at` of `bytes`, after which there are 64 bytes more to be read. Calls `emit` with
     /// the BLAKE3 hashes of this and earlier rows, in order, once there are enough.
     ///
     /// # Panics
     ///
     /// If there are fewer bytes.
     pub(crate) fn push(&mut self, bytes: &'a [u8], at: usize, emit: &mut impl FnMut([u8; 32])) {
-        let (row, behind) = bytes[at..].split_first_chunk().expect("a row has 64 bytes");
-        assert!(behind.len() >= 64, "a row at the end of its memory");
+        let (row, after) = bytes[at..].split_first_chunk().expect("a row has 64 bytes");
+        assert!(after.len() >= 64, "a row at the end of its memory");
         self.rows[self.len] = row;
         self.len += 1;
         if self.len == GROUP {
@@ -125,7 +125,7 @@ impl<'a> HashLanes<'a> {
 }
 
 /// Calls `emit` with the BLAKE3 hash of each of these rows, in order. The last one is not hashed: it is there to be
-/// read behind the others.
+/// read after the others.
 pub(crate) fn all_but_last(rows: &[Preimage], mut emit: impl FnMut([u8; 32])) {
     let platform = Platform::detect();
     match rows {
@@ -143,7 +143,7 @@ pub(crate) fn all_but_last(rows: &[Preimage], mut emit: impl FnMut([u8; 32])) {
 }
 
 /// Fills `hashes`, at most a group of them, with those of the rows that have the given numbers. The last row is there
-/// to be read behind the others.
+/// to be read after the others.
 fn several(platform: Platform, rows: &[Preimage], number: impl Fn(usize) -> usize, hashes: &mut [[u8; 32]]) {
     let (_, rows) = rows.split_last().expect("there is a row to spare");
     let mut inputs = [&rows[number(0)]; GROUP];
@@ -152,7 +152,7 @@ fn several(platform: Platform, rows: &[Preimage], number: impl Fn(usize) -> usiz
     hash_many(platform, inputs, hashes);
 }
 
-/// Fills `hashes` with those of the rows, behind each of which there is memory.
+/// Fills `hashes` with those of the rows, after each of which there is memory.
 fn hash_many(platform: Platform, rows: &[&Preimage], hashes: &mut [[u8; 32]]) {
     let out = hashes.as_flattened_mut();
     platform.hash_many(rows, &IV, 0, IncrementCounter::No, ROOT, CHUNK_START, CHUNK_END, out);
@@ -172,7 +172,7 @@ impl Single {
     }
 }
 
-/// The BLAKE3 hash of one row, which may lie anywhere: this code reads nothing behind it.
+/// The BLAKE3 hash of one row, which may lie anywhere: this code reads nothing after it.
 pub(crate) fn one(row: &Preimage) -> [u8; 32] {
     compress(Platform::detect(), row, 64)
 }
@@ -202,10 +202,10 @@ mod tests {
     /// Rows in the last bytes before memory that is not mapped: reading on would be a segmentation fault.
     ///
     /// Blocks this large always have mappings of their own, and zeroed ones cost no memory. Their length with the
-    /// allocator's own 24 bytes is whole pages, so giving back every other one leaves holes right behind some
+    /// allocator's own 24 bytes is whole pages, so giving back every other one leaves holes right after some
     /// of the rest. Where an allocator works otherwise, this tests less.
     #[test]
-    fn reads_nothing_behind_a_row() {
+    fn reads_nothing_after_a_row() {
         const LENGTH: usize = (33 << 20) - 24;
         let mut blocks: Vec<_> = (0..32).map(|_| Some(vec![0u8; LENGTH])).collect();
         blocks.iter_mut().step_by(2).for_each(|block| *block = None);

@@ -39,7 +39,7 @@ impl Path {
         self
     }
 
-    /// The first `bits` bits, and zeros behind them.
+    /// The first `bits` bits, and zeros after them.
     pub(crate) fn first(mut self, bits: usize) -> Self {
         let whole = bits.div_ceil(8);
         self.0[whole..].fill(0);
@@ -56,7 +56,7 @@ impl Path {
         self.0[..whole] == other.0[..whole] && (rest == 0 || differ(whole) >> (8 - rest) == 0)
     }
 
-    /// The bits from `depth` on to the next multiple of 64, the first of them on top; zeros behind the last.
+    /// The bits from `depth` on to the next multiple of 64, the first of them on top; zeros after the last.
     pub(crate) fn word(&self, depth: usize) -> u64 {
         let word = self.0.as_chunks().0.get(depth / 64).map_or(0, |word| u64::from_be_bytes(*word));
         word << (depth % 64)

@@ -5,7 +5,7 @@ use crate::path::Path;
 /// All keys whose paths begin with the same bits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Prefix {
-    /// Zeros behind the bits that count, so that equal prefixes have equal bytes.
+    /// Zeros after the bits that count, so that equal prefixes have equal bytes.
     path: Path,
     bits: u16,
 }
@@ -51,7 +51,7 @@ impl Prefix {
         (bits < Path::BITS).then(|| [half(false), half(true)])
     }
 
-    /// The least path behind this prefix, or `None` if there is none.
+    /// The least path after this prefix, or `None` if there is none.
     pub fn next(&self) -> Option<Path> {
         let mut path = *self.path.as_bytes();
         // Adds one to the number that the bits are.
@@ -77,7 +77,7 @@ impl std::fmt::Debug for Prefix {
 /// Sorted, without those that another one covers.
 pub(crate) fn disjoint(prefixes: impl IntoIterator<Item = Prefix>) -> Vec<Prefix> {
     let mut prefixes: Vec<_> = prefixes.into_iter().collect();
-    // A prefix sorts before all that it covers, and those directly behind it.
+    // A prefix sorts before all that it covers, and those directly after it.
     prefixes.sort_unstable();
     prefixes.dedup_by(|later, kept| kept.covers(later));
     prefixes

@@ -1,7 +1,7 @@
 //! The canonical encoding: one byte string per value, decoded within limits.
 //!
 //! The layout is that of borsh: integers little-endian and of fixed width, `Option` as a byte 0 or 1,
-//! sequences and byte strings behind a `u32` length, enums behind a one-byte tag, structures as their fields
+//! sequences and byte strings after a `u32` length, enums after a one-byte tag, structures as their fields
 //! in order. Unlike a derive, every decoder here is given its limits and refuses by name; nothing is
 //! allocated before the bytes that justify it have been seen, and a whole-value decode must use every byte.
 
@@ -91,7 +91,7 @@ pub trait Encode {
 
 /// A value that can be read back from its canonical encoding, within the limits that its type names.
 pub trait Decode: Sized {
-    /// Reads one value, leaving the reader behind it.
+    /// Reads one value, leaving the reader after it.
     ///
     /// # Errors
     /// Whatever makes the bytes something else than a canonical encoding.

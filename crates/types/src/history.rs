@@ -48,7 +48,7 @@ pub struct Subtree {
 }
 
 impl Subtree {
-    /// The first height behind it. `None` if there is no such height.
+    /// The first height after it. `None` if there is no such height.
     #[must_use]
     pub fn end(&self) -> Option<u64> {
         let end = (u128::from(self.index) + 1).checked_shl(self.level.into())?;

@@ -146,7 +146,7 @@ pub enum Refusal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Error, Serialize, Deserialize)]
 pub enum SystemRefusal {
     /// The key is not that of a member that the request could be about.
-    #[error("the key is no member's whom this could be about")]
+    #[error("no member that this could be about has the key")]
     NotAMember,
     /// The accused has been convicted already.
     #[error("the member has been convicted already")]
@@ -155,7 +155,7 @@ pub enum SystemRefusal {
     #[error("the change is not the next one: seq is one more than the cluster's")]
     OutOfSequence,
     /// The change was to be made earlier or not at all.
-    #[error("the change was to be made at an earlier height")]
+    #[error("the change was to be ordered at an earlier height, or not at all")]
     Overdue,
     /// Too few owners have signed the change.
     #[error("too few owners have signed the change")]
@@ -170,7 +170,9 @@ pub enum SystemRefusal {
     #[error("there is no room in the list, or a name or key is another member's")]
     SetSize,
     /// The root or result that the request states is not this cluster's, or of a height that is not remembered.
-    #[error("what the request states of a height is not what this cluster came to, or not of its last heights")]
+    #[error(
+        "the root or result that the request states is not this cluster's at that height, or the height is none of the last ones"
+    )]
     NotReady,
     /// The terms are out of range, or of an earlier version of the rules.
     #[error("a limit of the terms is out of range, or the version of the rules is below the one in force")]

@@ -28,7 +28,8 @@ pub fn turns(context: &Context, members: &Committee) -> BTreeMap<PublicKey, Turn
     let (all, size) = (members.members(), members.members().len() as u64);
     let skipped = context.view.saturating_sub(context.parent_view).saturating_sub(1);
     let (Some(rounds), Some(rest)) = (skipped.checked_div(size), skipped.checked_rem(size)) else { return turns };
-    // Of views without number each member has missed its part: what is counted one by one is less than one round.
+    // The number of skipped views has no bound. Of whole rounds each member has missed one view; only what is left, less than a round,
+    // is counted one by one.
     for member in all.iter().filter(|_| rounds > 0) {
         turns.entry(member.public_key).or_default().missed = rounds;
     }

@@ -46,7 +46,7 @@ pub enum Unacceptable {
     #[error("a signature does not verify")]
     BadSignature,
     /// The proof is no proof.
-    #[error("the proof is not one: {0}")]
+    #[error("the proof is not valid: {0}")]
     ProofInvalid(String),
     /// The proof holds more than its keys need: somebody else would pay for it.
     #[error("the proof has {found} bytes, the {keys} keys need {needed}")]
@@ -132,7 +132,7 @@ pub enum Void {
     #[error("the result is not proved: {0}")]
     PathInvalid(String),
     /// The signature of an owner does not hold.
-    #[error("the signature of owner {owner} does not hold, or there are not so many owners")]
+    #[error("the signature of owner {owner} (counted from 0) does not verify, or there are fewer owners")]
     OwnerSignature {
         /// The place of the owner in the list, as the request gives it.
         owner: u8,

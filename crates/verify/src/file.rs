@@ -136,7 +136,7 @@ pub enum FileError {
     #[error("it states nothing: it holds a genesis alone")]
     Empty,
     /// A step to other members does not follow from those before.
-    #[error("step {place} to other members does not hold: its {why}")]
+    #[error("step {place} to other members does not verify: its {why}")]
     Step {
         /// Which, from 1 on.
         place: usize,
@@ -144,7 +144,7 @@ pub enum FileError {
         why: Box<FalseStatement>,
     },
     /// Its newest result is not certified.
-    #[error("its newest result does not hold: its {0}")]
+    #[error("its newest result does not verify: its {0}")]
     Head(Box<FalseStatement>),
     /// An older result is not a part of the history.
     #[error("the result of height {height} is not a part of the history of the newest one: its {why}")]
@@ -163,7 +163,7 @@ pub enum FileError {
         height: Height,
     },
     /// Records are not those of their height.
-    #[error("the records of height {height} do not hold: their {why}")]
+    #[error("the records of height {height} do not verify: their {why}")]
     Records {
         /// The height.
         height: Height,
@@ -171,7 +171,7 @@ pub enum FileError {
         why: Box<FalseStatement>,
     },
     /// A receipt is not that of its height.
-    #[error("the receipt of request {identity} does not hold: its {why}")]
+    #[error("the receipt of request {identity} does not verify: its {why}")]
     Receipt {
         /// The request.
         identity: Identity,
@@ -179,7 +179,7 @@ pub enum FileError {
         why: Box<FalseStatement>,
     },
     /// A request is not shown to have no receipt.
-    #[error("that request {identity} was not executed at height {height} does not hold: its {why}")]
+    #[error("the absence of request {identity} at height {height} does not verify: its {why}")]
     Absence {
         /// The request.
         identity: Identity,
@@ -197,7 +197,7 @@ pub enum FileError {
         why: NotProven,
     },
     /// The other result of a fork is not certified.
-    #[error("the other result of its fork does not hold: its {0}")]
+    #[error("the other result of its fork does not verify: its {0}")]
     Fork(Box<FalseStatement>),
     /// The two results of a fork are the same.
     #[error("it shows no fork: both results of height {0} are the same")]

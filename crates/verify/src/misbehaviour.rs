@@ -74,7 +74,9 @@ pub enum FalseStatement {
     #[error("certificate proves nothing: {0}")]
     Certificate(#[from] CertificateError),
     /// A state is handed out with so many headers above it, where there is to be one.
-    #[error("offer has {0} headers: the block above must be certified itself")]
+    #[error(
+        "offer has {0} headers, and must have one: that of the block above the result, which has to be certified itself"
+    )]
     Headers(usize),
     /// A result is signed by somebody who is no member.
     #[error("result is signed by {0}, which is not a member")]
@@ -100,7 +102,7 @@ pub enum FalseStatement {
     #[error("answer is not signed, and was to be")]
     NotSigned,
     /// A step to other members does not follow from the trusted ones.
-    #[error("step to other members does not follow: {0}")]
+    #[error("step to other members does not verify: {0}")]
     Step(#[from] StepError),
     /// A proof is of another tree.
     #[error("{0}")]
@@ -115,7 +117,7 @@ pub enum FalseStatement {
     #[error("value of {0} is not the one that the proof shows")]
     Value(Key),
     /// A receipt is not what its proof shows.
-    #[error("receipt of request {identity} does not hold: {why}")]
+    #[error("receipt of request {identity} does not verify: {why}")]
     Receipt {
         /// The request.
         identity: Identity,
@@ -123,7 +125,7 @@ pub enum FalseStatement {
         why: &'static str,
     },
     /// A request is not proved absent.
-    #[error("proof that request {identity} was not executed does not hold: {why}")]
+    #[error("proof that request {identity} was not executed does not verify: {why}")]
     Absence {
         /// The request.
         identity: Identity,
@@ -131,7 +133,7 @@ pub enum FalseStatement {
         why: &'static str,
     },
     /// A result is not part of the history, or one history does not continue another.
-    #[error("history does not hold: {0}")]
+    #[error("history does not verify: {0}")]
     History(#[from] HistoryError),
     /// The peaks of a history are not those of the result that they should stand before.
     #[error("history of {size} results with root {root} is not the certified one")]

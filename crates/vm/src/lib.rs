@@ -94,7 +94,7 @@ pub struct Vm {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum VmError {
     /// The genesis names prices that this software does not know.
-    #[error("the cluster's cost table is version {0}, this software knows version 1; use a newer release")]
+    #[error("the cluster's cost table is version {0}, this program knows version 1; use a newer one")]
     UnknownCostTable(u32),
     /// The engine refuses its own configuration.
     #[error("the engine cannot start: {0}")]

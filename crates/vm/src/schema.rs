@@ -221,7 +221,7 @@ impl Schema {
                     named = true;
                     found
                 }
-                // Behind a name the position says nothing any more, and to guess could move somebody else's money.
+                // After a name the position says nothing any more, and to guess could move somebody else's money.
                 None if named => return Err(self.count(operation, words.len(), format!("{word:?} names no argument"))),
                 None => (position, word),
             };

@@ -150,6 +150,7 @@ impl Shared {
                 // A client that fails at once would count thousands of failures.
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
+            // A call that began in one part of the measurement and ended in the next says nothing of either.
             let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
             if calls.0 == began_in {
                 match outcome {

@@ -85,7 +85,7 @@ async fn question(nodes: &Nodes) -> Result<Bytes, String> {
     let client = client(&nodes.profile, "large", STRANGER.octets()[2]).await?;
     let mut keys: Vec<_> = (0..RECORDS).map(|n| key(&format!("large/{n}"))).collect();
     keys.sort();
-    // A request holds the arguments of 256 KiB, so the records are written by an operation.
+    // A request has room for 256 KiB of arguments, less than one of these records: so an operation makes and writes them.
     let writer = key("large/writer");
     let code = super::requests::large_writer()?;
     let change = client.change("large", &[(writer.clone(), Some(code))]).map_err(|e| e.to_string())?;
@@ -139,7 +139,7 @@ impl Shared {
             }
             Attack::Reads => {
                 stream.write_all(&self.question).await?;
-                // A byte now and then, so that the answer is taken, but never seen to be.
+                // A byte now and then: the client takes its answer, and so slowly that the node's side of the connection stays full.
                 loop {
                     tokio::time::sleep(PAUSE).await;
                     if stream.read(&mut [0; 1]).await? == 0 {

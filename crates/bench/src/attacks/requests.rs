@@ -166,7 +166,7 @@ impl Shared {
             let change =
                 client.change("flood", &[(operation.clone(), Some(code.clone()))]).map_err(|e| e.to_string())?;
             change.send().await.map_err(|e| format!("operation {operation}: {e}"))?;
-            // The code becomes warm by a call of which the rest of the flood is like.
+            // Kept: each request brings the code with it.
             self.operations.push((operation, Some(code)));
         }
         Ok(())
@@ -284,7 +284,7 @@ impl Shared {
         if self.kind == Attack::Complaints {
             return self.complaint();
         }
-        // Small modules are attached each time: it costs little, and they may turn cold.
+        // The code is attached each time: a small module costs little, and may turn cold between two requests; the others are to be cold.
         let (operation, code) = &self.operations[operation];
         let (gas, signers, arguments) = self.cost();
         let values = touched.iter().map(|_| None).collect();
@@ -334,9 +334,10 @@ async fn send_all(flood: Arc<Shared>, sender: usize) {
         let operation = turn % flood.operations.len();
         let key = flood.operations[operation].0.clone();
         let touched = flood.records(&key);
-        let lasts = touched.is_empty() && flood.operations.len() == 1;
+        // Of one operation that touches nothing, the proof serves the next request too: no record that it shows changes.
+        let reusable = touched.is_empty() && flood.operations.len() == 1;
         // A proof is used again while it may be: the stranger's machine is to wait for the nodes, and not for its own reads.
-        let fresh = known.take().filter(|(since, _)| lasts && since.elapsed() < PROOF_AGE);
+        let fresh = known.take().filter(|(since, _)| reusable && since.elapsed() < PROOF_AGE);
         let (since, reply) = match fresh {
             Some(known) => known,
             None => {

@@ -97,7 +97,7 @@ async fn encode(client: &Client, args: &Call) -> Result<Bytes, CliError> {
     encoded.map(Bytes::from).map_err(|why| CliError::Arguments { why, signature: format!("{operation}: {schema}") })
 }
 
-/// Puts contents of files in the place of the words that name one: `@FILE`, or `-` for standard input, also behind the name of an argument. What
+/// Puts contents of files in the place of the words that name one: `@FILE`, or `-` for standard input, also after the name of an argument. What
 /// is to begin with `@` itself is written `@@`. Bytes are taken as they are; of a text the newline at its end is left out, which editors add.
 fn from_files(schema: &Schema, words: &[String], mut input: impl Read) -> Result<Vec<String>, CliError> {
     let type_of = |name: &str| schema.arguments.iter().find(|(of, _)| of == name).map(|(_, ty)| ty);

@@ -111,7 +111,7 @@ struct ForkShown {
 fn show_fork(global: &Global, output: Output, file: &ProofFile, height: Height) -> Result<Ending, CliError> {
     let (shown, found) = with_cluster(global, |client| async move {
         let shown = client.show_fork(file).await;
-        // They have looked through what they have signed themselves by now.
+        // By now the nodes have looked through what they hold for whoever signed both.
         Ok((shown, client.evidence().await?))
     })?;
     let view = |(node, seen): (String, Result<Height, pleach_client::NodeFailure>)| match seen {

@@ -65,6 +65,8 @@ where
             }
             Err(why) => Err(why),
         };
+        // Where answers verified before and none does now, the addresses may have been given to another cluster: then that is the reason to
+        // tell. A cluster that was never known has no such reason.
         if let Err(CliError::Client(ClientError::InvalidReplies(_) | ClientError::NotFresh { .. })) = &outcome
             && session.known().is_some()
             && let Some(other) = client.other_cluster().await

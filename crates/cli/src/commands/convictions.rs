@@ -17,9 +17,9 @@ pub async fn keep(client: &Client, folder: &Path, output: Output) {
     if let Some(fork) = client.fork() {
         match keep_fork(fork.height, client.fork_file().await, folder, output) {
             Err(CliError::Exists { path }) => {
-                output.talk(format_args!("! the fork was kept before in {}", path.display()))
+                output.talk(format_args!("! the proof of the fork was kept before in {}", path.display()))
             }
-            Err(e) => output.talk(format_args!("! what shows the fork is lost: {e}")),
+            Err(e) => output.talk(format_args!("! the proof of the fork cannot be kept: {e}")),
             Ok(()) => {}
         }
         return;
@@ -30,7 +30,7 @@ pub async fn keep(client: &Client, folder: &Path, output: Output) {
         output.talk(format_args!("! {member} is guilty: it {}. What it said was not used", conviction.deed()));
         match keep_one(&found, folder, output) {
             Err(CliError::Exists { path }) => output.talk(format_args!("  → kept before in {}", path.display())),
-            Err(e) => output.talk(format_args!("  → the evidence is lost: {e}")),
+            Err(e) => output.talk(format_args!("  → the evidence cannot be kept: {e}")),
             Ok(()) => {}
         }
     }

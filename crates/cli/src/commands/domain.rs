@@ -221,7 +221,7 @@ fn give_up(global: &Global, output: Output, args: &DomainGiveUp) -> Result<Endin
     let name = name_of(&args.name)?;
     with_settings(global, settings(global, &args.sending), |client| async move {
         let domains = client.domains(&name).await?;
-        // Another rule need not ask who the owner is: the record would say what is not so.
+        // Only the base rule is known to ask who the owner is. Under another one the record would say that nobody has power, and somebody might.
         if domains.first().is_some_and(|domain| matches!(domain.rule, DomainRule::Other)) {
             let what = format!(
                 "{}/.base_rule is not the cluster's base rule: nobody can say what it makes of an owner",

@@ -54,7 +54,7 @@ pub fn list(global: &Global, output: Output) -> Result<Ending, CliError> {
 pub fn show(global: &Global, output: Output, what: &str) -> Result<Ending, CliError> {
     let path = Path::new(what);
     let convictions = match what.parse::<Hash>() {
-        // A file may have any name; a digest that is none is as likely a path.
+        // A file may be called like a digest: what is there is meant. What is no digest can be nothing but a path.
         Ok(digest) if !path.exists() => vec![find(global, &digest)?.conviction],
         _ => proof::judge(path, &Profile::genesis(global)?)?.convictions,
     };

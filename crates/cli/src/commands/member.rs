@@ -282,7 +282,7 @@ pub(super) fn change(
         let record = client.cluster().await?;
         check_owners(&record, &keys)?;
         let meant = meant(&record)?;
-        // As long as a call: it must not lie about and be made when nobody thinks of it any more.
+        // It can be ordered for as long as a call can: a signed change that is kept back must not be made when nobody thinks of it any more.
         let until = record.height().saturating_add(client.genesis().window);
         let numbers = (record.seq.saturating_add(1), until);
         let request =

@@ -17,7 +17,7 @@ use crate::output::{self, Output};
 pub fn write(talk: Output, place: NewFile, file: &ProofFile) -> Result<(), CliError> {
     let (content, path) = (bytes::Bytes::from(file.encode()), place.path().to_owned());
     let judged = file::read(&content).and_then(|file| file::judge(&file, &file.genesis.digest()));
-    judged.map_err(|why| CliError::Internal(format!("a proof file was made that does not hold: {why}")))?;
+    judged.map_err(|why| CliError::Internal(format!("a proof file was made that does not verify: {why}")))?;
     place.finish(&content)?;
     let size = output::bytes(content.len() as u64);
     talk.talk(format_args!("kept in {} ({size}); check it with: pleach verify {}", path.display(), path.display()));

@@ -102,7 +102,7 @@ pub fn run(global: &Global, output: Output, args: &MemberRotate) -> Result<Endin
             }
             RotationStanding::InForce | RotationStanding::Nobody => {}
         }
-        // As a change of the owners: it must not lie about.
+        // As with a change of the owners: kept back, it must not be made when nobody thinks of it any more.
         let until = record.height().saturating_add(client.genesis().window);
         let request = SystemRequest::rotate(client.genesis_digest(), until, &keys.current, next);
         let receipt = client.decide(&request).await?;

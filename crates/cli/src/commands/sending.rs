@@ -311,7 +311,7 @@ fn print_refusal(output: Output, refusal: &Refusal, by: &RefusedBy) -> Result<()
 
 fn print_hints(output: Output, refusal: &Refusal, aborted: Option<String>) {
     let hint = match refusal {
-        // Whatever else may be missing, it is not that.
+        // Wrong arguments are the reason, whatever the caller's hint says: a signature, say, is not what is missing.
         Refusal::Aborted { code: ARGUMENTS, .. } => Some(OTHERS.into()),
         Refusal::Aborted { code: PANIC, .. } => Some(FAULT.into()),
         Refusal::Aborted { code: SIGNATURE, .. } => aborted.or_else(|| Some(MISSING.into())),

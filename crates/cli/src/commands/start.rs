@@ -86,8 +86,8 @@ fn run_node(output: Output, args: &Start, config: &NodeConfig, kind: Option<Byza
         let rotated = matches!(node.ended(), Some(Err(StartError::Order(OrderError::Rotated { .. }))));
         if rotated && matches!(stop, StopReason::NodeEnded) {
             tracing::info!("this member has another key from this epoch on: starting again with it");
-            // It ends by that very error. What it came to is on the disk then, and says which key is in force: without the file of
-            // that one the start fails.
+            // What `stop` returns is the error that ended the node, which is known. All that the node came to is on the disk then, and says
+            // which key is in force: without the file of that one the start fails.
             let _ = node.stop();
             node = start()?;
             continue;
@@ -118,7 +118,7 @@ pub fn log_to_stderr() -> Result<Log, CliError> {
     };
     let log = Log::to(io::stderr()).map_err(|e| CliError::Internal(format!("logging: {e}")))?;
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(log.clone());
-    // It would tell of its errors on standard error, and panic if it cannot.
+    // The subscriber would tell of its own errors on standard error, and panic where it cannot.
     let subscriber = subscriber.log_internal_errors(false).with_ansi(io::stderr().is_terminal());
     subscriber.try_init().map_err(|e| CliError::Internal(format!("logging: {e}")))?;
     // One line, where all else is: the engine ends by a panic also when a disk is full, and a page of stack is no help then. Whoever wants it

@@ -254,7 +254,7 @@ pub async fn its_records_are_copied(
         tokio::time::sleep(POLL).await;
     };
     let took = began.elapsed();
-    // What was copied is there from the height on at which it was.
+    // A node shows copied records from the height on at which it took them over, and at none before.
     let goal = nodes.newest_certified().await + 1;
     let balances = loop {
         let read = checks::money(client, bank, nodes.newest_certified().await.max(goal)).await;

@@ -129,7 +129,7 @@ impl Tour<'_> {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             tokio::time::sleep(every.min(left)).await;
-            // Elsewhere than on a terminal every line stays: none for a rest of the time.
+            // Elsewhere than on a terminal each line stays, so none is printed for what is left of a period.
             if left < every {
                 break;
             }

@@ -1,7 +1,7 @@
 //! How many complaints a node judges in a second.
 //!
 //! A complaint costs its sender nothing: no proof, no signature, no gas. Its judge checks two signatures or a whole signed answer, a tenth of a
-//! millisecond and more, only to find that it is junk. So the *work* is bounded, at the door, behind all that is cheaper (is it read, is the
+//! millisecond and more, only to find that it is junk. So the *work* is bounded, at the door, after all that is cheaper (is it read, is the
 //! accused a member who has not been convicted, is there room): half of it is for what other members pass on, so that no number of
 //! strangers keeps out what a member has found. One member and one address have a part of their half, as in the pool ([`Room`]).
 //! What the bound refuses may be sent again a second later; evidence does not go stale.

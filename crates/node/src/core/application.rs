@@ -41,8 +41,8 @@ impl Application for Node {
     }
 
     fn needed_from(&self) -> Height {
-        // As far back as a member may lag and still catch up block by block; or as far as one that fetches a state that is
-        // older has to come from there.
+        // Two kinds of members need old blocks: those that lag and catch up block by block, and those that fetch a state that is older still,
+        // and have to come from there.
         let lagging = self.finality.needed_from();
         self.source.oldest_pin().map_or(lagging, |pin| lagging.min(pin))
     }
@@ -128,7 +128,7 @@ impl Application for Node {
         self.metrics.finalized(&executed, before);
         self.metrics.took_turns(&turns, &self.members.committee());
         let certified = self.finality.seen(entry);
-        // Where the node may stop behind this block, and must not come to it again when it is started anew.
+        // The node may stop after this block, and must not come to it again when it is started anew: so the disk gets it now.
         if self.members.ends_epoch(executed.header.height) || self.cannot_go_on().is_some() {
             self.finality.disk.hand_on();
         }
@@ -203,7 +203,7 @@ impl Application for Node {
         let (accused, digest) = (evidence.accused, evidence.digest());
         if self.evidence.add(evidence) {
             error!(%accused, %digest, "a member signed two votes that exclude each other: see GET /v1/evidence");
-            // To write it soon.
+            // Its turn writes the evidence to the disk.
             self.network.get().inspect(|network| network.nudge());
         }
     }
@@ -257,7 +257,7 @@ impl Node {
                 Ok(_) => info!(%accused, %digest, "a complaint about a member is on its way into the order"),
                 Err(ServiceError::Overloaded { .. }) => self.evidence.untold(evidence),
                 // Others were quicker, or it is no member any more.
-                Err(why) => debug!(%accused, %digest, %why, "no complaint is made"),
+                Err(why) => debug!(%accused, %digest, %why, "a complaint about a member is not taken"),
             }
         }
     }

@@ -49,7 +49,7 @@ impl Node {
     /// Notes down from now on what blocks change under all that is missing, if that is not done yet: one prefix after the other can
     /// be asked for at once then.
     pub(super) fn record_under(&self, missing: &[(Prefix, Path)]) {
-        // No block is executed meanwhile: all behind the newest height are noted down.
+        // No block is executed meanwhile: all above the newest height are noted down.
         let _delivered = lock(&self.finality.delivered);
         let mut recorder = lock(&self.moves.recorder);
         let covers = |recorder: &Recorder| missing.iter().all(|(prefix, _)| recorder.prefixes.contains(prefix));
@@ -59,8 +59,8 @@ impl Node {
         }
     }
 
-    /// Begins to ask for records of a prefix: `None` while no height of this node that others can have written, too, is behind
-    /// the one from which changes are noted down.
+    /// Begins to ask for records of a prefix: `None` while this node's newest height that others can
+    /// have written, too (certified, and on its own disk), is below the one from which changes are noted down.
     pub(super) fn begin_adoption(&self, from: (Prefix, Path), enough: usize) -> Option<Adoption> {
         let mut recorder = lock(&self.moves.recorder);
         let recent = lock(&self.finality.recent);

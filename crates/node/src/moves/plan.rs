@@ -80,8 +80,8 @@ fn with_standby(state: &State, own: &PublicKey) -> Option<Committee> {
 fn first_unkept(kept: &[Prefix], prefix: &Prefix) -> Option<Path> {
     let mut path = prefix.first();
     loop {
-        let behind = kept.partition_point(|kept| kept.first() <= path);
-        match behind.checked_sub(1).map(|at| kept[at]).filter(|kept| kept.contains(&path)) {
+        let after = kept.partition_point(|kept| kept.first() <= path);
+        match after.checked_sub(1).map(|at| kept[at]).filter(|kept| kept.contains(&path)) {
             None => return Some(path),
             Some(around) if around.covers(prefix) => return None,
             Some(around) => path = around.next().filter(|next| prefix.contains(next))?,

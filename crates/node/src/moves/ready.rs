@@ -51,7 +51,7 @@ impl Node {
             Ok(_) => {
                 info!(height, "this member keeps all that it is to keep: it asks to be let in with the next epoch")
             }
-            Err(why) => debug!(height, %why, "it cannot say yet that it is ready"),
+            Err(why) => debug!(height, %why, "this member's request to be let in with the next epoch is not taken yet"),
         }
     }
 }

@@ -11,7 +11,7 @@ const RECORDED_BYTES_MAX: usize = 64 << 20;
 /// Bytes of memory for a change beside key and value.
 const CHANGE_BYTES: usize = 128;
 
-/// Changes of all heights behind one.
+/// Changes of all heights above one.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     /// The prefixes.

@@ -84,6 +84,7 @@ pub async fn serve(
 fn refuse(stream: TcpStream) {
     // Tokio does not know yet that the socket can be written to; the system does.
     if let Ok(mut stream) = stream.into_std() {
+        // Whoever has no room for a line learns of the refusal by the closed connection.
         let _ = stream.write(REFUSAL.as_bytes());
     }
 }
@@ -101,6 +102,7 @@ async fn count(counts: Connections, held: Lease, connection: impl Future<Output 
 }
 
 async fn connection(stream: TcpStream, peer: Peer, router: Router, deadlines: Deadlines) {
+    // Without it answers only come later.
     let _ = stream.set_nodelay(true);
     let stage = ConnectionStage::new();
     let stream = Paced::new(stream, stage.clone(), deadlines);

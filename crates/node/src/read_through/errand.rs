@@ -89,7 +89,7 @@ impl Node {
                     match errands.check(Box::new(move || node.found(&errand, values, proof))).await? {
                         Ok(reply) => return reply,
                         Err(false_statement) => {
-                            warn!(keeper = %keeper.name, %false_statement, "a keeper's records do not hold")
+                            warn!(keeper = %keeper.name, %false_statement, "a keeper's records do not verify")
                         }
                     }
                 }
@@ -157,7 +157,7 @@ impl Node {
         let asked = lock(&self.read_through.asked).take();
         for (from, read) in asked {
             let number = read.number;
-            // What nobody doubts alone, as for clients.
+            // A node that has seen a fork hands out nothing to members either: one of two histories is not to be passed on as the truth.
             let found = if self.forked().is_some() { FoundRecords::Nothing } else { self.find(read) };
             let _ = network.send(from, Message::Answer(Answer::Read { number, found }).encode().into());
         }

@@ -91,7 +91,7 @@ impl Adoption {
                 self.came.records.extend(chunk.records);
                 self.came.prefixes.push(chunk.prefix);
                 self.came.proofs.push(partition.into_proof());
-                // What came is carried in memory until it is taken over, so a part ends once it has enough, and the next one goes on behind it.
+                // What came is carried in memory until it is taken over, so a part ends once it has enough, and the next one goes on after it.
                 let next = chunk.prefix.next().filter(|next| self.within.contains(next));
                 if let Some(start) = next.filter(|_| self.came.bytes < self.enough) {
                     self.asking.want(Item::Chunk { within, start });

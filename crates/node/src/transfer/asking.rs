@@ -195,6 +195,7 @@ impl Asking {
             self.todo.pop_first();
             self.open.insert(first, OpenItem::default());
         }
+        // In the order of their ranks. While one waits for room, nothing is asked for that comes after it: it would take that room.
         let mut another_waits = false;
         for rank in self.open.keys().copied().collect::<Vec<_>>() {
             self.look(rank, now, another_waits);
@@ -206,7 +207,7 @@ impl Asking {
         Ok(())
     }
 
-    /// Repeats questions, and sees who is late with an item. If one that is before it `waits` for room, the late ones go.
+    /// Repeats questions, and sees who is late with an item. If an item that comes before it waits for room, the late ones go.
     fn look(&mut self, rank: Rank, now: Duration, another_waits: bool) {
         let Some(open) = self.open.get_mut(&rank) else { return };
         for attempt in &mut open.attempts {
@@ -304,6 +305,8 @@ impl Asking {
         }
         let paused = |key: &PublicKey| open.gone.get(key).is_some_and(|(_, again)| now < *again);
         let free = (0..usable.len()).filter(|at| !busy(usable[*at]) && !paused(usable[*at]));
+        // First whom this item was asked of the fewest times; of those, whoever is late the least; of those, the next one after where
+        // this item begins.
         let order = |at: &usize| {
             let late = self.late.get(usable[*at]).map_or(0, |times| times / LATE_MAX);
             (times(usable[*at]), late, (*at + count - spread % count) % count)

@@ -193,7 +193,7 @@ fn prefix(reader: &mut Reader) -> Result<Prefix, DecodeError> {
     if prefix.first() == first {
         return Ok(prefix);
     }
-    Err(DecodeError::NotCanonical { field: "prefix", why: "bits behind its end" })
+    Err(DecodeError::NotCanonical { field: "prefix", why: "bits after its end" })
 }
 
 impl Encode for Item {
@@ -259,7 +259,7 @@ impl Encode for Message {
             }
             Self::Answer(Answer::Offer { steps, proof }) => {
                 out.push(3);
-                // A few.
+                // Steps are few: `STEPS_TOLD` at most.
                 out.extend_from_slice(&(steps.len() as u32).to_le_bytes());
                 steps.iter().for_each(|step| codec::put_bytes(out, step));
                 codec::put_bytes(out, proof);

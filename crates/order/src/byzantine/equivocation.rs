@@ -1,6 +1,6 @@
 //! A member that votes against its own votes.
 //!
-//! Its engine is the product's, and its guard too: what is added is signed behind both, on the way out, as a program of a dishonest
+//! Its engine is the product's, and its guard too: what is added is signed where neither of them sees it, on the way out, as a program of a dishonest
 //! operator would. The block of the second vote does not exist, so nobody can come to execute it.
 
 use std::sync::Arc;
@@ -73,7 +73,7 @@ impl Contradictor {
         let signed = Vote::sign(Ballot::Notarize(other), &self.genesis, round, &self.key);
         of.proposal.payload = engine_digest(&other.block);
         of.attestation.signature = Signature::decode(Bytes::copy_from_slice(&signed.signature.0)).ok()?.into();
-        // Behind the number of its epoch, as it stood in the message.
+        // After the number of its epoch, as it stood in the message.
         let message = [&UInt(epoch).encode()[..], &EngineVote::Notarize(of).encode()].concat();
         Some(IoBuf::from(message).into())
     }

@@ -84,7 +84,7 @@ pub enum RestoreError {
         height: u64,
     },
     /// The content is of another tree than the newest height of the window.
-    #[error("content of the root {content}, the newest height has {window}")]
+    #[error("the content has the root {content}, the newest height has {window}")]
     Root {
         /// The root of the content.
         content: Label,
@@ -107,7 +107,7 @@ pub enum RestoreError {
 #[non_exhaustive]
 pub enum KeepError {
     /// The content shows another tree than the newest.
-    #[error("with the content the root would be {content}, it is {newest}")]
+    #[error("with the content the root would be {content}, the newest one is {newest}")]
     Root {
         /// The root of what is held and the content together.
         content: Label,

@@ -236,7 +236,7 @@ impl HistoryTree {
         }
         for (path, then) in touched.iter().zip(proof.contents(touched)) {
             let then = then.map_err(|_| Incompatible::Undecided { path: *path })?;
-            // Behind a stub nothing has changed since before `base`.
+            // Below a stub nothing has changed since before `base`.
             if let Ok(now) = self.get(path)
                 && now != then
             {

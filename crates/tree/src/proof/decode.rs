@@ -306,8 +306,8 @@ fn fits_its_places(proof: &Proof) -> bool {
     if internals == 0 {
         return false;
     }
-    // The prefixes of internal nodes, from the first whose children have not been looked at to the last found; what is
-    // behind is written over. There is always room for the children of a level.
+    // The prefixes of internal nodes, from the first whose children have not been looked at to the last found; what
+    // stands after it is written over. There is always room for the children of a level.
     let mut prefixes = vec![0u64; internals.min(PREFIXES) + 1];
     let (mut next, mut found) = (0, 1);
     let (mut level_end, mut depth) = (0, 0);

@@ -21,7 +21,8 @@ type Hash = [u8; 32];
 /// What an empty node has for a label.
 const EMPTY: &Hash = &[0; 32];
 
-/// So many pairs of siblings are most likely the way to one key.
+/// A proof of no more pairs of siblings is most likely that of one key: a single way up, on which no two hashes can be computed
+/// together. So that way is tried first, before there is memory for rows.
 const FEW: usize = 48;
 
 /// The root label of one proof.
@@ -33,6 +34,7 @@ pub(super) fn root(proof: &Proof) -> Label {
     let (mut rows, mut labels) = (Vec::new(), Vec::new());
     if (1..=FEW).contains(&climb.pairs) {
         let label = climb.bottom();
+        // It was the way to one key indeed, and that is the root.
         if climb.pairs == 0 {
             return climb.root(&[label]);
         }
@@ -99,7 +101,7 @@ fn hash_rows(rows: &mut Vec<Preimage>, labels: &mut Vec<Hash>) {
     if let [row] = &rows[..] {
         labels.push(Label::internal(hash::one(row)).into());
     } else {
-        // One row more, to be read behind the others.
+        // One row more, to be read after the others.
         rows.push([0; 64]);
         hash::all_but_last(rows, |hash| labels.push(Label::internal(hash).into()));
     }
@@ -248,7 +250,7 @@ pub(super) fn all(proof: &Proof) -> Vec<Hash> {
         }
     };
     let mut all: Vec<Hash> = (0..proof.shape.len()).map(own).collect();
-    // One row more, to be read behind the others.
+    // One row more, to be read after the others.
     all.extend([[0; 32]; 2]);
     let mut labels = Vec::new();
     for level in proof.shape.levels().into_iter().rev() {

@@ -39,7 +39,7 @@ pub struct Proof {
     payload: Vec<u8>,
 }
 
-/// Bytes behind the payload, so that leaves can be hashed where they are: vector code reads on behind its input.
+/// Bytes after the payload, so that leaves can be hashed where they are: vector code reads on after the end of its input.
 const SPARE: usize = 64;
 
 impl Proof {

@@ -53,7 +53,7 @@ impl Winch {
             .wasm_tail_call(false)
             .wasm_extended_const(false)
             .gc_support(false)
-            // Checked against the other even though nothing here is asynchronous.
+            // Nothing here is asynchronous, but the engine demands that this stack is no smaller than the next one.
             .async_stack_size(THREAD_STACK_BYTES)
             .max_wasm_stack(WASM_STACK_BYTES)
             .native_unwind_info(false)

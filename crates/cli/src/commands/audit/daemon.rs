@@ -48,7 +48,7 @@ pub fn run(global: &Global, output: Output, args: &AuditRun) -> Result<Ending, C
 }
 
 async fn audit_until_told(mut auditor: Auditor, output: Output, args: &AuditRun) -> Result<Ending, CliError> {
-    // Watched from the first moment on.
+    // Before all else: whoever ends the program while its port is taken must not have to do it twice.
     let mut told = std::pin::pin!(signal()?);
     let listen = match &args.listen {
         None => None,
@@ -79,7 +79,7 @@ async fn audit_until_told(mut auditor: Auditor, output: Output, args: &AuditRun)
         };
         if outcome == AuditResult::Fork {
             ending = Ending::Forked;
-            // Whatever is said from now on, no audit can make it good.
+            // No audit means anything after a fork. The program stays, so that its metrics go on saying it until somebody has looked.
             return stopped(told.await, ending);
         }
         tokio::select! {
@@ -114,12 +114,12 @@ impl Auditor {
         let (outcome, audit) = match self.look().await {
             Ok(audit) => (AuditResult::of(&audit), Some(audit)),
             Err(CliError::Client(fork @ Error::Fork { .. })) => {
-                tracing::error!("{fork}. No audit goes on; stop this one once you have seen it");
+                tracing::error!("{fork}. No audit can go on from here: stop this program once you have read this");
                 self.keep_fork().await;
                 (AuditResult::Fork, None)
             }
             Err(error) => {
-                tracing::error!(%error, "there was no audit");
+                tracing::error!(%error, "this audit failed");
                 (AuditResult::Failed, None)
             }
         };
@@ -136,10 +136,15 @@ impl Auditor {
         let folder = self.folder.display();
         match keep_fork(fork.height, client.fork_file().await, &self.folder, self.output) {
             Ok(()) => {
-                tracing::error!("what shows it is kept in fork-{}.evidence, in the folder {folder:?}", fork.height)
+                tracing::error!(
+                    "the proof of the fork is kept in fork-{}.evidence, in the folder {folder:?}",
+                    fork.height
+                )
             }
-            Err(CliError::Exists { path }) => tracing::error!("it was kept before in {}", path.display()),
-            Err(error) => tracing::error!(%error, "what shows the fork is lost"),
+            Err(CliError::Exists { path }) => {
+                tracing::error!("the proof of the fork was kept before in {}", path.display())
+            }
+            Err(error) => tracing::error!(%error, "the proof of the fork cannot be kept"),
         }
     }
 
@@ -164,7 +169,7 @@ impl Auditor {
             match keep_one(found, &self.folder, self.output) {
                 // Kept by an audit before.
                 Ok(()) | Err(CliError::Exists { .. }) => {}
-                Err(error) => tracing::error!(%error, "the evidence is lost"),
+                Err(error) => tracing::error!(%error, "the evidence cannot be kept"),
             }
         }
         let Some(client) = self.client.as_ref().filter(|_| self.complains) else { return };

@@ -55,7 +55,7 @@ struct MadeByMembers {
 pub fn member_init(output: Output, args: &MemberInit) -> Result<Ending, CliError> {
     let secret = files::new_secret()?;
     let address = |port| SocketAddr::new(args.host, port).to_string();
-    // The greatest port is not taken.
+    // There is a next port: the parser of arguments does not take the greatest.
     let places = (&*address(args.port + 1), &*address(args.port));
     let description = MemberDescription::sign(&secret, &args.name, args.capacity, places);
     description.check().map_err(|why| {
@@ -92,7 +92,7 @@ pub fn run(output: Output, args: &Init) -> Result<Ending, CliError> {
     let mut members: Vec<_> = described.into_iter().map(|(_, member)| member).collect();
     // The same folder comes of them in whatever order they are named.
     members.sort_by_key(|member| member.public_key);
-    // More are refused with the genesis.
+    // Where there are more than this number can say, the genesis is refused for them.
     let args = Init { nodes: u16::try_from(members.len()).unwrap_or(u16::MAX), ..args.clone() };
     let plan = plan(&args)?;
     let folder = NewFolder::at(&args.out)?;
@@ -136,7 +136,7 @@ pub fn member_join(global: &Global, output: Output, args: &MemberJoin) -> Result
     let members = descriptions::read_all(&args.cluster.join(MEMBERS_FILE), &genesis)?;
     check_is_same(&own, &members, &args.cluster)?;
     check_loss(&genesis, args.accept_loss)?;
-    // Refused before the terms are shown: whoever reads them has nothing left to wait for but its own consent.
+    // Whatever can be refused is refused before the terms are shown: who has read them has only to agree.
     let files = node_files(&own, &genesis, &members, args)?;
     let terms = GenesisTerms::of(&genesis, &members);
     let these = if args.added { "is to be added to these members" } else { "is to be one of these members" };

@@ -47,7 +47,7 @@ struct Document {
 pub fn run(output: Output, args: &OpNew) -> Result<Ending, CliError> {
     check_name(&args.name)?;
     let place = args.out.clone().unwrap_or_else(|| PathBuf::from(&args.name));
-    // Found before anything is written.
+    // Before the folder is made: what cannot be found leaves no half of one.
     let made = match args.language {
         Language::C => c(args),
         Language::As => assembly_script(args),
@@ -160,7 +160,7 @@ impl Repository {
         found.map(|folder| Self::Folder(folder.into())).ok_or_else(missing)
     }
 
-    /// What stands behind `pleach-op =`.
+    /// What stands after `pleach-op =`.
     fn dependency(&self) -> String {
         let (key, value) = match self {
             Self::Folder(folder) => ("path", folder.join("crates/op").display().to_string()),

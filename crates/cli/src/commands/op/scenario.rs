@@ -391,7 +391,7 @@ fn with_keys(value: Value) -> Value {
     match value {
         none if none == json!({"none": true}) => Value::Null,
         Value::String(text) => match text.strip_prefix('@') {
-            // For text that begins so.
+            // Two of them stand for text that begins with one.
             Some(rest) if rest.starts_with('@') => Value::String(rest.into()),
             Some(name) if !name.is_empty() => json!(key_of(name)),
             _ => Value::String(text),

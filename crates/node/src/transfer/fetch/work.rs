@@ -128,7 +128,7 @@ impl Node {
         if let Some(target) = job.offers.decide(now, (self.members.committee().faults(), job.failed), height_of) {
             match StateTransfer::begin(self, target, now) {
                 Ok(transfer) => job.transfer = Some(Box::new(transfer)),
-                Err(error) => warn!(%error, "a transfer of state cannot begin"),
+                Err(error) => warn!(%error, "a transfer of state cannot begin; it is tried again"),
             }
         }
     }
@@ -140,7 +140,7 @@ impl Node {
         }
         // The offer may be certified by members of whom this one has not heard.
         if let Err(why) = self.members.follow(steps) {
-            return warn!(%from, "ignored an offer: its steps to newer members do not follow: its {why}");
+            return warn!(%from, "ignored an offer of state: its steps to newer members do not verify: its {why}");
         }
         // Of f + 1 that offer a height one is honest only if all are members: those on standby are in the network as well.
         if self.members.committee().member(&from).is_none() {
@@ -148,11 +148,11 @@ impl Node {
         }
         match state::offer(&self.members.anchor(), proof) {
             Ok(target) => job.offers.add(from, target, now),
-            Err(why) => warn!(%from, "ignored an offer of state that does not hold: its {why}"),
+            Err(why) => warn!(%from, "ignored an offer of state that does not verify: its {why}"),
         }
     }
 
-    /// Puts a fetched state in the place of this member's own, and lets the order go on behind it.
+    /// Puts a fetched state in the place of this member's own, and lets the order go on from the next block.
     fn arrive(&self, transfer: StateTransfer, network: &Network) -> Result<(), TransferFailure> {
         let height = transfer.target.result.height;
         let (bytes, start_point) = (transfer.bytes, transfer.target.certificate.clone());
@@ -243,7 +243,7 @@ impl StateTransfer {
         let root = self.target.result.root;
         let taken = match item {
             Item::Entry(height) => {
-                // It can be checked only under the entry above it, which may not be here yet.
+                // An entry can be checked only under the one above it, which may not be here yet.
                 self.asking.hold(height, from, content);
                 return self.take_entries(node);
             }
@@ -267,7 +267,7 @@ impl StateTransfer {
     }
 
     fn take_chunk(&mut self, chunk: &StagedChunk, proved: &Partition, within: &Prefix) {
-        // That is no fault of who sent it.
+        // A store that takes no chunk is no fault of the sender: the transfer ends, and nobody is excluded.
         self.failed = self.staging.put(chunk).err().map(TransferFailure::Store).or(self.failed.take());
         self.parts.extend(proved.records().map(|(path, digest)| OutlineNode::record(path, digest)));
         let cluster = chunk.records.get(&ClusterRecord::key());
@@ -328,7 +328,8 @@ impl StateTransfer {
         self.parts.extend(outline);
         let (past, kept, peaks) = (past(self.entries.values()), self.kept, self.peaks);
         let genesis = node.genesis.clone();
-        // The kept records are all there; without it the restoration fails, as it does with another one.
+        // All kept records have come, and everybody keeps the record of the cluster: a state without it is refused by the next step, as
+        // an empty value is no such record.
         let cluster = self.cluster.unwrap_or_default();
         let own = kept.iter().copied();
         let state = State::restore(genesis, own, &cluster, peaks.clone(), past, &self.code, self.parts)?;

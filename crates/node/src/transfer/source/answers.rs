@@ -17,7 +17,7 @@ impl Node {
     /// Answers a question of another member.
     pub(crate) fn answer(&self, from: &PublicKey, ask: &Ask) -> Option<Answer> {
         if self.forked().is_some() {
-            // Whoever fetches a state is to have one of which nobody doubts.
+            // Whoever fetches a state is not to get that of one of two histories.
             return None;
         }
         self.find_answer(from, ask).map(|answer| self.manner.hand_out(answer))
@@ -96,7 +96,8 @@ impl Node {
             return None;
         }
         let mut entry = self.finality.disk.store().window(of).ok()??;
-        // Not every member has the same one, and the last one of all is what counts.
+        // Members have different certificates of one height, and an item has to be the same from all of them. What certifies them all is the
+        // certificate of the newest.
         entry.certificate = None;
         Some(entry.encode().into())
     }
