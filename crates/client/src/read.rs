@@ -126,7 +126,7 @@ impl Inner {
         keys: &[Key],
         options: ReadOptions,
     ) -> Result<(ProvedSnapshot, Freshness), Error> {
-        let deadline = self.nodes.runtime.now() + self.config.read_timeout;
+        let deadline = self.nodes.after(self.config.read_timeout);
         let mut restarts = 0;
         loop {
             let (outcome, freshness) = if options.fresh {
@@ -177,7 +177,7 @@ impl Inner {
             ground: None,
             without_values: Vec::new(),
             responders: Vec::new(),
-            deadline: self.nodes.runtime.now() + self.config.read_timeout,
+            deadline: self.nodes.after(self.config.read_timeout),
         }
     }
 
@@ -435,7 +435,7 @@ impl Inner {
         &'a self,
         attempt: impl Fn(usize) -> BoxFuture<'a, Result<T, NodeFailure>>,
     ) -> Result<T, Error> {
-        let deadline = self.nodes.runtime.now() + self.config.read_timeout;
+        let deadline = self.nodes.after(self.config.read_timeout);
         self.ask_among(&|| self.nodes.order(), 1, deadline, attempt).await
     }
 
