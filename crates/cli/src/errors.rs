@@ -518,6 +518,7 @@ fn client_hint(error: &ClientError) -> String {
     }
     match error {
         ClientError::Unreachable(_) => "start the nodes, or name others with --node".into(),
+        ClientError::KeepersUnreachable { .. } => "start one of them: nobody else has this record".into(),
         ClientError::Fork { .. } => {
             "rely on nothing that this cluster says, from that height on; tell its members and owners. Nobody but people can decide \
              which history goes on"
