@@ -133,6 +133,20 @@ fn clusters_that_cannot_be_are_refused_before_anything_is_written() {
     run(&folder, &["init"]).fails(2, &["--out"]);
 }
 
+/// Whoever can look into a data folder reads all records in it.
+#[cfg(unix)]
+#[test]
+fn data_folders_are_for_their_own_user() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = Folder::new();
+    run(&folder, &["init", "--out", "net"]).succeeds();
+    run(&folder, &["member", "init", "--name", "acme", "--host", "127.0.0.1", "--out", "acme"]).succeeds();
+    for data in ["net/node-1/data", "acme/data"] {
+        let mode = std::fs::metadata(folder.join(data)).expect("a folder").permissions().mode() & 0o777;
+        assert_eq!(mode, 0o700, "{data}");
+    }
+}
+
 #[test]
 fn init_overwrites_nothing() {
     let folder = Folder::new();
