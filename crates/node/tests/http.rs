@@ -163,6 +163,7 @@ fn every_documented_path_answers(cluster: &Cluster) {
         "disk_free_bytes",
         "descriptors_open",
         "descriptors_max",
+        "client_answers_total{status=\"200\"}",
     ];
     for name in names.map(|name| format!("pleach_{name}")) {
         assert!(metrics.contains(&name), "{name} is missing:\n{metrics}");
