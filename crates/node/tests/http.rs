@@ -189,6 +189,7 @@ fn answers_are_as_documented(cluster: &Cluster) {
         through: true,
     };
     for (schema, value) in [
+        ("Genesis", body(cluster.get("/v1/genesis"))),
         ("Status", cluster.status(0)),
         ("Readiness", body(cluster.get("/readyz"))),
         ("Members", body(cluster.get("/v1/members"))),
