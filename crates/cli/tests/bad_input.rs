@@ -233,6 +233,29 @@ fn calls_are_checked_before_anything_is_sent() {
     run(&folder, &["receipt", "9b2e44"]).fails(2, &["9b2e44", "64 hexadecimal digits"]);
 }
 
+/// Before anybody is asked: whoever types or copies such a name may mean another one.
+#[test]
+fn names_that_look_like_others_are_shown_by_every_command_that_takes_one() {
+    let folder = Folder::new();
+    std::fs::write(folder.join("good.wasm"), pleach_vm::builtin::BANK_TRANSFER).expect("a file");
+    let owner = run(&folder, &["key", "new", "a.key"]).succeeds().stdout.trim().to_owned();
+    let cluster = ["--genesis", DIGEST, "--node", "127.0.0.1:1", "--timeout", "1s"];
+    for args in [
+        &["get", "b\u{430}nk/x"][..],
+        &["call", "b\u{430}nk/x"],
+        &["domain", "show", "b\u{430}nk"],
+        &["domain", "give", "b\u{430}nk", &owner, "--as", "a.key"],
+        &["domain", "give-up", "b\u{430}nk", "--for-good", "--as", "a.key"],
+        &["op", "list", "b\u{430}nk"],
+        &["op", "deploy", "good.wasm", "b\u{430}nk/x", "--as", "a.key"],
+    ] {
+        run(&folder, &[args, &cluster].concat()).fails(6, &["U+0430", "names that look alike are different names"]);
+    }
+    for name in ["b\u{430}nk", "cafe\u{301}", "\u{ff42}ank", "bank ", " bank"] {
+        run(&folder, &[&["domain", "create", name, "--open"][..], &cluster].concat()).fails(2, &["--any-name"]);
+    }
+}
+
 #[test]
 fn a_demo_that_cannot_be_is_refused_at_once() {
     let folder = Folder::new();
