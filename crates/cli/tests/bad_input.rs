@@ -18,6 +18,22 @@ fn unknown_commands_and_flags_are_named_with_the_nearest_known_one() {
     run(&folder, &["get", "bank/x", "--timeout", "5h"]).fails(2, &["5h", "10s"]);
     run(&folder, &["get", "bank/x", "--genesis", "77"]).fails(2, &["77", "64 hexadecimal digits"]);
     run(&folder, &[]).fails(2, &["Usage: pleach"]);
+    // Verbs of other systems: what does the same here, and no guess beside it.
+    for (verb, instead) in
+        [("set", "pleach call"), ("ls", "pleach get"), ("del", "pleach call"), ("top", "pleach status")]
+    {
+        let ran = run(&folder, &[verb, "bank/x"]);
+        ran.fails(2, &[verb, instead]);
+        assert!(!ran.stderr.contains("similar"), "{}", ran.stderr);
+    }
+    let mut command = common::pleach(&folder);
+    let ran = common::ran(command.args(["version"]).env("PLEACH_TIMEOUT", "soon").output().expect("the program runs"));
+    ran.fails(2, &["soon", "PLEACH_TIMEOUT"]);
+    let mut command = common::pleach(&folder);
+    let given = command.args(["version", "--timeout", "late"]).env("PLEACH_TIMEOUT", "10s");
+    let ran = common::ran(given.output().expect("the program runs"));
+    ran.fails(2, &["late", "--timeout"]);
+    assert!(!ran.stderr.contains("PLEACH_TIMEOUT"), "{}", ran.stderr);
     assert_eq!(folder.contents(), []);
 }
 
