@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::connected::with_settings;
 use super::proof;
-use super::sending::receipt_line;
+use super::sending::{made_text, receipt_line};
 use crate::args::{Global, Receipt as Args};
 use crate::connection;
 use crate::errors::{CliError, Ending};
@@ -112,5 +112,5 @@ fn print_absent(output: Output, proved: &NeverExecuted) -> Result<Ending, CliErr
 fn print(output: Output, receipt: &Verified<Receipt>) -> Result<(), CliError> {
     let document =
         Document { identity: receipt.identity, trust: receipt.trust(), receipt: ReceiptView::from(&**receipt) };
-    output.data("pleach.receipt/1", &document, || receipt_line(receipt) + "\n")
+    output.data("pleach.receipt/1", &document, || receipt_line(receipt) + "\n" + &made_text(receipt))
 }
