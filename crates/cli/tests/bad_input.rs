@@ -140,6 +140,7 @@ fn clusters_that_cannot_be_are_refused_before_anything_is_written() {
         (&["--name", ""], &["cluster name"]),
         (&["--base-port", "65530"], &["65530", "ports end at 65535"]),
         (&["--host", "a,b"], &["2 hosts for 4 nodes"]),
+        (&["--host", "a,b,c,a"], &["a for two nodes", "another one for each"]),
     ] {
         let mut all = vec!["init", "--out", "net"];
         all.extend(args);
