@@ -122,6 +122,20 @@ fn a_key_that_others_can_read_is_refused() {
     run(&folder, &args).fails(8, &["0644", "chmod 600"]);
 }
 
+/// Whoever can look into a data folder reads all records in it.
+#[cfg(unix)]
+#[test]
+fn data_folders_are_for_their_own_user() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = Folder::new();
+    run(&folder, &["init", "--out", "net"]).succeeds();
+    run(&folder, &["member", "init", "--name", "acme", "--host", "127.0.0.1", "--out", "acme"]).succeeds();
+    for data in ["net/node-1/data", "acme/data"] {
+        let mode = std::fs::metadata(folder.join(data)).expect("a folder").permissions().mode() & 0o777;
+        assert_eq!(mode, 0o700, "{data}");
+    }
+}
+
 #[test]
 fn clusters_that_cannot_be_are_refused_before_anything_is_written() {
     let folder = Folder::new();
@@ -150,20 +164,6 @@ fn clusters_that_cannot_be_are_refused_before_anything_is_written() {
     run(&folder, &["init"]).fails(2, &["--out"]);
 }
 
-/// Whoever can look into a data folder reads all records in it.
-#[cfg(unix)]
-#[test]
-fn data_folders_are_for_their_own_user() {
-    use std::os::unix::fs::PermissionsExt as _;
-    let folder = Folder::new();
-    run(&folder, &["init", "--out", "net"]).succeeds();
-    run(&folder, &["member", "init", "--name", "acme", "--host", "127.0.0.1", "--out", "acme"]).succeeds();
-    for data in ["net/node-1/data", "acme/data"] {
-        let mode = std::fs::metadata(folder.join(data)).expect("a folder").permissions().mode() & 0o777;
-        assert_eq!(mode, 0o700, "{data}");
-    }
-}
-
 #[test]
 fn init_overwrites_nothing() {
     let folder = Folder::new();
@@ -173,6 +173,54 @@ fn init_overwrites_nothing() {
     run(&folder, &["init", "--out", "net/profile.toml"]).fails(8, &["profile.toml exists already"]);
     run(&folder, &["init", "--out", "no/such/net"]).fails(8, &["no/such"]);
     assert_eq!(folder.contents(), before);
+}
+
+/// Some editors write one in front of what they save.
+#[test]
+fn byte_order_marks_are_skipped() {
+    let folder = Folder::new();
+    let port = base_port(4).to_string();
+    run(&folder, &["init", "--out", "net", "--base-port", &port]).succeeds();
+    let public = run(&folder, &["key", "new", "a.key"]).succeeds().stdout.clone();
+    let marked = |from: &str, to: &str| {
+        let text = std::fs::read_to_string(folder.join(from)).expect("a file");
+        folder.write(to, &format!("\u{feff}{text}"));
+    };
+    marked("a.key", "marked.key");
+    private(&folder, "marked.key");
+    assert_eq!(run(&folder, &["key", "show", "marked.key"]).succeeds().stdout, public);
+    marked("net/genesis.json", "genesis.json");
+    run(&folder, &["cluster", "plan", "--genesis-file", "genesis.json"]).succeeds();
+    marked("net/profile.toml", "profile.toml");
+    run(&folder, &["get", "a/b", "--profile", "profile.toml", "--timeout", "1s"]).fails(6, &["cannot be reached"]);
+    marked("net/node-1/pleach.toml", "net/node-1/marked.toml");
+    let config = std::fs::read_to_string(folder.join("net/node-1/marked.toml")).expect("a file");
+    folder.write("net/node-1/marked.toml", &config.replace("key_file = \"node.key\"", "key_file = \"none.key\""));
+    run(&folder, &["start", "--config", "net/node-1/marked.toml"]).fails(8, &["none.key"]);
+}
+
+/// A link to an empty folder is that folder.
+#[cfg(unix)]
+#[test]
+fn init_follows_a_link_to_an_empty_folder() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.join("empty")).expect("a folder");
+    std::os::unix::fs::symlink("empty", folder.join("link")).expect("a link");
+    run(&folder, &["init", "--out", "link"]).succeeds();
+    assert!(folder.join("empty/profile.toml").is_file());
+}
+
+/// Help that does not arrive is no help.
+#[cfg(target_os = "linux")]
+#[test]
+fn help_that_cannot_be_written_is_an_error() {
+    let folder = Folder::new();
+    for args in [&["--help"][..], &["call", "--help"], &["--version"], &["version"]] {
+        let full = std::fs::File::options().write(true).open("/dev/full").expect("a full device");
+        let mut command = common::pleach(&folder);
+        let output = command.args(args).stdout(full).output().expect("the program runs");
+        common::ran(output).fails(1, &["No space left on device"]);
+    }
 }
 
 #[test]
