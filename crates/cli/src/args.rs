@@ -461,7 +461,7 @@ Examples:
   pleach call games/score --arguments-hex 0a00 --touch games/best
   pleach call bank/transfer alice bob 50 --as alice.key --prepare payment.request    and then: pleach send payment.request
 
-Arguments are encoded as the operation itself describes them. The records that it touches are found by running
+Arguments are encoded as the operation itself describes them; \"pleach op --help\" says how each type is written. The records that it touches are found by running
 it here, over proved records; --dry-run stops there and shows what would change.")]
 pub struct Call {
     /// The operation's key.

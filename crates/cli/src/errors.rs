@@ -387,7 +387,9 @@ impl CliError {
             Self::File { reason, .. } if reason.kind() == io::ErrorKind::NotFound => "check the path".into(),
             Self::Exists { .. } => "name another one, or remove it yourself".into(),
             Self::Arguments { signature, .. } => format!("it takes: {signature}"),
-            Self::NoSchema { .. } => "encode them yourself and give them with --arguments-hex".into(),
+            Self::NoSchema { .. } => "encode them yourself and give them with --arguments-hex; whoever deploys the module can describe them: \
+                pleach op describe FILE.wasm 'name: str, amount: u64'"
+                .into(),
             Self::NoOperation { operation, .. } => no_operation(operation),
             Self::NoReceipt { .. } => {
                 "with --wait the command waits for a request that is on its way; with --expires HEIGHT, \
@@ -518,6 +520,7 @@ fn client_hint(error: &ClientError) -> String {
     }
     match error {
         ClientError::Unreachable(_) => "start the nodes, or name others with --node".into(),
+        ClientError::KeepersUnreachable { .. } => "start one of them: nobody else has this record".into(),
         ClientError::Fork { .. } => {
             "rely on nothing that this cluster says, from that height on; tell its members and owners. Nobody but people can decide \
              which history goes on"

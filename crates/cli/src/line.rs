@@ -70,10 +70,28 @@ pub fn unknown_verb(error: &clap::Error) -> Option<String> {
     }
 }
 
-/// What to use instead of a verb that there is not.
-pub fn instead_of(verb: &str) -> &'static str {
-    let known = VERBS.iter().find(|(verbs, _)| verbs.contains(&verb));
-    known.map_or("pleach --help lists all commands", |(_, instead)| instead)
+/// What to use instead of a verb that there is not, if it is one of another system.
+pub fn instead_of(verb: &str) -> Option<&'static str> {
+    VERBS.iter().find(|(verbs, _)| verbs.contains(&verb)).map(|(_, instead)| *instead)
+}
+
+/// The variable that a value came from with which something is wrong: the message of the parser names the option, which nobody has written.
+pub fn variable_at_fault(error: &clap::Error, given: &[String]) -> Option<String> {
+    let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg) else { return None };
+    let command = Cli::command();
+    let of_option = |arg: &&clap::Arg| {
+        arg.get_long()
+            .is_some_and(|long| option.split([' ', '=']).next().is_some_and(|name| name == format!("--{long}")))
+    };
+    let arg = command.get_arguments().find(of_option)?;
+    let long = arg.get_long().map(|long| format!("--{long}"));
+    let short = arg.get_short().map(|short| format!("-{short}"));
+    let names = |word: &String| {
+        long.as_ref().is_some_and(|long| word == long || word.starts_with(&format!("{long}=")))
+            || short.as_ref().is_some_and(|short| word.starts_with(short))
+    };
+    let name = arg.get_env()?.to_str()?.to_owned();
+    (std::env::var_os(&name).is_some() && !given.iter().any(names)).then_some(name)
 }
 
 /// A variable that is set to nothing is as one that is not set: scripts and compose files cannot leave one out.
@@ -124,7 +142,7 @@ mod tests {
         for (verbs, instead) in VERBS {
             for verb in verbs {
                 assert!(command.find_subcommand(verb).is_none(), "{verb} is a command");
-                assert_eq!(instead_of(verb), instead);
+                assert_eq!(instead_of(verb), Some(instead));
             }
         }
         let error = Cli::command().try_get_matches_from(["pleach", "put"]).expect_err("no such command");

@@ -50,9 +50,18 @@ fn main() -> ExitCode {
 
 /// Prints help or what is wrong with the command line. A closed pipe ends it quietly.
 fn usage(error: &clap::Error) -> ExitCode {
+    let verb = line::unknown_verb(error);
+    if let Some((verb, instead)) = verb.as_ref().and_then(|verb| Some((verb, line::instead_of(verb)?))) {
+        // Not what the parser says, which guesses at commands that are spelt alike and do something else.
+        let _ = writeln!(std::io::stderr(), "error: there is no command {:?}\n  → {instead}", visible(verb));
+        return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+    }
     let printed = error.print();
-    if let Some(verb) = line::unknown_verb(error) {
-        let _ = writeln!(std::io::stderr(), "  → {}", line::instead_of(&verb));
+    let given: Vec<_> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    if verb.is_some() {
+        let _ = writeln!(std::io::stderr(), "  → pleach --help lists all commands");
+    } else if let Some(variable) = line::variable_at_fault(error, &given) {
+        let _ = writeln!(std::io::stderr(), "  → the value is that of the variable {variable}");
     }
     match printed {
         // Help that does not arrive is no help.

@@ -18,6 +18,22 @@ fn unknown_commands_and_flags_are_named_with_the_nearest_known_one() {
     run(&folder, &["get", "bank/x", "--timeout", "5h"]).fails(2, &["5h", "10s"]);
     run(&folder, &["get", "bank/x", "--genesis", "77"]).fails(2, &["77", "64 hexadecimal digits"]);
     run(&folder, &[]).fails(2, &["Usage: pleach"]);
+    // Verbs of other systems: what does the same here, and no guess beside it.
+    for (verb, instead) in
+        [("set", "pleach call"), ("ls", "pleach get"), ("del", "pleach call"), ("top", "pleach status")]
+    {
+        let ran = run(&folder, &[verb, "bank/x"]);
+        ran.fails(2, &[verb, instead]);
+        assert!(!ran.stderr.contains("similar"), "{}", ran.stderr);
+    }
+    let mut command = common::pleach(&folder);
+    let ran = common::ran(command.args(["version"]).env("PLEACH_TIMEOUT", "soon").output().expect("the program runs"));
+    ran.fails(2, &["soon", "PLEACH_TIMEOUT"]);
+    let mut command = common::pleach(&folder);
+    let given = command.args(["version", "--timeout", "late"]).env("PLEACH_TIMEOUT", "10s");
+    let ran = common::ran(given.output().expect("the program runs"));
+    ran.fails(2, &["late", "--timeout"]);
+    assert!(!ran.stderr.contains("PLEACH_TIMEOUT"), "{}", ran.stderr);
     assert_eq!(folder.contents(), []);
 }
 
@@ -106,6 +122,20 @@ fn a_key_that_others_can_read_is_refused() {
     run(&folder, &args).fails(8, &["0644", "chmod 600"]);
 }
 
+/// Whoever can look into a data folder reads all records in it.
+#[cfg(unix)]
+#[test]
+fn data_folders_are_for_their_own_user() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = Folder::new();
+    run(&folder, &["init", "--out", "net"]).succeeds();
+    run(&folder, &["member", "init", "--name", "acme", "--host", "127.0.0.1", "--out", "acme"]).succeeds();
+    for data in ["net/node-1/data", "acme/data"] {
+        let mode = std::fs::metadata(folder.join(data)).expect("a folder").permissions().mode() & 0o777;
+        assert_eq!(mode, 0o700, "{data}");
+    }
+}
+
 #[test]
 fn clusters_that_cannot_be_are_refused_before_anything_is_written() {
     let folder = Folder::new();
@@ -124,6 +154,7 @@ fn clusters_that_cannot_be_are_refused_before_anything_is_written() {
         (&["--name", ""], &["cluster name"]),
         (&["--base-port", "65530"], &["65530", "ports end at 65535"]),
         (&["--host", "a,b"], &["2 hosts for 4 nodes"]),
+        (&["--host", "a,b,c,a"], &["a for two nodes", "another one for each"]),
     ] {
         let mut all = vec!["init", "--out", "net"];
         all.extend(args);
@@ -142,6 +173,54 @@ fn init_overwrites_nothing() {
     run(&folder, &["init", "--out", "net/profile.toml"]).fails(8, &["profile.toml exists already"]);
     run(&folder, &["init", "--out", "no/such/net"]).fails(8, &["no/such"]);
     assert_eq!(folder.contents(), before);
+}
+
+/// Some editors write one in front of what they save.
+#[test]
+fn byte_order_marks_are_skipped() {
+    let folder = Folder::new();
+    let port = base_port(4).to_string();
+    run(&folder, &["init", "--out", "net", "--base-port", &port]).succeeds();
+    let public = run(&folder, &["key", "new", "a.key"]).succeeds().stdout.clone();
+    let marked = |from: &str, to: &str| {
+        let text = std::fs::read_to_string(folder.join(from)).expect("a file");
+        folder.write(to, &format!("\u{feff}{text}"));
+    };
+    marked("a.key", "marked.key");
+    private(&folder, "marked.key");
+    assert_eq!(run(&folder, &["key", "show", "marked.key"]).succeeds().stdout, public);
+    marked("net/genesis.json", "genesis.json");
+    run(&folder, &["cluster", "plan", "--genesis-file", "genesis.json"]).succeeds();
+    marked("net/profile.toml", "profile.toml");
+    run(&folder, &["get", "a/b", "--profile", "profile.toml", "--timeout", "1s"]).fails(6, &["cannot be reached"]);
+    marked("net/node-1/pleach.toml", "net/node-1/marked.toml");
+    let config = std::fs::read_to_string(folder.join("net/node-1/marked.toml")).expect("a file");
+    folder.write("net/node-1/marked.toml", &config.replace("key_file = \"node.key\"", "key_file = \"none.key\""));
+    run(&folder, &["start", "--config", "net/node-1/marked.toml"]).fails(8, &["none.key"]);
+}
+
+/// A link to an empty folder is that folder.
+#[cfg(unix)]
+#[test]
+fn init_follows_a_link_to_an_empty_folder() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.join("empty")).expect("a folder");
+    std::os::unix::fs::symlink("empty", folder.join("link")).expect("a link");
+    run(&folder, &["init", "--out", "link"]).succeeds();
+    assert!(folder.join("empty/profile.toml").is_file());
+}
+
+/// Help that does not arrive is no help.
+#[cfg(target_os = "linux")]
+#[test]
+fn help_that_cannot_be_written_is_an_error() {
+    let folder = Folder::new();
+    for args in [&["--help"][..], &["call", "--help"], &["--version"], &["version"]] {
+        let full = std::fs::File::options().write(true).open("/dev/full").expect("a full device");
+        let mut command = common::pleach(&folder);
+        let output = command.args(args).stdout(full).output().expect("the program runs");
+        common::ran(output).fails(1, &["No space left on device"]);
+    }
 }
 
 #[test]
@@ -217,6 +296,29 @@ fn calls_are_checked_before_anything_is_sent() {
         .fails(2, &["2 keys", "--raw"]);
     run(&folder, &["get", "a", "--decode", "x: u65"]).fails(2, &["x: u65", "--decode"]);
     run(&folder, &["receipt", "9b2e44"]).fails(2, &["9b2e44", "64 hexadecimal digits"]);
+}
+
+/// Before anybody is asked: whoever types or copies such a name may mean another one.
+#[test]
+fn names_that_look_like_others_are_shown_by_every_command_that_takes_one() {
+    let folder = Folder::new();
+    std::fs::write(folder.join("good.wasm"), pleach_vm::builtin::BANK_TRANSFER).expect("a file");
+    let owner = run(&folder, &["key", "new", "a.key"]).succeeds().stdout.trim().to_owned();
+    let cluster = ["--genesis", DIGEST, "--node", "127.0.0.1:1", "--timeout", "1s"];
+    for args in [
+        &["get", "b\u{430}nk/x"][..],
+        &["call", "b\u{430}nk/x"],
+        &["domain", "show", "b\u{430}nk"],
+        &["domain", "give", "b\u{430}nk", &owner, "--as", "a.key"],
+        &["domain", "give-up", "b\u{430}nk", "--for-good", "--as", "a.key"],
+        &["op", "list", "b\u{430}nk"],
+        &["op", "deploy", "good.wasm", "b\u{430}nk/x", "--as", "a.key"],
+    ] {
+        run(&folder, &[args, &cluster].concat()).fails(6, &["U+0430", "names that look alike are different names"]);
+    }
+    for name in ["b\u{430}nk", "cafe\u{301}", "\u{ff42}ank", "bank ", " bank"] {
+        run(&folder, &[&["domain", "create", name, "--open"][..], &cluster].concat()).fails(2, &["--any-name"]);
+    }
 }
 
 #[test]

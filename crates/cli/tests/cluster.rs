@@ -431,6 +431,9 @@ fn the_largest_module(cluster: &Cluster) {
     let dry = cluster.run(&[&call[..], &["--dry-run"]].concat());
     assert!(dry.succeeds().stdout.contains("  logged here\n  gas  log  once  104\n"), "{}", dry.stdout);
     cluster.run(&call).succeeds();
+    // It describes no arguments, so that none may be left out.
+    cluster.run(&call[..2]).succeeds();
+    cluster.run(&["call", key.as_str(), "1"]).fails(2, &["--arguments-hex"]);
 }
 
 fn what_is_refused(cluster: &Cluster) {

@@ -83,8 +83,20 @@ impl Inner {
         let window = self.verifier.genesis().window;
         // Height 0 has no requests.
         let heights = expires.saturating_sub(window).saturating_add(1)..=expires;
-        let absent = self.ask(|node| self.absence_by(node, identity, heights.clone()).boxed()).await?;
+        let absent = self.ask(|node| self.absence_by(node, identity, heights.clone()).boxed()).await;
+        let absent = absent.map_err(|error| match error {
+            // Waiting is of no use. It is the nodes' word alone, and so proves nothing of the request.
+            Error::Unavailable(failures) if self.have_forgotten(&failures) => Error::Forgotten { identity, expires },
+            error => error,
+        })?;
         Ok((NeverExecuted { identity, heights }, absent))
+    }
+
+    /// Whether all nodes that have answered have forgotten the heights, and they are so many that one of them is correct.
+    fn have_forgotten(&self, failures: &[NodeFailure]) -> bool {
+        let forgetful = failures.iter().filter(|failure| failure.has_forgotten()).count();
+        let silent = failures.iter().filter(|failure| failure.is_silent()).count();
+        forgetful >= self.enough() && forgetful + silent == failures.len()
     }
 
     /// A file that proves what some heights came to, the last of them and the others as parts of one history.
@@ -110,7 +122,7 @@ impl Client {
     ///
     /// # Errors
     /// What nodes say or show in the place of such a proof: `NOT_YET` while `expires` is not certified, `DECIDED` where there is a
-    /// receipt, `HEIGHT_FORGOTTEN` after so long that nodes have forgotten one of the heights.
+    /// receipt; [`Error::Forgotten`] after so long that all nodes that answer have forgotten one of the heights.
     pub async fn never_executed(&self, identity: Identity, expires: Height) -> Result<NeverExecuted, Error> {
         Ok(self.inner.absent(identity, expires).await?.0)
     }

@@ -124,7 +124,7 @@ impl Call {
         let client = self.client.clone();
         let inner = &*client.inner;
         let began = inner.nodes.runtime.now();
-        let deadline = began + self.timeout;
+        let deadline = inner.nodes.after(self.timeout);
         let mut retries = Retries::default();
         for attempt in 0.. {
             let plan = plan(inner, &self.wanted).await?;
@@ -139,7 +139,7 @@ impl Call {
                     None => return conclude(Executed::new(receipt, retries, elapsed)),
                 },
             };
-            if attempt >= self.retries || elapsed >= self.timeout {
+            if attempt >= self.retries || inner.nodes.runtime.now() >= deadline {
                 let operation = self.wanted.operation;
                 return Err(Error::RetriesExhausted { operation, attempts: attempt + 1, waited: elapsed, last });
             }

@@ -85,7 +85,7 @@ impl Builder {
             return Err(Error::NoNodes);
         }
         let seed = self.seed.unwrap_or_else(rand::random);
-        let nodes = Nodes::new(self.transport, self.runtime, seed);
+        let nodes = Nodes::new(self.transport, self.runtime, seed).living(self.config.lifetime);
         // What an earlier session kept spares the question; it is checked against the pinned digest as what a node sends is.
         let genesis = match &self.known {
             Some(known) => known.genesis.clone(),

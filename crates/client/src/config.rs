@@ -20,6 +20,9 @@ pub struct Config {
     pub read_timeout: Duration,
     /// How long a call may take with all its retries.
     pub call_timeout: Duration,
+    /// How long the client may live, from when it connects: all that it does together, whatever else would be waited for. For commands, which
+    /// are to end in time. Without one each read and each call has its own time, and clients of an application live on.
+    pub lifetime: Option<Duration>,
     /// How long a node is asked to wait for a receipt before it says that there is none yet.
     pub receipt_wait: Duration,
     /// The first pause between attempts; each further one is twice as long, up to a second.
@@ -47,6 +50,7 @@ impl Default for Config {
             ask_at_once: 1,
             read_timeout: Duration::from_secs(10),
             call_timeout: Duration::from_secs(30),
+            lifetime: None,
             receipt_wait: Duration::from_secs(2),
             pause: Duration::from_millis(10),
             submit_to: None,

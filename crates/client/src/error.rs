@@ -83,6 +83,16 @@ pub enum Error {
         /// How many nodes the client knows.
         nodes: usize,
     },
+    /// None of those who keep a record answers. Others do, as a rule.
+    #[error("record {key} is kept by {}, and none of them answers: {}", keepers.join(" and "), list(failures))]
+    KeepersUnreachable {
+        /// The record.
+        key: Key,
+        /// The names of the members that keep it.
+        keepers: Vec<String>,
+        /// What was tried.
+        failures: Vec<NodeFailure>,
+    },
     /// Too few members answer for a read that is sure to miss nothing.
     #[error(
         "{answering} of {members} members say which block is the newest, {quorum} are needed for a read that misses nothing{}{}",
@@ -532,6 +542,7 @@ impl Error {
             Self::KeptFile(what) => what.code(),
             Self::Unreachable(_) => "NODE_UNREACHABLE",
             Self::NoKeeper { .. } => "NO_KEEPER",
+            Self::KeepersUnreachable { .. } => "KEEPERS_UNREACHABLE",
             Self::Unavailable(failures) => first_problem(failures).map_or("UNAVAILABLE", |problem| &problem.code),
             Self::NotFresh { .. } | Self::NoQuorum { .. } => "NO_QUORUM",
             Self::Timeout { .. } | Self::Undecided { .. } => "TIMEOUT",
@@ -571,7 +582,10 @@ impl Error {
             | Self::OtherHistory { .. } => ErrorKind::Verification,
             Self::Fork { .. } => ErrorKind::Fork,
             Self::NotFresh { .. } => ErrorKind::NoQuorum,
-            Self::Unreachable(_) | Self::Unavailable(_) | Self::NotCertified { .. } => ErrorKind::Availability,
+            Self::Unreachable(_)
+            | Self::KeepersUnreachable { .. }
+            | Self::Unavailable(_)
+            | Self::NotCertified { .. } => ErrorKind::Availability,
             // A request has left this machine, and no end of it is proved: whatever was the reason.
             Self::Timeout { .. }
             | Self::Undecided { .. }
@@ -648,13 +662,14 @@ pub(crate) fn all_failed(mut failures: Vec<NodeFailure>) -> Error {
         return Error::Fork { height };
     }
     let invalid: Vec<_> = failures.iter().filter_map(NodeFailure::invalid_reply).collect();
-    let unreachable = |failure: &NodeFailure| {
-        matches!(failure.why, ReplyFault::Transport(TransportError::Unreachable(_) | TransportError::Timeout(_)))
-    };
     if !invalid.is_empty() {
         return Error::InvalidReplies(invalid);
     }
-    if failures.iter().all(unreachable) { Error::Unreachable(failures) } else { Error::Unavailable(failures) }
+    if failures.iter().all(NodeFailure::is_silent) {
+        Error::Unreachable(failures)
+    } else {
+        Error::Unavailable(failures)
+    }
 }
 
 impl NodeFailure {
@@ -674,6 +689,11 @@ impl NodeFailure {
     /// Whether the node says that it was told nothing by those who keep a record.
     fn is_second_hand(&self) -> bool {
         self.says("NO_KEEPER_ANSWERS")
+    }
+
+    /// Whether the node has said nothing: nobody is there, or nobody who answers in time.
+    pub(crate) const fn is_silent(&self) -> bool {
+        matches!(self.why, ReplyFault::Transport(TransportError::Unreachable(_) | TransportError::Timeout(_)))
     }
 
     /// Whether the node says that it has forgotten the height.

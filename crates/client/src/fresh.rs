@@ -229,7 +229,7 @@ impl Inner {
     /// What a node holds, once it can say so. A member that is just voting is silent about it for some milliseconds: nobody must wait for one
     /// that does not answer at all because of that.
     async fn newest_soon(&self, node: usize) -> Result<Said, NodeFailure> {
-        let until = self.nodes.runtime.now() + self.config.reply_timeout;
+        let until = self.nodes.after(self.config.reply_timeout);
         let mut attempt = 0;
         loop {
             match self.newest_at(node).await {

@@ -34,6 +34,8 @@ pub(crate) struct Nodes {
     pub(crate) runtime: Arc<dyn Runtime>,
     /// How many of them the client was given. The others are asked what they sign alone, and for nothing that they keep.
     named: usize,
+    /// When the client ends: nobody is waited for any longer.
+    end: Duration,
     memory: Mutex<NodeMemory>,
 }
 
@@ -73,7 +75,18 @@ impl Nodes {
     pub(crate) fn new(transport: Arc<dyn Transport>, runtime: Arc<dyn Runtime>, seed: [u8; 32]) -> Self {
         let standing = vec![(0, Duration::ZERO); transport.nodes()];
         let memory = NodeMemory { random: StdRng::from_seed(seed), standing, invalid_replies: Vec::new(), usual: None };
-        Self { named: transport.nodes(), transport, runtime, memory: Mutex::new(memory) }
+        Self { named: transport.nodes(), transport, runtime, end: Duration::MAX, memory: Mutex::new(memory) }
+    }
+
+    /// These nodes, for a client that lives so long from now on.
+    pub(crate) fn living(mut self, lifetime: Option<Duration>) -> Self {
+        self.end = lifetime.map_or(Duration::MAX, |lifetime| self.runtime.now().saturating_add(lifetime));
+        self
+    }
+
+    /// The moment after so long a wait, or the client's end if that comes first.
+    pub(crate) fn after(&self, wait: Duration) -> Duration {
+        self.runtime.now().saturating_add(wait).min(self.end)
     }
 
     /// These nodes, and more after them: all that is in `transport`.
@@ -130,7 +143,8 @@ impl Nodes {
         // No more than PAUSE_MAX has.
         let micros = longest.as_micros() as u64;
         let micros = self.memory().random.random_range(micros / 2..=micros + micros / 2);
-        self.runtime.sleep(Duration::from_micros(micros)).await;
+        let left = self.end.saturating_sub(self.runtime.now());
+        self.runtime.sleep(Duration::from_micros(micros).min(left)).await;
     }
 
     /// The first answer that can be used, of the nodes that the client was given, one of which is asked at first.
@@ -197,6 +211,7 @@ impl Nodes {
         limit: Duration,
         reply: Reply<'_, T>,
     ) -> Result<T, NodeFailure> {
+        let limit = limit.min(self.end.saturating_sub(self.runtime.now()));
         match within(&*self.runtime, limit, reply).await {
             Ok(reply) => Ok(reply),
             Err(e) => Err(self.failed(node, e)),

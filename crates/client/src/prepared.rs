@@ -85,7 +85,7 @@ impl Prepared {
         let inner = &*self.client.inner;
         let (began, mut retries) = (inner.nodes.runtime.now(), Retries::default());
         self.operation().ok_or_else(|| Error::NoRequest { why: "it calls no operation".into() })?;
-        let deadline = began + self.timeout;
+        let deadline = inner.nodes.after(self.timeout);
         let (request, encoded) = (self.request.clone(), self.encoded.clone());
         let settled = Submission::new(inner, request, encoded, None, deadline, &mut retries).settle().await?;
         let elapsed = inner.nodes.runtime.now().saturating_sub(began);

@@ -97,6 +97,7 @@ impl Inner {
     /// The certified receipt of a request that was executed at `height`, and its encoded path.
     async fn certified_receipt(&self, identity: Identity, height: Height) -> Result<(Receipt, Bytes), Error> {
         let began = self.nodes.runtime.now();
+        let deadline = self.nodes.after(self.config.read_timeout);
         for round in 0.. {
             let mut failures = Vec::new();
             for node in self.nodes.order() {
@@ -108,8 +109,9 @@ impl Inner {
                 }
             }
             self.unforked()?;
-            let waited = self.nodes.runtime.now().saturating_sub(began);
-            if waited >= self.config.read_timeout {
+            let now = self.nodes.runtime.now();
+            if now >= deadline {
+                let waited = now.saturating_sub(began);
                 let nobody = failures.len() >= self.nodes.named();
                 return Err(if nobody { all_failed(failures) } else { Error::NotCertified { height, waited } });
             }

@@ -126,7 +126,7 @@ impl Inner {
         keys: &[Key],
         options: ReadOptions,
     ) -> Result<(ProvedSnapshot, Freshness), Error> {
-        let deadline = self.nodes.runtime.now() + self.config.read_timeout;
+        let deadline = self.nodes.after(self.config.read_timeout);
         let mut restarts = 0;
         loop {
             let (outcome, freshness) = if options.fresh {
@@ -177,7 +177,7 @@ impl Inner {
             ground: None,
             without_values: Vec::new(),
             responders: Vec::new(),
-            deadline: self.nodes.runtime.now() + self.config.read_timeout,
+            deadline: self.nodes.after(self.config.read_timeout),
         }
     }
 
@@ -377,14 +377,21 @@ impl Inner {
             self.read_part(node, request, plan).boxed()
         };
         let outcome = self.ask_among(&able, at_once, plan.deadline, attempt).await;
-        if let (Some(key), false, Err(Error::Unavailable(_) | Error::NoNodes)) = (first, known, &outcome) {
-            return Err(self.no_keeper(key, prefix));
+        if let (Some(key), false, Err(Error::Unavailable(_) | Error::NoNodes)) = (&first, known, &outcome) {
+            return Err(self.no_keeper(key.clone(), prefix));
         }
         if outcome.is_err() && !anybody {
             // A node that was down at first may have come up, and now can say who it is.
             self.learn_members().await;
         }
-        outcome
+        match (first, outcome) {
+            // Where some keep everything, whoever does not answer says it all.
+            (Some(key), Err(Error::Unreachable(failures))) if !anybody => {
+                let keepers = self.keepers.names(prefix);
+                Err(Error::KeepersUnreachable { key, keepers, failures })
+            }
+            (_, outcome) => outcome,
+        }
     }
 
     fn no_keeper(&self, key: Key, prefix: u32) -> Error {
@@ -435,7 +442,7 @@ impl Inner {
         &'a self,
         attempt: impl Fn(usize) -> BoxFuture<'a, Result<T, NodeFailure>>,
     ) -> Result<T, Error> {
-        let deadline = self.nodes.runtime.now() + self.config.read_timeout;
+        let deadline = self.nodes.after(self.config.read_timeout);
         self.ask_among(&|| self.nodes.order(), 1, deadline, attempt).await
     }
 

@@ -154,7 +154,7 @@ async fn newest(client: &Inner) -> Option<Height> {
     if !client.config.reads.fresh {
         return None;
     }
-    let deadline = client.nodes.runtime.now() + client.config.read_timeout;
+    let deadline = client.nodes.after(client.config.read_timeout);
     client.cover(deadline).await.ok().map(|cover| cover.height)
 }
 

@@ -91,7 +91,7 @@ pub(crate) async fn find_receipt(
     identity: Identity,
     wait: Duration,
 ) -> Result<Option<Verified<Receipt>>, Error> {
-    let deadline = client.nodes.runtime.now() + wait;
+    let deadline = client.nodes.after(wait);
     let mut attestations = Attestations::default();
     for round in 0.. {
         let left = deadline.saturating_sub(client.nodes.runtime.now());

@@ -135,16 +135,16 @@ impl<'a> SystemErrand<'a> {
     async fn run(mut self) -> Result<Verified<Receipt>, Error> {
         let (client, identity) = (self.client, self.identity);
         let began = client.nodes.runtime.now();
-        let elapsed = || client.nodes.runtime.now().saturating_sub(began);
+        let deadline = client.nodes.after(client.config.call_timeout);
         for round in 0.. {
             client.unforked()?;
             let failures = self.hand_out().await?;
-            let wait = client.config.call_timeout.saturating_sub(elapsed()).min(client.config.receipt_wait);
+            let wait = deadline.saturating_sub(client.nodes.runtime.now()).min(client.config.receipt_wait);
             // That nobody answers now says nothing of a request that somebody has taken.
             if let Some(receipt) = self.receipt(wait).await {
                 return Ok(receipt);
             }
-            let late = elapsed() >= client.config.call_timeout;
+            let late = client.nodes.runtime.now() >= deadline;
             if !self.taken && (late || (round >= ROUNDS_ALONE && failures.iter().all(is_unreachable))) {
                 return Err(all_failed(failures));
             }
@@ -153,7 +153,7 @@ impl<'a> SystemErrand<'a> {
             }
             client.nodes.pause(client.config.pause, round).await;
         }
-        Err(Error::Undecided { identity, waited: elapsed() })
+        Err(Error::Undecided { identity, waited: client.nodes.runtime.now().saturating_sub(began) })
     }
 
     /// Waits for a proven receipt, at nodes that hold the request first.

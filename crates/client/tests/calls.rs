@@ -455,8 +455,20 @@ fn a_request_whose_blocks_nodes_have_forgotten_is_said_to_be_forgotten() {
     (0..4).for_each(|node| cluster.set(node, Manner { forgets: true, ..Manner::default() }));
     let error = cluster.time.run(prepared.send()).unwrap_err();
     assert_eq!((error.code(), error.kind()), ("FORGOTTEN", ErrorKind::Unknown), "{error}");
+    let (identity, expires) = (prepared.identity(), prepared.expires());
+    let client = cluster.connect(5).unwrap();
+    let never = || cluster.time.run(client.never_executed(identity, expires));
+    assert_eq!(never().unwrap_err().code(), "FORGOTTEN");
+    cluster.set(1, Manner { silent: true, ..Manner::default() });
+    assert_eq!(never().unwrap_err().code(), "FORGOTTEN", "whoever is silent remembers no more than the others");
+    (0..3).for_each(|node| cluster.set(node, Manner { silent: true, ..Manner::default() }));
+    assert_ne!(never().unwrap_err().code(), "FORGOTTEN", "one alone may say so falsely");
+    (0..3).for_each(|node| cluster.set(node, Manner { forgets: true, ..Manner::default() }));
+    let proved = cluster.time.run(client.prove_never_executed(identity, expires));
+    assert_eq!(proved.unwrap_err().code(), "FORGOTTEN");
     // One that remembers proves it.
     cluster.set(2, Manner::default());
+    assert!(never().is_ok());
     assert_eq!(cluster.time.run(prepared.send()).unwrap_err().code(), "EXPIRED");
 }
 

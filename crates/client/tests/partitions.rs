@@ -3,7 +3,7 @@
 
 mod support;
 
-use pleach_client::{Config, Record, Runtime as _};
+use pleach_client::{Config, ErrorKind, Record, Runtime as _};
 use pleach_types::{Key, Partitioning};
 use support::*;
 
@@ -134,14 +134,21 @@ fn members_that_do_not_read_through_others_or_lie_hide_nothing() {
 
 #[test]
 fn with_more_faults_than_copies_the_error_says_who_failed() {
-    let cluster = cluster();
-    let prefix_keepers: Vec<usize> = (0..7).filter(|node| cluster.chain().keeps(*node, &accounts()[0])).collect();
-    let client = cluster.connect(1).unwrap();
-    for node in &prefix_keepers {
-        cluster.set(*node, Manner { dead: true, ..Manner::default() });
+    for manner in [Manner { dead: true, ..Manner::default() }, Manner { silent: true, ..Manner::default() }] {
+        let cluster = cluster();
+        let (keepers, others): (Vec<usize>, Vec<usize>) =
+            (0..7).partition(|node| cluster.chain().keeps(*node, &accounts()[0]));
+        let client = cluster.connect(1).unwrap();
+        keepers.iter().for_each(|node| cluster.set(*node, manner.clone()));
+        others.iter().for_each(|node| cluster.set(*node, Manner { lonely: true, ..Manner::default() }));
+        let error = cluster.time.run(client.get(&accounts()[..1])).unwrap_err();
+        // Four of seven nodes answer: it is these three that somebody has to look after, for this record.
+        assert_eq!((error.code(), error.kind()), ("KEEPERS_UNREACHABLE", ErrorKind::Availability), "{error}");
+        let said = error.to_string();
+        assert!(said.contains(&format!("record {} is kept by", accounts()[0])), "{said}");
+        keepers.iter().for_each(|node| assert!(said.contains(&format!("node-{node}")), "{said}"));
+        others.iter().for_each(|node| assert!(!said.contains(&format!("node-{node}")), "{said}"));
     }
-    let error = cluster.time.run(client.get(&accounts()[..1])).unwrap_err();
-    assert_eq!(error.code(), "NODE_UNREACHABLE", "{error}");
 }
 
 /// Two keys that no node keeps both of.

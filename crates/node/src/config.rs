@@ -247,11 +247,19 @@ pub fn read_key(path: &Path) -> Result<SecretKey, ConfigError> {
 #[cfg(unix)]
 fn check_private(path: &Path) -> Result<(), String> {
     use std::os::unix::fs::MetadataExt as _;
-    let mode = std::fs::metadata(path).map_err(|e| e.to_string())?.mode() & 0o777;
-    if mode & 0o077 == 0 {
+    let file = std::fs::metadata(path).map_err(|e| e.to_string())?;
+    let mode = file.mode() & 0o777;
+    if is_private(mode, file.uid()) {
         return Ok(());
     }
     Err(format!("is readable by group or others ({mode:04o}); run: chmod 600 {}", path.display()))
+}
+
+/// Whether nobody reads a file of this mode but who is meant to. Where the system's administrator owns it, that may be a group: so come secrets
+/// that are mounted into containers, whose mode cannot be another one.
+#[cfg(unix)]
+const fn is_private(mode: u32, owner: u32) -> bool {
+    mode & 0o077 == 0 || (owner == 0 && mode & 0o037 == 0)
 }
 
 #[cfg(not(unix))]
@@ -327,4 +335,25 @@ fn resolve(field: &str, address: &str) -> Result<SocketAddr, ConfigError> {
     let error = |reason: String| ConfigError::Address { field: field.into(), address: address.into(), reason };
     let mut found = address.to_socket_addrs().map_err(|e| error(e.to_string()))?;
     found.next().ok_or_else(|| error("it resolves to nothing".into()))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_its_users_alone_or_the_systems_for_one_group() {
+        for (mode, owner, private) in [
+            (0o600, 1_000, true),
+            (0o400, 0, true),
+            (0o640, 1_000, false),
+            (0o440, 0, true),
+            (0o640, 0, true),
+            (0o660, 0, false),
+            (0o644, 0, false),
+            (0o604, 0, false),
+        ] {
+            assert_eq!(is_private(mode, owner), private, "{mode:o} of {owner}");
+        }
+    }
 }

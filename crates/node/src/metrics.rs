@@ -119,6 +119,33 @@ pub struct Connections {
     pub open: Gauge,
     /// Connections that were refused since the start.
     pub refused: Counter,
+    answers: Family<Answered, Counter>,
+    cut: Family<Because, Counter>,
+}
+
+impl Connections {
+    /// Counts an answer.
+    pub fn answered(&self, status: u16) {
+        self.answers.get_or_create(&Answered { status: status.into() }).inc();
+    }
+
+    /// Counts a connection whose client was not waited for any longer.
+    pub fn cut(&self, reason: &'static str) {
+        self.cut.get_or_create(&Because { reason }).inc();
+    }
+
+    /// How many answers had this status, and how many connections were cut for this reason.
+    #[cfg(test)]
+    pub fn counted(&self, status: u16, reason: &'static str) -> (u64, u64) {
+        let answers = self.answers.get_or_create(&Answered { status: status.into() }).get();
+        (answers, self.cut.get_or_create(&Because { reason }).get())
+    }
+}
+
+/// The label of an answer to a client.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Answered {
+    status: u32,
 }
 
 /// A part of what is stored.
@@ -201,9 +228,12 @@ impl Metrics {
         registry.register("evidence", "Evidence that this node holds against members", metrics.evidence.clone());
         registry.register("forked", "Whether this node was shown that the cluster has forked", metrics.forked.clone());
         metrics.register_health(&mut registry);
-        let Connections { open, refused } = metrics.connections.clone();
+        let Connections { open, refused, answers, cut } = metrics.connections.clone();
         registry.register("client_connections", "Connections of clients that are open", open);
         registry.register("client_connections_refused", "Connections of clients beyond their share", refused);
+        registry.register("client_answers", "Answers to clients since the start, by their status", answers);
+        let help = "Connections whose clients were not waited for any longer since the start, by what they were to do";
+        registry.register("client_connections_cut", help, cut);
         // Both are shown at zero: a rate can be told from the first one on.
         for of in [WAITED_FOR, AT_REST] {
             drop(metrics.lost.get_or_create(&of));

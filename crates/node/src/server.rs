@@ -10,7 +10,7 @@ use tracing::info;
 
 use pleach_order::{Bounds, MemberAddress, Running, Settings, Timeouts, VotesFound};
 use pleach_state::State;
-use pleach_store::{Options, Progress, Store};
+use pleach_store::{OpenError, Options, Progress, Store};
 use pleach_types::committee::faults;
 use pleach_types::{Block, Genesis, SecretKey};
 use pleach_vm::Vm;
@@ -149,6 +149,10 @@ pub fn store_dir(config: &NodeConfig) -> PathBuf {
 fn open_store(config: &NodeConfig, genesis: &Genesis, secret: &SecretKey) -> Result<Resumed, StartError> {
     let dir = store_dir(config);
     let failed = |reason: ResumeError| StartError::Resume { dir: dir.clone(), reason: Box::new(reason) };
+    // Before the store makes it: whoever looks into a data folder reads all records in it.
+    let made = pleach_order::durable::create_folder(&dir);
+    let unmade = |source| OpenError::Io { what: format!("making the folder {}", dir.display()), source };
+    made.map_err(|source| failed(unmade(source).into()))?;
     let opened = Store::open(&dir, &genesis.digest(), &Options::default()).map_err(|e| failed(e.into()))?;
     let mut shown = 0;
     let progress = |progress: Progress| {

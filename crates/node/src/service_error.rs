@@ -113,7 +113,9 @@ pub enum ServiceError {
     #[error("no height is certified yet")]
     NothingCertified,
     /// This node cannot know yet what the newest block is for which it has voted.
-    #[error("this node has started, and does not know yet what it voted for last")]
+    #[error(
+        "this node cannot say what is newest: since its start, or just now, too few other members have told it what it voted for last"
+    )]
     NewestUnknown,
     /// The request has a receipt: there is no proof that it has none.
     #[error("request {identity} is not absent: it was decided at height {height}")]
@@ -242,7 +244,9 @@ impl ServiceError {
             Self::NotSigned(_) => ("ask another node, and report it: this is a fault in the program", false),
             Self::Decided { .. } => ("ask for its receipt", false),
             Self::NothingCertified => ("the cluster has just started, or too few members run: see /v1/status", true),
-            Self::NewestUnknown => ("ask another node: this one needs answers of the others, or the next block", true),
+            Self::NewestUnknown => {
+                ("ask another node, or wait: this one needs answers of a quorum, or the next block", true)
+            }
             Self::NotYet { .. } => ("ask again in a moment, or another node", true),
             Self::NoProof { .. } => ("ask another node", true),
             Self::NoFork(why) => (

@@ -163,6 +163,7 @@ fn every_documented_path_answers(cluster: &Cluster) {
         "disk_free_bytes",
         "descriptors_open",
         "descriptors_max",
+        "client_answers_total{status=\"200\"}",
     ];
     for name in names.map(|name| format!("pleach_{name}")) {
         assert!(metrics.contains(&name), "{name} is missing:\n{metrics}");
@@ -188,6 +189,7 @@ fn answers_are_as_documented(cluster: &Cluster) {
         through: true,
     };
     for (schema, value) in [
+        ("Genesis", body(cluster.get("/v1/genesis"))),
         ("Status", cluster.status(0)),
         ("Readiness", body(cluster.get("/readyz"))),
         ("Members", body(cluster.get("/v1/members"))),

@@ -56,7 +56,8 @@ pub fn read(path: &Path, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-/// Creates a folder, and those above it, unless they are there.
+/// Creates a folder, and those above it, unless they are there. Nobody but the user of this process may look into what is new: whoever reads a
+/// data folder reads all records in it, and another user of the machine has asked no port for them.
 ///
 /// # Errors
 /// What the system says.
@@ -65,7 +66,11 @@ pub fn create_folder(path: &Path) -> io::Result<()> {
         return Ok(());
     }
     step()?;
-    fs::create_dir_all(path)?;
+    let mut folder = fs::DirBuilder::new();
+    folder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
+    folder.create(path)?;
     sync_folder_of(path)
 }
 
@@ -148,6 +153,21 @@ mod tests {
         let _ = fs::remove_dir_all(&path);
         fs::create_dir(&path).unwrap();
         path
+    }
+
+    #[test]
+    fn a_folder_that_is_made_is_nobody_elses_to_look_into() {
+        let above = folder("private");
+        let made = above.join("node/data");
+        create_folder(&made).unwrap();
+        for path in [&made, &above.join("node")] {
+            assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o700, "{}", path.display());
+        }
+        // What is there stays as somebody has wanted it.
+        fs::set_permissions(&made, fs::Permissions::from_mode(0o750)).unwrap();
+        create_folder(&made).unwrap();
+        assert_eq!(fs::metadata(&made).unwrap().permissions().mode() & 0o777, 0o750);
+        fs::remove_dir_all(above).unwrap();
     }
 
     #[test]

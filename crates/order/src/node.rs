@@ -601,7 +601,7 @@ where
     /// Opens the finalized blocks and certificates on disk.
     ///
     /// # Panics
-    /// If they are damaged: there is no safe way on.
+    /// If they are damaged, or the machine does not let them be opened: there is no safe way on.
     async fn open_archive(
         context: &E,
         schemes: Schemes,
@@ -614,13 +614,13 @@ where
         let certificates = archive_config(&settings.storage_prefix, "certificates", MEMBERS_MAX, pages);
         let certificates = prunable::Archive::init(context.child("certificates"), certificates)
             .await
-            .unwrap_or_else(|e| panic!("the archive of certificates is damaged: {e}"));
+            .unwrap_or_else(|e| panic!("the archive of certificates cannot be opened: {e}"));
         let blocks = prunable::Archive::init(
             context.child("archive"),
             archive_config(&settings.storage_prefix, "blocks", bound, pages),
         )
         .await
-        .unwrap_or_else(|e| panic!("the archive of blocks is damaged: {e}"));
+        .unwrap_or_else(|e| panic!("the archive of blocks cannot be opened: {e}"));
         let config = marshal::Config {
             provider: schemes,
             epocher: Lengths::new(settings.epoch_blocks).epocher(),

@@ -415,7 +415,7 @@ mod tests {
         let of = |reason: &str| lacking(reason, data);
         for full in [
             "unable to append to journal: BlobSyncFailed(\"votes-0\", \"00\", Os { code: 28, kind: StorageFull, message: \"…\" })",
-            "the archive of certificates is damaged: blob open failed: a/b error: No space left on device (os error 28)",
+            "the archive of certificates cannot be opened: blob open failed: a/b error: No space left on device (os error 28)",
         ] {
             let named = of(full).expect("a full disk");
             assert!(matches!(named, OrderError::DiskFull { .. }) && !named.to_string().contains("Restart"), "{named}");

@@ -90,6 +90,10 @@ async fn encode(client: &Client, args: &Call) -> Result<Bytes, CliError> {
         return Err(CliError::NoOperation { operation: operation.clone(), height });
     };
     let Some(schema) = arguments_schema(&code) else {
+        // Where none are described and none are given, there are none.
+        if args.arguments.is_empty() {
+            return Ok(Bytes::new());
+        }
         return Err(CliError::NoSchema { operation: operation.clone() });
     };
     let words = from_files(&schema, &args.arguments, io::stdin())?;

@@ -1,6 +1,8 @@
 //! What commands do that ask a cluster: find out which is meant, connect, and keep what was seen on the way.
 
 use std::future::Future;
+use std::sync::OnceLock;
+use std::time::Instant;
 
 use pleach_client::Error as ClientError;
 
@@ -11,6 +13,9 @@ use crate::output::Output;
 use crate::profile::Profile;
 use crate::session::Session;
 use crate::{checkpoint, connection};
+
+/// When this command asked a cluster first: some do so in several steps.
+static BEGAN: OnceLock<Instant> = OnceLock::new();
 
 /// Runs a future on a runtime of its own.
 pub fn wait_for<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
@@ -46,6 +51,9 @@ where
 {
     let profile = Profile::find(global)?;
     let checkpoint = checkpoint::read(global, &profile)?;
+    // One time for all of it: else connecting, each read and each question afterwards would have its own.
+    let left = global.timeout.saturating_sub(BEGAN.get_or_init(Instant::now).elapsed());
+    let settings = pleach_client::Config { lifetime: Some(left), ..settings };
     wait_for(async {
         let (mut session, output) = (Session::of(global, &profile.genesis), Output::new(global));
         // Before anybody is asked: what nodes show afterwards could not be told from a forged future.

@@ -197,6 +197,7 @@ fn power(domains: &[Domain]) -> Vec<String> {
 
 /// Makes another key the owner.
 fn give(global: &Global, output: Output, args: &DomainGive) -> Result<Ending, CliError> {
+    names::show(output, std::slice::from_ref(&args.name));
     let name = name_of(&args.name)?;
     if !args.owner.is_sound() || args.owner == NOBODY {
         let what = format!("{} is no key that somebody has", args.owner);
@@ -218,6 +219,7 @@ fn owner_signs(name: &Key) -> String {
 
 /// Makes nobody the owner.
 fn give_up(global: &Global, output: Output, args: &DomainGiveUp) -> Result<Ending, CliError> {
+    names::show(output, std::slice::from_ref(&args.name));
     let name = name_of(&args.name)?;
     with_settings(global, settings(global, &args.sending), |client| async move {
         let domains = client.domains(&name).await?;

@@ -75,6 +75,13 @@ fn places(args: &Init) -> Result<Vec<MemberAddresses>, CliError> {
             "name one host for all nodes, or one for each",
         ));
     }
+    // With a host each all of them have the same ports.
+    if let Some(twice) = (1..hosts).find_map(|i| args.host[..i].iter().find(|host| **host == args.host[i])) {
+        return Err(CliError::usage(
+            format!("--host names {twice} for two nodes, which would have one address"),
+            "name one host for all nodes, or another one for each",
+        ));
+    }
     (0..args.nodes).map(|i| place(args, i)).collect()
 }
 

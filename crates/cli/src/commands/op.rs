@@ -24,6 +24,7 @@ use super::connected::with_settings;
 use super::sending::{carry_out, settings};
 use crate::args::{Global, Op, OpDeploy};
 use crate::errors::{CliError, Ending};
+use crate::names;
 use crate::output::Output;
 
 /// Does what the command says.
@@ -43,6 +44,7 @@ pub fn run(global: &Global, output: Output, command: &Op) -> Result<Ending, CliE
 
 /// Checks a module with the cluster's limits and stores it.
 fn deploy(global: &Global, output: Output, args: &OpDeploy) -> Result<Ending, CliError> {
+    names::show(output, std::slice::from_ref(&args.key));
     let domain = domain_of(&args.key)?;
     // Everything that can be wrong here is found before anything is sent.
     read_module(&args.file, &Limits::default())?;

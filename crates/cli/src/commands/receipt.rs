@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use pleach_client::{Client, Config, NeverExecuted, Trust, Verified};
+use pleach_client::{Client, Config, Error as ClientError, NeverExecuted, Trust, Verified};
 use pleach_types::api::ReceiptView;
 use pleach_types::{Height, Identity, ProofFile, Receipt};
 use serde::Serialize;
 
 use super::connected::with_settings;
 use super::proof;
-use super::sending::receipt_line;
+use super::sending::{made_text, receipt_line};
 use crate::args::{Global, Receipt as Args};
 use crate::connection;
 use crate::errors::{CliError, Ending};
@@ -73,7 +73,7 @@ async fn find(client: &Client, args: &Args, wait: Duration, place: Option<NewFil
             (Some(receipt), _) => Ok(Found::Receipt(Box::new(receipt), None)),
             (None, Some(expires)) => {
                 let proved = client.never_executed(identity, expires).await;
-                proved.map(|never| Found::Absent(never, None)).map_err(|why| CliError::NotProved { identity, why })
+                proved.map(|never| Found::Absent(never, None)).map_err(|why| not_proved(identity, why))
             }
             (None, None) => Ok(Found::Nothing),
         };
@@ -83,9 +83,17 @@ async fn find(client: &Client, args: &Args, wait: Duration, place: Option<NewFil
         (None, Some(expires)) => {
             let proved = client.prove_never_executed(identity, expires).await;
             let kept = proved.map(|(never, file)| Found::Absent(never, Some(Box::new((place, file)))));
-            kept.map_err(|why| CliError::NotProved { identity, why })
+            kept.map_err(|why| not_proved(identity, why))
         }
         (None, None) => Ok(Found::Nothing),
+    }
+}
+
+/// That the nodes have forgotten says that there is nothing to wait for; anything else may be otherwise in a moment.
+fn not_proved(identity: Identity, why: ClientError) -> CliError {
+    match why {
+        ClientError::Forgotten { .. } => why.into(),
+        why => CliError::NotProved { identity, why },
     }
 }
 
@@ -104,5 +112,5 @@ fn print_absent(output: Output, proved: &NeverExecuted) -> Result<Ending, CliErr
 fn print(output: Output, receipt: &Verified<Receipt>) -> Result<(), CliError> {
     let document =
         Document { identity: receipt.identity, trust: receipt.trust(), receipt: ReceiptView::from(&**receipt) };
-    output.data("pleach.receipt/1", &document, || receipt_line(receipt) + "\n")
+    output.data("pleach.receipt/1", &document, || receipt_line(receipt) + "\n" + &made_text(receipt))
 }

@@ -186,7 +186,7 @@ pub fn print_executed(output: Output, executed: &Executed) -> Result<(), CliErro
         let retries = retries_text(executed.retries());
         let took = executed.elapsed().as_millis();
         let head = format!("{} · {retries}{took} ms\n", receipt_line(receipt));
-        head + &output_line(executed.output()) + &events_text(executed.events())
+        head + &made_text(receipt)
     })
 }
 
@@ -211,6 +211,11 @@ fn retries_text(retries: Retries) -> String {
         (1, 1) => "1 retry (a record had changed) · ".into(),
         (n, stale) => format!("{n} retries ({stale} because a record had changed) · "),
     }
+}
+
+/// What the calls of a request returned and announced; nothing if it was refused.
+pub fn made_text(receipt: &Receipt) -> String {
+    receipt.outputs().iter().map(|call| output_line(&call.output) + &events_text(&call.events)).collect()
 }
 
 /// What an operation returned, in a line; nothing where it returned nothing.
@@ -324,5 +329,27 @@ fn print_hints(output: Output, refusal: &Refusal, aborted: Option<String>) {
     };
     if let Some(hint) = hint {
         output.talk(format_args!("  → {hint}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pleach_types::{CallOutput, Hash};
+
+    use super::*;
+
+    /// What an operation announced is shown wherever what became of its call is: `call`, `send` and `receipt` print this.
+    #[test]
+    fn a_receipt_shows_what_was_returned_and_announced() {
+        let event = |topic: &'static [u8], data: &'static [u8]| Event { topic: topic.into(), data: data.into() };
+        let events = vec![event(b"paid", b"alice 50"), event(b"\x01", b"")];
+        let applied = Decision::Applied(vec![CallOutput { output: bytes::Bytes::from_static(b"ok"), events }]);
+        let receipt = |decision| Receipt { identity: Hash::default(), height: 1, index: 0, gas: 2, decision };
+        let shown = made_text(&receipt(applied));
+        for line in ["  returned ok\n", "  announced paid: alice 50\n", "  announced 0x01: "] {
+            assert!(shown.contains(line), "no {line:?} in {shown}");
+        }
+        let refused = Decision::Refused { call: None, refusal: Refusal::Trap };
+        assert_eq!(made_text(&receipt(refused)), "");
     }
 }

@@ -1,8 +1,10 @@
 //! `pleach status`: how the nodes are doing, as each says of itself, and what of that is proved.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::time::Duration;
 
+use futures::future::{Either, join, select};
 use pleach_client::{Client, NodeFailure};
 use pleach_types::api::{Condition, MembersView, Severity, Status, Storage, Voting};
 use pleach_types::{Hash, Height};
@@ -75,11 +77,7 @@ struct NodeView {
 /// Asks every node that the profile names.
 pub fn run(global: &Global, output: Output) -> Result<Ending, CliError> {
     let document = with_cluster(global, |client| async move {
-        let statuses = client.statuses().await;
-        // Who the members are now: without an answer those of genesis, which is better than nothing to say.
-        let answered = statuses.iter().any(Result::is_ok);
-        let members = if answered { client.members().await.ok() } else { None };
-        let proved = if answered { proved(&client).await } else { None };
+        let (statuses, members, proved) = ask(&client).await;
         Ok(document(&client, statuses, members.as_ref(), proved))
     })?;
     output.data("pleach.status/2", &document, || text(&document))?;
@@ -91,6 +89,23 @@ pub fn run(global: &Global, output: Output) -> Result<Ending, CliError> {
     })
 }
 
+type Statuses = Vec<Result<Status, NodeFailure>>;
+
+/// What the nodes say, who the members are, and what is proved. At once: one node that is silent takes all the time that there is for an answer.
+async fn ask(client: &Client) -> (Statuses, Option<MembersView>, Option<ProvedStatus>) {
+    let statuses = pin!(client.statuses());
+    let rest = pin!(join(client.members(), proved(client)));
+    match select(statuses, rest).await {
+        Either::Left((statuses, rest)) if statuses.iter().any(Result::is_ok) => {
+            let (members, proved) = rest.await;
+            (statuses, members.ok(), proved)
+        }
+        // Who the members are now: without an answer those of genesis, which is better than nothing to say.
+        Either::Left((statuses, _)) => (statuses, None, None),
+        Either::Right(((members, proved), statuses)) => (statuses.await, members.ok(), proved),
+    }
+}
+
 /// The newest height that a node can show to be certified. That no node can is worth a line, and not a long wait.
 async fn proved(client: &Client) -> Option<ProvedStatus> {
     let shown = tokio::time::timeout(PROOF_WAIT, client.certified()).await.ok()?;
@@ -99,7 +114,7 @@ async fn proved(client: &Client) -> Option<ProvedStatus> {
 
 fn document(
     client: &Client,
-    statuses: Vec<Result<Status, NodeFailure>>,
+    statuses: Statuses,
     known: Option<&MembersView>,
     proved: Option<ProvedStatus>,
 ) -> Document {

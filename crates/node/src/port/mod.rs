@@ -67,7 +67,8 @@ pub async fn serve(
         match share.take(peer.0, 1) {
             Ok(held) => {
                 counts.open.inc();
-                tokio::spawn(count(counts.clone(), held, connection(stream, peer, router.clone(), deadlines)));
+                let connection = connection(stream, peer, router.clone(), deadlines, counts.clone());
+                tokio::spawn(count(counts.clone(), held, connection));
             }
             // Told and closed at once, since a stranger that is left waiting keeps a descriptor as well.
             Err(_) => {
@@ -101,19 +102,24 @@ async fn count(counts: Connections, held: Lease, connection: impl Future<Output 
     connection.await;
 }
 
-async fn connection(stream: TcpStream, peer: Peer, router: Router, deadlines: Deadlines) {
+async fn connection(stream: TcpStream, peer: Peer, router: Router, deadlines: Deadlines, counts: Connections) {
     // Without it answers only come later.
     let _ = stream.set_nodelay(true);
     let stage = ConnectionStage::new();
-    let stream = Paced::new(stream, stage.clone(), deadlines);
+    let stream = Paced::new(stream, stage.clone(), deadlines, counts.clone());
+    let answered = counts.clone();
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         stage.works();
         let mut request: Request = request.map(axum::body::Body::new);
         request.extensions_mut().insert(peer);
         let (answer, stage) = (hyper::service::Service::call(&router, request), stage.clone());
+        let answered = answered.clone();
         async move {
             let answer = answer.await;
+            if let Ok(answer) = &answer {
+                answered.answered(answer.status().as_u16());
+            }
             stage.answers();
             answer
         }
@@ -122,6 +128,10 @@ async fn connection(stream: TcpStream, peer: Peer, router: Router, deadlines: De
     // All time limits are in the stream, which knows more: a head, a pause and a body are different things to wait for.
     http.header_read_timeout(None).max_buf_size(HEAD_BYTES_MAX);
     if let Err(error) = http.serve_connection(TokioIo::new(stream), service).await {
+        // What is no request is answered before the router hears of it.
+        if error.is_parse() {
+            counts.answered(if error.is_parse_too_large() { 431 } else { 400 });
+        }
         debug!(peer = %peer.0, %error, "a connection ended");
     }
 }

@@ -24,6 +24,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::metrics::Connections;
+
 /// How long a head may take: a few packets of a far client.
 const HEAD_WAIT: Duration = Duration::from_secs(5);
 /// How long a connection may rest between two requests.
@@ -105,11 +107,14 @@ pub struct Paced {
     write_by: Option<Instant>,
     read_timer: Pin<Box<Sleep>>,
     write_timer: Pin<Box<Sleep>>,
+    counts: Connections,
+    /// Whether the end of this connection was counted.
+    cut: bool,
 }
 
 impl Paced {
     /// A stream whose client has just connected.
-    pub fn new(stream: TcpStream, stage: ConnectionStage, deadlines: Deadlines) -> Self {
+    pub fn new(stream: TcpStream, stage: ConnectionStage, deadlines: Deadlines, counts: Connections) -> Self {
         let read_by = Instant::now() + deadlines.head;
         let timer = || Box::pin(sleep_until(read_by));
         Self {
@@ -122,6 +127,15 @@ impl Paced {
             write_by: None,
             read_timer: timer(),
             write_timer: timer(),
+            counts,
+            cut: false,
+        }
+    }
+
+    /// The client has kept the connection waiting for too long. Whoever reads may ask more than once.
+    fn is_cut(&mut self, reason: &'static str) {
+        if !std::mem::replace(&mut self.cut, true) {
+            self.counts.cut(reason);
         }
     }
 
@@ -145,6 +159,7 @@ impl Paced {
     fn poll_stall(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         let by = *self.write_by.get_or_insert_with(|| Instant::now() + self.deadlines.stall);
         ready!(poll_until(self.write_timer.as_mut(), by, cx));
+        self.is_cut("answer_unread");
         Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, "the client does not read its answer"))
     }
 
@@ -170,8 +185,10 @@ impl Paced {
         }
         ready!(poll_until(self.read_timer.as_mut(), self.read_by, cx));
         if self.ended {
+            self.is_cut("half_closed");
             return Poll::Ready(Ok(()));
         }
+        self.is_cut(if self.begun { "head" } else { "idle" });
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client sends no request")))
     }
 }

@@ -80,6 +80,7 @@ async fn a_client_that_says_nothing_is_not_waited_for() {
     let port = Port::open(hello(), 8, Deadlines { head: SHORT, ..LENIENT }).await;
     assert_eq!(rest(&mut port.connect().await).await, "");
     port.wait_until_nobody_is_connected().await;
+    assert_eq!(port.counts.counted(200, "head"), (0, 1));
 }
 
 #[tokio::test]
@@ -109,6 +110,22 @@ async fn a_connection_is_used_again_and_closed_when_it_rests_too_long() {
     }
     assert_eq!(rest(&mut stream).await, "");
     port.wait_until_nobody_is_connected().await;
+    assert_eq!((port.counts.counted(200, "idle"), port.counts.counted(200, "head")), ((3, 1), (3, 0)));
+}
+
+#[tokio::test]
+async fn what_is_no_request_is_counted_as_well() {
+    let port = Port::open(hello(), 8, LENIENT).await;
+    for (text, status) in
+        [("NO REQUEST\r\n\r\n".to_owned(), 400), (format!("GET / HTTP/1.1\r\na: {}", "b".repeat(1 << 17)), 431)]
+    {
+        let mut stream = port.connect().await;
+        // The port may close before it has read all of it.
+        let _ = stream.write_all(text.as_bytes()).await;
+        rest(&mut stream).await;
+        port.wait_until_nobody_is_connected().await;
+        assert_eq!(port.counts.counted(status, "head"), (1, 0));
+    }
 }
 
 /// After an answer the head of the next request has a time limit again.
@@ -138,6 +155,7 @@ async fn a_client_that_closes_its_side_gets_its_answer() {
         assert!(answer.starts_with("HTTP/1.0 200"), "{path}: {answer:?}");
     }
     port.wait_until_nobody_is_connected().await;
+    assert_eq!(port.counts.counted(200, "half_closed"), (2, 0), "whoever gets its answer is not cut off");
 }
 
 struct Dropped(Arc<AtomicBool>);
@@ -167,6 +185,7 @@ async fn the_answer_of_a_client_that_has_hung_up_is_given_up() {
     drop(stream);
     port.wait_until_nobody_is_connected().await;
     assert!(dropped.load(Ordering::Acquire), "the work goes on");
+    assert_eq!(port.counts.counted(200, "half_closed"), (0, 1));
 }
 
 #[tokio::test]
@@ -177,6 +196,7 @@ async fn a_client_that_does_not_read_its_answer_is_not_waited_for() {
     stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.expect("it takes a request");
     port.wait_until_connected(1).await;
     port.wait_until_nobody_is_connected().await;
+    assert_eq!(port.counts.counted(200, "answer_unread"), (1, 1));
     drop(stream);
 }
 

@@ -71,6 +71,7 @@ impl OperationView {
 
 /// Shows what a domain lists, and what stands there.
 pub fn run(global: &Global, output: Output, args: &OpList) -> Result<Ending, CliError> {
+    names::show(output, std::slice::from_ref(&args.domain));
     let name = domain_name(&args.domain)?;
     let document = with_cluster(global, |client| async move {
         let Some(list) = name.operations() else { return Err(no_room(&name)) };
