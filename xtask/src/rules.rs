@@ -63,12 +63,13 @@ pub const RULES: &[Rule] = &[
             "pleach-order",
             "pleach-state",
             "pleach-store",
+            "pleach-testkit",
             "pleach-tree",
         ],
         pure: false,
     },
     Rule { folder: "bank", may_use: &["pleach-types"], pure: true },
-    Rule { folder: "testkit", may_use: &[], pure: false },
+    Rule { folder: "testkit", may_use: &["pleach-order", "pleach-types"], pure: false },
     Rule {
         folder: "sim",
         may_use: &[

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use pleach_client::{Client, TrustLevel, arguments};
-use pleach_order::load;
+use pleach_testkit::load;
 use pleach_types::Key;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;

@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use pleach_client::TrustLevel;
+use pleach_testkit::load;
 use serde_json::json;
 
 use cluster::{Cluster, ClusterRun, RunLoad};
@@ -310,14 +311,14 @@ fn print_start(found: &start::Start) {
 /// What the ordering engine alone commits at its best, with payloads of the same size.
 fn engine_alone(options: &Options, payload_bytes: usize) -> Result<Measured, String> {
     let folder = Folder::new("engine")?;
-    let load = pleach_order::load::Load {
+    let load = load::Load {
         members: 4,
         payload_bytes,
         outstanding: options.outstanding,
         duration: Duration::from_secs(options.each()),
         folder: folder.path().to_path_buf(),
     };
-    let (measured, cores) = cores_in_use(load.duration, || pleach_order::load::measure(&load));
+    let (measured, cores) = cores_in_use(load.duration, || load::measure(&load));
     let measured = measured.map_err(|e| e.to_string())?;
     let per_second = measured.payloads as f64 / measured.elapsed.as_secs_f64();
     Ok(Measured {

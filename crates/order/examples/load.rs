@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use pleach_order::OrderError;
-use pleach_order::load::{Load, measure};
+use pleach_testkit::load::{Load, measure};
 
 fn main() -> Result<(), OrderError> {
     let number = |position: usize, default: usize| {

@@ -67,7 +67,6 @@ mod guard;
 mod introduction;
 mod leaders;
 mod links;
-pub mod load;
 mod machine;
 mod muster;
 mod network;

@@ -14,6 +14,8 @@
 //! ```
 
 pub mod bank;
+#[cfg(feature = "load")]
+pub mod load;
 pub mod tour;
 
 use std::ops::Range;

@@ -11,13 +11,12 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use pleach_types::{
-    Block, BlockResult, Certificate, Committee, Genesis, Hash, Height, Limits, Member, PublicKey, SecretKey,
-};
-
-use crate::{
+use pleach_order::{
     Application, Bounds, Config, MemberAddress, Network, OrderError, ProposalRequest, Running, Settings, Timeouts,
     VotesFound, declare_new, run,
+};
+use pleach_types::{
+    Block, BlockResult, Certificate, Committee, Genesis, Hash, Height, Limits, Member, PublicKey, SecretKey,
 };
 
 /// Bytes of a payload's number and of its member's, which stand in front of it.
@@ -276,22 +275,4 @@ impl Application for LoadSource {
     }
 
     fn received(&self, _: PublicKey, _: Bytes) {}
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cluster_under_load_orders_all_payloads() {
-        let folder = std::env::temp_dir().join(format!("pleach-order-load-{}", std::process::id()));
-        let (members, duration) = (4, Duration::from_millis(500));
-        let load = Load { members, payload_bytes: 1_024, outstanding: 400, duration, folder: folder.clone() };
-        let measured = measure(&load);
-        let _ = std::fs::remove_dir_all(folder);
-        let measured = measured.unwrap();
-        println!("{measured:?}");
-        assert!(measured.payloads > 100 && measured.blocks > 2);
-        assert!(measured.latency_p50 <= measured.latency_p99);
-    }
 }
