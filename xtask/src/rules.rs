@@ -144,5 +144,6 @@ pub const FILES: &[(&str, &str)] = &[
     ("order", "the engine's journals; whether a member is new"),
     ("node", "configuration and keys; the size of the journals, for the status; evidence, by way of `order`"),
     ("cli", "what the user names"),
-    ("bench", "temporary folders; processor time"),
+    ("bench", "processor time; the folders of clusters"),
+    ("testkit", "temporary folders; the files of clusters"),
 ];

@@ -12,11 +12,13 @@ use pleach_bank as bank;
 use pleach_client::{Client, Config, HttpTransport, TrustLevel};
 use pleach_node::config::{Listen, MemberAddresses, NodeFiles, key_file_text};
 use pleach_node::{Node, NodeConfig, RunningNode};
+use pleach_testkit::folder::Folder;
+use pleach_testkit::ports::free_ports;
 use pleach_types::{Body, Call, Encode as _, Genesis, Hash, Key, PublicKey, Request, SecretKey};
 use rand::Rng as _;
 
 use crate::report::{Measured, processor_time};
-use crate::setup::{self, COLD_GAS, Folder, TRANSFER_GAS};
+use crate::setup::{self, COLD_GAS, TRANSFER_GAS};
 
 /// Accounts opened or funded by one request.
 const BATCH: usize = 100;
@@ -69,7 +71,7 @@ impl Cluster {
     /// Starts four nodes and opens the bank's accounts through the public path.
     /// Without `writing` the nodes keep nothing on their disks but the engine's journals.
     pub async fn start(accounts: usize, writing: bool) -> Result<Self, String> {
-        let folder = Folder::new("cluster")?;
+        let folder = Folder::new();
         let (genesis, secrets) = setup::genesis(4);
         let configs = write_configs(&folder, &genesis, &secrets)?;
         let start = if writing { pleach_node::start } else { pleach_node::start_without_writing };
@@ -272,7 +274,7 @@ async fn transfer_until_stopped(client: Client, payers: Arc<Vec<SecretKey>>, sha
 }
 
 pub fn write_configs(folder: &Folder, genesis: &Genesis, secrets: &[SecretKey]) -> Result<Vec<NodeConfig>, String> {
-    let ports = setup::free_ports(2 * secrets.len())?;
+    let ports = free_ports(2 * secrets.len() as u16);
     let at = |port: u16| format!("127.0.0.1:{port}");
     let write =
         |path: &std::path::Path, text: &str| std::fs::write(path, text).map_err(|e| format!("{}: {e}", path.display()));

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use pleach_client::{Client, TrustLevel, arguments};
+use pleach_testkit::folder::Folder;
 use pleach_testkit::load;
 use pleach_types::Key;
 use tokio::runtime::Runtime;
@@ -22,7 +23,6 @@ use tokio::task::JoinSet;
 use crate::attacks::honest::{self, key};
 use crate::cluster::{Cluster, ClusterRun, RunLoad};
 use crate::nodes::{self, Nodes, authority};
-use crate::setup::Folder;
 
 /// Runs of each command.
 const COMMANDS: usize = 50;
@@ -95,7 +95,7 @@ fn in_blocks(runtime: &Runtime, seconds: u64) -> Result<(), String> {
 
 /// The time between two blocks of the engine alone, each of which is proposed at once.
 fn block_of_the_engine(payload_bytes: usize, seconds: u64) -> Result<Duration, String> {
-    let folder = Folder::new("engine")?;
+    let folder = Folder::new();
     let load = load::Load {
         members: 4,
         payload_bytes,
@@ -123,7 +123,7 @@ enum MemberState {
 
 /// The second table.
 async fn of_commands(program: &Path) -> Result<(), String> {
-    let folder = Folder::new("latency")?;
+    let folder = Folder::new();
     let mut nodes = Nodes::start(program, folder.path()).await?;
     drop(honest::client(&nodes.profile, "latency", FIRST_CALLER).await?);
     let record = key("latency/record");
@@ -244,7 +244,7 @@ struct Done {
 
 /// The longest time without a call that was done, after a node was killed.
 async fn after_an_end(program: &Path) -> Result<(), String> {
-    let folder = Folder::new("end")?;
+    let folder = Folder::new();
     let mut nodes = Nodes::start(program, folder.path()).await?;
     let (done, mut callers) = (Arc::new(Done::default()), JoinSet::new());
     for number in 0..CALLERS {

@@ -24,12 +24,12 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use pleach_client::TrustLevel;
+use pleach_testkit::folder::Folder;
 use pleach_testkit::load;
 use serde_json::json;
 
 use cluster::{Cluster, ClusterRun, RunLoad};
 use report::{Measured, processor_time};
-use setup::Folder;
 
 /// How often the processor time is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -310,7 +310,7 @@ fn print_start(found: &start::Start) {
 
 /// What the ordering engine alone commits at its best, with payloads of the same size.
 fn engine_alone(options: &Options, payload_bytes: usize) -> Result<Measured, String> {
-    let folder = Folder::new("engine")?;
+    let folder = Folder::new();
     let load = load::Load {
         members: 4,
         payload_bytes,

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use pleach_client::{HttpTransport, Transport as _};
+use pleach_testkit::ports::free_row;
 use pleach_types::Hash;
 use serde::Deserialize;
 
@@ -22,8 +23,8 @@ const START_WAIT: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How long an answer with counters may take.
 const COUNTERS_WAIT: Duration = Duration::from_secs(10);
-/// How often other ports are tried if some are taken.
-const PORTS_TRIED: usize = 100;
+/// How far apart the ports are that `pleach init` gives to the nodes of one machine.
+const PORTS_APART: u16 = 10;
 
 /// What a client needs to know of a cluster: the file that `pleach init` writes.
 #[derive(Clone, Deserialize)]
@@ -76,22 +77,11 @@ impl Drop for Nodes {
     }
 }
 
-/// The first of so many ports in a row that were free a moment ago.
-fn free_row(count: u16) -> Result<u16, String> {
-    for _ in 0..PORTS_TRIED {
-        let first = 20_000 + rand::random::<u16>() % 10_000;
-        if (first..first + count).all(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()) {
-            return Ok(first);
-        }
-    }
-    Err(format!("no {count} free ports in a row between 20000 and 30000"))
-}
-
 impl Nodes {
     /// Makes a cluster in a folder and starts its nodes; waits until all serve.
     pub async fn start(program: &Path, folder: &Path) -> Result<Self, String> {
         let net = folder.join("net");
-        let port = free_row(2 * NODES)?.to_string();
+        let port = free_row(PORTS_APART * NODES).to_string();
         let mut init = Command::new(program);
         init.args(["init", "--nodes", &NODES.to_string(), "--replicas", "2", "--base-port", &port, "--out"]).arg(&net);
         let made = init.stdin(Stdio::null()).output().map_err(|e| format!("{}: {e}", program.display()))?;

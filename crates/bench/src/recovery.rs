@@ -6,11 +6,12 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use pleach_client::{Client, Config, HttpTransport};
 use pleach_node::RunningNode;
+use pleach_testkit::folder::Folder;
 use pleach_types::{Key, Partitioning};
 use rand::Rng as _;
 
 use crate::cluster::write_configs;
-use crate::setup::{self, Folder};
+use crate::setup;
 
 const VALUE_BYTES: usize = 1_024;
 /// Records of one request.
@@ -37,7 +38,7 @@ pub struct Recovery {
 /// Fills a cluster of four nodes and two copies with `records` records of 1 KiB, takes the data of one away, and waits
 /// until it is back; then starts it once more.
 pub async fn measure(records: usize) -> Result<Recovery, String> {
-    let folder = Folder::new("recovery")?;
+    let folder = Folder::new();
     let (mut genesis, secrets) = setup::genesis(4);
     genesis.partitioning = Partitioning { bits: 6, replicas: 2 };
     genesis.window = 64;

@@ -9,12 +9,13 @@ use pleach_client::arguments::change_records;
 use pleach_node::{Disk, Node, Resumed, resume};
 use pleach_order::{Application as _, ProposalRequest};
 use pleach_store::{Opened, Options, Store};
+use pleach_testkit::folder::Folder;
 use pleach_types::key::BASE_RULE;
 use pleach_types::{Block, Body, Call, Certificate, Context, Encode as _, Genesis, Key, Request, SecretKey};
 use pleach_vm::Vm;
 use rand::Rng as _;
 
-use crate::setup::{self, Folder};
+use crate::setup;
 
 const VALUE_BYTES: usize = 32;
 /// Records that one request writes, beside the one that it reads.
@@ -43,7 +44,7 @@ struct Setup {
 
 /// Writes `records` records of 32 bytes through a node's blocks, and starts the node again.
 pub fn measure(records: usize) -> Result<Start, String> {
-    let folder = Folder::new("start")?;
+    let folder = Folder::new();
     let mut setup = Setup::new(&folder)?;
     let keys: Result<Vec<_>, _> = (0..records).map(|n| Key::new(format!("store/record-{n:09}"))).collect();
     let keys = keys.map_err(|e| e.to_string())?;

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use pleach_order::OrderError;
+use pleach_testkit::folder::Folder;
 use pleach_testkit::load::{Load, measure};
 
 fn main() -> Result<(), OrderError> {
@@ -11,17 +12,15 @@ fn main() -> Result<(), OrderError> {
         let given = std::env::args().nth(position);
         given.map_or(default, |text| text.parse().unwrap_or_else(|e| panic!("{text:?} is no number: {e}")))
     };
-    let folder = std::env::temp_dir().join(format!("pleach-load-{}", std::process::id()));
+    let folder = Folder::new();
     let load = Load {
         members: number(1, 4),
         payload_bytes: number(2, 1_024),
         outstanding: number(3, 4_000),
         duration: Duration::from_secs(number(4, 10) as u64),
-        folder: folder.clone(),
+        folder: folder.path().to_owned(),
     };
-    let measured = measure(&load);
-    let _ = std::fs::remove_dir_all(folder);
-    let measured = measured?;
+    let measured = measure(&load)?;
     let seconds = measured.elapsed.as_secs_f64();
     println!(
         "{:.0} payloads/s, {:.1} blocks/s, latency p50 {:?}, p99 {:?}",

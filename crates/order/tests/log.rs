@@ -2,12 +2,13 @@
 
 mod common;
 
-use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{Chain, Fault, genesis, secret, settings, timeouts};
 use pleach_order::{Config, MemberAddress, OrderError, declare_new, run};
+use pleach_testkit::folder::Folder;
+use pleach_testkit::ports::free_addresses;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
@@ -44,14 +45,15 @@ impl Subscriber for Fragile {
 fn the_end_of_an_engine_is_told_even_if_nothing_can_be_logged() {
     tracing::subscriber::set_global_default(Fragile).unwrap();
     let genesis = genesis(1);
-    let listen = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let data = std::env::temp_dir().join(format!("pleach-order-log-{}", std::process::id()));
+    let listen = free_addresses(1)[0];
+    let folder = Folder::new();
+    let data = folder.join("data");
     declare_new(&data).unwrap();
     let mut settings = settings(&genesis, 0, timeouts(Duration::from_millis(50)));
     settings.storage_prefix = String::new();
     let addresses =
         vec![MemberAddress { key: secret(0).public(), address: listen.to_string(), stands_for: String::new() }];
-    let config = Config { settings, addresses, listen, data: data.clone(), workers: 1 };
+    let config = Config { settings, addresses, listen, data, workers: 1 };
 
     let chain = Chain::faulty(&genesis, Fault::Panic(5));
     let running = run(config, chain.clone()).unwrap();
@@ -71,5 +73,4 @@ fn the_end_of_an_engine_is_told_even_if_nothing_can_be_logged() {
     assert!(matches!(ended, Err(OrderError::Stopped(_))), "{ended:?}");
     assert_eq!(running.wait(), ended);
     BROKEN.store(false, Ordering::Relaxed);
-    std::fs::remove_dir_all(data).unwrap();
 }

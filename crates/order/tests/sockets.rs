@@ -3,38 +3,17 @@
 mod common;
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use common::{Chain, Fault, assert_agreement, genesis, secret, settings, timeouts};
 use pleach_order::{Config, MemberAddress, OrderError, Reason, Running, declare_new, run};
+use pleach_testkit::folder::Folder;
+use pleach_testkit::ports::free_addresses;
 use pleach_types::Genesis;
 use pleach_types::vote::Round;
-
-/// A folder that is removed at the end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("pleach-order-{name}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&path);
-        Self(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-/// Addresses that were free a moment ago: all held at a time, so they differ.
-fn addresses(count: usize) -> Vec<SocketAddr> {
-    let listeners: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    listeners.iter().map(|listener| listener.local_addr().unwrap()).collect()
-}
 
 fn config(genesis: &Genesis, addresses: &[SocketAddr], folder: &Path, n: usize) -> Config {
     let members = addresses.iter().enumerate();
@@ -68,12 +47,12 @@ fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
 
 #[test]
 fn four_members_order_requests_and_one_restarts() {
-    let folder = Folder::new("cluster");
+    let folder = Folder::new();
     let genesis = genesis(4);
-    let addresses = addresses(4);
+    let addresses = free_addresses(4);
     let mut chains: Vec<Arc<Chain>> = (0..4).map(|_| Chain::new(&genesis)).collect();
     let launch = |n: usize, chain: &Arc<Chain>| -> Running {
-        run(config(&genesis, &addresses, &folder.0, n), chain.clone()).unwrap()
+        run(config(&genesis, &addresses, folder.path(), n), chain.clone()).unwrap()
     };
     let mut running: Vec<_> = chains.iter().enumerate().map(|(n, chain)| Some(launch(n, chain))).collect();
     let before = Instant::now();
@@ -115,12 +94,13 @@ fn four_members_order_requests_and_one_restarts() {
 #[test]
 fn epochs_follow_each_other_and_one_that_was_away_follows_them() {
     const BLOCKS: usize = 16;
-    let folder = Folder::new("epochs");
+    let folder = Folder::new();
     let mut genesis = genesis(4);
     genesis.governance.epoch_blocks = BLOCKS as u32;
-    let addresses = addresses(4);
+    let addresses = free_addresses(4);
     let mut chains: Vec<Arc<Chain>> = (0..4).map(|_| Chain::new(&genesis)).collect();
-    let launch = |n: usize, chain: &Arc<Chain>| run(config(&genesis, &addresses, &folder.0, n), chain.clone()).unwrap();
+    let launch =
+        |n: usize, chain: &Arc<Chain>| run(config(&genesis, &addresses, folder.path(), n), chain.clone()).unwrap();
     let mut running: Vec<_> = chains.iter().enumerate().map(|(n, chain)| Some(launch(n, chain))).collect();
     wait_for("the first block", || chains.iter().all(|chain| chain.height() > 0));
 
@@ -156,11 +136,12 @@ fn epochs_follow_each_other_and_one_that_was_away_follows_them() {
 
 #[test]
 fn a_member_whose_journals_were_deleted_does_not_vote_as_if_it_had_them() {
-    let folder = Folder::new("journals");
+    let folder = Folder::new();
     let genesis = genesis(4);
-    let addresses = addresses(4);
+    let addresses = free_addresses(4);
     let chains: Vec<Arc<Chain>> = (0..4).map(|_| Chain::new(&genesis)).collect();
-    let launch = |n: usize, chain: &Arc<Chain>| run(config(&genesis, &addresses, &folder.0, n), chain.clone()).unwrap();
+    let launch =
+        |n: usize, chain: &Arc<Chain>| run(config(&genesis, &addresses, folder.path(), n), chain.clone()).unwrap();
     let mut running: Vec<_> = chains.iter().enumerate().map(|(n, chain)| Some(launch(n, chain))).collect();
     wait_for("blocks", || chains.iter().all(|chain| chain.height() > 5));
     let stop = |running: Running| {
@@ -168,8 +149,8 @@ fn a_member_whose_journals_were_deleted_does_not_vote_as_if_it_had_them() {
         assert_eq!(running.wait(), Ok(()));
     };
     stop(running[3].take().unwrap());
-    let journals = pleach_order::journals(&folder.0.join("node3"));
-    let away = folder.0.join("away");
+    let journals = pleach_order::journals(&folder.join("node3"));
+    let away = folder.join("away");
     std::fs::rename(&journals, &away).unwrap();
     // Once they are gone, they are lost for every start, also if they are put back.
     for start in 0..3 {
@@ -193,27 +174,28 @@ fn a_member_whose_journals_were_deleted_does_not_vote_as_if_it_had_them() {
 
 #[test]
 fn a_fault_of_the_application_stops_its_member_and_is_told() {
-    let folder = Folder::new("fault");
+    let folder = Folder::new();
     let genesis = genesis(1);
-    let addresses = addresses(1);
-    let running = run(config(&genesis, &addresses, &folder.0, 0), Chain::faulty(&genesis, Fault::Panic(3))).unwrap();
+    let addresses = free_addresses(1);
+    let running =
+        run(config(&genesis, &addresses, folder.path(), 0), Chain::faulty(&genesis, Fault::Panic(3))).unwrap();
     let Err(OrderError::Stopped(why)) = running.wait() else { panic!("a member with a fault must stop") };
     assert!(why.contains("the application has a fault"), "{why}");
     assert_eq!(running.ended(), Some(Err(OrderError::Stopped(why))));
 
     // The folder is free again, and nothing was acknowledged that was not executed.
     let chain = Chain::new(&genesis);
-    let running = run(config(&genesis, &addresses, &folder.0, 0), chain.clone()).unwrap();
+    let running = run(config(&genesis, &addresses, folder.path(), 0), chain.clone()).unwrap();
     wait_for("blocks", || chain.height() > 5);
     drop(running);
 }
 
 #[test]
 fn what_cannot_start_says_why() {
-    let folder = Folder::new("errors");
+    let folder = Folder::new();
     let (genesis, other) = (genesis(4), genesis(3));
-    let addresses = addresses(4);
-    let config = |n| config(&genesis, &addresses, &folder.0, n);
+    let addresses = free_addresses(4);
+    let config = |n| config(&genesis, &addresses, folder.path(), n);
     let fail = |config: Config| run(config, Chain::new(&genesis)).map(drop).unwrap_err();
 
     let taken = TcpListener::bind(addresses[1]).unwrap();
@@ -233,12 +215,12 @@ fn what_cannot_start_says_why() {
     assert!(matches!(fail(foreign), OrderError::DataForeign { .. }));
 
     let mut unusable = config(1);
-    unusable.data = folder.0.join("file");
+    unusable.data = folder.join("file");
     std::fs::write(&unusable.data, b"not a folder").unwrap();
     assert!(matches!(fail(unusable), OrderError::Data { .. }));
 
-    let alone = self::config(&self::genesis(1), &addresses[..1], &folder.0, 0);
-    let alone = Config { data: folder.0.join("gone"), ..alone };
+    let alone = self::config(&self::genesis(1), &addresses[..1], folder.path(), 0);
+    let alone = Config { data: folder.join("gone"), ..alone };
     let refused = run(alone.clone(), Chain::new(&self::genesis(1))).map(drop).unwrap_err();
     assert_eq!(refused, OrderError::Alone(alone.data));
 

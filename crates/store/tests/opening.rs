@@ -2,41 +2,19 @@
 
 mod support;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use pleach_store::{Damage, Keep, OpenError, Options, Store, fsck};
+use pleach_testkit::folder::Folder;
 use pleach_types::Hash;
 use support::{GENESIS, Layout, World};
 
-/// A folder of its own, gone with the test.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("pleach-store-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        Self(path)
-    }
-
-    fn file(&self) -> PathBuf {
-        self.0.join("store.pleach")
-    }
-
-    /// Every file with its content.
-    fn content(&self) -> BTreeMap<PathBuf, Vec<u8>> {
-        let entries = fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().path());
-        entries.map(|path| (path.clone(), fs::read(path).unwrap())).collect()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
+/// Where the store of a folder is.
+fn file(folder: &Folder) -> PathBuf {
+    folder.join("store.pleach")
 }
 
 fn open(dir: &Path) -> Result<Store, OpenError> {
@@ -50,74 +28,72 @@ fn keep(height: u64) -> Keep {
 
 #[test]
 fn a_store_in_use_names_the_process_that_uses_it() {
-    let folder = Folder::new("lock");
-    let store = open(&folder.0).unwrap();
+    let folder = Folder::new();
+    let store = open(folder.path()).unwrap();
     let me = Some(std::process::id());
-    assert!(matches!(open(&folder.0), Err(OpenError::Locked { pid, .. }) if pid == me));
-    assert!(matches!(fsck(&folder.0, |_| {}), Err(OpenError::Locked { pid, .. }) if pid == me));
+    assert!(matches!(open(folder.path()), Err(OpenError::Locked { pid, .. }) if pid == me));
+    assert!(matches!(fsck(folder.path(), |_| {}), Err(OpenError::Locked { pid, .. }) if pid == me));
     let clone = store.clone();
     drop(store);
-    assert!(matches!(open(&folder.0), Err(OpenError::Locked { .. })), "a clone is the store as well");
+    assert!(matches!(open(folder.path()), Err(OpenError::Locked { .. })), "a clone is the store as well");
     drop(clone);
-    open(&folder.0).unwrap();
+    open(folder.path()).unwrap();
 }
 
 #[test]
 fn newer_formats_other_clusters_and_other_files_are_left_untouched() {
-    let folder = Folder::new("header");
-    open(&folder.0).unwrap().close().unwrap();
-    let ours = fs::read(folder.file()).unwrap();
-    let other = Store::open(&folder.0, &Hash([2; 32]), &Options::default());
+    let folder = Folder::new();
+    open(folder.path()).unwrap().close().unwrap();
+    let ours = fs::read(file(&folder)).unwrap();
+    let other = Store::open(folder.path(), &Hash([2; 32]), &Options::default());
     assert!(matches!(other, Err(OpenError::OtherGenesis { found: GENESIS, expected: Hash([2, ..]) })));
-    assert!(fs::read(folder.file()).unwrap() == ours);
+    assert!(fs::read(file(&folder)).unwrap() == ours);
 
     let mut newer = ours.clone();
     newer[16] = 9;
     let seal = blake3::keyed_hash(b"pleach/1/store/header           ", &newer[..64]);
     newer[64..80].copy_from_slice(&seal.as_bytes()[..16]);
-    fs::write(folder.file(), &newer).unwrap();
-    assert!(matches!(open(&folder.0), Err(OpenError::NewerFormat { found: 9, known: 3 })));
-    assert!(matches!(fsck(&folder.0, |_| {}), Err(OpenError::NewerFormat { found: 9, known: 3 })));
-    assert!(fs::read(folder.file()).unwrap() == newer);
+    fs::write(file(&folder), &newer).unwrap();
+    assert!(matches!(open(folder.path()), Err(OpenError::NewerFormat { found: 9, known: 3 })));
+    assert!(matches!(fsck(folder.path(), |_| {}), Err(OpenError::NewerFormat { found: 9, known: 3 })));
+    assert!(fs::read(file(&folder)).unwrap() == newer);
 
     for bytes in [&b""[..], b"a poem", &[0; 9_000]] {
-        fs::write(folder.file(), bytes).unwrap();
-        let refused = open(&folder.0);
+        fs::write(file(&folder), bytes).unwrap();
+        let refused = open(folder.path());
         assert!(matches!(&refused, Err(OpenError::Damaged(d)) if matches!(d[..], [Damage::Header(_)])), "{refused:?}");
-        assert!(fs::read(folder.file()).unwrap() == bytes);
+        assert!(fs::read(file(&folder)).unwrap() == bytes);
     }
 }
 
 #[test]
 fn a_beginning_that_was_interrupted_is_begun_again() {
-    let folder = Folder::new("begin");
-    fs::create_dir_all(&folder.0).unwrap();
-    fs::write(folder.0.join("store.new"), b"half of a header").unwrap();
-    let store = open(&folder.0).unwrap();
+    let folder = Folder::new();
+    fs::write(folder.join("store.new"), b"half of a header").unwrap();
+    let store = open(folder.path()).unwrap();
     assert!(store.position().is_none());
-    assert!(!folder.0.join("store.new").exists());
+    assert!(!folder.join("store.new").exists());
 }
 
 #[test]
 fn fsck_says_what_is_there_and_writes_nothing() {
-    let folder = Folder::new("fsck");
-    assert!(matches!(fsck(&folder.0, |_| {}), Err(OpenError::Absent(_))));
+    let folder = Folder::new();
+    assert!(matches!(fsck(&folder.join("none"), |_| {}), Err(OpenError::Absent(_))));
     let mut world = World::new(1, Layout { bits: 2, held: 3 }, 60);
-    let store = open(&folder.0).unwrap();
+    let store = open(folder.path()).unwrap();
     world.install(&store, 0, 0, 2);
-    let killed = Folder::new("fsck-killed");
-    fs::create_dir_all(&killed.0).unwrap();
+    let killed = Folder::new();
     for _ in 0..6 {
         let height = world.next();
         store.commit(&world.block(height, keep(height))).unwrap();
     }
     // As a kill would leave it: never closed.
-    fs::copy(folder.file(), killed.file()).unwrap();
+    fs::copy(file(&folder), file(&killed)).unwrap();
     store.close().unwrap();
     for folder in [folder, killed] {
-        let before = folder.content();
+        let before = folder.contents();
         let mut last = None;
-        let report = fsck(&folder.0, |progress| {
+        let report = fsck(folder.path(), |progress| {
             assert!(progress.done <= progress.total);
             last = Some(progress);
         })
@@ -126,8 +102,8 @@ fn fsck_says_what_is_there_and_writes_nothing() {
         assert_eq!(report.position.unwrap().height(), 6);
         assert_eq!(report.records.rows, world.layout.part(&world.maps[&6]).len() as u64);
         assert_eq!(last.unwrap().done, report.rows);
-        assert!(folder.content() == before, "fsck wrote");
-        open(&folder.0).unwrap();
+        assert!(folder.contents() == before, "fsck wrote");
+        open(folder.path()).unwrap();
     }
 }
 
@@ -160,12 +136,12 @@ fn child_that_commits_until_it_is_killed() {
 
 #[test]
 fn a_killed_process_loses_nothing_that_it_acknowledged() {
-    let folder = Folder::new("kill");
+    let folder = Folder::new();
     let mut acknowledged = 0;
     for round in 0..6 {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "child_that_commits_until_it_is_killed", "--nocapture"])
-            .env("PLEACH_STORE_CHILD", &folder.0)
+            .env("PLEACH_STORE_CHILD", folder.path())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -178,7 +154,7 @@ fn a_killed_process_loses_nothing_that_it_acknowledged() {
         child.wait().unwrap();
         let rest = lines.map_while(Result::ok).filter_map(|line| line.rsplit(' ').next()?.parse().ok()).max();
         acknowledged = rest.unwrap_or(0).max(acknowledged);
-        let store = open(&folder.0).unwrap();
+        let store = open(folder.path()).unwrap();
         let height = store.position().unwrap().height();
         assert!(height == acknowledged || height == acknowledged + 1, "{height} after {acknowledged}");
         let mut world = killed_world();

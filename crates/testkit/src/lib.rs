@@ -14,8 +14,10 @@
 //! ```
 
 pub mod bank;
+pub mod folder;
 #[cfg(feature = "load")]
 pub mod load;
+pub mod ports;
 pub mod tour;
 
 use std::ops::Range;

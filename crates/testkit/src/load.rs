@@ -5,7 +5,7 @@
 //! number of payloads on their way; each waits in the pool of one member until that member leads.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,6 +18,8 @@ use pleach_order::{
 use pleach_types::{
     Block, BlockResult, Certificate, Committee, Genesis, Hash, Height, Limits, Member, PublicKey, SecretKey,
 };
+
+use crate::ports::free_addresses;
 
 /// Bytes of a payload's number and of its member's, which stand in front of it.
 const NUMBER_BYTES: usize = 10;
@@ -64,7 +66,7 @@ pub fn measure(load: &Load) -> Result<LoadResult, OrderError> {
     assert!(load.payload_bytes >= NUMBER_BYTES, "{} bytes hold no number", load.payload_bytes);
     let limits = Limits::default();
     let genesis = genesis(load.members, limits.clone());
-    let addresses = addresses(load, &genesis)?;
+    let addresses = addresses(&genesis);
     let committee = genesis.committee().expect("members made here are a committee");
     let mut cluster = Vec::new();
     for (n, member) in addresses.iter().enumerate() {
@@ -117,19 +119,14 @@ fn secret(key: &PublicKey, members: usize) -> SecretKey {
     secrets.into_iter().find(|secret| secret.public() == *key).expect("keys are made from these seeds")
 }
 
-/// Ports that were free a moment ago. All are held at a time, so that they differ.
-fn addresses(load: &Load, genesis: &Genesis) -> Result<Vec<MemberAddress>, OrderError> {
-    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let refused = |e: std::io::Error| OrderError::Listen { address: any, reason: e.to_string() };
-    let held = (0..load.members).map(|_| TcpListener::bind(any)).collect::<Result<Vec<_>, _>>().map_err(refused)?;
-    let address = |(member, listener): (&Member, &TcpListener)| {
-        Ok(MemberAddress {
-            key: member.public_key,
-            address: listener.local_addr().map_err(refused)?.to_string(),
-            stands_for: member.address.clone(),
-        })
+fn addresses(genesis: &Genesis) -> Vec<MemberAddress> {
+    let addresses = free_addresses(genesis.members.len() as u16);
+    let address = |(member, address): (&Member, SocketAddr)| MemberAddress {
+        key: member.public_key,
+        address: address.to_string(),
+        stands_for: member.address.clone(),
     };
-    genesis.members.iter().zip(&held).map(address).collect()
+    genesis.members.iter().zip(addresses).map(address).collect()
 }
 
 fn config(

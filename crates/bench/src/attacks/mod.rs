@@ -14,9 +14,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
+use pleach_testkit::folder::Folder;
 
 use crate::nodes::{self, Nodes};
-use crate::setup::Folder;
 use honest::{Calls, Honest};
 
 /// Honest clients.
@@ -171,7 +171,7 @@ pub async fn run(program: Option<&Path>, attacks: &[Attack], time: Duration) -> 
 }
 
 async fn one(program: &Path, attack: Attack, time: Duration) -> Result<AttackOutcome, String> {
-    let folder = Folder::new("attack")?;
+    let folder = Folder::new();
     let mut nodes = Nodes::start(program, folder.path()).await?;
     let mut honest = Honest::start(&nodes.profile, CLIENTS).await?;
     // What the stranger needs is made before anything is measured.

@@ -1,63 +1,11 @@
-//! What the tests of the program share: running it, a folder of one's own, a cluster that ends with the test.
+//! What the tests of the program share: running it, and nodes that end with the test.
 #![allow(dead_code, missing_docs)]
 
-use std::fs;
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// A folder that is removed after the test.
-pub struct Folder(PathBuf);
-
-impl Folder {
-    pub fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("pleach-cli-test-{}-{number}", std::process::id()));
-        fs::create_dir(&path).expect("a new folder");
-        Self(path)
-    }
-
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-
-    pub fn join(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    pub fn write(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.join(name);
-        fs::write(&path, text).expect("a file");
-        path
-    }
-
-    /// Names and contents of everything in it.
-    pub fn contents(&self) -> Vec<(PathBuf, Vec<u8>)> {
-        let mut found = Vec::new();
-        let mut folders = vec![self.0.clone()];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder).expect("a folder") {
-                let path = entry.expect("an entry").path();
-                if path.is_dir() {
-                    folders.push(path.clone());
-                }
-                let content = fs::read(&path).unwrap_or_default();
-                found.push((path, content));
-            }
-        }
-        found.sort();
-        found
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
+pub use pleach_testkit::folder::Folder;
+use pleach_testkit::ports::free_row;
 
 /// The program, in a folder, with an environment that says nothing of clusters.
 pub fn pleach(folder: &Folder) -> Command {
@@ -138,16 +86,7 @@ impl Drop for Process {
 
 /// A first port such that `count` nodes on one host, ten ports apart, find theirs free.
 pub fn base_port(count: u16) -> u16 {
-    // Tests run at once in several processes and threads: start somewhere else each time.
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let start = 10_000 + (std::process::id() * 37 + NEXT.fetch_add(1, Ordering::Relaxed) * 500) % 20_000;
-    (0..200)
-        .map(|i| u16::try_from(start + i * 50).unwrap_or(10_000))
-        .find(|base| {
-            let ports = (0..count).flat_map(|i| [base + 10 * i, base + 10 * i + 1]);
-            ports.map(|port| TcpListener::bind(("127.0.0.1", port))).all(|bound| bound.is_ok())
-        })
-        .expect("free ports")
+    free_row(10 * count)
 }
 
 /// Runs the command until it succeeds, for at most `wait`.

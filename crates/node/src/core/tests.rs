@@ -2,11 +2,12 @@
 
 use pleach_order::{Application as _, ProposalRequest};
 use pleach_state::{Costs, Unchecked};
+use pleach_testkit::folder::Folder;
 use pleach_types::limits::SIGNERS_MAX;
 use pleach_types::{Body, Call, Context, Decode as _, PublicKey, Request, limits};
 
 use super::*;
-use crate::disk::tests::{self, Alone, Folder, body, key, signed};
+use crate::disk::tests::{self, Alone, body, key, signed};
 use crate::pool::Origin;
 
 /// Requests with as many signatures as there may be: dear to check.
@@ -28,8 +29,8 @@ fn costs(alone: &Alone, request: &Bytes) -> Costs {
 
 #[test]
 fn what_was_ordered_is_answered_although_there_is_no_room() {
-    let folder = Folder::new("again");
-    let mut alone = Alone::new(&folder.0, Disk::at_once);
+    let folder = Folder::new();
+    let mut alone = Alone::new(folder.path(), Disk::at_once);
     alone.block();
     let ordered = alone.parent.requests[0].clone();
     let costs = costs(&alone, &ordered);
@@ -46,8 +47,8 @@ fn complaint(alone: &Alone, view: u64) -> Bytes {
 /// A member that wants to fill blocks and pools can make any number of complaints about itself.
 #[test]
 fn complaints_wait_in_small_number_and_none_is_left_when_the_member_is_convicted() {
-    let folder = Folder::new("complaints");
-    let mut alone = Alone::new(&folder.0, Disk::at_once);
+    let folder = Folder::new();
+    let mut alone = Alone::new(folder.path(), Disk::at_once);
     // Each from another address, of which one may send a few in a second.
     let sender = |n| Sender { member: None, origin: Origin(n) };
     let taken = |n| alone.node.submit_all(&[(sender(n), complaint(&alone, n))]).remove(0).map_err(|e| e.code());
@@ -77,8 +78,8 @@ fn complaints_wait_in_small_number_and_none_is_left_when_the_member_is_convicted
 /// Otherwise junk costs a node more than its judge: to read it.
 #[test]
 fn who_sends_more_complaints_than_are_judged_waits_for_the_answer() {
-    let folder = Folder::new("junk");
-    let alone = Alone::new(&folder.0, Disk::at_once);
+    let folder = Folder::new();
+    let alone = Alone::new(folder.path(), Disk::at_once);
     let complaints: Vec<_> = (0..200).map(|n| complaint(&alone, n)).collect();
     let batches = crate::admission::batches::Batches::new(Arc::new(alone.node));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
@@ -124,8 +125,8 @@ fn wants_block(alone: &Alone) -> bool {
 /// everybody out of the pools.
 #[test]
 fn what_is_ahead_waits_apart_in_small_number_makes_no_blocks_and_is_looked_at_once() {
-    let folder = Folder::new("ahead");
-    let mut alone = Alone::new(&folder.0, Disk::at_once);
+    let folder = Folder::new();
+    let mut alone = Alone::new(folder.path(), Disk::at_once);
     let refused: Vec<_> = (0..2_000).map(|n| alone.node.execute(&ahead(&alone, 3, n)).err()).collect();
     let taken = refused.iter().take_while(|refused| refused.is_none()).count();
     assert_eq!(taken, 512, "a quarter of those that may wait, for one address");
@@ -150,8 +151,8 @@ fn what_is_ahead_waits_apart_in_small_number_makes_no_blocks_and_is_looked_at_on
 /// One whose proof is true is ordered once its height has come.
 #[test]
 fn what_was_ahead_and_is_true_is_ordered() {
-    let folders = [Folder::new("slow"), Folder::new("quick")];
-    let [mut slow, mut quick] = folders.each_ref().map(|folder| Alone::new(&folder.0, Disk::at_once));
+    let folders = [Folder::new(), Folder::new()];
+    let [mut slow, mut quick] = folders.each_ref().map(|folder| Alone::new(folder.path(), Disk::at_once));
     quick.block();
     let request = dear(&quick, 1).remove(0);
     slow.node.execute(&request).unwrap_or_else(|e| panic!("it may be true: {e}"));
@@ -171,8 +172,8 @@ fn what_was_ahead_and_is_true_is_ordered() {
 
 #[test]
 fn one_address_and_one_member_fill_their_parts_and_are_told_so() {
-    let folder = Folder::new("parts");
-    let alone = Alone::new(&folder.0, |store| Disk::behind(store).0);
+    let folder = Folder::new();
+    let alone = Alone::new(folder.path(), |store| Disk::behind(store).0);
     let dear = dear(&alone, 2);
     let costs = costs(&alone, &dear[0]);
     alone.node.admission.pool().fill_class_of_port(costs, Origin(1));

@@ -5,6 +5,7 @@ use std::sync::mpsc;
 use pleach_order::{Application as _, ProposalRequest};
 use pleach_state::State;
 use pleach_store::Options;
+use pleach_testkit::folder::Folder;
 use pleach_types::execution::{Effects, Execution, Executor, Outcome};
 use pleach_types::{
     Ballot, Block, Body, Call, Context, Encode as _, Evidence, Genesis, Hash, Key, Limits, Member, Request, Round,
@@ -98,25 +99,11 @@ impl Alone {
     }
 }
 
-pub(crate) struct Folder(pub(crate) std::path::PathBuf);
-
-impl Folder {
-    pub(crate) fn new(name: &str) -> Self {
-        Self(std::env::temp_dir().join(format!("pleach-disk-test-{name}-{}", std::process::id())))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 #[test]
 fn blocks_that_are_not_written_yet_are_bounded_in_bytes() {
-    let folder = Folder::new("bytes");
+    let folder = Folder::new();
     let mut writer = None;
-    let mut alone = Alone::new(&folder.0, |store| {
+    let mut alone = Alone::new(folder.path(), |store| {
         let (disk, its) = Disk::behind_with_room(store, ROOM);
         writer = Some(its);
         disk
@@ -149,8 +136,8 @@ fn blocks_that_are_not_written_yet_are_bounded_in_bytes() {
 
 #[test]
 fn a_block_larger_than_all_room_is_written_alone() {
-    let folder = Folder::new("large");
-    let mut alone = Alone::new(&folder.0, |store| {
+    let folder = Folder::new();
+    let mut alone = Alone::new(folder.path(), |store| {
         let (disk, writer) = Disk::behind_with_room(store, VALUE_BYTES / 2);
         std::thread::spawn(move || writer.run());
         disk
@@ -162,9 +149,9 @@ fn a_block_larger_than_all_room_is_written_alone() {
 
 #[test]
 fn who_waits_for_room_learns_that_the_writer_is_gone() {
-    let folder = Folder::new("gone");
+    let folder = Folder::new();
     let mut writer = None;
-    let mut alone = Alone::new(&folder.0, |store| {
+    let mut alone = Alone::new(folder.path(), |store| {
         let (disk, its) = Disk::behind_with_room(store, VALUE_BYTES + VALUE_BYTES / 2);
         writer = Some(its);
         disk
