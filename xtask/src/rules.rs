@@ -74,6 +74,7 @@ pub const RULES: &[Rule] = &[
         folder: "sim",
         may_use: &[
             "pleach-bank",
+            "pleach-testkit",
             "pleach-tree",
             "pleach-types",
             "pleach-verify",

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use pleach_testkit::members::keys;
 use pleach_types::key::{BASE_RULE, ROOT_RULE};
-use pleach_types::{Genesis, Key, Member, SecretKey};
+use pleach_types::{Genesis, Key, SecretKey};
 
 /// Gas that a transfer declares, as a client does: what it takes, and a margin.
 pub const TRANSFER_GAS: u64 = 60_000;
@@ -13,12 +14,9 @@ pub const COLD_GAS: u64 = 1_000_000;
 
 /// A genesis with `members` members, and their keys in the same order.
 pub fn genesis(members: u8) -> (Genesis, Vec<SecretKey>) {
-    let mut secrets: Vec<_> = (1..=members).map(|n| SecretKey::from_seed([n; 32])).collect();
-    secrets.sort_by_key(SecretKey::public);
-    let listed = secrets.iter().enumerate();
-    let members = listed.map(|(n, s)| Member::new(format!("node-{}", n + 1), s.public())).collect();
+    let secrets = keys(members);
     let rules = [(ROOT_RULE, pleach_vm::builtin::ROOT_RULE), (BASE_RULE, pleach_vm::builtin::BASE_RULE)];
     let records: BTreeMap<_, _> =
         rules.into_iter().map(|(key, code)| (Key::new(key).expect("a system key"), Bytes::from_static(code))).collect();
-    (Genesis { window: 512, ..Genesis::new("bench", members, records) }, secrets)
+    (Genesis { window: 512, ..Genesis::new("bench", pleach_testkit::members::members(&secrets), records) }, secrets)
 }

@@ -576,7 +576,7 @@ fn members_come_from_genesis_and_not_from_whom_is_asked() {
     let client = cluster.connect(1).unwrap();
     let members = cluster.time.run(client.members()).unwrap();
     assert_eq!((members.faults_tolerated, members.quorum), (1, 3));
-    assert_eq!(members.members[0].name, "node-0");
+    assert_eq!(members.members[0].name, "node-1");
     assert!(members.members.iter().all(|member| member.http.is_some()));
 }
 

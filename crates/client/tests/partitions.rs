@@ -84,7 +84,7 @@ fn a_client_that_knows_no_keeper_of_a_record_is_told_who_they_are() {
             Err(error) => {
                 assert_eq!(error.code(), "NO_KEEPER", "{error}");
                 let keepers = (0..7).filter(|node| cluster.chain().keeps(*node, &key));
-                keepers.for_each(|node| assert!(error.to_string().contains(&format!("node-{node}")), "{error}"));
+                keepers.for_each(|node| assert!(error.to_string().contains(&format!("node-{}", node + 1)), "{error}"));
                 others += 1;
             }
         }

@@ -222,6 +222,7 @@ pub(crate) fn is_listed(record: &ClusterRecord, key: &PublicKey) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use pleach_testkit::members::{keys, members};
     use pleach_types::vote::{Ballot, Proposal, Round};
     use pleach_types::{Block, BlockResult, Context, Governance, Hash, SecretKey};
 
@@ -232,10 +233,8 @@ mod tests {
     }
 
     fn genesis() -> Genesis {
-        let mut members: Vec<_> = (1..=4).map(|n| Member::new(format!("node-{n}"), secret(n).public())).collect();
-        members.sort_by_key(|member| member.public_key);
         let governance = Governance { epoch_blocks: 16, ..Governance::default() };
-        Genesis { governance, ..Genesis::new("members", members, BTreeMap::new()) }
+        Genesis { governance, ..Genesis::new("members", members(&keys(4)), BTreeMap::new()) }
     }
 
     /// The step from all four to the first three, in the order of their keys, at the end of an epoch.

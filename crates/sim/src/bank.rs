@@ -9,19 +9,15 @@ use commonware_runtime::{Spawner as _, Supervisor as _, deterministic};
 use pleach_bank as bank;
 use pleach_client::{Call, Client, Error, ReadOptions, TrustLevel};
 use pleach_node::Node;
+use pleach_testkit::members::numbered;
+pub use pleach_testkit::members::numbered_key as member_secret;
 use pleach_types::api::{GetRequest, RecordView};
 use pleach_types::execution::Executor;
 use pleach_types::key::{BASE_RULE, ROOT_RULE};
-use pleach_types::{Body, Genesis, Key, Limits, Member, Partitioning, Request, SecretKey};
+use pleach_types::{Body, Genesis, Key, Limits, Partitioning, Request, SecretKey};
 use pleach_vm::{Vm, builtin};
 
 use crate::oracle::BANK;
-
-/// The key of member `n`.
-#[must_use]
-pub fn member_secret(n: usize) -> SecretKey {
-    SecretKey::from_seed([n as u8 + 1; 32])
-}
 
 /// The key of the bank's owner.
 #[must_use]
@@ -66,12 +62,9 @@ pub const GAS: u64 = 2_000_000;
 /// If the genesis breaks a rule.
 #[must_use]
 pub fn genesis(count: usize, window: u64, partitioning: Partitioning) -> Genesis {
-    let member = |n| Member::new(format!("node{n}"), member_secret(n).public());
-    let mut members: Vec<_> = (0..count).map(member).collect();
-    members.sort_by_key(|member| member.public_key);
     let rule = |name: &str, code| (Key::new(name).expect("a key"), Bytes::from_static(code));
     let records = BTreeMap::from([rule(ROOT_RULE, builtin::ROOT_RULE), rule(BASE_RULE, builtin::BASE_RULE)]);
-    let genesis = Genesis { window, partitioning, ..Genesis::new("simulated", members, records) };
+    let genesis = Genesis { window, partitioning, ..Genesis::new("simulated", numbered(count), records) };
     genesis.check().expect("a genesis");
     genesis
 }

@@ -17,6 +17,8 @@ pub mod bank;
 pub mod folder;
 #[cfg(feature = "load")]
 pub mod load;
+#[cfg(feature = "members")]
+pub mod members;
 pub mod ports;
 pub mod tour;
 

@@ -19,6 +19,7 @@ use pleach_types::{
     Block, BlockResult, Certificate, Committee, Genesis, Hash, Height, Limits, Member, PublicKey, SecretKey,
 };
 
+use crate::members;
 use crate::ports::free_addresses;
 
 /// Bytes of a payload's number and of its member's, which stand in front of it.
@@ -65,15 +66,16 @@ pub fn measure(load: &Load) -> Result<LoadResult, OrderError> {
     assert!((1..=64).contains(&load.members), "{} members", load.members);
     assert!(load.payload_bytes >= NUMBER_BYTES, "{} bytes hold no number", load.payload_bytes);
     let limits = Limits::default();
-    let genesis = genesis(load.members, limits.clone());
+    let keys = members::keys(load.members as u8);
+    let genesis = Genesis { limits: limits.clone(), ..Genesis::new("load", members::members(&keys), BTreeMap::new()) };
     let addresses = addresses(&genesis);
     let committee = genesis.committee().expect("members made here are a committee");
     let mut cluster = Vec::new();
-    for (n, member) in addresses.iter().enumerate() {
+    for (n, key) in keys.into_iter().enumerate() {
         let pool = LoadPool::new(n as u16, load, &limits);
         let app =
             Arc::new(LoadSource { pool: Mutex::new(pool), network: OnceLock::new(), committee: committee.clone() });
-        let config = config(load, &genesis, &addresses, secret(&member.key, load.members))?;
+        let config = config(load, &genesis, &addresses, key)?;
         cluster.push((run(config, Arc::clone(&app) as Arc<dyn Application>)?, app));
     }
     let started = Instant::now();
@@ -105,18 +107,6 @@ pub fn measure(load: &Load) -> Result<LoadResult, OrderError> {
 
 fn check(cluster: &[(Running, Arc<LoadSource>)]) -> Result<(), OrderError> {
     cluster.iter().find_map(|(running, _)| running.ended()).unwrap_or(Ok(()))
-}
-
-fn genesis(members: usize, limits: Limits) -> Genesis {
-    let member = |n: usize| Member::new(format!("node{n}"), SecretKey::from_seed([n as u8; 32]).public());
-    let mut members: Vec<_> = (0..members).map(member).collect();
-    members.sort_by_key(|member| member.public_key);
-    Genesis { limits, ..Genesis::new("load", members, BTreeMap::new()) }
-}
-
-fn secret(key: &PublicKey, members: usize) -> SecretKey {
-    let secrets = (0..members).map(|n| SecretKey::from_seed([n as u8; 32]));
-    secrets.into_iter().find(|secret| secret.public() == *key).expect("keys are made from these seeds")
 }
 
 fn addresses(genesis: &Genesis) -> Vec<MemberAddress> {

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use futures::future::{FutureExt as _, pending};
 use pleach_client::{Client, Config, Error, ReadOptions, Reply, Runtime as _, Transport, TransportError};
 use pleach_state::{OrderedOutcome, State, prepare, prepare_block};
+use pleach_testkit::members;
 use pleach_tree::Tree;
 use pleach_types::absence::AbsenceProof;
 use pleach_types::api::*;
@@ -63,11 +64,8 @@ pub struct Chain {
     pub overtaking: bool,
 }
 
-pub fn genesis(members: u8, window: u64, name: &str) -> (Genesis, Vec<SecretKey>) {
-    let mut keys: Vec<_> = (0..members).map(|n| SecretKey::from_seed([n + 1; 32])).collect();
-    keys.sort_by_key(SecretKey::public);
-    let member = |(n, key): (usize, &SecretKey)| Member::new(format!("node-{n}"), key.public());
-    let members = keys.iter().enumerate().map(member).collect();
+pub fn genesis(count: u8, window: u64, name: &str) -> (Genesis, Vec<SecretKey>) {
+    let keys = members::keys(count);
     let mut records = BTreeMap::new();
     for operation in ["transfer", "put", "sum", "lottery", "moody"] {
         records.insert(key(&format!("bank/{operation}")), Bytes::from(format!("code: {operation}")));
@@ -75,7 +73,7 @@ pub fn genesis(members: u8, window: u64, name: &str) -> (Genesis, Vec<SecretKey>
     for n in 0..20 {
         records.insert(key(&format!("bank/accounts/{n}")), amount(100));
     }
-    (Genesis { window, ..Genesis::new(name, members, records) }, keys)
+    (Genesis { window, ..Genesis::new(name, members::members(&keys), records) }, keys)
 }
 
 impl Chain {

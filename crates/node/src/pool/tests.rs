@@ -1,8 +1,9 @@
 //! Who is served, as leaders see it: requests of a state with many domains, whose shares of a block are what counts.
 
 use pleach_state::prepare;
+use pleach_testkit::members::{keys, members};
 use pleach_types::request::ordered_digest;
-use pleach_types::{Body, Call, Decode as _, Genesis, Governance, Member, Request, SecretKey};
+use pleach_types::{Body, Call, Decode as _, Genesis, Governance, Request};
 
 use super::*;
 use crate::disk::tests::{body, key, signed};
@@ -25,14 +26,12 @@ struct Bench {
 
 impl Bench {
     fn new(domains: Domains) -> Self {
-        let mut secrets: Vec<_> = (1..=4).map(|n| SecretKey::from_seed([n; 32])).collect();
-        secrets.sort_by_key(SecretKey::public);
-        let members = secrets.iter().enumerate().map(|(n, s)| Member::new(format!("node-{n}"), s.public())).collect();
+        let secrets = keys(4);
         let names = (0..MANY).map(|n| format!("spam-{n}/op")).chain((0..HONEST).map(|n| format!("honest-{n}/op")));
         let records = names.map(|name| (key(&name), Bytes::from_static(b"code"))).collect();
         let owners = if domains == Domains::Approved { vec![secrets[0].public()] } else { Vec::new() };
         let governance = Governance { threshold: owners.len() as u8, owners, domains, ..Governance::default() };
-        let genesis = Genesis { governance, ..Genesis::new("pool", members, records) };
+        let genesis = Genesis { governance, ..Genesis::new("pool", members(&secrets), records) };
         let state = State::genesis(genesis).unwrap_or_else(|e| panic!("{e}"));
         Self { pool: Pool::new(&state), state, next: 0 }
     }

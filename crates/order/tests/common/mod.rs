@@ -11,26 +11,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pleach_order::{Application, Bounds, Network, ProposalRequest, Settings, Timeouts, VotesFound};
+use pleach_testkit::members::numbered;
+pub use pleach_testkit::members::numbered_key as secret;
 use pleach_types::api::Voting;
 use pleach_types::hash::Domain;
 use pleach_types::vote::Round;
 use pleach_types::{
-    Block, BlockResult, Certificate, Committee, Encode as _, Evidence, Genesis, Hash, Height, Member, PublicKey,
-    SecretKey,
+    Block, BlockResult, Certificate, Committee, Encode as _, Evidence, Genesis, Hash, Height, PublicKey,
 };
 
 /// A genesis with `count` members.
 pub fn genesis(count: usize) -> Genesis {
-    let mut members: Vec<_> = (0..count).map(|n| Member::new(format!("node{n}"), secret(n).public())).collect();
-    members.sort_by_key(|member| member.public_key);
-    let genesis = Genesis::new("test", members, BTreeMap::new());
+    let genesis = Genesis::new("test", numbered(count), BTreeMap::new());
     genesis.check().unwrap();
     genesis
-}
-
-/// The key of member `n`, in the order in which this test counts members.
-pub fn secret(n: usize) -> SecretKey {
-    SecretKey::from_seed([n as u8 + 1; 32])
 }
 
 /// The settings of member `n`.

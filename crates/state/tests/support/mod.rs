@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use pleach_state::{Applied, BlockFault, OrderedOutcome, Prepared, PreparedBlock, State, prepare, prepare_all};
+use pleach_testkit::members::{keys, members};
 use pleach_types::execution::Executor;
 use pleach_types::*;
 
@@ -44,8 +45,6 @@ pub fn secret(n: u8) -> SecretKey {
 
 /// A genesis with two banks' operations, one of them with a record more.
 pub fn genesis(name: &str, window: u64) -> Genesis {
-    let mut members: Vec<_> = (1..=4).map(|n| (secret(n).public(), n)).collect();
-    members.sort();
     let records = [
         (".root_rule", "code:root"),
         ("bank/.base_rule", "code:base"),
@@ -56,7 +55,6 @@ pub fn genesis(name: &str, window: u64) -> Genesis {
         ("bank/a", "A"),
         ("shop/a", "A"),
     ];
-    let members = members.into_iter().map(|(public_key, n)| Member::new(format!("node-{n}"), public_key)).collect();
     let limits = Limits {
         gas: GAS,
         module_bytes: MODULE_BYTES,
@@ -68,7 +66,7 @@ pub fn genesis(name: &str, window: u64) -> Genesis {
         ..Limits::default()
     };
     let records = records.map(|(name, value)| (key(name), bytes(value))).into();
-    Genesis { window, limits, ..Genesis::new(name, members, records) }
+    Genesis { window, limits, ..Genesis::new(name, members(&keys(4)), records) }
 }
 
 /// One node's state, with the states of all heights so that proofs of any age can be made.

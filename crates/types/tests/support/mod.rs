@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use pleach_testkit::members::members;
+pub use pleach_testkit::members::{key as secret, keys as member_keys};
 use pleach_types::receipt::{HostMisuse, Limited};
 use pleach_types::signature::Statement;
 use pleach_types::*;
@@ -16,26 +18,14 @@ pub fn hash(n: u8) -> Hash {
     Hash([n; 32])
 }
 
-pub fn secret(n: u8) -> SecretKey {
-    SecretKey::from_seed([n; 32])
-}
-
-/// The secret keys of `n` members, in the order of their public keys.
-pub fn member_keys(n: u8) -> Vec<SecretKey> {
-    let mut keys: Vec<_> = (1..=n).map(secret).collect();
-    keys.sort_by_key(SecretKey::public);
-    keys
-}
-
 /// A genesis of `n` members, the keys being those of [`member_keys`].
 pub fn genesis(name: &str, n: u8) -> Genesis {
-    let member = |(at, key): (usize, &SecretKey)| Member::new(format!("node-{}", at + 1), key.public());
     let records = BTreeMap::from([
         (key(".base_rule"), Bytes::from_static(b"base")),
         (key(".root_rule"), Bytes::from_static(b"\0asm")),
         (key("empty"), Bytes::new()),
     ]);
-    let members = member_keys(n).iter().enumerate().map(member).collect();
+    let members = members(&member_keys(n));
     Genesis { partitioning: Partitioning { bits: 3, replicas: 2 }, ..Genesis::new(name, members, records) }
 }
 
