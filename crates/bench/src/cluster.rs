@@ -69,13 +69,11 @@ pub struct Cluster {
 
 impl Cluster {
     /// Starts four nodes and opens the bank's accounts through the public path.
-    /// Without `writing` the nodes keep nothing on their disks but the engine's journals.
-    pub async fn start(accounts: usize, writing: bool) -> Result<Self, String> {
-        let folder = Folder::new();
+    /// All that the nodes write is in `folder`.
+    pub async fn start(accounts: usize, folder: Folder) -> Result<Self, String> {
         let (genesis, secrets) = setup::genesis(4);
         let configs = write_configs(&folder, &genesis, &secrets)?;
-        let start = if writing { pleach_node::start } else { pleach_node::start_without_writing };
-        let nodes: Result<Vec<_>, _> = configs.iter().map(start).collect();
+        let nodes: Result<Vec<_>, _> = configs.iter().map(pleach_node::start).collect();
         let nodes = nodes.map_err(|e| e.to_string())?;
         let transport = Arc::new(HttpTransport::new(&addresses(&nodes)).map_err(|e| e.to_string())?);
         let (digest, receipts) = (genesis.digest(), TrustLevel::Certified);

@@ -60,7 +60,7 @@ pub fn run(runtime: &Runtime, program: Option<&Path>, seconds: u64) -> Result<()
 /// The first table.
 fn in_blocks(runtime: &Runtime, seconds: u64) -> Result<(), String> {
     let (runs, bytes) = runtime.block_on(async {
-        let cluster = Cluster::start(ACCOUNTS, true).await?;
+        let cluster = Cluster::start(ACCOUNTS, Folder::new()).await?;
         let mut runs = Vec::new();
         for (clients, receipts, name) in [
             (1, TrustLevel::Quorum, "one client, quorum"),

@@ -18,6 +18,7 @@ mod start;
 mod tops;
 mod worst;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -27,6 +28,7 @@ use pleach_client::TrustLevel;
 use pleach_testkit::folder::Folder;
 use pleach_testkit::load;
 use serde_json::json;
+use tokio::runtime::Runtime;
 
 use cluster::{Cluster, ClusterRun, RunLoad};
 use report::{Measured, processor_time};
@@ -86,9 +88,10 @@ struct Options {
     /// work of clients
     #[arg(long)]
     prepared: bool,
-    /// Compares nodes that write to their stores with nodes that do not, in turn, and ends
-    #[arg(long)]
-    durable: bool,
+    /// Compares nodes whose files are on the disk with nodes whose files are in this folder, in turn, and ends. It is meant to be in
+    /// memory
+    #[arg(long, value_name = "FOLDER", num_args = 0..=1, default_missing_value = "/dev/shm")]
+    durable: Option<std::path::PathBuf>,
     /// Fills a cluster with so many records of 1 KiB, takes one node's data away, waits until it is back, and ends
     #[arg(long, value_name = "RECORDS")]
     recovery: Option<usize>,
@@ -182,8 +185,8 @@ fn run(options: &Options) -> Result<(), String> {
     }
     let (clients, accounts, seconds) = (options.clients, options.accounts, options.each());
     let load = RunLoad { clients, accounts, seconds, receipts: TrustLevel::Certified };
-    if options.durable {
-        return compare_writing(options, &runtime, load);
+    if let Some(memory) = &options.durable {
+        return compare_disks(options, memory, &runtime, load);
     }
     if options.prepared {
         return compare_prepared(options, &runtime, load);
@@ -191,7 +194,7 @@ fn run(options: &Options) -> Result<(), String> {
     let mut rounds = Vec::new();
     for round in 1..=options.rounds {
         eprintln!("round {round} of {}: opening {} accounts", options.rounds, options.accounts);
-        let run = run_cluster(&runtime, load, true)?;
+        let run = run_cluster(&runtime, load, Folder::new())?;
         let engine = engine_alone(options, run.request_bytes)?;
         let ratio = run.transfers.per_second / engine.per_second;
         if !options.json {
@@ -213,9 +216,9 @@ fn run(options: &Options) -> Result<(), String> {
     Ok(())
 }
 
-fn run_cluster(runtime: &tokio::runtime::Runtime, load: RunLoad, writing: bool) -> Result<ClusterRun, String> {
+fn run_cluster(runtime: &Runtime, load: RunLoad, folder: Folder) -> Result<ClusterRun, String> {
     runtime.block_on(async {
-        let cluster = Cluster::start(load.accounts, writing).await?;
+        let cluster = Cluster::start(load.accounts, folder).await?;
         let run = cluster.run(load).await?;
         cluster.stop().await?;
         Ok(run)
@@ -228,11 +231,11 @@ fn print_engine(engine: &Measured, payload_bytes: usize, ratio: f64) {
 }
 
 /// Prepared transfers beside the engine alone.
-fn compare_prepared(options: &Options, runtime: &tokio::runtime::Runtime, load: RunLoad) -> Result<(), String> {
+fn compare_prepared(options: &Options, runtime: &Runtime, load: RunLoad) -> Result<(), String> {
     for round in 1..=options.rounds {
         eprintln!("round {round} of {}: opening {} accounts", options.rounds, options.accounts);
         let run = runtime.block_on(async {
-            let cluster = Cluster::start(load.accounts, true).await?;
+            let cluster = Cluster::start(load.accounts, Folder::new()).await?;
             eprintln!("preparing {} transfers", load.accounts / 2);
             let run = prepared::run(&cluster, load.clients).await?;
             cluster.stop().await?;
@@ -248,16 +251,16 @@ fn compare_prepared(options: &Options, runtime: &tokio::runtime::Runtime, load: 
     Ok(())
 }
 
-/// Transfers with nodes that write to their stores beside transfers with nodes that do not.
-fn compare_writing(options: &Options, runtime: &tokio::runtime::Runtime, load: RunLoad) -> Result<(), String> {
+/// Transfers with nodes whose files are on the disk beside transfers with nodes whose files are in memory: what it costs that nothing is lost.
+fn compare_disks(options: &Options, memory: &Path, runtime: &Runtime, load: RunLoad) -> Result<(), String> {
     let mut ratios = Vec::new();
     for round in 1..=options.rounds {
         eprintln!("round {round} of {}", options.rounds);
-        let with = run_cluster(runtime, load, true)?.transfers;
-        let without = run_cluster(runtime, load, false)?.transfers;
-        println!("with stores      {with}");
-        println!("without          {without}");
-        let ratio = with.per_second / without.per_second;
+        let disk = run_cluster(runtime, load, Folder::new())?.transfers;
+        let in_memory = run_cluster(runtime, load, Folder::within(memory))?.transfers;
+        println!("on the disk      {disk}");
+        println!("in memory        {in_memory}");
+        let ratio = disk.per_second / in_memory.per_second;
         println!("ratio            {ratio:>8.2}");
         ratios.push(ratio);
     }

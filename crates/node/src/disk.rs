@@ -70,7 +70,6 @@ pub struct Disk {
 enum WriteMode {
     AtOnce,
     Behind(Mutex<WriterQueue>),
-    Never,
 }
 
 /// The way to the writer.
@@ -164,13 +163,6 @@ impl Disk {
         )
     }
 
-    /// A disk to which nothing is ever written, for measuring what writing costs: all changes stay in memory, without a
-    /// bound, and a stop loses them.
-    #[must_use]
-    pub fn never(store: Store) -> Self {
-        Self { inner: Inner::new(store, UNWRITTEN_BYTES_MAX), mode: WriteMode::Never }
-    }
-
     /// The store.
     #[must_use]
     pub fn store(&self) -> &Store {
@@ -200,7 +192,6 @@ impl Disk {
         }
         lock(&self.inner.unwritten).insert(block.entry.result.height, Arc::new(changes), bytes);
         match &self.mode {
-            WriteMode::Never => {}
             WriteMode::AtOnce => self.inner.commit(std::slice::from_ref(&block)).unwrap_or_else(|e| panic!("{e}")),
             WriteMode::Behind(queue) => lock(queue).held = Some(Box::new(block)),
         }

@@ -92,6 +92,6 @@ pub use read_through::errand::{CheckedReply, Errands};
 pub use recent_heights::{READABLE_MIN, READABLE_WRITES_MAX};
 pub use resume::{ResumeError, Resumed, resume};
 pub use rotation::KeyFiles;
-pub use server::{RunningNode, settings, start, start_byzantine, start_without_writing, store_dir};
+pub use server::{RunningNode, settings, start, start_byzantine, store_dir};
 pub use service_error::ServiceError;
 pub use start_error::StartError;

@@ -61,7 +61,7 @@ struct HttpThread {
 /// If the configuration, the genesis, the key, a port or the data folder cannot be used, the process may have too few files
 /// open, or the store is damaged.
 pub fn start(config: &NodeConfig) -> Result<RunningNode, StartError> {
-    start_with(config, Manner::honest(), written_behind)
+    start_with(config, Manner::honest())
 }
 
 /// As [`start`], a node that breaks the rules: there is a [`Byzantine`] only in builds for tests.
@@ -70,31 +70,10 @@ pub fn start(config: &NodeConfig) -> Result<RunningNode, StartError> {
 /// As [`start`].
 pub fn start_byzantine(config: &NodeConfig, kind: Byzantine) -> Result<RunningNode, StartError> {
     tracing::warn!(kind = kind.name(), "this node breaks the rules on purpose");
-    start_with(config, kind.into(), written_behind)
+    start_with(config, kind.into())
 }
 
-/// A store that is written by a thread of its own.
-fn written_behind(store: Store) -> Result<DiskAndWriter, StartError> {
-    let (disk, writer) = Disk::behind(store);
-    Ok((disk, Some(spawn_writer(writer)?)))
-}
-
-/// As [`start`], but nothing is written to the store: for measuring what that costs. A stop loses what the archive of
-/// blocks does not bring back.
-///
-/// # Errors
-/// As [`start`].
-pub fn start_without_writing(config: &NodeConfig) -> Result<RunningNode, StartError> {
-    start_with(config, Manner::honest(), |store| Ok((Disk::never(store), None)))
-}
-
-type DiskAndWriter = (Disk, Option<JoinHandle<()>>);
-
-fn start_with(
-    config: &NodeConfig,
-    manner: Manner,
-    disk: impl FnOnce(Store) -> Result<DiskAndWriter, StartError>,
-) -> Result<RunningNode, StartError> {
+fn start_with(config: &NodeConfig, manner: Manner) -> Result<RunningNode, StartError> {
     let genesis = config.read_genesis()?;
     let keys = config.read_keys(&genesis)?;
     // All that the configuration may have wrong is found before there is a store of this genesis.
@@ -107,7 +86,8 @@ fn start_with(
     let fork = open_fork(config, &genesis)?;
     let resumed = open_store(config, &genesis, &keys.current)?;
     let secret = keys.in_force(&config.node.data_dir, &resumed.state)?;
-    let (disk, writer) = disk(resumed.store.clone())?;
+    let (disk, writer) = Disk::behind(resumed.store.clone());
+    let writer = Some(spawn_writer(writer)?);
     let node = Node::new(secret, vm, resumed, disk).named(&config.node.name).with_evidence(evidence).with_fork(fork);
     let node = Arc::new(node.behaving(manner));
     let public = listener.local_addr().map_err(|e| StartError::Http(e.to_string()))?;
