@@ -69,7 +69,7 @@ pub const RULES: &[Rule] = &[
         pure: false,
     },
     Rule { folder: "bank", may_use: &["pleach-types"], pure: true },
-    Rule { folder: "testkit", may_use: &["pleach-order", "pleach-types"], pure: false },
+    Rule { folder: "testkit", may_use: &["pleach-node", "pleach-order", "pleach-types"], pure: false },
     Rule {
         folder: "sim",
         may_use: &[

@@ -10,11 +10,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use pleach_bank as bank;
 use pleach_client::{Client, Config, HttpTransport, TrustLevel};
-use pleach_node::config::{Listen, MemberAddresses, NodeFiles, key_file_text};
-use pleach_node::{Node, NodeConfig, RunningNode};
+use pleach_node::Node;
 use pleach_testkit::folder::Folder;
-use pleach_testkit::ports::free_ports;
-use pleach_types::{Body, Call, Encode as _, Genesis, Hash, Key, PublicKey, Request, SecretKey};
+use pleach_testkit::nodes::LocalNodes;
+use pleach_types::{Body, Call, Encode as _, Hash, Key, PublicKey, Request, SecretKey};
 use rand::Rng as _;
 
 use crate::report::{Measured, processor_time};
@@ -56,7 +55,7 @@ pub struct RunLoad {
 
 /// A running cluster with a bank, and a client of it.
 pub struct Cluster {
-    nodes: Vec<RunningNode>,
+    nodes: LocalNodes,
     client: Client,
     digest: Hash,
     transport: Arc<HttpTransport>,
@@ -64,7 +63,6 @@ pub struct Cluster {
     /// The accounts' owners, by number. Each account has its own, as in life: signatures of few keys would be cheaper
     /// to check together.
     payers: Arc<Vec<SecretKey>>,
-    _folder: Folder,
 }
 
 impl Cluster {
@@ -72,16 +70,13 @@ impl Cluster {
     /// All that the nodes write is in `folder`.
     pub async fn start(accounts: usize, folder: Folder) -> Result<Self, String> {
         let (genesis, secrets) = setup::genesis(4);
-        let configs = write_configs(&folder, &genesis, &secrets)?;
-        let nodes: Result<Vec<_>, _> = configs.iter().map(pleach_node::start).collect();
-        let nodes = nodes.map_err(|e| e.to_string())?;
+        let nodes = LocalNodes::start_in(folder, &genesis, &secrets);
         let transport = Arc::new(HttpTransport::new(&addresses(&nodes)).map_err(|e| e.to_string())?);
         let (digest, receipts) = (genesis.digest(), TrustLevel::Certified);
         let client = connect(digest, transport.clone(), receipts).await?;
         let payer = |n: usize| SecretKey::from_seed(*blake3::hash(account(n).as_bytes()).as_bytes());
         let payers = Arc::new((0..accounts).map(payer).collect());
-        let cluster =
-            Self { nodes, client, digest, transport, owner: SecretKey::from_seed([77; 32]), payers, _folder: folder };
+        let cluster = Self { nodes, client, digest, transport, owner: SecretKey::from_seed([77; 32]), payers };
         cluster.open_bank().await?;
         Ok(cluster)
     }
@@ -159,7 +154,7 @@ impl Cluster {
 
     /// One of the nodes.
     pub fn node(&self) -> &Node {
-        self.nodes[0].node()
+        self.nodes.running(0).node()
     }
 
     /// Where the nodes listen for clients.
@@ -202,9 +197,8 @@ impl Cluster {
     }
 
     /// Stops the nodes.
-    pub async fn stop(self) -> Result<(), String> {
-        let stop = || self.nodes.into_iter().try_for_each(|node| node.stop().map_err(|e| e.to_string()));
-        tokio::task::spawn_blocking(stop).await.map_err(|e| e.to_string())?
+    pub async fn stop(mut self) -> Result<(), String> {
+        tokio::task::spawn_blocking(move || self.nodes.stop_all()).await.map_err(|e| e.to_string())
     }
 }
 
@@ -214,8 +208,8 @@ async fn connect(genesis: Hash, transport: Arc<HttpTransport>, receipts: TrustLe
 }
 
 /// Where nodes listen for clients.
-fn addresses(nodes: &[RunningNode]) -> Vec<String> {
-    nodes.iter().map(|node| node.public_address().to_string()).collect()
+pub fn addresses(nodes: &LocalNodes) -> Vec<String> {
+    nodes.addresses().iter().map(ToString::to_string).collect()
 }
 
 /// What the clients of one run share.
@@ -269,53 +263,4 @@ async fn transfer_until_stopped(client: Client, payers: Arc<Vec<SecretKey>>, sha
             Err(e) => *shared.failures.lock().expect("no task panics").entry(e.code().to_string()).or_default() += 1,
         }
     }
-}
-
-pub fn write_configs(folder: &Folder, genesis: &Genesis, secrets: &[SecretKey]) -> Result<Vec<NodeConfig>, String> {
-    let ports = free_ports(2 * secrets.len() as u16);
-    let at = |port: u16| format!("127.0.0.1:{port}");
-    let write =
-        |path: &std::path::Path, text: &str| std::fs::write(path, text).map_err(|e| format!("{}: {e}", path.display()));
-    let file = folder.path().join("genesis.json");
-    write(&file, &serde_json::to_string(genesis).map_err(|e| e.to_string())?)?;
-    let members: Vec<_> = genesis
-        .members
-        .iter()
-        .zip(ports.chunks(2))
-        .map(|(member, ports)| MemberAddresses { name: member.name.clone(), peer: at(ports[0]), public: at(ports[1]) })
-        .collect();
-    let mut configs = Vec::new();
-    for (member, secret) in members.iter().zip(secrets) {
-        let key_file = folder.path().join(format!("{}.key", member.name));
-        write(&key_file, &key_file_text(secret))?;
-        make_private(&key_file)?;
-        let data_dir = folder.path().join(&member.name);
-        // As `pleach init` does: an empty data folder that is not declared new is that of a member whose votes are lost.
-        pleach_node::declare_new(&data_dir).map_err(|e| e.to_string())?;
-        configs.push(NodeConfig {
-            node: NodeFiles {
-                name: member.name.clone(),
-                key_file,
-                genesis: file.clone(),
-                accept_loss: false,
-                added: false,
-                data_dir,
-            },
-            listen: Listen { public: member.public.clone(), peer: member.peer.clone() },
-            members: members.clone(),
-        });
-    }
-    Ok(configs)
-}
-
-#[cfg(unix)]
-fn make_private(path: &std::path::Path) -> Result<(), String> {
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
-        .map_err(|e| format!("{}: {e}", path.display()))
-}
-
-#[cfg(not(unix))]
-fn make_private(_path: &std::path::Path) -> Result<(), String> {
-    Ok(())
 }

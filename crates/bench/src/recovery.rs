@@ -5,12 +5,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use pleach_client::{Client, Config, HttpTransport};
-use pleach_node::RunningNode;
-use pleach_testkit::folder::Folder;
+use pleach_testkit::nodes::LocalNodes;
 use pleach_types::{Key, Partitioning};
 use rand::Rng as _;
 
-use crate::cluster::write_configs;
+use crate::cluster::addresses;
 use crate::setup;
 
 const VALUE_BYTES: usize = 1_024;
@@ -38,28 +37,24 @@ pub struct Recovery {
 /// Fills a cluster of four nodes and two copies with `records` records of 1 KiB, takes the data of one away, and waits
 /// until it is back; then starts it once more.
 pub async fn measure(records: usize) -> Result<Recovery, String> {
-    let folder = Folder::new();
     let (mut genesis, secrets) = setup::genesis(4);
     genesis.partitioning = Partitioning { bits: 6, replicas: 2 };
     genesis.window = 64;
-    let configs = write_configs(&folder, &genesis, &secrets)?;
-    let start = |n: usize| pleach_node::start(&configs[n]).map_err(|e| e.to_string());
-    let mut nodes = (0..4).map(start).collect::<Result<Vec<_>, _>>()?;
-    let addresses: Vec<_> = nodes.iter().map(|node| node.public_address().to_string()).collect();
-    let transport = HttpTransport::new(&addresses).map_err(|e| e.to_string())?;
+    let mut nodes = LocalNodes::start(&genesis, &secrets);
+    let transport = HttpTransport::new(&addresses(&nodes)).map_err(|e| e.to_string())?;
     let config = Config { call_timeout: RECOVERY_WAIT, ..Config::default() };
     let client = Client::builder(genesis.digest(), std::sync::Arc::new(transport)).config(config);
     let client = client.connect().await.map_err(|e| e.to_string())?;
     fill(&client, records).await?;
 
-    stop(nodes.remove(0)).await?;
-    std::fs::remove_dir_all(&configs[0].node.data_dir).map_err(|e| e.to_string())?;
+    tokio::task::block_in_place(|| nodes.stop(0));
+    std::fs::remove_dir_all(&nodes.config(0).node.data_dir).map_err(|e| e.to_string())?;
     let began = Instant::now();
-    let node = start(0)?;
-    let height = nodes[0].node().status().certified_height;
+    restart(&mut nodes)?;
+    let height = nodes.running(1).node().status().certified_height;
     let (mut first, mut last) = (None, None);
     loop {
-        let status = node.node().status();
+        let status = nodes.running(0).node().status();
         if status.fetching.is_some() {
             first.get_or_insert_with(Instant::now);
             last = Some(Instant::now());
@@ -73,21 +68,19 @@ pub async fn measure(records: usize) -> Result<Recovery, String> {
         tokio::time::sleep(LOOK).await;
     }
     let back = began.elapsed();
-    let status = node.node().status();
-    stop(node).await?;
+    let status = nodes.running(0).node().status();
+    tokio::task::block_in_place(|| nodes.stop(0));
     let began = Instant::now();
-    let node = tokio::task::block_in_place(|| start(0))?;
+    restart(&mut nodes)?;
     let start = began.elapsed();
-    for node in nodes.into_iter().chain([node]) {
-        stop(node).await?;
-    }
+    tokio::task::block_in_place(|| nodes.stop_all());
     let transfer = first.zip(last).map_or(Duration::ZERO, |(first, last)| last - first);
     Ok(Recovery { records: status.records, record_bytes: status.storage.record_bytes, back, transfer, start })
 }
 
-async fn stop(node: RunningNode) -> Result<(), String> {
-    let stopped = tokio::task::spawn_blocking(move || node.stop().map_err(|e| e.to_string()));
-    stopped.await.map_err(|e| e.to_string())?
+/// Starts the node whose data is measured.
+fn restart(nodes: &mut LocalNodes) -> Result<(), String> {
+    tokio::task::block_in_place(|| nodes.restart(0)).map_err(|e| e.to_string())
 }
 
 async fn fill(client: &Client, records: usize) -> Result<(), String> {

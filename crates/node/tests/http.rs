@@ -75,7 +75,7 @@ fn lost_views_are_counted_by_whether_anything_waited_and_by_why_they_were_given_
         cluster.counter(&at_rest).is_some() && cluster.counter(&waited_for).is_some(),
         "both are shown from the start"
     );
-    let given_up = |why: &str| format!("pleach_views_given_up_total{{leader=\"node-3\",reason=\"{why}\"}}");
+    let given_up = |why: &str| format!("pleach_views_given_up_total{{leader=\"node-4\",reason=\"{why}\"}}");
     assert_eq!(cluster.counter(&given_up("leader_timeout")), None, "a member that leads is not given up");
 
     // Every fourth view is that of a member that is gone: the others wait for it at first, and then no more.
@@ -117,13 +117,13 @@ fn lost_views_are_counted_by_whether_anything_waited_and_by_why_they_were_given_
         let member = all.iter().find(|member| member["name"] == name).expect("a member");
         (member["led"].as_u64().expect("a number"), member["missed"].as_u64().expect("a number"))
     };
-    for name in ["node-0", "node-1", "node-2", "node-3"] {
+    for name in ["node-1", "node-2", "node-3", "node-4"] {
         assert_eq!(counted(&one, name), counted(&other, name), "{name}");
     }
-    let led: u64 = ["node-0", "node-1", "node-2", "node-3"].iter().map(|name| counted(&one, name).0).sum();
+    let led: u64 = ["node-1", "node-2", "node-3", "node-4"].iter().map(|name| counted(&one, name).0).sum();
     assert_eq!(Some(led), one["turns"]["to"].as_u64(), "each height has one leader");
-    assert!(counted(&one, "node-3").1 > 0, "it was gone: {one}");
-    assert!(cluster.counter("pleach_turns_missed_total{member=\"node-3\"}") > Some(0));
+    assert!(counted(&one, "node-4").1 > 0, "it was gone: {one}");
+    assert!(cluster.counter("pleach_turns_missed_total{member=\"node-4\"}") > Some(0));
 }
 
 fn every_documented_path_answers(cluster: &Cluster) {

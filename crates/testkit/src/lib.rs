@@ -19,6 +19,8 @@ pub mod folder;
 pub mod load;
 #[cfg(feature = "members")]
 pub mod members;
+#[cfg(feature = "nodes")]
+pub mod nodes;
 pub mod ports;
 pub mod tour;
 
