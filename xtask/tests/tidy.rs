@@ -404,7 +404,7 @@ fn every_threat_that_is_cited_is_on_its_page() {
 fn one_variable_replays_every_test() {
     // Whoever reads it elsewhere has a rule of his own for it, or forgets to print the line.
     for (path, text) in sources().into_iter().filter(|(path, _)| !path.starts_with(root().join("crates/testkit"))) {
-        for name in ["SEED", "SEEDS", "RUNS", "CASES", "SAMPLES"] {
+        for name in ["SEED", "SEEDS", "RUNS", "CASES", "SAMPLES", "KILLS"] {
             let found = ["", "PLEACH_", "PLEACH_SIM_"].map(|prefix| format!("var(\"{prefix}{name}\")"));
             let found = found.iter().find(|read| text.contains(*read));
             assert_eq!(found, None, "{}: take seeds from pleach_testkit", path.display());

@@ -1,7 +1,7 @@
 //! Nodes of a real cluster are killed at random moments under load, and some lose all their data with it, or their journals,
 //! or get an older copy of their folder back: nothing that was acknowledged is lost, and no node votes against itself.
 //!
-//! `PLEACH_KILLS=200 cargo test -p pleach-cli --test kills` runs it for longer than the short version of every day: a quarter of the kills each does
+//! `PLEACH_RUNS=200 cargo test -p pleach-cli --test kills` runs it for longer than the short version of every day: a quarter of the kills each does
 //! nothing to the data, deletes the journals, puts an older copy back, and deletes everything. The same number is that of the times that two
 //! copies of a folder run at once. `PLEACH_SEED` repeats the choice of nodes and moments.
 #![allow(missing_docs)]
@@ -264,8 +264,8 @@ fn copy(from: &Path, to: &Path) {
 async fn nothing_acknowledged_is_lost() {
     // Nodes and moments differ each time: real processes never run twice alike, so what a fixed seed would miss is worth more.
     let seed = pleach_testkit::seed(rand::random());
-    let kills = std::env::var("PLEACH_KILLS").map_or(KILLS, |kills| kills.parse().expect("PLEACH_KILLS is a number"));
-    println!("PLEACH_KILLS={kills}");
+    let kills = pleach_testkit::runs(KILLS);
+    println!("PLEACH_RUNS={kills}");
     let _replay = pleach_testkit::replay(seed);
     let mut random = StdRng::seed_from_u64(seed);
     let mut cluster = Cluster::start();
@@ -322,7 +322,7 @@ async fn nothing_acknowledged_is_lost() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_copies_of_a_node_at_once_never_vote_against_each_other() {
     let seed = pleach_testkit::seed(rand::random());
-    let rounds = std::env::var("PLEACH_KILLS").map_or(COPIES, |kills| kills.parse().expect("PLEACH_KILLS is a number"));
+    let rounds = pleach_testkit::runs(COPIES);
     let _replay = pleach_testkit::replay(seed);
     let mut random = StdRng::seed_from_u64(seed);
     let mut cluster = Cluster::start();

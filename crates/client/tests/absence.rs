@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use pleach_bank as bank;
 use pleach_client::{Call, Client, Error, ErrorKind};
+use pleach_testkit::{replay, seeds};
 use pleach_types::absence::AbsenceProof;
 use pleach_types::api::{AbsenceReply, Status};
 use pleach_types::*;
@@ -39,7 +40,8 @@ fn hiding() -> Manner {
 /// and what two members say of themselves.
 #[test]
 fn nodes_that_hide_a_receipt_never_bring_about_a_second_execution() {
-    for seed in 0..20 {
+    for seed in seeds(0..20) {
+        let _replay = replay(seed);
         let cluster = busy();
         let wire = cluster.with([hiding(), hiding()]);
         let client = wire.connect(seed).unwrap();
@@ -50,7 +52,8 @@ fn nodes_that_hide_a_receipt_never_bring_about_a_second_execution() {
         assert!(unknown.expires().unwrap() < cluster.chain().height(), "the window has passed");
     }
     // Two of four in their place: the others show it.
-    for seed in 0..20 {
+    for seed in seeds(0..20) {
+        let _replay = replay(seed);
         let cluster = busy();
         (0..2).for_each(|node| cluster.set(node, hiding()));
         let client = cluster.connect(seed).unwrap();

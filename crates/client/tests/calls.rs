@@ -11,6 +11,7 @@ use pleach_client::arguments::Arguments;
 use pleach_client::{
     Call, Client, Config, Error, ErrorKind, Prepared, ReadOptions, RefusedBy, Retry, Runtime as _, Trust, TrustLevel,
 };
+use pleach_testkit::{replay, seeds, usual};
 use pleach_types::*;
 use support::executor::COLD_GAS;
 use support::*;
@@ -54,7 +55,8 @@ fn a_transfer_is_found_signed_executed_and_proved() {
 #[test]
 fn gas_that_depends_on_height_and_identity_is_declared_well_enough() {
     let mut short = 0;
-    for seed in 0..24 {
+    for seed in seeds(0..24) {
+        let _replay = replay(seed);
         let cluster = Cluster::new(4, 64);
         let client = cluster.connect(seed).unwrap();
         for _ in 0..seed % 4 {
@@ -71,7 +73,7 @@ fn gas_that_depends_on_height_and_identity_is_declared_well_enough() {
         let wrong = cluster.chain().all_receipts().into_iter().filter(refused).count();
         assert_eq!(cluster.chain().applied(), 3, "seed {seed}: {wrong} attempts were short of gas");
     }
-    assert!(short > 0, "no attempt was ever short: the test tries nothing");
+    assert!(short > 0 || !usual(), "no attempt was ever short: the test tries nothing");
 }
 
 #[test]
@@ -211,7 +213,8 @@ fn a_new_request_is_made_only_when_the_last_one_is_dead() {
 
 #[test]
 fn nodes_that_hide_a_receipt_do_not_make_the_client_send_a_second_request() {
-    for seed in 0..20 {
+    for seed in seeds(0..20) {
+        let _replay = replay(seed);
         let cluster = Cluster::new(4, 4);
         cluster.chain().busy = true;
         cluster.set(0, Manner { hides: true, ..Manner::default() });
@@ -262,7 +265,8 @@ fn full_nodes_are_asked_again_and_said_to_be_full() {
 /// Refusals at admission are nobody's proof: they say whom to ask next, and in the end that waiting is of no use.
 #[test]
 fn nodes_that_reject_a_request_end_no_call_while_another_takes_it() {
-    for seed in 0..8 {
+    for seed in seeds(0..8) {
+        let _replay = replay(seed);
         let cluster = Cluster::new(4, 64);
         let reject = || Manner::refuses(u32::MAX, problem("MALFORMED", false));
         (0..3).for_each(|node| cluster.set(node, reject()));
@@ -320,7 +324,8 @@ fn calls_beyond_the_limits_are_not_sent() {
 /// Any f faulty nodes, whatever they do: reads and calls give the right answer, once.
 #[test]
 fn f_faulty_nodes_of_any_manner_change_nothing() {
-    for seed in 0..60u64 {
+    for seed in seeds(0..60) {
+        let _replay = replay(seed);
         let cluster = Cluster::new(4, 64);
         let manner = match seed % 6 {
             0 => Manner { silent: true, ..Manner::default() },

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pleach_client::{Config, Error, ErrorKind, Runtime as _};
+use pleach_testkit::{replay, seeds};
 use pleach_types::evidence::SignedResult;
 use pleach_types::{BlockResult, Evidence, Hash, SystemRequest};
 use support::*;
@@ -28,7 +29,8 @@ fn complaint(cluster: &Cluster) -> SystemRequest {
 
 #[test]
 fn a_complaint_is_decided_whoever_loses_it_or_is_away() {
-    for seed in 0..3 {
+    for seed in seeds(0..3) {
+        let _replay = replay(seed);
         let cluster = Cluster::new(4, 64);
         cluster.set(0, Manner::drops(1));
         cluster.set(1, Manner { dead: true, ..Manner::default() });

@@ -5,6 +5,7 @@ mod support;
 
 use bytes::Bytes;
 use pleach_client::{Error, InvalidCause};
+use pleach_testkit::{replay, seeds, usual};
 use pleach_types::evidence::{SignedResult, Strength};
 use pleach_types::vote::{Ballot, Proposal, Round, Vote};
 use pleach_types::{BlockResult, Encode as _, Evidence, Hash, SecretKey};
@@ -53,7 +54,8 @@ fn a_false_answer_that_is_signed_is_evidence() {
     let cluster = Cluster::new(4, 64);
     cluster.set(2, Manner::get(|chain, reply| chain.sign_falsely(&mut reply.signed, |result| result.root.0[31] ^= 1)));
     let mut lies = 0;
-    for seed in 0..4 {
+    for seed in seeds(0..4) {
+        let _replay = replay(seed);
         let client = cluster.connect(seed).unwrap();
         for _ in 0..6 {
             cluster.time.run(client.get_one(&key("bank/accounts/1"))).unwrap();
@@ -71,7 +73,7 @@ fn a_false_answer_that_is_signed_is_evidence() {
             assert!(judge(&one.file, &cluster.chain().digest).is_ok());
         }
     }
-    assert!(lies > 0, "somebody asked the liar");
+    assert!(lies > 0 || !usual(), "somebody asked the liar");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pleach_client::{Client, Error, ErrorKind};
+use pleach_testkit::{replay, seeds};
 use pleach_types::{Encode as _, Hash, Height, Partitioning, SecretKey, SystemRequest};
 use pleach_verify::file::{Proven, judge};
 use support::*;
@@ -71,7 +72,8 @@ fn assert_stopped(cluster: &Cluster, client: &Client, height: Height) {
 
 #[test]
 fn a_client_that_sees_two_histories_stops_and_keeps_what_shows_it() {
-    for seed in 0..8 {
+    for seed in seeds(0..8) {
+        let _replay = replay(seed);
         let cluster = Cluster::new(4, 64);
         (0..3).for_each(|_| cluster.chain().append(Vec::new()));
         let other = other_history(&cluster);
@@ -128,7 +130,8 @@ fn a_signed_lie_of_one_member_is_no_fork() {
             }
         }),
     );
-    for seed in 0..8 {
+    for seed in seeds(0..8) {
+        let _replay = replay(seed);
         let client = cluster.connect(seed).unwrap();
         (0..6).for_each(|_| drop(cluster.time.run(client.get_one(&key("bank/accounts/1"))).unwrap()));
         assert!(client.fork().is_none());

@@ -9,6 +9,7 @@ use pleach_bank as bank;
 use pleach_client::{
     Client, Config, Error, ErrorKind, Freshness, InvalidCause, ReadOptions, Runtime as _, Trust, TrustLevel,
 };
+use pleach_testkit::{replay, seeds, usual};
 use pleach_types::newest::Stage;
 use pleach_types::*;
 use support::*;
@@ -40,7 +41,8 @@ fn stale(trust: TrustLevel) -> ReadOptions {
 #[test]
 fn what_was_acknowledged_to_anybody_is_read_by_everybody_whoever_lags() {
     let mut old = 0;
-    for seed in 0..40 {
+    for seed in seeds(0..40) {
+        let _replay = replay(seed);
         let cluster = Cluster::new(4, 64);
         let writer = cluster.connect(seed).unwrap();
         // One may lag by as much as it likes.
@@ -60,7 +62,7 @@ fn what_was_acknowledged_to_anybody_is_read_by_everybody_whoever_lags() {
             old += usize::from(balance(&read) < 100 + round);
         }
     }
-    assert!(old > 10, "{old} reads of what one node has were old");
+    assert!(old > 10 || !usual(), "{old} reads of what one node has were old");
 }
 
 #[test]
@@ -188,7 +190,8 @@ fn false_answers_about_the_newest_block_are_refused_by_their_reason() {
 
 #[test]
 fn members_that_were_replaced_do_not_hold_a_reader_in_the_past() {
-    for seed in 0..8 {
+    for seed in seeds(0..8) {
+        let _replay = replay(seed);
         let cluster = Cluster::changing(4, Partitioning::EVERYWHERE);
         let client = cluster.connect_with(seed, fresh()).unwrap();
         cluster.time.run(client.get(&account("1"))).unwrap();
@@ -272,7 +275,8 @@ fn one_members_word_is_quick_and_a_lie_is_found_out_and_convicts() {
 /// f + 1 members vouch for a height before it is certified. One that contradicts them is not followed.
 #[test]
 fn a_false_word_about_a_height_is_outvoted() {
-    for seed in 0..12 {
+    for seed in seeds(0..12) {
+        let _replay = replay(seed);
         let cluster = Cluster::new(4, 64);
         let writer = cluster.connect(seed).unwrap();
         transfer(&cluster, &writer, 5);

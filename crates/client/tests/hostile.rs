@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pleach_client::{Client, Config, Error, InvalidCause};
+use pleach_testkit::{replay, seeds, usual};
 use pleach_tree::Tree;
 use pleach_types::api::*;
 use pleach_types::certificate::ResultProof;
@@ -248,7 +249,8 @@ fn every_lie_about_records_is_noticed_and_the_truth_found() {
         assert_eq!(client.verified_height(), before, "{name}: a lie moved the client");
         // With honest nodes beside it, the truth comes out, whoever is asked first.
         (1..4).for_each(|node| cluster.set(node, Manner::default()));
-        for seed in 0..4 {
+        for seed in seeds(0..4) {
+            let _replay = replay(seed);
             let client = cluster.connect(seed).unwrap();
             cluster.time.run(client.get_at(&asked(), 5)).unwrap();
             let records = cluster.time.run(client.get(&asked())).unwrap();
@@ -291,7 +293,8 @@ fn of_signed_lies_those_that_do_not_answer_convict() {
         let lie: Arc<GetLie> = lie.into();
         cluster.set(2, Manner::get(move |chain, reply| lie(chain, reply)));
         let mut found = BTreeSet::new();
-        for seed in 0..12 {
+        for seed in seeds(0..12) {
+            let _replay = replay(seed);
             let client = cluster.connect_with(seed, Config { signed_replies: true, ..session() }).unwrap();
             let records = cluster.time.run(client.get(&asked())).unwrap();
             let values: Vec<_> = records.into_value().into_iter().map(|record| record.value).collect();
@@ -307,8 +310,9 @@ fn of_signed_lies_those_that_do_not_answer_convict() {
             convicting.push(name);
         }
     }
-    let expected: BTreeSet<_> = UNANSWERED.into_iter().collect();
-    assert_eq!(convicting.into_iter().collect::<BTreeSet<_>>(), expected);
+    let (expected, convicting): (BTreeSet<_>, BTreeSet<_>) = (UNANSWERED.into(), convicting.into_iter().collect());
+    assert!(convicting.is_subset(&expected), "{convicting:?}");
+    assert!(convicting == expected || !usual(), "{convicting:?}");
 }
 
 /// Without a signature that was asked for, an answer is not used, however true it is.
@@ -561,7 +565,8 @@ fn the_pinned_genesis_decides_who_is_believed() {
         assert_eq!(error.code(), "GENESIS_MISMATCH");
         let Error::GenesisMismatch { expected, found, .. } = error else { panic!("lie {n}: {error}") };
         assert!(expected == digest && found != digest);
-        for seed in 0..4 {
+        for seed in seeds(0..4) {
+            let _replay = replay(seed);
             let client = cluster.with([manner.clone(), Manner::default()]).connect(seed).unwrap();
             assert_eq!(client.genesis_digest(), digest);
         }
@@ -585,7 +590,8 @@ fn a_node_that_takes_another_request_is_a_liar() {
     let cluster = Cluster::new(4, 64);
     let lie = |_: &Chain, reply: &mut ExecuteReply| reply.identity.0[0] ^= 1;
     cluster.set(0, Manner { execute: Some(Arc::new(lie)), ..Manner::default() });
-    for seed in 0..6 {
+    for seed in seeds(0..6) {
+        let _replay = replay(seed);
         let client = cluster.connect(seed).unwrap();
         let change = pleach_client::arguments::change_records(&[(key("bank/accounts/1"), Some(amount(seed)))]);
         cluster.time.run(client.call(key("bank/put"), change).send()).unwrap();

@@ -3,6 +3,7 @@
 
 mod support;
 
+use pleach_testkit::{replay, seeds};
 use pleach_types::{Key, Partitioning};
 use support::*;
 
@@ -31,7 +32,8 @@ fn a_read_goes_on_with_as_many_records_as_fit() {
         for node in 0..4 {
             cluster.set(node, Manner { fits: Some(30), ..Manner::default() });
         }
-        for seed in 0..4 {
+        for seed in seeds(0..4) {
+            let _replay = replay(seed);
             reads_everything(&cluster, seed);
             // Eleven parts and what it takes to learn that; a node that must answer twice for each prefix asks for more.
             let asked = cluster.tried.lock().unwrap().len();
@@ -47,7 +49,8 @@ fn a_node_that_lies_about_what_fits_is_bounded() {
         let cluster = Cluster::new(4, 64);
         let always = Manner { fits: Some(0), ..Manner::default() };
         cluster.set(0, if fits == 0 { always } else { Manner { fits: Some(fits), ..Manner::default() } });
-        for seed in 0..4 {
+        for seed in seeds(0..4) {
+            let _replay = replay(seed);
             reads_everything(&cluster, seed);
             let asked = cluster.tried.lock().unwrap().len();
             assert!(asked <= 2 * 300 / 8 + 10, "{fits} fit: {asked} messages");

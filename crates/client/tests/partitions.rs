@@ -4,6 +4,7 @@
 mod support;
 
 use pleach_client::{Config, ErrorKind, Record, Runtime as _};
+use pleach_testkit::{replay, seeds};
 use pleach_types::{Key, Partitioning};
 use support::*;
 
@@ -18,7 +19,8 @@ fn accounts() -> Vec<Key> {
 
 /// Reads everything, several times, and says whether all of it is as it should be.
 fn reads_everything(cluster: &Cluster, seeds: std::ops::Range<u64>) {
-    for seed in seeds {
+    for seed in pleach_testkit::seeds(seeds) {
+        let _replay = replay(seed);
         let client = cluster.connect(seed).unwrap();
         let records = cluster.time.run(client.get(&accounts())).unwrap();
         let expected = accounts().into_iter().map(|key| {
@@ -124,7 +126,8 @@ fn members_that_do_not_read_through_others_or_lie_hide_nothing() {
                 (0..7).partition(|node| cluster.chain().keeps(*node, key));
             keepers.iter().for_each(|node| cluster.set(*node, Manner { shuns: true, ..Manner::default() }));
             others[..2].iter().for_each(|node| cluster.set(*node, fault()));
-            for seed in 0..4 {
+            for seed in seeds(0..4) {
+                let _replay = replay(seed);
                 let client = cluster.connect(seed).unwrap();
                 assert!(cluster.time.run(client.get_one(key)).unwrap().is_some(), "seed {seed}");
             }

@@ -6,6 +6,7 @@ mod support;
 use std::time::Duration;
 
 use pleach_client::{Config, Error};
+use pleach_testkit::{replay, seeds};
 use pleach_types::api::HistoryReply;
 use pleach_types::history::{check_inclusion, leaf};
 use pleach_types::limits::READ_KEYS_MAX;
@@ -50,7 +51,8 @@ fn lies_do_not_come_into_a_file() {
     let height = || Manner::get(|_, reply| reply.height += 1);
     let hides = || Manner { hides: true, ..Manner::default() };
     for lie in [no_certificate, spoiled, height, hides] {
-        for seed in 0..4 {
+        for seed in seeds(0..4) {
+            let _replay = replay(seed);
             let cluster = Cluster::new(4, 64);
             cluster.set(2, lie());
             let client = cluster.connect(seed).unwrap();

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pleach_client::{Error, InvalidCause, Runtime as _, Trust};
+use pleach_testkit::{replay, seeds};
 use pleach_types::codec::{Decode as _, Encode as _};
 use pleach_types::evidence::SignedResult;
 use pleach_types::limits::{STEP_BYTES_MAX, SUCCESSION_STEPS_MAX};
@@ -142,7 +143,8 @@ fn steps_that_do_not_follow_lead_nowhere() {
         assert_eq!(error.code(), kind, "{what}: {error}");
         assert_eq!(client.committee(), before, "{what}: what does not follow as a whole is not followed");
         let mixed = cluster.with([hands_out(false_steps), Manner::default(), Manner::default(), Manner::default()]);
-        for seed in 0..3 {
+        for seed in seeds(0..3) {
+            let _replay = replay(seed);
             let client = mixed.connect(seed).unwrap();
             read(&mixed, &client).unwrap_or_else(|e| panic!("{what}: {e}"));
             assert_eq!(client.committee().members(), members_of(&cluster), "{what}");

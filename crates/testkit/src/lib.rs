@@ -50,6 +50,15 @@ pub fn seed(usual: u64) -> u64 {
     number(SEED).unwrap_or(usual)
 }
 
+/// How often a test that runs once does what it does: `usual` times, unless `PLEACH_RUNS` is another number.
+///
+/// # Panics
+/// If the variable is not a number, or does not fit.
+#[must_use]
+pub fn runs(usual: usize) -> usize {
+    number(RUNS).map_or(usual, |runs| usize::try_from(runs).expect("a number of runs"))
+}
+
 /// Whether tests run with their usual seeds. What all of them together have to reach is demanded of those alone.
 #[must_use]
 pub fn usual() -> bool {
