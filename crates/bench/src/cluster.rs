@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use pleach_bank as bank;
-use pleach_client::{Client, Config, HttpTransport, TrustLevel};
+use pleach_client::{Client, Config, Executed, HttpTransport, TrustLevel};
 use pleach_node::Node;
 use pleach_testkit::folder::Folder;
 use pleach_testkit::nodes::LocalNodes;
@@ -85,7 +85,7 @@ impl Cluster {
         let text = |e: &dyn std::fmt::Display| e.to_string();
         let key = |name: &str| Key::new(name).map_err(|e| e.to_string());
         let create = self.client.create_domain("bank", Some(&self.owner.public())).map_err(|e| text(&e))?;
-        create.sign_with(&self.owner).send().await.map_err(|e| text(&e))?;
+        create.sign_with(&self.owner).send().await.and_then(Executed::applied).map_err(|e| text(&e)).map(drop)?;
         let modules = [
             ("bank/open", pleach_vm::builtin::BANK_OPEN),
             ("bank/deposit", pleach_vm::builtin::BANK_DEPOSIT),
@@ -94,7 +94,7 @@ impl Cluster {
         for (name, code) in modules {
             let change =
                 self.client.change("bank", &[(key(name)?, Some(Bytes::from_static(code)))]).map_err(|e| text(&e))?;
-            change.sign_with(&self.owner).send().await.map_err(|e| text(&e))?;
+            change.sign_with(&self.owner).send().await.and_then(Executed::applied).map_err(|e| text(&e)).map(drop)?;
         }
         self.open_accounts().await
     }
@@ -229,7 +229,7 @@ async fn open_batch(client: Client, owner: SecretKey, accounts: Vec<(String, Pub
     let funded: Vec<_> = accounts.iter().map(|(name, _)| (name.as_str(), FUNDS)).collect();
     for (operation, arguments) in [("bank/open", bank::open(&opened)), ("bank/deposit", bank::deposit(&funded))] {
         let call = client.call(key(operation)?, arguments).touching(keys.clone()).sign_with(&owner);
-        call.send().await.map_err(|e| e.to_string())?;
+        call.send().await.and_then(Executed::applied).map_err(|e| e.to_string()).map(drop)?;
         // Deposits look up who owns the bank.
         keys.push(key("bank/.owner")?);
     }
@@ -255,7 +255,7 @@ async fn transfer_until_stopped(client: Client, payers: Arc<Vec<SecretKey>>, sha
             .touching([from, to].map(|n| Key::new(format!("bank/accounts/{}", account(n))).expect("a key")))
             .sign_with(&payers[from]);
         let started = Instant::now();
-        match call.send().await {
+        match call.send().await.and_then(Executed::applied) {
             Ok(done) => {
                 shared.stale.fetch_add(done.retries().stale_record as usize, Ordering::Relaxed);
                 shared.latencies.lock().expect("no task panics").push(started.elapsed());

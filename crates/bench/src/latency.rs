@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use pleach_client::{Client, TrustLevel, arguments};
+use pleach_client::{Client, Executed, TrustLevel, arguments};
 use pleach_testkit::folder::Folder;
 use pleach_testkit::load;
 use pleach_types::Key;
@@ -283,7 +283,7 @@ async fn call_until_stopped(client: Client, record: Key, done: Arc<Done>) {
         number += 1;
         let change = [(record.clone(), Some(Bytes::copy_from_slice(&number.to_le_bytes())))];
         let Ok(call) = client.change(&domain, &change) else { return };
-        match call.send().await {
+        match call.send().await.and_then(Executed::applied) {
             Ok(_) => done.at.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now()),
             Err(e) => done.failed.lock().unwrap_or_else(PoisonError::into_inner).push(e.code().to_owned()),
         }

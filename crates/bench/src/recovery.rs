@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::StreamExt as _;
-use pleach_client::{Client, Config, HttpTransport};
+use pleach_client::{Client, Config, Executed, HttpTransport};
 use pleach_testkit::nodes::LocalNodes;
 use pleach_types::{Key, Partitioning};
 use rand::Rng as _;
@@ -85,7 +85,7 @@ fn restart(nodes: &mut LocalNodes) -> Result<(), String> {
 
 async fn fill(client: &Client, records: usize) -> Result<(), String> {
     let create = client.create_domain("store", None).map_err(|e| e.to_string())?;
-    create.send().await.map_err(|e| e.to_string())?;
+    create.send().await.and_then(Executed::applied).map(drop).map_err(|e| e.to_string())?;
     let batches = (0..records).step_by(BATCH).map(|first| {
         let record = |n: usize| {
             let mut value = vec![0; VALUE_BYTES];
@@ -95,7 +95,7 @@ async fn fill(client: &Client, records: usize) -> Result<(), String> {
         let changes: Result<Vec<_>, String> = (first..records.min(first + BATCH)).map(record).collect();
         async move {
             let call = client.change("store", &changes?).map_err(|e| e.to_string())?;
-            call.send().await.map(drop).map_err(|e| e.to_string())
+            call.send().await.and_then(Executed::applied).map(drop).map_err(|e| e.to_string())
         }
     });
     let mut writing = futures::stream::iter(batches).buffer_unordered(AT_ONCE);

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use common::{Folder, Process, base_port, eventually, run};
-use pleach_client::{Client, HttpTransport, Transport as _};
+use pleach_client::{Client, Executed, HttpTransport, Transport as _};
 use pleach_types::api::{GetRequest, Voting};
 use pleach_types::{BlockResult, Decode as _, Hash, Key};
 use rand::rngs::StdRng;
@@ -171,7 +171,14 @@ struct Load {
 impl Load {
     async fn begin(cluster: &Cluster) -> Self {
         let client = Client::open(cluster.genesis, &cluster.addresses).await.expect("a cluster");
-        client.create_domain("kills", None).expect("a name").send().await.expect("a domain");
+        client
+            .create_domain("kills", None)
+            .expect("a name")
+            .send()
+            .await
+            .and_then(Executed::applied)
+            .map(drop)
+            .expect("a domain");
         let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
         let begin = |n| tokio::spawn(write(client.clone(), n, stop.clone(), done.clone()));
         let writers = (0..WRITERS).map(begin).collect();
@@ -207,7 +214,7 @@ async fn write(client: Client, writer: usize, stop: Arc<AtomicBool>, done: Arc<M
             (Key::new(format!("kills/{writer}-{number}")).expect("a key"), Bytes::from(number.to_le_bytes().to_vec()));
         let call = client.change("kills", &[(record.0.clone(), Some(record.1.clone()))]).expect("a change");
         // Without an acknowledgement the record may or may not be there: nothing is promised.
-        if call.send().await.is_ok() {
+        if call.send().await.and_then(Executed::applied).is_ok() {
             done.lock().expect("no writer panics").push(record);
         }
     }

@@ -6,11 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use pleach_types::codec::Encode;
 use pleach_types::key::{BASE_RULE, ROOT_RULE};
-use pleach_types::{Decision, Hash, Key, KeyError, PublicKey, Receipt, Refusal, Request, SecretKey};
+use pleach_types::{Hash, Key, KeyError, PublicKey, Receipt, Refusal, Request, SecretKey};
 
 use crate::arguments;
 use crate::client::Client;
-use crate::error::{Error, RefusedBy, Retry};
+use crate::error::{Error, Retry};
 use crate::executed::{Executed, Retries};
 use crate::inner::{CachedCode, Inner};
 use crate::simulate::{DiscoveryPlan, Simulation, Wanted, fresh_plan, plan};
@@ -110,13 +110,14 @@ impl Call {
         fresh_plan(&self.client.inner, &self.wanted).await?.simulation(&self.client.inner)
     }
 
-    /// Runs the operation here, then has the cluster run it, and comes back with the proven receipt.
+    /// Runs the operation here, then has the cluster run it, and comes back with the proven receipt: of what was applied, and of what the
+    /// cluster refused.
     ///
     /// The call tries again by itself where others changed a record in between or where a request was lost,
     /// with a new request only once the last one is proved never to be executed: never twice for one call.
     ///
     /// # Errors
-    /// [`Error::Refused`] with the local run's or the cluster's refusal. [`Error::Timeout`],
+    /// [`Error::Refused`] if the local run is refused: then nothing was sent. [`Error::Timeout`],
     /// [`Error::NoQuorum`] and [`Error::Overloaded`] where no outcome is proved in time: [`Error::pending`]
     /// names the request, which may or may not be executed.
     pub async fn send(mut self) -> Result<Executed, Error> {
@@ -136,7 +137,7 @@ impl Call {
                 Settled::Expired => Retry::Expired,
                 Settled::Receipt(receipt) => match self.overtaken(inner, &receipt, declared, code) {
                     Some(retry) => retry,
-                    None => return conclude(Executed::new(receipt, retries, elapsed)),
+                    None => return Ok(Executed::new(receipt, retries, elapsed)),
                 },
             };
             if attempt >= self.retries || inner.nodes.runtime.now() >= deadline {
@@ -230,16 +231,6 @@ impl Client {
         let call = self.call(rule.clone(), arguments::change_records(changes));
         // Known beforehand, so that they need not be found one by one.
         call.expecting(changes.iter().map(|(key, _)| key.clone()))
-    }
-}
-
-pub(crate) fn conclude(executed: Executed) -> Result<Executed, Error> {
-    match &executed.receipt().decision {
-        Decision::Applied(_) => Ok(executed),
-        Decision::Refused { refusal, .. } => {
-            let refusal = refusal.clone();
-            Err(Error::Refused { refusal, by: RefusedBy::Cluster(Box::new(executed)) })
-        }
     }
 }
 

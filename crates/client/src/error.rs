@@ -14,7 +14,6 @@ use pleach_verify::{FalseStatement, Misbehaviour};
 use thiserror::Error;
 
 use crate::checkpoint::Checkpoint;
-use crate::executed::Executed;
 use crate::transport::TransportError;
 
 /// Why the client could not do what it was asked to do.
@@ -202,7 +201,8 @@ pub enum Error {
         /// What a node said.
         problem: Box<Problem>,
     },
-    /// The operation does not do this: the cluster's decision, or what the client's own run of it came to.
+    /// The operation does not do this: what the client's own run of it came to, or the cluster's decision where the caller takes that for a
+    /// failure ([`crate::Executed::applied`]).
     #[error("refused: {refusal} ({by})")]
     Refused {
         /// Why.
@@ -318,7 +318,12 @@ pub enum RefusedBy {
         trace: Box<Trace>,
     },
     /// The cluster, with a receipt.
-    Cluster(Box<Executed>),
+    Cluster {
+        /// The height of the block that holds the request.
+        height: Height,
+        /// The request. In a box, since each result of this crate has room for the largest error.
+        identity: Box<Identity>,
+    },
 }
 
 impl fmt::Display for RefusedBy {
@@ -327,9 +332,8 @@ impl fmt::Display for RefusedBy {
             Self::Simulation { height, .. } => {
                 write!(f, "by a local run over the records of height {height}; nothing was sent")
             }
-            Self::Cluster(executed) => {
-                let receipt = executed.receipt();
-                write!(f, "by the cluster at height {}, request {}", receipt.height(), receipt.identity)
+            Self::Cluster { height, identity } => {
+                write!(f, "by the cluster at height {height}, request {identity}")
             }
         }
     }

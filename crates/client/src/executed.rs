@@ -1,14 +1,18 @@
-//! What the cluster decided of a call: also what stands in an error where it decided against it.
+//! What the cluster decided of a call: that it was applied, or that it was refused. Either is an outcome, with a receipt that proves it.
 
 use std::time::Duration;
 
-use pleach_types::{Event, Height, Receipt};
+use pleach_types::{Event, Height, Receipt, Refusal};
 use serde::Serialize;
 
+use crate::error::{Error, RefusedBy};
 use crate::verified::Verified;
 
 /// A call that the cluster decided, with the proof of it.
+///
+/// A refused one is decided too ([`Executed::refusal`]); [`Executed::applied`] is for callers to whom a refusal is a failure.
 #[derive(Clone, Debug)]
+#[must_use = "what was refused is decided too: look at `refusal`, or take `applied`"]
 pub struct Executed {
     receipt: Verified<Receipt>,
     retries: Retries,
@@ -51,6 +55,22 @@ impl Executed {
     #[must_use]
     pub const fn receipt(&self) -> &Verified<Receipt> {
         &self.receipt
+    }
+
+    /// Why it was refused; `None` if it was applied.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&Refusal> {
+        self.receipt.refusal()
+    }
+
+    /// Itself, if it was applied.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with the cluster's refusal, if it was refused.
+    pub fn applied(self) -> Result<Self, Error> {
+        let Some(refusal) = self.refusal().cloned() else { return Ok(self) };
+        let by = RefusedBy::Cluster { height: self.height(), identity: self.receipt.identity.into() };
+        Err(Error::Refused { refusal, by })
     }
 
     /// What the operation returned; empty if it was refused.

@@ -16,7 +16,7 @@
 //!
 //! let key = SecretKey::from_seed([7; 32]);
 //! let arguments = Arguments::new().text("alice").text("bob").u64(50);
-//! let executed = client.call(Key::new("bank/transfer")?, arguments).sign_with(&key).send().await?;
+//! let executed = client.call(Key::new("bank/transfer")?, arguments).sign_with(&key).send().await?.applied()?;
 //! println!("height {}, {}", executed.height(), executed.receipt().trust());
 //! # Ok(())
 //! # }
@@ -31,8 +31,8 @@
 //! | `transport` | [`Transport`] and [`Runtime`]: all that is asked of the world |
 //! | `verified` | what comes out: values, with what they rest on |
 //! | `checkpoint` | a height for which somebody vouches |
-//! | `executed` | [`Executed`]: what the cluster decided of a call |
 //! | `error`, `failures` | what can go wrong, and whether to ask again then |
+//! | `executed` | [`Executed`]: what the cluster decided of a call, applied or refused |
 //! | `http` | [`HttpTransport`], [`TokioRuntime`]: the world of sockets |
 //! | `nodes` | which node to ask next |
 //! | `keepers` | which node keeps which records |

@@ -19,7 +19,7 @@ use bytes::Bytes;
 use pleach_types::codec::Decode as _;
 use pleach_types::{Height, Identity, Key, Request};
 
-use crate::call::{Call, conclude, encoded};
+use crate::call::{Call, encoded};
 use crate::client::Client;
 use crate::error::Error;
 use crate::executed::{Executed, Retries};
@@ -76,10 +76,10 @@ impl Prepared {
         self
     }
 
-    /// Has the cluster execute it, and comes back with the proven receipt: also if it was executed before.
+    /// Has the cluster execute it, and comes back with the proven receipt, of whatever the cluster decided: also if it was executed before.
     ///
     /// # Errors
-    /// [`Error::Refused`] with the cluster's refusal; [`Error::Expired`] if it was not executed and never will be, which is proved;
+    /// [`Error::Expired`] if it was not executed and never will be, which is proved;
     /// [`Error::Forgotten`] if the nodes do not remember any more; otherwise as [`crate::Call::send`], and the same one may be sent again.
     pub async fn send(&self) -> Result<Executed, Error> {
         let inner = &*self.client.inner;
@@ -90,7 +90,7 @@ impl Prepared {
         let settled = Submission::new(inner, request, encoded, None, deadline, &mut retries).settle().await?;
         let elapsed = inner.nodes.runtime.now().saturating_sub(began);
         match settled {
-            Settled::Receipt(receipt) => conclude(Executed::new(receipt, retries, elapsed)),
+            Settled::Receipt(receipt) => Ok(Executed::new(receipt, retries, elapsed)),
             Settled::Expired => Err(Error::Expired { identity: self.identity(), expires: self.expires() }),
         }
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use pleach_bank as bank;
-use pleach_client::{Call, Client, Error, ErrorKind};
+use pleach_client::{Call, Client, Error, ErrorKind, Executed};
 use pleach_testkit::{replay, seeds};
 use pleach_types::absence::AbsenceProof;
 use pleach_types::api::{AbsenceReply, Status};
@@ -57,7 +57,7 @@ fn nodes_that_hide_a_receipt_never_bring_about_a_second_execution() {
         let cluster = busy();
         (0..2).for_each(|node| cluster.set(node, hiding()));
         let client = cluster.connect(seed).unwrap();
-        let executed = cluster.time.run(transfer(&client).send()).unwrap();
+        let executed = cluster.time.run(transfer(&client).send()).and_then(Executed::applied).unwrap();
         assert_eq!((executed.retries().new_requests(), cluster.chain().applied()), (0, 1), "seed {seed}");
     }
 }
@@ -70,7 +70,7 @@ fn one_node_proves_that_a_request_was_not_executed() {
         (0..4).for_each(|node| cluster.set(node, Manner { mute: node != honest, ..Manner::drops(1) }));
         let client = cluster.connect(honest as u64).unwrap();
         let call = transfer(&client).timeout(Duration::from_secs(40)).send();
-        let executed = cluster.time.run(call).unwrap();
+        let executed = cluster.time.run(call).and_then(Executed::applied).unwrap();
         let expired = executed.retries().expired;
         assert!(expired >= 1, "{:?}", executed.retries());
         assert_eq!((sent_identities(&cluster).len(), cluster.chain().applied()), (1 + expired as usize, 1));
@@ -122,7 +122,7 @@ fn absence_is_kept_in_a_file_that_needs_no_node() {
 fn what_was_executed_is_not_proved_away() {
     let cluster = busy();
     let client = cluster.connect(1).unwrap();
-    let executed = cluster.time.run(transfer(&client).send()).unwrap();
+    let executed = cluster.time.run(transfer(&client).send()).and_then(Executed::applied).unwrap();
     (0..8).for_each(|_| cluster.chain().append(Vec::new()));
     let (identity, height) = (executed.receipt().identity, executed.height());
     let decided = cluster.time.run(client.never_executed(identity, height)).unwrap_err();

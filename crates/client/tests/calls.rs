@@ -9,7 +9,8 @@ use futures::future::join_all;
 use pleach_bank as bank;
 use pleach_client::arguments::Arguments;
 use pleach_client::{
-    Call, Client, Config, Error, ErrorKind, Prepared, ReadOptions, RefusedBy, Retry, Runtime as _, Trust, TrustLevel,
+    Call, Client, Config, Error, ErrorKind, Executed, Prepared, ReadOptions, RefusedBy, Retry, Runtime as _, Trust,
+    TrustLevel,
 };
 use pleach_testkit::{replay, seeds, usual};
 use pleach_types::*;
@@ -30,7 +31,7 @@ fn sent_identities(cluster: &Cluster) -> std::collections::BTreeSet<Identity> {
 fn a_transfer_is_found_signed_executed_and_proved() {
     let cluster = Cluster::new(4, 64);
     let client = cluster.connect(1).unwrap();
-    let executed = cluster.time.run(transfer(&client, "1", "2", 30).send()).unwrap();
+    let executed = cluster.time.run(transfer(&client, "1", "2", 30).send()).and_then(Executed::applied).unwrap();
     assert_eq!(executed.output(), 70u64.to_le_bytes());
     assert_eq!(executed.retries().new_requests(), 0);
     assert_eq!(executed.events().len(), 1);
@@ -64,7 +65,11 @@ fn gas_that_depends_on_height_and_identity_is_declared_well_enough() {
         }
         for _ in 0..3 {
             let call = client.call(key("bank/moody"), bytes::Bytes::new()).retries(6);
-            let executed = cluster.time.run(call.send()).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+            let executed = cluster
+                .time
+                .run(call.send())
+                .and_then(Executed::applied)
+                .unwrap_or_else(|e| panic!("seed {seed}: {e}"));
             short += executed.retries().out_of_gas;
         }
         let refused = |receipt: &Receipt| receipt.refusal().is_some();
@@ -84,19 +89,19 @@ fn code_is_attached_until_it_is_warm() {
         let sent = std::mem::take(&mut *cluster.sent.lock().unwrap());
         sent.iter().map(|(_, bytes)| Request::decode(bytes).unwrap().code[0].is_some()).collect::<Vec<_>>()
     };
-    cluster.time.run(transfer(&client, "1", "2", 1).send()).unwrap();
+    cluster.time.run(transfer(&client, "1", "2", 1).send()).and_then(Executed::applied).map(drop).unwrap();
     assert_eq!(attached(&cluster), [true, true]);
-    cluster.time.run(transfer(&client, "3", "4", 1).send()).unwrap();
+    cluster.time.run(transfer(&client, "3", "4", 1).send()).and_then(Executed::applied).map(drop).unwrap();
     assert_eq!(attached(&cluster), [false, false]);
     for _ in 0..5 {
         cluster.chain().append(Vec::new());
     }
     cluster.time.run(cluster.time.sleep(Duration::from_secs(1)));
-    cluster.time.run(transfer(&client, "5", "6", 1).send()).unwrap();
+    cluster.time.run(transfer(&client, "5", "6", 1).send()).and_then(Executed::applied).map(drop).unwrap();
     assert_eq!(attached(&cluster), [true, true], "half a window later it may be cold soon");
     // Nodes that say that it is cold get the same request again, with the code.
     (0..4).for_each(|node| cluster.set(node, Manner::refuses(1, problem("CODE_COLD", true))));
-    let executed = cluster.time.run(transfer(&client, "7", "8", 1).send()).unwrap();
+    let executed = cluster.time.run(transfer(&client, "7", "8", 1).send()).and_then(Executed::applied).unwrap();
     assert_eq!(executed.retries().code_cold, 1);
     assert_eq!(attached(&cluster), [false, false, true, true]);
 }
@@ -129,8 +134,15 @@ fn a_refusal_is_local_unless_the_clusters_own_is_wanted() {
     let local = cluster.time.run(transfer(&client, "1", "2", 101).send()).unwrap_err();
     assert!(matches!(local, Error::Refused { by: RefusedBy::Simulation { .. }, .. }), "{local}");
     assert!(cluster.sent.lock().unwrap().is_empty());
-    let proven = cluster.time.run(transfer(&client, "1", "2", 101).even_if_refused().send()).unwrap_err();
-    assert!(matches!(proven, Error::Refused { by: RefusedBy::Cluster(_), .. }), "{proven}");
+    // What the cluster refuses has an outcome, with its proof; only who wants it applied takes that for a failure.
+    let proven = cluster.time.run(transfer(&client, "1", "2", 101).even_if_refused().send()).unwrap();
+    assert_eq!(proven.refusal().map(Refusal::code), Some("ABORTED"));
+    assert_eq!((proven.receipt().refusal(), proven.output()), (proven.refusal(), &[][..]));
+    let (own_height, own_identity) = (proven.height(), proven.receipt().identity);
+    let Error::Refused { by: RefusedBy::Cluster { height, identity }, .. } = proven.applied().unwrap_err() else {
+        panic!("the cluster refused it")
+    };
+    assert_eq!((height, *identity), (own_height, own_identity));
 }
 
 #[test]
@@ -139,14 +151,14 @@ fn many_keys_are_found_in_few_rounds() {
     let client = cluster.connect(1).unwrap();
     let names: Vec<_> = (0..20).map(|n| n.to_string()).collect();
     let sum = Arguments::new().list(&names, |all, name| all.text(name)).finish();
-    let executed = cluster.time.run(client.call(key("bank/sum"), sum).send()).unwrap();
+    let executed = cluster.time.run(client.call(key("bank/sum"), sum).send()).and_then(Executed::applied).unwrap();
     assert_eq!(executed.output(), 2_000u64.to_le_bytes());
     // Names that do not exist are not guessed, but named beforehand they need not be found.
     let keys: Vec<_> = (0..200).map(|n| key(&format!("bank/x/{n}"))).collect();
     let changes = Arguments::new()
         .list(&keys, |all, key| all.text(key.as_str()).option(Some(&b"v"[..]), Arguments::bytes))
         .finish();
-    let executed = cluster.time.run(client.call(key("bank/put"), changes).send()).unwrap();
+    let executed = cluster.time.run(client.call(key("bank/put"), changes).send()).and_then(Executed::applied).unwrap();
     assert_eq!(executed.receipt().gas, COLD_GAS + 300);
 }
 
@@ -160,7 +172,7 @@ fn many_tasks_share_a_client_and_no_money_is_lost() {
     for outcome in outcomes {
         match outcome {
             Ok(executed) => {
-                applied += 1;
+                applied += usize::from(executed.refusal().is_none());
                 retried += executed.retries().stale_record;
             }
             Err(e) => assert!(matches!(e, Error::RetriesExhausted { .. }), "{e}"),
@@ -193,7 +205,7 @@ fn a_lost_request_is_sent_again_and_executed_once() {
     let cluster = Cluster::new(4, 64);
     (0..4).for_each(|node| cluster.set(node, Manner::drops(1)));
     let client = cluster.connect(3).unwrap();
-    let executed = cluster.time.run(transfer(&client, "1", "2", 10).send()).unwrap();
+    let executed = cluster.time.run(transfer(&client, "1", "2", 10).send()).and_then(Executed::applied).unwrap();
     assert!(executed.retries().resent > 0);
     assert_eq!(executed.retries().new_requests(), 0);
     assert_eq!((sent_identities(&cluster).len(), cluster.chain().applied()), (1, 1));
@@ -205,7 +217,7 @@ fn a_new_request_is_made_only_when_the_last_one_is_dead() {
     cluster.chain().busy = true;
     (0..4).for_each(|node| cluster.set(node, Manner::drops(1)));
     let client = cluster.connect(3).unwrap();
-    let executed = cluster.time.run(transfer(&client, "1", "2", 10).send()).unwrap();
+    let executed = cluster.time.run(transfer(&client, "1", "2", 10).send()).and_then(Executed::applied).unwrap();
     let expired = executed.retries().expired;
     assert!((1..=2).contains(&expired), "{expired}");
     assert_eq!((sent_identities(&cluster).len(), cluster.chain().applied()), (1 + expired as usize, 1));
@@ -219,7 +231,7 @@ fn nodes_that_hide_a_receipt_do_not_make_the_client_send_a_second_request() {
         cluster.chain().busy = true;
         cluster.set(0, Manner { hides: true, ..Manner::default() });
         let client = cluster.connect(seed).unwrap();
-        let executed = cluster.time.run(transfer(&client, "1", "2", 10).send()).unwrap();
+        let executed = cluster.time.run(transfer(&client, "1", "2", 10).send()).and_then(Executed::applied).unwrap();
         assert_eq!(executed.retries().new_requests(), 0, "seed {seed}");
         assert_eq!(cluster.chain().applied(), 1, "seed {seed}");
     }
@@ -253,7 +265,7 @@ fn full_nodes_are_asked_again_and_said_to_be_full() {
     let cluster = Cluster::new(4, 64);
     (0..4).for_each(|node| cluster.set(node, Manner::refuses(2, problem("OVERLOADED", true))));
     let client = cluster.connect(3).unwrap();
-    let executed = cluster.time.run(transfer(&client, "1", "2", 10).send()).unwrap();
+    let executed = cluster.time.run(transfer(&client, "1", "2", 10).send()).and_then(Executed::applied).unwrap();
     assert!(executed.retries().overloaded >= 2);
     assert_eq!(executed.retries().new_requests(), 0);
     (0..4).for_each(|node| cluster.set(node, Manner::refuses(u32::MAX, problem("OVERLOADED", true))));
@@ -271,7 +283,7 @@ fn nodes_that_reject_a_request_end_no_call_while_another_takes_it() {
         let reject = || Manner::refuses(u32::MAX, problem("MALFORMED", false));
         (0..3).for_each(|node| cluster.set(node, reject()));
         let client = cluster.connect(seed).unwrap();
-        cluster.time.run(transfer(&client, "1", "2", 10).send()).unwrap();
+        cluster.time.run(transfer(&client, "1", "2", 10).send()).and_then(Executed::applied).map(drop).unwrap();
         cluster.set(3, reject());
         let rejected = cluster.time.run(transfer(&client, "1", "2", 10).send()).unwrap_err();
         assert!(matches!(&rejected, Error::Rejected { nodes: 4, .. }), "{rejected}");
@@ -287,7 +299,11 @@ fn a_key_that_only_the_cluster_knows_is_declared_next_time() {
         let cluster = Cluster::new(4, 64);
         (0..blocks).for_each(|_| cluster.chain().append(Vec::new()));
         let client = cluster.connect(3).unwrap();
-        let executed = cluster.time.run(client.call(key("bank/lottery"), Arguments::new()).send()).unwrap();
+        let executed = cluster
+            .time
+            .run(client.call(key("bank/lottery"), Arguments::new()).send())
+            .and_then(Executed::applied)
+            .unwrap();
         assert_eq!(cluster.chain().applied(), 1);
         executed.retries().undeclared_key
     });
@@ -341,7 +357,7 @@ fn f_faulty_nodes_of_any_manner_change_nothing() {
         let client = cluster.connect(seed).unwrap();
         let calls = (0..4).map(|n| transfer(&client, &n.to_string(), &(n + 4).to_string(), 10).send());
         for outcome in cluster.time.run(join_all(calls)) {
-            assert!(outcome.is_ok(), "seed {seed}: {}", outcome.unwrap_err());
+            outcome.and_then(Executed::applied).map(drop).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
         }
         assert_eq!(cluster.chain().applied(), 4, "seed {seed}");
         let value = cluster.time.run(client.get_one(&key("bank/accounts/1"))).unwrap();
@@ -359,11 +375,11 @@ fn a_prepared_call_is_executed_once_however_often_and_by_whom_it_is_sent() {
     assert_eq!(prepared.operation(), Some(&key("bank/transfer")));
     let kept = prepared.bytes().clone();
     assert_eq!(Request::decode(&kept).unwrap().body.identity(), prepared.identity());
-    let first = cluster.time.run(prepared.send()).unwrap();
+    let first = cluster.time.run(prepared.send()).and_then(Executed::applied).unwrap();
     assert_eq!(first.receipt().identity, prepared.identity());
     // Another client, which knows nothing of all that: as after a crash.
     let other = cluster.connect(2).unwrap();
-    let again = cluster.time.run(other.prepared(kept.clone()).unwrap().send()).unwrap();
+    let again = cluster.time.run(other.prepared(kept.clone()).unwrap().send()).and_then(Executed::applied).unwrap();
     assert_eq!(**again.receipt(), **first.receipt());
     assert_eq!((sent_identities(&cluster).len(), cluster.chain().applied()), (1, 1));
     let balance = cluster.time.run(other.get_one(&key("bank/accounts/2"))).unwrap();
@@ -376,14 +392,14 @@ fn a_prepared_call_that_was_executed_shows_its_receipt_after_its_operation_is_go
     let cluster = Cluster::new(4, 64);
     let client = cluster.connect(1).unwrap();
     // After this the code is warm at all nodes: what is prepared next goes without it.
-    cluster.time.run(transfer(&client, "3", "4", 1).send()).unwrap();
+    cluster.time.run(transfer(&client, "3", "4", 1).send()).and_then(Executed::applied).map(drop).unwrap();
     let prepared = cluster.time.run(transfer(&client, "1", "2", 30).prepare()).unwrap();
     assert_eq!(Request::decode(prepared.bytes()).unwrap().code, [None]);
-    let first = cluster.time.run(prepared.send()).unwrap();
+    let first = cluster.time.run(prepared.send()).and_then(Executed::applied).unwrap();
     let gone = [key("bank/transfer")];
     let removal =
         Arguments::new().list(&gone, |all, key| all.text(key.as_str()).option(None, Arguments::bytes)).finish();
-    cluster.time.run(client.call(key("bank/put"), removal).send()).unwrap();
+    cluster.time.run(client.call(key("bank/put"), removal).send()).and_then(Executed::applied).map(drop).unwrap();
     // Nodes answer for the newest certified height, one behind: so that it shows the removal.
     (0..2).for_each(|_| cluster.chain().append(Vec::new()));
     // Whichever node wants code that nobody has any more, the others show what became of the request.
@@ -393,7 +409,11 @@ fn a_prepared_call_that_was_executed_shows_its_receipt_after_its_operation_is_go
         cluster.set(liar, Manner { refuses: cold, ..Manner::default() });
         let client = cluster.connect(liar as u64).unwrap();
         assert_eq!(*cluster.time.run(client.get_one(&gone[0])).unwrap(), None);
-        let again = cluster.time.run(client.prepared(prepared.bytes().clone()).unwrap().send()).unwrap();
+        let again = cluster
+            .time
+            .run(client.prepared(prepared.bytes().clone()).unwrap().send())
+            .and_then(Executed::applied)
+            .unwrap();
         assert_eq!(**again.receipt(), **first.receipt());
     }
 }
@@ -407,7 +427,7 @@ fn a_call_that_follows_another_one_does_not_wait_for_a_certificate() {
         let client = cluster.connect_with(1, Config { reads, receipts: trust, ..Config::default() }).unwrap();
         let mut waited = 0;
         for n in 0..5 {
-            let executed = cluster.time.run(transfer(&client, "1", "2", 1).send()).unwrap();
+            let executed = cluster.time.run(transfer(&client, "1", "2", 1).send()).and_then(Executed::applied).unwrap();
             let height = executed.receipt().height;
             // Whichever nodes lag: what f + 1 vouch for is proved by any of them, and no other block stands behind it yet.
             cluster.set(n % 4, Manner { lag: 1, ..Manner::default() });
@@ -446,10 +466,12 @@ fn a_record_that_has_changed_since_refuses_a_prepared_call() {
     let cluster = Cluster::new(4, 64);
     let client = cluster.connect(1).unwrap();
     let prepared = cluster.time.run(transfer(&client, "1", "2", 30).prepare()).unwrap();
-    cluster.time.run(transfer(&client, "2", "3", 1).send()).unwrap();
-    let error = cluster.time.run(prepared.send()).unwrap_err();
-    assert!(matches!(error, Error::Refused { by: RefusedBy::Cluster(_), .. }), "{error}");
-    assert_eq!(error.code(), "STALE_RECORD", "no other request is made in its place");
+    cluster.time.run(transfer(&client, "2", "3", 1).send()).and_then(Executed::applied).map(drop).unwrap();
+    let sent = cluster.time.run(prepared.send()).unwrap();
+    assert_eq!(sent.refusal().map(Refusal::code), Some("STALE_RECORD"), "no other request is made in its place");
+    assert_eq!((sent.receipt().identity, sent.retries().new_requests()), (prepared.identity(), 0));
+    let error = sent.applied().unwrap_err();
+    assert_eq!((error.code(), error.kind()), ("STALE_RECORD", ErrorKind::Refused));
 }
 
 /// What has been forgotten is told from what is not known yet: there is nothing to wait for.

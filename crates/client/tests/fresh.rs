@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pleach_bank as bank;
 use pleach_client::{
-    Client, Config, Error, ErrorKind, Freshness, InvalidCause, ReadOptions, Runtime as _, Trust, TrustLevel,
+    Client, Config, Error, ErrorKind, Executed, Freshness, InvalidCause, ReadOptions, Runtime as _, Trust, TrustLevel,
 };
 use pleach_testkit::{replay, seeds, usual};
 use pleach_types::newest::Stage;
@@ -21,7 +21,7 @@ fn fresh() -> Config {
 fn transfer(cluster: &Cluster, client: &Client, amount: u64) {
     let key = SecretKey::from_seed([99; 32]);
     let call = client.call(support::key("bank/transfer"), bank::transfer("1", "2", amount)).sign_with(&key);
-    cluster.time.run(call.send()).unwrap();
+    cluster.time.run(call.send()).and_then(Executed::applied).map(drop).unwrap();
 }
 
 fn account(name: &str) -> [Key; 1] {

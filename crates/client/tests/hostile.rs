@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use pleach_client::{Client, Config, Error, InvalidCause};
+use pleach_client::{Client, Config, Error, Executed, InvalidCause};
 use pleach_testkit::{replay, seeds, usual};
 use pleach_tree::Tree;
 use pleach_types::api::*;
@@ -29,7 +29,7 @@ fn truth(chain: &Chain) -> Vec<Option<Bytes>> {
 fn grow(cluster: &Cluster, client: &Client) {
     for n in 0..3 {
         let change = pleach_client::arguments::change_records(&[(key("bank/accounts/1"), Some(amount(500 + n)))]);
-        cluster.time.run(client.call(key("bank/put"), change).send()).unwrap();
+        cluster.time.run(client.call(key("bank/put"), change).send()).and_then(Executed::applied).map(drop).unwrap();
     }
     // The newest certified height is one that the client has not seen proved.
     cluster.chain().append(Vec::new());
@@ -594,7 +594,7 @@ fn a_node_that_takes_another_request_is_a_liar() {
         let _replay = replay(seed);
         let client = cluster.connect(seed).unwrap();
         let change = pleach_client::arguments::change_records(&[(key("bank/accounts/1"), Some(amount(seed)))]);
-        cluster.time.run(client.call(key("bank/put"), change).send()).unwrap();
+        cluster.time.run(client.call(key("bank/put"), change).send()).and_then(Executed::applied).map(drop).unwrap();
         assert!(client.invalid_replies().iter().all(|lie| matches!(lie.what, InvalidCause::OtherRequest { .. })));
     }
 }

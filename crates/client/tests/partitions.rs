@@ -3,7 +3,7 @@
 
 mod support;
 
-use pleach_client::{Config, ErrorKind, Record, Runtime as _};
+use pleach_client::{Config, ErrorKind, Executed, Record, Runtime as _};
 use pleach_testkit::{replay, seeds};
 use pleach_types::{Key, Partitioning};
 use support::*;
@@ -67,7 +67,7 @@ fn a_call_touches_records_of_several_keepers() {
         pleach_client::arguments::change_records(&records)
     };
     for n in [1_000, 2_000] {
-        cluster.time.run(client.call(key("bank/put"), change(n)).send()).unwrap();
+        cluster.time.run(client.call(key("bank/put"), change(n)).send()).and_then(Executed::applied).map(drop).unwrap();
         let records = cluster.time.run(client.get(&accounts()[..6])).unwrap();
         let values: Vec<_> = records.iter().map(|record| record.value.clone()).collect();
         assert_eq!(values, (0..6).map(|i| Some(amount(n + i))).collect::<Vec<_>>());

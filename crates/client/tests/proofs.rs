@@ -5,7 +5,7 @@ mod support;
 
 use std::time::Duration;
 
-use pleach_client::{Config, Error};
+use pleach_client::{Config, Error, Executed};
 use pleach_testkit::{replay, seeds};
 use pleach_types::api::HistoryReply;
 use pleach_types::history::{check_inclusion, leaf};
@@ -60,7 +60,7 @@ fn lies_do_not_come_into_a_file() {
             assert_eq!(proven(&cluster, &file).records[0].value, Some(amount(100)));
             let call = client.call(key("bank/transfer"), pleach_bank::transfer("1", "2", 5));
             let secret = pleach_types::SecretKey::from_seed([9; 32]);
-            let sent = cluster.time.run(call.sign_with(&secret).send()).unwrap();
+            let sent = cluster.time.run(call.sign_with(&secret).send()).and_then(Executed::applied).unwrap();
             let identity = sent.receipt().identity;
             let found = cluster.time.run(client.prove_receipt(identity, Duration::from_secs(5))).unwrap();
             let (receipt, file) = found.expect("it was executed");
@@ -82,7 +82,7 @@ fn what_no_file_can_prove_is_said() {
     // The last block is executed, and no other one comes to certify its result.
     let call = client.call(key("bank/transfer"), pleach_bank::transfer("1", "2", 5));
     let secret = pleach_types::SecretKey::from_seed([9; 32]);
-    let sent = cluster.time.run(call.sign_with(&secret).send()).unwrap();
+    let sent = cluster.time.run(call.sign_with(&secret).send()).and_then(Executed::applied).unwrap();
     let identity = sent.receipt().identity;
     let height = sent.height();
     cluster.chain().frozen = true;

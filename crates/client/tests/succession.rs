@@ -6,7 +6,7 @@ mod support;
 use std::time::Duration;
 
 use bytes::Bytes;
-use pleach_client::{Error, InvalidCause, Runtime as _, Trust};
+use pleach_client::{Error, Executed, InvalidCause, Runtime as _, Trust};
 use pleach_testkit::{replay, seeds};
 use pleach_types::codec::{Decode as _, Encode as _};
 use pleach_types::evidence::SignedResult;
@@ -71,7 +71,11 @@ fn calls_go_on_over_a_change_and_count_signatures_of_one_set() {
     read(&cluster, &client).unwrap();
     cluster.chain().change_all_members(1);
     let arguments = pleach_bank::transfer("1", "2", 5);
-    let sent = cluster.time.run(client.call(key("bank/transfer"), arguments).sign_with(&signer()).send()).unwrap();
+    let sent = cluster
+        .time
+        .run(client.call(key("bank/transfer"), arguments).sign_with(&signer()).send())
+        .and_then(Executed::applied)
+        .unwrap();
     assert!(matches!(sent.receipt().trust(), Trust::Signed(2) | Trust::Certified), "{:?}", sent.receipt().trust());
     assert_eq!(cluster.chain().balance("2"), 105);
     assert_eq!(client.invalid_replies(), []);
@@ -232,7 +236,11 @@ fn receipts_come_through_a_change() {
     let cluster = changing();
     let client = cluster.connect(10).unwrap();
     let arguments = pleach_bank::transfer("1", "2", 5);
-    let sent = cluster.time.run(client.call(key("bank/transfer"), arguments).sign_with(&signer()).send()).unwrap();
+    let sent = cluster
+        .time
+        .run(client.call(key("bank/transfer"), arguments).sign_with(&signer()).send())
+        .and_then(Executed::applied)
+        .unwrap();
     let identity = sent.receipt().identity;
     cluster.chain().change_all_members(1);
     let again = cluster.time.run(client.receipt(identity, Duration::from_secs(1))).unwrap().unwrap();

@@ -85,7 +85,10 @@ pub fn vm() -> Arc<dyn Executor> {
 pub async fn found(client: &Client, accounts: usize, money: u64) -> Result<(), Error> {
     let owner = owner_secret();
     let timeout = Duration::from_secs(120);
-    let send = async |call: Call| call.sign_with(&owner).timeout(timeout).send().await;
+    let send = async |call: Call| {
+        let executed = call.sign_with(&owner).timeout(timeout).send().await?;
+        executed.applied().map(drop)
+    };
     send(client.create_domain(BANK, Some(&owner.public())).expect("a name")).await?;
     let operations =
         [("open", builtin::BANK_OPEN), ("deposit", builtin::BANK_DEPOSIT), ("transfer", builtin::BANK_TRANSFER)];

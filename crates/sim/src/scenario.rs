@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use commonware_runtime::{Clock as _, Handle, Runner as _, Spawner as _, Supervisor as _, deterministic};
-use pleach_client::{Client, Config, Error, Executed, InvalidReply, ReadOptions, RefusedBy};
+use pleach_client::{Client, Config, Error, Executed, InvalidReply, ReadOptions};
 use pleach_types::execution::Executor;
 use pleach_types::{Encode as _, Hash, Height, Identity, Partitioning};
 use rand::rngs::StdRng;
@@ -468,7 +468,6 @@ fn told(outcome: Result<Executed, Error>) -> ClientAnswer {
     };
     match outcome {
         Ok(executed) => receipt(&executed),
-        Err(Error::Refused { by: RefusedBy::Cluster(executed), .. }) => receipt(&executed),
         Err(Error::Refused { refusal, .. }) => ClientAnswer::Early(refusal.code().into()),
         Err(e) => match e.pending() {
             Some(identity) => ClientAnswer::Open(identity),

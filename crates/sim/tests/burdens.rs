@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use commonware_runtime::{Runner as _, Supervisor as _};
-use pleach_client::{Client, Config};
+use pleach_client::{Client, Config, Executed};
 use pleach_order::Application as _;
 use pleach_sim::access::ClientLink;
 use pleach_sim::bank;
@@ -50,7 +50,15 @@ fn run(seed: u64, conduct: Conduct, scenario: impl AsyncFnOnce(&Cluster, &Client
         cluster.start_all().await;
         assert!(cluster.reach(&HONEST, 2, REACH_WAIT).await, "the cluster starts");
         let client = cluster.client(HONEST.to_vec(), ClientLink::NEAR, Config::default(), bank::vm(), 1).await.unwrap();
-        client.create_domain("shop", None).unwrap().timeout(REACH_WAIT).send().await.unwrap();
+        client
+            .create_domain("shop", None)
+            .unwrap()
+            .timeout(REACH_WAIT)
+            .send()
+            .await
+            .and_then(Executed::applied)
+            .map(drop)
+            .unwrap();
         scenario(&cluster, &client).await;
         assert_eq!(cluster.ledger().violations(), []);
     });
@@ -60,7 +68,15 @@ fn run(seed: u64, conduct: Conduct, scenario: impl AsyncFnOnce(&Cluster, &Client
 async fn calls_meanwhile(cluster: &Cluster, client: &Client) {
     for n in 0_u32.. {
         let change = [(Key::new("shop/record").unwrap(), Some(Bytes::copy_from_slice(&n.to_le_bytes())))];
-        client.change("shop", &change).unwrap().timeout(REACH_WAIT).send().await.expect("an honest call is executed");
+        client
+            .change("shop", &change)
+            .unwrap()
+            .timeout(REACH_WAIT)
+            .send()
+            .await
+            .and_then(Executed::applied)
+            .map(drop)
+            .expect("an honest call is executed");
         let looked = cluster.ledger().burdens().values().filter(|(_, looked)| *looked == HONEST.len()).count();
         if looked >= BLOCKS {
             return;
@@ -146,7 +162,15 @@ fn honest_leaders_propose_valid_blocks_whatever_they_are_sent() {
                     }
                 }
                 let change = [(Key::new("shop/record").unwrap(), Some(Bytes::copy_from_slice(&round.to_le_bytes())))];
-                client.change("shop", &change).unwrap().timeout(REACH_WAIT).send().await.expect("an honest call");
+                client
+                    .change("shop", &change)
+                    .unwrap()
+                    .timeout(REACH_WAIT)
+                    .send()
+                    .await
+                    .and_then(Executed::applied)
+                    .map(drop)
+                    .expect("an honest call");
             }
             let heights = cluster.ledger().heights();
             let full = heights.values().map(|agreed| agreed.block.requests.len()).max();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use commonware_runtime::{Runner as _, Supervisor as _, deterministic};
-use pleach_client::{Client, Config, Error};
+use pleach_client::{Client, Config, Error, Executed};
 use pleach_sim::access::{ClientLink, InProcess, Ports, SimulatedTime};
 use pleach_sim::bank;
 use pleach_sim::cluster::{self, Cluster, Conditions};
@@ -39,7 +39,14 @@ async fn half(context: &deterministic::Context, name: &'static str, genesis: &Ge
 async fn change(half: &Cluster, up: &[usize], domain: &str) -> Client {
     let client = half.client(up.to_vec(), ClientLink::NEAR, Config::default(), bank::vm(), seed()).await;
     let client = client.expect("a client");
-    client.create_domain(domain, None).expect("a name").send().await.expect("a new domain");
+    client
+        .create_domain(domain, None)
+        .expect("a name")
+        .send()
+        .await
+        .and_then(Executed::applied)
+        .map(drop)
+        .expect("a new domain");
     client
 }
 

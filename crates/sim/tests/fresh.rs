@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use commonware_runtime::{Runner as _, Supervisor as _, deterministic};
 use futures::join;
-use pleach_client::{Client, Config, ReadOptions, Runtime as _};
+use pleach_client::{Client, Config, Executed, ReadOptions, Runtime as _};
 use pleach_sim::access::{ClientLink, InProcess, Ports, SimulatedTime};
 use pleach_sim::bank::{self, account_key};
 use pleach_sim::cluster::{Cluster, Conditions, runner};
@@ -54,7 +54,7 @@ async fn write(client: &Client, counter: &Counter) {
     for _ in 0..COINS {
         counter.begun.fetch_add(1, Ordering::SeqCst);
         let sent = bank::transfer(client, 0, 1, 1).timeout(REACH_WAIT).send().await;
-        sent.expect("the cluster orders whoever is cut off");
+        sent.and_then(Executed::applied).map(drop).expect("the cluster orders whoever is cut off");
         counter.acknowledged.fetch_add(1, Ordering::SeqCst);
     }
     counter.done.store(true, Ordering::SeqCst);

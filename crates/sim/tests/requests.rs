@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use commonware_runtime::{Runner as _, deterministic};
 use pleach_bank as arguments;
-use pleach_client::Config;
+use pleach_client::{Config, Executed};
 use pleach_node::{Node, ServiceError, resume};
 use pleach_order::{Application as _, ProposalRequest};
 use pleach_sim::access::ClientLink;
@@ -140,7 +140,9 @@ fn absence_and_old_results_are_proved_as_they_are_in_the_ledger() {
                 }
                 let deposit = arguments::deposit(&[(&account_name(round % 4), 7)]);
                 let call = client.call(key("deposit"), deposit).sign_with(&owner_secret());
-                asked.push(call.timeout(REACH_WAIT).send().await.unwrap().receipt().identity);
+                asked.push(
+                    call.timeout(REACH_WAIT).send().await.and_then(Executed::applied).unwrap().receipt().identity,
+                );
             }
             everybody_is_level(&cluster).await;
             let tally = ALL.map(|member| absences(&cluster, &node(&cluster, member), &asked));
@@ -372,7 +374,7 @@ async fn until_the_power_fails(context: deterministic::Context) -> Before {
     let client = cluster.client(ALL.to_vec(), ClientLink::NEAR, Config::default(), bank::vm(), 2).await.unwrap();
     let mut acknowledged = Vec::new();
     for n in 0..12 {
-        let executed = bank::transfer(&client, n % 4, (n + 1) % 4, 5).send().await.unwrap();
+        let executed = bank::transfer(&client, n % 4, (n + 1) % 4, 5).send().await.and_then(Executed::applied).unwrap();
         let receipt = executed.receipt();
         acknowledged.push((receipt.identity, receipt.height(), receipt.encode()));
     }
@@ -402,7 +404,7 @@ fn a_power_cut_of_the_whole_cluster_loses_nothing_that_was_acknowledged() {
             checked(&cluster);
             let client =
                 cluster.client(ALL.to_vec(), ClientLink::NEAR, Config::default(), bank::vm(), 3).await.unwrap();
-            bank::transfer(&client, 1, 3, 5).send().await.expect("a fresh write");
+            bank::transfer(&client, 1, 3, 5).send().await.and_then(Executed::applied).map(drop).expect("a fresh write");
             checked(&cluster);
         });
     });

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use pleach_client::{Client, Config, HttpTransport, TrustLevel};
+use pleach_client::{Client, Config, Executed, HttpTransport, TrustLevel};
 use pleach_types::Key;
 use tokio::task::JoinSet;
 
@@ -81,7 +81,7 @@ pub fn usable(address: Ipv4Addr) -> Option<IpAddr> {
 /// Creates a domain that anybody may change.
 pub async fn create(client: &Client, domain: &str) -> Result<(), String> {
     let call = client.create_domain(domain, None).map_err(|e| e.to_string())?;
-    call.send().await.map(drop).map_err(|e| format!("domain {domain}: {e}"))
+    call.send().await.and_then(Executed::applied).map(drop).map_err(|e| format!("domain {domain}: {e}"))
 }
 
 /// A key of our own making.
@@ -134,7 +134,7 @@ impl Honest {
 async fn change(client: &Client, domain: &str, number: u64) -> Result<(), String> {
     let change = [(key(&format!("{domain}/record")), Some(Bytes::copy_from_slice(&number.to_le_bytes())))];
     let call = client.change(domain, &change).map_err(|e| e.to_string())?;
-    call.send().await.map(drop).map_err(|e| e.code().to_string())
+    call.send().await.and_then(Executed::applied).map(drop).map_err(|e| e.code().to_string())
 }
 
 impl Shared {

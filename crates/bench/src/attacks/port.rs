@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use pleach_client::Executed;
 use pleach_types::api::GetRequest;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
@@ -89,11 +90,11 @@ async fn question(nodes: &Nodes) -> Result<Bytes, String> {
     let writer = key("large/writer");
     let code = super::requests::large_writer()?;
     let change = client.change("large", &[(writer.clone(), Some(code))]).map_err(|e| e.to_string())?;
-    change.send().await.map_err(|e| format!("operation {writer}: {e}"))?;
+    change.send().await.and_then(Executed::applied).map(drop).map_err(|e| format!("operation {writer}: {e}"))?;
     for record in &keys {
         let arguments = [(RECORD_BYTES as u32).to_le_bytes(), [0; 4]].concat();
         let call = client.call(writer.clone(), arguments).touching([record.clone()]);
-        call.send().await.map_err(|e| format!("record {record}: {e}"))?;
+        call.send().await.and_then(Executed::applied).map(drop).map_err(|e| format!("record {record}: {e}"))?;
     }
     let body = serde_json::to_vec(&GetRequest { keys, ..GetRequest::default() }).map_err(|e| e.to_string())?;
     let head = format!(

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::future::join_all;
-use pleach_client::{Client, HttpTransport, Transport as _, TransportError};
+use pleach_client::{Client, Executed, HttpTransport, Transport as _, TransportError};
 use pleach_tree::Tree;
 use pleach_types::api::{GetReply, GetRequest};
 use pleach_types::vote::Proposal;
@@ -165,7 +165,12 @@ impl Shared {
             let operation = self.kept("flood");
             let change =
                 client.change("flood", &[(operation.clone(), Some(code.clone()))]).map_err(|e| e.to_string())?;
-            change.send().await.map_err(|e| format!("operation {operation}: {e}"))?;
+            change
+                .send()
+                .await
+                .and_then(Executed::applied)
+                .map(drop)
+                .map_err(|e| format!("operation {operation}: {e}"))?;
             // Kept: each request brings the code with it.
             self.operations.push((operation, Some(code)));
         }

@@ -12,7 +12,7 @@ use pleach_vm::schema::{Type, arguments_schema};
 use serde::Serialize;
 
 use super::connected::with_settings;
-use super::sending::{carry_out, conclude, print_executed, settings, sign_with};
+use super::sending::{carry_out, conclude, settings, sign_with};
 use crate::args::{Call, Global, Send};
 use crate::connection;
 use crate::errors::{CliError, Ending};
@@ -33,10 +33,11 @@ struct PreparedDocument {
 pub fn send(global: &Global, output: Output, args: &Send) -> Result<Ending, CliError> {
     let bytes = files::read(&args.file, REQUEST_BYTES_MAX)?;
     let settings = Config { receipts: args.trust.into(), ..connection::settings(global.timeout) };
-    with_settings(global, settings, |client| async move {
-        let sent = client.prepared(bytes)?.send().await;
-        conclude(output, sent.map(|executed| print_executed(output, &executed)), None)
-    })
+    with_settings(
+        global,
+        settings,
+        |client| async move { conclude(output, client.prepared(bytes)?.send().await, None) },
+    )
 }
 
 /// Signs a call and writes the request to its place.

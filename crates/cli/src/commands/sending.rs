@@ -130,13 +130,14 @@ pub async fn carry_out(
     aborted: Option<String>,
 ) -> Result<Ending, CliError> {
     let (call, signers) = sign_with(call, sending)?;
-    let outcome = if sending.dry_run {
-        call.dry_run().await.map(|simulation| print_simulation(client, output, &simulation))
-    } else {
-        call.send().await.map(|executed| print_executed(output, &executed))
-    };
-    let unsigned = || (signers == 0).then(|| UNSIGNED.to_owned());
-    conclude(output, outcome, aborted.or_else(unsigned))
+    let aborted = aborted.or_else(|| (signers == 0).then(|| UNSIGNED.to_owned()));
+    if !sending.dry_run {
+        return conclude(output, call.send().await, aborted);
+    }
+    match call.dry_run().await {
+        Ok(simulation) => print_simulation(client, output, &simulation).map(|()| Ending::Done),
+        Err(e) => found_here(output, e, aborted),
+    }
 }
 
 /// The call as the options say that it is signed and tried, and how many sign.
@@ -148,31 +149,37 @@ pub fn sign_with(call: Call, sending: &Sending) -> Result<(Call, usize), CliErro
     Ok((keys.iter().fold(call, Call::sign_with).retries(sending.retries), keys.len()))
 }
 
-/// What a command comes to whose call did, once what it came to is printed. A refusal is an answer, not a failure.
+/// What a command comes to whose call was sent, once the outcome is printed. A refusal is an answer, not a failure.
 ///
 /// # Errors
 /// If there is no outcome, or it could not be printed.
-pub fn conclude(
-    output: Output,
-    outcome: Result<Result<(), CliError>, Error>,
-    aborted: Option<String>,
-) -> Result<Ending, CliError> {
-    match outcome {
-        Ok(printed) => printed.map(|()| Ending::Done),
-        Err(Error::Refused { refusal, by }) => {
-            print_refusal(output, &refusal, &by)?;
-            print_hints(output, &refusal, aborted);
+pub fn conclude(output: Output, sent: Result<Executed, Error>, aborted: Option<String>) -> Result<Ending, CliError> {
+    match sent {
+        Ok(executed) => {
+            print_executed(output, &executed)?;
+            let Some(refusal) = executed.refusal() else { return Ok(Ending::Done) };
+            print_hints(output, refusal, aborted);
             Ok(Ending::Refused)
         }
-        Err(e) => Err(e.into()),
+        Err(e) => found_here(output, e, aborted),
     }
+}
+
+/// What a command comes to whose call came to nothing here: a refusal by the local run is an answer too.
+fn found_here(output: Output, error: Error, aborted: Option<String>) -> Result<Ending, CliError> {
+    let Error::Refused { refusal, by: RefusedBy::Simulation { height, gas, trace } } = error else {
+        return Err(error.into());
+    };
+    print_refusal(output, &refusal, height, gas, &trace)?;
+    print_hints(output, &refusal, aborted);
+    Ok(Ending::Refused)
 }
 
 /// Prints what the cluster decided.
 ///
 /// # Errors
 /// If that cannot be printed.
-pub fn print_executed(output: Output, executed: &Executed) -> Result<(), CliError> {
+fn print_executed(output: Output, executed: &Executed) -> Result<(), CliError> {
     let receipt = executed.receipt();
     let document = SentDocument {
         sent: true,
@@ -291,19 +298,17 @@ fn changes_text(changes: &[RecordChange]) -> String {
     table(&changes.iter().map(row).collect::<Vec<_>>())
 }
 
-fn print_refusal(output: Output, refusal: &Refusal, by: &RefusedBy) -> Result<(), CliError> {
-    if let RefusedBy::Cluster(executed) = by {
-        return print_executed(output, executed);
-    }
-    let (RefusedBy::Simulation { height, gas, trace }, message) = (by, refusal.to_string()) else { return Ok(()) };
+/// Prints that the local run over the records of a height refuses.
+fn print_refusal(output: Output, refusal: &Refusal, height: Height, gas: u64, trace: &Trace) -> Result<(), CliError> {
+    let message = refusal.to_string();
     let document = RefusedDocument {
         sent: false,
         verdict: "would_be_refused",
-        height: *height,
-        gas: *gas,
+        height,
+        gas,
         reason: refusal.code(),
         message: message.clone(),
-        trace: TraceView::from(&**trace),
+        trace: TraceView::from(trace),
     };
     output.data("pleach.call/1", &document, || {
         format!(

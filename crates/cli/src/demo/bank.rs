@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use pleach_bank as bank;
-use pleach_client::{Client, DomainName, Operations, Verified};
+use pleach_client::{Client, DomainName, Executed, Operations, Verified};
 use pleach_node::config::key_file_text;
 use pleach_types::{Height, Key, SecretKey};
 
@@ -92,7 +92,7 @@ impl Bank {
     pub async fn create(&self, client: &Client) -> Result<Height, CliError> {
         let public = self.owner.public();
         let create = client.create_domain(DOMAIN, Some(&public)).map_err(|e| CliError::Internal(e.to_string()))?;
-        create.sign_with(&self.owner).send().await?;
+        create.sign_with(&self.owner).send().await?.applied().map(drop)?;
         let modules = [
             ("open", pleach_vm::builtin::BANK_OPEN),
             ("deposit", pleach_vm::builtin::BANK_DEPOSIT),
@@ -104,7 +104,7 @@ impl Bank {
         let mut changes = modules.iter().map(change).collect::<Result<Vec<_>, CliError>>()?;
         changes.extend(listed(&changes)?);
         let deploy = client.change(DOMAIN, &changes).map_err(|e| CliError::Internal(e.to_string()))?;
-        Ok(deploy.sign_with(&self.owner).send().await?.height())
+        Ok(deploy.sign_with(&self.owner).send().await?.applied()?.height())
     }
 
     /// Opens all accounts and pays [`FUNDS`] into each. Returns how many requests that took.
@@ -117,7 +117,7 @@ impl Bank {
         let opening = stream::iter(batches()).map(|batch| {
             let accounts: Vec<_> = batch.iter().map(|a| (a.name.as_str(), a.holder.public())).collect();
             let call = client.call(open.clone(), bank::open(&accounts)).expecting(batch.iter().map(|a| a.key.clone()));
-            async move { call.send().await.map(drop) }
+            async move { call.send().await.and_then(Executed::applied).map(drop) }
         });
         opening.buffer_unordered(AT_ONCE).try_collect::<()>().await?;
         let owner_record = key(&format!("{DOMAIN}/.owner"))?;
@@ -125,7 +125,7 @@ impl Bank {
             let amounts: Vec<_> = batch.iter().map(|a| (a.name.as_str(), FUNDS)).collect();
             let keys = batch.iter().map(|a| a.key.clone()).chain([owner_record.clone()]);
             let call = client.call(deposit.clone(), bank::deposit(&amounts)).expecting(keys).sign_with(&self.owner);
-            async move { call.send().await.map(drop) }
+            async move { call.send().await.and_then(Executed::applied).map(drop) }
         });
         paying.buffer_unordered(AT_ONCE).try_collect::<()>().await?;
         Ok(2 * batches().count())

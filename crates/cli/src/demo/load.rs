@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use pleach_bank as bank;
-use pleach_client::{Client, Error, Executed, RefusedBy, Verified};
+use pleach_client::{Client, Error, Executed, Verified};
 use pleach_types::{Decision, Height, Identity, Receipt, Refusal};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -85,15 +85,13 @@ impl TransferTally {
         sorted.get(rank - 1).copied().unwrap_or(0)
     }
 
-    fn refuse(&mut self, refusal: &Refusal, by: &RefusedBy) {
+    /// Counts a transfer that was refused: by the cluster, or by the local run before it was sent.
+    fn refuse(&mut self, refusal: &Refusal, sent: bool) {
         let code = match refusal {
             Refusal::Aborted { code, .. } => format!("{} {code}", refusal.code()),
             _ => refusal.code().to_owned(),
         };
-        let reason = match by {
-            RefusedBy::Cluster(_) => code,
-            RefusedBy::Simulation { .. } => format!("{code}, found before sending"),
-        };
+        let reason = if sent { code } else { format!("{code}, found before sending") };
         self.refused.entry(reason).or_insert_with(|| (0, refusal.to_string())).0 += 1;
     }
 
@@ -239,13 +237,18 @@ impl Worker {
         let mut tally = lock(&self.tally);
         match outcome {
             Ok(executed) => {
-                tally.apply(transfer, executed.height());
-                tally.count_retries(&executed);
-                tally.micros.push(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+                match executed.refusal() {
+                    Some(refusal) => tally.refuse(refusal, true),
+                    None => {
+                        tally.apply(transfer, executed.height());
+                        tally.count_retries(&executed);
+                        tally.micros.push(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+                    }
+                }
                 Next::Go
             }
-            Err(Error::Refused { refusal, by }) => {
-                tally.refuse(&refusal, &by);
+            Err(Error::Refused { refusal, .. }) => {
+                tally.refuse(&refusal, false);
                 Next::Go
             }
             Err(error) => match error.pending() {
