@@ -229,7 +229,8 @@ impl Client {
     /// # Errors
     /// As [`Client::get`]; [`Error::NotFresh`] only where the read is to be fresh.
     pub async fn get_with(&self, keys: &[Key], options: ReadOptions) -> Result<Verified<Vec<Record>>, Error> {
-        self.inner.get(keys, options).await
+        let (snapshot, freshness) = self.inner.read_as(keys, options).await?;
+        Ok(snapshot.values_of(keys).with_freshness(freshness))
     }
 
     /// Reads one record: its value, or that there is none.
@@ -246,7 +247,7 @@ impl Client {
     /// # Errors
     /// As [`Client::get`]; [`Error::Unavailable`] if no node remembers the height.
     pub async fn get_at(&self, keys: &[Key], height: Height) -> Result<Verified<Vec<Record>>, Error> {
-        self.inner.get_at(keys, height).await
+        Ok(self.inner.read_at(keys, height).await?.values_of(keys))
     }
 
     /// What this client knows, for a later one to go on from ([`Builder::known`]): the genesis, the steps to the newest members, and the

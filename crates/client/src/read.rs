@@ -1,5 +1,16 @@
 //! Reads at one height, from whoever keeps the records. Which height that is for a fresh read, `fresh` finds out.
 //!
+//! ```text
+//! Client::get, and what a call reads
+//!   1  read_as, read_at, read_for_call          which height, and what vouches for what it came to
+//!   2  read                                     all keys at that height: parts that fit one answer, and what is forgotten meanwhile
+//!   3  read_bundle                              a part from a node that keeps it, or each of its prefixes from any keeper
+//!   4  ask_among                                one node after the other, round after round, until an answer holds
+//!   5  read_from                                one question to one node: the transport, its time, and the check of the answer
+//! ```
+//!
+//! What else has a question to any node begins at the fourth (`ask`), and an audit, which wants to hear one node, at the fifth.
+//!
 //! Where every node keeps everything, any node is asked for all keys. Where the key space is divided (thesis 4.3.2), each
 //! node is asked for the keys that it keeps, and no other: first one node, which chooses the height, then the others at
 //! that very height, so that the proofs have one root and merge. Among the keepers of a prefix the order is random; the
@@ -35,7 +46,7 @@ use crate::failures::{are_hopeless, is_forgotten, is_not_kept};
 use crate::fresh::{Cover, beside};
 use crate::inner::Inner;
 use crate::transport::TransportError;
-use crate::verified::{Freshness, ReadOptions, Record, TrustLevel, Verified};
+use crate::verified::{Freshness, ReadOptions, TrustLevel};
 use crate::verifier::{ProvedSnapshot, ReadGround};
 
 /// Keys asked for in one message. More are read in several, all at the same height.
@@ -51,8 +62,9 @@ const PARTS_AT_ONCE: usize = 8;
 
 /// What nodes say when the records do not fit one answer.
 const TOO_LARGE: &str = "REPLY_TOO_LARGE";
+
 /// What came of asking for some keys.
-enum ReadPart {
+pub(crate) enum ReadPart {
     /// The records.
     Whole(ProvedSnapshot),
     /// Nothing: only so many of them fit one answer.
@@ -108,18 +120,6 @@ impl ReadPlan {
 }
 
 impl Inner {
-    /// The values of records, all at one height.
-    pub(crate) async fn get(&self, keys: &[Key], options: ReadOptions) -> Result<Verified<Vec<Record>>, Error> {
-        let (snapshot, freshness) = self.read_as(keys, options).await?;
-        Ok(snapshot.values_of(keys).with_freshness(freshness))
-    }
-
-    /// The values of records at a height that is named.
-    pub(crate) async fn get_at(&self, keys: &[Key], height: Height) -> Result<Verified<Vec<Record>>, Error> {
-        let snapshot = self.read(unique(keys), self.certified_plan(Some(height))).await?;
-        Ok(snapshot.values_of(keys))
-    }
-
     /// Reads records as the caller wants it.
     pub(crate) async fn read_as(
         &self,
@@ -132,10 +132,11 @@ impl Inner {
             let (outcome, freshness) = if options.fresh {
                 let Cover { height, heard, responders, rest } = self.cover(deadline).await?;
                 let plan = ReadPlan { least: height, responders, deadline, ..self.certified_plan(None) };
-                (beside(&self.nodes, self.read_by(keys, plan, options), rest).await, Freshness::Linearizable { heard })
+                let read = async { self.read(unique(keys), self.grounded(plan, options).await?).await };
+                (beside(&self.nodes, read, rest).await, Freshness::Linearizable { heard })
             } else {
-                let plan = ReadPlan { deadline, ..self.certified_plan(None) };
-                (self.read_by(keys, plan, options).await, Freshness::Session)
+                let plan = self.grounded(ReadPlan { deadline, ..self.certified_plan(None) }, options).await?;
+                (self.read(unique(keys), plan).await, Freshness::Session)
             };
             match outcome {
                 // Blocks came faster than the parts of the read.
@@ -145,10 +146,9 @@ impl Inner {
         }
     }
 
-    /// Reads records at the height that a plan leads to, or above.
-    async fn read_by(&self, keys: &[Key], plan: ReadPlan, options: ReadOptions) -> Result<ProvedSnapshot, Error> {
-        let plan = self.grounded(plan, options).await?;
-        self.read(unique(keys), plan).await
+    /// Reads records at a certified height that is named.
+    pub(crate) async fn read_at(&self, keys: &[Key], height: Height) -> Result<ProvedSnapshot, Error> {
+        self.read(unique(keys), self.certified_plan(Some(height))).await
     }
 
     /// Finds out what the height to read at came to, where that need not be certified.
@@ -322,7 +322,7 @@ impl Inner {
         };
         let request = self.request(bundle.keys(), plan);
         let wait = self.nodes.late_after(self.config.hedge);
-        let answer = std::pin::pin!(self.read_part(node, &request, plan));
+        let answer = std::pin::pin!(self.read_from(node, &request, plan.ground.as_ref()));
         let answer = match select(answer, self.nodes.runtime.sleep(wait)).await {
             Either::Left((Ok(part), _)) => return Ok(part),
             Either::Left((Err(_), _)) => return self.read_groups(bundle.groups, plan).await,
@@ -374,7 +374,7 @@ impl Inner {
         let at_once = self.config.ask_at_once;
         let attempt = |node| {
             let request = if serves(&node) { &direct } else { &through };
-            self.read_part(node, request, plan).boxed()
+            self.read_from(node, request, plan.ground.as_ref()).boxed()
         };
         let outcome = self.ask_among(&able, at_once, plan.deadline, attempt).await;
         if let (Some(key), false, Err(Error::Unavailable(_) | Error::NoNodes)) = (&first, known, &outcome) {
@@ -414,24 +414,20 @@ impl Inner {
     }
 
     /// Reads records from one node, or learns that they are too many for one answer.
-    async fn read_part(&self, node: usize, request: &GetRequest, plan: &ReadPlan) -> Result<ReadPart, NodeFailure> {
-        match self.read_from(node, request, plan.ground.as_ref()).await {
-            Ok(snapshot) => Ok(ReadPart::Whole(snapshot)),
-            Err(failure) => fitting(&failure, request).map(ReadPart::TooLarge).ok_or(failure),
-        }
-    }
-
-    /// Reads records from one node.
     pub(crate) async fn read_from(
         &self,
         node: usize,
         request: &GetRequest,
         given: Option<&ReadGround>,
-    ) -> Result<ProvedSnapshot, NodeFailure> {
+    ) -> Result<ReadPart, NodeFailure> {
         let reply = self.nodes.transport.get(node, request.clone());
-        let reply = self.nodes.reply(node, self.config.reply_timeout, reply).await?;
+        let reply = match self.nodes.reply(node, self.config.reply_timeout, reply).await {
+            Ok(reply) => reply,
+            Err(failure) => return fitting(&failure, request).map(ReadPart::TooLarge).ok_or(failure),
+        };
         let ground = self.check(node, |verifier| verifier.ground(node, request, given, &reply)).await?;
-        self.verifier.snapshot(request, &ground, reply).map_err(|what| self.nodes.record_invalid(node, what))
+        let snapshot = self.verifier.snapshot(request, &ground, reply);
+        snapshot.map(ReadPart::Whole).map_err(|what| self.nodes.record_invalid(node, what))
     }
 
     /// Asks nodes until one gives an answer that can be used: the next one as soon as one fails, or is slow.
@@ -492,7 +488,7 @@ fn joined(one: ProvedSnapshot, other: ProvedSnapshot) -> Result<ProvedSnapshot, 
 
 /// By how many of the records of a read to go on, if a node says that not all fit one answer. Never fewer than surely fit,
 /// and no more than half, which is two messages as well: so whoever says so falsely makes a bounded number of messages.
-pub(crate) fn fitting(failure: &NodeFailure, request: &GetRequest) -> Option<usize> {
+fn fitting(failure: &NodeFailure, request: &GetRequest) -> Option<usize> {
     let ReplyFault::Transport(TransportError::Problem(problem)) = &failure.why else { return None };
     let (asked, sure) = (request.keys.len(), if request.sign || request.through { 1 } else { REPLY_RECORDS_SURE });
     let divisible = problem.code == TOO_LARGE && asked > sure;

@@ -12,7 +12,7 @@ use super::{Audited, Finding, FindingKind, NodeHead, Notes};
 use crate::error::{Error, NodeFailure};
 use crate::failures::is_not_kept;
 use crate::inner::Inner;
-use crate::read::fitting;
+use crate::read::ReadPart;
 
 /// Prefixes of which records are compared in one audit, drawn anew each time.
 const PREFIXES_AUDITED_MAX: usize = 64;
@@ -123,19 +123,24 @@ impl Inner {
     async fn shown(&self, node: usize, keys: Vec<Key>, height: Height) -> NodeShown {
         let mut shown = NodeShown::default();
         let request = |keys| GetRequest { sign: true, ..self.request(keys, &self.certified_plan(Some(height))) };
-        let whole = request(keys.clone());
-        let in_parts = |failure: &NodeFailure| is_not_kept(failure) || fitting(failure, &whole).is_some();
-        match self.read_from(node, &whole, None).await {
-            Ok(_) => shown.proved = keys.len(),
-            Err(failure) if keys.len() > 1 && in_parts(&failure) => {
-                for key in keys {
-                    match self.read_from(node, &request(vec![key]), None).await {
-                        Ok(_) => shown.proved += 1,
-                        Err(failure) => shown.failures.push(failure),
-                    }
-                }
+        match self.read_from(node, &request(keys.clone()), None).await {
+            Ok(ReadPart::Whole(_)) => {
+                shown.proved = keys.len();
+                return shown;
             }
-            Err(failure) => shown.failures.push(failure),
+            Ok(ReadPart::TooLarge(_)) => {}
+            Err(failure) if keys.len() > 1 && is_not_kept(&failure) => {}
+            Err(failure) => {
+                shown.failures.push(failure);
+                return shown;
+            }
+        }
+        for key in keys {
+            match self.read_from(node, &request(vec![key]), None).await {
+                // One record alone is not divided: a node that has no room for it fails.
+                Ok(_) => shown.proved += 1,
+                Err(failure) => shown.failures.push(failure),
+            }
         }
         shown
     }
