@@ -7,47 +7,25 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{Folder, Process, Ran, base_port, eventually, pleach, run};
+use common::{Cluster, Folder, Process, Ran, eventually, pleach, run};
 
 /// How long a step may take on a busy machine.
 const WAIT: Duration = Duration::from_secs(60);
 
 /// A cluster that `init` made and `start` runs.
-struct Cluster {
-    folder: Folder,
-    _nodes: Vec<Process>,
-}
-
-impl Cluster {
-    fn start() -> Self {
-        let folder = Folder::new();
-        let port = base_port(4).to_string();
-        let made = run(&folder, &["init", "--out", "net", "--base-port", &port, "--name", "test", "-o", "json"]);
-        let made = made.succeeds().json("pleach.init/1");
-        assert_eq!(made["faults_tolerated"], 1);
-        let start = |node: &serde_json::Value| {
-            let config = node["config"].as_str().expect("a path");
-            let name = node["name"].as_str().expect("a name");
-            Process::node(&folder, config, &format!("{name}.log"))
-        };
-        let nodes = made["nodes"].as_array().expect("nodes").iter().map(start).collect();
-        let cluster = Self { folder, _nodes: nodes };
-        let status = eventually(WAIT, || cluster.run(&["status", "-o", "json"]));
-        let status = status.json("pleach.status/2");
-        assert_eq!((&status["genesis"], &status["health"]), (&made["genesis"], &"healthy".into()));
-        cluster
-    }
-
-    fn run(&self, args: &[&str]) -> Ran {
-        let all = [args, &["--profile", "net/profile.toml", "--timeout", "60s"]].concat();
-        run(&self.folder, &all)
-    }
+fn started() -> Cluster {
+    let mut cluster = Cluster::init(&["--name", "test"]);
+    cluster.start_all();
+    let status = eventually(WAIT, || cluster.run(&["status", "-o", "json"])).json("pleach.status/2");
+    assert_eq!((&status["genesis"], &status["health"]), (&cluster.genesis.as_str().into(), &"healthy".into()));
+    assert_eq!(cluster.run(&["members", "-o", "json"]).json("pleach.members/1")["faults_tolerated"], 1);
+    cluster
 }
 
 /// One cluster for all of it: starting one takes longer than everything that is done to it.
 #[test]
 fn a_bank_is_run_by_hand() {
-    let cluster = Cluster::start();
+    let cluster = started();
     reads_are_proved(&cluster);
     a_domain_and_operations(&cluster);
     operations_are_listed(&cluster);
@@ -514,7 +492,7 @@ const BURN: &[u8] = b"\0asm\x01\0\0\0\x01\x04\x01`\0\0\x03\x02\x01\0\x05\x03\x01
 /// block is voted for within its view, and others get through.
 #[test]
 fn clients_whose_operations_run_long_hold_nobody_up() {
-    let cluster = Cluster::start();
+    let cluster = started();
     std::fs::write(cluster.folder.join("burn.wasm"), BURN).expect("a module");
     cluster.run(&["key", "new", "owner.key"]).succeeds();
     cluster.run(&["domain", "create", "fire", "--owner", "owner.key"]).succeeds();

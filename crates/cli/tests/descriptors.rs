@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Folder, Process, Ran, base_port, eventually, pleach, run};
+use common::{Cluster, Process, eventually, pleach};
 use tokio::net::{TcpSocket, TcpStream};
 
 /// How long a step may take on a busy machine.
@@ -19,33 +19,16 @@ const LIMIT: u64 = 1_024;
 /// once the journals have grown, and still few enough for the limit of this process.
 const STRANGERS: usize = 400;
 
-struct Cluster {
-    folder: Folder,
-    nodes: Vec<serde_json::Value>,
-}
-
 impl Cluster {
-    fn new() -> Self {
-        let folder = Folder::new();
-        let port = base_port(4).to_string();
-        let made = run(&folder, &["init", "--out", "net", "--base-port", &port, "--name", "test", "-o", "json"]);
-        let nodes = made.succeeds().json("pleach.init/1")["nodes"].as_array().expect("nodes").clone();
-        Self { folder, nodes }
-    }
-
     /// A node of which the shell allows so many descriptors, and no more.
-    fn start(&self, node: usize, limit: u64, said: Stdio) -> Child {
-        let config = self.nodes[node]["config"].as_str().expect("a path");
+    fn limited(&self, node: usize, limit: u64, said: Stdio) -> Child {
+        let config = &self.nodes[node].config;
         let program = pleach(&self.folder);
         let mut shell = Command::new("sh");
         shell.current_dir(self.folder.path()).env_remove("PLEACH_LOG");
         shell.args(["-c", "ulimit -n \"$1\" && shift && exec \"$@\"", "sh", &limit.to_string()]);
         shell.arg(program.get_program()).args(["start", "--config", config, "--exit-with-parent"]);
         shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(said).spawn().expect("a node")
-    }
-
-    fn run(&self, args: &[&str]) -> Ran {
-        run(&self.folder, &[args, &["--profile", "net/profile.toml", "--timeout", "60s"]].concat())
     }
 
     fn height(&self) -> u64 {
@@ -55,14 +38,14 @@ impl Cluster {
     }
 
     fn address(&self, node: usize) -> SocketAddr {
-        self.nodes[node]["public"].as_str().expect("an address").parse().expect("an address")
+        self.nodes[node].public.parse().expect("an address")
     }
 }
 
 #[test]
 fn a_node_that_could_run_out_of_descriptors_does_not_start() {
-    let cluster = Cluster::new();
-    let output = cluster.start(0, 256, Stdio::piped()).wait_with_output().expect("it ends");
+    let cluster = Cluster::init(&["--name", "test"]);
+    let output = cluster.limited(0, 256, Stdio::piped()).wait_with_output().expect("it ends");
     let said = String::from_utf8_lossy(&output.stderr);
     assert_ne!(output.status.code(), Some(0), "{said}");
     let needed = said.split("may come to need ").nth(1).and_then(|rest| rest.split(':').next()).expect("a number");
@@ -70,7 +53,7 @@ fn a_node_that_could_run_out_of_descriptors_does_not_start() {
     assert!(said.contains("may have 256 files open") && said.contains(&format!("ulimit -n {needed}")), "{said}");
     assert!((257..=LIMIT).contains(&needed), "{said}");
     // What it asks for is enough.
-    let mut node = Process(cluster.start(0, needed, Stdio::null()));
+    let mut node = Process(cluster.limited(0, needed, Stdio::null()));
     let deadline = Instant::now() + WAIT;
     while std::net::TcpStream::connect(cluster.address(0)).is_err() {
         assert!(node.0.try_wait().expect("a process").is_none(), "it has ended");
@@ -88,8 +71,8 @@ async fn connect(address: SocketAddr) -> Option<TcpStream> {
 
 #[test]
 fn strangers_with_many_idle_and_slow_connections_hold_nobody_up() {
-    let cluster = Cluster::new();
-    let mut nodes: Vec<_> = (0..4).map(|node| Process(cluster.start(node, LIMIT, Stdio::null()))).collect();
+    let cluster = Cluster::init(&["--name", "test"]);
+    let mut nodes: Vec<_> = (0..4).map(|node| Process(cluster.limited(node, LIMIT, Stdio::null()))).collect();
     eventually(WAIT, || cluster.run(&["status"]));
     let before = cluster.height();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");

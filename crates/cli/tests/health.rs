@@ -9,58 +9,16 @@ use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Folder, Process, Ran, base_port, eventually, pleach, ran, run};
+use common::{Cluster, Node, Process, Ran, eventually, pleach, ran};
 use serde_json::Value;
 
 /// How long anything may take on a busy machine.
 const WAIT: Duration = Duration::from_secs(120);
 
-struct Cluster {
-    folder: Folder,
-    nodes: Vec<Node>,
-}
-
-struct Node {
-    name: String,
-    config: String,
-    public: String,
-    process: Option<Process>,
-}
-
 impl Cluster {
-    fn new() -> Self {
-        let folder = Folder::new();
-        let port = base_port(4).to_string();
-        let made = run(&folder, &["init", "--out", "net", "--base-port", &port, "-o", "json"]);
-        let made = made.succeeds().json("pleach.init/1");
-        let text = |of: &Value| of.as_str().expect("a text").to_owned();
-        let node = |of: &Value| Node {
-            name: text(&of["name"]),
-            config: text(&of["config"]),
-            public: text(&of["public"]),
-            process: None,
-        };
-        let nodes = made["nodes"].as_array().expect("nodes").iter().map(node).collect();
-        Self { folder, nodes }
-    }
-
-    fn start(&mut self, node: usize) {
-        let Node { name, config, process, .. } = &mut self.nodes[node];
-        *process = Some(Process::node(&self.folder, config, &format!("{name}.log")));
-    }
-
-    /// `kill -9`.
-    fn kill(&mut self, node: usize) {
-        self.nodes[node].process = None;
-    }
-
     fn signal(&self, node: usize, name: &str) {
         let process = self.nodes[node].process.as_ref().expect("it runs").0.id().to_string();
         assert!(Command::new("kill").args(["-s", name, &process]).status().expect("kill runs").success());
-    }
-
-    fn log(&self, node: usize) -> String {
-        std::fs::read_to_string(self.folder.join(&format!("{}.log", self.nodes[node].name))).expect("a log")
     }
 
     /// What a node answers: the status and the body.
@@ -111,8 +69,8 @@ fn names(said: &Value) -> Vec<&str> {
 /// One cluster for all of it: starting one takes longer than most of what is done to it.
 #[test]
 fn what_goes_wrong_is_named_by_those_who_notice_and_is_over_when_it_is() {
-    let mut cluster = Cluster::new();
-    (0..4).for_each(|node| cluster.start(node));
+    let mut cluster = Cluster::init(&[]);
+    cluster.start_all();
     all_is_well(&cluster);
     a_member_is_killed(&mut cluster);
     a_member_stands_still(&cluster);
@@ -220,7 +178,7 @@ fn a_cluster_starts_again_without_a_quorum(cluster: &mut Cluster) {
 /// A log that cannot be written ends no node, and hides none that has ended.
 #[test]
 fn nodes_whose_log_is_full_or_read_by_nobody_work_on_and_stop_in_order() {
-    let mut cluster = Cluster::new();
+    let mut cluster = Cluster::init(&[]);
     for Node { config, process, .. } in &mut cluster.nodes {
         let log = std::fs::File::options().write(true).open("/dev/full").expect("a full device");
         let mut command = pleach(&cluster.folder);

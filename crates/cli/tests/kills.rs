@@ -8,16 +8,16 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use common::{Folder, Process, base_port, eventually, run};
+use common::{Cluster, Node, eventually};
 use pleach_client::{Client, Executed, HttpTransport, Transport as _};
 use pleach_types::api::{GetRequest, Voting};
-use pleach_types::{BlockResult, Decode as _, Hash, Key};
+use pleach_types::{BlockResult, Decode as _, Key};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
@@ -59,60 +59,17 @@ enum Harm {
     Everything,
 }
 
-struct Node {
-    name: String,
-    config: String,
-    process: Option<Process>,
-}
-
-struct Cluster {
-    folder: Folder,
-    nodes: Vec<Node>,
-    addresses: Vec<String>,
-    genesis: Hash,
-    /// Two ports that no node has, this and the next.
-    spare: u16,
-}
-
 impl Cluster {
-    fn start() -> Self {
-        let folder = Folder::new();
-        // The last one is for a copy of a node's folder.
-        let base = base_port(MEMBERS as u16 + 1);
-        let (port, spare) = (base.to_string(), base + 10 * MEMBERS as u16);
+    fn started() -> Self {
         // Each node keeps half of the records: what one forgets, only one other has.
-        let init = ["init", "--out", "net", "--base-port", &port, "--replicas", "2", "-o", "json"];
-        let made = run(&folder, &init);
-        let made = made.succeeds().json("pleach.init/1");
-        let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();
-        let node = |value: &serde_json::Value| Node {
-            name: text(&value["name"]),
-            config: text(&value["config"]),
-            process: None,
-        };
-        let nodes: Vec<_> = made["nodes"].as_array().expect("nodes").iter().map(node).collect();
-        let profile = std::fs::read_to_string(folder.join("net/profile.toml")).expect("a profile");
-        let addresses = profile.split('"').filter(|text| text.starts_with("127.")).map(str::to_owned).collect();
-        let genesis = text(&made["genesis"]).parse().expect("a digest");
-        let mut cluster = Self { folder, nodes, addresses, genesis, spare };
-        (0..cluster.nodes.len()).for_each(|node| cluster.start_node(node));
-        let status = ["status", "--profile", "net/profile.toml"];
-        eventually(WAIT, || run(&cluster.folder, &status));
+        let mut cluster = Self::init(&["--replicas", "2"]);
+        cluster.start_all();
+        eventually(WAIT, || cluster.run(&["status"]));
         cluster
     }
 
-    fn start_node(&mut self, node: usize) {
-        let log = format!("{}.log", self.nodes[node].name);
-        self.nodes[node].process = Some(Process::node(&self.folder, &self.nodes[node].config, &log));
-    }
-
-    /// `kill -9`.
-    fn kill(&mut self, node: usize) {
-        self.nodes[node].process = None;
-    }
-
-    fn data(&self, node: usize) -> PathBuf {
-        self.folder.join("net").join(&self.nodes[node].name).join("data")
+    fn addresses(&self) -> Vec<String> {
+        self.nodes.iter().map(|node| node.public.clone()).collect()
     }
 
     /// Copies the folder of a node that is down, with its configuration and its key. The copy listens where nobody else does.
@@ -128,13 +85,10 @@ impl Cluster {
             text["listen"][which] = format!("127.0.0.1:{port}").into();
         }
         std::fs::write(&config, text.to_string()).expect("a file");
-        let copy = Node { name: COPY.into(), config: format!("net/{COPY}/pleach.toml"), process: None };
+        let (config, public) = (format!("net/{COPY}/pleach.toml"), format!("127.0.0.1:{}", self.spare));
+        let copy = Node { name: COPY.into(), config, public, process: None };
         self.nodes.truncate(MEMBERS);
         self.nodes.push(copy);
-    }
-
-    fn log(&self, node: usize) -> String {
-        std::fs::read_to_string(self.folder.join(&format!("{}.log", self.nodes[node].name))).expect("a log")
     }
 
     /// What the logs of all nodes say of a member that voted against itself.
@@ -145,18 +99,17 @@ impl Cluster {
 
     fn still_runs(&mut self, node: usize) -> Result<(), String> {
         let Node { name, process, .. } = &mut self.nodes[node];
-        match process.as_mut().map(|process| process.0.try_wait().expect("a process")) {
-            Some(None) => Ok(()),
-            ended => {
-                let log = std::fs::read_to_string(self.folder.join(&format!("{name}.log"))).unwrap_or_default();
-                let last: Vec<_> = log.lines().rev().take(8).collect();
-                Err(format!("{name} refuses to run: {ended:?}; the end of its log, newest first: {last:#?}"))
-            }
+        let (name, ended) = (name.clone(), process.as_mut().map(|process| process.0.try_wait().expect("a process")));
+        if matches!(ended, Some(None)) {
+            return Ok(());
         }
+        let log = self.log(node);
+        let last: Vec<_> = log.lines().rev().take(8).collect();
+        Err(format!("{name} refuses to run: {ended:?}; the end of its log, newest first: {last:#?}"))
     }
 
     fn transport(&self) -> HttpTransport {
-        HttpTransport::new(&self.addresses).expect("addresses")
+        HttpTransport::new(&self.addresses()[..MEMBERS]).expect("addresses")
     }
 }
 
@@ -170,7 +123,8 @@ struct Load {
 
 impl Load {
     async fn begin(cluster: &Cluster) -> Self {
-        let client = Client::open(cluster.genesis, &cluster.addresses).await.expect("a cluster");
+        let client =
+            Client::open(cluster.genesis.parse().expect("a digest"), &cluster.addresses()).await.expect("a cluster");
         client
             .create_domain("kills", None)
             .expect("a name")
@@ -275,7 +229,7 @@ async fn nothing_acknowledged_is_lost() {
     println!("PLEACH_RUNS={kills}");
     let _replay = pleach_testkit::replay(seed);
     let mut random = StdRng::seed_from_u64(seed);
-    let mut cluster = Cluster::start();
+    let mut cluster = Cluster::started();
     let transport = cluster.transport();
     let load = Load::begin(&cluster).await;
     let done = load.done.clone();
@@ -295,7 +249,7 @@ async fn nothing_acknowledged_is_lost() {
                 let (data, older) = (cluster.data(node), cluster.folder.join("older"));
                 copy(&data, &older);
                 let newest = newest_certified(&transport).await;
-                cluster.start_node(node);
+                cluster.start(node);
                 caught_up(&mut cluster, &transport, node, newest).await;
                 tokio::time::sleep(random.random_range(Duration::ZERO..UP_MAX)).await;
                 cluster.kill(node);
@@ -306,7 +260,7 @@ async fn nothing_acknowledged_is_lost() {
         tokio::time::sleep(random.random_range(Duration::ZERO..DOWN_MAX)).await;
         goes_on(&done, acknowledged).await;
         let newest = newest_certified(&transport).await;
-        cluster.start_node(node);
+        cluster.start(node);
         caught_up(&mut cluster, &transport, node, newest).await;
     }
     let acknowledged = load.end(kills).await;
@@ -332,8 +286,8 @@ async fn two_copies_of_a_node_at_once_never_vote_against_each_other() {
     let rounds = pleach_testkit::runs(COPIES);
     let _replay = pleach_testkit::replay(seed);
     let mut random = StdRng::seed_from_u64(seed);
-    let mut cluster = Cluster::start();
-    let mut addresses = cluster.addresses.clone();
+    let mut cluster = Cluster::started();
+    let mut addresses = cluster.addresses();
     addresses.push(format!("127.0.0.1:{}", cluster.spare));
     let transport = HttpTransport::new(&addresses).expect("addresses");
     let load = Load::begin(&cluster).await;
@@ -345,11 +299,11 @@ async fn two_copies_of_a_node_at_once_never_vote_against_each_other() {
         cluster.copy_node(node);
         let said = [node, MEMBERS].map(|of| if of == node { cluster.log(of).len() } else { 0 });
         let both = if random.random() { [node, MEMBERS] } else { [MEMBERS, node] };
-        cluster.start_node(both[0]);
+        cluster.start(both[0]);
         if random.random() {
             tokio::time::sleep(random.random_range(Duration::ZERO..BEFORE_MAX)).await;
         }
-        cluster.start_node(both[1]);
+        cluster.start(both[1]);
         tokio::time::sleep(random.random_range(BOTH_MAX / 8..BOTH_MAX)).await;
         let [ends, stays] = if random.random() { both } else { [both[1], both[0]] };
         let acknowledged = load.done.lock().expect("no writer panics").len();
@@ -357,7 +311,7 @@ async fn two_copies_of_a_node_at_once_never_vote_against_each_other() {
         if let Err(why) = cluster.still_runs(stays) {
             assert!(why.contains(ANOTHER_PROCESS), "{why}");
             stopped += 1;
-            cluster.start_node(stays);
+            cluster.start(stays);
         }
         goes_on(&load.done, acknowledged).await;
         let newest = newest_certified(&transport).await;
@@ -372,7 +326,7 @@ async fn two_copies_of_a_node_at_once_never_vote_against_each_other() {
             let data = cluster.data(node);
             std::fs::remove_dir_all(&data).expect("a node has a data folder");
             std::fs::rename(cluster.data(MEMBERS), &data).expect("the copy is there");
-            cluster.start_node(node);
+            cluster.start(node);
             caught_up(&mut cluster, &transport, node, newest).await;
         }
         assert_eq!(cluster.contradictions(), Vec::<String>::new());

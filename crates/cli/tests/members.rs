@@ -13,59 +13,46 @@ use pleach_types::{
 };
 use serde_json::Value;
 
-use common::{Folder, Process, Ran, base_port, eventually, run};
+use common::{Cluster, Folder, eventually, run};
 
 /// How long a step may take on a busy machine.
 const WAIT: Duration = Duration::from_secs(60);
 
-/// Starts a node with the configuration that its folder has now.
-fn node(folder: &Folder, name: &str) -> Process {
-    Process::node(folder, &format!("net/{name}/pleach.toml"), &format!("{name}.log"))
-}
-
-/// A cluster of which two of three owners decide.
-struct Cluster {
-    folder: Folder,
-    genesis: Genesis,
-    nodes: Vec<Process>,
-}
-
 impl Cluster {
-    fn start() -> Self {
+    /// A cluster of which two of three owners decide.
+    fn started() -> Self {
         Self::start_after(&[], |_| {})
     }
 
     /// Makes a cluster, changes its files, and starts it.
     fn start_after(more: &[&str], change: impl FnOnce(&Folder)) -> Self {
         let folder = Folder::new();
-        let owners: Vec<_> = ["a.key", "b.key", "c.key"].map(|name| new_key(&folder, name)).into();
+        let owners = ["a.key", "b.key", "c.key"].map(|name| new_key(&folder, name));
         new_key(&folder, "stranger.key");
-        let port = base_port(4).to_string();
-        let mut args = vec!["init", "--out", "net", "--base-port", &port, "--threshold", "2", "--window", "32"];
-        args.extend(owners.iter().flat_map(|owner| ["--owner", owner]));
-        args.extend(more);
-        run(&folder, &args).succeeds();
-        let genesis = std::fs::read(folder.join("net/genesis.json")).expect("a file");
-        change(&folder);
-        let nodes = ["node-1", "node-2", "node-3", "node-4"].map(|name| node(&folder, name)).into();
-        let cluster = Self { genesis: serde_json::from_slice(&genesis).expect("a genesis"), folder, nodes };
+        let mut options = vec!["--threshold", "2", "--window", "32"];
+        options.extend(owners.iter().flat_map(|owner| ["--owner", owner]));
+        options.extend(more);
+        let mut cluster = Self::init_in(folder, &options);
+        change(&cluster.folder);
+        cluster.start_all();
         eventually(WAIT, || cluster.run(&["status"]));
         cluster
     }
 
-    fn run(&self, args: &[&str]) -> Ran {
-        run(&self.folder, &[args, &["--profile", "net/profile.toml", "--timeout", "60s"]].concat())
+    fn document(&self) -> Genesis {
+        let genesis = std::fs::read(self.folder.join("net/genesis.json")).expect("a file");
+        serde_json::from_slice(&genesis).expect("a genesis")
     }
 
     /// A file with evidence that the holder of a key has voted twice in a view.
     fn accuse(&self, file: &str, key: &SecretKey, view: u64) {
-        let (genesis, round) = (self.genesis.digest(), Round { epoch: 0, view });
+        let (genesis, round) = (self.document().digest(), Round { epoch: 0, view });
         let vote = |n| {
             let proposal = Proposal { parent_view: 6, block: Hash([n; 32]) };
             Vote::sign(Ballot::Notarize(proposal), &genesis, round, key)
         };
         let evidence = Evidence::of_votes(genesis, key.public(), round, vote(1), vote(2));
-        let file_of = ProofFile { evidence: vec![evidence], ..ProofFile::new(self.genesis.clone()) };
+        let file_of = ProofFile { evidence: vec![evidence], ..ProofFile::new(self.document()) };
         std::fs::write(self.folder.join(file), file_of.encode()).expect("a file");
     }
 
@@ -93,7 +80,7 @@ fn names(list: &Value, which: &str) -> Vec<String> {
 /// One cluster for all of it: starting one takes longer than everything that is done to it.
 #[test]
 fn members_are_convicted_by_evidence_and_removed_by_the_owners() {
-    let cluster = Cluster::start();
+    let cluster = Cluster::started();
     the_record_is_listed(&cluster);
     too_few_owners_and_bad_names_are_refused(&cluster);
     bad_files_convict_nobody(&cluster);
@@ -144,9 +131,9 @@ fn a_member_that_has_moved_is_found_without_a_restart_of_others() {
     while !in_force() {
         assert!(std::time::Instant::now() < deadline, "the epoch ends");
     }
-    drop(cluster.nodes.pop());
+    cluster.kill(3);
     let before = height(&cluster, "node-1");
-    cluster.nodes.push(node(&cluster.folder, "node-4"));
+    cluster.start(3);
     let deadline = std::time::Instant::now() + WAIT;
     while height(&cluster, "node-4") < before + 3 {
         assert!(std::time::Instant::now() < deadline, "node-4 follows from where it is now");
@@ -311,8 +298,8 @@ fn what_was_signed_long_ago_convicts_too(cluster: &Cluster) {
     let key = cluster.key("node-4");
     let carries = &file.head.as_ref().expect("a head").headers[0];
     let lie = BlockResult { root: Hash([9; 32]), ..carries.result };
-    let stated = SignedResult::sign(lie, &cluster.genesis.digest(), &key);
-    file.evidence = vec![Evidence::of_result(cluster.genesis.digest(), key.public(), stated)];
+    let stated = SignedResult::sign(lie, &cluster.document().digest(), &key);
+    file.evidence = vec![Evidence::of_result(cluster.document().digest(), key.public(), stated)];
     std::fs::write(cluster.folder.join("old.pleach"), file.encode()).expect("a file");
     for n in 0..32 {
         cluster.run(&["domain", "create", &format!("d{n}"), "--open"]).succeeds();

@@ -9,43 +9,19 @@ use std::io::{Read as _, Write as _};
 use std::net::{Ipv6Addr, TcpListener};
 use std::time::{Duration, Instant};
 
-use common::{Folder, Process, Ran, base_port, eventually, run};
+use common::{Cluster, Folder, Process, base_port, eventually, run};
 use serde_json::Value;
 
 /// How long anything may take on a busy machine.
 const WAIT: Duration = Duration::from_secs(120);
 
-struct Made {
-    folder: Folder,
-    configs: Vec<String>,
-    publics: Vec<String>,
+/// Files of four nodes on these hosts.
+fn on(hosts: &str) -> Cluster {
+    Cluster::init(&["--host", hosts])
 }
 
-impl Made {
-    /// Files of four nodes on these hosts.
-    fn on(hosts: &str) -> Self {
-        let folder = Folder::new();
-        let port = base_port(4).to_string();
-        let made = run(&folder, &["init", "--out", "net", "--host", hosts, "--base-port", &port, "-o", "json"]);
-        let made = made.succeeds().json("pleach.init/1");
-        let texts = |name: &str| {
-            let nodes = made["nodes"].as_array().expect("nodes").iter();
-            nodes.map(|node| node[name].as_str().expect("a text").to_owned()).collect()
-        };
-        Self { folder, configs: texts("config"), publics: texts("public") }
-    }
-
-    fn start(&self, node: usize) -> Process {
-        Process::node(&self.folder, &self.configs[node], &format!("{node}.log"))
-    }
-
-    fn start_all(&self) -> Vec<Process> {
-        (0..4).map(|node| self.start(node)).collect()
-    }
-
-    fn until_healthy(&self) -> Ran {
-        eventually(WAIT, || run(&self.folder, &["status", "--profile", "net/profile.toml"]))
-    }
+fn until_healthy(cluster: &Cluster) {
+    eventually(WAIT, || cluster.run(&["status"]));
 }
 
 /// What a node says of its readiness.
@@ -80,23 +56,23 @@ fn until_said(public: &str, text: &str) {
 /// connects with them.
 #[test]
 fn a_member_is_its_key_wherever_its_connections_come_from_and_whatever_its_name_leads_to() {
-    let made = Made::on("127.0.0.2,127.0.0.3,127.0.0.4,127.0.0.5");
-    for config in &made.configs[..3] {
-        let path = made.folder.join(config);
+    let mut made = on("127.0.0.2,127.0.0.3,127.0.0.4,127.0.0.5");
+    for node in &made.nodes[..3] {
+        let path = made.folder.join(&node.config);
         let text = std::fs::read_to_string(&path).expect("a configuration");
         let (head, fourth) = text.split_once("name = \"node-4\"\npeer = \"127.0.0.5:").expect("the section of node-4");
         std::fs::write(&path, format!("{head}name = \"node-4\"\npeer = \"gone.invalid:{fourth}"))
             .expect("it is written");
     }
-    let mut nodes = made.start_all();
-    made.until_healthy();
+    made.start_all();
+    until_healthy(&made);
     // Without it the others go on, and say what they have tried.
-    drop(nodes.remove(3));
-    for public in &made.publics[..3] {
-        until_said(public, "gone.invalid");
+    made.kill(3);
+    for node in &made.nodes[..3] {
+        until_said(&node.public, "gone.invalid");
     }
-    nodes.push(made.start(3));
-    made.until_healthy();
+    made.start(3);
+    until_healthy(&made);
 }
 
 #[test]
@@ -105,9 +81,9 @@ fn a_cluster_forms_on_ipv6() {
         eprintln!("this machine has no IPv6: nothing is tried");
         return;
     }
-    let made = Made::on("::1");
-    let _nodes = made.start_all();
-    made.until_healthy();
+    let mut made = on("::1");
+    made.start_all();
+    until_healthy(&made);
 }
 
 /// The same keys under another salt: another cluster. Both sides say so.

@@ -6,20 +6,13 @@
 mod common;
 
 use std::fs::{self, File};
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Folder, Process, Ran, base_port, pleach, ran, run};
+use common::{Cluster, Folder, Process, pleach, ran, run};
 
 /// How long a step may take on a busy machine.
 const WAIT: Duration = Duration::from_secs(120);
-
-/// Four nodes. Their data folders are there, and none runs yet.
-struct Cluster {
-    folder: Folder,
-    nodes: Vec<Option<Process>>,
-}
 
 /// What becomes of a node's log.
 enum Log {
@@ -32,23 +25,16 @@ enum Log {
 }
 
 impl Cluster {
-    fn new() -> Self {
-        let folder = Folder::new();
-        let port = base_port(4).to_string();
-        run(&folder, &["init", "--out", "net", "--base-port", &port]).succeeds();
-        Self { folder, nodes: (0..4).map(|_| None).collect() }
-    }
-
     fn started() -> Self {
-        let mut cluster = Self::new();
-        (0..4).for_each(|node| cluster.start(node, Log::File, &[]));
+        let mut cluster = Self::init(&[]);
+        (0..4).for_each(|node| cluster.start_with(node, Log::File, &[]));
         cluster.wait_healthy();
         cluster
     }
 
-    fn start(&mut self, node: usize, log: Log, args: &[&str]) {
+    fn start_with(&mut self, node: usize, log: Log, args: &[&str]) {
         let mut command = pleach(&self.folder);
-        let config = format!("net/node-{}/pleach.toml", node + 1);
+        let config = self.nodes[node].config.clone();
         // Held open by `Process`, so that the nodes end with this test, however it ends.
         command.args(["start", "--config", &config, "--exit-with-parent"]).args(args).stdin(Stdio::piped());
         let target = match log {
@@ -66,12 +52,12 @@ impl Cluster {
             Stdio::null()
         };
         let child = command.stdout(stdout).stderr(target).spawn().expect("a node");
-        self.nodes[node] = Some(Process(child));
+        self.nodes[node].process = Some(Process(child));
     }
 
     /// Ends a node with SIGTERM, and returns its exit code.
     fn stop(&mut self, node: usize) -> Option<i32> {
-        let mut process = self.nodes[node].take().expect("it runs");
+        let mut process = self.nodes[node].process.take().expect("it runs");
         let id = process.0.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().expect("kill").success());
         let deadline = Instant::now() + WAIT;
@@ -82,11 +68,6 @@ impl Cluster {
             assert!(Instant::now() < deadline, "node {node} does not end");
             std::thread::sleep(Duration::from_millis(20));
         }
-    }
-
-    fn run(&self, args: &[&str]) -> Ran {
-        let all = [args, &["--profile", "net/profile.toml", "--timeout", "60s"]].concat();
-        run(&self.folder, &all)
     }
 
     /// The nodes as `pleach status` sees them, once all four are well.
@@ -112,21 +93,9 @@ impl Cluster {
         wait("heights", || self.heights().iter().all(|found| *found >= height));
     }
 
-    fn data(&self, node: usize) -> PathBuf {
-        self.folder.join(&format!("net/node-{}/data", node + 1))
-    }
-
     /// What the data folder says of the votes.
     fn owner(&self, node: usize) -> String {
         fs::read_to_string(self.data(node).join("owner")).unwrap_or_default()
-    }
-
-    fn log_path(&self, node: usize) -> PathBuf {
-        self.folder.join(&format!("node-{}.log", node + 1))
-    }
-
-    fn log(&self, node: usize) -> String {
-        fs::read_to_string(self.log_path(node)).unwrap_or_default()
     }
 }
 
@@ -141,12 +110,12 @@ fn wait(what: &str, mut done: impl FnMut() -> bool) {
 
 #[test]
 fn a_node_needs_nobody_to_read_its_log() {
-    let mut cluster = Cluster::new();
+    let mut cluster = Cluster::init(&[]);
     for (node, log) in [Log::File, Log::FullDisk, Log::Unread, Log::Abandoned].into_iter().enumerate() {
-        cluster.start(node, log, &[]);
+        cluster.start_with(node, log, &[]);
     }
     cluster.wait_healthy();
-    let abandoned = cluster.nodes[3].as_mut().expect("it runs");
+    let abandoned = cluster.nodes[3].process.as_mut().expect("it runs");
     drop(abandoned.0.stderr.take());
     let before = cluster.heights();
     // Under requests: these make all nodes log, as long as anything does.
@@ -175,7 +144,7 @@ fn a_node_without_its_journals_comes_back_as_one_that_lost_its_votes() {
         fs::remove_file(cluster.log_path(3)).expect("a log");
         let life = cluster.owner(3);
         fs::remove_dir_all(&deleted).or_else(|_| fs::remove_file(&deleted)).expect("it was there");
-        cluster.start(3, Log::File, &[]);
+        cluster.start_with(3, Log::File, &[]);
         wait("word of the loss", || cluster.log(3).contains("this member's votes are lost"));
         wait("return", || cluster.owner(3).contains("votes kept"));
         assert_ne!(cluster.owner(3), life, "another life");
@@ -186,7 +155,7 @@ fn a_node_without_its_journals_comes_back_as_one_that_lost_its_votes() {
     assert_eq!(cluster.stop(3), Some(0));
     fs::remove_file(cluster.log_path(3)).expect("a log");
     let owner = cluster.owner(3);
-    cluster.start(3, Log::File, &[]);
+    cluster.start_with(3, Log::File, &[]);
     cluster.wait_healthy();
     assert!(!cluster.log(3).contains("votes are lost"), "{}", cluster.log(3));
     assert_eq!(cluster.owner(3), owner);
@@ -194,11 +163,11 @@ fn a_node_without_its_journals_comes_back_as_one_that_lost_its_votes() {
 
 #[test]
 fn a_cluster_whose_members_were_not_declared_new_can_be_told_later() {
-    let mut cluster = Cluster::new();
+    let mut cluster = Cluster::init(&[]);
     for node in 0..4 {
         // As if each operator had made the folder by hand.
         fs::remove_dir_all(cluster.data(node)).expect("a data folder");
-        cluster.start(node, Log::File, &[]);
+        cluster.start_with(node, Log::File, &[]);
     }
     wait("a hint", || (0..4).all(|node| cluster.log(node).contains("start it once with --new-member")));
     for node in 0..4 {
@@ -206,13 +175,13 @@ fn a_cluster_whose_members_were_not_declared_new_can_be_told_later() {
         assert!(cluster.owner(node).contains("votes unknown"), "{}", cluster.owner(node));
     }
     for node in 0..4 {
-        cluster.start(node, Log::File, &["--new-member"]);
+        cluster.start_with(node, Log::File, &["--new-member"]);
     }
     cluster.wait_for_height(5);
     // Said again, it means nothing: this member has voted.
     assert_eq!(cluster.stop(2), Some(0));
     fs::remove_dir_all(cluster.data(2).join("journals")).expect("journals");
-    cluster.start(2, Log::File, &["--new-member"]);
+    cluster.start_with(2, Log::File, &["--new-member"]);
     wait("word of the loss", || cluster.log(2).contains("ignored --new-member: this member has voted"));
     cluster.wait_healthy();
 }

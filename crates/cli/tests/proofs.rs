@@ -16,26 +16,14 @@ use pleach_types::{
     Vote,
 };
 
-use common::{Folder, Process, Ran, base_port, eventually, run};
+use common::{Cluster, Process, Ran, eventually, run};
 
 /// How long a step may take on a busy machine.
 const WAIT: Duration = Duration::from_secs(60);
 
-/// A cluster that `init` made and `start` runs.
-struct Cluster {
-    folder: Folder,
-    genesis: String,
-    nodes: Vec<Process>,
-}
-
 impl Cluster {
-    fn start() -> Self {
-        let folder = Folder::new();
-        let port = base_port(4).to_string();
-        let made = run(&folder, &["init", "--out", "net", "--base-port", &port, "--name", "kept", "-o", "json"]);
-        let made = made.succeeds().json("pleach.init/1");
-        let genesis = made["genesis"].as_str().expect("a digest").to_owned();
-        let mut cluster = Self { folder, genesis, nodes: Vec::new() };
+    fn started() -> Self {
+        let mut cluster = Self::init(&["--name", "kept"]);
         cluster.run_nodes();
         cluster
     }
@@ -68,9 +56,7 @@ impl Cluster {
     }
 
     fn run_nodes(&mut self) {
-        let start =
-            |name: &str| Process::node(&self.folder, &format!("net/{name}/pleach.toml"), &format!("{name}.log"));
-        self.nodes = ["node-1", "node-2", "node-3", "node-4"].map(start).into();
+        self.start_all();
         // Evidence that is held against a member is something to be looked after (14), and keeps no node down.
         eventually(WAIT, || match self.run(&["status"]) {
             ran if ran.code == Some(14) && !ran.stdout.contains(" down ") => Ran { code: Some(0), ..ran },
@@ -78,11 +64,6 @@ impl Cluster {
         });
         // The newest certified height may be one of before the restart: it is readable once another one is certified.
         eventually(WAIT, || self.run(&["get", ".cluster"]));
-    }
-
-    fn run(&self, args: &[&str]) -> Ran {
-        let all = [args, &["--profile", "net/profile.toml", "--timeout", "60s"]].concat();
-        run(&self.folder, &all)
     }
 
     /// Judges a file where nothing is known but the digest.
@@ -94,7 +75,7 @@ impl Cluster {
 /// One cluster for all of it: starting one takes longer than everything that is done to it.
 #[test]
 fn what_was_proved_is_proved_when_the_cluster_is_gone() {
-    let mut cluster = Cluster::start();
+    let mut cluster = Cluster::started();
     let identity = records_and_a_receipt_are_kept(&cluster);
     bad_places_lose_nothing(&cluster, &identity);
     a_node_that_signs_a_lie_is_held_to_it(&cluster);
@@ -108,7 +89,7 @@ fn what_was_proved_is_proved_when_the_cluster_is_gone() {
     evidence_is_listed_shown_and_kept(&cluster, &evidence);
     files_are_renewed(&cluster);
     audits_convict_who_lies(&cluster);
-    cluster.nodes.clear();
+    (0..4).for_each(|node| cluster.kill(node));
     cluster.run(&["audit", "once"]).fails(6, &["no node could answer"]);
     evidence_convicts_without_a_node(&cluster, &evidence);
     files_hold_without_a_node(&cluster, &identity);
@@ -385,7 +366,7 @@ fn a_fork_that_is_shown_to_the_nodes_stops_them(cluster: &mut Cluster) {
     cluster
         .run(&["get", "shop/.owner"])
         .fails(12, &["FORKED", "say that the cluster has forked", "pleach evidence list"]);
-    cluster.nodes.clear();
+    (0..4).for_each(|node| cluster.kill(node));
     for node in 1..=4 {
         for name in ["fork.evidence", "evidence.pleach"] {
             let place = cluster.folder.join(&format!("net/node-{node}/data/{name}"));

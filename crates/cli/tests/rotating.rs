@@ -6,42 +6,24 @@ mod common;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{Folder, Process, Ran, base_port, eventually, run};
+use common::{Cluster, eventually, run};
 
 /// How long a step may take on a busy machine.
 const WAIT: Duration = Duration::from_secs(120);
 /// Blocks of an epoch.
 const BLOCKS: u64 = 32;
 
-struct Cluster {
-    folder: Folder,
-    nodes: Vec<Option<Process>>,
-}
-
 impl Cluster {
-    fn start() -> Self {
-        let folder = Folder::new();
-        let (port, blocks) = (base_port(4).to_string(), BLOCKS.to_string());
-        run(&folder, &["init", "--out", "net", "--base-port", &port, "--epoch-blocks", &blocks]).succeeds();
-        run(&folder, &["key", "new", "a.key"]).succeeds();
-        let mut cluster = Self { folder, nodes: (0..4).map(|_| None).collect() };
-        (0..4).for_each(|node| cluster.start_node(node));
+    fn started() -> Self {
+        let mut cluster = Self::init(&["--epoch-blocks", &BLOCKS.to_string()]);
+        run(&cluster.folder, &["key", "new", "a.key"]).succeeds();
+        cluster.start_all();
         cluster.until_all_vote();
         cluster
     }
 
-    fn start_node(&mut self, node: usize) {
-        let name = format!("node-{}", node + 1);
-        let process = Process::node(&self.folder, &format!("net/{name}/pleach.toml"), &format!("{name}.log"));
-        self.nodes[node] = Some(process);
-    }
-
-    fn on(&self, args: &[&str]) -> Ran {
-        run(&self.folder, &[args, &["--profile", "net/profile.toml", "--timeout", "60s"]].concat())
-    }
-
     fn list(&self) -> serde_json::Value {
-        eventually(WAIT, || self.on(&["member", "list", "-o", "json"])).json("pleach.member-list/1")
+        eventually(WAIT, || self.run(&["member", "list", "-o", "json"])).json("pleach.member-list/1")
     }
 
     fn height(&self) -> u64 {
@@ -70,7 +52,7 @@ impl Cluster {
 
     fn rotate(&self, node: usize) -> serde_json::Value {
         let config = format!("net/node-{}/pleach.toml", node + 1);
-        let rotated = self.on(&["member", "rotate", "--config", &config, "-o", "json"]);
+        let rotated = self.run(&["member", "rotate", "--config", &config, "-o", "json"]);
         rotated.succeeds().json("pleach.member-rotation/1")
     }
 
@@ -79,8 +61,7 @@ impl Cluster {
     fn until_taken(&self, node: usize, new: &str) {
         let deadline = Instant::now() + WAIT;
         while self.key(node, "node.key").as_deref() != Some(new) {
-            let log = std::fs::read_to_string(self.folder.join(&format!("node-{}.log", node + 1))).unwrap_or_default();
-            assert!(Instant::now() < deadline, "the new key is not taken: {log}");
+            assert!(Instant::now() < deadline, "the new key is not taken: {}", self.log(node));
             std::thread::sleep(Duration::from_millis(100));
         }
         self.until_all_vote();
@@ -91,7 +72,7 @@ impl Cluster {
     fn until_all_vote(&self) {
         let deadline = Instant::now() + WAIT;
         loop {
-            let status = self.on(&["status", "-o", "json"]);
+            let status = self.run(&["status", "-o", "json"]);
             let ok = |status: serde_json::Value| {
                 let nodes = status["nodes"].as_array().cloned().unwrap_or_default();
                 nodes.len() == 4 && nodes.iter().all(|node| node["state"] == "ok")
@@ -113,27 +94,27 @@ fn keys(list: &serde_json::Value, which: &str) -> Vec<String> {
 /// Creates domains until it is told to stop, and returns the names of those that were acknowledged.
 fn load(cluster: &Cluster, stop: &AtomicBool) -> Vec<String> {
     let names = (0..).map(|n| format!("load{n}")).take_while(|_| !stop.load(Ordering::Relaxed));
-    names.filter(|name| cluster.on(&["domain", "create", name, "--owner", "a.key"]).code == Some(0)).collect()
+    names.filter(|name| cluster.run(&["domain", "create", name, "--owner", "a.key"]).code == Some(0)).collect()
 }
 
 #[test]
 fn a_member_changes_its_key_under_load_and_is_killed_on_the_way() {
     const ROTATED: usize = 1;
-    let mut cluster = Cluster::start();
+    let mut cluster = Cluster::started();
     let first = cluster.key(ROTATED, "node.key").expect("its key");
 
     // Killed between the request and the end of the epoch, and down until two more have passed: it still has its old key then.
     let asked = cluster.rotate(ROTATED);
     let second = asked["new"].as_str().expect("a key").to_owned();
     assert_eq!(asked["old"], *first);
-    cluster.nodes[ROTATED] = None;
+    cluster.kill(ROTATED);
     assert_eq!(cluster.key(ROTATED, "node.key.new").as_ref(), Some(&second));
     let last = asked["last_height"].as_u64().expect("a height");
     let again = cluster.rotate(ROTATED);
     assert_eq!((&again["new"], &again["receipt"]), (&asked["new"], &serde_json::Value::Null), "it is asked for once");
     cluster.until("two epochs without it", |list| list["height"].as_u64() > Some(last + 2 * BLOCKS));
     assert!(keys(&cluster.list(), "members").contains(&second) && !keys(&cluster.list(), "members").contains(&first));
-    cluster.start_node(ROTATED);
+    cluster.start(ROTATED);
     cluster.until_taken(ROTATED, &second);
     assert_eq!(cluster.key(ROTATED, "node.key.old").as_ref(), Some(&first), "the old one is kept");
 
@@ -153,15 +134,15 @@ fn a_member_changes_its_key_under_load_and_is_killed_on_the_way() {
     assert_eq!(entry.expect("the member")["id"], *first, "it is the same member");
 
     // Three of four sign each certificate: without another one, the new key is among them.
-    cluster.nodes[0] = None;
-    cluster.on(&["domain", "create", "after", "--owner", "a.key"]).succeeds();
+    cluster.kill(0);
+    cluster.run(&["domain", "create", "after", "--owner", "a.key"]).succeeds();
     for name in written.iter().chain(&["after".to_owned()]) {
-        cluster.on(&["get", &format!("{name}/.owner")]).succeeds();
+        cluster.run(&["get", &format!("{name}/.owner")]).succeeds();
     }
 
     // A folder is that of one key, and the old one is no member's.
     let config = std::fs::read_to_string(cluster.folder.join("net/node-2/pleach.toml")).expect("a file");
-    cluster.nodes[ROTATED] = None;
+    cluster.kill(ROTATED);
     let with = |from: &str, to: &str| config.replace(from, to);
     std::fs::write(cluster.folder.join("net/node-2/former.toml"), with("node.key", "node.key.old")).expect("a file");
     let former = run(&cluster.folder, &["start", "--config", "net/node-2/former.toml"]);
@@ -175,10 +156,10 @@ fn a_member_changes_its_key_under_load_and_is_killed_on_the_way() {
 
     // A lost disk is no other thing than it was before.
     std::fs::remove_dir_all(cluster.folder.join("net/node-2/data")).expect("the data");
-    cluster.start_node(0);
-    cluster.start_node(ROTATED);
+    cluster.start(0);
+    cluster.start(ROTATED);
     cluster.until_all_vote();
-    cluster.nodes[2] = None;
+    cluster.kill(2);
     let before = cluster.height();
     cluster.until("it votes", |list| list["height"].as_u64() > Some(before + 3));
 }

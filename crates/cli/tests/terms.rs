@@ -5,25 +5,22 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{Folder, Process, Ran, base_port, eventually, run};
+use common::{Cluster, Folder, Ran, eventually, run};
 
 /// How long a step may take on a busy machine.
 const WAIT: Duration = Duration::from_secs(120);
 
 /// A cluster of four with one owner, whose epochs are short. The nodes write to `node-N.log`.
-fn cluster(more: &[&str]) -> (Folder, Vec<Process>) {
+fn cluster(more: &[&str]) -> Cluster {
     let folder = Folder::new();
     for key in ["owner.key", "a.key"] {
         run(&folder, &["key", "new", key]).succeeds();
     }
     let owner = run(&folder, &["key", "show", "owner.key"]).succeeds().stdout.trim().to_owned();
-    let port = base_port(4).to_string();
-    let init = ["init", "--out", "net", "--base-port", &port, "--epoch-blocks", "16", "--owner", &owner];
-    run(&folder, &[&init, more].concat()).succeeds();
-    let start = |n: usize| Process::node(&folder, &format!("net/node-{n}/pleach.toml"), &format!("node-{n}.log"));
-    let nodes = (1..=4).map(start).collect();
-    eventually(WAIT, || on(&folder, &["status"]));
-    (folder, nodes)
+    let mut cluster = Cluster::init_in(folder, &[&["--epoch-blocks", "16", "--owner", &owner], more].concat());
+    cluster.start_all();
+    eventually(WAIT, || cluster.run(&["status"]));
+    cluster
 }
 
 fn on(folder: &Folder, args: &[&str]) -> Ran {
@@ -32,7 +29,7 @@ fn on(folder: &Folder, args: &[&str]) -> Ran {
 
 #[test]
 fn owners_change_the_terms_and_nodes_that_do_not_know_the_rules_stop() {
-    let (folder, mut nodes) = cluster(&[]);
+    let Cluster { folder, mut nodes, .. } = cluster(&[]);
     let on = |args: &[&str]| on(&folder, args);
     let terms = |args: &[&str]| on(&[&["owner", "terms", "--owner", "owner.key"], args].concat());
     let list = || eventually(WAIT, || on(&["member", "list", "-o", "json"])).json("pleach.member-list/1");
@@ -71,7 +68,9 @@ fn owners_change_the_terms_and_nodes_that_do_not_know_the_rules_stop() {
     let deadline = Instant::now() + WAIT;
     let (stopped, ended) = loop {
         let mut all = (1..).zip(&mut nodes);
-        if let Some(found) = all.find_map(|(n, node)| Some((n, node.0.try_wait().expect("a process")?))) {
+        if let Some(found) =
+            all.find_map(|(n, node)| Some((n, node.process.as_mut()?.0.try_wait().expect("a process")?)))
+        {
             break found;
         }
         assert!(Instant::now() < deadline, "none stops: {}", list());
@@ -88,7 +87,7 @@ fn owners_change_the_terms_and_nodes_that_do_not_know_the_rules_stop() {
 /// The owners vouch for a height. Clients that know of it believe no nodes that do not show it.
 #[test]
 fn owners_vouch_for_a_height_and_clients_hold_the_nodes_to_it() {
-    let (folder, _nodes) = cluster(&[]);
+    let Cluster { folder, nodes: _nodes, .. } = cluster(&[]);
     on(&folder, &["domain", "create", "shop", "--owner", "a.key"]).succeeds();
     let vouched = on(&folder, &["owner", "checkpoint", "--owner", "owner.key", "--out", "net.checkpoint"]);
     let line = vouched.succeeds().stdout.lines().last().expect("a line").to_owned();
@@ -115,7 +114,7 @@ fn owners_vouch_for_a_height_and_clients_hold_the_nodes_to_it() {
 /// A client that was away for long: what it knows is not enough any more, whatever nodes show.
 #[test]
 fn a_session_that_is_too_old_wants_a_checkpoint_of_a_later_height() {
-    let (folder, _nodes) = cluster(&[]);
+    let Cluster { folder, nodes: _nodes, .. } = cluster(&[]);
     let session = folder.join("net/profile.session");
     let get = |args: &[&str]| on(&folder, &[&["get", "shop/.owner"], args].concat());
     on(&folder, &["domain", "create", "shop", "--owner", "a.key"]).succeeds();
@@ -170,7 +169,7 @@ fn a_session_that_is_too_old_wants_a_checkpoint_of_a_later_height() {
 
 #[test]
 fn where_domains_are_approved_the_owner_signs_and_names_that_look_alike_are_told() {
-    let (folder, _nodes) = cluster(&["--approved-domains"]);
+    let Cluster { folder, nodes: _nodes, .. } = cluster(&["--approved-domains"]);
     let create = |args: &[&str]| on(&folder, &[&["domain", "create"], args].concat());
     let stranger = create(&["bank", "--owner", "a.key"]);
     assert_eq!(stranger.code, Some(4), "{}", stranger.stderr);

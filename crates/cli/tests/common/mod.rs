@@ -1,6 +1,7 @@
-//! What the tests of the program share: running it, and nodes that end with the test.
+//! What the tests of the program share: running it, and clusters of nodes that end with the test.
 #![allow(dead_code, missing_docs)]
 
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -81,6 +82,82 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+/// Four nodes on this machine: what `pleach init` makes in the folder `net`, and those that run of them. They end with this, and write
+/// to logs beside that folder.
+pub struct Cluster {
+    // The processes end before their files do.
+    pub nodes: Vec<Node>,
+    pub folder: Folder,
+    /// The digest of the genesis.
+    pub genesis: String,
+    /// Two ports that no node has, this and the next.
+    pub spare: u16,
+}
+
+/// A node of a [`Cluster`].
+pub struct Node {
+    pub name: String,
+    pub config: String,
+    /// Where it listens for clients.
+    pub public: String,
+    pub process: Option<Process>,
+}
+
+impl Cluster {
+    /// Makes the files of a cluster with these options.
+    pub fn init(options: &[&str]) -> Self {
+        Self::init_in(Folder::new(), options)
+    }
+
+    /// As [`Cluster::init`], in a folder that has something already.
+    pub fn init_in(folder: Folder, options: &[&str]) -> Self {
+        let base = base_port(5);
+        let port = base.to_string();
+        let init = [&["init", "--out", "net", "--base-port", &port, "-o", "json"], options].concat();
+        let made = run(&folder, &init).succeeds().json("pleach.init/1");
+        let text = |of: &serde_json::Value| of.as_str().expect("a text").to_owned();
+        let node = |of: &serde_json::Value| Node {
+            name: text(&of["name"]),
+            config: text(&of["config"]),
+            public: text(&of["public"]),
+            process: None,
+        };
+        let nodes = made["nodes"].as_array().expect("nodes").iter().map(node).collect();
+        Self { nodes, folder, genesis: text(&made["genesis"]), spare: base + 40 }
+    }
+
+    pub fn start(&mut self, node: usize) {
+        let Node { name, config, process, .. } = &mut self.nodes[node];
+        *process = Some(Process::node(&self.folder, config, &format!("{name}.log")));
+    }
+
+    pub fn start_all(&mut self) {
+        (0..self.nodes.len()).for_each(|node| self.start(node));
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self, node: usize) {
+        self.nodes[node].process = None;
+    }
+
+    /// A command of a client of this cluster.
+    pub fn run(&self, args: &[&str]) -> Ran {
+        run(&self.folder, &[args, &["--profile", "net/profile.toml", "--timeout", "60s"]].concat())
+    }
+
+    pub fn data(&self, node: usize) -> PathBuf {
+        self.folder.join(&format!("net/{}/data", self.nodes[node].name))
+    }
+
+    pub fn log_path(&self, node: usize) -> PathBuf {
+        self.folder.join(&format!("{}.log", self.nodes[node].name))
+    }
+
+    pub fn log(&self, node: usize) -> String {
+        std::fs::read_to_string(self.log_path(node)).unwrap_or_default()
     }
 }
 
