@@ -1,10 +1,12 @@
 //! What a node of the ordering engine is told, and what can be wrong with it.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use commonware_utils::{NZUsize, NonZeroDuration};
 use pleach_types::address::check_reachable;
 use pleach_types::limits::{BLOCK_BYTES_MAX, LENGTH_BYTES};
 use pleach_types::{Block, Committee, Encode, Hash, Limits, Member, PublicKey, SecretKey};
@@ -16,6 +18,10 @@ use crate::block;
 const BESIDE_BYTES: u32 = 1_024;
 /// Messages a second of one peer on one channel: some times the votes and requests of a busy cluster.
 const MESSAGES_PER_SECOND: u32 = 2_000;
+/// Entries of a mailbox inside the engine.
+pub(crate) const MAILBOX: NonZeroUsize = NZUsize!(1_024);
+/// Pause before a failed fetch is tried again.
+pub(crate) const FETCH_RETRY: Duration = Duration::from_millis(100);
 
 /// A member of the cluster and where it listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -241,6 +247,10 @@ impl Config {
         }
         Ok(())
     }
+}
+
+pub(crate) fn fetch_timeout(settings: &Settings) -> NonZeroDuration {
+    NonZeroDuration::new(settings.timeouts.fetch).expect("settings were checked")
 }
 
 /// Why a key that is no member's in an epoch votes no more: the member has another one now, or has left.

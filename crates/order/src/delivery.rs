@@ -22,7 +22,7 @@ use tracing::{info, warn};
 use crate::block::EngineBlock;
 use crate::certificate::{Scheme, from_engine, to_engine};
 use crate::config::Voted;
-use crate::epochs::{Entrance, Root};
+use crate::entrance::{Entrance, Root};
 use crate::network::StartPoint;
 use crate::signal::Signal;
 use crate::{Application, OrderError};

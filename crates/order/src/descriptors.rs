@@ -3,8 +3,8 @@
 //! The engine keeps every file of its journals open, and ends when it cannot open one more; a limit that is too small shows
 //! minutes after the start, when the journals have grown. So what it can need is added up before.
 
-use crate::node::{ARCHIVE_SECTION, PARTITIONS_HELD, RETAINED_VIEWS};
 use crate::nullified;
+use crate::partitions::{ARCHIVE_SECTION, PARTITIONS_HELD, RETAINED_VIEWS};
 use crate::running::HANDSHAKES;
 
 /// Views beside the retained ones whose votes are kept while nothing becomes final. A cluster that stands still for longer

@@ -19,7 +19,7 @@
 //! makes it ask for the last block of its own one. It goes on from epoch to epoch like that, because only the state after each tells
 //! the members of the next. An idle moment near the end makes it ask as well: the others may have finished without it.
 //!
-//! A node that is no member of the epoch, and follows ([`Application::follows`]), runs the engine with a scheme that has no key in
+//! A node that is no member of the epoch, and follows ([`Application::follows`](crate::Application::follows)), runs the engine with a scheme that has no key in
 //! it: certificates are checked and passed on to the archive, and there is nothing that it could sign. In the epoch in which it is a member it
 //! runs the engine with its key, and its guard, book and muster have been there since its start.
 //!
@@ -29,19 +29,16 @@
 //! names the key before as long as it has no other, and the network lets that one in without a vote (`running`): a member that was
 //! down when the epoch ended knows of the end only if it can connect with the key that it still has.
 
-use std::collections::BTreeMap;
-use std::num::NonZeroU64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use commonware_consensus::marshal::standard::Deferred;
 use commonware_consensus::simplex::config::{ForwardPolicy, SkipBudget, SkipPolicy};
 use commonware_consensus::simplex::elector::RoundRobin;
 use commonware_consensus::simplex::{self, Engine, Floor};
-use commonware_consensus::types::{Epoch, Epocher as _, FixedEpocher, Height as EngineHeight};
+use commonware_consensus::types::{Epoch, FixedEpocher, Height as EngineHeight};
 use commonware_cryptography::Signer as _;
 use commonware_cryptography::blake3::{Blake3, Digest};
-use commonware_cryptography::certificate::{Provider, Scoped};
 use commonware_cryptography::ed25519;
 use commonware_macros::select;
 use commonware_p2p::utils::mux::{MuxHandle, SubReceiver, SubSender};
@@ -49,26 +46,21 @@ use commonware_p2p::{Blocker, Message, Sender};
 use commonware_parallel::Sequential;
 use commonware_runtime::buffer::paged::CacheRef;
 use commonware_runtime::{Clock, Handle, Metrics, Spawner, Storage};
-use commonware_utils::ordered::Set;
 use commonware_utils::vec::NonEmptyVec;
+use pleach_types::Height;
 use pleach_types::vote::Round;
-use pleach_types::{Committee, Height, PublicKey};
 use rand_core::CryptoRng;
 use tracing::{debug, info, warn};
 
-use crate::Application;
-use crate::block::{EngineBlock, engine_key, engine_public_key};
+use crate::block::{EngineBlock, engine_key};
 use crate::byzantine::VoteSender;
-use crate::config::{self, OrderError, Settings};
+use crate::config::{FETCH_RETRY, MAILBOX, OrderError, Settings, fetch_timeout};
 use crate::delivery::{DeliveryProgress, Marshal};
+use crate::entrance::{Entrance, Root};
 use crate::glue::Glue;
-use crate::guard::Guard;
-use crate::muster::{Memory, Witness};
-use crate::node::{
-    FETCH_RETRY, MAILBOX, REPLAY_BUFFER, RETAINED_VIEWS, Track, WRITE_BUFFER, fetch_timeout, votes_partition,
-};
+use crate::muster::Witness;
+use crate::partitions::{REPLAY_BUFFER, RETAINED_VIEWS, WRITE_BUFFER, votes_partition};
 use crate::scheme::Scheme;
-use crate::signal::Signal;
 
 /// Blocks before the end of an epoch from which on what arrives for the next one is kept.
 const NEXT_FROM: u64 = 16;
@@ -77,184 +69,6 @@ const NEXT_FROM: u64 = 16;
 const FORGET_AFTER: u64 = 64;
 /// Pause before a member that makes no progress asks for the last block of its epoch.
 const STALL_WAIT: Duration = Duration::from_millis(500);
-
-/// The heights of epochs.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Lengths(NonZeroU64);
-
-impl Lengths {
-    /// Of epochs of so many blocks, at least 2.
-    pub(crate) fn new(blocks: u32) -> Self {
-        Self(
-            NonZeroU64::new(blocks.into())
-                .map_or(NonZeroU64::MIN, |blocks| blocks.max(NonZeroU64::MIN.saturating_add(1))),
-        )
-    }
-
-    /// The same for the engine.
-    pub(crate) const fn epocher(self) -> FixedEpocher {
-        FixedEpocher::new(self.0)
-    }
-
-    /// The epoch of a height.
-    pub(crate) const fn of(self, height: Height) -> u64 {
-        height / self.0.get()
-    }
-
-    /// The height before an epoch; `None` for the first.
-    pub(crate) const fn before(self, epoch: u64) -> Option<Height> {
-        epoch.saturating_mul(self.0.get()).checked_sub(1)
-    }
-
-    /// The last height of an epoch.
-    pub(crate) fn last(self, epoch: u64) -> Height {
-        self.epocher().last(Epoch::new(epoch)).map_or(Height::MAX, EngineHeight::get)
-    }
-}
-
-/// How votes are signed and checked, by epoch. Cheap to clone: all clones are one.
-#[derive(Clone, Debug)]
-pub(crate) struct Schemes(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    namespace: Vec<u8>,
-    secret: ed25519::PrivateKey,
-    guard: Arc<Guard>,
-    known: Mutex<BTreeMap<u64, Arc<Scheme>>>,
-}
-
-/// Epochs whose schemes are kept: those whose certificates may still be asked for.
-const SCHEMES_KEPT: usize = 64;
-
-impl Schemes {
-    pub(crate) fn new(namespace: Vec<u8>, secret: ed25519::PrivateKey, guard: Arc<Guard>) -> Self {
-        Self(Arc::new(Inner { namespace, secret, guard, known: Mutex::default() }))
-    }
-
-    fn known(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Scheme>>> {
-        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Makes the members of an epoch known.
-    pub(crate) fn enter(&self, epoch: u64, members: &Committee) {
-        let members = Set::from_iter_dedup(members.keys().filter_map(|key| engine_public_key(&key)));
-        let Inner { namespace, secret, guard, .. } = &*self.0;
-        let scheme = Scheme::new(namespace, members, secret.clone(), Arc::clone(guard));
-        let mut known = self.known();
-        known.insert(epoch, Arc::new(scheme));
-        while known.len() > SCHEMES_KEPT {
-            known.pop_first();
-        }
-    }
-
-    /// The scheme of an epoch, if its members are known.
-    pub(crate) fn of(&self, epoch: u64) -> Option<Arc<Scheme>> {
-        self.known().get(&epoch).cloned()
-    }
-
-    /// The scheme of an epoch, or else that of the newest one whose members are known: the members may be the same still.
-    pub(crate) fn guess(&self, epoch: u64) -> Option<Arc<Scheme>> {
-        self.known().range(..=epoch).next_back().map(|(_, scheme)| Arc::clone(scheme))
-    }
-
-    /// Whether a key is a member's in the newest known epoch.
-    pub(crate) fn has(&self, key: &ed25519::PublicKey) -> bool {
-        self.known().last_key_value().is_some_and(|(_, scheme)| scheme.has(key))
-    }
-
-    /// How many members the newest known epoch has.
-    pub(crate) fn members(&self) -> usize {
-        self.known().last_key_value().map_or(1, |(_, scheme)| scheme.members())
-    }
-}
-
-impl Provider for Schemes {
-    type Scope = Epoch;
-    type Scheme = Scheme;
-
-    fn scoped(&self, epoch: Epoch) -> Option<Scoped<Scheme>> {
-        let scheme = self.of(epoch.get())?;
-        // Notarizations count for members only: others have no use for blocks that are not final.
-        Some(if scheme.is_member() { Scoped::scheme(scheme) } else { Scoped::verifier(scheme) })
-    }
-}
-
-/// Where the engine of an epoch begins.
-pub(crate) type Root = Floor<Scheme, Digest>;
-
-/// The epoch that delivery has reached, and what that is announced to.
-#[derive(Clone)]
-pub(crate) struct Entrance {
-    pub(crate) lengths: Lengths,
-    pub(crate) schemes: Schemes,
-    pub(crate) memory: Memory,
-    /// Makes the members of an epoch known to the network.
-    pub(crate) track: Track,
-    /// Who this member is.
-    pub(crate) own: PublicKey,
-    /// Says who is on standby, and whether this node follows where it is no member.
-    app: Arc<dyn Application>,
-    entered: Arc<Entered>,
-}
-
-#[derive(Default)]
-struct Entered {
-    epoch: Signal,
-    /// The last epoch whose members were made known to the network, which takes each once.
-    tracked: Mutex<Option<u64>>,
-    /// Where the engine of that epoch begins, where that is known already.
-    root: Mutex<Option<(u64, Root)>>,
-}
-
-impl Entrance {
-    pub(crate) fn new(
-        lengths: Lengths,
-        schemes: Schemes,
-        memory: Memory,
-        track: Track,
-        (own, app): (PublicKey, Arc<dyn Application>),
-    ) -> Self {
-        Self { lengths, schemes, memory, track, own, app, entered: Arc::default() }
-    }
-
-    /// Enters an epoch with these members. In this order: whoever learns of the epoch finds all that belongs to it.
-    pub(crate) fn enter(&self, epoch: u64, members: &Committee, root: Option<Root>) {
-        self.schemes.enter(epoch, members);
-        self.memory.enter(epoch, members.keys().collect());
-        if self.entered.tracked.lock().unwrap_or_else(PoisonError::into_inner).replace(epoch) != Some(epoch) {
-            (self.track.0)(epoch, members, &self.app.standby());
-        }
-        if let Some(root) = root {
-            *self.root() = Some((epoch, root));
-        }
-        self.entered.epoch.raise(epoch);
-    }
-
-    /// Why this member is none in an epoch that was entered.
-    fn departed(&self, epoch: u64) -> OrderError {
-        // The application may be beyond that epoch by now.
-        let newest = self.app.newest_members().map(|(_, members)| members);
-        match newest.or_else(|| self.app.committee(epoch)) {
-            Some(members) => config::departed(self.own, epoch, &members),
-            None => OrderError::Removed { member: self.own, epoch },
-        }
-    }
-
-    fn root(&self) -> MutexGuard<'_, Option<(u64, Root)>> {
-        self.entered.root.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The newest epoch that was entered.
-    pub(crate) fn epoch(&self) -> u64 {
-        self.entered.epoch.get()
-    }
-
-    /// Where the engine of an epoch begins, if delivery has come to its beginning or to a state in it.
-    fn root_of(&self, epoch: u64) -> Option<Root> {
-        self.root().as_ref().filter(|(of, _)| *of == epoch).map(|(_, root)| root.clone())
-    }
-}
 
 /// The network channels that carry epochs.
 pub(crate) struct Muxes<S: Sender> {

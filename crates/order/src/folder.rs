@@ -36,7 +36,7 @@ use tracing::{info, warn};
 
 use crate::config::{OrderError, Voted, VotesFound};
 use crate::durable;
-use crate::node::VOTES_PARTITION;
+use crate::partitions::VOTES_PARTITION;
 
 /// Says in the data folder whose it is, and what is known of its votes.
 const OWNER: &str = "owner";
@@ -44,7 +44,7 @@ const OWNER: &str = "owner";
 const LOCK: &str = "lock";
 /// Stands in a data folder whose member never ran.
 const NEW_MEMBER: &str = "new-member";
-/// The mark in the journals. No partition has such a name: theirs are in `node::PARTITIONS`.
+/// The mark in the journals. No partition has such a name: theirs are in `partitions::PARTITIONS`.
 const MARK: &str = "life";
 /// Where journals are put that are not this member's, or of which that is not known.
 const SET_ASIDE: &str = "set-aside";

@@ -74,11 +74,11 @@ use crate::Application;
 use crate::block::{public_key_from_engine, round_from_engine};
 use crate::book::VoteBook;
 use crate::certificate::{certificate_of, signature_from_engine};
-use crate::epochs::Schemes;
 use crate::guard::{Guard, Opening};
 use crate::leaders::{self, LeadersVotes};
 use crate::nullified::Nullified;
 use crate::scheme::{Scheme, proposal};
+use crate::schemes::Schemes;
 use crate::signal::Signal;
 use crate::tenure::{HELD_FOR, Holders, Process, RENEW_EVERY, TENURE, Tenure};
 

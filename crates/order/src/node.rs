@@ -9,7 +9,7 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::num::{NonZeroU16, NonZeroU32, NonZeroU64, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -21,7 +21,7 @@ use commonware_consensus::marshal::standard::{Deferred, Standard};
 use commonware_consensus::marshal::{self, Start};
 use commonware_consensus::simplex;
 use commonware_consensus::simplex::types::Artifact;
-use commonware_consensus::types::{FixedEpocher, ViewDelta};
+use commonware_consensus::types::FixedEpocher;
 use commonware_cryptography::blake3::Digest;
 use commonware_cryptography::{Digested, Digestible as _, ed25519};
 use commonware_macros::select;
@@ -33,10 +33,10 @@ use commonware_runtime::{Clock, Handle, Metrics, Quota, ReadOptions, Spawner, St
 use commonware_storage::archive::prunable;
 use commonware_storage::journal::segmented::variable;
 use commonware_storage::translator::EightCap;
-use commonware_utils::{NZU16, NZU64, NZUsize, NonZeroDuration};
+use commonware_utils::NZUsize;
+use pleach_types::Certificate;
 use pleach_types::limits::MEMBERS_MAX;
 use pleach_types::vote::{Round, order_namespace};
-use pleach_types::{Certificate, Committee, Member};
 use rand_core::CryptoRng;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
@@ -45,89 +45,26 @@ use crate::Application;
 use crate::block::{BlockBound, EngineBlock, engine_key};
 use crate::byzantine::{self, VoteSender};
 use crate::certificate::{EngineFinalization, Scheme};
-use crate::config::{Bounds, OrderError, Settings, Timeouts, VotesFound};
+use crate::channels::{Channels, Peers};
+use crate::config::{Bounds, FETCH_RETRY, MAILBOX, OrderError, Settings, Timeouts, VotesFound, fetch_timeout};
 use crate::delivery::{Delivery, DeliveryProgress, Marshal, Reports};
-use crate::epochs::{Driver, Entrance, Lengths, Muxes, Schemes, own_key};
+use crate::entrance::{Entrance, Lengths};
+use crate::epochs::{Driver, Muxes, own_key};
 use crate::glue::Glue;
 use crate::guard::{self, Guard};
 use crate::muster::{Exchange, LostVotes, Memory};
 use crate::network::{Network, Outgoing, Signals, packet_bytes_max, receive_packets, send_packets};
+use crate::partitions::{
+    ARCHIVE_SECTION, CACHE_SECTION, MARSHAL_PARTITION, PAGE_BYTES, REPLAY_BUFFER, RETAINED_VIEWS, WRITE_BUFFER,
+    votes_partition,
+};
 use crate::refused::Refused;
+use crate::schemes::Schemes;
 use crate::signal::Signal;
 use crate::tenure::{Holders, Process, Tenure};
 
-/// The network channels of a member, by number.
-pub const CHANNELS: [u64; 7] = [0, 1, 2, 3, 4, 5, 6];
-
-// What follows is part of the format on disk: changing any of it makes existing data unreadable.
-const PAGE_BYTES: NonZeroU16 = NZU16!(4_084);
-pub(crate) const ARCHIVE_SECTION: NonZeroU64 = NZU64!(64);
-const CACHE_SECTION: NonZeroU64 = NZU64!(256);
-/// What the name of every partition of votes starts with; the number of the epoch follows.
-pub(crate) const VOTES_PARTITION: &str = "votes-";
-const MARSHAL_PARTITION: &str = "marshal";
-pub(crate) const NULLIFICATIONS_PARTITION: &str = "nullifications";
-pub(crate) const REFUSED_PARTITION: &str = "refused";
-
-/// The member's partition of votes of an epoch, after the storage's prefix.
-pub(crate) fn votes_partition(prefix: &str, epoch: u64) -> String {
-    format!("{prefix}{VOTES_PARTITION}{epoch}")
-}
-
-/// Where a member's files are in its storage, each name after the storage's prefix, but for those of an epoch: the
-/// engine's as of the version that is pinned.
-const PARTITIONS: [&str; 10] = [
-    "blocks-keys",
-    "blocks-metadata",
-    "blocks-values",
-    "certificates-keys",
-    "certificates-metadata",
-    "certificates-values",
-    "marshal-application-metadata",
-    "marshal-cache-metadata",
-    NULLIFICATIONS_PARTITION,
-    REFUSED_PARTITION,
-];
-
-/// The engine's cache of an epoch, after `marshal-cache-cache-{epoch}-`.
-const CACHE_PARTITIONS: [&str; 11] = [
-    "certified-metadata",
-    "finalizations-key",
-    "finalizations-metadata",
-    "finalizations-value",
-    "notarizations-key",
-    "notarizations-metadata",
-    "notarizations-value",
-    "notarized-metadata",
-    "verified-key",
-    "verified-metadata",
-    "verified-value",
-];
-
-/// Where a member's files are that has been in these epochs, each name after the storage's prefix; those of the epochs come
-/// last.
-#[must_use]
-pub fn partitions(epochs: std::ops::RangeInclusive<u64>) -> Vec<String> {
-    let cache = |epoch| CACHE_PARTITIONS.map(|name| format!("{MARSHAL_PARTITION}-cache-cache-{epoch}-{name}"));
-    let of = |epoch| cache(epoch).into_iter().chain([votes_partition("", epoch)]);
-    PARTITIONS.map(str::to_owned).into_iter().chain(epochs.flat_map(of)).collect()
-}
-
-/// How many partitions an epoch has.
-const EPOCH_PARTITIONS: usize = CACHE_PARTITIONS.len() + 1;
-/// Epochs whose files a member has at a time, at most: this one, the one before, and the next.
-pub(crate) const EPOCHS_HELD: usize = 3;
-/// All partitions that a member has at a time, at most.
-pub(crate) const PARTITIONS_HELD: usize = PARTITIONS.len() + EPOCHS_HELD * EPOCH_PARTITIONS;
-
 /// Pages in memory: 8 MiB.
 const PAGES: NonZeroUsize = NZUsize!(2_048);
-pub(crate) const WRITE_BUFFER: NonZeroUsize = NZUsize!(256 * 1024);
-pub(crate) const REPLAY_BUFFER: NonZeroUsize = NZUsize!(1024 * 1024);
-/// Entries of a mailbox inside the engine.
-pub(crate) const MAILBOX: NonZeroUsize = NZUsize!(1_024);
-/// Views below the newest final one for which votes and blocks are kept, for members that lag.
-pub(crate) const RETAINED_VIEWS: ViewDelta = ViewDelta::new(256);
 /// Blocks of one sender that wait for their votes.
 const BLOCKS_PER_SENDER: usize = 8;
 /// Heights that are fetched at a time when catching up.
@@ -136,52 +73,6 @@ const REPAIR: NonZeroUsize = NZUsize!(32);
 const UNEXECUTED: NonZeroUsize = NZUsize!(16);
 /// How often the application may work without asking for it.
 const WORK_EVERY: Duration = Duration::from_millis(200);
-/// Pause before a failed fetch is tried again.
-pub(crate) const FETCH_RETRY: Duration = Duration::from_millis(100);
-
-/// A member's network channels: senders and receivers of [`CHANNELS`], in that order.
-#[derive(Debug)]
-pub struct Channels<S, R> {
-    /// Votes.
-    pub votes: (S, R),
-    /// Certificates.
-    pub certificates: (S, R),
-    /// Requests for certificates, and answers.
-    pub resolver: (S, R),
-    /// Requests for blocks, and answers.
-    pub backfill: (S, R),
-    /// Proposed blocks.
-    pub blocks: (S, R),
-    /// Messages of the application.
-    pub messages: (S, R),
-    /// Which views are over, for members that lost their votes; leaders' votes of views that were given up.
-    pub views: (S, R),
-}
-
-/// Who the peers are, and how to shut one out.
-#[derive(Clone, Debug)]
-pub struct Peers<P, B> {
-    /// The members, as the network knows them.
-    pub provider: P,
-    /// Shuts out a peer that sends what no correct member sends.
-    pub blocker: B,
-    /// Makes the members of an epoch known to the network. It must return at once.
-    pub track: Track,
-}
-
-/// Makes the members of an epoch known to the network, and those on standby, which it accepts beside them.
-#[derive(Clone)]
-pub struct Track(pub Arc<Announce>);
-
-/// Is told an epoch, its members, and those on standby.
-type Announce = dyn Fn(u64, &Committee, &[Member]) + Send + Sync;
-
-impl std::fmt::Debug for Track {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Track")
-    }
-}
-
 /// The engine's end of the [`Network`] that an application was given.
 #[derive(Debug)]
 pub(crate) struct NetworkEnd {
@@ -656,8 +547,4 @@ fn archive_config<C>(prefix: &str, name: &str, codec_config: C, pages: &CacheRef
         value_write_buffer: WRITE_BUFFER,
         replay_buffer: REPLAY_BUFFER,
     }
-}
-
-pub(crate) fn fetch_timeout(settings: &Settings) -> NonZeroDuration {
-    NonZeroDuration::new(settings.timeouts.fetch).expect("settings were checked")
 }

@@ -27,7 +27,7 @@ use tracing::warn;
 
 use crate::block::round_from_engine;
 use crate::certificate::signatures_of;
-use crate::node::{NULLIFICATIONS_PARTITION, REPLAY_BUFFER, RETAINED_VIEWS, WRITE_BUFFER};
+use crate::partitions::{NULLIFICATIONS_PARTITION, REPLAY_BUFFER, RETAINED_VIEWS, WRITE_BUFFER};
 use crate::scheme::Scheme;
 use crate::signal::Signal;
 

@@ -16,7 +16,7 @@ use pleach_types::vote::{Ballot, Round};
 use tracing::error;
 
 use crate::guard::{Guard, REFUSED_KEPT};
-use crate::node::REFUSED_PARTITION;
+use crate::partitions::REFUSED_PARTITION;
 
 /// The note: the views, by epoch.
 pub(crate) struct Refused<E: Context> {

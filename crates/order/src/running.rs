@@ -23,14 +23,15 @@ use tracing::{error, info, warn};
 
 use crate::Application;
 use crate::block::{engine_key, engine_public_key};
+use crate::channels::{CHANNELS, Channels, Peers, Track};
 use crate::config::{Config, MemberAddress, OrderError, departed};
 use crate::disk::free_bytes;
-use crate::epochs::Lengths;
+use crate::entrance::Lengths;
 use crate::folder::{self, FolderLock, journals};
 use crate::introduction::{EngineKey, Introduction};
 use crate::links::{Link, Links, MemberPlace, Trouble};
 use crate::machine::{Machine, label};
-use crate::node::{self, CHANNELS, Channels, Peers, Track, introduce, max_message_size, quota, start_linked};
+use crate::node::{self, introduce, max_message_size, quota, start_linked};
 
 /// Threads that may block at a time: on the disk, or in the application.
 const BLOCKING_THREADS: usize = 64;

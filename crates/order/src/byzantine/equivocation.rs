@@ -20,8 +20,8 @@ use pleach_types::vote::{Ballot, Vote};
 use pleach_types::{Hash, SecretKey};
 
 use crate::block::{engine_digest, round_from_engine};
-use crate::epochs::Schemes;
 use crate::scheme::{Scheme, proposal};
+use crate::schemes::Schemes;
 use crate::{Application, Settings};
 
 /// How a member contradicts itself.

@@ -19,7 +19,7 @@ pub(crate) type VoteSender<S> = S;
 pub(crate) fn votes<S>(
     sender: S,
     _: &crate::Settings,
-    _: &crate::epochs::Schemes,
+    _: &crate::schemes::Schemes,
     _: &dyn crate::Application,
 ) -> VoteSender<S> {
     sender
