@@ -2,7 +2,7 @@
 //!
 //! [`Builder::connect`] pins the genesis: what comes from a node or from an earlier session has to have its digest. From then on all knowledge is in the
 //! `Verifier`, and only what it has checked gets in. `Nodes` knows who is slow or sent what does not hold, `Keepers` who keeps what; neither is believed
-//! about anything else. Code and shapes are caches: a wrong entry costs a read, because the digest is compared under a proof before code runs.
+//! about anything else. Code and values to guess by are caches: a wrong entry costs a read, because the digest is compared under a proof before code runs.
 //!
 //! What was verified never goes back: each success raises the least height of later reads (`min_height`).
 

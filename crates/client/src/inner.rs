@@ -17,8 +17,8 @@ use crate::verifier::Verifier;
 /// Bytes of operations' code that are kept, so that it is not fetched for every call.
 const CODE_BYTES_KEPT: usize = 32 << 20;
 /// Values that are kept to guess by, and bytes of one.
-const SHAPES_KEPT: usize = 64;
-const SHAPE_BYTES_MAX: usize = 4 << 10;
+const GUESSES_KEPT: usize = 64;
+const GUESS_BYTES_MAX: usize = 4 << 10;
 
 pub(crate) struct Inner {
     pub(crate) verifier: Verifier,
@@ -41,7 +41,7 @@ pub(crate) struct CodeCache {
     /// By digest: the newest height at which nodes were seen to have the code at hand.
     warm: BTreeMap<Hash, Height>,
     /// By domain: a value that some record there had. Only guesses rest on it.
-    shapes: BTreeMap<String, Bytes>,
+    guesses: BTreeMap<String, Bytes>,
 }
 
 /// An operation's code.
@@ -75,14 +75,15 @@ impl Inner {
     }
 
     /// A value that some record of this domain had.
-    pub(crate) fn shape(&self, domain: &str) -> Option<Bytes> {
-        self.code_cache().shapes.get(domain).cloned()
+    pub(crate) fn guess(&self, domain: &str) -> Option<Bytes> {
+        self.code_cache().guesses.get(domain).cloned()
     }
 
-    pub(crate) fn remember_shape(&self, domain: &str, value: &Bytes) {
+    pub(crate) fn remember_guess(&self, domain: &str, value: &Bytes) {
         let mut cache = self.code_cache();
-        if value.len() <= SHAPE_BYTES_MAX && (cache.shapes.len() < SHAPES_KEPT || cache.shapes.contains_key(domain)) {
-            cache.shapes.insert(domain.to_owned(), value.clone());
+        if value.len() <= GUESS_BYTES_MAX && (cache.guesses.len() < GUESSES_KEPT || cache.guesses.contains_key(domain))
+        {
+            cache.guesses.insert(domain.to_owned(), value.clone());
         }
     }
 

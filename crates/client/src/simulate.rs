@@ -4,6 +4,19 @@
 //! be, as long as nobody changes the records in between. Keys are found by running: whenever the operation
 //! opens a record that has not been read, it is read, with all others at one height, and the run starts again.
 //!
+//! A round of reading is an exchange with a node, so runs go on with likely values in the place of what is not read yet, and the next round
+//! reads all that they asked for. Nothing else rests on these guesses: what is sent comes from a run over proved records. Likely is what
+//! another record of the domain holds, in the same read or in an earlier call of this client. Rounds of the repository's operations, whose
+//! callers name no record (`tests/rounds.rs`; the operation itself is the first round):
+//!
+//! | | first call | later ones | without earlier calls |
+//! | --- | ---: | ---: | ---: |
+//! | a domain; accounts opened | 2 | 2 | 2 |
+//! | records changed; a transfer; a deposit to one | 3 | 2 | 3 |
+//! | a deposit to ten | 4 | 2 | 4 |
+//!
+//! Without any guess each record takes a round, and the search gives up where there are more than fifteen of them.
+//!
 //! The gas that a request may use is part of its body. Only three things can differ between the last run here and the real
 //! one: the height, the identity, and whether the code is warm. So the request declares what the run here took, the price
 //! of translating the code if that may be due, and a margin; and it is run once more as it is then.
@@ -172,7 +185,7 @@ async fn plan_from(client: &Inner, wanted: &Wanted, least: Height) -> Result<Dis
             KnownRun::Outcome(run) => {
                 let warm = client.is_warm(&code.digest);
                 let run = search.declare(&view, *run, warm)?;
-                remember_shapes(client, &run);
+                remember_guesses(client, &run);
                 return Ok(run.into_plan(snapshot.clone(), code, warm));
             }
             KnownRun::Missing(run, key) => {
@@ -223,10 +236,10 @@ fn code_digest(snapshot: &ProvedSnapshot, operation: &Key) -> Result<Hash, Error
 }
 
 /// Keeps one value of each domain, so that later calls guess well from their first run on.
-fn remember_shapes(client: &Inner, run: &LocalRun) {
+fn remember_guesses(client: &Inner, run: &LocalRun) {
     for (key, value) in run.body.touched.iter().zip(&run.values) {
         if let Some(value) = value.as_ref().filter(|_| *key != run.body.calls[0].operation) {
-            client.remember_shape(key.domain(), value);
+            client.remember_guess(key.domain(), value);
         }
     }
 }
@@ -248,12 +261,12 @@ impl SnapshotView<'_> {
         Some(proved.value.clone())
     }
 
-    /// A likely value of a record that was not read: that of another one in the same domain, whose shape it
-    /// probably shares. It only serves to find further keys.
+    /// A likely value of a record that was not read: that of another one in the same domain, which it
+    /// probably resembles. It only serves to find further keys.
     fn likely(&self, client: &Inner, key: &Key) -> Option<Bytes> {
         let alike = |other: &&Key| other.domain() == key.domain() && *other != self.operation;
         let here = self.snapshot.records.keys().filter(alike).find_map(|other| self.value(other)?);
-        here.or_else(|| client.shape(key.domain()))
+        here.or_else(|| client.guess(key.domain()))
     }
 }
 

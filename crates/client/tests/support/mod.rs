@@ -19,6 +19,7 @@ use pleach_tree::Tree;
 use pleach_types::absence::AbsenceProof;
 use pleach_types::api::*;
 use pleach_types::certificate::ResultProof;
+use pleach_types::execution::Executor;
 use pleach_types::newest::Stage;
 use pleach_types::*;
 
@@ -62,6 +63,8 @@ pub struct Chain {
     pub frozen: bool,
     /// Whether somebody else does the same as each request just before it.
     pub overtaking: bool,
+    /// What runs operations, of the nodes and of the clients.
+    pub executor: Arc<dyn Executor>,
 }
 
 pub fn genesis(count: u8, window: u64, name: &str) -> (Genesis, Vec<SecretKey>) {
@@ -105,6 +108,7 @@ impl Chain {
             busy: false,
             frozen: false,
             overtaking: false,
+            executor: Arc::new(Native),
         };
         chain.append(Vec::new());
         chain
@@ -128,7 +132,7 @@ impl Chain {
             Context { epoch, view: height + 3, parent_view: height + 2, leader, parent: parent.header.digest() };
         let prepared =
             prepare_block(&requests, vec![], &self.tip().state.limits(), &self.digest).expect("a valid block");
-        let applied = parent.state.apply(&prepared, &context, &Native);
+        let applied = parent.state.apply(&prepared, &context, &*self.executor);
         let block = Block::new(context, height, *parent.state.result(), requests);
         let certificate = self.certify(&block.header, self.set(&block.header.result.members).quorum());
         let mut values = self.tip().values.clone();
@@ -555,7 +559,8 @@ impl Cluster {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         let builder = Client::builder(self.chain().digest, Arc::new(self.clone())).runtime(Arc::new(self.time.clone()));
-        self.time.run(builder.executor(Arc::new(Native)).seed(bytes).config(config).connect())
+        let executor = self.chain().executor.clone();
+        self.time.run(builder.executor(executor).seed(bytes).config(config).connect())
     }
 
     fn manner(&self, node: usize) -> Manner {
