@@ -1,4 +1,15 @@
-//! What tests of all crates share. No product depends on it.
+//! What tests and measurements of all crates share. No product depends on it.
+//!
+//! | module | feature | what is in it |
+//! | --- | --- | --- |
+//! | here | | seeds, and the line that replays one |
+//! | [`folder`], [`ports`] | | temporary folders, and ports that nobody uses |
+//! | [`bank`], [`tour`] | | calls of operations, and what has to come of each |
+//! | `members` | `members` | the members of a cluster, and their keys |
+//! | `nodes` | `nodes` | clusters of real nodes in this process |
+//! | `load` | `load` | the ordering engine alone under load |
+//!
+//! Features are there so that the tests of a crate build nothing that stands above it.
 //!
 //! A test that draws at random takes its seeds from [`seeds`] or [`seed`] and holds a [`replay`] while it runs with one. Then one variable,
 //! `PLEACH_SEED`, replays whatever failed, and the line that does it is printed:
