@@ -75,3 +75,47 @@ fn by_epoch(rounds: &[Round]) -> BTreeMap<u64, Vec<u64>> {
     rounds.iter().for_each(|round| views.entry(round.epoch).or_default().push(round.view));
     views
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use commonware_runtime::{Clock as _, Spawner as _, Supervisor as _, deterministic};
+    use pleach_types::Hash;
+    use pleach_types::vote::Proposal;
+
+    use super::*;
+    use crate::guard::Opening;
+
+    const OPENING: Opening = Opening { above: Round { epoch: 0, view: 0 }, next_above: 0 };
+    const ROUND: Round = Round { epoch: 0, view: 7 };
+
+    async fn reads(context: &deterministic::Context, guard: &Arc<Guard>) -> Refused<deterministic::Context> {
+        Refused::read(context.child("refused"), "", Arc::clone(guard)).await
+    }
+
+    /// A power cut right after the vote was let out: it is in no journal, and a vote to finalize must not follow it.
+    #[test]
+    fn a_vote_that_was_refused_and_then_admitted_binds_after_a_power_cut() {
+        let runner = deterministic::Runner::timed(Duration::from_secs(60));
+        let ((), crashed) = runner.start_and_recover(|context| async move {
+            let guard = Arc::new(Guard::default());
+            let refused = reads(&context, &guard).await;
+            context.child("keep").spawn(move |_| async move { refused.keep().await });
+            assert!(!guard.admits(ROUND, Ballot::Nullify), "the guard is shut");
+            guard.open(OPENING);
+            assert!(!guard.admits(ROUND, Ballot::Nullify), "it is not noted yet");
+            while !guard.admits(ROUND, Ballot::Nullify) {
+                context.sleep(Duration::from_millis(1)).await;
+            }
+        });
+        let _ = deterministic::Runner::from(crashed).start_and_recover(|context| async move {
+            let guard = Arc::new(Guard::default());
+            let _refused = reads(&context, &guard).await;
+            guard.open(OPENING);
+            let finalize = Ballot::Finalize(Proposal { parent_view: 6, block: Hash([7; 32]) });
+            assert!(!guard.admits(ROUND, finalize), "both would convict this member");
+            assert!(guard.admits(Round { view: 8, ..ROUND }, finalize));
+        });
+    }
+}
