@@ -265,7 +265,7 @@ impl Pool {
     #[cfg(test)]
     pub fn fill_class_of_port(&mut self, costs: Costs, origin: Origin) {
         let [_, _, (class, _, whole)] = demand(share(costs, &self.limits), 0);
-        self.room.take(Sender { member: None, origin }, &[(class, whole / room::ORIGIN_PARTS, whole)]);
+        self.room.take(Sender { member: None, origin }, &[(class, whole / class.origin_parts(), whole)]);
     }
 
     /// Takes one request out of the inbox.

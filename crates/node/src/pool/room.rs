@@ -29,7 +29,10 @@ pub const POOL_BYTES_MAX: usize = 128 << 20;
 /// Bytes that one request takes in the pool's own lists, at most.
 pub const INDEX_BYTES: usize = 1_024;
 /// Of the room of this node's port, or of another member, one origin has one part of so many.
-pub const ORIGIN_PARTS: u64 = 4;
+const ORIGIN_PARTS: u64 = 4;
+/// Of the room for requests of one class, one origin has one part of so many. Blocks take a quarter of what they can hold from all who send much
+/// ([`super::lanes`]), and one stranger sends to several nodes: what would wait until its proof is too old would be checked by all of them in vain.
+const ORIGIN_CLASS_PARTS: u64 = 16;
 
 /// What is bounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,6 +45,16 @@ pub enum Measure {
     Class(u32),
     /// Complaints that are judged in a second.
     Judgements,
+}
+
+impl Measure {
+    /// One origin has one part of so many.
+    pub const fn origin_parts(self) -> u64 {
+        match self {
+            Self::Class(_) => ORIGIN_CLASS_PARTS,
+            Self::Requests | Self::Bytes | Self::Judgements => ORIGIN_PARTS,
+        }
+    }
 }
 
 /// Why there is no room: which bound is reached, and whose.
@@ -122,7 +135,7 @@ impl Room {
     pub fn check(&self, sender: Sender, demand: &[Demand], members: u64) -> Result<(), Full> {
         for (measure, amount, whole) in demand.iter().copied() {
             let member = if sender.member.is_some() { whole / members.max(1) } else { whole };
-            for (part, party, most) in parties(sender, whole, member) {
+            for (part, party, most) in parties(sender, whole, member, measure.origin_parts()) {
                 let taken = self.taken(measure, party);
                 let first = taken == 0 && part != Part::Whole;
                 if !first && taken.saturating_add(amount) > most {
@@ -136,7 +149,7 @@ impl Room {
     /// Takes it.
     pub fn take(&mut self, sender: Sender, demand: &[Demand]) {
         for (measure, amount, _) in demand.iter().copied() {
-            for (_, party, _) in parties(sender, 0, 0) {
+            for (_, party, _) in parties(sender, 0, 0, 1) {
                 *self.taken.entry((measure, party)).or_default() += amount;
             }
         }
@@ -145,7 +158,7 @@ impl Room {
     /// Gives back what was taken with the same demand.
     pub fn give_back(&mut self, sender: Sender, demand: &[Demand]) {
         for (measure, amount, _) in demand.iter().copied() {
-            for (_, party, _) in parties(sender, 0, 0) {
+            for (_, party, _) in parties(sender, 0, 0, 1) {
                 let key = (measure, party);
                 let left = self.taken(measure, party).saturating_sub(amount);
                 // Addresses come and go: only those that hold something are remembered.
@@ -168,11 +181,11 @@ impl Room {
     }
 }
 
-/// Who shares in what a sender takes, and how much each may have.
-fn parties(sender: Sender, whole: u64, member: u64) -> impl Iterator<Item = (Part, RoomParty, u64)> {
+/// Who shares in what a sender takes, and how much each may have: an origin one of `parts`.
+fn parties(sender: Sender, whole: u64, member: u64, parts: u64) -> impl Iterator<Item = (Part, RoomParty, u64)> {
     let of_member = sender.member.map(|key| (Part::Member, RoomParty::Member(key), member));
     let all = [(Part::Whole, RoomParty::All, whole)].into_iter().chain(of_member);
-    all.chain([(Part::Origin, RoomParty::Origin(sender), member / ORIGIN_PARTS)])
+    all.chain([(Part::Origin, RoomParty::Origin(sender), member / parts)])
 }
 
 #[cfg(test)]
@@ -182,7 +195,8 @@ mod tests {
     const WHOLE: u64 = 800;
 
     fn demand(amount: u64) -> [Demand; 3] {
-        [Measure::Requests, Measure::Bytes, Measure::Class(3)].map(|measure| (measure, amount, WHOLE))
+        // Of a class an origin has a smaller part, so it would be the bound that is reached each time.
+        [Measure::Requests, Measure::Bytes, Measure::Judgements].map(|measure| (measure, amount, WHOLE))
     }
 
     fn sender(member: Option<u8>, origin: u64) -> Sender {
@@ -213,6 +227,17 @@ mod tests {
         assert_eq!(fill(&mut room, sender(Some(1), 100), 2).1.part, Part::Member);
         let (taken, full) = fill(&mut room, sender(None, 2), 2);
         assert_eq!((taken, full.part), (WHOLE / 4, Part::Whole), "what is left is for others");
+    }
+
+    #[test]
+    fn of_a_class_an_origin_has_a_sixteenth() {
+        let (mut room, mut taken) = (Room::default(), 0);
+        let demand = [(Measure::Class(3), 1, WHOLE)];
+        while room.check(sender(None, 1), &demand, 2).is_ok() {
+            room.take(sender(None, 1), &demand);
+            taken += 1;
+        }
+        assert_eq!(taken, WHOLE / 16);
     }
 
     #[test]
