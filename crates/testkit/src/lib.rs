@@ -14,6 +14,7 @@
 //! ```
 
 pub mod bank;
+pub mod linear;
 pub mod tour;
 
 use std::ops::Range;
