@@ -13,6 +13,7 @@ mod prices;
 mod recovery;
 mod report;
 mod setup;
+mod slopes;
 mod stages;
 mod start;
 mod tops;
@@ -49,7 +50,7 @@ struct Options {
     /// Accounts of the bank
     #[arg(long, default_value_t = 10_000)]
     accounts: usize,
-    /// Seconds that each measurement counts [default: 8, and 60 for --attacks]
+    /// Seconds that each measurement counts [default: 8; 60 for --attacks, 1800 for --slopes]
     #[arg(long)]
     seconds: Option<u64>,
     /// Times that the two are measured in turn
@@ -78,7 +79,11 @@ struct Options {
     /// Needs the program `pleach` beside this one
     #[arg(long)]
     latency: bool,
-    /// The program that --attacks and --latency start [default: `pleach` in the folder of this program]
+    /// What the memory, the descriptors and the disk of nodes grow by in an hour, measured for --seconds at rest and as long under load; ends
+    /// with a table. Needs the program `pleach` beside this one
+    #[arg(long)]
+    slopes: bool,
+    /// The program that --attacks, --latency and --slopes start [default: `pleach` in the folder of this program]
     #[arg(long, value_name = "FILE")]
     pleach: Option<std::path::PathBuf>,
     /// Sends transfers that were proved and signed before, one for each two accounts, and so measures the nodes without the
@@ -95,7 +100,7 @@ struct Options {
     #[arg(long, value_name = "RECORDS")]
     start: Option<usize>,
     /// Prints one JSON document instead of text
-    #[arg(long, conflicts_with_all = ["stages", "prices", "languages", "tops", "worst", "attacks", "latency", "prepared", "durable", "recovery", "start"])]
+    #[arg(long, conflicts_with_all = ["stages", "prices", "languages", "tops", "worst", "attacks", "latency", "slopes", "prepared", "durable", "recovery", "start"])]
     json: bool,
 }
 
@@ -175,6 +180,10 @@ fn run(options: &Options) -> Result<(), String> {
     }
     if let Some(records) = options.recovery {
         return print_recovery(&runtime.block_on(recovery::measure(records))?);
+    }
+    if options.slopes {
+        let time = Duration::from_secs(options.seconds.unwrap_or(1_800));
+        return runtime.block_on(slopes::run(options.pleach.as_deref(), time));
     }
     if options.latency {
         return latency::run(&runtime, options.pleach.as_deref(), options.each());

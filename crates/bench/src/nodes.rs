@@ -67,6 +67,19 @@ struct NodeProcess {
     child: Child,
 }
 
+/// What a node takes of the machine at a moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    /// Resident memory in bytes.
+    pub memory: u64,
+    /// Open descriptors.
+    pub descriptors: u64,
+    /// Bytes of the file with its records.
+    pub store: u64,
+    /// Bytes of the ordering engine's files.
+    pub journals: u64,
+}
+
 impl Drop for Nodes {
     fn drop(&mut self) {
         for node in &mut self.nodes {
@@ -212,7 +225,7 @@ impl Nodes {
         while Instant::now() < end {
             for node in &self.nodes {
                 let process = PathBuf::from(format!("/proc/{}", node.child.id()));
-                self.memory = self.memory.max(peak_memory(&process));
+                self.memory = self.memory.max(memory(&process, "VmHWM:"));
                 let open = std::fs::read_dir(process.join("fd")).map_or(0, Iterator::count);
                 self.descriptors = self.descriptors.max(open);
             }
@@ -223,6 +236,24 @@ impl Nodes {
     /// The most memory and descriptors that a node was seen with.
     pub const fn most(&self) -> (u64, usize) {
         (self.memory, self.descriptors)
+    }
+
+    /// How many nodes there are.
+    pub fn count(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// What a node takes now.
+    pub fn usage(&self, node: usize) -> Usage {
+        let NodeProcess { folder, child, .. } = &self.nodes[node];
+        let process = PathBuf::from(format!("/proc/{}", child.id()));
+        let bytes = |part: &str| pleach_order::bytes_below(folder.join("data").join(part));
+        Usage {
+            memory: memory(&process, "VmRSS:"),
+            descriptors: std::fs::read_dir(process.join("fd")).map_or(0, |open| open.count() as u64),
+            store: bytes("store"),
+            journals: bytes("journals"),
+        }
     }
 
     /// How many have ended by themselves.
@@ -254,10 +285,10 @@ pub fn authority(address: &str) -> &str {
     address.trim_start_matches("http://").trim_end_matches('/')
 }
 
-/// The most memory that a process had, in bytes; 0 where the system does not tell.
-fn peak_memory(process: &Path) -> u64 {
+/// A line of what the system tells of a process's memory, in bytes; 0 where it does not.
+fn memory(process: &Path, line: &str) -> u64 {
     let status = std::fs::read_to_string(process.join("status")).unwrap_or_default();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kilobytes = peak.and_then(|peak| peak.split_whitespace().next()?.parse::<u64>().ok());
+    let found = status.lines().find_map(|found| found.strip_prefix(line));
+    let kilobytes = found.and_then(|found| found.split_whitespace().next()?.parse::<u64>().ok());
     kilobytes.unwrap_or(0) * 1_024
 }
