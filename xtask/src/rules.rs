@@ -64,6 +64,7 @@ pub const RULES: &[Rule] = &[
             "pleach-state",
             "pleach-store",
             "pleach-tree",
+            "pleach-testkit",
         ],
         pure: false,
     },

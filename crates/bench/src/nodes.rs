@@ -12,8 +12,10 @@ use pleach_client::{HttpTransport, Transport as _};
 use pleach_types::Hash;
 use serde::Deserialize;
 
+use crate::links::Links;
+
 /// Nodes of the cluster.
-const NODES: u16 = 4;
+pub const NODES: u16 = 4;
 /// The limit of descriptors that each node has: the usual one.
 pub const DESCRIPTORS: usize = 1_024;
 /// How long nodes may take to serve.
@@ -65,6 +67,8 @@ pub struct Nodes {
 struct NodeProcess {
     folder: PathBuf,
     child: Child,
+    /// How it breaks the rules, if it does.
+    byzantine: Option<String>,
 }
 
 /// What a node takes of the machine at a moment.
@@ -103,6 +107,11 @@ fn free_row(count: u16) -> Result<u16, String> {
 impl Nodes {
     /// Makes a cluster in a folder and starts its nodes; waits until all serve.
     pub async fn start(program: &Path, folder: &Path) -> Result<Self, String> {
+        Self::start_linked(program, folder, None).await
+    }
+
+    /// As [`Nodes::start`], with nodes that reach each other by these links, where there are any.
+    pub async fn start_linked(program: &Path, folder: &Path, mut links: Option<&mut Links>) -> Result<Self, String> {
         let net = folder.join("net");
         let port = free_row(2 * NODES)?.to_string();
         let mut init = Command::new(program);
@@ -126,8 +135,11 @@ impl Nodes {
         };
         for number in 1..=NODES {
             let folder = net.join(format!("node-{number}"));
+            if let Some(links) = &mut links {
+                links.put_into(&folder.join("pleach.toml"), usize::from(number) - 1)?;
+            }
             let child = nodes.spawn(&folder, None)?;
-            nodes.nodes.push(NodeProcess { folder, child });
+            nodes.nodes.push(NodeProcess { folder, child, byzantine: None });
         }
         for node in 0..nodes.nodes.len() {
             nodes.wait_until_serving(node).await?;
@@ -150,7 +162,8 @@ impl Nodes {
         start.spawn().map_err(|e| format!("{}: {e}", self.program.display()))
     }
 
-    async fn wait_until_serving(&mut self, node: usize) -> Result<(), String> {
+    /// Waits until a node serves.
+    pub async fn wait_until_serving(&mut self, node: usize) -> Result<(), String> {
         let deadline = Instant::now() + START_WAIT;
         while !matches!(self.transport.status(node).await, Ok(status) if status.ready) {
             let name = node + 1;
@@ -202,21 +215,30 @@ impl Nodes {
 
     /// Kills a node and starts it again; waits until it serves.
     pub async fn restart(&mut self, node: usize) -> Result<(), String> {
-        self.replace(node, None).await
+        self.kill(node)?;
+        self.begin(node)?;
+        self.wait_until_serving(node).await
+    }
+
+    /// Starts a node that was killed, as what it was.
+    pub fn begin(&mut self, node: usize) -> Result<(), String> {
+        let NodeProcess { folder, byzantine, .. } = &self.nodes[node];
+        let child = self.spawn(folder, byzantine.as_deref())?;
+        self.nodes[node].child = child;
+        Ok(())
     }
 
     /// Kills a node and starts it again as one that breaks the rules in this way.
     pub async fn turn(&mut self, node: usize, kind: &str) -> Result<(), String> {
-        self.replace(node, Some(kind)).await.map_err(|e| {
+        self.nodes[node].byzantine = Some(kind.to_owned());
+        self.restart(node).await.map_err(|e| {
             format!("{e}\nonly a program built with --features byzantine has members that break the rules")
         })
     }
 
-    async fn replace(&mut self, node: usize, byzantine: Option<&str>) -> Result<(), String> {
-        self.kill(node)?;
-        let child = self.spawn(&self.nodes[node].folder, byzantine)?;
-        self.nodes[node].child = child;
-        self.wait_until_serving(node).await
+    /// What a node has written to its log.
+    pub fn log(&self, node: usize) -> PathBuf {
+        self.nodes[node].folder.join("log")
     }
 
     /// Waits, and looks at what the nodes take meanwhile.
