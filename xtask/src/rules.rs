@@ -65,6 +65,7 @@ pub const RULES: &[Rule] = &[
             "pleach-store",
             "pleach-testkit",
             "pleach-tree",
+            "pleach-testkit",
         ],
         pure: false,
     },

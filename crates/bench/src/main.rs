@@ -7,12 +7,15 @@ mod attacks;
 mod cluster;
 mod languages;
 mod latency;
+mod linearizable;
+mod links;
 mod nodes;
 mod prepared;
 mod prices;
 mod recovery;
 mod report;
 mod setup;
+mod slopes;
 mod stages;
 mod start;
 mod tops;
@@ -52,7 +55,7 @@ struct Options {
     /// Accounts of the bank
     #[arg(long, default_value_t = 10_000)]
     accounts: usize,
-    /// Seconds that each measurement counts [default: 8, and 60 for --attacks]
+    /// Seconds that each measurement counts [default: 8; 60 for --attacks, 600 for --linearizable, 1800 for --slopes]
     #[arg(long)]
     seconds: Option<u64>,
     /// Times that the two are measured in turn
@@ -81,7 +84,23 @@ struct Options {
     /// Needs the program `pleach` beside this one
     #[arg(long)]
     latency: bool,
-    /// The program that --attacks and --latency start [default: `pleach` in the folder of this program]
+    /// What the memory, the descriptors and the disk of nodes grow by in an hour, measured for --seconds at rest and as long under load; ends
+    /// with a table. Needs the program `pleach` beside this one
+    #[arg(long)]
+    slopes: bool,
+    /// Whether reads and calls of 12 clients are linearizable while four nodes are paused, killed and cut off from each other, one and now and
+    /// then two at a time; ends with tables and a verdict, and keeps the history in ./pleach-linearizable if that is bad. With `one-node`, reads
+    /// ask one node alone, and have to be found old. Needs the program `pleach` beside this one
+    #[arg(long, value_name = "READS", num_args = 0..=1, default_missing_value = "fresh")]
+    linearizable: Option<linearizable::Reads>,
+    /// With --linearizable: nodes that break the rules in these ways, the last one first (`newest`, `stale`, ..; one is tolerated). `pleach` has to
+    /// be built with the feature `byzantine`
+    #[arg(long, value_name = "KIND", num_args = 1.., requires = "linearizable")]
+    liars: Vec<String>,
+    /// With --linearizable: chooses faults and operations [default: any]
+    #[arg(long, requires = "linearizable")]
+    seed: Option<u64>,
+    /// The program that --attacks, --latency, --linearizable and --slopes start [default: `pleach` in the folder of this program]
     #[arg(long, value_name = "FILE")]
     pleach: Option<std::path::PathBuf>,
     /// Sends transfers that were proved and signed before, one for each two accounts, and so measures the nodes without the
@@ -99,7 +118,7 @@ struct Options {
     #[arg(long, value_name = "RECORDS")]
     start: Option<usize>,
     /// Prints one JSON document instead of text
-    #[arg(long, conflicts_with_all = ["stages", "prices", "languages", "tops", "worst", "attacks", "latency", "prepared", "durable", "recovery", "start"])]
+    #[arg(long, conflicts_with_all = ["stages", "prices", "languages", "tops", "worst", "attacks", "latency", "linearizable", "slopes", "prepared", "durable", "recovery", "start"])]
     json: bool,
 }
 
@@ -179,6 +198,16 @@ fn run(options: &Options) -> Result<(), String> {
     }
     if let Some(records) = options.recovery {
         return print_recovery(&runtime.block_on(recovery::measure(records))?);
+    }
+    if options.slopes {
+        let time = Duration::from_secs(options.seconds.unwrap_or(1_800));
+        return runtime.block_on(slopes::run(options.pleach.as_deref(), time));
+    }
+    if let Some(reads) = options.linearizable {
+        let time = Duration::from_secs(options.seconds.unwrap_or(600));
+        let seed = options.seed.unwrap_or_else(rand::random);
+        let plan = linearizable::Plan { reads, liars: &options.liars, time, seed };
+        return runtime.block_on(linearizable::run(options.pleach.as_deref(), &plan));
     }
     if options.latency {
         return latency::run(&runtime, options.pleach.as_deref(), options.each());

@@ -13,8 +13,10 @@ use pleach_testkit::ports::free_row;
 use pleach_types::Hash;
 use serde::Deserialize;
 
+use crate::links::Links;
+
 /// Nodes of the cluster.
-const NODES: u16 = 4;
+pub const NODES: u16 = 4;
 /// The limit of descriptors that each node has: the usual one.
 pub const DESCRIPTORS: usize = 1_024;
 /// How long nodes may take to serve.
@@ -66,6 +68,21 @@ pub struct Nodes {
 struct NodeProcess {
     folder: PathBuf,
     child: Child,
+    /// How it breaks the rules, if it does.
+    byzantine: Option<String>,
+}
+
+/// What a node takes of the machine at a moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    /// Resident memory in bytes.
+    pub memory: u64,
+    /// Open descriptors.
+    pub descriptors: u64,
+    /// Bytes of the file with its records.
+    pub store: u64,
+    /// Bytes of the ordering engine's files.
+    pub journals: u64,
 }
 
 impl Drop for Nodes {
@@ -80,6 +97,11 @@ impl Drop for Nodes {
 impl Nodes {
     /// Makes a cluster in a folder and starts its nodes; waits until all serve.
     pub async fn start(program: &Path, folder: &Path) -> Result<Self, String> {
+        Self::start_linked(program, folder, None).await
+    }
+
+    /// As [`Nodes::start`], with nodes that reach each other by these links, where there are any.
+    pub async fn start_linked(program: &Path, folder: &Path, mut links: Option<&mut Links>) -> Result<Self, String> {
         let net = folder.join("net");
         let port = free_row(PORTS_APART * NODES).to_string();
         let mut init = Command::new(program);
@@ -103,8 +125,11 @@ impl Nodes {
         };
         for number in 1..=NODES {
             let folder = net.join(format!("node-{number}"));
+            if let Some(links) = &mut links {
+                links.put_into(&folder.join("pleach.toml"), usize::from(number) - 1)?;
+            }
             let child = nodes.spawn(&folder, None)?;
-            nodes.nodes.push(NodeProcess { folder, child });
+            nodes.nodes.push(NodeProcess { folder, child, byzantine: None });
         }
         for node in 0..nodes.nodes.len() {
             nodes.wait_until_serving(node).await?;
@@ -127,7 +152,8 @@ impl Nodes {
         start.spawn().map_err(|e| format!("{}: {e}", self.program.display()))
     }
 
-    async fn wait_until_serving(&mut self, node: usize) -> Result<(), String> {
+    /// Waits until a node serves.
+    pub async fn wait_until_serving(&mut self, node: usize) -> Result<(), String> {
         let deadline = Instant::now() + START_WAIT;
         while !matches!(self.transport.status(node).await, Ok(status) if status.ready) {
             let name = node + 1;
@@ -179,21 +205,30 @@ impl Nodes {
 
     /// Kills a node and starts it again; waits until it serves.
     pub async fn restart(&mut self, node: usize) -> Result<(), String> {
-        self.replace(node, None).await
+        self.kill(node)?;
+        self.begin(node)?;
+        self.wait_until_serving(node).await
+    }
+
+    /// Starts a node that was killed, as what it was.
+    pub fn begin(&mut self, node: usize) -> Result<(), String> {
+        let NodeProcess { folder, byzantine, .. } = &self.nodes[node];
+        let child = self.spawn(folder, byzantine.as_deref())?;
+        self.nodes[node].child = child;
+        Ok(())
     }
 
     /// Kills a node and starts it again as one that breaks the rules in this way.
     pub async fn turn(&mut self, node: usize, kind: &str) -> Result<(), String> {
-        self.replace(node, Some(kind)).await.map_err(|e| {
+        self.nodes[node].byzantine = Some(kind.to_owned());
+        self.restart(node).await.map_err(|e| {
             format!("{e}\nonly a program built with --features byzantine has members that break the rules")
         })
     }
 
-    async fn replace(&mut self, node: usize, byzantine: Option<&str>) -> Result<(), String> {
-        self.kill(node)?;
-        let child = self.spawn(&self.nodes[node].folder, byzantine)?;
-        self.nodes[node].child = child;
-        self.wait_until_serving(node).await
+    /// What a node has written to its log.
+    pub fn log(&self, node: usize) -> PathBuf {
+        self.nodes[node].folder.join("log")
     }
 
     /// Waits, and looks at what the nodes take meanwhile.
@@ -202,7 +237,7 @@ impl Nodes {
         while Instant::now() < end {
             for node in &self.nodes {
                 let process = PathBuf::from(format!("/proc/{}", node.child.id()));
-                self.memory = self.memory.max(peak_memory(&process));
+                self.memory = self.memory.max(memory(&process, "VmHWM:"));
                 let open = std::fs::read_dir(process.join("fd")).map_or(0, Iterator::count);
                 self.descriptors = self.descriptors.max(open);
             }
@@ -213,6 +248,24 @@ impl Nodes {
     /// The most memory and descriptors that a node was seen with.
     pub const fn most(&self) -> (u64, usize) {
         (self.memory, self.descriptors)
+    }
+
+    /// How many nodes there are.
+    pub fn count(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// What a node takes now.
+    pub fn usage(&self, node: usize) -> Usage {
+        let NodeProcess { folder, child, .. } = &self.nodes[node];
+        let process = PathBuf::from(format!("/proc/{}", child.id()));
+        let bytes = |part: &str| pleach_order::bytes_below(folder.join("data").join(part));
+        Usage {
+            memory: memory(&process, "VmRSS:"),
+            descriptors: std::fs::read_dir(process.join("fd")).map_or(0, |open| open.count() as u64),
+            store: bytes("store"),
+            journals: bytes("journals"),
+        }
     }
 
     /// How many have ended by themselves.
@@ -244,10 +297,10 @@ pub fn authority(address: &str) -> &str {
     address.trim_start_matches("http://").trim_end_matches('/')
 }
 
-/// The most memory that a process had, in bytes; 0 where the system does not tell.
-fn peak_memory(process: &Path) -> u64 {
+/// A line of what the system tells of a process's memory, in bytes; 0 where it does not.
+fn memory(process: &Path, line: &str) -> u64 {
     let status = std::fs::read_to_string(process.join("status")).unwrap_or_default();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kilobytes = peak.and_then(|peak| peak.split_whitespace().next()?.parse::<u64>().ok());
+    let found = status.lines().find_map(|found| found.strip_prefix(line));
+    let kilobytes = found.and_then(|found| found.split_whitespace().next()?.parse::<u64>().ok());
     kilobytes.unwrap_or(0) * 1_024
 }

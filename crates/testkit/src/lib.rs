@@ -26,6 +26,7 @@
 
 pub mod bank;
 pub mod folder;
+pub mod linear;
 #[cfg(feature = "load")]
 pub mod load;
 #[cfg(feature = "members")]
