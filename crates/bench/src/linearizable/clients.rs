@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use pleach_client::{Client, Config, Error, ErrorKind, HttpTransport, ReadOptions, Record};
+use pleach_client::{Client, Config, Error, ErrorKind, Executed, HttpTransport, ReadOptions, Record};
 use pleach_testkit::linear::{Act, Operation, UNWRITTEN};
 use pleach_types::Key;
 use pleach_types::execution::Executor;
@@ -144,7 +144,7 @@ impl Clients {
         let changes = records(register).map(|record| (record, Some(bytes.clone())));
         let Ok(call) = connected.change(DOMAIN, &changes) else { return false };
         let from = (self.shared.moments.now(), self.shared.millis());
-        let outcome = call.send().await;
+        let outcome = call.send().await.and_then(Executed::applied);
         let to = (self.shared.moments.now(), self.shared.millis());
         let written = |ended| Some(Operation { act: Act::Write(value), began: from.0, ended });
         let (ended, operation, height) = match outcome {

@@ -32,7 +32,6 @@ use crate::nodes::{self, NODES, Nodes};
 use clients::{Clients, DOMAIN};
 use faults::{Fault, Injected};
 use history::History;
-use pleach_testkit::folder::Folder;
 
 /// Registers: few, so that clients meet.
 const REGISTERS: usize = 6;
