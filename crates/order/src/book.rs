@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use pleach_types::vote::{Ballot, Round, Vote};
 use pleach_types::{Evidence, Hash, PublicKey};
 
-/// Views whose votes are kept, below the newest certified one.
+/// Views whose votes are kept, below the newest certified one: of as many epochs as they are spread over.
 const VIEWS_BELOW: u64 = 512;
 /// Views above the newest certified one for which votes are taken, and views of the epoch after: nobody can fill the book
 /// with views to come.
@@ -28,6 +28,10 @@ pub(crate) struct VoteBook {
     /// The members of the epochs that this member takes part in, in the order of their keys.
     members: BTreeMap<u64, Vec<PublicKey>>,
     certified: Round,
+    /// The last view of each epoch before that was certified here, as long as votes of it are kept.
+    ends: BTreeMap<u64, u64>,
+    /// Votes of earlier rounds are not kept.
+    floor: Round,
     /// By round and place of the voter, at most one of each kind.
     votes: BTreeMap<(Round, usize), ViewVotes>,
 }
@@ -46,7 +50,9 @@ const fn kind(ballot: &Ballot) -> usize {
 impl VoteBook {
     /// An empty book, which takes no votes before it knows members.
     pub(crate) const fn new(genesis: Hash) -> Self {
-        Self { genesis, members: BTreeMap::new(), certified: Round { epoch: 0, view: 0 }, votes: BTreeMap::new() }
+        let start = Round { epoch: 0, view: 0 };
+        let votes = BTreeMap::new();
+        Self { genesis, members: BTreeMap::new(), certified: start, ends: BTreeMap::new(), floor: start, votes }
     }
 
     /// Takes the votes of these members in this epoch, from now on. They are in the order of their keys.
@@ -59,12 +65,27 @@ impl VoteBook {
         if round <= self.certified {
             return;
         }
-        self.certified = round;
-        // Until an epoch is that long, the last votes of the ones before are kept as well.
-        if let Some(view) = round.view.checked_sub(VIEWS_BELOW) {
-            self.votes = self.votes.split_off(&(Round { view, ..round }, 0));
-            self.members = self.members.split_off(&round.epoch);
+        if round.epoch > self.certified.epoch {
+            self.ends.insert(self.certified.epoch, self.certified.view);
         }
+        self.certified = round;
+        self.floor = self.floor.max(self.floor_of(round));
+        self.votes = self.votes.split_off(&(self.floor, 0));
+        self.members = self.members.split_off(&self.floor.epoch);
+        self.ends = self.ends.split_off(&self.floor.epoch);
+    }
+
+    /// Where the last views before this one begin whose votes are kept. An epoch may be much shorter than they are.
+    fn floor_of(&self, certified: Round) -> Round {
+        let Round { mut epoch, view: mut views } = certified;
+        for (before, last) in self.ends.iter().rev() {
+            if views >= VIEWS_BELOW {
+                break;
+            }
+            // At least one, so that no number of epochs that were passed over is kept.
+            (epoch, views) = (*before, views.saturating_add((*last).max(1)));
+        }
+        Round { epoch, view: views.saturating_sub(VIEWS_BELOW) }
     }
 
     /// Whether votes of a round are taken.
@@ -74,9 +95,11 @@ impl VoteBook {
             Some(0) => (view.saturating_sub(VIEWS_BELOW)..=view.saturating_add(VIEWS_ABOVE)).contains(&round.view),
             Some(1) => round.view <= VIEWS_ABOVE,
             Some(_) => false,
-            // Votes of an epoch before come late, or are the last ones of a journal. They count while the new epoch is young, as votes of
-            // few views ago do.
-            None => view < VIEWS_BELOW,
+            // Votes of an epoch before come late, or are the last ones of a journal. They count while their view is among the last ones.
+            None => {
+                let last = self.ends.get(&round.epoch).map_or(VIEWS_BELOW, |end| end.saturating_add(VIEWS_ABOVE));
+                round >= self.floor && round.view <= last
+            }
         }
     }
 
@@ -205,6 +228,29 @@ mod tests {
         book.certified(round(VIEWS_BELOW + 10));
         assert_eq!(book.newest_of(&secret(1).public(), 99).len(), 11, "views from 10 on are left");
     }
+
+    /// Epochs may be sixteen blocks long, and a cluster may run for years.
+    #[test]
+    fn the_book_is_bounded_however_short_epochs_are() {
+        let mut book = book();
+        let last = 16;
+        for epoch in 0..200 {
+            book.enter(epoch, vec![secret(0).public()]);
+            for view in 1..=last {
+                let round = Round { epoch, view };
+                assert_eq!(book.see(round, 0, Vote::sign(Ballot::Nullify, &GENESIS, round, &secret(0))), None);
+                book.certified(round);
+            }
+        }
+        let kept = book.newest_of(&secret(0).public(), usize::MAX);
+        assert_eq!(kept.len() as u64, VIEWS_BELOW, "of 32 epochs");
+        assert_eq!(kept.first().map(|(round, _)| *round), Some(Round { epoch: 199, view: last }));
+        assert!(book.members.len() <= 33 && book.ends.len() <= 33, "{} epochs", book.members.len());
+        // Nobody fills it with votes of views that those epochs never had, or of epochs that are over.
+        let takes = |epoch, view| book.takes(Round { epoch, view });
+        assert!(takes(198, last + VIEWS_ABOVE) && !takes(198, last + VIEWS_ABOVE + 1) && !takes(100, 1));
+    }
+
     #[test]
     fn votes_of_the_epoch_before_are_kept_until_this_one_is_long() {
         let mut book = book();

@@ -131,20 +131,24 @@ where
     /// Runs the engine of the epoch that was entered, and then those that follow, until one fails.
     pub(crate) async fn run(mut self) -> OrderError {
         let mut next = None;
+        // Of earlier ones nothing can be left: an epoch has at least one block.
+        let mut oldest = self.entrance.epoch().saturating_sub(FORGET_AFTER);
         loop {
             let epoch = self.entrance.epoch();
-            match self.epoch(epoch, next).await {
+            match self.epoch(epoch, next, &mut oldest).await {
                 Ok(lanes) => next = lanes,
                 Err(error) => return error,
             }
         }
     }
 
-    /// Runs the engine of an epoch until a later one is entered. Returns the channels of the next epoch, if they were opened.
+    /// Runs the engine of an epoch until a later one is entered. Returns the channels of the next epoch, if they were opened. `oldest` is the
+    /// first epoch whose votes may be on the disk.
     async fn epoch(
         &mut self,
         epoch: u64,
         lanes: Option<EpochChannels<S>>,
+        oldest: &mut u64,
     ) -> Result<Option<EpochChannels<S>>, OrderError> {
         // Without the key it follows, and signs nothing.
         let takes_part = |scheme: &Arc<Scheme>| scheme.is_member() || self.entrance.app.follows();
@@ -160,13 +164,14 @@ where
         info!(epoch, members = scheme.members(), votes = scheme.is_member(), "taking part in the order");
         let mut engine = self.start(epoch, (*scheme).clone(), root, lanes);
         let (last, mut next, mut seen) = (self.entrance.lengths.last(epoch), None, 0);
-        // The votes of the epoch before are removed from that height on: the disk says by then that it is over, so that no crash leads back
-        // into it; and the others have left it.
-        let mut before = epoch.checked_sub(1).map(|before| (before, self.entrance.lengths.last(before) + FORGET_AFTER));
         loop {
             let tip = self.progress.tip.get();
-            if let Some((of, _)) = before.take_if(|(_, from)| self.progress.delivered.get() >= *from) {
-                self.forget(of).await;
+            // The votes of an epoch before are removed from that height on: the disk says by then that it is over, so that no crash leads back
+            // into it; and the others have left it.
+            while *oldest < epoch && self.progress.delivered.get() >= self.entrance.lengths.last(*oldest) + FORGET_AFTER
+            {
+                self.forget(*oldest).await;
+                *oldest += 1;
             }
             if next.is_none() && tip.saturating_add(NEXT_FROM) >= last {
                 next = Some(self.muxes.register(epoch + 1).await?);

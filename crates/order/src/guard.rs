@@ -276,6 +276,12 @@ impl HeldVotes {
         if !votes.contains(&ballot) {
             votes.push(ballot);
         }
+        // Epochs may be shorter than that for ever: then the votes of as many views are kept, of however many epochs they are.
+        if self.votes.len() as u64 > REMEMBERED_VIEWS
+            && let Some(oldest) = self.votes.first_key_value().map(|(round, _)| *round)
+        {
+            self.forget(oldest);
+        }
         let Some(newest) = self.votes.last_key_value().map(|(round, _)| *round) else { return };
         // Until an epoch is that long, the votes of the ones before are kept as well.
         let Some(view) = newest.view.checked_sub(REMEMBERED_VIEWS) else { return };
@@ -345,6 +351,23 @@ mod tests {
         assert!(!guard.admits(round(9), Ballot::Nullify));
         assert!(guard.admits(Round { epoch: 1, view: REMEMBERED_VIEWS }, Ballot::Nullify));
         assert!(!guard.admits(round(10), Ballot::Nullify), "forgotten: nothing is admitted there");
+    }
+
+    #[test]
+    fn the_memory_is_bounded_however_short_epochs_are() {
+        let guard = Guard::default();
+        guard.open(above(0));
+        let rounds: Vec<_> = (0..200).flat_map(|epoch| (1..=16).map(move |view| Round { epoch, view })).collect();
+        for round in &rounds {
+            assert!(guard.admits(*round, Ballot::Finalize(proposal(1))));
+        }
+        assert_eq!(guard.held().votes.len() as u64, REMEMBERED_VIEWS, "of 32 epochs");
+        let refused = rounds.iter().filter(|round| !guard.admits(**round, Ballot::Nullify)).count();
+        assert_eq!(
+            refused,
+            rounds.len(),
+            "those that are remembered exclude it, and where they are not nothing is admitted"
+        );
     }
 
     #[test]
