@@ -101,7 +101,7 @@ fn a_signed_lie_comes_with_its_evidence_and_an_unsigned_one_is_counted() {
     let expected = [(key(1), Strength::Relative), (key(2), Strength::Absolute)];
     assert_eq!(convicted, BTreeMap::from(expected));
     assert!(found.proofs().all(|proof| judge(&proof.file, &cluster.chain().digest).is_ok()));
-    assert_eq!(found.findings[2].address.as_deref(), Some("node-3"));
+    assert_eq!(found.findings[2].address.as_deref(), Some("node-4"));
     assert!(found.findings[2].times >= 1 && found.may_be_kept());
     let proof = found.proofs().next().unwrap();
     // What was kept convicts as long as it is kept.
@@ -118,7 +118,7 @@ fn a_keeper_without_its_records_is_found() {
     let found = audit(&cluster, None, &[]).unwrap();
     assert_eq!(kinds(&found), [FindingKind::NotKept], "{found:?}");
     let finding = &found.findings[0];
-    let member = found.members.iter().find(|member| member.address == "node-2").unwrap();
+    let member = found.members.iter().find(|member| member.address == "node-3").unwrap();
     assert_eq!((finding.member.as_ref(), finding.times), (Some(&member.name), member.asked as u64));
     assert!(finding.proof.is_none() && member.asked > 0 && member.proved == 0);
 }

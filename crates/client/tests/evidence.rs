@@ -68,7 +68,7 @@ fn a_false_answer_that_is_signed_is_evidence() {
             assert_eq!(one.conviction.member.public_key, cluster.chain().keys[2].public());
             assert_eq!(
                 (one.conviction.strength, one.nodes.as_slice()),
-                (Strength::Relative, &["node-2".to_owned()][..])
+                (Strength::Relative, &["node-3".to_owned()][..])
             );
             assert!(judge(&one.file, &cluster.chain().digest).is_ok());
         }

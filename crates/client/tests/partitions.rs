@@ -149,8 +149,8 @@ fn with_more_faults_than_copies_the_error_says_who_failed() {
         assert_eq!((error.code(), error.kind()), ("KEEPERS_UNREACHABLE", ErrorKind::Availability), "{error}");
         let said = error.to_string();
         assert!(said.contains(&format!("record {} is kept by", accounts()[0])), "{said}");
-        keepers.iter().for_each(|node| assert!(said.contains(&format!("node-{node}")), "{said}"));
-        others.iter().for_each(|node| assert!(!said.contains(&format!("node-{node}")), "{said}"));
+        keepers.iter().for_each(|node| assert!(said.contains(&format!("node-{}", node + 1)), "{said}"));
+        others.iter().for_each(|node| assert!(!said.contains(&format!("node-{}", node + 1)), "{said}"));
     }
 }
 

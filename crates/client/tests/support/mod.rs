@@ -648,7 +648,7 @@ impl Transport for Cluster {
     }
 
     fn address(&self, node: usize) -> String {
-        format!("node-{node}")
+        format!("node-{}", node + 1)
     }
 
     fn genesis(&self, node: usize) -> Reply<'_, Genesis> {
@@ -667,7 +667,7 @@ impl Transport for Cluster {
             let (_, tip) = self.arrive(node).await?;
             let chain = self.chain();
             Ok(Status {
-                name: format!("node-{node}"),
+                name: format!("node-{}", node + 1),
                 public_key: chain.keys[node].public(),
                 version: "0".into(),
                 cluster: "test".into(),
