@@ -351,7 +351,7 @@ mod tests {
         let applied = Decision::Applied(vec![CallOutput { output: bytes::Bytes::from_static(b"ok"), events }]);
         let receipt = |decision| Receipt { identity: Hash::default(), height: 1, index: 0, gas: 2, decision };
         let shown = made_text(&receipt(applied));
-        for line in ["  returned ok\n", "  announced paid: alice 50\n", "  announced 0x01: "] {
+        for line in ["  returned ok\n", "  announced paid: alice 50\n", "  announced 0x01 (1 bytes): (empty)\n"] {
             assert!(shown.contains(line), "no {line:?} in {shown}");
         }
         let refused = Decision::Refused { call: None, refusal: Refusal::Trap };
