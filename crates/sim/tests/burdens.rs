@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use commonware_runtime::{Runner as _, Supervisor as _};
-use pleach_client::{Client, Config, Executed};
+use pleach_client::{Call, Client, Config, Executed};
 use pleach_order::Application as _;
 use pleach_sim::access::ClientLink;
 use pleach_sim::bank;
@@ -50,33 +50,28 @@ fn run(seed: u64, conduct: Conduct, scenario: impl AsyncFnOnce(&Cluster, &Client
         cluster.start_all().await;
         assert!(cluster.reach(&HONEST, 2, REACH_WAIT).await, "the cluster starts");
         let client = cluster.client(HONEST.to_vec(), ClientLink::NEAR, Config::default(), bank::vm(), 1).await.unwrap();
-        client
-            .create_domain("shop", None)
-            .unwrap()
-            .timeout(REACH_WAIT)
-            .send()
-            .await
-            .and_then(Executed::applied)
-            .map(drop)
-            .unwrap();
+        execute(client.create_domain("shop", None).unwrap()).await;
         scenario(&cluster, &client).await;
         assert_eq!(cluster.ledger().violations(), []);
     });
 }
 
+/// Has the cluster execute a call, which it does whatever the faulty leader proposes.
+async fn execute(call: Call) {
+    let sent = call.timeout(REACH_WAIT).send().await.and_then(Executed::applied);
+    sent.map(drop).expect("an honest call is executed");
+}
+
+/// The honest client's call: it writes its one record.
+async fn write(client: &Client, value: &[u8]) {
+    let change = [(Key::new("shop/record").unwrap(), Some(Bytes::copy_from_slice(value)))];
+    execute(client.change("shop", &change).unwrap()).await;
+}
+
 /// Calls of the honest client, until the faulty leader has proposed enough. Each of them is executed.
 async fn calls_meanwhile(cluster: &Cluster, client: &Client) {
     for n in 0_u32.. {
-        let change = [(Key::new("shop/record").unwrap(), Some(Bytes::copy_from_slice(&n.to_le_bytes())))];
-        client
-            .change("shop", &change)
-            .unwrap()
-            .timeout(REACH_WAIT)
-            .send()
-            .await
-            .and_then(Executed::applied)
-            .map(drop)
-            .expect("an honest call is executed");
+        write(client, &n.to_le_bytes()).await;
         let looked = cluster.ledger().burdens().values().filter(|(_, looked)| *looked == HONEST.len()).count();
         if looked >= BLOCKS {
             return;
@@ -161,16 +156,7 @@ fn honest_leaders_propose_valid_blocks_whatever_they_are_sent() {
                         node.received(bank::member_secret(FAULTY).public(), message);
                     }
                 }
-                let change = [(Key::new("shop/record").unwrap(), Some(Bytes::copy_from_slice(&round.to_le_bytes())))];
-                client
-                    .change("shop", &change)
-                    .unwrap()
-                    .timeout(REACH_WAIT)
-                    .send()
-                    .await
-                    .and_then(Executed::applied)
-                    .map(drop)
-                    .expect("an honest call");
+                write(client, &round.to_le_bytes()).await;
             }
             let heights = cluster.ledger().heights();
             let full = heights.values().map(|agreed| agreed.block.requests.len()).max();
