@@ -30,6 +30,8 @@ mod copies;
 mod plan;
 mod ready;
 mod recorder;
+#[cfg(test)]
+mod tests;
 mod work;
 
 use std::sync::{Arc, Mutex};

@@ -40,7 +40,8 @@ pub(crate) struct Came {
     pub records: BTreeMap<Key, Bytes>,
     /// Bytes of keys and values.
     pub bytes: usize,
-    proofs: Vec<VerifiedProof>,
+    /// Proofs of them, all of one root.
+    pub proofs: Vec<VerifiedProof>,
 }
 
 impl Came {
