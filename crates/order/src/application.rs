@@ -93,8 +93,9 @@ pub trait Application: Send + Sync + 'static {
     /// Whether there is a reason to build a block on `parent` at once: requests are waiting, or requests that are already
     /// ordered (`parent` carries some) need one more block to have their result certified.
     ///
-    /// If not, the leader waits up to [`Timeouts::idle`](crate::Timeouts::idle) for [`Network::wake`] and then builds an empty block. It
-    /// must be cheap: it is asked again at every wake-up.
+    /// If not, the leader waits up to [`Timeouts::idle`](crate::Timeouts::idle) for [`Network::wake`] and then builds an empty block; and
+    /// where the newest final block is such a `parent`, time goes slowly for consensus ([`Timeouts::rest`](crate::Timeouts::rest)). It must be cheap: it
+    /// is asked again at every wake-up.
     fn wants_block(&self, parent: &Block) -> bool;
 
     /// Whether what waits to be ordered is worth a block on `parent` at once: then the leader builds it without keeping the

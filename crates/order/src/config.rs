@@ -39,7 +39,7 @@ pub struct MemberAddress {
 /// How long the engine waits for what.
 ///
 /// `pace <= idle < leader < certification < skip` and `retry < skip` must hold, and all but `pace` and `idle` are above
-/// zero.
+/// zero. While nothing waits to be ordered, all of these times but `pace` are `rest` times as long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     /// The longest time from one block to the next while something is to be ordered. A leader waits for as long as the last block took to
@@ -60,6 +60,8 @@ pub struct Timeouts {
     pub skip: Duration,
     /// How long a peer may take to answer a request for a block or certificate.
     pub fetch: Duration,
+    /// How many times slower time goes for consensus while nothing waits: empty blocks come so much more seldom. 1 has it go as fast as ever.
+    pub rest: u32,
 }
 
 impl Default for Timeouts {
@@ -73,6 +75,7 @@ impl Default for Timeouts {
             retry: Duration::from_millis(1_800),
             skip: Duration::from_millis(2_100),
             fetch: Duration::from_millis(1_000),
+            rest: 8,
         }
     }
 }
@@ -81,7 +84,7 @@ impl Timeouts {
     fn check(&self) -> Result<(), OrderError> {
         let ordered = self.pace <= self.idle && self.idle < self.leader && self.leader < self.certification;
         let skipped = self.certification < self.skip && self.retry < self.skip;
-        if ordered && skipped && !self.retry.is_zero() && !self.fetch.is_zero() {
+        if ordered && skipped && !self.retry.is_zero() && !self.fetch.is_zero() && self.rest > 0 {
             return Ok(());
         }
         Err(OrderError::Timeouts(*self))
@@ -300,7 +303,9 @@ pub enum OrderError {
     #[error("member {0} has no peer-to-peer address: add it to the node's configuration")]
     NoAddress(PublicKey),
     /// The timeouts contradict each other.
-    #[error("{0:?} must satisfy 0 <= pace <= idle < leader < certification < skip, 0 < retry < skip and 0 < fetch")]
+    #[error(
+        "{0:?} must satisfy 0 <= pace <= idle < leader < certification < skip, 0 < retry < skip, 0 < fetch and 0 < rest"
+    )]
     Timeouts(Timeouts),
     /// The bounds contradict each other.
     #[error(

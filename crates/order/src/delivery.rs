@@ -15,7 +15,7 @@ use commonware_runtime::Spawner;
 use commonware_utils::Acknowledgement as _;
 use commonware_utils::acknowledgement::Exact;
 use pleach_types::vote::Round;
-use pleach_types::{Certificate, Committee, Context, Height};
+use pleach_types::{Block, Certificate, Committee, Context, Height};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
@@ -37,6 +37,23 @@ pub(crate) struct DeliveryProgress {
     pub(crate) delivered: Signal,
     /// The greatest height known to be final; its block may still be missing here.
     pub(crate) tip: Arc<Signal>,
+    /// The block that was delivered last, if one was since the start.
+    pub(crate) newest: Mutex<Option<Arc<Block>>>,
+}
+
+impl DeliveryProgress {
+    /// The block that was delivered last. `None` before the first one of this process.
+    pub(crate) fn newest_block(&self) -> Option<Arc<Block>> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A block was delivered.
+    fn came_to(&self, block: Arc<Block>) {
+        let height = block.header.height;
+        // Before the height: whoever waits for that finds the block.
+        *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(block);
+        self.delivered.raise(height);
+    }
 }
 
 /// The engine's reports, into a queue. The engine itself bounds how many are not acknowledged.
@@ -209,6 +226,7 @@ impl<E: Spawner> Delivery<E> {
         let (digest, certified) = (block.digest(), certificate.is_some());
         let Context { epoch, view, .. } = block.inner().block().header.context;
         let (app, block) = (Arc::clone(&self.app), Arc::clone(block.inner().block()));
+        let delivered = Arc::clone(&block);
         // Execution blocks its thread: not one of the engine's.
         let executed = self.context.child("execute").shared(true).spawn(move |_| async move {
             app.finalized(block, certificate);
@@ -225,7 +243,7 @@ impl<E: Spawner> Delivery<E> {
                 self.root.store(height.get(), Ordering::Relaxed);
             }
         }
-        self.progress.delivered.raise(height.get());
+        self.progress.came_to(delivered);
         self.prune();
         self.may_go_on()
     }

@@ -60,6 +60,7 @@ use crate::entrance::{Entrance, Root};
 use crate::glue::Glue;
 use crate::muster::Witness;
 use crate::partitions::{REPLAY_BUFFER, RETAINED_VIEWS, WRITE_BUFFER, votes_partition};
+use crate::rest::{Rest, RestingRuntime};
 use crate::scheme::Scheme;
 
 /// Blocks before the end of an epoch from which on what arrives for the next one is kept.
@@ -118,6 +119,8 @@ where
     pub(crate) blocker: B,
     pub(crate) progress: Arc<DeliveryProgress>,
     pub(crate) pages: CacheRef,
+    /// The time by which the engines go.
+    pub(crate) rest: Arc<Rest>,
     /// The digest of the genesis block.
     pub(crate) genesis: Digest,
 }
@@ -285,7 +288,11 @@ where
             blocker: self.blocker.clone(),
             automaton: self.deferred.clone(),
             relay: self.deferred.clone(),
-            reporter: Witness { next: self.deferred.clone(), memory: self.entrance.memory.clone() },
+            reporter: Witness {
+                next: self.deferred.clone(),
+                memory: self.entrance.memory.clone(),
+                rest: Arc::clone(&self.rest),
+            },
             // The engine shows what contradicts a vote that it has counted already only if it keeps that.
             track_historical_votes: true,
             strategy: Sequential,
@@ -307,7 +314,8 @@ where
             // unasked would multiply the traffic by the number of members just when the network is slow.
             forward: ForwardPolicy::SilentLeader,
         };
-        Engine::new(self.context.child("consensus"), config).start(lanes.votes, lanes.certificates, lanes.resolver)
+        let context = RestingRuntime::new(self.context.child("consensus"), Arc::clone(&self.rest));
+        Engine::new(context, config).start(lanes.votes, lanes.certificates, lanes.resolver)
     }
 }
 

@@ -16,6 +16,7 @@ use tracing::{error, warn};
 use crate::block::{EngineBlock, EngineContext, context_from_engine, hash_from_engine};
 use crate::certificate::Scheme;
 use crate::delivery::DeliveryProgress;
+use crate::rest::Rest;
 use crate::signal::Signal;
 use crate::{Application, ProposalRequest};
 
@@ -40,6 +41,8 @@ pub(crate) struct Glue {
     pub(crate) app: Arc<dyn Application>,
     pub(crate) progress: Arc<DeliveryProgress>,
     pub(crate) wake: Arc<Signal>,
+    /// The time by which a leader with nothing to order waits.
+    pub(crate) rest: Arc<Rest>,
     /// The most that is waited from one block to the next while something is to be ordered.
     pub(crate) pace: Duration,
     /// When this node last built a block or was asked about one.
@@ -135,7 +138,7 @@ impl Glue {
     /// Waits until there is something to order, at most the idle time.
     async fn pause<E: Clock>(&self, clock: &E, parent: &Block) {
         if !self.idle.is_zero() {
-            self.wait(clock, self.idle, || self.app.wants_block(parent)).await;
+            self.wait(self.rest.sleep(clock, self.idle), || self.app.wants_block(parent)).await;
         }
     }
 
@@ -148,13 +151,12 @@ impl Glue {
         let pace = took.saturating_mul(2).min(self.pace);
         let left = last.checked_add(pace).and_then(|due| due.duration_since(clock.current()).ok());
         if let Some(left) = left {
-            self.wait(clock, left.min(pace), || self.app.is_worth_a_block(parent)).await;
+            self.wait(clock.sleep(left.min(pace)), || self.app.is_worth_a_block(parent)).await;
         }
     }
 
-    /// Waits until `done`, which is asked at each wake-up, at most so long.
-    async fn wait<E: Clock>(&self, clock: &E, most: Duration, done: impl Fn() -> bool) {
-        let sleep = clock.sleep(most);
+    /// Waits until `done`, which is asked at each wake-up, or this sleep is over.
+    async fn wait(&self, sleep: impl Future<Output = ()>, done: impl Fn() -> bool) {
         futures::pin_mut!(sleep);
         loop {
             // Before the question: what comes while it is answered wakes this up.
@@ -166,6 +168,13 @@ impl Glue {
                 () = &mut sleep => return,
                 () = self.wake.above(seen) => {},
             }
+        }
+    }
+
+    /// A block with requests ends a rest: this member may not have had them.
+    fn look_alive(&self, block: &Block) {
+        if !block.requests.is_empty() {
+            self.rest.stir();
         }
     }
 
@@ -220,12 +229,14 @@ impl<E: Spawner + Clock> EngineApplication<E> for Glue {
             move |_| async move { app.propose(&proposal, &missing) }
         });
         let block = self.check(&proposal, build.await.ok()??)?;
+        self.look_alive(block.block());
         Some(Digested::compute(block, &Sequential).await)
     }
 
     async fn verify(&mut self, (runtime, _): (E, EngineContext), mut ancestry: impl Ancestry<EngineBlock>) -> bool {
         let Some(block) = ancestry.next().await else { return futures::future::pending().await };
         *self.last_block() = Some(runtime.current());
+        self.look_alive(block.inner().block());
         let missing = self.missing(&runtime, ancestry).await;
         let (app, block) = (Arc::clone(&self.app), Arc::clone(block.inner().block()));
         let verify = runtime.child("verify").shared(true).spawn(move |_| async move { app.verify(&block, &missing) });

@@ -77,6 +77,7 @@ mod node;
 mod nullified;
 mod partitions;
 mod refused;
+mod rest;
 mod running;
 mod scheme;
 mod schemes;

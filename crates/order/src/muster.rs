@@ -77,6 +77,7 @@ use crate::certificate::{certificate_of, signature_from_engine};
 use crate::guard::{Guard, Opening};
 use crate::leaders::{self, LeadersVotes};
 use crate::nullified::Nullified;
+use crate::rest::Rest;
 use crate::scheme::{Scheme, proposal};
 use crate::schemes::Schemes;
 use crate::signal::Signal;
@@ -441,6 +442,8 @@ fn taken_apart(ballot: Ballot, certificate: &Signatures) -> impl Iterator<Item =
 pub(crate) struct Witness<R> {
     pub(crate) next: R,
     pub(crate) memory: Memory,
+    /// Ends when somebody gives a view up.
+    pub(crate) rest: Arc<Rest>,
 }
 
 impl<R: Reporter<Activity = Activity<Scheme, Digest>>> Reporter for Witness<R> {
@@ -448,6 +451,9 @@ impl<R: Reporter<Activity = Activity<Scheme, Digest>>> Reporter for Witness<R> {
 
     fn report(&mut self, activity: Self::Activity) -> Feedback {
         let at = round_from_engine(activity.round());
+        if matches!(activity, Activity::Nullify(_) | Activity::Nullification(_)) {
+            self.rest.stir();
+        }
         match &activity {
             Activity::Notarize(of) => self.memory.vote(at, notarized(of)),
             Activity::Nullify(of) => self.memory.vote(at, nullified(of)),

@@ -55,10 +55,11 @@ use crate::guard::{self, Guard};
 use crate::muster::{Exchange, LostVotes, Memory};
 use crate::network::{Network, Outgoing, Signals, packet_bytes_max, receive_packets, send_packets};
 use crate::partitions::{
-    ARCHIVE_SECTION, CACHE_SECTION, MARSHAL_PARTITION, PAGE_BYTES, REPLAY_BUFFER, RETAINED_VIEWS, WRITE_BUFFER,
+    ARCHIVE_SECTION, CACHE_SECTION, MARSHAL_PARTITION, PAGE_BYTES, REPLAY_BUFFER, WRITE_BUFFER, cached_views,
     votes_partition,
 };
 use crate::refused::Refused;
+use crate::rest::Rest;
 use crate::schemes::Schemes;
 use crate::signal::Signal;
 use crate::tenure::{Holders, Process, Tenure};
@@ -268,9 +269,21 @@ where
         }
         app.replayed();
         let Timeouts { pace, idle, .. } = settings.timeouts;
+        let rest = Rest::new(context.current(), &settings.timeouts);
+        let keep = (Arc::clone(&rest), Arc::clone(&app), Arc::clone(&progress), Arc::clone(&signals.wake));
+        let rests = context.child("rests").spawn(move |clock| keep.0.keep(clock, keep.1, keep.2, keep.3));
         let block_bytes = settings.bounds.block_bytes;
         let (wake, last_block) = (signals.wake, Arc::default());
-        let glue = Glue { app, progress: Arc::clone(&progress), wake, pace, last_block, idle, block_bytes };
+        let glue = Glue {
+            app,
+            progress: Arc::clone(&progress),
+            wake,
+            rest: Arc::clone(&rest),
+            pace,
+            last_block,
+            idle,
+            block_bytes,
+        };
         let deferred = Deferred::new(context.child("deferred"), glue, marshal.clone(), lengths.epocher());
         let driver = Driver {
             context: context.child("epochs"),
@@ -282,6 +295,7 @@ where
             blocker: peers.blocker,
             progress,
             pages,
+            rest,
             genesis: genesis_digest,
         };
 
@@ -294,6 +308,7 @@ where
             _ = broadcast => "the exchange of blocks",
             _ = packets => "the exchange of messages",
             _ = work => "the application's work",
+            _ = rests => "the watch over what waits",
             ended = &mut views => return Err(OrderError::Stopped(match ended {
                 Ok(Some(why)) => why,
                 _ => "the exchange of views ended".into(),
@@ -518,7 +533,7 @@ where
             start: Start::Genesis(genesis),
             partition_prefix: format!("{}{MARSHAL_PARTITION}", settings.storage_prefix),
             mailbox_size: MAILBOX,
-            view_retention: RETAINED_VIEWS,
+            view_retention: cached_views(settings.epoch_blocks),
             prunable_items_per_section: CACHE_SECTION,
             page_cache: pages.clone(),
             replay_buffer: REPLAY_BUFFER,

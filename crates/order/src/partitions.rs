@@ -71,3 +71,11 @@ pub(crate) const WRITE_BUFFER: NonZeroUsize = NZUsize!(256 * 1024);
 pub(crate) const REPLAY_BUFFER: NonZeroUsize = NZUsize!(1024 * 1024);
 /// Views below the newest final one for which votes and blocks are kept, for members that lag.
 pub(crate) const RETAINED_VIEWS: ViewDelta = ViewDelta::new(256);
+
+/// Views below the newest final one for which the archive caches blocks that may not be final, with epochs of so many blocks.
+///
+/// The engine takes an epoch for each view that this one has not had yet, and keeps ten files of each open. So it is less than any epoch has
+/// views: then it comes to none by the end of each.
+pub(crate) fn cached_views(epoch_blocks: u32) -> ViewDelta {
+    ViewDelta::new(RETAINED_VIEWS.get().min(u64::from(epoch_blocks) / 2))
+}

@@ -37,6 +37,13 @@ fn twenty_boundaries_are_passed_under_load_and_loss() {
             }
             cluster.ordered_everywhere(20).await;
             assert_agreement(&cluster.chains);
+            for n in 0..4 {
+                let cached = cluster.epochs_cached(n).await;
+                assert!(
+                    cached.len() <= 3,
+                    "member {n} keeps files of the epochs {cached:?}, this one and the last are enough"
+                );
+            }
         });
     });
 }

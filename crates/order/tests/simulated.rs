@@ -70,31 +70,6 @@ fn requests_reach_every_member_and_none_is_lost_without_loss() {
 }
 
 #[test]
-fn an_idle_cluster_makes_a_block_per_idle_time_and_wakes_at_once() {
-    runner(0).start(|context| async move {
-        let idle = Duration::from_millis(900);
-        let mut cluster = Cluster::new(context.child("cluster"), 4, link(5, 1, 0), timeouts(idle)).await;
-        cluster.start_all().await;
-        cluster.reach(1).await;
-        let start = cluster.chains[0].height();
-        context.sleep(idle * 10).await;
-        let made = cluster.chains[0].height() - start;
-        assert!((8..=10).contains(&made), "{made} blocks in ten idle times");
-
-        // Whoever leads now, a request is final within a few hops, and its result certified one block later.
-        let before = context.current();
-        cluster.chains[1].submit(request(0));
-        cluster.ordered_everywhere(1).await;
-        let took = context.current().duration_since(before).unwrap();
-        assert!(took < Duration::from_millis(100), "a request in an idle cluster took {took:?}");
-        let carrier = cluster.chains[0].height();
-        cluster.reach(carrier + 1).await;
-        let took = context.current().duration_since(before).unwrap();
-        assert!(took < Duration::from_millis(200), "its result took {took:?}");
-    });
-}
-
-#[test]
 fn a_cluster_that_lost_power_goes_on_where_it_was() {
     for_seeds(0..3, |seed| {
         let ((before, genesis), checkpoint) = runner(seed).start_and_recover(|context| async move {

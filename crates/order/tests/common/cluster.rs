@@ -173,6 +173,20 @@ impl Cluster {
         files
     }
 
+    /// The epochs of which a member caches blocks.
+    pub async fn epochs_cached(&self, n: usize) -> Vec<u64> {
+        let mut cached = Vec::new();
+        for epoch in 0..=EPOCHS {
+            for partition in partitions(epoch..=epoch).into_iter().filter(|name| name.contains("-cache-cache-")) {
+                if self.context.scan(&format!("node{n}-{partition}")).await.is_ok_and(|names| !names.is_empty()) {
+                    cached.push(epoch);
+                    break;
+                }
+            }
+        }
+        cached
+    }
+
     /// Puts the files of a member that is down back.
     pub async fn put_back(&self, n: usize, files: &Files) {
         for partition in partitions(0..=EPOCHS).into_iter().map(|name| format!("node{n}-{name}")) {

@@ -54,6 +54,7 @@ pub fn timeouts(idle: Duration) -> Timeouts {
         retry: Duration::from_millis(2_000),
         skip: Duration::from_millis(3_000),
         fetch: Duration::from_millis(500),
+        rest: Timeouts::default().rest,
     }
 }
 
@@ -143,6 +144,12 @@ impl Chain {
         drop(state);
         network.broadcast(request).unwrap();
         network.wake();
+    }
+
+    /// Queues a request here alone.
+    pub fn hide(&self, request: Bytes) {
+        self.state.lock().unwrap().pool.push_back(request);
+        self.network().wake();
     }
 
     pub fn height(&self) -> usize {

@@ -1,0 +1,218 @@
+//! Time that goes slowly for consensus while there is nothing to order.
+//!
+//! A cluster at rest makes empty blocks, and each block makes every member flush its disk about fourteen times, for journals of votes,
+//! archives and the store. The time-outs of the engine are the same as long as it runs: a leader that waited longer than
+//! [`Timeouts::leader`](crate::Timeouts::leader) with its empty block would be given up, and a longer time-out would be waited for in full
+//! when a leader dies under load. So the time-outs stay, and while nothing waits, time itself goes [`Timeouts::rest`](crate::Timeouts::rest)
+//! times slower: for the engine of the epoch ([`RestingRuntime`]) and for a leader with an empty block, for nothing else.
+//!
+//! ```text
+//!            a final block has been executed, none above it is known, and the application wants none on it
+//!   awake -------------------------------------------------------------------------------------------------> at rest
+//!         <-------------------------------------------------------------------------------------------------
+//!            a request came (Network::wake); a block with requests was proposed; a member gave a view up;
+//!            this member fell behind; no block came for too long (`still`)
+//! ```
+//!
+//! Time never jumps: what is left of a time-out when the rest ends is waited for at full speed. So a request that comes while the leader is dead
+//! waits for as long as it would in a busy cluster.
+//!
+//! Each member decides for itself, and nothing that is safe depends on it: slow time-outs are time-outs. Members that differ lose time. One
+//! that is awake alone gives up the view of a leader that waits; its vote wakes the others. What makes members differ on
+//! purpose, requests that only some can see, costs the others as many blocks as there would be without any rest. And where something is
+//! lost at rest, a proposal or a vote, all are awake soon after the next block was due.
+
+mod runtime;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use commonware_macros::select;
+use commonware_runtime::Clock;
+use pleach_types::Block;
+
+pub(crate) use runtime::RestingRuntime;
+
+use crate::delivery::DeliveryProgress;
+use crate::signal::Signal;
+use crate::{Application, Timeouts};
+
+/// The time by which consensus goes.
+#[derive(Debug)]
+pub(crate) struct Rest {
+    /// How many times slower it goes at rest.
+    times: u32,
+    /// A member that has executed no block for so long is awake: half way from the pause of a leader at rest to the time-out for it.
+    still: Duration,
+    time: Mutex<Time>,
+    /// Counts changes of how fast time goes.
+    changed: Signal,
+    /// Counts what ends a rest, beside requests.
+    stirred: Signal,
+}
+
+/// How time has gone since it last went at another speed.
+#[derive(Clone, Copy, Debug)]
+struct Time {
+    slow: bool,
+    /// When that was by the machine's clock, and by this one.
+    since: SystemTime,
+    then: SystemTime,
+}
+
+impl Time {
+    fn at(&self, now: SystemTime, times: u32) -> SystemTime {
+        // A clock that was set back stands still here.
+        let gone = now.duration_since(self.since).unwrap_or_default();
+        self.then + if self.slow { gone / times } else { gone }
+    }
+}
+
+impl Rest {
+    /// Time that begins `now`, at full speed.
+    pub(crate) fn new(now: SystemTime, timeouts: &Timeouts) -> Arc<Self> {
+        let Timeouts { idle, leader, rest, .. } = *timeouts;
+        // Settings are checked to have it above zero.
+        let times = rest.max(1);
+        Arc::new(Self {
+            times,
+            still: (idle + leader.saturating_sub(idle) / 2).saturating_mul(times),
+            time: Mutex::new(Time { slow: false, since: now, then: now }),
+            changed: Signal::default(),
+            stirred: Signal::default(),
+        })
+    }
+
+    /// Ends a rest: something is going on.
+    pub(crate) fn stir(&self) {
+        self.stirred.bump();
+    }
+
+    /// The time, when it is `now` by the machine's clock.
+    fn at(&self, now: SystemTime) -> SystemTime {
+        self.time().at(now, self.times)
+    }
+
+    /// How long it takes until a time, as things are. `None` if that has come.
+    fn left(&self, now: SystemTime, until: SystemTime) -> Option<Duration> {
+        let time = *self.time();
+        let left = until.duration_since(time.at(now, self.times)).ok().filter(|left| !left.is_zero())?;
+        Some(if time.slow { left.saturating_mul(self.times) } else { left })
+    }
+
+    /// Waits until a time.
+    async fn until(&self, clock: &impl Clock, deadline: SystemTime) {
+        loop {
+            // Before the look: a change after it ends the sleep.
+            let seen = self.changed.get();
+            let Some(left) = self.left(clock.current(), deadline) else { return };
+            select! {
+                () = clock.sleep(left) => {},
+                () = self.changed.above(seen) => {},
+            }
+        }
+    }
+
+    /// Waits for so long.
+    pub(crate) async fn sleep(&self, clock: &impl Clock, duration: Duration) {
+        let deadline = self.at(clock.current()) + duration;
+        self.until(clock, deadline).await;
+    }
+
+    /// Has time go slowly or not from now on.
+    fn go(&self, now: SystemTime, slow: bool) {
+        {
+            let mut time = self.time();
+            *time = Time { slow, since: now, then: time.at(now, self.times) };
+        }
+        self.changed.bump();
+    }
+
+    /// Has time go slowly whenever nothing is to be ordered, for ever.
+    pub(crate) async fn keep(
+        self: Arc<Self>,
+        clock: impl Clock,
+        app: Arc<dyn Application>,
+        progress: Arc<DeliveryProgress>,
+        wake: Arc<Signal>,
+    ) {
+        loop {
+            // After a start and after each rest one block is made at full speed at least.
+            let height = progress.delivered.get();
+            progress.delivered.above(height).await;
+            // Before the questions: what comes while they are answered ends the rest.
+            let seen = (wake.get(), self.stirred.get());
+            if !may_rest(&*app, &progress) {
+                continue;
+            }
+            self.go(clock.current(), true);
+            select! {
+                () = wake.above(seen.0) => {},
+                () = self.stirred.above(seen.1) => {},
+                () = self.busy(&clock, &*app, &progress) => {},
+            }
+            self.go(clock.current(), false);
+        }
+    }
+
+    /// Waits until a block is executed after which a member may not rest, or none has been for too long.
+    async fn busy(&self, clock: &impl Clock, app: &dyn Application, progress: &DeliveryProgress) {
+        loop {
+            let height = progress.delivered.get();
+            select! {
+                () = clock.sleep(self.still) => return,
+                () = progress.delivered.above(height) => {},
+            }
+            if !may_rest(app, progress) {
+                return;
+            }
+        }
+    }
+
+    /// Nothing is ever left half done under the lock, so a panic elsewhere does not spoil it.
+    fn time(&self) -> MutexGuard<'_, Time> {
+        self.time.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether all that is known to be final is executed, and nothing is to follow it at once.
+fn may_rest(app: &dyn Application, progress: &DeliveryProgress) -> bool {
+    let newest = progress.newest_block();
+    let wanted = |block: &Arc<Block>| block.header.height != progress.tip.get() || app.wants_block(block);
+    newest.is_some_and(|block| !wanted(&block))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rest() -> Arc<Rest> {
+        Rest::new(at(100), &Timeouts { rest: 8, ..Timeouts::default() })
+    }
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn time_goes_on_without_a_jump_and_slowly_at_rest() {
+        let rest = rest();
+        assert_eq!(rest.at(at(110)), at(110));
+        rest.go(at(110), true);
+        assert_eq!((rest.at(at(110)), rest.at(at(118))), (at(110), at(111)));
+        assert_eq!(rest.left(at(118), at(113)), Some(Duration::from_secs(16)));
+        rest.go(at(118), false);
+        assert_eq!((rest.at(at(118)), rest.at(at(120))), (at(111), at(113)));
+        assert_eq!(rest.left(at(119), at(113)), Some(Duration::from_secs(1)), "what is left goes at full speed");
+        assert_eq!(rest.left(at(120), at(113)), None);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_does_not_take_time_back() {
+        let rest = rest();
+        rest.go(at(110), true);
+        assert_eq!(rest.at(at(50)), at(110));
+        rest.go(at(50), false);
+        assert_eq!(rest.at(at(51)), at(111));
+    }
+}
