@@ -41,7 +41,7 @@ const SECTION: u64 = 1_000;
 /// Sections that there may be: the one that is written, and one of which a part is kept.
 pub(crate) const SECTIONS: u64 = NULLIFICATIONS_KEPT as u64 / SECTION + 2;
 /// Nullifications after which the journal is synced: far fewer than the engine keeps views.
-const SYNC_EVERY: usize = 64;
+const SYNC_EVERY: usize = 32;
 const _: () = assert!((SYNC_EVERY as u64) < RETAINED_VIEWS.get());
 
 /// The last nullifications, shared by whoever adds to them, writes them, and asks for them.

@@ -70,7 +70,7 @@ pub(crate) const PARTITIONS_HELD: usize = PARTITIONS.len() + EPOCHS_HELD * EPOCH
 pub(crate) const WRITE_BUFFER: NonZeroUsize = NZUsize!(256 * 1024);
 pub(crate) const REPLAY_BUFFER: NonZeroUsize = NZUsize!(1024 * 1024);
 /// Views below the newest final one for which votes and blocks are kept, for members that lag.
-pub(crate) const RETAINED_VIEWS: ViewDelta = ViewDelta::new(256);
+pub(crate) const RETAINED_VIEWS: ViewDelta = ViewDelta::new(64);
 
 /// Views below the newest final one for which the archive caches blocks that may not be final, with epochs of so many blocks.
 ///
