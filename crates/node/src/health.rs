@@ -10,7 +10,7 @@ use pleach_types::Height;
 use pleach_types::api::{Condition, PeerView, Severity, Storage, Voting};
 use pleach_types::terms::RULES;
 
-/// A cluster certifies heights also while nothing waits, one in 3.2 s; a dead leader holds it up for 4.4 s then, and for 2.1 s while requests
+/// A cluster certifies heights also while nothing waits, one in 4 s; a dead leader holds it up for 5.5 s then, and for 2.1 s while requests
 /// wait. After this long without a new one the node stands still, or the cluster does.
 pub const STILL_AFTER: Duration = Duration::from_secs(10);
 /// A member that is connected says something every 5 s. After this long it stands still, or what it sends does not arrive.

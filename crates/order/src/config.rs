@@ -75,7 +75,7 @@ impl Default for Timeouts {
             retry: Duration::from_millis(1_800),
             skip: Duration::from_millis(2_100),
             fetch: Duration::from_millis(1_000),
-            rest: 8,
+            rest: 10,
         }
     }
 }

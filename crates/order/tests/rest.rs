@@ -32,7 +32,7 @@ async fn ordered_by(context: &Context, cluster: &Cluster, members: &[usize], cou
 
 #[test]
 fn an_idle_cluster_makes_a_block_per_idle_time_at_rest_and_wakes_at_once() {
-    for rest in [1, 8] {
+    for rest in [1, Timeouts::default().rest] {
         runner(0).start(|context| async move {
             let timeouts = Timeouts { rest, ..timeouts(IDLE) };
             let mut cluster = Cluster::new(context.child("cluster"), 4, link(5, 1, 0), timeouts).await;
@@ -78,7 +78,7 @@ fn a_dead_member_does_not_hold_up_a_cluster_at_rest() {
         let mut cluster = at_rest(&context, 0).await;
         cluster.crash(2).await;
         let start = cluster.chains[0].height();
-        context.sleep(IDLE * 8 * 10).await;
+        context.sleep(IDLE * cluster.timeouts.rest * 10).await;
         let made = cluster.chains[0].height() - start;
         assert!(made >= 8, "{made} blocks in ten idle times");
     });
