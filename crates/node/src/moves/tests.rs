@@ -55,8 +55,9 @@ fn dropped(folder: &Folder) -> (Alone, Prefix, Came) {
 #[test]
 fn what_came_is_taken_over_only_if_it_is_what_the_tree_has_and_all_of_it() {
     type Spoil = fn(&mut Came);
+    type Refused = fn(&CannotMove) -> bool;
     // The record of the cluster is among what came and stays in any case, so it is not what is left out.
-    let spoils: [(Spoil, fn(&CannotMove) -> bool); 3] = [
+    let spoils: [(Spoil, Refused); 3] = [
         (
             |came| came.records.values_mut().for_each(|value| *value = "another".into()),
             |why| matches!(why, CannotMove::Record(_)),
