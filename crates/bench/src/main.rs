@@ -144,6 +144,24 @@ fn main() -> ExitCode {
     }
 }
 
+fn print_stages(stages: &[(&str, Duration)]) {
+    for (name, time) in stages {
+        println!("{:>8.1} µs   {name}", time.as_secs_f64() * 1e6);
+    }
+}
+
+fn print_prices(prices: &[(String, Duration, u64)]) {
+    for (name, time, gas) in prices {
+        println!("{:>8.2} ns each gas   {name}", time.as_secs_f64() * 1e9 / (*gas).max(1) as f64);
+    }
+}
+
+fn print_languages(costs: &[languages::LanguageCost]) {
+    for languages::LanguageCost { language, bytes, gas, time } in costs {
+        println!("{language:<15} {bytes:>5} bytes {gas:>6} gas {:>6.1} µs", time.as_secs_f64() * 1e6);
+    }
+}
+
 fn print_tops() {
     println!("  records levels  request    proof  without   saved   labels a height");
     for tops::Saving { records, levels, request, proof, without, height } in tops::measure(&[10_000, 1_000_000]) {
@@ -153,35 +171,8 @@ fn print_tops() {
 }
 
 fn run(options: &Options) -> Result<(), String> {
-    if options.stages {
-        for (name, time) in stages::measure()? {
-            println!("{:>8.1} µs   {name}", time.as_secs_f64() * 1e6);
-        }
-        return Ok(());
-    }
-    if options.prices {
-        for (name, time, gas) in prices::measure()? {
-            println!("{:>8.2} ns each gas   {name}", time.as_secs_f64() * 1e9 / gas.max(1) as f64);
-        }
-        return Ok(());
-    }
-    if options.languages {
-        for languages::LanguageCost { language, bytes, gas, time } in languages::measure()? {
-            println!("{language:<15} {bytes:>5} bytes {gas:>6} gas {:>6.1} µs", time.as_secs_f64() * 1e6);
-        }
-        return Ok(());
-    }
-    if options.tops {
-        print_tops();
-        return Ok(());
-    }
-    if options.worst {
-        print_worst(&worst::measure()?);
-        return Ok(());
-    }
-    if let Some(records) = options.start {
-        print_start(&start::measure(records)?);
-        return Ok(());
+    if let Some(done) = without_clusters(options) {
+        return done;
     }
     if options.accounts < 2 || options.clients == 0 || options.seconds == Some(0) || options.rounds == 0 {
         return Err("needs at least 2 accounts, 1 client, 1 second and 1 round".into());
@@ -192,25 +183,8 @@ fn run(options: &Options) -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|e| e.to_string())?;
-    if let Some(attacks) = &options.attacks {
-        let time = Duration::from_secs(options.seconds.unwrap_or(60));
-        return runtime.block_on(attacks::run(options.pleach.as_deref(), attacks, time));
-    }
-    if let Some(records) = options.recovery {
-        return print_recovery(&runtime.block_on(recovery::measure(records))?);
-    }
-    if options.slopes {
-        let time = Duration::from_secs(options.seconds.unwrap_or(1_800));
-        return runtime.block_on(slopes::run(options.pleach.as_deref(), time));
-    }
-    if let Some(reads) = options.linearizable {
-        let time = Duration::from_secs(options.seconds.unwrap_or(600));
-        let seed = options.seed.unwrap_or_else(rand::random);
-        let plan = linearizable::Plan { reads, liars: &options.liars, time, seed };
-        return runtime.block_on(linearizable::run(options.pleach.as_deref(), &plan));
-    }
-    if options.latency {
-        return latency::run(&runtime, options.pleach.as_deref(), options.each());
+    if let Some(done) = with_other_clusters(options, &runtime) {
+        return done;
     }
     let (clients, accounts, seconds) = (options.clients, options.accounts, options.each());
     let load = RunLoad { clients, accounts, seconds, receipts: TrustLevel::Certified };
@@ -220,10 +194,55 @@ fn run(options: &Options) -> Result<(), String> {
     if options.prepared {
         return compare_prepared(options, &runtime, load);
     }
+    compare_transfers(options, &runtime, load)
+}
+
+/// What runs on this thread alone, if the options ask for such a thing.
+fn without_clusters(options: &Options) -> Option<Result<(), String>> {
+    if options.stages {
+        Some(stages::measure().map(|found| print_stages(&found)))
+    } else if options.prices {
+        Some(prices::measure().map(|found| print_prices(&found)))
+    } else if options.languages {
+        Some(languages::measure().map(|found| print_languages(&found)))
+    } else if options.tops {
+        print_tops();
+        Some(Ok(()))
+    } else if options.worst {
+        Some(worst::measure().map(|found| print_worst(&found)))
+    } else {
+        options.start.map(|records| start::measure(records).map(|found| print_start(&found)))
+    }
+}
+
+/// What makes clusters of its own, other than the bank that transfers are counted on, if the options ask for such a thing.
+fn with_other_clusters(options: &Options, runtime: &Runtime) -> Option<Result<(), String>> {
+    let pleach = options.pleach.as_deref();
+    let time = |usual| Duration::from_secs(options.seconds.unwrap_or(usual));
+    if let Some(attacks) = &options.attacks {
+        Some(runtime.block_on(attacks::run(pleach, attacks, time(60))))
+    } else if let Some(records) = options.recovery {
+        Some(runtime.block_on(recovery::measure(records)).map(|found| print_recovery(&found)))
+    } else if options.slopes {
+        Some(runtime.block_on(slopes::run(pleach, time(1_800))))
+    } else if let Some(reads) = options.linearizable {
+        let seed = options.seed.unwrap_or_else(rand::random);
+        let plan = linearizable::Plan { reads, liars: &options.liars, time: time(600), seed };
+        Some(runtime.block_on(linearizable::run(pleach, &plan)))
+    } else if options.latency {
+        Some(latency::run(runtime, pleach, options.each()))
+    } else {
+        None
+    }
+}
+
+/// Transfers of whole clients beside what the engine alone commits.
+fn compare_transfers(options: &Options, runtime: &Runtime, load: RunLoad) -> Result<(), String> {
     let mut rounds = Vec::new();
     for round in 1..=options.rounds {
         eprintln!("round {round} of {}: opening {} accounts", options.rounds, options.accounts);
-        let run = run_cluster(&runtime, load, Folder::new())?;
+        let run = run_cluster(runtime, load, Folder::new())?;
+        // After the cluster has stopped, for the two would share the cores, and with payloads as large as its requests were.
         let engine = engine_alone(options, run.request_bytes)?;
         let ratio = run.transfers.per_second / engine.per_second;
         if !options.json {
@@ -297,14 +316,13 @@ fn compare_disks(options: &Options, memory: &Path, runtime: &Runtime, load: RunL
     Ok(())
 }
 
-fn print_recovery(found: &recovery::Recovery) -> Result<(), String> {
+fn print_recovery(found: &recovery::Recovery) {
     let [back, transfer, start] = [found.back, found.transfer, found.start].map(|time| time.as_secs_f64());
     let megabytes = found.record_bytes as f64 / 1e6;
     println!("the node keeps    {} records, {megabytes:.1} MB", found.records);
     println!("back after        {back:.2} s without data");
     println!("of it, transfer   {transfer:.2} s, {:.1} MB/s", megabytes / transfer.max(1e-3));
     println!("start             {start:.2} s with a full store, {:.0} records/s", found.records as f64 / start);
-    Ok(())
 }
 
 fn print_worst(rows: &[worst::KindRow]) {
@@ -314,6 +332,7 @@ fn print_worst(rows: &[worst::KindRow]) {
     println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
     for row in rows {
         let [applied, refused, void] = row.outcomes;
+        // Gas and weight are added, since a unit of either stands for about a nanosecond of a voter.
         let nanoseconds = row.time.as_secs_f64() * 1e9 / (row.gas + row.weight).max(1) as f64;
         println!(
             "| {} | {}: {applied}, {refused}, {void} | {:.1} M | {:.1} M | {:.0} | {:.1} | {nanoseconds:.2} | {:.1} % | {:.1} |",
@@ -327,6 +346,7 @@ fn print_worst(rows: &[worst::KindRow]) {
             row.unwritten as f64 / 1e6,
         );
     }
+    // What a node with a disk that stands still would hold, by the number of blocks alone: `UNWRITTEN_BYTES_MAX` may make it wait before that.
     let (most, blocks) = (rows.iter().map(|row| row.unwritten).max().unwrap_or(0), pleach_node::UNWRITTEN_BLOCKS_MAX);
     println!("{blocks} of the largest take {:.0} MB", most as f64 * blocks as f64 / 1e6);
 }
@@ -353,6 +373,8 @@ fn engine_alone(options: &Options, payload_bytes: usize) -> Result<Measured, Str
     let (measured, cores) = cores_in_use(load.duration, || load::measure(&load));
     let measured = measured.map_err(|e| e.to_string())?;
     let per_second = measured.payloads as f64 / measured.elapsed.as_secs_f64();
+    // Processor time of each is cores by rate: the whole time by the number of payloads would hold starting and warming up, which run in this
+    // process too.
     Ok(Measured {
         per_second,
         p50: measured.latency_p50,
