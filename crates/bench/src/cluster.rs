@@ -182,6 +182,7 @@ impl Cluster {
         touched.sort();
         let state = self.node().state();
         let proof = state.prove(touched.iter().chain([&operation])).map_err(|e| e.to_string())?.encode();
+        // The newest values, while the proof is of `state`: the two are of one height as long as nobody else changes these accounts.
         let value = |key: &Key| self.node().value(key).map_err(|e| e.to_string());
         let values = touched.iter().map(value).collect::<Result<_, _>>()?;
         let body = Body {
@@ -245,6 +246,7 @@ async fn transfer_until_stopped(client: Client, payers: Arc<Vec<SecretKey>>, sha
     let accounts = payers.len();
     let operation = Key::new("bank/transfer").expect("a key");
     while !shared.stop.load(Ordering::Relaxed) {
+        // In a block of its own: this thread's random source must not be held over an await.
         let (from, to) = {
             let mut random = rand::rng();
             let from = random.random_range(0..accounts);
@@ -254,6 +256,7 @@ async fn transfer_until_stopped(client: Client, payers: Arc<Vec<SecretKey>>, sha
             .call(operation.clone(), bank::transfer(&account(from), &account(to), 1))
             .touching([from, to].map(|n| Key::new(format!("bank/accounts/{}", account(n))).expect("a key")))
             .sign_with(&payers[from]);
+        // All that a call is counts: `send` reads with proofs, runs the operation, signs, sends and verifies the outcome.
         let started = Instant::now();
         match call.send().await.and_then(Executed::applied) {
             Ok(done) => {

@@ -75,6 +75,7 @@ fn in_blocks(runtime: &Runtime, seconds: u64) -> Result<(), String> {
         cluster.stop().await?;
         Ok::<_, String>((runs, bytes))
     })?;
+    // Only now, with the cluster stopped: beside it the engine would have a part of the cores, and a block of it would no longer be the least time.
     eprintln!("the engine alone: {seconds} s");
     let block = block_of_the_engine(bytes, seconds)?;
     println!("a block of the engine alone: {:.1} ms", ms(block));

@@ -65,6 +65,7 @@ impl Links {
             table.get_mut("member").and_then(toml::Value::as_array_mut).ok_or_else(|| failed(&"no members"))?;
         for member in members {
             let to = number(member).ok_or_else(|| failed(&"a member that is none of the nodes"))?;
+            // Its own address stays as it is: there it listens.
             if to == from {
                 continue;
             }

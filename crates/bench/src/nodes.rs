@@ -125,12 +125,14 @@ impl Nodes {
         };
         for number in 1..=NODES {
             let folder = net.join(format!("node-{number}"));
+            // Before it starts: a node reads once where it reaches the others.
             if let Some(links) = &mut links {
                 links.put_into(&folder.join("pleach.toml"), usize::from(number) - 1)?;
             }
             let child = nodes.spawn(&folder, None)?;
             nodes.nodes.push(NodeProcess { folder, child, byzantine: None });
         }
+        // All are started before one is waited for: a node serves once a height is certified, which takes a quorum.
         for node in 0..nodes.nodes.len() {
             nodes.wait_until_serving(node).await?;
         }

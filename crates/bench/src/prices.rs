@@ -87,6 +87,8 @@ pub fn modules() -> Vec<(String, String)> {
     let module =
         |parts: &str| format!("(module (memory (export \"memory\") 1) (func (export \"pleach_run\")) {parts})");
     let functions = |count: usize, function: &str| module(&function.repeat(count));
+    // What is repeated below comes close to one of the limits of `pleach_vm`'s check each: bytes of the module or of a body, functions, variables,
+    // types, nesting. Beyond one, the module would be refused, and the time of a refusal would be taken for a low price.
     let locals = format!("(func (local {}))", "i64 ".repeat(512));
     let diamonds = "(if (local.get 0) (then (local.set 1 (local.get 2))) (else (local.set 2 (local.get 1))))";
     let adds = "(local.set 0 (f64.add (local.get 0) (local.get 0)))";
@@ -127,6 +129,7 @@ fn cases() -> Vec<(String, String)> {
 
 /// A loop that does some work until the gas is gone.
 fn endless(function: &str, work: &str, copies: usize) -> String {
+    // So many that the jump back, which has a price of its own, is a small part.
     let work = work.repeat(copies);
     format!(
         "(module
@@ -146,6 +149,7 @@ fn endless(function: &str, work: &str, copies: usize) -> String {
 fn instructions() -> Vec<(String, String)> {
     let mut all = Vec::new();
     let mut add = |name: &str, work: String| all.push((name.to_owned(), work));
+    // Some of each price and of each way in which the interpreter runs them. A result is an operand of the next one, so none can be left out.
     for (local, one, two) in [
         ("a", "clz popcnt eqz extend8_s", "add mul div_u rem_s rotl shl lt_s"),
         ("x", "clz ctz popcnt extend32_s", "add mul div_u div_s rem_u rotl shr_u"),
@@ -184,7 +188,9 @@ fn instructions() -> Vec<(String, String)> {
         ("store", "(i64.store offset=40000 (local.get $b) (local.get $x))"),
         ("memory.size", "(local.set $a (memory.size))"),
         ("memory.grow by 0", "(drop (memory.grow (i32.const 0)))"),
+        // More pages than any memory can have: refused each time, so it can be asked for again and again.
         ("memory.grow in vain", "(drop (memory.grow (i32.const 70000)))"),
+        // A few bytes for the price of the instruction, many for that of a byte.
         ("memory.fill of 7", "(memory.fill (i32.const 0) (i32.const 0) (i32.const 7))"),
         ("memory.fill of 64 KiB", "(memory.fill (i32.const 0) (i32.const 0) (i32.const 65536))"),
         ("memory.copy of 7", "(memory.copy (i32.const 0) (i32.const 9) (i32.const 7))"),
@@ -205,6 +211,7 @@ fn instructions() -> Vec<(String, String)> {
 
 /// Functions that are called for ever: name, function, call.
 fn calls() -> Vec<(String, String, String)> {
+    // Constants and operands stand where they are never run: what is measured is that a call makes room for them, and sets them up, all the same.
     let constants = |count: usize| -> String {
         let use_one = |n| format!("(local.set 0 (i64.xor (local.get 0) (i64.const {})))", 100_000 + n);
         let all: String = (0..count).map(use_one).collect();
@@ -241,6 +248,7 @@ fn calls() -> Vec<(String, String, String)> {
 fn instances() -> Vec<(String, String)> {
     let page = "(memory (export \"memory\") 1)";
     let many = |count: usize, part: &str| format!("{page} {}", part.repeat(count));
+    // A byte in each page: a system hands out memory only when it is written to.
     let touched: String = (0..64).map(|n| format!("(data (i32.const {}) \"x\")", n * 65_536)).collect();
     let exports: String = (0..60).map(|n| format!("(func (export \"e{n}\"))")).collect();
     [

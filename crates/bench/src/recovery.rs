@@ -51,10 +51,12 @@ pub async fn measure(records: usize) -> Result<Recovery, String> {
     std::fs::remove_dir_all(&nodes.config(0).node.data_dir).map_err(|e| e.to_string())?;
     let began = Instant::now();
     restart(&mut nodes)?;
+    // Where the others are when it begins: a node that serves, and has come as far, is back.
     let height = nodes.running(1).node().status().certified_height;
     let (mut first, mut last) = (None, None);
     loop {
         let status = nodes.running(0).node().status();
+        // Seen from outside: the time of the transfer is exact to two looks.
         if status.fetching.is_some() {
             first.get_or_insert_with(Instant::now);
             last = Some(Instant::now());
@@ -70,6 +72,7 @@ pub async fn measure(records: usize) -> Result<Recovery, String> {
     let back = began.elapsed();
     let status = nodes.running(0).node().status();
     tokio::task::block_in_place(|| nodes.stop(0));
+    // The files were written a moment ago and are still in the system's memory: a start after a reboot reads them from the disk, and takes longer.
     let began = Instant::now();
     restart(&mut nodes)?;
     let start = began.elapsed();
@@ -88,6 +91,7 @@ async fn fill(client: &Client, records: usize) -> Result<(), String> {
     create.send().await.and_then(Executed::applied).map(drop).map_err(|e| e.to_string())?;
     let batches = (0..records).step_by(BATCH).map(|first| {
         let record = |n: usize| {
+            // At random, so that nothing on the way to the disk gets away with less than all bytes.
             let mut value = vec![0; VALUE_BYTES];
             rand::rng().fill(&mut value[..]);
             Ok((Key::new(format!("store/record-{n:09}")).map_err(|e| e.to_string())?, Some(Bytes::from(value))))

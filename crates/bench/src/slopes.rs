@@ -76,6 +76,7 @@ async fn watch(nodes: &Nodes, name: &str, time: Duration) -> Result<Vec<Vec<Look
     for number in 0_usize.. {
         for (node, looks) in looks.iter_mut().enumerate() {
             let blocks = nodes.counters(node)?.get("pleach_blocks_total").copied().unwrap_or(0);
+            // Each with the time of its own: to ask four nodes in turn takes a while, more so under load.
             let look = Look { at: began.elapsed().as_secs_f64(), usage: nodes.usage(node), blocks };
             if number.is_multiple_of(TOLD_EVERY) {
                 let Usage { memory, descriptors, store, journals } = look.usage;
@@ -86,6 +87,7 @@ async fn watch(nodes: &Nodes, name: &str, time: Duration) -> Result<Vec<Vec<Look
             }
             looks.push(look);
         }
+        // Here and not above, so that the last look is of the whole time.
         if began.elapsed() >= time {
             break;
         }
@@ -104,6 +106,8 @@ fn rows(name: &str, looks: &[Vec<Look>]) {
             let points: Vec<_> = half.iter().map(|look| (look.at, value(look))).collect();
             let second = slope(&points);
             let blocks = last.blocks.saturating_sub(middle.blocks) as f64;
+            // From the same line: the difference of two looks would be that of a moment, as where a file has just been cut. By blocks too, since a machine
+            // that orders half as many has half the slope an hour.
             let each_block = second * (last.at - middle.at) / blocks.max(1.0);
             let digits = kind.digits;
             println!(

@@ -121,7 +121,9 @@ impl Site {
         }
         let value = Bytes::from(vec![0xff; genesis.limits.value_bytes as usize]);
         genesis.records.extend((0..4).map(|n| (key(&format!("worst/large-{n}")), value.clone())));
+        // Both keys of a pair, so that the proof of one goes all the way down to where the other one parts from it.
         genesis.records.extend(pairs[..KEYS].iter().flatten().map(|key| (key.clone(), Bytes::from_static(b"x"))));
+        // The same but for one record: its proofs are in order and as large, and of a root that no height here has.
         let mut other = genesis.clone();
         other.records.insert(key("worst/other"), Bytes::new());
         let (state, strange) = (State::genesis(genesis.clone()), State::genesis(other));
@@ -153,7 +155,7 @@ impl Site {
         let mut touched = order.touched.clone();
         touched.sort();
         let state = if order.void { &self.strange } else { &self.state };
-        let mut body = Body {
+        let body = Body {
             genesis: self.digest,
             calls: vec![Call { operation: operation.clone(), arguments: order.arguments.clone() }],
             gas: order.gas,
@@ -166,8 +168,8 @@ impl Site {
         let value = |key: &Key| self.values.get(key).cloned();
         let values = body.touched.iter().map(value).collect();
         let code = order.code.then(|| self.values[&operation].clone());
+        // Other signers for each request: many signatures of few keys would be cheaper to check together.
         let first = nonce as usize * SIGNATURES % (self.signers.len() - SIGNATURES);
-        body.signers.clear();
         let keys = &self.signers[first..first + order.signers];
         Request::sign(body, keys, proof, values, vec![code]).encode().into()
     }
@@ -254,6 +256,7 @@ impl Site {
             OrderedOutcome::Receipt(receipt) => Some(receipt),
             OrderedOutcome::Void(_) => None,
         };
+        // What a node would hand to its disk, since it counts that.
         let entry = WindowEntry {
             result: *state.result(),
             header: block.header.clone(),
@@ -294,6 +297,7 @@ impl Site {
         let limits = &self.genesis.limits;
         let order = |operation: &str, gas| Order { operation: operation.into(), gas, ..Order::default() };
         let spin = |gas: u64| move |_: usize| Some(order("spin", gas));
+        // The same loops in as few requests as the gas of a block allows, and in as many as it may hold: they differ by what a request costs.
         let few = self.fill(|n| Some(order("spin", if n == 0 { limits.gas } else { limits.block_gas - limits.gas })));
         let many = self.fill(spin(limits.block_gas / u64::from(limits.block_requests)));
         let mut kinds = vec![("endless loops, few", false, few), ("endless loops, 1,000", false, many)];
@@ -302,6 +306,7 @@ impl Site {
             ("segments", "instances of 1,000 element segments"),
             ("pages", "instances of 64 pages"),
         ] {
+            // No more than it uses, here and below: what is declared counts for the block, so a margin would be room for fewer.
             let gas = self.gas_of(&order(name, 0))?;
             kinds.push((kind, false, self.fill(|_| Some(order(name, gas)))));
         }
@@ -311,8 +316,10 @@ impl Site {
             touched: vec![large(2 * n), large(2 * n + 1)],
             ..order("put-large", limits.gas)
         };
+        // Two pairs are there, and the gas of a block pays for one.
         kinds.push(("two values of 1 MiB", false, self.fill(|n| (n < 2).then(|| put(n)))));
         let new = |n: usize| key(&format!("worst/new-{n}"));
+        // About as large as a quarter of the gas pays for: larger ones would be fewer, and less in all.
         let put = |n: usize| Order {
             arguments: numbers(880_000, 0),
             touched: vec![new(n)],
@@ -320,6 +327,7 @@ impl Site {
         };
         kinds.push(("new values of 880 kB", false, self.fill(|n| Some(put(n)))));
         let output = |bytes: u32, event: u32| Order { arguments: numbers(bytes, event), ..order("ret", 0) };
+        // As much as one request may put out, and as much as a thousandth of the gas pays for.
         for (kind, bytes, event) in [("largest outputs and events", 65_536, 16_384), ("1,000 outputs", 600, 60)] {
             let gas = self.gas_of(&output(bytes, event))?;
             kinds.push((kind, false, self.fill(|_| Some(Order { gas, ..output(bytes, event) }))));
@@ -339,6 +347,7 @@ impl Site {
         let signed = Order { signers: SIGNATURES, ..small.clone() };
         let ground =
             Order { touched: self.pairs[..KEYS].iter().map(|[one, _]| one.clone()).collect(), ..small.clone() };
+        // To touch 256 records costs 128,000 before the first instruction.
         let ground = Order { gas: 200_000, ..ground };
         let large = |n: usize| key(&format!("worst/large-{n}"));
         let read = |n: usize| Order { touched: vec![large(2 * n), large(2 * n + 1)], ..small.clone() };
@@ -360,10 +369,12 @@ impl Site {
     fn of_both(&self) -> Result<Vec<BlockKind>, String> {
         let order =
             |operation: &str| Order { operation: operation.into(), arguments: numbers(1, 0), ..Order::default() };
+        // Gas and weight have a bound each, and a block may reach both: these kinds join what is dear in one with what is dear in the other.
         let signed = Order { signers: SIGNATURES, ..order("spin") };
         let written =
             |n: usize| Order { touched: (0..KEYS).map(|k| key(&format!("worst/n/{n}-{k}"))).collect(), ..order("put") };
         let gas = self.gas_of(&written(0))?;
+        // Pairs that no record has yet: each request makes both, and the long way down to them.
         let chains = |n: usize| {
             let pairs = self.pairs.get(KEYS + n * KEYS / 2..KEYS + (n + 1) * KEYS / 2)?;
             Some(Order { touched: pairs.iter().flatten().cloned().collect(), gas, ..order("put") })
@@ -376,6 +387,7 @@ impl Site {
         let ground =
             Order { touched: self.pairs[..KEYS].iter().map(|[one, _]| one.clone()).collect(), ..order("spin") };
         let instances = Order { signers: 2, ..order("functions") };
+        // Three of the modules that take longest to translate use up the gas, and requests that cannot even begin use up the weight.
         let cold = |n: usize| match n {
             0..3 => Some(Order { code: true, gas: 13_000_000, ..order(&format!("{}-{n}", COLD[2].0)) }),
             _ => Some(Order { gas: 1, signers: SIGNATURES, ..order("nothing") }),

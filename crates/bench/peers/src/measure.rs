@@ -48,6 +48,7 @@ pub fn subject<S: Subject>(plan: &Plan<'_>, sink: &mut Sink<'_>) -> Result<(), S
     if plan.first && (plan.wants)("batches") {
         batches::<S>(plan, sink)?;
     }
+    // Before the heap is looked at: the copy is not the tree's.
     let mut workload = plan.workload.clone();
     let before = heap::usage();
     let mut tree = build::<S>(plan, sink)?;
@@ -149,6 +150,7 @@ fn proofs<S: Subject>(tree: &mut S, workload: &mut Workload, sink: &mut Sink<'_>
             if !good {
                 return Err(format!("a proof of {count} keys is refused"));
             }
+            // A check that takes anything would be the fastest of all.
             records[count / 2].1[0] ^= 2;
             if repetition == 0 && S::verify(&root, &proof, &records) {
                 return Err(format!("a proof of {count} keys is taken for one of other values"));

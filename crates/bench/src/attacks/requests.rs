@@ -187,6 +187,7 @@ impl Shared {
             for (name, made) in names.iter().zip(made) {
                 match made {
                     Ok(()) => self.operations.push((base_rule(name), None)),
+                    // One in two fails: that is no longer chance, and to go on might have no end.
                     Err(why) if failed >= DOMAINS => return Err(why),
                     Err(_) => {
                         failed += 1;

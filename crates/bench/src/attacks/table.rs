@@ -26,6 +26,7 @@ pub fn head() {
 /// Prints a row, and what the stranger did; says which bounds were exceeded.
 pub fn row(attack: Attack, outcome: &AttackOutcome) -> Vec<&'static str> {
     let (quiet, beside) = (&outcome.quiet, &outcome.beside);
+    // Milliseconds depend on the machine. So each is compared with that of the same clients without the attack, a moment before.
     let quantiles = [50, 99].map(|percent| {
         let [alone, now] = [quiet, beside].map(|calls| calls.quantile(percent).as_secs_f64() * 1e3);
         format!("{now:.0} | {:.1}", now / alone.max(0.001))

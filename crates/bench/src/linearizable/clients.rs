@@ -83,6 +83,7 @@ impl Clients {
 
     /// Reads and writes until the clients are to end.
     pub async fn work(self: Arc<Self>, client: usize, seed: u64) {
+        // The seed decides what each client tries, and not when: two runs of one seed differ in what meets what.
         let habit = [Habit::Whole, Habit::ByOne, Habit::New][client % 3];
         let mut random = StdRng::seed_from_u64(seed.wrapping_add(client as u64));
         let mut connected = None;
@@ -107,6 +108,8 @@ impl Clients {
     }
 
     async fn read(&self, connected: &Client, client: usize, register: usize) -> bool {
+        // Before anything is asked, and below after everything has come: were the time noted too short, a read that was in order would be taken
+        // for an old one.
         let from = (self.shared.moments.now(), self.shared.millis());
         let outcome = connected.get(&records(register)).await;
         let to = (self.shared.moments.now(), self.shared.millis());
@@ -128,6 +131,7 @@ impl Clients {
                     Some([left, right]) if left == right => {
                         row.operation = Some(Operation { act: Act::Read(left), began: from.0, ended: Some(to.0) });
                     }
+                    // No order of calls explains two different values, and the judge, which knows one for each register, cannot be asked.
                     torn => self.shared.add_torn(format!("{row} showed {torn:?}")),
                 }
             }

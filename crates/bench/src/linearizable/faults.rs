@@ -203,6 +203,7 @@ pub async fn inject(
         let lasts = if leaves == Leaves::Quorum { LASTS } else { LASTS_WITHOUT };
         let lasts = Duration::from_millis(random.random_range(lasts));
         fault.begin(nodes, links)?;
+        // After it has begun, and below before it ends: between the two it lasted for certain, which is what `History::impossible` judges by.
         let from = (shared.moments.now(), shared.millis());
         eprintln!("{:>7.1} s: {fault}, for {:.1} s", from.1 as f64 / 1e3, lasts.as_secs_f64());
         if let Fault::KillBeside(killed, _) = &fault {
@@ -216,6 +217,7 @@ pub async fn inject(
         fault.end(nodes, links)?;
         let (moments, millis) = ([from.0, to.0], [from.1, to.1]);
         all.push(Injected { fault: fault.to_string(), kind: fault.kind(), leaves, moments, millis });
+        // Else the next one would strike a cluster that is not whole, and leave less than it says.
         for node in 0..nodes.count() {
             nodes.wait_until_serving(node).await.map_err(|e| format!("after {fault}: {e}"))?;
         }

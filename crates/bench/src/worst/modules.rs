@@ -23,6 +23,8 @@ fn compiled(name: &str, module: &str) -> Result<Bytes, String> {
 /// The operations that run warm.
 pub fn warm() -> Result<Vec<(&'static str, Bytes)>, String> {
     let import = |name: &str, shape: &str| format!("(import \"pleach_v1\" \"{name}\" (func ${name} {shape}))");
+    // Arguments are read to the beginning of the memory, and what is put out is taken from 16 on, zeros as they are: the time is the host's, not the
+    // module's.
     let put = |pages: u32| {
         format!(
             "(module {} {} {} (memory (export \"memory\") {pages})
@@ -47,6 +49,7 @@ pub fn warm() -> Result<Vec<(&'static str, Bytes)>, String> {
         import("ret", "(param i32 i32)"),
         import("event", "(param i32 i32 i32 i32)"),
     );
+    // The instruction that takes longest for its gas (`--prices`), so often that the jump back is a small part.
     let dearest = "(local.set 0 (f32.nearest (local.get 0)))".repeat(200);
     let run = |parts: &str| format!("(module (memory (export \"memory\") 1) {parts} (func (export \"pleach_run\")))");
     let spin = format!(
@@ -59,6 +62,7 @@ pub fn warm() -> Result<Vec<(&'static str, Bytes)>, String> {
         ("segments", run(&format!("(table 1 funcref) {}", "(elem (i32.const 0) func)".repeat(1_000)))),
         ("pages", run("").replace("\"memory\") 1", "\"memory\") 64")),
         ("put", put(1)),
+        // Room for the largest value behind the arguments: a page more than 1 MiB.
         ("put-large", put(17)),
         ("ret", ret),
     ];
