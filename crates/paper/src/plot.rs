@@ -145,6 +145,7 @@ impl Plot {
             left = px(LEFT),
         );
         self.draw_axes(&mut svg);
+        // What comes later lies on top, and on top is the first one.
         self.series.iter().rev().for_each(|series| self.draw(series, &mut svg));
         for (line, names) in lines.iter().enumerate() {
             for (x, series) in names {
@@ -162,7 +163,13 @@ impl Plot {
         TOP + HEIGHT - value.min(self.y.end) * HEIGHT / self.y.end.max(1)
     }
 
+    /// The lines across with their numbers, and the axes over them.
     fn draw_axes(&self, svg: &mut String) {
+        self.draw_ticks(svg);
+        self.draw_frame(svg);
+    }
+
+    fn draw_ticks(&self, svg: &mut String) {
         let (right, bottom) = (px(WIDTH - RIGHT), px(TOP + HEIGHT));
         for tick in self.y.ticks() {
             let y = self.y(tick);
@@ -173,6 +180,7 @@ impl Plot {
                 px(LEFT),
                 px(y),
                 px(LEFT - 80),
+                // Text stands on its line: half a digit lower, its middle is at the tick.
                 px(y + 40),
                 grouped(tick / self.y.unit)
             );
@@ -188,6 +196,10 @@ impl Plot {
                 grouped(tick / self.x.unit)
             );
         }
+    }
+
+    fn draw_frame(&self, svg: &mut String) {
+        let (right, bottom) = (px(WIDTH - RIGHT), px(TOP + HEIGHT));
         let (middle, centre) = (px(LEFT + (WIDTH - LEFT - RIGHT) / 2), px(TOP + HEIGHT / 2));
         let _ = writeln!(
             svg,
