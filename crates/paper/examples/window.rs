@@ -21,6 +21,7 @@ const DEPTHS: i32 = 48;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let records: u64 = env::args().nth(1).map(|records| records.parse()).transpose()?.unwrap_or(100_000);
+    // A quarter of the key space: its records are the tree's and not the window's, so the window has three quarters of what is written.
     let part = Prefix::new(Path::from_bytes([0; 32]), 2);
     println!(
         "| keeps | T | writes per block | records written | nodes | records held | stubs | expected kB | held kB | \

@@ -59,6 +59,7 @@ pub fn kept(identifiers: &[Path], me: usize, rule: Rule) -> Vec<Prefix> {
             halves.flatten().partition(|half| half.first().bit(depth) == mine.bit(depth));
         open = ours;
         match rule {
+            // Whoever parts from us here is closer to all that goes their way.
             _ if parting.contains(&depth) => {}
             Rule::Closest => open.extend(away),
             Rule::Ties => kept.extend(away),

@@ -127,7 +127,7 @@ mod tests {
     use crate::rng::Rng;
 
     /// Counts what has to be held by its definition: everything under the kept prefixes, and the proof of what was
-    /// written, with the leaves beside it.
+    /// written, with the leaves beside it. `alone`: no leaf group above has been counted, of which this would be a part.
     fn count(records: &[Path], position: Prefix, kept: &[Prefix], written: &[Path], alone: bool, held: &mut HeldNodes) {
         let records: Vec<Path> = records.iter().filter(|path| position.contains(path)).copied().collect();
         let inside = kept.iter().any(|prefix| prefix.covers(&position));

@@ -156,10 +156,12 @@ pub fn run_with(seed: u64, settings: &Settings, mut progress: impl FnMut(StepDon
         progress(step(1));
         let shares = memory::shares(&experiment, seed, settings.draws, Rule::Closest);
         progress(step(2));
+        // The same draws, so that nothing but the rule differs.
         let ties = memory::shares(&experiment, seed, settings.draws, Rule::Ties);
         progress(step(3));
         MemoryResult { experiment, thesis, course, shares, ties }
     });
+    // Figure 6.3 has T = 3 in its caption, and is drawn as with T = 4: both are run, to tell which it is.
     let longer = memory::run(&Experiment { heights: 4, ..memory::FIGURE_3 }, seed, 0, Rule::Closest, true);
     let acceptance = [("6.4", 100, &thesis::FIGURE_4), ("6.5", 1000, &thesis::FIGURE_5)];
     let acceptance = acceptance.map(|(figure, records, thesis)| {

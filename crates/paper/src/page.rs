@@ -39,6 +39,7 @@ pub fn page(report: &Evaluation) -> String {
         "Figure 6.4: acceptance, many collisions",
         "Figure 6.5: acceptance, few collisions",
     ];
+    // Titles and words are in the order of the figures; plots belong to one by the beginning of their names, two to each figure of memory.
     let plots = figures::plots(report);
     for ((number, title), words) in (1..).zip(titles).zip(words::words(report)) {
         let _ = writeln!(html, "<h2>{title}</h2>");
@@ -85,6 +86,7 @@ fn summary(report: &Evaluation, html: &mut String) {
 }
 
 fn method(report: &Evaluation, html: &mut String) {
+    // The constants of `bytes`, written out: who changes one there has to change it here.
     let counts = [
         ("inner node", "4 + 1 for each child", "120: links, labels of both children, date, counts of references"),
         ("empty node", "0", "0"),

@@ -98,6 +98,7 @@ impl fmt::Display for Summary {
         };
         let rows: Vec<[String; 5]> =
             std::iter::once(heads.map(str::to_owned)).chain(self.rows.iter().map(cells)).collect();
+        // In characters, as the padding below counts: `±` has two bytes.
         let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
         let widths: Vec<usize> = (0..heads.len()).map(width).collect();
         for row in &rows {
@@ -150,6 +151,7 @@ fn partitioned(result: &MemoryResult) -> Vec<SummaryRow> {
             "that share over all draws of identifiers",
             String::new(),
             format!("{} ({} to {})", percent(shares.mean), percent(shares.least), percent(shares.most)),
+            // The worst draw against the one that the thesis shows: less is claimed of all of them.
             Comparison::of(shares.most, thesis.share),
         ),
         row(
@@ -163,6 +165,7 @@ fn partitioned(result: &MemoryResult) -> Vec<SummaryRow> {
             "operation at which the rest is forgotten",
             "4".into(),
             name(drop),
+            // No matter of more or less: the creation is operation 0, and a window of T heights forgets it with operation T.
             if drop == Some(experiment.heights) { Comparison::Same } else { Comparison::Broken },
         ),
         row(
@@ -184,10 +187,12 @@ fn partitioned(result: &MemoryResult) -> Vec<SummaryRow> {
 fn selective(result: &MemoryResult, longer: &Course) -> Vec<SummaryRow> {
     let MemoryResult { experiment, thesis, course, .. } = result;
     let row = rows_of(experiment.figure);
+    // Operation 5 is the heavy one, of a record of the third node; both are counted from 0 here.
     let theirs = thesis.nodes.iter().enumerate().filter(|(node, _)| *node != 2).map(|(_, node)| node[4] - node[3]);
     let (theirs, owner) = (mean(theirs, 1), thesis.nodes[2][4] - thesis.nodes[2][3]);
     let (others, own) = rises(course);
     let ends = [name(heavy_forgotten_at(course)), name(heavy_forgotten_at(longer))];
+    // T operations after the fifth, with T = 3 as in the caption, and with T = 4 as the thesis has it drawn.
     let as_it_should = [5 + experiment.heights, 9].map(|operation| operation.to_string());
     vec![
         row(

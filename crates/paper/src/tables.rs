@@ -32,6 +32,7 @@ fn memory(result: &MemoryResult) -> String {
         let names = (1..=samples.len()).map(|node| node.to_string()).chain(["all".to_owned()]);
         for (node, (name, sample)) in names.zip(samples.iter().chain([full])).enumerate() {
             let (count, memory) = (sample.thesis, sample.memory);
+            // Empty where the thesis draws nothing: for a node that keeps all. It has one line of overhead, which stands at each of the others.
             let data = result.thesis.nodes.get(node).and_then(|node| node.get(at)).map(u64::to_string);
             let overhead = data.as_ref().and_then(|_| result.thesis.overhead.get(at)).map(u64::to_string);
             let _ = writeln!(
@@ -58,6 +59,7 @@ fn acceptance(result: &AcceptanceResult) -> String {
     let points = [("block_for_each_operation", &measured.blocks), ("accepted_operation", &measured.thesis)];
     for (time, point) in points.into_iter().flat_map(|(time, points)| points.iter().map(move |point| (time, point))) {
         let Point { heights, accepted, expected } = point;
+        // It has one clock and fewer T than are measured here: its number stands at both clocks, and its cell is empty for the other T.
         let thesis =
             result.thesis.accepted.iter().find(|(t, _)| t == heights).map(|(_, accepted)| accepted.to_string());
         let _ = writeln!(

@@ -39,6 +39,9 @@ fn three_nodes(result: &MemoryResult) -> Words {
     let last = course.nodes.len();
     let full = course.full[last - 1].thesis.data;
     let overhead = |at: usize| course.nodes[at - 1].iter().map(|s| s.thesis.overhead).max().unwrap_or(0);
+    // Numbers that stand in the words themselves follow from the rules, whatever the seed. 1.4 copies: so many of three random identifiers share, on
+    // average, as many bits with a path as any of them, 3 (1 - 2/3 + 1/7). 45 bytes: with them a record of one's own, 20 and key and value, is as
+    // large as a foreign one, 68.
     Words {
         confirms: format!(
             "A node holds what it has not written for T operations only if it is its own: with operation {} the average \
@@ -81,6 +84,7 @@ fn three_nodes(result: &MemoryResult) -> Words {
 fn five_nodes(result: &MemoryResult, three: &MemoryResult) -> Words {
     let share = |result: &MemoryResult| percent(result.course.share(|sample| sample.thesis));
     let last = result.course.nodes.len();
+    // After the last operation: as long as the creation is in the window, all nodes hold everything.
     let data: Vec<u64> = result.course.nodes[last - 1].iter().map(|sample| sample.thesis.data).collect();
     let (least, most) = (data.iter().min().unwrap_or(&0), data.iter().max().unwrap_or(&0));
     Words {
