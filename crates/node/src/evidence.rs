@@ -126,6 +126,7 @@ pub fn place(data: &Path) -> PathBuf {
 mod tests {
     use std::collections::BTreeMap;
 
+    use pleach_testkit::folder::Folder;
     use pleach_types::vote::Proposal;
     use pleach_types::{Ballot, Hash, Member, Round, SecretKey, Vote};
     use pleach_verify::file::FileError;
@@ -154,46 +155,38 @@ mod tests {
         Evidence::of_votes(genesis, secret(n).public(), round, vote(1), vote(2))
     }
 
-    fn folder(name: &str) -> PathBuf {
-        let folder = std::env::temp_dir().join(format!("pleach-evidence-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        folder
-    }
-
     #[test]
     fn evidence_is_kept_over_restarts_the_first_of_each_case() {
-        let (folder, genesis) = (folder("kept"), genesis());
-        let store = EvidenceStore::open(place(&folder), &genesis).unwrap();
+        let (folder, genesis) = (Folder::new(), genesis());
+        let store = EvidenceStore::open(place(folder.path()), &genesis).unwrap();
         store.write(&genesis, Vec::new);
-        assert!(!place(&folder).exists(), "there is nothing to write");
+        assert!(!place(folder.path()).exists(), "there is nothing to write");
         assert!(store.add(votes(1, 7)));
         assert!(!store.add(votes(1, 7)), "the same again");
         assert!(!store.add(votes(1, 8)), "a second fault of the same kind");
         assert!(store.add(votes(2, 8)));
         store.write(&genesis, Vec::new);
-        let again = EvidenceStore::open(place(&folder), &genesis).unwrap();
+        let again = EvidenceStore::open(place(folder.path()), &genesis).unwrap();
         assert_eq!((again.list(), again.len()), (store.list(), 2));
         assert!(!again.add(votes(1, 9)));
-        std::fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]
     fn a_changed_file_is_refused_and_not_written_over() {
-        let (folder, genesis) = (folder("changed"), genesis());
-        let store = EvidenceStore::open(place(&folder), &genesis).unwrap();
+        let (folder, genesis) = (Folder::new(), genesis());
+        let store = EvidenceStore::open(place(folder.path()), &genesis).unwrap();
         store.add(votes(1, 7));
         store.write(&genesis, Vec::new);
-        let mut bytes = std::fs::read(place(&folder)).unwrap();
+        let mut bytes = std::fs::read(place(folder.path())).unwrap();
         // The last byte of the last signature; after it stands only that there is no fork.
         let last = bytes.len() - 2;
         bytes[last] ^= 1;
-        std::fs::write(place(&folder), &bytes).unwrap();
-        let refused = EvidenceStore::open(place(&folder), &genesis).err().unwrap();
+        std::fs::write(place(folder.path()), &bytes).unwrap();
+        let refused = EvidenceStore::open(place(folder.path()), &genesis).err().unwrap();
         assert!(matches!(refused, EvidenceError::False(FileError::Evidence { .. })), "{refused}");
-        std::fs::write(place(&folder), b"").unwrap();
-        let refused = EvidenceStore::open(place(&folder), &genesis).err().unwrap();
+        std::fs::write(place(folder.path()), b"").unwrap();
+        let refused = EvidenceStore::open(place(folder.path()), &genesis).err().unwrap();
         assert!(matches!(refused, EvidenceError::False(FileError::OtherFile)), "{refused}");
-        std::fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]
@@ -203,7 +196,7 @@ mod tests {
         let limit = u16::try_from(PROOF_FILE_EVIDENCE_MAX).unwrap();
         assert!((0..limit).all(|n| store.add(votes(n, 7))));
         assert!(!store.add(votes(limit, 7)));
-        let folder = folder("full");
+        let folder = Folder::new();
         let nowhere = folder.join("no/such/folder").join(FILE);
         let store = EvidenceStore::open(nowhere.clone(), &genesis).unwrap();
         store.add(votes(1, 7));
@@ -211,6 +204,5 @@ mod tests {
         std::fs::create_dir_all(nowhere.parent().unwrap()).unwrap();
         store.write(&genesis, Vec::new);
         assert!(nowhere.exists(), "it is tried again");
-        std::fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -186,19 +186,19 @@ fn unusable(path: &Path) -> impl Fn(io::Error) -> ConfigError {
 
 #[cfg(test)]
 mod tests {
+    use pleach_testkit::folder::Folder;
     use pleach_types::Genesis;
 
     use super::*;
 
-    struct Folder(PathBuf);
+    /// A folder with the first key of a node.
+    struct KeyFolder(Folder);
 
-    impl Folder {
-        fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("pleach-rotation-{name}-{}", std::process::id()));
-            let _ = fs::remove_dir_all(&path);
-            fs::create_dir(&path).unwrap();
-            durable::create_new(&path.join("node.key"), key_file_text(&secret(1)).as_bytes(), true).unwrap();
-            Self(path)
+    impl KeyFolder {
+        fn new() -> Self {
+            let folder = Folder::new();
+            durable::create_new(&folder.join("node.key"), key_file_text(&secret(1)).as_bytes(), true).unwrap();
+            Self(folder)
         }
 
         fn read(&self) -> KeyFiles {
@@ -211,12 +211,6 @@ mod tests {
 
         fn data(&self) -> PathBuf {
             self.0.join("data")
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
         }
     }
 
@@ -236,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_key_is_taken_when_the_state_says_so_and_never_before() {
-        let folder = Folder::new("taken");
+        let folder = KeyFolder::new();
         let mut keys = folder.read();
         keys.add_next(secret(2)).unwrap();
         assert!(folder.read().add_next(secret(3)).is_err(), "what was made is not replaced");
@@ -260,14 +254,14 @@ mod tests {
     fn a_change_of_files_that_was_cut_off_is_completed() {
         // After the copy, and in the middle of it.
         for text in [key_file_text(&secret(1)), "pleach-sec".into()] {
-            let folder = Folder::new("cut");
+            let folder = KeyFolder::new();
             folder.read().add_next(secret(2)).unwrap();
             fs::write(folder.0.join("node.key.old"), text).unwrap();
             assert_eq!(folder.read().in_force(&folder.data(), &state(2)).unwrap().public(), public(2));
             assert_eq!((folder.key("node.key"), folder.key("node.key.old")), (Some(public(2)), Some(public(1))));
         }
         // While the new key was made.
-        let folder = Folder::new("half");
+        let folder = KeyFolder::new();
         durable::create_new(&folder.0.join("node.key.new.partial"), b"pleach-sec", true).unwrap();
         assert!(folder.read().next.is_none());
         folder.read().add_next(secret(2)).unwrap();

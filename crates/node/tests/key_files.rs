@@ -4,32 +4,17 @@
 #[path = "../../../vectors/rust/compare.rs"]
 mod compare;
 
-use std::path::PathBuf;
-
 use pleach_node::config::{key_file_text, read_key};
+use pleach_testkit::folder::Folder;
 use pleach_types::SecretKey;
 use serde_json::json;
 
-struct File(PathBuf);
-
-impl File {
-    fn with(text: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("pleach-key-{}-{}", std::process::id(), rand::random::<u64>()));
-        std::fs::write(&path, text).expect("a temporary file");
-        #[cfg(unix)]
-        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("own file");
-        Self(path)
-    }
-}
-
-impl Drop for File {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
 fn key_of(text: &str) -> Option<SecretKey> {
-    read_key(&File::with(text).0).ok()
+    let folder = Folder::new();
+    let path = folder.write("node.key", text);
+    #[cfg(unix)]
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("own file");
+    read_key(&path).ok()
 }
 
 #[test]

@@ -146,18 +146,13 @@ fn beside(path: &Path) -> PathBuf {
 mod tests {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
-    use super::*;
+    use pleach_testkit::folder::Folder;
 
-    fn folder(name: &str) -> PathBuf {
-        let path = std::env::temp_dir().join(format!("pleach-durable-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir(&path).unwrap();
-        path
-    }
+    use super::*;
 
     #[test]
     fn a_folder_that_is_made_is_nobody_elses_to_look_into() {
-        let above = folder("private");
+        let above = Folder::new();
         let made = above.join("node/data");
         create_folder(&made).unwrap();
         for path in [&made, &above.join("node")] {
@@ -167,12 +162,11 @@ mod tests {
         fs::set_permissions(&made, fs::Permissions::from_mode(0o750)).unwrap();
         create_folder(&made).unwrap();
         assert_eq!(fs::metadata(&made).unwrap().permissions().mode() & 0o777, 0o750);
-        fs::remove_dir_all(above).unwrap();
     }
 
     #[test]
     fn a_file_is_replaced_whole_and_only_if_it_changes() {
-        let folder = folder("replace");
+        let folder = Folder::new();
         let path = folder.join("file");
         replace(&path, b"one").unwrap();
         let first = fs::metadata(&path).unwrap();
@@ -188,13 +182,12 @@ mod tests {
         let mut found = String::new();
         old.read_to_string(&mut found).unwrap();
         assert_eq!(found, "one");
-        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "nothing is left beside it");
-        fs::remove_dir_all(folder).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
     }
 
     #[test]
     fn what_cannot_be_written_leaves_the_old_file_and_nothing_else() {
-        let folder = folder("fails");
+        let folder = Folder::new();
         let path = folder.join("file");
         replace(&path, b"one").unwrap();
         // A crash while the next content was written: it is of no use and in nobody's way.
@@ -204,12 +197,11 @@ mod tests {
         fs::create_dir(beside(&path)).unwrap();
         assert!(replace(&path, b"two").is_err());
         assert_eq!(fs::read(&path).unwrap(), b"half");
-        fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]
     fn a_new_file_is_private_from_the_start_and_never_an_old_one() {
-        let folder = folder("new");
+        let folder = Folder::new();
         let path = folder.join("key");
         create_new(&path, b"secret", true).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
@@ -218,6 +210,5 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"secret");
         remove(&path).unwrap();
         remove(&path).unwrap();
-        fs::remove_dir_all(folder).unwrap();
     }
 }

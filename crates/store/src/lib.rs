@@ -93,7 +93,8 @@
 //! use pleach_types::history::Peaks;
 //! use pleach_types::{Block, BlockResult, Context, Hash, Key, PublicKey, block};
 //!
-//! # let folder = std::env::temp_dir().join(format!("pleach-store-example-{}", std::process::id()));
+//! # let temporary = pleach_testkit::folder::Folder::new();
+//! # let folder = temporary.path();
 //! // What the state machine and the order would say: the entry of a height on top of another one.
 //! let entry = |tree: &Tree, below: Option<&WindowEntry>, written: Vec<Path>| {
 //!     let (height, root) = (below.map_or(0, |below| below.result.height + 1), Hash::from(tree.root()));
@@ -111,7 +112,7 @@
 //! tree.insert("bank/alice", "5");
 //!
 //! // An empty store; then the records of height 0.
-//! let store = Store::open(&folder, &genesis, &Options::default())?.check(|_| {}, |_| {})?;
+//! let store = Store::open(folder, &genesis, &Options::default())?.check(|_| {}, |_| {})?;
 //! let staging = store.stage(Target { height: 0, root: tree.root().into() })?;
 //! let records = BTreeMap::from([(alice.clone(), "5".into())]);
 //! staging.put(&StagedChunk { prefix: Prefix::ALL, records, outline: BTreeMap::new() })?;
@@ -133,7 +134,7 @@
 //!
 //! // Another day.
 //! let mut rebuilt = Tree::new();
-//! let opened = Store::open(&folder, &genesis, &Options::default())?;
+//! let opened = Store::open(folder, &genesis, &Options::default())?;
 //! let store = opened.check(
 //!     |held| {
 //!         for held in held {
@@ -148,7 +149,6 @@
 //! let at = |height| Ok::<_, pleach_store::Error>(store.at(height)?.value(&Path::of(b"bank/alice"))?.unwrap().value);
 //! assert_eq!((at(0)?, at(1)?), ("5".into(), "9".into()));
 //! # drop(store);
-//! # std::fs::remove_dir_all(&folder)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

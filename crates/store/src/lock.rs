@@ -64,19 +64,19 @@ fn hold(dir: &Path, file: &mut File) -> Result<(), OpenError> {
 
 #[cfg(test)]
 mod tests {
+    use pleach_testkit::folder::Folder;
+
     use super::*;
 
     #[test]
     fn a_dropped_lock_is_free_although_a_process_that_is_being_started_has_the_file_open() {
-        let dir = std::env::temp_dir().join(format!("pleach-store-unlock-{}", std::process::id()));
-        std::fs::create_dir_all(&dir).unwrap();
-        let lock = Lock::take(&dir).unwrap();
+        let folder = Folder::new();
+        let lock = Lock::take(folder.path()).unwrap();
         // What a fork shares until the child runs its own program: another descriptor of the same open file.
         let child = lock.file.try_clone().unwrap();
-        assert!(matches!(Lock::take(&dir), Err(OpenError::Locked { .. })));
+        assert!(matches!(Lock::take(folder.path()), Err(OpenError::Locked { .. })));
         drop(lock);
-        Lock::take(&dir).unwrap();
+        Lock::take(folder.path()).unwrap();
         drop(child);
-        std::fs::remove_dir_all(&dir).unwrap();
     }
 }

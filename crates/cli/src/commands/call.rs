@@ -144,14 +144,14 @@ fn as_word(ty: &Type, source: &str, content: Bytes) -> Result<String, CliError> 
 
 #[cfg(test)]
 mod tests {
+    use pleach_testkit::folder::Folder;
+
     use super::*;
 
     #[test]
     fn arguments_come_from_files_and_from_standard_input() {
-        let folder = std::env::temp_dir().join(format!("pleach-call-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).expect("a folder");
-        let file = folder.join("text");
-        std::fs::write(&file, "two\nlines\n").expect("a file");
+        let folder = Folder::new();
+        let file = folder.write("text", "two\nlines\n");
         let schema: Schema = "name: str, value: bytes".parse().expect("a description");
         let at = format!("@{}", file.display());
         let read = |words: &[&str], input: &[u8]| {
@@ -163,6 +163,5 @@ mod tests {
         assert_eq!(read(&["a=b", "-1"], b"").expect("no file"), ["a=b", "-1"], "a is no argument's name");
         assert_eq!(read(&["@nowhere"], b"").expect_err("no such file").exit_code(), 8);
         assert_eq!(read(&["-"], b"\xff").expect_err("no text").exit_code(), 2);
-        let _ = std::fs::remove_dir_all(folder);
     }
 }

@@ -2,30 +2,36 @@
 
 use std::collections::BTreeMap;
 
+use pleach_testkit::folder::Folder;
+
 use super::*;
 
 const MEMBER: &str = "member A of cluster X";
 
-struct Data(PathBuf);
+/// A data folder, which is not there yet.
+struct Data {
+    path: PathBuf,
+    /// With it everything is gone.
+    _around: Folder,
+}
 
 impl Data {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("pleach-folder-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        Self(path)
+    fn new() -> Self {
+        let around = Folder::new();
+        Self { path: around.join("data"), _around: around }
     }
 
     /// A folder whose member has voted, and has been told so.
-    fn voted(name: &str) -> Self {
-        let data = Self::new(name);
-        declare_new(&data.0).unwrap();
+    fn voted() -> Self {
+        let data = Self::new();
+        declare_new(&data.path).unwrap();
         data.start().vote();
         assert_eq!(data.start().kind(), "kept");
         data
     }
 
     fn try_start_as(&self, member: &str, alone: bool) -> Result<Started<'_>, OrderError> {
-        lock(&self.0, member, alone).map(|(_lock, votes)| Started { data: self, votes, _lock })
+        lock(&self.path, member, alone).map(|(_lock, votes)| Started { data: self, votes, _lock })
     }
 
     fn start(&self) -> Started<'_> {
@@ -33,7 +39,7 @@ impl Data {
     }
 
     fn journals(&self) -> PathBuf {
-        journals(&self.0)
+        journals(&self.path)
     }
 
     fn votes(&self) -> PathBuf {
@@ -42,7 +48,7 @@ impl Data {
 
     /// Names and contents of everything in it.
     fn contents(&self) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
-        let (mut found, mut ahead) = (BTreeMap::new(), vec![self.0.clone()]);
+        let (mut found, mut ahead) = (BTreeMap::new(), vec![self.path.clone()]);
         while let Some(folder) = ahead.pop() {
             for entry in fs::read_dir(folder).unwrap() {
                 let path = entry.unwrap().path();
@@ -51,12 +57,6 @@ impl Data {
             }
         }
         found
-    }
-}
-
-impl Drop for Data {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
@@ -100,8 +100,8 @@ fn copy(from: &Path, to: &Path) {
 
 #[test]
 fn a_member_is_new_until_it_votes_and_keeps_its_votes_then() {
-    let data = Data::new("life");
-    declare_new(&data.0).unwrap();
+    let data = Data::new();
+    declare_new(&data.path).unwrap();
     for _ in 0..3 {
         assert_eq!(data.start().kind(), "new");
     }
@@ -112,7 +112,7 @@ fn a_member_is_new_until_it_votes_and_keeps_its_votes_then() {
     }
     assert_eq!(data.contents(), before, "a start changes nothing");
     let taken = data.start();
-    assert_eq!(data.try_start_as(MEMBER, false).map(drop), Err(OrderError::DataLocked(data.0.clone())));
+    assert_eq!(data.try_start_as(MEMBER, false).map(drop), Err(OrderError::DataLocked(data.path.clone())));
     drop(taken);
     let stranger = data.try_start_as("member B of cluster X", false).map(drop).unwrap_err();
     assert!(matches!(stranger, OrderError::DataForeign { .. }), "{stranger}");
@@ -134,19 +134,19 @@ fn votes_are_lost_if_either_side_of_the_promise_is_gone() {
         }),
         ("no mark", |data| fs::remove_file(data.journals().join(MARK)).unwrap()),
         ("an empty mark", |data| fs::write(data.journals().join(MARK), b"").unwrap()),
-        ("no owner", |data| fs::remove_file(data.0.join(OWNER)).unwrap()),
-        ("an empty owner", |data| fs::write(data.0.join(OWNER), b"").unwrap()),
-        ("an owner of an earlier build", |data| fs::write(data.0.join(OWNER), MEMBER).unwrap()),
+        ("no owner", |data| fs::remove_file(data.path.join(OWNER)).unwrap()),
+        ("an empty owner", |data| fs::write(data.path.join(OWNER), b"").unwrap()),
+        ("an owner of an earlier build", |data| fs::write(data.path.join(OWNER), MEMBER).unwrap()),
         ("no owner, and a note", |data| {
-            fs::remove_file(data.0.join(OWNER)).unwrap();
-            declare_new(&data.0).unwrap();
+            fs::remove_file(data.path.join(OWNER)).unwrap();
+            declare_new(&data.path).unwrap();
         }),
         ("no journals, and a note", |data| {
             fs::remove_dir_all(data.journals()).unwrap();
-            declare_new(&data.0).unwrap();
+            declare_new(&data.path).unwrap();
         }),
         ("the journals of another", |data| {
-            let other = Data::voted("other");
+            let other = Data::voted();
             let mark = fs::read_to_string(other.journals().join(MARK)).unwrap().replace("member A", "member B");
             fs::remove_dir_all(data.journals()).unwrap();
             copy(&other.journals(), &data.journals());
@@ -154,11 +154,11 @@ fn votes_are_lost_if_either_side_of_the_promise_is_gone() {
         }),
     ];
     for (what, damage) in damages {
-        let data = Data::voted("damage");
+        let data = Data::voted();
         damage(&data);
         // It does not heal by a restart, and nobody's word heals it.
         assert_eq!(data.start().kind(), "lost", "{what}");
-        declare_new(&data.0).unwrap();
+        declare_new(&data.path).unwrap();
         assert_eq!(data.start().kind(), "lost", "{what}, started again");
         // It comes back only by voting where nothing contradicts it.
         data.start().vote();
@@ -169,21 +169,21 @@ fn votes_are_lost_if_either_side_of_the_promise_is_gone() {
 
 #[test]
 fn a_copy_of_a_folder_is_another_place_and_what_is_put_back_or_renamed_is_not() {
-    let (data, copied, moved) = (Data::voted("place"), Data::new("place-copy"), Data::new("place-moved"));
-    let before = place(&data.0);
-    copy(&data.0, &copied.0);
-    assert_ne!(place(&copied.0), before);
+    let (data, copied, moved) = (Data::voted(), Data::new(), Data::new());
+    let before = place(&data.path);
+    copy(&data.path, &copied.path);
+    assert_ne!(place(&copied.path), before);
     fs::remove_dir_all(data.journals()).unwrap();
-    copy(&copied.0, &data.0);
-    assert_eq!(place(&data.0), before);
-    fs::rename(&data.0, &moved.0).unwrap();
-    assert_eq!(place(&moved.0), before);
+    copy(&copied.path, &data.path);
+    assert_eq!(place(&data.path), before);
+    fs::rename(&data.path, &moved.path).unwrap();
+    assert_eq!(place(&moved.path), before);
 }
 
 #[test]
 fn journals_of_an_earlier_life_are_not_taken_for_those_of_this_one() {
-    let data = Data::voted("earlier");
-    let away = data.0.join("away");
+    let data = Data::voted();
+    let away = data.path.join("away");
     fs::rename(data.journals(), &away).unwrap();
     data.start().vote();
     assert_eq!(data.start().kind(), "kept");
@@ -194,7 +194,7 @@ fn journals_of_an_earlier_life_are_not_taken_for_those_of_this_one() {
 
 #[test]
 fn what_is_not_known_to_be_this_members_is_out_of_the_engines_way() {
-    let data = Data::voted("aside");
+    let data = Data::voted();
     fs::remove_file(data.journals().join(MARK)).unwrap();
     fs::write(data.journals().join(".hold"), b"").unwrap();
     drop(data.start());
@@ -203,7 +203,7 @@ fn what_is_not_known_to_be_this_members_is_out_of_the_engines_way() {
     assert_eq!(fs::read_dir(data.votes()).unwrap().count(), 0);
     assert!(data.journals().join(".hold").exists());
     // Its own stay where they are, even if votes are missing: the archive of blocks is worth having.
-    let data = Data::voted("own");
+    let data = Data::voted();
     fs::create_dir(data.journals().join("blocks-keys")).unwrap();
     fs::remove_dir_all(data.votes()).unwrap();
     assert_eq!(data.start().kind(), "lost");
@@ -212,21 +212,21 @@ fn what_is_not_known_to_be_this_members_is_out_of_the_engines_way() {
 
 #[test]
 fn that_a_member_is_new_can_be_said_later_as_long_as_it_has_not_voted() {
-    let data = Data::new("later");
+    let data = Data::new();
     assert_eq!(data.start().kind(), "unknown");
     assert_eq!(data.start().kind(), "unknown");
-    declare_new(&data.0).unwrap();
+    declare_new(&data.path).unwrap();
     assert_eq!(data.start().kind(), "new");
     data.start().vote();
-    declare_new(&data.0).unwrap();
+    declare_new(&data.path).unwrap();
     assert_eq!(data.start().kind(), "kept");
     // One that came back without that word has votes of its own, of this life.
-    let data = Data::new("back");
+    let data = Data::new();
     let started = data.start();
     assert_eq!(started.kind(), "unknown");
     fs::write(data.votes().join("0000000000000001"), b"a vote").unwrap();
     drop(started);
-    declare_new(&data.0).unwrap();
+    declare_new(&data.path).unwrap();
     assert_eq!(data.start().kind(), "lost", "killed between its first vote and the note of it");
     data.start().vote();
     assert_eq!(data.start().kind(), "kept");
@@ -234,13 +234,13 @@ fn that_a_member_is_new_can_be_said_later_as_long_as_it_has_not_voted() {
 
 #[test]
 fn a_member_without_others_is_refused_and_its_folder_left_as_it_is() {
-    let data = Data::new("alone");
+    let data = Data::new();
     let alone = |data: &Data| data.try_start_as(MEMBER, true).map(|started| started.kind());
-    assert_eq!(alone(&data), Err(OrderError::Alone(data.0.clone())));
-    declare_new(&data.0).unwrap();
+    assert_eq!(alone(&data), Err(OrderError::Alone(data.path.clone())));
+    declare_new(&data.path).unwrap();
     assert_eq!(alone(&data), Ok("new"));
     data.start().vote();
-    let away = data.0.join("away");
+    let away = data.path.join("away");
     fs::rename(data.journals(), &away).unwrap();
     let before = data.contents();
     assert!(matches!(alone(&data), Err(OrderError::LostAlone { .. })));
@@ -250,9 +250,9 @@ fn a_member_without_others_is_refused_and_its_folder_left_as_it_is() {
 }
 
 /// Starts with a crash at each write in turn, and once more after each crash.
-fn crashes(name: &str, prepare: impl Fn(&str) -> Data, expected: &str) {
+fn crashes(prepare: impl Fn() -> Data, expected: &str) {
     for step in 0.. {
-        let data = prepare(&format!("{name}-{step}"));
+        let data = prepare();
         durable::crash_at(Some(step));
         let whole = data.try_start_as(MEMBER, false).is_ok();
         durable::crash_at(None);
@@ -266,35 +266,35 @@ fn crashes(name: &str, prepare: impl Fn(&str) -> Data, expected: &str) {
 
 #[test]
 fn no_crash_makes_lost_votes_kept_or_a_new_member_one_that_has_voted() {
-    let new = |name: &str| {
-        let data = Data::new(name);
-        declare_new(&data.0).unwrap();
+    let new = || {
+        let data = Data::new();
+        declare_new(&data.path).unwrap();
         data
     };
-    crashes("first", new, "new");
-    let without = |name: &str| {
-        let data = Data::voted(name);
+    crashes(new, "new");
+    let without = || {
+        let data = Data::voted();
         fs::remove_dir_all(data.journals()).unwrap();
         data
     };
-    crashes("without", without, "lost");
-    let foreign = |name: &str| {
-        let data = Data::voted(name);
+    crashes(without, "lost");
+    let foreign = || {
+        let data = Data::voted();
         fs::remove_file(data.journals().join(MARK)).unwrap();
         data
     };
-    crashes("foreign", foreign, "lost");
-    let told = |name: &str| {
-        let data = Data::new(name);
+    crashes(foreign, "lost");
+    let told = || {
+        let data = Data::new();
         assert_eq!(data.start().kind(), "unknown");
-        declare_new(&data.0).unwrap();
+        declare_new(&data.path).unwrap();
         data
     };
-    crashes("told", told, "new");
-    crashes("unknown", Data::new, "unknown");
+    crashes(told, "new");
+    crashes(Data::new, "unknown");
     // A crash while it is noted that the member has voted.
     for step in 0..3 {
-        let data = new(&format!("noted-{step}"));
+        let data = new();
         let started = data.start();
         durable::crash_at(Some(step));
         started.vote();
@@ -310,9 +310,9 @@ const GENESIS: Hash = Hash([7; 32]);
 struct Rotated(Data, [PublicKey; 2]);
 
 impl Rotated {
-    fn new(name: &str) -> Self {
-        let of = Self(Data::new(name), [1, 2].map(|n| PublicKey([n; 32])));
-        declare_new(&of.0.0).unwrap();
+    fn new() -> Self {
+        let of = Self(Data::new(), [1, 2].map(|n| PublicKey([n; 32])));
+        declare_new(&of.0.path).unwrap();
         of.start(0).unwrap().vote();
         fs::create_dir(of.0.journals().join("blocks-keys")).unwrap();
         of
@@ -323,7 +323,7 @@ impl Rotated {
     }
 
     fn hand_over(&self) -> Result<(), OrderError> {
-        hand_over(&self.0.0, &GENESIS, &self.1[0], &self.1[1])
+        hand_over(&self.0.path, &GENESIS, &self.1[0], &self.1[1])
     }
 
     fn is_foreign_to(&self, key: usize) -> bool {
@@ -333,10 +333,10 @@ impl Rotated {
 
 #[test]
 fn a_folder_goes_from_one_key_of_a_member_to_the_next_and_to_nobody_else() {
-    let data = Rotated::new("rotated");
+    let data = Rotated::new();
     assert!(data.is_foreign_to(1));
     let running = data.start(0).unwrap();
-    assert_eq!(data.hand_over(), Err(OrderError::DataLocked(data.0.0.clone())), "while the old key's engine runs");
+    assert_eq!(data.hand_over(), Err(OrderError::DataLocked(data.0.path.clone())), "while the old key's engine runs");
     drop(running);
     data.hand_over().unwrap();
     assert!(data.is_foreign_to(0), "the old key votes no more");
@@ -350,11 +350,11 @@ fn a_folder_goes_from_one_key_of_a_member_to_the_next_and_to_nobody_else() {
     data.hand_over().unwrap();
     assert_eq!(data.start(1).unwrap().kind(), "lost");
 
-    let other = hand_over(&data.0.0, &GENESIS, &PublicKey([3; 32]), &PublicKey([4; 32]));
+    let other = hand_over(&data.0.path, &GENESIS, &PublicKey([3; 32]), &PublicKey([4; 32]));
     assert!(matches!(other, Err(OrderError::DataForeign { .. })), "{other:?}");
     // Nothing is known of the folder.
-    let data = Rotated::new("rotated-unknown");
-    fs::remove_file(data.0.0.join(OWNER)).unwrap();
+    let data = Rotated::new();
+    fs::remove_file(data.0.path.join(OWNER)).unwrap();
     data.hand_over().unwrap();
     assert_eq!(data.start(1).unwrap().kind(), "lost");
 }
@@ -362,7 +362,7 @@ fn a_folder_goes_from_one_key_of_a_member_to_the_next_and_to_nobody_else() {
 #[test]
 fn a_handover_that_was_cut_off_is_completed_by_the_next() {
     for step in 0.. {
-        let data = Rotated::new(&format!("rotated-{step}"));
+        let data = Rotated::new();
         durable::crash_at(Some(step));
         let whole = data.hand_over().is_ok();
         durable::crash_at(None);
