@@ -60,7 +60,8 @@ use crate::entrance::{Entrance, Root};
 use crate::glue::Glue;
 use crate::muster::Witness;
 use crate::partitions::{REPLAY_BUFFER, RETAINED_VIEWS, WRITE_BUFFER, votes_partition};
-use crate::rest::{Rest, RestingRuntime};
+use crate::rest::ConsensusClock;
+use crate::rest::runtime::RestingRuntime;
 use crate::scheme::Scheme;
 
 /// Blocks before the end of an epoch from which on what arrives for the next one is kept.
@@ -120,7 +121,7 @@ where
     pub(crate) progress: Arc<DeliveryProgress>,
     pub(crate) pages: CacheRef,
     /// The time by which the engines go.
-    pub(crate) rest: Arc<Rest>,
+    pub(crate) rest: Arc<ConsensusClock>,
     /// The digest of the genesis block.
     pub(crate) genesis: Digest,
 }

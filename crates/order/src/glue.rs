@@ -16,7 +16,7 @@ use tracing::{error, warn};
 use crate::block::{EngineBlock, EngineContext, context_from_engine, hash_from_engine};
 use crate::certificate::Scheme;
 use crate::delivery::DeliveryProgress;
-use crate::rest::Rest;
+use crate::rest::ConsensusClock;
 use crate::signal::Signal;
 use crate::{Application, ProposalRequest};
 
@@ -42,7 +42,7 @@ pub(crate) struct Glue {
     pub(crate) progress: Arc<DeliveryProgress>,
     pub(crate) wake: Arc<Signal>,
     /// The time by which a leader with nothing to order waits.
-    pub(crate) rest: Arc<Rest>,
+    pub(crate) rest: Arc<ConsensusClock>,
     /// The most that is waited from one block to the next while something is to be ordered.
     pub(crate) pace: Duration,
     /// When this node last built a block or was asked about one.

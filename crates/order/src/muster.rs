@@ -77,7 +77,7 @@ use crate::certificate::{certificate_of, signature_from_engine};
 use crate::guard::{Guard, Opening};
 use crate::leaders::{self, LeadersVotes};
 use crate::nullified::Nullified;
-use crate::rest::Rest;
+use crate::rest::ConsensusClock;
 use crate::scheme::{Scheme, proposal};
 use crate::schemes::Schemes;
 use crate::signal::Signal;
@@ -443,7 +443,7 @@ pub(crate) struct Witness<R> {
     pub(crate) next: R,
     pub(crate) memory: Memory,
     /// Ends when somebody gives a view up.
-    pub(crate) rest: Arc<Rest>,
+    pub(crate) rest: Arc<ConsensusClock>,
 }
 
 impl<R: Reporter<Activity = Activity<Scheme, Digest>>> Reporter for Witness<R> {

@@ -59,7 +59,8 @@ use crate::partitions::{
     votes_partition,
 };
 use crate::refused::Refused;
-use crate::rest::Rest;
+use crate::rest::ConsensusClock;
+use crate::rest::watch::RestWatch;
 use crate::schemes::Schemes;
 use crate::signal::Signal;
 use crate::tenure::{Holders, Process, Tenure};
@@ -269,9 +270,14 @@ where
         }
         app.replayed();
         let Timeouts { pace, idle, .. } = settings.timeouts;
-        let rest = Rest::new(context.current(), &settings.timeouts);
-        let keep = (Arc::clone(&rest), Arc::clone(&app), Arc::clone(&progress), Arc::clone(&signals.wake));
-        let rests = context.child("rests").spawn(move |clock| keep.0.keep(clock, keep.1, keep.2, keep.3));
+        let rest = ConsensusClock::new(context.current(), &settings.timeouts);
+        let watch = RestWatch {
+            rest: Arc::clone(&rest),
+            app: Arc::clone(&app),
+            progress: Arc::clone(&progress),
+            wake: Arc::clone(&signals.wake),
+        };
+        let rests = context.child("rests").spawn(move |clock| watch.keep(clock));
         let block_bytes = settings.bounds.block_bytes;
         let (wake, last_block) = (signals.wake, Arc::default());
         let glue = Glue {

@@ -4,7 +4,7 @@
 //! archives and the store. The time-outs of the engine are the same as long as it runs: a leader that waited longer than
 //! [`Timeouts::leader`](crate::Timeouts::leader) with its empty block would be given up, and a longer time-out would be waited for in full
 //! when a leader dies under load. So the time-outs stay, and while nothing waits, time itself goes [`Timeouts::rest`](crate::Timeouts::rest)
-//! times slower: for the engine of the epoch ([`RestingRuntime`]) and for a leader with an empty block, for nothing else.
+//! times slower: for the engine of the epoch ([`runtime`]) and for a leader with an empty block, for nothing else.
 //!
 //! ```text
 //!            a final block has been executed, none above it is known, and the application wants none on it
@@ -22,29 +22,26 @@
 //! purpose, requests that only some can see, costs the others as many blocks as there would be without any rest. And where something is
 //! lost at rest, a proposal or a vote, all are awake soon after the next block was due.
 
-mod runtime;
+pub(crate) mod runtime;
+pub(crate) mod watch;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use commonware_macros::select;
 use commonware_runtime::Clock;
-use pleach_types::Block;
 
-pub(crate) use runtime::RestingRuntime;
-
-use crate::delivery::DeliveryProgress;
+use crate::config::Timeouts;
 use crate::signal::Signal;
-use crate::{Application, Timeouts};
 
 /// The time by which consensus goes.
 #[derive(Debug)]
-pub(crate) struct Rest {
+pub(crate) struct ConsensusClock {
     /// How many times slower it goes at rest.
     times: u32,
     /// A member that has executed no block for so long is awake: half way from the pause of a leader at rest to the time-out for it.
     still: Duration,
-    time: Mutex<Time>,
+    time: Mutex<RunningTime>,
     /// Counts changes of how fast time goes.
     changed: Signal,
     /// Counts what ends a rest, beside requests.
@@ -53,14 +50,14 @@ pub(crate) struct Rest {
 
 /// How time has gone since it last went at another speed.
 #[derive(Clone, Copy, Debug)]
-struct Time {
+struct RunningTime {
     slow: bool,
     /// When that was by the machine's clock, and by this one.
     since: SystemTime,
     then: SystemTime,
 }
 
-impl Time {
+impl RunningTime {
     fn at(&self, now: SystemTime, times: u32) -> SystemTime {
         // A clock that was set back stands still here.
         let gone = now.duration_since(self.since).unwrap_or_default();
@@ -68,8 +65,8 @@ impl Time {
     }
 }
 
-impl Rest {
-    /// Time that begins `now`, at full speed.
+impl ConsensusClock {
+    /// A clock that begins `now`, at full speed.
     pub(crate) fn new(now: SystemTime, timeouts: &Timeouts) -> Arc<Self> {
         let Timeouts { idle, leader, rest, .. } = *timeouts;
         // Settings are checked to have it above zero.
@@ -77,7 +74,7 @@ impl Rest {
         Arc::new(Self {
             times,
             still: (idle + leader.saturating_sub(idle) / 2).saturating_mul(times),
-            time: Mutex::new(Time { slow: false, since: now, then: now }),
+            time: Mutex::new(RunningTime { slow: false, since: now, then: now }),
             changed: Signal::default(),
             stirred: Signal::default(),
         })
@@ -123,71 +120,23 @@ impl Rest {
     fn go(&self, now: SystemTime, slow: bool) {
         {
             let mut time = self.time();
-            *time = Time { slow, since: now, then: time.at(now, self.times) };
+            *time = RunningTime { slow, since: now, then: time.at(now, self.times) };
         }
         self.changed.bump();
     }
 
-    /// Has time go slowly whenever nothing is to be ordered, for ever.
-    pub(crate) async fn keep(
-        self: Arc<Self>,
-        clock: impl Clock,
-        app: Arc<dyn Application>,
-        progress: Arc<DeliveryProgress>,
-        wake: Arc<Signal>,
-    ) {
-        loop {
-            // After a start and after each rest one block is made at full speed at least.
-            let height = progress.delivered.get();
-            progress.delivered.above(height).await;
-            // Before the questions: what comes while they are answered ends the rest.
-            let seen = (wake.get(), self.stirred.get());
-            if !may_rest(&*app, &progress) {
-                continue;
-            }
-            self.go(clock.current(), true);
-            select! {
-                () = wake.above(seen.0) => {},
-                () = self.stirred.above(seen.1) => {},
-                () = self.busy(&clock, &*app, &progress) => {},
-            }
-            self.go(clock.current(), false);
-        }
-    }
-
-    /// Waits until a block is executed after which a member may not rest, or none has been for too long.
-    async fn busy(&self, clock: &impl Clock, app: &dyn Application, progress: &DeliveryProgress) {
-        loop {
-            let height = progress.delivered.get();
-            select! {
-                () = clock.sleep(self.still) => return,
-                () = progress.delivered.above(height) => {},
-            }
-            if !may_rest(app, progress) {
-                return;
-            }
-        }
-    }
-
     /// Nothing is ever left half done under the lock, so a panic elsewhere does not spoil it.
-    fn time(&self) -> MutexGuard<'_, Time> {
+    fn time(&self) -> MutexGuard<'_, RunningTime> {
         self.time.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Whether all that is known to be final is executed, and nothing is to follow it at once.
-fn may_rest(app: &dyn Application, progress: &DeliveryProgress) -> bool {
-    let newest = progress.newest_block();
-    let wanted = |block: &Arc<Block>| block.header.height != progress.tip.get() || app.wants_block(block);
-    newest.is_some_and(|block| !wanted(&block))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn rest() -> Arc<Rest> {
-        Rest::new(at(100), &Timeouts { rest: 8, ..Timeouts::default() })
+    fn rest() -> Arc<ConsensusClock> {
+        ConsensusClock::new(at(100), &Timeouts { rest: 8, ..Timeouts::default() })
     }
 
     fn at(seconds: u64) -> SystemTime {

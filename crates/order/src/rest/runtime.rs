@@ -1,4 +1,4 @@
-//! A runtime whose time is that of a [`Rest`], and which is in all else the one around which it is made.
+//! A runtime whose time is that of a [`ConsensusClock`], and which is in all else the one around which it is made.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -10,18 +10,18 @@ use commonware_runtime::telemetry::metrics::{Metric, Registered};
 use commonware_runtime::{BlobVersion, Clock, Error, Handle, Metrics, Name, Spawner, Storage, Supervisor, signal};
 use rand_core::{CryptoRng, TryCryptoRng, TryRng};
 
-use super::Rest;
+use super::ConsensusClock;
 
 /// The context of consensus.
 pub(crate) struct RestingRuntime<E> {
     inner: E,
     /// For what sleeps, which may outlive the context that it was asked of.
     clock: Arc<E>,
-    rest: Arc<Rest>,
+    rest: Arc<ConsensusClock>,
 }
 
 impl<E: Supervisor> RestingRuntime<E> {
-    pub(crate) fn new(inner: E, rest: Arc<Rest>) -> Self {
+    pub(crate) fn new(inner: E, rest: Arc<ConsensusClock>) -> Self {
         let clock = Arc::new(inner.child("rest"));
         Self { inner, clock, rest }
     }
