@@ -76,6 +76,8 @@ pub enum Attack {
     MemberVotes,
     /// A member proposes two blocks to two halves of the others
     MemberProposals,
+    /// A member proposes each of its blocks as late as the others just still wait for
+    MemberLate,
     /// A member takes reads and never answers
     MemberSilent,
     /// A member answers reads with other values
@@ -91,7 +93,7 @@ impl Attack {
             Self::Connections | Self::Slow => "3",
             Self::Loops | Self::SmallLoops => "4",
             Self::Outputs => "6",
-            Self::Signatures | Self::Mixed | Self::Void | Self::Forged => "7",
+            Self::Signatures | Self::Mixed | Self::Void | Self::Forged | Self::MemberLate => "7",
             Self::Absent | Self::Domains => "8",
             Self::Ahead | Self::Ground | Self::Records => "9",
             Self::Cold => "12",
@@ -107,6 +109,7 @@ impl Attack {
             Self::MemberComplaints => Some("complaints"),
             Self::MemberVotes => Some("votes"),
             Self::MemberProposals => Some("proposals"),
+            Self::MemberLate => Some("late"),
             Self::MemberSilent => Some("silent"),
             Self::MemberValue => Some("value"),
             _ => None,

@@ -7,7 +7,7 @@ use crate::nodes::DESCRIPTORS;
 
 /// Of a hundred honest calls, how many are to be done.
 const ACCEPTED: f64 = 95.0;
-/// How many times longer than without the attack the slowest of a hundred calls may take.
+/// How many times longer than without the attack the slowest of a hundred calls may take, or the median beside a late leader.
 const TIMES_MAX: f64 = 3.0;
 /// Memory that a node may take.
 const MEMORY: u64 = 700_000_000;
@@ -31,7 +31,7 @@ pub fn row(attack: Attack, outcome: &AttackOutcome) -> Vec<&'static str> {
         let [alone, now] = [quiet, beside].map(|calls| calls.quantile(percent).as_secs_f64() * 1e3);
         format!("{now:.0} | {:.1}", now / alone.max(0.001))
     });
-    let exceeded = exceeded(outcome);
+    let exceeded = exceeded(attack, outcome);
     let verdict = if exceeded.is_empty() { "held".to_owned() } else { exceeded.join(", ") };
     let seconds = |time: Option<Duration>| time.map_or("-".to_owned(), |time| format!("{:.1}", time.as_secs_f64()));
     println!(
@@ -64,12 +64,15 @@ pub fn row(attack: Attack, outcome: &AttackOutcome) -> Vec<&'static str> {
 }
 
 /// Which bounds were exceeded.
-fn exceeded(outcome: &AttackOutcome) -> Vec<&'static str> {
-    let p99 = |calls: &super::Calls| calls.quantile(99).as_secs_f64();
-    let slow = p99(&outcome.beside) > TIMES_MAX * p99(&outcome.quiet);
+fn exceeded(attack: Attack, outcome: &AttackOutcome) -> Vec<&'static str> {
+    // Whoever is in a block of a leader that is as late as it may be has to wait for it: of these there is one in four, so that the slowest
+    // of a hundred calls say how long others wait for a leader, and the median what such a leader does to everybody.
+    let (name, percent) = if attack == Attack::MemberLate { ("p50", 50) } else { ("p99", 99) };
+    let time = |calls: &super::Calls| calls.quantile(percent).as_secs_f64();
+    let slow = time(&outcome.beside) > TIMES_MAX * time(&outcome.quiet);
     let bounds = [
         ("acceptance", outcome.beside.done() == 0 || outcome.beside.accepted() < ACCEPTED),
-        ("p99", slow),
+        (name, slow),
         ("memory", outcome.memory > MEMORY),
         ("files", outcome.descriptors >= DESCRIPTORS),
         ("a node ended", outcome.dead > 0),

@@ -6,12 +6,17 @@ use std::fmt;
 use std::future::{pending, ready};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use futures::future::Either;
 use pleach_order::Equivocation;
 
 use super::unknown::UnknownByzantine;
 use crate::transfer::wire::Answer;
+
+/// How long a leader that is late waits: the others give it up after `Timeouts::leader`, 700 ms, of which building the block and
+/// sending it take a part.
+const LATE: Duration = Duration::from_millis(600);
 
 /// How a node breaks the rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +43,8 @@ pub enum Byzantine {
     Votes,
     /// As a leader it proposes two blocks to two halves of the others.
     Proposals,
+    /// As a leader it proposes its block just before the others would give it up.
+    Late,
     /// It hands out false parts of a state.
     Transfer,
     /// It accuses the others with forged votes.
@@ -60,6 +67,7 @@ impl Byzantine {
         Self::SplitView,
         Self::Votes,
         Self::Proposals,
+        Self::Late,
         Self::Transfer,
         Self::Complaints,
         Self::Flood,
@@ -80,6 +88,7 @@ impl Byzantine {
             Self::SplitView => "split-view",
             Self::Votes => "votes",
             Self::Proposals => "proposals",
+            Self::Late => "late",
             Self::Transfer => "transfer",
             Self::Complaints => "complaints",
             Self::Flood => "flood",
@@ -117,6 +126,7 @@ impl Byzantine {
             Self::SplitView => "signs one history for some, and another for others",
             Self::Votes => "votes for two blocks in each view",
             Self::Proposals => "proposes two blocks to two halves of the others",
+            Self::Late => "proposes each of its blocks as late as the others just still wait for",
             Self::Transfer => "hands out false parts of the state",
             Self::Complaints => "accuses the others with forged votes",
             Self::Flood => "floods the others with junk",
@@ -172,6 +182,13 @@ impl Manner {
     /// Ends when the node has heard a question: never, if it wants to hear none.
     pub(crate) fn hears(&self) -> impl Future<Output = ()> + Send + use<> {
         if self.kind == Some(Byzantine::Silent) { Either::Left(pending()) } else { Either::Right(ready(())) }
+    }
+
+    /// What the node does when it is to build a block, on a thread that may wait.
+    pub(crate) fn leads(&self) {
+        if self.kind == Some(Byzantine::Late) {
+            std::thread::sleep(LATE);
+        }
     }
 
     /// What the node hands out instead of a part of a state.

@@ -86,6 +86,7 @@ impl Application for Node {
     }
 
     fn propose(&self, proposal: &ProposalRequest, missing: &[Arc<Block>]) -> Option<Block> {
+        self.manner.leads();
         let parent = self.execution.ground(&proposal.context.parent, missing, &self.known())?;
         self.drain_inbox();
         let requests = self.admission.pool().select(parent.state());
