@@ -6,8 +6,7 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use pleach_client::{Client, arguments::Arguments};
-//! use pleach_types::{Key, SecretKey};
+//! use pleach_client::{Client, Key, SecretKey, arguments::Arguments};
 //!
 //! let genesis = "77b0c1…".parse()?; // from somebody you trust
 //! let client = Client::open(genesis, &["127.0.0.1:7470", "127.0.0.1:7471"]).await?;
@@ -115,3 +114,7 @@ pub use results::SeenFork;
 pub use simulate::{RecordChange, Simulation};
 pub use transport::{Reply, Runtime, Transport, TransportError};
 pub use verified::{Freshness, ReadOptions, Record, Trust, TrustLevel, Verified};
+
+/// What the library is given and gives, beside its own types: an application needs no other crate of Pleach.
+pub use bytes::Bytes;
+pub use pleach_types::{Hash, Height, Identity, Key, PublicKey, SecretKey};
