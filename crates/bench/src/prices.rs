@@ -53,7 +53,12 @@ fn execute(vm: &Vm, code: &Bytes, warm: bool) -> Result<u64, String> {
         height: 1,
     };
     // Without this the optimizer may leave out what is measured, since nobody looks at it.
-    Ok(std::hint::black_box(vm.execute(&execution)).gas)
+    let outcome = std::hint::black_box(vm.execute(&execution));
+    // The time of a refusal would pass for a low price. Endless loops are loaded, and end when their gas does.
+    match outcome.result {
+        Err(why) if !outcome.loaded => Err(format!("a module that was to be measured does not load: {why}")),
+        _ => Ok(outcome.gas),
+    }
 }
 
 /// The least time of a call, and the gas that it used.
@@ -88,7 +93,7 @@ pub fn modules() -> Vec<(String, String)> {
         |parts: &str| format!("(module (memory (export \"memory\") 1) (func (export \"pleach_run\")) {parts})");
     let functions = |count: usize, function: &str| module(&function.repeat(count));
     // What is repeated below comes close to one of the limits of `pleach_vm`'s check each: bytes of the module or of a body, functions, variables,
-    // types, nesting. Beyond one, the module would be refused, and the time of a refusal would be taken for a low price.
+    // types, nesting. Beyond one, the module would be refused, which ends the measurement.
     let locals = format!("(func (local {}))", "i64 ".repeat(512));
     let diamonds = "(if (local.get 0) (then (local.set 1 (local.get 2))) (else (local.set 2 (local.get 1))))";
     let adds = "(local.set 0 (f64.add (local.get 0) (local.get 0)))";
