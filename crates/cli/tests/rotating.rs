@@ -92,8 +92,8 @@ fn keys(list: &serde_json::Value, which: &str) -> Vec<String> {
 }
 
 /// Creates domains until it is told to stop, and returns the names of those that were acknowledged.
-fn load(cluster: &Cluster, stop: &AtomicBool) -> Vec<String> {
-    let names = (0..).map(|n| format!("load{n}")).take_while(|_| !stop.load(Ordering::Relaxed));
+fn load(cluster: &Cluster, name: &str, stop: &AtomicBool) -> Vec<String> {
+    let names = (0..).map(|n| format!("{name}{n}")).take_while(|_| !stop.load(Ordering::Relaxed));
     names.filter(|name| cluster.run(&["domain", "create", name, "--owner", "a.key"]).code == Some(0)).collect()
 }
 
@@ -112,7 +112,13 @@ fn a_member_changes_its_key_under_load_and_is_killed_on_the_way() {
     let last = asked["last_height"].as_u64().expect("a height");
     let again = cluster.rotate(ROTATED);
     assert_eq!((&again["new"], &again["receipt"]), (&asked["new"], &serde_json::Value::Null), "it is asked for once");
-    cluster.until("two epochs without it", |list| list["height"].as_u64() > Some(last + 2 * BLOCKS));
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // At rest two epochs would take two minutes.
+        scope.spawn(|| load(&cluster, "early", &stop));
+        cluster.until("two epochs without it", |list| list["height"].as_u64() > Some(last + 2 * BLOCKS));
+        stop.store(true, Ordering::Relaxed);
+    });
     assert!(keys(&cluster.list(), "members").contains(&second) && !keys(&cluster.list(), "members").contains(&first));
     cluster.start(ROTATED);
     cluster.until_taken(ROTATED, &second);
@@ -121,7 +127,7 @@ fn a_member_changes_its_key_under_load_and_is_killed_on_the_way() {
     // And once more, while it runs, under load.
     let stop = AtomicBool::new(false);
     let (third, written) = std::thread::scope(|scope| {
-        let writing = scope.spawn(|| load(&cluster, &stop));
+        let writing = scope.spawn(|| load(&cluster, "load", &stop));
         let third = cluster.rotate(ROTATED)["new"].as_str().expect("a key").to_owned();
         cluster.until("in force", |list| keys(list, "members").contains(&third));
         cluster.until_taken(ROTATED, &third);

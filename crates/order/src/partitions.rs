@@ -36,15 +36,19 @@ const PARTITIONS: [&str; 10] = [
 ];
 
 /// The engine's cache of an epoch, after `marshal-cache-cache-{epoch}-`.
-const CACHE_PARTITIONS: [&str; 11] = [
+const CACHE_PARTITIONS: [&str; 15] = [
+    "certified-key",
     "certified-metadata",
+    "certified-value",
     "finalizations-key",
     "finalizations-metadata",
     "finalizations-value",
     "notarizations-key",
     "notarizations-metadata",
     "notarizations-value",
+    "notarized-key",
     "notarized-metadata",
+    "notarized-value",
     "verified-key",
     "verified-metadata",
     "verified-value",
