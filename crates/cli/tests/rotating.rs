@@ -91,6 +91,15 @@ fn keys(list: &serde_json::Value, which: &str) -> Vec<String> {
     all.map(|member| member["public_key"].as_str().expect("a key").to_owned()).collect()
 }
 
+/// Ends a load when it is dropped: also where a test fails, which would wait for it for ever.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Creates domains until it is told to stop, and returns the names of those that were acknowledged.
 fn load(cluster: &Cluster, name: &str, stop: &AtomicBool) -> Vec<String> {
     let names = (0..).map(|n| format!("{name}{n}")).take_while(|_| !stop.load(Ordering::Relaxed));
@@ -115,9 +124,9 @@ fn a_member_changes_its_key_under_load_and_is_killed_on_the_way() {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         // At rest two epochs would take two minutes.
+        let _ends = Ends(&stop);
         scope.spawn(|| load(&cluster, "early", &stop));
         cluster.until("two epochs without it", |list| list["height"].as_u64() > Some(last + 2 * BLOCKS));
-        stop.store(true, Ordering::Relaxed);
     });
     assert!(keys(&cluster.list(), "members").contains(&second) && !keys(&cluster.list(), "members").contains(&first));
     cluster.start(ROTATED);
@@ -127,11 +136,12 @@ fn a_member_changes_its_key_under_load_and_is_killed_on_the_way() {
     // And once more, while it runs, under load.
     let stop = AtomicBool::new(false);
     let (third, written) = std::thread::scope(|scope| {
+        let ends = Ends(&stop);
         let writing = scope.spawn(|| load(&cluster, "load", &stop));
         let third = cluster.rotate(ROTATED)["new"].as_str().expect("a key").to_owned();
         cluster.until("in force", |list| keys(list, "members").contains(&third));
         cluster.until_taken(ROTATED, &third);
-        stop.store(true, Ordering::Relaxed);
+        drop(ends);
         (third, writing.join().expect("the load"))
     });
     assert!(!written.is_empty(), "the others went on");
