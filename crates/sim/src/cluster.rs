@@ -16,7 +16,7 @@ use pleach_node::{Node, resume, settings};
 use pleach_order::engine::{
     CHANNELS, Channels, Peers, Track, engine_public_key, max_message_size, partitions, quota, start,
 };
-use pleach_order::{Bounds, OrderError, Voted, VotesFound};
+use pleach_order::{Bounds, OrderError, Timeouts, Voted, VotesFound};
 use pleach_store::{Options, StorageBackend as _, Store};
 use pleach_types::execution::Executor;
 use pleach_types::{Genesis, Height, SecretKey};
@@ -33,7 +33,7 @@ use crate::tap::{Tap, Tapped};
 type SimContext = deterministic::Context;
 
 /// Simulated time after which a run is given up.
-const LIMIT: Duration = Duration::from_secs(3_600);
+const LIMIT: Duration = Duration::from_secs(36_000);
 
 /// The runtime of a seed.
 #[must_use]
@@ -590,9 +590,10 @@ impl Cluster {
         builder.runtime(Arc::new(time)).executor(executor).config(config).seed(bytes).connect().await
     }
 
-    /// Waits until every one of `members` has come to `height`; says whether it happened within `limit`.
+    /// Waits until every one of `members` has come to `height`; says whether it happened within `limit`, by the time of a cluster that is busy:
+    /// one that rests has so many times longer.
     pub async fn reach(&self, members: &[usize], height: Height, limit: Duration) -> bool {
-        let deadline = self.context.current() + limit;
+        let deadline = self.context.current() + limit * Timeouts::default().rest;
         while members.iter().any(|member| self.ledger.reached(*member) < height) {
             if self.context.current() >= deadline {
                 return false;
