@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use common::{Chain, Fault, assert_agreement, genesis, secret, settings, timeouts};
-use pleach_order::{Config, MemberAddress, OrderError, Reason, Running, declare_new, run};
+use pleach_order::{Config, MemberAddress, OrderError, Reason, Running, Timeouts, declare_new, run};
 use pleach_testkit::folder::Folder;
 use pleach_testkit::ports::free_addresses;
 use pleach_types::Genesis;
@@ -17,7 +17,8 @@ use pleach_types::vote::Round;
 
 fn config(genesis: &Genesis, addresses: &[SocketAddr], folder: &Path, n: usize) -> Config {
     let members = addresses.iter().enumerate();
-    let mut settings = settings(genesis, n, timeouts(Duration::from_millis(50)));
+    // Blocks follow each other at full pace, though nothing is ordered: what is looked at here is not how a cluster rests.
+    let mut settings = settings(genesis, n, Timeouts { rest: 1, ..timeouts(Duration::from_millis(50)) });
     let data = folder.join(format!("node{n}"));
     declare_new(&data).unwrap();
     settings.storage_prefix = String::new();
