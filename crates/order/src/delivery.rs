@@ -31,17 +31,22 @@ use crate::{Application, OrderError};
 pub(crate) type Marshal = Mailbox<Scheme, Standard<EngineBlock>>;
 
 /// How far this node is.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct DeliveryProgress {
     /// The height of the last block that the application has executed as final.
     pub(crate) delivered: Signal,
     /// The greatest height known to be final; its block may still be missing here.
     pub(crate) tip: Arc<Signal>,
     /// The block that was delivered last, if one was since the start.
-    pub(crate) newest: Mutex<Option<Arc<Block>>>,
+    newest: Mutex<Option<Arc<Block>>>,
 }
 
 impl DeliveryProgress {
+    /// Nothing was delivered yet; `tip` is what others look at.
+    pub(crate) fn new(tip: Arc<Signal>) -> Self {
+        Self { delivered: Signal::default(), tip, newest: Mutex::default() }
+    }
+
     /// The block that was delivered last. `None` before the first one of this process.
     pub(crate) fn newest_block(&self) -> Option<Arc<Block>> {
         self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone()

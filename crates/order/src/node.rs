@@ -249,7 +249,7 @@ where
             },
         );
         let broadcast = engine.start(channels.blocks);
-        let progress = Arc::new(DeliveryProgress { tip: Arc::clone(&signals.tip), ..DeliveryProgress::default() });
+        let progress = Arc::new(DeliveryProgress::new(Arc::clone(&signals.tip)));
         let (reports, finalized) = Reports::new(Arc::clone(&progress));
         let archive = actor.start(reports, buffer, resolver);
 
