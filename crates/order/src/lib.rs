@@ -50,6 +50,7 @@
 //! A node whose key is not a member's may *follow* the order: it runs the same engine, which checks and delivers all that is
 //! final and signs nothing. So a member on standby is where the others are before it votes.
 
+mod altered;
 mod application;
 mod block;
 mod book;
