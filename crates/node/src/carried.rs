@@ -31,8 +31,8 @@ const READ_BYTES_BESIDE: usize = 64 << 10;
 const BODIES_BYTES: u64 = 128 << 20;
 /// Bytes of all bodies of answers on their way. While it is made, an answer to a read takes two to three times its bytes.
 const REPLIES_BYTES: u64 = 128 << 20;
-/// How long a read waits for room for its answer.
-const ROOM_WAIT: Duration = Duration::from_secs(2);
+/// How long a read waits for its turn, and for room for its answer.
+pub const ROOM_WAIT: Duration = Duration::from_secs(2);
 
 /// The room for what is on its way. See the head of the module.
 pub struct Carried {

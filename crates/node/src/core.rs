@@ -15,6 +15,7 @@ use pleach_types::api::Voting;
 use pleach_types::{Certificate, Encode, Genesis, Hash, Height, Identity, PublicKey, SecretKey};
 
 use crate::admission::{Admission, Admitted, Ground};
+use crate::busy::{Busy, Clock};
 use crate::byzantine::Manner;
 use crate::disk::Disk;
 use crate::evidence::EvidenceStore;
@@ -56,6 +57,8 @@ pub struct Node {
     /// Blocks, and the states after them.
     pub(crate) execution: Execution,
     network: OnceLock<Network>,
+    /// How much of the time requests keep it busy.
+    pub(crate) busy: Busy,
     /// Whether it keeps the rules.
     pub(crate) manner: Manner,
     /// What was found against members.
@@ -103,6 +106,7 @@ impl Node {
             finality,
             execution: Execution::new(executor, tip),
             network: OnceLock::new(),
+            busy: Busy::default(),
             manner: Manner::honest(),
             evidence: EvidenceStore::default(),
             fork: Forked::default(),
@@ -118,6 +122,12 @@ impl Node {
     /// This node with the name that it is configured with: a member on standby is in no genesis that could say it.
     pub(crate) fn named(self, name: &str) -> Self {
         Self { name: name.into(), ..self }
+    }
+
+    /// This node with this clock, by which it tells how busy it is. Without one, no work takes any time.
+    #[must_use]
+    pub fn timed(self, clock: Clock) -> Self {
+        Self { busy: Busy::by(clock), ..self }
     }
 
     /// This node with this manner.
@@ -189,7 +199,7 @@ impl Node {
 
     /// As [`Node::submit`] for many requests of several senders, which are checked together; one decision for each.
     pub(crate) fn submit_all(&self, requests: &[(Sender, Bytes)]) -> Vec<Result<Identity, ServiceError>> {
-        let decisions = self.with_ground(|ground| self.admission.submit(requests, ground));
+        let decisions = self.busy.during(|| self.with_ground(|ground| self.admission.submit(requests, ground)));
         let told = |(decision, (sender, bytes)): (Result<Admitted, ServiceError>, &(Sender, Bytes))| {
             let admitted = decision.inspect_err(|refused| self.count_refused(refused))?;
             if admitted.news
@@ -206,7 +216,7 @@ impl Node {
 
     /// Checks what other members forwarded: a part of what a block may weigh.
     fn drain_inbox(&self) {
-        for full in self.with_ground(|ground| self.admission.drain(ground)) {
+        for full in self.busy.during(|| self.with_ground(|ground| self.admission.drain(ground))) {
             self.metrics.had_no_room(full);
         }
     }
@@ -256,7 +266,7 @@ impl Node {
         self.execution.chain.reset(self.finality.reset(&state, entries));
         self.moves.skip();
         // What the blocks in between ordered is not known: of the pool's requests go those that are too old now.
-        self.admission.pool().finalize(&state, None, Vec::new());
+        self.admission.pool().finalize(&state, None, Vec::new(), self.busy.take());
         *delivered = height;
         drop(delivered);
         self.finality.tell(None);

@@ -30,7 +30,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::admission::batches::Batches;
-use crate::carried::{BODY_BYTES_MAX, BODY_WAIT, BodyError, Carried, FREE_BYTES, Received};
+use crate::carried::{BODY_BYTES_MAX, BODY_WAIT, BodyError, Carried, FREE_BYTES, ROOM_WAIT, Received};
 use crate::config::NodeConfig;
 use crate::core::Node;
 use crate::fork::{self, NoFork};
@@ -55,6 +55,8 @@ const REPEATED_CHARS_MAX: usize = 200;
 /// Keys of a read that is answered where connections are served. One of more keys, or of more than [`FREE_BYTES`] of
 /// values, is answered by a thread for it, so that others need not wait while megabytes are turned into JSON.
 const SMALL_READ_KEYS: usize = 16;
+/// Of larger reads a machine with fewer processors answers so many at a time: one address has half of them.
+const LARGE_READS_MIN: usize = 2;
 
 struct Shared {
     node: Arc<Node>,
@@ -65,6 +67,8 @@ struct Shared {
     carried: Carried,
     /// Reads that are made for clients of whom others keep the records.
     through: Arc<Share>,
+    /// Reads of many keys or large values that are answered at a time: as many as the machine has processors.
+    large_reads: Arc<Share>,
     /// The genesis in JSON: up to 22 MB, the same for everybody.
     genesis: Bytes,
 }
@@ -102,6 +106,7 @@ pub fn router(
         batches,
         carried: Carried::new(),
         through: Share::new(READS_AT_ONCE),
+        large_reads: Share::new(std::thread::available_parallelism().map_or(1, usize::from).max(LARGE_READS_MIN) as u64),
         node,
         engine,
         watch,
@@ -314,11 +319,16 @@ async fn read(State(shared): App, Extension(Peer(from)): Extension<Peer>, body: 
             reply => return Ok(json(StatusCode::OK, shared.carried.send(from, encode(&reply?)?)?)),
         }
     }
+    // Before the room for the answer, which would be held while nothing is done.
+    let turn = shared.large_reads.take_within(from, 1, ROOM_WAIT).await.map_err(|NoShare| ServiceError::NoRoom)?;
     let reserved = shared.carried.reserve(from, request.keys.len()).await?;
     // The thread has the room: it goes on when the client has hung up.
     let through = request.through.then(|| request.clone());
     let node = Arc::clone(&shared.node);
-    let make = move || Ok(reserved.send(encode(&node.get(&request)?)?));
+    let make = move || {
+        let _turn = turn;
+        Ok(reserved.send(encode(&node.get(&request)?)?))
+    };
     match (in_thread(make).await, through) {
         (Err(ServiceError::NotKept { .. }), Some(request)) => shared.read_through(from, request).await,
         (made, _) => Ok(json(StatusCode::OK, made?)),

@@ -44,6 +44,7 @@
 //! the engine's archive what the store does not have yet, then catches up with the others.
 
 mod admission;
+mod busy;
 pub mod byzantine;
 mod carried;
 mod chain;
@@ -79,6 +80,7 @@ mod turns;
 mod waiters;
 mod watch;
 
+pub use busy::Clock;
 pub use config::{ConfigError, NodeConfig};
 pub use core::Node;
 pub use disk::{Disk, UNWRITTEN_BLOCKS_MAX, UNWRITTEN_BYTES_MAX, Writer, unwritten_bytes};

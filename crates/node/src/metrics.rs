@@ -19,7 +19,7 @@ use pleach_types::{Decision, PublicKey};
 
 use crate::chain::ExecutedBlock;
 use crate::health::{self, Facts};
-use crate::pool::Full;
+use crate::pool::{Full, Pool};
 
 /// The labels of a decision.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -88,6 +88,7 @@ pub struct Metrics {
     missed: Family<Named, Counter>,
     pending: Gauge,
     waiting_bytes: Gauge,
+    shared: Gauge<f64, AtomicU64>,
     no_room: Family<NoRoom, Counter>,
     certified: Gauge,
     stored: Family<StoragePart, Gauge>,
@@ -170,6 +171,7 @@ impl Metrics {
             missed: Family::default(),
             pending: Gauge::default(),
             waiting_bytes: Gauge::default(),
+            shared: Gauge::default(),
             no_room: Family::default(),
             certified: Gauge::default(),
             stored: Family::default(),
@@ -214,6 +216,9 @@ impl Metrics {
         registry.register("pending_requests", "Requests waiting to be ordered", metrics.pending.clone());
         let waiting = "Memory that the requests take which wait to be ordered, about";
         registry.register_with_unit("pending", waiting, Unit::Bytes, metrics.waiting_bytes.clone());
+        let shared =
+            "Part of a block that those share who send much: a quarter, or less while others come and the node is busy";
+        registry.register_with_unit("block_shared", shared, Unit::Ratios, metrics.shared.clone());
         let no_room = "Requests refused at the port, or dropped if forwarded, since there was no room, by bound and whose part of it was full";
         registry.register("requests_without_room", no_room, metrics.no_room.clone());
         registry.register_with_unit("stored", "Bytes on disk, by part", Unit::Bytes, metrics.stored.clone());
@@ -358,10 +363,11 @@ impl Metrics {
     }
 
     /// The text that Prometheus reads, with the gauges that are read off when asked.
-    pub fn encode(&self, (pending, bytes): (usize, u64), invalid_parts: u64) -> String {
+    pub fn encode(&self, pool: &Pool, invalid_parts: u64) -> String {
         self.invalid_parts.set(signed(invalid_parts));
-        self.pending.set(signed(pending as u64));
-        self.waiting_bytes.set(signed(bytes));
+        self.pending.set(signed(pool.len() as u64));
+        self.waiting_bytes.set(signed(pool.held_bytes()));
+        self.shared.set(pool.shared());
         let mut text = String::new();
         if let Err(e) = prometheus_client::encoding::text::encode(&mut text, &self.registry) {
             let _ = write!(text, "# encoding failed: {e}");

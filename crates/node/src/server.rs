@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 use tracing::info;
@@ -89,7 +90,8 @@ fn start_with(config: &NodeConfig, manner: Manner) -> Result<RunningNode, StartE
     let (disk, writer) = Disk::behind(resumed.store.clone());
     let writer = Some(spawn_writer(writer)?);
     let node = Node::new(secret, vm, resumed, disk).named(&config.node.name).with_evidence(evidence).with_fork(fork);
-    let node = Arc::new(node.behaving(manner));
+    let began = Instant::now();
+    let node = Arc::new(node.behaving(manner).timed(Box::new(move || began.elapsed())));
     let public = listener.local_addr().map_err(|e| StartError::Http(e.to_string()))?;
     let engine = Arc::new(pleach_order::run(order_config(config, &genesis, &node, &places), node.clone())?);
     let watch = Arc::new(Watch::new(node.clone(), engine.clone(), config.node.data_dir.clone()));

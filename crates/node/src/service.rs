@@ -584,12 +584,9 @@ impl Node {
     #[must_use]
     pub fn metrics_text(&self, facts: &Facts, given_up: &GivenUp, troubles: &BTreeMap<Trouble, u64>) -> String {
         self.metrics.give_up(given_up, &self.members.committee());
-        let pending = {
-            let pool = self.admission.pool();
-            (pool.len(), pool.held_bytes())
-        };
         self.metrics.observe(facts, &health::judge(facts), troubles);
-        self.metrics.encode(pending, self.invalid_parts())
+        let invalid_parts = self.invalid_parts();
+        self.metrics.encode(&self.admission.pool(), invalid_parts)
     }
 }
 

@@ -136,7 +136,11 @@ impl Batches {
         }
         let decision = decided.await.expect("the check of requests panicked");
         // Junk by the tens of thousands costs more to read than to judge, and who is refused at once sends more at once.
-        if let Err(ServiceError::Overloaded { full: Full { measure: Measure::Judgements, .. }, .. }) = decision {
+        let measure = match &decision {
+            Err(ServiceError::Overloaded { full, .. }) => Some(full.measure),
+            _ => None,
+        };
+        if matches!(measure, Some(Measure::Judgements | Measure::Invalid)) {
             tokio::time::sleep(JUDGED_LATER).await;
         }
         decision

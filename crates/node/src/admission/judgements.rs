@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use crate::pool::{Full, Measure, Room, Sender};
+use crate::pool::{Demand, Full, Measure, Room, Sender};
 
 /// Complaints of clients that a node judges in a second, and as many again of other members.
 const JUDGED_PER_SECOND_MAX: u64 = 100;
@@ -35,7 +35,7 @@ impl Judgements {
     /// Whose part is used up.
     pub(crate) fn take(&mut self, sender: Sender, parts: u64) -> Result<(), Full> {
         let room = if sender.member.is_some() { &mut self.of_members } else { &mut self.of_clients };
-        let demand = [(Measure::Judgements, 1, JUDGED_PER_SECOND_MAX)];
+        let demand = [Demand::of(Measure::Judgements, 1, JUDGED_PER_SECOND_MAX)];
         room.check(sender, &demand, parts)?;
         room.take(sender, &demand);
         Ok(())

@@ -11,6 +11,7 @@
 //! ([`Admitted::news`]).
 
 pub mod batches;
+mod invalid;
 mod judgements;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +23,7 @@ use pleach_state::{Prepared, State, Unchecked, check_together};
 use pleach_types::request::ordered_digest;
 use pleach_types::{Hash, Identity, PublicKey, Void};
 
+use self::invalid::Invalid;
 use self::judgements::Judgements;
 use crate::lock;
 use crate::pool::{Forwarded, Full, Origin, Pool, Sender};
@@ -55,12 +57,13 @@ pub(crate) struct Admitted {
 pub(crate) struct Admission {
     pool: Mutex<Pool>,
     judgements: Mutex<Judgements>,
+    invalid: Mutex<Invalid>,
 }
 
 impl Admission {
     /// Nothing waits yet, at a node that has come to this state.
     pub(crate) fn new(state: &State) -> Self {
-        Self { pool: Mutex::new(Pool::new(state)), judgements: Mutex::default() }
+        Self { pool: Mutex::new(Pool::new(state)), judgements: Mutex::default(), invalid: Mutex::default() }
     }
 
     /// What waits.
@@ -68,9 +71,10 @@ impl Admission {
         lock(&self.pool)
     }
 
-    /// The time that the node has been running, by which complaints are judged ([`judgements`]).
+    /// The time that the node has been running, by which complaints are judged ([`judgements`]), and invalid requests counted ([`invalid`]).
     pub(crate) fn at(&self, now: Duration) {
         lock(&self.judgements).at(now);
+        lock(&self.invalid).at(now);
     }
 
     /// The checked forms of requests with these contents, where they wait here.
@@ -107,6 +111,9 @@ impl Admission {
         for (request, prepared) in unknown.into_iter().zip(check_together(unchecked)) {
             let content = request.content;
             let prepared = prepared.map_err(ServiceError::Unacceptable);
+            if prepared.is_err() {
+                lock(&self.invalid).note(request.sender);
+            }
             let decision = prepared.and_then(|prepared| self.place(request, prepared, ground.state));
             decisions.insert(content, decision);
         }
@@ -170,6 +177,9 @@ impl Admission {
         };
         let overloaded = |full| ServiceError::Overloaded { waiting, full };
         let heard = |evidence| ground.state.may_be_accused(evidence).map_err(ServiceError::System);
+        // Complaints have a bound of their own.
+        let listened = if read.evidence().is_none() { lock(&self.invalid).check(sender) } else { Ok(()) };
+        listened.map_err(overloaded)?;
         let taken = read.evidence().map_or(Ok(()), heard).and(room.map_err(overloaded));
         if let Err(refused) = taken
             && !waits

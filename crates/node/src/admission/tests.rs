@@ -238,6 +238,23 @@ fn junk_complaints_are_judged_in_small_number_and_leave_some_judgements_to_membe
     assert_eq!(judged(53, 1), 1);
 }
 
+/// A check of sixteen signatures costs the node half a millisecond, and whoever forges one of them nothing.
+#[test]
+fn who_sends_invalid_requests_is_not_listened_to_for_the_rest_of_the_second() {
+    let bench = Bench::new();
+    let of = |origin| Sender { member: None, origin: Origin(origin) };
+    let refused = |origin| bench.submit_from(of(origin), &forged(&bench.dear(1))).err();
+    let checked = (0..100).take_while(|_| refused(1) == Some("BAD_SIGNATURE")).count();
+    assert_eq!((checked, refused(1)), (25, Some("OVERLOADED")));
+    assert_eq!(bench.submit_from(of(1), &bench.dear(2)), Err("OVERLOADED"), "nobody knows that it is none of them");
+    assert_eq!(refused(2), Some("BAD_SIGNATURE"), "others are listened to");
+    bench.forward(1, &bench.dear(3));
+    assert_eq!(bench.drain(), [], "and so are members");
+    assert!(bench.submit_from(of(2), &bench.dear(2)).is_ok());
+    bench.admission.at(Duration::from_secs(1));
+    assert!(bench.submit_from(of(1), &bench.dear(4)).is_ok(), "another second");
+}
+
 /// One that was decided is looked at although there is no room, for its receipt is asked for: but no more often than others.
 #[test]
 fn a_complaint_that_was_decided_is_judged_no_more_often_than_others() {

@@ -87,14 +87,14 @@ impl Application for Node {
 
     fn propose(&self, proposal: &ProposalRequest, missing: &[Arc<Block>]) -> Option<Block> {
         self.manner.leads();
-        let parent = self.execution.ground(&proposal.context.parent, missing, &self.known())?;
+        let parent = self.busy.during(|| self.execution.ground(&proposal.context.parent, missing, &self.known()))?;
         self.drain_inbox();
         let requests = self.admission.pool().select(parent.state());
         Some(Block::new(proposal.context, proposal.height, *parent.state().result(), requests))
     }
 
     fn verify(&self, block: &Arc<Block>, missing: &[Arc<Block>]) -> bool {
-        self.execution.is_valid(block, missing, &self.known())
+        self.busy.during(|| self.execution.is_valid(block, missing, &self.known()))
     }
 
     fn finalized(&self, block: Arc<Block>, certificate: Option<Certificate>) {
@@ -104,7 +104,8 @@ impl Application for Node {
         }
         self.execution.check_against_quorum(&block);
         let digest = block.digest();
-        let Some(executed) = self.execution.reach(&digest, &[block], &self.known()) else {
+        let executed = self.busy.during(|| self.execution.reach(&digest, &[block], &self.known()));
+        let Some(executed) = executed else {
             // A final block that does not extend the final chain: more members are Byzantine than the cluster can
             // bear, or this machine is broken. Going on could only spread it.
             panic!("final block {digest} does not extend the final chain");
@@ -124,7 +125,7 @@ impl Application for Node {
         self.finality.take(&executed, &entry, step, self.source.oldest_pin());
         let identities: Vec<_> = executed.receipts().map(|receipt| receipt.identity).collect();
         let decided = executed.receipts().map(|receipt| Decided { identity: receipt.identity, gas: receipt.gas });
-        self.admission.pool().finalize(executed.state(), decided, executed.contents.clone());
+        self.admission.pool().finalize(executed.state(), decided, executed.contents.clone(), self.busy.take());
         let before = lock(&self.finality.recent).tip().map_or(0, |tip| tip.requests);
         self.metrics.finalized(&executed, before);
         self.metrics.took_turns(&turns, &self.members.committee());

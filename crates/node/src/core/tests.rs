@@ -183,6 +183,6 @@ fn one_address_and_one_member_fill_their_parts_and_are_told_so() {
     assert_eq!(refused.code(), "OVERLOADED");
     assert!(refused.to_string().ends_with("fill too many blocks from one address"), "{refused}");
     assert!(verdicts[1].is_ok(), "another address has its own: {:?}", verdicts[1]);
-    let text = alone.node.metrics.encode((0, 0), 0);
+    let text = alone.node.metrics.encode(&alone.node.admission.pool(), 0);
     assert!(text.contains("pleach_requests_without_room_total{bound=\"class\",part=\"origin\"} 1"), "{text}");
 }

@@ -32,7 +32,7 @@ pub struct Ahead {
 
 fn demand(prepared: &Prepared) -> [Demand; 2] {
     let held = (prepared.held() + INDEX_BYTES) as u64;
-    [(Measure::Requests, 1, AHEAD_MAX as u64), (Measure::Bytes, held, AHEAD_BYTES_MAX as u64)]
+    [Demand::of(Measure::Requests, 1, AHEAD_MAX as u64), Demand::of(Measure::Bytes, held, AHEAD_BYTES_MAX as u64)]
 }
 
 impl Ahead {

@@ -33,7 +33,10 @@ pub struct Inbox {
 
 const fn demand(bytes: usize) -> [Demand; 2] {
     let held = (bytes + INDEX_BYTES) as u64;
-    [(Measure::Requests, 1, POOL_REQUESTS_MAX as u64), (Measure::Bytes, held, POOL_BYTES_MAX as u64)]
+    [
+        Demand::of(Measure::Requests, 1, POOL_REQUESTS_MAX as u64),
+        Demand::of(Measure::Bytes, held, POOL_BYTES_MAX as u64),
+    ]
 }
 
 impl Inbox {

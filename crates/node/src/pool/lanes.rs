@@ -12,56 +12,21 @@
 //! Within a lane the oldest and the cheapest take turns: those who declare much do not shut out those who declare little,
 //! and the oldest comes first in its block, where it always fits.
 //!
-//! Everybody waits for as long as a block takes, so one who fills each of them delays all others, who come one request at a time and
-//! never fill one. So a block is not filled, whether or not others wait ([`Portions`]): each group has a small part of it, and beyond these
-//! all groups together have a quarter. Together, since one stranger is one group at each node that he sends to, and with several addresses as
-//! many more: a node does not tell others who its clients are, and if it did, they could not believe it. A larger request
-//! than that has its turn in every fourth block, one of them at a time, before all others.
+//! How much of a block each group may have is another matter ([`Portions`]).
 
 use std::cmp::Reverse;
 use std::collections::btree_map::Values;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
-use pleach_types::{Height, Identity};
+use pleach_types::Identity;
 
 use super::Sender;
+use super::portions::Portions;
 
 /// Requests of one group that a block has no room for and that are passed over before the group waits for the next block.
 pub const PASSED_OVER_MAX: usize = 64;
 /// Who uses less than one of so many parts of the gas that it declares is charged twice.
 const USED_PARTS: u64 = 4;
-
-/// Each group has one of so many parts of a block for itself.
-const EACH_PARTS: u64 = 64;
-/// What groups take beyond their own parts is one of so many parts of a block, for all of them together.
-const SHARED_PARTS: u64 = 4;
-/// Of so many heights that follow each other, one is of a block that a large request may begin.
-const LARGE_EVERY: u64 = 4;
-
-/// How much of a block goes to whom. The unit is that of [`Place::share`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Portions {
-    /// What each group may take, whatever others take.
-    pub each: u64,
-    /// What groups may take beyond that, all of them together.
-    pub shared: u64,
-    /// Whether one request may come first that is larger than both.
-    pub large: bool,
-}
-
-impl Portions {
-    /// Those of the block of a height, where `whole` is the block.
-    ///
-    /// They depend on the height alone: whoever leads, a large request waits for so many blocks at most until one of them has its turn.
-    pub const fn at(height: Height, whole: u64) -> Self {
-        Self { each: whole / EACH_PARTS, shared: whole / SHARED_PARTS, large: height.is_multiple_of(LARGE_EVERY) }
-    }
-
-    /// The largest request that is not a large one.
-    const fn usual(self) -> u64 {
-        self.each.saturating_add(self.shared)
-    }
-}
 
 /// What a group or a lane is of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -163,17 +128,27 @@ impl Queue {
     }
 }
 
+/// The lanes of one group.
+#[derive(Debug, Default)]
+struct GroupLanes {
+    lanes: Charges<Queue>,
+    /// How much of blocks all that waits there takes.
+    share: u64,
+}
+
 /// All that waits, by lanes.
 #[derive(Debug, Default)]
 pub struct Lanes {
-    groups: Charges<Charges<Queue>>,
+    groups: Charges<GroupLanes>,
 }
 
 impl Lanes {
     /// Lets a request wait in its lane.
     pub fn insert(&mut self, place: Place<'_>, identity: Identity) {
         let (group, party) = place.lane;
-        let queue = self.groups.enter(group).enter(party);
+        let lanes = self.groups.enter(group);
+        lanes.share = lanes.share.saturating_add(place.share);
+        let queue = lanes.lanes.enter(party);
         queue.by_age.insert(place.arrival, identity);
         queue.by_share.insert((place.share, place.arrival), identity);
     }
@@ -181,8 +156,9 @@ impl Lanes {
     /// Takes a request out of its lane.
     pub fn remove(&mut self, place: Place<'_>) {
         let (group, party) = place.lane;
-        let Some((_, lanes)) = self.groups.of.get_mut(group) else { return };
+        let Some((_, GroupLanes { lanes, share })) = self.groups.of.get_mut(group) else { return };
         let Some((_, queue)) = lanes.of.get_mut(party) else { return };
+        *share = share.saturating_sub(place.share);
         queue.by_age.remove(&place.arrival);
         queue.by_share.remove(&(place.share, place.arrival));
         if queue.by_age.is_empty() {
@@ -193,14 +169,24 @@ impl Lanes {
         }
     }
 
+    /// Whether a group has something that waits.
+    pub fn has(&self, group: &Party) -> bool {
+        self.groups.of.contains_key(group)
+    }
+
+    /// Whether all that waits of some group takes more than this of blocks.
+    pub fn any_above(&self, share: u64) -> bool {
+        self.groups.of.values().any(|(_, lanes)| lanes.share > share)
+    }
+
     /// Charges a lane for a request that a final block holds: `declared` gas, of which `used` was used.
     pub fn charge(&mut self, place: Place<'_>, declared: u64, used: u64) {
         let wasted = used < declared / USED_PARTS;
         let amount = if wasted { place.share.saturating_mul(2) } else { place.share };
         let (group, party) = place.lane;
         self.groups.charge(group, amount);
-        if let Some((_, lanes)) = self.groups.of.get_mut(group) {
-            lanes.charge(party, amount);
+        if let Some((_, of_group)) = self.groups.of.get_mut(group) {
+            of_group.lanes.charge(party, amount);
         }
     }
 
@@ -211,7 +197,8 @@ impl Lanes {
             self.offer_a_large_one(portions.usual(), &mut offer);
         }
         let mut shared = portions.shared;
-        let mut groups: Vec<_> = self.groups.in_order().map(|(_, lanes)| Group::of(lanes, portions.each)).collect();
+        let mut groups: Vec<_> =
+            self.groups.in_order().map(|(_, group)| Group::of(&group.lanes, portions.each)).collect();
         let mut turns: Heap = self.groups.in_order().map(|(charged, _)| charged).zip(0..).map(Reverse).collect();
         while let Some(Reverse((charged, at))) = turns.pop() {
             match groups[at].offer_one(&mut shared, &mut offer) {
@@ -227,7 +214,7 @@ impl Lanes {
     /// It comes first: behind others the largest would never find room. That one is enough to give all their turn, since
     /// whoever has had it is charged for it.
     fn offer_a_large_one(&self, usual: u64, offer: &mut impl FnMut(&Identity, u64) -> (Offered, u64)) {
-        let queues = self.groups.in_order().flat_map(|(_, lanes)| lanes.in_order()).map(|(_, queue)| queue);
+        let queues = self.groups.in_order().flat_map(|(_, group)| group.lanes.in_order()).map(|(_, queue)| queue);
         for identity in queues.filter_map(|queue| queue.oldest_above(usual)).take(PASSED_OVER_MAX) {
             if offer(identity, u64::MAX).0 != Offered::Unwanted {
                 return;
@@ -398,7 +385,7 @@ mod tests {
             }
         }
         let mut taken = Vec::new();
-        lanes.offer(Portions { large, ..Portions::at(1, 640) }, |identity, room| {
+        lanes.offer(Portions { each: 10, shared: 160, large }, |identity, room| {
             let (group, share) = shares[identity];
             if share > room {
                 return (Offered::NoRoom, 0);

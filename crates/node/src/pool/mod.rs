@@ -15,6 +15,7 @@
 mod ahead;
 mod inbox;
 mod lanes;
+mod portions;
 mod room;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,18 +26,23 @@ use pleach_state::{Costs, Prepared, PreparedBlock, State};
 use pleach_types::{Domains, Hash, Height, Identity, Limits, PublicKey};
 
 pub use self::inbox::Forwarded;
-pub use self::room::{Full, Measure, Origin, Part, Room, Sender};
+pub use self::portions::Load;
+pub use self::room::{Demand, Full, Measure, Origin, Part, Room, Sender};
 
 use self::ahead::Ahead;
 use self::inbox::Inbox;
-use self::lanes::{Lane, Lanes, Offered, Party, Place, Portions};
-use self::room::{Demand, INDEX_BYTES, POOL_BYTES_MAX, POOL_REQUESTS_MAX};
+use self::lanes::{Lane, Lanes, Offered, Party, Place};
+use self::portions::{Pacing, Portions};
+use self::room::{INDEX_BYTES, POOL_BYTES_MAX, POOL_REQUESTS_MAX};
 
 /// What all of a block is, in the units of [`Pooled::share`].
 const WHOLE: u64 = 1 << 20;
 /// Blocks that those requests may fill which take about the same part of one (up to twice as much as others): with the usual
 /// window, later ones would be too old when their turn comes.
 const BLOCKS_OF_A_CLASS: u64 = 64;
+/// Of those, one origin may have as many waiting as so many blocks take from all who send much ([`portions`]). One stranger sends to several
+/// nodes: what would wait until its proof is too old would be checked by all of them in vain, and what waits long does so for nothing.
+const BLOCKS_OF_AN_ORIGIN: u64 = 16;
 /// Requests of the system that may wait: few are made, nobody pays for them, and a block holds few complaints.
 const SYSTEM_MAX: usize = 32;
 /// Blocks for which the pool remembers what they ordered, so that late copies are not checked again.
@@ -74,17 +80,17 @@ fn share(costs: Costs, limits: &Limits) -> u64 {
     u64::try_from(most).unwrap_or(u64::MAX)
 }
 
-/// What a request takes of the room: of one that takes this share of a block and these bytes of memory.
-const fn demand(share: u64, held: usize) -> [Demand; 3] {
+/// What a request takes of the room: of one that takes this share of a block and these bytes of memory, where those who send much share
+/// `shared` of a block.
+fn demand(share: u64, held: usize, shared: u64) -> [Demand; 3] {
     // The class of those that take about this part of a block.
-    let class = match share.checked_ilog2() {
-        Some(class) => class,
-        None => 0,
-    };
+    let class = share.checked_ilog2().unwrap_or(0);
+    let whole = BLOCKS_OF_A_CLASS * WHOLE;
+    let origins = whole / (BLOCKS_OF_AN_ORIGIN * shared).max(1);
     [
-        (Measure::Requests, 1, POOL_REQUESTS_MAX as u64),
-        (Measure::Bytes, (held + INDEX_BYTES) as u64, POOL_BYTES_MAX as u64),
-        (Measure::Class(class), share, BLOCKS_OF_A_CLASS * WHOLE),
+        Demand::of(Measure::Requests, 1, POOL_REQUESTS_MAX as u64),
+        Demand::of(Measure::Bytes, (held + INDEX_BYTES) as u64, POOL_BYTES_MAX as u64),
+        Demand { origins, ..Demand::of(Measure::Class(class), share, whole) },
     ]
 }
 
@@ -118,6 +124,7 @@ pub struct Pool {
     parts: u64,
     next: u64,
     lanes: Lanes,
+    pacing: Pacing,
     room: Room,
     pooled: BTreeMap<Identity, Pooled>,
     contents: BTreeMap<Hash, Identity>,
@@ -153,6 +160,7 @@ impl Pool {
             parts: parts(state),
             next: 0,
             lanes: Lanes::default(),
+            pacing: Pacing::new(WHOLE),
             room: Room::default(),
             pooled: BTreeMap::new(),
             contents: BTreeMap::new(),
@@ -183,6 +191,11 @@ impl Pool {
         self.room.all(Measure::Bytes) + self.inbox.bytes() + self.ahead.held_bytes()
     }
 
+    /// The part of a block that those share who send much, from 0 to 1.
+    pub fn shared(&self) -> f64 {
+        self.pacing.shared() as f64 / WHOLE as f64
+    }
+
     /// Whether what waits is worth a block at once, after one that ordered `ordered` requests, of which `still` are among those that wait.
     ///
     /// It is if as many wait as the last block ordered: clients mostly have one request on its way and send the next when they know the
@@ -207,7 +220,12 @@ impl Pool {
     /// # Errors
     /// Which bound is reached.
     pub fn check_room(&self, sender: Sender, costs: Costs, held: usize) -> Result<(), Full> {
-        self.room.check(sender, &demand(share(costs, &self.limits), held), self.parts)
+        self.room.check(sender, &self.demand(share(costs, &self.limits), held), self.parts)
+    }
+
+    /// What a request takes of the room now.
+    fn demand(&self, share: u64, held: usize) -> [Demand; 3] {
+        demand(share, held, self.pacing.shared())
     }
 
     /// One member has one of so many parts of what is there for all.
@@ -256,16 +274,16 @@ impl Pool {
     /// As if requests with these costs had taken all the room that there is for their like.
     #[cfg(test)]
     pub fn fill_class_of(&mut self, costs: Costs) {
-        let [_, _, (class, _, whole)] = demand(share(costs, &self.limits), 0);
+        let [_, _, class] = self.demand(share(costs, &self.limits), 0);
         let someone = Sender { member: Some(PublicKey([0xee; 32])), origin: Origin(0) };
-        self.room.take(someone, &[(class, whole, whole)]);
+        self.room.take(someone, &[Demand { amount: class.whole, ..class }]);
     }
 
     /// As if a client of this node had taken all the room that there is for it, for requests with these costs.
     #[cfg(test)]
     pub fn fill_class_of_port(&mut self, costs: Costs, origin: Origin) {
-        let [_, _, (class, _, whole)] = demand(share(costs, &self.limits), 0);
-        self.room.take(Sender { member: None, origin }, &[(class, whole / class.origin_parts(), whole)]);
+        let [_, _, class] = self.demand(share(costs, &self.limits), 0);
+        self.room.take(Sender { member: None, origin }, &[Demand { amount: class.whole / class.origins, ..class }]);
     }
 
     /// Takes one request out of the inbox.
@@ -305,7 +323,7 @@ impl Pool {
             None => self.system.insert(identity),
         };
         let share = share(prepared.costs(), &self.limits);
-        self.room.take(sender, &demand(share, prepared.held()));
+        self.room.take(sender, &self.demand(share, prepared.held()));
         let lane = lane(sender, &prepared, self.domains);
         let pooled = Pooled { bytes, prepared, content, sender, lane, arrival: self.next, share };
         self.next += 1;
@@ -319,7 +337,7 @@ impl Pool {
     /// What does not fit is passed over for others that do, but not for ever: whoever has been served least is first in the next
     /// block, and what is first fits an empty block.
     pub fn select(&self, state: &State) -> Vec<Bytes> {
-        self.choose(state, Portions::at(state.height().saturating_add(1), WHOLE))
+        self.choose(state, self.pacing.portions(state.height().saturating_add(1)))
     }
 
     /// As [`Pool::select`], with these portions.
@@ -350,18 +368,28 @@ impl Pool {
         selected
     }
 
-    /// Forgets what a final block ordered, and what can never be ordered after it; and lets in what waited for its height.
-    pub fn finalize(&mut self, state: &State, decided: impl IntoIterator<Item = Decided>, contents: Vec<Hash>) {
+    /// Forgets what a final block ordered, and what can never be ordered after it; and lets in what waited for its height. `load` is how busy the
+    /// node was since the block before.
+    pub fn finalize(
+        &mut self,
+        state: &State,
+        decided: impl IntoIterator<Item = Decided>,
+        contents: Vec<Hash>,
+        load: Load,
+    ) {
         for content in &contents {
             drop(self.inbox.remove(content));
         }
         // Its lane is charged for what it declared in vain too, or declaring too much would cost nothing.
+        let mut taken = BTreeMap::new();
         for Decided { identity, gas } in decided {
             if let Some(pooled) = self.pooled.get(&identity) {
                 self.lanes.charge(pooled.place(), pooled.prepared.gas(), gas);
+                *taken.entry(pooled.lane.0.clone()).or_default() += pooled.share;
             }
             self.remove(&identity);
         }
+        self.pacing.finalized(state.height(), self.seen(&taken), load);
         self.parts = parts(state);
         self.measure_by(state.limits());
         self.remember(state.height(), contents);
@@ -374,6 +402,14 @@ impl Pool {
         }
     }
 
+    /// What a block showed of which groups had taken this much.
+    fn seen(&self, taken: &BTreeMap<Party, u64>) -> portions::Demand {
+        let each = self.pacing.each();
+        let modest =
+            |(group, taken): (&Party, &u64)| *group != Party::System && *taken <= each && !self.lanes.has(group);
+        portions::Demand { modest: taken.iter().any(modest), more: self.lanes.any_above(each) }
+    }
+
     /// Measures what waits by other limits, if they have changed; what may not stand in any block under them goes.
     fn measure_by(&mut self, limits: Limits) {
         if self.limits == limits {
@@ -384,10 +420,11 @@ impl Pool {
             self.pooled.iter().filter(|(_, pooled)| over(pooled)).map(|(identity, _)| *identity).collect();
         gone.iter().for_each(|identity| self.remove(identity));
         (self.lanes, self.room) = Default::default();
+        let shared = self.pacing.shared();
         for (identity, pooled) in &mut self.pooled {
             pooled.share = share(pooled.prepared.costs(), &limits);
             self.lanes.insert(pooled.place(), *identity);
-            self.room.take(pooled.sender, &demand(pooled.share, pooled.prepared.held()));
+            self.room.take(pooled.sender, &demand(pooled.share, pooled.prepared.held(), shared));
         }
         self.limits = limits;
     }
@@ -423,7 +460,7 @@ impl Pool {
     fn remove(&mut self, identity: &Identity) {
         if let Some(pooled) = self.pooled.remove(identity) {
             self.lanes.remove(pooled.place());
-            self.room.give_back(pooled.sender, &demand(pooled.share, pooled.prepared.held()));
+            self.room.give_back(pooled.sender, &self.demand(pooled.share, pooled.prepared.held()));
             self.contents.remove(&pooled.content);
             match pooled.prepared.client() {
                 Some(call) => self.by_base.remove(&(call.request().body.base, *identity)),

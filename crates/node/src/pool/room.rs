@@ -30,10 +30,6 @@ pub const POOL_BYTES_MAX: usize = 128 << 20;
 pub const INDEX_BYTES: usize = 1_024;
 /// Of the room of this node's port, or of another member, one origin has one part of so many.
 const ORIGIN_PARTS: u64 = 4;
-/// Of the room for requests of one class, one origin has one part of so many. Blocks take a quarter of what they can hold from all who send much
-/// ([`super::lanes`]), and one stranger sends to several nodes: what would wait until its proof is too old would be checked by all of them in vain.
-const ORIGIN_CLASS_PARTS: u64 = 16;
-
 /// What is bounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Measure {
@@ -45,16 +41,8 @@ pub enum Measure {
     Class(u32),
     /// Complaints that are judged in a second.
     Judgements,
-}
-
-impl Measure {
-    /// One origin has one part of so many.
-    pub const fn origin_parts(self) -> u64 {
-        match self {
-            Self::Class(_) => ORIGIN_CLASS_PARTS,
-            Self::Requests | Self::Bytes | Self::Judgements => ORIGIN_PARTS,
-        }
-    }
+    /// Requests that are found invalid in a second.
+    Invalid,
 }
 
 /// Why there is no room: which bound is reached, and whose.
@@ -85,6 +73,7 @@ impl Full {
             Measure::Bytes => "bytes",
             Measure::Class(_) => "class",
             Measure::Judgements => "judgements",
+            Measure::Invalid => "invalid",
         };
         let part = match self.part {
             Part::Whole => "node",
@@ -102,6 +91,7 @@ impl std::fmt::Display for Full {
             Measure::Bytes => "they take all the memory that this node has for them",
             Measure::Class(_) => "those that take about the same part of a block fill too many blocks",
             Measure::Judgements => "no more complaints are judged in this second",
+            Measure::Invalid => "in this second no more requests are checked after so many invalid ones",
         })?;
         f.write_str(match self.part {
             Part::Whole => "",
@@ -118,8 +108,25 @@ enum RoomParty {
     Origin(Sender),
 }
 
-/// What one request takes of a measure, and how much there is of it.
-pub type Demand = (Measure, u64, u64);
+/// What one request takes of a measure.
+#[derive(Clone, Copy, Debug)]
+pub struct Demand {
+    /// The measure.
+    pub measure: Measure,
+    /// How much it takes.
+    pub amount: u64,
+    /// How much there is, for all.
+    pub whole: u64,
+    /// Of what there is for this node's port, or for another member, one origin has one part of so many.
+    pub origins: u64,
+}
+
+impl Demand {
+    /// Of a measure of which one origin has a quarter.
+    pub const fn of(measure: Measure, amount: u64, whole: u64) -> Self {
+        Self { measure, amount, whole, origins: ORIGIN_PARTS }
+    }
+}
 
 /// What is taken.
 #[derive(Debug, Default)]
@@ -133,9 +140,9 @@ impl Room {
     /// # Errors
     /// Which bound is reached. Who has nothing yet of a measure gets one request, however large, as long as the whole has room.
     pub fn check(&self, sender: Sender, demand: &[Demand], members: u64) -> Result<(), Full> {
-        for (measure, amount, whole) in demand.iter().copied() {
+        for Demand { measure, amount, whole, origins } in demand.iter().copied() {
             let member = if sender.member.is_some() { whole / members.max(1) } else { whole };
-            for (part, party, most) in parties(sender, whole, member, measure.origin_parts()) {
+            for (part, party, most) in parties(sender, whole, member, origins.max(1)) {
                 let taken = self.taken(measure, party);
                 let first = taken == 0 && part != Part::Whole;
                 if !first && taken.saturating_add(amount) > most {
@@ -148,7 +155,7 @@ impl Room {
 
     /// Takes it.
     pub fn take(&mut self, sender: Sender, demand: &[Demand]) {
-        for (measure, amount, _) in demand.iter().copied() {
+        for Demand { measure, amount, .. } in demand.iter().copied() {
             for (_, party, _) in parties(sender, 0, 0, 1) {
                 *self.taken.entry((measure, party)).or_default() += amount;
             }
@@ -157,7 +164,7 @@ impl Room {
 
     /// Gives back what was taken with the same demand.
     pub fn give_back(&mut self, sender: Sender, demand: &[Demand]) {
-        for (measure, amount, _) in demand.iter().copied() {
+        for Demand { measure, amount, .. } in demand.iter().copied() {
             for (_, party, _) in parties(sender, 0, 0, 1) {
                 let key = (measure, party);
                 let left = self.taken(measure, party).saturating_sub(amount);
@@ -195,8 +202,7 @@ mod tests {
     const WHOLE: u64 = 800;
 
     fn demand(amount: u64) -> [Demand; 3] {
-        // Of a class an origin has a smaller part, so it would be the bound that is reached each time.
-        [Measure::Requests, Measure::Bytes, Measure::Judgements].map(|measure| (measure, amount, WHOLE))
+        [Measure::Requests, Measure::Bytes, Measure::Judgements].map(|measure| Demand::of(measure, amount, WHOLE))
     }
 
     fn sender(member: Option<u8>, origin: u64) -> Sender {
@@ -230,9 +236,9 @@ mod tests {
     }
 
     #[test]
-    fn of_a_class_an_origin_has_a_sixteenth() {
+    fn an_origin_has_the_part_that_is_said() {
         let (mut room, mut taken) = (Room::default(), 0);
-        let demand = [(Measure::Class(3), 1, WHOLE)];
+        let demand = [Demand { origins: 16, ..Demand::of(Measure::Class(3), 1, WHOLE) }];
         while room.check(sender(None, 1), &demand, 2).is_ok() {
             room.take(sender(None, 1), &demand);
             taken += 1;

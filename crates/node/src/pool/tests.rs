@@ -1,5 +1,7 @@
 //! Who is served, as leaders see it: requests of a state with many domains, whose shares of a block are what counts.
 
+use std::time::Duration;
+
 use pleach_state::prepare;
 use pleach_testkit::members::{keys, members};
 use pleach_types::request::ordered_digest;
@@ -22,6 +24,7 @@ struct Bench {
     state: State,
     pool: Pool,
     next: u64,
+    load: Load,
 }
 
 impl Bench {
@@ -33,7 +36,7 @@ impl Bench {
         let governance = Governance { threshold: owners.len() as u8, owners, domains, ..Governance::default() };
         let genesis = Genesis { governance, ..Genesis::new("pool", members(&secrets), records) };
         let state = State::genesis(genesis).unwrap_or_else(|e| panic!("{e}"));
-        Self { pool: Pool::new(&state), state, next: 0 }
+        Self { pool: Pool::new(&state), state, next: 0, load: Load::default() }
     }
 
     /// A request for the operation of a domain, so much gas declared.
@@ -56,6 +59,12 @@ impl Bench {
         self.state.limits().block_gas / SLOTS
     }
 
+    /// A block with the portions of the moment, while the node has as much to do as this.
+    fn paced_block(&mut self, height: Height, load: Load) -> Vec<String> {
+        self.load = load;
+        self.block_with(self.pool.pacing.portions(height), |_| u64::MAX)
+    }
+
     /// The domains of a block's requests, in their order; they leave the pool as if they had been executed and used so much gas. A
     /// group may fill it.
     fn block(&mut self, used: impl Fn(&str) -> u64) -> Vec<String> {
@@ -72,7 +81,7 @@ impl Bench {
             decided.push(Decided { identity: body.identity(), gas: used(&domain) });
             domains.push(domain);
         }
-        self.pool.finalize(&self.state, decided, Vec::new());
+        self.pool.finalize(&self.state, decided, Vec::new(), self.load);
         domains
     }
 }
@@ -146,10 +155,10 @@ fn within_a_lane_cheap_requests_are_not_shut_out_and_the_oldest_comes_first() {
 
 /// One stranger who sends to each of four nodes is four senders here.
 #[test]
-fn one_stranger_at_every_node_takes_a_quarter_of_a_block_beside_the_parts_of_four() {
+fn one_stranger_at_every_node_takes_what_is_shared_beside_the_parts_of_four() {
     let mut bench = Bench::new(Domains::Open);
     let (slot, most) = (bench.slot() / 8, bench.state.limits().gas);
-    let own = SLOTS * 8 / 64;
+    let own = SLOTS * 8 / 128 + 1;
     let member = |n: u8| Sender { member: Some(PublicKey([n; 32])), origin: Origin(u64::from(n)) };
     let strangers = [client(1), member(1), member(2), member(3)];
     for n in 0..16 * SLOTS {
@@ -163,14 +172,60 @@ fn one_stranger_at_every_node_takes_a_quarter_of_a_block_beside_the_parts_of_fou
         for n in 0..HONEST {
             assert!(bench.add(client(100 + n as u64), &format!("honest-{n}"), slot), "there is room");
         }
-        let block = bench.block_with(Portions::at(height, WHOLE), |_| u64::MAX);
+        let shared = bench.pool.pacing.shared();
+        let block = bench.paced_block(height, Load::default());
         assert_eq!(honest(&block), HONEST, "who sends one at a time is in the next block");
         let is_large = |domain: &&String| *domain == "spam-9";
         large.push(block.iter().filter(is_large).count());
         let bulk = (block.len() - honest(&block)) as u64 - large[large.len() - 1] as u64;
-        assert!(bulk <= SLOTS * 8 / 4 + 4 * own, "{bulk} at height {height}");
+        assert!(bulk <= SLOTS * 8 * shared / WHOLE + 4 * own, "{bulk} at height {height}");
+        assert_eq!(shared < WHOLE / 4, height > 1, "a quarter, until somebody has come who needs little");
     }
-    assert_eq!(large, [0, 0, 0, 1], "what takes more than a quarter waits for the fourth");
+    assert_eq!(large, [0, 0, 0, 1], "what takes more than that waits for the fourth");
+}
+
+/// Who sends all that he can, and who sends one request after another, and how much of a block the first has then.
+#[test]
+fn those_who_send_much_share_little_while_others_come_and_the_node_is_busy() {
+    let mut bench = Bench::new(Domains::Open);
+    let slot = bench.slot() / 8;
+    let idle = Load { busy: Duration::ZERO, elapsed: Duration::from_millis(10) };
+    let busy = Load { busy: Duration::from_millis(9), ..idle };
+    let blocks = |bench: &mut Bench, from: Height, load: Load, others: bool| {
+        let mut spam = 0;
+        for height in from..from + 100 {
+            while bench.add(client(1), "spam-0", slot) {}
+            assert!(!others || bench.add(client(2), "honest-0", slot), "there is room");
+            let block = bench.paced_block(height, load);
+            assert_eq!(honest(&block), usize::from(others), "who sends one at a time is in the next block");
+            spam = block.len() - honest(&block);
+        }
+        spam as u64
+    };
+    let (whole, own) = (SLOTS * 8, SLOTS * 8 / 128 + 1);
+    assert!(blocks(&mut bench, 0, busy, false) >= whole / 4, "alone, a quarter");
+    assert!((1..=whole / 64 + own).contains(&blocks(&mut bench, 100, busy, true)));
+    assert!(blocks(&mut bench, 200, idle, true) >= whole / 8, "while the node has time, more again");
+}
+
+#[test]
+fn one_address_has_as_much_waiting_as_a_few_blocks_take_of_it() {
+    let mut bench = Bench::new(Domains::Open);
+    let slot = bench.slot() / 8;
+    let fill = |bench: &mut Bench| (0..).take_while(|_| bench.add(client(1), "spam-0", slot)).count() as u64;
+    let whole = SLOTS * 8;
+    assert!((whole * 4 - 1..=whole * 4).contains(&fill(&mut bench)), "sixteen blocks of a quarter");
+    assert!(bench.add(client(2), "honest-0", slot));
+    bench.paced_block(1, Load::default());
+    assert_eq!(fill(&mut bench), 0, "more than sixteen blocks of a thirty-second wait already");
+    // A busy node takes a sixty-fourth of each block, and lets a quarter of a block wait.
+    let busy = Load { busy: Duration::from_millis(9), elapsed: Duration::from_millis(10) };
+    while bench.pool.len() as u64 >= whole / 4 {
+        assert!(bench.add(client(2), "honest-0", slot));
+        assert!(!bench.paced_block(1, busy).is_empty());
+    }
+    assert!(fill(&mut bench) > 0);
+    assert_eq!(bench.pool.len() as u64, whole / 4);
 }
 
 #[test]
@@ -181,7 +236,7 @@ fn what_is_pooled_is_counted_by_sender_and_all_of_it_comes_back() {
     while bench.add(client(1), "spam-0", slot) {
         taken += 1;
     }
-    let most = SLOTS * BLOCKS_OF_A_CLASS / Measure::Class(0).origin_parts();
+    let most = SLOTS * BLOCKS_OF_AN_ORIGIN / 4;
     assert!((most * 9 / 10..=most).contains(&taken), "{taken} of {most}");
     let bytes = bench.request("spam-0", slot);
     let prepared = prepare(&bytes, &limits, bench.state.genesis_digest()).expect("it is in order");
