@@ -50,7 +50,7 @@ pub struct Timeouts {
     /// How long a leader with nothing to order waits before it proposes an empty block. Zero proposes at once.
     pub idle: Duration,
     /// How long the others wait for a leader's proposal. A dead leader costs this much whenever its turn comes,
-    /// until `skip` has passed.
+    /// until `skip` has passed. One that is late each time has less of it, as it is compared with the others.
     pub leader: Duration,
     /// How long a view may take to be certified.
     pub certification: Duration,

@@ -61,6 +61,7 @@ use crate::glue::Glue;
 use crate::muster::Witness;
 use crate::partitions::{REPLAY_BUFFER, RETAINED_VIEWS, WRITE_BUFFER, votes_partition};
 use crate::rest::ConsensusClock;
+use crate::rest::late::LateLeaders;
 use crate::rest::runtime::RestingRuntime;
 use crate::scheme::Scheme;
 
@@ -122,6 +123,8 @@ where
     pub(crate) pages: CacheRef,
     /// The time by which the engines go.
     pub(crate) rest: Arc<ConsensusClock>,
+    /// For whom it goes faster.
+    pub(crate) late: Arc<LateLeaders>,
     /// The digest of the genesis block.
     pub(crate) genesis: Digest,
 }
@@ -283,6 +286,7 @@ where
 
     fn start(&self, epoch: u64, scheme: Scheme, root: Root, lanes: EpochChannels<S>) -> Handle<()> {
         let Settings { timeouts, storage_prefix, .. } = &self.settings;
+        let leaders = scheme.members();
         let config = simplex::Config {
             scheme,
             elector: RoundRobin::<Blake3>::default(),
@@ -293,6 +297,8 @@ where
                 next: self.deferred.clone(),
                 memory: self.entrance.memory.clone(),
                 rest: Arc::clone(&self.rest),
+                late: Arc::clone(&self.late),
+                leaders,
             },
             // The engine shows what contradicts a vote that it has counted already only if it keeps that.
             track_historical_votes: true,

@@ -13,10 +13,11 @@ use futures::StreamExt as _;
 use pleach_types::{Block, Height};
 use tracing::{error, warn};
 
-use crate::block::{EngineBlock, EngineContext, context_from_engine, hash_from_engine};
+use crate::block::{EngineBlock, EngineContext, context_from_engine, hash_from_engine, round_from_engine};
 use crate::certificate::Scheme;
 use crate::delivery::DeliveryProgress;
 use crate::rest::ConsensusClock;
+use crate::rest::late::LateLeaders;
 use crate::signal::Signal;
 use crate::{Application, ProposalRequest};
 
@@ -43,6 +44,8 @@ pub(crate) struct Glue {
     pub(crate) wake: Arc<Signal>,
     /// The time by which a leader with nothing to order waits.
     pub(crate) rest: Arc<ConsensusClock>,
+    /// Learns which proposals have come.
+    pub(crate) late: Arc<LateLeaders>,
     /// The most that is waited from one block to the next while something is to be ordered.
     pub(crate) pace: Duration,
     /// When this node last built a block or was asked about one.
@@ -211,6 +214,8 @@ impl<E: Spawner + Clock> EngineApplication<E> for Glue {
         (): (),
     ) -> Option<Digested<EngineBlock>> {
         let asked = runtime.current();
+        // Whatever others think of this member: it does not give its own view up.
+        self.late.proposed(round_from_engine(context.round));
         let Some(missing) = self.led(ancestry.clone()).await else {
             warn!(view = context.round.view().get(), "declined to lead: this node is behind");
             return None;
@@ -233,9 +238,14 @@ impl<E: Spawner + Clock> EngineApplication<E> for Glue {
         Some(Digested::compute(block, &Sequential).await)
     }
 
-    async fn verify(&mut self, (runtime, _): (E, EngineContext), mut ancestry: impl Ancestry<EngineBlock>) -> bool {
+    async fn verify(
+        &mut self,
+        (runtime, context): (E, EngineContext),
+        mut ancestry: impl Ancestry<EngineBlock>,
+    ) -> bool {
         let Some(block) = ancestry.next().await else { return futures::future::pending().await };
         *self.last_block() = Some(runtime.current());
+        self.late.proposed(round_from_engine(context.round));
         self.look_alive(block.inner().block());
         let missing = self.missing(&runtime, ancestry).await;
         let (app, block) = (Arc::clone(&self.app), Arc::clone(block.inner().block()));

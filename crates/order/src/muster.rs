@@ -78,6 +78,7 @@ use crate::guard::{Guard, Opening};
 use crate::leaders::{self, LeadersVotes};
 use crate::nullified::Nullified;
 use crate::rest::ConsensusClock;
+use crate::rest::late::LateLeaders;
 use crate::scheme::{Scheme, proposal};
 use crate::schemes::Schemes;
 use crate::signal::Signal;
@@ -444,6 +445,10 @@ pub(crate) struct Witness<R> {
     pub(crate) memory: Memory,
     /// Ends when somebody gives a view up.
     pub(crate) rest: Arc<ConsensusClock>,
+    /// Learns which views begin.
+    pub(crate) late: Arc<LateLeaders>,
+    /// How many leaders take turns.
+    pub(crate) leaders: usize,
 }
 
 impl<R: Reporter<Activity = Activity<Scheme, Digest>>> Reporter for Witness<R> {
@@ -453,6 +458,13 @@ impl<R: Reporter<Activity = Activity<Scheme, Digest>>> Reporter for Witness<R> {
         let at = round_from_engine(activity.round());
         if matches!(activity, Activity::Nullify(_) | Activity::Nullification(_)) {
             self.rest.stir();
+        }
+        match &activity {
+            Activity::Notarize(_) => self.late.proposed(at),
+            Activity::Notarization(_) | Activity::Nullification(_) | Activity::Finalization(_) => {
+                self.late.decided(at, self.leaders);
+            }
+            _ => {}
         }
         match &activity {
             Activity::Notarize(of) => self.memory.vote(at, notarized(of)),

@@ -60,6 +60,7 @@ use crate::partitions::{
 };
 use crate::refused::Refused;
 use crate::rest::ConsensusClock;
+use crate::rest::late::LateLeaders;
 use crate::rest::watch::RestWatch;
 use crate::schemes::Schemes;
 use crate::signal::Signal;
@@ -277,6 +278,20 @@ where
             progress: Arc::clone(&progress),
             wake: Arc::clone(&signals.wake),
         };
+        let late = LateLeaders {
+            clock: Arc::clone(&rest),
+            timeout: settings.timeouts.leader,
+            now: Box::new({
+                let clock = context.child("late");
+                move || clock.current()
+            }),
+            wanted: Box::new({
+                let (app, progress) = (Arc::clone(&app), Arc::clone(&progress));
+                move || progress.newest_block().is_some_and(|block| app.wants_block(&block))
+            }),
+            seen: Mutex::default(),
+        };
+        let late = Arc::new(late);
         let rests = context.child("rests").spawn(move |clock| watch.keep(clock));
         let block_bytes = settings.bounds.block_bytes;
         let (wake, last_block) = (signals.wake, Arc::default());
@@ -285,6 +300,7 @@ where
             progress: Arc::clone(&progress),
             wake,
             rest: Arc::clone(&rest),
+            late: Arc::clone(&late),
             pace,
             last_block,
             idle,
@@ -302,6 +318,7 @@ where
             progress,
             pages,
             rest,
+            late,
             genesis: genesis_digest,
         };
 

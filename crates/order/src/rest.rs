@@ -21,7 +21,10 @@
 //! that is awake alone gives up the view of a leader that waits; its vote wakes the others. What makes members differ on
 //! purpose, requests that only some can see, costs the others as many blocks as there would be without any rest. And where something is
 //! lost at rest, a proposal or a vote, all are awake soon after the next block was due.
+//!
+//! In the views of leaders that are late each time, the same clock goes faster ([`late`]).
 
+pub(crate) mod late;
 pub(crate) mod runtime;
 pub(crate) mod watch;
 
@@ -52,6 +55,8 @@ pub(crate) struct ConsensusClock {
 #[derive(Clone, Copy, Debug)]
 struct RunningTime {
     slow: bool,
+    /// How many times faster it goes while it does not go slowly.
+    hurry: u32,
     /// When that was by the machine's clock, and by this one.
     since: SystemTime,
     then: SystemTime,
@@ -61,7 +66,7 @@ impl RunningTime {
     fn at(&self, now: SystemTime, times: u32) -> SystemTime {
         // A clock that was set back stands still here.
         let gone = now.duration_since(self.since).unwrap_or_default();
-        self.then + if self.slow { gone / times } else { gone }
+        self.then + if self.slow { gone / times } else { gone.saturating_mul(self.hurry) }
     }
 }
 
@@ -74,7 +79,7 @@ impl ConsensusClock {
         Arc::new(Self {
             times,
             still: (idle + leader.saturating_sub(idle) / 2).saturating_mul(times),
-            time: Mutex::new(RunningTime { slow: false, since: now, then: now }),
+            time: Mutex::new(RunningTime { slow: false, hurry: 1, since: now, then: now }),
             changed: Signal::default(),
             stirred: Signal::default(),
         })
@@ -83,6 +88,11 @@ impl ConsensusClock {
     /// Ends a rest: something is going on.
     pub(crate) fn stir(&self) {
         self.stirred.bump();
+    }
+
+    /// Whether time goes slowly now.
+    fn is_slow(&self) -> bool {
+        self.time().slow
     }
 
     /// The time, when it is `now` by the machine's clock.
@@ -94,7 +104,9 @@ impl ConsensusClock {
     fn left(&self, now: SystemTime, until: SystemTime) -> Option<Duration> {
         let time = *self.time();
         let left = until.duration_since(time.at(now, self.times)).ok().filter(|left| !left.is_zero())?;
-        Some(if time.slow { left.saturating_mul(self.times) } else { left })
+        // Not less than a nanosecond: the sleeper looks again after it, and must have come further.
+        let hurried = (left / time.hurry).max(Duration::from_nanos(1));
+        Some(if time.slow { left.saturating_mul(self.times) } else { hurried })
     }
 
     /// Waits until a time.
@@ -120,7 +132,16 @@ impl ConsensusClock {
     fn go(&self, now: SystemTime, slow: bool) {
         {
             let mut time = self.time();
-            *time = RunningTime { slow, since: now, then: time.at(now, self.times) };
+            *time = RunningTime { slow, hurry: 1, since: now, then: time.at(now, self.times) };
+        }
+        self.changed.bump();
+    }
+
+    /// Has time go so many times faster from now on, or as ever if it is once. At rest it goes slowly nevertheless.
+    fn hurry(&self, now: SystemTime, times: u32) {
+        {
+            let mut time = self.time();
+            *time = RunningTime { hurry: times.max(1), since: now, then: time.at(now, self.times), ..*time };
         }
         self.changed.bump();
     }

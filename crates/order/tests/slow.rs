@@ -31,30 +31,43 @@ struct Run {
     took: Duration,
     /// Why members gave up views of the slow one.
     why: Vec<Reason>,
+    /// Views of others that members gave up.
+    others: Vec<(Reason, u64)>,
 }
 
 /// A run in which one member takes `slow` for each block.
 fn run(seed: u64, slow: Duration) -> Run {
+    run_with(seed, [FAST, slow], Duration::ZERO)
+}
+
+/// A run in which each member but one takes the first of these for a block, and that one the second, and more before it builds one.
+fn run_with(seed: u64, [fast, slow]: [Duration; 2], late: Duration) -> Run {
     runner(seed).start(|context| async move {
         let mut cluster = Cluster::new(context.child("cluster"), 4, link(5, 3, 0), timeouts(Duration::ZERO)).await;
-        cluster.takes = vec![FAST; 4];
+        cluster.takes = vec![fast; 4];
         cluster.takes[SLOW] = slow;
+        cluster.late[SLOW] = late;
         cluster.start_all().await;
         cluster.reach(START).await;
         let before = context.current();
-        (0..20).for_each(|n| cluster.chains[n % 4].submit(request(n)));
-        while cluster.chains[0].height() < START + BLOCKS {
+        // Something is to be ordered all the time.
+        for n in 0.. {
+            if cluster.chains[0].height() >= START + BLOCKS {
+                break;
+            }
+            cluster.chains[n % 4].submit(request(n));
             context.sleep(Duration::from_millis(20)).await;
         }
         assert_agreement(&cluster.chains);
         let chain = cluster.chains[0].finalized();
         let chain: Vec<_> = chain.iter().skip(START).map(|of| of.block.header.context).collect();
-        let slow = secret(SLOW).public();
+        let (slow, views) = (secret(SLOW).public(), given_up(&context.encode()));
         Run {
             lost: chain.windows(2).map(|pair| pair[1].view - pair[0].view - 1).sum(),
             led: chain.iter().filter(|of| of.leader == slow).count(),
             took: context.current().duration_since(before).unwrap(),
-            why: given_up(&context.encode()).into_keys().filter(|(of, _)| *of == slow).map(|(_, why)| why).collect(),
+            others: views.iter().filter(|((of, _), _)| *of != slow).map(|((_, why), count)| (*why, *count)).collect(),
+            why: views.into_keys().filter(|(of, _)| *of == slow).map(|(_, why)| why).collect(),
         }
     })
 }
@@ -83,5 +96,22 @@ fn a_leader_that_is_further_behind_declines_before_the_others_have_waited() {
             let lost = u32::try_from(run.lost).unwrap();
             assert!(waited < timeout * lost / 4, "{lost} views were lost, and {waited:?} with them");
         }
+    });
+}
+
+/// A leader that is as late as the others just still wait for loses most of its turns, and the others little time; no other leader loses any.
+#[test]
+fn a_leader_that_is_late_on_purpose_is_waited_for_less_and_still_leads_now_and_then() {
+    let (quick, late) = (Duration::from_millis(2), Duration::from_millis(600));
+    for_seeds(0..4, |seed| {
+        let alike = run_with(seed, [quick; 2], Duration::ZERO);
+        assert_eq!((alike.lost, alike.why.len()), (0, 0));
+        let run = run_with(seed, [quick; 2], late);
+        let turns = u32::try_from(run.led).unwrap() + u32::try_from(run.lost).unwrap();
+        let waited = run.took.saturating_sub(alike.took);
+        assert!(waited < late * turns * 2 / 3, "{turns} turns of the late one took {waited:?}");
+        assert!(run.led > 0 && run.led < BLOCKS / 8, "the late one leads to {} blocks", run.led);
+        assert_eq!(run.why, [Reason::LeaderTimeout]);
+        assert_eq!(run.others, alike.others, "views of others were given up");
     });
 }

@@ -68,6 +68,8 @@ pub struct Cluster {
     pub heard: Heard,
     /// What each member takes to build, check or execute a block.
     pub takes: Vec<Duration>,
+    /// What each waits before it builds one.
+    pub late: Vec<Duration>,
     handles: Vec<Option<Handle<Result<(), OrderError>>>>,
 }
 
@@ -113,6 +115,7 @@ impl Cluster {
             chains,
             heard: Heard::default(),
             takes: vec![Duration::ZERO; count],
+            late: vec![Duration::ZERO; count],
             handles,
         }
     }
@@ -129,7 +132,7 @@ impl Cluster {
             blocker: self.oracle.control(key(n)),
             track: Track(Arc::new(|_, _, _| ())),
         };
-        let context = Slow::new(self.context.child("member").with_attribute("n", n), self.takes[n]);
+        let context = Slow::new(self.context.child("member").with_attribute("n", n), self.takes[n], self.late[n]);
         let settings = settings(&self.genesis, n, self.timeouts);
         self.handles[n] = Some(start(context, channels, peers, settings, self.chains[n].clone()));
     }

@@ -18,17 +18,21 @@ pub struct Slow {
     inner: deterministic::Context,
     /// What each task takes that executes blocks.
     takes: Duration,
+    /// What a task that builds one waits before.
+    late: Duration,
     /// Whether the next task is of those.
     blocks: bool,
+    /// Whether it builds.
+    builds: bool,
 }
 
 impl Slow {
-    pub const fn new(inner: deterministic::Context, takes: Duration) -> Self {
-        Self { inner, takes, blocks: false }
+    pub const fn new(inner: deterministic::Context, takes: Duration, late: Duration) -> Self {
+        Self { inner, takes, late, blocks: false, builds: false }
     }
 
     const fn with(&self, inner: deterministic::Context) -> Self {
-        Self { inner, takes: self.takes, blocks: false }
+        Self::new(inner, self.takes, self.late)
     }
 }
 
@@ -47,13 +51,17 @@ impl Spawner for Slow {
         Fut: Future<Output = T> + Send + 'static,
         T: Send + 'static,
     {
-        let takes = self.takes;
-        let waits = self.blocks && !takes.is_zero();
+        let (takes, late) = (self.takes, self.late);
+        let waits = match (self.blocks, self.builds) {
+            (false, _) => Duration::ZERO,
+            (true, false) => takes,
+            (true, true) => takes + late,
+        };
         self.inner.spawn(move |inner| async move {
-            if waits {
-                inner.sleep(takes).await;
+            if !waits.is_zero() {
+                inner.sleep(waits).await;
             }
-            f(Self::new(inner, takes)).await
+            f(Self::new(inner, takes, late)).await
         })
     }
 
@@ -72,7 +80,7 @@ impl Supervisor for Slow {
     }
 
     fn child(&self, label: &'static str) -> Self {
-        self.with(self.inner.child(label))
+        Self { builds: label == "build", ..self.with(self.inner.child(label)) }
     }
 
     fn with_attribute(self, key: &'static str, value: impl Display) -> Self {
