@@ -263,13 +263,14 @@ impl Node {
         self.members.enter(&state, None);
         *lock(&self.turns) = counted(&self.members, &entries);
         self.note_standing(&state);
-        self.execution.chain.reset(self.finality.reset(&state, entries));
+        let (tip, decided) = self.finality.reset(&state, entries);
+        self.execution.chain.reset(tip);
         self.moves.skip();
         // What the blocks in between ordered is not known: of the pool's requests go those that are too old now.
         self.admission.pool().finalize(&state, None, Vec::new(), self.busy.take());
         *delivered = height;
         drop(delivered);
-        self.finality.tell(None);
+        self.finality.tell(decided);
         Ok(())
     }
 

@@ -56,11 +56,14 @@ impl Finality {
         (Self { recent, disk, progress, waiters, delivered, keep }, tip)
     }
 
-    /// Goes on from another state, which came from others. Returns its block.
-    pub(crate) fn reset(&self, state: &State, entries: Vec<WindowEntry>) -> Arc<ExecutedBlock> {
+    /// Goes on from another state, which came from others. Returns its block, and the requests that its window has decided: their clients
+    /// may wait for that.
+    pub(crate) fn reset(&self, state: &State, entries: Vec<WindowEntry>) -> (Arc<ExecutedBlock>, Vec<Identity>) {
+        let receipts = entries.iter().flat_map(|entry| &entry.receipts);
+        let decided = receipts.map(|receipt| receipt.identity).collect();
         let (recent, tip) = remembered(state, entries, self.keep);
         *lock(&self.recent) = recent;
-        tip
+        (tip, decided)
     }
 
     /// The state of the newest final block.
