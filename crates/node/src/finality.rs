@@ -130,3 +130,6 @@ fn remembered(state: &State, mut entries: Vec<WindowEntry>, keep: u64) -> (Recen
     recent.push(Final::stored(newest, Some(state.clone())), height);
     (recent, tip)
 }
+
+#[cfg(test)]
+mod tests;
