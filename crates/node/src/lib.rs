@@ -24,6 +24,7 @@
 //! | `turns` | who led, and who missed its turn |
 //! | `service`, `service_error` | what clients can ask, without HTTP: the simulator calls it directly; and why it is not answered |
 //! | `http` | the service on a TCP port |
+//! | `errands` | what serving clients needs of the runtime: the port's, or a simulated one |
 //! | `port`, `share`, `carried` | what the port gives to strangers: connections, and bytes on their way |
 //! | `health`, `watch` | how the node is doing: the one judgement, and what it is made from |
 //! | `descriptors` | how many files may be open, and how many of them are for clients |
@@ -52,6 +53,7 @@ pub mod config;
 mod core;
 mod descriptors;
 mod disk;
+mod errands;
 mod evidence;
 mod execution;
 mod finality;
@@ -84,13 +86,13 @@ pub use busy::Clock;
 pub use config::{ConfigError, NodeConfig};
 pub use core::Node;
 pub use disk::{Disk, UNWRITTEN_BLOCKS_MAX, UNWRITTEN_BYTES_MAX, Writer, unwritten_bytes};
+pub use errands::{CheckedReply, Errands};
 pub use evidence::FILE as EVIDENCE_FILE;
 pub use fork::{FILE as FORK_FILE, NoFork};
 pub use kept::EvidenceError;
 use lock::lock;
 pub use pleach_order::{OrderError, declare_new, durable};
 pub use pool::{Full, Measure, Part};
-pub use read_through::errand::{CheckedReply, Errands};
 pub use recent_heights::{READABLE_MIN, READABLE_WRITES_MAX};
 pub use resume::{ResumeError, Resumed, resume};
 pub use rotation::KeyFiles;

@@ -3,11 +3,10 @@
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures::channel::oneshot;
-use futures::future::{BoxFuture, Either, select};
+use futures::future::{Either, select};
 use pleach_order::Network;
 use pleach_types::api::{GetReply, GetRequest};
 use pleach_types::{Encode as _, Hash, Member, PublicKey};
@@ -16,27 +15,11 @@ use tracing::{debug, warn};
 
 use super::{BESIDE_BYTES, KEEPER_WAIT, KEEPERS_ASKED_MAX, VALUES_BYTES_MAX};
 use crate::core::Node;
+use crate::errands::{CheckedReply, Errands};
 use crate::lock;
 use crate::recent_heights::Final;
 use crate::service_error::ServiceError;
 use crate::transfer::wire::{Answer, Ask, FoundRecords, MemberRead, Message, READ_THROUGH_KEYS_MAX};
-
-/// What a keeper's answer came to: the node's own answer for the client, or what is false in it.
-pub type CheckedReply = Result<Result<GetReply, ServiceError>, Misbehaviour>;
-
-/// What reads for clients need of whoever serves these: a clock, and somewhere to check what has come.
-pub trait Errands: Sync {
-    /// Ends after this time.
-    fn pause(&self, time: Duration) -> BoxFuture<'_, ()>;
-    /// Checks an answer, which may take milliseconds, where nobody else waits for that.
-    ///
-    /// # Errors
-    /// If it could not be checked.
-    fn check(
-        &self,
-        check: Box<dyn FnOnce() -> CheckedReply + Send>,
-    ) -> BoxFuture<'_, Result<CheckedReply, ServiceError>>;
-}
 
 /// A question that is on its way; when it is dropped, its answer is no longer waited for.
 struct Asked {
