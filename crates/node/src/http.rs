@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::hash::RandomState;
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -101,7 +102,7 @@ pub fn router(
     config: NodeConfig,
 ) -> Result<Router, serde_json::Error> {
     let encoded = serde_json::to_vec(&node.genesis)?.into();
-    let batches = Batches::new(node.clone());
+    let batches = Batches::new(node.clone(), Arc::new(Threads), RandomState::new());
     let shared = Shared {
         batches,
         carried: Carried::new(),
@@ -345,12 +346,20 @@ impl Shared {
     }
 }
 
-/// How reads for clients wait and check here.
-struct Threads;
+/// How the port waits, and has things done beside.
+pub(crate) struct Threads;
 
 impl Errands for Threads {
     fn pause(&self, time: Duration) -> BoxFuture<'_, ()> {
         tokio::time::sleep(time).boxed()
+    }
+
+    fn turn(&self) -> BoxFuture<'static, ()> {
+        tokio::task::yield_now().boxed()
+    }
+
+    fn begin(&self, task: BoxFuture<'static, ()>) {
+        tokio::spawn(task);
     }
 
     fn check(

@@ -82,6 +82,7 @@ mod turns;
 mod waiters;
 mod watch;
 
+pub use admission::batches::Batches;
 pub use busy::Clock;
 pub use config::{ConfigError, NodeConfig};
 pub use core::Node;

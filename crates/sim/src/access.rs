@@ -1,17 +1,20 @@
-//! How simulated clients reach simulated nodes: the client's own traits, without sockets.
+//! How simulated clients reach simulated nodes: the client's own traits, without sockets. Their requests come in where those of real clients do, in
+//! [`Batches`] beneath the HTTP service, from an address of each client's own.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasherDefault, DefaultHasher};
+use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
-use commonware_runtime::{Clock as _, deterministic};
+use commonware_runtime::{Clock as _, Spawner as _, Supervisor as _, deterministic, reschedule};
 use futures::FutureExt as _;
 use futures::future::{self, BoxFuture, Either, select};
 use pleach_client::{Reply, Runtime, Transport, TransportError};
-use pleach_node::{CheckedReply, Errands, Node, ServiceError};
+use pleach_node::{Batches, CheckedReply, Errands, Node, ServiceError};
 use pleach_types::api::{
     AbsenceReply, Base64, Blocks, EvidenceList, ExecuteReply, ForkReply, GetReply, GetRequest, HistoryReply,
     MembersView, NewestReply, NewestRequest, ReceiptReply, Status, Succession, Value,
@@ -45,6 +48,14 @@ impl Errands for SimulatedTime {
         self.0.sleep(time).boxed()
     }
 
+    fn turn(&self) -> BoxFuture<'static, ()> {
+        reschedule().boxed()
+    }
+
+    fn begin(&self, task: BoxFuture<'static, ()>) {
+        self.0.child("errand").spawn(|_| task);
+    }
+
     fn check(
         &self,
         check: Box<dyn FnOnce() -> CheckedReply + Send>,
@@ -58,8 +69,13 @@ impl Errands for SimulatedTime {
 #[derive(Clone, Default)]
 pub struct Ports(Arc<Mutex<BTreeMap<usize, Port>>>);
 
+/// Where a node takes requests in. Addresses are told apart as in a node, but in each run alike.
+type Admission = Batches<BuildHasherDefault<DefaultHasher>>;
+
+#[derive(Clone)]
 struct Port {
     node: Arc<Node>,
+    admission: Arc<Admission>,
     down: Arc<Down>,
 }
 
@@ -96,8 +112,32 @@ impl Ports {
     }
 
     /// Opens the port of a member.
-    pub fn open(&self, member: usize, node: Arc<Node>) {
-        self.ports().insert(member, Port { node, down: Arc::default() });
+    pub(crate) fn open(&self, member: usize, node: Arc<Node>, time: SimulatedTime) {
+        let admission = Batches::new(node.clone(), Arc::new(time), BuildHasherDefault::default());
+        self.ports().insert(member, Port { node, admission, down: Arc::default() });
+    }
+
+    /// Leads to a member's node as others of these ports do. Nothing, if it is down.
+    pub fn lead_to(&self, member: usize, others: &Self) {
+        if let Some(port) = others.port(member) {
+            self.ports().insert(member, port);
+        }
+    }
+
+    fn port(&self, member: usize) -> Option<Port> {
+        self.ports().get(&member).cloned()
+    }
+
+    /// Hands a request to a member as a client does that waits for nothing else.
+    ///
+    /// # Errors
+    /// Why the member does not take it.
+    ///
+    /// # Panics
+    /// If the member is down.
+    pub async fn submit(&self, member: usize, request: impl Into<Bytes>) -> Result<Identity, ServiceError> {
+        let port = self.port(member).expect("the member is up");
+        port.admission.submit(Ipv4Addr::LOCALHOST.into(), request.into()).await
     }
 
     pub(crate) fn close(&self, member: usize) {
@@ -109,7 +149,7 @@ impl Ports {
     /// The node of a member that is up, and what ends when it goes down.
     #[must_use]
     pub fn enter(&self, member: usize) -> Option<(Arc<Node>, Arc<Down>)> {
-        self.ports().get(&member).map(|port| (port.node.clone(), port.down.clone()))
+        self.port(member).map(|port| (port.node, port.down))
     }
 }
 
@@ -146,6 +186,8 @@ pub struct InProcess {
     ports: Ports,
     time: SimulatedTime,
     members: Vec<usize>,
+    /// The address of the client.
+    from: IpAddr,
     link: ClientLink,
     random: Mutex<StdRng>,
     treated: BTreeMap<usize, Treatment>,
@@ -160,11 +202,13 @@ struct QuestionDelivery {
 }
 
 impl InProcess {
-    /// A way to the nodes of these members, in this order. Delays and losses are drawn from `seed`.
+    /// A way to the nodes of these members, in this order. Delays and losses are drawn from `seed`, and it stands for the address from which
+    /// the client comes.
     #[must_use]
     pub fn new(ports: Ports, time: SimulatedTime, members: Vec<usize>, link: ClientLink, seed: u64) -> Self {
         let (random, treated) = (Mutex::new(StdRng::seed_from_u64(seed)), BTreeMap::new());
-        Self { ports, time, members, link, random, treated }
+        let from = Ipv4Addr::from_bits(u32::from(Ipv4Addr::new(10, 0, 0, 0)) | (seed as u32 & 0xff_ffff)).into();
+        Self { ports, time, members, from, link, random, treated }
     }
 
     /// The way of a client that some members treat otherwise than others.
@@ -192,6 +236,14 @@ impl InProcess {
         T: Serialize + DeserializeOwned,
         F: Future<Output = Result<T, ServiceError>>,
     {
+        self.ask_port(node, |port| question(port.node)).await
+    }
+
+    async fn ask_port<T, F>(&self, node: usize, question: impl FnOnce(Port) -> F) -> Result<T, TransportError>
+    where
+        T: Serialize + DeserializeOwned,
+        F: Future<Output = Result<T, ServiceError>>,
+    {
         let broke = || TransportError::Unreachable("the connection broke".into());
         let delivery = self.delivery();
         self.time.sleep(delivery.there).await;
@@ -205,8 +257,9 @@ impl InProcess {
             Some(Treatment::IsSilent) => return future::pending().await,
             Some(Treatment::Lies | Treatment::HelpsNot) | None => {}
         }
-        let (node, down) = self.members.get(node).and_then(|member| self.ports.enter(*member)).ok_or_else(refused)?;
-        let answer = pin!(question(node));
+        let port = self.members.get(node).and_then(|member| self.ports.port(*member)).ok_or_else(refused)?;
+        let down = port.down.clone();
+        let answer = pin!(question(port));
         let down = pin!(down.wait());
         // A node that crashes while it answers breaks the connection, whatever it has done by then.
         let answer = match select(answer, down).await {
@@ -301,8 +354,9 @@ impl Transport for InProcess {
     }
 
     fn execute(&self, node: usize, request: Bytes, wait: Duration, certified: bool) -> Reply<'_, ExecuteReply> {
-        let question = move |node: Arc<Node>| async move {
-            let mut reply = node.execute(&request)?;
+        let question = move |Port { node, admission, .. }| async move {
+            let identity = admission.submit(self.from, request).await?;
+            let mut reply = ExecuteReply { identity, receipt: None };
             if !wait.is_zero() {
                 let done = node.receipt_when_done(&reply.identity, certified);
                 let receipt = self.wait(wait, done, || node.receipt(&reply.identity)).await;
@@ -310,7 +364,7 @@ impl Transport for InProcess {
             }
             Ok(reply)
         };
-        self.ask(node, question).boxed()
+        self.ask_port(node, question).boxed()
     }
 
     fn receipt(&self, node: usize, identity: Identity, wait: Duration, certified: bool) -> Reply<'_, ReceiptReply> {

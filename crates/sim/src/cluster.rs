@@ -307,7 +307,8 @@ impl Cluster {
         let context = self.context.child("member").with_attribute("n", member);
         let observer = Observer::new(member, node.clone(), self.ledger.clone(), self.conduct[member]);
         self.handles[member] = Some(start(context, channels, peers, settings, Arc::new(observer)));
-        self.ports.open(member, node);
+        let time = SimulatedTime(Arc::new(self.context.child("port").with_attribute("n", member)));
+        self.ports.open(member, node, time);
         if let Some(lines) = self.lines.get(&member) {
             lines.up(member);
         }

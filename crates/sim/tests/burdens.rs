@@ -150,7 +150,7 @@ fn honest_leaders_propose_valid_blocks_whatever_they_are_sent() {
                 for (n, burden) in Burden::INVALID.into_iter().chain([Burden::Void, Burden::Worst]).enumerate() {
                     let (node, _) = cluster.ports().enter(n % 4).expect("the member is up");
                     for request in burden.requests(&node, 100 * round + n as u64) {
-                        let _ = node.execute(&request);
+                        let _ = cluster.ports().submit(n % 4, request.clone()).await;
                         // A request stands behind a zero when members pass it on.
                         let message = Bytes::from([&[0; 9], &request[..]].concat());
                         node.received(bank::member_secret(FAULTY).public(), message);

@@ -60,7 +60,7 @@ async fn client_of_both(
 ) -> Client {
     let ports = Ports::default();
     for (half, member) in members {
-        ports.open(*member, halves[*half].ports().enter(*member).expect("it is up").0);
+        ports.lead_to(*member, halves[*half].ports());
     }
     let time = SimulatedTime(Arc::new(context.child("client")));
     let members = members.iter().map(|(_, member)| *member).collect();

@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use commonware_runtime::{Runner as _, deterministic};
 use pleach_client::Config;
 use pleach_node::Node;
@@ -103,14 +102,14 @@ impl Words {
 }
 
 /// The owner asks for another member.
-fn add_newcomer(cluster: &Cluster) {
+async fn add_newcomer(cluster: &Cluster) {
     let (node, _) = cluster.ports().enter(0).expect("it is up");
     let (state, key) = (node.state(), bank::member_secret(4).public());
     let record = state.cluster();
     let change = Change::Add(Member::new("node4".to_owned(), key));
     let numbers = (record.seq + 1, state.height() + 500);
     let request = SystemRequest::change(*state.genesis_digest(), numbers, change, &record.owners, &[owner()]);
-    node.submit(&Bytes::from(request.encode())).expect("it is taken");
+    cluster.ports().submit(0, request.encode()).await.expect("it is taken");
 }
 
 /// Something happens to a member, or to all of them. It is over when all are up again.
@@ -207,7 +206,7 @@ fn nothing_that_honest_members_sign_convicts_any_of_them() {
             let mut words = Words::default();
             for event in 0..EVENTS {
                 if event == 2 && seed.is_multiple_of(3) {
-                    add_newcomer(&cluster);
+                    add_newcomer(&cluster).await;
                     cluster.start(4).await;
                 }
                 strike(&mut cluster, &mut rng).await;

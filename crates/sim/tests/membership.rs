@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use commonware_runtime::{Runner as _, deterministic};
 use pleach_client::{Client, Config};
 use pleach_node::{Node, ServiceError};
@@ -36,8 +35,8 @@ fn node(cluster: &Cluster, member: usize) -> Arc<Node> {
     cluster.ports().enter(member).expect("the member is up").0
 }
 
-fn submit(cluster: &Cluster, member: usize, request: &SystemRequest) -> Result<Identity, ServiceError> {
-    node(cluster, member).submit(&Bytes::from(request.encode()))
+async fn submit(cluster: &Cluster, member: usize, request: &SystemRequest) -> Result<Identity, ServiceError> {
+    cluster.ports().submit(member, request.encode()).await
 }
 
 /// A change by two of the owners.
@@ -116,9 +115,9 @@ async fn scenario(cluster: &mut Cluster, client: &Client) {
     // A member on standby, asked of one node and ordered by all.
     let newcomer = SecretKey::from_seed([90; 32]);
     let add = change(cluster, Change::Add(Member::new("newcomer", newcomer.public())));
-    let identity = submit(cluster, 1, &add).expect("it is taken");
+    let identity = submit(cluster, 1, &add).await.expect("it is taken");
     assert_eq!(done(cluster, &ALL, identity).await.refusal(), None);
-    assert_eq!(submit(cluster, 2, &add), Ok(identity), "sent again: its receipt is what is wanted");
+    assert_eq!(submit(cluster, 2, &add).await, Ok(identity), "sent again: its receipt is what is wanted");
     let added = record(cluster, &ALL).await;
     assert_eq!((added.seq, &added.standby), (1, &vec![Member::new("newcomer", newcomer.public())]));
     assert_eq!(proved(client).await, added);
@@ -126,7 +125,7 @@ async fn scenario(cluster: &mut Cluster, client: &Client) {
     // A liar is convicted by anybody's complaint; it stays in force until the epoch ends.
     let liar = bank::member_secret(3);
     let complaint = two_votes(genesis, &liar);
-    let identity = submit(cluster, 0, &complaint).expect("it is taken");
+    let identity = submit(cluster, 0, &complaint).await.expect("it is taken");
     let receipt = done(cluster, &ALL, identity).await;
     assert_eq!(receipt.outputs()[0].events[0].topic, "pleach/expelled");
     let convicted = record(cluster, &ALL).await;
@@ -134,23 +133,23 @@ async fn scenario(cluster: &mut Cluster, client: &Client) {
     assert_eq!((convicted.members.len(), convicted.next.len()), (4, 3));
 
     // What would be refused does not get as far as a block.
-    let refused = |request: &SystemRequest, member| match submit(cluster, member, request) {
+    let refused = async |request: &SystemRequest, member| match submit(cluster, member, request).await {
         Err(ServiceError::System(refusal)) => refusal,
         other => panic!("{other:?}"),
     };
     let nobody = SecretKey::from_seed([91; 32]);
-    assert_eq!(refused(&two_votes(genesis, &nobody), 1), SystemRefusal::NotAMember);
+    assert_eq!(refused(&two_votes(genesis, &nobody), 1).await, SystemRefusal::NotAMember);
     let stale =
         SystemRequest::change(genesis, (1, 9_999), Change::Pardon(liar.public()), &added.owners, &owners()[1..]);
-    assert_eq!(refused(&stale, 0), SystemRefusal::OutOfSequence);
+    assert_eq!(refused(&stale, 0).await, SystemRefusal::OutOfSequence);
     let forged =
         SystemRequest::change(genesis, (2, 9_999), Change::Pardon(liar.public()), &[nobody.public()], &[nobody]);
-    assert!(matches!(submit(cluster, 0, &forged), Err(ServiceError::Void(Void::OwnerSignature { owner: 0 }))));
+    assert!(matches!(submit(cluster, 0, &forged).await, Err(ServiceError::Void(Void::OwnerSignature { owner: 0 }))));
     let (round, honest) = (Round { epoch: 0, view: 8 }, bank::member_secret(0));
     let notarize = Ballot::Notarize(Proposal { parent_view: 6, block: Hash([1; 32]) });
     let [one, other] = [Ballot::Nullify, notarize].map(|ballot| Vote::sign(ballot, &genesis, round, &honest));
     let honest = Evidence::of_votes(genesis, honest.public(), round, one, other);
-    let harmless = submit(cluster, 0, &SystemRequest::complain(honest, None));
+    let harmless = submit(cluster, 0, &SystemRequest::complain(honest, None)).await;
     assert!(matches!(harmless, Err(ServiceError::Unacceptable(Unacceptable::NotProven(_)))), "{harmless:?}");
 
     // A member that starts again has it from its store, one that has lost everything executes the blocks of the others, and
@@ -176,7 +175,7 @@ async fn scenario(cluster: &mut Cluster, client: &Client) {
     assert!(cluster.reach(&[2], newest, REACH_WAIT).await, "it comes to height {newest}");
     let state = node(cluster, 2).state();
     let ready = SystemRequest::ready(genesis, state.height(), state.result().root, &newcomer);
-    let identity = submit(cluster, 2, &ready).expect("it is taken");
+    let identity = submit(cluster, 2, &ready).await.expect("it is taken");
     assert_eq!(done(cluster, &ALL, identity).await.refusal(), None);
     let last = record(cluster, &ALL).await;
     assert!(last.standby.is_empty() && last.next.iter().any(|member| member.public_key == newcomer.public()));
@@ -208,7 +207,7 @@ fn a_liar_is_expelled_at_the_end_of_the_epoch_and_the_others_go_on() {
 async fn expulsion(cluster: &mut Cluster) {
     let genesis = node(cluster, 0).genesis().clone();
     let liar = bank::member_secret(3);
-    let identity = submit(cluster, 1, &two_votes(genesis.digest(), &liar)).expect("it is taken");
+    let identity = submit(cluster, 1, &two_votes(genesis.digest(), &liar)).await.expect("it is taken");
     let receipt = done(cluster, &HONEST, identity).await;
     assert_eq!(receipt.outputs()[0].events[0].topic, "pleach/expelled");
 

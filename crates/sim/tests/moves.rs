@@ -39,12 +39,12 @@ fn node(cluster: &Cluster, member: usize) -> Arc<Node> {
 }
 
 /// Asks for a change by the owner.
-fn ask(cluster: &Cluster, members: &[usize], change: Change) {
+async fn ask(cluster: &Cluster, members: &[usize], change: Change) {
     let state = node(cluster, members[0]).state();
     let record = state.cluster();
     let numbers = (record.seq + 1, state.height() + 500);
     let request = SystemRequest::change(*state.genesis_digest(), numbers, change, &record.owners, &[owner()]);
-    node(cluster, members[0]).submit(&Bytes::from(request.encode())).expect("it is taken");
+    cluster.ports().submit(members[0], request.encode()).await.expect("it is taken");
 }
 
 /// Waits until all that was asked for is in force: so many changes since genesis.
@@ -57,7 +57,7 @@ async fn in_force(cluster: &Cluster, members: &[usize], changes: u64) {
 /// Asks for a change by the owner, and waits until it is in force.
 async fn change(cluster: &Cluster, members: &[usize], change: Change) {
     let changes = node(cluster, members[0]).state().cluster().seq + 1;
-    ask(cluster, members, change);
+    ask(cluster, members, change).await;
     in_force(cluster, members, changes).await;
 }
 
@@ -210,7 +210,7 @@ fn a_lying_source_and_stopped_takers_lose_nothing() {
             cluster.corrupt(1, conduct);
             cluster.start(1).await;
             let left = [0, 1, 2, 3, 5];
-            ask(&cluster, &left, Change::Remove(bank::member_secret(4).public()));
+            ask(&cluster, &left, Change::Remove(bank::member_secret(4).public())).await;
             cluster.pass(Duration::from_millis(150 * (1 + seed))).await;
             let mut noticed = 0;
             for member in [0, 2, 3, 5] {
@@ -273,7 +273,7 @@ fn a_newcomer_takes_its_part_over_and_votes() {
             } else {
                 cluster.start(4).await;
             }
-            ask(&cluster, &old, Change::Add(newcomer(4)));
+            ask(&cluster, &old, Change::Add(newcomer(4))).await;
             if late {
                 cluster.start(4).await;
             }
@@ -311,18 +311,18 @@ fn a_newcomer_that_lies_about_what_it_keeps_costs_no_copy() {
         run_with_newcomers(seed, 4, 1, 2, async |cluster| {
             let (old, key) = ([0, 1, 2, 3], bank::member_secret(4).public());
             let context = format!("seed {seed}");
-            ask(&cluster, &old, Change::Add(newcomer(4)));
+            ask(&cluster, &old, Change::Add(newcomer(4))).await;
             until(&cluster, 0, "on standby", |record| names(&record.standby, &key)).await;
             let state = node(&cluster, 0).state();
             // Of another height, it is refused.
             let (genesis, height, root) = (*state.genesis_digest(), state.height(), state.result().root);
             let say = |height, root| {
                 let ready = SystemRequest::ready(genesis, height, root, &bank::member_secret(4));
-                node(&cluster, 0).submit(&Bytes::from(ready.encode()))
+                cluster.ports().submit(0, ready.encode())
             };
-            assert!(say(height, Hash([7; 32])).is_err(), "{context}: a root that is none");
-            assert!(say(height + 9, root).is_err(), "{context}: a height to come");
-            say(height, root).expect("it is taken");
+            assert!(say(height, Hash([7; 32])).await.is_err(), "{context}: a root that is none");
+            assert!(say(height + 9, root).await.is_err(), "{context}: a height to come");
+            say(height, root).await.expect("it is taken");
             until(&cluster, 0, "in force", |record| names(&record.members, &key)).await;
             let goal = cluster.ledger().height() + 2 * u64::from(BLOCKS);
             assert!(cluster.reach(&old, goal, REACH_WAIT).await, "{context}: the four go on without it");
@@ -344,10 +344,10 @@ fn a_newcomer_that_is_taken_out_ends() {
         let _replay = replay(seed);
         run_with_newcomers(seed, 4, 1, 2, async |mut cluster| {
             let (old, key) = ([0, 1, 2, 3], bank::member_secret(4).public());
-            ask(&cluster, &old, Change::Add(newcomer(4)));
+            ask(&cluster, &old, Change::Add(newcomer(4))).await;
             cluster.start(4).await;
             until(&cluster, 4, "listed", |record| names(&record.standby, &key) || names(&record.next, &key)).await;
-            ask(&cluster, &old, Change::Remove(key));
+            ask(&cluster, &old, Change::Remove(key)).await;
             let mut ended = None;
             for _ in 0..6_000 {
                 ended = cluster.ended(4).await;

@@ -91,13 +91,13 @@ fn of_two_that_create_a_record_from_the_same_absent_proof_exactly_one_succeeds()
             };
             let (one, two) = (request(0, 1), request(1, 2));
             assert_eq!(one.body.base, two.body.base);
-            nodes[0].execute(&one.encode().into()).unwrap();
-            nodes[3].execute(&two.encode().into()).unwrap();
+            cluster.ports().submit(0, one.encode()).await.unwrap();
+            cluster.ports().submit(3, two.encode()).await.unwrap();
             let first = receipt(&cluster, one.body.identity()).await;
             let second = receipt(&cluster, two.body.identity()).await;
             // And a third, while the proof is still young enough, after the record is there.
             let three = request_at(&one, 3);
-            nodes[1].execute(&three.encode().into()).unwrap();
+            cluster.ports().submit(1, three.encode()).await.unwrap();
             let third = receipt(&cluster, three.body.identity()).await;
 
             let decisions = [&first.decision, &second.decision, &third.decision];
@@ -251,9 +251,9 @@ fn the_same_request_sent_to_all_nodes_twice_is_executed_once() {
             let bare = Bytes::from(Request { code: vec![None], ..request }.encode());
             for round in 0..2 {
                 for member in ALL {
-                    assert_eq!(node(&cluster, member).execute(&bytes).map(|reply| reply.identity), Ok(identity));
+                    assert_eq!(cluster.ports().submit(member, bytes.clone()).await, Ok(identity));
                     // Refused as a duplicate by those that know, taken by those that wait for the block.
-                    let _ = node(&cluster, member).execute(&bare);
+                    let _ = cluster.ports().submit(member, bare.clone()).await;
                 }
                 let receipt = receipt(&cluster, identity).await;
                 assert!(matches!(receipt.decision, Decision::Applied(_)), "round {round}: {receipt:?}");

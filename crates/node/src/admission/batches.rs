@@ -6,18 +6,22 @@
 //!
 //! What waits is bounded, in number and in bytes, with half of it for one address at most, and who hangs up waits no more: neither can
 //! strangers pile up work that nobody wants. A forged signature makes the few that are checked with it be checked once more, one by one.
+//!
+//! Clock, turns and tasks are those of whoever serves the clients ([`Errands`]): requests of simulated clients come in here too.
 
 use std::collections::VecDeque;
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::body::Bytes;
+use bytes::Bytes;
+use futures::FutureExt as _;
 use pleach_types::Identity;
 use tokio::sync::oneshot;
 
 use crate::core::Node;
+use crate::errands::Errands;
 use crate::lock;
 use crate::pool::{Full, Measure, Origin, Part, Sender};
 use crate::service_error::ServiceError;
@@ -40,11 +44,12 @@ const JUDGED_LATER: Duration = Duration::from_secs(1);
 type SubmitResult = Result<Identity, ServiceError>;
 
 /// Where a node admits requests. See the head of the module.
-pub struct Batches {
+pub struct Batches<S = RandomState> {
     node: Arc<Node>,
+    errands: Arc<dyn Errands>,
     queue: Mutex<Queue>,
     /// Tells addresses apart for the other members and does not tell them which they are.
-    origins: RandomState,
+    origins: S,
 }
 
 struct Queue {
@@ -107,10 +112,10 @@ impl Queue {
     }
 }
 
-impl Batches {
-    /// The admission of this node.
-    pub fn new(node: Arc<Node>) -> Arc<Self> {
-        Arc::new(Self { node, queue: Mutex::default(), origins: RandomState::new() })
+impl<S: BuildHasher + Send + Sync + 'static> Batches<S> {
+    /// The admission of this node. `origins` makes of addresses what other members are told instead.
+    pub fn new(node: Arc<Node>, errands: Arc<dyn Errands>, origins: S) -> Arc<Self> {
+        Arc::new(Self { node, errands, queue: Mutex::default(), origins })
     }
 
     /// Takes a request in that comes from this address.
@@ -132,7 +137,7 @@ impl Batches {
         };
         if !checked {
             // A task of its own: the one that came first may hang up.
-            tokio::spawn(Batch(self.clone()).check_waiting());
+            self.errands.begin(Batch(self.clone()).check_waiting().boxed());
         }
         let decision = decided.await.expect("the check of requests panicked");
         // Junk by the tens of thousands costs more to read than to judge, and who is refused at once sends more at once.
@@ -141,19 +146,19 @@ impl Batches {
             _ => None,
         };
         if matches!(measure, Some(Measure::Judgements | Measure::Invalid)) {
-            tokio::time::sleep(JUDGED_LATER).await;
+            self.errands.pause(JUDGED_LATER).await;
         }
         decision
     }
 }
 
 /// The requests that are checked together next.
-struct Batch(Arc<Batches>);
+struct Batch<S>(Arc<Batches<S>>);
 
-impl Batch {
+impl<S> Batch<S> {
     async fn check_waiting(self) {
         loop {
-            tokio::task::yield_now().await;
+            self.0.errands.turn().await;
             let (requests, replies) = lock(&self.0.queue).next();
             for (reply, decision) in replies.into_iter().zip(self.0.node.submit_all(&requests)) {
                 // Who has hung up does not want to know.
@@ -168,7 +173,7 @@ impl Batch {
     }
 }
 
-impl Drop for Batch {
+impl<S> Drop for Batch<S> {
     /// After a panic the next request starts a check, and nobody waits for a reply that will not come.
     fn drop(&mut self) {
         let mut queue = lock(&self.0.queue);

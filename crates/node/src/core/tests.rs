@@ -81,7 +81,8 @@ fn who_sends_more_complaints_than_are_judged_waits_for_the_answer() {
     let folder = Folder::new();
     let alone = Alone::new(folder.path(), Disk::at_once);
     let complaints: Vec<_> = (0..200).map(|n| complaint(&alone, n)).collect();
-    let batches = crate::admission::batches::Batches::new(Arc::new(alone.node));
+    let (errands, origins) = (Arc::new(crate::http::Threads), std::hash::RandomState::new());
+    let batches = crate::admission::batches::Batches::new(Arc::new(alone.node), errands, origins);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     runtime.block_on(async {
         let address = std::net::Ipv4Addr::LOCALHOST.into();
