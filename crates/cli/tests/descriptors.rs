@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{Cluster, Process, eventually, pleach};
+use pleach_testkit::http;
 use tokio::net::{TcpSocket, TcpStream};
 
 /// How long a step may take on a busy machine.
@@ -123,11 +124,7 @@ fn is_closed(stream: &TcpStream) -> bool {
 }
 
 fn refused(cluster: &Cluster, node: usize) -> u64 {
-    use std::io::{Read as _, Write as _};
-    let mut stream = std::net::TcpStream::connect(cluster.address(node)).expect("the node listens");
-    stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").expect("the node reads");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("the node answers");
-    let line = answer.lines().find_map(|line| line.strip_prefix("pleach_client_connections_refused_total "));
+    let (_, metrics) = http::get(cluster.address(node), "/metrics").expect("the node answers");
+    let line = metrics.lines().find_map(|line| line.strip_prefix("pleach_client_connections_refused_total "));
     line.expect("it is counted").parse().expect("a number")
 }

@@ -5,11 +5,11 @@
 
 mod common;
 
-use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{Cluster, Node, Process, Ran, eventually, pleach, ran};
+use pleach_testkit::http;
 use serde_json::Value;
 
 /// How long anything may take on a busy machine.
@@ -23,12 +23,7 @@ impl Cluster {
 
     /// What a node answers: the status and the body.
     fn get(&self, node: usize, path: &str) -> (u16, String) {
-        let mut stream = std::net::TcpStream::connect(&self.nodes[node].public).expect("it listens");
-        stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).expect("it reads");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("it answers");
-        let (head, body) = answer.split_once("\r\n\r\n").expect("an answer");
-        (head.split(' ').nth(1).expect("a status").parse().expect("a number"), body.to_owned())
+        http::get(&self.nodes[node].public, path).expect("it answers")
     }
 
     /// Waits until a node's readiness is as it should be.

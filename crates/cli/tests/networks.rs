@@ -5,11 +5,11 @@
 
 mod common;
 
-use std::io::{Read as _, Write as _};
 use std::net::{Ipv6Addr, TcpListener};
 use std::time::{Duration, Instant};
 
 use common::{Cluster, Folder, Process, base_port, eventually, run};
+use pleach_testkit::http;
 use serde_json::Value;
 
 /// How long anything may take on a busy machine.
@@ -24,14 +24,10 @@ fn until_healthy(cluster: &Cluster) {
     eventually(WAIT, || cluster.run(&["status"]));
 }
 
-/// What a node says of its readiness.
+/// What a node says of its readiness: nothing as long as it does not answer.
 fn readiness(public: &str) -> Value {
-    let Ok(mut stream) = std::net::TcpStream::connect(public) else { return Value::Null };
-    stream.write_all(b"GET /readyz HTTP/1.0\r\n\r\n").expect("it reads");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("it answers");
-    let (_, body) = answer.split_once("\r\n\r\n").expect("an answer");
-    serde_json::from_str(body).expect("JSON")
+    let Ok((_, body)) = http::get(public, "/readyz") else { return Value::Null };
+    serde_json::from_str(&body).expect("JSON")
 }
 
 /// Waits until a node says this of a member that it does not see.

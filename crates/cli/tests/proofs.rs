@@ -8,6 +8,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
+use pleach_testkit::http;
 use pleach_types::api::GetReply;
 use pleach_types::certificate::ResultProof;
 use pleach_types::evidence::SignedResult;
@@ -294,18 +295,12 @@ fn audits_are_repeated_until_told_to_stop(cluster: &Cluster) {
     BufReader::new(daemon.0.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
     let started: serde_json::Value = serde_json::from_str(&line).expect("a document");
     let listen = started["listen"].as_str().expect("an address");
-    let get = |path: &str| {
-        let mut stream = TcpStream::connect(listen).expect("it listens");
-        stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).expect("a question");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer");
-        answer
-    };
+    let get = |path: &str| http::get(listen, path).expect("it answers");
     let value =
         |text: &str, name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
     let deadline = std::time::Instant::now() + WAIT;
     let metrics = loop {
-        let text = get("/metrics");
+        let (_, text) = get("/metrics");
         if value(&text, "pleach_audits_total{outcome=\"clean\"}") >= Some(2) {
             break text;
         }
@@ -316,7 +311,7 @@ fn audits_are_repeated_until_told_to_stop(cluster: &Cluster) {
     assert!(value(&metrics, "pleach_audit_good_age_seconds").is_some() && metrics.ends_with("# EOF\n"), "{metrics}");
     assert_eq!(value(&metrics, "pleach_audit_findings_total{kind=\"proven\"}"), Some(0));
     assert_eq!(value(&metrics, "pleach_audit_forked"), Some(0));
-    assert!(get("/other").starts_with("HTTP/1.1 404"));
+    assert_eq!(get("/other").0, 404);
     let told = std::process::Command::new("kill").arg(daemon.0.id().to_string()).status();
     assert!(told.expect("kill").success());
     assert_eq!(daemon.0.wait().expect("it ends").code(), Some(0));

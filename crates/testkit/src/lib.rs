@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | here | | seeds, and the line that replays one |
 //! | [`folder`], [`ports`] | | temporary folders, and ports that nobody uses |
+//! | [`http`] | | questions to a port |
 //! | [`bank`], [`tour`] | | calls of operations, and what has to come of each |
 //! | `members` | `members` | the members of a cluster, and their keys |
 //! | `nodes` | `nodes` | clusters of real nodes in this process |
@@ -26,6 +27,7 @@
 
 pub mod bank;
 pub mod folder;
+pub mod http;
 pub mod linear;
 #[cfg(feature = "load")]
 pub mod load;
