@@ -33,7 +33,7 @@ const LARGE_EVERY: u64 = 4;
 /// For so many heights after a block that served somebody who needs little, more like them are expected.
 const MODEST_HEIGHTS: u64 = 64;
 /// The node is too busy if requests take more than one of so many parts of the time.
-const BUSY_PARTS: u32 = 6;
+const BUSY_PARTS: u32 = 8;
 /// How busy it is is measured over about as many blocks.
 const MEASURED_BLOCKS: u32 = 8;
 

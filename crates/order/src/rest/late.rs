@@ -12,7 +12,7 @@
 //! ```
 //!
 //! In the views of a leader that is late, consensus' time goes faster ([`ConsensusClock::hurry`]) from the beginning of the view until the proposal
-//! has come, so that the time-out is over after half as long again as is late. In one view, then in three, then in seven of them; in the one
+//! has come, so that the time-out is over after as long as is late. In one view, then in three, then in seven of them; in the one
 //! in between it has its full time, to show that it has become better, and to lead: one that is slow for no fault of its own leads an eighth of
 //! its turns at least, so that it is not absent ([the committee's rules](pleach_types::turns)).
 //!
@@ -31,8 +31,6 @@ use super::ConsensusClock;
 const LATE: u32 = 4;
 /// What takes less than this is not late, whatever it takes others.
 const LATE_MIN: Duration = Duration::from_millis(60);
-/// The time-out for a leader that is late is so many halves of what is late.
-const WAITED_HALVES: u32 = 3;
 /// The most views in a row in which a leader that is late is waited for less.
 const HURRIED_MAX: u32 = 7;
 /// A leader is late once it has been so often in a row.
@@ -93,7 +91,7 @@ impl Seen {
         let late = self.late()?;
         let leader = self.leader(view)?;
         leader.hurried = leader.hurried.checked_sub(1)?;
-        Some(late.saturating_mul(WAITED_HALVES) / 2)
+        Some(late)
     }
 
     /// The view ends. Where no proposal has come until now, that took as long; unless the leader had less time than others.
@@ -265,7 +263,7 @@ mod tests {
     #[test]
     fn a_leader_that_is_late_each_time_is_waited_for_less_in_most_of_its_views() {
         let waited = Bench::new().turns(25, LATE_BY);
-        let expected = [&[700, 700, 100, 700][..], &[100; 3], &[700], &[100; 7], &[700], &[100; 7], &[700, 100]];
+        let expected = [&[700, 700, 63, 700][..], &[63; 3], &[700], &[63; 7], &[700], &[63; 7], &[700, 63]];
         assert_eq!(waited, expected.concat());
     }
 
@@ -283,8 +281,8 @@ mod tests {
         let mut bench = Bench::new();
         bench.turns(9, LATE_BY);
         // It is in time in one of the views in which it has less of it.
-        assert_eq!(bench.turns(4, USUAL), [100, 700, 700, 700]);
-        assert_eq!(bench.turns(3, LATE_BY), [700, 700, 100], "and begins anew");
+        assert_eq!(bench.turns(4, USUAL), [63, 700, 700, 700]);
+        assert_eq!(bench.turns(3, LATE_BY), [700, 700, 63], "and begins anew");
     }
 
     #[test]
@@ -293,7 +291,7 @@ mod tests {
         bench.wanted.store(false, Ordering::Relaxed);
         assert_eq!(bench.turns(20, LATE_BY), [700; 20]);
         bench.wanted.store(true, Ordering::Relaxed);
-        assert_eq!(bench.turns(3, LATE_BY), [700, 700, 100]);
+        assert_eq!(bench.turns(3, LATE_BY), [700, 700, 63]);
         bench.wanted.store(false, Ordering::Relaxed);
         assert_eq!(bench.turns(3, LATE_BY), [700; 3]);
     }
