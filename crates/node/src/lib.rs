@@ -27,6 +27,7 @@
 //! | `errands` | what serving clients needs of the runtime: the port's, or a simulated one |
 //! | `port`, `share`, `carried` | what the port gives to strangers: connections, and bytes on their way |
 //! | `health`, `watch` | how the node is doing: the one judgement, and what it is made from |
+//! | `busy` | how much of its time the node is busy with requests: by that it shares out blocks |
 //! | `descriptors` | how many files may be open, and how many of them are for clients |
 //! | `config`, `start_error` | `pleach.toml`; why a node does not start |
 //!
@@ -34,7 +35,7 @@
 //! it is much: `fork/shown`, `read_through/errand`, `transfer/fetch/work`, `transfer/source/answers`, `moves/work`, `byzantine/*/told`.
 //!
 //! [`Node`] reads no clock, spawns no thread and touches no file, so the same code runs on real sockets and in the engine's
-//! deterministic simulation. (It writes evidence where [`start`] has given it a place; a simulation gives none.) [`start`]
+//! deterministic simulation. (By the clock that [`start`] gives it, it tells how busy it is: in a simulation no work takes any time. It writes evidence where [`start`] has given it a place; a simulation gives none.) [`start`]
 //! is the only place where a real runtime appears.
 //!
 //! Whether the node votes for a block depends on the block and its ancestry alone (`execution`); its pool, its
