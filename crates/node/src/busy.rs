@@ -7,14 +7,14 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::lock;
-use crate::pool::Load;
+use crate::pool::NodeLoad;
 
 /// The time since some moment, by a clock that is never set.
-pub type Clock = Box<dyn Fn() -> Duration + Send + Sync>;
+pub type BusyClock = Box<dyn Fn() -> Duration + Send + Sync>;
 
 /// Counts the time of work.
 pub(crate) struct Busy {
-    clock: Clock,
+    clock: BusyClock,
     /// What was counted, and since when.
     counted: Mutex<(Duration, Duration)>,
 }
@@ -28,7 +28,7 @@ impl Default for Busy {
 
 impl Busy {
     /// By this clock.
-    pub(crate) fn by(clock: Clock) -> Self {
+    pub(crate) fn by(clock: BusyClock) -> Self {
         let now = clock();
         Self { clock, counted: Mutex::new((Duration::ZERO, now)) }
     }
@@ -42,9 +42,9 @@ impl Busy {
     }
 
     /// What was counted since this was asked last.
-    pub(crate) fn take(&self) -> Load {
+    pub(crate) fn take(&self) -> NodeLoad {
         let now = (self.clock)();
         let (busy, since) = std::mem::replace(&mut *lock(&self.counted), (Duration::ZERO, now));
-        Load { busy, elapsed: now.saturating_sub(since) }
+        NodeLoad { busy, elapsed: now.saturating_sub(since) }
     }
 }

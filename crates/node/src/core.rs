@@ -15,7 +15,7 @@ use pleach_types::api::Voting;
 use pleach_types::{Certificate, Encode, Genesis, Hash, Height, Identity, PublicKey, SecretKey};
 
 use crate::admission::{Admission, Admitted, Ground};
-use crate::busy::{Busy, Clock};
+use crate::busy::{Busy, BusyClock};
 use crate::byzantine::Manner;
 use crate::disk::Disk;
 use crate::evidence::EvidenceStore;
@@ -126,7 +126,7 @@ impl Node {
 
     /// This node with this clock, by which it tells how busy it is. Without one, no work takes any time.
     #[must_use]
-    pub fn timed(self, clock: Clock) -> Self {
+    pub fn timed(self, clock: BusyClock) -> Self {
         Self { busy: Busy::by(clock), ..self }
     }
 

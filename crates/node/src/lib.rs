@@ -84,7 +84,7 @@ mod waiters;
 mod watch;
 
 pub use admission::batches::Batches;
-pub use busy::Clock;
+pub use busy::BusyClock;
 pub use config::{ConfigError, NodeConfig};
 pub use core::Node;
 pub use disk::{Disk, UNWRITTEN_BLOCKS_MAX, UNWRITTEN_BYTES_MAX, Writer, unwritten_bytes};

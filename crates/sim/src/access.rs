@@ -70,12 +70,12 @@ impl Errands for SimulatedTime {
 pub struct Ports(Arc<Mutex<BTreeMap<usize, Port>>>);
 
 /// Where a node takes requests in. Addresses are told apart as in a node, but in each run alike.
-type Admission = Batches<BuildHasherDefault<DefaultHasher>>;
+type SimulatedAdmission = Batches<BuildHasherDefault<DefaultHasher>>;
 
 #[derive(Clone)]
 struct Port {
     node: Arc<Node>,
-    admission: Arc<Admission>,
+    admission: Arc<SimulatedAdmission>,
     down: Arc<Down>,
 }
 

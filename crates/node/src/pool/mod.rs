@@ -26,13 +26,13 @@ use pleach_state::{Costs, Prepared, PreparedBlock, State};
 use pleach_types::{Domains, Hash, Height, Identity, Limits, PublicKey};
 
 pub use self::inbox::Forwarded;
-pub use self::portions::Load;
+pub use self::portions::NodeLoad;
 pub use self::room::{Demand, Full, Measure, Origin, Part, Room, Sender};
 
 use self::ahead::Ahead;
 use self::inbox::Inbox;
 use self::lanes::{Lane, Lanes, Offered, Party, Place};
-use self::portions::{Pacing, Portions};
+use self::portions::{BlockDemand, Pacing, Portions};
 use self::room::{INDEX_BYTES, POOL_BYTES_MAX, POOL_REQUESTS_MAX};
 
 /// What all of a block is, in the units of [`Pooled::share`].
@@ -375,7 +375,7 @@ impl Pool {
         state: &State,
         decided: impl IntoIterator<Item = Decided>,
         contents: Vec<Hash>,
-        load: Load,
+        load: NodeLoad,
     ) {
         for content in &contents {
             drop(self.inbox.remove(content));
@@ -403,11 +403,11 @@ impl Pool {
     }
 
     /// What a block showed of which groups had taken this much.
-    fn seen(&self, taken: &BTreeMap<Party, u64>) -> portions::Demand {
+    fn seen(&self, taken: &BTreeMap<Party, u64>) -> BlockDemand {
         let each = self.pacing.each();
         let modest =
             |(group, taken): (&Party, &u64)| *group != Party::System && *taken <= each && !self.lanes.has(group);
-        portions::Demand { modest: taken.iter().any(modest), more: self.lanes.any_above(each) }
+        BlockDemand { modest: taken.iter().any(modest), more: self.lanes.any_above(each) }
     }
 
     /// Measures what waits by other limits, if they have changed; what may not stand in any block under them goes.

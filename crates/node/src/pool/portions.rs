@@ -57,7 +57,7 @@ impl Portions {
 
 /// What the last final block showed of those whose requests wait.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Demand {
+pub struct BlockDemand {
     /// Somebody had a request in it who took no more than a group's own part, and waits for nothing more.
     pub modest: bool,
     /// Somebody waits for more than a group's own part.
@@ -66,7 +66,7 @@ pub struct Demand {
 
 /// How long a node was busy with requests, and of how much time.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Load {
+pub struct NodeLoad {
     /// What checking and executing took.
     pub busy: Duration,
     /// The time in which it did.
@@ -81,13 +81,13 @@ pub struct Pacing {
     /// The newest height that served somebody who needs little.
     modest: Option<Height>,
     /// Over the last blocks, the older ones counting less.
-    load: Load,
+    load: NodeLoad,
 }
 
 impl Pacing {
     /// Nobody has come yet. `whole` is the block.
     pub const fn new(whole: u64) -> Self {
-        let load = Load { busy: Duration::ZERO, elapsed: Duration::ZERO };
+        let load = NodeLoad { busy: Duration::ZERO, elapsed: Duration::ZERO };
         Self { whole, shared: whole / SHARED_PARTS_LEAST, modest: None, load }
     }
 
@@ -109,7 +109,7 @@ impl Pacing {
     }
 
     /// A block of this height is final, with the load since the one before.
-    pub fn finalized(&mut self, height: Height, demand: Demand, load: Load) {
+    pub fn finalized(&mut self, height: Height, demand: BlockDemand, load: NodeLoad) {
         let older = |time: Duration| time / MEASURED_BLOCKS * (MEASURED_BLOCKS - 1);
         self.load.busy = older(self.load.busy) + load.busy;
         self.load.elapsed = older(self.load.elapsed) + load.elapsed;
@@ -136,16 +136,16 @@ mod tests {
     use super::*;
 
     const WHOLE: u64 = 1 << 20;
-    const MODEST: Demand = Demand { modest: true, more: true };
-    const NONE: Demand = Demand { modest: false, more: true };
+    const MODEST: BlockDemand = BlockDemand { modest: true, more: true };
+    const NONE: BlockDemand = BlockDemand { modest: false, more: true };
 
     /// A load of so many hundredths.
-    fn load(hundredths: u64) -> Load {
-        Load { busy: Duration::from_millis(hundredths), elapsed: Duration::from_millis(100) }
+    fn load(hundredths: u64) -> NodeLoad {
+        NodeLoad { busy: Duration::from_millis(hundredths), elapsed: Duration::from_millis(100) }
     }
 
     /// After so many more blocks.
-    fn after(pacing: &mut Pacing, heights: std::ops::Range<Height>, demand: Demand, hundredths: u64) -> u64 {
+    fn after(pacing: &mut Pacing, heights: std::ops::Range<Height>, demand: BlockDemand, hundredths: u64) -> u64 {
         heights.for_each(|height| pacing.finalized(height, demand, load(hundredths)));
         pacing.shared()
     }
@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn what_nobody_asks_for_does_not_grow() {
         let mut pacing = Pacing::new(WHOLE);
-        let modest = Demand { more: false, ..MODEST };
+        let modest = BlockDemand { more: false, ..MODEST };
         assert_eq!(after(&mut pacing, 1..100, modest, 0), WHOLE / 32, "or a flood would begin with all of it");
     }
 

@@ -24,7 +24,7 @@ struct Bench {
     state: State,
     pool: Pool,
     next: u64,
-    load: Load,
+    load: NodeLoad,
 }
 
 impl Bench {
@@ -36,7 +36,7 @@ impl Bench {
         let governance = Governance { threshold: owners.len() as u8, owners, domains, ..Governance::default() };
         let genesis = Genesis { governance, ..Genesis::new("pool", members(&secrets), records) };
         let state = State::genesis(genesis).unwrap_or_else(|e| panic!("{e}"));
-        Self { pool: Pool::new(&state), state, next: 0, load: Load::default() }
+        Self { pool: Pool::new(&state), state, next: 0, load: NodeLoad::default() }
     }
 
     /// A request for the operation of a domain, so much gas declared.
@@ -60,7 +60,7 @@ impl Bench {
     }
 
     /// A block with the portions of the moment, while the node has as much to do as this.
-    fn paced_block(&mut self, height: Height, load: Load) -> Vec<String> {
+    fn paced_block(&mut self, height: Height, load: NodeLoad) -> Vec<String> {
         self.load = load;
         self.block_with(self.pool.pacing.portions(height), |_| u64::MAX)
     }
@@ -173,7 +173,7 @@ fn one_stranger_at_every_node_takes_what_is_shared_beside_the_parts_of_four() {
             assert!(bench.add(client(100 + n as u64), &format!("honest-{n}"), slot), "there is room");
         }
         let shared = bench.pool.pacing.shared();
-        let block = bench.paced_block(height, Load::default());
+        let block = bench.paced_block(height, NodeLoad::default());
         assert_eq!(honest(&block), HONEST, "who sends one at a time is in the next block");
         let is_large = |domain: &&String| *domain == "spam-9";
         large.push(block.iter().filter(is_large).count());
@@ -189,9 +189,9 @@ fn one_stranger_at_every_node_takes_what_is_shared_beside_the_parts_of_four() {
 fn those_who_send_much_share_little_while_others_come_and_the_node_is_busy() {
     let mut bench = Bench::new(Domains::Open);
     let slot = bench.slot() / 8;
-    let idle = Load { busy: Duration::ZERO, elapsed: Duration::from_millis(10) };
-    let busy = Load { busy: Duration::from_millis(9), ..idle };
-    let blocks = |bench: &mut Bench, from: Height, load: Load, others: bool| {
+    let idle = NodeLoad { busy: Duration::ZERO, elapsed: Duration::from_millis(10) };
+    let busy = NodeLoad { busy: Duration::from_millis(9), ..idle };
+    let blocks = |bench: &mut Bench, from: Height, load: NodeLoad, others: bool| {
         let mut spam = 0;
         for height in from..from + 100 {
             while bench.add(client(1), "spam-0", slot) {}
@@ -216,10 +216,10 @@ fn one_address_has_as_much_waiting_as_a_few_blocks_take_of_it() {
     let whole = SLOTS * 8;
     assert!((whole * 4 - 1..=whole * 4).contains(&fill(&mut bench)), "sixteen blocks of a quarter");
     assert!(bench.add(client(2), "honest-0", slot));
-    bench.paced_block(1, Load::default());
+    bench.paced_block(1, NodeLoad::default());
     assert_eq!(fill(&mut bench), 0, "more than sixteen blocks of a thirty-second wait already");
     // A busy node takes a sixty-fourth of each block, and lets a quarter of a block wait.
-    let busy = Load { busy: Duration::from_millis(9), elapsed: Duration::from_millis(10) };
+    let busy = NodeLoad { busy: Duration::from_millis(9), elapsed: Duration::from_millis(10) };
     while bench.pool.len() as u64 >= whole / 4 {
         assert!(bench.add(client(2), "honest-0", slot));
         assert!(!bench.paced_block(1, busy).is_empty());

@@ -63,7 +63,7 @@ struct PresentView {
 
 /// The view of the moment, and how the leaders have done.
 #[derive(Debug, Default)]
-pub(crate) struct Seen {
+pub(crate) struct LeadersSeen {
     view: Option<PresentView>,
     /// The epoch in which these leaders take turns.
     epoch: Option<u64>,
@@ -71,7 +71,7 @@ pub(crate) struct Seen {
     leaders: Vec<LeaderPace>,
 }
 
-impl Seen {
+impl LeadersSeen {
     fn leader(&mut self, view: u64) -> Option<&mut LeaderPace> {
         let count = u64::try_from(self.leaders.len()).ok().filter(|count| *count > 0)?;
         self.leaders.get_mut(usize::try_from(view % count).ok()?)
@@ -135,7 +135,7 @@ pub(crate) struct LateLeaders {
     pub(crate) now: Box<dyn Fn() -> SystemTime + Send + Sync>,
     /// Whether something is to be ordered.
     pub(crate) wanted: Box<dyn Fn() -> bool + Send + Sync>,
-    pub(crate) seen: Mutex<Seen>,
+    pub(crate) seen: Mutex<LeadersSeen>,
 }
 
 impl LateLeaders {
@@ -182,7 +182,7 @@ impl LateLeaders {
     }
 
     /// Nothing is ever left half done under the lock, so a panic elsewhere does not spoil it.
-    fn seen(&self) -> MutexGuard<'_, Seen> {
+    fn seen(&self) -> MutexGuard<'_, LeadersSeen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
