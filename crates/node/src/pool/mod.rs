@@ -32,7 +32,7 @@ pub use self::room::{Demand, Full, Measure, Origin, Part, Room, Sender};
 use self::ahead::Ahead;
 use self::inbox::Inbox;
 use self::lanes::{Lane, Lanes, Offered, Party, Place};
-use self::portions::{BlockDemand, Pacing, Portions};
+use self::portions::{BlockDemand, MODEST_HEIGHTS, Pacing, Portions};
 use self::room::{INDEX_BYTES, POOL_BYTES_MAX, POOL_REQUESTS_MAX};
 
 /// What all of a block is, in the units of [`Pooled::share`].
@@ -125,6 +125,9 @@ pub struct Pool {
     next: u64,
     lanes: Lanes,
     pacing: Pacing,
+    /// Groups that took more than their own part of a block, and the newest height at which they did: between two blocks such a group may have nothing
+    /// that waits, and does not need little because of that.
+    greedy: BTreeMap<Party, Height>,
     room: Room,
     pooled: BTreeMap<Identity, Pooled>,
     contents: BTreeMap<Hash, Identity>,
@@ -161,6 +164,7 @@ impl Pool {
             next: 0,
             lanes: Lanes::default(),
             pacing: Pacing::new(WHOLE),
+            greedy: BTreeMap::new(),
             room: Room::default(),
             pooled: BTreeMap::new(),
             contents: BTreeMap::new(),
@@ -389,7 +393,8 @@ impl Pool {
             }
             self.remove(&identity);
         }
-        self.pacing.finalized(state.height(), self.seen(&taken), load);
+        let seen = self.seen(state.height(), taken);
+        self.pacing.finalized(state.height(), seen, load);
         self.parts = parts(state);
         self.measure_by(state.limits());
         self.remember(state.height(), contents);
@@ -402,12 +407,16 @@ impl Pool {
         }
     }
 
-    /// What a block showed of which groups had taken this much.
-    fn seen(&self, taken: &BTreeMap<Party, u64>) -> BlockDemand {
+    /// What the block of a height showed, of which groups had taken this much.
+    fn seen(&mut self, height: Height, taken: BTreeMap<Party, u64>) -> BlockDemand {
         let each = self.pacing.each();
-        let modest =
-            |(group, taken): (&Party, &u64)| *group != Party::System && *taken <= each && !self.lanes.has(group);
-        BlockDemand { modest: taken.iter().any(modest), more: self.lanes.any_above(each) }
+        let needs_little = |group: &Party| *group != Party::System && !self.lanes.has(group);
+        let modest = taken
+            .iter()
+            .any(|(group, taken)| *taken <= each && needs_little(group) && !self.greedy.contains_key(group));
+        self.greedy.extend(taken.into_iter().filter(|(_, taken)| *taken > each).map(|(group, _)| (group, height)));
+        self.greedy.retain(|_, newest| height.saturating_sub(*newest) <= MODEST_HEIGHTS);
+        BlockDemand { modest, more: self.lanes.any_above(each) }
     }
 
     /// Measures what waits by other limits, if they have changed; what may not stand in any block under them goes.

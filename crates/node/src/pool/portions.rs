@@ -31,7 +31,7 @@ const SHRINK_PARTS: u64 = 16;
 /// Of so many heights that follow each other, one is of a block that a large request may begin.
 const LARGE_EVERY: u64 = 4;
 /// For so many heights after a block that served somebody who needs little, more like them are expected.
-const MODEST_HEIGHTS: u64 = 64;
+pub const MODEST_HEIGHTS: u64 = 64;
 /// The node is too busy if requests take more than one of so many parts of the time.
 const BUSY_PARTS: u32 = 8;
 /// How busy it is is measured over about as many blocks.

@@ -208,6 +208,23 @@ fn those_who_send_much_share_little_while_others_come_and_the_node_is_busy() {
     assert!(blocks(&mut bench, 200, idle, true) >= whole / 8, "while the node has time, more again");
 }
 
+/// One who sends much has nothing that waits for a moment, each time a block has taken all of it.
+#[test]
+fn who_sends_much_now_and_then_is_not_taken_for_one_who_needs_little() {
+    let mut bench = Bench::new(Domains::Open);
+    let slot = bench.slot() / 8;
+    for count in [50, 1, 50, 2, 1] {
+        for _ in 0..count {
+            assert!(bench.add(client(1), "spam-0", slot), "there is room");
+        }
+        assert_eq!(bench.paced_block(1, NodeLoad::default()).len(), count);
+        assert_eq!(bench.pool.pacing.shared(), WHOLE / 4);
+    }
+    assert!(bench.add(client(2), "honest-0", slot));
+    bench.paced_block(1, NodeLoad::default());
+    assert!(bench.pool.pacing.shared() < WHOLE / 4);
+}
+
 #[test]
 fn one_address_has_as_much_waiting_as_a_few_blocks_take_of_it() {
     let mut bench = Bench::new(Domains::Open);
