@@ -99,7 +99,7 @@ impl Setup {
     fn block(&mut self, keys: &[Key]) -> Result<(), String> {
         for batch in keys.chunks(BATCH) {
             let request = self.request(batch)?;
-            self.node.execute(&request).map_err(|e| e.to_string())?;
+            self.node.submit(&request).map_err(|e| e.to_string())?;
         }
         let before = self.node.state().kept_records();
         let height = self.parent.header.height + 1;

@@ -40,6 +40,7 @@ use crate::health::{Facts, is_ready, judge};
 use crate::openapi;
 use crate::port::Peer;
 use crate::read_through::READS_AT_ONCE;
+use crate::server::cores;
 use crate::service::BLOCKS_MAX;
 use crate::service_error::ServiceError;
 use crate::share::{NoShare, Share};
@@ -107,7 +108,7 @@ pub fn router(
         batches,
         carried: Carried::new(),
         through: Share::new(READS_AT_ONCE),
-        large_reads: Share::new(std::thread::available_parallelism().map_or(1, usize::from).max(LARGE_READS_MIN) as u64),
+        large_reads: Share::new(cores().max(LARGE_READS_MIN) as u64),
         node,
         engine,
         watch,

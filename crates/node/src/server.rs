@@ -196,8 +196,12 @@ fn order_config(config: &NodeConfig, genesis: &Genesis, node: &Node, places: &Pl
 /// Threads of the engine, and as many of the HTTP port: half of the machine's cores, since the execution of blocks, the
 /// store and the disk have their own. More than a few would only wake each other.
 fn threads() -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    (cores / 2).clamp(1, THREADS_MAX)
+    (cores() / 2).clamp(1, THREADS_MAX)
+}
+
+/// The machine's cores.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// Members, with the keys that they have had before, and members on standby that this node has room to connect with. Not as many as genesis allows, since each takes memory

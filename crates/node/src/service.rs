@@ -7,9 +7,9 @@ use pleach_store::{Refused, Usage};
 use pleach_tree::ValueDigest;
 use pleach_types::absence::AbsenceProof;
 use pleach_types::api::{
-    AbsenceReply, Base64, BlockView, Blocks, EvidenceList, ExecuteReply, Fetching, GetReply, GetRequest, HistoryReply,
-    MemberView, MembersView, NewestReply, NewestRequest, ReceiptProof, ReceiptReply, ReceiptView, RecordView,
-    RequestState, SignedResultView, Status, Storage, TurnsView, Value, Voting,
+    AbsenceReply, Base64, BlockView, Blocks, EvidenceList, Fetching, GetReply, GetRequest, HistoryReply, MemberView,
+    MembersView, NewestReply, NewestRequest, ReceiptProof, ReceiptReply, ReceiptView, RecordView, RequestState,
+    SignedResultView, Status, Storage, TurnsView, Value, Voting,
 };
 use pleach_types::certificate::ResultProof;
 use pleach_types::limits::{
@@ -413,14 +413,6 @@ impl Node {
                 _ => return,
             }
         }
-    }
-
-    /// Takes an encoded request.
-    ///
-    /// # Errors
-    /// As [`Node::submit`].
-    pub fn execute(&self, request: &Bytes) -> Result<ExecuteReply, ServiceError> {
-        self.submit(request).map(|identity| ExecuteReply { identity, receipt: None })
     }
 
     /// What became of a request, as far as this node knows now.

@@ -338,12 +338,12 @@ fn dear_requests_that_fill_the_pool_leave_room_for_cheap_ones() {
         };
         Bytes::from(Request::sign(body, &[], proof.clone(), Vec::new(), vec![code.clone()]).encode())
     };
-    let taken = (0..200).filter(|nonce| node.execute(&request(limits.gas, *nonce)).is_ok()).count() as u64;
+    let taken = (0..200).filter(|nonce| node.submit(&request(limits.gas, *nonce)).is_ok()).count() as u64;
     // A sixteenth of 64 blocks is for one address.
     let blocks = taken * limits.gas / limits.block_gas;
     assert!((3..=4).contains(&blocks), "{taken} dear ones were taken, for {blocks} blocks");
     let cheap = request(bank::GAS, 200);
-    node.execute(&cheap).expect("there is room for what is cheap");
+    node.submit(&cheap).expect("there is room for what is cheap");
     let leader = bank::member_secret(0).public();
     let mut parent = Block::genesis(node.genesis()).digest();
     for height in 1..=4 {

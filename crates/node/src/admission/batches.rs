@@ -141,11 +141,11 @@ impl<S: BuildHasher + Send + Sync + 'static> Batches<S> {
         }
         let decision = decided.await.expect("the check of requests panicked");
         // Junk by the tens of thousands costs more to read than to judge, and who is refused at once sends more at once.
-        let measure = match &decision {
-            Err(ServiceError::Overloaded { full, .. }) => Some(full.measure),
-            _ => None,
-        };
-        if matches!(measure, Some(Measure::Judgements | Measure::Invalid)) {
+        if let Err(ServiceError::Overloaded {
+            full: Full { measure: Measure::Judgements | Measure::Invalid, .. },
+            ..
+        }) = decision
+        {
             self.errands.pause(JUDGED_LATER).await;
         }
         decision

@@ -35,8 +35,8 @@ fn what_was_ordered_is_answered_although_there_is_no_room() {
     let ordered = alone.parent.requests[0].clone();
     let costs = costs(&alone, &ordered);
     alone.node.admission.pool().fill_class_of(costs);
-    let reply = alone.node.execute(&ordered).unwrap_or_else(|e| panic!("its receipt is what the client wants: {e}"));
-    assert_eq!(reply.identity, Request::decode_shared(ordered).expect("well formed").body.identity());
+    let taken = alone.node.submit(&ordered).unwrap_or_else(|e| panic!("its receipt is what the client wants: {e}"));
+    assert_eq!(taken, Request::decode_shared(ordered).expect("well formed").body.identity());
 }
 
 /// Two votes of the node's own member, in a view that makes them another complaint each.
@@ -71,8 +71,8 @@ fn complaints_wait_in_small_number_and_none_is_left_when_the_member_is_convicted
     alone.node.finalized(block, None);
     assert_eq!(alone.node.state().cluster().verdicts.len(), 1);
     assert!(alone.node.admission.pool().is_empty(), "what would be refused does not wait");
-    let late = alone.node.execute(&complaint(&alone, 99)).map_err(|e| e.code());
-    assert_eq!(late.map(|reply| reply.identity), Err("ALREADY_CONVICTED"));
+    let late = alone.node.submit(&complaint(&alone, 99)).map_err(|e| e.code());
+    assert_eq!(late, Err("ALREADY_CONVICTED"));
 }
 
 /// Otherwise junk costs a node more than its judge: to read it.
@@ -128,7 +128,7 @@ fn wants_block(alone: &Alone) -> bool {
 fn what_is_ahead_waits_apart_in_small_number_makes_no_blocks_and_is_looked_at_once() {
     let folder = Folder::new();
     let mut alone = Alone::new(folder.path(), Disk::at_once);
-    let refused: Vec<_> = (0..2_000).map(|n| alone.node.execute(&ahead(&alone, 3, n)).err()).collect();
+    let refused: Vec<_> = (0..2_000).map(|n| alone.node.submit(&ahead(&alone, 3, n)).err()).collect();
     let taken = refused.iter().take_while(|refused| refused.is_none()).count();
     assert_eq!(taken, 512, "a quarter of those that may wait, for one address");
     let code = refused.last().and_then(Option::as_ref).map(|refused| refused.code());
@@ -156,7 +156,7 @@ fn what_was_ahead_and_is_true_is_ordered() {
     let [mut slow, mut quick] = folders.each_ref().map(|folder| Alone::new(folder.path(), Disk::at_once));
     quick.block();
     let request = dear(&quick, 1).remove(0);
-    slow.node.execute(&request).unwrap_or_else(|e| panic!("it may be true: {e}"));
+    slow.node.submit(&request).unwrap_or_else(|e| panic!("it may be true: {e}"));
     assert!(!wants_block(&slow));
     slow.block();
     assert!(

@@ -89,7 +89,7 @@ impl Alone {
         let (state, height) = (self.node.state(), self.parent.header.height + 1);
         let touched = vec![key(&format!("bank/{height}"))];
         let request = signed(&state, Body { touched, ..body(&state, height as u8) }, &[]);
-        self.node.execute(&request).unwrap_or_else(|e| panic!("{e}"));
+        self.node.submit(&request).unwrap_or_else(|e| panic!("{e}"));
         let (leader, parent) = (self.node.public_key(), self.parent.digest());
         let context = Context { epoch: 0, view: height, parent_view: height - 1, leader, parent };
         let block = self.node.propose(&ProposalRequest { context, height }, &[]).expect("a block");

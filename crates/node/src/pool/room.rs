@@ -30,6 +30,7 @@ pub const POOL_BYTES_MAX: usize = 128 << 20;
 pub const INDEX_BYTES: usize = 1_024;
 /// Of the room of this node's port, or of another member, one origin has one part of so many.
 const ORIGIN_PARTS: u64 = 4;
+
 /// What is bounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Measure {

@@ -108,11 +108,11 @@ impl LeadersSeen {
         let took = now.duration_since(view.since).unwrap_or_default();
         let late = self.late().is_some_and(|late| took > late);
         let Some(leader) = self.leader(view.round.view) else { return };
-        leader.took = Some(took);
         if !late {
             *leader = LeaderPace { took: Some(took), ..LeaderPace::default() };
             return;
         }
+        leader.took = Some(took);
         leader.late = leader.late.saturating_add(1);
         if leader.late >= LATE_IN_A_ROW && leader.hurried == 0 {
             leader.before = (2 * leader.before + 1).min(HURRIED_MAX);
