@@ -64,6 +64,12 @@ pub trait Application: Send + Sync + 'static {
         false
     }
 
+    /// Whether a member of the present epoch was convicted and leaves when the epoch ends: as a leader it is waited for no longer than
+    /// a moment, where that is true of no more members than may be faulty. Members may differ in it for some time. It must be cheap: it is asked at the beginning of each view.
+    fn convicted(&self, _member: &PublicKey) -> bool {
+        false
+    }
+
     /// How this member votes against the rules, if it does. Asked at the start.
     #[cfg(feature = "byzantine")]
     fn equivocates(&self) -> Option<Equivocation> {

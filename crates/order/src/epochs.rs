@@ -286,7 +286,7 @@ where
 
     fn start(&self, epoch: u64, scheme: Scheme, root: Root, lanes: EpochChannels<S>) -> Handle<()> {
         let Settings { timeouts, storage_prefix, .. } = &self.settings;
-        let leaders = scheme.members();
+        let leaders = scheme.keys();
         let config = simplex::Config {
             scheme,
             elector: RoundRobin::<Blake3>::default(),

@@ -78,7 +78,7 @@ use crate::guard::{Guard, Opening};
 use crate::leaders::{self, LeadersVotes};
 use crate::nullified::Nullified;
 use crate::rest::ConsensusClock;
-use crate::rest::late::LateLeaders;
+use crate::rest::late::{LateLeaders, ViewEnd};
 use crate::scheme::{Scheme, proposal};
 use crate::schemes::Schemes;
 use crate::signal::Signal;
@@ -447,8 +447,8 @@ pub(crate) struct Witness<R> {
     pub(crate) rest: Arc<ConsensusClock>,
     /// Learns which views begin.
     pub(crate) late: Arc<LateLeaders>,
-    /// How many leaders take turns.
-    pub(crate) leaders: usize,
+    /// Who takes turns as leader, in the order of their keys.
+    pub(crate) leaders: Arc<[PublicKey]>,
 }
 
 impl<R: Reporter<Activity = Activity<Scheme, Digest>>> Reporter for Witness<R> {
@@ -461,9 +461,10 @@ impl<R: Reporter<Activity = Activity<Scheme, Digest>>> Reporter for Witness<R> {
         }
         match &activity {
             Activity::Notarize(_) => self.late.proposed(at),
-            Activity::Notarization(_) | Activity::Nullification(_) | Activity::Finalization(_) => {
-                self.late.decided(at, self.leaders);
+            Activity::Notarization(_) | Activity::Finalization(_) => {
+                self.late.decided(at, ViewEnd::Notarized, &self.leaders)
             }
+            Activity::Nullification(_) => self.late.decided(at, ViewEnd::GivenUp, &self.leaders),
             _ => {}
         }
         match &activity {

@@ -281,6 +281,7 @@ where
         let late = LateLeaders {
             clock: Arc::clone(&rest),
             timeout: settings.timeouts.leader,
+            own: settings.secret.public(),
             now: Box::new({
                 let clock = context.child("late");
                 move || clock.current()
@@ -289,9 +290,17 @@ where
                 let (app, progress) = (Arc::clone(&app), Arc::clone(&progress));
                 move || progress.newest_block().is_some_and(|block| app.wants_block(&block))
             }),
+            convicted: Box::new({
+                let app = Arc::clone(&app);
+                move |member| app.convicted(member)
+            }),
             seen: Mutex::default(),
         };
         let late = Arc::new(late);
+        let leaders = context.child("leaders").spawn({
+            let (late, progress) = (Arc::clone(&late), Arc::clone(&progress));
+            move |_| late.follow(progress)
+        });
         let rests = context.child("rests").spawn(move |clock| watch.keep(clock));
         let block_bytes = settings.bounds.block_bytes;
         let (wake, last_block) = (signals.wake, Arc::default());
@@ -332,6 +341,7 @@ where
             _ = packets => "the exchange of messages",
             _ = work => "the application's work",
             _ = rests => "the watch over what waits",
+            _ = leaders => "the watch over leaders",
             ended = &mut views => return Err(OrderError::Stopped(match ended {
                 Ok(Some(why)) => why,
                 _ => "the exchange of views ended".into(),

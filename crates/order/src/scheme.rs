@@ -23,7 +23,7 @@ use pleach_types::Hash;
 use pleach_types::vote::{Ballot, Proposal, Round};
 use rand_core::CryptoRng;
 
-use crate::block::round_from_engine;
+use crate::block::{public_key_from_engine, round_from_engine};
 use crate::guard::Guard;
 
 /// Ed25519 votes of a set of members, signed by one of them as far as its guard allows.
@@ -53,6 +53,11 @@ impl Scheme {
     /// How many members there are.
     pub(crate) fn members(&self) -> usize {
         self.generic.participants.len()
+    }
+
+    /// The keys of the members, in their order.
+    pub(crate) fn keys(&self) -> Arc<[pleach_types::PublicKey]> {
+        self.generic.participants.iter().map(public_key_from_engine).collect()
     }
 
     /// The members but for the owner of the key.

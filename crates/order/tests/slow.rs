@@ -6,7 +6,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::cluster::{Cluster, for_seeds, link, request, runner};
+use common::cluster::{Cluster, Context, for_seeds, link, request, runner};
 use common::{assert_agreement, secret, timeouts};
 use commonware_runtime::{Clock as _, Metrics as _, Runner as _, Supervisor as _};
 use pleach_order::Reason;
@@ -16,6 +16,8 @@ use pleach_order::engine::given_up;
 const SLOW: usize = 3;
 /// What the others take to build, check or execute a block.
 const FAST: Duration = Duration::from_millis(100);
+/// What one waits that is late on purpose: nearly as long as the others do.
+const LATE: Duration = Duration::from_millis(600);
 /// Blocks of a run.
 const BLOCKS: usize = 80;
 /// Blocks of the start, when members meet.
@@ -37,39 +39,68 @@ struct Run {
 
 /// A run in which one member takes `slow` for each block.
 fn run(seed: u64, slow: Duration) -> Run {
-    run_with(seed, [FAST, slow], Duration::ZERO)
+    Setup { fast: FAST, slow, ..Setup::quick() }.run(seed)
 }
 
-/// A run in which each member but one takes the first of these for a block, and that one the second, and more before it builds one.
-fn run_with(seed: u64, [fast, slow]: [Duration; 2], late: Duration) -> Run {
-    runner(seed).start(|context| async move {
-        let mut cluster = Cluster::new(context.child("cluster"), 4, link(5, 3, 0), timeouts(Duration::ZERO)).await;
-        cluster.takes = vec![fast; 4];
-        cluster.takes[SLOW] = slow;
-        cluster.late[SLOW] = late;
-        cluster.start_all().await;
-        cluster.reach(START).await;
-        let before = context.current();
-        // Something is to be ordered all the time.
-        for n in 0.. {
-            if cluster.chains[0].height() >= START + BLOCKS {
-                break;
-            }
-            cluster.chains[n % 4].submit(request(n));
-            context.sleep(Duration::from_millis(20)).await;
+/// How a cluster of a run is made.
+#[derive(Clone, Copy)]
+struct Setup {
+    /// What each member takes for a block, and what the slow one does.
+    fast: Duration,
+    slow: Duration,
+    /// How long the slow one waits before it builds one.
+    late: Duration,
+    /// Whether it has been convicted.
+    convicted: bool,
+    /// The [places](Cluster::place) of the members, if they are not all near to each other.
+    places: &'static [u64],
+}
+
+impl Setup {
+    /// All are quick.
+    const fn quick() -> Self {
+        let quick = Duration::from_millis(2);
+        Self { fast: quick, slow: quick, late: Duration::ZERO, convicted: false, places: &[] }
+    }
+
+    fn run(self, seed: u64) -> Run {
+        runner(seed).start(|context| run_of(self, context))
+    }
+}
+
+async fn run_of(setup: Setup, context: Context) -> Run {
+    let Setup { fast, slow, late, convicted, places } = setup;
+    let mut cluster = Cluster::new(context.child("cluster"), 4, link(5, 3, 0), timeouts(Duration::ZERO)).await;
+    cluster.place(places).await;
+    cluster.takes = vec![fast; 4];
+    cluster.takes[SLOW] = slow;
+    cluster.late[SLOW] = late;
+    cluster.start_all().await;
+    cluster.chains.iter().filter(|_| convicted).for_each(|chain| chain.convict(secret(SLOW).public()));
+    cluster.reach(START).await;
+    let before = context.current();
+    let met = given_up(&context.encode());
+    // Something is to be ordered all the time.
+    for n in 0.. {
+        if cluster.chains[0].height() >= START + BLOCKS {
+            break;
         }
-        assert_agreement(&cluster.chains);
-        let chain = cluster.chains[0].finalized();
-        let chain: Vec<_> = chain.iter().skip(START).map(|of| of.block.header.context).collect();
-        let (slow, views) = (secret(SLOW).public(), given_up(&context.encode()));
-        Run {
-            lost: chain.windows(2).map(|pair| pair[1].view - pair[0].view - 1).sum(),
-            led: chain.iter().filter(|of| of.leader == slow).count(),
-            took: context.current().duration_since(before).unwrap(),
-            others: views.iter().filter(|((of, _), _)| *of != slow).map(|((_, why), count)| (*why, *count)).collect(),
-            why: views.into_keys().filter(|(of, _)| *of == slow).map(|(_, why)| why).collect(),
-        }
-    })
+        cluster.chains[n % 4].submit(request(n));
+        context.sleep(Duration::from_millis(20)).await;
+    }
+    assert_agreement(&cluster.chains);
+    let chain = cluster.chains[0].finalized();
+    let chain: Vec<_> = chain.iter().skip(START).map(|of| of.block.header.context).collect();
+    let (slow, mut views) = (secret(SLOW).public(), given_up(&context.encode()));
+    views.iter_mut().for_each(|(of, count)| *count -= met.get(of).unwrap_or(&0));
+    views.retain(|_, count| *count > 0);
+    Run {
+        lost: chain.windows(2).map(|pair| pair[1].view - pair[0].view - 1).sum(),
+        led: chain.iter().filter(|of| of.leader == slow).count(),
+        took: context.current().duration_since(before).unwrap(),
+        others: views.iter().filter(|((of, _), _)| *of != slow).map(|((_, why), count)| (*why, *count)).collect(),
+        why: views.into_keys().filter(|(of, _)| *of == slow).map(|(_, why)| why).collect(),
+    }
 }
 
 #[test]
@@ -102,16 +133,43 @@ fn a_leader_that_is_further_behind_declines_before_the_others_have_waited() {
 /// A leader that is as late as the others just still wait for loses most of its turns, and the others little time; no other leader loses any.
 #[test]
 fn a_leader_that_is_late_on_purpose_is_waited_for_less_and_still_leads_now_and_then() {
-    let (quick, late) = (Duration::from_millis(2), Duration::from_millis(600));
     for_seeds(0..4, |seed| {
-        let alike = run_with(seed, [quick; 2], Duration::ZERO);
+        let alike = Setup::quick().run(seed);
         assert_eq!((alike.lost, alike.why.len()), (0, 0));
-        let run = run_with(seed, [quick; 2], late);
+        let run = Setup { late: LATE, ..Setup::quick() }.run(seed);
         let turns = u32::try_from(run.led).unwrap() + u32::try_from(run.lost).unwrap();
         let waited = run.took.saturating_sub(alike.took);
-        assert!(waited < late * turns * 2 / 3, "{turns} turns of the late one took {waited:?}");
+        assert!(waited < LATE * turns / 2, "{turns} turns of the late one took {waited:?}");
         assert!(run.led > 0 && run.led < BLOCKS / 8, "the late one leads to {} blocks", run.led);
         assert_eq!(run.why, [Reason::LeaderTimeout]);
         assert_eq!(run.others, alike.others, "views of others were given up");
+    });
+}
+
+/// The same leader costs nearly nothing once it was convicted, though it has not left.
+#[test]
+fn a_late_leader_that_was_convicted_is_hardly_waited_for() {
+    for_seeds(0..4, |seed| {
+        let alike = Setup::quick().run(seed);
+        let run = Setup { late: LATE, convicted: true, ..Setup::quick() }.run(seed);
+        let turns = u32::try_from(run.lost).unwrap();
+        let waited = run.took.saturating_sub(alike.took);
+        assert!(turns >= BLOCKS as u32 / 5, "it lost {turns} turns");
+        assert!(waited < LATE * turns / 8, "{turns} turns took {waited:?}");
+        // Where nothing is to be ordered as its view begins, it has its time.
+        assert!(run.led < BLOCKS / 20, "it leads to {} blocks", run.led);
+        assert_eq!(run.others, alike.others);
+    });
+}
+
+/// Members are as far from each other as continents are, or some are. Who is far from one member is near to another, so they differ in whom they wait
+/// for; and where they differ, a view takes until its time-out.
+#[test]
+fn members_that_are_far_from_each_other_give_no_views_up_for_it() {
+    for_seeds(0..4, |seed| {
+        for places in [&[0, 1, 80, 140], &[0, 1, 2, 50], &[0, 1, 100, 101], &[0, 40, 80, 120], &[0, 1, 2, 3]] {
+            let run = Setup { places, ..Setup::quick() }.run(seed);
+            assert_eq!((run.lost, run.why.len(), &run.others), (0, 0, &vec![]), "members at {places:?}");
+        }
     });
 }

@@ -146,6 +146,12 @@ impl Application for Node {
         self.members.guests()
     }
 
+    fn convicted(&self, member: &PublicKey) -> bool {
+        let state = self.state();
+        let verdicts = &state.cluster().verdicts;
+        verdicts.binary_search_by_key(member, |of| of.key).is_ok_and(|place| verdicts[place].removed)
+    }
+
     fn cannot_go_on(&self) -> Option<String> {
         let state = self.state();
         let (rules, next) = (state.terms().rules, state.height() + 1);

@@ -120,6 +120,17 @@ impl Cluster {
         }
     }
 
+    /// Puts members at so many milliseconds from a point, on one line: so far a message has to go between two of them, a tenth of it more or less.
+    pub async fn place(&self, places: &[u64]) {
+        for (from, at) in places.iter().enumerate() {
+            for (to, there) in places.iter().enumerate().filter(|(to, _)| *to != from) {
+                let far = at.abs_diff(*there).max(1);
+                self.oracle.remove_link(key(from), key(to)).await.unwrap();
+                self.oracle.add_link(key(from), key(to), link(far, far / 10, 0)).await.unwrap();
+            }
+        }
+    }
+
     pub async fn start(&mut self, n: usize) {
         self.start_faulty(n, Fault::None).await;
     }

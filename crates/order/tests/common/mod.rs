@@ -87,6 +87,8 @@ struct State {
     finalized: Vec<Final>,
     received: Vec<(PublicKey, Bytes)>,
     evidence: Vec<Evidence>,
+    /// A member that is to leave.
+    convicted: Option<PublicKey>,
     /// From which round on it may vote, if its votes are lost and that is known.
     rejoins: Option<Round>,
     /// How it was said to stand with voting.
@@ -152,6 +154,11 @@ impl Chain {
         self.network().wake();
     }
 
+    /// From now on this member is to leave.
+    pub fn convict(&self, member: PublicKey) {
+        self.state.lock().unwrap().convicted = Some(member);
+    }
+
     pub fn height(&self) -> usize {
         self.state.lock().unwrap().finalized.len()
     }
@@ -193,6 +200,10 @@ impl Application for Chain {
 
     fn committee(&self, _: u64) -> Option<Committee> {
         Some(self.genesis.committee().unwrap())
+    }
+
+    fn convicted(&self, member: &PublicKey) -> bool {
+        self.state.lock().unwrap().convicted.as_ref() == Some(member)
     }
 
     fn knows(&self, block: &Hash) -> bool {
