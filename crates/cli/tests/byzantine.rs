@@ -127,6 +127,11 @@ fn false_complaints_convict_nobody() {
 }
 
 #[test]
+fn a_leader_that_hides_its_proposals_stops_nobody_and_convicts_nobody() {
+    convicts_nobody(Byzantine::Hidden);
+}
+
+#[test]
 fn a_leader_that_is_always_late_stops_nobody_and_convicts_nobody() {
     convicts_nobody(Byzantine::Late);
 }

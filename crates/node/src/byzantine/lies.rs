@@ -43,6 +43,8 @@ pub enum Byzantine {
     Votes,
     /// As a leader it proposes two blocks to two halves of the others.
     Proposals,
+    /// As a leader it shows its proposals to one of the others alone.
+    Hidden,
     /// As a leader it proposes its block just before the others would give it up.
     Late,
     /// It hands out false parts of a state.
@@ -67,6 +69,7 @@ impl Byzantine {
         Self::SplitView,
         Self::Votes,
         Self::Proposals,
+        Self::Hidden,
         Self::Late,
         Self::Transfer,
         Self::Complaints,
@@ -88,6 +91,7 @@ impl Byzantine {
             Self::SplitView => "split-view",
             Self::Votes => "votes",
             Self::Proposals => "proposals",
+            Self::Hidden => "hidden",
             Self::Late => "late",
             Self::Transfer => "transfer",
             Self::Complaints => "complaints",
@@ -126,6 +130,7 @@ impl Byzantine {
             Self::SplitView => "signs one history for some, and another for others",
             Self::Votes => "votes for two blocks in each view",
             Self::Proposals => "proposes two blocks to two halves of the others",
+            Self::Hidden => "shows its proposals to one of the others alone",
             Self::Late => "proposes each of its blocks as late as the others just still wait for",
             Self::Transfer => "hands out false parts of the state",
             Self::Complaints => "accuses the others with forged votes",
@@ -209,6 +214,7 @@ impl Manner {
         match self.kind {
             Some(Byzantine::Votes) => Some(Equivocation::Votes),
             Some(Byzantine::Proposals) => Some(Equivocation::Proposals),
+            Some(Byzantine::Hidden) => Some(Equivocation::Hidden),
             _ => None,
         }
     }

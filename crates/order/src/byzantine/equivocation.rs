@@ -1,4 +1,4 @@
-//! A member that votes against its own votes.
+//! A member that votes against its own votes, or hides what it proposes.
 //!
 //! Its engine is the product's, and its guard too: what is added is signed where neither of them sees it, on the way out, as a program of a dishonest
 //! operator would. The block of the second vote does not exist, so nobody can come to execute it.
@@ -24,13 +24,15 @@ use crate::scheme::{Scheme, proposal};
 use crate::schemes::Schemes;
 use crate::{Application, Settings};
 
-/// How a member contradicts itself.
+/// How a member contradicts itself, or hides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Equivocation {
     /// With each vote to notarize a block it sends everybody another one, for another block of the same view.
     Votes,
     /// As a leader it shows one half of the others its proposal, and the other half another one.
     Proposals,
+    /// As a leader it shows its proposal to one of the others alone: so it comes to nothing, and nothing proves it.
+    Hidden,
 }
 
 /// What the contradictions are made with.
@@ -64,7 +66,7 @@ impl Contradictor {
     fn contradict(&self, message: &Bytes) -> Option<IoBufs> {
         let (epoch, vote) = mux::parse(IoBuf::from(message.clone())).ok()?;
         let EngineVote::Notarize(mut of) = EngineVote::<Scheme, Digest>::decode(vote).ok()? else { return None };
-        if self.manner == Equivocation::Proposals && !self.leads(&of)? {
+        if self.manner != Equivocation::Votes && !self.leads(&of)? {
             return None;
         }
         let round = round_from_engine(of.proposal.round);
@@ -127,6 +129,11 @@ impl<S: Sender> CheckedSender for SplitVote<'_, S> {
                 let (some, others) = everybody.split_at(everybody.len() / 2);
                 self.again.send(Recipients::Some(some.to_vec()), lie, priority);
                 self.again.send(Recipients::Some(others.to_vec()), message, priority);
+                Unreliable::Outcome(Feedback::Ok)
+            }
+            Equivocation::Hidden => {
+                let one = everybody.into_iter().take(1).collect();
+                self.again.send(Recipients::Some(one), message, priority);
                 Unreliable::Outcome(Feedback::Ok)
             }
         }
