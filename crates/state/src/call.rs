@@ -34,6 +34,12 @@ const BYTES_OF_A_SIGNER: usize = 32 + 64;
 /// Bytes of memory for what is allocated once: the request's lists, the shared bytes' counts, and the ends of the proof.
 const BYTES_BESIDE: usize = 1_024;
 
+/// The domain of an operation as it was created, with the slash at its end: it stands before all others. Empty for those of the system.
+pub(crate) fn outermost(operation: &Key) -> &str {
+    let key = operation.as_str();
+    key.find('/').map_or("", |slash| &key[..=slash])
+}
+
 /// What a proof says of one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WitnessedRecord {
@@ -129,8 +135,7 @@ impl PreparedCall {
     /// slashes is of that domain. Empty for the operations of the system.
     #[must_use]
     pub fn domain(&self) -> &str {
-        let key = self.call().operation.as_str();
-        key.find('/').map_or("", |slash| &key[..=slash])
+        outermost(&self.call().operation)
     }
 
     /// Bytes of its encoding.

@@ -418,6 +418,15 @@ impl Unchecked {
         }
     }
 
+    /// The domain of its operation, as in [`PreparedCall::domain`](crate::PreparedCall::domain). `None` for what is the system's.
+    #[must_use]
+    pub fn domain(&self) -> Option<&str> {
+        match &self.0 {
+            Read::Client(decoded, _) => decoded.request.body.calls.first().map(|call| call::outermost(&call.operation)),
+            Read::System(_) => None,
+        }
+    }
+
     /// What it accuses a member by, if it is a complaint.
     #[must_use]
     pub const fn evidence(&self) -> Option<&Evidence> {

@@ -172,7 +172,7 @@ impl Admission {
             .map_err(ServiceError::Unacceptable)?;
         let (waiting, waits, room, parts) = {
             let pool = self.pool();
-            let room = pool.check_room(sender, read.costs(), read.held());
+            let room = pool.check_room(sender, read.domain(), read.costs(), read.held());
             (pool.len(), pool.contains(&read.identity()), room, pool.parts())
         };
         let overloaded = |full| ServiceError::Overloaded { waiting, full };

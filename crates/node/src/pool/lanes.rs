@@ -118,6 +118,8 @@ struct Queue {
     by_age: BTreeMap<u64, Identity>,
     /// By how much of a block each takes, and then by arrival.
     by_share: BTreeMap<(u64, u64), Identity>,
+    /// How much of blocks all of them take.
+    share: u64,
 }
 
 impl Queue {
@@ -151,6 +153,7 @@ impl Lanes {
         let queue = lanes.lanes.enter(party);
         queue.by_age.insert(place.arrival, identity);
         queue.by_share.insert((place.share, place.arrival), identity);
+        queue.share = queue.share.saturating_add(place.share);
     }
 
     /// Takes a request out of its lane.
@@ -161,12 +164,19 @@ impl Lanes {
         *share = share.saturating_sub(place.share);
         queue.by_age.remove(&place.arrival);
         queue.by_share.remove(&(place.share, place.arrival));
+        queue.share = queue.share.saturating_sub(place.share);
         if queue.by_age.is_empty() {
             lanes.leave(party);
         }
         if lanes.of.is_empty() {
             self.groups.leave(group);
         }
+    }
+
+    /// How much of blocks all that waits of a group takes, and what of it waits in one of its lanes.
+    pub fn waiting(&self, group: &Party, lane: &Party) -> [u64; 2] {
+        let Some((_, of_group)) = self.groups.of.get(group) else { return [0; 2] };
+        [of_group.share, of_group.lanes.of.get(lane).map_or(0, |(_, queue)| queue.share)]
     }
 
     /// Whether a group has something that waits.

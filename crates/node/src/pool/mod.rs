@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use pleach_state::{Costs, Prepared, PreparedBlock, State};
+use pleach_state::{Costs, Prepared, PreparedBlock, PreparedCall, State};
 use pleach_types::{Domains, Hash, Height, Identity, Limits, PublicKey};
 
 pub use self::inbox::Forwarded;
@@ -223,8 +223,23 @@ impl Pool {
     ///
     /// # Errors
     /// Which bound is reached.
-    pub fn check_room(&self, sender: Sender, costs: Costs, held: usize) -> Result<(), Full> {
-        self.room.check(sender, &self.demand(share(costs, &self.limits), held), self.parts)
+    pub fn check_room(&self, sender: Sender, domain: Option<&str>, costs: Costs, held: usize) -> Result<(), Full> {
+        let share = share(costs, &self.limits);
+        self.room.check(sender, &self.demand(share, held), self.parts)?;
+        domain.map_or(Ok(()), |domain| self.check_domain(sender, domain, share))
+    }
+
+    /// Whether a request of an approved domain finds room beside others of it.
+    ///
+    /// Such a domain has one part of a block, from however many addresses its requests come, so all of them together may have no more waiting than
+    /// one address otherwise; beyond that each may have one, so that whoever calls the operations of a domain is not kept out of it by others who do.
+    fn check_domain(&self, sender: Sender, domain: &str, share: u64) -> Result<(), Full> {
+        if self.domains == Domains::Open {
+            return Ok(());
+        }
+        let [all, own] = self.lanes.waiting(&Party::Domain(domain.into()), &Party::Sender(sender));
+        let full = all.saturating_add(share) > BLOCKS_OF_AN_ORIGIN.saturating_mul(self.pacing.shared());
+        if full && own > 0 { Err(Full { measure: Measure::Domain, part: Part::Origin }) } else { Ok(()) }
     }
 
     /// What a request takes of the room now.
@@ -245,7 +260,8 @@ impl Pool {
         if prepared.system().is_some() && self.system.len() >= SYSTEM_MAX {
             return Err(Full { measure: Measure::Requests, part: Part::Whole });
         }
-        self.check_room(sender, prepared.costs(), prepared.held())
+        let domain = prepared.client().map(PreparedCall::domain);
+        self.check_room(sender, domain, prepared.costs(), prepared.held())
     }
 
     /// Whether a request waits, checked.

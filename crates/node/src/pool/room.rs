@@ -40,6 +40,8 @@ pub enum Measure {
     Bytes,
     /// How much of blocks those take together that take about the same part of one, by its logarithm.
     Class(u32),
+    /// How much of blocks those of one domain take together.
+    Domain,
     /// Complaints that are judged in a second.
     Judgements,
     /// Requests that are found invalid in a second.
@@ -73,6 +75,7 @@ impl Full {
             Measure::Requests => "requests",
             Measure::Bytes => "bytes",
             Measure::Class(_) => "class",
+            Measure::Domain => "domain",
             Measure::Judgements => "judgements",
             Measure::Invalid => "invalid",
         };
@@ -91,6 +94,7 @@ impl std::fmt::Display for Full {
             Measure::Requests => "this node takes no more",
             Measure::Bytes => "they take all the memory that this node has for them",
             Measure::Class(_) => "those that take about the same part of a block fill too many blocks",
+            Measure::Domain => "those of this domain fill too many blocks, and of them too many are",
             Measure::Judgements => "no more complaints are judged in this second",
             Measure::Invalid => "in this second no more requests are checked after so many invalid ones",
         })?;

@@ -124,6 +124,30 @@ fn with_approved_domains_a_thousand_addresses_have_the_part_of_one_domain() {
 }
 
 #[test]
+fn with_approved_domains_what_waits_of_one_is_bounded_from_however_many_addresses_it_comes() {
+    let mut bench = Bench::new(Domains::Approved);
+    let slot = bench.slot() / 8;
+    // What one address may have waiting. Beyond that each may have one.
+    let most = 8 * SLOTS * BLOCKS_OF_AN_ORIGIN / 4;
+    let addresses = 64;
+    let spam = (0..4 * most).filter(|n| bench.add(client(n % addresses), "spam-0", slot)).count() as u64;
+    assert!((most..=most + addresses).contains(&spam), "{spam} of {most}");
+    let prepared = {
+        let bytes = bench.request("spam-0", slot);
+        prepare(&bytes, &bench.state.limits(), bench.state.genesis_digest()).expect("it is in order")
+    };
+    let full = bench.pool.check_room_for(client(0), &prepared).expect_err("no room");
+    assert_eq!((full.measure, full.part), (Measure::Domain, Part::Origin));
+    // Whoever comes anew finds room, in this domain and in others.
+    assert!(bench.add(client(addresses), "spam-0", slot));
+    assert!(bench.add(client(0), "honest-0", slot));
+    // Where anybody may create domains they are not counted: one address has its room for all of them.
+    let mut open = Bench::new(Domains::Open);
+    let spam = (0..2 * most).filter(|n| open.add(client(n % addresses), "spam-0", slot)).count() as u64;
+    assert_eq!(spam, 2 * most);
+}
+
+#[test]
 fn who_declares_what_it_does_not_use_has_half_the_part() {
     let mut bench = Bench::new(Domains::Approved);
     let slot = bench.slot();
