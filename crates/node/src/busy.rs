@@ -1,7 +1,8 @@
 //! How much of the time requests keep a node busy.
 //!
 //! What counts is the time that passes while requests are checked and executed, not what processors spend on it: a machine that has too much
-//! to do is what others wait for. Two threads that work at once count twice.
+//! to do is what others wait for. Two threads that work at once count twice. Of writing blocks to the disk, which nobody waits for, the time of processors
+//! counts ([`crate::Disk::take_work`]).
 
 use std::sync::Mutex;
 use std::time::Duration;

@@ -267,7 +267,8 @@ impl Node {
         self.execution.chain.reset(tip);
         self.moves.skip();
         // What the blocks in between ordered is not known: of the pool's requests go those that are too old now.
-        self.admission.pool().finalize(&state, None, Vec::new(), self.busy.take());
+        let load = self.busy.take().and(self.finality.disk.take_work());
+        self.admission.pool().finalize(&state, None, Vec::new(), load);
         *delivered = height;
         drop(delivered);
         self.finality.tell(decided);

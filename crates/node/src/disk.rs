@@ -22,7 +22,7 @@
 pub(crate) mod tests;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -51,6 +51,8 @@ pub const UNWRITTEN_BLOCKS_MAX: usize = UNWRITTEN_MAX + TOGETHER_MAX + 2;
 const TOGETHER: Duration = Duration::from_millis(500);
 /// How long it waits as long as all of them are empty. A crash costs no more than executing them again.
 const EMPTY_TOGETHER: Duration = Duration::from_secs(5);
+/// What the last writing took is told in parts of what is left of it, each one of so many.
+const WORK_PARTS: u64 = 32;
 
 /// Bytes of memory for a receipt, module or node of the outline, beside its own.
 const ITEM_BYTES: usize = 200;
@@ -103,6 +105,8 @@ struct Inner {
     failed: OnceLock<Error>,
     /// Whether the writer has ended, however that came.
     ended: AtomicBool,
+    /// What processors spent on writing, in nanoseconds, that nobody has asked for ([`Disk::take_work`]).
+    work: AtomicU64,
     /// Bytes of unwritten blocks, at most.
     room: usize,
 }
@@ -282,6 +286,14 @@ impl Disk {
         Ok(values)
     }
 
+    /// What processors spent on writing blocks behind their execution, a part of it: the blocks of half a second are written together, so what that
+    /// took is spread over about as many. Not the time in which the writer waits for the disk: nobody waits for it meanwhile.
+    pub(crate) fn take_work(&self) -> Duration {
+        let part = self.inner.work.load(Ordering::Relaxed) / WORK_PARTS;
+        self.inner.work.fetch_sub(part, Ordering::Relaxed);
+        Duration::from_nanos(part)
+    }
+
     /// What the store takes up.
     ///
     /// # Errors
@@ -299,6 +311,7 @@ impl Inner {
             written: Condvar::new(),
             failed: OnceLock::new(),
             ended: AtomicBool::new(false),
+            work: AtomicU64::new(0),
             room,
         })
     }
@@ -330,7 +343,12 @@ impl Writer {
     pub fn run(self) -> Result<(), Error> {
         while let Ok(order) = self.queue.recv() {
             let WriterOrder::Write(first) = order else { continue };
-            if let Err(error) = self.inner.commit(&self.together(*first)) {
+            let blocks = self.together(*first);
+            let began = processor_time();
+            let committed = self.inner.commit(&blocks);
+            let work = processor_time().saturating_sub(began).as_nanos();
+            self.inner.work.fetch_add(u64::try_from(work).unwrap_or(u64::MAX), Ordering::Relaxed);
+            if let Err(error) = committed {
                 let _ = self.inner.failed.set(error.clone());
                 self.inner.written.notify_all();
                 return Err(error);
@@ -357,6 +375,12 @@ impl Writer {
         }
         blocks
     }
+}
+
+/// What processors have spent on this thread.
+fn processor_time() -> Duration {
+    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(spent).unwrap_or_default()
 }
 
 impl Drop for Writer {

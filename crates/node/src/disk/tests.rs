@@ -134,6 +134,31 @@ fn blocks_that_are_not_written_yet_are_bounded_in_bytes() {
     writing.join().expect("no panic").expect("the store works");
 }
 
+/// The node is busy with it too: it shares blocks out by what is left of its time.
+#[test]
+fn what_writing_takes_of_processors_is_told_in_parts_until_nothing_is_left() {
+    let folder = Folder::new();
+    let mut writing = None;
+    let mut alone = Alone::new(folder.path(), |store| {
+        let (disk, writer) = Disk::behind(store);
+        writing = Some(std::thread::spawn(move || writer.run()));
+        disk
+    });
+    let take = |alone: &Alone| alone.node.finality.disk.inner.work.load(Ordering::Relaxed);
+    assert_eq!(take(&alone), 0);
+    alone.block();
+    alone.node.finality.disk.settle().expect("the store works");
+    alone.node.finality.disk.stop_writer();
+    writing.expect("it was just made").join().expect("no panic").expect("the store works");
+    let all = take(&alone);
+    assert!(all > 0, "a block of {VALUE_BYTES} bytes was written in no time");
+    let told = alone.node.finality.disk.take_work().as_nanos();
+    assert!(told > 0 && told <= u128::from(all) / 8, "{told} of {all} at once");
+    let more: u128 = (0..1_000).map(|_| alone.node.finality.disk.take_work().as_nanos()).sum();
+    assert_eq!(u128::from(take(&alone)) + told + more, u128::from(all));
+    assert!(u128::from(take(&alone)) < 1_000, "{} of {all} were never told", take(&alone));
+}
+
 #[test]
 fn a_block_larger_than_all_room_is_written_alone() {
     let folder = Folder::new();

@@ -67,10 +67,17 @@ pub struct BlockDemand {
 /// How long a node was busy with requests, and of how much time.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NodeLoad {
-    /// What checking and executing took.
+    /// What checking, executing and writing took.
     pub busy: Duration,
     /// The time in which it did.
     pub elapsed: Duration,
+}
+
+impl NodeLoad {
+    /// This, and more that it was busy with in the same time.
+    pub const fn and(self, busy: Duration) -> Self {
+        Self { busy: self.busy.saturating_add(busy), ..self }
+    }
 }
 
 /// How large the part of a block is that groups share. See the head of the module.
