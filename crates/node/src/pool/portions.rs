@@ -4,7 +4,7 @@
 //! never fill one. So a block is not filled, whether or not others wait ([`Portions`]): each group has a small part of it, and beyond these
 //! all groups share one more. They share it, since one stranger is one group at each node that he sends to, and with several addresses as
 //! many more: a node does not tell others who its clients are, and if it did, they could not believe it. A larger request
-//! than that has its turn in every fourth block, one of them at a time, before all others.
+//! than that has its turn in every seventh block, one of them at a time, before all others.
 //!
 //! What is shared is a quarter of a block while all that come want much: large blocks cost least for each request. Where somebody comes who
 //! needs no more than a group's own part ([`Pacing`]), it begins small, and grows while there is demand for more of it and the node is not busy
@@ -28,8 +28,9 @@ const SHARED_PARTS_FIRST: u64 = 32;
 const GROWTH_PARTS: u64 = 512;
 /// After each block in which it has to shrink, it does by one of so many of its own parts.
 const SHRINK_PARTS: u64 = 16;
-/// Of so many heights that follow each other, one is of a block that a large request may begin.
-const LARGE_EVERY: u64 = 4;
+/// Of so many heights that follow each other, one is of a block that a large request may begin. So few that a call, which takes three or four blocks where many
+/// call, seldom waits for two of them; and not as many as there are members in the smallest committees, or the same one would always lead to it.
+const LARGE_EVERY: u64 = 7;
 /// For so many heights after a block that served somebody who needs little, more like them are expected.
 pub const MODEST_HEIGHTS: u64 = 64;
 /// The node is too busy if requests take more than one of so many parts of the time.
@@ -208,9 +209,9 @@ mod tests {
     }
 
     #[test]
-    fn every_fourth_block_may_begin_with_a_large_request() {
+    fn every_seventh_block_may_begin_with_a_large_request() {
         let pacing = Pacing::new(WHOLE);
-        assert_eq!((1..9).filter(|height| pacing.portions(*height).large).collect::<Vec<_>>(), [4, 8]);
+        assert_eq!((1..15).filter(|height| pacing.portions(*height).large).collect::<Vec<_>>(), [7, 14]);
         assert!(pacing.each() < pacing.portions(1).usual());
     }
 }
