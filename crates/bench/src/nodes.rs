@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use pleach_client::{HttpTransport, Transport as _};
 use pleach_testkit::ports::free_row;
-use pleach_types::Hash;
+use pleach_types::{Hash, SecretKey};
 use serde::Deserialize;
 
 use crate::links::Links;
@@ -35,6 +35,9 @@ pub struct Profile {
     pub genesis: Hash,
     /// Where its nodes listen for clients.
     pub nodes: Vec<String>,
+    /// Who approves its domains, if anybody has to.
+    #[serde(skip)]
+    pub owner: Option<SecretKey>,
 }
 
 /// The program `pleach`: the one that is named, or the one that cargo puts where this program is.
@@ -97,15 +100,23 @@ impl Drop for Nodes {
 impl Nodes {
     /// Makes a cluster in a folder and starts its nodes; waits until all serve.
     pub async fn start(program: &Path, folder: &Path) -> Result<Self, String> {
-        Self::start_linked(program, folder, None).await
+        Self::start_with(program, folder, None, None).await
     }
 
-    /// As [`Nodes::start`], with nodes that reach each other by these links, where there are any.
-    pub async fn start_linked(program: &Path, folder: &Path, mut links: Option<&mut Links>) -> Result<Self, String> {
+    /// As [`Nodes::start`], with nodes that reach each other by these links and domains that this owner approves, where there are any.
+    pub async fn start_with(
+        program: &Path,
+        folder: &Path,
+        mut links: Option<&mut Links>,
+        owner: Option<SecretKey>,
+    ) -> Result<Self, String> {
         let net = folder.join("net");
         let port = free_row(PORTS_APART * NODES).to_string();
         let mut init = Command::new(program);
         init.args(["init", "--nodes", &NODES.to_string(), "--replicas", "2", "--base-port", &port, "--out"]).arg(&net);
+        if let Some(owner) = &owner {
+            init.args(["--approved-domains", "--owner", &owner.public().to_string()]);
+        }
         let made = init.stdin(Stdio::null()).output().map_err(|e| format!("{}: {e}", program.display()))?;
         if !made.status.success() {
             return Err(format!("pleach init: {}", String::from_utf8_lossy(&made.stderr)));
@@ -113,6 +124,7 @@ impl Nodes {
         let path = net.join("profile.toml");
         let text = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
         let profile: Profile = toml::from_str(&text).map_err(|e| format!("{}: {e}", path.display()))?;
+        let profile = Profile { owner, ..profile };
         let transport = HttpTransport::new(&profile.nodes).map_err(|e| e.to_string())?;
         let mut nodes = Self {
             profile,
@@ -270,9 +282,10 @@ impl Nodes {
         }
     }
 
-    /// How many have ended by themselves.
+    /// How many of those that keep the rules have ended by themselves. One that does not may have been expelled.
     pub fn dead(&mut self) -> usize {
-        self.nodes.iter_mut().map(|node| usize::from(!matches!(node.child.try_wait(), Ok(None)))).sum()
+        let honest = self.nodes.iter_mut().filter(|node| node.byzantine.is_none());
+        honest.map(|node| usize::from(!matches!(node.child.try_wait(), Ok(None)))).sum()
     }
 
     /// Bytes of all files of the cluster.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use pleach_client::{Client, Config, Executed, HttpTransport, TrustLevel};
-use pleach_types::Key;
+use pleach_types::{Key, SecretKey};
 use tokio::task::JoinSet;
 
 use crate::nodes::Profile;
@@ -69,7 +69,7 @@ pub async fn client(profile: &Profile, domain: &str, own: u8) -> Result<Client, 
     let config = Config { receipts: TrustLevel::Certified, ..Config::default() };
     let client =
         Client::builder(profile.genesis, transport).config(config).connect().await.map_err(|e| e.to_string())?;
-    create(&client, domain).await?;
+    create(&client, domain, profile.owner.as_ref()).await?;
     Ok(client)
 }
 
@@ -78,9 +78,10 @@ pub fn usable(address: Ipv4Addr) -> Option<IpAddr> {
     TcpListener::bind((address, 0)).is_ok().then_some(address.into())
 }
 
-/// Creates a domain that anybody may change.
-pub async fn create(client: &Client, domain: &str) -> Result<(), String> {
+/// Creates a domain that anybody may change, with the signature of who approves it, if anybody has to.
+pub async fn create(client: &Client, domain: &str, owner: Option<&SecretKey>) -> Result<(), String> {
     let call = client.create_domain(domain, None).map_err(|e| e.to_string())?;
+    let call = owner.into_iter().fold(call, |call, owner| call.sign_with(owner));
     call.send().await.and_then(Executed::applied).map(drop).map_err(|e| format!("domain {domain}: {e}"))
 }
 

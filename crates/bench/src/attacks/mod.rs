@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use pleach_testkit::folder::Folder;
+use pleach_types::{Limits, SecretKey};
 
 use crate::nodes::{self, Nodes};
 use honest::{Calls, Honest};
@@ -26,6 +27,8 @@ const QUIET_PARTS: u32 = 3;
 const QUIET_MAX: Duration = Duration::from_secs(20);
 /// How long the nodes may take to serve an honest call after the attack.
 const AFTER: Duration = Duration::from_secs(20);
+/// The key of who approves domains where somebody has to: of nobody else's cluster.
+const OWNER: [u8; 32] = [0x0a; 32];
 /// The member that breaks the rules where one does.
 const LIAR: usize = 3;
 
@@ -60,6 +63,8 @@ pub enum Attack {
     Absent,
     /// Cheap requests in a thousand domains
     Domains,
+    /// Cheap requests in one domain, from many addresses, where the cluster's owners approve domains
+    Approved,
     /// Requests whose height has not come, with the proof of an empty tree
     Ahead,
     /// Connections that say nothing
@@ -76,6 +81,8 @@ pub enum Attack {
     MemberVotes,
     /// A member proposes two blocks to two halves of the others
     MemberProposals,
+    /// A member shows its proposals to one of the others alone
+    MemberHidden,
     /// A member proposes each of its blocks as late as the others just still wait for
     MemberLate,
     /// A member takes reads and never answers
@@ -93,8 +100,8 @@ impl Attack {
             Self::Connections | Self::Slow => "3",
             Self::Loops | Self::SmallLoops => "4",
             Self::Outputs => "6",
-            Self::Signatures | Self::Mixed | Self::Void | Self::Forged | Self::MemberLate => "7",
-            Self::Absent | Self::Domains => "8",
+            Self::Signatures | Self::Mixed | Self::Void | Self::Forged | Self::MemberLate | Self::MemberHidden => "7",
+            Self::Absent | Self::Domains | Self::Approved => "8",
             Self::Ahead | Self::Ground | Self::Records => "9",
             Self::Cold => "12",
             Self::MemberFlood | Self::MemberComplaints | Self::Complaints => "14",
@@ -109,6 +116,7 @@ impl Attack {
             Self::MemberComplaints => Some("complaints"),
             Self::MemberVotes => Some("votes"),
             Self::MemberProposals => Some("proposals"),
+            Self::MemberHidden => Some("hidden"),
             Self::MemberLate => Some("late"),
             Self::MemberSilent => Some("silent"),
             Self::MemberValue => Some("value"),
@@ -127,6 +135,10 @@ pub struct AttackOutcome {
     /// The honest clients' calls without the attack, and beside it.
     quiet: Calls,
     beside: Calls,
+    /// How many of them were done in a second beside the attack, of a hundred without it.
+    kept: f64,
+    /// Of a hundred requests that blocks have room for, how many were left by whoever attacks.
+    left: f64,
     /// What the stranger did, in words.
     sent: String,
     /// The most memory that a node took, in bytes, and the most descriptors.
@@ -136,9 +148,11 @@ pub struct AttackOutcome {
     disk: u64,
     /// Blocks, and views that the first node gave up for its time-outs, and for other reasons.
     blocks: u64,
+    /// Requests in these blocks, of everybody.
+    ordered: u64,
     timed_out: u64,
     given_up: u64,
-    /// Nodes that had ended by themselves.
+    /// Nodes that had ended by themselves, of those that keep the rules.
     dead: usize,
     /// How long the first honest call took after the attack, if it was done.
     after: Option<Duration>,
@@ -175,13 +189,15 @@ pub async fn run(program: Option<&Path>, attacks: &[Attack], time: Duration) -> 
 
 async fn one(program: &Path, attack: Attack, time: Duration) -> Result<AttackOutcome, String> {
     let folder = Folder::new();
-    let mut nodes = Nodes::start(program, folder.path()).await?;
+    let owner = (attack == Attack::Approved).then(|| SecretKey::from_seed(OWNER));
+    let mut nodes = Nodes::start_with(program, folder.path(), None, owner).await?;
     let mut honest = Honest::start(&nodes.profile, CLIENTS).await?;
     // What the stranger needs is made before anything is measured.
     let mut stranger = Stranger::prepare(&nodes, attack).await?;
     let mut outcome = AttackOutcome::default();
+    let alone = (time / QUIET_PARTS).min(QUIET_MAX);
     honest.begin();
-    nodes.watch_for((time / QUIET_PARTS).min(QUIET_MAX)).await;
+    nodes.watch_for(alone).await;
     outcome.quiet = honest.begin();
     if let Some(kind) = attack.byzantine() {
         nodes.turn(LIAR, kind).await?;
@@ -191,11 +207,14 @@ async fn one(program: &Path, attack: Attack, time: Duration) -> Result<AttackOut
     nodes.watch_for(time).await;
     outcome.beside = honest.end().await;
     outcome.sent = stranger.end().await;
+    let rate = |calls: &Calls, time: Duration| calls.done() as f64 / time.as_secs_f64();
+    outcome.kept = 100.0 * rate(&outcome.beside, time) / rate(&outcome.quiet, alone).max(f64::MIN_POSITIVE);
     let since = |name: &str, now: u64| now.saturating_sub(before.get(name).copied().unwrap_or(0));
     for (name, now) in nodes.counters(0)? {
         let more = since(&name, now);
         match name.as_str() {
             "pleach_blocks_total" => outcome.blocks = more,
+            name if name.starts_with("pleach_requests_total") => outcome.ordered += more,
             name if name.starts_with("pleach_views_given_up_total") && name.contains("_timeout") => {
                 outcome.timed_out += more
             }
@@ -203,6 +222,9 @@ async fn one(program: &Path, attack: Attack, time: Duration) -> Result<AttackOut
             _ => {}
         }
     }
+    let attackers = outcome.ordered.saturating_sub(outcome.beside.done() as u64);
+    let room = outcome.blocks.saturating_mul(u64::from(Limits::default().block_requests)).max(1);
+    outcome.left = 100.0 * (1.0 - attackers as f64 / room as f64);
     outcome.disk = nodes.disk().saturating_sub(disk);
     (outcome.memory, outcome.descriptors) = nodes.most();
     outcome.dead = nodes.dead();

@@ -44,6 +44,8 @@ const SIGNERS: usize = 256;
 const DOMAINS: usize = 1_000;
 /// Those of them that are made at a time.
 const DOMAINS_AT_ONCE: usize = 8;
+/// Addresses of the stranger where they are many.
+const ADDRESSES: u8 = 64;
 /// How far a request's height is ahead where it has not come.
 const AHEAD: u64 = 60;
 /// The pause after a refusal: sending on at once would measure this program.
@@ -61,7 +63,8 @@ struct Shared {
     genesis: Genesis,
     map: PartitionMap,
     digest: Hash,
-    transport: HttpTransport,
+    /// One for each address that the stranger comes from.
+    transports: Vec<HttpTransport>,
     member: u16,
     operations: Vec<(Key, Option<Bytes>)>,
     signers: Vec<SecretKey>,
@@ -126,16 +129,19 @@ impl Flood {
 
 impl Shared {
     async fn new(profile: &Profile, client: &Client, kind: Attack) -> Result<Self, String> {
-        let transport = HttpTransport::from_address(&profile.nodes, honest::usable(STRANGER));
-        let transport = transport.map_err(|e| e.to_string())?;
+        let addresses = if kind == Attack::Approved { ADDRESSES } else { 1 };
+        let [a, b, c, first] = STRANGER.octets();
+        let from =
+            |n: u8| HttpTransport::from_address(&profile.nodes, honest::usable(Ipv4Addr::new(a, b, c, first + n)));
+        let transports: Vec<_> = (0..addresses).map(from).collect::<Result<_, _>>().map_err(|e| e.to_string())?;
         let genesis = client.genesis().clone();
-        let name = transport.status(NODE).await.map_err(|e| e.to_string())?.name;
+        let name = transports[0].status(NODE).await.map_err(|e| e.to_string())?.name;
         let member = genesis.members.iter().position(|member| member.name == name).ok_or("node 1 is no member")?;
         let signer = |n: usize| SecretKey::from_seed(*blake3::hash(&n.to_le_bytes()).as_bytes());
         Ok(Self {
             kind,
             digest: profile.genesis,
-            transport,
+            transports,
             // A committee has at most 128 members.
             member: member as u16,
             operations: Vec::new(),
@@ -183,7 +189,7 @@ impl Shared {
         let mut failed = 0;
         while self.operations.len() < DOMAINS {
             let names: Vec<_> = (0..DOMAINS_AT_ONCE).map(|_| self.kept_domain()).collect();
-            let made = join_all(names.iter().map(|name| create(client, name))).await;
+            let made = join_all(names.iter().map(|name| create(client, name, None))).await;
             for (name, made) in names.iter().zip(made) {
                 match made {
                     Ok(()) => self.operations.push((base_rule(name), None)),
@@ -237,7 +243,7 @@ impl Shared {
         let mut keys: Vec<Key> = keys.iter().map(|key| (*key).clone()).collect();
         keys.sort();
         let read = GetRequest { without_values: keys.clone(), keys, ..GetRequest::default() };
-        self.transport.get(NODE, read).await
+        self.transports[0].get(NODE, read).await
     }
 
     /// New records to write, each kept by the node.
@@ -359,7 +365,11 @@ async fn send_all(flood: Arc<Shared>, sender: usize) {
         };
         let request = flood.request(&reply, operation, touched);
         known = Some((since, reply));
-        match flood.transport.execute(turn % flood.transport.nodes(), request, Duration::ZERO, false).await {
+        let transport = &flood.transports[turn % flood.transports.len()];
+        match transport
+            .execute(rand::random::<u16>() as usize % transport.nodes(), request, Duration::ZERO, false)
+            .await
+        {
             Ok(_) => drop(flood.taken.fetch_add(1, Ordering::Relaxed)),
             Err(e) => flood.refuse(&e).await,
         }

@@ -71,7 +71,7 @@ pub async fn run(program: Option<&Path>, plan: &Plan<'_>) -> Result<(), String> 
     let program = nodes::program(program)?;
     let folder = Folder::new();
     let mut links = Links::listen().await?;
-    let mut nodes = Nodes::start_linked(&program, folder.path(), Some(&mut links)).await?;
+    let mut nodes = Nodes::start_with(&program, folder.path(), Some(&mut links), None).await?;
     let founder = honest::client(&nodes.profile, DOMAIN, FOUNDER).await?;
     let vm = Vm::new(&founder.genesis().limits).map_err(|e| e.to_string())?;
     drop(founder);
