@@ -17,8 +17,8 @@ Plants faults in a copy of the source, one after another, and runs the tests tha
 
 Usage: cargo run -p xtask -- planted [NAME ...]
 
-Without a name all faults of xtask/planted.toml are planted, which takes a build for each: an hour or two. The copy is in
-the target folder (`planted`), which stays as it is between runs; the source itself is never changed.
+Without a name all faults of xtask/planted.toml are planted, which takes a build for each: an hour or two. The copy and what
+is built of it are in the target folder (`planted`, `planted-objects`) and stay there between runs; the source itself is never changed.
 
 Exit code 0 says that all were found, 1 that a test has missed one, or that one does not fit the code any more.";
 
@@ -109,26 +109,27 @@ pub fn plant(names: &[String]) -> Result<bool, String> {
         return Err(format!("there is no fault {name:?}; there are {}", known.join(", ")));
     }
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    let copy = target.join("planted");
+    // What is built of the copy has a place of its own: cargo takes it for what is built of the source, by the same names.
+    let (copy, objects) = (target.join("planted"), target.join("planted-objects"));
     copy_repository(&copy).map_err(|e| format!("{}: {e}", copy.display()))?;
     let mut all = true;
     for fault in faults.iter().filter(|fault| names.is_empty() || names.contains(&fault.name)) {
         print!("{:<28} ", fault.name);
         let _ = io::stdout().flush();
-        let fate = plant_one(fault, &copy, &target)?;
+        let fate = plant_one(fault, &copy, &objects)?;
         println!("{} ({})", fate.word(), fault.what);
         all &= fate == Fate::Found;
     }
     Ok(all)
 }
 
-fn plant_one(fault: &Fault, copy: &Path, target: &Path) -> Result<Fate, String> {
+fn plant_one(fault: &Fault, copy: &Path, objects: &Path) -> Result<Fate, String> {
     let place = copy.join(&fault.file);
     let failed = |e: io::Error| format!("{}: {e}", place.display());
     let source = fs::read_to_string(&place).map_err(failed)?;
     fs::write(&place, fault.planted(&source)?).map_err(failed)?;
     let test =
-        Command::new("cargo").arg("test").args(&fault.test).current_dir(copy).env("CARGO_TARGET_DIR", target).output();
+        Command::new("cargo").arg("test").args(&fault.test).current_dir(copy).env("CARGO_TARGET_DIR", objects).output();
     // Whatever became of it: the next fault is alone.
     fs::write(&place, source).map_err(failed)?;
     Ok(fate(&test.map_err(|e| format!("cargo: {e}"))?))
