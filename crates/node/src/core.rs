@@ -26,7 +26,7 @@ use crate::lock;
 use crate::members::{Members, is_listed};
 use crate::metrics::Metrics;
 use crate::moves::Moves;
-use crate::pool::{Full, Sender};
+use crate::pool::{Full, NodeLoad, Sender};
 use crate::read_through::ReadThrough;
 use crate::resume::Resumed;
 use crate::service_error::ServiceError;
@@ -128,6 +128,11 @@ impl Node {
     #[must_use]
     pub fn timed(self, clock: BusyClock) -> Self {
         Self { busy: Busy::by(clock), ..self }
+    }
+
+    /// How busy it was with requests since this was asked last.
+    fn take_load(&self) -> NodeLoad {
+        self.busy.take().and(self.finality.disk.take_work())
     }
 
     /// This node with this manner.
@@ -267,8 +272,7 @@ impl Node {
         self.execution.chain.reset(tip);
         self.moves.skip();
         // What the blocks in between ordered is not known: of the pool's requests go those that are too old now.
-        let load = self.busy.take().and(self.finality.disk.take_work());
-        self.admission.pool().finalize(&state, None, Vec::new(), load);
+        self.admission.pool().finalize(&state, None, Vec::new(), self.take_load());
         *delivered = height;
         drop(delivered);
         self.finality.tell(decided);

@@ -146,10 +146,10 @@ pub struct AttackOutcome {
     descriptors: usize,
     /// Bytes that the nodes' folders grew by, all together.
     disk: u64,
+    /// Requests in blocks, of everybody.
+    ordered: u64,
     /// Blocks, and views that the first node gave up for its time-outs, and for other reasons.
     blocks: u64,
-    /// Requests in these blocks, of everybody.
-    ordered: u64,
     timed_out: u64,
     given_up: u64,
     /// Nodes that had ended by themselves, of those that keep the rules.

@@ -365,11 +365,8 @@ async fn send_all(flood: Arc<Shared>, sender: usize) {
         };
         let request = flood.request(&reply, operation, touched);
         known = Some((since, reply));
-        let transport = &flood.transports[turn % flood.transports.len()];
-        match transport
-            .execute(rand::random::<u16>() as usize % transport.nodes(), request, Duration::ZERO, false)
-            .await
-        {
+        let (addresses, transport) = (flood.transports.len(), &flood.transports[turn % flood.transports.len()]);
+        match transport.execute(turn / addresses % transport.nodes(), request, Duration::ZERO, false).await {
             Ok(_) => drop(flood.taken.fetch_add(1, Ordering::Relaxed)),
             Err(e) => flood.refuse(&e).await,
         }

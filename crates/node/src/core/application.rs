@@ -125,8 +125,7 @@ impl Application for Node {
         self.finality.take(&executed, &entry, step, self.source.oldest_pin());
         let identities: Vec<_> = executed.receipts().map(|receipt| receipt.identity).collect();
         let decided = executed.receipts().map(|receipt| Decided { identity: receipt.identity, gas: receipt.gas });
-        let load = self.busy.take().and(self.finality.disk.take_work());
-        self.admission.pool().finalize(executed.state(), decided, executed.contents.clone(), load);
+        self.admission.pool().finalize(executed.state(), decided, executed.contents.clone(), self.take_load());
         let before = lock(&self.finality.recent).tip().map_or(0, |tip| tip.requests);
         self.metrics.finalized(&executed, before);
         self.metrics.took_turns(&turns, &self.members.committee());

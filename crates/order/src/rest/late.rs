@@ -36,7 +36,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use pleach_types::committee::faults;
+use pleach_types::committee::{faults, quorum};
 use pleach_types::vote::Round;
 use pleach_types::{Context, PublicKey};
 use tracing::warn;
@@ -146,7 +146,7 @@ impl LeadersSeen {
         let mut took: Vec<_> = self.leaders.iter().filter_map(|leader| leader.took).collect();
         took.sort_unstable();
         // The slowest of the quickest quorum. It is no slower than the slowest correct one, whatever f others do.
-        let slowest = (self.leaders.len() - faults(self.leaders.len())).checked_sub(1)?;
+        let slowest = quorum(self.leaders.len()).checked_sub(1)?;
         Some((*took.get(slowest)?).max(LATE_MIN / LATE))
     }
 
@@ -184,21 +184,22 @@ impl LeadersSeen {
     fn note(&mut self, round: Round, proposal: Duration, whole: Duration) {
         let threshold = self.late();
         let Some(leader) = self.leader(round) else { return };
-        leader.took = Some(whole);
         let Some(threshold) = threshold.filter(|late| proposal > *late) else {
             *leader = LeaderPace { took: Some(whole), ..LeaderPace::new(leader.key) };
             return;
         };
+        leader.took = Some(whole);
         leader.late = leader.late.saturating_add(1);
         if leader.late < LATE_IN_A_ROW || leader.hurried > 0 {
             return;
         }
         // Once it is sure: a leader that changes from one to the other fills no log.
-        if leader.before < HURRIED_MAX && 2 * leader.before + 1 >= HURRIED_MAX {
+        let hurried = (2 * leader.before + 1).min(HURRIED_MAX);
+        if hurried == HURRIED_MAX && leader.before < HURRIED_MAX {
             let (member, took, late) = (leader.key, proposal.as_millis(), threshold.as_millis());
             warn!(%member, took_ms = took, late_ms = late, "a leader takes much longer than the others each time: it is waited for less in most of its views");
         }
-        leader.before = (2 * leader.before + 1).min(HURRIED_MAX);
+        leader.before = hurried;
         leader.hurried = leader.before;
     }
 }
