@@ -346,12 +346,12 @@ fn dear_requests_that_fill_the_pool_leave_room_for_cheap_ones() {
     node.submit(&cheap).expect("there is room for what is cheap");
     let leader = bank::member_secret(0).public();
     let mut parent = Block::genesis(node.genesis()).digest();
-    for height in 1..=7 {
+    for height in 1..=11 {
         let context = Context { epoch: 0, view: height, parent_view: height - 1, leader, parent };
         let block = node.propose(&ProposalRequest { context, height }, &[]).expect("a block");
         match height {
             1 => assert_eq!(block.requests, std::slice::from_ref(&cheap), "the cheap one does not wait"),
-            7 => assert_eq!(
+            11 => assert_eq!(
                 block.requests,
                 [request(limits.gas, 0)],
                 "nor the oldest, once a large one may begin a block"

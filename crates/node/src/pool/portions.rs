@@ -4,13 +4,15 @@
 //! never fill one. So a block is not filled, whether or not others wait ([`Portions`]): each group has a small part of it, and beyond these
 //! all groups share one more. They share it, since one stranger is one group at each node that he sends to, and with several addresses as
 //! many more: a node does not tell others who its clients are, and if it did, they could not believe it. A larger request
-//! than that has its turn in every seventh block, one of them at a time, before all others.
+//! than that has its turn in every eleventh block, one of them at a time, before all others.
 //!
 //! What is shared is a quarter of a block while all that come want much: large blocks cost least for each request. Where somebody comes who
 //! needs no more than a group's own part ([`Pacing`]), it begins small, and grows while there is demand for more of it and the node is not busy
 //! with requests for more than a part of the time; where it is, the shared part shrinks. So blocks take not much longer for such a client
 //! than they do without the others, and how much work that is depends on the machine: a quarter of a block is little for one with many cores,
-//! and too much for two cores that four nodes share. The leader alone decides what it proposes: nothing here must be the same at two nodes.
+//! and too much for two cores that four nodes share. Large requests are not of the shared part, so its size does not bound what they cost: while somebody
+//! is expected who needs little, and the node was busy for more than its part of the time and has not made up for it yet, they have their turn in every 31st block only.
+//! The leader alone decides what it proposes: nothing here must be the same at two nodes.
 
 use std::time::Duration;
 
@@ -29,14 +31,19 @@ const GROWTH_PARTS: u64 = 512;
 /// After each block in which it has to shrink, it does by one of so many of its own parts.
 const SHRINK_PARTS: u64 = 16;
 /// Of so many heights that follow each other, one is of a block that a large request may begin. So few that a call, which takes three or four blocks where many
-/// call, seldom waits for two of them; and not as many as there are members in the smallest committees, or the same one would always lead to it.
-const LARGE_EVERY: u64 = 7;
+/// call, seldom waits for two of them. It shares no factor with the size of a usual committee (3f + 1 members), or the same members would always lead to these heights,
+/// and might leave large requests out.
+const LARGE_EVERY: u64 = 11;
+/// As [`LARGE_EVERY`], while the node has to make up for having been too busy.
+const LARGE_EVERY_BUSY: u64 = 31;
 /// For so many heights after a block that served somebody who needs little, more like them are expected.
 pub const MODEST_HEIGHTS: u64 = 64;
 /// The node is too busy if requests take more than one of so many parts of the time.
 const BUSY_PARTS: u32 = 8;
 /// How busy it is is measured over about as many blocks.
 const MEASURED_BLOCKS: u32 = 8;
+/// Of what a node was busy beyond its part of the time, it makes up for this much: a large request costs about as much on a machine that is no faster than four nodes need.
+const EXCESS_MOST: Duration = Duration::from_millis(100);
 
 /// How much of a block goes to whom. The unit is that of [`super::lanes::Place::share`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,20 +97,29 @@ pub struct Pacing {
     modest: Option<Height>,
     /// Over the last blocks, the older ones counting less.
     load: NodeLoad,
+    /// How long the node was busy beyond its part of the time, and has not been idle for since.
+    excess: Duration,
 }
 
 impl Pacing {
     /// Nobody has come yet. `whole` is the block.
     pub const fn new(whole: u64) -> Self {
         let load = NodeLoad { busy: Duration::ZERO, elapsed: Duration::ZERO };
-        Self { whole, shared: whole / SHARED_PARTS_LEAST, modest: None, load }
+        Self { whole, shared: whole / SHARED_PARTS_LEAST, modest: None, load, excess: Duration::ZERO }
     }
 
     /// The portions of the block of a height.
     ///
-    /// Whether a large request may come depends on the height alone: whoever leads, one waits for so many blocks at most until it has its turn.
-    pub const fn portions(&self, height: Height) -> Portions {
-        Portions { each: self.each(), shared: self.shared, large: height.is_multiple_of(LARGE_EVERY) }
+    /// A large request may come at certain heights, whoever leads: it waits for so many blocks at most until it has its turn.
+    pub fn portions(&self, height: Height) -> Portions {
+        let must_wait = self.expects_modest(height) && !self.excess.is_zero();
+        let large = height.is_multiple_of(LARGE_EVERY_BUSY) || (!must_wait && height.is_multiple_of(LARGE_EVERY));
+        Portions { each: self.each(), shared: self.shared, large }
+    }
+
+    /// Whether somebody who needs little is expected at a height.
+    fn expects_modest(&self, height: Height) -> bool {
+        self.modest.is_some_and(|last| height.saturating_sub(last) <= MODEST_HEIGHTS)
     }
 
     /// A group's own part of a block.
@@ -121,7 +137,8 @@ impl Pacing {
         let older = |time: Duration| time / MEASURED_BLOCKS * (MEASURED_BLOCKS - 1);
         self.load.busy = older(self.load.busy) + load.busy;
         self.load.elapsed = older(self.load.elapsed) + load.elapsed;
-        let expected = self.modest.is_some_and(|last| height.saturating_sub(last) <= MODEST_HEIGHTS);
+        self.excess = (self.excess + load.busy).saturating_sub(load.elapsed / BUSY_PARTS).min(EXCESS_MOST);
+        let expected = self.expects_modest(height);
         if demand.modest {
             self.modest = Some(height);
         }
@@ -208,10 +225,45 @@ mod tests {
         assert_eq!(after(&mut pacing, 2 + MODEST_HEIGHTS..3 + MODEST_HEIGHTS, NONE, 100), WHOLE / 4);
     }
 
+    /// The heights of these blocks that a large request may begin.
+    fn large(pacing: &Pacing, heights: std::ops::Range<Height>) -> Vec<Height> {
+        heights.filter(|height| pacing.portions(*height).large).collect()
+    }
+
     #[test]
-    fn every_seventh_block_may_begin_with_a_large_request() {
+    fn every_eleventh_block_may_begin_with_a_large_request() {
         let pacing = Pacing::new(WHOLE);
-        assert_eq!((1..15).filter(|height| pacing.portions(*height).large).collect::<Vec<_>>(), [7, 14]);
+        assert_eq!(large(&pacing, 1..34), [11, 22, 31, 33]);
         assert!(pacing.each() < pacing.portions(1).usual());
+    }
+
+    #[test]
+    fn large_requests_come_less_often_until_a_busy_node_has_made_up_for_it() {
+        let mut pacing = Pacing::new(WHOLE);
+        after(&mut pacing, 1..2, MODEST, 1);
+        // One that took long: 88 hundredths of 100 ms beyond an eighth.
+        after(&mut pacing, 2..3, MODEST, 100);
+        assert_eq!(large(&pacing, 3..63), [31, 62]);
+        // In a block of 100 ms that takes 1 ms it makes up for 11.5.
+        after(&mut pacing, 3..10, MODEST, 1);
+        assert_eq!(large(&pacing, 10..34), [31]);
+        after(&mut pacing, 10..11, MODEST, 1);
+        assert_eq!(large(&pacing, 11..34), [11, 22, 31, 33]);
+    }
+
+    #[test]
+    fn it_makes_up_for_no_more_than_a_large_request_costs() {
+        let mut pacing = Pacing::new(WHOLE);
+        after(&mut pacing, 1..200, MODEST, 100);
+        assert_eq!(large(&pacing, 200..220), [217]);
+        after(&mut pacing, 200..209, MODEST, 0);
+        assert_eq!(large(&pacing, 209..220), [209, 217]);
+    }
+
+    #[test]
+    fn nobody_who_sends_large_requests_waits_for_others_that_are_not_there() {
+        let mut pacing = Pacing::new(WHOLE);
+        after(&mut pacing, 1..100, NONE, 100);
+        assert_eq!(large(&pacing, 100..125), [110, 121, 124]);
     }
 }
