@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use common::cluster::{Cluster, Context, for_seeds, link, request, runner};
@@ -11,9 +12,8 @@ use common::{assert_agreement, secret, timeouts};
 use commonware_runtime::{Clock as _, Metrics as _, Runner as _, Supervisor as _};
 use pleach_order::Reason;
 use pleach_order::engine::given_up;
+use pleach_types::PublicKey;
 
-/// The member that is slower than the others.
-const SLOW: usize = 3;
 /// What the others take to build, check or execute a block.
 const FAST: Duration = Duration::from_millis(100);
 /// What one waits that is late on purpose: nearly as long as the others do.
@@ -23,16 +23,16 @@ const BLOCKS: usize = 80;
 /// Blocks of the start, when members meet.
 const START: usize = 4;
 
-/// What a run with three fast members and a slow one came to.
+/// What a run with fast members and slow ones came to.
 struct Run {
     /// Views without a block.
     lost: u64,
-    /// Blocks that the slow member led to.
+    /// Blocks that slow members led to.
     led: usize,
     /// How long it took.
     took: Duration,
-    /// Why members gave up views of the slow one.
-    why: Vec<Reason>,
+    /// Why members gave up views of slow ones.
+    why: BTreeSet<Reason>,
     /// Views of others that members gave up.
     others: Vec<(Reason, u64)>,
 }
@@ -45,12 +45,15 @@ fn run(seed: u64, slow: Duration) -> Run {
 /// How a cluster of a run is made.
 #[derive(Clone, Copy)]
 struct Setup {
-    /// What each member takes for a block, and what the slow one does.
+    members: usize,
+    /// Those that are slower than the others.
+    slower: &'static [usize],
+    /// What each member takes for a block, and what the slow ones do.
     fast: Duration,
     slow: Duration,
-    /// How long the slow one waits before it builds one.
+    /// How long the slow ones wait before they build one.
     late: Duration,
-    /// Whether it has been convicted.
+    /// Whether they have been convicted.
     convicted: bool,
     /// The [places](Cluster::place) of the members, if they are not all near to each other.
     places: &'static [u64],
@@ -60,7 +63,7 @@ impl Setup {
     /// All are quick.
     const fn quick() -> Self {
         let quick = Duration::from_millis(2);
-        Self { fast: quick, slow: quick, late: Duration::ZERO, convicted: false, places: &[] }
+        Self { members: 4, slower: &[3], fast: quick, slow: quick, late: Duration::ZERO, convicted: false, places: &[] }
     }
 
     fn run(self, seed: u64) -> Run {
@@ -69,14 +72,17 @@ impl Setup {
 }
 
 async fn run_of(setup: Setup, context: Context) -> Run {
-    let Setup { fast, slow, late, convicted, places } = setup;
-    let mut cluster = Cluster::new(context.child("cluster"), 4, link(5, 3, 0), timeouts(Duration::ZERO)).await;
+    let Setup { members, slower, fast, slow, late, convicted, places } = setup;
+    let slower: Vec<_> = slower.iter().map(|at| (*at, secret(*at).public())).collect();
+    let mut cluster = Cluster::new(context.child("cluster"), members, link(5, 3, 0), timeouts(Duration::ZERO)).await;
     cluster.place(places).await;
-    cluster.takes = vec![fast; 4];
-    cluster.takes[SLOW] = slow;
-    cluster.late[SLOW] = late;
+    cluster.takes = vec![fast; members];
+    slower.iter().for_each(|(at, _)| (cluster.takes[*at], cluster.late[*at]) = (slow, late));
     cluster.start_all().await;
-    cluster.chains.iter().filter(|_| convicted).for_each(|chain| chain.convict(secret(SLOW).public()));
+    let convicts = slower.iter().filter(|_| convicted);
+    for chain in &cluster.chains {
+        convicts.clone().for_each(|(_, key)| chain.convict(*key));
+    }
     cluster.reach(START).await;
     let before = context.current();
     let met = given_up(&context.encode());
@@ -85,21 +91,22 @@ async fn run_of(setup: Setup, context: Context) -> Run {
         if cluster.chains[0].height() >= START + BLOCKS {
             break;
         }
-        cluster.chains[n % 4].submit(request(n));
+        cluster.chains[n % members].submit(request(n));
         context.sleep(Duration::from_millis(20)).await;
     }
     assert_agreement(&cluster.chains);
     let chain = cluster.chains[0].finalized();
     let chain: Vec<_> = chain.iter().skip(START).map(|of| of.block.header.context).collect();
-    let (slow, mut views) = (secret(SLOW).public(), given_up(&context.encode()));
+    let is_slow = |key: &PublicKey| slower.iter().any(|(_, slow)| slow == key);
+    let mut views = given_up(&context.encode());
     views.iter_mut().for_each(|(of, count)| *count -= met.get(of).unwrap_or(&0));
     views.retain(|_, count| *count > 0);
     Run {
         lost: chain.windows(2).map(|pair| pair[1].view - pair[0].view - 1).sum(),
-        led: chain.iter().filter(|of| of.leader == slow).count(),
+        led: chain.iter().filter(|of| is_slow(&of.leader)).count(),
         took: context.current().duration_since(before).unwrap(),
-        others: views.iter().filter(|((of, _), _)| *of != slow).map(|((_, why), count)| (*why, *count)).collect(),
-        why: views.into_keys().filter(|(of, _)| *of == slow).map(|(_, why)| why).collect(),
+        others: views.iter().filter(|((of, _), _)| !is_slow(of)).map(|((_, why), count)| (*why, *count)).collect(),
+        why: views.into_keys().filter(|(of, _)| is_slow(of)).map(|(_, why)| why).collect(),
     }
 }
 
@@ -122,7 +129,7 @@ fn a_leader_that_is_further_behind_declines_before_the_others_have_waited() {
         for slow in [400, 600] {
             let run = run(seed, Duration::from_millis(slow));
             assert!(run.lost > 0, "a member that takes {slow} ms is never too late: this shows nothing");
-            assert_eq!(run.why, [Reason::Declined], "where a member takes {slow} ms");
+            assert_eq!(run.why, [Reason::Declined].into(), "where a member takes {slow} ms");
             let waited = run.took.saturating_sub(alike.took);
             let lost = u32::try_from(run.lost).unwrap();
             assert!(waited < timeout * lost / 4, "{lost} views were lost, and {waited:?} with them");
@@ -141,8 +148,26 @@ fn a_leader_that_is_late_on_purpose_is_waited_for_less_and_still_leads_now_and_t
         let waited = run.took.saturating_sub(alike.took);
         assert!(waited < LATE * turns / 2, "{turns} turns of the late one took {waited:?}");
         assert!(run.led > 0 && run.led < BLOCKS / 8, "the late one leads to {} blocks", run.led);
-        assert_eq!(run.why, [Reason::LeaderTimeout]);
+        assert_eq!(run.why, [Reason::LeaderTimeout].into());
         assert_eq!(run.others, alike.others, "views of others were given up");
+    });
+}
+
+/// As many as a committee bears, one after the other or not: while consensus' time goes faster for one of them, nobody takes the others for absent, late or not.
+#[test]
+fn two_late_leaders_of_seven_cost_as_little_as_one_of_four() {
+    for_seeds(0..4, |seed| {
+        for slower in [&[5, 6], &[2, 5]] {
+            let alike = Setup { members: 7, slower, ..Setup::quick() }.run(seed);
+            assert_eq!((alike.lost, alike.why.len()), (0, 0));
+            let run = Setup { members: 7, slower, late: LATE, ..Setup::quick() }.run(seed);
+            let turns = u32::try_from(run.led).unwrap() + u32::try_from(run.lost).unwrap();
+            let waited = run.took.saturating_sub(alike.took);
+            assert!(waited < LATE * turns / 2, "{turns} turns of {slower:?} took {waited:?}");
+            assert!(run.led > 0 && run.led < BLOCKS / 7, "{slower:?} lead to {} blocks", run.led);
+            assert_eq!(run.why, [Reason::LeaderTimeout].into());
+            assert_eq!(run.others, alike.others, "views of others were given up");
+        }
     });
 }
 
