@@ -31,6 +31,9 @@
 //! And the faster time goes on until the end of the view, so that what is left of such a view is short as well. A time-out that is too short costs a
 //! view and nothing that is safe.
 //!
+//! Of its own views a member measures the whole, since its proposals are in time for itself. It gives none of them up, but its operator is told what the operators
+//! of the others are: that it leads too slowly.
+//!
 //! A leader that the application says was convicted ([`Application::convicted`](crate::Application::convicted)) is to leave, and is hardly waited for at all.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -96,6 +99,8 @@ struct PresentView {
     counts: bool,
     /// When this member could have proposed itself: it had executed the block before. `None` until then.
     able: Option<SystemTime>,
+    /// Whether this member leads.
+    own: bool,
     /// Whether the leader is waited for less.
     hurried: bool,
     /// When its proposal came.
@@ -172,18 +177,19 @@ impl LeadersSeen {
         let since = |begin: SystemTime, until: SystemTime| until.duration_since(begin).unwrap_or_default();
         let (took, whole) = (since(able, now), since(view.since, now));
         match view.proposed.filter(|_| end == ViewEnd::Notarized) {
-            Some(proposed) => self.note(view.round, since(able, proposed), whole),
+            Some(_) if view.own => self.note(view, took, whole),
+            Some(proposed) => self.note(view, since(able, proposed), whole),
             // It had less time than others. Or it was passed over at once, or declined to lead; and a member that catches up learns of views
             // that were decided long ago.
             None if view.hurried || self.late().is_none_or(|late| took <= late) => {}
-            None => self.note(view.round, took, whole),
+            None => self.note(view, took, whole),
         }
     }
 
     /// Notes how long the proposal of a view took, and the view.
-    fn note(&mut self, round: Round, proposal: Duration, whole: Duration) {
+    fn note(&mut self, view: PresentView, proposal: Duration, whole: Duration) {
         let threshold = self.late();
-        let Some(leader) = self.leader(round) else { return };
+        let Some(leader) = self.leader(view.round) else { return };
         let Some(threshold) = threshold.filter(|late| proposal > *late) else {
             *leader = LeaderPace { took: Some(whole), ..LeaderPace::new(leader.key) };
             return;
@@ -197,7 +203,15 @@ impl LeadersSeen {
         let hurried = (2 * leader.before + 1).min(HURRIED_MAX);
         if hurried == HURRIED_MAX && leader.before < HURRIED_MAX {
             let (member, took, late) = (leader.key, proposal.as_millis(), threshold.as_millis());
-            warn!(%member, took_ms = took, late_ms = late, "a leader takes much longer than the others each time: it is waited for less in most of its views");
+            if view.own {
+                warn!(
+                    took_ms = took,
+                    late_ms = late,
+                    "this member takes much longer to lead than the others each time: they wait for it less in most of its views. Is this machine slow, or far from the others?"
+                );
+            } else {
+                warn!(%member, took_ms = took, late_ms = late, "a leader takes much longer than the others each time: it is waited for less in most of its views");
+            }
         }
         leader.before = hurried;
         leader.hurried = leader.before;
@@ -248,7 +262,9 @@ impl LateLeaders {
             seen.unexecuted = Some(round);
         }
         let counts = !self.clock.is_slow() && (self.wanted)();
-        seen.view = Some(PresentView { round: next, since: now, counts, able: None, hurried: false, proposed: None });
+        let own = seen.leader(next).is_some_and(|leader| leader.key == self.own);
+        seen.view =
+            Some(PresentView { round: next, since: now, counts, able: None, own, hurried: false, proposed: None });
         if seen.unexecuted.is_none() {
             self.is_able(&mut seen, now);
         }
@@ -295,7 +311,9 @@ impl LateLeaders {
     /// The time-out for the leader of the view, if it is a shorter one.
     fn waited(&self, seen: &mut LeadersSeen, view: PresentView) -> Option<Duration> {
         let leader = seen.leader(view.round)?.key;
-        if leader == self.own {
+        if view.own {
+            // It counts as the others do, so as to know what they make of it.
+            let _ = seen.begin(view);
             return None;
         }
         // More than f of them is more than there can be where the rules hold: somebody has to lead.
@@ -361,6 +379,8 @@ mod tests {
         After(Duration),
         /// It proposes at once what nobody else is shown.
         ToFew,
+        /// It proposes at once what takes the others so long to get.
+        SlowlyHeard(Duration),
     }
 
     impl Bench {
@@ -415,10 +435,11 @@ mod tests {
                 Leads::After(takes) if takes <= waited => (takes, ViewEnd::Notarized),
                 Leads::After(_) => (waited, ViewEnd::GivenUp),
                 Leads::ToFew => (certified, ViewEnd::GivenUp),
+                Leads::SlowlyHeard(takes) => (takes, ViewEnd::Notarized),
             };
             let proposes = match leads {
                 Leads::After(takes) => takes.min(took),
-                Leads::ToFew => Duration::ZERO,
+                Leads::ToFew | Leads::SlowlyHeard(_) => Duration::ZERO,
             };
             self.go(proposes);
             if matches!(leads, Leads::ToFew) || end == ViewEnd::Notarized {
@@ -535,6 +556,19 @@ mod tests {
         assert_eq!(bench.view(Leads::After(LATE_BY))[0].as_millis(), 700, "as long as a usual view, and not counted");
         bench.executes = Duration::ZERO;
         assert_eq!(bench.turns(3, LATE_BY), [30, 30, 700], "it is waited for less in the two that are left");
+    }
+
+    /// It proposes at once, as it sees it, and its blocks take long to come to a quorum.
+    #[test]
+    fn a_member_gives_no_view_of_its_own_up_and_knows_when_it_is_late() {
+        for late in [true, false] {
+            let mut bench = Bench::new();
+            bench.leaders.own = key(LEADERS - 1);
+            let took = if late { LATE_BY } else { USUAL };
+            assert_eq!(bench.turns_and_views(70, Leads::SlowlyHeard(took)), vec![[700, took.as_millis()]; 70]);
+            let known = bench.leaders.seen().leaders[LEADERS - 1].before;
+            assert_eq!(known, if late { HURRIED_MAX } else { 0 });
+        }
     }
 
     #[test]
