@@ -8,12 +8,14 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use pleach_order::{GivenUp, Trouble};
 use pleach_state::OrderedOutcome;
 use pleach_types::api::{Condition, Storage};
 use pleach_types::committee::Committee;
+use pleach_types::terms::RULES;
 use pleach_types::turns::Turn;
 use pleach_types::{Decision, PublicKey};
 
@@ -109,6 +111,9 @@ pub struct Metrics {
     disk_free: Gauge,
     descriptors: Gauge,
     descriptors_max: Gauge,
+    memory: Gauge,
+    processor: Counter<f64, AtomicU64>,
+    up: Seconds,
     /// Of the clients' port.
     pub connections: Connections,
 }
@@ -147,6 +152,13 @@ impl Connections {
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Answered {
     status: u32,
+}
+
+/// What program this is.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Build {
+    version: &'static str,
+    rules: u32,
 }
 
 /// A part of what is stored.
@@ -192,6 +204,9 @@ impl Metrics {
             disk_free: Gauge::default(),
             descriptors: Gauge::default(),
             descriptors_max: Gauge::default(),
+            memory: Gauge::default(),
+            processor: Counter::default(),
+            up: Seconds::default(),
             connections: Connections::default(),
             registry: Registry::default(),
         };
@@ -266,6 +281,14 @@ impl Metrics {
         registry.register("descriptors_open", help, self.descriptors.clone());
         let help = "Files that this process may have open; -1 where the system does not tell";
         registry.register("descriptors_max", help, self.descriptors_max.clone());
+        let help = "Memory of this process; -1 where the system does not tell";
+        registry.register_with_unit("resident_memory", help, Unit::Bytes, self.memory.clone());
+        let help = "Processor time of this process, all threads together";
+        registry.register_with_unit("processor", help, Unit::Seconds, self.processor.clone());
+        registry.register_with_unit("up", "For how long this node has served", Unit::Seconds, self.up.clone());
+        let build = Build { version: env!("CARGO_PKG_VERSION"), rules: RULES };
+        let help = "The version of this program, and the newest version of the rules that it knows";
+        registry.register("build", help, Info::new(build));
     }
 
     /// Counts a final block on a parent of so many requests.
@@ -340,6 +363,9 @@ impl Metrics {
         let (open, limit) = facts.descriptors.map_or((-1, -1), |(open, limit)| (signed(open), signed(limit)));
         self.descriptors.set(open);
         self.descriptors_max.set(limit);
+        self.memory.set(facts.memory.map_or(-1, signed));
+        self.processor.inner().store(facts.processor.as_secs_f64().to_bits(), Ordering::Relaxed);
+        self.up.set(facts.up.as_secs_f64());
         self.forked.set(i64::from(facts.forked.is_some()));
         self.evidence.set(signed(facts.evidence as u64));
         self.certified.set(signed(facts.certified.unwrap_or(0)));

@@ -56,6 +56,8 @@ impl Watch {
             peers,
             disk_free: free_bytes(&self.data),
             descriptors: descriptors(),
+            memory: memory(),
+            processor: processor(),
             ..of_node
         }
     }
@@ -155,6 +157,19 @@ fn descriptors() -> Option<(u64, u64)> {
     None
 }
 
+/// Resident memory of this process in bytes, where the system tells it.
+fn memory() -> Option<u64> {
+    // Kernel interface: "VmRSS:    170000 kB".
+    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1_024)
+}
+
+/// Processor time of all threads of this process.
+fn processor() -> Duration {
+    rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime).try_into().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,5 +212,7 @@ mod tests {
     fn this_machine_has_a_disk_and_descriptors() {
         assert!(free_bytes(std::path::Path::new("/")).is_some());
         assert!(descriptors().is_some_and(|(open, limit)| open > 2 && open <= limit));
+        assert!(memory().is_some_and(|bytes| bytes > 1 << 20));
+        assert!(processor() > Duration::ZERO);
     }
 }

@@ -163,6 +163,10 @@ fn every_documented_path_answers(cluster: &Cluster) {
         "disk_free_bytes",
         "descriptors_open",
         "descriptors_max",
+        "resident_memory_bytes",
+        "processor_seconds_total",
+        "up_seconds",
+        "build_info{version=\"0.",
         "client_answers_total{status=\"200\"}",
     ];
     for name in names.map(|name| format!("pleach_{name}")) {
