@@ -163,8 +163,37 @@ pub enum Command {
     Fsck(Fsck),
     /// Measure a throwaway cluster, or run the thesis's evaluation again.
     Bench(Bench),
-    /// This program's version.
+    /// Print what has a shell complete commands and options.
+    Completions(Completions),
+    /// Print or write this program's manual pages.
+    Man(Man),
+    /// This program's version, and those of what it reads and writes.
     Version,
+}
+
+/// `pleach completions`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pleach completions bash > ~/.local/share/bash-completion/completions/pleach
+  pleach completions zsh > ~/.zfunc/_pleach      a folder of $fpath
+  pleach completions fish > ~/.config/fish/completions/pleach.fish")]
+pub struct Completions {
+    /// The shell.
+    #[arg(value_name = "SHELL")]
+    pub shell: clap_complete::Shell,
+}
+
+/// `pleach man`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pleach man | man -l -                              the page of pleach itself
+  pleach man --out ~/.local/share/man/man1           one page for each command; then: man pleach-get")]
+pub struct Man {
+    /// Write the pages of all commands to this folder, which is made if need be.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 }
 
 /// `pleach demo`.

@@ -1,5 +1,5 @@
-//! Reading the command line, beside what it may hold (`args`): help that is wrapped once, variables that are set to nothing, and verbs that
-//! people try and that have another name here.
+//! Reading the command line, beside what it may hold (`args`): help that is wrapped once and shows options of all commands on the first page alone,
+//! variables that are set to nothing, and verbs that people try and that have another name here.
 
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -8,7 +8,7 @@ use clap::{Command, CommandFactory as _, FromArgMatches as _};
 use crate::args::Cli;
 
 /// Verbs of comparable systems, and what does the same here.
-const VERBS: [(&[&str], &str); 14] = [
+const VERBS: [(&[&str], &str); 13] = [
     (
         &["put", "set", "write", "insert", "update"],
         "records are written by operations: pleach call OPERATION ARG… (an owner may write any record of a domain: pleach call DOMAIN/.base_rule)",
@@ -40,7 +40,6 @@ const VERBS: [(&[&str], &str); 14] = [
         "a node's configuration is its pleach.toml, as pleach init writes it; a client's is the profile",
     ),
     (&["top", "health", "info", "ping", "check", "ps"], "pleach status shows how the nodes are doing"),
-    (&["completions", "completion", "man"], "there are none yet: pleach COMMAND --help explains each command"),
     (&["deploy", "publish", "install"], "pleach op deploy FILE KEY --as KEYFILE"),
     (&["logs", "log"], "a node logs to its standard error; PLEACH_LOG says how much"),
     (
@@ -49,14 +48,41 @@ const VERBS: [(&[&str], &str); 14] = [
     ),
 ];
 
+/// What the help of a command says instead of the options that all have.
+const ELSEWHERE: &str = "Options of all commands (--profile, --node, --output, --timeout and others): pleach --help";
+
 /// Reads the command line.
 ///
 /// # Errors
 /// What is wrong with it, or the help that it asks for.
 pub fn parse() -> Result<Cli, clap::Error> {
     let empty = |name: &std::ffi::OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
-    let matches = without_empty_variables(reflowed(Cli::command()), empty).try_get_matches()?;
+    let matches = without_empty_variables(command(), empty).try_get_matches()?;
     Cli::from_arg_matches(&matches)
+}
+
+/// The command line as its help shows it: the help of a command leaves out the options that all have, since ten of them would stand beside three of its own.
+pub fn command() -> Command {
+    let command = reflowed(Cli::command());
+    // The parser gives each command a copy of those that it does not have, and they give it on to commands of their own.
+    let global: Vec<_> =
+        command.get_arguments().filter(|arg| arg.is_global_set()).map(|arg| arg.clone().hide(true)).collect();
+    for_each_command(command, &|of| of.args(&global))
+}
+
+/// Changes the commands, and has all below them say where the options are that they do not show.
+fn for_each_command(command: Command, change: &dyn Fn(Command) -> Command) -> Command {
+    let names: Vec<_> = command.get_subcommands().map(|of| of.get_name().to_owned()).collect();
+    names.into_iter().fold(command, |command, name| command.mut_subcommand(name, |of| elsewhere(change(of))))
+}
+
+/// Has the help of a command, and of those below it, say where the options of all commands are.
+fn elsewhere(command: Command) -> Command {
+    let and = |text: &StyledStr| format!("{text}\n\n{ELSEWHERE}");
+    let (short, long) = (command.get_after_help().map(and), command.get_after_long_help().map(and));
+    let command = command.after_help(short.unwrap_or_else(|| ELSEWHERE.to_owned()));
+    let command = if let Some(long) = long { command.after_long_help(long) } else { command };
+    for_each_command(command, &|of| of)
 }
 
 /// The verb that there is not, if that is what is wrong.
@@ -152,6 +178,31 @@ mod tests {
     }
 
     #[test]
+    fn options_of_all_commands_are_on_the_first_page_alone_and_hold_everywhere() {
+        let mut command = command();
+        command.clone().debug_assert();
+        let first = command.render_long_help().to_string();
+        let get = command.find_subcommand_mut("get").expect("a command").render_long_help().to_string();
+        let global = Cli::command();
+        let names: Vec<_> =
+            global.get_arguments().filter(|arg| arg.is_global_set()).filter_map(|arg| arg.get_long()).collect();
+        assert!(names.len() > 5);
+        let shown = |page: &str, name: &str| {
+            let options = page.lines().filter(|line| line.trim_start().starts_with('-'));
+            options.flat_map(str::split_whitespace).any(|word| word.trim_end_matches(',') == format!("--{name}"))
+        };
+        for name in names {
+            assert!(shown(&first, name) && !shown(&get, name), "{name}");
+        }
+        assert!(get.contains(ELSEWHERE));
+        for line in [&["pleach", "get", "a/b", "--timeout", "3s"][..], &["pleach", "--timeout", "3s", "get", "a/b"]] {
+            let matches = command.clone().try_get_matches_from(line).expect("it holds everywhere");
+            let cli = Cli::from_arg_matches(&matches).expect("a command line");
+            assert_eq!(cli.global.timeout, std::time::Duration::from_secs(3));
+        }
+    }
+
+    #[test]
     fn variables_that_are_empty_are_as_if_they_were_not_set() {
         let all = without_empty_variables(Cli::command(), |_| true);
         assert!(all.get_arguments().all(|arg| arg.get_env().is_none()));
@@ -175,8 +226,8 @@ mod tests {
                 pages(of, found);
             }
         }
-        let (mut found, command) = (Vec::new(), reflowed(Cli::command()));
-        pages(command, &mut found);
+        let mut found = Vec::new();
+        pages(command(), &mut found);
         assert!(found.len() > 20);
         for page in found {
             for pair in page.lines().collect::<Vec<_>>().windows(2) {

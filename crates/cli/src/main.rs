@@ -34,7 +34,7 @@ use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 
 use errors::CliError;
-use output::{Output, visible};
+use output::{Output, red, shows_colours, visible};
 
 fn main() -> ExitCode {
     let cli = match line::parse() {
@@ -78,6 +78,7 @@ fn usage(error: &clap::Error) -> ExitCode {
 fn report(output: Output, error: &CliError) -> ExitCode {
     let code = error.exit_code();
     let (message, hint) = (error.to_string(), error.hint());
+    let word = if shows_colours(&std::io::stderr()) { red("error:") } else { "error:".into() };
     let text = if matches!(error, CliError::PipeClosed) {
         String::new()
     } else if output.is_json() {
@@ -86,9 +87,9 @@ fn report(output: Output, error: &CliError) -> ExitCode {
         });
         format!("{document}\n")
     } else if hint.is_empty() {
-        format!("error: {}\n", visible(&message))
+        format!("{word} {}\n", visible(&message))
     } else {
-        format!("error: {}\n  → {}\n", visible(&message), visible(&hint))
+        format!("{word} {}\n  → {}\n", visible(&message), visible(&hint))
     };
     // Whoever closed standard error does not want to know.
     let _ = std::io::stderr().write_all(text.as_bytes());

@@ -56,7 +56,7 @@ impl Output {
                 serde_json::to_string(&document).map_err(|e| CliError::Internal(format!("document {schema}: {e}")))?
                     + "\n"
             }
-            Format::Table => visible(&table()),
+            Format::Table => marked(&visible(&table()), shows_colours(&io::stdout())),
         };
         write_stdout(text.as_bytes())
     }
@@ -72,7 +72,8 @@ impl Output {
     /// Says something to people. Nobody listening is no error.
     pub fn talk(self, text: impl Display) {
         if !self.quiet {
-            let _ = writeln!(io::stderr(), "{}", visible(&text.to_string()));
+            let text = marked(&visible(&text.to_string()), shows_colours(&io::stderr()));
+            let _ = writeln!(io::stderr(), "{text}");
         }
     }
 
@@ -84,6 +85,35 @@ impl Output {
             let _ = io::stderr().flush();
         }
     }
+}
+
+/// Whether a stream is a terminal whose reader wants colours (<https://no-color.org>).
+pub fn shows_colours(stream: &impl io::IsTerminal) -> bool {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    stream.is_terminal() && !set("NO_COLOR") && !dumb
+}
+
+/// Text in red.
+pub fn red(text: &str) -> String {
+    format!("\x1b[31m{text}\x1b[0m")
+}
+
+/// The text, with what somebody should look after in red: lines that begin with an exclamation mark, and nodes that are down. It must be [`visible`] before:
+/// what strangers write brings no colours of its own.
+fn marked(text: &str, colours: bool) -> String {
+    if !colours {
+        return text.to_owned();
+    }
+    let line = |line: &str| {
+        let (words, end) = line.strip_suffix('\n').map_or((line, ""), |words| (words, "\n"));
+        if words.starts_with('!') {
+            red(words) + end
+        } else {
+            line.replace("  down  ", &format!("  {}  ", red("down")))
+        }
+    };
+    text.split_inclusive('\n').map(line).collect()
 }
 
 /// A number of bytes for people: with a unit, in powers of 1,000.
@@ -180,6 +210,16 @@ mod tests {
     fn strangers_cannot_steer_the_terminal() {
         assert_eq!(visible("a\x1b[2Jb\r\u{202e}\n"), "a\\u{1b}[2Jb\\u{d}\\u{202e}\n");
         assert_eq!(value_text(Some(&Bytes::from_static(b"a\nb"))), "0x610a62 (3 bytes)");
+    }
+
+    #[test]
+    fn what_somebody_should_look_after_is_red_on_terminals_alone() {
+        let text = "node  state  height\na     ok     7\nb     down   -\n! b is down\n";
+        assert_eq!(marked(text, false), text);
+        let rows = table(&[vec!["b".into(), "down".into(), "-".into()]]);
+        assert_eq!(marked(&rows, true), "b  \x1b[31mdown\x1b[0m  -\n");
+        assert_eq!(marked("all is well\n! b is down\n", true), "all is well\n\x1b[31m! b is down\x1b[0m\n");
+        assert_eq!(marked("! no end", true), "\x1b[31m! no end\x1b[0m");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::error::{Damage, OpenError};
 use crate::seal::Seal;
 
 /// The format that this program writes.
-pub(crate) const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 3;
 /// Bytes in front of the database: a page, so that its pages stay aligned.
 pub(crate) const HEADER_BYTES: u64 = 4096;
 

@@ -180,6 +180,7 @@ pub use commit::BlockWrite;
 pub use error::{DAMAGES_MAX, Damage, Error, OpenError, Refused, RowPlace};
 pub use fold::Held;
 pub use fsck::{FsckReport, fsck, fsck_on};
+pub use header::FORMAT;
 pub use history::{COARSE_LEVEL, HistoryProofs};
 pub use kept::KEPT_MAX;
 pub use layout::{CODE_MAX, Keep, Position, StoredRecord, Tally, WRITTEN_MAX, WindowEntry};

@@ -17,6 +17,7 @@ mod member;
 mod members;
 mod op;
 mod owner;
+mod pages;
 mod paper;
 mod plan;
 mod proof;
@@ -61,6 +62,8 @@ pub fn run(cli: Cli) -> Result<Ending, CliError> {
         Command::Fsck(args) => fsck::run(output, &args),
         Command::Init(args) => init::run(output, &args),
         Command::Start(args) => start::run(output, &args),
+        Command::Completions(args) => pages::completions(output, &args),
+        Command::Man(args) => pages::manual(output, &args),
         Command::Version => version::run(output),
         Command::Key(KeyCommand::New(args)) => key::new(output, &args),
         Command::Key(KeyCommand::Show(args)) => key::show(output, &args),
