@@ -33,6 +33,7 @@ use pleach_tree::Path;
 use pleach_types::Height;
 
 use crate::lock;
+use crate::process::thread_time;
 
 /// Blocks that may wait to be written, beside those that are being written: the back-pressure of the disk on the order.
 const UNWRITTEN_MAX: usize = 15;
@@ -344,9 +345,9 @@ impl Writer {
         while let Ok(order) = self.queue.recv() {
             let WriterOrder::Write(first) = order else { continue };
             let blocks = self.together(*first);
-            let began = processor_time();
+            let began = thread_time();
             let committed = self.inner.commit(&blocks);
-            let work = processor_time().saturating_sub(began).as_nanos();
+            let work = thread_time().saturating_sub(began).as_nanos();
             self.inner.work.fetch_add(u64::try_from(work).unwrap_or(u64::MAX), Ordering::Relaxed);
             if let Err(error) = committed {
                 let _ = self.inner.failed.set(error.clone());
@@ -375,12 +376,6 @@ impl Writer {
         }
         blocks
     }
-}
-
-/// What processors have spent on this thread.
-fn processor_time() -> Duration {
-    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::try_from(spent).unwrap_or_default()
 }
 
 impl Drop for Writer {

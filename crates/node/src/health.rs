@@ -93,10 +93,6 @@ pub struct Facts {
     pub disk_free: Option<u64>,
     /// Open descriptors, and how many there may be.
     pub descriptors: Option<(u64, u64)>,
-    /// Bytes of memory that this process takes.
-    pub memory: Option<u64>,
-    /// Processor time that it has taken since its start.
-    pub processor: Duration,
     /// Pieces of evidence that the node holds, against whomever.
     pub evidence: usize,
     /// The names of those among the members of now against whom it holds some.
@@ -366,8 +362,6 @@ mod tests {
             storage: Storage::default(),
             disk_free: Some(DISK_LOW_BYTES),
             descriptors: Some((300, 1_024)),
-            memory: None,
-            processor: Duration::ZERO,
             evidence: 0,
             accused: Vec::new(),
             rules_next: RULES,

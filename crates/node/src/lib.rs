@@ -28,6 +28,7 @@
 //! | `port`, `share`, `carried` | what the port gives to strangers: connections, and bytes on their way |
 //! | `health`, `watch` | how the node is doing: the one judgement, and what it is made from |
 //! | `busy` | how much of its time the node is busy with requests: by that it shares out blocks |
+//! | `process` | what this process takes of the machine |
 //! | `descriptors` | how many files may be open, and how many of them are for clients |
 //! | `config`, `start_error` | `pleach.toml`; why a node does not start |
 //!
@@ -69,6 +70,7 @@ mod moves;
 mod openapi;
 mod pool;
 mod port;
+mod process;
 mod read_through;
 mod recent_heights;
 mod resume;

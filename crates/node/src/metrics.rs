@@ -22,6 +22,7 @@ use pleach_types::{Decision, PublicKey};
 use crate::chain::ExecutedBlock;
 use crate::health::{self, Facts};
 use crate::pool::{Full, Pool};
+use crate::process;
 
 /// The labels of a decision.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -363,8 +364,8 @@ impl Metrics {
         let (open, limit) = facts.descriptors.map_or((-1, -1), |(open, limit)| (signed(open), signed(limit)));
         self.descriptors.set(open);
         self.descriptors_max.set(limit);
-        self.memory.set(facts.memory.map_or(-1, signed));
-        self.processor.inner().store(facts.processor.as_secs_f64().to_bits(), Ordering::Relaxed);
+        self.memory.set(process::memory().map_or(-1, signed));
+        self.processor.inner().store(process::processor_time().as_secs_f64().to_bits(), Ordering::Relaxed);
         self.up.set(facts.up.as_secs_f64());
         self.forked.set(i64::from(facts.forked.is_some()));
         self.evidence.set(signed(facts.evidence as u64));

@@ -79,8 +79,6 @@ impl Node {
             storage,
             disk_free: None,
             descriptors: None,
-            memory: None,
-            processor: Duration::ZERO,
             evidence: self.evidence.len(),
             accused: self.accused(&committee),
             rules_next,
