@@ -67,13 +67,13 @@ pub fn command() -> Command {
     // The parser gives each command a copy of those that it does not have, and they give it on to commands of their own.
     let global: Vec<_> =
         command.get_arguments().filter(|arg| arg.is_global_set()).map(|arg| arg.clone().hide(true)).collect();
-    for_each_command(command, &|of| of.args(&global))
+    with_each_command(command, |of| elsewhere(of.args(&global)))
 }
 
-/// Changes the commands, and has all below them say where the options are that they do not show.
-fn for_each_command(command: Command, change: &dyn Fn(Command) -> Command) -> Command {
+/// Changes each of a command's own commands.
+fn with_each_command(command: Command, change: impl Fn(Command) -> Command) -> Command {
     let names: Vec<_> = command.get_subcommands().map(|of| of.get_name().to_owned()).collect();
-    names.into_iter().fold(command, |command, name| command.mut_subcommand(name, |of| elsewhere(change(of))))
+    names.into_iter().fold(command, |command, name| command.mut_subcommand(name, &change))
 }
 
 /// Has the help of a command, and of those below it, say where the options of all commands are.
@@ -82,7 +82,7 @@ fn elsewhere(command: Command) -> Command {
     let (short, long) = (command.get_after_help().map(and), command.get_after_long_help().map(and));
     let command = command.after_help(short.unwrap_or_else(|| ELSEWHERE.to_owned()));
     let command = if let Some(long) = long { command.after_long_help(long) } else { command };
-    for_each_command(command, &|of| of)
+    with_each_command(command, elsewhere)
 }
 
 /// The verb that there is not, if that is what is wrong.
@@ -138,8 +138,7 @@ fn reflowed(mut command: Command) -> Command {
     if let Some(text) = command.get_after_long_help().map(paragraphs) {
         command = command.after_long_help(text);
     }
-    let names: Vec<_> = command.get_subcommands().map(|of| of.get_name().to_owned()).collect();
-    names.into_iter().fold(command, |command, name| command.mut_subcommand(name, reflowed))
+    with_each_command(command, reflowed)
 }
 
 /// Joins lines that the source has broken. A line that begins with a blank is laid out on purpose (examples, tables), and so is what stands before

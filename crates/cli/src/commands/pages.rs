@@ -10,6 +10,7 @@ use crate::output::Output;
 /// Prints the completions of a shell.
 pub fn completions(output: Output, args: &Completions) -> Result<Ending, CliError> {
     let mut script = Vec::new();
+    // Not as the help shows it: shells are to complete the options of all commands behind each of them.
     clap_complete::generate(args.shell, &mut Cli::command(), "pleach", &mut script);
     output.raw(&script)?;
     Ok(Ending::Done)

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::errors::{CliError, Ending};
-use crate::output::{Output, table};
+use crate::output::{Output, row, table};
 
 /// The commit that this program was built from, where whoever built it has said so (`.ci/dist` does).
 const COMMIT: Option<&str> = option_env!("PLEACH_COMMIT");
@@ -32,11 +32,10 @@ pub fn run(output: Output) -> Result<Ending, CliError> {
     };
     output.data("pleach.version/1", &version, || {
         let commit = version.commit.map(|commit| format!(" (commit {commit})")).unwrap_or_default();
-        let row = |name: &str, value: String| vec![name.to_owned(), value];
         let rows = [
-            row("rules of the cluster", format!("up to version {}", version.rules)),
-            row("data folders", format!("format {}", version.store)),
-            row("interface of operations", format!("version {}", version.abi)),
+            row!["rules of the cluster", format_args!("up to version {}", version.rules)],
+            row!["data folders", format_args!("format {}", version.store)],
+            row!["interface of operations", format_args!("version {}", version.abi)],
         ];
         format!("pleach {}{commit}\n{}", version.version, table(&rows))
     })?;
