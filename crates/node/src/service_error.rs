@@ -261,6 +261,8 @@ impl ServiceError {
             Self::SignedTooLarge { keys, .. } => Some((keys / 2).min(SIGNED_REPLY_KEYS_MAX) as u64),
             _ => None,
         };
-        Problem { fits, ..Problem::new(self.code(), self.to_string(), hint, retryable) }
+        let keepers =
+            if let Self::NotKept { keepers, .. } = self { keepers.iter().cloned().collect() } else { Box::default() };
+        Problem { fits, keepers, ..Problem::new(self.code(), self.to_string(), hint, retryable) }
     }
 }

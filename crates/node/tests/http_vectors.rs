@@ -226,7 +226,13 @@ fn views() -> Vec<Value> {
         void: 1,
         root: Hash([1; 32]),
     };
-    let problem = Problem::new("NOT_KEPT", "this node does not keep \"a\"", "ask node-2", true);
+    let problem = Problem::new(
+        "NOT_KEPT",
+        "record a is not kept here but by node-2",
+        "ask one of the members that keep it",
+        false,
+    );
+    let problem = Problem { keepers: ["node-2".into()].into(), ..problem };
     let large = Problem { fits: Some(8), ..Problem::new("REPLY_TOO_LARGE", "9 MiB", "read fewer", false) };
     vec![
         example("Status", &status(None, Voting::Open)),

@@ -621,12 +621,22 @@ pub struct Problem {
     /// With `REPLY_TOO_LARGE`: how many records, counted from the first key, fit one answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fits: Option<u64>,
+    /// With `NOT_KEPT`: the names of the members that keep the record, as in [`MembersView`].
+    #[serde(default, skip_serializing_if = "<[String]>::is_empty")]
+    pub keepers: Box<[String]>,
 }
 
 impl Problem {
     /// An error, with nothing that only some errors have.
     pub fn new(code: &str, detail: impl Into<String>, hint: impl Into<String>, retryable: bool) -> Self {
-        Self { code: code.into(), detail: detail.into(), hint: hint.into(), retryable, fits: None }
+        Self {
+            code: code.into(),
+            detail: detail.into(),
+            hint: hint.into(),
+            retryable,
+            fits: None,
+            keepers: Box::default(),
+        }
     }
 }
 
