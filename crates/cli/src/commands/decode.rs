@@ -63,10 +63,11 @@ fn flag(name: &'static str, reader: &mut Reader) -> Result<bool, DecodeError> {
     }
 }
 
-/// The fields in one line.
-pub fn line(fields: &Map<String, Value>) -> String {
+/// The fields in one line, in the order of the description.
+pub fn line(schema: &Schema, fields: &Map<String, Value>) -> String {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
-    fields.iter().map(|(name, value)| format!("{name}={}", text(value))).collect::<Vec<_>>().join(" ")
+    let named = |(name, _): &(String, Type)| fields.get(name).map(|value| format!("{name}={}", text(value)));
+    schema.arguments.iter().filter_map(named).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -74,12 +75,14 @@ mod tests {
     use super::*;
 
     fn fields(schema: &str, value: &'static [u8]) -> Result<String, DecodeError> {
-        decode(&schema.parse().expect("a description"), &Bytes::from_static(value)).map(|fields| line(&fields))
+        let schema = schema.parse().expect("a description");
+        decode(&schema, &Bytes::from_static(value)).map(|fields| line(&schema, &fields))
     }
 
     #[test]
     fn values_are_taken_apart_or_refused() {
         assert_eq!(fields("a: u64, b: str", b"\x02\0\0\0\0\0\0\0\x01\0\0\0x").as_deref(), Ok("a=2 b=x"));
+        assert_eq!(fields("b: bool, a: bool", b"\x01\0").as_deref(), Ok("b=true a=false"), "in their order");
         assert_eq!(fields("l: list<bool>", b"\x02\0\0\0\x01\0").as_deref(), Ok("l=[true,false]"));
         assert_eq!(fields("o: option<bytes>", b"\x01\x01\0\0\0\xff").as_deref(), Ok("o=0xff"));
         assert_eq!(fields("o: option<u64>", b"\0").as_deref(), Ok("o=null"));

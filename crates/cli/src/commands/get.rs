@@ -90,7 +90,9 @@ fn print(output: Output, records: &Verified<Vec<Record>>, schema: Option<&Schema
     output.data("pleach.get/1", &document, || {
         let mut rows = vec![row!["KEY", "HEIGHT", "AGE", "TRUST", "VALUE"]];
         for (record, view) in records.iter().zip(&document.records) {
-            let value = view.decoded.as_ref().map_or_else(|| value_text(record.value.as_ref()), decode::line);
+            let fields = schema.zip(view.decoded.as_ref());
+            let fields = fields.map(|(schema, fields)| decode::line(schema, fields));
+            let value = fields.unwrap_or_else(|| value_text(record.value.as_ref()));
             rows.push(row![record.key, format!("#{height}"), freshness, trust, value]);
         }
         table(&rows)

@@ -260,8 +260,8 @@ impl Forms {
 }
 
 fn shown(form: Option<&Schema>, value: Option<&Bytes>) -> String {
-    let fields = form.zip(value).and_then(|(form, value)| decode::decode(form, value).ok());
-    fields.map_or_else(|| value_text(value), |fields| decode::line(&fields))
+    let line = |(form, value)| decode::decode(form, value).ok().map(|fields| decode::line(form, &fields));
+    form.zip(value).and_then(line).unwrap_or_else(|| value_text(value))
 }
 
 /// What the values of a scenario are read with.
