@@ -13,7 +13,7 @@ use pleach_types::{Governance, Hash, Key, PublicKey};
 use pleach_vm::Schema;
 
 pub use op::{Language, Op, OpBuild, OpDeploy, OpDescribe, OpGas, OpList, OpNew, OpTest, Template};
-pub use sending::{Sending, TrustArg};
+pub use sending::{OwnersSign, Sending, TrustArg};
 
 /// Nodes of a demo or a measurement: they share this machine.
 const TRIAL_NODES_MAX: i64 = 16;
@@ -123,7 +123,9 @@ pub enum Command {
     Get(Get),
     /// Call an operation: simulate, sign, send, wait for the proven outcome.
     Call(Call),
-    /// Send a request that `call --prepare` has written: executed once, however often it is sent.
+    /// Show what a request that --prepare has written would do, and sign it too.
+    Sign(Sign),
+    /// Send a request that --prepare has written: executed once, however often it is sent.
     Send(Send),
     /// Domains: prefixes of the key space with an owner and rules of their own.
     #[command(subcommand)]
@@ -508,9 +510,39 @@ pub struct Call {
     /// Name a record that the operation touches, where running it does not find it; may be repeated.
     #[arg(long, value_name = "KEY")]
     pub touch: Vec<Key>,
-    /// Sign the request and write it to a file that must not exist yet; send nothing. `pleach send` sends it.
-    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
-    pub prepare: Option<PathBuf>,
+}
+
+/// `pleach sign`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pleach call treasury/pay acme 500 --as alice.key --with 5f0c…(64 digits) --prepare payment.request
+  pleach sign payment.request                      what would it do now, and who has signed?
+  pleach sign payment.request --as bob.key         on Bob's machine, where he has copied the file to
+  pleach send payment.request                      by anybody, once all have signed
+
+  pleach member remove node-3 --owner alice.key --prepare change.request
+  pleach sign change.request --as bob.key && pleach send change.request
+
+What a signer sees is checked against the cluster: the operation's arguments by its own description, and what running it over the
+records of now comes to. Each signature is over all of the request, so nobody can change what has been signed. Signatures are put into the
+file; those of a copy that somebody else signed meanwhile come in with --from.
+
+A call has to be sent before T blocks have come since it was prepared (the cluster's window, 64 if init was not told otherwise): a
+busy cluster makes them in seconds. Where people take days to agree, write an operation that gathers their approvals. A change of the
+owners may wait for as many blocks as --valid-for said, and comes to nothing if the owners make another one first.
+
+Exit code 4: running it here says that it would be refused now; it is signed all the same. 2: it is no such request, or the key is not one that is to sign.")]
+pub struct Sign {
+    /// The file, as --prepare writes it.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// A key file that signs; may be repeated. Without one the request is shown, and nothing changes.
+    #[arg(long = "as", value_name = "KEYFILE")]
+    pub signers: Vec<PathBuf>,
+    /// A copy of the file, whose signatures are taken over; may be repeated.
+    #[arg(long, value_name = "FILE")]
+    pub from: Vec<PathBuf>,
 }
 
 /// `pleach send`.
@@ -520,19 +552,23 @@ Example:
   pleach call bank/transfer alice bob 50 --as alice.key --prepare payment.request
   pleach send payment.request
 
-The request has its name (ID) before anybody else can know of it, so whatever happens to this machine afterwards, what became of it can be
+A call has its name (ID) before anybody else can know of it, so whatever happens to this machine afterwards, what became of it can be
 found out. The same file may be sent again, by anybody and any number of times: it is executed at most once, and each
 time the answer is the same receipt. It is refused if a record that it touches has changed since it was prepared, and it
-expires: `call --prepare` says with which height.
+expires: `call --prepare` says with which height. A file that --prepare of another command wrote, a change of the owners say, is sent in the same way.
+All who are to sign must have signed: see `pleach sign`.
 
 Exit code 4 says that it was refused, or is proved never to be executed; 9 that its outcome is not known (yet).")]
 pub struct Send {
-    /// The file, as `call --prepare` writes it.
+    /// The file, as --prepare writes it.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// What the receipt rests on at least.
     #[arg(long, value_enum, value_name = "LEVEL", default_value_t)]
     pub trust: TrustArg,
+    /// Send a change of the owners even if a member is removed whose records have too few other copies, or nodes do not know the rules.
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// `pleach domain`.
@@ -772,11 +808,10 @@ Give them to others by a way that they trust: the file is not signed.")]
 /// `pleach owner checkpoint`.
 #[derive(Clone, Debug, Args)]
 pub struct OwnerCheckpoint {
-    /// The key file of an owner who signs [repeat it for as many as must sign]
-    #[arg(long, value_name = "KEYFILE", required = true)]
-    pub owner: Vec<PathBuf>,
+    #[command(flatten)]
+    pub signing: OwnersSign,
     /// The file to write.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "prepare")]
     pub out: Option<PathBuf>,
 }
 
@@ -802,9 +837,8 @@ pub struct OwnerTerms {
     /// Change the rules even if nodes do not know that version, or do not answer
     #[arg(long, requires = "rules")]
     pub force: bool,
-    /// The key file of an owner who signs [repeat it for as many as must sign]
-    #[arg(long, value_name = "KEYFILE", required = true)]
-    pub owner: Vec<PathBuf>,
+    #[command(flatten)]
+    pub signing: OwnersSign,
 }
 
 /// `pleach owner set`.
@@ -816,9 +850,8 @@ pub struct OwnerSet {
     /// How many of them must sign a change [default: all of them]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
     pub threshold: Option<u8>,
-    /// The key file of a present owner who signs [repeat it for as many as must sign]
-    #[arg(long, value_name = "KEYFILE", required = true)]
-    pub owner: Vec<PathBuf>,
+    #[command(flatten)]
+    pub signing: OwnersSign,
 }
 
 /// `pleach audit`.
@@ -969,9 +1002,8 @@ pub struct MemberChange {
     /// The member's name, or its public key.
     #[arg(value_name = "NAME")]
     pub member: String,
-    /// The key file of an owner who signs [repeat it for as many as must sign]
-    #[arg(long, value_name = "KEYFILE", required = true)]
-    pub owner: Vec<PathBuf>,
+    #[command(flatten)]
+    pub signing: OwnersSign,
 }
 
 /// `pleach member add`.
@@ -980,9 +1012,8 @@ pub struct MemberAdd {
     /// The member's description, as pleach member init has made it.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// The key file of an owner who signs [repeat it for as many as must sign]
-    #[arg(long, value_name = "KEYFILE", required = true)]
-    pub owner: Vec<PathBuf>,
+    #[command(flatten)]
+    pub signing: OwnersSign,
 }
 
 /// `pleach member init`.

@@ -243,6 +243,8 @@ pub enum CliError {
         given: usize,
         /// How many there are.
         owners: usize,
+        /// The file that the change lies in, if it does.
+        file: Option<PathBuf>,
     },
     /// There is nobody who could sign a change.
     #[error("refused: nobody owns this cluster, its genesis names no owner; nothing was sent")]
@@ -400,7 +402,12 @@ impl CliError {
                 "\"pleach evidence list\" shows what there is; name more nodes with --node".into()
             }
             Self::NoEvidenceInFile { .. } => "\"pleach verify FILE\" shows what it proves".into(),
-            Self::TooFewOwners { .. } => "give a key file for each owner who signs: --owner A.key --owner B.key".into(),
+            Self::TooFewOwners { file: Some(file), .. } => {
+                format!("have others sign it: pleach sign {} --as KEYFILE", quoted(&file.display().to_string()))
+            }
+            Self::TooFewOwners { .. } => {
+                "give a key file for each owner who signs: --owner A.key --owner B.key; or write it to a file for them, with --prepare FILE".into()
+            }
             Self::NoOwners => "members leave by evidence alone: pleach complain FILE".into(),
             Self::SessionOld { days, height, .. } => format!(
                 "ask somebody whom you trust, and who has followed the cluster since, for a checkpoint of a height above #{height}, and pass it \
@@ -533,6 +540,9 @@ fn client_hint(error: &ClientError) -> String {
         }
         ClientError::NotFresh { .. } => {
             "start more nodes, or name those of other members with --node; --stale-ok reads what is certified, which may be old".into()
+        }
+        ClientError::SignaturesMissing { .. } => {
+            "have them sign what --prepare FILE writes: pleach sign FILE --as KEYFILE, then pleach send FILE".into()
         }
         ClientError::GenesisMismatch { .. } => {
             "check --genesis or the profile: never pin a digest that a node told you".into()

@@ -414,6 +414,49 @@ fn the_largest_module(cluster: &Cluster) {
     cluster.run(&["call", key.as_str(), "1"]).fails(2, &["--arguments-hex"]);
 }
 
+/// Alice pays, and Bob has to agree, each with a key that the other one never sees.
+fn several_sign(cluster: &Cluster) {
+    let key = |name: &str| cluster.run(&["key", "show", name]).succeeds().stdout.trim().to_owned();
+    let (alice, bob, before) = (key("alice.key"), key("bob.key"), balance(cluster, "alice"));
+    let pay = ["call", "bank/transfer", "alice", "bob", "1", "--as", "alice.key", "--with", &bob];
+    cluster.run(&pay).fails(2, &["nothing was sent", &bob, "--prepare FILE"]);
+    let prepared = cluster.run(&[&pay[..], &["--prepare", "both.request", "-o", "json"]].concat());
+    let prepared = prepared.succeeds().json("pleach.call/1");
+    assert_eq!(prepared["missing"], serde_json::json!([bob]));
+    let file = || std::fs::read(cluster.folder.join("both.request")).expect("a file");
+    let unsigned = file();
+    let sign = |args: &[&str]| cluster.run(&[&["sign", "both.request"], args].concat());
+    // Who looks sees what it does, by the operation's own description, and signs nothing.
+    let shown = sign(&[]);
+    let says = [
+        "bank/transfer from=alice to=bob amount=1",
+        "would apply now",
+        "has not signed",
+        "pleach sign both.request --as KEYFILE",
+    ];
+    says.iter().for_each(|says| assert!(shown.succeeds().stdout.contains(says), "no {says:?} in {}", shown.stdout));
+    sign(&["--as", "bank.key"]).fails(2, &["none of those who are to sign"]);
+    sign(&["--as", "none.key"]).fails(8, &["none.key"]);
+    sign(&["--from", "alice.key"]).fails(2, &["alice.key", "no prepared request"]);
+    cluster.run(&["send", "both.request"]).fails(2, &["nothing was sent", &bob, "pleach sign"]);
+    assert_eq!(file(), unsigned, "who may not sign changes nothing");
+    // Bob signs a copy, and Alice takes his signature over.
+    std::fs::write(cluster.folder.join("copy.request"), &unsigned).expect("a file");
+    cluster.run(&["sign", "copy.request", "--as", "bob.key"]).succeeds();
+    let document = sign(&["--from", "copy.request", "-o", "json"]).succeeds().json("pleach.sign/1");
+    let signed =
+        document["signers"].as_array().expect("a list").iter().filter(|signer| signer["signed"] == true).count();
+    assert_eq!(
+        (signed, &document["kind"], &document["fields"]["amount"]),
+        (2, &"call".into(), &"1".into()),
+        "{document}"
+    );
+    assert!(document["signers"].to_string().contains(&alice), "{document}");
+    let sent = cluster.run(&["send", "both.request", "-o", "json"]).succeeds().json("pleach.call/1");
+    assert_eq!((&sent["identity"], balance(cluster, "alice")), (&prepared["identity"], before - 1), "{sent}");
+    cluster.run(&["call", "bank/transfer", "bob", "alice", "1", "--as", "bob.key"]).succeeds();
+}
+
 fn what_is_refused(cluster: &Cluster) {
     let call = |args: &[&str]| cluster.run(&[&["call"], args].concat());
     let ran = call(&["bank/transfer", "alice", "bob", "5000", "--as", "alice.key"]);
@@ -445,6 +488,7 @@ fn what_is_refused(cluster: &Cluster) {
     call(&["bank/transfer", "alice", "bob", "1", "--as", "alice.key", "--prepare", "one.request"])
         .fails(8, &["one.request", "exists already"]);
     cluster.run(&["send", "alice.key"]).fails(2, &["no prepared request of this cluster"]);
+    several_sign(cluster);
     cluster.run(&["call", "bank/transfer", "bob", "alice", "1", "--as", "bob.key"]).succeeds();
     let unknown = "00".repeat(32);
     cluster.run(&["receipt", &unknown]).fails(9, &[&unknown, "--wait", "--expires"]);

@@ -87,6 +87,7 @@ fn members_are_convicted_by_evidence_and_removed_by_the_owners() {
     a_member_is_expelled_by_a_complaint(&cluster);
     a_second_one_stays_until_the_owners_decide(&cluster);
     the_owners_decide_how_much_a_member_keeps_and_where_it_is(&cluster);
+    owners_sign_on_machines_of_their_own(&cluster);
     the_owners_hand_over(&cluster);
     what_was_signed_long_ago_convicts_too(&cluster);
 }
@@ -245,6 +246,51 @@ fn a_second_one_stays_until_the_owners_decide(cluster: &Cluster) {
     assert_eq!((&list["changes"], list["verdicts"].as_array().map(Vec::len)), (&2.into(), Some(1)));
     let words = cluster.run(&["member", "list"]);
     assert!(words.succeeds().stdout.contains("leaves"), "{}", words.stdout);
+}
+
+/// No owner's key leaves its machine: the change goes from one to the other as a file.
+fn owners_sign_on_machines_of_their_own(cluster: &Cluster) {
+    let made = cluster.list()["changes"].as_u64().expect("a number");
+    let prepare = |capacity: &str, file: &str, more: &[&str]| {
+        cluster.run(&[&["member", "capacity", "node-1", capacity, "--prepare", file], more].concat())
+    };
+    let first = prepare("2", "first.request", &["--owner", "a.key", "-o", "json"]).succeeds().json("pleach.sign/1");
+    assert_eq!((&first["kind"], &first["seq"], &first["needed"]), (&"change".into(), &(made + 1).into(), &2.into()));
+    let words = first["change"].as_str().expect("words");
+    assert!(words.starts_with("the member node-1 (") && words.contains(") has capacity 2"), "{words}");
+    // Nobody has signed this one, and it is for the same number.
+    prepare("3", "second.request", &["--valid-for", "5000"]).succeeds();
+    prepare("3", "second.request", &[]).fails(8, &["second.request", "exists already"]);
+    prepare("3", "other.request", &["--owner", "stranger.key"]).fails(2, &["is not a key of one of the 3 owners"]);
+    let send = |file: &str| cluster.run(&["send", file]);
+    send("first.request")
+        .fails(4, &["2 of the 3 owners must sign", "1 sign this one", "pleach sign first.request --as KEYFILE"]);
+    let sign = |file: &str, more: &[&str]| cluster.run(&[&["sign", file], more].concat());
+    let file = |name: &str| std::fs::read(cluster.folder.join(name)).expect("a file");
+    let before = file("first.request");
+    sign("first.request", &["--as", "stranger.key"]).fails(2, &["none of those who are to sign"]);
+    sign("first.request", &["--from", "second.request"]).fails(2, &["second.request", "another change of the owners"]);
+    assert!(sign("first.request", &[]).succeeds().stdout.contains("1 more of these must sign"));
+    assert_eq!(file("first.request"), before, "who may not sign changes nothing");
+    // A signature that somebody has spoilt counts for nobody, and the others hold.
+    let mut spoilt = before;
+    *spoilt.last_mut().expect("bytes") ^= 1;
+    std::fs::write(cluster.folder.join("spoilt.request"), spoilt).expect("a file");
+    send("spoilt.request").fails(4, &["0 sign this one"]);
+    for key in ["b.key", "c.key"] {
+        sign("spoilt.request", &["--as", key]).succeeds();
+    }
+    let sent = cluster.run(&["send", "spoilt.request", "-o", "json"]);
+    let sent = sent.succeeds().json("pleach.member-change/1");
+    assert_eq!(sent["receipt"]["verdict"], "applied", "{sent}");
+    let again = cluster.run(&["send", "spoilt.request", "-o", "json"]).succeeds().json("pleach.member-change/1");
+    assert_eq!(again["receipt"], sent["receipt"], "made once");
+    assert_eq!(cluster.list()["changes"], made + 1);
+    // The others have been overtaken.
+    sign("second.request", &["--as", "b.key"]).fails(2, &["nothing was signed", "prepare it anew"]);
+    sign("first.request", &["--as", "b.key"]).fails(2, &["nothing was signed"]);
+    assert_ne!(send("first.request").code, Some(0));
+    assert_eq!(cluster.list()["changes"], made + 1);
 }
 
 fn the_owners_decide_how_much_a_member_keeps_and_where_it_is(cluster: &Cluster) {

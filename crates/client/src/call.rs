@@ -56,10 +56,17 @@ impl Call {
 
     /// Adds a signer.
     pub fn sign_with(mut self, key: &SecretKey) -> Self {
-        let public = key.public();
-        if let Err(at) = self.wanted.signers.binary_search(&public) {
-            self.wanted.signers.insert(at, public);
+        if !self.keys.iter().any(|known| known.public() == key.public()) {
             self.keys.push(key.clone());
+        }
+        self.signed_by(key.public())
+    }
+
+    /// Names a signer whose key is not here. [`Call::prepare`] leaves its signature out, and [`crate::Prepared::add_signature`] puts it in;
+    /// [`Call::send`] sends nothing that somebody has not signed.
+    pub fn signed_by(mut self, signer: PublicKey) -> Self {
+        if let Err(at) = self.wanted.signers.binary_search(&signer) {
+            self.wanted.signers.insert(at, signer);
         }
         self
     }
@@ -117,11 +124,15 @@ impl Call {
     /// with a new request only once the last one is proved never to be executed: never twice for one call.
     ///
     /// # Errors
-    /// [`Error::Refused`] if the local run is refused: then nothing was sent. [`Error::Timeout`],
+    /// [`Error::SignaturesMissing`], and [`Error::Refused`] if the local run is refused: then nothing was sent. [`Error::Timeout`],
     /// [`Error::NoQuorum`] and [`Error::Overloaded`] where no outcome is proved in time: [`Error::pending`]
     /// names the request, which may or may not be executed.
     pub async fn send(mut self) -> Result<Executed, Error> {
         self.check_arguments()?;
+        let missing = self.keys_elsewhere();
+        if !missing.is_empty() {
+            return Err(Error::SignaturesMissing { missing });
+        }
         let client = self.client.clone();
         let inner = &*client.inner;
         let began = inner.nodes.runtime.now();
@@ -158,7 +169,13 @@ impl Call {
         let limits = &self.client.genesis().limits;
         over_limit("number of records to touch", self.wanted.declared.len(), limits.touched)?;
         over_limit("number of records to read", self.wanted.expected.len(), limits.touched)?;
-        over_limit("number of signers", self.keys.len(), pleach_types::limits::SIGNERS_MAX as u32)
+        over_limit("number of signers", self.wanted.signers.len(), pleach_types::limits::SIGNERS_MAX as u32)
+    }
+
+    /// The signers whose keys are not here.
+    pub(crate) fn keys_elsewhere(&self) -> Vec<PublicKey> {
+        let here: BTreeSet<_> = self.keys.iter().map(SecretKey::public).collect();
+        self.wanted.signers.iter().filter(|signer| !here.contains(signer)).copied().collect()
     }
 
     async fn settle(
@@ -173,12 +190,14 @@ impl Call {
         Submission::new(inner, request, encoded, Some(code), deadline, retries).settle().await
     }
 
-    /// The request that a plan comes to, and the code of its operation.
+    /// The request that a plan comes to, signed with the keys that are here, and the code of its operation.
     pub(crate) fn sign(&self, plan: DiscoveryPlan) -> (Request, CachedCode) {
         let DiscoveryPlan { snapshot, code, body, values, warm, .. } = plan;
         let proof = snapshot.proof.restrict(body.proven_keys()).into_proof().encode();
         let attached = (!warm).then(|| code.bytes.clone());
-        (Request::sign(body, &self.keys, proof.into(), values, vec![attached]), code)
+        let mut request = Request::unsigned(body, proof.into(), values, vec![attached]);
+        request.sign_with(&self.keys);
+        (request, code)
     }
 
     /// Whether a receipt only says that the request came too late, lacked a key, or declared too little gas.

@@ -8,7 +8,7 @@ use pleach_types::certificate::CertificateError;
 use pleach_types::execution::Trace;
 use pleach_types::genesis::GenesisError;
 use pleach_types::limits::SUCCESSION_STEPS_MAX;
-use pleach_types::{Evidence, Hash, Height, Identity, Key, Refusal};
+use pleach_types::{Evidence, Hash, Height, Identity, Key, PublicKey, Refusal, SignatureRefused};
 use pleach_verify::file::FileError;
 use pleach_verify::{FalseStatement, Misbehaviour};
 use thiserror::Error;
@@ -165,6 +165,15 @@ pub enum Error {
         /// What is wrong with them.
         why: String,
     },
+    /// Somebody who is to sign a request has not, and nothing was sent.
+    #[error("nothing was sent: {} of those who are to sign the request have not: {}", .missing.len(), list(.missing))]
+    SignaturesMissing {
+        /// Who has not signed.
+        missing: Vec<PublicKey>,
+    },
+    /// A signature is not put into a request.
+    #[error(transparent)]
+    SignatureRefused(SignatureRefused),
     /// The outcome of a request of the system is unknown.
     #[error(
         "no proven outcome of request {identity} within {} ms; it is not known whether it was decided, and it may still be: \
@@ -553,6 +562,8 @@ impl Error {
             Self::Forgotten { .. } => "FORGOTTEN",
             Self::Expired { .. } => "EXPIRED",
             Self::NoRequest { .. } => "NO_REQUEST",
+            Self::SignaturesMissing { .. } => "SIGNATURES_MISSING",
+            Self::SignatureRefused(_) => "SIGNATURE_REFUSED",
             Self::UnknownRecord { .. } => "UNKNOWN_RECORD",
             Self::Overloaded { .. } => "OVERLOADED",
             Self::Refused { refusal, .. } => refusal.code(),
@@ -575,6 +586,8 @@ impl Error {
             | Self::NoRuntime(_)
             | Self::UnknownRecord { .. }
             | Self::NoRequest { .. }
+            | Self::SignaturesMissing { .. }
+            | Self::SignatureRefused(_)
             | Self::NoKeeper { .. }
             | Self::DiscoveryLimit { .. }
             | Self::FileTooLarge { .. }

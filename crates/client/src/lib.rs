@@ -117,4 +117,6 @@ pub use verified::{Freshness, ReadOptions, Record, Trust, TrustLevel, Verified};
 
 /// What the library is given and gives, beside its own types: an application needs no other crate of Pleach.
 pub use bytes::Bytes;
-pub use pleach_types::{Hash, Height, Identity, Key, PublicKey, SecretKey};
+pub use pleach_types::request::Body;
+pub use pleach_types::signature::{Signature, Statement};
+pub use pleach_types::{Hash, Height, Identity, Key, PublicKey, SecretKey, SignatureRefused};

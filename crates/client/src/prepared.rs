@@ -10,6 +10,15 @@
 //!                                                              +-- after a crash
 //! ```
 //!
+//! Who signs may be elsewhere, each on a machine of their own ([`crate::Call::signed_by`]), or a device that signs and never shows its key:
+//!
+//! ```text
+//! prepare -> bytes -> [Client::prepared -> look -> statement -> signature -> add_signature -> bytes]... -> send
+//! ```
+//!
+//! All of it within the window T: the records are declared as they were at [`Prepared::base`], and a request is executed until
+//! T blocks have come after that. Where people need days to agree, an operation has to gather their approvals, a call for each.
+//!
 //! A prepared call is one request. Where it is overtaken no other one is made in its place: the error says why, and that nothing
 //! was executed.
 
@@ -17,7 +26,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pleach_types::codec::Decode as _;
-use pleach_types::{Height, Identity, Key, Request};
+use pleach_types::request::Body;
+use pleach_types::signature::{Signature, Statement};
+use pleach_types::{Height, Identity, Key, PublicKey, Request};
 
 use crate::call::{Call, encoded};
 use crate::client::Client;
@@ -26,24 +37,26 @@ use crate::executed::{Executed, Retries};
 use crate::simulate::fresh_plan;
 use crate::submission::{Settled, Submission};
 
-/// A call that is signed, and has been sent by nobody yet. See [`crate::Call::prepare`].
+/// A call that is signed, by all who are to sign or some of them, and has been sent by nobody yet. See [`crate::Call::prepare`].
 #[derive(Clone, Debug)]
 #[must_use = "a prepared call does nothing before it is sent"]
 pub struct Prepared {
     client: Client,
     request: Request,
+    /// Who has not signed.
+    missing: Vec<PublicKey>,
     encoded: Bytes,
     timeout: Duration,
 }
 
 impl Prepared {
-    /// A request that [`crate::Call::prepare`] has made.
+    /// A request that these signers have not signed.
     ///
     /// # Errors
     /// [`Error::OverLimit`] if it is larger than requests of this cluster may be.
-    pub(crate) fn new(client: Client, request: Request, timeout: Duration) -> Result<Self, Error> {
+    fn new(client: Client, request: Request, missing: Vec<PublicKey>, timeout: Duration) -> Result<Self, Error> {
         let encoded = encoded(&client, &request)?;
-        Ok(Self { client, request, encoded, timeout })
+        Ok(Self { client, request, missing, encoded, timeout })
     }
 
     /// What the request is known by, for ever: its receipt is asked for by it.
@@ -56,6 +69,57 @@ impl Prepared {
     #[must_use]
     pub fn expires(&self) -> Height {
         self.request.body.base.saturating_add(self.client.genesis().window)
+    }
+
+    /// The height whose records the request is made over.
+    #[must_use]
+    pub const fn base(&self) -> Height {
+        self.request.body.base
+    }
+
+    /// All that is signed: the call, the gas that it may take, the records that it may touch, the signers.
+    #[must_use]
+    pub const fn body(&self) -> &Body {
+        &self.request.body
+    }
+
+    /// What each signer signs: [`Statement::bytes`] is what a device gets that keeps its key to itself.
+    #[must_use]
+    pub fn statement(&self) -> Statement {
+        Body::statement(self.identity())
+    }
+
+    /// The signers who have not signed yet.
+    #[must_use]
+    pub fn missing(&self) -> &[PublicKey] {
+        &self.missing
+    }
+
+    /// Puts in a signature over [`Prepared::statement`].
+    ///
+    /// # Errors
+    /// [`Error::SignatureRefused`] if this key is not to sign, or the signature is not its own; nothing has changed then.
+    pub fn add_signature(&mut self, signer: &PublicKey, signature: Signature) -> Result<(), Error> {
+        self.request.add_signature(signer, signature).map_err(Error::SignatureRefused)?;
+        self.missing.retain(|missing| missing != signer);
+        self.encoded = encoded(&self.client, &self.request)?;
+        Ok(())
+    }
+
+    /// Takes over the signatures that another copy of the same request has, and how many those are that were missing here.
+    ///
+    /// # Errors
+    /// [`Error::NoRequest`] if it is another request.
+    pub fn take_signatures(&mut self, other: &Self) -> Result<usize, Error> {
+        let (own, found) = (self.identity(), other.identity());
+        if own != found {
+            return Err(Error::NoRequest { why: format!("it is request {found}, this one is {own}") });
+        }
+        let signed = other.request.body.signers.iter().zip(&other.request.signatures);
+        let new = |signer: &PublicKey| self.missing.contains(signer) && !other.missing.contains(signer);
+        let taken: Vec<_> = signed.filter(|(signer, _)| new(signer)).collect();
+        taken.iter().try_for_each(|(signer, signature)| self.add_signature(signer, **signature))?;
+        Ok(taken.len())
     }
 
     /// The operation that is called.
@@ -79,12 +143,16 @@ impl Prepared {
     /// Has the cluster execute it, and comes back with the proven receipt, of whatever the cluster decided: also if it was executed before.
     ///
     /// # Errors
+    /// [`Error::SignaturesMissing`] if somebody who is to sign has not: then nothing was sent.
     /// [`Error::Expired`] if it was not executed and never will be, which is proved;
     /// [`Error::Forgotten`] if the nodes do not remember any more; otherwise as [`crate::Call::send`], and the same one may be sent again.
     pub async fn send(&self) -> Result<Executed, Error> {
         let inner = &*self.client.inner;
         let (began, mut retries) = (inner.nodes.runtime.now(), Retries::default());
         self.operation().ok_or_else(|| Error::NoRequest { why: "it calls no operation".into() })?;
+        if !self.missing.is_empty() {
+            return Err(Error::SignaturesMissing { missing: self.missing.clone() });
+        }
         let deadline = inner.nodes.after(self.timeout);
         let (request, encoded) = (self.request.clone(), self.encoded.clone());
         let settled = Submission::new(inner, request, encoded, None, deadline, &mut retries).settle().await?;
@@ -97,7 +165,8 @@ impl Prepared {
 }
 
 impl Call {
-    /// Runs the operation here and signs the request, and sends nothing: it can be named, kept, and sent later ([`Prepared`]).
+    /// Runs the operation here and signs the request with the keys that are here, and sends nothing: it can be named, kept, signed by others, and
+    /// sent later ([`Prepared`]).
     ///
     /// It declares what is so now. The longer it lies, the likelier are records that have changed meanwhile, for which the cluster
     /// refuses it; and after T blocks it can be executed no more.
@@ -110,7 +179,7 @@ impl Call {
         let plan = fresh_plan(inner, &self.wanted).await?;
         let plan = if self.even_if_refused { plan } else { plan.unless_refused(inner)? };
         let (request, _) = self.sign(plan);
-        Prepared::new(self.client.clone(), request, self.timeout)
+        Prepared::new(self.client.clone(), request, self.keys_elsewhere(), self.timeout)
     }
 }
 
@@ -129,6 +198,7 @@ impl Client {
         if request.code.len() != request.body.calls.len() {
             return Err(no_request("it has not a place for the code of each call".into()));
         }
-        Prepared::new(self.clone(), request, self.inner.config.call_timeout)
+        let missing = request.missing_signers();
+        Prepared::new(self.clone(), request, missing, self.inner.config.call_timeout)
     }
 }

@@ -386,6 +386,42 @@ fn a_prepared_call_is_executed_once_however_often_and_by_whom_it_is_sent() {
     assert_eq!(balance.into_value(), Some(amount(130)));
 }
 
+/// Two people sign one call on machines of their own, and whoever has the file sends it once both have.
+#[test]
+fn a_call_is_signed_by_several_who_never_show_their_keys() {
+    let cluster = Cluster::new(4, 64);
+    let (client, second) = (cluster.connect(1).unwrap(), SecretKey::from_seed([98; 32]));
+    let both = || transfer(&client, "1", "2", 30).signed_by(second.public());
+    let error = cluster.time.run(both().send()).unwrap_err();
+    assert!(matches!(&error, Error::SignaturesMissing { missing } if *missing == [second.public()]), "{error}");
+    let prepared = cluster.time.run(both().prepare()).unwrap();
+    assert_eq!(prepared.missing(), [second.public()]);
+    let error = cluster.time.run(prepared.send()).unwrap_err();
+    assert_eq!((error.code(), error.kind()), ("SIGNATURES_MISSING", ErrorKind::BadInput));
+    assert!(error.to_string().contains(&second.public().to_string()), "{error}");
+    assert_eq!(sent_identities(&cluster).len(), 0, "nothing was sent");
+    // The other machine knows nothing but the bytes.
+    let other = cluster.connect(2).unwrap();
+    let mut signed = other.prepared(prepared.bytes().clone()).unwrap();
+    assert_eq!((signed.missing(), signed.identity()), (prepared.missing(), prepared.identity()));
+    let (statement, stranger) = (signed.statement(), SecretKey::from_seed([97; 32]));
+    for (signer, by) in [(&stranger, &stranger), (&second, &stranger)] {
+        let refused = signed.add_signature(&signer.public(), by.sign(&statement)).unwrap_err();
+        assert_eq!((refused.code(), signed.bytes()), ("SIGNATURE_REFUSED", prepared.bytes()), "{refused}");
+    }
+    signed.add_signature(&second.public(), second.sign(&statement)).unwrap();
+    assert!(signed.missing().is_empty());
+    // It comes back as a copy.
+    let mut first = prepared.clone();
+    assert_eq!(first.take_signatures(&signed).unwrap(), 1);
+    assert_eq!(first.take_signatures(&signed).unwrap(), 0);
+    assert_eq!(first.bytes(), signed.bytes());
+    let another = cluster.time.run(both().prepare()).unwrap();
+    assert_eq!(first.take_signatures(&another).unwrap_err().code(), "NO_REQUEST");
+    let sent = cluster.time.run(first.send()).and_then(Executed::applied).unwrap();
+    assert_eq!((sent.receipt().identity, cluster.chain().applied()), (prepared.identity(), 1));
+}
+
 /// Who comes back after a crash need not know the operation's code any more, nor find it where it was.
 #[test]
 fn a_prepared_call_that_was_executed_shows_its_receipt_after_its_operation_is_gone() {

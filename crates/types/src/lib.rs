@@ -90,7 +90,7 @@ pub use placement::Placement;
 pub use proof_file::ProofFile;
 pub use receipt::{CallOutput, Decision, Event, Receipt, Refusal, SystemRefusal};
 pub use reply::SignedReply;
-pub use request::{Body, Call, Identity, Nonce, Request};
+pub use request::{Body, Call, Identity, Nonce, Request, SignatureRefused};
 pub use signature::{PublicKey, SecretKey, Signature};
 pub use system::SystemRequest;
 pub use terms::Terms;

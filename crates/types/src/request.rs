@@ -168,6 +168,17 @@ impl Decode for Body {
     }
 }
 
+/// A signature is not put into a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SignatureRefused {
+    /// The request is not to be signed by this key.
+    #[error("{0} is none of those who are to sign")]
+    NoSigner(PublicKey),
+    /// It is not this key's signature over the request.
+    #[error("the signature is not that of {0} over this request")]
+    Forged(PublicKey),
+}
+
 /// A request with everything that nodes need to decide it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
@@ -193,13 +204,58 @@ impl Request {
         values: Vec<Option<Bytes>>,
         code: Vec<Option<Bytes>>,
     ) -> Self {
-        let mut keys: Vec<_> = keys.iter().map(|key| (key.public(), key)).collect();
-        keys.sort_unstable_by_key(|(public, _)| *public);
-        keys.dedup_by_key(|(public, _)| *public);
-        body.signers = keys.iter().map(|(public, _)| *public).collect();
-        let statement = Body::statement(body.identity());
-        let signatures = keys.iter().map(|(_, key)| key.sign(&statement)).collect();
+        let signers: BTreeSet<_> = keys.iter().map(SecretKey::public).collect();
+        body.signers = signers.into_iter().collect();
+        let mut request = Self::unsigned(body, proof, values, code);
+        request.sign_with(keys);
+        request
+    }
+
+    /// A request whose signers, as its body names them, have not signed yet. Nodes take it once all of them have.
+    #[must_use]
+    pub fn unsigned(body: Body, proof: Bytes, values: Vec<Option<Bytes>>, code: Vec<Option<Bytes>>) -> Self {
+        let signatures = vec![Signature::NONE; body.signers.len()];
         Self { body, signatures, proof, values, code }
+    }
+
+    /// Puts in the signatures of those of `keys` that the body names.
+    pub fn sign_with(&mut self, keys: &[SecretKey]) {
+        let statement = Body::statement(self.body.identity());
+        for key in keys {
+            if let Ok(place) = self.body.signers.binary_search(&key.public()) {
+                self.signatures[place] = key.sign(&statement);
+            }
+        }
+    }
+
+    /// Puts in a signature over the body's [`Body::statement`] that was made elsewhere.
+    ///
+    /// # Errors
+    /// [`SignatureRefused`]; nothing has changed then.
+    pub fn add_signature(&mut self, signer: &PublicKey, signature: Signature) -> Result<(), SignatureRefused> {
+        let place = self.body.signers.binary_search(signer).map_err(|_| SignatureRefused::NoSigner(*signer))?;
+        if !signer.verify(&Body::statement(self.body.identity()), &signature) {
+            return Err(SignatureRefused::Forged(*signer));
+        }
+        self.signatures[place] = signature;
+        Ok(())
+    }
+
+    /// The signers who have signed. What stands in the place of another one's signature is none.
+    #[must_use]
+    pub fn signed_by(&self) -> Vec<PublicKey> {
+        let statements = self.signed_statements(self.body.identity());
+        statements
+            .filter(|(key, statement, signature)| key.verify(statement, signature))
+            .map(|(key, ..)| *key)
+            .collect()
+    }
+
+    /// The signers who have not signed.
+    #[must_use]
+    pub fn missing_signers(&self) -> Vec<PublicKey> {
+        let signed = self.signed_by();
+        self.body.signers.iter().filter(|signer| !signed.contains(signer)).copied().collect()
     }
 
     /// The signatures with their keys and what they are over, for [`crate::signature::verify_all`].

@@ -28,6 +28,11 @@ pub struct PublicKey(#[serde(with = "hex")] pub [u8; 32]);
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signature(#[serde(with = "hex")] pub [u8; 64]);
 
+impl Signature {
+    /// What stands in the place of a signature that has not been made. No sound key ([`PublicKey::is_sound`]) has it for one.
+    pub const NONE: Self = Self([0; 64]);
+}
+
 /// An Ed25519 signing key. It is never printed; [`SecretKey::seed`] is the way to store it.
 #[derive(Clone)]
 pub struct SecretKey(SigningKey);

@@ -22,7 +22,7 @@ use crate::committee::{Committee, Member};
 use crate::evidence::{Case, Evidence};
 use crate::hash::{Domain, Hash};
 use crate::limits::{ADDRESS_BYTES_MAX, EVIDENCE_BYTES_MAX, HISTORY_PROOF_MAX, OWNERS_MAX, SYSTEM_BYTES_MAX};
-use crate::request::{Identity, SYSTEM};
+use crate::request::{Identity, SYSTEM, SignatureRefused};
 use crate::signature::{PublicKey, SecretKey, Signature, Statement};
 use crate::terms::Terms;
 
@@ -149,8 +149,6 @@ pub struct Ready {
     pub signature: Signature,
 }
 
-const UNSIGNED: Signature = Signature([0; 64]);
-
 impl SystemRequest {
     /// A complaint about what the evidence shows.
     #[must_use]
@@ -169,13 +167,7 @@ impl SystemRequest {
     ) -> Self {
         let mut signed = SignedChange { seq, until, change, signatures: Vec::new() };
         let statement = signed.statement(&genesis);
-        let sign = |key: &SecretKey| {
-            let owner = owners.iter().position(|owner| *owner == key.public())?;
-            Some(OwnerSignature { owner: u8::try_from(owner).ok()?, signature: key.sign(&statement) })
-        };
-        signed.signatures = keys.iter().filter_map(sign).collect();
-        signed.signatures.sort_unstable_by_key(|signature| signature.owner);
-        signed.signatures.dedup_by_key(|signature| signature.owner);
+        keys.iter().for_each(|key| signed.put(owners, &key.public(), key.sign(&statement)));
         Self { genesis, action: Action::Change(signed) }
     }
 
@@ -187,7 +179,7 @@ impl SystemRequest {
             let signed = SignedChange { seq: 0, until, change, signatures: Vec::new() };
             Self { genesis, action: Action::Change(signed) }
         };
-        let statement = Self::member_statement(of(UNSIGNED, UNSIGNED).identity());
+        let statement = Self::member_statement(of(Signature::NONE, Signature::NONE).identity());
         of(old.sign(&statement), new.sign(&statement))
     }
 
@@ -198,7 +190,7 @@ impl SystemRequest {
             let ready = Ready { key: key.public(), height, root, signature };
             Self { genesis, action: Action::Ready(ready) }
         };
-        let statement = Self::member_statement(of(UNSIGNED).identity());
+        let statement = Self::member_statement(of(Signature::NONE).identity());
         of(key.sign(&statement))
     }
 
@@ -271,6 +263,45 @@ impl SignedChange {
         bytes.extend_from_slice(&self.until.to_le_bytes());
         self.change.put(&mut bytes, WithWitness::Kept);
         Statement { domain: Domain::OwnerSignature, digest: Hash::of(Domain::OwnerSignature, &bytes) }
+    }
+
+    /// Puts in the signature of one of `owners` over [`SignedChange::statement`], whoever else has signed.
+    ///
+    /// # Errors
+    /// [`SignatureRefused`]; nothing has changed then.
+    pub fn add_signature(
+        &mut self,
+        genesis: &Hash,
+        owners: &[PublicKey],
+        (signer, signature): (&PublicKey, Signature),
+    ) -> Result<(), SignatureRefused> {
+        if !owners.contains(signer) {
+            return Err(SignatureRefused::NoSigner(*signer));
+        }
+        if !signer.verify(&self.statement(genesis), &signature) {
+            return Err(SignatureRefused::Forged(*signer));
+        }
+        self.put(owners, signer, signature);
+        Ok(())
+    }
+
+    fn put(&mut self, owners: &[PublicKey], signer: &PublicKey, signature: Signature) {
+        let place = owners.iter().position(|owner| owner == signer);
+        let Some(owner) = place.and_then(|place| u8::try_from(place).ok()) else { return };
+        match self.signatures.binary_search_by_key(&owner, |of| of.owner) {
+            Ok(at) => self.signatures[at].signature = signature,
+            Err(at) => self.signatures.insert(at, OwnerSignature { owner, signature }),
+        }
+    }
+
+    /// Those of `owners` whose signatures it has.
+    #[must_use]
+    pub fn signed_by(&self, genesis: &Hash, owners: &[PublicKey]) -> Vec<PublicKey> {
+        let statement = self.statement(genesis);
+        let signed = |of: &OwnerSignature| {
+            owners.get(usize::from(of.owner)).filter(|key| key.verify(&statement, &of.signature)).copied()
+        };
+        self.signatures.iter().filter_map(signed).collect()
     }
 
     fn check(&self) -> Result<(), DecodeError> {

@@ -1,77 +1,33 @@
-//! `pleach call`, and `pleach send` for what it has prepared.
+//! `pleach call`.
 
 use std::io::{self, Read};
 use std::path::Path;
 
 use bytes::Bytes;
-use pleach_client::{Client, Config};
+use pleach_client::Client;
 use pleach_types::limits::REQUEST_BYTES_MAX;
-use pleach_types::{Height, Identity};
 use pleach_vm::Schema;
 use pleach_vm::schema::{Type, arguments_schema};
-use serde::Serialize;
 
 use super::connected::with_settings;
-use super::sending::{carry_out, conclude, settings, sign_with};
-use crate::args::{Call, Global, Send};
-use crate::connection;
+use super::sending::{carry_out, settings};
+use crate::args::{Call, Global};
 use crate::errors::{CliError, Ending};
-use crate::files::{self, NewFile};
+use crate::files;
 use crate::names;
 use crate::output::Output;
-
-/// A request that was signed and not sent.
-#[derive(Serialize)]
-struct PreparedDocument {
-    sent: bool,
-    identity: Identity,
-    /// The last height whose block may hold it.
-    expires: Height,
-}
-
-/// Sends a request that was prepared.
-pub fn send(global: &Global, output: Output, args: &Send) -> Result<Ending, CliError> {
-    let bytes = files::read(&args.file, REQUEST_BYTES_MAX)?;
-    let settings = Config { receipts: args.trust.into(), ..connection::settings(global.timeout) };
-    with_settings(
-        global,
-        settings,
-        |client| async move { conclude(output, client.prepared(bytes)?.send().await, None) },
-    )
-}
-
-/// Signs a call and writes the request to its place.
-async fn prepare(output: Output, call: pleach_client::Call, place: NewFile) -> Result<Ending, CliError> {
-    let prepared = call.prepare().await?;
-    let (identity, expires) = (prepared.identity(), prepared.expires());
-    let path = place.path().to_owned();
-    place.finish(prepared.bytes())?;
-    let document = PreparedDocument { sent: false, identity, expires };
-    output.data("pleach.call/1", &document, || {
-        format!(
-            "request {identity} is signed, and not sent: pleach send {0}\n  it can be executed up to height {expires}; its outcome: pleach \
-             receipt {identity} --expires {expires}\n",
-            path.display()
-        )
-    })?;
-    Ok(Ending::Done)
-}
 
 /// Encodes the arguments, then simulates or sends.
 pub fn run(global: &Global, output: Output, args: &Call) -> Result<Ending, CliError> {
     names::show(output, std::slice::from_ref(&args.operation));
     let given = args.arguments_hex.as_deref().map(from_hex).transpose()?;
-    let place = args.prepare.as_deref().map(NewFile::at).transpose()?;
     with_settings(global, settings(global, &args.sending), |client| async move {
         let arguments = match given {
             Some(arguments) => arguments,
             None => encode(&client, args).await?,
         };
         let call = client.call(args.operation.clone(), arguments).touching(args.touch.iter().cloned());
-        match place {
-            Some(place) => prepare(output, sign_with(call, &args.sending)?.0, place).await,
-            None => carry_out(&client, output, call, &args.sending, None).await,
-        }
+        carry_out(&client, output, call, &args.sending, None).await
     })
 }
 

@@ -51,7 +51,7 @@ fn create(global: &Global, output: Output, args: &DomainCreate) -> Result<Ending
             ),
         };
         let ending = carry_out(&client, output, call, &args.sending, Some(hint)).await?;
-        if ending == Ending::Done && !args.sending.dry_run {
+        if ending == Ending::Done && args.sending.sends() {
             explain(output, args);
         }
         Ok(ending)
@@ -206,7 +206,7 @@ fn give(global: &Global, output: Output, args: &DomainGive) -> Result<Ending, Cl
     with_settings(global, settings(global, &args.sending), |client| async move {
         let call = client.give_domain(&name, &args.owner);
         let ending = carry_out(&client, output, call, &args.sending, Some(owner_signs(&args.name))).await?;
-        if ending == Ending::Done && !args.sending.dry_run {
+        if ending == Ending::Done && args.sending.sends() {
             output.talk(format_args!("domain {}/ belongs to {}", args.name, args.owner));
         }
         Ok(ending)
@@ -239,7 +239,7 @@ fn give_up(global: &Global, output: Output, args: &DomainGiveUp) -> Result<Endin
         }
         let call = client.give_domain(&name, &NOBODY);
         let ending = carry_out(&client, output, call, &args.sending, Some(owner_signs(&args.name))).await?;
-        if ending == Ending::Done && !args.sending.dry_run {
+        if ending == Ending::Done && args.sending.sends() {
             output.talk(format_args!("nobody owns {}/ any more", args.name));
             let around = domains.iter().skip(1).filter(|domain| domain.exists());
             around.for_each(|domain| {

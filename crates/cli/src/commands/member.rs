@@ -1,7 +1,7 @@
 //! `pleach member`: the record of the cluster, read with proof, and the changes that its owners make.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use pleach_client::{Client, Trust, Verified};
 use pleach_types::api::{ReceiptView, Status};
@@ -9,18 +9,19 @@ use pleach_types::cluster::Absence;
 use pleach_types::limits::OWNERS_MAX;
 use pleach_types::system::Change;
 use pleach_types::{
-    ClusterRecord, Committee, Genesis, Hash, Height, Identity, Member, Partitioning, Placement, PublicKey, Receipt,
-    SecretKey, SystemRequest, Terms,
+    ClusterRecord, Committee, Encode as _, Genesis, Hash, Height, Identity, Member, Partitioning, Placement, PublicKey,
+    Receipt, SecretKey, SystemRequest, Terms,
 };
 use serde::Serialize;
 
 use super::connected::with_cluster;
+use super::prepared;
 use super::sending::receipt_line;
 use super::status::copies_missing;
-use crate::args::{Global, MemberAdd, MemberCapacity, MemberChange, MemberMove, MemberRemove, OwnerSet};
+use crate::args::{Global, MemberAdd, MemberCapacity, MemberChange, MemberMove, MemberRemove, OwnerSet, OwnersSign};
 use crate::descriptions;
 use crate::errors::{CliError, Ending};
-use crate::files;
+use crate::files::{self, NewFile};
 use crate::output::{Output, row, table};
 
 #[derive(Serialize)]
@@ -142,7 +143,7 @@ pub fn add(global: &Global, output: Output, args: &MemberAdd) -> Result<Ending, 
              from an epoch after that on, once it has what it is to keep: see \"pleach member list\""
         )
     };
-    change(global, output, &args.owner, meant, done)
+    change(global, output, &args.signing, meant, done)
 }
 
 /// Checks that nobody has what a member to be needs for itself, and says who: the members refuse most of it as well, with a code.
@@ -174,7 +175,7 @@ pub fn remove(global: &Global, output: Output, args: &MemberRemove) -> Result<En
         let last = last_height(genesis, height);
         format!("{} leaves at the end of the epoch, after height {last}", meant.name)
     };
-    change(global, output, &args.owner, meant, done)
+    change(global, output, &args.signing, meant, done)
 }
 
 /// Has the others take over all records of a member.
@@ -184,7 +185,7 @@ pub fn drain(global: &Global, output: Output, args: &MemberChange) -> Result<End
         let (name, last) = (&meant.name, last_height(genesis, height));
         format!("{name} keeps no records after height {last}; others copy them from now on: see \"pleach status\"")
     };
-    change(global, output, &args.owner, meant, done)
+    change(global, output, &args.signing, meant, done)
 }
 
 /// Sets how many records a member keeps beside the others.
@@ -195,7 +196,7 @@ pub fn capacity(global: &Global, output: Output, args: &MemberCapacity) -> Resul
         let (name, last) = (&meant.name, last_height(genesis, height));
         format!("{name} has a capacity of {capacity} after height {last}; records are copied from now on")
     };
-    change(global, output, &args.owner, meant, done)
+    change(global, output, &args.signing, meant, done)
 }
 
 /// Tells all members where one of them is.
@@ -211,7 +212,7 @@ pub fn move_to(global: &Global, output: Output, args: &MemberMove) -> Result<End
         let (name, last) = (&meant.name, last_height(genesis, height));
         format!("the others reach {name} at {address} after height {last}")
     };
-    change(global, output, &args.owner, meant, done)
+    change(global, output, &args.signing, meant, done)
 }
 
 /// Has the owners take a verdict back.
@@ -226,7 +227,7 @@ pub fn pardon(global: &Global, output: Output, args: &MemberChange) -> Result<En
     let done = |meant: &Meant, _: &Genesis, _| {
         format!("the verdict against {} is taken back; it does not come back by that if it has left", meant.name)
     };
-    change(global, output, &args.owner, meant, done)
+    change(global, output, &args.signing, meant, done)
 }
 
 /// Has the owners put others in their place.
@@ -258,7 +259,7 @@ pub fn set_owners(global: &Global, output: Output, args: &OwnerSet) -> Result<En
     let done = |_: &Meant, _: &Genesis, height| {
         format!("after height {height} {threshold} of {} owners must sign a change", owners.len())
     };
-    change(global, output, &args.owner, meant, done)
+    change(global, output, &args.signing, meant, done)
 }
 
 /// The last height that the members of before certify where a change is decided at `height`: that of the last block of the
@@ -269,24 +270,25 @@ pub fn last_height(genesis: &Genesis, height: Height) -> Height {
     next - next % length + (length - 1)
 }
 
-/// Makes a change, has the owners sign it, and says what became of it.
+/// Makes a change, has the owners sign it, and says what became of it; or writes it to a file, where more of them are to sign.
 pub(super) fn change(
     global: &Global,
     output: Output,
-    owners: &[PathBuf],
+    signing: &OwnersSign,
     meant: impl Fn(&ClusterRecord) -> Result<Meant, CliError>,
     done: impl Fn(&Meant, &Genesis, Height) -> String,
 ) -> Result<Ending, CliError> {
-    let keys = files::read_keys(owners)?;
+    let keys = files::read_keys(&signing.keys)?;
+    if let Some(path) = &signing.prepare {
+        return prepare(global, output, (path, signing.valid_for), &keys, meant);
+    }
     let work = async |client: Client| {
         let record = client.cluster().await?;
         check_owners(&record, &keys)?;
+        check_are_enough(&record, &keys)?;
         let meant = meant(&record)?;
         // It can be ordered for as long as a call can: a signed change that is kept back must not be made when nobody thinks of it any more.
-        let until = record.height().saturating_add(client.genesis().window);
-        let numbers = (record.seq.saturating_add(1), until);
-        let request =
-            SystemRequest::change(client.genesis_digest(), numbers, meant.change.clone(), &record.owners, &keys);
+        let request = signed(&client, &record, &meant, client.genesis().window, &keys);
         let receipt = client.decide(&request).await?;
         let message = match receipt.refusal() {
             None => done(&meant, client.genesis(), receipt.height),
@@ -295,11 +297,51 @@ pub(super) fn change(
         Ok((meant, receipt, message))
     };
     let (meant, receipt, message) = with_cluster(global, work)?;
-    print(output, meant, &receipt, message)?;
+    print_change(output, meant, &receipt, message)?;
     Ok(Ending::of(&receipt))
 }
 
-fn print(output: Output, meant: Meant, receipt: &Verified<Receipt>, message: String) -> Result<(), CliError> {
+/// Writes a change to a file that must not exist yet.
+fn prepare(
+    global: &Global,
+    output: Output,
+    (path, blocks): (&Path, u64),
+    keys: &[SecretKey],
+    meant: impl Fn(&ClusterRecord) -> Result<Meant, CliError>,
+) -> Result<Ending, CliError> {
+    let place = NewFile::at(path)?;
+    let work = async |client: Client| {
+        let record = client.cluster().await?;
+        check_owners(&record, keys)?;
+        // It is for one number: once the owners have made another change it can be made no more, however long it might have been kept.
+        let request = signed(&client, &record, &meant(&record)?, blocks, keys);
+        Ok((request, record))
+    };
+    let (request, record) = with_cluster(global, work)?;
+    place.finish(&request.encode())?;
+    prepared::show_change(output, path, request, record)?;
+    Ok(Ending::Done)
+}
+
+/// The next change of the owners, which may be made within so many blocks.
+fn signed(
+    client: &Client,
+    record: &Verified<ClusterRecord>,
+    meant: &Meant,
+    blocks: u64,
+    keys: &[SecretKey],
+) -> SystemRequest {
+    let numbers = (record.seq.saturating_add(1), record.height().saturating_add(blocks));
+    SystemRequest::change(client.genesis_digest(), numbers, meant.change.clone(), &record.owners, keys)
+}
+
+/// Prints what became of a change.
+pub(super) fn print_change(
+    output: Output,
+    meant: Meant,
+    receipt: &Verified<Receipt>,
+    message: String,
+) -> Result<(), CliError> {
     let document = ChangeDocument {
         member: meant.name,
         public_key: meant.key,
@@ -311,27 +353,32 @@ fn print(output: Output, meant: Meant, receipt: &Verified<Receipt>, message: Str
     output.data("pleach.member-change/1", &document, || format!("{}\n{}\n", receipt_line(receipt), document.message))
 }
 
-/// Checks that enough of the owners sign, before anything is sent: what is refused for this would say less.
+/// Checks that owners sign, before anything is sent: what is refused for this would say less.
 fn check_owners(record: &ClusterRecord, keys: &[SecretKey]) -> Result<(), CliError> {
-    let mut given: Vec<_> = keys.iter().map(SecretKey::public).collect();
-    given.sort_unstable();
-    given.dedup();
     if record.owners.is_empty() || record.threshold == 0 {
         return Err(CliError::NoOwners);
     }
-    if let Some(key) = given.iter().find(|key| !record.owners.contains(key)) {
-        return Err(CliError::usage(
+    match keys.iter().map(SecretKey::public).find(|key| !record.owners.contains(key)) {
+        None => Ok(()),
+        Some(key) => Err(CliError::usage(
             format!("{key} is not a key of one of the {} owners", record.owners.len()),
             "give key files of owners; \"pleach member list\" shows their public keys",
-        ));
+        )),
     }
-    let (needed, given) = (record.threshold.into(), given.len());
-    if given < needed { Err(CliError::TooFewOwners { needed, given, owners: record.owners.len() }) } else { Ok(()) }
+}
+
+fn check_are_enough(record: &ClusterRecord, keys: &[SecretKey]) -> Result<(), CliError> {
+    let given: BTreeSet<_> = keys.iter().map(SecretKey::public).collect();
+    let (needed, given) = (usize::from(record.threshold), given.len());
+    if given >= needed {
+        return Ok(());
+    }
+    Err(CliError::TooFewOwners { needed, given, owners: record.owners.len(), file: None })
 }
 
 /// Checks that no node knows of a prefix with fewer copies than there are to be. What nodes say of that is unsigned: it keeps an owner
 /// from a mistake, not from a Byzantine node.
-async fn check_copies(client: &Client) -> Result<(), CliError> {
+pub(super) async fn check_copies(client: &Client) -> Result<(), CliError> {
     let statuses = client.statuses().await;
     let Some(short) = copies_missing(statuses.iter().flatten()) else { return Ok(()) };
     Err(CliError::usage(

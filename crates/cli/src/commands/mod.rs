@@ -20,6 +20,7 @@ mod owner;
 mod pages;
 mod paper;
 mod plan;
+mod prepared;
 mod proof;
 mod receipt;
 mod renew;
@@ -71,7 +72,8 @@ pub fn run(cli: Cli) -> Result<Ending, CliError> {
         Command::Status => status::run(&global, output),
         Command::Get(args) => get::run(&global, output, &args),
         Command::Call(args) => call::run(&global, output, &args),
-        Command::Send(args) => call::send(&global, output, &args),
+        Command::Sign(args) => prepared::sign(&global, output, &args),
+        Command::Send(args) => prepared::send(&global, output, &args),
         Command::Domain(command) => domain::run(&global, output, &command),
         Command::Evidence(EvidenceCommand::List) => evidence::list(&global, output),
         Command::Evidence(EvidenceCommand::Show(args)) => evidence::show(&global, output, &args.what),

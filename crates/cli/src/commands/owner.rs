@@ -27,7 +27,7 @@ pub fn terms(global: &Global, output: Output, args: &OwnerTerms) -> Result<Endin
     let done = |_: &Meant, genesis: &Genesis, height| {
         format!("the terms are in force from height {} on: see \"pleach member list\"", last_height(genesis, height))
     };
-    change(global, output, &args.owner, meant, done)
+    change(global, output, &args.signing, meant, done)
 }
 
 /// Has the owners vouch for the newest certified height.
@@ -42,7 +42,7 @@ pub fn checkpoint(global: &Global, output: Output, args: &OwnerCheckpoint) -> Re
         Ok(Meant { name: format!("height {height}"), key: record.owners[0], change })
     };
     let done = |_: &Meant, _: &Genesis, _| format!("the owners vouch for {checkpoint}");
-    let ending = change(global, output, &args.owner, meant, done)?;
+    let ending = change(global, output, &args.signing, meant, done)?;
     if let (Some(file), Ending::Done) = (file, &ending) {
         file.finish(text(genesis, &checkpoint).as_bytes())?;
     }
@@ -76,7 +76,7 @@ fn check(record: &ClusterRecord, terms: &Terms, genesis: &Genesis) -> Result<(),
 
 /// Checks that each node says that its program knows the rules: the others would stop. It is their word, and keeps an owner from a
 /// mistake.
-async fn check_programs(client: &Client, rules: u32) -> Result<(), CliError> {
+pub(super) async fn check_programs(client: &Client, rules: u32) -> Result<(), CliError> {
     let hint = "start the nodes with newer programs first; --force changes the rules in any case";
     for status in client.statuses().await {
         match status {

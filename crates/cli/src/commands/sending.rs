@@ -1,20 +1,22 @@
 //! What all commands share that change something: sign, run here or send, print the outcome.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use pleach_client::{
     Call, Client, Config, Error, Executed, RecordChange, RefusedBy, Retries, Simulation, Trust, Verified,
 };
 use pleach_types::api::{ReceiptView, Value};
 use pleach_types::execution::{HostCalls, Trace};
-use pleach_types::{Decision, Event, Height, Identity, Key, Receipt, Refusal};
+use pleach_types::{Decision, Event, Height, Identity, Key, PublicKey, Receipt, Refusal};
 use serde::Serialize;
 
 use crate::args::{Global, Sending};
 use crate::connection;
 use crate::errors::{CliError, Ending, no_operation};
-use crate::files;
+use crate::files::{self, NewFile};
 use crate::output::{Output, row, table, thousands, value_text};
+use crate::quoting::quoted;
 
 /// The code by which operations abort whose arguments are not what they take, if they use the SDK (`pleach_op::codes::ARGUMENTS`).
 const ARGUMENTS: u32 = 1;
@@ -41,6 +43,17 @@ struct SentDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     retries: Option<Retries>,
     milliseconds: u64,
+}
+
+/// A request that was signed and not sent.
+#[derive(Serialize)]
+struct PreparedDocument {
+    sent: bool,
+    identity: Identity,
+    /// The last height whose block may hold it.
+    expires: Height,
+    /// Who is to sign and has not.
+    missing: Vec<PublicKey>,
 }
 
 #[derive(Serialize)]
@@ -93,11 +106,22 @@ pub fn logs(trace: &Trace) -> Vec<String> {
     trace.logs.iter().map(|log| String::from_utf8_lossy(log).into_owned()).collect()
 }
 
+/// A record that a call changes.
 #[derive(Serialize)]
-struct ChangeView {
+pub struct ChangeView {
     key: Key,
     before: Option<Value>,
     after: Option<Value>,
+}
+
+impl From<&RecordChange> for ChangeView {
+    fn from(change: &RecordChange) -> Self {
+        Self {
+            key: change.key.clone(),
+            before: change.before.as_ref().map(Value::from),
+            after: change.after.as_ref().map(Value::from),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -129,7 +153,12 @@ pub async fn carry_out(
     sending: &Sending,
     aborted: Option<String>,
 ) -> Result<Ending, CliError> {
+    // What is wrong with the place is found before anything else.
+    let place = sending.prepare.as_deref().map(NewFile::at).transpose()?;
     let (call, signers) = sign_with(call, sending)?;
+    if let Some(place) = place {
+        return prepare(output, call, place).await;
+    }
     let aborted = aborted.or_else(|| (signers == 0).then(|| UNSIGNED.to_owned()));
     if !sending.dry_run {
         return conclude(output, call.send().await, aborted);
@@ -140,13 +169,39 @@ pub async fn carry_out(
     }
 }
 
-/// The call as the options say that it is signed and tried, and how many sign.
-///
-/// # Errors
-/// If a key file cannot be used.
-pub fn sign_with(call: Call, sending: &Sending) -> Result<(Call, usize), CliError> {
-    let keys = files::read_keys(&sending.signers)?;
-    Ok((keys.iter().fold(call, Call::sign_with).retries(sending.retries), keys.len()))
+/// The call as the options say that it is signed and tried, and how many are to sign.
+fn sign_with(call: Call, sending: &Sending) -> Result<(Call, usize), CliError> {
+    let call = files::read_keys(&sending.signers)?.iter().fold(call, Call::sign_with);
+    let call = sending.others.iter().copied().fold(call, Call::signed_by);
+    let signers = call.signers().len();
+    Ok((call.retries(sending.retries), signers))
+}
+
+/// Signs a call with the keys that are here and writes the request to its place.
+async fn prepare(output: Output, call: Call, place: NewFile) -> Result<Ending, CliError> {
+    let prepared = call.prepare().await?;
+    let (identity, expires, missing) = (prepared.identity(), prepared.expires(), prepared.missing());
+    let path = place.path().to_owned();
+    place.finish(prepared.bytes())?;
+    let document = PreparedDocument { sent: false, identity, expires, missing: missing.to_vec() };
+    output.data("pleach.call/1", &document, || {
+        let next = next_step(&path, missing);
+        format!(
+            "request {identity} is not sent yet: {next}\n  it can be executed up to height {expires}; its outcome: pleach receipt {identity} \
+             --expires {expires}\n"
+        )
+    })?;
+    Ok(Ending::Done)
+}
+
+/// What is to be done with a request that lies in a file and lacks these signatures.
+pub fn next_step(path: &Path, missing: &[PublicKey]) -> String {
+    let file = quoted(&path.display().to_string());
+    if missing.is_empty() {
+        return format!("all have signed, pleach send {file}");
+    }
+    let lines = missing.iter().map(|key| format!("\n  {key} is to sign: pleach sign {file} --as KEYFILE"));
+    lines.collect::<String>().trim_start().to_owned()
 }
 
 /// What a command comes to whose call was sent, once the outcome is printed. A refusal is an answer, not a failure.
@@ -239,18 +294,13 @@ pub fn events_text(events: &[Event]) -> String {
 }
 
 fn print_simulation(client: &Client, output: Output, simulation: &Simulation) -> Result<(), CliError> {
-    let view = |change: &RecordChange| ChangeView {
-        key: change.key.clone(),
-        before: change.before.as_ref().map(Value::from),
-        after: change.after.as_ref().map(Value::from),
-    };
     let document = SimulatedDocument {
         sent: false,
         verdict: "would_apply",
         height: simulation.height,
         gas: simulation.gas,
         touched: simulation.touched.clone(),
-        changes: simulation.changes.iter().map(view).collect(),
+        changes: simulation.changes.iter().map(ChangeView::from).collect(),
         output: Value::from(&simulation.output),
         events: simulation
             .events
@@ -285,7 +335,8 @@ fn trace_text(trace: &Trace) -> String {
     logged + &table(&parts.into_iter().map(row).collect::<Vec<_>>())
 }
 
-fn changes_text(changes: &[RecordChange]) -> String {
+/// Records that a call changes, a line each.
+pub fn changes_text(changes: &[RecordChange]) -> String {
     let sign = |change: &RecordChange| match (&change.before, &change.after) {
         (None, _) => "+",
         (_, None) => "-",
