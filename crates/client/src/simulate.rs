@@ -7,7 +7,7 @@
 //! A round of reading is an exchange with a node, so runs go on with likely values in the place of what is not read yet, and the next round
 //! reads all that they asked for. Nothing else rests on these guesses: what is sent comes from a run over proved records. Likely is what
 //! another record of the domain holds, in the same read or in an earlier call of this client. Rounds of the repository's operations, whose
-//! callers name no record (`tests/rounds.rs`; the operation itself is the first round):
+//! callers name no record (`tests/client/rounds.rs`; the operation itself is the first round):
 //!
 //! | | first call | later ones | without earlier calls |
 //! | --- | ---: | ---: | ---: |

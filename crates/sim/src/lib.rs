@@ -1,7 +1,7 @@
 //! Whole clusters in one thread: real nodes, the real engine, real clients; simulated time, network and faults.
 //!
 //! Everything that is random comes from one seed, and nothing here reads a clock of the machine, so a run that
-//! fails fails again: `PLEACH_SEED=7 cargo test -p pleach-sim --test cluster every_seed_keeps_all_promises`.
+//! fails fails again: `PLEACH_SEED=7 cargo test -p pleach-sim --test sim cluster::every_seed_keeps_all_promises`.
 //!
 //! | module | what it does |
 //! | --- | --- |

@@ -99,7 +99,7 @@ pub struct Replay {
 }
 
 /// Names the test that runs on this thread, for the seed that it runs with now. On a thread that the test has made itself, the
-/// line runs all tests of the file, since the thread does not know which one it belongs to.
+/// line runs all tests of the program, since the thread does not know which one it belongs to.
 pub fn replay(seed: u64) -> Replay {
     let package = std::env::var("CARGO_PKG_NAME").unwrap_or_default();
     let program = std::env::current_exe().ok().and_then(|path| Some(path.file_stem()?.to_string_lossy().into_owned()));

@@ -1,16 +1,13 @@
 //! Requests of the system on their way to a proven end, through nodes that refuse, lose and lie.
-#![allow(missing_docs)]
-
-mod support;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::support::*;
 use pleach_client::{Config, Error, ErrorKind, Runtime as _};
 use pleach_testkit::{replay, seeds};
 use pleach_types::evidence::SignedResult;
 use pleach_types::{BlockResult, Evidence, Hash, SystemRequest};
-use support::*;
 
 fn patient() -> Config {
     Config { call_timeout: Duration::from_secs(5), ..Config::default() }

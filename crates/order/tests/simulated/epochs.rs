@@ -2,12 +2,10 @@
 //!
 //! A failing seed is printed with the line that replays it.
 
-mod common;
-
 use std::time::{Duration, SystemTime};
 
-use common::cluster::{Cluster, Context, for_seeds, key, link, request, runner};
-use common::{Final, assert_agreement, timeouts};
+use crate::common::cluster::{Cluster, Context, for_seeds, key, link, request, runner};
+use crate::common::{Final, assert_agreement, timeouts};
 use commonware_runtime::{Clock as _, Runner as _, Supervisor as _, deterministic};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};

@@ -3,14 +3,12 @@
 //! All votes that members receive are noted, and in the end all pairs of each member and view are given to the judge. A failing seed
 //! is printed with the line that replays it; `PLEACH_RUNS=2000` runs more of them.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::common::cluster::{Cluster, Heard, for_seeds, link, request, runner};
+use crate::common::{assert_agreement, secret, timeouts};
 use bytes::Bytes;
-use common::cluster::{Cluster, Heard, for_seeds, link, request, runner};
-use common::{assert_agreement, secret, timeouts};
 use commonware_codec::{DecodeExt as _, Encode as _};
 use commonware_consensus::simplex::types::Vote as EngineVote;
 use commonware_cryptography::blake3::Digest;
@@ -155,7 +153,7 @@ fn members_that_lose_power_together_never_contradict_themselves() {
         let mut rng = StdRng::seed_from_u64(seed);
         let (first, second) = (rng.random_range(300..3_000), rng.random_range(300..3_000));
         let run = |cluster_for: u64, heard: Option<Heard>| {
-            move |context: common::cluster::Context| async move {
+            move |context: crate::common::cluster::Context| async move {
                 let (blocks, idle) = (epoch_blocks(seed), timeouts(Duration::ZERO));
                 let mut cluster = Cluster::with_epochs(context.child("cluster"), blocks, link(20, 10, 10), idle).await;
                 cluster.heard = heard.unwrap_or_default();
@@ -271,7 +269,7 @@ fn a_member_that_votes_twice_is_told_of_with_evidence() {
         let (liar, genesis) = (secret(3), cluster.genesis.clone());
         let newest = |heard: &Heard| {
             let heard = heard.lock().unwrap();
-            let of_liar = heard.iter().rev().filter(|(from, _)| *from == common::cluster::key(3));
+            let of_liar = heard.iter().rev().filter(|(from, _)| *from == crate::common::cluster::key(3));
             let mut notarizes = of_liar.filter(|(from, bytes)| {
                 matches!(ours(from, bytes), Some((_, _, Vote { ballot: Ballot::Notarize(_), .. })))
             });

@@ -1,12 +1,9 @@
 //! Reads where each record is kept by some nodes only.
-#![allow(missing_docs)]
 
-mod support;
-
+use crate::support::*;
 use pleach_client::{Config, ErrorKind, Executed, Record, Runtime as _};
 use pleach_testkit::{replay, seeds};
 use pleach_types::{Key, Partitioning};
-use support::*;
 
 /// Seven members, so two may be faulty; three copies of each of 16 prefixes.
 fn cluster() -> Cluster {

@@ -1,15 +1,12 @@
 //! A client that is to come to an end by some time does, whatever it was asked for and whoever is silent.
-#![allow(missing_docs)]
-
-mod support;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::support::*;
 use pleach_bank as bank;
 use pleach_client::{Call, Client, Config, Error, ErrorKind, ReadOptions, Runtime as _, TrustLevel};
 use pleach_types::{Identity, Partitioning, SecretKey};
-use support::*;
 
 /// How long the client has: longer than one answer may take, shorter than reads, calls or their parts together.
 const LIFETIME: Duration = Duration::from_secs(4);

@@ -1,11 +1,10 @@
 //! Requests that are proved never to be executed, and nodes that would have one believed so: no second request of a call is ever
 //! made on anybody's word.
 
-mod support;
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::support::*;
 use pleach_bank as bank;
 use pleach_client::{Call, Client, Error, ErrorKind, Executed};
 use pleach_testkit::{replay, seeds};
@@ -13,11 +12,10 @@ use pleach_types::absence::AbsenceProof;
 use pleach_types::api::{AbsenceReply, Status};
 use pleach_types::*;
 use pleach_verify::file::{judge, read};
-use support::*;
 
 fn transfer(client: &Client) -> Call {
     let key = SecretKey::from_seed([99; 32]);
-    client.call(support::key("bank/transfer"), bank::transfer("1", "2", 10)).sign_with(&key)
+    client.call(crate::support::key("bank/transfer"), bank::transfer("1", "2", 10)).sign_with(&key)
 }
 
 fn sent_identities(cluster: &Cluster) -> BTreeSet<Identity> {

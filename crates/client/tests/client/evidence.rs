@@ -1,8 +1,6 @@
 //! Evidence that nodes show: judged by the client, whatever they send.
-#![allow(missing_docs)]
 
-mod support;
-
+use crate::support::*;
 use bytes::Bytes;
 use pleach_client::{Error, InvalidCause};
 use pleach_testkit::{replay, seeds, usual};
@@ -10,7 +8,6 @@ use pleach_types::evidence::{SignedResult, Strength};
 use pleach_types::vote::{Ballot, Proposal, Round, Vote};
 use pleach_types::{BlockResult, Encode as _, Evidence, Hash, SecretKey};
 use pleach_verify::file::{FileError, judge};
-use support::*;
 
 fn votes(genesis: Hash, key: &SecretKey, second: u8) -> Bytes {
     let round = Round { epoch: 0, view: 7 };

@@ -1,16 +1,13 @@
 //! Forks: a client that sees two certified results of one height believes nothing any more, and keeps what shows it.
-#![allow(missing_docs)]
-
-mod support;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::support::*;
 use pleach_client::{Client, Error, ErrorKind};
 use pleach_testkit::{replay, seeds};
 use pleach_types::{Encode as _, Hash, Height, Partitioning, SecretKey, SystemRequest};
 use pleach_verify::file::{Proven, judge};
-use support::*;
 
 /// The same cluster with another history from the next height on, two heights longer.
 fn other_history(cluster: &Cluster) -> Chain {

@@ -2,13 +2,11 @@
 //!
 //! A failing seed is printed with the line that replays it.
 
-mod common;
-
 use std::time::Duration;
 
+use crate::common::cluster::{Cluster, for_seeds, link, request, runner};
+use crate::common::{Fault, assert_agreement, digest, secret, timeouts};
 use bytes::Bytes;
-use common::cluster::{Cluster, for_seeds, link, request, runner};
-use common::{Fault, assert_agreement, digest, secret, timeouts};
 use commonware_runtime::{Clock as _, Runner as _, Supervisor as _, deterministic};
 use pleach_types::certificate::CertificateError;
 use pleach_types::{Certificate, Decode as _, Encode as _, Genesis, Hash};

@@ -1,17 +1,15 @@
 //! How often a call reads before it is sent, whose caller names none of the records that it touches.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::support::{Chain, Cluster, key};
 use bytes::Bytes;
 use pleach_bank as bank;
 use pleach_client::{Call, Client, Executed, arguments};
 use pleach_types::key::{BASE_RULE, ROOT_RULE};
 use pleach_types::{Genesis, SecretKey};
 use pleach_vm::{Vm, builtin};
-use support::{Chain, Cluster, key};
 
 fn owner() -> SecretKey {
     SecretKey::from_seed([77; 32])
@@ -19,7 +17,7 @@ fn owner() -> SecretKey {
 
 /// A cluster with the rules and the virtual machine that real ones have.
 fn cluster() -> Cluster {
-    let (genesis, keys) = support::genesis(4, 64, "rounds");
+    let (genesis, keys) = crate::support::genesis(4, 64, "rounds");
     let rules = [(ROOT_RULE, builtin::ROOT_RULE), (BASE_RULE, builtin::BASE_RULE)];
     let records: BTreeMap<_, _> = rules.map(|(name, code)| (key(name), Bytes::from_static(code))).into();
     let mut chain = Chain::of(Genesis { records, ..genesis }, keys);

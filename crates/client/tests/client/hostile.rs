@@ -1,11 +1,10 @@
 //! Nodes that lie in every field of every answer: each lie is noticed, and the truth comes from another node.
 
-mod support;
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::support::*;
 use bytes::Bytes;
 use pleach_client::{Client, Config, Error, Executed, InvalidCause};
 use pleach_testkit::{replay, seeds, usual};
@@ -14,7 +13,6 @@ use pleach_types::api::*;
 use pleach_types::certificate::ResultProof;
 use pleach_types::*;
 use pleach_verify::file::judge;
-use support::*;
 
 fn asked() -> Vec<Key> {
     ["bank/accounts/1", "bank/accounts/2", "bank/accounts/none"].map(key).to_vec()

@@ -1,10 +1,8 @@
 //! Proof files are made from what this client has verified, whoever else lies.
-#![allow(missing_docs)]
-
-mod support;
 
 use std::time::Duration;
 
+use crate::support::*;
 use pleach_client::{Config, Error, Executed};
 use pleach_testkit::{replay, seeds};
 use pleach_types::api::HistoryReply;
@@ -13,7 +11,6 @@ use pleach_types::limits::READ_KEYS_MAX;
 use pleach_types::proof_file::OlderResult;
 use pleach_types::{Encode as _, Hash, Partitioning, ProofFile};
 use pleach_verify::file::{Proven, judge, read};
-use support::*;
 
 /// What somebody makes of the file who has the digest alone.
 fn proven(cluster: &Cluster, file: &ProofFile) -> Proven {

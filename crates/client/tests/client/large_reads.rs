@@ -1,11 +1,8 @@
 //! Reads of more than one answer holds.
-#![allow(missing_docs)]
 
-mod support;
-
+use crate::support::*;
 use pleach_testkit::{replay, seeds};
 use pleach_types::{Key, Partitioning};
-use support::*;
 
 /// More than one message asks for, in another order than nodes want.
 fn keys() -> Vec<Key> {

@@ -1,10 +1,9 @@
 //! Fresh reads: what a node proves that is old is not what a caller gets, whoever lags, lies or has left.
 
-mod support;
-
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::support::*;
 use pleach_bank as bank;
 use pleach_client::{
     Client, Config, Error, ErrorKind, Executed, Freshness, InvalidCause, ReadOptions, Runtime as _, Trust, TrustLevel,
@@ -12,7 +11,6 @@ use pleach_client::{
 use pleach_testkit::{replay, seeds, usual};
 use pleach_types::newest::Stage;
 use pleach_types::*;
-use support::*;
 
 fn fresh() -> Config {
     Config { read_timeout: Duration::from_secs(2), ..Config::default() }
@@ -20,7 +18,7 @@ fn fresh() -> Config {
 
 fn transfer(cluster: &Cluster, client: &Client, amount: u64) {
     let key = SecretKey::from_seed([99; 32]);
-    let call = client.call(support::key("bank/transfer"), bank::transfer("1", "2", amount)).sign_with(&key);
+    let call = client.call(crate::support::key("bank/transfer"), bank::transfer("1", "2", amount)).sign_with(&key);
     cluster.time.run(call.send()).and_then(Executed::applied).map(drop).unwrap();
 }
 

@@ -1,17 +1,14 @@
 //! Audits: what no single read shows is found, and nobody honest is found guilty.
-#![allow(missing_docs)]
-
-mod support;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::support::*;
 use pleach_client::{Audit, Error, FindingKind};
 use pleach_types::api::Value;
 use pleach_types::evidence::Strength;
 use pleach_types::{Encode as _, Partitioning, ProofFile, SecretKey, Signature, SystemRequest};
 use pleach_verify::file::judge;
-use support::*;
 
 fn audit(cluster: &Cluster, last: Option<&ProofFile>, kept: &[ProofFile]) -> Result<Audit, Error> {
     let client = cluster.connect(7).unwrap();

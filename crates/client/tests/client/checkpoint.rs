@@ -1,13 +1,10 @@
 //! A client that is given a checkpoint believes no history that does not contain it.
-#![allow(missing_docs)]
-
-mod support;
 
 use std::sync::{Arc, Mutex};
 
+use crate::support::*;
 use pleach_client::{Checkpoint, Client, Error, ErrorKind};
 use pleach_types::Partitioning;
-use support::*;
 
 fn newest(cluster: &Cluster, client: &Client) -> Checkpoint {
     cluster.time.run(client.newest_checkpoint()).unwrap().into_value()

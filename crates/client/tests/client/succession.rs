@@ -1,10 +1,8 @@
 //! A client of epoch 0 follows the members, and no node leads it astray.
-#![allow(missing_docs)]
-
-mod support;
 
 use std::time::Duration;
 
+use crate::support::*;
 use bytes::Bytes;
 use pleach_client::{Error, Executed, InvalidCause, Runtime as _, Trust};
 use pleach_testkit::{replay, seeds};
@@ -14,7 +12,6 @@ use pleach_types::limits::{STEP_BYTES_MAX, SUCCESSION_STEPS_MAX};
 use pleach_types::succession::Step;
 use pleach_types::{BlockResult, ClusterRecord, Evidence, Hash, Partitioning, SystemRequest};
 use pleach_verify::file::judge;
-use support::*;
 
 const PARTS: Partitioning = Partitioning { bits: 3, replicas: 2 };
 

@@ -1,6 +1,6 @@
 //! Four members under load with delay, loss, a crash and a partition: all promises hold, for every seed.
 //!
-//! `PLEACH_SEED=7 cargo test -p pleach-sim --test cluster every_seed_keeps_all_promises` replays one seed; `PLEACH_SEED=100 PLEACH_RUNS=100` runs others.
+//! `PLEACH_SEED=7 cargo test -p pleach-sim --test sim cluster::every_seed_keeps_all_promises` replays one seed; `PLEACH_SEED=100 PLEACH_RUNS=100` runs others.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,13 +1,11 @@
 //! What one client knew, and a later one begins with: no older answer, no members that were replaced, no other history.
 
-mod support;
-
 use std::sync::Arc;
 
+use crate::support::*;
 use pleach_client::{Client, Error, Runtime as _};
 use pleach_types::*;
 use pleach_verify::file::FileError;
-use support::*;
 
 fn resume(cluster: &Cluster, session: ProofFile) -> Result<Client, Error> {
     let builder =
@@ -18,7 +16,7 @@ fn resume(cluster: &Cluster, session: ProofFile) -> Result<Client, Error> {
 }
 
 fn session_of_one_node() -> pleach_client::Config {
-    pleach_client::Config { read_timeout: std::time::Duration::from_secs(1), ..support::session() }
+    pleach_client::Config { read_timeout: std::time::Duration::from_secs(1), ..crate::support::session() }
 }
 
 fn read(cluster: &Cluster, client: &Client) -> Result<Height, Error> {

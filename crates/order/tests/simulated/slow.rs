@@ -2,13 +2,11 @@
 //!
 //! A failing seed is printed with the line that replays it.
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use common::cluster::{Cluster, Context, for_seeds, link, request, runner};
-use common::{assert_agreement, secret, timeouts};
+use crate::common::cluster::{Cluster, Context, for_seeds, link, request, runner};
+use crate::common::{assert_agreement, secret, timeouts};
 use commonware_runtime::{Clock as _, Metrics as _, Runner as _, Supervisor as _};
 use pleach_order::Reason;
 use pleach_order::engine::given_up;

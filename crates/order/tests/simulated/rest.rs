@@ -2,12 +2,10 @@
 //!
 //! A failing seed is printed with the line that replays it.
 
-mod common;
-
 use std::time::Duration;
 
-use common::cluster::{Cluster, Context, for_seeds, link, request, runner};
-use common::{assert_agreement, timeouts};
+use crate::common::cluster::{Cluster, Context, for_seeds, link, request, runner};
+use crate::common::{assert_agreement, timeouts};
 use commonware_runtime::{Clock as _, Runner as _, Supervisor as _};
 use pleach_order::Timeouts;
 

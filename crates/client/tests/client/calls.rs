@@ -1,10 +1,10 @@
 //! Calls over a cluster whose nodes fail, lag, forget and refuse: executed once or said to be unknown.
 
-mod support;
-
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::support::executor::COLD_GAS;
+use crate::support::*;
 use futures::future::join_all;
 use pleach_bank as bank;
 use pleach_client::arguments::Arguments;
@@ -14,12 +14,10 @@ use pleach_client::{
 };
 use pleach_testkit::{replay, seeds, usual};
 use pleach_types::*;
-use support::executor::COLD_GAS;
-use support::*;
 
 fn transfer(client: &Client, from: &str, to: &str, amount: u64) -> Call {
     let key = SecretKey::from_seed([99; 32]);
-    client.call(support::key("bank/transfer"), bank::transfer(from, to, amount)).sign_with(&key)
+    client.call(crate::support::key("bank/transfer"), bank::transfer(from, to, amount)).sign_with(&key)
 }
 
 fn sent_identities(cluster: &Cluster) -> std::collections::BTreeSet<Identity> {
