@@ -9,11 +9,11 @@ use std::hash::RandomState;
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Extension, Path, Query, Request, State};
+use axum::extract::{Extension, MatchedPath, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -138,9 +138,19 @@ pub fn router(
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route("/openapi.json", get(|| async { ([(header::CONTENT_TYPE, "application/json")], openapi::document()) }))
+        // Of the paths that there are: a stranger makes up no labels.
+        .route_layer(middleware::from_fn_with_state(shared.clone(), timed))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .with_state(shared))
+}
+
+/// Counts how long an answer takes.
+async fn timed(State(shared): App, path: MatchedPath, request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let answer = next.run(request).await;
+    shared.node.metrics.connections.took(path.as_str(), began.elapsed());
+    answer
 }
 
 /// An error on its way out.

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
@@ -74,8 +76,17 @@ struct Because {
     reason: &'static str,
 }
 
+/// The label of answers by what was asked for.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Asked {
+    path: String,
+}
+
 /// A gauge of what is no whole number.
 type Seconds = Gauge<f64, AtomicU64>;
+
+/// Seconds that answers are counted by, from what is at hand to the longest wait that a client may ask for.
+const ANSWER_SECONDS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// All metrics of a node.
 pub struct Metrics {
@@ -120,17 +131,31 @@ pub struct Metrics {
 }
 
 /// What the clients' port counts.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Connections {
     /// Connections that are open.
     pub open: Gauge,
     /// Connections that were refused since the start.
     pub refused: Counter,
     answers: Family<Answered, Counter>,
+    took: Family<Asked, Histogram>,
     cut: Family<Because, Counter>,
 }
 
+impl Default for Connections {
+    fn default() -> Self {
+        let took = Family::new_with_constructor((|| Histogram::new(ANSWER_SECONDS)) as fn() -> Histogram);
+        let (open, refused, answers, cut) = Default::default();
+        Self { open, refused, answers, took, cut }
+    }
+}
+
 impl Connections {
+    /// Counts how long the answer of a path took: a path as the router has it, not as it was asked for.
+    pub fn took(&self, path: &str, time: Duration) {
+        self.took.get_or_create(&Asked { path: path.to_owned() }).observe(time.as_secs_f64());
+    }
+
     /// Counts an answer.
     pub fn answered(&self, status: u16) {
         self.answers.get_or_create(&Answered { status: status.into() }).inc();
@@ -249,10 +274,13 @@ impl Metrics {
         registry.register("evidence", "Evidence that this node holds against members", metrics.evidence.clone());
         registry.register("forked", "Whether this node was shown that the cluster has forked", metrics.forked.clone());
         metrics.register_health(&mut registry);
-        let Connections { open, refused, answers, cut } = metrics.connections.clone();
+        let Connections { open, refused, answers, took, cut } = metrics.connections.clone();
         registry.register("client_connections", "Connections of clients that are open", open);
         registry.register("client_connections_refused", "Connections of clients beyond their share", refused);
         registry.register("client_answers", "Answers to clients since the start, by their status", answers);
+        let help =
+            "Time from the head of a question to that of its answer, by path; with what a client asked to wait for";
+        registry.register_with_unit("client_answer", help, Unit::Seconds, took);
         let help = "Connections whose clients were not waited for any longer since the start, by what they were to do";
         registry.register("client_connections_cut", help, cut);
         // Both are shown at zero: a rate can be told from the first one on.

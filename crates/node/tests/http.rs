@@ -144,7 +144,9 @@ fn every_documented_path_answers(cluster: &Cluster) {
             assert!(answer.status < 500, "{method} {path}: {answer:?}");
         }
     }
+    assert_eq!(cluster.get("/made/up").status, 404);
     let metrics = cluster.get("/metrics").body;
+    assert!(!metrics.contains("/made/up"), "strangers make up labels:\n{metrics}");
     let names = [
         "height",
         "certified_height",
@@ -168,6 +170,8 @@ fn every_documented_path_answers(cluster: &Cluster) {
         "up_seconds",
         "build_info{version=\"0.",
         "client_answers_total{status=\"200\"}",
+        "client_answer_seconds_count{path=\"/v1/get\"}",
+        "client_answer_seconds_bucket{le=\"0.25\",path=\"/v1/receipts/{identity}\"}",
     ];
     for name in names.map(|name| format!("pleach_{name}")) {
         assert!(metrics.contains(&name), "{name} is missing:\n{metrics}");
