@@ -7,7 +7,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use pleach_node::NodeConfig;
-use pleach_node::config::{Listen, MemberAddresses, NodeFiles, key_file_text};
+use pleach_node::config::{Listen, MemberAddresses, NodeFiles};
 use pleach_types::committee::faults;
 use pleach_types::key::{BASE_RULE, ROOT_RULE};
 use pleach_types::{Genesis, Governance, Hash, Key, Member, MemberDescription, Partitioning, SecretKey};
@@ -183,7 +183,7 @@ fn addresses(member: &MemberDescription) -> MemberAddresses {
 pub fn write_key(folder: &Path, secret: &SecretKey) -> Result<(), CliError> {
     // Whoever finds this folder without its data later must not take the node for one that never voted.
     pleach_node::declare_new(&folder.join(DATA_FOLDER)).map_err(pleach_node::StartError::from)?;
-    files::write_new_secret(&folder.join(KEY_FILE), &key_file_text(secret))
+    files::write_new_secret(&folder.join(KEY_FILE), &secret.to_text())
 }
 
 /// The records that every cluster starts with.

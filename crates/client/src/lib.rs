@@ -13,7 +13,7 @@
 //! let alice = client.get_one(&Key::new("bank/accounts/alice")?).await?;
 //! println!("{:?} at height {}, {}", *alice, alice.height(), alice.trust());
 //!
-//! let key = SecretKey::from_seed([7; 32]);
+//! let key: SecretKey = std::fs::read_to_string("alice.key")?.parse()?; // as "pleach key new" makes them
 //! let arguments = Arguments::new().text("alice").text("bob").u64(50);
 //! let executed = client.call(Key::new("bank/transfer")?, arguments).sign_with(&key).send().await?.applied()?;
 //! println!("height {}, {}", executed.height(), executed.receipt().trust());
@@ -119,4 +119,4 @@ pub use verified::{Freshness, ReadOptions, Record, Trust, TrustLevel, Verified};
 pub use bytes::Bytes;
 pub use pleach_types::request::Body;
 pub use pleach_types::signature::{Signature, Statement};
-pub use pleach_types::{Hash, Height, Identity, Key, PublicKey, SecretKey, SignatureRefused};
+pub use pleach_types::{Hash, Height, Identity, Key, PublicKey, SecretKey, SecretKeyTextError, SignatureRefused};

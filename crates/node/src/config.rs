@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use pleach_types::address::{self, AddressError};
-use pleach_types::{Genesis, Hash, PublicKey, SecretKey};
+use pleach_types::{Genesis, Hash, PublicKey, SecretKey, SecretKeyTextError};
 
 /// Everything in `pleach.toml`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,9 +140,6 @@ pub enum ConfigError {
     },
 }
 
-/// The form of a key file: one line of text, so that nobody mistakes it for something else.
-const KEY_PREFIX: &str = "pleach-secret-key-1:";
-
 impl NodeConfig {
     /// Reads a configuration and makes its paths absolute.
     ///
@@ -220,13 +217,6 @@ pub fn read_genesis(path: &Path) -> Result<Genesis, ConfigError> {
     Ok(genesis)
 }
 
-/// The text of a key file.
-#[must_use]
-pub fn key_file_text(secret: &SecretKey) -> String {
-    let seed: String = secret.seed().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{KEY_PREFIX}{seed}\n")
-}
-
 /// Reads a key file, and refuses one that others on this machine can read.
 ///
 /// # Errors
@@ -235,13 +225,7 @@ pub fn read_key(path: &Path) -> Result<SecretKey, ConfigError> {
     let error = |reason: String| ConfigError::Key { path: path.into(), reason };
     let text = read(path, "key file")?;
     check_private(path).map_err(error)?;
-    let digits = text
-        .trim_end()
-        .strip_prefix(KEY_PREFIX)
-        .ok_or_else(|| error(format!("does not start with {KEY_PREFIX:?}: make one with \"pleach key new\"")))?;
-    // A digest has the same form as a seed: 64 hexadecimal digits.
-    let seed: Hash = digits.parse().map_err(|_| error("the key is not 64 hexadecimal digits".into()))?;
-    Ok(SecretKey::from_seed(seed.0))
+    text.parse().map_err(|why: SecretKeyTextError| error(why.to_string()))
 }
 
 #[cfg(unix)]

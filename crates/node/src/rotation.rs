@@ -34,7 +34,7 @@ use pleach_state::State;
 use pleach_types::{Genesis, Member, PublicKey, SecretKey};
 use tracing::info;
 
-use crate::config::{ConfigError, NodeConfig, key_file_text, read_key};
+use crate::config::{ConfigError, NodeConfig, read_key};
 
 /// A file with the id of a member is one line of 64 digits.
 const ID_BYTES: u64 = 80;
@@ -118,7 +118,7 @@ impl KeyFiles {
         let (id, new) = (beside(&self.place, "id"), self.next_place());
         // First: without it a node with the new key would not be known as the member of genesis once its data is lost.
         durable::replace(&id, format!("{}\n", self.id()).as_bytes()).map_err(unusable(&id))?;
-        create_whole(&new, &key_file_text(&next)).map_err(unusable(&new))?;
+        create_whole(&new, &next.to_text()).map_err(unusable(&new))?;
         self.next = Some(next);
         Ok(())
     }
@@ -145,7 +145,7 @@ impl KeyFiles {
     fn put_in_place(&self) -> Result<(), ConfigError> {
         let (old, new) = (beside(&self.place, "old"), self.next_place());
         durable::remove(&old).map_err(unusable(&old))?;
-        durable::create_new(&old, key_file_text(&self.current).as_bytes(), true).map_err(unusable(&old))?;
+        durable::create_new(&old, self.current.to_text().as_bytes(), true).map_err(unusable(&old))?;
         let moved = fs::rename(&new, &self.place).and_then(|()| durable::sync_folder_of(&self.place));
         moved.map_err(unusable(&self.place))
     }
@@ -197,7 +197,7 @@ mod tests {
     impl KeyFolder {
         fn new() -> Self {
             let folder = Folder::new();
-            durable::create_new(&folder.join("node.key"), key_file_text(&secret(1)).as_bytes(), true).unwrap();
+            durable::create_new(&folder.join("node.key"), secret(1).to_text().as_bytes(), true).unwrap();
             Self(folder)
         }
 
@@ -253,7 +253,7 @@ mod tests {
     #[test]
     fn a_change_of_files_that_was_cut_off_is_completed() {
         // After the copy, and in the middle of it.
-        for text in [key_file_text(&secret(1)), "pleach-sec".into()] {
+        for text in [secret(1).to_text(), "pleach-sec".into()] {
             let folder = KeyFolder::new();
             folder.read().add_next(secret(2)).unwrap();
             fs::write(folder.0.join("node.key.old"), text).unwrap();

@@ -4,7 +4,7 @@
 #[path = "../../../vectors/rust/compare.rs"]
 mod compare;
 
-use pleach_node::config::{key_file_text, read_key};
+use pleach_node::config::read_key;
 use pleach_testkit::folder::Folder;
 use pleach_types::SecretKey;
 use serde_json::json;
@@ -22,11 +22,11 @@ fn key_files_are_as_committed() {
     let seeds: [[u8; 32]; 3] = [[0; 32], [1; 32], std::array::from_fn(|at| 0x9f ^ at as u8)];
     let written = seeds.map(|seed| {
         let secret = SecretKey::from_seed(seed);
-        let text = key_file_text(&secret);
+        let text = secret.to_text();
         assert_eq!(key_of(&text).expect("a key file").public(), secret.public());
         json!({ "text": text, "seed": hex(&seed), "key": hex(&secret.public().0) })
     });
-    let line = key_file_text(&SecretKey::from_seed(seeds[2])).trim_end().to_owned();
+    let line = SecretKey::from_seed(seeds[2]).to_text().trim_end().to_owned();
     let (head, digits) = line.split_once(':').expect("a line");
     let read =
         [line.clone(), format!("{line}\r\n"), format!("{line} \n\n\t"), format!("{head}:{}\n", digits.to_uppercase())];

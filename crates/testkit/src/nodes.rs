@@ -4,7 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use pleach_node::config::{Listen, MemberAddresses, NodeFiles, key_file_text};
+use pleach_node::config::{Listen, MemberAddresses, NodeFiles};
 use pleach_node::{NodeConfig, RunningNode, StartError};
 use pleach_types::{Genesis, SecretKey};
 
@@ -111,7 +111,7 @@ fn write_configs(folder: &Path, genesis: &Genesis, keys: &[SecretKey]) -> Vec<No
         .collect();
     let config = |(member, key): (&MemberAddresses, &SecretKey)| {
         let key_file = folder.join(format!("{}.key", member.name));
-        write(&key_file, &key_file_text(key));
+        write(&key_file, &key.to_text());
         make_private(&key_file);
         let data_dir = folder.join(&member.name);
         // An empty data folder that is not declared new is that of a member whose votes are lost.

@@ -91,7 +91,7 @@ pub use proof_file::ProofFile;
 pub use receipt::{CallOutput, Decision, Event, Receipt, Refusal, SystemRefusal};
 pub use reply::SignedReply;
 pub use request::{Body, Call, Identity, Nonce, Request, SignatureRefused};
-pub use signature::{PublicKey, SecretKey, Signature};
+pub use signature::{PublicKey, SecretKey, SecretKeyTextError, Signature};
 pub use system::SystemRequest;
 pub use terms::Terms;
 pub use void::{Unacceptable, Void};

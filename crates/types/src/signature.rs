@@ -13,6 +13,7 @@ use curve25519_dalek::edwards::CompressedEdwardsY;
 use ed25519_zebra::{SigningKey, VerificationKey, VerificationKeyBytes, batch};
 use rand_core::{TryCryptoRng, TryRng};
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use crate::codec::{Decode, DecodeError, Encode, Reader};
 use crate::hash::{Domain, Hash};
@@ -33,9 +34,23 @@ impl Signature {
     pub const NONE: Self = Self([0; 64]);
 }
 
-/// An Ed25519 signing key. It is never printed; [`SecretKey::seed`] is the way to store it.
+/// An Ed25519 signing key. It is never printed; [`SecretKey::to_text`] is the way to store it, and `parse` to read it again.
 #[derive(Clone)]
 pub struct SecretKey(SigningKey);
+
+/// What the text of a secret key begins with, so that nobody mistakes it for something else.
+const SECRET_KEY_PREFIX: &str = "pleach-secret-key-1:";
+
+/// Why a text is no secret key. It repeats nothing of the text, which may be another secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum SecretKeyTextError {
+    /// It does not begin as one.
+    #[error("does not start with {SECRET_KEY_PREFIX:?}: make one with \"pleach key new\"")]
+    Prefix,
+    /// What follows is no seed.
+    #[error("the key is not 64 hexadecimal digits")]
+    Digits,
+}
 
 /// What is signed: a digest in a domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +85,21 @@ impl SecretKey {
         self.0.to_bytes()
     }
 
+    /// The key as a key file has it: one line, with its end. Whoever has it can sign: keep it where others cannot read it.
+    ///
+    /// ```
+    /// use pleach_types::SecretKey;
+    ///
+    /// let key = SecretKey::from_seed([7; 32]);
+    /// let read: SecretKey = key.to_text().parse()?;
+    /// assert_eq!(read.public(), key.public());
+    /// # Ok::<(), pleach_types::SecretKeyTextError>(())
+    /// ```
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        format!("{SECRET_KEY_PREFIX}{}\n", hex::encode(self.seed()))
+    }
+
     /// The public key. Signing takes no public key from outside: a mismatched pair would leak the secret
     /// (threat S5).
     #[must_use]
@@ -88,6 +118,18 @@ impl SecretKey {
     #[must_use]
     pub fn sign_bytes(&self, message: &[u8]) -> Signature {
         Signature(self.0.sign(message).to_bytes())
+    }
+}
+
+impl FromStr for SecretKey {
+    type Err = SecretKeyTextError;
+
+    /// Reads the text of a key file, whatever white space ends it.
+    fn from_str(text: &str) -> Result<Self, SecretKeyTextError> {
+        let digits = text.trim_end().strip_prefix(SECRET_KEY_PREFIX).ok_or(SecretKeyTextError::Prefix)?;
+        // A digest has the same form as a seed: 64 hexadecimal digits.
+        let seed: Hash = digits.parse().map_err(|_| SecretKeyTextError::Digits)?;
+        Ok(Self::from_seed(seed.0))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pleach_node::config::{key_file_text, read_key};
+use pleach_node::config::read_key;
 use pleach_types::PublicKey;
 use serde::Serialize;
 
@@ -20,7 +20,7 @@ struct KeyView {
 /// Makes a key file.
 pub fn new(output: Output, args: &KeyFile) -> Result<Ending, CliError> {
     let secret = files::new_secret()?;
-    files::write_new_secret(&args.file, &key_file_text(&secret))?;
+    files::write_new_secret(&args.file, &secret.to_text())?;
     output.talk(format_args!(
         "made {}: whoever has this file can sign with it, and nobody can make it again",
         args.file.display()

@@ -6,7 +6,6 @@ use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use pleach_bank as bank;
 use pleach_client::{Client, DomainName, Executed, Operations, Verified};
-use pleach_node::config::key_file_text;
 use pleach_types::{Height, Key, SecretKey};
 
 use crate::errors::CliError;
@@ -175,7 +174,7 @@ impl Bank {
         let named = self.accounts.iter().take(NAMES.len()).map(|account| (account.name.as_str(), &account.holder));
         let write = |(name, secret): (&str, &SecretKey)| {
             let path = folder.join(format!("{name}.key"));
-            files::write_new_secret(&path, &key_file_text(secret))?;
+            files::write_new_secret(&path, &secret.to_text())?;
             Ok((name.to_owned(), path))
         };
         named.chain([(DOMAIN, &self.owner)]).map(write).collect()
