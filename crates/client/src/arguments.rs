@@ -9,6 +9,8 @@
 //! let arguments = Arguments::new().text("bob").u64(50).finish();
 //! assert_eq!(&arguments[..], b"\x03\0\0\0bob\x32\0\0\0\0\0\0\0");
 //! ```
+//!
+//! [`fields`](crate::fields) reads the same layout.
 
 use bytes::Bytes;
 use pleach_types::limits::KEY_BYTES_MAX;
@@ -17,6 +19,18 @@ use pleach_types::{Key, Limits, PublicKey, codec};
 /// Builds the arguments of a call, one after the other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Arguments(Vec<u8>);
+
+/// Numbers: little-endian, of fixed width.
+macro_rules! numbers {
+    ($($number:ident),+) => { $(
+        #[doc = concat!("Appends a number of type `", stringify!($number), "`.")]
+        #[must_use]
+        pub fn $number(mut self, number: $number) -> Self {
+            self.0.extend_from_slice(&number.to_le_bytes());
+            self
+        }
+    )+ };
+}
 
 impl Arguments {
     /// No arguments yet.
@@ -41,10 +55,12 @@ impl Arguments {
         self
     }
 
-    /// Appends an unsigned 64-bit integer.
+    numbers!(u8, u16, u32, u64, u128, i8, i16, i32, i64, i128);
+
+    /// Appends true or false.
     #[must_use]
-    pub fn u64(mut self, number: u64) -> Self {
-        self.0.extend_from_slice(&number.to_le_bytes());
+    pub fn bool(mut self, flag: bool) -> Self {
+        self.0.push(u8::from(flag));
         self
     }
 

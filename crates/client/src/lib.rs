@@ -50,6 +50,7 @@
 //! | `absence` | the proof that a request was not executed and never will be |
 //! | `submission` | from a signed request to its proven outcome |
 //! | `arguments` | arguments of operations |
+//! | `fields` | values and outputs of operations, taken apart |
 //! | `call` | [`Call`]: simulate, sign, settle, try again |
 //! | `prepared` | [`Prepared`]: signed and named before it is sent |
 //! | `evidence` | what nodes hold against members, judged here |
@@ -76,6 +77,7 @@ mod error;
 mod evidence;
 mod executed;
 mod failures;
+pub mod fields;
 mod fork;
 mod fresh;
 mod history;
@@ -119,4 +121,6 @@ pub use verified::{Freshness, ReadOptions, Record, Trust, TrustLevel, Verified};
 pub use bytes::Bytes;
 pub use pleach_types::request::Body;
 pub use pleach_types::signature::{Signature, Statement};
-pub use pleach_types::{Hash, Height, Identity, Key, PublicKey, SecretKey, SecretKeyTextError, SignatureRefused};
+pub use pleach_types::{
+    DecodeError, Hash, Height, Identity, Key, PublicKey, SecretKey, SecretKeyTextError, SignatureRefused,
+};
