@@ -419,9 +419,10 @@ Examples:
   pleach start --config net/node-1/pleach.toml
   PLEACH_LOG=debug pleach start --config net/node-1/pleach.toml
 
-Logs go to standard error; PLEACH_LOG filters them (default: info). SIGINT and SIGTERM end the node; kill -9 does
-no harm either: it goes on from its store and catches up when it is started again. A node whose data is gone fetches its
-records from the others, and votes again once no vote of before can contradict it.
+Logs go to standard error; PLEACH_LOG filters them (default: info), and with PLEACH_LOG_FORMAT=json each line is a
+JSON object. SIGINT and SIGTERM end the node; kill -9 does no harm either: it goes on from its store and catches up
+when it is started again. A node whose data is gone fetches its records from the others, and votes again once no vote of
+before can contradict it.
 
 The data folder holds the node's votes (journals/): never delete a part of it, and never restore it from a backup.
 If it must go, delete the whole data folder.")]

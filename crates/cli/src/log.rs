@@ -3,6 +3,9 @@
 //!
 //! Whatever logs hands its line to a queue and goes on; one thread writes. A line that finds the queue full is dropped and
 //! counted, and so is one that cannot be written.
+//!
+//! A line is text for people, or, where `PLEACH_LOG_FORMAT` is `json`, one JSON object with `timestamp`, `level`, `target` and `fields`, among
+//! which `message` is what the text says.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -10,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// Lines that may wait to be written.
@@ -18,6 +22,28 @@ const LINES_MAX: usize = 4_096;
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Pause before the end of the program looks again whether there is room in the queue.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
+/// How a line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// A JSON object.
+    Json,
+}
+
+impl LogFormat {
+    /// The line that says how many lines are missing where it stands.
+    fn missing(self, lines: u64) -> String {
+        let message = format!("{lines} lines of the log are missing here");
+        match self {
+            Self::Text => format!("({message})\n"),
+            Self::Json => {
+                format!("{}\n", json!({ "level": "WARN", "fields": { "message": message, "missing": lines } }))
+            }
+        }
+    }
+}
 
 enum LogJob {
     Line(Vec<u8>),
@@ -37,11 +63,11 @@ impl Log {
     ///
     /// # Errors
     /// If there can be no such thread.
-    pub fn to(target: impl Write + Send + 'static) -> io::Result<Self> {
+    pub fn to(target: impl Write + Send + 'static, format: LogFormat) -> io::Result<Self> {
         let (queue, jobs) = sync_channel(LINES_MAX);
         let lost = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&lost);
-        std::thread::Builder::new().name("log".into()).spawn(move || write(&jobs, target, &counter))?;
+        std::thread::Builder::new().name("log".into()).spawn(move || write(&jobs, target, format, &counter))?;
         Ok(Self { queue, lost })
     }
 
@@ -63,17 +89,13 @@ impl Log {
 }
 
 /// Writes lines as long as somebody may log. Says, as soon as it can, how many are missing.
-fn write(jobs: &Receiver<LogJob>, mut target: impl Write, lost: &AtomicU64) {
+fn write(jobs: &Receiver<LogJob>, mut target: impl Write, format: LogFormat, lost: &AtomicU64) {
     for job in jobs {
         match job {
             LogJob::Settle(done) => drop(done.send(())),
             LogJob::Line(line) => {
                 let missing = lost.swap(0, Ordering::Relaxed);
-                let note = if missing > 0 {
-                    format!("({missing} lines of the log are missing here)\n")
-                } else {
-                    String::new()
-                };
+                let note = if missing > 0 { format.missing(missing) } else { String::new() };
                 if target.write_all(note.as_bytes()).and_then(|()| target.write_all(&line)).is_err() {
                     lost.fetch_add(missing.saturating_add(1), Ordering::Relaxed);
                 }
@@ -137,10 +159,10 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_cannot_be_written_is_dropped_and_counted() {
+    /// What is written of a log whose disk is full for three lines.
+    fn three_missing(format: LogFormat) -> String {
         let target = Target::default();
-        let mut log = Log::to(target.clone()).expect("a thread");
+        let mut log = Log::to(target.clone(), format).expect("a thread");
         writeln!(log, "one").expect("never fails");
         log.settle();
         *target.broken.lock().expect("no panics") = true;
@@ -151,13 +173,21 @@ mod tests {
         *target.broken.lock().expect("no panics") = false;
         writeln!(log, "two").expect("never fails");
         log.settle();
-        assert_eq!(target.text(), "one\n(3 lines of the log are missing here)\ntwo\n");
+        target.text()
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_dropped_and_counted() {
+        assert_eq!(three_missing(LogFormat::Text), "one\n(3 lines of the log are missing here)\ntwo\n");
+        let json = three_missing(LogFormat::Json);
+        let note: serde_json::Value = serde_json::from_str(json.lines().nth(1).expect("a note")).expect("JSON");
+        assert_eq!(note["fields"]["missing"], 3, "{json}");
     }
 
     #[test]
     fn nobody_waits_for_a_reader_that_stands_still() {
         let target = Target::default();
-        let mut log = Log::to(target.clone()).expect("a thread");
+        let mut log = Log::to(target.clone(), LogFormat::Text).expect("a thread");
         let stands_still = target.written.lock().expect("no panics");
         for _ in 0..3 * LINES_MAX {
             writeln!(log, "line").expect("never fails");

@@ -30,6 +30,9 @@ fn unknown_commands_and_flags_are_named_with_the_nearest_known_one() {
     let ran = common::ran(command.args(["version"]).env("PLEACH_TIMEOUT", "soon").output().expect("the program runs"));
     ran.fails(2, &["soon", "PLEACH_TIMEOUT"]);
     let mut command = common::pleach(&folder);
+    let ran = common::ran(command.args(["start"]).env("PLEACH_LOG_FORMAT", "xml").output().expect("the program runs"));
+    ran.fails(2, &["xml", "PLEACH_LOG_FORMAT", "text or json"]);
+    let mut command = common::pleach(&folder);
     let given = command.args(["version", "--timeout", "late"]).env("PLEACH_TIMEOUT", "10s");
     let ran = common::ran(given.output().expect("the program runs"));
     ran.fails(2, &["late", "--timeout"]);

@@ -17,6 +17,8 @@ const WAIT: Duration = Duration::from_secs(120);
 /// What becomes of a node's log.
 enum Log {
     File,
+    /// A file of JSON lines.
+    Json,
     FullDisk,
     /// A pipe that nobody reads.
     Unread,
@@ -38,11 +40,15 @@ impl Cluster {
         // Held open by `Process`, so that the nodes end with this test, however it ends.
         command.args(["start", "--config", &config, "--exit-with-parent"]).args(args).stdin(Stdio::piped());
         let target = match log {
-            Log::File => File::options().create(true).append(true).open(self.log_path(node)).expect("a log").into(),
+            Log::File | Log::Json => {
+                File::options().create(true).append(true).open(self.log_path(node)).expect("a log").into()
+            }
             Log::FullDisk => File::options().write(true).open("/dev/full").expect("a full disk").into(),
             Log::Unread | Log::Abandoned => Stdio::piped(),
         };
-        if !matches!(log, Log::File) {
+        if matches!(log, Log::Json) {
+            command.env("PLEACH_LOG_FORMAT", "json");
+        } else if !matches!(log, Log::File) {
             // Enough to fill a pipe, and to meet the closed one at once.
             command.env("PLEACH_LOG", "debug");
         }
@@ -111,7 +117,7 @@ fn wait(what: &str, mut done: impl FnMut() -> bool) {
 #[test]
 fn a_node_needs_nobody_to_read_its_log() {
     let mut cluster = Cluster::init(&[]);
-    for (node, log) in [Log::File, Log::FullDisk, Log::Unread, Log::Abandoned].into_iter().enumerate() {
+    for (node, log) in [Log::Json, Log::FullDisk, Log::Unread, Log::Abandoned].into_iter().enumerate() {
         cluster.start_with(node, log, &[]);
     }
     cluster.wait_healthy();
@@ -128,7 +134,17 @@ fn a_node_needs_nobody_to_read_its_log() {
     for node in 0..4 {
         assert_eq!(cluster.stop(node), Some(0), "node {}", node + 1);
     }
-    assert!(cluster.log(0).contains("SIGTERM"), "the last line is written before the end: {}", cluster.log(0));
+    let log = cluster.log(0);
+    let said = |line: &str| {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+        let [time, level, target, text] =
+            [&line["timestamp"], &line["level"], &line["target"], &line["fields"]["message"]]
+                .map(|field| field.as_str());
+        assert!(time.is_some() && level.is_some() && target.is_some(), "{line}");
+        text.map(ToOwned::to_owned)
+    };
+    let said: Vec<_> = log.lines().filter_map(said).collect();
+    assert!(said.last().is_some_and(|text| text.contains("SIGTERM")), "the last line is written before the end: {log}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::args::Start;
 use crate::errors::{CliError, Ending};
-use crate::log::Log;
+use crate::log::{Log, LogFormat};
 use crate::output::Output;
 
 /// How often a node is asked whether it has ended.
@@ -42,8 +42,8 @@ enum StopReason {
 /// Runs a node.
 pub fn run(output: Output, args: &Start) -> Result<Ending, CliError> {
     let kind = args.byzantine.as_deref().map(byzantine).transpose()?;
-    let config = NodeConfig::read(&args.config)?;
     let log = log_to_stderr()?;
+    let config = NodeConfig::read(&args.config)?;
     let ran = run_node(output, args, &config, kind);
     log.settle();
     ran
@@ -107,7 +107,7 @@ fn run_node(output: Output, args: &Start, config: &NodeConfig, kind: Option<Byza
 /// Has what is logged written to standard error, by a thread of its own.
 ///
 /// # Errors
-/// If `PLEACH_LOG` says nothing that can be read.
+/// If `PLEACH_LOG` or `PLEACH_LOG_FORMAT` says nothing that can be read.
 pub fn log_to_stderr() -> Result<Log, CliError> {
     let filter = match std::env::var("PLEACH_LOG") {
         Ok(text) => EnvFilter::try_new(&text).map_err(|e| {
@@ -116,11 +116,17 @@ pub fn log_to_stderr() -> Result<Log, CliError> {
         // The engine tells of every connection that a stopped peer refuses.
         Err(_) => EnvFilter::new("info,commonware_p2p=warn,commonware_runtime=warn,commonware_consensus=warn"),
     };
-    let log = Log::to(io::stderr()).map_err(|e| CliError::Internal(format!("logging: {e}")))?;
+    let format = log_format()?;
+    let failed = |e: &dyn std::fmt::Display| CliError::Internal(format!("logging: {e}"));
+    let log = Log::to(io::stderr(), format).map_err(|e| failed(&e))?;
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(log.clone());
     // The subscriber would tell of its own errors on standard error, and panic where it cannot.
-    let subscriber = subscriber.log_internal_errors(false).with_ansi(io::stderr().is_terminal());
-    subscriber.try_init().map_err(|e| CliError::Internal(format!("logging: {e}")))?;
+    let subscriber = subscriber.log_internal_errors(false);
+    match format {
+        LogFormat::Text => subscriber.with_ansi(io::stderr().is_terminal()).try_init(),
+        LogFormat::Json => subscriber.json().with_current_span(false).with_span_list(false).try_init(),
+    }
+    .map_err(|e| failed(&e))?;
     // One line, where all else is: the engine ends by a panic also when a disk is full, and a page of stack is no help then. Whoever wants it
     // sets RUST_BACKTRACE=full.
     let usual = std::panic::take_hook();
@@ -132,6 +138,18 @@ pub fn log_to_stderr() -> Result<Log, CliError> {
         }
     }));
     Ok(log)
+}
+
+/// How lines of the log look. An empty variable is as if it were not set.
+fn log_format() -> Result<LogFormat, CliError> {
+    let Some(text) = std::env::var_os("PLEACH_LOG_FORMAT").filter(|text| !text.is_empty()) else {
+        return Ok(LogFormat::Text);
+    };
+    match text.to_str() {
+        Some("text") => Ok(LogFormat::Text),
+        Some("json") => Ok(LogFormat::Json),
+        _ => Err(CliError::usage(format!("PLEACH_LOG_FORMAT={text:?} is no form of a log"), "write text or json")),
+    }
 }
 
 /// Says where the node listens. A node whose starter does not read that, or has no room for it, is a node all the same.
