@@ -52,10 +52,12 @@ pub(crate) struct Attestations {
 
 impl Attestations {
     /// Counts a member's word for a result. The receipts tree under a result has one receipt for an identity,
-    /// so members that agree on the result agree on the receipt.
+    /// so members that agree on the result agree on the receipt. For the same reason those count who have signed this result for another
+    /// request of the same block: of many calls at once only the first asks a second member.
     fn add(&mut self, client: &Inner, by: PublicKey, result: &BlockResult) -> Option<Trust> {
         let members = self.by_result.entry(result.encode()).or_default();
         members.insert(by);
+        members.extend(client.verifier.signers(result));
         match client.config.receipts {
             TrustLevel::First => Some(Trust::Signed(1)),
             TrustLevel::Quorum => client.verifier.trusted().vouching(result.height, members).map(Trust::Signed),

@@ -612,6 +612,15 @@ impl Verifier {
         Ok(Shown::Certified { receipt, path: proof.path.0.clone() })
     }
 
+    /// Who has signed this result of a height, as far as this client has seen, whatever was asked for then.
+    pub(crate) fn signers(&self, result: &BlockResult) -> BTreeSet<PublicKey> {
+        let (height, statement) = (result.height, result.statement(&self.digest()).digest);
+        let known = self.vouched();
+        let of_height = known.range((height, PublicKey([0; 32]), Hash([0; 32]), [0; 64])..);
+        let of_height = of_height.take_while(|(of, ..)| *of == height);
+        of_height.filter(|(_, _, of, _)| *of == statement).map(|(_, by, ..)| *by).collect()
+    }
+
     /// The result that a member signed.
     fn signed(&self, shown: &SignedResultView) -> Result<SignedResult, InvalidCause> {
         let signed = SignedResult { result: decode("result", &shown.result.0)?, signature: shown.signature };

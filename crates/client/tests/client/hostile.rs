@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::support::*;
 use bytes::Bytes;
-use pleach_client::{Client, Config, Error, Executed, InvalidCause};
+use futures::future::join_all;
+use pleach_client::{Client, Config, Error, Executed, InvalidCause, Trust};
 use pleach_testkit::{replay, seeds, usual};
 use pleach_tree::Tree;
 use pleach_types::api::*;
@@ -532,11 +533,7 @@ fn every_lie_about_receipts_is_noticed_and_the_truth_found() {
 fn f_members_that_agree_on_a_false_receipt_convince_nobody() {
     let cluster = Cluster::new(4, 64);
     let identity = called(&cluster, &cluster.connect(1).unwrap(), false);
-    let manner = Manner::receipt(|chain, reply| {
-        let proof = reply.proof.as_mut().unwrap();
-        forge_receipt(chain, proof);
-        reply.receipt = Some(ReceiptView::from(&Receipt::decode(&proof.receipt.0).unwrap()));
-    });
+    let manner = forges_receipts();
     let alone = cluster.with([manner.clone()]);
     let client = alone.connect(2).unwrap();
     assert_eq!(alone.time.run(client.receipt(identity, Duration::from_secs(1))).unwrap(), None);
@@ -544,6 +541,51 @@ fn f_members_that_agree_on_a_false_receipt_convince_nobody() {
     let client = cluster.connect(2).unwrap();
     let found = cluster.time.run(client.receipt(identity, Duration::from_secs(1))).unwrap().unwrap();
     assert!(matches!(found.decision, Decision::Applied { .. }));
+}
+
+fn forges_receipts() -> Manner {
+    Manner::receipt(|chain, reply| {
+        let proof = reply.proof.as_mut().unwrap();
+        forge_receipt(chain, proof);
+        reply.receipt = Some(ReceiptView::from(&Receipt::decode(&proof.receipt.0).unwrap()));
+    })
+}
+
+/// Members that agree on the result of a height agree on all receipts under it, so who was heard for one request need not be heard for the next.
+#[test]
+fn who_has_signed_a_result_has_vouched_for_every_receipt_under_it() {
+    let cluster = Cluster::new(4, 64);
+    let caller = cluster.connect(1).unwrap();
+    let put = |n: u8| {
+        let change = pleach_client::arguments::change_records(&[(key(&format!("bank/accounts/{n}")), Some(amount(7)))]);
+        caller.call(key("bank/put"), change).send()
+    };
+    let outcomes = cluster.time.run(join_all([put(1), put(2)]));
+    let [one, other] = [0, 1].map(|n| outcomes[n].as_ref().unwrap().receipt().identity);
+    {
+        let mut chain = cluster.chain();
+        let heights: BTreeSet<_> = chain.all_receipts().iter().map(|receipt| receipt.height).collect();
+        let height = *heights.first().unwrap();
+        assert_eq!(heights.len(), 1, "one block holds both");
+        chain.entries.truncate(height as usize + 1);
+        chain.frozen = true;
+    }
+    let wait = Duration::from_secs(1);
+    let client = cluster.connect(2).unwrap();
+    let found = cluster.time.run(client.receipt(one, wait)).unwrap().unwrap();
+    assert_eq!(found.trust(), Trust::Signed(2));
+    // One node alone answers now, and others have said before that the height came to what it shows.
+    (1..4).for_each(|node| cluster.set(node, Manner { silent: true, ..Manner::default() }));
+    let found = cluster.time.run(client.receipt(other, wait)).unwrap().unwrap();
+    assert_eq!(found.identity, other);
+    assert!(matches!(found.trust(), Trust::Signed(2..)), "{:?}", found.trust());
+    // What it shows beside that is its word alone.
+    cluster.set(0, forges_receipts());
+    assert_eq!(cluster.time.run(client.receipt(other, wait)).unwrap(), None);
+    // Whoever has heard no other member is not convinced.
+    let alone = cluster.with([Manner::default()]);
+    let stranger = alone.connect(3).unwrap();
+    assert_eq!(alone.time.run(stranger.receipt(other, wait)).unwrap(), None);
 }
 
 #[test]
