@@ -1,4 +1,4 @@
-//! Local files: never overwritten, secret ones readable by their owner only.
+//! Local files: never overwritten but by [`replace`], secret ones readable by their owner only.
 
 use std::fs::{self, File};
 use std::io;
@@ -133,6 +133,47 @@ impl Drop for NewFile {
     }
 }
 
+/// Puts other content in the place of a file's that had `before`, as a whole. Of two programs that do so at the same time the later one gets an
+/// error, so that neither undoes what the other has done. The file keeps its mode, a link stays a link, and nothing beside it is touched.
+///
+/// # Errors
+/// If the file has something else by now, or what the system says; it is as it was then.
+pub fn replace(path: &Path, before: &[u8], after: &[u8]) -> Result<(), CliError> {
+    if before == after {
+        return Ok(());
+    }
+    let place = fs::canonicalize(path).map_err(CliError::file("read", path))?;
+    let file = File::open(&place).map_err(CliError::file("read", path))?;
+    // Held until it is done. Where there are no locks, what follows still looks just before it writes.
+    match file.lock() {
+        Err(e) if e.kind() != io::ErrorKind::Unsupported => return Err(CliError::file("lock", path)(e)),
+        _ => {}
+    }
+    // Anew, by its name: who had the lock before has put another file there.
+    let is_as_before = fs::metadata(&place).is_ok_and(|found| found.len() == before.len() as u64)
+        && read(&place, before.len())?.as_ref() == before;
+    if !is_as_before {
+        let what = format!("{} was changed by somebody else meanwhile; nothing was written", path.display());
+        return Err(CliError::usage(what, "look at it, and run the same command again"));
+    }
+    let name = place.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let partial = place.with_file_name(format!(".{name}.partial-{}", std::process::id()));
+    let written = write_beside(&file, &partial, after).and_then(|()| fs::rename(&partial, &place));
+    if written.is_err() {
+        let _ = fs::remove_file(&partial);
+    }
+    written.and_then(|()| durable::sync_folder_of(&place)).map_err(CliError::file("write", path))
+}
+
+/// Writes a new file with the mode of another one.
+fn write_beside(file: &File, partial: &Path, bytes: &[u8]) -> io::Result<()> {
+    use std::io::Write as _;
+    let mut new = File::create_new(partial)?;
+    new.set_permissions(file.metadata()?.permissions())?;
+    new.write_all(bytes)?;
+    new.sync_all()
+}
+
 /// Reads a file of at most `limit` bytes: somebody's typo must not load a disk image.
 ///
 /// # Errors
@@ -235,5 +276,49 @@ fn check_vacant(place: &Path) -> Result<(), CliError> {
             None => Ok(()),
             Some(_) => Err(CliError::Exists { path: place.into() }),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use pleach_testkit::folder::Folder;
+
+    use super::*;
+
+    #[test]
+    fn of_two_who_replace_a_file_at_once_one_is_told() {
+        for round in 0..20 {
+            let (folder, start) = (Folder::new(), Barrier::new(4));
+            let path = folder.write("shared", "before");
+            let replace = |by: usize| {
+                start.wait();
+                replace(&path, b"before", format!("by {by}").as_bytes()).map(|()| by)
+            };
+            let outcomes = std::thread::scope(|scope| {
+                let running: Vec<_> = (0..4)
+                    .map(|by| {
+                        scope.spawn({
+                            let replace = &replace;
+                            move || replace(by)
+                        })
+                    })
+                    .collect();
+                running.into_iter().map(|thread| thread.join().expect("no panic")).collect::<Vec<_>>()
+            });
+            let done: Vec<_> = outcomes.iter().filter_map(|outcome| outcome.as_ref().ok()).collect();
+            assert_eq!(done.len(), 1, "round {round}: {outcomes:?}");
+            assert_eq!(fs::read(&path).expect("a file"), format!("by {}", done[0]).into_bytes());
+            assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1, "nothing is left beside it");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_longer_than_it_was_is_not_taken_for_the_one_that_was_read() {
+        let folder = Folder::new();
+        let path = folder.write("grown", "before and after");
+        let error = replace(&path, b"before", b"other").expect_err("it has grown");
+        assert_eq!((error.exit_code(), fs::read(&path).expect("a file")), (2, b"before and after".to_vec()));
     }
 }

@@ -166,6 +166,22 @@ pub fn value_text(value: Option<&Bytes>) -> String {
     }
 }
 
+/// As [`value_text`], to its end: of what somebody is to sign nothing is left out, and what could read as something else is quoted.
+pub fn whole_value_text(value: &Bytes) -> String {
+    match std::str::from_utf8(value) {
+        Ok(text) if !text.is_empty() => plain_or_quoted(text),
+        _ if value.is_empty() => "(empty)".into(),
+        _ => format!("0x{} ({} bytes)", hex::encode(value), value.len()),
+    }
+}
+
+/// Text as it is, or in quotes with escapes where it could read as something else in a line of names and values.
+pub fn plain_or_quoted(text: &str) -> String {
+    let plain = |character: char| character.is_alphanumeric() || "-_./:@+,".contains(character);
+    let is_plain = !text.is_empty() && text.chars().all(plain);
+    if is_plain { text.to_owned() } else { serde_json::Value::from(text).to_string() }
+}
+
 /// The words in columns, the last one ragged.
 pub fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{Cluster, Folder, Process, Ran, eventually, pleach, run};
+use pleach_types::{Decode as _, Encode as _, Request};
 
 /// How long a step may take on a busy machine.
 const WAIT: Duration = Duration::from_secs(60);
@@ -440,6 +441,7 @@ fn several_sign(cluster: &Cluster) {
     sign(&["--from", "alice.key"]).fails(2, &["alice.key", "no prepared request"]);
     cluster.run(&["send", "both.request"]).fails(2, &["nothing was sent", &bob, "pleach sign"]);
     assert_eq!(file(), unsigned, "who may not sign changes nothing");
+    what_a_signer_is_told(cluster, &unsigned);
     // Bob signs a copy, and Alice takes his signature over.
     std::fs::write(cluster.folder.join("copy.request"), &unsigned).expect("a file");
     cluster.run(&["sign", "copy.request", "--as", "bob.key"]).succeeds();
@@ -454,7 +456,49 @@ fn several_sign(cluster: &Cluster) {
     assert!(document["signers"].to_string().contains(&alice), "{document}");
     let sent = cluster.run(&["send", "both.request", "-o", "json"]).succeeds().json("pleach.call/1");
     assert_eq!((&sent["identity"], balance(cluster, "alice")), (&prepared["identity"], before - 1), "{sent}");
+    // What is done is not recommended to be done once more.
+    let done = sign(&["--as", "bob.key"]);
+    assert!(done.succeeds().stdout.contains("nothing was signed"), "{}", done.stdout);
+    assert!(done.stdout.contains("applied at #"), "{}", done.stdout);
     cluster.run(&["call", "bank/transfer", "bob", "alice", "1", "--as", "bob.key"]).succeeds();
+}
+
+/// A signer has the file from somebody else: what cannot come to what it says is told, and what nobody can know yet is not signed.
+fn what_a_signer_is_told(cluster: &Cluster, unsigned: &[u8]) {
+    let altered = |name: &str, alter: fn(&mut Request)| {
+        let mut request = Request::decode(unsigned).expect("a request");
+        alter(&mut request);
+        std::fs::write(cluster.folder.join(name), request.encode()).expect("a file");
+        cluster.run(&["sign", name, "--as", "bob.key"])
+    };
+    altered("ahead.request", |request| request.body.base += 1_000)
+        .fails(2, &["made over the records of height", "dated ahead", "Nothing was signed"]);
+    let says = |name, alter, words: &[&str]| {
+        let ran = altered(name, alter);
+        assert_eq!(ran.code, Some(4), "{name}: {} {}", ran.stdout, ran.stderr);
+        words.iter().for_each(|word| assert!(ran.stdout.contains(word), "{name}: no {word:?} in {}", ran.stdout));
+    };
+    says("little.request", |request| request.body.gas = 1, &["it declares 1 gas, and the run takes"]);
+    says("much.request", |request| request.body.gas = u64::MAX / 2, &["and a request may take"]);
+    says("stale.request", |request| request.values[0] = None, &["STALE_RECORD bank/accounts/alice"]);
+    // Alice has signed something else than stands there now.
+    let changed = altered("changed.request", |request| request.body.nonce[0] ^= 1);
+    assert!(changed.stdout.contains("a signature here that does not hold"), "{} {}", changed.stdout, changed.stderr);
+    // A shared file: who comes later does not undo what the other one did.
+    std::fs::write(cluster.folder.join("shared.request"), unsigned).expect("a file");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let shared = cluster.folder.join("shared.request");
+        std::fs::set_permissions(&shared, std::fs::Permissions::from_mode(0o640)).expect("own file");
+        std::os::unix::fs::symlink("shared.request", cluster.folder.join("link.request")).expect("a link");
+        std::fs::write(cluster.folder.join("shared.request.new"), "mine").expect("a file");
+        cluster.run(&["sign", "link.request", "--as", "bob.key"]).succeeds();
+        assert!(std::fs::symlink_metadata(cluster.folder.join("link.request")).expect("it is there").is_symlink());
+        assert_eq!(std::fs::metadata(&shared).expect("it is there").permissions().mode() & 0o777, 0o640);
+        assert_eq!(std::fs::read(cluster.folder.join("shared.request.new")).expect("it is there"), b"mine");
+        assert_ne!(std::fs::read(&shared).expect("it is there"), unsigned, "the target is signed");
+    }
 }
 
 fn what_is_refused(cluster: &Cluster) {

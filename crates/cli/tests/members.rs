@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use pleach_node::config::read_key;
 use pleach_types::evidence::SignedResult;
+use pleach_types::system::{Action, Change};
 use pleach_types::vote::Proposal;
 use pleach_types::{
-    Ballot, BlockResult, Decode as _, Encode as _, Evidence, Genesis, Hash, ProofFile, Round, SecretKey, Vote,
+    Ballot, BlockResult, Decode as _, Encode as _, Evidence, Genesis, Hash, ProofFile, Round, SecretKey, SystemRequest,
+    Vote,
 };
 use serde_json::Value;
 
@@ -277,6 +279,8 @@ fn owners_sign_on_machines_of_their_own(cluster: &Cluster) {
     *spoilt.last_mut().expect("bytes") ^= 1;
     std::fs::write(cluster.folder.join("spoilt.request"), spoilt).expect("a file");
     send("spoilt.request").fails(4, &["0 sign this one"]);
+    let told = sign("spoilt.request", &[]);
+    assert!(told.succeeds().stdout.contains("a signature here that does not hold"), "{}", told.stdout);
     for key in ["b.key", "c.key"] {
         sign("spoilt.request", &["--as", key]).succeeds();
     }
@@ -289,8 +293,49 @@ fn owners_sign_on_machines_of_their_own(cluster: &Cluster) {
     // The others have been overtaken.
     sign("second.request", &["--as", "b.key"]).fails(2, &["nothing was signed", "prepare it anew"]);
     sign("first.request", &["--as", "b.key"]).fails(2, &["nothing was signed"]);
-    assert_ne!(send("first.request").code, Some(0));
+    send("first.request").fails(2, &["the owners", "prepare it anew"]);
+    let done = sign("spoilt.request", &["--as", "a.key"]);
+    assert!(done.succeeds().stdout.contains("nothing was signed"), "what was made is said to be: {}", done.stdout);
+    owners_see_what_they_sign(cluster);
     assert_eq!(cluster.list()["changes"], made + 1);
+}
+
+/// What stands in a file may be anything: an address that is none, or a height of another history.
+fn owners_see_what_they_sign(cluster: &Cluster) {
+    let prepare = |args: &[&str], file: &str| cluster.run(&[args, &["--prepare", file]].concat());
+    prepare(&["member", "move", "node-1", "127.0.0.9:7002"], "move.request").succeeds();
+    let shown = cluster.run(&["sign", "move.request"]);
+    assert!(shown.succeeds().stdout.contains("is at 127.0.0.9:7002 (now: capacity"), "{}", shown.stdout);
+    let altered = |from: &str, name: &str, alter: &dyn Fn(&mut Change)| {
+        let file = std::fs::read(cluster.folder.join(from)).expect("a file");
+        let mut request = SystemRequest::decode(&file).expect("a request");
+        let Action::Change(signed) = &mut request.action else { panic!("no change") };
+        alter(&mut signed.change);
+        std::fs::write(cluster.folder.join(name), request.encode()).expect("a file");
+        cluster.run(&["sign", name, "--as", "a.key"])
+    };
+    fn at(place: &str) -> impl Fn(&mut Change) {
+        move |change| match change {
+            Change::Set { address, .. } => *address = place.into(),
+            _ => panic!("no move"),
+        }
+    }
+    altered("move.request", "nowhere.request", &at("a\nb:1")).fails(2, &["is no address", "host:port"]);
+    let list = cluster.list();
+    let others = list["members"].as_array().expect("a list").iter().filter(|member| member["name"] != "node-1");
+    let others: Vec<_> = others.map(|member| member["address"].as_str().expect("an address")).collect();
+    let other = others[0];
+    altered("move.request", "same.request", &at(other)).fails(2, &["is at", other]);
+    cluster.run(&["member", "move", "node-1", other, "--owner", "a.key"]).fails(2, &["is at", other]);
+    prepare(&["owner", "checkpoint"], "point.request").succeeds();
+    cluster.run(&["sign", "point.request", "--as", "a.key"]).succeeds();
+    let lie = altered("point.request", "lie.request", &|change| match change {
+        Change::Checkpoint { result, .. } => result.0[0] ^= 1,
+        _ => panic!("no checkpoint"),
+    });
+    assert_ne!(lie.code, Some(0), "{}", lie.stdout);
+    assert!(lie.stderr.contains("another history") || lie.stderr.contains("no node shows"), "{}", lie.stderr);
+    prepare(&["member", "capacity", "node-1", "2", "--valid-for", "0"], "never.request").fails(2, &["--valid-for"]);
 }
 
 fn the_owners_decide_how_much_a_member_keeps_and_where_it_is(cluster: &Cluster) {

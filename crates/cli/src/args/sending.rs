@@ -45,7 +45,7 @@ pub struct OwnersSign {
     #[arg(long, value_name = "FILE")]
     pub prepare: Option<PathBuf>,
     /// For how many blocks from now on what --prepare writes may be made.
-    #[arg(long, value_name = "BLOCKS", default_value_t = 1_000_000, requires = "prepare")]
+    #[arg(long, value_name = "BLOCKS", default_value_t = 1_000_000, requires = "prepare", value_parser = clap::value_parser!(u64).range(1..))]
     pub valid_for: u64,
 }
 

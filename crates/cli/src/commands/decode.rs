@@ -8,6 +8,8 @@ use pleach_vm::Schema;
 use pleach_vm::schema::Type;
 use serde_json::{Map, Value, json};
 
+use crate::output::plain_or_quoted;
+
 /// Numbers of so many bytes at most are numbers in JSON, larger ones are their digits.
 const EXACT_BYTES: usize = 4;
 
@@ -63,9 +65,9 @@ fn flag(name: &'static str, reader: &mut Reader) -> Result<bool, DecodeError> {
     }
 }
 
-/// The fields in one line, in the order of the description.
+/// The fields in one line, in the order of the description. Text that could read as another field, or as another line, is quoted.
 pub fn line(schema: &Schema, fields: &Map<String, Value>) -> String {
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), plain_or_quoted);
     let named = |(name, _): &(String, Type)| fields.get(name).map(|value| format!("{name}={}", text(value)));
     schema.arguments.iter().filter_map(named).collect::<Vec<_>>().join(" ")
 }
@@ -100,6 +102,12 @@ mod tests {
         );
         assert_eq!(fields("t: (u8, u8, bool)", b"\x01\x02\0").as_deref(), Ok("t=[1,2,false]"));
         assert_eq!(fields("r: {b: u8, a: u8}", b"\x01\x02").as_deref(), Ok("r={\"a\":2,\"b\":1}"));
+        let forged = fields("memo: str, to: str", b"\x08\0\0\0x to=bob\x05\0\0\0a\n\"b\"");
+        assert_eq!(
+            forged.as_deref(),
+            Ok(r#"memo="x to=bob" to="a\n\"b\"""#),
+            "no text is another field, or another line"
+        );
         assert!(fields("a: u64", b"\x02").is_err(), "cut short");
         assert!(fields("a: bool", b"\x02").is_err(), "neither true nor false");
         assert!(fields("l: list<u64>", b"\xff\xff\xff\xff").is_err(), "a count that lies");

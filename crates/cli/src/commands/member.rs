@@ -10,7 +10,7 @@ use pleach_types::limits::OWNERS_MAX;
 use pleach_types::system::Change;
 use pleach_types::{
     ClusterRecord, Committee, Encode as _, Genesis, Hash, Height, Identity, Member, Partitioning, Placement, PublicKey,
-    Receipt, SecretKey, SystemRequest, Terms,
+    Receipt, SecretKey, SystemRequest, Terms, address,
 };
 use serde::Serialize;
 
@@ -164,6 +164,25 @@ fn check_is_new(record: &ClusterRecord, new: &Member, file: &Path) -> Result<(),
     taken(all().find(|member| member.address == new.address), "address for members")
 }
 
+/// Checks that a member can be at an address: it is one that others can reach, and no other member is there.
+///
+/// # Errors
+/// If it is none, or another member's.
+pub(super) fn check_address(record: &ClusterRecord, of: &PublicKey, address: &str) -> Result<(), CliError> {
+    if let Err(why) = address::check_reachable(address) {
+        let what = format!("{address:?} is no address at which a member can be reached: {why}");
+        return Err(CliError::usage(what, "write host:port, as the other members reach it"));
+    }
+    let mut all = record.members.iter().chain(&record.next).chain(&record.standby);
+    match all.find(|member| member.address == address && member.public_key != *of) {
+        None => Ok(()),
+        Some(other) => Err(CliError::usage(
+            format!("the member {} is at {address}", other.name),
+            "name the address of this one; if they change places, move the other one first",
+        )),
+    }
+}
+
 /// Has the owners take a member out.
 pub fn remove(global: &Global, output: Output, args: &MemberRemove) -> Result<Ending, CliError> {
     if !args.force {
@@ -207,7 +226,11 @@ pub fn move_to(global: &Global, output: Output, args: &MemberMove) -> Result<End
         capacity: member.capacity,
         address: address.to_string(),
     };
-    let meant = |record: &ClusterRecord| Meant::of(record, &args.member, moved);
+    let meant = |record: &ClusterRecord| {
+        let meant = Meant::of(record, &args.member, moved)?;
+        check_address(record, &meant.key, &address.to_string())?;
+        Ok(meant)
+    };
     let done = |meant: &Meant, genesis: &Genesis, height| {
         let (name, last) = (&meant.name, last_height(genesis, height));
         format!("the others reach {name} at {address} after height {last}")
