@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 
 /// Lines that may wait to be written.
 const LINES_MAX: usize = 4_096;
@@ -39,10 +41,22 @@ impl LogFormat {
         match self {
             Self::Text => format!("({message})\n"),
             Self::Json => {
-                format!("{}\n", json!({ "level": "WARN", "fields": { "message": message, "missing": lines } }))
+                let fields = json!({ "message": message, "missing": lines });
+                format!(
+                    "{}\n",
+                    json!({ "timestamp": now(), "level": "WARN", "target": "pleach::log", "fields": fields })
+                )
             }
         }
     }
+}
+
+/// The time as the other lines have it.
+fn now() -> String {
+    let mut text = String::new();
+    // A `String` takes whatever is written.
+    let _ = SystemTime.format_time(&mut Writer::new(&mut text));
+    text
 }
 
 enum LogJob {
@@ -182,6 +196,7 @@ mod tests {
         let json = three_missing(LogFormat::Json);
         let note: serde_json::Value = serde_json::from_str(json.lines().nth(1).expect("a note")).expect("JSON");
         assert_eq!(note["fields"]["missing"], 3, "{json}");
+        assert!(["timestamp", "level", "target"].iter().all(|field| note[field].is_string()), "{json}");
     }
 
     #[test]
