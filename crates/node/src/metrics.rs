@@ -86,7 +86,7 @@ struct Asked {
 type Seconds = Gauge<f64, AtomicU64>;
 
 /// Seconds that answers are counted by, from what is at hand to the longest wait that a client may ask for.
-const ANSWER_SECONDS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+const ANSWER_SECONDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 /// All metrics of a node.
 pub struct Metrics {
