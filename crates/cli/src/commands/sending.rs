@@ -379,7 +379,8 @@ fn print_hints(output: Output, refusal: &Refusal, aborted: Option<String>) {
         Refusal::Aborted { .. } => aborted,
         Refusal::OperationAbsent(key) => Some(no_operation(key)),
         Refusal::NotApproved { signed, needed } => Some(format!(
-            "this cluster's owners approve domains: {needed} of them must sign, {signed} did; add --as with the key file of each"
+            "this cluster's owners approve domains: {needed} of them must sign, {signed} did; add --as with the key file of each, or --with \
+             with the public key of who signs elsewhere, and --prepare FILE"
         )),
         _ => None,
     };
