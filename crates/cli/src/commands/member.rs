@@ -173,8 +173,10 @@ pub(super) fn check_address(record: &ClusterRecord, of: &PublicKey, address: &st
         let what = format!("{address:?} is no address at which a member can be reached: {why}");
         return Err(CliError::usage(what, "write host:port, as the other members reach it"));
     }
-    let mut all = record.members.iter().chain(&record.next).chain(&record.standby);
-    match all.find(|member| member.address == address && member.public_key != *of) {
+    let all = || record.members.iter().chain(&record.next).chain(&record.standby);
+    // By what names a member for ever: while it changes its key it is in the sets of two epochs by two of them.
+    let own = all().find(|member| member.public_key == *of).map_or(*of, |member| member.id);
+    match all().find(|member| member.address == address && member.id != own) {
         None => Ok(()),
         Some(other) => Err(CliError::usage(
             format!("the member {} is at {address}", other.name),
