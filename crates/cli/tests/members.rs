@@ -326,7 +326,9 @@ fn owners_see_what_they_sign(cluster: &Cluster) {
     let others: Vec<_> = others.map(|member| member["address"].as_str().expect("an address")).collect();
     let other = others[0];
     altered("move.request", "same.request", &at(other)).fails(2, &["is at", other]);
-    cluster.run(&["member", "move", "node-1", other, "--owner", "a.key"]).fails(2, &["is at", other]);
+    cluster
+        .run(&["member", "move", "node-1", other, "--owner", "a.key", "--owner", "b.key"])
+        .fails(2, &["is at", other]);
     prepare(&["owner", "checkpoint"], "point.request").succeeds();
     cluster.run(&["sign", "point.request", "--as", "a.key"]).succeeds();
     let lie = altered("point.request", "lie.request", &|change| match change {
