@@ -1,11 +1,9 @@
 //! Requests that are proved never to be executed, and nodes that would have one believed so: no second request of a call is ever
 //! made on anybody's word.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::support::*;
-use pleach_bank as bank;
 use pleach_client::{Call, Client, Error, ErrorKind, Executed};
 use pleach_testkit::{replay, seeds};
 use pleach_types::absence::AbsenceProof;
@@ -14,13 +12,7 @@ use pleach_types::*;
 use pleach_verify::file::{judge, read};
 
 fn transfer(client: &Client) -> Call {
-    let key = SecretKey::from_seed([99; 32]);
-    client.call(crate::support::key("bank/transfer"), bank::transfer("1", "2", 10)).sign_with(&key)
-}
-
-fn sent_identities(cluster: &Cluster) -> BTreeSet<Identity> {
-    let sent = cluster.sent.lock().unwrap();
-    sent.iter().map(|(_, bytes)| Request::decode(bytes).unwrap().body.identity()).collect()
+    crate::support::transfer(client, "1", "2", 10)
 }
 
 /// A cluster of four with a short window, which makes blocks whether or not there is something to order.

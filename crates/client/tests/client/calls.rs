@@ -9,21 +9,10 @@ use futures::future::join_all;
 use pleach_bank as bank;
 use pleach_client::arguments::Arguments;
 use pleach_client::{
-    Call, Client, Config, Error, ErrorKind, Executed, Prepared, ReadOptions, RefusedBy, Retry, Runtime as _, Trust,
-    TrustLevel,
+    Config, Error, ErrorKind, Executed, Prepared, ReadOptions, RefusedBy, Retry, Runtime as _, Trust, TrustLevel,
 };
 use pleach_testkit::{replay, seeds, usual};
 use pleach_types::*;
-
-fn transfer(client: &Client, from: &str, to: &str, amount: u64) -> Call {
-    let key = SecretKey::from_seed([99; 32]);
-    client.call(crate::support::key("bank/transfer"), bank::transfer(from, to, amount)).sign_with(&key)
-}
-
-fn sent_identities(cluster: &Cluster) -> std::collections::BTreeSet<Identity> {
-    let sent = cluster.sent.lock().unwrap();
-    sent.iter().map(|(_, bytes)| Request::decode(bytes).unwrap().body.identity()).collect()
-}
 
 #[test]
 fn a_transfer_is_found_signed_executed_and_proved() {

@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::support::*;
-use pleach_bank as bank;
 use pleach_client::{
     Client, Config, Error, ErrorKind, Executed, Freshness, InvalidCause, ReadOptions, Runtime as _, Trust, TrustLevel,
 };
@@ -17,8 +16,7 @@ fn fresh() -> Config {
 }
 
 fn transfer(cluster: &Cluster, client: &Client, amount: u64) {
-    let key = SecretKey::from_seed([99; 32]);
-    let call = client.call(crate::support::key("bank/transfer"), bank::transfer("1", "2", amount)).sign_with(&key);
+    let call = crate::support::transfer(client, "1", "2", amount);
     cluster.time.run(call.send()).and_then(Executed::applied).map(drop).unwrap();
 }
 

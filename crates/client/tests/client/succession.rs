@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::support::*;
 use bytes::Bytes;
-use pleach_client::{Error, Executed, InvalidCause, Runtime as _, Trust};
+use pleach_client::{Client, Error, Executed, InvalidCause, Runtime as _, Trust};
 use pleach_testkit::{replay, seeds};
 use pleach_types::codec::{Decode as _, Encode as _};
 use pleach_types::evidence::SignedResult;
@@ -24,8 +24,8 @@ fn hands_out(steps: Vec<Bytes>) -> Manner {
     Manner { steps: Some(steps), ..Manner::default() }
 }
 
-fn signer() -> pleach_types::SecretKey {
-    pleach_types::SecretKey::from_seed([99; 32])
+fn pay(cluster: &Cluster, client: &Client) -> Executed {
+    cluster.time.run(transfer(client, "1", "2", 5).send()).and_then(Executed::applied).unwrap()
 }
 
 fn members_of(cluster: &Cluster) -> Vec<pleach_types::Member> {
@@ -67,12 +67,7 @@ fn calls_go_on_over_a_change_and_count_signatures_of_one_set() {
     let client = cluster.connect(2).unwrap();
     read(&cluster, &client).unwrap();
     cluster.chain().change_all_members(1);
-    let arguments = pleach_bank::transfer("1", "2", 5);
-    let sent = cluster
-        .time
-        .run(client.call(key("bank/transfer"), arguments).sign_with(&signer()).send())
-        .and_then(Executed::applied)
-        .unwrap();
+    let sent = pay(&cluster, &client);
     assert!(matches!(sent.receipt().trust(), Trust::Signed(2) | Trust::Certified), "{:?}", sent.receipt().trust());
     assert_eq!(cluster.chain().balance("2"), 105);
     assert_eq!(client.invalid_replies(), []);
@@ -232,12 +227,7 @@ fn evidence_against_later_members_convicts() {
 fn receipts_come_through_a_change() {
     let cluster = changing();
     let client = cluster.connect(10).unwrap();
-    let arguments = pleach_bank::transfer("1", "2", 5);
-    let sent = cluster
-        .time
-        .run(client.call(key("bank/transfer"), arguments).sign_with(&signer()).send())
-        .and_then(Executed::applied)
-        .unwrap();
+    let sent = pay(&cluster, &client);
     let identity = sent.receipt().identity;
     cluster.chain().change_all_members(1);
     let again = cluster.time.run(client.receipt(identity, Duration::from_secs(1))).unwrap().unwrap();

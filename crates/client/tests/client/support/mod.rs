@@ -5,14 +5,14 @@
 pub mod executor;
 pub mod time;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::{FutureExt as _, pending};
-use pleach_client::{Client, Config, Error, ReadOptions, Reply, Runtime as _, Transport, TransportError};
+use pleach_client::{Call, Client, Config, Error, ReadOptions, Reply, Runtime as _, Transport, TransportError};
 use pleach_state::{OrderedOutcome, State, prepare, prepare_block};
 use pleach_testkit::members;
 use pleach_tree::Tree;
@@ -32,6 +32,18 @@ pub const BLOCK: Duration = Duration::from_millis(50);
 /// The settings of a client that reads what one node has.
 pub fn session() -> Config {
     Config { reads: ReadOptions { fresh: false, ..ReadOptions::default() }, ..Config::default() }
+}
+
+/// A transfer between two accounts of the bank, signed by somebody.
+pub fn transfer(client: &Client, from: &str, to: &str, amount: u64) -> Call {
+    let arguments = pleach_bank::transfer(from, to, amount);
+    client.call(key("bank/transfer"), arguments).sign_with(&SecretKey::from_seed([99; 32]))
+}
+
+/// The requests that any node was sent.
+pub fn sent_identities(cluster: &Cluster) -> BTreeSet<Identity> {
+    let sent = cluster.sent.lock().unwrap();
+    sent.iter().map(|(_, bytes)| Request::decode(bytes).unwrap().body.identity()).collect()
 }
 
 /// One height.
