@@ -1,5 +1,6 @@
 //! Local files: never overwritten but by [`replace`], secret ones readable by their owner only.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -67,6 +68,11 @@ fn write(path: &Path, text: &str, private: bool) -> Result<(), CliError> {
     })
 }
 
+/// The name under which a file or a folder stands beside its place until it is complete.
+fn partial_name(of: &OsStr) -> String {
+    format!(".{}.partial-{}", of.to_string_lossy(), std::process::id())
+}
+
 /// A file that is being made: it stands beside its place until it is complete, so that nobody ever sees half of it, and
 /// goes away if it never is. What stands at the place is never touched.
 #[derive(Debug)]
@@ -89,7 +95,7 @@ impl NewFile {
         let name = place.file_name().ok_or_else(|| {
             CliError::usage(format!("{:?} is not a file's name", place.display().to_string()), "name a new file")
         })?;
-        let partial = place.with_file_name(format!(".{}.partial-{}", name.to_string_lossy(), std::process::id()));
+        let partial = place.with_file_name(partial_name(name));
         let file = File::create_new(&partial).map_err(CliError::file("create", place))?;
         Ok(Self { place: place.into(), partial, file })
     }
@@ -156,8 +162,7 @@ pub fn replace(path: &Path, before: &[u8], after: &[u8]) -> Result<(), CliError>
         let what = format!("{} was changed by somebody else meanwhile; nothing was written", path.display());
         return Err(CliError::usage(what, "look at it, and run the same command again"));
     }
-    let name = place.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let partial = place.with_file_name(format!(".{name}.partial-{}", std::process::id()));
+    let partial = place.with_file_name(partial_name(place.file_name().unwrap_or_default()));
     let written = write_beside(&file, &partial, after).and_then(|()| fs::rename(&partial, &place));
     if written.is_err() {
         let _ = fs::remove_file(&partial);
@@ -236,7 +241,7 @@ impl NewFolder {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
-        let partial = parent.join(format!(".{}.partial-{}", name.to_string_lossy(), std::process::id()));
+        let partial = parent.join(partial_name(name));
         fs::create_dir(&partial).map_err(CliError::file("create", &partial))?;
         Ok(Self { place: place.into(), partial: Some(partial) })
     }

@@ -122,5 +122,5 @@ pub use bytes::Bytes;
 pub use pleach_types::request::Body;
 pub use pleach_types::signature::{Signature, Statement};
 pub use pleach_types::{
-    DecodeError, Hash, Height, Identity, Key, PublicKey, SecretKey, SecretKeyTextError, SignatureRefused,
+    DecodeError, Hash, Height, Identity, Key, PublicKey, Request, SecretKey, SecretKeyTextError, SignatureRefused,
 };

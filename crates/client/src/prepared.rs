@@ -77,6 +77,12 @@ impl Prepared {
         self.request.body.base
     }
 
+    /// What is sent: all that is signed, the signatures, and the records as they were at [`Prepared::base`], which nobody signs.
+    #[must_use]
+    pub const fn request(&self) -> &Request {
+        &self.request
+    }
+
     /// All that is signed: the call, the gas that it may take, the records that it may touch, the signers.
     #[must_use]
     pub const fn body(&self) -> &Body {

@@ -148,7 +148,7 @@ pub fn add(global: &Global, output: Output, args: &MemberAdd) -> Result<Ending, 
 
 /// Checks that nobody has what a member to be needs for itself, and says who: the members refuse most of it as well, with a code.
 fn check_is_new(record: &ClusterRecord, new: &Member, file: &Path) -> Result<(), CliError> {
-    let all = || record.members.iter().chain(&record.next).chain(&record.standby);
+    let all = || everybody(record);
     let has_key = |member: &&Member| {
         [member.public_key, member.id].contains(&new.public_key) || member.previous == Some(new.public_key)
     };
@@ -173,10 +173,9 @@ pub(super) fn check_address(record: &ClusterRecord, of: &PublicKey, address: &st
         let what = format!("{address:?} is no address at which a member can be reached: {why}");
         return Err(CliError::usage(what, "write host:port, as the other members reach it"));
     }
-    let all = || record.members.iter().chain(&record.next).chain(&record.standby);
     // By what names a member for ever: while it changes its key it is in the sets of two epochs by two of them.
-    let own = all().find(|member| member.public_key == *of).map_or(*of, |member| member.id);
-    match all().find(|member| member.address == address && member.id != own) {
+    let own = everybody(record).find(|member| member.public_key == *of).map_or(*of, |member| member.id);
+    match everybody(record).find(|member| member.address == address && member.id != own) {
         None => Ok(()),
         Some(other) => Err(CliError::usage(
             format!("the member {} is at {address}", other.name),
@@ -422,11 +421,15 @@ fn nobody(what: &str, which: &str, all: impl Iterator<Item = String>) -> CliErro
     CliError::usage(format!("nobody who is {which} is called {what:?}"), hint)
 }
 
+/// All entries of members: those in force, then those to come, then those on standby.
+pub(super) fn everybody(record: &ClusterRecord) -> impl Iterator<Item = &Member> {
+    record.members.iter().chain(&record.next).chain(&record.standby)
+}
+
 /// The name of whoever has a key, or had it.
 fn name_of(record: &ClusterRecord, key: &PublicKey) -> Option<String> {
-    let mut all = record.members.iter().chain(&record.next).chain(&record.standby);
     let has = |member: &&Member| member.public_key == *key || member.previous == Some(*key) || member.id == *key;
-    all.find(has).map(|member| member.name.clone())
+    everybody(record).find(has).map(|member| member.name.clone())
 }
 
 /// How far each member on standby is whose node has answered. It adopts what it would keep among the next members.

@@ -153,7 +153,7 @@ pub async fn carry_out(
     sending: &Sending,
     aborted: Option<String>,
 ) -> Result<Ending, CliError> {
-    // What is wrong with the place is found before anything else.
+    // What is wrong with the place is found before the call is run.
     let place = sending.prepare.as_deref().map(NewFile::at).transpose()?;
     let (call, signers) = sign_with(call, sending)?;
     if let Some(place) = place {

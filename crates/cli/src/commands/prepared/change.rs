@@ -9,7 +9,7 @@ use pleach_types::{ClusterRecord, Decode as _, Encode as _, Identity, PublicKey,
 
 use super::{Document, SignerView, What, check_is_in_time, no_request, of_copy, receipt, standing_text};
 use crate::args::Send;
-use crate::commands::member::{Meant, check_address, check_copies, print_change};
+use crate::commands::member::{Meant, check_address, check_copies, everybody, print_change};
 use crate::commands::owner::check_programs;
 use crate::commands::sending::next_step;
 use crate::errors::{CliError, Ending};
@@ -172,8 +172,10 @@ impl KeptChange {
     /// Has the cluster make it.
     pub(super) async fn send(self, client: &Client, output: Output, args: &Send) -> Result<Ending, CliError> {
         // The words of the nodes are a code and "later", and this is over.
-        if self.check_can_be_made().is_err() && receipt(client, self.identity()).await?.is_none() {
-            self.check_can_be_made()?;
+        if let Err(why) = self.check_can_be_made()
+            && receipt(client, self.identity()).await?.is_none()
+        {
+            return Err(why);
         }
         let (given, needed) = (self.signed_by()?.len(), usize::from(self.record.threshold));
         if self.is_next()? && given < needed {
@@ -230,12 +232,8 @@ fn subject(change: &Change, record: &ClusterRecord) -> PublicKey {
 
 /// What a change does, in words.
 fn words(change: &Change, record: &ClusterRecord) -> String {
-    let all = || record.members.iter().chain(&record.next).chain(&record.standby);
-    let called = |key: &PublicKey| {
-        all()
-            .find(|member| member.public_key == *key)
-            .map_or_else(|| key.to_string(), |m| format!("{} ({key})", m.name))
-    };
+    let of = |key: &PublicKey| everybody(record).find(|member| member.public_key == *key);
+    let called = |key: &PublicKey| of(key).map_or_else(|| key.to_string(), |m| format!("{} ({key})", m.name));
     match change {
         Change::Add(new) => {
             format!(
@@ -248,8 +246,7 @@ fn words(change: &Change, record: &ClusterRecord) -> String {
         }
         Change::Remove(key) => format!("remove the member {}", called(key)),
         Change::Set { key, capacity, address } => {
-            let now = all().find(|member| member.public_key == *key);
-            let was = now.map_or_else(String::new, |member| {
+            let was = of(key).map_or_else(String::new, |member| {
                 let (capacity, address) = (member.capacity, shown_address(&member.address));
                 format!(" (now: capacity {capacity}, at {address})")
             });

@@ -15,7 +15,7 @@ use pleach_client::{Client, Config, Error, Prepared, Signature, Verified};
 use pleach_types::api::{ReceiptView, Value};
 use pleach_types::limits::REQUEST_BYTES_MAX;
 use pleach_types::request::Kind;
-use pleach_types::{Decode as _, Height, Identity, Key, PublicKey, Receipt, Request};
+use pleach_types::{Height, Identity, Key, PublicKey, Receipt};
 use pleach_vm::schema::arguments_schema;
 use serde::Serialize;
 use serde_json::Map;
@@ -108,11 +108,13 @@ pub fn sign(global: &Global, output: Output, args: &Sign) -> Result<Ending, CliE
             Kept::Call(mut prepared) => {
                 let trial = Trial::of(&client, &prepared).await?;
                 // What was executed has changed the records that it was made over: that is no reason to do it once more.
-                let doubtful = trial.outcome.is_err() || check_is_in_time(trial.height, prepared.expires()).is_err();
-                if doubtful && let Some(receipt) = receipt(&client, prepared.identity()).await? {
+                let in_time = check_is_in_time(trial.height, prepared.expires());
+                if (trial.outcome.is_err() || in_time.is_err())
+                    && let Some(receipt) = receipt(&client, prepared.identity()).await?
+                {
                     return show_decided(output, &receipt);
                 }
-                check_is_in_time(trial.height, prepared.expires())?;
+                in_time?;
                 trial.check_is_not_ahead(&prepared)?;
                 for (path, copy) in copies {
                     prepared.take_signatures(&client.prepared(copy).map_err(|e| of_copy(path, &e))?)?;
@@ -126,12 +128,10 @@ pub fn sign(global: &Global, output: Output, args: &Sign) -> Result<Ending, CliE
                 show_call(output, &args.file, &prepared, fields, &trial)
             }
             Kept::Change(mut kept) => {
-                if kept.check_can_be_made().is_err()
-                    && let Some(receipt) = receipt(&client, kept.identity()).await?
-                {
+                if let Err(why) = kept.check_can_be_made() {
+                    let receipt = receipt(&client, kept.identity()).await?.ok_or(why)?;
                     return show_decided(output, &receipt);
                 }
-                kept.check_can_be_made()?;
                 kept.check_is_meant(&client).await?;
                 for (path, copy) in copies {
                     let other = request_of(&client, copy).map_err(|e| of_copy(path, &e))?;
@@ -271,7 +271,7 @@ fn show_call(
 
 /// The signers in whose names something stands that is no signature of theirs under this request.
 fn spoilt(prepared: &Prepared) -> Vec<PublicKey> {
-    let Ok(request) = Request::decode_shared(prepared.bytes().clone()) else { return Vec::new() };
+    let request = prepared.request();
     let given = request.body.signers.iter().zip(&request.signatures);
     let given = given.filter(|(_, signature)| **signature != Signature::NONE).map(|(signer, _)| *signer);
     given.filter(|signer| prepared.missing().contains(signer)).collect()

@@ -1,8 +1,8 @@
 //! What a call comes to that somebody else has prepared.
 
 use pleach_client::{Call, Client, Error, Prepared, RefusedBy, Simulation};
+use pleach_types::Height;
 use pleach_types::request::Body;
-use pleach_types::{Decode as _, Height, Request};
 
 use super::no_request;
 use crate::errors::CliError;
@@ -75,7 +75,7 @@ fn misdeclared(body: &Body, simulation: &Simulation, gas_max: u64) -> Option<Str
 
 /// The first record that is not what it was when the request was made, which lies in the file beside what is signed.
 async fn overtaken(client: &Client, prepared: &Prepared) -> Result<Option<String>, CliError> {
-    let request = Request::decode_shared(prepared.bytes().clone()).map_err(|e| no_request(e.to_string()))?;
+    let request = prepared.request();
     let now = client.get(&request.body.touched).await?;
     let mut both = now.iter().zip(&request.values);
     let changed = both.find(|(record, before)| record.value != **before).map(|(record, _)| &record.key);
