@@ -37,6 +37,7 @@ use crate::core::Node;
 use crate::errands::{CheckedReply, Errands};
 use crate::fork::{self, NoFork};
 use crate::health::{Facts, is_ready, judge};
+use crate::metrics::EngineCounts;
 use crate::openapi;
 use crate::port::Peer;
 use crate::read_through::READS_AT_ONCE;
@@ -293,7 +294,8 @@ async fn members(State(shared): App) -> impl IntoResponse {
 async fn metrics(State(shared): App) -> Result<impl IntoResponse, HttpFailure> {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     let (facts, engine) = (shared.facts().await?, &shared.engine);
-    Ok(([(header::CONTENT_TYPE, kind)], shared.node.metrics_text(&facts, &engine.given_up(), &engine.troubles())))
+    let counted = EngineCounts { given_up: engine.given_up(), votes: engine.votes_cast(), troubles: engine.troubles() };
+    Ok(([(header::CONTENT_TYPE, kind)], shared.node.metrics_text(&facts, &counted)))
 }
 
 /// Whether the node serves, and why not; what else is the case beside it.

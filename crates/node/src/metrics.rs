@@ -13,7 +13,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use pleach_order::{GivenUp, Trouble};
+use pleach_order::{GivenUp, Trouble, VotesCast};
 use pleach_state::OrderedOutcome;
 use pleach_types::api::{Condition, Storage};
 use pleach_types::committee::Committee;
@@ -49,6 +49,12 @@ const AT_REST: Lost = Lost { waiting: "no" };
 struct GaveUp {
     leader: String,
     reason: &'static str,
+}
+
+/// The label of votes that this node has cast.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Cast {
+    ballot: &'static str,
 }
 
 /// The labels of requests that found no room.
@@ -88,6 +94,17 @@ type Seconds = Gauge<f64, AtomicU64>;
 /// Seconds that answers are counted by, from what is at hand to the longest wait that a client may ask for.
 const ANSWER_SECONDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
+/// What the ordering engine has counted since the start.
+#[derive(Clone, Debug)]
+pub struct EngineCounts {
+    /// The views that this node voted to give up.
+    pub given_up: GivenUp,
+    /// The votes that it has cast.
+    pub votes: VotesCast,
+    /// The attempts to connect that have failed.
+    pub troubles: BTreeMap<Trouble, u64>,
+}
+
 /// All metrics of a node.
 pub struct Metrics {
     registry: Registry,
@@ -98,6 +115,7 @@ pub struct Metrics {
     blocks: Counter,
     lost: Family<Lost, Counter>,
     given_up: Family<GaveUp, Counter>,
+    votes: Family<Cast, Counter>,
     led: Family<Named, Counter>,
     missed: Family<Named, Counter>,
     pending: Gauge,
@@ -205,6 +223,7 @@ impl Metrics {
             blocks: Counter::default(),
             lost: Family::default(),
             given_up: Family::default(),
+            votes: Family::default(),
             led: Family::default(),
             missed: Family::default(),
             pending: Gauge::default(),
@@ -251,6 +270,11 @@ impl Metrics {
         registry.register("lost_views", lost, metrics.lost.clone());
         let given_up = "Views that this node voted to give up since the start, by their leader and why";
         registry.register("views_given_up", given_up, metrics.given_up.clone());
+        registry.register(
+            "votes_cast",
+            "Votes that this node has cast since the start, by what they say",
+            metrics.votes.clone(),
+        );
         registry.register("turns_led", "Final blocks executed since the start, by who led", metrics.led.clone());
         let missed = "Views before these blocks that brought none, by who was to lead";
         registry.register("turns_missed", missed, metrics.missed.clone());
@@ -351,11 +375,19 @@ impl Metrics {
     }
 
     /// Takes over what the ordering engine has counted.
-    pub fn give_up(&self, views: &GivenUp, members: &Committee) {
-        for ((leader, reason), count) in views {
+    pub fn take_over(&self, counted: &EngineCounts, members: &Committee) {
+        for ((leader, reason), count) in &counted.given_up {
             let name = members.member(leader).map_or_else(|| leader.short(), |member| member.name.clone());
             let counter = self.given_up.get_or_create(&GaveUp { leader: name, reason: reason.name() });
             counter.inner().store(*count, Ordering::Relaxed);
+        }
+        let VotesCast { notarize, nullify, finalize } = counted.votes;
+        for (ballot, count) in [("notarize", notarize), ("nullify", nullify), ("finalize", finalize)] {
+            self.votes.get_or_create(&Cast { ballot }).inner().store(count, Ordering::Relaxed);
+        }
+        for trouble in Trouble::ALL {
+            let counter = self.failed.get_or_create(&Because { reason: trouble.name() });
+            counter.inner().store(counted.troubles.get(&trouble).copied().unwrap_or(0), Ordering::Relaxed);
         }
     }
 
@@ -366,7 +398,7 @@ impl Metrics {
     }
 
     /// Takes over how the node is doing.
-    pub fn observe(&self, facts: &Facts, conditions: &[Condition], troubles: &BTreeMap<Trouble, u64>) {
+    pub fn observe(&self, facts: &Facts, conditions: &[Condition]) {
         self.ready.set(i64::from(health::is_ready(conditions)));
         for name in health::NAMES {
             let met = conditions.iter().any(|condition| condition.name == name);
@@ -381,10 +413,6 @@ impl Metrics {
             if let Some(ahead) = peer.clock_ahead_ms {
                 self.clocks.get_or_create(&named).set(ahead as f64 / 1_000.0);
             }
-        }
-        for trouble in Trouble::ALL {
-            let counter = self.failed.get_or_create(&Because { reason: trouble.name() });
-            counter.inner().store(troubles.get(&trouble).copied().unwrap_or(0), Ordering::Relaxed);
         }
         self.still.set(facts.still.as_secs_f64());
         self.behind.set(signed(facts.known_final.saturating_sub(facts.height)));

@@ -1,7 +1,7 @@
 //! What clients can ask of a node, whatever carries the question.
 
 use bytes::Bytes;
-use pleach_order::{GivenUp, Network, Trouble};
+use pleach_order::Network;
 use pleach_state::State;
 use pleach_store::{Refused, Usage};
 use pleach_tree::ValueDigest;
@@ -30,6 +30,7 @@ use std::time::Duration;
 use crate::core::Node;
 use crate::health::{self, Facts};
 use crate::lock;
+use crate::metrics::EngineCounts;
 use crate::recent_heights::{Final, Receipts};
 use crate::service_error::ServiceError;
 
@@ -572,11 +573,11 @@ impl Node {
         self.evidence.list()
     }
 
-    /// The text that Prometheus reads, with how the node is doing now, the views that it voted to give up, and the connections that failed.
+    /// The text that Prometheus reads, with how the node is doing now, and what the ordering engine has counted.
     #[must_use]
-    pub fn metrics_text(&self, facts: &Facts, given_up: &GivenUp, troubles: &BTreeMap<Trouble, u64>) -> String {
-        self.metrics.give_up(given_up, &self.members.committee());
-        self.metrics.observe(facts, &health::judge(facts), troubles);
+    pub fn metrics_text(&self, facts: &Facts, counted: &EngineCounts) -> String {
+        self.metrics.take_over(counted, &self.members.committee());
+        self.metrics.observe(facts, &health::judge(facts));
         let invalid_parts = self.invalid_parts();
         self.metrics.encode(&self.admission.pool(), invalid_parts)
     }

@@ -154,6 +154,7 @@ fn every_documented_path_answers(cluster: &Cluster) {
         "pending_requests",
         "blocks_total",
         "lost_views_total",
+        "votes_cast_total{ballot=\"nullify\"}",
         "evidence",
         "ready 1",
         "condition{condition=\"stalled\"} 0",
@@ -175,6 +176,12 @@ fn every_documented_path_answers(cluster: &Cluster) {
     ];
     for name in names.map(|name| format!("pleach_{name}")) {
         assert!(metrics.contains(&name), "{name} is missing:\n{metrics}");
+    }
+    for ballot in ["notarize", "finalize"] {
+        let name = format!("pleach_votes_cast_total{{ballot=\"{ballot}\"}} ");
+        let cast =
+            metrics.lines().find_map(|line| line.strip_prefix(&name)).and_then(|count| count.parse::<u64>().ok());
+        assert!(cast.is_some_and(|cast| cast > 0), "{name}{cast:?}: a member that orders votes");
     }
 }
 

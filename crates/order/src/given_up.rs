@@ -76,23 +76,28 @@ const COUNTER: &str = "_voter_state_timeouts_total";
 #[must_use]
 pub fn given_up(text: &str) -> GivenUp {
     let mut all = GivenUp::new();
-    for (of, views) in text.lines().filter_map(sample) {
-        *all.entry(of).or_default() += views;
+    for (labels, views) in samples(text, COUNTER) {
+        let leader = label(labels, "leader").and_then(|key| key.parse().ok());
+        if let Some((leader, reason)) = leader.zip(label(labels, "reason")) {
+            *all.entry((leader, Reason::of(reason))).or_default() += views;
+        }
     }
     all
 }
 
-fn sample(line: &str) -> Option<((PublicKey, Reason), u64)> {
-    let (name, rest) = line.split_once('{')?;
-    let (labels, views) = rest.rsplit_once("} ")?;
-    if !name.ends_with(COUNTER) {
-        return None;
-    }
-    let label = |name: &str| {
-        let mut pairs = labels.split(',').filter_map(|pair| pair.split_once('='));
-        pairs.find(|pair| pair.0 == name).map(|pair| pair.1.trim_matches('"'))
-    };
-    Some(((label("leader")?.parse().ok()?, Reason::of(label("reason")?)), views.parse().ok()?))
+/// The samples of a counter of the engine, by the end of its name: their labels and what they have come to.
+pub(crate) fn samples<'a>(text: &'a str, counter: &'static str) -> impl Iterator<Item = (&'a str, u64)> {
+    text.lines().filter_map(move |line| {
+        let (name, rest) = line.split_once('{')?;
+        let (labels, count) = rest.rsplit_once("} ")?;
+        if name.ends_with(counter) { Some((labels, count.parse().ok()?)) } else { None }
+    })
+}
+
+/// The value of a label.
+pub(crate) fn label<'a>(labels: &'a str, name: &str) -> Option<&'a str> {
+    let mut pairs = labels.split(',').filter_map(|pair| pair.split_once('='));
+    pairs.find(|pair| pair.0 == name).map(|pair| pair.1.trim_matches('"'))
 }
 
 #[cfg(test)]

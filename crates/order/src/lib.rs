@@ -84,6 +84,7 @@ mod scheme;
 mod schemes;
 mod signal;
 mod tenure;
+mod votes_cast;
 
 pub use application::{Application, ProposalRequest};
 #[cfg(feature = "byzantine")]
@@ -96,6 +97,7 @@ pub use given_up::{GivenUp, Reason};
 pub use links::{Link, Trouble};
 pub use network::{Network, SendError};
 pub use running::{Running, lacking, run};
+pub use votes_cast::VotesCast;
 
 /// The engine's generic side, for the simulator only: the same code as [`run`], on another runtime and network.
 pub mod engine {
