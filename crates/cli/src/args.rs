@@ -559,7 +559,7 @@ time the answer is the same receipt. It is refused if a record that it touches h
 expires: `call --prepare` says with which height. A file that --prepare of another command wrote, a change of the owners say, is sent in the same way.
 All who are to sign must have signed: see `pleach sign`.
 
-Exit code 4 says that it was refused, or is proved never to be executed; 9 that its outcome is not known (yet).")]
+Exit code 4 says that it was refused, that too few have signed, or that it is proved never to be executed; 9 that its outcome is not known (yet).")]
 pub struct Send {
     /// The file, as --prepare writes it.
     #[arg(value_name = "FILE")]

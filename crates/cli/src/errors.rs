@@ -338,6 +338,8 @@ impl CliError {
             Self::Store { .. } => code::LOCAL_FILE,
             Self::Config(e) => config_code(e),
             Self::Start(e) => start_code(e),
+            // As where owners have not: the cluster would refuse it.
+            Self::Client(ClientError::SignaturesMissing { .. }) => code::REFUSED,
             Self::Client(e) => client_code(e),
         }
     }

@@ -92,6 +92,11 @@ impl NewFile {
         if fs::symlink_metadata(place).is_ok() {
             return Err(CliError::Exists { path: place.into() });
         }
+        // Elsewhere this stands for what is read from or written to others.
+        if place.as_os_str() == "-" {
+            let hint = "name a new file; one with this very name is ./-";
+            return Err(CliError::usage("this goes to a file, and - is none", hint));
+        }
         let name = place.file_name().ok_or_else(|| {
             CliError::usage(format!("{:?} is not a file's name", place.display().to_string()), "name a new file")
         })?;

@@ -420,7 +420,7 @@ fn several_sign(cluster: &Cluster) {
     let key = |name: &str| cluster.run(&["key", "show", name]).succeeds().stdout.trim().to_owned();
     let (alice, bob, before) = (key("alice.key"), key("bob.key"), balance(cluster, "alice"));
     let pay = ["call", "bank/transfer", "alice", "bob", "1", "--as", "alice.key", "--with", &bob];
-    cluster.run(&pay).fails(2, &["nothing was sent", &bob, "--prepare FILE"]);
+    cluster.run(&pay).fails(4, &["nothing was sent", &bob, "--prepare FILE"]);
     let prepared = cluster.run(&[&pay[..], &["--prepare", "both.request", "-o", "json"]].concat());
     let prepared = prepared.succeeds().json("pleach.call/1");
     assert_eq!(prepared["missing"], serde_json::json!([bob]));
@@ -439,7 +439,7 @@ fn several_sign(cluster: &Cluster) {
     sign(&["--as", "bank.key"]).fails(2, &["none of those who are to sign"]);
     sign(&["--as", "none.key"]).fails(8, &["none.key"]);
     sign(&["--from", "alice.key"]).fails(2, &["alice.key", "no prepared request"]);
-    cluster.run(&["send", "both.request"]).fails(2, &["nothing was sent", &bob, "pleach sign"]);
+    cluster.run(&["send", "both.request"]).fails(4, &["nothing was sent", &bob, "pleach sign"]);
     assert_eq!(file(), unsigned, "who may not sign changes nothing");
     what_a_signer_is_told(cluster, &unsigned);
     // Bob signs a copy, and Alice takes his signature over.

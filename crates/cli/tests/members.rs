@@ -263,6 +263,7 @@ fn owners_sign_on_machines_of_their_own(cluster: &Cluster) {
     // Nobody has signed this one, and it is for the same number.
     prepare("3", "second.request", &["--valid-for", "5000"]).succeeds();
     prepare("3", "second.request", &[]).fails(8, &["second.request", "exists already"]);
+    prepare("3", "-", &[]).fails(2, &["- is none", "name a new file"]);
     prepare("3", "other.request", &["--owner", "stranger.key"]).fails(2, &["is not a key of one of the 3 owners"]);
     let send = |file: &str| cluster.run(&["send", file]);
     send("first.request")
@@ -281,9 +282,13 @@ fn owners_sign_on_machines_of_their_own(cluster: &Cluster) {
     send("spoilt.request").fails(4, &["0 sign this one"]);
     let told = sign("spoilt.request", &[]);
     assert!(told.succeeds().stdout.contains("a signature here that does not hold"), "{}", told.stdout);
-    for key in ["b.key", "c.key"] {
+    for key in ["a.key", "b.key", "c.key"] {
         sign("spoilt.request", &["--as", key]).succeeds();
     }
+    // Members take no change that has a signature that does not hold, so it is left out, each time alike: two others are enough.
+    let mut spoilt = file("spoilt.request");
+    *spoilt.last_mut().expect("bytes") ^= 1;
+    std::fs::write(cluster.folder.join("spoilt.request"), spoilt).expect("a file");
     let sent = cluster.run(&["send", "spoilt.request", "-o", "json"]);
     let sent = sent.succeeds().json("pleach.member-change/1");
     assert_eq!(sent["receipt"]["verdict"], "applied", "{sent}");

@@ -81,6 +81,14 @@ pub trait Transport: Send + Sync {
     fn history(&self, node: usize, height: Height, size: Option<Height>) -> Reply<'_, HistoryReply>;
 }
 
+/// The words for an answer that did not come. Whose time is over is told so: the node has nothing to do with it.
+fn no_answer_within(wait: Duration) -> String {
+    match wait.as_millis() {
+        0 => "could not be asked: no time was left".into(),
+        waited => format!("did not answer within {waited} ms"),
+    }
+}
+
 /// Why there is no answer to look at.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum TransportError {
@@ -88,7 +96,7 @@ pub enum TransportError {
     #[error("cannot be reached: {0}")]
     Unreachable(String),
     /// No answer in time.
-    #[error("did not answer within {} ms", .0.as_millis())]
+    #[error("{}", no_answer_within(*.0))]
     Timeout(Duration),
     /// The node answered that it cannot do this, and why.
     #[error("answered {0}")]

@@ -5,7 +5,9 @@ use std::path::Path;
 use bytes::Bytes;
 use pleach_client::{Checkpoint, Client, Error, Signature, Verified};
 use pleach_types::system::{Action, Change, SignedChange};
-use pleach_types::{ClusterRecord, Decode as _, Encode as _, Identity, PublicKey, SecretKey, SystemRequest, address};
+use pleach_types::{
+    ClusterRecord, Decode as _, Encode as _, Identity, PublicKey, Receipt, SecretKey, SystemRequest, address,
+};
 
 use super::{Document, SignerView, What, check_is_in_time, no_request, of_copy, receipt, standing_text};
 use crate::args::Send;
@@ -70,6 +72,18 @@ impl KeptChange {
 
     pub(super) fn bytes(&self) -> Vec<u8> {
         self.request.encode()
+    }
+
+    /// The receipt of this change if it was made. Its name depends on the signatures, and whoever sent it may have left out what is none.
+    pub(super) async fn receipt(&mut self, client: &Client) -> Result<Option<Verified<Receipt>>, CliError> {
+        if let Some(receipt) = receipt(client, self.identity()).await? {
+            return Ok(Some(receipt));
+        }
+        self.keep_what_owners_have_signed();
+        if self.spoilt.is_empty() {
+            return Ok(None);
+        }
+        receipt(client, self.identity()).await
     }
 
     fn signed(&self) -> Result<&SignedChange, CliError> {
@@ -170,10 +184,10 @@ impl KeptChange {
     }
 
     /// Has the cluster make it.
-    pub(super) async fn send(self, client: &Client, output: Output, args: &Send) -> Result<Ending, CliError> {
+    pub(super) async fn send(mut self, client: &Client, output: Output, args: &Send) -> Result<Ending, CliError> {
         // The words of the nodes are a code and "later", and this is over.
         if let Err(why) = self.check_can_be_made()
-            && receipt(client, self.identity()).await?.is_none()
+            && self.receipt(client).await?.is_none()
         {
             return Err(why);
         }

@@ -129,7 +129,7 @@ pub fn sign(global: &Global, output: Output, args: &Sign) -> Result<Ending, CliE
             }
             Kept::Change(mut kept) => {
                 if let Err(why) = kept.check_can_be_made() {
-                    let receipt = receipt(&client, kept.identity()).await?.ok_or(why)?;
+                    let receipt = kept.receipt(&client).await?.ok_or(why)?;
                     return show_decided(output, &receipt);
                 }
                 kept.check_is_meant(&client).await?;
