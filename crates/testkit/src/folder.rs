@@ -4,7 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A new folder, which is removed with its value.
+/// Lines of a log that are printed after a failure.
+const LINES_PRINTED: usize = 20;
+
+/// A new folder, which is removed with its value. If that is because a test has failed, the ends of the logs in it (`*.log`) are printed.
 #[derive(Debug)]
 pub struct Folder(PathBuf);
 
@@ -77,10 +80,26 @@ impl Folder {
         found.sort();
         found
     }
+
+    /// Prints the last lines of each log that lies in the folder itself.
+    fn print_logs(&self) {
+        let entries = fs::read_dir(&self.0).into_iter().flatten().flatten().map(|entry| entry.path());
+        for path in entries.filter(|path| path.extension().is_some_and(|extension| extension == "log")) {
+            let log = fs::read(&path).unwrap_or_default();
+            let log = String::from_utf8_lossy(&log);
+            let skipped = log.lines().count().saturating_sub(LINES_PRINTED);
+            let lines: Vec<_> = log.lines().skip(skipped).collect();
+            eprintln!("{} ends with:\n{}", path.display(), lines.join("\n"));
+        }
+    }
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
+        // What a test failed of is often said in the log of a node, which goes with the folder.
+        if std::thread::panicking() {
+            self.print_logs();
+        }
         let _ = fs::remove_dir_all(&self.0);
     }
 }

@@ -5,8 +5,11 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Where ports are looked for: below those that systems give to outgoing connections. A node that is stopped must find its port free when
-/// it is started again, and clients open many connections meanwhile.
-const RANGE: Range<u16> = 10_000..32_000;
+/// it is started again, and clients open many connections meanwhile. The demo looks above this: demos run beside other tests, and a port that
+/// it has found would be gone when a node of theirs comes to listen there.
+const RANGE: Range<u16> = 10_000..25_000;
+/// Ports in a row at most. Places are counted in the same way whatever is wanted, or rows of two lengths could meet.
+const LONGEST_ROW: u16 = 500;
 /// How far apart the places are at which tests of one process begin to look, and those of two processes that were started one after the other.
 const TESTS_APART: u32 = 500;
 const PROCESSES_APART: u32 = 37;
@@ -18,11 +21,12 @@ const TRIES: u32 = 400;
 /// else at first; still, somebody else may be faster.
 ///
 /// # Panics
-/// If there are none, or more than a few hundred are wanted.
+/// If there are none, or more than 500 are wanted.
 #[must_use]
 pub fn free_row(count: u16) -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    let places = u32::from(RANGE.end - RANGE.start - count);
+    assert!(count <= LONGEST_ROW, "{count} ports in a row, {LONGEST_ROW} are the most");
+    let places = u32::from(RANGE.end - RANGE.start - LONGEST_ROW);
     let own = std::process::id().wrapping_mul(PROCESSES_APART);
     let begin = own.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed).wrapping_mul(TESTS_APART));
     let first = |attempt| RANGE.start + (begin.wrapping_add(attempt * TRIES_APART) % places) as u16;

@@ -9,7 +9,7 @@ use crate::errors::CliError;
 
 /// Where ports are looked for: below those that systems give to outgoing connections. A node that is killed
 /// must find its port free when it comes back, and clients open many connections meanwhile.
-const RANGE: std::ops::Range<u16> = 10_000..32_000;
+const RANGE: std::ops::Range<u16> = 25_000..32_000;
 /// How many ports are tried.
 const ATTEMPTS: usize = 10_000;
 
