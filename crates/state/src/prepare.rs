@@ -18,7 +18,7 @@ use pleach_types::limits::{COMPLAINTS_MAX, Limits};
 use pleach_types::request::Kind;
 use pleach_types::signature::verify_all;
 use pleach_types::void::Unacceptable;
-use pleach_types::{DecodeError, Evidence, Hash, Identity};
+use pleach_types::{DecodeError, Evidence, Hash, Height, Identity};
 use thiserror::Error;
 
 use crate::call::{self, Decoded, PreparedCall};
@@ -423,6 +423,15 @@ impl Unchecked {
     pub fn domain(&self) -> Option<&str> {
         match &self.0 {
             Read::Client(decoded, _) => decoded.request.body.calls.first().map(|call| call::outermost(&call.operation)),
+            Read::System(_) => None,
+        }
+    }
+
+    /// The height that its proof is of. `None` for what is the system's.
+    #[must_use]
+    pub const fn base(&self) -> Option<Height> {
+        match &self.0 {
+            Read::Client(decoded, _) => Some(decoded.request.body.base),
             Read::System(_) => None,
         }
     }

@@ -454,12 +454,20 @@ impl State {
     /// Step 2: identity, base, root.
     pub(crate) fn check_window(&self, prepared: &PreparedCall) -> Result<(), Void> {
         self.check_new(&prepared.identity())?;
-        let (base, newest) = (prepared.request().body.base, self.height());
+        let base = prepared.request().body.base;
+        let (root, found) = (self.root_at(base)?, prepared.proof_root());
+        if root == found { Ok(()) } else { Err(Void::RootMismatch { base, root, found }) }
+    }
+
+    /// The root that a proof of this height must have. Whoever takes requests in asks this before it checks a signature.
+    ///
+    /// # Errors
+    /// That the height is not in the window.
+    pub fn root_at(&self, base: Height) -> Result<Hash, Void> {
+        let newest = self.height();
         let Some(age) = newest.checked_sub(base) else { return Err(Void::ProofFromFuture { base, newest }) };
         let root = self.tree.recent_root(base).map(Hash::from);
-        let root = root.ok_or(Void::ProofTooOld { age, window: self.fixed.genesis.window })?;
-        let found = prepared.proof_root();
-        if root == found { Ok(()) } else { Err(Void::RootMismatch { base, root, found }) }
+        root.ok_or(Void::ProofTooOld { age, window: self.fixed.genesis.window })
     }
 
     /// Step 4: the operation's code, warm or from the request. `None` if the proof shows that there is no such operation.

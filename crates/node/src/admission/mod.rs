@@ -101,6 +101,9 @@ impl Admission {
                 continue;
             }
             match self.read(bytes, *sender, ground) {
+                Ok(read) if is_over(&read, ground) => {
+                    decisions.insert(*content, Ok(Admitted { identity: read.identity(), news: false }));
+                }
                 Ok(read) => {
                     unknown.push(Forwarded { content: *content, bytes: bytes.clone(), sender: *sender });
                     unchecked.push(read);
@@ -109,12 +112,12 @@ impl Admission {
             }
         }
         for (request, prepared) in unknown.into_iter().zip(check_together(unchecked)) {
-            let content = request.content;
+            let (content, sender) = (request.content, request.sender);
             let prepared = prepared.map_err(ServiceError::Unacceptable);
-            if prepared.is_err() {
-                lock(&self.invalid).note(request.sender);
-            }
             let decision = prepared.and_then(|prepared| self.place(request, prepared, ground.state));
+            if decision.as_ref().is_err_and(is_invalid) {
+                lock(&self.invalid).note(sender);
+            }
             decisions.insert(content, decision);
         }
         // Others are told of a request once, however many copies of it came together.
@@ -147,6 +150,7 @@ impl Admission {
             let Some(one) = self.pool().pop_inbox() else { break };
             // What finds no room would be dropped after all the work: the one who sent it can send it again.
             match self.read(&one.bytes, one.sender, ground) {
+                Ok(read) if is_over(&read, ground) => {}
                 Ok(read) => {
                     weight += read.costs().weight;
                     forwarded.push(one);
@@ -165,8 +169,9 @@ impl Admission {
         without_room
     }
 
-    /// Reads a request, and refuses it before anything that takes long if there is no room for it, or if it accuses nobody
-    /// who could be convicted: anybody can make evidence against keys of their own. One that was decided before takes no room.
+    /// Reads a request, and refuses it before anything that takes long if there is no room for it, if its proof is of no height of the
+    /// window, or if it accuses nobody who could be convicted: anybody can make evidence against keys of their own. One that was decided
+    /// before takes no room.
     fn read(&self, bytes: &Bytes, sender: Sender, ground: Ground<'_>) -> Result<Unchecked, ServiceError> {
         let read = Unchecked::read(bytes, &ground.state.limits(), ground.state.genesis_digest())
             .map_err(ServiceError::Unacceptable)?;
@@ -180,7 +185,9 @@ impl Admission {
         // Complaints have a bound of their own.
         let listened = if read.evidence().is_none() { lock(&self.invalid).check(sender) } else { Ok(()) };
         listened.map_err(overloaded)?;
-        let taken = read.evidence().map_or(Ok(()), heard).and(room.map_err(overloaded));
+        let root = read.base().map_or(Ok(()), |base| ground.state.root_at(base).map(drop));
+        let in_window = root.or_else(|void| if comes_soon(&void) { Ok(()) } else { Err(ServiceError::Void(void)) });
+        let taken = read.evidence().map_or(Ok(()), heard).and(in_window).and(room.map_err(overloaded));
         if let Err(refused) = taken
             && !waits
             && !(ground.was_decided)(&read.identity())
@@ -225,6 +232,20 @@ impl Admission {
         let news = pool.add(request, Arc::new(prepared));
         Ok(Admitted { identity, news })
     }
+}
+
+/// Whether there is nothing left to do about a request: one with its identity was decided, and nobody is asked for more than its receipt. It is not
+/// checked, or whoever sends one again and again would have each node check its signatures for nothing. Complaints have a bound of their
+/// own.
+fn is_over(read: &Unchecked, ground: Ground<'_>) -> bool {
+    read.evidence().is_none() && (ground.was_decided)(&read.identity())
+}
+
+/// Whether no honest client makes a request that is refused for this, so that it counts against whoever sent it ([`invalid`]). A proof that is
+/// whole may still be of another tree, which is found last, after all signatures.
+const fn is_invalid(refused: &ServiceError) -> bool {
+    use Void::{OwnerSignature, RootMismatch};
+    matches!(refused, ServiceError::Unacceptable(_) | ServiceError::Void(RootMismatch { .. } | OwnerSignature { .. }))
 }
 
 /// Whether a request is void only because its `base` is a little ahead of this node. What lies far ahead would

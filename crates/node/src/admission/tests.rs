@@ -23,8 +23,12 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        Self::with(&[("bank/op", b"code")])
+    }
+
+    fn with(records: &[(&str, &'static [u8])]) -> Self {
         let secret = SecretKey::from_seed([1; 32]);
-        let records = [(key("bank/op"), Bytes::from_static(b"code"))].into();
+        let records = records.iter().map(|(name, value)| (key(name), Bytes::from_static(value))).collect();
         let genesis = Genesis::new("one", vec![Member::new("node-1", secret.public())], records);
         let state = State::genesis(genesis).unwrap_or_else(|e| panic!("{e}"));
         Self { admission: Admission::new(&state), state, secret, decided: BTreeSet::new() }
@@ -37,8 +41,19 @@ impl Bench {
 
     /// With as many signatures as there may be: dear to check.
     fn dear(&self, number: u8) -> Bytes {
+        self.with_signatures(number, 0)
+    }
+
+    fn with_signatures(&self, number: u8, base: Height) -> Bytes {
         let keys: Vec<_> = (0..SIGNERS_MAX as u8).map(|n| SecretKey::from_seed([n; 32])).collect();
-        self.request(number, &keys, 0)
+        self.request(number, &keys, base)
+    }
+
+    /// With a proof of another tree, which shows the same operation: all that holds but the root.
+    fn of_another_tree(&self, number: u8) -> Bytes {
+        let other = Bench::with(&[("bank/op", b"code"), ("bank/other", b"")]);
+        let body = Body { genesis: *self.state.genesis_digest(), ..body(&other.state, number) };
+        signed(&other.state, body, &[])
     }
 
     /// About the member, another one in each view.
@@ -189,20 +204,30 @@ fn what_finds_no_room_is_refused_before_it_is_checked() {
     assert_eq!(bench.drain().len(), 1, "what members forward in vain is told, to be counted");
 }
 
+/// Its receipt is what is asked for, and the identity leads there. To check it once more would be work that costs its sender nothing.
 #[test]
-fn what_was_decided_is_checked_although_there_is_no_room() {
+fn what_was_decided_is_known_without_room_and_without_a_check() {
     let mut bench = Bench::new();
     let request = bench.dear(0);
     bench.fill_class_of(&request);
     assert_eq!(bench.submit(&request), Err("OVERLOADED"));
     bench.decided.insert(Request::decode_shared(request.clone()).expect("well formed").body.identity());
-    // What is decided by a state that this one has not come to is still looked at: there is room for none.
-    assert_eq!(bench.submit(&request), Err("OVERLOADED"), "it is in no block that this state knows");
-    assert_eq!(
-        bench.submit(&forged(&request)),
-        Err("BAD_SIGNATURE"),
-        "and it is checked, for its receipt is asked for"
-    );
+    for sent in [&request, &forged(&request)] {
+        let known = bench.submit(sent).unwrap_or_else(|code| panic!("{code}"));
+        assert!(!known.news, "nobody is told of it");
+        bench.forward(1, sent);
+        assert_eq!(bench.drain(), []);
+        assert!(bench.admission.prepared(&[ordered_digest(sent)])[0].is_none(), "and it waits nowhere");
+    }
+}
+
+/// Signatures are what is dear to check, and that a proof is of no height of the window is seen before.
+#[test]
+fn a_proof_from_outside_the_window_costs_no_check_of_a_signature() {
+    let bench = Bench::new();
+    let of = |base| forged(&bench.with_signatures(1, base));
+    assert_eq!(bench.submit(&of(BASE_AHEAD_MAX)), Err("BAD_SIGNATURE"));
+    assert_eq!(bench.submit(&of(BASE_AHEAD_MAX + 1)), Err("PROOF_FROM_FUTURE"));
 }
 
 /// Evidence against keys that are nobody's costs a look at the members, and no check of a signature.
@@ -253,6 +278,17 @@ fn who_sends_invalid_requests_is_not_listened_to_for_the_rest_of_the_second() {
     assert!(bench.submit_from(of(2), &bench.dear(2)).is_ok());
     bench.admission.at(Duration::from_secs(1));
     assert!(bench.submit_from(of(1), &bench.dear(4)).is_ok(), "another second");
+}
+
+/// All but its root holds, and that is found last.
+#[test]
+fn a_proof_of_another_tree_counts_as_invalid() {
+    let bench = Bench::new();
+    let of = |origin| Sender { member: None, origin: Origin(origin) };
+    let checked = (0..100).take_while(|n| bench.submit_from(of(1), &bench.of_another_tree(*n)) == Err("ROOT_MISMATCH"));
+    assert_eq!(checked.count(), 25);
+    assert_eq!(bench.submit_from(of(1), &bench.dear(1)), Err("OVERLOADED"));
+    assert!(bench.submit_from(of(2), &bench.dear(1)).is_ok(), "others are listened to");
 }
 
 /// One that was decided is looked at although there is no room, for its receipt is asked for: but no more often than others.
