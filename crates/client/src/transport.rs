@@ -126,3 +126,15 @@ pub(crate) async fn within<T>(
         Either::Right(((), _)) => Err(TransportError::Timeout(limit)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_nobody_had_time_to_ask_was_not_silent() {
+        let told = |ms| TransportError::Timeout(Duration::from_millis(ms)).to_string();
+        assert_eq!(told(250), "did not answer within 250 ms");
+        assert_eq!(told(0), "could not be asked: no time was left");
+    }
+}
