@@ -99,7 +99,8 @@ pub use apply::{Applied, OrderedOutcome};
 pub use call::PreparedCall;
 pub use pleach_types::execution::Executor;
 pub use prepare::{
-    BlockFault, Costs, Prepared, PreparedBlock, Unchecked, check_together, prepare, prepare_all, prepare_block,
+    BlockFault, Costs, Prepared, PreparedBlock, Unchecked, Unverified, check_proofs, prepare, prepare_all,
+    prepare_block, verify_signatures,
 };
 pub use state::{PastHeight, RestoreError, State};
 pub use system::{CHECKPOINT, CONVICTED, EXPELLED, PreparedSystem};

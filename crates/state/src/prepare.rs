@@ -18,10 +18,11 @@ use pleach_types::limits::{COMPLAINTS_MAX, Limits};
 use pleach_types::request::Kind;
 use pleach_types::signature::verify_all;
 use pleach_types::void::Unacceptable;
-use pleach_types::{DecodeError, Evidence, Hash, Height, Identity};
+use pleach_types::{DecodeError, Evidence, Hash, Height, Identity, SystemRefusal, Void};
 use thiserror::Error;
 
 use crate::call::{self, Decoded, PreparedCall};
+use crate::state::State;
 use crate::system::PreparedSystem;
 
 /// A request whose bytes are in order. Only [`prepare`] and its kin make one.
@@ -267,15 +268,23 @@ pub fn prepare_all(requests: &[Bytes], limits: &Limits, digest: &Hash) -> Vec<Re
     let mut fresh = Vec::with_capacity(requests.len());
     let read = |bytes| Unchecked::read(bytes, limits, digest).map(|unchecked| fresh.push(unchecked));
     let read: Vec<Result<(), Unacceptable>> = requests.iter().map(read).collect();
-    let mut checked = check_together(fresh).into_iter();
+    let mut all = check_all(fresh);
+    refuse_forged(&mut all);
+    let mut checked = all.into_iter();
     let check = |read: Result<(), _>| read.and_then(|()| checked.next().expect("one for each that was read"));
     read.into_iter().map(check).collect()
 }
 
-/// Checks many requests that were read, in their order.
+/// Checks all but the signatures of many requests that were read, in their order.
 #[must_use]
-pub fn check_together(unchecked: Vec<Unchecked>) -> Vec<Result<Prepared, Unacceptable>> {
-    let mut all = check_all(unchecked);
+pub fn check_proofs(unchecked: Vec<Unchecked>) -> Vec<Result<Unverified, Unacceptable>> {
+    check_all(unchecked).into_iter().map(|checked| checked.map(Unverified)).collect()
+}
+
+/// Verifies the signatures of many requests, in their order: the last check, and the dearest.
+#[must_use]
+pub fn verify_signatures(unverified: Vec<Unverified>) -> Vec<Result<Prepared, Unacceptable>> {
+    let mut all: Vec<_> = unverified.into_iter().map(|Unverified(request)| Ok(request)).collect();
     refuse_forged(&mut all);
     all
 }
@@ -363,8 +372,9 @@ pub struct Costs {
     pub weight: u64,
 }
 
-/// A request that was read and is within all limits. What takes long is still to be done ([`check_together`]): its proof is not
-/// hashed, its signatures and evidence are not checked. Who takes requests in can tell by this whether there is room.
+/// A request that was read and is within all limits. What takes long is still to be done: its proof is not hashed and its evidence not
+/// judged ([`check_proofs`]), its signatures are not verified ([`verify_signatures`]). Who takes requests in can tell by this whether there is
+/// room.
 #[derive(Debug)]
 pub struct Unchecked(Read);
 
@@ -449,6 +459,31 @@ impl Unchecked {
         match &self.0 {
             Read::Client(..) => 0,
             Read::System(system) => usize::from(system.is_complaint()),
+        }
+    }
+}
+
+/// A request of which everything was checked that its bytes decide, but for its signatures. Who takes requests in asks the state about it first
+/// ([`Unverified::foresee`]): the signatures of one that would come to nothing need not be verified.
+#[derive(Debug)]
+pub struct Unverified(Prepared);
+
+impl Unverified {
+    /// What names it for ever.
+    #[must_use]
+    pub const fn identity(&self) -> Identity {
+        self.0.identity()
+    }
+
+    /// Whether it would be void as the first request of the next block ([`State::check`]), and, if it is the system's, what it would be
+    /// refused for ([`State::foresee`]).
+    ///
+    /// # Errors
+    /// Why it would be void.
+    pub fn foresee(&self, state: &State) -> Result<Option<SystemRefusal>, Void> {
+        match &self.0 {
+            Prepared::Client(_) => state.check(&self.0).map(|()| None),
+            Prepared::System(system) => state.foresee(system),
         }
     }
 }

@@ -1,12 +1,13 @@
 //! What a node does with a request before it is ordered: bounds, checks, and the pool.
 //!
 //! ```text
-//!   clients ──► batches ──► submit ─┐ read: bounds,        checks, many          place: in the pool, ahead
-//!                                   ├ room, who is ─────►  signatures  ────────► of this node, or nowhere
-//!   members ──► inbox ────► drain ──┘ accused              at a time
+//!   clients ──► batches ──► submit ─┐ read: bounds,     proofs, many    the state:       signatures,     place: in the
+//!                                   ├ room, who is ───► at a time ────► would it come ─► many at a ────► pool, ahead, or
+//!   members ──► inbox ────► drain ──┘ accused                           to anything?     time            nowhere
 //! ```
 //!
-//! Both ways in end in one [`place`](Admission::place), so that what a node takes does not depend on who has brought it. Admission looks at its
+//! Signatures come last, since they are what costs most: a request may have sixteen, and nothing is paid for one that comes to nothing.
+//! Both ways in end in one [`take`](Admission::take), so that what a node takes does not depend on who has brought it. Admission looks at its
 //! pool and at what it is shown ([`Ground`]): a state, and what was decided lately. It sends nothing: what others are to be told is returned
 //! ([`Admitted::news`]).
 
@@ -19,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
-use pleach_state::{Prepared, State, Unchecked, check_together};
+use pleach_state::{Prepared, State, Unchecked, Unverified, check_proofs, verify_signatures};
 use pleach_types::request::ordered_digest;
 use pleach_types::{Hash, Identity, PublicKey, Void};
 
@@ -95,7 +96,7 @@ impl Admission {
         let mut decisions: BTreeMap<Hash, Result<Admitted, ServiceError>> =
             known.filter_map(|(content, prepared)| Some((*content, waits(prepared?)))).collect();
         // Copies of one request are one.
-        let (mut seen, mut unknown, mut unchecked) = (BTreeSet::new(), Vec::new(), Vec::new());
+        let (mut seen, mut unknown) = (BTreeSet::new(), Vec::new());
         for (content, (sender, bytes)) in contents.iter().zip(requests) {
             if decisions.contains_key(content) || !seen.insert(*content) {
                 continue;
@@ -105,16 +106,13 @@ impl Admission {
                     decisions.insert(*content, Ok(Admitted { identity: read.identity(), news: false }));
                 }
                 Ok(read) => {
-                    unknown.push(Forwarded { content: *content, bytes: bytes.clone(), sender: *sender });
-                    unchecked.push(read);
+                    unknown.push((Forwarded { content: *content, bytes: bytes.clone(), sender: *sender }, read));
                 }
                 Err(refused) => drop(decisions.insert(*content, Err(refused))),
             }
         }
-        for (request, prepared) in unknown.into_iter().zip(check_together(unchecked)) {
-            let (content, sender) = (request.content, request.sender);
-            let prepared = prepared.map_err(ServiceError::Unacceptable);
-            let decision = prepared.and_then(|prepared| self.place(request, prepared, ground.state));
+        let senders: Vec<_> = unknown.iter().map(|(request, _)| (request.content, request.sender)).collect();
+        for ((content, sender), decision) in senders.into_iter().zip(self.take(unknown, ground.state)) {
             if decision.as_ref().is_err_and(is_invalid) {
                 lock(&self.invalid).note(sender);
             }
@@ -142,7 +140,7 @@ impl Admission {
     /// A leader does this before it proposes, so whatever others have forwarded may not take longer than the others wait for the proposal.
     pub(crate) fn drain(&self, ground: Ground<'_>) -> Vec<Full> {
         let most = ground.state.limits().block_weight / INBOX_PARTS;
-        let (mut forwarded, mut unchecked, mut without_room, mut weight) = (Vec::new(), Vec::new(), Vec::new(), 0);
+        let (mut forwarded, mut without_room, mut weight) = (Vec::new(), Vec::new(), 0);
         for _ in 0..INBOX_LOOKED_AT {
             if weight >= most {
                 break;
@@ -153,19 +151,14 @@ impl Admission {
                 Ok(read) if is_over(&read, ground) => {}
                 Ok(read) => {
                     weight += read.costs().weight;
-                    forwarded.push(one);
-                    unchecked.push(read);
+                    forwarded.push((one, read));
                 }
                 Err(ServiceError::Overloaded { full, .. }) => without_room.push(full),
                 Err(_) => {}
             }
         }
-        for (one, prepared) in forwarded.into_iter().zip(check_together(unchecked)) {
-            // Nobody waits to be told why one is not taken.
-            if let Ok(prepared) = prepared {
-                let _ = self.place(one, prepared, ground.state);
-            }
-        }
+        // Nobody waits to be told why one is not taken.
+        drop(self.take(forwarded, ground.state));
         without_room
     }
 
@@ -201,36 +194,77 @@ impl Admission {
         Ok(read)
     }
 
-    /// Puts a request that was checked where it belongs. It is news if it waits here from now on.
-    fn place(&self, request: Forwarded, prepared: Prepared, state: &State) -> Result<Admitted, ServiceError> {
-        let identity = prepared.identity();
-        let known = Ok(Admitted { identity, news: false });
-        let ahead = match state.check(&prepared) {
-            Ok(()) => None,
-            // Sent again after it was ordered: its receipt is what the client wants. It must not wait in the
-            // pool, which is a reason to build blocks.
-            Err(Void::Duplicate { .. }) => return known,
-            Err(void) if comes_soon(&void) => Some(void),
-            Err(void) => return Err(ServiceError::Void(void)),
+    /// Checks requests that were read, many at a time, and puts them where they belong. What became of each.
+    fn take(&self, read: Vec<(Forwarded, Unchecked)>, state: &State) -> Vec<Result<Admitted, ServiceError>> {
+        let (requests, unchecked): (Vec<_>, Vec<_>) = read.into_iter().unzip();
+        let (mut outlooks, mut unverified) = (Vec::with_capacity(requests.len()), Vec::with_capacity(requests.len()));
+        for checked in check_proofs(unchecked) {
+            let outlook = checked.map_err(ServiceError::Unacceptable).and_then(|request| {
+                let outlook = outlook(&request, state)?;
+                if !matches!(outlook, Outlook::Over(_)) {
+                    unverified.push(request);
+                }
+                Ok(outlook)
+            });
+            outlooks.push(outlook);
+        }
+        let mut verified = verify_signatures(unverified).into_iter();
+        let mut next = || verified.next().expect("one for each that is not over").map_err(ServiceError::Unacceptable);
+        let mut decide = |request, outlook| match outlook {
+            Outlook::Over(identity) => Ok(Admitted { identity, news: false }),
+            Outlook::Open => self.place(request, next()?),
+            Outlook::Ahead(void) => self.place_ahead(request, next()?, void),
         };
-        // Nobody pays for a request of the system, so one that would be refused does not get as far as a block.
-        let refused = prepared.system().and_then(|system| state.foresee(system).ok().flatten());
-        if let Some(refusal) = refused {
-            return Err(ServiceError::System(refusal));
-        }
+        requests.into_iter().zip(outlooks).map(|(request, outlook)| decide(request, outlook?)).collect()
+    }
+
+    /// Puts a request that holds into the pool. It is news if it waits here from now on.
+    fn place(&self, request: Forwarded, prepared: Prepared) -> Result<Admitted, ServiceError> {
+        let identity = prepared.identity();
         let mut pool = self.pool();
-        // Ordered since the state was looked at: as above.
+        // Ordered since the state was looked at.
         if pool.was_ordered(&request.content) {
-            return known;
-        }
-        if let Some(void) = ahead {
-            let waits = pool.wait_ahead(request, Arc::new(prepared));
-            return if waits { Ok(Admitted { identity, news: true }) } else { Err(ServiceError::Void(void)) };
+            return Ok(Admitted { identity, news: false });
         }
         let waiting = pool.len();
         pool.check_room_for(request.sender, &prepared).map_err(|full| ServiceError::Overloaded { waiting, full })?;
         let news = pool.add(request, Arc::new(prepared));
         Ok(Admitted { identity, news })
+    }
+
+    /// Lets a request wait whose proof is of a height that this node has not come to, or says why it is void.
+    fn place_ahead(&self, request: Forwarded, prepared: Prepared, void: Void) -> Result<Admitted, ServiceError> {
+        let identity = prepared.identity();
+        let mut pool = self.pool();
+        if pool.was_ordered(&request.content) {
+            return Ok(Admitted { identity, news: false });
+        }
+        let waits = pool.wait_ahead(request, Arc::new(prepared));
+        if waits { Ok(Admitted { identity, news: true }) } else { Err(ServiceError::Void(void)) }
+    }
+}
+
+/// What a request that is not void would come to.
+enum Outlook {
+    /// It was ordered before, and its receipt is what the client wants. It must not wait in the pool, which is a reason to build blocks.
+    Over(Identity),
+    /// It may wait for a block.
+    Open,
+    /// It is void for being ahead of this node, and may wait until the node has caught up.
+    Ahead(Void),
+}
+
+/// What the state says of a request whose signatures are still to be verified.
+///
+/// # Errors
+/// Why it would come to nothing. Nobody pays for a request of the system, so one that would be refused does not get as far as a block.
+fn outlook(request: &Unverified, state: &State) -> Result<Outlook, ServiceError> {
+    match request.foresee(state) {
+        Ok(None) => Ok(Outlook::Open),
+        Ok(Some(refusal)) => Err(ServiceError::System(refusal)),
+        Err(Void::Duplicate { .. }) => Ok(Outlook::Over(request.identity())),
+        Err(void) if comes_soon(&void) => Ok(Outlook::Ahead(void)),
+        Err(void) => Err(ServiceError::Void(void)),
     }
 }
 
@@ -242,7 +276,7 @@ fn is_over(read: &Unchecked, ground: Ground<'_>) -> bool {
 }
 
 /// Whether no honest client makes a request that is refused for this, so that it counts against whoever sent it ([`invalid`]). A proof that is
-/// whole may still be of another tree, which is found last, after all signatures.
+/// whole may still be of another tree, and has to be hashed before that is known.
 const fn is_invalid(refused: &ServiceError) -> bool {
     use Void::{OwnerSignature, RootMismatch};
     matches!(refused, ServiceError::Unacceptable(_) | ServiceError::Void(RootMismatch { .. } | OwnerSignature { .. }))

@@ -41,19 +41,14 @@ impl Bench {
 
     /// With as many signatures as there may be: dear to check.
     fn dear(&self, number: u8) -> Bytes {
-        self.with_signatures(number, 0)
-    }
-
-    fn with_signatures(&self, number: u8, base: Height) -> Bytes {
-        let keys: Vec<_> = (0..SIGNERS_MAX as u8).map(|n| SecretKey::from_seed([n; 32])).collect();
-        self.request(number, &keys, base)
+        self.request(number, &signers(), 0)
     }
 
     /// With a proof of another tree, which shows the same operation: all that holds but the root.
     fn of_another_tree(&self, number: u8) -> Bytes {
         let other = Bench::with(&[("bank/op", b"code"), ("bank/other", b"")]);
         let body = Body { genesis: *self.state.genesis_digest(), ..body(&other.state, number) };
-        signed(&other.state, body, &[])
+        signed(&other.state, body, &signers())
     }
 
     /// About the member, another one in each view.
@@ -97,11 +92,20 @@ impl Bench {
     }
 }
 
+/// As many as there may be.
+fn signers() -> Vec<SecretKey> {
+    (0..SIGNERS_MAX as u8).map(|n| SecretKey::from_seed([n; 32])).collect()
+}
+
+fn altered(request: &Bytes, alter: impl FnOnce(&mut Request)) -> Bytes {
+    let mut request = Request::decode_shared(request.clone()).expect("well formed");
+    alter(&mut request);
+    request.encode().into()
+}
+
 /// Changes one bit of a signature, which only its check finds.
 fn forged(request: &Bytes) -> Bytes {
-    let mut forged = Request::decode_shared(request.clone()).expect("well formed");
-    forged.signatures[3].0[40] ^= 1;
-    forged.encode().into()
+    altered(request, |request| request.signatures[3].0[40] ^= 1)
 }
 
 /// What a node takes does not depend on who brings it: a client, or another member.
@@ -221,13 +225,26 @@ fn what_was_decided_is_known_without_room_and_without_a_check() {
     }
 }
 
-/// Signatures are what is dear to check, and that a proof is of no height of the window is seen before.
+/// Nor are its signatures checked, which come after that. Other code than the proof shows is found once it is hashed.
 #[test]
-fn a_proof_from_outside_the_window_costs_no_check_of_a_signature() {
+fn a_proof_from_outside_the_window_is_not_hashed() {
     let bench = Bench::new();
-    let of = |base| forged(&bench.with_signatures(1, base));
-    assert_eq!(bench.submit(&of(BASE_AHEAD_MAX)), Err("BAD_SIGNATURE"));
+    let of =
+        |base| altered(&bench.request(1, &[], base), |request| request.code = vec![Some(Bytes::from_static(b"other"))]);
+    assert_eq!(bench.submit(&of(BASE_AHEAD_MAX)), Err("CODE_MISMATCH"));
     assert_eq!(bench.submit(&of(BASE_AHEAD_MAX + 1)), Err("PROOF_FROM_FUTURE"));
+}
+
+/// Honest clients meet some of these too, so that they cannot all be counted as invalid.
+#[test]
+fn what_the_state_refuses_costs_no_check_of_a_signature() {
+    let bench = Bench::new();
+    let cold = altered(&bench.dear(1), |request| request.code = vec![None]);
+    for (request, refused) in
+        [(bench.dear(1), "BAD_SIGNATURE"), (cold, "CODE_COLD"), (bench.of_another_tree(1), "ROOT_MISMATCH")]
+    {
+        assert_eq!(bench.submit(&forged(&request)), Err(refused));
+    }
 }
 
 /// Evidence against keys that are nobody's costs a look at the members, and no check of a signature.
@@ -280,7 +297,7 @@ fn who_sends_invalid_requests_is_not_listened_to_for_the_rest_of_the_second() {
     assert!(bench.submit_from(of(1), &bench.dear(4)).is_ok(), "another second");
 }
 
-/// All but its root holds, and that is found last.
+/// All but its root holds, and its whole proof is hashed before that is known.
 #[test]
 fn a_proof_of_another_tree_counts_as_invalid() {
     let bench = Bench::new();
