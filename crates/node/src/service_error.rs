@@ -219,9 +219,10 @@ impl ServiceError {
             }
             Self::System(SystemRefusal::NotReady) => ("this node may be behind: try again, with a newer height", true),
             Self::System(_) => ("read .cluster: it has the members, the owners, seq and the verdicts", false),
-            Self::Void(Void::RootMismatch { .. }) => {
-                ("attach the proof that /v1/get gave at that height; a node that lags may be wrong: try another", false)
-            }
+            Self::Void(Void::RootMismatch { .. }) => (
+                "attach the proof that /v1/get gave at that height, of this cluster: after a fork each side has its own",
+                false,
+            ),
             Self::Unacceptable(Unacceptable::KeyNotProven(_)) => {
                 ("read the operation and all touched records in one /v1/get, and attach that proof", false)
             }

@@ -8,7 +8,7 @@ use crate::given_up::{label, samples};
 pub struct VotesCast {
     /// For a proposal.
     pub notarize: u64,
-    /// For giving a view up.
+    /// For giving a view up: each time that it is sent, which is again and again until the view is given up.
     pub nullify: u64,
     /// For taking a notarized proposal as final.
     pub finalize: u64,

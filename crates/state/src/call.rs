@@ -13,7 +13,7 @@ use pleach_types::{Call, Hash, Identity, Key, Request};
 
 use crate::prepare::{check_genesis, malformed, over, within};
 
-/// A client's request whose bytes are in order: its signatures hold, and its proof, whatever tree it is of, decides every
+/// A client's request whose bytes are in order: its signatures hold once it has left this crate, and its proof, whatever tree it is of, decides every
 /// key, fits the values sent with it and holds nothing more. Only [`crate::prepare()`] and its kin make one.
 #[derive(Clone, Debug)]
 pub struct PreparedCall {

@@ -25,7 +25,7 @@ use crate::call::{self, Decoded, PreparedCall};
 use crate::state::State;
 use crate::system::PreparedSystem;
 
-/// A request whose bytes are in order. Only [`prepare`] and its kin make one.
+/// A request whose bytes are in order. Only [`prepare`] and its kin hand one out: until its signatures were verified it stays in this module.
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "nearly all of them are clients' requests")]
 pub enum Prepared {
@@ -275,10 +275,15 @@ pub fn prepare_all(requests: &[Bytes], limits: &Limits, digest: &Hash) -> Vec<Re
     read.into_iter().map(check).collect()
 }
 
-/// Checks all but the signatures of many requests that were read, in their order.
+/// Checks all but the signatures of many clients' requests that were read, in their order. Those of the system are verified here, one or two
+/// of a member: what the state has to look at for such a request takes longer than that.
 #[must_use]
 pub fn check_proofs(unchecked: Vec<Unchecked>) -> Vec<Result<Unverified, Unacceptable>> {
-    check_all(unchecked).into_iter().map(|checked| checked.map(Unverified)).collect()
+    let unverified = |request: Prepared| match &request {
+        Prepared::System(_) if !signatures_hold([&request]) => Err(Unacceptable::BadSignature),
+        _ => Ok(Unverified(request)),
+    };
+    check_all(unchecked).into_iter().map(|checked| checked.and_then(unverified)).collect()
 }
 
 /// Verifies the signatures of many requests, in their order: the last check, and the dearest.

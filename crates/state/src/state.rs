@@ -459,7 +459,7 @@ impl State {
         if root == found { Ok(()) } else { Err(Void::RootMismatch { base, root, found }) }
     }
 
-    /// The root that a proof of this height must have. Whoever takes requests in asks this before it checks a signature.
+    /// The root that a proof of this height must have. Whoever takes requests in asks this before it hashes a proof.
     ///
     /// # Errors
     /// That the height is not in the window.

@@ -1,7 +1,7 @@
 //! How many invalid requests of one address a node checks in a second.
 //!
-//! A request whose signature or proof does not hold costs its sender nothing, and the node up to half a millisecond to find out. No honest
-//! client makes one, so whoever has sent a few is not listened to for the rest of the second. The bound is that of an address alone: one for
+//! A request whose signature or proof does not hold costs its sender nothing, and the node up to a millisecond to find out. No honest
+//! client makes many, so whoever has sent a few is not listened to for the rest of the second. The bound is that of an address alone: one for
 //! all together would let many addresses shut everybody out.
 
 use std::collections::BTreeMap;

@@ -6,7 +6,8 @@
 //!   members ──► inbox ────► drain ──┘ accused                           to anything?     time            nowhere
 //! ```
 //!
-//! Signatures come last, since they are what costs most: a request may have sixteen, and nothing is paid for one that comes to nothing.
+//! The signatures of a client's request come last, since they are what costs most of it as a rule: it may have sixteen, and nothing is paid for one
+//! that comes to nothing. Evidence, and what owners have signed, is looked at by the state.
 //! Both ways in end in one [`take`](Admission::take), so that what a node takes does not depend on who has brought it. Admission looks at its
 //! pool and at what it is shown ([`Ground`]): a state, and what was decided lately. It sends nothing: what others are to be told is returned
 //! ([`Admitted::news`]).
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pleach_state::{Prepared, State, Unchecked, Unverified, check_proofs, verify_signatures};
+use pleach_types::limits::WEIGHT_BYTE;
 use pleach_types::request::ordered_digest;
 use pleach_types::{Hash, Identity, PublicKey, Void};
 
@@ -111,9 +113,11 @@ impl Admission {
                 Err(refused) => drop(decisions.insert(*content, Err(refused))),
             }
         }
-        let senders: Vec<_> = unknown.iter().map(|(request, _)| (request.content, request.sender)).collect();
-        for ((content, sender), decision) in senders.into_iter().zip(self.take(unknown, ground.state)) {
-            if decision.as_ref().is_err_and(is_invalid) {
+        let brought =
+            |(request, read): &(Forwarded, Unchecked)| (request.content, request.sender, read.evidence().is_some());
+        let brought: Vec<_> = unknown.iter().map(brought).collect();
+        for ((content, sender, complains), decision) in brought.into_iter().zip(self.take(unknown, ground.state)) {
+            if decision.as_ref().is_err_and(|refused| is_invalid(refused, complains)) {
                 lock(&self.invalid).note(sender);
             }
             decisions.insert(content, decision);
@@ -148,13 +152,19 @@ impl Admission {
             let Some(one) = self.pool().pop_inbox() else { break };
             // What finds no room would be dropped after all the work: the one who sent it can send it again.
             match self.read(&one.bytes, one.sender, ground) {
-                Ok(read) if is_over(&read, ground) => {}
                 Ok(read) => {
                     weight += read.costs().weight;
-                    forwarded.push((one, read));
+                    if !is_over(&read, ground) {
+                        forwarded.push((one, read));
+                    }
                 }
-                Err(ServiceError::Overloaded { full, .. }) => without_room.push(full),
-                Err(_) => {}
+                // It was decoded all the same.
+                Err(refused) => {
+                    weight += WEIGHT_BYTE * one.bytes.len() as u64;
+                    if let ServiceError::Overloaded { full, .. } = refused {
+                        without_room.push(full);
+                    }
+                }
             }
         }
         // Nobody waits to be told why one is not taken.
@@ -268,18 +278,22 @@ fn outlook(request: &Unverified, state: &State) -> Result<Outlook, ServiceError>
     }
 }
 
-/// Whether there is nothing left to do about a request: one with its identity was decided, and nobody is asked for more than its receipt. It is not
-/// checked, or whoever sends one again and again would have each node check its signatures for nothing. Complaints have a bound of their
-/// own.
+/// Whether a request was decided: what its sender wants is the receipt. It is not checked, or whoever sends one again and again would have each
+/// node check its signatures for nothing. Complaints have a bound of their own.
 fn is_over(read: &Unchecked, ground: Ground<'_>) -> bool {
     read.evidence().is_none() && (ground.was_decided)(&read.identity())
 }
 
-/// Whether no honest client makes a request that is refused for this, so that it counts against whoever sent it ([`invalid`]). A proof that is
-/// whole may still be of another tree, and has to be hashed before that is known.
-const fn is_invalid(refused: &ServiceError) -> bool {
+/// Whether no honest client makes many requests in a second that are refused for this, so that it counts against whoever sent them ([`invalid`]). A proof
+/// that is whole may still be of another tree, and has to be hashed before that is known. Complaints of many about one member are refused but for the
+/// first, and what is judged of them is bounded elsewhere.
+const fn is_invalid(refused: &ServiceError, complains: bool) -> bool {
     use Void::{OwnerSignature, RootMismatch};
-    matches!(refused, ServiceError::Unacceptable(_) | ServiceError::Void(RootMismatch { .. } | OwnerSignature { .. }))
+    match refused {
+        ServiceError::Unacceptable(_) | ServiceError::Void(RootMismatch { .. } | OwnerSignature { .. }) => true,
+        ServiceError::System(_) => !complains,
+        _ => false,
+    }
 }
 
 /// Whether a request is void only because its `base` is a little ahead of this node. What lies far ahead would

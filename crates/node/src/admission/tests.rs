@@ -247,6 +247,32 @@ fn what_the_state_refuses_costs_no_check_of_a_signature() {
     }
 }
 
+/// Owners and members alone make requests of the system: what the state refuses of them was made by nobody who means it, or is an old one.
+#[test]
+fn refused_requests_of_the_system_count_as_invalid() {
+    let bench = Bench::new();
+    let ready = SystemRequest::ready(*bench.state.genesis_digest(), 0, Hash([7; 32]), &SecretKey::from_seed([9; 32]));
+    let mut forged = ready.clone();
+    let system::Action::Ready(one) = &mut forged.action else { panic!("ready") };
+    one.signature.0[40] ^= 1;
+    assert_eq!(bench.submit(&forged.encode().into()), Err("BAD_SIGNATURE"), "before the state is asked");
+    let refused = |_: &i32| bench.submit(&ready.encode().into()).is_err_and(|code| code != "OVERLOADED");
+    assert_eq!((0..100).take_while(refused).count(), 24, "the forged one was the first");
+}
+
+/// A leader looks at what was forwarded before it proposes: whatever that is, it must not take long.
+#[test]
+fn what_is_dropped_weighs_what_decoding_it_takes() {
+    let mut bench = Bench::new();
+    let requests: Vec<_> = (0..DEAR).map(|n| bench.dear(n)).collect();
+    for request in &requests {
+        bench.decided.insert(Request::decode_shared(request.clone()).expect("well formed").body.identity());
+        bench.forward(1, request);
+    }
+    bench.drain();
+    assert!(bench.admission.pool().pop_inbox().is_some(), "decided ones are dropped a part of a block at a time");
+}
+
 /// Evidence against keys that are nobody's costs a look at the members, and no check of a signature.
 #[test]
 fn who_accuses_a_stranger_is_refused_before_a_signature_is_checked() {
