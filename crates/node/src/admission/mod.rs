@@ -98,16 +98,19 @@ impl Admission {
         let mut decisions: BTreeMap<Hash, Result<Admitted, ServiceError>> =
             known.filter_map(|(content, prepared)| Some((*content, waits(prepared?)))).collect();
         // Copies of one request are one.
-        let (mut seen, mut unknown) = (BTreeSet::new(), Vec::new());
-        for (content, (sender, bytes)) in contents.iter().zip(requests) {
-            if decisions.contains_key(content) || !seen.insert(*content) {
+        let (mut seen, mut unknown, mut alone) = (BTreeSet::new(), Vec::new(), BTreeMap::new());
+        for (index, (content, (sender, bytes))) in contents.iter().zip(requests).enumerate() {
+            if decisions.contains_key(content) || seen.contains(content) {
                 continue;
             }
             match self.read(bytes, *sender, ground) {
+                // Of this sender alone: or one that is not listened to would keep others out by sending what they send.
+                Err(refused @ ServiceError::Overloaded { .. }) => drop(alone.insert(index, refused)),
                 Ok(read) if is_over(&read, ground) => {
                     decisions.insert(*content, Ok(Admitted { identity: read.identity(), news: false }));
                 }
                 Ok(read) => {
+                    seen.insert(*content);
                     unknown.push((Forwarded { content: *content, bytes: bytes.clone(), sender: *sender }, read));
                 }
                 Err(refused) => drop(decisions.insert(*content, Err(refused))),
@@ -124,11 +127,14 @@ impl Admission {
         }
         // Others are told of a request once, however many copies of it came together.
         let mut told = BTreeSet::new();
-        let decision = |content: &Hash| {
+        let decision = |(index, content): (usize, &Hash)| {
+            if let Some(refused) = alone.remove(&index) {
+                return Err(refused);
+            }
             let first = told.insert(*content);
             decisions[content].clone().map(|admitted| Admitted { news: admitted.news && first, ..admitted })
         };
-        contents.iter().map(decision).collect()
+        contents.iter().enumerate().map(decision).collect()
     }
 
     /// Queues bytes that another member forwarded. Cheap.

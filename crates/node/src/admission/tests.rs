@@ -323,6 +323,20 @@ fn who_sends_invalid_requests_is_not_listened_to_for_the_rest_of_the_second() {
     assert!(bench.submit_from(of(1), &bench.dear(4)).is_ok(), "another second");
 }
 
+/// Copies that come together are one, but not the bounds of who sends them.
+#[test]
+fn who_is_not_listened_to_keeps_nobody_out_by_sending_the_same() {
+    let bench = Bench::new();
+    let of = |origin| Sender { member: None, origin: Origin(origin) };
+    (0..25).for_each(|n| assert!(bench.submit_from(of(1), &bench.of_another_tree(n)).is_err()));
+    let copies = [1, 2, 1, 3].map(|origin| (of(origin), bench.dear(1)));
+    let decisions = bench.with_ground(|ground| bench.admission.submit(&copies, ground));
+    let codes: Vec<_> = decisions.iter().map(|decision| decision.as_ref().map_or_else(|e| e.code(), |_| "")).collect();
+    assert_eq!(codes, ["OVERLOADED", "", "", ""], "once it is read for somebody it is known to all");
+    let news: Vec<_> = decisions.iter().flatten().map(|admitted| admitted.news).collect();
+    assert_eq!(news, [true, false, false], "and others are told of it once");
+}
+
 /// All but its root holds, and its whole proof is hashed before that is known.
 #[test]
 fn a_proof_of_another_tree_counts_as_invalid() {
