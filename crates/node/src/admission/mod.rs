@@ -228,35 +228,29 @@ impl Admission {
         let mut next = || verified.next().expect("one for each that is not over").map_err(ServiceError::Unacceptable);
         let mut decide = |request, outlook| match outlook {
             Outlook::Over(identity) => Ok(Admitted { identity, news: false }),
-            Outlook::Open => self.place(request, next()?),
-            Outlook::Ahead(void) => self.place_ahead(request, next()?, void),
+            Outlook::Open => self.place(request, next()?, None),
+            Outlook::Ahead(void) => self.place(request, next()?, Some(void)),
         };
         requests.into_iter().zip(outlooks).map(|(request, outlook)| decide(request, outlook?)).collect()
     }
 
-    /// Puts a request that holds into the pool. It is news if it waits here from now on.
-    fn place(&self, request: Forwarded, prepared: Prepared) -> Result<Admitted, ServiceError> {
+    /// Puts a request that holds into the pool, or lets it wait for the height of its proof if it is void for being ahead of this node. It is news if
+    /// it waits here from now on.
+    fn place(&self, request: Forwarded, prepared: Prepared, ahead: Option<Void>) -> Result<Admitted, ServiceError> {
         let identity = prepared.identity();
         let mut pool = self.pool();
         // Ordered since the state was looked at.
         if pool.was_ordered(&request.content) {
             return Ok(Admitted { identity, news: false });
         }
+        if let Some(void) = ahead {
+            let waits = pool.wait_ahead(request, Arc::new(prepared));
+            return if waits { Ok(Admitted { identity, news: true }) } else { Err(ServiceError::Void(void)) };
+        }
         let waiting = pool.len();
         pool.check_room_for(request.sender, &prepared).map_err(|full| ServiceError::Overloaded { waiting, full })?;
         let news = pool.add(request, Arc::new(prepared));
         Ok(Admitted { identity, news })
-    }
-
-    /// Lets a request wait whose proof is of a height that this node has not come to, or says why it is void.
-    fn place_ahead(&self, request: Forwarded, prepared: Prepared, void: Void) -> Result<Admitted, ServiceError> {
-        let identity = prepared.identity();
-        let mut pool = self.pool();
-        if pool.was_ordered(&request.content) {
-            return Ok(Admitted { identity, news: false });
-        }
-        let waits = pool.wait_ahead(request, Arc::new(prepared));
-        if waits { Ok(Admitted { identity, news: true }) } else { Err(ServiceError::Void(void)) }
     }
 }
 

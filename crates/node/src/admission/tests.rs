@@ -103,6 +103,11 @@ fn altered(request: &Bytes, alter: impl FnOnce(&mut Request)) -> Bytes {
     request.encode().into()
 }
 
+/// A client at this address.
+const fn of(origin: u64) -> Sender {
+    Sender { member: None, origin: Origin(origin) }
+}
+
 /// Changes one bit of a signature, which only its check finds.
 fn forged(request: &Bytes) -> Bytes {
     altered(request, |request| request.signatures[3].0[40] ^= 1)
@@ -149,7 +154,6 @@ fn what_waits_already_is_no_news() {
     let first = bench.submit(&request).unwrap_or_else(|code| panic!("{code}"));
     let again = bench.submit(&request).unwrap_or_else(|code| panic!("{code}"));
     assert_eq!((first.news, again.news, first.identity), (true, false, again.identity));
-    let of = |origin| Sender { member: None, origin: Origin(origin) };
     let twice = [(of(1), bench.dear(1)), (of(2), bench.dear(1))];
     let decisions = bench.with_ground(|ground| bench.admission.submit(&twice, ground));
     let [Ok(one), Ok(other)] = &decisions[..] else { panic!("{decisions:?}") };
@@ -289,7 +293,6 @@ fn who_accuses_a_stranger_is_refused_before_a_signature_is_checked() {
 #[test]
 fn junk_complaints_are_judged_in_small_number_and_leave_some_judgements_to_members() {
     let bench = Bench::new();
-    let of = |origin| Sender { member: None, origin: Origin(origin) };
     let judged = |origin: u64, most: u64| {
         (0..most)
             .take_while(|n| bench.submit_from(of(origin), &bench.junk(1 + n).encode().into()) == Err("NOT_PROVEN"))
@@ -310,7 +313,6 @@ fn junk_complaints_are_judged_in_small_number_and_leave_some_judgements_to_membe
 #[test]
 fn who_sends_invalid_requests_is_not_listened_to_for_the_rest_of_the_second() {
     let bench = Bench::new();
-    let of = |origin| Sender { member: None, origin: Origin(origin) };
     let refused = |origin| bench.submit_from(of(origin), &forged(&bench.dear(1))).err();
     let checked = (0..100).take_while(|_| refused(1) == Some("BAD_SIGNATURE")).count();
     assert_eq!((checked, refused(1)), (25, Some("OVERLOADED")));
@@ -327,7 +329,6 @@ fn who_sends_invalid_requests_is_not_listened_to_for_the_rest_of_the_second() {
 #[test]
 fn who_is_not_listened_to_keeps_nobody_out_by_sending_the_same() {
     let bench = Bench::new();
-    let of = |origin| Sender { member: None, origin: Origin(origin) };
     (0..25).for_each(|n| assert!(bench.submit_from(of(1), &bench.of_another_tree(n)).is_err()));
     let copies = [1, 2, 1, 3].map(|origin| (of(origin), bench.dear(1)));
     let decisions = bench.with_ground(|ground| bench.admission.submit(&copies, ground));
@@ -341,7 +342,6 @@ fn who_is_not_listened_to_keeps_nobody_out_by_sending_the_same() {
 #[test]
 fn a_proof_of_another_tree_counts_as_invalid() {
     let bench = Bench::new();
-    let of = |origin| Sender { member: None, origin: Origin(origin) };
     let checked = (0..100).take_while(|n| bench.submit_from(of(1), &bench.of_another_tree(*n)) == Err("ROOT_MISMATCH"));
     assert_eq!(checked.count(), 25);
     assert_eq!(bench.submit_from(of(1), &bench.dear(1)), Err("OVERLOADED"));
